@@ -1,0 +1,10 @@
+//! The interprocedural inlining stage for Cranelift.
+#![forbid(unsafe_code)]
+
+pub mod backend;
+pub mod cleanup;
+pub mod decide;
+pub mod graph;
+pub mod pass;
+pub mod program;
+pub mod splice;
