@@ -1,10 +1,7 @@
 //! The interprocedural inlining stage for Cranelift.
 #![forbid(unsafe_code)]
 
-pub mod backend;
+mod body;
 pub mod cleanup;
-pub mod decide;
-pub mod graph;
-pub mod pass;
-pub mod program;
+mod panics;
 pub mod splice;

@@ -1,1 +1,126 @@
-//! cleanup
+//! Tidying a caller after its splices.
+//!
+//! Inlining leaves shapes that no front end would write: branches on constants
+//! that came in as arguments, blocks that lead nowhere else than to the next,
+//! handlers without a call that could throw, slots of code that is gone. Each
+//! costs the later compiler time, and some cost the running program as well.
+//!
+//! [`clean_up`] removes them with simple passes, each linear in the function:
+//!
+//! 1. branches on constants become jumps ([`fold`](mod@fold));
+//! 2. branches to a block that only jumps on go to its target
+//!    ([`thread`](mod@thread));
+//! 3. blocks that nothing reaches any more go;
+//! 4. a block whose only predecessor only goes there is appended to it
+//!    ([`merge`](mod@merge));
+//! 5. stack slots that nothing names any more go ([`slots`](mod@slots)).
+//!
+//! Joining blocks replaces parameters by what is passed for them, which can
+//! make further conditions constant, so the first four run again while they
+//! find constants, a bounded number of times.
+//!
+//! What a debugger sees is not tidied away: tagged instructions, keyed slots
+//! and the labels of values stay.
+//!
+//! ```
+//! use cranelift_inliner::cleanup::{CleanupContext, clean_up};
+//!
+//! let text = "
+//! function %f(i32) -> i32 system_v {
+//! block0(v0: i32):
+//!     v1 = iconst.i8 1
+//!     brif v1, block1(v0), block2
+//! block1(v2: i32):
+//!     v3 = iadd v2, v2
+//!     return v3
+//! block2:
+//!     trap user1
+//! }";
+//! let mut func = cranelift_reader::parse_functions(text)?.remove(0);
+//! let stats = clean_up(&mut func, &mut CleanupContext::new());
+//! assert_eq!(stats.branches_folded, 1);
+//! assert_eq!(func.layout.blocks().count(), 1);
+//! # Ok::<(), cranelift_reader::ParseError>(())
+//! ```
+
+mod constant;
+mod fold;
+mod merge;
+mod slots;
+mod thread;
+
+use crate::body::drop_unreachable_blocks;
+use cranelift_codegen::entity::{EntitySet, SecondaryMap};
+use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value};
+
+/// Each round but the first needs a constant that the round before it brought
+/// to light. Callees that hand a constant down several levels of branches are
+/// rare, and Cranelift's own optimizer folds the rest.
+const MAX_ROUNDS: usize = 4;
+
+/// Scratch memory of [`clean_up`], kept from one function to the next.
+#[derive(Default)]
+pub struct CleanupContext {
+    handler_addresses: Vec<Inst>,
+    edges: SecondaryMap<Block, u32>,
+    joins: EntitySet<Block>,
+    escaping_params: EntitySet<Value>,
+}
+
+impl CleanupContext {
+    /// An empty context.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// What [`clean_up`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CleanupStats {
+    /// Conditional branches and branch tables that became jumps.
+    pub branches_folded: usize,
+    /// Branches that go past a block which only jumped on.
+    pub branches_threaded: usize,
+    /// Blocks that nothing reached.
+    pub blocks_dropped: usize,
+    /// Blocks appended to their only predecessor.
+    pub blocks_merged: usize,
+    /// Sized stack slots that nothing named.
+    pub slots_dropped: usize,
+}
+
+/// Tidies `func`; see the head of the module for what that means.
+///
+/// `func` should be valid CLIF, and then it still is. The meaning of the
+/// function does not change.
+pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
+    let mut stats = CleanupStats::default();
+    context.find_handler_addresses(func);
+    for _ in 0..MAX_ROUNDS {
+        let folded = fold::fold_branches(func);
+        stats.branches_folded += folded;
+        stats.branches_threaded += thread::thread_jumps(func, context);
+        stats.blocks_dropped += drop_unreachable_blocks(func, &mut context.handler_addresses);
+        let merged = merge::merge_blocks(func, context);
+        stats.blocks_merged += merged;
+        if merged == 0 {
+            break;
+        }
+    }
+    stats.slots_dropped = slots::drop_unused_slots(func);
+    stats
+}
+
+impl CleanupContext {
+    fn find_handler_addresses(&mut self, func: &Function) {
+        self.handler_addresses.clear();
+        for block in func.layout.blocks() {
+            for inst in func.layout.block_insts(block) {
+                if let InstructionData::ExceptionHandlerAddress { .. } = func.dfg.insts[inst] {
+                    self.handler_addresses.push(inst);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Following value aliases in functions that nobody verified.
+
+use cranelift_codegen::ir::{DataFlowGraph, Value};
+
+/// The value for which `value` stands, or `None` where `value` does not exist
+/// or is an alias of itself.
+///
+/// Cranelift's own `resolve_aliases` panics in these cases.
+pub(crate) fn resolve_alias(dfg: &DataFlowGraph, value: Value) -> Option<Value> {
+    let mut current = value;
+    for _ in 0..=dfg.num_values() {
+        if !dfg.value_is_valid(current) {
+            return None;
+        }
+        match dfg.value_alias_dest_for_serialization(current) {
+            Some(target) => current = target,
+            None => return Some(current),
+        }
+    }
+    None
+}

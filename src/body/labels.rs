@@ -1,0 +1,82 @@
+//! Value labels: which source variable a value holds.
+//!
+//! Cranelift drops the labels of aliases when it compiles, so a label always
+//! goes to the value itself. Two variables can then share a value: all labels
+//! are kept.
+
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::ir::{
+    Function, RelSourceLoc, Value, ValueLabelAssignments, ValueLabelStart,
+};
+
+/// Gives the copies in `caller` the `labels` of the callee's values.
+///
+/// `values` translates, by index, a value of `labels` to its copy.
+pub(crate) fn copy_labels(
+    caller: &mut Function,
+    callee: &Function,
+    labels: &[(Value, Vec<ValueLabelStart>)],
+    values: &[Value],
+) {
+    if labels.is_empty() {
+        return;
+    }
+    caller.collect_debug_info();
+    let from_base = callee.params.base_srcloc();
+    let to_base = caller.params.base_srcloc();
+    for (value, starts) in labels {
+        let starts = starts.iter().map(|start| ValueLabelStart {
+            from: RelSourceLoc::from_base_offset(to_base, start.from.expand(from_base)),
+            label: start.label,
+        });
+        add(caller, values[value.index()], starts.collect());
+    }
+}
+
+/// Gives `value` the labels of `alias`, which has just become its alias.
+pub(crate) fn move_labels(caller: &mut Function, alias: Value, value: Value) {
+    let Some(labels) = caller.dfg.values_labels.as_mut() else {
+        return;
+    };
+    let Some(assignments) = labels.remove(&alias) else {
+        return;
+    };
+    match assignments {
+        ValueLabelAssignments::Starts(starts) => add(caller, value, starts),
+        ValueLabelAssignments::Alias { value: of, .. } => {
+            let starts = starts_of(caller, of);
+            add(caller, value, starts);
+        }
+    }
+}
+
+fn starts_of(caller: &Function, mut value: Value) -> Vec<ValueLabelStart> {
+    // As far as Cranelift itself follows such chains.
+    const LONGEST_CHAIN: usize = 10;
+    let Some(labels) = &caller.dfg.values_labels else {
+        return Vec::new();
+    };
+    for _ in 0..=LONGEST_CHAIN {
+        match labels.get(&value) {
+            Some(ValueLabelAssignments::Starts(starts)) => return starts.clone(),
+            Some(ValueLabelAssignments::Alias { value: next, .. }) => value = *next,
+            None => break,
+        }
+    }
+    Vec::new()
+}
+
+fn add(caller: &mut Function, value: Value, starts: Vec<ValueLabelStart>) {
+    let value = super::resolve_alias(&caller.dfg, value).unwrap_or(value);
+    let mut all = starts_of(caller, value);
+    for start in starts {
+        if !all.contains(&start) {
+            all.push(start);
+        }
+    }
+    if let Some(labels) = caller.dfg.values_labels.as_mut()
+        && !all.is_empty()
+    {
+        labels.insert(value, ValueLabelAssignments::Starts(all));
+    }
+}

@@ -1,0 +1,11 @@
+//! Small facts about one function body, shared by the stages that edit bodies.
+
+mod alias;
+mod labels;
+mod successors;
+mod unreachable;
+
+pub(crate) use alias::resolve_alias;
+pub(crate) use labels::{copy_labels, move_labels};
+pub(crate) use successors::{branches, branches_mut};
+pub(crate) use unreachable::drop_unreachable_blocks;

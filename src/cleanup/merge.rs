@@ -1,0 +1,104 @@
+//! Straight lines of blocks.
+
+use super::CleanupContext;
+use crate::body::{branches, move_labels, resolve_alias};
+use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value};
+use smallvec::SmallVec;
+
+/// Appends each block to its predecessor where neither has another way to go
+/// or to come; returns their number.
+///
+/// Each line is followed from its first block, so that no instruction moves
+/// twice. Nothing may be unreachable.
+pub(super) fn merge_blocks(func: &mut Function, context: &mut CleanupContext) -> usize {
+    find_joins(func, context);
+    let mut merged = 0;
+    let mut next = func.layout.entry_block();
+    while let Some(head) = next {
+        if !context.joins.contains(head) {
+            while let Some((jump, block)) = joining_jump(func, context, head) {
+                append(func, context, head, jump, block);
+                merged += 1;
+            }
+        }
+        next = func.layout.next_block(head);
+    }
+    merged
+}
+
+/// Finds the blocks that will be appended to another.
+fn find_joins(func: &Function, context: &mut CleanupContext) {
+    context.edges.clear();
+    context.joins.clear();
+    for block in func.layout.blocks() {
+        if let Some(last) = func.layout.last_inst(block) {
+            for call in branches(func, last) {
+                context.edges[call.block(&func.dfg.value_lists)] += 1;
+            }
+        }
+    }
+    for block in func.layout.blocks() {
+        if let Some((_, target)) = joining_jump(func, context, block) {
+            context.joins.insert(target);
+        }
+    }
+}
+
+/// The jump that ends `block`, if its target can be appended to `block`.
+fn joining_jump(func: &Function, context: &CleanupContext, block: Block) -> Option<(Inst, Block)> {
+    let jump = func.layout.last_inst(block)?;
+    let InstructionData::Jump { destination, .. } = func.dfg.insts[jump] else {
+        return None;
+    };
+    let target = destination.block(&func.dfg.value_lists);
+    let entry = func.layout.entry_block();
+    // The entry block cannot be cold, so a cold block stays apart from it.
+    let stays = target == block
+        || Some(target) == entry
+        || context.edges[target] != 1
+        || (Some(block) == entry && func.layout.is_cold(target));
+    (!stays).then_some((jump, target))
+}
+
+fn append(
+    func: &mut Function,
+    context: &mut CleanupContext,
+    head: Block,
+    jump: Inst,
+    block: Block,
+) {
+    let args: SmallVec<[Option<Value>; 8]> = branches(func, jump)
+        .iter()
+        .flat_map(|call| call.args(&func.dfg.value_lists))
+        .map(|arg| arg.as_value())
+        .collect();
+    let params: SmallVec<[Value; 8]> = func.dfg.block_params(block).into();
+    func.dfg.detach_block_params(block);
+    for (param, arg) in params.into_iter().zip(args) {
+        let value = arg.and_then(|arg| resolve_alias(&func.dfg, arg));
+        if let Some(value) = value
+            && value != param
+        {
+            func.dfg.change_to_alias(param, value);
+            move_labels(func, param, value);
+        }
+    }
+    func.layout.remove_inst(jump);
+    while let Some(inst) = func.layout.first_inst(block) {
+        func.layout.remove_inst(inst);
+        func.layout.append_inst(inst, head);
+    }
+    // What always leads to a cold block runs as rarely as that.
+    if func.layout.is_cold(block) {
+        func.layout.set_cold(head);
+    }
+    func.layout.remove_block(block);
+    for &inst in &context.handler_addresses {
+        if let InstructionData::ExceptionHandlerAddress { block: named, .. } =
+            &mut func.dfg.insts[inst]
+            && *named == block
+        {
+            *named = head;
+        }
+    }
+}

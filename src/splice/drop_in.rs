@@ -1,0 +1,79 @@
+//! A replacement of `Context::inline` for embedders of Cranelift's own trait.
+
+use super::{Callee, SpliceContext, SpliceOptions};
+use cranelift_codegen::CodegenResult;
+use cranelift_codegen::inline::{Inline, InlineCommand};
+use cranelift_codegen::ir::{self, Inst, InstructionData};
+
+/// Visits the direct calls of `func` and inlines those that `inliner` says.
+///
+/// This takes the place of [`cranelift_codegen::Context::inline`] for whoever
+/// implements [`cranelift_codegen::inline::Inline`]: calls are visited in
+/// layout order, `visit_callee` decides whether those that came in with a body
+/// are visited too, right after their body, and the result tells whether
+/// anything was inlined. Patchable and indirect calls are not offered.
+///
+/// Where Cranelift would panic or fail — a signature that differs, a full set
+/// of memory flags, a callee that does not verify — the call is kept.
+///
+/// As with Cranelift's own function, an inliner that answers a recursive call
+/// with `visit_callee` every time does not terminate.
+///
+/// # Errors
+///
+/// None at present; the type is that of `Context::inline`.
+pub fn inline_calls(func: &mut ir::Function, mut inliner: impl Inline) -> CodegenResult<bool> {
+    let mut calls: Vec<Inst> = Vec::new();
+    for block in func.layout.blocks() {
+        let in_block = func.layout.block_insts(block);
+        calls.extend(in_block.filter(|&inst| is_candidate(func, inst)));
+    }
+    calls.reverse();
+    let options = SpliceOptions::default();
+    let mut context = SpliceContext::new();
+    let mut session = context.session(func, &options);
+    let mut inlined_any = false;
+    while let Some(call) = calls.pop() {
+        let caller = session.caller();
+        if !is_candidate(caller, call) {
+            continue;
+        }
+        let data = &caller.dfg.insts[call];
+        let (InstructionData::Call { func_ref, .. } | InstructionData::TryCall { func_ref, .. }) =
+            *data
+        else {
+            continue;
+        };
+        let args = caller.dfg.inst_args(call);
+        let command = inliner.inline(caller, call, data.opcode(), func_ref, args);
+        let InlineCommand::Inline {
+            callee,
+            visit_callee,
+        } = command
+        else {
+            continue;
+        };
+        let Ok(callee) = Callee::new(&callee) else {
+            continue;
+        };
+        if let Ok(copied) = session.splice(call, &callee) {
+            inlined_any = true;
+            if visit_callee {
+                calls.extend(copied.iter().rev().map(|copied| copied.inst));
+            }
+        }
+    }
+    session.finish();
+    Ok(inlined_any)
+}
+
+/// A direct call that may be inlined as far as its own instruction tells.
+fn is_candidate(func: &ir::Function, inst: Inst) -> bool {
+    match func.dfg.insts[inst] {
+        InstructionData::Call { func_ref, .. } | InstructionData::TryCall { func_ref, .. } => {
+            let function = func.dfg.ext_funcs.get(func_ref);
+            function.is_some_and(|function| !function.patchable)
+        }
+        _ => false,
+    }
+}

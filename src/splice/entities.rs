@@ -1,0 +1,389 @@
+//! What a callee's entities are called in the caller.
+//!
+//! Signatures, function references, global values, constants and memory flags
+//! that the caller already has are shared. The translation of one callee is
+//! made once for a caller, whatever the number of copies; only stack slots,
+//! blocks and values are new in each copy.
+
+use super::callee::CalleeTables;
+use super::callee::Used;
+use super::{Callee, Refusal};
+use cranelift_codegen::entity::packed_option::ReservedValue;
+use cranelift_codegen::entity::{EntityRef, PrimaryMap};
+use cranelift_codegen::ir::{self, ExternalName, GlobalValueData};
+use rustc_hash::{FxHashMap, FxHasher};
+use std::hash::{Hash, Hasher};
+
+/// `ir::MemFlags` is a 16-bit index with one value reserved.
+const MEM_FLAGS_CAPACITY: usize = u16::MAX as usize;
+
+/// A callee's entities, by their index in the callee, as entities of the caller.
+#[derive(Clone, Default)]
+pub(super) struct EntityMaps {
+    pub(super) signatures: Vec<ir::SigRef>,
+    pub(super) functions: Vec<ir::FuncRef>,
+    /// Global values that lead to the callee's `vmctx` are translated only
+    /// where the call passes on the caller's own.
+    pub(super) globals: Vec<ir::GlobalValue>,
+    pub(super) constants: Vec<ir::Constant>,
+    pub(super) immediates: Vec<ir::Immediate>,
+    pub(super) mem_flags: Vec<ir::MemFlags>,
+    pub(super) dynamic_types: Vec<ir::DynamicType>,
+}
+
+/// Entities of one caller, found by their content.
+#[derive(Default)]
+pub(super) struct CallerEntities {
+    signatures: ContentIndex<ir::SigRef>,
+    functions: ContentIndex<ir::FuncRef>,
+    globals: ContentIndex<ir::GlobalValue>,
+    /// A lower bound of the number of the caller's memory flags.
+    mem_flags_count: usize,
+    /// Translations already made, by the callee's identity and by whether its
+    /// `vmctx` is the caller's.
+    maps: FxHashMap<(u64, bool), EntityMaps>,
+}
+
+impl CallerEntities {
+    pub(super) fn clear(&mut self) {
+        self.signatures.clear();
+        self.functions.clear();
+        self.globals.clear();
+        self.mem_flags_count = 0;
+        self.maps.clear();
+    }
+
+    /// Whether everything that `callee` needs can be named in `caller`.
+    ///
+    /// Reads only. After `Ok`, [`CallerEntities::translate`] cannot fail.
+    pub(super) fn check(
+        &mut self,
+        caller: &ir::Function,
+        callee: &Callee<'_>,
+        shares_vmctx: bool,
+    ) -> Result<(), Refusal> {
+        if self.maps.contains_key(&(callee.tables.id, shares_vmctx)) {
+            return Ok(());
+        }
+        self.check_mem_flags(caller, callee)?;
+        check_dynamic_types(caller, callee, shares_vmctx)
+    }
+
+    fn check_mem_flags(
+        &mut self,
+        caller: &ir::Function,
+        callee: &Callee<'_>,
+    ) -> Result<(), Refusal> {
+        let used = &callee.tables.used.mem_flags.list;
+        let set = &caller.dfg.mem_flags;
+        // The set does not tell its size, but it is dense and only grows.
+        let mut low = self.mem_flags_count;
+        let mut high = MEM_FLAGS_CAPACITY;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let flags = u32::try_from(middle).ok().and_then(ir::MemFlags::with_number);
+            if flags.is_some_and(|flags| set.is_valid(flags)) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        self.mem_flags_count = low;
+        // A structure passed by value is copied with flags of our own.
+        let copies_structures = callee.func.signature.params.iter().any(|param| {
+            matches!(param.purpose, ir::ArgumentPurpose::StructArgument(_))
+        });
+        let room = MEM_FLAGS_CAPACITY - low;
+        let Some(room) = room.checked_sub(usize::from(copies_structures)) else {
+            return Err(Refusal::MemFlagsFull);
+        };
+        if used.len() <= room {
+            return Ok(());
+        }
+        let missing = used
+            .iter()
+            .filter(|&&flags| find_mem_flags(caller, callee.func, flags).is_none())
+            .count();
+        if missing <= room {
+            Ok(())
+        } else {
+            Err(Refusal::MemFlagsFull)
+        }
+    }
+
+    /// Names everything that `callee` uses in `caller`, adding what is missing.
+    pub(super) fn translate(
+        &mut self,
+        caller: &mut ir::Function,
+        callee: &Callee<'_>,
+        shares_vmctx: bool,
+    ) -> &EntityMaps {
+        let CallerEntities {
+            signatures,
+            functions,
+            globals,
+            maps,
+            ..
+        } = self;
+        maps.entry((callee.tables.id, shares_vmctx))
+            .or_insert_with(|| {
+                let mut translation = Translation {
+                    caller,
+                    callee: callee.func,
+                    tables: &callee.tables,
+                    signatures,
+                    functions,
+                    globals,
+                    maps: EntityMaps::default(),
+                };
+                translation.run(shares_vmctx);
+                translation.maps
+            })
+    }
+}
+
+/// Finds entities of one kind by content, filled when first asked.
+struct ContentIndex<K> {
+    by_hash: FxHashMap<u64, K>,
+    /// The number of the caller's entities that were indexed.
+    indexed: usize,
+}
+
+impl<K> Default for ContentIndex<K> {
+    fn default() -> Self {
+        ContentIndex {
+            by_hash: FxHashMap::default(),
+            indexed: 0,
+        }
+    }
+}
+
+impl<K: EntityRef> ContentIndex<K> {
+    fn clear(&mut self) {
+        self.by_hash.clear();
+        self.indexed = 0;
+    }
+
+    /// Finds an entity of `map` equal to `data`, or adds it.
+    ///
+    /// Two contents with the same hash are rare enough that the second is
+    /// simply not shared.
+    fn find_or_add<V>(
+        &mut self,
+        map: &mut PrimaryMap<K, V>,
+        data: &V,
+        hash: impl Fn(&V) -> u64,
+        same: impl Fn(&V, &V) -> bool,
+        add: impl FnOnce() -> V,
+    ) -> K {
+        while self.indexed < map.len() {
+            let key = K::new(self.indexed);
+            self.by_hash.entry(hash(&map[key])).or_insert(key);
+            self.indexed += 1;
+        }
+        if let Some(&key) = self.by_hash.get(&hash(data))
+            && same(&map[key], data)
+        {
+            return key;
+        }
+        map.push(add())
+    }
+}
+
+fn hash_of(value: impl Hash) -> u64 {
+    let mut hasher = FxHasher::default();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+struct Translation<'a> {
+    caller: &'a mut ir::Function,
+    callee: &'a ir::Function,
+    tables: &'a CalleeTables,
+    signatures: &'a mut ContentIndex<ir::SigRef>,
+    functions: &'a mut ContentIndex<ir::FuncRef>,
+    globals: &'a mut ContentIndex<ir::GlobalValue>,
+    maps: EntityMaps,
+}
+
+impl Translation<'_> {
+    fn run(&mut self, shares_vmctx: bool) {
+        let used = &self.tables.used;
+        self.maps.mem_flags = self.map_used(&used.mem_flags, Self::mem_flags);
+        self.maps.signatures = self.map_used(&used.signatures, Self::signature);
+        self.maps.functions = self.map_used(&used.functions, Self::function);
+        self.maps.constants = self.map_used(&used.constants, |this, constant| {
+            let data = this.callee.dfg.constants.get(constant).clone();
+            this.caller.dfg.constants.insert(data)
+        });
+        self.maps.immediates = self.map_used(&used.immediates, |this, immediate| {
+            let data = this.callee.dfg.immediates[immediate].clone();
+            this.caller.dfg.immediates.push(data)
+        });
+        self.maps.globals = vec![ir::GlobalValue::reserved_value(); self.callee.global_values.len()];
+        for &global in &used.globals.list {
+            self.global(global, shares_vmctx);
+        }
+        for ty in self.callee.dfg.dynamic_types.keys() {
+            let translated = self.dynamic_type(ty);
+            self.maps.dynamic_types.push(translated);
+        }
+    }
+
+    fn map_used<K: EntityRef + ReservedValue>(
+        &mut self,
+        used: &Used<K>,
+        mut translate: impl FnMut(&mut Self, K) -> K,
+    ) -> Vec<K> {
+        let len = used.list.iter().map(|k| k.index() + 1).max().unwrap_or(0);
+        let mut map = vec![K::reserved_value(); len];
+        for &entity in &used.list {
+            map[entity.index()] = translate(self, entity);
+        }
+        map
+    }
+
+    fn mem_flags(&mut self, flags: ir::MemFlags) -> ir::MemFlags {
+        let mut data = self.callee.dfg.mem_flags[flags];
+        if let Some(region) = data.alias_region() {
+            let region = self.callee.dfg.alias_regions[region].clone();
+            data.set_alias_region(Some(self.caller.dfg.alias_regions.insert(region)));
+        }
+        // There is room: `check_mem_flags` counted.
+        self.caller.dfg.mem_flags.insert(data).unwrap_or(flags)
+    }
+
+    fn signature(&mut self, sig_ref: ir::SigRef) -> ir::SigRef {
+        let data = &self.callee.dfg.signatures[sig_ref];
+        self.signatures.find_or_add(
+            &mut self.caller.stencil.dfg.signatures,
+            data,
+            |sig| hash_of(sig),
+            |a, b| a == b,
+            || data.clone(),
+        )
+    }
+
+    fn name(&mut self, name: &ExternalName) -> ExternalName {
+        match name {
+            ExternalName::User(name_ref) => {
+                let name = self.callee.params.user_named_funcs()[*name_ref].clone();
+                ExternalName::User(self.caller.declare_imported_user_function(name))
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn function(&mut self, func_ref: ir::FuncRef) -> ir::FuncRef {
+        let data = &self.callee.dfg.ext_funcs[func_ref];
+        let translated = ir::ExtFuncData {
+            name: self.name(&data.name),
+            signature: self.maps.signatures[data.signature.index()],
+            colocated: data.colocated,
+            patchable: data.patchable,
+        };
+        self.functions.find_or_add(
+            &mut self.caller.stencil.dfg.ext_funcs,
+            &translated,
+            |func| hash_of(func),
+            |a, b| a == b,
+            || translated.clone(),
+        )
+    }
+
+    fn global(&mut self, global: ir::GlobalValue, shares_vmctx: bool) {
+        if self.tables.from_vmctx[global.index()] && !shares_vmctx {
+            return;
+        }
+        // From the root outwards, so that each base is translated first.
+        let mut chain = vec![];
+        let mut current = global;
+        while self.maps.globals[current.index()].is_reserved_value() {
+            chain.push(current);
+            match &self.callee.global_values[current] {
+                GlobalValueData::Load { base, .. } | GlobalValueData::IAddImm { base, .. } => {
+                    current = *base;
+                }
+                _ => break,
+            }
+        }
+        for global in chain.into_iter().rev() {
+            let mut data = self.callee.global_values[global].clone();
+            match &mut data {
+                GlobalValueData::Load { base, flags, .. } => {
+                    *base = self.maps.globals[base.index()];
+                    *flags = self.maps.mem_flags[flags.index()];
+                }
+                GlobalValueData::IAddImm { base, .. } => {
+                    *base = self.maps.globals[base.index()];
+                }
+                GlobalValueData::Symbol { name, .. } => *name = self.name(&name.clone()),
+                GlobalValueData::VMContext | GlobalValueData::DynScaleTargetConst { .. } => {}
+            }
+            self.maps.globals[global.index()] = self.globals.find_or_add(
+                &mut self.caller.stencil.global_values,
+                &data,
+                |data| hash_of(data),
+                |a, b| a == b,
+                || data.clone(),
+            );
+        }
+    }
+
+    /// Dynamic types are few, so they are compared one by one.
+    fn dynamic_type(&mut self, ty: ir::DynamicType) -> ir::DynamicType {
+        let data = &self.callee.dfg.dynamic_types[ty];
+        let translated = ir::DynamicTypeData {
+            base_vector_ty: data.base_vector_ty,
+            dynamic_scale: self.maps.globals[data.dynamic_scale.index()],
+        };
+        let types = &mut self.caller.stencil.dfg.dynamic_types;
+        let existing = types.iter().find(|(_, data)| **data == translated);
+        match existing.map(|(ty, _)| ty) {
+            Some(existing) => existing,
+            None => types.push(translated),
+        }
+    }
+}
+
+/// The flags of `caller` that mean what `flags` means in `callee`, if it has
+/// them.
+fn find_mem_flags(
+    caller: &ir::Function,
+    callee: &ir::Function,
+    flags: ir::MemFlags,
+) -> Option<ir::MemFlags> {
+    let mut data = callee.dfg.mem_flags[flags];
+    if let Some(region) = data.alias_region() {
+        let user_id = callee.dfg.alias_regions[region].user_id;
+        data.set_alias_region(Some(caller.dfg.alias_regions.get(user_id)?));
+    }
+    caller.dfg.mem_flags.get(data)
+}
+
+/// A value has only its type, not the entity that declares the scale, so one
+/// type cannot have two scales in a function.
+fn check_dynamic_types(
+    caller: &ir::Function,
+    callee: &Callee<'_>,
+    shares_vmctx: bool,
+) -> Result<(), Refusal> {
+    let scale_of = |func: &ir::Function, global: ir::GlobalValue| match func.global_values.get(global) {
+        Some(GlobalValueData::DynScaleTargetConst { vector_type }) => Some(*vector_type),
+        _ => None,
+    };
+    for (ty, data) in callee.func.dfg.dynamic_types.iter() {
+        if callee.tables.from_vmctx[data.dynamic_scale.index()] && !shares_vmctx {
+            return Err(Refusal::VmctxGlobal(data.dynamic_scale));
+        }
+        let scale = scale_of(callee.func, data.dynamic_scale);
+        let conflicts = caller.dfg.dynamic_types.values().any(|other| {
+            other.base_vector_ty == data.base_vector_ty
+                && (scale.is_none() || scale_of(caller, other.dynamic_scale) != scale)
+        });
+        if conflicts {
+            return Err(Refusal::DynamicType(ty));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,332 @@
+//! One call to be replaced: everything about it that can be wrong is looked at
+//! before the caller is touched.
+
+use super::callee::CalleeTables;
+use super::refusal::SignatureMismatch;
+use super::{Callee, Refusal, SpliceOptions};
+use crate::body::resolve_alias;
+use cranelift_codegen::ir::{
+    self, ArgumentPurpose, Block, BlockArg, ExceptionTableItem, GlobalValueData, Inst,
+    InstructionData, Opcode, Value, types,
+};
+use smallvec::SmallVec;
+
+/// What kind of call is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SiteKind {
+    Call,
+    TryCall(ir::ExceptionTable),
+    ReturnCall,
+}
+
+/// A call that can be replaced.
+pub(super) struct Site {
+    pub(super) kind: SiteKind,
+    pub(super) block: Block,
+    /// The arguments, with aliases followed.
+    pub(super) args: SmallVec<[Value; 8]>,
+    pub(super) tags: Vec<ir::DebugTag>,
+    pub(super) stack_map: Vec<ir::UserStackMapEntry>,
+    pub(super) srcloc: ir::SourceLoc,
+    /// Whether the callee's `vmctx` is the caller's own.
+    pub(super) shares_vmctx: bool,
+}
+
+/// `BlockArg` keeps two bits of a value's number for itself.
+const VALUE_LIMIT: usize = 1 << 30;
+/// Half of what an index can hold, so that glue never overflows.
+const ENTITY_LIMIT: usize = 1 << 31;
+
+/// Looks at `call` and decides whether `callee` can take its place.
+///
+/// Reads only; what depends on entity tables is left to the session.
+pub(super) fn plan_site(
+    caller: &ir::Function,
+    call: Inst,
+    callee: &Callee<'_>,
+    options: &SpliceOptions,
+) -> Result<Site, Refusal> {
+    let dfg = &caller.dfg;
+    if !dfg.inst_is_valid(call) {
+        return Err(Refusal::NotADirectCall(call));
+    }
+    let block = caller
+        .layout
+        .inst_block(call)
+        .ok_or(Refusal::NotADirectCall(call))?;
+    let (kind, func_ref, args) = match dfg.insts[call] {
+        InstructionData::Call {
+            opcode: Opcode::Call,
+            args,
+            func_ref,
+        } => (SiteKind::Call, func_ref, args),
+        InstructionData::Call {
+            opcode: Opcode::ReturnCall,
+            args,
+            func_ref,
+        } => (SiteKind::ReturnCall, func_ref, args),
+        InstructionData::TryCall {
+            opcode: Opcode::TryCall,
+            args,
+            func_ref,
+            exception,
+        } => (SiteKind::TryCall(exception), func_ref, args),
+        _ => return Err(Refusal::NotADirectCall(call)),
+    };
+    let is_last = caller.layout.last_inst(block) == Some(call);
+    if is_last != (kind != SiteKind::Call) {
+        return Err(Refusal::MalformedCall("it is not where its kind belongs"));
+    }
+    check_signature(caller, func_ref, kind, callee.func)?;
+    let args = resolve_args(caller, args, &callee.func.signature)?;
+    check_results(caller, call, kind, &callee.func.signature)?;
+    let shares_vmctx = shares_vmctx(caller, &callee.func.signature, &args);
+    if let Some(opcode) = callee.tables.introspection
+        && !options.allow_frame_introspection
+    {
+        return Err(Refusal::FrameIntrospection(opcode));
+    }
+    if let Some(limit) = callee.func.stack_limit {
+        let covered = caller.stack_limit.is_some_and(|own| {
+            same_global(caller, own, callee.func, limit, shares_vmctx)
+        });
+        if !covered {
+            return Err(Refusal::StackLimit);
+        }
+    }
+    if let SiteKind::TryCall(exception) = kind {
+        check_handlers(caller, exception, &callee.tables)?;
+    }
+    check_numbers(caller, callee)?;
+    Ok(Site {
+        kind,
+        block,
+        args,
+        tags: caller.debug_tags.get(call).to_vec(),
+        stack_map: dfg
+            .user_stack_map_entries(call)
+            .unwrap_or_default()
+            .to_vec(),
+        srcloc: caller.srcloc(call),
+        shares_vmctx,
+    })
+}
+
+fn check_signature(
+    caller: &ir::Function,
+    func_ref: ir::FuncRef,
+    kind: SiteKind,
+    callee: &ir::Function,
+) -> Result<(), Refusal> {
+    let dfg = &caller.dfg;
+    let data = dfg
+        .ext_funcs
+        .get(func_ref)
+        .ok_or(Refusal::MalformedCall("its function is not declared"))?;
+    if data.patchable {
+        return Err(Refusal::Patchable);
+    }
+    let declared = dfg
+        .signatures
+        .get(data.signature)
+        .ok_or(Refusal::MalformedCall("its signature is not declared"))?;
+    if let Some(mismatch) = SignatureMismatch::between(declared, &callee.signature) {
+        return Err(Refusal::SignatureMismatch(mismatch));
+    }
+    match kind {
+        SiteKind::Call => {}
+        SiteKind::TryCall(exception) => {
+            let table = dfg
+                .exception_tables
+                .get(exception)
+                .ok_or(Refusal::MalformedCall("its exception table does not exist"))?;
+            if dfg.signatures.get(table.signature()) != Some(declared) {
+                return Err(Refusal::MalformedCall(
+                    "its exception table has another signature",
+                ));
+            }
+        }
+        SiteKind::ReturnCall => {
+            let own = &caller.signature;
+            let same_returns = own.returns.len() == declared.returns.len()
+                && own
+                    .returns
+                    .iter()
+                    .zip(&declared.returns)
+                    .all(|(a, b)| a.value_type == b.value_type);
+            if own.call_conv != declared.call_conv || !same_returns {
+                return Err(Refusal::MalformedCall(
+                    "a tail call to another kind of function",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn resolve_args(
+    caller: &ir::Function,
+    args: ir::ValueList,
+    signature: &ir::Signature,
+) -> Result<SmallVec<[Value; 8]>, Refusal> {
+    let dfg = &caller.dfg;
+    if !args.is_valid(&dfg.value_lists) {
+        return Err(Refusal::MalformedCall("its argument list does not exist"));
+    }
+    let args = args.as_slice(&dfg.value_lists);
+    if args.len() != signature.params.len() {
+        return Err(Refusal::MalformedCall(
+            "it has another number of arguments than its signature",
+        ));
+    }
+    args.iter()
+        .zip(&signature.params)
+        .map(|(&arg, param)| {
+            resolve_alias(dfg, arg)
+                .filter(|&value| dfg.value_type(value) == param.value_type)
+                .ok_or(Refusal::MalformedCall("an argument has another type"))
+        })
+        .collect()
+}
+
+fn check_results(
+    caller: &ir::Function,
+    call: Inst,
+    kind: SiteKind,
+    signature: &ir::Signature,
+) -> Result<(), Refusal> {
+    let dfg = &caller.dfg;
+    let results = dfg.inst_results(call);
+    let expected: &[ir::AbiParam] = match kind {
+        SiteKind::Call => &signature.returns,
+        SiteKind::TryCall(_) | SiteKind::ReturnCall => &[],
+    };
+    let matches = results.len() == expected.len()
+        && results.iter().zip(expected).all(|(&value, returned)| {
+            dfg.value_is_valid(value) && dfg.value_type(value) == returned.value_type
+        });
+    if matches {
+        Ok(())
+    } else {
+        Err(Refusal::MalformedCall("its results are not its signature's"))
+    }
+}
+
+fn shares_vmctx(caller: &ir::Function, callee: &ir::Signature, args: &[Value]) -> bool {
+    let theirs = callee.special_param_index(ArgumentPurpose::VMContext);
+    let ours = caller
+        .signature
+        .special_param_index(ArgumentPurpose::VMContext);
+    let (Some(theirs), Some(ours), Some(entry)) = (theirs, ours, caller.layout.entry_block())
+    else {
+        return false;
+    };
+    let params = caller.dfg.block_params(entry);
+    params.get(ours).is_some() && params.get(ours) == args.get(theirs)
+}
+
+/// Whether two global values, each of its own function, are the same address.
+fn same_global(
+    caller: &ir::Function,
+    mut ours: ir::GlobalValue,
+    callee: &ir::Function,
+    mut theirs: ir::GlobalValue,
+    shares_vmctx: bool,
+) -> bool {
+    // Bounded, because nobody promised that the caller's chain ends.
+    for _ in 0..=caller.global_values.len() {
+        let pair = (
+            caller.global_values.get(ours),
+            callee.global_values.get(theirs),
+        );
+        match pair {
+            (Some(GlobalValueData::VMContext), Some(GlobalValueData::VMContext)) => {
+                return shares_vmctx;
+            }
+            (
+                Some(GlobalValueData::Load {
+                    base,
+                    offset,
+                    global_type,
+                    ..
+                }),
+                Some(GlobalValueData::Load {
+                    base: their_base,
+                    offset: their_offset,
+                    global_type: their_type,
+                    ..
+                }),
+            ) if offset == their_offset && global_type == their_type => {
+                (ours, theirs) = (*base, *their_base);
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Exceptions that leave the inlined body must find the caller's handlers.
+fn check_handlers(
+    caller: &ir::Function,
+    exception: ir::ExceptionTable,
+    callee: &CalleeTables,
+) -> Result<(), Refusal> {
+    let dfg = &caller.dfg;
+    let table = &dfg.exception_tables[exception];
+    let mut payloads = 0;
+    let mut has_handlers = false;
+    let mut tag_before_context = false;
+    let mut seen_context = false;
+    for item in table.items() {
+        let target = match item {
+            ExceptionTableItem::Context(_) => {
+                seen_context = true;
+                continue;
+            }
+            ExceptionTableItem::Tag(_, target) => {
+                tag_before_context |= !seen_context;
+                target
+            }
+            ExceptionTableItem::Default(target) => target,
+        };
+        has_handlers = true;
+        for arg in target.args(&dfg.value_lists) {
+            if let BlockArg::TryCallExn(index) = arg {
+                payloads = payloads.max(index as usize + 1);
+            }
+        }
+    }
+    if !has_handlers {
+        return Ok(());
+    }
+    for &call_conv in &callee.inner_call_convs {
+        // The pointer type changes the types of the payloads, not their number.
+        let available = call_conv.exception_payload_types(types::I64).len();
+        if !call_conv.supports_exceptions() || available < payloads {
+            return Err(Refusal::UncatchableCall(call_conv));
+        }
+    }
+    if callee.has_patchable_call {
+        return Err(Refusal::PatchableUnderHandler);
+    }
+    if callee.has_exception_context && tag_before_context {
+        return Err(Refusal::ExceptionContext);
+    }
+    Ok(())
+}
+
+fn check_numbers(caller: &ir::Function, callee: &Callee<'_>) -> Result<(), Refusal> {
+    let dfg = &caller.dfg;
+    let insts = callee.tables.insts.len();
+    let values = dfg.num_values() + callee.tables.values_added + insts;
+    if values >= VALUE_LIMIT {
+        return Err(Refusal::TooManyEntities("values"));
+    }
+    if dfg.num_blocks() + callee.tables.blocks.len() + insts >= VALUE_LIMIT {
+        return Err(Refusal::TooManyEntities("blocks"));
+    }
+    if dfg.num_insts() + insts * 2 >= ENTITY_LIMIT {
+        return Err(Refusal::TooManyEntities("instructions"));
+    }
+    Ok(())
+}
