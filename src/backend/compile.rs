@@ -176,7 +176,8 @@ mod tests {
                  v1 = call fn0(v0)
                  brif v1, block1, block2
              block1:
-                 v2 = stack_load.i64 ss0
+                 v3 = stack_addr.i64 ss0
+                 v2 = load.i64 v3
                  return v2
              block2:
                  trap user1
@@ -195,6 +196,7 @@ mod tests {
         );
     }
 
+    #[cfg(feature = "all-arch")]
     #[test]
     fn relocation_targets_are_names() {
         let isa = target("x64", &TargetSettings::new()).unwrap();

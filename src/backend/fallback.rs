@@ -120,8 +120,9 @@ mod tests {
                  ss0 = explicit_slot 3000000000
                  ss1 = explicit_slot 3000000000
              block0(v0: i64):
-                 stack_store v0, ss0
-                 stack_store v0, ss1
+                 v1 = stack_addr.i64 ss0
+                 v2 = stack_addr.i64 ss1
+                 store v1, v2
                  return v0
              }",
         )
@@ -224,7 +225,7 @@ mod tests {
                     "function u1:{number}(i64) -> i64 system_v {{
                          fn0 = u2:{number}(i64) -> i64 system_v
                      block0(v0: i64):
-                         v1 = iadd_imm v0, {number}
+                         v1 = iconst.i64 {number}
                          v2 = call fn0(v1)
                          return v2
                      }}"

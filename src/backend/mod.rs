@@ -42,7 +42,7 @@
 //!          return v2
 //!      }",
 //! )?;
-//! let isa = target("aarch64", &TargetSettings::new())?;
+//! let isa = target("host", &TargetSettings::new())?;
 //! verify_function(&functions[0], &*isa)?;
 //! let compiled = compile_function(&*isa, &functions[0], &mut CompileScratch::new())?;
 //! assert!(!compiled.code().is_empty());
