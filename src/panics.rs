@@ -1,92 +1,108 @@
-//! The one place where a panic of Cranelift is turned into a value.
+//! Turning panics of the code we call into values.
 //!
-//! The reader, the verifier and the code generator assert what they take for granted, and some of
-//! it can be broken by input that nobody verified or that a target does not support. Every call
-//! into them goes through [`catch`], so that such input ends as a typed error of ours.
+//! Cranelift's reader, printer, verifier and compiler assert what they expect of a function. A
+//! function that was built by hand or read from strange text can trip such an assertion, and the
+//! library promises a typed error instead. Every call that may panic goes through [`catch`].
 
+use std::any::Any;
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {
-    /// How many calls of [`catch`] are active on this thread.
-    static CATCHING: Cell<u32> = const { Cell::new(0) };
+    /// How many [`catch`] calls are on this thread's stack.
+    static CATCHING: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts an active [`catch`] for as long as it lives, however that call ends.
-struct Catching;
-
-impl Catching {
-    fn begin() -> Self {
-        CATCHING.set(CATCHING.get() + 1);
-        Catching
-    }
-}
-
-impl Drop for Catching {
-    fn drop(&mut self) {
-        CATCHING.set(CATCHING.get() - 1);
-    }
-}
-
-/// Calls `f`; a panic inside comes back as its message, and nothing is printed for it.
+/// Runs `f` and returns what it returns, or the message of the panic that it raised.
 ///
-/// Whatever `f` was changing when it panicked may be half changed: the caller must drop it.
+/// The caught panic prints nothing: the first call installs a panic hook for the process, which
+/// stays silent while the panicking thread is inside `catch` and otherwise calls the hook that was
+/// there before. Panics on other threads that `f` starts are printed as usual.
 ///
-/// # Errors
-///
-/// The message of the panic. (A program built with `panic = "abort"` ends instead.)
+/// `f` may leave what it borrows mutably half changed; callers hand it either shared references
+/// or values that they throw away on error. A panic while the program is built with
+/// `panic = "abort"` cannot be caught.
 pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
-    silence_caught_panics();
-    let _catching = Catching::begin();
-    panic::catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
-        if let Some(message) = payload.downcast_ref::<&str>() {
-            (*message).to_owned()
-        } else if let Some(message) = payload.downcast_ref::<String>() {
-            message.clone()
-        } else {
-            "a panic without a message".to_owned()
-        }
-    })
+    install_hook();
+    let _level = Level::enter();
+    panic::catch_unwind(AssertUnwindSafe(f)).map_err(message)
 }
 
-/// Puts a hook before the program's own that passes on only the panics that nobody here catches.
-fn silence_caught_panics() {
+fn install_hook() {
     static INSTALLED: Once = Once::new();
+    // The standard library refuses to change the hook on a thread that is unwinding.
+    if std::thread::panicking() {
+        return;
+    }
     INSTALLED.call_once(|| {
-        let passed_on = panic::take_hook();
+        let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            let caught = CATCHING.try_with(|active| active.get() > 0);
-            if !caught.unwrap_or(false) {
-                passed_on(info);
+            // A thread past the destruction of its locals is in no `catch`.
+            let silent = CATCHING.try_with(|level| level.get() > 0).unwrap_or(false);
+            if !silent {
+                previous(info);
             }
         }));
     });
 }
 
+/// Counts one [`catch`] on this thread for as long as it lives.
+struct Level;
+
+impl Level {
+    fn enter() -> Self {
+        let _ = CATCHING.try_with(|level| level.set(level.get() + 1));
+        Level
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        let _ = CATCHING.try_with(|level| level.set(level.get().saturating_sub(1)));
+    }
+}
+
+fn message(payload: Box<dyn Any + Send>) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_string()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a message".to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::catch;
+    use super::*;
 
     #[test]
-    fn a_value_passes_and_a_panic_becomes_its_message() {
+    fn a_value_passes_through() {
         assert_eq!(catch(|| 7), Ok(7));
-        assert_eq!(catch(|| -> u8 { panic!("plain") }), Err("plain".to_owned()));
-        let number = 3;
-        assert_eq!(
-            catch(|| -> u8 { panic!("formatted {number}") }),
-            Err("formatted 3".to_owned())
-        );
     }
 
     #[test]
-    fn catching_nests_and_goes_on_after_a_panic() {
+    fn both_kinds_of_message_are_kept() {
+        let place = "here";
+        assert_eq!(catch(|| panic!("plain")), Err::<(), _>("plain".into()));
+        assert_eq!(
+            catch(|| panic!("formatted {place}")),
+            Err::<(), _>("formatted here".into())
+        );
+        let odd = catch(|| panic::panic_any(3_u8));
+        assert_eq!(odd, Err::<(), _>("a panic without a message".into()));
+    }
+
+    #[test]
+    fn an_inner_catch_does_not_end_the_silence_of_the_outer() {
         let outer = catch(|| {
-            let inner = catch(|| -> u8 { panic!("inner") });
-            assert_eq!(inner, Err("inner".to_owned()));
+            let inner = catch(|| panic!("inner"));
+            assert_eq!(inner, Err::<(), _>("inner".into()));
+            assert_eq!(CATCHING.with(Cell::get), 1);
             panic!("outer")
         });
-        assert_eq!(outer, Err::<u8, _>("outer".to_owned()));
-        assert_eq!(catch(|| 1), Ok(1));
+        assert_eq!(outer, Err::<(), _>("outer".into()));
+        assert_eq!(CATCHING.with(Cell::get), 0);
     }
 }

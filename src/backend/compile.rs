@@ -128,7 +128,7 @@ pub fn compile_owned_function(
     Ok(CompiledFunction::new(name, code, relocations, slot_sizes))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "all-arch"))]
 mod tests {
     use super::{CompileScratch, compile_function, compile_owned_function};
     use crate::backend::{CompileError, RelocationTarget, TargetSettings, target};
@@ -148,7 +148,6 @@ mod tests {
         )
     }
 
-    #[cfg(feature = "all-arch")]
     #[test]
     fn every_architecture_compiles_to_its_own_code() {
         let mut codes = Vec::new();
@@ -196,7 +195,6 @@ mod tests {
         );
     }
 
-    #[cfg(feature = "all-arch")]
     #[test]
     fn relocation_targets_are_names() {
         let isa = target("x64", &TargetSettings::new()).unwrap();
@@ -229,7 +227,6 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "all-arch")]
     #[test]
     fn a_panic_of_the_code_generator_is_an_error_and_the_scratch_stays_good() {
         let by_value = parse(

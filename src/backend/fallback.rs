@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A function to compile: its final body, and the one to go back to.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct CompileJob {
     /// The body after inlining and clean-up.
     pub body: Arc<Function>,
