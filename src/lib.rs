@@ -1,7 +1,10 @@
 //! The interprocedural inlining stage for Cranelift.
 #![forbid(unsafe_code)]
 
+pub mod backend;
 mod body;
 pub mod cleanup;
+pub mod graph;
 mod panics;
+pub mod program;
 pub mod splice;

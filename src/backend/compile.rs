@@ -1,0 +1,304 @@
+//! One body to machine code, with the memory of earlier compilations reused.
+
+use super::compiled::CompiledFunction;
+use super::error::{CompileError, printable};
+use super::relocation::NamesUsed;
+use crate::panics;
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::Function;
+use cranelift_codegen::isa::TargetIsa;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// What compilations on one thread reuse: Cranelift's context, with its control-flow graph,
+/// dominator tree and register-allocator memory.
+#[derive(Default)]
+pub struct CompileScratch {
+    context: Option<Context>,
+}
+
+impl CompileScratch {
+    /// An empty scratch; it grows to what the largest body needs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl fmt::Debug for CompileScratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompileScratch").finish_non_exhaustive()
+    }
+}
+
+/// Scratches for as many threads as happen to compile at once.
+///
+/// ```
+/// use cranelift_inliner::backend::{ScratchPool, TargetSettings, compile_function, target};
+///
+/// let functions = cranelift_reader::parse_functions(
+///     "function %nothing() fast {\nblock0:\n    return\n}",
+/// )?;
+/// let isa = target("host", &TargetSettings::new())?;
+/// let pool = ScratchPool::new();
+/// let compiled = pool.with(|scratch| compile_function(&*isa, &functions[0], scratch))?;
+/// assert!(!compiled.code().is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct ScratchPool {
+    free: Mutex<Vec<CompileScratch>>,
+}
+
+impl ScratchPool {
+    /// A pool without scratches; [`with`](Self::with) makes them as they are needed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Calls `f` with a scratch that no other thread has, and keeps the scratch for later calls.
+    pub fn with<T>(&self, f: impl FnOnce(&mut CompileScratch) -> T) -> T {
+        let free = self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let mut scratch = free.unwrap_or_default();
+        let result = f(&mut scratch);
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.push(scratch);
+        result
+    }
+}
+
+/// Compiles a copy of `function` for `isa`.
+///
+/// The body should have passed the verifier; one that has not may be compiled to anything, but it
+/// does no harm beyond its code.
+///
+/// # Errors
+///
+/// See [`CompileError`]; the scratch stays good for other functions after any of them.
+pub fn compile_function(
+    isa: &dyn TargetIsa,
+    function: &Function,
+    scratch: &mut CompileScratch,
+) -> Result<CompiledFunction, CompileError> {
+    compile_owned_function(isa, function.clone(), scratch)
+}
+
+/// Compiles `function` for `isa` as [`compile_function`] does, without copying it.
+///
+/// # Errors
+///
+/// See [`CompileError`].
+pub fn compile_owned_function(
+    isa: &dyn TargetIsa,
+    function: Function,
+    scratch: &mut CompileScratch,
+) -> Result<CompiledFunction, CompileError> {
+    let names = NamesUsed::of(&function)?;
+    let name = function.name.clone();
+    let slot_sizes = function.sized_stack_slots.values().map(|slot| slot.size);
+    let slot_sizes: Vec<u32> = slot_sizes.collect();
+
+    // The context is out of the scratch while Cranelift works on it, so that a panic loses it.
+    let mut context = scratch.context.take().unwrap_or_else(Context::new);
+    context.func = function;
+    let (context, result) = panics::catch(move || {
+        let result = context
+            .compile(isa, &mut ControlPlane::default())
+            .map(drop)
+            .map_err(|error| CompileError::from_codegen(&error.func.name, &error.inner));
+        let code = context.take_compiled_code();
+        context.clear();
+        (context, result.map(|()| code))
+    })
+    .map_err(|message| CompileError::Panicked {
+        function: printable(&name),
+        message,
+    })?;
+    scratch.context = Some(context);
+
+    let code = result?.ok_or_else(|| CompileError::Internal {
+        function: printable(&name),
+        message: "there is no code after a successful compilation".to_owned(),
+    })?;
+    let relocations = names.relocations(&code)?;
+    Ok(CompiledFunction::new(name, code, relocations, slot_sizes))
+}
+
+#[cfg(all(test, feature = "all-arch"))]
+mod tests {
+    use super::{CompileScratch, compile_function, compile_owned_function};
+    use crate::backend::{CompileError, RelocationTarget, TargetSettings, target};
+    use cranelift_codegen::ir::{ExternalName, Function, LibCall, UserFuncName};
+
+    fn parse(text: &str) -> Function {
+        cranelift_reader::parse_functions(text).unwrap().remove(0)
+    }
+
+    fn sum() -> Function {
+        parse(
+            "function %sum(i64, i64) -> i64 fast {
+             block0(v0: i64, v1: i64):
+                 v2 = iadd v0, v1
+                 return v2
+             }",
+        )
+    }
+
+    #[test]
+    fn every_architecture_compiles_to_its_own_code() {
+        let mut codes = Vec::new();
+        for name in ["x64", "aarch64", "riscv64", "s390x"] {
+            let isa = target(name, &TargetSettings::new()).unwrap();
+            let compiled = compile_function(&*isa, &sum(), &mut CompileScratch::new()).unwrap();
+            assert_eq!(compiled.name(), &UserFuncName::testcase("sum"));
+            assert!(!compiled.code().is_empty() && compiled.alignment().is_power_of_two());
+            assert!(compiled.unwind_info(&*isa).unwrap().is_some(), "{name}");
+            codes.push(compiled.code().to_vec());
+        }
+        codes.sort();
+        codes.dedup();
+        assert_eq!(codes.len(), 4);
+    }
+
+    #[test]
+    fn what_the_scratch_compiled_before_leaves_no_trace() {
+        let isa = target("host", &TargetSettings::new()).unwrap();
+        let large = parse(
+            "function u3:1(i64) -> i64 fast {
+                 ss0 = explicit_slot 64, key = 9
+                 fn0 = %callee(i64) -> i64 fast
+             block0(v0: i64):
+                 v1 = call fn0(v0)
+                 brif v1, block1, block2
+             block1:
+                 v3 = stack_addr.i64 ss0
+                 v2 = load.i64 v3
+                 return v2
+             block2:
+                 trap user1
+             }",
+        );
+        let fresh = compile_function(&*isa, &sum(), &mut CompileScratch::new()).unwrap();
+        let mut scratch = CompileScratch::new();
+        compile_function(&*isa, &large, &mut scratch).unwrap();
+        assert_eq!(
+            compile_function(&*isa, &sum(), &mut scratch).unwrap(),
+            fresh
+        );
+        assert_eq!(
+            compile_owned_function(&*isa, sum(), &mut scratch).unwrap(),
+            fresh
+        );
+    }
+
+    #[test]
+    fn relocation_targets_are_names() {
+        let isa = target("x64", &TargetSettings::new()).unwrap();
+        let function = parse(
+            "function %f(f64) -> i64, f64 fast {
+                 gv0 = symbol u4:2
+                 gv1 = symbol tls %local
+                 fn0 = u1:9() fast
+             block0(v0: f64):
+                 call fn0()
+                 v1 = symbol_value.i64 gv0
+                 v2 = tls_value.i64 gv1
+                 v3 = iadd v1, v2
+                 v4 = fma v0, v0, v0
+                 return v3, v4
+             }",
+        );
+        let compiled = compile_function(&*isa, &function, &mut CompileScratch::new()).unwrap();
+        let relocations = compiled.relocations().iter();
+        let targets: Vec<_> = relocations
+            .map(|relocation| relocation.target.clone())
+            .collect();
+        for wanted in [
+            RelocationTarget::Function(UserFuncName::user(1, 9)),
+            RelocationTarget::Data(UserFuncName::user(4, 2)),
+            RelocationTarget::ThreadLocal(UserFuncName::testcase("local")),
+            RelocationTarget::LibCall(LibCall::FmaF64),
+        ] {
+            assert!(targets.contains(&wanted), "{wanted:?} in {targets:?}");
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_code_generator_is_an_error_and_the_scratch_stays_good() {
+        let by_value = parse(
+            "function %by_value(i64 sarg(64)) -> i64 system_v {
+             block0(v0: i64):
+                 v1 = load.i64 v0
+                 return v1
+             }",
+        );
+        let isa = target("aarch64", &TargetSettings::new()).unwrap();
+        let mut scratch = CompileScratch::new();
+        match compile_function(&*isa, &by_value, &mut scratch) {
+            Err(CompileError::Panicked { function, message }) => {
+                assert_eq!(function, "%by_value");
+                assert!(message.contains("StructArgument"), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+        let after = compile_function(&*isa, &sum(), &mut scratch).unwrap();
+        let fresh = compile_function(&*isa, &sum(), &mut CompileScratch::new()).unwrap();
+        assert_eq!(after, fresh);
+        // The same body is nothing special on x64.
+        let x64 = target("x64", &TargetSettings::new()).unwrap();
+        assert!(compile_function(&*x64, &by_value, &mut scratch).is_ok());
+    }
+
+    #[test]
+    fn unverified_bodies_end_in_errors() {
+        let isa = target("host", &TargetSettings::new()).unwrap();
+        let mut scratch = CompileScratch::new();
+        // Nothing in it at all, not even an entry block.
+        let empty = compile_function(&*isa, &Function::new(), &mut scratch);
+        assert!(
+            matches!(empty, Err(CompileError::Panicked { .. })),
+            "{empty:?}"
+        );
+
+        let mut dangling = parse("function %d() fast {\nfn0 = u0:0() fast\nblock0:\nreturn\n}");
+        let callee = dangling.dfg.ext_funcs.keys().next().unwrap();
+        dangling.dfg.ext_funcs[callee].name =
+            ExternalName::User(cranelift_codegen::ir::UserExternalNameRef::from_u32(77));
+        assert!(matches!(
+            compile_function(&*isa, &dangling, &mut scratch),
+            Err(CompileError::DanglingName { function, .. }) if function == "%d"
+        ));
+
+        let mut unprintable = sum();
+        unprintable.name = UserFuncName::testcase([0xff, b'x']);
+        let result = compile_function(&*isa, &unprintable, &mut scratch);
+        assert!(
+            matches!(result, Err(CompileError::NameNotUtf8 { .. })),
+            "{result:?}"
+        );
+    }
+
+    #[test]
+    fn with_enable_verifier_its_messages_come_back() {
+        let settings = TargetSettings::new().setting("enable_verifier=true");
+        let isa = target("host", &settings).unwrap();
+        let bad = parse(
+            "function %bad(i32, i64) -> i64 fast {
+             block0(v0: i32, v1: i64):
+                 v2 = iadd v0, v1
+                 return v1
+             }",
+        );
+        match compile_function(&*isa, &bad, &mut CompileScratch::new()) {
+            Err(CompileError::Verifier { function, messages }) => {
+                assert_eq!(function, "%bad");
+                assert!(messages[0].contains("inst0"), "{messages:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

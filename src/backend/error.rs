@@ -1,0 +1,224 @@
+//! What can go wrong on the way to machine code, as values that can be kept and compared.
+
+use cranelift_codegen::CodegenError;
+use cranelift_codegen::ir::UserFuncName;
+use cranelift_codegen::isa::LookupError;
+use cranelift_codegen::settings::SetError;
+use thiserror::Error;
+
+/// Why no target could be made from a name and its settings.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// The name is neither a short name nor a triple.
+    #[error(
+        "unknown target `{name}`: neither x64, aarch64, riscv64, s390x, host nor a triple ({reason})"
+    )]
+    UnknownName {
+        /// The name as given.
+        name: String,
+        /// What is wrong with it as a triple.
+        reason: String,
+    },
+    /// Cranelift has no backend for the architecture, or this build left it out.
+    #[error("target `{name}` has no backend: {reason}")]
+    NoBackend {
+        /// The name as given.
+        name: String,
+        /// Cranelift's words.
+        reason: String,
+    },
+    /// The processor that the program runs on lacks what Cranelift needs.
+    #[error("the host cannot be a target: {reason}")]
+    Host {
+        /// What is missing.
+        reason: String,
+    },
+    /// Neither the shared settings nor those of the architecture know this name.
+    #[error("target `{name}` has no setting `{setting}`")]
+    UnknownSetting {
+        /// The target's name as given.
+        name: String,
+        /// The setting's name as given.
+        setting: String,
+    },
+    /// The setting exists, but not with this value.
+    #[error("setting `{setting}` cannot be `{value}`: {reason}")]
+    BadValue {
+        /// The setting's name.
+        setting: String,
+        /// The value as given; empty where a setting was switched on by its name alone.
+        value: String,
+        /// What the setting expects.
+        reason: String,
+    },
+    /// The settings contradict each other or the architecture.
+    #[error("target `{name}` cannot be set up: {reason}")]
+    Inconsistent {
+        /// The target's name as given.
+        name: String,
+        /// Cranelift's words.
+        reason: String,
+    },
+}
+
+impl TargetError {
+    pub(super) fn no_backend(name: &str, error: LookupError) -> Self {
+        TargetError::NoBackend {
+            name: name.to_owned(),
+            reason: error.to_string(),
+        }
+    }
+
+    pub(super) fn setting(name: &str, setting: &str, value: &str, error: SetError) -> Self {
+        match error {
+            SetError::BadName(_) => TargetError::UnknownSetting {
+                name: name.to_owned(),
+                setting: setting.to_owned(),
+            },
+            SetError::BadType | SetError::BadValue(_) => TargetError::BadValue {
+                setting: setting.to_owned(),
+                value: value.to_owned(),
+                reason: error.to_string(),
+            },
+        }
+    }
+}
+
+/// Why a body could not be compiled. Each kind names the function.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// The body needs more of something (frame, arguments) than Cranelift or the target allows.
+    #[error("{function}: an implementation limit of the code generator is exceeded")]
+    ImplLimitExceeded {
+        /// The function's name as CLIF prints it.
+        function: String,
+    },
+    /// The code would be larger than the target or the register allocator can handle.
+    #[error("{function}: the code is too large")]
+    CodeTooLarge {
+        /// The function's name as CLIF prints it.
+        function: String,
+    },
+    /// The body uses what this target, with these settings, does not support.
+    #[error("{function}: unsupported by the target: {feature}")]
+    Unsupported {
+        /// The function's name as CLIF prints it.
+        function: String,
+        /// Cranelift's words.
+        feature: String,
+    },
+    /// The code generator panicked; most often on a body that the verifier would reject, or on a
+    /// feature that the target does not have.
+    #[error("{function}: the code generator panicked: {message}")]
+    Panicked {
+        /// The function's name as CLIF prints it.
+        function: String,
+        /// The panic's message.
+        message: String,
+    },
+    /// The verifier that the setting `enable_verifier` runs during compilation rejected the body.
+    #[error("{function}: the verifier rejects the body: {}", .messages.join("; "))]
+    Verifier {
+        /// The function's name as CLIF prints it.
+        function: String,
+        /// One message an error, each with its place in the function.
+        messages: Vec<String>,
+    },
+    /// The code generator failed for a reason of its own.
+    #[error("{function}: the code generator failed: {message}")]
+    Internal {
+        /// The function's name as CLIF prints it.
+        function: String,
+        /// Cranelift's words.
+        message: String,
+    },
+    /// A function's name, or a name that it refers to, is not valid UTF-8.
+    #[error("{function}: the name `{name}` is not valid UTF-8")]
+    NameNotUtf8 {
+        /// The function's name as CLIF prints it, with what is invalid replaced.
+        function: String,
+        /// The offending name, with what is invalid replaced.
+        name: String,
+    },
+    /// The body refers to an entry of its table of user names that does not exist.
+    #[error("{function}: a reference to the user name {reference}, which is not declared")]
+    DanglingName {
+        /// The function's name as CLIF prints it.
+        function: String,
+        /// The entry, as CLIF numbers it.
+        reference: String,
+    },
+}
+
+impl CompileError {
+    pub(super) fn from_codegen(function: &UserFuncName, error: &CodegenError) -> Self {
+        let function = printable(function);
+        match error {
+            CodegenError::ImplLimitExceeded => CompileError::ImplLimitExceeded { function },
+            CodegenError::CodeTooLarge => CompileError::CodeTooLarge { function },
+            CodegenError::Unsupported(feature) => CompileError::Unsupported {
+                function,
+                feature: feature.clone(),
+            },
+            CodegenError::Verifier(errors) => CompileError::Verifier {
+                function,
+                messages: errors.0.iter().map(ToString::to_string).collect(),
+            },
+            other => CompileError::Internal {
+                function,
+                message: other.to_string(),
+            },
+        }
+    }
+
+    /// The name of the function that could not be compiled, as CLIF prints it.
+    pub fn function(&self) -> &str {
+        match self {
+            CompileError::ImplLimitExceeded { function }
+            | CompileError::CodeTooLarge { function }
+            | CompileError::Unsupported { function, .. }
+            | CompileError::Panicked { function, .. }
+            | CompileError::Verifier { function, .. }
+            | CompileError::Internal { function, .. }
+            | CompileError::NameNotUtf8 { function, .. }
+            | CompileError::DanglingName { function, .. } => function,
+        }
+    }
+
+    /// Whether a smaller or plainer body of the same function may well compile: its size was
+    /// refused, or the target does not support something that inlining may have brought in.
+    pub fn may_be_due_to_inlining(&self) -> bool {
+        matches!(
+            self,
+            CompileError::ImplLimitExceeded { .. }
+                | CompileError::CodeTooLarge { .. }
+                | CompileError::Unsupported { .. }
+                | CompileError::Panicked { .. }
+        )
+    }
+}
+
+/// What Cranelift's verifier has against a body.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{function}: the verifier rejects the body: {}", .messages.join("; "))]
+#[non_exhaustive]
+pub struct VerifyError {
+    /// The function's name as CLIF prints it.
+    pub function: String,
+    /// One message an error, each with its place in the function; never empty. A body that makes
+    /// the verifier itself panic has one message, which says so.
+    pub messages: Vec<String>,
+}
+
+/// A function's name as CLIF prints it; unlike Cranelift's own printing it does not panic where a
+/// name's bytes are not UTF-8.
+pub(super) fn printable(name: &UserFuncName) -> String {
+    match name {
+        UserFuncName::User(user) => user.to_string(),
+        UserFuncName::Testcase(testcase) => {
+            format!("%{}", String::from_utf8_lossy(testcase.raw()))
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Inlined bodies first, originals where Cranelift refuses them, many at once.
+
+use super::compile::{CompileScratch, ScratchPool, compile_function};
+use super::compiled::CompiledFunction;
+use super::error::CompileError;
+use cranelift_codegen::ir::Function;
+use cranelift_codegen::isa::TargetIsa;
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// A function to compile: its final body, and the one to go back to.
+#[derive(Clone, Debug)]
+pub struct CompileJob {
+    /// The body after inlining and clean-up.
+    pub body: Arc<Function>,
+    /// The body before; the same `Arc` where inlining changed nothing.
+    pub original: Arc<Function>,
+}
+
+/// A compiled function and which body it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compilation {
+    /// The machine code.
+    pub function: CompiledFunction,
+    /// The body that it was made of.
+    pub body: BodyUsed,
+}
+
+/// Which body of a function was compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyUsed {
+    /// The final one.
+    Final,
+    /// The original, since Cranelift refused the final one.
+    Original(Fallback),
+}
+
+impl BodyUsed {
+    /// Why the original was compiled, where it was.
+    pub fn fallback(&self) -> Option<&Fallback> {
+        match self {
+            BodyUsed::Final => None,
+            BodyUsed::Original(fallback) => Some(fallback),
+        }
+    }
+}
+
+/// Why the original body was compiled in place of the final one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// What Cranelift had against the final body.
+    pub reason: CompileError,
+}
+
+/// Compiles `body` or, where Cranelift refuses it for what inlining may have brought about
+/// ([`CompileError::may_be_due_to_inlining`]), `original`.
+///
+/// # Errors
+///
+/// Where both are refused, the error of the original, which the program's author can do something
+/// about; where the final body fails for another reason (that is a defect of the inliner or of
+/// Cranelift, not to be hidden), that one.
+pub fn compile_with_fallback(
+    isa: &dyn TargetIsa,
+    body: &Arc<Function>,
+    original: &Arc<Function>,
+    scratch: &mut CompileScratch,
+) -> Result<Compilation, CompileError> {
+    match compile_function(isa, body, scratch) {
+        Ok(function) => Ok(Compilation {
+            function,
+            body: BodyUsed::Final,
+        }),
+        Err(reason) if reason.may_be_due_to_inlining() && !Arc::ptr_eq(body, original) => {
+            let function = compile_function(isa, original, scratch)?;
+            Ok(Compilation {
+                function,
+                body: BodyUsed::Original(Fallback { reason }),
+            })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Compiles each job as [`compile_with_fallback`] does, in parallel on the current rayon pool.
+///
+/// The results are in the order of the jobs, and the same whatever the number of threads; one
+/// job's failure does not stop the others.
+pub fn compile_program(
+    isa: &dyn TargetIsa,
+    jobs: &[CompileJob],
+) -> Vec<Result<Compilation, CompileError>> {
+    let scratches = ScratchPool::new();
+    jobs.par_iter()
+        .map(|job| {
+            scratches.with(|scratch| compile_with_fallback(isa, &job.body, &job.original, scratch))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BodyUsed, CompileJob, compile_program, compile_with_fallback};
+    use crate::backend::{CompileError, CompileScratch, TargetSettings, compile_function, target};
+    use cranelift_codegen::ir::{Function, UserFuncName};
+    use std::sync::Arc;
+
+    fn parse(text: &str) -> Arc<Function> {
+        Arc::new(cranelift_reader::parse_functions(text).unwrap().remove(0))
+    }
+
+    fn small() -> Arc<Function> {
+        parse("function %f(i64) -> i64 system_v {\nblock0(v0: i64):\n    return v0\n}")
+    }
+
+    /// A frame that no target allows.
+    fn too_large() -> Arc<Function> {
+        parse(
+            "function %f(i64) -> i64 system_v {
+                 ss0 = explicit_slot 3000000000
+                 ss1 = explicit_slot 3000000000
+             block0(v0: i64):
+                 v1 = stack_addr.i64 ss0
+                 v2 = stack_addr.i64 ss1
+                 store v1, v2
+                 return v0
+             }",
+        )
+    }
+
+    #[test]
+    fn a_good_final_body_is_the_one_that_is_used() {
+        let isa = target("host", &TargetSettings::new()).unwrap();
+        let body = parse(
+            "function %f(i64) -> i64 system_v {
+             block0(v0: i64):
+                 v1 = imul v0, v0
+                 return v1
+             }",
+        );
+        let mut scratch = CompileScratch::new();
+        let compiled = compile_with_fallback(&*isa, &body, &small(), &mut scratch).unwrap();
+        assert_eq!(compiled.body, BodyUsed::Final);
+        assert_eq!(compiled.body.fallback(), None);
+        let expected = compile_function(&*isa, &body, &mut scratch).unwrap();
+        assert_eq!(compiled.function, expected);
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_gives_way_to_the_original() {
+        let isa = target("host", &TargetSettings::new()).unwrap();
+        let mut scratch = CompileScratch::new();
+        let compiled = compile_with_fallback(&*isa, &too_large(), &small(), &mut scratch).unwrap();
+        let reason = CompileError::ImplLimitExceeded {
+            function: "%f".to_owned(),
+        };
+        assert_eq!(
+            compiled.body.fallback().map(|fallback| &fallback.reason),
+            Some(&reason)
+        );
+        let expected = compile_function(&*isa, &small(), &mut scratch).unwrap();
+        assert_eq!(compiled.function, expected);
+    }
+
+    #[cfg(feature = "all-arch")]
+    #[test]
+    fn a_body_that_the_target_cannot_compile_gives_way_too() {
+        let isa = target("aarch64", &TargetSettings::new()).unwrap();
+        let body = parse(
+            "function %f(i64) -> i64 system_v {
+                 fn0 = %g(i64 sarg(64)) system_v
+             block0(v0: i64):
+                 call fn0(v0)
+                 return v0
+             }",
+        );
+        let compiled =
+            compile_with_fallback(&*isa, &body, &small(), &mut CompileScratch::new()).unwrap();
+        assert!(matches!(
+            compiled.body,
+            BodyUsed::Original(fallback) if matches!(&fallback.reason,
+                CompileError::Panicked { message, .. } if message.contains("StructArgument"))
+        ));
+    }
+
+    #[test]
+    fn where_the_original_fails_as_well_its_error_is_the_result() {
+        let isa = target("host", &TargetSettings::new()).unwrap();
+        let mut scratch = CompileScratch::new();
+        let large = too_large();
+        let alone = compile_with_fallback(&*isa, &large, &large, &mut scratch);
+        assert!(matches!(alone, Err(CompileError::ImplLimitExceeded { .. })));
+        let empty = Arc::new(Function::with_name_signature(
+            UserFuncName::testcase("empty"),
+            small().signature.clone(),
+        ));
+        let both = compile_with_fallback(&*isa, &large, &empty, &mut scratch);
+        assert!(matches!(
+            both,
+            Err(CompileError::Panicked { function, .. }) if function == "%empty"
+        ));
+    }
+
+    #[test]
+    fn a_body_that_the_verifier_rejects_is_not_hidden() {
+        let settings = TargetSettings::new().setting("enable_verifier=true");
+        let isa = target("host", &settings).unwrap();
+        let bad = parse(
+            "function %f(i64, i32) -> i64 system_v {
+             block0(v0: i64, v1: i32):
+                 v2 = iadd v0, v1
+                 return v0
+             }",
+        );
+        let result = compile_with_fallback(&*isa, &bad, &small(), &mut CompileScratch::new());
+        assert!(matches!(result, Err(CompileError::Verifier { .. })));
+    }
+
+    #[test]
+    fn many_jobs_give_the_same_results_in_order_for_any_number_of_threads() {
+        let isa = target("host", &TargetSettings::new()).unwrap();
+        let jobs: Vec<CompileJob> = (0..40)
+            .map(|number| {
+                let original = parse(&format!(
+                    "function u1:{number}(i64) -> i64 system_v {{
+                         fn0 = u2:{number}(i64) -> i64 system_v
+                     block0(v0: i64):
+                         v1 = iconst.i64 {number}
+                         v2 = call fn0(v1)
+                         return v2
+                     }}"
+                ));
+                let body = match number % 10 {
+                    7 => too_large(),
+                    _ => original.clone(),
+                };
+                CompileJob { body, original }
+            })
+            .collect();
+        let with_threads = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| compile_program(&*isa, &jobs))
+        };
+        let one = with_threads(1);
+        for (number, result) in one.iter().enumerate() {
+            let compiled = result.as_ref().unwrap();
+            assert_eq!(
+                compiled.function.name(),
+                &UserFuncName::user(1, number as u32)
+            );
+            assert_eq!(compiled.body.fallback().is_some(), number % 10 == 7);
+        }
+        assert_eq!(with_threads(4), one);
+        assert_eq!(with_threads(3), one);
+    }
+}
