@@ -5,6 +5,7 @@ pub mod backend;
 pub mod cleanup;
 pub mod decide;
 pub mod graph;
+mod panics;
 pub mod pass;
 pub mod program;
 pub mod splice;
