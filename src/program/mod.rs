@@ -343,10 +343,10 @@ fn check_names_are_utf8(function: &ProgramFunction) -> Result<(), ProgramError> 
         return Err(error(function.name().clone()));
     }
     for name in referenced_names(function.body()) {
-        if let ExternalName::TestCase(text) = name {
-            if std::str::from_utf8(text.raw()).is_err() {
-                return Err(error(FunctionName::testcase(text.raw())));
-            }
+        if let ExternalName::TestCase(text) = name
+            && std::str::from_utf8(text.raw()).is_err()
+        {
+            return Err(error(FunctionName::testcase(text.raw())));
         }
     }
     Ok(())

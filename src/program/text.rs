@@ -308,7 +308,13 @@ mod tests {
     }
 
     #[test]
-    fn text_that_makes_the_reader_panic_is_an_error() {
+    fn strange_text_is_an_error_and_no_panic() {
+        // The reader looks up the scale of `dt0` in a global value that is not there.
+        let panics = "function %a() {\n    dt0 = i8*gv0\nblock0:\n    v0 = iconst.dt0 1\n\
+                      \x20   return\n}\n";
+        let (line, message) = syntax_error(&format!("; first\n{panics}"));
+        assert_eq!(line, 2);
+        assert!(message.starts_with("the reader gave up: "), "{message}");
         for strange in [
             "function %a() { ss0 = explicit_slot 4, align=0 }",
             "function %a() { block0: v0 = iconst.i8 0x }",

@@ -9,7 +9,8 @@ use rayon::prelude::*;
 impl Program {
     /// Runs Cranelift's verifier on every function, in parallel.
     ///
-    /// With a target in `fisa` the checks that depend on one are made too.
+    /// With a target in `fisa` the checks that depend on one are made too. Some instructions,
+    /// `get_frame_pointer` among them, are rejected without one.
     ///
     /// # Errors
     ///
