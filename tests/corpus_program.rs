@@ -88,13 +88,10 @@ fn real_modules_are_read_verified_ordered_and_printed() {
 fn check_graph(program: &Program, text: &str) {
     let graph = CallGraph::new(program);
     let is_call = |line: &&str| {
-        // `<tags> results = instruction ; comment`, most of it optional.
-        let line = line.split(';').next().unwrap_or_default();
-        let tagged = line.rsplit("> ").next().unwrap_or_default();
-        let instruction = tagged.split(" = ").last().unwrap_or_default().trim_start();
-        ["call ", "try_call ", "return_call "]
-            .iter()
-            .any(|mnemonic| instruction.starts_with(mnemonic))
+        let instruction = line.split(';').next().unwrap_or_default();
+        instruction
+            .split_whitespace()
+            .any(|word| ["call", "try_call", "return_call"].contains(&word))
     };
     assert_eq!(graph.site_count(), text.lines().filter(is_call).count());
 
