@@ -1,1 +1,307 @@
-//! graph
+//! Who calls whom.
+//!
+//! A [`CallGraph`] is made once from a [`Program`] and then answers what a bottom-up pass and its
+//! policies ask: in which order to visit the functions, which of them recurse, how many call
+//! sites name a function, and who else may call it.
+//!
+//! ```
+//! use cranelift_inliner::graph::{CallGraph, CallKind, Recursion};
+//! use cranelift_inliner::program::Program;
+//!
+//! let program = Program::from_clif(
+//!     "function %main() {
+//!          fn0 = %even()
+//!          fn1 = %print()
+//!      block0:
+//!          call fn0()
+//!          call fn1()
+//!          return
+//!      }
+//!      function %even() {
+//!          fn0 = %odd()
+//!      block0:
+//!          return_call fn0()
+//!      }
+//!      function %odd() {
+//!          fn0 = %even()
+//!      block0:
+//!          return_call fn0()
+//!      }",
+//!     "example",
+//! )?;
+//! let graph = CallGraph::new(&program);
+//! let id = |name: &str| program.id(&name.parse().unwrap()).unwrap();
+//!
+//! let order: Vec<Vec<String>> = graph
+//!     .bottom_up()
+//!     .map(|component| component.iter().map(|&id| program[id].name().to_string()).collect())
+//!     .collect();
+//! assert_eq!(order, [vec!["%even", "%odd"], vec!["%main"]]);
+//!
+//! assert_eq!(graph.recursion(id("even")), Recursion::Mutual { size: 2 });
+//! assert_eq!(graph.call_count(id("even")), 2);
+//! assert_eq!(graph.externals().count(), 1);
+//! let kinds: Vec<CallKind> = graph.callees(id("odd")).map(|site| site.edge.kind).collect();
+//! assert_eq!(kinds, [CallKind::ReturnCall]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Nodes and edges
+//!
+//! The graph is a [`petgraph::graph::DiGraph`], so that all of petgraph works on it
+//! ([`CallGraph::as_petgraph`]). There is one node a function of the program, in input order, and
+//! then one node a name that is called or whose address is taken but that no function defines.
+//! There is one edge a *call site*, a `call`, `return_call` or `try_call` instruction in the
+//! layout; two calls of one function are two edges.
+//!
+//! # What the edges do not show
+//!
+//! An indirect call has no edge; [`CallGraph::indirect_calls`] counts them. A function whose
+//! address is taken, by `func_addr` or by a global value that is its symbol, may be called from
+//! anywhere; [`CallGraph::address_taken`] counts the places. An exported function may be called
+//! from outside the program.
+//!
+//! # Order
+//!
+//! *Components* are the strongly connected components of the graph, found with Kosaraju's
+//! algorithm, which petgraph implements without recursion: a chain of calls may be as long as the
+//! program. They are numbered bottom-up: by height, where what calls no other component has
+//! height 0 and a component is one higher than the highest that it calls, and among equal heights
+//! by the least name. Within a component the functions are ordered by name. So the order depends
+//! on the names and the calls and not on the order of the input.
+//!
+//! # Cost
+//!
+//! Linear in the functions, their instructions and the sites, except that the names are sorted
+//! once. Functions are scanned in parallel.
+
+mod build;
+mod components;
+mod dot;
+
+pub use components::{ComponentId, Recursion};
+pub use dot::dot_quoted;
+
+use crate::program::{FunctionId, FunctionName, Program};
+use components::Components;
+use cranelift_codegen::ir::{self, ExternalName};
+use cranelift_entity::{EntityRef, PrimaryMap};
+use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
+use std::fmt;
+use std::ops::Range;
+
+/// What a node of the graph stands for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum CallNode {
+    /// A function that the program defines.
+    Function(FunctionId),
+    /// A name that no function of the program defines.
+    External(FunctionName),
+    /// A routine or symbol that Cranelift itself names: a library call or a known symbol.
+    Runtime(ExternalName),
+}
+
+/// The instruction by which a call site calls.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum CallKind {
+    /// `call`: returns to the instruction after it.
+    Call,
+    /// `return_call`: the callee returns in the caller's stead.
+    ReturnCall,
+    /// `try_call`: returns to a block, or to a handler if the callee throws.
+    TryCall,
+}
+
+/// Writes the mnemonic.
+impl fmt::Display for CallKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CallKind::Call => "call",
+            CallKind::ReturnCall => "return_call",
+            CallKind::TryCall => "try_call",
+        })
+    }
+}
+
+/// A call site: where in its caller it stands, and how it calls.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct CallEdge {
+    /// The call instruction.
+    pub inst: ir::Inst,
+    /// The block that holds it.
+    pub block: ir::Block,
+    /// Which instruction it is.
+    pub kind: CallKind,
+}
+
+/// A call site together with both its ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SiteRef<'a> {
+    /// The edge in [`CallGraph::as_petgraph`]. Edges are numbered by caller in input order, then
+    /// in the order of the caller's layout.
+    pub index: EdgeIndex,
+    /// The function that calls.
+    pub caller: FunctionId,
+    /// What it calls.
+    pub callee: &'a CallNode,
+    /// Where and how.
+    pub edge: CallEdge,
+}
+
+impl SiteRef<'_> {
+    /// The function that is called, if the program defines it.
+    pub fn callee_function(&self) -> Option<FunctionId> {
+        match self.callee {
+            CallNode::Function(id) => Some(*id),
+            CallNode::External(_) | CallNode::Runtime(_) => None,
+        }
+    }
+}
+
+/// The call graph of a [`Program`]. See the [module](self) for an example.
+///
+/// It describes the program as it was when the graph was made. Asked about a function that the
+/// program did not have, it answers as for one that neither calls nor is called.
+#[derive(Clone, Debug)]
+pub struct CallGraph {
+    /// The functions' nodes come first, with the indices of their ids.
+    graph: DiGraph<CallNode, CallEdge>,
+    /// The edges of each function's call sites: they are consecutive.
+    sites: PrimaryMap<FunctionId, Range<usize>>,
+    /// The edges that lead to functions, sorted by callee.
+    incoming: Vec<EdgeIndex>,
+    /// Each function's part of `incoming`.
+    incoming_of: PrimaryMap<FunctionId, Range<usize>>,
+    indirect_calls: PrimaryMap<FunctionId, usize>,
+    /// By node.
+    address_taken: Vec<usize>,
+    components: Components,
+}
+
+impl CallGraph {
+    /// The call graph of `program`.
+    ///
+    /// The functions need not be valid: a call of a function that its caller does not declare has
+    /// no edge.
+    pub fn new(program: &Program) -> Self {
+        build::build(program)
+    }
+
+    /// The graph itself.
+    pub fn as_petgraph(&self) -> &DiGraph<CallNode, CallEdge> {
+        &self.graph
+    }
+
+    /// The node of a function; `None` if the program did not have it.
+    pub fn node(&self, id: FunctionId) -> Option<NodeIndex> {
+        self.sites.is_valid(id).then(|| NodeIndex::new(id.index()))
+    }
+
+    /// How many functions the graph has.
+    pub fn function_count(&self) -> usize {
+        self.sites.len()
+    }
+
+    /// How many call sites all functions have together, those of external names included.
+    pub fn site_count(&self) -> usize {
+        self.graph.edge_count()
+    }
+
+    /// The call site of an edge; `None` if the graph has no such edge.
+    pub fn site(&self, index: EdgeIndex) -> Option<SiteRef<'_>> {
+        let (source, target) = self.graph.edge_endpoints(index)?;
+        Some(SiteRef {
+            index,
+            caller: FunctionId::new(source.index()),
+            callee: self.graph.node_weight(target)?,
+            edge: *self.graph.edge_weight(index)?,
+        })
+    }
+
+    /// The call sites of a function, in the order of its layout.
+    pub fn callees(&self, id: FunctionId) -> impl DoubleEndedIterator<Item = SiteRef<'_>> {
+        let edges = self.sites.get(id).cloned().unwrap_or_default();
+        edges.filter_map(|edge| self.site(EdgeIndex::new(edge)))
+    }
+
+    /// The call sites that call a function, by caller in input order and then in the order of the
+    /// caller's layout.
+    pub fn callers(&self, id: FunctionId) -> impl DoubleEndedIterator<Item = SiteRef<'_>> {
+        let edges = self.incoming(id).iter();
+        edges.filter_map(|&edge| self.site(edge))
+    }
+
+    /// How many call sites of the program call a function, its own included.
+    pub fn call_count(&self, id: FunctionId) -> usize {
+        self.incoming(id).len()
+    }
+
+    fn incoming(&self, id: FunctionId) -> &[EdgeIndex] {
+        let range = self.incoming_of.get(id).cloned().unwrap_or_default();
+        self.incoming.get(range).unwrap_or_default()
+    }
+
+    /// How many indirect calls a function makes: `call_indirect`, `return_call_indirect` and
+    /// `try_call_indirect` instructions.
+    pub fn indirect_calls(&self, id: FunctionId) -> usize {
+        self.indirect_calls.get(id).copied().unwrap_or(0)
+    }
+
+    /// In how many places of the program the address of a function is taken: `func_addr`
+    /// instructions, and global values that are its symbol, used or not.
+    pub fn address_taken(&self, id: FunctionId) -> usize {
+        self.node(id)
+            .map_or(0, |node| self.node_address_taken(node))
+    }
+
+    /// Whether the address of a function is taken anywhere in the program.
+    pub fn is_address_taken(&self, id: FunctionId) -> bool {
+        self.address_taken(id) > 0
+    }
+
+    /// As [`address_taken`](Self::address_taken), of any node.
+    pub fn node_address_taken(&self, node: NodeIndex) -> usize {
+        self.address_taken.get(node.index()).copied().unwrap_or(0)
+    }
+
+    /// The nodes that are no functions of the program, in the order in which the program first
+    /// calls them or takes their address.
+    pub fn externals(&self) -> impl DoubleEndedIterator<Item = (NodeIndex, &CallNode)> {
+        let nodes = (self.sites.len()..self.graph.node_count()).map(NodeIndex::new);
+        nodes.filter_map(|node| Some((node, self.graph.node_weight(node)?)))
+    }
+
+    /// All functions by component, callees before their callers. Functions of one component call
+    /// each other, directly or over others, and stand in the order of their names.
+    pub fn bottom_up(&self) -> impl DoubleEndedIterator<Item = &[FunctionId]> + ExactSizeIterator {
+        self.components.iter()
+    }
+
+    /// How many components there are.
+    pub fn component_count(&self) -> usize {
+        self.components.len()
+    }
+
+    /// The component of a function; `None` if the program did not have the function.
+    ///
+    /// Components are numbered in the order of [`bottom_up`](Self::bottom_up).
+    pub fn component(&self, id: FunctionId) -> Option<ComponentId> {
+        self.components.of(id)
+    }
+
+    /// The functions of a component in the order of their names; empty if there is no such
+    /// component.
+    pub fn members(&self, component: ComponentId) -> &[FunctionId] {
+        self.components.members(component)
+    }
+
+    /// Whether direct calls lead from a function back to it, and how.
+    ///
+    /// Calls of all three kinds count. Indirect calls do not: nobody knows where they go.
+    pub fn recursion(&self, id: FunctionId) -> Recursion {
+        self.components.recursion(id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

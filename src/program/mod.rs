@@ -1,1 +1,507 @@
-//! program
+//! A set of functions that call each other by name.
+//!
+//! Everything else in this crate works on a [`Program`]. It is built in memory, from
+//! [`ir::Function`]s that an embedder's frontend made, or from CLIF text:
+//!
+//! ```
+//! use cranelift_inliner::program::{FunctionName, Linkage, Program};
+//!
+//! let mut program = Program::from_clif(
+//!     "function %main(i32) -> i32 {
+//!          fn0 = %double(i32) -> i32
+//!      block0(v0: i32):
+//!          v1 = call fn0(v0)
+//!          return v1
+//!      }
+//!
+//!      function %double(i32) -> i32 {
+//!      block0(v0: i32):
+//!          v1 = iadd v0, v0
+//!          return v1
+//!      }",
+//!     "example",
+//! )?;
+//! let main: FunctionName = "main".parse()?;
+//! program.export_only(&[main])?;
+//!
+//! let double = program.id(&"double".parse()?).expect("it is defined");
+//! assert_eq!(program[double].linkage(), Linkage::Local);
+//! assert_eq!(program[double].origin().map(|origin| origin.line), Some(8));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Names
+//!
+//! A call in CLIF names its callee by a [`FunctionName`], and the program maps names to the
+//! functions that define them, the [`FunctionId`]s. A name that no function defines is external.
+//! No two functions have one name.
+//!
+//! # What is beside the body
+//!
+//! CLIF says nothing of how visible a function is, nor whether it is worth inlining. A
+//! [`ProgramFunction`] adds that to the body: its [`Linkage`] and its [`Attributes`]. Text read as
+//! it stands gives exported functions without attributes, which is right though it leaves nothing
+//! to drop; [`Program::export_only`] tells which functions really are entered from outside.
+//!
+//! # Order
+//!
+//! Functions are numbered and iterated in input order, and whatever is computed over all of them
+//! (parsing, verifying, printing) runs in parallel and reports in this order, so that neither the
+//! result nor the error depends on the number of threads.
+//!
+//! # Bodies are shared
+//!
+//! A body is an [`Arc`]: cloning a program copies no function, and a pass that changes some of
+//! them makes a new program with [`Program::with_bodies`] and leaves its input as it was.
+
+mod error;
+mod function;
+mod header;
+mod input;
+mod name;
+mod print;
+mod text;
+mod verify;
+
+pub use error::ProgramError;
+pub use function::{
+    Attributes, FunctionId, InlineAttribute, Linkage, Origin, ProgramFunction, RunDirective,
+};
+pub use header::{FileHeader, HeaderKind, HeaderLine};
+pub use name::{FunctionName, ParseNameError};
+
+use cranelift_codegen::ir::{self, ExternalName, GlobalValueData};
+use cranelift_entity::PrimaryMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::ops::Index;
+use std::sync::Arc;
+
+/// A set of functions that call each other by name. See the [module](self) for an example.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    functions: PrimaryMap<FunctionId, ProgramFunction>,
+    by_name: FxHashMap<FunctionName, FunctionId>,
+    headers: Vec<Arc<FileHeader>>,
+}
+
+impl Program {
+    /// A program without functions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The program of one CLIF text. `file` is what errors and origins call the text.
+    ///
+    /// The text may be plain CLIF or a Cranelift filetest, whose header lines and `run`
+    /// directives are kept (see [`FileHeader`] and [`RunDirective`]). Other comments are not.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add_clif`](Self::add_clif).
+    pub fn from_clif(text: &str, file: &str) -> Result<Self, ProgramError> {
+        let mut program = Self::new();
+        program.add_clif(text, file)?;
+        Ok(program)
+    }
+
+    /// Adds the functions of one CLIF text, as [`from_clif`](Self::from_clif) reads it, after
+    /// those that are there, and returns them. They are exported and have no attributes.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::Syntax`] for text that does not parse, [`ProgramError::Empty`] for text
+    /// without a function, and [`ProgramError::DuplicateName`]. After an error the program is as
+    /// it was.
+    pub fn add_clif(&mut self, text: &str, file: &str) -> Result<Vec<FunctionId>, ProgramError> {
+        merge(self, text::parse(text, &Arc::from(file))?)
+    }
+
+    /// Adds an exported function without attributes, named as `body` is.
+    ///
+    /// The body need not be valid; [`verify`](Self::verify) tells.
+    ///
+    /// # Errors
+    ///
+    /// As for [`add_function`](Self::add_function).
+    pub fn add(&mut self, body: impl Into<Arc<ir::Function>>) -> Result<FunctionId, ProgramError> {
+        self.add_function(ProgramFunction::new(body))
+    }
+
+    /// Adds a function with the linkage, attributes and origin that it has.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::DuplicateName`] if a function of this name is there, and
+    /// [`ProgramError::NameNotUtf8`] if its name or a name that it refers to is not UTF-8, for
+    /// Cranelift cannot print such a function. After an error the program is as it was.
+    pub fn add_function(&mut self, function: ProgramFunction) -> Result<FunctionId, ProgramError> {
+        check_names_are_utf8(&function)?;
+        if let Some(&first) = self.by_name.get(function.name()) {
+            return Err(duplicate(self.get(first), &function));
+        }
+        Ok(self.push(function))
+    }
+
+    /// Adds a function whose name is known to be new and UTF-8.
+    fn push(&mut self, function: ProgramFunction) -> FunctionId {
+        let name = function.name().clone();
+        let id = self.functions.push(function);
+        self.by_name.insert(name, id);
+        id
+    }
+
+    /// The function that defines `name`; `None` if the name is external.
+    pub fn id(&self, name: &FunctionName) -> Option<FunctionId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The function `id`; `None` if this program has fewer functions. Where `id` is known to be
+    /// from this program, `program[id]` is shorter.
+    pub fn get(&self, id: FunctionId) -> Option<&ProgramFunction> {
+        self.functions.get(id)
+    }
+
+    /// All functions in input order.
+    pub fn iter(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (FunctionId, &ProgramFunction)> + ExactSizeIterator {
+        self.functions.iter()
+    }
+
+    /// All functions' ids in input order.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = FunctionId> + ExactSizeIterator + use<> {
+        self.functions.keys()
+    }
+
+    /// How many functions the program defines.
+    pub fn len(&self) -> usize {
+        self.functions.len()
+    }
+
+    /// Whether the program defines no function.
+    pub fn is_empty(&self) -> bool {
+        self.functions.is_empty()
+    }
+
+    /// The function that `func_ref` of `func` refers to; `None` where it is external, or no
+    /// reference of `func` (see [`FunctionName::of_callee`]).
+    pub fn callee(&self, func: &ir::Function, func_ref: ir::FuncRef) -> Option<FunctionId> {
+        self.id(&FunctionName::of_callee(func, func_ref)?)
+    }
+
+    /// Sets who may refer to the function `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::UnknownName`] if the program does not define it.
+    pub fn set_linkage(
+        &mut self,
+        name: &FunctionName,
+        linkage: Linkage,
+    ) -> Result<(), ProgramError> {
+        self.named_mut(name)?.linkage = linkage;
+        Ok(())
+    }
+
+    /// Sets what the embedder says of the function `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::UnknownName`] if the program does not define it.
+    pub fn set_attributes(
+        &mut self,
+        name: &FunctionName,
+        attributes: Attributes,
+    ) -> Result<(), ProgramError> {
+        self.named_mut(name)?.attributes = attributes;
+        Ok(())
+    }
+
+    /// Makes the functions called `names` exported and all others local. Interposable functions
+    /// stay so, for that is no question of who calls them.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::UnknownName`] for a name that the program does not define. Then no linkage
+    /// has changed.
+    pub fn export_only(&mut self, names: &[FunctionName]) -> Result<(), ProgramError> {
+        let mut exported = FxHashSet::default();
+        for name in names {
+            let id = self.id(name).ok_or_else(|| unknown(name))?;
+            exported.insert(id);
+        }
+        for (id, function) in self.functions.iter_mut() {
+            if function.linkage != Linkage::Interposable {
+                function.linkage = if exported.contains(&id) {
+                    Linkage::Exported
+                } else {
+                    Linkage::Local
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn named_mut(&mut self, name: &FunctionName) -> Result<&mut ProgramFunction, ProgramError> {
+        self.id(name)
+            .and_then(|id| self.functions.get_mut(id))
+            .ok_or_else(|| unknown(name))
+    }
+
+    /// The headers of the texts that the program was read from, one a text, in input order.
+    pub fn headers(&self) -> &[Arc<FileHeader>] {
+        &self.headers
+    }
+
+    /// The program that has, for each function of this one in order, the body that `body` gives
+    /// for it, or lacks the function where that is `None`. All else is as in this program.
+    ///
+    /// Where a function is left out, those after it have other ids than before.
+    ///
+    /// ```
+    /// # use cranelift_inliner::program::Program;
+    /// # let text = "function %a() {\nblock0:\n return\n}\nfunction %b() {\nblock0:\n return\n}";
+    /// # let program = Program::from_clif(text, "example")?;
+    /// let a = program.id(&"a".parse()?);
+    /// let rest = program.with_bodies(|id, function| {
+    ///     (Some(id) != a).then(|| function.body().clone())
+    /// })?;
+    /// assert_eq!(rest.len(), program.len() - 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`add_function`](Self::add_function), which occur only if `body` gives a body
+    /// with another name.
+    pub fn with_bodies(
+        &self,
+        mut body: impl FnMut(FunctionId, &ProgramFunction) -> Option<Arc<ir::Function>>,
+    ) -> Result<Program, ProgramError> {
+        let mut program = Program {
+            headers: self.headers.clone(),
+            ..Program::default()
+        };
+        for (id, function) in self.iter() {
+            if let Some(body) = body(id, function) {
+                program.add_function(function.clone().with_body(body))?;
+            }
+        }
+        Ok(program)
+    }
+}
+
+/// # Panics
+///
+/// If the program has no function `id`; [`Program::get`] does not.
+impl Index<FunctionId> for Program {
+    type Output = ProgramFunction;
+
+    fn index(&self, id: FunctionId) -> &ProgramFunction {
+        &self.functions[id]
+    }
+}
+
+/// Adds what was parsed from one text to `program`, all or nothing.
+fn merge(program: &mut Program, text: text::ParsedText) -> Result<Vec<FunctionId>, ProgramError> {
+    let mut new = FxHashMap::default();
+    for (index, function) in text.functions.iter().enumerate() {
+        let before = match program.id(function.name()) {
+            Some(id) => program.get(id),
+            None => new
+                .insert(function.name(), index)
+                .and_then(|first| text.functions.get(first)),
+        };
+        if before.is_some() {
+            return Err(duplicate(before, function));
+        }
+    }
+    program.headers.push(text.header);
+    let functions = text.functions.into_iter();
+    Ok(functions.map(|function| program.push(function)).collect())
+}
+
+fn duplicate(first: Option<&ProgramFunction>, second: &ProgramFunction) -> ProgramError {
+    ProgramError::DuplicateName {
+        name: second.name().clone(),
+        first: first.and_then(ProgramFunction::origin).cloned(),
+        second: second.origin().cloned(),
+    }
+}
+
+fn unknown(name: &FunctionName) -> ProgramError {
+    ProgramError::UnknownName { name: name.clone() }
+}
+
+fn check_names_are_utf8(function: &ProgramFunction) -> Result<(), ProgramError> {
+    let error = |name| ProgramError::NameNotUtf8 {
+        function: function.name().clone(),
+        origin: function.origin().cloned(),
+        name,
+    };
+    if !function.name().is_utf8() {
+        return Err(error(function.name().clone()));
+    }
+    for name in referenced_names(function.body()) {
+        if let ExternalName::TestCase(text) = name
+            && std::str::from_utf8(text.raw()).is_err()
+        {
+            return Err(error(FunctionName::testcase(text.raw())));
+        }
+    }
+    Ok(())
+}
+
+/// Every external name that `func` declares: of functions, then of symbols.
+fn referenced_names(func: &ir::Function) -> impl Iterator<Item = &ExternalName> {
+    let functions = func.dfg.ext_funcs.values().map(|declared| &declared.name);
+    let symbols = func.global_values.values().filter_map(|data| match data {
+        GlobalValueData::Symbol { name, .. } => Some(name),
+        _ => None,
+    });
+    functions.chain(symbols)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cranelift_codegen::ir::{Function, Signature, UserFuncName};
+    use cranelift_codegen::isa::CallConv;
+
+    fn body(name: UserFuncName) -> Function {
+        Function::with_name_signature(name, Signature::new(CallConv::SystemV))
+    }
+
+    fn name(text: &str) -> FunctionName {
+        text.parse().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    const TEXT: &str = "function %a() {\n    fn0 = %b()\n    fn1 = %c()\nblock0:\n    \
+                        call fn0()\n    call fn1()\n    return\n}\n\
+                        function %b() {\nblock0:\n    return\n}\n";
+
+    fn program() -> Program {
+        Program::from_clif(TEXT, "t.clif").unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn functions_are_found_by_name_and_by_reference() {
+        let program = program();
+        assert_eq!(program.len(), 2);
+        let (a, b) = (program.id(&name("a")), program.id(&name("b")));
+        assert_eq!(program.ids().map(Some).collect::<Vec<_>>(), [a, b]);
+        let caller = &program[a.unwrap_or_else(|| panic!("no %a"))];
+        let callee = |index| program.callee(caller.body(), ir::FuncRef::from_u32(index));
+        assert_eq!(callee(0), b);
+        assert_eq!(callee(1), None, "%c is external");
+        assert_eq!(callee(2), None, "no such reference");
+        assert!(program.get(FunctionId::from_u32(2)).is_none());
+    }
+
+    #[test]
+    fn a_failed_addition_changes_nothing() {
+        let mut program = program();
+        let before = program.to_clif().unwrap_or_default();
+        let late = "function %d() {\nblock0:\n    return\n}\nfunction %b() {\nblock0:\n return\n}";
+        let error = program.add_clif(late, "late").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "function %b is defined twice: t.clif:9 and late:5"
+        );
+        let twice = "function %d() {\nblock0:\n return\n}\n".repeat(2);
+        let error = program.add_clif(&twice, "twice").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "function %d is defined twice: twice:1 and twice:5"
+        );
+        let error = program.add(body(UserFuncName::testcase("a"))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "function %a is defined twice: t.clif:1 and in memory"
+        );
+        assert!(program.id(&name("d")).is_none());
+        assert_eq!(program.headers().len(), 1);
+        assert_eq!(program.to_clif().unwrap_or_default(), before);
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_refused() {
+        let mut program = Program::new();
+        let error = program
+            .add(body(UserFuncName::testcase([0xff])))
+            .unwrap_err();
+        assert!(matches!(error, ProgramError::NameNotUtf8 { .. }));
+
+        let mut referring = body(UserFuncName::testcase("f"));
+        referring.create_global_value(GlobalValueData::Symbol {
+            name: ExternalName::testcase([0xfe]),
+            offset: 0.into(),
+            colocated: false,
+            tls: false,
+        });
+        let error = program.add(referring).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "function %f (in memory): the name %\u{fffd} is not UTF-8"
+        );
+        assert!(program.is_empty());
+    }
+
+    #[test]
+    fn linkage_and_attributes_are_set_by_name() {
+        let mut program = program();
+        let linkages = |program: &Program| -> Vec<Linkage> {
+            program
+                .iter()
+                .map(|(_, function)| function.linkage())
+                .collect()
+        };
+        assert_eq!(linkages(&program), [Linkage::Exported; 2]);
+        let error = program.export_only(&[name("a"), name("nope")]).unwrap_err();
+        assert_eq!(error.to_string(), "the program defines no function %nope");
+        assert_eq!(linkages(&program), [Linkage::Exported; 2]);
+        program
+            .export_only(&[name("a")])
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(linkages(&program), [Linkage::Exported, Linkage::Local]);
+        program
+            .set_linkage(&name("b"), Linkage::Interposable)
+            .unwrap_or_else(|error| panic!("{error}"));
+        program
+            .export_only(&[])
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(linkages(&program), [Linkage::Local, Linkage::Interposable]);
+
+        let cold = Attributes {
+            inline: InlineAttribute::Never,
+            cold: true,
+        };
+        program
+            .set_attributes(&name("b"), cold)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let seen: Vec<Attributes> = program.iter().map(|(_, f)| f.attributes()).collect();
+        assert_eq!(seen, [Attributes::default(), cold]);
+        assert!(program.set_attributes(&name("c"), cold).is_err());
+    }
+
+    #[test]
+    fn new_bodies_keep_what_is_beside_them() {
+        let mut program = program();
+        program
+            .set_linkage(&name("b"), Linkage::Local)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let next = program
+            .with_bodies(|_, function| {
+                (function.name() == &name("b")).then(|| Arc::new(body(UserFuncName::testcase("b"))))
+            })
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(next.len(), 1);
+        let id = next.id(&name("b")).unwrap_or_else(|| panic!("no %b"));
+        assert_eq!(next[id].linkage(), Linkage::Local);
+        assert_eq!(next[id].origin().map(|origin| origin.line), Some(9));
+        assert_eq!(next[id].body().layout.blocks().count(), 0);
+        assert_eq!(program.len(), 2);
+        let clash = program.with_bodies(|_, _| Some(Arc::new(body(UserFuncName::user(0, 0)))));
+        assert!(matches!(clash, Err(ProgramError::DuplicateName { .. })));
+    }
+}

@@ -1,0 +1,237 @@
+//! Making the graph: functions are scanned in parallel, and what was found is joined in order.
+
+use super::components::Components;
+use super::{CallEdge, CallGraph, CallKind, CallNode};
+use crate::program::{FunctionId, FunctionName, Program};
+use cranelift_codegen::ir::{self, ExternalName, GlobalValueData, InstructionData, Opcode};
+use cranelift_entity::{EntityRef, PrimaryMap};
+use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+use std::ops::Range;
+
+pub(super) fn build(program: &Program) -> CallGraph {
+    let bodies: Vec<&ir::Function> = program
+        .iter()
+        .map(|(_, function)| &**function.body())
+        .collect();
+    let scans: Vec<Scan> = bodies.par_iter().map(|body| scan(program, body)).collect();
+
+    let site_count = scans.iter().map(|scan| scan.sites.len()).sum();
+    let mut join = Join::new(program, site_count);
+    for (caller, scan) in program.ids().zip(scans) {
+        join.add(caller, scan);
+    }
+    join.finish(program)
+}
+
+/// What one function calls, and whose address it takes.
+struct Scan {
+    /// What each function reference stands for.
+    targets: PrimaryMap<ir::FuncRef, Option<CallNode>>,
+    /// In the order of the layout.
+    sites: Vec<(CallEdge, ir::FuncRef)>,
+    addressed: Vec<ir::FuncRef>,
+    addressed_symbols: Vec<CallNode>,
+    indirect_calls: usize,
+}
+
+fn scan(program: &Program, func: &ir::Function) -> Scan {
+    let declared = func.dfg.ext_funcs.values();
+    let mut scan = Scan {
+        targets: declared
+            .map(|declared| target(program, func, &declared.name))
+            .collect(),
+        sites: Vec::new(),
+        addressed: Vec::new(),
+        addressed_symbols: Vec::new(),
+        indirect_calls: 0,
+    };
+    for data in func.global_values.values() {
+        if let GlobalValueData::Symbol { name, .. } = data {
+            scan.addressed_symbols.extend(target(program, func, name));
+        }
+    }
+    for block in func.layout.blocks() {
+        for inst in func.layout.block_insts(block) {
+            // A layout made by hand may hold what the data-flow graph lacks.
+            if inst.index() < func.dfg.num_insts() {
+                scan.instruction(block, inst, &func.dfg.insts[inst]);
+            }
+        }
+    }
+    scan
+}
+
+/// The node for `name` in `func`; `None` if `func` does not declare it.
+fn target(program: &Program, func: &ir::Function, name: &ExternalName) -> Option<CallNode> {
+    if matches!(
+        name,
+        ExternalName::LibCall(_) | ExternalName::KnownSymbol(_)
+    ) {
+        return Some(CallNode::Runtime(name.clone()));
+    }
+    let name = FunctionName::of_external(func, name)?;
+    Some(match program.id(&name) {
+        Some(id) => CallNode::Function(id),
+        None => CallNode::External(name),
+    })
+}
+
+impl Scan {
+    fn instruction(&mut self, block: ir::Block, inst: ir::Inst, data: &InstructionData) {
+        match *data {
+            InstructionData::Call {
+                opcode, func_ref, ..
+            } => {
+                let kind = match opcode {
+                    Opcode::ReturnCall => CallKind::ReturnCall,
+                    _ => CallKind::Call,
+                };
+                self.sites.push((CallEdge { inst, block, kind }, func_ref));
+            }
+            InstructionData::TryCall { func_ref, .. } => {
+                let kind = CallKind::TryCall;
+                self.sites.push((CallEdge { inst, block, kind }, func_ref));
+            }
+            InstructionData::CallIndirect { .. } | InstructionData::TryCallIndirect { .. } => {
+                self.indirect_calls += 1;
+            }
+            InstructionData::FuncAddr { func_ref, .. } => self.addressed.push(func_ref),
+            _ => {}
+        }
+    }
+}
+
+/// The graph as far as it is made.
+struct Join {
+    graph: DiGraph<CallNode, CallEdge>,
+    /// The nodes that are no functions.
+    others: FxHashMap<CallNode, NodeIndex>,
+    sites: PrimaryMap<FunctionId, Range<usize>>,
+    indirect_calls: PrimaryMap<FunctionId, usize>,
+    address_taken: Vec<usize>,
+}
+
+impl Join {
+    fn new(program: &Program, site_count: usize) -> Self {
+        let mut graph = DiGraph::with_capacity(program.len(), site_count);
+        for id in program.ids() {
+            graph.add_node(CallNode::Function(id));
+        }
+        Self {
+            graph,
+            others: FxHashMap::default(),
+            sites: PrimaryMap::with_capacity(program.len()),
+            indirect_calls: PrimaryMap::with_capacity(program.len()),
+            address_taken: vec![0; program.len()],
+        }
+    }
+
+    /// Adds what was found in `caller`, which is the next function in input order.
+    fn add(&mut self, caller: FunctionId, scan: Scan) {
+        let caller = NodeIndex::new(caller.index());
+        let first_edge = self.graph.edge_count();
+        let mut nodes: PrimaryMap<ir::FuncRef, Option<NodeIndex>> =
+            scan.targets.values().map(|_| None).collect();
+        for (edge, func_ref) in scan.sites {
+            if let Some(callee) = self.node_of(func_ref, &scan.targets, &mut nodes) {
+                self.graph.add_edge(caller, callee, edge);
+            }
+        }
+        for func_ref in scan.addressed {
+            if let Some(node) = self.node_of(func_ref, &scan.targets, &mut nodes) {
+                self.take_address(node);
+            }
+        }
+        for symbol in &scan.addressed_symbols {
+            let node = self.node(symbol);
+            self.take_address(node);
+        }
+        self.sites.push(first_edge..self.graph.edge_count());
+        self.indirect_calls.push(scan.indirect_calls);
+    }
+
+    /// The node that `func_ref` stands for, looked up once for all its uses in a function.
+    fn node_of(
+        &mut self,
+        func_ref: ir::FuncRef,
+        targets: &PrimaryMap<ir::FuncRef, Option<CallNode>>,
+        nodes: &mut PrimaryMap<ir::FuncRef, Option<NodeIndex>>,
+    ) -> Option<NodeIndex> {
+        let target = targets.get(func_ref)?.as_ref()?;
+        let known = nodes.get_mut(func_ref)?;
+        Some(*known.get_or_insert_with(|| self.node(target)))
+    }
+
+    fn node(&mut self, target: &CallNode) -> NodeIndex {
+        if let CallNode::Function(id) = target {
+            return NodeIndex::new(id.index());
+        }
+        if let Some(&node) = self.others.get(target) {
+            return node;
+        }
+        let node = self.graph.add_node(target.clone());
+        self.others.insert(target.clone(), node);
+        self.address_taken.push(0);
+        node
+    }
+
+    fn take_address(&mut self, node: NodeIndex) {
+        if let Some(count) = self.address_taken.get_mut(node.index()) {
+            *count += 1;
+        }
+    }
+
+    fn finish(self, program: &Program) -> CallGraph {
+        let (incoming, incoming_of) = incoming(&self.graph, program.len());
+        let components = Components::new(program, &self.graph);
+        CallGraph {
+            graph: self.graph,
+            sites: self.sites,
+            incoming,
+            incoming_of,
+            indirect_calls: self.indirect_calls,
+            address_taken: self.address_taken,
+            components,
+        }
+    }
+}
+
+/// The edges that lead to the first `function_count` nodes, by node and then in their order, and
+/// each node's part of them.
+fn incoming(
+    graph: &DiGraph<CallNode, CallEdge>,
+    function_count: usize,
+) -> (Vec<EdgeIndex>, PrimaryMap<FunctionId, Range<usize>>) {
+    let mut counts: PrimaryMap<FunctionId, usize> =
+        std::iter::repeat_n(0, function_count).collect();
+    let callee = |edge: &petgraph::graph::Edge<CallEdge>| FunctionId::new(edge.target().index());
+    let mut total = 0;
+    for edge in graph.raw_edges() {
+        if let Some(count) = counts.get_mut(callee(edge)) {
+            *count += 1;
+            total += 1;
+        }
+    }
+    let mut end = 0;
+    let mut parts: PrimaryMap<FunctionId, Range<usize>> = counts
+        .values()
+        .map(|count| {
+            let start = end;
+            end += count;
+            // Grows to its end as the edges are put in.
+            start..start
+        })
+        .collect();
+    let mut edges = vec![EdgeIndex::end(); total];
+    for (index, edge) in graph.raw_edges().iter().enumerate() {
+        if let Some(part) = parts.get_mut(callee(edge)) {
+            if let Some(place) = edges.get_mut(part.end) {
+                *place = EdgeIndex::new(index);
+            }
+            part.end += 1;
+        }
+    }
+    (edges, parts)
+}

@@ -1,0 +1,104 @@
+//! What can be wrong with a program.
+
+use super::function::Origin;
+use super::name::FunctionName;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why a program could not be read, changed, verified or written.
+///
+/// Every error that concerns a function names it, and says where it comes from if that is known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProgramError {
+    /// Two functions have one name.
+    #[error("function {name} is defined twice: {} and {}", place(.first), place(.second))]
+    DuplicateName {
+        /// The name.
+        name: FunctionName,
+        /// Where the definition that came first in the input is from.
+        first: Option<Origin>,
+        /// Where the other definition is from.
+        second: Option<Origin>,
+    },
+
+    /// A function was asked for by a name that no function of the program has.
+    #[error("the program defines no function {name}")]
+    UnknownName {
+        /// The name.
+        name: FunctionName,
+    },
+
+    /// A test-case name that a function has or refers to is not UTF-8, so that no text can show
+    /// the function.
+    #[error("function {function} ({}): the name {name} is not UTF-8", place(.origin))]
+    NameNotUtf8 {
+        /// The function that has the name or refers to it.
+        function: FunctionName,
+        /// Where the function comes from.
+        origin: Option<Origin>,
+        /// The name; displayed, it shows a replacement for what is not UTF-8.
+        name: FunctionName,
+    },
+
+    /// An input holds no function.
+    #[error("{file}:1: no function in the input")]
+    Empty {
+        /// The file or folder as it was named.
+        file: Arc<str>,
+    },
+
+    /// A text does not parse.
+    #[error("{file}:{line}: {message}")]
+    Syntax {
+        /// The file as it was named.
+        file: Arc<str>,
+        /// The line, counted from 1.
+        line: u32,
+        /// What the reader has against it.
+        message: String,
+    },
+
+    /// A file or folder cannot be read, or is not UTF-8.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The path as it was given.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+
+    /// Cranelift's verifier rejects a function.
+    #[error("function {function} ({}) does not verify: {message}", place(.origin))]
+    Verifier {
+        /// The function.
+        function: FunctionName,
+        /// Where it comes from.
+        origin: Option<Origin>,
+        /// All that the verifier reports, one line each.
+        message: String,
+    },
+
+    /// A function has no text that reads back as the same function.
+    #[error("function {function} ({}) cannot be written as text: {message}", place(.origin))]
+    Unprintable {
+        /// The function.
+        function: FunctionName,
+        /// Where it comes from.
+        origin: Option<Origin>,
+        /// What stands against it.
+        message: String,
+    },
+
+    /// The text could not be written.
+    #[error("cannot write the program: {0}")]
+    Write(#[from] io::Error),
+}
+
+fn place(origin: &Option<Origin>) -> String {
+    match origin {
+        Some(origin) => origin.to_string(),
+        None => "in memory".to_string(),
+    }
+}

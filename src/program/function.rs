@@ -1,0 +1,199 @@
+//! One function of a program, with what is known of it beside its body.
+
+use super::header::FileHeader;
+use super::name::FunctionName;
+use cranelift_codegen::ir;
+use cranelift_entity::entity_impl;
+use std::fmt;
+use std::sync::Arc;
+
+/// A function of a [`Program`](super::Program): an index in input order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FunctionId(u32);
+entity_impl!(FunctionId, "function");
+
+/// Who may refer to a function.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Linkage {
+    /// Others than this program's functions may call it: it is always kept.
+    #[default]
+    Exported,
+    /// Only this program's functions refer to it: it may be dropped when none does any more.
+    Local,
+    /// Its definition may be replaced at link time: it is kept, and never inlined.
+    Interposable,
+}
+
+impl fmt::Display for Linkage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Linkage::Exported => "exported",
+            Linkage::Local => "local",
+            Linkage::Interposable => "interposable",
+        })
+    }
+}
+
+/// What an embedder demands for the calls of a function.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum InlineAttribute {
+    /// Nothing: the policy decides.
+    #[default]
+    None,
+    /// Inline it wherever that is legal.
+    Always,
+    /// Never inline it.
+    Never,
+}
+
+/// What an embedder says of a function beside its body.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Attributes {
+    /// Whether its calls are to be inlined.
+    pub inline: InlineAttribute,
+    /// It seldom runs.
+    pub cold: bool,
+}
+
+/// The place in the input that a function comes from.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Origin {
+    /// The file as it was named, or what the embedder called the text.
+    pub file: Arc<str>,
+    /// The line of the word `function`, counted from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// A comment in or after a function that asks for the function to be executed, as Cranelift's
+/// filetests write it: `; run: %add(1, 2) == 3` or `; print: %add(1, 2)`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct RunDirective {
+    /// The line of the comment, counted from 1.
+    pub line: u32,
+    /// The comment from the word `run` or `print` on, without the `;` before it. It is not
+    /// checked; `cranelift_reader::parse_run_command` reads it.
+    pub text: String,
+}
+
+/// A function of a program: its body, linkage and attributes, and where it comes from.
+///
+/// The body is shared, so that cloning a `ProgramFunction` is cheap.
+///
+/// ```
+/// use cranelift_codegen::ir::{Function, Signature, UserFuncName};
+/// use cranelift_codegen::isa::CallConv;
+/// use cranelift_inliner::program::{Linkage, Program, ProgramFunction};
+///
+/// let body = Function::with_name_signature(
+///     UserFuncName::user(0, 7),
+///     Signature::new(CallConv::SystemV),
+/// );
+/// let mut program = Program::new();
+/// let id = program.add_function(ProgramFunction::new(body).with_linkage(Linkage::Local))?;
+/// assert_eq!(program[id].name().to_string(), "u0:7");
+/// assert_eq!(program[id].linkage(), Linkage::Local);
+/// # Ok::<(), cranelift_inliner::program::ProgramError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ProgramFunction {
+    name: FunctionName,
+    body: Arc<ir::Function>,
+    pub(super) linkage: Linkage,
+    pub(super) attributes: Attributes,
+    origin: Option<Origin>,
+    directives: Vec<RunDirective>,
+    header: Option<Arc<FileHeader>>,
+}
+
+impl ProgramFunction {
+    /// An exported function without attributes, named as its body is.
+    pub fn new(body: impl Into<Arc<ir::Function>>) -> Self {
+        let body = body.into();
+        Self {
+            name: FunctionName::from(body.name.clone()),
+            body,
+            linkage: Linkage::default(),
+            attributes: Attributes::default(),
+            origin: None,
+            directives: Vec::new(),
+            header: None,
+        }
+    }
+
+    /// The same function with another linkage.
+    pub fn with_linkage(mut self, linkage: Linkage) -> Self {
+        self.linkage = linkage;
+        self
+    }
+
+    /// The same function with other attributes.
+    pub fn with_attributes(mut self, attributes: Attributes) -> Self {
+        self.attributes = attributes;
+        self
+    }
+
+    /// The same function said to come from `origin`, which errors then name.
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// The same function with another body, and with that body's name.
+    pub fn with_body(mut self, body: impl Into<Arc<ir::Function>>) -> Self {
+        self.body = body.into();
+        self.name = FunctionName::from(self.body.name.clone());
+        self
+    }
+
+    pub(super) fn with_text(
+        mut self,
+        directives: Vec<RunDirective>,
+        header: Arc<FileHeader>,
+    ) -> Self {
+        self.directives = directives;
+        self.header = Some(header);
+        self
+    }
+
+    /// The name that calls refer to.
+    pub fn name(&self) -> &FunctionName {
+        &self.name
+    }
+
+    /// The body.
+    pub fn body(&self) -> &Arc<ir::Function> {
+        &self.body
+    }
+
+    /// Who may refer to the function.
+    pub fn linkage(&self) -> Linkage {
+        self.linkage
+    }
+
+    /// What the embedder says of it.
+    pub fn attributes(&self) -> Attributes {
+        self.attributes
+    }
+
+    /// Where it comes from; `None` where it was built in memory and nobody said.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// The `run` and `print` directives in and after the function, in the order of the text.
+    pub fn run_directives(&self) -> &[RunDirective] {
+        &self.directives
+    }
+
+    /// The header of the text that the function was read from; `None` where it was built in
+    /// memory.
+    pub fn header(&self) -> Option<&FileHeader> {
+        self.header.as_deref()
+    }
+}

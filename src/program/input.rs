@@ -1,0 +1,190 @@
+//! Reading programs from files, folders and standard input.
+
+use super::error::ProgramError;
+use super::text::{self, ParsedText};
+use super::{Program, merge};
+use rayon::prelude::*;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How errors and origins name standard input.
+const STANDARD_INPUT: &str = "<stdin>";
+
+impl Program {
+    /// Reads one program from all of `paths`, in the order given.
+    ///
+    /// A path is a file of CLIF text, `-` for standard input, or a folder, whose files with the
+    /// ending `.clif`, sorted by file name, are taken (what `wasmtime compile --emit-clif`
+    /// writes); folders inside it are not. Functions may call each other across files.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::Read`] for what cannot be read, [`ProgramError::Empty`] for a file without
+    /// a function, a folder without a `.clif` file, and no paths at all,
+    /// [`ProgramError::Syntax`] for text that does not parse, and
+    /// [`ProgramError::DuplicateName`].
+    pub fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Program, ProgramError> {
+        let mut files = Vec::new();
+        for path in paths {
+            collect_files(path.as_ref(), &mut files)?;
+        }
+        if files.is_empty() {
+            return Err(ProgramError::Empty {
+                file: Arc::from("<no input>"),
+            });
+        }
+        let parsed: Vec<Result<ParsedText, ProgramError>> =
+            files.par_iter().map(|file| file.parse()).collect();
+        let mut program = Program::new();
+        for file in parsed {
+            merge(&mut program, file?)?;
+        }
+        Ok(program)
+    }
+}
+
+enum InputFile {
+    OnDisk(PathBuf),
+    /// Read at once: it is there only once, and the order of the paths decides who gets it.
+    StandardInput(String),
+}
+
+impl InputFile {
+    fn parse(&self) -> Result<ParsedText, ProgramError> {
+        match self {
+            InputFile::OnDisk(path) => {
+                let text = fs::read_to_string(path).map_err(|source| read_error(path, source))?;
+                text::parse(&text, &file_name(path))
+            }
+            InputFile::StandardInput(text) => text::parse(text, &Arc::from(STANDARD_INPUT)),
+        }
+    }
+}
+
+fn collect_files(path: &Path, files: &mut Vec<InputFile>) -> Result<(), ProgramError> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        io::stdin()
+            .lock()
+            .read_to_string(&mut text)
+            .map_err(|source| read_error(Path::new(STANDARD_INPUT), source))?;
+        files.push(InputFile::StandardInput(text));
+        return Ok(());
+    }
+    if !path.is_dir() {
+        files.push(InputFile::OnDisk(path.to_path_buf()));
+        return Ok(());
+    }
+    let mut members = Vec::new();
+    for entry in fs::read_dir(path).map_err(|source| read_error(path, source))? {
+        let member = entry.map_err(|source| read_error(path, source))?.path();
+        if member.extension().is_some_and(|ending| ending == "clif") && !member.is_dir() {
+            members.push(member);
+        }
+    }
+    if members.is_empty() {
+        return Err(ProgramError::Empty {
+            file: file_name(path),
+        });
+    }
+    members.sort();
+    files.extend(members.into_iter().map(InputFile::OnDisk));
+    Ok(())
+}
+
+fn file_name(path: &Path) -> Arc<str> {
+    Arc::from(path.to_string_lossy())
+}
+
+fn read_error(path: &Path, source: io::Error) -> ProgramError {
+    ProgramError::Read {
+        path: path.to_path_buf(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn function(name: &str) -> String {
+        format!("function {name}() {{\nblock0:\n    return\n}}\n")
+    }
+
+    fn names(program: &Program) -> Vec<String> {
+        program
+            .iter()
+            .map(|(_, function)| function.name().to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_folder_is_one_program_in_the_order_of_its_file_names() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        fs::write(folder.path().join("b.clif"), function("%two"))?;
+        fs::write(folder.path().join("a.clif"), function("%one"))?;
+        fs::write(folder.path().join("notes.txt"), "no CLIF")?;
+        fs::create_dir(folder.path().join("c.clif"))?;
+        let extra = folder.path().join("extra");
+        fs::write(&extra, format!("test run\n{}", function("%zero")))?;
+        let program = Program::read(&[&extra, folder.path()]).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(names(&program), ["%zero", "%one", "%two"]);
+        assert_eq!(program.headers().len(), 3);
+        let zero = program.iter().next().map(|(_, function)| function);
+        let zero = zero.unwrap_or_else(|| panic!("no function"));
+        assert!(zero.header().is_some_and(|header| header.has_test("run")));
+        let origin = zero.origin().map(ToString::to_string);
+        assert_eq!(origin, Some(format!("{}:2", extra.display())));
+        Ok(())
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let missing = folder.path().join("missing.clif");
+        assert!(matches!(
+            Program::read(&[&missing]),
+            Err(ProgramError::Read { path, .. }) if path == missing
+        ));
+        assert!(matches!(
+            Program::read(&[folder.path()]),
+            Err(ProgramError::Empty { file }) if *file == *folder.path().to_string_lossy()
+        ));
+        let binary = folder.path().join("binary.clif");
+        fs::write(&binary, [0xff, 0xfe])?;
+        assert!(matches!(
+            Program::read(&[&binary]),
+            Err(ProgramError::Read { path, .. }) if path == binary
+        ));
+        let nothing: [&Path; 0] = [];
+        assert!(matches!(
+            Program::read(&nothing),
+            Err(ProgramError::Empty { .. })
+        ));
+        Ok(())
+    }
+
+    #[test]
+    fn a_name_in_two_files_is_an_error_that_names_both_places() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let first = folder.path().join("1.clif");
+        let second = folder.path().join("2.clif");
+        fs::write(&first, function("u0:1"))?;
+        fs::write(
+            &second,
+            format!("\n{}{}", function("u0:2"), function("u0:1")),
+        )?;
+        let error = Program::read(&[&first, &second]).map(|_| ()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "function u0:1 is defined twice: {}:1 and {}:6",
+                first.display(),
+                second.display()
+            )
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! From a program back to CLIF text.
+
+use super::{FunctionName, Program, ProgramError, ProgramFunction, referenced_names};
+use crate::panics;
+use cranelift_codegen::ir::{self, ExternalName};
+use rayon::prelude::*;
+use std::io;
+
+/// How many functions are held as text at a time.
+const BATCH: usize = 256;
+
+impl Program {
+    /// Writes all functions as CLIF text, in input order with a blank line between them.
+    ///
+    /// The text reads back as the same program, apart from linkage, attributes and headers, which
+    /// CLIF cannot express, and from comments.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::Unprintable`] for a function that has no such text, for example because a
+    /// test-case name holds something else than ASCII letters, digits and `_`, and
+    /// [`ProgramError::Write`] where `out` fails. In both cases a part of the text may already
+    /// have been written.
+    pub fn write_clif(&self, out: &mut impl io::Write) -> Result<(), ProgramError> {
+        let mut first = true;
+        for batch in self.functions.as_values_slice().chunks(BATCH) {
+            let texts: Vec<Result<String, ProgramError>> =
+                batch.par_iter().map(function_text).collect();
+            for text in texts {
+                if !first {
+                    out.write_all(b"\n")?;
+                }
+                first = false;
+                out.write_all(text?.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The text that [`write_clif`](Self::write_clif) writes.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::Unprintable`] as there.
+    pub fn to_clif(&self) -> Result<String, ProgramError> {
+        let mut bytes = Vec::new();
+        self.write_clif(&mut bytes)?;
+        String::from_utf8(bytes)
+            .map_err(|error| ProgramError::Write(io::Error::new(io::ErrorKind::InvalidData, error)))
+    }
+}
+
+fn function_text(function: &ProgramFunction) -> Result<String, ProgramError> {
+    let unprintable = |message| ProgramError::Unprintable {
+        function: function.name().clone(),
+        origin: function.origin().cloned(),
+        message,
+    };
+    if let Some(message) = what_does_not_read_back(function.body()) {
+        return Err(unprintable(message));
+    }
+    panics::catch(|| function.body().display().to_string())
+        .map_err(|panic| unprintable(format!("the printer gave up: {panic}")))
+}
+
+/// What of `func` the printer writes in a way that the reader takes for something else.
+fn what_does_not_read_back(func: &ir::Function) -> Option<String> {
+    let own_name = FunctionName::from(func.name.clone());
+    if !own_name.is_clif() {
+        return Some(format!("the name {own_name} is not a CLIF name"));
+    }
+    for name in referenced_names(func) {
+        let ExternalName::TestCase(text) = name else {
+            continue;
+        };
+        let shown = FunctionName::testcase(text.raw());
+        if !shown.is_clif() {
+            return Some(format!("the name {shown} is not a CLIF name"));
+        }
+        let read_back = std::str::from_utf8(text.raw())
+            .ok()
+            .and_then(|text| text.parse::<ExternalName>().ok());
+        if read_back.as_ref() != Some(name) {
+            return Some(format!("{shown} reads as a name of Cranelift's own"));
+        }
+    }
+    let quoted =
+        |(_, region): &(ir::AliasRegion, &ir::AliasRegionData)| region.description.contains('"');
+    if let Some((region, _)) = func.dfg.alias_regions.iter().find(quoted) {
+        return Some(format!(
+            "the description of {region} holds a quotation mark"
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cranelift_codegen::ir::{Signature, UserFuncName};
+    use cranelift_codegen::isa::CallConv;
+
+    fn named(name: UserFuncName) -> ir::Function {
+        ir::Function::with_name_signature(name, Signature::new(CallConv::SystemV))
+    }
+
+    fn program_of(body: ir::Function) -> Program {
+        let mut program = Program::new();
+        program.add(body).unwrap_or_else(|error| panic!("{error}"));
+        program
+    }
+
+    #[test]
+    fn the_text_reads_back_and_prints_the_same() {
+        let text = "\
+function %b(i64 vmctx, i32) -> i32 tail {
+    ss0 = explicit_slot 8, align = 8, key = 5
+    region0 = 8 \"VMContext+0x8\"
+    gv0 = vmctx
+    sig0 = (i32) -> i32 tail
+    fn0 = colocated u0:4 sig0
+    const0 = 0x01020304
+
+block0(v0: i64, v1: i32):
+    v2 = load.i32 notrap aligned region0 v0+8
+    try_call fn0(v2), sig0, block1(ret0), [ tag1: block2(exn0), default: block2(exn0) ]
+
+block1(v3: i32):
+    return v3
+
+block2(v4: i64) cold:
+    v5 = ireduce.i32 v4
+    return v5
+}
+
+; a comment between
+
+function u0:4(i32) -> i32 tail {
+block0(v0: i32):
+    return_call_indirect_is_not_here
+}
+";
+        let text = text.replace("return_call_indirect_is_not_here", "return v0");
+        let once = Program::from_clif(&text, "in").unwrap_or_else(|e| panic!("{e}"));
+        let printed = once.to_clif().unwrap_or_else(|e| panic!("{e}"));
+        let twice = Program::from_clif(&printed, "out").unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(printed, twice.to_clif().unwrap_or_default());
+        assert_eq!(twice.len(), 2);
+        assert!(printed.contains("}\n\nfunction u0:4("), "{printed}");
+        assert!(printed.starts_with("function %b("), "{printed}");
+        assert!(!printed.contains("a comment"));
+    }
+
+    #[test]
+    fn names_that_would_read_back_differently_are_refused() {
+        let dotted = program_of(named(UserFuncName::testcase("a.b")));
+        let error = dotted.to_clif().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "function %a.b (in memory) cannot be written as text: the name %a.b is not a CLIF name"
+        );
+
+        let mut body = named(UserFuncName::testcase("f"));
+        let signature = body.import_signature(Signature::new(CallConv::SystemV));
+        body.import_function(ir::ExtFuncData {
+            name: ExternalName::testcase("FloorF32"),
+            signature,
+            colocated: false,
+            patchable: false,
+        });
+        let error = program_of(body).to_clif().unwrap_err().to_string();
+        assert!(error.contains("%FloorF32 reads as"), "{error}");
+    }
+
+    #[test]
+    fn a_reference_that_dangles_is_an_error_and_no_panic() {
+        let mut body = named(UserFuncName::testcase("f"));
+        let signature = body.import_signature(Signature::new(CallConv::SystemV));
+        body.import_function(ir::ExtFuncData {
+            name: ExternalName::user(ir::UserExternalNameRef::from_u32(9)),
+            signature,
+            colocated: false,
+            patchable: false,
+        });
+        assert!(matches!(
+            program_of(body).to_clif(),
+            Err(ProgramError::Unprintable { .. })
+        ));
+    }
+
+    #[test]
+    fn the_error_of_the_writer_is_passed_on() {
+        struct Full;
+        impl io::Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::Error::other("full"))
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let program = program_of(named(UserFuncName::user(0, 0)));
+        assert!(matches!(
+            program.write_clif(&mut Full),
+            Err(ProgramError::Write(error)) if error.to_string() == "full"
+        ));
+    }
+}
