@@ -1,0 +1,143 @@
+//! What compiled code may call in this process: the runtime routines that Cranelift's own code
+//! generation falls back on, Cranelift's test helper for exceptions, and the C library.
+
+use super::native;
+
+/// The address of the function that a linker would find by the name `symbol`.
+pub(super) fn address(symbol: &str) -> Option<*const u8> {
+    let own: *const u8 = match symbol {
+        "" => return None,
+        "ceilf" => (ceil_f32 as extern "C" fn(f32) -> f32) as *const u8,
+        "ceil" => (ceil_f64 as extern "C" fn(f64) -> f64) as *const u8,
+        "floorf" => (floor_f32 as extern "C" fn(f32) -> f32) as *const u8,
+        "floor" => (floor_f64 as extern "C" fn(f64) -> f64) as *const u8,
+        "truncf" => (trunc_f32 as extern "C" fn(f32) -> f32) as *const u8,
+        "trunc" => (trunc_f64 as extern "C" fn(f64) -> f64) as *const u8,
+        "nearbyintf" => (nearest_f32 as extern "C" fn(f32) -> f32) as *const u8,
+        "nearbyint" => (nearest_f64 as extern "C" fn(f64) -> f64) as *const u8,
+        "fmaf" => (fma_f32 as extern "C" fn(f32, f32, f32) -> f32) as *const u8,
+        "fma" => (fma_f64 as extern "C" fn(f64, f64, f64) -> f64) as *const u8,
+        "__cranelift_throw" => return native::throw_address(),
+        "__cranelift_x86_pshufb" => return native::x86_pshufb_address(),
+        other => return native::process_symbol(other),
+    };
+    Some(own)
+}
+
+extern "C" fn ceil_f32(x: f32) -> f32 {
+    x.ceil()
+}
+
+extern "C" fn ceil_f64(x: f64) -> f64 {
+    x.ceil()
+}
+
+extern "C" fn floor_f32(x: f32) -> f32 {
+    x.floor()
+}
+
+extern "C" fn floor_f64(x: f64) -> f64 {
+    x.floor()
+}
+
+extern "C" fn trunc_f32(x: f32) -> f32 {
+    x.trunc()
+}
+
+extern "C" fn trunc_f64(x: f64) -> f64 {
+    x.trunc()
+}
+
+extern "C" fn nearest_f32(x: f32) -> f32 {
+    x.round_ties_even()
+}
+
+extern "C" fn nearest_f64(x: f64) -> f64 {
+    x.round_ties_even()
+}
+
+extern "C" fn fma_f32(x: f32, y: f32, z: f32) -> f32 {
+    x.mul_add(y, z)
+}
+
+extern "C" fn fma_f64(x: f64, y: f64, z: f64) -> f64 {
+    x.mul_add(y, z)
+}
+
+/// Byte `i` of the result is the byte of `source` that the low four bits of byte `i` of `selector`
+/// choose, or 0 if its high bit is set.
+pub(super) fn shuffle_bytes(source: [u8; 16], selector: [u8; 16]) -> [u8; 16] {
+    selector.map(|select| {
+        if select & 0x80 != 0 {
+            0
+        } else {
+            source[usize::from(select & 0x0f)]
+        }
+    })
+}
+
+/// The exception handlers of linked code, by address.
+pub(super) struct HandlerTable {
+    /// By start address.
+    functions: Vec<Loaded>,
+}
+
+/// A function at its place in memory.
+pub(super) struct Loaded {
+    pub(super) start: usize,
+    /// In bytes.
+    pub(super) length: usize,
+    /// Those with handlers only.
+    pub(super) call_sites: Vec<CallSite>,
+}
+
+/// A call that catches exceptions. Offsets count bytes from the function's start.
+pub(super) struct CallSite {
+    pub(super) return_offset: usize,
+    /// Bytes from the frame pointer down to the stack pointer at the call.
+    pub(super) frame_offset: Option<usize>,
+    pub(super) handlers: Vec<Catching>,
+}
+
+/// A handler, for one tag or, with none, for all.
+pub(super) struct Catching {
+    pub(super) tag: Option<u32>,
+    pub(super) handler_offset: usize,
+}
+
+/// Where an exception goes on.
+pub(super) struct Landing {
+    pub(super) address: usize,
+    pub(super) frame_offset: Option<usize>,
+}
+
+impl HandlerTable {
+    pub(super) fn new(mut functions: Vec<Loaded>) -> Self {
+        functions.sort_by_key(|function| function.start);
+        Self { functions }
+    }
+
+    /// The first handler for `tag` at the call that returns to `return_address`.
+    pub(super) fn find(&self, return_address: usize, tag: u32) -> Option<Landing> {
+        let after = self
+            .functions
+            .partition_point(|function| function.start <= return_address);
+        let function = self.functions.get(after.checked_sub(1)?)?;
+        let offset = return_address.checked_sub(function.start)?;
+        if offset > function.length {
+            return None;
+        }
+        let site = function
+            .call_sites
+            .iter()
+            .find(|site| site.return_offset == offset)?;
+        let handler = site
+            .handlers
+            .iter()
+            .find(|handler| handler.tag.is_none_or(|caught| caught == tag))?;
+        Some(Landing {
+            address: function.start + handler.handler_offset,
+            frame_offset: site.frame_offset,
+        })
+    }
+}
