@@ -6,8 +6,9 @@
 //!    directives, and decides for which targets they are to run.
 //! 2. [`host`] builds, for each such target, an instruction set description that this machine can
 //!    execute, or says why it cannot.
-//! 3. [`link`] compiles what the directives reach and links it in memory. What a directive needs
-//!    may be missing (an external function, thread-local storage): then that directive is passed
+//! 3. [`compile`] and [`link`] compile what the directives reach and link it in memory, together
+//!    with a [`trampoline`] for each signature that a directive calls. What a directive needs may
+//!    be missing (an external function, thread-local storage): then that directive is passed
 //!    over, and the others run.
 //! 4. [`native`] calls the code, in a forked child of this process. All `unsafe` code is there.
 //!
@@ -17,10 +18,13 @@
 //! The functions that run need not be the ones that the file holds: [`execute`] takes them
 //! separately, so that a file's directives can be held against its functions after inlining.
 
+mod compile;
+mod handlers;
 mod host;
 mod host_functions;
 mod link;
 mod native;
+mod numbers;
 mod script;
 mod trampoline;
 
@@ -37,10 +41,11 @@ use cranelift_codegen::data_value::DisplayDataValues;
 use cranelift_codegen::ir;
 use cranelift_reader::{Comparison, RunCommand};
 
-pub(crate) use script::{Script, ScriptError};
+pub(crate) use script::Script;
 
+use compile::Obstacle;
 use host::Host;
-use link::{Obstacle, Program};
+use link::Program;
 use native::{Call, Outcome};
 use script::{Directive, Parsed, Plan, Target};
 

@@ -13,11 +13,15 @@ use std::sync::Arc;
 use cranelift_jit::JITModule;
 use cranelift_module::FuncId;
 
-use super::host_functions::{HandlerTable, shuffle_bytes};
+use super::handlers::HandlerTable;
+use super::host_functions::shuffle_bytes;
 use super::trampoline::Slot;
 
 /// The time that one call may take.
 const SECONDS_PER_CALL: u32 = 60;
+
+/// The stack that calls have, in bytes: as much as a process's first thread usually has.
+const STACK_BYTES: usize = 8 << 20;
 
 /// How a child ends that threw an exception which no handler takes.
 const STATUS_UNCAUGHT: i32 = 117;
@@ -105,71 +109,97 @@ pub(super) fn run_isolated(_code: &LoadedCode, calls: &[Call]) -> Vec<Outcome> {
 /// Makes the `calls` in order, and says for each what came of it.
 #[cfg(unix)]
 pub(super) fn run_isolated(code: &LoadedCode, calls: &[Call]) -> Vec<Outcome> {
-    let mut outcomes = Vec::with_capacity(calls.len());
-    while let Some(rest) = calls.get(outcomes.len()..).filter(|rest| !rest.is_empty()) {
-        match child::run(code, rest) {
-            Ok((results, ending)) => {
-                outcomes.extend(child::split(&results, rest).map(Outcome::Returned));
-                if outcomes.len() < calls.len() {
-                    outcomes.push(Outcome::Ended(ending));
-                }
-            }
-            Err(error) => {
-                let reason = format!("no child process to run in: {error}");
-                outcomes.extend(rest.iter().map(|_| Outcome::NotRun(reason.clone())));
-            }
-        }
-    }
+    let mut entries: Vec<child::Entry> = calls
+        .iter()
+        .map(|call| child::Entry {
+            trampoline: code.address(call.trampoline).expose_provenance(),
+            callee: code.address(call.callee).expose_provenance(),
+            slots: call.slots.clone(),
+        })
+        .collect();
+    let handlers = &code.handlers;
+    let done = std::thread::scope(|scope| {
+        let make_all = || child::make_all(&mut entries, handlers);
+        std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, make_all)
+            .map(|thread| thread.join().unwrap_or_default())
+    });
+    let mut outcomes = done.unwrap_or_default();
+    let not_run = || Outcome::NotRun("no thread to run in".to_owned());
+    outcomes.resize_with(calls.len(), not_run);
     outcomes
 }
 
 #[cfg(unix)]
 mod child {
-    use std::io::{self, PipeWriter, Read, Write};
+    use std::io::{self, PipeReader, PipeWriter, Read, Write};
     use std::sync::Arc;
 
+    use super::super::handlers::HandlerTable;
     use super::super::trampoline::{SLOT_BYTES, Slot};
-    use super::{Call, HANDLERS, LoadedCode, SECONDS_PER_CALL, STATUS_UNCAUGHT};
+    use super::{HANDLERS, Outcome, SECONDS_PER_CALL, STATUS_UNCAUGHT};
 
-    /// A trampoline's address, its callee's, and the slots.
-    type Entry = (*const u8, *const u8, Vec<Slot>);
+    /// A call by addresses.
+    pub(super) struct Entry {
+        pub(super) trampoline: usize,
+        pub(super) callee: usize,
+        pub(super) slots: Vec<Slot>,
+    }
 
     /// What follows the slots of a call that returned, so that one without slots shows, too.
     const RETURNED: [u8; 1] = [1];
 
-    /// Makes as many of `calls` as a child lives through. Returns the bytes of their slots, one
-    /// call after the other, and how the child ended.
-    pub(super) fn run(code: &LoadedCode, calls: &[Call]) -> io::Result<(Vec<u8>, String)> {
-        // Between fork and exit the child allocates nothing and takes no lock: another thread may
-        // have held one when the process was copied.
-        let mut entries: Vec<Entry> = calls
-            .iter()
-            .map(|call| {
-                let trampoline = code.address(call.trampoline);
-                (trampoline, code.address(call.callee), call.slots.clone())
-            })
-            .collect();
-        HANDLERS.with_borrow_mut(|handlers| *handlers = Some(Arc::clone(&code.handlers)));
-        let (mut reader, writer) = io::pipe()?;
+    pub(super) fn make_all(entries: &mut [Entry], handlers: &Arc<HandlerTable>) -> Vec<Outcome> {
+        HANDLERS.with_borrow_mut(|current| *current = Some(Arc::clone(handlers)));
+        let mut outcomes = Vec::with_capacity(entries.len());
+        while let Some(rest @ [_, ..]) = entries.get_mut(outcomes.len()..) {
+            match fork_for(rest) {
+                Ok((results, ending)) => {
+                    outcomes.extend(split(&results, rest).map(Outcome::Returned));
+                    if outcomes.len() < entries.len() {
+                        outcomes.push(Outcome::Ended(ending));
+                    }
+                }
+                Err(error) => {
+                    let reason = format!("no child process to run in: {error}");
+                    let not_run = || Outcome::NotRun(reason.clone());
+                    outcomes.resize_with(entries.len(), not_run);
+                }
+            }
+        }
+        outcomes
+    }
 
-        // SAFETY: the child runs only `make_calls`, which needs no lock and does not return.
+    /// Makes as many of the calls as a child lives through. Returns the bytes of their slots, one
+    /// call after the other, and how the child ended. The entries here stay as they are.
+    fn fork_for(entries: &mut [Entry]) -> io::Result<(Vec<u8>, String)> {
+        let (reader, writer) = io::pipe()?;
+        // SAFETY: the child runs only `make_calls`, which does not return, allocates nothing and
+        // takes no lock: another thread may have held one when the process was copied.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            make_calls(&mut entries, writer);
+            make_calls(entries, writer);
         }
         drop(writer);
         if child < 0 {
             return Err(io::Error::last_os_error());
         }
-        let mut results = Vec::new();
-        let read = reader.read_to_end(&mut results);
+        let results = read_all(reader);
         let ending = wait_for(child)?;
-        read?;
-        Ok((results, ending))
+        Ok((results?, ending))
+    }
+
+    fn read_all(mut reader: PipeReader) -> io::Result<Vec<u8>> {
+        let mut results = Vec::new();
+        reader.read_to_end(&mut results)?;
+        Ok(results)
     }
 
     fn make_calls(entries: &mut [Entry], mut writer: PipeWriter) -> ! {
-        for (trampoline, callee, slots) in entries {
+        for entry in entries {
+            let trampoline = std::ptr::with_exposed_provenance::<u8>(entry.trampoline);
+            let callee = std::ptr::with_exposed_provenance::<u8>(entry.callee);
             // SAFETY: an alarm is a plain number to the system; by default it ends the process.
             unsafe { libc::alarm(SECONDS_PER_CALL) };
             // SAFETY: the address is the start of a function that `trampoline::build` generated
@@ -178,10 +208,10 @@ mod child {
             // no memory with another and whose results are plain bytes to the reader.
             unsafe {
                 let trampoline: extern "C" fn(*const u8, *mut Slot) =
-                    std::mem::transmute(*trampoline);
-                trampoline(*callee, slots.as_mut_ptr());
+                    std::mem::transmute(trampoline);
+                trampoline(callee, entry.slots.as_mut_ptr());
             }
-            for slot in slots {
+            for slot in &entry.slots {
                 send(&mut writer, &slot.0);
             }
             send(&mut writer, &RETURNED);
@@ -237,9 +267,9 @@ mod child {
     }
 
     /// The results of the `calls` that were completed.
-    pub(super) fn split<'a>(
+    fn split<'a>(
         mut results: &'a [u8],
-        calls: &'a [Call],
+        calls: &'a [Entry],
     ) -> impl Iterator<Item = Vec<Slot>> + 'a {
         calls.iter().map_while(move |call| {
             let length = call.slots.len() * SLOT_BYTES;
