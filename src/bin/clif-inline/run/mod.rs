@@ -1,0 +1,348 @@
+//! Runs the `; run:` and `; print:` directives of CLIF files natively.
+//!
+//! The work has four stages, each its own module:
+//!
+//! 1. [`script`] reads a file's header (`test`, `set`, `target`, `feature` lines) and its
+//!    directives, and decides for which targets they are to run.
+//! 2. [`host`] builds, for each such target, an instruction set description that this machine can
+//!    execute, or says why it cannot.
+//! 3. [`compile`] and [`link`] compile what the directives reach and link it in memory, together
+//!    with a [`trampoline`] for each signature that a directive calls. What a directive needs may
+//!    be missing (an external function, thread-local storage): then that directive is passed
+//!    over, and the others run.
+//! 4. [`native`] calls the code, in a forked child of this process. All `unsafe` code is there.
+//!
+//! A trap, a wild store or an endless loop in the compiled code ends only the child. The directive
+//! that was under way fails, naming the signal, and a new child goes on with the next one.
+//!
+//! The functions that run need not be the ones that the file holds: [`execute`] takes them
+//! separately, so that a file's directives can be held against its functions after inlining.
+
+mod compile;
+mod handlers;
+mod host;
+mod host_functions;
+mod link;
+mod native;
+mod numbers;
+mod script;
+mod trampoline;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use cranelift_codegen::data_value::DisplayDataValues;
+use cranelift_codegen::ir;
+use cranelift_reader::{Comparison, RunCommand};
+
+pub(crate) use script::Script;
+
+use compile::Obstacle;
+use host::Host;
+use link::Program;
+use native::{Call, Outcome};
+use script::{Directive, Parsed, Plan, Target};
+
+/// What came of a file's directives.
+///
+/// Each directive counts once for each target that its file names.
+#[derive(Debug, Default)]
+pub(crate) struct RunReport {
+    /// How many directives held. A `print:` holds when its call returns.
+    pub(crate) passed: usize,
+    /// The directives that did not hold, in the order of targets, then of lines.
+    pub(crate) failed: Vec<Failure>,
+    /// What was not executed, in the same order.
+    pub(crate) passed_over: Vec<PassedOver>,
+    /// What `print:` directives print, one text each: `%f(1) -> 42`.
+    pub(crate) printed: Vec<String>,
+}
+
+impl RunReport {
+    /// Appends what came of another file.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed.extend(other.failed);
+        self.passed_over.extend(other.passed_over);
+        self.printed.extend(other.printed);
+    }
+
+    /// How many directives were not executed.
+    pub(crate) fn directives_passed_over(&self) -> usize {
+        self.passed_over.iter().map(|entry| entry.directives).sum()
+    }
+}
+
+/// A directive that does not hold. Displayed as `file:line: message (target ...)`.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The file that the directive stands in.
+    pub(crate) path: PathBuf,
+    /// The directive's line, counted from 1.
+    pub(crate) line: usize,
+    /// What was expected and what came.
+    pub(crate) message: String,
+    /// The target for which it ran, as the file's `target` line names it, or `host`.
+    pub(crate) target: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            path,
+            line,
+            message,
+            target,
+        } = self;
+        write!(f, "{}:{line}: {message} (target {target})", path.display())
+    }
+}
+
+/// Directives that were not executed. Displayed as `file:line: reason`, or `file: reason` where
+/// the reason covers every directive of the file or of one target.
+#[derive(Debug)]
+pub(crate) struct PassedOver {
+    /// The file that the directives stand in.
+    pub(crate) path: PathBuf,
+    /// The one directive's line, counted from 1, or `None` for all of the file's directives.
+    pub(crate) line: Option<usize>,
+    /// How many directives the reason covers.
+    pub(crate) directives: usize,
+    /// Why.
+    pub(crate) reason: String,
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        write!(f, " {}", self.reason)
+    }
+}
+
+/// Runs the directives of `script` against `functions`, once for each of the script's targets that
+/// this machine can execute.
+///
+/// `functions` are all functions of the module, of which the names are distinct; they may come
+/// from more files than the script's. A directive calls the function that it follows in its file,
+/// looked up in `functions` by name. So a pass that ran before must have kept that function
+/// (exported) and its signature; a function that is gone is a failure.
+pub(crate) fn execute<F: Borrow<ir::Function> + Sync>(
+    script: &Script,
+    functions: &[F],
+) -> RunReport {
+    let mut report = RunReport::default();
+    if script.directives.is_empty() {
+        return report;
+    }
+    let functions: Vec<&ir::Function> = functions.iter().map(Borrow::borrow).collect();
+    match &script.plan {
+        Plan::PassOver(reason) => pass_over_all(script, reason.clone(), &mut report),
+        Plan::Run(targets) => {
+            for target in targets {
+                match Host::for_target(target) {
+                    Ok(host) => execute_on(&host, target, script, &functions, &mut report),
+                    Err(reason) => {
+                        let reason = format!("target {}: {reason}", target.label);
+                        pass_over_all(script, reason, &mut report);
+                    }
+                }
+            }
+        }
+    }
+    report
+}
+
+fn pass_over_all(script: &Script, reason: String, report: &mut RunReport) {
+    report.passed_over.push(PassedOver {
+        path: script.path.clone(),
+        line: None,
+        directives: script.directives.len(),
+        reason,
+    });
+}
+
+/// A directive that is ready to be called.
+struct Ready<'a> {
+    directive: &'a Directive,
+    signature: &'a ir::Signature,
+    parsed: Parsed,
+    function: u32,
+}
+
+fn execute_on(
+    host: &Host,
+    target: &Target,
+    script: &Script,
+    functions: &[&ir::Function],
+    report: &mut RunReport,
+) {
+    let by_name: HashMap<&ir::UserFuncName, u32> =
+        functions.iter().map(|f| &f.name).zip(0..).collect();
+    let mut verdicts = Vec::new();
+    let mut ready = Vec::new();
+    for directive in &script.directives {
+        match prepare(directive, functions, &by_name) {
+            Ok(call) => ready.push(call),
+            Err(obstacle) => verdicts.push((directive.line, Verdict::from(obstacle))),
+        }
+    }
+
+    let wanted = ready
+        .iter()
+        .map(|call| (call.function, call.signature.clone()));
+    match caught(|| Program::link(host, functions, wanted)).and_then(|linked| linked) {
+        Err(message) => {
+            for call in &ready {
+                let verdict = Verdict::Failed(format!("linking: {message}"));
+                verdicts.push((call.directive.line, verdict));
+            }
+        }
+        Ok(program) => {
+            let (calls, called) = plan_calls(&program, ready, &mut verdicts);
+            let outcomes = native::run_isolated(&program.code, &calls);
+            for (call, outcome) in called.iter().zip(outcomes) {
+                verdicts.push((call.directive.line, judge(call, outcome)));
+            }
+        }
+    }
+
+    verdicts.sort_by_key(|(line, _)| *line);
+    for (line, verdict) in verdicts {
+        match verdict {
+            Verdict::Held => report.passed += 1,
+            Verdict::Printed(text) => {
+                report.passed += 1;
+                report.printed.push(text);
+            }
+            Verdict::Failed(message) => report.failed.push(Failure {
+                path: script.path.clone(),
+                line,
+                message,
+                target: target.label.clone(),
+            }),
+            Verdict::PassedOver(reason) => report.passed_over.push(PassedOver {
+                path: script.path.clone(),
+                line: Some(line),
+                directives: 1,
+                reason: format!("target {}: {reason}", target.label),
+            }),
+        }
+    }
+}
+
+fn prepare<'a>(
+    directive: &'a Directive,
+    functions: &[&'a ir::Function],
+    by_name: &HashMap<&ir::UserFuncName, u32>,
+) -> Result<Ready<'a>, Obstacle> {
+    let found = by_name.get(&directive.function).copied();
+    let (function, callee) = found
+        .and_then(|index| Some((index, *functions.get(index as usize)?)))
+        .ok_or_else(|| {
+            let name = &directive.function;
+            Obstacle::Fails(format!("{name} is not among the functions of the program"))
+        })?;
+    let signature = &callee.signature;
+    trampoline::check_signature(signature).map_err(Obstacle::PassOver)?;
+    let parsed = caught(|| directive.parse(signature))
+        .and_then(|parsed| parsed)
+        .map_err(Obstacle::Fails)?;
+    Ok(Ready {
+        directive,
+        signature,
+        parsed,
+        function,
+    })
+}
+
+fn plan_calls<'a>(
+    program: &Program,
+    ready: Vec<Ready<'a>>,
+    verdicts: &mut Vec<(usize, Verdict)>,
+) -> (Vec<Call>, Vec<Ready<'a>>) {
+    let mut calls = Vec::new();
+    let mut called = Vec::new();
+    for call in ready {
+        match program.entry(call.function, call.signature) {
+            Ok((trampoline, callee)) => {
+                calls.push(Call {
+                    trampoline,
+                    callee,
+                    slots: trampoline::fill_slots(call.parsed.arguments(), call.signature),
+                });
+                called.push(call);
+            }
+            Err(obstacle) => verdicts.push((call.directive.line, obstacle.into())),
+        }
+    }
+    (calls, called)
+}
+
+enum Verdict {
+    Held,
+    Printed(String),
+    Failed(String),
+    PassedOver(String),
+}
+
+impl From<Obstacle> for Verdict {
+    fn from(obstacle: Obstacle) -> Self {
+        match obstacle {
+            Obstacle::Fails(message) => Self::Failed(message),
+            Obstacle::PassOver(reason) => Self::PassedOver(reason),
+        }
+    }
+}
+
+fn judge(call: &Ready<'_>, outcome: Outcome) -> Verdict {
+    let slots = match outcome {
+        Outcome::Returned(slots) => slots,
+        Outcome::Ended(how) => {
+            return Verdict::Failed(format!("{}: {how}", call.parsed));
+        }
+        Outcome::NotRun(reason) => return Verdict::PassedOver(reason),
+    };
+    let actual = trampoline::read_slots(&slots, call.signature);
+    let holds = match &call.parsed {
+        Parsed::Truthy(_) => trampoline::any_bit_set(&actual),
+        Parsed::Command(RunCommand::Print(invocation)) => {
+            let printed = format!("{invocation} -> {}", DisplayDataValues(&actual));
+            return Verdict::Printed(printed);
+        }
+        Parsed::Command(RunCommand::Run(_, comparison, expected)) => {
+            // Bits are compared, not values: a NaN with another payload is another result.
+            let equal = actual.len() == expected.len()
+                && actual.iter().zip(expected).all(|(a, b)| a.bitwise_eq(b));
+            match comparison {
+                Comparison::Equals => equal,
+                Comparison::NotEquals => !equal,
+            }
+        }
+    };
+    if holds {
+        Verdict::Held
+    } else {
+        let actual = DisplayDataValues(&actual);
+        Verdict::Failed(format!("{}, but it returned {actual}", call.parsed))
+    }
+}
+
+/// Calls into Cranelift, which may panic on strange input, and gives the panic's message.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let text = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied());
+        format!("Cranelift panicked: {}", text.unwrap_or("no message"))
+    })
+}
