@@ -4,7 +4,9 @@
 pub mod backend;
 mod body;
 pub mod cleanup;
+pub mod decide;
 pub mod graph;
 mod panics;
+pub mod pass;
 pub mod program;
 pub mod splice;

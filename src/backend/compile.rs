@@ -45,19 +45,27 @@ impl fmt::Debug for CompileScratch {
 /// assert!(!compiled.code().is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Default)]
-pub struct ScratchPool {
-    free: Mutex<Vec<CompileScratch>>,
+#[derive(Debug)]
+pub struct ScratchPool<T = CompileScratch> {
+    free: Mutex<Vec<T>>,
 }
 
-impl ScratchPool {
+impl<T> Default for ScratchPool<T> {
+    fn default() -> Self {
+        ScratchPool {
+            free: Mutex::new(Vec::new()),
+        }
+    }
+}
+
+impl<T: Default> ScratchPool<T> {
     /// A pool without scratches; [`with`](Self::with) makes them as they are needed.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Calls `f` with a scratch that no other thread has, and keeps the scratch for later calls.
-    pub fn with<T>(&self, f: impl FnOnce(&mut CompileScratch) -> T) -> T {
+    pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         let free = self
             .free
             .lock()

@@ -1,1 +1,121 @@
-//! decide
+//! Which calls to inline: the trait [`Inline`] and the policies that ship.
+//!
+//! A policy answers one question, for one direct call at a time: shall this
+//! call be replaced by the callee's body? It sees the call through a
+//! [`CallSite`] and answers with a [`Decision`], which always carries a reason
+//! that the report repeats. Policies do not have to know what is legal, how
+//! large a function may grow or where recursion ends: the pass keeps its own
+//! [`Limits`] and asks the splicing engine, so that even [`Always`] terminates
+//! and is safe.
+//!
+//! The pass asks callee first: when a site is decided, the callee's body is
+//! final, with everything that was inlined into it. It asks from several
+//! threads at once, and each site exactly once. A policy whose answers depend
+//! only on the site gives the same program for any number of threads.
+//!
+//! * [`Always`] and [`Never`] are the two ends.
+//! * [`Small`] inlines what is small, as Wasmtime does.
+//! * [`CostModel`] weighs an estimated cost against an estimated benefit; it is
+//!   the default.
+//! * A closure `Fn(&CallSite) -> Decision` is a policy, and [`from_fn_mut`]
+//!   makes one of a closure that changes its own state.
+//! * [`FirstMatch`] asks several policies in turn until one does not answer
+//!   [`Decision::Undecided`].
+//!
+//! ```
+//! use cranelift_inliner::decide::{CallSite, CostModel, Decision, FirstMatch, Inline};
+//!
+//! // Getters of this front end are always worth it; the rest is weighed.
+//! let getters = |site: &CallSite<'_>| {
+//!     if site.callee_name().to_string().starts_with("%get_") {
+//!         Decision::inline("a getter")
+//!     } else {
+//!         Decision::Undecided
+//!     }
+//! };
+//! let policy = FirstMatch::new().then(getters).then(CostModel::default());
+//! # let _: &dyn Inline = &policy;
+//! ```
+
+mod call_site;
+mod compose;
+mod cost_model;
+mod limits;
+mod parameters;
+mod simple;
+mod small;
+mod summary;
+
+pub use call_site::{Argument, CallSite};
+pub(crate) use call_site::{RoundAnalysis, SiteContext};
+pub use compose::{FirstMatch, FromFnMut, from_fn_mut};
+pub use cost_model::CostModel;
+pub use limits::Limits;
+pub use parameters::ParameterUse;
+pub use simple::{Always, Never};
+pub use small::Small;
+pub(crate) use summary::ProgramFacts;
+pub use summary::Summary;
+
+use std::borrow::Cow;
+
+/// Decides about call sites.
+pub trait Inline: Sync {
+    /// Whether the call at `site` shall be inlined.
+    ///
+    /// Called once for each direct call of a function that the program
+    /// defines, those that come into a caller with an inlined body included,
+    /// callees before their callers, from several threads. For the result to
+    /// be the same for any number of threads, the answer must not depend on
+    /// what was asked before.
+    fn decide(&self, site: &CallSite<'_>) -> Decision;
+}
+
+impl<F> Inline for F
+where
+    F: Fn(&CallSite<'_>) -> Decision + Sync,
+{
+    fn decide(&self, site: &CallSite<'_>) -> Decision {
+        self(site)
+    }
+}
+
+impl Inline for Box<dyn Inline + '_> {
+    fn decide(&self, site: &CallSite<'_>) -> Decision {
+        (**self).decide(site)
+    }
+}
+
+/// What a policy says of one call site, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Replace the call by the callee's body.
+    Inline {
+        /// Why, for the report: a short phrase without a final period.
+        reason: Cow<'static, str>,
+    },
+    /// Leave the call as it is.
+    Keep {
+        /// Why, for the report: a short phrase without a final period.
+        reason: Cow<'static, str>,
+    },
+    /// Leave the answer to the next policy of a [`FirstMatch`]. Where there is
+    /// none, the call is kept.
+    Undecided,
+}
+
+impl Decision {
+    /// Inline, because of `reason`.
+    pub fn inline(reason: impl Into<Cow<'static, str>>) -> Self {
+        Decision::Inline {
+            reason: reason.into(),
+        }
+    }
+
+    /// Keep the call, because of `reason`.
+    pub fn keep(reason: impl Into<Cow<'static, str>>) -> Self {
+        Decision::Keep {
+            reason: reason.into(),
+        }
+    }
+}

@@ -1,1 +1,171 @@
-//! pass
+//! The pass: policies and splices over a whole program, bottom-up.
+//!
+//! [`Inliner`] takes a [`Program`] and gives back an [`Inlined`] one. Functions
+//! are taken component by component of the call graph, callees first, so that
+//! what is inlined is final: it was inlined into and cleaned up itself. A
+//! function starts as soon as everything that it calls is done; there is no
+//! barrier between levels of the graph, nor between inlining and compiling.
+//!
+//! *Termination.* A call is inlined only if its callee is final and is not
+//! already among the bodies around the call. Within a component of functions
+//! that call each other, members are taken in the order of their names, so the
+//! first sees none of the others and the last sees all.
+//!
+//! *Determinism.* A function's result depends on its own body, on its callees'
+//! results and on its share of the program's growth, which is fixed
+//! beforehand. No order of threads enters, and none of the input either.
+//!
+//! *Nothing is lost.* A function that Cranelift refuses after inlining is
+//! compiled from its original body, and functions that this needs are compiled
+//! even where every other call to them was inlined.
+//!
+//! ```
+//! use cranelift_inliner::decide::CostModel;
+//! use cranelift_inliner::pass::Inliner;
+//! use cranelift_inliner::program::Program;
+//!
+//! let program = Program::from_clif("
+//! function %square(i32) -> i32 system_v {
+//! block0(v0: i32):
+//!     v1 = imul v0, v0
+//!     return v1
+//! }
+//! function %norm(i32, i32) -> i32 system_v {
+//!     fn0 = %square(i32) -> i32 system_v
+//! block0(v0: i32, v1: i32):
+//!     v2 = call fn0(v0)
+//!     v3 = call fn0(v1)
+//!     v4 = iadd v2, v3
+//!     return v4
+//! }", "norm.clif")?;
+//! let inlined = Inliner::new(CostModel::default()).run(&program)?;
+//! assert_eq!(inlined.sites().iter().filter(|site| site.inlined).count(), 2);
+//! assert!(!inlined.program().to_clif()?.contains("call fn"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod budget;
+mod caller;
+mod compile;
+mod error;
+mod inlined;
+mod references;
+mod report;
+mod run;
+mod schedule;
+mod state;
+
+pub use compile::CompiledProgram;
+pub use error::{PassError, Stage};
+pub use inlined::Inlined;
+pub use report::{FunctionStats, Reason, SiteRecord, StageTimes};
+
+use crate::decide::{Inline, Limits};
+use crate::program::{FunctionId, Program};
+use crate::splice::SpliceOptions;
+use cranelift_codegen::isa::TargetIsa;
+
+/// The pass with its settings.
+///
+/// It runs on the current rayon pool; to choose the number of threads, call it
+/// inside [`rayon::ThreadPool::install`].
+pub struct Inliner<'a> {
+    policy: Box<dyn Inline + 'a>,
+    limits: Limits,
+    splice_options: SpliceOptions,
+    clean_up: bool,
+    verify: Option<&'a dyn TargetIsa>,
+    observer: Option<&'a dyn Observer>,
+}
+
+/// Is told what the pass has done, from several threads, in no fixed order.
+pub trait Observer: Sync {
+    /// A function's body is final.
+    fn inlined(&self, function: FunctionId) {
+        let _ = function;
+    }
+
+    /// A function was compiled.
+    fn compiled(&self, function: FunctionId) {
+        let _ = function;
+    }
+}
+
+impl<'a> Inliner<'a> {
+    /// A pass that decides with `policy`, within the default [`Limits`].
+    pub fn new(policy: impl Inline + 'a) -> Self {
+        Inliner {
+            policy: Box::new(policy),
+            limits: Limits::default(),
+            splice_options: SpliceOptions::default(),
+            clean_up: true,
+            verify: None,
+            observer: None,
+        }
+    }
+
+    /// Sets the hard limits.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets what splices may do.
+    #[must_use]
+    pub fn splice_options(mut self, options: SpliceOptions) -> Self {
+        self.splice_options = options;
+        self
+    }
+
+    /// Whether functions are cleaned up after their splices; on by default.
+    #[must_use]
+    pub fn clean_up(mut self, clean_up: bool) -> Self {
+        self.clean_up = clean_up;
+        self
+    }
+
+    /// Runs Cranelift's verifier with `isa` after the splices into each
+    /// function and again after its clean-up. Off by default.
+    #[must_use]
+    pub fn verify_with(mut self, isa: &'a dyn TargetIsa) -> Self {
+        self.verify = Some(isa);
+        self
+    }
+
+    /// Tells `observer` of each function that is done.
+    #[must_use]
+    pub fn observe(mut self, observer: &'a dyn Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Inlines across `program`.
+    ///
+    /// `program` is not changed; functions into which nothing was inlined are
+    /// shared with the result.
+    ///
+    /// # Errors
+    ///
+    /// [`PassError::Verifier`], if [`Inliner::verify_with`] is set and a
+    /// result does not verify.
+    pub fn run(&self, program: &Program) -> Result<Inlined, PassError> {
+        run::run(self, program, None).map(|(inlined, _)| inlined)
+    }
+
+    /// Inlines across `program` and compiles the result for `isa`, each
+    /// function as soon as its body is final.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inliner::run`], and [`PassError::Compile`] for a function that
+    /// does not compile even as it was.
+    pub fn run_and_compile(
+        &self,
+        program: &Program,
+        isa: &dyn TargetIsa,
+    ) -> Result<(Inlined, CompiledProgram), PassError> {
+        run::run(self, program, Some(isa))
+            .map(|(inlined, compiled)| (inlined, compiled.unwrap_or_default()))
+    }
+}

@@ -1,0 +1,217 @@
+//! What a policy can see of a call.
+
+use super::Summary;
+use crate::body::resolve_alias;
+use crate::graph::CallKind;
+use crate::panics;
+use crate::program::FunctionName;
+use cranelift_codegen::dominator_tree::DominatorTree;
+use cranelift_codegen::flowgraph::ControlFlowGraph;
+use cranelift_codegen::ir::{
+    Block, Function, Inst, InstructionData, Opcode, SourceLoc, Value, ValueDef,
+};
+use cranelift_codegen::loop_analysis::LoopAnalysis;
+use std::cell::OnceCell;
+
+/// A direct call about which a policy decides.
+pub struct CallSite<'a> {
+    pub(crate) context: SiteContext<'a>,
+    pub(crate) analysis: &'a RoundAnalysis<'a>,
+}
+
+/// What the pass knows of a site.
+#[derive(Clone, Copy)]
+pub(crate) struct SiteContext<'a> {
+    pub(crate) caller_name: &'a FunctionName,
+    pub(crate) callee_name: &'a FunctionName,
+    pub(crate) callee: &'a Function,
+    pub(crate) summary: &'a Summary,
+    pub(crate) call: Inst,
+    pub(crate) kind: CallKind,
+    pub(crate) caller_insts: usize,
+    pub(crate) caller_insts_at_start: usize,
+    pub(crate) depth: u32,
+}
+
+/// Facts about a caller that are worked out when the first site asks.
+pub(crate) struct RoundAnalysis<'a> {
+    caller: &'a Function,
+    loops: OnceCell<LoopAnalysis>,
+}
+
+impl<'a> RoundAnalysis<'a> {
+    pub(crate) fn new(caller: &'a Function) -> Self {
+        RoundAnalysis {
+            caller,
+            loops: OnceCell::new(),
+        }
+    }
+
+    fn loop_depth(&self, block: Block) -> u32 {
+        let loops = self.loops.get_or_init(|| {
+            // A caller that nobody verified may trip Cranelift's analyses; it
+            // then counts as having no loops.
+            let computed = panics::catch(|| {
+                let cfg = ControlFlowGraph::with_function(self.caller);
+                let domtree = DominatorTree::with_function(self.caller, &cfg);
+                let mut loops = LoopAnalysis::new();
+                loops.compute(self.caller, &cfg, &domtree);
+                loops
+            });
+            computed.unwrap_or_else(|_| LoopAnalysis::new())
+        });
+        u32::try_from(loops.loop_level(block).level()).unwrap_or(u32::MAX)
+    }
+}
+
+/// What is known of the value that a call passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Argument {
+    /// An integer constant, as its bits.
+    Int(i64),
+    /// A floating-point or vector constant.
+    OtherConstant,
+    /// The address of a function.
+    FunctionAddress,
+    /// The address of a symbol or of a stack slot of the caller.
+    Address,
+    /// Nothing.
+    Unknown,
+}
+
+impl Argument {
+    /// Whether the value is the same whenever the call is executed.
+    pub fn is_constant(self) -> bool {
+        matches!(
+            self,
+            Argument::Int(_) | Argument::OtherConstant | Argument::FunctionAddress
+        )
+    }
+}
+
+impl<'a> CallSite<'a> {
+    /// The function that holds the call.
+    pub fn caller_name(&self) -> &'a FunctionName {
+        self.context.caller_name
+    }
+
+    /// The function that is called.
+    pub fn callee_name(&self) -> &'a FunctionName {
+        self.context.callee_name
+    }
+
+    /// The caller's body as it stands. Sites that came in with an inlined
+    /// body are decided when that body is in place.
+    pub fn caller(&self) -> &'a Function {
+        self.analysis.caller
+    }
+
+    /// The callee's body as it would be copied: with everything that was
+    /// inlined into it.
+    pub fn callee(&self) -> &'a Function {
+        self.context.callee
+    }
+
+    /// The call, an instruction of [`CallSite::caller`].
+    pub fn call(&self) -> Inst {
+        self.context.call
+    }
+
+    /// Which kind of call it is.
+    pub fn kind(&self) -> CallKind {
+        self.context.kind
+    }
+
+    /// The call's opcode.
+    pub fn opcode(&self) -> Opcode {
+        self.caller().dfg.insts[self.call()].opcode()
+    }
+
+    /// The block that holds the call; `None` never for a site that the pass
+    /// offers.
+    pub fn block(&self) -> Option<Block> {
+        self.caller().layout.inst_block(self.call())
+    }
+
+    /// The call's source location.
+    pub fn srcloc(&self) -> SourceLoc {
+        self.caller().srcloc(self.call())
+    }
+
+    /// The values that the call passes.
+    pub fn args(&self) -> &'a [Value] {
+        self.caller().dfg.inst_args(self.call())
+    }
+
+    /// What is known of each value that the call passes.
+    pub fn arguments(&self) -> impl ExactSizeIterator<Item = Argument> + use<'a> {
+        let caller = self.caller();
+        self.args()
+            .iter()
+            .map(move |&value| describe(caller, value))
+    }
+
+    /// The number of loops around the call in its caller.
+    ///
+    /// Costs a dominator tree of the caller, once for all sites of a round.
+    pub fn loop_depth(&self) -> u32 {
+        self.block()
+            .map_or(0, |block| self.analysis.loop_depth(block))
+    }
+
+    /// Whether the call's block is marked cold or ends in a trap, or the
+    /// callee is attributed cold.
+    pub fn is_cold(&self) -> bool {
+        let in_cold_block = self
+            .block()
+            .is_some_and(|block| self.caller().is_effectively_cold(block));
+        in_cold_block || self.summary().attributes().cold
+    }
+
+    /// Facts about the callee.
+    pub fn summary(&self) -> &'a Summary {
+        self.context.summary
+    }
+
+    /// The caller's size as it would be now, in instructions: its own and
+    /// those of the callees that were accepted so far.
+    pub fn caller_insts(&self) -> usize {
+        self.context.caller_insts
+    }
+
+    /// The caller's size before anything was inlined, in instructions.
+    pub fn caller_insts_at_start(&self) -> usize {
+        self.context.caller_insts_at_start
+    }
+
+    /// How many inlined bodies the call is in: 0 for a call of the caller's
+    /// own, 1 for a call that came in with a callee.
+    pub fn depth(&self) -> u32 {
+        self.context.depth
+    }
+}
+
+fn describe(func: &Function, value: Value) -> Argument {
+    let Some(value) = resolve_alias(&func.dfg, value) else {
+        return Argument::Unknown;
+    };
+    let ValueDef::Result(inst, 0) = func.dfg.value_def(value) else {
+        return Argument::Unknown;
+    };
+    match func.dfg.insts[inst] {
+        InstructionData::UnaryImm {
+            opcode: Opcode::Iconst,
+            imm,
+        } => Argument::Int(imm.bits()),
+        InstructionData::UnaryIeee16 { .. }
+        | InstructionData::UnaryIeee32 { .. }
+        | InstructionData::UnaryIeee64 { .. }
+        | InstructionData::UnaryConst { .. } => Argument::OtherConstant,
+        InstructionData::FuncAddr { .. } => Argument::FunctionAddress,
+        InstructionData::StackAddr { .. } | InstructionData::UnaryGlobalValue { .. } => {
+            Argument::Address
+        }
+        _ => Argument::Unknown,
+    }
+}

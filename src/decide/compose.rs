@@ -1,0 +1,76 @@
+//! Policies made of others.
+
+use super::{CallSite, Decision, Inline};
+use std::sync::{Mutex, PoisonError};
+
+/// Asks policies in turn; the first that decides wins.
+///
+/// If all leave a site [undecided](Decision::Undecided), so does this.
+#[derive(Default)]
+pub struct FirstMatch<'a> {
+    policies: Vec<Box<dyn Inline + 'a>>,
+}
+
+impl<'a> FirstMatch<'a> {
+    /// No policy yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks `policy` where those before it left a site undecided.
+    #[must_use]
+    pub fn then(mut self, policy: impl Inline + 'a) -> Self {
+        self.policies.push(Box::new(policy));
+        self
+    }
+}
+
+impl Inline for FirstMatch<'_> {
+    fn decide(&self, site: &CallSite<'_>) -> Decision {
+        self.policies
+            .iter()
+            .map(|policy| policy.decide(site))
+            .find(|decision| *decision != Decision::Undecided)
+            .unwrap_or(Decision::Undecided)
+    }
+}
+
+/// A policy made of a closure with state; see [`from_fn_mut`].
+pub struct FromFnMut<F>(Mutex<F>);
+
+/// Makes a policy of a closure that changes its own state.
+///
+/// The closure is called by one thread at a time. In which order it sees the
+/// sites of functions that do not depend on each other is not determined when
+/// several threads run; a closure that only counts or records is fine, one
+/// whose answers depend on what it saw before needs a single thread to be
+/// repeatable.
+///
+/// ```
+/// use cranelift_inliner::decide::{Decision, from_fn_mut};
+///
+/// let mut asked = Vec::new();
+/// let policy = from_fn_mut(|site| {
+///     asked.push(site.callee_name().clone());
+///     Decision::inline("seen")
+/// });
+/// # let _ = policy;
+/// ```
+pub fn from_fn_mut<F>(f: F) -> FromFnMut<F>
+where
+    F: FnMut(&CallSite<'_>) -> Decision + Send,
+{
+    FromFnMut(Mutex::new(f))
+}
+
+impl<F> Inline for FromFnMut<F>
+where
+    F: FnMut(&CallSite<'_>) -> Decision + Send,
+{
+    fn decide(&self, site: &CallSite<'_>) -> Decision {
+        // A closure that panicked once is asked again; the panic itself
+        // reached whoever runs the pass.
+        let mut f = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        f(site)
+    }
+}

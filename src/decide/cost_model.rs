@@ -1,0 +1,162 @@
+//! The default policy: estimated cost against estimated benefit.
+
+use super::{Argument, CallSite, Decision, Inline, Summary};
+use crate::program::Linkage;
+
+/// Inlines where what goes away is worth what is copied.
+///
+/// The cost of a site is the number of instructions that it would add; the
+/// benefit is the number of instructions that inlining makes unnecessary: the
+/// call itself, the passing of its arguments, and what folds because an
+/// argument is constant. A site is inlined where the cost, less the benefit,
+/// stays below a threshold, and the threshold depends on how often the call
+/// seems to run. The scheme is LLVM's; the numbers are for Cranelift, whose
+/// optimizer does less afterwards, so that thresholds are lower.
+///
+/// All numbers are in instructions of CLIF, each of which is taken to cost the
+/// same. Set a field to change it:
+///
+/// ```
+/// use cranelift_inliner::decide::CostModel;
+///
+/// let mut model = CostModel::default();
+/// model.threshold = 100;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CostModel {
+    /// What a site of average interest may add to the program.
+    ///
+    /// 30 admits what a front end writes as a handful of source lines. On real
+    /// modules the code stays about as large as without inlining.
+    pub threshold: i64,
+    /// What a site may add for each loop around it, up to
+    /// [`CostModel::max_loop_depth`] of them.
+    ///
+    /// A call in a loop runs more often than one outside; without a profile,
+    /// doubling the threshold in the first loop is what most compilers do.
+    pub loop_bonus: i64,
+    /// Loops beyond this depth change nothing.
+    pub max_loop_depth: u32,
+    /// What a site in cold code may add. Below zero, only what makes the
+    /// program smaller is inlined.
+    pub cold_threshold: i64,
+    /// What the sole call site of a local function may add beyond its own
+    /// size, since the function itself goes away: the copy costs nothing in
+    /// code, but a very large caller compiles slowly.
+    pub sole_call_site_threshold: i64,
+    /// The instructions that a call takes beside its arguments: the call, the
+    /// prologue and epilogue of the callee, and the registers saved around it.
+    pub call_overhead: i64,
+    /// The instructions that passing one argument or result takes.
+    pub argument_overhead: i64,
+    /// What a call in the callee counts beside being an instruction: it
+    /// clobbers registers in the caller for as long as it is there.
+    pub inner_call_cost: i64,
+    /// What goes away with a branch that folds: the branch and, on average,
+    /// the side that is not taken.
+    pub folded_branch: i64,
+    /// What goes away with an indirect call that becomes direct, and may be
+    /// inlined in turn.
+    pub devirtualized_call: i64,
+    /// No callee of more instructions is inlined, whatever the benefit. Wide
+    /// enough for a function that has only one caller.
+    pub max_callee_insts: usize,
+}
+
+impl Default for CostModel {
+    fn default() -> Self {
+        CostModel {
+            threshold: 30,
+            loop_bonus: 30,
+            max_loop_depth: 2,
+            cold_threshold: 0,
+            sole_call_site_threshold: 400,
+            call_overhead: 8,
+            argument_overhead: 1,
+            inner_call_cost: 5,
+            folded_branch: 6,
+            devirtualized_call: 15,
+            max_callee_insts: 2000,
+        }
+    }
+}
+
+impl CostModel {
+    fn cost(&self, site: &CallSite<'_>) -> i64 {
+        let summary = site.summary();
+        count(summary.insts()) + self.inner_call_cost * count(summary.calls())
+    }
+
+    fn benefit(&self, site: &CallSite<'_>) -> i64 {
+        let results = site.callee().signature.returns.len();
+        let passed = count(site.args().len() + results);
+        let mut benefit = self.call_overhead + self.argument_overhead * passed;
+        let uses = site.summary().parameters(site.callee());
+        for (argument, folds) in site.arguments().zip(uses) {
+            if argument.is_constant() {
+                benefit += i64::from(folds.folded_insts);
+                benefit += self.folded_branch * i64::from(folds.folded_branches);
+            }
+            if argument == Argument::FunctionAddress {
+                benefit += self.devirtualized_call * i64::from(folds.indirect_calls);
+            }
+        }
+        benefit
+    }
+
+    fn threshold(&self, site: &CallSite<'_>) -> i64 {
+        if site.is_cold() {
+            return self.cold_threshold;
+        }
+        let depth = i64::from(site.loop_depth().min(self.max_loop_depth));
+        self.threshold + self.loop_bonus * depth
+    }
+}
+
+impl Inline for CostModel {
+    fn decide(&self, site: &CallSite<'_>) -> Decision {
+        let summary = site.summary();
+        if summary.insts() > self.max_callee_insts {
+            return Decision::keep(format!(
+                "{} instructions are more than {}",
+                summary.insts(),
+                self.max_callee_insts
+            ));
+        }
+        let cost = self.cost(site);
+        let benefit = self.benefit(site);
+        if cost <= benefit {
+            return Decision::inline(format!("cost {cost}, benefit {benefit}"));
+        }
+        // The loop analysis is the expensive part, so the sites that no loop
+        // would save are sorted out first.
+        let highest = self.threshold + self.loop_bonus * i64::from(self.max_loop_depth);
+        let sole = is_sole_call_site(summary);
+        let mut threshold = highest;
+        if cost - benefit < highest {
+            threshold = self.threshold(site);
+        }
+        if sole && !site.is_cold() {
+            threshold = threshold.max(self.sole_call_site_threshold);
+        }
+        let comparison = format!("cost {cost}, benefit {benefit}, threshold {threshold}");
+        if cost - benefit < threshold {
+            Decision::inline(if sole {
+                format!("sole call site: {comparison}")
+            } else {
+                comparison
+            })
+        } else {
+            Decision::keep(comparison)
+        }
+    }
+}
+
+fn is_sole_call_site(summary: &Summary) -> bool {
+    summary.linkage() == Linkage::Local && summary.has_sole_call_site()
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX / 64)
+}

@@ -1,0 +1,23 @@
+//! The two policies without a heuristic.
+
+use super::{CallSite, Decision, Inline};
+
+/// Inlines everything that is legal and within the pass's limits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Always;
+
+impl Inline for Always {
+    fn decide(&self, _: &CallSite<'_>) -> Decision {
+        Decision::inline("policy always")
+    }
+}
+
+/// Inlines nothing but what an attribute demands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Never;
+
+impl Inline for Never {
+    fn decide(&self, _: &CallSite<'_>) -> Decision {
+        Decision::keep("policy never")
+    }
+}

@@ -1,0 +1,58 @@
+//! Two size thresholds and nothing else.
+
+use super::{CallSite, Decision, Inline};
+
+/// Inlines small callees into callers that stay within bounds.
+///
+/// This is the heuristic of Wasmtime's inliner: one threshold for the callee,
+/// below which inlining hardly ever makes code larger, and one for the sum of
+/// caller and callee, above which compile time suffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Small {
+    /// The largest callee that is inlined, in instructions. Wasmtime's value
+    /// is 50.
+    pub callee_insts: usize,
+    /// The largest sum of caller and callee, in instructions. Wasmtime's value
+    /// is 2000.
+    pub sum_insts: usize,
+}
+
+impl Default for Small {
+    fn default() -> Self {
+        Small {
+            callee_insts: 50,
+            sum_insts: 2000,
+        }
+    }
+}
+
+impl Small {
+    /// The policy with these thresholds, in instructions.
+    pub fn new(callee_insts: usize, sum_insts: usize) -> Self {
+        Small {
+            callee_insts,
+            sum_insts,
+        }
+    }
+}
+
+impl Inline for Small {
+    fn decide(&self, site: &CallSite<'_>) -> Decision {
+        let callee = site.summary().insts();
+        let sum = site.caller_insts().saturating_add(callee);
+        if callee > self.callee_insts {
+            Decision::keep(format!(
+                "{callee} instructions are more than {}",
+                self.callee_insts
+            ))
+        } else if sum > self.sum_insts {
+            Decision::keep(format!(
+                "caller and callee have {sum} instructions, more than {}",
+                self.sum_insts
+            ))
+        } else {
+            Decision::inline(format!("small: {callee} instructions"))
+        }
+    }
+}

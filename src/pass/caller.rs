@@ -1,0 +1,365 @@
+//! Inlining into one function.
+//!
+//! Sites are decided in rounds. The first round looks at the calls that the
+//! function has of its own; all of them are decided on the unchanged body, and
+//! then the accepted ones are spliced in one sweep. The calls that came in with
+//! the bodies make the next round, and so on until a round accepts nothing.
+//! Each call is decided once.
+
+use super::Inliner;
+use super::report::{Reason, SiteRecord};
+use super::state::{Final, State};
+use crate::cleanup::CleanupContext;
+use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
+use crate::graph::{CallKind, CallNode};
+use crate::program::{FunctionId, InlineAttribute, Linkage};
+use crate::splice::SpliceContext;
+use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode};
+use cranelift_entity::EntityRef;
+
+/// Scratch memory of one thread.
+#[derive(Default)]
+pub(super) struct CallerScratch {
+    pub(super) splice: SpliceContext,
+    pub(super) cleanup: CleanupContext,
+}
+
+/// A call that is still to be decided.
+struct Candidate {
+    call: Inst,
+    callee: FunctionId,
+    kind: CallKind,
+    /// The bodies around it, outermost first, as an index of [`Chains`].
+    chain: Option<usize>,
+    depth: u32,
+}
+
+/// The chains of inlined bodies, sharing their beginnings.
+#[derive(Default)]
+struct Chains(Vec<(Option<usize>, FunctionId)>);
+
+impl Chains {
+    fn push(&mut self, around: Option<usize>, callee: FunctionId) -> usize {
+        self.0.push((around, callee));
+        self.0.len() - 1
+    }
+
+    /// From the innermost body outwards.
+    fn walk(&self, mut link: Option<usize>) -> impl Iterator<Item = FunctionId> + '_ {
+        std::iter::from_fn(move || {
+            let (around, callee) = *self.0.get(link?)?;
+            link = around;
+            Some(callee)
+        })
+    }
+
+    fn list(&self, link: Option<usize>) -> Vec<FunctionId> {
+        let mut list: Vec<_> = self.walk(link).collect();
+        list.reverse();
+        list
+    }
+}
+
+/// What inlining made of a function.
+pub(super) struct InlinedCaller {
+    /// `None` where nothing was inlined.
+    pub(super) body: Option<Function>,
+    pub(super) records: Vec<SiteRecord>,
+    pub(super) inlined: usize,
+    pub(super) depth: u32,
+}
+
+/// Decides and splices all sites of the function `id`.
+pub(super) fn inline_into(
+    inliner: &Inliner<'_>,
+    state: &State<'_>,
+    id: FunctionId,
+    scratch: &mut SpliceContext,
+) -> InlinedCaller {
+    let mut job = CallerJob {
+        inliner,
+        state,
+        id,
+        insts_at_start: state.insts[id],
+        insts: state.insts[id],
+        grown: 0,
+        chains: Chains::default(),
+        targets: Vec::new(),
+        result: InlinedCaller {
+            body: None,
+            records: Vec::new(),
+            inlined: 0,
+            depth: 0,
+        },
+    };
+    let mut candidates = job.own_candidates();
+    while !candidates.is_empty() {
+        let accepted = job.decide(candidates);
+        candidates = job.splice(accepted, scratch);
+    }
+    job.result
+}
+
+struct CallerJob<'a> {
+    inliner: &'a Inliner<'a>,
+    state: &'a State<'a>,
+    id: FunctionId,
+    insts_at_start: usize,
+    insts: usize,
+    grown: usize,
+    chains: Chains,
+    targets: Vec<Option<FunctionId>>,
+    result: InlinedCaller,
+}
+
+impl CallerJob<'_> {
+    fn body(&self) -> &Function {
+        let original = || &**self.state.program[self.id].body();
+        self.result.body.as_ref().unwrap_or_else(original)
+    }
+
+    /// The function's own calls, in layout order; those of external functions
+    /// are recorded at once.
+    fn own_candidates(&mut self) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        let state = self.state;
+        let malformed = state.malformed_callers.contains(self.id);
+        for site in state.graph.callees(self.id) {
+            let candidate = |callee| Candidate {
+                call: site.edge.inst,
+                callee,
+                kind: site.edge.kind,
+                chain: None,
+                depth: 0,
+            };
+            match site.callee {
+                CallNode::Function(callee) if malformed => {
+                    let record = self.record(&candidate(*callee), Reason::MalformedCaller);
+                    self.result.records.push(record);
+                }
+                CallNode::Function(callee) => candidates.push(candidate(*callee)),
+                CallNode::External(name) => self.result.records.push(SiteRecord {
+                    caller: self.id,
+                    callee: name.clone(),
+                    callee_id: None,
+                    inst: site.edge.inst,
+                    kind: site.edge.kind,
+                    srcloc: self.body().srcloc(site.edge.inst),
+                    via: Vec::new(),
+                    inlined: false,
+                    reason: Reason::External,
+                    callee_insts: 0,
+                    caller_insts: self.insts,
+                }),
+                CallNode::Runtime(_) => {}
+            }
+        }
+        candidates
+    }
+
+    fn record(&self, candidate: &Candidate, reason: Reason) -> SiteRecord {
+        SiteRecord {
+            caller: self.id,
+            callee: self.state.program[candidate.callee].name().clone(),
+            callee_id: Some(candidate.callee),
+            inst: candidate.call,
+            kind: candidate.kind,
+            srcloc: self.body().srcloc(candidate.call),
+            via: self.chains.list(candidate.chain),
+            inlined: false,
+            reason,
+            callee_insts: self.state.size_of(candidate.callee),
+            caller_insts: self.insts,
+        }
+    }
+
+    /// Decides each candidate on the body as it is; returns those to be
+    /// inlined, with the index of their record.
+    fn decide(&mut self, candidates: Vec<Candidate>) -> Vec<(Candidate, usize)> {
+        let mut accepted = Vec::new();
+        let mut decisions = Vec::with_capacity(candidates.len());
+        let (insts, grown) = (self.insts, self.grown);
+        let analysis = RoundAnalysis::new(self.result.body.as_ref().unwrap_or_else(|| {
+            self.state.program[self.id].body()
+        }));
+        let mut planned = 0;
+        for candidate in &candidates {
+            let size = self.state.size_of(candidate.callee);
+            let now = insts.saturating_add(planned);
+            let decision = self.decide_one(candidate, &analysis, now, grown + planned);
+            if decision.is_ok() {
+                planned = planned.saturating_add(size);
+            }
+            decisions.push((decision, now));
+        }
+        for (candidate, (decision, now)) in candidates.into_iter().zip(decisions) {
+            let inline = decision.is_ok();
+            let (Ok(reason) | Err(reason)) = decision;
+            let mut record = self.record(&candidate, reason);
+            record.caller_insts = now;
+            if inline {
+                accepted.push((candidate, self.result.records.len()));
+            }
+            self.result.records.push(record);
+        }
+        accepted
+    }
+
+    /// `Ok` to inline, `Err` to keep.
+    fn decide_one(
+        &self,
+        candidate: &Candidate,
+        analysis: &RoundAnalysis<'_>,
+        insts: usize,
+        grown: usize,
+    ) -> Result<Reason, Reason> {
+        let state = self.state;
+        let function = &state.program[candidate.callee];
+        if function.linkage() == Linkage::Interposable {
+            return Err(Reason::Interposable);
+        }
+        let attribute = function.attributes().inline;
+        if attribute == InlineAttribute::Never {
+            return Err(Reason::Attribute(attribute));
+        }
+        let callee = self.final_callee(candidate).ok_or(Reason::Recursion)?;
+        let limits = &self.inliner.limits;
+        let nested = candidate.depth.saturating_add(1).saturating_add(callee.depth);
+        if nested > limits.depth {
+            return Err(Reason::Depth);
+        }
+        if insts.saturating_add(callee.insts) > limits.function_insts {
+            return Err(Reason::FunctionSize);
+        }
+        if grown.saturating_add(callee.insts) > state.growth_shares[self.id] {
+            return Err(Reason::ProgramGrowth);
+        }
+        if attribute == InlineAttribute::Always {
+            return Ok(Reason::Attribute(attribute));
+        }
+        let site = CallSite {
+            context: SiteContext {
+                caller_name: state.program[self.id].name(),
+                callee_name: function.name(),
+                callee: &callee.body,
+                summary: state.summary(candidate.callee, callee),
+                call: candidate.call,
+                kind: candidate.kind,
+                caller_insts: insts,
+                caller_insts_at_start: self.insts_at_start,
+                depth: candidate.depth,
+            },
+            analysis,
+        };
+        match self.inliner.policy.decide(&site) {
+            Decision::Inline { reason } => Ok(Reason::Policy(reason)),
+            Decision::Keep { reason } => Err(Reason::Policy(reason)),
+            Decision::Undecided => Err(Reason::Undecided),
+        }
+    }
+
+    /// The callee, unless inlining it here would repeat a body around the call
+    /// or it is not final.
+    fn final_callee(&self, candidate: &Candidate) -> Option<&Final> {
+        let callee = candidate.callee;
+        let repeats = callee == self.id
+            || self.chains.walk(candidate.chain).any(|body| body == callee);
+        if repeats {
+            return None;
+        }
+        self.state.finals.get(callee)?.get()
+    }
+
+    /// Splices the accepted calls; returns the calls that came in.
+    fn splice(
+        &mut self,
+        accepted: Vec<(Candidate, usize)>,
+        scratch: &mut SpliceContext,
+    ) -> Vec<Candidate> {
+        if accepted.is_empty() {
+            return Vec::new();
+        }
+        let state = self.state;
+        let mut body = match self.result.body.take() {
+            Some(body) => body,
+            None => (**state.program[self.id].body()).clone(),
+        };
+        let mut came_in = Vec::new();
+        let mut session = scratch.session(&mut body, &self.inliner.splice_options);
+        for (candidate, record) in accepted {
+            let Some(callee) = state.finals.get(candidate.callee).and_then(|f| f.get()) else {
+                continue;
+            };
+            let spliced = match callee.prepared() {
+                Ok(prepared) => session.splice(candidate.call, &prepared),
+                Err(refusal) => Err(refusal.clone()),
+            };
+            match spliced {
+                Ok(copied) => {
+                    self.insts = self.insts.saturating_add(callee.insts);
+                    self.grown = self.grown.saturating_add(callee.insts);
+                    self.result.records[record].inlined = true;
+                    self.result.inlined += 1;
+                    let depth = candidate.depth + 1;
+                    self.result.depth = self.result.depth.max(depth + callee.depth);
+                    let chain = self.chains.push(candidate.chain, candidate.callee);
+                    let calls = copied.iter().map(|copied| (copied.inst, chain, depth));
+                    came_in.extend(calls);
+                }
+                Err(refusal) => {
+                    self.result.records[record].reason = Reason::Refused(refusal);
+                }
+            }
+        }
+        session.finish();
+        let candidates = self.find_candidates(&body, came_in);
+        self.result.body = Some(body);
+        candidates
+    }
+
+    /// The calls among `came_in` that name functions of the program and were
+    /// not in code that turned out to be unreachable.
+    fn find_candidates(
+        &mut self,
+        body: &Function,
+        came_in: Vec<(Inst, usize, u32)>,
+    ) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        for (call, chain, depth) in came_in {
+            let data = &body.dfg.insts[call];
+            let (InstructionData::Call { func_ref, .. } | InstructionData::TryCall { func_ref, .. }) =
+                *data
+            else {
+                continue;
+            };
+            let Some(callee) = self.target(body, func_ref) else {
+                continue;
+            };
+            let kind = match data.opcode() {
+                Opcode::ReturnCall => CallKind::ReturnCall,
+                Opcode::TryCall => CallKind::TryCall,
+                _ => CallKind::Call,
+            };
+            if body.layout.inst_block(call).is_some() {
+                candidates.push(Candidate {
+                    call,
+                    callee,
+                    kind,
+                    chain: Some(chain),
+                    depth,
+                });
+            }
+        }
+        candidates
+    }
+
+    /// The function of the program that a reference names. Names are looked up
+    /// once for each reference, not for each call.
+    fn target(&mut self, body: &Function, func_ref: FuncRef) -> Option<FunctionId> {
+        while self.targets.len() <= func_ref.index() {
+            let next = FuncRef::new(self.targets.len());
+            self.targets.push(self.state.program.callee(body, next));
+        }
+        self.targets[func_ref.index()]
+    }
+}

@@ -1,0 +1,194 @@
+//! Compiling functions while others are still inlined into.
+//!
+//! An exported function is compiled as soon as its body is final. A local one
+//! may turn out to be unused, so it waits until all functions that called it
+//! are final and is then compiled if one of them still does. A function that
+//! falls back to its original body can need a local one that was passed over;
+//! these are compiled at the end.
+
+use super::state::State;
+use crate::backend::{
+    CompileError, Compilation, CompiledFunction, Fallback, ScratchPool, compile_with_fallback,
+};
+use crate::program::{FunctionId, Linkage};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The machine code of a program.
+#[derive(Default)]
+pub struct CompiledProgram {
+    functions: Vec<(FunctionId, Compilation)>,
+}
+
+impl CompiledProgram {
+    /// The compiled functions in input order, by their ids in the program that
+    /// went in. Functions that nothing needs any more are missing.
+    pub fn iter(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (FunctionId, &CompiledFunction)> + ExactSizeIterator {
+        self.functions
+            .iter()
+            .map(|(id, compilation)| (*id, &compilation.function))
+    }
+
+    /// The code of a function of the input; `None` if it was dropped.
+    pub fn get(&self, id: FunctionId) -> Option<&CompiledFunction> {
+        let at = self.functions.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(&self.functions[at].1.function)
+    }
+
+    /// The functions that were compiled from their original body, and why.
+    pub fn fallbacks(&self) -> impl Iterator<Item = (FunctionId, &Fallback)> {
+        self.functions
+            .iter()
+            .filter_map(|(id, compilation)| Some((*id, compilation.body.fallback()?)))
+    }
+
+    /// The bytes of code of all functions.
+    pub fn code_bytes(&self) -> usize {
+        let functions = self.functions.iter();
+        functions
+            .map(|(_, compilation)| compilation.function.code().len())
+            .sum()
+    }
+}
+
+/// The compiling half of one run.
+pub(super) struct Compiler<'a> {
+    isa: &'a dyn TargetIsa,
+    scratch: ScratchPool,
+    results: PrimaryMap<FunctionId, OnceLock<Result<Compilation, CompileError>>>,
+    /// For each function, how many functions that refer to it are not final.
+    pending_callers: PrimaryMap<FunctionId, AtomicUsize>,
+}
+
+impl<'a> Compiler<'a> {
+    pub(super) fn new(isa: &'a dyn TargetIsa, state: &State<'_>) -> Self {
+        let mut results = PrimaryMap::with_capacity(state.program.len());
+        let mut pending_callers = PrimaryMap::with_capacity(state.program.len());
+        for id in state.program.ids() {
+            results.push(OnceLock::new());
+            let mut callers: Vec<_> = state.graph.callers(id).map(|site| site.caller).collect();
+            callers.dedup();
+            pending_callers.push(AtomicUsize::new(callers.len()));
+        }
+        Compiler {
+            isa,
+            scratch: ScratchPool::new(),
+            results,
+            pending_callers,
+        }
+    }
+
+    /// The functions that can be compiled now that `id` is final.
+    pub(super) fn ready(&self, state: &State<'_>, id: FunctionId) -> Vec<FunctionId> {
+        let mut ready = Vec::new();
+        let is_certain = |id: FunctionId| {
+            state.program[id].linkage() != Linkage::Local || state.graph.is_address_taken(id)
+        };
+        if is_certain(id) {
+            ready.push(id);
+        }
+        let mut callees: Vec<_> = state
+            .graph
+            .callees(id)
+            .filter_map(|site| site.callee_function())
+            .collect();
+        callees.sort_unstable();
+        callees.dedup();
+        for callee in callees {
+            let was_last = self.pending_callers[callee].fetch_sub(1, Ordering::AcqRel) == 1;
+            if was_last && !is_certain(callee) && is_referenced(state, callee) {
+                ready.push(callee);
+            }
+        }
+        ready
+    }
+
+    pub(super) fn compile(&self, state: &State<'_>, id: FunctionId) {
+        let Some(done) = state.finals.get(id).and_then(OnceLock::get) else {
+            return;
+        };
+        self.results[id].get_or_init(|| {
+            self.scratch.with(|scratch| {
+                let original = state.program[id].body();
+                compile_with_fallback(self.isa, &done.body, original, scratch)
+            })
+        });
+    }
+
+    /// Compiles what is still missing and returns everything that is live.
+    pub(super) fn finish(mut self, state: &State<'_>) -> Result<CompiledProgram, CompileError> {
+        let live = self.compile_live(state);
+        let mut functions = Vec::new();
+        for id in state.program.ids().filter(|&id| live.contains(id)) {
+            if let Some(result) = self.results[id].take() {
+                functions.push((id, result?));
+            }
+        }
+        Ok(CompiledProgram { functions })
+    }
+
+    /// Follows references from what is exported through the bodies that were
+    /// really compiled.
+    fn compile_live(&self, state: &State<'_>) -> EntitySet<FunctionId> {
+        let mut live = EntitySet::with_capacity(state.program.len());
+        let mut work: Vec<FunctionId> = state
+            .program
+            .ids()
+            .filter(|&id| state.program[id].linkage() != Linkage::Local)
+            .collect();
+        live.extend(work.iter().copied());
+        while let Some(id) = work.pop() {
+            self.compile(state, id);
+            let Some(done) = state.finals.get(id).and_then(OnceLock::get) else {
+                continue;
+            };
+            let used_original = matches!(
+                self.results[id].get(),
+                Some(Ok(compilation)) if compilation.body.fallback().is_some()
+            );
+            let references = if used_original {
+                super::references::references(state.program, state.program[id].body())
+            } else {
+                done.references.clone()
+            };
+            work.extend(references.into_iter().filter(|&id| live.insert(id)));
+        }
+        live
+    }
+}
+
+fn is_referenced(state: &State<'_>, callee: FunctionId) -> bool {
+    state.graph.callers(callee).any(|site| {
+        let done = state.finals.get(site.caller).and_then(OnceLock::get);
+        done.is_none_or(|done| done.references.contains(&callee))
+    })
+}
+
+/// The functions that something needs: those that others than the program may
+/// call, and what these refer to in their final bodies.
+pub(super) fn live_functions(state: &State<'_>) -> SecondaryMap<FunctionId, bool> {
+    let mut live = SecondaryMap::new();
+    let mut work: Vec<FunctionId> = state
+        .program
+        .ids()
+        .filter(|&id| state.program[id].linkage() != Linkage::Local)
+        .collect();
+    for &id in &work {
+        live[id] = true;
+    }
+    while let Some(id) = work.pop() {
+        let Some(done) = state.finals.get(id).and_then(OnceLock::get) else {
+            continue;
+        };
+        for &reference in &done.references {
+            if !std::mem::replace(&mut live[reference], true) {
+                work.push(reference);
+            }
+        }
+    }
+    live
+}

@@ -1,0 +1,44 @@
+//! Errors of the pass.
+
+use crate::backend::{CompileError, VerifyError};
+use crate::program::FunctionName;
+use thiserror::Error;
+
+/// Why the pass did not finish.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PassError {
+    /// A function does not verify after inlining into it. The input was valid
+    /// and a stage of this crate is not: please report it.
+    #[error("{function} does not verify after {stage}: {source}")]
+    Verifier {
+        /// The function.
+        function: FunctionName,
+        /// The stage that ran last.
+        stage: Stage,
+        /// What Cranelift's verifier says.
+        source: VerifyError,
+    },
+    /// A function does not compile, not even as it was before inlining.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+}
+
+/// A stage after which a function can be verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Splicing.
+    Splice,
+    /// Clean-up.
+    Cleanup,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Stage::Splice => "splicing",
+            Stage::Cleanup => "clean-up",
+        })
+    }
+}

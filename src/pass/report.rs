@@ -1,0 +1,150 @@
+//! What the pass did at each call site, and why.
+
+use crate::cleanup::CleanupStats;
+use crate::graph::CallKind;
+use crate::program::{FunctionId, FunctionName, InlineAttribute};
+use crate::splice::Refusal;
+use cranelift_codegen::ir::{Inst, SourceLoc};
+use std::borrow::Cow;
+use std::fmt;
+
+/// One decision about one call site.
+///
+/// A call that came into its caller with an inlined body is a site of its own:
+/// [`SiteRecord::via`] names the bodies that it came with.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SiteRecord {
+    /// The function into which the callee was, or would have been, inlined.
+    pub caller: FunctionId,
+    /// What is called.
+    pub callee: FunctionName,
+    /// The function of the program that is called; `None` for an external one.
+    pub callee_id: Option<FunctionId>,
+    /// The call, an instruction of the caller when the site was decided.
+    pub inst: Inst,
+    /// Which kind of call it was.
+    pub kind: CallKind,
+    /// The call's source location.
+    pub srcloc: SourceLoc,
+    /// The callees inlined around the call, outermost first; empty for a call
+    /// of the caller's own.
+    pub via: Vec<FunctionId>,
+    /// Whether the call was replaced by the callee's body.
+    pub inlined: bool,
+    /// Why.
+    pub reason: Reason,
+    /// The callee's size as it would be copied, in instructions; 0 for an
+    /// external one.
+    pub callee_insts: usize,
+    /// The caller's size when the site was decided, in instructions.
+    pub caller_insts: usize,
+}
+
+/// Why a call was inlined or kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The policy said so; this is what it gave as its reason.
+    Policy(Cow<'static, str>),
+    /// The policy left the site undecided.
+    Undecided,
+    /// The callee's attribute said so.
+    Attribute(InlineAttribute),
+    /// The splicing engine refused.
+    Refused(Refusal),
+    /// The callee is the caller, is being inlined around the call already, or
+    /// is in the caller's component and not final yet.
+    Recursion,
+    /// The callee may be replaced at link time.
+    Interposable,
+    /// The program does not define the callee.
+    External,
+    /// The caller would exceed [`Limits::function_insts`](crate::decide::Limits::function_insts).
+    FunctionSize,
+    /// The caller's share of [`Limits::program_growth`](crate::decide::Limits::program_growth)
+    /// is used up.
+    ProgramGrowth,
+    /// The bodies would nest beyond [`Limits::depth`](crate::decide::Limits::depth).
+    Depth,
+    /// The caller breaks rules of CLIF and was left alone.
+    MalformedCaller,
+}
+
+impl Reason {
+    /// A short, stable, lower-case name, such as `policy` or
+    /// `signature-mismatch`, for tables and machine-readable output.
+    pub fn slug(&self) -> &'static str {
+        match self {
+            Reason::Policy(_) => "policy",
+            Reason::Undecided => "undecided",
+            Reason::Attribute(_) => "attribute",
+            Reason::Refused(refusal) => refusal.slug(),
+            Reason::Recursion => "recursion",
+            Reason::Interposable => "interposable",
+            Reason::External => "external",
+            Reason::FunctionSize => "function-size",
+            Reason::ProgramGrowth => "program-growth",
+            Reason::Depth => "depth",
+            Reason::MalformedCaller => "malformed-caller",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Policy(reason) => f.write_str(reason),
+            Reason::Undecided => f.write_str("no policy decided"),
+            Reason::Attribute(InlineAttribute::Always) => f.write_str("attribute always"),
+            Reason::Attribute(InlineAttribute::Never) => f.write_str("attribute never"),
+            Reason::Attribute(InlineAttribute::None) => f.write_str("no attribute"),
+            Reason::Refused(refusal) => refusal.fmt(f),
+            Reason::Recursion => f.write_str("recursion"),
+            Reason::Interposable => f.write_str("the callee may be replaced at link time"),
+            Reason::External => f.write_str("the callee is external"),
+            Reason::FunctionSize => f.write_str("the caller would become too large"),
+            Reason::ProgramGrowth => f.write_str("the caller's share of growth is used up"),
+            Reason::Depth => f.write_str("bodies would nest too deeply"),
+            Reason::MalformedCaller => f.write_str("the caller is malformed"),
+        }
+    }
+}
+
+/// What became of one function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FunctionStats {
+    /// Its instructions before.
+    pub insts_before: usize,
+    /// Its instructions after clean-up.
+    pub insts_after: usize,
+    /// Its stack slots' bytes before.
+    pub slot_bytes_before: u64,
+    /// Its stack slots' bytes after clean-up.
+    pub slot_bytes_after: u64,
+    /// Calls that were inlined into it.
+    pub inlined: usize,
+    /// The longest chain of bodies inlined into each other in it.
+    pub depth: u32,
+    /// What clean-up did after the splices.
+    pub cleanup: CleanupStats,
+    /// Whether it was dropped: it is local and nothing refers to it any more.
+    pub dropped: bool,
+}
+
+/// Time spent in each stage, added up over all threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StageTimes {
+    /// Building the call graph.
+    pub graph: std::time::Duration,
+    /// Deciding and splicing.
+    pub inline: std::time::Duration,
+    /// Cleaning up.
+    pub cleanup: std::time::Duration,
+    /// Verifying results.
+    pub verify: std::time::Duration,
+    /// Compiling.
+    pub compile: std::time::Duration,
+}

@@ -1,0 +1,72 @@
+//! What the threads of one run share.
+
+use super::report::SiteRecord;
+use crate::cleanup::CleanupStats;
+use crate::decide::{ProgramFacts, Summary};
+use crate::graph::CallGraph;
+use crate::program::{FunctionId, Program};
+use crate::splice::{Callee, CalleeTables, Refusal};
+use cranelift_codegen::ir::Function;
+use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
+use std::sync::{Arc, OnceLock};
+
+/// A function to which nothing more is done.
+pub(super) struct Final {
+    pub(super) body: Arc<Function>,
+    pub(super) insts: usize,
+    /// The longest chain of bodies inlined into each other in this one.
+    pub(super) depth: u32,
+    pub(super) inlined: usize,
+    pub(super) cleanup: CleanupStats,
+    pub(super) records: Vec<SiteRecord>,
+    /// Functions of the program that the body refers to, each once.
+    pub(super) references: Vec<FunctionId>,
+    /// Filled by the first caller that needs it.
+    pub(super) tables: OnceLock<Result<CalleeTables, Refusal>>,
+    pub(super) summary: OnceLock<Summary>,
+}
+
+impl Final {
+    /// The body, ready to be spliced.
+    pub(super) fn prepared(&self) -> Result<Callee<'_>, &Refusal> {
+        let tables = self
+            .tables
+            .get_or_init(|| Callee::new(&self.body).map(Callee::into_tables));
+        match tables {
+            Ok(tables) => Ok(Callee::from_tables(&self.body, tables)),
+            Err(refusal) => Err(refusal),
+        }
+    }
+}
+
+pub(super) struct State<'a> {
+    pub(super) program: &'a Program,
+    pub(super) graph: CallGraph,
+    /// Sizes before inlining, in instructions.
+    pub(super) insts: SecondaryMap<FunctionId, usize>,
+    pub(super) growth_shares: SecondaryMap<FunctionId, usize>,
+    pub(super) malformed_callers: EntitySet<FunctionId>,
+    pub(super) finals: PrimaryMap<FunctionId, OnceLock<Final>>,
+}
+
+impl State<'_> {
+    /// The size of a callee as far as it is known, in instructions.
+    pub(super) fn size_of(&self, id: FunctionId) -> usize {
+        let done = self.finals.get(id).and_then(OnceLock::get);
+        done.map_or(self.insts[id], |done| done.insts)
+    }
+
+    pub(super) fn summary<'f>(&self, id: FunctionId, done: &'f Final) -> &'f Summary {
+        done.summary.get_or_init(|| {
+            let function = &self.program[id];
+            let facts = ProgramFacts {
+                call_sites: self.graph.call_count(id),
+                address_taken: self.graph.is_address_taken(id),
+                linkage: function.linkage(),
+                attributes: function.attributes(),
+                recursion: self.graph.recursion(id),
+            };
+            Summary::new(&done.body, facts)
+        })
+    }
+}
