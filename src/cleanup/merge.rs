@@ -52,11 +52,14 @@ fn joining_jump(func: &Function, context: &CleanupContext, block: Block) -> Opti
     };
     let target = destination.block(&func.dfg.value_lists);
     let entry = func.layout.entry_block();
-    // The entry block cannot be cold, so a cold block stays apart from it.
+    // The entry block can be neither cold nor named, so what is stays apart
+    // from it.
+    let cannot_be_entry =
+        || func.layout.is_cold(target) || context.names_block(func, target);
     let stays = target == block
         || Some(target) == entry
         || context.edges[target] != 1
-        || (Some(block) == entry && func.layout.is_cold(target));
+        || (Some(block) == entry && cannot_be_entry());
     (!stays).then_some((jump, target))
 }
 

@@ -113,6 +113,16 @@ pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupSta
 }
 
 impl CleanupContext {
+    /// Whether a `get_exception_handler_address` names `block`.
+    fn names_block(&self, func: &Function, block: Block) -> bool {
+        self.handler_addresses.iter().any(|&inst| {
+            matches!(
+                func.dfg.insts[inst],
+                InstructionData::ExceptionHandlerAddress { block: named, .. } if named == block
+            )
+        })
+    }
+
     fn find_handler_addresses(&mut self, func: &Function) {
         self.handler_addresses.clear();
         for block in func.layout.blocks() {

@@ -4,7 +4,8 @@
 ///
 /// They are what makes inlining terminate in reasonable time and space for
 /// any program under any policy; where to stop for good code is the policy's
-/// business. Sizes are in instructions of the layout.
+/// business. Sizes are in instructions of the layout, and a copy counts in
+/// full even where the callee is dropped afterwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -14,11 +15,21 @@ pub struct Limits {
     /// 100,000 instructions compile in seconds; register allocation is worse
     /// than linear far beyond that.
     pub function_insts: usize,
-    /// The program grows by at most this many times its size at the start,
-    /// copies counted in full even where the callee is dropped afterwards.
+    /// A function grows by at most this many times its size at the start, or
+    /// by [`Limits::function_growth_floor`] if that is more.
     ///
-    /// Growth beyond a few times has not paid for any compiler we know of;
-    /// eight leaves the decision to the policy for every usual program.
+    /// Policies that weigh cost and benefit stay far below; eight stops only
+    /// those that do not weigh.
+    pub function_growth: f64,
+    /// Every function may grow by this many instructions, so that a wrapper of
+    /// three instructions can still take in what it wraps.
+    pub function_growth_floor: usize,
+    /// The program grows by at most this many times its size at the start, or
+    /// by [`Limits::program_growth_floor`] if that is more.
+    ///
+    /// Where the functions' own bounds add up to more, each is lowered in
+    /// proportion. A bound for each function rather than one pot for all is
+    /// what makes decisions independent of the order of threads.
     pub program_growth: f64,
     /// The program may grow by this many instructions in any case, so that a
     /// small program is not held back by its size.
@@ -35,22 +46,31 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             function_insts: 100_000,
-            program_growth: 8.0,
-            program_growth_floor: 50_000,
+            function_growth: 8.0,
+            function_growth_floor: 2_000,
+            program_growth: 20.0,
+            program_growth_floor: 1_000_000,
             depth: 32,
         }
     }
 }
 
 impl Limits {
-    /// The number of instructions by which a program of `insts` instructions
-    /// may grow.
-    pub fn growth(&self, insts: usize) -> usize {
-        // A negative or undefined factor allows the floor alone; the cast
-        // saturates.
-        let factor = self.program_growth.max(0.0);
-        ((insts as f64 * factor) as usize).max(self.program_growth_floor)
+    /// How much a function of `insts` instructions may grow, in instructions.
+    pub fn growth_of_function(&self, insts: usize) -> usize {
+        times(insts, self.function_growth).max(self.function_growth_floor)
     }
+
+    /// How much a program of `insts` instructions may grow, in instructions.
+    pub fn growth_of_program(&self, insts: usize) -> usize {
+        times(insts, self.program_growth).max(self.program_growth_floor)
+    }
+}
+
+/// A factor that is negative or not a number counts as 0, a huge one as all
+/// there is; casts saturate.
+fn times(insts: usize, factor: f64) -> usize {
+    (insts as f64 * factor.max(0.0)) as usize
 }
 
 #[cfg(test)]
@@ -60,16 +80,28 @@ mod tests {
     #[test]
     fn growth_is_the_larger_of_factor_and_floor() {
         let limits = Limits {
-            program_growth: 2.0,
-            program_growth_floor: 100,
+            function_growth: 2.0,
+            function_growth_floor: 100,
             ..Limits::default()
         };
-        assert_eq!(limits.growth(10), 100);
-        assert_eq!(limits.growth(1000), 2000);
-        let odd = Limits {
-            program_growth: f64::NAN,
-            ..limits
+        assert_eq!(limits.growth_of_function(10), 100);
+        assert_eq!(limits.growth_of_function(1000), 2000);
+    }
+
+    #[test]
+    fn odd_factors_do_no_harm() {
+        for odd in [f64::NAN, -1.0, f64::NEG_INFINITY] {
+            let limits = Limits {
+                program_growth: odd,
+                program_growth_floor: 7,
+                ..Limits::default()
+            };
+            assert_eq!(limits.growth_of_program(1000), 7);
+        }
+        let limits = Limits {
+            program_growth: f64::INFINITY,
+            ..Limits::default()
         };
-        assert_eq!(odd.growth(1000), 100);
+        assert_eq!(limits.growth_of_program(1000), usize::MAX);
     }
 }

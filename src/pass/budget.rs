@@ -1,43 +1,70 @@
 //! How much each function may grow.
 
 use crate::decide::Limits;
-use crate::graph::CallGraph;
 use crate::program::FunctionId;
 use cranelift_entity::SecondaryMap;
 
 /// Splits the growth of the program among its functions.
 ///
 /// A common pot would make one function's decisions depend on how far the
-/// others are, hence on threads. So each function gets a share beforehand, in
-/// proportion to its own size and the sizes of what it calls: the functions
-/// that have something to inline get room for it, and the shares add up to the
-/// program's limit at most.
+/// others are, hence on threads. So each function gets a share beforehand: what
+/// [`Limits`] allow a function of its size, lowered in proportion where the
+/// shares would add up to more than the program may grow.
 pub(super) fn growth_shares(
-    graph: &CallGraph,
     insts: &SecondaryMap<FunctionId, usize>,
-    ids: impl Iterator<Item = FunctionId> + Clone,
+    ids: &[FunctionId],
     limits: &Limits,
 ) -> SecondaryMap<FunctionId, usize> {
-    let weight = |id: FunctionId| -> u128 {
-        let callees = graph
-            .callees(id)
-            .filter_map(|site| site.callee_function())
-            .map(|callee| insts[callee] as u128);
-        insts[id] as u128 + callees.sum::<u128>()
-    };
-    let size = ids.clone().map(|id| insts[id]).sum();
-    let growth = limits.growth(size) as u128;
-    let mut weights = Vec::new();
-    let mut total: u128 = 0;
-    for id in ids.clone() {
-        let weight = weight(id);
-        weights.push(weight);
-        total = total.saturating_add(weight);
-    }
+    let size = ids.iter().map(|&id| insts[id]).fold(0, usize::saturating_add);
+    let wanted = |id: FunctionId| limits.growth_of_function(insts[id]) as u128;
+    let total = ids.iter().map(|&id| wanted(id)).fold(0, u128::saturating_add);
+    let available = limits.growth_of_program(size) as u128;
     let mut shares = SecondaryMap::new();
-    for (id, weight) in ids.zip(weights) {
-        let share = growth.saturating_mul(weight).checked_div(total);
-        shares[id] = usize::try_from(share.unwrap_or(0)).unwrap_or(usize::MAX);
+    for &id in ids {
+        let share = if total <= available {
+            wanted(id)
+        } else {
+            // Both factors are less than 2^64.
+            wanted(id) * available / total
+        };
+        shares[id] = usize::try_from(share).unwrap_or(usize::MAX);
     }
     shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cranelift_entity::EntityRef;
+
+    fn shares(sizes: &[usize], limits: &Limits) -> Vec<usize> {
+        let ids: Vec<_> = (0..sizes.len()).map(FunctionId::new).collect();
+        let mut insts = SecondaryMap::new();
+        for (&id, &size) in ids.iter().zip(sizes) {
+            insts[id] = size;
+        }
+        let shares = growth_shares(&insts, &ids, limits);
+        ids.iter().map(|&id| shares[id]).collect()
+    }
+
+    #[test]
+    fn shares_never_add_up_to_more_than_the_program_may_grow() {
+        let mut limits = Limits::default();
+        limits.function_growth = 10.0;
+        limits.function_growth_floor = 50;
+        limits.program_growth = 2.0;
+        limits.program_growth_floor = 0;
+        // Wanted: 50, 1000 and 2000; available: 610.
+        assert_eq!(shares(&[5, 100, 200], &limits), [10, 200, 400]);
+    }
+
+    #[test]
+    fn shares_are_what_each_function_may_grow_where_that_fits() {
+        let mut limits = Limits::default();
+        limits.function_growth = 1.5;
+        limits.function_growth_floor = 10;
+        limits.program_growth = 100.0;
+        assert_eq!(shares(&[2, 100], &limits), [10, 150]);
+        assert_eq!(shares(&[], &limits), [0usize; 0]);
+    }
 }

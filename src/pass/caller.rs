@@ -313,7 +313,9 @@ impl CallerJob<'_> {
         }
         session.finish();
         let candidates = self.find_candidates(&body, came_in);
-        self.result.body = Some(body);
+        // Where everything was refused, the body is the original still, and
+        // stays shared with it.
+        self.result.body = (self.result.inlined > 0).then_some(body);
         candidates
     }
 

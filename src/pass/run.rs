@@ -74,8 +74,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
             .collect();
         malformed_callers.extend(malformed);
     }
-    let growth_shares =
-        budget::growth_shares(&graph, &insts, ids.iter().copied(), &inliner.limits);
+    let growth_shares = budget::growth_shares(&insts, &ids, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
     State {

@@ -53,8 +53,8 @@ pub struct CalleeTables {
     /// Reachable instructions that leave the callee for its caller: `return`,
     /// `return_call` and `return_call_indirect`.
     pub(super) returns: u32,
-    /// The first instruction that sees the physical frame.
-    pub(super) introspection: Option<Opcode>,
+    /// The opcodes of instructions that see the physical frame, each once.
+    pub(super) introspection: Vec<Opcode>,
     /// The calling conventions of calls that do not already catch everything.
     pub(super) inner_call_convs: Vec<CallConv>,
     pub(super) has_patchable_call: bool,
@@ -216,7 +216,7 @@ impl<'f> Survey<'f> {
                 from_vmctx: Vec::new(),
                 labels: Vec::new(),
                 returns: 0,
-                introspection: None,
+                introspection: Vec::new(),
                 inner_call_convs: Vec::new(),
                 has_patchable_call: false,
                 has_exception_context: false,
@@ -528,7 +528,9 @@ impl<'f> Survey<'f> {
             _ => match opcode {
                 Opcode::SequencePoint => InstClass::SequencePoint,
                 Opcode::GetFramePointer | Opcode::GetStackPointer | Opcode::GetReturnAddress => {
-                    self.tables.introspection.get_or_insert(opcode);
+                    if !self.tables.introspection.contains(&opcode) {
+                        self.tables.introspection.push(opcode);
+                    }
                     InstClass::Plain
                 }
                 _ => InstClass::Plain,

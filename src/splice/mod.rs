@@ -21,10 +21,28 @@ use cranelift_codegen::ir;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SpliceOptions {
-    /// Inline callees that use `get_frame_pointer`, `get_stack_pointer` or
-    /// `get_return_address`. After inlining these tell of the caller's frame.
-    /// Off by default.
-    pub allow_frame_introspection: bool,
+    /// Inline callees that use `get_frame_pointer`, which then gives the
+    /// caller's. Off by default.
+    pub allow_frame_pointer: bool,
+    /// Inline callees that use `get_stack_pointer`, which then gives the
+    /// caller's. Off by default. A front end that compares it with a limit to
+    /// detect stack overflow can allow it: the caller's frame holds the
+    /// callee's.
+    pub allow_stack_pointer: bool,
+    /// Inline callees that use `get_return_address`, which then gives where
+    /// the caller returns to. Off by default.
+    pub allow_return_address: bool,
+}
+
+impl SpliceOptions {
+    fn allows(&self, opcode: ir::Opcode) -> bool {
+        match opcode {
+            ir::Opcode::GetFramePointer => self.allow_frame_pointer,
+            ir::Opcode::GetStackPointer => self.allow_stack_pointer,
+            ir::Opcode::GetReturnAddress => self.allow_return_address,
+            _ => true,
+        }
+    }
 }
 
 /// Replaces the call `call` of `caller` by a copy of `callee`'s body.

@@ -81,9 +81,8 @@ pub(super) fn plan_site(
     let args = resolve_args(caller, args, &callee.func.signature)?;
     check_results(caller, call, kind, &callee.func.signature)?;
     let shares_vmctx = shares_vmctx(caller, &callee.func.signature, &args);
-    if let Some(opcode) = callee.tables.introspection
-        && !options.allow_frame_introspection
-    {
+    let introspection = &callee.tables.introspection;
+    if let Some(&opcode) = introspection.iter().find(|&&opcode| !options.allows(opcode)) {
         return Err(Refusal::FrameIntrospection(opcode));
     }
     if let Some(limit) = callee.func.stack_limit {
