@@ -1,11 +1,13 @@
 //! Small facts about one function body, shared by the stages that edit bodies.
 
 mod alias;
+mod handler_address;
 mod labels;
 mod successors;
 mod unreachable;
 
 pub(crate) use alias::resolve_alias;
+pub(crate) use handler_address::handler_addresses;
 pub(crate) use labels::{copy_labels, move_labels};
 pub(crate) use successors::{branches, branches_mut};
 pub(crate) use unreachable::drop_unreachable_blocks;

@@ -54,8 +54,7 @@ fn joining_jump(func: &Function, context: &CleanupContext, block: Block) -> Opti
     let entry = func.layout.entry_block();
     // The entry block can be neither cold nor named, so what is stays apart
     // from it.
-    let cannot_be_entry =
-        || func.layout.is_cold(target) || context.names_block(func, target);
+    let cannot_be_entry = || func.layout.is_cold(target) || context.names_block(func, target);
     let stays = target == block
         || Some(target) == entry
         || context.edges[target] != 1

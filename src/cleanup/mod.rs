@@ -49,7 +49,7 @@ mod merge;
 mod slots;
 mod thread;
 
-use crate::body::drop_unreachable_blocks;
+use crate::body::{drop_unreachable_blocks, handler_addresses};
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value};
 
@@ -96,7 +96,8 @@ pub struct CleanupStats {
 /// function does not change.
 pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
-    context.find_handler_addresses(func);
+    context.handler_addresses.clear();
+    context.handler_addresses.extend(handler_addresses(func));
     for _ in 0..MAX_ROUNDS {
         let folded = fold::fold_branches(func);
         stats.branches_folded += folded;
@@ -121,16 +122,5 @@ impl CleanupContext {
                 InstructionData::ExceptionHandlerAddress { block: named, .. } if named == block
             )
         })
-    }
-
-    fn find_handler_addresses(&mut self, func: &Function) {
-        self.handler_addresses.clear();
-        for block in func.layout.blocks() {
-            for inst in func.layout.block_insts(block) {
-                if let InstructionData::ExceptionHandlerAddress { .. } = func.dfg.insts[inst] {
-                    self.handler_addresses.push(inst);
-                }
-            }
-        }
     }
 }

@@ -15,9 +15,15 @@ pub(super) fn growth_shares(
     ids: &[FunctionId],
     limits: &Limits,
 ) -> SecondaryMap<FunctionId, usize> {
-    let size = ids.iter().map(|&id| insts[id]).fold(0, usize::saturating_add);
+    let size = ids
+        .iter()
+        .map(|&id| insts[id])
+        .fold(0, usize::saturating_add);
     let wanted = |id: FunctionId| limits.growth_of_function(insts[id]) as u128;
-    let total = ids.iter().map(|&id| wanted(id)).fold(0, u128::saturating_add);
+    let total = ids
+        .iter()
+        .map(|&id| wanted(id))
+        .fold(0, u128::saturating_add);
     let available = limits.growth_of_program(size) as u128;
     let mut shares = SecondaryMap::new();
     for &id in ids {

@@ -13,7 +13,7 @@ use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
 use crate::graph::{CallKind, CallNode};
 use crate::program::{FunctionId, InlineAttribute, Linkage};
-use crate::splice::SpliceContext;
+use crate::splice::{Checker, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode};
 use cranelift_entity::EntityRef;
 
@@ -179,14 +179,13 @@ impl CallerJob<'_> {
         let mut accepted = Vec::new();
         let mut decisions = Vec::with_capacity(candidates.len());
         let (insts, grown) = (self.insts, self.grown);
-        let analysis = RoundAnalysis::new(self.result.body.as_ref().unwrap_or_else(|| {
-            self.state.program[self.id].body()
-        }));
+        let analysis = RoundAnalysis::new(self.body());
+        let checker = Checker::new(self.body(), &self.inliner.splice_options);
         let mut planned = 0;
         for candidate in &candidates {
             let size = self.state.size_of(candidate.callee);
             let now = insts.saturating_add(planned);
-            let decision = self.decide_one(candidate, &analysis, now, grown + planned);
+            let decision = self.decide_one(candidate, &checker, &analysis, now, grown + planned);
             if decision.is_ok() {
                 planned = planned.saturating_add(size);
             }
@@ -209,6 +208,7 @@ impl CallerJob<'_> {
     fn decide_one(
         &self,
         candidate: &Candidate,
+        checker: &Checker<'_>,
         analysis: &RoundAnalysis<'_>,
         insts: usize,
         grown: usize,
@@ -223,8 +223,17 @@ impl CallerJob<'_> {
             return Err(Reason::Attribute(attribute));
         }
         let callee = self.final_callee(candidate).ok_or(Reason::Recursion)?;
+        let prepared = callee.prepared();
+        let legal = prepared.map_err(Clone::clone);
+        legal
+            .and_then(|prepared| checker.check(candidate.call, &prepared))
+            .map_err(Reason::Refused)?;
+        let wanted = self.ask(candidate, callee, analysis, insts)?;
         let limits = &self.inliner.limits;
-        let nested = candidate.depth.saturating_add(1).saturating_add(callee.depth);
+        let nested = candidate
+            .depth
+            .saturating_add(1)
+            .saturating_add(callee.depth);
         if nested > limits.depth {
             return Err(Reason::Depth);
         }
@@ -234,6 +243,20 @@ impl CallerJob<'_> {
         if grown.saturating_add(callee.insts) > state.growth_shares[self.id] {
             return Err(Reason::ProgramGrowth);
         }
+        Ok(wanted)
+    }
+
+    /// What attribute and policy say; `Ok` to inline.
+    fn ask(
+        &self,
+        candidate: &Candidate,
+        callee: &Final,
+        analysis: &RoundAnalysis<'_>,
+        insts: usize,
+    ) -> Result<Reason, Reason> {
+        let state = self.state;
+        let function = &state.program[candidate.callee];
+        let attribute = function.attributes().inline;
         if attribute == InlineAttribute::Always {
             return Ok(Reason::Attribute(attribute));
         }
@@ -262,8 +285,8 @@ impl CallerJob<'_> {
     /// or it is not final.
     fn final_callee(&self, candidate: &Candidate) -> Option<&Final> {
         let callee = candidate.callee;
-        let repeats = callee == self.id
-            || self.chains.walk(candidate.chain).any(|body| body == callee);
+        let repeats =
+            callee == self.id || self.chains.walk(candidate.chain).any(|body| body == callee);
         if repeats {
             return None;
         }
@@ -329,8 +352,8 @@ impl CallerJob<'_> {
         let mut candidates = Vec::new();
         for (call, chain, depth) in came_in {
             let data = &body.dfg.insts[call];
-            let (InstructionData::Call { func_ref, .. } | InstructionData::TryCall { func_ref, .. }) =
-                *data
+            let (InstructionData::Call { func_ref, .. }
+            | InstructionData::TryCall { func_ref, .. }) = *data
             else {
                 continue;
             };

@@ -8,7 +8,7 @@
 
 use super::state::State;
 use crate::backend::{
-    CompileError, Compilation, CompiledFunction, Fallback, ScratchPool, compile_with_fallback,
+    Compilation, CompileError, CompiledFunction, Fallback, ScratchPool, compile_with_fallback,
 };
 use crate::program::{FunctionId, Linkage};
 use cranelift_codegen::isa::TargetIsa;
@@ -35,7 +35,10 @@ impl CompiledProgram {
 
     /// The code of a function of the input; `None` if it was dropped.
     pub fn get(&self, id: FunctionId) -> Option<&CompiledFunction> {
-        let at = self.functions.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        let at = self
+            .functions
+            .binary_search_by_key(&id, |(id, _)| *id)
+            .ok()?;
         Some(&self.functions[at].1.function)
     }
 

@@ -57,7 +57,10 @@ pub(super) fn run(
 fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     let graph = CallGraph::new(program);
     let ids: Vec<FunctionId> = program.ids().collect();
-    let sizes: Vec<usize> = ids.par_iter().map(|&id| count_insts(program[id].body())).collect();
+    let sizes: Vec<usize> = ids
+        .par_iter()
+        .map(|&id| count_insts(program[id].body()))
+        .collect();
     let mut insts = SecondaryMap::with_capacity(ids.len());
     for (&id, size) in ids.iter().zip(sizes) {
         insts[id] = size;
@@ -120,9 +123,7 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
 
 impl Run<'_> {
     fn compile(&self, compiler: &Compiler<'_>, id: FunctionId) {
-        self.clock
-            .compile
-            .time(|| compiler.compile(self.state, id));
+        self.clock.compile.time(|| compiler.compile(self.state, id));
         if let Some(observer) = self.inliner.observer {
             observer.compiled(id);
         }
@@ -147,12 +148,18 @@ impl Run<'_> {
             Some(mut body) => {
                 let mut sound = self.verify(id, &body, Stage::Splice);
                 if self.inliner.clean_up && sound {
-                    stats = clock.cleanup.time(|| clean_up(&mut body, &mut scratch.cleanup));
+                    stats = clock
+                        .cleanup
+                        .time(|| clean_up(&mut body, &mut scratch.cleanup));
                     sound = self.verify(id, &body, Stage::Cleanup);
                 }
                 // After an error the run has failed; what is left only has to
                 // come to an end.
-                if sound { Arc::new(body) } else { Arc::clone(original) }
+                if sound {
+                    Arc::new(body)
+                } else {
+                    Arc::clone(original)
+                }
             }
         };
         Final {
@@ -234,7 +241,9 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
 
 fn count_insts(func: &Function) -> usize {
     let blocks = func.layout.blocks();
-    blocks.map(|block| func.layout.block_insts(block).count()).sum()
+    blocks
+        .map(|block| func.layout.block_insts(block).count())
+        .sum()
 }
 
 fn slot_bytes(func: &Function) -> u64 {

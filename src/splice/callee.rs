@@ -297,12 +297,21 @@ impl<'f> Survey<'f> {
             let mut steps = 0;
             let from_vmctx = loop {
                 match globals.get(current) {
-                    None => return Err(format!("{global} refers to {current}, which does not exist")),
-                    Some(GlobalValueData::Load { base, .. } | GlobalValueData::IAddImm { base, .. }) => {
+                    None => {
+                        return Err(format!(
+                            "{global} refers to {current}, which does not exist"
+                        ));
+                    }
+                    Some(
+                        GlobalValueData::Load { base, .. } | GlobalValueData::IAddImm { base, .. },
+                    ) => {
                         current = *base;
                     }
                     Some(GlobalValueData::VMContext) => break true,
-                    Some(GlobalValueData::Symbol { .. } | GlobalValueData::DynScaleTargetConst { .. }) => {
+                    Some(
+                        GlobalValueData::Symbol { .. }
+                        | GlobalValueData::DynScaleTargetConst { .. },
+                    ) => {
                         break false;
                     }
                 }
@@ -379,7 +388,9 @@ impl<'f> Survey<'f> {
                 *successors = rest;
                 let target = next.block(pool);
                 if !func.dfg.block_is_valid(target) || !func.layout.is_block_inserted(target) {
-                    return Err(format!("{block} branches to {target}, which is not in the layout"));
+                    return Err(format!(
+                        "{block} branches to {target}, which is not in the layout"
+                    ));
                 }
                 if target == entry {
                     return Err(format!("{block} branches to the entry block"));
@@ -417,7 +428,9 @@ impl<'f> Survey<'f> {
             let plan = self.survey_inst(inst)?;
             self.tables.insts.push(plan);
         }
-        let range = u32::try_from(start).ok().zip(u32::try_from(self.tables.insts.len()).ok());
+        let range = u32::try_from(start)
+            .ok()
+            .zip(u32::try_from(self.tables.insts.len()).ok());
         let (start, end) = range.ok_or("it has too many instructions")?;
         self.tables.blocks.push(BlockPlan {
             block,
@@ -442,7 +455,9 @@ impl<'f> Survey<'f> {
         let ctrl_type = self.ctrl_type(inst)?;
         let results = dfg.inst_results(inst);
         if results.len() != dfg.inst_result_types(inst, ctrl_type).len() {
-            return Err(format!("{inst} has another number of results than its opcode"));
+            return Err(format!(
+                "{inst} has another number of results than its opcode"
+            ));
         }
         for &result in results {
             if !dfg.value_is_valid(result) {

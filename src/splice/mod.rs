@@ -13,7 +13,7 @@ mod struct_args;
 pub use callee::{Callee, CalleeTables};
 pub use drop_in::inline_calls;
 pub use refusal::{Refusal, SignatureMismatch};
-pub use session::{CopiedCall, Session, SpliceContext};
+pub use session::{Checker, CopiedCall, Session, SpliceContext};
 
 use cranelift_codegen::ir;
 

@@ -24,9 +24,9 @@
 
 use super::copy::Copy;
 use super::entities::CallerEntities;
-use super::site::{Site, SiteKind, plan_site};
+use super::site::{LegalSite, SiteKind, check_site};
 use super::{Callee, Refusal, SpliceOptions};
-use crate::body::drop_unreachable_blocks;
+use crate::body::{drop_unreachable_blocks, handler_addresses};
 use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{self, Block, Inst, InstructionData, Opcode, Value};
@@ -72,13 +72,7 @@ impl SpliceContext {
         self.dead_tails.clear();
         self.copied_calls.clear();
         self.handler_addresses.clear();
-        for block in caller.layout.blocks() {
-            for inst in caller.layout.block_insts(block) {
-                if let InstructionData::ExceptionHandlerAddress { .. } = caller.dfg.insts[inst] {
-                    self.handler_addresses.push(inst);
-                }
-            }
-        }
+        self.handler_addresses.extend(handler_addresses(caller));
         Session {
             context: self,
             caller,
@@ -132,7 +126,7 @@ impl Session<'_> {
     ///
     /// A [`Refusal`], with the caller untouched.
     pub fn splice(&mut self, call: Inst, callee: &Callee<'_>) -> Result<&[CopiedCall], Refusal> {
-        let mut site = self.plan(call, callee)?;
+        let mut site = self.plan(call, callee)?.with_metadata(self.caller, call);
         let (block, tail) = self.isolate(call);
         site.block = block;
         let copied = Copy::new(self.caller, self.context, callee, &site, call).run();
@@ -151,20 +145,12 @@ impl Session<'_> {
         // The work is done on drop, so that an early return cannot skip it.
     }
 
-    fn plan(&mut self, call: Inst, callee: &Callee<'_>) -> Result<Site, Refusal> {
-        let site = plan_site(self.caller, call, callee, self.options)?;
+    fn plan(&mut self, call: Inst, callee: &Callee<'_>) -> Result<LegalSite, Refusal> {
+        let site = check_site(self.caller, call, callee, self.options)?;
         if self.context.dead_tails.contains(site.block) {
             return Err(Refusal::Unreachable);
         }
-        if let SiteKind::TryCall(_) = site.kind {
-            let names_block = |&inst: &Inst| match self.caller.dfg.insts[inst] {
-                InstructionData::ExceptionHandlerAddress { block, .. } => block == site.block,
-                _ => false,
-            };
-            if self.context.handler_addresses.iter().any(names_block) {
-                return Err(Refusal::HandlerAddress(site.block));
-            }
-        }
+        check_handler_addresses(self.caller, &self.context.handler_addresses, &site)?;
         let entities = &mut self.context.entities;
         entities.check(self.caller, callee, site.shares_vmctx)?;
         Ok(site)
@@ -267,6 +253,55 @@ impl Session<'_> {
                 *block = to;
             }
         }
+    }
+}
+
+/// A handler's address means something only as long as the `try_call` is there.
+fn check_handler_addresses(
+    caller: &ir::Function,
+    handler_addresses: &[Inst],
+    site: &LegalSite,
+) -> Result<(), Refusal> {
+    let names_block = |&inst: &Inst| match caller.dfg.insts[inst] {
+        InstructionData::ExceptionHandlerAddress { block, .. } => block == site.block,
+        _ => false,
+    };
+    let goes_away = matches!(site.kind, SiteKind::TryCall(_));
+    if goes_away && handler_addresses.iter().any(names_block) {
+        return Err(Refusal::HandlerAddress(site.block));
+    }
+    Ok(())
+}
+
+/// Tells of calls of one unchanged caller whether they can be spliced.
+///
+/// This is for whoever decides about many calls before the first is spliced.
+/// What fills up as splices go on is not looked at: memory flags and entity
+/// numbers.
+pub struct Checker<'c> {
+    caller: &'c ir::Function,
+    options: &'c SpliceOptions,
+    handler_addresses: Vec<Inst>,
+}
+
+impl<'c> Checker<'c> {
+    /// Costs one walk over the caller.
+    pub fn new(caller: &'c ir::Function, options: &'c SpliceOptions) -> Self {
+        Checker {
+            caller,
+            options,
+            handler_addresses: handler_addresses(caller).collect(),
+        }
+    }
+
+    /// Whether `call` can be replaced by `callee`.
+    ///
+    /// # Errors
+    ///
+    /// The reason for which [`Session::splice`] would refuse.
+    pub fn check(&self, call: Inst, callee: &Callee<'_>) -> Result<(), Refusal> {
+        let site = check_site(self.caller, call, callee, self.options)?;
+        check_handler_addresses(self.caller, &self.handler_addresses, &site)
     }
 }
 

@@ -19,17 +19,41 @@ pub(super) enum SiteKind {
     ReturnCall,
 }
 
-/// A call that can be replaced.
-pub(super) struct Site {
+/// A call that can be replaced as far as the two functions tell.
+pub(super) struct LegalSite {
     pub(super) kind: SiteKind,
     pub(super) block: Block,
     /// The arguments, with aliases followed.
     pub(super) args: SmallVec<[Value; 8]>,
+    /// Whether the callee's `vmctx` is the caller's own.
+    pub(super) shares_vmctx: bool,
+}
+
+/// A call that is about to be replaced, with what it hands on to the copy.
+pub(super) struct Site {
+    pub(super) kind: SiteKind,
+    pub(super) block: Block,
+    pub(super) args: SmallVec<[Value; 8]>,
     pub(super) tags: Vec<ir::DebugTag>,
     pub(super) stack_map: Vec<ir::UserStackMapEntry>,
     pub(super) srcloc: ir::SourceLoc,
-    /// Whether the callee's `vmctx` is the caller's own.
     pub(super) shares_vmctx: bool,
+}
+
+impl LegalSite {
+    /// Reads from `caller` what the copy of the body takes over from `call`.
+    pub(super) fn with_metadata(self, caller: &ir::Function, call: Inst) -> Site {
+        let stack_map = caller.dfg.user_stack_map_entries(call);
+        Site {
+            kind: self.kind,
+            block: self.block,
+            args: self.args,
+            tags: caller.debug_tags.get(call).to_vec(),
+            stack_map: stack_map.unwrap_or_default().to_vec(),
+            srcloc: caller.srcloc(call),
+            shares_vmctx: self.shares_vmctx,
+        }
+    }
 }
 
 /// `BlockArg` keeps two bits of a value's number for itself.
@@ -39,13 +63,14 @@ const ENTITY_LIMIT: usize = 1 << 31;
 
 /// Looks at `call` and decides whether `callee` can take its place.
 ///
-/// Reads only; what depends on entity tables is left to the session.
-pub(super) fn plan_site(
+/// Reads only; what depends on entity tables and on other instructions than
+/// the call is left to the session.
+pub(super) fn check_site(
     caller: &ir::Function,
     call: Inst,
     callee: &Callee<'_>,
     options: &SpliceOptions,
-) -> Result<Site, Refusal> {
+) -> Result<LegalSite, Refusal> {
     let dfg = &caller.dfg;
     if !dfg.inst_is_valid(call) {
         return Err(Refusal::NotADirectCall(call));
@@ -82,13 +107,16 @@ pub(super) fn plan_site(
     check_results(caller, call, kind, &callee.func.signature)?;
     let shares_vmctx = shares_vmctx(caller, &callee.func.signature, &args);
     let introspection = &callee.tables.introspection;
-    if let Some(&opcode) = introspection.iter().find(|&&opcode| !options.allows(opcode)) {
+    if let Some(&opcode) = introspection
+        .iter()
+        .find(|&&opcode| !options.allows(opcode))
+    {
         return Err(Refusal::FrameIntrospection(opcode));
     }
     if let Some(limit) = callee.func.stack_limit {
-        let covered = caller.stack_limit.is_some_and(|own| {
-            same_global(caller, own, callee.func, limit, shares_vmctx)
-        });
+        let covered = caller
+            .stack_limit
+            .is_some_and(|own| same_global(caller, own, callee.func, limit, shares_vmctx));
         if !covered {
             return Err(Refusal::StackLimit);
         }
@@ -97,16 +125,10 @@ pub(super) fn plan_site(
         check_handlers(caller, exception, &callee.tables)?;
     }
     check_numbers(caller, callee)?;
-    Ok(Site {
+    Ok(LegalSite {
         kind,
         block,
         args,
-        tags: caller.debug_tags.get(call).to_vec(),
-        stack_map: dfg
-            .user_stack_map_entries(call)
-            .unwrap_or_default()
-            .to_vec(),
-        srcloc: caller.srcloc(call),
         shares_vmctx,
     })
 }
@@ -207,7 +229,9 @@ fn check_results(
     if matches {
         Ok(())
     } else {
-        Err(Refusal::MalformedCall("its results are not its signature's"))
+        Err(Refusal::MalformedCall(
+            "its results are not its signature's",
+        ))
     }
 }
 
