@@ -36,6 +36,7 @@ Examples:
 pub(crate) enum Command {
     Opt(OptArguments),
     Compile(CompileArguments),
+    Run(RunArguments),
 }
 
 impl Command {
@@ -43,6 +44,7 @@ impl Command {
         match self {
             Self::Opt(arguments) => &arguments.common,
             Self::Compile(arguments) => &arguments.common,
+            Self::Run(arguments) => &arguments.common,
         }
     }
 }
@@ -121,6 +123,41 @@ pub(crate) struct CompileArguments {
 
     #[command(flatten)]
     pub(crate) target: TargetArguments,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+/// Inline, then execute the `; run:` and `; print:` lines of test files
+///
+/// Unlike elsewhere each file is a module of its own. A folder stands for all .clif files in it and
+/// in the folders inside it.
+///
+/// A line such as `; run: %add(1, 2) == 3` after a function calls that function natively, in a
+/// process of its own, after inlining across its file; `; print: %add(1, 2)` prints the result. A
+/// file's `target` and `set` lines say what it is compiled for. What this machine cannot execute is
+/// passed over, and the reason told. A file that cannot be read fails, and the others go on.
+///
+/// The exit status is 1 if anything failed.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  All of Cranelift's run tests, inlining whatever is legal:
+    clif-inline run cranelift/filetests/filetests/runtests --policy always
+
+  Whether a failure has to do with inlining:
+    clif-inline run failing.clif --policy never
+
+  Only totals and failures:
+    clif-inline run tests/ --quiet")]
+pub(crate) struct RunArguments {
+    /// Test files, folders of .clif files, or - for standard input
+    #[arg(value_name = "IN", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Do not tell what was passed over
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 
     #[command(flatten)]
     pub(crate) common: CommonArguments,

@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use cranelift_inliner::backend::{CompileError, ObjectError, TargetError};
 use cranelift_inliner::pass::PassError;
 use cranelift_inliner::program::{FunctionName, Origin, Program, ProgramError};
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -77,6 +77,15 @@ impl Failure {
         match self {
             Self::Usage(_) => ExitCode::from(2),
             Self::Message(_) | Self::Silent => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(message) | Self::Usage(message) => f.write_str(message),
+            Self::Silent => f.write_str("nobody reads what is written"),
         }
     }
 }

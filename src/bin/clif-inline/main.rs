@@ -15,6 +15,7 @@ mod run;
 mod stage;
 mod statistics;
 mod table;
+mod test_files;
 mod verdict;
 
 use arguments::{Arguments, Command};
@@ -48,5 +49,6 @@ fn run_command(command: &Command) -> Result<(), Failure> {
     pool.install(|| match command {
         Command::Opt(arguments) => commands::opt(arguments),
         Command::Compile(arguments) => commands::compile(arguments),
+        Command::Run(arguments) => commands::run(arguments),
     })
 }

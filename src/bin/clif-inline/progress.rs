@@ -18,8 +18,16 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// One that is never shown.
+    pub(crate) fn hidden() -> Self {
+        Self {
+            bar: ProgressBar::hidden(),
+            showing: None,
+        }
+    }
+
     pub(crate) fn new() -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let bar = ProgressBar::hidden();
         let showing = std::io::stderr().is_terminal().then(|| {
             let (done, is_done) = mpsc::channel();
             let bar = bar.clone();
