@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Opt(OptArguments),
     Compile(CompileArguments),
     Run(RunArguments),
+    Graph(GraphArguments),
 }
 
 impl Command {
@@ -45,6 +46,7 @@ impl Command {
             Self::Opt(arguments) => &arguments.common,
             Self::Compile(arguments) => &arguments.common,
             Self::Run(arguments) => &arguments.common,
+            Self::Graph(arguments) => &arguments.common,
         }
     }
 }
@@ -161,6 +163,51 @@ pub(crate) struct RunArguments {
 
     #[command(flatten)]
     pub(crate) common: CommonArguments,
+}
+
+/// Draw the call graph with the decisions
+///
+/// All inputs are one module. Functions are boxes with their instructions before and after, arrows
+/// lead from callers to callees: solid green where the call was inlined, dashed grey where the
+/// policy or an attribute kept it, dotted red where it was refused, and light grey to functions
+/// that no input defines.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  A picture for a browser:
+    clif-inline graph module.clif -o calls.svg
+
+  With Graphviz's tools:
+    clif-inline graph module.clif | dot -Tpdf > calls.pdf
+
+  What `always` would do if only main were called from outside:
+    clif-inline graph module.clif --policy always --export main -o calls.svg")]
+pub(crate) struct GraphArguments {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+
+    /// Where to write the graph: as SVG if the name ends so, else as DOT [default: DOT to standard
+    /// output]
+    #[arg(short, long, value_name = "OUT.dot|OUT.svg")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Who lays out an SVG
+    #[arg(long, value_name = "WHO", default_value = "builtin")]
+    pub(crate) layout: LayoutArgument,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LayoutArgument {
+    /// This program: an arrow for all call sites between two functions that ended alike
+    Builtin,
+    /// Graphviz's program dot, which must be installed: an arrow for each call site
+    Graphviz,
 }
 
 #[derive(Debug, Args)]

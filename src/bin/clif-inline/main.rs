@@ -6,6 +6,7 @@
 
 mod arguments;
 mod commands;
+mod drawing;
 mod failure;
 mod output;
 mod panics;
@@ -50,5 +51,6 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Opt(arguments) => commands::opt(arguments),
         Command::Compile(arguments) => commands::compile(arguments),
         Command::Run(arguments) => commands::run(arguments),
+        Command::Graph(arguments) => commands::graph(arguments),
     })
 }
