@@ -22,7 +22,7 @@ const PART_GAP: f64 = 40.0;
 /// Beyond this many vertices there is no second round.
 const MOST_PIECES: usize = 2500;
 /// Beyond this many nodes and pieces, Sugiyama's layout takes too long.
-const MOST_VERTICES: usize = 6000;
+const MOST_VERTICES: usize = 4000;
 /// Beyond this many arrows, crossings that are cheap to find are all that is avoided.
 const MANY_EDGES: usize = 600;
 
