@@ -46,7 +46,7 @@ fn the_file_name_decides_between_dot_and_svg() {
 }
 
 /// All text inside elements of this name.
-fn texts<'a>(document: &'a roxmltree::Document<'_>, name: &str) -> Vec<String> {
+fn texts(document: &roxmltree::Document<'_>, name: &str) -> Vec<String> {
     document
         .descendants()
         .filter(|node| node.has_tag_name(("http://www.w3.org/2000/svg", name)))
