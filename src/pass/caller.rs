@@ -13,7 +13,7 @@ use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
 use crate::graph::{CallKind, CallNode};
 use crate::program::{FunctionId, InlineAttribute, Linkage};
-use crate::splice::{Checker, SpliceContext};
+use crate::splice::{Checker, CopiedCall, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode};
 use cranelift_entity::EntityRef;
 
@@ -27,10 +27,23 @@ pub(super) struct CallerScratch {
 /// A call that is still to be decided.
 struct Candidate {
     call: Inst,
+    /// The call in the body that it comes from.
+    source: Inst,
+    /// The record of the call that brought it in.
+    parent: Option<usize>,
     callee: FunctionId,
     kind: CallKind,
     /// The bodies around it, outermost first, as an index of [`Chains`].
     chain: Option<usize>,
+    depth: u32,
+}
+
+/// A call that came in with a body.
+struct CameIn {
+    copied: CopiedCall,
+    /// The record of the call that the body replaced.
+    record: usize,
+    chain: usize,
     depth: u32,
 }
 
@@ -127,6 +140,8 @@ impl CallerJob<'_> {
         for site in state.graph.callees(self.id) {
             let candidate = |callee| Candidate {
                 call: site.edge.inst,
+                source: site.edge.inst,
+                parent: None,
                 callee,
                 kind: site.edge.kind,
                 chain: None,
@@ -143,6 +158,8 @@ impl CallerJob<'_> {
                     callee: name.clone(),
                     callee_id: None,
                     inst: site.edge.inst,
+                    source_inst: site.edge.inst,
+                    parent: None,
                     kind: site.edge.kind,
                     srcloc: self.body().srcloc(site.edge.inst),
                     via: Vec::new(),
@@ -163,6 +180,8 @@ impl CallerJob<'_> {
             callee: self.state.program[candidate.callee].name().clone(),
             callee_id: Some(candidate.callee),
             inst: candidate.call,
+            source_inst: candidate.source,
+            parent: candidate.parent,
             kind: candidate.kind,
             srcloc: self.body().srcloc(candidate.call),
             via: self.chains.list(candidate.chain),
@@ -326,8 +345,12 @@ impl CallerJob<'_> {
                     let depth = candidate.depth + 1;
                     self.result.depth = self.result.depth.max(depth + callee.depth);
                     let chain = self.chains.push(candidate.chain, candidate.callee);
-                    let calls = copied.iter().map(|copied| (copied.inst, chain, depth));
-                    came_in.extend(calls);
+                    came_in.extend(copied.iter().map(|&copied| CameIn {
+                        copied,
+                        record,
+                        chain,
+                        depth,
+                    }));
                 }
                 Err(refusal) => {
                     self.result.records[record].reason = Reason::Refused(refusal);
@@ -347,10 +370,11 @@ impl CallerJob<'_> {
     fn find_candidates(
         &mut self,
         body: &Function,
-        came_in: Vec<(Inst, usize, u32)>,
+        came_in: Vec<CameIn>,
     ) -> Vec<Candidate> {
         let mut candidates = Vec::new();
-        for (call, chain, depth) in came_in {
+        for came_in in came_in {
+            let call = came_in.copied.inst;
             let data = &body.dfg.insts[call];
             let (InstructionData::Call { func_ref, .. }
             | InstructionData::TryCall { func_ref, .. }) = *data
@@ -368,10 +392,12 @@ impl CallerJob<'_> {
             if body.layout.inst_block(call).is_some() {
                 candidates.push(Candidate {
                     call,
+                    source: came_in.copied.callee_inst,
+                    parent: Some(came_in.record),
                     callee,
                     kind,
-                    chain: Some(chain),
-                    depth,
+                    chain: Some(came_in.chain),
+                    depth: came_in.depth,
                 });
             }
         }

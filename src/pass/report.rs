@@ -23,6 +23,13 @@ pub struct SiteRecord {
     pub callee_id: Option<FunctionId>,
     /// The call, an instruction of the caller when the site was decided.
     pub inst: Inst,
+    /// The same call in the body that it comes from: the caller's own, or the
+    /// final body of the last function of [`SiteRecord::via`].
+    pub source_inst: Inst,
+    /// The record of the call that brought this one into the caller, as an
+    /// index among the records of the same caller; `None` for a call of the
+    /// caller's own.
+    pub parent: Option<usize>,
     /// Which kind of call it was.
     pub kind: CallKind,
     /// The call's source location.
