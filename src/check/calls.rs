@@ -57,7 +57,12 @@ fn parts(func: &Function, inst: Inst) -> Option<Parts<'_>> {
 }
 
 impl Walk<'_> {
-    pub(super) fn call(&mut self, copy: CopyId, inst: Inst, result: Inst) -> Result<(), Difference> {
+    pub(super) fn call(
+        &mut self,
+        copy: CopyId,
+        inst: Inst,
+        result: Inst,
+    ) -> Result<(), Difference> {
         let func = self.tree.func(copy);
         let after = self.after;
         let (Some(source), Some(target)) = (parts(func, inst), parts(after, result)) else {
@@ -76,8 +81,8 @@ impl Walk<'_> {
                 .iter()
                 .zip(target.args)
                 .all(|(&a, &b)| self.equals(copy, a, b));
-        let same_signature = func.dfg.signatures.get(source.signature)
-            == after.dfg.signatures.get(target.signature);
+        let same_signature =
+            func.dfg.signatures.get(source.signature) == after.dfg.signatures.get(target.signature);
         if !same_callee || !same_args || !same_signature {
             let message = format!(
                 "`{}` became `{}`",
@@ -111,13 +116,26 @@ impl Walk<'_> {
                     .take(returns)
                     .map(|index| [Term::TryCallRet(index)].into_iter().collect())
                     .collect();
-                self.return_from_call(copy, inst, source.table, leaves, &returned, Next::Along(normal))
+                self.return_from_call(
+                    copy,
+                    inst,
+                    source.table,
+                    leaves,
+                    &returned,
+                    Next::Along(normal),
+                )
             }
             _ => {
-                let returned: Vec<Terms> =
-                    after.dfg.inst_results(result).iter().map(|&value| one(value)).collect();
+                let returned: Vec<Terms> = after
+                    .dfg
+                    .inst_results(result)
+                    .iter()
+                    .map(|&value| one(value))
+                    .collect();
                 let Some(next) = after.layout.next_inst(result) else {
-                    return Err(self.at(copy, inst, "nothing follows the call").with_result(result));
+                    return Err(self
+                        .at(copy, inst, "nothing follows the call")
+                        .with_result(result));
                 };
                 self.return_from_call(copy, inst, None, leaves, &returned, Next::At(next))
             }
@@ -143,7 +161,10 @@ impl Walk<'_> {
             }
         } else if let Some(table) = table {
             let normal = *func.dfg.exception_tables[table].normal_return();
-            (copy, Source::Enter(self.assign(copy, normal, &[], &mut assigned)))
+            (
+                copy,
+                Source::Enter(self.assign(copy, normal, &[], &mut assigned)),
+            )
         } else {
             for (&value, terms) in func.dfg.inst_results(inst).iter().zip(returned) {
                 assigned.push((copy, value, terms.clone()));
@@ -173,7 +194,8 @@ impl Walk<'_> {
         let mut items = Vec::new();
         let mut add = |copy: CopyId, table: ExceptionTable, is_own: bool| {
             let table = &self.tree.func(copy).dfg.exception_tables[table];
-            let catches = |item: &ExceptionTableItem| !matches!(item, ExceptionTableItem::Context(_));
+            let catches =
+                |item: &ExceptionTableItem| !matches!(item, ExceptionTableItem::Context(_));
             if !is_own && !table.items().any(|item| catches(&item)) {
                 return false;
             }
@@ -228,7 +250,10 @@ impl Walk<'_> {
     }
 
     /// The edges of a handler, none of a context; `None` where they differ.
-    #[expect(clippy::type_complexity, reason = "a pair of edges, or none, or a difference")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "a pair of edges, or none, or a difference"
+    )]
     fn handler(
         &self,
         of: CopyId,

@@ -49,7 +49,9 @@ impl Walk<'_> {
             _ => return None,
         };
         let modulus = 1i128 << width;
-        u64::try_from(wide.rem_euclid(modulus)).ok().map(|bits| (bits, width))
+        u64::try_from(wide.rem_euclid(modulus))
+            .ok()
+            .map(|bits| (bits, width))
     }
 }
 

@@ -14,7 +14,12 @@ pub struct Difference {
 }
 
 impl Difference {
-    pub(super) fn at(copy: CopyId, function: String, inst: Inst, message: impl Into<String>) -> Self {
+    pub(super) fn at(
+        copy: CopyId,
+        function: String,
+        inst: Inst,
+        message: impl Into<String>,
+    ) -> Self {
         Difference {
             place: Some((copy, function, inst)),
             result: None,

@@ -7,7 +7,7 @@ use crate::program::FunctionName;
 use cranelift_codegen::ir::{
     self, ArgumentPurpose, ExternalName, Function, GlobalValueData, StackSlot,
 };
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Which slot of the result each slot of the source is.
 #[derive(Default)]
@@ -34,7 +34,9 @@ impl Walk<'_> {
         let before = self.tree.func(CopyTree::ROOT);
         let after = self.after;
         if before.name != after.name || before.signature != after.signature {
-            return Err(Difference::general("the function has another name or signature"));
+            return Err(Difference::general(
+                "the function has another name or signature",
+            ));
         }
         let same_limit = match (before.stack_limit, after.stack_limit) {
             (None, None) => true,
@@ -56,11 +58,11 @@ impl Walk<'_> {
             .filter(|(slot, _)| !self.slots.owners.contains_key(slot))
             .filter_map(|(slot, data)| Some((slot, data.key?)))
             .collect();
-        let reached: Vec<CopyId> = self.tree.copies.keys().collect();
-        for copy in reached {
-            if copy != CopyTree::ROOT && self.terms[copy].is_empty() && !self.was_entered(copy) {
-                continue;
-            }
+        let entered: FxHashSet<CopyId> = self.matches.keys().map(|(copy, _)| *copy).collect();
+        for copy in self.tree.copies.keys() {
+            // A copy in code that later became unreachable may have left its
+            // slots behind or not.
+            let is_certain = copy == CopyTree::ROOT || entered.contains(&copy);
             for (slot, data) in self.tree.func(copy).sized_stack_slots.iter() {
                 let Some(key) = data.key else { continue };
                 if self.slots.of.contains_key(&(copy, slot)) {
@@ -74,8 +76,10 @@ impl Walk<'_> {
                     Some(place) => {
                         unclaimed.swap_remove(place);
                     }
+                    None if !is_certain => {}
                     None => {
-                        let message = format!("{slot} of {copy} with key {} is missing", key.bits());
+                        let message =
+                            format!("{slot} of {copy} with key {} is missing", key.bits());
                         return Err(Difference::general(message));
                     }
                 }
@@ -90,10 +94,6 @@ impl Walk<'_> {
         }
     }
 
-    fn was_entered(&self, copy: CopyId) -> bool {
-        self.matches.keys().any(|(of, _)| *of == copy)
-    }
-
     pub(super) fn same_slot(&mut self, copy: CopyId, slot: StackSlot, result: StackSlot) -> bool {
         let (Some(a), Some(b)) = (
             self.tree.func(copy).sized_stack_slots.get(slot),
@@ -102,7 +102,11 @@ impl Walk<'_> {
             return false;
         };
         let known = *self.slots.of.entry((copy, slot)).or_insert(result);
-        let owner = *self.slots.owners.entry(result).or_insert(Some((copy, slot)));
+        let owner = *self
+            .slots
+            .owners
+            .entry(result)
+            .or_insert(Some((copy, slot)));
         a == b && known == result && owner == Some((copy, slot))
     }
 
@@ -137,7 +141,8 @@ impl Walk<'_> {
 
     pub(super) fn same_function(&self, copy: CopyId, a: ir::FuncRef, b: ir::FuncRef) -> bool {
         let func = self.tree.func(copy);
-        let (Some(a), Some(b)) = (func.dfg.ext_funcs.get(a), self.after.dfg.ext_funcs.get(b)) else {
+        let (Some(a), Some(b)) = (func.dfg.ext_funcs.get(a), self.after.dfg.ext_funcs.get(b))
+        else {
             return false;
         };
         self.same_name(func, &a.name, &b.name)

@@ -66,7 +66,12 @@ impl Walk<'_> {
         Err(self.at(copy, inst, message).with_result(result))
     }
 
-    fn check_stack_map(&mut self, copy: CopyId, inst: Inst, result: Inst) -> Result<(), Difference> {
+    fn check_stack_map(
+        &mut self,
+        copy: CopyId,
+        inst: Inst,
+        result: Inst,
+    ) -> Result<(), Difference> {
         if !self.after.dfg.insts[result].opcode().is_safepoint() {
             return Ok(());
         }
@@ -75,7 +80,12 @@ impl Walk<'_> {
         around.push((copy, inst));
         for (of, at) in around {
             let entries = self.tree.func(of).dfg.user_stack_map_entries(at);
-            expected.extend(entries.unwrap_or_default().iter().map(|entry| (of, entry.clone())));
+            expected.extend(
+                entries
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|entry| (of, entry.clone())),
+            );
         }
         let actual = self.after.dfg.user_stack_map_entries(result);
         let actual = actual.unwrap_or_default().to_vec();
@@ -86,7 +96,9 @@ impl Walk<'_> {
         if same {
             Ok(())
         } else {
-            Err(self.at(copy, inst, "its stack map is another").with_result(result))
+            Err(self
+                .at(copy, inst, "its stack map is another")
+                .with_result(result))
         }
     }
 
@@ -115,7 +127,9 @@ impl Walk<'_> {
         let mut around = around.into_iter();
         let expected = around.any(|(of, inst)| is_cold(self.tree.func(of), inst));
         if expected && !is_cold(self.after, result) {
-            return Err(self.at(copy, inst, "its block is no longer cold").with_result(result));
+            return Err(self
+                .at(copy, inst, "its block is no longer cold")
+                .with_result(result));
         }
         Ok(())
     }

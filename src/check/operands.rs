@@ -135,7 +135,9 @@ impl Walk<'_> {
                 func.dfg.signatures[a] == self.after.dfg.signatures[b]
             }
             (Operand::Slot(a), Operand::Slot(b)) => self.same_slot(copy, a, b),
-            (Operand::DynamicSlot(a), Operand::DynamicSlot(b)) => self.same_dynamic_slot(copy, a, b),
+            (Operand::DynamicSlot(a), Operand::DynamicSlot(b)) => {
+                self.same_dynamic_slot(copy, a, b)
+            }
             (Operand::Constant(a), Operand::Constant(b)) => {
                 func.dfg.constants.get(a) == self.after.dfg.constants.get(b)
             }
@@ -181,6 +183,7 @@ impl Walk<'_> {
     /// Whether a value of the result is equal to a source value here.
     pub(super) fn equals(&self, copy: CopyId, value: Value, result: Value) -> bool {
         let result = self.after.dfg.resolve_aliases(result);
-        self.lookup(copy, value, &[]).contains(&BlockArg::Value(result))
+        self.lookup(copy, value, &[])
+            .contains(&BlockArg::Value(result))
     }
 }

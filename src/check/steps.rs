@@ -32,9 +32,7 @@ impl Walk<'_> {
             {
                 return self.expanded_global(copy, inst, global_value, result);
             }
-            InstructionData::ExceptionHandlerAddress { block, .. }
-                if is_zero(&result_data) =>
-            {
+            InstructionData::ExceptionHandlerAddress { block, .. } if is_zero(&result_data) => {
                 self.named_blocks.push((copy, inst, block, None));
             }
             _ => self.compare(copy, inst, &data, result, &result_data)?,
@@ -57,11 +55,18 @@ impl Walk<'_> {
     }
 
     /// Goes on with the instruction after each.
-    pub(super) fn go_on(&mut self, copy: CopyId, inst: Inst, result: Inst) -> Result<(), Difference> {
+    pub(super) fn go_on(
+        &mut self,
+        copy: CopyId,
+        inst: Inst,
+        result: Inst,
+    ) -> Result<(), Difference> {
         let next = self.tree.func(copy).layout.next_inst(inst);
         let next_result = self.after.layout.next_inst(result);
         let (Some(next), Some(next_result)) = (next, next_result) else {
-            return Err(self.at(copy, inst, "nothing follows it").with_result(result));
+            return Err(self
+                .at(copy, inst, "nothing follows it")
+                .with_result(result));
         };
         self.work.push(Gap {
             copy,
@@ -152,7 +157,8 @@ impl Walk<'_> {
         result: Inst,
     ) -> Result<(Value, Inst), Difference> {
         let dfg = &self.after.dfg;
-        let is_base = |value: Value| base.contains(&ir::BlockArg::Value(dfg.resolve_aliases(value)));
+        let is_base =
+            |value: Value| base.contains(&ir::BlockArg::Value(dfg.resolve_aliases(value)));
         let wrong = || {
             let message = "the global value is computed in another way";
             self.at(copy, inst, message).with_result(result)

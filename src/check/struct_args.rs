@@ -5,9 +5,7 @@ use super::place::{Next, Place, Terms};
 use super::tree::CopyId;
 use super::walk::{Gap, Source, Walk, one};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{
-    ArgumentPurpose, BlockArg, Inst, InstructionData, Opcode, Value,
-};
+use cranelift_codegen::ir::{ArgumentPurpose, BlockArg, Inst, InstructionData, Opcode, Value};
 
 impl Walk<'_> {
     /// Steps into a copy whose callee takes structures by value: each is
@@ -90,7 +88,9 @@ impl StructCopy<'_, '_> {
     }
 
     fn wrong(&self, message: &str) -> Difference {
-        self.walk.at(self.copy, self.call, message).with_result(self.at)
+        self.walk
+            .at(self.copy, self.call, message)
+            .with_result(self.at)
     }
 
     /// Takes the instruction for the copy and goes on; returns its result.
@@ -216,5 +216,4 @@ impl StructCopy<'_, '_> {
             _ => Err(self.wrong("a structure is copied in an unknown way")),
         }
     }
-
 }

@@ -68,11 +68,7 @@ impl<'f> CopyTree<'f> {
         };
         let copy = self.copies.push(Copy {
             func: callee,
-            site: Some(Site {
-                parent,
-                call,
-                kind,
-            }),
+            site: Some(Site { parent, call, kind }),
         });
         self.children.insert((parent, call), copy);
         copy

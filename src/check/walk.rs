@@ -10,7 +10,7 @@
 
 use super::difference::Difference;
 use super::entities::Slots;
-use super::place::{Next, Place, Term, Terms};
+use super::place::{Crossing, Next, Place, Term, Terms};
 use super::tree::{CopyId, CopyTree, SiteKind};
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::entity::SecondaryMap;
@@ -20,6 +20,12 @@ use cranelift_codegen::ir::{
 };
 use cranelift_entity::PrimaryMap;
 use rustc_hash::FxHashMap;
+
+/// How many branches, one inside a side of the other, may turn out to decide
+/// nothing. Clean-up needs a round for each.
+const MAX_FORKS: u32 = 4;
+/// The jumps and empty copies that a side of such a branch may consist of.
+const MAX_STEPS_OF_A_SIDE: usize = 64;
 
 /// Where the source goes on.
 #[derive(Clone, Copy)]
@@ -62,11 +68,7 @@ impl<'a> Walk<'a> {
             tree,
             after,
             domtree: DominatorTree::with_function(after, &cfg),
-            terms: tree
-                .copies
-                .values()
-                .map(|_| SecondaryMap::new())
-                .collect(),
+            terms: tree.copies.values().map(|_| SecondaryMap::new()).collect(),
             slots: Slots::default(),
             owners: FxHashMap::default(),
             matches: FxHashMap::default(),
@@ -138,22 +140,20 @@ impl<'a> Walk<'a> {
         } = gap;
         let mut passed: Vec<(CopyId, Inst)> = Vec::new();
         let inst = loop {
-            let inst = match source {
-                Source::At(inst) => inst,
-                Source::Enter(block) => {
-                    let first = self.tree.func(copy).layout.first_inst(block);
-                    first.ok_or_else(|| Difference::general(format!("{block} is empty")))?
-                }
-            };
+            let inst = self.first_inst(copy, source)?;
             if passed.contains(&(copy, inst)) {
                 // The source jumps in a circle; so must the result.
                 return if place == Place::Spins {
                     Ok(())
                 } else {
-                    Err(self.at(copy, inst, "the result goes on where the source loops forever"))
+                    Err(self.at(
+                        copy,
+                        inst,
+                        "the result goes on where the source loops forever",
+                    ))
                 };
             }
-            match self.silent_step(copy, inst, place, &mut assigned)? {
+            match self.silent_step(copy, inst, (place, &crossings), &mut assigned, MAX_FORKS)? {
                 Some((next_copy, next_source)) => {
                     passed.push((copy, inst));
                     (copy, source) = (next_copy, next_source);
@@ -168,7 +168,11 @@ impl<'a> Walk<'a> {
         match self.visited.get(&(copy, inst)) {
             Some(&before) if before == place => return Ok(()),
             Some(_) => {
-                return Err(self.at(copy, inst, "two paths lead to it in the source but not in the result"));
+                return Err(self.at(
+                    copy,
+                    inst,
+                    "two paths lead to it in the source but not in the result",
+                ));
             }
             None => {}
         }
@@ -179,14 +183,25 @@ impl<'a> Walk<'a> {
         }
     }
 
+    fn first_inst(&self, copy: CopyId, source: Source) -> Result<Inst, Difference> {
+        match source {
+            Source::At(inst) => Ok(inst),
+            Source::Enter(block) => {
+                let first = self.tree.func(copy).layout.first_inst(block);
+                first.ok_or_else(|| Difference::general(format!("{block} is empty")))
+            }
+        }
+    }
+
     /// A step of the source that leaves no trace: where it leads, or `None`
     /// where `inst` does something.
     fn silent_step(
-        &mut self,
+        &self,
         copy: CopyId,
         inst: Inst,
-        place: Place,
+        place: (Place, &[Crossing]),
         assigned: &mut Vec<(CopyId, Value, Terms)>,
+        forks: u32,
     ) -> Result<Option<(CopyId, Source)>, Difference> {
         let func = self.tree.func(copy);
         if let Some(child) = self.tree.child(copy, inst) {
@@ -202,7 +217,11 @@ impl<'a> Walk<'a> {
             InstructionData::Brif { arg, blocks, .. }
                 if !self.is_branch_on(copy, arg, data.opcode(), place, assigned) =>
             {
-                self.folded_brif(copy, arg, blocks, assigned)
+                let condition = self.constant_of(&self.lookup(copy, arg, assigned));
+                match condition {
+                    Some(condition) => Some(blocks[usize::from(condition == 0)]),
+                    None => return self.same_either_way(copy, blocks, place, assigned, forks),
+                }
             }
             InstructionData::BranchTable { arg, table, .. }
                 if !self.is_branch_on(copy, arg, data.opcode(), place, assigned) =>
@@ -230,40 +249,91 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the result has a branch of this kind on this value here, so that
-    /// the source's was not folded.
+    /// the source's was not folded. The value is the one after the crossings:
+    /// it may be constant on this path alone.
     fn is_branch_on(
         &self,
         copy: CopyId,
         arg: Value,
         opcode: Opcode,
-        place: Place,
+        (place, crossings): (Place, &[Crossing]),
         assigned: &[(CopyId, Value, Terms)],
     ) -> bool {
         let Place::At(inst) = place else {
             return false;
         };
         let dfg = &self.after.dfg;
-        let result = dfg.inst_args(inst).first().map(|&arg| dfg.resolve_aliases(arg));
+        let result = dfg
+            .inst_args(inst)
+            .first()
+            .map(|&arg| dfg.resolve_aliases(arg));
         dfg.insts[inst].opcode() == opcode
             && result.is_some_and(|result| {
-                self.lookup(copy, arg, assigned).contains(&Term::Value(result))
+                let terms = self.lookup(copy, arg, assigned);
+                self.carry(&terms, crossings).contains(&Term::Value(result))
             })
     }
 
-    fn folded_brif(
+    /// Where both sides of a branch lead, if that is the same place with the
+    /// same values, so that the branch decides nothing.
+    fn same_either_way(
         &self,
         copy: CopyId,
-        arg: Value,
-        blocks: [BlockCall; 2],
-        assigned: &[(CopyId, Value, Terms)],
-    ) -> Option<BlockCall> {
-        let pool = &self.tree.func(copy).dfg.value_lists;
-        let [taken, not_taken] = blocks;
-        if taken.block(pool) == not_taken.block(pool) && taken.args(pool).eq(not_taken.args(pool)) {
-            return Some(taken);
+        sides: [BlockCall; 2],
+        place: (Place, &[Crossing]),
+        assigned: &mut Vec<(CopyId, Value, Terms)>,
+        forks: u32,
+    ) -> Result<Option<(CopyId, Source)>, Difference> {
+        let Some(forks) = forks.checked_sub(1) else {
+            return Ok(None);
+        };
+        let mut ends = Vec::new();
+        for side in sides {
+            let mut assigned = assigned.clone();
+            let mut copy = copy;
+            let mut source = Source::Enter(self.assign(copy, side, &[], &mut assigned));
+            let mut steps = 0;
+            let inst = loop {
+                let inst = self.first_inst(copy, source)?;
+                match self.silent_step(copy, inst, place, &mut assigned, forks)? {
+                    Some(next) if steps < MAX_STEPS_OF_A_SIDE => (copy, source) = next,
+                    Some(_) => return Ok(None),
+                    None => break inst,
+                }
+                steps += 1;
+            };
+            ends.push((copy, inst, assigned));
         }
-        let condition = self.constant_of(&self.lookup(copy, arg, assigned))?;
-        Some(if condition != 0 { taken } else { not_taken })
+        let [(copy, inst, taken), (other_copy, other_inst, not_taken)] = &ends[..] else {
+            return Ok(None);
+        };
+        if (copy, inst) != (other_copy, other_inst) {
+            return Ok(None);
+        }
+        let mut joined = Vec::new();
+        for (of, value, terms) in taken {
+            let other = not_taken
+                .iter()
+                .rev()
+                .find(|other| (other.0, other.1) == (*of, *value));
+            let mut terms = terms.clone();
+            if let Some((_, _, other)) = other {
+                terms.retain(|term| other.contains(term));
+            }
+            joined.push((*of, *value, terms));
+        }
+        let (copy, inst) = (*copy, *inst);
+        // A parameter that differs between the sides is what the branch
+        // decides.
+        let decides = joined
+            .iter()
+            .skip(assigned.len())
+            .any(|(_, _, terms)| terms.is_empty());
+        if decides {
+            return Ok(None);
+        }
+        *assigned = joined;
+        Ok(Some((copy, Source::At(inst))))
     }
 
     /// Steps into a copy: its parameters are the arguments. Returns its entry
@@ -381,7 +451,8 @@ impl<'a> Walk<'a> {
     /// Records that `result` is `inst`.
     pub(super) fn own(&mut self, copy: CopyId, inst: Inst, result: Inst) -> Result<(), Difference> {
         if let Some(&(other, other_inst)) = self.owners.get(&result) {
-            let message = format!("the result has one instruction for it and for {other_inst} of {other}");
+            let message =
+                format!("the result has one instruction for it and for {other_inst} of {other}");
             return Err(self.at(copy, inst, message).with_result(result));
         }
         self.owners.insert(result, (copy, inst));

@@ -367,11 +367,7 @@ impl CallerJob<'_> {
 
     /// The calls among `came_in` that name functions of the program and were
     /// not in code that turned out to be unreachable.
-    fn find_candidates(
-        &mut self,
-        body: &Function,
-        came_in: Vec<CameIn>,
-    ) -> Vec<Candidate> {
+    fn find_candidates(&mut self, body: &Function, came_in: Vec<CameIn>) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for came_in in came_in {
             let call = came_in.copied.inst;

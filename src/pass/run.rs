@@ -216,7 +216,9 @@ impl Run<'_> {
         let mut tree = CopyTree::new(self.state.program[id].body());
         let mut copies: Vec<Option<CopyId>> = Vec::with_capacity(records.len());
         for record in records {
-            let callee = record.callee_id.and_then(|id| self.state.finals.get(id)?.get());
+            let callee = record
+                .callee_id
+                .and_then(|id| self.state.finals.get(id)?.get());
             let parent = match record.parent {
                 Some(parent) => copies.get(parent).copied().flatten(),
                 None => Some(CopyTree::ROOT),
