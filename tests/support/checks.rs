@@ -1,0 +1,77 @@
+//! What must hold for every function that a test gets out of the library.
+
+use cranelift_codegen::ir::Function;
+use cranelift_codegen::isa::{self, OwnedTargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::{Context, verify_function};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The architectures for which everything is compiled unless a test says
+/// otherwise.
+pub const TARGETS: [&str; 4] = ["x86_64", "aarch64", "riscv64", "s390x"];
+
+/// The backend of `target` with the `settings` that the text names.
+pub fn isa(target: &str, settings: &[String]) -> Result<OwnedTargetIsa, String> {
+    let mut builder = settings::builder();
+    for setting in settings {
+        let result = match setting.split_once('=') {
+            Some((name, value)) => builder.set(name, value),
+            None => builder.enable(setting),
+        };
+        result.map_err(|error| format!("setting `{setting}`: {error}"))?;
+    }
+    let builder_of = isa::lookup_by_name(&format!("{target}-unknown-linux"));
+    let mut isa = builder_of.map_err(|error| format!("{target}: {error}"))?;
+    if target == "x86_64" {
+        // Vector instructions need more than the first x86-64.
+        for feature in ["has_sse3", "has_ssse3", "has_sse41", "has_sse42"] {
+            isa.enable(feature).map_err(|error| error.to_string())?;
+        }
+    }
+    if target == "riscv64" {
+        isa.enable("has_v").map_err(|error| error.to_string())?;
+    }
+    isa.finish(settings::Flags::new(builder)).map_err(|error| error.to_string())
+}
+
+/// Verifies `func`, checks that its text is stable, and compiles it.
+pub fn check_function(
+    func: &Function,
+    settings: &[String],
+    targets: &[String],
+) -> Result<(), String> {
+    check_text(func)?;
+    for target in targets {
+        let isa = isa(target, settings)?;
+        verify_function(func, &*isa)
+            .map_err(|errors| format!("the verifier for {target} rejects {}:\n{errors}", func.name))?;
+        compile(func, &isa).map_err(|error| format!("compiling {} for {target}: {error}", func.name))?;
+    }
+    Ok(())
+}
+
+/// Printing, parsing and printing again must not change the text.
+fn check_text(func: &Function) -> Result<(), String> {
+    let text = func.to_string();
+    let parsed = cranelift_reader::parse_functions(&text)
+        .map_err(|error| format!("the text of {} does not parse: {error}", func.name))?;
+    let again: String = parsed.iter().map(ToString::to_string).collect();
+    if again == text {
+        Ok(())
+    } else {
+        let diff = similar::TextDiff::from_lines(&text, &again);
+        let diff = diff.unified_diff().to_string();
+        Err(format!("the text of {} is not stable\n{diff}", func.name))
+    }
+}
+
+fn compile(func: &Function, isa: &OwnedTargetIsa) -> Result<(), String> {
+    let mut context = Context::for_function(func.clone());
+    let compiled = catch_unwind(AssertUnwindSafe(|| {
+        context
+            .compile(&**isa, &mut Default::default())
+            .map(|_| ())
+            .map_err(|error| format!("{:?}", error.inner))
+    }));
+    compiled.unwrap_or_else(|_| Err("the compiler panics".into()))
+}
