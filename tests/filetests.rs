@@ -30,6 +30,7 @@ mod steps;
 
 use similar::TextDiff;
 use std::fs;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 const MARKER: &str = "; ==>";
@@ -80,7 +81,7 @@ fn check(file: &Path, update: bool) -> Result<(), String> {
         Some(at) => text.split_at(at),
         None => (text.as_str(), ""),
     };
-    let found = run(before)?;
+    let found = catch_unwind(|| run(before)).unwrap_or_else(|_| Err("panics".into()))?;
     let marker_line = expected.lines().next().unwrap_or(MARKER);
     let expected_body = expected.split_once('\n').map_or("", |(_, body)| body);
     if found.trim() == expected_body.trim() {
@@ -109,7 +110,8 @@ fn run(before: &str) -> Result<String, String> {
     let functions: Vec<String> = outcome.functions.iter().map(ToString::to_string).collect();
     text.push_str(&functions.join("\n"));
     for func in &outcome.functions {
-        checks::check_function(func, &script.settings, &script.targets)
+        script
+            .check(func)
             .map_err(|error| format!("{error}\n\n{text}"))?;
     }
     Ok(text)

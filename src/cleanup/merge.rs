@@ -52,11 +52,13 @@ fn joining_jump(func: &Function, context: &CleanupContext, block: Block) -> Opti
     };
     let target = destination.block(&func.dfg.value_lists);
     let entry = func.layout.entry_block();
-    // The entry block cannot be cold, so a cold block stays apart from it.
+    // The entry block can neither be cold nor be named by an instruction.
+    let stays_apart =
+        || func.layout.is_cold(target) || context.handler_addresses.contains(target);
     let stays = target == block
         || Some(target) == entry
         || context.edges[target] != 1
-        || (Some(block) == entry && func.layout.is_cold(target));
+        || (Some(block) == entry && stays_apart());
     (!stays).then_some((jump, target))
 }
 
@@ -93,12 +95,5 @@ fn append(
         func.layout.set_cold(head);
     }
     func.layout.remove_block(block);
-    for &inst in &context.handler_addresses {
-        if let InstructionData::ExceptionHandlerAddress { block: named, .. } =
-            &mut func.dfg.insts[inst]
-            && *named == block
-        {
-            *named = head;
-        }
-    }
+    context.handler_addresses.rename(func, block, head);
 }

@@ -49,9 +49,9 @@ mod merge;
 mod slots;
 mod thread;
 
-use crate::body::drop_unreachable_blocks;
+use crate::body::{HandlerAddresses, check_structure, drop_unreachable_blocks};
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
-use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value};
+use cranelift_codegen::ir::{Block, Function, Value};
 
 /// Each round but the first needs a constant that the round before it brought
 /// to light. Callees that hand a constant down several levels of branches are
@@ -61,7 +61,7 @@ const MAX_ROUNDS: usize = 4;
 /// Scratch memory of [`clean_up`], kept from one function to the next.
 #[derive(Default)]
 pub struct CleanupContext {
-    handler_addresses: Vec<Inst>,
+    handler_addresses: HandlerAddresses,
     edges: SecondaryMap<Block, u32>,
     joins: EntitySet<Block>,
     escaping_params: EntitySet<Value>,
@@ -93,10 +93,15 @@ pub struct CleanupStats {
 /// Tidies `func`; see the head of the module for what that means.
 ///
 /// `func` should be valid CLIF, and then it still is. The meaning of the
-/// function does not change.
+/// function does not change. Where instructions refer to things that do not
+/// exist, nothing is done.
 pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
-    context.find_handler_addresses(func);
+    let handler_addresses = &mut context.handler_addresses;
+    handler_addresses.clear();
+    if check_structure(func, |inst| handler_addresses.add(func, inst)).is_err() {
+        return stats;
+    }
     for _ in 0..MAX_ROUNDS {
         let folded = fold::fold_branches(func);
         stats.branches_folded += folded;
@@ -110,17 +115,4 @@ pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupSta
     }
     stats.slots_dropped = slots::drop_unused_slots(func);
     stats
-}
-
-impl CleanupContext {
-    fn find_handler_addresses(&mut self, func: &Function) {
-        self.handler_addresses.clear();
-        for block in func.layout.blocks() {
-            for inst in func.layout.block_insts(block) {
-                if let InstructionData::ExceptionHandlerAddress { .. } = func.dfg.insts[inst] {
-                    self.handler_addresses.push(inst);
-                }
-            }
-        }
-    }
 }

@@ -41,6 +41,13 @@ pub struct CalleeTables {
     pub(super) blocks: Vec<BlockPlan>,
     /// Indices into `blocks`, without the entry, in layout order.
     pub(super) layout_order: Vec<u32>,
+    /// The index in `blocks` of each of the callee's blocks, by its number;
+    /// `u32::MAX` for those that are unreachable.
+    pub(super) block_index: Vec<u32>,
+    /// Whether reverse postorder is layout order.
+    pub(super) layout_is_ordered: bool,
+    /// The place in `layout_order` of each of the callee's blocks, by its number.
+    pub(super) block_place: Vec<u32>,
     /// Instructions of `blocks`, block after block.
     pub(super) insts: Vec<InstPlan>,
     /// What each value stands for once aliases are followed.
@@ -210,6 +217,9 @@ impl<'f> Survey<'f> {
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 blocks: Vec::new(),
                 layout_order: Vec::new(),
+                block_index: Vec::new(),
+                layout_is_ordered: true,
+                block_place: Vec::new(),
                 insts: Vec::new(),
                 resolved: Vec::new(),
                 used: UsedEntities::default(),
@@ -253,26 +263,20 @@ impl<'f> Survey<'f> {
         let mut chain = Vec::new();
         for index in 0..count {
             let mut value = Value::new(index);
-            loop {
-                let known = match resolved.get(value.index()) {
-                    Some(known) => *known,
-                    // An alias of nothing pads the numbering of parsed text.
-                    None => break,
-                };
+            // An alias of nothing pads the numbering of parsed text.
+            while let Some(&known) = resolved.get(value.index()) {
                 if !known.is_reserved_value() {
                     value = known;
                     break;
                 }
-                match dfg.value_alias_dest_for_serialization(value) {
-                    None => break,
-                    Some(target) => {
-                        if chain.len() > count {
-                            return Err(format!("{value} is an alias of itself"));
-                        }
-                        chain.push(value);
-                        value = target;
-                    }
+                let Some(target) = dfg.value_alias_dest_for_serialization(value) else {
+                    break;
+                };
+                if chain.len() > count {
+                    return Err(format!("{value} is an alias of itself"));
                 }
+                chain.push(value);
+                value = target;
             }
             if let Some(slot) = resolved.get_mut(index) {
                 *slot = value;
@@ -402,7 +406,7 @@ impl<'f> Survey<'f> {
             if !func.dfg.value_is_valid(param) {
                 return Err(format!("{block} has an invalid parameter"));
             }
-            self.defined.insert(param);
+            self.define(param)?;
         }
         if self.entry != Some(block) {
             self.tables.values_added += func.dfg.block_params(block).len();
@@ -441,14 +445,15 @@ impl<'f> Survey<'f> {
         }
         let ctrl_type = self.ctrl_type(inst)?;
         let results = dfg.inst_results(inst);
-        if results.len() != dfg.inst_result_types(inst, ctrl_type).len() {
+        let types = dfg.inst_result_types(inst, ctrl_type);
+        if results.len() != types.len() {
             return Err(format!("{inst} has another number of results than its opcode"));
         }
-        for &result in results {
-            if !dfg.value_is_valid(result) {
+        for (&result, ty) in results.iter().zip(types) {
+            if !dfg.value_is_valid(result) || dfg.value_type(result) != ty {
                 return Err(format!("{inst} has an invalid result"));
             }
-            self.defined.insert(result);
+            self.define(result)?;
         }
         self.tables.values_added += results.len();
         let class = self.classify(inst, opcode)?;
@@ -459,6 +464,22 @@ impl<'f> Survey<'f> {
             class,
             has_results: !results.is_empty(),
         })
+    }
+
+    /// The type of `value`, or of what it is an alias of.
+    fn type_of(&self, value: Value) -> Option<Type> {
+        let resolved = self.tables.resolved.get(value.index())?;
+        Some(self.func.dfg.value_type(*resolved))
+    }
+
+    /// Notes that `value` is defined, and not a second time or as an alias.
+    fn define(&mut self, value: Value) -> Result<(), String> {
+        let is_itself = self.tables.resolved.get(value.index()) == Some(&value);
+        if is_itself && self.defined.insert(value) {
+            Ok(())
+        } else {
+            Err(format!("{value} is defined twice"))
+        }
     }
 
     fn ctrl_type(&self, inst: Inst) -> Result<Type, String> {
@@ -487,7 +508,7 @@ impl<'f> Survey<'f> {
                     && returned
                         .iter()
                         .zip(expected)
-                        .all(|(&v, r)| func.dfg.value_type(v) == r.value_type);
+                        .all(|(&v, r)| self.type_of(v) == Some(r.value_type));
                 if !matches {
                     return Err(format!("{inst} does not return what the signature says"));
                 }
@@ -506,14 +527,17 @@ impl<'f> Survey<'f> {
             | InstructionData::TryCallIndirect { exception, .. } => {
                 let table = &func.dfg.exception_tables[exception];
                 let mut catches_all = false;
+                let mut has_context = false;
                 for item in table.items() {
                     match item {
-                        ExceptionTableItem::Context(_) => self.tables.has_exception_context = true,
+                        ExceptionTableItem::Context(_) => has_context = true,
                         ExceptionTableItem::Default(_) => catches_all = true,
                         ExceptionTableItem::Tag(..) => {}
                     }
                 }
+                // The caller's handlers never follow a default.
                 if !catches_all {
+                    self.tables.has_exception_context |= has_context;
                     self.note_inner_call(table.signature());
                 }
                 self.tables.has_inner_calls = true;
@@ -522,6 +546,7 @@ impl<'f> Survey<'f> {
             InstructionData::UnaryGlobalValue { global_value, .. }
                 if self.tables.from_vmctx[global_value.index()] =>
             {
+                self.check_vmctx_global(inst, global_value)?;
                 InstClass::VmctxGlobal
             }
             InstructionData::ExceptionHandlerAddress { .. } => InstClass::HandlerAddress,
@@ -559,6 +584,39 @@ impl<'f> Survey<'f> {
         Ok(InstClass::ReturnCall)
     }
 
+    /// Such a global value may have to be expanded to the instructions for
+    /// which it stands, so these must exist for its types.
+    fn check_vmctx_global(&self, inst: Inst, global: ir::GlobalValue) -> Result<(), String> {
+        let func = self.func;
+        let mut current = global;
+        let mut expected = None;
+        loop {
+            let (ty, base) = match func.global_values[current] {
+                GlobalValueData::Load { base, global_type, .. } => (global_type, Some(base)),
+                GlobalValueData::IAddImm { base, global_type, .. } => (global_type, Some(base)),
+                _ => {
+                    let index = func.signature.special_param_index(ArgumentPurpose::VMContext);
+                    let param = index.and_then(|index| func.signature.params.get(index));
+                    (param.map_or(types::INVALID, |param| param.value_type), None)
+                }
+            };
+            let is_sum = matches!(func.global_values[current], GlobalValueData::IAddImm { .. });
+            if (is_sum && !(ty.is_int() && ty.bits() <= 64))
+                || expected.is_some_and(|expected| expected != ty)
+            {
+                return Err(format!("{current} has the impossible type {ty}"));
+            }
+            if current == global && func.dfg.value_type(func.dfg.first_result(inst)) != ty {
+                return Err(format!("{inst} has another type than {global}"));
+            }
+            let Some(base) = base else {
+                return Ok(());
+            };
+            expected = is_sum.then_some(ty);
+            current = base;
+        }
+    }
+
     fn note_inner_call(&mut self, signature: ir::SigRef) {
         let call_conv = self.func.dfg.signatures[signature].call_conv;
         if !self.tables.inner_call_convs.contains(&call_conv) {
@@ -593,15 +651,23 @@ impl<'f> Survey<'f> {
 
     /// Blocks keep the callee's own order in the caller's layout.
     fn order_layout(&mut self, order: &[Block]) {
-        let mut place = vec![u32::MAX; self.func.dfg.num_blocks()];
+        let tables = &mut self.tables;
+        tables.block_index = vec![u32::MAX; self.func.dfg.num_blocks()];
         for (index, block) in (0u32..).zip(order) {
-            place[block.index()] = index;
+            tables.block_index[block.index()] = index;
         }
         let in_layout = self.func.layout.blocks().skip(1);
-        self.tables.layout_order = in_layout
-            .map(|block| place[block.index()])
+        tables.layout_order = in_layout
+            .map(|block| tables.block_index[block.index()])
             .filter(|&index| index != u32::MAX)
             .collect();
+        tables.layout_is_ordered = tables.layout_order.is_sorted();
+        if !tables.layout_is_ordered {
+            tables.block_place = vec![0; self.func.dfg.num_blocks()];
+            for (place, &index) in (1u32..).zip(&tables.layout_order) {
+                tables.block_place[order[index as usize].index()] = place;
+            }
+        }
     }
 
     /// A key is how an embedder finds a slot, used by code or not.

@@ -8,11 +8,12 @@
 
 use super::callee::{BlockPlan, CalleeTables, InstClass, InstPlan};
 use super::entities::EntityMaps;
+use super::inherited_tags::InheritedTags;
 use super::mapper::{Mapper, OuterHandlers};
 use super::session::{CopiedCall, SpliceContext};
 use super::site::{Site, SiteKind};
 use super::{Callee, struct_args};
-use crate::body::{copy_labels, move_labels};
+use crate::body::{HandlerAddresses, copy_labels, move_labels, null_address};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{
@@ -37,8 +38,9 @@ pub(super) struct Copy<'a> {
     maps: &'a EntityMaps,
     site: &'a Site,
     call: Inst,
-    /// Translations by the callee's index.
+    /// Translations by the callee's index. Only what the callee uses is set.
     values: &'a mut Vec<Value>,
+    /// Translations by the index in [`CalleeTables::blocks`].
     blocks: &'a mut Vec<Block>,
     /// Where each block's terminator is, which differs from `blocks` where
     /// calls became `try_call`s.
@@ -46,7 +48,9 @@ pub(super) struct Copy<'a> {
     slots: &'a mut Vec<ir::StackSlot>,
     dynamic_slots: &'a mut Vec<ir::DynamicStackSlot>,
     copied_calls: &'a mut Vec<CopiedCall>,
-    handler_addresses: &'a mut Vec<Inst>,
+    copied_addresses: &'a mut Vec<Inst>,
+    handler_addresses: &'a mut HandlerAddresses,
+    inherited_tags: &'a mut InheritedTags,
     outer: Option<OuterHandlers>,
     cold: bool,
     has_srclocs: bool,
@@ -72,10 +76,13 @@ impl<'a> Copy<'a> {
             slots,
             dynamic_slots,
             copied_calls,
+            copied_addresses,
             handler_addresses,
+            inherited_tags,
             ..
         } = context;
         copied_calls.clear();
+        copied_addresses.clear();
         let maps = entities.translate(caller, callee, site.shares_vmctx);
         let outer = match site.kind {
             SiteKind::TryCall(exception) => {
@@ -84,9 +91,11 @@ impl<'a> Copy<'a> {
             SiteKind::Call | SiteKind::ReturnCall => None,
         };
         let func = callee.func;
-        values.resize(func.dfg.num_values(), Value::reserved_value());
+        grow(values, func.dfg.num_values());
+        grow(slots, func.sized_stack_slots.len());
+        grow(dynamic_slots, func.dynamic_stack_slots.len());
         blocks.clear();
-        blocks.resize(func.dfg.num_blocks(), Block::reserved_value());
+        blocks.resize(callee.tables.blocks.len(), Block::reserved_value());
         Copy {
             cold: caller.layout.is_cold(site.block),
             has_srclocs: !func.srclocs.is_empty(),
@@ -103,7 +112,9 @@ impl<'a> Copy<'a> {
             slots,
             dynamic_slots,
             copied_calls,
+            copied_addresses,
             handler_addresses,
+            inherited_tags,
             outer,
             join: None,
             continues_in: None,
@@ -118,12 +129,13 @@ impl<'a> Copy<'a> {
         self.create_slots();
         let entry = self.bind_args();
         self.create_blocks(entry);
-        let first_address = self.handler_addresses.len();
         let tables = self.tables;
-        for plan in &tables.blocks {
-            self.copy_block(plan);
+        for (index, plan) in tables.blocks.iter().enumerate() {
+            self.copy_block(index, plan);
         }
-        self.aim_handler_addresses(first_address);
+        self.aim_handler_addresses();
+        self.order_copied_calls();
+        self.hand_down_tags();
         copy_labels(self.caller, self.callee, &tables.labels, self.values);
         let outer_unused = self
             .outer
@@ -156,18 +168,10 @@ impl<'a> Copy<'a> {
     fn create_slots(&mut self) {
         let used = &self.tables.used;
         let callee = self.callee;
-        self.slots.clear();
-        self.slots
-            .resize(callee.sized_stack_slots.len(), ir::StackSlot::reserved_value());
         for &slot in &used.slots.list {
             let data = callee.sized_stack_slots[slot].clone();
             self.slots[slot.index()] = self.caller.create_sized_stack_slot(data);
         }
-        self.dynamic_slots.clear();
-        self.dynamic_slots.resize(
-            callee.dynamic_stack_slots.len(),
-            ir::DynamicStackSlot::reserved_value(),
-        );
         for &slot in &used.dynamic_slots.list {
             let mut data = callee.dynamic_stack_slots[slot].clone();
             data.dyn_ty = self.maps.dynamic_types[data.dyn_ty.index()];
@@ -199,7 +203,7 @@ impl<'a> Copy<'a> {
 
     fn create_blocks(&mut self, entry: Block) {
         let tables = self.tables;
-        self.blocks[tables.blocks[0].block.index()] = entry;
+        self.blocks[0] = entry;
         let mut previous = entry;
         for &index in &tables.layout_order {
             let plan = &tables.blocks[index as usize];
@@ -208,7 +212,7 @@ impl<'a> Copy<'a> {
                 let ty = self.callee.dfg.value_type(param);
                 self.values[param.index()] = self.caller.dfg.append_block_param(block, ty);
             }
-            self.blocks[plan.block.index()] = block;
+            self.blocks[index as usize] = block;
             previous = block;
         }
         self.last_pieces.clear();
@@ -236,8 +240,8 @@ impl<'a> Copy<'a> {
         block
     }
 
-    fn copy_block(&mut self, plan: &BlockPlan) {
-        let mut at = self.blocks[plan.block.index()];
+    fn copy_block(&mut self, index: usize, plan: &BlockPlan) {
+        let mut at = self.blocks[index];
         let tables = self.tables;
         for inst in &tables.insts[plan.insts.start as usize..plan.insts.end as usize] {
             match inst.class {
@@ -259,7 +263,7 @@ impl<'a> Copy<'a> {
                 InstClass::HandlerAddress => self.copy_handler_address(inst, at),
             }
         }
-        self.last_pieces[plan.block.index()] = at;
+        self.last_pieces[index] = at;
     }
 
     fn map_data(&mut self, inst: Inst) -> InstructionData {
@@ -570,36 +574,53 @@ impl<'a> Copy<'a> {
     /// The block that is named is known only when all blocks are copied.
     fn copy_handler_address(&mut self, plan: &InstPlan, at: Block) {
         let copy = self.copy_inst(plan, at);
-        self.handler_addresses.push(copy);
+        self.copied_addresses.push(copy);
     }
 
-    fn aim_handler_addresses(&mut self, first: usize) {
-        let mut kept = first;
-        for index in first..self.handler_addresses.len() {
-            let inst = self.handler_addresses[index];
+    fn aim_handler_addresses(&mut self) {
+        for &inst in &*self.copied_addresses {
             let InstructionData::ExceptionHandlerAddress { opcode, block, imm } =
                 self.caller.dfg.insts[inst]
             else {
                 continue;
             };
-            let named = self.last_pieces[block.index()];
-            self.caller.dfg.insts[inst] = if named.is_reserved_value() {
+            let named = self.tables.block_index[block.index()];
+            self.caller.dfg.insts[inst] = match self.last_pieces.get(named as usize) {
+                Some(&block) => InstructionData::ExceptionHandlerAddress { opcode, block, imm },
                 // The named call is unreachable, so nothing ever resumes there.
-                InstructionData::UnaryImm {
-                    opcode: Opcode::Iconst,
-                    imm: 0.into(),
-                }
-            } else {
-                self.handler_addresses[kept] = inst;
-                kept += 1;
-                InstructionData::ExceptionHandlerAddress {
-                    opcode,
-                    block: named,
-                    imm,
-                }
+                None => null_address(),
             };
+            self.handler_addresses.add(self.caller, inst);
         }
-        self.handler_addresses.truncate(kept);
+    }
+
+    /// Calls were copied in reverse postorder, but are visited as they stand.
+    fn order_copied_calls(&mut self) {
+        let tables = self.tables;
+        if !tables.layout_is_ordered && self.copied_calls.len() > 1 {
+            let layout = &self.callee.layout;
+            self.copied_calls.sort_by_key(|call| {
+                let block = layout.inst_block(call.callee_inst);
+                block.map(|block| tables.block_place[block.index()])
+            });
+        }
+    }
+
+    fn hand_down_tags(&mut self) {
+        if self.site.tags.is_empty() {
+            return;
+        }
+        let tags = &self.caller.debug_tags;
+        let untagged = self.copied_calls.iter().map(|copied| copied.inst);
+        let untagged = untagged.filter(|&call| !tags.has(call));
+        self.inherited_tags.note(untagged, &self.site.tags);
+    }
+}
+
+/// Makes room for `len` translations.
+fn grow<T: ReservedValue + Clone>(translations: &mut Vec<T>, len: usize) {
+    if translations.len() < len {
+        translations.resize(len, T::reserved_value());
     }
 }
 

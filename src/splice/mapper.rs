@@ -154,7 +154,8 @@ impl InstructionMapper for Mapper<'_> {
 
     fn map_block_call(&mut self, call: BlockCall) -> BlockCall {
         let pool = &self.callee.dfg.value_lists;
-        let block = self.blocks[call.block(pool).index()];
+        let index = self.tables.block_index[call.block(pool).index()];
+        let block = self.blocks[index as usize];
         let (values, resolved) = (self.values, &self.tables.resolved);
         let args = call
             .args(pool)

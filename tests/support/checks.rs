@@ -1,18 +1,20 @@
 //! What must hold for every function that a test gets out of the library.
 
 use cranelift_codegen::ir::Function;
-use cranelift_codegen::isa::{self, OwnedTargetIsa};
+use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, verify_function};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The architectures for which everything is compiled unless a test says
 /// otherwise.
-pub const TARGETS: [&str; 4] = ["x86_64", "aarch64", "riscv64", "s390x"];
+pub(crate) const TARGETS: [&str; 4] = ["x86_64", "aarch64", "riscv64", "s390x"];
 
 /// The backend of `target` with the `settings` that the text names.
-pub fn isa(target: &str, settings: &[String]) -> Result<OwnedTargetIsa, String> {
+pub(crate) fn isa(target: &str, settings: &[String]) -> Result<OwnedTargetIsa, String> {
     let mut builder = settings::builder();
+    // On x64 tail calls need them.
+    builder.enable("preserve_frame_pointers").map_err(|error| error.to_string())?;
     for setting in settings {
         let result = match setting.split_once('=') {
             Some((name, value)) => builder.set(name, value),
@@ -34,24 +36,15 @@ pub fn isa(target: &str, settings: &[String]) -> Result<OwnedTargetIsa, String> 
     isa.finish(settings::Flags::new(builder)).map_err(|error| error.to_string())
 }
 
-/// Verifies `func`, checks that its text is stable, and compiles it.
-pub fn check_function(
-    func: &Function,
-    settings: &[String],
-    targets: &[String],
-) -> Result<(), String> {
-    check_text(func)?;
-    for target in targets {
-        let isa = isa(target, settings)?;
-        verify_function(func, &*isa)
-            .map_err(|errors| format!("the verifier for {target} rejects {}:\n{errors}", func.name))?;
-        compile(func, &isa).map_err(|error| format!("compiling {} for {target}: {error}", func.name))?;
-    }
-    Ok(())
+/// `func` must pass the verifier.
+pub(crate) fn check_valid(func: &Function, isa: &dyn TargetIsa) -> Result<(), String> {
+    let name = isa.triple().architecture;
+    verify_function(func, isa)
+        .map_err(|errors| format!("the verifier for {name} rejects {}:\n{errors}", func.name))
 }
 
 /// Printing, parsing and printing again must not change the text.
-fn check_text(func: &Function) -> Result<(), String> {
+pub(crate) fn check_text(func: &Function) -> Result<(), String> {
     let text = func.to_string();
     let parsed = cranelift_reader::parse_functions(&text)
         .map_err(|error| format!("the text of {} does not parse: {error}", func.name))?;
@@ -65,13 +58,17 @@ fn check_text(func: &Function) -> Result<(), String> {
     }
 }
 
-fn compile(func: &Function, isa: &OwnedTargetIsa) -> Result<(), String> {
+/// `func` must compile.
+pub(crate) fn compile(func: &Function, isa: &dyn TargetIsa) -> Result<(), String> {
     let mut context = Context::for_function(func.clone());
     let compiled = catch_unwind(AssertUnwindSafe(|| {
         context
-            .compile(&**isa, &mut Default::default())
+            .compile(isa, &mut Default::default())
             .map(|_| ())
             .map_err(|error| format!("{:?}", error.inner))
     }));
-    compiled.unwrap_or_else(|_| Err("the compiler panics".into()))
+    let architecture = isa.triple().architecture;
+    compiled
+        .unwrap_or_else(|_| Err("the compiler panics".into()))
+        .map_err(|error| format!("compiling {} for {architecture}: {error}", func.name))
 }

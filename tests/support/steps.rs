@@ -11,6 +11,7 @@
 //! ; allow frame introspection         for the splices of the file
 //! ; set preserve_frame_pointers       a setting of Cranelift for verifying and compiling
 //! ; targets aarch64 x86_64            compile the result for these only
+//! ; do not compile                    only verify it
 //! ```
 //!
 //! Steps run in order, each on what the steps before it left, so that callees
@@ -27,9 +28,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// A file's functions and what to do with them.
-pub struct Script {
-    pub settings: Vec<String>,
-    pub targets: Vec<String>,
+pub(crate) struct Script {
+    pub(crate) settings: Vec<String>,
+    pub(crate) targets: Vec<String>,
+    pub(crate) compiles: bool,
     steps: Vec<Step>,
     options: SpliceOptions,
     functions: BTreeMap<String, Function>,
@@ -47,16 +49,17 @@ enum Which {
 }
 
 /// What the steps led to.
-pub struct Outcome {
-    pub refusals: Vec<String>,
-    pub functions: Vec<Function>,
+pub(crate) struct Outcome {
+    pub(crate) refusals: Vec<String>,
+    pub(crate) functions: Vec<Function>,
 }
 
 impl Script {
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut script = Script {
             settings: Vec::new(),
             targets: checks::TARGETS.map(String::from).into(),
+            compiles: true,
             steps: Vec::new(),
             options: SpliceOptions::default(),
             functions: BTreeMap::new(),
@@ -108,6 +111,10 @@ impl Script {
                 self.options.allow_frame_introspection = true;
                 return Ok(());
             }
+            "do" if rest == "not compile" => {
+                self.compiles = false;
+                return Ok(());
+            }
             "set" => {
                 self.settings.push(rest.into());
                 return Ok(());
@@ -122,7 +129,7 @@ impl Script {
         Ok(())
     }
 
-    pub fn run(&self) -> Result<Outcome, String> {
+    pub(crate) fn run(&self) -> Result<Outcome, String> {
         let mut functions = self.functions.clone();
         let mut changed: Vec<String> = Vec::new();
         let mut refusals = Vec::new();
@@ -151,6 +158,19 @@ impl Script {
         }
         let functions = changed.iter().map(|name| functions[name].clone()).collect();
         Ok(Outcome { refusals, functions })
+    }
+
+    /// Checks a function that came out of the steps.
+    pub(crate) fn check(&self, func: &Function) -> Result<(), String> {
+        checks::check_text(func)?;
+        for target in &self.targets {
+            let isa = checks::isa(target, &self.settings)?;
+            checks::check_valid(func, &*isa)?;
+            if self.compiles {
+                checks::compile(func, &*isa)?;
+            }
+        }
+        Ok(())
     }
 
     fn splice(
