@@ -16,8 +16,9 @@
 //! 5. stack slots that nothing names any more go ([`slots`](mod@slots)).
 //!
 //! Joining blocks replaces parameters by what is passed for them, which can
-//! make further conditions constant, so the first four run again while they
-//! find constants, a bounded number of times.
+//! make further conditions constant, and going past blocks can lead both ways of
+//! a branch to the same block, so the first four run again while they find
+//! something, a bounded number of times.
 //!
 //! What a debugger sees is not tidied away: tagged instructions, keyed slots
 //! and the labels of values stay.
@@ -105,11 +106,12 @@ pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupSta
     for _ in 0..MAX_ROUNDS {
         let folded = fold::fold_branches(func);
         stats.branches_folded += folded;
-        stats.branches_threaded += thread::thread_jumps(func, context);
+        let threaded = thread::thread_jumps(func, context);
+        stats.branches_threaded += threaded;
         stats.blocks_dropped += drop_unreachable_blocks(func, &mut context.handler_addresses);
         let merged = merge::merge_blocks(func, context);
         stats.blocks_merged += merged;
-        if merged == 0 {
+        if merged == 0 && threaded == 0 {
             break;
         }
     }

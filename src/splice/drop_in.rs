@@ -62,6 +62,7 @@ pub fn inline_calls(func: &mut ir::Function, mut inliner: impl Inline) -> Codege
                 calls.extend(copied.iter().rev().map(|copied| copied.inst));
             }
         }
+        session.forget(&callee);
     }
     session.finish();
     Ok(inlined_any)

@@ -1,7 +1,7 @@
 //! What a callee's entities are called in the caller.
 //!
-//! Signatures, function references, global values, constants and memory flags
-//! that the caller already has are shared. The translation of one callee is
+//! Signatures, function references, global values, constants, immediates and
+//! memory flags that the caller already has are shared. The translation of one callee is
 //! made once for a caller, whatever the number of copies; only stack slots,
 //! blocks and values are new in each copy.
 
@@ -37,6 +37,7 @@ pub(super) struct CallerEntities {
     signatures: ContentIndex<ir::SigRef>,
     functions: ContentIndex<ir::FuncRef>,
     globals: ContentIndex<ir::GlobalValue>,
+    immediates: ContentIndex<ir::Immediate>,
     /// A lower bound of the number of the caller's memory flags.
     mem_flags_count: usize,
     /// Translations already made, by the callee's identity and by whether its
@@ -45,10 +46,18 @@ pub(super) struct CallerEntities {
 }
 
 impl CallerEntities {
+    /// Forgets the translation of a callee that will not come again.
+    pub(super) fn forget(&mut self, callee: &Callee<'_>) {
+        for shares_vmctx in [false, true] {
+            self.maps.remove(&(callee.tables.id, shares_vmctx));
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.signatures.clear();
         self.functions.clear();
         self.globals.clear();
+        self.immediates.clear();
         self.mem_flags_count = 0;
         self.maps.clear();
     }
@@ -122,6 +131,7 @@ impl CallerEntities {
             signatures,
             functions,
             globals,
+            immediates,
             maps,
             ..
         } = self;
@@ -134,6 +144,7 @@ impl CallerEntities {
                     signatures,
                     functions,
                     globals,
+                    immediates,
                     maps: EntityMaps::default(),
                 };
                 translation.run(shares_vmctx);
@@ -203,6 +214,7 @@ struct Translation<'a> {
     signatures: &'a mut ContentIndex<ir::SigRef>,
     functions: &'a mut ContentIndex<ir::FuncRef>,
     globals: &'a mut ContentIndex<ir::GlobalValue>,
+    immediates: &'a mut ContentIndex<ir::Immediate>,
     maps: EntityMaps,
 }
 
@@ -217,8 +229,14 @@ impl Translation<'_> {
             this.caller.dfg.constants.insert(data)
         });
         self.maps.immediates = self.map_used(&used.immediates, |this, immediate| {
-            let data = this.callee.dfg.immediates[immediate].clone();
-            this.caller.dfg.immediates.push(data)
+            let data = &this.callee.dfg.immediates[immediate];
+            this.immediates.find_or_add(
+                &mut this.caller.stencil.dfg.immediates,
+                data,
+                |data| hash_of(data),
+                |a, b| a == b,
+                || data.clone(),
+            )
         });
         self.maps.globals = vec![ir::GlobalValue::reserved_value(); self.callee.global_values.len()];
         for &global in &used.globals.list {
@@ -282,11 +300,20 @@ impl Translation<'_> {
             colocated: data.colocated,
             patchable: data.patchable,
         };
+        // Several references may have equal signatures of their own.
+        let dfg = &mut self.caller.stencil.dfg;
+        let signatures = &dfg.signatures;
+        let signature_of = |func: &ir::ExtFuncData| signatures.get(func.signature);
         self.functions.find_or_add(
-            &mut self.caller.stencil.dfg.ext_funcs,
+            &mut dfg.ext_funcs,
             &translated,
-            |func| hash_of(func),
-            |a, b| a == b,
+            |func| hash_of((&func.name, func.colocated, func.patchable, signature_of(func))),
+            |a, b| {
+                a.name == b.name
+                    && a.colocated == b.colocated
+                    && a.patchable == b.patchable
+                    && signature_of(a) == signature_of(b)
+            },
             || translated.clone(),
         )
     }

@@ -124,6 +124,11 @@ impl Session<'_> {
         Ok(&self.context.copied_calls)
     }
 
+    /// Frees what is kept for further copies of `callee` in this caller.
+    pub(super) fn forget(&mut self, callee: &Callee<'_>) {
+        self.context.entities.forget(callee);
+    }
+
     /// Joins what was cut and removes what nothing reaches any more.
     pub fn finish(self) {
         // The work is done on drop, so that an early return cannot skip it.

@@ -74,7 +74,9 @@ impl Script {
             return Err("the file has no step".into());
         }
         let functions = cranelift_reader::parse_functions(text).map_err(|e| e.to_string())?;
+        let isa = checks::isa(&script.targets[0], &script.settings)?;
         for func in functions {
+            checks::check_valid(&func, &*isa)?;
             script.functions.insert(func.name.to_string(), func);
         }
         Ok(script)
