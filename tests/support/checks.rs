@@ -6,10 +6,6 @@ use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, verify_function};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The architectures for which everything is compiled unless a test says
-/// otherwise.
-pub(crate) const TARGETS: [&str; 4] = ["x86_64", "aarch64", "riscv64", "s390x"];
-
 /// The backend of `target` with the `settings` that the text names.
 pub(crate) fn isa(target: &str, settings: &[String]) -> Result<OwnedTargetIsa, String> {
     let mut builder = settings::builder();
@@ -41,21 +37,6 @@ pub(crate) fn check_valid(func: &Function, isa: &dyn TargetIsa) -> Result<(), St
     let name = isa.triple().architecture;
     verify_function(func, isa)
         .map_err(|errors| format!("the verifier for {name} rejects {}:\n{errors}", func.name))
-}
-
-/// Printing, parsing and printing again must not change the text.
-pub(crate) fn check_text(func: &Function) -> Result<(), String> {
-    let text = func.to_string();
-    let parsed = cranelift_reader::parse_functions(&text)
-        .map_err(|error| format!("the text of {} does not parse: {error}", func.name))?;
-    let again: String = parsed.iter().map(ToString::to_string).collect();
-    if again == text {
-        Ok(())
-    } else {
-        let diff = similar::TextDiff::from_lines(&text, &again);
-        let diff = diff.unified_diff().to_string();
-        Err(format!("the text of {} is not stable\n{diff}", func.name))
-    }
 }
 
 /// `func` must compile.

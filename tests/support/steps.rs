@@ -27,6 +27,10 @@ use cranelift_inliner::splice::{
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+/// The architectures for which results are compiled unless a file says
+/// otherwise.
+const TARGETS: [&str; 4] = ["x86_64", "aarch64", "riscv64", "s390x"];
+
 /// A file's functions and what to do with them.
 pub(crate) struct Script {
     pub(crate) settings: Vec<String>,
@@ -58,7 +62,7 @@ impl Script {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut script = Script {
             settings: Vec::new(),
-            targets: checks::TARGETS.map(String::from).into(),
+            targets: TARGETS.map(String::from).into(),
             compiles: true,
             steps: Vec::new(),
             options: SpliceOptions::default(),
@@ -164,7 +168,7 @@ impl Script {
 
     /// Checks a function that came out of the steps.
     pub(crate) fn check(&self, func: &Function) -> Result<(), String> {
-        checks::check_text(func)?;
+        check_text(func)?;
         for target in &self.targets {
             let isa = checks::isa(target, &self.settings)?;
             checks::check_valid(func, &*isa)?;
@@ -295,5 +299,20 @@ impl Inline for ByName<'_> {
             },
             None => InlineCommand::KeepCall,
         }
+    }
+}
+
+/// Printing, parsing and printing again must not change the text.
+fn check_text(func: &Function) -> Result<(), String> {
+    let text = func.to_string();
+    let parsed = cranelift_reader::parse_functions(&text)
+        .map_err(|error| format!("the text of {} does not parse: {error}", func.name))?;
+    let again: String = parsed.iter().map(ToString::to_string).collect();
+    if again == text {
+        Ok(())
+    } else {
+        let diff = similar::TextDiff::from_lines(&text, &again);
+        let diff = diff.unified_diff().to_string();
+        Err(format!("the text of {} is not stable\n{diff}", func.name))
     }
 }
