@@ -3,11 +3,12 @@
 use super::branches;
 use crate::panics;
 use cranelift_codegen::ir::instructions::InstructionFormat;
-use cranelift_codegen::ir::{Block, Function, Inst};
+use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, Value};
 
 /// Checks what code that edits `func` in place relies on: that each block ends
-/// in its only terminator, and that instructions, values, tables and target
-/// blocks exist. Types and dominance are the verifier's business.
+/// in its only terminator, that instructions, values, tables and target blocks
+/// exist, and that branches pass what their targets take. Other types and
+/// dominance are the verifier's business.
 ///
 /// `visit` is called for every instruction that was found sound.
 pub(crate) fn check_structure(
@@ -64,6 +65,16 @@ fn check_inst(func: &Function, inst: Inst) -> Result<(), String> {
         let target = call.block(&dfg.value_lists);
         if !dfg.block_is_valid(target) || !func.layout.is_block_inserted(target) {
             return Err(format!("{inst} goes to {target}, which is not in the layout"));
+        }
+        let params = dfg.block_params(target);
+        let fits = |(arg, &param): (BlockArg, &Value)| {
+            arg.as_value()
+                .is_none_or(|arg| dfg.value_type(arg) == dfg.value_type(param))
+        };
+        if call.len(&dfg.value_lists) != params.len()
+            || !call.args(&dfg.value_lists).zip(params).all(fits)
+        {
+            return Err(format!("{inst} does not pass the parameters of {target}"));
         }
     }
     let results = dfg.inst_results(inst).iter().copied();

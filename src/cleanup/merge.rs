@@ -80,6 +80,7 @@ fn append(
         let value = arg.and_then(|arg| resolve_alias(&func.dfg, arg));
         if let Some(value) = value
             && value != param
+            && func.dfg.value_type(value) == func.dfg.value_type(param)
         {
             func.dfg.change_to_alias(param, value);
             move_labels(func, param, value);
