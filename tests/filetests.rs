@@ -65,7 +65,10 @@ fn clif_files(folder: &Path) -> Vec<PathBuf> {
             let path = entry.expect("the entry can be read").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "clif") {
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "clif")
+            {
                 files.push(path);
             }
         }
@@ -88,7 +91,11 @@ fn check(file: &Path, update: bool) -> Result<(), String> {
         return Ok(());
     }
     if update {
-        let text = format!("{}\n\n{marker_line}\n\n{}\n", before.trim_end(), found.trim());
+        let text = format!(
+            "{}\n\n{marker_line}\n\n{}\n",
+            before.trim_end(),
+            found.trim()
+        );
         return fs::write(file, text).map_err(|error| error.to_string());
     }
     let diff = TextDiff::from_lines(expected_body.trim(), found.trim());

@@ -5,9 +5,13 @@
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::instructions::InstructionMapper;
-use cranelift_codegen::ir::{self, Block, BlockCall, Function, Inst, InstructionData, Opcode, Value, types};
+use cranelift_codegen::ir::{
+    self, Block, BlockCall, Function, Inst, InstructionData, Opcode, Value, types,
+};
 use cranelift_inliner::cleanup::{CleanupContext, clean_up};
-use cranelift_inliner::splice::{Callee, Refusal, SpliceContext, SpliceOptions, inline_calls, splice};
+use cranelift_inliner::splice::{
+    Callee, Refusal, SpliceContext, SpliceOptions, inline_calls, splice,
+};
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -35,7 +39,9 @@ fn functions() -> Vec<Vec<Function>> {
 
 fn insts_of(func: &Function) -> Vec<Inst> {
     let blocks = func.layout.blocks();
-    blocks.flat_map(|block| func.layout.block_insts(block)).collect()
+    blocks
+        .flat_map(|block| func.layout.block_insts(block))
+        .collect()
 }
 
 /// Moves references of one kind to another number.
@@ -63,7 +69,10 @@ impl InstructionMapper for Shift<'_> {
     }
     fn map_value_list(&mut self, list: ir::ValueList) -> ir::ValueList {
         let values = list.as_slice(&self.func.dfg.value_lists).to_vec();
-        let values: Vec<_> = values.into_iter().map(|value| self.shift(0, value)).collect();
+        let values: Vec<_> = values
+            .into_iter()
+            .map(|value| self.shift(0, value))
+            .collect();
         ir::ValueList::from_iter(values, &mut self.func.dfg.value_lists)
     }
     fn map_global_value(&mut self, global: ir::GlobalValue) -> ir::GlobalValue {
@@ -79,7 +88,9 @@ impl InstructionMapper for Shift<'_> {
         let pool = &self.func.dfg.value_lists;
         let block = self.shift(4, call.block(pool));
         let args: Vec<_> = call.args(pool).collect();
-        let args = args.into_iter().map(|arg| arg.map_value(|value| self.shift(5, value)));
+        let args = args
+            .into_iter()
+            .map(|arg| arg.map_value(|value| self.shift(5, value)));
         let args: Vec<_> = args.collect();
         BlockCall::new(block, args, &mut self.func.dfg.value_lists)
     }
@@ -121,14 +132,21 @@ fn corruptions(func: &Function) -> Vec<(String, Function)> {
     for (index, &inst) in insts.iter().enumerate() {
         for kind in 0..KINDS {
             for by in [1, 2, 5000] {
-                add(format!("{inst}: kind {kind} shifted by {by}"), &mut |func| {
-                    let data = func.dfg.insts[inst];
-                    func.dfg.insts[inst] = data.map(Shift { func, kind, by });
-                });
+                add(
+                    format!("{inst}: kind {kind} shifted by {by}"),
+                    &mut |func| {
+                        let data = func.dfg.insts[inst];
+                        func.dfg.insts[inst] = data.map(Shift { func, kind, by });
+                    },
+                );
             }
         }
-        add(format!("{inst} without results"), &mut |func| func.dfg.detach_inst_results(inst));
-        add(format!("{inst} removed"), &mut |func| func.layout.remove_inst(inst));
+        add(format!("{inst} without results"), &mut |func| {
+            func.dfg.detach_inst_results(inst)
+        });
+        add(format!("{inst} removed"), &mut |func| {
+            func.layout.remove_inst(inst)
+        });
         let other = insts[(index + 1) % insts.len()];
         add(format!("{inst} and {other} exchanged"), &mut |func| {
             let data = func.dfg.insts[inst];
@@ -140,9 +158,14 @@ fn corruptions(func: &Function) -> Vec<(String, Function)> {
             func.layout.remove_inst(inst);
             func.layout.append_inst(inst, block);
         });
-        add(format!("{inst} with an opcode of another format"), &mut |func| {
-            func.dfg.insts[inst] = InstructionData::NullAry { opcode: Opcode::Iadd };
-        });
+        add(
+            format!("{inst} with an opcode of another format"),
+            &mut |func| {
+                func.dfg.insts[inst] = InstructionData::NullAry {
+                    opcode: Opcode::Iadd,
+                };
+            },
+        );
         add(format!("{inst} as a trap"), &mut |func| {
             func.dfg.insts[inst] = InstructionData::Trap {
                 opcode: Opcode::Trap,
@@ -153,14 +176,21 @@ fn corruptions(func: &Function) -> Vec<(String, Function)> {
             let tag = ir::DebugTag::StackSlot(ir::StackSlot::new(99));
             func.debug_tags.set(inst, [tag]);
         });
-        add(format!("{inst} with a missing slot in its stack map"), &mut |func| {
-            if func.dfg.insts[inst].opcode().is_safepoint() {
-                func.dfg.append_user_stack_map_entry(
-                    inst,
-                    ir::UserStackMapEntry { ty: types::I64, slot: ir::StackSlot::new(99), offset: 0 },
-                );
-            }
-        });
+        add(
+            format!("{inst} with a missing slot in its stack map"),
+            &mut |func| {
+                if func.dfg.insts[inst].opcode().is_safepoint() {
+                    func.dfg.append_user_stack_map_entry(
+                        inst,
+                        ir::UserStackMapEntry {
+                            ty: types::I64,
+                            slot: ir::StackSlot::new(99),
+                            offset: 0,
+                        },
+                    );
+                }
+            },
+        );
     }
     for value in func.dfg.values() {
         for target in [value, Value::new(0), Value::new(1), Value::new(7000)] {
@@ -181,24 +211,53 @@ fn corruptions(func: &Function) -> Vec<(String, Function)> {
                 func.layout.remove_inst(inst);
             }
         });
-        add(format!("{block} gone"), &mut |func| func.layout.remove_block_and_insts(block));
-        add(format!("{block} cold"), &mut |func| func.layout.set_cold(block));
+        add(format!("{block} gone"), &mut |func| {
+            func.layout.remove_block_and_insts(block)
+        });
+        add(format!("{block} cold"), &mut |func| {
+            func.layout.set_cold(block)
+        });
     }
-    add("no signatures".into(), &mut |func| func.dfg.signatures.clear());
-    add("no functions".into(), &mut |func| func.dfg.ext_funcs.clear());
-    add("no slots".into(), &mut |func| func.sized_stack_slots.clear());
-    add("no jump tables".into(), &mut |func| func.dfg.jump_tables.clear());
-    add("no exception tables".into(), &mut |func| func.dfg.exception_tables.clear());
-    add("empty exception tables".into(), &mut |func| {
-        func.dfg.exception_tables.values_mut().for_each(|table| table.clear());
+    add("no signatures".into(), &mut |func| {
+        func.dfg.signatures.clear()
     });
-    add("no global values".into(), &mut |func| func.global_values.clear());
+    add("no functions".into(), &mut |func| {
+        func.dfg.ext_funcs.clear()
+    });
+    add("no slots".into(), &mut |func| {
+        func.sized_stack_slots.clear()
+    });
+    add("no jump tables".into(), &mut |func| {
+        func.dfg.jump_tables.clear()
+    });
+    add("no exception tables".into(), &mut |func| {
+        func.dfg.exception_tables.clear()
+    });
+    add("empty exception tables".into(), &mut |func| {
+        func.dfg
+            .exception_tables
+            .values_mut()
+            .for_each(|table| table.clear());
+    });
+    add("no global values".into(), &mut |func| {
+        func.global_values.clear()
+    });
     add("no lists".into(), &mut |func| func.dfg.value_lists.clear());
-    add("no immediates".into(), &mut |func| func.dfg.immediates.clear());
-    add("no alias regions".into(), &mut |func| func.dfg.alias_regions.clear());
-    add("no names".into(), &mut |func| func.params = ir::function::FunctionParameters::new());
-    add("no parameters".into(), &mut |func| func.signature.params.clear());
-    add("no returns".into(), &mut |func| func.signature.returns.clear());
+    add("no immediates".into(), &mut |func| {
+        func.dfg.immediates.clear()
+    });
+    add("no alias regions".into(), &mut |func| {
+        func.dfg.alias_regions.clear()
+    });
+    add("no names".into(), &mut |func| {
+        func.params = ir::function::FunctionParameters::new()
+    });
+    add("no parameters".into(), &mut |func| {
+        func.signature.params.clear()
+    });
+    add("no returns".into(), &mut |func| {
+        func.signature.returns.clear()
+    });
     add("other returns".into(), &mut |func| {
         func.signature.returns.push(ir::AbiParam::new(types::I8X16));
     });
@@ -216,7 +275,11 @@ fn corruptions(func: &Function) -> Vec<(String, Function)> {
         func.stack_limit = Some(ir::GlobalValue::new(50));
     });
     add("a global value of itself".into(), &mut |func| {
-        let flags = func.dfg.mem_flags.insert(ir::MemFlagsData::trusted()).unwrap();
+        let flags = func
+            .dfg
+            .mem_flags
+            .insert(ir::MemFlagsData::trusted())
+            .unwrap();
         let global = ir::GlobalValueData::Load {
             base: func.global_values.next_key(),
             offset: 0.into(),
@@ -241,7 +304,10 @@ fn splice_everywhere(what: &str, caller: &Function, callee: &Function) {
     for call in caller.dfg.insts_in_layout(caller) {
         let mut func = caller.clone();
         if splice(&mut func, call, callee, &SpliceOptions::default()).is_err() {
-            assert!(func == *caller, "{what}: a refused splice changed its caller");
+            assert!(
+                func == *caller,
+                "{what}: a refused splice changed its caller"
+            );
         }
     }
     struct Always<'f>(&'f Function);
@@ -254,7 +320,10 @@ fn splice_everywhere(what: &str, caller: &Function, callee: &Function) {
             _: ir::FuncRef,
             _: &[Value],
         ) -> InlineCommand<'_> {
-            InlineCommand::Inline { callee: Cow::Borrowed(self.0), visit_callee: false }
+            InlineCommand::Inline {
+                callee: Cow::Borrowed(self.0),
+                visit_callee: false,
+            }
         }
     }
     let mut func = caller.clone();
@@ -270,7 +339,9 @@ trait InLayout {
 impl InLayout for ir::DataFlowGraph {
     fn insts_in_layout(&self, func: &Function) -> Vec<Inst> {
         let insts = insts_of(func).into_iter();
-        insts.filter(|&inst| self.inst_is_valid(inst) && self.insts[inst].opcode().is_call()).collect()
+        insts
+            .filter(|&inst| self.inst_is_valid(inst) && self.insts[inst].opcode().is_call())
+            .collect()
     }
 }
 
@@ -318,7 +389,11 @@ fn malformed_callers() {
 
 #[test]
 fn what_is_wrong_is_told() {
-    let refusal = |text: &str| Callee::new(&parse(text)).err().map(|refusal| refusal.to_string());
+    let refusal = |text: &str| {
+        Callee::new(&parse(text))
+            .err()
+            .map(|refusal| refusal.to_string())
+    };
     let empty = Function::new();
     assert_eq!(
         Callee::new(&empty).err(),

@@ -76,7 +76,9 @@ fn calls_of(func: &Function) -> Vec<Inst> {
 fn shuffle(calls: &mut [Inst]) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for index in (1..calls.len()).rev() {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         let other = (state >> 33) as usize % (index + 1);
         calls.swap(index, other);
     }
@@ -206,7 +208,9 @@ fn dead_weight_of_a_callee_is_not_copied() {
     let mut callee = several_blocks();
     for _ in 0..CALLS {
         callee.dfg.make_block();
-        callee.dfg.make_inst(InstructionData::NullAry { opcode: Opcode::Nop });
+        callee.dfg.make_inst(InstructionData::NullAry {
+            opcode: Opcode::Nop,
+        });
     }
     let mut func = caller(CALLS);
     let calls = calls_of(&func);

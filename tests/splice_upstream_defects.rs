@@ -217,7 +217,12 @@ fn dynamic_types_are_numbered_anew() {
     let types = |func: &Function| {
         let slots = func.dynamic_stack_slots.values();
         slots
-            .map(|slot| func.dfg.dynamic_types.get(slot.dyn_ty).map(|ty| ty.base_vector_ty))
+            .map(|slot| {
+                func.dfg
+                    .dynamic_types
+                    .get(slot.dyn_ty)
+                    .map(|ty| ty.base_vector_ty)
+            })
             .collect::<Vec<_>>()
     };
     use cranelift_codegen::ir::types::{I16X8, I64X2};

@@ -11,10 +11,7 @@ use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, Value};
 /// dominance are the verifier's business.
 ///
 /// `visit` is called for every instruction that was found sound.
-pub(crate) fn check_structure(
-    func: &Function,
-    mut visit: impl FnMut(Inst),
-) -> Result<(), String> {
+pub(crate) fn check_structure(func: &Function, mut visit: impl FnMut(Inst)) -> Result<(), String> {
     // Cranelift's accessors panic where a list lies outside of its pool.
     panics::catch(|| {
         func.layout
@@ -24,11 +21,7 @@ pub(crate) fn check_structure(
     .unwrap_or_else(Err)
 }
 
-fn check_block(
-    func: &Function,
-    block: Block,
-    visit: &mut impl FnMut(Inst),
-) -> Result<(), String> {
+fn check_block(func: &Function, block: Block, visit: &mut impl FnMut(Inst)) -> Result<(), String> {
     if !func.dfg.block_is_valid(block) {
         return Err(format!("{block} does not exist"));
     }
@@ -64,7 +57,9 @@ fn check_inst(func: &Function, inst: Inst) -> Result<(), String> {
     for call in branches(func, inst) {
         let target = call.block(&dfg.value_lists);
         if !dfg.block_is_valid(target) || !func.layout.is_block_inserted(target) {
-            return Err(format!("{inst} goes to {target}, which is not in the layout"));
+            return Err(format!(
+                "{inst} goes to {target}, which is not in the layout"
+            ));
         }
         let params = dfg.block_params(target);
         let fits = |(arg, &param): (BlockArg, &Value)| {
@@ -78,7 +73,11 @@ fn check_inst(func: &Function, inst: Inst) -> Result<(), String> {
         }
     }
     let results = dfg.inst_results(inst).iter().copied();
-    match dfg.inst_values(inst).chain(results).find(|&value| !dfg.value_is_valid(value)) {
+    match dfg
+        .inst_values(inst)
+        .chain(results)
+        .find(|&value| !dfg.value_is_valid(value))
+    {
         Some(value) => Err(format!("{inst} refers to {value}, which does not exist")),
         None => Ok(()),
     }

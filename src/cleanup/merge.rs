@@ -53,8 +53,7 @@ fn joining_jump(func: &Function, context: &CleanupContext, block: Block) -> Opti
     let target = destination.block(&func.dfg.value_lists);
     let entry = func.layout.entry_block();
     // The entry block can neither be cold nor be named by an instruction.
-    let stays_apart =
-        || func.layout.is_cold(target) || context.handler_addresses.contains(target);
+    let stays_apart = || func.layout.is_cold(target) || context.handler_addresses.contains(target);
     let stays = target == block
         || Some(target) == entry
         || context.edges[target] != 1

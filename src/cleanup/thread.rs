@@ -6,7 +6,9 @@
 
 use super::CleanupContext;
 use crate::body::{branches, branches_mut, resolve_alias};
-use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Function, InstructionData, Value, ValueDef};
+use cranelift_codegen::ir::{
+    Block, BlockArg, BlockCall, Function, InstructionData, Value, ValueDef,
+};
 use smallvec::SmallVec;
 
 /// Longer chains take another round.
@@ -87,9 +89,9 @@ fn forwards_to(func: &Function, context: &CleanupContext, block: Block) -> Optio
 fn find_escaping_params(func: &Function, context: &mut CleanupContext) {
     context.escaping_params.clear();
     let is_jump_only = |block: Block| {
-        func.layout.first_inst(block).is_some_and(|inst| {
-            matches!(func.dfg.insts[inst], InstructionData::Jump { .. })
-        })
+        func.layout
+            .first_inst(block)
+            .is_some_and(|inst| matches!(func.dfg.insts[inst], InstructionData::Jump { .. }))
     };
     let has_candidates = func
         .layout

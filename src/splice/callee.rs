@@ -301,12 +301,21 @@ impl<'f> Survey<'f> {
             let mut steps = 0;
             let from_vmctx = loop {
                 match globals.get(current) {
-                    None => return Err(format!("{global} refers to {current}, which does not exist")),
-                    Some(GlobalValueData::Load { base, .. } | GlobalValueData::IAddImm { base, .. }) => {
+                    None => {
+                        return Err(format!(
+                            "{global} refers to {current}, which does not exist"
+                        ));
+                    }
+                    Some(
+                        GlobalValueData::Load { base, .. } | GlobalValueData::IAddImm { base, .. },
+                    ) => {
                         current = *base;
                     }
                     Some(GlobalValueData::VMContext) => break true,
-                    Some(GlobalValueData::Symbol { .. } | GlobalValueData::DynScaleTargetConst { .. }) => {
+                    Some(
+                        GlobalValueData::Symbol { .. }
+                        | GlobalValueData::DynScaleTargetConst { .. },
+                    ) => {
                         break false;
                     }
                 }
@@ -383,7 +392,9 @@ impl<'f> Survey<'f> {
                 *successors = rest;
                 let target = next.block(pool);
                 if !func.dfg.block_is_valid(target) || !func.layout.is_block_inserted(target) {
-                    return Err(format!("{block} branches to {target}, which is not in the layout"));
+                    return Err(format!(
+                        "{block} branches to {target}, which is not in the layout"
+                    ));
                 }
                 if target == entry {
                     return Err(format!("{block} branches to the entry block"));
@@ -421,7 +432,9 @@ impl<'f> Survey<'f> {
             let plan = self.survey_inst(inst)?;
             self.tables.insts.push(plan);
         }
-        let range = u32::try_from(start).ok().zip(u32::try_from(self.tables.insts.len()).ok());
+        let range = u32::try_from(start)
+            .ok()
+            .zip(u32::try_from(self.tables.insts.len()).ok());
         let (start, end) = range.ok_or("it has too many instructions")?;
         self.tables.blocks.push(BlockPlan {
             block,
@@ -447,7 +460,9 @@ impl<'f> Survey<'f> {
         let results = dfg.inst_results(inst);
         let types = dfg.inst_result_types(inst, ctrl_type);
         if results.len() != types.len() {
-            return Err(format!("{inst} has another number of results than its opcode"));
+            return Err(format!(
+                "{inst} has another number of results than its opcode"
+            ));
         }
         for (&result, ty) in results.iter().zip(types) {
             if !dfg.value_is_valid(result) || dfg.value_type(result) != ty {
@@ -592,10 +607,16 @@ impl<'f> Survey<'f> {
         let mut expected = None;
         loop {
             let (ty, base) = match func.global_values[current] {
-                GlobalValueData::Load { base, global_type, .. } => (global_type, Some(base)),
-                GlobalValueData::IAddImm { base, global_type, .. } => (global_type, Some(base)),
+                GlobalValueData::Load {
+                    base, global_type, ..
+                } => (global_type, Some(base)),
+                GlobalValueData::IAddImm {
+                    base, global_type, ..
+                } => (global_type, Some(base)),
                 _ => {
-                    let index = func.signature.special_param_index(ArgumentPurpose::VMContext);
+                    let index = func
+                        .signature
+                        .special_param_index(ArgumentPurpose::VMContext);
                     let param = index.and_then(|index| func.signature.params.get(index));
                     (param.map_or(types::INVALID, |param| param.value_type), None)
                 }

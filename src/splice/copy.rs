@@ -186,7 +186,10 @@ impl<'a> Copy<'a> {
         let mut block = self.site.block;
         let entry = self.tables.blocks[0].block;
         let params = callee.dfg.block_params(entry);
-        for ((&param, &arg), abi) in params.iter().zip(&self.site.args).zip(&callee.signature.params)
+        for ((&param, &arg), abi) in params
+            .iter()
+            .zip(&self.site.args)
+            .zip(&callee.signature.params)
         {
             self.values[param.index()] = match abi.purpose {
                 ir::ArgumentPurpose::StructArgument(size) => {
@@ -476,7 +479,9 @@ impl<'a> Copy<'a> {
         if let Some(outer) = self.outer.as_ref().filter(|outer| outer.catches()) {
             // What the tail callee returns is what the `try_call` returned.
             self.normal_edge_used = true;
-            let normal = outer.normal.deep_clone(&mut self.caller.stencil.dfg.value_lists);
+            let normal = outer
+                .normal
+                .deep_clone(&mut self.caller.stencil.dfg.value_lists);
             let copy = self.append_try_call(data, normal, at, plan.inst);
             self.finish_call(plan.inst, copy);
             return;
@@ -491,7 +496,8 @@ impl<'a> Copy<'a> {
     /// A global value that starts from the callee's `vmctx` becomes the
     /// computation that it stands for, starting from the argument.
     fn copy_vmctx_global(&mut self, plan: &InstPlan, at: Block) {
-        let InstructionData::UnaryGlobalValue { global_value, .. } = self.callee.dfg.insts[plan.inst]
+        let InstructionData::UnaryGlobalValue { global_value, .. } =
+            self.callee.dfg.insts[plan.inst]
         else {
             return;
         };

@@ -90,7 +90,9 @@ impl CallerEntities {
         let mut high = MEM_FLAGS_CAPACITY;
         while low < high {
             let middle = low + (high - low) / 2;
-            let flags = u32::try_from(middle).ok().and_then(ir::MemFlags::with_number);
+            let flags = u32::try_from(middle)
+                .ok()
+                .and_then(ir::MemFlags::with_number);
             if flags.is_some_and(|flags| set.is_valid(flags)) {
                 low = middle + 1;
             } else {
@@ -99,9 +101,12 @@ impl CallerEntities {
         }
         self.mem_flags_count = low;
         // A structure passed by value is copied with flags of our own.
-        let copies_structures = callee.func.signature.params.iter().any(|param| {
-            matches!(param.purpose, ir::ArgumentPurpose::StructArgument(_))
-        });
+        let copies_structures = callee
+            .func
+            .signature
+            .params
+            .iter()
+            .any(|param| matches!(param.purpose, ir::ArgumentPurpose::StructArgument(_)));
         let room = MEM_FLAGS_CAPACITY - low;
         let Some(room) = room.checked_sub(usize::from(copies_structures)) else {
             return Err(Refusal::MemFlagsFull);
@@ -238,7 +243,8 @@ impl Translation<'_> {
                 || data.clone(),
             )
         });
-        self.maps.globals = vec![ir::GlobalValue::reserved_value(); self.callee.global_values.len()];
+        self.maps.globals =
+            vec![ir::GlobalValue::reserved_value(); self.callee.global_values.len()];
         for &global in &used.globals.list {
             self.global(global, shares_vmctx);
         }
@@ -307,7 +313,14 @@ impl Translation<'_> {
         self.functions.find_or_add(
             &mut dfg.ext_funcs,
             &translated,
-            |func| hash_of((&func.name, func.colocated, func.patchable, signature_of(func))),
+            |func| {
+                hash_of((
+                    &func.name,
+                    func.colocated,
+                    func.patchable,
+                    signature_of(func),
+                ))
+            },
             |a, b| {
                 a.name == b.name
                     && a.colocated == b.colocated
@@ -395,10 +408,11 @@ fn check_dynamic_types(
     callee: &Callee<'_>,
     shares_vmctx: bool,
 ) -> Result<(), Refusal> {
-    let scale_of = |func: &ir::Function, global: ir::GlobalValue| match func.global_values.get(global) {
-        Some(GlobalValueData::DynScaleTargetConst { vector_type }) => Some(*vector_type),
-        _ => None,
-    };
+    let scale_of =
+        |func: &ir::Function, global: ir::GlobalValue| match func.global_values.get(global) {
+            Some(GlobalValueData::DynScaleTargetConst { vector_type }) => Some(*vector_type),
+            _ => None,
+        };
     for (ty, data) in callee.func.dfg.dynamic_types.iter() {
         if callee.tables.from_vmctx[data.dynamic_scale.index()] && !shares_vmctx {
             return Err(Refusal::VmctxGlobal(data.dynamic_scale));

@@ -32,6 +32,7 @@ impl InheritedTags {
         let start = self.pool.len();
         self.pool.extend_from_slice(tags);
         let range = start..self.pool.len();
-        self.of_calls.extend(calls.map(|call| (call, range.clone())));
+        self.of_calls
+            .extend(calls.map(|call| (call, range.clone())));
     }
 }

@@ -168,8 +168,7 @@ impl SignatureMismatch {
         if let Some((index, a, b)) = differing(&call.params, &definition.params) {
             return Some(Self::Param(index, a, b));
         }
-        differing(&call.returns, &definition.returns)
-            .map(|(index, a, b)| Self::Return(index, a, b))
+        differing(&call.returns, &definition.returns).map(|(index, a, b)| Self::Return(index, a, b))
     }
 }
 

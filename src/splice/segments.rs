@@ -164,11 +164,7 @@ impl Segments {
     }
 
     /// Joins all segments again.
-    pub(super) fn join(
-        &mut self,
-        func: &mut Function,
-        handler_addresses: &mut HandlerAddresses,
-    ) {
+    pub(super) fn join(&mut self, func: &mut Function, handler_addresses: &mut HandlerAddresses) {
         let mut pending: SmallVec<[(Block, Inst); 16]> = SmallVec::new();
         for segment in std::mem::take(&mut self.order) {
             // What comes before a segment is joined first, so that the segment

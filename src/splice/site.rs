@@ -80,7 +80,11 @@ pub(super) fn plan_site(
     check_signature(caller, func_ref, kind, callee.func)?;
     let args = resolve_args(caller, args, &callee.func.signature)?;
     check_results(caller, call, kind, &callee.func.signature)?;
-    if dfg.inst_results(call).iter().any(|result| args.contains(result)) {
+    if dfg
+        .inst_results(call)
+        .iter()
+        .any(|result| args.contains(result))
+    {
         // Only in unreachable code can that be valid CLIF.
         return Err(Refusal::Unreachable);
     }
@@ -92,9 +96,9 @@ pub(super) fn plan_site(
         return Err(Refusal::FrameIntrospection(opcode));
     }
     if let Some(limit) = callee.func.stack_limit {
-        let covered = caller.stack_limit.is_some_and(|own| {
-            same_global(caller, own, callee.func, limit, shares_vmctx)
-        });
+        let covered = caller
+            .stack_limit
+            .is_some_and(|own| same_global(caller, own, callee.func, limit, shares_vmctx));
         if !covered {
             return Err(Refusal::StackLimit);
         }
@@ -235,7 +239,9 @@ fn check_results(
     if matches {
         Ok(())
     } else {
-        Err(Refusal::MalformedCall("its results are not its signature's"))
+        Err(Refusal::MalformedCall(
+            "its results are not its signature's",
+        ))
     }
 }
 

@@ -10,7 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) fn isa(target: &str, settings: &[String]) -> Result<OwnedTargetIsa, String> {
     let mut builder = settings::builder();
     // On x64 tail calls need them.
-    builder.enable("preserve_frame_pointers").map_err(|error| error.to_string())?;
+    builder
+        .enable("preserve_frame_pointers")
+        .map_err(|error| error.to_string())?;
     for setting in settings {
         let result = match setting.split_once('=') {
             Some((name, value)) => builder.set(name, value),
@@ -29,7 +31,8 @@ pub(crate) fn isa(target: &str, settings: &[String]) -> Result<OwnedTargetIsa, S
     if target == "riscv64" {
         isa.enable("has_v").map_err(|error| error.to_string())?;
     }
-    isa.finish(settings::Flags::new(builder)).map_err(|error| error.to_string())
+    isa.finish(settings::Flags::new(builder))
+        .map_err(|error| error.to_string())
 }
 
 /// `func` must pass the verifier.

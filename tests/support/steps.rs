@@ -95,9 +95,18 @@ impl Script {
             "splice" if is_function => Step::Splice {
                 caller: subject,
                 which: match how {
-                    "every call" => Which::Every { backwards: false, nested: false },
-                    "every call, backwards" => Which::Every { backwards: true, nested: false },
-                    "every call, nested" => Which::Every { backwards: false, nested: true },
+                    "every call" => Which::Every {
+                        backwards: false,
+                        nested: false,
+                    },
+                    "every call, backwards" => Which::Every {
+                        backwards: true,
+                        nested: false,
+                    },
+                    "every call, nested" => Which::Every {
+                        backwards: false,
+                        nested: true,
+                    },
                     _ if how.starts_with("fn") => {
                         Which::Named(how.split_whitespace().map(String::from).collect())
                     }
@@ -150,7 +159,10 @@ impl Script {
                     self.splice(&mut func, which, &functions, &mut refusals)?;
                 }
                 Step::InlineCalls { visit, .. } => {
-                    let inliner = ByName { functions: &functions, visit: *visit };
+                    let inliner = ByName {
+                        functions: &functions,
+                        visit: *visit,
+                    };
                     inline_calls(&mut func, inliner).map_err(|error| error.to_string())?;
                 }
                 Step::CleanUp { .. } => {
@@ -163,7 +175,10 @@ impl Script {
             }
         }
         let functions = changed.iter().map(|name| functions[name].clone()).collect();
-        Ok(Outcome { refusals, functions })
+        Ok(Outcome {
+            refusals,
+            functions,
+        })
     }
 
     /// Checks a function that came out of the steps.
@@ -192,10 +207,15 @@ impl Script {
             .flat_map(|block| func.layout.block_insts(block))
             .filter(|&inst| match which {
                 Which::Every { .. } => target(func, inst, functions).is_some(),
-                Which::Named(names) => called(func, inst).is_some_and(|f| names.contains(&f.to_string())),
+                Which::Named(names) => {
+                    called(func, inst).is_some_and(|f| names.contains(&f.to_string()))
+                }
             })
             .collect();
-        if let Which::Every { backwards: true, .. } = which {
+        if let Which::Every {
+            backwards: true, ..
+        } = which
+        {
             calls.reverse();
         }
         let nested = matches!(which, Which::Every { nested: true, .. });
@@ -238,7 +258,10 @@ fn splice_unchanged_if_refused(
         Ok(copied.iter().map(|copied| copied.inst).collect())
     });
     if copied.is_err() {
-        assert!(before == *session.caller(), "a refused splice changed its caller");
+        assert!(
+            before == *session.caller(),
+            "a refused splice changed its caller"
+        );
         assert_eq!(before.to_string(), session.caller().to_string());
     }
     copied
