@@ -1,7 +1,6 @@
 //! Translating an instruction's operands from callee to caller.
 
 use super::callee::CalleeTables;
-use super::copy::is_handler;
 use super::entities::EntityMaps;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::instructions::{InstructionMapper, ValueListPool};
@@ -196,4 +195,9 @@ impl InstructionMapper for Mapper<'_> {
     fn map_mem_flags(&mut self, flags: ir::MemFlags) -> ir::MemFlags {
         self.maps.mem_flags[flags.index()]
     }
+}
+
+/// Whether an item of an exception table catches.
+fn is_handler(item: &ExceptionTableItem) -> bool {
+    !matches!(item, ExceptionTableItem::Context(_))
 }

@@ -11,6 +11,7 @@ mod segments;
 mod session;
 mod site;
 mod struct_args;
+mod survey;
 
 pub use callee::{Callee, CalleeTables};
 pub use drop_in::inline_calls;

@@ -6,6 +6,9 @@
 //! caller's layout in their own order. Instructions are appended in reverse
 //! postorder, so that each value's translation is known before it is used.
 
+mod calls;
+mod globals;
+
 use super::callee::{BlockPlan, CalleeTables, InstClass, InstPlan};
 use super::entities::EntityMaps;
 use super::inherited_tags::InheritedTags;
@@ -13,13 +16,10 @@ use super::mapper::{Mapper, OuterHandlers};
 use super::session::{CopiedCall, SpliceContext};
 use super::site::{Site, SiteKind};
 use super::{Callee, struct_args};
-use crate::body::{HandlerAddresses, copy_labels, move_labels, null_address};
+use crate::body::{HandlerAddresses, copy_labels, null_address};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
-use cranelift_codegen::ir::{
-    self, Block, BlockArg, BlockCall, ExceptionTableData, ExceptionTableItem, Function,
-    GlobalValueData, Inst, InstructionData, Opcode, Value, types,
-};
+use cranelift_codegen::ir::{self, Block, Function, Inst, InstructionData, Value};
 use smallvec::SmallVec;
 
 /// What a copy leaves to the session.
@@ -330,253 +330,6 @@ impl<'a> Copy<'a> {
         self.caller.debug_tags.set(copy, tags);
     }
 
-    /// Tags, stack map and report of a copied call.
-    fn finish_call(&mut self, inst: Inst, copy: Inst) {
-        self.copy_tags(inst, copy);
-        if self.caller.dfg.insts[copy].opcode().is_safepoint() {
-            let own = self.callee.dfg.user_stack_map_entries(inst);
-            let slots = &*self.slots;
-            let own = own.unwrap_or_default().iter().map(|entry| {
-                let mut entry = entry.clone();
-                entry.slot = slots[entry.slot.index()];
-                entry
-            });
-            let entries = self.site.stack_map.iter().cloned().chain(own);
-            self.caller.dfg.append_user_stack_map_entries(copy, entries);
-        }
-        let is_direct = matches!(
-            self.caller.dfg.insts[copy],
-            InstructionData::Call { .. } | InstructionData::TryCall { .. }
-        );
-        if is_direct {
-            self.copied_calls.push(CopiedCall {
-                callee_inst: inst,
-                inst: copy,
-            });
-        }
-    }
-
-    /// Returns the block in which the instructions after the call go on.
-    fn copy_call(&mut self, plan: &InstPlan, at: Block) -> Block {
-        if !self.outer.as_ref().is_some_and(OuterHandlers::catches) {
-            let copy = self.copy_inst(plan, at);
-            self.finish_call(plan.inst, copy);
-            return at;
-        }
-        let mapped = self.map_data(plan.inst);
-        let cold = self.caller.layout.is_cold(at);
-        let rest = self.new_block_after(at, cold);
-        let results = self.callee.dfg.inst_results(plan.inst);
-        for &result in results {
-            let ty = self.callee.dfg.value_type(result);
-            self.values[result.index()] = self.caller.dfg.append_block_param(rest, ty);
-        }
-        let returned = (0u32..).take(results.len()).map(BlockArg::TryCallRet);
-        let normal = BlockCall::new(rest, returned, &mut self.caller.stencil.dfg.value_lists);
-        let copy = self.append_try_call(mapped, normal, at, plan.inst);
-        self.finish_call(plan.inst, copy);
-        rest
-    }
-
-    /// Appends `data`, a `call` or `call_indirect` of any kind, as one that
-    /// catches what the replaced `try_call` would have caught.
-    fn append_try_call(
-        &mut self,
-        data: InstructionData,
-        normal: BlockCall,
-        at: Block,
-        srcloc_of: Inst,
-    ) -> Inst {
-        let dfg = &mut self.caller.stencil.dfg;
-        let signature = match data {
-            InstructionData::Call { func_ref, .. } => dfg.ext_funcs[func_ref].signature,
-            InstructionData::CallIndirect { sig_ref, .. } => sig_ref,
-            _ => return self.append(data, at, srcloc_of),
-        };
-        let items = self
-            .outer
-            .as_mut()
-            .map(|outer| outer.copy_items(&mut dfg.value_lists))
-            .unwrap_or_default();
-        let table = ExceptionTableData::new(signature, normal, items);
-        let exception = dfg.exception_tables.push(table);
-        let data = match data {
-            InstructionData::Call { args, func_ref, .. } => InstructionData::TryCall {
-                opcode: Opcode::TryCall,
-                args,
-                func_ref,
-                exception,
-            },
-            InstructionData::CallIndirect { args, .. } => InstructionData::TryCallIndirect {
-                opcode: Opcode::TryCallIndirect,
-                args,
-                exception,
-            },
-            other => other,
-        };
-        self.append(data, at, srcloc_of)
-    }
-
-    fn copy_return(&mut self, plan: &InstPlan, at: Block) {
-        if self.site.kind == SiteKind::ReturnCall {
-            self.copy_inst(plan, at);
-            return;
-        }
-        let returned: SmallVec<[Value; 4]> = self
-            .callee
-            .dfg
-            .inst_args(plan.inst)
-            .iter()
-            .map(|value| self.values[self.tables.resolved[value.index()].index()])
-            .collect();
-        self.leave(&returned, at, plan.inst);
-    }
-
-    /// Goes on after the call with `returned`.
-    fn leave(&mut self, returned: &[Value], at: Block, srcloc_of: Inst) {
-        if let Some(outer) = &self.outer {
-            self.normal_edge_used = true;
-            let pool = &mut self.caller.stencil.dfg.value_lists;
-            let destination = outer.normal_with(returned, pool);
-            self.append(jump(destination), at, srcloc_of);
-            return;
-        }
-        let args = returned.iter().map(|&value| BlockArg::Value(value));
-        if let Some(join) = self.join {
-            let pool = &mut self.caller.stencil.dfg.value_lists;
-            let destination = BlockCall::new(join, args, pool);
-            self.append(jump(destination), at, srcloc_of);
-            return;
-        }
-        let results: SmallVec<[Value; 4]> = self.caller.dfg.inst_results(self.call).into();
-        self.caller.dfg.detach_inst_results(self.call);
-        for (result, &value) in results.into_iter().zip(returned) {
-            self.caller.dfg.change_to_alias(result, value);
-            move_labels(self.caller, result, value);
-        }
-        self.continues_in = Some(at);
-    }
-
-    fn copy_return_call(&mut self, plan: &InstPlan, at: Block) {
-        if self.site.kind == SiteKind::ReturnCall {
-            let copy = self.copy_inst(plan, at);
-            self.finish_call(plan.inst, copy);
-            return;
-        }
-        let data = match self.map_data(plan.inst) {
-            InstructionData::Call { args, func_ref, .. } => InstructionData::Call {
-                opcode: Opcode::Call,
-                args,
-                func_ref,
-            },
-            InstructionData::CallIndirect { args, sig_ref, .. } => InstructionData::CallIndirect {
-                opcode: Opcode::CallIndirect,
-                args,
-                sig_ref,
-            },
-            other => other,
-        };
-        if let Some(outer) = self.outer.as_ref().filter(|outer| outer.catches()) {
-            // What the tail callee returns is what the `try_call` returned.
-            self.normal_edge_used = true;
-            let normal = outer
-                .normal
-                .deep_clone(&mut self.caller.stencil.dfg.value_lists);
-            let copy = self.append_try_call(data, normal, at, plan.inst);
-            self.finish_call(plan.inst, copy);
-            return;
-        }
-        let copy = self.append(data, at, plan.inst);
-        self.caller.dfg.make_inst_results(copy, types::INVALID);
-        self.finish_call(plan.inst, copy);
-        let returned: SmallVec<[Value; 4]> = self.caller.dfg.inst_results(copy).into();
-        self.leave(&returned, at, plan.inst);
-    }
-
-    /// A global value that starts from the callee's `vmctx` becomes the
-    /// computation that it stands for, starting from the argument.
-    fn copy_vmctx_global(&mut self, plan: &InstPlan, at: Block) {
-        let InstructionData::UnaryGlobalValue { global_value, .. } =
-            self.callee.dfg.insts[plan.inst]
-        else {
-            return;
-        };
-        if self.site.shares_vmctx {
-            self.copy_inst(plan, at);
-            return;
-        }
-        let value = self.expand_global(global_value, at, plan.inst);
-        for result in self.callee.dfg.inst_results(plan.inst) {
-            self.values[result.index()] = value;
-        }
-    }
-
-    fn expand_global(&mut self, global: ir::GlobalValue, at: Block, srcloc_of: Inst) -> Value {
-        let mut chain: SmallVec<[ir::GlobalValue; 4]> = SmallVec::new();
-        let mut current = global;
-        while let GlobalValueData::Load { base, .. } | GlobalValueData::IAddImm { base, .. } =
-            &self.callee.global_values[current]
-        {
-            chain.push(current);
-            current = *base;
-        }
-        let vmctx = self
-            .callee
-            .signature
-            .special_param_index(ir::ArgumentPurpose::VMContext);
-        let mut value = vmctx.map_or(Value::reserved_value(), |index| self.site.args[index]);
-        for step in chain.into_iter().rev() {
-            let (data, ty) = match self.callee.global_values[step] {
-                GlobalValueData::Load {
-                    offset,
-                    global_type,
-                    flags,
-                    ..
-                } => {
-                    let load = InstructionData::Load {
-                        opcode: Opcode::Load,
-                        arg: value,
-                        flags: self.maps.mem_flags[flags.index()],
-                        offset,
-                    };
-                    (load, global_type)
-                }
-                GlobalValueData::IAddImm {
-                    offset,
-                    global_type,
-                    ..
-                } => {
-                    let imm = mask(offset.bits(), global_type);
-                    let iconst = InstructionData::UnaryImm {
-                        opcode: Opcode::Iconst,
-                        imm: imm.into(),
-                    };
-                    let amount = self.append_with_result(iconst, global_type, at, srcloc_of);
-                    let add = InstructionData::Binary {
-                        opcode: Opcode::Iadd,
-                        args: [value, amount],
-                    };
-                    (add, global_type)
-                }
-                _ => continue,
-            };
-            value = self.append_with_result(data, ty, at, srcloc_of);
-        }
-        value
-    }
-
-    fn append_with_result(
-        &mut self,
-        data: InstructionData,
-        ty: ir::Type,
-        at: Block,
-        srcloc_of: Inst,
-    ) -> Value {
-        let inst = self.append(data, at, srcloc_of);
-        self.caller.dfg.make_inst_results(inst, ty);
-        self.caller.dfg.first_result(inst)
-    }
-
     /// The block that is named is known only when all blocks are copied.
     fn copy_handler_address(&mut self, plan: &InstPlan, at: Block) {
         let copy = self.copy_inst(plan, at);
@@ -628,24 +381,4 @@ fn grow<T: ReservedValue + Clone>(translations: &mut Vec<T>, len: usize) {
     if translations.len() < len {
         translations.resize(len, T::reserved_value());
     }
-}
-
-fn jump(destination: BlockCall) -> InstructionData {
-    InstructionData::Jump {
-        opcode: Opcode::Jump,
-        destination,
-    }
-}
-
-/// `iconst` takes an immediate whose bits beyond its type are zero.
-fn mask(bits: i64, ty: ir::Type) -> i64 {
-    match ty.bits() {
-        0..64 => bits & ((1 << ty.bits()) - 1),
-        _ => bits,
-    }
-}
-
-/// Whether an item of an exception table catches.
-pub(super) fn is_handler(item: &ExceptionTableItem) -> bool {
-    !matches!(item, ExceptionTableItem::Context(_))
 }
