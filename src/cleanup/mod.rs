@@ -7,13 +7,11 @@
 //!
 //! [`clean_up`] removes them with simple passes, each linear in the function:
 //!
-//! 1. branches on constants become jumps ([`fold`](mod@fold));
-//! 2. branches to a block that only jumps on go to its target
-//!    ([`thread`](mod@thread));
+//! 1. branches on constants become jumps;
+//! 2. branches to a block that only jumps on go to its target;
 //! 3. blocks that nothing reaches any more go;
-//! 4. a block whose only predecessor only goes there is appended to it
-//!    ([`merge`](mod@merge));
-//! 5. stack slots that nothing names any more go ([`slots`](mod@slots)).
+//! 4. a block whose only predecessor only goes there is appended to it;
+//! 5. stack slots that nothing names any more go.
 //!
 //! Joining blocks replaces parameters by what is passed for them, which can
 //! make further conditions constant, and going past blocks can lead both ways of

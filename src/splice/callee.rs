@@ -20,6 +20,29 @@ use std::borrow::Cow;
 /// Preparing costs one walk over the body; each splice then only copies. The
 /// tables can be kept beside the body with [`Callee::into_tables`] and put
 /// together again with [`Callee::from_tables`].
+///
+/// ```
+/// use cranelift_inliner::splice::Callee;
+///
+/// let text = "
+/// function %f(i32) -> i32 system_v {
+/// block0(v0: i32):
+///     jump block2
+/// block1:
+///     trap user1
+/// block2:
+///     return v0
+/// }";
+/// let func = cranelift_reader::parse_functions(text)?.remove(0);
+/// let callee = Callee::new(&func)?;
+/// // `block1` is unreachable and will not be copied.
+/// assert_eq!((callee.reachable_blocks(), callee.reachable_insts()), (2, 2));
+///
+/// let tables = callee.into_tables();
+/// let callee = Callee::from_tables(&func, &tables);
+/// assert_eq!(callee.reachable_blocks(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Callee<'f> {
     pub(super) func: &'f ir::Function,

@@ -59,7 +59,8 @@ impl SpliceContext {
     }
 }
 
-/// A call that came into the caller with a callee's body.
+/// A direct call that came into the caller with a callee's body; see
+/// [`Session::splice`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopiedCall {
     /// The direct call in the callee.
@@ -69,9 +70,49 @@ pub struct CopiedCall {
     pub inst: Inst,
 }
 
-/// Splices calls of one caller, one after the other.
+/// Splices calls of one caller, one after the other, in any order.
 ///
-/// See the head of the module for what the caller looks like between splices.
+/// Between splices the caller is valid CLIF, but blocks whose calls were spliced
+/// are cut into several; [`Session::finish`], or dropping the session, joins
+/// them again. N splices cost O(N) plus what is copied.
+///
+/// Calls that came in with a body can be spliced in the same session:
+///
+/// ```
+/// use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
+///
+/// let functions = cranelift_reader::parse_functions("
+/// function %inner() system_v {
+/// block0:
+///     return
+/// }
+/// function %middle() system_v {
+///     fn0 = %inner() system_v
+/// block0:
+///     call fn0()
+///     return
+/// }
+/// function %outer() system_v {
+///     fn0 = %middle() system_v
+/// block0:
+///     call fn0()
+///     return
+/// }")?;
+/// let (inner, middle) = (Callee::new(&functions[0])?, Callee::new(&functions[1])?);
+/// let mut outer = functions[2].clone();
+/// let entry = outer.layout.entry_block().unwrap();
+/// let call = outer.layout.first_inst(entry).unwrap();
+///
+/// let options = SpliceOptions::default();
+/// let mut context = SpliceContext::new();
+/// let mut session = context.session(&mut outer, &options);
+/// let copied = session.splice(call, &middle)?[0];
+/// assert!(session.check(copied.inst, &inner).is_ok());
+/// session.splice(copied.inst, &inner)?;
+/// session.finish();
+/// assert_eq!(outer.layout.block_insts(entry).count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Session<'s> {
     context: &'s mut SpliceContext,
     caller: &'s mut ir::Function,
