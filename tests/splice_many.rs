@@ -134,6 +134,19 @@ fn every_order_gives_the_same_code() {
 }
 
 #[test]
+fn aliases_stay_short_in_every_order() {
+    let callee = identity();
+    let mut func = caller(CALLS);
+    let calls: Vec<Inst> = calls_of(&func).into_iter().rev().collect();
+    splice_all(&mut func, &callee, &calls);
+    for value in func.dfg.values() {
+        if let Some(target) = func.dfg.value_alias_dest_for_serialization(value) {
+            assert_eq!(target, ir::Value::new(0));
+        }
+    }
+}
+
+#[test]
 fn the_rest_of_a_block_stays_in_place() {
     let callee = one_block();
     let mut func = caller(CALLS);

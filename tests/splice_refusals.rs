@@ -373,3 +373,16 @@ fn the_drop_in_keeps_what_upstream_would_panic_at() {
     assert!(!inline_calls(&mut func, Wrong(Function::new())).unwrap());
     assert!(func == caller);
 }
+
+#[test]
+fn tables_of_another_function() {
+    let [callee, mut caller] = pair(LOADS);
+    let call = calls_of(&caller)[0];
+    let tables = Callee::new(&caller).unwrap().into_tables();
+    let callee = Callee::from_tables(&callee, &tables);
+    let options = SpliceOptions::default();
+    let mut context = SpliceContext::new();
+    let mut session = context.session(&mut caller, &options);
+    let refusal = session.splice(call, &callee).unwrap_err();
+    assert_eq!(refusal.slug(), "malformed-callee");
+}

@@ -87,6 +87,29 @@ pub struct CalleeTables {
     pub(super) has_exception_context: bool,
     pub(super) has_inner_calls: bool,
     pub(super) values_added: usize,
+    /// The counts of the function of which these are the tables.
+    pub(super) counts: EntityCounts,
+}
+
+/// How many entities of each kind a function has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct EntityCounts([usize; 9]);
+
+impl EntityCounts {
+    pub(super) fn of(func: &ir::Function) -> Self {
+        let dfg = &func.dfg;
+        EntityCounts([
+            dfg.num_values(),
+            dfg.num_insts(),
+            dfg.num_blocks(),
+            dfg.signatures.len(),
+            dfg.ext_funcs.len(),
+            dfg.jump_tables.len(),
+            dfg.exception_tables.len(),
+            func.global_values.len(),
+            func.sized_stack_slots.len(),
+        ])
+    }
 }
 
 #[derive(Clone)]
@@ -185,7 +208,8 @@ impl<'f> Callee<'f> {
     /// Puts `func` and tables that were made from it together again.
     ///
     /// `tables` must come from [`Callee::into_tables`] of the same unchanged
-    /// function.
+    /// function. Where `func` has other numbers of values, instructions, blocks
+    /// or other entities, splicing it is refused as malformed.
     pub fn from_tables(func: &'f ir::Function, tables: &'f CalleeTables) -> Self {
         Callee {
             func,
@@ -196,6 +220,11 @@ impl<'f> Callee<'f> {
     /// Takes the tables out, so that they can be kept beside the function.
     pub fn into_tables(self) -> CalleeTables {
         self.tables.into_owned()
+    }
+
+    /// Whether the tables can be those of the function.
+    pub(super) fn is_consistent(&self) -> bool {
+        self.tables.counts == EntityCounts::of(self.func)
     }
 
     /// The function that was prepared.

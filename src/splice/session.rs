@@ -23,6 +23,8 @@ pub struct SpliceContext {
     pub(super) copied_addresses: Vec<Inst>,
     pub(super) handler_addresses: HandlerAddresses,
     pub(super) inherited_tags: InheritedTags,
+    /// Results of spliced calls, in the order in which they became aliases.
+    pub(super) aliases: Vec<Value>,
     segments: Segments,
 }
 
@@ -44,6 +46,7 @@ impl SpliceContext {
         self.entities.clear();
         self.segments.clear();
         self.inherited_tags.clear();
+        self.aliases.clear();
         self.copied_calls.clear();
         self.handler_addresses.clear();
         let handler_addresses = &mut self.handler_addresses;
@@ -179,6 +182,11 @@ impl Session<'_> {
         if let Some(error) = &self.caller_error {
             return Err(Refusal::MalformedCaller(error.clone()));
         }
+        if !callee.is_consistent() {
+            return Err(Refusal::MalformedCallee(
+                "it is not the function that was prepared".into(),
+            ));
+        }
         let context = &mut *self.context;
         let mut site = plan_site(self.caller, call, callee, self.options)?;
         if context.segments.is_dead(site.block) {
@@ -205,8 +213,24 @@ impl Drop for Session<'_> {
         context
             .segments
             .join(self.caller, &mut context.handler_addresses);
+        shorten_aliases(self.caller, &context.aliases);
         if self.leaves_unreachable {
             drop_unreachable_blocks(self.caller, &mut context.handler_addresses);
+        }
+    }
+}
+
+/// Makes each alias one of a value that is none.
+///
+/// Each was made an alias of such a value, which may have become an alias later.
+/// So the later ones are short already when an earlier one comes.
+fn shorten_aliases(func: &mut ir::Function, aliases: &[Value]) {
+    let dfg = &mut func.dfg;
+    for &alias in aliases.iter().rev() {
+        if let Some(value) = dfg.value_alias_dest_for_serialization(alias)
+            && let Some(target) = dfg.value_alias_dest_for_serialization(value)
+        {
+            dfg.change_to_alias(alias, target);
         }
     }
 }

@@ -135,6 +135,7 @@ impl Copy<'_> {
         self.caller.dfg.detach_inst_results(self.call);
         for (result, &value) in results.into_iter().zip(returned) {
             self.caller.dfg.change_to_alias(result, value);
+            self.aliases.push(result);
             move_labels(self.caller, result, value);
         }
         self.continues_in = Some(at);

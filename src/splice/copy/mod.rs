@@ -51,6 +51,7 @@ pub(super) struct Copy<'a> {
     copied_addresses: &'a mut Vec<Inst>,
     handler_addresses: &'a mut HandlerAddresses,
     inherited_tags: &'a mut InheritedTags,
+    aliases: &'a mut Vec<Value>,
     outer: Option<OuterHandlers>,
     cold: bool,
     has_srclocs: bool,
@@ -79,6 +80,7 @@ impl<'a> Copy<'a> {
             copied_addresses,
             handler_addresses,
             inherited_tags,
+            aliases,
             ..
         } = context;
         copied_calls.clear();
@@ -115,6 +117,7 @@ impl<'a> Copy<'a> {
             copied_addresses,
             handler_addresses,
             inherited_tags,
+            aliases,
             outer,
             join: None,
             continues_in: None,
@@ -123,7 +126,7 @@ impl<'a> Copy<'a> {
     }
 
     pub(super) fn run(mut self) -> Copied {
-        if self.has_srclocs {
+        if self.has_srclocs || !self.tables.labels.is_empty() {
             self.ensure_base_srcloc();
         }
         self.create_slots();
@@ -148,7 +151,7 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// A function's source locations are relative to its first one; without
+    /// A function's source locations and label starts are relative to its first one; without
     /// one, or with an unknown first one, none could be recorded.
     fn ensure_base_srcloc(&mut self) {
         let base = self.callee.params.base_srcloc();

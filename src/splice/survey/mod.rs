@@ -3,7 +3,7 @@
 mod instructions;
 mod references;
 
-use super::callee::{BlockPlan, CalleeTables, UsedEntities};
+use super::callee::{BlockPlan, CalleeTables, EntityCounts, UsedEntities};
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
 use cranelift_codegen::ir::instructions::InstructionMapper;
@@ -47,6 +47,7 @@ impl<'f> Survey<'f> {
                 has_exception_context: false,
                 has_inner_calls: false,
                 values_added: 0,
+                counts: EntityCounts::of(func),
             },
             defined: EntitySet::with_capacity(func.dfg.num_values()),
             entry: func.layout.entry_block(),
