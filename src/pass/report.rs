@@ -74,8 +74,6 @@ pub enum Reason {
     ProgramGrowth,
     /// The bodies would nest beyond [`Limits::depth`](crate::decide::Limits::depth).
     Depth,
-    /// The caller breaks rules of CLIF and was left alone.
-    MalformedCaller,
 }
 
 impl Reason {
@@ -93,7 +91,6 @@ impl Reason {
             Reason::FunctionSize => "function-size",
             Reason::ProgramGrowth => "program-growth",
             Reason::Depth => "depth",
-            Reason::MalformedCaller => "malformed-caller",
         }
     }
 }
@@ -113,7 +110,6 @@ impl fmt::Display for Reason {
             Reason::FunctionSize => f.write_str("the caller would become too large"),
             Reason::ProgramGrowth => f.write_str("the caller's share of growth is used up"),
             Reason::Depth => f.write_str("bodies would nest too deeply"),
-            Reason::MalformedCaller => f.write_str("the caller is malformed"),
         }
     }
 }

@@ -14,10 +14,9 @@ use crate::check::{CopyId, CopyTree, check};
 use crate::cleanup::{CleanupStats, clean_up};
 use crate::graph::{CallGraph, ComponentId};
 use crate::program::{FunctionId, Program};
-use crate::splice::Callee;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
+use cranelift_entity::{PrimaryMap, SecondaryMap};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -66,18 +65,6 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     for (&id, size) in ids.iter().zip(sizes) {
         insts[id] = size;
     }
-    // Whoever verifies results is taken to have verified the input. Everybody
-    // else may hand us anything, and editing trusts what it edits.
-    let mut malformed_callers = EntitySet::new();
-    if inliner.verify.is_none() {
-        let calls = |id: &FunctionId| graph.callees(*id).next().is_some();
-        let callers: Vec<_> = ids.iter().copied().filter(calls).collect();
-        let malformed: Vec<_> = callers
-            .into_par_iter()
-            .filter(|&id| Callee::new(program[id].body()).is_err())
-            .collect();
-        malformed_callers.extend(malformed);
-    }
     let growth_shares = budget::growth_shares(&insts, &ids, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
@@ -86,7 +73,6 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         graph,
         insts,
         growth_shares,
-        malformed_callers,
         finals,
     }
 }
