@@ -136,31 +136,31 @@ const CONSTANT: &str = "v1 = iconst.i32 7";
 #[test]
 fn the_cost_model_weighs_size_loops_and_constants() {
     let model = CostModel::default;
-    // The call and its passing are worth 10, the threshold is 30: 39 and 40 are the two sides.
+    // The call and its passing are worth 10, the threshold is 30: 40 and 41 are the two sides.
     assert!(inlines(
         model(),
-        &call_with(&leaf("callee", 39), PASSED_ON, 0)
+        &call_with(&leaf("callee", 40), PASSED_ON, 0)
     ));
     assert!(!inlines(
         model(),
-        &call_with(&leaf("callee", 40), PASSED_ON, 0)
+        &call_with(&leaf("callee", 41), PASSED_ON, 0)
     ));
     // A loop adds 30, two add 60, three no more.
     assert!(inlines(
         model(),
-        &call_with(&leaf("callee", 69), PASSED_ON, 1)
+        &call_with(&leaf("callee", 70), PASSED_ON, 1)
     ));
     assert!(!inlines(
         model(),
-        &call_with(&leaf("callee", 70), PASSED_ON, 1)
+        &call_with(&leaf("callee", 71), PASSED_ON, 1)
     ));
     assert!(inlines(
         model(),
-        &call_with(&leaf("callee", 99), PASSED_ON, 2)
+        &call_with(&leaf("callee", 100), PASSED_ON, 2)
     ));
     assert!(!inlines(
         model(),
-        &call_with(&leaf("callee", 100), PASSED_ON, 3)
+        &call_with(&leaf("callee", 101), PASSED_ON, 3)
     ));
     // Of a constant, everything but the return folds.
     assert!(inlines(
@@ -233,7 +233,7 @@ fn the_cost_model_values_an_indirect_call_that_becomes_direct() {
 
 #[test]
 fn every_number_of_the_model_can_be_set() {
-    let text = call_with(&leaf("callee", 39), PASSED_ON, 0);
+    let text = call_with(&leaf("callee", 40), PASSED_ON, 0);
     let with = |change: fn(&mut CostModel)| {
         let mut model = CostModel::default();
         change(&mut model);
@@ -243,5 +243,20 @@ fn every_number_of_the_model_can_be_set() {
     assert!(!with(|model| model.threshold = 29));
     assert!(!with(|model| model.call_overhead = 7));
     assert!(!with(|model| model.argument_overhead = 0));
-    assert!(!with(|model| model.max_callee_insts = 38));
+    assert!(!with(|model| model.max_callee_insts = 39));
+}
+
+#[test]
+fn a_threshold_below_zero_asks_for_a_gain() {
+    // A call of ten instructions costs what it brings; one of five brings five.
+    let text = |insts| call_with(&leaf("callee", insts), PASSED_ON, 0);
+    let with_threshold = |threshold| {
+        let mut model = CostModel::default();
+        model.threshold = threshold;
+        model
+    };
+    assert!(inlines(with_threshold(0), &text(10)));
+    assert!(!inlines(with_threshold(-1), &text(10)));
+    assert!(inlines(with_threshold(-5), &text(5)));
+    assert!(!inlines(with_threshold(-6), &text(5)));
 }

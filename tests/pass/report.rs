@@ -118,8 +118,7 @@ fn each_site_says_what_it_is_and_why() {
 #[test]
 fn calls_that_came_in_with_bodies_are_decided_in_their_caller() {
     // %middle keeps its call of %leaf; where %middle went into %main, that call goes.
-    let text =
-        leaf("leaf", 2) + &through("middle", &["leaf"]) + &through("main", &["middle"]);
+    let text = leaf("leaf", 2) + &through("middle", &["leaf"]) + &through("main", &["middle"]);
     let program = program_exporting(&text, &["main"]);
     let depths = Mutex::new(Vec::new());
     let only_into_main = |site: &CallSite<'_>| {

@@ -57,7 +57,11 @@ pub(super) fn id(program: &Program, text: &str) -> FunctionId {
 }
 
 /// The sites of a caller, in the order of the report.
-pub(super) fn sites_of<'a>(inlined: &'a Inlined, program: &Program, caller: &str) -> Vec<&'a SiteRecord> {
+pub(super) fn sites_of<'a>(
+    inlined: &'a Inlined,
+    program: &Program,
+    caller: &str,
+) -> Vec<&'a SiteRecord> {
     let caller = id(program, caller);
     let sites = inlined.sites().iter();
     sites.filter(|site| site.caller == caller).collect()
