@@ -7,7 +7,7 @@ use crate::graph::CallGraph;
 use crate::program::{FunctionId, Program};
 use crate::splice::{Callee, CalleeTables, Refusal};
 use cranelift_codegen::ir::Function;
-use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
+use cranelift_entity::{PrimaryMap, SecondaryMap};
 use std::sync::{Arc, OnceLock};
 
 /// A function to which nothing more is done.
@@ -45,7 +45,6 @@ pub(super) struct State<'a> {
     /// Sizes before inlining, in instructions.
     pub(super) insts: SecondaryMap<FunctionId, usize>,
     pub(super) growth_shares: SecondaryMap<FunctionId, usize>,
-    pub(super) malformed_callers: EntitySet<FunctionId>,
     pub(super) finals: PrimaryMap<FunctionId, OnceLock<Final>>,
 }
 
