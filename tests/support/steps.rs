@@ -123,7 +123,9 @@ impl Script {
             },
             "cleanup" if is_function => Step::CleanUp { func: subject },
             "allow" if rest == "frame introspection" => {
-                self.options.allow_frame_introspection = true;
+                self.options.allow_frame_pointer = true;
+                self.options.allow_stack_pointer = true;
+                self.options.allow_return_address = true;
                 return Ok(());
             }
             "do" if rest == "not compile" => {
