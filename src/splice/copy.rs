@@ -11,8 +11,8 @@ use super::entities::EntityMaps;
 use super::mapper::{Mapper, OuterHandlers};
 use super::session::{CopiedCall, SpliceContext};
 use super::site::{Site, SiteKind};
-use super::{Callee, struct_args};
-use crate::body::{copy_labels, move_labels};
+use super::{Callee, SpliceLocations, struct_args};
+use crate::body::{copy_labels, move_labels, set_srcloc};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{
@@ -49,7 +49,8 @@ pub(super) struct Copy<'a> {
     handler_addresses: &'a mut Vec<Inst>,
     outer: Option<OuterHandlers>,
     cold: bool,
-    has_srclocs: bool,
+    /// `None` where the callee has no locations to be translated.
+    locations: Option<&'a mut dyn SpliceLocations>,
     has_tags: bool,
     join: Option<Block>,
     continues_in: Option<Block>,
@@ -63,6 +64,7 @@ impl<'a> Copy<'a> {
         callee: &'a Callee<'_>,
         site: &'a Site,
         call: Inst,
+        locations: &'a mut dyn SpliceLocations,
     ) -> Self {
         let SpliceContext {
             entities,
@@ -89,7 +91,8 @@ impl<'a> Copy<'a> {
         blocks.resize(func.dfg.num_blocks(), Block::reserved_value());
         Copy {
             cold: caller.layout.is_cold(site.block),
-            has_srclocs: !func.srclocs.is_empty(),
+            locations: (locations.places_unknown() || !func.srclocs.is_empty())
+                .then_some(locations),
             has_tags: !func.debug_tags.is_empty(),
             caller,
             callee: func,
@@ -112,9 +115,6 @@ impl<'a> Copy<'a> {
     }
 
     pub(super) fn run(mut self) -> Copied {
-        if self.has_srclocs {
-            self.ensure_base_srcloc();
-        }
         self.create_slots();
         let entry = self.bind_args();
         self.create_blocks(entry);
@@ -124,7 +124,17 @@ impl<'a> Copy<'a> {
             self.copy_block(plan);
         }
         self.aim_handler_addresses(first_address);
-        copy_labels(self.caller, self.callee, &tables.labels, self.values);
+        let (locations, call) = (&mut self.locations, self.site.srcloc);
+        copy_labels(
+            self.caller,
+            self.callee,
+            &tables.labels,
+            self.values,
+            |location| match locations {
+                Some(locations) => locations.spliced(location, call),
+                None => location,
+            },
+        );
         let outer_unused = self
             .outer
             .as_ref()
@@ -133,23 +143,6 @@ impl<'a> Copy<'a> {
             continues_in: self.continues_in,
             leaves_unreachable: outer_unused
                 || (self.site.kind == SiteKind::Call && self.continues_in.is_none()),
-        }
-    }
-
-    /// A function's source locations are relative to its first one; without
-    /// one, or with an unknown first one, none could be recorded.
-    fn ensure_base_srcloc(&mut self) {
-        let base = self.callee.params.base_srcloc();
-        if base.is_default() || !self.caller.params.ensure_base_srcloc(base).is_default() {
-            return;
-        }
-        let mut fresh = ir::function::FunctionParameters::new();
-        fresh.ensure_base_srcloc(base);
-        for name in self.caller.params.user_named_funcs().values() {
-            fresh.ensure_user_func_name(name.clone());
-        }
-        if fresh.user_named_funcs() == self.caller.params.user_named_funcs() {
-            self.caller.params = fresh;
         }
     }
 
@@ -287,11 +280,10 @@ impl<'a> Copy<'a> {
     fn append(&mut self, data: InstructionData, at: Block, srcloc_of: Inst) -> Inst {
         let inst = self.caller.dfg.make_inst(data);
         self.caller.layout.append_inst(inst, at);
-        if self.has_srclocs {
-            let srcloc = self.callee.srcloc(srcloc_of);
-            if !srcloc.is_default() {
-                self.caller.set_srcloc(inst, srcloc);
-            }
+        if let Some(locations) = &mut self.locations {
+            let own = self.callee.srcloc(srcloc_of);
+            let location = locations.spliced(own, self.site.srcloc);
+            set_srcloc(self.caller, inst, location);
         }
         inst
     }

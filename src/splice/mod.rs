@@ -4,6 +4,7 @@ mod callee;
 mod copy;
 mod drop_in;
 mod entities;
+mod locations;
 mod mapper;
 mod refusal;
 mod session;
@@ -12,6 +13,7 @@ mod struct_args;
 
 pub use callee::{Callee, CalleeTables};
 pub use drop_in::inline_calls;
+pub use locations::{KeepLocations, SpliceLocations};
 pub use refusal::{Refusal, SignatureMismatch};
 pub use session::{Checker, CopiedCall, Session, SpliceContext};
 

@@ -25,7 +25,7 @@
 use super::copy::Copy;
 use super::entities::CallerEntities;
 use super::site::{LegalSite, SiteKind, check_site};
-use super::{Callee, Refusal, SpliceOptions};
+use super::{Callee, KeepLocations, Refusal, SpliceLocations, SpliceOptions};
 use crate::body::{drop_unreachable_blocks, handler_addresses};
 use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::entity::packed_option::ReservedValue;
@@ -126,10 +126,25 @@ impl Session<'_> {
     ///
     /// A [`Refusal`], with the caller untouched.
     pub fn splice(&mut self, call: Inst, callee: &Callee<'_>) -> Result<&[CopiedCall], Refusal> {
+        self.splice_with(call, callee, &mut KeepLocations)
+    }
+
+    /// As [`Session::splice`], where `locations` chooses the source locations
+    /// of the copied instructions.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`], with the caller untouched.
+    pub fn splice_with(
+        &mut self,
+        call: Inst,
+        callee: &Callee<'_>,
+        locations: &mut dyn SpliceLocations,
+    ) -> Result<&[CopiedCall], Refusal> {
         let mut site = self.plan(call, callee)?.with_metadata(self.caller, call);
         let (block, tail) = self.isolate(call);
         site.block = block;
-        let copied = Copy::new(self.caller, self.context, callee, &site, call).run();
+        let copied = Copy::new(self.caller, self.context, callee, &site, call, locations).run();
         self.leaves_unreachable |= copied.leaves_unreachable;
         self.caller.debug_tags.set(call, []);
         match (tail, copied.continues_in) {
