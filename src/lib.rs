@@ -6,6 +6,7 @@ mod body;
 pub mod cleanup;
 pub mod decide;
 pub mod graph;
+pub mod locations;
 mod panics;
 pub mod pass;
 pub mod program;

@@ -10,6 +10,6 @@ mod unreachable;
 pub(crate) use alias::resolve_alias;
 pub(crate) use handler_address::handler_addresses;
 pub(crate) use labels::{copy_labels, move_labels};
-pub(crate) use srcloc::{relative_srcloc, set_srcloc};
+pub(crate) use srcloc::{for_each_label_srcloc, rebase_srclocs, relative_srcloc, set_srcloc};
 pub(crate) use successors::{branches, branches_mut};
 pub(crate) use unreachable::drop_unreachable_blocks;

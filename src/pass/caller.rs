@@ -12,9 +12,10 @@ use super::state::{Final, State};
 use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
 use crate::graph::{CallKind, CallNode};
+use crate::locations::{LocationBuilder, LocationMode};
 use crate::program::{FunctionId, InlineAttribute, Linkage};
 use crate::splice::{Checker, SpliceContext};
-use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode};
+use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 
 /// Scratch memory of one thread.
@@ -64,6 +65,8 @@ impl Chains {
 pub(super) struct InlinedCaller {
     /// `None` where nothing was inlined.
     pub(super) body: Option<Function>,
+    /// The table of `body`, if its source locations are entries.
+    pub(super) locations: Option<LocationBuilder>,
     pub(super) records: Vec<SiteRecord>,
     pub(super) inlined: usize,
     pub(super) depth: u32,
@@ -87,6 +90,7 @@ pub(super) fn inline_into(
         targets: Vec::new(),
         result: InlinedCaller {
             body: None,
+            locations: None,
             records: Vec::new(),
             inlined: 0,
             depth: 0,
@@ -118,6 +122,15 @@ impl CallerJob<'_> {
         self.result.body.as_ref().unwrap_or_else(original)
     }
 
+    /// The location of a call in the function whose call it was at first.
+    fn srcloc(&self, call: Inst) -> SourceLoc {
+        let location = self.body().srcloc(call);
+        match &self.result.locations {
+            Some(builder) => builder.own_location(location),
+            None => location,
+        }
+    }
+
     /// The function's own calls, in layout order; those of external functions
     /// are recorded at once.
     fn own_candidates(&mut self) -> Vec<Candidate> {
@@ -144,7 +157,7 @@ impl CallerJob<'_> {
                     callee_id: None,
                     inst: site.edge.inst,
                     kind: site.edge.kind,
-                    srcloc: self.body().srcloc(site.edge.inst),
+                    srcloc: self.srcloc(site.edge.inst),
                     via: Vec::new(),
                     inlined: false,
                     reason: Reason::External,
@@ -164,7 +177,7 @@ impl CallerJob<'_> {
             callee_id: Some(candidate.callee),
             inst: candidate.call,
             kind: candidate.kind,
-            srcloc: self.body().srcloc(candidate.call),
+            srcloc: self.srcloc(candidate.call),
             via: self.chains.list(candidate.chain),
             inlined: false,
             reason,
@@ -267,6 +280,7 @@ impl CallerJob<'_> {
                 callee: &callee.body,
                 summary: state.summary(candidate.callee, callee),
                 call: candidate.call,
+                srcloc: self.srcloc(candidate.call),
                 kind: candidate.kind,
                 caller_insts: insts,
                 caller_insts_at_start: self.insts_at_start,
@@ -305,7 +319,13 @@ impl CallerJob<'_> {
         let state = self.state;
         let mut body = match self.result.body.take() {
             Some(body) => body,
-            None => (**state.program[self.id].body()).clone(),
+            None => {
+                let mut body = (**state.program[self.id].body()).clone();
+                if self.inliner.locations == LocationMode::InlinedAt {
+                    self.result.locations = Some(LocationBuilder::begin(&mut body));
+                }
+                body
+            }
         };
         let mut came_in = Vec::new();
         let mut session = scratch.session(&mut body, &self.inliner.splice_options);
@@ -313,9 +333,17 @@ impl CallerJob<'_> {
             let Some(callee) = state.finals.get(candidate.callee).and_then(|f| f.get()) else {
                 continue;
             };
-            let spliced = match callee.prepared() {
-                Ok(prepared) => session.splice(candidate.call, &prepared),
-                Err(refusal) => Err(refusal.clone()),
+            let locations = self
+                .result
+                .locations
+                .as_mut()
+                .zip(callee.locations.as_ref());
+            let spliced = match (callee.prepared(), locations) {
+                (Ok(prepared), Some((builder, table))) => {
+                    session.splice_with(candidate.call, &prepared, &mut builder.inlining(table))
+                }
+                (Ok(prepared), None) => session.splice(candidate.call, &prepared),
+                (Err(refusal), _) => Err(refusal.clone()),
             };
             match spliced {
                 Ok(copied) => {
@@ -339,6 +367,9 @@ impl CallerJob<'_> {
         // Where everything was refused, the body is the original still, and
         // stays shared with it.
         self.result.body = (self.result.inlined > 0).then_some(body);
+        if self.result.body.is_none() {
+            self.result.locations = None;
+        }
         candidates
     }
 

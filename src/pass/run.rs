@@ -12,6 +12,7 @@ use super::{Inliner, budget};
 use crate::backend::{ScratchPool, verify_function};
 use crate::cleanup::{CleanupStats, clean_up};
 use crate::graph::{CallGraph, ComponentId};
+use crate::locations::{LocationBuilder, LocationMode};
 use crate::program::{FunctionId, Program};
 use crate::splice::Callee;
 use cranelift_codegen::ir::Function;
@@ -136,6 +137,7 @@ impl Run<'_> {
             .time(|| inline_into(self.inliner, self.state, id, &mut scratch.splice));
         let InlinedCaller {
             body,
+            mut locations,
             records,
             inlined,
             depth,
@@ -143,7 +145,14 @@ impl Run<'_> {
         let program = self.state.program;
         let original = program[id].body();
         let mut stats = CleanupStats::default();
+        let mut table = None;
         let body = match body {
+            None if self.inliner.locations == LocationMode::InlinedAt => {
+                let mut body = (**original).clone();
+                let builder = LocationBuilder::begin(&mut body);
+                table = Some(Arc::new(builder.finish(&mut body)));
+                Arc::new(body)
+            }
             None => Arc::clone(original),
             Some(mut body) => {
                 let mut sound = self.verify(id, &body, Stage::Splice);
@@ -156,6 +165,8 @@ impl Run<'_> {
                 // After an error the run has failed; what is left only has to
                 // come to an end.
                 if sound {
+                    let builder = locations.take();
+                    table = builder.map(|builder| Arc::new(builder.finish(&mut body)));
                     Arc::new(body)
                 } else {
                     Arc::clone(original)
@@ -166,6 +177,7 @@ impl Run<'_> {
             insts: count_insts(&body),
             references: references(program, &body),
             body,
+            locations: table,
             depth,
             inlined,
             cleanup: stats,
@@ -206,6 +218,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
     let mut sites = Vec::new();
     let mut stats = SecondaryMap::with_capacity(program.len());
     let mut bodies = SecondaryMap::with_capacity(program.len());
+    let mut locations = SecondaryMap::with_capacity(program.len());
     for (id, done) in finals {
         let Some(done) = done.into_inner() else {
             continue;
@@ -223,6 +236,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
         };
         sites.extend(done.records);
         bodies[id] = Some(done.body);
+        locations[id] = done.locations;
     }
     let kept = program.with_bodies(|id, _| {
         let body: &Option<Arc<Function>> = &bodies[id];
@@ -233,6 +247,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
         program: kept.unwrap_or_default(),
         graph,
         bodies,
+        locations,
         sites,
         stats,
         times,

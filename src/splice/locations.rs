@@ -5,8 +5,9 @@ use cranelift_codegen::ir::SourceLoc;
 /// Chooses the source locations of the instructions that a splice copies.
 ///
 /// The engine takes a location for a number and leaves it to this trait what
-/// the number means: [`KeepLocations`] hands on the callee's own, and others can
-/// give numbers that also say where the callee was inlined.
+/// the number means: [`KeepLocations`] hands on the callee's own, and
+/// [`LocationBuilder::inlining`](crate::locations::LocationBuilder::inlining)
+/// gives numbers that also say where the callee was inlined.
 pub trait SpliceLocations {
     /// The location of a copy: `own` is that of the callee's instruction and
     /// `call` that of the replaced call, each unknown where the instruction
