@@ -3,6 +3,7 @@
 
 pub mod backend;
 mod body;
+pub mod check;
 pub mod cleanup;
 pub mod decide;
 pub mod graph;

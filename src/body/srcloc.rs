@@ -21,9 +21,12 @@ pub(crate) fn set_srcloc(func: &mut Function, inst: Inst, location: SourceLoc) {
 /// `location` as `func` stores it. May change what all stored ones are relative
 /// to.
 pub(crate) fn relative_srcloc(func: &mut Function, location: SourceLoc) -> RelSourceLoc {
+    if location.is_default() {
+        return RelSourceLoc::default();
+    }
     let base = func.params.ensure_base_srcloc(location);
     let relative = RelSourceLoc::from_base_offset(base, location);
-    if location.is_default() || !relative.is_default() {
+    if !relative.is_default() {
         return relative;
     }
     rebase_srclocs(func, SourceLoc::new(0));

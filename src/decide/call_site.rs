@@ -36,7 +36,7 @@ pub(crate) struct SiteContext<'a> {
 
 /// Facts about a caller that are worked out when the first site asks.
 pub(crate) struct RoundAnalysis<'a> {
-    caller: &'a Function,
+    pub(crate) caller: &'a Function,
     loops: OnceCell<LoopAnalysis>,
 }
 

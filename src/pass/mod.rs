@@ -77,6 +77,7 @@ pub struct Inliner<'a> {
     locations: LocationMode,
     clean_up: bool,
     verify: Option<&'a dyn TargetIsa>,
+    check: bool,
     observer: Option<&'a dyn Observer>,
 }
 
@@ -103,6 +104,7 @@ impl<'a> Inliner<'a> {
             locations: LocationMode::default(),
             clean_up: true,
             verify: None,
+            check: false,
             observer: None,
         }
     }
@@ -144,6 +146,15 @@ impl<'a> Inliner<'a> {
         self
     }
 
+    /// Proves with the independent [checker](crate::check) that each function
+    /// is what its splices, and then its clean-up, should have made of it. Off
+    /// by default; it takes about as long as verifying.
+    #[must_use]
+    pub fn check(mut self, check: bool) -> Self {
+        self.check = check;
+        self
+    }
+
     /// Tells `observer` of each function that is done.
     #[must_use]
     pub fn observe(mut self, observer: &'a dyn Observer) -> Self {
@@ -159,7 +170,8 @@ impl<'a> Inliner<'a> {
     /// # Errors
     ///
     /// [`PassError::Verifier`], if [`Inliner::verify_with`] is set and a
-    /// result does not verify.
+    /// result does not verify; [`PassError::Check`], if [`Inliner::check`] is
+    /// set and a result is wrong.
     pub fn run(&self, program: &Program) -> Result<Inlined, PassError> {
         run::run(self, program, None).map(|(inlined, _)| inlined)
     }

@@ -5,19 +5,19 @@ use super::compile::{CompiledProgram, Compiler, live_functions};
 use super::error::{PassError, Stage};
 use super::inlined::Inlined;
 use super::references::references;
-use super::report::{FunctionStats, StageTimes};
+use super::report::{FunctionStats, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
 use super::{Inliner, budget};
 use crate::backend::{ScratchPool, verify_function};
+use crate::check::{CopyId, CopyTree, check};
 use crate::cleanup::{CleanupStats, clean_up};
 use crate::graph::{CallGraph, ComponentId};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::program::{FunctionId, Program};
-use crate::splice::Callee;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
+use cranelift_entity::{PrimaryMap, SecondaryMap};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -66,18 +66,6 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     for (&id, size) in ids.iter().zip(sizes) {
         insts[id] = size;
     }
-    // Whoever verifies results is taken to have verified the input. Everybody
-    // else may hand us anything, and editing trusts what it edits.
-    let mut malformed_callers = EntitySet::new();
-    if inliner.verify.is_none() {
-        let calls = |id: &FunctionId| graph.callees(*id).next().is_some();
-        let callers: Vec<_> = ids.iter().copied().filter(calls).collect();
-        let malformed: Vec<_> = callers
-            .into_par_iter()
-            .filter(|&id| Callee::new(program[id].body()).is_err())
-            .collect();
-        malformed_callers.extend(malformed);
-    }
     let growth_shares = budget::growth_shares(&insts, &ids, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
@@ -86,7 +74,6 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         graph,
         insts,
         growth_shares,
-        malformed_callers,
         finals,
     }
 }
@@ -155,12 +142,12 @@ impl Run<'_> {
             }
             None => Arc::clone(original),
             Some(mut body) => {
-                let mut sound = self.verify(id, &body, Stage::Splice);
+                let mut sound = self.is_sound(id, &body, &records, Stage::Splice);
                 if self.inliner.clean_up && sound {
                     stats = clock
                         .cleanup
                         .time(|| clean_up(&mut body, &mut scratch.cleanup));
-                    sound = self.verify(id, &body, Stage::Cleanup);
+                    sound = self.is_sound(id, &body, &records, Stage::Cleanup);
                 }
                 // After an error the run has failed; what is left only has to
                 // come to an end.
@@ -187,22 +174,65 @@ impl Run<'_> {
         }
     }
 
-    fn verify(&self, id: FunctionId, body: &Function, stage: Stage) -> bool {
-        let Some(isa) = self.inliner.verify else {
+    /// Verifies and checks as the pass is set; an error is kept for the end.
+    fn is_sound(
+        &self,
+        id: FunctionId,
+        body: &Function,
+        records: &[SiteRecord],
+        stage: Stage,
+    ) -> bool {
+        let error = self.verify(id, body, stage).or_else(|| {
+            let check = || self.check(id, body, records, stage);
+            self.inliner.check.then(|| self.clock.verify.time(check))?
+        });
+        let Some(error) = error else {
             return true;
-        };
-        let Err(source) = self.clock.verify.time(|| verify_function(body, isa)) else {
-            return true;
-        };
-        let function = self.state.program[id].name().clone();
-        let error = PassError::Verifier {
-            function,
-            stage,
-            source,
         };
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         errors.push((id, error));
         false
+    }
+
+    fn verify(&self, id: FunctionId, body: &Function, stage: Stage) -> Option<PassError> {
+        let isa = self.inliner.verify?;
+        let result = self.clock.verify.time(|| verify_function(body, isa));
+        Some(PassError::Verifier {
+            function: self.state.program[id].name().clone(),
+            stage,
+            source: result.err()?,
+        })
+    }
+
+    fn check(
+        &self,
+        id: FunctionId,
+        body: &Function,
+        records: &[SiteRecord],
+        stage: Stage,
+    ) -> Option<PassError> {
+        let mut tree = CopyTree::new(self.state.program[id].body());
+        let mut copies: Vec<Option<CopyId>> = Vec::with_capacity(records.len());
+        for record in records {
+            let callee = record
+                .callee_id
+                .and_then(|id| self.state.finals.get(id)?.get());
+            let parent = match record.parent {
+                Some(parent) => copies.get(parent).copied().flatten(),
+                None => Some(CopyTree::ROOT),
+            };
+            copies.push(match (callee, parent) {
+                (Some(callee), Some(parent)) if record.inlined => {
+                    Some(tree.add(parent, record.source_inst, &callee.body))
+                }
+                _ => None,
+            });
+        }
+        Some(PassError::Check {
+            function: self.state.program[id].name().clone(),
+            stage,
+            source: check(&tree, body).err()?,
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::locations::LocationTable;
 use crate::program::{FunctionId, Program};
 use crate::splice::{Callee, CalleeTables, Refusal};
 use cranelift_codegen::ir::Function;
-use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
+use cranelift_entity::{PrimaryMap, SecondaryMap};
 use std::sync::{Arc, OnceLock};
 
 /// A function to which nothing more is done.
@@ -48,7 +48,6 @@ pub(super) struct State<'a> {
     /// Sizes before inlining, in instructions.
     pub(super) insts: SecondaryMap<FunctionId, usize>,
     pub(super) growth_shares: SecondaryMap<FunctionId, usize>,
-    pub(super) malformed_callers: EntitySet<FunctionId>,
     pub(super) finals: PrimaryMap<FunctionId, OnceLock<Final>>,
 }
 
