@@ -55,6 +55,7 @@ pub mod check;
 pub mod cleanup;
 pub mod decide;
 pub mod graph;
+pub mod locations;
 mod panics;
 pub mod pass;
 pub mod program;
