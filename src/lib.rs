@@ -5,6 +5,7 @@ pub mod backend;
 mod body;
 pub mod cleanup;
 pub mod decide;
+pub mod frames;
 pub mod graph;
 mod panics;
 pub mod pass;
