@@ -67,7 +67,8 @@
 //! block0(v0: i64):
 //!     v1 = stack_addr.i64 ss0
 //!     store v0, v1
-//!     v2 = iadd_imm_u v0, 1
+//!     v200 = iconst.i64 1
+//!     v2 = iadd v0, v200
 //!     <ss0, 22> call fn0(v2)
 //!     return
 //! }", "example")?;
