@@ -54,6 +54,7 @@ mod body;
 pub mod check;
 pub mod cleanup;
 pub mod decide;
+pub mod frames;
 pub mod graph;
 pub mod locations;
 mod panics;
