@@ -1,13 +1,17 @@
 //! Small facts about one function body, shared by the stages that edit bodies.
 
 mod alias;
-mod handler_address;
+mod handler_addresses;
 mod labels;
+mod srcloc;
+mod structure;
 mod successors;
 mod unreachable;
 
 pub(crate) use alias::resolve_alias;
-pub(crate) use handler_address::handler_addresses;
+pub(crate) use handler_addresses::{HandlerAddresses, null_address};
 pub(crate) use labels::{copy_labels, move_labels};
+pub(crate) use srcloc::{for_each_label_srcloc, rebase_srclocs, relative_srcloc, set_srcloc};
+pub(crate) use structure::check_structure;
 pub(crate) use successors::{branches, branches_mut};
 pub(crate) use unreachable::drop_unreachable_blocks;

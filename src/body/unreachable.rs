@@ -1,8 +1,8 @@
 //! Blocks that no path from the entry block reaches.
 
-use super::branches;
+use super::{HandlerAddresses, branches};
 use cranelift_codegen::entity::EntitySet;
-use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode};
+use cranelift_codegen::ir::{Block, Function};
 
 /// The blocks that a path from the entry block reaches.
 fn reachable_blocks(func: &Function) -> EntitySet<Block> {
@@ -27,14 +27,9 @@ fn reachable_blocks(func: &Function) -> EntitySet<Block> {
 }
 
 /// Takes unreachable blocks out of the layout; returns their number.
-///
-/// `handler_addresses` are the function's `get_exception_handler_address`
-/// instructions. Where one names a block that goes, no call can be on the
-/// stack that would resume there, and the address becomes a null pointer.
-/// Those that went themselves are dropped from the list.
 pub(crate) fn drop_unreachable_blocks(
     func: &mut Function,
-    handler_addresses: &mut Vec<Inst>,
+    handler_addresses: &mut HandlerAddresses,
 ) -> usize {
     let reached = reachable_blocks(func);
     let dead: Vec<Block> = func
@@ -44,22 +39,7 @@ pub(crate) fn drop_unreachable_blocks(
         .collect();
     for &block in &dead {
         func.layout.remove_block_and_insts(block);
+        handler_addresses.drop_block(func, block);
     }
-    handler_addresses.retain(|&inst| {
-        if func.layout.inst_block(inst).is_none() {
-            return false;
-        }
-        let InstructionData::ExceptionHandlerAddress { block, .. } = func.dfg.insts[inst] else {
-            return false;
-        };
-        if reached.contains(block) {
-            return true;
-        }
-        func.dfg.insts[inst] = InstructionData::UnaryImm {
-            opcode: Opcode::Iconst,
-            imm: 0.into(),
-        };
-        false
-    });
     dead.len()
 }

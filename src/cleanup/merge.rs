@@ -52,13 +52,12 @@ fn joining_jump(func: &Function, context: &CleanupContext, block: Block) -> Opti
     };
     let target = destination.block(&func.dfg.value_lists);
     let entry = func.layout.entry_block();
-    // The entry block can be neither cold nor named, so what is stays apart
-    // from it.
-    let cannot_be_entry = || func.layout.is_cold(target) || context.names_block(func, target);
+    // The entry block can neither be cold nor be named by an instruction.
+    let stays_apart = || func.layout.is_cold(target) || context.handler_addresses.contains(target);
     let stays = target == block
         || Some(target) == entry
         || context.edges[target] != 1
-        || (Some(block) == entry && cannot_be_entry());
+        || (Some(block) == entry && stays_apart());
     (!stays).then_some((jump, target))
 }
 
@@ -80,6 +79,7 @@ fn append(
         let value = arg.and_then(|arg| resolve_alias(&func.dfg, arg));
         if let Some(value) = value
             && value != param
+            && func.dfg.value_type(value) == func.dfg.value_type(param)
         {
             func.dfg.change_to_alias(param, value);
             move_labels(func, param, value);
@@ -95,12 +95,5 @@ fn append(
         func.layout.set_cold(head);
     }
     func.layout.remove_block(block);
-    for &inst in &context.handler_addresses {
-        if let InstructionData::ExceptionHandlerAddress { block: named, .. } =
-            &mut func.dfg.insts[inst]
-            && *named == block
-        {
-            *named = head;
-        }
-    }
+    context.handler_addresses.rename(func, block, head);
 }

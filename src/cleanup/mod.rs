@@ -7,17 +7,16 @@
 //!
 //! [`clean_up`] removes them with simple passes, each linear in the function:
 //!
-//! 1. branches on constants become jumps ([`fold`](mod@fold));
-//! 2. branches to a block that only jumps on go to its target
-//!    ([`thread`](mod@thread));
+//! 1. branches on constants become jumps;
+//! 2. branches to a block that only jumps on go to its target;
 //! 3. blocks that nothing reaches any more go;
-//! 4. a block whose only predecessor only goes there is appended to it
-//!    ([`merge`](mod@merge));
-//! 5. stack slots that nothing names any more go ([`slots`](mod@slots)).
+//! 4. a block whose only predecessor only goes there is appended to it;
+//! 5. stack slots that nothing names any more go.
 //!
 //! Joining blocks replaces parameters by what is passed for them, which can
-//! make further conditions constant, so the first four run again while they
-//! find constants, a bounded number of times.
+//! make further conditions constant, and going past blocks can lead both ways of
+//! a branch to the same block, so the first four run again while they find
+//! something, a bounded number of times.
 //!
 //! What a debugger sees is not tidied away: tagged instructions, keyed slots
 //! and the labels of values stay.
@@ -49,9 +48,9 @@ mod merge;
 mod slots;
 mod thread;
 
-use crate::body::{drop_unreachable_blocks, handler_addresses};
+use crate::body::{HandlerAddresses, check_structure, drop_unreachable_blocks};
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
-use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value};
+use cranelift_codegen::ir::{Block, Function, Value};
 
 /// Each round but the first needs a constant that the round before it brought
 /// to light. Callees that hand a constant down several levels of branches are
@@ -61,7 +60,7 @@ const MAX_ROUNDS: usize = 4;
 /// Scratch memory of [`clean_up`], kept from one function to the next.
 #[derive(Default)]
 pub struct CleanupContext {
-    handler_addresses: Vec<Inst>,
+    handler_addresses: HandlerAddresses,
     edges: SecondaryMap<Block, u32>,
     joins: EntitySet<Block>,
     escaping_params: EntitySet<Value>,
@@ -93,34 +92,27 @@ pub struct CleanupStats {
 /// Tidies `func`; see the head of the module for what that means.
 ///
 /// `func` should be valid CLIF, and then it still is. The meaning of the
-/// function does not change.
+/// function does not change. Where instructions refer to things that do not
+/// exist, nothing is done.
 pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
-    context.handler_addresses.clear();
-    context.handler_addresses.extend(handler_addresses(func));
+    let handler_addresses = &mut context.handler_addresses;
+    handler_addresses.clear();
+    if check_structure(func, |inst| handler_addresses.add(func, inst)).is_err() {
+        return stats;
+    }
     for _ in 0..MAX_ROUNDS {
         let folded = fold::fold_branches(func);
         stats.branches_folded += folded;
-        stats.branches_threaded += thread::thread_jumps(func, context);
+        let threaded = thread::thread_jumps(func, context);
+        stats.branches_threaded += threaded;
         stats.blocks_dropped += drop_unreachable_blocks(func, &mut context.handler_addresses);
         let merged = merge::merge_blocks(func, context);
         stats.blocks_merged += merged;
-        if merged == 0 {
+        if merged == 0 && threaded == 0 {
             break;
         }
     }
     stats.slots_dropped = slots::drop_unused_slots(func);
     stats
-}
-
-impl CleanupContext {
-    /// Whether a `get_exception_handler_address` names `block`.
-    fn names_block(&self, func: &Function, block: Block) -> bool {
-        self.handler_addresses.iter().any(|&inst| {
-            matches!(
-                func.dfg.insts[inst],
-                InstructionData::ExceptionHandlerAddress { block: named, .. } if named == block
-            )
-        })
-    }
 }

@@ -4,7 +4,8 @@
 //! function has of its own; all of them are decided on the unchanged body, and
 //! then the accepted ones are spliced in one sweep. The calls that came in with
 //! the bodies make the next round, and so on until a round accepts nothing.
-//! Each call is decided once.
+//! Each call is decided once. All rounds share one session, so what they look
+//! at from the second round on is cut into more blocks than it will have.
 
 use super::Inliner;
 use super::report::{Reason, SiteRecord};
@@ -12,9 +13,10 @@ use super::state::{Final, State};
 use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
 use crate::graph::{CallKind, CallNode};
+use crate::locations::{LocationBuilder, LocationMode};
 use crate::program::{FunctionId, InlineAttribute, Linkage};
-use crate::splice::{Checker, SpliceContext};
-use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode};
+use crate::splice::{Callee, Checker, CopiedCall, Refusal, Session, SpliceContext};
+use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 
 /// Scratch memory of one thread.
@@ -27,10 +29,23 @@ pub(super) struct CallerScratch {
 /// A call that is still to be decided.
 struct Candidate {
     call: Inst,
+    /// The call in the body that it comes from.
+    source: Inst,
+    /// The record of the call that brought it in.
+    parent: Option<usize>,
     callee: FunctionId,
     kind: CallKind,
     /// The bodies around it, outermost first, as an index of [`Chains`].
     chain: Option<usize>,
+    depth: u32,
+}
+
+/// A call that came in with a body.
+struct CameIn {
+    copied: CopiedCall,
+    /// The record of the call that the body replaced.
+    record: usize,
+    chain: usize,
     depth: u32,
 }
 
@@ -64,6 +79,8 @@ impl Chains {
 pub(super) struct InlinedCaller {
     /// `None` where nothing was inlined.
     pub(super) body: Option<Function>,
+    /// The table of `body`, if its source locations are entries.
+    pub(super) locations: Option<LocationBuilder>,
     pub(super) records: Vec<SiteRecord>,
     pub(super) inlined: usize,
     pub(super) depth: u32,
@@ -87,15 +104,46 @@ pub(super) fn inline_into(
         targets: Vec::new(),
         result: InlinedCaller {
             body: None,
+            locations: None,
             records: Vec::new(),
             inlined: 0,
             depth: 0,
         },
     };
-    let mut candidates = job.own_candidates();
-    while !candidates.is_empty() {
-        let accepted = job.decide(candidates);
-        candidates = job.splice(accepted, scratch);
+    let candidates = job.own_candidates();
+    if candidates.is_empty() {
+        return job.result;
+    }
+    let original = state.program[id].body();
+    let checker = Checker::new(original, &inliner.splice_options);
+    let accepted = job.decide(candidates, original, &|call, callee| {
+        checker.check(call, callee)
+    });
+    if accepted.is_empty() {
+        return job.result;
+    }
+    // One session for all rounds: a call that came in knows what its copies
+    // inherit, which its instruction alone does not tell.
+    let mut body = (**original).clone();
+    if inliner.locations == LocationMode::InlinedAt {
+        job.result.locations = Some(LocationBuilder::begin(&mut body));
+    }
+    let mut session = scratch.session(&mut body, &inliner.splice_options);
+    let mut came_in = job.splice(accepted, &mut session);
+    while !came_in.is_empty() {
+        let candidates = job.find_candidates(session.caller(), came_in);
+        let accepted = job.decide(candidates, session.caller(), &|call, callee| {
+            session.check(call, callee)
+        });
+        came_in = job.splice(accepted, &mut session);
+    }
+    session.finish();
+    // Where everything was refused, the body is the original still, and stays
+    // shared with it.
+    if job.result.inlined > 0 {
+        job.result.body = Some(body);
+    } else {
+        job.result.locations = None;
     }
     job.result
 }
@@ -112,10 +160,17 @@ struct CallerJob<'a> {
     result: InlinedCaller,
 }
 
+/// Whether a call can be spliced.
+type Legality<'c> = &'c dyn Fn(Inst, &Callee<'_>) -> Result<(), Refusal>;
+
 impl CallerJob<'_> {
-    fn body(&self) -> &Function {
-        let original = || &**self.state.program[self.id].body();
-        self.result.body.as_ref().unwrap_or_else(original)
+    /// The location of a call in the function whose call it was at first.
+    fn srcloc(&self, caller: &Function, call: Inst) -> SourceLoc {
+        let location = caller.srcloc(call);
+        match &self.result.locations {
+            Some(builder) => builder.own_location(location),
+            None => location,
+        }
     }
 
     /// The function's own calls, in layout order; those of external functions
@@ -123,28 +178,28 @@ impl CallerJob<'_> {
     fn own_candidates(&mut self) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         let state = self.state;
-        let malformed = state.malformed_callers.contains(self.id);
+        let body = state.program[self.id].body();
         for site in state.graph.callees(self.id) {
             let candidate = |callee| Candidate {
                 call: site.edge.inst,
+                source: site.edge.inst,
+                parent: None,
                 callee,
                 kind: site.edge.kind,
                 chain: None,
                 depth: 0,
             };
             match site.callee {
-                CallNode::Function(callee) if malformed => {
-                    let record = self.record(&candidate(*callee), Reason::MalformedCaller);
-                    self.result.records.push(record);
-                }
                 CallNode::Function(callee) => candidates.push(candidate(*callee)),
                 CallNode::External(name) => self.result.records.push(SiteRecord {
                     caller: self.id,
                     callee: name.clone(),
                     callee_id: None,
                     inst: site.edge.inst,
+                    source_inst: site.edge.inst,
+                    parent: None,
                     kind: site.edge.kind,
-                    srcloc: self.body().srcloc(site.edge.inst),
+                    srcloc: body.srcloc(site.edge.inst),
                     via: Vec::new(),
                     inlined: false,
                     reason: Reason::External,
@@ -157,14 +212,16 @@ impl CallerJob<'_> {
         candidates
     }
 
-    fn record(&self, candidate: &Candidate, reason: Reason) -> SiteRecord {
+    fn record(&self, candidate: &Candidate, caller: &Function, reason: Reason) -> SiteRecord {
         SiteRecord {
             caller: self.id,
             callee: self.state.program[candidate.callee].name().clone(),
             callee_id: Some(candidate.callee),
             inst: candidate.call,
+            source_inst: candidate.source,
+            parent: candidate.parent,
             kind: candidate.kind,
-            srcloc: self.body().srcloc(candidate.call),
+            srcloc: self.srcloc(caller, candidate.call),
             via: self.chains.list(candidate.chain),
             inlined: false,
             reason,
@@ -175,17 +232,21 @@ impl CallerJob<'_> {
 
     /// Decides each candidate on the body as it is; returns those to be
     /// inlined, with the index of their record.
-    fn decide(&mut self, candidates: Vec<Candidate>) -> Vec<(Candidate, usize)> {
+    fn decide(
+        &mut self,
+        candidates: Vec<Candidate>,
+        caller: &Function,
+        legality: Legality<'_>,
+    ) -> Vec<(Candidate, usize)> {
         let mut accepted = Vec::new();
         let mut decisions = Vec::with_capacity(candidates.len());
         let (insts, grown) = (self.insts, self.grown);
-        let analysis = RoundAnalysis::new(self.body());
-        let checker = Checker::new(self.body(), &self.inliner.splice_options);
+        let analysis = RoundAnalysis::new(caller);
         let mut planned = 0;
         for candidate in &candidates {
             let size = self.state.size_of(candidate.callee);
             let now = insts.saturating_add(planned);
-            let decision = self.decide_one(candidate, &checker, &analysis, now, grown + planned);
+            let decision = self.decide_one(candidate, legality, &analysis, now, grown + planned);
             if decision.is_ok() {
                 planned = planned.saturating_add(size);
             }
@@ -194,7 +255,7 @@ impl CallerJob<'_> {
         for (candidate, (decision, now)) in candidates.into_iter().zip(decisions) {
             let inline = decision.is_ok();
             let (Ok(reason) | Err(reason)) = decision;
-            let mut record = self.record(&candidate, reason);
+            let mut record = self.record(&candidate, caller, reason);
             record.caller_insts = now;
             if inline {
                 accepted.push((candidate, self.result.records.len()));
@@ -208,7 +269,7 @@ impl CallerJob<'_> {
     fn decide_one(
         &self,
         candidate: &Candidate,
-        checker: &Checker<'_>,
+        legality: Legality<'_>,
         analysis: &RoundAnalysis<'_>,
         insts: usize,
         grown: usize,
@@ -226,7 +287,7 @@ impl CallerJob<'_> {
         let prepared = callee.prepared();
         let legal = prepared.map_err(Clone::clone);
         legal
-            .and_then(|prepared| checker.check(candidate.call, &prepared))
+            .and_then(|prepared| legality(candidate.call, &prepared))
             .map_err(Reason::Refused)?;
         let wanted = self.ask(candidate, callee, analysis, insts)?;
         let limits = &self.inliner.limits;
@@ -267,6 +328,7 @@ impl CallerJob<'_> {
                 callee: &callee.body,
                 summary: state.summary(candidate.callee, callee),
                 call: candidate.call,
+                srcloc: self.srcloc(analysis.caller, candidate.call),
                 kind: candidate.kind,
                 caller_insts: insts,
                 caller_insts_at_start: self.insts_at_start,
@@ -297,25 +359,25 @@ impl CallerJob<'_> {
     fn splice(
         &mut self,
         accepted: Vec<(Candidate, usize)>,
-        scratch: &mut SpliceContext,
-    ) -> Vec<Candidate> {
-        if accepted.is_empty() {
-            return Vec::new();
-        }
+        session: &mut Session<'_>,
+    ) -> Vec<CameIn> {
         let state = self.state;
-        let mut body = match self.result.body.take() {
-            Some(body) => body,
-            None => (**state.program[self.id].body()).clone(),
-        };
         let mut came_in = Vec::new();
-        let mut session = scratch.session(&mut body, &self.inliner.splice_options);
         for (candidate, record) in accepted {
             let Some(callee) = state.finals.get(candidate.callee).and_then(|f| f.get()) else {
                 continue;
             };
-            let spliced = match callee.prepared() {
-                Ok(prepared) => session.splice(candidate.call, &prepared),
-                Err(refusal) => Err(refusal.clone()),
+            let locations = self
+                .result
+                .locations
+                .as_mut()
+                .zip(callee.locations.as_ref());
+            let spliced = match (callee.prepared(), locations) {
+                (Ok(prepared), Some((builder, table))) => {
+                    session.splice_with(candidate.call, &prepared, &mut builder.inlining(table))
+                }
+                (Ok(prepared), None) => session.splice(candidate.call, &prepared),
+                (Err(refusal), _) => Err(refusal.clone()),
             };
             match spliced {
                 Ok(copied) => {
@@ -326,31 +388,27 @@ impl CallerJob<'_> {
                     let depth = candidate.depth + 1;
                     self.result.depth = self.result.depth.max(depth + callee.depth);
                     let chain = self.chains.push(candidate.chain, candidate.callee);
-                    let calls = copied.iter().map(|copied| (copied.inst, chain, depth));
-                    came_in.extend(calls);
+                    came_in.extend(copied.iter().map(|&copied| CameIn {
+                        copied,
+                        record,
+                        chain,
+                        depth,
+                    }));
                 }
                 Err(refusal) => {
                     self.result.records[record].reason = Reason::Refused(refusal);
                 }
             }
         }
-        session.finish();
-        let candidates = self.find_candidates(&body, came_in);
-        // Where everything was refused, the body is the original still, and
-        // stays shared with it.
-        self.result.body = (self.result.inlined > 0).then_some(body);
-        candidates
+        came_in
     }
 
     /// The calls among `came_in` that name functions of the program and were
     /// not in code that turned out to be unreachable.
-    fn find_candidates(
-        &mut self,
-        body: &Function,
-        came_in: Vec<(Inst, usize, u32)>,
-    ) -> Vec<Candidate> {
+    fn find_candidates(&mut self, body: &Function, came_in: Vec<CameIn>) -> Vec<Candidate> {
         let mut candidates = Vec::new();
-        for (call, chain, depth) in came_in {
+        for came_in in came_in {
+            let call = came_in.copied.inst;
             let data = &body.dfg.insts[call];
             let (InstructionData::Call { func_ref, .. }
             | InstructionData::TryCall { func_ref, .. }) = *data
@@ -368,10 +426,12 @@ impl CallerJob<'_> {
             if body.layout.inst_block(call).is_some() {
                 candidates.push(Candidate {
                     call,
+                    source: came_in.copied.callee_inst,
+                    parent: Some(came_in.record),
                     callee,
                     kind,
-                    chain: Some(chain),
-                    depth,
+                    chain: Some(came_in.chain),
+                    depth: came_in.depth,
                 });
             }
         }

@@ -1,6 +1,7 @@
 //! Errors of the pass.
 
 use crate::backend::{CompileError, VerifyError};
+use crate::check::Difference;
 use crate::program::FunctionName;
 use thiserror::Error;
 
@@ -18,6 +19,18 @@ pub enum PassError {
         stage: Stage,
         /// What Cranelift's verifier says.
         source: VerifyError,
+    },
+    /// A function is not what inlining should have made of it, says the
+    /// [checker](crate::check). A stage of this crate is wrong: please report
+    /// it.
+    #[error("{function} is wrong after {stage}: {source}")]
+    Check {
+        /// The function.
+        function: FunctionName,
+        /// The stage that ran last.
+        stage: Stage,
+        /// The first difference.
+        source: Difference,
     },
     /// A function does not compile, not even as it was before inlining.
     #[error(transparent)]

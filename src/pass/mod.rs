@@ -61,6 +61,7 @@ pub use inlined::Inlined;
 pub use report::{FunctionStats, Reason, SiteRecord, StageTimes};
 
 use crate::decide::{Inline, Limits};
+use crate::locations::LocationMode;
 use crate::program::{FunctionId, Program};
 use crate::splice::SpliceOptions;
 use cranelift_codegen::isa::TargetIsa;
@@ -73,8 +74,10 @@ pub struct Inliner<'a> {
     policy: Box<dyn Inline + 'a>,
     limits: Limits,
     splice_options: SpliceOptions,
+    locations: LocationMode,
     clean_up: bool,
     verify: Option<&'a dyn TargetIsa>,
+    check: bool,
     observer: Option<&'a dyn Observer>,
 }
 
@@ -98,8 +101,10 @@ impl<'a> Inliner<'a> {
             policy: Box::new(policy),
             limits: Limits::default(),
             splice_options: SpliceOptions::default(),
+            locations: LocationMode::default(),
             clean_up: true,
             verify: None,
+            check: false,
             observer: None,
         }
     }
@@ -118,6 +123,14 @@ impl<'a> Inliner<'a> {
         self
     }
 
+    /// Sets what the source locations of inlined instructions are; those of
+    /// the callee by default.
+    #[must_use]
+    pub fn locations(mut self, mode: LocationMode) -> Self {
+        self.locations = mode;
+        self
+    }
+
     /// Whether functions are cleaned up after their splices; on by default.
     #[must_use]
     pub fn clean_up(mut self, clean_up: bool) -> Self {
@@ -130,6 +143,15 @@ impl<'a> Inliner<'a> {
     #[must_use]
     pub fn verify_with(mut self, isa: &'a dyn TargetIsa) -> Self {
         self.verify = Some(isa);
+        self
+    }
+
+    /// Proves with the independent [checker](crate::check) that each function
+    /// is what its splices, and then its clean-up, should have made of it. Off
+    /// by default; it takes about as long as verifying.
+    #[must_use]
+    pub fn check(mut self, check: bool) -> Self {
+        self.check = check;
         self
     }
 
@@ -148,7 +170,8 @@ impl<'a> Inliner<'a> {
     /// # Errors
     ///
     /// [`PassError::Verifier`], if [`Inliner::verify_with`] is set and a
-    /// result does not verify.
+    /// result does not verify; [`PassError::Check`], if [`Inliner::check`] is
+    /// set and a result is wrong.
     pub fn run(&self, program: &Program) -> Result<Inlined, PassError> {
         run::run(self, program, None).map(|(inlined, _)| inlined)
     }

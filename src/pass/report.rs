@@ -23,6 +23,13 @@ pub struct SiteRecord {
     pub callee_id: Option<FunctionId>,
     /// The call, an instruction of the caller when the site was decided.
     pub inst: Inst,
+    /// The same call in the body that it comes from: the caller's own, or the
+    /// final body of the last function of [`SiteRecord::via`].
+    pub source_inst: Inst,
+    /// The record of the call that brought this one into the caller, as an
+    /// index among the records of the same caller; `None` for a call of the
+    /// caller's own.
+    pub parent: Option<usize>,
     /// Which kind of call it was.
     pub kind: CallKind,
     /// The call's source location.
@@ -67,8 +74,6 @@ pub enum Reason {
     ProgramGrowth,
     /// The bodies would nest beyond [`Limits::depth`](crate::decide::Limits::depth).
     Depth,
-    /// The caller breaks rules of CLIF and was left alone.
-    MalformedCaller,
 }
 
 impl Reason {
@@ -86,7 +91,6 @@ impl Reason {
             Reason::FunctionSize => "function-size",
             Reason::ProgramGrowth => "program-growth",
             Reason::Depth => "depth",
-            Reason::MalformedCaller => "malformed-caller",
         }
     }
 }
@@ -106,7 +110,6 @@ impl fmt::Display for Reason {
             Reason::FunctionSize => f.write_str("the caller would become too large"),
             Reason::ProgramGrowth => f.write_str("the caller's share of growth is used up"),
             Reason::Depth => f.write_str("bodies would nest too deeply"),
-            Reason::MalformedCaller => f.write_str("the caller is malformed"),
         }
     }
 }

@@ -5,18 +5,19 @@ use super::compile::{CompiledProgram, Compiler, live_functions};
 use super::error::{PassError, Stage};
 use super::inlined::Inlined;
 use super::references::references;
-use super::report::{FunctionStats, StageTimes};
+use super::report::{FunctionStats, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
 use super::{Inliner, budget};
 use crate::backend::{ScratchPool, verify_function};
+use crate::check::{CopyId, CopyTree, check};
 use crate::cleanup::{CleanupStats, clean_up};
 use crate::graph::{CallGraph, ComponentId};
+use crate::locations::{LocationBuilder, LocationMode};
 use crate::program::{FunctionId, Program};
-use crate::splice::Callee;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
+use cranelift_entity::{PrimaryMap, SecondaryMap};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -65,18 +66,6 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     for (&id, size) in ids.iter().zip(sizes) {
         insts[id] = size;
     }
-    // Whoever verifies results is taken to have verified the input. Everybody
-    // else may hand us anything, and editing trusts what it edits.
-    let mut malformed_callers = EntitySet::new();
-    if inliner.verify.is_none() {
-        let calls = |id: &FunctionId| graph.callees(*id).next().is_some();
-        let callers: Vec<_> = ids.iter().copied().filter(calls).collect();
-        let malformed: Vec<_> = callers
-            .into_par_iter()
-            .filter(|&id| Callee::new(program[id].body()).is_err())
-            .collect();
-        malformed_callers.extend(malformed);
-    }
     let growth_shares = budget::growth_shares(&insts, &ids, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
@@ -85,7 +74,6 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         graph,
         insts,
         growth_shares,
-        malformed_callers,
         finals,
     }
 }
@@ -136,6 +124,7 @@ impl Run<'_> {
             .time(|| inline_into(self.inliner, self.state, id, &mut scratch.splice));
         let InlinedCaller {
             body,
+            mut locations,
             records,
             inlined,
             depth,
@@ -143,19 +132,28 @@ impl Run<'_> {
         let program = self.state.program;
         let original = program[id].body();
         let mut stats = CleanupStats::default();
+        let mut table = None;
         let body = match body {
+            None if self.inliner.locations == LocationMode::InlinedAt => {
+                let mut body = (**original).clone();
+                let builder = LocationBuilder::begin(&mut body);
+                table = Some(Arc::new(builder.finish(&mut body)));
+                Arc::new(body)
+            }
             None => Arc::clone(original),
             Some(mut body) => {
-                let mut sound = self.verify(id, &body, Stage::Splice);
+                let mut sound = self.is_sound(id, &body, &records, Stage::Splice);
                 if self.inliner.clean_up && sound {
                     stats = clock
                         .cleanup
                         .time(|| clean_up(&mut body, &mut scratch.cleanup));
-                    sound = self.verify(id, &body, Stage::Cleanup);
+                    sound = self.is_sound(id, &body, &records, Stage::Cleanup);
                 }
                 // After an error the run has failed; what is left only has to
                 // come to an end.
                 if sound {
+                    let builder = locations.take();
+                    table = builder.map(|builder| Arc::new(builder.finish(&mut body)));
                     Arc::new(body)
                 } else {
                     Arc::clone(original)
@@ -166,6 +164,7 @@ impl Run<'_> {
             insts: count_insts(&body),
             references: references(program, &body),
             body,
+            locations: table,
             depth,
             inlined,
             cleanup: stats,
@@ -175,22 +174,65 @@ impl Run<'_> {
         }
     }
 
-    fn verify(&self, id: FunctionId, body: &Function, stage: Stage) -> bool {
-        let Some(isa) = self.inliner.verify else {
+    /// Verifies and checks as the pass is set; an error is kept for the end.
+    fn is_sound(
+        &self,
+        id: FunctionId,
+        body: &Function,
+        records: &[SiteRecord],
+        stage: Stage,
+    ) -> bool {
+        let error = self.verify(id, body, stage).or_else(|| {
+            let check = || self.check(id, body, records, stage);
+            self.inliner.check.then(|| self.clock.verify.time(check))?
+        });
+        let Some(error) = error else {
             return true;
-        };
-        let Err(source) = self.clock.verify.time(|| verify_function(body, isa)) else {
-            return true;
-        };
-        let function = self.state.program[id].name().clone();
-        let error = PassError::Verifier {
-            function,
-            stage,
-            source,
         };
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         errors.push((id, error));
         false
+    }
+
+    fn verify(&self, id: FunctionId, body: &Function, stage: Stage) -> Option<PassError> {
+        let isa = self.inliner.verify?;
+        let result = self.clock.verify.time(|| verify_function(body, isa));
+        Some(PassError::Verifier {
+            function: self.state.program[id].name().clone(),
+            stage,
+            source: result.err()?,
+        })
+    }
+
+    fn check(
+        &self,
+        id: FunctionId,
+        body: &Function,
+        records: &[SiteRecord],
+        stage: Stage,
+    ) -> Option<PassError> {
+        let mut tree = CopyTree::new(self.state.program[id].body());
+        let mut copies: Vec<Option<CopyId>> = Vec::with_capacity(records.len());
+        for record in records {
+            let callee = record
+                .callee_id
+                .and_then(|id| self.state.finals.get(id)?.get());
+            let parent = match record.parent {
+                Some(parent) => copies.get(parent).copied().flatten(),
+                None => Some(CopyTree::ROOT),
+            };
+            copies.push(match (callee, parent) {
+                (Some(callee), Some(parent)) if record.inlined => {
+                    Some(tree.add(parent, record.source_inst, &callee.body))
+                }
+                _ => None,
+            });
+        }
+        Some(PassError::Check {
+            function: self.state.program[id].name().clone(),
+            stage,
+            source: check(&tree, body).err()?,
+        })
     }
 }
 
@@ -206,6 +248,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
     let mut sites = Vec::new();
     let mut stats = SecondaryMap::with_capacity(program.len());
     let mut bodies = SecondaryMap::with_capacity(program.len());
+    let mut locations = SecondaryMap::with_capacity(program.len());
     for (id, done) in finals {
         let Some(done) = done.into_inner() else {
             continue;
@@ -223,6 +266,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
         };
         sites.extend(done.records);
         bodies[id] = Some(done.body);
+        locations[id] = done.locations;
     }
     let kept = program.with_bodies(|id, _| {
         let body: &Option<Arc<Function>> = &bodies[id];
@@ -233,6 +277,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
         program: kept.unwrap_or_default(),
         graph,
         bodies,
+        locations,
         sites,
         stats,
         times,

@@ -19,6 +19,49 @@ use cranelift_codegen::ir::{self, Inst, InstructionData};
 /// As with Cranelift's own function, an inliner that answers a recursive call
 /// with `visit_callee` every time does not terminate.
 ///
+/// ```
+/// use cranelift_codegen::inline::{Inline, InlineCommand};
+/// use cranelift_codegen::ir;
+/// use cranelift_inliner::splice::inline_calls;
+/// use std::borrow::Cow;
+///
+/// struct Always(ir::Function);
+///
+/// impl Inline for Always {
+///     fn inline(
+///         &mut self,
+///         _: &ir::Function,
+///         _: ir::Inst,
+///         _: ir::Opcode,
+///         _: ir::FuncRef,
+///         _: &[ir::Value],
+///     ) -> InlineCommand<'_> {
+///         InlineCommand::Inline {
+///             callee: Cow::Borrowed(&self.0),
+///             visit_callee: false,
+///         }
+///     }
+/// }
+///
+/// let mut functions = cranelift_reader::parse_functions("
+/// function %callee(i32) -> i32 system_v {
+/// block0(v0: i32):
+///     v1 = iadd v0, v0
+///     return v1
+/// }
+/// function %caller(i32) -> i32 system_v {
+///     fn0 = %callee(i32) -> i32 system_v
+/// block0(v0: i32):
+///     v1 = call fn0(v0)
+///     return v1
+/// }")?;
+/// let mut caller = functions.pop().unwrap();
+/// // Before: `context.inline(Always(..))`, with `caller` as `context.func`.
+/// assert!(inline_calls(&mut caller, Always(functions.remove(0)))?);
+/// assert_eq!(caller.layout.blocks().count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// None at present; the type is that of `Context::inline`.
@@ -62,6 +105,7 @@ pub fn inline_calls(func: &mut ir::Function, mut inliner: impl Inline) -> Codege
                 calls.extend(copied.iter().rev().map(|copied| copied.inst));
             }
         }
+        session.forget(&callee);
     }
     session.finish();
     Ok(inlined_any)

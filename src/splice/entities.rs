@@ -1,7 +1,7 @@
 //! What a callee's entities are called in the caller.
 //!
-//! Signatures, function references, global values, constants and memory flags
-//! that the caller already has are shared. The translation of one callee is
+//! Signatures, function references, global values, constants, immediates and
+//! memory flags that the caller already has are shared. The translation of one callee is
 //! made once for a caller, whatever the number of copies; only stack slots,
 //! blocks and values are new in each copy.
 
@@ -12,6 +12,7 @@ use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, PrimaryMap};
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData};
 use rustc_hash::{FxHashMap, FxHasher};
+use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 
 /// `ir::MemFlags` is a 16-bit index with one value reserved.
@@ -37,19 +38,28 @@ pub(super) struct CallerEntities {
     signatures: ContentIndex<ir::SigRef>,
     functions: ContentIndex<ir::FuncRef>,
     globals: ContentIndex<ir::GlobalValue>,
+    immediates: ContentIndex<ir::Immediate>,
     /// A lower bound of the number of the caller's memory flags.
-    mem_flags_count: usize,
+    mem_flags_count: Cell<usize>,
     /// Translations already made, by the callee's identity and by whether its
     /// `vmctx` is the caller's.
     maps: FxHashMap<(u64, bool), EntityMaps>,
 }
 
 impl CallerEntities {
+    /// Forgets the translation of a callee that will not come again.
+    pub(super) fn forget(&mut self, callee: &Callee<'_>) {
+        for shares_vmctx in [false, true] {
+            self.maps.remove(&(callee.tables.id, shares_vmctx));
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.signatures.clear();
         self.functions.clear();
         self.globals.clear();
-        self.mem_flags_count = 0;
+        self.immediates.clear();
+        self.mem_flags_count.set(0);
         self.maps.clear();
     }
 
@@ -57,7 +67,7 @@ impl CallerEntities {
     ///
     /// Reads only. After `Ok`, [`CallerEntities::translate`] cannot fail.
     pub(super) fn check(
-        &mut self,
+        &self,
         caller: &ir::Function,
         callee: &Callee<'_>,
         shares_vmctx: bool,
@@ -69,15 +79,11 @@ impl CallerEntities {
         check_dynamic_types(caller, callee, shares_vmctx)
     }
 
-    fn check_mem_flags(
-        &mut self,
-        caller: &ir::Function,
-        callee: &Callee<'_>,
-    ) -> Result<(), Refusal> {
+    fn check_mem_flags(&self, caller: &ir::Function, callee: &Callee<'_>) -> Result<(), Refusal> {
         let used = &callee.tables.used.mem_flags.list;
         let set = &caller.dfg.mem_flags;
         // The set does not tell its size, but it is dense and only grows.
-        let mut low = self.mem_flags_count;
+        let mut low = self.mem_flags_count.get();
         let mut high = MEM_FLAGS_CAPACITY;
         while low < high {
             let middle = low + (high - low) / 2;
@@ -90,7 +96,7 @@ impl CallerEntities {
                 high = middle;
             }
         }
-        self.mem_flags_count = low;
+        self.mem_flags_count.set(low);
         // A structure passed by value is copied with flags of our own.
         let copies_structures = callee
             .func
@@ -127,6 +133,7 @@ impl CallerEntities {
             signatures,
             functions,
             globals,
+            immediates,
             maps,
             ..
         } = self;
@@ -139,6 +146,7 @@ impl CallerEntities {
                     signatures,
                     functions,
                     globals,
+                    immediates,
                     maps: EntityMaps::default(),
                 };
                 translation.run(shares_vmctx);
@@ -208,6 +216,7 @@ struct Translation<'a> {
     signatures: &'a mut ContentIndex<ir::SigRef>,
     functions: &'a mut ContentIndex<ir::FuncRef>,
     globals: &'a mut ContentIndex<ir::GlobalValue>,
+    immediates: &'a mut ContentIndex<ir::Immediate>,
     maps: EntityMaps,
 }
 
@@ -222,8 +231,14 @@ impl Translation<'_> {
             this.caller.dfg.constants.insert(data)
         });
         self.maps.immediates = self.map_used(&used.immediates, |this, immediate| {
-            let data = this.callee.dfg.immediates[immediate].clone();
-            this.caller.dfg.immediates.push(data)
+            let data = &this.callee.dfg.immediates[immediate];
+            this.immediates.find_or_add(
+                &mut this.caller.stencil.dfg.immediates,
+                data,
+                |data| hash_of(data),
+                |a, b| a == b,
+                || data.clone(),
+            )
         });
         self.maps.globals =
             vec![ir::GlobalValue::reserved_value(); self.callee.global_values.len()];
@@ -288,11 +303,27 @@ impl Translation<'_> {
             colocated: data.colocated,
             patchable: data.patchable,
         };
+        // Several references may have equal signatures of their own.
+        let dfg = &mut self.caller.stencil.dfg;
+        let signatures = &dfg.signatures;
+        let signature_of = |func: &ir::ExtFuncData| signatures.get(func.signature);
         self.functions.find_or_add(
-            &mut self.caller.stencil.dfg.ext_funcs,
+            &mut dfg.ext_funcs,
             &translated,
-            |func| hash_of(func),
-            |a, b| a == b,
+            |func| {
+                hash_of((
+                    &func.name,
+                    func.colocated,
+                    func.patchable,
+                    signature_of(func),
+                ))
+            },
+            |a, b| {
+                a.name == b.name
+                    && a.colocated == b.colocated
+                    && a.patchable == b.patchable
+                    && signature_of(a) == signature_of(b)
+            },
             || translated.clone(),
         )
     }

@@ -1,7 +1,6 @@
 //! Translating an instruction's operands from callee to caller.
 
 use super::callee::CalleeTables;
-use super::copy::is_handler;
 use super::entities::EntityMaps;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::instructions::{InstructionMapper, ValueListPool};
@@ -154,7 +153,8 @@ impl InstructionMapper for Mapper<'_> {
 
     fn map_block_call(&mut self, call: BlockCall) -> BlockCall {
         let pool = &self.callee.dfg.value_lists;
-        let block = self.blocks[call.block(pool).index()];
+        let index = self.tables.block_index[call.block(pool).index()];
+        let block = self.blocks[index as usize];
         let (values, resolved) = (self.values, &self.tables.resolved);
         let args = call
             .args(pool)
@@ -195,4 +195,9 @@ impl InstructionMapper for Mapper<'_> {
     fn map_mem_flags(&mut self, flags: ir::MemFlags) -> ir::MemFlags {
         self.maps.mem_flags[flags.index()]
     }
+}
+
+/// Whether an item of an exception table catches.
+fn is_handler(item: &ExceptionTableItem) -> bool {
+    !matches!(item, ExceptionTableItem::Context(_))
 }

@@ -1,23 +1,150 @@
 //! The splicing engine: one callee body into one call site.
+//!
+//! [`splice`] replaces one call by a copy of the body that it calls. A
+//! [`Session`] does that for many calls of one caller, and [`inline_calls`]
+//! takes the place of [`cranelift_codegen::Context::inline`]. Nothing here
+//! decides which calls are worth it.
+//!
+//! ```
+//! use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
+//!
+//! let mut functions = cranelift_reader::parse_functions("
+//! function %square(i32) -> i32 system_v {
+//! block0(v0: i32):
+//!     v1 = imul v0, v0
+//!     return v1
+//! }
+//! function %sum_of_squares(i32, i32) -> i32 system_v {
+//!     fn0 = %square(i32) -> i32 system_v
+//! block0(v0: i32, v1: i32):
+//!     v2 = call fn0(v0)
+//!     v3 = call fn0(v1)
+//!     v4 = iadd v2, v3
+//!     return v4
+//! }")?;
+//! let mut caller = functions.pop().unwrap();
+//! let square = Callee::new(&functions[0])?;
+//!
+//! let entry = caller.layout.entry_block().unwrap();
+//! let calls: Vec<_> = caller.layout.block_insts(entry).take(2).collect();
+//! let options = SpliceOptions::default();
+//! let mut context = SpliceContext::new();
+//! let mut session = context.session(&mut caller, &options);
+//! for call in calls {
+//!     session.splice(call, &square)?;
+//! }
+//! session.finish();
+//!
+//! assert!(caller.to_string().contains("
+//! block0(v0: i32, v1: i32):
+//!     v5 = imul v0, v0
+//!     v2 -> v5
+//!     v6 = imul v1, v1
+//!     v3 -> v6
+//!     v4 = iadd v2, v3
+//!     return v4
+//! "));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How a splice goes
+//!
+//! *Prepare.* [`Callee::new`] walks the callee once. It puts the reachable
+//! blocks in reverse postorder, in which definitions come before uses, follows
+//! the aliases, notes which entities are used at all and what restricts where
+//! the body may go. It also checks every reference that the copy will follow,
+//! so that a callee that no verifier has seen cannot make the copy fail.
+//!
+//! *Plan.* Everything about the call that can be wrong is looked at before the
+//! caller is touched. A [`Refusal`] therefore leaves it byte for byte as it was.
+//!
+//! *Isolate.* What follows a `call` is cut off, so that the block ends where
+//! the call was. To keep that linear for a block with many calls, the block is
+//! cut once into segments that are joined in the end, when the session
+//! finishes. Between splices the caller is valid CLIF.
+//!
+//! *Copy.* The callee's entry block goes on in the call's block; its other
+//! reachable blocks follow in the caller's layout in their own order. The
+//! arguments stand for the parameters. Signatures, function references, global
+//! values, constants and immediates that the caller has already are shared;
+//! only values, blocks, tables and stack slots are new in each copy.
+//!
+//! *Join.* Where the callee has one return, what followed the call goes on in
+//! the returning block, and the call's results become aliases of what is
+//! returned. Only several returns make a block where they meet, whose
+//! parameters the results become. Where the callee never returns, what followed
+//! goes. At a `try_call` returns jump along its normal edge, and at a
+//! `return_call` they return from the caller.
+//!
+//! # What is kept
+//!
+//! - A structure passed by value (`sarg`) is copied to a slot of the caller's,
+//!   so that the callee's changes stay its own.
+//! - At a `try_call`, what leaves the inlined body finds the callee's handlers
+//!   first and then the caller's: the caller's are added to each inner table
+//!   that does not catch everything, and calls become `try_call`s.
+//! - A tail call of the callee stays one at a `return_call`. Elsewhere the
+//!   caller's frame has to survive it, so it becomes a call.
+//! - A global value that starts from the callee's `vmctx` parameter means the
+//!   argument: the caller's own global value where the call passes the caller's
+//!   `vmctx` on, and otherwise the loads and sums that it stands for.
+//! - `get_exception_handler_address` follows the `try_call` that it is about.
+//! - A tagged instruction of the body gets the call's debug tags and then its
+//!   own. An untagged one gets none, but where it is a call that is spliced in
+//!   the same session, its body gets the outer tags all the same, so that the
+//!   order of the splices does not matter.
+//! - Calls that come in have the references of both frames in their stack maps.
+//! - Source locations and value labels. Stack slots with a key are copied even
+//!   where nothing uses them, since the key is for somebody else.
+//!
+//! # What is refused
+//!
+//! Each of these is a variant of [`Refusal`], with its reason there: a
+//! signature that is not the definition's; a `patchable` call; a callee that
+//! looks at its own frame, unless [`SpliceOptions`] allow it; a `try_call` whose
+//! handler somebody takes the address of; a callee with a `stack_limit` that
+//! the caller's prologue does not check; handlers that cannot be carried to a
+//! call of the callee, because its calling convention has no exceptions, because
+//! it must stay patchable, or because the caller's tags would be matched in a
+//! context of the callee; dynamic types with two scales; more memory flags than
+//! a function can hold; unreachable calls; and what is no valid CLIF.
+//!
+//! # Where ideas come from
+//!
+//! That the tags of a call come before those of the body, and that the caller's
+//! handlers follow the callee's, is what Cranelift's own inliner does. Joining
+//! blocks without glue is common in compilers that inline on SSA form, such as
+//! LLVM.
 
 mod callee;
 mod copy;
 mod drop_in;
 mod entities;
+mod inherited_tags;
+mod locations;
 mod mapper;
 mod refusal;
+mod segments;
 mod session;
 mod site;
 mod struct_args;
+mod survey;
 
 pub use callee::{Callee, CalleeTables};
 pub use drop_in::inline_calls;
+pub use locations::{KeepLocations, SpliceLocations};
 pub use refusal::{Refusal, SignatureMismatch};
 pub use session::{Checker, CopiedCall, Session, SpliceContext};
 
 use cranelift_codegen::ir;
 
 /// What an embedder allows a splice to do.
+///
+/// ```
+/// let mut options = cranelift_inliner::splice::SpliceOptions::default();
+/// assert!(!options.allow_stack_pointer);
+/// options.allow_stack_pointer = true;
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SpliceOptions {
@@ -47,9 +174,35 @@ impl SpliceOptions {
 
 /// Replaces the call `call` of `caller` by a copy of `callee`'s body.
 ///
+/// For many calls of one caller or of one callee, prepare a [`Callee`] and open
+/// a [`Session`] instead: this function does both anew each time, which costs
+/// one walk over either function.
+///
 /// # Errors
 ///
 /// A [`Refusal`], with `caller` untouched.
+///
+/// ```
+/// use cranelift_inliner::splice::{Refusal, SpliceOptions, splice};
+///
+/// let mut functions = cranelift_reader::parse_functions("
+/// function %callee(i32) -> i32 system_v {
+/// block0(v0: i32):
+///     return v0
+/// }
+/// function %caller(i64) -> i64 system_v {
+///     fn0 = %callee(i64) -> i64 system_v
+/// block0(v0: i64):
+///     v1 = call fn0(v0)
+///     return v1
+/// }")?;
+/// let mut caller = functions.pop().unwrap();
+/// let entry = caller.layout.entry_block().unwrap();
+/// let call = caller.layout.first_inst(entry).unwrap();
+/// let refusal = splice(&mut caller, call, &functions[0], &SpliceOptions::default());
+/// assert!(matches!(refusal, Err(Refusal::SignatureMismatch(_))));
+/// # Ok::<(), cranelift_reader::ParseError>(())
+/// ```
 pub fn splice(
     caller: &mut ir::Function,
     call: ir::Inst,

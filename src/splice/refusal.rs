@@ -23,6 +23,10 @@ pub enum Refusal {
     #[error("the call is malformed: {0}")]
     MalformedCall(&'static str),
 
+    /// The caller breaks CLIF's own rules; the verifier would reject it.
+    #[error("the caller is malformed: {0}")]
+    MalformedCaller(String),
+
     /// The callee breaks CLIF's own rules; the verifier would reject it.
     #[error("the callee is malformed: {0}")]
     MalformedCallee(String),
@@ -69,6 +73,11 @@ pub enum Refusal {
     #[error("the caller's handlers would be matched in the callee's exception context")]
     ExceptionContext,
 
+    /// The callee takes a structure of this many bytes by value, more than a
+    /// stack frame can hold.
+    #[error("the callee takes a structure of {0} bytes by value")]
+    StructTooLarge(u32),
+
     /// A dynamic vector type of the callee has another scale in the caller.
     #[error("dynamic type {0} has another scale in the caller")]
     DynamicType(ir::DynamicType),
@@ -94,6 +103,7 @@ impl Refusal {
         match self {
             Refusal::NotADirectCall(_) => "not-a-direct-call",
             Refusal::MalformedCall(_) => "malformed-call",
+            Refusal::MalformedCaller(_) => "malformed-caller",
             Refusal::MalformedCallee(_) => "malformed-callee",
             Refusal::Unreachable => "unreachable",
             Refusal::Patchable => "patchable",
@@ -104,6 +114,7 @@ impl Refusal {
             Refusal::UncatchableCall(_) => "uncatchable-call",
             Refusal::PatchableUnderHandler => "patchable-under-handler",
             Refusal::ExceptionContext => "exception-context",
+            Refusal::StructTooLarge(_) => "struct-too-large",
             Refusal::DynamicType(_) => "dynamic-type",
             Refusal::VmctxGlobal(_) => "vmctx-global",
             Refusal::MemFlagsFull => "mem-flags-full",

@@ -1,37 +1,13 @@
 //! Splicing many calls of one caller.
-//!
-//! A splice replaces a call in the middle of a block, and what follows the
-//! call continues where the callee returns. Moving that tail for each call
-//! would make a block with N calls cost N² moves. Instead the first splice in
-//! a block moves the tail to a block of its own, reached by one jump, and each
-//! later call of the tail takes only the instructions before it back:
-//!
-//! ```text
-//! block0:                 block0:                     block0:
-//!     a                       a                           a
-//!     call f0()               <body of f0>                <body of f0>
-//!     b             =>        jump block9       =>        b
-//!     call f1()           block9:                         <body of f1>
-//!     c                       b                           jump block9
-//!     return                  call f1()               block9:
-//!                             c                           c
-//!                             return                      return
-//! ```
-//!
-//! [`Session::finish`] puts the rest back and removes the tail block. Between
-//! splices the caller is valid CLIF, so that whoever decides about the next
-//! call may look at it.
 
 use super::copy::Copy;
 use super::entities::CallerEntities;
+use super::inherited_tags::InheritedTags;
+use super::segments::Segments;
 use super::site::{LegalSite, SiteKind, check_site};
-use super::{Callee, Refusal, SpliceOptions};
-use crate::body::{drop_unreachable_blocks, handler_addresses};
-use cranelift_codegen::entity::EntitySet;
-use cranelift_codegen::entity::packed_option::ReservedValue;
-use cranelift_codegen::ir::{self, Block, Inst, InstructionData, Opcode, Value};
-use rustc_hash::FxHashMap;
-use smallvec::SmallVec;
+use super::{Callee, KeepLocations, Refusal, SpliceLocations, SpliceOptions};
+use crate::body::{HandlerAddresses, check_structure, drop_unreachable_blocks};
+use cranelift_codegen::ir::{self, Block, Inst, Value};
 
 /// Scratch memory of splices, kept from one caller to the next.
 #[derive(Default)]
@@ -43,12 +19,13 @@ pub struct SpliceContext {
     pub(super) slots: Vec<ir::StackSlot>,
     pub(super) dynamic_slots: Vec<ir::DynamicStackSlot>,
     pub(super) copied_calls: Vec<CopiedCall>,
-    pub(super) handler_addresses: Vec<Inst>,
-    /// The jump to each block that holds the tail of another.
-    tails: FxHashMap<Block, Inst>,
-    tail_order: Vec<Block>,
-    /// Tails to which no callee returned.
-    dead_tails: EntitySet<Block>,
+    /// Copied handler addresses, which still name a block of the callee.
+    pub(super) copied_addresses: Vec<Inst>,
+    pub(super) handler_addresses: HandlerAddresses,
+    pub(super) inherited_tags: InheritedTags,
+    /// Results of spliced calls, in the order in which they became aliases.
+    pub(super) aliases: Vec<Value>,
+    segments: Segments,
 }
 
 impl SpliceContext {
@@ -67,22 +44,26 @@ impl SpliceContext {
         options: &'s SpliceOptions,
     ) -> Session<'s> {
         self.entities.clear();
-        self.tails.clear();
-        self.tail_order.clear();
-        self.dead_tails.clear();
+        self.segments.clear();
+        self.inherited_tags.clear();
+        self.aliases.clear();
         self.copied_calls.clear();
         self.handler_addresses.clear();
-        self.handler_addresses.extend(handler_addresses(caller));
+        let handler_addresses = &mut self.handler_addresses;
+        let caller_error =
+            check_structure(caller, |inst| handler_addresses.add(caller, inst)).err();
         Session {
             context: self,
             caller,
             options,
+            caller_error,
             leaves_unreachable: false,
         }
     }
 }
 
-/// A call that came into the caller with a callee's body.
+/// A direct call that came into the caller with a callee's body; see
+/// [`Session::splice`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopiedCall {
     /// The direct call in the callee.
@@ -92,13 +73,55 @@ pub struct CopiedCall {
     pub inst: Inst,
 }
 
-/// Splices calls of one caller, one after the other.
+/// Splices calls of one caller, one after the other, in any order.
 ///
-/// See the head of the module for what the caller looks like between splices.
+/// Between splices the caller is valid CLIF, but blocks whose calls were spliced
+/// are cut into several; [`Session::finish`], or dropping the session, joins
+/// them again. N splices cost O(N) plus what is copied.
+///
+/// Calls that came in with a body can be spliced in the same session:
+///
+/// ```
+/// use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
+///
+/// let functions = cranelift_reader::parse_functions("
+/// function %inner() system_v {
+/// block0:
+///     return
+/// }
+/// function %middle() system_v {
+///     fn0 = %inner() system_v
+/// block0:
+///     call fn0()
+///     return
+/// }
+/// function %outer() system_v {
+///     fn0 = %middle() system_v
+/// block0:
+///     call fn0()
+///     return
+/// }")?;
+/// let (inner, middle) = (Callee::new(&functions[0])?, Callee::new(&functions[1])?);
+/// let mut outer = functions[2].clone();
+/// let entry = outer.layout.entry_block().unwrap();
+/// let call = outer.layout.first_inst(entry).unwrap();
+///
+/// let options = SpliceOptions::default();
+/// let mut context = SpliceContext::new();
+/// let mut session = context.session(&mut outer, &options);
+/// let copied = session.splice(call, &middle)?[0];
+/// assert!(session.check(copied.inst, &inner).is_ok());
+/// session.splice(copied.inst, &inner)?;
+/// session.finish();
+/// assert_eq!(outer.layout.block_insts(entry).count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Session<'s> {
     context: &'s mut SpliceContext,
     caller: &'s mut ir::Function,
     options: &'s SpliceOptions,
+    /// Why nothing can be spliced into the caller.
+    caller_error: Option<String>,
     leaves_unreachable: bool,
 }
 
@@ -113,184 +136,129 @@ impl Session<'_> {
     /// # Errors
     ///
     /// The reason for which [`Session::splice`] would refuse.
-    pub fn check(&mut self, call: Inst, callee: &Callee<'_>) -> Result<(), Refusal> {
+    pub fn check(&self, call: Inst, callee: &Callee<'_>) -> Result<(), Refusal> {
         self.plan(call, callee).map(|_| ())
     }
 
     /// Replaces `call` by a copy of `callee`'s body.
     ///
-    /// Returns the direct calls that came in with the body, in reverse
-    /// postorder of the callee's blocks; they can be spliced in turn.
+    /// Returns the direct calls that came in with the body, in the callee's
+    /// layout order; they can be spliced in turn.
     ///
     /// # Errors
     ///
     /// A [`Refusal`], with the caller untouched.
     pub fn splice(&mut self, call: Inst, callee: &Callee<'_>) -> Result<&[CopiedCall], Refusal> {
-        let mut site = self.plan(call, callee)?.with_metadata(self.caller, call);
-        let (block, tail) = self.isolate(call);
-        site.block = block;
-        let copied = Copy::new(self.caller, self.context, callee, &site, call).run();
+        self.splice_with(call, callee, &mut KeepLocations)
+    }
+
+    /// As [`Session::splice`], where `locations` chooses the source locations
+    /// of the copied instructions.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`], with the caller untouched.
+    pub fn splice_with(
+        &mut self,
+        call: Inst,
+        callee: &Callee<'_>,
+        locations: &mut dyn SpliceLocations,
+    ) -> Result<&[CopiedCall], Refusal> {
+        let site = self.plan(call, callee)?;
+        let mut site = site.with_metadata(self.caller, call);
+        if site.tags.is_empty() {
+            site.tags = self.context.inherited_tags.of(call).to_vec();
+        }
+        let context = &mut *self.context;
+        let onward = context.segments.open(
+            self.caller,
+            &mut context.handler_addresses,
+            call,
+            site.block,
+        );
+        let copied = Copy::new(self.caller, context, callee, &site, call, locations).run();
         self.leaves_unreachable |= copied.leaves_unreachable;
         self.caller.debug_tags.set(call, []);
-        match (tail, copied.continues_in) {
-            (Some(tail), Some(block)) => self.join_tail(block, tail),
-            (Some(tail), None) => self.abandon_tail(call, tail),
+        match (onward, copied.continues_in) {
+            (Some(onward), Some(block)) => Segments::close(self.caller, onward, block),
+            (Some(onward), None) => context.segments.abandon(self.caller, onward, call),
             (None, _) => {}
         }
         Ok(&self.context.copied_calls)
     }
 
-    /// Puts every tail back and removes what nothing reaches any more.
+    /// Frees what is kept for further copies of `callee` in this caller.
+    pub(super) fn forget(&mut self, callee: &Callee<'_>) {
+        self.context.entities.forget(callee);
+    }
+
+    /// Joins what was cut and removes what nothing reaches any more.
     pub fn finish(self) {
         // The work is done on drop, so that an early return cannot skip it.
     }
 
-    fn plan(&mut self, call: Inst, callee: &Callee<'_>) -> Result<LegalSite, Refusal> {
-        let site = check_site(self.caller, call, callee, self.options)?;
-        if self.context.dead_tails.contains(site.block) {
+    fn plan(&self, call: Inst, callee: &Callee<'_>) -> Result<LegalSite, Refusal> {
+        if let Some(error) = &self.caller_error {
+            return Err(Refusal::MalformedCaller(error.clone()));
+        }
+        let context = &*self.context;
+        let addresses = &context.handler_addresses;
+        let site = check_in_caller(self.caller, addresses, call, callee, self.options)?;
+        if context.segments.is_dead(site.block) {
             return Err(Refusal::Unreachable);
         }
-        check_handler_addresses(self.caller, &self.context.handler_addresses, &site)?;
-        let entities = &mut self.context.entities;
-        entities.check(self.caller, callee, site.shares_vmctx)?;
+        context
+            .entities
+            .check(self.caller, callee, site.shares_vmctx)?;
         Ok(site)
-    }
-
-    /// Takes `call` out of the layout and leaves what precedes it at the end
-    /// of the first returned block; what follows it is in the second.
-    fn isolate(&mut self, call: Inst) -> (Block, Option<Block>) {
-        let ir::function::FunctionStencil { layout, dfg, .. } = &mut self.caller.stencil;
-        let Some(block) = layout.inst_block(call) else {
-            return (Block::reserved_value(), None);
-        };
-        let jump = self.context.tails.get(&block).copied();
-        if layout.last_inst(block) == Some(call) {
-            let block = match jump {
-                Some(_) => self.close_tail(block),
-                None => block,
-            };
-            self.caller.layout.remove_inst(call);
-            return (block, None);
-        }
-        let head = jump.and_then(|jump| layout.inst_block(jump));
-        if let (Some(jump), Some(head)) = (jump, head) {
-            layout.remove_inst(jump);
-            while let Some(inst) = layout.first_inst(block) {
-                layout.remove_inst(inst);
-                if inst == call {
-                    break;
-                }
-                layout.append_inst(inst, head);
-            }
-            return (head, Some(block));
-        }
-        let tail = dfg.make_block();
-        if let Some(next) = layout.next_inst(call) {
-            layout.split_block(tail, next);
-        }
-        if layout.is_cold(block) {
-            layout.set_cold(tail);
-        }
-        layout.remove_inst(call);
-        self.rename_in_handler_addresses(block, tail);
-        (block, Some(tail))
-    }
-
-    /// Ends `block` in the jump to `tail`, the one that led there before if
-    /// there is one.
-    fn join_tail(&mut self, block: Block, tail: Block) {
-        let caller = &mut *self.caller;
-        let context = &mut *self.context;
-        let jump = *context.tails.entry(tail).or_insert_with(|| {
-            context.tail_order.push(tail);
-            let destination = caller.dfg.block_call(tail, &[]);
-            caller.dfg.make_inst(InstructionData::Jump {
-                opcode: Opcode::Jump,
-                destination,
-            })
-        });
-        caller.layout.append_inst(jump, block);
-    }
-
-    /// Nothing returns to `tail`. Until it is removed, it still uses the
-    /// results of `call`, so these become its parameters.
-    fn abandon_tail(&mut self, call: Inst, tail: Block) {
-        self.context.tails.remove(&tail);
-        self.context.dead_tails.insert(tail);
-        let results: SmallVec<[Value; 4]> = self.caller.dfg.inst_results(call).into();
-        self.caller.dfg.detach_inst_results(call);
-        for result in results {
-            self.caller.dfg.attach_block_param(tail, result);
-        }
-    }
-
-    /// Moves the rest of `tail` to the block that jumps to it, and returns
-    /// that block.
-    fn close_tail(&mut self, tail: Block) -> Block {
-        let layout = &mut self.caller.layout;
-        let jump = self.context.tails.remove(&tail);
-        let Some((jump, head)) = jump.and_then(|jump| Some((jump, layout.inst_block(jump)?)))
-        else {
-            return tail;
-        };
-        layout.remove_inst(jump);
-        while let Some(inst) = layout.first_inst(tail) {
-            layout.remove_inst(inst);
-            layout.append_inst(inst, head);
-        }
-        layout.remove_block(tail);
-        self.rename_in_handler_addresses(tail, head);
-        head
-    }
-
-    /// The terminator of `from` has moved to `to`.
-    fn rename_in_handler_addresses(&mut self, from: Block, to: Block) {
-        for &inst in &self.context.handler_addresses {
-            if let InstructionData::ExceptionHandlerAddress { block, .. } =
-                &mut self.caller.dfg.insts[inst]
-                && *block == from
-            {
-                *block = to;
-            }
-        }
     }
 }
 
-/// A handler's address means something only as long as the `try_call` is there.
-fn check_handler_addresses(
+/// What can be said of a call without a session: everything but whether it is
+/// still reachable and whether the caller's tables have room.
+fn check_in_caller(
     caller: &ir::Function,
-    handler_addresses: &[Inst],
-    site: &LegalSite,
-) -> Result<(), Refusal> {
-    let names_block = |&inst: &Inst| match caller.dfg.insts[inst] {
-        InstructionData::ExceptionHandlerAddress { block, .. } => block == site.block,
-        _ => false,
-    };
-    let goes_away = matches!(site.kind, SiteKind::TryCall(_));
-    if goes_away && handler_addresses.iter().any(names_block) {
+    handler_addresses: &HandlerAddresses,
+    call: Inst,
+    callee: &Callee<'_>,
+    options: &SpliceOptions,
+) -> Result<LegalSite, Refusal> {
+    if !callee.is_consistent() {
+        return Err(Refusal::MalformedCallee(
+            "it is not the function that was prepared".into(),
+        ));
+    }
+    let site = check_site(caller, call, callee, options)?;
+    if let SiteKind::TryCall(_) = site.kind
+        && handler_addresses.contains(site.block)
+    {
         return Err(Refusal::HandlerAddress(site.block));
     }
-    Ok(())
+    Ok(site)
 }
 
 /// Tells of calls of one unchanged caller whether they can be spliced.
 ///
-/// This is for whoever decides about many calls before the first is spliced.
-/// What fills up as splices go on is not looked at: memory flags and entity
-/// numbers.
+/// This is for whoever decides about many calls before the first is spliced,
+/// and may not splice any. What fills up as splices go on is not looked at:
+/// memory flags and entity numbers.
 pub struct Checker<'c> {
     caller: &'c ir::Function,
     options: &'c SpliceOptions,
-    handler_addresses: Vec<Inst>,
+    handler_addresses: HandlerAddresses,
+    caller_error: Option<String>,
 }
 
 impl<'c> Checker<'c> {
     /// Costs one walk over the caller.
     pub fn new(caller: &'c ir::Function, options: &'c SpliceOptions) -> Self {
+        let mut handler_addresses = HandlerAddresses::default();
+        let checked = check_structure(caller, |inst| handler_addresses.add(caller, inst));
         Checker {
             caller,
             options,
-            handler_addresses: handler_addresses(caller).collect(),
+            handler_addresses,
+            caller_error: checked.err(),
         }
     }
 
@@ -300,18 +268,38 @@ impl<'c> Checker<'c> {
     ///
     /// The reason for which [`Session::splice`] would refuse.
     pub fn check(&self, call: Inst, callee: &Callee<'_>) -> Result<(), Refusal> {
-        let site = check_site(self.caller, call, callee, self.options)?;
-        check_handler_addresses(self.caller, &self.handler_addresses, &site)
+        if let Some(error) = &self.caller_error {
+            return Err(Refusal::MalformedCaller(error.clone()));
+        }
+        let addresses = &self.handler_addresses;
+        check_in_caller(self.caller, addresses, call, callee, self.options).map(|_| ())
     }
 }
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        for tail in std::mem::take(&mut self.context.tail_order) {
-            self.close_tail(tail);
-        }
+        let context = &mut *self.context;
+        context
+            .segments
+            .join(self.caller, &mut context.handler_addresses);
+        shorten_aliases(self.caller, &context.aliases);
         if self.leaves_unreachable {
-            drop_unreachable_blocks(self.caller, &mut self.context.handler_addresses);
+            drop_unreachable_blocks(self.caller, &mut context.handler_addresses);
+        }
+    }
+}
+
+/// Makes each alias one of a value that is none.
+///
+/// Each was made an alias of such a value, which may have become an alias later.
+/// So the later ones are short already when an earlier one comes.
+fn shorten_aliases(func: &mut ir::Function, aliases: &[Value]) {
+    let dfg = &mut func.dfg;
+    for &alias in aliases.iter().rev() {
+        if let Some(value) = dfg.value_alias_dest_for_serialization(alias)
+            && let Some(target) = dfg.value_alias_dest_for_serialization(value)
+        {
+            dfg.change_to_alias(alias, target);
         }
     }
 }

@@ -105,6 +105,15 @@ pub(super) fn check_site(
     check_signature(caller, func_ref, kind, callee.func)?;
     let args = resolve_args(caller, args, &callee.func.signature)?;
     check_results(caller, call, kind, &callee.func.signature)?;
+    if dfg
+        .inst_results(call)
+        .iter()
+        .any(|result| args.contains(result))
+    {
+        // Only in unreachable code can that be valid CLIF.
+        return Err(Refusal::Unreachable);
+    }
+    check_structures(&callee.func.signature)?;
     let shares_vmctx = shares_vmctx(caller, &callee.func.signature, &args);
     let introspection = &callee.tables.introspection;
     if let Some(&opcode) = introspection
@@ -180,6 +189,28 @@ fn check_signature(
                     "a tail call to another kind of function",
                 ));
             }
+        }
+    }
+    Ok(())
+}
+
+/// A structure passed by value goes into a slot of the caller's frame, whose
+/// bytes are reached by signed 32-bit offsets.
+fn check_structures(signature: &ir::Signature) -> Result<(), Refusal> {
+    for param in &signature.params {
+        match param.purpose {
+            ArgumentPurpose::StructArgument(size) if i32::try_from(size).is_err() => {
+                return Err(Refusal::StructTooLarge(size));
+            }
+            ArgumentPurpose::StructArgument(_)
+                if param.value_type != types::I64 && param.value_type != types::I32 =>
+            {
+                return Err(Refusal::MalformedCallee(format!(
+                    "a structure's address cannot be of type {}",
+                    param.value_type
+                )));
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -1,0 +1,82 @@
+//! Conditions of the source that are constant in the result.
+
+use super::place::Terms;
+use super::walk::Walk;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{BlockArg, InstructionData, Opcode, Value, ValueDef};
+
+/// Deeper expressions are not folded by any stage of ours.
+const MAX_DEPTH: u32 = 8;
+
+impl Walk<'_> {
+    /// The constant that some of `terms` is, as bits of its type.
+    pub(super) fn constant_of(&self, terms: &Terms) -> Option<u64> {
+        terms.iter().find_map(|term| match *term {
+            BlockArg::Value(value) => self.evaluate(value, MAX_DEPTH).map(|(bits, _)| bits),
+            BlockArg::TryCallRet(_) | BlockArg::TryCallExn(_) => None,
+        })
+    }
+
+    /// The value's bits and width, computed with 128-bit arithmetic so that no
+    /// width needs care.
+    fn evaluate(&self, value: Value, depth: u32) -> Option<(u64, u32)> {
+        let depth = depth.checked_sub(1)?;
+        let dfg = &self.after.dfg;
+        let value = dfg.resolve_aliases(value);
+        let ty = dfg.value_type(value);
+        let width = ty.bits();
+        if !ty.is_int() || width > 64 {
+            return None;
+        }
+        let ValueDef::Result(inst, _) = dfg.value_def(value) else {
+            return None;
+        };
+        let wide: i128 = match dfg.insts[inst] {
+            InstructionData::UnaryImm { imm, .. } => imm.bits().into(),
+            InstructionData::Unary { opcode, arg } => {
+                let (bits, from) = self.evaluate(arg, depth)?;
+                match opcode {
+                    Opcode::Uextend | Opcode::Ireduce => bits.into(),
+                    Opcode::Sextend => signed(bits, from),
+                    _ => return None,
+                }
+            }
+            InstructionData::IntCompare { args, cond, .. } => {
+                let (x, width) = self.evaluate(args[0], depth)?;
+                let (y, _) = self.evaluate(args[1], depth)?;
+                i128::from(holds(cond, x, y, width))
+            }
+            _ => return None,
+        };
+        let modulus = 1i128 << width;
+        u64::try_from(wide.rem_euclid(modulus))
+            .ok()
+            .map(|bits| (bits, width))
+    }
+}
+
+fn signed(bits: u64, width: u32) -> i128 {
+    let bits = i128::from(bits);
+    if bits >> (width - 1) & 1 == 1 {
+        bits - (1i128 << width)
+    } else {
+        bits
+    }
+}
+
+fn holds(cond: IntCC, x: u64, y: u64, width: u32) -> bool {
+    use IntCC::*;
+    let (sx, sy) = (signed(x, width), signed(y, width));
+    match cond {
+        Equal => x == y,
+        NotEqual => x != y,
+        SignedLessThan => sx < sy,
+        SignedLessThanOrEqual => sx <= sy,
+        SignedGreaterThan => sx > sy,
+        SignedGreaterThanOrEqual => sx >= sy,
+        UnsignedLessThan => x < y,
+        UnsignedLessThanOrEqual => x <= y,
+        UnsignedGreaterThan => x > y,
+        UnsignedGreaterThanOrEqual => x >= y,
+    }
+}

@@ -1,0 +1,262 @@
+//! Comparing what instructions refer to, by content.
+
+use super::difference::Difference;
+use super::tree::{CopyId, CopyTree};
+use super::walk::Walk;
+use crate::program::FunctionName;
+use cranelift_codegen::ir::{
+    self, ArgumentPurpose, ExternalName, Function, GlobalValueData, StackSlot,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// Which slot of the result each slot of the source is.
+#[derive(Default)]
+pub(super) struct Slots {
+    of: FxHashMap<(CopyId, StackSlot), StackSlot>,
+    owners: FxHashMap<StackSlot, Option<(CopyId, StackSlot)>>,
+    dynamic_of: FxHashMap<(CopyId, ir::DynamicStackSlot), ir::DynamicStackSlot>,
+    dynamic_owners: FxHashMap<ir::DynamicStackSlot, (CopyId, ir::DynamicStackSlot)>,
+}
+
+impl Slots {
+    /// Claims a slot for a structure passed by value; false if it has an owner.
+    pub(super) fn claim_for_struct(&mut self, slot: StackSlot, again: bool) -> bool {
+        match self.owners.insert(slot, None) {
+            None => true,
+            Some(None) => again,
+            Some(Some(_)) => false,
+        }
+    }
+}
+
+impl Walk<'_> {
+    pub(super) fn check_header(&self) -> Result<(), Difference> {
+        let before = self.tree.func(CopyTree::ROOT);
+        let after = self.after;
+        if before.name != after.name || before.signature != after.signature {
+            return Err(Difference::general(
+                "the function has another name or signature",
+            ));
+        }
+        let same_limit = match (before.stack_limit, after.stack_limit) {
+            (None, None) => true,
+            (Some(a), Some(b)) => self.same_global(CopyTree::ROOT, a, b),
+            _ => false,
+        };
+        if !same_limit {
+            return Err(Difference::general("the function has another stack limit"));
+        }
+        Ok(())
+    }
+
+    /// Slots with a key are there for each copy, whether code uses them or not.
+    pub(super) fn check_keyed_slots(&mut self) -> Result<(), Difference> {
+        let mut unclaimed: Vec<(StackSlot, ir::StackSlotKey)> = self
+            .after
+            .sized_stack_slots
+            .iter()
+            .filter(|(slot, _)| !self.slots.owners.contains_key(slot))
+            .filter_map(|(slot, data)| Some((slot, data.key?)))
+            .collect();
+        let entered: FxHashSet<CopyId> = self.matches.keys().map(|(copy, _)| *copy).collect();
+        for copy in self.tree.copies.keys() {
+            // A copy in code that later became unreachable may have left its
+            // slots behind or not.
+            let is_certain = copy == CopyTree::ROOT || entered.contains(&copy);
+            for (slot, data) in self.tree.func(copy).sized_stack_slots.iter() {
+                let Some(key) = data.key else { continue };
+                if self.slots.of.contains_key(&(copy, slot)) {
+                    continue;
+                }
+                let place = unclaimed.iter().position(|&(result, result_key)| {
+                    let result = &self.after.sized_stack_slots[result];
+                    result_key == key && result.size == data.size
+                });
+                match place {
+                    Some(place) => {
+                        unclaimed.swap_remove(place);
+                    }
+                    None if !is_certain => {}
+                    None => {
+                        let message =
+                            format!("{slot} of {copy} with key {} is missing", key.bits());
+                        return Err(Difference::general(message));
+                    }
+                }
+            }
+        }
+        match unclaimed.first() {
+            Some((slot, key)) => Err(Difference::general(format!(
+                "{slot} with key {} comes from nowhere",
+                key.bits()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn same_slot(&mut self, copy: CopyId, slot: StackSlot, result: StackSlot) -> bool {
+        let (Some(a), Some(b)) = (
+            self.tree.func(copy).sized_stack_slots.get(slot),
+            self.after.sized_stack_slots.get(result),
+        ) else {
+            return false;
+        };
+        let known = *self.slots.of.entry((copy, slot)).or_insert(result);
+        let owner = *self
+            .slots
+            .owners
+            .entry(result)
+            .or_insert(Some((copy, slot)));
+        a == b && known == result && owner == Some((copy, slot))
+    }
+
+    pub(super) fn same_dynamic_slot(
+        &mut self,
+        copy: CopyId,
+        slot: ir::DynamicStackSlot,
+        result: ir::DynamicStackSlot,
+    ) -> bool {
+        let func = self.tree.func(copy);
+        let (Some(a), Some(b)) = (
+            func.dynamic_stack_slots.get(slot),
+            self.after.dynamic_stack_slots.get(result),
+        ) else {
+            return false;
+        };
+        let (Some(a_type), Some(b_type)) = (
+            func.dfg.dynamic_types.get(a.dyn_ty),
+            self.after.dfg.dynamic_types.get(b.dyn_ty),
+        ) else {
+            return false;
+        };
+        let known = *self.slots.dynamic_of.entry((copy, slot)).or_insert(result);
+        let owners = &mut self.slots.dynamic_owners;
+        let owner = *owners.entry(result).or_insert((copy, slot));
+        a.kind == b.kind
+            && a_type.base_vector_ty == b_type.base_vector_ty
+            && self.same_global(copy, a_type.dynamic_scale, b_type.dynamic_scale)
+            && known == result
+            && owner == (copy, slot)
+    }
+
+    pub(super) fn same_function(&self, copy: CopyId, a: ir::FuncRef, b: ir::FuncRef) -> bool {
+        let func = self.tree.func(copy);
+        let (Some(a), Some(b)) = (func.dfg.ext_funcs.get(a), self.after.dfg.ext_funcs.get(b))
+        else {
+            return false;
+        };
+        self.same_name(func, &a.name, &b.name)
+            && func.dfg.signatures.get(a.signature) == self.after.dfg.signatures.get(b.signature)
+            && a.colocated == b.colocated
+            && a.patchable == b.patchable
+    }
+
+    fn same_name(&self, func: &Function, a: &ExternalName, b: &ExternalName) -> bool {
+        match (
+            FunctionName::of_external(func, a),
+            FunctionName::of_external(self.after, b),
+        ) {
+            (Some(a), Some(b)) => a == b,
+            (None, None) => a == b,
+            _ => false,
+        }
+    }
+
+    pub(super) fn same_mem_flags(&self, copy: CopyId, a: ir::MemFlags, b: ir::MemFlags) -> bool {
+        let normal = |func: &Function, flags: ir::MemFlags| {
+            let data = func.dfg.mem_flags[flags];
+            let region = data.alias_region().map(|region| {
+                let region = &func.dfg.alias_regions[region];
+                region.user_id
+            });
+            (data.with_alias_region(None), region)
+        };
+        normal(self.tree.func(copy), a) == normal(self.after, b)
+    }
+
+    pub(super) fn same_global(&self, copy: CopyId, a: ir::GlobalValue, b: ir::GlobalValue) -> bool {
+        let func = self.tree.func(copy);
+        match (func.global_values.get(a), self.after.global_values.get(b)) {
+            (Some(GlobalValueData::VMContext), Some(GlobalValueData::VMContext)) => {
+                self.shares_vmctx(copy)
+            }
+            (
+                Some(GlobalValueData::Load {
+                    base: a,
+                    offset: a_offset,
+                    global_type: a_type,
+                    flags: a_flags,
+                }),
+                Some(GlobalValueData::Load {
+                    base: b,
+                    offset: b_offset,
+                    global_type: b_type,
+                    flags: b_flags,
+                }),
+            ) => {
+                a_offset == b_offset
+                    && a_type == b_type
+                    && self.same_mem_flags(copy, *a_flags, *b_flags)
+                    && self.same_global(copy, *a, *b)
+            }
+            (
+                Some(GlobalValueData::IAddImm {
+                    base: a,
+                    offset: a_offset,
+                    global_type: a_type,
+                }),
+                Some(GlobalValueData::IAddImm {
+                    base: b,
+                    offset: b_offset,
+                    global_type: b_type,
+                }),
+            ) => a_offset == b_offset && a_type == b_type && self.same_global(copy, *a, *b),
+            (
+                Some(GlobalValueData::Symbol {
+                    name: a,
+                    offset: a_offset,
+                    colocated: a_colocated,
+                    tls: a_tls,
+                }),
+                Some(GlobalValueData::Symbol {
+                    name: b,
+                    offset: b_offset,
+                    colocated: b_colocated,
+                    tls: b_tls,
+                }),
+            ) => {
+                a_offset == b_offset
+                    && a_colocated == b_colocated
+                    && a_tls == b_tls
+                    && self.same_name(func, a, b)
+            }
+            (
+                Some(GlobalValueData::DynScaleTargetConst { vector_type: a }),
+                Some(GlobalValueData::DynScaleTargetConst { vector_type: b }),
+            ) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Whether the `vmctx` of a copy is that of the result.
+    pub(super) fn shares_vmctx(&self, copy: CopyId) -> bool {
+        if copy == CopyTree::ROOT {
+            return true;
+        }
+        let ours = special_param(self.after);
+        let theirs = special_param(self.tree.func(copy));
+        match (ours, theirs) {
+            (Some(ours), Some(theirs)) => self.equals(copy, theirs, ours),
+            _ => false,
+        }
+    }
+}
+
+/// The value of a function's `vmctx` parameter.
+pub(super) fn special_param(func: &Function) -> Option<ir::Value> {
+    let index = func
+        .signature
+        .special_param_index(ArgumentPurpose::VMContext)?;
+    let entry = func.layout.entry_block()?;
+    func.dfg.block_params(entry).get(index).copied()
+}

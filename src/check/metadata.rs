@@ -1,0 +1,200 @@
+//! Comparing what rides on instructions and values.
+
+use super::difference::Difference;
+use super::tree::CopyId;
+use super::walk::Walk;
+use cranelift_codegen::ir::{
+    BlockArg, DebugTag, Function, Inst, UserStackMapEntry, Value, ValueLabel, ValueLabelAssignments,
+};
+
+impl Walk<'_> {
+    pub(super) fn check_metadata(
+        &mut self,
+        copy: CopyId,
+        inst: Inst,
+        result: Inst,
+    ) -> Result<(), Difference> {
+        self.check_tags(copy, inst, result)?;
+        self.check_stack_map(copy, inst, result)?;
+        self.check_srcloc(copy, inst, result)?;
+        self.check_cold(copy, inst, result)
+    }
+
+    /// The replaced calls around a copy, outermost first.
+    fn sites_around(&self, copy: CopyId) -> Vec<(CopyId, Inst)> {
+        let mut sites = Vec::new();
+        let mut site = self.tree.site(copy);
+        while let Some(around) = site {
+            sites.push((around.parent, around.call));
+            site = self.tree.site(around.parent);
+        }
+        sites.reverse();
+        sites
+    }
+
+    fn check_tags(&mut self, copy: CopyId, inst: Inst, result: Inst) -> Result<(), Difference> {
+        let own = self.tree.func(copy).debug_tags.get(inst);
+        let mut expected: Vec<(CopyId, DebugTag)> = Vec::new();
+        if !own.is_empty() {
+            for (parent, call) in self.sites_around(copy) {
+                let tags = self.tree.func(parent).debug_tags.get(call);
+                expected.extend(tags.iter().map(|tag| (parent, tag.clone())));
+            }
+            expected.extend(own.iter().map(|tag| (copy, tag.clone())));
+        }
+        let actual = self.after.debug_tags.get(result).to_vec();
+        let mut same = actual.len() == expected.len();
+        for ((of, tag), actual) in expected.iter().zip(&actual) {
+            same &= match (tag, actual) {
+                (DebugTag::User(a), DebugTag::User(b)) => a == b,
+                (DebugTag::StackSlot(a), DebugTag::StackSlot(b)) => self.same_slot(*of, *a, *b),
+                _ => false,
+            };
+        }
+        if same {
+            return Ok(());
+        }
+        let list = |tags: &mut dyn Iterator<Item = &DebugTag>| {
+            let tags: Vec<String> = tags.map(ToString::to_string).collect();
+            tags.join(", ")
+        };
+        let message = format!(
+            "its tags are <{}> instead of <{}>",
+            list(&mut actual.iter()),
+            list(&mut expected.iter().map(|(_, tag)| tag))
+        );
+        Err(self.at(copy, inst, message).with_result(result))
+    }
+
+    fn check_stack_map(
+        &mut self,
+        copy: CopyId,
+        inst: Inst,
+        result: Inst,
+    ) -> Result<(), Difference> {
+        if !self.after.dfg.insts[result].opcode().is_safepoint() {
+            return Ok(());
+        }
+        let mut expected: Vec<(CopyId, UserStackMapEntry)> = Vec::new();
+        let mut around = self.sites_around(copy);
+        around.push((copy, inst));
+        for (of, at) in around {
+            let entries = self.tree.func(of).dfg.user_stack_map_entries(at);
+            expected.extend(
+                entries
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|entry| (of, entry.clone())),
+            );
+        }
+        let actual = self.after.dfg.user_stack_map_entries(result);
+        let actual = actual.unwrap_or_default().to_vec();
+        let mut same = actual.len() == expected.len();
+        for ((of, a), b) in expected.iter().zip(&actual) {
+            same &= a.ty == b.ty && a.offset == b.offset && self.same_slot(*of, a.slot, b.slot);
+        }
+        if same {
+            Ok(())
+        } else {
+            Err(self
+                .at(copy, inst, "its stack map is another")
+                .with_result(result))
+        }
+    }
+
+    pub(super) fn check_srcloc(
+        &self,
+        copy: CopyId,
+        inst: Inst,
+        result: Inst,
+    ) -> Result<(), Difference> {
+        let expected = self.tree.func(copy).srcloc(inst);
+        let actual = self.after.srcloc(result);
+        if expected == actual {
+            return Ok(());
+        }
+        let message = format!("its source location is {actual} instead of {expected}");
+        Err(self.at(copy, inst, message).with_result(result))
+    }
+
+    fn check_cold(&self, copy: CopyId, inst: Inst, result: Inst) -> Result<(), Difference> {
+        let is_cold = |func: &Function, inst: Inst| {
+            let block = func.layout.inst_block(inst);
+            block.is_some_and(|block| func.layout.is_cold(block))
+        };
+        let mut around = self.sites_around(copy);
+        around.push((copy, inst));
+        let mut around = around.into_iter();
+        let expected = around.any(|(of, inst)| is_cold(self.tree.func(of), inst));
+        if expected && !is_cold(self.after, result) {
+            return Err(self
+                .at(copy, inst, "its block is no longer cold")
+                .with_result(result));
+        }
+        Ok(())
+    }
+
+    /// A block that is named is the one with the same `try_call`.
+    pub(super) fn check_named_blocks(&self) -> Result<(), Difference> {
+        for &(copy, inst, block, ref result) in &self.named_blocks {
+            let last = self.tree.func(copy).layout.last_inst(block);
+            let matched = last.and_then(|last| self.matches.get(&(copy, last)).copied());
+            let same = match *result {
+                Some((_, named)) => {
+                    let is_in = matched.and_then(|matched| self.after.layout.inst_block(matched));
+                    is_in == Some(named)
+                }
+                None => matched.is_none(),
+            };
+            if !same {
+                return Err(self.at(copy, inst, "it names another block"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each labelled source value that is reached has its labels in the result.
+    pub(super) fn check_labels(&self) -> Result<(), Difference> {
+        for (copy, data) in self.tree.copies.iter() {
+            let Some(labels) = &data.func.dfg.values_labels else {
+                continue;
+            };
+            for &value in labels.keys() {
+                let wanted = labels_of(data.func, value);
+                let resolved = data.func.dfg.resolve_aliases(value);
+                let Some(terms) = &self.terms[copy][resolved] else {
+                    continue;
+                };
+                let found = terms.iter().any(|term| match *term {
+                    BlockArg::Value(result) => {
+                        let present = labels_of(self.after, result);
+                        wanted.iter().all(|label| present.contains(label))
+                    }
+                    BlockArg::TryCallRet(_) | BlockArg::TryCallExn(_) => false,
+                });
+                if !found && !terms.is_empty() {
+                    let message = format!("the labels of {value} of {copy} are lost");
+                    return Err(Difference::general(message));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn labels_of(func: &Function, value: Value) -> Vec<ValueLabel> {
+    let Some(labels) = &func.dfg.values_labels else {
+        return Vec::new();
+    };
+    let mut value = value;
+    for _ in 0..=labels.len() {
+        match labels.get(&value) {
+            Some(ValueLabelAssignments::Starts(starts)) => {
+                return starts.iter().map(|start| start.label).collect();
+            }
+            Some(ValueLabelAssignments::Alias { value: next, .. }) => value = *next,
+            None => break,
+        }
+    }
+    Vec::new()
+}

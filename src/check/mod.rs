@@ -1,0 +1,106 @@
+//! An independent checker: proves that a function is what inlining should have
+//! made of it.
+//!
+//! [`check`] is given a caller as it was, the tree of calls that were replaced
+//! with the bodies that replaced them ([`CopyTree`]), and the function that
+//! came out, cleaned up or not. It follows both sides together, from the entry
+//! block, through every path: on the one side an imaginary machine that runs
+//! the caller and steps into a copy of the callee at each replaced call, on the
+//! other the function that came out. No code is shared with the splicing
+//! engine, and none of its intermediate results are trusted.
+//!
+//! **What is proved.** Every reachable instruction of the caller, and of each
+//! copy, stands in the result exactly once, in the same order on every path,
+//! and nothing else does but jumps. Its operands are equal to the originals':
+//! for each source value the checker keeps the set of result values that equal
+//! it on all paths (a greatest fixpoint, found by going around until no set
+//! shrinks), and an operand must be in that set. Calls, signatures, constants,
+//! memory flags, alias regions and global values are the same in content.
+//! Branches lead to corresponding places; a branch may be missing only where
+//! its condition is a constant. Exceptional edges are the callee's own, then
+//! the replaced calls', innermost first. Stack slots correspond one to one and
+//! keep kind, size, alignment and key. Tags are the tags of the replaced calls
+//! around the instruction, outermost first, then its own. Stack maps are the
+//! union, in the same order. Source locations and value labels are kept. Cold
+//! stays cold. A structure passed by value is copied whole before the body, to
+//! a slot of its own.
+//!
+//! **What is not proved.** That the callee was the right one, that the call was
+//! legal to replace (signatures, frame introspection: the engine's refusals),
+//! and anything about code that neither side can reach. Block order is not
+//! looked at.
+//!
+//! The idea of following two programs together until the pairs of places close
+//! is translation validation by simulation (Necula, PLDI 2000); that a compiler
+//! should carry such a checker with it is regalloc2's habit.
+//!
+//! ```
+//! use cranelift_inliner::check::{CopyTree, check};
+//! use cranelift_inliner::splice::{SpliceOptions, splice};
+//!
+//! let functions = cranelift_reader::parse_functions("
+//! function %one() -> i32 system_v {
+//! block0:
+//!     v0 = iconst.i32 1
+//!     return v0
+//! }
+//! function %caller(i32) -> i32 system_v {
+//!     fn0 = %one() -> i32 system_v
+//! block0(v0: i32):
+//!     v1 = call fn0()
+//!     v2 = isub v1, v0
+//!     return v2
+//! }")?;
+//! let (callee, caller) = (&functions[0], &functions[1]);
+//! let entry = caller.layout.entry_block().unwrap();
+//! let call = caller.layout.first_inst(entry).unwrap();
+//! let mut after = caller.clone();
+//! splice(&mut after, call, callee, &SpliceOptions::default())?;
+//!
+//! let mut copies = CopyTree::new(caller);
+//! copies.add(CopyTree::ROOT, call, callee);
+//! check(&copies, &after)?;
+//!
+//! // A subtraction the other way round is found out.
+//! let wrong = cranelift_reader::parse_functions("
+//! function %caller(i32) -> i32 system_v {
+//! block0(v0: i32):
+//!     v1 = iconst.i32 1
+//!     v2 = isub v0, v1
+//!     return v2
+//! }")?.remove(0);
+//! assert!(check(&copies, &wrong).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod calls;
+mod constants;
+mod difference;
+mod entities;
+mod metadata;
+mod operands;
+mod place;
+mod steps;
+mod struct_args;
+mod tree;
+mod walk;
+
+pub use difference::Difference;
+pub use tree::{CopyId, CopyTree};
+
+use crate::panics;
+use cranelift_codegen::ir::Function;
+
+/// Proves that `after` is the root of `copies` with the copies in place.
+///
+/// The cost is linear in the size of `after`, times the number of rounds that
+/// the fixpoint takes (two or three for usual code).
+///
+/// # Errors
+///
+/// The first [`Difference`], in words.
+pub fn check(copies: &CopyTree<'_>, after: &Function) -> Result<(), Difference> {
+    // The functions may be anything; Cranelift's accessors may panic on them.
+    panics::catch(|| walk::Walk::new(copies, after).run())
+        .unwrap_or_else(|message| Err(Difference::malformed(message)))
+}

@@ -1,0 +1,219 @@
+//! Copies of structures passed by value.
+
+use super::difference::Difference;
+use super::place::{Next, Place, Terms};
+use super::tree::CopyId;
+use super::walk::{Gap, Source, Walk, one};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{ArgumentPurpose, BlockArg, Inst, InstructionData, Opcode, Value};
+
+impl Walk<'_> {
+    /// Steps into a copy whose callee takes structures by value: each is
+    /// copied, starting at `first`, before the body.
+    pub(super) fn enter_with_structs(
+        &mut self,
+        copy: CopyId,
+        call: Inst,
+        child: CopyId,
+        first: Inst,
+    ) -> Result<(), Difference> {
+        let mut assigned = Vec::new();
+        let entry = self.enter(copy, call, child, &mut assigned)?;
+        let params = &self.tree.func(child).signature.params;
+        let again = self.owners.contains_key(&first);
+        let mut at = first;
+        for (param, (_, _, terms)) in params.iter().zip(&mut assigned) {
+            if let ArgumentPurpose::StructArgument(size) = param.purpose {
+                let mut reader = StructCopy {
+                    walk: self,
+                    copy,
+                    call,
+                    at,
+                    source: terms.clone(),
+                };
+                let address = reader.read(size, again)?;
+                at = reader.at;
+                *terms = one(address);
+            }
+        }
+        self.work.push(Gap {
+            copy: child,
+            source: Source::Enter(entry),
+            next: Next::At(at),
+            assigned,
+        });
+        Ok(())
+    }
+}
+
+/// Reads the instructions of one copy.
+struct StructCopy<'w, 'a> {
+    walk: &'w mut Walk<'a>,
+    copy: CopyId,
+    call: Inst,
+    at: Inst,
+    source: Terms,
+}
+
+impl StructCopy<'_, '_> {
+    /// Returns the copy's address; `at` is then the instruction after it.
+    fn read(&mut self, size: u32, again: bool) -> Result<Value, Difference> {
+        let slot = match self.data() {
+            InstructionData::StackAddr {
+                stack_slot, offset, ..
+            } if i32::from(offset) == 0 => stack_slot,
+            _ => return Err(self.wrong("a structure is not copied to a slot")),
+        };
+        let data = self.walk.after.sized_stack_slots.get(slot);
+        let fits = data.is_some_and(|data| data.size >= size && data.key.is_none());
+        if !fits || !self.walk.slots.claim_for_struct(slot, again) {
+            return Err(self.wrong("a structure is copied to a slot that is not its own"));
+        }
+        let target = self.take()?;
+        let mut copied = 0;
+        while copied < size {
+            copied = match self.data() {
+                InstructionData::UnaryImm { .. } if copied == 0 => self.read_loop(target)?,
+                _ => copied + self.read_word(target, copied)?,
+            };
+        }
+        if copied > size {
+            return Err(self.wrong("more than the structure is copied"));
+        }
+        Ok(target)
+    }
+
+    fn data(&self) -> InstructionData {
+        self.walk.after.dfg.insts[self.at]
+    }
+
+    fn wrong(&self, message: &str) -> Difference {
+        self.walk
+            .at(self.copy, self.call, message)
+            .with_result(self.at)
+    }
+
+    /// Takes the instruction for the copy and goes on; returns its result.
+    fn take(&mut self) -> Result<Value, Difference> {
+        let taken = self.at;
+        self.walk.own(self.copy, self.call, taken)?;
+        let after = self.walk.after;
+        let next = after.layout.next_inst(taken);
+        self.at = match next.map(|next| self.walk.settle(Next::At(next)).0) {
+            Some(Place::At(next)) => next,
+            _ => return Err(self.wrong("a structure is not copied to its end")),
+        };
+        let results = after.dfg.inst_results(taken);
+        Ok(results.first().copied().unwrap_or(Value::from_u32(0)))
+    }
+
+    /// A load and a store of the same bytes; returns their number.
+    fn read_word(&mut self, target: Value, offset: u32) -> Result<u32, Difference> {
+        let source = self.source.clone();
+        self.read_move(
+            |value| source.contains(&BlockArg::Value(value)),
+            |value| value == target,
+            offset,
+        )
+    }
+
+    fn read_move(
+        &mut self,
+        is_source: impl Fn(Value) -> bool,
+        is_target: impl Fn(Value) -> bool,
+        offset: u32,
+    ) -> Result<u32, Difference> {
+        let at_offset = |found: i32| u32::try_from(found).is_ok_and(|found| found == offset);
+        let dfg = &self.walk.after.dfg;
+        match self.data() {
+            InstructionData::Load {
+                opcode: Opcode::Load,
+                arg,
+                offset,
+                ..
+            } if is_source(dfg.resolve_aliases(arg)) && at_offset(offset.into()) => {}
+            _ => return Err(self.wrong("bytes of a structure are not loaded")),
+        }
+        let word = self.take()?;
+        let dfg = &self.walk.after.dfg;
+        match self.data() {
+            InstructionData::Store {
+                opcode: Opcode::Store,
+                args: [value, address],
+                offset,
+                ..
+            } if value == word && is_target(address) && at_offset(offset.into()) => {}
+            _ => return Err(self.wrong("bytes of a structure are not stored")),
+        }
+        let bytes = dfg.value_type(word).bytes();
+        self.take()?;
+        Ok(bytes)
+    }
+
+    /// Eight bytes at a time, in a loop; returns the number of bytes.
+    fn read_loop(&mut self, target: Value) -> Result<u32, Difference> {
+        let zero = self.take()?;
+        let after = self.walk.after;
+        let body = after.layout.inst_block(self.at);
+        let offset = match body.map(|body| after.dfg.block_params(body)) {
+            Some(&[offset]) => offset,
+            _ => return Err(self.wrong("a structure is copied in an unknown way")),
+        };
+        let sum_with = |this: &Self, is_base: &dyn Fn(Value) -> bool| match this.data() {
+            InstructionData::Binary {
+                opcode: Opcode::Iadd,
+                args: [base, index],
+            } => is_base(this.walk.after.dfg.resolve_aliases(base)) && index == offset,
+            _ => false,
+        };
+        let source = self.source.clone();
+        if !sum_with(self, &|value| source.contains(&BlockArg::Value(value))) {
+            return Err(self.wrong("a structure is copied from elsewhere"));
+        }
+        let from = self.take()?;
+        if !sum_with(self, &|value| value == target) {
+            return Err(self.wrong("a structure is copied to elsewhere"));
+        }
+        let to = self.take()?;
+        let step_bytes = self.read_move(|value| value == from, |value| value == to, 0)?;
+        let step = self.take()?;
+        let next = match self.data() {
+            InstructionData::Binary {
+                opcode: Opcode::Iadd,
+                args,
+            } if args == [offset, step] => self.take()?,
+            _ => return Err(self.wrong("a structure is copied in other steps")),
+        };
+        let end = self.take()?;
+        let more = match self.data() {
+            InstructionData::IntCompare {
+                args,
+                cond: IntCC::UnsignedLessThan,
+                ..
+            } if args == [next, end] => self.take()?,
+            _ => return Err(self.wrong("a structure is not copied to its end")),
+        };
+        let InstructionData::Brif { arg, blocks, .. } = self.data() else {
+            return Err(self.wrong("a structure is not copied to its end"));
+        };
+        let [again, done] = blocks;
+        let pool = &after.dfg.value_lists;
+        let goes_again = Some(again.block(pool)) == body
+            && again.args(pool).eq([BlockArg::Value(next)])
+            && done.len(pool) == 0
+            && arg == more;
+        let known = |value: Value| self.walk.constant_of(&one(value));
+        let size = known(end).and_then(|end| u32::try_from(end).ok());
+        let whole = known(zero) == Some(0) && known(step) == Some(step_bytes.into());
+        let branch = self.at;
+        self.walk.own(self.copy, self.call, branch)?;
+        self.at = match self.walk.settle(Next::Along(done)).0 {
+            Place::At(next) => next,
+            Place::Spins => return Err(self.wrong("a structure is copied for ever")),
+        };
+        match size {
+            Some(size) if goes_again && whole && size > 0 && size % step_bytes == 0 => Ok(size),
+            _ => Err(self.wrong("a structure is copied in an unknown way")),
+        }
+    }
+}

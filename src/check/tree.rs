@@ -1,0 +1,101 @@
+//! Which calls were replaced by which bodies.
+
+use cranelift_codegen::ir::{ExceptionTable, Function, Inst, InstructionData, Opcode};
+use cranelift_entity::{PrimaryMap, entity_impl};
+use rustc_hash::FxHashMap;
+
+/// A copy of a body, or the caller itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CopyId(u32);
+entity_impl!(CopyId, "copy");
+
+/// A caller and the copies of bodies in it.
+///
+/// The tree says what is claimed: at this call of that body stands a copy of
+/// this callee.
+pub struct CopyTree<'f> {
+    pub(super) copies: PrimaryMap<CopyId, Copy<'f>>,
+    children: FxHashMap<(CopyId, Inst), CopyId>,
+}
+
+pub(super) struct Copy<'f> {
+    pub(super) func: &'f Function,
+    pub(super) site: Option<Site>,
+}
+
+/// The replaced call.
+#[derive(Clone, Copy)]
+pub(super) struct Site {
+    pub(super) parent: CopyId,
+    pub(super) call: Inst,
+    pub(super) kind: SiteKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum SiteKind {
+    Call,
+    ReturnCall,
+    TryCall(ExceptionTable),
+}
+
+impl<'f> CopyTree<'f> {
+    /// The caller itself.
+    pub const ROOT: CopyId = CopyId(0);
+
+    /// The caller as it was, with nothing replaced.
+    pub fn new(caller: &'f Function) -> Self {
+        let mut copies = PrimaryMap::new();
+        copies.push(Copy {
+            func: caller,
+            site: None,
+        });
+        CopyTree {
+            copies,
+            children: FxHashMap::default(),
+        }
+    }
+
+    /// Claims that `call`, an instruction of the body of `parent`, was replaced
+    /// by a copy of `callee`.
+    ///
+    /// `call` must be a direct call; if it is not, [`check`](super::check)
+    /// finds a difference.
+    pub fn add(&mut self, parent: CopyId, call: Inst, callee: &'f Function) -> CopyId {
+        let kind = match self.copies[parent].func.dfg.insts[call] {
+            InstructionData::TryCall { exception, .. } => SiteKind::TryCall(exception),
+            ref data if data.opcode() == Opcode::ReturnCall => SiteKind::ReturnCall,
+            _ => SiteKind::Call,
+        };
+        let copy = self.copies.push(Copy {
+            func: callee,
+            site: Some(Site { parent, call, kind }),
+        });
+        self.children.insert((parent, call), copy);
+        copy
+    }
+
+    /// The copy that replaced `call` in `parent`.
+    pub(super) fn child(&self, parent: CopyId, call: Inst) -> Option<CopyId> {
+        self.children.get(&(parent, call)).copied()
+    }
+
+    pub(super) fn func(&self, copy: CopyId) -> &'f Function {
+        self.copies[copy].func
+    }
+
+    pub(super) fn site(&self, copy: CopyId) -> Option<Site> {
+        self.copies[copy].site
+    }
+
+    /// The site at which a `return` of `copy` goes on, past tail calls; `None`
+    /// where it returns from the caller itself.
+    pub(super) fn returns_to(&self, mut copy: CopyId) -> Option<Site> {
+        loop {
+            let site = self.site(copy)?;
+            if site.kind != SiteKind::ReturnCall {
+                return Some(site);
+            }
+            copy = site.parent;
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Copying one callee body into one call site.
+//!
+//! By the time a [`Copy`] exists, the call is the last instruction of its block
+//! or has just been taken out of it, and nothing can fail any more. The callee's
+//! entry block goes on in the call's block; its other blocks follow in the
+//! caller's layout in their own order. Instructions are appended in reverse
+//! postorder, so that each value's translation is known before it is used.
+
+mod calls;
+mod globals;
+
+use super::callee::{BlockPlan, CalleeTables, InstClass, InstPlan};
+use super::entities::EntityMaps;
+use super::inherited_tags::InheritedTags;
+use super::mapper::{Mapper, OuterHandlers};
+use super::session::{CopiedCall, SpliceContext};
+use super::site::{Site, SiteKind};
+use super::{Callee, SpliceLocations, struct_args};
+use crate::body::{HandlerAddresses, copy_labels, null_address, set_srcloc};
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::entity::packed_option::ReservedValue;
+use cranelift_codegen::ir::{self, Block, Function, Inst, InstructionData, Value};
+use smallvec::SmallVec;
+
+/// What a copy leaves to the session.
+pub(super) struct Copied {
+    /// Where the instructions after a `call` continue; `None` where the callee
+    /// never returns to them.
+    pub(super) continues_in: Option<Block>,
+    /// Whether blocks of the caller may have lost their last predecessor.
+    pub(super) leaves_unreachable: bool,
+}
+
+pub(super) struct Copy<'a> {
+    caller: &'a mut Function,
+    callee: &'a Function,
+    tables: &'a CalleeTables,
+    maps: &'a EntityMaps,
+    site: &'a Site,
+    call: Inst,
+    /// Translations by the callee's index. Only what the callee uses is set.
+    values: &'a mut Vec<Value>,
+    /// Translations by the index in [`CalleeTables::blocks`].
+    blocks: &'a mut Vec<Block>,
+    /// Where each block's terminator is, which differs from `blocks` where
+    /// calls became `try_call`s.
+    last_pieces: &'a mut Vec<Block>,
+    slots: &'a mut Vec<ir::StackSlot>,
+    dynamic_slots: &'a mut Vec<ir::DynamicStackSlot>,
+    copied_calls: &'a mut Vec<CopiedCall>,
+    copied_addresses: &'a mut Vec<Inst>,
+    handler_addresses: &'a mut HandlerAddresses,
+    inherited_tags: &'a mut InheritedTags,
+    aliases: &'a mut Vec<Value>,
+    outer: Option<OuterHandlers>,
+    cold: bool,
+    /// `None` where the callee has no locations to be translated.
+    locations: Option<&'a mut dyn SpliceLocations>,
+    has_tags: bool,
+    join: Option<Block>,
+    continues_in: Option<Block>,
+    normal_edge_used: bool,
+}
+
+impl<'a> Copy<'a> {
+    pub(super) fn new(
+        caller: &'a mut Function,
+        context: &'a mut SpliceContext,
+        callee: &'a Callee<'_>,
+        site: &'a Site,
+        call: Inst,
+        locations: &'a mut dyn SpliceLocations,
+    ) -> Self {
+        let SpliceContext {
+            entities,
+            values,
+            blocks,
+            last_pieces,
+            slots,
+            dynamic_slots,
+            copied_calls,
+            copied_addresses,
+            handler_addresses,
+            inherited_tags,
+            aliases,
+            ..
+        } = context;
+        copied_calls.clear();
+        copied_addresses.clear();
+        let maps = entities.translate(caller, callee, site.shares_vmctx);
+        let outer = match site.kind {
+            SiteKind::TryCall(exception) => {
+                Some(OuterHandlers::new(&caller.dfg.exception_tables[exception]))
+            }
+            SiteKind::Call | SiteKind::ReturnCall => None,
+        };
+        let func = callee.func;
+        grow(values, func.dfg.num_values());
+        grow(slots, func.sized_stack_slots.len());
+        grow(dynamic_slots, func.dynamic_stack_slots.len());
+        blocks.clear();
+        blocks.resize(callee.tables.blocks.len(), Block::reserved_value());
+        Copy {
+            cold: caller.layout.is_cold(site.block),
+            locations: (locations.places_unknown() || !func.srclocs.is_empty())
+                .then_some(locations),
+            has_tags: !func.debug_tags.is_empty(),
+            caller,
+            callee: func,
+            tables: &callee.tables,
+            maps,
+            site,
+            call,
+            values,
+            blocks,
+            last_pieces,
+            slots,
+            dynamic_slots,
+            copied_calls,
+            copied_addresses,
+            handler_addresses,
+            inherited_tags,
+            aliases,
+            outer,
+            join: None,
+            continues_in: None,
+            normal_edge_used: false,
+        }
+    }
+
+    pub(super) fn run(mut self) -> Copied {
+        self.create_slots();
+        let entry = self.bind_args();
+        self.create_blocks(entry);
+        let tables = self.tables;
+        for (index, plan) in tables.blocks.iter().enumerate() {
+            self.copy_block(index, plan);
+        }
+        self.aim_handler_addresses();
+        self.order_copied_calls();
+        self.hand_down_tags();
+        let (locations, call) = (&mut self.locations, self.site.srcloc);
+        copy_labels(
+            self.caller,
+            self.callee,
+            &tables.labels,
+            self.values,
+            |location| match locations {
+                Some(locations) => locations.spliced(location, call),
+                None => location,
+            },
+        );
+        let outer_unused = self
+            .outer
+            .as_ref()
+            .is_some_and(|outer| !self.normal_edge_used || outer.is_unused());
+        Copied {
+            continues_in: self.continues_in,
+            leaves_unreachable: outer_unused
+                || (self.site.kind == SiteKind::Call && self.continues_in.is_none()),
+        }
+    }
+
+    fn create_slots(&mut self) {
+        let used = &self.tables.used;
+        let callee = self.callee;
+        for &slot in &used.slots.list {
+            let data = callee.sized_stack_slots[slot].clone();
+            self.slots[slot.index()] = self.caller.create_sized_stack_slot(data);
+        }
+        for &slot in &used.dynamic_slots.list {
+            let mut data = callee.dynamic_stack_slots[slot].clone();
+            data.dyn_ty = self.maps.dynamic_types[data.dyn_ty.index()];
+            self.dynamic_slots[slot.index()] = self.caller.create_dynamic_stack_slot(data);
+        }
+    }
+
+    /// Makes the entry block's parameters stand for the arguments. Returns the
+    /// block in which the body starts.
+    fn bind_args(&mut self) -> Block {
+        let callee = self.callee;
+        let mut block = self.site.block;
+        let entry = self.tables.blocks[0].block;
+        let params = callee.dfg.block_params(entry);
+        for ((&param, &arg), abi) in params
+            .iter()
+            .zip(&self.site.args)
+            .zip(&callee.signature.params)
+        {
+            self.values[param.index()] = match abi.purpose {
+                ir::ArgumentPurpose::StructArgument(size) => {
+                    let (copy, next) =
+                        struct_args::copy(self.caller, block, arg, size, self.site.srcloc);
+                    block = next;
+                    copy
+                }
+                _ => arg,
+            };
+        }
+        block
+    }
+
+    fn create_blocks(&mut self, entry: Block) {
+        let tables = self.tables;
+        self.blocks[0] = entry;
+        let mut previous = entry;
+        for &index in &tables.layout_order {
+            let plan = &tables.blocks[index as usize];
+            let block = self.new_block_after(previous, plan.cold);
+            for &param in self.callee.dfg.block_params(plan.block) {
+                let ty = self.callee.dfg.value_type(param);
+                self.values[param.index()] = self.caller.dfg.append_block_param(block, ty);
+            }
+            self.blocks[index as usize] = block;
+            previous = block;
+        }
+        self.last_pieces.clear();
+        self.last_pieces.extend_from_slice(self.blocks);
+        if self.site.kind == SiteKind::Call && tables.returns > 1 {
+            // The results themselves become the parameters, so that no use of
+            // them has to be looked at.
+            let join = self.new_block_after(previous, false);
+            let results: SmallVec<[Value; 4]> = self.caller.dfg.inst_results(self.call).into();
+            self.caller.dfg.detach_inst_results(self.call);
+            for result in results {
+                self.caller.dfg.attach_block_param(join, result);
+            }
+            self.join = Some(join);
+            self.continues_in = Some(join);
+        }
+    }
+
+    fn new_block_after(&mut self, previous: Block, cold: bool) -> Block {
+        let block = self.caller.dfg.make_block();
+        self.caller.layout.insert_block_after(block, previous);
+        if cold || self.cold {
+            self.caller.layout.set_cold(block);
+        }
+        block
+    }
+
+    fn copy_block(&mut self, index: usize, plan: &BlockPlan) {
+        let mut at = self.blocks[index];
+        let tables = self.tables;
+        for inst in &tables.insts[plan.insts.start as usize..plan.insts.end as usize] {
+            match inst.class {
+                InstClass::Plain => {
+                    self.copy_inst(inst, at);
+                }
+                InstClass::SequencePoint => {
+                    let copy = self.copy_inst(inst, at);
+                    self.copy_tags(inst.inst, copy);
+                }
+                InstClass::Call => at = self.copy_call(inst, at),
+                InstClass::TryCall => {
+                    let copy = self.copy_inst(inst, at);
+                    self.finish_call(inst.inst, copy);
+                }
+                InstClass::Return => self.copy_return(inst, at),
+                InstClass::ReturnCall => self.copy_return_call(inst, at),
+                InstClass::VmctxGlobal => self.copy_vmctx_global(inst, at),
+                InstClass::HandlerAddress => self.copy_handler_address(inst, at),
+            }
+        }
+        self.last_pieces[index] = at;
+    }
+
+    fn map_data(&mut self, inst: Inst) -> InstructionData {
+        let dfg = &mut self.caller.stencil.dfg;
+        self.callee.dfg.insts[inst].map(Mapper {
+            callee: self.callee,
+            tables: self.tables,
+            maps: self.maps,
+            values: self.values,
+            blocks: self.blocks,
+            slots: self.slots,
+            dynamic_slots: self.dynamic_slots,
+            outer: self.outer.as_mut(),
+            value_lists: &mut dfg.value_lists,
+            jump_tables: &mut dfg.jump_tables,
+            exception_tables: &mut dfg.exception_tables,
+        })
+    }
+
+    fn append(&mut self, data: InstructionData, at: Block, srcloc_of: Inst) -> Inst {
+        let inst = self.caller.dfg.make_inst(data);
+        self.caller.layout.append_inst(inst, at);
+        if let Some(locations) = &mut self.locations {
+            let own = self.callee.srcloc(srcloc_of);
+            let location = locations.spliced(own, self.site.srcloc);
+            set_srcloc(self.caller, inst, location);
+        }
+        inst
+    }
+
+    fn copy_inst(&mut self, plan: &InstPlan, at: Block) -> Inst {
+        let data = self.map_data(plan.inst);
+        let copy = self.append(data, at, plan.inst);
+        if plan.has_results {
+            self.caller.dfg.make_inst_results(copy, plan.ctrl_type);
+            let results = self.callee.dfg.inst_results(plan.inst);
+            let copies = self.caller.dfg.inst_results(copy);
+            for (result, &copy) in results.iter().zip(copies) {
+                self.values[result.index()] = copy;
+            }
+        }
+        copy
+    }
+
+    /// Only calls and sequence points come here: nothing else may carry tags.
+    fn copy_tags(&mut self, inst: Inst, copy: Inst) {
+        if !self.has_tags {
+            return;
+        }
+        let own = self.callee.debug_tags.get(inst);
+        if own.is_empty() {
+            return;
+        }
+        let slots = &*self.slots;
+        let own = own.iter().map(|tag| match tag {
+            ir::DebugTag::User(value) => ir::DebugTag::User(*value),
+            ir::DebugTag::StackSlot(slot) => ir::DebugTag::StackSlot(slots[slot.index()]),
+        });
+        let tags = self.site.tags.iter().cloned().chain(own);
+        self.caller.debug_tags.set(copy, tags);
+    }
+
+    /// The block that is named is known only when all blocks are copied.
+    fn copy_handler_address(&mut self, plan: &InstPlan, at: Block) {
+        let copy = self.copy_inst(plan, at);
+        self.copied_addresses.push(copy);
+    }
+
+    fn aim_handler_addresses(&mut self) {
+        for &inst in &*self.copied_addresses {
+            let InstructionData::ExceptionHandlerAddress { opcode, block, imm } =
+                self.caller.dfg.insts[inst]
+            else {
+                continue;
+            };
+            let named = self.tables.block_index[block.index()];
+            self.caller.dfg.insts[inst] = match self.last_pieces.get(named as usize) {
+                Some(&block) => InstructionData::ExceptionHandlerAddress { opcode, block, imm },
+                // The named call is unreachable, so nothing ever resumes there.
+                None => null_address(),
+            };
+            self.handler_addresses.add(self.caller, inst);
+        }
+    }
+
+    /// Calls were copied in reverse postorder, but are visited as they stand.
+    fn order_copied_calls(&mut self) {
+        let tables = self.tables;
+        if !tables.layout_is_ordered && self.copied_calls.len() > 1 {
+            let layout = &self.callee.layout;
+            self.copied_calls.sort_by_key(|call| {
+                let block = layout.inst_block(call.callee_inst);
+                block.map(|block| tables.block_place[block.index()])
+            });
+        }
+    }
+
+    fn hand_down_tags(&mut self) {
+        if self.site.tags.is_empty() {
+            return;
+        }
+        let tags = &self.caller.debug_tags;
+        let untagged = self.copied_calls.iter().map(|copied| copied.inst);
+        let untagged = untagged.filter(|&call| !tags.has(call));
+        self.inherited_tags.note(untagged, &self.site.tags);
+    }
+}
+
+/// Makes room for `len` translations.
+fn grow<T: ReservedValue + Clone>(translations: &mut Vec<T>, len: usize) {
+    if translations.len() < len {
+        translations.resize(len, T::reserved_value());
+    }
+}

@@ -1,0 +1,240 @@
+//! What each instruction is to a splice, and whether it can be copied at all.
+
+use super::Survey;
+use crate::splice::callee::{InstClass, InstPlan};
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::ir::instructions::InstructionFormat;
+use cranelift_codegen::ir::{
+    self, ArgumentPurpose, ExceptionTableItem, GlobalValueData, Inst, InstructionData, Opcode,
+    Type, Value, types,
+};
+
+impl Survey<'_> {
+    pub(super) fn survey_inst(&mut self, inst: Inst) -> Result<InstPlan, String> {
+        let func = self.func;
+        let dfg = &func.dfg;
+        let data = &dfg.insts[inst];
+        let opcode = data.opcode();
+        if opcode.format() != InstructionFormat::from(data) {
+            return Err(format!("{inst} has an opcode of another format"));
+        }
+        data.map(&mut *self);
+        if let Some(error) = self.error.take() {
+            return Err(format!("{inst}: {error}"));
+        }
+        let ctrl_type = self.ctrl_type(inst)?;
+        let results = dfg.inst_results(inst);
+        let types = dfg.inst_result_types(inst, ctrl_type);
+        if results.len() != types.len() {
+            return Err(format!(
+                "{inst} has another number of results than its opcode"
+            ));
+        }
+        for (&result, ty) in results.iter().zip(types) {
+            if !dfg.value_is_valid(result) || dfg.value_type(result) != ty {
+                return Err(format!("{inst} has an invalid result"));
+            }
+            self.define(result)?;
+        }
+        self.tables.values_added += results.len();
+        let class = self.classify(inst, opcode)?;
+        self.survey_metadata(inst, opcode, class)?;
+        Ok(InstPlan {
+            inst,
+            ctrl_type,
+            class,
+            has_results: !results.is_empty(),
+        })
+    }
+
+    /// The type of `value`, or of what it is an alias of.
+    fn type_of(&self, value: Value) -> Option<Type> {
+        let resolved = self.tables.resolved.get(value.index())?;
+        Some(self.func.dfg.value_type(*resolved))
+    }
+
+    /// Notes that `value` is defined, and not a second time or as an alias.
+    pub(super) fn define(&mut self, value: Value) -> Result<(), String> {
+        let is_itself = self.tables.resolved.get(value.index()) == Some(&value);
+        if is_itself && self.defined.insert(value) {
+            Ok(())
+        } else {
+            Err(format!("{value} is defined twice"))
+        }
+    }
+
+    fn ctrl_type(&self, inst: Inst) -> Result<Type, String> {
+        let dfg = &self.func.dfg;
+        let constraints = dfg.insts[inst].opcode().constraints();
+        let Some(allowed) = constraints.ctrl_typeset() else {
+            return Ok(types::INVALID);
+        };
+        if !constraints.requires_typevar_operand() && !dfg.has_results(inst) {
+            return Err(format!("{inst} has no result"));
+        }
+        let ctrl_type = dfg.ctrl_typevar(inst);
+        if !allowed.contains(ctrl_type) {
+            return Err(format!("{inst} has the impossible type {ctrl_type}"));
+        }
+        Ok(ctrl_type)
+    }
+
+    fn classify(&mut self, inst: Inst, opcode: Opcode) -> Result<InstClass, String> {
+        let func = self.func;
+        Ok(match func.dfg.insts[inst] {
+            InstructionData::MultiAry { args, .. } if opcode == Opcode::Return => {
+                let returned = args.as_slice(&func.dfg.value_lists);
+                let expected = &func.signature.returns;
+                let matches = returned.len() == expected.len()
+                    && returned
+                        .iter()
+                        .zip(expected)
+                        .all(|(&v, r)| self.type_of(v) == Some(r.value_type));
+                if !matches {
+                    return Err(format!("{inst} does not return what the signature says"));
+                }
+                self.tables.returns += 1;
+                InstClass::Return
+            }
+            InstructionData::Call { func_ref, .. } => {
+                let signature = func.dfg.ext_funcs[func_ref].signature;
+                self.tables.has_patchable_call |= func.dfg.ext_funcs[func_ref].patchable;
+                self.classify_call(inst, opcode, signature)?
+            }
+            InstructionData::CallIndirect { sig_ref, .. } => {
+                self.classify_call(inst, opcode, sig_ref)?
+            }
+            InstructionData::TryCall { exception, .. }
+            | InstructionData::TryCallIndirect { exception, .. } => {
+                let table = &func.dfg.exception_tables[exception];
+                let mut catches_all = false;
+                let mut has_context = false;
+                for item in table.items() {
+                    match item {
+                        ExceptionTableItem::Context(_) => has_context = true,
+                        ExceptionTableItem::Default(_) => catches_all = true,
+                        ExceptionTableItem::Tag(..) => {}
+                    }
+                }
+                // The caller's handlers never follow a default.
+                if !catches_all {
+                    self.tables.has_exception_context |= has_context;
+                    self.note_inner_call(table.signature());
+                }
+                self.tables.has_inner_calls = true;
+                InstClass::TryCall
+            }
+            InstructionData::UnaryGlobalValue { global_value, .. }
+                if self.tables.from_vmctx[global_value.index()] =>
+            {
+                self.check_vmctx_global(inst, global_value)?;
+                InstClass::VmctxGlobal
+            }
+            InstructionData::ExceptionHandlerAddress { .. } => InstClass::HandlerAddress,
+            _ => match opcode {
+                Opcode::SequencePoint => InstClass::SequencePoint,
+                Opcode::GetFramePointer | Opcode::GetStackPointer | Opcode::GetReturnAddress => {
+                    if !self.tables.introspection.contains(&opcode) {
+                        self.tables.introspection.push(opcode);
+                    }
+                    InstClass::Plain
+                }
+                _ => InstClass::Plain,
+            },
+        })
+    }
+
+    fn classify_call(
+        &mut self,
+        inst: Inst,
+        opcode: Opcode,
+        signature: ir::SigRef,
+    ) -> Result<InstClass, String> {
+        self.note_inner_call(signature);
+        self.tables.has_inner_calls = true;
+        if !opcode.is_return() {
+            return Ok(InstClass::Call);
+        }
+        let signatures = &self.func.dfg.signatures;
+        let types = |sig: &ir::Signature| -> Vec<Type> {
+            sig.returns.iter().map(|r| r.value_type).collect()
+        };
+        if types(&signatures[signature]) != types(&self.func.signature) {
+            return Err(format!("{inst} does not return what the signature says"));
+        }
+        self.tables.returns += 1;
+        self.tables.values_added += signatures[signature].returns.len();
+        Ok(InstClass::ReturnCall)
+    }
+
+    /// Such a global value may have to be expanded to the instructions for
+    /// which it stands, so these must exist for its types.
+    fn check_vmctx_global(&self, inst: Inst, global: ir::GlobalValue) -> Result<(), String> {
+        let func = self.func;
+        let mut current = global;
+        let mut expected = None;
+        loop {
+            let (ty, base) = match func.global_values[current] {
+                GlobalValueData::Load {
+                    base, global_type, ..
+                } => (global_type, Some(base)),
+                GlobalValueData::IAddImm {
+                    base, global_type, ..
+                } => (global_type, Some(base)),
+                _ => {
+                    let index = func
+                        .signature
+                        .special_param_index(ArgumentPurpose::VMContext);
+                    let param = index.and_then(|index| func.signature.params.get(index));
+                    (param.map_or(types::INVALID, |param| param.value_type), None)
+                }
+            };
+            let is_sum = matches!(func.global_values[current], GlobalValueData::IAddImm { .. });
+            if (is_sum && !(ty.is_int() && ty.bits() <= 64))
+                || expected.is_some_and(|expected| expected != ty)
+            {
+                return Err(format!("{current} has the impossible type {ty}"));
+            }
+            if current == global && func.dfg.value_type(func.dfg.first_result(inst)) != ty {
+                return Err(format!("{inst} has another type than {global}"));
+            }
+            let Some(base) = base else {
+                return Ok(());
+            };
+            expected = is_sum.then_some(ty);
+            current = base;
+        }
+    }
+
+    fn note_inner_call(&mut self, signature: ir::SigRef) {
+        let call_conv = self.func.dfg.signatures[signature].call_conv;
+        if !self.tables.inner_call_convs.contains(&call_conv) {
+            self.tables.inner_call_convs.push(call_conv);
+        }
+    }
+
+    fn survey_metadata(
+        &mut self,
+        inst: Inst,
+        opcode: Opcode,
+        class: InstClass,
+    ) -> Result<(), String> {
+        let func = self.func;
+        if opcode.is_call() || class == InstClass::SequencePoint {
+            for tag in func.debug_tags.get(inst) {
+                if let ir::DebugTag::StackSlot(slot) = *tag {
+                    self.slot(slot);
+                }
+            }
+        }
+        if opcode.is_safepoint() {
+            for entry in func.dfg.user_stack_map_entries(inst).unwrap_or_default() {
+                self.slot(entry.slot);
+            }
+        }
+        match self.error.take() {
+            Some(error) => Err(format!("{inst}: {error}")),
+            None => Ok(()),
+        }
+    }
+}
