@@ -4,32 +4,39 @@
 //! goes to the value itself. Two variables can then share a value: all labels
 //! are kept.
 
+use super::relative_srcloc;
 use cranelift_codegen::entity::EntityRef;
-use cranelift_codegen::ir::{
-    Function, RelSourceLoc, Value, ValueLabelAssignments, ValueLabelStart,
-};
+use cranelift_codegen::ir::{Function, SourceLoc, Value, ValueLabelAssignments, ValueLabelStart};
 
 /// Gives the copies in `caller` the `labels` of the callee's values.
 ///
-/// `values` translates, by index, a value of `labels` to its copy.
+/// `values` translates, by index, a value of `labels` to its copy, and
+/// `location` the callee's source locations.
 pub(crate) fn copy_labels(
     caller: &mut Function,
     callee: &Function,
     labels: &[(Value, Vec<ValueLabelStart>)],
     values: &[Value],
+    mut location: impl FnMut(SourceLoc) -> SourceLoc,
 ) {
     if labels.is_empty() {
         return;
     }
     caller.collect_debug_info();
     let from_base = callee.params.base_srcloc();
-    let to_base = caller.params.base_srcloc();
     for (value, starts) in labels {
-        let starts = starts.iter().map(|start| ValueLabelStart {
-            from: RelSourceLoc::from_base_offset(to_base, start.from.expand(from_base)),
-            label: start.label,
-        });
-        add(caller, values[value.index()], starts.collect());
+        // A location that is stored may change how those before it are.
+        for start in starts {
+            let mut from = start.from.expand(from_base);
+            if !from.is_default() {
+                from = location(from);
+            }
+            let start = ValueLabelStart {
+                from: relative_srcloc(caller, from),
+                label: start.label,
+            };
+            add(caller, values[value.index()], vec![start]);
+        }
     }
 }
 

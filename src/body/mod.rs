@@ -3,6 +3,7 @@
 mod alias;
 mod handler_addresses;
 mod labels;
+mod srcloc;
 mod structure;
 mod successors;
 mod unreachable;
@@ -10,6 +11,7 @@ mod unreachable;
 pub(crate) use alias::resolve_alias;
 pub(crate) use handler_addresses::{HandlerAddresses, null_address};
 pub(crate) use labels::{copy_labels, move_labels};
+pub(crate) use srcloc::{for_each_label_srcloc, rebase_srclocs, relative_srcloc, set_srcloc};
 pub(crate) use structure::check_structure;
 pub(crate) use successors::{branches, branches_mut};
 pub(crate) use unreachable::drop_unreachable_blocks;

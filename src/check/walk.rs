@@ -89,6 +89,7 @@ impl<'a> Walk<'a> {
             self.shrunk = false;
             self.visited.clear();
             self.owners.clear();
+            self.slots = Slots::default();
             self.matches.clear();
             self.named_blocks.clear();
             let start = self.start()?;

@@ -27,6 +27,7 @@ pub(crate) struct SiteContext<'a> {
     pub(crate) callee: &'a Function,
     pub(crate) summary: &'a Summary,
     pub(crate) call: Inst,
+    pub(crate) srcloc: SourceLoc,
     pub(crate) kind: CallKind,
     pub(crate) caller_insts: usize,
     pub(crate) caller_insts_at_start: usize,
@@ -35,7 +36,7 @@ pub(crate) struct SiteContext<'a> {
 
 /// Facts about a caller that are worked out when the first site asks.
 pub(crate) struct RoundAnalysis<'a> {
-    caller: &'a Function,
+    pub(crate) caller: &'a Function,
     loops: OnceCell<LoopAnalysis>,
 }
 
@@ -134,9 +135,9 @@ impl<'a> CallSite<'a> {
         self.caller().layout.inst_block(self.call())
     }
 
-    /// The call's source location.
+    /// The call's source location, in the function whose call it was at first.
     pub fn srcloc(&self) -> SourceLoc {
-        self.caller().srcloc(self.call())
+        self.context.srcloc
     }
 
     /// The values that the call passes.

@@ -13,9 +13,10 @@ use super::state::{Final, State};
 use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
 use crate::graph::{CallKind, CallNode};
+use crate::locations::{LocationBuilder, LocationMode};
 use crate::program::{FunctionId, InlineAttribute, Linkage};
 use crate::splice::{Callee, Checker, CopiedCall, Refusal, Session, SpliceContext};
-use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode};
+use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 
 /// Scratch memory of one thread.
@@ -78,6 +79,8 @@ impl Chains {
 pub(super) struct InlinedCaller {
     /// `None` where nothing was inlined.
     pub(super) body: Option<Function>,
+    /// The table of `body`, if its source locations are entries.
+    pub(super) locations: Option<LocationBuilder>,
     pub(super) records: Vec<SiteRecord>,
     pub(super) inlined: usize,
     pub(super) depth: u32,
@@ -101,6 +104,7 @@ pub(super) fn inline_into(
         targets: Vec::new(),
         result: InlinedCaller {
             body: None,
+            locations: None,
             records: Vec::new(),
             inlined: 0,
             depth: 0,
@@ -121,6 +125,9 @@ pub(super) fn inline_into(
     // One session for all rounds: a call that came in knows what its copies
     // inherit, which its instruction alone does not tell.
     let mut body = (**original).clone();
+    if inliner.locations == LocationMode::InlinedAt {
+        job.result.locations = Some(LocationBuilder::begin(&mut body));
+    }
     let mut session = scratch.session(&mut body, &inliner.splice_options);
     let mut came_in = job.splice(accepted, &mut session);
     while !came_in.is_empty() {
@@ -133,7 +140,11 @@ pub(super) fn inline_into(
     session.finish();
     // Where everything was refused, the body is the original still, and stays
     // shared with it.
-    job.result.body = (job.result.inlined > 0).then_some(body);
+    if job.result.inlined > 0 {
+        job.result.body = Some(body);
+    } else {
+        job.result.locations = None;
+    }
     job.result
 }
 
@@ -153,6 +164,15 @@ struct CallerJob<'a> {
 type Legality<'c> = &'c dyn Fn(Inst, &Callee<'_>) -> Result<(), Refusal>;
 
 impl CallerJob<'_> {
+    /// The location of a call in the function whose call it was at first.
+    fn srcloc(&self, caller: &Function, call: Inst) -> SourceLoc {
+        let location = caller.srcloc(call);
+        match &self.result.locations {
+            Some(builder) => builder.own_location(location),
+            None => location,
+        }
+    }
+
     /// The function's own calls, in layout order; those of external functions
     /// are recorded at once.
     fn own_candidates(&mut self) -> Vec<Candidate> {
@@ -201,7 +221,7 @@ impl CallerJob<'_> {
             source_inst: candidate.source,
             parent: candidate.parent,
             kind: candidate.kind,
-            srcloc: caller.srcloc(candidate.call),
+            srcloc: self.srcloc(caller, candidate.call),
             via: self.chains.list(candidate.chain),
             inlined: false,
             reason,
@@ -308,6 +328,7 @@ impl CallerJob<'_> {
                 callee: &callee.body,
                 summary: state.summary(candidate.callee, callee),
                 call: candidate.call,
+                srcloc: self.srcloc(analysis.caller, candidate.call),
                 kind: candidate.kind,
                 caller_insts: insts,
                 caller_insts_at_start: self.insts_at_start,
@@ -346,9 +367,17 @@ impl CallerJob<'_> {
             let Some(callee) = state.finals.get(candidate.callee).and_then(|f| f.get()) else {
                 continue;
             };
-            let spliced = match callee.prepared() {
-                Ok(prepared) => session.splice(candidate.call, &prepared),
-                Err(refusal) => Err(refusal.clone()),
+            let locations = self
+                .result
+                .locations
+                .as_mut()
+                .zip(callee.locations.as_ref());
+            let spliced = match (callee.prepared(), locations) {
+                (Ok(prepared), Some((builder, table))) => {
+                    session.splice_with(candidate.call, &prepared, &mut builder.inlining(table))
+                }
+                (Ok(prepared), None) => session.splice(candidate.call, &prepared),
+                (Err(refusal), _) => Err(refusal.clone()),
             };
             match spliced {
                 Ok(copied) => {

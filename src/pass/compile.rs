@@ -10,16 +10,19 @@ use super::state::State;
 use crate::backend::{
     Compilation, CompileError, CompiledFunction, Fallback, ScratchPool, compile_with_fallback,
 };
+use crate::locations::LocationTable;
 use crate::program::{FunctionId, Linkage};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The machine code of a program.
 #[derive(Default)]
 pub struct CompiledProgram {
     functions: Vec<(FunctionId, Compilation)>,
+    /// For each of `functions` what its source locations stand for.
+    locations: Vec<Option<Arc<LocationTable>>>,
 }
 
 impl CompiledProgram {
@@ -35,11 +38,18 @@ impl CompiledProgram {
 
     /// The code of a function of the input; `None` if it was dropped.
     pub fn get(&self, id: FunctionId) -> Option<&CompiledFunction> {
-        let at = self
-            .functions
-            .binary_search_by_key(&id, |(id, _)| *id)
-            .ok()?;
-        Some(&self.functions[at].1.function)
+        let (_, compilation) = self.functions.get(self.position(id)?)?;
+        Some(&compilation.function)
+    }
+
+    /// What the source locations of [`CompiledProgram::get`]'s code stand for;
+    /// `None` if the pass was to keep them as they are.
+    pub fn locations(&self, id: FunctionId) -> Option<&Arc<LocationTable>> {
+        self.locations.get(self.position(id)?)?.as_ref()
+    }
+
+    fn position(&self, id: FunctionId) -> Option<usize> {
+        self.functions.binary_search_by_key(&id, |(id, _)| *id).ok()
     }
 
     /// The functions that were compiled from their original body, and why.
@@ -116,7 +126,12 @@ impl<'a> Compiler<'a> {
         };
         self.results[id].get_or_init(|| {
             self.scratch.with(|scratch| {
-                let original = state.program[id].body();
+                // What nothing was inlined into differs from the original in
+                // the numbers of its source locations at most.
+                let original = match done.inlined {
+                    0 => &done.body,
+                    _ => state.program[id].body(),
+                };
                 compile_with_fallback(self.isa, &done.body, original, scratch)
             })
         });
@@ -125,13 +140,16 @@ impl<'a> Compiler<'a> {
     /// Compiles what is still missing and returns everything that is live.
     pub(super) fn finish(mut self, state: &State<'_>) -> Result<CompiledProgram, CompileError> {
         let live = self.compile_live(state);
-        let mut functions = Vec::new();
+        let mut program = CompiledProgram::default();
         for id in state.program.ids().filter(|&id| live.contains(id)) {
             if let Some(result) = self.results[id].take() {
-                functions.push((id, result?));
+                let compilation = result?;
+                let locations = locations_used(state, id, &compilation);
+                program.locations.push(locations);
+                program.functions.push((id, compilation));
             }
         }
-        Ok(CompiledProgram { functions })
+        Ok(program)
     }
 
     /// Follows references from what is exported through the bodies that were
@@ -162,6 +180,20 @@ impl<'a> Compiler<'a> {
         }
         live
     }
+}
+
+/// What the source locations of the body that was compiled stand for.
+fn locations_used(
+    state: &State<'_>,
+    id: FunctionId,
+    compilation: &Compilation,
+) -> Option<Arc<LocationTable>> {
+    let done = state.finals.get(id).and_then(OnceLock::get)?;
+    let table = done.locations.as_ref()?;
+    Some(match compilation.body.fallback() {
+        Some(_) => Arc::new(LocationTable::own(state.program[id].name().clone())),
+        None => Arc::clone(table),
+    })
 }
 
 fn is_referenced(state: &State<'_>, callee: FunctionId) -> bool {

@@ -2,6 +2,7 @@
 
 use super::report::{FunctionStats, SiteRecord, StageTimes};
 use crate::graph::CallGraph;
+use crate::locations::LocationTable;
 use crate::program::{FunctionId, Program};
 use cranelift_codegen::ir::Function;
 use cranelift_entity::SecondaryMap;
@@ -14,6 +15,7 @@ pub struct Inlined {
     pub(super) program: Program,
     pub(super) graph: CallGraph,
     pub(super) bodies: SecondaryMap<FunctionId, Option<Arc<Function>>>,
+    pub(super) locations: SecondaryMap<FunctionId, Option<Arc<LocationTable>>>,
     pub(super) sites: Vec<SiteRecord>,
     pub(super) stats: SecondaryMap<FunctionId, FunctionStats>,
     pub(super) times: StageTimes,
@@ -34,6 +36,12 @@ impl Inlined {
     /// The final body of a function of the input, dropped or not.
     pub fn body(&self, id: FunctionId) -> Option<&Arc<Function>> {
         self.bodies[id].as_ref()
+    }
+
+    /// What the source locations in [`Inlined::body`] stand for; `None` if the
+    /// pass was to keep them as they are.
+    pub fn locations(&self, id: FunctionId) -> Option<&Arc<LocationTable>> {
+        self.locations[id].as_ref()
     }
 
     /// Every decision, by caller in input order. A function's own calls come

@@ -61,6 +61,7 @@ pub use inlined::Inlined;
 pub use report::{FunctionStats, Reason, SiteRecord, StageTimes};
 
 use crate::decide::{Inline, Limits};
+use crate::locations::LocationMode;
 use crate::program::{FunctionId, Program};
 use crate::splice::SpliceOptions;
 use cranelift_codegen::isa::TargetIsa;
@@ -73,6 +74,7 @@ pub struct Inliner<'a> {
     policy: Box<dyn Inline + 'a>,
     limits: Limits,
     splice_options: SpliceOptions,
+    locations: LocationMode,
     clean_up: bool,
     verify: Option<&'a dyn TargetIsa>,
     check: bool,
@@ -99,6 +101,7 @@ impl<'a> Inliner<'a> {
             policy: Box::new(policy),
             limits: Limits::default(),
             splice_options: SpliceOptions::default(),
+            locations: LocationMode::default(),
             clean_up: true,
             verify: None,
             check: false,
@@ -117,6 +120,14 @@ impl<'a> Inliner<'a> {
     #[must_use]
     pub fn splice_options(mut self, options: SpliceOptions) -> Self {
         self.splice_options = options;
+        self
+    }
+
+    /// Sets what the source locations of inlined instructions are; those of
+    /// the callee by default.
+    #[must_use]
+    pub fn locations(mut self, mode: LocationMode) -> Self {
+        self.locations = mode;
         self
     }
 

@@ -13,6 +13,7 @@ use crate::backend::{ScratchPool, verify_function};
 use crate::check::{CopyId, CopyTree, check};
 use crate::cleanup::{CleanupStats, clean_up};
 use crate::graph::{CallGraph, ComponentId};
+use crate::locations::{LocationBuilder, LocationMode};
 use crate::program::{FunctionId, Program};
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
@@ -123,6 +124,7 @@ impl Run<'_> {
             .time(|| inline_into(self.inliner, self.state, id, &mut scratch.splice));
         let InlinedCaller {
             body,
+            mut locations,
             records,
             inlined,
             depth,
@@ -130,7 +132,14 @@ impl Run<'_> {
         let program = self.state.program;
         let original = program[id].body();
         let mut stats = CleanupStats::default();
+        let mut table = None;
         let body = match body {
+            None if self.inliner.locations == LocationMode::InlinedAt => {
+                let mut body = (**original).clone();
+                let builder = LocationBuilder::begin(&mut body);
+                table = Some(Arc::new(builder.finish(&mut body)));
+                Arc::new(body)
+            }
             None => Arc::clone(original),
             Some(mut body) => {
                 let mut sound = self.is_sound(id, &body, &records, Stage::Splice);
@@ -143,6 +152,8 @@ impl Run<'_> {
                 // After an error the run has failed; what is left only has to
                 // come to an end.
                 if sound {
+                    let builder = locations.take();
+                    table = builder.map(|builder| Arc::new(builder.finish(&mut body)));
                     Arc::new(body)
                 } else {
                     Arc::clone(original)
@@ -153,6 +164,7 @@ impl Run<'_> {
             insts: count_insts(&body),
             references: references(program, &body),
             body,
+            locations: table,
             depth,
             inlined,
             cleanup: stats,
@@ -236,6 +248,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
     let mut sites = Vec::new();
     let mut stats = SecondaryMap::with_capacity(program.len());
     let mut bodies = SecondaryMap::with_capacity(program.len());
+    let mut locations = SecondaryMap::with_capacity(program.len());
     for (id, done) in finals {
         let Some(done) = done.into_inner() else {
             continue;
@@ -253,6 +266,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
         };
         sites.extend(done.records);
         bodies[id] = Some(done.body);
+        locations[id] = done.locations;
     }
     let kept = program.with_bodies(|id, _| {
         let body: &Option<Arc<Function>> = &bodies[id];
@@ -263,6 +277,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
         program: kept.unwrap_or_default(),
         graph,
         bodies,
+        locations,
         sites,
         stats,
         times,

@@ -4,6 +4,7 @@ use super::report::SiteRecord;
 use crate::cleanup::CleanupStats;
 use crate::decide::{ProgramFacts, Summary};
 use crate::graph::CallGraph;
+use crate::locations::LocationTable;
 use crate::program::{FunctionId, Program};
 use crate::splice::{Callee, CalleeTables, Refusal};
 use cranelift_codegen::ir::Function;
@@ -13,6 +14,8 @@ use std::sync::{Arc, OnceLock};
 /// A function to which nothing more is done.
 pub(super) struct Final {
     pub(super) body: Arc<Function>,
+    /// What the body's source locations stand for, where they are entries.
+    pub(super) locations: Option<Arc<LocationTable>>,
     pub(super) insts: usize,
     /// The longest chain of bodies inlined into each other in this one.
     pub(super) depth: u32,

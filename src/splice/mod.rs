@@ -121,6 +121,7 @@ mod copy;
 mod drop_in;
 mod entities;
 mod inherited_tags;
+mod locations;
 mod mapper;
 mod refusal;
 mod segments;
@@ -131,6 +132,7 @@ mod survey;
 
 pub use callee::{Callee, CalleeTables};
 pub use drop_in::inline_calls;
+pub use locations::{KeepLocations, SpliceLocations};
 pub use refusal::{Refusal, SignatureMismatch};
 pub use session::{Checker, CopiedCall, Session, SpliceContext};
 

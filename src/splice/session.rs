@@ -5,7 +5,7 @@ use super::entities::CallerEntities;
 use super::inherited_tags::InheritedTags;
 use super::segments::Segments;
 use super::site::{LegalSite, SiteKind, check_site};
-use super::{Callee, Refusal, SpliceOptions};
+use super::{Callee, KeepLocations, Refusal, SpliceLocations, SpliceOptions};
 use crate::body::{HandlerAddresses, check_structure, drop_unreachable_blocks};
 use cranelift_codegen::ir::{self, Block, Inst, Value};
 
@@ -149,6 +149,21 @@ impl Session<'_> {
     ///
     /// A [`Refusal`], with the caller untouched.
     pub fn splice(&mut self, call: Inst, callee: &Callee<'_>) -> Result<&[CopiedCall], Refusal> {
+        self.splice_with(call, callee, &mut KeepLocations)
+    }
+
+    /// As [`Session::splice`], where `locations` chooses the source locations
+    /// of the copied instructions.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`], with the caller untouched.
+    pub fn splice_with(
+        &mut self,
+        call: Inst,
+        callee: &Callee<'_>,
+        locations: &mut dyn SpliceLocations,
+    ) -> Result<&[CopiedCall], Refusal> {
         let site = self.plan(call, callee)?;
         let mut site = site.with_metadata(self.caller, call);
         if site.tags.is_empty() {
@@ -161,7 +176,7 @@ impl Session<'_> {
             call,
             site.block,
         );
-        let copied = Copy::new(self.caller, context, callee, &site, call).run();
+        let copied = Copy::new(self.caller, context, callee, &site, call, locations).run();
         self.leaves_unreachable |= copied.leaves_unreachable;
         self.caller.debug_tags.set(call, []);
         match (onward, copied.continues_in) {

@@ -15,8 +15,8 @@ use super::inherited_tags::InheritedTags;
 use super::mapper::{Mapper, OuterHandlers};
 use super::session::{CopiedCall, SpliceContext};
 use super::site::{Site, SiteKind};
-use super::{Callee, struct_args};
-use crate::body::{HandlerAddresses, copy_labels, null_address};
+use super::{Callee, SpliceLocations, struct_args};
+use crate::body::{HandlerAddresses, copy_labels, null_address, set_srcloc};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{self, Block, Function, Inst, InstructionData, Value};
@@ -54,7 +54,8 @@ pub(super) struct Copy<'a> {
     aliases: &'a mut Vec<Value>,
     outer: Option<OuterHandlers>,
     cold: bool,
-    has_srclocs: bool,
+    /// `None` where the callee has no locations to be translated.
+    locations: Option<&'a mut dyn SpliceLocations>,
     has_tags: bool,
     join: Option<Block>,
     continues_in: Option<Block>,
@@ -68,6 +69,7 @@ impl<'a> Copy<'a> {
         callee: &'a Callee<'_>,
         site: &'a Site,
         call: Inst,
+        locations: &'a mut dyn SpliceLocations,
     ) -> Self {
         let SpliceContext {
             entities,
@@ -100,7 +102,8 @@ impl<'a> Copy<'a> {
         blocks.resize(callee.tables.blocks.len(), Block::reserved_value());
         Copy {
             cold: caller.layout.is_cold(site.block),
-            has_srclocs: !func.srclocs.is_empty(),
+            locations: (locations.places_unknown() || !func.srclocs.is_empty())
+                .then_some(locations),
             has_tags: !func.debug_tags.is_empty(),
             caller,
             callee: func,
@@ -126,9 +129,6 @@ impl<'a> Copy<'a> {
     }
 
     pub(super) fn run(mut self) -> Copied {
-        if self.has_srclocs || !self.tables.labels.is_empty() {
-            self.ensure_base_srcloc();
-        }
         self.create_slots();
         let entry = self.bind_args();
         self.create_blocks(entry);
@@ -139,7 +139,17 @@ impl<'a> Copy<'a> {
         self.aim_handler_addresses();
         self.order_copied_calls();
         self.hand_down_tags();
-        copy_labels(self.caller, self.callee, &tables.labels, self.values);
+        let (locations, call) = (&mut self.locations, self.site.srcloc);
+        copy_labels(
+            self.caller,
+            self.callee,
+            &tables.labels,
+            self.values,
+            |location| match locations {
+                Some(locations) => locations.spliced(location, call),
+                None => location,
+            },
+        );
         let outer_unused = self
             .outer
             .as_ref()
@@ -148,23 +158,6 @@ impl<'a> Copy<'a> {
             continues_in: self.continues_in,
             leaves_unreachable: outer_unused
                 || (self.site.kind == SiteKind::Call && self.continues_in.is_none()),
-        }
-    }
-
-    /// A function's source locations and label starts are relative to its first one; without
-    /// one, or with an unknown first one, none could be recorded.
-    fn ensure_base_srcloc(&mut self) {
-        let base = self.callee.params.base_srcloc();
-        if base.is_default() || !self.caller.params.ensure_base_srcloc(base).is_default() {
-            return;
-        }
-        let mut fresh = ir::function::FunctionParameters::new();
-        fresh.ensure_base_srcloc(base);
-        for name in self.caller.params.user_named_funcs().values() {
-            fresh.ensure_user_func_name(name.clone());
-        }
-        if fresh.user_named_funcs() == self.caller.params.user_named_funcs() {
-            self.caller.params = fresh;
         }
     }
 
@@ -292,11 +285,10 @@ impl<'a> Copy<'a> {
     fn append(&mut self, data: InstructionData, at: Block, srcloc_of: Inst) -> Inst {
         let inst = self.caller.dfg.make_inst(data);
         self.caller.layout.append_inst(inst, at);
-        if self.has_srclocs {
-            let srcloc = self.callee.srcloc(srcloc_of);
-            if !srcloc.is_default() {
-                self.caller.set_srcloc(inst, srcloc);
-            }
+        if let Some(locations) = &mut self.locations {
+            let own = self.callee.srcloc(srcloc_of);
+            let location = locations.spliced(own, self.site.srcloc);
+            set_srcloc(self.caller, inst, location);
         }
         inst
     }

@@ -195,10 +195,12 @@ impl<'a> Runner<'a> {
         } = self.directives();
         let _ = write!(
             text,
-            "{passed} passed, {failed} failed, {passed_over} passed over in {files} files"
+            "{passed} passed, {failed} failed, {passed_over} passed over in {}",
+            counted(files, "file")
         );
         if !self.failed_files.is_empty() {
-            let _ = write!(text, "; {} errors besides", self.failed_files.len());
+            let errors = counted(self.failed_files.len(), "other error");
+            let _ = write!(text, "; {errors}");
         }
         let Statistics {
             inlined,
@@ -208,6 +210,11 @@ impl<'a> Runner<'a> {
         let _ = writeln!(text, "; {inlined} of {call_sites} calls inlined");
         text
     }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
 }
 
 fn in_words(failure: impl Into<Failure>) -> String {

@@ -3,24 +3,28 @@
 //! The layout is Sugiyama's, by the crate `rust-sugiyama`, in two rounds. The first finds the
 //! layer of each node. Then an arrow over several layers is cut into pieces that lead from layer
 //! to layer, past the nodes between, and the second round finds the places of all. Where there
-//! are too many pieces, arrows run straight behind the nodes instead. Parts of the graph that
-//! nothing connects are laid out alone and packed in rows.
+//! are too many pieces, arrows run straight behind the nodes instead, and a graph that would take
+//! minutes is laid out by [`simple_layers`]. Parts of the graph that nothing connects are laid out
+//! alone and packed in rows.
 
+use super::simple_layers;
 use crate::panics;
 use rust_sugiyama::configure::Config;
 use rust_sugiyama::from_vertices_and_edges;
 use std::collections::BTreeMap;
 
 /// The space between nodes, and between layers.
-const GAP: f64 = 46.0;
+pub(super) const GAP: f64 = 46.0;
 /// The width of an arrow's piece.
 const PIECE_WIDTH: f64 = 6.0;
 /// The space between parts of the graph.
 const PART_GAP: f64 = 40.0;
 /// Beyond this many vertices there is no second round.
 const MOST_PIECES: usize = 2500;
-/// Beyond this many arrows the layout takes shortcuts.
-const MANY_EDGES: usize = 3000;
+/// Beyond this many nodes and pieces, Sugiyama's layout takes too long.
+const MOST_VERTICES: usize = 4000;
+/// Beyond this many arrows, crossings that are cheap to find are all that is avoided.
+const MANY_EDGES: usize = 600;
 
 pub(super) type Point = (f64, f64);
 
@@ -40,6 +44,11 @@ pub(super) fn layout(widths: &[f64], height: f64, edges: &[(usize, usize)]) -> L
     let mut edges: Vec<_> = edges.iter().filter(|(a, b)| a != b).copied().collect();
     edges.sort_unstable();
     edges.dedup();
+    let layers = simple_layers::layers(widths.len(), &edges);
+    let pieces = simple_layers::pieces(&layers, &edges);
+    if widths.len().saturating_add(pieces) > MOST_VERTICES {
+        return simple_layers::layout(widths, height, &edges, &layers);
+    }
     let first = place(widths, height, &edges);
     let layer = |node: usize| {
         let y = first.get(node).map_or(0.0, |place| place.middle.1);
@@ -231,6 +240,19 @@ mod tests {
         let (x, y) = bends[0];
         assert_eq!(y, layout.nodes[1].1);
         assert!((x - layout.nodes[1].0).abs() > 40.0, "{bends:?}");
+    }
+
+    #[test]
+    fn a_large_graph_is_laid_out_in_the_same_way() {
+        let count = 2 * MOST_VERTICES;
+        let edges: Vec<_> = (1..count).map(|node| ((node - 1) / 3, node)).collect();
+        let layout = of(count, &edges);
+        assert!(
+            edges
+                .iter()
+                .all(|&(a, b)| layout.nodes[a].1 + HEIGHT < layout.nodes[b].1)
+        );
+        assert!(layout.bends.is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub(crate) mod dot;
 mod layout;
 mod picture;
+mod simple_layers;
 pub(crate) mod svg;
 
 use crate::verdict::Verdict;

@@ -153,7 +153,7 @@ impl Svg {
         let name = |node: usize| nodes.get(node).map_or("", |node| node.name.as_str());
         let (from, to) = (at(arrow.from), at(arrow.to));
         let title = format!(
-            "{} → {}: {} of {}\n{}",
+            "{} → {}: {}, {}\n{}",
             name(arrow.from),
             name(arrow.to),
             arrow.verdict,

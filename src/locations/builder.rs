@@ -1,0 +1,351 @@
+//! Making a table while bodies are spliced.
+
+use super::table::{Entry, LocationTable};
+use crate::body::{for_each_label_srcloc, rebase_srclocs};
+use crate::program::FunctionName;
+use crate::splice::SpliceLocations;
+use cranelift_codegen::ir::{Function, RelSourceLoc, SourceLoc};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+/// The table of a function into which bodies are being inlined.
+///
+/// ```
+/// use cranelift_inliner::locations::{LocationBuilder, LocationTable};
+/// use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
+///
+/// let functions = cranelift_reader::parse_functions("
+/// function %twice(i32) -> i32 fast {
+/// block0(v0: i32):
+/// @0001   v1 = iadd v0, v0
+/// @0002   return v1
+/// }
+/// function %main(i32) -> i32 fast {
+///     fn0 = %twice(i32) -> i32 fast
+/// block0(v0: i32):
+/// @0001   v1 = call fn0(v0)
+/// @0002   return v1
+/// }")?;
+/// let (callee, mut caller) = (&functions[0], functions[1].clone());
+/// let mut builder = LocationBuilder::begin(&mut caller);
+/// let entry = caller.layout.entry_block().ok_or("no block")?;
+/// let call = caller.layout.first_inst(entry).ok_or("no call")?;
+/// let own = LocationTable::own(callee.name.clone().into());
+/// let options = SpliceOptions::default();
+/// let mut context = SpliceContext::new();
+/// let mut session = context.session(&mut caller, &options);
+/// session.splice_with(call, &Callee::new(callee)?, &mut builder.inlining(&own))?;
+/// session.finish();
+/// let table = builder.finish(&mut caller);
+/// assert_eq!(
+///     table.to_string(),
+///     "@0000: %main @0001\n\
+///      @0001: %main @0002\n\
+///      @0002: %twice @0001 inlined at %main @0001\n",
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct LocationBuilder {
+    names: Vec<FunctionName>,
+    name_numbers: FxHashMap<FunctionName, u32>,
+    entries: Vec<Entry>,
+    entry_numbers: FxHashMap<Entry, u32>,
+    translation: Translation,
+}
+
+/// What became of a callee's entries and names during one splice.
+#[derive(Default)]
+struct Translation {
+    entries: Vec<Option<u32>>,
+    names: Vec<Option<u32>>,
+    /// The last location of a callee without entries.
+    last: Option<(SourceLoc, u32)>,
+}
+
+impl LocationBuilder {
+    /// Turns the locations of `func`, which must be the front end's, into
+    /// entries.
+    pub fn begin(func: &mut Function) -> Self {
+        let name = FunctionName::from(func.name.clone());
+        let mut builder = LocationBuilder {
+            names: vec![name.clone()],
+            name_numbers: FxHashMap::from_iter([(name, 0)]),
+            entries: Vec::new(),
+            entry_numbers: FxHashMap::default(),
+            translation: Translation::default(),
+        };
+        let mut last = None;
+        rewrite(func, |location| match last {
+            Some((known, entry)) if known == location => entry,
+            _ => {
+                let entry = builder.entry(Entry {
+                    name: 0,
+                    location,
+                    call: None,
+                });
+                last = Some((location, entry));
+                entry
+            }
+        });
+        builder
+    }
+
+    /// Takes up a finished table again, to inline further into its function.
+    ///
+    /// `func` is the function that the table was made for, with the locations
+    /// that [`LocationBuilder::finish`] gave it, or for
+    /// [`LocationTable::own`] with its own.
+    pub fn resume(table: LocationTable, func: &mut Function) -> Self {
+        let LocationTable { names, entries } = table;
+        let Some(entries) = entries else {
+            return Self::begin(func);
+        };
+        LocationBuilder {
+            name_numbers: (0..)
+                .zip(&names)
+                .map(|(n, name)| (name.clone(), n))
+                .collect(),
+            names,
+            entry_numbers: (0..).zip(&entries).map(|(n, &entry)| (entry, n)).collect(),
+            entries,
+            translation: Translation::default(),
+        }
+    }
+
+    /// The translation of locations for one splice of the function that
+    /// `callee` belongs to, for
+    /// [`Session::splice_with`](crate::splice::Session::splice_with).
+    pub fn inlining<'b>(&'b mut self, callee: &'b LocationTable) -> InlinedLocations<'b> {
+        let translation = &mut self.translation;
+        translation.entries.clear();
+        translation.entries.resize(callee.len(), None);
+        translation.names.clear();
+        translation.names.resize(callee.functions().len(), None);
+        translation.last = None;
+        InlinedLocations {
+            builder: self,
+            callee,
+            call: None,
+            unknown: None,
+        }
+    }
+
+    /// The location that an entry of the table so far stands for, in the
+    /// function that it comes from.
+    pub fn own_location(&self, location: SourceLoc) -> SourceLoc {
+        let entry = self.entries.get(location.bits() as usize);
+        entry.map_or(SourceLoc::default(), |entry| entry.location)
+    }
+
+    /// The table of `func` as it is: entries that nothing in it uses are
+    /// dropped, and the others get new numbers, which `func` then has.
+    pub fn finish(self, func: &mut Function) -> LocationTable {
+        let mut used = vec![false; self.entries.len()];
+        rewrite(func, |location| {
+            if let Some(used) = used.get_mut(location.bits() as usize) {
+                *used = true;
+            }
+            Some(location.bits())
+        });
+        // A call's entry comes before those that were inlined at it.
+        for (number, entry) in self.entries.iter().enumerate().rev() {
+            if let Some(call) = entry.call.filter(|_| used[number]) {
+                used[call as usize] = true;
+            }
+        }
+        let mut compact = LocationBuilder {
+            names: Vec::new(),
+            name_numbers: FxHashMap::default(),
+            entries: Vec::with_capacity(used.iter().filter(|used| **used).count()),
+            entry_numbers: FxHashMap::default(),
+            translation: Translation::default(),
+        };
+        let mut numbers = vec![None; self.entries.len()];
+        let mut names: Vec<Option<u32>> = vec![None; self.names.len()];
+        compact.names.push(self.names[0].clone());
+        names[0] = Some(0);
+        for (number, entry) in self.entries.iter().enumerate() {
+            if !used[number] {
+                continue;
+            }
+            let name = entry.name as usize;
+            let name = *names[name].get_or_insert_with(|| {
+                compact.names.push(self.names[name].clone());
+                compact.names.len() as u32 - 1
+            });
+            numbers[number] = Some(compact.entries.len() as u32);
+            compact.entries.push(Entry {
+                name,
+                location: entry.location,
+                call: entry.call.and_then(|call| numbers[call as usize]),
+            });
+        }
+        rewrite(func, |location| {
+            numbers.get(location.bits() as usize).copied().flatten()
+        });
+        LocationTable {
+            names: compact.names,
+            entries: Some(compact.entries),
+        }
+    }
+
+    fn name(&mut self, name: &FunctionName) -> u32 {
+        if let Some(&number) = self.name_numbers.get(name) {
+            return number;
+        }
+        let number = self.names.len() as u32;
+        self.names.push(name.clone());
+        self.name_numbers.insert(name.clone(), number);
+        number
+    }
+
+    /// The number of an entry; `None` where no number is left.
+    fn entry(&mut self, entry: Entry) -> Option<u32> {
+        if let Some(&number) = self.entry_numbers.get(&entry) {
+            return Some(number);
+        }
+        let number = u32::try_from(self.entries.len()).ok()?;
+        if SourceLoc::new(number).is_default() {
+            return None;
+        }
+        self.entries.push(entry);
+        self.entry_numbers.insert(entry, number);
+        Some(number)
+    }
+}
+
+/// Replaces the locations of what `func` executes, labels of values included;
+/// all others become unknown.
+fn rewrite(func: &mut Function, mut entry: impl FnMut(SourceLoc) -> Option<u32>) {
+    // Relative to 0 each number is itself, and only the unknown one is unknown.
+    rebase_srclocs(func, SourceLoc::new(0));
+    let old = std::mem::take(&mut func.stencil.srclocs);
+    let stencil = &mut func.stencil;
+    let mut rewrite = |relative: RelSourceLoc| {
+        let location = relative.expand(SourceLoc::new(0));
+        let new = if location.is_default() {
+            None
+        } else {
+            entry(location)
+        };
+        new.map_or_else(RelSourceLoc::default, RelSourceLoc::new)
+    };
+    for block in stencil.layout.blocks() {
+        for inst in stencil.layout.block_insts(block) {
+            if !old[inst].is_default() {
+                stencil.srclocs[inst] = rewrite(old[inst]);
+            }
+        }
+    }
+    let labels = stencil.dfg.values_labels.iter_mut();
+    for assignments in labels.flat_map(|labels| labels.values_mut()) {
+        for_each_label_srcloc(assignments, |from| *from = rewrite(*from));
+    }
+}
+
+/// The translation of a callee's locations for one splice.
+pub struct InlinedLocations<'b> {
+    builder: &'b mut LocationBuilder,
+    callee: &'b LocationTable,
+    call: Option<u32>,
+    /// The entry of the callee's instructions without a location.
+    unknown: Option<u32>,
+}
+
+impl SpliceLocations for InlinedLocations<'_> {
+    fn spliced(&mut self, own: SourceLoc, call: SourceLoc) -> SourceLoc {
+        let entry = self.call(call).and_then(|call| match &self.callee.entries {
+            Some(entries) => match entries.get(own.bits() as usize) {
+                Some(_) => self.translate(entries, own.bits(), call),
+                None => self.unknown(call),
+            },
+            None if own.is_default() => self.unknown(call),
+            None => self.own(own, call),
+        });
+        entry.map_or_else(SourceLoc::default, SourceLoc::new)
+    }
+
+    fn places_unknown(&self) -> bool {
+        true
+    }
+}
+
+impl InlinedLocations<'_> {
+    fn call(&mut self, location: SourceLoc) -> Option<u32> {
+        if self.call.is_none() {
+            let known = self.builder.entries.len() > location.bits() as usize;
+            self.call = if known {
+                Some(location.bits())
+            } else {
+                self.builder.entry(Entry {
+                    name: 0,
+                    location: SourceLoc::default(),
+                    call: None,
+                })
+            };
+        }
+        self.call
+    }
+
+    fn unknown(&mut self, call: u32) -> Option<u32> {
+        if self.unknown.is_none() {
+            self.unknown = self.own(SourceLoc::default(), call);
+        }
+        self.unknown
+    }
+
+    /// The entry of a location that is the callee's own.
+    fn own(&mut self, location: SourceLoc, call: u32) -> Option<u32> {
+        if let Some((last, entry)) = self.builder.translation.last
+            && last == location
+        {
+            return Some(entry);
+        }
+        let name = self.name(0);
+        let entry = self.builder.entry(Entry {
+            name,
+            location,
+            call: Some(call),
+        })?;
+        self.builder.translation.last = Some((location, entry));
+        Some(entry)
+    }
+
+    /// The entry that stands for an entry of the callee, after those that it
+    /// is inlined at.
+    fn translate(&mut self, entries: &[Entry], number: u32, call: u32) -> Option<u32> {
+        let mut missing: SmallVec<[u32; 8]> = SmallVec::new();
+        let mut at = number;
+        let mut result = loop {
+            if let Some(known) = self.builder.translation.entries[at as usize] {
+                break known;
+            }
+            missing.push(at);
+            match entries[at as usize].call {
+                Some(next) => at = next,
+                None => break call,
+            }
+        };
+        while let Some(at) = missing.pop() {
+            let entry = &entries[at as usize];
+            let name = self.name(entry.name);
+            result = self.builder.entry(Entry {
+                name,
+                location: entry.location,
+                call: Some(result),
+            })?;
+            self.builder.translation.entries[at as usize] = Some(result);
+        }
+        Some(result)
+    }
+
+    fn name(&mut self, number: u32) -> u32 {
+        let number = number as usize;
+        if let Some(known) = self.builder.translation.names[number] {
+            return known;
+        }
+        let name = self.builder.name(&self.callee.names[number]);
+        self.builder.translation.names[number] = Some(name);
+        name
+    }
+}
