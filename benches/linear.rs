@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Criterion prints the throughput in calls; the same throughput for each N is what is promised.
-//! The time includes cloning the caller, which is linear too, and one walk over it.
+//! The time includes the session's one walk over the caller, not the making of the caller. Large
+//! callers leave the processor's caches, so that some loss of throughput is the machine's.
 
 use cranelift_codegen::ir::{Function, Inst};
 use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
