@@ -323,6 +323,7 @@ fn several_sequence_points_at_one_place_are_all_kept() {
         points.iter().all(|point| point.offset == offset),
         "{points:?}"
     );
+    let offset = model::offsets(&functions)[0] as u32 + offset;
     let tags = |frames: cranelift_inliner::frames::FrameList<'_>| -> Vec<String> {
         let frames = frames.innermost_first();
         let tags = frames.flat_map(|frame| frame.unwrap().tags());
@@ -424,7 +425,7 @@ proptest! {
 }
 
 fn small_table() -> (FrameTable, Vec<CompiledFunction>) {
-    let (functions, descriptors) = compile_random(3, 4);
+    let (functions, descriptors) = compile_random(3, 2);
     let mut builder = FrameTableBuilder::new(CountedFrames);
     for (index, function) in functions.iter().enumerate() {
         builder.add(index as u64, function).unwrap();
@@ -443,7 +444,7 @@ fn every_corrupt_byte_is_an_error_or_harmless() {
     read_everything(&table.reader()).unwrap();
     let mut refused = 0;
     for at in 0..bytes.len() {
-        for change in [0x01_u8, 0x02, 0x40, 0x80, 0xff] {
+        for change in [0x01_u8, 0x40, 0x80, 0xff] {
             let mut corrupt = bytes.to_vec();
             corrupt[at] ^= change;
             let Ok(reader) = FrameTableReader::new(&corrupt) else {
@@ -458,7 +459,7 @@ fn every_corrupt_byte_is_an_error_or_harmless() {
         }
     }
     // What is left are numbers that may have any value: tags, sizes, offsets, descriptors.
-    assert!(refused > bytes.len(), "{refused} of {}", bytes.len() * 5);
+    assert!(refused > bytes.len(), "{refused} of {}", bytes.len() * 4);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The ways in which a traced program is built: policies, orders of splicing, levels.
 
-use super::trace::{Build, compile};
+use super::recording::{Build, compile};
 use cranelift_codegen::ir::{Function, Inst, Opcode};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::OptLevel;

@@ -5,10 +5,13 @@
 //! function's slots, and a number for the place. Two kinds of call are different. A `return_call`
 //! has the frame `0`, which stands for no frame: without inlining the caller's frame is gone when
 //! the callee runs, so it must not be there after inlining either, while the frames around it are.
-//! And a slot is tagged at all only once it holds a value.
+//! And a `try_call` has no tags, nor has anything that runs under one: Cranelift 0.135 loses the tags
+//! of a `try_call` on the way to machine code, and inlining into one makes a `try_call` of every call.
 //!
-//! `%probe` notes its arguments and the stack. `%throw` does the same and throws an exception with
-//! the tag and the payload that are its arguments.
+//! A slot is tagged only once it holds a value.
+//!
+//! `%probe` notes its arguments and the stack. `%throw` throws an exception with the tag and the
+//! payload that are its arguments.
 
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -164,7 +167,7 @@ block0(v0: i64):
     },
     Case {
         name: "recursion",
-        arguments: &[4],
+        arguments: &[4, 0, 1, 2, 3],
         clif: "
 function %main(i64) -> i64 system_v {
     ss0 = explicit_slot 8, key = 3000
@@ -174,8 +177,8 @@ block0(v0: i64):
     v100 = stack_addr.i64 ss0
     store v0, v100
     <2, ss0, 1> v1 = call fn0(v0)
-    v200 = iconst.i64 1
-    v2 = iadd v0, v200
+    v200 = iconst.i64 3
+    v2 = band v0, v200
     <2, ss0, 2> v3 = call fn1(v2)
     v4 = iadd v1, v3
     return v4
@@ -245,7 +248,7 @@ block2:
     },
     Case {
         name: "tail calls",
-        arguments: &[6],
+        arguments: &[6, 0],
         clif: "
 function %main(i64) -> i64 system_v {
     ss0 = explicit_slot 8, key = 4000
@@ -388,7 +391,7 @@ block0(v0: i64):
     },
     Case {
         name: "exceptions",
-        arguments: &[1, 2, 3, 4],
+        arguments: &[1, 2, 3, 5, 7, -19, -18, -17, -15],
         clif: "
 function %main(i64) -> i64 system_v {
     ss0 = explicit_slot 8, key = 6000
@@ -416,7 +419,7 @@ block0(v0: i64):
     store v0, v100
     v101 = stack_addr.i64 ss0+8
     store v1, v101
-    <2, ss0, 11> try_call fn0(v0, v1), sig0, block1(ret0), [ tag1: block2(exn0), tag2: block3(exn0), default: block4 ]
+    try_call fn0(v0, v1), sig0, block1(ret0), [ tag1: block2(exn0), tag2: block3(exn0), default: block4 ]
 block1(v2: i64):
     <2, ss0, 12> call fn1(v0, v2)
     return v2
@@ -445,15 +448,15 @@ block0(v0: i64, v1: i64):
     store v1, v100
     v200 = iconst.i64 1
     v2 = iadd v1, v200
-    <2, ss0, 21> try_call fn0(v0, v2), sig0, block1(ret0), [ tag2: block2(exn0) ]
+    try_call fn0(v0, v2), sig0, block1(ret0), [ tag2: block2(exn0) ]
 block1(v3: i64):
-    <2, ss0, 22> call fn1(v1, v3)
-    <2, ss0, 23> v4 = call fn0(v0, v3)
+    v202 = iconst.i64 -3
+    v6 = iadd v0, v202
+    v4 = call fn0(v6, v3)
     return v4
 block2(v5: i64):
     v101 = stack_addr.i64 ss0
     store v5, v101
-    <2, ss0, 24> call fn1(v1, v5)
     return v5
 }
 function %throws(i64, i64) -> i64 tail {
@@ -464,12 +467,11 @@ block0(v0: i64, v1: i64):
     v2 = iadd v0, v1
     v100 = stack_addr.i64 ss0
     store v2, v100
-    <2, ss0, 31> call fn1(v0, v1)
     v200 = iconst.i64 4
     v3 = icmp slt v0, v200
     brif v3, block1, block2
 block1:
-    <2, ss0, 32> call fn0(v0, v2)
+    call fn0(v0, v2)
     trap user1
 block2:
     return v2

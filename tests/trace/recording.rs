@@ -1,6 +1,6 @@
 //! Traces of programs: what a debugger sees at each call of the host.
 
-use super::trace_programs::Case;
+use super::programs::Case;
 use cranelift_codegen::MachDebugTagPos;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;

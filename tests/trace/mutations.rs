@@ -1,25 +1,16 @@
 //! The comparison of traces notices what an inliner could get wrong: a body with everything inlined
 //! is changed in one place, and the trace must not be the same.
-#![cfg(all(unix, target_arch = "x86_64"))]
 
-#[path = "support/native.rs"]
-mod native;
-#[path = "support/trace.rs"]
-mod trace;
-#[path = "support/trace_builds.rs"]
-mod trace_builds;
-#[path = "support/trace_programs.rs"]
-mod trace_programs;
-
+use super::builds::{Order, by_order, isa};
+use super::programs::{CASES, Case};
+use super::recording::{Build, Trace, compile, parse};
+use super::{native, recording};
 use cranelift_codegen::ir::{DebugTag, Function, Inst, StackSlot, StackSlotKey};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::frames::{CountedFrames, split_frames};
 use cranelift_inliner::program::Program;
 use std::collections::BTreeMap;
-use trace::{Build, Trace, compile, parse};
-use trace_builds::{Order, by_order, isa};
-use trace_programs::{CASES, Case};
 
 /// The frames of an instruction, without their counts.
 type Frames = Vec<Vec<DebugTag>>;
@@ -140,7 +131,7 @@ impl Subject {
         build.extend(compile(&*self.isa, &[(self.main, body.clone())]));
         self.case.arguments.iter().map(move |&argument| {
             let run = native::run(&self.isa, &build, argument);
-            trace::trace(&trace::table(&self.program, &build, &run)?, &run)
+            recording::trace(&recording::table(&self.program, &build, &run)?, &run)
         })
     }
 

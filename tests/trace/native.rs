@@ -1,6 +1,6 @@
 //! Runs compiled programs in this process and copies the stack at each call of the host.
 
-use super::trace::{Build, Run, Snapshot};
+use super::recording::{Build, Run, Snapshot};
 use cranelift_codegen::FinalizedMachExceptionHandler;
 use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -155,13 +155,12 @@ extern "C" fn probe(first: i64, second: i64) {
     )
 }
 
-/// `%throw`: as `%probe`, then looks for a handler.
+/// `%throw`: looks for a handler.
 #[unsafe(naked)]
 extern "C" fn throw(tag: i64, payload: i64) {
     naked_asm!(
         "mov rdx, [rsp]",
         "mov rcx, rbp",
-        "mov r8, rsp",
         "jmp {unwind}",
         unwind = sym unwind,
     )
@@ -186,8 +185,7 @@ extern "C" fn record(first: i64, second: i64, pc: u64, fp: u64, sp: u64) {
     });
 }
 
-extern "C" fn unwind(tag: i64, payload: i64, pc: u64, fp: u64, sp: u64) -> ! {
-    record(tag, payload, pc, fp, sp);
+extern "C" fn unwind(tag: i64, payload: i64, pc: u64, fp: u64) -> ! {
     let (mut pc, mut fp) = (pc, fp);
     let (handler, fp) = loop {
         let found = HOST.with_borrow(|host| {

@@ -1,0 +1,17 @@
+//! A debugger sees the same program, inlined or not.
+//!
+//! Programs run, on this machine or in an emulator of aarch64. At each call of the host function
+//! `%probe` the stack is copied; the physical frames in the copy are walked, the virtual frames in
+//! them decoded, and the tagged slots read. What comes of it, the trace, must be the same without
+//! inlining, with each policy, for each order of splices, and at each level of optimization.
+//! Cranelift's own shortcomings that the programs have to avoid are told in `programs.rs`.
+
+mod builds;
+#[cfg(all(unix, target_arch = "x86_64"))]
+mod mutations;
+#[cfg(all(unix, target_arch = "x86_64"))]
+mod native;
+mod programs;
+mod recording;
+#[cfg(all(unix, target_arch = "x86_64"))]
+mod same_trace;
