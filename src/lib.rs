@@ -5,6 +5,8 @@ pub mod backend;
 mod body;
 pub mod check;
 pub mod cleanup;
+#[cfg(feature = "dwarf")]
+pub mod debug_info;
 pub mod decide;
 pub mod graph;
 pub mod locations;
