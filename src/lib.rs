@@ -1,4 +1,52 @@
-//! The interprocedural inlining stage for Cranelift.
+//! The interprocedural inlining stage for Cranelift: a set of CLIF functions goes in, and comes out
+//! with calls replaced by the bodies that they call, verified and compiled.
+//!
+//! ```
+//! use cranelift_inliner::{backend, decide::CostModel, pass::Inliner, program::Program};
+//!
+//! let mut program = Program::from_clif("
+//! function %square(i32) -> i32 fast {
+//! block0(v0: i32):
+//!     v1 = imul v0, v0
+//!     return v1
+//! }
+//! function %norm(i32, i32) -> i32 fast {
+//!     fn0 = %square(i32) -> i32 fast
+//! block0(v0: i32, v1: i32):
+//!     v2 = call fn0(v0)
+//!     v3 = call fn0(v1)
+//!     v4 = iadd v2, v3
+//!     return v4
+//! }", "norm.clif")?;
+//! program.export_only(&["norm".parse()?])?;
+//!
+//! let isa = backend::target("host", &backend::TargetSettings::new())?;
+//! let inliner = Inliner::new(CostModel::default()).verify_with(&*isa);
+//! let (inlined, compiled) = inliner.run_and_compile(&program, &*isa)?;
+//!
+//! assert!(inlined.sites().iter().all(|site| site.inlined));
+//! assert_eq!(compiled.iter().len(), 1, "%square is gone");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The modules, in the order of the flow
+//!
+//! * [`program`]: functions that call each other by name, with linkage and attributes.
+//! * [`graph`]: who calls whom, and in which order to go.
+//! * [`decide`]: which calls to inline: the trait [`Inline`](decide::Inline), the policies that
+//!   ship, and limits that none of them can lift.
+//! * [`splice`]: one callee body into one call site. It stands alone, and
+//!   [`inline_calls`](splice::inline_calls) takes the place of Cranelift's own `Context::inline`.
+//! * [`cleanup`]: tidying a function after its splices.
+//! * [`check`]: proving that a function is what inlining should have made of it.
+//! * [`backend`]: machine code, with everything that is known about places in it, and object files.
+//! * [`pass`]: all of these over a whole program, in parallel, with a report.
+//!
+//! # Features
+//!
+//! Without default features there is the library alone, with Cranelift's backend for the host.
+//! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `object` adds object files, and
+//! `tool`, which is on by default, the command-line tool `clif-inline`.
 #![forbid(unsafe_code)]
 
 pub mod backend;
@@ -8,9 +56,15 @@ pub mod cleanup;
 #[cfg(feature = "dwarf")]
 pub mod debug_info;
 pub mod decide;
+pub mod frames;
 pub mod graph;
 pub mod locations;
 mod panics;
 pub mod pass;
 pub mod program;
 pub mod splice;
+
+/// The README's examples, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

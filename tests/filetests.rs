@@ -22,6 +22,7 @@
 //! Everything that comes out is verified, printed, parsed and printed again,
 //! and compiled for every target. `UPDATE_EXPECT=1 cargo test --test filetests`
 //! writes what comes out below the marker; the checks stay.
+#![cfg(feature = "all-arch")]
 
 #[path = "support/checks.rs"]
 mod checks;

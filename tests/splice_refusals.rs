@@ -294,7 +294,7 @@ fn a_session_that_does_nothing_changes_nothing() {
     let callee = Callee::new(&callee).unwrap();
     let options = SpliceOptions::default();
     let mut context = SpliceContext::new();
-    let mut session = context.session(&mut func, &options);
+    let session = context.session(&mut func, &options);
     session.check(calls_of(&caller)[0], &callee).unwrap();
     assert!(*session.caller() == caller);
     drop(session);

@@ -1,4 +1,6 @@
-//! What Cranelift's own `Context::inline` gets wrong in 0.135.8, and what this crate's replacement of it gets right.
+//! What Cranelift's own `Context::inline` gets wrong in 0.135.8, and what this
+//! crate's replacement of it gets right.
+#![cfg(feature = "all-arch")]
 
 #[path = "support/checks.rs"]
 mod checks;

@@ -250,10 +250,6 @@ impl Walk<'_> {
     }
 
     /// The edges of a handler, none of a context; `None` where they differ.
-    #[expect(
-        clippy::type_complexity,
-        reason = "a pair of edges, or none, or a difference"
-    )]
     fn handler(
         &self,
         of: CopyId,

@@ -43,6 +43,10 @@ pub(super) struct Gap {
     pub(super) assigned: Vec<(CopyId, Value, Terms)>,
 }
 
+/// A source instruction with the block that it names, and the same of the result
+/// where there is one.
+type NamedBlock = (CopyId, Inst, Block, Option<(Inst, Block)>);
+
 pub(super) struct Walk<'a> {
     pub(super) tree: &'a CopyTree<'a>,
     pub(super) after: &'a Function,
@@ -55,7 +59,7 @@ pub(super) struct Walk<'a> {
     pub(super) matches: FxHashMap<(CopyId, Inst), Inst>,
     /// Pairs of a source's named block and the result's, to be compared when
     /// all is matched.
-    pub(super) named_blocks: Vec<(CopyId, Inst, Block, Option<(Inst, Block)>)>,
+    pub(super) named_blocks: Vec<NamedBlock>,
     visited: FxHashMap<(CopyId, Inst), Place>,
     pub(super) work: Vec<Gap>,
     shrunk: bool,
@@ -85,6 +89,7 @@ impl<'a> Walk<'a> {
             self.shrunk = false;
             self.visited.clear();
             self.owners.clear();
+            self.slots = Slots::default();
             self.matches.clear();
             self.named_blocks.clear();
             let start = self.start()?;

@@ -9,7 +9,7 @@ use crate::program::Linkage;
 /// benefit is the number of instructions that inlining makes unnecessary: the
 /// call itself, the passing of its arguments, and what folds because an
 /// argument is constant. A site is inlined where the cost, less the benefit,
-/// stays below a threshold, and the threshold depends on how often the call
+/// does not exceed a threshold, and the threshold depends on how often the call
 /// seems to run. The scheme is LLVM's; the numbers are for Cranelift, whose
 /// optimizer does less afterwards, so that thresholds are lower.
 ///
@@ -126,22 +126,24 @@ impl Inline for CostModel {
         }
         let cost = self.cost(site);
         let benefit = self.benefit(site);
-        if cost <= benefit {
+        let net = cost - benefit;
+        // The loop analysis is the expensive part, so the sites that it could
+        // not change are sorted out first.
+        let lowest = self.threshold.min(self.cold_threshold);
+        if net <= lowest {
             return Decision::inline(format!("cost {cost}, benefit {benefit}"));
         }
-        // The loop analysis is the expensive part, so the sites that no loop
-        // would save are sorted out first.
         let highest = self.threshold + self.loop_bonus * i64::from(self.max_loop_depth);
         let sole = is_sole_call_site(summary);
         let mut threshold = highest;
-        if cost - benefit < highest {
+        if net <= highest {
             threshold = self.threshold(site);
         }
         if sole && !site.is_cold() {
             threshold = threshold.max(self.sole_call_site_threshold);
         }
         let comparison = format!("cost {cost}, benefit {benefit}, threshold {threshold}");
-        if cost - benefit < threshold {
+        if net <= threshold {
             Decision::inline(if sole {
                 format!("sole call site: {comparison}")
             } else {

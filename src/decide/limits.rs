@@ -12,14 +12,16 @@ pub struct Limits {
     /// A function does not grow beyond this many instructions by inlining. One
     /// that is larger from the start gets nothing inlined.
     ///
-    /// 100,000 instructions compile in seconds; register allocation is worse
-    /// than linear far beyond that.
+    /// A million instructions is about half of what Cranelift can number
+    /// registers for; beyond that a caller is likely to be compiled from its
+    /// original body after all.
     pub function_insts: usize,
     /// A function grows by at most this many times its size at the start, or
     /// by [`Limits::function_growth_floor`] if that is more.
     ///
-    /// Policies that weigh cost and benefit stay far below; eight stops only
-    /// those that do not weigh.
+    /// Policies that weigh cost and benefit stay far below; ten stops only
+    /// those that do not weigh, and lets even them replace every call of a
+    /// function that does nothing but call small ones.
     pub function_growth: f64,
     /// Every function may grow by this many instructions, so that a wrapper of
     /// three instructions can still take in what it wraps.
@@ -45,8 +47,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            function_insts: 100_000,
-            function_growth: 8.0,
+            function_insts: 1_000_000,
+            function_growth: 10.0,
             function_growth_floor: 2_000,
             program_growth: 20.0,
             program_growth_floor: 1_000_000,

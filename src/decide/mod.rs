@@ -80,6 +80,12 @@ where
     }
 }
 
+impl Inline for &(dyn Inline + '_) {
+    fn decide(&self, site: &CallSite<'_>) -> Decision {
+        (**self).decide(site)
+    }
+}
+
 impl Inline for Box<dyn Inline + '_> {
     fn decide(&self, site: &CallSite<'_>) -> Decision {
         (**self).decide(site)

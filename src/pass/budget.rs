@@ -55,21 +55,25 @@ mod tests {
 
     #[test]
     fn shares_never_add_up_to_more_than_the_program_may_grow() {
-        let mut limits = Limits::default();
-        limits.function_growth = 10.0;
-        limits.function_growth_floor = 50;
-        limits.program_growth = 2.0;
-        limits.program_growth_floor = 0;
+        let limits = Limits {
+            function_growth: 10.0,
+            function_growth_floor: 50,
+            program_growth: 2.0,
+            program_growth_floor: 0,
+            ..Limits::default()
+        };
         // Wanted: 50, 1000 and 2000; available: 610.
         assert_eq!(shares(&[5, 100, 200], &limits), [10, 200, 400]);
     }
 
     #[test]
     fn shares_are_what_each_function_may_grow_where_that_fits() {
-        let mut limits = Limits::default();
-        limits.function_growth = 1.5;
-        limits.function_growth_floor = 10;
-        limits.program_growth = 100.0;
+        let limits = Limits {
+            function_growth: 1.5,
+            function_growth_floor: 10,
+            program_growth: 100.0,
+            ..Limits::default()
+        };
         assert_eq!(shares(&[2, 100], &limits), [10, 150]);
         assert_eq!(shares(&[], &limits), [0usize; 0]);
     }

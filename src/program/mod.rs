@@ -61,6 +61,7 @@ mod input;
 mod name;
 mod print;
 mod text;
+mod text_writer;
 mod verify;
 
 pub use error::ProgramError;

@@ -1,6 +1,6 @@
 //! From a program back to CLIF text.
 
-use super::{FunctionName, Program, ProgramError, ProgramFunction, referenced_names};
+use super::{FunctionName, Program, ProgramError, ProgramFunction, referenced_names, text_writer};
 use crate::panics;
 use cranelift_codegen::ir::{self, ExternalName};
 use rayon::prelude::*;
@@ -59,8 +59,11 @@ fn function_text(function: &ProgramFunction) -> Result<String, ProgramError> {
     if let Some(message) = what_does_not_read_back(function.body()) {
         return Err(unprintable(message));
     }
-    panics::catch(|| function.body().display().to_string())
-        .map_err(|panic| unprintable(format!("the printer gave up: {panic}")))
+    match panics::catch(|| text_writer::function_text(function.body())) {
+        Ok(Ok(text)) => Ok(text),
+        Ok(Err(error)) => Err(unprintable(format!("the printer gave up: {error}"))),
+        Err(panic) => Err(unprintable(format!("the printer gave up: {panic}"))),
+    }
 }
 
 /// What of `func` the printer writes in a way that the reader takes for something else.
@@ -108,6 +111,37 @@ mod tests {
         let mut program = Program::new();
         program.add(body).unwrap_or_else(|error| panic!("{error}"));
         program
+    }
+
+    #[test]
+    fn what_cranelift_does_not_print_reads_back_too() {
+        let text = "\
+function %f() -> i64 system_v {
+    gv0 = symbol colocated u3:9+16
+    gv1 = dyn_scale_target_const.i32x4
+    dt0 = i32x4*gv1
+    dss0 = explicit_dynamic_slot dt0
+
+block0:
+    v0 = symbol_value.i64 gv0
+    v1 = dynamic_stack_addr.i64 dss0
+    v2 = iadd v0, v1
+    return v2
+}
+";
+        let program = Program::from_clif(text, "f.clif").unwrap_or_else(|error| panic!("{error}"));
+        let printed = program.to_clif().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(printed, text);
+        // With another name first, the index in the table is not 0.
+        let other = text.replace("    gv0 = ", "    gv2 = symbol colocated u1:1\n    gv0 = ");
+        let program =
+            Program::from_clif(&other, "f.clif").unwrap_or_else(|error| panic!("{error}"));
+        let printed = program.to_clif().unwrap_or_else(|error| panic!("{error}"));
+        assert!(
+            printed.contains("gv0 = symbol colocated u3:9+16"),
+            "{printed}"
+        );
+        assert!(printed.contains("gv2 = symbol colocated u1:1"), "{printed}");
     }
 
     #[test]

@@ -15,14 +15,16 @@
 //! ```
 //!
 //! Steps run in order, each on what the steps before it left, so that callees
-//! can be prepared before their callers.
+//! can be prepared before their callers. The independent checker looks at what
+//! each splice and clean-up made.
 
 use crate::checks;
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, ExternalName, Function, Inst, InstructionData, UserFuncName};
+use cranelift_inliner::check::{CopyId, CopyTree, check};
 use cranelift_inliner::cleanup::{CleanupContext, clean_up};
 use cranelift_inliner::splice::{
-    Callee, Refusal, Session, SpliceContext, SpliceOptions, inline_calls,
+    Callee, CopiedCall, Refusal, Session, SpliceContext, SpliceOptions, inline_calls,
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -123,7 +125,9 @@ impl Script {
             },
             "cleanup" if is_function => Step::CleanUp { func: subject },
             "allow" if rest == "frame introspection" => {
-                self.options.allow_frame_introspection = true;
+                self.options.allow_frame_pointer = true;
+                self.options.allow_stack_pointer = true;
+                self.options.allow_return_address = true;
                 return Ok(());
             }
             "do" if rest == "not compile" => {
@@ -166,7 +170,10 @@ impl Script {
                     inline_calls(&mut func, inliner).map_err(|error| error.to_string())?;
                 }
                 Step::CleanUp { .. } => {
+                    let before = func.clone();
                     clean_up(&mut func, &mut CleanupContext::new());
+                    check(&CopyTree::new(&before), &func)
+                        .map_err(|difference| format!("{difference}\n\n{func}"))?;
                 }
             }
             functions.insert(name.clone(), func);
@@ -219,21 +226,28 @@ impl Script {
             calls.reverse();
         }
         let nested = matches!(which, Which::Every { nested: true, .. });
+        let before = func.clone();
+        let mut copies = CopyTree::new(&before);
+        // Where a call comes from and its number there, and its number here.
+        let mut calls: Vec<(CopyId, Inst, Inst)> = calls
+            .into_iter()
+            .rev()
+            .map(|call| (CopyTree::ROOT, call, call))
+            .collect();
         let mut context = SpliceContext::new();
         let mut session = context.session(func, &self.options);
-        calls.reverse();
-        while let Some(call) = calls.pop() {
+        while let Some((parent, source, call)) = calls.pop() {
             let func_ref = called(session.caller(), call);
             let callee = target(session.caller(), call, functions)
                 .ok_or_else(|| format!("{call} does not call a function of the file"))?;
             match splice_unchanged_if_refused(&mut session, call, callee) {
-                Ok(copied) if nested => calls.extend(
-                    copied
-                        .into_iter()
-                        .rev()
-                        .filter(|&call| target(session.caller(), call, functions).is_some()),
-                ),
-                Ok(_) => {}
+                Ok(copied) => {
+                    let id = copies.add(parent, source, callee);
+                    let copied = copied.into_iter().rev().filter(|copied| {
+                        nested && target(session.caller(), copied.inst, functions).is_some()
+                    });
+                    calls.extend(copied.map(|copied| (id, copied.callee_inst, copied.inst)));
+                }
                 Err(refusal) => {
                     let func_ref = func_ref.map(|f| f.to_string()).unwrap_or_default();
                     refusals.push(format!("{func_ref} refused, {}: {refusal}", refusal.slug()));
@@ -241,7 +255,7 @@ impl Script {
             }
         }
         session.finish();
-        Ok(())
+        check(&copies, func).map_err(|difference| format!("{difference}\n\n{func}"))
     }
 }
 
@@ -250,13 +264,11 @@ fn splice_unchanged_if_refused(
     session: &mut Session<'_>,
     call: Inst,
     callee: &Function,
-) -> Result<Vec<Inst>, Refusal> {
+) -> Result<Vec<CopiedCall>, Refusal> {
     let before = session.caller().clone();
     let callee = Callee::new(callee);
-    let copied = callee.and_then(|callee| {
-        let copied = session.splice(call, &callee)?;
-        Ok(copied.iter().map(|copied| copied.inst).collect())
-    });
+    let copied =
+        callee.and_then(|callee| session.splice(call, &callee).map(<[CopiedCall]>::to_vec));
     if copied.is_err() {
         assert!(
             before == *session.caller(),

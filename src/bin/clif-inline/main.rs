@@ -1,2 +1,56 @@
-//! tool
-fn main() {}
+//! The command-line tool: inlines across CLIF modules, and verifies, compiles, runs or draws them.
+//!
+//! [`arguments`] says what can be asked for, and each subcommand has a file in [`commands`]. What
+//! they share is in [`stage`] (reading, verifying and inlining), [`statistics`] and [`remarks`]
+//! (what is told of it) and [`output`] (how files are replaced).
+
+mod arguments;
+mod commands;
+mod drawing;
+mod failure;
+mod output;
+mod panics;
+mod progress;
+mod remarks;
+mod run;
+mod stage;
+mod statistics;
+mod table;
+mod test_files;
+mod verdict;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use failure::Failure;
+use std::process::ExitCode;
+
+/// The stack of each thread, in bytes. Cranelift recurses over the nesting of what it compiles;
+/// pages that are not used cost nothing.
+const STACK_BYTES: usize = 64 << 20;
+
+fn main() -> ExitCode {
+    panics::install_hook();
+    let Arguments { command } = Arguments::parse();
+    match run_command(&command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            failure.exit_code()
+        }
+    }
+}
+
+fn run_command(command: &Command) -> Result<(), Failure> {
+    let threads = command.common().threads.unwrap_or(0);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .stack_size(STACK_BYTES)
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start {threads} threads: {error}")))?;
+    pool.install(|| match command {
+        Command::Opt(arguments) => commands::opt(arguments),
+        Command::Compile(arguments) => commands::compile(arguments),
+        Command::Run(arguments) => commands::run(arguments),
+        Command::Graph(arguments) => commands::graph(arguments),
+    })
+}

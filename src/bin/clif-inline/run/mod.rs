@@ -34,7 +34,6 @@ mod tests;
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use cranelift_codegen::data_value::DisplayDataValues;
@@ -43,6 +42,7 @@ use cranelift_reader::{Comparison, RunCommand};
 
 pub(crate) use script::Script;
 
+use crate::panics;
 use compile::Obstacle;
 use host::Host;
 use link::Program;
@@ -338,11 +338,5 @@ fn judge(call: &Ready<'_>, outcome: Outcome) -> Verdict {
 
 /// Calls into Cranelift, which may panic on strange input, and gives the panic's message.
 fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
-        let text = payload
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| payload.downcast_ref::<&str>().copied());
-        format!("Cranelift panicked: {}", text.unwrap_or("no message"))
-    })
+    panics::catch(work).map_err(|message| format!("Cranelift panicked: {message}"))
 }

@@ -18,6 +18,8 @@ use cranelift_reader::{
 };
 use target_lexicon::Triple;
 
+use super::host::Host;
+
 /// One file: where its directives run, the directives, and its functions as written.
 pub(crate) struct Script {
     pub(super) path: PathBuf,
@@ -25,6 +27,8 @@ pub(crate) struct Script {
     pub(super) directives: Vec<Directive>,
     /// The functions of the file, in its order.
     pub(crate) functions: Vec<ir::Function>,
+    /// The line on which each of them begins, counted from 1.
+    pub(crate) function_lines: Vec<usize>,
 }
 
 /// A file that cannot be read as CLIF.
@@ -111,6 +115,7 @@ impl Script {
             plan: Plan::PassOver(warning.message.clone()),
             directives,
             functions: Vec::new(),
+            function_lines: Vec::new(),
         }
     }
 
@@ -118,6 +123,7 @@ impl Script {
         let plan = plan(text, &file.commands, &file.features, file.isa_spec);
         let mut directives = Vec::new();
         let mut functions = Vec::new();
+        let mut function_lines = Vec::new();
         for (function, details) in file.functions {
             for comment in &details.comments {
                 if let Some(directive) = directive_text(comment.text) {
@@ -129,12 +135,32 @@ impl Script {
                 }
             }
             functions.push(function);
+            function_lines.push(details.location.line_number);
         }
         Self {
             path: path.to_owned(),
             plan,
             directives,
             functions,
+            function_lines,
+        }
+    }
+
+    /// The functions that the directives call.
+    pub(crate) fn called(&self) -> impl Iterator<Item = &ir::UserFuncName> {
+        self.directives.iter().map(|directive| &directive.function)
+    }
+
+    /// An instruction set for which the directives will be compiled, of the first target that this
+    /// machine can execute: its settings decide what the verifier accepts. `None` where there is
+    /// no such target, hence nothing will be executed.
+    pub(crate) fn executable_isa(&self) -> Option<OwnedTargetIsa> {
+        match &self.plan {
+            Plan::PassOver(_) => None,
+            Plan::Run(targets) => {
+                let mut hosts = targets.iter().map(Host::for_target);
+                Some(hosts.find_map(Result::ok)?.isa)
+            }
         }
     }
 

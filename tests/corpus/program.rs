@@ -1,69 +1,20 @@
-//! Real modules go into a `Program` and a `CallGraph` and come out unchanged.
-//!
-//! The modules are no part of the repository. They are looked for as `*.clif` in the folder that
-//! the environment variable `CLIF_CORPUS` names, else as `../shared/corpus/*.clif.xz` beside the
-//! repository, which `xz` unpacks. Where there are none the test says so and passes. The two
-//! smallest are read, or all if `CLIF_CORPUS_ALL` is set.
+//! Modules go into a `Program` and a `CallGraph` and come out unchanged.
 
+use super::files::corpus;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_inliner::graph::{CallGraph, CallNode};
 use cranelift_inliner::program::Program;
 use std::collections::HashSet;
-use std::env;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// The modules to read, smallest first, with their text.
-fn corpus() -> Vec<(PathBuf, String)> {
-    let folder = match env::var_os("CLIF_CORPUS") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
-    };
-    let mut files: Vec<(u64, PathBuf)> = fs::read_dir(&folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let path = entry.path();
-            let name = path.file_name()?.to_str()?;
-            let wanted = name.ends_with(".clif") || name.ends_with(".clif.xz");
-            wanted.then_some((entry.metadata().ok()?.len(), path))
-        })
-        .collect();
-    files.sort();
-    if env::var_os("CLIF_CORPUS_ALL").is_none() {
-        files.truncate(2);
-    }
-    files
-        .into_iter()
-        .filter_map(|(_, path)| Some((path.clone(), text(&path)?)))
-        .collect()
-}
-
-/// The text of a module; `None` if it is packed and there is no `xz`.
-fn text(path: &Path) -> Option<String> {
-    if path.extension()? == "clif" {
-        return Some(fs::read_to_string(path).unwrap());
-    }
-    let unpacked = Command::new("xz").arg("-dc").arg(path).output().ok()?;
-    assert!(unpacked.status.success(), "xz cannot unpack {path:?}");
-    Some(String::from_utf8(unpacked.stdout).unwrap())
-}
 
 #[test]
 fn real_modules_are_read_verified_ordered_and_printed() {
-    let modules = corpus();
-    if modules.is_empty() {
-        eprintln!("passed over: no corpus, or no xz to unpack it");
-    }
     let mut flags = settings::builder();
     flags.enable("preserve_frame_pointers").unwrap();
     let isa = cranelift_native::builder()
         .unwrap()
         .finish(settings::Flags::new(flags))
         .unwrap();
-    for (path, text) in modules {
+    for (path, text) in corpus() {
         let program = Program::from_clif(&text, &path.to_string_lossy()).unwrap();
         let heads: Vec<(usize, &str)> = text
             .lines()

@@ -1,0 +1,417 @@
+//! The command line.
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use cranelift_codegen::settings::OptLevel;
+use cranelift_inliner::program::FunctionName;
+use std::path::PathBuf;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Interprocedural inlining for Cranelift.
+///
+/// Reads CLIF text, decides at every direct call whether the callee's body shall take the call's
+/// place, and writes, compiles, runs or draws what comes of it.
+#[derive(Debug, Parser)]
+#[command(name = "clif-inline", version, styles = STYLES, after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  clif-inline compile module.clif -o module.o   inline, verify, compile; print a table
+  clif-inline opt module.clif                   show the module after inlining
+  clif-inline run tests/                        execute the `; run:` lines of every file
+  clif-inline graph module.clif -o calls.svg    draw who calls whom and what was inlined
+
+`clif-inline COMMAND --help` tells more of each.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Opt(OptArguments),
+    Compile(CompileArguments),
+    Run(RunArguments),
+    Graph(GraphArguments),
+}
+
+impl Command {
+    pub(crate) fn common(&self) -> &CommonArguments {
+        match self {
+            Self::Opt(arguments) => &arguments.common,
+            Self::Compile(arguments) => &arguments.common,
+            Self::Run(arguments) => &arguments.common,
+            Self::Graph(arguments) => &arguments.common,
+        }
+    }
+}
+
+/// Inline and write CLIF text
+///
+/// All inputs are one module: their functions may call each other. Every function is verified
+/// before inlining and after each step of it. Local functions (see --export) that nothing calls
+/// any more are left out.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  Show what the default policy makes of a module:
+    clif-inline opt module.clif
+
+  Take what `wasmtime compile --emit-clif clif/` wrote, export one function, see every decision:
+    clif-inline opt clif/ --export u0:0 -o out.clif --remarks remarks.yaml
+
+  Inline whatever is legal, but not the error paths:
+    clif-inline opt module.clif --policy always --never panic --stats
+
+  In a pipe:
+    frontend --emit-clif | clif-inline opt - | less")]
+pub(crate) struct OptArguments {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+
+    /// Where to write the module [default: standard output]
+    ///
+    /// An existing file is replaced at once when everything has been written; it may be one of
+    /// the inputs. `-` is standard output.
+    #[arg(short, long, value_name = "OUT.clif")]
+    pub(crate) output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+/// Inline, compile and write an object file
+///
+/// All inputs are one module. Each function is compiled as soon as it is final; one that Cranelift
+/// refuses after inlining is compiled as it was, with a warning. A short table of what was done
+/// goes to standard error; --stats takes its place with more, --quiet leaves it out.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Symbols:
+  %name becomes name, and u0:4 becomes u0_4. Names that no input defines are imported.
+
+Examples:
+  An object file for this machine beside the input, module.o:
+    clif-inline compile module.clif
+
+  For another machine, for size:
+    clif-inline compile module.clif -o module.o --target aarch64 --opt-level speed_and_size
+
+  What inlining gains, as numbers for a script:
+    clif-inline compile module.clif -o a.o --stats=json | jq .code_bytes
+    clif-inline compile module.clif -o b.o --stats=json --policy never | jq .code_bytes")]
+pub(crate) struct CompileArguments {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+
+    /// Where to write the object file [default: IN.o, where there is one input]
+    ///
+    /// An existing file is replaced at once when everything has been written. `-` is standard
+    /// output.
+    #[arg(short, long, value_name = "OUT.o")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Print no table of what was done
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+/// Inline, then execute the `; run:` and `; print:` lines of test files
+///
+/// Unlike elsewhere each file is a module of its own. A folder stands for all .clif files in it and
+/// in the folders inside it.
+///
+/// A line such as `; run: %add(1, 2) == 3` after a function calls that function natively, in a
+/// process of its own, after inlining across its file; `; print: %add(1, 2)` prints the result. A
+/// file's `target` and `set` lines say what it is compiled for. What this machine cannot execute is
+/// passed over, and the reason told. A file that cannot be read fails, and the others go on.
+///
+/// The exit status is 1 if anything failed.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  All of Cranelift's run tests, inlining whatever is legal:
+    clif-inline run cranelift/filetests/filetests/runtests --policy always
+
+  Whether a failure has to do with inlining:
+    clif-inline run failing.clif --policy never
+
+  Only totals and failures:
+    clif-inline run tests/ --quiet")]
+pub(crate) struct RunArguments {
+    /// Test files, folders of .clif files, or - for standard input
+    #[arg(value_name = "IN", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Do not tell what was passed over
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+/// Draw the call graph with the decisions
+///
+/// All inputs are one module. Functions are boxes with their instructions before and after, arrows
+/// lead from callers to callees: solid green where the call was inlined, dashed grey where the
+/// policy or an attribute kept it, dotted red where it was refused, and light grey to functions
+/// that no input defines.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  A picture for a browser:
+    clif-inline graph module.clif -o calls.svg
+
+  With Graphviz's tools:
+    clif-inline graph module.clif | dot -Tpdf > calls.pdf
+
+  What `always` would do if only main were called from outside:
+    clif-inline graph module.clif --policy always --export main -o calls.svg")]
+pub(crate) struct GraphArguments {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+
+    /// Where to write the graph: as SVG if the name ends so, else as DOT [default: DOT to standard
+    /// output]
+    #[arg(short, long, value_name = "OUT.dot|OUT.svg")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Who lays out an SVG
+    #[arg(long, value_name = "WHO", default_value = "builtin")]
+    pub(crate) layout: LayoutArgument,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LayoutArgument {
+    /// This program: an arrow for all call sites between two functions that ended alike
+    Builtin,
+    /// Graphviz's program dot, which must be installed: an arrow for each call site
+    Graphviz,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inputs {
+    /// Files of CLIF text, folders of .clif files, or - for standard input
+    #[arg(value_name = "IN", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Target")]
+pub(crate) struct TargetArguments {
+    /// The target: x64, aarch64, riscv64, s390x, a triple, or host
+    ///
+    /// `host` has all that this machine's processor offers; the others have what every processor
+    /// of their kind has, and --set adds to it.
+    #[arg(long, value_name = "TRIPLE", default_value = "host")]
+    pub(crate) target: String,
+
+    /// How much Cranelift optimizes
+    #[arg(long, value_name = "LEVEL", default_value = "speed")]
+    pub(crate) opt_level: OptLevelArgument,
+
+    /// Set a Cranelift setting, shared or of the target; may be repeated
+    ///
+    /// `NAME` alone switches a setting on or takes a preset. The last one wins.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) settings: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum OptLevelArgument {
+    /// Compile fast
+    None,
+    /// Make the code fast
+    Speed,
+    /// Make the code fast, and small where that costs nothing
+    SpeedAndSize,
+}
+
+impl From<OptLevelArgument> for OptLevel {
+    fn from(level: OptLevelArgument) -> Self {
+        match level {
+            OptLevelArgument::None => OptLevel::None,
+            OptLevelArgument::Speed => OptLevel::Speed,
+            OptLevelArgument::SpeedAndSize => OptLevel::SpeedAndSize,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CommonArguments {
+    #[command(flatten)]
+    pub(crate) policy: PolicyArguments,
+
+    #[command(flatten)]
+    pub(crate) names: NameArguments,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+
+    #[command(flatten)]
+    pub(crate) legality: LegalityArguments,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArguments,
+
+    /// The number of threads [default: as many as there are processors]
+    ///
+    /// The result does not depend on it.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+
+    /// Do not run Cranelift's verifier, neither on the input nor on results
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+
+    /// Leave functions as the splices left them, for a look at these
+    #[arg(long)]
+    pub(crate) no_cleanup: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to inline")]
+pub(crate) struct PolicyArguments {
+    /// Who decides
+    #[arg(long, default_value = "cost")]
+    pub(crate) policy: PolicyArgument,
+
+    /// Policy small: the largest callee, in instructions
+    #[arg(long, value_name = "N")]
+    pub(crate) small_callee: Option<usize>,
+
+    /// Policy small: the largest sum of caller and callee, in instructions
+    #[arg(long, value_name = "N")]
+    pub(crate) small_sum: Option<usize>,
+
+    /// Policy cost: by how many instructions the cost may exceed the benefit at an ordinary site
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) cost_threshold: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyArgument {
+    /// Inline everything that is legal and within the limits
+    Always,
+    /// Inline nothing but what --always names
+    Never,
+    /// Inline small callees, as Wasmtime does
+    Small,
+    /// Weigh estimated cost against estimated benefit
+    Cost,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Functions by name (%name, name or u0:4; options may be repeated)")]
+pub(crate) struct NameArguments {
+    /// Inline this function wherever that is legal
+    #[arg(long, value_name = "NAME")]
+    pub(crate) always: Vec<FunctionName>,
+
+    /// Never inline this function
+    #[arg(long, value_name = "NAME")]
+    pub(crate) never: Vec<FunctionName>,
+
+    /// This function seldom runs
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cold: Vec<FunctionName>,
+
+    /// This function is called from outside, and those not named are not [default: all are]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) export: Vec<FunctionName>,
+
+    /// This function may be replaced at link time: keep it, and never inline it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) interposable: Vec<FunctionName>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits that no policy can exceed")]
+pub(crate) struct LimitArguments {
+    /// No function grows beyond this many instructions [default: 100000]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_function_insts: Option<usize>,
+
+    /// A function grows by at most this many times its size [default: 8, or 2000 instructions]
+    #[arg(long, value_name = "TIMES")]
+    pub(crate) max_function_growth: Option<f64>,
+
+    /// The module grows by at most this many times its size [default: 20, or 1000000 instructions]
+    #[arg(long, value_name = "TIMES")]
+    pub(crate) max_program_growth: Option<f64>,
+
+    /// The longest chain of bodies inlined into each other [default: 32]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_depth: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What inlining may change")]
+pub(crate) struct LegalityArguments {
+    /// Inline functions that use get_stack_pointer, which then gives the caller's
+    #[arg(long)]
+    pub(crate) allow_stack_pointer: bool,
+
+    /// Inline functions that use get_frame_pointer, which then gives the caller's
+    #[arg(long)]
+    pub(crate) allow_frame_pointer: bool,
+
+    /// Inline functions that use get_return_address, which then gives the caller's
+    #[arg(long)]
+    pub(crate) allow_return_address: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reports")]
+pub(crate) struct ReportArguments {
+    /// Write one record a call site: LLVM's optimization remarks, in YAML
+    ///
+    /// `!Passed` records tell of calls that were inlined, `!Missed` records of the others, each
+    /// with its reason. A record's place is the line where its function begins.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) remarks: Option<PathBuf>,
+
+    /// Print what was done, as a table or as one JSON object
+    ///
+    /// It goes to standard output, unless that holds the module, the object file or the remarks:
+    /// then to standard error. Times are sums over all threads, except those for reading and
+    /// writing and the total.
+    #[arg(
+        long,
+        value_name = "FORM",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "table"
+    )]
+    pub(crate) stats: Option<StatisticsForm>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatisticsForm {
+    /// Tables to read
+    Table,
+    /// One JSON object
+    Json,
+}

@@ -1,0 +1,101 @@
+//! `clif-inline compile`: CLIF in, an object file out.
+
+use crate::arguments::CompileArguments;
+use crate::failure::{self, Failure, say};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::statistics::Statistics;
+use crate::{remarks, stage, table};
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_inliner::backend::{ObjectFunction, ObjectLinkage, write_object};
+use cranelift_inliner::pass::CompiledProgram;
+use cranelift_inliner::program::{FunctionName, Linkage, Program};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
+    let started = Instant::now();
+    let common = &arguments.common;
+    let inputs = &arguments.inputs.paths;
+    let output = match &arguments.output {
+        Some(path) => Output::from_argument(path),
+        None => Output::File(beside(inputs)?),
+    };
+    let remarks = common.report.remarks.as_deref().map(Output::from_argument);
+
+    let mut statistics = Statistics::default();
+    let mut phases = statistics.microseconds;
+    let progress = Progress::new();
+    let isa = stage::target(&arguments.target)?;
+    let program = stage::read(inputs, common, &progress, &mut phases)?;
+    stage::verify(&program, &*isa, common, &progress, &mut phases)?;
+    let (inlined, compiled) =
+        stage::inline_and_compile(&program, &*isa, common, &progress, &mut phases)?;
+    statistics.add(&program, &inlined);
+    statistics.add_code(&compiled);
+
+    progress.begin("writing");
+    let writing = Instant::now();
+    if let Some(remarks) = &remarks {
+        remarks::write(remarks, &program, &inlined)?;
+    }
+    let bytes = object(&program, &compiled, &isa, inputs)?;
+    output.write_bytes(&bytes)?;
+    drop(progress);
+    phases.write = writing.elapsed();
+    phases.total = started.elapsed();
+    statistics.microseconds = phases;
+
+    for (_, fallback) in compiled.fallbacks() {
+        failure::warn_of_fallback(&fallback.reason, &program);
+    }
+    if common.report.stats.is_none() && !arguments.quiet {
+        say(&table::short(&statistics));
+    }
+    let mut outputs = remarks.iter().chain([&output]);
+    statistics.print(common, outputs.any(Output::is_standard_output))
+}
+
+/// The object file for the only input: `module.o` beside `module.clif`.
+fn beside(inputs: &[PathBuf]) -> Result<PathBuf, Failure> {
+    let usage = |message: &str| Err(Failure::Usage(message.to_owned()));
+    let [input] = inputs else {
+        return usage("several inputs need an output: -o OUT.o");
+    };
+    if input == Path::new("-") {
+        return usage("standard input needs an output: -o OUT.o");
+    }
+    let output = input.with_extension("o");
+    if output == *input || output.file_name().is_none() {
+        return usage("this input needs an output: -o OUT.o");
+    }
+    Ok(output)
+}
+
+fn object(
+    program: &Program,
+    compiled: &CompiledProgram,
+    isa: &OwnedTargetIsa,
+    inputs: &[PathBuf],
+) -> Result<Vec<u8>, Failure> {
+    let functions: Vec<_> = compiled
+        .iter()
+        .filter_map(|(id, compiled)| {
+            let function = program.get(id)?;
+            Some(ObjectFunction {
+                symbol: function.name().symbol(),
+                linkage: match function.linkage() {
+                    Linkage::Exported => ObjectLinkage::Export,
+                    Linkage::Local => ObjectLinkage::Local,
+                    Linkage::Interposable => ObjectLinkage::Preemptible,
+                },
+                compiled,
+            })
+        })
+        .collect();
+    let name = inputs.first().and_then(|input| input.file_name());
+    let name = name.map_or_else(|| "module".into(), |name| name.to_string_lossy());
+    let symbol_of = |name: &_| FunctionName::from(Clone::clone(name)).symbol();
+    write_object(isa, &name, &functions, symbol_of)
+        .map_err(|error| Failure::object(&error, program))
+}

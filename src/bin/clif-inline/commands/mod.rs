@@ -1,0 +1,11 @@
+//! The subcommands, a file each.
+
+mod compile;
+mod graph;
+mod opt;
+mod run;
+
+pub(crate) use compile::compile;
+pub(crate) use graph::graph;
+pub(crate) use opt::opt;
+pub(crate) use run::run;

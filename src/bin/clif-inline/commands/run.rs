@@ -1,0 +1,235 @@
+//! `clif-inline run`: test files in, verdicts out.
+//!
+//! Each file is a module of its own, so that one bad file says nothing about the others: what is
+//! wrong with it is a failure like that of a directive.
+
+use crate::arguments::{CommonArguments, RunArguments};
+use crate::failure::{self, Failure};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::run::{RunReport, Script, execute};
+use crate::stage::{self, Names};
+use crate::statistics::{Directives, Phases, Statistics};
+use crate::{remarks, test_files};
+use cranelift_codegen::ir;
+use cranelift_inliner::program::{FunctionName, Origin, Program, ProgramError, ProgramFunction};
+use rustc_hash::FxHashSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
+    let started = Instant::now();
+    let common = &arguments.common;
+    let remarks = common.report.remarks.as_deref().map(Output::from_argument);
+    let mut runner = Runner {
+        common,
+        names: Names::new(&common.names)?,
+        names_seen: FxHashSet::default(),
+        statistics: Statistics::default(),
+        phases: Phases::default(),
+        remarks: Vec::new(),
+        report: RunReport::default(),
+        failed_files: Vec::new(),
+    };
+    let files = test_files::find(&arguments.paths);
+    let progress = Progress::new();
+    progress.begin_steps("running", files.len());
+    for file in &files {
+        match file {
+            Ok(path) => runner.file(path),
+            Err(message) => runner.failed_files.push(message.clone()),
+        }
+        progress.step();
+    }
+    drop(progress);
+    runner.check_names();
+
+    let writing = Instant::now();
+    let directives = runner.directives();
+    let text = runner.text(files.len(), arguments.quiet);
+    if common.report.stats.is_some() {
+        // Standard output is for the numbers alone.
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    } else {
+        Output::StandardOutput.write_bytes(text.as_bytes())?;
+    }
+    let failed = runner.report.failed.iter().map(ToString::to_string);
+    for message in runner.failed_files.iter().cloned().chain(failed) {
+        failure::error(&message);
+    }
+    if let Some(remarks) = &remarks {
+        remarks.write_bytes(&runner.remarks)?;
+    }
+    runner.phases.write = writing.elapsed();
+    runner.phases.total = started.elapsed();
+    runner.statistics.directives = Some(directives);
+    runner.statistics.microseconds = runner.phases;
+    let remarks_to_stdout = remarks.is_some_and(|remarks| remarks.is_standard_output());
+    runner.statistics.print(common, remarks_to_stdout)?;
+    if directives.failed > 0 || !runner.failed_files.is_empty() {
+        return Err(Failure::Silent);
+    }
+    Ok(())
+}
+
+struct Runner<'a> {
+    common: &'a CommonArguments,
+    names: Names<'a>,
+    /// Names of options that a file defined.
+    names_seen: FxHashSet<&'a FunctionName>,
+    statistics: Statistics,
+    phases: Phases,
+    remarks: Vec<u8>,
+    report: RunReport,
+    /// What is wrong with files, beside directives that do not hold.
+    failed_files: Vec<String>,
+}
+
+impl<'a> Runner<'a> {
+    fn file(&mut self, path: &Path) {
+        if let Err(message) = self.try_file(path) {
+            self.failed_files.push(message);
+        }
+    }
+
+    fn try_file(&mut self, path: &Path) -> Result<(), String> {
+        let reading = Instant::now();
+        let (path, text) = read(path)?;
+        let script = Script::parse(&path, &text).map_err(|error| error.to_string())?;
+        self.phases.read += reading.elapsed();
+        let report = match script.executable_isa() {
+            Some(isa) if script.directive_count() > 0 => {
+                let bodies = self.inlined(&script, &path, &*isa)?;
+                let executing = Instant::now();
+                let report = execute(&script, &bodies);
+                self.phases.execute += executing.elapsed();
+                report
+            }
+            _ => execute(&script, &script.functions),
+        };
+        self.report.merge(report);
+        Ok(())
+    }
+
+    /// The functions of the script after inlining across them.
+    fn inlined(
+        &mut self,
+        script: &Script,
+        path: &Path,
+        isa: &dyn cranelift_codegen::isa::TargetIsa,
+    ) -> Result<Vec<Arc<ir::Function>>, String> {
+        let program = self.program(script, path).map_err(in_words)?;
+        let silent = Progress::hidden();
+        let (common, phases) = (self.common, &mut self.phases);
+        stage::verify(&program, isa, common, &silent, phases).map_err(in_words)?;
+        let inlined = stage::inline(&program, isa, common, &silent, phases).map_err(in_words)?;
+        self.statistics.add(&program, &inlined);
+        if common.report.remarks.is_some() {
+            remarks::append(&mut self.remarks, &program, &inlined);
+        }
+        let functions = inlined.program().iter();
+        Ok(functions
+            .map(|(_, function)| Arc::clone(function.body()))
+            .collect())
+    }
+
+    fn program(&mut self, script: &Script, path: &Path) -> Result<Program, ProgramError> {
+        let file: Arc<str> = Arc::from(path.to_string_lossy());
+        let mut program = Program::new();
+        for (function, &line) in script.functions.iter().zip(&script.function_lines) {
+            let origin = Origin {
+                file: Arc::clone(&file),
+                line: u32::try_from(line).unwrap_or(u32::MAX),
+            };
+            program.add_function(ProgramFunction::new(function.clone()).with_origin(origin))?;
+        }
+        let called: Vec<_> = script.called().cloned().map(FunctionName::from).collect();
+        self.names.apply_where_defined(&mut program, &called)?;
+        let names = self
+            .names
+            .by_option()
+            .into_iter()
+            .flat_map(|(_, names)| names);
+        let defined = names.filter(|name| program.id(name).is_some());
+        self.names_seen.extend(defined);
+        Ok(program)
+    }
+
+    fn check_names(&mut self) {
+        for (option, names) in self.names.by_option() {
+            for name in names.iter().filter(|name| !self.names_seen.contains(name)) {
+                let message = format!("{option} {name}: no file defines this function");
+                self.failed_files.push(message);
+            }
+        }
+    }
+
+    fn directives(&self) -> Directives {
+        Directives {
+            passed: self.report.passed,
+            failed: self.report.failed.len(),
+            passed_over: self.report.directives_passed_over(),
+        }
+    }
+
+    fn text(&self, files: usize, quiet: bool) -> String {
+        let mut text = String::new();
+        for line in &self.report.printed {
+            text.push_str(line);
+            text.push('\n');
+        }
+        // Writing to a string does not fail.
+        if !quiet {
+            for entry in &self.report.passed_over {
+                let _ = writeln!(text, "passed over: {entry}");
+            }
+        }
+        let Directives {
+            passed,
+            failed,
+            passed_over,
+        } = self.directives();
+        let _ = write!(
+            text,
+            "{passed} passed, {failed} failed, {passed_over} passed over in {}",
+            counted(files, "file")
+        );
+        if !self.failed_files.is_empty() {
+            let errors = counted(self.failed_files.len(), "other error");
+            let _ = write!(text, "; {errors}");
+        }
+        let Statistics {
+            inlined,
+            call_sites,
+            ..
+        } = self.statistics;
+        let _ = writeln!(text, "; {inlined} of {call_sites} calls inlined");
+        text
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
+}
+
+fn in_words(failure: impl Into<Failure>) -> String {
+    failure.into().to_string()
+}
+
+/// The text of a file, and what to call it.
+fn read(path: &Path) -> Result<(std::path::PathBuf, String), String> {
+    let (name, text) = if path == Path::new("-") {
+        let mut text = String::new();
+        let read = io::stdin().lock().read_to_string(&mut text);
+        (Path::new("<stdin>"), read.map(|_| text))
+    } else {
+        (path, fs::read_to_string(path))
+    };
+    let text = text.map_err(|error| format!("{}: {error}", name.display()))?;
+    Ok((name.to_owned(), text))
+}

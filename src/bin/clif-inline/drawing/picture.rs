@@ -1,0 +1,120 @@
+//! What there is to draw, wherever it is drawn.
+
+use crate::verdict::Verdict;
+use cranelift_codegen::ir::Inst;
+use cranelift_inliner::graph::{CallNode, SiteRef};
+use cranelift_inliner::pass::{Inlined, SiteRecord};
+use cranelift_inliner::program::{FunctionId, Linkage, Program};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+/// A call graph and what became of it.
+pub(super) struct Picture<'a> {
+    pub(super) program: &'a Program,
+    pub(super) inlined: &'a Inlined,
+    /// The decision on each call that a function had of its own.
+    records: FxHashMap<(FunctionId, Inst), &'a SiteRecord>,
+}
+
+/// A function, or a name that none has.
+pub(super) struct Node {
+    pub(super) name: String,
+    /// Its size before and after, in words; empty where it is not known.
+    pub(super) size: String,
+    /// `None` for what the program does not define.
+    pub(super) linkage: Option<Linkage>,
+    pub(super) dropped: bool,
+}
+
+/// All call sites between two functions with the same verdict.
+pub(super) struct Arrow {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) verdict: Verdict,
+    pub(super) sites: usize,
+    /// The reasons, each once, in the order of the sites.
+    pub(super) reasons: Vec<String>,
+}
+
+/// More reasons than this tell nothing more.
+const MOST_REASONS: usize = 8;
+
+impl<'a> Picture<'a> {
+    pub(super) fn new(program: &'a Program, inlined: &'a Inlined) -> Self {
+        let own = inlined.sites().iter().filter(|site| site.via.is_empty());
+        Self {
+            program,
+            inlined,
+            records: own.map(|site| ((site.caller, site.inst), site)).collect(),
+        }
+    }
+
+    /// The verdict on a call site of the graph, and the reason.
+    pub(super) fn verdict(&self, site: SiteRef<'_>) -> (Verdict, String) {
+        match self.records.get(&(site.caller, site.edge.inst)) {
+            Some(record) => (Verdict::of(record), record.reason.to_string()),
+            None => (Verdict::External, "Cranelift's own routine".to_owned()),
+        }
+    }
+
+    /// The nodes in the order of the graph's.
+    pub(super) fn nodes(&self) -> Vec<Node> {
+        let graph = self.inlined.graph().as_petgraph();
+        graph.node_weights().map(|node| self.node(node)).collect()
+    }
+
+    fn node(&self, node: &CallNode) -> Node {
+        let outside = |name: String| Node {
+            name,
+            size: String::new(),
+            linkage: None,
+            dropped: false,
+        };
+        let id = match node {
+            CallNode::Function(id) => *id,
+            CallNode::External(name) => return outside(name.to_string()),
+            CallNode::Runtime(name) => return outside(name.display(None).to_string()),
+        };
+        let Some(function) = self.program.get(id) else {
+            return outside(id.to_string());
+        };
+        let stats = self.inlined.stats(id);
+        let after = if stats.dropped {
+            "dropped".to_owned()
+        } else {
+            stats.insts_after.to_string()
+        };
+        Node {
+            name: function.name().to_string(),
+            size: format!("{} → {after}", stats.insts_before),
+            linkage: Some(function.linkage()),
+            dropped: stats.dropped,
+        }
+    }
+
+    /// The arrows, by caller in the order of the graph's nodes, then by callee.
+    pub(super) fn arrows(&self) -> Vec<Arrow> {
+        let graph = self.inlined.graph();
+        let mut arrows: BTreeMap<(usize, usize, Verdict), Arrow> = BTreeMap::new();
+        for edge in graph.as_petgraph().edge_indices() {
+            let ends = graph.as_petgraph().edge_endpoints(edge);
+            let (Some((from, to)), Some(site)) = (ends, graph.site(edge)) else {
+                continue;
+            };
+            let (from, to) = (from.index(), to.index());
+            let (verdict, reason) = self.verdict(site);
+            let arrow = arrows.entry((from, to, verdict)).or_insert_with(|| Arrow {
+                from,
+                to,
+                verdict,
+                sites: 0,
+                reasons: Vec::new(),
+            });
+            arrow.sites += 1;
+            if arrow.reasons.len() < MOST_REASONS && !arrow.reasons.contains(&reason) {
+                arrow.reasons.push(reason);
+            }
+        }
+        arrows.into_values().collect()
+    }
+}

@@ -1,0 +1,101 @@
+//! Decisions as LLVM's optimization remarks.
+//!
+//! Each call site is one YAML document, in the form that LLVM's `-fsave-optimization-record`
+//! writes and its `opt-viewer` reads: joined, the values of `Args` are a sentence.
+
+use crate::failure::Failure;
+use crate::output::Output;
+use cranelift_inliner::pass::{Inlined, Reason, SiteRecord};
+use cranelift_inliner::program::{InlineAttribute, Program};
+use std::io::{self, Write};
+
+/// Writes a record for each site of `inlined`, which the pass made of `program`.
+pub(crate) fn write(output: &Output, program: &Program, inlined: &Inlined) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    append(&mut text, program, inlined);
+    output.write_bytes(&text)
+}
+
+/// Appends the records to `text`.
+pub(crate) fn append(text: &mut Vec<u8>, program: &Program, inlined: &Inlined) {
+    for site in inlined.sites() {
+        // Writing to a vector does not fail.
+        let _ = record(text, program, site);
+    }
+}
+
+fn record(out: &mut impl Write, program: &Program, site: &SiteRecord) -> io::Result<()> {
+    let kind = if site.inlined { "!Passed" } else { "!Missed" };
+    let caller = program.get(site.caller);
+    let caller_name = caller.map_or_else(String::new, |caller| caller.name().to_string());
+    writeln!(out, "--- {kind}")?;
+    writeln!(out, "Pass: inline")?;
+    writeln!(out, "Name: {}", name(site))?;
+    if let Some(origin) = caller.and_then(|caller| caller.origin()) {
+        let file = quoted(&origin.file);
+        let line = origin.line;
+        writeln!(out, "DebugLoc: {{ File: {file}, Line: {line}, Column: 0 }}")?;
+    }
+    writeln!(out, "Function: {}", quoted(&caller_name))?;
+    writeln!(out, "Args:")?;
+    let mut argument = |key: &str, value: &str| writeln!(out, "  - {key}: {}", quoted(value));
+    argument("Callee", &site.callee.to_string())?;
+    let what = if site.inlined {
+        " inlined into "
+    } else {
+        " not inlined into "
+    };
+    argument("String", what)?;
+    argument("Caller", &caller_name)?;
+    argument("String", ": ")?;
+    argument("Reason", &site.reason.to_string())?;
+    argument("String", " (")?;
+    argument("ReasonKind", site.reason.slug())?;
+    argument("String", "; callee of ")?;
+    argument("CalleeInstructions", &site.callee_insts.to_string())?;
+    argument("String", " instructions, caller of ")?;
+    argument("CallerInstructions", &site.caller_insts.to_string())?;
+    argument("String", "; ")?;
+    argument("CallKind", &site.kind.to_string())?;
+    argument("String", " ")?;
+    argument("Instruction", &site.inst.to_string())?;
+    if !site.srcloc.is_default() {
+        argument("String", " at ")?;
+        argument("SourceLocation", &site.srcloc.to_string())?;
+    }
+    if !site.via.is_empty() {
+        let names = site.via.iter().filter_map(|&id| program.get(id));
+        let names: Vec<_> = names.map(|function| function.name().to_string()).collect();
+        argument("String", ", which came in with ")?;
+        argument("Via", &names.join(" > "))?;
+    }
+    argument("String", ")")?;
+    writeln!(out, "...")
+}
+
+/// LLVM's name for the kind of remark, where it has one.
+fn name(site: &SiteRecord) -> &'static str {
+    match &site.reason {
+        Reason::Attribute(InlineAttribute::Always) if site.inlined => "AlwaysInline",
+        _ if site.inlined => "Inlined",
+        Reason::Attribute(InlineAttribute::Never) => "NeverInline",
+        Reason::External => "NoDefinition",
+        _ => "NotInlined",
+    }
+}
+
+/// `text` as a scalar of YAML: in single quotes or, where it holds what these cannot, in double
+/// quotes, whose escapes JSON's are a part of.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
+    if text.chars().all(plain) {
+        return format!("'{}'", text.replace('\'', "''"));
+    }
+    let escape = |c: char| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if plain(c) => c.to_string(),
+        c => format!("\\U{:08x}", u32::from(c)),
+    };
+    let escaped: String = text.chars().map(escape).collect();
+    format!("\"{escaped}\"")
+}

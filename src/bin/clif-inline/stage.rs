@@ -1,0 +1,245 @@
+//! What every subcommand does: read, verify, inline.
+
+use crate::arguments::{
+    CommonArguments, LegalityArguments, LimitArguments, NameArguments, PolicyArgument,
+    PolicyArguments, TargetArguments,
+};
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::statistics::Phases;
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use cranelift_inliner::backend::{self, TargetSettings};
+use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Never, Small};
+use cranelift_inliner::pass::{CompiledProgram, Inlined, Inliner};
+use cranelift_inliner::program::{
+    Attributes, FunctionName, InlineAttribute, Linkage, Program, ProgramError,
+};
+use cranelift_inliner::splice::SpliceOptions;
+use rustc_hash::FxHashSet;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// The target that the arguments name.
+pub(crate) fn target(arguments: &TargetArguments) -> Result<OwnedTargetIsa, Failure> {
+    let mut settings = TargetSettings::new().opt_level(arguments.opt_level.into());
+    for setting in &arguments.settings {
+        settings = settings.setting(setting);
+    }
+    Ok(backend::target(&arguments.target, &settings)?)
+}
+
+/// Reads all of `paths` as one program and applies what the arguments say of its functions.
+pub(crate) fn read(
+    paths: &[PathBuf],
+    arguments: &CommonArguments,
+    progress: &Progress,
+    phases: &mut Phases,
+) -> Result<Program, Failure> {
+    progress.begin("reading");
+    let started = Instant::now();
+    let mut program = Program::read(paths)?;
+    Names::new(&arguments.names)?.apply(&mut program)?;
+    phases.read += started.elapsed();
+    Ok(program)
+}
+
+/// Verifies `program` before inlining, unless the arguments say otherwise.
+pub(crate) fn verify(
+    program: &Program,
+    isa: &dyn TargetIsa,
+    arguments: &CommonArguments,
+    progress: &Progress,
+    phases: &mut Phases,
+) -> Result<(), Failure> {
+    if arguments.no_verify {
+        return Ok(());
+    }
+    progress.begin("verifying");
+    let started = Instant::now();
+    program.verify(isa)?;
+    phases.verify_input += started.elapsed();
+    Ok(())
+}
+
+/// Inlines across `program`.
+pub(crate) fn inline(
+    program: &Program,
+    isa: &dyn TargetIsa,
+    arguments: &CommonArguments,
+    progress: &Progress,
+    phases: &mut Phases,
+) -> Result<Inlined, Failure> {
+    progress.begin_steps("inlining", program.len());
+    let inliner = inliner(arguments, isa).observe(progress);
+    let inlined = inliner
+        .run(program)
+        .map_err(|error| Failure::pass(&error, program))?;
+    phases.add_stages(&inlined.times());
+    Ok(inlined)
+}
+
+/// Inlines across `program` and compiles what comes of it.
+pub(crate) fn inline_and_compile(
+    program: &Program,
+    isa: &dyn TargetIsa,
+    arguments: &CommonArguments,
+    progress: &Progress,
+    phases: &mut Phases,
+) -> Result<(Inlined, CompiledProgram), Failure> {
+    // Each function has two steps; those that are dropped are never compiled.
+    progress.begin_steps("inlining and compiling", program.len().saturating_mul(2));
+    let inliner = inliner(arguments, isa).observe(progress);
+    let (inlined, compiled) = inliner
+        .run_and_compile(program, isa)
+        .map_err(|error| Failure::pass(&error, program))?;
+    phases.add_stages(&inlined.times());
+    Ok((inlined, compiled))
+}
+
+fn inliner<'a>(arguments: &CommonArguments, isa: &'a dyn TargetIsa) -> Inliner<'a> {
+    let inliner = Inliner::new(policy(&arguments.policy))
+        .limits(limits(&arguments.limits))
+        .splice_options(splice_options(&arguments.legality))
+        .clean_up(!arguments.no_cleanup);
+    if arguments.no_verify {
+        inliner
+    } else {
+        inliner.verify_with(isa)
+    }
+}
+
+fn policy(arguments: &PolicyArguments) -> Box<dyn Inline> {
+    match arguments.policy {
+        PolicyArgument::Always => Box::new(Always),
+        PolicyArgument::Never => Box::new(Never),
+        PolicyArgument::Small => {
+            let mut small = Small::default();
+            small.callee_insts = arguments.small_callee.unwrap_or(small.callee_insts);
+            small.sum_insts = arguments.small_sum.unwrap_or(small.sum_insts);
+            Box::new(small)
+        }
+        PolicyArgument::Cost => {
+            let mut model = CostModel::default();
+            model.threshold = arguments.cost_threshold.unwrap_or(model.threshold);
+            Box::new(model)
+        }
+    }
+}
+
+/// A factor that is asked for holds however small the function: the floor is for the default.
+fn limits(arguments: &LimitArguments) -> Limits {
+    let mut limits = Limits::default();
+    if let Some(insts) = arguments.max_function_insts {
+        limits.function_insts = insts;
+    }
+    if let Some(growth) = arguments.max_function_growth {
+        limits.function_growth = growth;
+        limits.function_growth_floor = 0;
+    }
+    if let Some(growth) = arguments.max_program_growth {
+        limits.program_growth = growth;
+        limits.program_growth_floor = 0;
+    }
+    if let Some(depth) = arguments.max_depth {
+        limits.depth = depth;
+    }
+    limits
+}
+
+fn splice_options(arguments: &LegalityArguments) -> SpliceOptions {
+    let mut options = SpliceOptions::default();
+    options.allow_stack_pointer = arguments.allow_stack_pointer;
+    options.allow_frame_pointer = arguments.allow_frame_pointer;
+    options.allow_return_address = arguments.allow_return_address;
+    options
+}
+
+/// What the arguments say of functions by their names.
+pub(crate) struct Names<'a> {
+    arguments: &'a NameArguments,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(arguments: &'a NameArguments) -> Result<Self, Failure> {
+        let always: FxHashSet<_> = arguments.always.iter().collect();
+        if let Some(name) = arguments.never.iter().find(|name| always.contains(name)) {
+            let message = format!("{name} cannot be inlined both --always and --never");
+            return Err(Failure::Usage(message));
+        }
+        Ok(Self { arguments })
+    }
+
+    /// Every option with the names given for it.
+    pub(crate) fn by_option(&self) -> [(&'static str, &'a [FunctionName]); 5] {
+        let arguments = self.arguments;
+        [
+            ("--always", &arguments.always),
+            ("--never", &arguments.never),
+            ("--cold", &arguments.cold),
+            ("--export", &arguments.export),
+            ("--interposable", &arguments.interposable),
+        ]
+    }
+
+    /// Applies all to `program`, which must define every name.
+    pub(crate) fn apply(&self, program: &mut Program) -> Result<(), Failure> {
+        for (option, names) in self.by_option() {
+            if let Some(name) = names.iter().find(|name| program.id(name).is_none()) {
+                let message = format!("{option} {name}: no input defines this function");
+                return Err(Failure::new(message));
+            }
+        }
+        self.apply_where_defined(program, &[])?;
+        Ok(())
+    }
+
+    /// Applies to `program` what concerns the functions that it defines; with --export, those of
+    /// `exported` stay exported too.
+    pub(crate) fn apply_where_defined(
+        &self,
+        program: &mut Program,
+        exported: &[FunctionName],
+    ) -> Result<(), ProgramError> {
+        let NameArguments {
+            always,
+            never,
+            cold,
+            export,
+            interposable,
+        } = self.arguments;
+        for name in always {
+            change_attributes(program, name, |a| a.inline = InlineAttribute::Always)?;
+        }
+        for name in never {
+            change_attributes(program, name, |a| a.inline = InlineAttribute::Never)?;
+        }
+        for name in cold {
+            change_attributes(program, name, |a| a.cold = true)?;
+        }
+        for name in interposable {
+            if program.id(name).is_some() {
+                program.set_linkage(name, Linkage::Interposable)?;
+            }
+        }
+        if !export.is_empty() {
+            let names = export.iter().chain(exported);
+            let defined = names.filter(|name| program.id(name).is_some());
+            let defined: Vec<_> = defined.cloned().collect();
+            program.export_only(&defined)?;
+        }
+        Ok(())
+    }
+}
+
+fn change_attributes(
+    program: &mut Program,
+    name: &FunctionName,
+    change: impl FnOnce(&mut Attributes),
+) -> Result<(), ProgramError> {
+    let Some(function) = program.id(name).and_then(|id| program.get(id)) else {
+        return Ok(());
+    };
+    let mut attributes = function.attributes();
+    change(&mut attributes);
+    program.set_attributes(name, attributes)
+}

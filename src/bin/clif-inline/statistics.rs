@@ -1,0 +1,175 @@
+//! What was done, in numbers.
+
+use crate::arguments::{CommonArguments, StatisticsForm};
+use crate::failure::{Failure, say};
+use crate::output::Output;
+use crate::table;
+use crate::verdict::Verdict;
+use cranelift_inliner::pass::{CompiledProgram, Inlined, StageTimes};
+use cranelift_inliner::program::Program;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How many of the functions that changed most are remembered.
+const BIGGEST_CHANGES: usize = 10;
+
+/// The numbers of one or more programs. Serialized, it is what `--stats=json` prints.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Statistics {
+    /// Functions that the input defines.
+    pub(crate) functions: usize,
+    /// Of these, local ones that nothing refers to any more.
+    pub(crate) functions_dropped: usize,
+    /// Direct calls that were decided: those of the input, and those that came in with bodies.
+    /// Each was inlined or is counted in `refused`.
+    pub(crate) call_sites: usize,
+    pub(crate) inlined: usize,
+    /// Calls that were not inlined, by the name of the reason.
+    pub(crate) refused: BTreeMap<&'static str, usize>,
+    pub(crate) instructions_before: usize,
+    /// Without the functions that were dropped.
+    pub(crate) instructions_after: usize,
+    /// Bytes of stack slots.
+    pub(crate) stack_bytes_before: u64,
+    pub(crate) stack_bytes_after: u64,
+    /// Bytes of machine code; null where nothing was compiled.
+    pub(crate) code_bytes: Option<usize>,
+    /// Functions that were compiled as they were before inlining.
+    pub(crate) fallbacks: usize,
+    /// Of the directives that `run` executed; null for other commands.
+    pub(crate) directives: Option<Directives>,
+    /// How long each phase took.
+    pub(crate) microseconds: Phases,
+    #[serde(skip)]
+    pub(crate) sites: BTreeMap<(Verdict, &'static str), usize>,
+    /// Those that changed most, the greatest change first.
+    #[serde(skip)]
+    pub(crate) changes: Vec<Change>,
+}
+
+/// What came of `; run:` and `; print:` directives.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Directives {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) passed_over: usize,
+}
+
+/// A function whose size changed.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) name: String,
+    pub(crate) before: usize,
+    pub(crate) after: usize,
+    pub(crate) inlined: usize,
+    pub(crate) dropped: bool,
+}
+
+/// The time of each phase. The pass's own are sums over threads, the others are not.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Phases {
+    #[serde(serialize_with = "microseconds")]
+    pub(crate) read: Duration,
+    #[serde(serialize_with = "microseconds")]
+    pub(crate) verify_input: Duration,
+    #[serde(serialize_with = "microseconds")]
+    pub(crate) graph: Duration,
+    #[serde(serialize_with = "microseconds")]
+    pub(crate) inline: Duration,
+    #[serde(serialize_with = "microseconds")]
+    pub(crate) cleanup: Duration,
+    #[serde(serialize_with = "microseconds")]
+    pub(crate) verify: Duration,
+    #[serde(serialize_with = "microseconds")]
+    pub(crate) compile: Duration,
+    #[serde(serialize_with = "microseconds")]
+    pub(crate) execute: Duration,
+    #[serde(serialize_with = "microseconds")]
+    pub(crate) write: Duration,
+    #[serde(serialize_with = "microseconds")]
+    pub(crate) total: Duration,
+}
+
+fn microseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+}
+
+impl Phases {
+    /// Adds what the pass measured.
+    pub(crate) fn add_stages(&mut self, stages: &StageTimes) {
+        self.graph += stages.graph;
+        self.inline += stages.inline;
+        self.cleanup += stages.cleanup;
+        self.verify += stages.verify;
+        self.compile += stages.compile;
+    }
+}
+
+impl Statistics {
+    /// Adds what the pass did to `program`.
+    pub(crate) fn add(&mut self, program: &Program, inlined: &Inlined) {
+        for (id, function) in program.iter() {
+            let stats = inlined.stats(id);
+            self.functions += 1;
+            self.instructions_before += stats.insts_before;
+            self.stack_bytes_before += stats.slot_bytes_before;
+            if stats.dropped {
+                self.functions_dropped += 1;
+            } else {
+                self.instructions_after += stats.insts_after;
+                self.stack_bytes_after += stats.slot_bytes_after;
+            }
+            let after = if stats.dropped { 0 } else { stats.insts_after };
+            if after != stats.insts_before {
+                self.changes.push(Change {
+                    name: function.name().to_string(),
+                    before: stats.insts_before,
+                    after,
+                    inlined: stats.inlined,
+                    dropped: stats.dropped,
+                });
+            }
+        }
+        // The sort is stable: among equals, the order of the input.
+        let by = |change: &Change| std::cmp::Reverse(change.after.abs_diff(change.before));
+        self.changes.sort_by_key(by);
+        self.changes.truncate(BIGGEST_CHANGES);
+        for site in inlined.sites() {
+            let reason = site.reason.slug();
+            self.call_sites += 1;
+            if site.inlined {
+                self.inlined += 1;
+            } else {
+                *self.refused.entry(reason).or_default() += 1;
+            }
+            *self.sites.entry((Verdict::of(site), reason)).or_default() += 1;
+        }
+    }
+
+    /// Adds what the backend made of it.
+    pub(crate) fn add_code(&mut self, compiled: &CompiledProgram) {
+        *self.code_bytes.get_or_insert(0) += compiled.code_bytes();
+        self.fallbacks += compiled.fallbacks().count();
+    }
+
+    /// Prints what `--stats` asks for; `holds_output` tells whether standard output is taken.
+    pub(crate) fn print(
+        &self,
+        arguments: &CommonArguments,
+        holds_output: bool,
+    ) -> Result<(), Failure> {
+        let text = match arguments.report.stats {
+            None => return Ok(()),
+            Some(StatisticsForm::Table) => table::full(self),
+            Some(StatisticsForm::Json) => serde_json::to_string_pretty(self)
+                .map_err(|error| Failure::new(format!("the statistics are no JSON: {error}")))?,
+        };
+        if holds_output {
+            say(&text);
+            Ok(())
+        } else {
+            Output::StandardOutput.write_bytes(format!("{text}\n").as_bytes())
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Virtual frames: the stack that the source program has, whatever was inlined.
+//!
+//! After inlining, one physical frame stands for several calls of the source program. Each of these
+//! is a *virtual frame*. What identifies them is what the embedder put there: debug tags on calls
+//! and sequence points, and keys on stack slots. Splicing puts the tags of the replaced call before
+//! those of each tagged instruction of the callee, so that the tags of an instruction spell the
+//! whole virtual stack within its physical frame, outermost first. This module turns that into a
+//! table that a debugger, a profiler or a collector can look things up in.
+//!
+//! * [`FrameSchema`] is how an embedder says where one frame's tags end and the next one's begin.
+//! * [`FrameTableBuilder`] collects compiled functions, in any order and on any thread, and lays
+//!   them out as a [`FrameTable`] once it is known where their code went.
+//! * [`FrameTableReader`] reads the table's bytes where they lie: from a place in the code to its
+//!   [`VirtualFrame`]s, their tags, and for a slot its [`SlotPlace`].
+//! * [`StackWalker`] follows frame pointers from frame to frame and gives the virtual stack.
+//! * `add_frame_section` (feature `object`) puts the table into an object file.
+//!
+//! *What depends on the place is kept apart from what depends on the key.* A slot's distance from
+//! the frame pointer is another for each copy of a function, so each copy has its own row for it.
+//! What the slot means to the embedder is the same for all, so it is stored once, under the slot's
+//! key: the *descriptor*. Descriptors are given with the source of a function
+//! ([`FrameTableBuilder::describe_slots`]), so a function of which nothing but copies is left still
+//! describes these.
+//!
+//! *Lists share.* A frame refers to the frame around it, so that all points in one inlined body
+//! share what is outside of it, and a point names only its innermost frame.
+//!
+//! *A reader trusts nothing.* Bytes come from files; each row is checked as it is read, and no
+//! input makes the reader panic, read outside of the table, or go on without end.
+//! `docs/FRAMES.md` describes the bytes.
+//!
+//! # What tags have to be like
+//!
+//! A call without tags is not there: the callee's frame takes its place in its caller's tags, as it
+//! does in the physical stack, where the frame of the call's function has no virtual frames. To see
+//! the same stack however much was inlined, a program must
+//!
+//! * tag every call through which something tagged can be reached, or none of the function's; and
+//! * tag a `return_call` with a frame that stands for no frame, such as `User(0)` in
+//!   [`CountedFrames`], if what it calls is tagged: without inlining the frame of the function that
+//!   makes a tail call is gone, but inlined it is a call of its caller's like any other, whose
+//!   tags are to be those of the caller's frame and no more.
+//!
+//! # Example
+//!
+//! ```
+//! use cranelift_codegen::MachDebugTagPos;
+//! use cranelift_inliner::backend::{TargetSettings, target};
+//! use cranelift_inliner::decide::Always;
+//! use cranelift_inliner::frames::{FixedFrames, FrameTableBuilder, FrameTag};
+//! use cranelift_inliner::pass::Inliner;
+//! use cranelift_inliner::program::Program;
+//!
+//! let mut program = Program::from_clif("
+//! function %inner(i64) system_v {
+//!     ss0 = explicit_slot 8, key = 100
+//!     fn0 = %probe(i64) system_v
+//! block0(v0: i64):
+//!     v1 = stack_addr.i64 ss0
+//!     store v0, v1
+//!     <ss0, 11> call fn0(v0)
+//!     return
+//! }
+//! function %outer(i64) system_v {
+//!     ss0 = explicit_slot 8, key = 200
+//!     fn0 = %inner(i64) system_v
+//! block0(v0: i64):
+//!     v1 = stack_addr.i64 ss0
+//!     store v0, v1
+//!     v200 = iconst.i64 1
+//!     v2 = iadd v0, v200
+//!     <ss0, 22> call fn0(v2)
+//!     return
+//! }", "example")?;
+//! program.export_only(&["outer".parse()?])?;
+//! let isa = target("host", &TargetSettings::new())?;
+//! let (_, compiled) = Inliner::new(Always).run_and_compile(&program, &*isa)?;
+//!
+//! let mut builder = FrameTableBuilder::new(FixedFrames::new(2));
+//! for (_, function) in program.iter() {
+//!     let name = function.name().to_string();
+//!     builder.describe_slots(function.body(), |_, _| Some(name.as_bytes()))?;
+//! }
+//! for (id, function) in compiled.iter() {
+//!     builder.add(u64::from(id.as_u32()), function)?;
+//! }
+//! // `%inner` was inlined and dropped, so this is all the text there is.
+//! let table = builder.link(|_| Some(0))?;
+//!
+//! let reader = table.reader();
+//! let calls = reader.points().filter(|point| {
+//!     point.as_ref().is_ok_and(|point| point.position == MachDebugTagPos::Post)
+//! });
+//! for call in calls {
+//!     let mut described = Vec::new();
+//!     for frame in call?.frames.outermost_first() {
+//!         for tag in frame?.tags() {
+//!             if let FrameTag::Slot(slot) = tag? {
+//!                 described.extend(slot.descriptor);
+//!             }
+//!         }
+//!     }
+//!     assert_eq!(described, [b"%outer", b"%inner"]);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod builder;
+mod encode;
+mod error;
+mod format;
+mod frame;
+mod function;
+mod memory;
+#[cfg(feature = "object")]
+mod object;
+mod reader;
+mod schema;
+mod validate;
+mod walk;
+
+pub use builder::{FrameTable, FrameTableBuilder};
+pub use error::{BuildError, SlotReadError, TableError, TablePart, WalkError};
+pub use frame::{FrameList, FrameTag, SlotPlace, VirtualFrame};
+pub use memory::{CopiedMemory, FrameMemory, UnreadableMemory};
+#[cfg(feature = "object")]
+pub use object::{FRAME_SECTION, FrameSectionError, add_frame_section, text_offsets};
+pub use reader::{FrameTableReader, TableFunction, TablePoint};
+pub use schema::{
+    CountedFrames, FixedFrames, FrameSchema, SchemaViolation, WasmtimeFrames, split_frames,
+};
+pub use walk::{PhysicalFrame, StackWalker, WalkStart};

@@ -1,0 +1,130 @@
+//! The result depends on the functions alone.
+
+use super::support::{POLICIES, isa, leaf, policy, program_exporting, through};
+use cranelift_inliner::decide::Limits;
+use cranelift_inliner::pass::{Inlined, Inliner};
+use cranelift_inliner::program::{FunctionName, Program};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// Three layers with recursion among them, and a share of growth that does not suffice.
+fn layered() -> Vec<String> {
+    let mut functions = Vec::new();
+    for number in 0..12 {
+        functions.push(leaf(&format!("leaf{number}"), 2 + 3 * number));
+    }
+    for number in 0..12 {
+        let callees = [
+            format!("leaf{number}"),
+            format!("leaf{}", (number * 5 + 1) % 12),
+            format!("middle{}", (number + 4) % 12),
+        ];
+        let callees = callees.each_ref().map(String::as_str);
+        functions.push(through(&format!("middle{number}"), &callees));
+    }
+    for number in 0..6 {
+        let callees = [
+            format!("middle{number}"),
+            format!("middle{}", number + 6),
+            format!("leaf{number}"),
+            format!("middle{number}"),
+        ];
+        let callees = callees.each_ref().map(String::as_str);
+        functions.push(through(&format!("top{number}"), &callees));
+    }
+    functions
+}
+
+const EXPORTED: [&str; 6] = ["top0", "top1", "top2", "top3", "top4", "top5"];
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.program_growth = 3.0;
+    limits.program_growth_floor = 0;
+    limits
+}
+
+fn run_with_threads(program: &Program, policy_name: &str, threads: usize) -> Inlined {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap();
+    let inliner = Inliner::new(policy(policy_name)).limits(limits());
+    pool.install(|| inliner.run(program)).unwrap()
+}
+
+#[test]
+fn the_number_of_threads_does_not_matter() {
+    let program = program_exporting(&layered().concat(), &EXPORTED);
+    for policy_name in POLICIES {
+        let one = run_with_threads(&program, policy_name, 1);
+        let text = one.program().to_clif().unwrap();
+        for threads in [2, 3, 8] {
+            for _ in 0..4 {
+                let many = run_with_threads(&program, policy_name, threads);
+                assert_eq!(many.program().to_clif().unwrap(), text);
+                assert_eq!(many.sites(), one.sites());
+            }
+        }
+    }
+}
+
+#[test]
+fn nor_do_they_for_the_machine_code() {
+    let program = program_exporting(&layered().concat(), &EXPORTED);
+    let isa = isa("x86_64");
+    let compile = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let inliner = Inliner::new(policy("cost")).limits(limits());
+        let (_, compiled) = pool
+            .install(|| inliner.run_and_compile(&program, &*isa))
+            .unwrap();
+        let functions: Vec<_> = compiled
+            .iter()
+            .map(|(id, code)| (id, code.clone()))
+            .collect();
+        functions
+    };
+    let one = compile(1);
+    assert!(!one.is_empty());
+    assert!(compile(2) == one && compile(8) == one);
+}
+
+/// What became of each function, by name.
+fn outcome(program: &Program, inlined: &Inlined) -> BTreeMap<FunctionName, (String, Vec<String>)> {
+    program
+        .iter()
+        .map(|(id, function)| {
+            let body = inlined.body(id).unwrap().display().to_string();
+            let sites = inlined.sites().iter().filter(|site| site.caller == id);
+            let sites = sites.map(|site| {
+                format!(
+                    "{} {} {} {}",
+                    site.inst, site.callee, site.inlined, site.reason
+                )
+            });
+            (function.name().clone(), (body, sites.collect()))
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn the_order_of_the_input_does_not_matter(
+        order in Just((0..layered().len()).collect::<Vec<_>>()).prop_shuffle(),
+        policy_name in prop::sample::select(&POLICIES[..]),
+    ) {
+        let functions = layered();
+        let straight = program_exporting(&functions.concat(), &EXPORTED);
+        let shuffled: String = order.iter().map(|&index| functions[index].as_str()).collect();
+        let shuffled = program_exporting(&shuffled, &EXPORTED);
+        let expected = run_with_threads(&straight, policy_name, 1);
+        let got = run_with_threads(&shuffled, policy_name, 2);
+        prop_assert_eq!(outcome(&straight, &expected), outcome(&shuffled, &got));
+    }
+}

@@ -1,0 +1,115 @@
+//! Inlining never makes a compilable program uncompilable.
+
+use super::support::{id, isa, leaf, program_exporting, through};
+use cranelift_inliner::backend::{
+    CompileError, CompileScratch, RelocationTarget, compile_function,
+};
+use cranelift_inliner::decide::Always;
+use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::program::Program;
+
+/// A function with a frame of `bytes`, which calls `callee`.
+fn with_frame(name: &str, bytes: u32, callee: &str) -> String {
+    format!(
+        "function %{name}(i32) -> i32 fast {{
+             ss0 = explicit_slot {bytes}
+             fn0 = colocated %{callee}(i32) -> i32 fast
+         block0(v0: i32):
+             v1 = stack_addr.i64 ss0
+             store v0, v1
+             v2 = call fn0(v0)
+             v3 = load.i32 v1
+             v4 = iadd v2, v3
+             return v4
+         }}\n"
+    )
+}
+
+/// A frame may have 1 GiB: one of these does, two of them do not.
+const LARGE: u32 = 600_000_000;
+
+fn too_large_together() -> Program {
+    let text = leaf("leaf", 3)
+        + &through("helper", &["leaf"])
+        + &with_frame("local", LARGE, "helper")
+        + &with_frame("main", LARGE, "local")
+        + &through("other", &["leaf"]);
+    program_exporting(&text, &["main", "other"])
+}
+
+#[test]
+fn a_caller_that_became_too_large_is_compiled_as_it_was_with_all_that_it_needs() {
+    let program = too_large_together();
+    for target in ["x86_64", "aarch64"] {
+        let isa = isa(target);
+        let (inlined, compiled) = Inliner::new(Always)
+            .verify_with(&*isa)
+            .run_and_compile(&program, &*isa)
+            .unwrap();
+        // After inlining, nothing but %main and %other would be left.
+        assert_eq!(inlined.program().len(), 2);
+        let main = id(&program, "main");
+        let fallbacks: Vec<_> = compiled.fallbacks().collect();
+        assert_eq!(fallbacks.len(), 1, "{target}");
+        assert_eq!(fallbacks[0].0, main);
+        assert!(matches!(
+            fallbacks[0].1.reason,
+            CompileError::ImplLimitExceeded { .. }
+        ));
+        // The original calls %local, into which %helper and %leaf went.
+        let names: Vec<String> = compiled
+            .iter()
+            .map(|(id, _)| program[id].name().to_string())
+            .collect();
+        assert_eq!(names, ["%local", "%main", "%other"]);
+        let code = compiled.get(main).unwrap();
+        let callees: Vec<_> = code
+            .relocations()
+            .iter()
+            .filter_map(|relocation| match &relocation.target {
+                RelocationTarget::Function(name) => Some(name.to_string()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(callees, ["%local"]);
+        let original =
+            compile_function(&*isa, program[main].body(), &mut CompileScratch::new()).unwrap();
+        assert_eq!(*code, original);
+    }
+}
+
+#[test]
+fn the_code_is_the_same_for_any_number_of_threads() {
+    let program = too_large_together();
+    let isa = isa("x86_64");
+    let compiled = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let (_, compiled) = pool
+            .install(|| Inliner::new(Always).run_and_compile(&program, &*isa))
+            .unwrap();
+        let functions: Vec<_> = compiled
+            .iter()
+            .map(|(id, code)| (id, code.clone()))
+            .collect();
+        functions
+    };
+    let one = compiled(1);
+    for threads in [2, 4, 8] {
+        assert!(compiled(threads) == one, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_function_that_does_not_compile_as_it_was_is_an_error_that_names_it() {
+    let text = leaf("leaf", 3) + &with_frame("main", u32::MAX, "leaf");
+    let program = program_exporting(&text, &["main"]);
+    let isa = isa("x86_64");
+    let error = Inliner::new(Always)
+        .run_and_compile(&program, &*isa)
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("%main"), "{error}");
+}

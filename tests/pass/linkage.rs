@@ -1,0 +1,160 @@
+//! Who may refer to a function, and what the embedder says of it.
+
+use super::support::{
+    body_text, id, leaf, name, program, program_exporting, run, run_always, sites_of, through,
+};
+use cranelift_inliner::decide::{CostModel, Never};
+use cranelift_inliner::pass::{Inliner, Reason};
+use cranelift_inliner::program::{Attributes, InlineAttribute, Linkage};
+
+fn attributes(inline: InlineAttribute) -> Attributes {
+    Attributes {
+        inline,
+        cold: false,
+    }
+}
+
+#[test]
+fn an_interposable_function_is_never_inlined_and_never_dropped() {
+    let mut program = program_exporting(
+        &(leaf("replaceable", 2) + &through("main", &["replaceable"])),
+        &["main"],
+    );
+    program
+        .set_linkage(&name("replaceable"), Linkage::Interposable)
+        .unwrap();
+    program
+        .set_attributes(&name("replaceable"), attributes(InlineAttribute::Always))
+        .unwrap();
+    let inlined = run_always(&program);
+    let sites = sites_of(&inlined, &program, "main");
+    assert_eq!(sites[0].reason, Reason::Interposable);
+    assert!(!sites[0].inlined);
+    assert_eq!(inlined.program().len(), 2);
+}
+
+#[test]
+fn an_interposable_function_is_itself_inlined_into() {
+    let mut program = program(&(leaf("leaf", 2) + &through("replaceable", &["leaf"])));
+    program
+        .set_linkage(&name("replaceable"), Linkage::Interposable)
+        .unwrap();
+    let inlined = run_always(&program);
+    assert!(sites_of(&inlined, &program, "replaceable")[0].inlined);
+}
+
+#[test]
+fn local_functions_that_nothing_calls_any_more_are_dropped_and_exported_ones_kept() {
+    let text = leaf("local", 2)
+        + &leaf("exported", 2)
+        + &leaf("unused", 2)
+        + &through("main", &["local", "exported"]);
+    let program = program_exporting(&text, &["main", "exported"]);
+    let inlined = run_always(&program);
+    let names: Vec<String> = inlined
+        .program()
+        .iter()
+        .map(|(_, function)| function.name().to_string())
+        .collect();
+    assert_eq!(names, ["%exported", "%main"]);
+    assert!(inlined.stats(id(&program, "local")).dropped);
+    assert!(inlined.stats(id(&program, "unused")).dropped);
+    assert!(!inlined.stats(id(&program, "exported")).dropped);
+    // The body of what was dropped can still be looked at.
+    assert!(body_text(&inlined, &program, "local").contains("%local"));
+}
+
+#[test]
+fn a_local_function_that_one_call_still_needs_is_kept() {
+    let text = leaf("shared", 2) + &through("a", &["shared"]) + &through("b", &["shared"]);
+    let program = program_exporting(&text, &["a", "b"]);
+    let not_into_b = |site: &cranelift_inliner::decide::CallSite<'_>| {
+        use cranelift_inliner::decide::Decision;
+        if *site.caller_name() == name("b") {
+            Decision::keep("not into %b")
+        } else {
+            Decision::inline("into the others")
+        }
+    };
+    let inlined = run(Inliner::new(not_into_b), &program);
+    assert_eq!(inlined.program().len(), 3);
+    assert_eq!(
+        sites_of(&inlined, &program, "b")[0].reason,
+        Reason::Policy("not into %b".into())
+    );
+}
+
+#[test]
+fn a_local_function_whose_address_is_taken_is_kept() {
+    let text = leaf("target", 2)
+        + "function %main(i32) -> i32 fast {
+               sig0 = (i32) -> i32 fast
+               fn0 = %target sig0
+           block0(v0: i32):
+               v1 = func_addr.i64 fn0
+               v2 = call fn0(v0)
+               v3 = call_indirect sig0, v1(v2)
+               return v3
+           }
+           function %by_symbol() -> i64 fast {
+               gv0 = symbol colocated %pointed_to
+           block0:
+               v0 = symbol_value.i64 gv0
+               return v0
+           }"
+        + &leaf("pointed_to", 2);
+    let program = program_exporting(&text, &["main", "by_symbol"]);
+    let inlined = run_always(&program);
+    assert!(sites_of(&inlined, &program, "main")[0].inlined);
+    assert!(!inlined.stats(id(&program, "target")).dropped);
+    assert!(!inlined.stats(id(&program, "pointed_to")).dropped);
+}
+
+#[test]
+fn attributes_win_over_the_policy() {
+    let text = leaf("always", 30)
+        + &leaf("never", 2)
+        + &leaf("plain", 2)
+        + &through("main", &["always", "never", "plain"]);
+    let mut program = program(&text);
+    for (function, attribute) in [
+        ("always", InlineAttribute::Always),
+        ("never", InlineAttribute::Never),
+    ] {
+        program
+            .set_attributes(&name(function), attributes(attribute))
+            .unwrap();
+    }
+    let under_never = run(Inliner::new(Never), &program);
+    let decisions = |inlined: &cranelift_inliner::pass::Inlined| -> Vec<(bool, &'static str)> {
+        let sites = sites_of(inlined, &program, "main");
+        sites
+            .iter()
+            .map(|site| (site.inlined, site.reason.slug()))
+            .collect()
+    };
+    assert_eq!(
+        decisions(&under_never),
+        [(true, "attribute"), (false, "attribute"), (false, "policy")]
+    );
+    assert_eq!(
+        decisions(&run_always(&program)),
+        [(true, "attribute"), (false, "attribute"), (true, "policy")]
+    );
+}
+
+#[test]
+fn a_cold_function_is_not_worth_what_a_hot_one_is() {
+    // 30 instructions are worth it under the default model, unless they seldom run.
+    let text = leaf("callee", 30) + &through("main", &["callee"]);
+    let mut program = program(&text);
+    let inlined = run(Inliner::new(CostModel::default()), &program);
+    assert!(sites_of(&inlined, &program, "main")[0].inlined);
+    let cold = Attributes {
+        inline: InlineAttribute::None,
+        cold: true,
+    };
+    program.set_attributes(&name("callee"), cold).unwrap();
+    let inlined = run(Inliner::new(CostModel::default()), &program);
+    assert!(!sites_of(&inlined, &program, "main")[0].inlined);
+}

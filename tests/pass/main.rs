@@ -1,0 +1,14 @@
+//! The pass through its public interface: what is inlined where, what stops it, what the report
+//! says, and that the result does not depend on threads or on the order of the input.
+
+mod determinism;
+mod facts;
+mod fallback;
+mod limits;
+mod linkage;
+mod policies;
+mod recursion;
+mod report;
+mod shapes;
+mod shipped_modules;
+mod support;

@@ -1,0 +1,262 @@
+//! Policies: closures, compositions, and the decisions of those that ship.
+
+use super::support::{leaf, name, program, program_exporting, run, sites_of, through};
+use cranelift_inliner::decide::{
+    CallSite, CostModel, Decision, FirstMatch, Never, Small, from_fn_mut,
+};
+use cranelift_inliner::pass::{Inliner, Reason};
+use cranelift_inliner::program::Program;
+
+fn two_leaves() -> Program {
+    program(&(leaf("get_x", 2) + &leaf("other", 2) + &through("main", &["get_x", "other"])))
+}
+
+fn is_getter(site: &CallSite<'_>) -> bool {
+    site.callee_name().to_string().starts_with("%get_")
+}
+
+#[test]
+fn a_closure_is_a_policy() {
+    let program = two_leaves();
+    let threshold = 2;
+    let closure = |site: &CallSite<'_>| {
+        if is_getter(site) && site.summary().insts() <= threshold {
+            Decision::inline("a getter")
+        } else {
+            Decision::keep("no getter")
+        }
+    };
+    let inlined = run(Inliner::new(closure), &program);
+    let sites = sites_of(&inlined, &program, "main");
+    assert!(sites[0].inlined && !sites[1].inlined);
+    assert_eq!(sites[0].reason, Reason::Policy("a getter".into()));
+    assert_eq!(sites[1].reason, Reason::Policy("no getter".into()));
+}
+
+#[test]
+fn a_closure_may_change_what_it_holds() {
+    let program = two_leaves();
+    let mut asked = Vec::new();
+    let recording = from_fn_mut(|site: &CallSite<'_>| {
+        asked.push((site.caller_name().clone(), site.callee_name().clone()));
+        Decision::inline("recorded")
+    });
+    let inlined = run(Inliner::new(recording), &program);
+    assert_eq!(inlined.sites().len(), 2);
+    assert_eq!(
+        asked,
+        [(name("main"), name("get_x")), (name("main"), name("other"))]
+    );
+}
+
+#[test]
+fn the_first_policy_that_decides_wins() {
+    let program = two_leaves();
+    let getters = |site: &CallSite<'_>| {
+        if is_getter(site) {
+            Decision::inline("a getter")
+        } else {
+            Decision::Undecided
+        }
+    };
+    let not_asked = |site: &CallSite<'_>| {
+        assert!(!is_getter(site), "it is decided already");
+        Decision::Undecided
+    };
+    let inlined = run(
+        Inliner::new(FirstMatch::new().then(getters).then(not_asked).then(Never)),
+        &program,
+    );
+    let reasons: Vec<String> = sites_of(&inlined, &program, "main")
+        .iter()
+        .map(|site| site.reason.to_string())
+        .collect();
+    assert_eq!(reasons, ["a getter", "policy never"]);
+
+    let inlined = run(Inliner::new(FirstMatch::new().then(getters)), &program);
+    let sites = sites_of(&inlined, &program, "main");
+    assert_eq!(sites[1].reason, Reason::Undecided);
+    assert!(!sites[1].inlined);
+}
+
+/// Whether `policy` inlines the one call of `%main` in `text`, `%main` being exported.
+fn inlines(policy: impl cranelift_inliner::decide::Inline, text: &str) -> bool {
+    let program = program_exporting(text, &["main"]);
+    let inlined = run(Inliner::new(policy), &program);
+    sites_of(&inlined, &program, "main")[0].inlined
+}
+
+#[test]
+fn small_goes_by_the_callee_and_by_the_sum() {
+    let text = leaf("callee", 20) + &through("main", &["callee"]);
+    assert!(inlines(Small::new(20, 23), &text));
+    assert!(!inlines(Small::new(19, 1000), &text), "the callee has 20");
+    assert!(!inlines(Small::new(20, 22), &text), "together they have 23");
+}
+
+#[test]
+fn small_adds_up_what_was_accepted_before() {
+    let text = leaf("callee", 10) + &through("main", &["callee"; 5]);
+    let program = program(&text);
+    // 7 instructions at the start.
+    let inlined = run(Inliner::new(Small::new(10, 30)), &program);
+    let decisions: Vec<bool> = sites_of(&inlined, &program, "main")
+        .iter()
+        .map(|site| site.inlined)
+        .collect();
+    assert_eq!(decisions, [true, true, false, false, false]);
+}
+
+/// `%main` calls `%callee` with what `argument` defines as v1, inside `loops` loops. Another
+/// function calls it too, so that it is nobody's sole callee.
+fn call_with(callee: &str, argument: &str, loops: usize) -> String {
+    let mut text = callee.to_owned();
+    text += &through("another", &["callee"]);
+    text += "function %main(i32) -> i32 fast {\n    fn0 = %callee(i32) -> i32 fast\n";
+    text += "block0(v0: i32):\n    jump block1\n";
+    for depth in 1..=loops {
+        text += &format!("block{depth}:\n    jump block{}\n", depth + 1);
+    }
+    text += &format!(
+        "block{}:\n    {argument}\n    v2 = call fn0(v1)\n",
+        loops + 1
+    );
+    let mut block = loops + 1;
+    for depth in (1..=loops).rev() {
+        let next = block + 1;
+        text += &format!("    brif v0, block{depth}, block{next}\nblock{next}:\n");
+        block = next;
+    }
+    text + "    return v2\n}\n"
+}
+
+const PASSED_ON: &str = "v1 = iadd v0, v0";
+const CONSTANT: &str = "v1 = iconst.i32 7";
+
+#[test]
+fn the_cost_model_weighs_size_loops_and_constants() {
+    let model = CostModel::default;
+    // The call and its passing are worth 10, the threshold is 30: 40 and 41 are the two sides.
+    assert!(inlines(
+        model(),
+        &call_with(&leaf("callee", 40), PASSED_ON, 0)
+    ));
+    assert!(!inlines(
+        model(),
+        &call_with(&leaf("callee", 41), PASSED_ON, 0)
+    ));
+    // A loop adds 30, two add 60, three no more.
+    assert!(inlines(
+        model(),
+        &call_with(&leaf("callee", 70), PASSED_ON, 1)
+    ));
+    assert!(!inlines(
+        model(),
+        &call_with(&leaf("callee", 71), PASSED_ON, 1)
+    ));
+    assert!(inlines(
+        model(),
+        &call_with(&leaf("callee", 100), PASSED_ON, 2)
+    ));
+    assert!(!inlines(
+        model(),
+        &call_with(&leaf("callee", 101), PASSED_ON, 3)
+    ));
+    // Of a constant, everything but the return folds.
+    assert!(inlines(
+        model(),
+        &call_with(&leaf("callee", 1000), CONSTANT, 0)
+    ));
+}
+
+#[test]
+fn the_cost_model_takes_a_sole_call_site_of_a_local_function() {
+    let sole = leaf("callee", 300) + &through("main", &["callee"]);
+    assert!(inlines(CostModel::default(), &sole));
+    let twice = leaf("callee", 300) + &through("main", &["callee", "callee"]);
+    assert!(!inlines(CostModel::default(), &twice));
+    let exported = program(&sole);
+    let inlined = run(Inliner::new(CostModel::default()), &exported);
+    assert!(
+        !sites_of(&inlined, &exported, "main")[0].inlined,
+        "it stays anyway"
+    );
+}
+
+#[test]
+fn the_cost_model_takes_from_cold_code_only_what_makes_it_smaller() {
+    let cold = |insts: usize| {
+        leaf("callee", insts)
+            + &through("another", &["callee"])
+            + "function %main(i32) -> i32 fast {
+                   fn0 = %callee(i32) -> i32 fast
+               block0(v0: i32):
+                   brif v0, block1, block2
+               block1:
+                   return v0
+               block2 cold:
+                   v1 = call fn0(v0)
+                   return v1
+               }"
+    };
+    assert!(inlines(CostModel::default(), &cold(10)));
+    assert!(!inlines(CostModel::default(), &cold(11)));
+}
+
+#[test]
+fn the_cost_model_values_an_indirect_call_that_becomes_direct() {
+    // The callee calls its parameter; 50 instructions beside that.
+    let mut apply = "function %apply(i64, i32) -> i32 fast {\n    sig0 = (i32) -> i32 fast\n\
+                     block0(v0: i64, v1: i32):\n    v2 = call_indirect sig0, v0(v1)\n"
+        .to_owned();
+    for index in 3..40 {
+        apply += &format!("    v{index} = iadd v{}, v1\n", index - 1);
+    }
+    apply += "    return v39\n}\n";
+    let main = |argument: &str| {
+        format!(
+            "{apply}{}function %main(i64, i32) -> i32 fast {{
+                 fn0 = %apply(i64, i32) -> i32 fast
+                 fn1 = %known(i32) -> i32 fast
+             block0(v0: i64, v1: i32):
+                 v2 = {argument}
+                 v3 = call fn0(v2, v1)
+                 v4 = call fn0(v0, v3)
+                 return v4
+             }}",
+            leaf("known", 2)
+        )
+    };
+    assert!(inlines(CostModel::default(), &main("func_addr.i64 fn1")));
+    assert!(!inlines(CostModel::default(), &main("iadd v0, v0")));
+}
+
+#[test]
+fn every_number_of_the_model_can_be_set() {
+    let text = call_with(&leaf("callee", 40), PASSED_ON, 0);
+    let with = |change: fn(&mut CostModel)| {
+        let mut model = CostModel::default();
+        change(&mut model);
+        inlines(model, &text)
+    };
+    assert!(with(|_| {}));
+    assert!(!with(|model| model.threshold = 29));
+    assert!(!with(|model| model.call_overhead = 7));
+    assert!(!with(|model| model.argument_overhead = 0));
+    assert!(!with(|model| model.max_callee_insts = 39));
+}
+
+#[test]
+fn a_threshold_below_zero_asks_for_a_gain() {
+    // A call of ten instructions costs what it brings; one of five brings five.
+    let text = |insts| call_with(&leaf("callee", insts), PASSED_ON, 0);
+    let with_threshold = |threshold| {
+        let mut model = CostModel::default();
+        model.threshold = threshold;
+        model
+    };
+    assert!(inlines(with_threshold(0), &text(10)));
+    assert!(!inlines(with_threshold(-1), &text(10)));
+    assert!(inlines(with_threshold(-5), &text(5)));
+    assert!(!inlines(with_threshold(-6), &text(5)));
+}

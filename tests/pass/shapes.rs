@@ -1,0 +1,112 @@
+//! Call graphs of the usual shapes.
+
+use super::support::{
+    body_text, calls_left, id, leaf, name, program_exporting, run_always, sites_of, through,
+};
+
+#[test]
+fn a_chain_becomes_one_function() {
+    let text = (0..10).fold(leaf("f10", 2), |text, number| {
+        let callee = format!("f{}", number + 1);
+        text + &through(&format!("f{number}"), &[&callee])
+    });
+    let program = program_exporting(&text, &["f0"]);
+    let inlined = run_always(&program);
+    assert_eq!(inlined.program().len(), 1);
+    assert_eq!(calls_left(&inlined, &program, "f0"), 0);
+    let stats = inlined.stats(id(&program, "f0"));
+    assert_eq!(stats.depth, 10);
+    // Bottom-up, each function takes in its one callee, finished: ten splices, not fifty-five.
+    assert_eq!(inlined.sites().len(), 10);
+    assert!(inlined.sites().iter().all(|site| site.inlined));
+    // Ten additions of the links, one of the leaf, one return.
+    assert_eq!(stats.insts_after, 12);
+}
+
+#[test]
+fn both_sides_of_a_diamond_get_their_own_copy_of_the_bottom() {
+    let text = leaf("bottom", 4)
+        + &through("left", &["bottom"])
+        + &through("right", &["bottom"])
+        + &through("top", &["left", "right"]);
+    let program = program_exporting(&text, &["top"]);
+    let inlined = run_always(&program);
+    assert_eq!(inlined.program().len(), 1);
+    // The top's own addition, twice the side's and the bottom's three, one return.
+    assert_eq!(
+        inlined.stats(id(&program, "top")).insts_after,
+        1 + 2 * (1 + 3) + 1
+    );
+    assert_eq!(inlined.stats(id(&program, "top")).inlined, 2);
+}
+
+#[test]
+fn one_callee_can_be_copied_many_times_into_one_block() {
+    let callees = vec!["leaf"; 200];
+    let text = leaf("leaf", 3) + &through("main", &callees);
+    let program = program_exporting(&text, &["main"]);
+    let inlined = run_always(&program);
+    let main = inlined.body(id(&program, "main")).unwrap();
+    assert_eq!(main.layout.blocks().count(), 1, "no glue");
+    assert_eq!(
+        inlined.stats(id(&program, "main")).insts_after,
+        1 + 200 * 2 + 1
+    );
+    let records = sites_of(&inlined, &program, "main");
+    assert_eq!(records.len(), 200);
+    // Each record tells what the caller had come to when it was decided.
+    let sizes: Vec<usize> = records.iter().map(|site| site.caller_insts).collect();
+    let expected: Vec<usize> = (0..200).map(|number| 202 + 3 * number).collect();
+    assert_eq!(sizes, expected);
+}
+
+#[test]
+fn a_function_that_calls_nothing_is_shared_with_the_input() {
+    let text = leaf("leaf", 3) + &through("main", &["leaf"]);
+    let program = program_exporting(&text, &["main", "leaf"]);
+    let inlined = run_always(&program);
+    let leaf = id(&program, "leaf");
+    let after = inlined.program().id(&name("leaf")).unwrap();
+    assert!(std::sync::Arc::ptr_eq(
+        program[leaf].body(),
+        inlined.program()[after].body()
+    ));
+    assert!(!body_text(&inlined, &program, "main").contains("call"));
+}
+
+#[test]
+fn several_results_come_out_in_order() {
+    let program = program_exporting(
+        "function %swap(i32, i64) -> i64, i32 fast {
+         block0(v0: i32, v1: i64):
+             return v1, v0
+         }
+         function %main(i32, i64) -> i64, i32 fast {
+             fn0 = %swap(i32, i64) -> i64, i32 fast
+         block0(v0: i32, v1: i64):
+             v2, v3 = call fn0(v0, v1)
+             return v2, v3
+         }",
+        &["main"],
+    );
+    let inlined = run_always(&program);
+    let main = inlined.body(id(&program, "main")).unwrap();
+    let block = main.layout.entry_block().unwrap();
+    let params = main.dfg.block_params(block);
+    let end = main.layout.last_inst(block).unwrap();
+    let returned: Vec<_> = main
+        .dfg
+        .inst_args(end)
+        .iter()
+        .map(|&value| main.dfg.resolve_aliases(value))
+        .collect();
+    assert_eq!(returned, [params[1], params[0]]);
+}
+
+#[test]
+fn a_program_without_functions_stays_so() {
+    let program = cranelift_inliner::program::Program::new();
+    let inlined = run_always(&program);
+    assert!(inlined.program().is_empty());
+    assert!(inlined.sites().is_empty());
+}
