@@ -53,6 +53,8 @@ pub mod backend;
 mod body;
 pub mod check;
 pub mod cleanup;
+#[cfg(feature = "dwarf")]
+pub mod debug_info;
 pub mod decide;
 pub mod frames;
 pub mod graph;

@@ -1,0 +1,150 @@
+//! DWARF for compiled functions: lines, inlined frames, variables, unwinding.
+//!
+//! [`DebugInfo::add_to`] adds sections to an object file that
+//! [`build_object`](crate::backend::build_object) made, before it becomes
+//! bytes:
+//!
+//! - `.debug_line`: the source line of each instruction, that of the innermost
+//!   function it comes from;
+//! - `.debug_info`: a subprogram for each function and, inside it, a tree of
+//!   inlined subroutines, made from the chains of the function's
+//!   [`LocationTable`]; each says where it was called and which code it covers.
+//!   Variables live in keyed stack slots that a [`VariableSchema`] describes;
+//! - `.eh_frame`: how to unwind, on systems that unwind with DWARF.
+//!
+//! A front end says what its locations mean through [`SourceMap`]. Two come
+//! with the crate: [`LineIsLocation`] for front ends whose `SourceLoc`s are
+//! line numbers, and [`ClifLines`], which leads to the CLIF text itself.
+//!
+//! The tree is built from the code, not from the calls that were inlined: what
+//! no instruction is left of has no frame. Two calls of one function with the
+//! same location are one inlined subroutine with several ranges.
+//!
+//! ```
+//! use cranelift_inliner::backend::{
+//!     ObjectFunction, ObjectLinkage, TargetSettings, build_object, default_symbol, target,
+//! };
+//! use cranelift_inliner::debug_info::{ClifLines, DebugFunction, DebugInfo};
+//! use cranelift_inliner::decide::Always;
+//! use cranelift_inliner::locations::LocationMode;
+//! use cranelift_inliner::pass::Inliner;
+//! use cranelift_inliner::program::Program;
+//!
+//! let text = "
+//! function %check(i32) system_v {
+//! block0(v0: i32):
+//! @0001   trapz v0, user7
+//!         return
+//! }
+//! function %main(i32) system_v {
+//!     fn0 = %check(i32) system_v
+//! block0(v0: i32):
+//! @0005   call fn0(v0)
+//!         return
+//! }";
+//! let program = Program::from_clif(text, "check.clif")?;
+//! let isa = target("x64", &TargetSettings::new())?;
+//! let inliner = Inliner::new(Always).locations(LocationMode::InlinedAt);
+//! let (_, compiled) = inliner.run_and_compile(&program, &*isa)?;
+//! let mut functions = Vec::new();
+//! let mut debug = Vec::new();
+//! for (id, code) in compiled.iter() {
+//!     functions.push(ObjectFunction {
+//!         symbol: default_symbol(code.name()),
+//!         linkage: ObjectLinkage::Export,
+//!         compiled: code,
+//!     });
+//!     let locations = compiled.locations(id).ok_or("no table")?;
+//!     debug.push(DebugFunction { compiled: code, locations });
+//! }
+//! let mut object = build_object(&isa, "check", &functions, default_symbol)?;
+//! let lines = ClifLines::new("check.clif", "/src", text);
+//! DebugInfo::new(&*isa, &lines).add_to(&mut object, &debug)?;
+//! let bytes = object.emit()?;
+//! assert!(bytes.windows(11).any(|name| name == b".debug_info"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod frames;
+mod scopes;
+mod sections;
+mod source;
+mod unit;
+mod variables;
+
+pub use error::DebugInfoError;
+pub use source::{ClifLines, LineIsLocation, SourceMap, SourcePosition};
+pub use variables::{Variable, VariableEncoding, VariableSchema, VariableType};
+
+use crate::backend::CompiledFunction;
+use crate::locations::LocationTable;
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_object::ObjectProduct;
+
+/// A function of an object file, to be described.
+#[derive(Clone, Copy, Debug)]
+pub struct DebugFunction<'a> {
+    /// Its code.
+    pub compiled: &'a CompiledFunction,
+    /// What the code's source locations stand for.
+    pub locations: &'a LocationTable,
+}
+
+/// What is written for one object file.
+pub struct DebugInfo<'a> {
+    isa: &'a dyn TargetIsa,
+    source: &'a dyn SourceMap,
+    variables: Option<&'a dyn VariableSchema>,
+    unwind: bool,
+}
+
+impl<'a> DebugInfo<'a> {
+    /// Lines and inlined frames by `source`, and unwinding, for code that was
+    /// compiled for `isa`.
+    pub fn new(isa: &'a dyn TargetIsa, source: &'a dyn SourceMap) -> Self {
+        DebugInfo {
+            isa,
+            source,
+            variables: None,
+            unwind: true,
+        }
+    }
+
+    /// Describes variables in stack slots as `schema` says.
+    #[must_use]
+    pub fn variables(mut self, schema: &'a dyn VariableSchema) -> Self {
+        self.variables = Some(schema);
+        self
+    }
+
+    /// Whether `.eh_frame` is written; it is by default.
+    #[must_use]
+    pub fn unwind(mut self, unwind: bool) -> Self {
+        self.unwind = unwind;
+        self
+    }
+
+    /// Adds the sections to `object`, whose functions are `functions` in the
+    /// same order.
+    ///
+    /// # Errors
+    ///
+    /// See [`DebugInfoError`]. `object` may then have some of the sections and
+    /// should be dropped.
+    pub fn add_to(
+        &self,
+        object: &mut ObjectProduct,
+        functions: &[DebugFunction<'_>],
+    ) -> Result<(), DebugInfoError> {
+        let placed = sections::place(object, functions)?;
+        let mut unit = unit::write(self, &placed)?;
+        sections::add(object, &placed, &mut unit)?;
+        if self.unwind
+            && let Some(frames) = frames::write(self.isa, &placed)?
+        {
+            sections::add_frames(object, &placed, frames)?;
+        }
+        Ok(())
+    }
+}

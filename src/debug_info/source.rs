@@ -1,0 +1,160 @@
+//! What source locations mean.
+
+use crate::program::FunctionName;
+use cranelift_codegen::ir::SourceLoc;
+use rustc_hash::FxHashMap;
+
+/// A place in a source file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourcePosition<'s> {
+    /// The file's path, absolute or from [`SourceMap::directory`].
+    pub file: &'s str,
+    /// The line, counted from 1; 0 where there is none.
+    pub line: u64,
+    /// The column, counted from 1; 0 where there is none.
+    pub column: u64,
+}
+
+/// How a front end's functions and locations lead to its source.
+pub trait SourceMap {
+    /// The path of the main source file, absolute or from
+    /// [`SourceMap::directory`].
+    fn unit(&self) -> &str;
+
+    /// The directory that relative paths start from.
+    fn directory(&self) -> &str;
+
+    /// The source language, a `DW_LANG` code of the DWARF standard. Debuggers
+    /// print values and names accordingly; C11, the default, leaves names as
+    /// they are.
+    fn language(&self) -> u16 {
+        gimli::DW_LANG_C11.0
+    }
+
+    /// The name to show for `function`; by default its symbol.
+    fn name(&self, function: &FunctionName) -> String {
+        function.symbol()
+    }
+
+    /// Where `function` is declared.
+    fn declaration(&self, function: &FunctionName) -> Option<SourcePosition<'_>>;
+
+    /// What `location`, which is known, means in `function`.
+    fn position(&self, function: &FunctionName, location: SourceLoc) -> Option<SourcePosition<'_>>;
+}
+
+/// For front ends whose source locations are the line numbers of one file.
+#[derive(Clone, Debug)]
+pub struct LineIsLocation {
+    file: String,
+    directory: String,
+}
+
+impl LineIsLocation {
+    /// Lines of `file` in `directory`.
+    pub fn new(file: impl Into<String>, directory: impl Into<String>) -> Self {
+        LineIsLocation {
+            file: file.into(),
+            directory: directory.into(),
+        }
+    }
+}
+
+impl SourceMap for LineIsLocation {
+    fn unit(&self) -> &str {
+        &self.file
+    }
+
+    fn directory(&self) -> &str {
+        &self.directory
+    }
+
+    fn declaration(&self, _function: &FunctionName) -> Option<SourcePosition<'_>> {
+        None
+    }
+
+    fn position(&self, _: &FunctionName, location: SourceLoc) -> Option<SourcePosition<'_>> {
+        Some(SourcePosition {
+            file: &self.file,
+            line: u64::from(location.bits()),
+            column: 0,
+        })
+    }
+}
+
+/// The CLIF text as source: a location leads to the first instruction of the
+/// function that has it.
+#[derive(Clone, Debug)]
+pub struct ClifLines {
+    file: String,
+    directory: String,
+    functions: FxHashMap<FunctionName, u64>,
+    locations: FxHashMap<(FunctionName, u32), u64>,
+}
+
+impl ClifLines {
+    /// Finds the lines of functions and locations in `text`, which is that of
+    /// `file` in `directory`. Text that is no CLIF has none.
+    pub fn new(file: impl Into<String>, directory: impl Into<String>, text: &str) -> Self {
+        let mut lines = ClifLines {
+            file: file.into(),
+            directory: directory.into(),
+            functions: FxHashMap::default(),
+            locations: FxHashMap::default(),
+        };
+        let mut function = None;
+        for (number, line) in (1u64..).zip(text.lines()) {
+            let line = without_tags(line.trim_start());
+            if let Some(header) = line.strip_prefix("function ") {
+                let name = header.split('(').next().unwrap_or_default();
+                function = name.trim().parse::<FunctionName>().ok();
+                if let Some(name) = &function {
+                    lines.functions.entry(name.clone()).or_insert(number);
+                }
+            } else if let (Some(name), Some(rest)) = (&function, line.strip_prefix('@')) {
+                let digits = rest.split(|c: char| !c.is_ascii_hexdigit()).next();
+                let location = u32::from_str_radix(digits.unwrap_or_default(), 16);
+                if let Ok(location) = location {
+                    let key = (name.clone(), location);
+                    lines.locations.entry(key).or_insert(number);
+                }
+            }
+        }
+        lines
+    }
+
+    fn at(&self, line: u64) -> SourcePosition<'_> {
+        SourcePosition {
+            file: &self.file,
+            line,
+            column: 0,
+        }
+    }
+}
+
+/// A line from where a source location would be.
+fn without_tags(line: &str) -> &str {
+    match line.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
+        Some((_, rest)) => rest.trim_start(),
+        None => line,
+    }
+}
+
+impl SourceMap for ClifLines {
+    fn unit(&self) -> &str {
+        &self.file
+    }
+
+    fn directory(&self) -> &str {
+        &self.directory
+    }
+
+    fn declaration(&self, function: &FunctionName) -> Option<SourcePosition<'_>> {
+        Some(self.at(*self.functions.get(function)?))
+    }
+
+    fn position(&self, function: &FunctionName, location: SourceLoc) -> Option<SourcePosition<'_>> {
+        let key = (function.clone(), location.bits());
+        Some(self.at(*self.locations.get(&key)?))
+    }
+}
