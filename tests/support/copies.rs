@@ -43,11 +43,7 @@ struct Pending {
 }
 
 impl Spliced {
-    pub(crate) fn tree<'f>(
-        &self,
-        caller: &'f Function,
-        functions: &'f Functions,
-    ) -> CopyTree<'f> {
+    pub(crate) fn tree<'f>(&self, caller: &'f Function, functions: &'f Functions) -> CopyTree<'f> {
         let mut tree = CopyTree::new(caller);
         let mut copies = Vec::new();
         for claim in &self.claims {
@@ -61,7 +57,9 @@ impl Spliced {
 /// The functions of a text by name.
 pub(crate) fn parse(text: &str) -> Functions {
     let functions = cranelift_reader::parse_functions(text).unwrap();
-    let by_name = functions.into_iter().map(|func| (func.name.to_string(), func));
+    let by_name = functions
+        .into_iter()
+        .map(|func| (func.name.to_string(), func));
     by_name.collect()
 }
 
@@ -77,7 +75,10 @@ pub(crate) fn splice_all(
     let mut claims: Vec<Claim> = Vec::new();
     let mut context = SpliceContext::new();
     let mut session = context.session(&mut after, options);
-    let own = caller.layout.blocks().flat_map(|block| caller.layout.block_insts(block));
+    let own = caller
+        .layout
+        .blocks()
+        .flat_map(|block| caller.layout.block_insts(block));
     let mut pending: VecDeque<Pending> = own
         .map(|inst| Pending {
             inst,
@@ -91,7 +92,9 @@ pub(crate) fn splice_all(
         _ => 0,
     };
     let mut random = |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap() % below.max(1)
     };
     loop {
@@ -101,13 +104,18 @@ pub(crate) fn splice_all(
             Order::Mixed(_) => pending.swap_remove_back(random(pending.len())),
         };
         let Some(next) = next else { break };
-        let callee = called(session.caller(), next.inst).filter(|name| functions.contains_key(name));
+        let callee =
+            called(session.caller(), next.inst).filter(|name| functions.contains_key(name));
         let Some(name) = callee else { continue };
         if next.depth == MAX_DEPTH || matches!(order, Order::Mixed(_)) && random(5) == 0 {
             continue;
         }
-        let Ok(callee) = Callee::new(&functions[&name]) else { continue };
-        let Ok(copied) = session.splice(next.inst, &callee) else { continue };
+        let Ok(callee) = Callee::new(&functions[&name]) else {
+            continue;
+        };
+        let Ok(copied) = session.splice(next.inst, &callee) else {
+            continue;
+        };
         claims.push(Claim {
             parent: next.parent,
             call: next.source,
