@@ -83,9 +83,15 @@ impl Walk<'_> {
                 .all(|(&a, &b)| self.equals(copy, a, b));
         let same_signature =
             func.dfg.signatures.get(source.signature) == after.dfg.signatures.get(target.signature);
-        if !same_callee || !same_args || !same_signature {
+        let what = match (same_callee, same_signature, same_args) {
+            (false, _, _) => Some("another callee"),
+            (_, false, _) => Some("another signature"),
+            (_, _, false) => Some("other arguments"),
+            _ => None,
+        };
+        if let Some(what) = what {
             let message = format!(
-                "`{}` became `{}`",
+                "`{}` became `{}`, with {what}",
                 func.dfg.display_inst(inst),
                 after.dfg.display_inst(result)
             );

@@ -7,25 +7,29 @@ use crate::program::FunctionName;
 use cranelift_codegen::ir::{
     self, ArgumentPurpose, ExternalName, Function, GlobalValueData, StackSlot,
 };
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 /// Which slot of the result each slot of the source is.
 #[derive(Default)]
 pub(super) struct Slots {
     of: FxHashMap<(CopyId, StackSlot), StackSlot>,
-    owners: FxHashMap<StackSlot, Option<(CopyId, StackSlot)>>,
+    owners: FxHashMap<StackSlot, SlotOwner>,
     dynamic_of: FxHashMap<(CopyId, ir::DynamicStackSlot), ir::DynamicStackSlot>,
     dynamic_owners: FxHashMap<ir::DynamicStackSlot, (CopyId, ir::DynamicStackSlot)>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SlotOwner {
+    Slot(CopyId, StackSlot),
+    /// The structure that a copy takes as the parameter of this number.
+    Structure(CopyId, usize),
+}
+
 impl Slots {
-    /// Claims a slot for a structure passed by value; false if it has an owner.
-    pub(super) fn claim_for_struct(&mut self, slot: StackSlot, again: bool) -> bool {
-        match self.owners.insert(slot, None) {
-            None => true,
-            Some(None) => again,
-            Some(Some(_)) => false,
-        }
+    /// Claims a slot for a structure passed by value; false if it is another's.
+    pub(super) fn claim_for_struct(&mut self, slot: StackSlot, copy: CopyId, index: usize) -> bool {
+        let owner = SlotOwner::Structure(copy, index);
+        *self.owners.entry(slot).or_insert(owner) == owner
     }
 }
 
@@ -50,45 +54,39 @@ impl Walk<'_> {
     }
 
     /// Slots with a key are there for each copy, whether code uses them or not.
-    pub(super) fn check_keyed_slots(&mut self) -> Result<(), Difference> {
-        let mut unclaimed: Vec<(StackSlot, ir::StackSlotKey)> = self
-            .after
-            .sized_stack_slots
-            .iter()
-            .filter(|(slot, _)| !self.slots.owners.contains_key(slot))
-            .filter_map(|(slot, data)| Some((slot, data.key?)))
-            .collect();
-        let entered: FxHashSet<CopyId> = self.matches.keys().map(|(copy, _)| *copy).collect();
+    pub(super) fn check_keyed_slots(&self) -> Result<(), Difference> {
+        let mut unclaimed: FxHashMap<u64, Vec<StackSlot>> = FxHashMap::default();
+        for (slot, data) in self.after.sized_stack_slots.iter().rev() {
+            if let Some(key) = data.key
+                && !self.slots.owners.contains_key(&slot)
+            {
+                unclaimed.entry(key.bits()).or_default().push(slot);
+            }
+        }
         for copy in self.tree.copies.keys() {
             // A copy in code that later became unreachable may have left its
             // slots behind or not.
-            let is_certain = copy == CopyTree::ROOT || entered.contains(&copy);
+            let is_certain = copy == CopyTree::ROOT || self.entered.contains(copy);
             for (slot, data) in self.tree.func(copy).sized_stack_slots.iter() {
                 let Some(key) = data.key else { continue };
                 if self.slots.of.contains_key(&(copy, slot)) {
                     continue;
                 }
-                let place = unclaimed.iter().position(|&(result, result_key)| {
-                    let result = &self.after.sized_stack_slots[result];
-                    result_key == key && result.size == data.size
+                let candidates = unclaimed.get_mut(&key.bits());
+                let found = candidates.and_then(|candidates| {
+                    let is_same = |&found: &StackSlot| self.after.sized_stack_slots[found] == *data;
+                    let place = candidates.iter().rposition(is_same)?;
+                    Some(candidates.remove(place))
                 });
-                match place {
-                    Some(place) => {
-                        unclaimed.swap_remove(place);
-                    }
-                    None if !is_certain => {}
-                    None => {
-                        let message =
-                            format!("{slot} of {copy} with key {} is missing", key.bits());
-                        return Err(Difference::general(message));
-                    }
+                if found.is_none() && is_certain {
+                    let message = format!("{slot} of {copy} with key {} is missing", key.bits());
+                    return Err(Difference::general(message));
                 }
             }
         }
-        match unclaimed.first() {
-            Some((slot, key)) => Err(Difference::general(format!(
-                "{slot} with key {} comes from nowhere",
-                key.bits()
+        match unclaimed.values().flatten().min() {
+            Some(slot) => Err(Difference::general(format!(
+                "{slot} has a key but comes from nowhere"
             ))),
             None => Ok(()),
         }
@@ -106,8 +104,8 @@ impl Walk<'_> {
             .slots
             .owners
             .entry(result)
-            .or_insert(Some((copy, slot)));
-        a == b && known == result && owner == Some((copy, slot))
+            .or_insert(SlotOwner::Slot(copy, slot));
+        a == b && known == result && owner == SlotOwner::Slot(copy, slot)
     }
 
     pub(super) fn same_dynamic_slot(
@@ -175,6 +173,21 @@ impl Walk<'_> {
     }
 
     pub(super) fn same_global(&self, copy: CopyId, a: ir::GlobalValue, b: ir::GlobalValue) -> bool {
+        // No chain is longer, unless it is a circle.
+        let longest = self.after.global_values.len();
+        self.same_global_chain(copy, a, b, longest)
+    }
+
+    fn same_global_chain(
+        &self,
+        copy: CopyId,
+        a: ir::GlobalValue,
+        b: ir::GlobalValue,
+        longest: usize,
+    ) -> bool {
+        let Some(longest) = longest.checked_sub(1) else {
+            return false;
+        };
         let func = self.tree.func(copy);
         match (func.global_values.get(a), self.after.global_values.get(b)) {
             (Some(GlobalValueData::VMContext), Some(GlobalValueData::VMContext)) => {
@@ -197,7 +210,7 @@ impl Walk<'_> {
                 a_offset == b_offset
                     && a_type == b_type
                     && self.same_mem_flags(copy, *a_flags, *b_flags)
-                    && self.same_global(copy, *a, *b)
+                    && self.same_global_chain(copy, *a, *b, longest)
             }
             (
                 Some(GlobalValueData::IAddImm {
@@ -210,7 +223,11 @@ impl Walk<'_> {
                     offset: b_offset,
                     global_type: b_type,
                 }),
-            ) => a_offset == b_offset && a_type == b_type && self.same_global(copy, *a, *b),
+            ) => {
+                a_offset == b_offset
+                    && a_type == b_type
+                    && self.same_global_chain(copy, *a, *b, longest)
+            }
             (
                 Some(GlobalValueData::Symbol {
                     name: a,

@@ -4,8 +4,10 @@ use super::difference::Difference;
 use super::tree::CopyId;
 use super::walk::Walk;
 use cranelift_codegen::ir::{
-    BlockArg, DebugTag, Function, Inst, UserStackMapEntry, Value, ValueLabel, ValueLabelAssignments,
+    BlockArg, DebugTag, Function, Inst, SourceLoc, UserStackMapEntry, Value, ValueDef, ValueLabel,
+    ValueLabelAssignments,
 };
+use rustc_hash::FxHashSet;
 
 impl Walk<'_> {
     pub(super) fn check_metadata(
@@ -153,36 +155,70 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Each labelled source value that is reached has its labels in the result.
+    /// Each labelled source value that is reached has its labels in the result,
+    /// and the result has no others.
     pub(super) fn check_labels(&self) -> Result<(), Difference> {
+        let mut known: FxHashSet<(Value, Label)> = FxHashSet::default();
         for (copy, data) in self.tree.copies.iter() {
             let Some(labels) = &data.func.dfg.values_labels else {
                 continue;
             };
-            for &value in labels.keys() {
+            let mut values: Vec<Value> = labels.keys().copied().collect();
+            values.sort_unstable();
+            for value in values {
                 let wanted = labels_of(data.func, value);
                 let resolved = data.func.dfg.resolve_aliases(value);
                 let Some(terms) = &self.terms[copy][resolved] else {
                     continue;
                 };
-                let found = terms.iter().any(|term| match *term {
-                    BlockArg::Value(result) => {
+                let mut found = terms.is_empty();
+                for term in terms {
+                    if let BlockArg::Value(result) = *term {
                         let present = labels_of(self.after, result);
-                        wanted.iter().all(|label| present.contains(label))
+                        found |= wanted.iter().all(|label| present.contains(label));
+                        known.extend(wanted.iter().map(|&label| (result, label)));
                     }
-                    BlockArg::TryCallRet(_) | BlockArg::TryCallExn(_) => false,
-                });
-                if !found && !terms.is_empty() {
+                }
+                if !found {
                     let message = format!("the labels of {value} of {copy} are lost");
                     return Err(Difference::general(message));
                 }
+            }
+        }
+        self.check_no_other_labels(&known)
+    }
+
+    fn check_no_other_labels(&self, known: &FxHashSet<(Value, Label)>) -> Result<(), Difference> {
+        let dfg = &self.after.dfg;
+        let labels = dfg.values_labels.iter().flat_map(|labels| labels.keys());
+        let mut values: Vec<Value> = labels.copied().collect();
+        values.sort_unstable();
+        for value in values {
+            let resolved = dfg.resolve_aliases(value);
+            let block = match dfg.value_def(resolved) {
+                ValueDef::Result(inst, _) => self.after.layout.inst_block(inst),
+                ValueDef::Param(block, _) => Some(block),
+                ValueDef::Union(..) => None,
+            };
+            let is_reached = block.is_some_and(|block| self.domtree.is_reachable(block));
+            let labels = labels_of(self.after, value);
+            if is_reached
+                && !labels
+                    .iter()
+                    .all(|&label| known.contains(&(resolved, label)))
+            {
+                let message = format!("{value} of the result has a label that comes from nowhere");
+                return Err(Difference::general(message));
             }
         }
         Ok(())
     }
 }
 
-fn labels_of(func: &Function, value: Value) -> Vec<ValueLabel> {
+/// A label and where it starts.
+type Label = (ValueLabel, SourceLoc);
+
+fn labels_of(func: &Function, value: Value) -> Vec<Label> {
     let Some(labels) = &func.dfg.values_labels else {
         return Vec::new();
     };
@@ -190,7 +226,11 @@ fn labels_of(func: &Function, value: Value) -> Vec<ValueLabel> {
     for _ in 0..=labels.len() {
         match labels.get(&value) {
             Some(ValueLabelAssignments::Starts(starts)) => {
-                return starts.iter().map(|start| start.label).collect();
+                let base = func.params.base_srcloc();
+                let labels = starts.iter();
+                return labels
+                    .map(|start| (start.label, start.from.expand(base)))
+                    .collect();
             }
             Some(ValueLabelAssignments::Alias { value: next, .. }) => value = *next,
             None => break,

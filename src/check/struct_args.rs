@@ -5,7 +5,14 @@ use super::place::{Next, Place, Terms};
 use super::tree::CopyId;
 use super::walk::{Gap, Source, Walk, one};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{ArgumentPurpose, BlockArg, Inst, InstructionData, Opcode, Value};
+use cranelift_codegen::ir::{
+    ArgumentPurpose, BlockArg, Inst, InstructionData, MemFlags, MemFlagsData, Opcode,
+    StackSlotKind, Value,
+};
+
+/// A callee may rely on the alignment that a stack argument can have at most:
+/// sixteen bytes.
+const ALIGN_SHIFT: u8 = 4;
 
 impl Walk<'_> {
     /// Steps into a copy whose callee takes structures by value: each is
@@ -20,18 +27,18 @@ impl Walk<'_> {
         let mut assigned = Vec::new();
         let entry = self.enter(copy, call, child, &mut assigned)?;
         let params = &self.tree.func(child).signature.params;
-        let again = self.owners.contains_key(&first);
         let mut at = first;
-        for (param, (_, _, terms)) in params.iter().zip(&mut assigned) {
+        for (index, (param, (_, _, terms))) in params.iter().zip(&mut assigned).enumerate() {
             if let ArgumentPurpose::StructArgument(size) = param.purpose {
                 let mut reader = StructCopy {
                     walk: self,
                     copy,
                     call,
+                    child,
                     at,
                     source: terms.clone(),
                 };
-                let address = reader.read(size, again)?;
+                let address = reader.read(size, index)?;
                 at = reader.at;
                 *terms = one(address);
             }
@@ -51,13 +58,14 @@ struct StructCopy<'w, 'a> {
     walk: &'w mut Walk<'a>,
     copy: CopyId,
     call: Inst,
+    child: CopyId,
     at: Inst,
     source: Terms,
 }
 
 impl StructCopy<'_, '_> {
     /// Returns the copy's address; `at` is then the instruction after it.
-    fn read(&mut self, size: u32, again: bool) -> Result<Value, Difference> {
+    fn read(&mut self, size: u32, index: usize) -> Result<Value, Difference> {
         let slot = match self.data() {
             InstructionData::StackAddr {
                 stack_slot, offset, ..
@@ -65,9 +73,15 @@ impl StructCopy<'_, '_> {
             _ => return Err(self.wrong("a structure is not copied to a slot")),
         };
         let data = self.walk.after.sized_stack_slots.get(slot);
-        let fits = data.is_some_and(|data| data.size >= size && data.key.is_none());
-        if !fits || !self.walk.slots.claim_for_struct(slot, again) {
+        let fits = data.is_some_and(|data| {
+            let is_plain = data.kind == StackSlotKind::ExplicitSlot && data.key.is_none();
+            is_plain && data.size >= size
+        });
+        if !fits || !self.walk.slots.claim_for_struct(slot, self.child, index) {
             return Err(self.wrong("a structure is copied to a slot that is not its own"));
+        }
+        if data.is_none_or(|data| data.align_shift < ALIGN_SHIFT) {
+            return Err(self.wrong("a structure is copied to a slot that is not aligned enough"));
         }
         let target = self.take()?;
         let mut copied = 0;
@@ -130,8 +144,10 @@ impl StructCopy<'_, '_> {
                 opcode: Opcode::Load,
                 arg,
                 offset,
-                ..
-            } if is_source(dfg.resolve_aliases(arg)) && at_offset(offset.into()) => {}
+                flags,
+            } if is_source(dfg.resolve_aliases(arg))
+                && at_offset(offset.into())
+                && self.is_plain(flags) => {}
             _ => return Err(self.wrong("bytes of a structure are not loaded")),
         }
         let word = self.take()?;
@@ -141,8 +157,11 @@ impl StructCopy<'_, '_> {
                 opcode: Opcode::Store,
                 args: [value, address],
                 offset,
-                ..
-            } if value == word && is_target(address) && at_offset(offset.into()) => {}
+                flags,
+            } if value == word
+                && is_target(address)
+                && at_offset(offset.into())
+                && self.is_plain(flags) => {}
             _ => return Err(self.wrong("bytes of a structure are not stored")),
         }
         let bytes = dfg.value_type(word).bytes();
@@ -150,15 +169,30 @@ impl StructCopy<'_, '_> {
         Ok(bytes)
     }
 
+    /// Whether an access promises nothing that the call did not.
+    fn is_plain(&self, flags: MemFlags) -> bool {
+        let flags = self.walk.after.dfg.mem_flags[flags];
+        let plain = MemFlagsData::new();
+        flags == plain || flags == plain.with_notrap()
+    }
+
     /// Eight bytes at a time, in a loop; returns the number of bytes.
     fn read_loop(&mut self, target: Value) -> Result<u32, Difference> {
-        let zero = self.take()?;
         let after = self.walk.after;
+        let first = after.layout.next_inst(self.at);
+        let crossings = first.map(|first| self.walk.settle(Next::At(first)).1);
+        let zero = self.take()?;
         let body = after.layout.inst_block(self.at);
         let offset = match body.map(|body| after.dfg.block_params(body)) {
             Some(&[offset]) => offset,
             _ => return Err(self.wrong("a structure is copied in an unknown way")),
         };
+        let starts = self
+            .walk
+            .carry(&one(zero), crossings.as_deref().unwrap_or_default());
+        if !starts.contains(&BlockArg::Value(offset)) {
+            return Err(self.wrong("a structure is not copied from its start"));
+        }
         let sum_with = |this: &Self, is_base: &dyn Fn(Value) -> bool| match this.data() {
             InstructionData::Binary {
                 opcode: Opcode::Iadd,

@@ -13,13 +13,13 @@ use super::entities::Slots;
 use super::place::{Crossing, Next, Place, Term, Terms};
 use super::tree::{CopyId, CopyTree, SiteKind};
 use cranelift_codegen::dominator_tree::DominatorTree;
-use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::{
     ArgumentPurpose, Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value,
 };
 use cranelift_entity::PrimaryMap;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// How many branches, one inside a side of the other, may turn out to decide
 /// nothing. Clean-up needs a round for each.
@@ -43,9 +43,9 @@ pub(super) struct Gap {
     pub(super) assigned: Vec<(CopyId, Value, Terms)>,
 }
 
-/// A source instruction with the block that it names, and the same of the result
-/// where there is one.
-type NamedBlock = (CopyId, Inst, Block, Option<(Inst, Block)>);
+/// A block that an instruction of a copy names, and the instruction and block
+/// of the result; none where the name became a null address.
+pub(super) type NamedBlock = (CopyId, Inst, Block, Option<(Inst, Block)>);
 
 pub(super) struct Walk<'a> {
     pub(super) tree: &'a CopyTree<'a>,
@@ -60,6 +60,8 @@ pub(super) struct Walk<'a> {
     /// Pairs of a source's named block and the result's, to be compared when
     /// all is matched.
     pub(super) named_blocks: Vec<NamedBlock>,
+    /// The copies in which some step was taken.
+    pub(super) entered: EntitySet<CopyId>,
     visited: FxHashMap<(CopyId, Inst), Place>,
     pub(super) work: Vec<Gap>,
     shrunk: bool,
@@ -77,6 +79,7 @@ impl<'a> Walk<'a> {
             owners: FxHashMap::default(),
             matches: FxHashMap::default(),
             named_blocks: Vec::new(),
+            entered: EntitySet::new(),
             visited: FxHashMap::default(),
             work: Vec::new(),
             shrunk: false,
@@ -88,6 +91,7 @@ impl<'a> Walk<'a> {
         loop {
             self.shrunk = false;
             self.visited.clear();
+            self.entered.clear();
             self.owners.clear();
             self.slots = Slots::default();
             self.matches.clear();
@@ -143,9 +147,10 @@ impl<'a> Walk<'a> {
             mut assigned,
             ..
         } = gap;
-        let mut passed: Vec<(CopyId, Inst)> = Vec::new();
+        let mut passed: FxHashSet<(CopyId, Inst)> = FxHashSet::default();
         let inst = loop {
             let inst = self.first_inst(copy, source)?;
+            self.entered.insert(copy);
             if passed.contains(&(copy, inst)) {
                 // The source jumps in a circle; so must the result.
                 return if place == Place::Spins {
@@ -160,7 +165,7 @@ impl<'a> Walk<'a> {
             }
             match self.silent_step(copy, inst, (place, &crossings), &mut assigned, MAX_FORKS)? {
                 Some((next_copy, next_source)) => {
-                    passed.push((copy, inst));
+                    passed.insert((copy, inst));
                     (copy, source) = (next_copy, next_source);
                 }
                 None => break inst,
