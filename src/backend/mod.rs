@@ -70,7 +70,9 @@ pub use fallback::{
     BodyUsed, Compilation, CompileJob, Fallback, compile_program, compile_with_fallback,
 };
 #[cfg(feature = "object")]
-pub use object::{ObjectError, ObjectFunction, ObjectLinkage, build_object, write_object};
+pub use object::{
+    ObjectError, ObjectFunction, ObjectLinkage, build_object, emit_object, write_object,
+};
 pub use relocation::{Relocation, RelocationTarget, default_symbol};
 pub use target::{TargetSettings, target};
 pub use verify::verify_function;

@@ -152,7 +152,15 @@ pub fn write_object(
     functions: &[ObjectFunction<'_>],
     symbol_of: impl Fn(&UserFuncName) -> String,
 ) -> Result<Vec<u8>, ObjectError> {
-    let product = build_object(isa, name, functions, symbol_of)?;
+    emit_object(build_object(isa, name, functions, symbol_of)?)
+}
+
+/// The bytes of an object file that [`build_object`] made, with what was added to it since.
+///
+/// # Errors
+///
+/// [`ObjectError::Writing`].
+pub fn emit_object(product: ObjectProduct) -> Result<Vec<u8>, ObjectError> {
     panics::catch(|| product.emit())
         .map_err(|reason| ObjectError::Writing { reason })?
         .map_err(|error| ObjectError::Writing {

@@ -82,26 +82,37 @@ impl SourceMap for LineIsLocation {
     }
 }
 
-/// The CLIF text as source: a location leads to the first instruction of the
+/// CLIF text as source: a location leads to the first instruction of the
 /// function that has it.
 #[derive(Clone, Debug)]
 pub struct ClifLines {
-    file: String,
+    /// The first is the main one.
+    files: Vec<String>,
     directory: String,
-    functions: FxHashMap<FunctionName, u64>,
-    locations: FxHashMap<(FunctionName, u32), u64>,
+    /// The file, by its number, and the line.
+    functions: FxHashMap<FunctionName, (usize, u64)>,
+    locations: FxHashMap<(FunctionName, u32), (usize, u64)>,
 }
 
 impl ClifLines {
     /// Finds the lines of functions and locations in `text`, which is that of
-    /// `file` in `directory`. Text that is no CLIF has none.
+    /// `file`, a path that is absolute or from `directory`. Text that is no
+    /// CLIF has none.
     pub fn new(file: impl Into<String>, directory: impl Into<String>, text: &str) -> Self {
         let mut lines = ClifLines {
-            file: file.into(),
+            files: Vec::new(),
             directory: directory.into(),
             functions: FxHashMap::default(),
             locations: FxHashMap::default(),
         };
+        lines.add_file(file, text);
+        lines
+    }
+
+    /// Adds the functions of another file of the program.
+    pub fn add_file(&mut self, file: impl Into<String>, text: &str) {
+        let file_number = self.files.len();
+        self.files.push(file.into());
         let mut function = None;
         for (number, line) in (1u64..).zip(text.lines()) {
             let line = without_tags(line.trim_start());
@@ -109,26 +120,26 @@ impl ClifLines {
                 let name = header.split('(').next().unwrap_or_default();
                 function = name.trim().parse::<FunctionName>().ok();
                 if let Some(name) = &function {
-                    lines.functions.entry(name.clone()).or_insert(number);
+                    let place = (file_number, number);
+                    self.functions.entry(name.clone()).or_insert(place);
                 }
             } else if let (Some(name), Some(rest)) = (&function, line.strip_prefix('@')) {
                 let digits = rest.split(|c: char| !c.is_ascii_hexdigit()).next();
                 let location = u32::from_str_radix(digits.unwrap_or_default(), 16);
                 if let Ok(location) = location {
                     let key = (name.clone(), location);
-                    lines.locations.entry(key).or_insert(number);
+                    self.locations.entry(key).or_insert((file_number, number));
                 }
             }
         }
-        lines
     }
 
-    fn at(&self, line: u64) -> SourcePosition<'_> {
-        SourcePosition {
-            file: &self.file,
+    fn at(&self, (file, line): (usize, u64)) -> Option<SourcePosition<'_>> {
+        Some(SourcePosition {
+            file: self.files.get(file)?,
             line,
             column: 0,
-        }
+        })
     }
 }
 
@@ -142,7 +153,7 @@ fn without_tags(line: &str) -> &str {
 
 impl SourceMap for ClifLines {
     fn unit(&self) -> &str {
-        &self.file
+        self.files.first().map_or("", String::as_str)
     }
 
     fn directory(&self) -> &str {
@@ -150,11 +161,11 @@ impl SourceMap for ClifLines {
     }
 
     fn declaration(&self, function: &FunctionName) -> Option<SourcePosition<'_>> {
-        Some(self.at(*self.functions.get(function)?))
+        self.at(*self.functions.get(function)?)
     }
 
     fn position(&self, function: &FunctionName, location: SourceLoc) -> Option<SourcePosition<'_>> {
         let key = (function.clone(), location.bits());
-        Some(self.at(*self.locations.get(&key)?))
+        self.at(*self.locations.get(&key)?)
     }
 }

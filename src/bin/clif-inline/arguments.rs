@@ -105,6 +105,9 @@ Examples:
   For another machine, for size:
     clif-inline compile module.clif -o module.o --target aarch64 --opt-level speed_and_size
 
+  With the inlined calls as frames for debuggers:
+    clif-inline compile module.clif -o module.o -g && addr2line -f -i -e module.o 0x10
+
   What inlining gains, as numbers for a script:
     clif-inline compile module.clif -o a.o --stats=json | jq .code_bytes
     clif-inline compile module.clif -o b.o --stats=json --policy never | jq .code_bytes")]
@@ -118,6 +121,13 @@ pub(crate) struct CompileArguments {
     /// output.
     #[arg(short, long, value_name = "OUT.o")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Write DWARF debug information, inlined calls as frames of their own
+    ///
+    /// The source is the CLIF text: an instruction's line is that of the first one in its function
+    /// with the same @location. For ELF files.
+    #[arg(short = 'g', long)]
+    pub(crate) debug_info: bool,
 
     /// Print no table of what was done
     #[arg(short, long)]

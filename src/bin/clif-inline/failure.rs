@@ -2,6 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use cranelift_inliner::backend::{CompileError, ObjectError, TargetError};
+use cranelift_inliner::debug_info::DebugInfoError;
 use cranelift_inliner::pass::PassError;
 use cranelift_inliner::program::{FunctionName, Origin, Program, ProgramError};
 use std::fmt::{self, Display};
@@ -51,6 +52,16 @@ impl Failure {
             | ObjectError::Relocation { function, .. }
             | ObjectError::RelocationOffset { function, .. } => function,
             ObjectError::DuplicateSymbol { second, .. } => second,
+            _ => "",
+        };
+        Self::at_function(function, error, program)
+    }
+
+    /// The debug information of `program` could not be written.
+    pub(crate) fn debug_info(error: &DebugInfoError, program: &Program) -> Self {
+        let function = match error {
+            DebugInfoError::Unwind(error) => error.function(),
+            DebugInfoError::NotInObject { function, .. } => function,
             _ => "",
         };
         Self::at_function(function, error, program)

@@ -10,6 +10,7 @@ use crate::statistics::Phases;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_inliner::backend::{self, TargetSettings};
 use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Never, Small};
+use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::{CompiledProgram, Inlined, Inliner};
 use cranelift_inliner::program::{
     Attributes, FunctionName, InlineAttribute, Linkage, Program, ProgramError,
@@ -83,12 +84,15 @@ pub(crate) fn inline_and_compile(
     program: &Program,
     isa: &dyn TargetIsa,
     arguments: &CommonArguments,
+    locations: LocationMode,
     progress: &Progress,
     phases: &mut Phases,
 ) -> Result<(Inlined, CompiledProgram), Failure> {
     // Each function has two steps; those that are dropped are never compiled.
     progress.begin_steps("inlining and compiling", program.len().saturating_mul(2));
-    let inliner = inliner(arguments, isa).observe(progress);
+    let inliner = inliner(arguments, isa)
+        .locations(locations)
+        .observe(progress);
     let (inlined, compiled) = inliner
         .run_and_compile(program, isa)
         .map_err(|error| Failure::pass(&error, program))?;

@@ -7,9 +7,13 @@ use crate::progress::Progress;
 use crate::statistics::Statistics;
 use crate::{remarks, stage, table};
 use cranelift_codegen::isa::OwnedTargetIsa;
-use cranelift_inliner::backend::{ObjectFunction, ObjectLinkage, write_object};
+use cranelift_inliner::backend::{ObjectFunction, ObjectLinkage, build_object, emit_object};
+use cranelift_inliner::debug_info::{ClifLines, DebugFunction, DebugInfo};
+use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::CompiledProgram;
 use cranelift_inliner::program::{FunctionName, Linkage, Program};
+use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -29,8 +33,12 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     let isa = stage::target(&arguments.target)?;
     let program = stage::read(inputs, common, &progress, &mut phases)?;
     stage::verify(&program, &*isa, common, &progress, &mut phases)?;
+    let locations = match arguments.debug_info {
+        true => LocationMode::InlinedAt,
+        false => LocationMode::Keep,
+    };
     let (inlined, compiled) =
-        stage::inline_and_compile(&program, &*isa, common, &progress, &mut phases)?;
+        stage::inline_and_compile(&program, &*isa, common, locations, &progress, &mut phases)?;
     statistics.add(&program, &inlined);
     statistics.add_code(&compiled);
 
@@ -93,9 +101,46 @@ fn object(
             })
         })
         .collect();
+    let debug: Vec<_> = compiled
+        .iter()
+        .filter_map(|(id, code)| {
+            Some(DebugFunction {
+                compiled: code,
+                locations: compiled.locations(id)?,
+            })
+        })
+        .collect();
     let name = inputs.first().and_then(|input| input.file_name());
     let name = name.map_or_else(|| "module".into(), |name| name.to_string_lossy());
     let symbol_of = |name: &_| FunctionName::from(Clone::clone(name)).symbol();
-    write_object(isa, &name, &functions, symbol_of)
-        .map_err(|error| Failure::object(&error, program))
+    let mut object = build_object(isa, &name, &functions, symbol_of)
+        .map_err(|error| Failure::object(&error, program))?;
+    // Without tables of locations none was asked for.
+    if !debug.is_empty() {
+        let lines = source_lines(program);
+        DebugInfo::new(&**isa, &lines)
+            .add_to(&mut object, &debug)
+            .map_err(|error| Failure::debug_info(&error, program))?;
+    }
+    emit_object(object).map_err(|error| Failure::object(&error, program))
+}
+
+/// The lines of the files that `program` was read from. One that cannot be read again, such as
+/// standard input, has none.
+fn source_lines(program: &Program) -> ClifLines {
+    let directory = env::current_dir().unwrap_or_default();
+    let directory = directory.to_string_lossy();
+    let origins = program.iter().filter_map(|(_, function)| function.origin());
+    let mut files: Vec<&str> = origins.map(|origin| &*origin.file).collect();
+    files.dedup();
+    let text = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    let (main, others) = match files.split_first() {
+        Some((main, others)) => (*main, others),
+        None => ("", &[][..]),
+    };
+    let mut lines = ClifLines::new(main, directory, &text(main));
+    for file in others {
+        lines.add_file(*file, &text(file));
+    }
+    lines
 }
