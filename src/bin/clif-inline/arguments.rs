@@ -3,6 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cranelift_codegen::settings::OptLevel;
+use cranelift_inliner::decide::{CostModel, Limits, Small};
 use cranelift_inliner::program::FunctionName;
 use std::path::PathBuf;
 
@@ -309,16 +310,21 @@ pub(crate) struct PolicyArguments {
     pub(crate) policy: PolicyArgument,
 
     /// Policy small: the largest callee, in instructions
-    #[arg(long, value_name = "N")]
-    pub(crate) small_callee: Option<usize>,
+    #[arg(long, value_name = "N", default_value_t = Small::default().callee_insts)]
+    pub(crate) small_callee: usize,
 
     /// Policy small: the largest sum of caller and callee, in instructions
-    #[arg(long, value_name = "N")]
-    pub(crate) small_sum: Option<usize>,
+    #[arg(long, value_name = "N", default_value_t = Small::default().sum_insts)]
+    pub(crate) small_sum: usize,
 
     /// Policy cost: by how many instructions the cost may exceed the benefit at an ordinary site
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) cost_threshold: Option<i64>,
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = CostModel::default().threshold
+    )]
+    pub(crate) cost_threshold: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -360,21 +366,42 @@ pub(crate) struct NameArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits that no policy can exceed")]
 pub(crate) struct LimitArguments {
-    /// No function grows beyond this many instructions [default: 100000]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_function_insts: Option<usize>,
+    /// No function grows beyond this many instructions
+    #[arg(long, value_name = "N", default_value_t = Limits::default().function_insts)]
+    pub(crate) max_function_insts: usize,
 
-    /// A function grows by at most this many times its size [default: 8, or 2000 instructions]
-    #[arg(long, value_name = "TIMES")]
+    #[arg(
+        long,
+        value_name = "TIMES",
+        help = growth_help(
+            "A function",
+            Limits::default().function_growth,
+            Limits::default().function_growth_floor,
+        )
+    )]
     pub(crate) max_function_growth: Option<f64>,
 
-    /// The module grows by at most this many times its size [default: 20, or 1000000 instructions]
-    #[arg(long, value_name = "TIMES")]
+    #[arg(
+        long,
+        value_name = "TIMES",
+        help = growth_help(
+            "The module",
+            Limits::default().program_growth,
+            Limits::default().program_growth_floor,
+        )
+    )]
     pub(crate) max_program_growth: Option<f64>,
 
-    /// The longest chain of bodies inlined into each other [default: 32]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_depth: Option<u32>,
+    /// The longest chain of bodies inlined into each other
+    #[arg(long, value_name = "N", default_value_t = Limits::default().depth)]
+    pub(crate) max_depth: u32,
+}
+
+fn growth_help(what: &str, default: f64, floor: usize) -> String {
+    format!(
+        "{what} grows by at most this many times its size [default: {default}, or {floor} \
+         instructions where that is more]"
+    )
 }
 
 #[derive(Debug, Args)]

@@ -54,12 +54,12 @@ impl Progress {
     }
 
     fn start(&self, template: &str, what: &'static str, steps: u64) {
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style.progress_chars("=> "));
-        }
         self.bar.reset();
         self.bar.set_length(steps);
         self.bar.set_message(what);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style.progress_chars("=> "));
+        }
     }
 
     /// One step is done.

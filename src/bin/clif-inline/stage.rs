@@ -116,15 +116,10 @@ fn policy(arguments: &PolicyArguments) -> Box<dyn Inline> {
     match arguments.policy {
         PolicyArgument::Always => Box::new(Always),
         PolicyArgument::Never => Box::new(Never),
-        PolicyArgument::Small => {
-            let mut small = Small::default();
-            small.callee_insts = arguments.small_callee.unwrap_or(small.callee_insts);
-            small.sum_insts = arguments.small_sum.unwrap_or(small.sum_insts);
-            Box::new(small)
-        }
+        PolicyArgument::Small => Box::new(Small::new(arguments.small_callee, arguments.small_sum)),
         PolicyArgument::Cost => {
             let mut model = CostModel::default();
-            model.threshold = arguments.cost_threshold.unwrap_or(model.threshold);
+            model.threshold = arguments.cost_threshold;
             Box::new(model)
         }
     }
@@ -133,9 +128,8 @@ fn policy(arguments: &PolicyArguments) -> Box<dyn Inline> {
 /// A factor that is asked for holds however small the function: the floor is for the default.
 fn limits(arguments: &LimitArguments) -> Limits {
     let mut limits = Limits::default();
-    if let Some(insts) = arguments.max_function_insts {
-        limits.function_insts = insts;
-    }
+    limits.function_insts = arguments.max_function_insts;
+    limits.depth = arguments.max_depth;
     if let Some(growth) = arguments.max_function_growth {
         limits.function_growth = growth;
         limits.function_growth_floor = 0;
@@ -143,9 +137,6 @@ fn limits(arguments: &LimitArguments) -> Limits {
     if let Some(growth) = arguments.max_program_growth {
         limits.program_growth = growth;
         limits.program_growth_floor = 0;
-    }
-    if let Some(depth) = arguments.max_depth {
-        limits.depth = depth;
     }
     limits
 }
