@@ -63,10 +63,12 @@ __attribute__((used)) static void unwind(int64_t tag, int64_t payload, uint64_t 
     exit(1);
 }
 
+/* %throw has the tail convention, in which arguments begin in x2. */
 __asm__(".globl probe\n"
         "probe:\n\tmov x2, x30\n\tmov x3, x29\n\tmov x4, sp\n\tb record\n"
         ".globl throw\n"
-        "throw:\n\tmov x2, x30\n\tmov x3, x29\n\tb unwind\n");
+        "throw:\n\tmov x0, x2\n\tmov x1, x3\n"
+        "\tmov x2, x30\n\tmov x3, x29\n\tb unwind\n");
 
 int main(void) {
     uint64_t marker = 0;
