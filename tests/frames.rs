@@ -286,7 +286,7 @@ fn what_cannot_be_added_leaves_the_builder_as_it_was() {
     assert_eq!(builder.link(|_| Some(0)).unwrap().bytes(), before.bytes());
 
     builder.add(2, &functions[1]).unwrap();
-    let overlap = builder.link(|identity| Some(identity));
+    let overlap = builder.link(Some);
     assert!(
         matches!(&overlap, Err(BuildError::Overlap { first, second, offset: 2 })
             if first == "%inner" && second == "%outer"),

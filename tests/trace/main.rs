@@ -6,6 +6,8 @@
 //! inlining, with each policy, for each order of splices, and at each level of optimization.
 //! Cranelift's own shortcomings that the programs have to avoid are told in `programs.rs`.
 
+#[cfg(all(feature = "all-arch", feature = "object"))]
+mod aarch64;
 mod builds;
 #[cfg(all(unix, target_arch = "x86_64"))]
 mod mutations;

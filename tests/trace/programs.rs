@@ -11,7 +11,8 @@
 //! A slot is tagged only once it holds a value.
 //!
 //! `%probe` notes its arguments and the stack. `%throw` throws an exception with the tag and the
-//! payload that are its arguments.
+//! payload that are its arguments. It has the convention `tail`: a `try_call` of any other expects that
+//! the unwinder restores the registers which the callee would have, and the hosts do not.
 
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -461,7 +462,7 @@ block2(v5: i64):
 }
 function %throws(i64, i64) -> i64 tail {
     ss0 = explicit_slot 8, key = 6300
-    fn0 = %throw(i64, i64) system_v
+    fn0 = %throw(i64, i64) tail
     fn1 = %probe(i64, i64) system_v
 block0(v0: i64, v1: i64):
     v2 = iadd v0, v1
