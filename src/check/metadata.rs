@@ -142,6 +142,8 @@ impl Walk<'_> {
             let last = self.tree.func(copy).layout.last_inst(block);
             let matched = last.and_then(|last| self.matches.get(&(copy, last)).copied());
             let same = match *result {
+                // Nothing reaches the block on either side.
+                Some((_, named)) if matched.is_none() => !self.domtree.is_reachable(named),
                 Some((_, named)) => {
                     let is_in = matched.and_then(|matched| self.after.layout.inst_block(matched));
                     is_in == Some(named)

@@ -21,14 +21,15 @@
 //! the replaced calls', innermost first. Stack slots correspond one to one and
 //! keep kind, size, alignment and key. Tags are the tags of the replaced calls
 //! around the instruction, outermost first, then its own. Stack maps are the
-//! union, in the same order. Source locations and value labels are kept. Cold
-//! stays cold. A structure passed by value is copied whole before the body, to
+//! union, in the same order. Source locations and value labels are kept, and no
+//! label is added. Cold stays cold. A structure passed by value is copied whole before the body, to
 //! a slot of its own.
 //!
 //! **What is not proved.** That the callee was the right one, that the call was
 //! legal to replace (signatures, frame introspection: the engine's refusals),
 //! and anything about code that neither side can reach. Block order is not
-//! looked at.
+//! looked at, nor whether code became cold, nor stack slots without a key that
+//! nothing names.
 //!
 //! The idea of following two programs together until the pairs of places close
 //! is translation validation by simulation (Necula, PLDI 2000); that a compiler
@@ -77,6 +78,7 @@ mod calls;
 mod constants;
 mod difference;
 mod entities;
+mod forks;
 mod metadata;
 mod operands;
 mod place;

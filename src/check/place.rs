@@ -33,6 +33,16 @@ pub(super) struct Crossing {
     passed: SmallVec<[(Value, Term); 4]>,
 }
 
+impl Crossing {
+    pub(super) fn params(&self) -> impl Iterator<Item = Value> + '_ {
+        self.passed.iter().map(|&(param, _)| param)
+    }
+
+    pub(super) fn args(&self) -> impl Iterator<Item = Term> + '_ {
+        self.passed.iter().map(|&(_, arg)| arg)
+    }
+}
+
 impl Walk<'_> {
     /// Follows jumps of the result to the next instruction that does something.
     pub(super) fn settle(&self, next: Next) -> (Place, Vec<Crossing>) {

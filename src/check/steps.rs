@@ -3,7 +3,7 @@
 use super::difference::Difference;
 use super::entities::special_param;
 use super::place::{Next, Terms};
-use super::tree::CopyId;
+use super::tree::{CopyId, CopyTree};
 use super::walk::{Gap, Source, Walk, one};
 use cranelift_codegen::ir::{
     self, BlockCall, Function, GlobalValueData, Inst, InstructionData, Opcode, Value,
@@ -28,7 +28,9 @@ impl Walk<'_> {
         }
         match data {
             InstructionData::UnaryGlobalValue { global_value, .. }
-                if result_data.opcode() != data.opcode() =>
+                if copy != CopyTree::ROOT
+                    && starts_from_vmctx(func, global_value)
+                    && !self.is_global(copy, global_value, &result_data) =>
             {
                 return self.expanded_global(copy, inst, global_value, result);
             }
@@ -100,6 +102,16 @@ impl Walk<'_> {
             next: Next::Along(result_edge),
             assigned,
         });
+    }
+
+    /// Whether an instruction of the result is about that global value.
+    fn is_global(&self, copy: CopyId, global: ir::GlobalValue, result: &InstructionData) -> bool {
+        match *result {
+            InstructionData::UnaryGlobalValue { global_value, .. } => {
+                self.same_global(copy, global, global_value)
+            }
+            _ => false,
+        }
     }
 
     /// A global value that starts from a copy's `vmctx`, as the computation
@@ -229,6 +241,19 @@ fn edges(func: &Function, inst: Inst) -> Vec<BlockCall> {
     dfg.insts[inst]
         .branch_destination(&dfg.jump_tables, &dfg.exception_tables)
         .to_vec()
+}
+
+fn starts_from_vmctx(func: &Function, global: ir::GlobalValue) -> bool {
+    let mut current = global;
+    for _ in 0..func.global_values.len() {
+        match func.global_values.get(current) {
+            Some(GlobalValueData::Load { base, .. } | GlobalValueData::IAddImm { base, .. }) => {
+                current = *base
+            }
+            root => return root == Some(&GlobalValueData::VMContext),
+        }
+    }
+    false
 }
 
 fn is_zero(data: &InstructionData) -> bool {

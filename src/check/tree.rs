@@ -61,9 +61,11 @@ impl<'f> CopyTree<'f> {
     /// `call` must be a direct call; if it is not, [`check`](super::check)
     /// finds a difference.
     pub fn add(&mut self, parent: CopyId, call: Inst, callee: &'f Function) -> CopyId {
-        let kind = match self.copies[parent].func.dfg.insts[call] {
-            InstructionData::TryCall { exception, .. } => SiteKind::TryCall(exception),
-            ref data if data.opcode() == Opcode::ReturnCall => SiteKind::ReturnCall,
+        let around = self.copies.get(parent).map(|around| &around.func.dfg);
+        let around = around.filter(|dfg| dfg.inst_is_valid(call));
+        let kind = match around.map(|dfg| dfg.insts[call]) {
+            Some(InstructionData::TryCall { exception, .. }) => SiteKind::TryCall(exception),
+            Some(data) if data.opcode() == Opcode::ReturnCall => SiteKind::ReturnCall,
             _ => SiteKind::Call,
         };
         let copy = self.copies.push(Copy {

@@ -10,6 +10,7 @@
 
 use super::difference::Difference;
 use super::entities::Slots;
+use super::forks::MAX_FORKS;
 use super::place::{Crossing, Next, Place, Term, Terms};
 use super::tree::{CopyId, CopyTree, SiteKind};
 use cranelift_codegen::dominator_tree::DominatorTree;
@@ -20,12 +21,6 @@ use cranelift_codegen::ir::{
 };
 use cranelift_entity::PrimaryMap;
 use rustc_hash::{FxHashMap, FxHashSet};
-
-/// How many branches, one inside a side of the other, may turn out to decide
-/// nothing. Clean-up needs a round for each.
-const MAX_FORKS: u32 = 4;
-/// The jumps and empty copies that a side of such a branch may consist of.
-const MAX_STEPS_OF_A_SIDE: usize = 64;
 
 /// Where the source goes on.
 #[derive(Clone, Copy)]
@@ -193,7 +188,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn first_inst(&self, copy: CopyId, source: Source) -> Result<Inst, Difference> {
+    pub(super) fn first_inst(&self, copy: CopyId, source: Source) -> Result<Inst, Difference> {
         match source {
             Source::At(inst) => Ok(inst),
             Source::Enter(block) => {
@@ -205,7 +200,7 @@ impl<'a> Walk<'a> {
 
     /// A step of the source that leaves no trace: where it leads, or `None`
     /// where `inst` does something.
-    fn silent_step(
+    pub(super) fn silent_step(
         &self,
         copy: CopyId,
         inst: Inst,
@@ -225,7 +220,8 @@ impl<'a> Walk<'a> {
         let destination = match data {
             InstructionData::Jump { destination, .. } => Some(destination),
             InstructionData::Brif { arg, blocks, .. }
-                if !self.is_branch_on(copy, arg, data.opcode(), place, assigned) =>
+                if !self.is_branch_on(copy, arg, data.opcode(), place, assigned)
+                    || self.is_dropped_before(copy, blocks, place, assigned, forks)? =>
             {
                 let condition = self.constant_of(&self.lookup(copy, arg, assigned));
                 match condition {
@@ -261,7 +257,7 @@ impl<'a> Walk<'a> {
     /// Whether the result has a branch of this kind on this value here, so that
     /// the source's was not folded. The value is the one after the crossings:
     /// it may be constant on this path alone.
-    fn is_branch_on(
+    pub(super) fn is_branch_on(
         &self,
         copy: CopyId,
         arg: Value,
@@ -284,68 +280,6 @@ impl<'a> Walk<'a> {
             })
     }
 
-    /// Where both sides of a branch lead, if that is the same place with the
-    /// same values, so that the branch decides nothing.
-    fn same_either_way(
-        &self,
-        copy: CopyId,
-        sides: [BlockCall; 2],
-        place: (Place, &[Crossing]),
-        assigned: &mut Vec<(CopyId, Value, Terms)>,
-        forks: u32,
-    ) -> Result<Option<(CopyId, Source)>, Difference> {
-        let Some(forks) = forks.checked_sub(1) else {
-            return Ok(None);
-        };
-        let mut ends = Vec::new();
-        for side in sides {
-            let mut assigned = assigned.clone();
-            let mut copy = copy;
-            let mut source = Source::Enter(self.assign(copy, side, &[], &mut assigned));
-            let mut steps = 0;
-            let inst = loop {
-                let inst = self.first_inst(copy, source)?;
-                match self.silent_step(copy, inst, place, &mut assigned, forks)? {
-                    Some(next) if steps < MAX_STEPS_OF_A_SIDE => (copy, source) = next,
-                    Some(_) => return Ok(None),
-                    None => break inst,
-                }
-                steps += 1;
-            };
-            ends.push((copy, inst, assigned));
-        }
-        let [(copy, inst, taken), (other_copy, other_inst, not_taken)] = &ends[..] else {
-            return Ok(None);
-        };
-        if (copy, inst) != (other_copy, other_inst) {
-            return Ok(None);
-        }
-        let mut joined = Vec::new();
-        for (of, value, terms) in taken {
-            let other = not_taken
-                .iter()
-                .rev()
-                .find(|other| (other.0, other.1) == (*of, *value));
-            let mut terms = terms.clone();
-            if let Some((_, _, other)) = other {
-                terms.retain(|term| other.contains(term));
-            }
-            joined.push((*of, *value, terms));
-        }
-        let (copy, inst) = (*copy, *inst);
-        // A parameter that differs between the sides is what the branch
-        // decides.
-        let decides = joined
-            .iter()
-            .skip(assigned.len())
-            .any(|(_, _, terms)| terms.is_empty());
-        if decides {
-            return Ok(None);
-        }
-        *assigned = joined;
-        Ok(Some((copy, Source::At(inst))))
-    }
-
     /// Steps into a copy: its parameters are the arguments. Returns its entry
     /// block.
     pub(super) fn enter(
@@ -355,6 +289,13 @@ impl<'a> Walk<'a> {
         child: CopyId,
         assigned: &mut Vec<(CopyId, Value, Terms)>,
     ) -> Result<Block, Difference> {
+        let data = self.tree.func(copy).dfg.insts[call];
+        if !matches!(
+            data,
+            InstructionData::Call { .. } | InstructionData::TryCall { .. }
+        ) {
+            return Err(self.at(copy, call, "it is no direct call, and cannot be replaced"));
+        }
         let callee = self.tree.func(child);
         let entry = callee
             .layout

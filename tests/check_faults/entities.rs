@@ -217,7 +217,7 @@ pub(super) const MEMORY: Base = Base {
                 "v28 = load.i64 notrap aligned readonly v5+16",
                 "v28 = symbol_value.i64 gv1",
             )],
-            "with another operand",
+            "computed in another way",
         ),
         edited(
             "the base of a global value is wrong",

@@ -3,7 +3,7 @@
 
 use super::copies::{Functions, Order, parse, splice_all};
 use cranelift_codegen::ir::{
-    Function, RelSourceLoc, SourceLoc, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,
+    Function, RelSourceLoc, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,
 };
 use cranelift_inliner::check::{CopyTree, check};
 use cranelift_inliner::splice::SpliceOptions;
@@ -32,7 +32,6 @@ fn labelled() -> Functions {
     let mut functions = parse(MODULE);
     for (name, value, label) in [("%callee", 0, 10), ("%callee", 4, 14), ("%caller", 4, 24)] {
         let func = functions.get_mut(name).unwrap();
-        func.params.ensure_base_srcloc(SourceLoc::new(0x100));
         put(func, Value::from_u32(value), label, 4);
     }
     functions

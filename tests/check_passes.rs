@@ -1,0 +1,141 @@
+//! The checker accepts every correct result: whatever the order of the splices,
+//! cleaned up or not, from the engine alone and from the pass.
+
+#[path = "support/copies.rs"]
+mod copies;
+
+use copies::{Functions, Order, parse, splice_all};
+use cranelift_codegen::ir::Function;
+use cranelift_inliner::check::check;
+use cranelift_inliner::cleanup::{CleanupContext, clean_up};
+use cranelift_inliner::decide::{Always, CostModel, Inline, Small};
+use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::program::Program;
+use cranelift_inliner::splice::SpliceOptions;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ORDERS: [Order; 6] = [
+    Order::Forwards,
+    Order::Backwards,
+    Order::Mixed(1),
+    Order::Mixed(2),
+    Order::Mixed(3),
+    Order::Mixed(4),
+];
+
+/// The CLIF files below a folder of the repository.
+fn clif_files(folder: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "clif")
+            {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The functions of each file, without what stands below a filetest's marker.
+fn modules() -> Vec<(String, String)> {
+    let folders = ["tests/filetests", "tests/check_modules", "examples/modules"];
+    let files = folders.into_iter().flat_map(clif_files);
+    let modules: Vec<_> = files
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let before = text.split("; ==>").next().unwrap_or_default();
+            (path.display().to_string(), before.to_string())
+        })
+        .collect();
+    assert!(modules.len() > 45);
+    modules
+}
+
+fn options() -> SpliceOptions {
+    let mut options = SpliceOptions::default();
+    options.allow_frame_pointer = true;
+    options.allow_stack_pointer = true;
+    options.allow_return_address = true;
+    options
+}
+
+/// Splices and cleans up, checking both; returns the number of copies.
+fn check_orders(file: &str, caller: &Function, functions: &Functions) -> usize {
+    let mut copies = 0;
+    for order in ORDERS {
+        let mut spliced = splice_all(caller, functions, &options(), order);
+        copies += spliced.claims.len();
+        for stage in ["splicing", "cleaning up", "cleaning up again"] {
+            if stage != "splicing" {
+                clean_up(&mut spliced.after, &mut CleanupContext::new());
+            }
+            if let Err(difference) = check(&spliced.tree(caller, functions), &spliced.after) {
+                let text = &spliced.after;
+                panic!("{file}, {order:?}, after {stage}: {difference}\n{caller}\n{text}");
+            }
+        }
+    }
+    copies
+}
+
+#[test]
+fn every_order_of_splices_is_accepted() {
+    let mut copies = 0;
+    for (file, text) in modules() {
+        let functions = parse(&text);
+        for caller in functions.values() {
+            copies += check_orders(&file, caller, &functions);
+        }
+    }
+    assert!(copies > 1500, "{copies}");
+}
+
+/// Callees that are themselves results of splices and clean-up.
+#[test]
+fn prepared_callees_are_accepted() {
+    for (file, text) in modules() {
+        let before = parse(&text);
+        let mut functions = before.clone();
+        for (name, func) in &before {
+            let mut spliced = splice_all(func, &before, &options(), Order::Mixed(9));
+            clean_up(&mut spliced.after, &mut CleanupContext::new());
+            functions.insert(name.clone(), spliced.after);
+        }
+        for caller in before.values() {
+            check_orders(&file, caller, &functions);
+        }
+    }
+}
+
+fn run_pass(file: &str, text: &str, policy: impl Inline, clean: bool) -> usize {
+    let program = Program::from_clif(text, file).unwrap();
+    let inliner = Inliner::new(policy)
+        .splice_options(options())
+        .clean_up(clean);
+    match inliner.check(true).run(&program) {
+        Ok(inlined) => inlined.sites().iter().filter(|site| site.inlined).count(),
+        Err(error) => panic!("{file}: {error}"),
+    }
+}
+
+#[test]
+fn the_pass_is_accepted_under_every_policy() {
+    let mut inlined = [0; 3];
+    for (file, text) in modules() {
+        for clean in [false, true] {
+            inlined[0] += run_pass(&file, &text, Always, clean);
+            inlined[1] += run_pass(&file, &text, Small::default(), clean);
+            inlined[2] += run_pass(&file, &text, CostModel::default(), clean);
+        }
+    }
+    assert!(inlined.iter().all(|&count| count > 100), "{inlined:?}");
+}
