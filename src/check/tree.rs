@@ -16,6 +16,7 @@ entity_impl!(CopyId, "copy");
 pub struct CopyTree<'f> {
     pub(super) copies: PrimaryMap<CopyId, Copy<'f>>,
     children: FxHashMap<(CopyId, Inst), CopyId>,
+    pub(super) keeps_locations: bool,
 }
 
 pub(super) struct Copy<'f> {
@@ -52,7 +53,15 @@ impl<'f> CopyTree<'f> {
         CopyTree {
             copies,
             children: FxHashMap::default(),
+            keeps_locations: true,
         }
+    }
+
+    /// Leaves source locations out of the comparison: for functions whose
+    /// locations are entries of a [table](crate::locations), which are others
+    /// in each function.
+    pub fn ignore_locations(&mut self) {
+        self.keeps_locations = false;
     }
 
     /// Claims that `call`, an instruction of the body of `parent`, was replaced

@@ -148,7 +148,8 @@ impl<'a> Inliner<'a> {
 
     /// Proves with the independent [checker](crate::check) that each function
     /// is what its splices, and then its clean-up, should have made of it. Off
-    /// by default; it takes about as long as verifying.
+    /// by default. Where locations are [entries of
+    /// tables](LocationMode::InlinedAt), they are not compared.
     #[must_use]
     pub fn check(mut self, check: bool) -> Self {
         self.check = check;

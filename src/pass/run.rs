@@ -212,6 +212,9 @@ impl Run<'_> {
         stage: Stage,
     ) -> Option<PassError> {
         let mut tree = CopyTree::new(self.state.program[id].body());
+        if self.inliner.locations == LocationMode::InlinedAt {
+            tree.ignore_locations();
+        }
         let mut copies: Vec<Option<CopyId>> = Vec::with_capacity(records.len());
         for record in records {
             let callee = record

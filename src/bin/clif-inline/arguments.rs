@@ -297,6 +297,11 @@ pub(crate) struct CommonArguments {
     #[arg(long)]
     pub(crate) no_verify: bool,
 
+    /// Prove each result with the independent checker, after the splices into
+    /// a function and after its clean-up
+    #[arg(long)]
+    pub(crate) check: bool,
+
     /// Leave functions as the splices left them, for a look at these
     #[arg(long)]
     pub(crate) no_cleanup: bool,

@@ -104,7 +104,8 @@ fn inliner<'a>(arguments: &CommonArguments, isa: &'a dyn TargetIsa) -> Inliner<'
     let inliner = Inliner::new(policy(&arguments.policy))
         .limits(limits(&arguments.limits))
         .splice_options(splice_options(&arguments.legality))
-        .clean_up(!arguments.no_cleanup);
+        .clean_up(!arguments.no_cleanup)
+        .check(arguments.check);
     if arguments.no_verify {
         inliner
     } else {
