@@ -49,7 +49,8 @@
 //!
 //! Without default features there is the library alone, with Cranelift's backend for the host.
 //! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `object` adds object files,
-//! `dwarf` their debug information, and `tool`, which is on by default, the command-line tool `clif-inline`.
+//! `dwarf` their debug information, and `tool`, which is on by default, the command-line tool
+//! `clif-inline`.
 #![forbid(unsafe_code)]
 
 pub mod backend;
