@@ -39,14 +39,18 @@
 //!   [`inline_calls`](splice::inline_calls) takes the place of Cranelift's own `Context::inline`.
 //! * [`cleanup`]: tidying a function after its splices.
 //! * [`check`]: proving that a function is what inlining should have made of it.
+//! * [`locations`]: source locations with their inlining history.
 //! * [`backend`]: machine code, with everything that is known about places in it, and object files.
+//! * `debug_info` (feature `dwarf`): DWARF for compiled functions.
 //! * [`pass`]: all of these over a whole program, in parallel, with a report.
+//! * [`frames`]: from the tags and keys of compiled functions to the source program's stack.
 //!
 //! # Features
 //!
 //! Without default features there is the library alone, with Cranelift's backend for the host.
-//! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `object` adds object files, and
-//! `tool`, which is on by default, the command-line tool `clif-inline`.
+//! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `object` adds object files,
+//! `dwarf` their debug information, and `tool`, which is on by default, the command-line tool
+//! `clif-inline`.
 #![forbid(unsafe_code)]
 
 pub mod backend;
