@@ -4,6 +4,7 @@
 //! has handlers, and a tail call of a copy becomes a call where the copy
 //! returns to somewhere in the result.
 
+use super::assigned::Assigned;
 use super::difference::Difference;
 use super::place::{Next, Term, Terms};
 use super::tree::{CopyId, SiteKind};
@@ -159,7 +160,7 @@ impl Walk<'_> {
         next: Next,
     ) -> Result<(), Difference> {
         let func = self.tree.func(copy);
-        let mut assigned = Vec::new();
+        let mut assigned = Assigned::default();
         let (copy, source) = if leaves {
             match self.leave(copy, returned, &mut assigned)? {
                 Some(place) => place,
@@ -173,7 +174,7 @@ impl Walk<'_> {
             )
         } else {
             for (&value, terms) in func.dfg.inst_results(inst).iter().zip(returned) {
-                assigned.push((copy, value, terms.clone()));
+                assigned.push(copy, value, terms.clone());
             }
             match func.layout.next_inst(inst) {
                 Some(next) => (copy, Source::At(next)),

@@ -3,8 +3,9 @@
 //! Where both sides of a branch do nothing and meet with the same values,
 //! clean-up drops the branch. The result then goes on where they meet.
 
+use super::assigned::Assigned;
 use super::difference::Difference;
-use super::place::{Crossing, Next, Place, Term, Terms};
+use super::place::{Crossing, Next, Place, Term};
 use super::tree::CopyId;
 use super::walk::{Source, Walk};
 use cranelift_codegen::ir::{BlockCall, InstructionData, Opcode, Value};
@@ -24,7 +25,7 @@ impl Walk<'_> {
         copy: CopyId,
         sides: [BlockCall; 2],
         place: (Place, &[Crossing]),
-        assigned: &[(CopyId, Value, Terms)],
+        assigned: &Assigned,
         forks: u32,
     ) -> Result<bool, Difference> {
         let Place::At(inst) = place.0 else {
@@ -37,7 +38,7 @@ impl Walk<'_> {
         if taken == not_taken {
             return Ok(false);
         }
-        let mut assigned = assigned.to_vec();
+        let mut assigned = assigned.clone();
         let meeting = self.same_either_way(copy, sides, place, &mut assigned, forks)?;
         let Some((copy, Source::At(meeting))) = meeting else {
             return Ok(false);
@@ -93,7 +94,7 @@ impl Walk<'_> {
         copy: CopyId,
         sides: [BlockCall; 2],
         place: (Place, &[Crossing]),
-        assigned: &mut Vec<(CopyId, Value, Terms)>,
+        assigned: &mut Assigned,
         forks: u32,
     ) -> Result<Option<(CopyId, Source)>, Difference> {
         let Some(forks) = forks.checked_sub(1) else {
@@ -122,17 +123,13 @@ impl Walk<'_> {
         if (copy, inst) != (other_copy, other_inst) {
             return Ok(None);
         }
-        let mut joined = Vec::new();
-        for (of, value, terms) in taken {
-            let other = not_taken
-                .iter()
-                .rev()
-                .find(|other| (other.0, other.1) == (*of, *value));
+        let mut joined = Assigned::default();
+        for (of, value, terms) in taken.iter() {
             let mut terms = terms.clone();
-            if let Some((_, _, other)) = other {
+            if let Some(other) = not_taken.get(*of, *value) {
                 terms.retain(|term| other.contains(term));
             }
-            joined.push((*of, *value, terms));
+            joined.push(*of, *value, terms);
         }
         let (copy, inst) = (*copy, *inst);
         // A parameter that differs between the sides is what the branch

@@ -2,7 +2,7 @@
 
 use super::difference::Difference;
 use super::tree::CopyId;
-use super::walk::Walk;
+use super::walk::{NamedBlock, Walk};
 use cranelift_codegen::ir::{
     BlockArg, DebugTag, Function, Inst, SourceLoc, UserStackMapEntry, Value, ValueDef, ValueLabel,
     ValueLabelAssignments,
@@ -138,17 +138,20 @@ impl Walk<'_> {
 
     /// A block that is named is the one with the same `try_call`.
     pub(super) fn check_named_blocks(&self) -> Result<(), Difference> {
-        for &(copy, inst, block, ref result) in &self.named_blocks {
+        for &NamedBlock {
+            copy,
+            inst,
+            block,
+            result,
+        } in &self.named_blocks
+        {
             let last = self.tree.func(copy).layout.last_inst(block);
             let matched = last.and_then(|last| self.matches.get(&(copy, last)).copied());
-            let same = match *result {
+            let same = match (matched, result) {
+                (Some(matched), Some(_)) => self.after.layout.inst_block(matched) == result,
                 // Nothing reaches the block on either side.
-                Some((_, named)) if matched.is_none() => !self.domtree.is_reachable(named),
-                Some((_, named)) => {
-                    let is_in = matched.and_then(|matched| self.after.layout.inst_block(matched));
-                    is_in == Some(named)
-                }
-                None => matched.is_none(),
+                (None, Some(named)) => !self.domtree.is_reachable(named),
+                (matched, None) => matched.is_none(),
             };
             if !same {
                 return Err(self.at(copy, inst, "it names another block"));

@@ -74,6 +74,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod assigned;
 mod calls;
 mod constants;
 mod difference;

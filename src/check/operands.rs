@@ -1,8 +1,9 @@
 //! Comparing the operands of two instructions.
 
+use super::assigned::Assigned;
 use super::difference::Difference;
 use super::tree::CopyId;
-use super::walk::Walk;
+use super::walk::{NamedBlock, Walk};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::instructions::InstructionMapper;
 use cranelift_codegen::ir::{
@@ -146,7 +147,12 @@ impl Walk<'_> {
             }
             (Operand::MemFlags(a), Operand::MemFlags(b)) => self.same_mem_flags(copy, a, b),
             (Operand::Block(a), Operand::Block(b)) => {
-                self.named_blocks.push((copy, inst, a, Some((result, b))));
+                self.named_blocks.push(NamedBlock {
+                    copy,
+                    inst,
+                    block: a,
+                    result: Some(b),
+                });
                 true
             }
             // Edges are compared by following them.
@@ -183,7 +189,7 @@ impl Walk<'_> {
     /// Whether a value of the result is equal to a source value here.
     pub(super) fn equals(&self, copy: CopyId, value: Value, result: Value) -> bool {
         let result = self.after.dfg.resolve_aliases(result);
-        self.lookup(copy, value, &[])
+        self.lookup(copy, value, &Assigned::default())
             .contains(&BlockArg::Value(result))
     }
 }

@@ -1,10 +1,11 @@
 //! Matching one instruction that does something.
 
+use super::assigned::Assigned;
 use super::difference::Difference;
 use super::entities::special_param;
 use super::place::{Next, Terms};
 use super::tree::{CopyId, CopyTree};
-use super::walk::{Gap, Source, Walk, one};
+use super::walk::{Gap, NamedBlock, Source, Walk, one};
 use cranelift_codegen::ir::{
     self, BlockCall, Function, GlobalValueData, Inst, InstructionData, Opcode, Value,
 };
@@ -35,7 +36,12 @@ impl Walk<'_> {
                 return self.expanded_global(copy, inst, global_value, result);
             }
             InstructionData::ExceptionHandlerAddress { block, .. } if is_zero(&result_data) => {
-                self.named_blocks.push((copy, inst, block, None));
+                self.named_blocks.push(NamedBlock {
+                    copy,
+                    inst,
+                    block,
+                    result: None,
+                });
             }
             _ => self.compare(copy, inst, &data, result, &result_data)?,
         }
@@ -74,7 +80,7 @@ impl Walk<'_> {
             copy,
             source: Source::At(next),
             next: Next::At(next_result),
-            assigned: Vec::new(),
+            assigned: Assigned::default(),
         });
         Ok(())
     }
@@ -94,7 +100,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn follow_edge(&mut self, copy: CopyId, edge: BlockCall, result_edge: BlockCall) {
-        let mut assigned = Vec::new();
+        let mut assigned = Assigned::default();
         let block = self.assign(copy, edge, &[], &mut assigned);
         self.work.push(Gap {
             copy,
@@ -138,7 +144,7 @@ impl Walk<'_> {
         let root = func.global_values.get(current);
         let vmctx = special_param(func).filter(|_| root == Some(&GlobalValueData::VMContext));
         let vmctx = vmctx.ok_or_else(|| self.at(copy, inst, "it is missing").with_result(first))?;
-        let mut terms = self.lookup(copy, vmctx, &[]);
+        let mut terms = self.lookup(copy, vmctx, &Assigned::default());
         let mut result = first;
         for step in steps.into_iter().rev() {
             let (value, next) = self.expanded_step(copy, inst, step, &terms, result)?;
@@ -154,7 +160,7 @@ impl Walk<'_> {
             copy,
             source: Source::At(next),
             next: Next::At(result),
-            assigned: Vec::new(),
+            assigned: Assigned::default(),
         });
         Ok(())
     }

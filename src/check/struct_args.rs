@@ -1,5 +1,6 @@
 //! Copies of structures passed by value.
 
+use super::assigned::Assigned;
 use super::difference::Difference;
 use super::place::{Next, Place, Terms};
 use super::tree::CopyId;
@@ -24,11 +25,11 @@ impl Walk<'_> {
         child: CopyId,
         first: Inst,
     ) -> Result<(), Difference> {
-        let mut assigned = Vec::new();
+        let mut assigned = Assigned::default();
         let entry = self.enter(copy, call, child, &mut assigned)?;
         let params = &self.tree.func(child).signature.params;
         let mut at = first;
-        for (index, (param, (_, _, terms))) in params.iter().zip(&mut assigned).enumerate() {
+        for (index, (param, terms)) in params.iter().zip(assigned.terms_mut()).enumerate() {
             if let ArgumentPurpose::StructArgument(size) = param.purpose {
                 let mut reader = StructCopy {
                     walk: self,

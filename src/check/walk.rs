@@ -8,6 +8,7 @@
 //! replaced calls, takes effect at the end of the gap, together with what the
 //! result assigned to its block parameters.
 
+use super::assigned::Assigned;
 use super::difference::Difference;
 use super::entities::Slots;
 use super::forks::MAX_FORKS;
@@ -35,12 +36,17 @@ pub(super) struct Gap {
     pub(super) copy: CopyId,
     pub(super) source: Source,
     pub(super) next: Next,
-    pub(super) assigned: Vec<(CopyId, Value, Terms)>,
+    pub(super) assigned: Assigned,
 }
 
-/// A block that an instruction of a copy names, and the instruction and block
-/// of the result; none where the name became a null address.
-pub(super) type NamedBlock = (CopyId, Inst, Block, Option<(Inst, Block)>);
+/// A block that an instruction of the source names, and the one that the
+/// result's names, if it names one.
+pub(super) struct NamedBlock {
+    pub(super) copy: CopyId,
+    pub(super) inst: Inst,
+    pub(super) block: Block,
+    pub(super) result: Option<Block>,
+}
 
 pub(super) struct Walk<'a> {
     pub(super) tree: &'a CopyTree<'a>,
@@ -52,8 +58,7 @@ pub(super) struct Walk<'a> {
     /// Which source instruction each instruction of the result is.
     pub(super) owners: FxHashMap<Inst, (CopyId, Inst)>,
     pub(super) matches: FxHashMap<(CopyId, Inst), Inst>,
-    /// Pairs of a source's named block and the result's, to be compared when
-    /// all is matched.
+    /// To be compared when all is matched.
     pub(super) named_blocks: Vec<NamedBlock>,
     /// The copies in which some step was taken.
     pub(super) entered: EntitySet<CopyId>,
@@ -88,7 +93,6 @@ impl<'a> Walk<'a> {
             self.visited.clear();
             self.entered.clear();
             self.owners.clear();
-            self.slots = Slots::default();
             self.matches.clear();
             self.named_blocks.clear();
             let start = self.start()?;
@@ -121,10 +125,10 @@ impl<'a> Walk<'a> {
         let Some(first) = self.after.layout.first_inst(result) else {
             return Err(Difference::general("the entry block is empty"));
         };
-        let assigned = params
-            .zip(results)
-            .map(|(&param, &result)| (CopyTree::ROOT, param, one(result)))
-            .collect();
+        let mut assigned = Assigned::default();
+        for (&param, &result) in params.zip(results) {
+            assigned.push(CopyTree::ROOT, param, one(result));
+        }
         Ok(Gap {
             copy: CopyTree::ROOT,
             source: Source::Enter(source),
@@ -205,7 +209,7 @@ impl<'a> Walk<'a> {
         copy: CopyId,
         inst: Inst,
         place: (Place, &[Crossing]),
-        assigned: &mut Vec<(CopyId, Value, Terms)>,
+        assigned: &mut Assigned,
         forks: u32,
     ) -> Result<Option<(CopyId, Source)>, Difference> {
         let func = self.tree.func(copy);
@@ -263,7 +267,7 @@ impl<'a> Walk<'a> {
         arg: Value,
         opcode: Opcode,
         (place, crossings): (Place, &[Crossing]),
-        assigned: &[(CopyId, Value, Terms)],
+        assigned: &Assigned,
     ) -> bool {
         let Place::At(inst) = place else {
             return false;
@@ -287,7 +291,7 @@ impl<'a> Walk<'a> {
         copy: CopyId,
         call: Inst,
         child: CopyId,
-        assigned: &mut Vec<(CopyId, Value, Terms)>,
+        assigned: &mut Assigned,
     ) -> Result<Block, Difference> {
         let data = self.tree.func(copy).dfg.insts[call];
         if !matches!(
@@ -311,7 +315,7 @@ impl<'a> Walk<'a> {
             .map(|&arg| self.lookup(copy, arg, assigned))
             .collect();
         for (&param, terms) in params.iter().zip(passed) {
-            assigned.push((child, param, terms));
+            assigned.push(child, param, terms);
         }
         Ok(entry)
     }
@@ -322,7 +326,7 @@ impl<'a> Walk<'a> {
         &self,
         copy: CopyId,
         returned: &[Terms],
-        assigned: &mut Vec<(CopyId, Value, Terms)>,
+        assigned: &mut Assigned,
     ) -> Result<Option<(CopyId, Source)>, Difference> {
         let Some(site) = self.tree.returns_to(copy) else {
             return Ok(None);
@@ -335,7 +339,7 @@ impl<'a> Walk<'a> {
         }
         let results = func.dfg.inst_results(site.call);
         for (&result, terms) in results.iter().zip(returned) {
-            assigned.push((site.parent, result, terms.clone()));
+            assigned.push(site.parent, result, terms.clone());
         }
         match func.layout.next_inst(site.call) {
             Some(next) => Ok(Some((site.parent, Source::At(next)))),
@@ -350,7 +354,7 @@ impl<'a> Walk<'a> {
         copy: CopyId,
         call: BlockCall,
         returned: &[Terms],
-        assigned: &mut Vec<(CopyId, Value, Terms)>,
+        assigned: &mut Assigned,
     ) -> Block {
         let dfg = &self.tree.func(copy).dfg;
         let block = call.block(&dfg.value_lists);
@@ -365,25 +369,17 @@ impl<'a> Walk<'a> {
             })
             .collect();
         for (&param, terms) in dfg.block_params(block).iter().zip(args) {
-            assigned.push((copy, param, terms));
+            assigned.push(copy, param, terms);
         }
         block
     }
 
     /// What a source value equals, with what the gap assigned so far.
-    pub(super) fn lookup(
-        &self,
-        copy: CopyId,
-        value: Value,
-        assigned: &[(CopyId, Value, Terms)],
-    ) -> Terms {
+    pub(super) fn lookup(&self, copy: CopyId, value: Value, assigned: &Assigned) -> Terms {
         let value = self.tree.func(copy).dfg.resolve_aliases(value);
-        let in_gap = assigned
-            .iter()
-            .rev()
-            .find(|(of, assigned, _)| (*of, *assigned) == (copy, value));
+        let in_gap = assigned.get(copy, value);
         match in_gap {
-            Some((_, _, terms)) => terms.clone(),
+            Some(terms) => terms.clone(),
             None => self.terms[copy][value].clone().unwrap_or_default(),
         }
     }

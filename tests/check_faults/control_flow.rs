@@ -1,6 +1,6 @@
 //! Mistakes with operands, order, branches and returns.
 
-use super::{Base, Fault, edited};
+use super::{Base, edited};
 
 pub(super) const ARITHMETIC: Base = Base {
     module: include_str!("../check_modules/arithmetic.clif"),

@@ -1,6 +1,6 @@
 //! Mistakes with memory, slots, globals, callees and structures.
 
-use super::{Base, Fault, edited};
+use super::{Base, edited};
 
 pub(super) const MEMORY: Base = Base {
     module: include_str!("../check_modules/memory.clif"),

@@ -1,6 +1,6 @@
 //! Mistakes with handlers, tail calls and addresses of handlers.
 
-use super::{Base, Fault, edited};
+use super::{Base, edited};
 
 pub(super) const EXCEPTIONS: Base = Base {
     module: include_str!("../check_modules/exceptions.clif"),

@@ -79,6 +79,10 @@ fn every_fault_is_found() {
         let functions = parse(base.module);
         let caller = &functions["%caller"];
         let options = SpliceOptions::default();
+        for order in [Order::Backwards, Order::Mixed(5)] {
+            let spliced = splice_all(caller, &functions, &options, order);
+            check(&spliced.tree(caller, &functions), &spliced.after).unwrap();
+        }
         let mut spliced = splice_all(caller, &functions, &options, Order::Forwards);
         if base.cleaned_up {
             clean_up(&mut spliced.after, &mut CleanupContext::new());

@@ -1,6 +1,6 @@
 //! Mistakes with tags, stack maps, source locations and cold blocks.
 
-use super::{Base, Fault, edited};
+use super::{Base, edited};
 
 pub(super) const METADATA: Base = Base {
     module: include_str!("../check_modules/metadata.clif"),
