@@ -31,15 +31,15 @@
 //!
 //! # What tags have to be like
 //!
-//! A call without tags is not there: the callee's frame takes its place in its caller's tags, as it
-//! does in the physical stack, where the frame of the call's function has no virtual frames. To see
-//! the same stack however much was inlined, a program must
+//! The tags of an inlined instruction are those of the calls around it and its own. A call without
+//! tags breaks that chain: what is inlined at it is seen without the frames around it. To look the
+//! same however much was inlined, a program must
 //!
-//! * tag every call through which something tagged can be reached, or none of the function's; and
-//! * tag a `return_call` with a frame that stands for no frame, such as `User(0)` in
-//!   [`CountedFrames`], if what it calls is tagged: without inlining the frame of the function that
-//!   makes a tail call is gone, but inlined it is a call of its caller's like any other, whose
-//!   tags are to be those of the caller's frame and no more.
+//! * tag every call through which something tagged can be reached; and
+//! * tag a `return_call` with a frame that stands for none, such as `User(0)` in [`CountedFrames`],
+//!   if what it calls is tagged. Without inlining, the frame of the function that makes the tail
+//!   call is gone. Inlined at a call that returns, the `return_call` becomes a call of the caller's,
+//!   whose tags must be those of the frames around it and no more.
 //!
 //! # Example
 //!
