@@ -3,6 +3,7 @@
 use super::compiled::CompiledFunction;
 use super::error::{CompileError, printable};
 use super::relocation::NamesUsed;
+use super::try_call_tags::TryCallTags;
 use crate::panics;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -102,13 +103,14 @@ pub fn compile_function(
 /// See [`CompileError`].
 pub fn compile_owned_function(
     isa: &dyn TargetIsa,
-    function: Function,
+    mut function: Function,
     scratch: &mut CompileScratch,
 ) -> Result<CompiledFunction, CompileError> {
     let names = NamesUsed::of(&function)?;
     let name = function.name.clone();
     let slot_sizes = function.sized_stack_slots.values().map(|slot| slot.size);
     let slot_sizes: Vec<u32> = slot_sizes.collect();
+    let try_calls = TryCallTags::mark(&mut function);
 
     // The context is out of the scratch while Cranelift works on it, so that a panic loses it.
     let mut context = scratch.context.take().unwrap_or_else(Context::new);
@@ -133,7 +135,9 @@ pub fn compile_owned_function(
         message: "there is no code after a successful compilation".to_owned(),
     })?;
     let relocations = names.relocations(&code)?;
-    Ok(CompiledFunction::new(name, code, relocations, slot_sizes))
+    let recovered = try_calls.recover(&code);
+    let compiled = CompiledFunction::new(name, code, relocations, slot_sizes, recovered);
+    Ok(compiled)
 }
 
 #[cfg(all(test, feature = "all-arch"))]

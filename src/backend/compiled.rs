@@ -5,6 +5,7 @@
 
 use super::error::{CompileError, printable};
 use super::relocation::Relocation;
+use super::try_call_tags::Recovered;
 use crate::panics;
 use cranelift_codegen::binemit::CodeOffset;
 use cranelift_codegen::entity::EntityRef;
@@ -24,6 +25,7 @@ pub struct CompiledFunction {
     relocations: Vec<Relocation>,
     /// By number of the sized stack slot.
     slot_sizes: Vec<u32>,
+    recovered: Recovered,
 }
 
 /// Where a sized stack slot lies in the frame.
@@ -57,12 +59,14 @@ impl CompiledFunction {
         code: CompiledCode,
         relocations: Vec<Relocation>,
         slot_sizes: Vec<u32>,
+        recovered: Recovered,
     ) -> Self {
         CompiledFunction {
             name,
             code,
             relocations,
             slot_sizes,
+            recovered,
         }
     }
 
@@ -134,17 +138,35 @@ impl CompiledFunction {
     /// The points that have debug tags, by offset. A tagged instruction that became several machine
     /// instructions has a point for each of them: a call whose callee's address is loaded first has
     /// one with `Pre` at the load beside the one at the return address.
+    ///
+    /// The tags of `try_call`s are here too, though Cranelift itself loses them.
     pub fn debug_tags(&self) -> impl Iterator<Item = DebugTagPoint<'_>> + '_ {
-        self.code.buffer.debug_tags().map(|list| DebugTagPoint {
+        let kept = self.code.buffer.debug_tags().map(|list| DebugTagPoint {
             offset: list.offset,
             position: list.pos,
             tags: list.tags,
+        });
+        let recovered = self.recovered.tags.iter();
+        let mut recovered = recovered
+            .map(|(offset, tags)| DebugTagPoint {
+                offset: *offset,
+                position: MachDebugTagPos::Post,
+                tags,
+            })
+            .peekable();
+        // What is at a call's return address comes before what starts there.
+        let mut kept = kept.peekable();
+        std::iter::from_fn(move || match (recovered.peek(), kept.peek()) {
+            (Some(call), Some(other)) if call.offset > other.offset => kept.next(),
+            (Some(_), _) => recovered.next(),
+            (None, _) => kept.next(),
         })
     }
 
     /// The source locations: ranges of code, by start.
     pub fn source_locations(&self) -> &[MachSrcLoc<Final>] {
-        self.code.buffer.get_srclocs_sorted()
+        let own = self.recovered.locations.as_deref();
+        own.unwrap_or_else(|| self.code.buffer.get_srclocs_sorted())
     }
 
     /// Where the values with labels are, by label.

@@ -61,6 +61,7 @@ mod fallback;
 mod object;
 mod relocation;
 mod target;
+mod try_call_tags;
 mod verify;
 
 pub use compile::{CompileScratch, ScratchPool, compile_function, compile_owned_function};

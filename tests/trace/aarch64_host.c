@@ -39,7 +39,9 @@ __attribute__((used)) static void record(int64_t first, int64_t second, uint64_t
     fwrite((const void *)sp, 1, stack_top - sp, stdout);
 }
 
-__attribute__((used)) static void unwind(int64_t tag, int64_t payload, uint64_t pc, uint64_t fp) {
+__attribute__((used)) static void unwind(int64_t tag, int64_t payload, uint64_t pc, uint64_t fp,
+                                         uint64_t sp) {
+    record(tag, payload, pc, fp, sp);
     while (fp < stack_top) {
         for (uint64_t i = 0; i < current->handler_count; i++) {
             const struct handler *handler = &current->handlers[i];
@@ -68,7 +70,7 @@ __asm__(".globl probe\n"
         "probe:\n\tmov x2, x30\n\tmov x3, x29\n\tmov x4, sp\n\tb record\n"
         ".globl throw\n"
         "throw:\n\tmov x0, x2\n\tmov x1, x3\n"
-        "\tmov x2, x30\n\tmov x3, x29\n\tb unwind\n");
+        "\tmov x2, x30\n\tmov x3, x29\n\tmov x4, sp\n\tb unwind\n");
 
 int main(void) {
     uint64_t marker = 0;

@@ -4,7 +4,7 @@
 //! `%probe` the stack is copied; the physical frames in the copy are walked, the virtual frames in
 //! them decoded, and the tagged slots read. What comes of it, the trace, must be the same without
 //! inlining, with each policy, for each order of splices, and at each level of optimization.
-//! Cranelift's own shortcomings that the programs have to avoid are told in `programs.rs`.
+//! How programs have to be tagged for that is told in `programs.rs`.
 
 #[cfg(all(feature = "all-arch", feature = "object"))]
 mod aarch64;

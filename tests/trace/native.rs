@@ -155,12 +155,13 @@ extern "C" fn probe(first: i64, second: i64) {
     )
 }
 
-/// `%throw`: looks for a handler.
+/// `%throw`: as `%probe`, then looks for a handler.
 #[unsafe(naked)]
 extern "C" fn throw(tag: i64, payload: i64) {
     naked_asm!(
         "mov rdx, [rsp]",
         "mov rcx, rbp",
+        "mov r8, rsp",
         "jmp {unwind}",
         unwind = sym unwind,
     )
@@ -185,7 +186,8 @@ extern "C" fn record(first: i64, second: i64, pc: u64, fp: u64, sp: u64) {
     });
 }
 
-extern "C" fn unwind(tag: i64, payload: i64, pc: u64, fp: u64) -> ! {
+extern "C" fn unwind(tag: i64, payload: i64, pc: u64, fp: u64, sp: u64) -> ! {
+    record(tag, payload, pc, fp, sp);
     let (mut pc, mut fp) = (pc, fp);
     let (handler, fp) = loop {
         let found = HOST.with_borrow(|host| {

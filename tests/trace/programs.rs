@@ -2,17 +2,16 @@
 //!
 //! Every function stores what its virtual frame is known by into its own slots before it calls
 //! anything, and every call is tagged in the form of `CountedFrames`: how many tags follow, the
-//! function's slots, and a number for the place. Two kinds of call are different. A `return_call`
+//! function's slots, and a number for the place. One kind of call is different: a `return_call`
 //! has the frame `0`, which stands for no frame: without inlining the caller's frame is gone when
 //! the callee runs, so it must not be there after inlining either, while the frames around it are.
-//! And a `try_call` has no tags, nor has anything that runs under one: Cranelift 0.135 loses the tags
-//! of a `try_call` on the way to machine code, and inlining into one makes a `try_call` of every call.
 //!
 //! A slot is tagged only once it holds a value.
 //!
-//! `%probe` notes its arguments and the stack. `%throw` throws an exception with the tag and the
-//! payload that are its arguments. It has the convention `tail`: a `try_call` of any other expects that
-//! the unwinder restores the registers which the callee would have, and the hosts do not.
+//! `%probe` notes its arguments and the stack. `%throw` does the same and throws an exception with
+//! the tag and the payload that are its arguments. It has the convention `tail`: a `try_call` of any
+//! other expects that the unwinder restores the registers which the callee would have, and the
+//! hosts do not.
 
 pub(crate) struct Case {
     pub(crate) name: &'static str,
@@ -420,7 +419,7 @@ block0(v0: i64):
     store v0, v100
     v101 = stack_addr.i64 ss0+8
     store v1, v101
-    try_call fn0(v0, v1), sig0, block1(ret0), [ tag1: block2(exn0), tag2: block3(exn0), default: block4 ]
+    <2, ss0, 11> try_call fn0(v0, v1), sig0, block1(ret0), [ tag1: block2(exn0), tag2: block3(exn0), default: block4 ]
 block1(v2: i64):
     <2, ss0, 12> call fn1(v0, v2)
     return v2
@@ -449,15 +448,17 @@ block0(v0: i64, v1: i64):
     store v1, v100
     v200 = iconst.i64 1
     v2 = iadd v1, v200
-    try_call fn0(v0, v2), sig0, block1(ret0), [ tag2: block2(exn0) ]
+    <2, ss0, 21> try_call fn0(v0, v2), sig0, block1(ret0), [ tag2: block2(exn0) ]
 block1(v3: i64):
+    <2, ss0, 22> call fn1(v1, v3)
     v202 = iconst.i64 -3
     v6 = iadd v0, v202
-    v4 = call fn0(v6, v3)
+    <2, ss0, 23> v4 = call fn0(v6, v3)
     return v4
 block2(v5: i64):
     v101 = stack_addr.i64 ss0
     store v5, v101
+    <2, ss0, 24> call fn1(v1, v5)
     return v5
 }
 function %throws(i64, i64) -> i64 tail {
@@ -468,11 +469,12 @@ block0(v0: i64, v1: i64):
     v2 = iadd v0, v1
     v100 = stack_addr.i64 ss0
     store v2, v100
+    <2, ss0, 31> call fn1(v0, v1)
     v200 = iconst.i64 4
     v3 = icmp slt v0, v200
     brif v3, block1, block2
 block1:
-    call fn0(v0, v2)
+    <2, ss0, 32> call fn0(v0, v2)
     trap user1
 block2:
     return v2
