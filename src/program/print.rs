@@ -145,6 +145,23 @@ block0:
     }
 
     #[test]
+    fn the_byte_order_of_atomics_reads_back() {
+        let text = "\
+function %f(i64, i32) -> i32 system_v {
+    region0 = 7 \"shared\"
+
+block0(v0: i64, v1: i32):
+    v2 = atomic_rmw.i32 notrap big region0 add v0, v1
+    v3 = atomic_cas little v0, v1, v2
+    return v3
+}
+";
+        let program = Program::from_clif(text, "f.clif").unwrap_or_else(|error| panic!("{error}"));
+        let printed = program.to_clif().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(printed, text);
+    }
+
+    #[test]
     fn the_text_reads_back_and_prints_the_same() {
         let text = "\
 function %b(i64 vmctx, i32) -> i32 tail {

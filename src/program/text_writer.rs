@@ -2,13 +2,16 @@
 //!
 //! Cranelift prints a global value's user-defined name as an index into the
 //! function's table of names, which the reader takes for an index into its own
-//! table, and it does not print dynamic types at all. Functions that have
-//! neither are printed by Cranelift.
+//! table. It does not print dynamic types at all, nor the memory flags of
+//! `atomic_rmw` and `atomic_cas`, among them the byte order. Functions that
+//! have none of these are printed by Cranelift.
 
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::SigRef;
 use cranelift_codegen::ir::entities::AnyEntity;
-use cranelift_codegen::ir::{Block, ExternalName, Function, GlobalValueData, Inst, Value};
+use cranelift_codegen::ir::{
+    Block, ExternalName, Function, GlobalValueData, Inst, InstructionData, Value,
+};
 use cranelift_codegen::write::{FuncWriter, PlainWriter, decorate_function};
 use cranelift_entity::SecondaryMap;
 use std::fmt::{self, Write};
@@ -33,7 +36,24 @@ fn needs_help(func: &Function) -> bool {
             }
         )
     };
-    !func.dfg.dynamic_types.is_empty() || func.global_values.values().any(named_by_user)
+    let mut insts = func
+        .layout
+        .blocks()
+        .flat_map(|block| func.layout.block_insts(block));
+    !func.dfg.dynamic_types.is_empty()
+        || func.global_values.values().any(named_by_user)
+        || insts.any(|inst| !atomic_flags(func, inst).is_empty())
+}
+
+/// The memory flags of an atomic read-modify-write, each with a space before
+/// it; empty for other instructions.
+fn atomic_flags(func: &Function, inst: Inst) -> String {
+    match func.dfg.insts[inst] {
+        InstructionData::AtomicRmw { flags, .. } | InstructionData::AtomicCas { flags, .. } => {
+            func.dfg.mem_flags[flags].to_string()
+        }
+        _ => String::new(),
+    }
 }
 
 struct FullWriter;
@@ -57,7 +77,19 @@ impl FuncWriter for FullWriter {
         inst: Inst,
         indent: usize,
     ) -> fmt::Result {
-        PlainWriter.write_instruction(w, func, aliases, inst, indent)
+        let flags = atomic_flags(func, inst);
+        if flags.is_empty() {
+            return PlainWriter.write_instruction(w, func, aliases, inst, indent);
+        }
+        let mut text = String::new();
+        PlainWriter.write_instruction(&mut text, func, aliases, inst, indent)?;
+        // The flags stand behind the opcode and its type.
+        let opcode = func.dfg.insts[inst].opcode().to_string();
+        let start = text.find(&opcode).ok_or(fmt::Error)?;
+        let operands = text[start..].find(' ').ok_or(fmt::Error)? + start;
+        w.write_str(&text[..operands])?;
+        w.write_str(&flags)?;
+        w.write_str(&text[operands..])
     }
 
     /// Declares everything before it is used, which Cranelift's own order does

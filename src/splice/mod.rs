@@ -159,6 +159,12 @@ pub struct SpliceOptions {
     /// Inline callees that use `get_return_address`, which then gives where
     /// the caller returns to. Off by default.
     pub allow_return_address: bool,
+    /// The embedder's unwinder restores callee-saved registers before it
+    /// resumes in any handler. Off by default: handlers of `tail`, `winch` and
+    /// `preserve_all` calls do not need that, those of other calls do, and
+    /// inlining at a `try_call` of the first kind can bring in a call of the
+    /// second.
+    pub unwinder_restores_registers: bool,
 }
 
 impl SpliceOptions {

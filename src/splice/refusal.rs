@@ -59,7 +59,11 @@ pub enum Refusal {
     StackLimit,
 
     /// At a `try_call` site, a call of the callee uses a calling convention
-    /// through which the caller's handlers cannot be reached.
+    /// through which the caller's handlers cannot be reached: it does not
+    /// support exceptions, or has fewer payloads than the handlers take, or its
+    /// handlers expect an unwinder that restores registers where the replaced
+    /// call's do not (`system_v` in a `tail` callee; see
+    /// [`SpliceOptions::unwinder_restores_registers`](super::SpliceOptions::unwinder_restores_registers)).
     #[error("the callee calls through `{0}`, which cannot carry the caller's exception handlers")]
     UncatchableCall(cranelift_codegen::isa::CallConv),
 

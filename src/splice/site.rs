@@ -9,6 +9,7 @@ use cranelift_codegen::ir::{
     self, ArgumentPurpose, Block, BlockArg, ExceptionTableItem, GlobalValueData, Inst,
     InstructionData, Opcode, Value, types,
 };
+use cranelift_codegen::isa::CallConv;
 use smallvec::SmallVec;
 
 /// What kind of call is replaced.
@@ -131,7 +132,7 @@ pub(super) fn check_site(
         }
     }
     if let SiteKind::TryCall(exception) = kind {
-        check_handlers(caller, exception, &callee.tables)?;
+        check_handlers(caller, exception, &callee.tables, options)?;
     }
     check_numbers(caller, callee)?;
     Ok(LegalSite {
@@ -324,9 +325,12 @@ fn check_handlers(
     caller: &ir::Function,
     exception: ir::ExceptionTable,
     callee: &CalleeTables,
+    options: &SpliceOptions,
 ) -> Result<(), Refusal> {
     let dfg = &caller.dfg;
     let table = &dfg.exception_tables[exception];
+    let restores = restores_registers(dfg.signatures[table.signature()].call_conv)
+        || options.unwinder_restores_registers;
     let mut payloads = 0;
     let mut has_handlers = false;
     let mut tag_before_context = false;
@@ -356,7 +360,10 @@ fn check_handlers(
     for &call_conv in &callee.inner_call_convs {
         // The pointer type changes the types of the payloads, not their number.
         let available = call_conv.exception_payload_types(types::I64).len();
-        if !call_conv.supports_exceptions() || available < payloads {
+        let is_catchable = call_conv.supports_exceptions()
+            && available >= payloads
+            && (restores || !restores_registers(call_conv));
+        if !is_catchable {
             return Err(Refusal::UncatchableCall(call_conv));
         }
     }
@@ -367,6 +374,16 @@ fn check_handlers(
         return Err(Refusal::ExceptionContext);
     }
     Ok(())
+}
+
+/// Whether Cranelift takes it that an unwinder which resumes in a handler of a
+/// call of this convention has restored the callee-saved registers. For the
+/// others it keeps nothing in registers across such a call.
+fn restores_registers(call_conv: CallConv) -> bool {
+    match call_conv {
+        CallConv::Tail | CallConv::Winch | CallConv::PreserveAll => false,
+        _ => true,
+    }
 }
 
 fn check_numbers(caller: &ir::Function, callee: &Callee<'_>) -> Result<(), Refusal> {

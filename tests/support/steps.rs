@@ -130,6 +130,10 @@ impl Script {
                 self.options.allow_return_address = true;
                 return Ok(());
             }
+            "allow" if rest == "restored registers" => {
+                self.options.unwinder_restores_registers = true;
+                return Ok(());
+            }
             "do" if rest == "not compile" => {
                 self.compiles = false;
                 return Ok(());
