@@ -380,10 +380,10 @@ fn check_handlers(
 /// call of this convention has restored the callee-saved registers. For the
 /// others it keeps nothing in registers across such a call.
 fn restores_registers(call_conv: CallConv) -> bool {
-    match call_conv {
-        CallConv::Tail | CallConv::Winch | CallConv::PreserveAll => false,
-        _ => true,
-    }
+    !matches!(
+        call_conv,
+        CallConv::Tail | CallConv::Winch | CallConv::PreserveAll
+    )
 }
 
 fn check_numbers(caller: &ir::Function, callee: &Callee<'_>) -> Result<(), Refusal> {
