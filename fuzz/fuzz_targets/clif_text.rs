@@ -5,12 +5,14 @@
 
 #![no_main]
 
+mod clif_mutator;
+
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_inliner::backend::{TargetSettings, target};
 use cranelift_inliner::decide::{Always, Limits};
 use cranelift_inliner::pass::{Inliner, PassError};
 use cranelift_inliner::program::Program;
-use libfuzzer_sys::{Corpus, fuzz_target};
+use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target};
 use std::sync::OnceLock;
 
 /// The longest text that is tried, in bytes.
@@ -36,6 +38,10 @@ fuzz_target!(
         }
     }
 );
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    clif_mutator::mutate(data, size, max_size, seed)
+});
 
 /// Whether no entity has a number of five digits or more.
 ///
