@@ -139,3 +139,28 @@ fn the_pass_is_accepted_under_every_policy() {
     }
     assert!(inlined.iter().all(|&count| count > 100), "{inlined:?}");
 }
+
+/// Each of these branches decides nothing, and together they go round for ever,
+/// so that clean-up leaves an empty loop. Looking down both sides of each, and
+/// round again, would never come to an end.
+#[test]
+fn branches_that_decide_nothing_in_a_loop_for_ever() {
+    let forks = 12;
+    let mut text = String::from(
+        "function %nothing() system_v {\nblock0:\n    return\n}\n\
+         function %caller(i8) system_v {\n    fn0 = %nothing() system_v\n\
+         block0(v0: i8):\n    call fn0()\n    jump block1\n",
+    );
+    for fork in 0..forks {
+        let [head, left, right] = [1, 2, 3].map(|block| fork * 3 + block);
+        let next = (fork + 1) % forks * 3 + 1;
+        text += &format!(
+            "block{head}:\n    brif v0, block{left}, block{right}\n\
+             block{left}:\n    jump block{next}\nblock{right}:\n    jump block{next}\n"
+        );
+    }
+    text += "}\n";
+    let program = Program::from_clif(&text, "loop.clif").unwrap();
+    let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
+    assert!(inlined.sites().iter().all(|site| site.inlined));
+}

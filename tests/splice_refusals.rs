@@ -374,6 +374,33 @@ fn the_drop_in_keeps_what_upstream_would_panic_at() {
     assert!(func == caller);
 }
 
+/// The verifier does not look at tags. Once the body's slot is there, the tag
+/// would mean that.
+#[test]
+fn a_tag_that_names_a_slot_that_is_not_there() {
+    let [callee, caller] = pair(
+        "
+function %leaf() tail {
+    ss0 = explicit_slot 8
+block0:
+    <1, ss0> sequence_point
+    return
+}
+function %middle() tail {
+    ss0 = explicit_slot 16, key = 6
+    fn0 = %leaf() tail
+block0:
+    <3, ss0> call fn0()
+    <4, ss1> call fn0()
+    return
+}",
+    );
+    assert!(matches!(
+        refusal(&callee, &caller),
+        Refusal::MalformedCaller(_)
+    ));
+}
+
 #[test]
 fn tables_of_another_function() {
     let [callee, mut caller] = pair(LOADS);

@@ -3,7 +3,7 @@
 use super::branches;
 use crate::panics;
 use cranelift_codegen::ir::instructions::InstructionFormat;
-use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, Value};
+use cranelift_codegen::ir::{Block, BlockArg, DebugTag, Function, Inst, Opcode, StackSlot, Value};
 
 /// Checks what code that edits `func` in place relies on: that each block ends
 /// in its only terminator, that instructions, values, tables and target blocks
@@ -42,6 +42,25 @@ fn check_block(func: &Function, block: Block, visit: &mut impl FnMut(Inst)) -> R
     Ok(())
 }
 
+/// A stack slot that a tag or a stack map names and that is not there, which
+/// Cranelift's verifier does not look at. A slot that is added later would take
+/// its number, and its place.
+fn missing_slot(func: &Function, inst: Inst) -> Option<StackSlot> {
+    let opcode = func.dfg.insts[inst].opcode();
+    if !opcode.is_call() && opcode != Opcode::SequencePoint {
+        return None;
+    }
+    let tags = func.debug_tags.get(inst).iter();
+    let in_tags = tags.filter_map(|tag| match tag {
+        DebugTag::StackSlot(slot) => Some(*slot),
+        DebugTag::User(_) => None,
+    });
+    let stack_map = func.dfg.user_stack_map_entries(inst).unwrap_or_default();
+    in_tags
+        .chain(stack_map.iter().map(|entry| entry.slot))
+        .find(|&slot| !func.sized_stack_slots.is_valid(slot))
+}
+
 fn check_inst(func: &Function, inst: Inst) -> Result<(), String> {
     let dfg = &func.dfg;
     if !dfg.inst_is_valid(inst) {
@@ -71,6 +90,9 @@ fn check_inst(func: &Function, inst: Inst) -> Result<(), String> {
         {
             return Err(format!("{inst} does not pass the parameters of {target}"));
         }
+    }
+    if let Some(slot) = missing_slot(func, inst) {
+        return Err(format!("{inst} names {slot}, which does not exist"));
     }
     let results = dfg.inst_results(inst).iter().copied();
     match dfg

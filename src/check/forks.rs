@@ -8,13 +8,17 @@ use super::difference::Difference;
 use super::place::{Crossing, Next, Place, Term};
 use super::tree::CopyId;
 use super::walk::{Source, Walk};
-use cranelift_codegen::ir::{BlockCall, InstructionData, Opcode, Value};
+use cranelift_codegen::ir::{BlockCall, Inst, InstructionData, Opcode, Value};
 use rustc_hash::FxHashMap;
 
 /// How many branches, one inside a side of the other, may turn out to decide
 /// nothing. Clean-up needs a round for each.
 pub(super) const MAX_FORKS: u32 = 4;
-/// The jumps and empty copies that a side of such a branch may consist of.
+/// The jumps and empty copies that the sides of such branches may consist of,
+/// all together between two instructions that do something: sides that fork
+/// again, and loops among them, would otherwise multiply.
+pub(super) const MAX_SIDE_STEPS: u32 = 4096;
+/// The steps that one side may consist of.
 const MAX_STEPS_OF_A_SIDE: usize = 64;
 
 impl Walk<'_> {
@@ -40,9 +44,18 @@ impl Walk<'_> {
         }
         let mut assigned = assigned.clone();
         let meeting = self.same_either_way(copy, sides, place, &mut assigned, forks)?;
-        let Some((copy, Source::At(meeting))) = meeting else {
+        let Some((copy, source)) = meeting else {
             return Ok(false);
         };
+        let mut onward = Side::new(copy, source, assigned);
+        loop {
+            onward.arrive(self.first_inst(onward.copy, onward.source)?);
+            if !self.advance(&mut onward, place, forks)? {
+                break;
+            }
+        }
+        let Side { copy, assigned, .. } = onward;
+        let meeting = self.first_inst(copy, onward.source)?;
         // While values are still thought to be equal that are not, sides may
         // seem to be the same: only a later branch on the value can explain
         // the one in the result.
@@ -100,29 +113,29 @@ impl Walk<'_> {
         let Some(forks) = forks.checked_sub(1) else {
             return Ok(None);
         };
-        let mut ends = Vec::new();
-        for side in sides {
+        let mut sides = sides.map(|side| {
             let mut assigned = assigned.clone();
-            let mut copy = copy;
-            let mut source = Source::Enter(self.assign(copy, side, &[], &mut assigned));
-            let mut steps = 0;
-            let inst = loop {
-                let inst = self.first_inst(copy, source)?;
-                match self.silent_step(copy, inst, place, &mut assigned, forks)? {
-                    Some(next) if steps < MAX_STEPS_OF_A_SIDE => (copy, source) = next,
-                    Some(_) => return Ok(None),
-                    None => break inst,
-                }
-                steps += 1;
-            };
-            ends.push((copy, inst, assigned));
-        }
-        let [(copy, inst, taken), (other_copy, other_inst, not_taken)] = &ends[..] else {
-            return Ok(None);
+            let source = Source::Enter(self.assign(copy, side, &[], &mut assigned));
+            Side::new(copy, source, assigned)
+        });
+        // The sides take turns, so that they are not followed, perhaps round
+        // and round, beyond the place where they meet.
+        let meeting = loop {
+            for side in &mut sides {
+                side.arrive(self.first_inst(side.copy, side.source)?);
+            }
+            if let Some(meeting) = meeting(&sides) {
+                break meeting;
+            }
+            let mut moved = false;
+            for side in &mut sides {
+                moved |= self.advance(side, place, forks)?;
+            }
+            if !moved {
+                return Ok(None);
+            }
         };
-        if (copy, inst) != (other_copy, other_inst) {
-            return Ok(None);
-        }
+        let ((copy, inst), taken, not_taken) = meeting;
         let mut joined = Assigned::default();
         for (of, value, terms) in taken.iter() {
             let mut terms = terms.clone();
@@ -131,7 +144,6 @@ impl Walk<'_> {
             }
             joined.push(*of, *value, terms);
         }
-        let (copy, inst) = (*copy, *inst);
         // A parameter that differs between the sides is what the branch
         // decides.
         let decides = joined
@@ -144,4 +156,69 @@ impl Walk<'_> {
         *assigned = joined;
         Ok(Some((copy, Source::At(inst))))
     }
+
+    /// Takes a silent step on a side; false where there is none.
+    fn advance(
+        &self,
+        side: &mut Side,
+        place: (Place, &[Crossing]),
+        forks: u32,
+    ) -> Result<bool, Difference> {
+        let left = self.side_steps.get().checked_sub(1);
+        let (Some(left), false) = (left, side.has_ended) else {
+            return Ok(false);
+        };
+        self.side_steps.set(left);
+        let inst = self.first_inst(side.copy, side.source)?;
+        let next = self.silent_step(side.copy, inst, place, &mut side.assigned, forks)?;
+        match next {
+            Some((copy, source)) if side.passed.len() < MAX_STEPS_OF_A_SIDE => {
+                (side.copy, side.source) = (copy, source);
+                Ok(true)
+            }
+            _ => {
+                side.has_ended = true;
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// One side of a branch, as far as it was followed.
+struct Side {
+    copy: CopyId,
+    source: Source,
+    assigned: Assigned,
+    /// The places on the way, with what was assigned until then.
+    passed: Vec<((CopyId, Inst), Assigned)>,
+    has_ended: bool,
+}
+
+impl Side {
+    fn new(copy: CopyId, source: Source, assigned: Assigned) -> Self {
+        Side {
+            copy,
+            source,
+            assigned,
+            passed: Vec::new(),
+            has_ended: false,
+        }
+    }
+
+    fn arrive(&mut self, inst: Inst) {
+        let place = (self.copy, inst);
+        if self.passed.last().is_none_or(|(last, _)| *last != place) {
+            self.passed.push((place, self.assigned.clone()));
+        }
+    }
+}
+
+/// The first place on one side that is on the other too, with what each side
+/// assigned until then.
+fn meeting(sides: &[Side; 2]) -> Option<((CopyId, Inst), Assigned, Assigned)> {
+    let [a, b] = sides;
+    a.passed.iter().find_map(|(place, taken)| {
+        let other = b.passed.iter().find(|(other, _)| other == place);
+        other.map(|(_, not_taken)| (*place, taken.clone(), not_taken.clone()))
+    })
 }

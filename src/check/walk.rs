@@ -11,7 +11,7 @@
 use super::assigned::Assigned;
 use super::difference::Difference;
 use super::entities::Slots;
-use super::forks::MAX_FORKS;
+use super::forks::{MAX_FORKS, MAX_SIDE_STEPS};
 use super::place::{Crossing, Next, Place, Term, Terms};
 use super::tree::{CopyId, CopyTree, SiteKind};
 use cranelift_codegen::dominator_tree::DominatorTree;
@@ -22,6 +22,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_entity::PrimaryMap;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::Cell;
 
 /// Where the source goes on.
 #[derive(Clone, Copy)]
@@ -64,6 +65,8 @@ pub(super) struct Walk<'a> {
     pub(super) entered: EntitySet<CopyId>,
     visited: FxHashMap<(CopyId, Inst), Place>,
     pub(super) work: Vec<Gap>,
+    /// How many more steps may be taken on sides of branches in this gap.
+    pub(super) side_steps: Cell<u32>,
     shrunk: bool,
 }
 
@@ -82,6 +85,7 @@ impl<'a> Walk<'a> {
             entered: EntitySet::new(),
             visited: FxHashMap::default(),
             work: Vec::new(),
+            side_steps: Cell::new(MAX_SIDE_STEPS),
             shrunk: false,
         }
     }
@@ -139,6 +143,7 @@ impl<'a> Walk<'a> {
 
     /// Takes the steps without trace and matches the instruction after them.
     fn follow(&mut self, gap: Gap) -> Result<(), Difference> {
+        self.side_steps.set(MAX_SIDE_STEPS);
         let (place, crossings) = self.settle(gap.next);
         let Gap {
             mut copy,

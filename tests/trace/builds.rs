@@ -36,6 +36,7 @@ pub(crate) fn by_pass(
         other => panic!("no policy {other}"),
     };
     let inliner = inliner.clean_up(clean_up).verify_with(isa);
+    let inliner = inliner.splice_options(splice_options());
     let (inlined, compiled) = inliner.run_and_compile(program, isa).unwrap();
     let build = compiled.iter();
     let build = build.map(|(id, compiled)| (u64::from(id.as_u32()), compiled.clone()));
@@ -89,6 +90,14 @@ pub(crate) fn compile_order(program: &Program, isa: &dyn TargetIsa, order: Order
     compile(isa, &by_order(program, isa, order))
 }
 
+/// `%probe` is a `system_v` function that never throws, and what throws is
+/// `tail`, so no handler ever needs registers restored.
+fn splice_options() -> SpliceOptions {
+    let mut options = SpliceOptions::default();
+    options.unwinder_restores_registers = true;
+    options
+}
+
 /// Splices every direct call of a function of the program that is not in `around` already.
 fn splice_all(program: &Program, body: &mut Function, around: &[FunctionId], order: Order) {
     let mut work = direct_calls(body);
@@ -100,7 +109,7 @@ fn splice_all(program: &Program, body: &mut Function, around: &[FunctionId], ord
         _ => 0,
     };
     let mut context = SpliceContext::new();
-    let options = SpliceOptions::default();
+    let options = splice_options();
     let mut session = context.session(body, &options);
     while !work.is_empty() {
         let next = match order {
