@@ -250,6 +250,22 @@ fn frames_can_be_looked_at_where_that_is_allowed() {
     }
 }
 
+/// Checking changes nothing of what comes out. That it finds what is wrong is
+/// shown by `check_faults`.
+#[test]
+fn results_can_be_checked() {
+    for module in ["lists", "checked_debug", "bytecode", "mandelbrot"] {
+        let path = format!(
+            "{}/examples/modules/{module}.clif",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let text = std::fs::read_to_string(path).unwrap();
+        let place = Workplace::with(&[("m.clif", &text)]);
+        let plain = place.run("opt m.clif --policy always").ok();
+        assert_eq!(place.run("opt m.clif --policy always --check").ok(), plain);
+    }
+}
+
 #[test]
 fn verification_and_clean_up_can_be_left_out() {
     let place = Workplace::with(&[("bad.clif", UNVERIFIABLE)]);
