@@ -27,8 +27,9 @@ use crate::program::Linkage;
 pub struct CostModel {
     /// What a site of average interest may add to the program.
     ///
-    /// 30 admits what a front end writes as a handful of source lines. On real
-    /// modules the code stays about as large as without inlining.
+    /// 30 admits what a front end writes as a handful of source lines. On the
+    /// real modules that were tried, programs grow by 0.2 to 4.1 % in
+    /// instructions, dropped functions not taken off.
     pub threshold: i64,
     /// What a site may add for each loop around it, up to
     /// [`CostModel::max_loop_depth`] of them.

@@ -14,7 +14,8 @@ use cranelift_codegen::ir::{
 };
 
 /// Structures of up to this many bytes are copied without a loop: sixteen
-/// eight-byte moves, about what Cranelift's own backends unroll.
+/// eight-byte moves, few enough that two more blocks would cost more than they
+/// save.
 const UNROLLED_BYTES: u32 = 128;
 
 /// The strictest alignment that a calling convention gives such a structure.
