@@ -29,7 +29,7 @@ pub struct CostModel {
     ///
     /// 30 admits what a front end writes as a handful of source lines. On the
     /// real modules that were tried, programs grow by 0.2 to 4.1 % in
-    /// instructions, dropped functions not taken off.
+    /// instructions, with every function exported.
     pub threshold: i64,
     /// What a site may add for each loop around it, up to
     /// [`CostModel::max_loop_depth`] of them.
