@@ -1,0 +1,1 @@
+//! What must hold of a program after inlining, each a function to call on one's own programs.
