@@ -47,6 +47,7 @@
 mod budget;
 mod caller;
 mod compile;
+mod copies;
 mod error;
 mod inlined;
 mod references;
@@ -56,6 +57,8 @@ mod schedule;
 mod state;
 
 pub use compile::CompiledProgram;
+#[cfg(feature = "testing")]
+pub(crate) use copies::copy_tree;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
 pub use report::{FunctionStats, Reason, SiteRecord, StageTimes};
@@ -72,10 +75,10 @@ use cranelift_codegen::isa::TargetIsa;
 /// inside [`rayon::ThreadPool::install`].
 pub struct Inliner<'a> {
     policy: Box<dyn Inline + 'a>,
-    limits: Limits,
-    splice_options: SpliceOptions,
+    pub(crate) limits: Limits,
+    pub(crate) splice_options: SpliceOptions,
     locations: LocationMode,
-    clean_up: bool,
+    pub(crate) clean_up: bool,
     verify: Option<&'a dyn TargetIsa>,
     check: bool,
     observer: Option<&'a dyn Observer>,

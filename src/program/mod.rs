@@ -70,6 +70,8 @@ pub use function::{
 };
 pub use header::{FileHeader, HeaderKind, HeaderLine};
 pub use name::{FunctionName, ParseNameError};
+#[cfg(feature = "testing")]
+pub(crate) use print::body_text;
 
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData};
 use cranelift_entity::PrimaryMap;

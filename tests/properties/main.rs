@@ -1,0 +1,5 @@
+//! What must hold of every program, of those in this repository and of generated ones; and that
+//! each property fails where it should.
+
+mod modules;
+mod wrong;
