@@ -8,7 +8,8 @@
 //! *Renumbered* are values, blocks and stack slots. *Written out* where they are used are
 //! signatures, function references, global values, constants, alias regions and dynamic types: it
 //! does not matter which of two equal ones is named. *Followed* are aliases. *Kept* are the order of
-//! blocks and instructions, debug tags, stack maps, source locations and value labels.
+//! instructions, debug tags, stack maps, source locations and value labels; and the order of blocks,
+//! unless it is to be [left out](CanonicalText::in_any_block_order).
 //!
 //! ```
 //! use cranelift_inliner::testing::canonical::CanonicalText;
@@ -66,11 +67,19 @@ impl CanonicalText {
     /// [`Unprintable`] for a function that Cranelift cannot print. One that verifies can be
     /// printed.
     pub fn of(func: &Function) -> Result<Self, Unprintable> {
-        let text = body_text(func).map_err(|message| Unprintable {
-            function: format!("{:?}", func.name),
-            message,
-        })?;
-        Ok(Writer::new(&text).write(func))
+        let text = printed(func)?;
+        Ok(Writer::new(&text).write(func, true))
+    }
+
+    /// The text of `func` with its blocks in the order in which others name them: the same for
+    /// functions that differ in their layout too.
+    ///
+    /// # Errors
+    ///
+    /// As for [`of`](Self::of).
+    pub fn in_any_block_order(func: &Function) -> Result<Self, Unprintable> {
+        let text = printed(func)?;
+        Ok(Writer::new(&text).write(func, false))
     }
 
     /// All but [`idle_slots`](Self::idle_slots).
@@ -85,11 +94,24 @@ impl CanonicalText {
     }
 }
 
+fn printed(func: &Function) -> Result<String, Unprintable> {
+    body_text(func).map_err(|message| Unprintable {
+        function: format!("{:?}", func.name),
+        message,
+    })
+}
+
 struct Writer<'t> {
     /// What stands behind the `=` of each entity of the preamble.
     definitions: FxHashMap<&'t str, &'t str>,
     slots: Vec<&'t str>,
-    lines: Vec<&'t str>,
+    /// What stands outside of blocks.
+    head: Vec<&'t str>,
+    /// The lines of each block, by its number in the layout.
+    blocks: Vec<Vec<&'t str>>,
+    layout: FxHashMap<&'t str, usize>,
+    /// Blocks of the layout in the order in which they are named.
+    named: Vec<usize>,
     aliases: FxHashMap<&'t str, &'t str>,
     numbers: FxHashMap<&'t str, usize>,
     /// How many values, blocks, stack slots and dynamic stack slots have a number.
@@ -107,40 +129,55 @@ impl<'t> Writer<'t> {
         let mut writer = Writer {
             definitions: FxHashMap::default(),
             slots: Vec::new(),
-            lines: Vec::new(),
+            head: Vec::new(),
+            blocks: Vec::new(),
+            layout: FxHashMap::default(),
+            named: Vec::new(),
             aliases: FxHashMap::default(),
             numbers: FxHashMap::default(),
             counts: [0; 4],
             out: String::new(),
         };
-        let mut in_body = false;
         for (index, line) in text.lines().map(str::trim).enumerate() {
-            in_body |= line.starts_with("block") && line.ends_with(':');
-            if index == 0 || line == "}" {
-                writer.lines.push(line);
-            } else if in_body {
+            if line.ends_with(':') && kind(&line[..word_length(line)]) == Some("block") {
+                let name = &line[..word_length(line)];
+                writer.layout.insert(name, writer.blocks.len());
+                writer.blocks.push(vec![line]);
+            } else if index == 0 {
+                writer.head.push(line);
+            } else if let Some(block) = writer.blocks.last_mut() {
                 match line.split_once(" -> ") {
                     Some((alias, value)) if kind(alias) == Some("v") => {
                         writer.aliases.insert(alias, value);
                     }
-                    _ => writer.lines.push(line),
+                    _ if line.is_empty() || line == "}" => {}
+                    _ => block.push(line),
                 }
             } else if let Some((name, definition)) = line.split_once(" = ") {
                 writer.definitions.insert(name, definition);
                 match kind(name) {
                     Some("ss" | "dss") => writer.slots.push(name),
                     Some(_) => {}
-                    None => writer.lines.push(line),
+                    None => writer.head.push(line),
                 }
             }
         }
         writer
     }
 
-    fn write(mut self, func: &Function) -> CanonicalText {
-        for line in std::mem::take(&mut self.lines) {
+    fn write(mut self, func: &Function, in_layout_order: bool) -> CanonicalText {
+        for line in std::mem::take(&mut self.head) {
             self.rewrite(line, 0);
             self.out.push('\n');
+        }
+        let mut blocks = std::mem::take(&mut self.blocks);
+        let mut next_named = 0;
+        for block in 0..blocks.len() {
+            self.write_block(&mut blocks[block]);
+            while !in_layout_order && let Some(&named) = self.named.get(next_named) {
+                next_named += 1;
+                self.write_block(&mut blocks[named]);
+            }
         }
         let mut slots = Vec::new();
         let mut idle_slots = Vec::new();
@@ -166,6 +203,14 @@ impl<'t> Writer<'t> {
         CanonicalText {
             text: self.out,
             idle_slots,
+        }
+    }
+
+    /// Writes what is left of a block: nothing if it was written before.
+    fn write_block(&mut self, lines: &mut Vec<&'t str>) {
+        for line in std::mem::take(lines) {
+            self.rewrite(line, 0);
+            self.out.push('\n');
         }
     }
 
@@ -232,11 +277,11 @@ impl<'t> Writer<'t> {
             return;
         };
         if let Some(index) = NUMBERED.iter().position(|&numbered| numbered == kind) {
-            let counts = &mut self.counts;
             let name = follow(&self.aliases, token);
             let number = *self.numbers.entry(name).or_insert_with(|| {
-                counts[index] += 1;
-                counts[index] - 1
+                self.named.extend(self.layout.get(name));
+                self.counts[index] += 1;
+                self.counts[index] - 1
             });
             let _ = write!(self.out, "{kind}{number}");
             return;
@@ -329,6 +374,24 @@ block2 cold:
         assert_ne!(other, BODY);
         assert_eq!(canonical(&other), canonical(BODY));
         assert_eq!(canonical(BODY).idle_slots().len(), 1);
+    }
+
+    #[test]
+    fn the_order_of_blocks_can_be_left_out() {
+        let start = BODY.find("block1(v5").unwrap();
+        let middle = BODY.find("block2 cold").unwrap();
+        let end = BODY.len() - 1;
+        let [head, one, two] = [&BODY[..start], &BODY[start..middle], &BODY[middle..end]];
+        let other = format!("{head}{two}{one}}}");
+        assert_ne!(canonical(&other), canonical(BODY));
+        let in_any_order = |text: &str| {
+            let functions = cranelift_reader::parse_functions(text).unwrap();
+            CanonicalText::in_any_block_order(&functions[0]).unwrap()
+        };
+        assert_eq!(in_any_order(&other), in_any_order(BODY));
+        assert_eq!(in_any_order(BODY), canonical(BODY));
+        let swapped = BODY.replace("block1(v4), block2", "block2, block1(v4)");
+        assert_ne!(in_any_order(&swapped), in_any_order(BODY));
     }
 
     #[test]
