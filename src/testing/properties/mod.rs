@@ -32,6 +32,7 @@ pub use text::reads_back;
 
 use crate::pass::Inliner;
 use crate::program::Program;
+use crate::splice::splice;
 use crate::testing::execute::Invocation;
 
 /// Runs `inliner` over `program` and checks every property of the result.
@@ -51,10 +52,12 @@ pub fn all(
     compiles(program, &inlined)?;
     reads_back(program, &inlined)?;
     within_limits(program, &inlined, &inliner.limits)?;
-    refusals_change_nothing(program, &inliner.splice_options)?;
+    refusals_change_nothing(program, |caller, call, callee| {
+        splice(caller, call, callee, &inliner.splice_options)
+    })?;
     deterministic(program, inliner)?;
     for seed in 0..3 {
-        any_order(program, inliner, seeded(seed))?;
+        any_order(program, &inlined, inliner, seeded(seed))?;
     }
     Ok(())
 }

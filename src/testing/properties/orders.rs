@@ -4,12 +4,12 @@ use super::broken::{Broken, Property, first_difference};
 use crate::cleanup::{CleanupContext, clean_up};
 use crate::pass::{Inlined, Inliner, SiteRecord};
 use crate::program::{FunctionId, Program};
-use crate::splice::{Callee, CopiedCall, Refusal, SpliceContext, SpliceOptions};
+use crate::splice::{Callee, CopiedCall, Refusal, Session, SpliceContext, SpliceOptions};
 use crate::testing::canonical::CanonicalText;
 use cranelift_codegen::ir::{Function, Inst, SourceLoc};
 use std::borrow::Cow;
 
-/// What `inliner` makes of each function in one go is what comes of splicing the same calls one
+/// What `inliner` made of each function in one go is what comes of splicing the same calls one
 /// after the other, up to [renaming](crate::testing::canonical). Where they are spliced in several
 /// sessions, blocks may be laid out in another order too.
 ///
@@ -20,16 +20,16 @@ use std::borrow::Cow;
 ///
 /// # Errors
 ///
-/// The first line that differs, or a splice that is refused in this order only.
+/// The first line that differs, a splice that is refused in this order only, or one that was
+/// refused and yet changed the caller.
 pub fn any_order(
-    program: &Program,
+    before: &Program,
+    inlined: &Inlined,
     inliner: &Inliner<'_>,
     mut choose: impl FnMut(usize) -> usize,
 ) -> Result<(), Broken> {
-    let inlined = inliner.run(program);
-    let inlined = inlined.map_err(|error| Broken::new(Property::Finishes, error.to_string()))?;
     let mut scratch = SpliceContext::new();
-    for (id, function) in program.iter() {
+    for (id, function) in before.iter() {
         let broken = |difference: String| {
             Broken::new(Property::Orders, difference).in_function(function.name())
         };
@@ -37,10 +37,11 @@ pub fn any_order(
             continue;
         };
         let mut replay = Replay {
-            inlined: &inlined,
+            inlined,
+            wrong: before.iter().next().map(|(_, function)| &**function.body()),
             records: inlined.sites_of(id),
             options: &inliner.splice_options,
-            one_session: relies_on_one_session(program, &inlined, id) || choose(2) % 2 == 0,
+            one_session: relies_on_one_session(before, inlined, id) || choose(2) % 2 == 0,
             sessions: 0,
             lost: false,
         };
@@ -92,6 +93,8 @@ struct Replay<'a> {
     inlined: &'a Inlined,
     records: &'a [SiteRecord],
     options: &'a SpliceOptions,
+    /// A callee to try where it may not be spliced.
+    wrong: Option<&'a Function>,
     one_session: bool,
     sessions: usize,
     /// Whether a call was not spliced because nothing reaches it any more.
@@ -115,6 +118,7 @@ impl Replay<'_> {
             let mut session = scratch.session(body, self.options);
             while !ready.is_empty() {
                 let (index, call) = ready.swap_remove(choose(ready.len()) % ready.len());
+                self.be_refused(&mut session, call)?;
                 let callee = self.callee(index)?;
                 match session.splice(call, &callee) {
                     Ok(copied) => ready.extend(self.came_in(index, copied)?),
@@ -128,6 +132,23 @@ impl Replay<'_> {
             session.finish();
         }
         Ok(())
+    }
+
+    fn be_refused(&self, session: &mut Session<'_>, call: Inst) -> Result<(), String> {
+        let Some(Ok(wrong)) = self.wrong.map(Callee::new) else {
+            return Ok(());
+        };
+        let Err(refusal) = session.check(call, &wrong) else {
+            return Ok(());
+        };
+        let before = session.caller().clone();
+        let again = session.splice(call, &wrong).map(|_| ());
+        match again == Err(refusal.clone()) && *session.caller() == before {
+            true => Ok(()),
+            false => Err(format!(
+                "{call} was refused ({refusal}), and yet it is not what it was"
+            )),
+        }
     }
 
     fn callee(&self, index: usize) -> Result<Callee<'_>, String> {

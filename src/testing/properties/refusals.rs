@@ -3,58 +3,64 @@
 use super::broken::{Broken, Property};
 use crate::graph::CallGraph;
 use crate::program::Program;
-use crate::splice::{Callee, SpliceContext, SpliceOptions};
+use cranelift_codegen::ir::{Function, Inst};
 
 /// How many calls of one function are tried.
 const CALLS: usize = 50;
 /// How many callees are tried at each call.
 const CALLEES: usize = 4;
 
-/// Splices into each function of `program`, with the right callees and with others, which mostly
-/// have another signature; where that is refused, the caller is what it was.
+/// Splices into each function of `program` with `splice`, which is given a caller, a call and a
+/// callee; where it refuses, the caller is what it was.
 ///
-/// At most 50 calls of each function are tried.
+/// Tried are the right callee and up to three others, which mostly have another signature, at up
+/// to 50 calls of each function.
+///
+/// ```
+/// use cranelift_inliner::program::Program;
+/// use cranelift_inliner::splice::{SpliceOptions, splice};
+/// use cranelift_inliner::testing::properties::refusals_change_nothing;
+///
+/// let program = Program::from_clif("
+/// function %f() system_v {
+///     fn0 = patchable %f() system_v
+/// block0:
+///     call fn0()
+///     return
+/// }", "f.clif")?;
+/// let options = SpliceOptions::default();
+/// refusals_change_nothing(&program, |caller, call, callee| {
+///     splice(caller, call, callee, &options)
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///
 /// The call at which a refused splice changed something.
-pub fn refusals_change_nothing(program: &Program, options: &SpliceOptions) -> Result<(), Broken> {
+pub fn refusals_change_nothing<E: std::fmt::Display>(
+    program: &Program,
+    mut splice: impl FnMut(&mut Function, Inst, &Function) -> Result<(), E>,
+) -> Result<(), Broken> {
     let graph = CallGraph::new(program);
-    let mut context = SpliceContext::new();
     for (id, function) in program.iter() {
         let mut body = (**function.body()).clone();
-        let mut session = context.session(&mut body, options);
-        let mut spliced = false;
         for site in graph.callees(id).take(CALLS) {
-            // The wrong ones first: after the right one there is no call any more.
-            let others = program
-                .ids()
-                .filter(|&other| Some(other) != site.callee_function());
-            let others = others.take(CALLEES - 1);
-            for callee in others.chain(site.callee_function()) {
-                let Ok(callee) = Callee::new(program[callee].body()) else {
-                    continue;
-                };
-                let before = session.caller().clone();
-                let Err(refusal) = session.splice(site.edge.inst, &callee) else {
-                    spliced = true;
+            let right = site.callee_function();
+            let others = program.ids().filter(|&other| Some(other) != right);
+            // The right one last: after it there is no call any more.
+            for callee in others.take(CALLEES - 1).chain(right) {
+                let before = body.clone();
+                let Err(refusal) = splice(&mut body, site.edge.inst, program[callee].body()) else {
                     break;
                 };
-                if *session.caller() != before {
-                    let difference = format!("refused because {refusal}, and yet it changed");
+                if body != before {
+                    let difference = format!("it was refused: {refusal}");
                     let broken = Broken::new(Property::Refusals, difference);
                     let broken = broken.in_function(function.name());
                     return Err(broken.at(site.edge.inst.to_string()));
                 }
             }
-        }
-        session.finish();
-        if !spliced && body != **function.body() {
-            let broken = Broken::new(
-                Property::Refusals,
-                "nothing was spliced, and yet it changed",
-            );
-            return Err(broken.in_function(function.name()));
         }
     }
     Ok(())
