@@ -148,9 +148,11 @@ impl Plan {
 
         let signature = Signature::new(engine.isa().default_call_conv());
         let mut declare = |count: usize| {
-            let ids = (0..count).map(|_| module.declare_anonymous_function(&signature));
-            let ids: Result<Vec<FuncId>, _> = ids.collect();
-            ids.map_err(|error| error.to_string())
+            let ids = (0..count).map(|_| {
+                let id = module.declare_anonymous_function(&signature);
+                id.map_err(|error| error.to_string())
+            });
+            ids.collect::<Result<Vec<FuncId>, String>>()
         };
         let ids = declare(functions.len())?;
         let entries = declare(self.callable.len())?;
