@@ -191,9 +191,9 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::Link`] if a function refers to one that was not compiled, or to data, or is
-    /// declared with two signatures, and [`ExecuteError::Signature`] if it cannot be called through
-    /// [`DataValue`](cranelift_codegen::data_value::DataValue)s: by-value struct arguments, for one.
+    /// [`ExecuteError::Link`] if a function refers to one that was not compiled or to data, and [`ExecuteError::Signature`] if a function of the host is declared with two signatures
+    /// or cannot be called through [`DataValue`](cranelift_codegen::data_value::DataValue)s, for it
+    /// has by-value struct arguments, for one.
     pub fn link<'a>(
         &self,
         source: &Program,
@@ -265,8 +265,8 @@ fn compile_glue(
 pub struct NativeProgram {
     code: Code,
     image: Image,
-    /// By name, what may be called from outside.
-    callable: FxHashMap<FunctionName, Callable>,
+    /// By name, what may be called from outside, or why it cannot be.
+    callable: FxHashMap<FunctionName, Result<Callable, ExecuteError>>,
     /// The program's own, in the order in which they were linked.
     functions: Vec<(FunctionName, u64)>,
 }
@@ -305,8 +305,8 @@ impl NativeProgram {
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::UnknownFunction`], [`ExecuteError::Arguments`], and
-    /// [`ExecuteError::Fault`] if the processor stopped the program where no trap is known.
+    /// [`ExecuteError::UnknownFunction`], [`ExecuteError::Arguments`], [`ExecuteError::Signature`] if
+    /// the function cannot be called through values, and [`ExecuteError::Fault`] if the processor stopped the program where no trap is known.
     pub fn call(&self, invocation: &Invocation) -> Result<Observation, ExecuteError> {
         let mut host = HostSide::default();
         let outcome = self.run(invocation, &mut host)?;
@@ -358,6 +358,7 @@ impl NativeProgram {
         let callable = callable.ok_or_else(|| ExecuteError::UnknownFunction {
             function: name.clone(),
         })?;
+        let callable = callable.as_ref().map_err(Clone::clone)?;
         let signature = &callable.signature;
         check_arguments(&invocation.arguments, signature).map_err(|reason| {
             ExecuteError::Arguments {
