@@ -30,6 +30,7 @@ Examples:
   clif-inline opt module.clif                   show the module after inlining
   clif-inline run tests/                        execute the `; run:` lines of every file
   clif-inline graph module.clif -o calls.svg    draw who calls whom and what was inlined
+  clif-inline explain module.clif --function f  tell why each call of f was inlined or not
 
 `clif-inline COMMAND --help` tells more of each.";
 
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Compile(CompileArguments),
     Run(RunArguments),
     Graph(GraphArguments),
+    Explain(ExplainArguments),
 }
 
 impl Command {
@@ -48,6 +50,7 @@ impl Command {
             Self::Compile(arguments) => &arguments.common,
             Self::Run(arguments) => &arguments.common,
             Self::Graph(arguments) => &arguments.common,
+            Self::Explain(arguments) => &arguments.common,
         }
     }
 }
@@ -205,6 +208,45 @@ pub(crate) struct GraphArguments {
     /// Who lays out an SVG
     #[arg(long, value_name = "WHO", default_value = "builtin")]
     pub(crate) layout: LayoutArgument,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+/// Tell of every call site of a function what was decided and why
+///
+/// Prints the function's inline tree: its calls, below each one that was inlined the calls of the
+/// body that took its place, and so on. A line has what became of the call, the callee's size as
+/// it was copied, the caller's at that time, and the reason; the default policy gives its numbers
+/// there. A body is inlined with all that was inlined into it before, so some decisions were made
+/// where another function was the caller; these lines say which.
+///
+/// Where standard output is a terminal there are colours, unless NO_COLOR is set.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  Why was this call not inlined?
+    clif-inline explain module.clif --function main
+
+  Its own calls alone, and those of another function:
+    clif-inline explain module.clif --function main --function u0:4 --depth 1
+
+  Whether a higher threshold would change it:
+    clif-inline explain module.clif --function main --cost-threshold 100")]
+pub(crate) struct ExplainArguments {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+
+    /// The function to tell of: %name, name or u0:4; may be repeated
+    #[arg(long = "function", value_name = "NAME", required = true)]
+    pub(crate) functions: Vec<FunctionName>,
+
+    /// How many levels of calls to show [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub(crate) depth: Option<usize>,
 
     #[command(flatten)]
     pub(crate) target: TargetArguments,

@@ -7,7 +7,9 @@
 mod arguments;
 mod commands;
 mod drawing;
+mod explanation;
 mod failure;
+mod inline_tree;
 mod output;
 mod panics;
 mod progress;
@@ -52,5 +54,6 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Compile(arguments) => commands::compile(arguments),
         Command::Run(arguments) => commands::run(arguments),
         Command::Graph(arguments) => commands::graph(arguments),
+        Command::Explain(arguments) => commands::explain(arguments),
     })
 }
