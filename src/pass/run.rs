@@ -171,6 +171,7 @@ impl Run<'_> {
             records,
             tables: OnceLock::new(),
             summary: OnceLock::new(),
+            kept: OnceLock::new(),
         }
     }
 

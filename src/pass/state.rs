@@ -7,8 +7,10 @@ use crate::graph::CallGraph;
 use crate::locations::LocationTable;
 use crate::program::{FunctionId, Program};
 use crate::splice::{Callee, CalleeTables, Refusal};
-use cranelift_codegen::ir::Function;
+use cranelift_codegen::ir::{Function, Inst};
 use cranelift_entity::{PrimaryMap, SecondaryMap};
+use petgraph::graph::EdgeIndex;
+use rustc_hash::FxHashMap;
 use std::sync::{Arc, OnceLock};
 
 /// A function to which nothing more is done.
@@ -27,9 +29,23 @@ pub(super) struct Final {
     /// Filled by the first caller that needs it.
     pub(super) tables: OnceLock<Result<CalleeTables, Refusal>>,
     pub(super) summary: OnceLock<Summary>,
+    /// The record of each call that is left; filled by the first caller that needs it.
+    pub(super) kept: OnceLock<FxHashMap<Inst, usize>>,
 }
 
 impl Final {
+    /// The sites of the original program that lead from this function to `call`, a call of its
+    /// final body.
+    pub(super) fn path_to(&self, call: Inst) -> &[EdgeIndex] {
+        let kept = self.kept.get_or_init(|| {
+            let records = self.records.iter().enumerate();
+            let kept = records.filter(|(_, record)| !record.inlined);
+            kept.map(|(index, record)| (record.inst, index)).collect()
+        });
+        let record = kept.get(&call).and_then(|&index| self.records.get(index));
+        record.map_or(&[], |record| &record.path)
+    }
+
     /// The body, ready to be spliced.
     pub(super) fn prepared(&self) -> Result<Callee<'_>, &Refusal> {
         let tables = self
