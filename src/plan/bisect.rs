@@ -22,7 +22,6 @@ pub struct Bisection {
 
 /// What bisecting a plan says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Outcome {
     /// The whole plan does not fail.
     Passes,

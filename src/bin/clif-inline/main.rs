@@ -13,6 +13,7 @@ mod inline_tree;
 mod output;
 mod panics;
 mod progress;
+mod records;
 mod remarks;
 mod run;
 mod stage;
@@ -55,5 +56,6 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Run(arguments) => commands::run(arguments),
         Command::Graph(arguments) => commands::graph(arguments),
         Command::Explain(arguments) => commands::explain(arguments),
+        Command::Bisect(arguments) => commands::bisect(arguments),
     })
 }

@@ -3,17 +3,18 @@
 use crate::arguments::ExplainArguments;
 use crate::explanation::Explanation;
 use crate::failure::Failure;
-use crate::output::{self, Output};
+use crate::output;
 use crate::progress::Progress;
+use crate::records::Records;
+use crate::stage;
 use crate::statistics::Statistics;
-use crate::{remarks, stage};
 use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use std::time::Instant;
 
 pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
     let started = Instant::now();
     let common = &arguments.common;
-    let remarks = common.report.remarks.as_deref().map(Output::from_argument);
+    let records = Records::new(common, &arguments.plan)?;
 
     let mut statistics = Statistics::default();
     let mut phases = statistics.microseconds;
@@ -22,14 +23,14 @@ pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
     let program = stage::read(&arguments.inputs.paths, common, &progress, &mut phases)?;
     let functions = find(&program, &arguments.functions)?;
     stage::verify(&program, &*isa, common, &progress, &mut phases)?;
-    let inlined = stage::inline(&program, &*isa, common, &progress, &mut phases)?;
+    let policy = records.policy(common);
+    let inlined = stage::inline(&program, &*isa, common, policy, &progress, &mut phases)?;
+    records.compare(&program, &inlined, &progress)?;
     statistics.add(&program, &inlined);
 
     progress.begin("writing");
     let writing = Instant::now();
-    if let Some(remarks) = &remarks {
-        remarks::write(remarks, &program, &inlined)?;
-    }
+    records.write(&program, &inlined)?;
     let depth = arguments.depth.unwrap_or(usize::MAX);
     let mut explanation = Explanation::new(&program, &inlined, depth);
     for id in functions {
