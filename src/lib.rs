@@ -43,6 +43,7 @@
 //! * [`backend`]: machine code, with everything that is known about places in it, and object files.
 //! * `debug_info` (feature `dwarf`): DWARF for compiled functions.
 //! * [`pass`]: all of these over a whole program, in parallel, with a report.
+//! * [`plan`]: the decisions of a run, kept in a file, followed again, and bisected.
 //! * [`frames`]: from the tags and keys of compiled functions to the source program's stack.
 //! * `testing` (feature `testing`): programs made from random bytes, running them, and what must
 //!   hold of a policy or a pipeline.
@@ -69,6 +70,7 @@ pub mod graph;
 pub mod locations;
 mod panics;
 pub mod pass;
+pub mod plan;
 pub mod program;
 pub mod splice;
 #[cfg(feature = "testing")]
