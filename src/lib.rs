@@ -43,6 +43,7 @@
 //! * [`backend`]: machine code, with everything that is known about places in it, and object files.
 //! * `debug_info` (feature `dwarf`): DWARF for compiled functions.
 //! * [`pass`]: all of these over a whole program, in parallel, with a report.
+//! * [`plan`]: the decisions of a run, kept in a file, followed again, and bisected.
 //! * [`frames`]: from the tags and keys of compiled functions to the source program's stack.
 //! * `module` (feature `module`): the pass around a `cranelift_module::Module`, for front ends that
 //!   are written against it.
@@ -73,6 +74,7 @@ pub mod locations;
 pub mod module;
 mod panics;
 pub mod pass;
+pub mod plan;
 pub mod program;
 pub mod splice;
 #[cfg(feature = "testing")]
