@@ -63,7 +63,7 @@ impl<M: Module> InliningModule<'_, M> {
         context.func = body.clone();
         context.func.name = held.body.name.clone();
         context.want_disasm = held.want_disasm;
-        self.symbols.to_ids(&mut context.func);
+        self.symbols.restore_ids(&mut context.func);
         let mut control_plane = held.control_plane.clone();
         let module = &mut self.module;
         let defined = panics::catch(|| {

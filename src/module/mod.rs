@@ -381,7 +381,7 @@ impl<M: Module> Module for InliningModule<'_, M> {
         self.check_definable(func)?;
         self.verify(ctx)?;
         let declarations = self.module.declarations();
-        let body = self.symbols.to_symbols(declarations, func, &ctx.func);
+        let body = self.symbols.with_symbols(declarations, func, &ctx.func);
         self.held.insert(
             func,
             Held {

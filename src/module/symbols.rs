@@ -48,7 +48,7 @@ impl Symbols {
     }
 
     /// A copy of `func`, the body of `id`, in which functions have their symbols.
-    pub(super) fn to_symbols(
+    pub(super) fn with_symbols(
         &mut self,
         declarations: &ModuleDeclarations,
         id: FuncId,
@@ -76,7 +76,7 @@ impl Symbols {
     }
 
     /// Gives functions their ids again.
-    pub(super) fn to_ids(&mut self, func: &mut Function) {
+    pub(super) fn restore_ids(&mut self, func: &mut Function) {
         self.rename(func, |symbols, func, name| {
             let ExternalName::TestCase(symbol) = name else {
                 return None;

@@ -130,27 +130,23 @@ fn with_big_frame<M: Module>(module: &mut M) -> [FuncId; 2] {
         .declare_function("main", Linkage::Export, &signature)
         .unwrap();
     let mut context = returning(module);
-    add_slot(&mut context.func);
-    add_slot(&mut context.func);
+    add_slot(&mut context.func, 3_000_000_000);
+    add_slot(&mut context.func, 3_000_000_000);
     module.define_function(big, &mut context).unwrap();
     module.clear_context(&mut context);
     define_calls(module, main, &[big]);
     [big, main]
 }
 
-fn add_slot(func: &mut ir::Function) {
-    func.create_sized_stack_slot(ir::StackSlotData::new(
-        ir::StackSlotKind::ExplicitSlot,
-        3_000_000_000,
-        0,
-    ));
-    let slot = func.sized_stack_slots.keys().last().unwrap();
+/// Adds a slot of so many bytes, and an instruction that needs it.
+fn add_slot(func: &mut ir::Function, bytes: u32) {
+    let slot = ir::StackSlotData::new(ir::StackSlotKind::ExplicitSlot, bytes, 0);
+    let slot = func.create_sized_stack_slot(slot);
     let entry = func.layout.entry_block().unwrap();
     let mut cursor = FuncCursor::new(func).at_first_insertion_point(entry);
     let address = cursor.ins().stack_addr(types::I64, slot, 0);
-    cursor
-        .ins()
-        .store(ir::MemFlagsData::trusted(), address, address, 0);
+    let flags = ir::MemFlagsData::trusted();
+    cursor.ins().store(flags, address, address, 0);
 }
 
 fn define_calls<M: Module>(module: &mut M, id: FuncId, callees: &[FuncId]) {
@@ -212,13 +208,7 @@ fn what_becomes_too_large_by_inlining_is_defined_as_it_was() {
                 .declare_function(name, Linkage::Local, &signature)
                 .unwrap();
             let mut context = returning(&module);
-            let slot = ir::StackSlotData::new(ir::StackSlotKind::ExplicitSlot, 600_000_000, 0);
-            let slot = context.func.create_sized_stack_slot(slot);
-            let entry = context.func.layout.entry_block().unwrap();
-            let mut cursor = FuncCursor::new(&mut context.func).at_first_insertion_point(entry);
-            let address = cursor.ins().stack_addr(types::I64, slot, 0);
-            let flags = ir::MemFlagsData::trusted();
-            cursor.ins().store(flags, address, address, 0);
+            add_slot(&mut context.func, 600_000_000);
             module.define_function(id, &mut context).unwrap();
             halves.push(id);
         }
