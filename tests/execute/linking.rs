@@ -8,7 +8,7 @@ use cranelift_inliner::testing::execute::{Engine, ExecuteError};
 
 fn link_error(clif: &str) -> ExecuteError {
     let result = engine(OptLevel::None).compile(&program(clif));
-    result.err().expect("an error")
+    result.expect_err("an error")
 }
 
 #[test]
