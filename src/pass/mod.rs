@@ -61,6 +61,7 @@ pub use compile::CompiledProgram;
 pub(crate) use copies::copy_tree;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
+pub(crate) use references::references;
 pub use report::{FunctionStats, Reason, SiteRecord, StageTimes};
 
 use crate::decide::{Inline, Limits};
