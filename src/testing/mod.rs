@@ -7,3 +7,4 @@ pub mod execute;
 pub mod generate;
 pub mod properties;
 pub mod targets;
+pub mod trace;

@@ -1,5 +1,6 @@
 //! The targets that properties are checked on, each made once for the process.
 
+use super::execute::Engine;
 use crate::backend::{TargetSettings, target};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
@@ -71,4 +72,15 @@ impl Architecture {
         });
         made.as_ref()
     }
+}
+
+/// The engine that runs code on this machine at one of [`LEVELS`]; other levels count as `speed`.
+///
+/// `None` where code is [not run](Engine::works_here).
+pub fn engine(level: OptLevel) -> Option<&'static Engine> {
+    static ENGINES: [OnceLock<Option<Engine>>; 2] = [const { OnceLock::new() }; 2];
+    let row = usize::from(level != OptLevel::None);
+    let settings = TargetSettings::new().opt_level(LEVELS[row]);
+    let made = ENGINES[row].get_or_init(|| Engine::new(&settings).ok());
+    made.as_ref()
 }

@@ -3,6 +3,8 @@
 //! | property | what it says |
 //! |---|---|
 //! | [`compiles`] | the result verifies, and compiles on four architectures, wherever the input does |
+//! | [`behaves`] | it has the same results, traps and calls of the host, interpreted and natively |
+//! | [`same_frames`] | a debugger sees the same tags and slots at each call of the host |
 //! | [`accounted_for`] | nothing of the input is lost, doubled or invented |
 //! | [`reads_back`] | the printed result reads back as itself |
 //! | [`deterministic`] | the same for any number of threads and any order of the input |
@@ -13,18 +15,22 @@
 //! Each returns [`Broken`], which names the function, the place and the first difference.
 
 mod accounted;
+mod behaves;
 mod broken;
 mod compiles;
 mod deterministic;
+mod frames;
 mod limits;
 mod orders;
 mod refusals;
 mod text;
 
 pub use accounted::accounted_for;
+pub use behaves::{behaves, behaves_at};
 pub use broken::{Broken, Property};
 pub use compiles::{compiles, compiles_for};
 pub use deterministic::deterministic;
+pub use frames::same_frames;
 pub use limits::within_limits;
 pub use orders::{any_order, seeded};
 pub use refusals::refusals_change_nothing;
@@ -47,9 +53,10 @@ pub fn all(
 ) -> Result<(), Broken> {
     let inlined = inliner.run(program);
     let inlined = inlined.map_err(|error| Broken::new(Property::Finishes, error.to_string()))?;
-    let _ = invocations;
     accounted_for(program, &inlined)?;
     compiles(program, &inlined)?;
+    behaves(program, &inlined, invocations)?;
+    same_frames(program, &inlined, invocations)?;
     reads_back(program, &inlined)?;
     within_limits(program, &inlined, &inliner.limits)?;
     refusals_change_nothing(program, |caller, call, callee| {

@@ -1,0 +1,134 @@
+//! The result does what the input does.
+
+use super::broken::{Broken, Property};
+use crate::pass::Inlined;
+use crate::program::Program;
+use crate::testing::execute::{Invocation, Observation, interpret};
+use crate::testing::targets::{LEVELS, engine};
+use cranelift_codegen::settings::OptLevel;
+
+/// How many instructions the interpreter executes for one invocation.
+const FUEL: u64 = 1_000_000;
+
+/// Each invocation calls the same functions of the host with the same arguments in the same order,
+/// and ends in the same way: with the same results, the same trap or the same exception; in the
+/// interpreter and natively before, and natively after, with and without optimization.
+///
+/// Where the interpreter cannot run an invocation, what the input does natively counts alone; where
+/// that cannot be run either, nothing is asked of the result. Invocations must
+/// [end](crate::testing::execute::NativeProgram#what-is-trusted).
+///
+/// # Errors
+///
+/// The first invocation that does not, and in what.
+pub fn behaves(
+    before: &Program,
+    inlined: &Inlined,
+    invocations: &[Invocation],
+) -> Result<(), Broken> {
+    let interpreted: Vec<_> = invocations
+        .iter()
+        .map(|invocation| interpret(before, invocation, FUEL).ok())
+        .collect();
+    for level in LEVELS {
+        let expected = Expected {
+            interpreted: &interpreted,
+            level,
+        };
+        expected.compare(before, inlined, invocations)?;
+    }
+    Ok(())
+}
+
+/// As [`behaves`], natively alone and at one level.
+///
+/// # Errors
+///
+/// As [`behaves`].
+pub fn behaves_at(
+    before: &Program,
+    inlined: &Inlined,
+    invocations: &[Invocation],
+    level: OptLevel,
+) -> Result<(), Broken> {
+    let expected = Expected {
+        interpreted: &[],
+        level,
+    };
+    expected.compare(before, inlined, invocations)
+}
+
+struct Expected<'a> {
+    /// For each invocation, unless the interpreter is not to be asked.
+    interpreted: &'a [Option<Observation>],
+    level: OptLevel,
+}
+
+impl Expected<'_> {
+    fn compare(
+        &self,
+        before: &Program,
+        inlined: &Inlined,
+        invocations: &[Invocation],
+    ) -> Result<(), Broken> {
+        let Some(engine) = engine(self.level) else {
+            return Ok(());
+        };
+        // What the input cannot do, the result need not.
+        let Ok(native) = engine.compile(before) else {
+            return Ok(());
+        };
+        let level = self.level;
+        let after = engine.compile(inlined.program()).map_err(|error| {
+            Broken::new(Property::Behaves, error.to_string()).at(level.to_string())
+        })?;
+        for (index, invocation) in invocations.iter().enumerate() {
+            let broken = |difference: String, where_: &str| {
+                let broken = Broken::new(Property::Behaves, difference);
+                let place = format!("invocation {index}, {where_}, {level}");
+                Err(broken.in_function(&invocation.function).at(place))
+            };
+            let reference = native.call(invocation);
+            let interpreted = self.interpreted.get(index).and_then(Option::as_ref);
+            if let (Some(interpreted), Ok(reference)) = (interpreted, &reference)
+                && let Some(difference) = difference(interpreted, reference)
+            {
+                return broken(difference, "interpreted and native, before inlining");
+            }
+            let Some(expected) = interpreted.or(reference.as_ref().ok()) else {
+                continue;
+            };
+            match after.call(invocation) {
+                Ok(actual) => {
+                    if let Some(difference) = difference(expected, &actual) {
+                        return broken(difference, "native, before and after inlining");
+                    }
+                }
+                Err(error) => return broken(error.to_string(), "native, after inlining"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How `actual` differs from `expected`, in words.
+fn difference(expected: &Observation, actual: &Observation) -> Option<String> {
+    let calls = expected.host_calls.iter().zip(&actual.host_calls);
+    for (number, (expected, actual)) in calls.enumerate() {
+        if expected != actual {
+            let (function, arguments) = (&actual.function, &actual.arguments);
+            return Some(format!(
+                "call {number} of the host is {function}{arguments:?} instead of {}{:?}",
+                expected.function, expected.arguments
+            ));
+        }
+    }
+    let (count, expected_count) = (actual.host_calls.len(), expected.host_calls.len());
+    if count != expected_count {
+        return Some(format!(
+            "{count} calls of the host instead of {expected_count}"
+        ));
+    }
+    let (ending, expected) = (&actual.outcome, &expected.outcome);
+    (ending != expected).then(|| format!("it ends with {ending:?} instead of {expected:?}"))
+}
