@@ -26,21 +26,14 @@ pub fn behaves(
     inlined: &Inlined,
     invocations: &[Invocation],
 ) -> Result<(), Broken> {
-    let interpreted: Vec<_> = invocations
-        .iter()
-        .map(|invocation| interpret(before, invocation, FUEL).ok())
-        .collect();
+    let interpreted = interpreted(before, invocations);
     for level in LEVELS {
-        let expected = Expected {
-            interpreted: &interpreted,
-            level,
-        };
-        expected.compare(before, inlined, invocations)?;
+        compare(before, inlined, invocations, &interpreted, level)?;
     }
     Ok(())
 }
 
-/// As [`behaves`], natively alone and at one level.
+/// As [`behaves`], natively at one level only.
 ///
 /// # Errors
 ///
@@ -51,64 +44,59 @@ pub fn behaves_at(
     invocations: &[Invocation],
     level: OptLevel,
 ) -> Result<(), Broken> {
-    let expected = Expected {
-        interpreted: &[],
-        level,
-    };
-    expected.compare(before, inlined, invocations)
+    let interpreted = interpreted(before, invocations);
+    compare(before, inlined, invocations, &interpreted, level)
 }
 
-struct Expected<'a> {
-    /// For each invocation, unless the interpreter is not to be asked.
-    interpreted: &'a [Option<Observation>],
+fn interpreted(program: &Program, invocations: &[Invocation]) -> Vec<Option<Observation>> {
+    let invocations = invocations.iter();
+    let observations = invocations.map(|invocation| interpret(program, invocation, FUEL).ok());
+    observations.collect()
+}
+
+fn compare(
+    before: &Program,
+    inlined: &Inlined,
+    invocations: &[Invocation],
+    interpreted: &[Option<Observation>],
     level: OptLevel,
-}
-
-impl Expected<'_> {
-    fn compare(
-        &self,
-        before: &Program,
-        inlined: &Inlined,
-        invocations: &[Invocation],
-    ) -> Result<(), Broken> {
-        let Some(engine) = engine(self.level) else {
-            return Ok(());
+) -> Result<(), Broken> {
+    let Some(engine) = engine(level) else {
+        return Ok(());
+    };
+    // What the input cannot do, the result need not.
+    let Ok(native) = engine.compile(before) else {
+        return Ok(());
+    };
+    let after = engine
+        .compile(inlined.program())
+        .map_err(|error| Broken::new(Property::Behaves, error.to_string()).at(level.to_string()))?;
+    for (index, invocation) in invocations.iter().enumerate() {
+        let broken = |difference: String, where_: &str| {
+            let broken = Broken::new(Property::Behaves, difference);
+            let place = format!("invocation {index}, {where_}, {level}");
+            Err(broken.in_function(&invocation.function).at(place))
         };
-        // What the input cannot do, the result need not.
-        let Ok(native) = engine.compile(before) else {
-            return Ok(());
-        };
-        let level = self.level;
-        let after = engine.compile(inlined.program()).map_err(|error| {
-            Broken::new(Property::Behaves, error.to_string()).at(level.to_string())
-        })?;
-        for (index, invocation) in invocations.iter().enumerate() {
-            let broken = |difference: String, where_: &str| {
-                let broken = Broken::new(Property::Behaves, difference);
-                let place = format!("invocation {index}, {where_}, {level}");
-                Err(broken.in_function(&invocation.function).at(place))
-            };
-            let reference = native.call(invocation);
-            let interpreted = self.interpreted.get(index).and_then(Option::as_ref);
-            if let (Some(interpreted), Ok(reference)) = (interpreted, &reference)
-                && let Some(difference) = difference(interpreted, reference)
-            {
-                return broken(difference, "interpreted and native, before inlining");
-            }
-            let Some(expected) = interpreted.or(reference.as_ref().ok()) else {
-                continue;
-            };
-            match after.call(invocation) {
-                Ok(actual) => {
-                    if let Some(difference) = difference(expected, &actual) {
-                        return broken(difference, "native, before and after inlining");
-                    }
-                }
-                Err(error) => return broken(error.to_string(), "native, after inlining"),
-            }
+        let reference = native.call(invocation);
+        let interpreted = interpreted.get(index).and_then(Option::as_ref);
+        if let (Some(interpreted), Ok(reference)) = (interpreted, &reference)
+            && let Some(difference) = difference(interpreted, reference)
+        {
+            return broken(difference, "interpreted and native, before inlining");
         }
-        Ok(())
+        let Some(expected) = interpreted.or(reference.as_ref().ok()) else {
+            continue;
+        };
+        match after.call(invocation) {
+            Ok(actual) => {
+                if let Some(difference) = difference(expected, &actual) {
+                    return broken(difference, "native, before and after inlining");
+                }
+            }
+            Err(error) => return broken(error.to_string(), "native, after inlining"),
+        }
     }
+    Ok(())
 }
 
 /// How `actual` differs from `expected`, in words.
