@@ -6,7 +6,7 @@ mod copies;
 
 use copies::{Functions, Order, parse, splice_all};
 use cranelift_codegen::ir::Function;
-use cranelift_inliner::check::check;
+use cranelift_inliner::check::{CopyTree, check};
 use cranelift_inliner::cleanup::{CleanupContext, clean_up};
 use cranelift_inliner::decide::{Always, CostModel, Inline, Small};
 use cranelift_inliner::pass::Inliner;
@@ -163,4 +163,54 @@ fn branches_that_decide_nothing_in_a_loop_for_ever() {
     let program = Program::from_clif(&text, "loop.clif").unwrap();
     let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
     assert!(inlined.sites().iter().all(|site| site.inlined));
+}
+
+/// The sides meet in `block2` with different values, which nothing needs, and go on to `block3`
+/// with the same ones.
+#[test]
+fn a_branch_that_decides_about_what_nothing_needs() {
+    let text = "
+function %leaf() system_v {
+block0:
+    return
+}
+function %caller(i32, i32) -> i32 system_v {
+    fn0 = %leaf() system_v
+block0(v0: i32, v1: i32):
+    call fn0()
+    brif v0, block1, block2(v0)
+block1:
+    jump block2(v1)
+block2(v2: i32):
+    jump block3(v0)
+block3(v3: i32):
+    return v3
+}";
+    let program = Program::from_clif(text, "meet.clif").unwrap();
+    let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
+    let caller = program.id(&"caller".parse().unwrap()).unwrap();
+    let result = inlined.body(caller).unwrap();
+    assert_eq!(result.layout.blocks().count(), 1);
+
+    // Where it is needed, the branch may not be gone.
+    let needed = text.replace("return v3", "v4 = iadd v3, v2\n    return v4");
+    let program = Program::from_clif(&needed, "meet.clif").unwrap();
+    let [leaf, before] = ["leaf", "caller"].map(|name| {
+        let id = program.id(&name.parse().unwrap()).unwrap();
+        program[id].body()
+    });
+    let entry = before.layout.entry_block().unwrap();
+    let mut tree = CopyTree::new(before);
+    tree.add(
+        CopyTree::ROOT,
+        before.layout.first_inst(entry).unwrap(),
+        leaf,
+    );
+    let wrong = "function %caller(i32, i32) -> i32 system_v {
+    block0(v0: i32, v1: i32):
+        v4 = iadd v0, v1
+        return v4
+    }";
+    let wrong = cranelift_reader::parse_functions(wrong).unwrap().remove(0);
+    assert!(check(&tree, &wrong).is_err());
 }

@@ -235,7 +235,7 @@ impl<'a> Walk<'a> {
                 let condition = self.constant_of(&self.lookup(copy, arg, assigned));
                 match condition {
                     Some(condition) => Some(blocks[usize::from(condition == 0)]),
-                    None => return self.same_either_way(copy, blocks, place, assigned, forks),
+                    None => return self.meet(copy, blocks, place, assigned, forks),
                 }
             }
             InstructionData::BranchTable { arg, table, .. }

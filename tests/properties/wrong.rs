@@ -233,8 +233,10 @@ fn what_grew_beyond_a_limit() {
     assert_broken(within(&limits), Property::Limits, "2 deep instead of 1");
     let mut limits = Limits::default();
     limits.function_growth_floor = 0;
-    limits.function_growth = 3.5;
-    assert_broken(within(&limits), Property::Limits, "instead of 21");
+    limits.function_growth = 3.0;
+    let broken = within(&limits).unwrap_err();
+    let words = "%twice: 2 instructions grew by 7 instead of 6";
+    assert!(broken.to_string().contains(words), "{broken}");
     let mut limits = Limits::default();
     limits.function_insts = 20;
     assert_broken(within(&limits), Property::Limits, "instructions of 20");
