@@ -2,12 +2,14 @@
 
 use arbitrary::Unstructured;
 use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{CompileScratch, TargetSettings, compile_function, target};
 use cranelift_inliner::graph::CallGraph as Graph;
 use cranelift_inliner::program::Program;
-use cranelift_inliner::testing::generate::{CallGraph, Generated, Shape};
+use cranelift_inliner::testing::execute::{Engine, Outcome, interpret};
+use cranelift_inliner::testing::generate::{CallGraph, Feature, Generated, Shape};
 
-const SEEDS: u64 = 1500;
+const SEEDS: u64 = 300;
 
 /// Bytes that differ in each of their parts from one seed to the next.
 fn bytes(seed: u64) -> Vec<u8> {
@@ -130,4 +132,39 @@ fn no_bytes_give_the_smallest_program() {
     let generated = Shape::new().generate(&mut Unstructured::new(&[])).unwrap();
     let expected = "function %f0() system_v {\nblock0:\n    return\n}\n";
     assert_eq!(generated.program.to_clif().unwrap(), expected);
+}
+
+#[test]
+fn programs_end_and_do_natively_what_they_do_interpreted() {
+    let engines: Vec<Engine> = [OptLevel::None, OptLevel::Speed]
+        .into_iter()
+        .filter(|_| Engine::works_here())
+        .map(|level| Engine::new(&TargetSettings::new().opt_level(level)).unwrap())
+        .collect();
+    let shape = Shape::new();
+    let (mut returned, mut trapped, mut threw) = (0, 0, 0);
+    for seed in 0..SEEDS {
+        let generated = generate(&shape, seed);
+        let natives = engines
+            .iter()
+            .map(|engine| engine.compile(&generated.program));
+        let natives: Vec<_> = natives.map(Result::unwrap).collect();
+        for invocation in &generated.invocations {
+            let seen = interpret(&generated.program, invocation, shape.max_steps());
+            let seen = seen.unwrap_or_else(|error| panic!("seed {seed}: {error}\n{generated:?}"));
+            match seen.outcome {
+                Outcome::Returned(_) => returned += 1,
+                Outcome::Trapped(_) => trapped += 1,
+                _ => threw += 1,
+            }
+            for native in &natives {
+                let natively = native.call(invocation).unwrap();
+                assert_eq!(natively, seen, "seed {seed}: {invocation:?}\n{generated:?}");
+            }
+        }
+    }
+    // All ways to end are there, and none is rare.
+    assert!(returned > SEEDS / 2, "{returned} of {SEEDS}");
+    assert!(trapped > SEEDS / 20, "{trapped} of {SEEDS}");
+    assert!(threw > SEEDS / 100, "{threw} of {SEEDS}");
 }
