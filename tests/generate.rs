@@ -7,7 +7,7 @@ use cranelift_inliner::backend::{CompileScratch, TargetSettings, compile_functio
 use cranelift_inliner::graph::CallGraph as Graph;
 use cranelift_inliner::program::Program;
 use cranelift_inliner::testing::execute::{Engine, Outcome, interpret};
-use cranelift_inliner::testing::generate::{CallGraph, Feature, Generated, Shape};
+use cranelift_inliner::testing::generate::{CallGraph, Generated, Shape};
 
 const SEEDS: u64 = 300;
 
