@@ -5,7 +5,9 @@
 mod copies;
 
 use copies::{Functions, Order, parse, splice_all};
-use cranelift_codegen::ir::Function;
+use cranelift_codegen::ir::{
+    Function, RelSourceLoc, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,
+};
 use cranelift_inliner::check::{CopyTree, check};
 use cranelift_inliner::cleanup::{CleanupContext, clean_up};
 use cranelift_inliner::decide::{Always, CostModel, Inline, Small};
@@ -213,4 +215,43 @@ block3(v3: i32):
     }";
     let wrong = cranelift_reader::parse_functions(wrong).unwrap().remove(0);
     assert!(check(&tree, &wrong).is_err());
+}
+
+/// An alias of the caller's own keeps its label, which is the value's as well.
+#[test]
+fn a_label_of_an_alias_of_the_callers() {
+    let text = "
+function %leaf() system_v {
+block0:
+    return
+}
+function %caller(i32) -> i32 system_v {
+    fn0 = %leaf() system_v
+block0(v0: i32):
+    v1 -> v0
+    call fn0()
+    return v1
+}";
+    let functions = cranelift_reader::parse_functions(text).unwrap();
+    let mut program = Program::new();
+    program.add(functions[0].clone()).unwrap();
+    let mut caller = functions[1].clone();
+    caller.collect_debug_info();
+    let starts = vec![ValueLabelStart {
+        from: RelSourceLoc::default(),
+        label: ValueLabel::from_u32(3),
+    }];
+    let labels = caller.dfg.values_labels.as_mut().unwrap();
+    labels.insert(Value::from_u32(1), ValueLabelAssignments::Starts(starts));
+    let id = program.add(caller.clone()).unwrap();
+    let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
+
+    let mut tree = CopyTree::new(&caller);
+    let entry = caller.layout.entry_block().unwrap();
+    let call = caller.layout.first_inst(entry).unwrap();
+    tree.add(CopyTree::ROOT, call, &functions[0]);
+    let mut without = Function::clone(inlined.body(id).unwrap());
+    check(&tree, &without).unwrap();
+    without.dfg.values_labels = None;
+    assert!(check(&tree, &without).is_err());
 }

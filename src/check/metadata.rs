@@ -164,6 +164,7 @@ impl Walk<'_> {
     /// and the result has no others.
     pub(super) fn check_labels(&self) -> Result<(), Difference> {
         let mut known: FxHashSet<(Value, Label)> = FxHashSet::default();
+        let labels_after = self.labels_after();
         for (copy, data) in self.tree.copies.iter() {
             let Some(labels) = &data.func.dfg.values_labels else {
                 continue;
@@ -179,8 +180,8 @@ impl Walk<'_> {
                 let mut found = terms.is_empty();
                 for term in terms {
                     if let BlockArg::Value(result) = *term {
-                        let present = labels_of(self.after, result);
-                        found |= wanted.iter().all(|label| present.contains(label));
+                        let has = |&label: &Label| labels_after.contains(&(result, label));
+                        found |= wanted.iter().all(has);
                         known.extend(wanted.iter().map(|&label| (result, label)));
                     }
                 }
@@ -191,6 +192,20 @@ impl Walk<'_> {
             }
         }
         self.check_no_other_labels(&known)
+    }
+
+    /// The labels of each value of the result and of its aliases: those that
+    /// the caller's own aliases had stay where they were.
+    fn labels_after(&self) -> FxHashSet<(Value, Label)> {
+        let dfg = &self.after.dfg;
+        let labelled = dfg.values_labels.iter().flat_map(|labels| labels.keys());
+        labelled
+            .flat_map(|&value| {
+                let resolved = dfg.resolve_aliases(value);
+                let labels = labels_of(self.after, value).into_iter();
+                labels.map(move |label| (resolved, label))
+            })
+            .collect()
     }
 
     fn check_no_other_labels(&self, known: &FxHashSet<(Value, Label)>) -> Result<(), Difference> {
