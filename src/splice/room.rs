@@ -147,7 +147,7 @@ mod tests {
              gv3 = iadd_imm.i64 gv2, 16
              gv4 = iadd_imm.i64 gv3, 24
          block0(v0: i64):
-             v1 = global_value.i64 gv4
+             v1 = symbol_value.i64 gv4
              return v1
          }
          function %caller(i64) -> i64 system_v {
