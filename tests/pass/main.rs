@@ -2,6 +2,7 @@
 //! says, and that the result does not depend on threads or on the order of the input.
 
 mod determinism;
+mod exhaustion;
 mod facts;
 mod fallback;
 mod limits;
