@@ -7,6 +7,7 @@ mod facts;
 mod fallback;
 mod limits;
 mod linkage;
+mod naming;
 mod policies;
 mod recursion;
 mod report;
