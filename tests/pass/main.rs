@@ -13,4 +13,5 @@ mod recursion;
 mod report;
 mod shapes;
 mod shipped_modules;
+mod site_names;
 mod support;
