@@ -149,3 +149,37 @@ fn sums_on_vmctx_have_constants_of_their_type() {
         assert_eq!(imm.bits(), constant, "{caller}");
     }
 }
+
+#[test]
+fn sums_on_vmctx_that_no_instruction_can_compute_are_refused() {
+    for (base, globals, ty) in [
+        // Integers wider than an immediate, and what is no integer.
+        ("i128", "gv1 = iadd_imm.i128 gv0, 8", "i128"),
+        ("f64", "gv1 = iadd_imm.f64 gv0, 8", "f64"),
+        // A sum has the type of what it starts from.
+        ("i64", "gv1 = iadd_imm.i32 gv0, 8", "i32"),
+        (
+            "i64",
+            "gv2 = load.i32 notrap aligned gv0\n gv1 = iadd_imm.i64 gv2, 8",
+            "i64",
+        ),
+        // A value has the type of the global value.
+        ("i64", "gv1 = iadd_imm.i64 gv0, 8", "i32"),
+    ] {
+        let [callee, _] = pair(&format!(
+            "function %callee({base} vmctx) -> {ty} system_v {{
+                 gv0 = vmctx
+                 {globals}
+             block0(v0: {base}):
+                 v1 = symbol_value.{ty} gv1
+                 return v1
+             }}
+             function %other() system_v {{
+             block0:
+                 return
+             }}"
+        ));
+        let refusal = Callee::new(&callee).map(drop).unwrap_err();
+        assert!(matches!(refusal, Refusal::MalformedCallee(_)), "{callee}");
+    }
+}

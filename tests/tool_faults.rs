@@ -227,7 +227,13 @@ fn command_without_privileges(place: &Workplace, folder: &Path) -> Command {
     }
     fs::remove_file(&probe).unwrap();
     let tool = place.path("tool");
-    fs::copy(env!("CARGO_BIN_EXE_clif-inline"), &tool).unwrap();
+    // By another process: a file that this one has open for writing, in whatever thread, cannot be
+    // executed.
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_clif-inline"))
+        .arg(&tool)
+        .status();
+    assert!(copied.unwrap().success());
     fs::set_permissions(&tool, Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(place.path(""), Permissions::from_mode(0o755)).unwrap();
     let nobody = 65_534;
