@@ -2,13 +2,16 @@
 //! made, a policy that is not steady, or an engine that forgets itself.
 
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::{
     AliasRegionData, DebugTag, Function, Inst, InstBuilder, Opcode, SourceLoc, StackSlotKey,
+    TrapCode,
 };
 use cranelift_inliner::decide::{Always, CallSite, Decision, Limits, from_fn_mut};
 use cranelift_inliner::pass::{Inlined, Inliner};
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::{SpliceOptions, splice};
+use cranelift_inliner::testing::execute::{Engine, Invocation};
 use cranelift_inliner::testing::properties::{self, Broken, Property, seeded};
 use std::sync::Arc;
 
@@ -97,7 +100,7 @@ fn assert_broken(result: Result<(), Broken>, property: Property, words: &str) {
 
 #[test]
 fn nothing_is_wrong_with_the_program() {
-    properties::all(&program(), &[], &always()).unwrap();
+    properties::all(&program(), &invocations(), &always()).unwrap();
     let unchanged = changed(|_| {});
     properties::accounted_for(&program(), &unchanged).unwrap();
 }
@@ -124,6 +127,90 @@ fn a_body_that_compiles_on_some_architectures_only() {
     let wrong = changed(|func| *func = other.clone());
     let result = properties::compiles(&program(), &wrong);
     assert_broken(result, Property::Compiles, "aarch64, none");
+}
+
+/// Calls that reach each host call of the program.
+fn invocations() -> Vec<Invocation> {
+    let invocation = |argument| Invocation {
+        function: "main".parse().unwrap(),
+        arguments: vec![DataValue::I64(argument)],
+    };
+    [0, 5].map(invocation).to_vec()
+}
+
+#[test]
+fn a_body_that_does_something_else() {
+    if !Engine::works_here() {
+        return;
+    }
+    let unchanged = changed(|_| {});
+    properties::behaves(&program(), &unchanged, &invocations()).unwrap();
+    let wrong = changed(change_an_operand);
+    let result = properties::behaves(&program(), &wrong, &invocations());
+    assert_broken(result, Property::Behaves, "call 1 of the host is %host");
+    let wrong = changed(|func| {
+        let call = first(func, Opcode::Call);
+        let own = func.dfg.block_params(func.layout.entry_block().unwrap())[0];
+        func.dfg.inst_args_mut(call)[0] = own;
+    });
+    let result = properties::behaves(&program(), &wrong, &invocations());
+    assert_broken(result, Property::Behaves, "call 0 of the host is %host");
+    let wrong = changed(|func| {
+        for call in insts(func, Opcode::Call) {
+            func.layout.remove_inst(call);
+        }
+    });
+    let result = properties::behaves(&program(), &wrong, &invocations());
+    assert_broken(
+        result,
+        Property::Behaves,
+        "0 calls of the host instead of 2",
+    );
+    let wrong = changed(|func| {
+        let end = insts(func, Opcode::Return)[0];
+        FuncCursor::new(func)
+            .at_inst(end)
+            .ins()
+            .trap(TrapCode::unwrap_user(3));
+        func.layout.remove_inst(end);
+    });
+    let result = properties::behaves(&program(), &wrong, &invocations());
+    assert_broken(result, Property::Behaves, "Trapped");
+}
+
+#[test]
+fn a_debugger_that_sees_something_else() {
+    if !Engine::works_here() {
+        return;
+    }
+    let unchanged = changed(|_| {});
+    properties::same_frames(&program(), &unchanged, &invocations()).unwrap();
+    type Change = (&'static str, fn(&mut Function));
+    let changes: [Change; 4] = [
+        ("tag 0 is User(3) instead of User(2)", |func| {
+            let call = first(func, Opcode::Call);
+            let mut tags = func.debug_tags.get(call).to_vec();
+            tags[0] = DebugTag::User(3);
+            func.debug_tags.set(call, tags);
+        }),
+        ("0 tags instead of 3", |func| {
+            let call = first(func, Opcode::Call);
+            func.debug_tags.set(call, []);
+        }),
+        ("key: Some(8)", |func| {
+            let slot = func.sized_stack_slots.keys().next().unwrap();
+            func.sized_stack_slots[slot].key = Some(StackSlotKey::new(8));
+        }),
+        ("value", |func| {
+            let store = first(func, Opcode::Store);
+            let own = func.dfg.block_params(func.layout.entry_block().unwrap())[0];
+            func.dfg.inst_args_mut(store)[0] = own;
+        }),
+    ];
+    for (words, change) in changes {
+        let result = properties::same_frames(&program(), &changed(change), &invocations());
+        assert_broken(result, Property::Frames, words);
+    }
 }
 
 #[test]
