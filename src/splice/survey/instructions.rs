@@ -1,7 +1,7 @@
 //! What each instruction is to a splice, and whether it can be copied at all.
 
 use super::Survey;
-use crate::splice::callee::{InstClass, InstPlan};
+use crate::splice::callee::{InstClass, InstPlan, Results};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::instructions::InstructionFormat;
 use cranelift_codegen::ir::{
@@ -12,17 +12,77 @@ use cranelift_codegen::ir::{
 impl Survey<'_> {
     pub(super) fn survey_inst(&mut self, inst: Inst) -> Result<InstPlan, String> {
         let func = self.func;
-        let dfg = &func.dfg;
-        let data = &dfg.insts[inst];
+        let data = func.dfg.insts[inst];
         let opcode = data.opcode();
-        if opcode.format() != InstructionFormat::from(data) {
+        if opcode.format() != InstructionFormat::from(&data) {
             return Err(format!("{inst} has an opcode of another format"));
         }
-        data.map(&mut *self);
+        let data = self.references(data);
         if let Some(error) = self.error.take() {
             return Err(format!("{inst}: {error}"));
         }
-        let ctrl_type = self.ctrl_type(inst)?;
+        let (ctrl_type, results) = self.survey_results(inst, opcode)?;
+        let class = self.classify(inst, opcode)?;
+        if class != InstClass::Plain {
+            self.survey_metadata(inst, opcode, class)?;
+        }
+        if !matches!(class, InstClass::Return | InstClass::VmctxGlobal) {
+            self.tables.certain_insts += 1;
+        }
+        Ok(InstPlan {
+            inst,
+            data,
+            ctrl_type,
+            class,
+            results,
+        })
+    }
+
+    /// The controlling type and the results, each of the type that its opcode
+    /// gives it.
+    fn survey_results(&mut self, inst: Inst, opcode: Opcode) -> Result<(Type, Results), String> {
+        let dfg = &self.func.dfg;
+        let results = dfg.inst_results(inst);
+        if let Some(&result) = results.iter().find(|&&result| !dfg.value_is_valid(result)) {
+            return Err(format!("{inst} has the invalid result {result}"));
+        }
+        for &result in results {
+            self.define(result)?;
+        }
+        self.tables.values_added += results.len();
+        let (plan, result_type) = match *results {
+            [] => (Results::None, types::INVALID),
+            [result] => (Results::One(result), dfg.value_type(result)),
+            _ => (Results::Several, types::INVALID),
+        };
+        if opcode.is_call() || matches!(plan, Results::Several) {
+            let ctrl_type = self.ctrl_type(inst)?;
+            self.check_result_types(inst, ctrl_type)?;
+            return Ok((ctrl_type, plan));
+        }
+        // Most instructions are like the last one with the same opcode.
+        let constraints = opcode.constraints();
+        let ctrl_type = if !constraints.is_polymorphic() {
+            types::INVALID
+        } else if constraints.requires_typevar_operand() {
+            dfg.ctrl_typevar(inst)
+        } else {
+            result_type
+        };
+        let known = Some((ctrl_type, result_type));
+        let index = usize::from(opcode as u8);
+        if self.known_types.get(index) != Some(&known) {
+            let checked = self.ctrl_type(inst)?;
+            self.check_result_types(inst, checked)?;
+            if let Some(slot) = self.known_types.get_mut(index) {
+                *slot = known;
+            }
+        }
+        Ok((ctrl_type, plan))
+    }
+
+    fn check_result_types(&self, inst: Inst, ctrl_type: Type) -> Result<(), String> {
+        let dfg = &self.func.dfg;
         let results = dfg.inst_results(inst);
         let types = dfg.inst_result_types(inst, ctrl_type);
         if results.len() != types.len() {
@@ -30,21 +90,11 @@ impl Survey<'_> {
                 "{inst} has another number of results than its opcode"
             ));
         }
-        for (&result, ty) in results.iter().zip(types) {
-            if !dfg.value_is_valid(result) || dfg.value_type(result) != ty {
-                return Err(format!("{inst} has an invalid result"));
-            }
-            self.define(result)?;
+        let mut pairs = results.iter().zip(types);
+        match pairs.find(|&(&result, ty)| dfg.value_type(result) != ty) {
+            Some((result, ty)) => Err(format!("{inst} has the result {result}, which is not {ty}")),
+            None => Ok(()),
         }
-        self.tables.values_added += results.len();
-        let class = self.classify(inst, opcode)?;
-        self.survey_metadata(inst, opcode, class)?;
-        Ok(InstPlan {
-            inst,
-            ctrl_type,
-            class,
-            has_results: !results.is_empty(),
-        })
     }
 
     /// The type of `value`, or of what it is an alias of.
@@ -56,10 +106,12 @@ impl Survey<'_> {
     /// Notes that `value` is defined, and not a second time or as an alias.
     pub(super) fn define(&mut self, value: Value) -> Result<(), String> {
         let is_itself = self.tables.resolved.get(value.index()) == Some(&value);
-        if is_itself && self.defined.insert(value) {
-            Ok(())
-        } else {
-            Err(format!("{value} is defined twice"))
+        match self.defined.get_mut(value.index()) {
+            Some(defined) if is_itself && !*defined => {
+                *defined = true;
+                Ok(())
+            }
+            _ => Err(format!("{value} is defined twice")),
         }
     }
 

@@ -8,10 +8,13 @@ use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
 use cranelift_codegen::ir::instructions::InstructionMapper;
 use cranelift_codegen::ir::{
-    self, ArgumentPurpose, Block, BlockCall, GlobalValueData, InstructionData, Value,
+    self, ArgumentPurpose, Block, BlockCall, GlobalValueData, InstructionData, Type, Value,
     ValueLabelAssignments,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An opcode is a byte.
+const OPCODES: usize = 256;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -19,7 +22,12 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 pub(super) struct Survey<'f> {
     func: &'f ir::Function,
     tables: CalleeTables,
-    defined: EntitySet<Value>,
+    /// Whether each value, by its number, has been defined.
+    defined: Vec<bool>,
+    /// For each opcode, the controlling type for which the type of its result
+    /// was last found right, and that type; the latter is `INVALID` where there
+    /// is no result.
+    known_types: [Option<(Type, Type)>; OPCODES],
     entry: Option<Block>,
     error: Option<String>,
 }
@@ -47,9 +55,11 @@ impl<'f> Survey<'f> {
                 has_exception_context: false,
                 has_inner_calls: false,
                 values_added: 0,
+                certain_insts: 0,
                 counts: EntityCounts::of(func),
             },
-            defined: EntitySet::with_capacity(func.dfg.num_values()),
+            defined: vec![false; func.dfg.num_values()],
+            known_types: [None; OPCODES],
             entry: func.layout.entry_block(),
             error: None,
         }
@@ -314,7 +324,7 @@ impl<'f> Survey<'f> {
             }
             let target = self.tables.resolved.get(value.index()).copied();
             if let (Some(starts), Some(target)) = (starts, target)
-                && self.defined.contains(target)
+                && self.is_defined(target)
             {
                 self.tables.labels.push((target, starts.clone()));
             }
