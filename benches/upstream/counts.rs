@@ -21,7 +21,11 @@ pub(crate) const CHILD: &str = "--splice-for-counting";
 
 /// Callers taken at even distances, as many as the child can take.
 pub(crate) fn sample(work: &Work) -> Work {
-    let sizes: Vec<usize> = work.jobs.iter().map(|job| job.caller.dfg.num_insts()).collect();
+    let sizes: Vec<usize> = work
+        .jobs
+        .iter()
+        .map(|job| job.caller.dfg.num_insts())
+        .collect();
     let callees: usize = work.bodies.iter().map(|body| body.dfg.num_insts()).sum();
     let all: usize = sizes.iter().sum::<usize>() + callees;
     let step = all.div_ceil(SAMPLE_INSTS).max(1);
@@ -68,9 +72,10 @@ pub(crate) fn count(work: &Work, kept: Option<&Path>) -> Result<(u64, u64), Stri
             return Err(String::from_utf8_lossy(&valgrind.stderr).into_owned());
         }
         let profile = fs::read_to_string(profile).map_err(|error| error.to_string())?;
-        let total = profile
-            .lines()
-            .find_map(|line| line.strip_prefix("totals: ").or(line.strip_prefix("summary: ")));
+        let total = profile.lines().find_map(|line| {
+            line.strip_prefix("totals: ")
+                .or(line.strip_prefix("summary: "))
+        });
         let total = total.and_then(|total| total.trim().parse().ok());
         match total {
             Some(total) if total > 0 => Ok(total),
@@ -92,7 +97,10 @@ fn write(work: &Work, folder: &Path) -> Result<(), String> {
     let store = |name: &str, text: String| {
         fs::write(folder.join(name), text).map_err(|error| error.to_string())
     };
-    store("callers.clif", text(&mut work.jobs.iter().map(|job| &job.caller)))?;
+    store(
+        "callers.clif",
+        text(&mut work.jobs.iter().map(|job| &job.caller)),
+    )?;
     store("bodies.clif", text(&mut work.bodies.iter()))?;
     store("sites.json", json!(sites).to_string())
 }

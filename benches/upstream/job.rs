@@ -57,7 +57,9 @@ pub(crate) fn splice_ours(work: &Work, callers: &mut [Function]) {
             let callee = &work.bodies[body];
             let tables = tables[body].get_or_insert_with(|| {
                 let callee = Callee::new(callee);
-                callee.unwrap_or_else(|error| panic!("{error}")).into_tables()
+                callee
+                    .unwrap_or_else(|error| panic!("{error}"))
+                    .into_tables()
             });
             let callee = Callee::from_tables(callee, tables);
             let spliced = session.splice(call, &callee);

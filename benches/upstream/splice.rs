@@ -58,6 +58,8 @@ pub(crate) fn measure(
             unit: "",
             spread: None,
         }),
-        Err(error) => results.note(format!("{module}, {policy}: no instruction counts: {error}")),
+        Err(error) => results.note(format!(
+            "{module}, {policy}: no instruction counts: {error}"
+        )),
     }
 }

@@ -56,8 +56,8 @@ impl Survey<'_> {
             _ => (Results::Several, types::INVALID),
         };
         if opcode.is_call() || matches!(plan, Results::Several) {
-            let ctrl_type = self.ctrl_type(inst)?;
-            self.check_result_types(inst, ctrl_type)?;
+            let ctrl_type = ctrl_type(self.func, inst)?;
+            check_result_types(self.func, inst, ctrl_type)?;
             return Ok((ctrl_type, plan));
         }
         // Most instructions are like the last one with the same opcode.
@@ -69,32 +69,11 @@ impl Survey<'_> {
         } else {
             result_type
         };
-        let known = Some((ctrl_type, result_type));
-        let index = usize::from(opcode as u8);
-        if self.known_types.get(index) != Some(&known) {
-            let checked = self.ctrl_type(inst)?;
-            self.check_result_types(inst, checked)?;
-            if let Some(slot) = self.known_types.get_mut(index) {
-                *slot = known;
-            }
-        }
+        let func = self.func;
+        self.known_types.check(opcode, ctrl_type, result_type, || {
+            check_result_types(func, inst, self::ctrl_type(func, inst)?)
+        })?;
         Ok((ctrl_type, plan))
-    }
-
-    fn check_result_types(&self, inst: Inst, ctrl_type: Type) -> Result<(), String> {
-        let dfg = &self.func.dfg;
-        let results = dfg.inst_results(inst);
-        let types = dfg.inst_result_types(inst, ctrl_type);
-        if results.len() != types.len() {
-            return Err(format!(
-                "{inst} has another number of results than its opcode"
-            ));
-        }
-        let mut pairs = results.iter().zip(types);
-        match pairs.find(|&(&result, ty)| dfg.value_type(result) != ty) {
-            Some((result, ty)) => Err(format!("{inst} has the result {result}, which is not {ty}")),
-            None => Ok(()),
-        }
     }
 
     /// The type of `value`, or of what it is an alias of.
@@ -113,22 +92,6 @@ impl Survey<'_> {
             }
             _ => Err(format!("{value} is defined twice")),
         }
-    }
-
-    fn ctrl_type(&self, inst: Inst) -> Result<Type, String> {
-        let dfg = &self.func.dfg;
-        let constraints = dfg.insts[inst].opcode().constraints();
-        let Some(allowed) = constraints.ctrl_typeset() else {
-            return Ok(types::INVALID);
-        };
-        if !constraints.requires_typevar_operand() && !dfg.has_results(inst) {
-            return Err(format!("{inst} has no result"));
-        }
-        let ctrl_type = dfg.ctrl_typevar(inst);
-        if !allowed.contains(ctrl_type) {
-            return Err(format!("{inst} has the impossible type {ctrl_type}"));
-        }
-        Ok(ctrl_type)
     }
 
     fn classify(&mut self, inst: Inst, opcode: Opcode) -> Result<InstClass, String> {
@@ -289,4 +252,37 @@ impl Survey<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether the results have the types that the opcode gives them.
+fn check_result_types(func: &ir::Function, inst: Inst, ctrl_type: Type) -> Result<(), String> {
+    let dfg = &func.dfg;
+    let results = dfg.inst_results(inst);
+    let types = dfg.inst_result_types(inst, ctrl_type);
+    if results.len() != types.len() {
+        return Err(format!(
+            "{inst} has another number of results than its opcode"
+        ));
+    }
+    let mut pairs = results.iter().zip(types);
+    match pairs.find(|&(&result, ty)| dfg.value_type(result) != ty) {
+        Some((result, ty)) => Err(format!("{inst} has the result {result}, which is not {ty}")),
+        None => Ok(()),
+    }
+}
+
+fn ctrl_type(func: &ir::Function, inst: Inst) -> Result<Type, String> {
+    let dfg = &func.dfg;
+    let constraints = dfg.insts[inst].opcode().constraints();
+    let Some(allowed) = constraints.ctrl_typeset() else {
+        return Ok(types::INVALID);
+    };
+    if !constraints.requires_typevar_operand() && !dfg.has_results(inst) {
+        return Err(format!("{inst} has no result"));
+    }
+    let ctrl_type = dfg.ctrl_typevar(inst);
+    if !allowed.contains(ctrl_type) {
+        return Err(format!("{inst} has the impossible type {ctrl_type}"));
+    }
+    Ok(ctrl_type)
 }

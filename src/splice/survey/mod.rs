@@ -1,20 +1,19 @@
 //! The walk over a callee that fills its tables.
 
 mod instructions;
+mod known_types;
 mod references;
 
+use self::known_types::KnownTypes;
 use super::callee::{BlockPlan, CalleeTables, EntityCounts, UsedEntities};
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
 use cranelift_codegen::ir::instructions::InstructionMapper;
 use cranelift_codegen::ir::{
-    self, ArgumentPurpose, Block, BlockCall, GlobalValueData, InstructionData, Type, Value,
+    self, ArgumentPurpose, Block, BlockCall, GlobalValueData, InstructionData, Value,
     ValueLabelAssignments,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// An opcode is a byte.
-const OPCODES: usize = 256;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -24,10 +23,7 @@ pub(super) struct Survey<'f> {
     tables: CalleeTables,
     /// Whether each value, by its number, has been defined.
     defined: Vec<bool>,
-    /// For each opcode, the controlling type for which the type of its result
-    /// was last found right, and that type; the latter is `INVALID` where there
-    /// is no result.
-    known_types: [Option<(Type, Type)>; OPCODES],
+    known_types: KnownTypes,
     entry: Option<Block>,
     error: Option<String>,
 }
@@ -59,7 +55,7 @@ impl<'f> Survey<'f> {
                 counts: EntityCounts::of(func),
             },
             defined: vec![false; func.dfg.num_values()],
-            known_types: [None; OPCODES],
+            known_types: KnownTypes::new(),
             entry: func.layout.entry_block(),
             error: None,
         }
