@@ -55,6 +55,13 @@ pub(crate) struct Decisions {
 
 impl Decisions {
     pub(crate) fn record(program: &Program, policy: Policy, isa: &dyn TargetIsa) -> Self {
+        let mut decisions = Self::record_all(program, policy);
+        decisions.drop_what_upstream_cannot(program, isa);
+        decisions
+    }
+
+    /// As [`Decisions::record`], without a look at whether Cranelift's own inliner can do it.
+    pub(crate) fn record_all(program: &Program, policy: Policy) -> Self {
         let inlined = policy
             .inliner()
             .run(program)
@@ -70,13 +77,11 @@ impl Decisions {
                 _ => sites.push((site.caller, vec![(site.inst, callee)])),
             }
         }
-        let mut decisions = Decisions {
+        Decisions {
             inlined,
             sites,
             dropped: 0,
-        };
-        decisions.drop_what_upstream_cannot(program, isa);
-        decisions
+        }
     }
 
     /// The callers with their sites, and the bodies that this crate's pass made final.

@@ -13,16 +13,23 @@
 mod counts;
 mod decisions;
 mod job;
+mod memory;
 mod modules;
 mod options;
+mod output;
+mod pipeline;
+mod plot;
 mod rounds;
+mod scaling;
 mod splice;
+mod stage;
 mod table;
 
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{TargetSettings, target};
 use decisions::{Decisions, Policy};
 use options::Options;
+use stage::Stage;
 use std::path::Path;
 use table::Results;
 
@@ -37,7 +44,9 @@ fn main() {
     let options = Options::from_arguments();
     let mut results = Results::default();
     let settings = TargetSettings::new().opt_level(OptLevel::Speed);
-    let x64 = target("x86_64", &settings).unwrap_or_else(|error| panic!("{error}"));
+    let target = |name| target(name, &settings).unwrap_or_else(|error| panic!("{error}"));
+    let (x64, aarch64) = (target("x86_64"), target("aarch64"));
+    let targets = [("x64", &*x64), ("aarch64", &*aarch64)];
     for module in modules::modules() {
         if !options.wants_module(&module.name) || !"abcd".contains(|part| options.wants_part(part))
         {
@@ -46,7 +55,7 @@ fn main() {
         let Some(program) = module.program() else {
             continue;
         };
-        for policy in Policy::ALL {
+        for (index, policy) in Policy::ALL.into_iter().enumerate() {
             if !options.wants_policy(policy) {
                 continue;
             }
@@ -63,7 +72,31 @@ fn main() {
             if options.wants_part('a') {
                 splice::measure(&module.name, policy.name(), &work, &options, &mut results);
             }
+            let (name, policy) = (&*module.name, policy.name());
+            let stage = Stage::new(&program, &decisions);
+            if options.wants_part('b') {
+                output::measure(name, policy, &stage, &targets, &options, &mut results);
+            }
+            if options.wants_part('c') {
+                memory::measure(name, policy, &stage, &mut results);
+            }
+            if options.wants_part('d') {
+                pipeline::measure(name, policy, &stage, &*x64, &options, &mut results);
+                if index == 0 {
+                    pipeline::measure_default(
+                        name,
+                        &program,
+                        &stage,
+                        &*x64,
+                        &options,
+                        &mut results,
+                    );
+                }
+            }
         }
+    }
+    if options.wants_part('e') {
+        scaling::measure(&options, &mut results);
     }
     results.print_means();
     let json = format!("{:#}\n", results.to_json());

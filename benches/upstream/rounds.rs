@@ -1,5 +1,6 @@
 //! Two things timed side by side.
 
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// The times of both sides over some rounds, in seconds.
@@ -52,9 +53,11 @@ fn median(times: &[f64]) -> f64 {
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// How long `f` takes.
-pub(crate) fn time(f: impl FnOnce()) -> Duration {
+/// How long `f` takes; dropping what it returns does not count.
+pub(crate) fn time<T>(f: impl FnOnce() -> T) -> Duration {
     let start = Instant::now();
-    f();
-    start.elapsed()
+    let result = black_box(f());
+    let elapsed = start.elapsed();
+    drop(result);
+    elapsed
 }

@@ -22,13 +22,9 @@
 //!
 //! From then on a call of these segments is the last instruction before a
 //! jump, and replacing it moves nothing. In the end the segments are joined
-//! again.
-//!
-//! Often only a few calls of a block are spliced, so the first cut is made after
-//! one call, and each later one after four times as many as the one before. So N
-//! calls take log N cuts, or fewer where the rest of a block has too few calls,
-//! and an instruction moves at most that often and once more when it is joined,
-//! whatever the order in which the calls are spliced.
+//! again. An instruction moves when the part of the block in which it lies is
+//! first cut, and when it is joined: twice at most, whatever the order in which
+//! the calls are spliced.
 
 use crate::body::HandlerAddresses;
 use cranelift_codegen::entity::packed_option::PackedOption;
@@ -45,8 +41,6 @@ pub(super) struct Segments {
     order: Vec<Block>,
     /// Segments to which no callee returned.
     dead: EntitySet<Block>,
-    /// After how many calls the next cut is made, less one.
-    more_calls: usize,
 }
 
 impl Segments {
@@ -54,7 +48,6 @@ impl Segments {
         self.jumps.clear();
         self.order.clear();
         self.dead.clear();
-        self.more_calls = 0;
     }
 
     /// Whether `block` is known to be a segment that nothing reaches.
@@ -97,8 +90,8 @@ impl Segments {
 
     /// Cuts what follows `call` in `block`, and returns the jump after `call`.
     ///
-    /// The next direct calls after `call` end segments too. They are cut from
-    /// the last one on, so that each instruction moves once.
+    /// Every direct call after `call` ends a segment. They are cut from the
+    /// last one on, so that each instruction moves once.
     fn cut(
         &mut self,
         func: &mut Function,
@@ -109,11 +102,7 @@ impl Segments {
         let mut calls: SmallVec<[Inst; 16]> = SmallVec::new();
         calls.push(call);
         let mut current = func.layout.next_inst(call);
-        let wanted = self.more_calls + 1;
-        self.more_calls = wanted.saturating_mul(4) - 1;
-        while let Some(inst) = current
-            && calls.len() < wanted
-        {
+        while let Some(inst) = current {
             current = func.layout.next_inst(inst);
             let ends_segment = func.dfg.insts[inst].opcode() == Opcode::Call
                 && current.is_some_and(|next| self.segment_after(func, next).is_none());
