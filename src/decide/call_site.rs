@@ -2,15 +2,16 @@
 
 use super::Summary;
 use crate::body::resolve_alias;
-use crate::graph::CallKind;
+use crate::graph::{CallGraph, CallKind, SiteName};
 use crate::panics;
-use crate::program::FunctionName;
+use crate::program::{FunctionName, Program};
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::{
     Block, Function, Inst, InstructionData, Opcode, SourceLoc, Value, ValueDef,
 };
 use cranelift_codegen::loop_analysis::LoopAnalysis;
+use petgraph::graph::EdgeIndex;
 use std::cell::OnceCell;
 
 /// A direct call about which a policy decides.
@@ -24,6 +25,9 @@ pub struct CallSite<'a> {
 pub(crate) struct SiteContext<'a> {
     pub(crate) caller_name: &'a FunctionName,
     pub(crate) callee_name: &'a FunctionName,
+    pub(crate) graph: &'a CallGraph,
+    pub(crate) program: &'a Program,
+    pub(crate) path: &'a [EdgeIndex],
     pub(crate) callee: &'a Function,
     pub(crate) summary: &'a Summary,
     pub(crate) call: Inst,
@@ -100,6 +104,33 @@ impl<'a> CallSite<'a> {
     /// The function that is called.
     pub fn callee_name(&self) -> &'a FunctionName {
         self.context.callee_name
+    }
+
+    /// The sites of the original program, as edges of its [call graph](Self::graph), that lead
+    /// from the caller to this call: the call's own is the last one, and those before it are the
+    /// sites whose bodies it came in with. It is the same path whichever body was inlined first.
+    pub fn path(&self) -> &'a [EdgeIndex] {
+        self.context.path
+    }
+
+    /// The call graph of the program as it was before anything was inlined.
+    pub fn graph(&self) -> &'a CallGraph {
+        self.context.graph
+    }
+
+    /// The name of the call in the function that had it at first, which is another than
+    /// [`CallSite::caller_name`] if the call came in with a body.
+    pub fn name(&self) -> Option<SiteName> {
+        let SiteContext { graph, program, .. } = self.context;
+        graph.site_name(program, *self.path().last()?)
+    }
+
+    /// The names of the sites of [`CallSite::path`].
+    pub fn path_names(&self) -> Vec<SiteName> {
+        let SiteContext { graph, program, .. } = self.context;
+        let path = self.path().iter();
+        path.filter_map(|&site| graph.site_name(program, site))
+            .collect()
     }
 
     /// The caller's body as it stands. Sites that came in with an inlined

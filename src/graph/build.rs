@@ -88,11 +88,10 @@ impl Scan {
                     Opcode::ReturnCall => CallKind::ReturnCall,
                     _ => CallKind::Call,
                 };
-                self.sites.push((CallEdge { inst, block, kind }, func_ref));
+                self.site(inst, block, kind, func_ref);
             }
             InstructionData::TryCall { func_ref, .. } => {
-                let kind = CallKind::TryCall;
-                self.sites.push((CallEdge { inst, block, kind }, func_ref));
+                self.site(inst, block, CallKind::TryCall, func_ref);
             }
             InstructionData::CallIndirect { .. } | InstructionData::TryCallIndirect { .. } => {
                 self.indirect_calls += 1;
@@ -100,6 +99,17 @@ impl Scan {
             InstructionData::FuncAddr { func_ref, .. } => self.addressed.push(func_ref),
             _ => {}
         }
+    }
+
+    fn site(&mut self, inst: ir::Inst, block: ir::Block, kind: CallKind, func_ref: ir::FuncRef) {
+        let edge = CallEdge {
+            inst,
+            block,
+            kind,
+            // Counted when it is known which references mean the same callee.
+            ordinal: 0,
+        };
+        self.sites.push((edge, func_ref));
     }
 }
 
@@ -109,6 +119,8 @@ struct Join {
     /// The nodes that are no functions.
     others: FxHashMap<CallNode, NodeIndex>,
     sites: PrimaryMap<FunctionId, Range<usize>>,
+    /// How many sites the current caller has for each callee so far.
+    sites_of: FxHashMap<NodeIndex, u32>,
     indirect_calls: PrimaryMap<FunctionId, usize>,
     address_taken: Vec<usize>,
 }
@@ -123,6 +135,7 @@ impl Join {
             graph,
             others: FxHashMap::default(),
             sites: PrimaryMap::with_capacity(program.len()),
+            sites_of: FxHashMap::default(),
             indirect_calls: PrimaryMap::with_capacity(program.len()),
             address_taken: vec![0; program.len()],
         }
@@ -134,8 +147,12 @@ impl Join {
         let first_edge = self.graph.edge_count();
         let mut nodes: PrimaryMap<ir::FuncRef, Option<NodeIndex>> =
             scan.targets.values().map(|_| None).collect();
-        for (edge, func_ref) in scan.sites {
+        self.sites_of.clear();
+        for (mut edge, func_ref) in scan.sites {
             if let Some(callee) = self.node_of(func_ref, &scan.targets, &mut nodes) {
+                let count = self.sites_of.entry(callee).or_default();
+                edge.ordinal = *count;
+                *count = count.saturating_add(1);
                 self.graph.add_edge(caller, callee, edge);
             }
         }

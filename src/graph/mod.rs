@@ -61,6 +61,11 @@
 //! anywhere; [`CallGraph::address_taken`] counts the places. An exported function may be called
 //! from outside the program.
 //!
+//! # Names of sites
+//!
+//! An instruction's number says nothing once the program was built anew. A [`SiteName`] does:
+//! caller, callee, and which of the calls between the two.
+//!
 //! # Order
 //!
 //! *Components* are the strongly connected components of the graph, found with Kosaraju's
@@ -78,9 +83,11 @@
 mod build;
 mod components;
 mod dot;
+mod site_name;
 
 pub use components::{ComponentId, Recursion};
 pub use dot::dot_quoted;
+pub use site_name::SiteName;
 
 use crate::program::{FunctionId, FunctionName, Program};
 use components::Components;
@@ -132,6 +139,8 @@ pub struct CallEdge {
     pub block: ir::Block,
     /// Which instruction it is.
     pub kind: CallKind,
+    /// How many sites that its caller has before it in the layout call the same.
+    pub ordinal: u32,
 }
 
 /// A call site together with both its ends.

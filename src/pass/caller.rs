@@ -18,6 +18,7 @@ use crate::program::{FunctionId, InlineAttribute, Linkage};
 use crate::splice::{Callee, Checker, CopiedCall, Refusal, Session, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
+use petgraph::graph::EdgeIndex;
 
 /// Scratch memory of one thread.
 #[derive(Default)]
@@ -37,6 +38,8 @@ struct Candidate {
     kind: CallKind,
     /// The bodies around it, outermost first, as an index of [`Chains`].
     chain: Option<usize>,
+    /// The sites of the original program that lead to it.
+    path: Vec<EdgeIndex>,
     depth: u32,
 }
 
@@ -178,6 +181,9 @@ impl CallerJob<'_> {
     fn own_candidates(&mut self) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         let state = self.state;
+        if !state.is_emitted(self.id) {
+            return candidates;
+        }
         let body = state.program[self.id].body();
         for site in state.graph.callees(self.id) {
             let candidate = |callee| Candidate {
@@ -187,6 +193,7 @@ impl CallerJob<'_> {
                 callee,
                 kind: site.edge.kind,
                 chain: None,
+                path: vec![site.index],
                 depth: 0,
             };
             match site.callee {
@@ -201,6 +208,7 @@ impl CallerJob<'_> {
                     kind: site.edge.kind,
                     srcloc: body.srcloc(site.edge.inst),
                     via: Vec::new(),
+                    path: vec![site.index],
                     inlined: false,
                     reason: Reason::External,
                     callee_insts: 0,
@@ -223,6 +231,7 @@ impl CallerJob<'_> {
             kind: candidate.kind,
             srcloc: self.srcloc(caller, candidate.call),
             via: self.chains.list(candidate.chain),
+            path: candidate.path.clone(),
             inlined: false,
             reason,
             callee_insts: self.state.size_of(candidate.callee),
@@ -325,6 +334,9 @@ impl CallerJob<'_> {
             context: SiteContext {
                 caller_name: state.program[self.id].name(),
                 callee_name: function.name(),
+                graph: &state.graph,
+                program: state.program,
+                path: &candidate.path,
                 callee: &callee.body,
                 summary: state.summary(candidate.callee, callee),
                 call: candidate.call,
@@ -424,6 +436,7 @@ impl CallerJob<'_> {
                 _ => CallKind::Call,
             };
             if body.layout.inst_block(call).is_some() {
+                let path = self.path_of(&came_in);
                 candidates.push(Candidate {
                     call,
                     source: came_in.copied.callee_inst,
@@ -431,11 +444,33 @@ impl CallerJob<'_> {
                     callee,
                     kind,
                     chain: Some(came_in.chain),
+                    path,
                     depth: came_in.depth,
                 });
             }
         }
         candidates
+    }
+
+    /// The path of the call that the body replaced, and from there on the callee's own.
+    fn path_of(&self, came_in: &CameIn) -> Vec<EdgeIndex> {
+        let Some(around) = self.result.records.get(came_in.record) else {
+            return Vec::new();
+        };
+        let body = around
+            .callee_id
+            .and_then(|id| self.state.finals.get(id)?.get());
+        let call = came_in.copied.callee_inst;
+        let within = body.map_or(&[][..], |body| body.path_to(call));
+        let mut path = [&around.path, within].concat();
+        // A body that is available externally was not looked at, and its calls are its own.
+        if within.is_empty() {
+            let own = around
+                .callee_id
+                .and_then(|id| self.state.graph.site_at(id, call));
+            path.extend(own.map(|site| site.index));
+        }
+        path
     }
 
     /// The function of the program that a reference names. Names are looked up

@@ -1,7 +1,7 @@
 //! The result of the pass.
 
 use super::report::{FunctionStats, SiteRecord, StageTimes};
-use crate::graph::CallGraph;
+use crate::graph::{CallGraph, SiteName};
 use crate::locations::LocationTable;
 use crate::program::{FunctionId, Program};
 use cranelift_codegen::ir::Function;
@@ -48,6 +48,14 @@ impl Inlined {
     /// first, in layout order; calls that came in with bodies follow.
     pub fn sites(&self) -> &[SiteRecord] {
         &self.sites
+    }
+
+    /// The names of the sites that lead from a record's caller to its call, the call's own last;
+    /// see [`SiteRecord::path`]. `program` must be the one that went in.
+    pub fn path(&self, program: &Program, record: &SiteRecord) -> Vec<SiteName> {
+        let path = record.path.iter();
+        path.filter_map(|&site| self.graph.site_name(program, site))
+            .collect()
     }
 
     /// What became of a function of the input.

@@ -5,6 +5,7 @@ use crate::graph::CallKind;
 use crate::program::{FunctionId, FunctionName, InlineAttribute};
 use crate::splice::Refusal;
 use cranelift_codegen::ir::{Inst, SourceLoc};
+use petgraph::graph::EdgeIndex;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -37,6 +38,13 @@ pub struct SiteRecord {
     /// The callees inlined around the call, outermost first; empty for a call
     /// of the caller's own.
     pub via: Vec<FunctionId>,
+    /// The sites of the original program, as edges of the call graph, that lead from the caller to
+    /// this call: one for a call of the caller's own; for one that came in with a body, the sites
+    /// whose bodies it came with and then its own. Each site's callee is the next one's caller.
+    ///
+    /// It does not tell in which function which body was inlined first, so it names the call
+    /// whatever else is decided: [`Inlined::path`](super::Inlined::path) gives the names.
+    pub path: Vec<EdgeIndex>,
     /// Whether the call was replaced by the callee's body.
     pub inlined: bool,
     /// Why.

@@ -5,10 +5,12 @@ use crate::cleanup::CleanupStats;
 use crate::decide::{ProgramFacts, Summary};
 use crate::graph::CallGraph;
 use crate::locations::LocationTable;
-use crate::program::{FunctionId, Program};
+use crate::program::{FunctionId, Linkage, Program};
 use crate::splice::{Callee, CalleeTables, Refusal};
-use cranelift_codegen::ir::Function;
+use cranelift_codegen::ir::{Function, Inst};
 use cranelift_entity::{PrimaryMap, SecondaryMap};
+use petgraph::graph::EdgeIndex;
+use rustc_hash::FxHashMap;
 use std::sync::{Arc, OnceLock};
 
 /// A function to which nothing more is done.
@@ -27,9 +29,23 @@ pub(super) struct Final {
     /// Filled by the first caller that needs it.
     pub(super) tables: OnceLock<Result<CalleeTables, Refusal>>,
     pub(super) summary: OnceLock<Summary>,
+    /// The record of each call that is left; filled by the first caller that needs it.
+    pub(super) kept: OnceLock<FxHashMap<Inst, usize>>,
 }
 
 impl Final {
+    /// The sites of the original program that lead from this function to `call`, a call of its
+    /// final body.
+    pub(super) fn path_to(&self, call: Inst) -> &[EdgeIndex] {
+        let kept = self.kept.get_or_init(|| {
+            let records = self.records.iter().enumerate();
+            let kept = records.filter(|(_, record)| !record.inlined);
+            kept.map(|(index, record)| (record.inst, index)).collect()
+        });
+        let record = kept.get(&call).and_then(|&index| self.records.get(index));
+        record.map_or(&[], |record| &record.path)
+    }
+
     /// The body, ready to be spliced.
     pub(super) fn prepared(&self) -> Result<Callee<'_>, &Refusal> {
         let tables = self
@@ -52,6 +68,11 @@ pub(super) struct State<'a> {
 }
 
 impl State<'_> {
+    /// Whether the function can be part of the result at all.
+    pub(super) fn is_emitted(&self, id: FunctionId) -> bool {
+        self.program[id].linkage() != Linkage::AvailableExternally
+    }
+
     /// The size of a callee as far as it is known, in instructions.
     pub(super) fn size_of(&self, id: FunctionId) -> usize {
         let done = self.finals.get(id).and_then(OnceLock::get);

@@ -1,1 +1,134 @@
 //! Arbitrary decisions: any subset of the call sites of a program, in any order.
+//!
+//! [`Decisions`] is a policy without an opinion. It answers yes or no for each call site, the same
+//! whenever and on whichever thread it is asked, and gives an order for those who splice the sites
+//! one at a time. Like programs, decisions come from the bytes of a fuzzer or from a strategy of
+//! proptest, and smaller ones inline less.
+//!
+//! ```
+//! use cranelift_inliner::decide::Inline;
+//! use cranelift_inliner::testing::decisions::Decisions;
+//!
+//! let decisions = Decisions::new([0b0100_1101; 16], 7);
+//! let policy: &dyn Inline = &decisions;
+//! let mut order = decisions.order(5);
+//! order.sort();
+//! assert_eq!(order, [0, 1, 2, 3, 4]);
+//! # let _ = policy;
+//! ```
+
+use crate::decide::{CallSite, Decision, Inline};
+use crate::program::FunctionName;
+use arbitrary::{Arbitrary, Unstructured};
+use cranelift_codegen::ir::Inst;
+use proptest::strategy::Strategy;
+use rustc_hash::FxHasher;
+use std::hash::{Hash, Hasher};
+
+/// Yes or no for each call site, and an order of sites. See the [module](self).
+///
+/// There are 128 answers; each site is given one of them by its caller's name and its instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decisions {
+    answers: u128,
+    order: u64,
+}
+
+impl Decisions {
+    /// Decisions with these answers, one a bit, and this order. Zeros inline nothing, and visit
+    /// sites in the order in which they stand.
+    pub fn new(answers: [u8; 16], order: u64) -> Self {
+        Decisions {
+            answers: u128::from_le_bytes(answers),
+            order,
+        }
+    }
+
+    /// Whether the call `call` in the function `caller` is to be inlined.
+    ///
+    /// A call that was the caller's own from the start keeps its number whatever is spliced into
+    /// the caller, so the answer for it does not depend on when it is given.
+    pub fn accepts(&self, caller: &FunctionName, call: Inst) -> bool {
+        let mut hasher = FxHasher::default();
+        caller.hash(&mut hasher);
+        let first = hasher.finish() >> 57;
+        let bit = (first + u64::from(call.as_u32())) % 128;
+        self.answers >> bit & 1 == 1
+    }
+
+    /// An order of the numbers below `count`: each of them once.
+    pub fn order(&self, count: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..count).collect();
+        let mut state = self.order;
+        for last in (1..count).rev() {
+            // Zero stays zero, and each number then in its place.
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).rotate_left(29);
+            let back = (state % (last as u64 + 1)) as usize;
+            order.swap(last, last - back);
+        }
+        order
+    }
+}
+
+impl Inline for Decisions {
+    fn decide(&self, site: &CallSite<'_>) -> Decision {
+        if self.accepts(site.caller_name(), site.call()) {
+            Decision::inline("decided by chance")
+        } else {
+            Decision::keep("decided by chance")
+        }
+    }
+}
+
+impl<'a> Arbitrary<'a> for Decisions {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(Decisions::new(bytes.arbitrary()?, bytes.arbitrary()?))
+    }
+
+    fn size_hint(_depth: usize) -> (usize, Option<usize>) {
+        (24, Some(24))
+    }
+}
+
+/// Decisions of every kind, for proptest.
+pub fn decisions() -> impl Strategy<Value = Decisions> {
+    let answers = proptest::array::uniform16(proptest::num::u8::ANY);
+    (answers, proptest::num::u64::ANY).prop_map(|(answers, order)| Decisions::new(answers, order))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_keep_every_call_and_every_place() {
+        let decisions = Decisions::new([0; 16], 0);
+        let caller = FunctionName::testcase("f");
+        assert!((0..500).all(|call| !decisions.accepts(&caller, Inst::from_u32(call))));
+        assert_eq!(decisions.order(4), [0, 1, 2, 3]);
+        assert!(decisions.order(0).is_empty());
+    }
+
+    #[test]
+    fn every_answer_is_asked_for() {
+        let caller = FunctionName::testcase("f");
+        for bit in 0..128 {
+            let decisions = Decisions::new((1_u128 << bit).to_le_bytes(), 0);
+            let accepted = |call: &u32| decisions.accepts(&caller, Inst::from_u32(*call));
+            assert_eq!((0..128).filter(accepted).count(), 1);
+        }
+    }
+
+    #[test]
+    fn orders_are_permutations_and_many() {
+        let mut seen = std::collections::BTreeSet::new();
+        for order in 0..2000 {
+            let order = Decisions::new([0; 16], order).order(4);
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, [0, 1, 2, 3]);
+            seen.insert(order);
+        }
+        assert_eq!(seen.len(), 24);
+    }
+}

@@ -11,4 +11,5 @@ mod recursion;
 mod report;
 mod shapes;
 mod shipped_modules;
+mod site_names;
 mod support;

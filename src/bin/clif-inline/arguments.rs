@@ -30,6 +30,9 @@ Examples:
   clif-inline opt module.clif                   show the module after inlining
   clif-inline run tests/                        execute the `; run:` lines of every file
   clif-inline graph module.clif -o calls.svg    draw who calls whom and what was inlined
+  clif-inline explain module.clif --function f  tell why each call of f was inlined or not
+  clif-inline bisect module.clif --plan p -- ./test.sh {}
+                                                find the decision that makes a test fail
 
 `clif-inline COMMAND --help` tells more of each.";
 
@@ -39,6 +42,8 @@ pub(crate) enum Command {
     Compile(CompileArguments),
     Run(RunArguments),
     Graph(GraphArguments),
+    Explain(ExplainArguments),
+    Bisect(BisectArguments),
 }
 
 impl Command {
@@ -48,6 +53,8 @@ impl Command {
             Self::Compile(arguments) => &arguments.common,
             Self::Run(arguments) => &arguments.common,
             Self::Graph(arguments) => &arguments.common,
+            Self::Explain(arguments) => &arguments.common,
+            Self::Bisect(arguments) => &arguments.common,
         }
     }
 }
@@ -81,6 +88,9 @@ pub(crate) struct OptArguments {
     /// the inputs. `-` is standard output.
     #[arg(short, long, value_name = "OUT.clif")]
     pub(crate) output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) plan: PlanArguments,
 
     #[command(flatten)]
     pub(crate) target: TargetArguments,
@@ -133,6 +143,9 @@ pub(crate) struct CompileArguments {
     /// Print no table of what was done
     #[arg(short, long)]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) plan: PlanArguments,
 
     #[command(flatten)]
     pub(crate) target: TargetArguments,
@@ -207,10 +220,117 @@ pub(crate) struct GraphArguments {
     pub(crate) layout: LayoutArgument,
 
     #[command(flatten)]
+    pub(crate) plan: PlanArguments,
+
+    #[command(flatten)]
     pub(crate) target: TargetArguments,
 
     #[command(flatten)]
     pub(crate) common: CommonArguments,
+}
+
+/// Tell of every call site of a function what was decided and why
+///
+/// Prints the function's inline tree: its calls, below each one that was inlined the calls of the
+/// body that took its place, and so on. A line has what became of the call, the callee's size as
+/// it was copied, the caller's at that time, and the reason; the default policy gives its numbers
+/// there. A body is inlined with all that was inlined into it before, so some decisions were made
+/// where another function was the caller; these lines say which.
+///
+/// Where standard output is a terminal there are colours, unless NO_COLOR is set.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  Why was this call not inlined?
+    clif-inline explain module.clif --function main
+
+  Its own calls alone, and those of another function:
+    clif-inline explain module.clif --function main --function u0:4 --depth 1
+
+  Whether a higher threshold would change it:
+    clif-inline explain module.clif --function main --cost-threshold 100")]
+pub(crate) struct ExplainArguments {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+
+    /// The function to tell of: %name, name or u0:4; may be repeated
+    #[arg(long = "function", value_name = "NAME", required = true)]
+    pub(crate) functions: Vec<FunctionName>,
+
+    /// How many levels of calls to show [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub(crate) depth: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) plan: PlanArguments,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+/// Find the one decision that makes a command fail
+///
+/// Takes a plan (see --plan-out of the other commands) of a module that goes wrong. The module is
+/// inlined by parts of the plan, and the command is told each time where the result is; it fails
+/// if its exit status is not 0. If the plan inlines N calls, the command runs at most log2(N) + 2
+/// times. So that every part can be followed, callees come before their callers, and a call comes
+/// after the one whose body brings it in.
+///
+/// The plan alone decides: --policy and --always are not asked. What Cranelift or the verifier
+/// refuses fails too, without running the command.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  A program that crashes since it is inlined:
+    clif-inline compile module.clif -o module.o --plan-out module.plan
+    clif-inline bisect module.clif --plan module.plan -- sh -c 'cc main.o {} -o test && ./test'
+
+  A command that hangs where it fails:
+    clif-inline bisect module.clif --plan module.plan -- timeout 10 ./test.sh {}
+
+  A tool that reads CLIF, and finds the file in the environment:
+    clif-inline bisect module.clif --plan module.plan --emit clif -- \\
+      sh -c 'clif-util compile --target x86_64 \"$CLIF_INLINE_FILE\"'")]
+pub(crate) struct BisectArguments {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+
+    /// The plan with which the command fails
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) plan: PathBuf,
+
+    /// Where to write the plan that fails with the fewest calls inlined
+    /// [default: PLAN with the ending .failing.plan]
+    #[arg(short, long, value_name = "FAILING")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// What the command gets
+    #[arg(long, value_name = "KIND", default_value = "object")]
+    pub(crate) emit: EmitArgument,
+
+    /// The command and its arguments, in which {} becomes the file's path; the environment
+    /// variable CLIF_INLINE_FILE has it too
+    ///
+    /// What it prints goes to standard error.
+    #[arg(last = true, value_name = "COMMAND", required = true)]
+    pub(crate) command: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EmitArgument {
+    /// An object file
+    Object,
+    /// CLIF text
+    Clif,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -342,6 +462,35 @@ pub(crate) enum PolicyArgument {
     Small,
     /// Weigh estimated cost against estimated benefit
     Cost,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Plans: decisions in a file (see docs/PLANS.md)")]
+pub(crate) struct PlanArguments {
+    /// Write down every decision, to be followed with --plan
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan_out: Option<PathBuf>,
+
+    /// Decide as in this file
+    ///
+    /// Attributes (--always, --never) and limits hold nevertheless. Where the program is not as the
+    /// plan has it, a warning says so.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
+
+    /// What to do with calls that the plan does not list
+    #[arg(long, value_name = "WHAT", default_value = "policy", requires = "plan")]
+    pub(crate) plan_fallback: FallbackArgument,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FallbackArgument {
+    /// Ask the policy
+    Policy,
+    /// Leave them calls
+    Keep,
+    /// Stop, and write nothing
+    Fail,
 }
 
 #[derive(Debug, Args)]

@@ -34,6 +34,11 @@ impl Failure {
         Self::Message(format!("{}: {error}", path.display()))
     }
 
+    /// A file could not be read.
+    pub(crate) fn read(path: &Path, error: &io::Error) -> Self {
+        Self::Message(format!("{}: {error}", path.display()))
+    }
+
     /// The pass failed on `program`.
     pub(crate) fn pass(error: &PassError, program: &Program) -> Self {
         let function = match error {
@@ -163,12 +168,15 @@ fn place_of(function: &str, program: &Program) -> String {
 /// Tells of a function that was compiled as it was before inlining.
 pub(crate) fn warn_of_fallback(error: &CompileError, program: &Program) {
     let place = place_of(error.function(), program);
+    warn(&format!(
+        "{place}compiled as it was before inlining: {error}"
+    ));
+}
+
+/// Prints `warning: message` to standard error.
+pub(crate) fn warn(message: &str) {
     let style = AnsiColor::Yellow.on_default().bold();
-    labelled(
-        style,
-        "warning",
-        &format!("{place}compiled as it was before inlining: {error}"),
-    );
+    labelled(style, "warning", message);
 }
 
 /// Prints `error: message` to standard error.

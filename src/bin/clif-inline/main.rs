@@ -7,10 +7,13 @@
 mod arguments;
 mod commands;
 mod drawing;
+mod explanation;
 mod failure;
+mod inline_tree;
 mod output;
 mod panics;
 mod progress;
+mod records;
 mod remarks;
 mod run;
 mod stage;
@@ -52,5 +55,7 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Compile(arguments) => commands::compile(arguments),
         Command::Run(arguments) => commands::run(arguments),
         Command::Graph(arguments) => commands::graph(arguments),
+        Command::Explain(arguments) => commands::explain(arguments),
+        Command::Bisect(arguments) => commands::bisect(arguments),
     })
 }

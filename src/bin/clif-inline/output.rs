@@ -12,6 +12,13 @@ pub(crate) enum Output {
     File(PathBuf),
 }
 
+/// Prints `text` to standard output, with its colours where these can be seen.
+pub(crate) fn print_styled(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| Failure::write(Path::new("<stdout>"), &error))
+}
+
 const BUFFER_BYTES: usize = 1 << 20;
 
 impl Output {

@@ -62,6 +62,11 @@ impl Progress {
         }
     }
 
+    /// Does something that prints to standard error.
+    pub(crate) fn pause(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+
     /// One step is done.
     pub(crate) fn step(&self) {
         self.bar.inc(1);

@@ -62,16 +62,17 @@ pub(crate) fn verify(
     Ok(())
 }
 
-/// Inlines across `program`.
+/// Inlines across `program` as `policy` decides.
 pub(crate) fn inline(
     program: &Program,
     isa: &dyn TargetIsa,
     arguments: &CommonArguments,
+    policy: Box<dyn Inline + '_>,
     progress: &Progress,
     phases: &mut Phases,
 ) -> Result<Inlined, Failure> {
     progress.begin_steps("inlining", program.len());
-    let inliner = inliner(arguments, isa).observe(progress);
+    let inliner = inliner(arguments, policy, isa).observe(progress);
     let inlined = inliner
         .run(program)
         .map_err(|error| Failure::pass(&error, program))?;
@@ -79,18 +80,19 @@ pub(crate) fn inline(
     Ok(inlined)
 }
 
-/// Inlines across `program` and compiles what comes of it.
+/// Inlines across `program` as `policy` decides, and compiles what comes of it.
 pub(crate) fn inline_and_compile(
     program: &Program,
     isa: &dyn TargetIsa,
     arguments: &CommonArguments,
+    policy: Box<dyn Inline + '_>,
     locations: LocationMode,
     progress: &Progress,
     phases: &mut Phases,
 ) -> Result<(Inlined, CompiledProgram), Failure> {
     // Each function has two steps; those that are dropped are never compiled.
     progress.begin_steps("inlining and compiling", program.len().saturating_mul(2));
-    let inliner = inliner(arguments, isa)
+    let inliner = inliner(arguments, policy, isa)
         .locations(locations)
         .observe(progress);
     let (inlined, compiled) = inliner
@@ -100,8 +102,12 @@ pub(crate) fn inline_and_compile(
     Ok((inlined, compiled))
 }
 
-fn inliner<'a>(arguments: &CommonArguments, isa: &'a dyn TargetIsa) -> Inliner<'a> {
-    let inliner = Inliner::new(policy(&arguments.policy))
+fn inliner<'a>(
+    arguments: &CommonArguments,
+    policy: Box<dyn Inline + 'a>,
+    isa: &'a dyn TargetIsa,
+) -> Inliner<'a> {
+    let inliner = Inliner::new(policy)
         .limits(limits(&arguments.limits))
         .splice_options(splice_options(&arguments.legality))
         .clean_up(!arguments.no_cleanup)
@@ -113,7 +119,8 @@ fn inliner<'a>(arguments: &CommonArguments, isa: &'a dyn TargetIsa) -> Inliner<'
     }
 }
 
-fn policy(arguments: &PolicyArguments) -> Box<dyn Inline> {
+/// The policy that the arguments name.
+pub(crate) fn policy(arguments: &PolicyArguments) -> Box<dyn Inline> {
     match arguments.policy {
         PolicyArgument::Always => Box::new(Always),
         PolicyArgument::Never => Box::new(Never),

@@ -4,8 +4,9 @@ use crate::arguments::CompileArguments;
 use crate::failure::{self, Failure, say};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::records::Records;
 use crate::statistics::Statistics;
-use crate::{remarks, stage, table};
+use crate::{stage, table};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_inliner::backend::{ObjectFunction, ObjectLinkage, build_object, emit_object};
 use cranelift_inliner::debug_info::{ClifLines, DebugFunction, DebugInfo};
@@ -25,7 +26,7 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
         Some(path) => Output::from_argument(path),
         None => Output::File(beside(inputs)?),
     };
-    let remarks = common.report.remarks.as_deref().map(Output::from_argument);
+    let records = Records::new(common, &arguments.plan)?;
 
     let mut statistics = Statistics::default();
     let mut phases = statistics.microseconds;
@@ -37,16 +38,22 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
         true => LocationMode::InlinedAt,
         false => LocationMode::Keep,
     };
-    let (inlined, compiled) =
-        stage::inline_and_compile(&program, &*isa, common, locations, &progress, &mut phases)?;
+    let (inlined, compiled) = stage::inline_and_compile(
+        &program,
+        &*isa,
+        common,
+        records.policy(common),
+        locations,
+        &progress,
+        &mut phases,
+    )?;
+    records.compare(&program, &inlined, &progress)?;
     statistics.add(&program, &inlined);
     statistics.add_code(&compiled);
 
     progress.begin("writing");
     let writing = Instant::now();
-    if let Some(remarks) = &remarks {
-        remarks::write(remarks, &program, &inlined)?;
-    }
+    records.write(&program, &inlined)?;
     let bytes = object(&program, &compiled, &isa, inputs)?;
     output.write_bytes(&bytes)?;
     drop(progress);
@@ -60,8 +67,8 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     if common.report.stats.is_none() && !arguments.quiet {
         say(&table::short(&statistics));
     }
-    let mut outputs = remarks.iter().chain([&output]);
-    statistics.print(common, outputs.any(Output::is_standard_output))
+    let taken = output.is_standard_output() || records.take_standard_output();
+    statistics.print(common, taken)
 }
 
 /// The object file for the only input: `module.o` beside `module.clif`.
@@ -80,7 +87,7 @@ fn beside(inputs: &[PathBuf]) -> Result<PathBuf, Failure> {
     Ok(output)
 }
 
-fn object(
+pub(super) fn object(
     program: &Program,
     compiled: &CompiledProgram,
     isa: &OwnedTargetIsa,
@@ -90,13 +97,16 @@ fn object(
         .iter()
         .filter_map(|(id, compiled)| {
             let function = program.get(id)?;
+            let linkage = match function.linkage() {
+                Linkage::Exported => ObjectLinkage::Export,
+                Linkage::Local => ObjectLinkage::Local,
+                Linkage::Interposable => ObjectLinkage::Preemptible,
+                // These are never compiled.
+                Linkage::AvailableExternally => return None,
+            };
             Some(ObjectFunction {
                 symbol: function.name().symbol(),
-                linkage: match function.linkage() {
-                    Linkage::Exported => ObjectLinkage::Export,
-                    Linkage::Local => ObjectLinkage::Local,
-                    Linkage::Interposable => ObjectLinkage::Preemptible,
-                },
+                linkage,
                 compiled,
             })
         })

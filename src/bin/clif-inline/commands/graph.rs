@@ -5,8 +5,9 @@ use crate::drawing::{dot, svg};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::records::Records;
+use crate::stage;
 use crate::statistics::Statistics;
-use crate::{remarks, stage};
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::Program;
 use std::path::Path;
@@ -17,7 +18,7 @@ pub(crate) fn graph(arguments: &GraphArguments) -> Result<(), Failure> {
     let common = &arguments.common;
     let path = arguments.output.as_deref().unwrap_or(Path::new("-"));
     let output = Output::from_argument(path);
-    let remarks = common.report.remarks.as_deref().map(Output::from_argument);
+    let records = Records::new(common, &arguments.plan)?;
     let is_svg = path
         .extension()
         .is_some_and(|ending| ending.eq_ignore_ascii_case("svg"));
@@ -28,14 +29,14 @@ pub(crate) fn graph(arguments: &GraphArguments) -> Result<(), Failure> {
     let isa = stage::target(&arguments.target)?;
     let program = stage::read(&arguments.inputs.paths, common, &progress, &mut phases)?;
     stage::verify(&program, &*isa, common, &progress, &mut phases)?;
-    let inlined = stage::inline(&program, &*isa, common, &progress, &mut phases)?;
+    let policy = records.policy(common);
+    let inlined = stage::inline(&program, &*isa, common, policy, &progress, &mut phases)?;
+    records.compare(&program, &inlined, &progress)?;
     statistics.add(&program, &inlined);
 
     progress.begin("drawing");
     let writing = Instant::now();
-    if let Some(remarks) = &remarks {
-        remarks::write(remarks, &program, &inlined)?;
-    }
+    records.write(&program, &inlined)?;
     let bytes = if is_svg {
         draw(&program, &inlined, arguments.layout)?
     } else {
@@ -46,8 +47,8 @@ pub(crate) fn graph(arguments: &GraphArguments) -> Result<(), Failure> {
     phases.write = writing.elapsed();
     phases.total = started.elapsed();
     statistics.microseconds = phases;
-    let mut outputs = remarks.iter().chain([&output]);
-    statistics.print(common, outputs.any(Output::is_standard_output))
+    let taken = output.is_standard_output() || records.take_standard_output();
+    statistics.print(common, taken)
 }
 
 fn draw(program: &Program, inlined: &Inlined, layout: LayoutArgument) -> Result<Vec<u8>, Failure> {

@@ -1,11 +1,15 @@
 //! The subcommands, a file each.
 
+mod bisect;
 mod compile;
+mod explain;
 mod graph;
 mod opt;
 mod run;
 
+pub(crate) use bisect::bisect;
 pub(crate) use compile::compile;
+pub(crate) use explain::explain;
 pub(crate) use graph::graph;
 pub(crate) use opt::opt;
 pub(crate) use run::run;

@@ -4,8 +4,9 @@ use crate::arguments::OptArguments;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::records::Records;
+use crate::stage;
 use crate::statistics::Statistics;
-use crate::{remarks, stage};
 use cranelift_inliner::program::ProgramError;
 use std::path::Path;
 use std::time::Instant;
@@ -15,7 +16,7 @@ pub(crate) fn opt(arguments: &OptArguments) -> Result<(), Failure> {
     let common = &arguments.common;
     let path = arguments.output.as_deref().unwrap_or(Path::new("-"));
     let output = Output::from_argument(path);
-    let remarks = common.report.remarks.as_deref().map(Output::from_argument);
+    let records = Records::new(common, &arguments.plan)?;
 
     let mut statistics = Statistics::default();
     let mut phases = statistics.microseconds;
@@ -23,14 +24,14 @@ pub(crate) fn opt(arguments: &OptArguments) -> Result<(), Failure> {
     let isa = stage::target(&arguments.target)?;
     let program = stage::read(&arguments.inputs.paths, common, &progress, &mut phases)?;
     stage::verify(&program, &*isa, common, &progress, &mut phases)?;
-    let inlined = stage::inline(&program, &*isa, common, &progress, &mut phases)?;
+    let policy = records.policy(common);
+    let inlined = stage::inline(&program, &*isa, common, policy, &progress, &mut phases)?;
+    records.compare(&program, &inlined, &progress)?;
     statistics.add(&program, &inlined);
 
     progress.begin("writing");
     let writing = Instant::now();
-    if let Some(remarks) = &remarks {
-        remarks::write(remarks, &program, &inlined)?;
-    }
+    records.write(&program, &inlined)?;
     output.write(|mut out| {
         inlined
             .program()
@@ -44,6 +45,6 @@ pub(crate) fn opt(arguments: &OptArguments) -> Result<(), Failure> {
     phases.write = writing.elapsed();
     phases.total = started.elapsed();
     statistics.microseconds = phases;
-    let mut outputs = remarks.iter().chain([&output]);
-    statistics.print(common, outputs.any(Output::is_standard_output))
+    let taken = output.is_standard_output() || records.take_standard_output();
+    statistics.print(common, taken)
 }

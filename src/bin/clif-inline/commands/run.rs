@@ -126,7 +126,9 @@ impl<'a> Runner<'a> {
         let silent = Progress::hidden();
         let (common, phases) = (self.common, &mut self.phases);
         stage::verify(&program, isa, common, &silent, phases).map_err(in_words)?;
-        let inlined = stage::inline(&program, isa, common, &silent, phases).map_err(in_words)?;
+        let policy = stage::policy(&common.policy);
+        let inlined =
+            stage::inline(&program, isa, common, policy, &silent, phases).map_err(in_words)?;
         self.statistics.add(&program, &inlined);
         if common.report.remarks.is_some() {
             remarks::append(&mut self.remarks, &program, &inlined);

@@ -1,0 +1,125 @@
+//! Names for call sites that outlast a change of the program.
+
+use super::{CallGraph, CallNode, SiteRef};
+use crate::program::{FunctionId, FunctionName, Program};
+use cranelift_codegen::ir::{Inst, SourceLoc};
+use petgraph::graph::EdgeIndex;
+use std::fmt;
+
+/// The name of a call site: who calls whom, and which of the calls between the two it is.
+///
+/// Sites are counted in the order of the caller's layout, in the body that the front end made,
+/// each callee apart. So the name of a site stays what it is when other functions change, and when
+/// its caller gets or loses calls of *other* functions. It changes only with the calls of the same
+/// callee before it in the same caller. Profiles, hints and plans that are kept in files name sites
+/// so, with the [location](CallGraph::site_location) beside it as a check.
+///
+/// A call that comes into a function with an inlined body has no name of its own there. It is
+/// still the site that its first caller has, and where it is now, is a path of sites: see
+/// [`SiteRecord::path`](crate::pass::SiteRecord::path).
+///
+/// ```
+/// use cranelift_inliner::graph::CallGraph;
+/// use cranelift_inliner::program::Program;
+///
+/// let program = Program::from_clif("
+/// function %a() {
+///     fn0 = %b()
+///     fn1 = %c()
+/// block0:
+///     call fn0()
+///     call fn1()
+///     call fn0()
+///     return
+/// }", "example")?;
+/// let graph = CallGraph::new(&program);
+/// let names: Vec<String> = graph
+///     .site_names(&program)
+///     .map(|(_, name)| name.to_string())
+///     .collect();
+/// assert_eq!(names, ["%a -> %b #0", "%a -> %c #0", "%a -> %b #1"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SiteName {
+    /// The function whose body had the call at first.
+    pub caller: FunctionName,
+    /// What is called; the program need not define it.
+    pub callee: FunctionName,
+    /// How many calls of the same callee the caller has before this one.
+    pub ordinal: u32,
+}
+
+/// Writes `%caller -> %callee #ordinal`.
+impl fmt::Display for SiteName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SiteName {
+            caller,
+            callee,
+            ordinal,
+        } = self;
+        write!(f, "{caller} -> {callee} #{ordinal}")
+    }
+}
+
+impl CallGraph {
+    /// The name of a site; `None` for a call of one of Cranelift's own routines, and if the graph
+    /// has no such edge. `program` must be the one that the graph was made of, as it was then.
+    pub fn site_name(&self, program: &Program, index: EdgeIndex) -> Option<SiteName> {
+        let site = self.site(index)?;
+        let callee = match site.callee {
+            CallNode::Function(id) => program.get(*id)?.name().clone(),
+            CallNode::External(name) => name.clone(),
+            CallNode::Runtime(_) => return None,
+        };
+        Some(SiteName {
+            caller: program.get(site.caller)?.name().clone(),
+            callee,
+            ordinal: site.edge.ordinal,
+        })
+    }
+
+    /// The names of all sites that have one, by caller in input order, then in layout order.
+    pub fn site_names<'a>(
+        &'a self,
+        program: &'a Program,
+    ) -> impl Iterator<Item = (SiteRef<'a>, SiteName)> {
+        let edges = self.graph.edge_indices();
+        edges.filter_map(|edge| Some((self.site(edge)?, self.site_name(program, edge)?)))
+    }
+
+    /// The site of this name; `None` if the program has none.
+    ///
+    /// Takes time linear in the sites of the caller; who has many names to look up puts
+    /// [`site_names`](Self::site_names) into a map.
+    pub fn find_site(&self, program: &Program, name: &SiteName) -> Option<SiteRef<'_>> {
+        let mut sites = self.callees(program.id(&name.caller)?);
+        sites.find(|site| {
+            site.edge.ordinal == name.ordinal
+                && match site.callee {
+                    CallNode::Function(id) => {
+                        program.get(*id).map(|callee| callee.name()) == Some(&name.callee)
+                    }
+                    CallNode::External(callee) => *callee == name.callee,
+                    CallNode::Runtime(_) => false,
+                }
+        })
+    }
+
+    /// The site that the instruction `call` of the function `caller` is; `None` if it is no direct
+    /// call. Takes time linear in the sites of the caller.
+    pub fn site_at(&self, caller: FunctionId, call: Inst) -> Option<SiteRef<'_>> {
+        self.callees(caller).find(|site| site.edge.inst == call)
+    }
+
+    /// The source location of a site in the body of its caller; the default one if nothing is
+    /// known.
+    pub fn site_location(&self, program: &Program, index: EdgeIndex) -> SourceLoc {
+        let location = || {
+            let site = self.site(index)?;
+            let body = program.get(site.caller)?.body();
+            Some(body.srcloc(site.edge.inst))
+        };
+        location().unwrap_or_default()
+    }
+}

@@ -1,0 +1,160 @@
+//! Finding the one decision that makes something fail.
+//!
+//! The inlined sites of a plan are put in an order in which each stands after all that it depends
+//! on. The first `k` of them, all others kept, are then a plan of their own that the pass can
+//! follow to the letter, for every `k`. So there is a first `k` that fails, if all fail together,
+//! and the last of these `k` is the decision that was looked for.
+
+use super::{Plan, SitePath};
+use crate::graph::CallGraph;
+use crate::program::{FunctionName, Program};
+use std::collections::BTreeMap;
+
+/// What [`bisect`] found, and in how many runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bisection {
+    /// What was found.
+    pub outcome: Outcome,
+    /// How often it was asked whether a plan fails.
+    pub runs: usize,
+}
+
+/// What bisecting a plan says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The whole plan does not fail.
+    Passes,
+    /// It fails even where nothing is inlined.
+    FailsWithoutInlining,
+    /// Inlining this site makes the difference.
+    Found {
+        /// The site.
+        path: SitePath,
+        /// A plan that fails, with as few inlined sites as was found.
+        failing: Plan,
+        /// The same with this one site kept, which passes.
+        passing: Plan,
+    },
+}
+
+/// What [`bisect`] is about to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Step {
+    /// Which run this is, from 1.
+    pub run: usize,
+    /// How many sites are inlined in it.
+    pub inlined: usize,
+    /// How many sites the decision may still be at.
+    pub candidates: usize,
+}
+
+/// Finds the decision of `plan` that makes `fails` say yes.
+///
+/// `fails` is asked whether it goes wrong when `program` is inlined by a plan, with
+/// [`Fallback::Keep`](super::Fallback::Keep) for what that does not list. It must always say the
+/// same of the same plan. Functions with an attribute that demands inlining are inlined whatever a
+/// plan says, so `program` should have none.
+///
+/// `fails` is asked at most log₂(n) + 2 times, where n is how many sites `plan` inlines. If
+/// several decisions go wrong each on its own, one of them is found; the plan that fails may hold
+/// others that are needed for it.
+///
+/// # Errors
+///
+/// The first error of `fails` ends the search.
+///
+/// ```
+/// use cranelift_inliner::plan::{Outcome, Plan, bisect};
+/// use cranelift_inliner::program::Program;
+///
+/// let plan: Plan = "clif-inline plan 1
+/// function %main
+///   inline %f #0
+///   inline %g #0
+///   inline %g #0 > %h #0
+///   inline %h #0
+/// ".parse()?;
+/// let found = bisect(&plan, &Program::new(), |plan, _| -> Result<bool, ()> {
+///     // As if the code of %h were wrong where it comes in with %g.
+///     let wrong = plan.iter().any(|(path, site)| site.inline && path.steps().len() == 2);
+///     Ok(wrong)
+/// });
+/// let found = found.unwrap();
+/// let Outcome::Found { path, .. } = found.outcome else { panic!() };
+/// assert_eq!(path.to_string(), "%main -> %g #0 > %h #0");
+/// assert!(found.runs <= 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn bisect<E>(
+    plan: &Plan,
+    program: &Program,
+    mut fails: impl FnMut(&Plan, Step) -> Result<bool, E>,
+) -> Result<Bisection, E> {
+    let order = dependable_order(plan, program);
+    let mut runs = 0;
+    let mut ask = |inlined: usize, candidates: usize| {
+        runs += 1;
+        let step = Step {
+            run: runs,
+            inlined,
+            candidates,
+        };
+        fails(&first(plan, &order, inlined), step)
+    };
+    // The first `passing` decisions pass, if there is such a number; the first `failing` fail.
+    let mut passing = None;
+    let mut failing = order.len();
+    let outcome = if !ask(failing, order.len())? {
+        Outcome::Passes
+    } else {
+        loop {
+            let lowest = passing.map_or(0, |passing| passing + 1);
+            if lowest == failing {
+                break;
+            }
+            let middle = lowest + (failing - lowest) / 2;
+            if ask(middle, failing - passing.unwrap_or(0))? {
+                failing = middle;
+            } else {
+                passing = Some(middle);
+            }
+        }
+        match (passing, order.get(failing.wrapping_sub(1))) {
+            (Some(passing), Some(&path)) => Outcome::Found {
+                path: path.clone(),
+                failing: first(plan, &order, failing),
+                passing: first(plan, &order, passing),
+            },
+            _ => Outcome::FailsWithoutInlining,
+        }
+    };
+    Ok(Bisection { outcome, runs })
+}
+
+/// The sites that `plan` inlines, each after those that it depends on: callers after their
+/// callees, as the pass takes them, and within a caller a call after the one that brings it in.
+fn dependable_order<'a>(plan: &'a Plan, program: &Program) -> Vec<&'a SitePath> {
+    let graph = CallGraph::new(program);
+    let functions = graph.bottom_up().flatten();
+    let names = functions.filter_map(|&id| Some(program.get(id)?.name()));
+    let rank: BTreeMap<&FunctionName, usize> =
+        names.enumerate().map(|(rank, name)| (name, rank)).collect();
+    let inlined = plan.iter().filter(|(_, site)| site.inline);
+    let mut order: Vec<_> = inlined.map(|(path, _)| path).collect();
+    // The sort is stable, and a plan has a path before those that go on from it.
+    order.sort_by_key(|path| rank.get(path.caller()).copied().unwrap_or(usize::MAX));
+    order
+}
+
+/// `plan` with the first `count` sites of `order` inlined and all others kept.
+fn first(plan: &Plan, order: &[&SitePath], count: usize) -> Plan {
+    let mut first = plan.clone();
+    for path in order.iter().skip(count) {
+        if let Some(site) = first.get_mut(path) {
+            site.inline = false;
+        }
+    }
+    first
+}

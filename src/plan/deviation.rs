@@ -1,0 +1,127 @@
+//! Where a run and a plan do not agree.
+
+use super::record::{is_decision, location_of, path_of};
+use super::{Plan, SitePath};
+use crate::pass::{Inlined, Reason};
+use crate::program::Program;
+use cranelift_codegen::ir::SourceLoc;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// A site of which plan and run say different things.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Deviation {
+    /// The site.
+    pub path: SitePath,
+    /// What is different.
+    pub kind: DeviationKind,
+}
+
+/// What is different between a plan and a run.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum DeviationKind {
+    /// The plan does not list the site; this is what became of it, and why.
+    Unlisted {
+        /// Whether it was inlined.
+        inlined: bool,
+        /// Why.
+        reason: Reason,
+    },
+    /// The site is elsewhere in the source: perhaps another call came in before it, and the plan
+    /// meant another one.
+    Moved {
+        /// The location that the plan has.
+        planned: SourceLoc,
+        /// The one that the program has.
+        found: SourceLoc,
+    },
+    /// The run did not do what the plan says.
+    NotFollowed {
+        /// What the plan says: to inline, or to keep the call.
+        inline: bool,
+        /// Why something else was done.
+        reason: Reason,
+    },
+    /// No call with this path was decided in the run: it is not in the program any more, or a
+    /// body that it would have come in with did not.
+    Missing,
+}
+
+/// Says it in a sentence that begins with the site.
+impl fmt::Display for Deviation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let became = |inlined: bool| if inlined { "inlined" } else { "kept" };
+        let path = &self.path;
+        match &self.kind {
+            DeviationKind::Unlisted { inlined, reason } => {
+                let became = became(*inlined);
+                write!(f, "{path} is not in the plan; it was {became}: {reason}")
+            }
+            DeviationKind::Moved { planned, found } => {
+                write!(f, "{path} is at {found} and not at {planned} as planned")
+            }
+            DeviationKind::NotFollowed { inline, reason } => {
+                let (planned, done) = (became(*inline), became(!*inline));
+                write!(f, "{path} was to be {planned} and was {done}: {reason}")
+            }
+            DeviationKind::Missing => write!(f, "{path} is not in the program"),
+        }
+    }
+}
+
+impl Plan {
+    /// Where a run did not follow the plan, in the order of sites: the sites that it does not
+    /// list, those that it lists and that are elsewhere or not there, and those of which
+    /// something else became. `program` must be the one that went in.
+    ///
+    /// A location is compared where both the plan and the program have one. The site was decided
+    /// by its name nevertheless.
+    pub fn deviations(&self, program: &Program, inlined: &Inlined) -> Vec<Deviation> {
+        let mut deviations = Vec::new();
+        let mut seen = BTreeSet::new();
+        for record in inlined.sites() {
+            let Some(path) = path_of(program, inlined, record) else {
+                continue;
+            };
+            let mut deviates = |kind| {
+                let path = path.clone();
+                deviations.push(Deviation { path, kind });
+            };
+            let Some(planned) = self.get(&path) else {
+                if is_decision(record) {
+                    deviates(DeviationKind::Unlisted {
+                        inlined: record.inlined,
+                        reason: record.reason.clone(),
+                    });
+                }
+                continue;
+            };
+            let found = location_of(program, inlined, record);
+            let known = !planned.location.is_default() && !found.is_default();
+            if known && planned.location != found {
+                deviates(DeviationKind::Moved {
+                    planned: planned.location,
+                    found,
+                });
+            }
+            if planned.inline != record.inlined {
+                deviates(DeviationKind::NotFollowed {
+                    inline: planned.inline,
+                    reason: record.reason.clone(),
+                });
+            }
+            seen.insert(path);
+        }
+        for (path, _) in self.iter().filter(|(path, _)| !seen.contains(path)) {
+            deviations.push(Deviation {
+                path: path.clone(),
+                kind: DeviationKind::Missing,
+            });
+        }
+        // The sort is stable: a site that moved and was not followed is told of in this order.
+        deviations.sort_by(|a, b| a.path.cmp(&b.path));
+        deviations
+    }
+}

@@ -1,0 +1,250 @@
+//! Plans from text.
+
+use super::print::{MAGIC, VERSION};
+use super::{Plan, PlannedSite, SitePath};
+use crate::program::{FunctionName, ParseNameError};
+use cranelift_codegen::ir::SourceLoc;
+use std::str::FromStr;
+
+/// A text is no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {problem}")]
+#[non_exhaustive]
+pub struct ParsePlanError {
+    /// The line that is wrong, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    #[source]
+    pub problem: PlanProblem,
+}
+
+/// What can be wrong with a line of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanProblem {
+    /// The text does not begin as a plan does.
+    #[error("this is no plan: the first line must be `{MAGIC} {VERSION}`")]
+    NoPlan,
+    /// The plan is of a version that this one does not know.
+    #[error("this plan is of version {0}, and only version {VERSION} can be read")]
+    Version(String),
+    /// A line begins with none of the words that lines begin with.
+    #[error("expected `function`, `inline` or `keep`, not `{0}`")]
+    Keyword(String),
+    /// A site stands before the first function.
+    #[error("a site needs a line `function NAME` before it")]
+    NoFunction,
+    /// Something is missing at the end of the line.
+    #[error("expected {0} at the end of the line")]
+    Missing(&'static str),
+    /// Something else should stand in a place.
+    #[error("expected {expected}, not `{found}`")]
+    Unexpected {
+        /// What should stand there.
+        expected: &'static str,
+        /// What does.
+        found: String,
+    },
+    /// A function's name is none.
+    #[error(transparent)]
+    Name(#[from] ParseNameError),
+    /// A name in quotes has no end, or an escape in it is none.
+    #[error("the name in quotes has no end, or an escape other than `\\\\`, `\\\"` and `\\x00`")]
+    Quotes,
+    /// The site is listed already.
+    #[error("{path} is on line {first} already")]
+    Twice {
+        /// The site.
+        path: Box<SitePath>,
+        /// The line that has it.
+        first: usize,
+    },
+}
+
+/// Reads the form that `docs/PLANS.md` describes.
+impl FromStr for Plan {
+    type Err = ParsePlanError;
+
+    fn from_str(text: &str) -> Result<Self, ParsePlanError> {
+        let mut reader = Reader::default();
+        let mut lines = (1..).zip(text.lines());
+        let line = lines.next().map_or("", |(_, line)| line);
+        let at = |line| move |problem| ParsePlanError { line, problem };
+        header(line).map_err(at(1))?;
+        for (number, line) in lines {
+            reader.line(number, line).map_err(at(number))?;
+        }
+        Ok(reader.plan)
+    }
+}
+
+fn header(line: &str) -> Result<(), PlanProblem> {
+    let version = line.strip_prefix(MAGIC).ok_or(PlanProblem::NoPlan)?;
+    match version.trim() {
+        VERSION => Ok(()),
+        "" => Err(PlanProblem::NoPlan),
+        other => Err(PlanProblem::Version(other.to_owned())),
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    plan: Plan,
+    /// The line of each site.
+    lines: std::collections::BTreeMap<SitePath, usize>,
+    function: Option<FunctionName>,
+}
+
+impl Reader {
+    fn line(&mut self, number: usize, line: &str) -> Result<(), PlanProblem> {
+        let mut words = Words(line);
+        match words.next()? {
+            None => {}
+            Some(Word::Plain("function")) => self.function = Some(words.name()?),
+            Some(Word::Plain("inline")) => self.site(number, true, &mut words)?,
+            Some(Word::Plain("keep")) => self.site(number, false, &mut words)?,
+            Some(word) => return Err(PlanProblem::Keyword(word.text())),
+        }
+        match words.next()? {
+            None => Ok(()),
+            Some(word) => Err(word.instead_of("the end of the line")),
+        }
+    }
+
+    fn site(
+        &mut self,
+        number: usize,
+        inline: bool,
+        words: &mut Words<'_>,
+    ) -> Result<(), PlanProblem> {
+        let caller = self.function.clone().ok_or(PlanProblem::NoFunction)?;
+        let mut path = SitePath::new(caller, words.name()?, words.ordinal()?);
+        let mut location = SourceLoc::default();
+        loop {
+            match words.next()? {
+                None => break,
+                Some(Word::Plain(">")) => path = path.then(words.name()?, words.ordinal()?),
+                Some(word) => {
+                    location = word.location()?;
+                    break;
+                }
+            }
+        }
+        if let Some(first) = self.lines.insert(path.clone(), number) {
+            let path = Box::new(path);
+            return Err(PlanProblem::Twice { path, first });
+        }
+        let site = PlannedSite {
+            inline,
+            location,
+            reason: words.comment().to_owned(),
+        };
+        self.plan.insert(path, site);
+        Ok(())
+    }
+}
+
+/// What is left of a line, to be read word by word up to the comment.
+struct Words<'a>(&'a str);
+
+enum Word<'a> {
+    Plain(&'a str),
+    /// The bytes between quotes.
+    Quoted(Vec<u8>),
+}
+
+impl<'a> Words<'a> {
+    fn next(&mut self) -> Result<Option<Word<'a>>, PlanProblem> {
+        let text = self.0.trim_start();
+        self.0 = text;
+        if text.is_empty() || text.starts_with(';') {
+            return Ok(None);
+        }
+        if let Some(quoted) = text.strip_prefix('"') {
+            let (bytes, rest) = unquote(quoted).ok_or(PlanProblem::Quotes)?;
+            self.0 = rest;
+            return Ok(Some(Word::Quoted(bytes)));
+        }
+        let end = text.find(|c: char| c.is_whitespace() || c == ';');
+        let (word, rest) = text.split_at(end.unwrap_or(text.len()));
+        self.0 = rest;
+        Ok(Some(Word::Plain(word)))
+    }
+
+    fn required(&mut self, what: &'static str) -> Result<Word<'a>, PlanProblem> {
+        self.next()?.ok_or(PlanProblem::Missing(what))
+    }
+
+    fn name(&mut self) -> Result<FunctionName, PlanProblem> {
+        match self.required("the name of a function")? {
+            Word::Plain(word) => Ok(word.parse()?),
+            Word::Quoted(bytes) => match bytes.strip_prefix(b"%") {
+                Some(name) => Ok(FunctionName::testcase(name)),
+                None => Ok(String::from_utf8_lossy(&bytes).parse()?),
+            },
+        }
+    }
+
+    fn ordinal(&mut self) -> Result<u32, PlanProblem> {
+        let what = "a number such as #0";
+        let word = self.required(what)?;
+        let number = match &word {
+            Word::Plain(word) => word.strip_prefix('#').and_then(|n| n.parse().ok()),
+            Word::Quoted(_) => None,
+        };
+        number.ok_or_else(|| word.instead_of(what))
+    }
+
+    /// What stands after the `;`, if all words were read.
+    fn comment(&self) -> &'a str {
+        self.0.trim_start().strip_prefix(';').unwrap_or("").trim()
+    }
+}
+
+impl Word<'_> {
+    fn text(&self) -> String {
+        match self {
+            Word::Plain(word) => (*word).to_owned(),
+            Word::Quoted(bytes) => format!("\"{}\"", String::from_utf8_lossy(bytes)),
+        }
+    }
+
+    fn instead_of(&self, expected: &'static str) -> PlanProblem {
+        let found = self.text();
+        PlanProblem::Unexpected { expected, found }
+    }
+
+    fn location(&self) -> Result<SourceLoc, PlanProblem> {
+        let bits = match self {
+            Word::Plain(word) => word
+                .strip_prefix('@')
+                .and_then(|hex| u32::from_str_radix(hex, 16).ok()),
+            Word::Quoted(_) => None,
+        };
+        let wrong = || self.instead_of("`>`, a location such as @001f, or the end of the line");
+        bits.map(SourceLoc::new).ok_or_else(wrong)
+    }
+}
+
+/// The bytes up to the closing quote, and what stands after it.
+fn unquote(text: &str) -> Option<(Vec<u8>, &str)> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    loop {
+        let end = rest.find(['"', '\\'])?;
+        let (plain, special) = rest.split_at(end);
+        bytes.extend_from_slice(plain.as_bytes());
+        if let Some(after) = special.strip_prefix('"') {
+            return Some((bytes, after));
+        }
+        rest = special.strip_prefix('\\')?;
+        if let Some(hex) = rest.strip_prefix('x') {
+            bytes.push(u8::from_str_radix(hex.get(..2)?, 16).ok()?);
+            rest = hex.get(2..)?;
+        } else {
+            let escaped = rest.chars().next().filter(|c| matches!(c, '"' | '\\'))?;
+            bytes.push(u8::try_from(escaped).ok()?);
+            rest = rest.get(1..)?;
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Plans as text.
+
+use super::{Plan, SitePath};
+use crate::program::FunctionName;
+use cranelift_codegen::ir::UserFuncName;
+use std::fmt::{self, Write as _};
+
+/// What the first line of a plan says, before the version.
+pub(super) const MAGIC: &str = "clif-inline plan";
+/// The version of the form that is written, and the only one that is read.
+pub(super) const VERSION: &str = "1";
+
+/// Writes the plan as `docs/PLANS.md` describes it, the same text for the same plan.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{MAGIC} {VERSION}")?;
+        let mut caller = None;
+        for (path, site) in self.iter() {
+            if caller != Some(path.caller()) {
+                caller = Some(path.caller());
+                writeln!(f, "\nfunction {}", name(path.caller()))?;
+            }
+            let keyword = if site.inline { "inline" } else { "keep" };
+            write!(f, "  {keyword} {}", steps(path))?;
+            if !site.location.is_default() {
+                write!(f, " {}", site.location)?;
+            }
+            let reason = one_line(&site.reason);
+            if !reason.is_empty() {
+                write!(f, " ; {reason}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+fn steps(path: &SitePath) -> String {
+    let steps = path.steps().iter();
+    let steps: Vec<_> = steps
+        .map(|(callee, ordinal)| format!("{} #{ordinal}", name(callee)))
+        .collect();
+    steps.join(" > ")
+}
+
+fn one_line(reason: &str) -> String {
+    let words: Vec<_> = reason.split(|c: char| c.is_control()).collect();
+    words.join(" ").trim().to_owned()
+}
+
+/// A name as one word: in quotes, unless it is made of what names usually are.
+fn name(name: &FunctionName) -> String {
+    let UserFuncName::Testcase(testcase) = name.as_user_func_name() else {
+        return name.to_string();
+    };
+    let bytes = testcase.raw();
+    let usual = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b';');
+    if bytes.iter().all(usual) {
+        return name.to_string();
+    }
+    let mut quoted = String::from("\"%");
+    // Writing to a string does not fail.
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let _ = match c {
+                '"' | '\\' => write!(quoted, "\\{c}"),
+                c if c.is_ascii_control() => write!(quoted, "\\x{:02x}", u32::from(c)),
+                c => write!(quoted, "{c}"),
+            };
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(quoted, "\\x{byte:02x}");
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,52 @@
+//! From the report of a run to a plan.
+
+use super::{Plan, PlannedSite, SitePath};
+use crate::pass::{Inlined, Reason, SiteRecord};
+use crate::program::Program;
+use cranelift_codegen::ir::SourceLoc;
+
+impl Plan {
+    /// The decisions of a run. `program` must be the one that went in.
+    ///
+    /// Listed is what was inlined, and what was left a call because a policy, an attribute or a
+    /// limit wanted it so. What could not be inlined at all is not.
+    pub fn record(program: &Program, inlined: &Inlined) -> Self {
+        let mut plan = Self::new();
+        for record in inlined.sites().iter().filter(|record| is_decision(record)) {
+            if let Some(path) = path_of(program, inlined, record) {
+                let site = PlannedSite {
+                    inline: record.inlined,
+                    location: location_of(program, inlined, record),
+                    reason: record.reason.to_string(),
+                };
+                plan.insert(path, site);
+            }
+        }
+        plan
+    }
+}
+
+pub(super) fn path_of(
+    program: &Program,
+    inlined: &Inlined,
+    record: &SiteRecord,
+) -> Option<SitePath> {
+    SitePath::from_names(&inlined.path(program, record))
+}
+
+/// Where the call was in the function that had it at first, whatever became of its location since.
+pub(super) fn location_of(program: &Program, inlined: &Inlined, record: &SiteRecord) -> SourceLoc {
+    let site = record.path.last();
+    site.map_or_else(SourceLoc::default, |&site| {
+        inlined.graph().site_location(program, site)
+    })
+}
+
+/// Whether somebody could have decided otherwise.
+pub(super) fn is_decision(record: &SiteRecord) -> bool {
+    record.inlined
+        || !matches!(
+            record.reason,
+            Reason::External | Reason::Interposable | Reason::Recursion | Reason::Refused(_)
+        )
+}
