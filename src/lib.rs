@@ -45,14 +45,16 @@
 //! * [`pass`]: all of these over a whole program, in parallel, with a report.
 //! * [`plan`]: the decisions of a run, kept in a file, followed again, and bisected.
 //! * [`frames`]: from the tags and keys of compiled functions to the source program's stack.
+//! * `module` (feature `module`): the pass around a `cranelift_module::Module`, for front ends that
+//!   are written against it.
 //! * `testing` (feature `testing`): programs made from random bytes, running them, and what must
 //!   hold of a policy or a pipeline.
 //!
 //! # Features
 //!
 //! Without default features there is the library alone, with Cranelift's backend for the host.
-//! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `object` adds object files,
-//! `dwarf` their debug information, `testing` what tests and fuzzers of policies and pipelines need,
+//! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `module` adds the adapter for
+//! `cranelift-module`, `object` object files, `dwarf` their debug information, `testing` what tests and fuzzers of policies and pipelines need,
 //! and `tool`, which is on by default, the command-line tool `clif-inline`.
 // Running compiled code, which only `testing` does, cannot be safe; one file of it says so.
 #![cfg_attr(not(feature = "testing"), forbid(unsafe_code))]
@@ -68,6 +70,8 @@ pub mod decide;
 pub mod frames;
 pub mod graph;
 pub mod locations;
+#[cfg(feature = "module")]
+pub mod module;
 mod panics;
 pub mod pass;
 pub mod plan;

@@ -92,7 +92,7 @@ fn the_checks_run_the_commands_of_the_readme() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let checks = fs::read_to_string(root().join(".ci/run")).unwrap();
     let commands: Vec<&str> = between(&readme, "```sh\n", '`').map(str::trim).collect();
-    assert_eq!(commands.len(), 2);
+    assert_eq!(commands.len(), 4);
     for command in commands {
         assert!(checks.lines().any(|line| line == command), "{command}");
     }

@@ -4,9 +4,6 @@
 
 #[path = "support/checks.rs"]
 mod checks;
-#[cfg(all(target_arch = "x86_64", unix))]
-#[path = "support/jit.rs"]
-mod jit;
 
 use cranelift_codegen::Context;
 use cranelift_codegen::inline::{Inline, InlineCommand};
@@ -52,6 +49,35 @@ fn upstreams(callee: &Function, caller: &Function) -> Function {
     context.func
 }
 
+#[cfg(all(feature = "testing", target_arch = "x86_64", unix))]
+mod native {
+    use cranelift_codegen::data_value::DataValue;
+    use cranelift_codegen::ir::Function;
+    use cranelift_inliner::backend::TargetSettings;
+    use cranelift_inliner::program::Program;
+    use cranelift_inliner::testing::execute::{Engine, Invocation, Outcome};
+
+    /// What `%caller` returns for `argument`.
+    pub(crate) fn call_caller(callee: &Function, caller: &Function, argument: i64) -> i64 {
+        let mut program = Program::new();
+        program.add(callee.clone()).unwrap();
+        program.add(caller.clone()).unwrap();
+        let engine = Engine::new(&TargetSettings::new()).unwrap();
+        let invocation = Invocation {
+            function: "caller".parse().unwrap(),
+            arguments: vec![DataValue::I64(argument)],
+        };
+        let seen = engine.compile(&program).unwrap().call(&invocation).unwrap();
+        match seen.outcome {
+            Outcome::Returned(values) => match values[..] {
+                [DataValue::I64(result)] => result,
+                _ => panic!("{values:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// Whether `func` verifies and compiles for `target`.
 fn check(func: &Function, target: &str) -> Result<(), String> {
     let isa = checks::isa(target, &[])?;
@@ -94,7 +120,7 @@ fn symbols_keep_their_names() {
 }
 
 /// By value means that the callee may write to its structure and nobody sees.
-#[cfg(all(target_arch = "x86_64", unix))]
+#[cfg(all(feature = "testing", target_arch = "x86_64", unix))]
 #[test]
 fn a_structure_passed_by_value_stays_the_callers() {
     let [callee, caller] = parse(
@@ -119,9 +145,7 @@ fn a_structure_passed_by_value_stays_the_callers() {
              return v5
          }",
     );
-    let run = |caller: &Function| {
-        jit::Compiled::new(&[callee.clone(), caller.clone()]).call("%caller", 7)
-    };
+    let run = |caller: &Function| native::call_caller(&callee, caller, 7);
     assert_eq!(run(&caller), 1007 * 1000);
     assert_eq!(run(&ours(&callee, &caller)), 1007 * 1000);
     assert_eq!(run(&upstreams(&callee, &caller)), 1007 * 1007);
@@ -129,7 +153,7 @@ fn a_structure_passed_by_value_stays_the_callers() {
 
 /// Large structures are copied in a loop; every byte must arrive, and only
 /// those.
-#[cfg(all(target_arch = "x86_64", unix))]
+#[cfg(all(feature = "testing", target_arch = "x86_64", unix))]
 #[test]
 fn a_large_structure_arrives_whole() {
     let [callee, caller] = parse(
@@ -180,9 +204,7 @@ fn a_large_structure_arrives_whole() {
              return v12
          }",
     );
-    let run = |caller: &Function| {
-        jit::Compiled::new(&[callee.clone(), caller.clone()]).call("%caller", 12345)
-    };
+    let run = |caller: &Function| native::call_caller(&callee, caller, 12345);
     assert_eq!(run(&ours(&callee, &caller)), run(&caller));
 }
 

@@ -70,7 +70,7 @@ impl CallGraph {
                     let style = match function.linkage() {
                         Linkage::Exported => "bold",
                         Linkage::Local => "solid",
-                        Linkage::Interposable => "dashed",
+                        Linkage::Interposable | Linkage::AvailableExternally => "dashed",
                     };
                     let shape = format!("shape=box style={style}");
                     (function.name().to_string(), shape)

@@ -181,6 +181,9 @@ impl CallerJob<'_> {
     fn own_candidates(&mut self) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         let state = self.state;
+        if !state.is_emitted(self.id) {
+            return candidates;
+        }
         let body = state.program[self.id].body();
         for site in state.graph.callees(self.id) {
             let candidate = |callee| Candidate {
@@ -457,8 +460,17 @@ impl CallerJob<'_> {
         let body = around
             .callee_id
             .and_then(|id| self.state.finals.get(id)?.get());
-        let within = body.map_or(&[][..], |body| body.path_to(came_in.copied.callee_inst));
-        [&around.path, within].concat()
+        let call = came_in.copied.callee_inst;
+        let within = body.map_or(&[][..], |body| body.path_to(call));
+        let mut path = [&around.path, within].concat();
+        // A body that is available externally was not looked at, and its calls are its own.
+        if within.is_empty() {
+            let own = around
+                .callee_id
+                .and_then(|id| self.state.graph.site_at(id, call));
+            path.extend(own.map(|site| site.index));
+        }
+        path
     }
 
     /// The function of the program that a reference names. Names are looked up

@@ -98,9 +98,11 @@ impl<'a> Compiler<'a> {
     /// The functions that can be compiled now that `id` is final.
     pub(super) fn ready(&self, state: &State<'_>, id: FunctionId) -> Vec<FunctionId> {
         let mut ready = Vec::new();
-        let is_certain = |id: FunctionId| {
-            state.program[id].linkage() != Linkage::Local || state.graph.is_address_taken(id)
+        let is_certain = |id: FunctionId| match state.program[id].linkage() {
+            Linkage::Local => state.graph.is_address_taken(id),
+            linkage => linkage.is_kept(),
         };
+        let may_be_needed = |id: FunctionId| state.program[id].linkage() == Linkage::Local;
         if is_certain(id) {
             ready.push(id);
         }
@@ -113,7 +115,11 @@ impl<'a> Compiler<'a> {
         callees.dedup();
         for callee in callees {
             let was_last = self.pending_callers[callee].fetch_sub(1, Ordering::AcqRel) == 1;
-            if was_last && !is_certain(callee) && is_referenced(state, callee) {
+            if was_last
+                && may_be_needed(callee)
+                && !is_certain(callee)
+                && is_referenced(state, callee)
+            {
                 ready.push(callee);
             }
         }
@@ -159,7 +165,7 @@ impl<'a> Compiler<'a> {
         let mut work: Vec<FunctionId> = state
             .program
             .ids()
-            .filter(|&id| state.program[id].linkage() != Linkage::Local)
+            .filter(|&id| state.program[id].linkage().is_kept())
             .collect();
         live.extend(work.iter().copied());
         while let Some(id) = work.pop() {
@@ -176,7 +182,8 @@ impl<'a> Compiler<'a> {
             } else {
                 done.references.clone()
             };
-            work.extend(references.into_iter().filter(|&id| live.insert(id)));
+            let here = references.into_iter().filter(|&id| state.is_emitted(id));
+            work.extend(here.filter(|&id| live.insert(id)));
         }
         live
     }
@@ -210,7 +217,7 @@ pub(super) fn live_functions(state: &State<'_>) -> SecondaryMap<FunctionId, bool
     let mut work: Vec<FunctionId> = state
         .program
         .ids()
-        .filter(|&id| state.program[id].linkage() != Linkage::Local)
+        .filter(|&id| state.program[id].linkage().is_kept())
         .collect();
     for &id in &work {
         live[id] = true;
@@ -220,7 +227,7 @@ pub(super) fn live_functions(state: &State<'_>) -> SecondaryMap<FunctionId, bool
             continue;
         };
         for &reference in &done.references {
-            if !std::mem::replace(&mut live[reference], true) {
+            if state.is_emitted(reference) && !std::mem::replace(&mut live[reference], true) {
                 work.push(reference);
             }
         }

@@ -58,6 +58,7 @@ mod state;
 pub use compile::CompiledProgram;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
+pub(crate) use references::references;
 pub use report::{FunctionStats, Reason, SiteRecord, StageTimes};
 
 use crate::decide::{Inline, Limits};

@@ -9,7 +9,7 @@ use cranelift_entity::EntitySet;
 ///
 /// A declaration that no instruction uses does not count; a global value that
 /// is a function's symbol always does.
-pub(super) fn references(program: &Program, func: &Function) -> Vec<FunctionId> {
+pub(crate) fn references(program: &Program, func: &Function) -> Vec<FunctionId> {
     let mut used: EntitySet<FuncRef> = EntitySet::with_capacity(func.dfg.ext_funcs.len());
     let mut seen = EntitySet::new();
     let mut found = Vec::new();

@@ -14,7 +14,7 @@ use crate::check::{CopyId, CopyTree, check};
 use crate::cleanup::{CleanupStats, clean_up};
 use crate::graph::{CallGraph, ComponentId};
 use crate::locations::{LocationBuilder, LocationMode};
-use crate::program::{FunctionId, Program};
+use crate::program::{FunctionId, Linkage, Program};
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
@@ -66,7 +66,9 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     for (&id, size) in ids.iter().zip(sizes) {
         insts[id] = size;
     }
-    let growth_shares = budget::growth_shares(&insts, &ids, &inliner.limits);
+    let grows = |id: &FunctionId| program[*id].linkage() != Linkage::AvailableExternally;
+    let growing: Vec<FunctionId> = ids.iter().copied().filter(grows).collect();
+    let growth_shares = budget::growth_shares(&insts, &growing, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
     State {

@@ -5,7 +5,7 @@ use crate::cleanup::CleanupStats;
 use crate::decide::{ProgramFacts, Summary};
 use crate::graph::CallGraph;
 use crate::locations::LocationTable;
-use crate::program::{FunctionId, Program};
+use crate::program::{FunctionId, Linkage, Program};
 use crate::splice::{Callee, CalleeTables, Refusal};
 use cranelift_codegen::ir::{Function, Inst};
 use cranelift_entity::{PrimaryMap, SecondaryMap};
@@ -68,6 +68,11 @@ pub(super) struct State<'a> {
 }
 
 impl State<'_> {
+    /// Whether the function can be part of the result at all.
+    pub(super) fn is_emitted(&self, id: FunctionId) -> bool {
+        self.program[id].linkage() != Linkage::AvailableExternally
+    }
+
     /// The size of a callee as far as it is known, in instructions.
     pub(super) fn size_of(&self, id: FunctionId) -> usize {
         let done = self.finals.get(id).and_then(OnceLock::get);

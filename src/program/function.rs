@@ -22,6 +22,20 @@ pub enum Linkage {
     Local,
     /// Its definition may be replaced at link time: it is kept, and never inlined.
     Interposable,
+    /// It is defined elsewhere, and its body is here to be inlined and for nothing else: nothing is
+    /// inlined into it, and it is not part of the result. A call of it that is left is a call of an
+    /// external function. LLVM's `available_externally`.
+    AvailableExternally,
+}
+
+impl Linkage {
+    /// Whether the function is part of the result even if nothing in the program refers to it.
+    pub fn is_kept(self) -> bool {
+        match self {
+            Linkage::Exported | Linkage::Interposable => true,
+            Linkage::Local | Linkage::AvailableExternally => false,
+        }
+    }
 }
 
 impl fmt::Display for Linkage {
@@ -30,6 +44,7 @@ impl fmt::Display for Linkage {
             Linkage::Exported => "exported",
             Linkage::Local => "local",
             Linkage::Interposable => "interposable",
+            Linkage::AvailableExternally => "available externally",
         })
     }
 }

@@ -218,8 +218,8 @@ impl Program {
         Ok(())
     }
 
-    /// Makes the functions called `names` exported and all others local. Interposable functions
-    /// stay so, for that is no question of who calls them.
+    /// Makes the functions called `names` exported and all others local. Interposable functions and
+    /// those that are available externally stay so, for that is no question of who calls them.
     ///
     /// # Errors
     ///
@@ -232,7 +232,7 @@ impl Program {
             exported.insert(id);
         }
         for (id, function) in self.functions.iter_mut() {
-            if function.linkage != Linkage::Interposable {
+            if matches!(function.linkage, Linkage::Exported | Linkage::Local) {
                 function.linkage = if exported.contains(&id) {
                     Linkage::Exported
                 } else {

@@ -1,6 +1,12 @@
 //! Running programs: the interpreter and native code see the same, whatever a program does.
+#![cfg(all(unix, target_arch = "x86_64"))]
 
 mod calls;
 mod exceptions;
+mod generated;
+mod limits;
+mod linking;
+mod process;
+mod snapshots;
 mod support;
 mod traps;

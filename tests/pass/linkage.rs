@@ -1,11 +1,12 @@
 //! Who may refer to a function, and what the embedder says of it.
 
 use super::support::{
-    body_text, id, leaf, name, program, program_exporting, run, run_always, sites_of, through,
+    body_text, calls_left, id, isa, leaf, name, program, program_exporting, run, run_always,
+    sites_of, through,
 };
-use cranelift_inliner::decide::{CostModel, Never};
+use cranelift_inliner::decide::{CallSite, CostModel, Decision, Never};
 use cranelift_inliner::pass::{Inliner, Reason};
-use cranelift_inliner::program::{Attributes, InlineAttribute, Linkage};
+use cranelift_inliner::program::{Attributes, InlineAttribute, Linkage, Program};
 
 fn attributes(inline: InlineAttribute) -> Attributes {
     Attributes {
@@ -157,4 +158,67 @@ fn a_cold_function_is_not_worth_what_a_hot_one_is() {
     program.set_attributes(&name("callee"), cold).unwrap();
     let inlined = run(Inliner::new(CostModel::default()), &program);
     assert!(!sites_of(&inlined, &program, "main")[0].inlined);
+}
+
+/// %main calls %inlined and %kept, which are defined elsewhere; %kept calls %inner.
+fn elsewhere() -> Program {
+    let text = leaf("inlined", 2)
+        + &leaf("inner", 3)
+        + &through("kept", &["inner", "inner"])
+        + &through("main", &["inlined", "kept", "inlined"]);
+    let mut program = program_exporting(&text, &["main"]);
+    for available in ["inlined", "kept"] {
+        let linkage = Linkage::AvailableExternally;
+        program.set_linkage(&name(available), linkage).unwrap();
+    }
+    program.export_only(&[name("main")]).unwrap();
+    program
+}
+
+fn all_but_kept(site: &CallSite<'_>) -> Decision {
+    match site.callee_name().to_string().as_str() {
+        "%kept" => Decision::keep("it is elsewhere"),
+        _ => Decision::inline("small"),
+    }
+}
+
+#[test]
+fn a_function_that_is_available_externally_is_inlined_but_not_emitted() {
+    let program = elsewhere();
+    let inlined = run(Inliner::new(all_but_kept), &program);
+    let names = inlined.program().iter();
+    let names: Vec<_> = names.map(|(_, f)| f.name().to_string()).collect();
+    assert_eq!(names, ["%main"]);
+    assert_eq!(calls_left(&inlined, &program, "main"), 1);
+    assert!(sites_of(&inlined, &program, "kept").is_empty());
+    assert_eq!(
+        calls_left(&inlined, &program, "kept"),
+        2,
+        "nothing is inlined into it"
+    );
+    assert!(inlined.stats(id(&program, "kept")).dropped);
+}
+
+#[test]
+fn what_only_a_function_elsewhere_calls_is_not_compiled() {
+    let program = elsewhere();
+    let isa = isa("x86_64");
+    let inliner = Inliner::new(all_but_kept);
+    let (_, compiled) = inliner.run_and_compile(&program, &*isa).unwrap();
+    let ids: Vec<_> = compiled.iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, [id(&program, "main")]);
+    // Inlined, the body brings its calls along.
+    let (inlined, compiled) = Inliner::new(|site: &CallSite<'_>| {
+        if site.callee_name().to_string() == "%kept" {
+            Decision::inline("chosen")
+        } else {
+            Decision::keep("not chosen")
+        }
+    })
+    .run_and_compile(&program, &*isa)
+    .unwrap();
+    let ids: Vec<_> = compiled.iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, [id(&program, "inner"), id(&program, "main")]);
+    let sites = sites_of(&inlined, &program, "main");
+    assert_eq!(sites.iter().filter(|site| site.inlined).count(), 1);
 }

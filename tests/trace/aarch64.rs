@@ -7,7 +7,7 @@
 
 use super::builds::{LEVELS, ORDERS, POLICIES, by_pass, compile_order};
 use super::programs::{CASES, Case};
-use super::recording::{self, Build, Run, Snapshot, assert_same, parse};
+use super::recording::{self, Build, Run, assert_same, parse};
 use cranelift_codegen::FinalizedMachExceptionHandler;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
@@ -16,6 +16,7 @@ use cranelift_inliner::backend::{
 };
 use cranelift_inliner::frames::text_offsets;
 use cranelift_inliner::program::Program;
+use cranelift_inliner::testing::execute::Snapshot;
 use cranelift_module::FuncId;
 use std::fmt::Write;
 use std::fs;
@@ -219,26 +220,27 @@ fn describe(
 }
 
 fn read_run(bytes: &mut &[u8], offsets: &[(u64, u64)]) -> Run {
-    let mut snapshots = Vec::new();
+    let mut events = Vec::new();
     while word(bytes) == 1 {
         let arguments = [word(bytes).cast_signed(), word(bytes).cast_signed()];
         let (pc, fp, base) = (word(bytes), word(bytes), word(bytes));
         let length = usize::try_from(word(bytes)).unwrap();
         let (stack, rest) = bytes.split_at(length);
         *bytes = rest;
-        snapshots.push(Snapshot {
-            arguments,
+        let stack = stack.to_vec();
+        let snapshot = Snapshot {
             pc,
             fp,
             base,
-            stack: stack.to_vec(),
-        });
+            stack,
+        };
+        events.push((arguments, snapshot));
     }
     Run {
         text: word(bytes),
         result: word(bytes).cast_signed(),
         offsets: offsets.to_vec(),
-        snapshots,
+        events,
     }
 }
 

@@ -6,13 +6,10 @@
 //! inlining, with each policy, for each order of splices, and at each level of optimization.
 //! How programs have to be tagged for that is told in `programs.rs`.
 
-#[cfg(all(feature = "all-arch", feature = "object"))]
 mod aarch64;
 mod builds;
 #[cfg(all(unix, target_arch = "x86_64"))]
 mod mutations;
-#[cfg(all(unix, target_arch = "x86_64"))]
-mod native;
 mod programs;
 mod recording;
 #[cfg(all(unix, target_arch = "x86_64"))]

@@ -3,8 +3,8 @@
 
 use super::builds::{Order, by_order, isa};
 use super::programs::{CASES, Case};
+use super::recording;
 use super::recording::{Build, Trace, compile, parse};
-use super::{native, recording};
 use cranelift_codegen::ir::{DebugTag, Function, Inst, StackSlot, StackSlotKey};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
@@ -130,7 +130,7 @@ impl Subject {
         let mut build = self.rest.clone();
         build.extend(compile(&*self.isa, &[(self.main, body.clone())]));
         self.case.arguments.iter().map(move |&argument| {
-            let run = native::run(&self.isa, &build, argument);
+            let run = recording::run(&self.isa, &self.program, &build, argument);
             recording::trace(&recording::table(&self.program, &build, &run)?, &run)
         })
     }

@@ -2,26 +2,15 @@
 
 use super::programs::Case;
 use cranelift_codegen::MachDebugTagPos;
+use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::Function;
-use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_inliner::backend::{CompileScratch, CompiledFunction, compile_function};
 use cranelift_inliner::frames::{
     CopiedMemory, CountedFrames, FrameTable, FrameTableBuilder, FrameTag, StackWalker, WalkStart,
 };
-use cranelift_inliner::program::Program;
-
-/// A stopped program: what the host was called with, from where, and a copy of the stack.
-#[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) arguments: [i64; 2],
-    /// The address to which the host returns.
-    pub(crate) pc: u64,
-    /// The frame pointer of the function that called.
-    pub(crate) fp: u64,
-    /// Where the copy of the stack begins.
-    pub(crate) base: u64,
-    pub(crate) stack: Vec<u8>,
-}
+use cranelift_inliner::program::{FunctionName, Program};
+use cranelift_inliner::testing::execute::{Engine, Invocation, Outcome, Snapshot};
 
 /// What came of a run.
 pub(crate) struct Run {
@@ -29,7 +18,8 @@ pub(crate) struct Run {
     pub(crate) text: u64,
     /// Where each function is in the text, by its identity.
     pub(crate) offsets: Vec<(u64, u64)>,
-    pub(crate) snapshots: Vec<Snapshot>,
+    /// For each call of the host its arguments and the stack.
+    pub(crate) events: Vec<([i64; 2], Snapshot)>,
     pub(crate) result: i64,
 }
 
@@ -82,6 +72,42 @@ pub(crate) fn compile(isa: &dyn TargetIsa, bodies: &[(u64, Function)]) -> Build 
     compiled.collect()
 }
 
+/// Calls `%main` of a build of `source` on this machine.
+pub(crate) fn run(isa: &OwnedTargetIsa, source: &Program, build: &Build, argument: i64) -> Run {
+    let engine = Engine::for_isa(isa.clone()).unwrap();
+    let functions = build.iter().map(|(_, compiled)| compiled);
+    let native = engine.link(source, functions).unwrap();
+    let invocation = Invocation {
+        function: "main".parse().unwrap(),
+        arguments: vec![DataValue::I64(argument)],
+    };
+    let (seen, snapshots) = native.call_with_snapshots(&invocation).unwrap();
+    let integer = |value: &DataValue| match value {
+        DataValue::I64(value) => *value,
+        other => panic!("the test programs have no {other}"),
+    };
+    let arguments = seen
+        .host_calls
+        .iter()
+        .map(|call| match &call.arguments[..] {
+            [first, second] => [integer(first), integer(second)],
+            other => panic!("the host takes two arguments, not {other:?}"),
+        });
+    let offsets = build.iter().map(|(identity, compiled)| {
+        let name = FunctionName::from(compiled.name().clone());
+        (*identity, native.offset(&name).unwrap())
+    });
+    Run {
+        text: native.text(),
+        offsets: offsets.collect(),
+        events: arguments.zip(snapshots).collect(),
+        result: match &seen.outcome {
+            Outcome::Returned(values) => integer(&values[0]),
+            other => panic!("the test programs return, but {other:?}"),
+        },
+    }
+}
+
 /// The table of a build, with descriptors from the source.
 pub(crate) fn table(source: &Program, build: &Build, run: &Run) -> Result<FrameTable, String> {
     let mut builder = FrameTableBuilder::new(CountedFrames);
@@ -110,17 +136,19 @@ pub(crate) fn table(source: &Program, build: &Build, run: &Run) -> Result<FrameT
 
 /// What a debugger makes of a run.
 pub(crate) fn trace(table: &FrameTable, run: &Run) -> Result<Trace, String> {
-    let events = run
-        .snapshots
-        .iter()
-        .map(|snapshot| event(table, run, snapshot));
+    let events = run.events.iter();
+    let events = events.map(|(arguments, snapshot)| {
+        let stack = stack(table, run, snapshot)?;
+        let arguments = *arguments;
+        Ok::<_, String>(Event { arguments, stack })
+    });
     Ok(Trace {
         events: events.collect::<Result<_, _>>()?,
         result: run.result,
     })
 }
 
-fn event(table: &FrameTable, run: &Run, snapshot: &Snapshot) -> Result<Event, String> {
+fn stack(table: &FrameTable, run: &Run, snapshot: &Snapshot) -> Result<Vec<Vec<Tag>>, String> {
     let memory = CopiedMemory::new(snapshot.base, &snapshot.stack);
     let start = WalkStart {
         pc: snapshot.pc,
@@ -154,10 +182,7 @@ fn event(table: &FrameTable, run: &Run, snapshot: &Snapshot) -> Result<Event, St
         }
     }
     stack.reverse();
-    Ok(Event {
-        arguments: snapshot.arguments,
-        stack,
-    })
+    Ok(stack)
 }
 
 /// Fails at the first event in which the traces differ.

@@ -4,13 +4,13 @@
 
 use super::builds::{LEVELS, ORDERS, POLICIES, by_pass, compile_order, isa};
 use super::programs::{CASES, Case};
+use super::recording;
 use super::recording::{Build, Tag, Trace, assert_same, parse};
-use super::{native, recording};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::program::Program;
 
 fn trace_of(program: &Program, level: OptLevel, build: &Build, argument: i64) -> Trace {
-    let run = native::run(&isa("host", level), build, argument);
+    let run = recording::run(&isa("host", level), program, build, argument);
     let table = recording::table(program, build, &run).unwrap();
     recording::trace(&table, &run).unwrap()
 }

@@ -81,13 +81,16 @@ pub(super) fn object(
         .iter()
         .filter_map(|(id, compiled)| {
             let function = program.get(id)?;
+            let linkage = match function.linkage() {
+                Linkage::Exported => ObjectLinkage::Export,
+                Linkage::Local => ObjectLinkage::Local,
+                Linkage::Interposable => ObjectLinkage::Preemptible,
+                // These are never compiled.
+                Linkage::AvailableExternally => return None,
+            };
             Some(ObjectFunction {
                 symbol: function.name().symbol(),
-                linkage: match function.linkage() {
-                    Linkage::Exported => ObjectLinkage::Export,
-                    Linkage::Local => ObjectLinkage::Local,
-                    Linkage::Interposable => ObjectLinkage::Preemptible,
-                },
+                linkage,
                 compiled,
             })
         })

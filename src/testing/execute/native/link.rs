@@ -49,6 +49,8 @@ pub(super) fn link(
 struct Plan {
     /// For each function that may be called from outside its place among the functions.
     callable: Vec<(usize, Signature, Arc<CompiledFunction>)>,
+    /// The functions that could be but for their signatures.
+    not_callable: Vec<(FunctionName, ExecuteError)>,
     /// The functions of the host that are referred to, with their shims.
     host: Vec<(FunctionName, Signature, Arc<CompiledFunction>)>,
     known: FxHashMap<FunctionName, Known>,
@@ -72,6 +74,7 @@ impl Plan {
         let declared = declared(source)?;
         let mut plan = Plan {
             callable: Vec::new(),
+            not_callable: Vec::new(),
             host: Vec::new(),
             known: FxHashMap::default(),
         };
@@ -82,8 +85,10 @@ impl Plan {
                 && of_source.linkage() != ProgramLinkage::Local
             {
                 let signature = &of_source.body().signature;
-                let entry = engine.glue(GlueKind::Entry, &name, signature)?;
-                plan.callable.push((index, signature.clone(), entry));
+                match engine.glue(GlueKind::Entry, &name, signature) {
+                    Ok(entry) => plan.callable.push((index, signature.clone(), entry)),
+                    Err(reason) => plan.not_callable.push((name.clone(), reason)),
+                }
             }
             plan.known.insert(name, Known::Function(index));
         }
@@ -210,10 +215,12 @@ impl Plan {
                 entry: code.address(entry),
                 callee: *callee,
             };
-            Some((name.clone(), callable))
+            Some((name.clone(), Ok(callable)))
         });
+        let not_callable = self.not_callable.into_iter();
+        let not_callable = not_callable.map(|(name, reason)| (name, Err(reason)));
         Ok(NativeProgram {
-            callable: callable.collect(),
+            callable: callable.chain(not_callable).collect(),
             code,
             image,
             functions,
@@ -234,7 +241,10 @@ fn declared(source: &Program) -> Result<FxHashMap<FunctionName, &Signature>, Exe
             if source.id(&name).is_some() {
                 continue;
             }
-            let signature = &body.dfg.signatures[external.signature];
+            // A number that the text passed over has no signature.
+            let Some(signature) = body.dfg.signatures.get(external.signature) else {
+                continue;
+            };
             let earlier = *declared.entry(name.clone()).or_insert(signature);
             if earlier != signature {
                 let reason = format!("it is declared as {earlier} and as {signature}");

@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// ```
 /// use cranelift_codegen::data_value::DataValue;
 /// use cranelift_inliner::backend::TargetSettings;
-/// use cranelift_inliner::program::Program;
+/// use cranelift_inliner::program::{FunctionName, Program};
 /// use cranelift_inliner::testing::execute::{Engine, Invocation, Outcome, interpret};
 ///
 /// let program = Program::from_clif("
@@ -50,7 +50,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///     function: FunctionName::testcase("quotient"),
 ///     arguments: vec![DataValue::I32(6), DataValue::I32(divisor)],
 /// };
-/// # use cranelift_inliner::program::FunctionName;
 /// # if !Engine::works_here() { return Ok(()) }
 /// let native = Engine::new(&TargetSettings::new())?.compile(&program)?;
 /// for divisor in [0, 2] {
@@ -191,9 +190,9 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::Link`] if a function refers to one that was not compiled, or to data, or is
-    /// declared with two signatures, and [`ExecuteError::Signature`] if it cannot be called through
-    /// [`DataValue`](cranelift_codegen::data_value::DataValue)s: by-value struct arguments, for one.
+    /// [`ExecuteError::Link`] if a function refers to one that was not compiled or to data, and [`ExecuteError::Signature`] if a function of the host is declared with two signatures
+    /// or cannot be called through [`DataValue`](cranelift_codegen::data_value::DataValue)s, for it
+    /// has by-value struct arguments, for one.
     pub fn link<'a>(
         &self,
         source: &Program,
@@ -260,13 +259,15 @@ fn compile_glue(
 /// # What is trusted
 ///
 /// Code runs in this process, and nothing but the processor watches it. A program must end, for a
-/// call cannot be cut short, and it must read and write only its own stack slots. A trap, even one
-/// that is a processor's exception, ends only the call.
+/// call cannot be cut short, and it must read and write only its own stack slots. What the processor
+/// stops, a trap or an access to where nothing is, ends only the call: the signals SIGSEGV, SIGBUS,
+/// SIGFPE, SIGILL and SIGTRAP are handled, from the first call on, if they come from the program's
+/// code; others are left to whoever handled them before.
 pub struct NativeProgram {
     code: Code,
     image: Image,
-    /// By name, what may be called from outside.
-    callable: FxHashMap<FunctionName, Callable>,
+    /// By name, what may be called from outside, or why it cannot be.
+    callable: FxHashMap<FunctionName, Result<Callable, ExecuteError>>,
     /// The program's own, in the order in which they were linked.
     functions: Vec<(FunctionName, u64)>,
 }
@@ -305,8 +306,8 @@ impl NativeProgram {
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::UnknownFunction`], [`ExecuteError::Arguments`], and
-    /// [`ExecuteError::Fault`] if the processor stopped the program where no trap is known.
+    /// [`ExecuteError::UnknownFunction`], [`ExecuteError::Arguments`], [`ExecuteError::Signature`] if
+    /// the function cannot be called through values, and [`ExecuteError::Fault`] if the processor stopped the program where no trap is known.
     pub fn call(&self, invocation: &Invocation) -> Result<Observation, ExecuteError> {
         let mut host = HostSide::default();
         let outcome = self.run(invocation, &mut host)?;
@@ -358,6 +359,7 @@ impl NativeProgram {
         let callable = callable.ok_or_else(|| ExecuteError::UnknownFunction {
             function: name.clone(),
         })?;
+        let callable = callable.as_ref().map_err(Clone::clone)?;
         let signature = &callable.signature;
         check_arguments(&invocation.arguments, signature).map_err(|reason| {
             ExecuteError::Arguments {

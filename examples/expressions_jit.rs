@@ -1,0 +1,136 @@
+//! A small language, compiled by a JIT and run: as it is, and with inlining.
+//!
+//! ```text
+//! cargo run --release --example expressions_jit
+//! ```
+//!
+//! Both times the same front end runs; look at [`with_inlining`] for what the stage asks of a
+//! compiler that is there already. The times are told as a ratio of the two.
+
+mod expressions;
+
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_inliner::decide::CostModel;
+use cranelift_inliner::module::{InliningModule, ModuleReport};
+use cranelift_inliner::pass::Inliner;
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::default_libcall_names;
+use expressions::compiler::compile;
+use expressions::parser::parse;
+use expressions::syntax::Function;
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = "
+    fn square(x) = x * x;
+    fn mix(x, y) = (square(x) + 3 * y) % 1009;
+    fn clamp(x, limit) = if x > limit then limit else x;
+    fn step(state, i) = clamp(mix(state, i), 1000);
+
+    # It calls itself, and these calls stay.
+    fn collatz(n, steps) =
+        if n < 2 then steps
+        else if n % 2 > 0 then collatz(3 * n + 1, steps + 1)
+        else collatz(n / 2, steps + 1);
+
+    export fn steps(n) = sum i from 0 to n of step(i, step(i + 1, i));
+    export fn longest(n) = sum i from 1 to n of collatz(i, 0) > 100;
+";
+
+/// The functions to run, each with its argument.
+const RUNS: [(&str, i64); 2] = [("steps", 20_000_000), ("longest", 200_000)];
+
+/// A JIT that is done, and where its functions are.
+struct Code {
+    module: JITModule,
+    addresses: Vec<*const u8>,
+    compiling: Duration,
+}
+
+fn jit() -> Result<JITModule, Box<dyn Error>> {
+    let mut flags = settings::builder();
+    flags.set("opt_level", "speed")?;
+    let isa = cranelift_native::builder()?.finish(settings::Flags::new(flags))?;
+    Ok(JITModule::new(JITBuilder::with_isa(
+        isa,
+        default_libcall_names(),
+    )))
+}
+
+fn without_inlining(functions: &[Function]) -> Result<Code, Box<dyn Error>> {
+    let start = Instant::now();
+    let mut module = jit()?;
+    let ids = compile(functions, &mut module)?;
+    module.finalize_definitions()?;
+    let addresses = RUNS.map(|(name, _)| module.get_finalized_function(ids[name]));
+    Ok(Code {
+        module,
+        addresses: addresses.to_vec(),
+        compiling: start.elapsed(),
+    })
+}
+
+fn with_inlining(functions: &[Function]) -> Result<(Code, ModuleReport), Box<dyn Error>> {
+    let start = Instant::now();
+    let mut module = InliningModule::new(jit()?, Inliner::new(CostModel::default()));
+    let ids = compile(functions, &mut module)?;
+    let (mut module, report) = module.finish()?;
+    module.finalize_definitions()?;
+    let addresses = RUNS.map(|(name, _)| module.get_finalized_function(ids[name]));
+    let code = Code {
+        module,
+        addresses: addresses.to_vec(),
+        compiling: start.elapsed(),
+    };
+    Ok((code, report))
+}
+
+impl Code {
+    /// What each function computes, and how long it took.
+    fn run(&self) -> Vec<(i64, Duration)> {
+        let calls = self.addresses.iter().zip(RUNS);
+        calls
+            .map(|(&address, (_, argument))| {
+                // SAFETY: functions of the language have the host's calling convention, and these
+                // two have one parameter. The module outlives the call.
+                let function: extern "C" fn(i64) -> i64 = unsafe { std::mem::transmute(address) };
+                let start = Instant::now();
+                (function(argument), start.elapsed())
+            })
+            .collect()
+    }
+
+    fn free(self) {
+        // SAFETY: no code of the module runs, and nobody keeps an address.
+        unsafe { self.module.free_memory() }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let functions = parse(PROGRAM)?;
+    let plain = without_inlining(&functions)?;
+    let (inlined, report) = with_inlining(&functions)?;
+
+    println!("{report}\n");
+    let ratio = |with: Duration, without: Duration| with.as_secs_f64() / without.as_secs_f64();
+    for ((name, argument), (without, with)) in
+        RUNS.iter().zip(plain.run().into_iter().zip(inlined.run()))
+    {
+        println!(
+            "{name}({argument}) = {} without inlining, {} with; time {:.2} of that without",
+            without.0,
+            with.0,
+            ratio(with.1, without.1)
+        );
+        if without.0 != with.0 {
+            return Err(format!("{name}: the results differ").into());
+        }
+    }
+    println!(
+        "compiling took {:.2} of the time without inlining",
+        ratio(inlined.compiling, plain.compiling)
+    );
+    plain.free();
+    inlined.free();
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! Defining a function in the wrapped module.
+
+use super::InliningModule;
+use super::error::{gave_up, naming};
+use super::report::ModuleReport;
+use super::symbols::{FUNCTIONS, Symbols};
+use crate::backend::{CompileScratch, CompiledFunction, RelocationTarget, compile_owned_function};
+use crate::panics;
+use crate::program::FunctionName;
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::{Function, InstBuilder, Signature, TrapCode, UserFuncName};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::{CodegenError, Context};
+use cranelift_module::{FuncId, Module, ModuleError, ModuleReloc, ModuleRelocTarget, ModuleResult};
+use std::sync::Arc;
+
+/// Why a function was defined as it was before inlining.
+type Fallback = String;
+
+/// What compiling one body came to.
+enum Failure {
+    Error(ModuleError),
+    Panic(String),
+}
+
+impl<M: Module> InliningModule<'_, M> {
+    /// Defines a function that is held back with its final body, or with the one that it had where
+    /// Cranelift refuses the final one for what inlining may have brought about.
+    pub(super) fn define_or_fall_back(
+        &mut self,
+        function: FuncId,
+        body: &Arc<Function>,
+        context: &mut Context,
+    ) -> ModuleResult<Option<Fallback>> {
+        let failure = match self.define(function, body, context) {
+            Ok(()) => return Ok(None),
+            Err(failure) => failure,
+        };
+        let original = self.held.get(&function).map(|held| &held.body.function);
+        if let Some(original) = original.filter(|original| !Arc::ptr_eq(original, body))
+            && failure.may_be_due_to_inlining()
+        {
+            let original = Arc::clone(original);
+            let again = self.define(function, &original, context);
+            return match again {
+                Ok(()) => Ok(Some(failure.into_error().to_string())),
+                Err(failure) => Err(self.named(function, failure.into_error())),
+            };
+        }
+        Err(self.named(function, failure.into_error()))
+    }
+
+    fn define(
+        &mut self,
+        function: FuncId,
+        body: &Function,
+        context: &mut Context,
+    ) -> Result<(), Failure> {
+        let Some(held) = self.held.get(&function) else {
+            return Ok(());
+        };
+        self.module.clear_context(context);
+        context.func = body.clone();
+        context.func.name = held.body.name.clone();
+        context.want_disasm = held.want_disasm;
+        self.symbols.restore_ids(&mut context.func);
+        let mut control_plane = held.control_plane.clone();
+        let module = &mut self.module;
+        let defined = panics::catch(|| {
+            module.define_function_with_control_plane(function, context, &mut control_plane)
+        });
+        match defined {
+            Ok(Ok(())) => {
+                if let Some(on_define) = &mut self.on_define {
+                    on_define(function, context);
+                }
+                Ok(())
+            }
+            Ok(Err(error)) => Err(Failure::Error(error)),
+            Err(panic) => {
+                *context = self.module.make_context();
+                Err(Failure::Panic(panic))
+            }
+        }
+    }
+
+    pub(super) fn define_bytes(
+        &mut self,
+        function: FuncId,
+        alignment: u64,
+        code: &[u8],
+        relocations: &[ModuleReloc],
+    ) -> ModuleResult<()> {
+        let module = &mut self.module;
+        let defined =
+            panics::catch(|| module.define_function_bytes(function, alignment, code, relocations));
+        let defined = defined.unwrap_or_else(|panic| Err(gave_up("the module", &panic)));
+        defined.map_err(|error| self.named(function, error))
+    }
+
+    /// Puts a trap under the name of each function that is held back still.
+    pub(super) fn drop_unused(&mut self, report: &mut ModuleReport) -> ModuleResult<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let isa = self.module.isa();
+        let alignment = u64::from(isa.function_alignment().minimum);
+        let trap = trap(isa)?;
+        let unused: Vec<FuncId> = self.held.keys().copied().collect();
+        for function in unused {
+            self.define_bytes(function, alignment, &trap, &[])?;
+            report.add_dropped(function);
+        }
+        self.held.clear();
+        Ok(())
+    }
+
+    fn named(&self, function: FuncId, error: ModuleError) -> ModuleError {
+        match self.declared(function) {
+            Ok((_, symbol)) => naming(&symbol, error),
+            Err(undeclared) => undeclared,
+        }
+    }
+}
+
+impl Failure {
+    /// As [`CompileError::may_be_due_to_inlining`](crate::backend::CompileError).
+    fn may_be_due_to_inlining(&self) -> bool {
+        match self {
+            Failure::Panic(_) => true,
+            Failure::Error(ModuleError::Compilation(error)) => matches!(
+                error,
+                CodegenError::ImplLimitExceeded
+                    | CodegenError::CodeTooLarge
+                    | CodegenError::Unsupported(_)
+            ),
+            Failure::Error(_) => false,
+        }
+    }
+
+    fn into_error(self) -> ModuleError {
+        match self {
+            Failure::Error(error) => error,
+            Failure::Panic(panic) => gave_up("Cranelift", &panic),
+        }
+    }
+}
+
+/// The relocations of compiled code as the wrapped module wants them.
+pub(super) fn relocations(
+    symbols: &Symbols,
+    function: FuncId,
+    compiled: &CompiledFunction,
+) -> Vec<ModuleReloc> {
+    let relocations = compiled.relocations().iter();
+    relocations
+        .map(|relocation| ModuleReloc {
+            offset: relocation.offset,
+            kind: relocation.kind,
+            name: target(symbols, function, &relocation.target),
+            addend: relocation.addend,
+        })
+        .collect()
+}
+
+fn target(symbols: &Symbols, function: FuncId, target: &RelocationTarget) -> ModuleRelocTarget {
+    match target {
+        RelocationTarget::LibCall(call) => ModuleRelocTarget::LibCall(*call),
+        RelocationTarget::KnownSymbol(symbol) => ModuleRelocTarget::KnownSymbol(*symbol),
+        RelocationTarget::FunctionOffset(offset) => {
+            ModuleRelocTarget::FunctionOffset(function, *offset)
+        }
+        RelocationTarget::Function(name)
+        | RelocationTarget::Data(name)
+        | RelocationTarget::ThreadLocal(name) => match name {
+            UserFuncName::User(name) => ModuleRelocTarget::user(name.namespace, name.index),
+            UserFuncName::Testcase(_) => {
+                let id = symbols.id(&FunctionName::from(name.clone()));
+                ModuleRelocTarget::user(FUNCTIONS, id.map_or(u32::MAX, FuncId::as_u32))
+            }
+        },
+    }
+}
+
+/// The code of a function that does nothing but trap.
+fn trap(isa: &dyn TargetIsa) -> ModuleResult<Vec<u8>> {
+    let signature = Signature::new(isa.default_call_conv());
+    let mut func = Function::with_name_signature(UserFuncName::default(), signature);
+    let block = func.dfg.make_block();
+    func.layout.append_block(block);
+    let mut cursor = FuncCursor::new(&mut func).at_bottom(block);
+    cursor.ins().trap(TrapCode::unwrap_user(1));
+    let compiled = compile_owned_function(isa, func, &mut CompileScratch::new());
+    let compiled = compiled.map_err(super::error::other)?;
+    Ok(compiled.code().to_vec())
+}

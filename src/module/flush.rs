@@ -1,0 +1,165 @@
+//! From what is held back to a program, and from the program's result to definitions.
+
+use super::error::{naming, other};
+use super::held::Body;
+use super::report::ModuleReport;
+use super::{InliningModule, define};
+use crate::pass::{CompiledProgram, references};
+use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
+use cranelift_codegen::ir::Function;
+use cranelift_entity::EntitySet;
+use cranelift_module::{FuncId, Linkage as ModuleLinkage, Module, ModuleResult};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub(super) fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> ModuleResult<ModuleReport> {
+    let program = module.program()?;
+    let flushed = if module.in_parallel {
+        module.flush_in_parallel(program)
+    } else {
+        module.flush_in_turn(program)
+    };
+    // After an error too: some functions may be defined.
+    let InliningModule {
+        held, flushed: has, ..
+    } = module;
+    held.retain(|function, _| !has.contains_key(function));
+    flushed
+}
+
+impl<M: Module> InliningModule<'_, M> {
+    /// What is held back, and of what was flushed the bodies that may be inlined into it.
+    fn program(&mut self) -> ModuleResult<Program> {
+        let mut program = Program::new();
+        let mut reached = EntitySet::new();
+        let mut work: Vec<Arc<Function>> = Vec::with_capacity(self.held.len());
+        for (&id, held) in &self.held {
+            let body = &held.body.function;
+            self.add(&mut program, id, body, false)?;
+            work.push(Arc::clone(body));
+        }
+        while let Some(body) = work.pop() {
+            for reference in body.dfg.ext_funcs.keys() {
+                let name = FunctionName::of_callee(&body, reference);
+                let Some(id) = name.and_then(|name| self.symbols.id(&name)) else {
+                    continue;
+                };
+                if let Some(flushed) = self.flushed.get(&id)
+                    && reached.insert(id)
+                {
+                    self.add(&mut program, id, &flushed.function, true)?;
+                    work.push(Arc::clone(&flushed.function));
+                }
+            }
+        }
+        Ok(program)
+    }
+
+    /// Adds a body that is held back, or one that was flushed before and is there to be inlined.
+    fn add(
+        &self,
+        program: &mut Program,
+        id: FuncId,
+        body: &Arc<Function>,
+        is_flushed: bool,
+    ) -> ModuleResult<()> {
+        let (declared, symbol) = self.declared(id)?;
+        let linkage = match (declared, is_flushed) {
+            (ModuleLinkage::Preemptible, true) => return Ok(()),
+            (ModuleLinkage::Preemptible, false) => Linkage::Interposable,
+            (_, true) => Linkage::AvailableExternally,
+            (ModuleLinkage::Local, false) if !self.used_outside.contains(id) => Linkage::Local,
+            (_, false) => Linkage::Exported,
+        };
+        let function = ProgramFunction::new(Arc::clone(body))
+            .with_linkage(linkage)
+            .with_attributes(self.attributes[id]);
+        match program.add_function(function) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(naming(&symbol, other(error))),
+        }
+    }
+
+    /// The wrapped module compiles one function after the other.
+    fn flush_in_turn(&mut self, program: Program) -> ModuleResult<ModuleReport> {
+        let inlined = self.inliner.run(&program).map_err(other)?;
+        let mut report = ModuleReport::new(program, inlined);
+        let program = report.program().clone();
+        let mut needed = EntitySet::with_capacity(program.len());
+        let mut queue: VecDeque<FunctionId> = program.ids().collect();
+        queue.retain(|&id| !report.inlined().stats(id).dropped);
+        needed.extend(queue.iter().copied());
+        let mut context = self.module.make_context();
+        while let Some(id) = queue.pop_front() {
+            let body = report.inlined().body(id).map(Arc::clone);
+            let (Some(function), Some(body)) = (self.symbols.id(program[id].name()), body) else {
+                continue;
+            };
+            let Some(held) = self.held.get(&function) else {
+                continue;
+            };
+            let original = held.body.clone();
+            let fallback = self.define_or_fall_back(function, &body, &mut context)?;
+            let used = if fallback.is_some() {
+                original.function
+            } else {
+                body
+            };
+            // What falls back may need functions that were inlined into all others.
+            for reference in references(&program, &used) {
+                let here = program[reference].linkage() != Linkage::AvailableExternally;
+                if here && needed.insert(reference) {
+                    queue.push_back(reference);
+                }
+            }
+            report.add_defined(function, id, fallback);
+            self.flushed.insert(
+                function,
+                Body {
+                    function: used,
+                    name: original.name,
+                },
+            );
+        }
+        Ok(report)
+    }
+
+    /// The pass compiles, and the wrapped module gets bytes.
+    fn flush_in_parallel(&mut self, program: Program) -> ModuleResult<ModuleReport> {
+        let isa = self.module.isa();
+        let (inlined, compiled) = self.inliner.run_and_compile(&program, isa).map_err(other)?;
+        let mut report = ModuleReport::new(program, inlined);
+        self.define_compiled(&compiled, &mut report)?;
+        Ok(report)
+    }
+
+    fn define_compiled(
+        &mut self,
+        compiled: &CompiledProgram,
+        report: &mut ModuleReport,
+    ) -> ModuleResult<()> {
+        let minimum = self.module.isa().function_alignment().minimum;
+        let fallbacks: FxHashMap<_, _> = compiled.fallbacks().collect();
+        for (id, code) in compiled.iter() {
+            let Some(function) = self.symbols.id(&code.name().clone().into()) else {
+                continue;
+            };
+            let Some(mut body) = self.held.get(&function).map(|held| held.body.clone()) else {
+                continue;
+            };
+            let relocations = define::relocations(&self.symbols, function, code);
+            let alignment = u64::from(code.alignment().max(minimum));
+            self.define_bytes(function, alignment, code.code(), &relocations)?;
+            let fallback = fallbacks.get(&id).map(|why| why.reason.to_string());
+            if fallback.is_none()
+                && let Some(last) = report.inlined().body(id)
+            {
+                body.function = Arc::clone(last);
+            }
+            report.add_defined(function, id, fallback);
+            self.flushed.insert(function, body);
+        }
+        Ok(())
+    }
+}

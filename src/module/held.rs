@@ -1,0 +1,20 @@
+//! Bodies between the front end and the wrapped module.
+
+use cranelift_codegen::ir::{Function, UserFuncName};
+use cranelift_control::ControlPlane;
+use std::sync::Arc;
+
+/// A body in which functions are named by their symbols, its own name included.
+#[derive(Clone)]
+pub(super) struct Body {
+    pub(super) function: Arc<Function>,
+    /// The name that the front end gave it.
+    pub(super) name: UserFuncName,
+}
+
+/// A function that the wrapped module does not have yet.
+pub(super) struct Held {
+    pub(super) body: Body,
+    pub(super) want_disasm: bool,
+    pub(super) control_plane: ControlPlane,
+}

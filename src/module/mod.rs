@@ -1,0 +1,420 @@
+//! The pass around `cranelift_module` (feature `module`).
+//!
+//! A front end that is written against [`Module`] calls `declare_function`, `define_function` and
+//! the rest, and the module compiles each function as it comes. [`InliningModule`] stands between
+//! the two: it is a [`Module`] itself, holds the bodies back, and once all are there inlines across
+//! them and defines them in the module that it wraps. Only the construction of the module and the
+//! end of the compilation change:
+//!
+//! ```
+//! use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, types};
+//! use cranelift_codegen::settings::{self, Configurable};
+//! use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+//! use cranelift_inliner::{decide::CostModel, module::InliningModule, pass::Inliner};
+//! use cranelift_jit::{JITBuilder, JITModule};
+//! use cranelift_module::{FuncId, Linkage, Module, ModuleError, default_libcall_names};
+//!
+//! // A front end that knows of no inlining: `twice(x) = x + x; main(x) = twice(twice(x))`.
+//! fn compile(module: &mut impl Module) -> Result<FuncId, ModuleError> {
+//!     let mut signature = module.make_signature();
+//!     signature.params.push(AbiParam::new(types::I64));
+//!     signature.returns.push(AbiParam::new(types::I64));
+//!     let twice = module.declare_function("twice", Linkage::Local, &signature)?;
+//!     let main = module.declare_function("main", Linkage::Export, &signature)?;
+//!     let mut context = module.make_context();
+//!     for id in [twice, main] {
+//!         context.func.signature = signature.clone();
+//!         let callee = module.declare_func_in_func(twice, &mut context.func);
+//!         let mut builders = FunctionBuilderContext::new();
+//!         let mut builder = FunctionBuilder::new(&mut context.func, &mut builders);
+//!         let block = builder.create_block();
+//!         builder.append_block_params_for_function_params(block);
+//!         builder.switch_to_block(block);
+//!         builder.seal_block(block);
+//!         let mut value = builder.block_params(block)[0];
+//!         if id == main {
+//!             for _ in 0..2 {
+//!                 let call = builder.ins().call(callee, &[value]);
+//!                 value = builder.inst_results(call)[0];
+//!             }
+//!         } else {
+//!             value = builder.ins().iadd(value, value);
+//!         }
+//!         builder.ins().return_(&[value]);
+//!         builder.finalize(module.target_config());
+//!         module.define_function(id, &mut context)?;
+//!         module.clear_context(&mut context);
+//!     }
+//!     Ok(main)
+//! }
+//!
+//! let jit = JITModule::new(JITBuilder::new(default_libcall_names())?);
+//! // Without the stage: `let mut module = jit;`
+//! let mut module = InliningModule::new(jit, Inliner::new(CostModel::default()));
+//! let main = compile(&mut module)?;
+//! let (mut jit, report) = module.finish()?;
+//! jit.finalize_definitions()?;
+//!
+//! assert!(report.inlined().sites().iter().all(|site| site.inlined));
+//! assert_eq!(report.dropped().len(), 1, "nothing calls `twice` any more");
+//! assert!(!jit.get_finalized_function(main).is_null());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What stays as it is
+//!
+//! Declarations go to the wrapped module at once, so that ids, names and errors are its own. So
+//! does data, and so do functions that are defined by their bytes: they are external to the pass.
+//! A function that is defined twice, or though it is an import, is refused by the same call as
+//! without the stage; and where the target's flags have the verifier on, it looks at each body when
+//! the body is defined. What only compiling can find out, comes out of
+//! [`flush`](InliningModule::flush) or [`finish`](InliningModule::finish), as a [`ModuleError`]
+//! that names the function.
+//!
+//! Functions are compiled by the wrapped module's own `define_function`, so that it makes its
+//! relocations, unwind information and logs as always. It sees each body under the name that the
+//! front end gave it. Traps, source locations and debug tags come with the code as the pass leaves
+//! them.
+//!
+//! # Linkage
+//!
+//! | of the module | to the pass |
+//! |---|---|
+//! | `Import` | external |
+//! | `Local` | may be inlined; dropped if nothing uses it any more |
+//! | `Hidden`, `Export` | may be inlined; kept |
+//! | `Preemptible` | never inlined; kept |
+//!
+//! A local function that data or a function defined by its bytes refers to is in use, and so is one
+//! that [`keep`](InliningModule::keep) was called for. What the linkage is, is asked when functions
+//! are flushed.
+//!
+//! `Module` has no way to take back a declaration, and `ObjectModule` insists that what is declared
+//! as local is defined. So a dropped function leaves its name with a single trap under it, at the
+//! end of the code.
+//!
+//! # Names
+//!
+//! In the program that the pass works on, and so in reports, profiles and plans, a function is
+//! named by its symbol, `%main` for `main`; one without a name as `cranelift_module` would name it.
+//!
+//! # What is different
+//!
+//! After `define_function` the context holds the function as the front end made it and no compiled
+//! code. [`on_define`](InliningModule::on_define) gives each context when it was compiled.
+
+mod define;
+mod error;
+mod flush;
+mod held;
+mod outside;
+mod report;
+mod symbols;
+
+pub use error::DefineError;
+pub use report::ModuleReport;
+
+use crate::panics;
+use crate::pass::Inliner;
+use crate::program::Attributes;
+use cranelift_codegen::{CodegenError, Context, ir, isa};
+use cranelift_control::ControlPlane;
+use cranelift_entity::{EntitySet, SecondaryMap};
+use cranelift_module::{
+    DataDescription, DataId, FuncId, FuncOrDataId, Linkage, Module, ModuleDeclarations,
+    ModuleError, ModuleReloc, ModuleResult,
+};
+use held::{Body, Held};
+use indexmap::IndexMap;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use symbols::Symbols;
+
+/// A [`Module`] that inlines across its functions before it defines them in another one. See the
+/// [module](self) for an example and for what it does with linkage, names and errors.
+pub struct InliningModule<'a, M> {
+    module: M,
+    inliner: Inliner<'a>,
+    in_parallel: bool,
+    on_define: Option<Box<OnDefine<'a>>>,
+    symbols: Symbols,
+    attributes: SecondaryMap<FuncId, Attributes>,
+    /// What has been defined, by whatever method.
+    defined: EntitySet<FuncId>,
+    /// Functions that the wrapped module's code and data refer to beyond the pass's reach.
+    used_outside: EntitySet<FuncId>,
+    /// Bodies that the wrapped module does not have yet, in the order of their definition.
+    held: IndexMap<FuncId, Held>,
+    /// Final bodies of functions that it has.
+    flushed: FxHashMap<FuncId, Body>,
+}
+
+type OnDefine<'a> = dyn FnMut(FuncId, &Context) + 'a;
+
+impl<'a, M: Module> InliningModule<'a, M> {
+    /// Wraps `module`. `inliner` holds the policy, the limits and all other settings of the pass.
+    ///
+    /// What `module` has defined already stays as it is and is external to the pass. That such a
+    /// function is defined once more, is only noticed when the definition is flushed.
+    pub fn new(module: M, inliner: Inliner<'a>) -> Self {
+        Self {
+            module,
+            inliner,
+            in_parallel: false,
+            on_define: None,
+            symbols: Symbols::default(),
+            attributes: SecondaryMap::new(),
+            defined: EntitySet::new(),
+            used_outside: EntitySet::new(),
+            held: IndexMap::new(),
+            flushed: FxHashMap::default(),
+        }
+    }
+
+    /// Whether functions are compiled in parallel, on the current rayon pool, while others are
+    /// still inlined into. Off by default.
+    ///
+    /// It is faster, but the wrapped module then gets bytes and relocations and nothing else. A
+    /// `JITModule` needs no more; an `ObjectModule` makes no unwind information for such
+    /// functions, [`on_define`](Self::on_define) is not called, and a control plane is not used.
+    #[must_use]
+    pub fn compile_in_parallel(mut self, in_parallel: bool) -> Self {
+        self.in_parallel = in_parallel;
+        self
+    }
+
+    /// Calls `f` with each function and its context when the wrapped module has compiled it, which
+    /// is when [`Context::compiled_code`] is there: for front ends that make debug information or
+    /// listings of it.
+    #[must_use]
+    pub fn on_define(mut self, f: impl FnMut(FuncId, &Context) + 'a) -> Self {
+        self.on_define = Some(Box::new(f));
+        self
+    }
+
+    /// Says of a function whether to inline it, and how often it runs. It counts from the next
+    /// flush on, whether the function is defined before or after.
+    pub fn set_attributes(&mut self, function: FuncId, attributes: Attributes) {
+        self.attributes[function] = attributes;
+    }
+
+    /// Keeps a local function whatever becomes of its calls: somebody will ask the wrapped module
+    /// for its address.
+    pub fn keep(&mut self, function: FuncId) {
+        self.used_outside.insert(function);
+    }
+
+    /// The wrapped module. It lacks the bodies that are held back.
+    pub fn module(&self) -> &M {
+        &self.module
+    }
+
+    /// The wrapped module, to finalize what was [flushed](Self::flush). Functions must not be
+    /// defined in it directly.
+    pub fn module_mut(&mut self) -> &mut M {
+        &mut self.module
+    }
+
+    /// The functions whose bodies are held back, in the order of their definition.
+    pub fn held(&self) -> impl ExactSizeIterator<Item = FuncId> + '_ {
+        self.held.keys().copied()
+    }
+
+    /// The wrapped module, without the bodies that are held back still. For giving up after an
+    /// error; [`finish`](Self::finish) is the way to the end.
+    pub fn into_module(self) -> M {
+        self.module
+    }
+
+    /// Defines in the wrapped module what can be said to be needed by now, and lets it be called:
+    /// for a JIT that must run something before everything is there.
+    ///
+    /// Inlining goes across all bodies that are held back and those that were flushed before,
+    /// which are not changed any more. Local functions that nothing uses yet are held on to, since
+    /// what comes later may use them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`finish`](Self::finish). What is defined by then stays defined, and the rest is held
+    /// back as before.
+    pub fn flush(&mut self) -> ModuleResult<ModuleReport> {
+        flush::flush(self)
+    }
+
+    /// Inlines across all functions and defines them in the wrapped module. Returns the module,
+    /// to be finished or finalized in its own way, and what was done.
+    ///
+    /// The report is about the functions that were held back until now. Those that were flushed
+    /// before are in the report of their flush.
+    ///
+    /// # Errors
+    ///
+    /// What the wrapped module says of a function. An error that does not name the function by
+    /// itself is a [`ModuleError::Backend`] with a [`DefineError`] in it. A function that is too
+    /// large for Cranelift only since something was inlined into it is no error: it is defined as
+    /// it was. If the pass is set to verify or to check and finds fault, the error is a
+    /// [`ModuleError::Backend`] with a [`PassError`](crate::pass::PassError) in it.
+    pub fn finish(mut self) -> ModuleResult<(M, ModuleReport)> {
+        let mut report = self.flush()?;
+        self.drop_unused(&mut report)?;
+        Ok((self.module, report))
+    }
+
+    /// The error of a plain module for a definition that cannot be, before it is looked at.
+    fn check_definable(&self, function: FuncId) -> ModuleResult<()> {
+        let (linkage, name) = self.declared(function)?;
+        if !linkage.is_definable() {
+            return Err(ModuleError::InvalidImportDefinition(name));
+        }
+        if self.defined.contains(function) {
+            return Err(ModuleError::DuplicateDefinition(name));
+        }
+        Ok(())
+    }
+
+    /// The linkage and the symbol of a function.
+    fn declared(&self, function: FuncId) -> ModuleResult<(Linkage, String)> {
+        // There is no way to ask whether an id is one of the module.
+        let declared = panics::catch(|| {
+            let declaration = self.module.declarations().get_function_decl(function);
+            let name = declaration.linkage_name(function).into_owned();
+            (declaration.linkage, name)
+        });
+        declared.map_err(|_| ModuleError::Undeclared(function.to_string()))
+    }
+
+    fn verify(&self, context: &Context) -> ModuleResult<()> {
+        let isa = self.module.isa();
+        if !isa.flags().enable_verifier() {
+            return Ok(());
+        }
+        match panics::catch(|| context.verify(isa)) {
+            Ok(verified) => verified.map_err(|errors| CodegenError::Verifier(errors).into()),
+            Err(panic) => Err(error::gave_up("the verifier", &panic)),
+        }
+    }
+}
+
+impl<M: Module> Module for InliningModule<'_, M> {
+    fn isa(&self) -> &dyn isa::TargetIsa {
+        self.module.isa()
+    }
+
+    fn declarations(&self) -> &ModuleDeclarations {
+        self.module.declarations()
+    }
+
+    fn get_name(&self, name: &str) -> Option<FuncOrDataId> {
+        self.module.get_name(name)
+    }
+
+    fn target_config(&self) -> isa::TargetFrontendConfig {
+        self.module.target_config()
+    }
+
+    fn make_context(&self) -> Context {
+        self.module.make_context()
+    }
+
+    fn clear_context(&self, context: &mut Context) {
+        self.module.clear_context(context);
+    }
+
+    fn make_signature(&self) -> ir::Signature {
+        self.module.make_signature()
+    }
+
+    fn clear_signature(&self, signature: &mut ir::Signature) {
+        self.module.clear_signature(signature);
+    }
+
+    fn declare_function(
+        &mut self,
+        name: &str,
+        linkage: Linkage,
+        signature: &ir::Signature,
+    ) -> ModuleResult<FuncId> {
+        self.module.declare_function(name, linkage, signature)
+    }
+
+    fn declare_anonymous_function(&mut self, signature: &ir::Signature) -> ModuleResult<FuncId> {
+        self.module.declare_anonymous_function(signature)
+    }
+
+    fn declare_data(
+        &mut self,
+        name: &str,
+        linkage: Linkage,
+        writable: bool,
+        tls: bool,
+    ) -> ModuleResult<DataId> {
+        self.module.declare_data(name, linkage, writable, tls)
+    }
+
+    fn declare_anonymous_data(&mut self, writable: bool, tls: bool) -> ModuleResult<DataId> {
+        self.module.declare_anonymous_data(writable, tls)
+    }
+
+    fn declare_func_in_func(&mut self, func_id: FuncId, func: &mut ir::Function) -> ir::FuncRef {
+        self.module.declare_func_in_func(func_id, func)
+    }
+
+    fn declare_data_in_func(&self, data: DataId, func: &mut ir::Function) -> ir::GlobalValue {
+        self.module.declare_data_in_func(data, func)
+    }
+
+    fn declare_func_in_data(&self, func_id: FuncId, data: &mut DataDescription) -> ir::FuncRef {
+        self.module.declare_func_in_data(func_id, data)
+    }
+
+    fn declare_data_in_data(&self, data_id: DataId, data: &mut DataDescription) -> ir::GlobalValue {
+        self.module.declare_data_in_data(data_id, data)
+    }
+
+    /// Holds the function back. The context is as it was.
+    fn define_function_with_control_plane(
+        &mut self,
+        func: FuncId,
+        ctx: &mut Context,
+        ctrl_plane: &mut ControlPlane,
+    ) -> ModuleResult<()> {
+        self.check_definable(func)?;
+        self.verify(ctx)?;
+        let declarations = self.module.declarations();
+        let body = self.symbols.with_symbols(declarations, func, &ctx.func);
+        self.held.insert(
+            func,
+            Held {
+                body: Body {
+                    function: Arc::new(body),
+                    name: ctx.func.name.clone(),
+                },
+                want_disasm: ctx.want_disasm,
+                control_plane: ctrl_plane.clone(),
+            },
+        );
+        self.defined.insert(func);
+        Ok(())
+    }
+
+    fn define_function_bytes(
+        &mut self,
+        func_id: FuncId,
+        alignment: u64,
+        bytes: &[u8],
+        relocs: &[ModuleReloc],
+    ) -> ModuleResult<()> {
+        self.check_definable(func_id)?;
+        self.module
+            .define_function_bytes(func_id, alignment, bytes, relocs)?;
+        self.defined.insert(func_id);
+        self.used_outside.extend(outside::used_by_code(relocs));
+        Ok(())
+    }
+
+    fn define_data(&mut self, data_id: DataId, data: &DataDescription) -> ModuleResult<()> {
+        self.module.define_data(data_id, data)?;
+        self.used_outside.extend(outside::used_by_data(data));
+        Ok(())
+    }
+}

@@ -1,0 +1,232 @@
+//! The errors of a plain module, from the same call where that is possible.
+
+use crate::support::{front_end, inlining, jit, object};
+use cranelift_codegen::Context;
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::{self, AbiParam, InstBuilder, types};
+use cranelift_inliner::backend::{TargetSettings, target};
+use cranelift_inliner::decide::Always;
+use cranelift_inliner::module::{DefineError, InliningModule};
+use cranelift_inliner::pass::Inliner;
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{FuncId, Linkage, Module, ModuleError, default_libcall_names};
+
+/// What a front end does wrong, step by step: each step's error as text.
+fn mistakes<M: Module>(module: &mut M) -> Vec<String> {
+    let mut signature = module.make_signature();
+    let mut other = module.make_signature();
+    other.params.push(AbiParam::new(types::I64));
+    let mut errors = Vec::new();
+    let mut note = |what: &str, result: Result<(), ModuleError>| {
+        errors.push(match result {
+            Ok(()) => format!("{what}: fine"),
+            Err(error) => format!("{what}: {error}"),
+        });
+    };
+    let f = module
+        .declare_function("f", Linkage::Local, &signature)
+        .unwrap();
+    let import = module
+        .declare_function("import", Linkage::Import, &signature)
+        .unwrap();
+    let again = module.declare_function("f", Linkage::Export, &signature);
+    note("declared again", again.map(|id| assert_eq!(id, f)));
+    let changed = module.declare_function("f", Linkage::Export, &other);
+    note("another signature", changed.map(|_| ()));
+    let data = module.declare_data("f", Linkage::Export, true, false);
+    note("data of that name", data.map(|_| ()));
+    let datum = module
+        .declare_data("datum", Linkage::Import, true, false)
+        .unwrap();
+    let function = module.declare_function("datum", Linkage::Import, &signature);
+    note("a function of that name", function.map(|_| ()));
+    let mut data = cranelift_module::DataDescription::new();
+    data.define_zeroinit(4);
+    note("imported data defined", module.define_data(datum, &data));
+
+    let define = |module: &mut M, id| module.define_function(id, &mut returning(module));
+    note("defined", define(module, f));
+    note("defined again", define(module, f));
+    note(
+        "defined again by bytes",
+        module.define_function_bytes(f, 1, &[0], &[]),
+    );
+    note("import defined", define(module, import));
+    note(
+        "import defined by bytes",
+        module.define_function_bytes(import, 1, &[0], &[]),
+    );
+    let bytes = module
+        .declare_function("bytes", Linkage::Hidden, &signature)
+        .unwrap();
+    note("bytes", module.define_function_bytes(bytes, 1, &[0], &[]));
+    note("bytes and a body", define(module, bytes));
+    let anonymous = module.declare_anonymous_function(&signature).unwrap();
+    note("no name", define(module, anonymous));
+    note("no name, again", define(module, anonymous));
+
+    module.clear_signature(&mut signature);
+    let wrong = module
+        .declare_function("wrong", Linkage::Export, &signature)
+        .unwrap();
+    let mut invalid = returning(module);
+    invalid
+        .func
+        .signature
+        .returns
+        .push(AbiParam::new(types::I64));
+    note("invalid", module.define_function(wrong, &mut invalid));
+    note("corrected", define(module, wrong));
+    errors
+}
+
+fn returning<M: Module>(module: &M) -> Context {
+    let mut context = module.make_context();
+    let block = context.func.dfg.make_block();
+    context.func.layout.append_block(block);
+    FuncCursor::new(&mut context.func)
+        .at_bottom(block)
+        .ins()
+        .return_(&[]);
+    context
+}
+
+fn verifying_jit() -> JITModule {
+    let settings = TargetSettings::new().setting("is_pic=false");
+    let isa = target("host", &settings.setting("enable_verifier=true")).unwrap();
+    JITModule::new(JITBuilder::with_isa(isa, default_libcall_names()))
+}
+
+#[test]
+fn each_mistake_is_the_error_of_a_plain_module() {
+    let expected = mistakes(&mut verifying_jit());
+    let mut staged = inlining(verifying_jit());
+    assert_eq!(mistakes(&mut staged), expected);
+    assert!(
+        expected
+            .iter()
+            .any(|e| e.starts_with("invalid: Compilation error: Verifier"))
+    );
+    assert!(expected.contains(&"defined again: Duplicate definition of identifier: f".to_owned()));
+    staged.finish().unwrap();
+}
+
+#[test]
+fn an_id_of_another_module_is_an_error() {
+    let mut module = inlining(object());
+    let mut context = returning(&module);
+    let strange = FuncId::from_u32(77);
+    let error = module.define_function(strange, &mut context).unwrap_err();
+    assert!(matches!(error, ModuleError::Undeclared(_)));
+}
+
+/// A front end whose function `%big` has a frame that no target allows, and is called by `%main`.
+fn with_big_frame<M: Module>(module: &mut M) -> [FuncId; 2] {
+    let signature = module.make_signature();
+    let big = module
+        .declare_function("big", Linkage::Local, &signature)
+        .unwrap();
+    let main = module
+        .declare_function("main", Linkage::Export, &signature)
+        .unwrap();
+    let mut context = returning(module);
+    add_slot(&mut context.func, 3_000_000_000);
+    add_slot(&mut context.func, 3_000_000_000);
+    module.define_function(big, &mut context).unwrap();
+    module.clear_context(&mut context);
+    define_calls(module, main, &[big]);
+    [big, main]
+}
+
+/// Adds a slot of so many bytes, and an instruction that needs it.
+fn add_slot(func: &mut ir::Function, bytes: u32) {
+    let slot = ir::StackSlotData::new(ir::StackSlotKind::ExplicitSlot, bytes, 0);
+    let slot = func.create_sized_stack_slot(slot);
+    let entry = func.layout.entry_block().unwrap();
+    let mut cursor = FuncCursor::new(func).at_first_insertion_point(entry);
+    let address = cursor.ins().stack_addr(types::I64, slot, 0);
+    let flags = ir::MemFlagsData::trusted();
+    cursor.ins().store(flags, address, address, 0);
+}
+
+fn define_calls<M: Module>(module: &mut M, id: FuncId, callees: &[FuncId]) {
+    let mut context = returning(module);
+    for &callee in callees {
+        let callee = module.declare_func_in_func(callee, &mut context.func);
+        let entry = context.func.layout.entry_block().unwrap();
+        let mut cursor = FuncCursor::new(&mut context.func).at_first_insertion_point(entry);
+        cursor.ins().call(callee, &[]);
+    }
+    module.define_function(id, &mut context).unwrap();
+}
+
+#[test]
+fn an_error_of_the_wrapped_module_names_the_function() {
+    for in_parallel in [false, true] {
+        let mut module = inlining(jit()).compile_in_parallel(in_parallel);
+        let [big, _] = with_big_frame(&mut module);
+        module.keep(big);
+        let error = module.finish().map(|_| ()).unwrap_err();
+        let ModuleError::Backend(error) = error else {
+            panic!("{error}");
+        };
+        assert!(error.to_string().contains("big"), "{error}");
+        if !in_parallel {
+            let error = error.downcast_ref::<DefineError>().unwrap();
+            assert_eq!(error.function, "big");
+            assert!(matches!(error.source, ModuleError::Compilation(_)));
+        }
+    }
+}
+
+#[test]
+fn after_an_error_the_rest_is_still_held_back() {
+    let mut module = inlining(jit());
+    let good = front_end("export fn good(x) = x;", &mut module).unwrap()["good"];
+    let [big, main] = with_big_frame(&mut module);
+    module.keep(big);
+    module.flush().map(|_| ()).unwrap_err();
+    assert_eq!(module.held().collect::<Vec<_>>(), [big, main]);
+    let mut jit = module.into_module();
+    jit.finalize_definitions().unwrap();
+    assert_eq!(
+        crate::support::call(jit.get_finalized_function(good), &[4]),
+        4
+    );
+}
+
+#[test]
+fn what_becomes_too_large_by_inlining_is_defined_as_it_was() {
+    // A frame may have 1 GiB: each half fits, both in %main do not.
+    for in_parallel in [false, true] {
+        let mut module =
+            InliningModule::new(object(), Inliner::new(Always)).compile_in_parallel(in_parallel);
+        let signature = module.make_signature();
+        let mut halves = Vec::new();
+        for name in ["left", "right"] {
+            let id = module
+                .declare_function(name, Linkage::Local, &signature)
+                .unwrap();
+            let mut context = returning(&module);
+            add_slot(&mut context.func, 600_000_000);
+            module.define_function(id, &mut context).unwrap();
+            halves.push(id);
+        }
+        let main = module
+            .declare_function("main", Linkage::Export, &signature)
+            .unwrap();
+        define_calls(&mut module, main, &halves);
+        let (module, report) = module.finish().unwrap();
+        assert_eq!(report.fallbacks().len(), 1);
+        assert_eq!(report.fallbacks()[0].0, main);
+        // It calls what was to be dropped.
+        assert!(report.dropped().is_empty());
+        let mut defined = report.defined().to_vec();
+        defined.sort();
+        assert_eq!(defined, [halves[0], halves[1], main]);
+        let file = crate::support::ObjectFile::of(module);
+        let mut calls = file.relocations(".text");
+        calls.sort();
+        assert_eq!(calls, ["left", "right"]);
+    }
+}

@@ -1,0 +1,115 @@
+//! Defining what is ready while more is to come.
+
+use crate::support::{ObjectFile, call, front_end, inlining, jit, names, object};
+use cranelift_inliner::program::Linkage;
+use cranelift_module::ModuleError;
+
+#[test]
+fn what_was_flushed_runs_and_is_inlined_into_what_comes_later() {
+    let mut module = inlining(jit());
+    let first = front_end("export fn three(x) = x * 3;", &mut module).unwrap();
+    module.flush().unwrap();
+    module.module_mut().finalize_definitions().unwrap();
+    let three = module.module().get_finalized_function(first["three"]);
+    assert_eq!(call(three, &[5]), 15);
+
+    let text = "export fn three(x); export fn nine(x) = three(three(x));";
+    let second = front_end(text, &mut module).unwrap();
+    assert_eq!(second["three"], first["three"]);
+    let report = module.flush().unwrap();
+    assert_eq!(report.defined(), [second["nine"]]);
+    assert!(report.inlined().sites().iter().all(|site| site.inlined));
+    let sites = report.inlined().sites().iter();
+    let path = report
+        .inlined()
+        .path(report.program(), sites.last().unwrap());
+    assert_eq!(path.len(), 1);
+    module.module_mut().finalize_definitions().unwrap();
+    let nine = module.module().get_finalized_function(second["nine"]);
+    assert_eq!(call(nine, &[5]), 45);
+    assert_eq!(module.held().len(), 0);
+}
+
+#[test]
+fn a_flushed_function_is_not_changed_and_not_defined_again() {
+    let mut module = inlining(jit());
+    let text = "export fn leaf(x) = x + 1; export fn middle(x) = leaf(x) * 2;";
+    front_end(text, &mut module).unwrap();
+    module.flush().unwrap();
+    let again = front_end("export fn leaf(x) = x + 2;", &mut module);
+    assert!(matches!(again, Err(ModuleError::DuplicateDefinition(name)) if name == "leaf"));
+
+    let text = "export fn middle(x); export fn top(x) = middle(x);";
+    let ids = front_end(text, &mut module).unwrap();
+    let report = module.flush().unwrap();
+    let middle = "middle".parse().unwrap();
+    let middle = report.program().id(&middle).unwrap();
+    let linkage = report.program()[middle].linkage();
+    assert_eq!(linkage, Linkage::AvailableExternally);
+    module.module_mut().finalize_definitions().unwrap();
+    let top = module.module().get_finalized_function(ids["top"]);
+    assert_eq!(call(top, &[20]), 42);
+}
+
+#[test]
+fn an_unused_local_function_waits_for_its_users() {
+    let mut module = inlining(jit());
+    front_end(
+        "fn helper(n) = if n < 1 then 0 else 1 + helper(n - 1);",
+        &mut module,
+    )
+    .unwrap();
+    let report = module.flush().unwrap();
+    assert!(report.defined().is_empty());
+    assert!(report.dropped().is_empty());
+    assert_eq!(module.held().len(), 1);
+
+    let text = "fn helper(n); export fn main(n) = helper(n);";
+    let ids = front_end(text, &mut module).unwrap();
+    let report = module.flush().unwrap();
+    assert_eq!(names(module.module(), report.defined()), ["helper", "main"]);
+    module.module_mut().finalize_definitions().unwrap();
+    let main = module.module().get_finalized_function(ids["main"]);
+    assert_eq!(call(main, &[9]), 9);
+    let (_, report) = module.finish().unwrap();
+    assert!(report.defined().is_empty());
+}
+
+#[test]
+fn a_preemptible_function_is_not_inlined_after_its_flush_either() {
+    let mut module = inlining(object());
+    front_end("weak fn replaceable(x) = x + 1;", &mut module).unwrap();
+    module.flush().unwrap();
+    let text = "fn replaceable(x); export fn main(x) = replaceable(x);";
+    front_end(text, &mut module).unwrap();
+    let (module, report) = module.finish().unwrap();
+    assert!(!report.inlined().sites()[0].inlined);
+    assert_eq!(ObjectFile::of(module).relocations(".text"), ["replaceable"]);
+}
+
+#[test]
+fn flushing_function_by_function_computes_the_same() {
+    let text = [
+        "export fn a(x) = if x < 1 then 1 else x * a(x - 1);",
+        "fn a(x); export fn b(x) = a(x) + a(x + 1);",
+        "fn a(x); fn b(x); export fn c(x) = b(a(x) % 5) - b(x);",
+    ];
+    let mut module = inlining(jit());
+    let mut last = None;
+    for piece in text {
+        let ids = front_end(piece, &mut module).unwrap();
+        module.flush().unwrap();
+        last = ids.get("c").copied();
+    }
+    let (mut jit, _) = module.finish().unwrap();
+    jit.finalize_definitions().unwrap();
+    let whole = crate::support::plain_jit(
+        "export fn a(x) = if x < 1 then 1 else x * a(x - 1);
+         export fn b(x) = a(x) + a(x + 1);
+         export fn c(x) = b(a(x) % 5) - b(x);",
+    );
+    for x in 0..8 {
+        let staged = call(jit.get_finalized_function(last.unwrap()), &[x]);
+        assert_eq!(staged, whole.call("c", &[x]));
+    }
+}

@@ -1,0 +1,12 @@
+//! The pass around a `cranelift_module::Module`. The front end is the one of the examples, which
+//! is written against plain modules.
+
+mod attributes;
+mod errors;
+#[path = "../../examples/expressions/mod.rs"]
+mod expressions;
+mod flush;
+mod linkage;
+mod names;
+mod same_results;
+mod support;

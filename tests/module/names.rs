@@ -1,0 +1,157 @@
+//! What the wrapped module and the report call things.
+
+use crate::support::{ObjectFile, front_end, inlined_jit, inlining, jit, object};
+use cranelift_codegen::ir::UserFuncName;
+use cranelift_inliner::decide::Always;
+use cranelift_inliner::module::InliningModule;
+use cranelift_inliner::pass::Inliner;
+use cranelift_module::{DataDescription, Linkage, Module};
+
+const TEXT: &str = "fn leaf(x) = x + 1; fn outside(x); export fn main(x) = outside(leaf(x));";
+
+#[test]
+fn the_report_names_functions_by_their_symbols() {
+    let (code, report) = inlined_jit(TEXT, false);
+    let names = report.program().iter();
+    let names: Vec<_> = names.map(|(_, f)| f.name().to_string()).collect();
+    assert_eq!(names, ["%leaf", "%main"]);
+    let main = report.function(code.ids["main"]).unwrap();
+    assert_eq!(report.program()[main].name().to_string(), "%main");
+    assert_eq!(report.function(code.ids["leaf"]), None);
+    let text = report.to_string();
+    assert!(text.contains("main: 3 -> 4 instructions"), "{text}");
+    assert!(text.contains("inlined leaf: policy always"), "{text}");
+    assert!(
+        text.contains("kept    outside: the callee is external"),
+        "{text}"
+    );
+    let last = "1 of 2 calls inlined; 1 functions defined, 1 dropped";
+    assert_eq!(text.lines().last(), Some(last));
+}
+
+#[test]
+fn the_wrapped_module_sees_the_names_of_the_front_end() {
+    let mut names = Vec::new();
+    let module = InliningModule::new(jit(), Inliner::new(Always));
+    let mut module = module.on_define(|id, context| {
+        names.push((id, context.func.name.clone()));
+        // Callees are numbers again.
+        let text = context.func.display().to_string();
+        assert!(!text.contains('%'), "{text}");
+    });
+    let ids = {
+        let mut context = module.make_context();
+        let signature = module.make_signature();
+        let mut ids = Vec::new();
+        for number in 0..3 {
+            let id = module
+                .declare_function(&format!("f{number}"), Linkage::Export, &signature)
+                .unwrap();
+            context.func.name = UserFuncName::user(7, 10 + number);
+            context.func.signature = signature.clone();
+            let callee = ids
+                .last()
+                .map(|&last| module.declare_func_in_func(last, &mut context.func));
+            let block = context.func.dfg.make_block();
+            context.func.layout.append_block(block);
+            use cranelift_codegen::cursor::{Cursor, FuncCursor};
+            use cranelift_codegen::ir::InstBuilder;
+            let mut cursor = FuncCursor::new(&mut context.func).at_bottom(block);
+            if let Some(callee) = callee {
+                cursor.ins().call(callee, &[]);
+            }
+            cursor.ins().return_(&[]);
+            module.define_function(id, &mut context).unwrap();
+            module.clear_context(&mut context);
+            ids.push(id);
+        }
+        ids
+    };
+    module.finish().unwrap();
+    let expected: Vec<_> = (10..13).map(|index| UserFuncName::user(7, index)).collect();
+    let (seen_ids, seen): (Vec<_>, Vec<_>) = names.into_iter().unzip();
+    assert_eq!(seen_ids, ids);
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn relocations_name_functions_and_data_that_came_in_with_bodies() {
+    // %reader returns the address of `datum`, and calls %outside; both come into %main.
+    let mut module = inlining(object());
+    let datum = module
+        .declare_data("datum", Linkage::Local, true, false)
+        .unwrap();
+    let mut data = DataDescription::new();
+    data.define_zeroinit(8);
+    module.define_data(datum, &data).unwrap();
+
+    let outside = module.make_signature();
+    let outside = module
+        .declare_function("outside", Linkage::Import, &outside)
+        .unwrap();
+    let mut signature = module.make_signature();
+    let pointer = module.target_config().pointer_type();
+    signature
+        .returns
+        .push(cranelift_codegen::ir::AbiParam::new(pointer));
+    let reader = module
+        .declare_function("reader", Linkage::Local, &signature)
+        .unwrap();
+    let main = module
+        .declare_function("main", Linkage::Export, &signature)
+        .unwrap();
+    use cranelift_codegen::cursor::{Cursor, FuncCursor};
+    use cranelift_codegen::ir::InstBuilder;
+    let mut context = module.make_context();
+    for id in [reader, main] {
+        context.func.signature = signature.clone();
+        let block = context.func.dfg.make_block();
+        context.func.layout.append_block(block);
+        let callee = if id == main { reader } else { outside };
+        let callee = module.declare_func_in_func(callee, &mut context.func);
+        let global = module.declare_data_in_func(datum, &mut context.func);
+        let mut cursor = FuncCursor::new(&mut context.func).at_bottom(block);
+        let call = cursor.ins().call(callee, &[]);
+        let result = if id == main {
+            cursor.func.dfg.first_result(call)
+        } else {
+            cursor.ins().symbol_value(pointer, global)
+        };
+        cursor.ins().return_(&[result]);
+        module.define_function(id, &mut context).unwrap();
+        module.clear_context(&mut context);
+    }
+    let (module, report) = module.finish().unwrap();
+    assert_eq!(report.dropped(), [reader]);
+    let file = ObjectFile::of(module);
+    let mut relocations = file.relocations(".text");
+    relocations.sort();
+    assert_eq!(relocations, ["datum", "outside"]);
+}
+
+#[test]
+fn a_front_end_may_use_a_name_that_is_made_up_elsewhere() {
+    let mut module = inlining(object());
+    let ids = front_end(TEXT, &mut module).unwrap();
+    let next = ids.len();
+    let signature = module.make_signature();
+    // The function without a name has the next id, and hence this name.
+    let taken = format!(".Lfn{:x}", next);
+    let anonymous = module.declare_anonymous_function(&signature).unwrap();
+    let named = module
+        .declare_function(&taken, Linkage::Local, &signature)
+        .unwrap();
+    use cranelift_codegen::cursor::{Cursor, FuncCursor};
+    use cranelift_codegen::ir::InstBuilder;
+    for id in [anonymous, named] {
+        let mut context = module.make_context();
+        let block = context.func.dfg.make_block();
+        context.func.layout.append_block(block);
+        let mut cursor = FuncCursor::new(&mut context.func).at_bottom(block);
+        cursor.ins().return_(&[]);
+        module.define_function(id, &mut context).unwrap();
+    }
+    let (_, report) = module.finish().unwrap();
+    assert!(report.dropped().contains(&anonymous));
+    assert!(report.dropped().contains(&named));
+}
