@@ -14,7 +14,7 @@ pub(super) type Point = (f64, f64);
 /// The distance between borders at which attraction and repulsion of two discs are equal.
 const DISTANCE: f64 = 34.0;
 /// How many pairs of discs are looked at, at most, for the whole of one part.
-const MOST_PAIRS: usize = 40_000_000;
+const MOST_PAIRS: usize = 12_000_000;
 const MOST_ROUNDS: usize = 300;
 /// The space around each part of the graph and around each disc that nothing connects.
 const GAP: f64 = 14.0;
@@ -90,7 +90,7 @@ impl Part {
         let count = self.radii.len();
         self.begin();
         let pairs = count.saturating_mul(count.saturating_sub(1)) / 2;
-        let rounds = (MOST_PAIRS / pairs.max(1)).clamp(20, MOST_ROUNDS);
+        let rounds = (MOST_PAIRS / pairs.max(1)).clamp(60, MOST_ROUNDS);
         let rounds = if count == 1 { 0 } else { rounds };
         let start = DISTANCE * (count as f64).sqrt() / 2.0;
         for round in 0..rounds {
@@ -300,8 +300,8 @@ mod tests {
     #[test]
     fn nothing_at_all_and_large_graphs_are_no_trouble() {
         assert_eq!(place(&[], &[]).middles.len(), 0);
-        let radii = vec![3.0; 1200];
-        let edges: Vec<_> = (1..1200).map(|node| (node / 3, node)).collect();
+        let radii = vec![3.0; 700];
+        let edges: Vec<_> = (1..700).map(|node| (node / 3, node)).collect();
         let places = place(&radii, &edges);
         assert!(places.width.is_finite() && places.height.is_finite());
         assert_eq!(places.middles, place(&radii, &edges).middles);
