@@ -91,6 +91,9 @@ pub struct CalleeTables {
     pub(super) values_added: usize,
     /// A lower bound of the number of instructions that a copy makes.
     pub(super) certain_insts: usize,
+    /// Instructions, with one result each, to which global values that lead to
+    /// `vmctx` may have to be expanded.
+    pub(super) vmctx_insts_added: usize,
     /// The counts of the function of which these are the tables.
     pub(super) counts: EntityCounts,
 }

@@ -52,6 +52,7 @@ impl<'f> Survey<'f> {
                 has_inner_calls: false,
                 values_added: 0,
                 certain_insts: 0,
+                vmctx_insts_added: 0,
                 counts: EntityCounts::of(func),
             },
             defined: vec![false; func.dfg.num_values()],
