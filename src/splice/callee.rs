@@ -87,6 +87,9 @@ pub struct CalleeTables {
     pub(super) has_exception_context: bool,
     pub(super) has_inner_calls: bool,
     pub(super) values_added: usize,
+    /// Instructions, with one result each, to which global values that lead to
+    /// `vmctx` may have to be expanded.
+    pub(super) vmctx_insts_added: usize,
     /// The counts of the function of which these are the tables.
     pub(super) counts: EntityCounts,
 }

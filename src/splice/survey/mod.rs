@@ -47,6 +47,7 @@ impl<'f> Survey<'f> {
                 has_exception_context: false,
                 has_inner_calls: false,
                 values_added: 0,
+                vmctx_insts_added: 0,
                 counts: EntityCounts::of(func),
             },
             defined: EntitySet::with_capacity(func.dfg.num_values()),
