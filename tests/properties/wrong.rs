@@ -8,6 +8,7 @@ use cranelift_codegen::ir::{
     TrapCode,
 };
 use cranelift_inliner::decide::{Always, CallSite, Decision, Limits, from_fn_mut};
+use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::pass::{Inlined, Inliner};
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::{SpliceOptions, splice};
@@ -23,7 +24,7 @@ block0(v0: i64, v1: i64):
     v2 = iadd v0, v1
     v3 = stack_addr.i64 ss0
     store v2, v3
-<ss0, 5> @0003 call fn0(v2)
+<2, ss0, 5> @0003 call fn0(v2)
     v4 = iconst.i64 3
     v5 = imul v2, v4
     return v5
@@ -31,20 +32,20 @@ block0(v0: i64, v1: i64):
 function %twice(i64) -> i64 system_v {
     fn0 = %add(i64, i64) -> i64 system_v
 block0(v0: i64):
-<1> @0007 v1 = call fn0(v0, v0)
+<1, 1> @0007 v1 = call fn0(v0, v0)
     return v1
 }
 function %main(i64) -> i64 system_v {
     fn0 = %add(i64, i64) -> i64 system_v
     fn1 = %twice(i64) -> i64 system_v
 block0(v0: i64):
-<2> @0008 v1 = call fn0(v0, v0)
+<1, 2> @0008 v1 = call fn0(v0, v0)
     brif v1, block1, block2
 block1:
-<3> @0009 v2 = call fn1(v1)
+<1, 3> @0009 v2 = call fn1(v1)
     return v2
 block2:
-<4> @000a v3 = call fn0(v0, v1)
+<1, 4> @000a v3 = call fn0(v0, v1)
     return v3
 }";
 
@@ -184,16 +185,16 @@ fn a_debugger_that_sees_something_else() {
         return;
     }
     let unchanged = changed(|_| {});
-    properties::same_frames(&program(), &unchanged, &invocations()).unwrap();
+    properties::same_frames(&program(), &unchanged, &invocations(), &CountedFrames).unwrap();
     type Change = (&'static str, fn(&mut Function));
     let changes: [Change; 4] = [
-        ("tag 0 is User(3) instead of User(2)", |func| {
+        ("tag 0 of frame 0 is User(3) instead of User(2)", |func| {
             let call = first(func, Opcode::Call);
             let mut tags = func.debug_tags.get(call).to_vec();
-            tags[0] = DebugTag::User(3);
+            tags[1] = DebugTag::User(3);
             func.debug_tags.set(call, tags);
         }),
-        ("0 tags instead of 3", |func| {
+        ("there are 0 frames instead of 2", |func| {
             let call = first(func, Opcode::Call);
             func.debug_tags.set(call, []);
         }),
@@ -208,7 +209,8 @@ fn a_debugger_that_sees_something_else() {
         }),
     ];
     for (words, change) in changes {
-        let result = properties::same_frames(&program(), &changed(change), &invocations());
+        let result =
+            properties::same_frames(&program(), &changed(change), &invocations(), &CountedFrames);
         assert_broken(result, Property::Frames, words);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::broken::{Broken, Property};
 use crate::backend::{CompileScratch, CompiledFunction, compile_function};
-use crate::frames::{FixedFrames, FrameTable};
+use crate::frames::{FrameSchema, FrameTable};
 use crate::pass::Inlined;
 use crate::program::{FunctionId, FunctionName, Program};
 use crate::testing::execute::{Engine, ExecuteError, Invocation, NativeProgram, Snapshot};
@@ -10,32 +10,33 @@ use crate::testing::targets::{LEVELS, engine};
 use crate::testing::trace::{Tag, TraceError, VirtualStack, frame_table};
 use std::hint::black_box;
 
-/// At each call of the host, the debug tags from the outermost frame to the innermost are the same
-/// before and after, natively, with and without optimization: the same numbers, and slots with the
-/// same key and the same bytes in them.
+/// At each call of the host, the stack of the source program is the same before and after, natively,
+/// with and without optimization: the same frames with the same tags, which are numbers, and slots
+/// with the same key and the same bytes in them. `schema` tells how the tags of the program make
+/// frames.
 ///
-/// Where frames begin is not asked, so every [schema](crate::frames::FrameSchema) of tags is served.
-/// Passed over are calls of the host with an untagged call on the stack, and bytes of slots that
-/// were never written. Invocations must
+/// Passed over are programs whose tags are not in the form of `schema`, calls of the host with an
+/// untagged call on the stack, and bytes of slots that were never written. Invocations must
 /// [end](crate::testing::execute::NativeProgram#what-is-trusted).
 ///
 /// # Errors
 ///
-/// The first tag that differs.
+/// The first frame or tag that differs.
 pub fn same_frames(
     before: &Program,
     inlined: &Inlined,
     invocations: &[Invocation],
+    schema: &dyn FrameSchema,
 ) -> Result<(), Broken> {
     for level in LEVELS {
         let Some(engine) = engine(level) else {
             continue;
         };
         // What the input cannot do, the result need not.
-        let Ok(traced) = Traced::new(engine, before, before) else {
+        let Ok(traced) = Traced::new(engine, schema, before, before) else {
             continue;
         };
-        let after = Traced::new(engine, before, inlined.program()).map_err(|error| {
+        let after = Traced::new(engine, schema, before, inlined.program()).map_err(|error| {
             Broken::new(Property::Frames, error.to_string()).at(level.to_string())
         })?;
         for (index, invocation) in invocations.iter().enumerate() {
@@ -84,7 +85,12 @@ enum TracedError {
 }
 
 impl Traced {
-    fn new(engine: &Engine, source: &Program, program: &Program) -> Result<Self, TracedError> {
+    fn new(
+        engine: &Engine,
+        schema: &dyn FrameSchema,
+        source: &Program,
+        program: &Program,
+    ) -> Result<Self, TracedError> {
         let mut scratch = CompileScratch::new();
         let mut compiled: Vec<(FunctionId, CompiledFunction)> = Vec::new();
         for (id, function) in program.iter() {
@@ -93,8 +99,7 @@ impl Traced {
         }
         let native = engine.link(source, compiled.iter().map(|(_, code)| code))?;
         let numbered = compiled.iter().map(|(id, code)| (number(*id), code));
-        // A frame for each tag: tags are compared, whatever frames they make.
-        let table = frame_table(FixedFrames::new(1), source, numbered, |identity| {
+        let table = frame_table(schema, source, numbered, |identity| {
             let (_, code) = compiled.iter().find(|(id, _)| number(*id) == identity)?;
             native.offset(&FunctionName::from(code.name().clone()))
         })?;
@@ -129,18 +134,25 @@ fn difference(
     again: &VirtualStack,
     actual: &VirtualStack,
 ) -> Option<String> {
-    let tags = |stack: &VirtualStack| stack.frames.concat();
-    let (expected, again, actual) = (tags(expected), tags(again), tags(actual));
-    let alike = expected.iter().zip(&again).zip(&actual);
-    for (number, ((expected, again), actual)) in alike.enumerate() {
-        if !is_same(expected, again, actual) {
+    let frames = expected.frames.iter().zip(&again.frames);
+    for (depth, ((expected, again), actual)) in frames.zip(&actual.frames).enumerate() {
+        let tags = expected.iter().zip(again).zip(actual);
+        for (number, ((expected, again), actual)) in tags.enumerate() {
+            if !is_same(expected, again, actual) {
+                return Some(format!(
+                    "tag {number} of frame {depth} is {actual:?} instead of {expected:?}"
+                ));
+            }
+        }
+        let (count, expected) = (actual.len(), expected.len());
+        if count != expected {
             return Some(format!(
-                "tag {number} is {actual:?} instead of {expected:?}"
+                "frame {depth} has {count} tags instead of {expected}"
             ));
         }
     }
-    let (count, expected) = (actual.len(), expected.len());
-    (count != expected).then(|| format!("{count} tags instead of {expected}"))
+    let (count, expected) = (actual.frames.len(), expected.frames.len());
+    (count != expected).then(|| format!("there are {count} frames instead of {expected}"))
 }
 
 fn is_same(expected: &Tag, again: &Tag, actual: &Tag) -> bool {
