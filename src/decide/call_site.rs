@@ -36,6 +36,7 @@ pub(crate) struct SiteContext<'a> {
     pub(crate) caller_insts: usize,
     pub(crate) caller_insts_at_start: usize,
     pub(crate) depth: u32,
+    pub(crate) cold: bool,
 }
 
 /// Facts about a caller that are worked out when the first site asks.
@@ -192,13 +193,13 @@ impl<'a> CallSite<'a> {
             .map_or(0, |block| self.analysis.loop_depth(block))
     }
 
-    /// Whether the call's block is marked cold or ends in a trap, or the
-    /// callee is attributed cold.
+    /// Whether the call's block is marked cold or ends in a trap, or the embedder says that the
+    /// call, the callee, or anything around the call is cold.
     pub fn is_cold(&self) -> bool {
         let in_cold_block = self
             .block()
             .is_some_and(|block| self.caller().is_effectively_cold(block));
-        in_cold_block || self.summary().attributes().cold
+        in_cold_block || self.context.cold || self.summary().attributes().cold
     }
 
     /// Facts about the callee.

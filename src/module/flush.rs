@@ -4,7 +4,7 @@ use super::error::{naming, other};
 use super::held::Body;
 use super::report::ModuleReport;
 use super::{InliningModule, define};
-use crate::pass::{CompiledProgram, references};
+use crate::pass::{CompiledProgram, Inlined, references};
 use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
 use cranelift_codegen::ir::Function;
 use cranelift_entity::EntitySet;
@@ -75,10 +75,12 @@ impl<M: Module> InliningModule<'_, M> {
         let function = ProgramFunction::new(Arc::clone(body))
             .with_linkage(linkage)
             .with_attributes(self.attributes[id]);
-        match program.add_function(function) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(naming(&symbol, other(error))),
+        let name = function.name().clone();
+        let mut added = program.add_function(function).map(|_| ());
+        for (&call, &hint) in self.hints.get(&id).into_iter().flatten() {
+            added = added.and_then(|()| program.set_hint(&name, call, hint));
         }
+        added.map_err(|error| naming(&symbol, other(error)))
     }
 
     /// The wrapped module compiles one function after the other.
@@ -113,14 +115,12 @@ impl<M: Module> InliningModule<'_, M> {
                     queue.push_back(reference);
                 }
             }
+            let body = Body {
+                function: used,
+                name: original.name,
+            };
+            self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
-            self.flushed.insert(
-                function,
-                Body {
-                    function: used,
-                    name: original.name,
-                },
-            );
         }
         Ok(report)
     }
@@ -157,9 +157,21 @@ impl<M: Module> InliningModule<'_, M> {
             {
                 body.function = Arc::clone(last);
             }
+            self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
-            self.flushed.insert(function, body);
         }
         Ok(())
+    }
+
+    /// Keeps a body that was defined, with hints for the calls that it has now.
+    fn set_flushed(&mut self, function: FuncId, body: Body, fell_back: bool, inlined: &Inlined) {
+        if !fell_back {
+            let result = inlined.program();
+            let name = FunctionName::from(body.function.name.clone());
+            let hints = result.id(&name).and_then(|id| result.get(id));
+            let hints = hints.into_iter().flat_map(|function| function.hints());
+            self.hints.insert(function, hints.collect());
+        }
+        self.flushed.insert(function, body);
     }
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 /// What one [flush](super::InliningModule::flush) did, or the
 /// [last one](super::InliningModule::finish).
 ///
-/// Displayed, it lists every call with its decision and the reason, and says at its end what that
-/// made of the module.
+/// Displayed, it lists every call with its decision and the reason, says of demands that could not
+/// be met what they were, and at its end what became of the module.
 pub struct ModuleReport {
     program: Program,
     inlined: Inlined,
@@ -137,7 +137,12 @@ impl fmt::Display for ModuleReport {
                 .map(|&id| format!("{} > ", self.symbol(id)))
                 .collect();
             let callee = symbol(&site.callee);
-            writeln!(f, "    {decision:7} {via}{callee}: {}", site.reason)?;
+            write!(f, "    {decision:7} {via}{callee}: {}", site.reason)?;
+            let unmet = self.inlined.demand(&self.program, site);
+            match unmet.filter(|_| !site.inlined) {
+                Some(demand) => writeln!(f, ", though {demand}")?,
+                None => writeln!(f)?,
+            }
         }
         let inlined = sites.iter().filter(|site| site.inlined).count();
         write!(

@@ -10,11 +10,12 @@
 use super::Inliner;
 use super::report::{Reason, SiteRecord};
 use super::state::{Final, State};
+use super::steering::Steering;
 use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
 use crate::graph::{CallKind, CallNode};
 use crate::locations::{LocationBuilder, LocationMode};
-use crate::program::{FunctionId, InlineAttribute, Linkage};
+use crate::program::{FunctionId, Linkage};
 use crate::splice::{Callee, Checker, CopiedCall, Refusal, Session, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
@@ -198,22 +199,26 @@ impl CallerJob<'_> {
             };
             match site.callee {
                 CallNode::Function(callee) => candidates.push(candidate(*callee)),
-                CallNode::External(name) => self.result.records.push(SiteRecord {
-                    caller: self.id,
-                    callee: name.clone(),
-                    callee_id: None,
-                    inst: site.edge.inst,
-                    source_inst: site.edge.inst,
-                    parent: None,
-                    kind: site.edge.kind,
-                    srcloc: body.srcloc(site.edge.inst),
-                    via: Vec::new(),
-                    path: vec![site.index],
-                    inlined: false,
-                    reason: Reason::External,
-                    callee_insts: 0,
-                    caller_insts: self.insts,
-                }),
+                CallNode::External(name) => {
+                    let path = vec![site.index];
+                    self.result.records.push(SiteRecord {
+                        caller: self.id,
+                        callee: name.clone(),
+                        callee_id: None,
+                        inst: site.edge.inst,
+                        source_inst: site.edge.inst,
+                        parent: None,
+                        kind: site.edge.kind,
+                        srcloc: body.srcloc(site.edge.inst),
+                        via: Vec::new(),
+                        demand: Steering::of_external(state, &path).demand,
+                        path,
+                        inlined: false,
+                        reason: Reason::External,
+                        callee_insts: 0,
+                        caller_insts: self.insts,
+                    });
+                }
                 CallNode::Runtime(_) => {}
             }
         }
@@ -232,6 +237,7 @@ impl CallerJob<'_> {
             srcloc: self.srcloc(caller, candidate.call),
             via: self.chains.list(candidate.chain),
             path: candidate.path.clone(),
+            demand: None,
             inlined: false,
             reason,
             callee_insts: self.state.size_of(candidate.callee),
@@ -255,17 +261,21 @@ impl CallerJob<'_> {
         for candidate in &candidates {
             let size = self.state.size_of(candidate.callee);
             let now = insts.saturating_add(planned);
-            let decision = self.decide_one(candidate, legality, &analysis, now, grown + planned);
+            let callee = Some(candidate.callee);
+            let steering = Steering::of(self.state, &candidate.path, callee);
+            let (insts, grown) = (now, grown + planned);
+            let decision = self.decide_one(candidate, &steering, legality, &analysis, insts, grown);
             if decision.is_ok() {
                 planned = planned.saturating_add(size);
             }
-            decisions.push((decision, now));
+            decisions.push((decision, steering.demand, now));
         }
-        for (candidate, (decision, now)) in candidates.into_iter().zip(decisions) {
+        for (candidate, (decision, demand, now)) in candidates.into_iter().zip(decisions) {
             let inline = decision.is_ok();
             let (Ok(reason) | Err(reason)) = decision;
             let mut record = self.record(&candidate, caller, reason);
             record.caller_insts = now;
+            record.demand = demand;
             if inline {
                 accepted.push((candidate, self.result.records.len()));
             }
@@ -278,6 +288,7 @@ impl CallerJob<'_> {
     fn decide_one(
         &self,
         candidate: &Candidate,
+        steering: &Steering,
         legality: Legality<'_>,
         analysis: &RoundAnalysis<'_>,
         insts: usize,
@@ -288,9 +299,8 @@ impl CallerJob<'_> {
         if function.linkage() == Linkage::Interposable {
             return Err(Reason::Interposable);
         }
-        let attribute = function.attributes().inline;
-        if attribute == InlineAttribute::Never {
-            return Err(Reason::Attribute(attribute));
+        if let Some(reason) = &steering.forbidden {
+            return Err(reason.clone());
         }
         let callee = self.final_callee(candidate).ok_or(Reason::Recursion)?;
         let prepared = callee.prepared();
@@ -298,7 +308,7 @@ impl CallerJob<'_> {
         legal
             .and_then(|prepared| legality(candidate.call, &prepared))
             .map_err(Reason::Refused)?;
-        let wanted = self.ask(candidate, callee, analysis, insts)?;
+        let wanted = self.ask(candidate, steering, callee, analysis, insts)?;
         let limits = &self.inliner.limits;
         let nested = candidate
             .depth
@@ -316,19 +326,19 @@ impl CallerJob<'_> {
         Ok(wanted)
     }
 
-    /// What attribute and policy say; `Ok` to inline.
+    /// What the embedder and the policy say; `Ok` to inline.
     fn ask(
         &self,
         candidate: &Candidate,
+        steering: &Steering,
         callee: &Final,
         analysis: &RoundAnalysis<'_>,
         insts: usize,
     ) -> Result<Reason, Reason> {
         let state = self.state;
         let function = &state.program[candidate.callee];
-        let attribute = function.attributes().inline;
-        if attribute == InlineAttribute::Always {
-            return Ok(Reason::Attribute(attribute));
+        if let Some(demand) = steering.demand {
+            return Ok(demand.reason());
         }
         let site = CallSite {
             context: SiteContext {
@@ -345,6 +355,7 @@ impl CallerJob<'_> {
                 caller_insts: insts,
                 caller_insts_at_start: self.insts_at_start,
                 depth: candidate.depth,
+                cold: steering.cold,
             },
             analysis,
         };

@@ -54,12 +54,13 @@ mod report;
 mod run;
 mod schedule;
 mod state;
+mod steering;
 
 pub use compile::CompiledProgram;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
 pub(crate) use references::references;
-pub use report::{FunctionStats, Reason, SiteRecord, StageTimes};
+pub use report::{Demand, FunctionStats, Reason, SiteRecord, StageTimes};
 
 use crate::decide::{Inline, Limits};
 use crate::locations::LocationMode;

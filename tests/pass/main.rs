@@ -12,4 +12,5 @@ mod report;
 mod shapes;
 mod shipped_modules;
 mod site_names;
+mod steering;
 mod support;
