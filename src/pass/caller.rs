@@ -15,6 +15,7 @@ use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
 use crate::graph::{CallKind, CallNode};
 use crate::locations::{LocationBuilder, LocationMode};
+use crate::profile::Heat;
 use crate::program::{FunctionId, Linkage};
 use crate::splice::{Callee, Checker, CopiedCall, Refusal, Session, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
@@ -212,6 +213,7 @@ impl CallerJob<'_> {
                         srcloc: body.srcloc(site.edge.inst),
                         via: Vec::new(),
                         demand: Steering::of_external(state, &path).demand,
+                        count: state.count(&path),
                         path,
                         inlined: false,
                         reason: Reason::External,
@@ -238,6 +240,7 @@ impl CallerJob<'_> {
             via: self.chains.list(candidate.chain),
             path: candidate.path.clone(),
             demand: None,
+            count: self.state.count(&candidate.path),
             inlined: false,
             reason,
             callee_insts: self.state.size_of(candidate.callee),
@@ -340,6 +343,7 @@ impl CallerJob<'_> {
         if let Some(demand) = steering.demand {
             return Ok(demand.reason());
         }
+        let count = state.count(&candidate.path);
         let site = CallSite {
             context: SiteContext {
                 caller_name: state.program[self.id].name(),
@@ -356,6 +360,11 @@ impl CallerJob<'_> {
                 caller_insts_at_start: self.insts_at_start,
                 depth: candidate.depth,
                 cold: steering.cold,
+                count,
+                heat: state
+                    .counts
+                    .as_ref()
+                    .map_or(Heat::Unknown, |counts| counts.heat(count)),
             },
             analysis,
         };

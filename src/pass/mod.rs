@@ -64,6 +64,7 @@ pub use report::{Demand, FunctionStats, Reason, SiteRecord, StageTimes};
 
 use crate::decide::{Inline, Limits};
 use crate::locations::LocationMode;
+use crate::profile::Profile;
 use crate::program::{FunctionId, Program};
 use crate::splice::SpliceOptions;
 use cranelift_codegen::isa::TargetIsa;
@@ -80,6 +81,7 @@ pub struct Inliner<'a> {
     clean_up: bool,
     verify: Option<&'a dyn TargetIsa>,
     check: bool,
+    profile: Option<&'a Profile>,
     observer: Option<&'a dyn Observer>,
 }
 
@@ -107,6 +109,7 @@ impl<'a> Inliner<'a> {
             clean_up: true,
             verify: None,
             check: false,
+            profile: None,
             observer: None,
         }
     }
@@ -155,6 +158,14 @@ impl<'a> Inliner<'a> {
     #[must_use]
     pub fn check(mut self, check: bool) -> Self {
         self.check = check;
+        self
+    }
+
+    /// Tells policies how often sites were executed. What does not fit the program is not used;
+    /// [`Profile::mismatches`] says what that is.
+    #[must_use]
+    pub fn profile(mut self, profile: &'a Profile) -> Self {
+        self.profile = Some(profile);
         self
     }
 

@@ -48,6 +48,9 @@ pub struct SiteRecord {
     /// What the embedder demanded of the site; `None` where that was for the policy to decide. It
     /// is the demand whether or not it could be met: see [`Inlined::unmet`](super::Inlined::unmet).
     pub demand: Option<Demand>,
+    /// How often the call is executed in the caller, by the profile; `None` where nothing is known
+    /// of it.
+    pub count: Option<u64>,
     /// Whether the call was replaced by the callee's body.
     pub inlined: bool,
     /// Why.

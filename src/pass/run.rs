@@ -14,6 +14,7 @@ use crate::check::{CopyId, CopyTree, check};
 use crate::cleanup::{CleanupStats, clean_up};
 use crate::graph::{CallGraph, ComponentId};
 use crate::locations::{LocationBuilder, LocationMode};
+use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
@@ -71,9 +72,12 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     let growth_shares = budget::growth_shares(&insts, &growing, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
+    let counts = inliner.profile;
+    let counts = counts.map(|profile| SiteCounts::new(profile, program, &graph));
     State {
         program,
         graph,
+        counts,
         insts,
         growth_shares,
         finals,
