@@ -1,8 +1,8 @@
 //! Arguments, results, and calls of the host, for every type and convention.
 
-use crate::support::{call, everywhere, name};
+use crate::support::{FUEL, call, everywhere, name, program};
 use cranelift_codegen::data_value::DataValue;
-use cranelift_inliner::testing::execute::Outcome;
+use cranelift_inliner::testing::execute::{Outcome, interpret};
 
 #[test]
 fn calls_of_the_host_are_noted_in_order() {
@@ -185,4 +185,57 @@ block0(v0: f64, v1: f64):
     assert!(of_nan.host_calls[0].arguments[0].bitwise_eq(&DataValue::F64(canonical.into())));
     assert_eq!(main(&zero(1.0), &zero(1.0)).outcome, expected);
     assert_ne!(main(&zero(-1.0), &zero(1.0)), main(&zero(1.0), &zero(1.0)));
+}
+
+#[test]
+fn what_the_host_returns_is_fixed_and_goes_both_ways() {
+    let clif = "
+function %main(i64) -> i64, i64, f32, i8, f64x2 tail {
+    fn0 = %host(i64) -> i64, f32, i8, f64x2 tail
+block0(v0: i64):
+    v1, v2, v3, v4 = call fn0(v0)
+    v5, v6, v7, v8 = call fn0(v0)
+    return v1, v5, v2, v3, v4
+}";
+    let program = program(clif);
+    let mut small = 0;
+    let mut zero = 0;
+    let mut floats = Vec::new();
+    for argument in 0..400 {
+        let main = call("main", &[DataValue::I64(argument)]);
+        let seen = interpret(&program, &main, FUEL).unwrap();
+        assert_eq!(interpret(&program, &main, FUEL).unwrap(), seen);
+        let Outcome::Returned(values) = seen.outcome else {
+            panic!("{seen:?}");
+        };
+        let [
+            DataValue::I64(first),
+            DataValue::I64(second),
+            DataValue::F32(float),
+            DataValue::I8(byte),
+            DataValue::V128(lanes),
+        ] = values[..]
+        else {
+            panic!("{values:?}");
+        };
+        // The same arguments at another place in the order.
+        if (-8..8).contains(&first) {
+            small += 1;
+        } else {
+            assert_ne!(first, second);
+        }
+        zero += usize::from(byte == 0);
+        floats.push(f64::from(float.as_f32()));
+        for lane in lanes.as_chunks::<8>().0 {
+            floats.push(f64::from_le_bytes(*lane));
+        }
+    }
+    assert!((120..280).contains(&small), "{small}");
+    assert!((20..120).contains(&zero), "{zero}");
+    for &float in &floats {
+        assert!((-8.0..8.0).contains(&float) && (float * 4.0).fract() == 0.0);
+    }
+    floats.sort_by(f64::total_cmp);
+    floats.dedup();
+    assert_eq!(floats.len(), 64);
 }

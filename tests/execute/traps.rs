@@ -1,9 +1,9 @@
 //! Traps, and what cannot be observed.
 
-use crate::support::{call, everywhere};
+use crate::support::{call, everywhere, name, natively};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::TrapCode;
-use cranelift_inliner::testing::execute::Outcome;
+use cranelift_inliner::testing::execute::{ExecuteError, Outcome};
 
 #[test]
 fn traps_have_their_codes_however_deep() {
@@ -60,4 +60,63 @@ block0(v0: i64):
     let address = 2_u64 << 62;
     let seen = everywhere(clif, &call("main", &[DataValue::I64(address as i64)]));
     assert_eq!(seen.outcome, Outcome::Trapped(TrapCode::HEAP_OUT_OF_BOUNDS));
+}
+
+#[test]
+fn a_breakpoint_is_no_trap_and_does_no_harm() {
+    let clif = "
+function %main(i32) -> i32 {
+    fn0 = %inner() system_v
+block0(v0: i32):
+    brif v0, block1, block2
+block1:
+    call fn0()
+    return v0
+block2:
+    return v0
+}
+function %inner() system_v {
+block0:
+    debugtrap
+    return
+}";
+    let broken = natively(clif, &call("main", &[DataValue::I32(1)]));
+    match broken {
+        Err(ExecuteError::Fault { function, .. }) => assert_eq!(function, name("inner")),
+        other => panic!("{other:?}"),
+    }
+    let fine = natively(clif, &call("main", &[DataValue::I32(0)])).unwrap();
+    assert_eq!(fine.outcome, Outcome::Returned(vec![DataValue::I32(0)]));
+}
+
+/// Each of the ways in which code of a constant, a table or a comparison traps.
+#[test]
+fn conversions_and_conditions_trap() {
+    let conversion = "
+function %main(f64) -> i32 {
+block0(v0: f64):
+    v1 = fcvt_to_sint.i32 v0
+    return v1
+}";
+    let conversion = |value: f64| {
+        let seen = everywhere(conversion, &call("main", &[DataValue::F64(value.into())]));
+        seen.outcome
+    };
+    let returned = Outcome::Returned(vec![DataValue::I32(-3)]);
+    assert_eq!(conversion(-3.75), returned);
+    let overflow = Outcome::Trapped(TrapCode::INTEGER_OVERFLOW);
+    assert_eq!(conversion(3e10), overflow);
+    let bad = Outcome::Trapped(TrapCode::BAD_CONVERSION_TO_INTEGER);
+    assert_eq!(conversion(f64::NAN), bad);
+    let sum = "
+function %main(i32, i32) -> i32 {
+block0(v0: i32, v1: i32):
+    v2 = uadd_overflow_trap v0, v1, user3
+    trapnz v2, user4
+    return v2
+}";
+    let sum = |values: [i32; 2]| everywhere(sum, &call("main", &values.map(DataValue::I32)));
+    let user = |code| Outcome::Trapped(TrapCode::unwrap_user(code));
+    assert_eq!(sum([-1, 2]).outcome, user(3));
+    assert_eq!(sum([1, 2]).outcome, user(4));
 }

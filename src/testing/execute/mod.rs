@@ -25,6 +25,45 @@
 //! code from [`Engine::new`], as the setting `enable_nan_canonicalization` says; so programs may
 //! look at the bits of a NaN that an operation gave. Floats are compared by their bits: 0 and -0
 //! differ.
+//!
+//! # Example
+//!
+//! Inlining keeps what a program does:
+//!
+//! ```
+//! use cranelift_codegen::data_value::DataValue;
+//! use cranelift_inliner::backend::TargetSettings;
+//! use cranelift_inliner::decide::Always;
+//! use cranelift_inliner::pass::Inliner;
+//! use cranelift_inliner::program::Program;
+//! use cranelift_inliner::testing::execute::{Engine, Invocation, interpret};
+//!
+//! let program = Program::from_clif("
+//! function %main(i32) -> i32 {
+//!     fn0 = %ask(i32) -> i32
+//! block0(v0: i32):
+//!     v1 = call fn0(v0)
+//!     v2 = udiv v0, v1
+//!     return v2
+//! }
+//! function %ask(i32) -> i32 {
+//!     fn0 = %host(i32) -> i32
+//! block0(v0: i32):
+//!     v1 = iadd v0, v0
+//!     v2 = call fn0(v1)
+//!     return v2
+//! }", "ask.clif")?;
+//! let invocation = Invocation { function: "main".parse()?, arguments: vec![DataValue::I32(7)] };
+//! let before = interpret(&program, &invocation, 1000)?;
+//! assert_eq!(before.host_calls[0].arguments, [DataValue::I32(14)]);
+//!
+//! # if !Engine::works_here() { return Ok(()) }
+//! let engine = Engine::new(&TargetSettings::new())?;
+//! let (_, compiled) = Inliner::new(Always).run_and_compile(&program, engine.isa())?;
+//! let native = engine.link(&program, compiled.iter().map(|(_, function)| function))?;
+//! assert_eq!(native.call(&invocation)?, before);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod error;
 mod host;

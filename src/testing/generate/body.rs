@@ -1,10 +1,14 @@
 //! One function while it is made: where instructions go, and which values they may use.
 
 use super::choices::Choices;
+use super::features::Feature;
 use super::instructions::constants;
-use super::program::{MAX_BLOCK_RUNS, MAX_FUEL, Plan};
+use super::memory::Slot;
+use super::plan::{MAX_BLOCK_RUNS, MAX_FUEL, Plan};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
-use cranelift_codegen::ir::{Block, BlockArg, FuncRef, Function, InstBuilder, Type, Value, types};
+use cranelift_codegen::ir::{
+    Block, BlockArg, FuncRef, Function, GlobalValueData, InstBuilder, SourceLoc, Type, Value, types,
+};
 use std::collections::BTreeMap;
 
 /// What a call can name.
@@ -14,6 +18,8 @@ pub(super) enum Target {
     Function(usize),
     /// The host's function of this number.
     Host(usize),
+    /// The host's function that throws.
+    Throw,
 }
 
 /// A block that code further in may jump to.
@@ -31,7 +37,8 @@ pub(super) struct Body<'p, 'c, 'b> {
     pub(super) func: Function,
     /// Where instructions go.
     pub(super) block: Block,
-    /// The values that may be used there, the newest last.
+    pub(super) srcloc: SourceLoc,
+    /// The values that may be used there, the newest last. None of them depends on an address.
     pub(super) values: Vec<Value>,
     /// The blocks after the constructs around the current place, the innermost last.
     pub(super) labels: Vec<Label>,
@@ -41,6 +48,11 @@ pub(super) struct Body<'p, 'c, 'b> {
     pub(super) rounds: u64,
     /// What is left of the fuel, where the function has any.
     pub(super) fuel: Option<Value>,
+    /// The parameter that points to memory of a caller.
+    pub(super) pointer: Option<Value>,
+    /// The `vmctx` parameter, which is zero.
+    pub(super) context: Option<Value>,
+    pub(super) slots: Vec<Slot>,
     pub(super) recursive_calls: usize,
     pub(super) func_refs: BTreeMap<Target, FuncRef>,
 }
@@ -54,12 +66,6 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         choices: &'p mut Choices<'c, 'b>,
     ) -> Function {
         let mut func = Function::new();
-        let mut has_fuel = false;
-        if let Some(function) = plan.functions.get(index) {
-            func.name = function.name.as_user_func_name().clone();
-            func.signature = function.signature.clone();
-            has_fuel = function.has_fuel;
-        }
         let entry = func.dfg.make_block();
         let mut body = Body {
             choices,
@@ -67,32 +73,75 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
             index,
             func,
             block: entry,
+            srcloc: SourceLoc::default(),
             values: Vec::new(),
             labels: Vec::new(),
             statements,
             rounds: 1,
             fuel: None,
+            pointer: None,
+            context: None,
+            slots: Vec::new(),
             recursive_calls: 0,
             func_refs: BTreeMap::new(),
         };
-        body.start(entry);
-        let mut params = body.func.signature.params.clone().into_iter();
-        if has_fuel && let Some(param) = params.next() {
-            let given = body.func.dfg.append_block_param(entry, param.value_type);
-            let mask = body.at().ins().iconst(types::I32, MAX_FUEL as i64);
-            body.fuel = Some(body.at().ins().band(given, mask));
-        }
-        for param in params {
-            let value = body.func.dfg.append_block_param(entry, param.value_type);
-            body.values.push(value);
-        }
+        body.begin(entry);
         body.outermost();
         body.func
     }
 
+    fn begin(&mut self, entry: Block) {
+        let Some(function) = self.plan.functions.get(self.index) else {
+            return;
+        };
+        self.func.name = function.name.as_user_func_name().clone();
+        self.func.signature = function.signature.clone();
+        let (has_fuel, has_pointer) = (function.has_fuel, function.has_pointer);
+        let has_context = function.has_context;
+        if self.plan.features.has(Feature::Debugging) {
+            self.func.collect_debug_info();
+        }
+        self.start(entry);
+        self.locate();
+        let mut params = Vec::new();
+        for index in 0..self.func.signature.params.len() {
+            let ty = self.func.signature.params[index].value_type;
+            params.push(self.func.dfg.append_block_param(entry, ty));
+        }
+        if has_pointer {
+            self.pointer = params.pop();
+        }
+        let mut params = params.into_iter();
+        if has_context {
+            self.context = params.next();
+            self.limit_stack();
+        }
+        if has_fuel && let Some(given) = params.next() {
+            let mask = self.at().ins().iconst(types::I32, MAX_FUEL as i64);
+            self.fuel = Some(self.at().ins().band(given, mask));
+        }
+        self.define(params);
+        self.make_slots();
+    }
+
+    /// Makes the function's `vmctx` its stack limit now and then. It is zero, so no stack reaches it.
+    fn limit_stack(&mut self) {
+        if self.choices.chance(128) {
+            let context = self.func.create_global_value(GlobalValueData::VMContext);
+            self.func.stack_limit = Some(context);
+        }
+    }
+
     /// A place for the next instruction.
     pub(super) fn at(&mut self) -> FuncCursor<'_> {
-        FuncCursor::new(&mut self.func).at_bottom(self.block)
+        let srcloc = self.srcloc;
+        let cursor = FuncCursor::new(&mut self.func).at_bottom(self.block);
+        // The first location that a cursor is given is what the function's are relative to.
+        if srcloc.is_default() {
+            cursor
+        } else {
+            cursor.with_srcloc(srcloc)
+        }
     }
 
     /// Goes on in `block`, which comes after all blocks so far.
@@ -110,9 +159,12 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         block
     }
 
-    /// Makes what `values` yields usable from here on.
+    /// Makes `values` usable from here on.
     pub(super) fn define(&mut self, values: impl IntoIterator<Item = Value>) {
-        self.values.extend(values);
+        for value in values {
+            self.label(value);
+            self.values.push(value);
+        }
     }
 
     /// Makes the parameters of `block` usable.
@@ -130,6 +182,18 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         match fitting.get(chosen) {
             Some(&value) => value,
             None => constants::constant(self, ty),
+        }
+    }
+
+    /// The type of what is made next: mostly that of a value that is there.
+    pub(super) fn some_type(&mut self) -> Type {
+        let newest = self.values.len().saturating_sub(8);
+        let known = self.values.get(newest..).unwrap_or_default();
+        let known = known.iter().rev().copied();
+        let known: Vec<Type> = known.map(|value| self.func.dfg.value_type(value)).collect();
+        match self.choices.one_of(&known) {
+            Some(ty) if !self.choices.chance(80) => ty,
+            _ => self.plan.types.any(self.choices),
         }
     }
 

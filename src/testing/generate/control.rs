@@ -1,8 +1,8 @@
 //! Statements, and how control flows between them.
 
 use super::body::{Body, Label};
-use super::program::value_type;
-use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData, TrapCode, Type, types};
+use super::features::Feature;
+use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, Type, types};
 
 /// Whether control comes to the end of what was made.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,10 @@ impl Body<'_, '_, '_> {
     pub(super) fn outermost(&mut self) {
         if self.some_statements() == End::Open {
             self.call_the_rest();
-            self.return_values();
+            self.finish();
+        }
+        if self.choices.chance(12) {
+            self.unreachable_block();
         }
     }
 
@@ -38,6 +41,7 @@ impl Body<'_, '_, '_> {
                 break;
             }
             self.statements -= 1;
+            self.locate();
             if self.statement() == End::Closed {
                 return End::Closed;
             }
@@ -46,14 +50,21 @@ impl Body<'_, '_, '_> {
     }
 
     fn statement(&mut self) -> End {
-        let nested = !self.labels.is_empty();
-        let deepest = self.labels.len() >= MAX_DEPTH;
-        match self.choices.below(16) {
-            8..=10 => self.call(),
-            11 | 12 if !deepest => return self.branch(),
-            13 if !deepest => return self.switch(),
-            14 if !deepest => return self.repeat(),
-            15 if nested && !self.owes_calls() => return self.leave(),
+        let features = self.plan.features;
+        let may_nest = self.labels.len() < MAX_DEPTH;
+        let may_leave = !self.labels.is_empty() && !self.owes_calls();
+        match self.choices.below(32) {
+            9 | 10 if features.has(Feature::Memory) => self.memory_instruction(),
+            11 if features.has(Feature::Memory) => self.memory_instruction(),
+            12 if features.has(Feature::Traps) => self.conditional_trap(),
+            13 if features.has(Feature::Tags) => self.sequence_point(),
+            14 => self.alias(),
+            15..=19 => self.call(),
+            20..=22 if features.has(Feature::Exceptions) && may_nest => return self.try_call(),
+            23..=25 if may_nest => return self.branch(),
+            26 if may_nest => return self.switch(),
+            27 | 28 if may_nest => return self.repeat(),
+            29..=31 if may_leave => return self.leave(),
             _ => self.instruction(),
         }
         End::Open
@@ -61,9 +72,9 @@ impl Body<'_, '_, '_> {
 
     /// A construct that goes on in one block: makes that block, calls `inside` with its number
     /// among the labels, and goes on in it if it is reached.
-    fn joined(&mut self, inside: impl FnOnce(&mut Self, usize)) -> End {
+    pub(super) fn joined(&mut self, inside: impl FnOnce(&mut Self, usize)) -> End {
         let count = self.choices.below(3);
-        let types: Vec<Type> = (0..count).map(|_| value_type(self.choices)).collect();
+        let types: Vec<Type> = (0..count).map(|_| self.some_type()).collect();
         let block = self.block_with(&types);
         let outside = self.values.len();
         let label = self.labels.len();
@@ -72,7 +83,6 @@ impl Body<'_, '_, '_> {
             reached: false,
         });
         inside(self, label);
-        self.labels.truncate(label + 1);
         let reached = self.labels.pop().is_some_and(|label| label.reached);
         self.values.truncate(outside);
         if !reached {
@@ -83,10 +93,11 @@ impl Body<'_, '_, '_> {
         End::Open
     }
 
-    /// What is made of some statements in `block`, ending with a jump to the label.
-    fn arm(&mut self, block: Block, label: usize) {
+    /// Some statements in `block`, ending with a jump to the label.
+    pub(super) fn arm(&mut self, block: Block, label: usize) {
         let outside = self.values.len();
         self.start(block);
+        self.chill(block);
         self.define_params(block);
         if self.some_statements() == End::Open {
             self.jump_to(label);
@@ -116,21 +127,20 @@ impl Body<'_, '_, '_> {
         let condition = self.condition();
         self.joined(|body, label| {
             let then_block = body.block_with(&[]);
-            let one_armed = body.choices.chance(96);
-            let else_block = if one_armed {
-                body.labels.get(label).map(|label| label.block)
-            } else {
-                Some(body.block_with(&[]))
+            let join = body.labels.get_mut(label);
+            let join = join.filter(|_| body.choices.chance(96));
+            let one_armed = join.is_some();
+            let else_block = match join {
+                Some(join) => {
+                    join.reached = true;
+                    join.block
+                }
+                None => body.block_with(&[]),
             };
-            let Some(else_block) = else_block else { return };
             let else_args = body.block_args(else_block);
             let mut cursor = body.at();
-            cursor
-                .ins()
-                .brif(condition, then_block, &[], else_block, &else_args);
-            if one_armed && let Some(label) = body.labels.get_mut(label) {
-                label.reached = true;
-            }
+            let builder = cursor.ins();
+            builder.brif(condition, then_block, &[], else_block, &else_args);
             body.arm(then_block, label);
             if !one_armed {
                 body.arm(else_block, label);
@@ -152,7 +162,7 @@ impl Body<'_, '_, '_> {
                 };
                 edges.extend(edge);
             }
-            // The last one makes each arm reachable.
+            // With these each arm is reachable; the last is the default.
             edges.extend(arms.iter().map(|&arm| body.func.dfg.block_call(arm, &[])));
             let Some(default) = edges.pop() else { return };
             let table = JumpTableData::new(default, &edges);
@@ -166,50 +176,61 @@ impl Body<'_, '_, '_> {
 
     /// A loop that counts down.
     fn repeat(&mut self) -> End {
-        let rounds = 1 + self.choices.below(MAX_ROUNDS);
-        if !self.may_repeat(rounds as u64) {
+        let rounds = 1 + self.choices.below(MAX_ROUNDS) as u64;
+        if !self.may_repeat(rounds) {
             return self.branch();
         }
         self.joined(|body, label| {
             let count = body.choices.below(3);
-            let carried: Vec<Type> = (0..count).map(|_| value_type(body.choices)).collect();
+            let carried: Vec<Type> = (0..count).map(|_| body.some_type()).collect();
             let header = body.block_with(&carried);
+            let mut args = body.values_of(&carried);
             let counter = body.func.dfg.append_block_param(header, types::I32);
-            let mut args: Vec<_> = body.values_of(&carried);
             args.push(body.at().ins().iconst(types::I32, rounds as i64));
-            let args: Vec<_> = args.into_iter().map(Into::into).collect();
+            let args: Vec<BlockArg> = args.into_iter().map(BlockArg::from).collect();
             body.at().ins().jump(header, &args);
 
-            body.rounds *= rounds as u64;
+            body.rounds *= rounds;
             body.start(header);
-            let params = body.func.dfg.block_params(header).to_vec();
-            body.define(params.into_iter().filter(|&param| param != counter));
+            body.define_params(header);
             if body.some_statements() == End::Open {
-                let one = body.at().ins().iconst(types::I32, 1);
-                let left = body.at().ins().isub(counter, one);
-                let mut again: Vec<_> = body.values_of(&carried);
-                again.push(left);
-                let again: Vec<_> = again.into_iter().map(Into::into).collect();
-                if let Some(target) = body.labels.get_mut(label) {
-                    target.reached = true;
-                    let exit = target.block;
-                    let args = body.block_args(exit);
-                    body.at().ins().brif(left, header, &again, exit, &args);
-                }
+                body.next_round(header, counter, &carried, label);
             }
-            body.rounds /= rounds as u64;
+            body.rounds /= rounds;
         })
     }
 
-    /// Ends the current arm: by a return, a trap, or a jump out of constructs around.
+    /// The end of a loop: back to `header` if the counter, less one, is not zero, or to the label.
+    fn next_round(
+        &mut self,
+        header: Block,
+        counter: cranelift_codegen::ir::Value,
+        carried: &[Type],
+        label: usize,
+    ) {
+        let one = self.at().ins().iconst(types::I32, 1);
+        let left = self.at().ins().isub(counter, one);
+        let mut again = self.values_of(carried);
+        again.push(left);
+        let again: Vec<BlockArg> = again.into_iter().map(BlockArg::from).collect();
+        let Some(exit) = self.labels.get_mut(label) else {
+            return;
+        };
+        exit.reached = true;
+        let exit = exit.block;
+        let args = self.block_args(exit);
+        self.at().ins().brif(left, header, &again, exit, &args);
+    }
+
+    /// Ends the current arm: by a return, a trap, an exception, or a jump out of constructs around.
     fn leave(&mut self) -> End {
-        match self.choices.below(4) {
-            0 => self.return_values(),
-            1 => {
-                let code = self.choices.below(200) as u8;
-                let code = TrapCode::user(code + 1).unwrap_or(TrapCode::STACK_OVERFLOW);
+        match self.choices.below(8) {
+            0..=2 => self.finish(),
+            3 if self.plan.features.has(Feature::Traps) => {
+                let code = self.trap_code();
                 self.at().ins().trap(code);
             }
+            4 | 5 if self.plan.features.has(Feature::Exceptions) => self.throw(),
             _ => {
                 let label = self.choices.below(self.labels.len());
                 self.jump_to(label);
@@ -218,16 +239,52 @@ impl Body<'_, '_, '_> {
         End::Closed
     }
 
-    fn return_values(&mut self) {
-        let returns = self.func.signature.returns.iter();
-        let types: Vec<Type> = returns.map(|param| param.value_type).collect();
-        let values = self.values_of(&types);
-        self.at().ins().return_(&values);
+    /// Ends the function.
+    fn finish(&mut self) {
+        if !self.return_call() {
+            let returns = self.func.signature.returns.iter();
+            let types: Vec<Type> = returns.map(|param| param.value_type).collect();
+            let values = self.values_of(&types);
+            self.at().ins().return_(&values);
+        }
     }
 
-    /// A value to branch on.
-    pub(super) fn condition(&mut self) -> cranelift_codegen::ir::Value {
-        let ty = value_type(self.choices);
-        self.value(ty)
+    fn conditional_trap(&mut self) {
+        let condition = self.condition();
+        let code = self.trap_code();
+        if self.choices.chance(128) {
+            self.at().ins().trapnz(condition, code);
+        } else {
+            self.at().ins().trapz(condition, code);
+        }
+    }
+
+    /// Another name for a value.
+    fn alias(&mut self) {
+        let ty = self.plan.types.int(self.choices);
+        let value = self.value(ty);
+        // A location of what is removed would be seen in the text of the function.
+        let srcloc = std::mem::take(&mut self.srcloc);
+        let copy = self.at().ins().bnot(value);
+        self.srcloc = srcloc;
+        if let Some(inst) = self.func.dfg.value_def(copy).inst() {
+            self.func.layout.remove_inst(inst);
+            self.func.dfg.detach_inst_results(inst);
+            self.func.dfg.change_to_alias(copy, value);
+            self.define([copy]);
+        }
+    }
+
+    /// A block to which nothing leads.
+    fn unreachable_block(&mut self) {
+        let block = self.block_with(&[]);
+        self.start(block);
+        // What the entry computes does not reach here.
+        self.values.clear();
+        self.fuel = None;
+        self.pointer = None;
+        self.context = None;
+        self.call();
+        self.finish();
     }
 }

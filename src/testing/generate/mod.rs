@@ -30,11 +30,18 @@ mod body;
 mod calls;
 mod choices;
 mod control;
+mod exceptions;
+mod features;
 mod instructions;
+mod memory;
+mod metadata;
+mod plan;
 mod program;
 mod shape;
 mod strategy;
+mod types;
 
+pub use features::Feature;
 pub use shape::{CallGraph, Shape};
 pub use strategy::programs;
 

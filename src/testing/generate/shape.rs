@@ -2,6 +2,8 @@
 
 use super::Generated;
 use super::choices::Choices;
+use super::features::{Feature, Features};
+use super::plan::MAX_BLOCK_RUNS;
 use super::program;
 use arbitrary::Unstructured;
 use std::ops::RangeInclusive;
@@ -22,6 +24,7 @@ pub struct Shape {
     pub(super) functions: RangeInclusive<usize>,
     pub(super) statements: RangeInclusive<usize>,
     pub(super) call_graph: Option<CallGraph>,
+    pub(super) features: Features,
 }
 
 /// Who calls whom. In each of these the first function is the one from which all calls start.
@@ -47,6 +50,7 @@ impl Default for Shape {
             functions: 1..=5,
             statements: 0..=12,
             call_graph: None,
+            features: Features::by_default(),
         }
     }
 }
@@ -78,6 +82,25 @@ impl Shape {
         self
     }
 
+    /// Some programs have `feature`.
+    pub fn with(mut self, feature: Feature) -> Self {
+        self.features = self.features.with(feature);
+        self
+    }
+
+    /// No program has `feature`.
+    pub fn without(mut self, feature: Feature) -> Self {
+        self.features = self.features.without(feature);
+        self
+    }
+
+    /// No program has any [`Feature`]: there are integers of up to 64 bits, branches, loops and
+    /// calls.
+    pub fn plain(mut self) -> Self {
+        self.features = Features::NONE;
+        self
+    }
+
     /// The program that `bytes` stand for. The same bytes give the same program, and any bytes
     /// give one; where they end, the rest of the program is as simple as can be.
     ///
@@ -92,6 +115,6 @@ impl Shape {
     pub fn max_steps(&self) -> u64 {
         let functions = *self.functions.end().max(&1) as u64;
         let statements = *self.statements.end() as u64 + 8;
-        functions * statements * program::MAX_BLOCK_RUNS * 16
+        functions * statements * MAX_BLOCK_RUNS * 16
     }
 }

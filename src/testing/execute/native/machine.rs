@@ -280,7 +280,14 @@ mod here {
         unsafe { std::slice::from_raw_parts(start, length) }.to_vec()
     }
 
-    const SIGNALS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
+    /// What processors say of code that traps or goes wrong.
+    const SIGNALS: [c_int; 5] = [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGTRAP,
+    ];
 
     /// Who handled the signals before.
     static PREVIOUS: OnceLock<Result<[libc::sigaction; SIGNALS.len()], String>> = OnceLock::new();

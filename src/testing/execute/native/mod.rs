@@ -37,7 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// ```
 /// use cranelift_codegen::data_value::DataValue;
 /// use cranelift_inliner::backend::TargetSettings;
-/// use cranelift_inliner::program::Program;
+/// use cranelift_inliner::program::{FunctionName, Program};
 /// use cranelift_inliner::testing::execute::{Engine, Invocation, Outcome, interpret};
 ///
 /// let program = Program::from_clif("
@@ -50,7 +50,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///     function: FunctionName::testcase("quotient"),
 ///     arguments: vec![DataValue::I32(6), DataValue::I32(divisor)],
 /// };
-/// # use cranelift_inliner::program::FunctionName;
 /// # if !Engine::works_here() { return Ok(()) }
 /// let native = Engine::new(&TargetSettings::new())?.compile(&program)?;
 /// for divisor in [0, 2] {
@@ -260,8 +259,10 @@ fn compile_glue(
 /// # What is trusted
 ///
 /// Code runs in this process, and nothing but the processor watches it. A program must end, for a
-/// call cannot be cut short, and it must read and write only its own stack slots. A trap, even one
-/// that is a processor's exception, ends only the call.
+/// call cannot be cut short, and it must read and write only its own stack slots. What the processor
+/// stops, a trap or an access to where nothing is, ends only the call: the signals SIGSEGV, SIGBUS,
+/// SIGFPE, SIGILL and SIGTRAP are handled, from the first call on, if they come from the program's
+/// code; others are left to whoever handled them before.
 pub struct NativeProgram {
     code: Code,
     image: Image,

@@ -1,0 +1,125 @@
+//! Throwing and catching.
+//!
+//! The host's function `%throw` takes a tag and a payload. Every `try_call` is of a function of the
+//! convention `tail`: handlers of others expect an unwinder that restores registers.
+
+use super::body::{Body, Target};
+use super::control::End;
+use cranelift_codegen::ir::{
+    Block, BlockArg, BlockCall, ExceptionTableData, ExceptionTableItem, ExceptionTag, InstBuilder,
+    Type, types,
+};
+use cranelift_codegen::isa::CallConv;
+
+/// How many tags there are.
+const TAGS: usize = 4;
+
+impl Body<'_, '_, '_> {
+    /// Throws. Nothing behind the call is executed, but the block has to end.
+    pub(super) fn throw(&mut self) {
+        self.throwing_call();
+        let code = self.trap_code();
+        self.at().ins().trap(code);
+    }
+
+    fn throwing_call(&mut self) {
+        if let Some(call) = self.prepare_throw() {
+            let inst = self.at().ins().call(call.func_ref, &call.args);
+            self.annotate_call(inst);
+        }
+    }
+
+    fn prepare_throw(&mut self) -> Option<super::calls::Call> {
+        let mut call = self.prepare_call(Target::Throw)?;
+        let tag = self.choices.below(TAGS) as i64;
+        if let Some(first) = call.args.first_mut() {
+            *first = self.at().ins().iconst(types::I64, tag);
+        }
+        Some(call)
+    }
+
+    /// A `try_call` with handlers, each of which leads to where the normal return does.
+    pub(super) fn try_call(&mut self) -> End {
+        let target = match self.some_target() {
+            _ if self.choices.chance(48) => Some(Target::Throw),
+            target => target,
+        };
+        let Some(target) = target.filter(|&target| self.is_catchable(target)) else {
+            self.call();
+            return End::Open;
+        };
+        let call = match target {
+            Target::Throw => self.prepare_throw(),
+            _ => self.prepare_call(target),
+        };
+        let Some(call) = call else { return End::Open };
+        self.joined(|body, label| {
+            let results = call.signature.returns.iter();
+            let results: Vec<Type> = results.map(|param| param.value_type).collect();
+            let normal = body.block_with(&results);
+            let args = (0..results.len()).map(|index| BlockArg::TryCallRet(index as u32));
+            let args: Vec<BlockArg> = args.collect();
+            let normal_edge = body.func.dfg.block_call(normal, &args);
+
+            let mut arms: Vec<Block> = vec![normal];
+            let mut items = Vec::new();
+            for _ in 0..body.choices.below(4) {
+                let item = match body.choices.below(8) {
+                    6 => {
+                        let context = body.value(types::I64);
+                        ExceptionTableItem::Context(context)
+                    }
+                    7 => {
+                        items.push(ExceptionTableItem::Default(body.handler(&mut arms)));
+                        break;
+                    }
+                    choice => {
+                        let tag = ExceptionTag::from_u32((choice % TAGS) as u32);
+                        ExceptionTableItem::Tag(tag, body.handler(&mut arms))
+                    }
+                };
+                items.push(item);
+            }
+            let signature = body.func.dfg.ext_funcs[call.func_ref].signature;
+            let table = ExceptionTableData::new(signature, normal_edge, items);
+            let table = body.func.dfg.exception_tables.push(table);
+            let inst = match call.address {
+                None => body.at().ins().try_call(call.func_ref, &call.args, table),
+                Some(address) => {
+                    let mut cursor = body.at();
+                    cursor.ins().try_call_indirect(address, &call.args, table)
+                }
+            };
+            body.annotate_call(inst);
+            for arm in arms {
+                body.arm(arm, label);
+            }
+        })
+    }
+
+    /// An edge to a handler: one that is there, or a new one among `arms`.
+    fn handler(&mut self, arms: &mut Vec<Block>) -> BlockCall {
+        let known = arms.len().saturating_sub(1);
+        let chosen = self.choices.below(known + 1);
+        let block = match arms.get(1 + chosen) {
+            Some(&block) => block,
+            None => {
+                let block = self.block_with(&[types::I64]);
+                arms.push(block);
+                block
+            }
+        };
+        let payload = match self.choices.below(4) {
+            3 => BlockArg::Value(self.value(types::I64)),
+            2 => BlockArg::TryCallExn(1),
+            _ => BlockArg::TryCallExn(0),
+        };
+        self.func.dfg.block_call(block, &[payload])
+    }
+
+    fn is_catchable(&self, target: Target) -> bool {
+        let signature = self.signature_of(target);
+        let is_tail = signature.is_some_and(|signature| signature.call_conv == CallConv::Tail);
+        is_tail && !self.is_recursion(target)
+    }
+}

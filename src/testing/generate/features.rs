@@ -1,0 +1,98 @@
+//! What programs may hold beside integers, branches and calls.
+
+/// Something that programs hold or do not hold; see [`Shape::with`](super::Shape::with).
+///
+/// A program has each feature that its shape allows by a choice of its own, so that programs without
+/// it are as common as those with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Feature {
+    /// Integers of 128 bits. They are parameters of `tail` functions only, and never returned:
+    /// s390x returns none, and x64 passes none in the other conventions.
+    I128,
+    /// `f32` and `f64`.
+    Floats,
+    /// Vectors of 128 bits. On riscv64 they need `has_v`, and no function returns them there, so
+    /// none does here.
+    Vectors,
+    /// Stack slots, and loads and stores in them.
+    Memory,
+    /// Atomic instructions on stack slots; only with [`Feature::Memory`].
+    Atomics,
+    /// Traps, conditional ones, and instructions that trap on some operands.
+    Traps,
+    /// Calling conventions other than `system_v`.
+    Conventions,
+    /// `return_call`.
+    TailCalls,
+    /// `call_indirect` through `func_addr`.
+    IndirectCalls,
+    /// `try_call` with handlers, and calls of the host's function `%throw`.
+    Exceptions,
+    /// Functions with a `vmctx` parameter, which is zero and which global values make their stack
+    /// limit. Other uses of global values are none that both the interpreter and backends take:
+    /// these know `symbol_value` of symbols only, and the interpreter has no symbols.
+    Globals,
+    /// Tags on calls and sequence points, in the form of
+    /// [`CountedFrames`](crate::frames::CountedFrames), and keys on stack slots.
+    Tags,
+    /// Source locations, value labels and cold blocks.
+    Debugging,
+    /// Entries of stack maps at calls.
+    StackMaps,
+    /// Functions with numbers for names, which else have text.
+    UserNames,
+    /// Signed and narrow overflow arithmetic, `bitselect` on and `iabs` of 128 bits: what all
+    /// backends but riscv64 take. Off unless asked for.
+    BeyondRiscv64,
+}
+
+/// A set of [`Feature`]s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Features(u32);
+
+impl Features {
+    pub(super) const NONE: Features = Features(0);
+
+    const ALL: [Feature; 16] = [
+        Feature::I128,
+        Feature::Floats,
+        Feature::Vectors,
+        Feature::Memory,
+        Feature::Atomics,
+        Feature::Traps,
+        Feature::Conventions,
+        Feature::TailCalls,
+        Feature::IndirectCalls,
+        Feature::Exceptions,
+        Feature::Globals,
+        Feature::Tags,
+        Feature::Debugging,
+        Feature::StackMaps,
+        Feature::UserNames,
+        Feature::BeyondRiscv64,
+    ];
+
+    pub(super) fn by_default() -> Self {
+        let all = Self::ALL.into_iter();
+        all.fold(Self::NONE, Self::with)
+            .without(Feature::BeyondRiscv64)
+    }
+
+    pub(super) fn with(self, feature: Feature) -> Self {
+        Features(self.0 | 1 << feature as u32)
+    }
+
+    pub(super) fn without(self, feature: Feature) -> Self {
+        Features(self.0 & !(1 << feature as u32))
+    }
+
+    pub(super) fn has(self, feature: Feature) -> bool {
+        self.0 >> feature as u32 & 1 == 1
+    }
+
+    /// Those of the set whose bits are set in `choice`.
+    pub(super) fn chosen(self, choice: u32) -> Self {
+        Features(self.0 & choice)
+    }
+}

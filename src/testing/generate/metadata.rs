@@ -1,0 +1,101 @@
+//! What is attached to instructions, values and blocks without changing what they compute.
+
+use super::body::Body;
+use super::features::Feature;
+use cranelift_codegen::ir::{
+    Block, DebugTag, Inst, InstBuilder, RelSourceLoc, SourceLoc, Type, UserStackMapEntry, Value,
+    ValueLabel, ValueLabelAssignments, ValueLabelStart, types,
+};
+
+impl Body<'_, '_, '_> {
+    /// Gives the instructions from here on a source location of their own, or none.
+    pub(super) fn locate(&mut self) {
+        if !self.plan.features.has(Feature::Debugging) {
+            return;
+        }
+        self.srcloc = if self.choices.chance(32) {
+            SourceLoc::default()
+        } else {
+            let line = 1 + self.choices.below(255) as u32;
+            SourceLoc::new(line + 0x1000 * (1 + self.index as u32))
+        };
+    }
+
+    /// Gives `value` the label of a variable, now and then.
+    pub(super) fn label(&mut self, value: Value) {
+        if !self.plan.features.has(Feature::Debugging) || !self.choices.chance(64) {
+            return;
+        }
+        let label = ValueLabel::from_u32(self.choices.below(8) as u32);
+        let from = RelSourceLoc::from_base_offset(self.func.params.base_srcloc(), self.srcloc);
+        let start = ValueLabelStart { from, label };
+        if let Some(labels) = &mut self.func.dfg.values_labels {
+            labels.insert(value, ValueLabelAssignments::Starts(vec![start]));
+        }
+    }
+
+    /// Marks `block` as cold, now and then.
+    pub(super) fn chill(&mut self, block: Block) {
+        if self.plan.features.has(Feature::Debugging) && self.choices.chance(32) {
+            self.func.layout.set_cold(block);
+        }
+    }
+
+    /// Tags and stack map of a call that comes back.
+    pub(super) fn annotate_call(&mut self, call: Inst) {
+        let tags = self.frame();
+        self.func.debug_tags.set(call, tags);
+        if !self.plan.features.has(Feature::StackMaps) {
+            return;
+        }
+        for index in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(index).copied() else {
+                return;
+            };
+            let kinds: &[Type] = if slot.size >= 8 {
+                &[types::I64, types::I32]
+            } else {
+                &[types::I32]
+            };
+            if self.choices.chance(96) {
+                let ty = self.choices.one_of(kinds).unwrap_or(types::I32);
+                let places = (slot.size / ty.bytes()) as usize;
+                let offset = ty.bytes() * self.choices.below(places) as u32;
+                let slot = slot.slot;
+                let entry = UserStackMapEntry { ty, slot, offset };
+                self.func.dfg.append_user_stack_map_entry(call, entry);
+            }
+        }
+    }
+
+    /// Tags of a call that does not come back: its frame is gone when the callee runs.
+    pub(super) fn annotate_return_call(&mut self, call: Inst) {
+        if self.plan.features.has(Feature::Tags) {
+            self.func.debug_tags.set(call, [DebugTag::User(0)]);
+        }
+    }
+
+    pub(super) fn sequence_point(&mut self) {
+        let tags = self.frame();
+        let point = self.at().ins().sequence_point();
+        self.func.debug_tags.set(point, tags);
+    }
+
+    /// A frame in the form of `CountedFrames`: a count, some of the slots, and a number that no
+    /// other frame of the program has. Slots are filled on entry, so each may be shown.
+    fn frame(&mut self) -> Vec<DebugTag> {
+        if !self.plan.features.has(Feature::Tags) || self.choices.chance(24) {
+            return Vec::new();
+        }
+        let mut tags = Vec::new();
+        for slot in &self.slots {
+            if !self.choices.chance(64) {
+                tags.push(DebugTag::StackSlot(slot.slot));
+            }
+        }
+        self.plan.places += 1;
+        tags.push(DebugTag::User(self.plan.places));
+        tags.insert(0, DebugTag::User(tags.len() as u32));
+        tags
+    }
+}
