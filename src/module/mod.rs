@@ -137,6 +137,7 @@ pub struct InliningModule<'a, M> {
     module: M,
     inliner: Inliner<'a>,
     in_parallel: bool,
+    count_calls: bool,
     on_define: Option<Box<OnDefine<'a>>>,
     symbols: Symbols,
     attributes: SecondaryMap<FuncId, Attributes>,
@@ -163,6 +164,7 @@ impl<'a, M: Module> InliningModule<'a, M> {
             module,
             inliner,
             in_parallel: false,
+            count_calls: false,
             on_define: None,
             symbols: Symbols::default(),
             attributes: SecondaryMap::new(),
@@ -183,6 +185,17 @@ impl<'a, M: Module> InliningModule<'a, M> {
     #[must_use]
     pub fn compile_in_parallel(mut self, in_parallel: bool) -> Self {
         self.in_parallel = in_parallel;
+        self
+    }
+
+    /// Whether each direct call gets a counter, for a [profile](crate::profile). Off by default.
+    ///
+    /// Every flush defines a table of counters, which is data of the wrapped module:
+    /// [`ModuleReport::counters`]. When the program has run, [`ModuleReport::profile`] makes a
+    /// profile of what is in the table.
+    #[must_use]
+    pub fn count_calls(mut self, count_calls: bool) -> Self {
+        self.count_calls = count_calls;
         self
     }
 

@@ -3,7 +3,7 @@
 use super::Profile;
 use crate::graph::{CallGraph, SiteName};
 use crate::panics;
-use crate::program::{FunctionId, FunctionName, Program, ProgramError};
+use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramError};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::immediates::Offset32;
 use cranelift_codegen::ir::{
@@ -88,7 +88,8 @@ pub struct WrongLength {
 
 impl Instrumented {
     /// Gives each direct call site of `program` that has a [name](SiteName) a counter in the table
-    /// at the symbol `table`.
+    /// at the symbol `table`. Functions that are
+    /// [available externally](Linkage::AvailableExternally) get none: who defined them decided that.
     ///
     /// # Errors
     ///
@@ -98,6 +99,10 @@ impl Instrumented {
         let mut sites = Vec::new();
         let mut bodies: Vec<Arc<Function>> = Vec::with_capacity(program.len());
         for (id, function) in program.iter() {
+            if function.linkage() == Linkage::AvailableExternally {
+                bodies.push(Arc::clone(function.body()));
+                continue;
+            }
             let first = sites.len();
             let calls = named_calls(program, &graph, id, &mut sites);
             let offsets = (first..sites.len()).map(offset);
@@ -124,11 +129,19 @@ impl Instrumented {
             })?));
         }
         let mut bodies = bodies.into_iter();
-        let program = program.with_bodies(|_, _| bodies.next())?;
-        Ok(Self { program, sites })
+        let mut counting = program.with_bodies(|_, _| bodies.next())?;
+        for (_, function) in program.iter() {
+            for (call, hint) in function.hints() {
+                counting.set_hint(function.name(), call, hint)?;
+            }
+        }
+        Ok(Self {
+            program: counting,
+            sites,
+        })
     }
 
-    /// The program with counters. Linkage and attributes are those of the original; hints are gone.
+    /// The program with counters. Linkage, attributes and hints are those of the original.
     pub fn program(&self) -> &Program {
         &self.program
     }
