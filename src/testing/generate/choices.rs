@@ -44,11 +44,6 @@ impl<'c, 'b> Choices<'c, 'b> {
     pub(super) fn one_of<T: Copy>(&mut self, items: &[T]) -> Option<T> {
         items.get(self.below(items.len())).copied()
     }
-
-    /// Whether all bytes are read.
-    pub(super) fn exhausted(&self) -> bool {
-        self.bytes.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -65,7 +60,6 @@ mod tests {
         assert_eq!(choices.one_of(&[4, 5]), Some(4));
         assert_eq!(choices.one_of::<u8>(&[]), None);
         assert_eq!(choices.bits(), 0);
-        assert!(choices.exhausted());
     }
 
     #[test]

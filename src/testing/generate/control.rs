@@ -29,15 +29,16 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Statements until the function's are used up or a few are made.
+    /// Some statements. Before each there is a choice to go on: where the bytes of one are left out,
+    /// those of the next still mean the same.
     fn some_statements(&mut self) -> End {
-        let most = if self.labels.is_empty() {
-            self.statements
+        let (most, of_256) = if self.labels.is_empty() {
+            (self.statements, 236)
         } else {
-            self.choices.below(5)
+            (4, 150)
         };
         for _ in 0..most {
-            if self.statements == 0 || self.choices.exhausted() {
+            if self.statements == 0 || !self.choices.chance(of_256) {
                 break;
             }
             self.statements -= 1;
@@ -271,7 +272,8 @@ impl Body<'_, '_, '_> {
             self.func.layout.remove_inst(inst);
             self.func.dfg.detach_inst_results(inst);
             self.func.dfg.change_to_alias(copy, value);
-            self.define([copy]);
+            // It has no label: Cranelift drops those of aliases.
+            self.values.push(copy);
         }
     }
 

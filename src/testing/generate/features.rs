@@ -1,5 +1,7 @@
 //! What programs may hold beside integers, branches and calls.
 
+use super::choices::Choices;
+
 /// Something that programs hold or do not hold; see [`Shape::with`](super::Shape::with).
 ///
 /// A program has each feature that its shape allows by a choice of its own, so that programs without
@@ -42,9 +44,11 @@ pub enum Feature {
     StackMaps,
     /// Functions with numbers for names, which else have text.
     UserNames,
-    /// Signed and narrow overflow arithmetic, `bitselect` on and `iabs` of 128 bits: what all
-    /// backends but riscv64 take. Off unless asked for.
+    /// Overflow arithmetic of every kind: all backends but riscv64's take it. Off unless asked for.
     BeyondRiscv64,
+    /// `srem` by -1, on which Cranelift's interpreter traps where it should not: see
+    /// `docs/CRANELIFT.md`. Off unless asked for; only with [`Feature::Traps`].
+    RemainderByMinusOne,
 }
 
 /// A set of [`Feature`]s.
@@ -54,7 +58,7 @@ pub(super) struct Features(u32);
 impl Features {
     pub(super) const NONE: Features = Features(0);
 
-    const ALL: [Feature; 16] = [
+    const ALL: [Feature; 17] = [
         Feature::I128,
         Feature::Floats,
         Feature::Vectors,
@@ -71,12 +75,14 @@ impl Features {
         Feature::StackMaps,
         Feature::UserNames,
         Feature::BeyondRiscv64,
+        Feature::RemainderByMinusOne,
     ];
 
     pub(super) fn by_default() -> Self {
         let all = Self::ALL.into_iter();
         all.fold(Self::NONE, Self::with)
             .without(Feature::BeyondRiscv64)
+            .without(Feature::RemainderByMinusOne)
     }
 
     pub(super) fn with(self, feature: Feature) -> Self {
@@ -91,8 +97,9 @@ impl Features {
         self.0 >> feature as u32 & 1 == 1
     }
 
-    /// Those of the set whose bits are set in `choice`.
-    pub(super) fn chosen(self, choice: u32) -> Self {
-        Features(self.0 & choice)
+    /// Each of the set or not.
+    pub(super) fn chosen(self, choices: &mut Choices<'_, '_>) -> Self {
+        let bits = [choices.byte(), choices.byte(), choices.byte(), 0];
+        Features(self.0 & u32::from_le_bytes(bits))
     }
 }

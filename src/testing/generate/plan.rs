@@ -75,7 +75,7 @@ impl Plan {
             CallGraph::Recursive,
         ];
         let count = choices.within(&shape.functions).max(1);
-        let features = shape.features.chosen(choices.bits() as u32);
+        let features = shape.features.chosen(choices);
         let graph = shape
             .call_graph
             .or_else(|| choices.one_of(&graphs))

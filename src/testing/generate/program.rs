@@ -16,8 +16,7 @@ pub(super) fn generate(
     let mut plan = Plan::new(shape, choices);
     let mut program = Program::new();
     for index in 0..plan.functions.len() {
-        let statements = choices.within(&shape.statements);
-        let body = Body::generate(&mut plan, index, statements, choices);
+        let body = Body::generate(&mut plan, index, shape.statements, choices);
         let added = program.add(body);
         added.map_err(|_| arbitrary::Error::IncorrectFormat)?;
     }

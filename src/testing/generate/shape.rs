@@ -22,7 +22,7 @@ use std::ops::RangeInclusive;
 #[derive(Clone, Debug)]
 pub struct Shape {
     pub(super) functions: RangeInclusive<usize>,
-    pub(super) statements: RangeInclusive<usize>,
+    pub(super) statements: usize,
     pub(super) call_graph: Option<CallGraph>,
     pub(super) features: Features,
 }
@@ -48,7 +48,7 @@ impl Default for Shape {
     fn default() -> Self {
         Shape {
             functions: 1..=5,
-            statements: 0..=12,
+            statements: 12,
             call_graph: None,
             features: Features::by_default(),
         }
@@ -67,9 +67,9 @@ impl Shape {
         self
     }
 
-    /// How many statements a function has. A statement is a call, a branch with all that belongs
-    /// to it, or a few instructions for one value.
-    pub fn statements(mut self, statements: RangeInclusive<usize>) -> Self {
+    /// How many statements a function has at most. A statement is a call, a branch or a loop without
+    /// what is in it, or a few instructions for one value.
+    pub fn statements(mut self, statements: usize) -> Self {
         self.statements = statements;
         self
     }
@@ -114,7 +114,7 @@ impl Shape {
     /// A bound on the instructions that one invocation executes, host functions aside.
     pub fn max_steps(&self) -> u64 {
         let functions = *self.functions.end().max(&1) as u64;
-        let statements = *self.statements.end() as u64 + 8;
+        let statements = self.statements as u64 + 8;
         functions * statements * MAX_BLOCK_RUNS * 16
     }
 }

@@ -118,14 +118,16 @@ impl Body<'_, '_, '_> {
             return;
         };
         let (dividend, mut divisor) = (self.value(ty), self.value(ty));
-        let signed = matches!(opcode, Opcode::Sdiv | Opcode::Srem);
-        if !self.plan.features.has(Feature::Traps) || self.choices.chance(128) {
-            // Neither zero nor, for a signed division, minus one.
-            let mask = if signed { 0x3f } else { -1 };
-            let mask = constants::integer_constant(self, ty, mask);
+        let guarded = !self.plan.features.has(Feature::Traps) || self.choices.chance(128);
+        let never_negative =
+            opcode == Opcode::Srem && !self.plan.features.has(Feature::RemainderByMinusOne);
+        if never_negative || guarded && opcode == Opcode::Sdiv {
+            let positive = constants::integer_constant(self, ty, 0x3f);
+            divisor = self.at().ins().band(divisor, positive);
+        }
+        if guarded {
             let one = self.at().ins().iconst(ty, 1);
-            let masked = self.at().ins().band(divisor, mask);
-            divisor = self.at().ins().bor(masked, one);
+            divisor = self.at().ins().bor(divisor, one);
         }
         let inst = self.at().ins().Binary(opcode, ty, dividend, divisor).0;
         self.define_results(inst);

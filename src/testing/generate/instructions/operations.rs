@@ -1,6 +1,7 @@
 //! Operations whose operands are all of one type, and the types on which all four backends and the
 //! interpreter take them.
 
+use crate::testing::generate::types::{FLOAT_VECTORS, FLOATS, INT_VECTORS, INTS, NARROW};
 use cranelift_codegen::ir::Opcode::{self, *};
 use cranelift_codegen::ir::Type;
 use cranelift_codegen::ir::types::*;
@@ -20,8 +21,6 @@ impl Operation {
 const fn operation(opcode: Opcode, on: &'static [&'static [Type]]) -> Operation {
     Operation { opcode, on }
 }
-
-use crate::testing::generate::types::{FLOAT_VECTORS, FLOATS, INT_VECTORS, INTS, NARROW};
 
 const UP_TO_I32_LANES: &[Type] = &[I8X16, I16X8, I32X4];
 const FROM_I16_LANES: &[Type] = &[I16X8, I32X4, I64X2];
