@@ -8,6 +8,7 @@
 //! at from the second round on is cut into more blocks than it will have.
 
 use super::Inliner;
+use super::chains::Chains;
 use super::report::{Reason, SiteRecord};
 use super::state::{Final, State};
 use super::steering::Steering;
@@ -21,6 +22,7 @@ use crate::splice::{Callee, Checker, CopiedCall, Refusal, Session, SpliceContext
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 use petgraph::graph::EdgeIndex;
+use std::mem;
 
 /// Scratch memory of one thread.
 #[derive(Default)]
@@ -40,7 +42,7 @@ struct Candidate {
     kind: CallKind,
     /// The bodies around it, outermost first, as an index of [`Chains`].
     chain: Option<usize>,
-    /// The sites of the original program that lead to it.
+    /// The sites of the original program that lead to it; empty once it is recorded.
     path: Vec<EdgeIndex>,
     depth: u32,
 }
@@ -52,32 +54,6 @@ struct CameIn {
     record: usize,
     chain: usize,
     depth: u32,
-}
-
-/// The chains of inlined bodies, sharing their beginnings.
-#[derive(Default)]
-struct Chains(Vec<(Option<usize>, FunctionId)>);
-
-impl Chains {
-    fn push(&mut self, around: Option<usize>, callee: FunctionId) -> usize {
-        self.0.push((around, callee));
-        self.0.len() - 1
-    }
-
-    /// From the innermost body outwards.
-    fn walk(&self, mut link: Option<usize>) -> impl Iterator<Item = FunctionId> + '_ {
-        std::iter::from_fn(move || {
-            let (around, callee) = *self.0.get(link?)?;
-            link = around;
-            Some(callee)
-        })
-    }
-
-    fn list(&self, link: Option<usize>) -> Vec<FunctionId> {
-        let mut list: Vec<_> = self.walk(link).collect();
-        list.reverse();
-        list
-    }
 }
 
 /// What inlining made of a function.
@@ -227,7 +203,9 @@ impl CallerJob<'_> {
         candidates
     }
 
-    fn record(&self, candidate: &Candidate, caller: &Function, reason: Reason) -> SiteRecord {
+    /// The record of a candidate, whose path it takes.
+    fn record(&self, candidate: &mut Candidate, caller: &Function, reason: Reason) -> SiteRecord {
+        let path = mem::take(&mut candidate.path);
         SiteRecord {
             caller: self.id,
             callee: self.state.program[candidate.callee].name().clone(),
@@ -238,9 +216,9 @@ impl CallerJob<'_> {
             kind: candidate.kind,
             srcloc: self.srcloc(caller, candidate.call),
             via: self.chains.list(candidate.chain),
-            path: candidate.path.clone(),
+            count: self.state.count(&path),
+            path,
             demand: None,
-            count: self.state.count(&candidate.path),
             inlined: false,
             reason,
             callee_insts: self.state.size_of(candidate.callee),
@@ -273,10 +251,10 @@ impl CallerJob<'_> {
             }
             decisions.push((decision, steering.demand, now));
         }
-        for (candidate, (decision, demand, now)) in candidates.into_iter().zip(decisions) {
+        for (mut candidate, (decision, demand, now)) in candidates.into_iter().zip(decisions) {
             let inline = decision.is_ok();
             let (Ok(reason) | Err(reason)) = decision;
-            let mut record = self.record(&candidate, caller, reason);
+            let mut record = self.record(&mut candidate, caller, reason);
             record.caller_insts = now;
             record.demand = demand;
             if inline {

@@ -46,6 +46,7 @@
 
 mod budget;
 mod caller;
+mod chains;
 mod compile;
 mod error;
 mod inlined;
