@@ -222,3 +222,32 @@ pub(super) fn printable(name: &UserFuncName) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::CompileError;
+    use cranelift_codegen::CodegenError;
+    use cranelift_codegen::ir::UserFuncName;
+
+    /// It takes half a thousand million registers to make Cranelift say this, so no test compiles
+    /// such a function.
+    #[test]
+    fn code_that_is_too_large_names_the_function_and_gives_way_to_the_original() {
+        let name = UserFuncName::user(1, 2);
+        let error = CompileError::from_codegen(&name, &CodegenError::CodeTooLarge);
+        assert_eq!(error.to_string(), "u1:2: the code is too large");
+        assert_eq!(error.function(), "u1:2");
+        assert!(error.may_be_due_to_inlining());
+    }
+
+    #[test]
+    fn an_error_that_inlining_cannot_bring_about_is_not_hidden() {
+        let name = UserFuncName::testcase("f");
+        let register = CodegenError::RegisterMappingError(
+            cranelift_codegen::isa::unwind::systemv::RegisterMappingError::MissingBank,
+        );
+        let error = CompileError::from_codegen(&name, &register);
+        assert!(matches!(error, CompileError::Internal { .. }));
+        assert!(!error.may_be_due_to_inlining());
+    }
+}

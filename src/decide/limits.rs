@@ -12,9 +12,9 @@ pub struct Limits {
     /// A function does not grow beyond this many instructions by inlining. One
     /// that is larger from the start gets nothing inlined.
     ///
-    /// A million instructions is about half of what Cranelift can number
-    /// registers for; beyond that a caller is likely to be compiled from its
-    /// original body after all.
+    /// A million instructions is more than programs have in one function, and
+    /// keeps far away from what Cranelift can number registers for, beyond
+    /// which a caller would be compiled from its original body after all.
     pub function_insts: usize,
     /// A function grows by at most this many times its size at the start, or
     /// by [`Limits::function_growth_floor`] if that is more.

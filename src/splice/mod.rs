@@ -124,6 +124,7 @@ mod inherited_tags;
 mod locations;
 mod mapper;
 mod refusal;
+mod room;
 mod segments;
 mod session;
 mod site;

@@ -3,6 +3,7 @@
 use super::copy::Copy;
 use super::entities::CallerEntities;
 use super::inherited_tags::InheritedTags;
+use super::room::EntityLimits;
 use super::segments::Segments;
 use super::site::{LegalSite, SiteKind, check_site};
 use super::{Callee, KeepLocations, Refusal, SpliceLocations, SpliceOptions};
@@ -25,6 +26,8 @@ pub struct SpliceContext {
     pub(super) inherited_tags: InheritedTags,
     /// Results of spliced calls, in the order in which they became aliases.
     pub(super) aliases: Vec<Value>,
+    /// Nothing but a test sets other limits than those of CLIF.
+    pub(super) limits: EntityLimits,
     segments: Segments,
 }
 
@@ -207,6 +210,7 @@ impl Session<'_> {
         if context.segments.is_dead(site.block) {
             return Err(Refusal::Unreachable);
         }
+        context.limits.check(self.caller, callee)?;
         context
             .entities
             .check(self.caller, callee, site.shares_vmctx)?;

@@ -57,11 +57,6 @@ impl LegalSite {
     }
 }
 
-/// `BlockArg` keeps two bits of a value's number for itself.
-const VALUE_LIMIT: usize = 1 << 30;
-/// Half of what an index can hold, so that glue never overflows.
-const ENTITY_LIMIT: usize = 1 << 31;
-
 /// Looks at `call` and decides whether `callee` can take its place.
 ///
 /// Reads only; what depends on entity tables and on other instructions than
@@ -134,7 +129,6 @@ pub(super) fn check_site(
     if let SiteKind::TryCall(exception) = kind {
         check_handlers(caller, exception, &callee.tables, options)?;
     }
-    check_numbers(caller, callee)?;
     Ok(LegalSite {
         kind,
         block,
@@ -384,20 +378,4 @@ fn restores_registers(call_conv: CallConv) -> bool {
         call_conv,
         CallConv::Tail | CallConv::Winch | CallConv::PreserveAll
     )
-}
-
-fn check_numbers(caller: &ir::Function, callee: &Callee<'_>) -> Result<(), Refusal> {
-    let dfg = &caller.dfg;
-    let insts = callee.tables.insts.len();
-    let values = dfg.num_values() + callee.tables.values_added + insts;
-    if values >= VALUE_LIMIT {
-        return Err(Refusal::TooManyEntities("values"));
-    }
-    if dfg.num_blocks() + callee.tables.blocks.len() + insts >= VALUE_LIMIT {
-        return Err(Refusal::TooManyEntities("blocks"));
-    }
-    if dfg.num_insts() + insts * 2 >= ENTITY_LIMIT {
-        return Err(Refusal::TooManyEntities("instructions"));
-    }
-    Ok(())
 }

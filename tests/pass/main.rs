@@ -2,10 +2,12 @@
 //! says, and that the result does not depend on threads or on the order of the input.
 
 mod determinism;
+mod exhaustion;
 mod facts;
 mod fallback;
 mod limits;
 mod linkage;
+mod naming;
 mod policies;
 mod recursion;
 mod report;

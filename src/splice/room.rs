@@ -1,0 +1,267 @@
+//! How many entities a caller can hold.
+//!
+//! CLIF numbers entities with 32 bits, and an argument of a block has two bits
+//! less for the number of its value. Going beyond is a panic in Cranelift, in
+//! the middle of a copy. So what a copy adds is counted before, rounded up.
+
+use super::{Callee, Refusal};
+use cranelift_codegen::ir::{self, ArgumentPurpose};
+
+/// What a function may grow to: its entities of each kind stay below.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EntityLimits {
+    pub(super) values: usize,
+    pub(super) blocks: usize,
+    pub(super) insts: usize,
+}
+
+impl Default for EntityLimits {
+    /// Those of CLIF. Blocks and instructions have half of what an index can
+    /// hold or less, which leaves room for the segments into which a caller's
+    /// block is cut.
+    fn default() -> Self {
+        EntityLimits {
+            values: 1 << 30,
+            blocks: 1 << 30,
+            insts: 1 << 31,
+        }
+    }
+}
+
+/// What copying one structure passed by value adds at most: an unrolled copy of
+/// 127 bytes is 18 loads and stores and an address.
+const INSTS_OF_STRUCTURE: usize = 40;
+const VALUES_OF_STRUCTURE: usize = 20;
+const BLOCKS_OF_STRUCTURE: usize = 2;
+
+impl EntityLimits {
+    /// Whether `caller` can take a copy of `callee`'s body.
+    pub(super) fn check(&self, caller: &ir::Function, callee: &Callee<'_>) -> Result<(), Refusal> {
+        let dfg = &caller.dfg;
+        let tables = &callee.tables;
+        let params = &callee.func.signature.params;
+        let structures = params
+            .iter()
+            .filter(|param| matches!(param.purpose, ArgumentPurpose::StructArgument(_)))
+            .count();
+        let copied = tables.insts.len() + 0;
+        let expanded = tables.vmctx_insts_added;
+
+        let values = tables.values_added + expanded + structures * VALUES_OF_STRUCTURE;
+        if dfg.num_values() + values >= self.values {
+            return Err(Refusal::TooManyEntities("values"));
+        }
+        // One for each call that becomes a `try_call`, and one where several
+        // returns meet.
+        let blocks = tables.blocks.len() + copied + structures * BLOCKS_OF_STRUCTURE;
+        if dfg.num_blocks() + blocks >= self.blocks {
+            return Err(Refusal::TooManyEntities("blocks"));
+        }
+        // A tail call becomes a call and a jump.
+        let insts = copied * 2 + expanded + structures * INSTS_OF_STRUCTURE;
+        if dfg.num_insts() + insts >= self.insts {
+            return Err(Refusal::TooManyEntities("instructions"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EntityLimits;
+    use crate::splice::{Callee, Refusal, SpliceContext, SpliceOptions};
+    use cranelift_codegen::ir::{Function, Inst};
+
+    /// Each grows by something else: plain values, blocks with parameters, a
+    /// block where returns meet, structures, calls that catch, tail calls, a
+    /// chain of global values.
+    const PAIRS: &[&str] = &[
+        "function %callee(i32) -> i32 system_v {
+         block0(v0: i32):
+             v1 = iadd v0, v0
+             v2 = imul v1, v1
+             return v2
+         }
+         function %caller(i32) -> i32 system_v {
+             fn0 = %callee(i32) -> i32 system_v
+         block0(v0: i32):
+             v1 = call fn0(v0)
+             return v1
+         }",
+        "function %callee(i32) -> i32 system_v {
+         block0(v0: i32):
+             brif v0, block1(v0, v0), block2(v0, v0, v0)
+         block1(v1: i32, v2: i32):
+             return v1
+         block2(v3: i32, v4: i32, v5: i32):
+             return v4
+         }
+         function %caller(i32) -> i32 system_v {
+             fn0 = %callee(i32) -> i32 system_v
+         block0(v0: i32):
+             v1 = call fn0(v0)
+             return v1
+         }",
+        "function %callee(i64 sarg(127), i64 sarg(1023)) system_v {
+         block0(v0: i64, v1: i64):
+             return
+         }
+         function %caller(i64) system_v {
+             fn0 = %callee(i64 sarg(127), i64 sarg(1023)) system_v
+         block0(v0: i64):
+             call fn0(v0, v0)
+             return
+         }",
+        "function %callee(i32) -> i32 tail {
+             fn0 = %other(i32) -> i32 tail
+         block0(v0: i32):
+             v1 = call fn0(v0)
+             v2 = call fn0(v1)
+             return_call fn0(v2)
+         }
+         function %caller(i32) -> i32 tail {
+             sig0 = (i32) -> i32 tail
+             fn0 = %callee sig0
+         block0(v0: i32):
+             try_call fn0(v0), sig0, block1(ret0), [ default: block2 ]
+         block1(v1: i32):
+             return v1
+         block2:
+             return v0
+         }",
+        "function %callee(i32) -> i32 tail {
+             fn0 = %other(i32) -> i32 tail
+         block0(v0: i32):
+             return_call fn0(v0)
+         }
+         function %caller(i32) -> i32 tail {
+             fn0 = %callee(i32) -> i32 tail
+         block0(v0: i32):
+             v1 = call fn0(v0)
+             return v1
+         }",
+        "function %callee(i64 vmctx) -> i64 system_v {
+             gv0 = vmctx
+             gv1 = iadd_imm.i64 gv0, 8
+             gv2 = load.i64 notrap aligned gv1
+             gv3 = iadd_imm.i64 gv2, 16
+             gv4 = iadd_imm.i64 gv3, 24
+         block0(v0: i64):
+             v1 = symbol_value.i64 gv4
+             return v1
+         }
+         function %caller(i64) -> i64 system_v {
+             fn0 = %callee(i64 vmctx) -> i64 system_v
+         block0(v0: i64):
+             v1 = call fn0(v0)
+             return v1
+         }",
+    ];
+
+    fn first_call(func: &Function) -> Inst {
+        let entry = func.layout.entry_block().unwrap();
+        let mut insts = func.layout.block_insts(entry);
+        insts
+            .find(|&inst| func.dfg.insts[inst].opcode().is_call())
+            .unwrap()
+    }
+
+    fn spliced(
+        callee: &Function,
+        caller: &Function,
+        limits: EntityLimits,
+    ) -> (Function, Result<(), Refusal>) {
+        let mut func = caller.clone();
+        let options = SpliceOptions::default();
+        let callee = Callee::new(callee).unwrap();
+        let mut context = SpliceContext::new();
+        context.limits = limits;
+        let mut session = context.session(&mut func, &options);
+        let checked = session.check(first_call(caller), &callee);
+        let result = session
+            .splice(first_call(caller), &callee)
+            .map(|_| ())
+            .inspect_err(|refusal| assert_eq!(checked.as_ref(), Err(refusal)));
+        session.finish();
+        (func, result)
+    }
+
+    #[test]
+    fn no_copy_goes_beyond_a_limit_and_a_refused_one_changes_nothing() {
+        for text in PAIRS {
+            let functions = cranelift_reader::parse_functions(text).unwrap();
+            let (callee, caller) = (&functions[0], &functions[1]);
+            let clif = EntityLimits::default();
+            let (after, result) = spliced(callee, caller, clif);
+            assert_eq!(result, Ok(()), "{text}");
+            let cases = [
+                ("values", after.dfg.num_values()),
+                ("blocks", after.dfg.num_blocks()),
+                ("instructions", after.dfg.num_insts()),
+            ];
+            for (kind, count) in cases {
+                let with = |limit: usize| match kind {
+                    "values" => EntityLimits {
+                        values: limit,
+                        ..clif
+                    },
+                    "blocks" => EntityLimits {
+                        blocks: limit,
+                        ..clif
+                    },
+                    _ => EntityLimits {
+                        insts: limit,
+                        ..clif
+                    },
+                };
+                // The last number below the limit would just be used up.
+                for limit in 0..=count {
+                    let (func, result) = spliced(callee, caller, with(limit));
+                    assert_eq!(result, Err(Refusal::TooManyEntities(kind)), "{text}");
+                    assert!(func == *caller, "{kind}: {func}");
+                }
+                // The count is rounded up, but not by much.
+                let (func, result) = spliced(callee, caller, with(count + 100));
+                assert_eq!(result, Ok(()), "{kind}: {text}");
+                assert!(func == after);
+            }
+        }
+    }
+
+    #[test]
+    fn splices_stop_where_the_caller_is_full() {
+        let text = "
+            function %callee(i32) -> i32 system_v {
+            block0(v0: i32):
+                v1 = iadd v0, v0
+                return v1
+            }
+            function %caller(i32) -> i32 system_v {
+                fn0 = %callee(i32) -> i32 system_v
+            block0(v0: i32):
+                v1 = call fn0(v0)
+                v2 = call fn0(v1)
+                v3 = call fn0(v2)
+                return v3
+            }";
+        let mut functions = cranelift_reader::parse_functions(text).unwrap();
+        let mut caller = functions.pop().unwrap();
+        let callee = Callee::new(&functions[0]).unwrap();
+        let entry = caller.layout.entry_block().unwrap();
+        let calls: Vec<Inst> = caller.layout.block_insts(entry).take(3).collect();
+        let options = SpliceOptions::default();
+        let mut context = SpliceContext::new();
+        context.limits.values = caller.dfg.num_values() + 3;
+        let mut session = context.session(&mut caller, &options);
+        let full = Err(Refusal::TooManyEntities("values"));
+        let results = calls
+            .iter()
+            .map(|&call| session.splice(call, &callee).map(|_| ()))
+            .collect::<Vec<_>>();
+        session.finish();
+        assert_eq!(results, [Ok(()), Ok(()), full]);
+        let left = caller.layout.block_insts(entry);
+        let left = left.filter(|&inst| caller.dfg.insts[inst].opcode().is_call());
+        assert_eq!(left.collect::<Vec<_>>(), [calls[2]]);
+    }
+}

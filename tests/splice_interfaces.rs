@@ -1,0 +1,154 @@
+//! What the engine tells of callees, copies and refusals.
+
+use cranelift_codegen::ir::{self, AbiParam, Function, Inst, Opcode, Signature, types};
+use cranelift_codegen::isa::CallConv;
+use cranelift_inliner::splice::{
+    Callee, KeepLocations, Refusal, SignatureMismatch, SpliceContext, SpliceLocations,
+    SpliceOptions,
+};
+
+fn parse(text: &str) -> Vec<Function> {
+    cranelift_reader::parse_functions(text).unwrap()
+}
+
+fn calls_of(func: &Function) -> Vec<Inst> {
+    func.layout
+        .blocks()
+        .flat_map(|block| func.layout.block_insts(block))
+        .filter(|&inst| func.dfg.insts[inst].opcode().is_call())
+        .collect()
+}
+
+/// Its blocks stand in another order than they are reached.
+const OUT_OF_ORDER: &str = "
+function %callee(i32) -> i32 system_v {
+    fn0 = %f(i32) -> i32 system_v
+block0(v0: i32):
+    jump block2
+block1(v1: i32):
+    v2 = call fn0(v1)
+    return v2
+block2:
+    v3 = call fn0(v0)
+    jump block1(v3)
+block3:
+    trap user1
+}
+function %caller(i32) -> i32 system_v {
+    fn0 = %callee(i32) -> i32 system_v
+block0(v0: i32):
+    v1 = call fn0(v0)
+    return v1
+}";
+
+#[test]
+fn a_callee_tells_what_of_it_is_copied() {
+    let functions = parse(OUT_OF_ORDER);
+    let callee = Callee::new(&functions[0]).unwrap();
+    assert_eq!(callee.reachable_blocks(), 3);
+    assert_eq!(callee.reachable_insts(), 5);
+    assert!(std::ptr::eq(callee.function(), &functions[0]));
+}
+
+#[test]
+fn copied_calls_come_in_the_order_in_which_they_stand() {
+    let functions = parse(OUT_OF_ORDER);
+    let callee = Callee::new(&functions[0]).unwrap();
+    let mut caller = functions[1].clone();
+    let call = calls_of(&caller)[0];
+    let options = SpliceOptions::default();
+    let mut context = SpliceContext::new();
+    let mut session = context.session(&mut caller, &options);
+    let copied = session.splice(call, &callee).unwrap().to_vec();
+    session.finish();
+    let originals: Vec<Inst> = copied.iter().map(|copied| copied.callee_inst).collect();
+    assert_eq!(originals, calls_of(&functions[0]));
+    let copies: Vec<Inst> = copied.iter().map(|copied| copied.inst).collect();
+    assert_eq!(copies, calls_of(&caller));
+}
+
+#[test]
+fn every_refusal_has_a_name_of_its_own() {
+    let named = [
+        (
+            Refusal::NotADirectCall(Inst::from_u32(1)),
+            "not-a-direct-call",
+        ),
+        (Refusal::MalformedCall("why"), "malformed-call"),
+        (Refusal::MalformedCaller("why".into()), "malformed-caller"),
+        (Refusal::MalformedCallee("why".into()), "malformed-callee"),
+        (Refusal::Unreachable, "unreachable"),
+        (Refusal::Patchable, "patchable"),
+        (
+            Refusal::SignatureMismatch(SignatureMismatch::ParamCount(1, 2)),
+            "signature-mismatch",
+        ),
+        (
+            Refusal::FrameIntrospection(Opcode::GetFramePointer),
+            "frame-introspection",
+        ),
+        (
+            Refusal::HandlerAddress(ir::Block::from_u32(1)),
+            "handler-address",
+        ),
+        (Refusal::StackLimit, "stack-limit"),
+        (
+            Refusal::UncatchableCall(CallConv::SystemV),
+            "uncatchable-call",
+        ),
+        (Refusal::PatchableUnderHandler, "patchable-under-handler"),
+        (Refusal::ExceptionContext, "exception-context"),
+        (Refusal::StructTooLarge(1), "struct-too-large"),
+        (
+            Refusal::DynamicType(ir::DynamicType::from_u32(1)),
+            "dynamic-type",
+        ),
+        (
+            Refusal::VmctxGlobal(ir::GlobalValue::from_u32(1)),
+            "vmctx-global",
+        ),
+        (Refusal::MemFlagsFull, "mem-flags-full"),
+        (Refusal::TooManyEntities("values"), "too-many-entities"),
+    ];
+    for (refusal, name) in named {
+        assert_eq!(refusal.slug(), name);
+        assert!(!refusal.to_string().is_empty());
+    }
+}
+
+#[test]
+fn the_first_difference_of_two_signatures_is_told() {
+    let mut call = Signature::new(CallConv::SystemV);
+    call.params = vec![AbiParam::new(types::I32), AbiParam::new(types::I64)];
+    call.returns = vec![AbiParam::new(types::I32)];
+    assert_eq!(SignatureMismatch::between(&call, &call), None);
+
+    let told = |change: &dyn Fn(&mut Signature)| {
+        let mut definition = call.clone();
+        change(&mut definition);
+        SignatureMismatch::between(&call, &definition)
+            .unwrap()
+            .to_string()
+    };
+    let convention = told(&|definition| definition.call_conv = CallConv::Fast);
+    assert_eq!(convention, "calling convention `system_v` against `fast`");
+    let fewer = told(&|definition| definition.params.truncate(1));
+    assert_eq!(fewer, "2 parameters against 1");
+    let param = told(&|definition| definition.params[1].value_type = types::F64);
+    assert_eq!(param, "parameter 1 is `i64` against `f64`");
+    let extended = told(&|definition| definition.params[0] = AbiParam::new(types::I32).uext());
+    assert_eq!(extended, "parameter 0 is `i32` against `i32 uext`");
+    let none = told(&|definition| definition.returns.clear());
+    assert_eq!(none, "1 returns against 0");
+    let returned = told(&|definition| definition.returns[0].value_type = types::I8);
+    assert_eq!(returned, "return 0 is `i32` against `i8`");
+}
+
+#[test]
+fn kept_locations_are_those_of_the_callee() {
+    let [own, call] = [ir::SourceLoc::new(3), ir::SourceLoc::new(4)];
+    assert_eq!(KeepLocations.spliced(own, call), own);
+    let unknown = ir::SourceLoc::default();
+    assert_eq!(KeepLocations.spliced(unknown, call), unknown);
+    assert!(!KeepLocations.places_unknown());
+}
