@@ -217,6 +217,20 @@ block3(v3: i32):
     assert!(check(&tree, &wrong).is_err());
 }
 
+/// `func` with a label for the variable 3 on a value.
+fn labelled(func: &Function, value: u32) -> Function {
+    let mut func = func.clone();
+    func.collect_debug_info();
+    let starts = vec![ValueLabelStart {
+        from: RelSourceLoc::default(),
+        label: ValueLabel::from_u32(3),
+    }];
+    let labels = func.dfg.values_labels.as_mut().unwrap();
+    let starts = ValueLabelAssignments::Starts(starts);
+    labels.insert(Value::from_u32(value), starts);
+    func
+}
+
 /// An alias of the caller's own keeps its label, which is the value's as well.
 #[test]
 fn a_label_of_an_alias_of_the_callers() {
@@ -235,14 +249,7 @@ block0(v0: i32):
     let functions = cranelift_reader::parse_functions(text).unwrap();
     let mut program = Program::new();
     program.add(functions[0].clone()).unwrap();
-    let mut caller = functions[1].clone();
-    caller.collect_debug_info();
-    let starts = vec![ValueLabelStart {
-        from: RelSourceLoc::default(),
-        label: ValueLabel::from_u32(3),
-    }];
-    let labels = caller.dfg.values_labels.as_mut().unwrap();
-    labels.insert(Value::from_u32(1), ValueLabelAssignments::Starts(starts));
+    let caller = labelled(&functions[1], 1);
     let id = program.add(caller.clone()).unwrap();
     let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
 
@@ -254,4 +261,28 @@ block0(v0: i32):
     check(&tree, &without).unwrap();
     without.dfg.values_labels = None;
     assert!(check(&tree, &without).is_err());
+}
+
+/// Nothing needs the results of the call where the jump leads.
+#[test]
+fn a_label_of_what_a_call_before_a_jump_returns() {
+    let text = "
+function %f(i32) system_v {
+    fn0 = %host() -> i32, i32 system_v
+block0(v0: i32):
+    brif v0, block1, block2
+block1:
+    v1, v2 = call fn0()
+    jump block2
+block2:
+    return
+}";
+    let func = cranelift_reader::parse_functions(text).unwrap().remove(0);
+    for value in [1, 2] {
+        let func = labelled(&func, value);
+        check(&CopyTree::new(&func), &func).unwrap();
+        // A label that the source does not have.
+        let other = labelled(&func, 0);
+        assert!(check(&CopyTree::new(&func), &other).is_err());
+    }
 }

@@ -172,7 +172,7 @@ impl Walk<'_> {
             let mut values: Vec<Value> = labels.keys().copied().collect();
             values.sort_unstable();
             for value in values {
-                let wanted = labels_of(data.func, value);
+                let wanted = self.labels_of(data.func, value);
                 let resolved = data.func.dfg.resolve_aliases(value);
                 let Some(terms) = &self.terms[copy][resolved] else {
                     continue;
@@ -191,6 +191,14 @@ impl Walk<'_> {
                 }
             }
         }
+        for (copy, value, terms) in &self.forgotten {
+            let wanted = self.labels_of(self.tree.func(*copy), *value);
+            for term in terms {
+                if let BlockArg::Value(result) = *term {
+                    known.extend(wanted.iter().map(|&label| (result, label)));
+                }
+            }
+        }
         self.check_no_other_labels(&known)
     }
 
@@ -202,7 +210,7 @@ impl Walk<'_> {
         labelled
             .flat_map(|&value| {
                 let resolved = dfg.resolve_aliases(value);
-                let labels = labels_of(self.after, value).into_iter();
+                let labels = self.labels_of(self.after, value).into_iter();
                 labels.map(move |label| (resolved, label))
             })
             .collect()
@@ -221,7 +229,7 @@ impl Walk<'_> {
                 ValueDef::Union(..) => None,
             };
             let is_reached = block.is_some_and(|block| self.domtree.is_reachable(block));
-            let labels = labels_of(self.after, value);
+            let labels = self.labels_of(self.after, value);
             if is_reached
                 && !labels
                     .iter()
@@ -237,6 +245,19 @@ impl Walk<'_> {
 
 /// A label and where it starts.
 type Label = (ValueLabel, SourceLoc);
+
+impl Walk<'_> {
+    /// Where locations are not compared, nor are those at which labels start.
+    fn labels_of(&self, func: &Function, value: Value) -> Vec<Label> {
+        let mut labels = labels_of(func, value);
+        if !self.tree.keeps_locations {
+            for (_, from) in &mut labels {
+                *from = SourceLoc::default();
+            }
+        }
+        labels
+    }
+}
 
 fn labels_of(func: &Function, value: Value) -> Vec<Label> {
     let Some(labels) = &func.dfg.values_labels else {

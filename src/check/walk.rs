@@ -61,6 +61,9 @@ pub(super) struct Walk<'a> {
     pub(super) matches: FxHashMap<(CopyId, Inst), Inst>,
     /// To be compared when all is matched.
     pub(super) named_blocks: Vec<NamedBlock>,
+    /// What values equalled where they were assigned and no longer do where the
+    /// source does something next: nothing needs them, but they have labels.
+    pub(super) forgotten: Vec<(CopyId, Value, Terms)>,
     /// The copies in which some step was taken.
     pub(super) entered: EntitySet<CopyId>,
     visited: FxHashMap<(CopyId, Inst), Place>,
@@ -82,6 +85,7 @@ impl<'a> Walk<'a> {
             owners: FxHashMap::default(),
             matches: FxHashMap::default(),
             named_blocks: Vec::new(),
+            forgotten: Vec::new(),
             entered: EntitySet::new(),
             visited: FxHashMap::default(),
             work: Vec::new(),
@@ -99,6 +103,7 @@ impl<'a> Walk<'a> {
             self.owners.clear();
             self.matches.clear();
             self.named_blocks.clear();
+            self.forgotten.clear();
             let start = self.start()?;
             self.work.push(start);
             while let Some(gap) = self.work.pop() {
@@ -176,8 +181,11 @@ impl<'a> Walk<'a> {
             }
         };
         for (of, value, terms) in assigned {
-            let terms = self.carry(&terms, &crossings);
-            self.merge(of, value, terms);
+            let carried = self.carry(&terms, &crossings);
+            if carried.is_empty() && !terms.is_empty() {
+                self.forgotten.push((of, value, terms));
+            }
+            self.merge(of, value, carried);
         }
         match self.visited.get(&(copy, inst)) {
             Some(&before) if before == place => return Ok(()),
