@@ -286,3 +286,62 @@ block2:
         assert!(check(&CopyTree::new(&func), &other).is_err());
     }
 }
+
+/// The payload is a parameter of a block that does nothing.
+#[test]
+fn a_label_of_a_payload_that_nothing_needs() {
+    let text = "
+function %f() system_v {
+    sig0 = () tail
+    fn0 = %throws() tail
+block0:
+    try_call fn0(), sig0, block1, [ tag0: block2(exn0) ]
+block1:
+    jump block3
+block2(v0: i64):
+    jump block3
+block3:
+    return
+}";
+    let func = cranelift_reader::parse_functions(text).unwrap().remove(0);
+    let func = labelled(&func, 0);
+    check(&CopyTree::new(&func), &func).unwrap();
+}
+
+/// Clean-up lets the branch of `block1` go past `block2`, which is all that has the parameter.
+#[test]
+fn a_label_of_a_parameter_that_is_only_passed_on() {
+    let text = "
+function %leaf() system_v {
+block0:
+    return
+}
+function %caller(i32, i32) -> i32 system_v {
+    fn0 = %leaf() system_v
+block0(v0: i32, v1: i32):
+    call fn0()
+    brif v0, block1, block2(v1)
+block1:
+    v2 = iadd v0, v1
+    jump block2(v2)
+block2(v3: i32):
+    jump block3(v3)
+block3(v4: i32):
+    return v4
+}";
+    let functions = cranelift_reader::parse_functions(text).unwrap();
+    for (value, may_be_lost) in [(3, true), (4, false)] {
+        let mut program = Program::new();
+        program.add(functions[0].clone()).unwrap();
+        let caller = labelled(&functions[1], value);
+        let id = program.add(caller.clone()).unwrap();
+        let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
+        let mut without = Function::clone(inlined.body(id).unwrap());
+        without.dfg.values_labels = None;
+        let mut tree = CopyTree::new(&caller);
+        let entry = caller.layout.entry_block().unwrap();
+        let call = caller.layout.first_inst(entry).unwrap();
+        tree.add(CopyTree::ROOT, call, &functions[0]);
+        assert_eq!(check(&tree, &without).is_ok(), may_be_lost, "{value}");
+    }
+}

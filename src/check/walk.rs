@@ -61,9 +61,10 @@ pub(super) struct Walk<'a> {
     pub(super) matches: FxHashMap<(CopyId, Inst), Inst>,
     /// To be compared when all is matched.
     pub(super) named_blocks: Vec<NamedBlock>,
-    /// What values equalled where they were assigned and no longer do where the
-    /// source does something next: nothing needs them, but they have labels.
-    pub(super) forgotten: Vec<(CopyId, Value, Terms)>,
+    /// What values of functions with labels equalled on the way to where the
+    /// source does something next. There they may no longer, which is no loss
+    /// where nothing needs them, but they have their labels.
+    pub(super) passed: FxHashSet<(CopyId, Value, Value)>,
     /// The copies in which some step was taken.
     pub(super) entered: EntitySet<CopyId>,
     visited: FxHashMap<(CopyId, Inst), Place>,
@@ -85,7 +86,7 @@ impl<'a> Walk<'a> {
             owners: FxHashMap::default(),
             matches: FxHashMap::default(),
             named_blocks: Vec::new(),
-            forgotten: Vec::new(),
+            passed: FxHashSet::default(),
             entered: EntitySet::new(),
             visited: FxHashMap::default(),
             work: Vec::new(),
@@ -103,7 +104,7 @@ impl<'a> Walk<'a> {
             self.owners.clear();
             self.matches.clear();
             self.named_blocks.clear();
-            self.forgotten.clear();
+            self.passed.clear();
             let start = self.start()?;
             self.work.push(start);
             while let Some(gap) = self.work.pop() {
@@ -181,11 +182,11 @@ impl<'a> Walk<'a> {
             }
         };
         for (of, value, terms) in assigned {
-            let carried = self.carry(&terms, &crossings);
-            if carried.is_empty() && !terms.is_empty() {
-                self.forgotten.push((of, value, terms));
+            if self.tree.func(of).dfg.values_labels.is_some() {
+                self.note_passed(of, value, terms.clone(), &crossings);
             }
-            self.merge(of, value, carried);
+            let terms = self.carry(&terms, &crossings);
+            self.merge(of, value, terms);
         }
         match self.visited.get(&(copy, inst)) {
             Some(&before) if before == place => return Ok(()),
@@ -202,6 +203,25 @@ impl<'a> Walk<'a> {
         match place {
             Place::Spins => Err(self.at(copy, inst, "the result loops forever before it")),
             Place::At(result) => self.step(copy, inst, result),
+        }
+    }
+
+    fn note_passed(
+        &mut self,
+        copy: CopyId,
+        value: Value,
+        mut terms: Terms,
+        crossings: &[Crossing],
+    ) {
+        for crossed in 0..=crossings.len() {
+            for term in &terms {
+                if let Term::Value(result) = *term {
+                    self.passed.insert((copy, value, result));
+                }
+            }
+            if let Some(crossing) = crossings.get(crossed) {
+                terms = self.carry(&terms, std::slice::from_ref(crossing));
+            }
         }
     }
 

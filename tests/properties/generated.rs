@@ -35,7 +35,7 @@ fn check_all(generated: &Generated, policy: &dyn Inline) -> TestCaseResult {
 }
 
 proptest! {
-    #![proptest_config(cases(64))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn under_arbitrary_decisions(generated in programs(Shape::new()), decisions in decisions()) {
@@ -51,7 +51,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(128))]
+    #![proptest_config(cases(32))]
 
     /// Much is inlined into each other here.
     #[test]
