@@ -31,6 +31,7 @@ Examples:
   clif-inline run tests/                        execute the `; run:` lines of every file
   clif-inline graph module.clif -o calls.svg    draw who calls whom and what was inlined
   clif-inline explain module.clif --function f  tell why each call of f was inlined or not
+  clif-inline report module.clif                all of it as a page for a browser: module.html
   clif-inline bisect module.clif --plan p -- ./test.sh {}
                                                 find the decision that makes a test fail
 
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Run(RunArguments),
     Graph(GraphArguments),
     Explain(ExplainArguments),
+    Report(ReportCommandArguments),
     Bisect(BisectArguments),
 }
 
@@ -54,6 +56,7 @@ impl Command {
             Self::Run(arguments) => &arguments.common,
             Self::Graph(arguments) => &arguments.common,
             Self::Explain(arguments) => &arguments.common,
+            Self::Report(arguments) => &arguments.common,
             Self::Bisect(arguments) => &arguments.common,
         }
     }
@@ -260,6 +263,47 @@ pub(crate) struct ExplainArguments {
     /// How many levels of calls to show [default: all]
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) depth: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) plan: PlanArguments,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArguments,
+}
+
+/// Write a page that shows what was done, for a browser
+///
+/// One file that needs nothing else: totals, tables of all functions and call sites that can be
+/// sorted and filtered, the call graph as a picture, and for each function its inline tree and its
+/// CLIF before and after. Its tables, trees and picture are there without scripts too.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  What the default policy makes of a module, in module.html:
+    clif-inline report module.clif
+
+  What it would make of it if only main were called from outside:
+    clif-inline report module.clif --export main -o main.html
+
+  A large module, without the text of its functions:
+    clif-inline report clif/ --no-clif -o report.html")]
+pub(crate) struct ReportCommandArguments {
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+
+    /// Where to write the page [default: IN.html, where there is one input]
+    ///
+    /// An existing file is replaced at once when everything has been written. `-` is standard
+    /// output.
+    #[arg(short, long, value_name = "OUT.html")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Leave out the text of the functions, which is most of the page
+    #[arg(long)]
+    pub(crate) no_clif: bool,
 
     #[command(flatten)]
     pub(crate) plan: PlanArguments,

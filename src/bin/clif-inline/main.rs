@@ -15,6 +15,7 @@ mod panics;
 mod progress;
 mod records;
 mod remarks;
+mod report;
 mod run;
 mod stage;
 mod statistics;
@@ -56,6 +57,7 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Run(arguments) => commands::run(arguments),
         Command::Graph(arguments) => commands::graph(arguments),
         Command::Explain(arguments) => commands::explain(arguments),
+        Command::Report(arguments) => commands::report(arguments),
         Command::Bisect(arguments) => commands::bisect(arguments),
     })
 }

@@ -12,6 +12,22 @@ pub(crate) enum Output {
     File(PathBuf),
 }
 
+/// The output for the only input, with an ending of its own: `module.o` beside `module.clif`.
+pub(crate) fn beside(inputs: &[PathBuf], ending: &str) -> Result<PathBuf, Failure> {
+    let usage = |what: &str| Err(Failure::Usage(format!("{what}: -o OUT.{ending}")));
+    let [input] = inputs else {
+        return usage("several inputs need an output");
+    };
+    if input == Path::new("-") {
+        return usage("standard input needs an output");
+    }
+    let output = input.with_extension(ending);
+    if output == *input || output.file_name().is_none() {
+        return usage("this input needs an output");
+    }
+    Ok(output)
+}
+
 /// Prints `text` to standard output, with its colours where these can be seen.
 pub(crate) fn print_styled(text: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();

@@ -17,6 +17,9 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
+    /// All, in the order of reports.
+    pub(crate) const ALL: [Self; 4] = [Self::Inlined, Self::Kept, Self::Refused, Self::External];
+
     pub(crate) fn of(site: &SiteRecord) -> Self {
         match &site.reason {
             _ if site.inlined => Self::Inlined,

@@ -2,7 +2,7 @@
 
 use crate::arguments::CompileArguments;
 use crate::failure::{self, Failure, say};
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::records::Records;
 use crate::statistics::Statistics;
@@ -15,7 +15,7 @@ use cranelift_inliner::pass::CompiledProgram;
 use cranelift_inliner::program::{FunctionName, Linkage, Program};
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
@@ -24,7 +24,7 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     let inputs = &arguments.inputs.paths;
     let output = match &arguments.output {
         Some(path) => Output::from_argument(path),
-        None => Output::File(beside(inputs)?),
+        None => Output::File(output::beside(inputs, "o")?),
     };
     let records = Records::new(common, &arguments.plan)?;
 
@@ -69,22 +69,6 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     }
     let taken = output.is_standard_output() || records.take_standard_output();
     statistics.print(common, taken)
-}
-
-/// The object file for the only input: `module.o` beside `module.clif`.
-fn beside(inputs: &[PathBuf]) -> Result<PathBuf, Failure> {
-    let usage = |message: &str| Err(Failure::Usage(message.to_owned()));
-    let [input] = inputs else {
-        return usage("several inputs need an output: -o OUT.o");
-    };
-    if input == Path::new("-") {
-        return usage("standard input needs an output: -o OUT.o");
-    }
-    let output = input.with_extension("o");
-    if output == *input || output.file_name().is_none() {
-        return usage("this input needs an output: -o OUT.o");
-    }
-    Ok(output)
 }
 
 pub(super) fn object(

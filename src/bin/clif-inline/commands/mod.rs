@@ -5,6 +5,7 @@ mod compile;
 mod explain;
 mod graph;
 mod opt;
+mod report;
 mod run;
 
 pub(crate) use bisect::bisect;
@@ -12,4 +13,5 @@ pub(crate) use compile::compile;
 pub(crate) use explain::explain;
 pub(crate) use graph::graph;
 pub(crate) use opt::opt;
+pub(crate) use report::report;
 pub(crate) use run::run;

@@ -2,6 +2,7 @@
 
 use super::Look;
 use super::picture::Picture;
+use crate::verdict::Verdict;
 use cranelift_inliner::graph::dot_quoted;
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::Program;
@@ -45,7 +46,7 @@ pub(crate) fn text(program: &Program, inlined: &Inlined) -> String {
 /// A node of its own, as a table: edges of a legend would be laid out like those of the graph.
 fn legend() -> String {
     let mut rows = String::new();
-    for verdict in Look::ALL {
+    for verdict in Verdict::ALL {
         let Look {
             color,
             style,

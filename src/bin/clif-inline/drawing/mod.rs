@@ -6,7 +6,7 @@
 
 pub(crate) mod dot;
 mod layout;
-mod picture;
+pub(crate) mod picture;
 mod simple_layers;
 pub(crate) mod svg;
 
@@ -24,14 +24,6 @@ struct Look {
 }
 
 impl Look {
-    /// All verdicts in the order of the legend.
-    const ALL: [Verdict; 4] = [
-        Verdict::Inlined,
-        Verdict::Kept,
-        Verdict::Refused,
-        Verdict::External,
-    ];
-
     fn of(verdict: Verdict) -> Self {
         let (color, style, dashes, meaning) = match verdict {
             Verdict::Inlined => ("#2e7d32", "solid", "none", "inlined"),

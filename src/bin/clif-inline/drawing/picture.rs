@@ -9,38 +9,38 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
 /// A call graph and what became of it.
-pub(super) struct Picture<'a> {
-    pub(super) program: &'a Program,
-    pub(super) inlined: &'a Inlined,
+pub(crate) struct Picture<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) inlined: &'a Inlined,
     /// The decision on each call that a function had of its own.
     records: FxHashMap<(FunctionId, Inst), &'a SiteRecord>,
 }
 
 /// A function, or a name that none has.
-pub(super) struct Node {
-    pub(super) name: String,
+pub(crate) struct Node {
+    pub(crate) name: String,
     /// Its size before and after, in words; empty where it is not known.
-    pub(super) size: String,
+    pub(crate) size: String,
     /// `None` for what the program does not define.
-    pub(super) linkage: Option<Linkage>,
-    pub(super) dropped: bool,
+    pub(crate) linkage: Option<Linkage>,
+    pub(crate) dropped: bool,
 }
 
 /// All call sites between two functions with the same verdict.
-pub(super) struct Arrow {
-    pub(super) from: usize,
-    pub(super) to: usize,
-    pub(super) verdict: Verdict,
-    pub(super) sites: usize,
+pub(crate) struct Arrow {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) verdict: Verdict,
+    pub(crate) sites: usize,
     /// The reasons, each once, in the order of the sites.
-    pub(super) reasons: Vec<String>,
+    pub(crate) reasons: Vec<String>,
 }
 
 /// More reasons than this tell nothing more.
 const MOST_REASONS: usize = 8;
 
 impl<'a> Picture<'a> {
-    pub(super) fn new(program: &'a Program, inlined: &'a Inlined) -> Self {
+    pub(crate) fn new(program: &'a Program, inlined: &'a Inlined) -> Self {
         let own = inlined.sites().iter().filter(|site| site.via.is_empty());
         Self {
             program,
@@ -50,7 +50,7 @@ impl<'a> Picture<'a> {
     }
 
     /// The verdict on a call site of the graph, and the reason.
-    pub(super) fn verdict(&self, site: SiteRef<'_>) -> (Verdict, String) {
+    pub(crate) fn verdict(&self, site: SiteRef<'_>) -> (Verdict, String) {
         match self.records.get(&(site.caller, site.edge.inst)) {
             Some(record) => (Verdict::of(record), record.reason.to_string()),
             None => (Verdict::External, "Cranelift's own routine".to_owned()),
@@ -58,7 +58,7 @@ impl<'a> Picture<'a> {
     }
 
     /// The nodes in the order of the graph's.
-    pub(super) fn nodes(&self) -> Vec<Node> {
+    pub(crate) fn nodes(&self) -> Vec<Node> {
         let graph = self.inlined.graph().as_petgraph();
         graph.node_weights().map(|node| self.node(node)).collect()
     }
@@ -93,7 +93,7 @@ impl<'a> Picture<'a> {
     }
 
     /// The arrows, by caller in the order of the graph's nodes, then by callee.
-    pub(super) fn arrows(&self) -> Vec<Arrow> {
+    pub(crate) fn arrows(&self) -> Vec<Arrow> {
         let graph = self.inlined.graph();
         let mut arrows: BTreeMap<(usize, usize, Verdict), Arrow> = BTreeMap::new();
         for edge in graph.as_petgraph().edge_indices() {

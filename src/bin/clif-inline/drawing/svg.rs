@@ -101,7 +101,7 @@ impl Svg {
         self.line("<title>Call graph with inlining decisions</title>");
         self.line(&format!("<style>\n{STYLE}</style>"));
         self.line("<defs>");
-        for verdict in Look::ALL {
+        for verdict in Verdict::ALL {
             let color = Look::of(verdict).color;
             self.line(&format!(
                 "<marker id=\"{verdict}\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" \
@@ -120,7 +120,7 @@ impl Svg {
              before → after. Bold: exported; dotted: not defined here.</text>"
         ));
         let mut x = 0.0;
-        for verdict in Look::ALL {
+        for verdict in Verdict::ALL {
             let Look { meaning, .. } = Look::of(verdict);
             let end = x + 36.0;
             self.path(verdict, &format!("M{x:.0} 28 L{end:.0} 28"), "");
