@@ -11,7 +11,9 @@ use super::Refusal;
 use super::survey::Survey;
 use crate::panics;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
-use cranelift_codegen::ir::{self, Block, Inst, Opcode, Type, Value, ValueLabelStart};
+use cranelift_codegen::ir::{
+    self, Block, Inst, InstructionData, Opcode, Type, Value, ValueLabelStart,
+};
 use cranelift_codegen::isa::CallConv;
 use std::borrow::Cow;
 
@@ -87,6 +89,8 @@ pub struct CalleeTables {
     pub(super) has_exception_context: bool,
     pub(super) has_inner_calls: bool,
     pub(super) values_added: usize,
+    /// A lower bound of the number of instructions that a copy makes.
+    pub(super) certain_insts: usize,
     /// Instructions, with one result each, to which global values that lead to
     /// `vmctx` may have to be expanded.
     pub(super) vmctx_insts_added: usize,
@@ -126,9 +130,20 @@ pub(super) struct BlockPlan {
 #[derive(Clone, Copy)]
 pub(super) struct InstPlan {
     pub(super) inst: Inst,
+    /// What the instruction is, with aliases followed where its operands are
+    /// not in a list.
+    pub(super) data: InstructionData,
     pub(super) ctrl_type: Type,
     pub(super) class: InstClass,
-    pub(super) has_results: bool,
+    pub(super) results: Results,
+}
+
+/// The results of an instruction.
+#[derive(Clone, Copy)]
+pub(super) enum Results {
+    None,
+    One(Value),
+    Several,
 }
 
 /// What the copy has to do for an instruction beyond mapping its operands.

@@ -18,16 +18,17 @@
 //! ```
 
 use crate::decide::{CallSite, Decision, Inline};
-use crate::program::FunctionName;
+use crate::graph::SiteName;
 use arbitrary::{Arbitrary, Unstructured};
-use cranelift_codegen::ir::Inst;
 use proptest::strategy::Strategy;
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
 
 /// Yes or no for each call site, and an order of sites. See the [module](self).
 ///
-/// There are 128 answers; each site is given one of them by its caller's name and its instruction.
+/// There are 128 answers. Each site is given one of them by its path: the names of the sites whose
+/// bodies brought it into its caller, and its own. So the answer does not depend on when the site
+/// is asked about, nor on what else is inlined. Neighbouring sites are given neighbouring answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decisions {
     answers: u128,
@@ -44,15 +45,18 @@ impl Decisions {
         }
     }
 
-    /// Whether the call `call` in the function `caller` is to be inlined.
-    ///
-    /// A call that was the caller's own from the start keeps its number whatever is spliced into
-    /// the caller, so the answer for it does not depend on when it is given.
-    pub fn accepts(&self, caller: &FunctionName, call: Inst) -> bool {
+    /// Whether the call to which the sites `path` lead is to be inlined; see
+    /// [`CallSite::path_names`].
+    pub fn accepts(&self, path: &[SiteName]) -> bool {
         let mut hasher = FxHasher::default();
-        caller.hash(&mut hasher);
+        let mut ordinals = 0;
+        for site in path {
+            site.caller.hash(&mut hasher);
+            site.callee.hash(&mut hasher);
+            ordinals += u64::from(site.ordinal);
+        }
         let first = hasher.finish() >> 57;
-        let bit = (first + u64::from(call.as_u32())) % 128;
+        let bit = (first + ordinals) % 128;
         self.answers >> bit & 1 == 1
     }
 
@@ -72,7 +76,7 @@ impl Decisions {
 
 impl Inline for Decisions {
     fn decide(&self, site: &CallSite<'_>) -> Decision {
-        if self.accepts(site.caller_name(), site.call()) {
+        if self.accepts(&site.path_names()) {
             Decision::inline("decided by chance")
         } else {
             Decision::keep("decided by chance")
@@ -99,24 +103,50 @@ pub fn decisions() -> impl Strategy<Value = Decisions> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pass::Inliner;
+    use crate::program::{FunctionName, Program};
+
+    fn sites(count: u32) -> Vec<[SiteName; 1]> {
+        let site = |ordinal| SiteName {
+            caller: FunctionName::testcase("f"),
+            callee: FunctionName::testcase("g"),
+            ordinal,
+        };
+        (0..count).map(|ordinal| [site(ordinal)]).collect()
+    }
 
     #[test]
     fn zeros_keep_every_call_and_every_place() {
         let decisions = Decisions::new([0; 16], 0);
-        let caller = FunctionName::testcase("f");
-        assert!((0..500).all(|call| !decisions.accepts(&caller, Inst::from_u32(call))));
+        assert!(sites(500).iter().all(|path| !decisions.accepts(path)));
         assert_eq!(decisions.order(4), [0, 1, 2, 3]);
         assert!(decisions.order(0).is_empty());
     }
 
     #[test]
     fn every_answer_is_asked_for() {
-        let caller = FunctionName::testcase("f");
         for bit in 0..128 {
             let decisions = Decisions::new((1_u128 << bit).to_le_bytes(), 0);
-            let accepted = |call: &u32| decisions.accepts(&caller, Inst::from_u32(*call));
-            assert_eq!((0..128).filter(accepted).count(), 1);
+            let sites = sites(128);
+            let accepted = sites.iter().filter(|path| decisions.accepts(&path[..]));
+            assert_eq!(accepted.count(), 1);
         }
+    }
+
+    #[test]
+    fn the_pass_inlines_what_is_accepted() {
+        let text = "function %f() {\n    fn0 = %g()\nblock0:\n    call fn0()\n    call fn0()\n    \
+                    return\n}\nfunction %g() {\nblock0:\n    return\n}";
+        let program = Program::from_clif(text, "test").unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for bit in 0..128 {
+            let decisions = Decisions::new((1_u128 << bit).to_le_bytes(), 0);
+            let inlined = Inliner::new(decisions).run(&program).unwrap();
+            let sites = inlined.sites().iter();
+            seen.insert(sites.map(|site| site.inlined).collect::<Vec<_>>());
+        }
+        let expected = [[false, false], [false, true], [true, false]];
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Copy<'_> {
             self.finish_call(plan.inst, copy);
             return at;
         }
-        let mapped = self.map_data(plan.inst);
+        let mapped = self.map_data(plan);
         let cold = self.caller.layout.is_cold(at);
         let rest = self.new_block_after(at, cold);
         let results = self.callee.dfg.inst_results(plan.inst);
@@ -147,7 +147,7 @@ impl Copy<'_> {
             self.finish_call(plan.inst, copy);
             return;
         }
-        let data = match self.map_data(plan.inst) {
+        let data = match self.map_data(plan) {
             InstructionData::Call { args, func_ref, .. } => InstructionData::Call {
                 opcode: Opcode::Call,
                 args,

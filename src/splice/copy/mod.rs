@@ -9,7 +9,7 @@
 mod calls;
 mod globals;
 
-use super::callee::{BlockPlan, CalleeTables, InstClass, InstPlan};
+use super::callee::{BlockPlan, CalleeTables, InstClass, InstPlan, Results};
 use super::entities::EntityMaps;
 use super::inherited_tags::InheritedTags;
 use super::mapper::{Mapper, OuterHandlers};
@@ -132,6 +132,7 @@ impl<'a> Copy<'a> {
         self.create_slots();
         let entry = self.bind_args();
         self.create_blocks(entry);
+        self.make_room(entry);
         let tables = self.tables;
         for (index, plan) in tables.blocks.iter().enumerate() {
             self.copy_block(index, plan);
@@ -230,6 +231,24 @@ impl<'a> Copy<'a> {
         }
     }
 
+    /// Lets the caller's tables grow once for all copied instructions.
+    fn make_room(&mut self, block: Block) {
+        let insts = self.tables.certain_insts;
+        let Some(last) = insts.checked_sub(1) else {
+            return;
+        };
+        let end = self.caller.dfg.num_insts() + insts;
+        // The layout grows when an instruction is put into it. This one will
+        // be made and put into its place before the copy is done.
+        let last = Inst::new(self.caller.dfg.num_insts() + last);
+        let layout = &mut self.caller.layout;
+        layout.append_inst(last, block);
+        layout.remove_inst(last);
+        if self.locations.is_some() && self.caller.srclocs.as_values_slice().len() < end {
+            self.caller.srclocs.resize(end);
+        }
+    }
+
     fn new_block_after(&mut self, previous: Block, cold: bool) -> Block {
         let block = self.caller.dfg.make_block();
         self.caller.layout.insert_block_after(block, previous);
@@ -265,9 +284,54 @@ impl<'a> Copy<'a> {
         self.last_pieces[index] = at;
     }
 
-    fn map_data(&mut self, inst: Inst) -> InstructionData {
+    /// The caller's version of an instruction. The first formats are the most
+    /// common ones; they are here for speed.
+    pub(super) fn map_data(&mut self, plan: &InstPlan) -> InstructionData {
+        let value = |value: Value| self.values[value.index()];
+        match plan.data {
+            InstructionData::Unary { opcode, arg } => InstructionData::Unary {
+                opcode,
+                arg: value(arg),
+            },
+            InstructionData::UnaryImm { .. } => plan.data,
+            InstructionData::Binary { opcode, args } => InstructionData::Binary {
+                opcode,
+                args: args.map(value),
+            },
+            InstructionData::IntCompare { opcode, args, cond } => InstructionData::IntCompare {
+                opcode,
+                args: args.map(value),
+                cond,
+            },
+            InstructionData::Load {
+                opcode,
+                arg,
+                flags,
+                offset,
+            } => InstructionData::Load {
+                opcode,
+                arg: value(arg),
+                flags: self.maps.mem_flags[flags.index()],
+                offset,
+            },
+            InstructionData::Store {
+                opcode,
+                args,
+                flags,
+                offset,
+            } => InstructionData::Store {
+                opcode,
+                args: args.map(value),
+                flags: self.maps.mem_flags[flags.index()],
+                offset,
+            },
+            other => self.map_any(other),
+        }
+    }
+
+    fn map_any(&mut self, data: InstructionData) -> InstructionData {
         let dfg = &mut self.caller.stencil.dfg;
-        self.callee.dfg.insts[inst].map(Mapper {
+        data.map(&mut Mapper {
             callee: self.callee,
             tables: self.tables,
             maps: self.maps,
@@ -294,14 +358,23 @@ impl<'a> Copy<'a> {
     }
 
     fn copy_inst(&mut self, plan: &InstPlan, at: Block) -> Inst {
-        let data = self.map_data(plan.inst);
+        let data = self.map_data(plan);
         let copy = self.append(data, at, plan.inst);
-        if plan.has_results {
-            self.caller.dfg.make_inst_results(copy, plan.ctrl_type);
-            let results = self.callee.dfg.inst_results(plan.inst);
-            let copies = self.caller.dfg.inst_results(copy);
-            for (result, &copy) in results.iter().zip(copies) {
-                self.values[result.index()] = copy;
+        match plan.results {
+            Results::None => {}
+            Results::One(result) => {
+                let dfg = &mut self.caller.stencil.dfg;
+                // New values are numbered in the order in which they are made.
+                self.values[result.index()] = Value::new(dfg.num_values());
+                dfg.make_inst_results(copy, plan.ctrl_type);
+            }
+            Results::Several => {
+                self.caller.dfg.make_inst_results(copy, plan.ctrl_type);
+                let results = self.callee.dfg.inst_results(plan.inst);
+                let copies = self.caller.dfg.inst_results(copy);
+                for (result, &copy) in results.iter().zip(copies) {
+                    self.values[result.index()] = copy;
+                }
             }
         }
         copy

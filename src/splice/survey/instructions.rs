@@ -1,7 +1,7 @@
 //! What each instruction is to a splice, and whether it can be copied at all.
 
 use super::Survey;
-use crate::splice::callee::{InstClass, InstPlan};
+use crate::splice::callee::{InstClass, InstPlan, Results};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::instructions::InstructionFormat;
 use cranelift_codegen::ir::{
@@ -12,39 +12,68 @@ use cranelift_codegen::ir::{
 impl Survey<'_> {
     pub(super) fn survey_inst(&mut self, inst: Inst) -> Result<InstPlan, String> {
         let func = self.func;
-        let dfg = &func.dfg;
-        let data = &dfg.insts[inst];
+        let data = func.dfg.insts[inst];
         let opcode = data.opcode();
-        if opcode.format() != InstructionFormat::from(data) {
+        if opcode.format() != InstructionFormat::from(&data) {
             return Err(format!("{inst} has an opcode of another format"));
         }
-        data.map(&mut *self);
+        let data = self.references(data);
         if let Some(error) = self.error.take() {
             return Err(format!("{inst}: {error}"));
         }
-        let ctrl_type = self.ctrl_type(inst)?;
-        let results = dfg.inst_results(inst);
-        let types = dfg.inst_result_types(inst, ctrl_type);
-        if results.len() != types.len() {
-            return Err(format!(
-                "{inst} has another number of results than its opcode"
-            ));
+        let (ctrl_type, results) = self.survey_results(inst, opcode)?;
+        let class = self.classify(inst, opcode)?;
+        if class != InstClass::Plain {
+            self.survey_metadata(inst, opcode, class)?;
         }
-        for (&result, ty) in results.iter().zip(types) {
-            if !dfg.value_is_valid(result) || dfg.value_type(result) != ty {
-                return Err(format!("{inst} has an invalid result"));
-            }
+        if !matches!(class, InstClass::Return | InstClass::VmctxGlobal) {
+            self.tables.certain_insts += 1;
+        }
+        Ok(InstPlan {
+            inst,
+            data,
+            ctrl_type,
+            class,
+            results,
+        })
+    }
+
+    /// The controlling type and the results, each of the type that its opcode
+    /// gives it.
+    fn survey_results(&mut self, inst: Inst, opcode: Opcode) -> Result<(Type, Results), String> {
+        let dfg = &self.func.dfg;
+        let results = dfg.inst_results(inst);
+        if let Some(&result) = results.iter().find(|&&result| !dfg.value_is_valid(result)) {
+            return Err(format!("{inst} has the invalid result {result}"));
+        }
+        for &result in results {
             self.define(result)?;
         }
         self.tables.values_added += results.len();
-        let class = self.classify(inst, opcode)?;
-        self.survey_metadata(inst, opcode, class)?;
-        Ok(InstPlan {
-            inst,
-            ctrl_type,
-            class,
-            has_results: !results.is_empty(),
-        })
+        let (plan, result_type) = match *results {
+            [] => (Results::None, types::INVALID),
+            [result] => (Results::One(result), dfg.value_type(result)),
+            _ => (Results::Several, types::INVALID),
+        };
+        if opcode.is_call() || matches!(plan, Results::Several) {
+            let ctrl_type = ctrl_type(self.func, inst)?;
+            check_result_types(self.func, inst, ctrl_type)?;
+            return Ok((ctrl_type, plan));
+        }
+        // Most instructions are like the last one with the same opcode.
+        let constraints = opcode.constraints();
+        let ctrl_type = if !constraints.is_polymorphic() {
+            types::INVALID
+        } else if constraints.requires_typevar_operand() {
+            dfg.ctrl_typevar(inst)
+        } else {
+            result_type
+        };
+        let func = self.func;
+        self.known_types.check(opcode, ctrl_type, result_type, || {
+            check_result_types(func, inst, self::ctrl_type(func, inst)?)
+        })?;
+        Ok((ctrl_type, plan))
     }
 
     /// The type of `value`, or of what it is an alias of.
@@ -56,27 +85,13 @@ impl Survey<'_> {
     /// Notes that `value` is defined, and not a second time or as an alias.
     pub(super) fn define(&mut self, value: Value) -> Result<(), String> {
         let is_itself = self.tables.resolved.get(value.index()) == Some(&value);
-        if is_itself && self.defined.insert(value) {
-            Ok(())
-        } else {
-            Err(format!("{value} is defined twice"))
+        match self.defined.get_mut(value.index()) {
+            Some(defined) if is_itself && !*defined => {
+                *defined = true;
+                Ok(())
+            }
+            _ => Err(format!("{value} is defined twice")),
         }
-    }
-
-    fn ctrl_type(&self, inst: Inst) -> Result<Type, String> {
-        let dfg = &self.func.dfg;
-        let constraints = dfg.insts[inst].opcode().constraints();
-        let Some(allowed) = constraints.ctrl_typeset() else {
-            return Ok(types::INVALID);
-        };
-        if !constraints.requires_typevar_operand() && !dfg.has_results(inst) {
-            return Err(format!("{inst} has no result"));
-        }
-        let ctrl_type = dfg.ctrl_typevar(inst);
-        if !allowed.contains(ctrl_type) {
-            return Err(format!("{inst} has the impossible type {ctrl_type}"));
-        }
-        Ok(ctrl_type)
     }
 
     fn classify(&mut self, inst: Inst, opcode: Opcode) -> Result<InstClass, String> {
@@ -239,4 +254,37 @@ impl Survey<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether the results have the types that the opcode gives them.
+fn check_result_types(func: &ir::Function, inst: Inst, ctrl_type: Type) -> Result<(), String> {
+    let dfg = &func.dfg;
+    let results = dfg.inst_results(inst);
+    let types = dfg.inst_result_types(inst, ctrl_type);
+    if results.len() != types.len() {
+        return Err(format!(
+            "{inst} has another number of results than its opcode"
+        ));
+    }
+    let mut pairs = results.iter().zip(types);
+    match pairs.find(|&(&result, ty)| dfg.value_type(result) != ty) {
+        Some((result, ty)) => Err(format!("{inst} has the result {result}, which is not {ty}")),
+        None => Ok(()),
+    }
+}
+
+fn ctrl_type(func: &ir::Function, inst: Inst) -> Result<Type, String> {
+    let dfg = &func.dfg;
+    let constraints = dfg.insts[inst].opcode().constraints();
+    let Some(allowed) = constraints.ctrl_typeset() else {
+        return Ok(types::INVALID);
+    };
+    if !constraints.requires_typevar_operand() && !dfg.has_results(inst) {
+        return Err(format!("{inst} has no result"));
+    }
+    let ctrl_type = dfg.ctrl_typevar(inst);
+    if !allowed.contains(ctrl_type) {
+        return Err(format!("{inst} has the impossible type {ctrl_type}"));
+    }
+    Ok(ctrl_type)
 }

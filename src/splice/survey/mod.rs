@@ -1,8 +1,10 @@
 //! The walk over a callee that fills its tables.
 
 mod instructions;
+mod known_types;
 mod references;
 
+use self::known_types::KnownTypes;
 use super::callee::{BlockPlan, CalleeTables, EntityCounts, UsedEntities};
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
@@ -19,7 +21,9 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 pub(super) struct Survey<'f> {
     func: &'f ir::Function,
     tables: CalleeTables,
-    defined: EntitySet<Value>,
+    /// Whether each value, by its number, has been defined.
+    defined: Vec<bool>,
+    known_types: KnownTypes,
     entry: Option<Block>,
     error: Option<String>,
 }
@@ -47,10 +51,12 @@ impl<'f> Survey<'f> {
                 has_exception_context: false,
                 has_inner_calls: false,
                 values_added: 0,
+                certain_insts: 0,
                 vmctx_insts_added: 0,
                 counts: EntityCounts::of(func),
             },
-            defined: EntitySet::with_capacity(func.dfg.num_values()),
+            defined: vec![false; func.dfg.num_values()],
+            known_types: KnownTypes::new(),
             entry: func.layout.entry_block(),
             error: None,
         }
@@ -315,7 +321,7 @@ impl<'f> Survey<'f> {
             }
             let target = self.tables.resolved.get(value.index()).copied();
             if let (Some(starts), Some(target)) = (starts, target)
-                && self.defined.contains(target)
+                && self.is_defined(target)
             {
                 self.tables.labels.push((target, starts.clone()));
             }

@@ -7,18 +7,24 @@
 //!
 //! ```
 //! use arbitrary::Unstructured;
+//! use cranelift_inliner::backend::{TargetSettings, target};
 //! use cranelift_inliner::testing::generate::Shape;
 //!
 //! let bytes: Vec<u8> = (0..=255).collect();
 //! let generated = Shape::new().generate(&mut Unstructured::new(&bytes))?;
-//! generated.program.verify(None)?;
+//! generated.program.verify(&*target("x64", &TargetSettings::new())?)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # What a program does
 //!
 //! Its results, its calls of the host and its traps depend on the arguments alone: never on an
-//! address, on the contents of fresh memory, or on the bits of a NaN that an instruction made.
+//! address or on the contents of fresh memory. They may depend on the bits of a NaN that an
+//! instruction made. So all NaNs have to be made alike, by Cranelift's setting
+//! `enable_nan_canonicalization`; [`execute`](crate::testing::execute) does so.
+//!
+//! Each program compiles for x64, aarch64 and s390x, and for riscv64 with `has_v`, unless it is
+//! asked for a [`Feature`] that says otherwise.
 //!
 //! # Why it ends
 //!

@@ -17,13 +17,14 @@ const MAX_BYTES: usize = 1024;
 /// Programs of `shape`, for proptest.
 ///
 /// ```
+/// use cranelift_inliner::backend::{TargetSettings, target};
 /// use cranelift_inliner::testing::generate::{Shape, programs};
-/// use proptest::strategy::Strategy;
 /// use proptest::test_runner::{Config, TestRunner};
 ///
+/// let isa = target("x64", &TargetSettings::new())?;
 /// let mut runner = TestRunner::new(Config::with_cases(8));
 /// runner.run(&programs(Shape::new()), |generated| {
-///     generated.program.verify(None).expect("generated programs verify");
+///     generated.program.verify(&*isa).expect("generated programs verify");
 ///     Ok(())
 /// })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,0 +1,156 @@
+//! Instruction counts: this program again, under callgrind, in a child.
+//!
+//! Under callgrind everything is many times slower, so the child gets a sample of the callers, as
+//! CLIF text, and the counting covers nothing but the splicing.
+
+use crate::job::{Job, Work, splice_ours, splice_upstream};
+use cranelift_codegen::ir::{Function, Inst, InstructionData};
+use serde_json::{Value, json};
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+/// A child that parses this many instructions takes a few seconds.
+const SAMPLE_INSTS: usize = 60_000;
+
+/// The argument with which the child is told what to do.
+pub(crate) const CHILD: &str = "--splice-for-counting";
+
+/// Callers taken at even distances, as many as the child can take.
+pub(crate) fn sample(work: &Work) -> Work {
+    let sizes: Vec<usize> = work
+        .jobs
+        .iter()
+        .map(|job| job.caller.dfg.num_insts())
+        .collect();
+    let callees: usize = work.bodies.iter().map(|body| body.dfg.num_insts()).sum();
+    let all: usize = sizes.iter().sum::<usize>() + callees;
+    let step = all.div_ceil(SAMPLE_INSTS).max(1);
+    let mut sample = Work::default();
+    let mut indices = vec![None; work.bodies.len()];
+    for job in work.jobs.iter().skip(step / 2).step_by(step) {
+        let sites = job.sites.iter().map(|&(call, body)| {
+            let index = *indices[body].get_or_insert_with(|| {
+                sample.bodies.push(Arc::clone(&work.bodies[body]));
+                sample.bodies.len() - 1
+            });
+            (call, index)
+        });
+        sample.jobs.push(Job {
+            sites: sites.collect(),
+            caller: Arc::clone(&job.caller),
+        });
+    }
+    sample
+}
+
+/// The instructions that each side executes to splice `work`.
+///
+/// What the child reads and the profiles that callgrind writes stay in `kept`, if that is given.
+pub(crate) fn count(work: &Work, kept: Option<&Path>) -> Result<(u64, u64), String> {
+    let temporary = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let folder = kept.unwrap_or(temporary.path());
+    fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    write(work, folder)?;
+    let count = |side: &str| {
+        let profile = folder.join(format!("callgrind.out.{side}"));
+        let valgrind = Command::new("valgrind")
+            .arg("--tool=callgrind")
+            .arg(format!("--toggle-collect=*job::splice_{side}*"))
+            .arg(format!("--callgrind-out-file={}", profile.display()))
+            .arg(env::current_exe().map_err(|error| error.to_string())?)
+            .args([CHILD, side])
+            .arg(folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .output()
+            .map_err(|error| format!("valgrind: {error}"))?;
+        if !valgrind.status.success() {
+            return Err(String::from_utf8_lossy(&valgrind.stderr).into_owned());
+        }
+        let profile = fs::read_to_string(profile).map_err(|error| error.to_string())?;
+        let total = profile.lines().find_map(|line| {
+            line.strip_prefix("totals: ")
+                .or(line.strip_prefix("summary: "))
+        });
+        let total = total.and_then(|total| total.trim().parse().ok());
+        match total {
+            Some(total) if total > 0 => Ok(total),
+            _ => Err("callgrind counted nothing".to_owned()),
+        }
+    };
+    Ok((count("ours")?, count("upstream")?))
+}
+
+fn write(work: &Work, folder: &Path) -> Result<(), String> {
+    let text = |functions: &mut dyn Iterator<Item = &Arc<Function>>| {
+        let mut text = String::new();
+        for function in functions {
+            let _ = writeln!(text, "{function}");
+        }
+        text
+    };
+    let sites: Vec<Vec<(usize, usize)>> = work.jobs.iter().map(ordinals).collect();
+    let store = |name: &str, text: String| {
+        fs::write(folder.join(name), text).map_err(|error| error.to_string())
+    };
+    store(
+        "callers.clif",
+        text(&mut work.jobs.iter().map(|job| &job.caller)),
+    )?;
+    store("bodies.clif", text(&mut work.bodies.iter()))?;
+    store("sites.json", json!(sites).to_string())
+}
+
+/// The sites of a job with each call as its place among the direct calls of the caller, which
+/// printing and parsing keep.
+fn ordinals(job: &Job) -> Vec<(usize, usize)> {
+    let calls = direct_calls(&job.caller);
+    let sites = job.sites.iter().filter_map(|&(call, body)| {
+        let place = calls.iter().position(|&other| other == call)?;
+        Some((place, body))
+    });
+    sites.collect()
+}
+
+fn direct_calls(func: &Function) -> Vec<Inst> {
+    let blocks = func.layout.blocks();
+    let insts = blocks.flat_map(|block| func.layout.block_insts(block));
+    let calls = insts.filter(|&inst| {
+        matches!(
+            func.dfg.insts[inst],
+            InstructionData::Call { .. } | InstructionData::TryCall { .. }
+        )
+    });
+    calls.collect()
+}
+
+/// What the child does: splices what is in `folder` with the engine `side`.
+pub(crate) fn run_child(side: &str, folder: &Path) {
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let parse = |name: &str| cranelift_reader::parse_functions(&read(name)).unwrap();
+    let sites: Value = serde_json::from_str(&read("sites.json")).unwrap();
+    let sites: Vec<Vec<(usize, usize)>> = serde_json::from_value(sites).unwrap();
+    let jobs = parse("callers.clif").into_iter().zip(sites);
+    let work = Work {
+        jobs: jobs
+            .map(|(caller, sites)| {
+                let calls = direct_calls(&caller);
+                let sites = sites.into_iter().map(|(place, body)| (calls[place], body));
+                Job {
+                    sites: sites.collect(),
+                    caller: Arc::new(caller),
+                }
+            })
+            .collect(),
+        bodies: parse("bodies.clif").into_iter().map(Arc::new).collect(),
+    };
+    let mut callers = work.callers();
+    match side {
+        "ours" => splice_ours(&work, &mut callers),
+        _ => splice_upstream(&work, &mut callers),
+    }
+}

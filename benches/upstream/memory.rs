@@ -1,0 +1,41 @@
+//! (c) How much memory the stage needs at its peak, beyond the program itself.
+
+use crate::stage::Stage;
+use crate::table::{Results, Row};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+pub(crate) fn measure(
+    module: &str,
+    policy: &'static str,
+    stage: &Stage<'_>,
+    results: &mut Results,
+) {
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let one_thread = one_thread.unwrap_or_else(|error| panic!("{error}"));
+    // What threads and hooks need once is not the stage's.
+    one_thread.install(|| drop(stage.ours()));
+    let ours = one_thread.install(|| peak(|| stage.ours()));
+    let peer = one_thread.install(|| peak(|| stage.upstream()));
+    results.push(Row {
+        module: module.to_owned(),
+        policy,
+        what: "peak memory of the stage".into(),
+        ours: ours as f64 / 1024.0,
+        peer: peer as f64 / 1024.0,
+        unit: "KiB",
+        spread: None,
+    });
+}
+
+/// The most memory that `f` had at once, its result included.
+fn peak<T>(f: impl FnOnce() -> T) -> usize {
+    ALLOCATOR.reset_peak_usage();
+    let before = ALLOCATOR.current_usage();
+    let result = f();
+    let peak = ALLOCATOR.peak_usage();
+    drop(result);
+    peak.saturating_sub(before)
+}

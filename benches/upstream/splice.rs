@@ -1,0 +1,65 @@
+//! (a) What splicing costs: the same calls, the same callers, the same callee bodies.
+
+use crate::counts;
+use crate::job::{Work, splice_ours, splice_upstream};
+use crate::options::Options;
+use crate::rounds::{Rounds, time};
+use crate::table::{Results, Row};
+use std::hint::black_box;
+
+pub(crate) fn measure(
+    module: &str,
+    policy: &'static str,
+    work: &Work,
+    options: &Options,
+    results: &mut Results,
+) {
+    if work.jobs.is_empty() {
+        return;
+    }
+    let rounds = Rounds::run(
+        options.rounds,
+        || {
+            let mut callers = work.callers();
+            time(|| splice_ours(black_box(work), &mut callers))
+        },
+        || {
+            let mut callers = work.callers();
+            time(|| splice_upstream(black_box(work), &mut callers))
+        },
+    );
+    let (ours, peer) = rounds.medians();
+    results.push(Row {
+        module: module.to_owned(),
+        policy,
+        what: "splice time".into(),
+        ours,
+        peer,
+        unit: "ms",
+        spread: Some(rounds.spread()),
+    });
+    if !options.counts {
+        return;
+    }
+    let sample = counts::sample(work);
+    let insts = sample.spliced_insts() as f64;
+    if insts == 0.0 {
+        return;
+    }
+    let kept = options.profiles.as_ref();
+    let kept = kept.map(|folder| folder.join(format!("{module}-{policy}")));
+    match counts::count(&sample, kept.as_deref()) {
+        Ok((ours, peer)) => results.push(Row {
+            module: module.to_owned(),
+            policy,
+            what: "instructions executed a spliced instruction".into(),
+            ours: ours as f64 / insts,
+            peer: peer as f64 / insts,
+            unit: "",
+            spread: None,
+        }),
+        Err(error) => results.note(format!(
+            "{module}, {policy}: no instruction counts: {error}"
+        )),
+    }
+}

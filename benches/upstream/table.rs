@@ -1,0 +1,119 @@
+//! What was measured, as a table and as JSON.
+
+use serde_json::{Value, json};
+
+/// One line: the same thing measured of both sides.
+pub(crate) struct Row {
+    pub(crate) module: String,
+    pub(crate) policy: &'static str,
+    pub(crate) what: String,
+    pub(crate) ours: f64,
+    pub(crate) peer: f64,
+    pub(crate) unit: &'static str,
+    /// The least and the greatest ratio of one round, where there were several.
+    pub(crate) spread: Option<(f64, f64)>,
+}
+
+impl Row {
+    pub(crate) fn ratio(&self) -> f64 {
+        self.ours / self.peer
+    }
+}
+
+/// All lines of one run, and what is said beside them.
+#[derive(Default)]
+pub(crate) struct Results {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Results {
+    /// Adds a row and prints it at once.
+    pub(crate) fn push(&mut self, row: Row) {
+        if self.rows.is_empty() {
+            println!("| module | policy | what | ours | peer | ratio | spread |");
+            println!("|---|---|---|---|---|---|---|");
+        }
+        println!("{}", line(&row));
+        self.rows.push(row);
+    }
+
+    pub(crate) fn note(&mut self, note: String) {
+        eprintln!("note: {note}");
+        self.notes.push(note);
+    }
+
+    /// Prints the geometric mean of each thing that was measured of several modules.
+    pub(crate) fn print_means(&self) {
+        println!("\n| policy | what | ratio, geometric mean | worst |\n|---|---|---|---|");
+        for (policy, what, mean, worst) in self.means() {
+            println!("| {policy} | {what} | {mean:.3} | {worst:.3} |");
+        }
+    }
+
+    fn means(&self) -> Vec<(&'static str, String, f64, f64)> {
+        let mut kinds: Vec<(&'static str, &str)> = Vec::new();
+        for row in &self.rows {
+            if !kinds.contains(&(row.policy, &row.what)) {
+                kinds.push((row.policy, &row.what));
+            }
+        }
+        let mean = |(policy, what): (&'static str, &str)| {
+            let rows = self.rows.iter();
+            let rows = rows.filter(|row| row.policy == policy && row.what == what);
+            let ratios: Vec<f64> = rows.map(Row::ratio).filter(|r| r.is_finite()).collect();
+            let logarithms: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
+            let mean = (logarithms / ratios.len() as f64).exp();
+            let worst = ratios.into_iter().fold(0.0, f64::max);
+            (policy, what.to_owned(), mean, worst)
+        };
+        kinds.into_iter().map(mean).collect()
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        let rows = self.rows.iter().map(|row| {
+            json!({
+                "module": row.module,
+                "policy": row.policy,
+                "what": row.what,
+                "unit": row.unit,
+                "ours": row.ours,
+                "peer": row.peer,
+                "ratio": row.ratio(),
+                "spread": row.spread.map(|(least, greatest)| [least, greatest]),
+            })
+        });
+        let means = self.means().into_iter().map(|(policy, what, mean, worst)| {
+            json!({ "policy": policy, "what": what, "ratio": mean, "worst": worst })
+        });
+        json!({
+            "rows": rows.collect::<Vec<_>>(),
+            "means": means.collect::<Vec<_>>(),
+            "notes": self.notes,
+        })
+    }
+}
+
+fn line(row: &Row) -> String {
+    let spread = match row.spread {
+        Some((least, greatest)) => format!("{least:.3} to {greatest:.3}"),
+        None => "exact".to_owned(),
+    };
+    format!(
+        "| {} | {} | {} | {} | {} | {:.3} | {spread} |",
+        row.module,
+        row.policy,
+        row.what,
+        amount(row.ours, row.unit),
+        amount(row.peer, row.unit),
+        row.ratio(),
+    )
+}
+
+fn amount(value: f64, unit: &str) -> String {
+    if value >= 100.0 || value.fract() == 0.0 {
+        format!("{value:.0} {unit}")
+    } else {
+        format!("{value:.3} {unit}")
+    }
+}
