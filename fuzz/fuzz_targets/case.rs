@@ -4,7 +4,6 @@ use arbitrary::Unstructured;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::decide::Limits;
 use cranelift_inliner::pass::Inliner;
-use cranelift_inliner::splice::SpliceOptions;
 use cranelift_inliner::testing::decisions::Decisions;
 use cranelift_inliner::testing::generate::{Generated, Shape};
 use std::fmt;
@@ -36,7 +35,6 @@ impl Case {
     pub fn inliner(&self) -> Inliner<'_> {
         Inliner::new(self.decisions)
             .limits(limits())
-            .splice_options(options())
             .clean_up(self.clean_up)
     }
 
@@ -47,13 +45,6 @@ impl Case {
             panic!("{error}\n{generated:?}\n{decisions:?}, {level}, clean-up: {clean_up}")
         })
     }
-}
-
-/// The host that executes programs restores registers before it goes on in a handler.
-pub fn options() -> SpliceOptions {
-    let mut options = SpliceOptions::default();
-    options.unwinder_restores_registers = true;
-    options
 }
 
 /// Small enough that no input takes long.
