@@ -172,6 +172,7 @@ impl Run<'_> {
             cleanup: stats,
             records,
             tables: OnceLock::new(),
+            sound: OnceLock::new(),
             summary: OnceLock::new(),
             kept: OnceLock::new(),
         }
