@@ -114,6 +114,35 @@ mod tests {
     }
 
     #[test]
+    fn locations_of_removed_instructions_leave_no_margin() {
+        let text = "\
+function %f() system_v {
+block0:
+    return
+}
+";
+        let located = "\
+function %f() system_v {
+block0:
+<7> @2001 sequence_point
+    return
+}
+";
+        let functions = cranelift_reader::parse_functions(located);
+        let mut func = functions
+            .unwrap_or_else(|error| panic!("{error}"))
+            .remove(0);
+        let removed = func
+            .layout
+            .entry_block()
+            .and_then(|entry| func.layout.first_inst(entry));
+        func.layout
+            .remove_inst(removed.unwrap_or_else(|| panic!("it has an instruction")));
+        let printed = program_of(func).to_clif();
+        assert_eq!(printed.unwrap_or_else(|error| panic!("{error}")), text);
+    }
+
+    #[test]
     fn what_cranelift_does_not_print_reads_back_too() {
         let text = "\
 function %f() -> i64 system_v {

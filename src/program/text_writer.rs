@@ -14,16 +14,39 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::write::{FuncWriter, PlainWriter, decorate_function};
 use cranelift_entity::SecondaryMap;
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 /// The text of `func`.
 pub(super) fn function_text(func: &Function) -> Result<String, fmt::Error> {
+    let func = &*without_empty_margin(func);
     if !needs_help(func) {
         return Ok(func.display().to_string());
     }
     let mut text = String::new();
     decorate_function(&mut FullWriter, &mut text, func)?;
     Ok(text)
+}
+
+/// `func` itself, or without the tables of source locations and tags where they are of instructions
+/// only that are no more.
+///
+/// Cranelift leaves a margin for locations and tags if there is any in the tables. Text read back
+/// has none in its tables, and would be printed without the margin.
+fn without_empty_margin(func: &Function) -> Cow<'_, Function> {
+    let has_margin = !func.srclocs.is_empty() || !func.debug_tags.is_empty();
+    let mut insts = func
+        .layout
+        .blocks()
+        .flat_map(|block| func.layout.block_insts(block));
+    if !has_margin || insts.any(|inst| !func.srcloc(inst).is_default() || func.debug_tags.has(inst))
+    {
+        return Cow::Borrowed(func);
+    }
+    let mut func = func.clone();
+    func.srclocs.clear();
+    func.debug_tags.clear();
+    Cow::Owned(func)
 }
 
 fn needs_help(func: &Function) -> bool {

@@ -156,6 +156,46 @@ mod tests {
              v1 = call fn0(v0)
              return v1
          }",
+        "function %callee() system_v {
+         block0:
+             jump block1
+         block1:
+             jump block2
+         block2:
+             jump block3
+         block3:
+             jump block4
+         block4:
+             jump block5
+         block5:
+             jump block6
+         block6:
+             jump block7
+         block7:
+             jump block8
+         block8:
+             jump block9
+         block9:
+             jump block10
+         block10:
+             jump block11
+         block11:
+             jump block12
+         block12:
+             jump block13
+         block13:
+             jump block14
+         block14:
+             jump block15
+         block15:
+             return
+         }
+         function %caller() system_v {
+             fn0 = %callee() system_v
+         block0:
+             call fn0()
+             return
+         }",
     ];
 
     fn first_call(func: &Function) -> Inst {

@@ -1,10 +1,11 @@
 //! The words in which the pass says what it did and why.
 
-use super::support::{id, isa, leaf, program, run_always, through};
-use cranelift_inliner::decide::Always;
-use cranelift_inliner::pass::{Inliner, PassError, Reason, Stage};
-use cranelift_inliner::program::{InlineAttribute, Program};
+use super::support::{id, isa, leaf, policy, program, program_exporting, run_always, through};
+use cranelift_inliner::decide::{Always, Inline, Never};
+use cranelift_inliner::pass::{Inliner, Observer, PassError, Reason, Stage};
+use cranelift_inliner::program::{FunctionId, InlineAttribute, Program};
 use cranelift_inliner::splice::Refusal;
+use std::sync::Mutex;
 
 #[test]
 fn every_reason_has_a_name_and_words() {
@@ -118,4 +119,54 @@ fn a_function_that_does_not_verify_is_named_with_the_stage_after_which_it_did_no
         );
     }
     assert!(Inliner::new(Always).run(&program).is_ok());
+}
+
+#[test]
+fn functions_are_compiled_once_each_while_others_are_still_inlined() {
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<FunctionId>>);
+    impl Observer for Heard {
+        fn compiled(&self, function: FunctionId) {
+            self.0.lock().unwrap().push(function);
+        }
+    }
+    let text = leaf("leaf", 3)
+        + &leaf("taken", 40)
+        + &through("once", &["leaf"])
+        + &through("twice", &["leaf", "leaf", "once"])
+        + &through("again", &["again", "leaf"])
+        + "function %main(i32) -> i32 fast {
+               sig0 = (i32) -> i32 fast
+               fn0 = colocated %once(i32) -> i32 fast
+               fn1 = colocated %twice(i32) -> i32 fast
+               fn2 = colocated %again(i32) -> i32 fast
+               fn3 = colocated %taken(i32) -> i32 fast
+           block0(v0: i32):
+               v1 = call fn0(v0)
+               v2 = call fn1(v1)
+               v3 = call fn2(v2)
+               v4 = func_addr.i64 fn3
+               v5 = call_indirect sig0, v4(v3)
+               return v5
+           }";
+    let program = program_exporting(&text, &["main"]);
+    let isa = isa("x86_64");
+    let compiled_by = |policy: Box<dyn Inline>| {
+        let heard = Heard::default();
+        let (_, compiled) = Inliner::new(policy)
+            .observe(&heard)
+            .run_and_compile(&program, &*isa)
+            .unwrap();
+        let mut heard = heard.0.into_inner().unwrap();
+        heard.sort();
+        // Nothing is compiled in vain, and nothing is left for the end.
+        assert_eq!(heard, compiled.iter().map(|(id, _)| id).collect::<Vec<_>>());
+        let names = heard.iter().map(|&id| program[id].name().to_string());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(compiled_by(policy("always")), ["%taken", "%again", "%main"]);
+    assert_eq!(
+        compiled_by(Box::new(Never)),
+        ["%leaf", "%taken", "%once", "%twice", "%again", "%main"]
+    );
 }

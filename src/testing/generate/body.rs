@@ -9,6 +9,7 @@ use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{
     Block, BlockArg, FuncRef, Function, GlobalValueData, InstBuilder, SourceLoc, Type, Value, types,
 };
+use cranelift_codegen::isa::CallConv;
 use std::collections::BTreeMap;
 
 /// What a call can name.
@@ -126,7 +127,9 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
 
     /// Makes the function's `vmctx` its stack limit now and then. It is zero, so no stack reaches it.
     fn limit_stack(&mut self) {
-        if self.choices.chance(128) {
+        let preserve_all = self.func.signature.call_conv == CallConv::PreserveAll;
+        let allowed = !preserve_all || self.plan.features.has(Feature::LimitInPreserveAll);
+        if self.choices.chance(128) && allowed {
             let context = self.func.create_global_value(GlobalValueData::VMContext);
             self.func.stack_limit = Some(context);
         }

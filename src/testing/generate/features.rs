@@ -49,6 +49,10 @@ pub enum Feature {
     /// `srem` by -1, on which Cranelift's interpreter traps where it should not: see
     /// `docs/CRANELIFT.md`. Off unless asked for; only with [`Feature::Traps`].
     RemainderByMinusOne,
+    /// Stack limits in `preserve_all` functions, which change a register that they should keep on
+    /// x64: see `docs/CRANELIFT.md`. Off unless asked for; only with [`Feature::Globals`] and
+    /// [`Feature::Conventions`].
+    LimitInPreserveAll,
 }
 
 /// A set of [`Feature`]s.
@@ -58,7 +62,7 @@ pub(super) struct Features(u32);
 impl Features {
     pub(super) const NONE: Features = Features(0);
 
-    const ALL: [Feature; 17] = [
+    const ALL: [Feature; 18] = [
         Feature::I128,
         Feature::Floats,
         Feature::Vectors,
@@ -76,6 +80,7 @@ impl Features {
         Feature::UserNames,
         Feature::BeyondRiscv64,
         Feature::RemainderByMinusOne,
+        Feature::LimitInPreserveAll,
     ];
 
     pub(super) fn by_default() -> Self {
@@ -83,6 +88,7 @@ impl Features {
         all.fold(Self::NONE, Self::with)
             .without(Feature::BeyondRiscv64)
             .without(Feature::RemainderByMinusOne)
+            .without(Feature::LimitInPreserveAll)
     }
 
     pub(super) fn with(self, feature: Feature) -> Self {
