@@ -351,3 +351,13 @@ fn a_table_that_no_program_can_name_is_refused() {
     let error = Instrumented::new(&program, &table).unwrap_err();
     assert!(matches!(error, InstrumentError::Program(_)));
 }
+
+#[test]
+fn the_example_of_the_document_is_a_profile() {
+    let document = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/PROFILE.md");
+    let text = std::fs::read_to_string(document).unwrap();
+    let example = text.split("```json\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let profile = Profile::from_json(example).unwrap();
+    assert_eq!(profile.to_json(), example);
+}

@@ -98,6 +98,15 @@
 //! In the program that the pass works on, and so in reports, profiles and plans, a function is
 //! named by its symbol, `%main` for `main`; one without a name as `cranelift_module` would name it.
 //!
+//! # Steering
+//!
+//! [`set_attributes`](InliningModule::set_attributes) says of a function that it is always or never
+//! to be inlined, that it is cold, or that everything below it is to be inlined;
+//! [`set_hint`](InliningModule::set_hint) says it of one call. Both may come before or after the
+//! definition, up to the flush. The [report](ModuleReport) lists what could not be done, and why.
+//! [`count_calls`](InliningModule::count_calls) puts counters at calls, from which comes the profile
+//! for the next time ([`Inliner::profile`]).
+//!
 //! # What is different
 //!
 //! After `define_function` the context holds the function as the front end made it and no compiled
