@@ -44,7 +44,7 @@ impl EntityLimits {
             .iter()
             .filter(|param| matches!(param.purpose, ArgumentPurpose::StructArgument(_)))
             .count();
-        let copied = tables.insts.len() + 0;
+        let copied = tables.insts.len();
         let expanded = tables.vmctx_insts_added;
 
         let values = tables.values_added + expanded + structures * VALUES_OF_STRUCTURE;
