@@ -33,6 +33,7 @@
 //!
 //! * [`program`]: functions that call each other by name, with linkage and attributes.
 //! * [`graph`]: who calls whom, and in which order to go.
+//! * [`profile`]: how often calls were executed, and counters to find it out.
 //! * [`decide`]: which calls to inline: the trait [`Inline`](decide::Inline), the policies that
 //!   ship, and limits that none of them can lift.
 //! * [`splice`]: one callee body into one call site. It stands alone, and
@@ -54,7 +55,7 @@
 //!
 //! Without default features there is the library alone, with Cranelift's backend for the host.
 //! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `module` adds the adapter for
-//! `cranelift-module`, `object` object files, `dwarf` their debug information, `testing` what tests and fuzzers of policies and pipelines need,
+//! `cranelift-module`, `profile` the files of profiles, `object` object files, `dwarf` their debug information, `testing` what tests and fuzzers of policies and pipelines need,
 //! and `tool`, which is on by default, the command-line tool `clif-inline`.
 // Running compiled code, which only `testing` does, cannot be safe; one file of it says so.
 #![cfg_attr(not(feature = "testing"), forbid(unsafe_code))]
@@ -75,6 +76,7 @@ pub mod module;
 mod panics;
 pub mod pass;
 pub mod plan;
+pub mod profile;
 pub mod program;
 pub mod splice;
 #[cfg(feature = "testing")]

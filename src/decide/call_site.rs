@@ -4,6 +4,7 @@ use super::Summary;
 use crate::body::resolve_alias;
 use crate::graph::{CallGraph, CallKind, SiteName};
 use crate::panics;
+use crate::profile::Heat;
 use crate::program::{FunctionName, Program};
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
@@ -36,6 +37,9 @@ pub(crate) struct SiteContext<'a> {
     pub(crate) caller_insts: usize,
     pub(crate) caller_insts_at_start: usize,
     pub(crate) depth: u32,
+    pub(crate) cold: bool,
+    pub(crate) count: Option<u64>,
+    pub(crate) heat: Heat,
 }
 
 /// Facts about a caller that are worked out when the first site asks.
@@ -192,13 +196,31 @@ impl<'a> CallSite<'a> {
             .map_or(0, |block| self.analysis.loop_depth(block))
     }
 
-    /// Whether the call's block is marked cold or ends in a trap, or the
-    /// callee is attributed cold.
+    /// How often the call is executed in this caller, if the pass has a [profile](crate::profile)
+    /// that knows the call; in a copy, an estimate.
+    pub fn count(&self) -> Option<u64> {
+        self.context.count
+    }
+
+    /// How often the call is executed compared with others, if the pass has a
+    /// [profile](crate::profile).
+    pub fn heat(&self) -> Heat {
+        self.context.heat
+    }
+
+    /// Whether the call's block is marked cold or ends in a trap, or the embedder says that the
+    /// call, the callee, or anything around the call is cold, or its profile that the call was
+    /// never executed. What the profile says is hot is not cold.
     pub fn is_cold(&self) -> bool {
+        match self.heat() {
+            Heat::Hot => return false,
+            Heat::Never => return true,
+            Heat::Warm | Heat::Unknown => {}
+        }
         let in_cold_block = self
             .block()
             .is_some_and(|block| self.caller().is_effectively_cold(block));
-        in_cold_block || self.summary().attributes().cold
+        in_cold_block || self.context.cold || self.summary().attributes().cold
     }
 
     /// Facts about the callee.

@@ -1,6 +1,7 @@
 //! The default policy: estimated cost against estimated benefit.
 
 use super::{Argument, CallSite, Decision, Inline, Summary};
+use crate::profile::Heat;
 use crate::program::Linkage;
 
 /// Inlines where what goes away is worth what is copied.
@@ -39,9 +40,17 @@ pub struct CostModel {
     pub loop_bonus: i64,
     /// Loops beyond this depth change nothing.
     pub max_loop_depth: u32,
-    /// What a site in cold code may add. Below zero, only what makes the
-    /// program smaller is inlined.
+    /// What a site in cold code may add, and one that was never executed by
+    /// the [profile](crate::profile). Below zero, only what makes the program
+    /// smaller is inlined.
     pub cold_threshold: i64,
+    /// What a site may add that is hot by the [profile](crate::profile), unless
+    /// its loops allow more.
+    ///
+    /// Loops only suggest that a call runs often; here it is known. LLVM gives
+    /// hot sites thirteen times its usual threshold; with the large functions
+    /// that this makes, Cranelift's register allocator does less well.
+    pub hot_threshold: i64,
     /// What the sole call site of a local function may add beyond its own
     /// size, since the function itself goes away: the copy costs nothing in
     /// code, but a very large caller compiles slowly.
@@ -72,6 +81,7 @@ impl Default for CostModel {
             loop_bonus: 30,
             max_loop_depth: 2,
             cold_threshold: 0,
+            hot_threshold: 200,
             sole_call_site_threshold: 400,
             call_overhead: 8,
             argument_overhead: 1,
@@ -111,7 +121,11 @@ impl CostModel {
             return self.cold_threshold;
         }
         let depth = i64::from(site.loop_depth().min(self.max_loop_depth));
-        self.threshold + self.loop_bonus * depth
+        let threshold = self.threshold + self.loop_bonus * depth;
+        match site.heat() {
+            Heat::Hot => threshold.max(self.hot_threshold),
+            Heat::Never | Heat::Warm | Heat::Unknown => threshold,
+        }
     }
 }
 
@@ -134,7 +148,10 @@ impl Inline for CostModel {
         if net <= lowest {
             return Decision::inline(format!("cost {cost}, benefit {benefit}"));
         }
-        let highest = self.threshold + self.loop_bonus * i64::from(self.max_loop_depth);
+        let mut highest = self.threshold + self.loop_bonus * i64::from(self.max_loop_depth);
+        if site.heat() == Heat::Hot {
+            highest = highest.max(self.hot_threshold);
+        }
         let sole = is_sole_call_site(summary);
         let mut threshold = highest;
         if net <= highest {
@@ -143,7 +160,11 @@ impl Inline for CostModel {
         if sole && !site.is_cold() {
             threshold = threshold.max(self.sole_call_site_threshold);
         }
-        let comparison = format!("cost {cost}, benefit {benefit}, threshold {threshold}");
+        let executed = match site.count() {
+            Some(count) => format!(", executed {count} times"),
+            None => String::new(),
+        };
+        let comparison = format!("cost {cost}, benefit {benefit}, threshold {threshold}{executed}");
         if net <= threshold {
             Decision::inline(if sole {
                 format!("sole call site: {comparison}")

@@ -2,24 +2,30 @@
 
 use super::error::{naming, other};
 use super::held::Body;
-use super::report::ModuleReport;
+use super::report::{Counters, ModuleReport};
+use super::symbols::DATA;
 use super::{InliningModule, define};
-use crate::pass::{CompiledProgram, references};
+use crate::pass::{CompiledProgram, Inlined, references};
+use crate::profile::Instrumented;
 use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
 use cranelift_codegen::ir::Function;
 use cranelift_entity::EntitySet;
-use cranelift_module::{FuncId, Linkage as ModuleLinkage, Module, ModuleResult};
+use cranelift_module::{DataDescription, FuncId, Linkage as ModuleLinkage, Module, ModuleResult};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub(super) fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> ModuleResult<ModuleReport> {
-    let program = module.program()?;
-    let flushed = if module.in_parallel {
+    let mut program = module.program()?;
+    let counters = module.add_counters(&mut program)?;
+    let mut flushed = if module.in_parallel {
         module.flush_in_parallel(program)
     } else {
         module.flush_in_turn(program)
     };
+    if let Ok(report) = &mut flushed {
+        report.set_counters(counters);
+    }
     // After an error too: some functions may be defined.
     let InliningModule {
         held, flushed: has, ..
@@ -75,10 +81,32 @@ impl<M: Module> InliningModule<'_, M> {
         let function = ProgramFunction::new(Arc::clone(body))
             .with_linkage(linkage)
             .with_attributes(self.attributes[id]);
-        match program.add_function(function) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(naming(&symbol, other(error))),
+        let name = function.name().clone();
+        let mut added = program.add_function(function).map(|_| ());
+        for (&call, &hint) in self.hints.get(&id).into_iter().flatten() {
+            added = added.and_then(|()| program.set_hint(&name, call, hint));
         }
+        added.map_err(|error| naming(&symbol, other(error)))
+    }
+
+    /// Gives the calls of the program counters, if they are to be counted, in a table that the
+    /// wrapped module gets.
+    fn add_counters(&mut self, program: &mut Program) -> ModuleResult<Option<Counters>> {
+        if !self.count_calls {
+            return Ok(None);
+        }
+        let table = self.module.declare_anonymous_data(true, false)?;
+        let name = FunctionName::user(DATA, table.as_u32());
+        let instrumented = Instrumented::new(program, &name).map_err(other)?;
+        let mut data = DataDescription::new();
+        data.define_zeroinit(instrumented.table_bytes());
+        data.set_align(8);
+        self.module.define_data(table, &data)?;
+        *program = instrumented.program().clone();
+        Ok(Some(Counters {
+            table,
+            instrumented,
+        }))
     }
 
     /// The wrapped module compiles one function after the other.
@@ -113,14 +141,12 @@ impl<M: Module> InliningModule<'_, M> {
                     queue.push_back(reference);
                 }
             }
+            let body = Body {
+                function: used,
+                name: original.name,
+            };
+            self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
-            self.flushed.insert(
-                function,
-                Body {
-                    function: used,
-                    name: original.name,
-                },
-            );
         }
         Ok(report)
     }
@@ -157,9 +183,21 @@ impl<M: Module> InliningModule<'_, M> {
             {
                 body.function = Arc::clone(last);
             }
+            self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
-            self.flushed.insert(function, body);
         }
         Ok(())
+    }
+
+    /// Keeps a body that was defined, with hints for the calls that it has now.
+    fn set_flushed(&mut self, function: FuncId, body: Body, fell_back: bool, inlined: &Inlined) {
+        if !fell_back {
+            let result = inlined.program();
+            let name = FunctionName::from(body.function.name.clone());
+            let hints = result.id(&name).and_then(|id| result.get(id));
+            let hints = hints.into_iter().flat_map(|function| function.hints());
+            self.hints.insert(function, hints.collect());
+        }
+        self.flushed.insert(function, body);
     }
 }

@@ -98,6 +98,15 @@
 //! In the program that the pass works on, and so in reports, profiles and plans, a function is
 //! named by its symbol, `%main` for `main`; one without a name as `cranelift_module` would name it.
 //!
+//! # Steering
+//!
+//! [`set_attributes`](InliningModule::set_attributes) says of a function that it is always or never
+//! to be inlined, that it is cold, or that everything below it is to be inlined;
+//! [`set_hint`](InliningModule::set_hint) says it of one call. Both may come before or after the
+//! definition, up to the flush. The [report](ModuleReport) lists what could not be done, and why.
+//! [`count_calls`](InliningModule::count_calls) puts counters at calls, from which comes the profile
+//! for the next time ([`Inliner::profile`]).
+//!
 //! # What is different
 //!
 //! After `define_function` the context holds the function as the front end made it and no compiled
@@ -116,7 +125,7 @@ pub use report::ModuleReport;
 
 use crate::panics;
 use crate::pass::Inliner;
-use crate::program::Attributes;
+use crate::program::{Attributes, SiteHint};
 use cranelift_codegen::{CodegenError, Context, ir, isa};
 use cranelift_control::ControlPlane;
 use cranelift_entity::{EntitySet, SecondaryMap};
@@ -127,6 +136,7 @@ use cranelift_module::{
 use held::{Body, Held};
 use indexmap::IndexMap;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use symbols::Symbols;
 
@@ -136,9 +146,11 @@ pub struct InliningModule<'a, M> {
     module: M,
     inliner: Inliner<'a>,
     in_parallel: bool,
+    count_calls: bool,
     on_define: Option<Box<OnDefine<'a>>>,
     symbols: Symbols,
     attributes: SecondaryMap<FuncId, Attributes>,
+    hints: FxHashMap<FuncId, BTreeMap<ir::Inst, SiteHint>>,
     /// What has been defined, by whatever method.
     defined: EntitySet<FuncId>,
     /// Functions that the wrapped module's code and data refer to beyond the pass's reach.
@@ -161,9 +173,11 @@ impl<'a, M: Module> InliningModule<'a, M> {
             module,
             inliner,
             in_parallel: false,
+            count_calls: false,
             on_define: None,
             symbols: Symbols::default(),
             attributes: SecondaryMap::new(),
+            hints: FxHashMap::default(),
             defined: EntitySet::new(),
             used_outside: EntitySet::new(),
             held: IndexMap::new(),
@@ -183,6 +197,17 @@ impl<'a, M: Module> InliningModule<'a, M> {
         self
     }
 
+    /// Whether each direct call gets a counter, for a [profile](crate::profile). Off by default.
+    ///
+    /// Every flush defines a table of counters, which is data of the wrapped module:
+    /// [`ModuleReport::counters`]. When the program has run, [`ModuleReport::profile`] makes a
+    /// profile of what is in the table.
+    #[must_use]
+    pub fn count_calls(mut self, count_calls: bool) -> Self {
+        self.count_calls = count_calls;
+        self
+    }
+
     /// Calls `f` with each function and its context when the wrapped module has compiled it, which
     /// is when [`Context::compiled_code`] is there: for front ends that make debug information or
     /// listings of it.
@@ -196,6 +221,18 @@ impl<'a, M: Module> InliningModule<'a, M> {
     /// flush on, whether the function is defined before or after.
     pub fn set_attributes(&mut self, function: FuncId, attributes: Attributes) {
         self.attributes[function] = attributes;
+    }
+
+    /// Says something of one call: the instruction `call` of the body that `function` is or will be
+    /// defined with. It counts from the next flush on, and goes with the call where the body is
+    /// inlined; a hint that was there before is replaced.
+    ///
+    /// That the instruction is no direct call, the next flush says. For a function that was flushed
+    /// already, hints come too late.
+    pub fn set_hint(&mut self, function: FuncId, call: ir::Inst, hint: SiteHint) {
+        if !self.flushed.contains_key(&function) {
+            self.hints.entry(function).or_default().insert(call, hint);
+        }
     }
 
     /// Keeps a local function whatever becomes of its calls: somebody will ask the wrapped module

@@ -2,17 +2,18 @@
 
 use crate::locations::LocationTable;
 use crate::pass::Inlined;
+use crate::profile::{Instrumented, Profile, WrongLength};
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_entity::SecondaryMap;
-use cranelift_module::FuncId;
+use cranelift_module::{DataId, FuncId};
 use std::fmt;
 use std::sync::Arc;
 
 /// What one [flush](super::InliningModule::flush) did, or the
 /// [last one](super::InliningModule::finish).
 ///
-/// Displayed, it lists every call with its decision and the reason, and says at its end what that
-/// made of the module.
+/// Displayed, it lists every call with its decision and the reason, says of demands that could not
+/// be met what they were, and at its end what became of the module.
 pub struct ModuleReport {
     program: Program,
     inlined: Inlined,
@@ -20,6 +21,13 @@ pub struct ModuleReport {
     dropped: Vec<FuncId>,
     ids: SecondaryMap<FuncId, Option<FunctionId>>,
     fallbacks: Vec<(FuncId, String)>,
+    counters: Option<Counters>,
+}
+
+/// Counters at calls.
+pub(super) struct Counters {
+    pub(super) table: DataId,
+    pub(super) instrumented: Instrumented,
 }
 
 impl ModuleReport {
@@ -31,6 +39,7 @@ impl ModuleReport {
             dropped: Vec::new(),
             ids: SecondaryMap::new(),
             fallbacks: Vec::new(),
+            counters: None,
         }
     }
 
@@ -49,7 +58,35 @@ impl ModuleReport {
         self.dropped.push(function);
     }
 
-    /// The functions as they were held back, named by their symbols. Those that an earlier flush
+    pub(super) fn set_counters(&mut self, counters: Option<Counters>) {
+        self.counters = counters;
+    }
+
+    /// The table of counters, if calls are [counted](super::InliningModule::count_calls): 64-bit
+    /// numbers in the byte order of the machine.
+    pub fn counters(&self) -> Option<DataId> {
+        self.counters.as_ref().map(|counters| counters.table)
+    }
+
+    /// The profile that the table of [`ModuleReport::counters`] holds when the program has run. It
+    /// is empty if calls are not counted.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongLength`] if it is another table.
+    pub fn profile(&self, table: &[u64]) -> Result<Profile, WrongLength> {
+        match &self.counters {
+            Some(counters) => counters.instrumented.profile(table),
+            None if table.is_empty() => Ok(Profile::new()),
+            None => Err(WrongLength {
+                counters: table.len(),
+                sites: 0,
+            }),
+        }
+    }
+
+    /// The functions as they were held back, named by their symbols, and with counters if calls are
+    /// [counted](super::InliningModule::count_calls). Those that an earlier flush
     /// defined are
     /// [available externally](crate::program::Linkage::AvailableExternally), as far as they matter.
     pub fn program(&self) -> &Program {
@@ -137,7 +174,12 @@ impl fmt::Display for ModuleReport {
                 .map(|&id| format!("{} > ", self.symbol(id)))
                 .collect();
             let callee = symbol(&site.callee);
-            writeln!(f, "    {decision:7} {via}{callee}: {}", site.reason)?;
+            write!(f, "    {decision:7} {via}{callee}: {}", site.reason)?;
+            let unmet = self.inlined.demand(&self.program, site);
+            match unmet.filter(|_| !site.inlined) {
+                Some(demand) => writeln!(f, ", though {demand}")?,
+                None => writeln!(f)?,
+            }
         }
         let inlined = sites.iter().filter(|site| site.inlined).count();
         write!(

@@ -12,8 +12,11 @@ use cranelift_codegen::ir::{
 use cranelift_module::{FuncId, ModuleDeclarations};
 use rustc_hash::FxHashMap;
 
-/// The namespace in which `cranelift_module` refers to functions; data has another one.
+/// The namespace in which `cranelift_module` refers to functions.
 pub(super) const FUNCTIONS: u32 = 0;
+
+/// The one in which it refers to data.
+pub(super) const DATA: u32 = 1;
 
 /// The names that were given so far.
 #[derive(Default)]

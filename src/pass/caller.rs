@@ -8,17 +8,21 @@
 //! at from the second round on is cut into more blocks than it will have.
 
 use super::Inliner;
+use super::chains::Chains;
 use super::report::{Reason, SiteRecord};
 use super::state::{Final, State};
+use super::steering::Steering;
 use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
 use crate::graph::{CallKind, CallNode};
 use crate::locations::{LocationBuilder, LocationMode};
-use crate::program::{FunctionId, InlineAttribute, Linkage};
+use crate::profile::Heat;
+use crate::program::{FunctionId, Linkage};
 use crate::splice::{Callee, Checker, CopiedCall, Refusal, Session, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 use petgraph::graph::EdgeIndex;
+use std::mem;
 
 /// Scratch memory of one thread.
 #[derive(Default)]
@@ -38,7 +42,7 @@ struct Candidate {
     kind: CallKind,
     /// The bodies around it, outermost first, as an index of [`Chains`].
     chain: Option<usize>,
-    /// The sites of the original program that lead to it.
+    /// The sites of the original program that lead to it; empty once it is recorded.
     path: Vec<EdgeIndex>,
     depth: u32,
 }
@@ -50,32 +54,6 @@ struct CameIn {
     record: usize,
     chain: usize,
     depth: u32,
-}
-
-/// The chains of inlined bodies, sharing their beginnings.
-#[derive(Default)]
-struct Chains(Vec<(Option<usize>, FunctionId)>);
-
-impl Chains {
-    fn push(&mut self, around: Option<usize>, callee: FunctionId) -> usize {
-        self.0.push((around, callee));
-        self.0.len() - 1
-    }
-
-    /// From the innermost body outwards.
-    fn walk(&self, mut link: Option<usize>) -> impl Iterator<Item = FunctionId> + '_ {
-        std::iter::from_fn(move || {
-            let (around, callee) = *self.0.get(link?)?;
-            link = around;
-            Some(callee)
-        })
-    }
-
-    fn list(&self, link: Option<usize>) -> Vec<FunctionId> {
-        let mut list: Vec<_> = self.walk(link).collect();
-        list.reverse();
-        list
-    }
 }
 
 /// What inlining made of a function.
@@ -198,29 +176,36 @@ impl CallerJob<'_> {
             };
             match site.callee {
                 CallNode::Function(callee) => candidates.push(candidate(*callee)),
-                CallNode::External(name) => self.result.records.push(SiteRecord {
-                    caller: self.id,
-                    callee: name.clone(),
-                    callee_id: None,
-                    inst: site.edge.inst,
-                    source_inst: site.edge.inst,
-                    parent: None,
-                    kind: site.edge.kind,
-                    srcloc: body.srcloc(site.edge.inst),
-                    via: Vec::new(),
-                    path: vec![site.index],
-                    inlined: false,
-                    reason: Reason::External,
-                    callee_insts: 0,
-                    caller_insts: self.insts,
-                }),
+                CallNode::External(name) => {
+                    let path = vec![site.index];
+                    self.result.records.push(SiteRecord {
+                        caller: self.id,
+                        callee: name.clone(),
+                        callee_id: None,
+                        inst: site.edge.inst,
+                        source_inst: site.edge.inst,
+                        parent: None,
+                        kind: site.edge.kind,
+                        srcloc: body.srcloc(site.edge.inst),
+                        via: Vec::new(),
+                        demand: Steering::of_external(state, &path).demand,
+                        count: state.count(&path),
+                        path,
+                        inlined: false,
+                        reason: Reason::External,
+                        callee_insts: 0,
+                        caller_insts: self.insts,
+                    });
+                }
                 CallNode::Runtime(_) => {}
             }
         }
         candidates
     }
 
-    fn record(&self, candidate: &Candidate, caller: &Function, reason: Reason) -> SiteRecord {
+    /// The record of a candidate, whose path it takes.
+    fn record(&self, candidate: &mut Candidate, caller: &Function, reason: Reason) -> SiteRecord {
+        let path = mem::take(&mut candidate.path);
         SiteRecord {
             caller: self.id,
             callee: self.state.program[candidate.callee].name().clone(),
@@ -231,7 +216,9 @@ impl CallerJob<'_> {
             kind: candidate.kind,
             srcloc: self.srcloc(caller, candidate.call),
             via: self.chains.list(candidate.chain),
-            path: candidate.path.clone(),
+            count: self.state.count(&path),
+            path,
+            demand: None,
             inlined: false,
             reason,
             callee_insts: self.state.size_of(candidate.callee),
@@ -255,17 +242,21 @@ impl CallerJob<'_> {
         for candidate in &candidates {
             let size = self.state.size_of(candidate.callee);
             let now = insts.saturating_add(planned);
-            let decision = self.decide_one(candidate, legality, &analysis, now, grown + planned);
+            let callee = Some(candidate.callee);
+            let steering = Steering::of(self.state, &candidate.path, callee);
+            let (insts, grown) = (now, grown + planned);
+            let decision = self.decide_one(candidate, &steering, legality, &analysis, insts, grown);
             if decision.is_ok() {
                 planned = planned.saturating_add(size);
             }
-            decisions.push((decision, now));
+            decisions.push((decision, steering.demand, now));
         }
-        for (candidate, (decision, now)) in candidates.into_iter().zip(decisions) {
+        for (mut candidate, (decision, demand, now)) in candidates.into_iter().zip(decisions) {
             let inline = decision.is_ok();
             let (Ok(reason) | Err(reason)) = decision;
-            let mut record = self.record(&candidate, caller, reason);
+            let mut record = self.record(&mut candidate, caller, reason);
             record.caller_insts = now;
+            record.demand = demand;
             if inline {
                 accepted.push((candidate, self.result.records.len()));
             }
@@ -278,6 +269,7 @@ impl CallerJob<'_> {
     fn decide_one(
         &self,
         candidate: &Candidate,
+        steering: &Steering,
         legality: Legality<'_>,
         analysis: &RoundAnalysis<'_>,
         insts: usize,
@@ -288,9 +280,8 @@ impl CallerJob<'_> {
         if function.linkage() == Linkage::Interposable {
             return Err(Reason::Interposable);
         }
-        let attribute = function.attributes().inline;
-        if attribute == InlineAttribute::Never {
-            return Err(Reason::Attribute(attribute));
+        if let Some(reason) = &steering.forbidden {
+            return Err(reason.clone());
         }
         let callee = self.final_callee(candidate).ok_or(Reason::Recursion)?;
         let prepared = callee.prepared();
@@ -298,7 +289,7 @@ impl CallerJob<'_> {
         legal
             .and_then(|prepared| legality(candidate.call, &prepared))
             .map_err(Reason::Refused)?;
-        let wanted = self.ask(candidate, callee, analysis, insts)?;
+        let wanted = self.ask(candidate, steering, callee, analysis, insts)?;
         let limits = &self.inliner.limits;
         let nested = candidate
             .depth
@@ -316,20 +307,21 @@ impl CallerJob<'_> {
         Ok(wanted)
     }
 
-    /// What attribute and policy say; `Ok` to inline.
+    /// What the embedder and the policy say; `Ok` to inline.
     fn ask(
         &self,
         candidate: &Candidate,
+        steering: &Steering,
         callee: &Final,
         analysis: &RoundAnalysis<'_>,
         insts: usize,
     ) -> Result<Reason, Reason> {
         let state = self.state;
         let function = &state.program[candidate.callee];
-        let attribute = function.attributes().inline;
-        if attribute == InlineAttribute::Always {
-            return Ok(Reason::Attribute(attribute));
+        if let Some(demand) = steering.demand {
+            return Ok(demand.reason());
         }
+        let count = state.count(&candidate.path);
         let site = CallSite {
             context: SiteContext {
                 caller_name: state.program[self.id].name(),
@@ -345,6 +337,12 @@ impl CallerJob<'_> {
                 caller_insts: insts,
                 caller_insts_at_start: self.insts_at_start,
                 depth: candidate.depth,
+                cold: steering.cold,
+                count,
+                heat: state
+                    .counts
+                    .as_ref()
+                    .map_or(Heat::Unknown, |counts| counts.heat(count)),
             },
             analysis,
         };

@@ -1,6 +1,6 @@
 //! The result of the pass.
 
-use super::report::{FunctionStats, SiteRecord, StageTimes};
+use super::report::{Demand, FunctionStats, SiteRecord, StageTimes};
 use crate::graph::{CallGraph, SiteName};
 use crate::locations::LocationTable;
 use crate::program::{FunctionId, Program};
@@ -56,6 +56,49 @@ impl Inlined {
         let path = record.path.iter();
         path.filter_map(|&site| self.graph.site_name(program, site))
             .collect()
+    }
+
+    /// The sites that the embedder wants inlined and that stayed calls. Their
+    /// [reasons](SiteRecord::reason) say why.
+    ///
+    /// ```
+    /// use cranelift_inliner::decide::Never;
+    /// use cranelift_inliner::pass::Inliner;
+    /// use cranelift_inliner::program::{Attributes, Program};
+    ///
+    /// let mut program = Program::from_clif("
+    /// function %f(i32) -> i32 fast {
+    ///     fn0 = %f(i32) -> i32 fast
+    /// block0(v0: i32):
+    ///     v1 = call fn0(v0)
+    ///     return v1
+    /// }", "f.clif")?;
+    /// let flatten = Attributes { flatten: true, ..Attributes::default() };
+    /// program.set_attributes(&"f".parse()?, flatten)?;
+    /// let inlined = Inliner::new(Never).run(&program)?;
+    /// let reasons: Vec<String> = inlined.unmet().map(|site| site.reason.to_string()).collect();
+    /// assert_eq!(reasons, ["recursion"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unmet(&self) -> impl Iterator<Item = &SiteRecord> {
+        let sites = self.sites.iter();
+        sites.filter(|site| site.demand.is_some() && !site.inlined)
+    }
+
+    /// In words, what the embedder demanded of a site of [`Inlined::unmet`] or any other: a
+    /// sentence without a final period. `None` where nothing was demanded. `program` must be the
+    /// one that went in.
+    pub fn demand(&self, program: &Program, record: &SiteRecord) -> Option<String> {
+        let name = |id| program.get(id).map(|function| function.name());
+        Some(match record.demand? {
+            Demand::Attribute => format!("{} has the attribute always", record.callee),
+            Demand::Hint(hint) => format!("the call has the hint {hint}"),
+            Demand::Flatten(function) => format!("{} is to be flattened", name(function)?),
+            Demand::FlattenCall(site) => {
+                let site = self.graph.site_name(program, site)?;
+                format!("the call {site} is to be flattened")
+            }
+        })
     }
 
     /// What became of a function of the input.

@@ -46,6 +46,7 @@
 
 mod budget;
 mod caller;
+mod chains;
 mod compile;
 mod error;
 mod inlined;
@@ -54,15 +55,17 @@ mod report;
 mod run;
 mod schedule;
 mod state;
+mod steering;
 
 pub use compile::CompiledProgram;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
 pub(crate) use references::references;
-pub use report::{FunctionStats, Reason, SiteRecord, StageTimes};
+pub use report::{Demand, FunctionStats, Reason, SiteRecord, StageTimes};
 
 use crate::decide::{Inline, Limits};
 use crate::locations::LocationMode;
+use crate::profile::Profile;
 use crate::program::{FunctionId, Program};
 use crate::splice::SpliceOptions;
 use cranelift_codegen::isa::TargetIsa;
@@ -79,6 +82,7 @@ pub struct Inliner<'a> {
     clean_up: bool,
     verify: Option<&'a dyn TargetIsa>,
     check: bool,
+    profile: Option<&'a Profile>,
     observer: Option<&'a dyn Observer>,
 }
 
@@ -106,6 +110,7 @@ impl<'a> Inliner<'a> {
             clean_up: true,
             verify: None,
             check: false,
+            profile: None,
             observer: None,
         }
     }
@@ -154,6 +159,14 @@ impl<'a> Inliner<'a> {
     #[must_use]
     pub fn check(mut self, check: bool) -> Self {
         self.check = check;
+        self
+    }
+
+    /// Tells policies how often sites were executed. What does not fit the program is not used;
+    /// [`Profile::mismatches`] says what that is.
+    #[must_use]
+    pub fn profile(mut self, profile: &'a Profile) -> Self {
+        self.profile = Some(profile);
         self
     }
 

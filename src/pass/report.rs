@@ -2,7 +2,7 @@
 
 use crate::cleanup::CleanupStats;
 use crate::graph::CallKind;
-use crate::program::{FunctionId, FunctionName, InlineAttribute};
+use crate::program::{FunctionId, FunctionName, InlineAttribute, SiteHint};
 use crate::splice::Refusal;
 use cranelift_codegen::ir::{Inst, SourceLoc};
 use petgraph::graph::EdgeIndex;
@@ -45,6 +45,12 @@ pub struct SiteRecord {
     /// It does not tell in which function which body was inlined first, so it names the call
     /// whatever else is decided: [`Inlined::path`](super::Inlined::path) gives the names.
     pub path: Vec<EdgeIndex>,
+    /// What the embedder demanded of the site; `None` where that was for the policy to decide. It
+    /// is the demand whether or not it could be met: see [`Inlined::unmet`](super::Inlined::unmet).
+    pub demand: Option<Demand>,
+    /// How often the call is executed in the caller, by the profile; `None` where nothing is known
+    /// of it.
+    pub count: Option<u64>,
     /// Whether the call was replaced by the callee's body.
     pub inlined: bool,
     /// Why.
@@ -54,6 +60,22 @@ pub struct SiteRecord {
     pub callee_insts: usize,
     /// The caller's size when the site was decided, in instructions.
     pub caller_insts: usize,
+}
+
+/// Why an embedder wants a call inlined, whatever the policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Demand {
+    /// The callee has the attribute [`InlineAttribute::Always`].
+    Attribute,
+    /// The call has the hint [`SiteHint::Always`] or [`SiteHint::Flatten`].
+    Hint(SiteHint),
+    /// The call is in this function or came in with a body below it, and the function has the
+    /// attribute [`flatten`](crate::program::Attributes::flatten).
+    Flatten(FunctionId),
+    /// The call came in with a body below this site, and the site has the hint
+    /// [`SiteHint::Flatten`].
+    FlattenCall(EdgeIndex),
 }
 
 /// Why a call was inlined or kept.
@@ -66,6 +88,10 @@ pub enum Reason {
     Undecided,
     /// The callee's attribute said so.
     Attribute(InlineAttribute),
+    /// A hint on the call said so.
+    Hint(SiteHint),
+    /// A function or a call above is to be flattened.
+    Flatten,
     /// The splicing engine refused.
     Refused(Refusal),
     /// The callee is the caller, is being inlined around the call already, or
@@ -92,6 +118,8 @@ impl Reason {
             Reason::Policy(_) => "policy",
             Reason::Undecided => "undecided",
             Reason::Attribute(_) => "attribute",
+            Reason::Hint(_) => "hint",
+            Reason::Flatten => "flatten",
             Reason::Refused(refusal) => refusal.slug(),
             Reason::Recursion => "recursion",
             Reason::Interposable => "interposable",
@@ -111,6 +139,8 @@ impl fmt::Display for Reason {
             Reason::Attribute(InlineAttribute::Always) => f.write_str("attribute always"),
             Reason::Attribute(InlineAttribute::Never) => f.write_str("attribute never"),
             Reason::Attribute(InlineAttribute::None) => f.write_str("no attribute"),
+            Reason::Hint(hint) => write!(f, "hint {hint}"),
+            Reason::Flatten => f.write_str("everything here is flattened"),
             Reason::Refused(refusal) => refusal.fmt(f),
             Reason::Recursion => f.write_str("recursion"),
             Reason::Interposable => f.write_str("the callee may be replaced at link time"),

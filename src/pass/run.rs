@@ -14,6 +14,7 @@ use crate::check::{CopyId, CopyTree, check};
 use crate::cleanup::{CleanupStats, clean_up};
 use crate::graph::{CallGraph, ComponentId};
 use crate::locations::{LocationBuilder, LocationMode};
+use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
@@ -71,9 +72,12 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     let growth_shares = budget::growth_shares(&insts, &growing, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
+    let counts = inliner.profile;
+    let counts = counts.map(|profile| SiteCounts::new(profile, program, &graph));
     State {
         program,
         graph,
+        counts,
         insts,
         growth_shares,
         finals,
@@ -278,15 +282,35 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
         let body: &Option<Arc<Function>> = &bodies[id];
         body.as_ref().filter(|_| live[id]).map(Arc::clone)
     });
+    // The names are those of a program that exists already.
+    let mut kept = kept.unwrap_or_default();
+    pass_on_hints(program, &graph, &sites, &mut kept);
     Inlined {
-        // The names are those of a program that exists already.
-        program: kept.unwrap_or_default(),
+        program: kept,
         graph,
         bodies,
         locations,
         sites,
         stats,
         times,
+    }
+}
+
+/// Gives the calls that are left the hints of the calls that they come from.
+fn pass_on_hints(program: &Program, graph: &CallGraph, sites: &[SiteRecord], kept: &mut Program) {
+    if program
+        .iter()
+        .all(|(_, function)| function.hints().len() == 0)
+    {
+        return;
+    }
+    for record in sites.iter().filter(|record| !record.inlined) {
+        let origin = record.path.last().and_then(|&site| graph.site(site));
+        let hint = origin.and_then(|site| program.get(site.caller)?.hint(site.edge.inst));
+        if let (Some(hint), Some(caller)) = (hint, program.get(record.caller)) {
+            // Clean-up may have removed the call, and the caller may be dropped.
+            let _ = kept.set_hint(caller.name(), record.inst, hint);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::cleanup::CleanupStats;
 use crate::decide::{ProgramFacts, Summary};
 use crate::graph::CallGraph;
 use crate::locations::LocationTable;
+use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
 use crate::splice::{Callee, CalleeTables, Refusal};
 use cranelift_codegen::ir::{Function, Inst};
@@ -64,6 +65,7 @@ pub(super) struct State<'a> {
     /// Sizes before inlining, in instructions.
     pub(super) insts: SecondaryMap<FunctionId, usize>,
     pub(super) growth_shares: SecondaryMap<FunctionId, usize>,
+    pub(super) counts: Option<SiteCounts>,
     pub(super) finals: PrimaryMap<FunctionId, OnceLock<Final>>,
 }
 
@@ -71,6 +73,11 @@ impl State<'_> {
     /// Whether the function can be part of the result at all.
     pub(super) fn is_emitted(&self, id: FunctionId) -> bool {
         self.program[id].linkage() != Linkage::AvailableExternally
+    }
+
+    /// How often a call is executed to which these sites lead.
+    pub(super) fn count(&self, path: &[EdgeIndex]) -> Option<u64> {
+        self.counts.as_ref()?.of_path(&self.graph, path)
     }
 
     /// The size of a callee as far as it is known, in instructions.

@@ -2,6 +2,7 @@
 
 use super::function::Origin;
 use super::name::FunctionName;
+use cranelift_codegen::ir::Inst;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,15 @@ pub enum ProgramError {
     UnknownName {
         /// The name.
         name: FunctionName,
+    },
+
+    /// Something was said of a call that is none.
+    #[error("{call} of function {function} is no direct call")]
+    NoCall {
+        /// The function.
+        function: FunctionName,
+        /// The instruction; the function may not have it at all.
+        call: Inst,
     },
 
     /// A test-case name that a function has or refers to is not UTF-8, so that no text can show

@@ -2,8 +2,10 @@
 
 use super::header::FileHeader;
 use super::name::FunctionName;
+use super::steering::{Attributes, SiteHint};
 use cranelift_codegen::ir;
-use cranelift_entity::entity_impl;
+use cranelift_entity::{EntityRef, entity_impl};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -47,27 +49,6 @@ impl fmt::Display for Linkage {
             Linkage::AvailableExternally => "available externally",
         })
     }
-}
-
-/// What an embedder demands for the calls of a function.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum InlineAttribute {
-    /// Nothing: the policy decides.
-    #[default]
-    None,
-    /// Inline it wherever that is legal.
-    Always,
-    /// Never inline it.
-    Never,
-}
-
-/// What an embedder says of a function beside its body.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Attributes {
-    /// Whether its calls are to be inlined.
-    pub inline: InlineAttribute,
-    /// It seldom runs.
-    pub cold: bool,
 }
 
 /// The place in the input that a function comes from.
@@ -121,6 +102,7 @@ pub struct ProgramFunction {
     body: Arc<ir::Function>,
     pub(super) linkage: Linkage,
     pub(super) attributes: Attributes,
+    pub(super) hints: BTreeMap<ir::Inst, SiteHint>,
     origin: Option<Origin>,
     directives: Vec<RunDirective>,
     header: Option<Arc<FileHeader>>,
@@ -135,6 +117,7 @@ impl ProgramFunction {
             body,
             linkage: Linkage::default(),
             attributes: Attributes::default(),
+            hints: BTreeMap::new(),
             origin: None,
             directives: Vec::new(),
             header: None,
@@ -153,15 +136,29 @@ impl ProgramFunction {
         self
     }
 
+    /// The same function with a hint on `call`, one of its direct calls; what is no direct call
+    /// of its layout gets none.
+    pub fn with_hint(mut self, call: ir::Inst, hint: SiteHint) -> Self {
+        if self.is_direct_call(call) {
+            self.hints.insert(call, hint);
+        }
+        self
+    }
+
     /// The same function said to come from `origin`, which errors then name.
     pub fn with_origin(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
         self
     }
 
-    /// The same function with another body, and with that body's name.
+    /// The same function with another body, and with that body's name. Hints are about the calls of
+    /// the old one and are gone.
     pub fn with_body(mut self, body: impl Into<Arc<ir::Function>>) -> Self {
-        self.body = body.into();
+        let body = body.into();
+        if !Arc::ptr_eq(&body, &self.body) {
+            self.hints.clear();
+        }
+        self.body = body;
         self.name = FunctionName::from(self.body.name.clone());
         self
     }
@@ -194,6 +191,27 @@ impl ProgramFunction {
     /// What the embedder says of it.
     pub fn attributes(&self) -> Attributes {
         self.attributes
+    }
+
+    /// What the embedder says of the call `call` of the body.
+    pub fn hint(&self, call: ir::Inst) -> Option<SiteHint> {
+        self.hints.get(&call).copied()
+    }
+
+    /// All hints, in the order of the instructions' numbers.
+    pub fn hints(&self) -> impl ExactSizeIterator<Item = (ir::Inst, SiteHint)> + '_ {
+        self.hints.iter().map(|(call, hint)| (*call, *hint))
+    }
+
+    pub(super) fn is_direct_call(&self, call: ir::Inst) -> bool {
+        let body = &self.body;
+        // Nothing may be asked about an instruction that the body does not have.
+        call.index() < body.dfg.num_insts()
+            && body.layout.inst_block(call).is_some()
+            && matches!(
+                body.dfg.insts[call],
+                ir::InstructionData::Call { .. } | ir::InstructionData::TryCall { .. }
+            )
     }
 
     /// Where it comes from; `None` where it was built in memory and nobody said.

@@ -39,7 +39,8 @@
 //! # What is beside the body
 //!
 //! CLIF says nothing of how visible a function is, nor whether it is worth inlining. A
-//! [`ProgramFunction`] adds that to the body: its [`Linkage`] and its [`Attributes`]. Text read as
+//! [`ProgramFunction`] adds that to the body: its [`Linkage`], its [`Attributes`], and what is known
+//! or wanted of single calls, the [`SiteHint`]s. Text read as
 //! it stands gives exported functions without attributes, which is right though it leaves nothing
 //! to drop; [`Program::export_only`] tells which functions really are entered from outside.
 //!
@@ -60,16 +61,16 @@ mod header;
 mod input;
 mod name;
 mod print;
+mod steering;
 mod text;
 mod text_writer;
 mod verify;
 
 pub use error::ProgramError;
-pub use function::{
-    Attributes, FunctionId, InlineAttribute, Linkage, Origin, ProgramFunction, RunDirective,
-};
+pub use function::{FunctionId, Linkage, Origin, ProgramFunction, RunDirective};
 pub use header::{FileHeader, HeaderKind, HeaderLine};
 pub use name::{FunctionName, ParseNameError};
+pub use steering::{Attributes, InlineAttribute, SiteHint};
 
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData};
 use cranelift_entity::PrimaryMap;
@@ -215,6 +216,33 @@ impl Program {
         attributes: Attributes,
     ) -> Result<(), ProgramError> {
         self.named_mut(name)?.attributes = attributes;
+        Ok(())
+    }
+
+    /// Says something of one call: the instruction `call` of the function `caller`. A hint that was
+    /// there before is replaced.
+    ///
+    /// Who has a [`SiteName`](crate::graph::SiteName) and no instruction asks
+    /// [`CallGraph::find_site`](crate::graph::CallGraph::find_site).
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError::UnknownName`] if the program does not define the caller, and
+    /// [`ProgramError::NoCall`] if the instruction is no direct call in its layout.
+    pub fn set_hint(
+        &mut self,
+        caller: &FunctionName,
+        call: ir::Inst,
+        hint: SiteHint,
+    ) -> Result<(), ProgramError> {
+        let function = self.named_mut(caller)?;
+        if !function.is_direct_call(call) {
+            return Err(ProgramError::NoCall {
+                function: caller.clone(),
+                call,
+            });
+        }
+        function.hints.insert(call, hint);
         Ok(())
     }
 
@@ -476,6 +504,7 @@ mod tests {
         let cold = Attributes {
             inline: InlineAttribute::Never,
             cold: true,
+            flatten: true,
         };
         program
             .set_attributes(&name("b"), cold)

@@ -1,10 +1,11 @@
 //! What the front end demands.
 
 use crate::support::{front_end, inlining, jit};
+use cranelift_codegen::ir::Inst;
 use cranelift_inliner::decide::{Always, Never};
 use cranelift_inliner::module::InliningModule;
 use cranelift_inliner::pass::{Inliner, Reason};
-use cranelift_inliner::program::{Attributes, InlineAttribute};
+use cranelift_inliner::program::{Attributes, InlineAttribute, SiteHint};
 
 const TEXT: &str = "fn callee(x) = x * 3; export fn main(x) = callee(x);";
 
@@ -40,4 +41,64 @@ fn limits_are_those_of_the_pass() {
     front_end(TEXT, &mut module).unwrap();
     let (_, report) = module.finish().unwrap();
     assert_eq!(report.inlined().sites()[0].reason, Reason::FunctionSize);
+}
+
+/// The calls of the last function of a program. A front end that gives hints knows them itself.
+fn calls_of_last(text: &str) -> Vec<Inst> {
+    let mut module = InliningModule::new(jit(), Inliner::new(Never));
+    front_end(text, &mut module).unwrap();
+    let (_, report) = module.finish().unwrap();
+    let last = report.program().ids().next_back();
+    let sites = report.inlined().sites().iter();
+    let calls = sites.filter(|site| Some(site.caller) == last);
+    calls.map(|site| site.inst).collect()
+}
+
+#[test]
+fn hints_are_set_on_instructions_and_outlive_a_flush() {
+    let text = "export fn leaf(x) = x * 3; export fn middle(x) = leaf(x) + leaf(x + 1);";
+    let calls = calls_of_last(text);
+    let mut module = inlining(jit());
+    let ids = front_end(text, &mut module).unwrap();
+    module.set_hint(ids["middle"], calls[1], SiteHint::Never);
+    let report = module.flush().unwrap();
+    let decided: Vec<_> = report.inlined().sites().iter().map(|s| s.inlined).collect();
+    assert_eq!(decided, [true, false]);
+
+    let later = "export fn middle(x); export fn main(x) = middle(x);";
+    front_end(later, &mut module).unwrap();
+    let (_, report) = module.finish().unwrap();
+    let sites = report.inlined().sites();
+    assert_eq!(sites.len(), 2);
+    assert!(sites[0].inlined, "%middle");
+    assert_eq!(sites[1].reason, Reason::Hint(SiteHint::Never));
+}
+
+#[test]
+fn a_hint_on_what_is_no_call_is_an_error_of_the_flush() {
+    let mut module = inlining(jit());
+    let ids = front_end(TEXT, &mut module).unwrap();
+    module.set_hint(ids["main"], Inst::from_u32(77), SiteHint::Always);
+    let error = module.flush().map(|_| ()).unwrap_err().to_string();
+    assert!(
+        error.contains("inst77 of function %main is no direct call"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_report_tells_which_demands_are_not_met() {
+    let text = "export fn main(x) = if x < 1 then 0 else main(x - 1);";
+    let mut module = InliningModule::new(jit(), Inliner::new(Never));
+    let ids = front_end(text, &mut module).unwrap();
+    let flatten = Attributes {
+        flatten: true,
+        ..Attributes::default()
+    };
+    module.set_attributes(ids["main"], flatten);
+    let (_, report) = module.finish().unwrap();
+    assert_eq!(report.inlined().unmet().count(), 1);
+    let text = report.to_string();
+    let expected = "kept    main: recursion, though %main is to be flattened";
+    assert!(text.contains(expected), "{text}");
 }

@@ -8,5 +8,6 @@ mod expressions;
 mod flush;
 mod linkage;
 mod names;
+mod profile;
 mod same_results;
 mod support;

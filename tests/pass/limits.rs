@@ -134,7 +134,7 @@ fn the_attribute_always_does_not_lift_the_limits() {
     let mut program = program(&(leaf("leaf", 90) + &through("main", &["leaf"])));
     let always = Attributes {
         inline: InlineAttribute::Always,
-        cold: false,
+        ..Attributes::default()
     };
     program.set_attributes(&name("leaf"), always).unwrap();
     let mut limits = Limits::default();

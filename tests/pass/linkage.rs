@@ -11,7 +11,7 @@ use cranelift_inliner::program::{Attributes, InlineAttribute, Linkage, Program};
 fn attributes(inline: InlineAttribute) -> Attributes {
     Attributes {
         inline,
-        cold: false,
+        ..Attributes::default()
     }
 }
 
@@ -152,8 +152,8 @@ fn a_cold_function_is_not_worth_what_a_hot_one_is() {
     let inlined = run(Inliner::new(CostModel::default()), &program);
     assert!(sites_of(&inlined, &program, "main")[0].inlined);
     let cold = Attributes {
-        inline: InlineAttribute::None,
         cold: true,
+        ..Attributes::default()
     };
     program.set_attributes(&name("callee"), cold).unwrap();
     let inlined = run(Inliner::new(CostModel::default()), &program);

@@ -14,4 +14,5 @@ mod report;
 mod shapes;
 mod shipped_modules;
 mod site_names;
+mod steering;
 mod support;

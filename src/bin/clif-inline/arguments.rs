@@ -178,7 +178,11 @@ Examples:
     clif-inline run failing.clif --policy never
 
   Only totals and failures:
-    clif-inline run tests/ --quiet")]
+    clif-inline run tests/ --quiet
+
+  Count calls, and inline by the counts:
+    clif-inline run module.clif --profile-out module.profile.json
+    clif-inline compile module.clif -o module.o --profile module.profile.json")]
 pub(crate) struct RunArguments {
     /// Test files, folders of .clif files, or - for standard input
     #[arg(value_name = "IN", required = true)]
@@ -187,6 +191,13 @@ pub(crate) struct RunArguments {
     /// Do not tell what was passed over
     #[arg(short, long)]
     pub(crate) quiet: bool,
+
+    /// Count how often each direct call is executed, and write that down (see docs/PROFILE.md)
+    ///
+    /// The functions get counters before anything is inlined. Counts of several directives, targets
+    /// and files are added up.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile_out: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) common: CommonArguments,
@@ -494,6 +505,14 @@ pub(crate) struct PolicyArguments {
         default_value_t = CostModel::default().threshold
     )]
     pub(crate) cost_threshold: i64,
+
+    /// How often calls were executed, for policy cost (see docs/PROFILE.md)
+    ///
+    /// Calls that make up most of all executed ones may add more to their callers, those that were
+    /// never executed nothing. `run --profile-out` makes such a file. Where the program is not the
+    /// one that was counted, a warning says so.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -551,6 +570,12 @@ pub(crate) struct NameArguments {
     /// This function seldom runs
     #[arg(long, value_name = "NAME")]
     pub(crate) cold: Vec<FunctionName>,
+
+    /// Inline everything below this function: its calls, the calls in their bodies, and so on
+    ///
+    /// For calls that cannot be inlined all the same, and those of --always, a warning says why.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flatten: Vec<FunctionName>,
 
     /// This function is called from outside, and those not named are not [default: all are]
     #[arg(long, value_name = "NAME")]

@@ -4,15 +4,18 @@ use crate::arguments::{CommonArguments, FallbackArgument, PlanArguments};
 use crate::failure::{Failure, warn};
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::{remarks, stage};
+use crate::remarks;
+use crate::stage::{self, Decider};
 use cranelift_inliner::decide::Inline;
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::plan::{Deviation, DeviationKind, Fallback, Plan, Replay};
+use cranelift_inliner::profile::Profile;
 use cranelift_inliner::program::Program;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A plan that has more wrong with it is told of in numbers.
+/// What there is more of is told of in numbers.
 const MOST_WARNINGS: usize = 5;
 
 /// The remarks and plans that the arguments name.
@@ -20,6 +23,9 @@ pub(crate) struct Records {
     remarks: Option<Output>,
     plan: Option<Output>,
     followed: Option<FollowedPlan>,
+    profile: Option<Profile>,
+    /// Empty without a profile.
+    profile_path: PathBuf,
 }
 
 struct FollowedPlan {
@@ -29,7 +35,7 @@ struct FollowedPlan {
 }
 
 impl Records {
-    /// Reads the plan that is to be followed, if there is one.
+    /// Reads the plan that is to be followed and the profile, if there are any.
     pub(crate) fn new(common: &CommonArguments, plans: &PlanArguments) -> Result<Self, Failure> {
         let output = |path: &PathBuf| Output::from_argument(path);
         let followed = |path: &PathBuf| {
@@ -43,13 +49,15 @@ impl Records {
             remarks: common.report.remarks.as_ref().map(output),
             plan: plans.plan_out.as_ref().map(output),
             followed: plans.plan.as_ref().map(followed).transpose()?,
+            profile: stage::profile(&common.policy)?,
+            profile_path: common.policy.profile.clone().unwrap_or_default(),
         })
     }
 
     /// Who decides: the plan, and the policy where that has the say.
-    pub(crate) fn policy(&self, common: &CommonArguments) -> Box<dyn Inline + '_> {
+    pub(crate) fn policy(&self, common: &CommonArguments) -> Decider<'_> {
         let policy = stage::policy(&common.policy);
-        match &self.followed {
+        let policy: Box<dyn Inline + '_> = match &self.followed {
             None => policy,
             Some(followed) => {
                 let fallback = match followed.fallback {
@@ -58,16 +66,29 @@ impl Records {
                 };
                 Box::new(Replay::new(&followed.plan, fallback))
             }
+        };
+        Decider {
+            policy,
+            profile: self.profile.as_ref(),
         }
     }
 
-    /// Tells where the plan was not followed, which may be a failure.
+    /// Tells which demands were not met and which counts not used, and where the plan was not
+    /// followed, which may be a failure.
     pub(crate) fn compare(
         &self,
         program: &Program,
         inlined: &Inlined,
         progress: &Progress,
     ) -> Result<(), Failure> {
+        progress.pause(|| {
+            warn_of_unmet(program, inlined);
+            if let Some(profile) = &self.profile {
+                let mismatches = profile.mismatches(program, inlined.graph());
+                let file = self.profile_path.display();
+                warn_of_some(&format!("{file}: "), &mismatches, "counts are not used");
+            }
+        });
         let Some(followed) = &self.followed else {
             return Ok(());
         };
@@ -86,15 +107,8 @@ impl Records {
             let path = &first.path;
             return Err(Failure::new(format!("{file} does not list {path}{more}")));
         }
-        progress.pause(|| {
-            for deviation in others.iter().take(MOST_WARNINGS) {
-                warn(&format!("{file}: {deviation}"));
-            }
-            if others.len() > MOST_WARNINGS {
-                let more = others.len() - MOST_WARNINGS;
-                warn(&format!("{file}: {more} more sites are not as planned"));
-            }
-        });
+        let prefix = format!("{file}: ");
+        progress.pause(|| warn_of_some(&prefix, &others, "sites are not as planned"));
         Ok(())
     }
 
@@ -114,6 +128,31 @@ impl Records {
     pub(crate) fn take_standard_output(&self) -> bool {
         let mut outputs = self.remarks.iter().chain(&self.plan);
         outputs.any(Output::is_standard_output)
+    }
+}
+
+/// Warns of calls that stay though the arguments want them inlined.
+fn warn_of_unmet(program: &Program, inlined: &Inlined) {
+    let told = inlined.unmet().filter_map(|site| {
+        let demand = inlined.demand(program, site)?;
+        let caller = program.get(site.caller)?.name();
+        let (callee, reason) = (&site.callee, &site.reason);
+        Some(format!(
+            "{caller} still calls {callee}, though {demand}: {reason}"
+        ))
+    });
+    let told: Vec<_> = told.collect();
+    warn_of_some("", &told, "calls are not inlined that should be");
+}
+
+/// Warns of the first few, and says how many more there are; each with `prefix` before it.
+fn warn_of_some(prefix: &str, messages: &[impl Display], what: &str) {
+    for message in messages.iter().take(MOST_WARNINGS) {
+        warn(&format!("{prefix}{message}"));
+    }
+    if messages.len() > MOST_WARNINGS {
+        let more = messages.len() - MOST_WARNINGS;
+        warn(&format!("{prefix}{more} more {what}"));
     }
 }
 

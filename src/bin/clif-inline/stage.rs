@@ -12,11 +12,13 @@ use cranelift_inliner::backend::{self, TargetSettings};
 use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Never, Small};
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::{CompiledProgram, Inlined, Inliner};
+use cranelift_inliner::profile::Profile;
 use cranelift_inliner::program::{
     Attributes, FunctionName, InlineAttribute, Linkage, Program, ProgramError,
 };
 use cranelift_inliner::splice::SpliceOptions;
 use rustc_hash::FxHashSet;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -62,12 +64,18 @@ pub(crate) fn verify(
     Ok(())
 }
 
+/// Who decides, and what is known of how often calls are executed.
+pub(crate) struct Decider<'a> {
+    pub(crate) policy: Box<dyn Inline + 'a>,
+    pub(crate) profile: Option<&'a Profile>,
+}
+
 /// Inlines across `program` as `policy` decides.
 pub(crate) fn inline(
     program: &Program,
     isa: &dyn TargetIsa,
     arguments: &CommonArguments,
-    policy: Box<dyn Inline + '_>,
+    policy: Decider<'_>,
     progress: &Progress,
     phases: &mut Phases,
 ) -> Result<Inlined, Failure> {
@@ -85,7 +93,7 @@ pub(crate) fn inline_and_compile(
     program: &Program,
     isa: &dyn TargetIsa,
     arguments: &CommonArguments,
-    policy: Box<dyn Inline + '_>,
+    policy: Decider<'_>,
     locations: LocationMode,
     progress: &Progress,
     phases: &mut Phases,
@@ -104,14 +112,17 @@ pub(crate) fn inline_and_compile(
 
 fn inliner<'a>(
     arguments: &CommonArguments,
-    policy: Box<dyn Inline + 'a>,
+    decider: Decider<'a>,
     isa: &'a dyn TargetIsa,
 ) -> Inliner<'a> {
-    let inliner = Inliner::new(policy)
+    let mut inliner = Inliner::new(decider.policy)
         .limits(limits(&arguments.limits))
         .splice_options(splice_options(&arguments.legality))
         .clean_up(!arguments.no_cleanup)
         .check(arguments.check);
+    if let Some(profile) = decider.profile {
+        inliner = inliner.profile(profile);
+    }
     if arguments.no_verify {
         inliner
     } else {
@@ -130,6 +141,18 @@ pub(crate) fn policy(arguments: &PolicyArguments) -> Box<dyn Inline> {
             model.threshold = arguments.cost_threshold;
             Box::new(model)
         }
+    }
+}
+
+/// The profile that the arguments name.
+pub(crate) fn profile(arguments: &PolicyArguments) -> Result<Option<Profile>, Failure> {
+    let Some(path) = &arguments.profile else {
+        return Ok(None);
+    };
+    let text = fs::read_to_string(path).map_err(|error| Failure::read(path, &error))?;
+    match Profile::from_json(&text) {
+        Ok(profile) => Ok(Some(profile)),
+        Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
     }
 }
 
@@ -173,12 +196,13 @@ impl<'a> Names<'a> {
     }
 
     /// Every option with the names given for it.
-    pub(crate) fn by_option(&self) -> [(&'static str, &'a [FunctionName]); 5] {
+    pub(crate) fn by_option(&self) -> [(&'static str, &'a [FunctionName]); 6] {
         let arguments = self.arguments;
         [
             ("--always", &arguments.always),
             ("--never", &arguments.never),
             ("--cold", &arguments.cold),
+            ("--flatten", &arguments.flatten),
             ("--export", &arguments.export),
             ("--interposable", &arguments.interposable),
         ]
@@ -207,6 +231,7 @@ impl<'a> Names<'a> {
             always,
             never,
             cold,
+            flatten,
             export,
             interposable,
         } = self.arguments;
@@ -218,6 +243,9 @@ impl<'a> Names<'a> {
         }
         for name in cold {
             change_attributes(program, name, |a| a.cold = true)?;
+        }
+        for name in flatten {
+            change_attributes(program, name, |a| a.flatten = true)?;
         }
         for name in interposable {
             if program.id(name).is_some() {

@@ -23,7 +23,8 @@ impl Verdict {
     pub(crate) fn of(site: &SiteRecord) -> Self {
         match &site.reason {
             _ if site.inlined => Self::Inlined,
-            Reason::Policy(_) | Reason::Undecided | Reason::Attribute(_) => Self::Kept,
+            Reason::Policy(_) | Reason::Undecided => Self::Kept,
+            Reason::Attribute(_) | Reason::Hint(_) => Self::Kept,
             Reason::External => Self::External,
             _ => Self::Refused,
         }

@@ -6,11 +6,10 @@ use crate::failure::{Failure, say};
 use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::records::read_plan;
-use crate::stage;
+use crate::stage::{self, Decider};
 use crate::statistics::Phases;
 use anstyle::{AnsiColor, Style};
 use cranelift_codegen::isa::OwnedTargetIsa;
-use cranelift_inliner::decide::Inline;
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::plan::{Fallback, Outcome, Plan, Replay, SitePath, Step, bisect as search};
 use cranelift_inliner::program::{FunctionName, InlineAttribute, Program};
@@ -63,9 +62,12 @@ pub(crate) fn bisect(arguments: &BisectArguments) -> Result<(), Failure> {
 fn demand_nothing(program: &mut Program) -> Result<(), Failure> {
     let demanded = program.iter().filter_map(|(_, function)| {
         let mut attributes = function.attributes();
-        let always = attributes.inline == InlineAttribute::Always;
-        attributes.inline = InlineAttribute::None;
-        always.then(|| (function.name().clone(), attributes))
+        if attributes.inline == InlineAttribute::Always {
+            attributes.inline = InlineAttribute::None;
+        }
+        attributes.flatten = false;
+        let demanded = attributes != function.attributes();
+        demanded.then(|| (function.name().clone(), attributes))
     });
     let demanded: Vec<(FunctionName, _)> = demanded.collect();
     for (name, attributes) in demanded {
@@ -112,7 +114,10 @@ impl Trial<'_> {
     fn write(&self, plan: &Plan) -> Result<(), Trouble> {
         let common = &self.arguments.common;
         let (silent, mut phases) = (Progress::hidden(), Phases::default());
-        let policy: Box<dyn Inline + '_> = Box::new(Replay::new(plan, Fallback::Keep));
+        let policy = Decider {
+            policy: Box::new(Replay::new(plan, Fallback::Keep)),
+            profile: None,
+        };
         let bytes = match self.arguments.emit {
             EmitArgument::Clif => {
                 let isa = &**self.isa;

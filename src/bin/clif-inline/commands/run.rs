@@ -7,11 +7,13 @@ use crate::arguments::{CommonArguments, RunArguments};
 use crate::failure::{self, Failure};
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::run::{RunReport, Script, execute};
-use crate::stage::{self, Names};
+use crate::run::{CounterTable, RunReport, Script, execute};
+use crate::stage::{self, Decider, Names};
 use crate::statistics::{Directives, Phases, Statistics};
 use crate::{remarks, test_files};
 use cranelift_codegen::ir;
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_inliner::profile::{COUNTERS, Instrumented, Profile};
 use cranelift_inliner::program::{FunctionName, Origin, Program, ProgramError, ProgramFunction};
 use rustc_hash::FxHashSet;
 use std::fmt::Write as _;
@@ -25,10 +27,14 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let started = Instant::now();
     let common = &arguments.common;
     let remarks = common.report.remarks.as_deref().map(Output::from_argument);
+    let profile_out = arguments.profile_out.as_deref();
+    let profile_out = profile_out.map(Output::from_argument);
     let mut runner = Runner {
         common,
         names: Names::new(&common.names)?,
         names_seen: FxHashSet::default(),
+        profile: stage::profile(&common.policy)?,
+        counted: profile_out.is_some().then(Profile::new),
         statistics: Statistics::default(),
         phases: Phases::default(),
         remarks: Vec::new(),
@@ -64,6 +70,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     if let Some(remarks) = &remarks {
         remarks.write_bytes(&runner.remarks)?;
     }
+    if let (Some(output), Some(counted)) = (&profile_out, &runner.counted) {
+        output.write_bytes(counted.to_json().as_bytes())?;
+    }
     runner.phases.write = writing.elapsed();
     runner.phases.total = started.elapsed();
     runner.statistics.directives = Some(directives);
@@ -81,6 +90,10 @@ struct Runner<'a> {
     names: Names<'a>,
     /// Names of options that a file defined.
     names_seen: FxHashSet<&'a FunctionName>,
+    /// What decisions go by.
+    profile: Option<Profile>,
+    /// What was counted, if it is to be.
+    counted: Option<Profile>,
     statistics: Statistics,
     phases: Phases,
     remarks: Vec<u8>,
@@ -103,35 +116,44 @@ impl<'a> Runner<'a> {
         self.phases.read += reading.elapsed();
         let report = match script.executable_isa() {
             Some(isa) if script.directive_count() > 0 => {
-                let bodies = self.inlined(&script, &path, &*isa)?;
+                let program = self.program(&script, &path).map_err(in_words)?;
+                let counting = self.counted.is_some().then(|| Counting::new(&program));
+                let counting = counting.transpose()?;
+                let program = counting.as_ref().map_or(&program, Counting::program);
+                let bodies = self.inlined(program, &*isa)?;
                 let executing = Instant::now();
-                let report = execute(&script, &bodies);
+                let table = counting.as_ref().map(|counting| &counting.table);
+                let report = execute(&script, &bodies, table);
                 self.phases.execute += executing.elapsed();
+                if let (Some(counting), Some(counted)) = (counting, &mut self.counted) {
+                    counted.add(&counting.profile()?);
+                }
                 report
             }
-            _ => execute(&script, &script.functions),
+            _ => execute(&script, &script.functions, None),
         };
         self.report.merge(report);
         Ok(())
     }
 
-    /// The functions of the script after inlining across them.
+    /// The functions of a file after inlining across them.
     fn inlined(
         &mut self,
-        script: &Script,
-        path: &Path,
-        isa: &dyn cranelift_codegen::isa::TargetIsa,
+        program: &Program,
+        isa: &dyn TargetIsa,
     ) -> Result<Vec<Arc<ir::Function>>, String> {
-        let program = self.program(script, path).map_err(in_words)?;
         let silent = Progress::hidden();
         let (common, phases) = (self.common, &mut self.phases);
-        stage::verify(&program, isa, common, &silent, phases).map_err(in_words)?;
-        let policy = stage::policy(&common.policy);
+        stage::verify(program, isa, common, &silent, phases).map_err(in_words)?;
+        let policy = Decider {
+            policy: stage::policy(&common.policy),
+            profile: self.profile.as_ref(),
+        };
         let inlined =
-            stage::inline(&program, isa, common, policy, &silent, phases).map_err(in_words)?;
-        self.statistics.add(&program, &inlined);
+            stage::inline(program, isa, common, policy, &silent, phases).map_err(in_words)?;
+        self.statistics.add(program, &inlined);
         if common.report.remarks.is_some() {
-            remarks::append(&mut self.remarks, &program, &inlined);
+            remarks::append(&mut self.remarks, program, &inlined);
         }
         let functions = inlined.program().iter();
         Ok(functions
@@ -211,6 +233,34 @@ impl<'a> Runner<'a> {
         } = self.statistics;
         let _ = writeln!(text, "; {inlined} of {call_sites} calls inlined");
         text
+    }
+}
+
+/// A file's functions with counters, and the counters.
+struct Counting {
+    instrumented: Instrumented,
+    table: CounterTable,
+}
+
+impl Counting {
+    fn new(program: &Program) -> Result<Self, String> {
+        let instrumented = Instrumented::new(program, &FunctionName::testcase(COUNTERS))
+            .map_err(|error| error.to_string())?;
+        let table = CounterTable::new(instrumented.sites().len())
+            .map_err(|error| format!("no memory for counters: {error}"))?;
+        Ok(Self {
+            instrumented,
+            table,
+        })
+    }
+
+    fn program(&self) -> &Program {
+        self.instrumented.program()
+    }
+
+    fn profile(&self) -> Result<Profile, String> {
+        let profile = self.instrumented.profile(&self.table.counts());
+        profile.map_err(|error| error.to_string())
     }
 }
 

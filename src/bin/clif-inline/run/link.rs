@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use cranelift_codegen::ir::{Function, Signature, UserFuncName};
+use cranelift_inliner::profile::COUNTERS;
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
 use rayon::prelude::*;
@@ -15,7 +16,7 @@ use rayon::prelude::*;
 use super::compile::{Compiled, Obstacle, compile, referenced};
 use super::handlers::{HandlerTable, Loaded};
 use super::host::Host;
-use super::native::LoadedCode;
+use super::native::{CounterTable, LoadedCode};
 use super::numbers::Numbers;
 use super::{host_functions, trampoline};
 
@@ -33,6 +34,7 @@ impl Program {
         host: &Host,
         functions: &[&Function],
         wanted: impl Iterator<Item = (u32, Signature)>,
+        counters: Option<&CounterTable>,
     ) -> Result<Self, String> {
         let isa = &*host.isa;
         let mut numbers = Numbers::new(functions);
@@ -64,7 +66,7 @@ impl Program {
                     bodies.push((number, numbers.rename(body)));
                 } else if let Some(body) = generated.remove(&number) {
                     bodies.push((number, body));
-                } else if let Some(address) = host_functions::address(numbers.symbol(number)) {
+                } else if let Some(address) = address(numbers.symbol(number), counters) {
                     externals.insert(number, address);
                 } else {
                     let name = numbers.display(number);
@@ -114,6 +116,14 @@ impl Program {
             }
         }
         Ok((FuncId::from_u32(trampoline), FuncId::from_u32(function)))
+    }
+}
+
+/// The address of what no function of the program defines.
+fn address(symbol: &str, counters: Option<&CounterTable>) -> Option<*const u8> {
+    match counters {
+        Some(counters) if symbol == COUNTERS => Some(counters.address()),
+        _ => host_functions::address(symbol),
     }
 }
 

@@ -40,6 +40,7 @@ use cranelift_codegen::data_value::DisplayDataValues;
 use cranelift_codegen::ir;
 use cranelift_reader::{Comparison, RunCommand};
 
+pub(crate) use native::CounterTable;
 pub(crate) use script::Script;
 
 use crate::panics;
@@ -135,9 +136,13 @@ impl fmt::Display for PassedOver {
 /// from more files than the script's. A directive calls the function that it follows in its file,
 /// looked up in `functions` by name. So a pass that ran before must have kept that function
 /// (exported) and its signature; a function that is gone is a failure.
+///
+/// Where there are `counters`, the symbol [`COUNTERS`](cranelift_inliner::profile::COUNTERS) is
+/// theirs.
 pub(crate) fn execute<F: Borrow<ir::Function> + Sync>(
     script: &Script,
     functions: &[F],
+    counters: Option<&CounterTable>,
 ) -> RunReport {
     let mut report = RunReport::default();
     if script.directives.is_empty() {
@@ -149,7 +154,9 @@ pub(crate) fn execute<F: Borrow<ir::Function> + Sync>(
         Plan::Run(targets) => {
             for target in targets {
                 match Host::for_target(target) {
-                    Ok(host) => execute_on(&host, target, script, &functions, &mut report),
+                    Ok(host) => {
+                        execute_on(&host, target, script, &functions, counters, &mut report)
+                    }
                     Err(reason) => {
                         let reason = format!("target {}: {reason}", target.label);
                         pass_over_all(script, reason, &mut report);
@@ -183,6 +190,7 @@ fn execute_on(
     target: &Target,
     script: &Script,
     functions: &[&ir::Function],
+    counters: Option<&CounterTable>,
     report: &mut RunReport,
 ) {
     let by_name: HashMap<&ir::UserFuncName, u32> =
@@ -199,7 +207,7 @@ fn execute_on(
     let wanted = ready
         .iter()
         .map(|call| (call.function, call.signature.clone()));
-    match caught(|| Program::link(host, functions, wanted)).and_then(|linked| linked) {
+    match caught(|| Program::link(host, functions, wanted, counters)).and_then(|linked| linked) {
         Err(message) => {
             for call in &ready {
                 let verdict = Verdict::Failed(format!("linking: {message}"));

@@ -96,6 +96,70 @@ pub(super) fn process_symbol(symbol: &str) -> Option<*const u8> {
     }
 }
 
+/// Counters that the processes in which calls are made share with this one. They begin at 0.
+pub(crate) struct CounterTable {
+    counters: *mut u64,
+    len: usize,
+}
+
+impl CounterTable {
+    #[cfg(unix)]
+    pub(crate) fn new(len: usize) -> std::io::Result<Self> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+        // SAFETY: new memory is asked for, at no address in particular.
+        let memory = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                Self::bytes(len),
+                protection,
+                flags,
+                -1,
+                0,
+            )
+        };
+        if memory == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error());
+        }
+        let counters = memory.cast();
+        Ok(Self { counters, len })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn new(_len: usize) -> std::io::Result<Self> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    /// The system maps no stretch of no bytes.
+    #[cfg(unix)]
+    fn bytes(len: usize) -> usize {
+        len.max(1).saturating_mul(size_of::<u64>())
+    }
+
+    pub(super) fn address(&self) -> *const u8 {
+        self.counters.cast_const().cast()
+    }
+
+    pub(crate) fn counts(&self) -> Vec<u64> {
+        let counter = |index| {
+            // SAFETY: the table has `len` counters, and no call is under way that would write them.
+            unsafe { self.counters.add(index).read_volatile() }
+        };
+        (0..self.len).map(counter).collect()
+    }
+}
+
+impl Drop for CounterTable {
+    fn drop(&mut self) {
+        // SAFETY: this is the memory of `new`, and code that knows its address is called only while
+        // the table is borrowed.
+        #[cfg(unix)]
+        unsafe {
+            libc::munmap(self.counters.cast(), Self::bytes(self.len));
+        }
+    }
+}
+
 /// Makes the `calls` in order, and says for each what came of it.
 #[cfg(not(unix))]
 pub(super) fn run_isolated(_code: &LoadedCode, calls: &[Call]) -> Vec<Outcome> {

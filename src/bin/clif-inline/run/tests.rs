@@ -20,7 +20,7 @@ const OTHER: &str = if cfg!(target_arch = "x86_64") {
 
 fn run(text: &str) -> RunReport {
     let script = Script::parse(Path::new("sample.clif"), text).expect("the text is CLIF");
-    execute(&script, &script.functions)
+    execute(&script, &script.functions, None)
 }
 
 fn assert_all_pass(text: &str) {
@@ -89,7 +89,7 @@ fn comments_in_prose_are_no_directives() {
     )
     .expect("the text is CLIF");
     assert_eq!(script.directive_count(), 1);
-    assert_eq!(execute(&script, &script.functions).passed, 1);
+    assert_eq!(execute(&script, &script.functions, None).passed, 1);
 }
 
 #[test]
@@ -105,9 +105,13 @@ fn directives_are_held_against_the_functions_given_not_those_of_the_file() {
     let script = Script::parse(Path::new("sample.clif"), &text).expect("the text is CLIF");
     let other = Script::parse(Path::new("sample.clif"), &text.replace("iadd", "isub"));
     let other = other.expect("the text is CLIF");
-    let report = execute(&script, &other.functions);
+    let report = execute(&script, &other.functions, None);
     assert_eq!((report.passed, report.failed.len()), (0, 1));
-    let report = execute(&script, &Vec::<cranelift_codegen::ir::Function>::new());
+    let report = execute(
+        &script,
+        &Vec::<cranelift_codegen::ir::Function>::new(),
+        None,
+    );
     assert_eq!((report.passed, report.failed.len()), (0, 1));
     assert!(report.failed[0].message.contains("%add"));
 }

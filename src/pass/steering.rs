@@ -1,0 +1,91 @@
+//! What the embedder says of a call: by the callee's attributes, by a hint on the call, and by
+//! what is around it.
+
+use super::report::{Demand, Reason};
+use super::state::State;
+use crate::program::{FunctionId, InlineAttribute, SiteHint};
+use petgraph::graph::EdgeIndex;
+
+/// What is said of one call.
+pub(super) struct Steering {
+    /// Why it must stay a call.
+    pub(super) forbidden: Option<Reason>,
+    /// Why it should be inlined whatever the policy says.
+    pub(super) demand: Option<Demand>,
+    /// It is seldom executed.
+    pub(super) cold: bool,
+}
+
+impl Steering {
+    /// Of a call of `callee`, to which the sites of `path` lead; its own is the last one.
+    pub(super) fn of(state: &State<'_>, path: &[EdgeIndex], callee: Option<FunctionId>) -> Self {
+        let attribute = callee
+            .and_then(|id| state.program.get(id))
+            .map_or(InlineAttribute::None, |callee| callee.attributes().inline);
+        let mut steering = Steering {
+            forbidden: None,
+            demand: None,
+            cold: false,
+        };
+        let mut own_hint = None;
+        for (index, &site) in path.iter().enumerate() {
+            let is_own = index + 1 == path.len();
+            let Some(site) = state.graph.site(site) else {
+                continue;
+            };
+            let caller = &state.program[site.caller];
+            if caller.attributes().flatten {
+                let flatten = || Demand::Flatten(site.caller);
+                steering.demand.get_or_insert_with(flatten);
+            }
+            steering.cold |= caller.attributes().cold;
+            let hint = caller.hint(site.edge.inst);
+            steering.cold |= hint == Some(SiteHint::Cold);
+            match hint {
+                hint if is_own => own_hint = hint,
+                Some(SiteHint::Flatten) => {
+                    let flatten = || Demand::FlattenCall(site.index);
+                    steering.demand.get_or_insert_with(flatten);
+                }
+                _ => {}
+            }
+        }
+        match own_hint {
+            Some(hint @ (SiteHint::Always | SiteHint::Flatten)) => {
+                steering.demand = Some(Demand::Hint(hint));
+                return steering;
+            }
+            Some(SiteHint::Never) => {
+                steering.forbidden = Some(Reason::Hint(SiteHint::Never));
+                return steering;
+            }
+            Some(SiteHint::Cold) | None => {}
+        }
+        match attribute {
+            InlineAttribute::Always => steering.demand = Some(Demand::Attribute),
+            InlineAttribute::Never => steering.forbidden = Some(Reason::Attribute(attribute)),
+            InlineAttribute::None => {}
+        }
+        steering
+    }
+
+    /// Of a call of an external function. To flatten is to inline what has a body, so only a hint
+    /// on the call itself counts.
+    pub(super) fn of_external(state: &State<'_>, path: &[EdgeIndex]) -> Self {
+        let mut steering = Self::of(state, path, None);
+        let is_hint = |demand: &Demand| matches!(demand, Demand::Hint(_));
+        steering.demand = steering.demand.filter(is_hint);
+        steering
+    }
+}
+
+impl Demand {
+    /// The reason of a call that is inlined because of it.
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Demand::Attribute => Reason::Attribute(InlineAttribute::Always),
+            Demand::Hint(hint) => Reason::Hint(hint),
+            Demand::Flatten(_) | Demand::FlattenCall(_) => Reason::Flatten,
+        }
+    }
+}

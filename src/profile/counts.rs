@@ -1,0 +1,71 @@
+//! A profile's counts on the call graph of one program.
+
+use super::mismatch::is_same;
+use super::{Heat, Profile};
+use crate::graph::CallGraph;
+use crate::program::{FunctionId, Program};
+use cranelift_entity::SecondaryMap;
+use petgraph::graph::EdgeIndex;
+
+/// Counts by site.
+pub(crate) struct SiteCounts {
+    counts: Vec<Option<u64>>,
+    /// How often each function was called from the sites that the profile knows.
+    entries: SecondaryMap<FunctionId, u64>,
+    hot_count: u64,
+}
+
+impl SiteCounts {
+    pub(crate) fn new(profile: &Profile, program: &Program, graph: &CallGraph) -> Self {
+        let mut counts = vec![None; graph.site_count()];
+        let mut entries: SecondaryMap<FunctionId, u64> = SecondaryMap::new();
+        for (site, name) in graph.site_names(program) {
+            let Some(known) = profile.get(&name) else {
+                continue;
+            };
+            if !is_same(known.location, graph.site_location(program, site.index)) {
+                continue;
+            }
+            if let Some(count) = counts.get_mut(site.index.index()) {
+                *count = Some(known.count);
+            }
+            if let Some(callee) = site.callee_function() {
+                entries[callee] = entries[callee].saturating_add(known.count);
+            }
+        }
+        Self {
+            counts,
+            entries,
+            hot_count: profile.hot_count(),
+        }
+    }
+
+    fn of_site(&self, site: EdgeIndex) -> Option<u64> {
+        self.counts.get(site.index()).copied().flatten()
+    }
+
+    /// How often the call is executed to which the sites of `path` lead from a function that they
+    /// are inlined into.
+    pub(crate) fn of_path(&self, graph: &CallGraph, path: &[EdgeIndex]) -> Option<u64> {
+        let (first, rest) = path.split_first()?;
+        let mut executed = self.of_site(*first)?;
+        for &site in rest {
+            let caller = graph.site(site)?.caller;
+            let count = self.of_site(site)?;
+            let entries = u128::from(self.entries[caller]).max(1);
+            let part = u128::from(count) * u128::from(executed) / entries;
+            // There may be calls from outside that nobody counted.
+            executed = u64::try_from(part).map_or(count, |part| part.min(count));
+        }
+        Some(executed)
+    }
+
+    pub(crate) fn heat(&self, count: Option<u64>) -> Heat {
+        match count {
+            None => Heat::Unknown,
+            Some(0) => Heat::Never,
+            Some(count) if count >= self.hot_count => Heat::Hot,
+            Some(_) => Heat::Warm,
+        }
+    }
+}
