@@ -60,6 +60,7 @@ mod steering;
 pub use compile::CompiledProgram;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
+#[cfg(feature = "module")]
 pub(crate) use references::references;
 pub use report::{Demand, FunctionStats, Reason, SiteRecord, StageTimes};
 
