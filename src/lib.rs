@@ -86,3 +86,8 @@ pub mod testing;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// The examples of the page on testing, which are tested with the documentation.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../docs/TESTING.md")]
+pub struct TestingPage;

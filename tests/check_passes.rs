@@ -5,8 +5,10 @@
 mod copies;
 
 use copies::{Functions, Order, parse, splice_all};
-use cranelift_codegen::ir::Function;
-use cranelift_inliner::check::check;
+use cranelift_codegen::ir::{
+    Function, RelSourceLoc, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,
+};
+use cranelift_inliner::check::{CopyTree, check};
 use cranelift_inliner::cleanup::{CleanupContext, clean_up};
 use cranelift_inliner::decide::{Always, CostModel, Inline, Small};
 use cranelift_inliner::pass::Inliner;
@@ -163,4 +165,183 @@ fn branches_that_decide_nothing_in_a_loop_for_ever() {
     let program = Program::from_clif(&text, "loop.clif").unwrap();
     let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
     assert!(inlined.sites().iter().all(|site| site.inlined));
+}
+
+/// The sides meet in `block2` with different values, which nothing needs, and go on to `block3`
+/// with the same ones.
+#[test]
+fn a_branch_that_decides_about_what_nothing_needs() {
+    let text = "
+function %leaf() system_v {
+block0:
+    return
+}
+function %caller(i32, i32) -> i32 system_v {
+    fn0 = %leaf() system_v
+block0(v0: i32, v1: i32):
+    call fn0()
+    brif v0, block1, block2(v0)
+block1:
+    jump block2(v1)
+block2(v2: i32):
+    jump block3(v0)
+block3(v3: i32):
+    return v3
+}";
+    let program = Program::from_clif(text, "meet.clif").unwrap();
+    let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
+    let caller = program.id(&"caller".parse().unwrap()).unwrap();
+    let result = inlined.body(caller).unwrap();
+    assert_eq!(result.layout.blocks().count(), 1);
+
+    // Where it is needed, the branch may not be gone.
+    let needed = text.replace("return v3", "v4 = iadd v3, v2\n    return v4");
+    let program = Program::from_clif(&needed, "meet.clif").unwrap();
+    let [leaf, before] = ["leaf", "caller"].map(|name| {
+        let id = program.id(&name.parse().unwrap()).unwrap();
+        program[id].body()
+    });
+    let entry = before.layout.entry_block().unwrap();
+    let mut tree = CopyTree::new(before);
+    tree.add(
+        CopyTree::ROOT,
+        before.layout.first_inst(entry).unwrap(),
+        leaf,
+    );
+    let wrong = "function %caller(i32, i32) -> i32 system_v {
+    block0(v0: i32, v1: i32):
+        v4 = iadd v0, v1
+        return v4
+    }";
+    let wrong = cranelift_reader::parse_functions(wrong).unwrap().remove(0);
+    assert!(check(&tree, &wrong).is_err());
+}
+
+/// `func` with a label for the variable 3 on a value.
+fn labelled(func: &Function, value: u32) -> Function {
+    let mut func = func.clone();
+    func.collect_debug_info();
+    let starts = vec![ValueLabelStart {
+        from: RelSourceLoc::default(),
+        label: ValueLabel::from_u32(3),
+    }];
+    let labels = func.dfg.values_labels.as_mut().unwrap();
+    let starts = ValueLabelAssignments::Starts(starts);
+    labels.insert(Value::from_u32(value), starts);
+    func
+}
+
+/// An alias of the caller's own keeps its label, which is the value's as well.
+#[test]
+fn a_label_of_an_alias_of_the_callers() {
+    let text = "
+function %leaf() system_v {
+block0:
+    return
+}
+function %caller(i32) -> i32 system_v {
+    fn0 = %leaf() system_v
+block0(v0: i32):
+    v1 -> v0
+    call fn0()
+    return v1
+}";
+    let functions = cranelift_reader::parse_functions(text).unwrap();
+    let mut program = Program::new();
+    program.add(functions[0].clone()).unwrap();
+    let caller = labelled(&functions[1], 1);
+    let id = program.add(caller.clone()).unwrap();
+    let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
+
+    let mut tree = CopyTree::new(&caller);
+    let entry = caller.layout.entry_block().unwrap();
+    let call = caller.layout.first_inst(entry).unwrap();
+    tree.add(CopyTree::ROOT, call, &functions[0]);
+    let mut without = Function::clone(inlined.body(id).unwrap());
+    check(&tree, &without).unwrap();
+    without.dfg.values_labels = None;
+    assert!(check(&tree, &without).is_err());
+}
+
+/// Nothing needs the results of the call where the jump leads.
+#[test]
+fn a_label_of_what_a_call_before_a_jump_returns() {
+    let text = "
+function %f(i32) system_v {
+    fn0 = %host() -> i32, i32 system_v
+block0(v0: i32):
+    brif v0, block1, block2
+block1:
+    v1, v2 = call fn0()
+    jump block2
+block2:
+    return
+}";
+    let func = cranelift_reader::parse_functions(text).unwrap().remove(0);
+    for value in [1, 2] {
+        let func = labelled(&func, value);
+        check(&CopyTree::new(&func), &func).unwrap();
+        // A label that the source does not have.
+        let other = labelled(&func, 0);
+        assert!(check(&CopyTree::new(&func), &other).is_err());
+    }
+}
+
+/// The payload is a parameter of a block that does nothing.
+#[test]
+fn a_label_of_a_payload_that_nothing_needs() {
+    let text = "
+function %f() system_v {
+    sig0 = () tail
+    fn0 = %throws() tail
+block0:
+    try_call fn0(), sig0, block1, [ tag0: block2(exn0) ]
+block1:
+    jump block3
+block2(v0: i64):
+    jump block3
+block3:
+    return
+}";
+    let func = cranelift_reader::parse_functions(text).unwrap().remove(0);
+    let func = labelled(&func, 0);
+    check(&CopyTree::new(&func), &func).unwrap();
+}
+
+/// Clean-up lets the branch of `block1` go past `block2`, which is all that has the parameter.
+#[test]
+fn a_label_of_a_parameter_that_is_only_passed_on() {
+    let text = "
+function %leaf() system_v {
+block0:
+    return
+}
+function %caller(i32, i32) -> i32 system_v {
+    fn0 = %leaf() system_v
+block0(v0: i32, v1: i32):
+    call fn0()
+    brif v0, block1, block2(v1)
+block1:
+    v2 = iadd v0, v1
+    jump block2(v2)
+block2(v3: i32):
+    jump block3(v3)
+block3(v4: i32):
+    return v4
+}";
+    let functions = cranelift_reader::parse_functions(text).unwrap();
+    for (value, may_be_lost) in [(3, true), (4, false)] {
+        let mut program = Program::new();
+        program.add(functions[0].clone()).unwrap();
+        let caller = labelled(&functions[1], value);
+        let id = program.add(caller.clone()).unwrap();
+        let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
+        let mut without = Function::clone(inlined.body(id).unwrap());
+        without.dfg.values_labels = None;
+        let mut tree = CopyTree::new(&caller);
+        let entry = caller.layout.entry_block().unwrap();
+        let call = caller.layout.first_inst(entry).unwrap();
+        tree.add(CopyTree::ROOT, call, &functions[0]);
+        assert_eq!(check(&tree, &without).is_ok(), may_be_lost, "{value}");
+    }
 }

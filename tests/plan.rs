@@ -176,6 +176,25 @@ fn each_kind_of_deviation_is_told() {
     assert!(kept.iter().any(|line| line == expected), "{kept:#?}");
 }
 
+/// What follows a call of a function that traps is gone when its turn comes, but it was decided.
+#[test]
+fn a_site_that_splices_before_it_made_unreachable_is_listed() {
+    let traps = "function %traps(i32) -> i32 fast {\nblock0(v0: i32):\n    trap user1\n}\n";
+    let mut functions = layered();
+    functions.push(traps.to_owned());
+    functions.push(function("top", 0x700, &["traps", "leaf"]));
+    let program = program(&functions);
+    let inlined = run(&program, Always);
+    let plan = Plan::record(&program, &inlined);
+    let name = |name: &str| name.parse().unwrap();
+    let listed = plan
+        .get(&SitePath::new(name("top"), name("leaf"), 0))
+        .unwrap();
+    assert!(!listed.inline);
+    assert_eq!(listed.reason, "the call is unreachable");
+    assert_eq!(plan.deviations(&program, &replay(&plan, &program)), []);
+}
+
 #[test]
 fn the_policy_decides_what_the_plan_does_not_list() {
     let program = program(&layered());

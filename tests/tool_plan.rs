@@ -177,7 +177,9 @@ fn bisecting_finds_the_planted_fault_within_the_bound() {
     let lines = progress.lines().filter(|line| line.starts_with("run "));
     assert_eq!(lines.count(), runs, "{progress}");
     assert!(
-        progress.contains("told\nrun 1 of at most 6, 20 sites inlined, 20 may be the one: fails\n"),
+        progress.contains(
+            "told\nrun 1 of at most 6: 20 of 20 calls inlined, 20 left to look at: fails\n"
+        ),
         "{progress}"
     );
 

@@ -1,7 +1,8 @@
 //! Branches that decide nothing.
 //!
-//! Where both sides of a branch do nothing and meet with the same values,
-//! clean-up drops the branch. The result then goes on where they meet.
+//! Where both sides of a branch do nothing and meet with the same values, or
+//! with others that nothing needs, clean-up drops the branch. The result then
+//! goes on where they meet.
 
 use super::assigned::Assigned;
 use super::difference::Difference;
@@ -43,8 +44,15 @@ impl Walk<'_> {
             return Ok(false);
         }
         let mut assigned = assigned.clone();
-        let meeting = self.same_either_way(copy, sides, place, &mut assigned, forks)?;
-        let Some((copy, source)) = meeting else {
+        let before = assigned.len();
+        let meeting = self.meet(copy, sides, place, &mut assigned, forks)?;
+        // A parameter that differs between the sides is what the branch
+        // decides.
+        let decides = assigned
+            .iter()
+            .skip(before)
+            .any(|(_, _, terms)| terms.is_empty());
+        let Some((copy, source)) = meeting.filter(|_| !decides) else {
             return Ok(false);
         };
         let mut onward = Side::new(copy, source, assigned);
@@ -100,9 +108,11 @@ impl Walk<'_> {
         (place, last)
     }
 
-    /// Where both sides of a branch lead, if that is the same place with the
-    /// same values, so that the branch decides nothing.
-    pub(super) fn same_either_way(
+    /// Where both sides of a branch lead, if that is the same place, so that the
+    /// branch decides nothing. Of a parameter that differs between the sides
+    /// nothing is known from there on: the branch was dropped only if nothing
+    /// needs it.
+    pub(super) fn meet(
         &self,
         copy: CopyId,
         sides: [BlockCall; 2],
@@ -143,15 +153,6 @@ impl Walk<'_> {
                 terms.retain(|term| other.contains(term));
             }
             joined.push(*of, *value, terms);
-        }
-        // A parameter that differs between the sides is what the branch
-        // decides.
-        let decides = joined
-            .iter()
-            .skip(assigned.len())
-            .any(|(_, _, terms)| terms.is_empty());
-        if decides {
-            return Ok(None);
         }
         *assigned = joined;
         Ok(Some((copy, Source::At(inst))))

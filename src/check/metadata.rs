@@ -161,9 +161,14 @@ impl Walk<'_> {
     }
 
     /// Each labelled source value that is reached has its labels in the result,
-    /// and the result has no others.
+    /// and the result has no others, but of values that are not reached. What
+    /// no instruction uses may be gone with a block that clean-up went past.
     pub(super) fn check_labels(&self) -> Result<(), Difference> {
         let mut known: FxHashSet<(Value, Label)> = FxHashSet::default();
+        // Where the source is not followed, it is not known what became of a
+        // value: that of a call may be one that is reached.
+        let mut unreached: FxHashSet<Label> = FxHashSet::default();
+        let labels_after = self.labels_after();
         for (copy, data) in self.tree.copies.iter() {
             let Some(labels) = &data.func.dfg.values_labels else {
                 continue;
@@ -171,29 +176,75 @@ impl Walk<'_> {
             let mut values: Vec<Value> = labels.keys().copied().collect();
             values.sort_unstable();
             for value in values {
-                let wanted = labels_of(data.func, value);
+                let wanted = self.labels_of(data.func, value);
                 let resolved = data.func.dfg.resolve_aliases(value);
                 let Some(terms) = &self.terms[copy][resolved] else {
+                    unreached.extend(wanted);
                     continue;
                 };
                 let mut found = terms.is_empty();
                 for term in terms {
                     if let BlockArg::Value(result) = *term {
-                        let present = labels_of(self.after, result);
-                        found |= wanted.iter().all(|label| present.contains(label));
+                        let has = |&label: &Label| labels_after.contains(&(result, label));
+                        found |= wanted.iter().all(has);
                         known.extend(wanted.iter().map(|&label| (result, label)));
                     }
                 }
-                if !found {
+                if !found && !self.is_passed_over(copy, resolved) {
                     let message = format!("the labels of {value} of {copy} are lost");
                     return Err(Difference::general(message));
                 }
             }
         }
-        self.check_no_other_labels(&known)
+        for &(copy, value, result) in &self.passed {
+            let labels = self.labels_of(self.tree.func(copy), value);
+            known.extend(labels.into_iter().map(|label| (result, label)));
+        }
+        self.check_no_other_labels(&known, &unreached)
     }
 
-    fn check_no_other_labels(&self, known: &FxHashSet<(Value, Label)>) -> Result<(), Difference> {
+    /// Whether no instruction that is in the result uses `value` but to pass it
+    /// on, and `value` is the parameter of a block after the entry, or is what
+    /// a copy returned of which nothing is in the result.
+    fn is_passed_over(&self, copy: CopyId, value: Value) -> bool {
+        let func = self.tree.func(copy);
+        let may_be = match func.dfg.value_def(value) {
+            ValueDef::Param(block, _) => func.layout.entry_block() != Some(block),
+            ValueDef::Result(call, _) => self
+                .tree
+                .child(copy, call)
+                .is_some_and(|child| !self.matches.keys().any(|(of, _)| *of == child)),
+            ValueDef::Union(..) => false,
+        };
+        let uses = |inst: Inst| {
+            let args = func.dfg.inst_args(inst).iter();
+            args.map(|&arg| func.dfg.resolve_aliases(arg))
+                .any(|arg| arg == value)
+        };
+        let blocks = func.layout.blocks();
+        let mut insts = blocks.flat_map(|block| func.layout.block_insts(block));
+        may_be && !insts.any(|inst| self.matches.contains_key(&(copy, inst)) && uses(inst))
+    }
+
+    /// The labels of each value of the result and of its aliases: those that
+    /// the caller's own aliases had stay where they were.
+    fn labels_after(&self) -> FxHashSet<(Value, Label)> {
+        let dfg = &self.after.dfg;
+        let labelled = dfg.values_labels.iter().flat_map(|labels| labels.keys());
+        labelled
+            .flat_map(|&value| {
+                let resolved = dfg.resolve_aliases(value);
+                let labels = self.labels_of(self.after, value).into_iter();
+                labels.map(move |label| (resolved, label))
+            })
+            .collect()
+    }
+
+    fn check_no_other_labels(
+        &self,
+        known: &FxHashSet<(Value, Label)>,
+        unreached: &FxHashSet<Label>,
+    ) -> Result<(), Difference> {
         let dfg = &self.after.dfg;
         let labels = dfg.values_labels.iter().flat_map(|labels| labels.keys());
         let mut values: Vec<Value> = labels.copied().collect();
@@ -206,12 +257,10 @@ impl Walk<'_> {
                 ValueDef::Union(..) => None,
             };
             let is_reached = block.is_some_and(|block| self.domtree.is_reachable(block));
-            let labels = labels_of(self.after, value);
-            if is_reached
-                && !labels
-                    .iter()
-                    .all(|&label| known.contains(&(resolved, label)))
-            {
+            let labels = self.labels_of(self.after, value);
+            let is_known =
+                |label: &Label| known.contains(&(resolved, *label)) || unreached.contains(label);
+            if is_reached && !labels.iter().all(is_known) {
                 let message = format!("{value} of the result has a label that comes from nowhere");
                 return Err(Difference::general(message));
             }
@@ -222,6 +271,19 @@ impl Walk<'_> {
 
 /// A label and where it starts.
 type Label = (ValueLabel, SourceLoc);
+
+impl Walk<'_> {
+    /// Where locations are not compared, nor are those at which labels start.
+    fn labels_of(&self, func: &Function, value: Value) -> Vec<Label> {
+        let mut labels = labels_of(func, value);
+        if !self.tree.keeps_locations {
+            for (_, from) in &mut labels {
+                *from = SourceLoc::default();
+            }
+        }
+        labels
+    }
+}
 
 fn labels_of(func: &Function, value: Value) -> Vec<Label> {
     let Some(labels) = &func.dfg.values_labels else {

@@ -61,6 +61,10 @@ pub(super) struct Walk<'a> {
     pub(super) matches: FxHashMap<(CopyId, Inst), Inst>,
     /// To be compared when all is matched.
     pub(super) named_blocks: Vec<NamedBlock>,
+    /// What values of functions with labels equalled on the way to where the
+    /// source does something next. There they may no longer, which is no loss
+    /// where nothing needs them, but they have their labels.
+    pub(super) passed: FxHashSet<(CopyId, Value, Value)>,
     /// The copies in which some step was taken.
     pub(super) entered: EntitySet<CopyId>,
     visited: FxHashMap<(CopyId, Inst), Place>,
@@ -82,6 +86,7 @@ impl<'a> Walk<'a> {
             owners: FxHashMap::default(),
             matches: FxHashMap::default(),
             named_blocks: Vec::new(),
+            passed: FxHashSet::default(),
             entered: EntitySet::new(),
             visited: FxHashMap::default(),
             work: Vec::new(),
@@ -99,6 +104,7 @@ impl<'a> Walk<'a> {
             self.owners.clear();
             self.matches.clear();
             self.named_blocks.clear();
+            self.passed.clear();
             let start = self.start()?;
             self.work.push(start);
             while let Some(gap) = self.work.pop() {
@@ -176,6 +182,9 @@ impl<'a> Walk<'a> {
             }
         };
         for (of, value, terms) in assigned {
+            if self.tree.func(of).dfg.values_labels.is_some() {
+                self.note_passed(of, value, terms.clone(), &crossings);
+            }
             let terms = self.carry(&terms, &crossings);
             self.merge(of, value, terms);
         }
@@ -194,6 +203,25 @@ impl<'a> Walk<'a> {
         match place {
             Place::Spins => Err(self.at(copy, inst, "the result loops forever before it")),
             Place::At(result) => self.step(copy, inst, result),
+        }
+    }
+
+    fn note_passed(
+        &mut self,
+        copy: CopyId,
+        value: Value,
+        mut terms: Terms,
+        crossings: &[Crossing],
+    ) {
+        for crossed in 0..=crossings.len() {
+            for term in &terms {
+                if let Term::Value(result) = *term {
+                    self.passed.insert((copy, value, result));
+                }
+            }
+            if let Some(crossing) = crossings.get(crossed) {
+                terms = self.carry(&terms, std::slice::from_ref(crossing));
+            }
         }
     }
 
@@ -235,7 +263,7 @@ impl<'a> Walk<'a> {
                 let condition = self.constant_of(&self.lookup(copy, arg, assigned));
                 match condition {
                     Some(condition) => Some(blocks[usize::from(condition == 0)]),
-                    None => return self.same_either_way(copy, blocks, place, assigned, forks),
+                    None => return self.meet(copy, blocks, place, assigned, forks),
                 }
             }
             InstructionData::BranchTable { arg, table, .. }

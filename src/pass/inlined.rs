@@ -3,9 +3,10 @@
 use super::report::{Demand, FunctionStats, SiteRecord, StageTimes};
 use crate::graph::{CallGraph, SiteName};
 use crate::locations::LocationTable;
-use crate::program::{FunctionId, Program};
+use crate::program::{FunctionId, FunctionName, Program, ProgramError};
 use cranelift_codegen::ir::Function;
 use cranelift_entity::SecondaryMap;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// A program after inlining, and what was done to it.
@@ -38,6 +39,47 @@ impl Inlined {
         self.bodies[id].as_ref()
     }
 
+    /// The same result with other bodies: for each function of the input, dropped or not, `body`
+    /// is given its id and final body, and returns what a later stage made of it. The report stays
+    /// that of the pass.
+    ///
+    /// ```
+    /// # use cranelift_inliner::{cleanup, decide::Always, pass::Inliner, program::Program};
+    /// # use std::sync::Arc;
+    /// # let text = "function %a() {\nblock0:\n return\n}";
+    /// # let program = Program::from_clif(text, "example")?;
+    /// let inlined = Inliner::new(Always).clean_up(false).run(&program)?;
+    /// let mut context = cleanup::CleanupContext::new();
+    /// let tidy = inlined.with_bodies(|_, body| {
+    ///     let mut body = (**body).clone();
+    ///     cleanup::clean_up(&mut body, &mut context);
+    ///     Arc::new(body)
+    /// })?;
+    /// # assert_eq!(tidy.program().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Program::with_bodies`], if a body has another name than before.
+    pub fn with_bodies(
+        mut self,
+        mut body: impl FnMut(FunctionId, &Arc<Function>) -> Arc<Function>,
+    ) -> Result<Inlined, ProgramError> {
+        let mut changed: FxHashMap<FunctionName, Arc<Function>> = FxHashMap::default();
+        for (id, slot) in self.bodies.iter_mut() {
+            if let Some(before) = slot {
+                let after = body(id, before);
+                changed.insert(before.name.clone().into(), Arc::clone(&after));
+                *slot = Some(after);
+            }
+        }
+        self.program = self
+            .program
+            .with_bodies(|_, function| changed.get(function.name()).map(Arc::clone))?;
+        Ok(self)
+    }
+
     /// What the source locations in [`Inlined::body`] stand for; `None` if the
     /// pass was to keep them as they are.
     pub fn locations(&self, id: FunctionId) -> Option<&Arc<LocationTable>> {
@@ -48,6 +90,14 @@ impl Inlined {
     /// first, in layout order; calls that came in with bodies follow.
     pub fn sites(&self) -> &[SiteRecord] {
         &self.sites
+    }
+
+    /// The decisions about the calls of one function of the input, in the order of
+    /// [`Inlined::sites`].
+    pub fn sites_of(&self, caller: FunctionId) -> &[SiteRecord] {
+        let start = self.sites.partition_point(|site| site.caller < caller);
+        let end = self.sites.partition_point(|site| site.caller <= caller);
+        self.sites.get(start..end).unwrap_or_default()
     }
 
     /// The names of the sites that lead from a record's caller to its call, the call's own last;

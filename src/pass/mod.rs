@@ -48,6 +48,7 @@ mod budget;
 mod caller;
 mod chains;
 mod compile;
+mod copies;
 mod error;
 mod inlined;
 mod references;
@@ -58,8 +59,11 @@ mod state;
 mod steering;
 
 pub use compile::CompiledProgram;
+#[cfg(feature = "testing")]
+pub(crate) use copies::copy_tree;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
+#[cfg(feature = "module")]
 pub(crate) use references::references;
 pub use report::{Demand, FunctionStats, Reason, SiteRecord, StageTimes};
 
@@ -76,10 +80,10 @@ use cranelift_codegen::isa::TargetIsa;
 /// inside [`rayon::ThreadPool::install`].
 pub struct Inliner<'a> {
     policy: Box<dyn Inline + 'a>,
-    limits: Limits,
-    splice_options: SpliceOptions,
+    pub(crate) limits: Limits,
+    pub(crate) splice_options: SpliceOptions,
     locations: LocationMode,
-    clean_up: bool,
+    pub(crate) clean_up: bool,
     verify: Option<&'a dyn TargetIsa>,
     check: bool,
     profile: Option<&'a Profile>,

@@ -2,6 +2,7 @@
 
 use super::caller::{CallerScratch, InlinedCaller, inline_into};
 use super::compile::{CompiledProgram, Compiler, live_functions};
+use super::copies::copy_tree;
 use super::error::{PassError, Stage};
 use super::inlined::Inlined;
 use super::references::references;
@@ -10,7 +11,7 @@ use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
 use super::{Inliner, budget};
 use crate::backend::{ScratchPool, verify_function};
-use crate::check::{CopyId, CopyTree, check};
+use crate::check::check;
 use crate::cleanup::{CleanupStats, clean_up};
 use crate::graph::{CallGraph, ComponentId};
 use crate::locations::{LocationBuilder, LocationMode};
@@ -176,6 +177,7 @@ impl Run<'_> {
             cleanup: stats,
             records,
             tables: OnceLock::new(),
+            sound: OnceLock::new(),
             summary: OnceLock::new(),
             kept: OnceLock::new(),
         }
@@ -218,25 +220,11 @@ impl Run<'_> {
         records: &[SiteRecord],
         stage: Stage,
     ) -> Option<PassError> {
-        let mut tree = CopyTree::new(self.state.program[id].body());
+        let finals = &self.state.finals;
+        let body_of = |id| finals.get(id)?.get().map(|done: &Final| &*done.body);
+        let mut tree = copy_tree(self.state.program[id].body(), records, body_of);
         if self.inliner.locations == LocationMode::InlinedAt {
             tree.ignore_locations();
-        }
-        let mut copies: Vec<Option<CopyId>> = Vec::with_capacity(records.len());
-        for record in records {
-            let callee = record
-                .callee_id
-                .and_then(|id| self.state.finals.get(id)?.get());
-            let parent = match record.parent {
-                Some(parent) => copies.get(parent).copied().flatten(),
-                None => Some(CopyTree::ROOT),
-            };
-            copies.push(match (callee, parent) {
-                (Some(callee), Some(parent)) if record.inlined => {
-                    Some(tree.add(parent, record.source_inst, &callee.body))
-                }
-                _ => None,
-            });
         }
         Some(PassError::Check {
             function: self.state.program[id].name().clone(),

@@ -3,13 +3,15 @@
 use super::{Plan, PlannedSite, SitePath};
 use crate::pass::{Inlined, Reason, SiteRecord};
 use crate::program::Program;
+use crate::splice::Refusal;
 use cranelift_codegen::ir::SourceLoc;
 
 impl Plan {
     /// The decisions of a run. `program` must be the one that went in.
     ///
     /// Listed is what was inlined, and what was left a call because a policy, an attribute or a
-    /// limit wanted it so. What could not be inlined at all is not.
+    /// limit wanted it so, or because there was no room for it any more. What could not be inlined
+    /// from the start is not.
     pub fn record(program: &Program, inlined: &Inlined) -> Self {
         let mut plan = Self::new();
         for record in inlined.sites().iter().filter(|record| is_decision(record)) {
@@ -42,11 +44,22 @@ pub(super) fn location_of(program: &Program, inlined: &Inlined, record: &SiteRec
     })
 }
 
-/// Whether somebody could have decided otherwise.
+/// Whether somebody was asked. What Cranelift's types and rules forbid is refused before; but some
+/// refusals depend on what was spliced into the caller until then, and come after the decision.
 pub(super) fn is_decision(record: &SiteRecord) -> bool {
-    record.inlined
-        || !matches!(
-            record.reason,
-            Reason::External | Reason::Interposable | Reason::Recursion | Reason::Refused(_)
-        )
+    if record.inlined {
+        return true;
+    }
+    match &record.reason {
+        Reason::External | Reason::Interposable | Reason::Recursion => false,
+        Reason::Refused(refusal) => matches!(
+            refusal,
+            Refusal::Unreachable
+                | Refusal::MemFlagsFull
+                | Refusal::TooManyEntities(_)
+                | Refusal::DynamicType(_)
+                | Refusal::VmctxGlobal(_)
+        ),
+        _ => true,
+    }
 }

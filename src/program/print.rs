@@ -59,10 +59,15 @@ fn function_text(function: &ProgramFunction) -> Result<String, ProgramError> {
     if let Some(message) = what_does_not_read_back(function.body()) {
         return Err(unprintable(message));
     }
-    match panics::catch(|| text_writer::function_text(function.body())) {
+    body_text(function.body()).map_err(unprintable)
+}
+
+/// The text of `func`, or why there is none. It need not read back.
+pub(crate) fn body_text(func: &ir::Function) -> Result<String, String> {
+    match panics::catch(|| text_writer::function_text(func)) {
         Ok(Ok(text)) => Ok(text),
-        Ok(Err(error)) => Err(unprintable(format!("the printer gave up: {error}"))),
-        Err(panic) => Err(unprintable(format!("the printer gave up: {panic}"))),
+        Ok(Err(error)) => Err(format!("the printer gave up: {error}")),
+        Err(panic) => Err(format!("the printer gave up: {panic}")),
     }
 }
 

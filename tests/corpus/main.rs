@@ -8,4 +8,5 @@
 mod accounting;
 mod files;
 mod pass;
+mod plan;
 mod program;

@@ -1,16 +1,14 @@
 //! Traces of programs: what a debugger sees at each call of the host.
 
 use super::programs::Case;
-use cranelift_codegen::MachDebugTagPos;
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_inliner::backend::{CompileScratch, CompiledFunction, compile_function};
-use cranelift_inliner::frames::{
-    CopiedMemory, CountedFrames, FrameTable, FrameTableBuilder, FrameTag, StackWalker, WalkStart,
-};
+use cranelift_inliner::frames::{CountedFrames, FrameTable};
 use cranelift_inliner::program::{FunctionName, Program};
 use cranelift_inliner::testing::execute::{Engine, Invocation, Outcome, Snapshot};
+use cranelift_inliner::testing::trace::{Tag, VirtualStack, frame_table};
 
 /// What came of a run.
 pub(crate) struct Run {
@@ -40,17 +38,6 @@ pub(crate) struct Event {
     /// The virtual stack, outermost frame first. Frames without tags stand for no frame and are not
     /// here.
     pub(crate) stack: Vec<Vec<Tag>>,
-}
-
-/// A tag and what it leads to.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Tag {
-    User(u32),
-    Slot {
-        key: Option<u64>,
-        descriptor: Option<String>,
-        value: Vec<u8>,
-    },
 }
 
 pub(crate) fn parse(case: &Case) -> Program {
@@ -110,79 +97,30 @@ pub(crate) fn run(isa: &OwnedTargetIsa, source: &Program, build: &Build, argumen
 
 /// The table of a build, with descriptors from the source.
 pub(crate) fn table(source: &Program, build: &Build, run: &Run) -> Result<FrameTable, String> {
-    let mut builder = FrameTableBuilder::new(CountedFrames);
-    for (_, function) in source.iter() {
-        let described = builder.describe_slots(function.body(), |_, data| {
-            let key = data.key?.bits();
-            Some(format!("slot {key} of {}", function.name()).into_bytes())
-        });
-        described.map_err(|error| error.to_string())?;
-    }
-    for (identity, compiled) in build {
-        let added = builder.add(*identity, compiled);
-        added.map_err(|error| error.to_string())?;
-    }
-    let offset = |identity| {
+    let functions = build
+        .iter()
+        .map(|(identity, compiled)| (*identity, compiled));
+    let table = frame_table(CountedFrames, source, functions, |identity| {
         let mut offsets = run.offsets.iter();
         Some(offsets.find(|(id, _)| *id == identity)?.1)
-    };
-    let table = builder.link(offset).map_err(|error| error.to_string())?;
-    table
-        .reader()
-        .validate()
-        .map_err(|error| error.to_string())?;
-    Ok(table)
+    });
+    table.map_err(|error| error.to_string())
 }
 
 /// What a debugger makes of a run.
 pub(crate) fn trace(table: &FrameTable, run: &Run) -> Result<Trace, String> {
     let events = run.events.iter();
     let events = events.map(|(arguments, snapshot)| {
-        let stack = stack(table, run, snapshot)?;
-        let arguments = *arguments;
-        Ok::<_, String>(Event { arguments, stack })
+        let stack = VirtualStack::read(table.reader(), run.text, snapshot);
+        Ok::<_, String>(Event {
+            arguments: *arguments,
+            stack: stack.map_err(|error| error.to_string())?.frames,
+        })
     });
     Ok(Trace {
         events: events.collect::<Result<_, _>>()?,
         result: run.result,
     })
-}
-
-fn stack(table: &FrameTable, run: &Run, snapshot: &Snapshot) -> Result<Vec<Vec<Tag>>, String> {
-    let memory = CopiedMemory::new(snapshot.base, &snapshot.stack);
-    let start = WalkStart {
-        pc: snapshot.pc,
-        fp: snapshot.fp,
-        position: MachDebugTagPos::Post,
-    };
-    let walker = StackWalker::new(table.reader(), run.text, memory, start);
-    let mut stack = Vec::new();
-    for frame in walker.virtual_frames() {
-        let (fp, frame) = frame.map_err(|error| error.to_string())?;
-        let mut tags = Vec::new();
-        for tag in frame.tags() {
-            tags.push(match tag.map_err(|error| error.to_string())? {
-                FrameTag::User(value) => Tag::User(value),
-                FrameTag::Slot(slot) => {
-                    let mut value = vec![0; slot.size as usize];
-                    slot.read(fp, &memory, 0, &mut value)
-                        .map_err(|error| error.to_string())?;
-                    Tag::Slot {
-                        key: slot.key.map(|key| key.bits()),
-                        descriptor: slot
-                            .descriptor
-                            .map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
-                        value,
-                    }
-                }
-            });
-        }
-        if !tags.is_empty() {
-            stack.push(tags);
-        }
-    }
-    stack.reverse();
-    Ok(stack)
 }
 
 /// Fails at the first event in which the traces differ.

@@ -5,9 +5,10 @@
 use super::builds::{LEVELS, ORDERS, POLICIES, by_pass, compile_order, isa};
 use super::programs::{CASES, Case};
 use super::recording;
-use super::recording::{Build, Tag, Trace, assert_same, parse};
+use super::recording::{Build, Trace, assert_same, parse};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::program::Program;
+use cranelift_inliner::testing::trace::Tag;
 
 fn trace_of(program: &Program, level: OptLevel, build: &Build, argument: i64) -> Trace {
     let run = recording::run(&isa("host", level), program, build, argument);

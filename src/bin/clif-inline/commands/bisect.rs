@@ -40,6 +40,7 @@ pub(crate) fn bisect(arguments: &BisectArguments) -> Result<(), Failure> {
         program: &program,
         isa: &isa,
         file: &file,
+        inlined: plan.inlined(),
         most_runs: plan.inlined().checked_ilog2().unwrap_or(0) + 2,
     };
     let found = search(&plan, &program, |plan, step| trial.fails(plan, step))?;
@@ -82,6 +83,8 @@ struct Trial<'a> {
     program: &'a Program,
     isa: &'a OwnedTargetIsa,
     file: &'a Path,
+    /// How many calls the plan inlines, and how many runs that may take.
+    inlined: usize,
     most_runs: u32,
 }
 
@@ -89,8 +92,8 @@ impl Trial<'_> {
     /// Inlines by `plan` and runs the command.
     fn fails(&self, plan: &Plan, step: Step) -> Result<bool, Failure> {
         let what = format!(
-            "run {} of at most {}, {} sites inlined, {} may be the one",
-            step.run, self.most_runs, step.inlined, step.candidates
+            "run {} of at most {}: {} of {} calls inlined, {} left to look at",
+            step.run, self.most_runs, step.inlined, self.inlined, step.candidates
         );
         let (verdict, why) = match self.write(plan) {
             Ok(()) => match self.run_command()? {

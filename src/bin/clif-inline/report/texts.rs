@@ -8,18 +8,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{FunctionId, Program, ProgramFunction};
+use imara_diff::{Algorithm, Diff, InternedInput};
 use miniz_oxide::deflate::compress_to_vec;
 use rayon::prelude::*;
 use serde::Serialize;
-use similar::{Algorithm, DiffOp, capture_diff_slices};
 use std::sync::Arc;
 
 /// How much text is compressed together, in bytes before compression.
 const CHUNK_BYTES: usize = 200_000;
 /// As small as it gets in reasonable time.
 const LEVEL: u8 = 9;
-/// Longer texts are not compared, for that takes too long: all of what came of them is new.
-const MOST_LINES: usize = 100_000;
 
 /// A function's text before, and how that after is made of it.
 #[derive(Serialize)]
@@ -99,28 +97,25 @@ fn clif(function: ProgramFunction) -> String {
 }
 
 fn pieces(before: &str, after: &str) -> Vec<Piece> {
-    let old: Vec<&str> = before.lines().collect();
+    let mut input = InternedInput::default();
+    input.update_before(before.lines());
+    input.update_after(after.lines());
     let new: Vec<&str> = after.lines().collect();
-    if new.len() > MOST_LINES {
-        return vec![Piece::New(after.trim_end_matches('\n').to_owned())];
-    }
-    let operations = capture_diff_slices(Algorithm::Patience, &old, &new);
     let mut pieces = Vec::new();
-    for operation in operations {
-        match operation {
-            DiffOp::Equal { old_index, len, .. } => pieces.push(Piece::Lines(old_index, len)),
-            DiffOp::Insert {
-                new_index, new_len, ..
-            }
-            | DiffOp::Replace {
-                new_index, new_len, ..
-            } => {
-                let lines = new.get(new_index..new_index + new_len).unwrap_or_default();
-                pieces.push(Piece::New(lines.join("\n")));
-            }
-            DiffOp::Delete { .. } => {}
+    let mut left = 0;
+    let stays =
+        |from: usize, to: usize| (to > from).then_some(Piece::Lines(from, to.saturating_sub(from)));
+    let index = |line: u32| usize::try_from(line).unwrap_or(usize::MAX);
+    for hunk in Diff::compute(Algorithm::Histogram, &input).hunks() {
+        pieces.extend(stays(left, index(hunk.before.start)));
+        left = index(hunk.before.end);
+        let lines = new.get(index(hunk.after.start)..index(hunk.after.end));
+        let lines = lines.unwrap_or_default();
+        if !lines.is_empty() {
+            pieces.push(Piece::New(lines.join("\n")));
         }
     }
+    pieces.extend(stays(left, input.before.len()));
     pieces
 }
 

@@ -1,0 +1,71 @@
+//! What the bytes of a fuzzer stand for: a program, decisions, and an optimization level.
+
+use arbitrary::Unstructured;
+use cranelift_codegen::settings::OptLevel;
+use cranelift_inliner::decide::Limits;
+use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::splice::SpliceOptions;
+use cranelift_inliner::testing::decisions::Decisions;
+use cranelift_inliner::testing::generate::{Generated, Shape};
+use std::fmt;
+
+/// A program and what to do with it.
+pub struct Case {
+    pub generated: Generated,
+    pub decisions: Decisions,
+    /// One in each run: both would take twice as long.
+    pub level: OptLevel,
+    pub clean_up: bool,
+}
+
+// Each target uses some of these.
+#[allow(dead_code)]
+impl Case {
+    pub fn from_bytes(bytes: &[u8]) -> arbitrary::Result<Self> {
+        let mut bytes = Unstructured::new(bytes);
+        let flags: u8 = bytes.arbitrary()?;
+        Ok(Case {
+            decisions: bytes.arbitrary()?,
+            level: if flags & 1 == 0 { OptLevel::None } else { OptLevel::Speed },
+            clean_up: flags & 2 == 0,
+            generated: Shape::new().generate(&mut bytes)?,
+        })
+    }
+
+    /// The pass with these decisions; every call that may be spliced is.
+    pub fn inliner(&self) -> Inliner<'_> {
+        Inliner::new(self.decisions)
+            .limits(limits())
+            .splice_options(options())
+            .clean_up(self.clean_up)
+    }
+
+    /// Ends the run if a property does not hold, showing the program.
+    pub fn expect<T>(&self, result: Result<T, impl fmt::Display>) -> T {
+        result.unwrap_or_else(|error| {
+            let Case { generated, decisions, level, clean_up } = self;
+            panic!("{error}\n{generated:?}\n{decisions:?}, {level}, clean-up: {clean_up}")
+        })
+    }
+}
+
+/// The host that executes programs restores registers before it goes on in a handler.
+pub fn options() -> SpliceOptions {
+    let mut options = SpliceOptions::default();
+    options.unwinder_restores_registers = true;
+    options
+}
+
+/// Small enough that no input takes long.
+pub fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.function_insts = 4_000;
+    limits.program_growth_floor = 4_000;
+    limits
+}
+
+/// One thread, so that libFuzzer sees the same coverage for the same input.
+pub fn use_one_thread() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+    pool.build_global().expect("the first pool of the process");
+}

@@ -1,0 +1,29 @@
+//! Generated programs, inlined and compiled for all four architectures.
+//!
+//! The checker proves each step of the pass, and the result verifies, compiles and reads back.
+
+#![no_main]
+
+mod case;
+
+use case::Case;
+use cranelift_inliner::testing::properties;
+use cranelift_inliner::testing::targets::Architecture;
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+fuzz_target!(
+    init: case::use_one_thread(),
+    |bytes: &[u8]| -> Corpus {
+        let Ok(case) = Case::from_bytes(bytes) else {
+            return Corpus::Reject;
+        };
+        let program = &case.generated.program;
+        let inlined = case.expect(case.inliner().check(true).run(program));
+        for architecture in Architecture::ALL {
+            let isa = architecture.isa(case.level).expect("it is built in");
+            case.expect(properties::compiles_for(program, &inlined, &**isa));
+        }
+        case.expect(properties::reads_back(program, &inlined));
+        Corpus::Keep
+    }
+);

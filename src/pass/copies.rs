@@ -1,0 +1,31 @@
+//! From records of what was inlined to what the checker is told.
+
+use super::report::SiteRecord;
+use crate::check::{CopyId, CopyTree};
+use crate::program::FunctionId;
+use cranelift_codegen::ir::Function;
+
+/// What `records`, all those of one caller, claim to have been made of `original`. `body_of` gives
+/// the final body of a callee.
+pub(crate) fn copy_tree<'f>(
+    original: &'f Function,
+    records: &[SiteRecord],
+    body_of: impl Fn(FunctionId) -> Option<&'f Function>,
+) -> CopyTree<'f> {
+    let mut tree = CopyTree::new(original);
+    let mut copies: Vec<Option<CopyId>> = Vec::with_capacity(records.len());
+    for record in records {
+        let callee = record.callee_id.and_then(&body_of);
+        let parent = match record.parent {
+            Some(parent) => copies.get(parent).copied().flatten(),
+            None => Some(CopyTree::ROOT),
+        };
+        copies.push(match (callee, parent) {
+            (Some(callee), Some(parent)) if record.inlined => {
+                Some(tree.add(parent, record.source_inst, callee))
+            }
+            _ => None,
+        });
+    }
+    tree
+}

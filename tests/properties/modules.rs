@@ -1,0 +1,79 @@
+//! The properties hold of the modules of this repository.
+
+use cranelift_inliner::decide::{Always, CostModel, Inline, Small};
+use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::program::Program;
+use cranelift_inliner::splice::SpliceOptions;
+use cranelift_inliner::testing::properties;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The CLIF files below a folder of the repository.
+fn clif_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            clif_files(&path, files);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "clif")
+        {
+            files.push(path);
+        }
+    }
+}
+
+/// The modules, without what stands below a filetest's marker.
+fn modules() -> Vec<(String, Program)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["tests/filetests", "tests/check_modules", "examples/modules"] {
+        clif_files(&root.join(folder), &mut files);
+    }
+    files.sort();
+    let modules: Vec<_> = files
+        .iter()
+        .map(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            let before = text.split("; ==>").next().unwrap_or_default();
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            (name.clone(), Program::from_clif(before, &name).unwrap())
+        })
+        .collect();
+    assert!(modules.len() > 45);
+    modules
+}
+
+fn options() -> SpliceOptions {
+    let mut options = SpliceOptions::default();
+    options.allow_frame_pointer = true;
+    options.allow_stack_pointer = true;
+    options.allow_return_address = true;
+    options
+}
+
+fn check(policy: &dyn Inline, clean_up: bool) {
+    let broken: Vec<String> = modules()
+        .iter()
+        .filter_map(|(name, program)| {
+            let inliner = Inliner::new(policy)
+                .splice_options(options())
+                .clean_up(clean_up);
+            let broken = properties::all(program, &[], &inliner).err()?;
+            Some(format!("{name}: {broken}"))
+        })
+        .collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn under_the_policy_always() {
+    check(&Always, true);
+    check(&Always, false);
+}
+
+#[test]
+fn under_the_other_policies() {
+    check(&Small::default(), true);
+    check(&CostModel::default(), true);
+}
