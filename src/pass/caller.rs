@@ -83,7 +83,6 @@ pub(super) fn inline_into(
         grown: 0,
         chains: Chains::default(),
         targets: Vec::new(),
-        caller_is_sound: false,
         result: InlinedCaller {
             body: None,
             locations: None,
@@ -98,7 +97,6 @@ pub(super) fn inline_into(
     }
     let original = state.program[id].body();
     let checker = Checker::new(original, &inliner.splice_options);
-    job.caller_is_sound = checker.is_sound();
     let accepted = job.decide(candidates, original, &|call, callee| {
         checker.check(call, callee)
     });
@@ -142,7 +140,6 @@ struct CallerJob<'a> {
     grown: usize,
     chains: Chains,
     targets: Vec<Option<FunctionId>>,
-    caller_is_sound: bool,
     result: InlinedCaller,
 }
 
@@ -289,21 +286,12 @@ impl CallerJob<'_> {
             return Err(reason.clone());
         }
         let callee = self.final_callee(candidate).ok_or(Reason::Recursion)?;
-        let check = || {
-            let prepared = callee.prepared().map_err(Clone::clone);
-            let legal = prepared.and_then(|prepared| legality(candidate.call, &prepared));
-            legal.map_err(Reason::Refused)
-        };
-        // Preparing a callee costs more than asking, and most are not wanted.
-        // But nobody is asked about what may be no call of this callee at all.
-        let wanted = if self.is_plausible(candidate, callee, analysis.caller) {
-            let wanted = self.ask(candidate, steering, callee, analysis, insts)?;
-            check()?;
-            wanted
-        } else {
-            check()?;
-            self.ask(candidate, steering, callee, analysis, insts)?
-        };
+        let prepared = callee.prepared();
+        let legal = prepared.map_err(Clone::clone);
+        legal
+            .and_then(|prepared| legality(candidate.call, &prepared))
+            .map_err(Reason::Refused)?;
+        let wanted = self.ask(candidate, steering, callee, analysis, insts)?;
         let limits = &self.inliner.limits;
         let nested = candidate
             .depth
@@ -319,20 +307,6 @@ impl CallerJob<'_> {
             return Err(Reason::ProgramGrowth);
         }
         Ok(wanted)
-    }
-
-    /// Whether the bodies on both sides of a call hold together, and agree on
-    /// its signature.
-    fn is_plausible(&self, candidate: &Candidate, callee: &Final, caller: &Function) -> bool {
-        let dfg = &caller.dfg;
-        let (InstructionData::Call { func_ref, .. } | InstructionData::TryCall { func_ref, .. }) =
-            dfg.insts[candidate.call]
-        else {
-            return false;
-        };
-        let declared = dfg.ext_funcs.get(func_ref);
-        let declared = declared.and_then(|function| dfg.signatures.get(function.signature));
-        self.caller_is_sound && declared == Some(&callee.body.signature) && callee.is_sound()
     }
 
     /// What the embedder and the policy say; `Ok` to inline.

@@ -177,7 +177,6 @@ impl Run<'_> {
             cleanup: stats,
             records,
             tables: OnceLock::new(),
-            sound: OnceLock::new(),
             summary: OnceLock::new(),
             kept: OnceLock::new(),
         }

@@ -1,7 +1,6 @@
 //! What the threads of one run share.
 
 use super::report::SiteRecord;
-use crate::body::check_structure;
 use crate::cleanup::CleanupStats;
 use crate::decide::{ProgramFacts, Summary};
 use crate::graph::CallGraph;
@@ -30,8 +29,6 @@ pub(super) struct Final {
     pub(super) references: Vec<FunctionId>,
     /// Filled by the first caller that needs it.
     pub(super) tables: OnceLock<Result<CalleeTables, Refusal>>,
-    /// Filled by the first caller that needs it.
-    pub(super) sound: OnceLock<bool>,
     pub(super) summary: OnceLock<Summary>,
     /// The record of each call that is left; filled by the first caller that needs it.
     pub(super) kept: OnceLock<FxHashMap<Inst, usize>>,
@@ -48,14 +45,6 @@ impl Final {
         });
         let record = kept.get(&call).and_then(|&index| self.records.get(index));
         record.map_or(&[], |record| &record.path)
-    }
-
-    /// Whether the body's parts refer to parts that exist.
-    pub(super) fn is_sound(&self) -> bool {
-        *self.sound.get_or_init(|| match self.tables.get() {
-            Some(tables) => tables.is_ok(),
-            None => check_structure(&self.body, |_| {}).is_ok(),
-        })
     }
 
     /// The body, ready to be spliced.

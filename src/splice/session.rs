@@ -289,11 +289,6 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// Whether the caller's parts refer to parts that exist.
-    pub(crate) fn is_sound(&self) -> bool {
-        self.checked.error.is_none()
-    }
-
     /// For a session of a copy of the caller.
     pub(crate) fn into_checked(self) -> CheckedCaller {
         self.checked
