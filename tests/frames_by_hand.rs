@@ -482,6 +482,19 @@ fn points_are_in_order_without_gaps_and_in_functions() {
         good.after(|table| table.point_index[1].1 += 2),
         wrong(TablePart::Point, 32, elsewhere)
     );
+    // Bytes between two blocks, which the index passes over.
+    let gap = good.after(|table| {
+        let at = table.point_index[1].1;
+        table.points.splice(at as usize..at as usize, [0, 0]);
+        table.point_index[1].1 += 2;
+    });
+    assert_eq!(gap, wrong(TablePart::Point, 32, elsewhere));
+    // A block whose first point is not where the index says.
+    let late = good.after(|table| {
+        table.point_index[0].0 -= 1;
+        table.points[0] += 2;
+    });
+    assert_eq!(late, wrong(TablePart::Point, 0, elsewhere));
     assert_eq!(
         good.after(|table| table.points.extend([0, 0])),
         wrong(

@@ -55,15 +55,14 @@ pub(crate) struct Decisions {
 
 impl Decisions {
     pub(crate) fn record(program: &Program, policy: Policy, isa: &dyn TargetIsa) -> Self {
-        let mut decisions = Self::record_all(program, policy);
+        let mut decisions = Self::record_all(program, &policy.inliner());
         decisions.drop_what_upstream_cannot(program, isa);
         decisions
     }
 
     /// As [`Decisions::record`], without a look at whether Cranelift's own inliner can do it.
-    pub(crate) fn record_all(program: &Program, policy: Policy) -> Self {
-        let inlined = policy
-            .inliner()
+    pub(crate) fn record_all(program: &Program, inliner: &Inliner<'_>) -> Self {
+        let inlined = inliner
             .run(program)
             .unwrap_or_else(|error| panic!("{error}"));
         let mut sites: Vec<(FunctionId, Vec<(Inst, FunctionId)>)> = Vec::new();

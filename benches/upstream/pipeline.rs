@@ -68,7 +68,7 @@ pub(crate) fn measure_default(
     for (threads, pool) in &pools {
         let rounds = Rounds::run(
             options.rounds.min(3),
-            || pool.install(|| time(|| run())),
+            || pool.install(|| time(run)),
             || pool.install(|| time(|| stage.compiled(isa))),
         );
         results.push(row(
@@ -81,8 +81,8 @@ pub(crate) fn measure_default(
     if let [(_, one), .., (threads, many)] = pools.as_slice() {
         let rounds = Rounds::run(
             options.rounds.min(3),
-            || many.install(|| time(|| run())),
-            || one.install(|| time(|| run())),
+            || many.install(|| time(run)),
+            || one.install(|| time(run)),
         );
         results.push(row(
             module,

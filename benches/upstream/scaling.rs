@@ -3,13 +3,15 @@
 //! Three shapes of N calls: all in one block, each of a chain of functions that call the next, and
 //! one in each of N functions that call the same one.
 
-use crate::decisions::{Decisions, Policy};
+use crate::decisions::Decisions;
 use crate::job::{splice_ours, splice_upstream};
 use crate::options::Options;
 use crate::plot::{Line, draw};
 use crate::rounds::time;
 use crate::stage::Stage;
 use crate::table::{Results, Row};
+use cranelift_inliner::decide::{Always, Limits};
+use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -33,7 +35,7 @@ pub(crate) fn measure(options: &Options, results: &mut Results) {
             let program = Program::from_clif(&make(size), shape);
             let program = program.unwrap_or_else(|error| panic!("{error}"));
             // Everything is legal here, and proving that of the peer is quadratic.
-            let decisions = Decisions::record_all(&program, Policy::Generous);
+            let decisions = Decisions::record_all(&program, &everything());
             let (our, peer) = times(shape, &program, &decisions, options, patient);
             let calls: usize = decisions.sites.iter().map(|(_, sites)| sites.len()).sum();
             let per_call = |time: Duration| time.as_secs_f64() / calls as f64;
@@ -43,7 +45,7 @@ pub(crate) fn measure(options: &Options, results: &mut Results) {
                 peers.push((size, per_call(peer)));
                 results.push(Row {
                     module: format!("{shape} of {size}"),
-                    policy: "generous",
+                    policy: "always",
                     what: format!("time, {shape}"),
                     ours: our.as_secs_f64() * 1e3,
                     peer: peer.as_secs_f64() * 1e3,
@@ -68,6 +70,15 @@ pub(crate) fn measure(options: &Options, results: &mut Results) {
         Ok(()) => eprintln!("wrote {}", options.svg),
         Err(error) => results.note(format!("no plot: {error}")),
     }
+}
+
+/// Inlines all calls but those that would nest too deeply, as every 33rd of a chain does.
+fn everything() -> Inliner<'static> {
+    let mut limits = Limits::default();
+    limits.function_insts = usize::MAX;
+    limits.function_growth = f64::INFINITY;
+    limits.program_growth = f64::INFINITY;
+    Inliner::new(Always).limits(limits)
 }
 
 /// The least of a few times of either side.
@@ -117,7 +128,7 @@ fn compare_sizes(shape: &str, points: &[(usize, f64)], results: &mut Results) {
     for &(size, per_call) in points.iter().filter(|(size, _)| *size > 400) {
         results.push(Row {
             module: format!("{shape} of {size}"),
-            policy: "generous",
+            policy: "always",
             what: format!("a call at {size} against one at 400, {shape}"),
             ours: per_call * 1e6,
             peer: base * 1e6,

@@ -109,7 +109,9 @@ pub(super) fn inline_into(
     if inliner.locations == LocationMode::InlinedAt {
         job.result.locations = Some(LocationBuilder::begin(&mut body));
     }
-    let mut session = scratch.session(&mut body, &inliner.splice_options);
+    // The copy has the same structure, which need not be checked again.
+    let checked = checker.into_checked();
+    let mut session = scratch.session_of_checked(&mut body, checked, &inliner.splice_options);
     let mut came_in = job.splice(accepted, &mut session);
     while !came_in.is_empty() {
         let candidates = job.find_candidates(session.caller(), came_in);

@@ -63,6 +63,7 @@ pub use compile::CompiledProgram;
 pub(crate) use copies::copy_tree;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
+#[cfg(feature = "module")]
 pub(crate) use references::references;
 pub use report::{Demand, FunctionStats, Reason, SiteRecord, StageTimes};
 

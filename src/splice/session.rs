@@ -46,21 +46,48 @@ impl SpliceContext {
         caller: &'s mut ir::Function,
         options: &'s SpliceOptions,
     ) -> Session<'s> {
+        let checked = CheckedCaller::new(caller);
+        self.session_of_checked(caller, checked, options)
+    }
+
+    /// As [`SpliceContext::session`], without the walk: `checked` is of a
+    /// function with the same instructions as `caller`.
+    pub(crate) fn session_of_checked<'s>(
+        &'s mut self,
+        caller: &'s mut ir::Function,
+        checked: CheckedCaller,
+        options: &'s SpliceOptions,
+    ) -> Session<'s> {
         self.entities.clear();
         self.segments.clear();
         self.inherited_tags.clear();
         self.aliases.clear();
         self.copied_calls.clear();
-        self.handler_addresses.clear();
-        let handler_addresses = &mut self.handler_addresses;
-        let caller_error =
-            check_structure(caller, |inst| handler_addresses.add(caller, inst)).err();
+        self.handler_addresses = checked.handler_addresses;
         Session {
             context: self,
             caller,
             options,
-            caller_error,
+            caller_error: checked.error,
             leaves_unreachable: false,
+        }
+    }
+}
+
+/// What one walk over a caller tells.
+pub(crate) struct CheckedCaller {
+    handler_addresses: HandlerAddresses,
+    /// Why nothing can be spliced into it.
+    error: Option<String>,
+}
+
+impl CheckedCaller {
+    fn new(caller: &ir::Function) -> Self {
+        let mut handler_addresses = HandlerAddresses::default();
+        let checked = check_structure(caller, |inst| handler_addresses.add(caller, inst));
+        CheckedCaller {
+            handler_addresses,
+            error: checked.err(),
         }
     }
 }
@@ -249,21 +276,22 @@ fn check_in_caller(
 pub struct Checker<'c> {
     caller: &'c ir::Function,
     options: &'c SpliceOptions,
-    handler_addresses: HandlerAddresses,
-    caller_error: Option<String>,
+    checked: CheckedCaller,
 }
 
 impl<'c> Checker<'c> {
     /// Costs one walk over the caller.
     pub fn new(caller: &'c ir::Function, options: &'c SpliceOptions) -> Self {
-        let mut handler_addresses = HandlerAddresses::default();
-        let checked = check_structure(caller, |inst| handler_addresses.add(caller, inst));
         Checker {
             caller,
             options,
-            handler_addresses,
-            caller_error: checked.err(),
+            checked: CheckedCaller::new(caller),
         }
+    }
+
+    /// For a session of a copy of the caller.
+    pub(crate) fn into_checked(self) -> CheckedCaller {
+        self.checked
     }
 
     /// Whether `call` can be replaced by `callee`.
@@ -272,10 +300,10 @@ impl<'c> Checker<'c> {
     ///
     /// The reason for which [`Session::splice`] would refuse.
     pub fn check(&self, call: Inst, callee: &Callee<'_>) -> Result<(), Refusal> {
-        if let Some(error) = &self.caller_error {
+        if let Some(error) = &self.checked.error {
             return Err(Refusal::MalformedCaller(error.clone()));
         }
-        let addresses = &self.handler_addresses;
+        let addresses = &self.checked.handler_addresses;
         check_in_caller(self.caller, addresses, call, callee, self.options).map(|_| ())
     }
 }

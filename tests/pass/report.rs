@@ -206,3 +206,35 @@ fn statistics_count_what_is_in_the_bodies() {
         Reason::Policy("policy always".into())
     );
 }
+
+#[test]
+fn statistics_count_the_bytes_of_stack_slots() {
+    let program = program(
+        "function %leaf(i32) -> i32 fast {
+             ss0 = explicit_slot 24
+         block0(v0: i32):
+             v1 = stack_addr.i64 ss0
+             store v0, v1
+             v2 = load.i32 v1
+             return v2
+         }
+         function %main(i32) -> i32 fast {
+             ss0 = explicit_slot 8
+             ss1 = explicit_slot 4
+             fn0 = colocated %leaf(i32) -> i32 fast
+         block0(v0: i32):
+             v1 = stack_addr.i64 ss0
+             store v0, v1
+             v2 = stack_addr.i64 ss1
+             store v0, v2
+             v3 = call fn0(v0)
+             return v3
+         }",
+    );
+    let inlined = run_always(&program);
+    let stats = inlined.stats(id(&program, "main"));
+    assert_eq!(stats.slot_bytes_before, 12);
+    assert_eq!(stats.slot_bytes_after, 36);
+    let leaf = inlined.stats(id(&program, "leaf"));
+    assert_eq!((leaf.slot_bytes_before, leaf.slot_bytes_after), (24, 24));
+}
