@@ -345,3 +345,40 @@ block3(v4: i32):
         assert_eq!(check(&tree, &without).is_ok(), may_be_lost, "{value}");
     }
 }
+
+/// `%middle` is spliced first, and then its table has the handler of `%caller`.
+#[test]
+fn contexts_without_handlers_below_a_handler() {
+    let text = "
+function %leaf() tail {
+    fn0 = %throws() tail
+block0:
+    call fn0()
+    return
+}
+function %middle() tail {
+    sig0 = () tail
+    fn0 = %leaf() tail
+block0:
+    v0 = iconst.i64 7
+    try_call fn0(), sig0, block1, [ context v0 ]
+block1:
+    return
+}
+function %caller() tail {
+    sig0 = () tail
+    fn0 = %middle() tail
+block0:
+    try_call fn0(), sig0, block1, [ default: block2 ]
+block1:
+    return
+block2:
+    trap user1
+}";
+    let functions = parse(text);
+    for caller in functions.values() {
+        check_orders("contexts", caller, &functions);
+    }
+    let program = Program::from_clif(text, "contexts.clif").unwrap();
+    Inliner::new(Always).check(true).run(&program).unwrap();
+}

@@ -10,8 +10,8 @@ use super::place::{Next, Term, Terms};
 use super::tree::{CopyId, SiteKind};
 use super::walk::{Gap, Source, Walk, one};
 use cranelift_codegen::ir::{
-    BlockCall, ExceptionTable, ExceptionTableItem, FuncRef, Function, Inst, InstructionData,
-    Opcode, SigRef, Value,
+    BlockCall, ExceptionTable, ExceptionTableData, ExceptionTableItem, FuncRef, Function, Inst,
+    InstructionData, Opcode, SigRef, Value,
 };
 
 /// A call of any kind.
@@ -105,7 +105,10 @@ impl Walk<'_> {
         let expected = if tail_stays {
             None
         } else {
-            self.expected_handlers(copy, source.table)
+            let table = target
+                .table
+                .and_then(|table| after.dfg.exception_tables.get(table));
+            self.expected_handlers(copy, source.table, table)
         };
         if target.is_tail != tail_stays || target.table.is_some() != expected.is_some() {
             let message = "it became another kind of call";
@@ -193,17 +196,39 @@ impl Walk<'_> {
     /// The items that the exception table of a call in `copy` must have, each
     /// with the copy in which it is to be read; `None` where the call catches
     /// nothing.
+    ///
+    /// A table around the copy that has contexts alone catches nothing. Whether
+    /// its contexts are passed on depends on whether it was given the handlers
+    /// around it before the copy was made, so `actual` decides.
     fn expected_handlers(
         &self,
         copy: CopyId,
         own: Option<ExceptionTable>,
+        actual: Option<&ExceptionTableData>,
+    ) -> Option<Vec<(CopyId, ExceptionTableItem)>> {
+        let without = self.handlers_around(copy, own, false);
+        let length = actual.map_or(0, |actual| actual.items().count());
+        match &without {
+            Some(items) if items.len() < length => {
+                let with = self.handlers_around(copy, own, true);
+                with.filter(|items| items.len() == length).or(without)
+            }
+            _ => without,
+        }
+    }
+
+    fn handlers_around(
+        &self,
+        copy: CopyId,
+        own: Option<ExceptionTable>,
+        with_contexts: bool,
     ) -> Option<Vec<(CopyId, ExceptionTableItem)>> {
         let mut items = Vec::new();
         let mut add = |copy: CopyId, table: ExceptionTable, is_own: bool| {
             let table = &self.tree.func(copy).dfg.exception_tables[table];
             let catches =
                 |item: &ExceptionTableItem| !matches!(item, ExceptionTableItem::Context(_));
-            if !is_own && !table.items().any(|item| catches(&item)) {
+            if !is_own && !with_contexts && !table.items().any(|item| catches(&item)) {
                 return false;
             }
             items.extend(table.items().map(|item| (copy, item)));

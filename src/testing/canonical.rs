@@ -48,6 +48,7 @@ const DEEPEST: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalText {
     text: String,
+    labels: Vec<String>,
     idle_slots: Vec<String>,
 }
 
@@ -82,9 +83,14 @@ impl CanonicalText {
         Ok(Writer::new(&text).write(func, false))
     }
 
-    /// All but [`idle_slots`](Self::idle_slots).
+    /// All but [`labels`](Self::labels) and [`idle_slots`](Self::idle_slots).
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The value labels, one a line, sorted. Those of values that are not in the text are left out.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
     }
 
     /// The stack slots with a key that no instruction, tag or stack map names, in words, sorted.
@@ -199,8 +205,8 @@ impl<'t> Writer<'t> {
             // Writing to a string does not fail.
             let _ = writeln!(self.out, "{kind}{number} = {definition}");
         }
-        self.write_labels(func);
         CanonicalText {
+            labels: self.labels(func),
             text: self.out,
             idle_slots,
         }
@@ -214,9 +220,9 @@ impl<'t> Writer<'t> {
         }
     }
 
-    fn write_labels(&mut self, func: &Function) {
+    fn labels(&self, func: &Function) -> Vec<String> {
         let Some(labels) = &func.dfg.values_labels else {
-            return;
+            return Vec::new();
         };
         let base = func.params.base_srcloc();
         let mut lines = Vec::new();
@@ -241,10 +247,7 @@ impl<'t> Writer<'t> {
         }
         lines.sort();
         lines.dedup();
-        for line in lines {
-            self.out.push_str(&line);
-            self.out.push('\n');
-        }
+        lines
     }
 
     fn number_of(&self, value: Value) -> Option<usize> {

@@ -69,10 +69,18 @@ pub fn any_order(
             let difference = format!("`{other}` instead of `{one}`");
             return Err(broken(difference).at(format!("line {line}")));
         }
-        // Slots of a body that went away with a call that is never reached may stay.
-        if !replay.lost && expected.idle_slots() != actual.idle_slots() {
-            let (one, other) = (expected.idle_slots(), actual.idle_slots());
-            return Err(broken(format!("unused slots {other:?} instead of {one:?}")));
+        // Slots of a body that went away because nothing reaches it may stay, and labels of what
+        // it returned; in this order it may not have been spliced at all.
+        if replay.lost {
+            continue;
+        }
+        for (what, one, other) in [
+            ("labels", expected.labels(), actual.labels()),
+            ("unused slots", expected.idle_slots(), actual.idle_slots()),
+        ] {
+            if one != other {
+                return Err(broken(format!("{what} {other:?} instead of {one:?}")));
+            }
         }
     }
     Ok(())
