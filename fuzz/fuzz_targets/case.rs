@@ -49,7 +49,8 @@ impl Case {
     }
 }
 
-/// The host that executes programs restores registers before it goes on in a handler.
+/// The unwinder restores registers before it goes on in a handler, so that no splice is refused for
+/// that.
 pub fn options() -> SpliceOptions {
     let mut options = SpliceOptions::default();
     options.unwinder_restores_registers = true;
