@@ -4,8 +4,7 @@ use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Small};
 use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::Inliner;
-use cranelift_inliner::splice::SpliceOptions;
-use cranelift_inliner::testing::decisions::{Decisions, decisions};
+use cranelift_inliner::testing::decisions::decisions;
 use cranelift_inliner::testing::generate::{CallGraph, Generated, Shape, programs};
 use cranelift_inliner::testing::properties::{self, seeded};
 use proptest::prelude::*;
@@ -22,15 +21,12 @@ fn cases(cases: u32) -> ProptestConfig {
     }
 }
 
-/// The engine restores registers before it goes on in a handler.
-fn inliner<'a>(policy: &'a dyn Inline) -> Inliner<'a> {
-    let mut options = SpliceOptions::default();
-    options.unwinder_restores_registers = true;
-    Inliner::new(policy).splice_options(options)
-}
-
 fn check_all(generated: &Generated, policy: &dyn Inline) -> TestCaseResult {
-    properties::all(&generated.program, &generated.invocations, &inliner(policy))?;
+    properties::all(
+        &generated.program,
+        &generated.invocations,
+        &Inliner::new(policy),
+    )?;
     Ok(())
 }
 
@@ -61,7 +57,7 @@ proptest! {
         clean_up in any::<bool>(),
     ) {
         for generated in [chain, recursive] {
-            let inliner = inliner(&Always).clean_up(clean_up).check(true);
+            let inliner = Inliner::new(Always).clean_up(clean_up).check(true);
             let inlined = inliner.run(&generated.program)?;
             let Generated { program, invocations } = &generated;
             properties::behaves(program, &inlined, invocations)?;
@@ -78,7 +74,7 @@ proptest! {
         with_table in any::<bool>(),
     ) {
         let mode = if with_table { LocationMode::InlinedAt } else { LocationMode::Keep };
-        let inliner = inliner(&decisions).clean_up(clean_up).locations(mode);
+        let inliner = Inliner::new(decisions).clean_up(clean_up).locations(mode);
         let inlined = inliner.run(&generated.program)?;
         properties::any_order(&generated.program, &inlined, &inliner, seeded(seed))?;
         properties::accounted_for(&generated.program, &inlined)?;
@@ -99,8 +95,7 @@ proptest! {
         limits.program_growth = 0.5;
         limits.program_growth_floor = growth * 2;
         limits.depth = depth;
-        let decisions: Decisions = decisions;
-        let inliner = inliner(&decisions).limits(limits);
+        let inliner = Inliner::new(decisions).limits(limits);
         let inlined = inliner.run(&generated.program)?;
         properties::within_limits(&generated.program, &inlined, &limits)?;
     }
