@@ -4,6 +4,7 @@ use arbitrary::Unstructured;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::decide::Limits;
 use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::splice::SpliceOptions;
 use cranelift_inliner::testing::decisions::Decisions;
 use cranelift_inliner::testing::generate::{Generated, Shape};
 use std::fmt;
@@ -35,6 +36,7 @@ impl Case {
     pub fn inliner(&self) -> Inliner<'_> {
         Inliner::new(self.decisions)
             .limits(limits())
+            .splice_options(options())
             .clean_up(self.clean_up)
     }
 
@@ -45,6 +47,14 @@ impl Case {
             panic!("{error}\n{generated:?}\n{decisions:?}, {level}, clean-up: {clean_up}")
         })
     }
+}
+
+/// The unwinder restores registers before it goes on in a handler, so that no splice is refused for
+/// that.
+pub fn options() -> SpliceOptions {
+    let mut options = SpliceOptions::default();
+    options.unwinder_restores_registers = true;
+    options
 }
 
 /// Small enough that no input takes long.
