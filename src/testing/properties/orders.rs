@@ -41,7 +41,7 @@ pub fn any_order(
             wrong: before.iter().next().map(|(_, function)| &**function.body()),
             records: inlined.sites_of(id),
             options: &inliner.splice_options,
-            one_session: relies_on_one_session(before, inlined, id) || choose(2) % 2 == 0,
+            one_session: relies_on_one_session(before, inlined, id) || choose(2).is_multiple_of(2),
             sessions: 0,
             lost: false,
         };
@@ -133,7 +133,7 @@ impl Replay<'_> {
                     Err(Refusal::Unreachable | Refusal::NotADirectCall(_)) => self.lost = true,
                     Err(refusal) => return Err(format!("{call} is refused: {refusal}")),
                 }
-                if !self.one_session && choose(2) % 2 == 1 {
+                if !self.one_session && !choose(2).is_multiple_of(2) {
                     break;
                 }
             }
