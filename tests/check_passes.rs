@@ -309,6 +309,41 @@ block3:
 }
 
 /// Clean-up lets the branch of `block1` go past `block2`, which is all that has the parameter.
+/// What `%host` returns is only handed to a block that needs nothing, and there it is one of two.
+#[test]
+fn a_label_of_a_result_that_is_lost_from_sight_behind_a_splice() {
+    let text = "
+function %leaf() system_v {
+block0:
+    return
+}
+function %caller(i32) system_v {
+    fn0 = %host() -> i32 system_v
+    fn1 = %leaf() system_v
+block0(v0: i32):
+    brif v0, block1, block2(v0)
+block1:
+    v1 = call fn0()
+    jump block2(v1)
+block2(v2: i32):
+    call fn1()
+    return
+}";
+    let functions = cranelift_reader::parse_functions(text).unwrap();
+    let mut program = Program::new();
+    program.add(functions[0].clone()).unwrap();
+    let caller = labelled(&functions[1], 1);
+    let id = program.add(caller.clone()).unwrap();
+    let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
+    let mut without = Function::clone(inlined.body(id).unwrap());
+    without.dfg.values_labels = None;
+    let mut tree = CopyTree::new(&caller);
+    let call = caller.layout.blocks().last().unwrap();
+    let call = caller.layout.first_inst(call).unwrap();
+    tree.add(CopyTree::ROOT, call, &functions[0]);
+    assert!(check(&tree, &without).is_err());
+}
+
 #[test]
 fn a_label_of_a_parameter_that_is_only_passed_on() {
     let text = "

@@ -7,7 +7,7 @@ use cranelift_codegen::ir::{
     BlockArg, DebugTag, Function, Inst, SourceLoc, UserStackMapEntry, Value, ValueDef, ValueLabel,
     ValueLabelAssignments,
 };
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 impl Walk<'_> {
     pub(super) fn check_metadata(
@@ -169,6 +169,10 @@ impl Walk<'_> {
         // value: that of a call may be one that is reached.
         let mut unreached: FxHashSet<Label> = FxHashSet::default();
         let labels_after = self.labels_after();
+        let mut on_the_way: FxHashMap<(CopyId, Value), Vec<Value>> = FxHashMap::default();
+        for &(copy, value, result) in &self.passed {
+            on_the_way.entry((copy, value)).or_default().push(result);
+        }
         for (copy, data) in self.tree.copies.iter() {
             let Some(labels) = &data.func.dfg.values_labels else {
                 continue;
@@ -190,6 +194,11 @@ impl Walk<'_> {
                         known.extend(wanted.iter().map(|&label| (result, label)));
                     }
                 }
+                let on_the_way = on_the_way.get(&(copy, resolved));
+                found |= on_the_way.into_iter().flatten().any(|&result| {
+                    let has = |&label: &Label| labels_after.contains(&(result, label));
+                    wanted.iter().all(has)
+                });
                 if !found && !self.is_passed_over(copy, resolved) {
                     let message = format!("the labels of {value} of {copy} are lost");
                     return Err(Difference::general(message));
