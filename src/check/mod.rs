@@ -82,6 +82,7 @@ mod constants;
 mod difference;
 mod entities;
 mod forks;
+mod labels;
 mod metadata;
 mod operands;
 mod place;
