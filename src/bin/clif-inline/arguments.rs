@@ -641,6 +641,11 @@ pub(crate) struct LegalityArguments {
     /// Inline functions that use get_return_address, which then gives the caller's
     #[arg(long)]
     pub(crate) allow_return_address: bool,
+
+    /// Give each inlined body stack slots of its own, even where bodies that never run at the same
+    /// time could share them
+    #[arg(long)]
+    pub(crate) no_share_slots: bool,
 }
 
 #[derive(Debug, Args)]
