@@ -133,7 +133,7 @@ impl Replay<'_> {
                     Err(Refusal::Unreachable | Refusal::NotADirectCall(_)) => self.lost = true,
                     Err(refusal) => return Err(format!("{call} is refused: {refusal}")),
                 }
-                if !self.one_session && choose(2) % 2 == 1 {
+                if !self.one_session && !choose(2).is_multiple_of(2) {
                     break;
                 }
             }
