@@ -155,6 +155,24 @@ fn the_guide_has_every_refusal() {
     }
 }
 
+#[test]
+fn the_guide_names_the_versions_of_the_manifest() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let (guide, manifest) = (read("docs/GUIDE.md"), read("Cargo.toml"));
+    let value = |key: &str| {
+        let lines = manifest.lines();
+        let mut values = lines.filter_map(|line| line.strip_prefix(&format!("{key} = \"")));
+        values.next().unwrap().trim_end_matches('"').to_owned()
+    };
+    let version = value("version");
+    let (series, _) = version.rsplit_once('.').unwrap();
+    let cranelift = between(&manifest, "\ncranelift-codegen = { version = \"", '"').next();
+    assert!(cranelift.unwrap().starts_with(&format!("{series}.")));
+    let sentence = format!("{} for {series}.", value("rust-version"));
+    assert!(guide.contains(&sentence), "{sentence}");
+    assert!(guide.contains(&format!("version = \"{series}\"")));
+}
+
 /// Where the guide is part of the documentation, its links lead to items and not to files.
 #[test]
 fn the_guides_links_are_defined_twice() {
