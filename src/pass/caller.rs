@@ -190,7 +190,7 @@ impl CallerJob<'_> {
                         kind: site.edge.kind,
                         srcloc: body.srcloc(site.edge.inst),
                         via: Vec::new(),
-                        demand: Steering::of_external(state, &path).demand,
+                        demand: Steering::of_external(self.inliner, state, &path).demand,
                         count: state.count(&path),
                         path,
                         inlined: false,
@@ -245,7 +245,7 @@ impl CallerJob<'_> {
             let size = self.state.size_of(candidate.callee);
             let now = insts.saturating_add(planned);
             let callee = Some(candidate.callee);
-            let steering = Steering::of(self.state, &candidate.path, callee);
+            let steering = Steering::of(self.inliner, self.state, &candidate.path, callee);
             let (insts, grown) = (now, grown + planned);
             let decision = self.decide_one(candidate, &steering, legality, &analysis, insts, grown);
             if decision.is_ok() {
