@@ -14,7 +14,6 @@ use crate::locations::LocationTable;
 use crate::program::{FunctionId, Linkage};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// The machine code of a program.
@@ -73,30 +72,25 @@ pub(super) struct Compiler<'a> {
     isa: &'a dyn TargetIsa,
     scratch: ScratchPool,
     results: PrimaryMap<FunctionId, OnceLock<Result<Compilation, CompileError>>>,
-    /// For each function, how many functions that refer to it are not final.
-    pending_callers: PrimaryMap<FunctionId, AtomicUsize>,
 }
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(isa: &'a dyn TargetIsa, state: &State<'_>) -> Self {
-        let mut results = PrimaryMap::with_capacity(state.program.len());
-        let mut pending_callers = PrimaryMap::with_capacity(state.program.len());
-        for id in state.program.ids() {
-            results.push(OnceLock::new());
-            let mut callers: Vec<_> = state.graph.callers(id).map(|site| site.caller).collect();
-            callers.dedup();
-            pending_callers.push(AtomicUsize::new(callers.len()));
-        }
         Compiler {
             isa,
             scratch: ScratchPool::new(),
-            results,
-            pending_callers,
+            results: state.program.ids().map(|_| OnceLock::new()).collect(),
         }
     }
 
-    /// The functions that can be compiled now that `id` is final.
-    pub(super) fn ready(&self, state: &State<'_>, id: FunctionId) -> Vec<FunctionId> {
+    /// The functions that can be compiled now that `id` is final, and with it
+    /// all functions that call those of `callers_done`.
+    pub(super) fn ready(
+        &self,
+        state: &State<'_>,
+        id: FunctionId,
+        callers_done: &[FunctionId],
+    ) -> Vec<FunctionId> {
         let mut ready = Vec::new();
         let is_certain = |id: FunctionId| match state.program[id].linkage() {
             Linkage::Local => state.graph.is_address_taken(id),
@@ -106,23 +100,10 @@ impl<'a> Compiler<'a> {
         if is_certain(id) {
             ready.push(id);
         }
-        let mut callees: Vec<_> = state
-            .graph
-            .callees(id)
-            .filter_map(|site| site.callee_function())
-            .collect();
-        callees.sort_unstable();
-        callees.dedup();
-        for callee in callees {
-            let was_last = self.pending_callers[callee].fetch_sub(1, Ordering::AcqRel) == 1;
-            if was_last
-                && may_be_needed(callee)
-                && !is_certain(callee)
-                && is_referenced(state, callee)
-            {
-                ready.push(callee);
-            }
-        }
+        let callers_done = callers_done.iter().copied();
+        ready.extend(callers_done.filter(|&callee| {
+            may_be_needed(callee) && !is_certain(callee) && is_referenced(state, callee)
+        }));
         ready
     }
 

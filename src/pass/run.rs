@@ -5,6 +5,7 @@ use super::compile::{CompiledProgram, Compiler, live_functions};
 use super::copies::copy_tree;
 use super::error::{PassError, Stage};
 use super::inlined::Inlined;
+use super::preparation::Preparation;
 use super::references::references;
 use super::report::{FunctionStats, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
@@ -21,7 +22,7 @@ use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,6 +74,13 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     let growth_shares = budget::growth_shares(&insts, &growing, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
+    let callers_left = ids.iter().map(|&id| {
+        // All sites of one caller follow each other.
+        let mut callers: Vec<_> = graph.callers(id).map(|site| site.caller).collect();
+        callers.dedup();
+        AtomicUsize::new(callers.len())
+    });
+    let callers_left = callers_left.collect();
     let counts = inliner.profile;
     let counts = counts.map(|profile| SiteCounts::new(profile, program, &graph));
     State {
@@ -82,6 +90,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         insts,
         growth_shares,
         finals,
+        callers_left,
     }
 }
 
@@ -105,11 +114,13 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
                 observer.inlined(id);
             }
         }
-        let Some(compiler) = &self.compiler else {
-            return;
-        };
         for &id in state.graph.members(component) {
-            for ready in compiler.ready(state, id) {
+            let mut callers_done = state.callees(id);
+            callers_done.retain(|&callee| state.one_caller_less(callee));
+            let Some(compiler) = &self.compiler else {
+                continue;
+            };
+            for ready in compiler.ready(state, id, &callers_done) {
                 scope.spawn(move |_| self.compile(compiler, ready));
             }
         }
@@ -176,7 +187,7 @@ impl Run<'_> {
             inlined,
             cleanup: stats,
             records,
-            tables: OnceLock::new(),
+            preparation: Preparation::default(),
             summary: OnceLock::new(),
             kept: OnceLock::new(),
         }

@@ -2,6 +2,7 @@
 
 use super::copy::Copy;
 use super::entities::CallerEntities;
+use super::facts::Outline;
 use super::inherited_tags::InheritedTags;
 use super::room::EntityLimits;
 use super::segments::Segments;
@@ -167,6 +168,11 @@ impl Session<'_> {
     ///
     /// The reason for which [`Session::splice`] would refuse.
     pub fn check(&self, call: Inst, callee: &Callee<'_>) -> Result<(), Refusal> {
+        self.check_outline(call, callee.outline())
+    }
+
+    /// As [`Session::check`], of a callee that is not prepared.
+    pub(crate) fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
         self.plan(call, callee).map(|_| ())
     }
 
@@ -194,7 +200,7 @@ impl Session<'_> {
         callee: &Callee<'_>,
         locations: &mut dyn SpliceLocations,
     ) -> Result<&[CopiedCall], Refusal> {
-        let site = self.plan(call, callee)?;
+        let site = self.plan(call, callee.outline())?;
         let mut site = site.with_metadata(self.caller, call);
         if site.tags.is_empty() {
             site.tags = self.context.inherited_tags.of(call).to_vec();
@@ -227,7 +233,7 @@ impl Session<'_> {
         // The work is done on drop, so that an early return cannot skip it.
     }
 
-    fn plan(&self, call: Inst, callee: &Callee<'_>) -> Result<LegalSite, Refusal> {
+    fn plan(&self, call: Inst, callee: Outline<'_>) -> Result<LegalSite, Refusal> {
         if let Some(error) = &self.caller_error {
             return Err(Refusal::MalformedCaller(error.clone()));
         }
@@ -251,7 +257,7 @@ fn check_in_caller(
     caller: &ir::Function,
     handler_addresses: &HandlerAddresses,
     call: Inst,
-    callee: &Callee<'_>,
+    callee: Outline<'_>,
     options: &SpliceOptions,
 ) -> Result<LegalSite, Refusal> {
     if !callee.is_consistent() {
@@ -300,6 +306,11 @@ impl<'c> Checker<'c> {
     ///
     /// The reason for which [`Session::splice`] would refuse.
     pub fn check(&self, call: Inst, callee: &Callee<'_>) -> Result<(), Refusal> {
+        self.check_outline(call, callee.outline())
+    }
+
+    /// As [`Checker::check`], of a callee that is not prepared.
+    pub(crate) fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
         if let Some(error) = &self.checked.error {
             return Err(Refusal::MalformedCaller(error.clone()));
         }

@@ -5,7 +5,8 @@ mod known_types;
 mod references;
 
 use self::known_types::KnownTypes;
-use super::callee::{BlockPlan, CalleeTables, EntityCounts, UsedEntities};
+use super::callee::{BlockPlan, CalleeTables, UsedEntities};
+use super::facts::CalleeFacts;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
 use cranelift_codegen::ir::instructions::InstructionMapper;
@@ -13,9 +14,6 @@ use cranelift_codegen::ir::{
     self, ArgumentPurpose, Block, BlockCall, GlobalValueData, InstructionData, Value,
     ValueLabelAssignments,
 };
-use std::sync::atomic::{AtomicU64, Ordering};
-
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 /// The walk that fills the tables.
 pub(super) struct Survey<'f> {
@@ -33,7 +31,7 @@ impl<'f> Survey<'f> {
         Survey {
             func,
             tables: CalleeTables {
-                id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+                facts: CalleeFacts::new(func),
                 blocks: Vec::new(),
                 layout_order: Vec::new(),
                 block_index: Vec::new(),
@@ -45,15 +43,8 @@ impl<'f> Survey<'f> {
                 from_vmctx: Vec::new(),
                 labels: Vec::new(),
                 returns: 0,
-                introspection: Vec::new(),
-                inner_call_convs: Vec::new(),
-                has_patchable_call: false,
-                has_exception_context: false,
                 has_inner_calls: false,
-                values_added: 0,
                 certain_insts: 0,
-                vmctx_insts_added: 0,
-                counts: EntityCounts::of(func),
             },
             defined: vec![false; func.dfg.num_values()],
             known_types: KnownTypes::new(),
@@ -75,6 +66,15 @@ impl<'f> Survey<'f> {
         self.order_layout(&order);
         self.keep_keyed_slots();
         self.collect_labels();
+        let CalleeTables {
+            facts,
+            blocks,
+            insts,
+            used,
+            from_vmctx,
+            ..
+        } = &mut self.tables;
+        facts.complete(self.func, blocks.len(), insts.len(), used, from_vmctx);
         Ok(self.tables)
     }
 
@@ -243,7 +243,7 @@ impl<'f> Survey<'f> {
             self.define(param)?;
         }
         if self.entry != Some(block) {
-            self.tables.values_added += func.dfg.block_params(block).len();
+            self.tables.facts.values_added += func.dfg.block_params(block).len();
         }
         let start = self.tables.insts.len();
         let last = func.layout.last_inst(block);
