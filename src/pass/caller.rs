@@ -18,9 +18,7 @@ use crate::graph::{CallKind, CallNode};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::profile::Heat;
 use crate::program::{FunctionId, Linkage};
-use crate::splice::{
-    Callee, Checker, CopiedCall, Outline, Refusal, Session, SpliceContext,
-};
+use crate::splice::{Callee, Checker, CopiedCall, Outline, Refusal, Session, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 use petgraph::graph::EdgeIndex;
@@ -245,35 +243,28 @@ impl CallerJob<'_> {
         legality: Legality<'_>,
     ) -> Vec<(Candidate, usize)> {
         let mut accepted = Vec::new();
-        let mut decisions = Vec::with_capacity(candidates.len());
         let (insts, grown) = (self.insts, self.grown);
         let analysis = RoundAnalysis::new(caller);
-        let mut planned = 0;
-        for candidate in &candidates {
-            let size = self.state.size_of(candidate.callee);
-            let now = insts.saturating_add(planned);
-            let callee = Some(candidate.callee);
-            let steering = Steering::of(self.state, &candidate.path, callee);
-            let (insts, grown) = (now, grown + planned);
-            let decision = self.decide_one(candidate, &steering, legality, &analysis, insts, grown);
-            if decision.is_ok() {
-                planned = planned.saturating_add(size);
-                if let Some(callee) = self.final_callee(candidate) {
-                    callee.preparation.want();
-                }
-            }
-            decisions.push((decision, steering.demand, now));
-        }
-        for (mut candidate, (decision, demand, now)) in candidates.into_iter().zip(decisions) {
+        let mut planned: usize = 0;
+        self.result.records.reserve_exact(candidates.len());
+        for mut candidate in candidates {
+            let steering = Steering::of(self.state, &candidate.path, Some(candidate.callee));
+            let insts = insts.saturating_add(planned);
+            let grown = grown.saturating_add(planned);
+            let decision =
+                self.decide_one(&candidate, &steering, legality, &analysis, insts, grown);
             let inline = decision.is_ok();
             let (Ok(reason) | Err(reason)) = decision;
             let mut record = self.record(&mut candidate, caller, reason);
-            record.caller_insts = now;
-            record.demand = demand;
+            record.caller_insts = insts;
+            record.demand = steering.demand;
+            let callee = self.final_callee(&candidate);
             if inline {
+                planned = planned.saturating_add(record.callee_insts);
+                callee.inspect(|callee| callee.preparation.want());
                 accepted.push((candidate, self.result.records.len()));
-            } else if let Some(callee) = self.final_callee(&candidate) {
-                callee.preparation.release_unless_wanted();
+            } else {
+                callee.inspect(|callee| callee.preparation.release_unless_wanted());
             }
             self.result.records.push(record);
         }

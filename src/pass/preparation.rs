@@ -11,6 +11,10 @@ use crate::splice::{Callee, CalleeFacts, CalleeTables, Outline, Refusal};
 use cranelift_codegen::ir::Function;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+/// Bodies of more instructions get no tables until somebody wants them, so that
+/// the one walk more is paid seldom, and what one body takes up is bounded.
+const SELDOM_WANTED: usize = 1000;
+
 #[derive(Default)]
 pub(super) struct Preparation {
     facts: OnceLock<Result<CalleeFacts, Refusal>>,
@@ -25,9 +29,12 @@ struct Tables {
 
 impl Preparation {
     /// What a refusal can depend on in `body`, which is the same each time. The
-    /// first to ask pays for the walk, which makes the tables as well.
+    /// first to ask pays for the walk, which makes the tables of small bodies as well.
     pub(super) fn outline<'f>(&'f self, body: &'f Function) -> Result<Outline<'f>, &'f Refusal> {
         let facts = self.facts.get_or_init(|| {
+            if body.dfg.num_insts() > SELDOM_WANTED {
+                return CalleeFacts::of(body);
+            }
             let tables = Callee::new(body)?.into_tables();
             let facts = tables.facts().clone();
             self.tables().kept = Some(Arc::new(tables));

@@ -253,7 +253,8 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
         finals,
         ..
     } = state;
-    let mut sites = Vec::new();
+    let records = finals.values().filter_map(OnceLock::get);
+    let mut sites = Vec::with_capacity(records.map(|done| done.records.len()).sum());
     let mut stats = SecondaryMap::with_capacity(program.len());
     let mut bodies = SecondaryMap::with_capacity(program.len());
     let mut locations = SecondaryMap::with_capacity(program.len());

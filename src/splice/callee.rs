@@ -12,9 +12,7 @@ use super::facts::{CalleeFacts, Outline};
 use super::survey::Survey;
 use crate::panics;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
-use cranelift_codegen::ir::{
-    self, Block, Inst, InstructionData, Type, Value, ValueLabelStart,
-};
+use cranelift_codegen::ir::{self, Block, Inst, InstructionData, Type, Value, ValueLabelStart};
 use std::borrow::Cow;
 
 /// A function body ready to be spliced into any number of callers.

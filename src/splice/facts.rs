@@ -5,7 +5,9 @@
 //! which are as large as the body, need not be kept for the others.
 
 use super::callee::UsedEntities;
+use super::survey::Survey;
 use super::{Callee, Refusal};
+use crate::panics;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{self, Opcode};
 use cranelift_codegen::isa::CallConv;
@@ -63,6 +65,13 @@ impl EntityCounts {
 }
 
 impl CalleeFacts {
+    /// Checks `func` as [`Callee::new`] does, and makes no tables.
+    pub(crate) fn of(func: &ir::Function) -> Result<Self, Refusal> {
+        panics::catch(|| Survey::new(func).facts())
+            .unwrap_or_else(Err)
+            .map_err(Refusal::MalformedCallee)
+    }
+
     /// Nothing yet, about `func`.
     pub(super) fn new(func: &ir::Function) -> Self {
         CalleeFacts {
@@ -85,13 +94,9 @@ impl CalleeFacts {
     pub(super) fn complete(
         &mut self,
         func: &ir::Function,
-        blocks: usize,
-        insts: usize,
         used: &UsedEntities,
         from_vmctx: &[bool],
     ) {
-        self.blocks = blocks;
-        self.insts = insts;
         self.mem_flags.clone_from(&used.mem_flags.list);
         let scales = func.dfg.dynamic_types.values();
         let scales = scales.map(|data| data.dynamic_scale);

@@ -23,6 +23,7 @@ pub(super) struct Survey<'f> {
     defined: Vec<bool>,
     known_types: KnownTypes,
     entry: Option<Block>,
+    keeps_insts: bool,
     error: Option<String>,
 }
 
@@ -49,11 +50,30 @@ impl<'f> Survey<'f> {
             defined: vec![false; func.dfg.num_values()],
             known_types: KnownTypes::new(),
             entry: func.layout.entry_block(),
+            keeps_insts: false,
             error: None,
         }
     }
 
+    /// Makes the tables.
     pub(super) fn run(mut self) -> Result<CalleeTables, String> {
+        self.keeps_insts = true;
+        self.tables.insts.reserve_exact(self.func.dfg.num_insts());
+        let order = self.walk()?;
+        self.order_layout(&order);
+        self.keep_keyed_slots();
+        self.collect_labels();
+        Ok(self.tables)
+    }
+
+    /// Checks as much, and keeps only what refusals depend on.
+    pub(super) fn facts(mut self) -> Result<CalleeFacts, String> {
+        self.walk()?;
+        Ok(self.tables.facts)
+    }
+
+    /// Returns the reachable blocks in reverse postorder.
+    fn walk(&mut self) -> Result<Vec<Block>, String> {
         let entry = self.entry.ok_or("it has no entry block")?;
         self.resolve_aliases()?;
         self.root_globals()?;
@@ -63,19 +83,10 @@ impl<'f> Survey<'f> {
         for &block in &order {
             self.survey_block(block)?;
         }
-        self.order_layout(&order);
-        self.keep_keyed_slots();
-        self.collect_labels();
-        let CalleeTables {
-            facts,
-            blocks,
-            insts,
-            used,
-            from_vmctx,
-            ..
-        } = &mut self.tables;
-        facts.complete(self.func, blocks.len(), insts.len(), used, from_vmctx);
-        Ok(self.tables)
+        self.tables
+            .facts
+            .complete(self.func, &self.tables.used, &self.tables.from_vmctx);
+        Ok(order)
     }
 
     fn resolve_aliases(&mut self) -> Result<(), String> {
@@ -245,7 +256,7 @@ impl<'f> Survey<'f> {
         if self.entry != Some(block) {
             self.tables.facts.values_added += func.dfg.block_params(block).len();
         }
-        let start = self.tables.insts.len();
+        let start = self.tables.facts.insts;
         let last = func.layout.last_inst(block);
         for inst in func.layout.block_insts(block) {
             let is_last = Some(inst) == last;
@@ -253,12 +264,16 @@ impl<'f> Survey<'f> {
                 return Err(format!("{block} does not end in its only terminator"));
             }
             let plan = self.survey_inst(inst)?;
-            self.tables.insts.push(plan);
+            self.tables.facts.insts += 1;
+            if self.keeps_insts {
+                self.tables.insts.push(plan);
+            }
         }
         let range = u32::try_from(start)
             .ok()
-            .zip(u32::try_from(self.tables.insts.len()).ok());
+            .zip(u32::try_from(self.tables.facts.insts).ok());
         let (start, end) = range.ok_or("it has too many instructions")?;
+        self.tables.facts.blocks += 1;
         self.tables.blocks.push(BlockPlan {
             block,
             insts: start..end,
