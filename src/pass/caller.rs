@@ -379,6 +379,7 @@ impl CallerJob<'_> {
     ) -> Vec<CameIn> {
         let state = self.state;
         let mut came_in = Vec::new();
+        session.expect(accepted.iter().map(|(candidate, _)| candidate.call));
         for (candidate, record) in accepted {
             let Some(callee) = state.finals.get(candidate.callee).and_then(|f| f.get()) else {
                 continue;

@@ -162,6 +162,47 @@ impl Session<'_> {
         self.caller
     }
 
+    /// Says which calls are going to be spliced.
+    ///
+    /// It need not be said, and other calls can be spliced all the same. But a
+    /// block in which few of many calls are spliced is then cut only at these,
+    /// which saves work, and unused numbers of blocks and instructions.
+    ///
+    /// ```
+    /// # use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
+    /// let mut functions = cranelift_reader::parse_functions("
+    /// function %callee() system_v {
+    /// block0:
+    ///     return
+    /// }
+    /// function %caller() system_v {
+    ///     fn0 = %callee() system_v
+    /// block0:
+    ///     call fn0()
+    ///     call fn0()
+    ///     return
+    /// }")?;
+    /// let mut caller = functions.pop().unwrap();
+    /// let callee = Callee::new(&functions[0])?;
+    /// let entry = caller.layout.entry_block().unwrap();
+    /// let call = caller.layout.first_inst(entry).unwrap();
+    ///
+    /// let options = SpliceOptions::default();
+    /// let mut context = SpliceContext::new();
+    /// let mut session = context.session(&mut caller, &options);
+    /// session.expect([call]);
+    /// session.splice(call, &callee)?;
+    /// session.finish();
+    /// // Only what followed the first call was cut off.
+    /// assert_eq!(caller.dfg.num_blocks(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn expect(&mut self, calls: impl IntoIterator<Item = Inst>) {
+        for call in calls {
+            self.context.segments.expect(call);
+        }
+    }
+
     /// Whether `call` could be replaced by `callee` now.
     ///
     /// # Errors

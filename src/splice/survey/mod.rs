@@ -21,7 +21,7 @@ pub(super) struct Survey<'f> {
     tables: CalleeTables,
     /// Whether each value, by its number, has been defined.
     defined: Vec<bool>,
-    known_types: KnownTypes,
+    known_types: Box<KnownTypes>,
     entry: Option<Block>,
     keeps_insts: bool,
     error: Option<String>,
@@ -48,7 +48,7 @@ impl<'f> Survey<'f> {
                 certain_insts: 0,
             },
             defined: vec![false; func.dfg.num_values()],
-            known_types: KnownTypes::new(),
+            known_types: KnownTypes::of_thread(),
             entry: func.layout.entry_block(),
             keeps_insts: false,
             error: None,
@@ -63,12 +63,14 @@ impl<'f> Survey<'f> {
         self.order_layout(&order);
         self.keep_keyed_slots();
         self.collect_labels();
+        self.known_types.give_back();
         Ok(self.tables)
     }
 
     /// Checks as much, and keeps only what refusals depend on.
     pub(super) fn facts(mut self) -> Result<CalleeFacts, String> {
         self.walk()?;
+        self.known_types.give_back();
         Ok(self.tables.facts)
     }
 
