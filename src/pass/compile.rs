@@ -151,17 +151,14 @@ impl<'a> Compiler<'a> {
         live.extend(work.iter().copied());
         while let Some(id) = work.pop() {
             self.compile(state, id);
-            let Some(done) = state.finals.get(id).and_then(OnceLock::get) else {
-                continue;
-            };
             let used_original = matches!(
                 self.results[id].get(),
                 Some(Ok(compilation)) if compilation.body.fallback().is_some()
             );
             let references = if used_original {
-                super::references::references(state.program, state.program[id].body())
+                state.graph.references(id).collect()
             } else {
-                done.references.clone()
+                state.references(id).unwrap_or_default()
             };
             let here = references.into_iter().filter(|&id| state.is_emitted(id));
             work.extend(here.filter(|&id| live.insert(id)));
@@ -187,7 +184,11 @@ fn locations_used(
 fn is_referenced(state: &State<'_>, callee: FunctionId) -> bool {
     state.graph.callers(callee).any(|site| {
         let done = state.finals.get(site.caller).and_then(OnceLock::get);
-        done.is_none_or(|done| done.references.contains(&callee))
+        let references = done.map(|done| done.references.as_deref());
+        // What was not inlined into still has the call.
+        references
+            .flatten()
+            .is_none_or(|references| references.contains(&callee))
     })
 }
 
@@ -204,10 +205,7 @@ pub(super) fn live_functions(state: &State<'_>) -> SecondaryMap<FunctionId, bool
         live[id] = true;
     }
     while let Some(id) = work.pop() {
-        let Some(done) = state.finals.get(id).and_then(OnceLock::get) else {
-            continue;
-        };
-        for &reference in &done.references {
+        for reference in state.references(id).unwrap_or_default() {
             if state.is_emitted(reference) && !std::mem::replace(&mut live[reference], true) {
                 work.push(reference);
             }

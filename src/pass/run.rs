@@ -21,7 +21,6 @@ use crate::program::{FunctionId, Linkage, Program};
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
-use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -61,13 +60,9 @@ pub(super) fn run(
 fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     let graph = CallGraph::new(program);
     let ids: Vec<FunctionId> = program.ids().collect();
-    let sizes: Vec<usize> = ids
-        .par_iter()
-        .map(|&id| count_insts(program[id].body()))
-        .collect();
     let mut insts = SecondaryMap::with_capacity(ids.len());
-    for (&id, size) in ids.iter().zip(sizes) {
-        insts[id] = size;
+    for &id in &ids {
+        insts[id] = graph.insts(id);
     }
     let grows = |id: &FunctionId| program[*id].linkage() != Linkage::AvailableExternally;
     let growing: Vec<FunctionId> = ids.iter().copied().filter(grows).collect();
@@ -104,7 +99,7 @@ struct Run<'a> {
 }
 
 impl<'s, 'a: 's> Work<'s> for Run<'a> {
-    fn component(&'s self, scope: &rayon::Scope<'s>, component: ComponentId) {
+    fn component(&'s self, component: ComponentId) -> Vec<(FunctionId, u64)> {
         let state = self.state;
         for &id in state.graph.members(component) {
             let done = self.scratch.with(|scratch| self.function(id, scratch));
@@ -114,27 +109,30 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
                 observer.inlined(id);
             }
         }
+        let mut ready = Vec::new();
         for &id in state.graph.members(component) {
             let mut callers_done = state.callees(id);
             callers_done.retain(|&callee| state.one_caller_less(callee));
-            let Some(compiler) = &self.compiler else {
-                continue;
-            };
-            for ready in compiler.ready(state, id, &callers_done) {
-                scope.spawn(move |_| self.compile(compiler, ready));
+            if let Some(compiler) = &self.compiler {
+                ready.extend(compiler.ready(state, id, &callers_done));
             }
         }
+        let size = |id| u64::try_from(state.size_of(id)).unwrap_or(u64::MAX);
+        ready.into_iter().map(|id| (id, size(id))).collect()
     }
-}
 
-impl Run<'_> {
-    fn compile(&self, compiler: &Compiler<'_>, id: FunctionId) {
+    fn compile(&'s self, id: FunctionId) {
+        let Some(compiler) = &self.compiler else {
+            return;
+        };
         self.clock.compile.time(|| compiler.compile(self.state, id));
         if let Some(observer) = self.inliner.observer {
             observer.compiled(id);
         }
     }
+}
 
+impl Run<'_> {
     fn function(&self, id: FunctionId, scratch: &mut CallerScratch) -> Final {
         let clock = self.clock;
         let inlined = clock
@@ -178,9 +176,15 @@ impl Run<'_> {
                 }
             }
         };
+        let (insts, references) = if inlined == 0 {
+            (self.state.insts[id], None)
+        } else {
+            let references = references(program, &body);
+            (count_insts(&body), Some(references.into_boxed_slice()))
+        };
         Final {
-            insts: count_insts(&body),
-            references: references(program, &body),
+            insts,
+            references,
             body,
             locations: table,
             depth,

@@ -26,8 +26,9 @@ pub(super) struct Final {
     pub(super) inlined: usize,
     pub(super) cleanup: CleanupStats,
     pub(super) records: Vec<SiteRecord>,
-    /// Functions of the program that the body refers to, each once.
-    pub(super) references: Vec<FunctionId>,
+    /// Functions of the program that the body refers to, each once; `None` if
+    /// they are those of the original body.
+    pub(super) references: Option<Box<[FunctionId]>>,
     pub(super) preparation: Preparation,
     /// Filled by the first caller that needs it.
     pub(super) summary: OnceLock<Summary>,
@@ -69,6 +70,16 @@ impl State<'_> {
         callees.sort_unstable();
         callees.dedup();
         callees
+    }
+
+    /// The functions of the program to which the final body of `id` refers,
+    /// some perhaps more than once; `None` if it is not final.
+    pub(super) fn references(&self, id: FunctionId) -> Option<Vec<FunctionId>> {
+        let done = self.finals.get(id)?.get()?;
+        Some(match &done.references {
+            Some(references) => references.to_vec(),
+            None => self.graph.references(id).collect(),
+        })
     }
 
     /// Notes that a function that called `callee` is final. Returns whether it
