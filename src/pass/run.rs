@@ -13,7 +13,7 @@ use super::state::{Final, State};
 use super::{Inliner, budget};
 use crate::backend::{ScratchPool, verify_function};
 use crate::check::check;
-use crate::cleanup::{CleanupStats, clean_up};
+use crate::cleanup::{CleanupStats, clean_up, clean_up_spliced};
 use crate::graph::{CallGraph, ComponentId};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::profile::SiteCounts;
@@ -160,9 +160,13 @@ impl Run<'_> {
             Some(mut body) => {
                 let mut sound = self.is_sound(id, &body, &records, Stage::Splice);
                 if self.inliner.clean_up && sound {
-                    stats = clock
-                        .cleanup
-                        .time(|| clean_up(&mut body, &mut scratch.cleanup));
+                    // The session has checked the caller and what it copied.
+                    let needs_check = scratch.splice.left_handler_addresses();
+                    let context = &mut scratch.cleanup;
+                    stats = clock.cleanup.time(|| match needs_check {
+                        true => clean_up(&mut body, context),
+                        false => clean_up_spliced(&mut body, context),
+                    });
                     sound = self.is_sound(id, &body, &records, Stage::Cleanup);
                 }
                 // After an error the run has failed; what is left only has to
@@ -179,8 +183,8 @@ impl Run<'_> {
         let (insts, references) = if inlined == 0 {
             (self.state.insts[id], None)
         } else {
-            let references = references(program, &body);
-            (count_insts(&body), Some(references.into_boxed_slice()))
+            let (insts, references) = references(program, &body);
+            (insts, Some(references.into_boxed_slice()))
         };
         Final {
             insts,
@@ -315,13 +319,6 @@ fn pass_on_hints(program: &Program, graph: &CallGraph, sites: &[SiteRecord], kep
             let _ = kept.set_hint(caller.name(), record.inst, hint);
         }
     }
-}
-
-fn count_insts(func: &Function) -> usize {
-    let blocks = func.layout.blocks();
-    blocks
-        .map(|block| func.layout.block_insts(block).count())
-        .sum()
 }
 
 fn slot_bytes(func: &Function) -> u64 {

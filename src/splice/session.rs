@@ -51,6 +51,12 @@ impl SpliceContext {
         self.session_of_checked(caller, checked, options)
     }
 
+    /// Whether the caller of the last session, which was finished, has handler
+    /// addresses. Some may be in blocks that were removed.
+    pub(crate) fn left_handler_addresses(&self) -> bool {
+        !self.handler_addresses.is_empty()
+    }
+
     /// As [`SpliceContext::session`], without the walk: `checked` is of a
     /// function with the same instructions as `caller`.
     pub(crate) fn session_of_checked<'s>(

@@ -10,19 +10,23 @@ use cranelift_codegen::ir::{
 };
 
 impl Survey<'_> {
-    pub(super) fn survey_inst(&mut self, inst: Inst) -> Result<InstPlan, String> {
-        let func = self.func;
-        let data = func.dfg.insts[inst];
-        let opcode = data.opcode();
-        if opcode.format() != InstructionFormat::from(&data) {
+    /// Looks at `inst`, which is `original`.
+    pub(super) fn survey_inst(
+        &mut self,
+        inst: Inst,
+        original: &InstructionData,
+    ) -> Result<InstPlan, String> {
+        let opcode = original.opcode();
+        if opcode.format() != InstructionFormat::from(original) {
             return Err(format!("{inst} has an opcode of another format"));
         }
-        let data = self.references(data);
-        if let Some(error) = self.error.take() {
+        let data = self.references(*original);
+        if self.error.is_some() {
+            let error = self.error.take().unwrap_or_default();
             return Err(format!("{inst}: {error}"));
         }
         let (ctrl_type, results) = self.survey_results(inst, opcode)?;
-        let class = self.classify(inst, opcode)?;
+        let class = self.classify(inst, original, opcode)?;
         if class != InstClass::Plain {
             self.survey_metadata(inst, opcode, class)?;
         }
@@ -94,9 +98,14 @@ impl Survey<'_> {
         }
     }
 
-    fn classify(&mut self, inst: Inst, opcode: Opcode) -> Result<InstClass, String> {
+    fn classify(
+        &mut self,
+        inst: Inst,
+        data: &InstructionData,
+        opcode: Opcode,
+    ) -> Result<InstClass, String> {
         let func = self.func;
-        Ok(match func.dfg.insts[inst] {
+        Ok(match *data {
             InstructionData::MultiAry { args, .. } if opcode == Opcode::Return => {
                 let returned = args.as_slice(&func.dfg.value_lists);
                 let expected = &func.signature.returns;

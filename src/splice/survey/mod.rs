@@ -259,13 +259,14 @@ impl<'f> Survey<'f> {
             self.tables.facts.values_added += func.dfg.block_params(block).len();
         }
         let start = self.tables.facts.insts;
-        let last = func.layout.last_inst(block);
-        for inst in func.layout.block_insts(block) {
-            let is_last = Some(inst) == last;
-            if func.dfg.insts[inst].opcode().is_terminator() != is_last {
+        let mut current = func.layout.first_inst(block);
+        while let Some(inst) = current {
+            current = func.layout.next_inst(inst);
+            let data = &func.dfg.insts[inst];
+            if data.opcode().is_terminator() != current.is_none() {
                 return Err(format!("{block} does not end in its only terminator"));
             }
-            let plan = self.survey_inst(inst)?;
+            let plan = self.survey_inst(inst, data)?;
             self.tables.facts.insts += 1;
             if self.keeps_insts {
                 self.tables.insts.push(plan);
