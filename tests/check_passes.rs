@@ -381,6 +381,84 @@ block3(v4: i32):
     }
 }
 
+/// Inlines into `%caller`, with a label on a value of `of`: whether the checker takes it that the
+/// label is lost. It must take the result.
+fn labels_may_be_lost(text: &str, of: &str, value: u32) -> bool {
+    let mut functions = parse(text);
+    let func = functions.get_mut(of).unwrap();
+    *func = labelled(func, value);
+    let caller = &functions["%caller"];
+    let spliced = splice_all(
+        caller,
+        &functions,
+        &SpliceOptions::default(),
+        Order::Forwards,
+    );
+    let tree = spliced.tree(caller, &functions);
+    let mut after = spliced.after.clone();
+    clean_up(&mut after, &mut CleanupContext::new());
+    check(&tree, &after).unwrap();
+    after.dfg.values_labels = None;
+    check(&tree, &after).is_ok()
+}
+
+/// What only the call's block has goes with it, when clean-up leads both returns past it.
+#[test]
+fn a_label_of_what_several_returns_return_to_a_block_that_goes() {
+    let text = "
+function %twice(i32) -> i32 system_v {
+    fn0 = %host() system_v
+block0(v0: i32):
+    brif v0, block1, block2
+block1:
+    call fn0()
+    return v0
+block2:
+    return v0
+}
+function %caller(i32, i32) -> i32 system_v {
+    fn0 = %twice(i32) -> i32 system_v
+block0(v0: i32, v1: i32):
+    brif v1, block1, block2
+block1:
+    v2 = call fn0(v0)
+    jump block2
+block2:
+    return v0
+}";
+    assert!(labels_may_be_lost(text, "%caller", 2));
+    let used = text.replace("jump block2", "trapz v2, user1\n    jump block2");
+    assert!(!labels_may_be_lost(&used, "%caller", 2));
+    let once = text.replacen("block2:\n    return v0", "block2:\n    trap user1", 1);
+    assert!(!labels_may_be_lost(&once, "%caller", 2));
+}
+
+/// A parameter of the callee is what was passed, here to a block that goes.
+#[test]
+fn a_label_of_a_parameter_for_which_one_is_passed_that_goes() {
+    let text = "
+function %needs_nothing(i32) system_v {
+block0(v0: i32):
+    return
+}
+function %caller(i32, i32) -> i32 system_v {
+    fn0 = %needs_nothing(i32) system_v
+block0(v0: i32, v1: i32):
+    brif v1, block1, block2(v0)
+block1:
+    trapz v0, user1
+    jump block2(v0)
+block2(v2: i32):
+    call fn0(v2)
+    jump block3
+block3:
+    return v0
+}";
+    assert!(labels_may_be_lost(text, "%needs_nothing", 0));
+    let needed = text.replace("return v0", "return v2");
+    assert!(!labels_may_be_lost(&needed, "%needs_nothing", 0));
+}
+
 /// `%middle` is spliced first, and then its table has the handler of `%caller`.
 #[test]
 fn contexts_without_handlers_below_a_handler() {

@@ -15,6 +15,7 @@ use cranelift_inliner::frames::{
 };
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
+use cranelift_inliner::splice::SpliceOptions;
 use model::{Model, compile_random, read_everything};
 use proptest::prelude::*;
 use std::thread;
@@ -151,44 +152,49 @@ fn copies_have_their_own_places_and_share_what_their_key_means() {
     let mut program = Program::from_clif(TWO_COPIES, "copies").unwrap();
     program.export_only(&["outer".parse().unwrap()]).unwrap();
     let isa = target("host", &TargetSettings::new()).unwrap();
-    let (_, compiled) = Inliner::new(Always)
-        .run_and_compile(&program, &*isa)
-        .unwrap();
-    assert_eq!(compiled.iter().len(), 1, "%inner is dropped");
-    let mut builder = FrameTableBuilder::new(FixedFrames::new(2));
-    for (_, function) in program.iter() {
-        let described = builder.describe_slots(function.body(), |slot, data| {
-            Some(format!("{} {slot} {}", function.name(), data.size).into_bytes())
-        });
-        described.unwrap();
+    for share_slots in [false, true] {
+        let mut options = SpliceOptions::default();
+        options.share_slots = share_slots;
+        let (_, compiled) = Inliner::new(Always)
+            .splice_options(options)
+            .run_and_compile(&program, &*isa)
+            .unwrap();
+        assert_eq!(compiled.iter().len(), 1, "%inner is dropped");
+        let mut builder = FrameTableBuilder::new(FixedFrames::new(2));
+        for (_, function) in program.iter() {
+            let described = builder.describe_slots(function.body(), |slot, data| {
+                Some(format!("{} {slot} {}", function.name(), data.size).into_bytes())
+            });
+            described.unwrap();
+        }
+        for (id, function) in compiled.iter() {
+            builder.add(u64::from(id.as_u32()), function).unwrap();
+        }
+        let table = builder.link(|_| Some(0)).unwrap();
+        let reader = table.reader();
+        reader.validate().unwrap();
+        let slots = slots(reader);
+        let [first, second] = &slots[..] else {
+            panic!("{slots:?}")
+        };
+        for call in [first, second] {
+            assert_eq!(call.len(), 2);
+            assert_eq!(call[0].descriptor, Some(&b"%outer ss0 24"[..]));
+            assert_eq!(call[1].descriptor, Some(&b"%inner ss0 8"[..]));
+            assert_eq!(call[1].key, Some(StackSlotKey::new(100)));
+            assert!(call.iter().all(|slot| slot.fp_offset < 0));
+        }
+        assert_eq!(first[0], second[0], "both are in one frame of %outer");
+        assert_eq!(first[1].fp_offset == second[1].fp_offset, share_slots);
+        assert_eq!(
+            first[1].descriptor.map(<[u8]>::as_ptr),
+            second[1].descriptor.map(<[u8]>::as_ptr),
+            "stored once"
+        );
+        let known = reader.descriptor(StackSlotKey::new(100)).unwrap();
+        assert_eq!(known, Some(&b"%inner ss0 8"[..]));
+        assert_eq!(reader.descriptor(StackSlotKey::new(101)).unwrap(), None);
     }
-    for (id, function) in compiled.iter() {
-        builder.add(u64::from(id.as_u32()), function).unwrap();
-    }
-    let table = builder.link(|_| Some(0)).unwrap();
-    let reader = table.reader();
-    reader.validate().unwrap();
-    let slots = slots(reader);
-    let [first, second] = &slots[..] else {
-        panic!("{slots:?}")
-    };
-    for call in [first, second] {
-        assert_eq!(call.len(), 2);
-        assert_eq!(call[0].descriptor, Some(&b"%outer ss0 24"[..]));
-        assert_eq!(call[1].descriptor, Some(&b"%inner ss0 8"[..]));
-        assert_eq!(call[1].key, Some(StackSlotKey::new(100)));
-        assert!(call.iter().all(|slot| slot.fp_offset < 0));
-    }
-    assert_eq!(first[0], second[0], "both are in one frame of %outer");
-    assert_ne!(first[1].fp_offset, second[1].fp_offset);
-    assert_eq!(
-        first[1].descriptor.map(<[u8]>::as_ptr),
-        second[1].descriptor.map(<[u8]>::as_ptr),
-        "stored once"
-    );
-    let known = reader.descriptor(StackSlotKey::new(100)).unwrap();
-    assert_eq!(known, Some(&b"%inner ss0 8"[..]));
-    assert_eq!(reader.descriptor(StackSlotKey::new(101)).unwrap(), None);
 }
 
 #[test]

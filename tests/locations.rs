@@ -604,7 +604,9 @@ block0(v0: i64):
     let isa = target("x64", &TargetSettings::new()).unwrap();
     let mut limits = Limits::default();
     limits.function_insts = 1000;
-    let inliner = inlined_at().limits(limits);
+    let mut options = SpliceOptions::default();
+    options.share_slots = false;
+    let inliner = inlined_at().limits(limits).splice_options(options);
     let (inlined, compiled) = inliner.run_and_compile(&program, &*isa).unwrap();
     let main = find(&program, "%main");
     assert_eq!(inlined.stats(main).inlined, 5);

@@ -200,7 +200,8 @@ block0(v0: i64, v1: i32):
                 let slots = slots.iter().filter(|slot| slot.key == key);
                 slots.map(|slot| slot.offset).collect::<Vec<_>>()
             };
-            let ([own], [first, second]) = (&keyed(80)[..], &keyed(71)[..]) else {
+            // Both copies use the same slot.
+            let ([own], [copies]) = (&keyed(80)[..], &keyed(71)[..]) else {
                 panic!("{slots:?}")
             };
             let mut maps = Vec::new();
@@ -217,9 +218,9 @@ block0(v0: i64, v1: i32):
             let (root, count) = ((types::I64, *own), (types::I32, own + 16));
             let expected = [
                 map("%caller @0011", &[root, count]),
-                map("%callee @0001", &[root, count, (types::I64, first + 8)]),
+                map("%callee @0001", &[root, count, (types::I64, copies + 8)]),
                 map("%callee @0002", &[root, count]),
-                map("%callee @0001", &[count, (types::I64, second + 8)]),
+                map("%callee @0001", &[count, (types::I64, copies + 8)]),
                 map("%callee @0002", &[count]),
             ];
             assert_eq!(maps, expected, "{target_name} {level}");

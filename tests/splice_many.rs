@@ -95,6 +95,24 @@ fn splice_all(func: &mut Function, callee: &Function, calls: &[Inst]) {
     session.finish();
 }
 
+/// With slots of both kinds: used by the body alone, and given away.
+fn with_slots() -> Function {
+    parse(
+        "function %callee(i32) -> i32 system_v {
+    ss0 = explicit_slot 16
+    ss1 = explicit_slot 8, key = 3
+    ss2 = explicit_slot 16
+    sig0 = (i64) system_v
+block0(v0: i32):
+    v1 = stack_addr.i64 ss0
+    store v0, v1
+    v2 = stack_addr.i64 ss2
+    call_indirect sig0, v2(v1)
+    return v0
+}",
+    )
+}
+
 fn check_valid(func: &Function) {
     verify_function(func, &Flags::new(builder())).unwrap();
 }
@@ -231,4 +249,19 @@ fn dead_weight_of_a_callee_is_not_copied() {
     check_valid(&func);
     let last = func.layout.last_block().unwrap();
     assert!(last.index() < CALLS * 8);
+}
+
+#[test]
+fn the_frame_does_not_grow_with_the_number_of_calls() {
+    let callee = with_slots();
+    let sizes = [1, 7, CALLS].map(|count| {
+        let mut func = caller(count);
+        let mut calls = calls_of(&func);
+        shuffle(&mut calls);
+        splice_all(&mut func, &callee, &calls);
+        check_valid(&func);
+        let slots = func.sized_stack_slots.values();
+        slots.map(|slot| slot.size).sum::<u32>()
+    });
+    assert_eq!(sizes, [40; 3]);
 }

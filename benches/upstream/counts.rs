@@ -5,6 +5,8 @@
 
 use crate::job::{Job, Work, splice_ours, splice_upstream};
 use cranelift_codegen::ir::{Function, Inst, InstructionData};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_inliner::backend::{CompileScratch, compile_function};
 use serde_json::{Value, json};
 use std::env;
 use std::fmt::Write as _;
@@ -16,8 +18,12 @@ use std::sync::Arc;
 /// A child that parses this many instructions takes a few seconds.
 const SAMPLE_INSTS: usize = 60_000;
 
-/// The argument with which the child is told what to do.
+/// Compiling costs more for each instruction than splicing does.
+const COMPILED_INSTS: usize = 20_000;
+
+/// The arguments with which the child is told what to do.
 pub(crate) const CHILD: &str = "--splice-for-counting";
+pub(crate) const COMPILING_CHILD: &str = "--compile-for-counting";
 
 /// Callers taken at even distances, as many as the child can take.
 pub(crate) fn sample(work: &Work) -> Work {
@@ -55,34 +61,61 @@ pub(crate) fn count(work: &Work, kept: Option<&Path>) -> Result<(u64, u64), Stri
     let folder = kept.unwrap_or(temporary.path());
     fs::create_dir_all(folder).map_err(|error| error.to_string())?;
     write(work, folder)?;
-    let count = |side: &str| {
-        let profile = folder.join(format!("callgrind.out.{side}"));
-        let valgrind = Command::new("valgrind")
-            .arg("--tool=callgrind")
-            .arg(format!("--toggle-collect=*job::splice_{side}*"))
-            .arg(format!("--callgrind-out-file={}", profile.display()))
-            .arg(env::current_exe().map_err(|error| error.to_string())?)
-            .args([CHILD, side])
-            .arg(folder)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .output()
-            .map_err(|error| format!("valgrind: {error}"))?;
-        if !valgrind.status.success() {
-            return Err(String::from_utf8_lossy(&valgrind.stderr).into_owned());
+    let count = |side: &str| in_child(CHILD, side, &format!("*job::splice_{side}*"), folder);
+    Ok((count("ours")?, count("upstream")?))
+}
+
+/// The instructions that compiling what either side made executes, for functions taken at even
+/// distances.
+pub(crate) fn count_compiling(
+    ours: &[Arc<Function>],
+    peers: &[Arc<Function>],
+) -> Result<(u64, u64), String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let all: usize = ours.iter().map(|body| body.dfg.num_insts()).sum();
+    let step = all.div_ceil(COMPILED_INSTS).max(1);
+    for (side, bodies) in [("ours", ours), ("upstream", peers)] {
+        let mut sample = String::new();
+        for body in bodies.iter().skip(step / 2).step_by(step) {
+            let _ = writeln!(sample, "{body}");
         }
-        let profile = fs::read_to_string(profile).map_err(|error| error.to_string())?;
-        let total = profile.lines().find_map(|line| {
-            line.strip_prefix("totals: ")
-                .or(line.strip_prefix("summary: "))
-        });
-        let total = total.and_then(|total| total.trim().parse().ok());
-        match total {
-            Some(total) if total > 0 => Ok(total),
-            _ => Err("callgrind counted nothing".to_owned()),
-        }
+        let path = folder.path().join(format!("{side}.clif"));
+        fs::write(path, sample).map_err(|error| error.to_string())?;
+    }
+    let count = |side| {
+        let function = "*counts::compile_for_counting*";
+        in_child(COMPILING_CHILD, side, function, folder.path())
     };
     Ok((count("ours")?, count("upstream")?))
+}
+
+/// The instructions that `function` executes in a child that is told `what` to do.
+fn in_child(what: &str, side: &str, function: &str, folder: &Path) -> Result<u64, String> {
+    let profile = folder.join(format!("callgrind.out.{side}"));
+    let valgrind = Command::new("valgrind")
+        .arg("--tool=callgrind")
+        .arg(format!("--toggle-collect={function}"))
+        .arg(format!("--callgrind-out-file={}", profile.display()))
+        .arg(env::current_exe().map_err(|error| error.to_string())?)
+        .args([what, side])
+        .arg(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(|error| format!("valgrind: {error}"))?;
+    if !valgrind.status.success() {
+        return Err(String::from_utf8_lossy(&valgrind.stderr).into_owned());
+    }
+    let profile = fs::read_to_string(profile).map_err(|error| error.to_string())?;
+    let total = profile.lines().find_map(|line| {
+        line.strip_prefix("totals: ")
+            .or(line.strip_prefix("summary: "))
+    });
+    let total = total.and_then(|total| total.trim().parse().ok());
+    match total {
+        Some(total) if total > 0 => Ok(total),
+        _ => Err("callgrind counted nothing".to_owned()),
+    }
 }
 
 fn write(work: &Work, folder: &Path) -> Result<(), String> {
@@ -152,5 +185,21 @@ pub(crate) fn run_child(side: &str, folder: &Path) {
     match side {
         "ours" => splice_ours(&work, &mut callers),
         _ => splice_upstream(&work, &mut callers),
+    }
+}
+
+/// What the other child does: compiles what `side` made of the functions in `folder`.
+pub(crate) fn run_compiling_child(side: &str, folder: &Path, isa: &dyn TargetIsa) {
+    let text = fs::read_to_string(folder.join(format!("{side}.clif"))).unwrap();
+    let bodies = cranelift_reader::parse_functions(&text).unwrap();
+    compile_for_counting(&bodies, isa);
+}
+
+/// Callgrind finds this function by its name.
+#[inline(never)]
+fn compile_for_counting(bodies: &[Function], isa: &dyn TargetIsa) {
+    let mut scratch = CompileScratch::new();
+    for body in bodies {
+        compile_function(isa, body, &mut scratch).unwrap();
     }
 }

@@ -41,11 +41,17 @@ fn main() {
         counts::run_child(side, Path::new(folder));
         return;
     }
-    let options = Options::from_arguments();
-    let mut results = Results::default();
     let settings = TargetSettings::new().opt_level(OptLevel::Speed);
     let target = |name| target(name, &settings).unwrap_or_else(|error| panic!("{error}"));
     let (x64, aarch64) = (target("x86_64"), target("aarch64"));
+    if let [flag, side, folder] = arguments.as_slice()
+        && flag == counts::COMPILING_CHILD
+    {
+        counts::run_compiling_child(side, Path::new(folder), &*x64);
+        return;
+    }
+    let options = Options::from_arguments();
+    let mut results = Results::default();
     let targets = [("x64", &*x64), ("aarch64", &*aarch64)];
     for module in modules::modules() {
         if !options.wants_module(&module.name) || !"abcd".contains(|part| options.wants_part(part))

@@ -2,6 +2,7 @@
 //!
 //! Only functions into which something was inlined are looked at; all others are the same.
 
+use crate::counts;
 use crate::options::Options;
 use crate::rounds::{Rounds, time};
 use crate::stage::Stage;
@@ -44,6 +45,13 @@ pub(crate) fn measure(
     if ours.is_empty() {
         return;
     }
+    let mut counted = None;
+    if options.counts {
+        match counts::count_compiling(&ours, &peers) {
+            Ok(counts) => counted = Some(counts),
+            Err(error) => results.note(format!("{module}, {policy}: not counted: {error}")),
+        }
+    }
     let mut push = |what: String, ours: f64, peer: f64, unit, spread| {
         results.push(Row {
             module: module.to_owned(),
@@ -64,6 +72,10 @@ pub(crate) fn measure(
         ("instructions", &insts),
     ] {
         push(what.into(), count(&ours, of), count(&peers, of), "", None);
+    }
+    if let Some((our, peer)) = counted {
+        let what = "instructions executed to compile, x64";
+        push(what.into(), our as f64, peer as f64, "", None);
     }
     for &(name, isa) in targets {
         let (our, peer) = (sizes(&ours, isa), sizes(&peers, isa));

@@ -1,6 +1,7 @@
 //! Small facts about one function body, shared by the stages that edit bodies.
 
 mod alias;
+mod cold;
 mod handler_addresses;
 mod labels;
 mod srcloc;
@@ -9,6 +10,7 @@ mod successors;
 mod unreachable;
 
 pub(crate) use alias::resolve_alias;
+pub(crate) use cold::spread_cold;
 pub(crate) use handler_addresses::{HandlerAddresses, null_address};
 pub(crate) use labels::{copy_labels, move_labels};
 pub(crate) use srcloc::{for_each_label_srcloc, rebase_srclocs, relative_srcloc, set_srcloc};

@@ -4,8 +4,11 @@ use super::{HandlerAddresses, branches};
 use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::ir::{Block, Function};
 
-/// The blocks that a path from the entry block reaches.
-fn reachable_blocks(func: &Function) -> EntitySet<Block> {
+/// The blocks that a path from the entry block reaches, if it goes through none that is passed over.
+pub(super) fn reachable_blocks(
+    func: &Function,
+    is_passed_over: impl Fn(Block) -> bool,
+) -> EntitySet<Block> {
     let mut reached = EntitySet::with_capacity(func.dfg.num_blocks());
     let mut work = Vec::new();
     if let Some(entry) = func.layout.entry_block() {
@@ -18,7 +21,7 @@ fn reachable_blocks(func: &Function) -> EntitySet<Block> {
         };
         for call in branches(func, last) {
             let successor = call.block(&func.dfg.value_lists);
-            if reached.insert(successor) {
+            if !is_passed_over(successor) && reached.insert(successor) {
                 work.push(successor);
             }
         }
@@ -31,7 +34,7 @@ pub(crate) fn drop_unreachable_blocks(
     func: &mut Function,
     handler_addresses: &mut HandlerAddresses,
 ) -> usize {
-    let reached = reachable_blocks(func);
+    let reached = reachable_blocks(func, |_| false);
     let dead: Vec<Block> = func
         .layout
         .blocks()

@@ -4,34 +4,7 @@ use super::difference::Difference;
 use super::tree::{CopyId, CopyTree};
 use super::walk::Walk;
 use crate::program::FunctionName;
-use cranelift_codegen::ir::{
-    self, ArgumentPurpose, ExternalName, Function, GlobalValueData, StackSlot,
-};
-use rustc_hash::FxHashMap;
-
-/// Which slot of the result each slot of the source is.
-#[derive(Default)]
-pub(super) struct Slots {
-    of: FxHashMap<(CopyId, StackSlot), StackSlot>,
-    owners: FxHashMap<StackSlot, SlotOwner>,
-    dynamic_of: FxHashMap<(CopyId, ir::DynamicStackSlot), ir::DynamicStackSlot>,
-    dynamic_owners: FxHashMap<ir::DynamicStackSlot, (CopyId, ir::DynamicStackSlot)>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SlotOwner {
-    Slot(CopyId, StackSlot),
-    /// The structure that a copy takes as the parameter of this number.
-    Structure(CopyId, usize),
-}
-
-impl Slots {
-    /// Claims a slot for a structure passed by value; false if it is another's.
-    pub(super) fn claim_for_struct(&mut self, slot: StackSlot, copy: CopyId, index: usize) -> bool {
-        let owner = SlotOwner::Structure(copy, index);
-        *self.owners.entry(slot).or_insert(owner) == owner
-    }
-}
+use cranelift_codegen::ir::{self, ArgumentPurpose, ExternalName, Function, GlobalValueData};
 
 impl Walk<'_> {
     pub(super) fn check_header(&self) -> Result<(), Difference> {
@@ -51,90 +24,6 @@ impl Walk<'_> {
             return Err(Difference::general("the function has another stack limit"));
         }
         Ok(())
-    }
-
-    /// Slots with a key are there for each copy, whether code uses them or not.
-    pub(super) fn check_keyed_slots(&self) -> Result<(), Difference> {
-        let mut unclaimed: FxHashMap<u64, Vec<StackSlot>> = FxHashMap::default();
-        for (slot, data) in self.after.sized_stack_slots.iter().rev() {
-            if let Some(key) = data.key
-                && !self.slots.owners.contains_key(&slot)
-            {
-                unclaimed.entry(key.bits()).or_default().push(slot);
-            }
-        }
-        for copy in self.tree.copies.keys() {
-            // A copy in code that later became unreachable may have left its
-            // slots behind or not.
-            let is_certain = copy == CopyTree::ROOT || self.entered.contains(copy);
-            for (slot, data) in self.tree.func(copy).sized_stack_slots.iter() {
-                let Some(key) = data.key else { continue };
-                if self.slots.of.contains_key(&(copy, slot)) {
-                    continue;
-                }
-                let candidates = unclaimed.get_mut(&key.bits());
-                let found = candidates.and_then(|candidates| {
-                    let is_same = |&found: &StackSlot| self.after.sized_stack_slots[found] == *data;
-                    let place = candidates.iter().rposition(is_same)?;
-                    Some(candidates.remove(place))
-                });
-                if found.is_none() && is_certain {
-                    let message = format!("{slot} of {copy} with key {} is missing", key.bits());
-                    return Err(Difference::general(message));
-                }
-            }
-        }
-        match unclaimed.values().flatten().min() {
-            Some(slot) => Err(Difference::general(format!(
-                "{slot} has a key but comes from nowhere"
-            ))),
-            None => Ok(()),
-        }
-    }
-
-    pub(super) fn same_slot(&mut self, copy: CopyId, slot: StackSlot, result: StackSlot) -> bool {
-        let (Some(a), Some(b)) = (
-            self.tree.func(copy).sized_stack_slots.get(slot),
-            self.after.sized_stack_slots.get(result),
-        ) else {
-            return false;
-        };
-        let known = *self.slots.of.entry((copy, slot)).or_insert(result);
-        let owner = *self
-            .slots
-            .owners
-            .entry(result)
-            .or_insert(SlotOwner::Slot(copy, slot));
-        a == b && known == result && owner == SlotOwner::Slot(copy, slot)
-    }
-
-    pub(super) fn same_dynamic_slot(
-        &mut self,
-        copy: CopyId,
-        slot: ir::DynamicStackSlot,
-        result: ir::DynamicStackSlot,
-    ) -> bool {
-        let func = self.tree.func(copy);
-        let (Some(a), Some(b)) = (
-            func.dynamic_stack_slots.get(slot),
-            self.after.dynamic_stack_slots.get(result),
-        ) else {
-            return false;
-        };
-        let (Some(a_type), Some(b_type)) = (
-            func.dfg.dynamic_types.get(a.dyn_ty),
-            self.after.dfg.dynamic_types.get(b.dyn_ty),
-        ) else {
-            return false;
-        };
-        let known = *self.slots.dynamic_of.entry((copy, slot)).or_insert(result);
-        let owners = &mut self.slots.dynamic_owners;
-        let owner = *owners.entry(result).or_insert((copy, slot));
-        a.kind == b.kind
-            && a_type.base_vector_ty == b_type.base_vector_ty
-            && self.same_global(copy, a_type.dynamic_scale, b_type.dynamic_scale)
-            && known == result
-            && owner == (copy, slot)
     }
 
     pub(super) fn same_function(&self, copy: CopyId, a: ir::FuncRef, b: ir::FuncRef) -> bool {

@@ -7,7 +7,7 @@ use super::tree::CopyId;
 use super::walk::{Gap, Source, Walk, one};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    ArgumentPurpose, BlockArg, Inst, InstructionData, MemFlags, MemFlagsData, Opcode,
+    ArgumentPurpose, BlockArg, Inst, InstructionData, MemFlags, MemFlagsData, Opcode, StackSlot,
     StackSlotKind, Value,
 };
 
@@ -78,7 +78,7 @@ impl StructCopy<'_, '_> {
             let is_plain = data.kind == StackSlotKind::ExplicitSlot && data.key.is_none();
             is_plain && data.size >= size
         });
-        if !fits || !self.walk.slots.claim_for_struct(slot, self.child, index) {
+        if !fits || !self.claims(slot, index) {
             return Err(self.wrong("a structure is copied to a slot that is not its own"));
         }
         if data.is_none_or(|data| data.align_shift < ALIGN_SHIFT) {
@@ -96,6 +96,12 @@ impl StructCopy<'_, '_> {
             return Err(self.wrong("more than the structure is copied"));
         }
         Ok(target)
+    }
+
+    fn claims(&mut self, slot: StackSlot, index: usize) -> bool {
+        let (tree, copy) = (self.walk.tree, self.child);
+        let slots = &mut self.walk.slots;
+        slots.claim_for_struct(tree, slot, copy, index)
     }
 
     fn data(&self) -> InstructionData {

@@ -17,6 +17,7 @@ pub struct CopyTree<'f> {
     pub(super) copies: PrimaryMap<CopyId, Copy<'f>>,
     children: FxHashMap<(CopyId, Inst), CopyId>,
     pub(super) keeps_locations: bool,
+    pub(super) shares_slots: bool,
 }
 
 pub(super) struct Copy<'f> {
@@ -54,6 +55,7 @@ impl<'f> CopyTree<'f> {
             copies,
             children: FxHashMap::default(),
             keeps_locations: true,
+            shares_slots: true,
         }
     }
 
@@ -62,6 +64,11 @@ impl<'f> CopyTree<'f> {
     /// in each function.
     pub fn ignore_locations(&mut self) {
         self.keeps_locations = false;
+    }
+
+    /// Demands that each copy has stack slots of its own.
+    pub fn forbid_shared_slots(&mut self) {
+        self.shares_slots = false;
     }
 
     /// Claims that `call`, an instruction of the body of `parent`, was replaced

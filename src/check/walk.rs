@@ -10,9 +10,9 @@
 
 use super::assigned::Assigned;
 use super::difference::Difference;
-use super::entities::Slots;
 use super::forks::{MAX_FORKS, MAX_SIDE_STEPS};
 use super::place::{Crossing, Next, Place, Term, Terms};
+use super::slots::Slots;
 use super::tree::{CopyId, CopyTree, SiteKind};
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};

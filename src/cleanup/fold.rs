@@ -1,7 +1,11 @@
 //! Branches on constants, and branches with one possible target.
 
 use super::constant::constant;
-use cranelift_codegen::ir::{BlockCall, Function, Inst, InstructionData, Opcode};
+use crate::body::resolve_alias;
+use cranelift_codegen::ir::{
+    BlockArg, BlockCall, DataFlowGraph, Function, Inst, InstructionData, Opcode,
+};
+use smallvec::SmallVec;
 
 /// Turns each branch whose target is known into a jump; returns their number.
 pub(super) fn fold_branches(func: &mut Function) -> usize {
@@ -23,15 +27,27 @@ pub(super) fn fold_branches(func: &mut Function) -> usize {
     folded
 }
 
+/// Whether both lead to one block with the same arguments, by whatever names.
+fn is_same(dfg: &DataFlowGraph, taken: BlockCall, not_taken: BlockCall) -> bool {
+    let pool = &dfg.value_lists;
+    let args = |call: &BlockCall| {
+        let args = call.args(pool);
+        args.map(|arg| match arg {
+            BlockArg::Value(value) => resolve_alias(dfg, value).map(BlockArg::Value),
+            other => Some(other),
+        })
+        .collect::<Option<SmallVec<[BlockArg; 8]>>>()
+    };
+    taken.block(pool) == not_taken.block(pool)
+        && args(&taken).is_some_and(|of_taken| Some(of_taken) == args(&not_taken))
+}
+
 fn known_target(func: &Function, inst: Inst) -> Option<BlockCall> {
     let dfg = &func.dfg;
     match dfg.insts[inst] {
         InstructionData::Brif { arg, blocks, .. } => {
             let [taken, not_taken] = blocks;
-            let pool = &dfg.value_lists;
-            let is_same = taken.block(pool) == not_taken.block(pool)
-                && taken.args(pool).eq(not_taken.args(pool));
-            if is_same {
+            if is_same(dfg, taken, not_taken) {
                 return Some(taken);
             }
             let condition = constant(dfg, arg)?;

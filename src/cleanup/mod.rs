@@ -18,6 +18,9 @@
 //! a branch to the same block, so the first four run again while they find
 //! something, a bounded number of times.
 //!
+//! A block that is reached through cold blocks only becomes cold itself before each second step, since
+//! the joining of blocks spreads coldness along straight lines, however they came about.
+//!
 //! What a debugger sees is not tidied away: tagged instructions, keyed slots
 //! and the labels of values stay.
 //!
@@ -48,7 +51,7 @@ mod merge;
 mod slots;
 mod thread;
 
-use crate::body::{HandlerAddresses, check_structure, drop_unreachable_blocks};
+use crate::body::{HandlerAddresses, check_structure, drop_unreachable_blocks, spread_cold};
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{Block, Function, Value};
 
@@ -115,6 +118,7 @@ fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> Cleanu
     for _ in 0..MAX_ROUNDS {
         let folded = fold::fold_branches(func);
         stats.branches_folded += folded;
+        spread_cold(func);
         let threaded = thread::thread_jumps(func, context);
         stats.branches_threaded += threaded;
         stats.blocks_dropped += drop_unreachable_blocks(func, &mut context.handler_addresses);

@@ -196,7 +196,7 @@ impl CallerJob<'_> {
                         kind: site.edge.kind,
                         srcloc: body.srcloc(site.edge.inst),
                         via: Vec::new(),
-                        demand: Steering::of_external(state, &path).demand,
+                        demand: Steering::of_external(self.inliner, state, &path).demand,
                         count: state.count(&path),
                         path,
                         inlined: false,
@@ -248,7 +248,8 @@ impl CallerJob<'_> {
         let mut planned: usize = 0;
         self.result.records.reserve_exact(candidates.len());
         for mut candidate in candidates {
-            let steering = Steering::of(self.state, &candidate.path, Some(candidate.callee));
+            let callee = Some(candidate.callee);
+            let steering = Steering::of(self.inliner, self.state, &candidate.path, callee);
             let insts = insts.saturating_add(planned);
             let grown = grown.saturating_add(planned);
             let decision =

@@ -244,6 +244,9 @@ impl Run<'_> {
         if self.inliner.locations == LocationMode::InlinedAt {
             tree.ignore_locations();
         }
+        if !self.inliner.splice_options.share_slots {
+            tree.forbid_shared_slots();
+        }
         Some(PassError::Check {
             function: self.state.program[id].name().clone(),
             stage,

@@ -9,6 +9,7 @@
 
 use super::Refusal;
 use super::facts::{CalleeFacts, Outline};
+use super::slot_access::SlotAccess;
 use super::survey::Survey;
 use crate::panics;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
@@ -69,6 +70,8 @@ pub struct CalleeTables {
     /// What each value stands for once aliases are followed.
     pub(super) resolved: Vec<Value>,
     pub(super) used: UsedEntities,
+    /// Who uses each of the used slots.
+    pub(super) slot_access: Vec<SlotAccess>,
     /// Whether each global value, by index, leads to the `vmctx` parameter.
     pub(super) from_vmctx: Vec<bool>,
     /// Labels of values, by the value that is copied.

@@ -2,8 +2,8 @@
 //!
 //! Signatures, function references, global values, constants, immediates and
 //! memory flags that the caller already has are shared. The translation of one callee is
-//! made once for a caller, whatever the number of copies; only stack slots,
-//! blocks and values are new in each copy.
+//! made once for a caller, whatever the number of copies; stack slots, blocks
+//! and values are each copy's own affair.
 
 use super::callee::CalleeTables;
 use super::callee::Used;

@@ -66,8 +66,9 @@
 //! *Copy.* The callee's entry block goes on in the call's block; its other
 //! reachable blocks follow in the caller's layout in their own order. The
 //! arguments stand for the parameters. Signatures, function references, global
-//! values, constants and immediates that the caller has already are shared;
-//! only values, blocks, tables and stack slots are new in each copy.
+//! values, constants and immediates that the caller has already are shared, and
+//! so are stack slots of copies that are not inside each other; only values,
+//! blocks and tables are new in each copy.
 //!
 //! *Join.* Where the callee has one return, what followed the call goes on in
 //! the returning block, and the call's results become aliases of what is
@@ -128,7 +129,9 @@ mod refusal;
 mod room;
 mod segments;
 mod session;
+mod shared_slots;
 mod site;
+mod slot_access;
 mod struct_args;
 mod survey;
 
@@ -148,7 +151,7 @@ use cranelift_codegen::ir;
 /// assert!(!options.allow_stack_pointer);
 /// options.allow_stack_pointer = true;
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SpliceOptions {
     /// Inline callees that use `get_frame_pointer`, which then gives the
@@ -168,6 +171,24 @@ pub struct SpliceOptions {
     /// inlining at a `try_call` of the first kind can bring in a call of the
     /// second.
     pub unwinder_restores_registers: bool,
+    /// Let copies that are not inside each other use the same stack slots. On
+    /// by default; without it each copy has slots of its own.
+    ///
+    /// Slots are shared by what is spliced in one session, between slots of the
+    /// same kind, size, alignment and key. The caller's own are not shared.
+    pub share_slots: bool,
+}
+
+impl Default for SpliceOptions {
+    fn default() -> Self {
+        SpliceOptions {
+            allow_frame_pointer: false,
+            allow_stack_pointer: false,
+            allow_return_address: false,
+            unwinder_restores_registers: false,
+            share_slots: true,
+        }
+    }
 }
 
 impl SpliceOptions {

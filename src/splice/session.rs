@@ -6,6 +6,7 @@ use super::facts::Outline;
 use super::inherited_tags::InheritedTags;
 use super::room::EntityLimits;
 use super::segments::Segments;
+use super::shared_slots::SharedSlots;
 use super::site::{LegalSite, SiteKind, check_site};
 use super::{Callee, KeepLocations, Refusal, SpliceLocations, SpliceOptions};
 use crate::body::{HandlerAddresses, check_structure, drop_unreachable_blocks};
@@ -19,6 +20,7 @@ pub struct SpliceContext {
     pub(super) blocks: Vec<Block>,
     pub(super) last_pieces: Vec<Block>,
     pub(super) slots: Vec<ir::StackSlot>,
+    pub(super) shared_slots: SharedSlots,
     pub(super) dynamic_slots: Vec<ir::DynamicStackSlot>,
     pub(super) copied_calls: Vec<CopiedCall>,
     /// Copied handler addresses, which still name a block of the callee.
@@ -68,6 +70,7 @@ impl SpliceContext {
         self.entities.clear();
         self.segments.clear();
         self.inherited_tags.clear();
+        self.shared_slots.start(options.share_slots);
         self.aliases.clear();
         self.copied_calls.clear();
         self.handler_addresses = checked.handler_addresses;

@@ -9,8 +9,8 @@ use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
 use cranelift_codegen::ir::{
-    Block, BlockArg, Function, InstBuilder, MemFlagsData, SourceLoc, StackSlotData, StackSlotKind,
-    Type, Value,
+    Block, BlockArg, Function, InstBuilder, MemFlagsData, SourceLoc, StackSlot, StackSlotData,
+    StackSlotKind, Type, Value,
 };
 
 /// Structures of up to this many bytes are copied without a loop: sixteen
@@ -21,22 +21,23 @@ const UNROLLED_BYTES: u32 = 128;
 /// The strictest alignment that a calling convention gives such a structure.
 const ALIGN_SHIFT: u8 = 4;
 
-/// Appends to `block` a copy of the `size` bytes at `address`.
+/// The slot that a structure of `size` bytes is copied to.
+pub(super) fn slot_data(size: u32) -> StackSlotData {
+    StackSlotData::new(StackSlotKind::ExplicitSlot, size, ALIGN_SHIFT)
+}
+
+/// Appends to `block` a copy of the `size` bytes at `address` to `slot`.
 ///
 /// Returns the copy's address and the block in which to go on.
 pub(super) fn copy(
     func: &mut Function,
     block: Block,
     address: Value,
+    slot: StackSlot,
     size: u32,
     srcloc: SourceLoc,
 ) -> (Value, Block) {
     let pointer = func.dfg.value_type(address);
-    let slot = func.create_sized_stack_slot(StackSlotData::new(
-        StackSlotKind::ExplicitSlot,
-        size,
-        ALIGN_SHIFT,
-    ));
     let mut cursor = FuncCursor::new(func).at_bottom(block);
     if !srcloc.is_default() {
         cursor = cursor.with_srcloc(srcloc);

@@ -34,6 +34,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use crate::body::spread_cold;
 use crate::program::body_text;
 use cranelift_codegen::ir::{Function, Value, ValueLabelAssignments};
 use cranelift_entity::EntityRef;
@@ -72,15 +73,18 @@ impl CanonicalText {
         Ok(Writer::new(&text).write(func, true))
     }
 
-    /// The text of `func` with its blocks in the order in which others name them: the same for
-    /// functions that differ in their layout too.
+    /// The text of `func` with its blocks in the order in which others name them, and with each
+    /// block cold that is reached through cold ones only: the same for functions that differ in
+    /// their layout too.
     ///
     /// # Errors
     ///
     /// As for [`of`](Self::of).
     pub fn in_any_block_order(func: &Function) -> Result<Self, Unprintable> {
-        let text = printed(func)?;
-        Ok(Writer::new(&text).write(func, false))
+        let mut func = func.clone();
+        spread_cold(&mut func);
+        let text = printed(&func)?;
+        Ok(Writer::new(&text).write(&func, false))
     }
 
     /// All but [`labels`](Self::labels) and [`idle_slots`](Self::idle_slots).
@@ -395,6 +399,33 @@ block2 cold:
         assert_eq!(in_any_order(BODY), canonical(BODY));
         let swapped = BODY.replace("block1(v4), block2", "block2, block1(v4)");
         assert_ne!(in_any_order(&swapped), in_any_order(BODY));
+    }
+
+    #[test]
+    fn coldness_spreads_where_the_order_is_left_out() {
+        let text = "
+function %f(i32) -> i32 system_v {
+block0(v0: i32):
+    brif v0, block1, block3
+block1 cold:
+    jump block2(v0)
+block2(v1: i32):
+    brif v1, block2(v1), block3
+block3:
+    return v0
+}";
+        let colder = text.replace("block2(v1: i32):", "block2(v1: i32) cold:");
+        let warmer = text.replace("block1 cold:", "block1:");
+        let coldest = colder.replace("block3:", "block3 cold:");
+        let in_any_order = |text: &str| {
+            let functions = cranelift_reader::parse_functions(text).unwrap();
+            CanonicalText::in_any_block_order(&functions[0]).unwrap()
+        };
+        assert_eq!(in_any_order(&colder), in_any_order(text));
+        assert_ne!(canonical(&colder), canonical(text));
+        for other in [warmer, coldest] {
+            assert_ne!(in_any_order(&other), in_any_order(text));
+        }
     }
 
     #[test]

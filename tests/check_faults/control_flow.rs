@@ -4,6 +4,7 @@ use super::{Base, edited};
 
 pub(super) const ARITHMETIC: Base = Base {
     module: include_str!("../check_modules/arithmetic.clif"),
+    shares_slots: true,
     cleaned_up: false,
     faults: &[
         edited(
@@ -271,6 +272,7 @@ pub(super) const ARITHMETIC: Base = Base {
 
 pub(super) const LOOPS: Base = Base {
     module: include_str!("../check_modules/loops.clif"),
+    shares_slots: true,
     cleaned_up: false,
     faults: &[
         edited(
@@ -317,6 +319,7 @@ pub(super) const LOOPS: Base = Base {
 
 pub(super) const LOOPS_CLEANED_UP: Base = Base {
     module: include_str!("../check_modules/loops.clif"),
+    shares_slots: true,
     cleaned_up: true,
     faults: &[
         edited(

@@ -4,6 +4,7 @@ use super::{Base, edited};
 
 pub(super) const MEMORY: Base = Base {
     module: include_str!("../check_modules/memory.clif"),
+    shares_slots: false,
     cleaned_up: false,
     faults: &[
         edited(
@@ -327,6 +328,7 @@ pub(super) const MEMORY: Base = Base {
 
 pub(super) const MEMORY_CLEANED_UP: Base = Base {
     module: include_str!("../check_modules/memory.clif"),
+    shares_slots: false,
     cleaned_up: true,
     faults: &[
         edited(
@@ -344,6 +346,7 @@ pub(super) const MEMORY_CLEANED_UP: Base = Base {
 
 pub(super) const STRUCTURES: Base = Base {
     module: include_str!("../check_modules/structures.clif"),
+    shares_slots: false,
     cleaned_up: false,
     faults: &[
         edited(

@@ -4,6 +4,7 @@ use super::{Base, edited};
 
 pub(super) const EXCEPTIONS: Base = Base {
     module: include_str!("../check_modules/exceptions.clif"),
+    shares_slots: true,
     cleaned_up: false,
     faults: &[
         edited(
@@ -215,6 +216,7 @@ pub(super) const EXCEPTIONS: Base = Base {
 
 pub(super) const EXCEPTIONS_CLEANED_UP: Base = Base {
     module: include_str!("../check_modules/exceptions.clif"),
+    shares_slots: true,
     cleaned_up: true,
     faults: &[
         edited(

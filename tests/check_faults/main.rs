@@ -12,6 +12,7 @@ mod entities;
 mod exceptions;
 mod labels;
 mod metadata;
+mod slots;
 
 use copies::{Order, parse, splice_all};
 use cranelift_codegen::ir::Function;
@@ -23,6 +24,7 @@ use std::collections::BTreeSet;
 /// A correct result and what can be wrong in it.
 struct Base {
     module: &'static str,
+    shares_slots: bool,
     cleaned_up: bool,
     faults: &'static [Fault],
 }
@@ -47,7 +49,7 @@ const fn edited(
     }
 }
 
-const BASES: [Base; 10] = [
+const BASES: [Base; 11] = [
     control_flow::ARITHMETIC,
     control_flow::LOOPS,
     control_flow::LOOPS_CLEANED_UP,
@@ -58,6 +60,7 @@ const BASES: [Base; 10] = [
     exceptions::EXCEPTIONS_CLEANED_UP,
     metadata::METADATA,
     metadata::METADATA_CLEANED_UP,
+    slots::SHARED,
 ];
 
 /// The text of a function with single spaces, so that edits need not care for
@@ -78,7 +81,8 @@ fn every_fault_is_found() {
     for base in &BASES {
         let functions = parse(base.module);
         let caller = &functions["%caller"];
-        let options = SpliceOptions::default();
+        let mut options = SpliceOptions::default();
+        options.share_slots = base.shares_slots;
         for order in [Order::Backwards, Order::Mixed(5)] {
             let spliced = splice_all(caller, &functions, &options, order);
             check(&spliced.tree(caller, &functions), &spliced.after).unwrap();
@@ -87,7 +91,10 @@ fn every_fault_is_found() {
         if base.cleaned_up {
             clean_up(&mut spliced.after, &mut CleanupContext::new());
         }
-        let tree = spliced.tree(caller, &functions);
+        let mut tree = spliced.tree(caller, &functions);
+        if !base.shares_slots {
+            tree.forbid_shared_slots();
+        }
         let text = plain_text(&spliced.after);
         let read = |text: &str| cranelift_reader::parse_functions(text).map(|mut f| f.remove(0));
         for result in [&spliced.after, &read(&text).unwrap()] {

@@ -4,6 +4,7 @@ use super::{Base, edited};
 
 pub(super) const METADATA: Base = Base {
     module: include_str!("../check_modules/metadata.clif"),
+    shares_slots: false,
     cleaned_up: false,
     faults: &[
         edited(
@@ -136,6 +137,7 @@ pub(super) const METADATA: Base = Base {
 
 pub(super) const METADATA_CLEANED_UP: Base = Base {
     module: include_str!("../check_modules/metadata.clif"),
+    shares_slots: false,
     cleaned_up: true,
     faults: &[
         edited(

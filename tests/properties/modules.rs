@@ -77,3 +77,29 @@ fn under_the_other_policies() {
     check(&Small::default(), true);
     check(&CostModel::default(), true);
 }
+
+/// One session after each splice, in either order: what follows a call is cold once the callee has
+/// returned from a cold block.
+#[test]
+fn coldness_does_not_depend_on_the_order() {
+    let (_, program) = modules()
+        .into_iter()
+        .find(|(name, _)| name.ends_with("cold_returns.clif"))
+        .unwrap();
+    for clean_up in [true, false] {
+        let inliner = Inliner::new(Always).clean_up(clean_up);
+        let inlined = inliner.run(&program).unwrap();
+        for first in [0, 1] {
+            // Several sessions, which call first, another session, the rest.
+            let mut answers = [1, first, 1].into_iter();
+            let answer = |_| answers.next().unwrap_or(0);
+            let found = properties::any_order(&program, &inlined, &inliner, answer);
+            found.unwrap_or_else(|broken| panic!("{clean_up} {first}: {broken}"));
+        }
+        for seed in 0..32 {
+            let order = properties::seeded(seed);
+            let found = properties::any_order(&program, &inlined, &inliner, order);
+            found.unwrap_or_else(|broken| panic!("{clean_up} {seed}: {broken}"));
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use cranelift_codegen::ir::{Function, Inst, InstructionData};
 use cranelift_inliner::check::CopyTree;
-use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
+use cranelift_inliner::splice::{Callee, CalleeTables, SpliceContext, SpliceOptions};
 use std::collections::{BTreeMap, VecDeque};
 
 pub(crate) type Functions = BTreeMap<String, Function>;
@@ -73,6 +73,7 @@ pub(crate) fn splice_all(
 ) -> Spliced {
     let mut after = caller.clone();
     let mut claims: Vec<Claim> = Vec::new();
+    let mut prepared: BTreeMap<String, Option<CalleeTables>> = BTreeMap::new();
     let mut context = SpliceContext::new();
     let mut session = context.session(&mut after, options);
     let own = caller
@@ -110,9 +111,14 @@ pub(crate) fn splice_all(
         if next.depth == MAX_DEPTH || matches!(order, Order::Mixed(_)) && random(5) == 0 {
             continue;
         }
-        let Ok(callee) = Callee::new(&functions[&name]) else {
-            continue;
-        };
+        // Copies of the same prepared body can share more slots.
+        let body = &functions[&name];
+        let tables = prepared.entry(name.clone()).or_insert_with(|| {
+            let callee = Callee::new(body).ok();
+            callee.map(Callee::into_tables)
+        });
+        let Some(tables) = tables else { continue };
+        let callee = Callee::from_tables(body, tables);
         let Ok(copied) = session.splice(next.inst, &callee) else {
             continue;
         };

@@ -9,6 +9,7 @@
 //! ; inline_calls %f: visit            the same, visiting the copied calls
 //! ; cleanup %f                        tidies %f
 //! ; allow frame introspection         for the splices of the file
+//! ; share no slots                    between copies, for the splices of the file
 //! ; set preserve_frame_pointers       a setting of Cranelift for verifying and compiling
 //! ; targets aarch64 x86_64            compile the result for these only
 //! ; do not compile                    only verify it
@@ -24,7 +25,7 @@ use cranelift_codegen::ir::{self, ExternalName, Function, Inst, InstructionData,
 use cranelift_inliner::check::{CopyId, CopyTree, check};
 use cranelift_inliner::cleanup::{CleanupContext, clean_up};
 use cranelift_inliner::splice::{
-    Callee, CopiedCall, Refusal, Session, SpliceContext, SpliceOptions, inline_calls,
+    Callee, CalleeTables, CopiedCall, Refusal, Session, SpliceContext, SpliceOptions, inline_calls,
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -124,6 +125,10 @@ impl Script {
                 },
             },
             "cleanup" if is_function => Step::CleanUp { func: subject },
+            "share" if rest == "no slots" => {
+                self.options.share_slots = false;
+                return Ok(());
+            }
             "allow" if rest == "frame introspection" => {
                 self.options.allow_frame_pointer = true;
                 self.options.allow_stack_pointer = true;
@@ -232,6 +237,9 @@ impl Script {
         let nested = matches!(which, Which::Every { nested: true, .. });
         let before = func.clone();
         let mut copies = CopyTree::new(&before);
+        if !self.options.share_slots {
+            copies.forbid_shared_slots();
+        }
         // Where a call comes from and its number there, and its number here.
         let mut calls: Vec<(CopyId, Inst, Inst)> = calls
             .into_iter()
@@ -240,11 +248,20 @@ impl Script {
             .collect();
         let mut context = SpliceContext::new();
         let mut session = context.session(func, &self.options);
+        let mut prepared: BTreeMap<String, Result<CalleeTables, Refusal>> = BTreeMap::new();
         while let Some((parent, source, call)) = calls.pop() {
             let func_ref = called(session.caller(), call);
             let callee = target(session.caller(), call, functions)
                 .ok_or_else(|| format!("{call} does not call a function of the file"))?;
-            match splice_unchanged_if_refused(&mut session, call, callee) {
+            let name = callee.name.to_string();
+            let tables = prepared
+                .entry(name)
+                .or_insert_with(|| Callee::new(callee).map(Callee::into_tables));
+            let callee_of_tables = tables
+                .as_ref()
+                .map(|tables| Callee::from_tables(callee, tables))
+                .map_err(Clone::clone);
+            match splice_unchanged_if_refused(&mut session, call, callee_of_tables) {
                 Ok(copied) => {
                     let id = copies.add(parent, source, callee);
                     let copied = copied.into_iter().rev().filter(|copied| {
@@ -267,10 +284,9 @@ impl Script {
 fn splice_unchanged_if_refused(
     session: &mut Session<'_>,
     call: Inst,
-    callee: &Function,
+    callee: Result<Callee<'_>, Refusal>,
 ) -> Result<Vec<CopiedCall>, Refusal> {
     let before = session.caller().clone();
-    let callee = Callee::new(callee);
     let copied =
         callee.and_then(|callee| session.splice(call, &callee).map(<[CopiedCall]>::to_vec));
     if copied.is_err() {

@@ -68,6 +68,8 @@ pub(crate) fn verify(
 pub(crate) struct Decider<'a> {
     pub(crate) policy: Box<dyn Inline + 'a>,
     pub(crate) profile: Option<&'a Profile>,
+    /// Whether --always and --flatten come first.
+    pub(crate) meet_demands: bool,
 }
 
 /// Inlines across `program` as `policy` decides.
@@ -119,6 +121,7 @@ fn inliner<'a>(
         .limits(limits(&arguments.limits))
         .splice_options(splice_options(&arguments.legality))
         .clean_up(!arguments.no_cleanup)
+        .meet_demands(decider.meet_demands)
         .check(arguments.check);
     if let Some(profile) = decider.profile {
         inliner = inliner.profile(profile);
@@ -177,6 +180,7 @@ fn splice_options(arguments: &LegalityArguments) -> SpliceOptions {
     options.allow_stack_pointer = arguments.allow_stack_pointer;
     options.allow_frame_pointer = arguments.allow_frame_pointer;
     options.allow_return_address = arguments.allow_return_address;
+    options.share_slots = !arguments.no_share_slots;
     options
 }
 

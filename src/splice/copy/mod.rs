@@ -14,6 +14,7 @@ use super::entities::EntityMaps;
 use super::inherited_tags::InheritedTags;
 use super::mapper::{Mapper, OuterHandlers};
 use super::session::{CopiedCall, SpliceContext};
+use super::shared_slots::{SharedSlots, Sharers};
 use super::site::{Site, SiteKind};
 use super::{Callee, SpliceLocations, struct_args};
 use crate::body::{HandlerAddresses, copy_labels, null_address, set_srcloc};
@@ -46,6 +47,7 @@ pub(super) struct Copy<'a> {
     /// calls became `try_call`s.
     last_pieces: &'a mut Vec<Block>,
     slots: &'a mut Vec<ir::StackSlot>,
+    shared_slots: &'a mut SharedSlots,
     dynamic_slots: &'a mut Vec<ir::DynamicStackSlot>,
     copied_calls: &'a mut Vec<CopiedCall>,
     copied_addresses: &'a mut Vec<Inst>,
@@ -77,6 +79,7 @@ impl<'a> Copy<'a> {
             blocks,
             last_pieces,
             slots,
+            shared_slots,
             dynamic_slots,
             copied_calls,
             copied_addresses,
@@ -115,6 +118,7 @@ impl<'a> Copy<'a> {
             blocks,
             last_pieces,
             slots,
+            shared_slots,
             dynamic_slots,
             copied_calls,
             copied_addresses,
@@ -139,6 +143,7 @@ impl<'a> Copy<'a> {
         }
         self.aim_handler_addresses();
         self.order_copied_calls();
+        self.shared_slots.leave(self.copied_calls);
         self.hand_down_tags();
         let (locations, call) = (&mut self.locations, self.site.srcloc);
         copy_labels(
@@ -165,9 +170,11 @@ impl<'a> Copy<'a> {
     fn create_slots(&mut self) {
         let used = &self.tables.used;
         let callee = self.callee;
-        for &slot in &used.slots.list {
+        self.shared_slots.enter(self.call);
+        for (&slot, &access) in used.slots.list.iter().zip(&self.tables.slot_access) {
             let data = callee.sized_stack_slots[slot].clone();
-            self.slots[slot.index()] = self.caller.create_sized_stack_slot(data);
+            let sharers = Sharers::of_slot(self.tables, slot, access);
+            self.slots[slot.index()] = self.shared_slots.take(self.caller, data, sharers);
         }
         for &slot in &used.dynamic_slots.list {
             let mut data = callee.dynamic_stack_slots[slot].clone();
@@ -183,15 +190,15 @@ impl<'a> Copy<'a> {
         let mut block = self.site.block;
         let entry = self.tables.blocks[0].block;
         let params = callee.dfg.block_params(entry);
-        for ((&param, &arg), abi) in params
-            .iter()
-            .zip(&self.site.args)
-            .zip(&callee.signature.params)
-        {
+        let abis = callee.signature.params.iter().enumerate();
+        for ((&param, &arg), (index, abi)) in params.iter().zip(&self.site.args).zip(abis) {
             self.values[param.index()] = match abi.purpose {
                 ir::ArgumentPurpose::StructArgument(size) => {
+                    let sharers = Sharers::Structure(self.tables.facts.id, index);
+                    let data = struct_args::slot_data(size);
+                    let slot = self.shared_slots.take(self.caller, data, sharers);
                     let (copy, next) =
-                        struct_args::copy(self.caller, block, arg, size, self.site.srcloc);
+                        struct_args::copy(self.caller, block, arg, slot, size, self.site.srcloc);
                     block = next;
                     copy
                 }

@@ -7,6 +7,7 @@ mod references;
 use self::known_types::KnownTypes;
 use super::callee::{BlockPlan, CalleeTables, UsedEntities};
 use super::facts::CalleeFacts;
+use super::slot_access;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
 use cranelift_codegen::ir::instructions::InstructionMapper;
@@ -41,6 +42,7 @@ impl<'f> Survey<'f> {
                 insts: Vec::new(),
                 resolved: Vec::new(),
                 used: UsedEntities::default(),
+                slot_access: Vec::new(),
                 from_vmctx: Vec::new(),
                 labels: Vec::new(),
                 returns: 0,
@@ -62,6 +64,7 @@ impl<'f> Survey<'f> {
         let order = self.walk()?;
         self.order_layout(&order);
         self.keep_keyed_slots();
+        self.tables.slot_access = slot_access::of_used_slots(self.func, &self.tables);
         self.collect_labels();
         self.known_types.give_back();
         Ok(self.tables)

@@ -14,6 +14,10 @@ pub enum Feature {
     I128,
     /// `f32` and `f64`.
     Floats,
+    /// `f16` and `f128`, only with [`Feature::Floats`]: constants, loads and stores, block
+    /// parameters, arguments, `select`, and `bitcast` to and from integers. No backend computes with
+    /// them on its own, and s390x returns no `f128`.
+    F16AndF128,
     /// Vectors of 128 bits. On riscv64 they need `has_v`, and no function returns them there, so
     /// none does here.
     Vectors,
@@ -62,9 +66,10 @@ pub(super) struct Features(u32);
 impl Features {
     pub(super) const NONE: Features = Features(0);
 
-    const ALL: [Feature; 18] = [
+    const ALL: [Feature; 19] = [
         Feature::I128,
         Feature::Floats,
+        Feature::F16AndF128,
         Feature::Vectors,
         Feature::Memory,
         Feature::Atomics,

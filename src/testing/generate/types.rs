@@ -10,7 +10,10 @@ use cranelift_codegen::isa::CallConv;
 pub(super) const NARROW: &[Type] = &[I32, I64, I8, I16];
 /// All integers.
 pub(super) const INTS: &[Type] = &[I32, I64, I8, I16, I128];
+/// Floats that every backend computes with.
 pub(super) const FLOATS: &[Type] = &[F64, F32];
+/// Floats that are carried, but that no backend computes with on its own.
+pub(super) const CARRIED_FLOATS: &[Type] = &[F16, F128];
 pub(super) const INT_VECTORS: &[Type] = &[I32X4, I8X16, I16X8, I64X2];
 pub(super) const FLOAT_VECTORS: &[Type] = &[F32X4, F64X2];
 
@@ -33,6 +36,9 @@ impl Types {
         let mut all = ints.clone();
         if features.has(Feature::Floats) {
             all.extend(FLOATS);
+            if features.has(Feature::F16AndF128) {
+                all.extend(CARRIED_FLOATS);
+            }
         }
         if features.has(Feature::Vectors) {
             all.extend(choices.one_of(INT_VECTORS));
@@ -65,6 +71,7 @@ impl Types {
     pub(super) fn returned(&self, choices: &mut Choices<'_, '_>) -> Type {
         match self.any(choices) {
             I128 => I64,
+            F128 => F64,
             ty if ty.is_vector() => I32,
             ty => ty,
         }

@@ -1,9 +1,10 @@
 //! The result does what the input does.
 
 use super::broken::{Broken, Property};
+use super::code::Code;
 use crate::pass::Inlined;
 use crate::program::Program;
-use crate::testing::execute::{Invocation, Observation, interpret};
+use crate::testing::execute::{ExecuteError, Invocation, Observation, interpret};
 use crate::testing::targets::{LEVELS, engine};
 use cranelift_codegen::settings::OptLevel;
 
@@ -65,11 +66,16 @@ fn compare(
         return Ok(());
     };
     // What the input cannot do, the result need not.
-    let Ok(native) = engine.compile(before) else {
+    let Ok(code) = Code::of(engine, before) else {
         return Ok(());
     };
-    let after = engine
-        .compile(inlined.program())
+    let Ok(native) = code.link(engine, before) else {
+        return Ok(());
+    };
+    let after = code.after(engine, before, inlined.program());
+    let after = after.map_err(ExecuteError::from);
+    let after = after.and_then(|after| after.link(engine, inlined.program()));
+    let after = after
         .map_err(|error| Broken::new(Property::Behaves, error.to_string()).at(level.to_string()))?;
     for (index, invocation) in invocations.iter().enumerate() {
         let broken = |difference: String, where_: &str| {

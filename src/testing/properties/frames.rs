@@ -1,10 +1,10 @@
 //! A debugger sees the same frames.
 
 use super::broken::{Broken, Property};
-use crate::backend::{CompileScratch, CompiledFunction, compile_function};
+use super::code::Code;
 use crate::frames::{FrameSchema, FrameTable};
 use crate::pass::Inlined;
-use crate::program::{FunctionId, FunctionName, Program};
+use crate::program::{FunctionName, Program};
 use crate::testing::execute::{Engine, ExecuteError, Invocation, NativeProgram, Snapshot};
 use crate::testing::targets::{LEVELS, engine};
 use crate::testing::trace::{Tag, TraceError, VirtualStack, frame_table};
@@ -33,10 +33,16 @@ pub fn same_frames(
             continue;
         };
         // What the input cannot do, the result need not.
-        let Ok(traced) = Traced::new(engine, schema, before, before) else {
+        let Ok(code) = Code::of(engine, before) else {
             continue;
         };
-        let after = Traced::new(engine, schema, before, inlined.program()).map_err(|error| {
+        let Ok(traced) = Traced::new(engine, schema, before, &code) else {
+            continue;
+        };
+        let after = code.after(engine, before, inlined.program());
+        let after = after.map_err(|error| TracedError::Execute(error.into()));
+        let after = after.and_then(|after| Traced::new(engine, schema, before, &after));
+        let after = after.map_err(|error| {
             Broken::new(Property::Frames, error.to_string()).at(level.to_string())
         })?;
         for (index, invocation) in invocations.iter().enumerate() {
@@ -89,18 +95,11 @@ impl Traced {
         engine: &Engine,
         schema: &dyn FrameSchema,
         source: &Program,
-        program: &Program,
+        code: &Code,
     ) -> Result<Self, TracedError> {
-        let mut scratch = CompileScratch::new();
-        let mut compiled: Vec<(FunctionId, CompiledFunction)> = Vec::new();
-        for (id, function) in program.iter() {
-            let code = compile_function(engine.isa(), function.body(), &mut scratch);
-            compiled.push((id, code.map_err(ExecuteError::from)?));
-        }
-        let native = engine.link(source, compiled.iter().map(|(_, code)| code))?;
-        let numbered = compiled.iter().map(|(id, code)| (number(*id), code));
-        let table = frame_table(schema, source, numbered, |identity| {
-            let (_, code) = compiled.iter().find(|(id, _)| number(*id) == identity)?;
+        let native = code.link(engine, source)?;
+        let table = frame_table(schema, source, (0..).zip(code.iter()), |identity| {
+            let code = code.iter().nth(usize::try_from(identity).ok()?)?;
             native.offset(&FunctionName::from(code.name().clone()))
         })?;
         Ok(Traced { native, table })
@@ -117,10 +116,6 @@ impl Traced {
     fn stack(&self, snapshot: &Snapshot) -> Result<VirtualStack, TraceError> {
         VirtualStack::read(self.table.reader(), self.native.text(), snapshot)
     }
-}
-
-fn number(id: FunctionId) -> u64 {
-    u64::from(id.as_u32())
 }
 
 /// Fills the stack below the caller's frame.

@@ -17,6 +17,7 @@
 mod accounted;
 mod behaves;
 mod broken;
+mod code;
 mod compiles;
 mod deterministic;
 mod frames;

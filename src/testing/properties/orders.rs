@@ -4,14 +4,20 @@ use super::broken::{Broken, Property, first_difference};
 use crate::cleanup::{CleanupContext, clean_up};
 use crate::pass::{Inlined, Inliner, SiteRecord};
 use crate::program::{FunctionId, Program};
-use crate::splice::{Callee, CopiedCall, Refusal, Session, SpliceContext, SpliceOptions};
+use crate::splice::{
+    Callee, CalleeTables, CopiedCall, Refusal, Session, SpliceContext, SpliceOptions,
+};
 use crate::testing::canonical::CanonicalText;
 use cranelift_codegen::ir::{Function, Inst, SourceLoc};
+use rustc_hash::FxHashMap;
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 
 /// What `inliner` made of each function in one go is what comes of splicing the same calls one
 /// after the other, up to [renaming](crate::testing::canonical). Where they are spliced in several
-/// sessions, blocks may be laid out in another order too.
+/// sessions, blocks may be laid out in another order too. Copies share stack slots within a session
+/// only, so what comes of several sessions that do not share any is compared with what comes of one
+/// that does not.
 ///
 /// `choose` decides about the order: it is given the number of calls that could be spliced next,
 /// and returns which to take; what is too large is taken modulo that number. Before the first
@@ -36,21 +42,35 @@ pub fn any_order(
         let Some(expected) = inlined.body(id).filter(|_| inlined.stats(id).inlined > 0) else {
             continue;
         };
+        let one_session = relies_on_one_session(before, inlined, id) || choose(2).is_multiple_of(2);
+        let mut options = inliner.splice_options.clone();
+        options.share_slots &= one_session;
         let mut replay = Replay {
             inlined,
             wrong: before.iter().next().map(|(_, function)| &**function.body()),
             records: inlined.sites_of(id),
-            options: &inliner.splice_options,
-            one_session: relies_on_one_session(before, inlined, id) || choose(2).is_multiple_of(2),
+            options: &options,
+            one_session,
             sessions: 0,
             lost: false,
+            tables: FxHashMap::default(),
         };
-        let mut body = (**function.body()).clone();
-        replay
-            .run(&mut body, &mut scratch, &mut choose)
-            .map_err(broken)?;
-        if inliner.clean_up {
-            clean_up(&mut body, &mut CleanupContext::new());
+        let mut spliced = |replay: &mut Replay<'_>, choose: &mut dyn FnMut(usize) -> usize| {
+            let mut body = (**function.body()).clone();
+            replay.run(&mut body, &mut scratch, choose)?;
+            if inliner.clean_up {
+                clean_up(&mut body, &mut CleanupContext::new());
+            }
+            Ok(body)
+        };
+        let body = spliced(&mut replay, &mut choose).map_err(broken)?;
+        let sessions = replay.sessions;
+        let apart;
+        let mut expected: &Function = expected;
+        if options.share_slots != inliner.splice_options.share_slots {
+            replay.one_session = true;
+            apart = spliced(&mut replay, &mut |_| 0).map_err(broken)?;
+            expected = &apart;
         }
         let has_table = inlined.locations(id).is_some();
         let text = |body: &Function| {
@@ -58,7 +78,7 @@ pub fn any_order(
             if has_table {
                 remove_locations(body.to_mut());
             }
-            let text = match replay.sessions {
+            let text = match sessions {
                 0 | 1 => CanonicalText::of(&body),
                 _ => CanonicalText::in_any_block_order(&body),
             };
@@ -107,6 +127,8 @@ struct Replay<'a> {
     sessions: usize,
     /// Whether a call was not spliced because nothing reaches it any more.
     lost: bool,
+    /// Bodies are prepared once: copies of the same prepared body may share more slots.
+    tables: FxHashMap<FunctionId, CalleeTables>,
 }
 
 impl Replay<'_> {
@@ -115,7 +137,7 @@ impl Replay<'_> {
         &mut self,
         body: &mut Function,
         scratch: &mut SpliceContext,
-        choose: &mut impl FnMut(usize) -> usize,
+        choose: &mut dyn FnMut(usize) -> usize,
     ) -> Result<(), String> {
         let mut ready: Vec<(usize, Inst)> = Vec::new();
         let own = self.records.iter().enumerate();
@@ -127,13 +149,14 @@ impl Replay<'_> {
             while !ready.is_empty() {
                 let (index, call) = ready.swap_remove(choose(ready.len()) % ready.len());
                 self.be_refused(&mut session, call)?;
-                let callee = self.callee(index)?;
+                self.prepare(index)?;
+                let callee = self.callee(index).ok_or("it was not prepared")?;
                 match session.splice(call, &callee) {
                     Ok(copied) => ready.extend(self.came_in(index, copied)?),
                     Err(Refusal::Unreachable | Refusal::NotADirectCall(_)) => self.lost = true,
                     Err(refusal) => return Err(format!("{call} is refused: {refusal}")),
                 }
-                if !self.one_session && choose(2) % 2 == 1 {
+                if !self.one_session && !choose(2).is_multiple_of(2) {
                     break;
                 }
             }
@@ -159,11 +182,25 @@ impl Replay<'_> {
         }
     }
 
-    fn callee(&self, index: usize) -> Result<Callee<'_>, String> {
+    /// Prepares the body that is to be spliced, unless it was prepared before.
+    fn prepare(&mut self, index: usize) -> Result<(), String> {
         let record = self.records.get(index).ok_or("there is no such record")?;
-        let body = record.callee_id.and_then(|id| self.inlined.body(id));
-        let body = body.ok_or_else(|| format!("{} has no body", record.callee))?;
-        Callee::new(body).map_err(|refusal| format!("{} is refused: {refusal}", record.callee))
+        let has_no_body = || format!("{} has no body", record.callee);
+        let id = record.callee_id.ok_or_else(has_no_body)?;
+        if let Entry::Vacant(entry) = self.tables.entry(id) {
+            let body = self.inlined.body(id).ok_or_else(has_no_body)?;
+            let callee = Callee::new(body);
+            let callee =
+                callee.map_err(|refusal| format!("{} is refused: {refusal}", record.callee))?;
+            entry.insert(callee.into_tables());
+        }
+        Ok(())
+    }
+
+    fn callee(&self, index: usize) -> Option<Callee<'_>> {
+        let id = self.records.get(index)?.callee_id?;
+        let body = self.inlined.body(id)?;
+        Some(Callee::from_tables(body, self.tables.get(&id)?))
     }
 
     /// The calls to splice among those that came in with the body of a record.

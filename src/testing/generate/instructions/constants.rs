@@ -2,15 +2,20 @@
 
 use crate::testing::generate::body::Body;
 use crate::testing::generate::choices::Choices;
+use crate::testing::generate::types::FLOATS;
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::constant::ConstantData;
-use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
+use cranelift_codegen::ir::immediates::{Ieee16, Ieee32, Ieee64};
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 
 /// A constant of type `ty`.
 pub(in crate::testing::generate) fn constant(body: &mut Body<'_, '_, '_>, ty: Type) -> Value {
     let bits = some_bits(body.choices, ty);
     match ty {
+        types::F16 => {
+            let float = Ieee16::with_bits(bits as u16);
+            body.at().ins().f16const(float)
+        }
         types::F32 => {
             let float = Ieee32::with_bits(bits as u32);
             body.at().ins().f32const(float)
@@ -18,6 +23,11 @@ pub(in crate::testing::generate) fn constant(body: &mut Body<'_, '_, '_>, ty: Ty
         types::F64 => {
             let float = Ieee64::with_bits(bits as u64);
             body.at().ins().f64const(float)
+        }
+        types::F128 => {
+            let data = ConstantData::from(&bits.to_le_bytes()[..]);
+            let constant = body.func.dfg.constants.insert(data);
+            body.at().ins().f128const(constant)
         }
         ty if ty.is_vector() => {
             let data = ConstantData::from(&bits.to_le_bytes()[..]);
@@ -67,7 +77,7 @@ pub(in crate::testing::generate) fn data_value(
 fn some_bits(choices: &mut Choices<'_, '_>, ty: Type) -> u128 {
     let lane = ty.lane_type();
     let mut lane_bits = || {
-        if lane.is_float() {
+        if FLOATS.contains(&lane) {
             float_bits(choices, lane)
         } else {
             integer(choices, lane) as u128 & (u128::MAX >> (128 - lane.bits()))

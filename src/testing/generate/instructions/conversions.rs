@@ -2,7 +2,7 @@
 
 use crate::testing::generate::body::Body;
 use crate::testing::generate::features::Feature;
-use crate::testing::generate::types::{FLOATS, NARROW};
+use crate::testing::generate::types::{CARRIED_FLOATS, FLOATS, NARROW};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Opcode, Type, types};
 
 impl Body<'_, '_, '_> {
@@ -10,6 +10,8 @@ impl Body<'_, '_, '_> {
     pub(super) fn conversion(&mut self, to: Type) {
         if to.is_vector() {
             self.vector_from_other(to);
+        } else if CARRIED_FLOATS.contains(&to) {
+            self.bitcast(to.as_int(), to);
         } else if to.is_float() {
             self.float_from_other(to);
         } else {
@@ -20,10 +22,20 @@ impl Body<'_, '_, '_> {
     fn int_from_other(&mut self, to: Type) {
         let floats = self.plan.types.contain(types::F32);
         match self.choices.below(8) {
+            4 if self.plan.types.contain(types::F16) => self.int_from_carried_float(to),
             5 if floats => self.int_from_float(to),
             6 if floats && to == types::I32 => self.bitcast(types::F32, to),
             6 if floats && to == types::I64 => self.bitcast(types::F64, to),
             7 => self.halves(to),
+            _ => self.resized(to),
+        }
+    }
+
+    /// The bits of a float that is only carried.
+    fn int_from_carried_float(&mut self, to: Type) {
+        let of_same_size = CARRIED_FLOATS.iter().find(|ty| ty.bits() == to.bits());
+        match of_same_size {
+            Some(&from) if self.plan.types.contain(from) => self.bitcast(from, to),
             _ => self.resized(to),
         }
     }

@@ -7,6 +7,7 @@ mod vectors;
 
 use super::body::Body;
 use super::features::Feature;
+use super::types::CARRIED_FLOATS;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{Inst, InstBuilder, Opcode, TrapCode, Type, Value, types};
 use operations::Operation;
@@ -68,6 +69,9 @@ impl Body<'_, '_, '_> {
     }
 
     fn comparison(&mut self, ty: Type) {
+        if CARRIED_FLOATS.contains(&ty) {
+            return self.selection(ty);
+        }
         let (x, y) = (self.value(ty), self.value(ty));
         let value = if ty.lane_type().is_float() {
             let condition = self.float_condition(ty);

@@ -1,0 +1,311 @@
+//! Which slot of the result each slot of the source is, and which may be one.
+//!
+//! What a body leaves in its slots is lost when it ends. So one slot of the result may be that of
+//! several copies if of any two of them neither is inside the other: then one has ended before the
+//! other begins. It must be what each of them asks for: of the same kind, size, alignment and key.
+//! And it must be used through the same alias region by all, since Cranelift takes it that nothing
+//! is used through two. Where a body gives the address of a slot away, only copies of that very
+//! body can have it together.
+
+use super::difference::Difference;
+use super::tree::{CopyId, CopyTree};
+use super::walk::Walk;
+use cranelift_codegen::dominator_tree::DominatorTree;
+use cranelift_codegen::flowgraph::ControlFlowGraph;
+use cranelift_codegen::ir::{
+    self, Function, InstructionData, StackSlot, StackSlotData, Value, ValueDef,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::ptr;
+
+#[derive(Default)]
+pub(super) struct Slots {
+    of: FxHashMap<(CopyId, StackSlot), StackSlot>,
+    owners: FxHashMap<StackSlot, Owners>,
+    /// By function, which is told by where it is.
+    uses: FxHashMap<*const Function, SlotUses>,
+    dynamic_of: FxHashMap<(CopyId, ir::DynamicStackSlot), ir::DynamicStackSlot>,
+    dynamic_owners: FxHashMap<ir::DynamicStackSlot, (CopyId, ir::DynamicStackSlot)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SlotOwner {
+    Slot(StackSlot),
+    /// The structure that a copy takes as the parameter of this number.
+    Structure(usize),
+}
+
+/// The copies that have a slot of the result.
+#[derive(Default)]
+struct Owners {
+    copies: FxHashMap<CopyId, SlotOwner>,
+    /// Copies with some owner inside them.
+    around: FxHashSet<CopyId>,
+    /// One of those whose code names the slot; the others are like it.
+    named_by: Option<(CopyId, SlotOwner)>,
+}
+
+/// How code of one function uses a slot of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SlotUse {
+    /// By loads and stores through this alias region, or through none.
+    Accessed(Option<u32>),
+    /// By whoever has its address, or through several regions.
+    GivenAway,
+}
+
+type SlotUses = FxHashMap<StackSlot, SlotUse>;
+
+impl Owners {
+    /// Whether `copy` is neither an owner nor inside or around one.
+    fn never_meet(&self, tree: &CopyTree<'_>, copy: CopyId) -> bool {
+        let mut around = tree.site(copy).map(|site| site.parent);
+        while let Some(copy) = around {
+            if self.copies.contains_key(&copy) {
+                return false;
+            }
+            around = tree.site(copy).map(|site| site.parent);
+        }
+        !self.copies.contains_key(&copy) && !self.around.contains(&copy)
+    }
+
+    fn admit(&mut self, tree: &CopyTree<'_>, copy: CopyId, owner: SlotOwner) {
+        self.copies.insert(copy, owner);
+        let mut around = tree.site(copy).map(|site| site.parent);
+        while let Some(copy) = around {
+            if !self.around.insert(copy) {
+                break;
+            }
+            around = tree.site(copy).map(|site| site.parent);
+        }
+    }
+}
+
+impl Slots {
+    /// Claims a slot for a structure passed by value; false if it cannot have it.
+    pub(super) fn claim_for_struct(
+        &mut self,
+        tree: &CopyTree<'_>,
+        slot: StackSlot,
+        copy: CopyId,
+        index: usize,
+    ) -> bool {
+        self.claim(tree, slot, copy, SlotOwner::Structure(index))
+    }
+
+    /// Claims a slot for code of `copy` that names it.
+    fn claim(
+        &mut self,
+        tree: &CopyTree<'_>,
+        slot: StackSlot,
+        copy: CopyId,
+        owner: SlotOwner,
+    ) -> bool {
+        let owners = self.owners.entry(slot).or_default();
+        if let Some(&before) = owners.copies.get(&copy) {
+            return before == owner;
+        }
+        let alike = match owners.named_by {
+            Some(other) => {
+                tree.shares_slots
+                    && owners.never_meet(tree, copy)
+                    && used_alike(&mut self.uses, tree, other, (copy, owner))
+            }
+            None => true,
+        };
+        if alike {
+            owners.named_by.get_or_insert((copy, owner));
+            owners.admit(tree, copy, owner);
+        }
+        alike
+    }
+}
+
+fn used_alike(
+    uses: &mut FxHashMap<*const Function, SlotUses>,
+    tree: &CopyTree<'_>,
+    (copy, owner): (CopyId, SlotOwner),
+    (other_copy, other_owner): (CopyId, SlotOwner),
+) -> bool {
+    let (func, other_func) = (tree.func(copy), tree.func(other_copy));
+    if ptr::eq(func, other_func) && owner == other_owner {
+        return true;
+    }
+    let (SlotOwner::Slot(slot), SlotOwner::Slot(other_slot)) = (owner, other_owner) else {
+        return false;
+    };
+    let mut used = |func: &Function, slot: StackSlot| {
+        let uses = uses.entry(ptr::from_ref(func));
+        let uses = uses.or_insert_with(|| slot_uses(func));
+        // A slot that nothing accesses can be in any memory.
+        uses.get(&slot).copied().unwrap_or(SlotUse::Accessed(None))
+    };
+    let used = [used(func, slot), used(other_func, other_slot)];
+    used[0] == used[1] && used[0] != SlotUse::GivenAway
+}
+
+/// What reachable code does with the addresses of its slots.
+fn slot_uses(func: &Function) -> SlotUses {
+    let cfg = ControlFlowGraph::with_function(func);
+    let domtree = DominatorTree::with_function(func, &cfg);
+    let slot_at = |value: Value| {
+        let value = func.dfg.resolve_aliases(value);
+        let ValueDef::Result(inst, _) = func.dfg.value_def(value) else {
+            return None;
+        };
+        match func.dfg.insts[inst] {
+            InstructionData::StackAddr { stack_slot, .. } => Some(stack_slot),
+            _ => None,
+        }
+    };
+    let mut uses = SlotUses::default();
+    let mut note = |value: Value, used: SlotUse| {
+        if let Some(slot) = slot_at(value) {
+            let known = uses.entry(slot).or_insert(used);
+            if *known != used {
+                *known = SlotUse::GivenAway;
+            }
+        }
+    };
+    let through = |flags: ir::MemFlags| {
+        let region = func.dfg.mem_flags[flags].alias_region();
+        SlotUse::Accessed(region.map(|region| func.dfg.alias_regions[region].user_id))
+    };
+    let blocks = func.layout.blocks();
+    for block in blocks.filter(|&block| domtree.is_reachable(block)) {
+        for inst in func.layout.block_insts(block) {
+            match func.dfg.insts[inst] {
+                InstructionData::Load { arg, flags, .. } => note(arg, through(flags)),
+                InstructionData::Store { args, flags, .. } => {
+                    note(args[0], SlotUse::GivenAway);
+                    note(args[1], through(flags));
+                }
+                _ => {
+                    let values = func.dfg.inst_values(inst);
+                    values.for_each(|value| note(value, SlotUse::GivenAway));
+                }
+            }
+        }
+    }
+    uses
+}
+
+/// Slots of the result that are the same in all that can be seen of them.
+#[derive(Default)]
+struct Candidates {
+    all: Vec<StackSlot>,
+    /// Those that nobody has yet, the first at the end.
+    free: Vec<StackSlot>,
+}
+
+impl Walk<'_> {
+    /// Slots with a key are there for each copy, whether code uses them or not.
+    pub(super) fn check_keyed_slots(&mut self) -> Result<(), Difference> {
+        let tree = self.tree;
+        let mut candidates: FxHashMap<&StackSlotData, Candidates> = FxHashMap::default();
+        for (slot, data) in self.after.sized_stack_slots.iter().rev() {
+            if data.key.is_some() {
+                let alike = candidates.entry(data).or_default();
+                alike.all.push(slot);
+                if !self.slots.owners.contains_key(&slot) {
+                    alike.free.push(slot);
+                }
+            }
+        }
+        // Copies come after those around them. A copy in code that later became unreachable may
+        // have left its slots behind or not.
+        let entered = |copy: &CopyId| *copy == CopyTree::ROOT || self.entered.contains(*copy);
+        let (certain, uncertain): (Vec<CopyId>, Vec<CopyId>) =
+            tree.copies.keys().partition(entered);
+        for (copies, is_certain) in [(certain, true), (uncertain, false)] {
+            for copy in copies {
+                for (slot, data) in tree.func(copy).sized_stack_slots.iter() {
+                    let Some(key) = data.key else { continue };
+                    if self.slots.of.contains_key(&(copy, slot)) {
+                        continue;
+                    }
+                    let found = candidates
+                        .get_mut(data)
+                        .is_some_and(|alike| self.find_unnamed(alike, copy, slot));
+                    if !found && is_certain {
+                        let message =
+                            format!("{slot} of {copy} with key {} is missing", key.bits());
+                        return Err(Difference::general(message));
+                    }
+                }
+            }
+        }
+        match candidates.values().flat_map(|alike| &alike.free).min() {
+            Some(slot) => Err(Difference::general(format!(
+                "{slot} has a key but comes from nowhere"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Finds a place for a slot that no code of its copy names: one that nobody has or, failing
+    /// that, one of copies that `copy` never meets.
+    ///
+    /// Taking the first that will do finds a place for all, copies before those inside them, if
+    /// there is one: another choice is as good, since the two could be exchanged in all that is
+    /// inside of `copy`.
+    fn find_unnamed(&mut self, alike: &mut Candidates, copy: CopyId, slot: StackSlot) -> bool {
+        let tree = self.tree;
+        let owners = &mut self.slots.owners;
+        let found = match alike.free.pop() {
+            Some(free) => Some(free),
+            None if tree.shares_slots => alike.all.iter().copied().find(|found| {
+                let owners = owners.get(found);
+                owners.is_some_and(|owners| owners.never_meet(tree, copy))
+            }),
+            None => None,
+        };
+        let Some(found) = found else {
+            return false;
+        };
+        let owners = owners.entry(found).or_default();
+        owners.admit(tree, copy, SlotOwner::Slot(slot));
+        true
+    }
+
+    pub(super) fn same_slot(&mut self, copy: CopyId, slot: StackSlot, result: StackSlot) -> bool {
+        let (Some(a), Some(b)) = (
+            self.tree.func(copy).sized_stack_slots.get(slot),
+            self.after.sized_stack_slots.get(result),
+        ) else {
+            return false;
+        };
+        let known = *self.slots.of.entry((copy, slot)).or_insert(result);
+        let owner = SlotOwner::Slot(slot);
+        a == b && known == result && self.slots.claim(self.tree, result, copy, owner)
+    }
+
+    pub(super) fn same_dynamic_slot(
+        &mut self,
+        copy: CopyId,
+        slot: ir::DynamicStackSlot,
+        result: ir::DynamicStackSlot,
+    ) -> bool {
+        let func = self.tree.func(copy);
+        let (Some(a), Some(b)) = (
+            func.dynamic_stack_slots.get(slot),
+            self.after.dynamic_stack_slots.get(result),
+        ) else {
+            return false;
+        };
+        let (Some(a_type), Some(b_type)) = (
+            func.dfg.dynamic_types.get(a.dyn_ty),
+            self.after.dfg.dynamic_types.get(b.dyn_ty),
+        ) else {
+            return false;
+        };
+        let known = *self.slots.dynamic_of.entry((copy, slot)).or_insert(result);
+        let owners = &mut self.slots.dynamic_owners;
+        let owner = *owners.entry(result).or_insert((copy, slot));
+        a.kind == b.kind
+            && a_type.base_vector_ty == b_type.base_vector_ty
+            && self.same_global(copy, a_type.dynamic_scale, b_type.dynamic_scale)
+            && known == result
+            && owner == (copy, slot)
+    }
+}

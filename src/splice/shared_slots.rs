@@ -1,0 +1,143 @@
+//! Stack slots that copies share.
+//!
+//! What a body leaves in its slots is lost when it ends. Of two copies in one caller, neither of
+//! them inside the other, one has ended before the other begins, so both can use the same slots.
+//! Copies inside each other cannot, and the caller's own slots stay its own.
+//!
+//! Slots are shared within a *class*: same kind, size, alignment and key, and used through the same
+//! alias region, which only code tells that keeps the address to itself (see
+//! [`slot_access`](super::slot_access)). Where the address goes elsewhere, copies of the same body
+//! share the slot all the same, since what it is used for is the same.
+//!
+//! Each class is a row of slots in the caller. A copy takes the next slots of the row after those
+//! of the copies around it. So which slots it gets depends on what it is inside of and on nothing
+//! else: not on the order of the splices, and not on how many there are. A row is as long as the
+//! copies inside each other need, which is the least that is possible.
+
+use super::callee::CalleeTables;
+use super::session::CopiedCall;
+use super::slot_access::SlotAccess;
+use cranelift_codegen::ir::{Function, Inst, StackSlot, StackSlotData};
+use rustc_hash::FxHashMap;
+
+/// The slots of one session's copies.
+#[derive(Default)]
+pub(super) struct SharedSlots {
+    enabled: bool,
+    classes: FxHashMap<SlotClass, usize>,
+    /// The slots of each class.
+    rows: Vec<Vec<StackSlot>>,
+    /// For each copy that has slots, the next such one around it.
+    around: Vec<Option<CopyNumber>>,
+    /// Where in the row of a class a copy's slots end, if it has any there.
+    ends: FxHashMap<(CopyNumber, usize), usize>,
+    /// The copies with which calls came in, if these or others around them have slots.
+    came_in: FxHashMap<Inst, CopyNumber>,
+    /// The copy around the one that is being made, and itself, once it has slots.
+    outer: Option<CopyNumber>,
+    current: Option<CopyNumber>,
+}
+
+type CopyNumber = usize;
+
+#[derive(PartialEq, Eq, Hash)]
+struct SlotClass {
+    data: StackSlotData,
+    sharers: Sharers,
+}
+
+/// Which copies may share a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Sharers {
+    /// All that use it through this alias region, or through none.
+    Region(Option<u32>),
+    /// Those of one prepared body, for the slot with this number.
+    Slot(u64, StackSlot),
+    /// Those of one prepared body, for the structure passed as the parameter with this number.
+    Structure(u64, usize),
+}
+
+impl Sharers {
+    /// Those of a slot of the callee.
+    pub(super) fn of_slot(tables: &CalleeTables, slot: StackSlot, access: SlotAccess) -> Self {
+        match access {
+            SlotAccess::Direct(region) => Sharers::Region(region),
+            SlotAccess::Anyone => Sharers::Slot(tables.facts.id, slot),
+        }
+    }
+}
+
+impl SharedSlots {
+    /// Starts with a caller into which nothing was spliced.
+    pub(super) fn start(&mut self, enabled: bool) {
+        self.enabled = enabled;
+        self.classes.clear();
+        self.rows.clear();
+        self.around.clear();
+        self.ends.clear();
+        self.came_in.clear();
+    }
+
+    /// Starts a copy at `call`.
+    pub(super) fn enter(&mut self, call: Inst) {
+        self.outer = self.came_in.get(&call).copied();
+        self.current = None;
+    }
+
+    /// The next slot of the copy.
+    pub(super) fn take(
+        &mut self,
+        caller: &mut Function,
+        data: StackSlotData,
+        sharers: Sharers,
+    ) -> StackSlot {
+        if !self.enabled {
+            return caller.create_sized_stack_slot(data);
+        }
+        let current = *self.current.get_or_insert_with(|| {
+            self.around.push(self.outer);
+            self.around.len() - 1
+        });
+        let class = SlotClass {
+            data: data.clone(),
+            sharers,
+        };
+        let new = self.rows.len();
+        let class = *self.classes.entry(class).or_insert(new);
+        if class == new {
+            self.rows.push(Vec::new());
+        }
+        let place = self.end_around(current, class);
+        self.ends.insert((current, class), place + 1);
+        // Copies around this one took all slots before, so the row is never shorter than that.
+        let row = &mut self.rows[class];
+        match row.get(place) {
+            Some(&slot) => slot,
+            None => {
+                let slot = caller.create_sized_stack_slot(data);
+                row.push(slot);
+                slot
+            }
+        }
+    }
+
+    /// Ends the copy, with which `calls` came in.
+    pub(super) fn leave(&mut self, calls: &[CopiedCall]) {
+        if let Some(copy) = self.current.or(self.outer) {
+            self.came_in
+                .extend(calls.iter().map(|call| (call.inst, copy)));
+        }
+    }
+
+    /// Where the slots of a class end that `copy` and those around it have.
+    fn end_around(&self, copy: CopyNumber, class: usize) -> usize {
+        let mut at = Some(copy);
+        while let Some(copy) = at {
+            if let Some(&end) = self.ends.get(&(copy, class)) {
+                return end;
+            }
+            at = self.around.get(copy).copied().flatten();
+        }
+        0
+    }
+}

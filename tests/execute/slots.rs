@@ -1,0 +1,126 @@
+//! Bodies that share stack slots once they are inlined.
+
+use crate::support::{call, everywhere};
+use cranelift_codegen::data_value::DataValue;
+use cranelift_inliner::testing::execute::Outcome;
+
+/// Were all these slots one, the optimizer would take the store of `%halves` for a repetition of
+/// that of `%plain`, since nothing stored between them through no region.
+#[test]
+fn slots_of_different_alias_regions_are_not_confused() {
+    let clif = "
+function %main(i64, i64) -> i32 {
+    fn0 = %plain(i64) -> i32
+    fn1 = %with_region(i64) -> i32
+    fn2 = %halves(i64) -> i32
+block0(v0: i64, v1: i64):
+    v2 = call fn0(v0)
+    v3 = call fn1(v1)
+    v4 = call fn2(v0)
+    v5 = iadd v2, v3
+    v6 = iadd v5, v4
+    return v6
+}
+function %plain(i64) -> i32 {
+    ss0 = explicit_slot 8
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    store notrap v0, v1
+    v2 = load.i32 notrap v1
+    return v2
+}
+function %with_region(i64) -> i32 {
+    ss0 = explicit_slot 8
+    region0 = 5 \"own\"
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    store notrap region0 v0, v1
+    v2 = load.i32 notrap region0 v1
+    return v2
+}
+function %halves(i64) -> i32 {
+    ss0 = explicit_slot 8
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    store notrap v0, v1
+    v2 = uload16.i32 notrap v1
+    return v2
+}";
+    let arguments = [DataValue::I64(3), DataValue::I64(40)];
+    let seen = everywhere(clif, &call("main", &arguments));
+    assert_eq!(seen.outcome, Outcome::Returned(vec![DataValue::I32(46)]));
+}
+
+/// In a loop each body finds the slots as its neighbours left them, and the ones around it as they
+/// were.
+#[test]
+fn bodies_inside_each_other_keep_their_slots_apart_in_loops() {
+    let clif = "
+function %main(i64) -> i64 {
+    fn0 = %outer(i64) -> i64
+    fn1 = %inner(i64, i64) -> i64
+block0(v0: i64):
+    v1 = iconst.i64 0
+    jump block1(v0, v1)
+block1(v2: i64, v3: i64):
+    v4 = call fn0(v2)
+    v5 = call fn1(v4, v3)
+    v6 = call fn0(v5)
+    v7 = iadd v5, v6
+    v8 = iconst.i64 -1
+    v9 = iadd v2, v8
+    brif v9, block1(v9, v7), block2
+block2:
+    return v7
+}
+function %outer(i64) -> i64 {
+    ss0 = explicit_slot 8
+    ss1 = explicit_slot 16
+    fn0 = %inner(i64, i64) -> i64
+    fn1 = %deepest(i64) -> i64
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    v2 = stack_addr.i64 ss1
+    store v0, v1
+    store v0, v2+8
+    v3 = call fn0(v0, v0)
+    v4 = call fn1(v1)
+    v5 = call fn1(v2)
+    v6 = load.i64 v1
+    v7 = load.i64 v2+8
+    v8 = iadd v6, v3
+    v9 = imul v7, v8
+    return v9
+}
+function %inner(i64, i64) -> i64 {
+    ss0 = explicit_slot 8
+    ss1 = explicit_slot 8
+    fn0 = %deepest(i64) -> i64
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss1
+    store v0, v2
+    store v1, v3
+    v4 = call fn0(v3)
+    v5 = load.i64 v2
+    v6 = load.i64 v3
+    v7 = isub v6, v5
+    return v7
+}
+function %deepest(i64) -> i64 {
+    ss0 = explicit_slot 8
+    fn0 = %extern(i64) -> i64
+block0(v0: i64):
+    v1 = iconst.i64 77
+    v2 = stack_addr.i64 ss0
+    store v1, v2
+    v3 = load.i64 v2
+    v4 = call fn0(v3)
+    v5 = load.i64 v2
+    store v5, v0
+    return v4
+}";
+    let seen = everywhere(clif, &call("main", &[DataValue::I64(4)]));
+    assert_eq!(seen.host_calls.len(), 28);
+    assert!(matches!(&seen.outcome, Outcome::Returned(_)));
+}
