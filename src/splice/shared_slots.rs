@@ -62,7 +62,7 @@ impl Sharers {
     pub(super) fn of_slot(tables: &CalleeTables, slot: StackSlot, access: SlotAccess) -> Self {
         match access {
             SlotAccess::Direct(region) => Sharers::Region(region),
-            SlotAccess::Anyone => Sharers::Slot(tables.id, slot),
+            SlotAccess::Anyone => Sharers::Slot(tables.facts.id, slot),
         }
     }
 }
