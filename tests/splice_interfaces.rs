@@ -152,3 +152,70 @@ fn kept_locations_are_those_of_the_callee() {
     assert_eq!(KeepLocations.spliced(unknown, call), unknown);
     assert!(!KeepLocations.places_unknown());
 }
+
+/// A session that leaves something behind of all that a context keeps: a call
+/// whose tags its copies inherit, and calls that are dead.
+const FIRST: &str = "
+function %middle(i32) -> i32 system_v {
+    fn0 = %inner(i32) -> i32 system_v
+    fn1 = %other(i32) -> i32 system_v
+block0(v0: i32):
+<2> sequence_point
+    v1 = call fn0(v0)
+    v2 = call fn1(v1)
+    return v2
+}
+function %fail(i32) -> i32 system_v {
+block0(v0: i32):
+    trap user1
+}
+function %caller(i32) -> i32 system_v {
+    fn0 = %middle(i32) -> i32 system_v
+    fn1 = %fail(i32) -> i32 system_v
+block0(v0: i32):
+<1> v1 = call fn0(v0)
+    v2 = call fn1(v1)
+    v3 = call fn0(v2)
+    v4 = call fn0(v3)
+    return v4
+}";
+
+#[test]
+fn a_used_context_gives_what_a_new_one_gives() {
+    let mut second = String::from(
+        "function %second(i32) -> i32 fast {\n fn0 = %middle(i32) -> i32 system_v\nblock0(v0: i32):\n",
+    );
+    for index in 1..20 {
+        second += &format!(" jump block{index}\nblock{index}:\n v{index} = call fn0(v0)\n");
+    }
+    second += " return v0\n}";
+    let second = parse(&second).remove(0);
+    let functions = parse(FIRST);
+    let (middle, fail) = (
+        Callee::new(&functions[0]).unwrap(),
+        Callee::new(&functions[1]).unwrap(),
+    );
+    let options = SpliceOptions::default();
+
+    let splice_all = |context: &mut SpliceContext| {
+        let mut func = second.clone();
+        let mut session = context.session(&mut func, &options);
+        for call in calls_of(&second) {
+            session.splice(call, &middle).unwrap();
+        }
+        session.finish();
+        func
+    };
+    let expected = splice_all(&mut SpliceContext::new());
+
+    let mut used = SpliceContext::new();
+    let mut first = functions[2].clone();
+    let calls = calls_of(&first);
+    let mut session = used.session(&mut first, &options);
+    session.splice(calls[0], &middle).unwrap();
+    session.splice(calls[1], &fail).unwrap();
+    session.finish();
+    let func = splice_all(&mut used);
+    assert_eq!(func.to_string(), expected.to_string());
+    assert!(func == expected);
+}
