@@ -1,10 +1,11 @@
 //! What the engine tells of callees, copies and refusals.
 
+use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, AbiParam, Function, Inst, Opcode, Signature, types};
 use cranelift_codegen::isa::CallConv;
 use cranelift_inliner::splice::{
     Callee, KeepLocations, Refusal, SignatureMismatch, SpliceContext, SpliceLocations,
-    SpliceOptions,
+    SpliceOptions, inline_calls,
 };
 
 fn parse(text: &str) -> Vec<Function> {
@@ -218,4 +219,44 @@ fn a_used_context_gives_what_a_new_one_gives() {
     let func = splice_all(&mut used);
     assert_eq!(func.to_string(), expected.to_string());
     assert!(func == expected);
+}
+
+#[test]
+fn the_drop_in_offers_direct_calls_that_are_not_patchable() {
+    struct Offered<'o>(&'o mut Vec<(Opcode, ir::FuncRef)>);
+    impl Inline for Offered<'_> {
+        fn inline(
+            &mut self,
+            _: &Function,
+            _: Inst,
+            opcode: Opcode,
+            func_ref: ir::FuncRef,
+            _: &[ir::Value],
+        ) -> InlineCommand<'_> {
+            self.0.push((opcode, func_ref));
+            InlineCommand::KeepCall
+        }
+    }
+    let mut caller = parse(
+        "function %caller(i64) tail {
+             sig0 = () tail
+             fn0 = colocated %plain() tail
+             fn1 = colocated patchable %patchable() tail
+         block0(v0: i64):
+             call fn1()
+             call fn0()
+             call_indirect sig0, v0()
+             try_call fn0(), sig0, block1, [ default: block1 ]
+         block1:
+             return_call fn0()
+         }",
+    )
+    .remove(0);
+    let before = caller.clone();
+    let mut offered = Vec::new();
+    assert!(!inline_calls(&mut caller, Offered(&mut offered)).unwrap());
+    let plain = ir::FuncRef::from_u32(0);
+    let direct = [Opcode::Call, Opcode::TryCall, Opcode::ReturnCall];
+    assert_eq!(offered, direct.map(|opcode| (opcode, plain)));
+    assert!(caller == before);
 }
