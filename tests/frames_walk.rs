@@ -115,6 +115,15 @@ fn slots_are_read_within_their_bounds() {
         slot.read(fp, &memory, 8, &mut word),
         Err(SlotReadError::Memory(unreadable))
     );
+    // The last word is in the slot still.
+    let last = UnreadableMemory {
+        address: base + 12,
+        length: 4,
+    };
+    assert_eq!(
+        slot.read(fp, &memory, 12, &mut word),
+        Err(SlotReadError::Memory(last))
+    );
     let outside = SlotReadError::OutOfSlot {
         start: 14,
         end: 18,
