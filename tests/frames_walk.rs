@@ -107,6 +107,9 @@ fn slots_are_read_within_their_bounds() {
     let mut word = [0; 4];
     slot.read(fp, &memory, 4, &mut word).unwrap();
     assert_eq!(word, [5, 6, 7, 8]);
+    // A reference to memory is memory, too.
+    slot.read(fp, &&memory, 0, &mut word).unwrap();
+    assert_eq!(word, [1, 2, 3, 4]);
     let unreadable = UnreadableMemory {
         address: base + 8,
         length: 4,
