@@ -344,6 +344,26 @@ fn frames_have_their_tags_and_the_frames_around_them() {
     assert_eq!(second.address(31), None);
 }
 
+#[test]
+fn a_list_is_no_deeper_than_the_header_says() {
+    let mut columns = good();
+    columns.max_depth = 2;
+    let bytes = columns.bytes();
+    let reader = FrameTableReader::new(&bytes).unwrap();
+    // Frames 18, 2 and 1.
+    let point = reader.points_from(34).next().unwrap().unwrap();
+    let deeper = || TableError::Malformed {
+        part: TablePart::Frame,
+        index: 1,
+        reason: "it has more frames around it than the header says",
+    };
+    let outward = point.frames.innermost_first().map(Result::err);
+    assert!(outward.eq([None, None, Some(deeper())]));
+    let inward = point.frames.outermost_first().map(Result::err);
+    assert!(inward.eq([Some(deeper())]));
+    assert_eq!(point.frames.depth(), Err(deeper()));
+}
+
 fn number(tag: FrameTag<'_>) -> u32 {
     match tag {
         FrameTag::User(value) => value,

@@ -5,7 +5,7 @@ use cranelift_inliner::backend::{
     CompileScratch, CompiledFunction, TargetSettings, compile_function, target,
 };
 use cranelift_inliner::frames::{
-    BuildError, CountedFrames, FixedFrames, FrameTableBuilder, TablePart,
+    BuildError, CountedFrames, FixedFrames, FrameTableBuilder, FrameTableReader, TablePart,
 };
 
 fn compile(text: &str) -> (Function, CompiledFunction) {
@@ -35,7 +35,8 @@ fn frames_do_not_nest_beyond_the_limit() {
     let mut builder = FrameTableBuilder::new(CountedFrames);
     builder.add(0, &nested(limit)).unwrap();
     let table = builder.link(|_| Some(0)).unwrap();
-    assert_eq!(table.reader().max_depth(), limit as u32);
+    let read = FrameTableReader::new(table.bytes()).unwrap();
+    assert_eq!(read.max_depth(), limit as u32);
 
     let error = builder.add(1, &nested(limit + 1)).unwrap_err();
     let BuildError::TooDeep {
@@ -100,6 +101,22 @@ fn a_function_with_one_key_twice_has_one_descriptor_for_it() {
     });
     assert_eq!(other, Err(BuildError::DescriptorConflict { key: 5 }));
     assert_eq!(builder.link(|_| Some(0)).unwrap().bytes(), table.bytes());
+}
+
+#[test]
+fn code_ends_where_32_bits_do() {
+    let mut builder = FrameTableBuilder::new(CountedFrames);
+    let compiled = nested(1);
+    builder.add(7, &compiled).unwrap();
+    let last = u64::from(u32::MAX) - compiled.code().len() as u64;
+    let table = builder.link(|_| Some(last)).unwrap();
+    assert_eq!(table.reader().validate(), Ok(()));
+    let function = table.reader().function_at(u32::MAX - 1).unwrap().unwrap();
+    assert_eq!(function.end(), u64::from(u32::MAX));
+    for beyond in [last + 1, last + 2, u64::from(u32::MAX) + 1, u64::MAX] {
+        let error = builder.link(|_| Some(beyond)).unwrap_err();
+        assert!(matches!(error, BuildError::TooLarge { .. }), "{error}");
+    }
 }
 
 #[test]

@@ -107,6 +107,9 @@ fn slots_are_read_within_their_bounds() {
     let mut word = [0; 4];
     slot.read(fp, &memory, 4, &mut word).unwrap();
     assert_eq!(word, [5, 6, 7, 8]);
+    // A reference to memory is memory, too.
+    slot.read(fp, &&memory, 0, &mut word).unwrap();
+    assert_eq!(word, [1, 2, 3, 4]);
     let unreadable = UnreadableMemory {
         address: base + 8,
         length: 4,
@@ -114,6 +117,15 @@ fn slots_are_read_within_their_bounds() {
     assert_eq!(
         slot.read(fp, &memory, 8, &mut word),
         Err(SlotReadError::Memory(unreadable))
+    );
+    // The last word is in the slot still.
+    let last = UnreadableMemory {
+        address: base + 12,
+        length: 4,
+    };
+    assert_eq!(
+        slot.read(fp, &memory, 12, &mut word),
+        Err(SlotReadError::Memory(last))
     );
     let outside = SlotReadError::OutOfSlot {
         start: 14,

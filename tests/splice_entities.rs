@@ -183,3 +183,48 @@ fn sums_on_vmctx_that_no_instruction_can_compute_are_refused() {
         assert!(matches!(refusal, Refusal::MalformedCallee(_)), "{callee}");
     }
 }
+
+#[test]
+fn a_load_from_vmctx_has_its_own_type() {
+    let [callee, _] = pair(
+        "function %callee(i64 vmctx) -> i32 system_v {
+             gv0 = vmctx
+             gv1 = load.i32 notrap aligned gv0
+         block0(v0: i64):
+             v1 = symbol_value.i32 gv1
+             return v1
+         }
+         function %other() system_v {
+         block0:
+             return
+         }",
+    );
+    assert!(Callee::new(&callee).is_ok());
+}
+
+#[test]
+fn immediates_that_the_caller_has_are_shared() {
+    let shuffle = |mask: &str| format!("shuffle v0, v0, 0x{mask}");
+    let (one, other) = ("0f0e0d0c0b0a09080706050403020100", "1".repeat(32));
+    let caller = spliced(&format!(
+        "function %callee(i8x16) -> i8x16 system_v {{
+         block0(v0: i8x16):
+             v1 = {}
+             v2 = {}
+             v3 = band v1, v2
+             return v3
+         }}
+         function %caller(i8x16) -> i8x16 system_v {{
+             fn0 = %callee(i8x16) -> i8x16 system_v
+         block0(v0: i8x16):
+             v1 = {}
+             v2 = call fn0(v1)
+             v3 = call fn0(v2)
+             return v3
+         }}",
+        shuffle(one),
+        shuffle(&other),
+        shuffle(one),
+    ));
+    assert_eq!(caller.dfg.immediates.len(), 2, "{caller}");
+}

@@ -1,10 +1,11 @@
 //! What the engine tells of callees, copies and refusals.
 
+use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, AbiParam, Function, Inst, Opcode, Signature, types};
 use cranelift_codegen::isa::CallConv;
 use cranelift_inliner::splice::{
     Callee, KeepLocations, Refusal, SignatureMismatch, SpliceContext, SpliceLocations,
-    SpliceOptions,
+    SpliceOptions, inline_calls,
 };
 
 fn parse(text: &str) -> Vec<Function> {
@@ -151,4 +152,111 @@ fn kept_locations_are_those_of_the_callee() {
     let unknown = ir::SourceLoc::default();
     assert_eq!(KeepLocations.spliced(unknown, call), unknown);
     assert!(!KeepLocations.places_unknown());
+}
+
+/// A session that leaves something behind of all that a context keeps: a call
+/// whose tags its copies inherit, and calls that are dead.
+const FIRST: &str = "
+function %middle(i32) -> i32 system_v {
+    fn0 = %inner(i32) -> i32 system_v
+    fn1 = %other(i32) -> i32 system_v
+block0(v0: i32):
+<2> sequence_point
+    v1 = call fn0(v0)
+    v2 = call fn1(v1)
+    return v2
+}
+function %fail(i32) -> i32 system_v {
+block0(v0: i32):
+    trap user1
+}
+function %caller(i32) -> i32 system_v {
+    fn0 = %middle(i32) -> i32 system_v
+    fn1 = %fail(i32) -> i32 system_v
+block0(v0: i32):
+<1> v1 = call fn0(v0)
+    v2 = call fn1(v1)
+    v3 = call fn0(v2)
+    v4 = call fn0(v3)
+    return v4
+}";
+
+#[test]
+fn a_used_context_gives_what_a_new_one_gives() {
+    let mut second = String::from(
+        "function %second(i32) -> i32 fast {\n fn0 = %middle(i32) -> i32 system_v\nblock0(v0: i32):\n",
+    );
+    for index in 1..20 {
+        second += &format!(" jump block{index}\nblock{index}:\n v{index} = call fn0(v0)\n");
+    }
+    second += " return v0\n}";
+    let second = parse(&second).remove(0);
+    let functions = parse(FIRST);
+    let (middle, fail) = (
+        Callee::new(&functions[0]).unwrap(),
+        Callee::new(&functions[1]).unwrap(),
+    );
+    let options = SpliceOptions::default();
+
+    let splice_all = |context: &mut SpliceContext| {
+        let mut func = second.clone();
+        let mut session = context.session(&mut func, &options);
+        for call in calls_of(&second) {
+            session.splice(call, &middle).unwrap();
+        }
+        session.finish();
+        func
+    };
+    let expected = splice_all(&mut SpliceContext::new());
+
+    let mut used = SpliceContext::new();
+    let mut first = functions[2].clone();
+    let calls = calls_of(&first);
+    let mut session = used.session(&mut first, &options);
+    session.splice(calls[0], &middle).unwrap();
+    session.splice(calls[1], &fail).unwrap();
+    session.finish();
+    let func = splice_all(&mut used);
+    assert_eq!(func.to_string(), expected.to_string());
+    assert!(func == expected);
+}
+
+#[test]
+fn the_drop_in_offers_direct_calls_that_are_not_patchable() {
+    struct Offered<'o>(&'o mut Vec<(Opcode, ir::FuncRef)>);
+    impl Inline for Offered<'_> {
+        fn inline(
+            &mut self,
+            _: &Function,
+            _: Inst,
+            opcode: Opcode,
+            func_ref: ir::FuncRef,
+            _: &[ir::Value],
+        ) -> InlineCommand<'_> {
+            self.0.push((opcode, func_ref));
+            InlineCommand::KeepCall
+        }
+    }
+    let mut caller = parse(
+        "function %caller(i64) tail {
+             sig0 = () tail
+             fn0 = colocated %plain() tail
+             fn1 = colocated patchable %patchable() tail
+         block0(v0: i64):
+             call fn1()
+             call fn0()
+             call_indirect sig0, v0()
+             try_call fn0(), sig0, block1, [ default: block1 ]
+         block1:
+             return_call fn0()
+         }",
+    )
+    .remove(0);
+    let before = caller.clone();
+    let mut offered = Vec::new();
+    assert!(!inline_calls(&mut caller, Offered(&mut offered)).unwrap());
+    let plain = ir::FuncRef::from_u32(0);
+    let direct = [Opcode::Call, Opcode::TryCall, Opcode::ReturnCall];
+    assert_eq!(offered, direct.map(|opcode| (opcode, plain)));
+    assert!(caller == before);
 }

@@ -110,11 +110,11 @@ impl<'a> FrameList<'a> {
         let mut chunk = [0_u32; CHUNK as usize];
         let mut in_chunk = 0_u32;
         let mut step = move || -> Result<Option<VirtualFrame<'a>>, TableError> {
-            let remaining = match left {
+            // Nothing is to come after an error.
+            let remaining = match left.replace(0) {
                 Some(remaining) => remaining,
                 None => list.depth()?,
             };
-            left = Some(0);
             let Some(depth) = remaining.checked_sub(1) else {
                 return Ok(None);
             };

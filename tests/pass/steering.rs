@@ -55,6 +55,13 @@ fn flatten_inlines_everything_below_and_nothing_elsewhere() {
     for site in sites_of(&inlined, &program, "main") {
         assert_eq!(site.reason, Reason::Flatten);
         assert_eq!(site.demand, Some(Demand::Flatten(main)));
+        let told = inlined.demand(&program, site);
+        assert_eq!(told.as_deref(), Some("%main is to be flattened"));
+    }
+    for function in ["inner", "middle", "main"] {
+        let caller = id(&program, function);
+        let all = inlined.sites().iter().filter(|site| site.caller == caller);
+        assert!(inlined.sites_of(caller).iter().eq(all), "{function}");
     }
     assert_eq!(unmet(&program, &inlined), [""; 0]);
 }
