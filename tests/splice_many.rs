@@ -126,6 +126,43 @@ fn opcodes(func: &Function) -> Vec<Vec<Opcode>> {
     func.layout.blocks().map(in_block).collect()
 }
 
+/// Which calls are expected saves work and changes nothing else, not even where
+/// others are spliced as well, or calls that were expected are not.
+#[test]
+fn calls_that_are_expected_and_others_give_the_same_code() {
+    let mut text = String::from(
+        "function %caller(i32) -> i32 system_v {\n fn0 = %callee(i32) -> i32 system_v\nblock0(v0: i32):\n",
+    );
+    for call in 0..12 {
+        text.push_str(&format!(" v{} = call fn0(v{call})\n", call + 1));
+    }
+    text.push_str(" return v12\n}");
+    let (caller, callee) = (parse(&text), with_slots());
+    let mut calls = calls_of(&caller);
+    shuffle(&mut calls);
+    let spliced = |expected: &[Inst]| {
+        let mut func = caller.clone();
+        let callee = Callee::new(&callee).unwrap();
+        let options = SpliceOptions::default();
+        let mut context = SpliceContext::new();
+        let mut session = context.session(&mut func, &options);
+        session.expect(expected.iter().copied());
+        for &call in &calls[..8] {
+            session.splice(call, &callee).unwrap();
+            check_valid(session.caller());
+        }
+        session.finish();
+        check_valid(&func);
+        (opcodes(&func), func.dfg.num_blocks())
+    };
+    let (unsaid, blocks) = spliced(&[]);
+    assert_eq!(spliced(&calls).0, unsaid);
+    assert_eq!(spliced(&calls[4..]).0, unsaid);
+    let (exact, fewer_blocks) = spliced(&calls[..8]);
+    assert_eq!(exact, unsaid);
+    assert!(fewer_blocks < blocks, "{fewer_blocks} of {blocks}");
+}
+
 #[test]
 fn every_order_gives_the_same_code() {
     for callee in [one_block(), several_blocks(), identity()] {

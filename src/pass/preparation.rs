@@ -80,3 +80,68 @@ impl Preparation {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::splice::{SpliceContext, SpliceOptions};
+
+    const TEXT: &str = "
+        function %callee(i32) -> i32 system_v {
+            ss0 = explicit_slot 8
+        block0(v0: i32):
+            v1 = stack_addr.i64 ss0
+            store v0, v1
+            v2 = load.i32 v1
+            return v2
+        }
+        function %caller(i32) -> i32 system_v {
+            fn0 = %callee(i32) -> i32 system_v
+        block0(v0: i32):
+            v1 = call fn0(v0)
+            v2 = call fn0(v1)
+            return v2
+        }";
+
+    #[test]
+    fn tables_that_are_made_again_are_those_of_the_same_callee() {
+        let mut functions = cranelift_reader::parse_functions(TEXT).unwrap();
+        let (caller, callee) = (functions.pop().unwrap(), functions.pop().unwrap());
+        let spliced = |release: bool| {
+            let preparation = Preparation::default();
+            let mut caller = caller.clone();
+            let entry = caller.layout.entry_block().unwrap();
+            let calls: Vec<_> = caller.layout.block_insts(entry).take(2).collect();
+            let options = SpliceOptions::default();
+            let mut context = SpliceContext::new();
+            let mut session = context.session(&mut caller, &options);
+            for call in calls {
+                let tables = preparation.tables_of(&callee).unwrap();
+                let callee = Callee::from_tables(&callee, &tables);
+                session.splice(call, &callee).unwrap();
+                if release {
+                    preparation.release();
+                }
+            }
+            session.finish();
+            caller.to_string()
+        };
+        // Slots are shared between copies of one callee.
+        assert_eq!(spliced(true), spliced(false));
+    }
+
+    #[test]
+    fn what_nobody_wants_is_not_kept() {
+        let callee = &cranelift_reader::parse_functions(TEXT).unwrap()[0];
+        let preparation = Preparation::default();
+        let is_kept = || preparation.tables().kept.is_some();
+        assert!(preparation.outline(callee).is_ok() && is_kept());
+        preparation.release_unless_wanted();
+        assert!(!is_kept());
+        assert!(preparation.tables_of(callee).is_ok() && is_kept());
+        preparation.release_unless_wanted();
+        assert!(is_kept());
+        preparation.release();
+        assert!(!is_kept());
+    }
+}

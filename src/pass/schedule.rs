@@ -171,3 +171,56 @@ fn work_ahead(graph: &CallGraph, wakes: &[Vec<u32>]) -> Vec<u64> {
 fn index(id: FunctionId) -> usize {
     cranelift_entity::EntityRef::index(id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::Program;
+
+    /// Notes what is done, in which order.
+    struct Notes<'a>(&'a Program, &'a CallGraph, Mutex<Vec<String>>);
+
+    impl Notes<'_> {
+        fn note(&self, what: &str, id: FunctionId) {
+            let mut notes = self.2.lock().unwrap();
+            notes.push(format!("{what} {}", self.0[id].name()));
+        }
+    }
+
+    impl<'s> Work<'s> for Notes<'_> {
+        fn component(&'s self, component: ComponentId) -> Vec<(FunctionId, u64)> {
+            let members = self.1.members(component);
+            members.iter().for_each(|&id| self.note("inline", id));
+            members.iter().map(|&id| (id, 1)).collect()
+        }
+
+        fn compile(&'s self, function: FunctionId) {
+            self.note("compile", function);
+        }
+    }
+
+    #[test]
+    fn a_thread_takes_first_what_most_work_waits_for() {
+        let program = Program::from_clif(
+            "function %alone() { block0: nop return }
+             function %bottom() { block0: return }
+             function %middle() { fn0 = %bottom() block0: call fn0() return }
+             function %top() { fn0 = %middle() block0: call fn0() nop nop nop return }",
+            "test",
+        );
+        let program = program.unwrap();
+        let graph = CallGraph::new(&program);
+        let schedule = Schedule::new(&graph);
+        let notes = Notes(&program, &graph, Mutex::default());
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        pool.unwrap()
+            .install(|| rayon::scope(|scope| schedule.run(scope, &notes)));
+        let order = notes.2.into_inner().unwrap();
+        let inlined: Vec<_> = order
+            .iter()
+            .filter_map(|n| n.strip_prefix("inline "))
+            .collect();
+        assert_eq!(inlined, ["%bottom", "%middle", "%top", "%alone"]);
+        assert_eq!(order.len(), 8);
+    }
+}
