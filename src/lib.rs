@@ -29,6 +29,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! A front end that is written against `cranelift_module::Module` stays as it is: `InliningModule`
+//! (feature `module`) wraps its module, and inlines across all bodies at the end.
+#![cfg_attr(
+    all(feature = "module", feature = "dwarf"),
+    doc = "The [guide](guide) leads from a compiler without inlining to one with it, either way, and on \
+           to policies of one's own, debug information, reports, and every refusal with its reason."
+)]
+//!
 //! # The modules, in the order of the flow
 //!
 //! * [`program`]: functions that call each other by name, with linkage and attributes.
@@ -55,8 +63,14 @@
 //!
 //! Without default features there is the library alone, with Cranelift's backend for the host.
 //! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `module` adds the adapter for
-//! `cranelift-module`, `profile` the files of profiles, `object` object files, `dwarf` their debug information, `testing` what tests and fuzzers of policies and pipelines need,
-//! and `tool`, which is on by default, the command-line tool `clif-inline`.
+//! `cranelift-module`, `profile` the files of profiles, `object` object files, `dwarf` their debug
+//! information, `testing` what tests and fuzzers of policies and pipelines need, and `tool`, which is
+//! on by default, the command-line tool `clif-inline`.
+//!
+//! # Versions
+//!
+//! Version 0.*N*.*x* is for Cranelift 0.*N*, whose types are in the interface; only a new *N* breaks
+//! anything, or raises the oldest Rust compiler.
 // Running compiled code, which only `testing` does, cannot be safe; one file of it says so.
 #![cfg_attr(not(feature = "testing"), forbid(unsafe_code))]
 #![cfg_attr(feature = "testing", deny(unsafe_code))]
@@ -70,6 +84,8 @@ pub mod debug_info;
 pub mod decide;
 pub mod frames;
 pub mod graph;
+#[cfg(all(feature = "module", feature = "dwarf"))]
+pub mod guide;
 pub mod locations;
 #[cfg(feature = "module")]
 pub mod module;

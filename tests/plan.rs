@@ -2,13 +2,15 @@
 
 use cranelift_codegen::ir::SourceLoc;
 use cranelift_inliner::decide::{Always, CallSite, CostModel, Decision, Inline, Never};
+use cranelift_inliner::graph::CallGraph;
 use cranelift_inliner::pass::{Inlined, Inliner, Reason};
 use cranelift_inliner::plan::{
     Deviation, DeviationKind, Fallback, Outcome, Plan, PlanProblem, PlannedSite, Replay, SitePath,
     bisect,
 };
-use cranelift_inliner::program::{FunctionName, Program};
+use cranelift_inliner::program::{Attributes, FunctionName, InlineAttribute, Program, SiteHint};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 /// A function that adds to its parameter and then calls these, each on what the last one gave.
 /// The location of a call is `base` and its place among the calls.
@@ -36,6 +38,13 @@ fn program(functions: &[String]) -> Program {
 
 fn run(program: &Program, policy: impl Inline) -> Inlined {
     Inliner::new(policy).check(true).run(program).unwrap()
+}
+
+/// Follows `plan` without asking attributes and hints.
+fn replay_alone(plan: &Plan, program: &Program) -> Inlined {
+    let replay = Replay::new(plan, Fallback::Keep);
+    let inliner = Inliner::new(replay).meet_demands(false);
+    inliner.check(true).run(program).unwrap()
 }
 
 fn replay(plan: &Plan, program: &Program) -> Inlined {
@@ -168,7 +177,7 @@ fn each_kind_of_deviation_is_told() {
     let never = |program: &mut Program| {
         let name: FunctionName = "inner".parse().unwrap();
         let mut attributes = program[program.id(&name).unwrap()].attributes();
-        attributes.inline = cranelift_inliner::program::InlineAttribute::Never;
+        attributes.inline = InlineAttribute::Never;
         program.set_attributes(&name, attributes).unwrap();
     };
     let kept = told(&layered(), &never);
@@ -224,28 +233,131 @@ fn the_policy_decides_what_the_plan_does_not_list() {
     assert_eq!(record.reason, Reason::Policy("planned: by hand".into()));
 }
 
+/// As `layered`, with each kind of demand and prohibition: `%inner` is always to be inlined,
+/// `%again` never and yet once, `%main` is to be flattened, and so is its first call; the first call
+/// of `%middle` is always to be inlined, and its last one never.
+fn demanding() -> Program {
+    let mut program = program(&layered());
+    let name = |name: &str| -> FunctionName { name.parse().unwrap() };
+    let attributes = |inline, flatten| Attributes {
+        inline,
+        flatten,
+        ..Attributes::default()
+    };
+    for (function, inline, flatten) in [
+        ("inner", InlineAttribute::Always, false),
+        ("again", InlineAttribute::Never, false),
+        ("main", InlineAttribute::None, true),
+    ] {
+        let attributes = attributes(inline, flatten);
+        program.set_attributes(&name(function), attributes).unwrap();
+    }
+    for (function, index, hint) in [
+        ("main", 0, SiteHint::Flatten),
+        ("main", 3, SiteHint::Always),
+        ("middle", 0, SiteHint::Always),
+        ("middle", 2, SiteHint::Never),
+    ] {
+        let graph = CallGraph::new(&program);
+        let mut calls = graph.callees(program.id(&name(function)).unwrap());
+        let call = calls.nth(index).unwrap().edge.inst;
+        drop(calls);
+        program.set_hint(&name(function), call, hint).unwrap();
+    }
+    program
+}
+
+#[test]
+fn what_is_said_of_functions_and_calls_comes_before_the_plan() {
+    let program = demanding();
+    let plan = Plan::record(&program, &run(&program, Never));
+    assert!(plan.inlined() > 5, "{plan}");
+    let mut opposite = plan.clone();
+    let paths: Vec<_> = plan.iter().map(|(path, _)| path.clone()).collect();
+    for path in &paths {
+        let site = opposite.get_mut(path).unwrap();
+        site.inline = !site.inline;
+    }
+    let replayed = replay(&opposite, &program);
+    let undemanded = |reason: &str| reason.starts_with("policy") || reason.starts_with("planned");
+    let recorded = Plan::record(&program, &replayed);
+    let mut reasons = BTreeSet::new();
+    for (path, site) in plan.iter().filter(|(_, site)| !undemanded(&site.reason)) {
+        // What came in with a body before may be inlined into that body now.
+        let Some(now) = recorded.get(path) else {
+            continue;
+        };
+        assert_eq!(
+            (now.inline, &now.reason),
+            (site.inline, &site.reason),
+            "{path}"
+        );
+        reasons.insert(site.reason.as_str());
+    }
+    let expected = [
+        "attribute always",
+        "attribute never",
+        "everything here is flattened",
+        "hint always",
+        "hint flatten",
+        "hint never",
+    ];
+    assert_eq!(Vec::from_iter(reasons), expected);
+    // Each of them is told of.
+    let deviations = opposite.deviations(&program, &replayed);
+    let kept_word = "%main -> %middle #0 was to be kept and was inlined: hint flatten";
+    let told: Vec<_> = deviations.iter().map(ToString::to_string).collect();
+    assert!(told.iter().any(|line| line == kept_word), "{told:#?}");
+}
+
+/// So that each part of a plan can be tried.
+#[test]
+fn demands_that_are_not_met_leave_the_plan_alone() {
+    let program = demanding();
+    let plan = Plan::record(&program, &run(&program, Never));
+    assert_eq!(
+        plan.deviations(&program, &replay_alone(&plan, &program)),
+        []
+    );
+    let mut none = plan.clone();
+    for (path, _) in plan.iter() {
+        none.get_mut(path).unwrap().inline = false;
+    }
+    let inlined = replay_alone(&none, &program);
+    assert!(inlined.sites().iter().all(|site| !site.inlined));
+    assert!(inlined.sites().iter().all(|site| site.demand.is_none()));
+}
+
 /// The planted fault: the program goes wrong where this site is inlined.
 #[test]
 fn bisecting_finds_every_planted_fault_within_the_bound() {
-    let program = program(&layered());
+    find_every_fault(&program(&layered()));
+}
+
+#[test]
+fn bisecting_finds_faults_that_attributes_and_hints_demand() {
+    find_every_fault(&demanding());
+}
+
+fn find_every_fault(program: &Program) {
     let policies: [&dyn Inline; 2] = [&Always, &by_path];
     for policy in policies {
-        let plan = Plan::record(&program, &run(&program, policy));
+        let plan = Plan::record(program, &run(program, policy));
         let count = plan.inlined();
         assert!(count >= 6);
         for (planted, _) in plan.iter().filter(|(_, site)| site.inline) {
             let mut runs = 0;
             let is_inlined = |plan: &Plan| {
-                let inlined = replay(plan, &program);
-                let deviations = plan.deviations(&program, &inlined);
+                let inlined = replay_alone(plan, program);
+                let deviations = plan.deviations(program, &inlined);
                 let not_followed = |deviation: &&Deviation| {
                     matches!(deviation.kind, DeviationKind::NotFollowed { .. })
                 };
                 assert_eq!(deviations.iter().find(not_followed), None);
-                let recorded = Plan::record(&program, &inlined);
+                let recorded = Plan::record(program, &inlined);
                 recorded.get(planted).is_some_and(|site| site.inline)
             };
-            let found = bisect(&plan, &program, |plan, step| -> Result<bool, ()> {
+            let found = bisect(&plan, program, |plan, step| -> Result<bool, ()> {
                 runs += 1;
                 assert_eq!(step.run, runs);
                 assert_eq!(plan.inlined(), step.inlined);

@@ -103,6 +103,48 @@ fn what_is_not_as_planned_is_warned_of() {
     );
 }
 
+/// Each file of `run` is a module of its own, and a plan is of one.
+#[test]
+#[cfg(unix)]
+fn run_follows_and_writes_a_plan_of_one_file() {
+    let again = "\nfunction %again";
+    let tested = COUNTED.replace(again, &format!("; run: %double(2) == 4\n{again}"));
+    let unexecuted = COUNTED;
+    let place = Workplace::with(&[("m.clif", &tested), ("other.clif", unexecuted)]);
+    let total = |arguments: &str| {
+        let text = place.run(&format!("run m.clif {arguments}")).ok();
+        text.lines().last().unwrap().to_owned()
+    };
+    let total_of = |inlined: usize| {
+        format!("1 passed, 0 failed, 0 passed over in 1 file; {inlined} of 5 calls inlined")
+    };
+    assert_eq!(total("--policy always --plan-out m.plan"), total_of(2));
+    assert_eq!(place.read("m.plan"), PLAN);
+    assert_eq!(total("--policy never --plan m.plan"), total_of(2));
+
+    let less = PLAN.replace("  inline %double #0 ; policy always\n", "");
+    place.write("less.plan", &less);
+    assert_eq!(
+        total("--policy always --plan less.plan --plan-fallback keep"),
+        total_of(1)
+    );
+    let failed = place.run("run m.clif --plan less.plan --plan-fallback fail");
+    let failed = failed.failed();
+    assert!(
+        failed.contains("does not list %main -> %double #0"),
+        "{failed}"
+    );
+
+    let misused = place.run("run m.clif other.clif --plan m.plan").misused();
+    assert!(
+        misused.contains("a plan is of one file, and there are 2 files"),
+        "{misused}"
+    );
+    let failed = place.run("run other.clif --plan-out other.plan").failed();
+    assert!(failed.contains("there is no plan"), "{failed}");
+    assert!(!place.path("other.plan").exists());
+}
+
 #[test]
 fn a_file_that_is_no_plan_is_told_with_its_line() {
     let place = Workplace::with(&[("m.clif", COUNTED)]);
@@ -163,7 +205,8 @@ fn bisecting_finds_the_planted_fault_within_the_bound() {
         .run("opt m.clif -o o.clif --plan-out m.plan --policy always")
         .ok();
     // Attributes do not come in between.
-    let output = bisect(&place, &COMMAND, &["--always", "f7"]);
+    let demands = ["--always", "f7", "--flatten", "main"];
+    let output = bisect(&place, &COMMAND, &demands);
     let told = String::from_utf8(output.stdout).unwrap();
     let progress = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{progress}");

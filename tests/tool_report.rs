@@ -46,8 +46,8 @@ fn tables_and_trees_are_there_without_scripts() {
     assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
 
     let totals = rows(section(&page, "overview"));
-    assert_eq!(totals[0], ["Functions", "3", "2", "-1 (-33.3 %)"]);
-    assert_eq!(totals[1], ["Instructions", "8", "6", "-2 (-25.0 %)"]);
+    assert_eq!(totals[0], ["Functions", "3", "2", "-1 (-33.3\u{a0}%)"]);
+    assert_eq!(totals[1], ["Instructions", "8", "6", "-2 (-25.0\u{a0}%)"]);
     let functions = rows(section(&page, "functions"));
     assert_eq!(functions.len(), 3);
     assert_eq!(functions[0], ["%main", "exported", "4", "4", "0", "2", "0"]);
@@ -58,7 +58,7 @@ fn tables_and_trees_are_there_without_scripts() {
             "local",
             "2",
             "dropped",
-            "-2 (-100.0 %)",
+            "-2 (-100.0\u{a0}%)",
             "0",
             "1"
         ]

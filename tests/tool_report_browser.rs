@@ -186,6 +186,12 @@ fn a_phone_shows_all_without_scrolling_sideways() {
         browser.wait_for(&format!("location.hash === '#{part}'"));
         let widths = browser.run("return [document.scrollingElement.scrollWidth, innerWidth]");
         assert!(widths[0].as_u64() <= widths[1].as_u64(), "{part}: {widths}");
+        // Nor does a table hide a column beside its box.
+        let cut = browser.run(&format!(
+            "return [...document.querySelectorAll('#{part} .scroll')]
+                .filter((box) => box.scrollWidth > box.clientWidth).length"
+        ));
+        assert_eq!(cut, json!(0), "{part}");
     }
     // The panel covers all, and the picture is there.
     let panel = browser

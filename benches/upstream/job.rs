@@ -53,6 +53,7 @@ pub(crate) fn splice_ours(work: &Work, callers: &mut [Function]) {
     let mut tables: Vec<Option<CalleeTables>> = vec![None; work.bodies.len()];
     for (job, caller) in work.jobs.iter().zip(callers) {
         let mut session = context.session(caller, &options);
+        session.expect(job.sites.iter().map(|(call, _)| *call));
         for &(call, body) in &job.sites {
             let callee = &work.bodies[body];
             let tables = tables[body].get_or_insert_with(|| {

@@ -18,6 +18,11 @@ impl HandlerAddresses {
         self.by_block.clear();
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_block.is_empty()
+    }
+
     /// Notes `inst` if it is a handler address.
     pub(crate) fn add(&mut self, func: &Function, inst: Inst) {
         if let InstructionData::ExceptionHandlerAddress { block, .. } = func.dfg.insts[inst] {

@@ -5,8 +5,8 @@ use crate::panics;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::instructions::InstructionFormat;
 use cranelift_codegen::ir::{
-    Block, BlockArg, DebugTag, ExceptionTableItem, Function, Inst, InstructionData, Opcode,
-    StackSlot, Value,
+    Block, BlockArg, BlockCall, DebugTag, ExceptionTableItem, Function, Inst, InstructionData,
+    Opcode, StackSlot, Value,
 };
 
 /// Checks what code that edits `func` in place relies on: that each block ends
@@ -31,15 +31,17 @@ fn check_block(func: &Function, block: Block, visit: &mut impl FnMut(Inst)) -> R
     if !dfg.block_is_valid(block) {
         return Err(format!("{block} does not exist"));
     }
-    let Some(last) = func.layout.last_inst(block) else {
+    let mut current = func.layout.first_inst(block);
+    if current.is_none() {
         return Err(format!("{block} is empty"));
-    };
+    }
     let mut params = dfg.block_params(block).iter();
     if !params.all(|&param| dfg.value_is_valid(param)) {
         return Err(format!("{block} has a parameter that does not exist"));
     }
     let (insts, values) = (dfg.num_insts(), dfg.num_values());
-    for inst in func.layout.block_insts(block) {
+    while let Some(inst) = current {
+        current = func.layout.next_inst(inst);
         if inst.index() >= insts {
             return Err(format!("{inst} does not exist"));
         }
@@ -51,7 +53,7 @@ fn check_block(func: &Function, block: Block, visit: &mut impl FnMut(Inst)) -> R
             visit(inst);
             data.opcode().is_terminator()
         };
-        if ends_block != (inst == last) {
+        if ends_block != current.is_none() {
             return Err(format!("{block} does not end in its only terminator"));
         }
     }
@@ -81,6 +83,15 @@ fn is_plain(data: &InstructionData, values: usize) -> bool {
         InstructionData::Store { opcode, args, .. } => {
             has_format(opcode, InstructionFormat::Store) && args.into_iter().all(exists)
         }
+        InstructionData::Ternary { opcode, args } => {
+            has_format(opcode, InstructionFormat::Ternary) && args.into_iter().all(exists)
+        }
+        InstructionData::UnaryIeee64 { opcode, .. } => {
+            has_format(opcode, InstructionFormat::UnaryIeee64)
+        }
+        InstructionData::CondTrap { opcode, arg, .. } => {
+            has_format(opcode, InstructionFormat::CondTrap) && exists(arg)
+        }
         _ => false,
     }
 }
@@ -109,54 +120,73 @@ fn check_inst(func: &Function, inst: Inst, data: &InstructionData) -> Result<(),
     if opcode.format() != InstructionFormat::from(data) {
         return Err(format!("{inst} has an opcode of another format"));
     }
-    if opcode.is_branch() {
-        check_branches(func, inst)?;
+    // The most common branches are looked at without their opcode's tables.
+    match data {
+        InstructionData::Jump { destination, .. } => check_target(func, inst, destination)?,
+        InstructionData::Brif { blocks, .. } => {
+            for target in blocks {
+                check_target(func, inst, target)?;
+            }
+        }
+        _ if opcode.is_branch() => check_branches(func, inst)?,
+        _ => {}
     }
     if let Some(slot) = missing_slot(func, inst, opcode) {
         return Err(format!("{inst} names {slot}, which does not exist"));
     }
-    let tables = data.exception_table().into_iter();
-    let items = tables.flat_map(|table| dfg.exception_tables[table].items());
-    let contexts = items.filter_map(|item| match item {
-        ExceptionTableItem::Context(value) => Some(value),
-        ExceptionTableItem::Tag(..) | ExceptionTableItem::Default(_) => None,
-    });
-    let operands = dfg.inst_args(inst).iter().copied();
-    let results = dfg.inst_results(inst).iter().copied();
-    match operands
-        .chain(results)
-        .chain(contexts)
-        .find(|&value| !dfg.value_is_valid(value))
-    {
+    let values = dfg.num_values();
+    let missing = |value: &&Value| value.index() >= values;
+    let contexts = || {
+        let tables = data.exception_table().into_iter();
+        let mut items = tables.flat_map(|table| dfg.exception_tables[table].items());
+        items.find_map(|item| match item {
+            ExceptionTableItem::Context(value) if value.index() >= values => Some(value),
+            _ => None,
+        })
+    };
+    let operands = match data {
+        InstructionData::Jump { .. } => &[],
+        InstructionData::Brif { arg, .. } => std::slice::from_ref(arg),
+        InstructionData::Call { args, .. } => args.as_slice(&dfg.value_lists),
+        _ => dfg.inst_args(inst),
+    };
+    let operand = operands.iter().find(missing).copied();
+    let operand = operand.or_else(|| dfg.inst_results(inst).iter().find(missing).copied());
+    match operand.or_else(contexts) {
         Some(value) => Err(format!("{inst} refers to {value}, which does not exist")),
         None => Ok(()),
     }
 }
 
 fn check_branches(func: &Function, inst: Inst) -> Result<(), String> {
-    let dfg = &func.dfg;
     let branches = branches(func, inst);
     if branches.is_empty() {
         return Err(format!("{inst} refers to a table that does not exist"));
     }
-    for call in branches {
-        let target = call.block(&dfg.value_lists);
-        if !dfg.block_is_valid(target) || !func.layout.is_block_inserted(target) {
-            return Err(format!(
-                "{inst} goes to {target}, which is not in the layout"
-            ));
-        }
-        let params = dfg.block_params(target);
-        // An argument that does not exist has no type, which is a panic too.
-        let fits = |(arg, &param): (BlockArg, &Value)| {
-            arg.as_value()
-                .is_none_or(|arg| dfg.value_type(arg) == dfg.value_type(param))
-        };
-        let passes_all = call.len(&dfg.value_lists) == params.len()
-            && (params.is_empty() || call.args(&dfg.value_lists).zip(params).all(fits));
-        if !passes_all {
-            return Err(format!("{inst} does not pass the parameters of {target}"));
-        }
+    branches
+        .iter()
+        .try_for_each(|call| check_target(func, inst, call))
+}
+
+fn check_target(func: &Function, inst: Inst, call: &BlockCall) -> Result<(), String> {
+    let dfg = &func.dfg;
+    let target = call.block(&dfg.value_lists);
+    if !dfg.block_is_valid(target) || !func.layout.is_block_inserted(target) {
+        return Err(format!(
+            "{inst} goes to {target}, which is not in the layout"
+        ));
     }
-    Ok(())
+    let params = dfg.block_params(target);
+    // An argument that does not exist has no type, which is a panic too.
+    let fits = |(arg, &param): (BlockArg, &Value)| {
+        arg.as_value()
+            .is_none_or(|arg| dfg.value_type(arg) == dfg.value_type(param))
+    };
+    let passes_all = call.len(&dfg.value_lists) == params.len()
+        && (params.is_empty() || call.args(&dfg.value_lists).zip(params).all(fits));
+    if passes_all {
+        Ok(())
+    } else {
+        Err(format!("{inst} does not pass the parameters of {target}"))
+    }
 }

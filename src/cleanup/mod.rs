@@ -98,12 +98,23 @@ pub struct CleanupStats {
 /// function does not change. Where instructions refer to things that do not
 /// exist, nothing is done.
 pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
-    let mut stats = CleanupStats::default();
     let handler_addresses = &mut context.handler_addresses;
     handler_addresses.clear();
     if check_structure(func, |inst| handler_addresses.add(func, inst)).is_err() {
-        return stats;
+        return CleanupStats::default();
     }
+    clean_up_checked(func, context)
+}
+
+/// As [`clean_up`], of a function whose references all exist and which has no
+/// handler addresses.
+pub(crate) fn clean_up_spliced(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
+    context.handler_addresses.clear();
+    clean_up_checked(func, context)
+}
+
+fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
+    let mut stats = CleanupStats::default();
     for _ in 0..MAX_ROUNDS {
         let folded = fold::fold_branches(func);
         stats.branches_folded += folded;

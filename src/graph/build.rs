@@ -34,6 +34,7 @@ struct Scan {
     addressed: Vec<ir::FuncRef>,
     addressed_symbols: Vec<CallNode>,
     indirect_calls: usize,
+    insts: usize,
 }
 
 fn scan(program: &Program, func: &ir::Function) -> Scan {
@@ -46,6 +47,7 @@ fn scan(program: &Program, func: &ir::Function) -> Scan {
         addressed: Vec::new(),
         addressed_symbols: Vec::new(),
         indirect_calls: 0,
+        insts: 0,
     };
     for data in func.global_values.values() {
         if let GlobalValueData::Symbol { name, .. } = data {
@@ -54,6 +56,7 @@ fn scan(program: &Program, func: &ir::Function) -> Scan {
     }
     for block in func.layout.blocks() {
         for inst in func.layout.block_insts(block) {
+            scan.insts += 1;
             // A layout made by hand may hold what the data-flow graph lacks.
             if inst.index() < func.dfg.num_insts() {
                 scan.instruction(block, inst, &func.dfg.insts[inst]);
@@ -122,6 +125,8 @@ struct Join {
     /// How many sites the current caller has for each callee so far.
     sites_of: FxHashMap<NodeIndex, u32>,
     indirect_calls: PrimaryMap<FunctionId, usize>,
+    insts: PrimaryMap<FunctionId, usize>,
+    addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
     address_taken: Vec<usize>,
 }
 
@@ -137,6 +142,8 @@ impl Join {
             sites: PrimaryMap::with_capacity(program.len()),
             sites_of: FxHashMap::default(),
             indirect_calls: PrimaryMap::with_capacity(program.len()),
+            insts: PrimaryMap::with_capacity(program.len()),
+            addressed: PrimaryMap::with_capacity(program.len()),
             address_taken: vec![0; program.len()],
         }
     }
@@ -156,15 +163,20 @@ impl Join {
                 self.graph.add_edge(caller, callee, edge);
             }
         }
+        let mut addressed = Vec::new();
         for func_ref in scan.addressed {
             if let Some(node) = self.node_of(func_ref, &scan.targets, &mut nodes) {
-                self.take_address(node);
+                self.take_address(node, &mut addressed);
             }
         }
         for symbol in &scan.addressed_symbols {
             let node = self.node(symbol);
-            self.take_address(node);
+            self.take_address(node, &mut addressed);
         }
+        addressed.sort_unstable();
+        addressed.dedup();
+        self.addressed.push(addressed.into_boxed_slice());
+        self.insts.push(scan.insts);
         self.sites.push(first_edge..self.graph.edge_count());
         self.indirect_calls.push(scan.indirect_calls);
     }
@@ -194,7 +206,11 @@ impl Join {
         node
     }
 
-    fn take_address(&mut self, node: NodeIndex) {
+    /// Notes that the address of `node` is taken, and in `functions` if it is one.
+    fn take_address(&mut self, node: NodeIndex, functions: &mut Vec<FunctionId>) {
+        if let Some(CallNode::Function(id)) = self.graph.node_weight(node) {
+            functions.push(*id);
+        }
         if let Some(count) = self.address_taken.get_mut(node.index()) {
             *count += 1;
         }
@@ -209,6 +225,8 @@ impl Join {
             incoming,
             incoming_of,
             indirect_calls: self.indirect_calls,
+            insts: self.insts,
+            addressed: self.addressed,
             address_taken: self.address_taken,
             components,
         }

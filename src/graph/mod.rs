@@ -182,6 +182,10 @@ pub struct CallGraph {
     /// Each function's part of `incoming`.
     incoming_of: PrimaryMap<FunctionId, Range<usize>>,
     indirect_calls: PrimaryMap<FunctionId, usize>,
+    /// Instructions in the layout.
+    insts: PrimaryMap<FunctionId, usize>,
+    /// The functions whose address each one takes, each once.
+    addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
     /// By node.
     address_taken: Vec<usize>,
     components: Components,
@@ -254,6 +258,20 @@ impl CallGraph {
     /// `try_call_indirect` instructions.
     pub fn indirect_calls(&self, id: FunctionId) -> usize {
         self.indirect_calls.get(id).copied().unwrap_or(0)
+    }
+
+    /// The size of a function, in instructions of its layout.
+    pub(crate) fn insts(&self, id: FunctionId) -> usize {
+        self.insts.get(id).copied().unwrap_or(0)
+    }
+
+    /// The functions that a function calls or takes the address of. One that it
+    /// calls more than once comes more than once.
+    pub(crate) fn references(&self, id: FunctionId) -> impl Iterator<Item = FunctionId> {
+        let called = self.callees(id);
+        let called = called.filter_map(|site| site.callee_function());
+        let addressed = self.addressed.get(id).into_iter().flatten();
+        called.chain(addressed.copied())
     }
 
     /// In how many places of the program the address of a function is taken: `func_addr`

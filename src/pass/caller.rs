@@ -18,7 +18,7 @@ use crate::graph::{CallKind, CallNode};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::profile::Heat;
 use crate::program::{FunctionId, Linkage};
-use crate::splice::{Callee, Checker, CopiedCall, Refusal, Session, SpliceContext};
+use crate::splice::{Callee, Checker, CopiedCall, Outline, Refusal, Session, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 use petgraph::graph::EdgeIndex;
@@ -83,6 +83,7 @@ pub(super) fn inline_into(
         grown: 0,
         chains: Chains::default(),
         targets: Vec::new(),
+        came_in: Vec::new(),
         result: InlinedCaller {
             body: None,
             locations: None,
@@ -98,7 +99,7 @@ pub(super) fn inline_into(
     let original = state.program[id].body();
     let checker = Checker::new(original, &state.splice_options);
     let accepted = job.decide(candidates, original, &|call, callee| {
-        checker.check(call, callee)
+        checker.check_outline(call, callee)
     });
     if accepted.is_empty() {
         return job.result;
@@ -116,11 +117,14 @@ pub(super) fn inline_into(
     while !came_in.is_empty() {
         let candidates = job.find_candidates(session.caller(), came_in);
         let accepted = job.decide(candidates, session.caller(), &|call, callee| {
-            session.check(call, callee)
+            session.check_outline(call, callee)
         });
         came_in = job.splice(accepted, &mut session);
     }
     session.finish();
+    for &callee in &job.came_in {
+        state.release_if_last(callee);
+    }
     // Where everything was refused, the body is the original still, and stays
     // shared with it.
     if job.result.inlined > 0 {
@@ -140,11 +144,13 @@ struct CallerJob<'a> {
     grown: usize,
     chains: Chains,
     targets: Vec<Option<FunctionId>>,
+    /// Callees that were wanted at calls which came in with bodies.
+    came_in: Vec<FunctionId>,
     result: InlinedCaller,
 }
 
 /// Whether a call can be spliced.
-type Legality<'c> = &'c dyn Fn(Inst, &Callee<'_>) -> Result<(), Refusal>;
+type Legality<'c> = &'c dyn Fn(Inst, Outline<'_>) -> Result<(), Refusal>;
 
 impl CallerJob<'_> {
     /// The location of a call in the function whose call it was at first.
@@ -190,7 +196,7 @@ impl CallerJob<'_> {
                         kind: site.edge.kind,
                         srcloc: body.srcloc(site.edge.inst),
                         via: Vec::new(),
-                        demand: Steering::of_external(state, &path).demand,
+                        demand: Steering::of_external(self.inliner, state, &path).demand,
                         count: state.count(&path),
                         path,
                         inlined: false,
@@ -237,30 +243,29 @@ impl CallerJob<'_> {
         legality: Legality<'_>,
     ) -> Vec<(Candidate, usize)> {
         let mut accepted = Vec::new();
-        let mut decisions = Vec::with_capacity(candidates.len());
         let (insts, grown) = (self.insts, self.grown);
         let analysis = RoundAnalysis::new(caller);
-        let mut planned = 0;
-        for candidate in &candidates {
-            let size = self.state.size_of(candidate.callee);
-            let now = insts.saturating_add(planned);
+        let mut planned: usize = 0;
+        self.result.records.reserve_exact(candidates.len());
+        for mut candidate in candidates {
             let callee = Some(candidate.callee);
-            let steering = Steering::of(self.state, &candidate.path, callee);
-            let (insts, grown) = (now, grown + planned);
-            let decision = self.decide_one(candidate, &steering, legality, &analysis, insts, grown);
-            if decision.is_ok() {
-                planned = planned.saturating_add(size);
-            }
-            decisions.push((decision, steering.demand, now));
-        }
-        for (mut candidate, (decision, demand, now)) in candidates.into_iter().zip(decisions) {
+            let steering = Steering::of(self.inliner, self.state, &candidate.path, callee);
+            let insts = insts.saturating_add(planned);
+            let grown = grown.saturating_add(planned);
+            let decision =
+                self.decide_one(&candidate, &steering, legality, &analysis, insts, grown);
             let inline = decision.is_ok();
             let (Ok(reason) | Err(reason)) = decision;
             let mut record = self.record(&mut candidate, caller, reason);
-            record.caller_insts = now;
-            record.demand = demand;
+            record.caller_insts = insts;
+            record.demand = steering.demand;
+            let callee = self.final_callee(&candidate);
             if inline {
+                planned = planned.saturating_add(record.callee_insts);
+                callee.inspect(|callee| callee.preparation.want());
                 accepted.push((candidate, self.result.records.len()));
+            } else {
+                callee.inspect(|callee| callee.preparation.release_unless_wanted());
             }
             self.result.records.push(record);
         }
@@ -286,10 +291,10 @@ impl CallerJob<'_> {
             return Err(reason.clone());
         }
         let callee = self.final_callee(candidate).ok_or(Reason::Recursion)?;
-        let prepared = callee.prepared();
-        let legal = prepared.map_err(Clone::clone);
+        let outline = callee.preparation.outline(&callee.body);
+        let legal = outline.map_err(Clone::clone);
         legal
-            .and_then(|prepared| legality(candidate.call, &prepared))
+            .and_then(|outline| legality(candidate.call, outline))
             .map_err(Reason::Refused)?;
         let wanted = self.ask(candidate, steering, callee, analysis, insts)?;
         let limits = &self.inliner.limits;
@@ -375,6 +380,7 @@ impl CallerJob<'_> {
     ) -> Vec<CameIn> {
         let state = self.state;
         let mut came_in = Vec::new();
+        session.expect(accepted.iter().map(|(candidate, _)| candidate.call));
         for (candidate, record) in accepted {
             let Some(callee) = state.finals.get(candidate.callee).and_then(|f| f.get()) else {
                 continue;
@@ -384,13 +390,21 @@ impl CallerJob<'_> {
                 .locations
                 .as_mut()
                 .zip(callee.locations.as_ref());
-            let spliced = match (callee.prepared(), locations) {
+            let tables = callee.preparation.tables_of(&callee.body);
+            let prepared = match &tables {
+                Ok(tables) => Ok(Callee::from_tables(&callee.body, tables)),
+                Err(refusal) => Err(refusal.clone()),
+            };
+            let spliced = match (prepared, locations) {
                 (Ok(prepared), Some((builder, table))) => {
                     session.splice_with(candidate.call, &prepared, &mut builder.inlining(table))
                 }
                 (Ok(prepared), None) => session.splice(candidate.call, &prepared),
-                (Err(refusal), _) => Err(refusal.clone()),
+                (Err(refusal), _) => Err(refusal),
             };
+            if candidate.depth > 0 {
+                self.came_in.push(candidate.callee);
+            }
             match spliced {
                 Ok(copied) => {
                     self.insts = self.insts.saturating_add(callee.insts);

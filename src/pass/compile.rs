@@ -14,7 +14,6 @@ use crate::locations::LocationTable;
 use crate::program::{FunctionId, Linkage};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// The machine code of a program.
@@ -73,30 +72,25 @@ pub(super) struct Compiler<'a> {
     isa: &'a dyn TargetIsa,
     scratch: ScratchPool,
     results: PrimaryMap<FunctionId, OnceLock<Result<Compilation, CompileError>>>,
-    /// For each function, how many functions that refer to it are not final.
-    pending_callers: PrimaryMap<FunctionId, AtomicUsize>,
 }
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(isa: &'a dyn TargetIsa, state: &State<'_>) -> Self {
-        let mut results = PrimaryMap::with_capacity(state.program.len());
-        let mut pending_callers = PrimaryMap::with_capacity(state.program.len());
-        for id in state.program.ids() {
-            results.push(OnceLock::new());
-            let mut callers: Vec<_> = state.graph.callers(id).map(|site| site.caller).collect();
-            callers.dedup();
-            pending_callers.push(AtomicUsize::new(callers.len()));
-        }
         Compiler {
             isa,
             scratch: ScratchPool::new(),
-            results,
-            pending_callers,
+            results: state.program.ids().map(|_| OnceLock::new()).collect(),
         }
     }
 
-    /// The functions that can be compiled now that `id` is final.
-    pub(super) fn ready(&self, state: &State<'_>, id: FunctionId) -> Vec<FunctionId> {
+    /// The functions that can be compiled now that `id` is final, and with it
+    /// all functions that call those of `callers_done`.
+    pub(super) fn ready(
+        &self,
+        state: &State<'_>,
+        id: FunctionId,
+        callers_done: &[FunctionId],
+    ) -> Vec<FunctionId> {
         let mut ready = Vec::new();
         let is_certain = |id: FunctionId| match state.program[id].linkage() {
             Linkage::Local => state.graph.is_address_taken(id),
@@ -106,23 +100,10 @@ impl<'a> Compiler<'a> {
         if is_certain(id) {
             ready.push(id);
         }
-        let mut callees: Vec<_> = state
-            .graph
-            .callees(id)
-            .filter_map(|site| site.callee_function())
-            .collect();
-        callees.sort_unstable();
-        callees.dedup();
-        for callee in callees {
-            let was_last = self.pending_callers[callee].fetch_sub(1, Ordering::AcqRel) == 1;
-            if was_last
-                && may_be_needed(callee)
-                && !is_certain(callee)
-                && is_referenced(state, callee)
-            {
-                ready.push(callee);
-            }
-        }
+        let callers_done = callers_done.iter().copied();
+        ready.extend(callers_done.filter(|&callee| {
+            may_be_needed(callee) && !is_certain(callee) && is_referenced(state, callee)
+        }));
         ready
     }
 
@@ -170,17 +151,14 @@ impl<'a> Compiler<'a> {
         live.extend(work.iter().copied());
         while let Some(id) = work.pop() {
             self.compile(state, id);
-            let Some(done) = state.finals.get(id).and_then(OnceLock::get) else {
-                continue;
-            };
             let used_original = matches!(
                 self.results[id].get(),
                 Some(Ok(compilation)) if compilation.body.fallback().is_some()
             );
             let references = if used_original {
-                super::references::references(state.program, state.program[id].body())
+                state.graph.references(id).collect()
             } else {
-                done.references.clone()
+                state.references(id).unwrap_or_default()
             };
             let here = references.into_iter().filter(|&id| state.is_emitted(id));
             work.extend(here.filter(|&id| live.insert(id)));
@@ -206,7 +184,11 @@ fn locations_used(
 fn is_referenced(state: &State<'_>, callee: FunctionId) -> bool {
     state.graph.callers(callee).any(|site| {
         let done = state.finals.get(site.caller).and_then(OnceLock::get);
-        done.is_none_or(|done| done.references.contains(&callee))
+        let references = done.map(|done| done.references.as_deref());
+        // What was not inlined into still has the call.
+        references
+            .flatten()
+            .is_none_or(|references| references.contains(&callee))
     })
 }
 
@@ -223,10 +205,7 @@ pub(super) fn live_functions(state: &State<'_>) -> SecondaryMap<FunctionId, bool
         live[id] = true;
     }
     while let Some(id) = work.pop() {
-        let Some(done) = state.finals.get(id).and_then(OnceLock::get) else {
-            continue;
-        };
-        for &reference in &done.references {
+        for reference in state.references(id).unwrap_or_default() {
             if state.is_emitted(reference) && !std::mem::replace(&mut live[reference], true) {
                 work.push(reference);
             }

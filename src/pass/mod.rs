@@ -51,6 +51,7 @@ mod compile;
 mod copies;
 mod error;
 mod inlined;
+mod preparation;
 mod references;
 mod report;
 mod run;
@@ -87,6 +88,7 @@ pub struct Inliner<'a> {
     verify: Option<&'a dyn TargetIsa>,
     check: bool,
     profile: Option<&'a Profile>,
+    meet_demands: bool,
     observer: Option<&'a dyn Observer>,
 }
 
@@ -115,6 +117,7 @@ impl<'a> Inliner<'a> {
             verify: None,
             check: false,
             profile: None,
+            meet_demands: true,
             observer: None,
         }
     }
@@ -179,6 +182,18 @@ impl<'a> Inliner<'a> {
     #[must_use]
     pub fn profile(mut self, profile: &'a Profile) -> Self {
         self.profile = Some(profile);
+        self
+    }
+
+    /// Whether attributes and hints that demand inlining come before the policy; they do by
+    /// default. Without, the policy is asked about these calls as about all others. What must
+    /// *never* be inlined stays a call either way.
+    ///
+    /// [Bisecting](crate::plan::bisect) a plan needs this: a call that a demand inlines all the
+    /// same cannot be left out.
+    #[must_use]
+    pub fn meet_demands(mut self, meet_demands: bool) -> Self {
+        self.meet_demands = meet_demands;
         self
     }
 

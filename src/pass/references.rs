@@ -4,12 +4,14 @@ use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{ExternalName, FuncRef, Function, GlobalValueData, InstructionData};
 use cranelift_entity::EntitySet;
 
-/// The functions that the code of `func` calls or whose address it takes, each
-/// once, in the order of first reference.
+/// How many instructions `func` has in its layout, and the functions that its
+/// code calls or whose address it takes, each once, in the order of first
+/// reference.
 ///
 /// A declaration that no instruction uses does not count; a global value that
 /// is a function's symbol always does.
-pub(crate) fn references(program: &Program, func: &Function) -> Vec<FunctionId> {
+pub(crate) fn references(program: &Program, func: &Function) -> (usize, Vec<FunctionId>) {
+    let mut insts = 0;
     let mut used: EntitySet<FuncRef> = EntitySet::with_capacity(func.dfg.ext_funcs.len());
     let mut seen = EntitySet::new();
     let mut found = Vec::new();
@@ -22,6 +24,7 @@ pub(crate) fn references(program: &Program, func: &Function) -> Vec<FunctionId> 
     };
     for block in func.layout.blocks() {
         for inst in func.layout.block_insts(block) {
+            insts += 1;
             if let InstructionData::Call { func_ref, .. }
             | InstructionData::TryCall { func_ref, .. }
             | InstructionData::FuncAddr { func_ref, .. } = func.dfg.insts[inst]
@@ -36,7 +39,7 @@ pub(crate) fn references(program: &Program, func: &Function) -> Vec<FunctionId> 
             add(symbol(program, func, name));
         }
     }
-    found
+    (insts, found)
 }
 
 fn symbol(program: &Program, func: &Function, name: &ExternalName) -> Option<FunctionId> {

@@ -5,6 +5,7 @@ use super::compile::{CompiledProgram, Compiler, live_functions};
 use super::copies::copy_tree;
 use super::error::{PassError, Stage};
 use super::inlined::Inlined;
+use super::preparation::Preparation;
 use super::references::references;
 use super::report::{FunctionStats, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
@@ -12,7 +13,7 @@ use super::state::{Final, State};
 use super::{Inliner, budget};
 use crate::backend::{ScratchPool, verify_function};
 use crate::check::check;
-use crate::cleanup::{CleanupStats, clean_up};
+use crate::cleanup::{CleanupStats, clean_up, clean_up_spliced};
 use crate::graph::{CallGraph, ComponentId};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::profile::SiteCounts;
@@ -20,8 +21,7 @@ use crate::program::{FunctionId, Linkage, Program};
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
-use rayon::prelude::*;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -60,19 +60,22 @@ pub(super) fn run(
 fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     let graph = CallGraph::new(program);
     let ids: Vec<FunctionId> = program.ids().collect();
-    let sizes: Vec<usize> = ids
-        .par_iter()
-        .map(|&id| count_insts(program[id].body()))
-        .collect();
     let mut insts = SecondaryMap::with_capacity(ids.len());
-    for (&id, size) in ids.iter().zip(sizes) {
-        insts[id] = size;
+    for &id in &ids {
+        insts[id] = graph.insts(id);
     }
     let grows = |id: &FunctionId| program[*id].linkage() != Linkage::AvailableExternally;
     let growing: Vec<FunctionId> = ids.iter().copied().filter(grows).collect();
     let growth_shares = budget::growth_shares(&insts, &growing, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
+    let callers_left = ids.iter().map(|&id| {
+        // All sites of one caller follow each other.
+        let mut callers: Vec<_> = graph.callers(id).map(|site| site.caller).collect();
+        callers.dedup();
+        AtomicUsize::new(callers.len())
+    });
+    let callers_left = callers_left.collect();
     let counts = inliner.profile;
     let counts = counts.map(|profile| SiteCounts::new(profile, program, &graph));
     State {
@@ -83,6 +86,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         insts,
         growth_shares,
         finals,
+        callers_left,
     }
 }
 
@@ -96,7 +100,7 @@ struct Run<'a> {
 }
 
 impl<'s, 'a: 's> Work<'s> for Run<'a> {
-    fn component(&'s self, scope: &rayon::Scope<'s>, component: ComponentId) {
+    fn component(&'s self, component: ComponentId) -> Vec<(FunctionId, u64)> {
         let state = self.state;
         for &id in state.graph.members(component) {
             let done = self.scratch.with(|scratch| self.function(id, scratch));
@@ -106,25 +110,30 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
                 observer.inlined(id);
             }
         }
+        let mut ready = Vec::new();
+        for &id in state.graph.members(component) {
+            let mut callers_done = state.callees(id);
+            callers_done.retain(|&callee| state.one_caller_less(callee));
+            if let Some(compiler) = &self.compiler {
+                ready.extend(compiler.ready(state, id, &callers_done));
+            }
+        }
+        let size = |id| u64::try_from(state.size_of(id)).unwrap_or(u64::MAX);
+        ready.into_iter().map(|id| (id, size(id))).collect()
+    }
+
+    fn compile(&'s self, id: FunctionId) {
         let Some(compiler) = &self.compiler else {
             return;
         };
-        for &id in state.graph.members(component) {
-            for ready in compiler.ready(state, id) {
-                scope.spawn(move |_| self.compile(compiler, ready));
-            }
-        }
-    }
-}
-
-impl Run<'_> {
-    fn compile(&self, compiler: &Compiler<'_>, id: FunctionId) {
         self.clock.compile.time(|| compiler.compile(self.state, id));
         if let Some(observer) = self.inliner.observer {
             observer.compiled(id);
         }
     }
+}
 
+impl Run<'_> {
     fn function(&self, id: FunctionId, scratch: &mut CallerScratch) -> Final {
         let clock = self.clock;
         let inlined = clock
@@ -152,9 +161,13 @@ impl Run<'_> {
             Some(mut body) => {
                 let mut sound = self.is_sound(id, &body, &records, Stage::Splice);
                 if self.inliner.clean_up && sound {
-                    stats = clock
-                        .cleanup
-                        .time(|| clean_up(&mut body, &mut scratch.cleanup));
+                    // The session has checked the caller and what it copied.
+                    let needs_check = scratch.splice.left_handler_addresses();
+                    let context = &mut scratch.cleanup;
+                    stats = clock.cleanup.time(|| match needs_check {
+                        true => clean_up(&mut body, context),
+                        false => clean_up_spliced(&mut body, context),
+                    });
                     sound = self.is_sound(id, &body, &records, Stage::Cleanup);
                 }
                 // After an error the run has failed; what is left only has to
@@ -168,16 +181,22 @@ impl Run<'_> {
                 }
             }
         };
+        let (insts, references) = if inlined == 0 {
+            (self.state.insts[id], None)
+        } else {
+            let (insts, references) = references(program, &body);
+            (insts, Some(references.into_boxed_slice()))
+        };
         Final {
-            insts: count_insts(&body),
-            references: references(program, &body),
+            insts,
+            references,
             body,
             locations: table,
             depth,
             inlined,
             cleanup: stats,
             records,
-            tables: OnceLock::new(),
+            preparation: Preparation::default(),
             summary: OnceLock::new(),
             kept: OnceLock::new(),
         }
@@ -246,7 +265,8 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
         finals,
         ..
     } = state;
-    let mut sites = Vec::new();
+    let records = finals.values().filter_map(OnceLock::get);
+    let mut sites = Vec::with_capacity(records.map(|done| done.records.len()).sum());
     let mut stats = SecondaryMap::with_capacity(program.len());
     let mut bodies = SecondaryMap::with_capacity(program.len());
     let mut locations = SecondaryMap::with_capacity(program.len());
@@ -303,13 +323,6 @@ fn pass_on_hints(program: &Program, graph: &CallGraph, sites: &[SiteRecord], kep
             let _ = kept.set_hint(caller.name(), record.inst, hint);
         }
     }
-}
-
-fn count_insts(func: &Function) -> usize {
-    let blocks = func.layout.blocks();
-    blocks
-        .map(|block| func.layout.block_insts(block).count())
-        .sum()
 }
 
 fn slot_bytes(func: &Function) -> u64 {

@@ -1,16 +1,30 @@
-//! Running components bottom-up without barriers.
+//! Running components bottom-up without barriers, the longest way to go first.
+//!
+//! A component is ready when all that it calls is done. What waits for a thread
+//! is taken by how much work follows at least: its own, and that of the longest
+//! chain of callers that wait for it in turn. So threads do not end up with one
+//! long chain that nobody began in time.
 
 use crate::graph::{CallGraph, ComponentId};
 use crate::program::FunctionId;
 use rayon::Scope;
+use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// What is done for each component.
 pub(super) trait Work<'s>: Sync {
-    /// Called when everything that the component calls is done. What the
-    /// component's callers do not need may be spawned on `scope`.
-    fn component(&'s self, scope: &Scope<'s>, component: ComponentId);
+    /// Called when everything that the component calls is done. Returns the
+    /// functions that can be compiled now, with their sizes in instructions.
+    fn component(&'s self, component: ComponentId) -> Vec<(FunctionId, u64)>;
+
+    /// Compiles one of them.
+    fn compile(&'s self, function: FunctionId);
 }
+
+/// How much longer it takes to compile a function than to inline into it: about
+/// that many times.
+const COMPILING: u64 = 8;
 
 /// Which components wait for which.
 pub(super) struct Schedule {
@@ -19,6 +33,25 @@ pub(super) struct Schedule {
     /// The components that wait for each one.
     wakes: Vec<Vec<u32>>,
     components: Vec<ComponentId>,
+    /// The work that follows for each component until all is done, itself
+    /// included, in instructions of the original bodies.
+    work_ahead: Vec<u64>,
+    /// What waits for a thread.
+    ready: Mutex<BinaryHeap<Task>>,
+}
+
+/// Tasks are ordered by the work ahead. Nothing depends on the order of equal
+/// ones but the use of threads.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Task {
+    work_ahead: u64,
+    what: What,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Component(usize),
+    Compile(FunctionId),
 }
 
 impl Schedule {
@@ -54,10 +87,13 @@ impl Schedule {
             }
             waits_for.push(AtomicUsize::new(waits));
         }
+        let work_ahead = work_ahead(graph, &wakes);
         Schedule {
             waits_for,
             wakes,
             components,
+            work_ahead,
+            ready: Mutex::default(),
         }
     }
 
@@ -70,23 +106,66 @@ impl Schedule {
             .filter(|&number| self.waits_for[number].load(Ordering::Relaxed) == 0)
             .collect();
         for number in ready {
-            scope.spawn(move |scope| self.run_one(scope, work, number));
+            self.component_is_ready(scope, work, number);
         }
+    }
+
+    fn component_is_ready<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>, number: usize) {
+        let work_ahead = self.work_ahead.get(number).copied().unwrap_or(0);
+        let what = What::Component(number);
+        self.push(scope, work, Task { work_ahead, what });
+    }
+
+    /// Lets some thread do the most urgent task, once for each task that is
+    /// pushed.
+    fn push<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>, task: Task) {
+        let ready = || self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready().push(task);
+        scope.spawn(move |scope| {
+            let task = ready().pop();
+            match task.map(|task| task.what) {
+                Some(What::Component(number)) => self.run_one(scope, work, number),
+                Some(What::Compile(function)) => work.compile(function),
+                None => {}
+            }
+        });
     }
 
     fn run_one<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>, number: usize) {
         if let Some(&component) = self.components.get(number) {
-            work.component(scope, component);
+            for (function, insts) in work.component(component) {
+                let work_ahead = COMPILING.saturating_mul(insts);
+                let what = What::Compile(function);
+                self.push(scope, work, Task { work_ahead, what });
+            }
         }
         for &waiter in &self.wakes[number] {
             let waiter = waiter as usize;
             // Acquire and release order the results of all callees before the
             // work of their caller.
             if self.waits_for[waiter].fetch_sub(1, Ordering::AcqRel) == 1 {
-                scope.spawn(move |scope| self.run_one(scope, work, waiter));
+                self.component_is_ready(scope, work, waiter);
             }
         }
     }
+}
+
+/// Callers come after what they call, so that from the last component on, those
+/// that wait for one are known before it.
+fn work_ahead(graph: &CallGraph, wakes: &[Vec<u32>]) -> Vec<u64> {
+    let mut ahead = vec![0u64; wakes.len()];
+    for (number, members) in graph.bottom_up().enumerate().rev() {
+        let sizes = members.iter().map(|&member| graph.insts(member));
+        let size = u64::try_from(sizes.sum::<usize>()).unwrap_or(u64::MAX);
+        let waiters = wakes.get(number).into_iter().flatten();
+        let waiters = waiters.filter_map(|&waiter| ahead.get(waiter as usize));
+        let after = waiters.copied().max().unwrap_or(0);
+        let after = after.max(COMPILING.saturating_mul(size));
+        if let Some(ahead) = ahead.get_mut(number) {
+            *ahead = size.saturating_add(after);
+        }
+    }
+    ahead
 }
 
 fn index(id: FunctionId) -> usize {

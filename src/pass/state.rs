@@ -1,5 +1,6 @@
 //! What the threads of one run share.
 
+use super::preparation::Preparation;
 use super::report::SiteRecord;
 use crate::cleanup::CleanupStats;
 use crate::decide::{ProgramFacts, Summary};
@@ -7,11 +8,12 @@ use crate::graph::CallGraph;
 use crate::locations::LocationTable;
 use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
-use crate::splice::{Callee, CalleeTables, Refusal, SpliceOptions};
+use crate::splice::SpliceOptions;
 use cranelift_codegen::ir::{Function, Inst};
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use petgraph::graph::EdgeIndex;
 use rustc_hash::FxHashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// A function to which nothing more is done.
@@ -25,10 +27,11 @@ pub(super) struct Final {
     pub(super) inlined: usize,
     pub(super) cleanup: CleanupStats,
     pub(super) records: Vec<SiteRecord>,
-    /// Functions of the program that the body refers to, each once.
-    pub(super) references: Vec<FunctionId>,
+    /// Functions of the program that the body refers to, each once; `None` if
+    /// they are those of the original body.
+    pub(super) references: Option<Box<[FunctionId]>>,
+    pub(super) preparation: Preparation,
     /// Filled by the first caller that needs it.
-    pub(super) tables: OnceLock<Result<CalleeTables, Refusal>>,
     pub(super) summary: OnceLock<Summary>,
     /// The record of each call that is left; filled by the first caller that needs it.
     pub(super) kept: OnceLock<FxHashMap<Inst, usize>>,
@@ -46,17 +49,6 @@ impl Final {
         let record = kept.get(&call).and_then(|&index| self.records.get(index));
         record.map_or(&[], |record| &record.path)
     }
-
-    /// The body, ready to be spliced.
-    pub(super) fn prepared(&self) -> Result<Callee<'_>, &Refusal> {
-        let tables = self
-            .tables
-            .get_or_init(|| Callee::new(&self.body).map(Callee::into_tables));
-        match tables {
-            Ok(tables) => Ok(Callee::from_tables(&self.body, tables)),
-            Err(refusal) => Err(refusal),
-        }
-    }
 }
 
 pub(super) struct State<'a> {
@@ -68,9 +60,54 @@ pub(super) struct State<'a> {
     pub(super) growth_shares: SecondaryMap<FunctionId, usize>,
     pub(super) counts: Option<SiteCounts>,
     pub(super) finals: PrimaryMap<FunctionId, OnceLock<Final>>,
+    /// How many functions that call each one are not final.
+    pub(super) callers_left: PrimaryMap<FunctionId, AtomicUsize>,
 }
 
 impl State<'_> {
+    /// The functions that `id` calls, each once.
+    pub(super) fn callees(&self, id: FunctionId) -> Vec<FunctionId> {
+        let sites = self.graph.callees(id);
+        let mut callees: Vec<_> = sites.filter_map(|site| site.callee_function()).collect();
+        callees.sort_unstable();
+        callees.dedup();
+        callees
+    }
+
+    /// The functions of the program to which the final body of `id` refers,
+    /// some perhaps more than once; `None` if it is not final.
+    pub(super) fn references(&self, id: FunctionId) -> Option<Vec<FunctionId>> {
+        let done = self.finals.get(id)?.get()?;
+        Some(match &done.references {
+            Some(references) => references.to_vec(),
+            None => self.graph.references(id).collect(),
+        })
+    }
+
+    /// Notes that a function that called `callee` is final. Returns whether it
+    /// was the last one.
+    pub(super) fn one_caller_less(&self, callee: FunctionId) -> bool {
+        let was_last = self.callers_left[callee].fetch_sub(1, Ordering::AcqRel) == 1;
+        if was_last {
+            self.release(callee);
+        }
+        was_last
+    }
+
+    /// Frees what is kept to splice `callee`, unless a function that calls it
+    /// is still to come.
+    pub(super) fn release_if_last(&self, callee: FunctionId) {
+        if self.callers_left[callee].load(Ordering::Acquire) == 0 {
+            self.release(callee);
+        }
+    }
+
+    fn release(&self, callee: FunctionId) {
+        if let Some(done) = self.finals.get(callee).and_then(OnceLock::get) {
+            done.preparation.release();
+        }
+    }
+
     /// Whether the function can be part of the result at all.
     pub(super) fn is_emitted(&self, id: FunctionId) -> bool {
         self.program[id].linkage() != Linkage::AvailableExternally

@@ -1,6 +1,7 @@
 //! What the embedder says of a call: by the callee's attributes, by a hint on the call, and by
 //! what is around it.
 
+use super::Inliner;
 use super::report::{Demand, Reason};
 use super::state::State;
 use crate::program::{FunctionId, InlineAttribute, SiteHint};
@@ -18,7 +19,20 @@ pub(super) struct Steering {
 
 impl Steering {
     /// Of a call of `callee`, to which the sites of `path` lead; its own is the last one.
-    pub(super) fn of(state: &State<'_>, path: &[EdgeIndex], callee: Option<FunctionId>) -> Self {
+    pub(super) fn of(
+        inliner: &Inliner<'_>,
+        state: &State<'_>,
+        path: &[EdgeIndex],
+        callee: Option<FunctionId>,
+    ) -> Self {
+        let mut steering = Self::said(state, path, callee);
+        if !inliner.meet_demands {
+            steering.demand = None;
+        }
+        steering
+    }
+
+    fn said(state: &State<'_>, path: &[EdgeIndex], callee: Option<FunctionId>) -> Self {
         let attribute = callee
             .and_then(|id| state.program.get(id))
             .map_or(InlineAttribute::None, |callee| callee.attributes().inline);
@@ -71,8 +85,12 @@ impl Steering {
 
     /// Of a call of an external function. To flatten is to inline what has a body, so only a hint
     /// on the call itself counts.
-    pub(super) fn of_external(state: &State<'_>, path: &[EdgeIndex]) -> Self {
-        let mut steering = Self::of(state, path, None);
+    pub(super) fn of_external(
+        inliner: &Inliner<'_>,
+        state: &State<'_>,
+        path: &[EdgeIndex],
+    ) -> Self {
+        let mut steering = Self::of(inliner, state, path, None);
         let is_hint = |demand: &Demand| matches!(demand, Demand::Hint(_));
         steering.demand = steering.demand.filter(is_hint);
         steering

@@ -54,8 +54,10 @@ pub struct Step {
 ///
 /// `fails` is asked whether it goes wrong when `program` is inlined by a plan, with
 /// [`Fallback::Keep`](super::Fallback::Keep) for what that does not list. It must always say the
-/// same of the same plan. Functions with an attribute that demands inlining are inlined whatever a
-/// plan says, so `program` should have none.
+/// same of the same plan. Attributes and hints that demand inlining come before a plan, so it
+/// should switch them off with
+/// [`Inliner::meet_demands`](crate::pass::Inliner::meet_demands): what is left out of a plan would
+/// be inlined nevertheless.
 ///
 /// `fails` is asked at most log₂(n) + 2 times, where n is how many sites `plan` inlines. If
 /// several decisions go wrong each on its own, one of them is found; the plan that fails may hold

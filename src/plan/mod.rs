@@ -19,7 +19,8 @@
 //! # What a plan cannot do
 //!
 //! It decides where the pass asks a policy. What is refused stays refused, limits hold, and the
-//! attributes of functions come first.
+//! attributes of functions and the hints of calls come first, unless
+//! [`Inliner::meet_demands`](crate::pass::Inliner::meet_demands) is switched off.
 //!
 //! ```
 //! use cranelift_inliner::decide::{CostModel, Never};

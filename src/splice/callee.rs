@@ -8,14 +8,12 @@
 //! copying cannot fail half-way, whatever the input.
 
 use super::Refusal;
+use super::facts::{CalleeFacts, Outline};
 use super::slot_access::SlotAccess;
 use super::survey::Survey;
 use crate::panics;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
-use cranelift_codegen::ir::{
-    self, Block, Inst, InstructionData, Opcode, Type, Value, ValueLabelStart,
-};
-use cranelift_codegen::isa::CallConv;
+use cranelift_codegen::ir::{self, Block, Inst, InstructionData, Type, Value, ValueLabelStart};
 use std::borrow::Cow;
 
 /// A function body ready to be spliced into any number of callers.
@@ -55,9 +53,7 @@ pub struct Callee<'f> {
 /// The part of a prepared [`Callee`] that does not borrow the function.
 #[derive(Clone)]
 pub struct CalleeTables {
-    /// Tells prepared bodies apart, so that a caller's translation of one is
-    /// found again.
-    pub(super) id: u64,
+    pub(super) facts: CalleeFacts,
     /// Reachable blocks in reverse postorder; the entry block is first.
     pub(super) blocks: Vec<BlockPlan>,
     /// Indices into `blocks`, without the entry, in layout order.
@@ -83,43 +79,9 @@ pub struct CalleeTables {
     /// Reachable instructions that leave the callee for its caller: `return`,
     /// `return_call` and `return_call_indirect`.
     pub(super) returns: u32,
-    /// The opcodes of instructions that see the physical frame, each once.
-    pub(super) introspection: Vec<Opcode>,
-    /// The calling conventions of calls that do not already catch everything.
-    pub(super) inner_call_convs: Vec<CallConv>,
-    pub(super) has_patchable_call: bool,
-    /// Whether some exception table of the callee names a dynamic context.
-    pub(super) has_exception_context: bool,
     pub(super) has_inner_calls: bool,
-    pub(super) values_added: usize,
     /// A lower bound of the number of instructions that a copy makes.
     pub(super) certain_insts: usize,
-    /// Instructions, with one result each, to which global values that lead to
-    /// `vmctx` may have to be expanded.
-    pub(super) vmctx_insts_added: usize,
-    /// The counts of the function of which these are the tables.
-    pub(super) counts: EntityCounts,
-}
-
-/// How many entities of each kind a function has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct EntityCounts([usize; 9]);
-
-impl EntityCounts {
-    pub(super) fn of(func: &ir::Function) -> Self {
-        let dfg = &func.dfg;
-        EntityCounts([
-            dfg.num_values(),
-            dfg.num_insts(),
-            dfg.num_blocks(),
-            dfg.signatures.len(),
-            dfg.ext_funcs.len(),
-            dfg.jump_tables.len(),
-            dfg.exception_tables.len(),
-            func.global_values.len(),
-            func.sized_stack_slots.len(),
-        ])
-    }
 }
 
 #[derive(Clone)]
@@ -206,6 +168,13 @@ impl<K: EntityRef> Used<K> {
     }
 }
 
+impl CalleeTables {
+    /// What a refusal can depend on.
+    pub(crate) fn facts(&self) -> &CalleeFacts {
+        &self.facts
+    }
+}
+
 impl<'f> Callee<'f> {
     /// Reads `func` and checks everything that a splice relies on.
     ///
@@ -243,9 +212,9 @@ impl<'f> Callee<'f> {
         self.tables.into_owned()
     }
 
-    /// Whether the tables can be those of the function.
-    pub(super) fn is_consistent(&self) -> bool {
-        self.tables.counts == EntityCounts::of(self.func)
+    /// What a refusal can depend on.
+    pub(crate) fn outline(&self) -> Outline<'_> {
+        Outline::new(self.func, &self.tables.facts)
     }
 
     /// The function that was prepared.

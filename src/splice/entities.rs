@@ -7,6 +7,7 @@
 
 use super::callee::CalleeTables;
 use super::callee::Used;
+use super::facts::Outline;
 use super::{Callee, Refusal};
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, PrimaryMap};
@@ -50,7 +51,7 @@ impl CallerEntities {
     /// Forgets the translation of a callee that will not come again.
     pub(super) fn forget(&mut self, callee: &Callee<'_>) {
         for shares_vmctx in [false, true] {
-            self.maps.remove(&(callee.tables.id, shares_vmctx));
+            self.maps.remove(&(callee.tables.facts.id, shares_vmctx));
         }
     }
 
@@ -69,18 +70,18 @@ impl CallerEntities {
     pub(super) fn check(
         &self,
         caller: &ir::Function,
-        callee: &Callee<'_>,
+        callee: Outline<'_>,
         shares_vmctx: bool,
     ) -> Result<(), Refusal> {
-        if self.maps.contains_key(&(callee.tables.id, shares_vmctx)) {
+        if self.maps.contains_key(&(callee.facts.id, shares_vmctx)) {
             return Ok(());
         }
         self.check_mem_flags(caller, callee)?;
         check_dynamic_types(caller, callee, shares_vmctx)
     }
 
-    fn check_mem_flags(&self, caller: &ir::Function, callee: &Callee<'_>) -> Result<(), Refusal> {
-        let used = &callee.tables.used.mem_flags.list;
+    fn check_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>) -> Result<(), Refusal> {
+        let used = &callee.facts.mem_flags;
         let set = &caller.dfg.mem_flags;
         // The set does not tell its size, but it is dense and only grows.
         let mut low = self.mem_flags_count.get();
@@ -137,7 +138,7 @@ impl CallerEntities {
             maps,
             ..
         } = self;
-        maps.entry((callee.tables.id, shares_vmctx))
+        maps.entry((callee.tables.facts.id, shares_vmctx))
             .or_insert_with(|| {
                 let mut translation = Translation {
                     caller,
@@ -402,7 +403,7 @@ fn find_mem_flags(
 /// type cannot have two scales in a function.
 fn check_dynamic_types(
     caller: &ir::Function,
-    callee: &Callee<'_>,
+    callee: Outline<'_>,
     shares_vmctx: bool,
 ) -> Result<(), Refusal> {
     let scale_of =
@@ -411,7 +412,7 @@ fn check_dynamic_types(
             _ => None,
         };
     for (ty, data) in callee.func.dfg.dynamic_types.iter() {
-        if callee.tables.from_vmctx[data.dynamic_scale.index()] && !shares_vmctx {
+        if !shares_vmctx && callee.facts.vmctx_scales.contains(&data.dynamic_scale) {
             return Err(Refusal::VmctxGlobal(data.dynamic_scale));
         }
         let scale = scale_of(callee.func, data.dynamic_scale);

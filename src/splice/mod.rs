@@ -121,6 +121,7 @@ mod callee;
 mod copy;
 mod drop_in;
 mod entities;
+mod facts;
 mod inherited_tags;
 mod locations;
 mod mapper;
@@ -136,6 +137,7 @@ mod survey;
 
 pub use callee::{Callee, CalleeTables};
 pub use drop_in::inline_calls;
+pub(crate) use facts::{CalleeFacts, Outline};
 pub use locations::{KeepLocations, SpliceLocations};
 pub use refusal::{Refusal, SignatureMismatch};
 pub use session::{Checker, CopiedCall, Session, SpliceContext};

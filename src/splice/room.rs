@@ -4,7 +4,8 @@
 //! less for the number of its value. Going beyond is a panic in Cranelift, in
 //! the middle of a copy. So what a copy adds is counted before, rounded up.
 
-use super::{Callee, Refusal};
+use super::Refusal;
+use super::facts::Outline;
 use cranelift_codegen::ir::{self, ArgumentPurpose};
 
 /// What a function may grow to: its entities of each kind stay below.
@@ -36,24 +37,24 @@ const BLOCKS_OF_STRUCTURE: usize = 2;
 
 impl EntityLimits {
     /// Whether `caller` can take a copy of `callee`'s body.
-    pub(super) fn check(&self, caller: &ir::Function, callee: &Callee<'_>) -> Result<(), Refusal> {
+    pub(super) fn check(&self, caller: &ir::Function, callee: Outline<'_>) -> Result<(), Refusal> {
         let dfg = &caller.dfg;
-        let tables = &callee.tables;
+        let facts = callee.facts;
         let params = &callee.func.signature.params;
         let structures = params
             .iter()
             .filter(|param| matches!(param.purpose, ArgumentPurpose::StructArgument(_)))
             .count();
-        let copied = tables.insts.len();
-        let expanded = tables.vmctx_insts_added;
+        let copied = facts.insts;
+        let expanded = facts.vmctx_insts_added;
 
-        let values = tables.values_added + expanded + structures * VALUES_OF_STRUCTURE;
+        let values = facts.values_added + expanded + structures * VALUES_OF_STRUCTURE;
         if dfg.num_values() + values >= self.values {
             return Err(Refusal::TooManyEntities("values"));
         }
         // One for each call that becomes a `try_call`, and one where several
         // returns meet.
-        let blocks = tables.blocks.len() + copied + structures * BLOCKS_OF_STRUCTURE;
+        let blocks = facts.blocks + copied + structures * BLOCKS_OF_STRUCTURE;
         if dfg.num_blocks() + blocks >= self.blocks {
             return Err(Refusal::TooManyEntities("blocks"));
         }

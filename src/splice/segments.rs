@@ -25,6 +25,9 @@
 //! again. An instruction moves when the part of the block in which it lies is
 //! first cut, and when it is joined: twice at most, whatever the order in which
 //! the calls are spliced.
+//!
+//! Who knows which calls are coming can say so. Then only these end segments,
+//! and a call that comes nevertheless cuts its own segment once more.
 
 use crate::body::HandlerAddresses;
 use cranelift_codegen::entity::packed_option::PackedOption;
@@ -41,6 +44,8 @@ pub(super) struct Segments {
     order: Vec<Block>,
     /// Segments to which no callee returned.
     dead: EntitySet<Block>,
+    /// Calls that somebody said will be spliced.
+    expected: EntitySet<Inst>,
 }
 
 impl Segments {
@@ -48,6 +53,13 @@ impl Segments {
         self.jumps.clear();
         self.order.clear();
         self.dead.clear();
+        self.expected.clear();
+    }
+
+    /// Lets `call` end a segment when its block is cut, and calls that are not
+    /// expected no more.
+    pub(super) fn expect(&mut self, call: Inst) {
+        self.expected.insert(call);
     }
 
     /// Whether `block` is known to be a segment that nothing reaches.
@@ -90,8 +102,9 @@ impl Segments {
 
     /// Cuts what follows `call` in `block`, and returns the jump after `call`.
     ///
-    /// Every direct call after `call` ends a segment. They are cut from the
-    /// last one on, so that each instruction moves once.
+    /// Every direct call after `call` ends a segment, or where `call` was
+    /// expected, every expected one. They are cut from the last one on, so that
+    /// each instruction moves once.
     fn cut(
         &mut self,
         func: &mut Function,
@@ -101,10 +114,12 @@ impl Segments {
     ) -> Inst {
         let mut calls: SmallVec<[Inst; 16]> = SmallVec::new();
         calls.push(call);
+        let all = !self.expected.contains(call);
         let mut current = func.layout.next_inst(call);
         while let Some(inst) = current {
             current = func.layout.next_inst(inst);
-            let ends_segment = func.dfg.insts[inst].opcode() == Opcode::Call
+            let ends_segment = (all || self.expected.contains(inst))
+                && func.dfg.insts[inst].opcode() == Opcode::Call
                 && current.is_some_and(|next| self.segment_after(func, next).is_none());
             if ends_segment {
                 calls.push(inst);

@@ -2,6 +2,7 @@
 
 use super::copy::Copy;
 use super::entities::CallerEntities;
+use super::facts::Outline;
 use super::inherited_tags::InheritedTags;
 use super::room::EntityLimits;
 use super::segments::Segments;
@@ -50,6 +51,12 @@ impl SpliceContext {
     ) -> Session<'s> {
         let checked = CheckedCaller::new(caller);
         self.session_of_checked(caller, checked, options)
+    }
+
+    /// Whether the caller of the last session, which was finished, has handler
+    /// addresses. Some may be in blocks that were removed.
+    pub(crate) fn left_handler_addresses(&self) -> bool {
+        !self.handler_addresses.is_empty()
     }
 
     /// As [`SpliceContext::session`], without the walk: `checked` is of a
@@ -164,12 +171,58 @@ impl Session<'_> {
         self.caller
     }
 
+    /// Says which calls are going to be spliced.
+    ///
+    /// It need not be said, and other calls can be spliced all the same. But a
+    /// block in which few of many calls are spliced is then cut only at these,
+    /// which saves work, and unused numbers of blocks and instructions.
+    ///
+    /// ```
+    /// # use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
+    /// let mut functions = cranelift_reader::parse_functions("
+    /// function %callee() system_v {
+    /// block0:
+    ///     return
+    /// }
+    /// function %caller() system_v {
+    ///     fn0 = %callee() system_v
+    /// block0:
+    ///     call fn0()
+    ///     call fn0()
+    ///     return
+    /// }")?;
+    /// let mut caller = functions.pop().unwrap();
+    /// let callee = Callee::new(&functions[0])?;
+    /// let entry = caller.layout.entry_block().unwrap();
+    /// let call = caller.layout.first_inst(entry).unwrap();
+    ///
+    /// let options = SpliceOptions::default();
+    /// let mut context = SpliceContext::new();
+    /// let mut session = context.session(&mut caller, &options);
+    /// session.expect([call]);
+    /// session.splice(call, &callee)?;
+    /// session.finish();
+    /// // Only what followed the first call was cut off.
+    /// assert_eq!(caller.dfg.num_blocks(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn expect(&mut self, calls: impl IntoIterator<Item = Inst>) {
+        for call in calls {
+            self.context.segments.expect(call);
+        }
+    }
+
     /// Whether `call` could be replaced by `callee` now.
     ///
     /// # Errors
     ///
     /// The reason for which [`Session::splice`] would refuse.
     pub fn check(&self, call: Inst, callee: &Callee<'_>) -> Result<(), Refusal> {
+        self.check_outline(call, callee.outline())
+    }
+
+    /// As [`Session::check`], of a callee that is not prepared.
+    pub(crate) fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
         self.plan(call, callee).map(|_| ())
     }
 
@@ -197,7 +250,7 @@ impl Session<'_> {
         callee: &Callee<'_>,
         locations: &mut dyn SpliceLocations,
     ) -> Result<&[CopiedCall], Refusal> {
-        let site = self.plan(call, callee)?;
+        let site = self.plan(call, callee.outline())?;
         let mut site = site.with_metadata(self.caller, call);
         if site.tags.is_empty() {
             site.tags = self.context.inherited_tags.of(call).to_vec();
@@ -230,7 +283,7 @@ impl Session<'_> {
         // The work is done on drop, so that an early return cannot skip it.
     }
 
-    fn plan(&self, call: Inst, callee: &Callee<'_>) -> Result<LegalSite, Refusal> {
+    fn plan(&self, call: Inst, callee: Outline<'_>) -> Result<LegalSite, Refusal> {
         if let Some(error) = &self.caller_error {
             return Err(Refusal::MalformedCaller(error.clone()));
         }
@@ -254,7 +307,7 @@ fn check_in_caller(
     caller: &ir::Function,
     handler_addresses: &HandlerAddresses,
     call: Inst,
-    callee: &Callee<'_>,
+    callee: Outline<'_>,
     options: &SpliceOptions,
 ) -> Result<LegalSite, Refusal> {
     if !callee.is_consistent() {
@@ -303,6 +356,11 @@ impl<'c> Checker<'c> {
     ///
     /// The reason for which [`Session::splice`] would refuse.
     pub fn check(&self, call: Inst, callee: &Callee<'_>) -> Result<(), Refusal> {
+        self.check_outline(call, callee.outline())
+    }
+
+    /// As [`Checker::check`], of a callee that is not prepared.
+    pub(crate) fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
         if let Some(error) = &self.checked.error {
             return Err(Refusal::MalformedCaller(error.clone()));
         }

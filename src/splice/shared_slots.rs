@@ -71,7 +71,7 @@ impl SharedSlots {
         match access {
             SlotAccess::Direct(region) => Sharers::Region(region),
             SlotAccess::Anyone if self.no_alias_regions => Sharers::Region(None),
-            SlotAccess::Anyone => Sharers::Slot(tables.id, slot),
+            SlotAccess::Anyone => Sharers::Slot(tables.facts.id, slot),
         }
     }
 

@@ -1,9 +1,9 @@
 //! One call to be replaced: everything about it that can be wrong is looked at
 //! before the caller is touched.
 
-use super::callee::CalleeTables;
+use super::facts::{CalleeFacts, Outline};
 use super::refusal::SignatureMismatch;
-use super::{Callee, Refusal, SpliceOptions};
+use super::{Refusal, SpliceOptions};
 use crate::body::resolve_alias;
 use cranelift_codegen::ir::{
     self, ArgumentPurpose, Block, BlockArg, ExceptionTableItem, GlobalValueData, Inst,
@@ -64,7 +64,7 @@ impl LegalSite {
 pub(super) fn check_site(
     caller: &ir::Function,
     call: Inst,
-    callee: &Callee<'_>,
+    callee: Outline<'_>,
     options: &SpliceOptions,
 ) -> Result<LegalSite, Refusal> {
     let dfg = &caller.dfg;
@@ -111,7 +111,7 @@ pub(super) fn check_site(
     }
     check_structures(&callee.func.signature)?;
     let shares_vmctx = shares_vmctx(caller, &callee.func.signature, &args);
-    let introspection = &callee.tables.introspection;
+    let introspection = &callee.facts.introspection;
     if let Some(&opcode) = introspection
         .iter()
         .find(|&&opcode| !options.allows(opcode))
@@ -127,7 +127,7 @@ pub(super) fn check_site(
         }
     }
     if let SiteKind::TryCall(exception) = kind {
-        check_handlers(caller, exception, &callee.tables, options)?;
+        check_handlers(caller, exception, callee.facts, options)?;
     }
     Ok(LegalSite {
         kind,
@@ -318,7 +318,7 @@ fn same_global(
 fn check_handlers(
     caller: &ir::Function,
     exception: ir::ExceptionTable,
-    callee: &CalleeTables,
+    callee: &CalleeFacts,
     options: &SpliceOptions,
 ) -> Result<(), Refusal> {
     let dfg = &caller.dfg;

@@ -8,6 +8,7 @@ mod expressions;
 mod flush;
 mod linkage;
 mod names;
+mod plans;
 mod profile;
 mod same_results;
 mod support;

@@ -1,8 +1,8 @@
 //! What the wrapped module and the report call things.
 
 use crate::support::{ObjectFile, front_end, inlined_jit, inlining, jit, object};
-use cranelift_codegen::ir::UserFuncName;
-use cranelift_inliner::decide::Always;
+use cranelift_codegen::ir::{TrapCode, UserFuncName};
+use cranelift_inliner::decide::{Always, Never};
 use cranelift_inliner::module::InliningModule;
 use cranelift_inliner::pass::Inliner;
 use cranelift_module::{DataDescription, Linkage, Module};
@@ -72,6 +72,32 @@ fn the_wrapped_module_sees_the_names_of_the_front_end() {
     let (seen_ids, seen): (Vec<_>, Vec<_>) = names.into_iter().unzip();
     assert_eq!(seen_ids, ids);
     assert_eq!(seen, expected);
+}
+
+/// The trap codes in the code of `%main`, as the wrapped module compiles it.
+fn traps_of_main(inliner: Inliner<'_>) -> Vec<TrapCode> {
+    let text = "fn quotient(a, b) = a / b; export fn main(a, b) = quotient(a, b);";
+    let mut traps = Vec::new();
+    let module = InliningModule::new(jit(), inliner);
+    // What is defined last is `%main`.
+    let mut module = module.on_define(|_, context| {
+        let compiled = context.compiled_code().unwrap();
+        let codes = compiled.buffer.traps().iter().map(|trap| trap.code);
+        traps = codes.collect();
+    });
+    front_end(text, &mut module).unwrap();
+    module.finish().unwrap();
+    traps
+}
+
+#[test]
+fn traps_come_with_the_bodies_that_they_are_in() {
+    assert_eq!(traps_of_main(Inliner::new(Never)), []);
+    let traps = traps_of_main(Inliner::new(Always));
+    assert!(
+        traps.contains(&TrapCode::INTEGER_DIVISION_BY_ZERO),
+        "{traps:?}"
+    );
 }
 
 #[test]

@@ -165,7 +165,8 @@ pub(crate) struct CompileArguments {
 /// A line such as `; run: %add(1, 2) == 3` after a function calls that function natively, in a
 /// process of its own, after inlining across its file; `; print: %add(1, 2)` prints the result. A
 /// file's `target` and `set` lines say what it is compiled for. What this machine cannot execute is
-/// passed over, and the reason told. A file that cannot be read fails, and the others go on.
+/// passed over, and the reason told. A file that cannot be read fails, and the others go on. A plan
+/// is of one module, so its options take one file.
 ///
 /// The exit status is 1 if anything failed.
 #[derive(Debug, Args)]
@@ -182,7 +183,11 @@ Examples:
 
   Count calls, and inline by the counts:
     clif-inline run module.clif --profile-out module.profile.json
-    clif-inline compile module.clif -o module.o --profile module.profile.json")]
+    clif-inline compile module.clif -o module.o --profile module.profile.json
+
+  Write the decisions down, and follow them again:
+    clif-inline run test.clif --plan-out test.plan
+    clif-inline run test.clif --plan test.plan --plan-fallback fail")]
 pub(crate) struct RunArguments {
     /// Test files, folders of .clif files, or - for standard input
     #[arg(value_name = "IN", required = true)]
@@ -198,6 +203,9 @@ pub(crate) struct RunArguments {
     /// and files are added up.
     #[arg(long, value_name = "FILE")]
     pub(crate) profile_out: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) plan: PlanArguments,
 
     #[command(flatten)]
     pub(crate) common: CommonArguments,
@@ -334,7 +342,7 @@ pub(crate) struct ReportCommandArguments {
 /// times. So that every part can be followed, callees come before their callers, and a call comes
 /// after the one whose body brings it in.
 ///
-/// The plan alone decides: --policy and --always are not asked. What Cranelift or the verifier
+/// The plan alone decides: --policy, --always and --flatten are not asked. What Cranelift or the verifier
 /// refuses fails too, without running the command.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -536,8 +544,8 @@ pub(crate) struct PlanArguments {
 
     /// Decide as in this file
     ///
-    /// Attributes (--always, --never) and limits hold nevertheless. Where the program is not as the
-    /// plan has it, a warning says so.
+    /// What is said of functions (--always, --never, --flatten) and limits hold nevertheless. Where
+    /// the program is not as the plan has it, a warning says so.
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
 

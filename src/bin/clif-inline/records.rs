@@ -70,6 +70,7 @@ impl Records {
         Decider {
             policy,
             profile: self.profile.as_ref(),
+            meet_demands: true,
         }
     }
 
@@ -82,13 +83,23 @@ impl Records {
         progress: &Progress,
     ) -> Result<(), Failure> {
         progress.pause(|| {
-            warn_of_unmet(program, inlined);
             if let Some(profile) = &self.profile {
                 let mismatches = profile.mismatches(program, inlined.graph());
                 let file = self.profile_path.display();
                 warn_of_some(&format!("{file}: "), &mismatches, "counts are not used");
             }
         });
+        self.compare_decisions(program, inlined, progress)
+    }
+
+    /// As [`compare`](Self::compare), where the profile may be of more than this program.
+    pub(crate) fn compare_decisions(
+        &self,
+        program: &Program,
+        inlined: &Inlined,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        progress.pause(|| warn_of_unmet(program, inlined));
         let Some(followed) = &self.followed else {
             return Ok(());
         };
@@ -114,14 +125,56 @@ impl Records {
 
     /// Writes the remarks and the plan of a run.
     pub(crate) fn write(&self, program: &Program, inlined: &Inlined) -> Result<(), Failure> {
-        if let Some(output) = &self.remarks {
-            remarks::write(output, program, inlined)?;
+        let mut remarks = Vec::new();
+        self.append_remarks(&mut remarks, program, inlined);
+        self.write_remarks(&remarks)?;
+        match self.recorded(program, inlined) {
+            Some(plan) => self.write_plan(&plan),
+            None => Ok(()),
         }
-        if let Some(output) = &self.plan {
-            let plan = Plan::record(program, inlined);
-            output.write_bytes(plan.to_string().as_bytes())?;
+    }
+
+    /// Adds the remarks of a run to those of others, if any are asked for.
+    pub(crate) fn append_remarks(
+        &self,
+        remarks: &mut Vec<u8>,
+        program: &Program,
+        inlined: &Inlined,
+    ) {
+        if self.remarks.is_some() {
+            remarks::append(remarks, program, inlined);
         }
-        Ok(())
+    }
+
+    /// Writes the remarks of one run or several.
+    pub(crate) fn write_remarks(&self, remarks: &[u8]) -> Result<(), Failure> {
+        match &self.remarks {
+            Some(output) => output.write_bytes(remarks),
+            None => Ok(()),
+        }
+    }
+
+    /// The plan of a run, if it is asked for.
+    pub(crate) fn recorded(&self, program: &Program, inlined: &Inlined) -> Option<Plan> {
+        self.plan.as_ref().map(|_| Plan::record(program, inlined))
+    }
+
+    /// Writes the plan of a run.
+    pub(crate) fn write_plan(&self, plan: &Plan) -> Result<(), Failure> {
+        match &self.plan {
+            Some(output) => output.write_bytes(plan.to_string().as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a plan is followed or written.
+    pub(crate) fn have_plan(&self) -> bool {
+        self.followed.is_some() || self.plan.is_some()
+    }
+
+    /// Whether a plan is to be written.
+    pub(crate) fn want_plan(&self) -> bool {
+        self.plan.is_some()
     }
 
     /// Whether any of them goes to standard output.

@@ -3,20 +3,11 @@
 //! Each call site is one YAML document, in the form that LLVM's `-fsave-optimization-record`
 //! writes and its `opt-viewer` reads: joined, the values of `Args` are a sentence.
 
-use crate::failure::Failure;
-use crate::output::Output;
 use cranelift_inliner::pass::{Inlined, Reason, SiteRecord};
 use cranelift_inliner::program::{InlineAttribute, Program};
 use std::io::{self, Write};
 
-/// Writes a record for each site of `inlined`, which the pass made of `program`.
-pub(crate) fn write(output: &Output, program: &Program, inlined: &Inlined) -> Result<(), Failure> {
-    let mut text = Vec::new();
-    append(&mut text, program, inlined);
-    output.write_bytes(&text)
-}
-
-/// Appends the records to `text`.
+/// Appends a record for each site of `inlined`, which the pass made of `program`.
 pub(crate) fn append(text: &mut Vec<u8>, program: &Program, inlined: &Inlined) {
     for site in inlined.sites() {
         // Writing to a vector does not fail.

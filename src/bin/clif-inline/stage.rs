@@ -68,6 +68,8 @@ pub(crate) fn verify(
 pub(crate) struct Decider<'a> {
     pub(crate) policy: Box<dyn Inline + 'a>,
     pub(crate) profile: Option<&'a Profile>,
+    /// Whether --always and --flatten come first.
+    pub(crate) meet_demands: bool,
 }
 
 /// Inlines across `program` as `policy` decides.
@@ -119,6 +121,7 @@ fn inliner<'a>(
         .limits(limits(&arguments.limits))
         .splice_options(splice_options(&arguments.legality))
         .clean_up(!arguments.no_cleanup)
+        .meet_demands(decider.meet_demands)
         .check(arguments.check);
     if let Some(profile) = decider.profile {
         inliner = inliner.profile(profile);

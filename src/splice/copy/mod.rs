@@ -194,7 +194,7 @@ impl<'a> Copy<'a> {
         for ((&param, &arg), (index, abi)) in params.iter().zip(&self.site.args).zip(abis) {
             self.values[param.index()] = match abi.purpose {
                 ir::ArgumentPurpose::StructArgument(size) => {
-                    let sharers = Sharers::Structure(self.tables.id, index);
+                    let sharers = Sharers::Structure(self.tables.facts.id, index);
                     let data = struct_args::slot_data(size);
                     let slot = self.shared_slots.take(self.caller, data, sharers);
                     let (copy, next) =

@@ -10,19 +10,23 @@ use cranelift_codegen::ir::{
 };
 
 impl Survey<'_> {
-    pub(super) fn survey_inst(&mut self, inst: Inst) -> Result<InstPlan, String> {
-        let func = self.func;
-        let data = func.dfg.insts[inst];
-        let opcode = data.opcode();
-        if opcode.format() != InstructionFormat::from(&data) {
+    /// Looks at `inst`, which is `original`.
+    pub(super) fn survey_inst(
+        &mut self,
+        inst: Inst,
+        original: &InstructionData,
+    ) -> Result<InstPlan, String> {
+        let opcode = original.opcode();
+        if opcode.format() != InstructionFormat::from(original) {
             return Err(format!("{inst} has an opcode of another format"));
         }
-        let data = self.references(data);
-        if let Some(error) = self.error.take() {
+        let data = self.references(*original);
+        if self.error.is_some() {
+            let error = self.error.take().unwrap_or_default();
             return Err(format!("{inst}: {error}"));
         }
         let (ctrl_type, results) = self.survey_results(inst, opcode)?;
-        let class = self.classify(inst, opcode)?;
+        let class = self.classify(inst, original, opcode)?;
         if class != InstClass::Plain {
             self.survey_metadata(inst, opcode, class)?;
         }
@@ -49,7 +53,7 @@ impl Survey<'_> {
         for &result in results {
             self.define(result)?;
         }
-        self.tables.values_added += results.len();
+        self.tables.facts.values_added += results.len();
         let (plan, result_type) = match *results {
             [] => (Results::None, types::INVALID),
             [result] => (Results::One(result), dfg.value_type(result)),
@@ -94,9 +98,14 @@ impl Survey<'_> {
         }
     }
 
-    fn classify(&mut self, inst: Inst, opcode: Opcode) -> Result<InstClass, String> {
+    fn classify(
+        &mut self,
+        inst: Inst,
+        data: &InstructionData,
+        opcode: Opcode,
+    ) -> Result<InstClass, String> {
         let func = self.func;
-        Ok(match func.dfg.insts[inst] {
+        Ok(match *data {
             InstructionData::MultiAry { args, .. } if opcode == Opcode::Return => {
                 let returned = args.as_slice(&func.dfg.value_lists);
                 let expected = &func.signature.returns;
@@ -113,7 +122,7 @@ impl Survey<'_> {
             }
             InstructionData::Call { func_ref, .. } => {
                 let signature = func.dfg.ext_funcs[func_ref].signature;
-                self.tables.has_patchable_call |= func.dfg.ext_funcs[func_ref].patchable;
+                self.tables.facts.has_patchable_call |= func.dfg.ext_funcs[func_ref].patchable;
                 self.classify_call(inst, opcode, signature)?
             }
             InstructionData::CallIndirect { sig_ref, .. } => {
@@ -133,7 +142,7 @@ impl Survey<'_> {
                 }
                 // The caller's handlers never follow a default.
                 if !catches_all {
-                    self.tables.has_exception_context |= has_context;
+                    self.tables.facts.has_exception_context |= has_context;
                     self.note_inner_call(table.signature());
                 }
                 self.tables.has_inner_calls = true;
@@ -149,8 +158,8 @@ impl Survey<'_> {
             _ => match opcode {
                 Opcode::SequencePoint => InstClass::SequencePoint,
                 Opcode::GetFramePointer | Opcode::GetStackPointer | Opcode::GetReturnAddress => {
-                    if !self.tables.introspection.contains(&opcode) {
-                        self.tables.introspection.push(opcode);
+                    if !self.tables.facts.introspection.contains(&opcode) {
+                        self.tables.facts.introspection.push(opcode);
                     }
                     InstClass::Plain
                 }
@@ -178,7 +187,7 @@ impl Survey<'_> {
             return Err(format!("{inst} does not return what the signature says"));
         }
         self.tables.returns += 1;
-        self.tables.values_added += signatures[signature].returns.len();
+        self.tables.facts.values_added += signatures[signature].returns.len();
         Ok(InstClass::ReturnCall)
     }
 
@@ -217,7 +226,7 @@ impl Survey<'_> {
                 return Ok(());
             };
             // A sum takes a constant as well.
-            self.tables.vmctx_insts_added += if is_sum { 2 } else { 1 };
+            self.tables.facts.vmctx_insts_added += if is_sum { 2 } else { 1 };
             expected = is_sum.then_some(ty);
             current = base;
         }
@@ -225,8 +234,8 @@ impl Survey<'_> {
 
     fn note_inner_call(&mut self, signature: ir::SigRef) {
         let call_conv = self.func.dfg.signatures[signature].call_conv;
-        if !self.tables.inner_call_convs.contains(&call_conv) {
-            self.tables.inner_call_convs.push(call_conv);
+        if !self.tables.facts.inner_call_convs.contains(&call_conv) {
+            self.tables.facts.inner_call_convs.push(call_conv);
         }
     }
 

@@ -5,6 +5,7 @@
 //! looking at an instruction.
 
 use cranelift_codegen::ir::{Opcode, Type, types};
+use std::cell::Cell;
 
 /// A power of two, so that finding an entry's place costs nothing.
 const ENTRIES: usize = 256;
@@ -19,10 +20,27 @@ struct Known {
 
 /// Remembers, for opcodes with at most one result, types that were found right.
 /// A later entry may push out an earlier one.
+///
+/// What is right depends on Cranelift's opcodes alone, so that a thread goes on
+/// with what it knew from the function before.
 pub(super) struct KnownTypes([Known; ENTRIES]);
 
+thread_local! {
+    static OF_THREAD: Cell<Option<Box<KnownTypes>>> = const { Cell::new(None) };
+}
+
 impl KnownTypes {
-    pub(super) fn new() -> Self {
+    pub(super) fn of_thread() -> Box<Self> {
+        let known = OF_THREAD.take();
+        known.unwrap_or_else(|| Box::new(KnownTypes::new()))
+    }
+
+    /// Lets the thread's next function have it.
+    pub(super) fn give_back(self: Box<Self>) {
+        OF_THREAD.set(Some(self));
+    }
+
+    fn new() -> Self {
         // `nop` is right with these types, whether it was seen or not.
         KnownTypes(
             [Known {

@@ -5,7 +5,8 @@ mod known_types;
 mod references;
 
 use self::known_types::KnownTypes;
-use super::callee::{BlockPlan, CalleeTables, EntityCounts, UsedEntities};
+use super::callee::{BlockPlan, CalleeTables, UsedEntities};
+use super::facts::CalleeFacts;
 use super::slot_access;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
@@ -14,9 +15,6 @@ use cranelift_codegen::ir::{
     self, ArgumentPurpose, Block, BlockCall, GlobalValueData, InstructionData, Value,
     ValueLabelAssignments,
 };
-use std::sync::atomic::{AtomicU64, Ordering};
-
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 /// The walk that fills the tables.
 pub(super) struct Survey<'f> {
@@ -24,8 +22,9 @@ pub(super) struct Survey<'f> {
     tables: CalleeTables,
     /// Whether each value, by its number, has been defined.
     defined: Vec<bool>,
-    known_types: KnownTypes,
+    known_types: Box<KnownTypes>,
     entry: Option<Block>,
+    keeps_insts: bool,
     error: Option<String>,
 }
 
@@ -34,7 +33,7 @@ impl<'f> Survey<'f> {
         Survey {
             func,
             tables: CalleeTables {
-                id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+                facts: CalleeFacts::new(func),
                 blocks: Vec::new(),
                 layout_order: Vec::new(),
                 block_index: Vec::new(),
@@ -47,24 +46,39 @@ impl<'f> Survey<'f> {
                 from_vmctx: Vec::new(),
                 labels: Vec::new(),
                 returns: 0,
-                introspection: Vec::new(),
-                inner_call_convs: Vec::new(),
-                has_patchable_call: false,
-                has_exception_context: false,
                 has_inner_calls: false,
-                values_added: 0,
                 certain_insts: 0,
-                vmctx_insts_added: 0,
-                counts: EntityCounts::of(func),
             },
             defined: vec![false; func.dfg.num_values()],
-            known_types: KnownTypes::new(),
+            known_types: KnownTypes::of_thread(),
             entry: func.layout.entry_block(),
+            keeps_insts: false,
             error: None,
         }
     }
 
+    /// Makes the tables.
     pub(super) fn run(mut self) -> Result<CalleeTables, String> {
+        self.keeps_insts = true;
+        self.tables.insts.reserve_exact(self.func.dfg.num_insts());
+        let order = self.walk()?;
+        self.order_layout(&order);
+        self.keep_keyed_slots();
+        self.tables.slot_access = slot_access::of_used_slots(self.func, &self.tables);
+        self.collect_labels();
+        self.known_types.give_back();
+        Ok(self.tables)
+    }
+
+    /// Checks as much, and keeps only what refusals depend on.
+    pub(super) fn facts(mut self) -> Result<CalleeFacts, String> {
+        self.walk()?;
+        self.known_types.give_back();
+        Ok(self.tables.facts)
+    }
+
+    /// Returns the reachable blocks in reverse postorder.
+    fn walk(&mut self) -> Result<Vec<Block>, String> {
         let entry = self.entry.ok_or("it has no entry block")?;
         self.resolve_aliases()?;
         self.root_globals()?;
@@ -74,11 +88,10 @@ impl<'f> Survey<'f> {
         for &block in &order {
             self.survey_block(block)?;
         }
-        self.order_layout(&order);
-        self.keep_keyed_slots();
-        self.tables.slot_access = slot_access::of_used_slots(self.func, &self.tables);
-        self.collect_labels();
-        Ok(self.tables)
+        self.tables
+            .facts
+            .complete(self.func, &self.tables.used, &self.tables.from_vmctx);
+        Ok(order)
     }
 
     fn resolve_aliases(&mut self) -> Result<(), String> {
@@ -246,22 +259,27 @@ impl<'f> Survey<'f> {
             self.define(param)?;
         }
         if self.entry != Some(block) {
-            self.tables.values_added += func.dfg.block_params(block).len();
+            self.tables.facts.values_added += func.dfg.block_params(block).len();
         }
-        let start = self.tables.insts.len();
-        let last = func.layout.last_inst(block);
-        for inst in func.layout.block_insts(block) {
-            let is_last = Some(inst) == last;
-            if func.dfg.insts[inst].opcode().is_terminator() != is_last {
+        let start = self.tables.facts.insts;
+        let mut current = func.layout.first_inst(block);
+        while let Some(inst) = current {
+            current = func.layout.next_inst(inst);
+            let data = &func.dfg.insts[inst];
+            if data.opcode().is_terminator() != current.is_none() {
                 return Err(format!("{block} does not end in its only terminator"));
             }
-            let plan = self.survey_inst(inst)?;
-            self.tables.insts.push(plan);
+            let plan = self.survey_inst(inst, data)?;
+            self.tables.facts.insts += 1;
+            if self.keeps_insts {
+                self.tables.insts.push(plan);
+            }
         }
         let range = u32::try_from(start)
             .ok()
-            .zip(u32::try_from(self.tables.insts.len()).ok());
+            .zip(u32::try_from(self.tables.facts.insts).ok());
         let (start, end) = range.ok_or("it has too many instructions")?;
+        self.tables.facts.blocks += 1;
         self.tables.blocks.push(BlockPlan {
             block,
             insts: start..end,

@@ -1,8 +1,9 @@
 //! The generator as a strategy for proptest.
 //!
 //! What is shrunk are the bytes: pieces of them are left out, then set to zero, then single bytes
-//! are lessened. Pieces become smaller and are tried from the end, where they mean least: what
-//! stands before a piece is read as it was.
+//! are lessened, then a byte is lessened and a piece behind it left out; and all that again while it
+//! helps. Pieces become smaller and are tried from the end, where they mean least: what stands
+//! before a piece is read as it was.
 
 use super::{Generated, Shape};
 use crate::program::Program;
@@ -58,7 +59,13 @@ enum Change {
     Clear,
     Halve,
     Decrement,
+    /// The byte before the piece is halved, and the piece left out: a choice that asks for less is
+    /// followed by fewer choices, and the others keep their meaning only if they move up.
+    HalveAndLeaveOut,
 }
+
+/// Few choices are followed by more than so many bytes that mean nothing without them.
+const LONGEST_CONSEQUENCE: usize = 16;
 
 /// A program that fails, and a simpler one that is tried.
 #[derive(Clone, Debug)]
@@ -71,6 +78,8 @@ struct Shrinking {
     /// The length of the piece that is changed next, and where it ends.
     length: usize,
     end: usize,
+    /// Whether something became simpler since all changes were begun with.
+    is_simpler: bool,
 }
 
 impl Shrinking {
@@ -84,6 +93,7 @@ impl Shrinking {
             change: Change::LeaveOut,
             length,
             end,
+            is_simpler: false,
         }
     }
 
@@ -118,19 +128,35 @@ impl Shrinking {
             Change::LeaveOut => (Change::Clear, self.failing.len().div_ceil(2)),
             Change::Clear => (Change::Halve, 1),
             Change::Halve => (Change::Decrement, 1),
-            Change::Decrement => (Change::Decrement, 0),
+            Change::Decrement => (Change::HalveAndLeaveOut, LONGEST_CONSEQUENCE),
+            // What became simpler may let others become simpler that could not before.
+            Change::HalveAndLeaveOut if std::mem::take(&mut self.is_simpler) => {
+                (Change::LeaveOut, self.failing.len().div_ceil(2))
+            }
+            Change::HalveAndLeaveOut => (Change::HalveAndLeaveOut, 0),
         };
     }
 
     fn changed(&self, piece: std::ops::Range<usize>) -> Vec<u8> {
         let mut bytes = self.failing.clone();
-        if self.change == Change::LeaveOut {
+        if self.change == Change::HalveAndLeaveOut {
+            let before = piece.start.checked_sub(1);
+            let Some(byte) = before.and_then(|before| bytes.get_mut(before)) else {
+                return bytes;
+            };
+            // A choice that asks for nothing has no consequences.
+            if *byte == 0 {
+                return bytes;
+            }
+            *byte /= 2;
+        }
+        if matches!(self.change, Change::LeaveOut | Change::HalveAndLeaveOut) {
             bytes.drain(piece);
             return bytes;
         }
         for byte in bytes.get_mut(piece).into_iter().flatten() {
             *byte = match self.change {
-                Change::LeaveOut | Change::Clear => 0,
+                Change::LeaveOut | Change::Clear | Change::HalveAndLeaveOut => 0,
                 Change::Halve => *byte / 2,
                 Change::Decrement => byte.saturating_sub(1),
             };
@@ -155,10 +181,12 @@ impl ValueTree for Shrinking {
     fn simplify(&mut self) -> bool {
         if let Some(tried) = self.tried.take() {
             self.failing = tried;
+            self.is_simpler = true;
             match self.change {
                 // It may be lessened again.
                 Change::Halve => self.end += 1,
-                Change::LeaveOut | Change::Clear | Change::Decrement => {}
+                Change::LeaveOut | Change::Clear | Change::Decrement | Change::HalveAndLeaveOut => {
+                }
             }
             self.end = self.end.min(self.failing.len());
         }
@@ -217,16 +245,22 @@ mod tests {
 
     #[test]
     fn what_fails_shrinks_to_little_else() {
-        for (needle, most) in [("br_table", 10), ("popcnt", 6), ("call fn", 6), ("f64", 6)] {
+        for (needle, most) in [("br_table", 5), ("popcnt", 11), ("call fn", 4), ("f64", 2)] {
             let fails = |generated: &Generated| format!("{generated:?}").contains(needle);
-            let seed = (0..).find(|&seed| {
+            let seeds = (0..).filter(|&seed| {
                 let bytes = noise(seed);
                 let generated = Shape::new().generate(&mut Unstructured::new(&bytes));
                 generated.is_ok_and(|generated| fails(&generated) && insts(&generated) > 60)
             });
-            let (generated, tries) = shrink(noise(seed.unwrap_or_default()), fails);
-            assert!(insts(&generated) <= most, "{needle}:\n{generated:?}");
-            assert!(tries < 4000, "{needle}: {tries}");
+            let mut sizes: Vec<usize> = Vec::new();
+            for seed in seeds.take(5) {
+                let (generated, tries) = shrink(noise(seed), fails);
+                assert!(insts(&generated) <= 20, "{needle}:\n{generated:?}");
+                assert!(tries < 20_000, "{needle}: {tries}");
+                sizes.push(insts(&generated));
+            }
+            sizes.sort_unstable();
+            assert!(sizes[2] <= most, "{needle}: {sizes:?}");
         }
     }
 

@@ -12,7 +12,7 @@ use anstyle::{AnsiColor, Style};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::plan::{Fallback, Outcome, Plan, Replay, SitePath, Step, bisect as search};
-use cranelift_inliner::program::{FunctionName, InlineAttribute, Program};
+use cranelift_inliner::program::Program;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,8 +25,7 @@ pub(crate) fn bisect(arguments: &BisectArguments) -> Result<(), Failure> {
     let silent = Progress::hidden();
     let isa = stage::target(&arguments.target)?;
     let paths = &arguments.inputs.paths;
-    let mut program = stage::read(paths, &arguments.common, &silent, &mut phases)?;
-    demand_nothing(&mut program)?;
+    let program = stage::read(paths, &arguments.common, &silent, &mut phases)?;
     stage::verify(&program, &*isa, &arguments.common, &silent, &mut phases)?;
 
     let folder = tempfile::tempdir()
@@ -57,24 +56,6 @@ pub(crate) fn bisect(arguments: &BisectArguments) -> Result<(), Failure> {
             "the command fails even when nothing is inlined: no decision is the reason",
         )),
     }
-}
-
-/// Takes back attributes that demand inlining: the plan alone decides.
-fn demand_nothing(program: &mut Program) -> Result<(), Failure> {
-    let demanded = program.iter().filter_map(|(_, function)| {
-        let mut attributes = function.attributes();
-        if attributes.inline == InlineAttribute::Always {
-            attributes.inline = InlineAttribute::None;
-        }
-        attributes.flatten = false;
-        let demanded = attributes != function.attributes();
-        demanded.then(|| (function.name().clone(), attributes))
-    });
-    let demanded: Vec<(FunctionName, _)> = demanded.collect();
-    for (name, attributes) in demanded {
-        program.set_attributes(&name, attributes)?;
-    }
-    Ok(())
 }
 
 /// What is the same in all runs.
@@ -120,6 +101,7 @@ impl Trial<'_> {
         let policy = Decider {
             policy: Box::new(Replay::new(plan, Fallback::Keep)),
             profile: None,
+            meet_demands: false,
         };
         let bytes = match self.arguments.emit {
             EmitArgument::Clif => {

@@ -7,12 +7,14 @@ use crate::arguments::{CommonArguments, RunArguments};
 use crate::failure::{self, Failure};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::records::Records;
 use crate::run::{CounterTable, RunReport, Script, execute};
-use crate::stage::{self, Decider, Names};
+use crate::stage::{self, Names};
 use crate::statistics::{Directives, Phases, Statistics};
-use crate::{remarks, test_files};
+use crate::test_files;
 use cranelift_codegen::ir;
 use cranelift_codegen::isa::TargetIsa;
+use cranelift_inliner::plan::Plan;
 use cranelift_inliner::profile::{COUNTERS, Instrumented, Profile};
 use cranelift_inliner::program::{FunctionName, Origin, Program, ProgramError, ProgramFunction};
 use rustc_hash::FxHashSet;
@@ -26,14 +28,21 @@ use std::time::Instant;
 pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let started = Instant::now();
     let common = &arguments.common;
-    let remarks = common.report.remarks.as_deref().map(Output::from_argument);
+    let records = Records::new(common, &arguments.plan)?;
     let profile_out = arguments.profile_out.as_deref();
     let profile_out = profile_out.map(Output::from_argument);
+    let files = test_files::find(&arguments.paths);
+    if records.have_plan() && files.len() != 1 {
+        let files = counted(files.len(), "file");
+        let message = format!("a plan is of one file, and there are {files}");
+        return Err(Failure::Usage(message));
+    }
     let mut runner = Runner {
         common,
+        records: &records,
         names: Names::new(&common.names)?,
         names_seen: FxHashSet::default(),
-        profile: stage::profile(&common.policy)?,
+        recorded: None,
         counted: profile_out.is_some().then(Profile::new),
         statistics: Statistics::default(),
         phases: Phases::default(),
@@ -41,18 +50,18 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
         report: RunReport::default(),
         failed_files: Vec::new(),
     };
-    let files = test_files::find(&arguments.paths);
     let progress = Progress::new();
     progress.begin_steps("running", files.len());
     for file in &files {
         match file {
-            Ok(path) => runner.file(path),
+            Ok(path) => runner.file(path, &progress),
             Err(message) => runner.failed_files.push(message.clone()),
         }
         progress.step();
     }
     drop(progress);
     runner.check_names();
+    runner.check_plan();
 
     let writing = Instant::now();
     let directives = runner.directives();
@@ -67,8 +76,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     for message in runner.failed_files.iter().cloned().chain(failed) {
         failure::error(&message);
     }
-    if let Some(remarks) = &remarks {
-        remarks.write_bytes(&runner.remarks)?;
+    records.write_remarks(&runner.remarks)?;
+    if let Some(plan) = &runner.recorded {
+        records.write_plan(plan)?;
     }
     if let (Some(output), Some(counted)) = (&profile_out, &runner.counted) {
         output.write_bytes(counted.to_json().as_bytes())?;
@@ -77,8 +87,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     runner.phases.total = started.elapsed();
     runner.statistics.directives = Some(directives);
     runner.statistics.microseconds = runner.phases;
-    let remarks_to_stdout = remarks.is_some_and(|remarks| remarks.is_standard_output());
-    runner.statistics.print(common, remarks_to_stdout)?;
+    runner
+        .statistics
+        .print(common, records.take_standard_output())?;
     if directives.failed > 0 || !runner.failed_files.is_empty() {
         return Err(Failure::Silent);
     }
@@ -87,11 +98,12 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
 
 struct Runner<'a> {
     common: &'a CommonArguments,
+    records: &'a Records,
     names: Names<'a>,
     /// Names of options that a file defined.
     names_seen: FxHashSet<&'a FunctionName>,
-    /// What decisions go by.
-    profile: Option<Profile>,
+    /// What was decided, if that is to be written down.
+    recorded: Option<Plan>,
     /// What was counted, if it is to be.
     counted: Option<Profile>,
     statistics: Statistics,
@@ -103,13 +115,13 @@ struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    fn file(&mut self, path: &Path) {
-        if let Err(message) = self.try_file(path) {
+    fn file(&mut self, path: &Path, progress: &Progress) {
+        if let Err(message) = self.try_file(path, progress) {
             self.failed_files.push(message);
         }
     }
 
-    fn try_file(&mut self, path: &Path) -> Result<(), String> {
+    fn try_file(&mut self, path: &Path, progress: &Progress) -> Result<(), String> {
         let reading = Instant::now();
         let (path, text) = read(path)?;
         let script = Script::parse(&path, &text).map_err(|error| error.to_string())?;
@@ -120,7 +132,7 @@ impl<'a> Runner<'a> {
                 let counting = self.counted.is_some().then(|| Counting::new(&program));
                 let counting = counting.transpose()?;
                 let program = counting.as_ref().map_or(&program, Counting::program);
-                let bodies = self.inlined(program, &*isa)?;
+                let bodies = self.inlined(program, &*isa, progress)?;
                 let executing = Instant::now();
                 let table = counting.as_ref().map(|counting| &counting.table);
                 let report = execute(&script, &bodies, table);
@@ -141,20 +153,21 @@ impl<'a> Runner<'a> {
         &mut self,
         program: &Program,
         isa: &dyn TargetIsa,
+        progress: &Progress,
     ) -> Result<Vec<Arc<ir::Function>>, String> {
         let silent = Progress::hidden();
         let (common, phases) = (self.common, &mut self.phases);
         stage::verify(program, isa, common, &silent, phases).map_err(in_words)?;
-        let policy = Decider {
-            policy: stage::policy(&common.policy),
-            profile: self.profile.as_ref(),
-        };
+        let policy = self.records.policy(common);
         let inlined =
             stage::inline(program, isa, common, policy, &silent, phases).map_err(in_words)?;
+        // A profile may be of all files.
+        let compared = self.records.compare_decisions(program, &inlined, progress);
+        compared.map_err(in_words)?;
         self.statistics.add(program, &inlined);
-        if common.report.remarks.is_some() {
-            remarks::append(&mut self.remarks, program, &inlined);
-        }
+        self.records
+            .append_remarks(&mut self.remarks, program, &inlined);
+        self.recorded = self.records.recorded(program, &inlined);
         let functions = inlined.program().iter();
         Ok(functions
             .map(|(_, function)| Arc::clone(function.body()))
@@ -189,6 +202,15 @@ impl<'a> Runner<'a> {
                 let message = format!("{option} {name}: no file defines this function");
                 self.failed_files.push(message);
             }
+        }
+    }
+
+    /// Without anything to execute nothing is inlined, and there is no plan.
+    fn check_plan(&mut self) {
+        let nothing_failed = self.failed_files.is_empty();
+        if self.records.want_plan() && self.recorded.is_none() && nothing_failed {
+            let message = "--plan-out: there is no plan, as the file has nothing to execute here";
+            self.failed_files.push(message.to_owned());
         }
     }
 

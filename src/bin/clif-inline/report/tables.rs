@@ -182,7 +182,8 @@ fn change(before: i64, after: i64) -> String {
         (difference, 0) => format!("{difference:+}"),
         (difference, _) => {
             let percent = 100.0 * difference as f64 / before as f64;
-            format!("{difference:+} ({percent:+.1} %)")
+            // Nothing is torn from its number where the cell is narrow.
+            format!("{difference:+} ({percent:+.1}\u{a0}%)")
         }
     }
 }

@@ -1,0 +1,21 @@
+//! [`InliningModule`]: crate::module::InliningModule
+//! [`Program`]: crate::program::Program
+//! [`inline_calls`]: crate::splice::inline_calls
+//! [`CostModel`]: crate::decide::CostModel
+//! [`LocationTable`]: crate::locations::LocationTable
+//! [`SiteRecord`]: crate::pass::SiteRecord
+//! [`Refusal`]: crate::splice::Refusal
+//! [`Reason`]: crate::pass::Reason
+//! [`Limits`]: crate::decide::Limits
+//! [testing]: crate::decide
+//! [profiles]: crate::profile
+//! [plans]: crate::plan
+//! [metadata]: crate::splice
+//! [frames]: crate::frames
+//! [performance]: https://docs.rs/crate/cranelift-inliner/latest/source/docs/PERFORMANCE.md
+//! [modules]: https://docs.rs/crate/cranelift-inliner/latest/source/examples/modules/
+//! [defects]: crate::splice::inline_calls
+//!
+// Where a link is defined twice the first one counts. So links lead to items here, and to files
+// where the page is read as a file.
+#![doc = include_str!("../docs/GUIDE.md")]

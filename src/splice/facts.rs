@@ -1,0 +1,137 @@
+//! What a refusal can depend on in a callee, apart from the tables of its copy.
+//!
+//! Most calls that could be inlined are not wanted. Whether one could be is
+//! known from these few facts and the function itself, so that the tables,
+//! which are as large as the body, need not be kept for the others.
+
+use super::callee::UsedEntities;
+use super::survey::Survey;
+use super::{Callee, Refusal};
+use crate::panics;
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::ir::{self, Opcode};
+use cranelift_codegen::isa::CallConv;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+/// What the walk over a callee tells that its tables are not needed for.
+#[derive(Clone)]
+pub(crate) struct CalleeFacts {
+    /// Tells prepared bodies apart, so that a caller's translation of one is
+    /// found again. It stays the same when the tables are made again.
+    pub(super) id: u64,
+    /// Reachable blocks and the instructions in them.
+    pub(super) blocks: usize,
+    pub(super) insts: usize,
+    /// The opcodes of instructions that see the physical frame, each once.
+    pub(super) introspection: Vec<Opcode>,
+    /// The calling conventions of calls that do not already catch everything.
+    pub(super) inner_call_convs: Vec<CallConv>,
+    pub(super) has_patchable_call: bool,
+    /// Whether some exception table of the callee names a dynamic context.
+    pub(super) has_exception_context: bool,
+    pub(super) values_added: usize,
+    /// Instructions, with one result each, to which global values that lead to
+    /// `vmctx` may have to be expanded.
+    pub(super) vmctx_insts_added: usize,
+    /// The memory flags that reachable code uses.
+    pub(super) mem_flags: Vec<ir::MemFlags>,
+    /// The scales of dynamic types that lead to the `vmctx` parameter.
+    pub(super) vmctx_scales: Vec<ir::GlobalValue>,
+    /// The counts of the function of which these are the facts.
+    counts: EntityCounts,
+}
+
+/// How many entities of each kind a function has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct EntityCounts([usize; 9]);
+
+impl EntityCounts {
+    fn of(func: &ir::Function) -> Self {
+        let dfg = &func.dfg;
+        EntityCounts([
+            dfg.num_values(),
+            dfg.num_insts(),
+            dfg.num_blocks(),
+            dfg.signatures.len(),
+            dfg.ext_funcs.len(),
+            dfg.jump_tables.len(),
+            dfg.exception_tables.len(),
+            func.global_values.len(),
+            func.sized_stack_slots.len(),
+        ])
+    }
+}
+
+impl CalleeFacts {
+    /// Checks `func` as [`Callee::new`] does, and makes no tables.
+    pub(crate) fn of(func: &ir::Function) -> Result<Self, Refusal> {
+        panics::catch(|| Survey::new(func).facts())
+            .unwrap_or_else(Err)
+            .map_err(Refusal::MalformedCallee)
+    }
+
+    /// Nothing yet, about `func`.
+    pub(super) fn new(func: &ir::Function) -> Self {
+        CalleeFacts {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            blocks: 0,
+            insts: 0,
+            introspection: Vec::new(),
+            inner_call_convs: Vec::new(),
+            has_patchable_call: false,
+            has_exception_context: false,
+            values_added: 0,
+            vmctx_insts_added: 0,
+            mem_flags: Vec::new(),
+            vmctx_scales: Vec::new(),
+            counts: EntityCounts::of(func),
+        }
+    }
+
+    /// Takes over what the finished walk has found.
+    pub(super) fn complete(
+        &mut self,
+        func: &ir::Function,
+        used: &UsedEntities,
+        from_vmctx: &[bool],
+    ) {
+        self.mem_flags.clone_from(&used.mem_flags.list);
+        let scales = func.dfg.dynamic_types.values();
+        let scales = scales.map(|data| data.dynamic_scale);
+        self.vmctx_scales = scales
+            .filter(|scale| from_vmctx.get(scale.index()) == Some(&true))
+            .collect();
+    }
+}
+
+/// A callee as far as a refusal can depend on it.
+#[derive(Clone, Copy)]
+pub(crate) struct Outline<'f> {
+    pub(super) func: &'f ir::Function,
+    pub(super) facts: &'f CalleeFacts,
+}
+
+impl<'f> Outline<'f> {
+    /// `facts` must be those of `func`.
+    pub(crate) fn new(func: &'f ir::Function, facts: &'f CalleeFacts) -> Self {
+        Outline { func, facts }
+    }
+
+    /// Whether the facts can be those of the function.
+    pub(super) fn is_consistent(&self) -> bool {
+        self.facts.counts == EntityCounts::of(self.func)
+    }
+
+    /// Makes the tables that a copy needs, anew: costs one walk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Callee::new`], where the function is another than that of the facts.
+    pub(crate) fn prepare(&self) -> Result<Callee<'f>, Refusal> {
+        let mut callee = Callee::new(self.func)?;
+        callee.tables.to_mut().facts.id = self.facts.id;
+        Ok(callee)
+    }
+}
