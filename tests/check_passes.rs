@@ -433,6 +433,38 @@ block2:
     assert!(!labels_may_be_lost(&once, "%caller", 2));
 }
 
+/// The call gets the handlers of the `try_call`, and what it returns goes straight to `block2`.
+#[test]
+fn a_label_of_what_a_call_with_handlers_passes_on() {
+    let text = "
+function %callee(i32) -> i32 tail {
+    fn0 = %host() -> i32 tail
+block0(v0: i32):
+    brif v0, block1, block2(v0)
+block1:
+    v1 = call fn0()
+    jump block2(v1)
+block2(v2: i32):
+    return v2
+}
+function %caller(i32) -> i32 tail {
+    sig0 = (i32) -> i32 tail
+    fn0 = %callee sig0
+block0(v0: i32):
+    try_call fn0(v0), sig0, block1(ret0), [ tag0: block2 ]
+block1(v1: i32):
+    return v1
+block2:
+    return v0
+}";
+    assert!(labels_may_be_lost(text, "%callee", 1));
+    let used = text.replace("jump block2(v1)", "trapz v1, user1\n    jump block2(v1)");
+    assert!(!labels_may_be_lost(&used, "%callee", 1));
+    let without_handlers = text.replace("[ tag0: block2 ]", "[ ]");
+    let kept = without_handlers.replace("\nblock2:\n    return v0\n}\nfunction", "\n}\nfunction");
+    assert!(!labels_may_be_lost(&kept, "%callee", 1));
+}
+
 /// A parameter of the callee is what was passed, here to a block that goes.
 #[test]
 fn a_label_of_a_parameter_for_which_one_is_passed_that_goes() {

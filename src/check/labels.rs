@@ -86,7 +86,7 @@ impl Walk<'_> {
                 ValueDef::Param(..) => return true,
                 ValueDef::Result(call, index) => {
                     let Some(child) = self.tree.child(copy, call) else {
-                        return false;
+                        return self.became_try_call(copy, call);
                     };
                     // It is what the only `return` returns; where several do,
                     // they meet in a block that has it as parameter.
@@ -105,6 +105,15 @@ impl Walk<'_> {
             }
         }
         false
+    }
+
+    /// Whether a call got handlers, so that what it returns is the parameter of a block.
+    fn became_try_call(&self, copy: CopyId, call: Inst) -> bool {
+        let result = self.matches.get(&(copy, call));
+        result.is_some_and(|&result| {
+            let opcode = self.after.dfg.insts[result].opcode();
+            matches!(opcode, Opcode::TryCall | Opcode::TryCallIndirect)
+        })
     }
 
     fn is_used(&self, copy: CopyId, value: Value) -> bool {

@@ -5,7 +5,7 @@
 //! other begins. It must be what each of them asks for: of the same kind, size, alignment and key.
 //! And it must be used through the same alias region by all, since Cranelift takes it that nothing
 //! is used through two. Where a body gives the address of a slot away, only copies of that very
-//! body can have it together.
+//! body can have it together, unless there are no alias regions in any of the functions.
 
 use super::difference::Difference;
 use super::tree::{CopyId, CopyTree};
@@ -24,6 +24,8 @@ pub(super) struct Slots {
     owners: FxHashMap<StackSlot, Owners>,
     /// By function, which is told by where it is.
     uses: FxHashMap<*const Function, SlotUses>,
+    /// Whether no function has alias regions, once that was looked up.
+    without_regions: Option<bool>,
     dynamic_of: FxHashMap<(CopyId, ir::DynamicStackSlot), ir::DynamicStackSlot>,
     dynamic_owners: FxHashMap<ir::DynamicStackSlot, (CopyId, ir::DynamicStackSlot)>,
 }
@@ -101,7 +103,13 @@ impl Slots {
         copy: CopyId,
         owner: SlotOwner,
     ) -> bool {
-        let owners = self.owners.entry(slot).or_default();
+        let Slots {
+            owners,
+            uses,
+            without_regions,
+            ..
+        } = self;
+        let owners = owners.entry(slot).or_default();
         if let Some(&before) = owners.copies.get(&copy) {
             return before == owner;
         }
@@ -109,7 +117,9 @@ impl Slots {
             Some(other) => {
                 tree.shares_slots
                     && owners.never_meet(tree, copy)
-                    && used_alike(&mut self.uses, tree, other, (copy, owner))
+                    && (used_alike(uses, tree, other, (copy, owner))
+                        || are_slots(other.1, owner)
+                            && *without_regions.get_or_insert_with(|| tree_has_no_regions(tree)))
             }
             None => true,
         };
@@ -119,6 +129,16 @@ impl Slots {
         }
         alike
     }
+}
+
+fn are_slots(one: SlotOwner, other: SlotOwner) -> bool {
+    matches!((one, other), (SlotOwner::Slot(_), SlotOwner::Slot(_)))
+}
+
+/// Whether everything in all functions is accessed through no region.
+fn tree_has_no_regions(tree: &CopyTree<'_>) -> bool {
+    let mut copies = tree.copies.values();
+    copies.all(|copy| copy.func.dfg.alias_regions.len() == 0)
 }
 
 fn used_alike(

@@ -97,7 +97,7 @@ pub(super) fn inline_into(
         return job.result;
     }
     let original = state.program[id].body();
-    let checker = Checker::new(original, &inliner.splice_options);
+    let checker = Checker::new(original, &state.splice_options);
     let accepted = job.decide(candidates, original, &|call, callee| {
         checker.check_outline(call, callee)
     });
@@ -112,7 +112,7 @@ pub(super) fn inline_into(
     }
     // The copy has the same structure, which need not be checked again.
     let checked = checker.into_checked();
-    let mut session = scratch.session_of_checked(&mut body, checked, &inliner.splice_options);
+    let mut session = scratch.session_of_checked(&mut body, checked, &state.splice_options);
     let mut came_in = job.splice(accepted, &mut session);
     while !came_in.is_empty() {
         let candidates = job.find_candidates(session.caller(), came_in);

@@ -136,6 +136,14 @@ impl<'a> Inliner<'a> {
         self
     }
 
+    /// The options for splices into functions of `program`.
+    pub(crate) fn splice_options_for(&self, program: &Program) -> SpliceOptions {
+        let mut options = self.splice_options.clone();
+        let mut bodies = program.iter().map(|(_, function)| function.body());
+        options.no_alias_regions = bodies.all(|body| body.dfg.alias_regions.len() == 0);
+        options
+    }
+
     /// Sets what the source locations of inlined instructions are; those of
     /// the callee by default.
     #[must_use]

@@ -80,6 +80,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     let counts = counts.map(|profile| SiteCounts::new(profile, program, &graph));
     State {
         program,
+        splice_options: inliner.splice_options_for(program),
         graph,
         counts,
         insts,

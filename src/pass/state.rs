@@ -8,6 +8,7 @@ use crate::graph::CallGraph;
 use crate::locations::LocationTable;
 use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
+use crate::splice::SpliceOptions;
 use cranelift_codegen::ir::{Function, Inst};
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use petgraph::graph::EdgeIndex;
@@ -52,6 +53,7 @@ impl Final {
 
 pub(super) struct State<'a> {
     pub(super) program: &'a Program,
+    pub(super) splice_options: SpliceOptions,
     pub(super) graph: CallGraph,
     /// Sizes before inlining, in instructions.
     pub(super) insts: SecondaryMap<FunctionId, usize>,

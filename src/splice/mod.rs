@@ -177,6 +177,9 @@ pub struct SpliceOptions {
     /// Slots are shared by what is spliced in one session, between slots of the
     /// same kind, size, alignment and key. The caller's own are not shared.
     pub share_slots: bool,
+    /// Neither the callers nor any callee have alias regions, so that more slots
+    /// can be shared.
+    pub(crate) no_alias_regions: bool,
 }
 
 impl Default for SpliceOptions {
@@ -187,6 +190,7 @@ impl Default for SpliceOptions {
             allow_return_address: false,
             unwinder_restores_registers: false,
             share_slots: true,
+            no_alias_regions: false,
         }
     }
 }

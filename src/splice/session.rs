@@ -70,7 +70,7 @@ impl SpliceContext {
         self.entities.clear();
         self.segments.clear();
         self.inherited_tags.clear();
-        self.shared_slots.start(options.share_slots);
+        self.shared_slots.start(options);
         self.aliases.clear();
         self.copied_calls.clear();
         self.handler_addresses = checked.handler_addresses;

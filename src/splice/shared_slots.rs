@@ -7,13 +7,15 @@
 //! Slots are shared within a *class*: same kind, size, alignment and key, and used through the same
 //! alias region, which only code tells that keeps the address to itself (see
 //! [`slot_access`](super::slot_access)). Where the address goes elsewhere, copies of the same body
-//! share the slot all the same, since what it is used for is the same.
+//! share the slot all the same, since what it is used for is the same; and where no function of the
+//! program has alias regions at all, which the pass knows, it does not matter where the address goes.
 //!
 //! Each class is a row of slots in the caller. A copy takes the next slots of the row after those
 //! of the copies around it. So which slots it gets depends on what it is inside of and on nothing
 //! else: not on the order of the splices, and not on how many there are. A row is as long as the
 //! copies inside each other need, which is the least that is possible.
 
+use super::SpliceOptions;
 use super::callee::CalleeTables;
 use super::session::CopiedCall;
 use super::slot_access::SlotAccess;
@@ -24,6 +26,7 @@ use rustc_hash::FxHashMap;
 #[derive(Default)]
 pub(super) struct SharedSlots {
     enabled: bool,
+    no_alias_regions: bool,
     classes: FxHashMap<SlotClass, usize>,
     /// The slots of each class.
     rows: Vec<Vec<StackSlot>>,
@@ -57,20 +60,25 @@ pub(super) enum Sharers {
     Structure(u64, usize),
 }
 
-impl Sharers {
+impl SharedSlots {
     /// Those of a slot of the callee.
-    pub(super) fn of_slot(tables: &CalleeTables, slot: StackSlot, access: SlotAccess) -> Self {
+    pub(super) fn sharers(
+        &self,
+        tables: &CalleeTables,
+        slot: StackSlot,
+        access: SlotAccess,
+    ) -> Sharers {
         match access {
             SlotAccess::Direct(region) => Sharers::Region(region),
+            SlotAccess::Anyone if self.no_alias_regions => Sharers::Region(None),
             SlotAccess::Anyone => Sharers::Slot(tables.facts.id, slot),
         }
     }
-}
 
-impl SharedSlots {
     /// Starts with a caller into which nothing was spliced.
-    pub(super) fn start(&mut self, enabled: bool) {
-        self.enabled = enabled;
+    pub(super) fn start(&mut self, options: &SpliceOptions) {
+        self.enabled = options.share_slots;
+        self.no_alias_regions = options.no_alias_regions;
         self.classes.clear();
         self.rows.clear();
         self.around.clear();

@@ -1,7 +1,9 @@
 //! Bodies that share stack slots once they are inlined.
 
-use crate::support::{call, everywhere};
+use crate::support::{call, everywhere, name, program};
 use cranelift_codegen::data_value::DataValue;
+use cranelift_inliner::decide::Always;
+use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::testing::execute::Outcome;
 
 /// Were all these slots one, the optimizer would take the store of `%halves` for a repetition of
@@ -123,4 +125,81 @@ block0(v0: i64):
     let seen = everywhere(clif, &call("main", &[DataValue::I64(4)]));
     assert_eq!(seen.host_calls.len(), 28);
     assert!(matches!(&seen.outcome, Outcome::Returned(_)));
+}
+
+/// Two bodies that give the addresses of their slots away, and one that uses another slot with
+/// `flags`.
+fn given_away(flags: &str, region: &str) -> String {
+    format!(
+        "
+function %main(i64) -> i64 {{
+    fn0 = %one(i64) -> i64
+    fn1 = %two(i64) -> i64
+    fn2 = %three(i64) -> i64
+block0(v0: i64):
+    v1 = call fn0(v0)
+    v2 = call fn1(v1)
+    v3 = call fn2(v2)
+    v4 = call fn0(v3)
+    return v4
+}}
+function %one(i64) -> i64 {{
+    ss0 = explicit_slot 8
+    fn0 = %add(i64, i64)
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    store v0, v1
+    v8 = iconst.i64 0
+    v9 = iadd v1, v8
+    call fn0(v9, v0)
+    v2 = load.i64 v1
+    return v2
+}}
+function %two(i64) -> i64 {{
+    ss0 = explicit_slot 8
+    fn0 = %add(i64, i64)
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    v2 = bnot v0
+    store v2, v1
+    v8 = iconst.i64 0
+    v9 = iadd v1, v8
+    call fn0(v9, v0)
+    v3 = load.i64 v1
+    return v3
+}}
+function %three(i64) -> i64 {{
+    ss0 = explicit_slot 16
+{region}
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    store {flags} v0, v1+8
+    v2 = load.i64 {flags} v1+8
+    v3 = iadd v2, v2
+    return v3
+}}
+function %add(i64, i64) {{
+block0(v0: i64, v1: i64):
+    v2 = load.i64 v0
+    v3 = iadd v2, v1
+    store v3, v0
+    return
+}}"
+    )
+}
+
+/// Who has the address of a slot does not matter where there are no alias regions.
+#[test]
+fn slots_that_are_given_away_are_shared_where_nothing_has_alias_regions() {
+    for (flags, region, expected) in [("", "", 2), ("region0", "    region0 = 7 \"own\"", 3)] {
+        let clif = given_away(flags, region);
+        let seen = everywhere(&clif, &call("main", &[DataValue::I64(21)]));
+        // 42, ~42 + 42 = -1, -2, -4
+        assert_eq!(seen.outcome, Outcome::Returned(vec![DataValue::I64(-4)]));
+        let program = program(&clif);
+        let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
+        let main = program.id(&name("main")).unwrap();
+        let slots = &inlined.body(main).unwrap().sized_stack_slots;
+        assert_eq!(slots.len(), expected, "{region}");
+    }
 }

@@ -173,7 +173,7 @@ impl<'a> Copy<'a> {
         self.shared_slots.enter(self.call);
         for (&slot, &access) in used.slots.list.iter().zip(&self.tables.slot_access) {
             let data = callee.sized_stack_slots[slot].clone();
-            let sharers = Sharers::of_slot(self.tables, slot, access);
+            let sharers = self.shared_slots.sharers(self.tables, slot, access);
             self.slots[slot.index()] = self.shared_slots.take(self.caller, data, sharers);
         }
         for &slot in &used.dynamic_slots.list {

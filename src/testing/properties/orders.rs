@@ -43,7 +43,7 @@ pub fn any_order(
             continue;
         };
         let one_session = relies_on_one_session(before, inlined, id) || choose(2).is_multiple_of(2);
-        let mut options = inliner.splice_options.clone();
+        let mut options = inliner.splice_options_for(before);
         options.share_slots &= one_session;
         let mut replay = Replay {
             inlined,
