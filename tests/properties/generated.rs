@@ -10,14 +10,18 @@ use cranelift_inliner::testing::properties::{self, seeded};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseResult};
 
-/// How many programs each test makes.
+/// How many programs each test makes, unless `PROPTEST_CASES` asks for another number.
 fn cases(cases: u32) -> ProptestConfig {
+    let by_default = ProptestConfig::default();
     ProptestConfig {
-        cases,
+        cases: match std::env::var_os("PROPTEST_CASES") {
+            Some(_) => by_default.cases,
+            None => cases,
+        },
         failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
         // Shrinking runs a case many times.
         max_shrink_iters: 2_000,
-        ..ProptestConfig::default()
+        ..by_default
     }
 }
 
