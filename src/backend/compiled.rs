@@ -139,12 +139,25 @@ impl CompiledFunction {
     /// instructions has a point for each of them: a call whose callee's address is loaded first has
     /// one with `Pre` at the load beside the one at the return address.
     ///
-    /// The tags of `try_call`s are here too, though Cranelift itself loses them.
+    /// The tags of `try_call`s are here too, though Cranelift itself loses them, and those of a call
+    /// that passes values on the stack are at its return address, though Cranelift has
+    /// them behind the instructions that come after the call for these.
     pub fn debug_tags(&self) -> impl Iterator<Item = DebugTagPoint<'_>> + '_ {
-        let kept = self.code.buffer.debug_tags().map(|list| DebugTagPoint {
-            offset: list.offset,
-            position: list.pos,
-            tags: list.tags,
+        let mut sites = self.code.buffer.call_sites().peekable();
+        let mut return_address = None;
+        let kept = self.code.buffer.debug_tags().map(move |list| {
+            let passed = |site: &FinalizedMachCallSite<'_>| site.ret_addr <= list.offset;
+            while let Some(site) = sites.next_if(passed) {
+                return_address = Some(site.ret_addr);
+            }
+            DebugTagPoint {
+                offset: match (list.pos, return_address) {
+                    (MachDebugTagPos::Post, Some(return_address)) => return_address,
+                    _ => list.offset,
+                },
+                position: list.pos,
+                tags: list.tags,
+            }
         });
         let recovered = self.recovered.tags.iter();
         let mut recovered = recovered
@@ -293,6 +306,30 @@ mod tests {
             assert_eq!(returns.len(), 2, "{name}");
             assert_eq!(points[1].offset, returns[1], "{name}");
             assert!(points[0].offset < returns[0], "{name}");
+        }
+    }
+
+    #[test]
+    fn debug_tags_are_at_the_return_address_where_arguments_are_on_the_stack() {
+        let params = vec!["i64"; 20].join(", ");
+        let args = vec!["v0"; 20].join(", ");
+        let text = format!(
+            "function %f(i64) -> i64 tail {{
+                 fn0 = colocated %g({params}) -> i64 tail
+             block0(v0: i64):
+                 <7> sequence_point
+                 v1 = call fn0({args})
+                 <8> v2 = call fn0({args})
+                 return v2
+             }}"
+        );
+        for name in targets() {
+            let compiled = compile(name, &text);
+            let after = compiled.debug_tags();
+            let after = after.filter(|point| point.position == MachDebugTagPos::Post);
+            let after: Vec<_> = after.map(|point| point.offset).collect();
+            let sites: Vec<_> = compiled.call_sites().map(|site| site.ret_addr).collect();
+            assert_eq!(after, sites[1..], "{name}");
         }
     }
 

@@ -1,9 +1,12 @@
 //! The properties hold of the modules of this repository.
 
+use cranelift_codegen::data_value::DataValue;
 use cranelift_inliner::decide::{Always, CostModel, Inline, Small};
+use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::SpliceOptions;
+use cranelift_inliner::testing::execute::Invocation;
 use cranelift_inliner::testing::properties;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -102,4 +105,36 @@ fn coldness_does_not_depend_on_the_order() {
             found.unwrap_or_else(|broken| panic!("{clean_up} {seed}: {broken}"));
         }
     }
+}
+
+/// The call of the host has arguments on the stack, which the `return_call` that it comes from took
+/// over from nobody.
+#[test]
+fn frames_are_seen_from_calls_with_arguments_on_the_stack() {
+    let params = vec!["i64"; 20].join(", ");
+    let args = vec!["v0"; 20].join(", ");
+    let text = format!(
+        "function %main(i64) -> i64 system_v {{
+             fn0 = %middle(i64) -> i64 tail
+         block0(v0: i64):
+             <1, 4> v1 = call fn0(v0)
+             return v1
+         }}
+         function %middle(i64) -> i64 tail {{
+             fn0 = %host({params}) -> i64 tail
+         block0(v0: i64):
+             <0> return_call fn0({args})
+         }}"
+    );
+    let program = Program::from_clif(&text, "frames.clif").unwrap();
+    let invocation = Invocation {
+        function: "main".parse().unwrap(),
+        arguments: vec![DataValue::I64(3)],
+    };
+    let inlined = Inliner::new(Always).run(&program).unwrap();
+    assert_eq!(
+        inlined.sites().iter().filter(|site| site.inlined).count(),
+        1
+    );
+    properties::same_frames(&program, &inlined, &[invocation], &CountedFrames).unwrap();
 }

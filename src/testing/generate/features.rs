@@ -57,6 +57,9 @@ pub enum Feature {
     /// x64: see `docs/CRANELIFT.md`. Off unless asked for; only with [`Feature::Globals`] and
     /// [`Feature::Conventions`].
     LimitInPreserveAll,
+    /// Source locations that differ by one, of which Cranelift's reader loses one below the first:
+    /// see `docs/CRANELIFT.md`. Off unless asked for; only with [`Feature::Debugging`].
+    AdjacentLocations,
 }
 
 /// A set of [`Feature`]s.
@@ -66,7 +69,7 @@ pub(super) struct Features(u32);
 impl Features {
     pub(super) const NONE: Features = Features(0);
 
-    const ALL: [Feature; 19] = [
+    const ALL: [Feature; 20] = [
         Feature::I128,
         Feature::Floats,
         Feature::F16AndF128,
@@ -86,6 +89,7 @@ impl Features {
         Feature::BeyondRiscv64,
         Feature::RemainderByMinusOne,
         Feature::LimitInPreserveAll,
+        Feature::AdjacentLocations,
     ];
 
     pub(super) fn by_default() -> Self {
@@ -94,6 +98,7 @@ impl Features {
             .without(Feature::BeyondRiscv64)
             .without(Feature::RemainderByMinusOne)
             .without(Feature::LimitInPreserveAll)
+            .without(Feature::AdjacentLocations)
     }
 
     pub(super) fn with(self, feature: Feature) -> Self {

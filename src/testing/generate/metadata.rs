@@ -16,7 +16,10 @@ impl Body<'_, '_, '_> {
         self.srcloc = if self.choices.chance(32) {
             SourceLoc::default()
         } else {
-            let line = 1 + self.choices.below(255) as u32;
+            let line = match self.plan.features.has(Feature::AdjacentLocations) {
+                true => 1 + self.choices.below(255) as u32,
+                false => 2 + 2 * self.choices.below(127) as u32,
+            };
             SourceLoc::new(line + 0x1000 * (1 + self.index as u32))
         };
     }
