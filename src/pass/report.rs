@@ -1,12 +1,12 @@
 //! What the pass did at each call site, and why.
 
 use crate::cleanup::CleanupStats;
+use crate::decide::PolicyReason;
 use crate::graph::CallKind;
 use crate::program::{FunctionId, FunctionName, InlineAttribute, SiteHint};
 use crate::splice::Refusal;
 use cranelift_codegen::ir::{Inst, SourceLoc};
 use petgraph::graph::EdgeIndex;
-use std::borrow::Cow;
 use std::fmt;
 
 /// One decision about one call site.
@@ -83,7 +83,7 @@ pub enum Demand {
 #[non_exhaustive]
 pub enum Reason {
     /// The policy said so; this is what it gave as its reason.
-    Policy(Cow<'static, str>),
+    Policy(PolicyReason),
     /// The policy left the site undecided.
     Undecided,
     /// The callee's attribute said so.
@@ -134,7 +134,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Policy(reason) => f.write_str(reason),
+            Reason::Policy(reason) => reason.fmt(f),
             Reason::Undecided => f.write_str("no policy decided"),
             Reason::Attribute(InlineAttribute::Always) => f.write_str("attribute always"),
             Reason::Attribute(InlineAttribute::Never) => f.write_str("attribute never"),
