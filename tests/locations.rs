@@ -416,7 +416,7 @@ block0(v0: i32):
     let came_in: Vec<_> = at
         .sites()
         .iter()
-        .filter(|site| !site.via.is_empty())
+        .filter(|site| !site.via().is_empty())
         .collect();
     let locations: Vec<u32> = came_in.iter().map(|site| site.srcloc.bits()).collect();
     assert_eq!(locations, [1, 1, 1]);

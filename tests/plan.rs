@@ -325,7 +325,7 @@ fn demands_that_are_not_met_leave_the_plan_alone() {
     }
     let inlined = replay_alone(&none, &program);
     assert!(inlined.sites().iter().all(|site| !site.inlined));
-    assert!(inlined.sites().iter().all(|site| site.demand.is_none()));
+    assert!(inlined.sites().iter().all(|site| site.demand().is_none()));
 }
 
 /// The planted fault: the program goes wrong where this site is inlined.

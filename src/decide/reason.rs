@@ -220,7 +220,10 @@ mod tests {
             PolicyReason::small_callee(7),
             PolicyReason::from("small: 7 instructions")
         );
-        assert_eq!(PolicyReason::from("a"), PolicyReason::from(String::from("a")));
+        assert_eq!(
+            PolicyReason::from("a"),
+            PolicyReason::from(String::from("a"))
+        );
         assert_ne!(
             PolicyReason::large_callee(7, 6),
             PolicyReason::large_sum(7, 6)

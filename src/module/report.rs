@@ -169,7 +169,7 @@ impl fmt::Display for ModuleReport {
             }
             let decision = if site.inlined { "inlined" } else { "kept" };
             let via: String = site
-                .via
+                .via()
                 .iter()
                 .map(|&id| format!("{} > ", self.symbol(id)))
                 .collect();

@@ -103,7 +103,7 @@ impl Inlined {
     /// The names of the sites that lead from a record's caller to its call, the call's own last;
     /// see [`SiteRecord::path`]. `program` must be the one that went in.
     pub fn path(&self, program: &Program, record: &SiteRecord) -> Vec<SiteName> {
-        let path = record.path.iter();
+        let path = record.path().iter();
         path.filter_map(|&site| self.graph.site_name(program, site))
             .collect()
     }
@@ -132,7 +132,7 @@ impl Inlined {
     /// ```
     pub fn unmet(&self) -> impl Iterator<Item = &SiteRecord> {
         let sites = self.sites.iter();
-        sites.filter(|site| site.demand.is_some() && !site.inlined)
+        sites.filter(|site| site.demand().is_some() && !site.inlined)
     }
 
     /// In words, what the embedder demanded of a site of [`Inlined::unmet`] or any other: a
@@ -140,7 +140,7 @@ impl Inlined {
     /// one that went in.
     pub fn demand(&self, program: &Program, record: &SiteRecord) -> Option<String> {
         let name = |id| program.get(id).map(|function| function.name());
-        Some(match record.demand? {
+        Some(match record.demand()? {
             Demand::Attribute => format!("{} has the attribute always", record.callee),
             Demand::Hint(hint) => format!("the call has the hint {hint}"),
             Demand::Flatten(function) => format!("{} is to be flattened", name(function)?),

@@ -315,7 +315,7 @@ fn pass_on_hints(program: &Program, graph: &CallGraph, sites: &[SiteRecord], kep
         return;
     }
     for record in sites.iter().filter(|record| !record.inlined) {
-        let origin = record.path.last().and_then(|&site| graph.site(site));
+        let origin = record.path().last().and_then(|&site| graph.site(site));
         let hint = origin.and_then(|site| program.get(site.caller)?.hint(site.edge.inst));
         if let (Some(hint), Some(caller)) = (hint, program.get(record.caller)) {
             // Clean-up may have removed the call, and the caller may be dropped.

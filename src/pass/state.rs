@@ -46,7 +46,7 @@ impl Final {
             kept.map(|(index, record)| (record.inst, index)).collect()
         });
         let record = kept.get(&call).and_then(|&index| self.records.get(index));
-        record.map_or(&[], |record| &record.path)
+        record.map_or(&[], SiteRecord::path)
     }
 }
 

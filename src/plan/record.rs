@@ -38,7 +38,7 @@ pub(super) fn path_of(
 
 /// Where the call was in the function that had it at first, whatever became of its location since.
 pub(super) fn location_of(program: &Program, inlined: &Inlined, record: &SiteRecord) -> SourceLoc {
-    let site = record.path.last();
+    let site = record.path().last();
     site.map_or_else(SourceLoc::default, |&site| {
         inlined.graph().site_location(program, site)
     })
@@ -53,7 +53,7 @@ pub(super) fn is_decision(record: &SiteRecord) -> bool {
     match &record.reason {
         Reason::External | Reason::Interposable | Reason::Recursion => false,
         Reason::Refused(refusal) => matches!(
-            refusal,
+            **refusal,
             Refusal::Unreachable
                 | Refusal::MemFlagsFull
                 | Refusal::TooManyEntities(_)

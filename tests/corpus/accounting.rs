@@ -221,7 +221,10 @@ fn walk(func: &Function, callee_returns: impl Fn(Inst) -> Option<bool>) -> Walk 
 fn expected(program: &Program, inlined: &Inlined) -> HashMap<FunctionId, Visible> {
     let mut callees = HashMap::new();
     for site in inlined.sites().iter().filter(|site| site.inlined) {
-        assert!(site.via.is_empty(), "only functions' own calls are inlined");
+        assert!(
+            site.via().is_empty(),
+            "only functions' own calls are inlined"
+        );
         callees.insert((site.caller, site.inst), site.callee_id.unwrap());
     }
     let mut done: HashMap<FunctionId, (Visible, bool)> = HashMap::new();

@@ -98,7 +98,7 @@ fn symbols_name_the_sites_of_a_profile() {
     let (_, report) = module.finish().unwrap();
     let sites = report.inlined().sites().iter();
     let seen: Vec<_> = sites
-        .map(|site| (site.callee.to_string(), site.count))
+        .map(|site| (site.callee.to_string(), site.count()))
         .collect();
     let expected = [("%often", 1), ("%often", 0), ("%once", 1), ("%main", 1)];
     assert_eq!(

@@ -72,7 +72,7 @@ fn the_program_does_not_grow_beyond_its_limit() {
         .sites()
         .iter()
         .filter(|site| site.inlined)
-        .map(|site| site.callee_insts)
+        .map(|site| site.callee_insts())
         .sum();
     assert!(copied > 0 && copied <= 2 * before, "{copied} of {before}");
     let stopped = inlined

@@ -55,7 +55,7 @@ fn one_callee_can_be_copied_many_times_into_one_block() {
     let records = sites_of(&inlined, &program, "main");
     assert_eq!(records.len(), 200);
     // Each record tells what the caller had come to when it was decided.
-    let sizes: Vec<usize> = records.iter().map(|site| site.caller_insts).collect();
+    let sizes: Vec<usize> = records.iter().map(|site| site.caller_insts()).collect();
     let expected: Vec<usize> = (0..200).map(|number| 202 + 3 * number).collect();
     assert_eq!(sizes, expected);
 }

@@ -55,11 +55,11 @@ impl<'a> InlineTrees<'a> {
         let mut own_calls = FxHashMap::default();
         let mut came_in = FxHashMap::default();
         for (index, record) in records.iter().enumerate() {
-            match record.parent {
+            match record.parent() {
                 None => own_calls.insert((record.caller, record.inst), index),
                 Some(parent) => {
                     let first = of_caller.get(&record.caller).map_or(0, |range| range.start);
-                    came_in.insert((first + parent, record.source_inst), index)
+                    came_in.insert((first + parent, record.source_inst()), index)
                 }
             };
         }

@@ -140,8 +140,8 @@ fn row(report: &Report<'_>, site: &SiteRecord) -> Markup {
     let verdict = Verdict::of(site);
     html! {
         tr class=(classes(Some(verdict))) {
-            td { (function_link(report, site.caller)) @if !site.via.is_empty() {
-                small { " through " @for (number, &id) in site.via.iter().enumerate() {
+            td { (function_link(report, site.caller)) @if !site.via().is_empty() {
+                small { " through " @for (number, &id) in site.via().iter().enumerate() {
                     @if number > 0 { ", " } (function_link(report, id))
                 } }
             } }
@@ -151,8 +151,8 @@ fn row(report: &Report<'_>, site: &SiteRecord) -> Markup {
             } }
             td { (badge(Some(verdict))) }
             td { (site.reason) }
-            td { @if site.callee_id.is_some() { (site.callee_insts) } }
-            td { (site.caller_insts) }
+            td { @if site.callee_id.is_some() { (site.callee_insts()) } }
+            td { (site.caller_insts()) }
             td { (place(site)) }
         }
     }
