@@ -140,7 +140,7 @@ fn a_copy_has_its_share_of_the_calls() {
         .profile(&counts)
         .run(&program)
         .unwrap();
-    let copies = inlined.sites().iter().filter(|site| !site.via().is_empty());
+    let copies = inlined.sites().filter(|site| !site.via().is_empty());
     let copies: Vec<_> = copies.map(|site| site.count()).collect();
     assert_eq!(copies, [Some(375), Some(100), Some(25)]);
 }
@@ -181,7 +181,7 @@ fn the_cost_model_gives_hot_sites_more_and_those_never_executed_nothing() {
             inliner = inliner.profile(counts);
         }
         let inlined = inliner.run(&program).unwrap();
-        let sites = inlined.sites().iter();
+        let sites = inlined.sites();
         sites.map(|site| site.inlined).collect::<Vec<_>>()
     };
     assert_eq!(decisions(None), [true, false, true, false]);

@@ -25,7 +25,7 @@ pub(super) struct Final {
     pub(super) depth: u32,
     pub(super) inlined: usize,
     pub(super) cleanup: CleanupStats,
-    pub(super) records: Vec<SiteRecord>,
+    pub(super) records: Box<[SiteRecord]>,
     /// Functions of the program that the body refers to, each once; `None` if
     /// they are those of the original body.
     pub(super) references: Option<Box<[FunctionId]>>,

@@ -14,7 +14,7 @@ impl Plan {
     /// from the start is not.
     pub fn record(program: &Program, inlined: &Inlined) -> Self {
         let mut plan = Self::new();
-        for record in inlined.sites().iter().filter(|record| is_decision(record)) {
+        for record in inlined.sites().filter(|record| is_decision(record)) {
             if let Some(path) = path_of(program, inlined, record) {
                 let site = PlannedSite {
                     inline: record.inlined,

@@ -61,7 +61,6 @@ fn each_site_of_the_input_is_there_once() {
     let inlined = run_always(&program);
     let own: Vec<_> = inlined
         .sites()
-        .iter()
         .filter(|site| site.via().is_empty())
         .collect();
     let reported: HashSet<_> = own.iter().map(|site| (site.caller, site.inst)).collect();

@@ -147,7 +147,6 @@ fn a_policy_sees_the_names_of_the_report() {
     let inlined = run(Inliner::new(policy), &program);
     let mut reported: Vec<_> = inlined
         .sites()
-        .iter()
         .map(|site| inlined.path(&program, site))
         .collect();
     let mut seen = seen.into_inner().unwrap();

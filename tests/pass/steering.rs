@@ -60,7 +60,7 @@ fn flatten_inlines_everything_below_and_nothing_elsewhere() {
     }
     for function in ["inner", "middle", "main"] {
         let caller = id(&program, function);
-        let all = inlined.sites().iter().filter(|site| site.caller == caller);
+        let all = inlined.sites().filter(|site| site.caller == caller);
         assert!(inlined.sites_of(caller).iter().eq(all), "{function}");
     }
     assert_eq!(unmet(&program, &inlined), [""; 0]);
@@ -183,7 +183,7 @@ fn cold_calls_and_what_is_in_cold_functions_get_no_budget() {
     let text = leaf("leaf", 30) + &through("middle", &["leaf"]) + &through("main", &["leaf"]);
     let inlined_sites = |program: &Program| {
         let inlined = run(Inliner::new(CostModel::default()), program);
-        let sites = inlined.sites().iter();
+        let sites = inlined.sites();
         sites.filter(|site| site.inlined).count()
     };
     let plain = program(&text);

@@ -114,8 +114,8 @@ pub(super) fn functions(report: &Report<'_>) -> Markup {
 
 /// All decisions.
 pub(super) fn sites(report: &Report<'_>) -> Markup {
-    let all = report.inlined.sites();
-    let shown = all.get(..MOST_SITES).unwrap_or(all);
+    let all: Vec<_> = report.inlined.sites().collect();
+    let shown = all.get(..MOST_SITES).unwrap_or(&all);
     html! {
         @if shown.len() < all.len() {
             p { "The first " (shown.len()) " of " (all.len()) " are shown." }
