@@ -113,7 +113,6 @@ mod tests {
         let inlined = inline(MODULE).unwrap();
         let told: Vec<_> = inlined
             .sites()
-            .iter()
             .map(|site| {
                 (
                     site.callee.to_string(),

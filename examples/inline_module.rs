@@ -60,6 +60,6 @@ mod tests {
         assert_eq!(inlined.program().len(), 1);
         assert_eq!(compiled.iter().len(), 1);
         assert!(!inlined.program().to_clif().unwrap().contains("call"));
-        assert!(inlined.sites().iter().all(|site| site.inlined));
+        assert!(inlined.sites().all(|site| site.inlined));
     }
 }

@@ -24,7 +24,7 @@
 //! let inliner = Inliner::new(CostModel::default()).verify_with(&*isa);
 //! let (inlined, compiled) = inliner.run_and_compile(&program, &*isa)?;
 //!
-//! assert!(inlined.sites().iter().all(|site| site.inlined));
+//! assert!(inlined.sites().all(|site| site.inlined));
 //! assert_eq!(compiled.iter().len(), 1, "%square is gone");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -124,7 +124,7 @@ fn run_pass(file: &str, text: &str, policy: impl Inline, clean: bool) -> usize {
         .splice_options(options())
         .clean_up(clean);
     match inliner.check(true).run(&program) {
-        Ok(inlined) => inlined.sites().iter().filter(|site| site.inlined).count(),
+        Ok(inlined) => inlined.sites().filter(|site| site.inlined).count(),
         Err(error) => panic!("{file}: {error}"),
     }
 }
@@ -164,7 +164,7 @@ fn branches_that_decide_nothing_in_a_loop_for_ever() {
     text += "}\n";
     let program = Program::from_clif(&text, "loop.clif").unwrap();
     let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
-    assert!(inlined.sites().iter().all(|site| site.inlined));
+    assert!(inlined.sites().all(|site| site.inlined));
 }
 
 /// The sides meet in `block2` with different values, which nothing needs, and go on to `block3`

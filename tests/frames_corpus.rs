@@ -159,7 +159,7 @@ fn reachable(body: &Function, ends: &dyn Fn(&Function, Inst) -> bool) -> (BTreeS
 /// How many copies of each function the report says are in each, itself included.
 fn copies(inlined: &Inlined, program: &Program) -> Vec<BTreeMap<FunctionId, usize>> {
     let mut bodies: BTreeMap<FunctionId, Vec<FunctionId>> = BTreeMap::new();
-    for site in inlined.sites().iter().filter(|site| site.inlined) {
+    for site in inlined.sites().filter(|site| site.inlined) {
         bodies
             .entry(site.caller)
             .or_default()

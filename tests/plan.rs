@@ -227,7 +227,6 @@ fn the_policy_decides_what_the_plan_does_not_list() {
     let main = program.id(&"main".parse().unwrap()).unwrap();
     let record = inlined
         .sites()
-        .iter()
         .find(|record| record.caller == main && !record.inlined)
         .unwrap();
     assert_eq!(record.reason, Reason::Policy("planned: by hand".into()));
@@ -324,8 +323,8 @@ fn demands_that_are_not_met_leave_the_plan_alone() {
         none.get_mut(path).unwrap().inline = false;
     }
     let inlined = replay_alone(&none, &program);
-    assert!(inlined.sites().iter().all(|site| !site.inlined));
-    assert!(inlined.sites().iter().all(|site| site.demand.is_none()));
+    assert!(inlined.sites().all(|site| !site.inlined));
+    assert!(inlined.sites().all(|site| site.demand().is_none()));
 }
 
 /// The planted fault: the program goes wrong where this site is inlined.

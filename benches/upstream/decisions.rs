@@ -67,7 +67,7 @@ impl Decisions {
             .unwrap_or_else(|error| panic!("{error}"));
         let mut sites: Vec<(FunctionId, Vec<(Inst, FunctionId)>)> = Vec::new();
         for site in inlined.sites() {
-            let (true, true, Some(callee)) = (site.inlined, site.via.is_empty(), site.callee_id)
+            let (true, true, Some(callee)) = (site.inlined, site.via().is_empty(), site.callee_id)
             else {
                 continue;
             };

@@ -1,6 +1,7 @@
 //! The default policy: estimated cost against estimated benefit.
 
-use super::{Argument, CallSite, Decision, Inline, Summary};
+use super::reason::Weighing;
+use super::{Argument, CallSite, Decision, Inline, PolicyReason, Summary};
 use crate::profile::Heat;
 use crate::program::Linkage;
 
@@ -133,20 +134,24 @@ impl Inline for CostModel {
     fn decide(&self, site: &CallSite<'_>) -> Decision {
         let summary = site.summary();
         if summary.insts() > self.max_callee_insts {
-            return Decision::keep(format!(
-                "{} instructions are more than {}",
-                summary.insts(),
-                self.max_callee_insts
-            ));
+            let reason = PolicyReason::large_callee(summary.insts(), self.max_callee_insts);
+            return Decision::keep(reason);
         }
         let cost = self.cost(site);
         let benefit = self.benefit(site);
         let net = cost - benefit;
+        let mut weighing = Weighing {
+            cost,
+            benefit,
+            threshold: None,
+            executed: None,
+            sole_call_site: false,
+        };
         // The loop analysis is the expensive part, so the sites that it could
         // not change are sorted out first.
         let lowest = self.threshold.min(self.cold_threshold);
         if net <= lowest {
-            return Decision::inline(format!("cost {cost}, benefit {benefit}"));
+            return Decision::inline(PolicyReason::weighed(weighing));
         }
         let mut highest = self.threshold + self.loop_bonus * i64::from(self.max_loop_depth);
         if site.heat() == Heat::Hot {
@@ -160,19 +165,13 @@ impl Inline for CostModel {
         if sole && !site.is_cold() {
             threshold = threshold.max(self.sole_call_site_threshold);
         }
-        let executed = match site.count() {
-            Some(count) => format!(", executed {count} times"),
-            None => String::new(),
-        };
-        let comparison = format!("cost {cost}, benefit {benefit}, threshold {threshold}{executed}");
+        weighing.threshold = Some(threshold);
+        weighing.executed = site.count();
         if net <= threshold {
-            Decision::inline(if sole {
-                format!("sole call site: {comparison}")
-            } else {
-                comparison
-            })
+            weighing.sole_call_site = sole;
+            Decision::inline(PolicyReason::weighed(weighing))
         } else {
-            Decision::keep(comparison)
+            Decision::keep(PolicyReason::weighed(weighing))
         }
     }
 }

@@ -42,6 +42,7 @@ mod compose;
 mod cost_model;
 mod limits;
 mod parameters;
+mod reason;
 mod simple;
 mod small;
 mod summary;
@@ -52,12 +53,11 @@ pub use compose::{FirstMatch, FromFnMut, from_fn_mut};
 pub use cost_model::CostModel;
 pub use limits::Limits;
 pub use parameters::ParameterUse;
+pub use reason::PolicyReason;
 pub use simple::{Always, Never};
 pub use small::Small;
 pub(crate) use summary::ProgramFacts;
 pub use summary::Summary;
-
-use std::borrow::Cow;
 
 /// Decides about call sites.
 pub trait Inline: Sync {
@@ -98,12 +98,12 @@ pub enum Decision {
     /// Replace the call by the callee's body.
     Inline {
         /// Why, for the report: a short phrase without a final period.
-        reason: Cow<'static, str>,
+        reason: PolicyReason,
     },
     /// Leave the call as it is.
     Keep {
         /// Why, for the report: a short phrase without a final period.
-        reason: Cow<'static, str>,
+        reason: PolicyReason,
     },
     /// Leave the answer to the next policy of a [`FirstMatch`]. Where there is
     /// none, the call is kept.
@@ -112,14 +112,14 @@ pub enum Decision {
 
 impl Decision {
     /// Inline, because of `reason`.
-    pub fn inline(reason: impl Into<Cow<'static, str>>) -> Self {
+    pub fn inline(reason: impl Into<PolicyReason>) -> Self {
         Decision::Inline {
             reason: reason.into(),
         }
     }
 
     /// Keep the call, because of `reason`.
-    pub fn keep(reason: impl Into<Cow<'static, str>>) -> Self {
+    pub fn keep(reason: impl Into<PolicyReason>) -> Self {
         Decision::Keep {
             reason: reason.into(),
         }

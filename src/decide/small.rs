@@ -1,6 +1,6 @@
 //! Two size thresholds and nothing else.
 
-use super::{CallSite, Decision, Inline};
+use super::{CallSite, Decision, Inline, PolicyReason};
 
 /// Inlines small callees into callers that stay within bounds.
 ///
@@ -42,17 +42,11 @@ impl Inline for Small {
         let callee = site.summary().insts();
         let sum = site.caller_insts().saturating_add(callee);
         if callee > self.callee_insts {
-            Decision::keep(format!(
-                "{callee} instructions are more than {}",
-                self.callee_insts
-            ))
+            Decision::keep(PolicyReason::large_callee(callee, self.callee_insts))
         } else if sum > self.sum_insts {
-            Decision::keep(format!(
-                "caller and callee have {sum} instructions, more than {}",
-                self.sum_insts
-            ))
+            Decision::keep(PolicyReason::large_sum(sum, self.sum_insts))
         } else {
-            Decision::inline(format!("small: {callee} instructions"))
+            Decision::inline(PolicyReason::small_callee(callee))
         }
     }
 }

@@ -55,7 +55,7 @@
 //! let (mut jit, report) = module.finish()?;
 //! jit.finalize_definitions()?;
 //!
-//! assert!(report.inlined().sites().iter().all(|site| site.inlined));
+//! assert!(report.inlined().sites().all(|site| site.inlined));
 //! assert_eq!(report.dropped().len(), 1, "nothing calls `twice` any more");
 //! assert!(!jit.get_finalized_function(main).is_null());
 //! # Ok::<(), Box<dyn std::error::Error>>(())

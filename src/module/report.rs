@@ -153,9 +153,11 @@ fn symbol(name: &FunctionName) -> String {
 
 impl fmt::Display for ModuleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sites = self.inlined.sites();
+        let (mut inlined, mut calls) = (0, 0);
         let mut last = None;
-        for site in sites {
+        for site in self.inlined.sites() {
+            calls += 1;
+            inlined += usize::from(site.inlined);
             if last != Some(site.caller) {
                 last = Some(site.caller);
                 let stats = self.inlined.stats(site.caller);
@@ -169,7 +171,7 @@ impl fmt::Display for ModuleReport {
             }
             let decision = if site.inlined { "inlined" } else { "kept" };
             let via: String = site
-                .via
+                .via()
                 .iter()
                 .map(|&id| format!("{} > ", self.symbol(id)))
                 .collect();
@@ -181,11 +183,9 @@ impl fmt::Display for ModuleReport {
                 None => writeln!(f)?,
             }
         }
-        let inlined = sites.iter().filter(|site| site.inlined).count();
         write!(
             f,
-            "{inlined} of {} calls inlined; {} functions defined, {} dropped",
-            sites.len(),
+            "{inlined} of {calls} calls inlined; {} functions defined, {} dropped",
             self.defined.len(),
             self.dropped.len()
         )?;

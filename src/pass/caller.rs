@@ -9,7 +9,7 @@
 
 use super::Inliner;
 use super::chains::Chains;
-use super::report::{Reason, SiteRecord};
+use super::report::{CameInWith, Demand, Origin, Outside, Reason, SiteRecord, record_size};
 use super::state::{Final, State};
 use super::steering::Steering;
 use crate::cleanup::CleanupContext;
@@ -22,7 +22,6 @@ use crate::splice::{Callee, Checker, CopiedCall, Outline, Refusal, Session, Spli
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 use petgraph::graph::EdgeIndex;
-use std::mem;
 
 /// Scratch memory of one thread.
 #[derive(Default)]
@@ -34,17 +33,22 @@ pub(super) struct CallerScratch {
 /// A call that is still to be decided.
 struct Candidate {
     call: Inst,
-    /// The call in the body that it comes from.
-    source: Inst,
-    /// The record of the call that brought it in.
-    parent: Option<usize>,
     callee: FunctionId,
     kind: CallKind,
     /// The bodies around it, outermost first, as an index of [`Chains`].
     chain: Option<usize>,
-    /// The sites of the original program that lead to it; empty once it is recorded.
-    path: Vec<EdgeIndex>,
+    origin: Origin,
     depth: u32,
+}
+
+/// A call that is to be inlined.
+struct Accepted {
+    call: Inst,
+    callee: FunctionId,
+    chain: Option<usize>,
+    depth: u32,
+    /// The record of the decision.
+    record: usize,
 }
 
 /// A call that came in with a body.
@@ -174,35 +178,30 @@ impl CallerJob<'_> {
         for site in state.graph.callees(self.id) {
             let candidate = |callee| Candidate {
                 call: site.edge.inst,
-                source: site.edge.inst,
-                parent: None,
                 callee,
                 kind: site.edge.kind,
                 chain: None,
-                path: vec![site.index],
+                origin: Origin::Own(site.index),
                 depth: 0,
             };
             match site.callee {
                 CallNode::Function(callee) => candidates.push(candidate(*callee)),
                 CallNode::External(name) => {
-                    let path = vec![site.index];
+                    let path = [site.index];
+                    let steering = Steering::of_external(self.inliner, state, &path);
                     self.result.records.push(SiteRecord {
                         caller: self.id,
                         callee: name.clone(),
                         callee_id: None,
                         inst: site.edge.inst,
-                        source_inst: site.edge.inst,
-                        parent: None,
                         kind: site.edge.kind,
                         srcloc: body.srcloc(site.edge.inst),
-                        via: Vec::new(),
-                        demand: Steering::of_external(self.inliner, state, &path).demand,
-                        count: state.count(&path),
-                        path,
                         inlined: false,
                         reason: Reason::External,
+                        origin: Origin::Own(site.index),
+                        outside: Outside::new(steering.demand, state.count(&path)),
                         callee_insts: 0,
-                        caller_insts: self.insts,
+                        caller_insts: record_size(self.insts),
                     });
                 }
                 CallNode::Runtime(_) => {}
@@ -211,62 +210,70 @@ impl CallerJob<'_> {
         candidates
     }
 
-    /// The record of a candidate, whose path it takes.
-    fn record(&self, candidate: &mut Candidate, caller: &Function, reason: Reason) -> SiteRecord {
-        let path = mem::take(&mut candidate.path);
+    /// The record of a candidate that was decided when the caller had `insts` instructions.
+    fn record(
+        &self,
+        candidate: Candidate,
+        caller: &Function,
+        demand: Option<Demand>,
+        reason: Reason,
+        insts: usize,
+    ) -> SiteRecord {
+        let count = self.state.count(candidate.origin.path());
         SiteRecord {
             caller: self.id,
             callee: self.state.program[candidate.callee].name().clone(),
             callee_id: Some(candidate.callee),
             inst: candidate.call,
-            source_inst: candidate.source,
-            parent: candidate.parent,
             kind: candidate.kind,
             srcloc: self.srcloc(caller, candidate.call),
-            via: self.chains.list(candidate.chain),
-            count: self.state.count(&path),
-            path,
-            demand: None,
             inlined: false,
             reason,
-            callee_insts: self.state.size_of(candidate.callee),
-            caller_insts: self.insts,
+            origin: candidate.origin,
+            outside: Outside::new(demand, count),
+            callee_insts: record_size(self.state.size_of(candidate.callee)),
+            caller_insts: record_size(insts),
         }
     }
 
     /// Decides each candidate on the body as it is; returns those to be
-    /// inlined, with the index of their record.
+    /// inlined.
     fn decide(
         &mut self,
         candidates: Vec<Candidate>,
         caller: &Function,
         legality: Legality<'_>,
-    ) -> Vec<(Candidate, usize)> {
+    ) -> Vec<Accepted> {
         let mut accepted = Vec::new();
         let (insts, grown) = (self.insts, self.grown);
         let analysis = RoundAnalysis::new(caller);
         let mut planned: usize = 0;
         self.result.records.reserve_exact(candidates.len());
-        for mut candidate in candidates {
+        for candidate in candidates {
             let callee = Some(candidate.callee);
-            let steering = Steering::of(self.inliner, self.state, &candidate.path, callee);
+            let path = candidate.origin.path();
+            let steering = Steering::of(self.inliner, self.state, path, callee);
             let insts = insts.saturating_add(planned);
             let grown = grown.saturating_add(planned);
             let decision =
                 self.decide_one(&candidate, &steering, legality, &analysis, insts, grown);
             let inline = decision.is_ok();
             let (Ok(reason) | Err(reason)) = decision;
-            let mut record = self.record(&mut candidate, caller, reason);
-            record.caller_insts = insts;
-            record.demand = steering.demand;
             let callee = self.final_callee(&candidate);
             if inline {
-                planned = planned.saturating_add(record.callee_insts);
+                planned = planned.saturating_add(self.state.size_of(candidate.callee));
                 callee.inspect(|callee| callee.preparation.want());
-                accepted.push((candidate, self.result.records.len()));
+                accepted.push(Accepted {
+                    call: candidate.call,
+                    callee: candidate.callee,
+                    chain: candidate.chain,
+                    depth: candidate.depth,
+                    record: self.result.records.len(),
+                });
             } else {
                 callee.inspect(|callee| callee.preparation.release_unless_wanted());
             }
+            let record = self.record(candidate, caller, steering.demand, reason, insts);
             self.result.records.push(record);
         }
         accepted
@@ -295,7 +302,7 @@ impl CallerJob<'_> {
         let legal = outline.map_err(Clone::clone);
         legal
             .and_then(|outline| legality(candidate.call, outline))
-            .map_err(Reason::Refused)?;
+            .map_err(|refusal| Reason::Refused(Box::new(refusal)))?;
         let wanted = self.ask(candidate, steering, callee, analysis, insts)?;
         let limits = &self.inliner.limits;
         let nested = candidate
@@ -328,14 +335,14 @@ impl CallerJob<'_> {
         if let Some(demand) = steering.demand {
             return Ok(demand.reason());
         }
-        let count = state.count(&candidate.path);
+        let count = state.count(candidate.origin.path());
         let site = CallSite {
             context: SiteContext {
                 caller_name: state.program[self.id].name(),
                 callee_name: function.name(),
                 graph: &state.graph,
                 program: state.program,
-                path: &candidate.path,
+                path: candidate.origin.path(),
                 callee: &callee.body,
                 summary: state.summary(candidate.callee, callee),
                 call: candidate.call,
@@ -373,16 +380,13 @@ impl CallerJob<'_> {
     }
 
     /// Splices the accepted calls; returns the calls that came in.
-    fn splice(
-        &mut self,
-        accepted: Vec<(Candidate, usize)>,
-        session: &mut Session<'_>,
-    ) -> Vec<CameIn> {
+    fn splice(&mut self, accepted: Vec<Accepted>, session: &mut Session<'_>) -> Vec<CameIn> {
         let state = self.state;
         let mut came_in = Vec::new();
-        session.expect(accepted.iter().map(|(candidate, _)| candidate.call));
-        for (candidate, record) in accepted {
-            let Some(callee) = state.finals.get(candidate.callee).and_then(|f| f.get()) else {
+        session.expect(accepted.iter().map(|accepted| accepted.call));
+        for site in accepted {
+            let record = site.record;
+            let Some(callee) = state.finals.get(site.callee).and_then(|f| f.get()) else {
                 continue;
             };
             let locations = self
@@ -397,13 +401,13 @@ impl CallerJob<'_> {
             };
             let spliced = match (prepared, locations) {
                 (Ok(prepared), Some((builder, table))) => {
-                    session.splice_with(candidate.call, &prepared, &mut builder.inlining(table))
+                    session.splice_with(site.call, &prepared, &mut builder.inlining(table))
                 }
-                (Ok(prepared), None) => session.splice(candidate.call, &prepared),
+                (Ok(prepared), None) => session.splice(site.call, &prepared),
                 (Err(refusal), _) => Err(refusal),
             };
-            if candidate.depth > 0 {
-                self.came_in.push(candidate.callee);
+            if site.depth > 0 {
+                self.came_in.push(site.callee);
             }
             match spliced {
                 Ok(copied) => {
@@ -411,9 +415,9 @@ impl CallerJob<'_> {
                     self.grown = self.grown.saturating_add(callee.insts);
                     self.result.records[record].inlined = true;
                     self.result.inlined += 1;
-                    let depth = candidate.depth + 1;
+                    let depth = site.depth + 1;
                     self.result.depth = self.result.depth.max(depth + callee.depth);
-                    let chain = self.chains.push(candidate.chain, candidate.callee);
+                    let chain = self.chains.push(site.chain, site.callee);
                     came_in.extend(copied.iter().map(|&copied| CameIn {
                         copied,
                         record,
@@ -422,7 +426,7 @@ impl CallerJob<'_> {
                     }));
                 }
                 Err(refusal) => {
-                    self.result.records[record].reason = Reason::Refused(refusal);
+                    self.result.records[record].reason = Reason::Refused(Box::new(refusal));
                 }
             }
         }
@@ -450,15 +454,18 @@ impl CallerJob<'_> {
                 _ => CallKind::Call,
             };
             if body.layout.inst_block(call).is_some() {
-                let path = self.path_of(&came_in);
+                let origin = CameInWith {
+                    source_inst: came_in.copied.callee_inst,
+                    parent: came_in.record,
+                    via: self.chains.list(Some(came_in.chain)).into_boxed_slice(),
+                    path: self.path_of(&came_in).into_boxed_slice(),
+                };
                 candidates.push(Candidate {
                     call,
-                    source: came_in.copied.callee_inst,
-                    parent: Some(came_in.record),
                     callee,
                     kind,
                     chain: Some(came_in.chain),
-                    path,
+                    origin: Origin::CameIn(Box::new(origin)),
                     depth: came_in.depth,
                 });
             }
@@ -476,7 +483,7 @@ impl CallerJob<'_> {
             .and_then(|id| self.state.finals.get(id)?.get());
         let call = came_in.copied.callee_inst;
         let within = body.map_or(&[][..], |body| body.path_to(call));
-        let mut path = [&around.path, within].concat();
+        let mut path = [around.path(), within].concat();
         // A body that is available externally was not looked at, and its calls are its own.
         if within.is_empty() {
             let own = around

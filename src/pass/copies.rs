@@ -16,13 +16,13 @@ pub(crate) fn copy_tree<'f>(
     let mut copies: Vec<Option<CopyId>> = Vec::with_capacity(records.len());
     for record in records {
         let callee = record.callee_id.and_then(&body_of);
-        let parent = match record.parent {
+        let parent = match record.parent() {
             Some(parent) => copies.get(parent).copied().flatten(),
             None => Some(CopyTree::ROOT),
         };
         copies.push(match (callee, parent) {
             (Some(callee), Some(parent)) if record.inlined => {
-                Some(tree.add(parent, record.source_inst, callee))
+                Some(tree.add(parent, record.source_inst(), callee))
             }
             _ => None,
         });

@@ -17,7 +17,8 @@ pub struct Inlined {
     pub(super) graph: CallGraph,
     pub(super) bodies: SecondaryMap<FunctionId, Option<Arc<Function>>>,
     pub(super) locations: SecondaryMap<FunctionId, Option<Arc<LocationTable>>>,
-    pub(super) sites: Vec<SiteRecord>,
+    /// By caller, so that what the threads made is not copied.
+    pub(super) sites: SecondaryMap<FunctionId, Box<[SiteRecord]>>,
     pub(super) stats: SecondaryMap<FunctionId, FunctionStats>,
     pub(super) times: StageTimes,
 }
@@ -88,22 +89,20 @@ impl Inlined {
 
     /// Every decision, by caller in input order. A function's own calls come
     /// first, in layout order; calls that came in with bodies follow.
-    pub fn sites(&self) -> &[SiteRecord] {
-        &self.sites
+    pub fn sites(&self) -> impl Iterator<Item = &SiteRecord> {
+        self.sites.values().flatten()
     }
 
     /// The decisions about the calls of one function of the input, in the order of
     /// [`Inlined::sites`].
     pub fn sites_of(&self, caller: FunctionId) -> &[SiteRecord] {
-        let start = self.sites.partition_point(|site| site.caller < caller);
-        let end = self.sites.partition_point(|site| site.caller <= caller);
-        self.sites.get(start..end).unwrap_or_default()
+        &self.sites[caller]
     }
 
     /// The names of the sites that lead from a record's caller to its call, the call's own last;
     /// see [`SiteRecord::path`]. `program` must be the one that went in.
     pub fn path(&self, program: &Program, record: &SiteRecord) -> Vec<SiteName> {
-        let path = record.path.iter();
+        let path = record.path().iter();
         path.filter_map(|&site| self.graph.site_name(program, site))
             .collect()
     }
@@ -131,8 +130,8 @@ impl Inlined {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn unmet(&self) -> impl Iterator<Item = &SiteRecord> {
-        let sites = self.sites.iter();
-        sites.filter(|site| site.demand.is_some() && !site.inlined)
+        self.sites()
+            .filter(|site| site.demand().is_some() && !site.inlined)
     }
 
     /// In words, what the embedder demanded of a site of [`Inlined::unmet`] or any other: a
@@ -140,7 +139,7 @@ impl Inlined {
     /// one that went in.
     pub fn demand(&self, program: &Program, record: &SiteRecord) -> Option<String> {
         let name = |id| program.get(id).map(|function| function.name());
-        Some(match record.demand? {
+        Some(match record.demand()? {
             Demand::Attribute => format!("{} has the attribute always", record.callee),
             Demand::Hint(hint) => format!("the call has the hint {hint}"),
             Demand::Flatten(function) => format!("{} is to be flattened", name(function)?),

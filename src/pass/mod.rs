@@ -39,7 +39,7 @@
 //!     return v4
 //! }", "norm.clif")?;
 //! let inlined = Inliner::new(CostModel::default()).run(&program)?;
-//! assert_eq!(inlined.sites().iter().filter(|site| site.inlined).count(), 2);
+//! assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 2);
 //! assert!(!inlined.program().to_clif()?.contains("call fn"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -1,18 +1,21 @@
 //! What the pass did at each call site, and why.
 
 use crate::cleanup::CleanupStats;
+use crate::decide::PolicyReason;
 use crate::graph::CallKind;
 use crate::program::{FunctionId, FunctionName, InlineAttribute, SiteHint};
 use crate::splice::Refusal;
 use cranelift_codegen::ir::{Inst, SourceLoc};
 use petgraph::graph::EdgeIndex;
-use std::borrow::Cow;
 use std::fmt;
 
 /// One decision about one call site.
 ///
 /// A call that came into its caller with an inlined body is a site of its own:
 /// [`SiteRecord::via`] names the bodies that it came with.
+///
+/// There is one for each call of a program, so what only few have is kept apart, and read by
+/// methods.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SiteRecord {
@@ -24,42 +27,128 @@ pub struct SiteRecord {
     pub callee_id: Option<FunctionId>,
     /// The call, an instruction of the caller when the site was decided.
     pub inst: Inst,
-    /// The same call in the body that it comes from: the caller's own, or the
-    /// final body of the last function of [`SiteRecord::via`].
-    pub source_inst: Inst,
-    /// The record of the call that brought this one into the caller, as an
-    /// index among the records of the same caller; `None` for a call of the
-    /// caller's own.
-    pub parent: Option<usize>,
     /// Which kind of call it was.
     pub kind: CallKind,
     /// The call's source location.
     pub srcloc: SourceLoc,
+    /// Whether the call was replaced by the callee's body.
+    pub inlined: bool,
+    /// Why.
+    pub reason: Reason,
+    pub(super) origin: Origin,
+    pub(super) outside: Outside,
+    pub(super) callee_insts: u32,
+    pub(super) caller_insts: u32,
+}
+
+impl SiteRecord {
+    /// The same call in the body that it comes from: the caller's own, or the
+    /// final body of the last function of [`SiteRecord::via`].
+    pub fn source_inst(&self) -> Inst {
+        match &self.origin {
+            Origin::Own(_) => self.inst,
+            Origin::CameIn(came_in) => came_in.source_inst,
+        }
+    }
+
+    /// The record of the call that brought this one into the caller, as an
+    /// index among the records of the same caller; `None` for a call of the
+    /// caller's own.
+    pub fn parent(&self) -> Option<usize> {
+        match &self.origin {
+            Origin::Own(_) => None,
+            Origin::CameIn(came_in) => Some(came_in.parent),
+        }
+    }
+
     /// The callees inlined around the call, outermost first; empty for a call
     /// of the caller's own.
-    pub via: Vec<FunctionId>,
+    pub fn via(&self) -> &[FunctionId] {
+        match &self.origin {
+            Origin::Own(_) => &[],
+            Origin::CameIn(came_in) => &came_in.via,
+        }
+    }
+
     /// The sites of the original program, as edges of the call graph, that lead from the caller to
     /// this call: one for a call of the caller's own; for one that came in with a body, the sites
     /// whose bodies it came with and then its own. Each site's callee is the next one's caller.
     ///
     /// It does not tell in which function which body was inlined first, so it names the call
     /// whatever else is decided: [`Inlined::path`](super::Inlined::path) gives the names.
-    pub path: Vec<EdgeIndex>,
+    pub fn path(&self) -> &[EdgeIndex] {
+        self.origin.path()
+    }
+
     /// What the embedder demanded of the site; `None` where that was for the policy to decide. It
     /// is the demand whether or not it could be met: see [`Inlined::unmet`](super::Inlined::unmet).
-    pub demand: Option<Demand>,
+    pub fn demand(&self) -> Option<Demand> {
+        self.outside.0.as_ref()?.demand
+    }
+
     /// How often the call is executed in the caller, by the profile; `None` where nothing is known
     /// of it.
-    pub count: Option<u64>,
-    /// Whether the call was replaced by the callee's body.
-    pub inlined: bool,
-    /// Why.
-    pub reason: Reason,
+    pub fn count(&self) -> Option<u64> {
+        self.outside.0.as_ref()?.count
+    }
+
     /// The callee's size as it would be copied, in instructions; 0 for an
     /// external one.
-    pub callee_insts: usize,
+    pub fn callee_insts(&self) -> usize {
+        usize::try_from(self.callee_insts).unwrap_or(usize::MAX)
+    }
+
     /// The caller's size when the site was decided, in instructions.
-    pub caller_insts: usize,
+    pub fn caller_insts(&self) -> usize {
+        usize::try_from(self.caller_insts).unwrap_or(usize::MAX)
+    }
+}
+
+/// Where a call comes from. Most are the caller's own, of which there is little to say.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Origin {
+    Own(EdgeIndex),
+    CameIn(Box<CameInWith>),
+}
+
+/// What there is to say of a call that came in with a body.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CameInWith {
+    pub(super) source_inst: Inst,
+    pub(super) parent: usize,
+    pub(super) via: Box<[FunctionId]>,
+    pub(super) path: Box<[EdgeIndex]>,
+}
+
+impl Origin {
+    pub(super) fn path(&self) -> &[EdgeIndex] {
+        match self {
+            Origin::Own(site) => std::slice::from_ref(site),
+            Origin::CameIn(came_in) => &came_in.path,
+        }
+    }
+}
+
+/// What is said of a site from outside the program, if anything is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Outside(Option<Box<Said>>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Said {
+    demand: Option<Demand>,
+    count: Option<u64>,
+}
+
+impl Outside {
+    pub(super) fn new(demand: Option<Demand>, count: Option<u64>) -> Self {
+        let is_said = demand.is_some() || count.is_some();
+        Self(is_said.then(|| Box::new(Said { demand, count })))
+    }
+}
+
+/// A size as records keep it. CLIF cannot number more instructions.
+pub(super) fn record_size(insts: usize) -> u32 {
+    u32::try_from(insts).unwrap_or(u32::MAX)
 }
 
 /// Why an embedder wants a call inlined, whatever the policy says.
@@ -83,7 +172,7 @@ pub enum Demand {
 #[non_exhaustive]
 pub enum Reason {
     /// The policy said so; this is what it gave as its reason.
-    Policy(Cow<'static, str>),
+    Policy(PolicyReason),
     /// The policy left the site undecided.
     Undecided,
     /// The callee's attribute said so.
@@ -93,7 +182,7 @@ pub enum Reason {
     /// A function or a call above is to be flattened.
     Flatten,
     /// The splicing engine refused.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// The callee is the caller, is being inlined around the call already, or
     /// is in the caller's component and not final yet.
     Recursion,
@@ -134,7 +223,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Policy(reason) => f.write_str(reason),
+            Reason::Policy(reason) => reason.fmt(f),
             Reason::Undecided => f.write_str("no policy decided"),
             Reason::Attribute(InlineAttribute::Always) => f.write_str("attribute always"),
             Reason::Attribute(InlineAttribute::Never) => f.write_str("attribute never"),
@@ -188,4 +277,14 @@ pub struct StageTimes {
     pub verify: std::time::Duration,
     /// Compiling.
     pub compile: std::time::Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_takes_little_room() {
+        assert!(size_of::<SiteRecord>() <= 96);
+    }
 }

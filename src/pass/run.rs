@@ -195,7 +195,7 @@ impl Run<'_> {
             depth,
             inlined,
             cleanup: stats,
-            records,
+            records: records.into_boxed_slice(),
             preparation: Preparation::default(),
             summary: OnceLock::new(),
             kept: OnceLock::new(),
@@ -265,8 +265,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
         finals,
         ..
     } = state;
-    let records = finals.values().filter_map(OnceLock::get);
-    let mut sites = Vec::with_capacity(records.map(|done| done.records.len()).sum());
+    let mut sites = SecondaryMap::with_capacity(program.len());
     let mut stats = SecondaryMap::with_capacity(program.len());
     let mut bodies = SecondaryMap::with_capacity(program.len());
     let mut locations = SecondaryMap::with_capacity(program.len());
@@ -285,7 +284,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
             cleanup: done.cleanup,
             dropped: !live[id],
         };
-        sites.extend(done.records);
+        sites[id] = done.records;
         bodies[id] = Some(done.body);
         locations[id] = done.locations;
     }
@@ -295,7 +294,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
     });
     // The names are those of a program that exists already.
     let mut kept = kept.unwrap_or_default();
-    pass_on_hints(program, &graph, &sites, &mut kept);
+    pass_on_hints(program, &graph, sites.values().flatten(), &mut kept);
     Inlined {
         program: kept,
         graph,
@@ -308,15 +307,20 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
 }
 
 /// Gives the calls that are left the hints of the calls that they come from.
-fn pass_on_hints(program: &Program, graph: &CallGraph, sites: &[SiteRecord], kept: &mut Program) {
+fn pass_on_hints<'r>(
+    program: &Program,
+    graph: &CallGraph,
+    sites: impl Iterator<Item = &'r SiteRecord>,
+    kept: &mut Program,
+) {
     if program
         .iter()
         .all(|(_, function)| function.hints().len() == 0)
     {
         return;
     }
-    for record in sites.iter().filter(|record| !record.inlined) {
-        let origin = record.path.last().and_then(|&site| graph.site(site));
+    for record in sites.filter(|record| !record.inlined) {
+        let origin = record.path().last().and_then(|&site| graph.site(site));
         let hint = origin.and_then(|site| program.get(site.caller)?.hint(site.edge.inst));
         if let (Some(hint), Some(caller)) = (hint, program.get(record.caller)) {
             // Clean-up may have removed the call, and the caller may be dropped.

@@ -26,7 +26,7 @@ pub(super) struct Final {
     pub(super) depth: u32,
     pub(super) inlined: usize,
     pub(super) cleanup: CleanupStats,
-    pub(super) records: Vec<SiteRecord>,
+    pub(super) records: Box<[SiteRecord]>,
     /// Functions of the program that the body refers to, each once; `None` if
     /// they are those of the original body.
     pub(super) references: Option<Box<[FunctionId]>>,
@@ -47,7 +47,7 @@ impl Final {
             kept.map(|(index, record)| (record.inst, index)).collect()
         });
         let record = kept.get(&call).and_then(|&index| self.records.get(index));
-        record.map_or(&[], |record| &record.path)
+        record.map_or(&[], SiteRecord::path)
     }
 }
 

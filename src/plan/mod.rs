@@ -57,7 +57,7 @@
 //! let plan: Plan = text.replace("inline %square #1", "keep %square #1").parse()?;
 //! let replay = Replay::new(&plan, Fallback::Policy(Box::new(Never)));
 //! let replayed = Inliner::new(replay).run(&program)?;
-//! assert_eq!(replayed.sites().iter().filter(|site| site.inlined).count(), 1);
+//! assert_eq!(replayed.sites().filter(|site| site.inlined).count(), 1);
 //! assert!(plan.deviations(&program, &replayed).is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -14,7 +14,7 @@ impl Plan {
     /// from the start is not.
     pub fn record(program: &Program, inlined: &Inlined) -> Self {
         let mut plan = Self::new();
-        for record in inlined.sites().iter().filter(|record| is_decision(record)) {
+        for record in inlined.sites().filter(|record| is_decision(record)) {
             if let Some(path) = path_of(program, inlined, record) {
                 let site = PlannedSite {
                     inline: record.inlined,
@@ -38,7 +38,7 @@ pub(super) fn path_of(
 
 /// Where the call was in the function that had it at first, whatever became of its location since.
 pub(super) fn location_of(program: &Program, inlined: &Inlined, record: &SiteRecord) -> SourceLoc {
-    let site = record.path.last();
+    let site = record.path().last();
     site.map_or_else(SourceLoc::default, |&site| {
         inlined.graph().site_location(program, site)
     })
@@ -53,7 +53,7 @@ pub(super) fn is_decision(record: &SiteRecord) -> bool {
     match &record.reason {
         Reason::External | Reason::Interposable | Reason::Recursion => false,
         Reason::Refused(refusal) => matches!(
-            refusal,
+            **refusal,
             Refusal::Unreachable
                 | Refusal::MemFlagsFull
                 | Refusal::TooManyEntities(_)

@@ -142,7 +142,7 @@ mod tests {
         for bit in 0..128 {
             let decisions = Decisions::new((1_u128 << bit).to_le_bytes(), 0);
             let inlined = Inliner::new(decisions).run(&program).unwrap();
-            let sites = inlined.sites().iter();
+            let sites = inlined.sites();
             seen.insert(sites.map(|site| site.inlined).collect::<Vec<_>>());
         }
         let expected = [[false, false], [false, true], [true, false]];

@@ -220,8 +220,11 @@ fn walk(func: &Function, callee_returns: impl Fn(Inst) -> Option<bool>) -> Walk 
 /// What each function must show, by what the report says was inlined.
 fn expected(program: &Program, inlined: &Inlined) -> HashMap<FunctionId, Visible> {
     let mut callees = HashMap::new();
-    for site in inlined.sites().iter().filter(|site| site.inlined) {
-        assert!(site.via.is_empty(), "only functions' own calls are inlined");
+    for site in inlined.sites().filter(|site| site.inlined) {
+        assert!(
+            site.via().is_empty(),
+            "only functions' own calls are inlined"
+        );
         callees.insert((site.caller, site.inst), site.callee_id.unwrap());
     }
     let mut done: HashMap<FunctionId, (Visible, bool)> = HashMap::new();
@@ -340,7 +343,7 @@ fn account_for(program: &Program, share_slots: bool) {
         keys_after, keys_before,
         "every key lives on in what is left"
     );
-    let count = inlined.sites().iter().filter(|site| site.inlined).count();
+    let count = inlined.sites().filter(|site| site.inlined).count();
     println!(
         "{count} calls inlined; {tagged} tagged points, {nested} of them in two frames or more; \
          {keyed} keyed slots, {copied} of them copies"

@@ -67,7 +67,7 @@ fn line(inlined: &Inlined) -> String {
         .collect();
     format!(
         "{} sites, {count} inlined, kept: {}",
-        inlined.sites().len(),
+        inlined.sites().count(),
         kept.join(", ")
     )
 }
@@ -76,7 +76,7 @@ fn line(inlined: &Inlined) -> String {
 /// what they say they kept is there.
 fn check_report(program: &Program, inlined: &Inlined) {
     let mut own = HashSet::new();
-    for site in inlined.sites().iter().filter(|site| site.via.is_empty()) {
+    for site in inlined.sites().filter(|site| site.via().is_empty()) {
         assert!(
             own.insert((site.caller, site.inst)),
             "a site is reported twice"

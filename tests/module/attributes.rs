@@ -22,13 +22,13 @@ fn attributes_win_over_the_policy() {
     let ids = front_end(TEXT, &mut module).unwrap();
     module.set_attributes(ids["callee"], attribute(InlineAttribute::Never));
     let (_, report) = module.finish().unwrap();
-    assert!(!report.inlined().sites()[0].inlined);
+    assert!(!report.inlined().sites().next().unwrap().inlined);
 
     let mut module = InliningModule::new(jit(), Inliner::new(Never));
     let ids = front_end(TEXT, &mut module).unwrap();
     module.set_attributes(ids["callee"], attribute(InlineAttribute::Always));
     let (_, report) = module.finish().unwrap();
-    let site = &report.inlined().sites()[0];
+    let site = report.inlined().sites().next().unwrap();
     assert!(site.inlined);
     assert_eq!(site.reason, Reason::Attribute(InlineAttribute::Always));
 }
@@ -40,7 +40,10 @@ fn limits_are_those_of_the_pass() {
     let mut module = InliningModule::new(jit(), Inliner::new(Always).limits(limits));
     front_end(TEXT, &mut module).unwrap();
     let (_, report) = module.finish().unwrap();
-    assert_eq!(report.inlined().sites()[0].reason, Reason::FunctionSize);
+    assert_eq!(
+        report.inlined().sites().next().unwrap().reason,
+        Reason::FunctionSize
+    );
 }
 
 /// The calls of the last function of a program. A front end that gives hints knows them itself.
@@ -49,7 +52,7 @@ fn calls_of_last(text: &str) -> Vec<Inst> {
     front_end(text, &mut module).unwrap();
     let (_, report) = module.finish().unwrap();
     let last = report.program().ids().next_back();
-    let sites = report.inlined().sites().iter();
+    let sites = report.inlined().sites();
     let calls = sites.filter(|site| Some(site.caller) == last);
     calls.map(|site| site.inst).collect()
 }
@@ -62,13 +65,13 @@ fn hints_are_set_on_instructions_and_outlive_a_flush() {
     let ids = front_end(text, &mut module).unwrap();
     module.set_hint(ids["middle"], calls[1], SiteHint::Never);
     let report = module.flush().unwrap();
-    let decided: Vec<_> = report.inlined().sites().iter().map(|s| s.inlined).collect();
+    let decided: Vec<_> = report.inlined().sites().map(|s| s.inlined).collect();
     assert_eq!(decided, [true, false]);
 
     let later = "export fn middle(x); export fn main(x) = middle(x);";
     front_end(later, &mut module).unwrap();
     let (_, report) = module.finish().unwrap();
-    let sites = report.inlined().sites();
+    let sites: Vec<_> = report.inlined().sites().collect();
     assert_eq!(sites.len(), 2);
     assert!(sites[0].inlined, "%middle");
     assert_eq!(sites[1].reason, Reason::Hint(SiteHint::Never));

@@ -18,8 +18,8 @@ fn what_was_flushed_runs_and_is_inlined_into_what_comes_later() {
     assert_eq!(second["three"], first["three"]);
     let report = module.flush().unwrap();
     assert_eq!(report.defined(), [second["nine"]]);
-    assert!(report.inlined().sites().iter().all(|site| site.inlined));
-    let sites = report.inlined().sites().iter();
+    assert!(report.inlined().sites().all(|site| site.inlined));
+    let sites = report.inlined().sites();
     let path = report
         .inlined()
         .path(report.program(), sites.last().unwrap());
@@ -83,7 +83,7 @@ fn a_preemptible_function_is_not_inlined_after_its_flush_either() {
     let text = "fn replaceable(x); export fn main(x) = replaceable(x);";
     front_end(text, &mut module).unwrap();
     let (module, report) = module.finish().unwrap();
-    assert!(!report.inlined().sites()[0].inlined);
+    assert!(!report.inlined().sites().next().unwrap().inlined);
     assert_eq!(ObjectFile::of(module).relocations(".text"), ["replaceable"]);
 }
 

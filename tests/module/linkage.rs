@@ -15,7 +15,7 @@ fn calling(linkage: &str) -> String {
 
 /// Whether all calls of `%main` were inlined; not some.
 fn all_inlined(report: &ModuleReport) -> bool {
-    let sites = report.inlined().sites();
+    let sites: Vec<_> = report.inlined().sites().collect();
     let inlined = sites.iter().filter(|site| site.inlined).count();
     assert!(inlined == 0 || inlined == sites.len());
     assert_eq!(sites.len(), 2);
@@ -78,7 +78,7 @@ fn exported_and_hidden_functions_are_inlined_and_kept() {
 fn a_preemptible_function_is_called_and_kept() {
     let (file, report) = inlined_object(&calling("weak"));
     assert!(!all_inlined(&report));
-    let mut reasons = report.inlined().sites().iter().map(|site| &site.reason);
+    let mut reasons = report.inlined().sites().map(|site| &site.reason);
     assert!(reasons.all(|reason| *reason == Reason::Interposable));
     assert_eq!(file.relocations(".text"), ["callee"; 2]);
     assert_eq!(file.symbol("callee", |symbol| symbol.is_weak()), Some(true));
@@ -92,7 +92,7 @@ fn a_preemptible_function_is_called_and_kept() {
 fn calls_are_inlined_into_a_preemptible_function() {
     let text = "fn leaf(x) = x + 1; weak fn replaceable(x) = leaf(x) * 2;";
     let (file, report) = inlined_object(text);
-    assert!(report.inlined().sites()[0].inlined);
+    assert!(report.inlined().sites().next().unwrap().inlined);
     assert_eq!(file.relocations(".text"), [""; 0]);
 }
 
@@ -100,7 +100,10 @@ fn calls_are_inlined_into_a_preemptible_function() {
 fn an_import_is_external() {
     let text = "fn outside(x); export fn main(x) = outside(x) + 1;";
     let (file, report) = inlined_object(text);
-    assert_eq!(report.inlined().sites()[0].reason, Reason::External);
+    assert_eq!(
+        report.inlined().sites().next().unwrap().reason,
+        Reason::External
+    );
     assert_eq!(file.relocations(".text"), ["outside"]);
     assert_eq!(
         file.symbol("outside", |symbol| symbol.is_undefined()),
@@ -136,7 +139,7 @@ fn a_function_defined_by_its_bytes_is_external_and_its_references_count() {
     assert_eq!(names(&module, report.dropped()), ["unused"]);
     assert_eq!(names(&module, report.defined()), ["used", "main"]);
     let sites = report.inlined().sites();
-    let external: Vec<_> = sites.iter().filter(|site| !site.inlined).collect();
+    let external: Vec<_> = sites.filter(|site| !site.inlined).collect();
     assert_eq!(external.len(), 1);
     assert_eq!(external[0].callee.to_string(), "%ready");
     let file = ObjectFile::of(module);

@@ -96,9 +96,9 @@ fn symbols_name_the_sites_of_a_profile() {
     let mut module = InliningModule::new(jit(), inliner);
     front_end(TEXT, &mut module).unwrap();
     let (_, report) = module.finish().unwrap();
-    let sites = report.inlined().sites().iter();
+    let sites = report.inlined().sites();
     let seen: Vec<_> = sites
-        .map(|site| (site.callee.to_string(), site.count))
+        .map(|site| (site.callee.to_string(), site.count()))
         .collect();
     let expected = [("%often", 1), ("%often", 0), ("%once", 1), ("%main", 1)];
     assert_eq!(

@@ -35,7 +35,7 @@ fn a_jit_computes_the_same_with_and_without_the_stage() {
             assert_eq!(staged.call("squares", &[a]), plain.call("squares", &[a]));
             assert_eq!(staged.call("scaled", &[b]), plain.call("scaled", &[b]));
         }
-        let inlined = report.inlined().sites().iter();
+        let inlined = report.inlined().sites();
         assert!(inlined.filter(|site| site.inlined).count() >= 8);
     }
 }

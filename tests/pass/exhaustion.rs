@@ -80,7 +80,10 @@ fn calls_whose_memory_flags_have_no_room_stay_calls() {
         let decisions: Vec<_> = sites.iter().map(|site| site.inlined).collect();
         assert_eq!(decisions, expected, "room for {room}");
         for site in sites.iter().filter(|site| !site.inlined) {
-            assert_eq!(site.reason, Reason::Refused(Refusal::MemFlagsFull));
+            assert_eq!(
+                site.reason,
+                Reason::Refused(Box::new(Refusal::MemFlagsFull))
+            );
         }
         let left = expected.iter().filter(|&&inlined| !inlined).count();
         assert_eq!(calls_left(&inlined, &program, "main"), left);

@@ -70,14 +70,12 @@ fn the_program_does_not_grow_beyond_its_limit() {
     let inlined = run_within(&program, limits);
     let copied: usize = inlined
         .sites()
-        .iter()
         .filter(|site| site.inlined)
-        .map(|site| site.callee_insts)
+        .map(|site| site.callee_insts())
         .sum();
     assert!(copied > 0 && copied <= 2 * before, "{copied} of {before}");
     let stopped = inlined
         .sites()
-        .iter()
         .filter(|site| site.reason == Reason::ProgramGrowth);
     assert!(stopped.count() > 10);
     // The shares are fair: callers of one size get the same.

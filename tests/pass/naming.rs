@@ -29,7 +29,7 @@ fn every_reason_has_a_name_and_words() {
             "attribute",
             "no attribute",
         ),
-        (Reason::Refused(refused), "patchable", &words),
+        (Reason::Refused(Box::new(refused)), "patchable", &words),
         (Reason::Recursion, "recursion", "recursion"),
         (
             Reason::Interposable,

@@ -42,7 +42,7 @@ fn a_closure_may_change_what_it_holds() {
         Decision::inline("recorded")
     });
     let inlined = run(Inliner::new(recording), &program);
-    assert_eq!(inlined.sites().len(), 2);
+    assert_eq!(inlined.sites().count(), 2);
     assert_eq!(
         asked,
         [(name("main"), name("get_x")), (name("main"), name("other"))]

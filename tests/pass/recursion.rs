@@ -19,7 +19,7 @@ fn a_function_is_not_inlined_into_itself() {
     let main = sites_of(&inlined, &program, "main");
     let decisions: Vec<bool> = main.iter().map(|site| site.inlined).collect();
     assert_eq!(decisions, [true, false]);
-    assert_eq!(main[1].via, [id(&program, "f")]);
+    assert_eq!(main[1].via(), [id(&program, "f")]);
     assert_eq!(main[1].reason, Reason::Recursion);
     assert_eq!(calls_left(&inlined, &program, "main"), 1);
 }
@@ -55,7 +55,7 @@ fn a_component_in_which_everybody_calls_everybody_ends() {
     for site in inlined.sites() {
         let caller = program[site.caller].name();
         let callee = site.callee_id.unwrap();
-        let around = site.via.contains(&callee);
+        let around = site.via().contains(&callee);
         if site.inlined {
             assert!(
                 !around && callee != site.caller,
@@ -77,7 +77,7 @@ fn what_a_component_calls_is_inlined_into_all_of_it() {
         let sites = sites_of(&inlined, &program, member);
         let leaf = sites
             .iter()
-            .find(|site| site.via.is_empty() && site.callee.to_string() == "%z");
+            .find(|site| site.via().is_empty() && site.callee.to_string() == "%z");
         assert!(leaf.is_some_and(|site| site.inlined), "%z in {member}");
     }
 }

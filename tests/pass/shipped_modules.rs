@@ -60,7 +60,7 @@ fn every_module_verifies_and_compiles_on_both_architectures_under_each_policy() 
                 assert_eq!(compiled.iter().len(), inlined.program().len());
                 assert_eq!(compiled.fallbacks().count(), 0, "{name} on {target}");
                 assert!(
-                    inlined.sites().iter().any(|site| site.inlined),
+                    inlined.sites().any(|site| site.inlined),
                     "nothing of {name} was inlined with {policy_name}"
                 );
             }
@@ -124,7 +124,7 @@ fn the_debug_module_keeps_its_hooks_and_shows_its_refusals() {
     let program = program(&name, &text);
     let inlined = run_always(&program);
     let refused = |slug: &str| {
-        let sites = inlined.sites().iter();
+        let sites = inlined.sites();
         sites.filter(|site| site.reason.slug() == slug).count()
     };
     assert!(refused("patchable") > 0);

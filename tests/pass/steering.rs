@@ -54,13 +54,13 @@ fn flatten_inlines_everything_below_and_nothing_elsewhere() {
     let main = id(&program, "main");
     for site in sites_of(&inlined, &program, "main") {
         assert_eq!(site.reason, Reason::Flatten);
-        assert_eq!(site.demand, Some(Demand::Flatten(main)));
+        assert_eq!(site.demand(), Some(Demand::Flatten(main)));
         let told = inlined.demand(&program, site);
         assert_eq!(told.as_deref(), Some("%main is to be flattened"));
     }
     for function in ["inner", "middle", "main"] {
         let caller = id(&program, function);
-        let all = inlined.sites().iter().filter(|site| site.caller == caller);
+        let all = inlined.sites().filter(|site| site.caller == caller);
         assert!(inlined.sites_of(caller).iter().eq(all), "{function}");
     }
     assert_eq!(unmet(&program, &inlined), [""; 0]);
@@ -79,8 +79,8 @@ fn a_flattened_call_flattens_what_comes_in_with_it_and_no_other_call() {
     let first = inlined_sites[0];
     assert_eq!(first.reason, Reason::Hint(SiteHint::Flatten));
     assert_eq!(
-        inlined_sites[1].demand,
-        Some(Demand::FlattenCall(first.path[0]))
+        inlined_sites[1].demand(),
+        Some(Demand::FlattenCall(first.path()[0]))
     );
 }
 
@@ -117,7 +117,7 @@ fn demands_that_cannot_be_met_say_why() {
             "%main -> %again: recursion",
         ]
     );
-    let demands: Vec<_> = inlined.unmet().map(|site| site.demand.unwrap()).collect();
+    let demands: Vec<_> = inlined.unmet().map(|site| site.demand().unwrap()).collect();
     let main = id(&program, "main");
     assert_eq!(
         demands,
@@ -183,7 +183,7 @@ fn cold_calls_and_what_is_in_cold_functions_get_no_budget() {
     let text = leaf("leaf", 30) + &through("middle", &["leaf"]) + &through("main", &["leaf"]);
     let inlined_sites = |program: &Program| {
         let inlined = run(Inliner::new(CostModel::default()), program);
-        let sites = inlined.sites().iter();
+        let sites = inlined.sites();
         sites.filter(|site| site.inlined).count()
     };
     let plain = program(&text);

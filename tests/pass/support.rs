@@ -63,7 +63,7 @@ pub(super) fn sites_of<'a>(
     caller: &str,
 ) -> Vec<&'a SiteRecord> {
     let caller = id(program, caller);
-    let sites = inlined.sites().iter();
+    let sites = inlined.sites();
     sites.filter(|site| site.caller == caller).collect()
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn by_pass(
     let (inlined, compiled) = inliner.run_and_compile(program, isa).unwrap();
     let build = compiled.iter();
     let build = build.map(|(id, compiled)| (u64::from(id.as_u32()), compiled.clone()));
-    let count = inlined.sites().iter().filter(|site| site.inlined).count();
+    let count = inlined.sites().filter(|site| site.inlined).count();
     (build.collect(), count)
 }
 

@@ -106,7 +106,7 @@ impl<'a> Explanation<'a> {
         let mut told = format!("{style}{what}{style:#} {HEAD}{callee}{HEAD:#}");
         // Writing to a string does not fail.
         if record.callee_id.is_some() {
-            let (callee, caller) = (record.callee_insts, record.caller_insts);
+            let (callee, caller) = (record.callee_insts(), record.caller_insts());
             let _ = write!(told, ", {callee} instructions into {caller}");
         }
         let _ = match site.verdict() {

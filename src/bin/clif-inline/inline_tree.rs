@@ -11,13 +11,12 @@ use cranelift_codegen::ir::Inst;
 use cranelift_inliner::pass::{Inlined, SiteRecord};
 use cranelift_inliner::program::{FunctionId, Program};
 use rustc_hash::FxHashMap;
-use std::ops::Range;
 
 /// The trees of all functions of a program, made of the records of a run.
 pub(crate) struct InlineTrees<'a> {
-    records: &'a [SiteRecord],
-    /// Each caller's part of `records`.
-    of_caller: FxHashMap<FunctionId, Range<usize>>,
+    inlined: &'a Inlined,
+    /// Those of all callers.
+    records: Vec<&'a SiteRecord>,
     /// The sites of each function's own, in the order of its layout, as indices of `records`.
     own: FxHashMap<FunctionId, Vec<usize>>,
     /// By the site that brought a call in, and by the call in the body that it brought.
@@ -46,20 +45,19 @@ impl Site<'_> {
 
 impl<'a> InlineTrees<'a> {
     pub(crate) fn new(program: &Program, inlined: &'a Inlined) -> Self {
-        let records = inlined.sites();
-        let mut of_caller: FxHashMap<FunctionId, Range<usize>> = FxHashMap::default();
+        let records: Vec<_> = inlined.sites().collect();
+        let mut first_of_caller: FxHashMap<FunctionId, usize> = FxHashMap::default();
         for (index, record) in records.iter().enumerate() {
-            let range = of_caller.entry(record.caller).or_insert(index..index);
-            range.end = index + 1;
+            first_of_caller.entry(record.caller).or_insert(index);
         }
         let mut own_calls = FxHashMap::default();
         let mut came_in = FxHashMap::default();
         for (index, record) in records.iter().enumerate() {
-            match record.parent {
+            match record.parent() {
                 None => own_calls.insert((record.caller, record.inst), index),
                 Some(parent) => {
-                    let first = of_caller.get(&record.caller).map_or(0, |range| range.start);
-                    came_in.insert((first + parent, record.source_inst), index)
+                    let first = first_of_caller.get(&record.caller).copied().unwrap_or(0);
+                    came_in.insert((first + parent, record.source_inst()), index)
                 }
             };
         }
@@ -70,8 +68,8 @@ impl<'a> InlineTrees<'a> {
         });
         Self {
             own: own.collect(),
+            inlined,
             records,
-            of_caller,
             came_in,
         }
     }
@@ -98,7 +96,7 @@ impl<'a> InlineTrees<'a> {
     /// The site of a record, or of the record that was made of the call after it came into the
     /// bodies around it.
     fn site(&self, mut index: usize, mut around: &[usize]) -> Option<Site<'a>> {
-        let mut record = self.records.get(index)?;
+        let mut record = *self.records.get(index)?;
         let mut unreachable = false;
         // A call of an external function is recorded once, where it is the function's own.
         while let [parent, outer @ ..] = around
@@ -110,7 +108,7 @@ impl<'a> InlineTrees<'a> {
                 break;
             };
             index = later;
-            record = self.records.get(later)?;
+            record = *self.records.get(later)?;
             around = outer;
         }
         Some(Site {
@@ -123,7 +121,6 @@ impl<'a> InlineTrees<'a> {
 
     /// The decisions that were made for a function, those on calls that came in included.
     pub(crate) fn decided_in(&self, id: FunctionId) -> &'a [SiteRecord] {
-        let range = self.of_caller.get(&id).cloned().unwrap_or_default();
-        self.records.get(range).unwrap_or_default()
+        self.inlined.sites_of(id)
     }
 }

@@ -43,9 +43,9 @@ fn record(out: &mut impl Write, program: &Program, site: &SiteRecord) -> io::Res
     argument("String", " (")?;
     argument("ReasonKind", site.reason.slug())?;
     argument("String", "; callee of ")?;
-    argument("CalleeInstructions", &site.callee_insts.to_string())?;
+    argument("CalleeInstructions", &site.callee_insts().to_string())?;
     argument("String", " instructions, caller of ")?;
-    argument("CallerInstructions", &site.caller_insts.to_string())?;
+    argument("CallerInstructions", &site.caller_insts().to_string())?;
     argument("String", "; ")?;
     argument("CallKind", &site.kind.to_string())?;
     argument("String", " ")?;
@@ -54,8 +54,8 @@ fn record(out: &mut impl Write, program: &Program, site: &SiteRecord) -> io::Res
         argument("String", " at ")?;
         argument("SourceLocation", &site.srcloc.to_string())?;
     }
-    if !site.via.is_empty() {
-        let names = site.via.iter().filter_map(|&id| program.get(id));
+    if !site.via().is_empty() {
+        let names = site.via().iter().filter_map(|&id| program.get(id));
         let names: Vec<_> = names.map(|function| function.name().to_string()).collect();
         argument("String", ", which came in with ")?;
         argument("Via", &names.join(" > "))?;

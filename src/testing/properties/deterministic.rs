@@ -135,7 +135,7 @@ fn sites(program: &Program, inlined: &Inlined, id: FunctionId) -> Vec<String> {
     sites
         .map(|site| {
             let done = if site.inlined { "inlined" } else { "kept" };
-            let via = site.via.iter().map(|&id| program[id].name().to_string());
+            let via = site.via().iter().map(|&id| program[id].name().to_string());
             let via: Vec<String> = via.collect();
             format!(
                 "{} of {} in [{}] {done} ({})",

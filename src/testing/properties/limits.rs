@@ -35,8 +35,8 @@ pub fn within_limits(before: &Program, inlined: &Inlined, limits: &Limits) -> Re
                 return broken(format!("{}: a call of nothing was inlined", site.inst));
             };
             let size = count_insts(body);
-            if site.callee_insts != size {
-                let said = site.callee_insts;
+            if site.callee_insts() != size {
+                let said = site.callee_insts();
                 return broken(format!(
                     "{}: the callee has {size} instructions, the report says {said}",
                     site.inst
@@ -83,7 +83,7 @@ pub fn within_limits(before: &Program, inlined: &Inlined, limits: &Limits) -> Re
 
 /// How deep the body that replaced `site` lies in its caller.
 fn nesting(site: &SiteRecord) -> u32 {
-    u32::try_from(site.via.len()).map_or(u32::MAX, |around| around.saturating_add(1))
+    u32::try_from(site.via().len()).map_or(u32::MAX, |around| around.saturating_add(1))
 }
 
 /// How many instructions a copy of `body` may have more than `body`: a tail call that becomes a

@@ -141,8 +141,8 @@ impl Replay<'_> {
     ) -> Result<(), String> {
         let mut ready: Vec<(usize, Inst)> = Vec::new();
         let own = self.records.iter().enumerate();
-        let own = own.filter(|(_, record)| record.inlined && record.parent.is_none());
-        ready.extend(own.map(|(index, record)| (index, record.source_inst)));
+        let own = own.filter(|(_, record)| record.inlined && record.parent().is_none());
+        ready.extend(own.map(|(index, record)| (index, record.source_inst())));
         while !ready.is_empty() {
             self.sessions += 1;
             let mut session = scratch.session(body, self.options);
@@ -206,13 +206,13 @@ impl Replay<'_> {
     /// The calls to splice among those that came in with the body of a record.
     fn came_in(&self, parent: usize, copied: &[CopiedCall]) -> Result<Vec<(usize, Inst)>, String> {
         let inner = self.records.iter().enumerate();
-        let inner = inner.filter(|(_, record)| record.inlined && record.parent == Some(parent));
+        let inner = inner.filter(|(_, record)| record.inlined && record.parent() == Some(parent));
         inner
             .map(|(index, record)| {
                 let mut copied = copied.iter();
-                let found = copied.find(|copied| copied.callee_inst == record.source_inst);
+                let found = copied.find(|copied| copied.callee_inst == record.source_inst());
                 let found =
-                    found.ok_or_else(|| format!("{} did not come in", record.source_inst))?;
+                    found.ok_or_else(|| format!("{} did not come in", record.source_inst()))?;
                 Ok((index, found.inst))
             })
             .collect()
@@ -224,21 +224,21 @@ impl Replay<'_> {
 fn relies_on_one_session(program: &Program, inlined: &Inlined, id: FunctionId) -> bool {
     let records = inlined.sites_of(id);
     let is_tagged = |record: &SiteRecord| {
-        let source = match record.via.last() {
+        let source = match record.via().last() {
             Some(&around) => inlined.body(around),
             None => program.get(id).map(|function| function.body()),
         };
-        source.is_some_and(|source| !source.debug_tags.get(record.source_inst).is_empty())
+        source.is_some_and(|source| !source.debug_tags.get(record.source_inst()).is_empty())
     };
     let mut nested = records
         .iter()
-        .filter(|record| record.inlined && record.parent.is_some());
+        .filter(|record| record.inlined && record.parent().is_some());
     nested.any(|record| {
-        let mut parent = record.parent.and_then(|parent| records.get(parent));
+        let mut parent = record.parent().and_then(|parent| records.get(parent));
         let mut below_tags = false;
         while let Some(around) = parent {
             below_tags |= is_tagged(around);
-            parent = around.parent.and_then(|parent| records.get(parent));
+            parent = around.parent().and_then(|parent| records.get(parent));
         }
         below_tags && !is_tagged(record)
     })

@@ -41,7 +41,7 @@ const MOST_REASONS: usize = 8;
 
 impl<'a> Picture<'a> {
     pub(crate) fn new(program: &'a Program, inlined: &'a Inlined) -> Self {
-        let own = inlined.sites().iter().filter(|site| site.via.is_empty());
+        let own = inlined.sites().filter(|site| site.via().is_empty());
         Self {
             program,
             inlined,

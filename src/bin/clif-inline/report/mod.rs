@@ -63,7 +63,7 @@ pub(crate) fn page(
     with_texts: bool,
 ) -> String {
     let mut copies = FxHashMap::default();
-    for site in inlined.sites().iter().filter(|site| site.inlined) {
+    for site in inlined.sites().filter(|site| site.inlined) {
         if let Some(id) = site.callee_id {
             *copies.entry(id).or_default() += 1;
         }

@@ -114,8 +114,8 @@ pub(super) fn functions(report: &Report<'_>) -> Markup {
 
 /// All decisions.
 pub(super) fn sites(report: &Report<'_>) -> Markup {
-    let all = report.inlined.sites();
-    let shown = all.get(..MOST_SITES).unwrap_or(all);
+    let all: Vec<_> = report.inlined.sites().collect();
+    let shown = all.get(..MOST_SITES).unwrap_or(&all);
     html! {
         @if shown.len() < all.len() {
             p { "The first " (shown.len()) " of " (all.len()) " are shown." }
@@ -140,8 +140,8 @@ fn row(report: &Report<'_>, site: &SiteRecord) -> Markup {
     let verdict = Verdict::of(site);
     html! {
         tr class=(classes(Some(verdict))) {
-            td { (function_link(report, site.caller)) @if !site.via.is_empty() {
-                small { " through " @for (number, &id) in site.via.iter().enumerate() {
+            td { (function_link(report, site.caller)) @if !site.via().is_empty() {
+                small { " through " @for (number, &id) in site.via().iter().enumerate() {
                     @if number > 0 { ", " } (function_link(report, id))
                 } }
             } }
@@ -151,8 +151,8 @@ fn row(report: &Report<'_>, site: &SiteRecord) -> Markup {
             } }
             td { (badge(Some(verdict))) }
             td { (site.reason) }
-            td { @if site.callee_id.is_some() { (site.callee_insts) } }
-            td { (site.caller_insts) }
+            td { @if site.callee_id.is_some() { (site.callee_insts()) } }
+            td { (site.caller_insts()) }
             td { (place(site)) }
         }
     }

@@ -81,7 +81,7 @@ fn branch(report: &Report<'_>, root: FunctionId, site: &Site<'_>, left: &mut usi
             None => code { (record.callee) },
         }
         @if record.callee_id.is_some() {
-            " " (record.callee_insts) " into " (record.caller_insts)
+            " " (record.callee_insts()) " into " (record.caller_insts())
         }
         @if site.verdict().is_some() { ": " (record.reason) }
         @else { ": gone before it could be decided" }

@@ -1,0 +1,237 @@
+//! Why a policy decided as it did.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// What a policy gives as its reason: a short phrase without a final period.
+///
+/// There is one for each call of a program, and hardly anybody reads them all. So those of
+/// the policies that ship are kept as figures, and become words when they are displayed. Two
+/// reasons are equal if their words are.
+///
+/// ```
+/// use cranelift_inliner::decide::PolicyReason;
+///
+/// let shape = 3;
+/// let reason = PolicyReason::from(format!("shape {shape}"));
+/// assert_eq!(reason.to_string(), "shape 3");
+/// assert_ne!(reason, PolicyReason::from("a getter"));
+/// ```
+#[derive(Clone)]
+pub struct PolicyReason(Form);
+
+#[derive(Clone, PartialEq)]
+enum Form {
+    Constant(&'static str),
+    Text(Box<str>),
+    LargeCallee {
+        insts: usize,
+        most: usize,
+    },
+    LargeSum {
+        insts: usize,
+        most: usize,
+    },
+    SmallCallee {
+        insts: usize,
+    },
+    /// What most weighings are, in less room.
+    Weighed {
+        cost: i32,
+        benefit: i32,
+        threshold: Option<i32>,
+        sole_call_site: bool,
+    },
+    WeighedInFull(Box<Weighing>),
+}
+
+/// What the cost model found out of a site.
+#[derive(Clone, PartialEq)]
+pub(super) struct Weighing {
+    pub(super) cost: i64,
+    pub(super) benefit: i64,
+    /// `None` where the site would have been below every threshold.
+    pub(super) threshold: Option<i64>,
+    pub(super) executed: Option<u64>,
+    /// Whether the callee goes away with its only call.
+    pub(super) sole_call_site: bool,
+}
+
+impl PolicyReason {
+    /// The callee has more than `most` instructions.
+    pub(super) fn large_callee(insts: usize, most: usize) -> Self {
+        Self(Form::LargeCallee { insts, most })
+    }
+
+    /// The caller and the callee have more than `most` instructions.
+    pub(super) fn large_sum(insts: usize, most: usize) -> Self {
+        Self(Form::LargeSum { insts, most })
+    }
+
+    pub(super) fn small_callee(insts: usize) -> Self {
+        Self(Form::SmallCallee { insts })
+    }
+
+    pub(super) fn weighed(weighing: Weighing) -> Self {
+        let form = weighing.narrow();
+        Self(form.unwrap_or_else(|| Form::WeighedInFull(Box::new(weighing))))
+    }
+}
+
+impl Weighing {
+    fn narrow(&self) -> Option<Form> {
+        if self.executed.is_some() {
+            return None;
+        }
+        let threshold = self.threshold.map(i32::try_from);
+        Some(Form::Weighed {
+            cost: self.cost.try_into().ok()?,
+            benefit: self.benefit.try_into().ok()?,
+            threshold: threshold.transpose().ok()?,
+            sole_call_site: self.sole_call_site,
+        })
+    }
+}
+
+impl fmt::Display for Weighing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.sole_call_site {
+            f.write_str("sole call site: ")?;
+        }
+        write!(f, "cost {}, benefit {}", self.cost, self.benefit)?;
+        if let Some(threshold) = self.threshold {
+            write!(f, ", threshold {threshold}")?;
+        }
+        match self.executed {
+            Some(count) => write!(f, ", executed {count} times"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for PolicyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Form::Constant(text) => f.write_str(text),
+            Form::Text(text) => f.write_str(text),
+            Form::LargeCallee { insts, most } => {
+                write!(f, "{insts} instructions are more than {most}")
+            }
+            Form::LargeSum { insts, most } => {
+                write!(
+                    f,
+                    "caller and callee have {insts} instructions, more than {most}"
+                )
+            }
+            Form::SmallCallee { insts } => write!(f, "small: {insts} instructions"),
+            &Form::Weighed {
+                cost,
+                benefit,
+                threshold,
+                sole_call_site,
+            } => Weighing {
+                cost: cost.into(),
+                benefit: benefit.into(),
+                threshold: threshold.map(i64::from),
+                executed: None,
+                sole_call_site,
+            }
+            .fmt(f),
+            Form::WeighedInFull(weighing) => weighing.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for PolicyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PolicyReason({:?})", self.to_string())
+    }
+}
+
+impl PartialEq for PolicyReason {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for PolicyReason {}
+
+impl From<&'static str> for PolicyReason {
+    fn from(text: &'static str) -> Self {
+        Self(Form::Constant(text))
+    }
+}
+
+impl From<String> for PolicyReason {
+    fn from(text: String) -> Self {
+        Self(Form::Text(text.into_boxed_str()))
+    }
+}
+
+impl From<Cow<'static, str>> for PolicyReason {
+    fn from(text: Cow<'static, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => text.into(),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weighing(cost: i64) -> Weighing {
+        Weighing {
+            cost,
+            benefit: 9,
+            threshold: None,
+            executed: None,
+            sole_call_site: false,
+        }
+    }
+
+    #[test]
+    fn words_do_not_depend_on_how_figures_are_kept() {
+        let wide = i64::from(i32::MAX) + 1;
+        let told = |weighing: Weighing| {
+            let reason = PolicyReason::weighed(weighing.clone());
+            assert_eq!(reason.to_string(), weighing.to_string());
+            reason.to_string()
+        };
+        assert_eq!(told(weighing(-4)), "cost -4, benefit 9");
+        assert_eq!(told(weighing(wide)), "cost 2147483648, benefit 9");
+        let mut all = weighing(12);
+        (all.threshold, all.sole_call_site) = (Some(-1), true);
+        assert_eq!(
+            told(all.clone()),
+            "sole call site: cost 12, benefit 9, threshold -1"
+        );
+        all.executed = Some(u64::MAX);
+        assert_eq!(
+            told(all),
+            "sole call site: cost 12, benefit 9, threshold -1, executed 18446744073709551615 times"
+        );
+    }
+
+    #[test]
+    fn reasons_are_equal_by_their_words() {
+        assert_eq!(
+            PolicyReason::small_callee(7),
+            PolicyReason::from("small: 7 instructions")
+        );
+        assert_eq!(
+            PolicyReason::from("a"),
+            PolicyReason::from(String::from("a"))
+        );
+        assert_ne!(
+            PolicyReason::large_callee(7, 6),
+            PolicyReason::large_sum(7, 6)
+        );
+    }
+
+    #[test]
+    fn a_reason_takes_little_room() {
+        assert!(size_of::<PolicyReason>() <= 24);
+    }
+}
