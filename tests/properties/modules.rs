@@ -132,9 +132,6 @@ fn frames_are_seen_from_calls_with_arguments_on_the_stack() {
         arguments: vec![DataValue::I64(3)],
     };
     let inlined = Inliner::new(Always).run(&program).unwrap();
-    assert_eq!(
-        inlined.sites().iter().filter(|site| site.inlined).count(),
-        1
-    );
+    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 1);
     properties::same_frames(&program, &inlined, &[invocation], &CountedFrames).unwrap();
 }
