@@ -197,18 +197,18 @@ fn after_an_error_the_rest_is_still_held_back() {
 
 #[test]
 fn what_becomes_too_large_by_inlining_is_defined_as_it_was() {
-    // A frame may have 1 GiB: each half fits, both in %main do not.
+    // A frame may have 1 GiB: each half fits, both in %main do not. Slots of one size would be shared.
     for in_parallel in [false, true] {
         let mut module =
             InliningModule::new(object(), Inliner::new(Always)).compile_in_parallel(in_parallel);
         let signature = module.make_signature();
         let mut halves = Vec::new();
-        for name in ["left", "right"] {
+        for (name, size) in [("left", 600_000_000), ("right", 600_000_008)] {
             let id = module
                 .declare_function(name, Linkage::Local, &signature)
                 .unwrap();
             let mut context = returning(&module);
-            add_slot(&mut context.func, 600_000_000);
+            add_slot(&mut context.func, size);
             module.define_function(id, &mut context).unwrap();
             halves.push(id);
         }
