@@ -1,7 +1,8 @@
 //! What is no valid CLIF is refused, and the refusal says what is wrong with it.
 
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::function::FunctionParameters;
-use cranelift_codegen::ir::{AbiParam, Function, Inst, SigRef, types};
+use cranelift_codegen::ir::{AbiParam, Function, Inst, InstructionData, Opcode, SigRef, types};
 use cranelift_inliner::splice::{Callee, Refusal, SpliceOptions, splice};
 
 fn parse(text: &str) -> Vec<Function> {
@@ -104,6 +105,26 @@ fn results_that_are_not_their_instructions() {
 }
 
 #[test]
+fn a_result_that_is_not_its_opcodes() {
+    let text = "function %f(i32) -> i32 tail {
+        block0(v0: i32):
+            v1 = iadd v0, v0
+            return v1
+        }";
+    assert_eq!(
+        told(text, |func| {
+            let add = inst(func, 0);
+            let InstructionData::Binary { args, .. } = func.dfg.insts[add] else {
+                panic!("{func}");
+            };
+            let (opcode, cond) = (Opcode::Icmp, IntCC::Equal);
+            func.dfg.insts[add] = InstructionData::IntCompare { opcode, args, cond };
+        }),
+        "inst0 has the result v1, which is not i8"
+    );
+}
+
+#[test]
 fn instructions_out_of_their_place() {
     assert_eq!(
         told(TWO_CALLS, |func| {
@@ -173,6 +194,51 @@ fn entities_that_are_not_there() {
             |func| func.dfg.dynamic_types.clear(),
         ),
         "inst0: dss0 does not exist"
+    );
+}
+
+#[test]
+fn tables_that_are_not_there() {
+    let missing = "inst0 refers to a table that does not exist";
+    assert_eq!(
+        told(
+            "function %f(i32) tail {
+             block0(v0: i32):
+                 br_table v0, block1, [block1]
+             block1:
+                 return
+             }",
+            |func| func.dfg.jump_tables.clear(),
+        ),
+        missing
+    );
+    assert_eq!(
+        told(
+            "function %f() tail {
+                 sig0 = () tail
+                 fn0 = %g sig0
+             block0:
+                 try_call fn0(), sig0, block1, []
+             block1:
+                 return
+             }",
+            |func| func.dfg.exception_tables.clear(),
+        ),
+        missing
+    );
+}
+
+#[test]
+fn an_alias_region_that_is_not_there() {
+    let text = "function %f(i64) tail {
+            region0 = 5 \"table\"
+        block0(v0: i64):
+            store region0 v0, v0
+            return
+        }";
+    assert_eq!(
+        told(text, |func| func.dfg.alias_regions.clear()),
+        "inst0: memflags0 does not exist"
     );
 }
 

@@ -38,6 +38,20 @@ fn a_function_does_not_grow_beyond_its_limit() {
 }
 
 #[test]
+fn a_function_may_become_just_as_large_as_its_limit() {
+    // 3 instructions, one of them a call of 10.
+    let program = program(&(leaf("leaf", 10) + &through("main", &["leaf"])));
+    let mut limits = Limits::default();
+    for (limit, expected) in [(13, "policy"), (12, "function-size")] {
+        limits.function_insts = limit;
+        let inlined = run_within(&program, limits);
+        let sites = sites_of(&inlined, &program, "main");
+        assert_eq!((sites[0].caller_insts, sites[0].callee_insts), (3, 10));
+        assert_eq!(reasons(&inlined, &program, "main"), [expected], "{limit}");
+    }
+}
+
+#[test]
 fn a_smaller_callee_still_fits_where_a_larger_one_did_not() {
     let text = leaf("large", 60) + &leaf("small", 3) + &through("main", &["large", "small"]);
     let program = program(&text);
@@ -86,6 +100,18 @@ fn the_program_does_not_grow_beyond_its_limit() {
         counts.iter().all(|&count| count == counts[0] && count > 0),
         "{counts:?}"
     );
+}
+
+#[test]
+fn a_function_may_grow_by_just_what_it_is_allowed() {
+    let program = program(&(leaf("leaf", 10) + &through("main", &["leaf"])));
+    let mut limits = Limits::default();
+    limits.function_growth = 0.0;
+    for (growth, expected) in [(10, "policy"), (9, "program-growth")] {
+        limits.function_growth_floor = growth;
+        let inlined = run_within(&program, limits);
+        assert_eq!(reasons(&inlined, &program, "main"), [expected], "{growth}");
+    }
 }
 
 #[test]

@@ -222,3 +222,22 @@ fn what_only_a_function_elsewhere_calls_is_not_compiled() {
     let sites = sites_of(&inlined, &program, "main");
     assert_eq!(sites.iter().filter(|site| site.inlined).count(), 1);
 }
+
+#[test]
+fn a_local_function_is_kept_for_a_global_value_of_a_body_that_was_inlined_into() {
+    let main = "
+        function %main(i32) -> i64 fast {
+            gv0 = symbol colocated %pointed
+            fn0 = colocated %leaf(i32) -> i32 fast
+        block0(v0: i32):
+            v1 = call fn0(v0)
+            v2 = symbol_value.i64 gv0
+            return v2
+        }";
+    let text = leaf("leaf", 2) + &leaf("pointed", 2) + main;
+    let program = program_exporting(&text, &["main"]);
+    let inlined = run_always(&program);
+    assert_eq!(calls_left(&inlined, &program, "main"), 0);
+    assert!(inlined.stats(id(&program, "leaf")).dropped);
+    assert!(!inlined.stats(id(&program, "pointed")).dropped);
+}

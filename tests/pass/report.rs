@@ -237,3 +237,53 @@ fn statistics_count_the_bytes_of_stack_slots() {
     let leaf = inlined.stats(id(&program, "leaf"));
     assert_eq!((leaf.slot_bytes_before, leaf.slot_bytes_after), (24, 24));
 }
+
+#[test]
+fn a_call_that_came_in_with_a_body_is_of_the_kind_that_it_is_there() {
+    let text = "
+        function %leaf(i32) -> i32 tail {
+        block0(v0: i32):
+            v1 = iadd v0, v0
+            return v1
+        }
+        function %tailing(i32) -> i32 tail {
+            fn0 = colocated %leaf(i32) -> i32 tail
+        block0(v0: i32):
+            return_call fn0(v0)
+        }
+        function %trying(i32) -> i32 tail {
+            sig0 = (i32) -> i32 tail
+            fn0 = colocated %leaf sig0
+        block0(v0: i32):
+            try_call fn0(v0), sig0, block1(ret0), []
+        block1(v1: i32):
+            return v1
+        }
+        function %by_tail(i32) -> i32 tail {
+            fn0 = colocated %tailing(i32) -> i32 tail
+        block0(v0: i32):
+            return_call fn0(v0)
+        }
+        function %by_call(i32) -> i32 tail {
+            fn0 = colocated %trying(i32) -> i32 tail
+        block0(v0: i32):
+            v1 = call fn0(v0)
+            return v1
+        }";
+    let program = program(text);
+    // Otherwise nothing would come in with a call left.
+    let from_outside = |site: &CallSite<'_>| {
+        if site.caller_name().to_string().starts_with("%by_") {
+            Decision::inline("from outside")
+        } else {
+            Decision::keep("not yet")
+        }
+    };
+    let inlined = run(Inliner::new(from_outside), &program);
+    let kinds = |caller| -> Vec<CallKind> {
+        let sites = sites_of(&inlined, &program, caller);
+        sites.iter().map(|site| site.kind).collect()
+    };
+    assert_eq!(kinds("by_tail"), [CallKind::ReturnCall; 2]);
+    assert_eq!(kinds("by_call"), [CallKind::Call, CallKind::TryCall]);
+}

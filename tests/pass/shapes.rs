@@ -1,8 +1,11 @@
 //! Call graphs of the usual shapes.
 
 use super::support::{
-    body_text, calls_left, id, leaf, name, program_exporting, run_always, sites_of, through,
+    body_text, calls_left, id, leaf, name, program, program_exporting, run, run_always, sites_of,
+    through,
 };
+use cranelift_inliner::decide::Always;
+use cranelift_inliner::pass::Inliner;
 
 #[test]
 fn a_chain_becomes_one_function() {
@@ -109,4 +112,93 @@ fn a_program_without_functions_stays_so() {
     let inlined = run_always(&program);
     assert!(inlined.program().is_empty());
     assert!(inlined.sites().next().is_none());
+}
+
+/// How many stack slots `%main` has when two bodies are inlined into it, one after the other.
+fn slots_of_main(bodies: [&str; 2], others: &str) -> usize {
+    let [first, second] = bodies;
+    let text = format!(
+        "function %first(i64) fast {{ {first} }}
+        function %second(i64) fast {{ {second} }}
+        {others}
+        function %main(i64) fast {{
+            fn0 = colocated %first(i64) fast
+            fn1 = colocated %second(i64) fast
+        block0(v0: i64):
+            call fn0(v0)
+            call fn1(v0)
+            return
+        }}"
+    );
+    let program = program(&text);
+    let inlined = run_always(&program);
+    let body = inlined.body(id(&program, "main")).unwrap();
+    body.sized_stack_slots.len()
+}
+
+#[test]
+fn who_knows_the_address_of_a_slot_matters_only_where_there_are_alias_regions() {
+    let given_away = "
+            ss0 = explicit_slot 8
+        block0(v0: i64):
+            v1 = stack_addr.i64 ss0
+            store v1, v0
+            return";
+    assert_eq!(slots_of_main([given_away; 2], ""), 1);
+    let with_region = "
+        function %other(i64) fast {
+            region0 = 5 \"table\"
+        block0(v0: i64):
+            store region0 v0, v0
+            return
+        }";
+    assert_eq!(slots_of_main([given_away; 2], with_region), 2);
+}
+
+#[test]
+fn a_slot_that_is_used_through_a_region_and_through_none_is_not_shared() {
+    let through_both = "
+            ss0 = explicit_slot 8
+            region0 = 5 \"table\"
+        block0(v0: i64):
+            v1 = stack_addr.i64 ss0
+            store region0 v0, v1
+            v2 = load.i64 v1
+            store v2, v0
+            return";
+    let through_none = "
+            ss0 = explicit_slot 8
+        block0(v0: i64):
+            v1 = stack_addr.i64 ss0
+            store v0, v1
+            v2 = load.i64 v1
+            store v2, v0
+            return";
+    assert_eq!(slots_of_main([through_none; 2], ""), 1);
+    assert_eq!(slots_of_main([through_both, through_none], ""), 2);
+}
+
+#[test]
+fn without_clean_up_a_body_stays_as_it_was_spliced() {
+    let program = program(
+        "function %callee(i32) -> i32 fast {
+        block0(v0: i32):
+            jump block1(v0)
+        block1(v1: i32):
+            return v1
+        }
+        function %main(i32) -> i32 fast {
+            fn0 = colocated %callee(i32) -> i32 fast
+        block0(v0: i32):
+            v1 = call fn0(v0)
+            return v1
+        }",
+    );
+    let blocks = |clean_up: bool| {
+        let inlined = run(Inliner::new(Always).clean_up(clean_up), &program);
+        let body = inlined.body(id(&program, "main")).unwrap();
+        body.layout.blocks().count()
+    };
+    assert_eq!(blocks(true), 1);
+    assert!(blocks(false) > 1);
 }
