@@ -46,7 +46,7 @@ fn a_function_may_become_just_as_large_as_its_limit() {
         limits.function_insts = limit;
         let inlined = run_within(&program, limits);
         let sites = sites_of(&inlined, &program, "main");
-        assert_eq!((sites[0].caller_insts, sites[0].callee_insts), (3, 10));
+        assert_eq!((sites[0].caller_insts(), sites[0].callee_insts()), (3, 10));
         assert_eq!(reasons(&inlined, &program, "main"), [expected], "{limit}");
     }
 }
