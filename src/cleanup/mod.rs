@@ -115,16 +115,11 @@ pub(crate) fn clean_up_spliced(func: &mut Function, context: &mut CleanupContext
 
 fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
-    for round in 0..=MAX_ROUNDS {
+    for _ in 0..MAX_ROUNDS {
         let folded = fold::fold_branches(func);
         stats.branches_folded += folded;
         spread_cold(func);
-        // What goes past blocks may lead both ways of a branch to one place, so the last thing is
-        // to fold.
-        let threaded = match round {
-            MAX_ROUNDS => 0,
-            _ => thread::thread_jumps(func, context),
-        };
+        let threaded = thread::thread_jumps(func, context);
         stats.branches_threaded += threaded;
         stats.blocks_dropped += drop_unreachable_blocks(func, &mut context.handler_addresses);
         let merged = merge::merge_blocks(func, context);
