@@ -329,8 +329,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the result has a branch of this kind on this value here, so that
-    /// the source's was not folded. The value is the one after the crossings:
-    /// it may be constant on this path alone.
+    /// the source's was not folded. A value that the gap assigns is the one
+    /// after the crossings: it may be constant on this path alone.
     pub(super) fn is_branch_on(
         &self,
         copy: CopyId,
@@ -350,7 +350,12 @@ impl<'a> Walk<'a> {
         dfg.insts[inst].opcode() == opcode
             && result.is_some_and(|result| {
                 let terms = self.lookup(copy, arg, assigned);
-                self.carry(&terms, crossings).contains(&Term::Value(result))
+                let arg = self.tree.func(copy).dfg.resolve_aliases(arg);
+                let terms = match assigned.get(copy, arg) {
+                    Some(_) => self.carry(&terms, crossings),
+                    None => terms,
+                };
+                terms.contains(&Term::Value(result))
             })
     }
 
