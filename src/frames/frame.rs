@@ -172,8 +172,8 @@ impl SlotPlace<'_> {
         fp.checked_add_signed(i64::from(self.fp_offset))
     }
 
-    /// Reads `out.len()` bytes of the slot, from `start` bytes behind its beginning, in the physical
-    /// frame whose frame pointer is `fp`.
+    /// Reads `out.len()` bytes of the slot, from `start` bytes behind its beginning, in the
+    /// physical frame whose frame pointer is `fp`.
     ///
     /// # Errors
     ///

@@ -64,8 +64,8 @@ pub(super) struct FrameRow {
 }
 
 impl<'a> FrameTableReader<'a> {
-    /// The table at the start of `bytes`. What follows it is ignored, so that a section with padding
-    /// can be given as it is.
+    /// The table at the start of `bytes`. What follows it is ignored, so that a section with
+    /// padding can be given as it is.
     ///
     /// # Errors
     ///
@@ -197,7 +197,8 @@ impl<'a> FrameTableReader<'a> {
         .skip_while(move |point| matches!(point, Ok(point) if point.offset < offset))
     }
 
-    /// The descriptor of `key`; `None` for a key without, or one that is not in the table. O(log n).
+    /// The descriptor of `key`, in logarithmic time; `None` for a key without, or one that is not
+    /// in the table.
     ///
     /// # Errors
     ///

@@ -39,10 +39,10 @@
 //! # What is beside the body
 //!
 //! CLIF says nothing of how visible a function is, nor whether it is worth inlining. A
-//! [`ProgramFunction`] adds that to the body: its [`Linkage`], its [`Attributes`], and what is known
-//! or wanted of single calls, the [`SiteHint`]s. Text read as
-//! it stands gives exported functions without attributes, which is right though it leaves nothing
-//! to drop; [`Program::export_only`] tells which functions really are entered from outside.
+//! [`ProgramFunction`] adds that to the body: its [`Linkage`], its [`Attributes`], and what is
+//! known or wanted of single calls, the [`SiteHint`]s. Text read as it stands gives exported
+//! functions without attributes, which is right though it leaves nothing to drop;
+//! [`Program::export_only`] tells which functions really are entered from outside.
 //!
 //! # Order
 //!

@@ -342,8 +342,8 @@ pub(crate) struct ReportCommandArguments {
 /// times. So that every part can be followed, callees come before their callers, and a call comes
 /// after the one whose body brings it in.
 ///
-/// The plan alone decides: --policy, --always and --flatten are not asked. What Cranelift or the verifier
-/// refuses fails too, without running the command.
+/// The plan alone decides: --policy, --always and --flatten are not asked. What Cranelift or the
+/// verifier refuses fails too, without running the command.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
