@@ -179,6 +179,27 @@ fn a_hint_follows_its_call_into_other_functions() {
 }
 
 #[test]
+fn a_hint_follows_its_call_where_every_function_has_hints() {
+    let text = through("inner", &["outside"])
+        + &through("middle", &["inner"])
+        + &through("main", &["middle"]);
+    let mut program = program(&text);
+    hint(&mut program, "inner", 0, SiteHint::Cold);
+    hint(&mut program, "middle", 0, SiteHint::Never);
+    hint(&mut program, "main", 0, SiteHint::Always);
+    let inlined = run(Inliner::new(Never), &program);
+    let left = inlined.program();
+    for (caller, hint) in [
+        ("inner", SiteHint::Cold),
+        ("middle", SiteHint::Never),
+        ("main", SiteHint::Never),
+    ] {
+        let function = &left[id(left, caller)];
+        assert_eq!(function.hint(call(left, caller, 0)), Some(hint), "{caller}");
+    }
+}
+
+#[test]
 fn cold_calls_and_what_is_in_cold_functions_get_no_budget() {
     let text = leaf("leaf", 30) + &through("middle", &["leaf"]) + &through("main", &["leaf"]);
     let inlined_sites = |program: &Program| {
