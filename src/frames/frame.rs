@@ -1,8 +1,9 @@
 //! Virtual frames as a reader sees them.
 
+use super::cursor::{FrameRow, TagCursor};
 use super::error::{SlotReadError, TableError, TablePart};
 use super::memory::FrameMemory;
-use super::reader::{FrameRow, FrameTableReader, TagCursor, malformed};
+use super::reader::{FrameTableReader, malformed};
 use cranelift_codegen::ir::StackSlotKey;
 
 /// The virtual frames of one program point.

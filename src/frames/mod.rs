@@ -106,6 +106,7 @@
 //! ```
 
 mod builder;
+mod cursor;
 mod encode;
 mod error;
 mod format;
