@@ -7,6 +7,7 @@ use cranelift_inliner::splice::{
     Callee, KeepLocations, Refusal, SignatureMismatch, SpliceContext, SpliceLocations,
     SpliceOptions, inline_calls,
 };
+use std::borrow::Cow;
 
 fn parse(text: &str) -> Vec<Function> {
     cranelift_reader::parse_functions(text).unwrap()
@@ -259,4 +260,49 @@ fn the_drop_in_offers_direct_calls_that_are_not_patchable() {
     let direct = [Opcode::Call, Opcode::TryCall, Opcode::ReturnCall];
     assert_eq!(offered, direct.map(|opcode| (opcode, plain)));
     assert!(caller == before);
+}
+
+#[test]
+fn the_drop_in_is_content_with_calls_that_nothing_reaches_any_more() {
+    struct InlineAll<'c>(&'c Function);
+    impl Inline for InlineAll<'_> {
+        fn inline(
+            &mut self,
+            _: &Function,
+            _: Inst,
+            _: Opcode,
+            _: ir::FuncRef,
+            _: &[ir::Value],
+        ) -> InlineCommand<'_> {
+            InlineCommand::Inline {
+                callee: Cow::Borrowed(self.0),
+                visit_callee: false,
+            }
+        }
+    }
+    let mut functions = parse(
+        "function %fail() system_v {
+         block0:
+             trap user1
+         }
+         function %caller(i32) system_v {
+             fn0 = %fail() system_v
+         block0(v0: i32):
+             brif v0, block1, block2
+         block1:
+             call fn0()
+             call fn0()
+             call fn0()
+             return
+         block2:
+             call fn0()
+             return
+         }",
+    );
+    let mut caller = functions.pop().unwrap();
+    assert!(inline_calls(&mut caller, InlineAll(&functions[0])).unwrap());
+    let blocks = caller.layout.blocks();
+    let sizes = blocks.map(|block| caller.layout.block_insts(block).count());
+    assert_eq!(Vec::from_iter(sizes), [1; 3], "{caller}");
+    assert_eq!(calls_of(&caller), []);
 }

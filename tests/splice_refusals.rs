@@ -147,6 +147,35 @@ fn a_dynamic_type_with_two_scales() {
     assert_eq!(refusal(&callee, &caller).slug(), "dynamic-type");
 }
 
+/// Whether two such scales are the same is known only when the code runs.
+#[test]
+fn a_dynamic_type_whose_scale_is_computed() {
+    let pair_of = |in_caller: &str| {
+        pair(&format!(
+            "function %callee() system_v {{
+                 gv0 = symbol %scale
+                 dt0 = i32x4*gv0
+             block0:
+                 return
+             }}
+             function %caller() system_v {{
+                 gv0 = symbol %scale
+                 dt0 = {in_caller}*gv0
+                 fn0 = %callee() system_v
+             block0:
+                 call fn0()
+                 return
+             }}"
+        ))
+    };
+    let [callee, caller] = pair_of("i32x4");
+    assert_eq!(refusal(&callee, &caller).slug(), "dynamic-type");
+    let [callee, mut caller] = pair_of("i8x16");
+    let call = calls_of(&caller)[0];
+    let spliced = splice(&mut caller, call, &callee, &SpliceOptions::default());
+    assert_eq!(spliced, Ok(()));
+}
+
 #[test]
 fn a_scale_that_the_vmctx_holds() {
     let [callee, caller] = pair(

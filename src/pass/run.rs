@@ -377,6 +377,7 @@ impl Clock {
 mod tests {
     use super::*;
     use crate::decide::Always;
+    use crate::splice::SpliceOptions;
     use cranelift_codegen::ir::{Inst, InstructionData, Opcode, SourceLoc};
 
     const TEXT: &str = "
@@ -471,5 +472,28 @@ mod tests {
         assert!(!takes(&checking(), relocate));
         let with_table = checking().locations(LocationMode::InlinedAt);
         assert!(takes(&with_table, relocate));
+    }
+
+    #[test]
+    fn slots_that_are_shared_are_found_where_none_may_be() {
+        let share = |func: &mut Function| {
+            let mut slots = func.sized_stack_slots.keys();
+            let first = slots.next().unwrap();
+            let entry = func.layout.entry_block().unwrap();
+            let mut current = func.layout.first_inst(entry);
+            while let Some(inst) = current {
+                current = func.layout.next_inst(inst);
+                let data = &mut func.dfg.insts[inst];
+                if let InstructionData::StackAddr { stack_slot, .. } = data {
+                    *stack_slot = first;
+                }
+            }
+        };
+        let options = SpliceOptions {
+            share_slots: false,
+            ..SpliceOptions::default()
+        };
+        let inliner = Inliner::new(Always).check(true).splice_options(options);
+        assert!(!takes(&inliner, share));
     }
 }

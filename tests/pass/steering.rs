@@ -82,6 +82,10 @@ fn a_flattened_call_flattens_what_comes_in_with_it_and_no_other_call() {
         inlined_sites[1].demand(),
         Some(Demand::FlattenCall(first.path()[0]))
     );
+    assert_eq!(
+        inlined.demand(&program, inlined_sites[1]).as_deref(),
+        Some("the call %main -> %middle #0 is to be flattened")
+    );
 }
 
 #[test]
@@ -125,6 +129,18 @@ fn demands_that_cannot_be_met_say_why() {
             Demand::Hint(SiteHint::Always),
             Demand::Attribute,
             Demand::Flatten(main)
+        ]
+    );
+    let told: Vec<_> = inlined
+        .unmet()
+        .map(|site| inlined.demand(&program, site).unwrap())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "the call has the hint always",
+            "%leaf has the attribute always",
+            "%main is to be flattened",
         ]
     );
 }
