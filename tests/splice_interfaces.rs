@@ -1,5 +1,9 @@
 //! What the engine tells of callees, copies and refusals.
 
+#[path = "support/body.rs"]
+mod body;
+
+use body::Body;
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, AbiParam, Function, Inst, Opcode, Signature, types};
 use cranelift_codegen::isa::CallConv;
@@ -7,7 +11,6 @@ use cranelift_inliner::splice::{
     Callee, KeepLocations, Refusal, SignatureMismatch, SpliceContext, SpliceLocations,
     SpliceOptions, inline_calls,
 };
-use std::borrow::Cow;
 
 fn parse(text: &str) -> Vec<Function> {
     cranelift_reader::parse_functions(text).unwrap()
@@ -264,22 +267,6 @@ fn the_drop_in_offers_direct_calls_that_are_not_patchable() {
 
 #[test]
 fn the_drop_in_is_content_with_calls_that_nothing_reaches_any_more() {
-    struct InlineAll<'c>(&'c Function);
-    impl Inline for InlineAll<'_> {
-        fn inline(
-            &mut self,
-            _: &Function,
-            _: Inst,
-            _: Opcode,
-            _: ir::FuncRef,
-            _: &[ir::Value],
-        ) -> InlineCommand<'_> {
-            InlineCommand::Inline {
-                callee: Cow::Borrowed(self.0),
-                visit_callee: false,
-            }
-        }
-    }
     let mut functions = parse(
         "function %fail() system_v {
          block0:
@@ -300,7 +287,7 @@ fn the_drop_in_is_content_with_calls_that_nothing_reaches_any_more() {
          }",
     );
     let mut caller = functions.pop().unwrap();
-    assert!(inline_calls(&mut caller, InlineAll(&functions[0])).unwrap());
+    assert!(inline_calls(&mut caller, Body(&functions[0])).unwrap());
     let blocks = caller.layout.blocks();
     let sizes = blocks.map(|block| caller.layout.block_insts(block).count());
     assert_eq!(Vec::from_iter(sizes), [1; 3], "{caller}");

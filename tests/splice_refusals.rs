@@ -1,6 +1,10 @@
 //! Refusals that text does not show well, and that a refused caller is byte for
 //! byte as it was. The others are in `tests/filetests/meaning`.
 
+#[path = "support/body.rs"]
+mod body;
+
+use body::Body;
 use cranelift_codegen::ir::{self, Function, Inst, InstructionData, Opcode, types};
 use cranelift_inliner::splice::{
     Callee, Refusal, Session, SpliceContext, SpliceOptions, inline_calls, splice,
@@ -377,29 +381,13 @@ fn the_caller_is_valid_between_splices() {
 
 #[test]
 fn the_drop_in_keeps_what_upstream_would_panic_at() {
-    struct Wrong(Function);
-    impl cranelift_codegen::inline::Inline for Wrong {
-        fn inline(
-            &mut self,
-            _: &Function,
-            _: Inst,
-            _: Opcode,
-            _: ir::FuncRef,
-            _: &[ir::Value],
-        ) -> cranelift_codegen::inline::InlineCommand<'_> {
-            cranelift_codegen::inline::InlineCommand::Inline {
-                callee: std::borrow::Cow::Borrowed(&self.0),
-                visit_callee: true,
-            }
-        }
-    }
     let [mut callee, caller] = pair(LOADS);
     callee.signature.params[0].value_type = types::I32;
     let mut func = caller.clone();
-    assert!(!inline_calls(&mut func, Wrong(callee)).unwrap());
+    assert!(!inline_calls(&mut func, Body(&callee)).unwrap());
     assert!(func == caller);
     let mut func = caller.clone();
-    assert!(!inline_calls(&mut func, Wrong(Function::new())).unwrap());
+    assert!(!inline_calls(&mut func, Body(&Function::new())).unwrap());
     assert!(func == caller);
 }
 
