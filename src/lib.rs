@@ -64,13 +64,13 @@
 //! Without default features there is the library alone, with Cranelift's backend for the host.
 //! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `module` adds the adapter for
 //! `cranelift-module`, `profile` the files of profiles, `object` object files, `dwarf` their debug
-//! information, `testing` what tests and fuzzers of policies and pipelines need, and `tool`, which is
-//! on by default, the command-line tool `clif-inline`.
+//! information, `testing` what tests and fuzzers of policies and pipelines need, and `tool`, which
+//! is on by default, the command-line tool `clif-inline`.
 //!
 //! # Versions
 //!
-//! Version 0.*N*.*x* is for Cranelift 0.*N*, whose types are in the interface; only a new *N* breaks
-//! anything, or raises the oldest Rust compiler.
+//! Version 0.*N*.*x* is for Cranelift 0.*N*, whose types are in the interface; only a new *N*
+//! breaks anything, or raises the oldest Rust compiler.
 // Running compiled code, which only `testing` does, cannot be safe; one file of it says so.
 #![cfg_attr(not(feature = "testing"), forbid(unsafe_code))]
 #![cfg_attr(feature = "testing", deny(unsafe_code))]

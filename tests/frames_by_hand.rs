@@ -154,8 +154,8 @@ fn wrong(part: TablePart, index: u32, reason: &'static str) -> Result<(), TableE
     })
 }
 
-/// Two functions of 40 and 20 bytes; 40 points, 20 frames, so that either has two blocks. Frame 1 is
-/// around frame 2, which is around frame 18; the others are alone.
+/// Two functions of 40 and 20 bytes; 40 points, 20 frames, so that either has two blocks. Frame 1
+/// is around frame 2, which is around frame 18; the others are alone.
 fn good() -> Columns {
     let tags: Vec<Vec<(u32, bool)>> = (0..20)
         .map(|frame| {

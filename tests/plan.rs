@@ -233,8 +233,8 @@ fn the_policy_decides_what_the_plan_does_not_list() {
 }
 
 /// As `layered`, with each kind of demand and prohibition: `%inner` is always to be inlined,
-/// `%again` never and yet once, `%main` is to be flattened, and so is its first call; the first call
-/// of `%middle` is always to be inlined, and its last one never.
+/// `%again` never and yet once, `%main` is to be flattened, and so is its first call; the first
+/// call of `%middle` is always to be inlined, and its last one never.
 fn demanding() -> Program {
     let mut program = program(&layered());
     let name = |name: &str| -> FunctionName { name.parse().unwrap() };

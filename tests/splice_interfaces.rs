@@ -1,5 +1,9 @@
 //! What the engine tells of callees, copies and refusals.
 
+#[path = "support/body.rs"]
+mod body;
+
+use body::Body;
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, AbiParam, Function, Inst, Opcode, Signature, types};
 use cranelift_codegen::isa::CallConv;
@@ -259,4 +263,33 @@ fn the_drop_in_offers_direct_calls_that_are_not_patchable() {
     let direct = [Opcode::Call, Opcode::TryCall, Opcode::ReturnCall];
     assert_eq!(offered, direct.map(|opcode| (opcode, plain)));
     assert!(caller == before);
+}
+
+#[test]
+fn the_drop_in_is_content_with_calls_that_nothing_reaches_any_more() {
+    let mut functions = parse(
+        "function %fail() system_v {
+         block0:
+             trap user1
+         }
+         function %caller(i32) system_v {
+             fn0 = %fail() system_v
+         block0(v0: i32):
+             brif v0, block1, block2
+         block1:
+             call fn0()
+             call fn0()
+             call fn0()
+             return
+         block2:
+             call fn0()
+             return
+         }",
+    );
+    let mut caller = functions.pop().unwrap();
+    assert!(inline_calls(&mut caller, Body(&functions[0])).unwrap());
+    let blocks = caller.layout.blocks();
+    let sizes = blocks.map(|block| caller.layout.block_insts(block).count());
+    assert_eq!(Vec::from_iter(sizes), [1; 3], "{caller}");
+    assert_eq!(calls_of(&caller), []);
 }

@@ -2,8 +2,11 @@
 //! a caller, there is a typed error or a result, never a panic, and a refused
 //! caller is as it was.
 
+#[path = "support/body.rs"]
+mod body;
+
+use body::Body;
 use cranelift_codegen::entity::EntityRef;
-use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::instructions::InstructionMapper;
 use cranelift_codegen::ir::{
     self, Block, BlockCall, Function, Inst, InstructionData, Opcode, Value, types,
@@ -12,7 +15,6 @@ use cranelift_inliner::cleanup::{CleanupContext, clean_up};
 use cranelift_inliner::splice::{
     Callee, Refusal, SpliceContext, SpliceOptions, inline_calls, splice,
 };
-use std::borrow::Cow;
 use std::path::Path;
 
 fn parse(text: &str) -> Function {
@@ -310,24 +312,8 @@ fn splice_everywhere(what: &str, caller: &Function, callee: &Function) {
             );
         }
     }
-    struct Always<'f>(&'f Function);
-    impl Inline for Always<'_> {
-        fn inline(
-            &mut self,
-            _: &Function,
-            _: Inst,
-            _: Opcode,
-            _: ir::FuncRef,
-            _: &[Value],
-        ) -> InlineCommand<'_> {
-            InlineCommand::Inline {
-                callee: Cow::Borrowed(self.0),
-                visit_callee: false,
-            }
-        }
-    }
     let mut func = caller.clone();
-    inline_calls(&mut func, Always(callee)).unwrap();
+    inline_calls(&mut func, Body(callee)).unwrap();
     clean_up(&mut func, &mut CleanupContext::new());
 }
 

@@ -2,13 +2,15 @@
 //! calls are spliced. Work that grows with the square of the calls would let
 //! this file run for minutes.
 
+#[path = "support/body.rs"]
+mod body;
+
+use body::Body;
 use cranelift_codegen::entity::EntityRef;
-use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, Function, Inst, InstructionData, Opcode};
 use cranelift_codegen::settings::{Flags, builder};
 use cranelift_codegen::verify_function;
 use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions, inline_calls};
-use std::borrow::Cow;
 use std::fmt::Write;
 
 const CALLS: usize = 40_000;
@@ -244,24 +246,8 @@ fn calls_nested_in_calls_take_one_pass() {
 
 #[test]
 fn the_drop_in_takes_as_many() {
-    struct Always(Function);
-    impl Inline for Always {
-        fn inline(
-            &mut self,
-            _: &Function,
-            _: Inst,
-            _: Opcode,
-            _: ir::FuncRef,
-            _: &[ir::Value],
-        ) -> InlineCommand<'_> {
-            InlineCommand::Inline {
-                callee: Cow::Borrowed(&self.0),
-                visit_callee: true,
-            }
-        }
-    }
     let mut func = caller(CALLS);
-    assert!(inline_calls(&mut func, Always(several_blocks())).unwrap());
+    assert!(inline_calls(&mut func, Body(&several_blocks())).unwrap());
     check_valid(&func);
     assert!(calls_of(&func).is_empty());
     let mut by_session = caller(CALLS);

@@ -103,6 +103,21 @@ fn labels_of_aliases_go_to_the_value() {
 }
 
 #[test]
+fn labels_of_an_alias_that_leads_to_none_are_passed_over() {
+    let [mut callee, mut caller] = parse(FUNCTIONS);
+    label(&mut callee, 1, 11, 0x8);
+    let of_nothing = ValueLabelAssignments::Alias {
+        from: RelSourceLoc::default(),
+        value: Value::from_u32(0),
+    };
+    let labels_of_callee = callee.dfg.values_labels.as_mut().unwrap();
+    labels_of_callee.insert(Value::from_u32(2), of_nothing);
+    splice_first(&mut caller, &callee);
+    assert_eq!(labels(&caller, 3), [(11, SourceLoc::new(0x108))]);
+    assert_eq!(caller.dfg.values_labels.as_ref().unwrap().len(), 1);
+}
+
+#[test]
 fn labels_keep_their_place_in_a_caller_without_locations() {
     let [mut callee, mut caller] = parse(FUNCTIONS);
     caller.srclocs.clear();

@@ -2,34 +2,16 @@
 //! crate's replacement of it gets right.
 #![cfg(feature = "all-arch")]
 
+#[path = "support/body.rs"]
+mod body;
 #[path = "support/checks.rs"]
 mod checks;
 
+use body::Body;
 use cranelift_codegen::Context;
-use cranelift_codegen::inline::{Inline, InlineCommand};
-use cranelift_codegen::ir::{FuncRef, Function, GlobalValueData, Inst, Opcode, Value};
+use cranelift_codegen::ir::{Function, GlobalValueData};
 use cranelift_inliner::splice::inline_calls;
-use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// Inlines every call, with the same body.
-struct Body<'f>(&'f Function);
-
-impl Inline for Body<'_> {
-    fn inline(
-        &mut self,
-        _: &Function,
-        _: Inst,
-        _: Opcode,
-        _: FuncRef,
-        _: &[Value],
-    ) -> InlineCommand<'_> {
-        InlineCommand::Inline {
-            callee: Cow::Borrowed(self.0),
-            visit_callee: false,
-        }
-    }
-}
 
 /// The functions of `text`, of which the first is the callee of the second.
 fn parse(text: &str) -> [Function; 2] {

@@ -1,5 +1,5 @@
-//! Disks that are full, readers that go away, a tool that is killed: what was there stays there, and
-//! the user is told.
+//! Disks that are full, readers that go away, a tool that is killed: what was there stays there,
+//! and the user is told.
 #![cfg(all(feature = "tool", target_os = "linux"))]
 
 mod tool_support;

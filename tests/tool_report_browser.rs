@@ -89,7 +89,8 @@ fn look_at(browser: &Browser, place: &Workplace, input: &str, name: &str) {
     browser.fill("#sites .tools input[type=search]", "no such words");
     assert_eq!(browser.run(shown), json!(0));
 
-    // A function is found by its name and the key Enter; the panel has its tree, as `explain` tells it.
+    // A function is found by its name and the key Enter; the panel has its
+    // tree, as `explain` tells it.
     let search = "header input[type=search]";
     browser.fill(search, &format!("{name}\u{e007}"));
     browser.wait_for(&format!(

@@ -1,7 +1,7 @@
 //! Generated programs do the same before inlining and after.
 //!
-//! What the interpreter makes of the program, what it does natively, and what it does natively after
-//! inlining are compared: results, traps, exceptions and calls of the host.
+//! What the interpreter makes of the program, what it does natively, and what it does natively
+//! after inlining are compared: results, traps, exceptions and calls of the host.
 
 #![no_main]
 

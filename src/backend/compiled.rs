@@ -139,9 +139,9 @@ impl CompiledFunction {
     /// instructions has a point for each of them: a call whose callee's address is loaded first has
     /// one with `Pre` at the load beside the one at the return address.
     ///
-    /// The tags of `try_call`s are here too, though Cranelift itself loses them, and those of a call
-    /// that passes values on the stack are at its return address, though Cranelift has
-    /// them behind the instructions that come after the call for these.
+    /// The tags of `try_call`s are here too, though Cranelift itself loses them, and those of a
+    /// call that passes values on the stack are at its return address, though Cranelift has them
+    /// behind the instructions that come after the call for these.
     pub fn debug_tags(&self) -> impl Iterator<Item = DebugTagPoint<'_>> + '_ {
         let mut sites = self.code.buffer.call_sites().peekable();
         let mut return_address = None;

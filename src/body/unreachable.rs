@@ -4,7 +4,8 @@ use super::{HandlerAddresses, branches};
 use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::ir::{Block, Function};
 
-/// The blocks that a path from the entry block reaches, if it goes through none that is passed over.
+/// The blocks that a path from the entry block reaches, if it goes through none
+/// that is passed over.
 pub(super) fn reachable_blocks(
     func: &Function,
     is_passed_over: impl Fn(Block) -> bool,

@@ -18,16 +18,17 @@
 //! memory flags, alias regions and global values are the same in content.
 //! Branches lead to corresponding places; a branch may be missing only where
 //! its condition is a constant, or where both its sides lead to one place and
-//! nothing needs what they differ in. Exceptional edges are the callee's own, then
-//! the replaced calls', innermost first. Stack slots keep kind, size, alignment
-//! and key, and none is that of two copies unless neither of them is inside the
-//! other and both use it through the same alias region; the caller's own are never
-//! a copy's. Tags are the tags of the replaced calls
-//! around the instruction, outermost first, then its own. Stack maps are the
-//! union, in the same order. Source locations and value labels are kept, and no
-//! label is added, but that what no instruction uses may be gone with its labels,
-//! where splicing makes it a parameter and clean-up goes past its block. Cold stays cold. A structure passed by value is copied whole before the body, to
-//! a slot of its own.
+//! nothing needs what they differ in. Exceptional edges are the callee's own,
+//! then the replaced calls', innermost first. Stack slots keep kind, size,
+//! alignment and key, and none is that of two copies unless neither of them is
+//! inside the other and both use it through the same alias region; the caller's
+//! own are never a copy's. Tags are the tags of the replaced calls around the
+//! instruction, outermost first, then its own. Stack maps are the union, in the
+//! same order. Source locations and value labels are kept, and no label is
+//! added, but that what no instruction uses may be gone with its labels, where
+//! splicing makes it a parameter and clean-up goes past its block. Cold stays
+//! cold. A structure passed by value is copied whole before the body, to a slot
+//! of its own.
 //!
 //! **What is not proved.** That the callee was the right one, that the call was
 //! legal to replace (signatures, frame introspection: the engine's refusals),

@@ -18,6 +18,7 @@ use cranelift_codegen::ir::{
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::ptr;
 
+/// Which slot of the result each slot of the source is, and whose each of the result is.
 #[derive(Default)]
 pub(super) struct Slots {
     of: FxHashMap<(CopyId, StackSlot), StackSlot>,

@@ -5,7 +5,6 @@ use crate::body::resolve_alias;
 use cranelift_codegen::ir::{
     BlockArg, BlockCall, DataFlowGraph, Function, Inst, InstructionData, Opcode,
 };
-use smallvec::SmallVec;
 
 /// Turns each branch whose target is known into a jump; returns their number.
 pub(super) fn fold_branches(func: &mut Function) -> usize {
@@ -30,16 +29,17 @@ pub(super) fn fold_branches(func: &mut Function) -> usize {
 /// Whether both lead to one block with the same arguments, by whatever names.
 fn is_same(dfg: &DataFlowGraph, taken: BlockCall, not_taken: BlockCall) -> bool {
     let pool = &dfg.value_lists;
-    let args = |call: &BlockCall| {
-        let args = call.args(pool);
-        args.map(|arg| match arg {
-            BlockArg::Value(value) => resolve_alias(dfg, value).map(BlockArg::Value),
-            other => Some(other),
-        })
-        .collect::<Option<SmallVec<[BlockArg; 8]>>>()
+    let same_value = |one, other| {
+        let one = resolve_alias(dfg, one);
+        one.is_some() && one == resolve_alias(dfg, other)
+    };
+    let same = |(one, other)| match (one, other) {
+        (BlockArg::Value(one), BlockArg::Value(other)) => same_value(one, other),
+        _ => one == other,
     };
     taken.block(pool) == not_taken.block(pool)
-        && args(&taken).is_some_and(|of_taken| Some(of_taken) == args(&not_taken))
+        && taken.len(pool) == not_taken.len(pool)
+        && taken.args(pool).zip(not_taken.args(pool)).all(same)
 }
 
 fn known_target(func: &Function, inst: Inst) -> Option<BlockCall> {

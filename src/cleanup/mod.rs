@@ -18,8 +18,9 @@
 //! a branch to the same block, so the first four run again while they find
 //! something, a bounded number of times.
 //!
-//! A block that is reached through cold blocks only becomes cold itself before each second step, since
-//! the joining of blocks spreads coldness along straight lines, however they came about.
+//! A block that is reached through cold blocks only becomes cold itself before
+//! each second step, since the joining of blocks spreads coldness along
+//! straight lines, however they came about.
 //!
 //! What a debugger sees is not tidied away: tagged instructions, keyed slots
 //! and the labels of values stay.

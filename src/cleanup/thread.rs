@@ -47,7 +47,8 @@ pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) ->
     threaded
 }
 
-/// Whether `last`, which goes where `call` does, is the only one to lead to a block that has labels.
+/// Whether `last`, which goes where `call` does, is the only one to lead to a
+/// block that has labels.
 fn will_be_appended(
     func: &Function,
     context: &CleanupContext,

@@ -38,8 +38,8 @@ impl<S: FrameSchema> FrameTableBuilder<S> {
     ///
     /// # Errors
     ///
-    /// Tags that the schema cannot split, tags that name slots without a place, and an identity that
-    /// another function has.
+    /// Tags that the schema cannot split, tags that name slots without a place, and an identity
+    /// that another function has.
     pub fn add(&mut self, identity: u64, compiled: &CompiledFunction) -> Result<(), BuildError> {
         let frames = FunctionFrames::collect(&self.schema, compiled)?;
         match self.functions.entry(identity) {
@@ -139,10 +139,10 @@ impl<S: FrameSchema> FrameTableBuilder<S> {
         self.functions.is_empty()
     }
 
-    /// Lays the functions out: `text_offset` tells for each identity where its code begins, in bytes
-    /// from the start of the text. Functions for which it says `None` are left out, as a linker
-    /// leaves out what nothing needs. Descriptors are kept whether a function uses their keys or
-    /// not.
+    /// Lays the functions out: `text_offset` tells for each identity where its code begins, in
+    /// bytes from the start of the text. Functions for which it says `None` are left out, as a
+    /// linker leaves out what nothing needs. Descriptors are kept whether a function uses their
+    /// keys or not.
     ///
     /// # Errors
     ///

@@ -1,8 +1,9 @@
 //! Virtual frames as a reader sees them.
 
+use super::cursor::{FrameRow, TagCursor};
 use super::error::{SlotReadError, TableError, TablePart};
 use super::memory::FrameMemory;
-use super::reader::{FrameRow, FrameTableReader, TagCursor, malformed};
+use super::reader::{FrameTableReader, malformed};
 use cranelift_codegen::ir::StackSlotKey;
 
 /// The virtual frames of one program point.
@@ -172,8 +173,8 @@ impl SlotPlace<'_> {
         fp.checked_add_signed(i64::from(self.fp_offset))
     }
 
-    /// Reads `out.len()` bytes of the slot, from `start` bytes behind its beginning, in the physical
-    /// frame whose frame pointer is `fp`.
+    /// Reads `out.len()` bytes of the slot, from `start` bytes behind its beginning, in the
+    /// physical frame whose frame pointer is `fp`.
     ///
     /// # Errors
     ///

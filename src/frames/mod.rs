@@ -38,8 +38,8 @@
 //! * tag every call through which something tagged can be reached; and
 //! * tag a `return_call` with a frame that stands for none, such as `User(0)` in [`CountedFrames`],
 //!   if what it calls is tagged. Without inlining, the frame of the function that makes the tail
-//!   call is gone. Inlined at a call that returns, the `return_call` becomes a call of the caller's,
-//!   whose tags must be those of the frames around it and no more.
+//!   call is gone. Inlined at a call that returns, the `return_call` becomes a call of the
+//!   caller's, whose tags must be those of the frames around it and no more.
 //!
 //! # Example
 //!
@@ -106,6 +106,7 @@
 //! ```
 
 mod builder;
+mod cursor;
 mod encode;
 mod error;
 mod format;

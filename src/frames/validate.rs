@@ -1,8 +1,9 @@
 //! Checking a whole table at once.
 
+use super::cursor::{FrameCursor, PointCursor, TagCursor};
 use super::error::{TableError, TablePart};
 use super::format::{FRAMES_PER_BLOCK, POINTS_PER_BLOCK};
-use super::reader::{FrameCursor, FrameTableReader, PointCursor, TagCursor, malformed};
+use super::reader::{FrameTableReader, malformed};
 use cranelift_codegen::MachDebugTagPos;
 
 impl FrameTableReader<'_> {

@@ -135,7 +135,8 @@ impl<M: Module> InliningModule<'_, M> {
                 body
             };
             // What falls back may need functions that were inlined into all others.
-            for reference in references(&program, &used).1 {
+            let (_, references) = references(&program, &used);
+            for reference in references {
                 let here = program[reference].linkage() != Linkage::AvailableExternally;
                 if here && needed.insert(reference) {
                     queue.push_back(reference);

@@ -104,8 +104,8 @@
 //! to be inlined, that it is cold, or that everything below it is to be inlined;
 //! [`set_hint`](InliningModule::set_hint) says it of one call. Both may come before or after the
 //! definition, up to the flush. The [report](ModuleReport) lists what could not be done, and why.
-//! [`count_calls`](InliningModule::count_calls) puts counters at calls, from which comes the profile
-//! for the next time ([`Inliner::profile`]).
+//! [`count_calls`](InliningModule::count_calls) puts counters at calls, from which comes the
+//! profile for the next time ([`Inliner::profile`]).
 //!
 //! # What is different
 //!

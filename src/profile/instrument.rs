@@ -88,8 +88,8 @@ pub struct WrongLength {
 
 impl Instrumented {
     /// Gives each direct call site of `program` that has a [name](SiteName) a counter in the table
-    /// at the symbol `table`. Functions that are
-    /// [available externally](Linkage::AvailableExternally) get none: who defined them decided that.
+    /// at the symbol `table`. Functions that are [available
+    /// externally](Linkage::AvailableExternally) get none: who defined them decided that.
     ///
     /// # Errors
     ///

@@ -39,10 +39,10 @@
 //! # What is beside the body
 //!
 //! CLIF says nothing of how visible a function is, nor whether it is worth inlining. A
-//! [`ProgramFunction`] adds that to the body: its [`Linkage`], its [`Attributes`], and what is known
-//! or wanted of single calls, the [`SiteHint`]s. Text read as
-//! it stands gives exported functions without attributes, which is right though it leaves nothing
-//! to drop; [`Program::export_only`] tells which functions really are entered from outside.
+//! [`ProgramFunction`] adds that to the body: its [`Linkage`], its [`Attributes`], and what is
+//! known or wanted of single calls, the [`SiteHint`]s. Text read as it stands gives exported
+//! functions without attributes, which is right though it leaves nothing to drop;
+//! [`Program::export_only`] tells which functions really are entered from outside.
 //!
 //! # Order
 //!
@@ -76,7 +76,7 @@ pub use steering::{Attributes, InlineAttribute, SiteHint};
 
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData};
 use cranelift_entity::PrimaryMap;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::ops::Index;
 use std::sync::Arc;
 
@@ -193,92 +193,6 @@ impl Program {
         self.id(&FunctionName::of_callee(func, func_ref)?)
     }
 
-    /// Sets who may refer to the function `name`.
-    ///
-    /// # Errors
-    ///
-    /// [`ProgramError::UnknownName`] if the program does not define it.
-    pub fn set_linkage(
-        &mut self,
-        name: &FunctionName,
-        linkage: Linkage,
-    ) -> Result<(), ProgramError> {
-        self.named_mut(name)?.linkage = linkage;
-        Ok(())
-    }
-
-    /// Sets what the embedder says of the function `name`.
-    ///
-    /// # Errors
-    ///
-    /// [`ProgramError::UnknownName`] if the program does not define it.
-    pub fn set_attributes(
-        &mut self,
-        name: &FunctionName,
-        attributes: Attributes,
-    ) -> Result<(), ProgramError> {
-        self.named_mut(name)?.attributes = attributes;
-        Ok(())
-    }
-
-    /// Says something of one call: the instruction `call` of the function `caller`. A hint that was
-    /// there before is replaced.
-    ///
-    /// Who has a [`SiteName`](crate::graph::SiteName) and no instruction asks
-    /// [`CallGraph::find_site`](crate::graph::CallGraph::find_site).
-    ///
-    /// # Errors
-    ///
-    /// [`ProgramError::UnknownName`] if the program does not define the caller, and
-    /// [`ProgramError::NoCall`] if the instruction is no direct call in its layout.
-    pub fn set_hint(
-        &mut self,
-        caller: &FunctionName,
-        call: ir::Inst,
-        hint: SiteHint,
-    ) -> Result<(), ProgramError> {
-        let function = self.named_mut(caller)?;
-        if !function.is_direct_call(call) {
-            return Err(ProgramError::NoCall {
-                function: caller.clone(),
-                call,
-            });
-        }
-        function.hints.insert(call, hint);
-        Ok(())
-    }
-
-    /// Makes the functions called `names` exported and all others local. Interposable functions and
-    /// those that are available externally stay so, for that is no question of who calls them.
-    ///
-    /// # Errors
-    ///
-    /// [`ProgramError::UnknownName`] for a name that the program does not define. Then no linkage
-    /// has changed.
-    pub fn export_only(&mut self, names: &[FunctionName]) -> Result<(), ProgramError> {
-        let mut exported = FxHashSet::default();
-        for name in names {
-            let id = self.id(name).ok_or_else(|| unknown(name))?;
-            exported.insert(id);
-        }
-        for (id, function) in self.functions.iter_mut() {
-            if matches!(function.linkage, Linkage::Exported | Linkage::Local) {
-                function.linkage = if exported.contains(&id) {
-                    Linkage::Exported
-                } else {
-                    Linkage::Local
-                };
-            }
-        }
-        Ok(())
-    }
-
-    fn named_mut(&mut self, name: &FunctionName) -> Result<&mut ProgramFunction, ProgramError> {
-        self.id(name)
-            .and_then(|id| self.functions.get_mut(id))
-            .ok_or_else(|| unknown(name))
-    }
-
     /// The headers of the texts that the program was read from, one a text, in input order.
     pub fn headers(&self) -> &[Arc<FileHeader>] {
         &self.headers
@@ -358,10 +272,6 @@ fn duplicate(first: Option<&ProgramFunction>, second: &ProgramFunction) -> Progr
         first: first.and_then(ProgramFunction::origin).cloned(),
         second: second.origin().cloned(),
     }
-}
-
-fn unknown(name: &FunctionName) -> ProgramError {
-    ProgramError::UnknownName { name: name.clone() }
 }
 
 fn check_names_are_utf8(function: &ProgramFunction) -> Result<(), ProgramError> {
@@ -476,44 +386,6 @@ mod tests {
             "function %f (in memory): the name %\u{fffd} is not UTF-8"
         );
         assert!(program.is_empty());
-    }
-
-    #[test]
-    fn linkage_and_attributes_are_set_by_name() {
-        let mut program = program();
-        let linkages = |program: &Program| -> Vec<Linkage> {
-            program
-                .iter()
-                .map(|(_, function)| function.linkage())
-                .collect()
-        };
-        assert_eq!(linkages(&program), [Linkage::Exported; 2]);
-        let error = program.export_only(&[name("a"), name("nope")]).unwrap_err();
-        assert_eq!(error.to_string(), "the program defines no function %nope");
-        assert_eq!(linkages(&program), [Linkage::Exported; 2]);
-        program
-            .export_only(&[name("a")])
-            .unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(linkages(&program), [Linkage::Exported, Linkage::Local]);
-        program
-            .set_linkage(&name("b"), Linkage::Interposable)
-            .unwrap_or_else(|error| panic!("{error}"));
-        program
-            .export_only(&[])
-            .unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(linkages(&program), [Linkage::Local, Linkage::Interposable]);
-
-        let cold = Attributes {
-            inline: InlineAttribute::Never,
-            cold: true,
-            flatten: true,
-        };
-        program
-            .set_attributes(&name("b"), cold)
-            .unwrap_or_else(|error| panic!("{error}"));
-        let seen: Vec<Attributes> = program.iter().map(|(_, f)| f.attributes()).collect();
-        assert_eq!(seen, [Attributes::default(), cold]);
-        assert!(program.set_attributes(&name("c"), cold).is_err());
     }
 
     #[test]

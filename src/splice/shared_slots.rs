@@ -8,7 +8,8 @@
 //! alias region, which only code tells that keeps the address to itself (see
 //! [`slot_access`](super::slot_access)). Where the address goes elsewhere, copies of the same body
 //! share the slot all the same, since what it is used for is the same; and where no function of the
-//! program has alias regions at all, which the pass knows, it does not matter where the address goes.
+//! program has alias regions at all, which the pass knows, it does not matter where the address
+//! goes.
 //!
 //! Each class is a row of slots in the caller. A copy takes the next slots of the row after those
 //! of the copies around it. So which slots it gets depends on what it is inside of and on nothing

@@ -7,9 +7,9 @@
 //!
 //! *Renumbered* are values, blocks and stack slots. *Written out* where they are used are
 //! signatures, function references, global values, constants, alias regions and dynamic types: it
-//! does not matter which of two equal ones is named. *Followed* are aliases. *Kept* are the order of
-//! instructions, debug tags, stack maps, source locations and value labels; and the order of blocks,
-//! unless it is to be [left out](CanonicalText::in_any_block_order).
+//! does not matter which of two equal ones is named. *Followed* are aliases. *Kept* are the order
+//! of instructions, debug tags, stack maps, source locations and value labels; and the order of
+//! blocks, unless it is to be [left out](CanonicalText::in_any_block_order).
 //!
 //! ```
 //! use cranelift_inliner::testing::canonical::CanonicalText;

@@ -6,11 +6,31 @@ use cranelift_inliner::decide::Always;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::testing::execute::Outcome;
 
+/// A body that stores its parameter to a slot of its own and loads it again, both with `flags`.
+fn through_a_slot(name: &str, flags: &str, load: &str) -> String {
+    let region = match flags.contains("region0") {
+        true => "region0 = 5 \"own\"",
+        false => "",
+    };
+    format!(
+        "
+function %{name}(i64) -> i32 {{
+    ss0 = explicit_slot 8
+    {region}
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    store {flags} v0, v1
+    v2 = {load} {flags} v1
+    return v2
+}}"
+    )
+}
+
 /// Were all these slots one, the optimizer would take the store of `%halves` for a repetition of
 /// that of `%plain`, since nothing stored between them through no region.
 #[test]
 fn slots_of_different_alias_regions_are_not_confused() {
-    let clif = "
+    let main = "
 function %main(i64, i64) -> i32 {
     fn0 = %plain(i64) -> i32
     fn1 = %with_region(i64) -> i32
@@ -22,34 +42,13 @@ block0(v0: i64, v1: i64):
     v5 = iadd v2, v3
     v6 = iadd v5, v4
     return v6
-}
-function %plain(i64) -> i32 {
-    ss0 = explicit_slot 8
-block0(v0: i64):
-    v1 = stack_addr.i64 ss0
-    store notrap v0, v1
-    v2 = load.i32 notrap v1
-    return v2
-}
-function %with_region(i64) -> i32 {
-    ss0 = explicit_slot 8
-    region0 = 5 \"own\"
-block0(v0: i64):
-    v1 = stack_addr.i64 ss0
-    store notrap region0 v0, v1
-    v2 = load.i32 notrap region0 v1
-    return v2
-}
-function %halves(i64) -> i32 {
-    ss0 = explicit_slot 8
-block0(v0: i64):
-    v1 = stack_addr.i64 ss0
-    store notrap v0, v1
-    v2 = uload16.i32 notrap v1
-    return v2
 }";
+    let clif = main.to_owned()
+        + &through_a_slot("plain", "notrap", "load.i32")
+        + &through_a_slot("with_region", "notrap region0", "load.i32")
+        + &through_a_slot("halves", "notrap", "uload16.i32");
     let arguments = [DataValue::I64(3), DataValue::I64(40)];
-    let seen = everywhere(clif, &call("main", &arguments));
+    let seen = everywhere(&clif, &call("main", &arguments));
     assert_eq!(seen.outcome, Outcome::Returned(vec![DataValue::I32(46)]));
 }
 
@@ -127,9 +126,31 @@ block0(v0: i64):
     assert!(matches!(&seen.outcome, Outcome::Returned(_)));
 }
 
+/// A body that stores what is `computed` of its parameter, and has the parameter added in place.
+fn gives_away(name: &str, computed: &str) -> String {
+    format!(
+        "
+function %{name}(i64) -> i64 {{
+    ss0 = explicit_slot 8
+    fn0 = %add(i64, i64)
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    v2 = {computed}
+    store v2, v1
+    v3 = iconst.i64 0
+    v4 = iadd v1, v3
+    call fn0(v4, v0)
+    v5 = load.i64 v1
+    return v5
+}}"
+    )
+}
+
 /// Two bodies that give the addresses of their slots away, and one that uses another slot with
 /// `flags`.
 fn given_away(flags: &str, region: &str) -> String {
+    let one = gives_away("one", "bor v0, v0");
+    let two = gives_away("two", "bnot v0");
     format!(
         "
 function %main(i64) -> i64 {{
@@ -143,31 +164,7 @@ block0(v0: i64):
     v4 = call fn0(v3)
     return v4
 }}
-function %one(i64) -> i64 {{
-    ss0 = explicit_slot 8
-    fn0 = %add(i64, i64)
-block0(v0: i64):
-    v1 = stack_addr.i64 ss0
-    store v0, v1
-    v8 = iconst.i64 0
-    v9 = iadd v1, v8
-    call fn0(v9, v0)
-    v2 = load.i64 v1
-    return v2
-}}
-function %two(i64) -> i64 {{
-    ss0 = explicit_slot 8
-    fn0 = %add(i64, i64)
-block0(v0: i64):
-    v1 = stack_addr.i64 ss0
-    v2 = bnot v0
-    store v2, v1
-    v8 = iconst.i64 0
-    v9 = iadd v1, v8
-    call fn0(v9, v0)
-    v3 = load.i64 v1
-    return v3
-}}
+{one}{two}
 function %three(i64) -> i64 {{
     ss0 = explicit_slot 16
 {region}

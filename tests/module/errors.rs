@@ -197,7 +197,8 @@ fn after_an_error_the_rest_is_still_held_back() {
 
 #[test]
 fn what_becomes_too_large_by_inlining_is_defined_as_it_was() {
-    // A frame may have 1 GiB: each half fits, both in %main do not. Slots of one size would be shared.
+    // A frame may have 1 GiB: each half fits, both in %main do not. Slots of one size would be
+    // shared.
     for in_parallel in [false, true] {
         let mut module =
             InliningModule::new(object(), Inliner::new(Always)).compile_in_parallel(in_parallel);

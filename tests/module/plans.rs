@@ -1,4 +1,5 @@
-//! Plans of modules: functions are named by their symbols, so a plan outlasts a run of the front end.
+//! Plans of modules: functions are named by their symbols, so a plan outlasts a
+//! run of the front end.
 
 use crate::support::{ObjectFile, front_end, object};
 use cranelift_inliner::decide::{CallSite, Decision, Inline};

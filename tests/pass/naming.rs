@@ -3,7 +3,7 @@
 use super::support::{id, isa, leaf, policy, program, program_exporting, run_always, through};
 use cranelift_inliner::decide::{Always, Inline, Never};
 use cranelift_inliner::pass::{Inliner, Observer, PassError, Reason, Stage};
-use cranelift_inliner::program::{FunctionId, InlineAttribute, Program};
+use cranelift_inliner::program::{FunctionId, InlineAttribute, Program, SiteHint};
 use cranelift_inliner::splice::Refusal;
 use std::sync::Mutex;
 
@@ -29,6 +29,8 @@ fn every_reason_has_a_name_and_words() {
             "attribute",
             "no attribute",
         ),
+        (Reason::Hint(SiteHint::Never), "hint", "hint never"),
+        (Reason::Flatten, "flatten", "everything here is flattened"),
         (Reason::Refused(Box::new(refused)), "patchable", &words),
         (Reason::Recursion, "recursion", "recursion"),
         (

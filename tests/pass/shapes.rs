@@ -202,3 +202,39 @@ fn without_clean_up_a_body_stays_as_it_was_spliced() {
     assert_eq!(blocks(true), 1);
     assert!(blocks(false) > 1);
 }
+
+/// What goes with the branch, which a constant decides that came in with `%zero`, is the `try_call`
+/// whose handler has its address taken.
+#[test]
+fn an_address_of_a_handler_is_null_once_its_try_call_is_gone() {
+    let program = program(
+        "function %zero() -> i8 tail {
+        block0:
+            v0 = iconst.i8 0
+            return v0
+        }
+        function %main(i64) -> i64 tail {
+            sig0 = (i64) -> i64 tail
+            fn0 = colocated %zero() -> i8 tail
+            fn1 = %throws sig0
+        block0(v0: i64):
+            v1 = get_exception_handler_address.i64 block1, 0
+            v2 = call fn0()
+            brif v2, block1, block2(v1)
+        block1:
+            try_call fn1(v1), sig0, block2(ret0), [ default: block3 ]
+        block2(v3: i64):
+            return v3
+        block3:
+            return v0
+        }",
+    );
+    let inlined = run(Inliner::new(Always).check(true), &program);
+    assert_eq!(calls_left(&inlined, &program, "main"), 0);
+    let text = body_text(&inlined, &program, "main");
+    assert!(text.contains("v1 = iconst.i64 0"), "{text}");
+    assert_eq!(
+        inlined.stats(id(&program, "main")).cleanup.blocks_dropped,
+        2
+    );
+}

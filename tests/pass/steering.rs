@@ -82,6 +82,10 @@ fn a_flattened_call_flattens_what_comes_in_with_it_and_no_other_call() {
         inlined_sites[1].demand(),
         Some(Demand::FlattenCall(first.path()[0]))
     );
+    assert_eq!(
+        inlined.demand(&program, inlined_sites[1]).as_deref(),
+        Some("the call %main -> %middle #0 is to be flattened")
+    );
 }
 
 #[test]
@@ -125,6 +129,18 @@ fn demands_that_cannot_be_met_say_why() {
             Demand::Hint(SiteHint::Always),
             Demand::Attribute,
             Demand::Flatten(main)
+        ]
+    );
+    let told: Vec<_> = inlined
+        .unmet()
+        .map(|site| inlined.demand(&program, site).unwrap())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "the call has the hint always",
+            "%leaf has the attribute always",
+            "%main is to be flattened",
         ]
     );
 }
@@ -176,6 +192,27 @@ fn a_hint_follows_its_call_into_other_functions() {
     assert_eq!(again[main].hints().len(), 1);
     let twice = run(Inliner::new(Always), &again);
     assert_eq!(calls_left(&twice, &again, "main"), 1);
+}
+
+#[test]
+fn a_hint_follows_its_call_where_every_function_has_hints() {
+    let text = through("inner", &["outside"])
+        + &through("middle", &["inner"])
+        + &through("main", &["middle"]);
+    let mut program = program(&text);
+    hint(&mut program, "inner", 0, SiteHint::Cold);
+    hint(&mut program, "middle", 0, SiteHint::Never);
+    hint(&mut program, "main", 0, SiteHint::Always);
+    let inlined = run(Inliner::new(Never), &program);
+    let left = inlined.program();
+    for (caller, hint) in [
+        ("inner", SiteHint::Cold),
+        ("middle", SiteHint::Never),
+        ("main", SiteHint::Never),
+    ] {
+        let function = &left[id(left, caller)];
+        assert_eq!(function.hint(call(left, caller, 0)), Some(hint), "{caller}");
+    }
 }
 
 #[test]

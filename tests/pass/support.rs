@@ -88,8 +88,8 @@ pub(super) fn calls_left(inlined: &Inlined, program: &Program, function: &str) -
         .count()
 }
 
-/// A function `%name(i32) -> i32` that passes twice its parameter through each of `callees` in turn:
-/// two instructions and the calls.
+/// A function `%name(i32) -> i32` that passes twice its parameter through each
+/// of `callees` in turn: two instructions and the calls.
 pub(super) fn through(name: &str, callees: &[&str]) -> String {
     let mut text = format!("function %{name}(i32) -> i32 fast {{\n");
     for (index, callee) in callees.iter().enumerate() {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-/// 3 functions with 4, 2 and 2 instructions. Of 4 direct calls, one is external and one a function's
-/// call of itself.
+/// 3 functions with 4, 2 and 2 instructions. Of 4 direct calls, one is external
+/// and one a function's call of itself.
 pub(crate) const COUNTED: &str = "\
 function %main(i32) -> i32 {
     fn0 = %double(i32) -> i32

@@ -1,8 +1,8 @@
 //! The traces of aarch64 code, which QEMU executes where this machine does not.
 //!
-//! Each build of a program is an object file; a host in C, which `aarch64-linux-gnu-gcc` compiles and
-//! links with all of them, calls each and writes the copies of the stack to its output. The walk
-//! over them and all that follows is done here, as for native code. Where the compiler or
+//! Each build of a program is an object file; a host in C, which `aarch64-linux-gnu-gcc` compiles
+//! and links with all of them, calls each and writes the copies of the stack to its output. The
+//! walk over them and all that follows is done here, as for native code. Where the compiler or
 //! `qemu-aarch64` is missing, the test says so and passes.
 
 use super::builds::{LEVELS, ORDERS, POLICIES, by_pass, compile_order};

@@ -9,8 +9,8 @@
 //! A slot is tagged only once it holds a value.
 //!
 //! `%probe` notes its arguments and the stack. `%throw` does the same and throws an exception with
-//! the tag and the payload that are its arguments. It has the convention `tail`: a `try_call` of any
-//! other expects that the unwinder restores the registers which the callee would have, and the
+//! the tag and the payload that are its arguments. It has the convention `tail`: a `try_call` of
+//! any other expects that the unwinder restores the registers which the callee would have, and the
 //! hosts do not.
 
 pub(crate) struct Case {

@@ -21,8 +21,7 @@ impl Survey<'_> {
             return Err(format!("{inst} has an opcode of another format"));
         }
         let data = self.references(*original);
-        if self.error.is_some() {
-            let error = self.error.take().unwrap_or_default();
+        if let Some(error) = &self.error {
             return Err(format!("{inst}: {error}"));
         }
         let (ctrl_type, results) = self.survey_results(inst, opcode)?;

@@ -125,7 +125,8 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         self.make_slots();
     }
 
-    /// Makes the function's `vmctx` its stack limit now and then. It is zero, so no stack reaches it.
+    /// Makes the function's `vmctx` its stack limit now and then. It is zero, so no stack reaches
+    /// it.
     fn limit_stack(&mut self) {
         let preserve_all = self.func.signature.call_conv == CallConv::PreserveAll;
         let allowed = !preserve_all || self.plan.features.has(Feature::LimitInPreserveAll);

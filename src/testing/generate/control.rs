@@ -29,8 +29,8 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Some statements. Before each there is a choice to go on: where the bytes of one are left out,
-    /// those of the next still mean the same.
+    /// Some statements. Before each there is a choice to go on: where the bytes of one are left
+    /// out, those of the next still mean the same.
     fn some_statements(&mut self) -> End {
         let (most, of_256) = if self.labels.is_empty() {
             (self.statements, 236)

@@ -4,8 +4,8 @@ use super::choices::Choices;
 
 /// Something that programs hold or do not hold; see [`Shape::with`](super::Shape::with).
 ///
-/// A program has each feature that its shape allows by a choice of its own, so that programs without
-/// it are as common as those with it.
+/// A program has each feature that its shape allows by a choice of its own, so that programs
+/// without it are as common as those with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Feature {
@@ -15,8 +15,8 @@ pub enum Feature {
     /// `f32` and `f64`.
     Floats,
     /// `f16` and `f128`, only with [`Feature::Floats`]: constants, loads and stores, block
-    /// parameters, arguments, `select`, and `bitcast` to and from integers. No backend computes with
-    /// them on its own, and s390x returns no `f128`.
+    /// parameters, arguments, `select`, and `bitcast` to and from integers. No backend computes
+    /// with them on its own, and s390x returns no `f128`.
     F16AndF128,
     /// Vectors of 128 bits. On riscv64 they need `has_v`, and no function returns them there, so
     /// none does here.

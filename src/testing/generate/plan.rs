@@ -44,8 +44,8 @@ pub(super) struct FunctionPlan {
     pub(super) signature: Signature,
     /// Whether it is called from outside.
     pub(super) exported: bool,
-    /// Whether the first parameter is a `vmctx`, which is always zero. Backends find it in a register
-    /// only.
+    /// Whether the first parameter is a `vmctx`, which is always zero. Backends find it in a
+    /// register only.
     pub(super) has_context: bool,
     /// Whether the next parameter is fuel.
     pub(super) has_fuel: bool,

@@ -67,8 +67,8 @@ impl Shape {
         self
     }
 
-    /// How many statements a function has at most. A statement is a call, a branch or a loop without
-    /// what is in it, or a few instructions for one value.
+    /// How many statements a function has at most. A statement is a call, a branch or a loop
+    /// without what is in it, or a few instructions for one value.
     pub fn statements(mut self, statements: usize) -> Self {
         self.statements = statements;
         self

@@ -1,8 +1,8 @@
 //! The generator as a strategy for proptest.
 //!
 //! What is shrunk are the bytes: pieces of them are left out, then set to zero, then single bytes
-//! are lessened, then a byte is lessened and a piece behind it left out; and all that again while it
-//! helps. Pieces become smaller and are tried from the end, where they mean least: what stands
+//! are lessened, then a byte is lessened and a piece behind it left out; and all that again while
+//! it helps. Pieces become smaller and are tried from the end, where they mean least: what stands
 //! before a piece is read as it was.
 
 use super::{Generated, Shape};

@@ -10,10 +10,10 @@ use crate::testing::targets::{LEVELS, engine};
 use crate::testing::trace::{Tag, TraceError, VirtualStack, frame_table};
 use std::hint::black_box;
 
-/// At each call of the host, the stack of the source program is the same before and after, natively,
-/// with and without optimization: the same frames with the same tags, which are numbers, and slots
-/// with the same key and the same bytes in them. `schema` tells how the tags of the program make
-/// frames.
+/// At each call of the host, the stack of the source program is the same before and after,
+/// natively, with and without optimization: the same frames with the same tags, which are numbers,
+/// and slots with the same key and the same bytes in them. `schema` tells how the tags of the
+/// program make frames.
 ///
 /// Passed over are programs whose tags are not in the form of `schema`, calls of the host with an
 /// untagged call on the stack, and bytes of slots that were never written. Invocations must

@@ -103,7 +103,8 @@ mod here {
         static SIGNAL_STACK: SignalStack = SignalStack::install();
     }
 
-    /// Calls what `call` names, which is in the code that `image` is of, and answers its calls of the host.
+    /// Calls what `call` names, which is in the code that `image` is of, and answers its calls of
+    /// the host.
     pub(in super::super) fn execute(
         _code: &Code,
         image: &Image,

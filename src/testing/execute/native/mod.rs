@@ -1,10 +1,10 @@
 //! Running compiled code in this process.
 //!
-//! An [`Engine`] turns programs, or what the pass compiled of them, into [`NativeProgram`]s: code in
-//! executable memory, linked with the host. In `glue.rs` are the small generated functions between
-//! values and registers, in `link.rs` is what puts code into memory, in `image.rs` what is known
-//! about places in it, and in `machine.rs` how it is called, how its traps are caught, and all that
-//! is not safe.
+//! An [`Engine`] turns programs, or what the pass compiled of them, into [`NativeProgram`]s: code
+//! in executable memory, linked with the host. In `glue.rs` are the small generated functions
+//! between values and registers, in `link.rs` is what puts code into memory, in `image.rs` what is
+//! known about places in it, and in `machine.rs` how it is called, how its traps are caught, and
+//! all that is not safe.
 
 mod glue;
 mod image;
@@ -99,8 +99,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::Target`] if there is no such target, [`ExecuteError::Unsupported`] where code
-    /// is not run.
+    /// [`ExecuteError::Target`] if there is no such target, [`ExecuteError::Unsupported`] where
+    /// code is not run.
     pub fn new(settings: &TargetSettings) -> Result<Self, ExecuteError> {
         let settings = settings
             .clone()
@@ -190,8 +190,9 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::Link`] if a function refers to one that was not compiled or to data, and [`ExecuteError::Signature`] if a function of the host is declared with two signatures
-    /// or cannot be called through [`DataValue`](cranelift_codegen::data_value::DataValue)s, for it
+    /// [`ExecuteError::Link`] if a function refers to one that was not compiled or to data, and
+    /// [`ExecuteError::Signature`] if a function of the host is declared with two signatures or
+    /// cannot be called through [`DataValue`](cranelift_codegen::data_value::DataValue)s, for it
     /// has by-value struct arguments, for one.
     pub fn link<'a>(
         &self,
@@ -259,10 +260,10 @@ fn compile_glue(
 /// # What is trusted
 ///
 /// Code runs in this process, and nothing but the processor watches it. A program must end, for a
-/// call cannot be cut short, and it must read and write only its own stack slots. What the processor
-/// stops, a trap or an access to where nothing is, ends only the call: the signals SIGSEGV, SIGBUS,
-/// SIGFPE, SIGILL and SIGTRAP are handled, from the first call on, if they come from the program's
-/// code; others are left to whoever handled them before.
+/// call cannot be cut short, and it must read and write only its own stack slots. What the
+/// processor stops, a trap or an access to where nothing is, ends only the call: the signals
+/// SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP are handled, from the first call on, if they come
+/// from the program's code; others are left to whoever handled them before.
 pub struct NativeProgram {
     code: Code,
     image: Image,
@@ -306,8 +307,9 @@ impl NativeProgram {
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::UnknownFunction`], [`ExecuteError::Arguments`], [`ExecuteError::Signature`] if
-    /// the function cannot be called through values, and [`ExecuteError::Fault`] if the processor stopped the program where no trap is known.
+    /// [`ExecuteError::UnknownFunction`], [`ExecuteError::Arguments`], [`ExecuteError::Signature`]
+    /// if the function cannot be called through values, and [`ExecuteError::Fault`] if the
+    /// processor stopped the program where no trap is known.
     pub fn call(&self, invocation: &Invocation) -> Result<Observation, ExecuteError> {
         let mut host = HostSide::default();
         let outcome = self.run(invocation, &mut host)?;
