@@ -118,6 +118,7 @@
 //! LLVM.
 
 mod callee;
+mod caller_checks;
 mod copy;
 mod drop_in;
 mod entities;
