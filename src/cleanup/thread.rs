@@ -3,11 +3,16 @@
 //! A block that holds nothing but a jump can be gone past where every
 //! parameter of the block is used in that jump alone: whatever else the jump
 //! passes is defined above the block, hence above each of its predecessors.
+//!
+//! The labels of its parameters go with it. Where only one jump leads to it,
+//! it is left for [`merge`](super::merge), which moves them to what is passed,
+//! and so is what leads to it.
 
 use super::CleanupContext;
+use super::merge::count_edges;
 use crate::body::{branches, branches_mut, resolve_alias};
 use cranelift_codegen::ir::{
-    Block, BlockArg, BlockCall, Function, InstructionData, Value, ValueDef,
+    Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value, ValueDef,
 };
 use smallvec::SmallVec;
 
@@ -17,6 +22,9 @@ const MAX_HOPS: usize = 16;
 /// Lets branches go past blocks that only jump on; returns their number.
 pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) -> usize {
     find_escaping_params(func, context);
+    if func.dfg.values_labels.is_some() {
+        count_edges(func, context);
+    }
     let mut threaded = 0;
     let mut next = func.layout.entry_block();
     while let Some(block) = next {
@@ -25,7 +33,11 @@ pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) ->
             continue;
         };
         for index in 0..branches(func, last).len() {
-            let Some(call) = follow(func, context, branches(func, last)[index]) else {
+            let call = branches(func, last)[index];
+            if will_be_appended(func, context, last, call) {
+                continue;
+            }
+            let Some(call) = follow(func, context, call) else {
                 continue;
             };
             branches_mut(func, last)[index] = call;
@@ -33,6 +45,23 @@ pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) ->
         }
     }
     threaded
+}
+
+/// Whether `last`, which goes where `call` does, is the only one to lead to a block that has labels.
+fn will_be_appended(
+    func: &Function,
+    context: &CleanupContext,
+    last: Inst,
+    call: BlockCall,
+) -> bool {
+    let Some(labels) = &func.dfg.values_labels else {
+        return false;
+    };
+    let target = call.block(&func.dfg.value_lists);
+    let mut params = func.dfg.block_params(target).iter();
+    func.dfg.insts[last].opcode() == Opcode::Jump
+        && context.edges[target] == 1
+        && params.any(|param| labels.contains_key(param))
 }
 
 /// Where `call` can go directly, if that is further than where it goes.
@@ -81,7 +110,8 @@ fn forwards_to(func: &Function, context: &CleanupContext, block: Block) -> Optio
     let stays = target == block
         || loses_cold
         || layout.entry_block() == Some(block)
-        || func.dfg.block_params(block).iter().any(escapes);
+        || func.dfg.block_params(block).iter().any(escapes)
+        || will_be_appended(func, context, inst, destination);
     (!stays).then_some(destination)
 }
 
