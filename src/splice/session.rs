@@ -334,7 +334,8 @@ pub struct Checker<'c> {
 }
 
 impl<'c> Checker<'c> {
-    /// Costs one walk over the caller.
+    /// Costs one walk over the caller, in which all of it is checked, and not
+    /// only what a splice relies on.
     pub fn new(caller: &'c ir::Function, options: &'c SpliceOptions) -> Self {
         Checker {
             caller,
