@@ -166,3 +166,22 @@ fn blocks_that_branches_lead_to_go_only_where_they_can_be_read() {
     let after = spliced(&broken, LEAVES).unwrap();
     assert_eq!(after.layout.blocks().count(), 1);
 }
+
+#[test]
+fn a_call_in_a_block_that_is_only_in_the_layout_is_refused() {
+    let mut broken = caller();
+    let call = first_call(&broken);
+    let missing = Block::new(500);
+    broken.layout.append_block(missing);
+    let block = broken.layout.entry_block().unwrap();
+    let end = broken.layout.last_inst(block).unwrap();
+    for inst in [call, end] {
+        broken.layout.remove_inst(inst);
+        broken.layout.append_inst(inst, missing);
+    }
+    let callee = &functions(PLAIN)[0];
+    let before = broken.clone();
+    let refusal = splice(&mut broken, call, callee, &SpliceOptions::default()).unwrap_err();
+    assert_eq!(refusal.slug(), "malformed-caller");
+    assert!(broken == before);
+}

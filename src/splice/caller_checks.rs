@@ -21,11 +21,14 @@ use super::facts::Outline;
 use crate::body::{HandlerAddresses, check_params, check_structure};
 use crate::panics;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
-use cranelift_codegen::ir::{Block, Function, Inst, InstructionData};
+use cranelift_codegen::ir::{Block, Function, Inst};
 use std::cell::{Cell, OnceCell, RefCell};
 
 /// How many numbers can be looked up for the cost of checking one instruction.
 const NUMBERS_FOR_ONE: usize = 4;
+
+/// Entities have lower numbers.
+const MOST_NUMBERS: usize = u32::MAX as usize;
 
 /// What is known of the caller of a session.
 #[derive(Default)]
@@ -108,6 +111,7 @@ impl CallerChecks {
             // A call can pass on the `vmctx` parameter, which is one of the entry block.
             let entry = caller.layout.entry_block();
             entry.map_or(Ok(()), |entry| check_params(caller, entry))?;
+            check_params(caller, block)?;
             count_calls(caller, block)
         })
         .unwrap_or_else(Err)?;
@@ -137,13 +141,13 @@ impl CallerChecks {
             let error = format!("{what} is in the layout and does not exist");
             Err(Refusal::MalformedCaller(error))
         };
-        let end = caller.dfg.num_insts() + insts;
+        let end = (caller.dfg.num_insts() + insts).min(MOST_NUMBERS);
         let mut new = (self.free_insts.get()..end).map(Inst::new);
         if let Some(inst) = new.find(|&inst| layout.inst_block(inst).is_some()) {
             return missing(&inst.to_string());
         }
         self.free_insts.set(self.free_insts.get().max(end));
-        let end = caller.dfg.num_blocks() + blocks;
+        let end = (caller.dfg.num_blocks() + blocks).min(MOST_NUMBERS);
         let mut new = (self.free_blocks.get()..end).map(Block::new);
         if let Some(block) = new.find(|&block| layout.is_block_inserted(block)) {
             return missing(&block.to_string());
@@ -176,14 +180,12 @@ fn count_calls(caller: &Function, block: Block) -> Result<usize, String> {
             return Err(format!("{inst} does not exist"));
         }
         current = layout.next_inst(inst);
-        let data = &dfg.insts[inst];
-        if let InstructionData::Call { .. } = data {
+        let opcode = dfg.insts[inst].opcode();
+        if opcode.is_call() {
             dfg.inst_results(inst);
             calls += 1;
         }
-        if current.is_none() {
-            ends_in_terminator = data.opcode().is_terminator();
-        }
+        ends_in_terminator = opcode.is_terminator();
     }
     if ends_in_terminator {
         Ok(calls)
