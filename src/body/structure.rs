@@ -27,17 +27,11 @@ pub(crate) fn check_structure(func: &Function, mut visit: impl FnMut(Inst)) -> R
 }
 
 fn check_block(func: &Function, block: Block, visit: &mut impl FnMut(Inst)) -> Result<(), String> {
+    check_params(func, block)?;
     let dfg = &func.dfg;
-    if !dfg.block_is_valid(block) {
-        return Err(format!("{block} does not exist"));
-    }
     let mut current = func.layout.first_inst(block);
     if current.is_none() {
         return Err(format!("{block} is empty"));
-    }
-    let mut params = dfg.block_params(block).iter();
-    if !params.all(|&param| dfg.value_is_valid(param)) {
-        return Err(format!("{block} has a parameter that does not exist"));
     }
     let (insts, values) = (dfg.num_insts(), dfg.num_values());
     while let Some(inst) = current {
@@ -58,6 +52,21 @@ fn check_block(func: &Function, block: Block, visit: &mut impl FnMut(Inst)) -> R
         }
     }
     Ok(())
+}
+
+/// Whether `block` and its parameters exist. Panics where their list lies
+/// outside of its pool.
+pub(crate) fn check_params(func: &Function, block: Block) -> Result<(), String> {
+    let dfg = &func.dfg;
+    if !dfg.block_is_valid(block) {
+        return Err(format!("{block} does not exist"));
+    }
+    let mut params = dfg.block_params(block).iter();
+    if params.all(|&param| dfg.value_is_valid(param)) {
+        Ok(())
+    } else {
+        Err(format!("{block} has a parameter that does not exist"))
+    }
 }
 
 /// Whether `data` is of one of the most common formats, none of which ends a

@@ -1,11 +1,15 @@
 //! Blocks that no path from the entry block reaches.
 
 use super::{HandlerAddresses, branches};
+use crate::panics;
 use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::ir::{Block, Function};
 
 /// The blocks that a path from the entry block reaches, if it goes through none
 /// that is passed over.
+///
+/// What goes to something that is no block of the layout goes nowhere, since nobody may have checked
+/// the function. Panics where the list of a branch lies outside of the pool.
 pub(super) fn reachable_blocks(
     func: &Function,
     is_passed_over: impl Fn(Block) -> bool,
@@ -17,12 +21,14 @@ pub(super) fn reachable_blocks(
         work.push(entry);
     }
     while let Some(block) = work.pop() {
-        let Some(last) = func.layout.last_inst(block) else {
+        let last = func.layout.last_inst(block);
+        let Some(last) = last.filter(|&last| func.dfg.inst_is_valid(last)) else {
             continue;
         };
         for call in branches(func, last) {
             let successor = call.block(&func.dfg.value_lists);
-            if !is_passed_over(successor) && reached.insert(successor) {
+            let is_there = func.layout.is_block_inserted(successor);
+            if is_there && !is_passed_over(successor) && reached.insert(successor) {
                 work.push(successor);
             }
         }
@@ -30,12 +36,15 @@ pub(super) fn reachable_blocks(
     reached
 }
 
-/// Takes unreachable blocks out of the layout; returns their number.
+/// Takes unreachable blocks out of the layout; returns their number. Where branches cannot be read,
+/// all blocks stay.
 pub(crate) fn drop_unreachable_blocks(
     func: &mut Function,
     handler_addresses: &mut HandlerAddresses,
 ) -> usize {
-    let reached = reachable_blocks(func, |_| false);
+    let Ok(reached) = panics::catch(|| reachable_blocks(func, |_| false)) else {
+        return 0;
+    };
     let dead: Vec<Block> = func
         .layout
         .blocks()

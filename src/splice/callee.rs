@@ -14,6 +14,7 @@ use super::survey::Survey;
 use crate::panics;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
 use cranelift_codegen::ir::{self, Block, Inst, InstructionData, Type, Value, ValueLabelStart};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// A function body ready to be spliced into any number of callers.
@@ -55,30 +56,27 @@ pub struct Callee<'f> {
 pub struct CalleeTables {
     pub(super) facts: CalleeFacts,
     /// Reachable blocks in reverse postorder; the entry block is first.
-    pub(super) blocks: Vec<BlockPlan>,
+    pub(super) blocks: SmallVec<[BlockPlan; 4]>,
     /// Indices into `blocks`, without the entry, in layout order.
-    pub(super) layout_order: Vec<u32>,
+    pub(super) layout_order: SmallVec<[u32; 8]>,
     /// The index in `blocks` of each of the callee's blocks, by its number;
     /// `u32::MAX` for those that are unreachable.
-    pub(super) block_index: Vec<u32>,
+    pub(super) block_index: SmallVec<[u32; 8]>,
     /// Whether reverse postorder is layout order.
     pub(super) layout_is_ordered: bool,
     /// The place in `layout_order` of each of the callee's blocks, by its number.
     pub(super) block_place: Vec<u32>,
     /// Instructions of `blocks`, block after block.
     pub(super) insts: Vec<InstPlan>,
-    /// What each value stands for once aliases are followed.
+    /// What each value that is used stands for once aliases are followed.
     pub(super) resolved: Vec<Value>,
     pub(super) used: UsedEntities,
     /// Who uses each of the used slots.
     pub(super) slot_access: Vec<SlotAccess>,
     /// Whether each global value, by index, leads to the `vmctx` parameter.
-    pub(super) from_vmctx: Vec<bool>,
+    pub(super) from_vmctx: SmallVec<[bool; 8]>,
     /// Labels of values, by the value that is copied.
     pub(super) labels: Vec<(Value, Vec<ValueLabelStart>)>,
-    /// Reachable instructions that leave the callee for its caller: `return`,
-    /// `return_call` and `return_call_indirect`.
-    pub(super) returns: u32,
     pub(super) has_inner_calls: bool,
     /// A lower bound of the number of instructions that a copy makes.
     pub(super) certain_insts: usize,
@@ -144,27 +142,44 @@ pub(super) struct UsedEntities {
 
 #[derive(Clone)]
 pub(super) struct Used<K: EntityRef> {
+    /// One bit for each of the first 64 entities, which are all in most bodies.
+    seen_first: u64,
     seen: EntitySet<K>,
-    pub(super) list: Vec<K>,
+    pub(super) list: SmallVec<[K; 4]>,
 }
 
 impl<K: EntityRef> Default for Used<K> {
     fn default() -> Self {
         Used {
+            seen_first: 0,
             seen: EntitySet::new(),
-            list: Vec::new(),
+            list: SmallVec::new(),
         }
     }
 }
 
 impl<K: EntityRef> Used<K> {
+    #[inline]
+    pub(super) fn contains(&self, entity: K) -> bool {
+        match entity.index() {
+            index @ 0..64 => self.seen_first >> index & 1 == 1,
+            _ => self.seen.contains(entity),
+        }
+    }
+
     /// Returns whether `entity` is used for the first time.
     pub(super) fn add(&mut self, entity: K) -> bool {
-        let first = self.seen.insert(entity);
-        if first {
-            self.list.push(entity);
+        if self.contains(entity) {
+            return false;
         }
-        first
+        match entity.index() {
+            index @ 0..64 => self.seen_first |= 1 << index,
+            _ => {
+                self.seen.insert(entity);
+            }
+        }
+        self.list.push(entity);
+        true
     }
 }
 

@@ -13,24 +13,28 @@ use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, PrimaryMap};
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData};
 use rustc_hash::{FxHashMap, FxHasher};
+use smallvec::{SmallVec, smallvec};
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 
 /// `ir::MemFlags` is a 16-bit index with one value reserved.
 const MEM_FLAGS_CAPACITY: usize = u16::MAX as usize;
 
+/// Most bodies have few entities of a kind.
+type Map<K> = SmallVec<[K; 8]>;
+
 /// A callee's entities, by their index in the callee, as entities of the caller.
 #[derive(Clone, Default)]
 pub(super) struct EntityMaps {
-    pub(super) signatures: Vec<ir::SigRef>,
-    pub(super) functions: Vec<ir::FuncRef>,
+    pub(super) signatures: Map<ir::SigRef>,
+    pub(super) functions: Map<ir::FuncRef>,
     /// Global values that lead to the callee's `vmctx` are translated only
     /// where the call passes on the caller's own.
-    pub(super) globals: Vec<ir::GlobalValue>,
-    pub(super) constants: Vec<ir::Constant>,
-    pub(super) immediates: Vec<ir::Immediate>,
-    pub(super) mem_flags: Vec<ir::MemFlags>,
-    pub(super) dynamic_types: Vec<ir::DynamicType>,
+    pub(super) globals: Map<ir::GlobalValue>,
+    pub(super) constants: Map<ir::Constant>,
+    pub(super) immediates: Map<ir::Immediate>,
+    pub(super) mem_flags: Map<ir::MemFlags>,
+    pub(super) dynamic_types: Map<ir::DynamicType>,
 }
 
 /// Entities of one caller, found by their content.
@@ -99,12 +103,7 @@ impl CallerEntities {
         }
         self.mem_flags_count.set(low);
         // A structure passed by value is copied with flags of our own.
-        let copies_structures = callee
-            .func
-            .signature
-            .params
-            .iter()
-            .any(|param| matches!(param.purpose, ir::ArgumentPurpose::StructArgument(_)));
+        let copies_structures = callee.facts.structures > 0;
         let room = MEM_FLAGS_CAPACITY - low;
         let Some(room) = room.checked_sub(usize::from(copies_structures)) else {
             return Err(Refusal::MemFlagsFull);
@@ -242,7 +241,7 @@ impl Translation<'_> {
             )
         });
         self.maps.globals =
-            vec![ir::GlobalValue::reserved_value(); self.callee.global_values.len()];
+            smallvec![ir::GlobalValue::reserved_value(); self.callee.global_values.len()];
         for &global in &used.globals.list {
             self.global(global, shares_vmctx);
         }
@@ -256,9 +255,9 @@ impl Translation<'_> {
         &mut self,
         used: &Used<K>,
         mut translate: impl FnMut(&mut Self, K) -> K,
-    ) -> Vec<K> {
+    ) -> Map<K> {
         let len = used.list.iter().map(|k| k.index() + 1).max().unwrap_or(0);
-        let mut map = vec![K::reserved_value(); len];
+        let mut map = smallvec![K::reserved_value(); len];
         for &entity in &used.list {
             map[entity.index()] = translate(self, entity);
         }
@@ -268,8 +267,12 @@ impl Translation<'_> {
     fn mem_flags(&mut self, flags: ir::MemFlags) -> ir::MemFlags {
         let mut data = self.callee.dfg.mem_flags[flags];
         if let Some(region) = data.alias_region() {
-            let region = self.callee.dfg.alias_regions[region].clone();
-            data.set_alias_region(Some(self.caller.dfg.alias_regions.insert(region)));
+            let region = &self.callee.dfg.alias_regions[region];
+            let regions = &mut self.caller.dfg.alias_regions;
+            // Only a region that is new needs a copy of its description.
+            let existing = regions.get(region.user_id);
+            let translated = existing.unwrap_or_else(|| regions.insert(region.clone()));
+            data.set_alias_region(Some(translated));
         }
         // There is room: `check_mem_flags` counted.
         self.caller.dfg.mem_flags.insert(data).unwrap_or(flags)

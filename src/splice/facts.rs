@@ -9,8 +9,9 @@ use super::survey::Survey;
 use super::{Callee, Refusal};
 use crate::panics;
 use cranelift_codegen::entity::EntityRef;
-use cranelift_codegen::ir::{self, Opcode};
+use cranelift_codegen::ir::{self, ArgumentPurpose, Opcode};
 use cranelift_codegen::isa::CallConv;
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -31,12 +32,19 @@ pub(crate) struct CalleeFacts {
     pub(super) has_patchable_call: bool,
     /// Whether some exception table of the callee names a dynamic context.
     pub(super) has_exception_context: bool,
+    /// Reachable instructions that leave the callee for its caller: `return`,
+    /// `return_call` and `return_call_indirect`.
+    pub(super) returns: usize,
+    /// Whether a copy may add stack slots of fixed size to the caller.
+    pub(super) adds_slots: bool,
+    /// Structures that are passed by value.
+    pub(super) structures: usize,
     pub(super) values_added: usize,
     /// Instructions, with one result each, to which global values that lead to
     /// `vmctx` may have to be expanded.
     pub(super) vmctx_insts_added: usize,
     /// The memory flags that reachable code uses.
-    pub(super) mem_flags: Vec<ir::MemFlags>,
+    pub(super) mem_flags: SmallVec<[ir::MemFlags; 4]>,
     /// The scales of dynamic types that lead to the `vmctx` parameter.
     pub(super) vmctx_scales: Vec<ir::GlobalValue>,
     /// The counts of the function of which these are the facts.
@@ -74,6 +82,10 @@ impl CalleeFacts {
 
     /// Nothing yet, about `func`.
     pub(super) fn new(func: &ir::Function) -> Self {
+        let structures = func.signature.params.iter();
+        let structures = structures
+            .filter(|param| matches!(param.purpose, ArgumentPurpose::StructArgument(_)))
+            .count();
         CalleeFacts {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             blocks: 0,
@@ -82,9 +94,12 @@ impl CalleeFacts {
             inner_call_convs: Vec::new(),
             has_patchable_call: false,
             has_exception_context: false,
+            returns: 0,
+            adds_slots: structures > 0 || !func.sized_stack_slots.is_empty(),
+            structures,
             values_added: 0,
             vmctx_insts_added: 0,
-            mem_flags: Vec::new(),
+            mem_flags: SmallVec::new(),
             vmctx_scales: Vec::new(),
             counts: EntityCounts::of(func),
         }

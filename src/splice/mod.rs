@@ -57,6 +57,7 @@
 //!
 //! *Plan.* Everything about the call that can be wrong is looked at before the
 //! caller is touched. A [`Refusal`] therefore leaves it byte for byte as it was.
+//! Of the rest of the caller only the call's block matters to most splices.
 //!
 //! *Isolate.* What follows a `call` is cut off, so that the block ends where
 //! the call was. To keep that linear for a block with many calls, the block is
@@ -118,6 +119,7 @@
 //! LLVM.
 
 mod callee;
+mod caller_checks;
 mod copy;
 mod drop_in;
 mod entities;
@@ -210,7 +212,7 @@ impl SpliceOptions {
 ///
 /// For many calls of one caller or of one callee, prepare a [`Callee`] and open
 /// a [`Session`] instead: this function does both anew each time, which costs
-/// one walk over either function.
+/// one walk over the callee, and one over the call's block or the whole caller.
 ///
 /// # Errors
 ///

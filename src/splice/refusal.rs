@@ -23,7 +23,9 @@ pub enum Refusal {
     #[error("the call is malformed: {0}")]
     MalformedCall(&'static str),
 
-    /// The caller breaks CLIF's own rules; the verifier would reject it.
+    /// The caller breaks CLIF's own rules; the verifier would reject it. A
+    /// [`Session`](super::Session) looks only at what a splice relies on, so
+    /// that not every such caller is refused.
     #[error("the caller is malformed: {0}")]
     MalformedCaller(String),
 

@@ -6,7 +6,7 @@
 
 use super::Refusal;
 use super::facts::Outline;
-use cranelift_codegen::ir::{self, ArgumentPurpose};
+use cranelift_codegen::ir;
 
 /// What a function may grow to: its entities of each kind stay below.
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +40,7 @@ impl EntityLimits {
     pub(super) fn check(&self, caller: &ir::Function, callee: Outline<'_>) -> Result<(), Refusal> {
         let dfg = &caller.dfg;
         let facts = callee.facts;
-        let params = &callee.func.signature.params;
-        let structures = params
-            .iter()
-            .filter(|param| matches!(param.purpose, ArgumentPurpose::StructArgument(_)))
-            .count();
+        let structures = facts.structures;
         let copied = facts.insts;
         let expanded = facts.vmctx_insts_added;
 

@@ -1,5 +1,6 @@
 //! Splicing many calls of one caller.
 
+use super::caller_checks::{CallerChecks, CheckedCaller};
 use super::copy::Copy;
 use super::entities::CallerEntities;
 use super::facts::Outline;
@@ -9,7 +10,7 @@ use super::segments::Segments;
 use super::shared_slots::SharedSlots;
 use super::site::{LegalSite, SiteKind, check_site};
 use super::{Callee, KeepLocations, Refusal, SpliceLocations, SpliceOptions};
-use crate::body::{HandlerAddresses, check_structure, drop_unreachable_blocks};
+use crate::body::{HandlerAddresses, drop_unreachable_blocks};
 use cranelift_codegen::ir::{self, Block, Inst, Value};
 
 /// Scratch memory of splices, kept from one caller to the next.
@@ -32,6 +33,7 @@ pub struct SpliceContext {
     /// Nothing but a test sets other limits than those of CLIF.
     pub(super) limits: EntityLimits,
     segments: Segments,
+    checks: CallerChecks,
 }
 
 impl SpliceContext {
@@ -42,15 +44,22 @@ impl SpliceContext {
 
     /// Starts splicing calls of `caller`.
     ///
-    /// Costs one walk over the caller. Call [`Session::finish`] at the end;
-    /// dropping the session does the same.
+    /// Costs nothing that grows with the caller, unless it has exception tables:
+    /// blocks are looked at when a call of theirs is. Call [`Session::finish`]
+    /// at the end; dropping the session does the same.
     pub fn session<'s>(
         &'s mut self,
         caller: &'s mut ir::Function,
         options: &'s SpliceOptions,
     ) -> Session<'s> {
-        let checked = CheckedCaller::new(caller);
-        self.session_of_checked(caller, checked, options)
+        // Without exception tables there is no handler whose address could be
+        // taken.
+        if !caller.dfg.exception_tables.is_empty() {
+            let checked = CheckedCaller::new(caller);
+            return self.session_of_checked(caller, checked, options);
+        }
+        self.checks.start(caller);
+        self.start(caller, HandlerAddresses::default(), options)
     }
 
     /// Whether the caller of the last session, which was finished, has handler
@@ -59,12 +68,22 @@ impl SpliceContext {
         !self.handler_addresses.is_empty()
     }
 
-    /// As [`SpliceContext::session`], without the walk: `checked` is of a
-    /// function with the same instructions as `caller`.
+    /// As [`SpliceContext::session`] of a caller that was checked: `checked` is
+    /// of a function with the same instructions as `caller`.
     pub(crate) fn session_of_checked<'s>(
         &'s mut self,
         caller: &'s mut ir::Function,
         checked: CheckedCaller,
+        options: &'s SpliceOptions,
+    ) -> Session<'s> {
+        self.checks.start_checked(checked.error);
+        self.start(caller, checked.handler_addresses, options)
+    }
+
+    fn start<'s>(
+        &'s mut self,
+        caller: &'s mut ir::Function,
+        handler_addresses: HandlerAddresses,
         options: &'s SpliceOptions,
     ) -> Session<'s> {
         self.entities.clear();
@@ -73,31 +92,12 @@ impl SpliceContext {
         self.shared_slots.start(options);
         self.aliases.clear();
         self.copied_calls.clear();
-        self.handler_addresses = checked.handler_addresses;
+        self.handler_addresses = handler_addresses;
         Session {
             context: self,
             caller,
             options,
-            caller_error: checked.error,
             leaves_unreachable: false,
-        }
-    }
-}
-
-/// What one walk over a caller tells.
-pub(crate) struct CheckedCaller {
-    handler_addresses: HandlerAddresses,
-    /// Why nothing can be spliced into it.
-    error: Option<String>,
-}
-
-impl CheckedCaller {
-    fn new(caller: &ir::Function) -> Self {
-        let mut handler_addresses = HandlerAddresses::default();
-        let checked = check_structure(caller, |inst| handler_addresses.add(caller, inst));
-        CheckedCaller {
-            handler_addresses,
-            error: checked.err(),
         }
     }
 }
@@ -160,8 +160,6 @@ pub struct Session<'s> {
     context: &'s mut SpliceContext,
     caller: &'s mut ir::Function,
     options: &'s SpliceOptions,
-    /// Why nothing can be spliced into the caller.
-    caller_error: Option<String>,
     leaves_unreachable: bool,
 }
 
@@ -263,6 +261,7 @@ impl Session<'_> {
             site.block,
         );
         let copied = Copy::new(self.caller, context, callee, &site, call, locations).run();
+        context.checks.came_in(context.copied_calls.len());
         self.leaves_unreachable |= copied.leaves_unreachable;
         self.caller.debug_tags.set(call, []);
         match (onward, copied.continues_in) {
@@ -284,16 +283,15 @@ impl Session<'_> {
     }
 
     fn plan(&self, call: Inst, callee: Outline<'_>) -> Result<LegalSite, Refusal> {
-        if let Some(error) = &self.caller_error {
-            return Err(Refusal::MalformedCaller(error.clone()));
-        }
         let context = &*self.context;
+        context.checks.check(self.caller, call, callee)?;
         let addresses = &context.handler_addresses;
         let site = check_in_caller(self.caller, addresses, call, callee, self.options)?;
         if context.segments.is_dead(site.block) {
             return Err(Refusal::Unreachable);
         }
         context.limits.check(self.caller, callee)?;
+        context.checks.check_numbers(self.caller, callee)?;
         context
             .entities
             .check(self.caller, callee, site.shares_vmctx)?;
@@ -336,7 +334,8 @@ pub struct Checker<'c> {
 }
 
 impl<'c> Checker<'c> {
-    /// Costs one walk over the caller.
+    /// Costs one walk over the caller, in which all of it is checked, and not
+    /// only what a splice relies on.
     pub fn new(caller: &'c ir::Function, options: &'c SpliceOptions) -> Self {
         Checker {
             caller,

@@ -224,7 +224,7 @@ impl<'a> Copy<'a> {
         }
         self.last_pieces.clear();
         self.last_pieces.extend_from_slice(self.blocks);
-        if self.site.kind == SiteKind::Call && tables.returns > 1 {
+        if self.site.kind == SiteKind::Call && tables.facts.returns > 1 {
             // The results themselves become the parameters, so that no use of
             // them has to be looked at.
             let join = self.new_block_after(previous, false);
@@ -293,6 +293,7 @@ impl<'a> Copy<'a> {
 
     /// The caller's version of an instruction. The first formats are the most
     /// common ones; they are here for speed.
+    #[inline(always)]
     pub(super) fn map_data(&mut self, plan: &InstPlan) -> InstructionData {
         let value = |value: Value| self.values[value.index()];
         match plan.data {
@@ -336,6 +337,7 @@ impl<'a> Copy<'a> {
         }
     }
 
+    #[inline(never)]
     fn map_any(&mut self, data: InstructionData) -> InstructionData {
         let dfg = &mut self.caller.stencil.dfg;
         data.map(&mut Mapper {

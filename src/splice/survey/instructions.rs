@@ -3,6 +3,7 @@
 use super::Survey;
 use crate::splice::callee::{InstClass, InstPlan, Results};
 use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::instructions::InstructionFormat;
 use cranelift_codegen::ir::{
     self, ArgumentPurpose, ExceptionTableItem, GlobalValueData, Inst, InstructionData, Opcode,
@@ -15,12 +16,13 @@ impl Survey<'_> {
         &mut self,
         inst: Inst,
         original: &InstructionData,
-    ) -> Result<InstPlan, String> {
+    ) -> Result<(), String> {
         let opcode = original.opcode();
         if opcode.format() != InstructionFormat::from(original) {
             return Err(format!("{inst} has an opcode of another format"));
         }
-        let data = self.references(*original);
+        // Looks at all that the instruction refers to.
+        let data = original.map(&mut *self);
         if let Some(error) = &self.error {
             return Err(format!("{inst}: {error}"));
         }
@@ -32,13 +34,14 @@ impl Survey<'_> {
         if !matches!(class, InstClass::Return | InstClass::VmctxGlobal) {
             self.tables.certain_insts += 1;
         }
-        Ok(InstPlan {
+        self.add_inst(InstPlan {
             inst,
             data,
             ctrl_type,
             class,
             results,
-        })
+        });
+        Ok(())
     }
 
     /// The controlling type and the results, each of the type that its opcode
@@ -63,19 +66,11 @@ impl Survey<'_> {
             check_result_types(self.func, inst, ctrl_type)?;
             return Ok((ctrl_type, plan));
         }
-        // Most instructions are like the last one with the same opcode.
-        let constraints = opcode.constraints();
-        let ctrl_type = if !constraints.is_polymorphic() {
-            types::INVALID
-        } else if constraints.requires_typevar_operand() {
-            dfg.ctrl_typevar(inst)
-        } else {
-            result_type
-        };
-        let func = self.func;
-        self.known_types.check(opcode, ctrl_type, result_type, || {
-            check_result_types(func, inst, self::ctrl_type(func, inst)?)
-        })?;
+        let ctrl_type = likely_ctrl_type(self.func, inst, opcode, result_type);
+        if !self.known_types.contains(opcode, ctrl_type, result_type) {
+            check_result_types(self.func, inst, self::ctrl_type(self.func, inst)?)?;
+            self.known_types.add(opcode, ctrl_type, result_type);
+        }
         Ok((ctrl_type, plan))
     }
 
@@ -87,13 +82,26 @@ impl Survey<'_> {
 
     /// Notes that `value` is defined, and not a second time or as an alias.
     pub(super) fn define(&mut self, value: Value) -> Result<(), String> {
-        let is_itself = self.tables.resolved.get(value.index()) == Some(&value);
-        match self.defined.get_mut(value.index()) {
-            Some(defined) if is_itself && !*defined => {
-                *defined = true;
-                Ok(())
+        if self.define_first(value) {
+            Ok(())
+        } else {
+            Err(format!("{value} is defined twice"))
+        }
+    }
+
+    /// Whether `value` is no alias and was not defined before; it is now.
+    #[inline]
+    pub(super) fn define_first(&mut self, value: Value) -> bool {
+        let dfg = &self.func.dfg;
+        match self.tables.resolved.get_mut(value.index()) {
+            Some(resolved)
+                if resolved.is_reserved_value()
+                    && dfg.value_alias_dest_for_serialization(value).is_none() =>
+            {
+                *resolved = value;
+                true
             }
-            _ => Err(format!("{value} is defined twice")),
+            _ => false,
         }
     }
 
@@ -116,7 +124,7 @@ impl Survey<'_> {
                 if !matches {
                     return Err(format!("{inst} does not return what the signature says"));
                 }
-                self.tables.returns += 1;
+                self.tables.facts.returns += 1;
                 InstClass::Return
             }
             InstructionData::Call { func_ref, .. } => {
@@ -185,7 +193,7 @@ impl Survey<'_> {
         if types(&signatures[signature]) != types(&self.func.signature) {
             return Err(format!("{inst} does not return what the signature says"));
         }
-        self.tables.returns += 1;
+        self.tables.facts.returns += 1;
         self.tables.facts.values_added += signatures[signature].returns.len();
         Ok(InstClass::ReturnCall)
     }
@@ -278,6 +286,25 @@ fn check_result_types(func: &ir::Function, inst: Inst, ctrl_type: Type) -> Resul
     match pairs.find(|&(&result, ty)| dfg.value_type(result) != ty) {
         Some((result, ty)) => Err(format!("{inst} has the result {result}, which is not {ty}")),
         None => Ok(()),
+    }
+}
+
+/// The controlling type of `inst`, which has at most one result, if that has
+/// the right type.
+#[inline]
+pub(super) fn likely_ctrl_type(
+    func: &ir::Function,
+    inst: Inst,
+    opcode: Opcode,
+    result_type: Type,
+) -> Type {
+    let constraints = opcode.constraints();
+    if !constraints.is_polymorphic() {
+        types::INVALID
+    } else if constraints.requires_typevar_operand() {
+        func.dfg.ctrl_typevar(inst)
+    } else {
+        result_type
     }
 }
 

@@ -10,12 +10,24 @@ use std::cell::Cell;
 /// A power of two, so that finding an entry's place costs nothing.
 const ENTRIES: usize = 256;
 
+/// An opcode, the controlling type and the result's type, `INVALID` where there
+/// is none. In one number, so that it is compared at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Known {
-    opcode: Opcode,
-    ctrl_type: Type,
-    /// `INVALID` where there is no result.
-    result_type: Type,
+struct Known(u64);
+
+impl Known {
+    fn new(opcode: Opcode, ctrl_type: Type, result_type: Type) -> Self {
+        let types = (ctrl_type.index() as u64) << 16 | result_type.index() as u64;
+        Known(u64::from(opcode as u8) << 32 | types)
+    }
+
+    /// The usual types have neighbouring numbers, and most instructions have a
+    /// result of their controlling type.
+    fn place(self) -> usize {
+        let Known(known) = self;
+        let mixed = (known >> 32) + (known >> 16 & 0xffff) * 67 + (known & 0xffff) * 13;
+        mixed as usize % ENTRIES
+    }
 }
 
 /// Remembers, for opcodes with at most one result, types that were found right.
@@ -42,42 +54,20 @@ impl KnownTypes {
 
     fn new() -> Self {
         // `nop` is right with these types, whether it was seen or not.
-        KnownTypes(
-            [Known {
-                opcode: Opcode::Nop,
-                ctrl_type: types::INVALID,
-                result_type: types::INVALID,
-            }; ENTRIES],
-        )
+        let nop = Known::new(Opcode::Nop, types::INVALID, types::INVALID);
+        KnownTypes([nop; ENTRIES])
     }
 
-    /// The usual types have neighbouring numbers, and most instructions have a
-    /// result of their controlling type.
-    fn place(known: Known) -> usize {
-        let types = known.ctrl_type.index() * 67 + known.result_type.index() * 13;
-        (usize::from(known.opcode as u8) + types) % ENTRIES
+    /// Whether the types were found right before.
+    #[inline]
+    pub(super) fn contains(&self, opcode: Opcode, ctrl_type: Type, result_type: Type) -> bool {
+        let known = Known::new(opcode, ctrl_type, result_type);
+        self.0[known.place()] == known
     }
 
-    /// Whether the types are known, and remembers them where `check` says that
-    /// they are right.
-    pub(super) fn check<E>(
-        &mut self,
-        opcode: Opcode,
-        ctrl_type: Type,
-        result_type: Type,
-        check: impl FnOnce() -> Result<(), E>,
-    ) -> Result<(), E> {
-        let known = Known {
-            opcode,
-            ctrl_type,
-            result_type,
-        };
-        if let Some(entry) = self.0.get_mut(Self::place(known))
-            && *entry != known
-        {
-            check()?;
-            *entry = known;
-        }
-        Ok(())
+    /// Remembers types that are right.
+    pub(super) fn add(&mut self, opcode: Opcode, ctrl_type: Type, result_type: Type) {
+        let known = Known::new(opcode, ctrl_type, result_type);
+        self.0[known.place()] = known;
     }
 }

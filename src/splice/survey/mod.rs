@@ -1,27 +1,29 @@
 //! The walk over a callee that fills its tables.
 
+mod common;
 mod instructions;
 mod known_types;
 mod references;
 
 use self::known_types::KnownTypes;
-use super::callee::{BlockPlan, CalleeTables, UsedEntities};
+use super::callee::{BlockPlan, CalleeTables, InstPlan, UsedEntities};
 use super::facts::CalleeFacts;
 use super::slot_access;
+use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
-use cranelift_codegen::entity::{EntityRef, EntitySet};
 use cranelift_codegen::ir::instructions::InstructionMapper;
 use cranelift_codegen::ir::{
     self, ArgumentPurpose, Block, BlockCall, GlobalValueData, InstructionData, Value,
     ValueLabelAssignments,
 };
+use smallvec::{SmallVec, smallvec};
+
+type BlockList = SmallVec<[Block; 16]>;
 
 /// The walk that fills the tables.
 pub(super) struct Survey<'f> {
     func: &'f ir::Function,
     tables: CalleeTables,
-    /// Whether each value, by its number, has been defined.
-    defined: Vec<bool>,
     known_types: Box<KnownTypes>,
     entry: Option<Block>,
     keeps_insts: bool,
@@ -34,22 +36,20 @@ impl<'f> Survey<'f> {
             func,
             tables: CalleeTables {
                 facts: CalleeFacts::new(func),
-                blocks: Vec::new(),
-                layout_order: Vec::new(),
-                block_index: Vec::new(),
+                blocks: SmallVec::new(),
+                layout_order: SmallVec::new(),
+                block_index: SmallVec::new(),
                 layout_is_ordered: true,
                 block_place: Vec::new(),
                 insts: Vec::new(),
-                resolved: Vec::new(),
+                resolved: vec![Value::reserved_value(); func.dfg.num_values()],
                 used: UsedEntities::default(),
                 slot_access: Vec::new(),
-                from_vmctx: Vec::new(),
+                from_vmctx: SmallVec::new(),
                 labels: Vec::new(),
-                returns: 0,
                 has_inner_calls: false,
                 certain_insts: 0,
             },
-            defined: vec![false; func.dfg.num_values()],
             known_types: KnownTypes::of_thread(),
             entry: func.layout.entry_block(),
             keeps_insts: false,
@@ -78,13 +78,13 @@ impl<'f> Survey<'f> {
     }
 
     /// Returns the reachable blocks in reverse postorder.
-    fn walk(&mut self) -> Result<Vec<Block>, String> {
+    fn walk(&mut self) -> Result<BlockList, String> {
         let entry = self.entry.ok_or("it has no entry block")?;
-        self.resolve_aliases()?;
         self.root_globals()?;
         self.check_entry_params(entry)?;
         self.use_dynamic_types()?;
         let order = self.reverse_postorder(entry)?;
+        self.tables.blocks.reserve_exact(order.len());
         for &block in &order {
             self.survey_block(block)?;
         }
@@ -94,39 +94,34 @@ impl<'f> Survey<'f> {
         Ok(order)
     }
 
-    fn resolve_aliases(&mut self) -> Result<(), String> {
+    /// What `value` stands for, if that is defined already.
+    pub(super) fn resolve(&mut self, value: Value) -> Option<Value> {
         let dfg = &self.func.dfg;
-        let count = dfg.num_values();
         let resolved = &mut self.tables.resolved;
-        resolved.resize(count, Value::reserved_value());
-        let mut chain = Vec::new();
-        for index in 0..count {
-            let mut value = Value::new(index);
+        let mut current = value;
+        let mut steps = 0;
+        let target = loop {
+            let known = *resolved.get(current.index())?;
+            if !known.is_reserved_value() {
+                break known;
+            }
             // An alias of nothing pads the numbering of parsed text.
-            while let Some(&known) = resolved.get(value.index()) {
-                if !known.is_reserved_value() {
-                    value = known;
-                    break;
-                }
-                let Some(target) = dfg.value_alias_dest_for_serialization(value) else {
-                    break;
-                };
-                if chain.len() > count {
-                    return Err(format!("{value} is an alias of itself"));
-                }
-                chain.push(value);
-                value = target;
+            current = dfg.value_alias_dest_for_serialization(current)?;
+            steps += 1;
+            if steps > resolved.len() {
+                return None;
             }
-            if let Some(slot) = resolved.get_mut(index) {
-                *slot = value;
-            }
-            for alias in chain.drain(..) {
-                if let Some(slot) = resolved.get_mut(alias.index()) {
-                    *slot = value;
-                }
-            }
+        };
+        // So that the next alias in a chain is short.
+        let mut current = value;
+        while let Some(known) = resolved.get_mut(current.index())
+            && known.is_reserved_value()
+            && let Some(next) = dfg.value_alias_dest_for_serialization(current)
+        {
+            *known = target;
+            current = next;
         }
-        Ok(())
+        Some(target)
     }
 
     fn root_globals(&mut self) -> Result<(), String> {
@@ -135,6 +130,7 @@ impl<'f> Survey<'f> {
             .func
             .signature
             .uses_special_param(ArgumentPurpose::VMContext);
+        self.tables.from_vmctx.reserve_exact(globals.len());
         for global in globals.keys() {
             let mut current = global;
             let mut steps = 0;
@@ -217,28 +213,30 @@ impl<'f> Survey<'f> {
         Ok(data.branch_destination(&func.dfg.jump_tables, &func.dfg.exception_tables))
     }
 
-    fn reverse_postorder(&self, entry: Block) -> Result<Vec<Block>, String> {
+    fn reverse_postorder(&mut self, entry: Block) -> Result<BlockList, String> {
         let func = self.func;
         let pool = &func.dfg.value_lists;
-        let mut seen = EntitySet::with_capacity(func.dfg.num_blocks());
-        let mut order = Vec::new();
-        let mut stack = vec![(entry, self.successors(entry)?)];
-        seen.insert(entry);
+        let mut seen: SmallVec<[u32; 8]> = smallvec![u32::MAX; func.dfg.num_blocks()];
+        let mut order = BlockList::new();
+        let mut stack: SmallVec<[(Block, &[BlockCall]); 16]> = SmallVec::new();
+        stack.push((entry, self.successors(entry)?));
         while let Some((block, successors)) = stack.last_mut() {
             // Taking successors from the back leaves the first one, which is
             // usually the hot one, next to its predecessor in the order.
             if let Some((next, rest)) = successors.split_last() {
                 *successors = rest;
                 let target = next.block(pool);
-                if !func.dfg.block_is_valid(target) || !func.layout.is_block_inserted(target) {
+                let is_there = func.layout.is_block_inserted(target);
+                let Some(seen) = seen.get_mut(target.index()).filter(|_| is_there) else {
                     return Err(format!(
                         "{block} branches to {target}, which is not in the layout"
                     ));
-                }
+                };
                 if target == entry {
                     return Err(format!("{block} branches to the entry block"));
                 }
-                if seen.insert(target) {
+                if *seen == u32::MAX {
+                    *seen = 0;
                     stack.push((target, self.successors(target)?));
                 }
             } else {
@@ -247,7 +245,20 @@ impl<'f> Survey<'f> {
             }
         }
         order.reverse();
+        // What was seen gets its place in the order instead.
+        self.tables.block_index = seen;
+        for (index, block) in (0u32..).zip(&order) {
+            self.tables.block_index[block.index()] = index;
+        }
         Ok(order)
+    }
+
+    #[inline]
+    fn add_inst(&mut self, plan: InstPlan) {
+        self.tables.facts.insts += 1;
+        if self.keeps_insts {
+            self.tables.insts.push(plan);
+        }
     }
 
     fn survey_block(&mut self, block: Block) -> Result<(), String> {
@@ -266,13 +277,13 @@ impl<'f> Survey<'f> {
         while let Some(inst) = current {
             current = func.layout.next_inst(inst);
             let data = &func.dfg.insts[inst];
-            if data.opcode().is_terminator() != current.is_none() {
+            let is_common = self.survey_common_inst(inst, data);
+            let ends_block = !is_common && data.opcode().is_terminator();
+            if ends_block != current.is_none() {
                 return Err(format!("{block} does not end in its only terminator"));
             }
-            let plan = self.survey_inst(inst, data)?;
-            self.tables.facts.insts += 1;
-            if self.keeps_insts {
-                self.tables.insts.push(plan);
+            if !is_common {
+                self.survey_inst(inst, data)?;
             }
         }
         let range = u32::try_from(start)
@@ -291,15 +302,15 @@ impl<'f> Survey<'f> {
     /// Blocks keep the callee's own order in the caller's layout.
     fn order_layout(&mut self, order: &[Block]) {
         let tables = &mut self.tables;
-        tables.block_index = vec![u32::MAX; self.func.dfg.num_blocks()];
-        for (index, block) in (0u32..).zip(order) {
-            tables.block_index[block.index()] = index;
+        if order.len() == 1 {
+            return;
         }
+        tables.layout_order.reserve_exact(order.len() - 1);
         let in_layout = self.func.layout.blocks().skip(1);
-        tables.layout_order = in_layout
+        let in_layout = in_layout
             .map(|block| tables.block_index[block.index()])
-            .filter(|&index| index != u32::MAX)
-            .collect();
+            .filter(|&index| index != u32::MAX);
+        tables.layout_order.extend(in_layout);
         tables.layout_is_ordered = tables.layout_order.is_sorted();
         if !tables.layout_is_ordered {
             tables.block_place = vec![0; self.func.dfg.num_blocks()];
@@ -340,10 +351,7 @@ impl<'f> Survey<'f> {
                     None => break,
                 }
             }
-            let target = self.tables.resolved.get(value.index()).copied();
-            if let (Some(starts), Some(target)) = (starts, target)
-                && self.is_defined(target)
-            {
+            if let (Some(starts), Some(target)) = (starts, self.resolve(value)) {
                 self.tables.labels.push((target, starts.clone()));
             }
         }

@@ -1,64 +1,12 @@
 //! The entities that instructions refer to: each must exist, and is noted.
 
 use super::Survey;
-use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::instructions::InstructionMapper;
-use cranelift_codegen::ir::{
-    self, Block, BlockCall, ExceptionTableItem, GlobalValueData, InstructionData, Value,
-};
+use cranelift_codegen::ir::{self, Block, BlockCall, ExceptionTableItem, GlobalValueData, Value};
 
 impl Survey<'_> {
     pub(super) fn fail(&mut self, message: String) {
         self.error.get_or_insert(message);
-    }
-
-    #[inline]
-    pub(super) fn is_defined(&self, value: Value) -> bool {
-        self.defined.get(value.index()) == Some(&true)
-    }
-
-    /// Looks at all that `data` refers to, and returns it with aliases of its
-    /// direct operands followed. The first formats are the most common ones;
-    /// they are here for speed.
-    pub(super) fn references(&mut self, data: InstructionData) -> InstructionData {
-        match data {
-            InstructionData::Unary { opcode, arg } => {
-                let arg = self.map_value(arg);
-                InstructionData::Unary { opcode, arg }
-            }
-            InstructionData::UnaryImm { .. } => data,
-            InstructionData::Binary { opcode, args } => {
-                let args = args.map(|arg| self.map_value(arg));
-                InstructionData::Binary { opcode, args }
-            }
-            InstructionData::IntCompare { opcode, args, cond } => {
-                let args = args.map(|arg| self.map_value(arg));
-                InstructionData::IntCompare { opcode, args, cond }
-            }
-            InstructionData::Load {
-                opcode,
-                arg,
-                flags,
-                offset,
-            } => InstructionData::Load {
-                opcode,
-                arg: self.map_value(arg),
-                flags: self.map_mem_flags(flags),
-                offset,
-            },
-            InstructionData::Store {
-                opcode,
-                args,
-                flags,
-                offset,
-            } => InstructionData::Store {
-                opcode,
-                args: args.map(|arg| self.map_value(arg)),
-                flags: self.map_mem_flags(flags),
-                offset,
-            },
-            other => other.map(&mut *self),
-        }
     }
 
     pub(super) fn slot(&mut self, slot: ir::StackSlot) {
@@ -76,14 +24,10 @@ impl InstructionMapper for Survey<'_> {
     /// Returns what `value` stands for.
     #[inline]
     fn map_value(&mut self, value: Value) -> Value {
-        let resolved = self.tables.resolved.get(value.index()).copied();
-        match resolved {
-            Some(resolved) if self.is_defined(resolved) => resolved,
-            _ => {
-                self.fail(format!("{value} is used before its definition"));
-                value
-            }
-        }
+        self.resolve(value).unwrap_or_else(|| {
+            self.fail(format!("{value} is used before its definition"));
+            value
+        })
     }
 
     fn map_value_list(&mut self, list: ir::ValueList) -> ir::ValueList {

@@ -1,0 +1,187 @@
+//! What a session reads of its caller, and what it leaves alone.
+
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::ir::{Block, DebugTag, Function, Inst, StackSlot};
+use cranelift_inliner::splice::{Callee, Refusal, SpliceContext, SpliceOptions, splice};
+
+fn functions(text: &str) -> Vec<Function> {
+    cranelift_reader::parse_functions(text).unwrap()
+}
+
+fn last_block(func: &Function) -> Block {
+    func.layout.last_block().unwrap()
+}
+
+fn first_call(func: &Function) -> Inst {
+    func.layout
+        .first_inst(func.layout.entry_block().unwrap())
+        .unwrap()
+}
+
+const PLAIN: &str = "
+function %callee(i32) -> i32 system_v {
+block0(v0: i32):
+    v1 = iadd v0, v0
+    return v1
+}";
+
+const WITH_SLOT: &str = "
+function %callee(i32) -> i32 system_v {
+    ss0 = explicit_slot 4
+block0(v0: i32):
+    v1 = stack_addr.i64 ss0
+    store v0, v1
+    v2 = load.i32 v1
+    return v2
+}";
+
+const LEAVES: &str = "
+function %callee(i32) -> i32 system_v {
+block0(v0: i32):
+    trap user1
+}";
+
+/// The caller with its call in the first of three blocks.
+fn caller() -> Function {
+    functions(
+        "function %caller(i32) -> i32 system_v {
+             sig0 = () system_v
+             fn0 = %callee(i32) -> i32 system_v
+             fn1 = %other sig0
+         block0(v0: i32):
+             v1 = call fn0(v0)
+             brif v1, block1, block2
+         block1:
+             return v1
+         block2:
+             call fn1()
+             return v0
+         }",
+    )
+    .remove(0)
+}
+
+/// What splicing `callee` into `caller` comes to; a refusal has changed nothing.
+fn spliced(caller: &Function, callee: &str) -> Result<Function, Refusal> {
+    let callee = &functions(callee)[0];
+    let mut func = caller.clone();
+    let call = first_call(caller);
+    match splice(&mut func, call, callee, &SpliceOptions::default()) {
+        Ok(()) => Ok(func),
+        Err(refusal) => {
+            assert!(func == *caller);
+            Err(refusal)
+        }
+    }
+}
+
+#[test]
+fn blocks_without_a_call_to_be_replaced_may_be_anything() {
+    let mut broken = caller();
+    let block = last_block(&broken);
+    let end = broken.layout.last_inst(block).unwrap();
+    broken.layout.remove_inst(end);
+    let after = spliced(&broken, PLAIN).unwrap();
+    assert_eq!(
+        after.layout.last_inst(block),
+        broken.layout.last_inst(block)
+    );
+    assert!(after.to_string().contains("= iadd v0, v0"), "{after}");
+}
+
+#[test]
+fn what_is_only_in_the_layout_keeps_its_number_from_being_given_away() {
+    for ahead in 0..4 {
+        let mut broken = caller();
+        let block = last_block(&broken);
+        let missing = Inst::new(broken.dfg.num_insts() + ahead);
+        broken.layout.append_inst(missing, block);
+        // One instruction is copied, and one jump is made on the way.
+        let refusal = spliced(&broken, PLAIN);
+        let is_refused = matches!(refusal, Err(Refusal::MalformedCaller(_)));
+        assert!(is_refused || ahead > 1, "{ahead}");
+
+        let mut broken = caller();
+        let missing = Block::new(broken.dfg.num_blocks() + ahead);
+        broken.layout.append_block(missing);
+        let refusal = spliced(&broken, PLAIN);
+        let is_refused = matches!(refusal, Err(Refusal::MalformedCaller(_)));
+        assert!(is_refused || ahead > 0, "{ahead}");
+    }
+}
+
+#[test]
+fn numbers_are_looked_up_for_later_copies_as_well() {
+    let mut broken = caller();
+    let block = broken.layout.entry_block().unwrap();
+    let call = first_call(&broken);
+    for _ in 0..20 {
+        let data = broken.dfg.insts[call];
+        let copy = broken.dfg.make_inst(data);
+        broken
+            .dfg
+            .make_inst_results(copy, cranelift_codegen::ir::types::INVALID);
+        broken.layout.insert_inst(copy, call);
+    }
+    let missing = Inst::new(broken.dfg.num_insts() + 30);
+    let end = last_block(&broken);
+    broken.layout.append_inst(missing, end);
+
+    let calls: Vec<Inst> = broken.layout.block_insts(block).take(21).collect();
+    let callee = functions(PLAIN).remove(0);
+    let callee = Callee::new(&callee).unwrap();
+    let options = SpliceOptions::default();
+    let mut context = SpliceContext::new();
+    let mut session = context.session(&mut broken, &options);
+    let results: Vec<bool> = calls
+        .iter()
+        .map(|&call| session.splice(call, &callee).is_ok())
+        .collect();
+    session.finish();
+    assert!(results.iter().any(|&done| !done), "{results:?}");
+    assert_eq!(broken.layout.inst_block(missing), Some(end));
+    assert_eq!(broken.layout.last_inst(end), Some(missing));
+}
+
+#[test]
+fn a_new_slot_takes_the_place_of_none_that_a_tag_names() {
+    let mut broken = caller();
+    let other = broken.layout.first_inst(last_block(&broken)).unwrap();
+    let tag = DebugTag::StackSlot(StackSlot::new(0));
+    broken.debug_tags.set(other, [tag]);
+    assert!(spliced(&broken, PLAIN).is_ok());
+    let refusal = spliced(&broken, WITH_SLOT).unwrap_err();
+    assert_eq!(refusal.slug(), "malformed-caller");
+}
+
+#[test]
+fn blocks_that_branches_lead_to_go_only_where_they_can_be_read() {
+    // Nothing reaches the blocks behind a call that does not return.
+    let after = spliced(&caller(), LEAVES).unwrap();
+    assert_eq!(after.layout.blocks().count(), 1);
+
+    let mut broken = caller();
+    let gone = last_block(&broken);
+    broken.layout.remove_block_and_insts(gone);
+    let after = spliced(&broken, LEAVES).unwrap();
+    assert_eq!(after.layout.blocks().count(), 1);
+}
+
+#[test]
+fn a_call_in_a_block_that_is_only_in_the_layout_is_refused() {
+    let mut broken = caller();
+    let call = first_call(&broken);
+    let missing = Block::new(500);
+    broken.layout.append_block(missing);
+    let block = broken.layout.entry_block().unwrap();
+    let end = broken.layout.last_inst(block).unwrap();
+    for inst in [call, end] {
+        broken.layout.remove_inst(inst);
+        broken.layout.append_inst(inst, missing);
+    }
+    let callee = &functions(PLAIN)[0];
+    let before = broken.clone();
+    let refusal = splice(&mut broken, call, callee, &SpliceOptions::default()).unwrap_err();
+    assert_eq!(refusal.slug(), "malformed-caller");
+    assert!(broken == before);
+}
