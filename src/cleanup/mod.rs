@@ -66,6 +66,7 @@ pub struct CleanupContext {
     handler_addresses: HandlerAddresses,
     edges: SecondaryMap<Block, u32>,
     joins: EntitySet<Block>,
+    forwarded_params: EntitySet<Value>,
     escaping_params: EntitySet<Value>,
 }
 
@@ -115,6 +116,7 @@ pub(crate) fn clean_up_spliced(func: &mut Function, context: &mut CleanupContext
 
 fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
+    thread::find_escaping_params(func, context);
     for _ in 0..MAX_ROUNDS {
         let folded = fold::fold_branches(func);
         stats.branches_folded += folded;

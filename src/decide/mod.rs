@@ -56,7 +56,7 @@ pub use parameters::ParameterUse;
 pub use reason::PolicyReason;
 pub use simple::{Always, Never};
 pub use small::Small;
-pub(crate) use summary::ProgramFacts;
+pub(crate) use summary::KnownFacts;
 pub use summary::Summary;
 
 /// Decides about call sites.

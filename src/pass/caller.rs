@@ -102,9 +102,7 @@ pub(super) fn inline_into(
     }
     let original = state.program[id].body();
     let checker = Checker::new(original, &state.splice_options);
-    let accepted = job.decide(candidates, original, &|call, callee| {
-        checker.check_outline(call, callee)
-    });
+    let accepted = job.decide(candidates, original, &checker);
     if accepted.is_empty() {
         return job.result;
     }
@@ -120,9 +118,7 @@ pub(super) fn inline_into(
     let mut came_in = job.splice(accepted, &mut session);
     while !came_in.is_empty() {
         let candidates = job.find_candidates(session.caller(), came_in);
-        let accepted = job.decide(candidates, session.caller(), &|call, callee| {
-            session.check_outline(call, callee)
-        });
+        let accepted = job.decide(candidates, session.caller(), &session);
         came_in = job.splice(accepted, &mut session);
     }
     session.finish();
@@ -154,7 +150,34 @@ struct CallerJob<'a> {
 }
 
 /// Whether a call can be spliced.
-type Legality<'c> = &'c dyn Fn(Inst, Outline<'_>) -> Result<(), Refusal>;
+///
+/// What signatures and declarations tell is looked at before the policy is
+/// asked, the callee's code after: most calls are not wanted.
+trait Legality {
+    fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal>;
+
+    fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal>;
+}
+
+impl Legality for Checker<'_> {
+    fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal> {
+        Checker::check_call(self, call, callee)
+    }
+
+    fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
+        Checker::check_outline(self, call, callee)
+    }
+}
+
+impl Legality for Session<'_> {
+    fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal> {
+        Session::check_call(self, call, callee)
+    }
+
+    fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
+        Session::check_outline(self, call, callee)
+    }
+}
 
 impl CallerJob<'_> {
     /// The location of a call in the function whose call it was at first.
@@ -242,7 +265,7 @@ impl CallerJob<'_> {
         &mut self,
         candidates: Vec<Candidate>,
         caller: &Function,
-        legality: Legality<'_>,
+        legality: &impl Legality,
     ) -> Vec<Accepted> {
         let mut accepted = Vec::new();
         let (insts, grown) = (self.insts, self.grown);
@@ -284,7 +307,7 @@ impl CallerJob<'_> {
         &self,
         candidate: &Candidate,
         steering: &Steering,
-        legality: Legality<'_>,
+        legality: &impl Legality,
         analysis: &RoundAnalysis<'_>,
         insts: usize,
         grown: usize,
@@ -298,12 +321,16 @@ impl CallerJob<'_> {
             return Err(reason.clone());
         }
         let callee = self.final_callee(candidate).ok_or(Reason::Recursion)?;
+        let refused = |refusal| Reason::Refused(Box::new(refusal));
+        legality
+            .check_call(candidate.call, &callee.body)
+            .map_err(refused)?;
+        let wanted = self.ask(candidate, steering, callee, analysis, insts)?;
         let outline = callee.preparation.outline(&callee.body);
         let legal = outline.map_err(Clone::clone);
         legal
-            .and_then(|outline| legality(candidate.call, outline))
-            .map_err(|refusal| Reason::Refused(Box::new(refusal)))?;
-        let wanted = self.ask(candidate, steering, callee, analysis, insts)?;
+            .and_then(|outline| legality.check_outline(candidate.call, outline))
+            .map_err(refused)?;
         let limits = &self.inliner.limits;
         let nested = candidate
             .depth

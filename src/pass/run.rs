@@ -6,7 +6,7 @@ use super::copies::copy_tree;
 use super::error::{PassError, Stage};
 use super::inlined::Inlined;
 use super::preparation::Preparation;
-use super::references::references;
+use super::references::References;
 use super::report::{FunctionStats, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
@@ -181,15 +181,12 @@ impl Run<'_> {
                 }
             }
         };
-        let (insts, references) = if inlined == 0 {
-            (self.state.insts[id], None)
-        } else {
-            let (insts, references) = references(program, &body);
-            (insts, Some(references.into_boxed_slice()))
-        };
+        let found = (inlined > 0).then(|| References::of(program, &body));
+        let state = self.state;
         Final {
-            insts,
-            references,
+            insts: found.as_ref().map_or(state.insts[id], |found| found.insts),
+            calls: found.as_ref().map_or_else(|| state.graph.calls(id), |found| found.calls),
+            references: found.map(|found| found.functions.into_boxed_slice()),
             body,
             locations: table,
             depth,
