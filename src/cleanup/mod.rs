@@ -68,6 +68,7 @@ pub struct CleanupContext {
     joins: EntitySet<Block>,
     forwarded_params: EntitySet<Value>,
     escaping_params: EntitySet<Value>,
+    knows_escaping_params: bool,
 }
 
 impl CleanupContext {
@@ -116,7 +117,7 @@ pub(crate) fn clean_up_spliced(func: &mut Function, context: &mut CleanupContext
 
 fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
-    thread::find_escaping_params(func, context);
+    context.knows_escaping_params = false;
     for _ in 0..MAX_ROUNDS {
         let folded = fold::fold_branches(func);
         stats.branches_folded += folded;

@@ -4,10 +4,11 @@
 //! parameter of the block is used in that jump alone: whatever else the jump
 //! passes is defined above the block, hence above each of its predecessors.
 //!
-//! Which parameters are used elsewhere takes a look at all operands, once a
-//! function and not once a round. What clean-up does in between adds no use but
-//! where blocks are joined: what is passed for a parameter is then used where the
-//! parameter was, which [`passed_on`] notes.
+//! Which parameters are used elsewhere takes a look at all operands: when the
+//! first branch leads to such a block, and not again in later rounds. What
+//! clean-up does in between adds no use but where blocks are joined: what is
+//! passed for a parameter is then used where the parameter was, which
+//! [`passed_on`] notes.
 
 use super::CleanupContext;
 use crate::body::{branches, branches_mut, resolve_alias};
@@ -41,7 +42,7 @@ pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) ->
 }
 
 /// Where `call` can go directly, if that is further than where it goes.
-fn follow(func: &mut Function, context: &CleanupContext, call: BlockCall) -> Option<BlockCall> {
+fn follow(func: &mut Function, context: &mut CleanupContext, call: BlockCall) -> Option<BlockCall> {
     let pool = &func.dfg.value_lists;
     let mut target = call.block(pool);
     // Nearly all branches end here, so what they pass is not looked at before.
@@ -75,7 +76,7 @@ fn follow(func: &mut Function, context: &CleanupContext, call: BlockCall) -> Opt
 }
 
 /// The jump of a block that can be gone past.
-fn forwards_to(func: &Function, context: &CleanupContext, block: Block) -> Option<BlockCall> {
+fn forwards_to(func: &Function, context: &mut CleanupContext, block: Block) -> Option<BlockCall> {
     let layout = &func.layout;
     let inst = layout.first_inst(block)?;
     let InstructionData::Jump { destination, .. } = func.dfg.insts[inst] else {
@@ -84,12 +85,16 @@ fn forwards_to(func: &Function, context: &CleanupContext, block: Block) -> Optio
     let target = destination.block(&func.dfg.value_lists);
     // A cold block on the way is how a front end says that an edge is unlikely.
     let loses_cold = layout.is_cold(block) && !layout.is_cold(target);
+    if target == block || loses_cold || layout.entry_block() == Some(block) {
+        return None;
+    }
+    let params = func.dfg.block_params(block);
+    if !params.is_empty() && !context.knows_escaping_params {
+        find_escaping_params(func, context);
+        context.knows_escaping_params = true;
+    }
     let escapes = |param: &Value| context.escaping_params.contains(*param);
-    let stays = target == block
-        || loses_cold
-        || layout.entry_block() == Some(block)
-        || func.dfg.block_params(block).iter().any(escapes);
-    (!stays).then_some(destination)
+    (!params.iter().any(escapes)).then_some(destination)
 }
 
 /// Finds, among the parameters of blocks that only branch on, those that are used
@@ -97,7 +102,7 @@ fn forwards_to(func: &Function, context: &CleanupContext, block: Block) -> Optio
 ///
 /// Few blocks have such parameters, so these are marked first, with whatever is
 /// an alias of them: then an operand is looked up in a set, and no further.
-pub(super) fn find_escaping_params(func: &Function, context: &mut CleanupContext) {
+fn find_escaping_params(func: &Function, context: &mut CleanupContext) {
     let CleanupContext {
         forwarded_params: forwarded,
         escaping_params: escaping,
@@ -106,7 +111,6 @@ pub(super) fn find_escaping_params(func: &Function, context: &mut CleanupContext
     forwarded.clear();
     escaping.clear();
     let dfg = &func.dfg;
-    let mut is_any_forwarded = false;
     for block in func.layout.blocks() {
         let params = dfg.block_params(block);
         let branches_on = |inst| {
@@ -119,11 +123,7 @@ pub(super) fn find_escaping_params(func: &Function, context: &mut CleanupContext
         };
         if !params.is_empty() && func.layout.first_inst(block).is_some_and(branches_on) {
             forwarded.extend(params.iter().copied());
-            is_any_forwarded = true;
         }
-    }
-    if !is_any_forwarded {
-        return;
     }
     for value in (0..dfg.num_values()).map(Value::new) {
         if dfg.value_alias_dest_for_serialization(value).is_some()
@@ -156,7 +156,7 @@ pub(super) fn find_escaping_params(func: &Function, context: &mut CleanupContext
 
 /// Notes that `param` has become an alias of `value`.
 pub(super) fn passed_on(context: &mut CleanupContext, param: Value, value: Value) {
-    if context.escaping_params.contains(param) {
+    if context.knows_escaping_params && context.escaping_params.contains(param) {
         context.escaping_params.insert(value);
     }
 }

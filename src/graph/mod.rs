@@ -265,9 +265,14 @@ impl CallGraph {
         self.insts.get(id).copied().unwrap_or(0)
     }
 
+    /// How many call sites a function has.
+    pub(crate) fn direct_calls(&self, id: FunctionId) -> usize {
+        self.sites.get(id).map_or(0, ExactSizeIterator::len)
+    }
+
     /// How many calls of every kind a function makes, in its layout.
     pub(crate) fn calls(&self, id: FunctionId) -> usize {
-        let direct = self.sites.get(id).map_or(0, ExactSizeIterator::len);
+        let direct = self.direct_calls(id);
         direct.saturating_add(self.indirect_calls(id))
     }
 

@@ -25,6 +25,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Below so many instructions, the allocations of a clone cost more than its room is worth.
+const WORTH_PACKING: usize = 250;
+
+/// While a body is packed it is there twice. So all that are final must be this many times as large,
+/// or the most memory would be needed then.
+const PACKED_AMONG: usize = 4;
+
 pub(super) fn run(
     inliner: &Inliner<'_>,
     program: &Program,
@@ -38,6 +45,7 @@ pub(super) fn run(
         compiler: isa.map(|isa| Compiler::new(isa, &state)),
         scratch: ScratchPool::new(),
         clock: &clock,
+        final_insts: AtomicUsize::new(0),
         errors: Mutex::new(Vec::new()),
     };
     let schedule = Schedule::new(&state.graph);
@@ -96,6 +104,8 @@ struct Run<'a> {
     compiler: Option<Compiler<'a>>,
     scratch: ScratchPool<CallerScratch>,
     clock: &'a Clock,
+    /// Instructions in the tables of the bodies that this run has made.
+    final_insts: AtomicUsize,
     errors: Mutex<Vec<(FunctionId, PassError)>>,
 }
 
@@ -175,7 +185,7 @@ impl Run<'_> {
                 if sound {
                     let builder = locations.take();
                     table = builder.map(|builder| Arc::new(builder.finish(&mut body)));
-                    Arc::new(body)
+                    Arc::new(self.pack(body))
                 } else {
                     Arc::clone(original)
                 }
@@ -197,6 +207,19 @@ impl Run<'_> {
             summary: OnceLock::new(),
             kept: OnceLock::new(),
         }
+    }
+
+    /// The same function in tables without room to grow, if that is worth it.
+    ///
+    /// A table that was full when the caller was copied has doubled with the first entry that came
+    /// in, and a final body stays to the end. A clone is the only way to get rid of the rest.
+    fn pack(&self, body: Function) -> Function {
+        let insts = body.dfg.num_insts();
+        let before = self.final_insts.fetch_add(insts, Ordering::Relaxed);
+        if insts < WORTH_PACKING || insts.saturating_mul(PACKED_AMONG) > before {
+            return body;
+        }
+        body.clone()
     }
 
     /// Verifies and checks as the pass is set; an error is kept for the end.
