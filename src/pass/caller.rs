@@ -99,7 +99,9 @@ pub(super) fn inline_into(
     if !state.is_emitted(id) {
         return job.result;
     }
-    job.result.records.reserve_exact(state.graph.direct_calls(id));
+    job.result
+        .records
+        .reserve_exact(state.graph.direct_calls(id));
     job.record_externals();
     if own_candidates(state, id).next().is_none() {
         return job.result;

@@ -30,7 +30,7 @@ const WORTH_PACKING: usize = 250;
 
 /// While a body is packed it is there twice. So all that are final must be this many times as large,
 /// or the most memory would be needed then.
-const PACKED_AMONG: usize = 4;
+const PACKED_AMONG: usize = 2;
 
 pub(super) fn run(
     inliner: &Inliner<'_>,
@@ -195,7 +195,9 @@ impl Run<'_> {
         let state = self.state;
         Final {
             insts: found.as_ref().map_or(state.insts[id], |found| found.insts),
-            calls: found.as_ref().map_or_else(|| state.graph.calls(id), |found| found.calls),
+            calls: found
+                .as_ref()
+                .map_or_else(|| state.graph.calls(id), |found| found.calls),
             references: found.map(|found| found.functions.into_boxed_slice()),
             body,
             locations: table,
