@@ -10,7 +10,10 @@ use super::place::{Crossing, Next, Place, Term};
 use super::tree::CopyId;
 use super::walk::{Source, Walk};
 use cranelift_codegen::ir::{BlockCall, Inst, InstructionData, Opcode, Value};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use std::cell::RefCell;
+
+type FxIndexMap<K, V> = indexmap::IndexMap<K, V, FxBuildHasher>;
 
 /// How many branches, one inside a side of the other, may turn out to decide
 /// nothing. Clean-up needs a round for each.
@@ -19,8 +22,55 @@ pub(super) const MAX_FORKS: u32 = 4;
 /// all together between two instructions that do something: sides that fork
 /// again, and loops among them, would otherwise multiply.
 pub(super) const MAX_SIDE_STEPS: u32 = 4096;
+/// How often the result is followed once more with another choice. It takes one
+/// or two where a wrong one was made, which is rare, and all where the result is
+/// wrong.
+pub(super) const MAX_TRIES: usize = 32;
 /// The steps that one side may consist of.
 const MAX_STEPS_OF_A_SIDE: usize = 64;
+
+/// Whether the result has a branch of the source, where both may be.
+///
+/// Branches on the same value that follow each other cannot be told apart by
+/// what they look at, and of some only one is left. What is most likely is taken
+/// first; where the rest of the result contradicts that, other choices are
+/// tried.
+#[derive(Default)]
+pub(super) struct Choices {
+    /// Whether the branch was dropped, for those that are not left to chance.
+    fixed: FxHashMap<(CopyId, Inst), bool>,
+    /// Those that were left to chance, in the order in which they came up.
+    made: RefCell<FxIndexMap<(CopyId, Inst), bool>>,
+}
+
+impl Choices {
+    /// What else could have been chosen, each time one choice of those made,
+    /// from the last to the first: what is wrong shows soon.
+    pub(super) fn alternatives(&self) -> Vec<Choices> {
+        let made = self.made.borrow();
+        let with = |(&branch, &is_dropped): (&(CopyId, Inst), &bool)| {
+            let mut fixed = self.fixed.clone();
+            fixed.insert(branch, !is_dropped);
+            Choices {
+                fixed,
+                ..Choices::default()
+            }
+        };
+        made.iter().rev().take(MAX_TRIES).map(with).collect()
+    }
+
+    pub(super) fn forget_made(&self) {
+        self.made.borrow_mut().clear();
+    }
+
+    fn choose(&self, branch: (CopyId, Inst), is_dropped: bool) -> bool {
+        if let Some(&fixed) = self.fixed.get(&branch) {
+            return fixed;
+        }
+        self.made.borrow_mut().insert(branch, is_dropped);
+        is_dropped
+    }
+}
 
 impl Walk<'_> {
     /// Whether a branch that decides nothing was dropped, though the result has
@@ -28,34 +78,37 @@ impl Walk<'_> {
     pub(super) fn is_dropped_before(
         &self,
         copy: CopyId,
-        sides: [BlockCall; 2],
+        (inst, sides): (Inst, [BlockCall; 2]),
         place: (Place, &[Crossing]),
         assigned: &Assigned,
         forks: u32,
     ) -> Result<bool, Difference> {
-        let Place::At(inst) = place.0 else {
+        let Place::At(result) = place.0 else {
             return Ok(false);
         };
-        let InstructionData::Brif { blocks, .. } = self.after.dfg.insts[inst] else {
+        let InstructionData::Brif { blocks, .. } = self.after.dfg.insts[result] else {
+            return Ok(false);
+        };
+        let Some(meeting) = self.meeting_of(copy, sides, place, assigned, forks)? else {
             return Ok(false);
         };
         let [taken, not_taken] = blocks.map(|side| self.arrival(side, MAX_FORKS));
-        if taken == not_taken {
-            return Ok(false);
-        }
-        let mut assigned = assigned.clone();
-        let before = assigned.len();
-        let meeting = self.meet(copy, sides, place, &mut assigned, forks)?;
-        // A parameter that differs between the sides is what the branch
-        // decides.
-        let decides = assigned
-            .iter()
-            .skip(before)
-            .any(|(_, _, terms)| terms.is_empty());
-        let Some((copy, source)) = meeting.filter(|_| !decides) else {
-            return Ok(false);
-        };
-        let mut onward = Side::new(copy, source, assigned);
+        let is_dropped = taken != not_taken
+            && !meeting.is_decided
+            && self.leads_to_branch_on(meeting, place, forks)?;
+        Ok(self.choices.choose((copy, inst), is_dropped))
+    }
+
+    /// Whether the source goes on from there, without doing anything, to the
+    /// branch that the result has here.
+    fn leads_to_branch_on(
+        &self,
+        meeting: Meeting,
+        place: (Place, &[Crossing]),
+        forks: u32,
+    ) -> Result<bool, Difference> {
+        let (copy, source) = meeting.at;
+        let mut onward = Side::new(copy, source, meeting.assigned);
         loop {
             onward.arrive(self.first_inst(onward.copy, onward.source)?);
             if !self.advance(&mut onward, place, forks)? {
@@ -63,11 +116,11 @@ impl Walk<'_> {
             }
         }
         let Side { copy, assigned, .. } = onward;
-        let meeting = self.first_inst(copy, onward.source)?;
+        let inst = self.first_inst(copy, onward.source)?;
         // While values are still thought to be equal that are not, sides may
         // seem to be the same: only a later branch on the value can explain
         // the one in the result.
-        Ok(match self.tree.func(copy).dfg.insts[meeting] {
+        Ok(match self.tree.func(copy).dfg.insts[inst] {
             InstructionData::Brif { arg, .. } => {
                 self.is_branch_on(copy, arg, Opcode::Brif, place, &assigned)
             }
@@ -120,9 +173,25 @@ impl Walk<'_> {
         assigned: &mut Assigned,
         forks: u32,
     ) -> Result<Option<(CopyId, Source)>, Difference> {
+        let meeting = self.meeting_of(copy, sides, place, assigned, forks)?;
+        Ok(meeting.map(|meeting| {
+            *assigned = meeting.assigned;
+            meeting.at
+        }))
+    }
+
+    fn meeting_of(
+        &self,
+        copy: CopyId,
+        sides: [BlockCall; 2],
+        place: (Place, &[Crossing]),
+        assigned: &Assigned,
+        forks: u32,
+    ) -> Result<Option<Meeting>, Difference> {
         let Some(forks) = forks.checked_sub(1) else {
             return Ok(None);
         };
+        let before = assigned.len();
         let mut sides = sides.map(|side| {
             let mut assigned = assigned.clone();
             let source = Source::Enter(self.assign(copy, side, &[], &mut assigned));
@@ -130,12 +199,12 @@ impl Walk<'_> {
         });
         // The sides take turns, so that they are not followed, perhaps round
         // and round, beyond the place where they meet.
-        let meeting = loop {
+        loop {
             for side in &mut sides {
                 side.arrive(self.first_inst(side.copy, side.source)?);
             }
-            if let Some(meeting) = meeting(&sides) {
-                break meeting;
+            if let Some(meeting) = Meeting::of(&sides, before) {
+                return Ok(Some(meeting));
             }
             let mut moved = false;
             for side in &mut sides {
@@ -144,18 +213,7 @@ impl Walk<'_> {
             if !moved {
                 return Ok(None);
             }
-        };
-        let ((copy, inst), taken, not_taken) = meeting;
-        let mut joined = Assigned::default();
-        for (of, value, terms) in taken.iter() {
-            let mut terms = terms.clone();
-            if let Some(other) = not_taken.get(*of, *value) {
-                terms.retain(|term| other.contains(term));
-            }
-            joined.push(*of, *value, terms);
         }
-        *assigned = joined;
-        Ok(Some((copy, Source::At(inst))))
     }
 
     /// Takes a silent step on a side; false where there is none.
@@ -214,12 +272,40 @@ impl Side {
     }
 }
 
-/// The first place on one side that is on the other too, with what each side
-/// assigned until then.
-fn meeting(sides: &[Side; 2]) -> Option<((CopyId, Inst), Assigned, Assigned)> {
-    let [a, b] = sides;
-    a.passed.iter().find_map(|(place, taken)| {
-        let other = b.passed.iter().find(|(other, _)| other == place);
-        other.map(|(_, not_taken)| (*place, taken.clone(), not_taken.clone()))
-    })
+/// The place where both sides of a branch meet.
+struct Meeting {
+    at: (CopyId, Source),
+    /// What is assigned there whichever side was taken.
+    assigned: Assigned,
+    /// Whether a parameter is one value on one side and another on the other.
+    /// One of which nothing is known on a side does not count: a branch that
+    /// decides that value was dropped already, so that nothing needs it.
+    is_decided: bool,
+}
+
+impl Meeting {
+    /// The first place on one side that is on the other too. What was assigned
+    /// `before` the branch is the same on both.
+    fn of([a, b]: &[Side; 2], before: usize) -> Option<Self> {
+        let ((copy, inst), taken, not_taken) = a.passed.iter().find_map(|(place, taken)| {
+            let other = b.passed.iter().find(|(other, _)| other == place);
+            other.map(|(_, not_taken)| (*place, taken, not_taken))
+        })?;
+        let mut assigned = Assigned::default();
+        let mut is_decided = false;
+        for (index, (of, value, terms)) in taken.iter().enumerate() {
+            let mut common = terms.clone();
+            if let Some(other) = not_taken.get(*of, *value) {
+                common.retain(|term| other.contains(term));
+                is_decided |=
+                    index >= before && common.is_empty() && !terms.is_empty() && !other.is_empty();
+            }
+            assigned.push(*of, *value, common);
+        }
+        Some(Meeting {
+            at: (copy, Source::At(inst)),
+            assigned,
+            is_decided,
+        })
+    }
 }

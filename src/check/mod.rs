@@ -110,6 +110,6 @@ use cranelift_codegen::ir::Function;
 /// The first [`Difference`], in words.
 pub fn check(copies: &CopyTree<'_>, after: &Function) -> Result<(), Difference> {
     // The functions may be anything; Cranelift's accessors may panic on them.
-    panics::catch(|| walk::Walk::new(copies, after).run())
+    panics::catch(|| walk::Walk::prove(copies, after))
         .unwrap_or_else(|message| Err(Difference::malformed(message)))
 }

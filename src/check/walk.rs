@@ -10,7 +10,7 @@
 
 use super::assigned::Assigned;
 use super::difference::Difference;
-use super::forks::{MAX_FORKS, MAX_SIDE_STEPS};
+use super::forks::{Choices, MAX_FORKS, MAX_SIDE_STEPS, MAX_TRIES};
 use super::place::{Crossing, Next, Place, Term, Terms};
 use super::slots::Slots;
 use super::tree::{CopyId, CopyTree, SiteKind};
@@ -71,11 +71,14 @@ pub(super) struct Walk<'a> {
     pub(super) work: Vec<Gap>,
     /// How many more steps may be taken on sides of branches in this gap.
     pub(super) side_steps: Cell<u32>,
+    pub(super) choices: Choices,
+    /// How often the source was followed from its start.
+    passes: u32,
     shrunk: bool,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(tree: &'a CopyTree<'a>, after: &'a Function) -> Self {
+    fn new(tree: &'a CopyTree<'a>, after: &'a Function, choices: Choices) -> Self {
         let cfg = ControlFlowGraph::with_function(after);
         Walk {
             tree,
@@ -91,14 +94,48 @@ impl<'a> Walk<'a> {
             visited: FxHashMap::default(),
             work: Vec::new(),
             side_steps: Cell::new(MAX_SIDE_STEPS),
+            choices,
+            passes: 0,
             shrunk: false,
         }
     }
 
-    pub(super) fn run(mut self) -> Result<(), Difference> {
+    /// Follows the source through the result, with other choices where the
+    /// likely ones lead to a difference. What leads further is gone on from. The
+    /// first difference is the one to report if nothing leads to the end.
+    pub(super) fn prove(tree: &'a CopyTree<'a>, after: &'a Function) -> Result<(), Difference> {
+        let mut furthest = Walk::new(tree, after, Choices::default());
+        let Err(difference) = furthest.run() else {
+            return Ok(());
+        };
+        let mut alternatives = furthest.choices.alternatives().into_iter();
+        for _ in 0..MAX_TRIES {
+            let Some(choices) = alternatives.next() else {
+                break;
+            };
+            let mut walk = Walk::new(tree, after, choices);
+            if walk.run().is_ok() {
+                return Ok(());
+            }
+            if walk.progress() > furthest.progress() {
+                alternatives = walk.choices.alternatives().into_iter();
+                furthest = walk;
+            }
+        }
+        Err(difference)
+    }
+
+    /// How far it came, to be compared with how far another came.
+    fn progress(&self) -> (u32, usize) {
+        (self.passes, self.visited.len())
+    }
+
+    fn run(&mut self) -> Result<(), Difference> {
         self.check_header()?;
         loop {
             self.shrunk = false;
+            self.passes += 1;
+            self.choices.forget_made();
             self.visited.clear();
             self.entered.clear();
             self.owners.clear();
@@ -258,7 +295,7 @@ impl<'a> Walk<'a> {
             InstructionData::Jump { destination, .. } => Some(destination),
             InstructionData::Brif { arg, blocks, .. }
                 if !self.is_branch_on(copy, arg, data.opcode(), place, assigned)
-                    || self.is_dropped_before(copy, blocks, place, assigned, forks)? =>
+                    || self.is_dropped_before(copy, (inst, blocks), place, assigned, forks)? =>
             {
                 let condition = self.constant_of(&self.lookup(copy, arg, assigned));
                 match condition {

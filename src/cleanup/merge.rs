@@ -27,10 +27,9 @@ pub(super) fn merge_blocks(func: &mut Function, context: &mut CleanupContext) ->
     merged
 }
 
-/// Finds the blocks that will be appended to another.
-fn find_joins(func: &Function, context: &mut CleanupContext) {
+/// Counts how many edges lead to each block.
+pub(super) fn count_edges(func: &Function, context: &mut CleanupContext) {
     context.edges.clear();
-    context.joins.clear();
     for block in func.layout.blocks() {
         if let Some(last) = func.layout.last_inst(block) {
             for call in branches(func, last) {
@@ -38,6 +37,12 @@ fn find_joins(func: &Function, context: &mut CleanupContext) {
             }
         }
     }
+}
+
+/// Finds the blocks that will be appended to another.
+fn find_joins(func: &Function, context: &mut CleanupContext) {
+    count_edges(func, context);
+    context.joins.clear();
     for block in func.layout.blocks() {
         if let Some((_, target)) = joining_jump(func, context, block) {
             context.joins.insert(target);

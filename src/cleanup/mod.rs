@@ -118,11 +118,14 @@ pub(crate) fn clean_up_spliced(func: &mut Function, context: &mut CleanupContext
 fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
     context.knows_escaping_params = false;
-    for _ in 0..MAX_ROUNDS {
-        let folded = fold::fold_branches(func);
-        stats.branches_folded += folded;
+    for round in 0..=MAX_ROUNDS {
+        stats.branches_folded += fold::fold_branches(func);
         spread_cold(func);
-        let threaded = thread::thread_jumps(func, context);
+        // Threading brings more to fold to light; the last round only folds.
+        let threaded = match round < MAX_ROUNDS {
+            true => thread::thread_jumps(func, context),
+            false => 0,
+        };
         stats.branches_threaded += threaded;
         stats.blocks_dropped += drop_unreachable_blocks(func, &mut context.handler_addresses);
         let merged = merge::merge_blocks(func, context);

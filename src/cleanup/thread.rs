@@ -4,6 +4,10 @@
 //! parameter of the block is used in that jump alone: whatever else the jump
 //! passes is defined above the block, hence above each of its predecessors.
 //!
+//! The labels of its parameters go with it. Where only one jump leads to it,
+//! it is left for [`merge`](super::merge), which moves them to what is passed,
+//! and so is what leads to it.
+//!
 //! Which parameters are used elsewhere takes a look at all operands: when the
 //! first branch leads to such a block, and not again in later rounds. What
 //! clean-up does in between adds no use but where blocks are joined: what is
@@ -11,10 +15,11 @@
 //! [`passed_on`] notes.
 
 use super::CleanupContext;
+use super::merge::count_edges;
 use crate::body::{branches, branches_mut, resolve_alias};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{
-    Block, BlockArg, BlockCall, Function, InstructionData, Value, ValueDef,
+    Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value, ValueDef,
 };
 use smallvec::SmallVec;
 
@@ -23,6 +28,9 @@ const MAX_HOPS: usize = 16;
 
 /// Lets branches go past blocks that only jump on; returns their number.
 pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) -> usize {
+    if func.dfg.values_labels.is_some() {
+        count_edges(func, context);
+    }
     let mut threaded = 0;
     let mut next = func.layout.entry_block();
     while let Some(block) = next {
@@ -31,7 +39,11 @@ pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) ->
             continue;
         };
         for index in 0..branches(func, last).len() {
-            let Some(call) = follow(func, context, branches(func, last)[index]) else {
+            let call = branches(func, last)[index];
+            if will_be_appended(func, context, last, call) {
+                continue;
+            }
+            let Some(call) = follow(func, context, call) else {
                 continue;
             };
             branches_mut(func, last)[index] = call;
@@ -39,6 +51,23 @@ pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) ->
         }
     }
     threaded
+}
+
+/// Whether `last`, which goes where `call` does, is the only one to lead to a block that has labels.
+fn will_be_appended(
+    func: &Function,
+    context: &CleanupContext,
+    last: Inst,
+    call: BlockCall,
+) -> bool {
+    let Some(labels) = &func.dfg.values_labels else {
+        return false;
+    };
+    let target = call.block(&func.dfg.value_lists);
+    let mut params = func.dfg.block_params(target).iter();
+    func.dfg.insts[last].opcode() == Opcode::Jump
+        && context.edges[target] == 1
+        && params.any(|param| labels.contains_key(param))
 }
 
 /// Where `call` can go directly, if that is further than where it goes.
@@ -94,7 +123,8 @@ fn forwards_to(func: &Function, context: &mut CleanupContext, block: Block) -> O
         context.knows_escaping_params = true;
     }
     let escapes = |param: &Value| context.escaping_params.contains(*param);
-    (!params.iter().any(escapes)).then_some(destination)
+    let stays = params.iter().any(escapes) || will_be_appended(func, context, inst, destination);
+    (!stays).then_some(destination)
 }
 
 /// Finds, among the parameters of blocks that only branch on, those that are used

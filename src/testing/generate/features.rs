@@ -60,6 +60,10 @@ pub enum Feature {
     /// Source locations that differ by one, of which Cranelift's reader loses one below the first:
     /// see `docs/CRANELIFT.md`. Off unless asked for; only with [`Feature::Debugging`].
     AdjacentLocations,
+    /// Stores that may trap beside others that may not, on which an assertion of Cranelift's
+    /// optimizer fails where these are on: see `docs/CRANELIFT.md`. Off unless asked for; only
+    /// with [`Feature::Memory`].
+    TrappingStores,
 }
 
 /// A set of [`Feature`]s.
@@ -69,7 +73,7 @@ pub(super) struct Features(u32);
 impl Features {
     pub(super) const NONE: Features = Features(0);
 
-    const ALL: [Feature; 20] = [
+    const ALL: [Feature; 21] = [
         Feature::I128,
         Feature::Floats,
         Feature::F16AndF128,
@@ -90,6 +94,7 @@ impl Features {
         Feature::RemainderByMinusOne,
         Feature::LimitInPreserveAll,
         Feature::AdjacentLocations,
+        Feature::TrappingStores,
     ];
 
     pub(super) fn by_default() -> Self {
@@ -99,6 +104,7 @@ impl Features {
             .without(Feature::RemainderByMinusOne)
             .without(Feature::LimitInPreserveAll)
             .without(Feature::AdjacentLocations)
+            .without(Feature::TrappingStores)
     }
 
     pub(super) fn with(self, feature: Feature) -> Self {

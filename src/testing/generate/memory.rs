@@ -148,7 +148,7 @@ impl Body<'_, '_, '_> {
     fn store(&mut self) {
         let ty = self.some_type();
         let value = self.value(ty);
-        if let Some(place) = self.place(ty) {
+        if let Some(place) = self.place_to_store(ty) {
             let Place {
                 address,
                 offset,
@@ -200,7 +200,7 @@ impl Body<'_, '_, '_> {
             return;
         };
         let value = self.value(types::I64);
-        if let Some(place) = self.place(narrow)
+        if let Some(place) = self.place_to_store(narrow)
             && let Ok(flags) = self.func.dfg.mem_flags.insert(place.flags)
         {
             let Place {
@@ -223,7 +223,8 @@ impl Body<'_, '_, '_> {
         // These instructions have no offset.
         let offset = self.at().ins().iconst(types::I64, i64::from(place.offset));
         let address = self.at().ins().iadd(place.address, offset);
-        let flags = place.flags;
+        let load_flags = place.flags;
+        let flags = self.flags_to_store(load_flags);
         match self.choices.below(4) {
             0 => {
                 let operation = self.choices.one_of(AtomicRmwOp::all());
@@ -241,12 +242,28 @@ impl Body<'_, '_, '_> {
                 self.define([old]);
             }
             2 => {
-                let value = self.at().ins().atomic_load(ty, flags, address);
+                let value = self.at().ins().atomic_load(ty, load_flags, address);
                 self.define([value]);
             }
             _ => {
                 self.at().ins().atomic_store(flags, value, address);
             }
+        }
+    }
+
+    /// As [`Body::place`], to be changed.
+    fn place_to_store(&mut self, ty: Type) -> Option<Place> {
+        let place = self.place(ty)?;
+        Some(Place {
+            flags: self.flags_to_store(place.flags),
+            ..place
+        })
+    }
+
+    fn flags_to_store(&self, flags: MemFlagsData) -> MemFlagsData {
+        match self.plan.features.has(Feature::TrappingStores) {
+            true => flags,
+            false => flags.with_notrap(),
         }
     }
 
