@@ -68,3 +68,29 @@ block3(v3: i32):
     assert!(!kept, "{func}");
     assert_eq!(func.layout.blocks().count(), 3, "{func}");
 }
+
+/// Two blocks become one that only jumps on, and what comes after uses the parameter of the
+/// second, which is then that of the first.
+#[test]
+fn what_a_parameter_stood_for_is_used_where_the_parameter_was() {
+    let text = "
+function %f(i32, i32) -> i32 system_v {
+block0(v0: i32, v1: i32):
+    brif v0, block1(v1), block1(v0)
+block1(v2: i32):
+    jump block2(v2)
+block2(v3: i32):
+    jump block3(v1)
+block3(v4: i32):
+    v5 = isub v4, v3
+    brif v5, block3(v5), block4
+block4:
+    return v5
+}";
+    let (func, kept) = keeps_label(text, 3, 2);
+    assert!(kept, "{func}");
+    let flags = cranelift_codegen::settings::Flags::new(cranelift_codegen::settings::builder());
+    let verified = cranelift_codegen::verify_function(&func, &flags);
+    assert!(verified.is_ok(), "{func}{verified:?}");
+    assert_eq!(func.layout.blocks().count(), 4, "{func}");
+}

@@ -12,6 +12,9 @@ use cranelift_codegen::ir::{
     self, Block, BlockCall, Function, Inst, InstructionData, Opcode, Value, types,
 };
 use cranelift_inliner::cleanup::{CleanupContext, clean_up};
+use cranelift_inliner::decide::CostModel;
+use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::program::{Program, ProgramFunction};
 use cranelift_inliner::splice::{
     Callee, Refusal, SpliceContext, SpliceOptions, inline_calls, splice,
 };
@@ -367,6 +370,27 @@ fn malformed_callers() {
                 }
                 without_panic(&what, || {
                     clean_up(&mut corrupted.clone(), &mut CleanupContext::new());
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn the_pass_ends_whatever_is_wrong_with_one_function() {
+    for file in functions() {
+        for (index, func) in file.iter().enumerate() {
+            for (what, corrupted) in corruptions(func) {
+                let what = format!("{} with {what}", func.name);
+                let mut program = Program::new();
+                for (other, func) in file.iter().enumerate() {
+                    let func = if other == index { &corrupted } else { func };
+                    let added = program.add_function(ProgramFunction::new(func.clone()));
+                    assert!(added.is_ok(), "{what}: {:?}", added.err());
+                }
+                without_panic(&what, || {
+                    let inlined = Inliner::new(CostModel::default()).run(&program);
+                    assert!(inlined.is_ok(), "{what}");
                 });
             }
         }

@@ -1,6 +1,7 @@
 //! Straight lines of blocks.
 
 use super::CleanupContext;
+use super::thread::passed_on;
 use crate::body::{branches, move_labels, resolve_alias};
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value};
 use smallvec::SmallVec;
@@ -87,6 +88,7 @@ fn append(
             && func.dfg.value_type(value) == func.dfg.value_type(param)
         {
             func.dfg.change_to_alias(param, value);
+            passed_on(context, param, value);
             move_labels(func, param, value);
         }
     }

@@ -67,7 +67,9 @@ pub struct CleanupContext {
     handler_addresses: HandlerAddresses,
     edges: SecondaryMap<Block, u32>,
     joins: EntitySet<Block>,
+    forwarded_params: EntitySet<Value>,
     escaping_params: EntitySet<Value>,
+    knows_escaping_params: bool,
 }
 
 impl CleanupContext {
@@ -116,6 +118,7 @@ pub(crate) fn clean_up_spliced(func: &mut Function, context: &mut CleanupContext
 
 fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
+    context.knows_escaping_params = false;
     for round in 0..=MAX_ROUNDS {
         stats.branches_folded += fold::fold_branches(func);
         spread_cold(func);

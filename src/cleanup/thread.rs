@@ -7,10 +7,17 @@
 //! The labels of its parameters go with it. Where only one jump leads to it,
 //! it is left for [`merge`](super::merge), which moves them to what is passed,
 //! and so is what leads to it.
+//!
+//! Which parameters are used elsewhere takes a look at all operands: when the
+//! first branch leads to such a block, and not again in later rounds. What
+//! clean-up does in between adds no use but where blocks are joined: what is
+//! passed for a parameter is then used where the parameter was, which
+//! [`passed_on`] notes.
 
 use super::CleanupContext;
 use super::merge::count_edges;
 use crate::body::{branches, branches_mut, resolve_alias};
+use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{
     Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value, ValueDef,
 };
@@ -21,7 +28,6 @@ const MAX_HOPS: usize = 16;
 
 /// Lets branches go past blocks that only jump on; returns their number.
 pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) -> usize {
-    find_escaping_params(func, context);
     if func.dfg.values_labels.is_some() {
         count_edges(func, context);
     }
@@ -66,9 +72,11 @@ fn will_be_appended(
 }
 
 /// Where `call` can go directly, if that is further than where it goes.
-fn follow(func: &mut Function, context: &CleanupContext, call: BlockCall) -> Option<BlockCall> {
+fn follow(func: &mut Function, context: &mut CleanupContext, call: BlockCall) -> Option<BlockCall> {
     let pool = &func.dfg.value_lists;
     let mut target = call.block(pool);
+    // Nearly all branches end here, so what they pass is not looked at before.
+    forwards_to(func, context, target)?;
     let mut args: SmallVec<[BlockArg; 8]> = call.args(pool).collect();
     let mut hops = 0;
     while hops < MAX_HOPS
@@ -98,7 +106,7 @@ fn follow(func: &mut Function, context: &CleanupContext, call: BlockCall) -> Opt
 }
 
 /// The jump of a block that can be gone past.
-fn forwards_to(func: &Function, context: &CleanupContext, block: Block) -> Option<BlockCall> {
+fn forwards_to(func: &Function, context: &mut CleanupContext, block: Block) -> Option<BlockCall> {
     let layout = &func.layout;
     let inst = layout.first_inst(block)?;
     let InstructionData::Jump { destination, .. } = func.dfg.insts[inst] else {
@@ -107,42 +115,79 @@ fn forwards_to(func: &Function, context: &CleanupContext, block: Block) -> Optio
     let target = destination.block(&func.dfg.value_lists);
     // A cold block on the way is how a front end says that an edge is unlikely.
     let loses_cold = layout.is_cold(block) && !layout.is_cold(target);
+    if target == block || loses_cold || layout.entry_block() == Some(block) {
+        return None;
+    }
+    let params = func.dfg.block_params(block);
+    if !params.is_empty() && !context.knows_escaping_params {
+        find_escaping_params(func, context);
+        context.knows_escaping_params = true;
+    }
     let escapes = |param: &Value| context.escaping_params.contains(*param);
-    let stays = target == block
-        || loses_cold
-        || layout.entry_block() == Some(block)
-        || func.dfg.block_params(block).iter().any(escapes)
-        || will_be_appended(func, context, inst, destination);
+    let stays = params.iter().any(escapes) || will_be_appended(func, context, inst, destination);
     (!stays).then_some(destination)
 }
 
-/// Finds the parameters of jump-only blocks that are used outside their block.
+/// Finds, among the parameters of blocks that only branch on, those that are used
+/// outside their block. Such a branch may become a jump later.
+///
+/// Few blocks have such parameters, so these are marked first, with whatever is
+/// an alias of them: then an operand is looked up in a set, and no further.
 fn find_escaping_params(func: &Function, context: &mut CleanupContext) {
-    context.escaping_params.clear();
-    let is_jump_only = |block: Block| {
-        func.layout
-            .first_inst(block)
-            .is_some_and(|inst| matches!(func.dfg.insts[inst], InstructionData::Jump { .. }))
-    };
-    let has_candidates = func
-        .layout
-        .blocks()
-        .any(|block| !func.dfg.block_params(block).is_empty() && is_jump_only(block));
-    if !has_candidates {
-        return;
+    let CleanupContext {
+        forwarded_params: forwarded,
+        escaping_params: escaping,
+        ..
+    } = context;
+    forwarded.clear();
+    escaping.clear();
+    let dfg = &func.dfg;
+    for block in func.layout.blocks() {
+        let params = dfg.block_params(block);
+        let branches_on = |inst| {
+            matches!(
+                dfg.insts[inst],
+                InstructionData::Jump { .. }
+                    | InstructionData::Brif { .. }
+                    | InstructionData::BranchTable { .. }
+            )
+        };
+        if !params.is_empty() && func.layout.first_inst(block).is_some_and(branches_on) {
+            forwarded.extend(params.iter().copied());
+        }
+    }
+    for value in (0..dfg.num_values()).map(Value::new) {
+        if dfg.value_alias_dest_for_serialization(value).is_some()
+            && resolve_alias(dfg, value).is_some_and(|value| forwarded.contains(value))
+        {
+            forwarded.insert(value);
+        }
     }
     for block in func.layout.blocks() {
+        let last = func.layout.last_inst(block);
+        let mut note_use = |value: Value| {
+            if forwarded.contains(value)
+                && let Some(value) = resolve_alias(dfg, value)
+                && let ValueDef::Param(of, _) = dfg.value_def(value)
+                && of != block
+            {
+                escaping.insert(value);
+            }
+        };
         for inst in func.layout.block_insts(block) {
-            for value in func.dfg.inst_values(inst) {
-                let Some(value) = resolve_alias(&func.dfg, value) else {
-                    continue;
-                };
-                if let ValueDef::Param(of, _) = func.dfg.value_def(value)
-                    && of != block
-                {
-                    context.escaping_params.insert(value);
-                }
+            if Some(inst) == last {
+                // What branches pass, and the contexts of exceptions.
+                dfg.inst_values(inst).for_each(&mut note_use);
+            } else {
+                dfg.inst_args(inst).iter().copied().for_each(&mut note_use);
             }
         }
+    }
+}
+
+/// Notes that `param` has become an alias of `value`.
+pub(super) fn passed_on(context: &mut CleanupContext, param: Value, value: Value) {
+    if context.knows_escaping_params && context.escaping_params.contains(param) {
+        context.escaping_params.insert(value);
     }
 }

@@ -104,12 +104,14 @@ impl CostModel {
         let results = site.callee().signature.returns.len();
         let passed = count(site.args().len() + results);
         let mut benefit = self.call_overhead + self.argument_overhead * passed;
-        let uses = site.summary().parameters(site.callee());
-        for (argument, folds) in site.arguments().zip(uses) {
-            if argument.is_constant() {
-                benefit += i64::from(folds.folded_insts);
-                benefit += self.folded_branch * i64::from(folds.folded_branches);
+        for (index, argument) in site.arguments().enumerate() {
+            if !argument.is_constant() {
+                continue;
             }
+            let uses = site.summary().parameters(site.callee());
+            let folds = uses.get(index).copied().unwrap_or_default();
+            benefit += i64::from(folds.folded_insts);
+            benefit += self.folded_branch * i64::from(folds.folded_branches);
             if argument == Argument::FunctionAddress {
                 benefit += self.devirtualized_call * i64::from(folds.indirect_calls);
             }

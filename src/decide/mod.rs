@@ -56,7 +56,7 @@ pub use parameters::ParameterUse;
 pub use reason::PolicyReason;
 pub use simple::{Always, Never};
 pub use small::Small;
-pub(crate) use summary::ProgramFacts;
+pub(crate) use summary::KnownFacts;
 pub use summary::Summary;
 
 /// Decides about call sites.
@@ -68,6 +68,10 @@ pub trait Inline: Sync {
     /// callees before their callers, from several threads. For the result to
     /// be the same for any number of threads, the answer must not depend on
     /// what was asked before.
+    ///
+    /// The caller is known to be sound by then, and the callee's signature to be
+    /// the call's. The callee's code was not looked at: that is done where the
+    /// answer is to inline.
     fn decide(&self, site: &CallSite<'_>) -> Decision;
 }
 

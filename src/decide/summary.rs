@@ -3,31 +3,30 @@
 use super::parameters::{ParameterUse, parameter_uses};
 use crate::body::branches;
 use crate::graph::Recursion;
+use crate::panics;
 use crate::program::{Attributes, Linkage};
 use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::ir::{Block, Function, InstructionData, Opcode};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Facts about a function as it would be inlined: its final body, and its part
 /// in the program.
+///
+/// What the pass knows anyway is there at once; the body is read when something
+/// else is asked for the first time.
 #[derive(Debug)]
 pub struct Summary {
-    insts: usize,
-    blocks: usize,
-    calls: usize,
-    returns: usize,
-    back_edges: usize,
-    slot_bytes: u64,
-    call_sites: usize,
-    address_taken: bool,
-    linkage: Linkage,
-    attributes: Attributes,
-    recursion: Recursion,
+    facts: KnownFacts,
+    body: Arc<Function>,
+    shape: OnceLock<Shape>,
     parameters: OnceLock<Vec<ParameterUse>>,
 }
 
-/// The part of a summary that its body does not tell.
-pub(crate) struct ProgramFacts {
+/// What the pass knows of a function without a look at its body.
+#[derive(Debug)]
+pub(crate) struct KnownFacts {
+    pub(crate) insts: usize,
+    pub(crate) calls: usize,
     pub(crate) call_sites: usize,
     pub(crate) address_taken: bool,
     pub(crate) linkage: Linkage,
@@ -35,117 +34,128 @@ pub(crate) struct ProgramFacts {
     pub(crate) recursion: Recursion,
 }
 
-impl Summary {
-    pub(crate) fn new(func: &Function, facts: ProgramFacts) -> Self {
-        let mut summary = Summary {
-            insts: 0,
-            blocks: 0,
-            calls: 0,
-            returns: 0,
-            back_edges: 0,
-            slot_bytes: func
-                .sized_stack_slots
-                .values()
-                .map(|slot| u64::from(slot.size))
-                .sum(),
-            call_sites: facts.call_sites,
-            address_taken: facts.address_taken,
-            linkage: facts.linkage,
-            attributes: facts.attributes,
-            recursion: facts.recursion,
-            parameters: OnceLock::new(),
-        };
+/// What one walk over a body tells.
+#[derive(Debug, Default)]
+struct Shape {
+    blocks: usize,
+    returns: usize,
+    back_edges: usize,
+}
+
+impl Shape {
+    fn of(func: &Function) -> Self {
+        let mut shape = Shape::default();
         let mut seen: EntitySet<Block> = EntitySet::with_capacity(func.dfg.num_blocks());
         for block in func.layout.blocks() {
             seen.insert(block);
-            summary.blocks += 1;
+            shape.blocks += 1;
             for inst in func.layout.block_insts(block) {
-                summary.insts += 1;
                 let data = &func.dfg.insts[inst];
                 let opcode = data.opcode();
-                summary.calls += usize::from(opcode.is_call());
-                summary.returns += usize::from(opcode.is_return());
+                shape.returns += usize::from(opcode.is_return());
                 if matches!(opcode, Opcode::Jump | Opcode::Brif | Opcode::BrTable)
                     || matches!(data, InstructionData::TryCall { .. })
                 {
                     let targets = branches(func, inst).iter();
                     let targets = targets.map(|call| call.block(&func.dfg.value_lists));
-                    summary.back_edges += targets.filter(|&block| seen.contains(block)).count();
+                    shape.back_edges += targets.filter(|&block| seen.contains(block)).count();
                 }
             }
         }
-        summary
+        shape
+    }
+}
+
+impl Summary {
+    /// `facts` must be those of the function whose final body `body` is.
+    pub(crate) fn new(body: Arc<Function>, facts: KnownFacts) -> Self {
+        Summary {
+            facts,
+            body,
+            shape: OnceLock::new(),
+            parameters: OnceLock::new(),
+        }
+    }
+
+    /// A body that nobody has checked may trip Cranelift's accessors; nothing is then known of
+    /// it, and the call is refused if somebody wants it.
+    fn shape(&self) -> &Shape {
+        self.shape
+            .get_or_init(|| panics::catch(|| Shape::of(&self.body)).unwrap_or_default())
     }
 
     /// Its instructions, each counted once.
     pub fn insts(&self) -> usize {
-        self.insts
+        self.facts.insts
     }
 
     /// Its blocks.
     pub fn blocks(&self) -> usize {
-        self.blocks
+        self.shape().blocks
     }
 
     /// Its loops, as the number of branches that go back in the layout. Front
     /// ends lay out a loop's header before its body, so this is the number of
     /// loops or a little more.
     pub fn loops(&self) -> usize {
-        self.back_edges
+        self.shape().back_edges
     }
 
     /// Its calls of every kind, indirect and tail calls included.
     pub fn calls(&self) -> usize {
-        self.calls
+        self.facts.calls
     }
 
     /// Its ways out: `return` and tail calls.
     pub fn returns(&self) -> usize {
-        self.returns
+        self.shape().returns
     }
 
     /// The bytes of its sized stack slots.
     pub fn slot_bytes(&self) -> u64 {
-        self.slot_bytes
+        let slots = self.body.sized_stack_slots.values();
+        slots.map(|slot| u64::from(slot.size)).sum()
     }
 
     /// How many call sites of the whole program named it before inlining.
     pub fn call_sites(&self) -> usize {
-        self.call_sites
+        self.facts.call_sites
     }
 
     /// Whether its address is taken anywhere in the program.
     pub fn is_address_taken(&self) -> bool {
-        self.address_taken
+        self.facts.address_taken
     }
 
     /// Who may refer to it.
     pub fn linkage(&self) -> Linkage {
-        self.linkage
+        self.facts.linkage
     }
 
     /// What the embedder said of it.
     pub fn attributes(&self) -> Attributes {
-        self.attributes
+        self.facts.attributes
     }
 
     /// Whether and how it calls itself.
     pub fn recursion(&self) -> Recursion {
-        self.recursion
+        self.facts.recursion
     }
 
     /// Whether it goes away once its only call is inlined: it is local, one
     /// site calls it and nobody takes its address.
     pub fn has_sole_call_site(&self) -> bool {
-        self.linkage == Linkage::Local
-            && self.call_sites == 1
-            && !self.address_taken
-            && !self.recursion.is_recursive()
+        let facts = &self.facts;
+        facts.linkage == Linkage::Local
+            && facts.call_sites == 1
+            && !facts.address_taken
+            && !facts.recursion.is_recursive()
     }
 
     /// What each parameter, by its index, decides in the body. `body` must be
     /// the function of the summary; it is read when first asked.
     pub fn parameters(&self, body: &Function) -> &[ParameterUse] {
-        self.parameters.get_or_init(|| parameter_uses(body))
+        let uses = || panics::catch(|| parameter_uses(body)).unwrap_or_default();
+        self.parameters.get_or_init(uses)
     }
 }

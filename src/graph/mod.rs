@@ -265,6 +265,17 @@ impl CallGraph {
         self.insts.get(id).copied().unwrap_or(0)
     }
 
+    /// How many call sites a function has.
+    pub(crate) fn direct_calls(&self, id: FunctionId) -> usize {
+        self.sites.get(id).map_or(0, ExactSizeIterator::len)
+    }
+
+    /// How many calls of every kind a function makes, in its layout.
+    pub(crate) fn calls(&self, id: FunctionId) -> usize {
+        let direct = self.direct_calls(id);
+        direct.saturating_add(self.indirect_calls(id))
+    }
+
     /// The functions that a function calls or takes the address of. One that it
     /// calls more than once comes more than once.
     pub(crate) fn references(&self, id: FunctionId) -> impl Iterator<Item = FunctionId> {

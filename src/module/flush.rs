@@ -5,7 +5,7 @@ use super::held::Body;
 use super::report::{Counters, ModuleReport};
 use super::symbols::DATA;
 use super::{InliningModule, define};
-use crate::pass::{CompiledProgram, Inlined, references};
+use crate::pass::{CompiledProgram, Inlined, References};
 use crate::profile::Instrumented;
 use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
 use cranelift_codegen::ir::Function;
@@ -135,8 +135,7 @@ impl<M: Module> InliningModule<'_, M> {
                 body
             };
             // What falls back may need functions that were inlined into all others.
-            let (_, references) = references(&program, &used);
-            for reference in references {
+            for reference in References::of(&program, &used).functions {
                 let here = program[reference].linkage() != Linkage::AvailableExternally;
                 if here && needed.insert(reference) {
                     queue.push_back(reference);

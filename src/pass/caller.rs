@@ -96,15 +96,19 @@ pub(super) fn inline_into(
             depth: 0,
         },
     };
-    let candidates = job.own_candidates();
-    if candidates.is_empty() {
+    if !state.is_emitted(id) {
+        return job.result;
+    }
+    job.result
+        .records
+        .reserve_exact(state.graph.direct_calls(id));
+    job.record_externals();
+    if own_candidates(state, id).next().is_none() {
         return job.result;
     }
     let original = state.program[id].body();
     let checker = Checker::new(original, &state.splice_options);
-    let accepted = job.decide(candidates, original, &|call, callee| {
-        checker.check_outline(call, callee)
-    });
+    let accepted = job.decide(own_candidates(state, id), original, &checker);
     if accepted.is_empty() {
         return job.result;
     }
@@ -120,9 +124,8 @@ pub(super) fn inline_into(
     let mut came_in = job.splice(accepted, &mut session);
     while !came_in.is_empty() {
         let candidates = job.find_candidates(session.caller(), came_in);
-        let accepted = job.decide(candidates, session.caller(), &|call, callee| {
-            session.check_outline(call, callee)
-        });
+        job.result.records.reserve_exact(candidates.len());
+        let accepted = job.decide(candidates, session.caller(), &session);
         came_in = job.splice(accepted, &mut session);
     }
     session.finish();
@@ -137,6 +140,21 @@ pub(super) fn inline_into(
         job.result.locations = None;
     }
     job.result
+}
+
+/// The calls that a function has of its own, in layout order, but for those of
+/// external functions. They are not collected: a function may have very many.
+fn own_candidates(state: &State<'_>, id: FunctionId) -> impl Iterator<Item = Candidate> {
+    let sites = state.graph.callees(id);
+    let sites = sites.filter_map(|site| Some((site, site.callee_function()?)));
+    sites.map(|(site, callee)| Candidate {
+        call: site.edge.inst,
+        callee,
+        kind: site.edge.kind,
+        chain: None,
+        origin: Origin::Own(site.index),
+        depth: 0,
+    })
 }
 
 struct CallerJob<'a> {
@@ -154,7 +172,34 @@ struct CallerJob<'a> {
 }
 
 /// Whether a call can be spliced.
-type Legality<'c> = &'c dyn Fn(Inst, Outline<'_>) -> Result<(), Refusal>;
+///
+/// What signatures and declarations tell is looked at before the policy is
+/// asked, the callee's code after: most calls are not wanted.
+trait Legality {
+    fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal>;
+
+    fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal>;
+}
+
+impl Legality for Checker<'_> {
+    fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal> {
+        Checker::check_call(self, call, callee)
+    }
+
+    fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
+        Checker::check_outline(self, call, callee)
+    }
+}
+
+impl Legality for Session<'_> {
+    fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal> {
+        Session::check_call(self, call, callee)
+    }
+
+    fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
+        Session::check_outline(self, call, callee)
+    }
+}
 
 impl CallerJob<'_> {
     /// The location of a call in the function whose call it was at first.
@@ -166,48 +211,31 @@ impl CallerJob<'_> {
         }
     }
 
-    /// The function's own calls, in layout order; those of external functions
-    /// are recorded at once.
-    fn own_candidates(&mut self) -> Vec<Candidate> {
-        let mut candidates = Vec::new();
+    /// Records the function's own calls of external functions.
+    fn record_externals(&mut self) {
         let state = self.state;
-        if !state.is_emitted(self.id) {
-            return candidates;
-        }
         let body = state.program[self.id].body();
         for site in state.graph.callees(self.id) {
-            let candidate = |callee| Candidate {
-                call: site.edge.inst,
-                callee,
-                kind: site.edge.kind,
-                chain: None,
-                origin: Origin::Own(site.index),
-                depth: 0,
+            let CallNode::External(name) = site.callee else {
+                continue;
             };
-            match site.callee {
-                CallNode::Function(callee) => candidates.push(candidate(*callee)),
-                CallNode::External(name) => {
-                    let path = [site.index];
-                    let steering = Steering::of_external(self.inliner, state, &path);
-                    self.result.records.push(SiteRecord {
-                        caller: self.id,
-                        callee: name.clone(),
-                        callee_id: None,
-                        inst: site.edge.inst,
-                        kind: site.edge.kind,
-                        srcloc: body.srcloc(site.edge.inst),
-                        inlined: false,
-                        reason: Reason::External,
-                        origin: Origin::Own(site.index),
-                        outside: Outside::new(steering.demand, state.count(&path)),
-                        callee_insts: 0,
-                        caller_insts: record_size(self.insts),
-                    });
-                }
-                CallNode::Runtime(_) => {}
-            }
+            let path = [site.index];
+            let steering = Steering::of_external(self.inliner, state, &path);
+            self.result.records.push(SiteRecord {
+                caller: self.id,
+                callee: name.clone(),
+                callee_id: None,
+                inst: site.edge.inst,
+                kind: site.edge.kind,
+                srcloc: body.srcloc(site.edge.inst),
+                inlined: false,
+                reason: Reason::External,
+                origin: Origin::Own(site.index),
+                outside: Outside::new(steering.demand, state.count(&path)),
+                callee_insts: 0,
+                caller_insts: record_size(self.insts),
+            });
         }
-        candidates
     }
 
     /// The record of a candidate that was decided when the caller had `insts` instructions.
@@ -240,15 +268,14 @@ impl CallerJob<'_> {
     /// inlined.
     fn decide(
         &mut self,
-        candidates: Vec<Candidate>,
+        candidates: impl IntoIterator<Item = Candidate>,
         caller: &Function,
-        legality: Legality<'_>,
+        legality: &impl Legality,
     ) -> Vec<Accepted> {
         let mut accepted = Vec::new();
         let (insts, grown) = (self.insts, self.grown);
         let analysis = RoundAnalysis::new(caller);
         let mut planned: usize = 0;
-        self.result.records.reserve_exact(candidates.len());
         for candidate in candidates {
             let callee = Some(candidate.callee);
             let path = candidate.origin.path();
@@ -284,7 +311,7 @@ impl CallerJob<'_> {
         &self,
         candidate: &Candidate,
         steering: &Steering,
-        legality: Legality<'_>,
+        legality: &impl Legality,
         analysis: &RoundAnalysis<'_>,
         insts: usize,
         grown: usize,
@@ -298,12 +325,16 @@ impl CallerJob<'_> {
             return Err(reason.clone());
         }
         let callee = self.final_callee(candidate).ok_or(Reason::Recursion)?;
+        let refused = |refusal| Reason::Refused(Box::new(refusal));
+        legality
+            .check_call(candidate.call, &callee.body)
+            .map_err(refused)?;
+        let wanted = self.ask(candidate, steering, callee, analysis, insts)?;
         let outline = callee.preparation.outline(&callee.body);
         let legal = outline.map_err(Clone::clone);
         legal
-            .and_then(|outline| legality(candidate.call, outline))
-            .map_err(|refusal| Reason::Refused(Box::new(refusal)))?;
-        let wanted = self.ask(candidate, steering, callee, analysis, insts)?;
+            .and_then(|outline| legality.check_outline(candidate.call, outline))
+            .map_err(refused)?;
         let limits = &self.inliner.limits;
         let nested = candidate
             .depth

@@ -65,7 +65,7 @@ pub(crate) use copies::copy_tree;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
 #[cfg(feature = "module")]
-pub(crate) use references::references;
+pub(crate) use references::References;
 pub use report::{Demand, FunctionStats, Reason, SiteRecord, StageTimes};
 
 use crate::decide::{Inline, Limits};

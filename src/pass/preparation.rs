@@ -1,11 +1,11 @@
 //! What is worked out of a final body for its callers, and for how long.
 //!
-//! Of every callee that might be inlined, wanted or not, the facts are needed on
-//! which refusals depend; they are small, and stay. The tables of a copy are as
-//! large as the body. They stay from the first caller that wants the callee to
-//! the last function that calls it, and are made again for whoever else the
-//! callee comes to with other bodies. So what is kept does not depend on how
-//! many calls are only looked at.
+//! Of every callee that somebody wants, the facts are needed on which refusals
+//! depend; they are small, and stay. The tables of a copy are as large as the
+//! body. They stay from the first caller into which the callee may go to the
+//! last function that calls it, and are made again for whoever else the callee
+//! comes to with other bodies. So what is kept does not depend on how many calls
+//! are only looked at.
 
 use crate::splice::{Callee, CalleeFacts, CalleeTables, Outline, Refusal};
 use cranelift_codegen::ir::Function;

@@ -4,42 +4,66 @@ use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{ExternalName, FuncRef, Function, GlobalValueData, InstructionData};
 use cranelift_entity::EntitySet;
 
-/// How many instructions `func` has in its layout, and the functions that its
-/// code calls or whose address it takes, each once, in the order of first
-/// reference.
-///
-/// A declaration that no instruction uses does not count; a global value that
-/// is a function's symbol always does.
-pub(crate) fn references(program: &Program, func: &Function) -> (usize, Vec<FunctionId>) {
-    let mut insts = 0;
-    let mut used: EntitySet<FuncRef> = EntitySet::with_capacity(func.dfg.ext_funcs.len());
-    let mut seen = EntitySet::new();
-    let mut found = Vec::new();
-    let mut add = |id: Option<FunctionId>| {
-        if let Some(id) = id
-            && seen.insert(id)
-        {
-            found.push(id);
-        }
-    };
-    for block in func.layout.blocks() {
-        for inst in func.layout.block_insts(block) {
-            insts += 1;
-            if let InstructionData::Call { func_ref, .. }
-            | InstructionData::TryCall { func_ref, .. }
-            | InstructionData::FuncAddr { func_ref, .. } = func.dfg.insts[inst]
-                && used.insert(func_ref)
+/// What one walk over a body tells that goes on to others.
+pub(crate) struct References {
+    /// Its instructions in the layout.
+    pub(crate) insts: usize,
+    /// Its calls of every kind.
+    pub(crate) calls: usize,
+    /// The functions that its code calls or whose address it takes, each once, in
+    /// the order of first reference.
+    ///
+    /// A declaration that no instruction uses does not count; a global value that
+    /// is a function's symbol always does.
+    pub(crate) functions: Vec<FunctionId>,
+}
+
+impl References {
+    pub(crate) fn of(program: &Program, func: &Function) -> Self {
+        let (mut insts, mut calls) = (0, 0);
+        let mut used: EntitySet<FuncRef> = EntitySet::with_capacity(func.dfg.ext_funcs.len());
+        let mut seen = EntitySet::new();
+        let mut functions = Vec::new();
+        let mut add = |id: Option<FunctionId>| {
+            if let Some(id) = id
+                && seen.insert(id)
             {
-                add(program.callee(func, func_ref));
+                functions.push(id);
+            }
+        };
+        for block in func.layout.blocks() {
+            for inst in func.layout.block_insts(block) {
+                insts += 1;
+                let named = match func.dfg.insts[inst] {
+                    InstructionData::Call { func_ref, .. }
+                    | InstructionData::TryCall { func_ref, .. } => {
+                        calls += 1;
+                        func_ref
+                    }
+                    InstructionData::CallIndirect { .. }
+                    | InstructionData::TryCallIndirect { .. } => {
+                        calls += 1;
+                        continue;
+                    }
+                    InstructionData::FuncAddr { func_ref, .. } => func_ref,
+                    _ => continue,
+                };
+                if used.insert(named) {
+                    add(program.callee(func, named));
+                }
             }
         }
-    }
-    for data in func.global_values.values() {
-        if let GlobalValueData::Symbol { name, .. } = data {
-            add(symbol(program, func, name));
+        for data in func.global_values.values() {
+            if let GlobalValueData::Symbol { name, .. } = data {
+                add(symbol(program, func, name));
+            }
+        }
+        References {
+            insts,
+            calls,
+            functions,
         }
     }
-    (insts, found)
 }
 
 fn symbol(program: &Program, func: &Function, name: &ExternalName) -> Option<FunctionId> {

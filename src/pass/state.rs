@@ -3,7 +3,7 @@
 use super::preparation::Preparation;
 use super::report::SiteRecord;
 use crate::cleanup::CleanupStats;
-use crate::decide::{ProgramFacts, Summary};
+use crate::decide::{KnownFacts, Summary};
 use crate::graph::CallGraph;
 use crate::locations::LocationTable;
 use crate::profile::SiteCounts;
@@ -22,6 +22,8 @@ pub(super) struct Final {
     /// What the body's source locations stand for, where they are entries.
     pub(super) locations: Option<Arc<LocationTable>>,
     pub(super) insts: usize,
+    /// Calls of every kind.
+    pub(super) calls: usize,
     /// The longest chain of bodies inlined into each other in this one.
     pub(super) depth: u32,
     pub(super) inlined: usize,
@@ -127,14 +129,16 @@ impl State<'_> {
     pub(super) fn summary<'f>(&self, id: FunctionId, done: &'f Final) -> &'f Summary {
         done.summary.get_or_init(|| {
             let function = &self.program[id];
-            let facts = ProgramFacts {
+            let facts = KnownFacts {
+                insts: done.insts,
+                calls: done.calls,
                 call_sites: self.graph.call_count(id),
                 address_taken: self.graph.is_address_taken(id),
                 linkage: function.linkage(),
                 attributes: function.attributes(),
                 recursion: self.graph.recursion(id),
             };
-            Summary::new(&done.body, facts)
+            Summary::new(Arc::clone(&done.body), facts)
         })
     }
 }

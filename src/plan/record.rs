@@ -11,7 +11,8 @@ impl Plan {
     ///
     /// Listed is what was inlined, and what was left a call because a policy, an attribute or a
     /// limit wanted it so, or because there was no room for it any more. What could not be inlined
-    /// from the start is not.
+    /// from the start is not: where the two signatures or the declaration of the callee forbid it,
+    /// and where somebody wanted it and the callee's code does.
     pub fn record(program: &Program, inlined: &Inlined) -> Self {
         let mut plan = Self::new();
         for record in inlined.sites().filter(|record| is_decision(record)) {
@@ -44,8 +45,8 @@ pub(super) fn location_of(program: &Program, inlined: &Inlined, record: &SiteRec
     })
 }
 
-/// Whether somebody was asked. What Cranelift's types and rules forbid is refused before; but some
-/// refusals depend on what was spliced into the caller until then, and come after the decision.
+/// Whether it was somebody's choice. What Cranelift's types and rules forbid is not; but some
+/// refusals depend on what was spliced into the caller until then.
 pub(super) fn is_decision(record: &SiteRecord) -> bool {
     if record.inlined {
         return true;

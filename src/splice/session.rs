@@ -8,7 +8,7 @@ use super::inherited_tags::InheritedTags;
 use super::room::EntityLimits;
 use super::segments::Segments;
 use super::shared_slots::SharedSlots;
-use super::site::{LegalSite, SiteKind, check_site};
+use super::site::{LegalSite, SiteKind, check_call, check_site};
 use super::{Callee, KeepLocations, Refusal, SpliceLocations, SpliceOptions};
 use crate::body::{HandlerAddresses, drop_unreachable_blocks};
 use cranelift_codegen::ir::{self, Block, Inst, Value};
@@ -224,6 +224,12 @@ impl Session<'_> {
         self.plan(call, callee).map(|_| ())
     }
 
+    /// As [`Session::check`], as far as the signatures and the caller's declaration of the callee
+    /// tell.
+    pub(crate) fn check_call(&self, call: Inst, callee: &ir::Function) -> Result<(), Refusal> {
+        check_call(self.caller, call, callee).map(|_| ())
+    }
+
     /// Replaces `call` by a copy of `callee`'s body.
     ///
     /// Returns the direct calls that came in with the body, in the callee's
@@ -356,6 +362,15 @@ impl<'c> Checker<'c> {
     /// The reason for which [`Session::splice`] would refuse.
     pub fn check(&self, call: Inst, callee: &Callee<'_>) -> Result<(), Refusal> {
         self.check_outline(call, callee.outline())
+    }
+
+    /// As [`Checker::check`], as far as the signatures and the caller's declaration of the callee
+    /// tell.
+    pub(crate) fn check_call(&self, call: Inst, callee: &ir::Function) -> Result<(), Refusal> {
+        if let Some(error) = &self.checked.error {
+            return Err(Refusal::MalformedCaller(error.clone()));
+        }
+        check_call(self.caller, call, callee).map(|_| ())
     }
 
     /// As [`Checker::check`], of a callee that is not prepared.

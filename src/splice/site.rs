@@ -57,6 +57,13 @@ impl LegalSite {
     }
 }
 
+/// A call that is where its kind belongs and names what it calls.
+pub(super) struct NamedCall {
+    kind: SiteKind,
+    block: Block,
+    args: ir::ValueList,
+}
+
 /// Looks at `call` and decides whether `callee` can take its place.
 ///
 /// Reads only; what depends on entity tables and on other instructions than
@@ -67,6 +74,52 @@ pub(super) fn check_site(
     callee: Outline<'_>,
     options: &SpliceOptions,
 ) -> Result<LegalSite, Refusal> {
+    let dfg = &caller.dfg;
+    let NamedCall { kind, block, args } = check_call(caller, call, callee.func)?;
+    let args = resolve_args(caller, args, &callee.func.signature)?;
+    check_results(caller, call, kind, &callee.func.signature)?;
+    if dfg
+        .inst_results(call)
+        .iter()
+        .any(|result| args.contains(result))
+    {
+        // Only in unreachable code can that be valid CLIF.
+        return Err(Refusal::Unreachable);
+    }
+    let shares_vmctx = shares_vmctx(caller, &callee.func.signature, &args);
+    let introspection = &callee.facts.introspection;
+    if let Some(&opcode) = introspection
+        .iter()
+        .find(|&&opcode| !options.allows(opcode))
+    {
+        return Err(Refusal::FrameIntrospection(opcode));
+    }
+    if let Some(limit) = callee.func.stack_limit {
+        let covered = caller
+            .stack_limit
+            .is_some_and(|own| same_global(caller, own, callee.func, limit, shares_vmctx));
+        if !covered {
+            return Err(Refusal::StackLimit);
+        }
+    }
+    if let SiteKind::TryCall(exception) = kind {
+        check_handlers(caller, exception, callee.facts, options)?;
+    }
+    Ok(LegalSite {
+        kind,
+        block,
+        args,
+        shares_vmctx,
+    })
+}
+
+/// The part of [`check_site`] for which the signatures and the caller's
+/// declaration of the callee are enough.
+pub(super) fn check_call(
+    caller: &ir::Function,
+    call: Inst,
+    callee: &ir::Function,
+) -> Result<NamedCall, Refusal> {
     let dfg = &caller.dfg;
     if !dfg.inst_is_valid(call) {
         return Err(Refusal::NotADirectCall(call));
@@ -98,43 +151,9 @@ pub(super) fn check_site(
     if is_last != (kind != SiteKind::Call) {
         return Err(Refusal::MalformedCall("it is not where its kind belongs"));
     }
-    check_signature(caller, func_ref, kind, callee.func)?;
-    let args = resolve_args(caller, args, &callee.func.signature)?;
-    check_results(caller, call, kind, &callee.func.signature)?;
-    if dfg
-        .inst_results(call)
-        .iter()
-        .any(|result| args.contains(result))
-    {
-        // Only in unreachable code can that be valid CLIF.
-        return Err(Refusal::Unreachable);
-    }
-    check_structures(&callee.func.signature)?;
-    let shares_vmctx = shares_vmctx(caller, &callee.func.signature, &args);
-    let introspection = &callee.facts.introspection;
-    if let Some(&opcode) = introspection
-        .iter()
-        .find(|&&opcode| !options.allows(opcode))
-    {
-        return Err(Refusal::FrameIntrospection(opcode));
-    }
-    if let Some(limit) = callee.func.stack_limit {
-        let covered = caller
-            .stack_limit
-            .is_some_and(|own| same_global(caller, own, callee.func, limit, shares_vmctx));
-        if !covered {
-            return Err(Refusal::StackLimit);
-        }
-    }
-    if let SiteKind::TryCall(exception) = kind {
-        check_handlers(caller, exception, callee.facts, options)?;
-    }
-    Ok(LegalSite {
-        kind,
-        block,
-        args,
-        shares_vmctx,
-    })
+    check_signature(caller, func_ref, kind, callee)?;
+    check_structures(&callee.signature)?;
+    Ok(NamedCall { kind, block, args })
 }
 
 fn check_signature(

@@ -2,7 +2,7 @@
 
 use super::support::{leaf, name, program, program_exporting, run, sites_of, through};
 use cranelift_inliner::decide::{
-    CallSite, CostModel, Decision, FirstMatch, Never, Small, from_fn_mut,
+    Always, CallSite, CostModel, Decision, FirstMatch, Inline, Never, Small, from_fn_mut,
 };
 use cranelift_inliner::pass::{Inliner, Reason};
 use cranelift_inliner::program::Program;
@@ -259,4 +259,39 @@ fn a_threshold_below_zero_asks_for_a_gain() {
     assert!(!inlines(with_threshold(-1), &text(10)));
     assert!(inlines(with_threshold(-5), &text(5)));
     assert!(!inlines(with_threshold(-6), &text(5)));
+}
+
+#[test]
+fn what_the_code_of_a_callee_forbids_is_said_where_somebody_wants_it() {
+    let program = program(
+        "function %frame(i32) -> i32 fast {
+        block0(v0: i32):
+            v1 = get_frame_pointer.i64
+            v2 = ireduce.i32 v1
+            return v2
+        }
+        function %patchable() fast {
+        block0:
+            return
+        }
+        function %main(i32) -> i32 fast {
+            fn0 = %frame(i32) -> i32 fast
+            fn1 = colocated patchable %patchable() fast
+        block0(v0: i32):
+            v1 = call fn0(v0)
+            call fn1()
+            return v1
+        }",
+    );
+    let slugs = |policy: Box<dyn Inline>| {
+        let inlined = run(Inliner::new(policy), &program);
+        let sites = sites_of(&inlined, &program, "main");
+        let slugs: Vec<_> = sites.iter().map(|site| site.reason.slug()).collect();
+        slugs
+    };
+    assert_eq!(
+        slugs(Box::new(Always)),
+        ["frame-introspection", "patchable"]
+    );
+    assert_eq!(slugs(Box::new(Never)), ["policy", "patchable"]);
 }
