@@ -204,6 +204,22 @@ fn a_site_that_splices_before_it_made_unreachable_is_listed() {
     assert_eq!(plan.deviations(&program, &replay(&plan, &program)), []);
 }
 
+/// The policy is asked before the callee's code is looked at, so it must find what it wanted then.
+#[test]
+fn what_the_callees_code_forbids_is_listed() {
+    let looking = function("leaf", 0x400, &[]).replace(
+        "    v1 = iadd v0, v0\n",
+        "    v9 = get_frame_pointer.i64\n    v1 = iadd v0, v0\n",
+    );
+    let program = program(&[function("main", 0x100, &["leaf", "outside"]), looking]);
+    let inlined = run(&program, Always);
+    let plan = Plan::record(&program, &inlined);
+    assert_eq!(decisions(&plan), [("%main -> %leaf #0".to_owned(), false)]);
+    let again = replay(&plan, &program);
+    assert_eq!(plan.deviations(&program, &again), []);
+    assert_eq!(plan.deviations(&program, &inlined), []);
+}
+
 #[test]
 fn the_policy_decides_what_the_plan_does_not_list() {
     let program = program(&layered());

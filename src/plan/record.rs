@@ -10,9 +10,9 @@ impl Plan {
     /// The decisions of a run. `program` must be the one that went in.
     ///
     /// Listed is what was inlined, and what was left a call because a policy, an attribute or a
-    /// limit wanted it so, or because there was no room for it any more. What could not be inlined
-    /// from the start is not: where the two signatures or the declaration of the callee forbid it,
-    /// and where somebody wanted it and the callee's code does.
+    /// limit wanted it so, or because the callee's code forbids what they wanted, or there was no
+    /// room for it any more. What the two signatures or the declaration of the callee forbid is not:
+    /// nobody is asked about that.
     pub fn record(program: &Program, inlined: &Inlined) -> Self {
         let mut plan = Self::new();
         for record in inlined.sites().filter(|record| is_decision(record)) {
@@ -45,21 +45,20 @@ pub(super) fn location_of(program: &Program, inlined: &Inlined, record: &SiteRec
     })
 }
 
-/// Whether it was somebody's choice. What Cranelift's types and rules forbid is not; but some
-/// refusals depend on what was spliced into the caller until then.
+/// Whether somebody was asked. Of what Cranelift's types and rules forbid, nobody is where the two
+/// signatures or the declaration of the callee tell; what else is refused, somebody wanted inlined.
 pub(super) fn is_decision(record: &SiteRecord) -> bool {
-    if record.inlined {
-        return true;
-    }
     match &record.reason {
+        _ if record.inlined => true,
         Reason::External | Reason::Interposable | Reason::Recursion => false,
-        Reason::Refused(refusal) => matches!(
+        Reason::Refused(refusal) => !matches!(
             **refusal,
-            Refusal::Unreachable
-                | Refusal::MemFlagsFull
-                | Refusal::TooManyEntities(_)
-                | Refusal::DynamicType(_)
-                | Refusal::VmctxGlobal(_)
+            Refusal::NotADirectCall(_)
+                | Refusal::MalformedCall(_)
+                | Refusal::MalformedCaller(_)
+                | Refusal::Patchable
+                | Refusal::SignatureMismatch(_)
+                | Refusal::StructTooLarge(_)
         ),
         _ => true,
     }
