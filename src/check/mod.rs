@@ -30,6 +30,11 @@
 //! cold. A structure passed by value is copied whole before the body, to a slot
 //! of its own.
 //!
+//! **Where it may say no to a right result.** It has to tell which of several
+//! branches on one value is left, of which some decide nothing. It takes the
+//! likely one, and where that leads to a difference tries others, a limited
+//! number of times.
+//!
 //! **What is not proved.** That the callee was the right one, that the call was
 //! legal to replace (signatures, frame introspection: the engine's refusals),
 //! and anything about code that neither side can reach. Block order is not
@@ -104,7 +109,8 @@ use cranelift_codegen::ir::Function;
 /// Proves that `after` is the root of `copies` with the copies in place.
 ///
 /// The cost is linear in the size of `after`, times the number of rounds that
-/// the fixpoint takes (two or three for usual code).
+/// the fixpoint takes (two or three for usual code). Before a difference is
+/// told, other choices are tried: up to 32 times that, if there are any.
 ///
 /// # Errors
 ///
