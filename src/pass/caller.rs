@@ -9,6 +9,7 @@
 
 use super::Inliner;
 use super::chains::Chains;
+use super::legality::Legality;
 use super::report::{CameInWith, Demand, Origin, Outside, Reason, SiteRecord, record_size};
 use super::state::{Final, State};
 use super::steering::Steering;
@@ -18,7 +19,7 @@ use crate::graph::{CallKind, CallNode};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::profile::Heat;
 use crate::program::{FunctionId, Linkage};
-use crate::splice::{Callee, Checker, CopiedCall, Outline, Refusal, Session, SpliceContext};
+use crate::splice::{Callee, Checker, CopiedCall, Session, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 use petgraph::graph::EdgeIndex;
@@ -169,36 +170,6 @@ struct CallerJob<'a> {
     /// Callees that were wanted at calls which came in with bodies.
     came_in: Vec<FunctionId>,
     result: InlinedCaller,
-}
-
-/// Whether a call can be spliced.
-///
-/// What signatures and declarations tell is looked at before the policy is
-/// asked, the callee's code after: most calls are not wanted.
-trait Legality {
-    fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal>;
-
-    fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal>;
-}
-
-impl Legality for Checker<'_> {
-    fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal> {
-        Checker::check_call(self, call, callee)
-    }
-
-    fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
-        Checker::check_outline(self, call, callee)
-    }
-}
-
-impl Legality for Session<'_> {
-    fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal> {
-        Session::check_call(self, call, callee)
-    }
-
-    fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
-        Session::check_outline(self, call, callee)
-    }
 }
 
 impl CallerJob<'_> {

@@ -51,6 +51,7 @@ mod compile;
 mod copies;
 mod error;
 mod inlined;
+mod legality;
 mod preparation;
 mod references;
 mod report;
