@@ -41,6 +41,14 @@ block0(v0: i32):
     trap user1
 }";
 
+const LEAVES_LATER: &str = "
+function %callee(i32) -> i32 system_v {
+block0(v0: i32):
+    v1 = iadd v0, v0
+    v2 = iadd v1, v1
+    trap user1
+}";
+
 /// The caller with its call in the first of three blocks.
 fn caller() -> Function {
     functions(
@@ -100,6 +108,11 @@ fn what_is_only_in_the_layout_keeps_its_number_from_being_given_away() {
         let refusal = spliced(&broken, PLAIN);
         let is_refused = matches!(refusal, Err(Refusal::MalformedCaller(_)));
         assert!(is_refused || ahead > 1, "{ahead}");
+
+        // Of a callee without a `return`, each instruction is copied.
+        let refusal = spliced(&broken, LEAVES_LATER);
+        let is_refused = matches!(refusal, Err(Refusal::MalformedCaller(_)));
+        assert!(is_refused || ahead > 2, "{ahead}");
 
         let mut broken = caller();
         let missing = Block::new(broken.dfg.num_blocks() + ahead);
