@@ -198,3 +198,61 @@ fn a_call_in_a_block_that_is_only_in_the_layout_is_refused() {
     assert_eq!(refusal.slug(), "malformed-caller");
     assert!(broken == before);
 }
+
+/// The blocks behind calls that come to catch what the `try_call` around them did are new, and not
+/// ones that were there without existing.
+#[test]
+fn blocks_that_a_copy_adds_are_not_taken_for_missing_ones() {
+    let callees = functions(
+        "function %catches() system_v {
+             sig0 = () system_v
+             fn0 = %calls sig0
+         block0:
+             try_call fn0(), sig0, block1, [ default: block2 ]
+         block1:
+             return
+         block2:
+             return
+         }
+         function %calls() system_v {
+             sig0 = () system_v
+         block0:
+             v0 = iconst.i64 0
+             call_indirect sig0, v0()
+             call_indirect sig0, v0()
+             call_indirect sig0, v0()
+             call_indirect sig0, v0()
+             call_indirect sig0, v0()
+             call_indirect sig0, v0()
+             call_indirect sig0, v0()
+             call_indirect sig0, v0()
+             return
+         }",
+    );
+    let mut caller = functions(
+        "function %caller() system_v {
+             fn0 = %catches() system_v
+         block0:
+             call fn0()
+             call fn0()
+             return
+         }",
+    )
+    .remove(0);
+    let entry = caller.layout.entry_block().unwrap();
+    let calls: Vec<Inst> = caller.layout.block_insts(entry).take(2).collect();
+    let [catches, inner] = [0, 1].map(|index| Callee::new(&callees[index]).unwrap());
+    let options = SpliceOptions::default();
+    let mut context = SpliceContext::new();
+    let mut session = context.session(&mut caller, &options);
+    for call in calls {
+        let came_in = session.splice(call, &catches).unwrap()[0].inst;
+        session.splice(came_in, &inner).unwrap();
+    }
+    session.finish();
+    cranelift_codegen::verify_function(
+        &caller,
+        &cranelift_codegen::settings::Flags::new(cranelift_codegen::settings::builder()),
+    )
+    .unwrap();
+}

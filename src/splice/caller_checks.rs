@@ -18,6 +18,7 @@
 
 use super::Refusal;
 use super::facts::Outline;
+use super::room::Growth;
 use crate::body::{HandlerAddresses, check_params, check_structure};
 use crate::panics;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
@@ -120,22 +121,17 @@ impl CallerChecks {
         Ok(())
     }
 
-    /// Whether the numbers of what a copy of `callee` adds are free in the layout.
+    /// Whether the numbers of what a copy that adds `growth` needs are free in the layout.
     ///
     /// `caller` must have room for them.
-    pub(super) fn check_numbers(
-        &self,
-        caller: &Function,
-        callee: Outline<'_>,
-    ) -> Result<(), Refusal> {
+    pub(super) fn check_numbers(&self, caller: &Function, growth: &Growth) -> Result<(), Refusal> {
         if self.whole.get().is_some() {
             return Ok(());
         }
+        // What follows a call may become a block of its own, with a jump to it.
         let calls = self.calls.get();
-        // A tail call becomes a call and a jump.
-        let facts = callee.facts;
-        let insts = facts.insts + facts.returns + facts.vmctx_insts_added + calls;
-        let blocks = facts.blocks + calls;
+        let insts = growth.insts + calls;
+        let blocks = growth.blocks + calls;
         let layout = &caller.layout;
         let missing = |what: &str| {
             let error = format!("{what} is in the layout and does not exist");

@@ -35,28 +35,43 @@ const INSTS_OF_STRUCTURE: usize = 40;
 const VALUES_OF_STRUCTURE: usize = 20;
 const BLOCKS_OF_STRUCTURE: usize = 2;
 
-impl EntityLimits {
-    /// Whether `caller` can take a copy of `callee`'s body.
-    pub(super) fn check(&self, caller: &ir::Function, callee: Outline<'_>) -> Result<(), Refusal> {
-        let dfg = &caller.dfg;
+/// What a copy of a body adds at most to its caller.
+pub(super) struct Growth {
+    values: usize,
+    pub(super) blocks: usize,
+    pub(super) insts: usize,
+}
+
+impl Growth {
+    /// Of a copy of `callee` in the place of a call that `catches` exceptions, or that does not.
+    pub(super) fn of(callee: Outline<'_>, catches: bool) -> Self {
         let facts = callee.facts;
         let structures = facts.structures;
-        let copied = facts.insts;
         let expanded = facts.vmctx_insts_added;
+        // A call that becomes a `try_call` ends its block.
+        let cuts = if catches { facts.insts } else { 0 };
+        Growth {
+            values: facts.values_added + expanded + structures * VALUES_OF_STRUCTURE,
+            // The entry goes into the call's block. There may be one block more where several
+            // returns meet, and one with what followed the call.
+            blocks: facts.blocks + 1 + cuts + structures * BLOCKS_OF_STRUCTURE,
+            // A tail call becomes a call and a jump; one more jump leads to what followed.
+            insts: facts.insts + facts.returns + 1 + expanded + structures * INSTS_OF_STRUCTURE,
+        }
+    }
+}
 
-        let values = facts.values_added + expanded + structures * VALUES_OF_STRUCTURE;
-        if dfg.num_values() + values >= self.values {
+impl EntityLimits {
+    /// Whether `caller` can take a copy that adds `growth`.
+    pub(super) fn check(&self, caller: &ir::Function, growth: &Growth) -> Result<(), Refusal> {
+        let dfg = &caller.dfg;
+        if dfg.num_values() + growth.values >= self.values {
             return Err(Refusal::TooManyEntities("values"));
         }
-        // One for each call that becomes a `try_call`, and one where several
-        // returns meet.
-        let blocks = facts.blocks + copied + structures * BLOCKS_OF_STRUCTURE;
-        if dfg.num_blocks() + blocks >= self.blocks {
+        if dfg.num_blocks() + growth.blocks >= self.blocks {
             return Err(Refusal::TooManyEntities("blocks"));
         }
-        // A tail call becomes a call and a jump.
-        let insts = copied * 2 + expanded + structures * INSTS_OF_STRUCTURE;
-        if dfg.num_insts() + insts >= self.insts {
+        if dfg.num_insts() + growth.insts >= self.insts {
             return Err(Refusal::TooManyEntities("instructions"));
         }
         Ok(())

@@ -5,7 +5,7 @@ use super::copy::Copy;
 use super::entities::CallerEntities;
 use super::facts::Outline;
 use super::inherited_tags::InheritedTags;
-use super::room::EntityLimits;
+use super::room::{EntityLimits, Growth};
 use super::segments::Segments;
 use super::shared_slots::SharedSlots;
 use super::site::{LegalSite, SiteKind, check_call, check_site};
@@ -296,8 +296,9 @@ impl Session<'_> {
         if context.segments.is_dead(site.block) {
             return Err(Refusal::Unreachable);
         }
-        context.limits.check(self.caller, callee)?;
-        context.checks.check_numbers(self.caller, callee)?;
+        let growth = Growth::of(callee, matches!(site.kind, SiteKind::TryCall(_)));
+        context.limits.check(self.caller, &growth)?;
+        context.checks.check_numbers(self.caller, &growth)?;
         context
             .entities
             .check(self.caller, callee, site.shares_vmctx)?;
