@@ -53,7 +53,6 @@ pub(crate) fn splice_ours(work: &Work, callers: &mut [Function]) {
     let mut tables: Vec<Option<CalleeTables>> = vec![None; work.bodies.len()];
     for (job, caller) in work.jobs.iter().zip(callers) {
         let mut session = context.session(caller, &options);
-        session.expect(job.sites.iter().map(|(call, _)| *call));
         for &(call, body) in &job.sites {
             let callee = &work.bodies[body];
             let tables = tables[body].get_or_insert_with(|| {
@@ -62,7 +61,15 @@ pub(crate) fn splice_ours(work: &Work, callers: &mut [Function]) {
                     .unwrap_or_else(|error| panic!("{error}"))
                     .into_tables()
             });
-            let callee = Callee::from_tables(callee, tables);
+            if !session.goes_in_place(call, &Callee::from_tables(callee, tables)) {
+                session.expect([call]);
+            }
+        }
+        for &(call, body) in &job.sites {
+            let Some(tables) = &tables[body] else {
+                continue;
+            };
+            let callee = Callee::from_tables(&work.bodies[body], tables);
             let spliced = session.splice(call, &callee);
             spliced.unwrap_or_else(|error| panic!("{call}: {error}"));
         }

@@ -385,18 +385,29 @@ impl CallerJob<'_> {
     fn splice(&mut self, accepted: Vec<Accepted>, session: &mut Session<'_>) -> Vec<CameIn> {
         let state = self.state;
         let mut came_in = Vec::new();
-        session.expect(accepted.iter().map(|accepted| accepted.call));
-        for site in accepted {
-            let record = site.record;
-            let Some(callee) = state.finals.get(site.callee).and_then(|f| f.get()) else {
-                continue;
+        let ready: Vec<_> = accepted
+            .into_iter()
+            .filter_map(|site| {
+                let callee = state.finals.get(site.callee)?.get()?;
+                let tables = callee.preparation.tables_of(&callee.body);
+                Some((site, callee, tables))
+            })
+            .collect();
+        for (site, callee, tables) in &ready {
+            let is_whole = |tables| {
+                session.goes_in_place(site.call, &Callee::from_tables(&callee.body, tables))
             };
+            if !tables.as_deref().is_ok_and(is_whole) {
+                session.expect([site.call]);
+            }
+        }
+        for (site, callee, tables) in ready {
+            let record = site.record;
             let locations = self
                 .result
                 .locations
                 .as_mut()
                 .zip(callee.locations.as_ref());
-            let tables = callee.preparation.tables_of(&callee.body);
             let prepared = match &tables {
                 Ok(tables) => Ok(Callee::from_tables(&callee.body, tables)),
                 Err(refusal) => Err(refusal.clone()),

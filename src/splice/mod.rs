@@ -124,6 +124,7 @@ mod copy;
 mod drop_in;
 mod entities;
 mod facts;
+mod in_place;
 mod inherited_tags;
 mod locations;
 mod mapper;

@@ -26,6 +26,8 @@
 //! first cut, and when it is joined: twice at most, whatever the order in which
 //! the calls are spliced.
 //!
+//! A copy that [goes in place](super::in_place) cuts nothing.
+//!
 //! Who knows which calls are coming can say so. Then only these end segments,
 //! and a call that comes nevertheless cuts its own segment once more.
 
@@ -34,6 +36,18 @@ use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode, Value};
 use smallvec::SmallVec;
+
+/// The place of a call that was taken out of its block.
+#[derive(Clone, Copy)]
+pub(super) enum Opening {
+    /// The end of the block: the call was its terminator.
+    AtEnd,
+    /// The end of the block. This jump leads to what followed, and is for
+    /// [`Segments::close`] or [`Segments::abandon`].
+    Onward(Inst),
+    /// Before this instruction.
+    Before(Inst),
+}
 
 /// The segments of one caller.
 #[derive(Default)]
@@ -67,28 +81,31 @@ impl Segments {
         self.dead.contains(block)
     }
 
-    /// Takes `call` out of `block`, in which it is, and leaves the block open.
-    ///
-    /// Returns the jump to what followed, for [`Segments::close`] or
-    /// [`Segments::abandon`]; `None` where `call` was a terminator.
+    /// Takes `call` out of `block`, in which it is. What follows stays where it
+    /// is if the copy goes `in_place`.
     pub(super) fn open(
         &mut self,
         func: &mut Function,
         handler_addresses: &mut HandlerAddresses,
         call: Inst,
         block: Block,
-    ) -> Option<Inst> {
+        in_place: bool,
+    ) -> Opening {
         let Some(next) = func.layout.next_inst(call) else {
             func.layout.remove_inst(call);
-            return None;
+            return Opening::AtEnd;
         };
+        if in_place {
+            func.layout.remove_inst(call);
+            return Opening::Before(next);
+        }
         let onward = match self.segment_after(func, next) {
             Some(_) => next,
             None => self.cut(func, handler_addresses, block, call),
         };
         func.layout.remove_inst(onward);
         func.layout.remove_inst(call);
-        Some(onward)
+        Opening::Onward(onward)
     }
 
     /// The segment to which `jump` leads, if it is one of ours.

@@ -4,14 +4,16 @@ use super::caller_checks::{CallerChecks, CheckedCaller};
 use super::copy::Copy;
 use super::entities::CallerEntities;
 use super::facts::Outline;
+use super::in_place::goes_in_place;
 use super::inherited_tags::InheritedTags;
 use super::room::{EntityLimits, Growth};
-use super::segments::Segments;
+use super::segments::{Opening, Segments};
 use super::shared_slots::SharedSlots;
 use super::site::{LegalSite, SiteKind, check_call, check_site};
 use super::{Callee, KeepLocations, Refusal, SpliceLocations, SpliceOptions};
 use crate::body::{HandlerAddresses, drop_unreachable_blocks};
-use cranelift_codegen::ir::{self, Block, Inst, Value};
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::ir::{self, Block, Inst, Opcode, Value};
 
 /// Scratch memory of splices, kept from one caller to the next.
 #[derive(Default)]
@@ -95,6 +97,7 @@ impl SpliceContext {
         self.handler_addresses = handler_addresses;
         Session {
             context: self,
+            own_insts: caller.dfg.num_insts(),
             caller,
             options,
             leaves_unreachable: false,
@@ -159,6 +162,8 @@ pub struct CopiedCall {
 pub struct Session<'s> {
     context: &'s mut SpliceContext,
     caller: &'s mut ir::Function,
+    /// The caller's instructions with lower numbers were there first.
+    own_insts: usize,
     options: &'s SpliceOptions,
     leaves_unreachable: bool,
 }
@@ -169,7 +174,8 @@ impl Session<'_> {
         self.caller
     }
 
-    /// Says which calls are going to be spliced.
+    /// Says which calls are going to be spliced, apart from those whose copies
+    /// [go in place](Session::goes_in_place).
     ///
     /// It need not be said, and other calls can be spliced all the same. But a
     /// block in which few of many calls are spliced is then cut only at these,
@@ -180,6 +186,8 @@ impl Session<'_> {
     /// let mut functions = cranelift_reader::parse_functions("
     /// function %callee() system_v {
     /// block0:
+    ///     jump block1
+    /// block1:
     ///     return
     /// }
     /// function %caller() system_v {
@@ -200,14 +208,27 @@ impl Session<'_> {
     /// session.expect([call]);
     /// session.splice(call, &callee)?;
     /// session.finish();
-    /// // Only what followed the first call was cut off.
-    /// assert_eq!(caller.dfg.num_blocks(), 2);
+    /// // The callee's second block came in, and only what followed the first call was cut off.
+    /// assert_eq!(caller.dfg.num_blocks(), 3);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn expect(&mut self, calls: impl IntoIterator<Item = Inst>) {
         for call in calls {
             self.context.segments.expect(call);
         }
+    }
+
+    /// Whether a copy of `callee` would be put between the instructions around `call`, so that its
+    /// block is not cut.
+    ///
+    /// So it is for callees of one block with few instructions, while the caller is not so large
+    /// that Cranelift would number a long block again and again. Such a call need not be
+    /// [expected](Session::expect).
+    pub fn goes_in_place(&self, call: Inst, callee: &Callee<'_>) -> bool {
+        let dfg = &self.caller.dfg;
+        call.index() < dfg.num_insts()
+            && dfg.insts[call].opcode() == Opcode::Call
+            && goes_in_place(self.caller, self.own_insts, call, &callee.tables)
     }
 
     /// Whether `call` could be replaced by `callee` now.
@@ -260,20 +281,27 @@ impl Session<'_> {
             site.tags = self.context.inherited_tags.of(call).to_vec();
         }
         let context = &mut *self.context;
-        let onward = context.segments.open(
+        let in_place = site.kind == SiteKind::Call
+            && goes_in_place(self.caller, self.own_insts, call, &callee.tables);
+        let opening = context.segments.open(
             self.caller,
             &mut context.handler_addresses,
             call,
             site.block,
+            in_place,
         );
-        let copied = Copy::new(self.caller, context, callee, &site, call, locations).run();
+        let before = match opening {
+            Opening::Before(next) => Some(next),
+            Opening::AtEnd | Opening::Onward(_) => None,
+        };
+        let copied = Copy::new(self.caller, context, callee, &site, call, before, locations).run();
         context.checks.came_in(context.copied_calls.len());
         self.leaves_unreachable |= copied.leaves_unreachable;
         self.caller.debug_tags.set(call, []);
-        match (onward, copied.continues_in) {
-            (Some(onward), Some(block)) => Segments::close(self.caller, onward, block),
-            (Some(onward), None) => context.segments.abandon(self.caller, onward, call),
-            (None, _) => {}
+        match (opening, copied.continues_in) {
+            (Opening::Onward(jump), Some(block)) => Segments::close(self.caller, jump, block),
+            (Opening::Onward(jump), None) => context.segments.abandon(self.caller, jump, call),
+            (Opening::AtEnd | Opening::Before(_), _) => {}
         }
         Ok(&self.context.copied_calls)
     }

@@ -1,10 +1,11 @@
 //! Copying one callee body into one call site.
 //!
-//! By the time a [`Copy`] exists, the call is the last instruction of its block
-//! or has just been taken out of it, and nothing can fail any more. The callee's
-//! entry block goes on in the call's block; its other blocks follow in the
-//! caller's layout in their own order. Instructions are appended in reverse
-//! postorder, so that each value's translation is known before it is used.
+//! By the time a [`Copy`] exists, the call has been taken out of its block, and
+//! nothing can fail any more. The callee's entry block goes on in the call's
+//! block; its other blocks follow in the caller's layout in their own order.
+//! Instructions are appended in reverse postorder, so that each value's
+//! translation is known before it is used. A callee of one block may go between
+//! the instructions around the call instead.
 
 mod calls;
 mod globals;
@@ -39,6 +40,8 @@ pub(super) struct Copy<'a> {
     maps: &'a EntityMaps,
     site: &'a Site,
     call: Inst,
+    /// What the copy is put before, if that is not the end of its blocks.
+    before: Option<Inst>,
     /// Translations by the callee's index. Only what the callee uses is set.
     values: &'a mut Vec<Value>,
     /// Translations by the index in [`CalleeTables::blocks`].
@@ -71,6 +74,7 @@ impl<'a> Copy<'a> {
         callee: &'a Callee<'_>,
         site: &'a Site,
         call: Inst,
+        before: Option<Inst>,
         locations: &'a mut dyn SpliceLocations,
     ) -> Self {
         let SpliceContext {
@@ -114,6 +118,7 @@ impl<'a> Copy<'a> {
             maps,
             site,
             call,
+            before,
             values,
             blocks,
             last_pieces,
@@ -357,7 +362,10 @@ impl<'a> Copy<'a> {
 
     fn append(&mut self, data: InstructionData, at: Block, srcloc_of: Inst) -> Inst {
         let inst = self.caller.dfg.make_inst(data);
-        self.caller.layout.append_inst(inst, at);
+        match self.before {
+            None => self.caller.layout.append_inst(inst, at),
+            Some(next) => self.caller.layout.insert_inst(inst, next),
+        }
         if let Some(locations) = &mut self.locations {
             let own = self.callee.srcloc(srcloc_of);
             let location = locations.spliced(own, self.site.srcloc);
