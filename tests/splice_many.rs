@@ -97,10 +97,10 @@ fn splice_all(func: &mut Function, callee: &Function, calls: &[Inst]) {
     session.finish();
 }
 
-/// With slots of both kinds: used by the body alone, and given away.
-fn with_slots() -> Function {
-    parse(
-        "function %callee(i32) -> i32 system_v {
+/// With slots of both kinds: used by the body alone, and given away. After these, the body goes on
+/// with `end`.
+fn with_slots(end: &str) -> Function {
+    let start = "function %callee(i32) -> i32 system_v {
     ss0 = explicit_slot 16
     ss1 = explicit_slot 8, key = 3
     ss2 = explicit_slot 16
@@ -110,10 +110,12 @@ block0(v0: i32):
     store v0, v1
     v2 = stack_addr.i64 ss2
     call_indirect sig0, v2(v1)
-    return v0
-}",
-    )
+";
+    parse(&format!("{start}{end}\n}}"))
 }
+
+const RETURNS: &str = "return v0";
+const BRANCHES: &str = "brif v0, block1, block1\nblock1:\nreturn v0";
 
 fn check_valid(func: &Function) {
     verify_function(func, &Flags::new(builder())).unwrap();
@@ -139,7 +141,7 @@ fn calls_that_are_expected_and_others_give_the_same_code() {
         text.push_str(&format!(" v{} = call fn0(v{call})\n", call + 1));
     }
     text.push_str(" return v12\n}");
-    let (caller, callee) = (parse(&text), with_slots());
+    let (caller, callee) = (parse(&text), with_slots(BRANCHES));
     let mut calls = calls_of(&caller);
     shuffle(&mut calls);
     let spliced = |expected: &[Inst]| {
@@ -276,15 +278,17 @@ fn dead_weight_of_a_callee_is_not_copied() {
 
 #[test]
 fn the_frame_does_not_grow_with_the_number_of_calls() {
-    let callee = with_slots();
-    let sizes = [1, 7, CALLS].map(|count| {
-        let mut func = caller(count);
-        let mut calls = calls_of(&func);
-        shuffle(&mut calls);
-        splice_all(&mut func, &callee, &calls);
-        check_valid(&func);
-        let slots = func.sized_stack_slots.values();
-        slots.map(|slot| slot.size).sum::<u32>()
-    });
-    assert_eq!(sizes, [40; 3]);
+    for end in [RETURNS, BRANCHES] {
+        let callee = with_slots(end);
+        let sizes = [1, 7, CALLS].map(|count| {
+            let mut func = caller(count);
+            let mut calls = calls_of(&func);
+            shuffle(&mut calls);
+            splice_all(&mut func, &callee, &calls);
+            check_valid(&func);
+            let slots = func.sized_stack_slots.values();
+            slots.map(|slot| slot.size).sum::<u32>()
+        });
+        assert_eq!(sizes, [40; 3]);
+    }
 }

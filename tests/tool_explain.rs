@@ -54,7 +54,7 @@ fn the_tree_has_every_site_at_every_depth() {
 ├─ inlined %middle, 3 instructions into 3: policy always (call inst0)
 │  ├─ inlined %leaf, 2 instructions into 3: policy always (call inst0, decided in %middle)
 │  │  └─ external %ext: the callee is external (call inst0, decided in %leaf)
-│  └─ kept %again, 2 instructions into 6: attribute never (call inst5 at @0012)
+│  └─ kept %again, 2 instructions into 6: attribute never (call inst4 at @0012)
 └─ external %ext: the callee is external (call inst1)
 "
     );

@@ -55,7 +55,8 @@ pub struct Callee<'f> {
 #[derive(Clone)]
 pub struct CalleeTables {
     pub(super) facts: CalleeFacts,
-    /// Reachable blocks in reverse postorder; the entry block is first.
+    /// Reachable blocks in reverse postorder; the entry block is first, and the
+    /// only one where all are one straight line.
     pub(super) blocks: SmallVec<[BlockPlan; 4]>,
     /// Indices into `blocks`, without the entry, in layout order.
     pub(super) layout_order: SmallVec<[u32; 8]>,
@@ -237,15 +238,15 @@ impl<'f> Callee<'f> {
         self.func
     }
 
-    /// The number of instructions that a splice copies: those of reachable
-    /// blocks.
+    /// The number of instructions in reachable blocks. A splice copies no more
+    /// of them.
     pub fn reachable_insts(&self) -> usize {
-        self.tables.insts.len()
+        self.tables.facts.insts
     }
 
     /// The number of blocks that are reachable from the entry block, itself
     /// included.
     pub fn reachable_blocks(&self) -> usize {
-        self.tables.blocks.len()
+        self.tables.facts.blocks
     }
 }

@@ -184,17 +184,17 @@ impl Session<'_> {
     /// ```
     /// # use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
     /// let mut functions = cranelift_reader::parse_functions("
-    /// function %callee() system_v {
-    /// block0:
-    ///     jump block1
+    /// function %callee(i32) system_v {
+    /// block0(v0: i32):
+    ///     brif v0, block1, block1
     /// block1:
     ///     return
     /// }
-    /// function %caller() system_v {
-    ///     fn0 = %callee() system_v
-    /// block0:
-    ///     call fn0()
-    ///     call fn0()
+    /// function %caller(i32) system_v {
+    ///     fn0 = %callee(i32) system_v
+    /// block0(v0: i32):
+    ///     call fn0(v0)
+    ///     call fn0(v0)
     ///     return
     /// }")?;
     /// let mut caller = functions.pop().unwrap();

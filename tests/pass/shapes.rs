@@ -183,9 +183,12 @@ fn without_clean_up_a_body_stays_as_it_was_spliced() {
     let program = program(
         "function %callee(i32) -> i32 fast {
         block0(v0: i32):
-            jump block1(v0)
-        block1(v1: i32):
-            return v1
+            v1 = iconst.i8 1
+            brif v1, block1(v0), block2
+        block1(v2: i32):
+            return v2
+        block2:
+            trap user1
         }
         function %main(i32) -> i32 fast {
             fn0 = colocated %callee(i32) -> i32 fast

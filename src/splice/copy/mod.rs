@@ -360,11 +360,13 @@ impl<'a> Copy<'a> {
         })
     }
 
+    // A part of its caller, since every copied instruction comes here.
+    #[inline(always)]
     fn append(&mut self, data: InstructionData, at: Block, srcloc_of: Inst) -> Inst {
         let inst = self.caller.dfg.make_inst(data);
         match self.before {
             None => self.caller.layout.append_inst(inst, at),
-            Some(next) => self.caller.layout.insert_inst(inst, next),
+            Some(next) => insert(self.caller, inst, next),
         }
         if let Some(locations) = &mut self.locations {
             let own = self.callee.srcloc(srcloc_of);
@@ -459,6 +461,12 @@ impl<'a> Copy<'a> {
         let untagged = untagged.filter(|&call| !tags.has(call));
         self.inherited_tags.note(untagged, &self.site.tags);
     }
+}
+
+/// Apart, so that appending stays short: nearly all instructions are appended.
+#[inline(never)]
+fn insert(caller: &mut Function, inst: Inst, next: Inst) {
+    caller.layout.insert_inst(inst, next);
 }
 
 /// Makes room for `len` translations.

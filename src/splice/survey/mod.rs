@@ -3,6 +3,7 @@
 mod common;
 mod instructions;
 mod known_types;
+mod line;
 mod references;
 
 use self::known_types::KnownTypes;
@@ -27,6 +28,8 @@ pub(super) struct Survey<'f> {
     known_types: Box<KnownTypes>,
     entry: Option<Block>,
     keeps_insts: bool,
+    /// Whether the blocks are one straight line; see [`line`].
+    is_line: bool,
     error: Option<String>,
 }
 
@@ -53,6 +56,7 @@ impl<'f> Survey<'f> {
             known_types: KnownTypes::of_thread(),
             entry: func.layout.entry_block(),
             keeps_insts: false,
+            is_line: false,
             error: None,
         }
     }
@@ -62,7 +66,9 @@ impl<'f> Survey<'f> {
         self.keeps_insts = true;
         self.tables.insts.reserve_exact(self.func.dfg.num_insts());
         let order = self.walk()?;
-        self.order_layout(&order);
+        if !self.is_line {
+            self.order_layout(&order);
+        }
         self.keep_keyed_slots();
         self.tables.slot_access = slot_access::of_used_slots(self.func, &self.tables);
         self.collect_labels();
@@ -84,9 +90,14 @@ impl<'f> Survey<'f> {
         self.check_entry_params(entry)?;
         self.use_dynamic_types()?;
         let order = self.reverse_postorder(entry)?;
-        self.tables.blocks.reserve_exact(order.len());
+        self.is_line = line::is_line(self.func, &order);
+        let blocks = if self.is_line { 1 } else { order.len() };
+        self.tables.blocks.reserve_exact(blocks);
         for &block in &order {
             self.survey_block(block)?;
+        }
+        if self.is_line {
+            self.join_line(entry)?;
         }
         self.tables
             .facts
@@ -267,9 +278,15 @@ impl<'f> Survey<'f> {
             if !func.dfg.value_is_valid(param) {
                 return Err(format!("{block} has an invalid parameter"));
             }
-            self.define(param)?;
         }
-        if self.entry != Some(block) {
+        let is_entry = self.entry == Some(block);
+        // In a line, the jump to here has bound the parameters.
+        if is_entry || !self.is_line {
+            for &param in func.dfg.block_params(block) {
+                self.define(param)?;
+            }
+        }
+        if !is_entry {
             self.tables.facts.values_added += func.dfg.block_params(block).len();
         }
         let start = self.tables.facts.insts;
@@ -285,12 +302,18 @@ impl<'f> Survey<'f> {
             if !is_common {
                 self.survey_inst(inst, data)?;
             }
+            if self.is_line && matches!(data, InstructionData::Jump { .. }) {
+                self.bind_next(inst)?;
+            }
+        }
+        self.tables.facts.blocks += 1;
+        if self.is_line {
+            return Ok(());
         }
         let range = u32::try_from(start)
             .ok()
             .zip(u32::try_from(self.tables.facts.insts).ok());
         let (start, end) = range.ok_or("it has too many instructions")?;
-        self.tables.facts.blocks += 1;
         self.tables.blocks.push(BlockPlan {
             block,
             insts: start..end,
