@@ -79,8 +79,6 @@ pub struct CalleeTables {
     /// Labels of values, by the value that is copied.
     pub(super) labels: Vec<(Value, Vec<ValueLabelStart>)>,
     pub(super) has_inner_calls: bool,
-    /// A lower bound of the number of instructions that a copy makes.
-    pub(super) certain_insts: usize,
 }
 
 #[derive(Clone)]
@@ -202,13 +200,14 @@ impl<'f> Callee<'f> {
     /// [`Refusal::MalformedCallee`] where the body breaks a rule of CLIF on
     /// which copying relies.
     pub fn new(func: &'f ir::Function) -> Result<Self, Refusal> {
-        let tables = panics::catch(|| Survey::new(func).run())
-            .unwrap_or_else(Err)
-            .map_err(Refusal::MalformedCallee)?;
-        Ok(Callee {
-            func,
-            tables: Cow::Owned(tables),
-        })
+        // The tables are large enough for moves to count.
+        match panics::catch(|| Survey::new(func).run()) {
+            Ok(Ok(tables)) => Ok(Callee {
+                func,
+                tables: Cow::Owned(tables),
+            }),
+            Ok(Err(error)) | Err(error) => Err(Refusal::MalformedCallee(error)),
+        }
     }
 
     /// Puts `func` and tables that were made from it together again.

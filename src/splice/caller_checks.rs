@@ -22,7 +22,7 @@ use super::room::Growth;
 use crate::body::{HandlerAddresses, check_params, check_structure};
 use crate::panics;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
-use cranelift_codegen::ir::{Block, Function, Inst};
+use cranelift_codegen::ir::{Block, Function, Inst, Opcode};
 use std::cell::{Cell, OnceCell, RefCell};
 
 /// How many numbers can be looked up for the cost of checking one instruction.
@@ -121,15 +121,21 @@ impl CallerChecks {
         Ok(())
     }
 
-    /// Whether the numbers of what a copy that adds `growth` needs are free in the layout.
+    /// Whether the numbers of what a copy that adds `growth` needs are free in the layout, and of
+    /// what is added if it cuts the call's block.
     ///
     /// `caller` must have room for them.
-    pub(super) fn check_numbers(&self, caller: &Function, growth: &Growth) -> Result<(), Refusal> {
+    pub(super) fn check_numbers(
+        &self,
+        caller: &Function,
+        growth: &Growth,
+        cuts: bool,
+    ) -> Result<(), Refusal> {
         if self.whole.get().is_some() {
             return Ok(());
         }
-        // What follows a call may become a block of its own, with a jump to it.
-        let calls = self.calls.get();
+        // What follows each call may become a block of its own, with a jump to it.
+        let calls = if cuts { self.calls.get() } else { 0 };
         let insts = growth.insts + calls;
         let blocks = growth.blocks + calls;
         let layout = &caller.layout;
@@ -169,21 +175,20 @@ fn count_calls(caller: &Function, block: Block) -> Result<usize, String> {
     let (dfg, layout) = (&caller.dfg, &caller.layout);
     let insts = dfg.num_insts();
     let mut calls = 0;
-    let mut ends_in_terminator = false;
+    let mut last = Opcode::Nop;
     let mut current = layout.first_inst(block);
     while let Some(inst) = current {
         if inst.index() >= insts {
             return Err(format!("{inst} does not exist"));
         }
         current = layout.next_inst(inst);
-        let opcode = dfg.insts[inst].opcode();
-        if opcode.is_call() {
+        last = dfg.insts[inst].opcode();
+        if last.is_call() {
             dfg.inst_results(inst);
             calls += 1;
         }
-        ends_in_terminator = opcode.is_terminator();
     }
-    if ends_in_terminator {
+    if last.is_terminator() {
         Ok(calls)
     } else {
         Err(format!("{block} does not end in a terminator"))

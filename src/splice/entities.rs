@@ -6,7 +6,6 @@
 //! and values are each copy's own affair.
 
 use super::callee::CalleeTables;
-use super::callee::Used;
 use super::facts::Outline;
 use super::{Callee, Refusal};
 use cranelift_codegen::entity::packed_option::ReservedValue;
@@ -155,11 +154,17 @@ impl CallerEntities {
     }
 }
 
-/// Finds entities of one kind by content, filled when first asked.
+/// So many times the caller's entities are compared one by one, if they are no
+/// more than that. Most callers have few, and callees that name few.
+const COMPARED: usize = 16;
+
+/// Finds entities of one kind by content, filled when there is much to find.
 struct ContentIndex<K> {
     by_hash: FxHashMap<u64, K>,
     /// The number of the caller's entities that were indexed.
     indexed: usize,
+    /// How many times they were compared.
+    compared: usize,
 }
 
 impl<K> Default for ContentIndex<K> {
@@ -167,6 +172,7 @@ impl<K> Default for ContentIndex<K> {
         ContentIndex {
             by_hash: FxHashMap::default(),
             indexed: 0,
+            compared: 0,
         }
     }
 }
@@ -175,6 +181,7 @@ impl<K: EntityRef> ContentIndex<K> {
     fn clear(&mut self) {
         self.by_hash.clear();
         self.indexed = 0;
+        self.compared = 0;
     }
 
     /// Finds an entity of `map` equal to `data`, or adds it.
@@ -189,6 +196,14 @@ impl<K: EntityRef> ContentIndex<K> {
         same: impl Fn(&V, &V) -> bool,
         add: impl FnOnce() -> V,
     ) -> K {
+        if self.compared < COMPARED && map.len() <= COMPARED {
+            self.compared += 1;
+            let equal = map.iter().find(|(_, other)| same(other, data));
+            return match equal.map(|(key, _)| key) {
+                Some(key) => key,
+                None => map.push(add()),
+            };
+        }
         while self.indexed < map.len() {
             let key = K::new(self.indexed);
             self.by_hash.entry(hash(&map[key])).or_insert(key);
@@ -223,14 +238,14 @@ struct Translation<'a> {
 impl Translation<'_> {
     fn run(&mut self, shares_vmctx: bool) {
         let used = &self.tables.used;
-        self.maps.mem_flags = self.map_used(&used.mem_flags, Self::mem_flags);
-        self.maps.signatures = self.map_used(&used.signatures, Self::signature);
-        self.maps.functions = self.map_used(&used.functions, Self::function);
-        self.maps.constants = self.map_used(&used.constants, |this, constant| {
+        self.maps.mem_flags = self.map_used(&self.tables.facts.mem_flags, Self::mem_flags);
+        self.maps.signatures = self.map_used(&used.signatures.list, Self::signature);
+        self.maps.functions = self.map_used(&used.functions.list, Self::function);
+        self.maps.constants = self.map_used(&used.constants.list, |this, constant| {
             let data = this.callee.dfg.constants.get(constant).clone();
             this.caller.dfg.constants.insert(data)
         });
-        self.maps.immediates = self.map_used(&used.immediates, |this, immediate| {
+        self.maps.immediates = self.map_used(&used.immediates.list, |this, immediate| {
             let data = &this.callee.dfg.immediates[immediate];
             this.immediates.find_or_add(
                 &mut this.caller.stencil.dfg.immediates,
@@ -253,12 +268,12 @@ impl Translation<'_> {
 
     fn map_used<K: EntityRef + ReservedValue>(
         &mut self,
-        used: &Used<K>,
+        used: &[K],
         mut translate: impl FnMut(&mut Self, K) -> K,
     ) -> Map<K> {
-        let len = used.list.iter().map(|k| k.index() + 1).max().unwrap_or(0);
+        let len = used.iter().map(|k| k.index() + 1).max().unwrap_or(0);
         let mut map = smallvec![K::reserved_value(); len];
-        for &entity in &used.list {
+        for &entity in used {
             map[entity.index()] = translate(self, entity);
         }
         map
@@ -337,7 +352,7 @@ impl Translation<'_> {
             return;
         }
         // From the root outwards, so that each base is translated first.
-        let mut chain = vec![];
+        let mut chain: SmallVec<[ir::GlobalValue; 8]> = SmallVec::new();
         let mut current = global;
         while self.maps.globals[current.index()].is_reserved_value() {
             chain.push(current);

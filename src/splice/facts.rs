@@ -28,7 +28,7 @@ pub(crate) struct CalleeFacts {
     /// The opcodes of instructions that see the physical frame, each once.
     pub(super) introspection: Vec<Opcode>,
     /// The calling conventions of calls that do not already catch everything.
-    pub(super) inner_call_convs: Vec<CallConv>,
+    pub(super) inner_call_convs: SmallVec<[CallConv; 4]>,
     pub(super) has_patchable_call: bool,
     /// Whether some exception table of the callee names a dynamic context.
     pub(super) has_exception_context: bool,
@@ -39,6 +39,12 @@ pub(crate) struct CalleeFacts {
     pub(super) adds_slots: bool,
     /// Structures that are passed by value.
     pub(super) structures: usize,
+    /// Whether a copy takes one block, and nothing but the callee's instructions
+    /// is in it.
+    pub(super) is_straight: bool,
+    /// The number of instructions that a copy makes, without those for which
+    /// that depends on the call.
+    pub(super) certain_insts: usize,
     pub(super) values_added: usize,
     /// Instructions, with one result each, to which global values that lead to
     /// `vmctx` may have to be expanded.
@@ -91,12 +97,14 @@ impl CalleeFacts {
             blocks: 0,
             insts: 0,
             introspection: Vec::new(),
-            inner_call_convs: Vec::new(),
+            inner_call_convs: SmallVec::new(),
             has_patchable_call: false,
             has_exception_context: false,
             returns: 0,
             adds_slots: structures > 0 || !func.sized_stack_slots.is_empty(),
             structures,
+            is_straight: false,
+            certain_insts: 0,
             values_added: 0,
             vmctx_insts_added: 0,
             mem_flags: SmallVec::new(),
@@ -105,14 +113,14 @@ impl CalleeFacts {
         }
     }
 
-    /// Takes over what the finished walk has found.
+    /// Takes over what the finished walk has found, with the list of memory flags.
     pub(super) fn complete(
         &mut self,
         func: &ir::Function,
-        used: &UsedEntities,
+        used: &mut UsedEntities,
         from_vmctx: &[bool],
     ) {
-        self.mem_flags.clone_from(&used.mem_flags.list);
+        self.mem_flags = std::mem::take(&mut used.mem_flags.list);
         let scales = func.dfg.dynamic_types.values();
         let scales = scales.map(|data| data.dynamic_scale);
         self.vmctx_scales = scales

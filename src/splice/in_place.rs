@@ -16,7 +16,7 @@
 //!   In a caller of [`SMALL_CALLER`] instructions that is no more than copying
 //!   costs, and hardly ever happens.
 
-use super::callee::CalleeTables;
+use super::facts::CalleeFacts;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Function, Inst};
 
@@ -36,15 +36,12 @@ pub(super) fn goes_in_place(
     caller: &Function,
     own_insts: usize,
     call: Inst,
-    callee: &CalleeTables,
+    callee: &CalleeFacts,
 ) -> bool {
-    let facts = &callee.facts;
-    let is_straight = callee.blocks.len() == 1 && facts.returns == 1 && facts.structures == 0;
-    if !is_straight {
+    if !callee.is_straight || callee.returns == 0 {
         return false;
     }
-    // What returns is not copied.
-    let insts = callee.insts.len() + facts.vmctx_insts_added - 1;
+    let insts = callee.certain_insts + callee.vmctx_insts_added;
     if caller.dfg.num_insts() <= SMALL_CALLER {
         insts <= FEW
     } else {

@@ -37,13 +37,25 @@ use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode, Value};
 use smallvec::SmallVec;
 
+/// What is going to be in the place of a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// A copy that goes between the instructions around the call.
+    InPlace,
+    /// One after which the caller goes on.
+    Returns,
+    /// One after which it does not.
+    Ends,
+}
+
 /// The place of a call that was taken out of its block.
 #[derive(Clone, Copy)]
 pub(super) enum Opening {
-    /// The end of the block: the call was its terminator.
+    /// The end of the block, after which nothing goes on: the call was the
+    /// terminator, or does not return.
     AtEnd,
     /// The end of the block. This jump leads to what followed, and is for
-    /// [`Segments::close`] or [`Segments::abandon`].
+    /// [`Segments::close`].
     Onward(Inst),
     /// Before this instruction.
     Before(Inst),
@@ -81,31 +93,45 @@ impl Segments {
         self.dead.contains(block)
     }
 
-    /// Takes `call` out of `block`, in which it is. What follows stays where it
-    /// is if the copy goes `in_place`.
+    /// Takes `call` out of `block`, in which it is, and makes the place for
+    /// `copy`.
     pub(super) fn open(
         &mut self,
         func: &mut Function,
         handler_addresses: &mut HandlerAddresses,
         call: Inst,
         block: Block,
-        in_place: bool,
+        copy: Shape,
     ) -> Opening {
         let Some(next) = func.layout.next_inst(call) else {
             func.layout.remove_inst(call);
             return Opening::AtEnd;
         };
-        if in_place {
+        if copy == Shape::InPlace {
             func.layout.remove_inst(call);
             return Opening::Before(next);
         }
-        let onward = match self.segment_after(func, next) {
-            Some(_) => next,
-            None => self.cut(func, handler_addresses, block, call),
-        };
-        func.layout.remove_inst(onward);
-        func.layout.remove_inst(call);
-        Opening::Onward(onward)
+        if let Some(segment) = self.segment_after(func, next) {
+            func.layout.remove_inst(call);
+            func.layout.remove_inst(next);
+            if copy == Shape::Returns {
+                return Opening::Onward(next);
+            }
+            self.jumps[segment] = None.into();
+            self.abandon(func, call, segment);
+        } else if copy == Shape::Returns {
+            let onward = self.cut(func, handler_addresses, block, call);
+            func.layout.remove_inst(call);
+            func.layout.remove_inst(onward);
+            return Opening::Onward(onward);
+        } else {
+            func.layout.remove_inst(call);
+            let segment = func.dfg.make_block();
+            func.layout.split_block(segment, next);
+            handler_addresses.rename(func, block, segment);
+            self.abandon(func, call, segment);
+        }
+        Opening::AtEnd
     }
 
     /// The segment to which `jump` leads, if it is one of ours.
@@ -174,19 +200,16 @@ impl Segments {
         func.layout.append_inst(onward, block);
     }
 
-    /// Notes that nothing returns to what followed `call`. Until it is removed
-    /// it still uses the call's results, so these become its parameters.
-    pub(super) fn abandon(&mut self, func: &mut Function, onward: Inst, call: Inst) {
-        let mut next = self.segment_after(func, onward);
-        let Some(segment) = next else {
-            return;
-        };
-        self.jumps[segment] = None.into();
+    /// Notes that nothing returns to what followed `call`, which is in `segment`
+    /// now. Until it is removed it still uses the call's results, so these
+    /// become its parameters.
+    fn abandon(&mut self, func: &mut Function, call: Inst, segment: Block) {
         let results: SmallVec<[Value; 4]> = func.dfg.inst_results(call).into();
         func.dfg.detach_inst_results(call);
         for result in results {
             func.dfg.attach_block_param(segment, result);
         }
+        let mut next = Some(segment);
         while let Some(segment) = next
             && self.dead.insert(segment)
         {

@@ -7,7 +7,7 @@ use super::facts::Outline;
 use super::in_place::goes_in_place;
 use super::inherited_tags::InheritedTags;
 use super::room::{EntityLimits, Growth};
-use super::segments::{Opening, Segments};
+use super::segments::{Opening, Segments, Shape};
 use super::shared_slots::SharedSlots;
 use super::site::{LegalSite, SiteKind, check_call, check_site};
 use super::{Callee, KeepLocations, Refusal, SpliceLocations, SpliceOptions};
@@ -228,7 +228,7 @@ impl Session<'_> {
         let dfg = &self.caller.dfg;
         call.index() < dfg.num_insts()
             && dfg.insts[call].opcode() == Opcode::Call
-            && goes_in_place(self.caller, self.own_insts, call, &callee.tables)
+            && goes_in_place(self.caller, self.own_insts, call, &callee.tables.facts)
     }
 
     /// Whether `call` could be replaced by `callee` now.
@@ -275,20 +275,18 @@ impl Session<'_> {
         callee: &Callee<'_>,
         locations: &mut dyn SpliceLocations,
     ) -> Result<&[CopiedCall], Refusal> {
-        let site = self.plan(call, callee.outline())?;
+        let (site, shape) = self.plan(call, callee.outline())?;
         let mut site = site.with_metadata(self.caller, call);
         if site.tags.is_empty() {
             site.tags = self.context.inherited_tags.of(call).to_vec();
         }
         let context = &mut *self.context;
-        let in_place = site.kind == SiteKind::Call
-            && goes_in_place(self.caller, self.own_insts, call, &callee.tables);
         let opening = context.segments.open(
             self.caller,
             &mut context.handler_addresses,
             call,
             site.block,
-            in_place,
+            shape,
         );
         let before = match opening {
             Opening::Before(next) => Some(next),
@@ -298,10 +296,8 @@ impl Session<'_> {
         context.checks.came_in(context.copied_calls.len());
         self.leaves_unreachable |= copied.leaves_unreachable;
         self.caller.debug_tags.set(call, []);
-        match (opening, copied.continues_in) {
-            (Opening::Onward(jump), Some(block)) => Segments::close(self.caller, jump, block),
-            (Opening::Onward(jump), None) => context.segments.abandon(self.caller, jump, call),
-            (Opening::AtEnd | Opening::Before(_), _) => {}
+        if let (Opening::Onward(jump), Some(block)) = (opening, copied.continues_in) {
+            Segments::close(self.caller, jump, block);
         }
         Ok(&self.context.copied_calls)
     }
@@ -316,7 +312,7 @@ impl Session<'_> {
         // The work is done on drop, so that an early return cannot skip it.
     }
 
-    fn plan(&self, call: Inst, callee: Outline<'_>) -> Result<LegalSite, Refusal> {
+    fn plan(&self, call: Inst, callee: Outline<'_>) -> Result<(LegalSite, Shape), Refusal> {
         let context = &*self.context;
         context.checks.check(self.caller, call, callee)?;
         let addresses = &context.handler_addresses;
@@ -326,11 +322,20 @@ impl Session<'_> {
         }
         let growth = Growth::of(callee, matches!(site.kind, SiteKind::TryCall(_)));
         context.limits.check(self.caller, &growth)?;
-        context.checks.check_numbers(self.caller, &growth)?;
+        let facts = callee.facts;
+        let shape = match site.kind {
+            SiteKind::Call if facts.returns == 0 => Shape::Ends,
+            SiteKind::Call if goes_in_place(self.caller, self.own_insts, call, facts) => {
+                Shape::InPlace
+            }
+            _ => Shape::Returns,
+        };
+        let cuts = shape == Shape::Returns;
+        context.checks.check_numbers(self.caller, &growth, cuts)?;
         context
             .entities
             .check(self.caller, callee, site.shares_vmctx)?;
-        Ok(site)
+        Ok((site, shape))
     }
 }
 

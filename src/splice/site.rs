@@ -245,14 +245,13 @@ fn resolve_args(
             "it has another number of arguments than its signature",
         ));
     }
-    args.iter()
-        .zip(&signature.params)
-        .map(|(&arg, param)| {
-            resolve_alias(dfg, arg)
-                .filter(|&value| dfg.value_type(value) == param.value_type)
-                .ok_or(Refusal::MalformedCall("an argument has another type"))
-        })
-        .collect()
+    let mut resolved = SmallVec::with_capacity(args.len());
+    for (&arg, param) in args.iter().zip(&signature.params) {
+        let value = resolve_alias(dfg, arg);
+        let value = value.filter(|&value| dfg.value_type(value) == param.value_type);
+        resolved.push(value.ok_or(Refusal::MalformedCall("an argument has another type"))?);
+    }
+    Ok(resolved)
 }
 
 fn check_results(

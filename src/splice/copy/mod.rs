@@ -245,7 +245,7 @@ impl<'a> Copy<'a> {
 
     /// Lets the caller's tables grow once for all copied instructions.
     fn make_room(&mut self, block: Block) {
-        let insts = self.tables.certain_insts;
+        let insts = self.tables.facts.certain_insts;
         let Some(last) = insts.checked_sub(1) else {
             return;
         };

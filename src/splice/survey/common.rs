@@ -31,7 +31,11 @@ impl Survey<'_> {
             _ => return false,
         };
         let ctrl_type = likely_ctrl_type(self.func, inst, opcode, result_type);
-        if !self.known_types.contains(opcode, ctrl_type, result_type) {
+        if !self.known_types.contains(opcode, ctrl_type, result_type)
+            && self
+                .learn_types(inst, opcode, ctrl_type, result_type)
+                .is_err()
+        {
             return false;
         }
         if let Results::One(result) = results {
@@ -40,7 +44,7 @@ impl Survey<'_> {
             }
             self.tables.facts.values_added += 1;
         }
-        self.tables.certain_insts += 1;
+        self.tables.facts.certain_insts += 1;
         self.add_inst(InstPlan {
             inst,
             data,

@@ -32,7 +32,7 @@ impl Survey<'_> {
             self.survey_metadata(inst, opcode, class)?;
         }
         if !matches!(class, InstClass::Return | InstClass::VmctxGlobal) {
-            self.tables.certain_insts += 1;
+            self.tables.facts.certain_insts += 1;
         }
         self.add_inst(InstPlan {
             inst,
@@ -62,16 +62,33 @@ impl Survey<'_> {
             _ => (Results::Several, types::INVALID),
         };
         if opcode.is_call() || matches!(plan, Results::Several) {
-            let ctrl_type = ctrl_type(self.func, inst)?;
+            // The results of a call are its signature's.
+            let ctrl_type = match opcode.is_call() {
+                true => types::INVALID,
+                false => ctrl_type(self.func, inst)?,
+            };
             check_result_types(self.func, inst, ctrl_type)?;
             return Ok((ctrl_type, plan));
         }
         let ctrl_type = likely_ctrl_type(self.func, inst, opcode, result_type);
         if !self.known_types.contains(opcode, ctrl_type, result_type) {
-            check_result_types(self.func, inst, self::ctrl_type(self.func, inst)?)?;
-            self.known_types.add(opcode, ctrl_type, result_type);
+            self.learn_types(inst, opcode, ctrl_type, result_type)?;
         }
         Ok((ctrl_type, plan))
+    }
+
+    /// Checks types that were not seen before, of at most one result.
+    #[cold]
+    pub(super) fn learn_types(
+        &mut self,
+        inst: Inst,
+        opcode: Opcode,
+        ctrl_type: Type,
+        result_type: Type,
+    ) -> Result<(), String> {
+        check_result_types(self.func, inst, self::ctrl_type(self.func, inst)?)?;
+        self.known_types.add(opcode, ctrl_type, result_type);
+        Ok(())
     }
 
     /// The type of `value`, or of what it is an alias of.

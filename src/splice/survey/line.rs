@@ -65,7 +65,7 @@ impl Survey<'_> {
         if self.keeps_insts {
             self.tables.insts.pop();
         }
-        self.tables.certain_insts -= 1;
+        self.tables.facts.certain_insts -= 1;
         let dfg = &self.func.dfg;
         let InstructionData::Jump { destination, .. } = dfg.insts[jump] else {
             return Ok(());

@@ -51,7 +51,6 @@ impl<'f> Survey<'f> {
                 from_vmctx: SmallVec::new(),
                 labels: Vec::new(),
                 has_inner_calls: false,
-                certain_insts: 0,
             },
             known_types: KnownTypes::of_thread(),
             entry: func.layout.entry_block(),
@@ -99,9 +98,11 @@ impl<'f> Survey<'f> {
         if self.is_line {
             self.join_line(entry)?;
         }
+        self.tables.facts.is_straight =
+            self.tables.blocks.len() == 1 && self.tables.facts.structures == 0;
         self.tables
             .facts
-            .complete(self.func, &self.tables.used, &self.tables.from_vmctx);
+            .complete(self.func, &mut self.tables.used, &self.tables.from_vmctx);
         Ok(order)
     }
 
