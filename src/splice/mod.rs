@@ -62,7 +62,9 @@
 //! *Isolate.* What follows a `call` is cut off, so that the block ends where
 //! the call was. To keep that linear for a block with many calls, the block is
 //! cut once into segments that are joined in the end, when the session
-//! finishes. Between splices the caller is valid CLIF.
+//! finishes. Between splices the caller is valid CLIF. A short callee of one
+//! block, or of blocks in one line, goes between the instructions around the
+//! call instead.
 //!
 //! *Copy.* The callee's entry block goes on in the call's block; its other
 //! reachable blocks follow in the caller's layout in their own order. The
