@@ -311,33 +311,29 @@ fn blocks_that_come_back_are_no_line() {
 /// sees it.
 #[test]
 fn a_jump_that_does_not_fit_is_no_part_of_a_line() {
-    let mut callee = parse(
-        "function %callee(i32) -> i32 system_v {
-         block0(v0: i32):
-             jump block1(v0)
-         block1(v1: i32):
-             return v1
-         }",
-    )
-    .remove(0);
-    let last = callee.layout.last_block().unwrap();
-    callee
-        .dfg
-        .append_block_param(last, cranelift_codegen::ir::types::I32);
-    let mut caller = parse(&caller(3)).remove(0);
-    let callee = Callee::new(&callee).unwrap();
-    let options = SpliceOptions::default();
-    let mut context = SpliceContext::new();
-    let call = calls_of(&caller)[0];
-    let mut session = context.session(&mut caller, &options);
-    assert!(!session.goes_in_place(call, &callee));
-    session.splice(call, &callee).unwrap();
-    session.finish();
-    let insts = caller
-        .layout
-        .blocks()
-        .flat_map(|block| caller.layout.block_insts(block));
-    let opcodes = insts.map(|inst| caller.dfg.insts[inst].opcode());
-    assert_eq!(opcodes.filter(|&opcode| opcode == Opcode::Jump).count(), 1);
-    assert!(verify_function(&caller, &Flags::new(builder())).is_err());
+    for takes in ["v1: i32, v2: i32", "v1: i64", ""] {
+        let callee = parse(&format!(
+            "function %callee(i32) -> i32 system_v {{
+             block0(v0: i32):
+                 jump block1(v0)
+             block1({takes}):
+                 return v0
+             }}"
+        ))
+        .remove(0);
+        let mut caller = parse(&caller(3)).remove(0);
+        let callee = Callee::new(&callee).unwrap();
+        let options = SpliceOptions::default();
+        let mut context = SpliceContext::new();
+        let call = calls_of(&caller)[0];
+        let mut session = context.session(&mut caller, &options);
+        assert!(!session.goes_in_place(call, &callee), "{takes}");
+        session.splice(call, &callee).unwrap();
+        session.finish();
+        let blocks = caller.layout.blocks();
+        let insts = blocks.flat_map(|block| caller.layout.block_insts(block));
+        let opcodes = insts.map(|inst| caller.dfg.insts[inst].opcode());
+        assert_eq!(opcodes.filter(|&opcode| opcode == Opcode::Jump).count(), 1);
+        assert!(verify_function(&caller, &Flags::new(builder())).is_err());
+    }
 }
