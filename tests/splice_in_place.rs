@@ -337,3 +337,43 @@ fn a_jump_that_does_not_fit_is_no_part_of_a_line() {
         assert!(verify_function(&caller, &Flags::new(builder())).is_err());
     }
 }
+
+/// The `try_call` whose handler has its address taken goes with what follows a call that does not
+/// return.
+#[test]
+fn the_address_of_a_handler_is_null_where_nothing_goes_on() {
+    let callee = &parse(
+        "function %callee(i32) -> i32 tail {
+         block0(v0: i32):
+             trap user1
+         }",
+    )[0];
+    let callee = Callee::new(callee).unwrap();
+    let mut caller = parse(
+        "function %caller(i32) -> i64 tail {
+             sig0 = (i32) -> i32 tail
+             fn0 = %callee sig0
+         block0(v0: i32):
+             v1 = get_exception_handler_address.i64 block1, 0
+             brif v0, block1, block2
+         block1:
+             v2 = call fn0(v0)
+             try_call fn0(v2), sig0, block2, [ default: block3 ]
+         block2:
+             return v1
+         block3:
+             return v1
+         }",
+    )
+    .remove(0);
+    let call = calls_of(&caller)[0];
+    let options = SpliceOptions::default();
+    let mut context = SpliceContext::new();
+    let mut session = context.session(&mut caller, &options);
+    session.splice(call, &callee).unwrap();
+    session.finish();
+    verify_function(&caller, &Flags::new(builder())).unwrap();
+    let text = caller.to_string();
+    assert!(text.contains("v1 = iconst.i64 0"), "{text}");
+    assert!(!text.contains("try_call"), "{text}");
+}
