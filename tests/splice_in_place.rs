@@ -1,24 +1,16 @@
 //! Copies that go between the instructions around their call, and those for which the call's block
 //! is cut.
 
+#[path = "support/functions.rs"]
+mod functions;
+
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Function, Inst, Opcode};
 use cranelift_codegen::settings::{Flags, builder};
 use cranelift_codegen::verify_function;
 use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
+use functions::{calls_of, parse};
 use std::fmt::Write;
-
-fn parse(text: &str) -> Vec<Function> {
-    cranelift_reader::parse_functions(text).unwrap()
-}
-
-fn calls_of(func: &Function) -> Vec<Inst> {
-    func.layout
-        .blocks()
-        .flat_map(|block| func.layout.block_insts(block))
-        .filter(|&inst| func.dfg.insts[inst].opcode().is_call())
-        .collect()
-}
 
 /// A callee of one block that copies `insts` instructions.
 fn straight(insts: usize) -> String {
@@ -65,6 +57,17 @@ fn goes_in_place(callee: &str, caller: &str) -> bool {
     is_whole
 }
 
+/// Replaces the first call of `caller`; what comes of it is valid.
+fn splice_first(caller: &mut Function, callee: &Callee<'_>) {
+    let options = SpliceOptions::default();
+    let mut context = SpliceContext::new();
+    let call = calls_of(caller)[0];
+    let mut session = context.session(caller, &options);
+    session.splice(call, callee).unwrap();
+    session.finish();
+    verify_function(caller, &Flags::new(builder())).unwrap();
+}
+
 /// `callee` becomes `expected` in a caller that calls it once and returns what it returned.
 #[track_caller]
 fn check(callee: &str, expected: &str) {
@@ -80,13 +83,7 @@ fn check(callee: &str, expected: &str) {
     )
     .remove(0);
     let callee = Callee::new(&functions[0]).unwrap();
-    let options = SpliceOptions::default();
-    let mut context = SpliceContext::new();
-    let call = calls_of(&caller)[0];
-    let mut session = context.session(&mut caller, &options);
-    session.splice(call, &callee).unwrap();
-    session.finish();
-    verify_function(&caller, &Flags::new(builder())).unwrap();
+    splice_first(&mut caller, &callee);
     let text = caller.to_string();
     let (_, body) = text.split_once("block0").unwrap();
     let lines = body.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -366,13 +363,7 @@ fn the_address_of_a_handler_is_null_where_nothing_goes_on() {
          }",
     )
     .remove(0);
-    let call = calls_of(&caller)[0];
-    let options = SpliceOptions::default();
-    let mut context = SpliceContext::new();
-    let mut session = context.session(&mut caller, &options);
-    session.splice(call, &callee).unwrap();
-    session.finish();
-    verify_function(&caller, &Flags::new(builder())).unwrap();
+    splice_first(&mut caller, &callee);
     let text = caller.to_string();
     assert!(text.contains("v1 = iconst.i64 0"), "{text}");
     assert!(!text.contains("try_call"), "{text}");

@@ -4,6 +4,9 @@
 mod body;
 
 use body::Body;
+#[path = "support/functions.rs"]
+mod functions;
+
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, AbiParam, Function, Inst, Opcode, Signature, types};
 use cranelift_codegen::isa::CallConv;
@@ -11,18 +14,7 @@ use cranelift_inliner::splice::{
     Callee, KeepLocations, Refusal, SignatureMismatch, SpliceContext, SpliceLocations,
     SpliceOptions, inline_calls,
 };
-
-fn parse(text: &str) -> Vec<Function> {
-    cranelift_reader::parse_functions(text).unwrap()
-}
-
-fn calls_of(func: &Function) -> Vec<Inst> {
-    func.layout
-        .blocks()
-        .flat_map(|block| func.layout.block_insts(block))
-        .filter(|&inst| func.dfg.insts[inst].opcode().is_call())
-        .collect()
-}
+use functions::{calls_of, parse};
 
 /// Its blocks stand in another order than they are reached.
 const OUT_OF_ORDER: &str = "

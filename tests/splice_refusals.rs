@@ -5,26 +5,18 @@
 mod body;
 
 use body::Body;
+#[path = "support/functions.rs"]
+mod functions;
+
 use cranelift_codegen::ir::{self, Function, Inst, InstructionData, Opcode, types};
 use cranelift_inliner::splice::{
     Callee, Refusal, Session, SpliceContext, SpliceOptions, inline_calls, splice,
 };
-
-fn parse(text: &str) -> Vec<Function> {
-    cranelift_reader::parse_functions(text).unwrap()
-}
+use functions::{calls_of, parse};
 
 /// A callee, and a caller of it.
 fn pair(text: &str) -> [Function; 2] {
     parse(text).try_into().map_err(|_| "two functions").unwrap()
-}
-
-fn calls_of(func: &Function) -> Vec<Inst> {
-    func.layout
-        .blocks()
-        .flat_map(|block| func.layout.block_insts(block))
-        .filter(|&inst| func.dfg.insts[inst].opcode().is_call())
-        .collect()
 }
 
 /// Splices the first call, which must be refused and change nothing.

@@ -394,10 +394,10 @@ impl CallerJob<'_> {
             })
             .collect();
         for (site, callee, tables) in &ready {
-            let is_whole = |tables| {
+            let in_place = |tables| {
                 session.goes_in_place(site.call, &Callee::from_tables(&callee.body, tables))
             };
-            if !tables.as_deref().is_ok_and(is_whole) {
+            if !tables.as_deref().is_ok_and(in_place) {
                 session.expect([site.call]);
             }
         }
