@@ -2,11 +2,10 @@
 
 #[path = "support/body.rs"]
 mod body;
-
-use body::Body;
 #[path = "support/functions.rs"]
 mod functions;
 
+use body::Body;
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, AbiParam, Function, Inst, Opcode, Signature, types};
 use cranelift_codegen::isa::CallConv;
