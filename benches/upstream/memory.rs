@@ -2,6 +2,7 @@
 
 use crate::stage::Stage;
 use crate::table::{Results, Row};
+use cranelift_inliner::pass::Recorded;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -16,18 +17,27 @@ pub(crate) fn measure(
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let one_thread = one_thread.unwrap_or_else(|error| panic!("{error}"));
     // What threads and hooks need once is not the stage's.
-    one_thread.install(|| drop(stage.ours()));
-    let ours = one_thread.install(|| peak(|| stage.ours()));
+    one_thread.install(|| drop(stage.ours(Recorded::All)));
     let peer = one_thread.install(|| peak(|| stage.upstream()));
-    results.push(Row {
-        module: module.to_owned(),
-        policy,
-        what: "peak memory of the stage".into(),
-        ours: ours as f64 / 1024.0,
-        peer: peer as f64 / 1024.0,
-        unit: "KiB",
-        spread: None,
-    });
+    // What the peer's users need for an order is not in it.
+    let ordered = one_thread.install(|| peak(|| (stage.graph(), stage.upstream())));
+    let kinds = [
+        ("peak memory of the stage", Recorded::Changes, peer),
+        ("peak memory, a call graph for both", Recorded::Changes, ordered),
+        ("peak memory, a record of every call", Recorded::All, peer),
+    ];
+    for (what, records, peer) in kinds {
+        let ours = one_thread.install(|| peak(|| stage.ours(records)));
+        results.push(Row {
+            module: module.to_owned(),
+            policy,
+            what: what.into(),
+            ours: ours as f64 / 1024.0,
+            peer: peer as f64 / 1024.0,
+            unit: "KiB",
+            spread: None,
+        });
+    }
 }
 
 /// The most memory that `f` had at once, its result included.

@@ -11,7 +11,7 @@ use crate::rounds::time;
 use crate::stage::Stage;
 use crate::table::{Results, Row};
 use cranelift_inliner::decide::{Always, Limits};
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Recorded};
 use cranelift_inliner::program::Program;
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -114,7 +114,7 @@ fn times(
         return (ours, peer);
     }
     let stage = Stage::new(program, decisions);
-    let ours = best(&mut || time(|| stage.ours()));
+    let ours = best(&mut || time(|| stage.ours(Recorded::All)));
     let peer = patient.then(|| best(&mut || time(|| stage.upstream())));
     (ours, peer)
 }

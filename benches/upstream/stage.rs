@@ -10,7 +10,8 @@ use cranelift_codegen::ir::{Function, Inst};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_inliner::backend::{CompileError, ScratchPool, compile_function};
 use cranelift_inliner::decide::{Decision, Limits};
-use cranelift_inliner::pass::{Inlined, Inliner};
+use cranelift_inliner::graph::CallGraph;
+use cranelift_inliner::pass::{Inlined, Inliner, Recorded};
 use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -65,9 +66,14 @@ impl<'a> Stage<'a> {
     }
 
     /// Runs this crate's pass.
-    pub(crate) fn ours(&self) -> Inlined {
-        let inlined = self.inliner().run(self.program);
+    pub(crate) fn ours(&self, records: Recorded) -> Inlined {
+        let inlined = self.inliner().records(records).run(self.program);
         inlined.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The call graph, of which the peer is given only the order.
+    pub(crate) fn graph(&self) -> CallGraph {
+        CallGraph::new(self.program)
     }
 
     /// Runs Cranelift's own inliner over the program.

@@ -10,7 +10,9 @@
 use super::Inliner;
 use super::chains::Chains;
 use super::legality::Legality;
-use super::report::{CameInWith, Demand, Origin, Outside, Reason, SiteRecord, record_size};
+use super::report::{
+    CameInWith, Demand, Origin, Outside, Reason, Recorded, SiteRecord, record_size,
+};
 use super::state::{Final, State};
 use super::steering::Steering;
 use crate::cleanup::CleanupContext;
@@ -100,9 +102,10 @@ pub(super) fn inline_into(
     if !state.is_emitted(id) {
         return job.result;
     }
-    job.result
-        .records
-        .reserve_exact(state.graph.direct_calls(id));
+    if inliner.records == Recorded::All {
+        let calls = state.graph.direct_calls(id);
+        job.result.records.reserve_exact(calls);
+    }
     job.record_externals();
     if own_candidates(state, id).next().is_none() {
         return job.result;
@@ -192,6 +195,9 @@ impl CallerJob<'_> {
             };
             let path = [site.index];
             let steering = Steering::of_external(self.inliner, state, &path);
+            if !self.is_recorded(site.edge.inst, &steering) {
+                continue;
+            }
             self.result.records.push(SiteRecord {
                 caller: self.id,
                 callee: name.clone(),
@@ -206,6 +212,17 @@ impl CallerJob<'_> {
                 callee_insts: 0,
                 caller_insts: record_size(self.insts),
             });
+        }
+    }
+
+    /// Whether there is a record of a call of the function's own that stays a call.
+    fn is_recorded(&self, call: Inst, steering: &Steering) -> bool {
+        match self.inliner.records {
+            Recorded::All => true,
+            // The hint is passed on to the call in the result.
+            Recorded::Changes => {
+                steering.demand.is_some() || self.state.program[self.id].hint(call).is_some()
+            }
         }
     }
 
@@ -270,6 +287,10 @@ impl CallerJob<'_> {
                 });
             } else {
                 callee.inspect(|callee| callee.preparation.release_unless_wanted());
+                let is_own = matches!(candidate.origin, Origin::Own(_));
+                if is_own && !self.is_recorded(candidate.call, &steering) {
+                    continue;
+                }
             }
             let record = self.record(candidate, caller, steering.demand, reason, insts);
             self.result.records.push(record);

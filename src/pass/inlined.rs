@@ -87,7 +87,8 @@ impl Inlined {
         self.locations[id].as_ref()
     }
 
-    /// Every decision, by caller in input order. A function's own calls come
+    /// Every decision, by caller in input order, but for those that
+    /// [`Inliner::records`](super::Inliner::records) leaves out. A function's own calls come
     /// first, in layout order; calls that came in with bodies follow.
     pub fn sites(&self) -> impl Iterator<Item = &SiteRecord> {
         self.sites.values().flatten()

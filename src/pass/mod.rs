@@ -67,7 +67,7 @@ pub use error::{PassError, Stage};
 pub use inlined::Inlined;
 #[cfg(feature = "module")]
 pub(crate) use references::References;
-pub use report::{Demand, FunctionStats, Reason, SiteRecord, StageTimes};
+pub use report::{Demand, FunctionStats, Reason, Recorded, SiteRecord, StageTimes};
 
 use crate::decide::{Inline, Limits};
 use crate::locations::LocationMode;
@@ -90,6 +90,7 @@ pub struct Inliner<'a> {
     check: bool,
     profile: Option<&'a Profile>,
     meet_demands: bool,
+    records: Recorded,
     observer: Option<&'a dyn Observer>,
 }
 
@@ -119,6 +120,7 @@ impl<'a> Inliner<'a> {
             check: false,
             profile: None,
             meet_demands: true,
+            records: Recorded::default(),
             observer: None,
         }
     }
@@ -195,6 +197,43 @@ impl<'a> Inliner<'a> {
     #[must_use]
     pub fn meet_demands(mut self, meet_demands: bool) -> Self {
         self.meet_demands = meet_demands;
+        self
+    }
+
+    /// Of which calls the result has a record; of all of them by default. What is inlined does not
+    /// depend on it.
+    ///
+    /// A [plan](crate::plan) can only be made of a result that has all of them.
+    ///
+    /// ```
+    /// use cranelift_inliner::decide::CostModel;
+    /// use cranelift_inliner::pass::{Inliner, Recorded};
+    /// use cranelift_inliner::program::Program;
+    ///
+    /// let program = Program::from_clif("
+    /// function %one() -> i32 fast {
+    /// block0:
+    ///     v0 = iconst.i32 1
+    ///     return v0
+    /// }
+    /// function %main() -> i32 fast {
+    ///     fn0 = %one() -> i32 fast
+    ///     fn1 = %elsewhere() fast
+    /// block0:
+    ///     call fn1()
+    ///     v0 = call fn0()
+    ///     return v0
+    /// }", "main.clif")?;
+    /// let inliner = Inliner::new(CostModel::default());
+    /// assert_eq!(inliner.run(&program)?.sites().count(), 2);
+    /// let inlined = inliner.records(Recorded::Changes).run(&program)?;
+    /// let recorded: Vec<String> = inlined.sites().map(|site| site.callee.to_string()).collect();
+    /// assert_eq!(recorded, ["%one"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn records(mut self, records: Recorded) -> Self {
+        self.records = records;
         self
     }
 

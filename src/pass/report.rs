@@ -104,6 +104,22 @@ impl SiteRecord {
     }
 }
 
+/// Of which calls the pass keeps a [`SiteRecord`]; set with
+/// [`Inliner::records`](super::Inliner::records).
+///
+/// A record takes 96 bytes, and most calls of a large program stay as they are, so that the records
+/// of these may need more memory than all that was inlined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Recorded {
+    /// Of every call that was decided.
+    #[default]
+    All,
+    /// Of every call but those of a function's own that stayed calls, unless a demand or a hint
+    /// names them. What is left out is in the call graph; why it stayed a call is lost.
+    Changes,
+}
+
 /// Where a call comes from. Most are the caller's own, of which there is little to say.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Origin {
