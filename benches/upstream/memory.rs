@@ -23,7 +23,11 @@ pub(crate) fn measure(
     let ordered = one_thread.install(|| peak(|| (stage.graph(), stage.upstream())));
     let kinds = [
         ("peak memory of the stage", Recorded::Changes, peer),
-        ("peak memory, a call graph for both", Recorded::Changes, ordered),
+        (
+            "peak memory, a call graph for both",
+            Recorded::Changes,
+            ordered,
+        ),
         ("peak memory, a record of every call", Recorded::All, peer),
     ];
     for (what, records, peer) in kinds {

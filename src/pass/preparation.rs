@@ -17,7 +17,8 @@ const SELDOM_WANTED: usize = 1000;
 
 #[derive(Default)]
 pub(super) struct Preparation {
-    facts: OnceLock<Result<CalleeFacts, Refusal>>,
+    /// In a box: there is one of these for each function, and few are ever wanted.
+    facts: OnceLock<Box<Result<CalleeFacts, Refusal>>>,
     tables: Mutex<Tables>,
 }
 
@@ -32,16 +33,22 @@ impl Preparation {
     /// first to ask pays for the walk, which makes the tables of small bodies as well.
     pub(super) fn outline<'f>(&'f self, body: &'f Function) -> Result<Outline<'f>, &'f Refusal> {
         let facts = self.facts.get_or_init(|| {
-            if body.dfg.num_insts() > SELDOM_WANTED {
-                return CalleeFacts::of(body);
-            }
-            let tables = Callee::new(body)?.into_tables();
-            let facts = tables.facts().clone();
-            self.tables().kept = Some(Arc::new(tables));
-            Ok(facts)
+            let facts = if body.dfg.num_insts() > SELDOM_WANTED {
+                CalleeFacts::of(body)
+            } else {
+                self.facts_and_tables(body)
+            };
+            Box::new(facts)
         });
-        let facts = facts.as_ref()?;
+        let facts = (**facts).as_ref()?;
         Ok(Outline::new(body, facts))
+    }
+
+    fn facts_and_tables(&self, body: &Function) -> Result<CalleeFacts, Refusal> {
+        let tables = Callee::new(body)?.into_tables();
+        let facts = tables.facts().clone();
+        self.tables().kept = Some(Arc::new(tables));
+        Ok(facts)
     }
 
     /// The tables of `body`, which are kept from now on.

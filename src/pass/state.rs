@@ -33,8 +33,8 @@ pub(super) struct Final {
     /// they are those of the original body.
     pub(super) references: Option<Box<[FunctionId]>>,
     pub(super) preparation: Preparation,
-    /// Filled by the first caller that needs it.
-    pub(super) summary: OnceLock<Summary>,
+    /// Filled by the first caller that needs it. In a box, as most have none.
+    pub(super) summary: OnceLock<Box<Summary>>,
     /// The record of each call that is left; filled by the first caller that needs it.
     pub(super) kept: OnceLock<FxHashMap<Inst, usize>>,
 }
@@ -138,7 +138,7 @@ impl State<'_> {
                 attributes: function.attributes(),
                 recursion: self.graph.recursion(id),
             };
-            Summary::new(Arc::clone(&done.body), facts)
+            Box::new(Summary::new(Arc::clone(&done.body), facts))
         })
     }
 }

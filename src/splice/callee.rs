@@ -53,7 +53,14 @@ pub struct Callee<'f> {
 
 /// The part of a prepared [`Callee`] that does not borrow the function.
 #[derive(Clone)]
-pub struct CalleeTables {
+pub struct CalleeTables(
+    /// In a box, since it is passed on several times, and large enough for moves to count.
+    pub(super) Box<Tables>,
+);
+
+/// What is worked out of a callee once.
+#[derive(Clone)]
+pub(super) struct Tables {
     pub(super) facts: CalleeFacts,
     /// Reachable blocks in reverse postorder; the entry block is first, and the
     /// only one where all are one straight line.
@@ -84,7 +91,7 @@ pub struct CalleeTables {
 #[derive(Clone)]
 pub(super) struct BlockPlan {
     pub(super) block: Block,
-    /// The range of this block in [`CalleeTables::insts`].
+    /// The range of this block in [`Tables::insts`].
     pub(super) insts: std::ops::Range<u32>,
     pub(super) cold: bool,
 }
@@ -143,7 +150,7 @@ pub(super) struct UsedEntities {
 pub(super) struct Used<K: EntityRef> {
     /// One bit for each of the first 64 entities, which are all in most bodies.
     seen_first: u64,
-    seen: EntitySet<K>,
+    seen: Option<Box<EntitySet<K>>>,
     pub(super) list: SmallVec<[K; 4]>,
 }
 
@@ -151,7 +158,7 @@ impl<K: EntityRef> Default for Used<K> {
     fn default() -> Self {
         Used {
             seen_first: 0,
-            seen: EntitySet::new(),
+            seen: None,
             list: SmallVec::new(),
         }
     }
@@ -162,7 +169,7 @@ impl<K: EntityRef> Used<K> {
     pub(super) fn contains(&self, entity: K) -> bool {
         match entity.index() {
             index @ 0..64 => self.seen_first >> index & 1 == 1,
-            _ => self.seen.contains(entity),
+            _ => self.seen.as_ref().is_some_and(|seen| seen.contains(entity)),
         }
     }
 
@@ -174,7 +181,7 @@ impl<K: EntityRef> Used<K> {
         match entity.index() {
             index @ 0..64 => self.seen_first |= 1 << index,
             _ => {
-                self.seen.insert(entity);
+                self.seen.get_or_insert_default().insert(entity);
             }
         }
         self.list.push(entity);
@@ -185,7 +192,7 @@ impl<K: EntityRef> Used<K> {
 impl CalleeTables {
     /// What a refusal can depend on.
     pub(crate) fn facts(&self) -> &CalleeFacts {
-        &self.facts
+        &self.0.facts
     }
 }
 
@@ -200,11 +207,10 @@ impl<'f> Callee<'f> {
     /// [`Refusal::MalformedCallee`] where the body breaks a rule of CLIF on
     /// which copying relies.
     pub fn new(func: &'f ir::Function) -> Result<Self, Refusal> {
-        // The tables are large enough for moves to count.
         match panics::catch(|| Survey::new(func).run()) {
             Ok(Ok(tables)) => Ok(Callee {
                 func,
-                tables: Cow::Owned(tables),
+                tables: Cow::Owned(CalleeTables(tables)),
             }),
             Ok(Err(error)) | Err(error) => Err(Refusal::MalformedCallee(error)),
         }
@@ -227,9 +233,13 @@ impl<'f> Callee<'f> {
         self.tables.into_owned()
     }
 
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables.0
+    }
+
     /// What a refusal can depend on.
     pub(crate) fn outline(&self) -> Outline<'_> {
-        Outline::new(self.func, &self.tables.facts)
+        Outline::new(self.func, &self.tables().facts)
     }
 
     /// The function that was prepared.
@@ -240,12 +250,12 @@ impl<'f> Callee<'f> {
     /// The number of instructions in reachable blocks. A splice copies no more
     /// of them.
     pub fn reachable_insts(&self) -> usize {
-        self.tables.facts.insts
+        self.tables().facts.insts
     }
 
     /// The number of blocks that are reachable from the entry block, itself
     /// included.
     pub fn reachable_blocks(&self) -> usize {
-        self.tables.facts.blocks
+        self.tables().facts.blocks
     }
 }

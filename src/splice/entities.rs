@@ -5,7 +5,7 @@
 //! made once for a caller, whatever the number of copies; stack slots, blocks
 //! and values are each copy's own affair.
 
-use super::callee::CalleeTables;
+use super::callee::Tables;
 use super::facts::Outline;
 use super::{Callee, Refusal};
 use cranelift_codegen::entity::packed_option::ReservedValue;
@@ -54,7 +54,7 @@ impl CallerEntities {
     /// Forgets the translation of a callee that will not come again.
     pub(super) fn forget(&mut self, callee: &Callee<'_>) {
         for shares_vmctx in [false, true] {
-            self.maps.remove(&(callee.tables.facts.id, shares_vmctx));
+            self.maps.remove(&(callee.tables().facts.id, shares_vmctx));
         }
     }
 
@@ -136,12 +136,12 @@ impl CallerEntities {
             maps,
             ..
         } = self;
-        maps.entry((callee.tables.facts.id, shares_vmctx))
+        maps.entry((callee.tables().facts.id, shares_vmctx))
             .or_insert_with(|| {
                 let mut translation = Translation {
                     caller,
                     callee: callee.func,
-                    tables: &callee.tables,
+                    tables: callee.tables(),
                     signatures,
                     functions,
                     globals,
@@ -227,7 +227,7 @@ fn hash_of(value: impl Hash) -> u64 {
 struct Translation<'a> {
     caller: &'a mut ir::Function,
     callee: &'a ir::Function,
-    tables: &'a CalleeTables,
+    tables: &'a Tables,
     signatures: &'a mut ContentIndex<ir::SigRef>,
     functions: &'a mut ContentIndex<ir::FuncRef>,
     globals: &'a mut ContentIndex<ir::GlobalValue>,

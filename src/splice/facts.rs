@@ -59,12 +59,12 @@ pub(crate) struct CalleeFacts {
 
 /// How many entities of each kind a function has.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct EntityCounts([usize; 9]);
+struct EntityCounts([u32; 9]);
 
 impl EntityCounts {
     fn of(func: &ir::Function) -> Self {
         let dfg = &func.dfg;
-        EntityCounts([
+        let counts = [
             dfg.num_values(),
             dfg.num_insts(),
             dfg.num_blocks(),
@@ -74,7 +74,9 @@ impl EntityCounts {
             dfg.exception_tables.len(),
             func.global_values.len(),
             func.sized_stack_slots.len(),
-        ])
+        ];
+        // Entities are numbered in 32 bits.
+        EntityCounts(counts.map(|count| u32::try_from(count).unwrap_or(u32::MAX)))
     }
 }
 
@@ -154,7 +156,7 @@ impl<'f> Outline<'f> {
     /// As [`Callee::new`], where the function is another than that of the facts.
     pub(crate) fn prepare(&self) -> Result<Callee<'f>, Refusal> {
         let mut callee = Callee::new(self.func)?;
-        callee.tables.to_mut().facts.id = self.facts.id;
+        callee.tables.to_mut().0.facts.id = self.facts.id;
         Ok(callee)
     }
 }

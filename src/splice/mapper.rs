@@ -1,6 +1,6 @@
 //! Translating an instruction's operands from callee to caller.
 
-use super::callee::CalleeTables;
+use super::callee::Tables;
 use super::entities::EntityMaps;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::instructions::{InstructionMapper, ValueListPool};
@@ -75,7 +75,7 @@ impl OuterHandlers {
 
 pub(super) struct Mapper<'a> {
     pub(super) callee: &'a Function,
-    pub(super) tables: &'a CalleeTables,
+    pub(super) tables: &'a Tables,
     pub(super) maps: &'a EntityMaps,
     pub(super) values: &'a [Value],
     pub(super) blocks: &'a [Block],

@@ -228,7 +228,7 @@ impl Session<'_> {
         let dfg = &self.caller.dfg;
         call.index() < dfg.num_insts()
             && dfg.insts[call].opcode() == Opcode::Call
-            && goes_in_place(self.caller, self.own_insts, call, &callee.tables.facts)
+            && goes_in_place(self.caller, self.own_insts, call, &callee.tables().facts)
     }
 
     /// Whether `call` could be replaced by `callee` now.

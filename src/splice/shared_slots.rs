@@ -17,7 +17,7 @@
 //! copies inside each other need, which is the least that is possible.
 
 use super::SpliceOptions;
-use super::callee::CalleeTables;
+use super::callee::Tables;
 use super::session::CopiedCall;
 use super::slot_access::SlotAccess;
 use cranelift_codegen::ir::{Function, Inst, StackSlot, StackSlotData};
@@ -63,12 +63,7 @@ pub(super) enum Sharers {
 
 impl SharedSlots {
     /// Those of a slot of the callee.
-    pub(super) fn sharers(
-        &self,
-        tables: &CalleeTables,
-        slot: StackSlot,
-        access: SlotAccess,
-    ) -> Sharers {
+    pub(super) fn sharers(&self, tables: &Tables, slot: StackSlot, access: SlotAccess) -> Sharers {
         match access {
             SlotAccess::Direct(region) => Sharers::Region(region),
             SlotAccess::Anyone if self.no_alias_regions => Sharers::Region(None),

@@ -4,7 +4,7 @@
 //! through none: it drops a store that it finds to repeat the last one of its region. A slot that
 //! two bodies share must therefore be used through the same region by both.
 
-use super::callee::CalleeTables;
+use super::callee::Tables;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{Function, InstructionData, MemFlags, Value};
@@ -21,7 +21,7 @@ pub(super) enum SlotAccess {
 }
 
 /// The access of each used slot, in the order of the list of used slots.
-pub(super) fn of_used_slots(func: &Function, tables: &CalleeTables) -> Vec<SlotAccess> {
+pub(super) fn of_used_slots(func: &Function, tables: &Tables) -> Vec<SlotAccess> {
     let slots = &tables.used.slots.list;
     if slots.is_empty() {
         return Vec::new();

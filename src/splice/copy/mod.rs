@@ -10,7 +10,7 @@
 mod calls;
 mod globals;
 
-use super::callee::{BlockPlan, CalleeTables, InstClass, InstPlan, Results};
+use super::callee::{BlockPlan, InstClass, InstPlan, Results, Tables};
 use super::entities::EntityMaps;
 use super::inherited_tags::InheritedTags;
 use super::mapper::{Mapper, OuterHandlers};
@@ -36,7 +36,7 @@ pub(super) struct Copied {
 pub(super) struct Copy<'a> {
     caller: &'a mut Function,
     callee: &'a Function,
-    tables: &'a CalleeTables,
+    tables: &'a Tables,
     maps: &'a EntityMaps,
     site: &'a Site,
     call: Inst,
@@ -44,7 +44,7 @@ pub(super) struct Copy<'a> {
     before: Option<Inst>,
     /// Translations by the callee's index. Only what the callee uses is set.
     values: &'a mut Vec<Value>,
-    /// Translations by the index in [`CalleeTables::blocks`].
+    /// Translations by the index in [`Tables::blocks`].
     blocks: &'a mut Vec<Block>,
     /// Where each block's terminator is, which differs from `blocks` where
     /// calls became `try_call`s.
@@ -106,7 +106,7 @@ impl<'a> Copy<'a> {
         grow(slots, func.sized_stack_slots.len());
         grow(dynamic_slots, func.dynamic_stack_slots.len());
         blocks.clear();
-        blocks.resize(callee.tables.blocks.len(), Block::reserved_value());
+        blocks.resize(callee.tables().blocks.len(), Block::reserved_value());
         Copy {
             cold: caller.layout.is_cold(site.block),
             locations: (locations.places_unknown() || !func.srclocs.is_empty())
@@ -114,7 +114,7 @@ impl<'a> Copy<'a> {
             has_tags: !func.debug_tags.is_empty(),
             caller,
             callee: func,
-            tables: &callee.tables,
+            tables: callee.tables(),
             maps,
             site,
             call,

@@ -7,7 +7,7 @@ mod line;
 mod references;
 
 use self::known_types::KnownTypes;
-use super::callee::{BlockPlan, CalleeTables, InstPlan, UsedEntities};
+use super::callee::{BlockPlan, InstPlan, Tables, UsedEntities};
 use super::facts::CalleeFacts;
 use super::slot_access;
 use cranelift_codegen::entity::EntityRef;
@@ -24,7 +24,7 @@ type BlockList = SmallVec<[Block; 16]>;
 /// The walk that fills the tables.
 pub(super) struct Survey<'f> {
     func: &'f ir::Function,
-    tables: CalleeTables,
+    tables: Box<Tables>,
     known_types: Box<KnownTypes>,
     entry: Option<Block>,
     keeps_insts: bool,
@@ -37,7 +37,7 @@ impl<'f> Survey<'f> {
     pub(super) fn new(func: &'f ir::Function) -> Self {
         Survey {
             func,
-            tables: CalleeTables {
+            tables: Box::new(Tables {
                 facts: CalleeFacts::new(func),
                 blocks: SmallVec::new(),
                 layout_order: SmallVec::new(),
@@ -51,7 +51,7 @@ impl<'f> Survey<'f> {
                 from_vmctx: SmallVec::new(),
                 labels: Vec::new(),
                 has_inner_calls: false,
-            },
+            }),
             known_types: KnownTypes::of_thread(),
             entry: func.layout.entry_block(),
             keeps_insts: false,
@@ -61,7 +61,7 @@ impl<'f> Survey<'f> {
     }
 
     /// Makes the tables.
-    pub(super) fn run(mut self) -> Result<CalleeTables, String> {
+    pub(super) fn run(mut self) -> Result<Box<Tables>, String> {
         self.keeps_insts = true;
         self.tables.insts.reserve_exact(self.func.dfg.num_insts());
         let order = self.walk()?;
