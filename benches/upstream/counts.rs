@@ -4,9 +4,11 @@
 //! CLIF text, and the counting covers nothing but the splicing.
 
 use crate::job::{Job, Work, splice_ours, splice_upstream};
+use cranelift_codegen::Context;
 use cranelift_codegen::ir::{Function, Inst, InstructionData};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_inliner::backend::{CompileScratch, compile_function};
+use cranelift_inliner::splice::SpliceContext;
 use serde_json::{Value, json};
 use std::env;
 use std::fmt::Write as _;
@@ -183,8 +185,8 @@ pub(crate) fn run_child(side: &str, folder: &Path) {
     };
     let mut callers = work.callers();
     match side {
-        "ours" => splice_ours(&work, &mut callers),
-        _ => splice_upstream(&work, &mut callers),
+        "ours" => splice_ours(&work, &mut callers, &mut SpliceContext::new()),
+        _ => splice_upstream(&work, &mut callers, &mut Context::new()),
     }
 }
 

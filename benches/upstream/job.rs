@@ -47,9 +47,8 @@ impl Work {
 
 /// Splices all sites into `callers` with this crate. Each body is prepared once.
 #[inline(never)]
-pub(crate) fn splice_ours(work: &Work, callers: &mut [Function]) {
+pub(crate) fn splice_ours(work: &Work, callers: &mut [Function], context: &mut SpliceContext) {
     let options = SpliceOptions::default();
-    let mut context = SpliceContext::new();
     let mut tables: Vec<Option<CalleeTables>> = vec![None; work.bodies.len()];
     for (job, caller) in work.jobs.iter().zip(callers) {
         let mut session = context.session(caller, &options);
@@ -79,8 +78,7 @@ pub(crate) fn splice_ours(work: &Work, callers: &mut [Function]) {
 
 /// Splices all sites into `callers` with Cranelift's own inliner.
 #[inline(never)]
-pub(crate) fn splice_upstream(work: &Work, callers: &mut [Function]) {
-    let mut context = Context::new();
+pub(crate) fn splice_upstream(work: &Work, callers: &mut [Function], context: &mut Context) {
     for (job, caller) in work.jobs.iter().zip(callers) {
         std::mem::swap(&mut context.func, caller);
         let inlined = context.inline(Replay::new(&job.sites, &work.bodies));

@@ -10,9 +10,11 @@ use crate::plot::{Line, draw};
 use crate::rounds::time;
 use crate::stage::Stage;
 use crate::table::{Results, Row};
+use cranelift_codegen::Context;
 use cranelift_inliner::decide::{Always, Limits};
 use cranelift_inliner::pass::{Inliner, Recorded};
 use cranelift_inliner::program::Program;
+use cranelift_inliner::splice::SpliceContext;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Duration;
@@ -103,12 +105,12 @@ fn times(
         let work = decisions.work(program);
         let ours = best(&mut || {
             let mut callers = work.callers();
-            time(|| splice_ours(black_box(&work), &mut callers))
+            time(|| splice_ours(black_box(&work), &mut callers, &mut SpliceContext::new()))
         });
         let peer = patient.then(|| {
             best(&mut || {
                 let mut callers = work.callers();
-                time(|| splice_upstream(black_box(&work), &mut callers))
+                time(|| splice_upstream(black_box(&work), &mut callers, &mut Context::new()))
             })
         });
         return (ours, peer);

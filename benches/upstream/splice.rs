@@ -5,6 +5,8 @@ use crate::job::{Work, splice_ours, splice_upstream};
 use crate::options::Options;
 use crate::rounds::{Rounds, time};
 use crate::table::{Results, Row};
+use cranelift_codegen::Context;
+use cranelift_inliner::splice::SpliceContext;
 use std::hint::black_box;
 
 pub(crate) fn measure(
@@ -17,15 +19,18 @@ pub(crate) fn measure(
     if work.jobs.is_empty() {
         return;
     }
+    // Both keep scratch memory from one function to the next, so what it costs to begin with is
+    // no splice's.
+    let (mut context, mut peer_context) = (SpliceContext::new(), Context::new());
     let rounds = Rounds::run(
         options.rounds,
         || {
             let mut callers = work.callers();
-            time(|| splice_ours(black_box(work), &mut callers))
+            time(|| splice_ours(black_box(work), &mut callers, &mut context))
         },
         || {
             let mut callers = work.callers();
-            time(|| splice_upstream(black_box(work), &mut callers))
+            time(|| splice_upstream(black_box(work), &mut callers, &mut peer_context))
         },
     );
     let (ours, peer) = rounds.medians();
