@@ -9,6 +9,7 @@ mod limits;
 mod linkage;
 mod naming;
 mod policies;
+mod recorded;
 mod recursion;
 mod report;
 mod shapes;
