@@ -22,7 +22,7 @@ pub(crate) fn measure(
     for threads in thread_counts() {
         let pool = pool(threads);
         let rounds = Rounds::run(
-            options.rounds.min(3),
+            options.rounds,
             || pool.install(|| time(|| stage.ours_compiled(isa))),
             || pool.install(|| time(|| stage.upstream_compiled(isa))),
         );
@@ -33,7 +33,7 @@ pub(crate) fn measure(
             &rounds,
         ));
         let rounds = Rounds::run(
-            options.rounds.min(3),
+            options.rounds,
             || pool.install(|| time(|| stage.ours_compiled(isa))),
             || pool.install(|| time(|| stage.compiled(isa))),
         );
@@ -67,7 +67,7 @@ pub(crate) fn measure_default(
     let pools: Vec<(usize, ThreadPool)> = counts.iter().map(|&n| (n, pool(n))).collect();
     for (threads, pool) in &pools {
         let rounds = Rounds::run(
-            options.rounds.min(3),
+            options.rounds,
             || pool.install(|| time(run)),
             || pool.install(|| time(|| stage.compiled(isa))),
         );
@@ -80,7 +80,7 @@ pub(crate) fn measure_default(
     }
     if let [(_, one), .., (threads, many)] = pools.as_slice() {
         let rounds = Rounds::run(
-            options.rounds.min(3),
+            options.rounds,
             || many.install(|| time(run)),
             || one.install(|| time(run)),
         );
