@@ -99,6 +99,14 @@ fn sixteen_instructions_go_in_place_and_more_do_not() {
     assert!(!goes_in_place(&straight(17), &caller(0)));
 }
 
+/// The jumps of a line are not copied, so they do not count.
+#[test]
+fn sixteen_instructions_on_a_line_of_blocks_go_in_place_too() {
+    let line = |insts| straight(insts).replacen("return", "jump block1\nblock1:\n    return", 1);
+    assert!(goes_in_place(&line(16), &caller(0)));
+    assert!(!goes_in_place(&line(17), &caller(0)));
+}
+
 #[test]
 fn in_a_large_caller_only_what_fits_into_the_gap_of_the_call_does() {
     // With the call and what returns.
@@ -367,4 +375,39 @@ fn the_address_of_a_handler_is_null_where_nothing_goes_on() {
     let text = caller.to_string();
     assert!(text.contains("v1 = iconst.i64 0"), "{text}");
     assert!(!text.contains("try_call"), "{text}");
+}
+
+/// `block2`, which is named, is in no block of the copy, although the callee is one line.
+#[test]
+fn the_address_of_a_handler_is_null_where_a_line_does_not_lead() {
+    let callee = &parse(
+        "function %callee(i32) -> i64 tail {
+             sig0 = (i32) -> i32 tail
+             fn0 = %other sig0
+         block0(v0: i32):
+             v1 = get_exception_handler_address.i64 block2, 0
+             jump block1
+         block1:
+             return v1
+         block2:
+             try_call fn0(v0), sig0, block3, [ default: block3 ]
+         block3:
+             trap user1
+         }",
+    )[0];
+    let callee = Callee::new(callee).unwrap();
+    let mut caller = parse(
+        "function %caller(i32) -> i64 tail {
+             fn0 = %callee(i32) -> i64 tail
+         block0(v0: i32):
+             v1 = call fn0(v0)
+             v2 = ineg v1
+             return v2
+         }",
+    )
+    .remove(0);
+    splice_first(&mut caller, &callee);
+    let text = caller.to_string();
+    assert!(text.contains("= iconst.i64 0"), "{text}");
+    assert_eq!(caller.layout.blocks().count(), 1, "{text}");
 }
