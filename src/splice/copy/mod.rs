@@ -276,7 +276,7 @@ impl<'a> Copy<'a> {
         for inst in &tables.insts[plan.insts.start as usize..plan.insts.end as usize] {
             match inst.class {
                 InstClass::Plain => {
-                    self.copy_inst(inst, at);
+                    self.copy_plain(inst, at);
                 }
                 InstClass::SequencePoint => {
                     let copy = self.copy_inst(inst, at);
@@ -376,7 +376,14 @@ impl<'a> Copy<'a> {
         inst
     }
 
+    #[inline(never)]
     fn copy_inst(&mut self, plan: &InstPlan, at: Block) -> Inst {
+        self.copy_plain(plan, at)
+    }
+
+    // A part of the loop over a block, for which nearly all instructions are plain.
+    #[inline(always)]
+    fn copy_plain(&mut self, plan: &InstPlan, at: Block) -> Inst {
         let data = self.map_data(plan);
         let copy = self.append(data, at, plan.inst);
         match plan.results {
