@@ -4,6 +4,7 @@
 //! [`CostModel`]: crate::decide::CostModel
 //! [`LocationTable`]: crate::locations::LocationTable
 //! [`SiteRecord`]: crate::pass::SiteRecord
+//! [`Recorded`]: crate::pass::Recorded
 //! [`Refusal`]: crate::splice::Refusal
 //! [`Reason`]: crate::pass::Reason
 //! [`Limits`]: crate::decide::Limits
