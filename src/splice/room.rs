@@ -114,14 +114,14 @@ mod tests {
              v1 = call fn0(v0)
              return v1
          }",
-        "function %callee(i64 sarg(127), i64 sarg(1023)) system_v {
-         block0(v0: i64, v1: i64):
+        "function %callee(i64 sarg(127), i64 sarg(1023), i64 sarg(2048)) system_v {
+         block0(v0: i64, v1: i64, v2: i64):
              return
          }
          function %caller(i64) system_v {
-             fn0 = %callee(i64 sarg(127), i64 sarg(1023)) system_v
+             fn0 = %callee(i64 sarg(127), i64 sarg(1023), i64 sarg(2048)) system_v
          block0(v0: i64):
-             call fn0(v0, v0)
+             call fn0(v0, v0, v0)
              return
          }",
         "function %callee(i32) -> i32 tail {
