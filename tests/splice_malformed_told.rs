@@ -124,6 +124,45 @@ fn a_result_that_is_not_its_opcodes() {
     );
 }
 
+/// Each opcode gives a result of the type that the instruction has, or none where it has none.
+#[test]
+fn an_opcode_of_another_format() {
+    let text = "function %f(i64, i8) -> i64 tail {
+        block0(v0: i64, v1: i8):
+            v2 = load.i64 v0
+            v3 = ineg v0
+            v4 = iadd v0, v0
+            v5 = icmp eq v1, v1
+            v6 = load.i64 v0
+            store v0, v0
+            v7 = iconst.i64 1
+            return v4
+        }";
+    let wrong = [
+        (1, Opcode::Iadd),
+        (2, Opcode::Ineg),
+        (3, Opcode::Iadd),
+        (4, Opcode::Ineg),
+        (5, Opcode::Nop),
+        (6, Opcode::GetFramePointer),
+    ];
+    for (index, wrong) in wrong {
+        let why = told(text, |func| {
+            let inst = inst(func, index);
+            match &mut func.dfg.insts[inst] {
+                InstructionData::Unary { opcode, .. }
+                | InstructionData::Binary { opcode, .. }
+                | InstructionData::IntCompare { opcode, .. }
+                | InstructionData::Load { opcode, .. }
+                | InstructionData::Store { opcode, .. }
+                | InstructionData::UnaryImm { opcode, .. } => *opcode = wrong,
+                other => panic!("{other:?}"),
+            }
+        });
+        assert_eq!(why, format!("inst{index} has an opcode of another format"));
+    }
+}
+
 #[test]
 fn instructions_out_of_their_place() {
     assert_eq!(
