@@ -1,7 +1,7 @@
 //! (c) How much memory the stage needs at its peak, beyond the program itself.
 
 use crate::stage::Stage;
-use crate::table::{Results, Row};
+use crate::table::{Measured, Results, Row};
 use cranelift_inliner::pass::Recorded;
 use peak_alloc::PeakAlloc;
 
@@ -39,7 +39,7 @@ pub(crate) fn measure(
             ours: ours as f64 / 1024.0,
             peer: peer as f64 / 1024.0,
             unit: "KiB",
-            spread: None,
+            measured: Measured::Exactly,
         });
     }
 }

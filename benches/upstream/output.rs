@@ -6,7 +6,7 @@ use crate::counts;
 use crate::options::Options;
 use crate::rounds::{Rounds, time};
 use crate::stage::Stage;
-use crate::table::{Results, Row};
+use crate::table::{Measured, Results, Row};
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_inliner::backend::{CompileScratch, compile_function};
@@ -53,7 +53,7 @@ pub(crate) fn measure(
             Err(error) => results.note(format!("{module}, {policy}: not counted: {error}")),
         }
     }
-    let mut push = |what: String, ours: f64, peer: f64, unit, spread| {
+    let mut push = |what: String, ours: f64, peer: f64, unit, measured| {
         results.push(Row {
             module: module.to_owned(),
             policy,
@@ -61,7 +61,7 @@ pub(crate) fn measure(
             ours,
             peer,
             unit,
-            spread,
+            measured,
         });
     };
     let count = |bodies: &[Arc<Function>], of: &dyn Fn(&Function) -> usize| {
@@ -72,11 +72,17 @@ pub(crate) fn measure(
         ("block parameters", &block_params),
         ("instructions", &insts),
     ] {
-        push(what.into(), count(&ours, of), count(&peers, of), "", None);
+        push(
+            what.into(),
+            count(&ours, of),
+            count(&peers, of),
+            "",
+            Measured::Exactly,
+        );
     }
     if let Some((our, peer)) = counted {
         let what = "instructions executed to compile, x64";
-        push(what.into(), our as f64, peer as f64, "", None);
+        push(what.into(), our as f64, peer as f64, "", Measured::Exactly);
     }
     for &(name, isa) in targets {
         let (our, peer) = (sizes(&ours, isa), sizes(&peers, isa));
@@ -85,17 +91,17 @@ pub(crate) fn measure(
             our.code as f64,
             peer.code as f64,
             "bytes",
-            None,
+            Measured::Exactly,
         );
         push(
             format!("frames, {name}"),
             our.frame as f64,
             peer.frame as f64,
             "bytes",
-            None,
+            Measured::Exactly,
         );
         let rounds = Rounds::run(
-            options.rounds.min(3),
+            options.rounds,
             || time(|| sizes(&ours, isa)),
             || time(|| sizes(&peers, isa)),
         );
@@ -105,7 +111,7 @@ pub(crate) fn measure(
             our,
             peer,
             "ms",
-            Some(rounds.spread()),
+            Measured::InRounds(rounds.ratios()),
         );
     }
 }

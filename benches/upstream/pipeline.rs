@@ -3,7 +3,7 @@
 use crate::options::Options;
 use crate::rounds::{Rounds, time};
 use crate::stage::Stage;
-use crate::table::{Results, Row};
+use crate::table::{Measured, Results, Row};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_inliner::decide::CostModel;
 use cranelift_inliner::pass::Inliner;
@@ -102,7 +102,7 @@ fn row(module: &str, policy: &'static str, what: String, rounds: &Rounds) -> Row
         ours,
         peer,
         unit: "ms",
-        spread: Some(rounds.spread()),
+        measured: Measured::InRounds(rounds.ratios()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Two things timed side by side.
 
+use crate::table::Ratios;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -38,12 +39,15 @@ impl Rounds {
         (median(&self.ours) * 1e3, median(&self.peer) * 1e3)
     }
 
-    /// The least and the greatest ratio of one round.
-    pub(crate) fn spread(&self) -> (f64, f64) {
+    /// What single rounds had.
+    pub(crate) fn ratios(&self) -> Ratios {
         let ratios = self.ours.iter().zip(&self.peer).map(|(a, b)| a / b);
-        ratios.fold((f64::INFINITY, 0.0), |(least, greatest), ratio| {
-            (ratio.min(least), ratio.max(greatest))
-        })
+        let ratios: Vec<f64> = ratios.collect();
+        Ratios {
+            least: ratios.iter().copied().fold(f64::INFINITY, f64::min),
+            median: median(&ratios),
+            greatest: ratios.iter().copied().fold(0.0, f64::max),
+        }
     }
 }
 

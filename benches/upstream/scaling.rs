@@ -9,7 +9,7 @@ use crate::options::Options;
 use crate::plot::{Line, draw};
 use crate::rounds::time;
 use crate::stage::Stage;
-use crate::table::{Results, Row};
+use crate::table::{Measured, Results, Row};
 use cranelift_codegen::Context;
 use cranelift_inliner::decide::{Always, Limits};
 use cranelift_inliner::pass::{Inliner, Recorded};
@@ -52,7 +52,7 @@ pub(crate) fn measure(options: &Options, results: &mut Results) {
                     ours: our.as_secs_f64() * 1e3,
                     peer: peer.as_secs_f64() * 1e3,
                     unit: "ms",
-                    spread: None,
+                    measured: Measured::Least,
                 });
             } else {
                 results.note(format!("{shape} of {size}: the peer was not waited for"));
@@ -135,7 +135,7 @@ fn compare_sizes(shape: &str, points: &[(usize, f64)], results: &mut Results) {
             ours: per_call * 1e6,
             peer: base * 1e6,
             unit: "us",
-            spread: None,
+            measured: Measured::Least,
         });
     }
 }

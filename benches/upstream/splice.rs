@@ -4,10 +4,13 @@ use crate::counts;
 use crate::job::{Work, splice_ours, splice_upstream};
 use crate::options::Options;
 use crate::rounds::{Rounds, time};
-use crate::table::{Results, Row};
+use crate::table::{Measured, Results, Row};
 use cranelift_codegen::Context;
 use cranelift_inliner::splice::SpliceContext;
 use std::hint::black_box;
+
+/// A splice takes less than a compilation by so much that it is timed so many times as often.
+const SHORT: usize = 5;
 
 pub(crate) fn measure(
     module: &str,
@@ -23,7 +26,7 @@ pub(crate) fn measure(
     // no splice's.
     let (mut context, mut peer_context) = (SpliceContext::new(), Context::new());
     let rounds = Rounds::run(
-        options.rounds,
+        options.rounds.saturating_mul(SHORT),
         || {
             let mut callers = work.callers();
             time(|| splice_ours(black_box(work), &mut callers, &mut context))
@@ -41,7 +44,7 @@ pub(crate) fn measure(
         ours,
         peer,
         unit: "ms",
-        spread: Some(rounds.spread()),
+        measured: Measured::InRounds(rounds.ratios()),
     });
     if !options.counts {
         return;
@@ -61,7 +64,7 @@ pub(crate) fn measure(
             ours: ours as f64 / insts,
             peer: peer as f64 / insts,
             unit: "",
-            spread: None,
+            measured: Measured::Exactly,
         }),
         Err(error) => results.note(format!(
             "{module}, {policy}: no instruction counts: {error}"

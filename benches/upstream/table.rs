@@ -10,13 +10,36 @@ pub(crate) struct Row {
     pub(crate) ours: f64,
     pub(crate) peer: f64,
     pub(crate) unit: &'static str,
-    /// The least and the greatest ratio of one round, where there were several.
-    pub(crate) spread: Option<(f64, f64)>,
+    pub(crate) measured: Measured,
+}
+
+/// Where the two figures of a row come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Measured {
+    /// Counted, or the same in each run.
+    Exactly,
+    /// The least of a few times of either side.
+    Least,
+    /// The medians of some rounds, which had these ratios.
+    InRounds(Ratios),
+}
+
+/// What ours to the peer's was in single rounds.
+#[derive(Clone, Copy)]
+pub(crate) struct Ratios {
+    pub(crate) least: f64,
+    pub(crate) median: f64,
+    pub(crate) greatest: f64,
 }
 
 impl Row {
+    /// Both sides of a round run one after the other, so that how fast the machine is just then is
+    /// the same for both: of rounds, it is the median of their ratios.
     pub(crate) fn ratio(&self) -> f64 {
-        self.ours / self.peer
+        match self.measured {
+            Measured::InRounds(ratios) => ratios.median,
+            Measured::Exactly | Measured::Least => self.ours / self.peer,
+        }
     }
 }
 
@@ -80,7 +103,10 @@ impl Results {
                 "ours": row.ours,
                 "peer": row.peer,
                 "ratio": row.ratio(),
-                "spread": row.spread.map(|(least, greatest)| [least, greatest]),
+                "spread": match row.measured {
+                    Measured::InRounds(ratios) => json!([ratios.least, ratios.greatest]),
+                    Measured::Exactly | Measured::Least => Value::Null,
+                },
             })
         });
         let means = self.means().into_iter().map(|(policy, what, mean, worst)| {
@@ -95,9 +121,12 @@ impl Results {
 }
 
 fn line(row: &Row) -> String {
-    let spread = match row.spread {
-        Some((least, greatest)) => format!("{least:.3} to {greatest:.3}"),
-        None => "exact".to_owned(),
+    let spread = match row.measured {
+        Measured::InRounds(Ratios {
+            least, greatest, ..
+        }) => format!("{least:.3} to {greatest:.3}"),
+        Measured::Exactly => "exact".to_owned(),
+        Measured::Least => "least of a few".to_owned(),
     };
     format!(
         "| {} | {} | {} | {} | {} | {:.3} | {spread} |",
