@@ -115,8 +115,8 @@ pub enum Recorded {
     /// Of every call that was decided.
     #[default]
     All,
-    /// Of every call but those of a function's own that stayed calls, unless a demand or a hint
-    /// names them. What is left out is in the call graph; why it stayed a call is lost.
+    /// Of every call but those of a function's own that were decided to stay calls, unless a demand
+    /// or a hint names them. What is left out is in the call graph; why it stayed a call is lost.
     Changes,
 }
 
