@@ -343,19 +343,24 @@ fn a_jump_that_does_not_fit_is_no_part_of_a_line() {
     }
 }
 
+/// The second function of `text`, after the first replaced its first call.
+fn spliced(text: &str) -> Function {
+    let mut functions = parse(text);
+    let mut caller = functions.remove(1);
+    splice_first(&mut caller, &Callee::new(&functions[0]).unwrap());
+    caller
+}
+
 /// The `try_call` whose handler has its address taken goes with what follows a call that does not
 /// return.
 #[test]
 fn the_address_of_a_handler_is_null_where_nothing_goes_on() {
-    let callee = &parse(
+    let text = spliced(
         "function %callee(i32) -> i32 tail {
          block0(v0: i32):
              trap user1
-         }",
-    )[0];
-    let callee = Callee::new(callee).unwrap();
-    let mut caller = parse(
-        "function %caller(i32) -> i64 tail {
+         }
+         function %caller(i32) -> i64 tail {
              sig0 = (i32) -> i32 tail
              fn0 = %callee sig0
          block0(v0: i32):
@@ -370,9 +375,7 @@ fn the_address_of_a_handler_is_null_where_nothing_goes_on() {
              return v1
          }",
     )
-    .remove(0);
-    splice_first(&mut caller, &callee);
-    let text = caller.to_string();
+    .to_string();
     assert!(text.contains("v1 = iconst.i64 0"), "{text}");
     assert!(!text.contains("try_call"), "{text}");
 }
@@ -380,7 +383,7 @@ fn the_address_of_a_handler_is_null_where_nothing_goes_on() {
 /// `block2`, which is named, is in no block of the copy, although the callee is one line.
 #[test]
 fn the_address_of_a_handler_is_null_where_a_line_does_not_lead() {
-    let callee = &parse(
+    let caller = spliced(
         "function %callee(i32) -> i64 tail {
              sig0 = (i32) -> i32 tail
              fn0 = %other sig0
@@ -393,21 +396,15 @@ fn the_address_of_a_handler_is_null_where_a_line_does_not_lead() {
              try_call fn0(v0), sig0, block3, [ default: block3 ]
          block3:
              trap user1
-         }",
-    )[0];
-    let callee = Callee::new(callee).unwrap();
-    let mut caller = parse(
-        "function %caller(i32) -> i64 tail {
+         }
+         function %caller(i32) -> i64 tail {
              fn0 = %callee(i32) -> i64 tail
          block0(v0: i32):
              v1 = call fn0(v0)
              v2 = ineg v1
              return v2
          }",
-    )
-    .remove(0);
-    splice_first(&mut caller, &callee);
-    let text = caller.to_string();
-    assert!(text.contains("= iconst.i64 0"), "{text}");
-    assert_eq!(caller.layout.blocks().count(), 1, "{text}");
+    );
+    assert!(caller.to_string().contains("= iconst.i64 0"), "{caller}");
+    assert_eq!(caller.layout.blocks().count(), 1, "{caller}");
 }
