@@ -3,7 +3,7 @@
 use cranelift_codegen::ir::SourceLoc;
 use cranelift_inliner::decide::{Always, CallSite, CostModel, Decision, Inline, Never};
 use cranelift_inliner::graph::CallGraph;
-use cranelift_inliner::pass::{Inlined, Inliner, Reason};
+use cranelift_inliner::pass::{Inlined, Inliner, Reason, Recorded};
 use cranelift_inliner::plan::{
     Deviation, DeviationKind, Fallback, Outcome, Plan, PlanProblem, PlannedSite, Replay, SitePath,
     bisect,
@@ -186,6 +186,32 @@ fn each_kind_of_deviation_is_told() {
 }
 
 /// What follows a call of a function that traps is gone when its turn comes, but it was decided.
+/// Calls that stay as they are have no record, and are in the program all the same.
+#[test]
+fn a_call_without_a_record_is_not_missing() {
+    let program = program(&layered());
+    let plan = Plan::record(&program, &run(&program, by_path));
+    let deviations = |policy: &dyn Inline| {
+        let inliner = Inliner::new(policy).records(Recorded::Changes);
+        plan.deviations(&program, &inliner.run(&program).unwrap())
+    };
+    assert_eq!(deviations(&Replay::new(&plan, Fallback::Keep)), []);
+
+    let deviations = deviations(&Never);
+    let (own, below): (Vec<_>, Vec<_>) = deviations
+        .iter()
+        .partition(|deviation| deviation.path.steps().len() == 1);
+    let planned = plan.iter().filter(|(_, site)| site.inline);
+    let planned = planned.filter(|(path, _)| path.steps().len() == 1);
+    assert_eq!(own.len(), planned.count());
+    for deviation in own {
+        assert_eq!(deviation.kind, DeviationKind::Unrecorded);
+        let told = format!("{} was to be inlined and was kept", deviation.path);
+        assert_eq!(deviation.to_string(), told);
+    }
+    assert!(below.iter().all(|site| site.kind == DeviationKind::Missing));
+}
+
 #[test]
 fn a_site_that_splices_before_it_made_unreachable_is_listed() {
     let traps = "function %traps(i32) -> i32 fast {\nblock0(v0: i32):\n    trap user1\n}\n";

@@ -1,7 +1,7 @@
 //! What became of the functions of a module.
 
 use crate::locations::LocationTable;
-use crate::pass::Inlined;
+use crate::pass::{Inlined, Recorded};
 use crate::profile::{Instrumented, Profile, WrongLength};
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_entity::SecondaryMap;
@@ -183,9 +183,14 @@ impl fmt::Display for ModuleReport {
                 None => writeln!(f)?,
             }
         }
+        write!(f, "{inlined} ")?;
+        // Without a record of every call nobody knows of how many.
+        if self.inlined.recorded() == Recorded::All {
+            write!(f, "of {calls} ")?;
+        }
         write!(
             f,
-            "{inlined} of {calls} calls inlined; {} functions defined, {} dropped",
+            "calls inlined; {} functions defined, {} dropped",
             self.defined.len(),
             self.dropped.len()
         )?;

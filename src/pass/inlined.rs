@@ -1,6 +1,6 @@
 //! The result of the pass.
 
-use super::report::{Demand, FunctionStats, SiteRecord, StageTimes};
+use super::report::{Demand, FunctionStats, Recorded, SiteRecord, StageTimes};
 use crate::graph::{CallGraph, SiteName};
 use crate::locations::LocationTable;
 use crate::program::{FunctionId, FunctionName, Program, ProgramError};
@@ -19,6 +19,7 @@ pub struct Inlined {
     pub(super) locations: SecondaryMap<FunctionId, Option<Arc<LocationTable>>>,
     /// By caller, so that what the threads made is not copied.
     pub(super) sites: SecondaryMap<FunctionId, Box<[SiteRecord]>>,
+    pub(super) recorded: Recorded,
     pub(super) stats: SecondaryMap<FunctionId, FunctionStats>,
     pub(super) times: StageTimes,
 }
@@ -92,6 +93,11 @@ impl Inlined {
     /// first, in layout order; calls that came in with bodies follow.
     pub fn sites(&self) -> impl Iterator<Item = &SiteRecord> {
         self.sites.values().flatten()
+    }
+
+    /// Of which calls there are records, as [`Inliner::records`](super::Inliner::records) said.
+    pub fn recorded(&self) -> Recorded {
+        self.recorded
     }
 
     /// The decisions about the calls of one function of the input, in the order of

@@ -203,7 +203,8 @@ impl<'a> Inliner<'a> {
     /// Of which calls the result has a record; of all of them by default. What is inlined does not
     /// depend on it.
     ///
-    /// A [plan](crate::plan) can only be made of a result that has all of them.
+    /// A [plan](crate::plan::Plan::record) that is made of the result does not list what has no
+    /// record.
     ///
     /// ```
     /// use cranelift_inliner::decide::CostModel;

@@ -7,7 +7,7 @@ use super::error::{PassError, Stage};
 use super::inlined::Inlined;
 use super::preparation::Preparation;
 use super::references::References;
-use super::report::{FunctionStats, SiteRecord, StageTimes};
+use super::report::{FunctionStats, Recorded, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
 use super::{Inliner, budget};
@@ -62,7 +62,7 @@ pub(super) fn run(
         Some(compiler) => Some(clock.compile.time(|| compiler.finish(&state))?),
         None => None,
     };
-    Ok((conclude(state, clock.times()), compiled))
+    Ok((conclude(state, clock.times(), inliner.records), compiled))
 }
 
 fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
@@ -278,7 +278,7 @@ impl Run<'_> {
     }
 }
 
-fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
+fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined {
     let live = live_functions(&state);
     let State {
         program,
@@ -323,6 +323,7 @@ fn conclude(state: State<'_>, times: StageTimes) -> Inlined {
         bodies,
         locations,
         sites,
+        recorded,
         stats,
         times,
     }

@@ -2,7 +2,7 @@
 
 use super::record::{is_decision, location_of, path_of};
 use super::{Plan, SitePath};
-use crate::pass::{Inlined, Reason};
+use crate::pass::{Inlined, Reason, Recorded};
 use crate::program::Program;
 use cranelift_codegen::ir::SourceLoc;
 use std::collections::BTreeSet;
@@ -44,6 +44,9 @@ pub enum DeviationKind {
         /// Why something else was done.
         reason: Reason,
     },
+    /// The plan says to inline the site, and it stayed a call. The run kept
+    /// [no record](crate::pass::Recorded) that would say why.
+    Unrecorded,
     /// No call with this path was decided in the run: it is not in the program any more, or a
     /// body that it would have come in with did not.
     Missing,
@@ -66,6 +69,7 @@ impl fmt::Display for Deviation {
                 let (planned, done) = (became(*inline), became(!*inline));
                 write!(f, "{path} was to be {planned} and was {done}: {reason}")
             }
+            DeviationKind::Unrecorded => write!(f, "{path} was to be inlined and was kept"),
             DeviationKind::Missing => write!(f, "{path} is not in the program"),
         }
     }
@@ -77,7 +81,8 @@ impl Plan {
     /// something else became. `program` must be the one that went in.
     ///
     /// A location is compared where both the plan and the program have one. The site was decided
-    /// by its name nevertheless.
+    /// by its name nevertheless. Of a call that stayed one without a
+    /// [record](crate::pass::Recorded) it is told only that it was to be inlined.
     pub fn deviations(&self, program: &Program, inlined: &Inlined) -> Vec<Deviation> {
         let mut deviations = Vec::new();
         let mut seen = BTreeSet::new();
@@ -114,14 +119,26 @@ impl Plan {
             }
             seen.insert(path);
         }
-        for (path, _) in self.iter().filter(|(path, _)| !seen.contains(path)) {
-            deviations.push(Deviation {
-                path: path.clone(),
-                kind: DeviationKind::Missing,
-            });
+        for (path, planned) in self.iter().filter(|(path, _)| !seen.contains(path)) {
+            let kind = match (is_unrecorded(path, program, inlined), planned.inline) {
+                (true, false) => continue,
+                (true, true) => DeviationKind::Unrecorded,
+                (false, _) => DeviationKind::Missing,
+            };
+            let path = path.clone();
+            deviations.push(Deviation { path, kind });
         }
         // The sort is stable: a site that moved and was not followed is told of in this order.
         deviations.sort_by(|a, b| a.path.cmp(&b.path));
         deviations
     }
+}
+
+/// Whether a path without a record is that of a call that stayed one: such are calls of a
+/// function's own.
+fn is_unrecorded(path: &SitePath, program: &Program, inlined: &Inlined) -> bool {
+    let mut names = path.names();
+    let own = names.next().filter(|_| names.next().is_none());
+    inlined.recorded() == Recorded::Changes
+        && own.is_some_and(|name| inlined.graph().find_site(program, &name).is_some())
 }

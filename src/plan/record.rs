@@ -12,7 +12,8 @@ impl Plan {
     /// Listed is what was inlined, and what was left a call because a policy, an attribute or a
     /// limit wanted it so, or because the callee's code forbids what they wanted, or there was no
     /// room for it any more. What the two signatures or the declaration of the callee forbid is not:
-    /// nobody is asked about that.
+    /// nobody is asked about that. Nor is a call of which the run keeps
+    /// [no record](crate::pass::Recorded).
     pub fn record(program: &Program, inlined: &Inlined) -> Self {
         let mut plan = Self::new();
         for record in inlined.sites().filter(|record| is_decision(record)) {

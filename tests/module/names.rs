@@ -4,7 +4,7 @@ use crate::support::{ObjectFile, front_end, inlined_jit, inlining, jit, object};
 use cranelift_codegen::ir::{TrapCode, UserFuncName};
 use cranelift_inliner::decide::{Always, Never};
 use cranelift_inliner::module::InliningModule;
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Recorded};
 use cranelift_module::{DataDescription, Linkage, Module};
 
 const TEXT: &str = "fn leaf(x) = x + 1; fn outside(x); export fn main(x) = outside(leaf(x));";
@@ -26,6 +26,19 @@ fn the_report_names_functions_by_their_symbols() {
         "{text}"
     );
     let last = "1 of 2 calls inlined; 1 functions defined, 1 dropped";
+    assert_eq!(text.lines().last(), Some(last));
+}
+
+/// Of how many calls nobody knows then.
+#[test]
+fn a_report_without_all_records_counts_what_was_inlined() {
+    let inliner = Inliner::new(Always).records(Recorded::Changes);
+    let mut module = InliningModule::new(jit(), inliner);
+    front_end(TEXT, &mut module).unwrap();
+    let (_, report) = module.finish().unwrap();
+    let text = report.to_string();
+    assert!(!text.contains("outside"), "{text}");
+    let last = "1 calls inlined; 1 functions defined, 1 dropped";
     assert_eq!(text.lines().last(), Some(last));
 }
 
