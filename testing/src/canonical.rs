@@ -12,7 +12,7 @@
 //! blocks, unless it is to be [left out](CanonicalText::in_any_block_order).
 //!
 //! ```
-//! use cranelift_inliner::testing::canonical::CanonicalText;
+//! use cranelift_inliner_testing::canonical::CanonicalText;
 //!
 //! let functions = cranelift_reader::parse_functions("
 //! function %f(i32) -> i32 {
@@ -34,13 +34,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::body::spread_cold;
-use crate::program::body_text;
 use cranelift_codegen::ir::{Function, Value, ValueLabelAssignments};
 use cranelift_entity::EntityRef;
+use cranelift_inliner::cleanup::spread_cold;
+use cranelift_inliner::program::{ProgramError, function_text};
 use rustc_hash::FxHashMap;
 use std::fmt::Write;
-use thiserror::Error;
 
 /// How deep definitions may lie in definitions; those of valid functions end long before.
 const DEEPEST: usize = 100;
@@ -53,23 +52,15 @@ pub struct CanonicalText {
     idle_slots: Vec<String>,
 }
 
-/// The function has no text.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{function} cannot be printed: {message}")]
-pub struct Unprintable {
-    function: String,
-    message: String,
-}
-
 impl CanonicalText {
     /// The text of `func`.
     ///
     /// # Errors
     ///
-    /// [`Unprintable`] for a function that Cranelift cannot print. One that verifies can be
+    /// [`ProgramError::Unprintable`] for a function that Cranelift cannot print. One that verifies can be
     /// printed.
-    pub fn of(func: &Function) -> Result<Self, Unprintable> {
-        let text = printed(func)?;
+    pub fn of(func: &Function) -> Result<Self, ProgramError> {
+        let text = function_text(func)?;
         Ok(Writer::new(&text).write(func, true))
     }
 
@@ -80,10 +71,10 @@ impl CanonicalText {
     /// # Errors
     ///
     /// As for [`of`](Self::of).
-    pub fn in_any_block_order(func: &Function) -> Result<Self, Unprintable> {
+    pub fn in_any_block_order(func: &Function) -> Result<Self, ProgramError> {
         let mut func = func.clone();
         spread_cold(&mut func);
-        let text = printed(&func)?;
+        let text = function_text(&func)?;
         Ok(Writer::new(&text).write(&func, false))
     }
 
@@ -102,13 +93,6 @@ impl CanonicalText {
     pub fn idle_slots(&self) -> &[String] {
         &self.idle_slots
     }
-}
-
-fn printed(func: &Function) -> Result<String, Unprintable> {
-    body_text(func).map_err(|message| Unprintable {
-        function: format!("{:?}", func.name),
-        message,
-    })
 }
 
 struct Writer<'t> {

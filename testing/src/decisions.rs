@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use cranelift_inliner::decide::Inline;
-//! use cranelift_inliner::testing::decisions::Decisions;
+//! use cranelift_inliner_testing::decisions::Decisions;
 //!
 //! let decisions = Decisions::new([0b0100_1101; 16], 7);
 //! let policy: &dyn Inline = &decisions;
@@ -17,9 +17,9 @@
 //! # let _ = policy;
 //! ```
 
-use crate::decide::{CallSite, Decision, Inline};
-use crate::graph::SiteName;
 use arbitrary::{Arbitrary, Unstructured};
+use cranelift_inliner::decide::{CallSite, Decision, Inline};
+use cranelift_inliner::graph::SiteName;
 use proptest::strategy::Strategy;
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
@@ -103,8 +103,8 @@ pub fn decisions() -> impl Strategy<Value = Decisions> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pass::Inliner;
-    use crate::program::{FunctionName, Program};
+    use cranelift_inliner::pass::Inliner;
+    use cranelift_inliner::program::{FunctionName, Program};
 
     fn sites(count: u32) -> Vec<[SiteName; 1]> {
         let site = |ordinal| SiteName {

@@ -1,9 +1,9 @@
 //! The targets that properties are checked on, each made once for the process.
 
 use super::execute::Engine;
-use crate::backend::{TargetSettings, target};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
+use cranelift_inliner::backend::{TargetSettings, target};
 use std::sync::OnceLock;
 
 /// An architecture that Cranelift generates code for.
@@ -37,7 +37,7 @@ impl Architecture {
     ///
     /// ```
     /// use cranelift_codegen::settings::OptLevel;
-    /// use cranelift_inliner::testing::targets::Architecture;
+    /// use cranelift_inliner_testing::targets::Architecture;
     ///
     /// let isa = Architecture::Riscv64.isa(OptLevel::None).expect("it is built in");
     /// assert_eq!(isa.name(), "riscv64");

@@ -1,12 +1,12 @@
 //! What a debugger sees at each call of the host: the source program's stack, read from a copy of
-//! the physical one with the [frame table](crate::frames) of the code.
+//! the physical one with the [frame table](cranelift_inliner::frames) of the code.
 //!
 //! ```
 //! use cranelift_inliner::backend::{CompileScratch, TargetSettings, compile_function};
 //! use cranelift_inliner::frames::CountedFrames;
 //! use cranelift_inliner::program::Program;
-//! use cranelift_inliner::testing::execute::{Engine, Invocation};
-//! use cranelift_inliner::testing::trace::{Tag, VirtualStack, frame_table};
+//! use cranelift_inliner_testing::execute::{Engine, Invocation};
+//! use cranelift_inliner_testing::trace::{Tag, VirtualStack, frame_table};
 //!
 //! let program = Program::from_clif("
 //! function %main() system_v {
@@ -30,13 +30,13 @@
 //! ```
 
 use super::execute::Snapshot;
-use crate::backend::CompiledFunction;
-use crate::frames::{
+use cranelift_codegen::MachDebugTagPos;
+use cranelift_inliner::backend::CompiledFunction;
+use cranelift_inliner::frames::{
     BuildError, CopiedMemory, FrameSchema, FrameTable, FrameTableBuilder, FrameTableReader,
     FrameTag, SlotReadError, StackWalker, TableError, WalkError, WalkStart,
 };
-use crate::program::Program;
-use cranelift_codegen::MachDebugTagPos;
+use cranelift_inliner::program::Program;
 use thiserror::Error;
 
 /// A tag, and what it leads to.

@@ -1,9 +1,6 @@
 //! Which labels the checker takes to be lost with what clean-up removed, and which must be there.
 
-#[path = "support/copies.rs"]
-mod copies;
-
-use copies::{Order, parse, splice_all};
+use crate::copies::{Order, parse, splice_all};
 use cranelift_codegen::ir::{
     Function, RelSourceLoc, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,
 };

@@ -1,10 +1,7 @@
 //! The checker accepts every correct result: whatever the order of the splices,
 //! cleaned up or not, from the engine alone and from the pass.
 
-#[path = "support/copies.rs"]
-mod copies;
-
-use copies::{Functions, Order, parse, splice_all};
+use crate::copies::{Functions, Order, parse, splice_all};
 use cranelift_codegen::ir::Function;
 use cranelift_inliner::check::{CopyTree, check};
 use cranelift_inliner::cleanup::{CleanupContext, clean_up};
@@ -47,7 +44,11 @@ fn clif_files(folder: &str) -> Vec<PathBuf> {
 
 /// The functions of each file, without what stands below a filetest's marker.
 fn modules() -> Vec<(String, String)> {
-    let folders = ["tests/filetests", "tests/check_modules", "examples/modules"];
+    let folders = [
+        "tests/filetests",
+        "tests/checking/modules",
+        "examples/modules",
+    ];
     let files = folders.into_iter().flat_map(clif_files);
     let modules: Vec<_> = files
         .map(|path| {

@@ -21,7 +21,7 @@ use std::process::Command;
 fn modules() -> Vec<(String, String)> {
     let folder = match env::var_os("CLIF_CORPUS") {
         Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
+        None => Path::new(crate::ROOT).join("../shared/corpus"),
     };
     let all = env::var_os("CLIF_CORPUS_ALL").is_some();
     let mut paths: Vec<PathBuf> = fs::read_dir(&folder)

@@ -22,12 +22,6 @@
 //! Everything that comes out is verified, printed, parsed and printed again,
 //! and compiled for every target. `UPDATE_EXPECT=1 cargo test --test filetests`
 //! writes what comes out below the marker; the checks stay.
-#![cfg(feature = "all-arch")]
-
-#[path = "support/checks.rs"]
-mod checks;
-#[path = "support/steps.rs"]
-mod steps;
 
 use similar::TextDiff;
 use std::fs;
@@ -106,7 +100,7 @@ fn check(file: &Path, update: bool) -> Result<(), String> {
 
 /// What becomes of `before`, as it stands below the marker.
 fn run(before: &str) -> Result<String, String> {
-    let script = steps::Script::parse(before)?;
+    let script = crate::steps::Script::parse(before)?;
     let outcome = script.run()?;
     let mut text = String::new();
     for refusal in &outcome.refusals {

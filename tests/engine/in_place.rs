@@ -1,15 +1,12 @@
 //! Copies that go between the instructions around their call, and those for which the call's block
 //! is cut.
 
-#[path = "support/functions.rs"]
-mod functions;
-
+use crate::functions::{calls_of, parse};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Function, Inst, Opcode};
 use cranelift_codegen::settings::{Flags, builder};
 use cranelift_codegen::verify_function;
 use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
-use functions::{calls_of, parse};
 use std::fmt::Write;
 
 /// A callee of one block that copies `insts` instructions.

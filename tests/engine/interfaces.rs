@@ -1,11 +1,7 @@
 //! What the engine tells of callees, copies and refusals.
 
-#[path = "support/body.rs"]
-mod body;
-#[path = "support/functions.rs"]
-mod functions;
-
-use body::Body;
+use crate::body::Body;
+use crate::functions::{calls_of, parse};
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, AbiParam, Function, Inst, Opcode, Signature, types};
 use cranelift_codegen::isa::CallConv;
@@ -13,7 +9,6 @@ use cranelift_inliner::splice::{
     Callee, KeepLocations, Refusal, SignatureMismatch, SpliceContext, SpliceLocations,
     SpliceOptions, inline_calls,
 };
-use functions::{calls_of, parse};
 
 /// Its blocks stand in another order than they are reached.
 const OUT_OF_ORDER: &str = "

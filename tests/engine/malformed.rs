@@ -2,10 +2,7 @@
 //! a caller, there is a typed error or a result, never a panic, and a refused
 //! caller is as it was.
 
-#[path = "support/body.rs"]
-mod body;
-
-use body::Body;
+use crate::body::Body;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::instructions::InstructionMapper;
 use cranelift_codegen::ir::{

@@ -2,10 +2,7 @@
 //! calls are spliced. Work that grows with the square of the calls would let
 //! this file run for minutes.
 
-#[path = "support/body.rs"]
-mod body;
-
-use body::Body;
+use crate::body::Body;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{self, Function, Inst, InstructionData, Opcode};
 use cranelift_codegen::settings::{Flags, builder};

@@ -1,18 +1,13 @@
 //! Refusals that text does not show well, and that a refused caller is byte for
 //! byte as it was. The others are in `tests/filetests/meaning`.
 
-#[path = "support/body.rs"]
-mod body;
+use crate::body::Body;
 
-use body::Body;
-#[path = "support/functions.rs"]
-mod functions;
-
+use crate::functions::{calls_of, parse};
 use cranelift_codegen::ir::{self, Function, Inst, InstructionData, Opcode, types};
 use cranelift_inliner::splice::{
     Callee, Refusal, Session, SpliceContext, SpliceOptions, inline_calls, splice,
 };
-use functions::{calls_of, parse};
 
 /// A callee, and a caller of it.
 fn pair(text: &str) -> [Function; 2] {

@@ -19,7 +19,6 @@
 //! can be prepared before their callers. The independent checker looks at what
 //! each splice and clean-up made.
 
-use crate::checks;
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, ExternalName, Function, Inst, InstructionData, UserFuncName};
 use cranelift_inliner::check::{CopyId, CopyTree, check};
@@ -81,9 +80,9 @@ impl Script {
             return Err("the file has no step".into());
         }
         let functions = cranelift_reader::parse_functions(text).map_err(|e| e.to_string())?;
-        let isa = checks::isa(&script.targets[0], &script.settings)?;
+        let isa = crate::checks::isa(&script.targets[0], &script.settings)?;
         for func in functions {
-            checks::check_valid(&func, &*isa)?;
+            crate::checks::check_valid(&func, &*isa)?;
             script.functions.insert(func.name.to_string(), func);
         }
         Ok(script)
@@ -201,10 +200,10 @@ impl Script {
     pub(crate) fn check(&self, func: &Function) -> Result<(), String> {
         check_text(func)?;
         for target in &self.targets {
-            let isa = checks::isa(target, &self.settings)?;
-            checks::check_valid(func, &*isa)?;
+            let isa = crate::checks::isa(target, &self.settings)?;
+            crate::checks::check_valid(func, &*isa)?;
             if self.compiles {
-                checks::compile(func, &*isa)?;
+                crate::checks::compile(func, &*isa)?;
             }
         }
         Ok(())

@@ -1,13 +1,7 @@
 //! What Cranelift's own `Context::inline` gets wrong in 0.135.8, and what this
 //! crate's replacement of it gets right.
-#![cfg(feature = "all-arch")]
 
-#[path = "support/body.rs"]
-mod body;
-#[path = "support/checks.rs"]
-mod checks;
-
-use body::Body;
+use crate::body::Body;
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::{Function, GlobalValueData};
 use cranelift_inliner::splice::inline_calls;
@@ -31,13 +25,13 @@ fn upstreams(callee: &Function, caller: &Function) -> Function {
     context.func
 }
 
-#[cfg(all(feature = "testing", target_arch = "x86_64", unix))]
+#[cfg(all(target_arch = "x86_64", unix))]
 mod native {
     use cranelift_codegen::data_value::DataValue;
     use cranelift_codegen::ir::Function;
     use cranelift_inliner::backend::TargetSettings;
     use cranelift_inliner::program::Program;
-    use cranelift_inliner::testing::execute::{Engine, Invocation, Outcome};
+    use cranelift_inliner_testing::execute::{Engine, Invocation, Outcome};
 
     /// What `%caller` returns for `argument`.
     pub(crate) fn call_caller(callee: &Function, caller: &Function, argument: i64) -> i64 {
@@ -62,10 +56,10 @@ mod native {
 
 /// Whether `func` verifies and compiles for `target`.
 fn check(func: &Function, target: &str) -> Result<(), String> {
-    let isa = checks::isa(target, &[])?;
-    let valid = catch_unwind(AssertUnwindSafe(|| checks::check_valid(func, &*isa)));
+    let isa = crate::checks::isa(target, &[])?;
+    let valid = catch_unwind(AssertUnwindSafe(|| crate::checks::check_valid(func, &*isa)));
     valid.unwrap_or_else(|_| Err("the verifier panics".into()))?;
-    checks::compile(func, &*isa)
+    crate::checks::compile(func, &*isa)
 }
 
 /// A symbol's name is an entity of its function, too.
@@ -102,7 +96,7 @@ fn symbols_keep_their_names() {
 }
 
 /// By value means that the callee may write to its structure and nobody sees.
-#[cfg(all(feature = "testing", target_arch = "x86_64", unix))]
+#[cfg(all(target_arch = "x86_64", unix))]
 #[test]
 fn a_structure_passed_by_value_stays_the_callers() {
     let [callee, caller] = parse(
@@ -135,7 +129,7 @@ fn a_structure_passed_by_value_stays_the_callers() {
 
 /// Large structures are copied in a loop; every byte must arrive, and only
 /// those.
-#[cfg(all(feature = "testing", target_arch = "x86_64", unix))]
+#[cfg(all(target_arch = "x86_64", unix))]
 #[test]
 fn a_large_structure_arrives_whole() {
     let [callee, caller] = parse(

@@ -1,5 +1,4 @@
 //! DWARF of inlined code, read by a library and by the tools that are there.
-#![cfg(feature = "dwarf")]
 
 use addr2line::Context;
 use cranelift_codegen::ir::StackSlotKey;

@@ -1,8 +1,7 @@
 //! The frame table: what goes in comes out, in any order of building, and corrupt bytes do no harm.
 
-#[path = "support/frames_model.rs"]
-mod model;
-
+use crate::frames_model as model;
+use crate::frames_model::{Model, compile_random, read_everything};
 use cranelift_codegen::MachDebugTagPos;
 use cranelift_codegen::ir::StackSlotKey;
 use cranelift_inliner::backend::{
@@ -16,7 +15,6 @@ use cranelift_inliner::frames::{
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::SpliceOptions;
-use model::{Model, compile_random, read_everything};
 use proptest::prelude::*;
 use std::thread;
 

@@ -1,5 +1,4 @@
 //! The table as a section of an object file, read back with another library.
-#![cfg(all(feature = "all-arch", feature = "object"))]
 
 use cranelift_codegen::MachDebugTagPos;
 use cranelift_inliner::backend::{

@@ -1,5 +1,4 @@
 //! Source locations through inlining and compilation.
-#![cfg(feature = "all-arch")]
 
 use cranelift_codegen::ir::{Function, Inst, InstructionData, SourceLoc};
 use cranelift_inliner::backend::{CompiledFunction, TargetSettings, target};

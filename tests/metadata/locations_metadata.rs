@@ -1,6 +1,5 @@
 //! Metadata of inlined code after compilation: labels, stack maps, traps and
 //! relocations.
-#![cfg(feature = "all-arch")]
 
 use cranelift_codegen::ir::{
     Function, RelSourceLoc, StackSlotKey, UserFuncName, Value, ValueLabel, ValueLabelAssignments,

@@ -1,7 +1,5 @@
 //! Object files are read back with another library, and linked with C where there is a compiler.
 
-#![cfg(all(feature = "object", feature = "all-arch"))]
-
 use cranelift_codegen::ir::UserFuncName;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_inliner::backend::{

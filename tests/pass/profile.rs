@@ -1,6 +1,5 @@
 //! Profiles: what is hot, what a count means in a copy, what the default policy makes of it, and
 //! files of profiles.
-#![cfg(feature = "profile")]
 
 use cranelift_codegen::ir::SourceLoc;
 use cranelift_inliner::decide::{Always, CallSite, CostModel, Decision};

@@ -1,11 +1,9 @@
 //! The tool's `opt` and `compile`: inputs, outputs, flags and errors.
-#![cfg(feature = "tool")]
 
-mod tool_support;
-
+use crate::ROOT;
+use crate::support::{COUNTED, UNVERIFIABLE, Workplace, command};
 use object::read::{Object as _, ObjectSymbol as _};
 use std::fs;
-use tool_support::{COUNTED, UNVERIFIABLE, Workplace, command};
 
 /// `count` functions, of which each calls some before it.
 fn many_functions(count: usize) -> String {
@@ -255,10 +253,7 @@ fn frames_can_be_looked_at_where_that_is_allowed() {
 #[test]
 fn results_can_be_checked() {
     for module in ["lists", "checked_debug", "bytecode", "mandelbrot"] {
-        let path = format!(
-            "{}/examples/modules/{module}.clif",
-            env!("CARGO_MANIFEST_DIR")
-        );
+        let path = format!("{ROOT}/examples/modules/{module}.clif");
         let text = std::fs::read_to_string(path).unwrap();
         let place = Workplace::with(&[("m.clif", &text)]);
         let plain = place.run("opt m.clif --policy always").ok();

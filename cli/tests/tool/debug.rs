@@ -1,11 +1,8 @@
 //! `clif-inline compile -g`.
-#![cfg(feature = "tool")]
 
-mod tool_support;
-
+use crate::support::Workplace;
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::process::Command;
-use tool_support::Workplace;
 
 const CHECK: &str = "\
 function %check(i32) {

@@ -1,14 +1,12 @@
 //! The tool's commands in the documents do what the documents say.
-#![cfg(all(feature = "tool", unix))]
 
-mod tool_support;
-
+use crate::ROOT;
+use crate::support::Workplace;
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use tool_support::Workplace;
 
 /// A test that fails the first time, with all decisions of a plan, and never again.
 const TEST: &str = "#!/bin/sh\necho run >> runs\ntest $(wc -l < runs) -ne 1\n";
@@ -58,7 +56,7 @@ fn run(place: &Workplace, line: &str) -> String {
 /// Runs each command of a document in turn, where its modules are; gives the number of commands and
 /// of outputs that were compared.
 fn run_all(document: &str) -> (usize, usize) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(ROOT);
     let module = fs::read_to_string(root.join("examples/modules/lists.clif")).unwrap();
     let place = Workplace::with(&[
         ("lists.clif", &module),

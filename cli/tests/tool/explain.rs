@@ -1,9 +1,6 @@
 //! The tool's `explain`.
-#![cfg(feature = "tool")]
 
-mod tool_support;
-
-use tool_support::{COUNTED, Workplace, command};
+use crate::support::{COUNTED, Workplace, command};
 
 /// %main gets %middle, which got %leaf before, and after %middle the call of %again that came with
 /// it. %again is recursive.

@@ -1,16 +1,13 @@
 //! Disks that are full, readers that go away, a tool that is killed: what was there stays there,
 //! and the user is told.
-#![cfg(all(feature = "tool", target_os = "linux"))]
 
-mod tool_support;
-
+use crate::support::{COUNTED, Workplace, command};
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use tool_support::{COUNTED, Workplace, command};
 
 /// What every output of these tests replaces.
 const OLD: &str = "what was here before";

@@ -1,10 +1,7 @@
 //! The tool's `graph`.
-#![cfg(feature = "tool")]
 
-mod tool_support;
-
+use crate::support::{COUNTED, Workplace};
 use std::process::Command;
-use tool_support::{COUNTED, Workplace};
 
 #[test]
 fn dot_has_an_arrow_for_each_call_site_with_its_decision() {

@@ -1,10 +1,7 @@
 //! The tool's plans: written, followed, bisected.
-#![cfg(feature = "tool")]
 
-mod tool_support;
-
+use crate::support::{COUNTED, Workplace, command};
 use std::fs;
-use tool_support::{COUNTED, Workplace, command};
 
 const PLAN: &str = "\
 clif-inline plan 1

@@ -1,11 +1,8 @@
 //! `clif-inline run --profile-out` and `--profile`: counting, and going by the counts; and demands
 //! that cannot be met.
-#![cfg(feature = "tool")]
 
-mod tool_support;
-
+use crate::support::Workplace;
 use cranelift_inliner::profile::Profile;
-use tool_support::Workplace;
 
 /// %main calls %often a hundred times for each time that it calls %once; %never is not called.
 const LOOP: &str = "\

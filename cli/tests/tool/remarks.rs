@@ -1,12 +1,9 @@
 //! The tool's remarks, read by LLVM's own tools. Passed over where these are not installed.
-#![cfg(feature = "tool")]
 
-mod tool_support;
-
+use crate::support::{COUNTED, Workplace};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use tool_support::{COUNTED, Workplace};
 
 /// What the first of these programs that can be started gives.
 fn first_of(programs: &[String], change: impl Fn(&mut Command)) -> Option<Output> {

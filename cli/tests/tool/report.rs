@@ -1,10 +1,7 @@
 //! The tool's `report`, as far as the page is the same without scripts.
-#![cfg(feature = "tool")]
 
-mod tool_support;
-
+use crate::support::{COUNTED, Workplace, command};
 use roxmltree::{Document, Node};
-use tool_support::{COUNTED, Workplace, command};
 
 fn section<'a>(page: &'a str, id: &str) -> &'a str {
     let start = page.find(&format!("<section id=\"{id}\">")).unwrap();

@@ -1,17 +1,10 @@
 //! The tool's `report`, looked at with a real browser. Passed over where there is none.
-#![cfg(feature = "tool")]
 
-#[path = "browser/driver.rs"]
-mod driver;
-#[path = "corpus/files.rs"]
-#[allow(dead_code, reason = "one module of the corpus is looked at")]
-mod files;
-mod tool_support;
-
-use driver::Browser;
+use crate::browser::Browser;
+use crate::corpus;
+use crate::support::Workplace;
 use serde_json::json;
 use std::env;
-use tool_support::Workplace;
 
 /// `count` functions, of which most call two before them.
 fn many_functions(count: usize) -> String {
@@ -208,7 +201,7 @@ fn a_report_of_a_real_module_is_small_and_works() {
         eprintln!("passed over: CLIF_CORPUS_ALL is not set");
         return;
     }
-    let Some(text) = files::module("gcc-loops-plain") else {
+    let Some(text) = corpus::module("gcc-loops-plain") else {
         return;
     };
     let place = Workplace::with(&[("m.clif", &text)]);

@@ -1,12 +1,9 @@
 //! The tool's statistics and remarks.
-#![cfg(feature = "tool")]
 
-mod tool_support;
-
+use crate::support::{COUNTED, Workplace, command};
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::json;
 use std::collections::BTreeMap;
-use tool_support::{COUNTED, Workplace};
 
 #[test]
 fn statistics_are_what_one_counts_by_hand() {
@@ -245,7 +242,7 @@ fn attributes_have_names_of_their_own_and_file_names_are_quoted() {
     let place = Workplace::with(&[("it's: \"#1\" {a}.clif", COUNTED)]);
     let run = |flags: &str| {
         let input = place.path("it's: \"#1\" {a}.clif");
-        let output = tool_support::command(&place.path(""))
+        let output = command(&place.path(""))
             .arg("opt")
             .arg(input)
             .args(["-o", "o.clif", "--remarks", "r.yaml"])

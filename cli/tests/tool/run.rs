@@ -1,9 +1,8 @@
 //! The tool's `run`.
-#![cfg(all(feature = "tool", unix))]
 
-mod tool_support;
-
-use tool_support::Workplace;
+use crate::ROOT;
+use crate::support::Workplace;
+use std::fs;
 
 const OTHER: &str = if cfg!(target_arch = "x86_64") {
     "aarch64"
@@ -207,4 +206,27 @@ fn remarks_and_tables_cover_all_files() {
     let remarks = place.read("r.yaml");
     assert_eq!(remarks.matches("--- !Passed").count(), 2, "{remarks}");
     assert_eq!(remarks.matches("'b.clif'").count(), 1, "{remarks}");
+}
+
+#[test]
+fn all_directives_of_the_examples_hold_whatever_is_inlined() {
+    let folder = format!("{ROOT}/examples/modules");
+    let files = fs::read_dir(&folder).unwrap();
+    let texts = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    let directives: usize = texts
+        .map(|text| {
+            let lines = text.lines();
+            lines.filter(|line| line.starts_with("; run:")).count()
+        })
+        .sum();
+    assert!(directives > 20, "{directives}");
+    for policy in ["never", "always", "small", "cost"] {
+        let ran = Workplace::new().run(&format!("run {folder} --quiet --policy {policy}"));
+        let err = ran.err.clone();
+        let told = ran.ok() + &err;
+        assert!(
+            told.contains(&format!("{directives} passed, 0 failed")),
+            "{policy}: {told}"
+        );
+    }
 }

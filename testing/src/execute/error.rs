@@ -1,7 +1,7 @@
 //! Why a call could not be observed.
 
-use crate::backend::{CompileError, TargetError};
-use crate::program::FunctionName;
+use cranelift_inliner::backend::{CompileError, TargetError};
+use cranelift_inliner::program::FunctionName;
 use thiserror::Error;
 
 /// Why there is no [`Observation`](super::Observation) of a call. A trap or an exception is none of

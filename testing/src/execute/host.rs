@@ -4,10 +4,10 @@
 
 use super::HostCall;
 use super::values::{canonical, write_bits};
-use crate::program::FunctionName;
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::immediates::{Ieee16, Ieee128};
 use cranelift_codegen::ir::{AbiParam, Signature, Type, types};
+use cranelift_inliner::program::FunctionName;
 
 /// The calls of one invocation so far.
 #[derive(Debug, Default)]

@@ -36,7 +36,7 @@
 //! use cranelift_inliner::decide::Always;
 //! use cranelift_inliner::pass::Inliner;
 //! use cranelift_inliner::program::Program;
-//! use cranelift_inliner::testing::execute::{Engine, Invocation, interpret};
+//! use cranelift_inliner_testing::execute::{Engine, Invocation, interpret};
 //!
 //! let program = Program::from_clif("
 //! function %main(i32) -> i32 {
@@ -75,9 +75,9 @@ pub use error::ExecuteError;
 pub use interpret::interpret;
 pub use native::{Engine, NativeProgram, Snapshot};
 
-use crate::program::FunctionName;
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::TrapCode;
+use cranelift_inliner::program::FunctionName;
 
 /// A call from outside to a function of a program.
 #[derive(Clone, Debug)]

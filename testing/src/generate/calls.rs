@@ -269,7 +269,7 @@ impl Body<'_, '_, '_> {
         let name = match target {
             Target::Function(index) => self.plan.functions.get(index)?.name.clone(),
             Target::Host(index) => self.plan.hosts.get(index)?.name.clone(),
-            Target::Throw => crate::program::FunctionName::testcase("throw"),
+            Target::Throw => cranelift_inliner::program::FunctionName::testcase("throw"),
         };
         let name = match name.as_user_func_name() {
             UserFuncName::User(name) => {

@@ -40,7 +40,7 @@ pub enum Feature {
     /// these know `symbol_value` of symbols only, and the interpreter has no symbols.
     Globals,
     /// Tags on calls and sequence points, in the form of
-    /// [`CountedFrames`](crate::frames::CountedFrames), and keys on stack slots.
+    /// [`CountedFrames`](cranelift_inliner::frames::CountedFrames), and keys on stack slots.
     Tags,
     /// Source locations, value labels and cold blocks.
     Debugging,

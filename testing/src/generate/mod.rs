@@ -8,7 +8,7 @@
 //! ```
 //! use arbitrary::Unstructured;
 //! use cranelift_inliner::backend::{TargetSettings, target};
-//! use cranelift_inliner::testing::generate::Shape;
+//! use cranelift_inliner_testing::generate::Shape;
 //!
 //! let bytes: Vec<u8> = (0..=255).collect();
 //! let generated = Shape::new().generate(&mut Unstructured::new(&bytes))?;
@@ -21,7 +21,7 @@
 //! Its results, its calls of the host and its traps depend on the arguments alone: never on an
 //! address or on the contents of fresh memory. They may depend on the bits of a NaN that an
 //! instruction made. So all NaNs have to be made alike, by Cranelift's setting
-//! `enable_nan_canonicalization`; [`execute`](crate::testing::execute) does so.
+//! `enable_nan_canonicalization`; [`execute`](crate::execute) does so.
 //!
 //! Each program compiles for x64, aarch64 and s390x, and for riscv64 with `has_v`, unless it is
 //! asked for a [`Feature`] that says otherwise.
@@ -51,9 +51,9 @@ pub use features::Feature;
 pub use shape::{CallGraph, Shape};
 pub use strategy::programs;
 
-use crate::program::Program;
-use crate::testing::execute::Invocation;
+use crate::execute::Invocation;
 use arbitrary::{Arbitrary, Unstructured};
+use cranelift_inliner::program::Program;
 use std::fmt;
 
 /// A program and what to run in it. Its `Debug` form is text: the functions, then the calls.

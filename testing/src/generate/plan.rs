@@ -5,9 +5,9 @@ use super::choices::Choices;
 use super::features::{Feature, Features};
 use super::types::Types;
 use super::{CallGraph, Shape};
-use crate::program::FunctionName;
 use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, types};
 use cranelift_codegen::isa::CallConv;
+use cranelift_inliner::program::FunctionName;
 
 /// How often one block is executed at most during one invocation.
 pub(super) const MAX_BLOCK_RUNS: u64 = 128;

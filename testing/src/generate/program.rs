@@ -5,8 +5,8 @@ use super::choices::Choices;
 use super::instructions::constants;
 use super::plan::Plan;
 use super::{Generated, Shape};
-use crate::program::{FunctionName, Program};
-use crate::testing::execute::Invocation;
+use crate::execute::Invocation;
+use cranelift_inliner::program::{FunctionName, Program};
 
 /// Makes a program of `shape`.
 pub(super) fn generate(

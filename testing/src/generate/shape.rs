@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 ///
 /// ```
 /// use arbitrary::Unstructured;
-/// use cranelift_inliner::testing::generate::{CallGraph, Shape};
+/// use cranelift_inliner_testing::generate::{CallGraph, Shape};
 ///
 /// let shape = Shape::new().functions(3..=3).call_graph(CallGraph::Chain);
 /// let generated = shape.generate(&mut Unstructured::new(&[7; 200]))?;

@@ -6,8 +6,8 @@
 //! before a piece is read as it was.
 
 use super::{Generated, Shape};
-use crate::program::Program;
 use arbitrary::Unstructured;
+use cranelift_inliner::program::Program;
 use proptest::prelude::Rng;
 use proptest::strategy::{NewTree, Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 1024;
 ///
 /// ```
 /// use cranelift_inliner::backend::{TargetSettings, target};
-/// use cranelift_inliner::testing::generate::{Shape, programs};
+/// use cranelift_inliner_testing::generate::{Shape, programs};
 /// use proptest::test_runner::{Config, TestRunner};
 ///
 /// let isa = target("x64", &TargetSettings::new())?;

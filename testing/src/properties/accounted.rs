@@ -1,14 +1,14 @@
 //! Nothing of the input is lost, doubled or invented.
 
 use super::broken::{Broken, Property};
-use crate::check::check;
-use crate::pass::{Inlined, copy_tree};
-use crate::program::Program;
+use cranelift_inliner::check::check;
+use cranelift_inliner::pass::Inlined;
+use cranelift_inliner::program::Program;
 
 /// Each function of the result is what the report says: the function that went in, with the calls
 /// that were inlined replaced by the final bodies of their callees.
 ///
-/// That is proved by the [checker](crate::check), which tells what it proves and what it does not:
+/// That is proved by the [checker](cranelift_inliner::check), which tells what it proves and what it does not:
 /// instructions, operands and edges, and with them tags, slot keys, source locations, value labels
 /// and stack maps.
 ///
@@ -23,13 +23,10 @@ pub fn accounted_for(before: &Program, inlined: &Inlined) -> Result<(), Broken> 
         let Some(after) = inlined.body(id) else {
             return broken("there is no body".into());
         };
-        let records = inlined.sites_of(id);
-        let body_of = |id| inlined.body(id).map(|body| &**body);
-        let mut tree = copy_tree(function.body(), records, body_of);
-        if inlined.locations(id).is_some() {
-            tree.ignore_locations();
-        }
-        if let Err(difference) = check(&tree, after) {
+        let Some(copies) = inlined.copies(before, id) else {
+            return broken("there are no records".into());
+        };
+        if let Err(difference) = check(&copies, after) {
             return broken(difference.to_string());
         }
     }

@@ -2,11 +2,11 @@
 
 use super::broken::{Broken, Property};
 use super::code::Code;
-use crate::pass::Inlined;
-use crate::program::Program;
-use crate::testing::execute::{ExecuteError, Invocation, Observation, interpret};
-use crate::testing::targets::{LEVELS, engine};
+use crate::execute::{ExecuteError, Invocation, Observation, interpret};
+use crate::targets::{LEVELS, engine};
 use cranelift_codegen::settings::OptLevel;
+use cranelift_inliner::pass::Inlined;
+use cranelift_inliner::program::Program;
 
 /// How many instructions the interpreter executes for one invocation.
 const FUEL: u64 = 1_000_000;
@@ -17,7 +17,7 @@ const FUEL: u64 = 1_000_000;
 ///
 /// Where the interpreter cannot run an invocation, what the input does natively counts alone; where
 /// that cannot be run either, nothing is asked of the result. Invocations must
-/// [end](crate::testing::execute::NativeProgram#what-is-trusted).
+/// [end](crate::execute::NativeProgram#what-is-trusted).
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
 //! What does not hold, and where.
 
-use crate::program::FunctionName;
+use cranelift_inliner::program::FunctionName;
 use std::fmt;
 use thiserror::Error;
 

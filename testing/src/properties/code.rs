@@ -1,10 +1,12 @@
 //! Compiling a program before and after for running it.
 
-use crate::backend::{CompileError, CompileScratch, CompiledFunction, compile_function};
-use crate::program::{FunctionName, Program};
-use crate::testing::execute::{Engine, ExecuteError, NativeProgram};
+use crate::execute::{Engine, ExecuteError, NativeProgram};
 use cranelift_codegen::ir::Function;
 use cranelift_entity::EntityRef;
+use cranelift_inliner::backend::{
+    CompileError, CompileScratch, CompiledFunction, compile_function,
+};
+use cranelift_inliner::program::{FunctionName, Program};
 use std::rc::Rc;
 use std::sync::Arc;
 

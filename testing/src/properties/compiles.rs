@@ -1,11 +1,11 @@
 //! The result verifies, and compiles wherever the input does.
 
 use super::broken::{Broken, Property};
-use crate::backend::{CompileError, CompileScratch, compile_function, verify_function};
-use crate::pass::Inlined;
-use crate::program::{FunctionId, Program};
-use crate::testing::targets::{Architecture, LEVELS};
+use crate::targets::{Architecture, LEVELS};
 use cranelift_codegen::isa::TargetIsa;
+use cranelift_inliner::backend::{CompileError, CompileScratch, compile_function, verify_function};
+use cranelift_inliner::pass::Inlined;
+use cranelift_inliner::program::{FunctionId, Program};
 use std::sync::Arc;
 
 /// Each function of the result verifies, and compiles for x64, aarch64, riscv64 and s390x, with

@@ -1,11 +1,11 @@
 //! The result depends on nothing but the functions.
 
 use super::broken::{Broken, Property, first_difference};
-use crate::backend::CompiledFunction;
-use crate::pass::{Inlined, Inliner, PassError};
-use crate::program::{FunctionId, FunctionName, Program};
-use crate::testing::targets::Architecture;
+use crate::targets::Architecture;
 use cranelift_codegen::settings::OptLevel;
+use cranelift_inliner::backend::CompiledFunction;
+use cranelift_inliner::pass::{Inlined, Inliner, PassError};
+use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use rayon::ThreadPool;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

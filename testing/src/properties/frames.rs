@@ -2,12 +2,12 @@
 
 use super::broken::{Broken, Property};
 use super::code::Code;
-use crate::frames::{FrameSchema, FrameTable};
-use crate::pass::Inlined;
-use crate::program::{FunctionName, Program};
-use crate::testing::execute::{Engine, ExecuteError, Invocation, NativeProgram, Snapshot};
-use crate::testing::targets::{LEVELS, engine};
-use crate::testing::trace::{Tag, TraceError, VirtualStack, frame_table};
+use crate::execute::{Engine, ExecuteError, Invocation, NativeProgram, Snapshot};
+use crate::targets::{LEVELS, engine};
+use crate::trace::{Tag, TraceError, VirtualStack, frame_table};
+use cranelift_inliner::frames::{FrameSchema, FrameTable};
+use cranelift_inliner::pass::Inlined;
+use cranelift_inliner::program::{FunctionName, Program};
 use std::hint::black_box;
 
 /// At each call of the host, the stack of the source program is the same before and after,
@@ -17,7 +17,7 @@ use std::hint::black_box;
 ///
 /// Passed over are programs whose tags are not in the form of `schema`, calls of the host with an
 /// untagged call on the stack, and bytes of slots that were never written. Invocations must
-/// [end](crate::testing::execute::NativeProgram#what-is-trusted).
+/// [end](crate::execute::NativeProgram#what-is-trusted).
 ///
 /// # Errors
 ///

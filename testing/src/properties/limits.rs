@@ -1,11 +1,11 @@
 //! Growth stays within the limits.
 
 use super::broken::{Broken, Property};
-use crate::decide::Limits;
-use crate::pass::{Inlined, SiteRecord};
-use crate::program::{FunctionId, Program};
 use cranelift_codegen::ir::{ArgumentPurpose, Function, GlobalValueData};
 use cranelift_entity::SecondaryMap;
+use cranelift_inliner::decide::Limits;
+use cranelift_inliner::pass::{Inlined, SiteRecord};
+use cranelift_inliner::program::{FunctionId, Program};
 
 /// No function of the result, nor all together, grew or nest beyond `limits`.
 ///

@@ -37,11 +37,11 @@ pub use orders::{any_order, seeded};
 pub use refusals::refusals_change_nothing;
 pub use text::reads_back;
 
-use crate::frames::CountedFrames;
-use crate::pass::Inliner;
-use crate::program::Program;
-use crate::splice::splice;
-use crate::testing::execute::Invocation;
+use crate::execute::Invocation;
+use cranelift_inliner::frames::CountedFrames;
+use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::program::Program;
+use cranelift_inliner::splice::splice;
 
 /// Runs `inliner` over `program` and checks every property of the result. Frames are compared
 /// where they are [counted](CountedFrames), as those of generated programs are.
@@ -61,9 +61,10 @@ pub fn all(
     behaves(program, &inlined, invocations)?;
     same_frames(program, &inlined, invocations, &CountedFrames)?;
     reads_back(program, &inlined)?;
-    within_limits(program, &inlined, &inliner.limits)?;
+    within_limits(program, &inlined, inliner.hard_limits())?;
+    let options = inliner.splice_options_for(program);
     refusals_change_nothing(program, |caller, call, callee| {
-        splice(caller, call, callee, &inliner.splice_options)
+        splice(caller, call, callee, &options)
     })?;
     deterministic(program, inliner)?;
     for seed in 0..3 {

@@ -1,20 +1,20 @@
 //! The order of splices does not matter.
 
 use super::broken::{Broken, Property, first_difference};
-use crate::cleanup::{CleanupContext, clean_up};
-use crate::pass::{Inlined, Inliner, SiteRecord};
-use crate::program::{FunctionId, Program};
-use crate::splice::{
+use crate::canonical::CanonicalText;
+use cranelift_codegen::ir::{Function, Inst, SourceLoc};
+use cranelift_inliner::cleanup::{CleanupContext, clean_up};
+use cranelift_inliner::pass::{Inlined, Inliner, SiteRecord};
+use cranelift_inliner::program::{FunctionId, Program};
+use cranelift_inliner::splice::{
     Callee, CalleeTables, CopiedCall, Refusal, Session, SpliceContext, SpliceOptions,
 };
-use crate::testing::canonical::CanonicalText;
-use cranelift_codegen::ir::{Function, Inst, SourceLoc};
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 
 /// What `inliner` made of each function in one go is what comes of splicing the same calls one
-/// after the other, up to [renaming](crate::testing::canonical). Where they are spliced in several
+/// after the other, up to [renaming](crate::canonical). Where they are spliced in several
 /// sessions, blocks may be laid out in another order too. Copies share stack slots within a session
 /// only, so what comes of several sessions that do not share any is compared with what comes of one
 /// that does not.
@@ -44,6 +44,7 @@ pub fn any_order(
         };
         let one_session = relies_on_one_session(before, inlined, id) || choose(2).is_multiple_of(2);
         let mut options = inliner.splice_options_for(before);
+        let share_slots = options.share_slots;
         options.share_slots &= one_session;
         let mut replay = Replay {
             inlined,
@@ -58,7 +59,7 @@ pub fn any_order(
         let mut spliced = |replay: &mut Replay<'_>, choose: &mut dyn FnMut(usize) -> usize| {
             let mut body = (**function.body()).clone();
             replay.run(&mut body, &mut scratch, choose)?;
-            if inliner.clean_up {
+            if inliner.cleans_up() {
                 clean_up(&mut body, &mut CleanupContext::new());
             }
             Ok(body)
@@ -67,7 +68,7 @@ pub fn any_order(
         let sessions = replay.sessions;
         let apart;
         let mut expected: &Function = expected;
-        if options.share_slots != inliner.splice_options.share_slots {
+        if options.share_slots != share_slots {
             replay.one_session = true;
             apart = spliced(&mut replay, &mut |_| 0).map_err(broken)?;
             expected = &apart;

@@ -1,9 +1,9 @@
 //! A refused splice has not touched its caller.
 
 use super::broken::{Broken, Property};
-use crate::graph::CallGraph;
-use crate::program::Program;
 use cranelift_codegen::ir::{Function, Inst};
+use cranelift_inliner::graph::CallGraph;
+use cranelift_inliner::program::Program;
 
 /// How many calls of one function are tried.
 const CALLS: usize = 50;
@@ -19,7 +19,7 @@ const CALLEES: usize = 4;
 /// ```
 /// use cranelift_inliner::program::Program;
 /// use cranelift_inliner::splice::{SpliceOptions, splice};
-/// use cranelift_inliner::testing::properties::refusals_change_nothing;
+/// use cranelift_inliner_testing::properties::refusals_change_nothing;
 ///
 /// let program = Program::from_clif("
 /// function %f() system_v {

@@ -1,8 +1,8 @@
 //! The printed result reads back as itself.
 
 use super::broken::{Broken, Property, first_difference};
-use crate::pass::Inlined;
-use crate::program::{Program, ProgramError};
+use cranelift_inliner::pass::Inlined;
+use cranelift_inliner::program::{Program, ProgramError};
 
 /// The inlined program printed, read and printed again is the same text.
 ///
@@ -34,7 +34,7 @@ fn twice(program: &Program) -> Result<(), Broken> {
     let broken = Broken::new(Property::Text, format!("`{one}` reads as `{other}`"));
     let broken = broken.at(format!("line {line} of the text"));
     let line = u32::try_from(line).unwrap_or(u32::MAX);
-    let starts_before = |function: &&crate::program::ProgramFunction| {
+    let starts_before = |function: &&cranelift_inliner::program::ProgramFunction| {
         function.origin().is_some_and(|origin| origin.line <= line)
     };
     let mut functions = read.iter().map(|(_, function)| function).rev();

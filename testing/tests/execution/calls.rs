@@ -2,7 +2,7 @@
 
 use crate::support::{FUEL, call, everywhere, name, program};
 use cranelift_codegen::data_value::DataValue;
-use cranelift_inliner::testing::execute::{Outcome, interpret};
+use cranelift_inliner_testing::execute::{Outcome, interpret};
 
 #[test]
 fn calls_of_the_host_are_noted_in_order() {

@@ -2,7 +2,7 @@
 
 use crate::support::{call, everywhere};
 use cranelift_codegen::data_value::DataValue;
-use cranelift_inliner::testing::execute::Outcome;
+use cranelift_inliner_testing::execute::Outcome;
 
 const CLIF: &str = "
 function %main(i64, i64) -> i64 tail {

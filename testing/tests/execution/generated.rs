@@ -3,8 +3,8 @@
 use crate::support::{FUEL, engine};
 use arbitrary::Unstructured;
 use cranelift_codegen::settings::OptLevel;
-use cranelift_inliner::testing::execute::interpret;
-use cranelift_inliner::testing::generate::Shape;
+use cranelift_inliner_testing::execute::interpret;
+use cranelift_inliner_testing::generate::Shape;
 
 /// Bytes that a seed stands for.
 fn bytes(seed: u64) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use crate::support::{FUEL, call, engine, name, program};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::settings::OptLevel;
-use cranelift_inliner::testing::execute::{ExecuteError, Outcome, interpret};
+use cranelift_inliner_testing::execute::{ExecuteError, Outcome, interpret};
 
 #[test]
 fn the_interpreter_takes_no_more_steps_than_it_may() {

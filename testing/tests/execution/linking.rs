@@ -4,7 +4,7 @@ use crate::support::{call, engine, name, program};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{CompileScratch, TargetSettings, compile_function, target};
-use cranelift_inliner::testing::execute::{Engine, ExecuteError};
+use cranelift_inliner_testing::execute::{Engine, ExecuteError};
 
 fn link_error(clif: &str) -> ExecuteError {
     let result = engine(OptLevel::None).compile(&program(clif));

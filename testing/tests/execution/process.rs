@@ -4,7 +4,7 @@ use crate::support::{call, engine, program};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::TrapCode;
 use cranelift_codegen::settings::OptLevel;
-use cranelift_inliner::testing::execute::Outcome;
+use cranelift_inliner_testing::execute::Outcome;
 use std::process::Command;
 
 const TRAPS: &str = "

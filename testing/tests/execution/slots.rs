@@ -4,7 +4,7 @@ use crate::support::{call, everywhere, name, program};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_inliner::decide::Always;
 use cranelift_inliner::pass::Inliner;
-use cranelift_inliner::testing::execute::Outcome;
+use cranelift_inliner_testing::execute::Outcome;
 
 /// A body that stores its parameter to a slot of its own and loads it again, both with `flags`.
 fn through_a_slot(name: &str, flags: &str, load: &str) -> String {

@@ -6,7 +6,7 @@ use cranelift_inliner::backend::TargetSettings;
 use cranelift_inliner::decide::Always;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::{FunctionName, Program};
-use cranelift_inliner::testing::execute::{
+use cranelift_inliner_testing::execute::{
     Engine, ExecuteError, Invocation, Observation, interpret,
 };
 

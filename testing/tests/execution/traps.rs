@@ -3,7 +3,7 @@
 use crate::support::{call, everywhere, name, natively};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::TrapCode;
-use cranelift_inliner::testing::execute::{ExecuteError, Outcome};
+use cranelift_inliner_testing::execute::{ExecuteError, Outcome};
 
 #[test]
 fn traps_have_their_codes_however_deep() {

@@ -4,9 +4,9 @@ use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Small};
 use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::Inliner;
-use cranelift_inliner::testing::decisions::decisions;
-use cranelift_inliner::testing::generate::{CallGraph, Generated, Shape, programs};
-use cranelift_inliner::testing::properties::{self, seeded};
+use cranelift_inliner_testing::decisions::decisions;
+use cranelift_inliner_testing::generate::{CallGraph, Generated, Shape, programs};
+use cranelift_inliner_testing::properties::{self, seeded};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseResult};
 

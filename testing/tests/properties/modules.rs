@@ -6,8 +6,8 @@ use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::SpliceOptions;
-use cranelift_inliner::testing::execute::Invocation;
-use cranelift_inliner::testing::properties;
+use cranelift_inliner_testing::execute::Invocation;
+use cranelift_inliner_testing::properties;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,9 +28,13 @@ fn clif_files(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// The modules, without what stands below a filetest's marker.
 fn modules() -> Vec<(String, Program)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let mut files = Vec::new();
-    for folder in ["tests/filetests", "tests/check_modules", "examples/modules"] {
+    for folder in [
+        "tests/filetests",
+        "tests/checking/modules",
+        "examples/modules",
+    ] {
         clif_files(&root.join(folder), &mut files);
     }
     files.sort();

@@ -7,8 +7,8 @@ use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{CompileScratch, TargetSettings, compile_function, target};
 use cranelift_inliner::graph::CallGraph as Graph;
 use cranelift_inliner::program::{FunctionName, Program};
-use cranelift_inliner::testing::execute::{Engine, Outcome, interpret};
-use cranelift_inliner::testing::generate::{CallGraph, Feature, Generated, Shape};
+use cranelift_inliner_testing::execute::{Engine, Outcome, interpret};
+use cranelift_inliner_testing::generate::{CallGraph, Feature, Generated, Shape};
 use std::collections::BTreeSet;
 
 const SEEDS: u64 = 300;

@@ -12,8 +12,8 @@ use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::pass::{Inlined, Inliner};
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::{SpliceOptions, splice};
-use cranelift_inliner::testing::execute::{Engine, Invocation};
-use cranelift_inliner::testing::properties::{self, Broken, Property, seeded};
+use cranelift_inliner_testing::execute::{Engine, Invocation};
+use cranelift_inliner_testing::properties::{self, Broken, Property, seeded};
 use std::sync::Arc;
 
 const TEXT: &str = "

@@ -3,7 +3,7 @@
 use super::{Base, edited};
 
 pub(super) const ARITHMETIC: Base = Base {
-    module: include_str!("../check_modules/arithmetic.clif"),
+    module: include_str!("../modules/arithmetic.clif"),
     shares_slots: true,
     cleaned_up: false,
     faults: &[
@@ -271,7 +271,7 @@ pub(super) const ARITHMETIC: Base = Base {
 };
 
 pub(super) const LOOPS: Base = Base {
-    module: include_str!("../check_modules/loops.clif"),
+    module: include_str!("../modules/loops.clif"),
     shares_slots: true,
     cleaned_up: false,
     faults: &[
@@ -318,7 +318,7 @@ pub(super) const LOOPS: Base = Base {
 };
 
 pub(super) const LOOPS_CLEANED_UP: Base = Base {
-    module: include_str!("../check_modules/loops.clif"),
+    module: include_str!("../modules/loops.clif"),
     shares_slots: true,
     cleaned_up: true,
     faults: &[

@@ -3,7 +3,7 @@
 use super::{Base, edited};
 
 pub(super) const MEMORY: Base = Base {
-    module: include_str!("../check_modules/memory.clif"),
+    module: include_str!("../modules/memory.clif"),
     shares_slots: false,
     cleaned_up: false,
     faults: &[
@@ -327,7 +327,7 @@ pub(super) const MEMORY: Base = Base {
 };
 
 pub(super) const MEMORY_CLEANED_UP: Base = Base {
-    module: include_str!("../check_modules/memory.clif"),
+    module: include_str!("../modules/memory.clif"),
     shares_slots: false,
     cleaned_up: true,
     faults: &[
@@ -345,7 +345,7 @@ pub(super) const MEMORY_CLEANED_UP: Base = Base {
 };
 
 pub(super) const STRUCTURES: Base = Base {
-    module: include_str!("../check_modules/structures.clif"),
+    module: include_str!("../modules/structures.clif"),
     shares_slots: false,
     cleaned_up: false,
     faults: &[

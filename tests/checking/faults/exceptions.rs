@@ -3,7 +3,7 @@
 use super::{Base, edited};
 
 pub(super) const EXCEPTIONS: Base = Base {
-    module: include_str!("../check_modules/exceptions.clif"),
+    module: include_str!("../modules/exceptions.clif"),
     shares_slots: true,
     cleaned_up: false,
     faults: &[
@@ -215,7 +215,7 @@ pub(super) const EXCEPTIONS: Base = Base {
 };
 
 pub(super) const EXCEPTIONS_CLEANED_UP: Base = Base {
-    module: include_str!("../check_modules/exceptions.clif"),
+    module: include_str!("../modules/exceptions.clif"),
     shares_slots: true,
     cleaned_up: true,
     faults: &[

@@ -1,7 +1,7 @@
 //! Mistakes that text does not show: value labels, flags of callees and of
 //! atomics.
 
-use super::copies::{Functions, Order, parse, splice_all};
+use crate::copies::{Functions, Order, parse, splice_all};
 use cranelift_codegen::ir::{
     Function, RelSourceLoc, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,
 };

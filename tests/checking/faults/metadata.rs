@@ -3,7 +3,7 @@
 use super::{Base, edited};
 
 pub(super) const METADATA: Base = Base {
-    module: include_str!("../check_modules/metadata.clif"),
+    module: include_str!("../modules/metadata.clif"),
     shares_slots: false,
     cleaned_up: false,
     faults: &[
@@ -136,7 +136,7 @@ pub(super) const METADATA: Base = Base {
 };
 
 pub(super) const METADATA_CLEANED_UP: Base = Base {
-    module: include_str!("../check_modules/metadata.clif"),
+    module: include_str!("../modules/metadata.clif"),
     shares_slots: false,
     cleaned_up: true,
     faults: &[

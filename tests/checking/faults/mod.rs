@@ -1,11 +1,8 @@
 //! The checker finds every mistake of a list of realistic ones.
 //!
-//! Each module of `tests/check_modules` is spliced, and cleaned up or not. The
+//! Each module of `tests/checking/modules` is spliced, and cleaned up or not. The
 //! result passes the checker. Then its text is changed in one place, as a
 //! mistake in the engine would have it, and must not pass any more.
-
-#[path = "../support/copies.rs"]
-mod copies;
 
 mod control_flow;
 mod entities;
@@ -14,7 +11,7 @@ mod labels;
 mod metadata;
 mod slots;
 
-use copies::{Order, parse, splice_all};
+use crate::copies::{Order, parse, splice_all};
 use cranelift_codegen::ir::Function;
 use cranelift_inliner::check::check;
 use cranelift_inliner::cleanup::{CleanupContext, clean_up};

@@ -3,7 +3,7 @@
 use super::{Base, edited};
 
 pub(super) const SHARED: Base = Base {
-    module: include_str!("../check_modules/slots.clif"),
+    module: include_str!("../modules/slots.clif"),
     shares_slots: true,
     cleaned_up: false,
     faults: &[

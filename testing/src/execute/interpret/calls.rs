@@ -2,16 +2,16 @@
 
 use super::run::{Progress, Run};
 use super::state::Target;
-use crate::program::FunctionName;
-use crate::testing::execute::Outcome;
-use crate::testing::execute::error::ExecuteError;
-use crate::testing::execute::host::{Exception, Reply};
-use crate::testing::execute::values::has_data_value;
+use crate::execute::Outcome;
+use crate::execute::error::ExecuteError;
+use crate::execute::host::{Exception, Reply};
+use crate::execute::values::has_data_value;
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::instructions::CallInfo;
 use cranelift_codegen::ir::{
     BlockArg, BlockCall, ExceptionTableItem, Function, Inst, InstructionData, Signature,
 };
+use cranelift_inliner::program::FunctionName;
 use cranelift_interpreter::state::State;
 
 impl<'a> Run<'a> {

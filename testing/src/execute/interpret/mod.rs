@@ -14,9 +14,9 @@ mod state;
 use super::error::ExecuteError;
 use super::values::{check_arguments, has_data_value};
 use super::{Invocation, Observation};
-use crate::panics;
-use crate::program::{FunctionName, Program};
 use cranelift_codegen::ir::{Function, Inst};
+use cranelift_inliner::panics;
+use cranelift_inliner::program::{FunctionName, Program};
 use run::Run;
 
 /// Calls a function of `program` in Cranelift's interpreter, which takes at most `fuel` steps; a
@@ -27,7 +27,7 @@ use run::Run;
 /// ```
 /// use cranelift_codegen::data_value::DataValue;
 /// use cranelift_inliner::program::Program;
-/// use cranelift_inliner::testing::execute::{Invocation, Outcome, interpret};
+/// use cranelift_inliner_testing::execute::{Invocation, Outcome, interpret};
 ///
 /// let program = Program::from_clif("
 /// function %twice(i32) -> i32 {

@@ -2,10 +2,10 @@
 
 use super::state::{Memory, TooDeep};
 use super::{name_of, not_interpretable};
-use crate::testing::execute::Outcome;
-use crate::testing::execute::error::ExecuteError;
-use crate::testing::execute::host::Host;
-use crate::testing::execute::values::canonical;
+use crate::execute::Outcome;
+use crate::execute::error::ExecuteError;
+use crate::execute::host::Host;
+use crate::execute::values::canonical;
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::{Block, Function, Inst, Opcode, Value};
 use cranelift_interpreter::instruction::DfgInstructionContext;
@@ -26,7 +26,7 @@ pub(super) enum Progress {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(program: &'a crate::program::Program, fuel: u64) -> Self {
+    pub(super) fn new(program: &'a cranelift_inliner::program::Program, fuel: u64) -> Self {
         Run {
             memory: Memory::new(program),
             host: Host::default(),

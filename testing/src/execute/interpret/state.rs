@@ -1,12 +1,12 @@
 //! What instructions of an interpreted program can see: the values of their frame, the stack slots
 //! of all frames, and the addresses of functions.
 
-use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::{
     Endianness, ExternalName, FuncRef, Function, GlobalValue, GlobalValueData, Inst, MemFlagsData,
     StackSlot, Type, Value, types,
 };
+use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use cranelift_interpreter::address::{Address, AddressRegion, AddressSize};
 use cranelift_interpreter::frame::Frame;
 use cranelift_interpreter::interpreter::LibCallHandler;

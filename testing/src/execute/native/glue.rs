@@ -16,7 +16,7 @@
 //! is what a program calls as a function of the host; its number is put in when it is linked, so
 //! that one shim serves for all functions of its signature.
 
-use crate::testing::execute::values::has_data_value;
+use crate::execute::values::has_data_value;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::immediates::Imm64;

@@ -1,10 +1,10 @@
 //! What is known about the places of linked code: which function an address is in, where it traps,
 //! and where exceptions are caught.
 
-use crate::backend::CompiledFunction;
-use crate::program::FunctionName;
 use cranelift_codegen::FinalizedMachExceptionHandler;
 use cranelift_codegen::ir::{Signature, TrapCode};
+use cranelift_inliner::backend::CompiledFunction;
+use cranelift_inliner::program::FunctionName;
 use std::ops::Range;
 
 /// The places of linked code, by address.

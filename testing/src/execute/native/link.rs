@@ -7,12 +7,12 @@ use super::glue::{NUMBER, RECORDER};
 use super::image::Image;
 use super::machine::{self, Code};
 use super::{Callable, Engine, GlueKind, NativeProgram, libcalls};
-use crate::backend::{CompiledFunction, RelocationTarget};
-use crate::panics;
-use crate::program::{FunctionName, Linkage as ProgramLinkage, Program};
-use crate::testing::execute::error::ExecuteError;
+use crate::execute::error::ExecuteError;
 use cranelift_codegen::ir::{Function, Signature};
 use cranelift_codegen::isa::{CallConv, TargetIsa};
+use cranelift_inliner::backend::{CompiledFunction, RelocationTarget};
+use cranelift_inliner::panics;
+use cranelift_inliner::program::{FunctionName, Linkage as ProgramLinkage, Program};
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use cranelift_module::{
     FuncId, FuncOrDataId, Linkage, Module, ModuleReloc, ModuleRelocTarget, default_libcall_names,

@@ -75,10 +75,10 @@ pub(super) use elsewhere::{execute, recorder};
 #[cfg(all(any(target_os = "linux", target_os = "macos"), target_arch = "x86_64"))]
 mod here {
     use super::{Call, Code, Slot};
-    use crate::testing::execute::host::Exception;
-    use crate::testing::execute::native::glue::slot_count;
-    use crate::testing::execute::native::image::Image;
-    use crate::testing::execute::native::{Ending, HostAnswer, HostSide, Snapshot};
+    use crate::execute::host::Exception;
+    use crate::execute::native::glue::slot_count;
+    use crate::execute::native::image::Image;
+    use crate::execute::native::{Ending, HostAnswer, HostSide, Snapshot};
     use std::arch::naked_asm;
     use std::cell::Cell;
     use std::ffi::{c_int, c_void};
@@ -445,8 +445,8 @@ mod here {
 #[cfg(not(all(any(target_os = "linux", target_os = "macos"), target_arch = "x86_64")))]
 mod elsewhere {
     use super::{Call, Code};
-    use crate::testing::execute::native::image::Image;
-    use crate::testing::execute::native::{Ending, HostSide};
+    use crate::execute::native::image::Image;
+    use crate::execute::native::{Ending, HostSide};
 
     pub(in super::super) fn execute(
         _code: &Code,

@@ -16,13 +16,13 @@ use super::error::ExecuteError;
 use super::host::{Exception, Host, Reply};
 use super::values::{check_arguments, write_bits};
 use super::{Invocation, Observation, Outcome};
-use crate::backend::{
-    CompileScratch, CompiledFunction, ScratchPool, TargetSettings, compile_function, target,
-};
-use crate::program::{FunctionName, Program};
 use cranelift_codegen::ir::{Function, Signature};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::OptLevel;
+use cranelift_inliner::backend::{
+    CompileScratch, CompiledFunction, ScratchPool, TargetSettings, compile_function, target,
+};
+use cranelift_inliner::program::{FunctionName, Program};
 use glue::Slot;
 use image::Image;
 use machine::Code;
@@ -38,7 +38,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// use cranelift_codegen::data_value::DataValue;
 /// use cranelift_inliner::backend::TargetSettings;
 /// use cranelift_inliner::program::{FunctionName, Program};
-/// use cranelift_inliner::testing::execute::{Engine, Invocation, Outcome, interpret};
+/// use cranelift_inliner_testing::execute::{Engine, Invocation, Outcome, interpret};
 ///
 /// let program = Program::from_clif("
 /// function %quotient(i32, i32) -> i32 {
@@ -185,7 +185,7 @@ impl Engine {
 
     /// Links `functions`, which were compiled for [`isa`](Self::isa) and came of `source`: what a
     /// function that is called from outside takes, and which functions of the host there are, is
-    /// looked up there. A [`CompiledProgram`](crate::pass::CompiledProgram)'s are
+    /// looked up there. A [`CompiledProgram`](cranelift_inliner::pass::CompiledProgram)'s are
     /// `compiled.iter().map(|(_, function)| function)`.
     ///
     /// # Errors

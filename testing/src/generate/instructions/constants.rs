@@ -1,15 +1,15 @@
 //! Constants, mostly those at which instructions change what they do.
 
-use crate::testing::generate::body::Body;
-use crate::testing::generate::choices::Choices;
-use crate::testing::generate::types::FLOATS;
+use crate::generate::body::Body;
+use crate::generate::choices::Choices;
+use crate::generate::types::FLOATS;
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::constant::ConstantData;
 use cranelift_codegen::ir::immediates::{Ieee16, Ieee32, Ieee64};
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 
 /// A constant of type `ty`.
-pub(in crate::testing::generate) fn constant(body: &mut Body<'_, '_, '_>, ty: Type) -> Value {
+pub(in crate::generate) fn constant(body: &mut Body<'_, '_, '_>, ty: Type) -> Value {
     let bits = some_bits(body.choices, ty);
     match ty {
         types::F16 => {
@@ -39,7 +39,7 @@ pub(in crate::testing::generate) fn constant(body: &mut Body<'_, '_, '_>, ty: Ty
 }
 
 /// The integer `number`, cut off to type `ty`.
-pub(in crate::testing::generate) fn integer_constant(
+pub(in crate::generate) fn integer_constant(
     body: &mut Body<'_, '_, '_>,
     ty: Type,
     number: i128,
@@ -65,10 +65,7 @@ pub(in crate::testing::generate) fn integer_constant(
 }
 
 /// An argument of type `ty` for a call from outside.
-pub(in crate::testing::generate) fn data_value(
-    choices: &mut Choices<'_, '_>,
-    ty: Type,
-) -> DataValue {
+pub(in crate::generate) fn data_value(choices: &mut Choices<'_, '_>, ty: Type) -> DataValue {
     let bits = some_bits(choices, ty);
     DataValue::read_from_slice_le(&bits.to_le_bytes()[..ty.bytes() as usize], ty)
 }

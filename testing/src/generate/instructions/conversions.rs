@@ -1,8 +1,8 @@
 //! Values of one type from values of another.
 
-use crate::testing::generate::body::Body;
-use crate::testing::generate::features::Feature;
-use crate::testing::generate::types::{CARRIED_FLOATS, FLOATS, NARROW};
+use crate::generate::body::Body;
+use crate::generate::features::Feature;
+use crate::generate::types::{CARRIED_FLOATS, FLOATS, NARROW};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Opcode, Type, types};
 
 impl Body<'_, '_, '_> {

@@ -1,7 +1,7 @@
 //! Operations whose operands are all of one type, and the types on which all four backends and the
 //! interpreter take them.
 
-use crate::testing::generate::types::{FLOAT_VECTORS, FLOATS, INT_VECTORS, INTS, NARROW};
+use crate::generate::types::{FLOAT_VECTORS, FLOATS, INT_VECTORS, INTS, NARROW};
 use cranelift_codegen::ir::Opcode::{self, *};
 use cranelift_codegen::ir::Type;
 use cranelift_codegen::ir::types::*;

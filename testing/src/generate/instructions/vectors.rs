@@ -1,7 +1,7 @@
 //! Vectors of 128 bits.
 
-use crate::testing::generate::body::Body;
-use crate::testing::generate::types::{FLOAT_VECTORS, INT_VECTORS};
+use crate::generate::body::Body;
+use crate::generate::types::{FLOAT_VECTORS, INT_VECTORS};
 use cranelift_codegen::ir::{InstBuilder, Opcode, Type, types};
 
 impl Body<'_, '_, '_> {

@@ -16,7 +16,7 @@ use cranelift_inliner::backend::{
 };
 use cranelift_inliner::frames::text_offsets;
 use cranelift_inliner::program::Program;
-use cranelift_inliner::testing::execute::Snapshot;
+use cranelift_inliner_testing::execute::Snapshot;
 use cranelift_module::FuncId;
 use std::fmt::Write;
 use std::fs;

@@ -7,8 +7,8 @@ use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_inliner::backend::{CompileScratch, CompiledFunction, compile_function};
 use cranelift_inliner::frames::{CountedFrames, FrameTable};
 use cranelift_inliner::program::{FunctionName, Program};
-use cranelift_inliner::testing::execute::{Engine, Invocation, Outcome, Snapshot};
-use cranelift_inliner::testing::trace::{Tag, VirtualStack, frame_table};
+use cranelift_inliner_testing::execute::{Engine, Invocation, Outcome, Snapshot};
+use cranelift_inliner_testing::trace::{Tag, VirtualStack, frame_table};
 
 /// What came of a run.
 pub(crate) struct Run {

@@ -8,7 +8,7 @@ use super::recording;
 use super::recording::{Build, Trace, assert_same, parse};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::program::Program;
-use cranelift_inliner::testing::trace::Tag;
+use cranelift_inliner_testing::trace::Tag;
 
 fn trace_of(program: &Program, level: OptLevel, build: &Build, argument: i64) -> Trace {
     let run = recording::run(&isa("host", level), program, build, argument);
