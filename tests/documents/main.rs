@@ -1,17 +1,20 @@
-//! What the documents name is there.
+//! What the documents name is there, and what is published.
+
+mod package;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn documents() -> Vec<(PathBuf, String)> {
     let folder = fs::read_dir(root().join("docs")).unwrap();
     let mut paths: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
-    paths.push(root().join("README.md"));
+    let pages = ["README.md", "cli/README.md", "testing/README.md"];
+    paths.extend(pages.map(|page| root().join(page)));
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     paths.sort();
     let read = |path: PathBuf| {
@@ -86,10 +89,16 @@ fn tests_named_for_metadata_exist() {
             };
             file.clone_from(&path);
             let tests = root().join("tests");
+            let in_tests = tests.join(&path);
+            let source_path = if in_tests.exists() {
+                in_tests
+            } else {
+                root().join(&path)
+            };
             if let Some(folder) = path.strip_suffix("/*") {
                 assert!(tests.join("filetests").join(folder).is_dir(), "{name}");
             } else if path.ends_with(".rs") {
-                let source = fs::read_to_string(tests.join(&path)).expect(&path);
+                let source = fs::read_to_string(source_path).expect(&path);
                 let defined =
                     function.is_none_or(|function| source.contains(&format!("fn {function}(")));
                 assert!(defined, "{name}");
@@ -106,11 +115,16 @@ fn tests_named_for_metadata_exist() {
 #[test]
 fn the_code_map_has_every_folder() {
     let map = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
-    for entry in fs::read_dir(root().join("src")).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        if path.is_dir() {
-            assert!(map.contains(&format!("../src/{name}")), "src/{name}");
+    for folder in ["src", "tests", "cli/tests", "testing/tests"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                assert!(
+                    map.contains(&format!("../{folder}/{name})")),
+                    "{folder}/{name}"
+                );
+            }
         }
     }
 }

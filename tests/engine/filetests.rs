@@ -15,13 +15,13 @@
 //! ```
 //!
 //! A comment of the head that starts with a command is a step; the other
-//! comments are prose. The steps are described in `support/steps.rs`. Below the
+//! comments are prose. The steps are described in `engine/steps.rs`. Below the
 //! marker stand the refusals, in order, and then the functions that a step
 //! names, as they are in the end.
 //!
 //! Everything that comes out is verified, printed, parsed and printed again,
-//! and compiled for every target. `UPDATE_EXPECT=1 cargo test --test filetests`
-//! writes what comes out below the marker; the checks stay.
+//! and compiled for every target. `UPDATE_EXPECT=1 cargo test --test engine
+//! filetests` writes what comes out below the marker; the checks stay.
 
 use similar::TextDiff;
 use std::fs;

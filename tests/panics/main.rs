@@ -1,6 +1,6 @@
 //! What the library catches of Cranelift's panics is not printed, and other panics still are.
 //!
-//! The panic hook belongs to the process, so this is the only test in its file.
+//! The panic hook belongs to the process, so this is the only test in its binary.
 
 use cranelift_inliner::program::{Program, ProgramError};
 use std::panic;
