@@ -8,7 +8,7 @@
 //! [`Refusal`]: crate::splice::Refusal
 //! [`Reason`]: crate::pass::Reason
 //! [`Limits`]: crate::decide::Limits
-//! [testing]: crate::decide
+//! [testing]: https://docs.rs/cranelift-inliner-testing
 //! [profiles]: crate::profile
 //! [plans]: crate::plan
 //! [metadata]: crate::splice

@@ -10,7 +10,7 @@ mod successors;
 mod unreachable;
 
 pub(crate) use alias::resolve_alias;
-pub(crate) use cold::spread_cold;
+pub use cold::spread_cold;
 pub(crate) use handler_addresses::{HandlerAddresses, null_address};
 pub(crate) use labels::{copy_labels, move_labels};
 pub(crate) use srcloc::{for_each_label_srcloc, rebase_srclocs, relative_srcloc, set_srcloc};

@@ -52,7 +52,9 @@ mod merge;
 mod slots;
 mod thread;
 
-use crate::body::{HandlerAddresses, check_structure, drop_unreachable_blocks, spread_cold};
+pub use crate::body::spread_cold;
+
+use crate::body::{HandlerAddresses, check_structure, drop_unreachable_blocks};
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{Block, Function, Value};
 

@@ -1,6 +1,8 @@
 //! The result of the pass.
 
+use super::copies::copy_tree;
 use super::report::{Demand, FunctionStats, Recorded, SiteRecord, StageTimes};
+use crate::check::CopyTree;
 use crate::graph::{CallGraph, SiteName};
 use crate::locations::LocationTable;
 use crate::program::{FunctionId, FunctionName, Program, ProgramError};
@@ -39,6 +41,34 @@ impl Inlined {
     /// The final body of a function of the input, dropped or not.
     pub fn body(&self, id: FunctionId) -> Option<&Arc<Function>> {
         self.bodies[id].as_ref()
+    }
+
+    /// Says of a function of the input which bodies the result holds in place of which calls, for
+    /// [`check`](crate::check::check). `None` for a function that the input does not have.
+    ///
+    /// `program` must be the one that went in, and the calls that were inlined must have been
+    /// [recorded](Self::recorded).
+    ///
+    /// ```
+    /// # use cranelift_inliner::{check::check, decide::Always, pass::Inliner, program::Program};
+    /// # let text = "function %a() {\n fn0 = %b()\nblock0:\n call fn0()\n return\n}
+    /// # function %b() {\nblock0:\n return\n}";
+    /// # let program = Program::from_clif(text, "example")?;
+    /// let inlined = Inliner::new(Always).run(&program)?;
+    /// for (id, _) in program.iter() {
+    ///     let (copies, body) = (inlined.copies(&program, id), inlined.body(id));
+    ///     check(&copies.unwrap(), body.unwrap())?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn copies<'f>(&'f self, program: &'f Program, id: FunctionId) -> Option<CopyTree<'f>> {
+        self.bodies[id].as_ref()?;
+        let body_of = |id| self.body(id).map(|body| &**body);
+        let mut copies = copy_tree(program.get(id)?.body(), self.sites_of(id), body_of);
+        if self.locations(id).is_some() {
+            copies.ignore_locations();
+        }
+        Some(copies)
     }
 
     /// The same result with other bodies: for each function of the input, dropped or not, `body`

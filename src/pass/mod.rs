@@ -61,8 +61,6 @@ mod state;
 mod steering;
 
 pub use compile::CompiledProgram;
-#[cfg(feature = "testing")]
-pub(crate) use copies::copy_tree;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
 #[cfg(feature = "module")]
@@ -82,10 +80,10 @@ use cranelift_codegen::isa::TargetIsa;
 /// inside [`rayon::ThreadPool::install`].
 pub struct Inliner<'a> {
     policy: Box<dyn Inline + 'a>,
-    pub(crate) limits: Limits,
-    pub(crate) splice_options: SpliceOptions,
+    limits: Limits,
+    splice_options: SpliceOptions,
     locations: LocationMode,
-    pub(crate) clean_up: bool,
+    clean_up: bool,
     verify: Option<&'a dyn TargetIsa>,
     check: bool,
     profile: Option<&'a Profile>,
@@ -139,8 +137,19 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// The options for splices into functions of `program`.
-    pub(crate) fn splice_options_for(&self, program: &Program) -> SpliceOptions {
+    /// Gives the hard limits that are set.
+    pub fn hard_limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Says whether functions are cleaned up after their splices.
+    pub fn cleans_up(&self) -> bool {
+        self.clean_up
+    }
+
+    /// Gives the options that splices into functions of `program` are made with: those that were
+    /// set, without looking for alias regions where no function has any.
+    pub fn splice_options_for(&self, program: &Program) -> SpliceOptions {
         let mut options = self.splice_options.clone();
         let mut bodies = program.iter().map(|(_, function)| function.body());
         options.no_alias_regions = bodies.all(|body| body.dfg.alias_regions.len() == 0);

@@ -8,7 +8,10 @@ mod fallback;
 mod limits;
 mod linkage;
 mod naming;
+mod plan;
 mod policies;
+#[cfg(feature = "profile")]
+mod profile;
 mod recorded;
 mod recursion;
 mod report;

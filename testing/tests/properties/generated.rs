@@ -1,0 +1,106 @@
+//! The properties hold of generated programs, under arbitrary decisions and under the policies.
+
+use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Small};
+use cranelift_inliner::frames::CountedFrames;
+use cranelift_inliner::locations::LocationMode;
+use cranelift_inliner::pass::Inliner;
+use cranelift_inliner_testing::decisions::decisions;
+use cranelift_inliner_testing::generate::{CallGraph, Generated, Shape, programs};
+use cranelift_inliner_testing::properties::{self, seeded};
+use proptest::prelude::*;
+use proptest::test_runner::{FileFailurePersistence, TestCaseResult};
+
+/// How many programs each test makes, unless `PROPTEST_CASES` asks for another number.
+fn cases(cases: u32) -> ProptestConfig {
+    let by_default = ProptestConfig::default();
+    ProptestConfig {
+        cases: match std::env::var_os("PROPTEST_CASES") {
+            Some(_) => by_default.cases,
+            None => cases,
+        },
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        // Shrinking runs a case many times.
+        max_shrink_iters: 2_000,
+        ..by_default
+    }
+}
+
+fn check_all(generated: &Generated, policy: &dyn Inline) -> TestCaseResult {
+    properties::all(
+        &generated.program,
+        &generated.invocations,
+        &Inliner::new(policy),
+    )?;
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    #[test]
+    fn under_arbitrary_decisions(generated in programs(Shape::new()), decisions in decisions()) {
+        check_all(&generated, &decisions)?;
+    }
+
+    #[test]
+    fn under_the_policies(generated in programs(Shape::new())) {
+        check_all(&generated, &Always)?;
+        check_all(&generated, &Small::default())?;
+        check_all(&generated, &CostModel::default())?;
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(32))]
+
+    /// Much is inlined into each other here.
+    #[test]
+    fn chains_and_recursion_behave(
+        chain in programs(Shape::new().functions(2..=6).call_graph(CallGraph::Chain)),
+        recursive in programs(Shape::new().functions(2..=4).call_graph(CallGraph::Recursive)),
+        clean_up in any::<bool>(),
+    ) {
+        for generated in [chain, recursive] {
+            let inliner = Inliner::new(Always).clean_up(clean_up).check(true);
+            let inlined = inliner.run(&generated.program)?;
+            let Generated { program, invocations } = &generated;
+            properties::behaves(program, &inlined, invocations)?;
+            properties::same_frames(program, &inlined, invocations, &CountedFrames)?;
+        }
+    }
+
+    #[test]
+    fn any_order_of_splices_is_as_good(
+        generated in programs(Shape::new()),
+        decisions in decisions(),
+        seed in any::<u64>(),
+        clean_up in any::<bool>(),
+        with_table in any::<bool>(),
+    ) {
+        let mode = if with_table { LocationMode::InlinedAt } else { LocationMode::Keep };
+        let inliner = Inliner::new(decisions).clean_up(clean_up).locations(mode);
+        let inlined = inliner.run(&generated.program)?;
+        properties::any_order(&generated.program, &inlined, &inliner, seeded(seed))?;
+        properties::accounted_for(&generated.program, &inlined)?;
+    }
+
+    #[test]
+    fn tight_limits_are_kept(
+        generated in programs(Shape::new()),
+        decisions in decisions(),
+        insts in 0_usize..200,
+        growth in 0_usize..100,
+        depth in 0_u32..4,
+    ) {
+        let mut limits = Limits::default();
+        limits.function_insts = insts;
+        limits.function_growth = 0.5;
+        limits.function_growth_floor = growth;
+        limits.program_growth = 0.5;
+        limits.program_growth_floor = growth * 2;
+        limits.depth = depth;
+        let inliner = Inliner::new(decisions).limits(limits);
+        let inlined = inliner.run(&generated.program)?;
+        properties::within_limits(&generated.program, &inlined, &limits)?;
+    }
+}
