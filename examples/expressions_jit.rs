@@ -17,7 +17,7 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::default_libcall_names;
 use expressions::compiler::compile;
 use expressions::parser::parse;
-use expressions::syntax::Function;
+use expressions::syntax::Program;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -60,10 +60,10 @@ fn jit() -> Result<JITModule, Box<dyn Error>> {
     )))
 }
 
-fn without_inlining(functions: &[Function]) -> Result<Code, Box<dyn Error>> {
+fn without_inlining(program: &Program) -> Result<Code, Box<dyn Error>> {
     let start = Instant::now();
     let mut module = jit()?;
-    let ids = compile(functions, &mut module)?;
+    let ids = compile(program, &mut module)?;
     module.finalize_definitions()?;
     let addresses = RUNS.map(|(name, _)| module.get_finalized_function(ids[name]));
     Ok(Code {
@@ -73,10 +73,10 @@ fn without_inlining(functions: &[Function]) -> Result<Code, Box<dyn Error>> {
     })
 }
 
-fn with_inlining(functions: &[Function]) -> Result<(Code, ModuleReport), Box<dyn Error>> {
+fn with_inlining(program: &Program) -> Result<(Code, ModuleReport), Box<dyn Error>> {
     let start = Instant::now();
     let mut module = InliningModule::new(jit()?, Inliner::new(CostModel::default()));
-    let ids = compile(functions, &mut module)?;
+    let ids = compile(program, &mut module)?;
     let (mut module, report) = module.finish()?;
     module.finalize_definitions()?;
     let addresses = RUNS.map(|(name, _)| module.get_finalized_function(ids[name]));
@@ -116,12 +116,12 @@ impl Code {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let functions = parse(PROGRAM)?;
-    let mut plain = without_inlining(&functions)?;
-    let (mut inlined, report) = with_inlining(&functions)?;
+    let program = parse(PROGRAM)?;
+    let mut plain = without_inlining(&program)?;
+    let (mut inlined, report) = with_inlining(&program)?;
     for _ in 1..COMPILATIONS {
-        plain.replace(without_inlining(&functions)?);
-        inlined.replace(with_inlining(&functions)?.0);
+        plain.replace(without_inlining(&program)?);
+        inlined.replace(with_inlining(&program)?.0);
     }
 
     println!("{report}\n");
