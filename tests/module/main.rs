@@ -6,6 +6,7 @@ mod errors;
 #[path = "../../examples/expressions/mod.rs"]
 mod expressions;
 mod flush;
+mod language;
 mod linkage;
 mod names;
 mod plans;
