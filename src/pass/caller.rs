@@ -313,6 +313,9 @@ impl CallerJob<'_> {
         if function.linkage() == Linkage::Interposable {
             return Err(Reason::Interposable);
         }
+        if self.inliner.keeps_memory_function(function.name()) {
+            return Err(Reason::MemoryFunction);
+        }
         if let Some(reason) = &steering.forbidden {
             return Err(reason.clone());
         }
