@@ -47,10 +47,14 @@
 //! ```
 
 mod constant;
+mod dead;
 mod driver;
+mod flow;
 mod fold;
 mod merge;
 mod options;
+mod params;
+mod promote;
 mod slots;
 mod thread;
 
@@ -75,6 +79,7 @@ pub struct CleanupContext {
     forwarded_params: EntitySet<Value>,
     escaping_params: EntitySet<Value>,
     knows_escaping_params: bool,
+    optimize: driver::OptimizeContext,
 }
 
 impl CleanupContext {
