@@ -42,9 +42,8 @@ pub(super) fn drop_dead(
         }
         if number > 0 && options.drop_params {
             let params = func.dfg.block_params(block).iter();
-            let goes: SmallVec<[bool; 8]> = params
-                .map(|&param| !context.used.contains(param))
-                .collect();
+            let goes: SmallVec<[bool; 8]> =
+                params.map(|&param| !context.used.contains(param)).collect();
             if goes.contains(&true) {
                 remove_params(func, flow, number, &goes);
                 dropped.0 += goes.iter().filter(|goes| **goes).count();
@@ -70,7 +69,12 @@ impl DeadContext {
                 }
             }
         }
-        for &value in func.dfg.values_labels.iter().flat_map(|labels| labels.keys()) {
+        for &value in func
+            .dfg
+            .values_labels
+            .iter()
+            .flat_map(|labels| labels.keys())
+        {
             self.note(func, value);
         }
         while let Some(value) = self.work.pop() {

@@ -4,6 +4,7 @@ use super::dead::{DeadContext, drop_dead};
 use super::flow::Flow;
 use super::params::{ParamsContext, unify_params};
 use super::promote::{PromoteContext, promote_slots};
+use super::stores::drop_stores;
 use super::{CleanupContext, CleanupStats, OptimizeOptions, slots, tidy};
 use cranelift_codegen::ir::Function;
 
@@ -54,6 +55,22 @@ pub(super) fn optimize_checked(
             break;
         }
         stats += tidy(func, context);
+    }
+    if options.drop_stores && has_candidates(func) {
+        let OptimizeContext {
+            flow,
+            dead,
+            promote,
+            ..
+        } = &mut context.optimize;
+        flow.compute(func);
+        let dropped = drop_stores(func, flow, options, promote);
+        stats.stores_dropped += dropped;
+        if dropped > 0 {
+            let (params, insts) = drop_dead(func, flow, options, dead);
+            stats.params_dropped += params;
+            stats.insts_dropped += insts;
+        }
     }
     stats.slots_dropped += slots::drop_unused_slots(func);
     stats

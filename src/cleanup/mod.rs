@@ -56,6 +56,7 @@ mod options;
 mod params;
 mod promote;
 mod slots;
+mod stores;
 mod thread;
 
 pub use crate::body::spread_cold;

@@ -106,7 +106,11 @@ fn find(func: &Function, flow: &Flow, context: &mut ParamsContext) -> bool {
         }
         // What comes back.
         for (number, &block) in (0u32..).zip(flow.blocks()).skip(1) {
-            if flow.edges_into(number).iter().all(|edge| edge.from < number) {
+            if flow
+                .edges_into(number)
+                .iter()
+                .all(|edge| edge.from < number)
+            {
                 continue;
             }
             for (index, &param) in func.dfg.block_params(block).iter().enumerate() {

@@ -102,7 +102,8 @@ pub struct Inliner<'a> {
 pub enum Optimize {
     /// None: functions are tidied after their splices, and that is all.
     None,
-    /// Those into which something was inlined.
+    /// Those into which something was inlined, and those that call
+    /// [memory functions](crate::cleanup::MemoryFunctions) of the program.
     #[default]
     Inlined,
     /// All.

@@ -162,6 +162,7 @@ impl Run<'_> {
             records,
             inlined,
             depth,
+            left_memory_calls,
         } = inlined;
         let program = self.state.program;
         let original = program[id].body();
@@ -169,7 +170,10 @@ impl Run<'_> {
         let mut table = None;
         let body = match body {
             None => {
-                let optimized = self.optimize_original(id, scratch);
+                let worth_it = self.inliner.optimizes(usize::from(left_memory_calls));
+                let optimized = worth_it
+                    .then(|| self.optimize_original(id, scratch))
+                    .flatten();
                 if let Some((_, done)) = &optimized {
                     stats = *done;
                 }
@@ -252,9 +256,6 @@ impl Run<'_> {
         id: FunctionId,
         scratch: &mut CallerScratch,
     ) -> Option<(Function, CleanupStats)> {
-        if !self.inliner.optimizes(0) {
-            return None;
-        }
         let mut body = (**self.state.program[id].body()).clone();
         let context = &mut scratch.cleanup;
         let options = &self.optimize_options;

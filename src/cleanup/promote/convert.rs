@@ -35,12 +35,7 @@ fn integer(bytes: u32) -> Type {
 }
 
 /// `value` as one of type `ty`, which has as many bits.
-pub(super) fn convert(
-    cursor: &mut FuncCursor<'_>,
-    value: Value,
-    ty: Type,
-    order: Order,
-) -> Value {
+pub(super) fn convert(cursor: &mut FuncCursor<'_>, value: Value, ty: Type, order: Order) -> Value {
     let from = cursor.func.dfg.value_type(value);
     if from == ty {
         return value;

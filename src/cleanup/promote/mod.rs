@@ -26,9 +26,9 @@ pub(super) mod reaching;
 mod rewrite;
 pub(super) mod scan;
 
+use super::CleanupStats;
 use super::flow::Flow;
 use super::options::OptimizeOptions;
-use super::CleanupStats;
 use addresses::Addresses;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Function, MemFlags};

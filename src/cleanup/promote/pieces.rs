@@ -334,8 +334,7 @@ impl Pieces {
                 continue;
             }
             let exact = shape.typed.iter();
-            let exact =
-                exact.filter(|(from, ty)| *from == start && start + ty.bytes() == end);
+            let exact = exact.filter(|(from, ty)| *from == start && start + ty.bytes() == end);
             match exact.map(|&(_, ty)| ty).next() {
                 Some(ty) => self.all.push(Piece { start, ty }),
                 None => fill(&mut self.all, start, end),
@@ -411,9 +410,7 @@ impl Pieces {
                     types::I128 => ends(place.start + 8),
                     _ => is_word(ty),
                 };
-                is_parted
-                    && order.known().is_some()
-                    && pieces.iter().all(|piece| is_word(piece.ty))
+                is_parted && order.known().is_some() && pieces.iter().all(|piece| is_word(piece.ty))
             }
         }
     }

@@ -56,7 +56,12 @@ pub(in crate::cleanup) struct Reaching {
 impl Reaching {
     /// Takes over `touches`, which are in the order of blocks and instructions, and finds where
     /// each variable is live.
-    pub(in crate::cleanup) fn find_live(&mut self, flow: &Flow, variables: usize, touches: &[Touch]) {
+    pub(in crate::cleanup) fn find_live(
+        &mut self,
+        flow: &Flow,
+        variables: usize,
+        touches: &[Touch],
+    ) {
         let blocks = flow.blocks().len();
         self.starts.clear();
         self.starts.resize(variables + 1, 0);
@@ -115,7 +120,8 @@ impl Reaching {
             self.live.push((block, Origin::Unknown));
             for edge in flow.edges_into(block) {
                 let from = edge.from as usize;
-                if self.last_write[from].is_none() && !std::mem::replace(&mut self.is_live[from], true)
+                if self.last_write[from].is_none()
+                    && !std::mem::replace(&mut self.is_live[from], true)
                 {
                     self.work.push(edge.from);
                 }
@@ -229,7 +235,9 @@ impl Reaching {
     /// Where a variable that is live at the begin of a block has its value from.
     pub(super) fn entering(&self, variable: usize, block: u32) -> Option<Origin> {
         let live = &self.live[self.live_of[variable].clone()];
-        let index = live.binary_search_by_key(&block, |&(block, _)| block).ok()?;
+        let index = live
+            .binary_search_by_key(&block, |&(block, _)| block)
+            .ok()?;
         Some(live[index].1)
     }
 
@@ -258,14 +266,10 @@ impl Reaching {
         })
     }
 
-    /// Whether a variable may be read before it is written.
-    pub(super) fn may_be_unwritten(&self, variable: usize) -> bool {
-        self.is_live_in(variable, 0)
-    }
-
     /// Whether a variable is live at the begin of a block.
     pub(in crate::cleanup) fn is_live_in(&self, variable: usize, block: u32) -> bool {
         let live = &self.live[self.live_of[variable].clone()];
-        live.binary_search_by_key(&block, |&(block, _)| block).is_ok()
+        live.binary_search_by_key(&block, |&(block, _)| block)
+            .is_ok()
     }
 }

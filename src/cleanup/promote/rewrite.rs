@@ -92,7 +92,9 @@ impl<'a> Rewriter<'a> {
         let inst = event.inst;
         let written: SmallVec<[Value; 4]> = match event.action {
             Action::Access { place, .. } if !self.pieces.has(place.slot) => return,
-            Action::Access { place, ty, stores, .. } => {
+            Action::Access {
+                place, ty, stores, ..
+            } => {
                 if stores {
                     self.stats.stores_replaced += 1;
                     self.store(inst, place, ty)
@@ -282,9 +284,10 @@ impl<'a> Rewriter<'a> {
             Some(Origin::Write(touch)) => self.written[touch as usize],
             Some(Origin::Param(block)) => {
                 let params = &self.params;
-                let found = params.binary_search_by_key(&(block, variable), |&(block, variable, _)| {
-                    (block, variable)
-                });
+                let found = params
+                    .binary_search_by_key(&(block, variable), |&(block, variable, _)| {
+                        (block, variable)
+                    });
                 found.ok().map(|index| params[index].2)
             }
             Some(Origin::Unknown) | None => None,

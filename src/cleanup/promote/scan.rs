@@ -435,7 +435,8 @@ impl Scan<'_> {
                 if from_place.is_none() {
                     self.escape(second);
                 }
-                let side = |place: Option<Place>, value| place.map_or(Side::Memory(value), Side::Slot);
+                let side =
+                    |place: Option<Place>, value| place.map_or(Side::Memory(value), Side::Slot);
                 let action = Action::Copy {
                     to: side(to_place, to),
                     from: side(from_place, second),
