@@ -92,18 +92,13 @@ fn find_dead(
             dead.push(index);
             continue;
         }
-        let mut wrote: Vec<usize> = Vec::new();
-        let mut read: Vec<usize> = Vec::new();
-        parts.touches_of(event, |part, writes| match writes {
-            true => wrote.push(part),
-            false => read.push(part),
-        });
         // What an event reads, it reads before it writes.
-        for part in wrote {
-            read_later[part] = Some((event.block, false));
-        }
-        for part in read {
-            read_later[part] = Some((event.block, true));
+        for pass_writes in [true, false] {
+            parts.touches_of(event, |part, writes| {
+                if writes == pass_writes {
+                    read_later[part] = Some((event.block, !writes));
+                }
+            });
         }
     }
     dead

@@ -37,6 +37,9 @@ use reaching::{Reaching, Touch};
 use rewrite::{Rewriter, fold_tests};
 use scan::{Action, Event, Place, Uses};
 
+/// A block can only have so many parameters, and with as many values alive nothing is gained.
+const MOST_PARAMS: usize = 4000;
+
 /// Scratch memory.
 #[derive(Default)]
 pub(super) struct PromoteContext {
@@ -85,6 +88,9 @@ pub(super) fn promote_slots(
     }
     reaching.find_live(flow, pieces.all.len(), touches);
     reaching.find_origins(flow);
+    if reaching.most_params(flow) > MOST_PARAMS {
+        return stats;
+    }
     stats += Rewriter::new(func, flow, pieces, reaching, options).run(uses, addresses);
     stats.slots_promoted = promoted;
     stats

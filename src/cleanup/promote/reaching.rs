@@ -266,6 +266,15 @@ impl Reaching {
         })
     }
 
+    /// The most parameters that one block gets.
+    pub(super) fn most_params(&self, flow: &Flow) -> usize {
+        let mut counts = vec![0; flow.blocks().len()];
+        for (_, block) in self.params() {
+            counts[block as usize] += 1;
+        }
+        counts.into_iter().max().unwrap_or(0)
+    }
+
     /// Whether a variable is live at the begin of a block.
     pub(in crate::cleanup) fn is_live_in(&self, variable: usize, block: u32) -> bool {
         let live = &self.live[self.live_of[variable].clone()];

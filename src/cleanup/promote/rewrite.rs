@@ -37,6 +37,8 @@ pub(super) struct Rewriter<'a> {
     params: Vec<(u32, usize, Value)>,
     zeros: FxHashMap<Type, Value>,
     composed: FxHashMap<Value, Composition>,
+    /// Of which word a value is which part.
+    extracted: FxHashMap<Value, (Endianness, Value, Part)>,
     stats: CleanupStats,
 }
 
@@ -74,6 +76,7 @@ impl<'a> Rewriter<'a> {
             params,
             zeros: FxHashMap::default(),
             composed: FxHashMap::default(),
+            extracted: FxHashMap::default(),
             stats: CleanupStats::default(),
         }
     }
@@ -225,7 +228,11 @@ impl<'a> Rewriter<'a> {
             let part = part_of(place, piece);
             match parts.iter().find(|(known, _)| *known == part) {
                 Some(&(_, value)) => convert(&mut cursor, value, piece.ty, Order::Any),
-                None => extract(&mut cursor, value, part, piece.ty, endianness),
+                None => {
+                    let found = extract(&mut cursor, value, part, piece.ty, endianness);
+                    self.extracted.insert(found, (endianness, value, part));
+                    found
+                }
             }
         });
         written.collect()
@@ -260,9 +267,22 @@ impl<'a> Rewriter<'a> {
                 (part, self.variable(variable, block))
             })
             .collect();
+        if let Some(word) = self.word_of(&parts, ty, endianness) {
+            return word;
+        }
         let value = compose(&mut before(self.func, inst), &parts, ty, endianness);
         self.composed.insert(value, (endianness, parts));
         value
+    }
+
+    /// The word that was cut into just these parts, if they come from one.
+    fn word_of(&self, parts: &[(Part, Value)], ty: Type, endianness: Endianness) -> Option<Value> {
+        let (_, first) = parts.first()?;
+        let &(_, word, _) = self.extracted.get(first)?;
+        let mut parts = parts.iter();
+        let are_its_own = parts
+            .all(|(part, value)| self.extracted.get(value) == Some(&(endianness, word, *part)));
+        (are_its_own && self.func.dfg.value_type(word) == ty).then_some(word)
     }
 
     /// The value of a variable at the place up to which the block was rewritten.
