@@ -1,14 +1,15 @@
 //! What every subcommand does: read, verify, inline.
 
 use crate::arguments::{
-    CommonArguments, LegalityArguments, LimitArguments, NameArguments, PolicyArgument,
-    PolicyArguments, TargetArguments,
+    CommonArguments, LegalityArguments, LimitArguments, NameArguments, OptimizeArguments,
+    PolicyArgument, PolicyArguments, TargetArguments,
 };
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::statistics::Phases;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_inliner::backend::{self, TargetSettings};
+use cranelift_inliner::cleanup::{MemoryFunctions, OptimizeOptions};
 use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Never, Small};
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::{CompiledProgram, Inlined, Inliner};
@@ -121,6 +122,8 @@ fn inliner<'a>(
         .limits(limits(&arguments.limits))
         .splice_options(splice_options(&arguments.legality))
         .clean_up(!arguments.no_cleanup)
+        .optimize(arguments.optimize.optimize.into())
+        .optimize_options(optimize_options(&arguments.optimize, isa))
         .meet_demands(decider.meet_demands)
         .check(arguments.check);
     if let Some(profile) = decider.profile {
@@ -173,6 +176,19 @@ fn limits(arguments: &LimitArguments) -> Limits {
         limits.program_growth_floor = 0;
     }
     limits
+}
+
+fn optimize_options(arguments: &OptimizeArguments, isa: &dyn TargetIsa) -> OptimizeOptions {
+    let mut options = OptimizeOptions::default();
+    options.promote_slots = !arguments.no_promote_slots;
+    options.drop_stores = !arguments.no_drop_stores;
+    options.drop_params = !arguments.no_drop_params;
+    options.drop_insts = !arguments.no_drop_insts;
+    options.endianness = Some(isa.endianness());
+    if !arguments.no_c_memory_functions {
+        options.memory_functions = MemoryFunctions::of_c();
+    }
+    options
 }
 
 fn splice_options(arguments: &LegalityArguments) -> SpliceOptions {

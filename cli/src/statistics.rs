@@ -5,6 +5,7 @@ use crate::failure::{Failure, say};
 use crate::output::Output;
 use crate::table;
 use crate::verdict::Verdict;
+use cranelift_inliner::cleanup::CleanupStats;
 use cranelift_inliner::pass::{CompiledProgram, Inlined, StageTimes};
 use cranelift_inliner::program::Program;
 use serde::{Serialize, Serializer};
@@ -33,6 +34,8 @@ pub(crate) struct Statistics {
     /// Bytes of stack slots.
     pub(crate) stack_bytes_before: u64,
     pub(crate) stack_bytes_after: u64,
+    /// What clean-up and optimization did, one number a transform.
+    pub(crate) transforms: Transforms,
     /// Bytes of machine code; null where nothing was compiled.
     pub(crate) code_bytes: Option<usize>,
     /// Functions that were compiled as they were before inlining.
@@ -42,10 +45,69 @@ pub(crate) struct Statistics {
     /// How long each phase took.
     pub(crate) microseconds: Phases,
     #[serde(skip)]
+    cleanup: CleanupStats,
+    #[serde(skip)]
     pub(crate) sites: BTreeMap<(Verdict, &'static str), usize>,
     /// Those that changed most, the greatest change first.
     #[serde(skip)]
     pub(crate) changes: Vec<Change>,
+}
+
+/// What clean-up and optimization did to the functions that were kept and those that were not.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Transforms {
+    pub(crate) branches_folded: usize,
+    pub(crate) branches_threaded: usize,
+    pub(crate) blocks_dropped: usize,
+    pub(crate) blocks_merged: usize,
+    pub(crate) slots_dropped: usize,
+    pub(crate) slots_promoted: usize,
+    pub(crate) loads_replaced: usize,
+    pub(crate) stores_replaced: usize,
+    pub(crate) memory_calls_replaced: usize,
+    pub(crate) address_tests_folded: usize,
+    pub(crate) stores_dropped: usize,
+    pub(crate) params_dropped: usize,
+    pub(crate) instructions_dropped: usize,
+}
+
+impl Transforms {
+    fn of(stats: &CleanupStats) -> Self {
+        Transforms {
+            branches_folded: stats.branches_folded,
+            branches_threaded: stats.branches_threaded,
+            blocks_dropped: stats.blocks_dropped,
+            blocks_merged: stats.blocks_merged,
+            slots_dropped: stats.slots_dropped,
+            slots_promoted: stats.slots_promoted,
+            loads_replaced: stats.loads_replaced,
+            stores_replaced: stats.stores_replaced,
+            memory_calls_replaced: stats.memory_calls_replaced,
+            address_tests_folded: stats.address_tests_folded,
+            stores_dropped: stats.stores_dropped,
+            params_dropped: stats.params_dropped,
+            instructions_dropped: stats.insts_dropped,
+        }
+    }
+
+    /// Each count with the words for it.
+    pub(crate) fn rows(&self) -> [(&'static str, usize); 13] {
+        [
+            ("branches folded", self.branches_folded),
+            ("branches threaded", self.branches_threaded),
+            ("blocks dropped", self.blocks_dropped),
+            ("blocks merged", self.blocks_merged),
+            ("slots dropped", self.slots_dropped),
+            ("slots promoted", self.slots_promoted),
+            ("loads replaced", self.loads_replaced),
+            ("stores replaced", self.stores_replaced),
+            ("memory calls replaced", self.memory_calls_replaced),
+            ("address tests folded", self.address_tests_folded),
+            ("stores dropped", self.stores_dropped),
+            ("parameters dropped", self.params_dropped),
+            ("instructions dropped", self.instructions_dropped),
+        ]
+    }
 }
 
 /// What came of `; run:` and `; print:` directives.
@@ -114,6 +176,7 @@ impl Statistics {
             self.functions += 1;
             self.instructions_before += stats.insts_before;
             self.stack_bytes_before += stats.slot_bytes_before;
+            self.cleanup += stats.cleanup;
             if stats.dropped {
                 self.functions_dropped += 1;
             } else {
@@ -131,6 +194,7 @@ impl Statistics {
                 });
             }
         }
+        self.transforms = Transforms::of(&self.cleanup);
         // The sort is stable: among equals, the order of the input.
         let by = |change: &Change| std::cmp::Reverse(change.after.abs_diff(change.before));
         self.changes.sort_by_key(by);

@@ -17,6 +17,7 @@ pub(crate) fn full(statistics: &Statistics) -> String {
     let tables = [
         reasons(statistics),
         changes(statistics),
+        transforms(statistics),
         times(&statistics.microseconds),
     ];
     for table in tables.into_iter().flatten() {
@@ -114,6 +115,16 @@ fn changes(statistics: &Statistics) -> Option<String> {
             after
         };
         rows.push([name, before, after, difference, change.inlined.to_string()]);
+    }
+    (rows.len() > 1).then(|| table(rows, 1))
+}
+
+fn transforms(statistics: &Statistics) -> Option<String> {
+    let mut rows = vec![["after inlining", "number"].map(str::to_owned)];
+    for (label, count) in statistics.transforms.rows() {
+        if count > 0 {
+            rows.push([label.to_owned(), count.to_string()]);
+        }
     }
     (rows.len() > 1).then(|| table(rows, 1))
 }

@@ -72,6 +72,8 @@ pub(super) struct InlinedCaller {
     pub(super) records: Vec<SiteRecord>,
     pub(super) inlined: usize,
     pub(super) depth: u32,
+    /// Whether calls of memory functions were left for the optimizer.
+    pub(super) left_memory_calls: bool,
 }
 
 /// Decides and splices all sites of the function `id`.
@@ -97,6 +99,7 @@ pub(super) fn inline_into(
             records: Vec::new(),
             inlined: 0,
             depth: 0,
+            left_memory_calls: false,
         },
     };
     if !state.is_emitted(id) {
@@ -273,6 +276,7 @@ impl CallerJob<'_> {
             let decision =
                 self.decide_one(&candidate, &steering, legality, &analysis, insts, grown);
             let inline = decision.is_ok();
+            self.result.left_memory_calls |= decision == Err(Reason::MemoryFunction);
             let (Ok(reason) | Err(reason)) = decision;
             let callee = self.final_callee(&candidate);
             if inline {
@@ -312,6 +316,9 @@ impl CallerJob<'_> {
         let function = &state.program[candidate.callee];
         if function.linkage() == Linkage::Interposable {
             return Err(Reason::Interposable);
+        }
+        if self.inliner.keeps_memory_function(function.name()) {
+            return Err(Reason::MemoryFunction);
         }
         if let Some(reason) = &steering.forbidden {
             return Err(reason.clone());

@@ -45,6 +45,8 @@ pub enum Stage {
     Splice,
     /// Clean-up.
     Cleanup,
+    /// Optimizing.
+    Optimize,
 }
 
 impl std::fmt::Display for Stage {
@@ -52,6 +54,7 @@ impl std::fmt::Display for Stage {
         f.write_str(match self {
             Stage::Splice => "splicing",
             Stage::Cleanup => "clean-up",
+            Stage::Optimize => "optimizing",
         })
     }
 }

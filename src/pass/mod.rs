@@ -67,11 +67,13 @@ pub use inlined::Inlined;
 pub(crate) use references::References;
 pub use report::{Demand, FunctionStats, Reason, Recorded, SiteRecord, StageTimes};
 
+use crate::cleanup::{CleanupContext, OptimizeOptions, clean_up, optimize};
 use crate::decide::{Inline, Limits};
 use crate::locations::LocationMode;
 use crate::profile::Profile;
-use crate::program::{FunctionId, Program};
+use crate::program::{FunctionId, FunctionName, Program};
 use crate::splice::SpliceOptions;
+use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
 
 /// The pass with its settings.
@@ -84,12 +86,28 @@ pub struct Inliner<'a> {
     splice_options: SpliceOptions,
     locations: LocationMode,
     clean_up: bool,
+    optimize: Optimize,
+    optimize_options: OptimizeOptions,
     verify: Option<&'a dyn TargetIsa>,
     check: bool,
     profile: Option<&'a Profile>,
     meet_demands: bool,
     records: Recorded,
     observer: Option<&'a dyn Observer>,
+}
+
+/// Which functions are [optimized](crate::cleanup::optimize).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Optimize {
+    /// None: functions are tidied after their splices, and that is all.
+    None,
+    /// Those into which something was inlined, and those that call
+    /// [memory functions](crate::cleanup::MemoryFunctions) of the program.
+    #[default]
+    Inlined,
+    /// All.
+    All,
 }
 
 /// Is told what the pass has done, from several threads, in no fixed order.
@@ -114,6 +132,8 @@ impl<'a> Inliner<'a> {
             splice_options: SpliceOptions::default(),
             locations: LocationMode::default(),
             clean_up: true,
+            optimize: Optimize::default(),
+            optimize_options: OptimizeOptions::default(),
             verify: None,
             check: false,
             profile: None,
@@ -171,6 +191,86 @@ impl<'a> Inliner<'a> {
         self
     }
 
+    /// Which functions are optimized after their clean-up; by default, those into which something
+    /// was inlined. Without [clean-up](Inliner::clean_up) none are.
+    ///
+    /// A build for debugging sets [`Optimize::None`].
+    #[must_use]
+    pub fn optimize(mut self, level: Optimize) -> Self {
+        self.optimize = level;
+        self
+    }
+
+    /// Sets the transforms of [`Inliner::optimize`], and what they may rely on.
+    ///
+    /// Calls of the functions that [`OptimizeOptions::memory_functions`] names are not inlined
+    /// where slots are promoted, since a promoted slot has no address to copy from or to.
+    #[must_use]
+    pub fn optimize_options(mut self, options: OptimizeOptions) -> Self {
+        self.optimize_options = options;
+        self
+    }
+
+    /// Whether a function is optimized, `inlined` calls of which were inlined.
+    pub(crate) fn optimizes(&self, inlined: usize) -> bool {
+        self.clean_up
+            && match self.optimize {
+                Optimize::None => false,
+                Optimize::Inlined => inlined > 0,
+                Optimize::All => true,
+            }
+    }
+
+    /// Does to `body` what the pass does to a function after its splices: tidies and optimizes it,
+    /// as far as the settings say. For whoever splices on their own, and compares.
+    ///
+    /// ```
+    /// use cranelift_inliner::cleanup::CleanupContext;
+    /// use cranelift_inliner::decide::Always;
+    /// use cranelift_inliner::pass::Inliner;
+    ///
+    /// let text = "function %f() {\nblock0:\n jump block1\nblock1:\n return\n}";
+    /// let mut func = cranelift_reader::parse_functions(text)?.remove(0);
+    /// Inliner::new(Always).finish(&mut func, &mut CleanupContext::new());
+    /// assert_eq!(func.layout.blocks().count(), 1);
+    /// # Ok::<(), cranelift_reader::ParseError>(())
+    /// ```
+    pub fn finish(&self, body: &mut Function, context: &mut CleanupContext) {
+        if self.clean_up {
+            clean_up(body, context);
+        }
+        if self.optimizes(1) {
+            optimize(body, &self.optimize_options, context);
+        }
+    }
+
+    /// The same pass without optimization and without an observer, for what can be said of splices
+    /// and tidying alone.
+    #[must_use]
+    pub fn without_optimization(&self) -> Inliner<'_> {
+        Inliner {
+            policy: Box::new(&*self.policy),
+            limits: self.limits,
+            splice_options: self.splice_options.clone(),
+            locations: self.locations,
+            clean_up: self.clean_up,
+            optimize: Optimize::None,
+            optimize_options: self.optimize_options.clone(),
+            verify: self.verify,
+            check: self.check,
+            profile: self.profile,
+            meet_demands: self.meet_demands,
+            records: self.records,
+            observer: None,
+        }
+    }
+
+    /// Whether calls of `name` stay calls, for the optimizer to see.
+    pub(super) fn keeps_memory_function(&self, name: &FunctionName) -> bool {
+        let options = &self.optimize_options;
+        self.optimizes(1) && options.promote_slots && options.memory_functions.contains(name)
+    }
+
     /// Runs Cranelift's verifier with `isa` after the splices into each
     /// function and again after its clean-up. Off by default.
     #[must_use]
@@ -180,7 +280,7 @@ impl<'a> Inliner<'a> {
     }
 
     /// Proves with the independent [checker](crate::check) that each function
-    /// is what its splices, and then its clean-up, should have made of it. Off
+    /// is what its splices, and then its tidying, should have made of it. Off
     /// by default. Where locations are [entries of
     /// tables](LocationMode::InlinedAt), they are not compared.
     #[must_use]

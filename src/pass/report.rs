@@ -204,6 +204,8 @@ pub enum Reason {
     Recursion,
     /// The callee may be replaced at link time.
     Interposable,
+    /// The callee copies or fills memory, and the optimizer takes calls of it apart.
+    MemoryFunction,
     /// The program does not define the callee.
     External,
     /// The caller would exceed [`Limits::function_insts`](crate::decide::Limits::function_insts).
@@ -228,6 +230,7 @@ impl Reason {
             Reason::Refused(refusal) => refusal.slug(),
             Reason::Recursion => "recursion",
             Reason::Interposable => "interposable",
+            Reason::MemoryFunction => "memory-function",
             Reason::External => "external",
             Reason::FunctionSize => "function-size",
             Reason::ProgramGrowth => "program-growth",
@@ -249,6 +252,7 @@ impl fmt::Display for Reason {
             Reason::Refused(refusal) => refusal.fmt(f),
             Reason::Recursion => f.write_str("recursion"),
             Reason::Interposable => f.write_str("the callee may be replaced at link time"),
+            Reason::MemoryFunction => f.write_str("the callee copies or fills memory"),
             Reason::External => f.write_str("the callee is external"),
             Reason::FunctionSize => f.write_str("the caller would become too large"),
             Reason::ProgramGrowth => f.write_str("the caller's share of growth is used up"),

@@ -13,7 +13,7 @@ use super::state::{Final, State};
 use super::{Inliner, budget};
 use crate::backend::{ScratchPool, verify_function};
 use crate::check::check;
-use crate::cleanup::{CleanupStats, clean_up, clean_up_spliced};
+use crate::cleanup::{CleanupStats, OptimizeOptions, clean_up, clean_up_spliced, optimize};
 use crate::graph::{CallGraph, ComponentId};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::profile::SiteCounts;
@@ -39,8 +39,13 @@ pub(super) fn run(
 ) -> Result<(Inlined, Option<CompiledProgram>), PassError> {
     let clock = Clock::default();
     let state = clock.graph.time(|| prepare(inliner, program));
+    let mut optimize_options = inliner.optimize_options.clone();
+    if let Some(isa) = isa {
+        optimize_options.endianness = Some(isa.endianness());
+    }
     let run = Run {
         inliner,
+        optimize_options,
         state: &state,
         compiler: isa.map(|isa| Compiler::new(isa, &state)),
         scratch: ScratchPool::new(),
@@ -100,6 +105,8 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
 
 struct Run<'a> {
     inliner: &'a Inliner<'a>,
+    /// Those of the pass, with the byte order of what it compiles for.
+    optimize_options: OptimizeOptions,
     state: &'a State<'a>,
     compiler: Option<Compiler<'a>>,
     scratch: ScratchPool<CallerScratch>,
@@ -155,19 +162,29 @@ impl Run<'_> {
             records,
             inlined,
             depth,
+            left_memory_calls,
         } = inlined;
         let program = self.state.program;
         let original = program[id].body();
         let mut stats = CleanupStats::default();
         let mut table = None;
         let body = match body {
-            None if self.inliner.locations == LocationMode::InlinedAt => {
-                let mut body = (**original).clone();
-                let builder = LocationBuilder::begin(&mut body);
-                table = Some(Arc::new(builder.finish(&mut body)));
-                Arc::new(body)
+            None => {
+                let worth_it = self.inliner.optimizes(usize::from(left_memory_calls));
+                let optimized = worth_it
+                    .then(|| self.optimize_original(id, scratch))
+                    .flatten();
+                if let Some((_, done)) = &optimized {
+                    stats = *done;
+                }
+                let mut body = optimized.map(|(body, _)| body);
+                if self.inliner.locations == LocationMode::InlinedAt {
+                    let body = body.get_or_insert_with(|| (**original).clone());
+                    let builder = LocationBuilder::begin(body);
+                    table = Some(Arc::new(builder.finish(body)));
+                }
+                body.map_or_else(|| Arc::clone(original), Arc::new)
             }
-            None => Arc::clone(original),
             Some(mut body) => {
                 let mut sound = self.is_sound(id, &body, &records, Stage::Splice);
                 if self.inliner.clean_up && sound {
@@ -180,6 +197,13 @@ impl Run<'_> {
                     });
                     sound = self.is_sound(id, &body, &records, Stage::Cleanup);
                 }
+                if self.inliner.optimizes(inlined) && sound {
+                    let context = &mut scratch.cleanup;
+                    let options = &self.optimize_options;
+                    let done = clock.cleanup.time(|| optimize(&mut body, options, context));
+                    stats += done;
+                    sound = self.is_valid(id, &body, Stage::Optimize);
+                }
                 // After an error the run has failed; what is left only has to
                 // come to an end.
                 if sound {
@@ -191,7 +215,8 @@ impl Run<'_> {
                 }
             }
         };
-        let found = (inlined > 0).then(|| References::of(program, &body));
+        let changed = inlined > 0 || stats != CleanupStats::default();
+        let found = changed.then(|| References::of(program, &body));
         let state = self.state;
         Final {
             insts: found.as_ref().map_or(state.insts[id], |found| found.insts),
@@ -224,6 +249,40 @@ impl Run<'_> {
         body.clone()
     }
 
+    /// What optimizing makes of a function into which nothing was inlined; `None` where that is
+    /// nothing, so that the body stays shared with the input.
+    fn optimize_original(
+        &self,
+        id: FunctionId,
+        scratch: &mut CallerScratch,
+    ) -> Option<(Function, CleanupStats)> {
+        let mut body = (**self.state.program[id].body()).clone();
+        let context = &mut scratch.cleanup;
+        let options = &self.optimize_options;
+        let stats = self
+            .clock
+            .cleanup
+            .time(|| optimize(&mut body, options, context));
+        let changed = stats != CleanupStats::default();
+        (changed && self.is_valid(id, &body, Stage::Optimize)).then_some((body, stats))
+    }
+
+    /// Verifies as the pass is set; an error is kept for the end.
+    fn is_valid(&self, id: FunctionId, body: &Function, stage: Stage) -> bool {
+        let error = self.verify(id, body, stage);
+        self.keep_error(id, error)
+    }
+
+    /// Keeps an error for the end; returns whether there is none.
+    fn keep_error(&self, id: FunctionId, error: Option<PassError>) -> bool {
+        let Some(error) = error else {
+            return true;
+        };
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.push((id, error));
+        false
+    }
+
     /// Verifies and checks as the pass is set; an error is kept for the end.
     fn is_sound(
         &self,
@@ -236,12 +295,7 @@ impl Run<'_> {
             let check = || self.check(id, body, records, stage);
             self.inliner.check.then(|| self.clock.verify.time(check))?
         });
-        let Some(error) = error else {
-            return true;
-        };
-        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        errors.push((id, error));
-        false
+        self.keep_error(id, error)
     }
 
     fn verify(&self, id: FunctionId, body: &Function, stage: Stage) -> Option<PassError> {

@@ -8,6 +8,10 @@
 //! ; inline_calls %f                   the drop-in for `Context::inline`, which keeps the copied calls
 //! ; inline_calls %f: visit            the same, visiting the copied calls
 //! ; cleanup %f                        tidies %f
+//! ; optimize %f                       optimizes %f with all transforms
+//! ; optimize %f: only slots, little   with some of slots, stores, params and insts, a known byte
+//!                                     order (little, big), or the functions `memcpy` and `memset`
+//!                                     of C (memory functions)
 //! ; allow frame introspection         for the splices of the file
 //! ; share no slots                    between copies, for the splices of the file
 //! ; set preserve_frame_pointers       a setting of Cranelift for verifying and compiling
@@ -20,9 +24,13 @@
 //! each splice and clean-up made.
 
 use cranelift_codegen::inline::{Inline, InlineCommand};
-use cranelift_codegen::ir::{self, ExternalName, Function, Inst, InstructionData, UserFuncName};
+use cranelift_codegen::ir::{
+    self, Endianness, ExternalName, Function, Inst, InstructionData, UserFuncName,
+};
 use cranelift_inliner::check::{CopyId, CopyTree, check};
-use cranelift_inliner::cleanup::{CleanupContext, clean_up};
+use cranelift_inliner::cleanup::{
+    CleanupContext, MemoryFunctions, OptimizeOptions, clean_up, optimize,
+};
 use cranelift_inliner::splice::{
     Callee, CalleeTables, CopiedCall, Refusal, Session, SpliceContext, SpliceOptions, inline_calls,
 };
@@ -44,14 +52,57 @@ pub(crate) struct Script {
 }
 
 enum Step {
-    Splice { caller: String, which: Which },
-    InlineCalls { caller: String, visit: bool },
-    CleanUp { func: String },
+    Splice {
+        caller: String,
+        which: Which,
+    },
+    InlineCalls {
+        caller: String,
+        visit: bool,
+    },
+    CleanUp {
+        func: String,
+    },
+    Optimize {
+        func: String,
+        options: OptimizeOptions,
+    },
 }
 
 enum Which {
     Every { backwards: bool, nested: bool },
     Named(Vec<String>),
+}
+
+fn optimize_options(how: &str) -> Result<OptimizeOptions, String> {
+    let mut options = OptimizeOptions::default();
+    for word in how
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+    {
+        match word {
+            "little" => options.endianness = Some(Endianness::Little),
+            "big" => options.endianness = Some(Endianness::Big),
+            "memory functions" => options.memory_functions = MemoryFunctions::of_c(),
+            _ => {
+                let only = word.strip_prefix("only ").unwrap_or_default();
+                let switches = [
+                    ("slots", &mut options.promote_slots),
+                    ("stores", &mut options.drop_stores),
+                    ("params", &mut options.drop_params),
+                    ("insts", &mut options.drop_insts),
+                ];
+                if !switches.iter().any(|(name, _)| *name == only) {
+                    return Err(format!("optimize has no way `{word}`"));
+                }
+                for (name, switch) in switches {
+                    *switch = name == only;
+                }
+            }
+        }
+    }
+    Ok(options)
 }
 
 /// What the steps led to.
@@ -124,6 +175,10 @@ impl Script {
                 },
             },
             "cleanup" if is_function => Step::CleanUp { func: subject },
+            "optimize" if is_function => Step::Optimize {
+                func: subject,
+                options: optimize_options(how)?,
+            },
             "share" if rest == "no slots" => {
                 self.options.share_slots = false;
                 return Ok(());
@@ -163,7 +218,8 @@ impl Script {
         for step in &self.steps {
             let (Step::Splice { caller: name, .. }
             | Step::InlineCalls { caller: name, .. }
-            | Step::CleanUp { func: name }) = step;
+            | Step::CleanUp { func: name }
+            | Step::Optimize { func: name, .. }) = step;
             let missing = || format!("the file has no {name}");
             let mut func = functions.get(name).cloned().ok_or_else(missing)?;
             match step {
@@ -177,12 +233,16 @@ impl Script {
                     };
                     inline_calls(&mut func, inliner).map_err(|error| error.to_string())?;
                 }
+                Step::Optimize { .. } => {}
                 Step::CleanUp { .. } => {
                     let before = func.clone();
                     clean_up(&mut func, &mut CleanupContext::new());
                     check(&CopyTree::new(&before), &func)
                         .map_err(|difference| format!("{difference}\n\n{func}"))?;
                 }
+            }
+            if let Step::Optimize { options, .. } = step {
+                optimize(&mut func, options, &mut CleanupContext::new());
             }
             functions.insert(name.clone(), func);
             if !changed.contains(name) {

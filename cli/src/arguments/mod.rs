@@ -4,7 +4,8 @@ mod shared;
 
 pub(crate) use shared::{
     CommonArguments, FallbackArgument, Inputs, LegalityArguments, LimitArguments, NameArguments,
-    PlanArguments, PolicyArgument, PolicyArguments, StatisticsForm, TargetArguments,
+    OptimizeArguments, PlanArguments, PolicyArgument, PolicyArguments, StatisticsForm,
+    TargetArguments,
 };
 
 use clap::builder::styling::{AnsiColor, Styles};

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::decide::{CostModel, Limits, Small};
+use cranelift_inliner::pass::Optimize;
 use cranelift_inliner::program::FunctionName;
 use std::path::PathBuf;
 
@@ -68,6 +69,9 @@ pub(crate) struct CommonArguments {
 
     #[command(flatten)]
     pub(crate) legality: LegalityArguments,
+
+    #[command(flatten)]
+    pub(crate) optimize: OptimizeArguments,
 
     #[command(flatten)]
     pub(crate) report: ReportArguments,
@@ -256,6 +260,54 @@ pub(crate) struct LegalityArguments {
     /// time could share them
     #[arg(long)]
     pub(crate) no_share_slots: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is optimized after inlining")]
+pub(crate) struct OptimizeArguments {
+    /// Which functions
+    #[arg(long, value_name = "WHICH", default_value = "inlined")]
+    pub(crate) optimize: OptimizeArgument,
+
+    /// Leave stack slots in memory
+    #[arg(long)]
+    pub(crate) no_promote_slots: bool,
+
+    /// Keep stores to private stack slots that nothing can read
+    #[arg(long)]
+    pub(crate) no_drop_stores: bool,
+
+    /// Keep block parameters that have one value or are not used
+    #[arg(long)]
+    pub(crate) no_drop_params: bool,
+
+    /// Keep instructions without an effect whose results are not used
+    #[arg(long)]
+    pub(crate) no_drop_insts: bool,
+
+    /// Take memcpy, memmove and memset for ordinary functions, which may not do what C's do
+    #[arg(long)]
+    pub(crate) no_c_memory_functions: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OptimizeArgument {
+    /// None: a build for debugging
+    None,
+    /// Those into which something was inlined
+    Inlined,
+    /// All
+    All,
+}
+
+impl From<OptimizeArgument> for Optimize {
+    fn from(which: OptimizeArgument) -> Self {
+        match which {
+            OptimizeArgument::None => Optimize::None,
+            OptimizeArgument::Inlined => Optimize::Inlined,
+            OptimizeArgument::All => Optimize::All,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

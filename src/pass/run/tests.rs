@@ -30,6 +30,7 @@ fn takes(inliner: &Inliner<'_>, change: impl FnOnce(&mut Function)) -> bool {
     let run = Run {
         inliner,
         state: &state,
+        optimize_options: OptimizeOptions::default(),
         compiler: None,
         scratch: ScratchPool::new(),
         clock: &Clock::default(),

@@ -21,6 +21,8 @@ pub(super) enum Target {
     Host(usize),
     /// The host's function that throws.
     Throw,
+    /// The program's function that copies bytes.
+    CopyBytes,
 }
 
 /// A block that code further in may jump to.

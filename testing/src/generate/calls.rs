@@ -1,8 +1,10 @@
 //! Calls of the program's functions and of the host's.
 
 use super::body::{Body, Target};
+use super::copy_bytes::{COPY_BYTES, copy_bytes_signature};
 use super::features::Feature;
 use super::plan::RECURSIVE_CALLS;
+use cranelift_inliner::program::FunctionName;
 use cranelift_codegen::ir::{
     AbiParam, ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, Signature, Type, UserFuncName,
     Value, types,
@@ -80,11 +82,11 @@ impl Body<'_, '_, '_> {
     pub(super) fn is_recursion(&self, target: Target) -> bool {
         match target {
             Target::Function(callee) => self.plan.is_recursion(self.index, callee),
-            Target::Host(_) | Target::Throw => false,
+            Target::Host(_) | Target::Throw | Target::CopyBytes => false,
         }
     }
 
-    fn call_target(&mut self, target: Target) {
+    pub(super) fn call_target(&mut self, target: Target) {
         if !self.is_recursion(target) {
             return self.plain_call(target);
         }
@@ -122,7 +124,7 @@ impl Body<'_, '_, '_> {
     pub(super) fn prepare_call(&mut self, target: Target) -> Option<Call> {
         let is_owed = match target {
             Target::Function(callee) => self.owed_calls().contains(&callee),
-            Target::Host(_) | Target::Throw => false,
+            Target::Host(_) | Target::Throw | Target::CopyBytes => false,
         };
         let (func_ref, signature) = self.declare(target)?;
         let mut params = signature.params.iter().map(|param| param.value_type);
@@ -238,7 +240,7 @@ impl Body<'_, '_, '_> {
     fn returns_the_same(&self, target: Target) -> bool {
         let has_pointer = match target {
             Target::Function(callee) => self.plan.functions.get(callee).map(|f| f.has_pointer),
-            Target::Host(_) | Target::Throw => Some(false),
+            Target::Host(_) | Target::Throw | Target::CopyBytes => Some(false),
         };
         let signature = self.signature_of(target);
         signature.is_some_and(|signature| {
@@ -257,7 +259,15 @@ impl Body<'_, '_, '_> {
                 signature.params = [types::I64; 2].map(AbiParam::new).to_vec();
                 signature
             }
+            Target::CopyBytes => copy_bytes_signature(),
         })
+    }
+
+    /// The reference to the function that copies bytes, noting that the program needs it.
+    pub(super) fn copy_function(&mut self) -> Option<FuncRef> {
+        self.plan.copies_bytes = true;
+        self.declare(Target::CopyBytes)
+            .map(|(func_ref, _)| func_ref)
     }
 
     /// The reference to `target`, and its signature.
@@ -269,7 +279,8 @@ impl Body<'_, '_, '_> {
         let name = match target {
             Target::Function(index) => self.plan.functions.get(index)?.name.clone(),
             Target::Host(index) => self.plan.hosts.get(index)?.name.clone(),
-            Target::Throw => cranelift_inliner::program::FunctionName::testcase("throw"),
+            Target::Throw => FunctionName::testcase("throw"),
+            Target::CopyBytes => FunctionName::testcase(COPY_BYTES),
         };
         let name = match name.as_user_func_name() {
             UserFuncName::User(name) => {
@@ -281,7 +292,8 @@ impl Body<'_, '_, '_> {
         let func_ref = self.func.import_function(ExtFuncData {
             name,
             signature: sig_ref,
-            colocated: matches!(target, Target::Function(_)) && self.choices.chance(128),
+            colocated: matches!(target, Target::Function(_) | Target::CopyBytes)
+                && self.choices.chance(128),
             patchable: false,
         });
         self.func_refs.insert(target, func_ref);

@@ -55,6 +55,7 @@ impl Body<'_, '_, '_> {
         let may_nest = self.labels.len() < MAX_DEPTH;
         let may_leave = !self.labels.is_empty() && !self.owes_calls();
         match self.choices.below(32) {
+            7 | 8 if self.has_aggregates() => self.aggregate(),
             9 | 10 if features.has(Feature::Memory) => self.memory_instruction(),
             11 if features.has(Feature::Memory) => self.memory_instruction(),
             12 if features.has(Feature::Traps) => self.conditional_trap(),

@@ -64,6 +64,10 @@ pub enum Feature {
     /// optimizer fails where these are on: see `docs/CRANELIFT.md`. Off unless asked for; only
     /// with [`Feature::Memory`].
     TrappingStores,
+    /// Records, options, iterators and environments in stack slots; only with
+    /// [`Feature::Memory`]. Programs then may have a function `%copy_bytes`, which does what C's
+    /// `memcpy` does.
+    Aggregates,
 }
 
 /// A set of [`Feature`]s.
@@ -73,7 +77,7 @@ pub(super) struct Features(u32);
 impl Features {
     pub(super) const NONE: Features = Features(0);
 
-    const ALL: [Feature; 21] = [
+    const ALL: [Feature; 22] = [
         Feature::I128,
         Feature::Floats,
         Feature::F16AndF128,
@@ -95,6 +99,7 @@ impl Features {
         Feature::LimitInPreserveAll,
         Feature::AdjacentLocations,
         Feature::TrappingStores,
+        Feature::Aggregates,
     ];
 
     pub(super) fn by_default() -> Self {

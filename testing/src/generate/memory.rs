@@ -22,6 +22,18 @@ pub(super) struct Slot {
     region: Option<AliasRegion>,
 }
 
+impl Slot {
+    /// A slot that only its maker knows of, with no region, and aligned to 8 bytes.
+    pub(super) fn local(slot: StackSlot, size: u32) -> Self {
+        Slot {
+            slot,
+            size,
+            align_shift: 3,
+            region: None,
+        }
+    }
+}
+
 /// Where a value of some type can be.
 struct Place {
     address: Value,

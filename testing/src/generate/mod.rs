@@ -32,10 +32,12 @@
 //! hand on fuel, which each call lessens. How often each block can be executed is known while it is
 //! made, and calls and loops that would exceed the bound are not made.
 
+mod aggregates;
 mod body;
 mod calls;
 mod choices;
 mod control;
+mod copy_bytes;
 mod exceptions;
 mod features;
 mod instructions;

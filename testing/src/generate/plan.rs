@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) hosts: Vec<HostPlan>,
     /// The number of the last place that was tagged.
     pub(super) places: u32,
+    /// Whether some function calls the one that copies bytes.
+    pub(super) copies_bytes: bool,
 }
 
 /// What is known of one function.
@@ -86,6 +88,7 @@ impl Plan {
             functions: Vec::new(),
             hosts: Vec::new(),
             places: 0,
+            copies_bytes: false,
         };
         for index in 0..count {
             let function = plan.function(graph, index, count, choices);

@@ -2,6 +2,7 @@
 
 use super::body::Body;
 use super::choices::Choices;
+use super::copy_bytes::copy_bytes;
 use super::instructions::constants;
 use super::plan::Plan;
 use super::{Generated, Shape};
@@ -18,6 +19,10 @@ pub(super) fn generate(
     for index in 0..plan.functions.len() {
         let body = Body::generate(&mut plan, index, shape.statements, choices);
         let added = program.add(body);
+        added.map_err(|_| arbitrary::Error::IncorrectFormat)?;
+    }
+    if plan.copies_bytes {
+        let added = program.add(copy_bytes());
         added.map_err(|_| arbitrary::Error::IncorrectFormat)?;
     }
     let exported = plan.functions.iter().filter(|function| function.exported);

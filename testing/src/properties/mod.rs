@@ -56,7 +56,10 @@ pub fn all(
 ) -> Result<(), Broken> {
     let inlined = inliner.run(program);
     let inlined = inlined.map_err(|error| Broken::new(Property::Finishes, error.to_string()))?;
-    accounted_for(program, &inlined)?;
+    let plain = inliner.without_optimization();
+    let spliced = plain.run(program);
+    let spliced = spliced.map_err(|error| Broken::new(Property::Finishes, error.to_string()))?;
+    accounted_for(program, &spliced)?;
     compiles(program, &inlined)?;
     behaves(program, &inlined, invocations)?;
     same_frames(program, &inlined, invocations, &CountedFrames)?;
@@ -69,6 +72,7 @@ pub fn all(
     deterministic(program, inliner)?;
     for seed in 0..3 {
         any_order(program, &inlined, inliner, seeded(seed))?;
+        any_order(program, &spliced, &plain, seeded(seed))?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::broken::{Broken, Property, first_difference};
 use crate::canonical::CanonicalText;
 use cranelift_codegen::ir::{Function, Inst, SourceLoc};
-use cranelift_inliner::cleanup::{CleanupContext, clean_up};
+use cranelift_inliner::cleanup::CleanupContext;
 use cranelift_inliner::pass::{Inlined, Inliner, SiteRecord};
 use cranelift_inliner::program::{FunctionId, Program};
 use cranelift_inliner::splice::{
@@ -59,9 +59,7 @@ pub fn any_order(
         let mut spliced = |replay: &mut Replay<'_>, choose: &mut dyn FnMut(usize) -> usize| {
             let mut body = (**function.body()).clone();
             replay.run(&mut body, &mut scratch, choose)?;
-            if inliner.cleans_up() {
-                clean_up(&mut body, &mut CleanupContext::new());
-            }
+            inliner.finish(&mut body, &mut CleanupContext::new());
             Ok(body)
         };
         let body = spliced(&mut replay, &mut choose).map_err(broken)?;

@@ -3,7 +3,7 @@
 use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Small};
 use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::locations::LocationMode;
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner_testing::decisions::decisions;
 use cranelift_inliner_testing::generate::{CallGraph, Generated, Shape, programs};
 use cranelift_inliner_testing::properties::{self, seeded};
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseResult};
 
 /// How many programs each test makes, unless `PROPTEST_CASES` asks for another number.
-fn cases(cases: u32) -> ProptestConfig {
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
     let by_default = ProptestConfig::default();
     ProptestConfig {
         cases: match std::env::var_os("PROPTEST_CASES") {
@@ -79,6 +79,7 @@ proptest! {
     ) {
         let mode = if with_table { LocationMode::InlinedAt } else { LocationMode::Keep };
         let inliner = Inliner::new(decisions).clean_up(clean_up).locations(mode);
+        let inliner = inliner.optimize(Optimize::None);
         let inlined = inliner.run(&generated.program)?;
         properties::any_order(&generated.program, &inlined, &inliner, seeded(seed))?;
         properties::accounted_for(&generated.program, &inlined)?;

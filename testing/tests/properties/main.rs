@@ -3,6 +3,7 @@
 
 mod generated;
 mod modules;
+mod optimized;
 mod shapes;
 mod trace;
 mod wrong;

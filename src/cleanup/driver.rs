@@ -1,0 +1,83 @@
+//! In which order the transforms run, and how often.
+
+use super::dead::{DeadContext, drop_dead};
+use super::flow::Flow;
+use super::params::{ParamsContext, unify_params};
+use super::promote::{PromoteContext, promote_slots};
+use super::stores::drop_stores;
+use super::{CleanupContext, CleanupStats, OptimizeOptions, slots, tidy};
+use cranelift_codegen::ir::Function;
+
+/// A slot may hold the address of another, which can only be promoted after it, and so on: the
+/// environment of a closure of a closure. Deeper nests are rare.
+const MOST_ROUNDS: usize = 6;
+
+/// Scratch memory of the transforms.
+#[derive(Default)]
+pub(super) struct OptimizeContext {
+    flow: Flow,
+    params: ParamsContext,
+    dead: DeadContext,
+    promote: PromoteContext,
+}
+
+/// Optimizes a function whose references all exist.
+pub(super) fn optimize_checked(
+    func: &mut Function,
+    options: &OptimizeOptions,
+    context: &mut CleanupContext,
+) -> CleanupStats {
+    let mut stats = tidy(func, context);
+    for _ in 0..MOST_ROUNDS {
+        let OptimizeContext {
+            flow,
+            params,
+            dead,
+            promote,
+        } = &mut context.optimize;
+        flow.compute(func);
+        let mut unified = 0;
+        if options.drop_params {
+            unified = unify_params(func, flow, params);
+            stats.params_dropped += unified;
+        }
+        if options.drop_params || options.drop_insts {
+            let (params, insts) = drop_dead(func, flow, options, dead);
+            stats.params_dropped += params;
+            stats.insts_dropped += insts;
+        }
+        let mut promoted = CleanupStats::default();
+        if options.promote_slots && has_candidates(func) {
+            promoted = promote_slots(func, flow, options, promote);
+            stats += promoted;
+        }
+        if unified == 0 && promoted == CleanupStats::default() {
+            break;
+        }
+        stats += tidy(func, context);
+    }
+    if options.drop_stores && has_candidates(func) {
+        let OptimizeContext {
+            flow,
+            dead,
+            promote,
+            ..
+        } = &mut context.optimize;
+        flow.compute(func);
+        let dropped = drop_stores(func, flow, options, promote);
+        stats.stores_dropped += dropped;
+        if dropped > 0 {
+            let (params, insts) = drop_dead(func, flow, options, dead);
+            stats.params_dropped += params;
+            stats.insts_dropped += insts;
+        }
+    }
+    stats.slots_dropped += slots::drop_unused_slots(func);
+    stats
+}
+
+/// Whether there is a slot that could be private.
+fn has_candidates(func: &Function) -> bool {
+    let mut slots = func.sized_stack_slots.values();
+    slots.any(|slot| slot.key.is_none())
+}
