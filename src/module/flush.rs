@@ -4,7 +4,7 @@ use super::error::{naming, other};
 use super::held::Body;
 use super::report::{Counters, ModuleReport};
 use super::symbols::DATA;
-use super::{InliningModule, define};
+use super::{InliningModule, define, outside};
 use crate::pass::{CompiledProgram, Inlined, References};
 use crate::profile::Instrumented;
 use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
@@ -75,7 +75,11 @@ impl<M: Module> InliningModule<'_, M> {
             (ModuleLinkage::Preemptible, true) => return Ok(()),
             (ModuleLinkage::Preemptible, false) => Linkage::Interposable,
             (_, true) => Linkage::AvailableExternally,
-            (ModuleLinkage::Local, false) if !self.used_outside.contains(id) => Linkage::Local,
+            (ModuleLinkage::Local, false)
+                if self.drop_unused && !self.used_outside.contains(id) =>
+            {
+                Linkage::Local
+            }
             (_, false) => Linkage::Exported,
         };
         let function = ProgramFunction::new(Arc::clone(body))
@@ -189,7 +193,8 @@ impl<M: Module> InliningModule<'_, M> {
         Ok(())
     }
 
-    /// Keeps a body that was defined, with hints for the calls that it has now.
+    /// Keeps a body that was defined, with hints for the calls that it has now. What is not defined
+    /// yet, and may be so later, it uses then.
     fn set_flushed(&mut self, function: FuncId, body: Body, fell_back: bool, inlined: &Inlined) {
         if !fell_back {
             let result = inlined.program();
@@ -197,6 +202,11 @@ impl<M: Module> InliningModule<'_, M> {
             let hints = result.id(&name).and_then(|id| result.get(id));
             let hints = hints.into_iter().flat_map(|function| function.hints());
             self.hints.insert(function, hints.collect());
+        }
+        for used in outside::used_by_body(&self.symbols, &body.function) {
+            if !self.defined.contains(used) {
+                self.used_outside.insert(used);
+            }
         }
         self.flushed.insert(function, body);
     }

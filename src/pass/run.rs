@@ -89,7 +89,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         AtomicUsize::new(callers.len())
     });
     let callers_left = callers_left.collect();
-    let counts = inliner.profile;
+    let counts = inliner.profile.as_deref();
     let counts = counts.map(|profile| SiteCounts::new(profile, program, &graph));
     State {
         program,
@@ -123,7 +123,7 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
             let done = self.scratch.with(|scratch| self.function(id, scratch));
             // Each function is in one component, so this is the first time.
             let _ = state.finals[id].set(done);
-            if let Some(observer) = self.inliner.observer {
+            if let Some(observer) = &self.inliner.observer {
                 observer.inlined(id);
             }
         }
@@ -144,7 +144,7 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
             return;
         };
         self.clock.compile.time(|| compiler.compile(self.state, id));
-        if let Some(observer) = self.inliner.observer {
+        if let Some(observer) = &self.inliner.observer {
             observer.compiled(id);
         }
     }
@@ -299,7 +299,7 @@ impl Run<'_> {
     }
 
     fn verify(&self, id: FunctionId, body: &Function, stage: Stage) -> Option<PassError> {
-        let isa = self.inliner.verify?;
+        let isa = self.inliner.verify.as_deref()?;
         let result = self.clock.verify.time(|| verify_function(body, isa));
         Some(PassError::Verifier {
             function: self.state.program[id].name().clone(),

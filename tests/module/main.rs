@@ -13,3 +13,4 @@ mod plans;
 mod profile;
 mod same_results;
 mod support;
+mod unused;
