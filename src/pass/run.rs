@@ -324,6 +324,9 @@ impl Run<'_> {
         if !self.inliner.splice_options.share_slots {
             tree.forbid_shared_slots();
         }
+        if self.inliner.splice_options.stack_limit_is_per_thread {
+            tree.stack_limits_are_per_thread();
+        }
         Some(PassError::Check {
             function: self.state.program[id].name().clone(),
             stage,
@@ -339,6 +342,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
         graph,
         insts,
         finals,
+        splice_options,
         ..
     } = state;
     let mut sites = SecondaryMap::with_capacity(program.len());
@@ -378,6 +382,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
         locations,
         sites,
         recorded,
+        splice_options,
         stats,
         times,
     }
