@@ -6,6 +6,8 @@ mod errors;
 #[path = "../../examples/expressions/mod.rs"]
 mod expressions;
 mod flush;
+#[cfg(all(feature = "jit", feature = "object"))]
+mod front_ends;
 mod language;
 mod linkage;
 mod names;

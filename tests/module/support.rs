@@ -109,6 +109,10 @@ impl ObjectFile {
         Self(module.finish().emit().unwrap())
     }
 
+    pub(crate) fn read_back(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     fn read(&self) -> object::File<'_> {
         object::File::parse(&*self.0).unwrap()
     }
