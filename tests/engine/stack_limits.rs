@@ -3,6 +3,9 @@
 
 use cranelift_codegen::ir::Function;
 use cranelift_inliner::check::{CopyTree, check};
+use cranelift_inliner::decide::Always;
+use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::{Refusal, SpliceOptions, splice};
 
 /// Splices a callee into a caller whose stack limits are `theirs` and `ours`: what is loaded from
@@ -149,4 +152,39 @@ fn a_limit_that_is_the_vmctx_is_not_per_thread() {
     assert_eq!(spliced_with(itself, itself, "v0", true), Ok(()));
     let refused = spliced_with(itself, itself, "v1", true);
     assert_eq!(refused, Err(Refusal::StackLimit));
+}
+
+/// Two instances of one program, whose functions find the same limit through their own `vmctx`.
+#[test]
+fn the_pass_inlines_between_instances_and_checks_what_it_did() {
+    let text = "
+    function %theirs(i64 vmctx) -> i64 tail {
+        gv0 = vmctx
+        gv1 = load.i64 notrap aligned gv0+8
+        gv2 = load.i64 notrap aligned gv1+16
+        stack_limit = gv2
+    block0(v0: i64):
+        v1 = load.i64 v0+32
+        return v1
+    }
+    function %ours(i64 vmctx) -> i64 tail {
+        gv0 = vmctx
+        gv1 = load.i64 notrap aligned gv0+8
+        gv2 = load.i64 notrap aligned gv1+16
+        fn0 = %theirs(i64 vmctx) -> i64 tail
+        stack_limit = gv2
+    block0(v0: i64):
+        v1 = load.i64 v0+24
+        v2 = call fn0(v1)
+        return v2
+    }";
+    let program = Program::from_clif(text, "instances.clif").unwrap();
+    let mut options = SpliceOptions::default();
+    let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
+    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 0);
+    options.stack_limit_is_per_thread = true;
+    let inliner = Inliner::new(Always).check(true).splice_options(options);
+    let inlined = inliner.run(&program).unwrap();
+    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 1);
+    assert!(inlined.splice_options().stack_limit_is_per_thread);
 }
