@@ -239,7 +239,10 @@ fn declared_in(source: &str) -> impl Iterator<Item = &str> {
         let words = ["pub struct ", "pub enum ", "pub union "];
         words.iter().find_map(|word| line.strip_prefix(word))
     });
-    declarations.filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next())
+    declarations.filter_map(|rest| {
+        rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+            .next()
+    })
 }
 
 /// The public types of a folder, as types of the module `module`.

@@ -28,8 +28,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether `theirs`, of a copy, is loaded from where `ours` is. What the loads may assume does
-    /// not matter.
+    /// Whether `theirs`, of a copy, is loaded from where `ours` is. The flags of the loads do not
+    /// matter.
     fn is_limit(&self, copy: CopyId, theirs: GlobalValue, ours: GlobalValue) -> bool {
         let body = &self.tree.func(copy).global_values;
         let result = &self.after.global_values;

@@ -25,6 +25,8 @@ pub(super) fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> ModuleResu
     };
     if let Ok(report) = &mut flushed {
         report.set_counters(counters);
+        let unused = module.unused(report);
+        report.set_unused(unused);
     }
     // After an error too: some functions may be defined.
     let InliningModule {
@@ -193,8 +195,38 @@ impl<M: Module> InliningModule<'_, M> {
         Ok(())
     }
 
-    /// Keeps a body that was defined, with hints for the calls that it has now. What is not defined
-    /// yet, and may be so later, it uses then.
+    /// The local functions among those that were defined now to which nothing refers.
+    fn unused(&self, report: &ModuleReport) -> Vec<FuncId> {
+        let program = report.program();
+        let is_root = |&function: &FuncId| {
+            let is_local = matches!(self.declared(function), Ok((ModuleLinkage::Local, _)));
+            !is_local || self.used_outside.contains(function)
+        };
+        let mut used: EntitySet<FuncId> = EntitySet::new();
+        let mut work: Vec<FuncId> = report.defined().iter().copied().filter(is_root).collect();
+        used.extend(work.iter().copied());
+        while let Some(function) = work.pop() {
+            let Some(body) = self.flushed.get(&function) else {
+                continue;
+            };
+            for reference in References::of(program, &body.function).functions {
+                let function = self.symbols.id(program[reference].name());
+                if let Some(function) = function
+                    && report.function(function).is_some()
+                    && used.insert(function)
+                {
+                    work.push(function);
+                }
+            }
+        }
+        let defined = report.defined().iter().copied();
+        defined
+            .filter(|&function| !used.contains(function))
+            .collect()
+    }
+
+    /// Keeps a body that was defined, with hints for the calls that it has now. Functions that it
+    /// refers to and that are not defined yet are in use from now on.
     fn set_flushed(&mut self, function: FuncId, body: Body, fell_back: bool, inlined: &Inlined) {
         if !fell_back {
             let result = inlined.program();

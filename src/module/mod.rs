@@ -56,7 +56,7 @@
 //! jit.finalize_definitions()?;
 //!
 //! assert!(report.inlined().sites().all(|site| site.inlined));
-//! assert_eq!(report.dropped().len(), 1, "nothing calls `twice` any more");
+//! assert_eq!(report.unused().len(), 1, "nothing calls `twice` any more");
 //! assert!(!jit.get_finalized_function(main).is_null());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -81,13 +81,18 @@
 //! | of the module | to the pass |
 //! |---|---|
 //! | `Import` | external |
-//! | `Local` | may be inlined; dropped if nothing uses it any more |
-//! | `Hidden`, `Export` | may be inlined; kept |
+//! | `Local`, `Hidden`, `Export` | may be inlined; kept |
 //! | `Preemptible` | never inlined; kept |
 //!
-//! A local function that data or a function defined by its bytes refers to is in use, and so is one
-//! that [`keep`](InliningModule::keep) was called for. What the linkage is, is asked when functions
-//! are flushed.
+//! Front ends ask a JIT for the addresses of `Local` functions too, by their ids or their names, and
+//! nothing in the module tells which ones. So all are kept, which costs the code of those that were
+//! inlined everywhere: [`ModuleReport::unused`]. In an object file a local symbol cannot be asked
+//! for: [`for_object_file`](InliningModule::for_object_file) drops local functions that nothing
+//! refers to any more, and a JIT whose entries are exported or [kept](InliningModule::keep) can
+//! [say the same](InliningModule::drop_unused).
+//!
+//! A function is in use if code, data or a function defined by its bytes refers to it, or if `keep`
+//! was called for it. The linkage that counts is the one at the flush.
 //!
 //! `Module` has no way to take back a declaration, and `ObjectModule` insists that what is declared
 //! as local is defined. So a dropped function leaves its name with a single trap under it, at the
@@ -109,8 +114,14 @@
 //!
 //! # What is different
 //!
-//! After `define_function` the context holds the function as the front end made it and no compiled
-//! code. [`on_define`](InliningModule::on_define) gives each context when it was compiled.
+//! After `define_function` the context holds the function as the front end made it, neither
+//! legalized nor optimized, and no compiled code: [`Context::compiled_code`] is `None`, whatever the
+//! context was used for before. [`on_define`](InliningModule::on_define) gives each context when it
+//! was compiled. A module of the front end's own that reads compiled code as it forwards a definition
+//! is therefore the one to wrap, and not one to put around an [`InliningModule`].
+//!
+//! The [guide](https://docs.rs/cranelift-inliner/latest/cranelift_inliner/guide/) has a table of
+//! what front ends call, on a plain module and on a wrapped one.
 
 mod define;
 mod error;
@@ -201,9 +212,8 @@ impl<'a, M: Module> InliningModule<'a, M> {
     /// Wraps a module that writes an object file, in which nothing can ask for a local function
     /// afterwards. Those that nothing refers to any more are [dropped](Self::drop_unused).
     ///
-    /// What is defined in the finished module is not seen here. If it refers to a local function,
-    /// or if unwind tables or debug information of the front end's own need one, call
-    /// [`keep`](Self::keep) for it.
+    /// Definitions in the finished module come too late to be seen. If one refers to a local
+    /// function, or if tables of the front end's own need one, call [`keep`](Self::keep) for it.
     pub fn for_object_file(module: M, inliner: Inliner<'a>) -> Self {
         Self::new(module, inliner).drop_unused(true)
     }
@@ -215,8 +225,8 @@ impl<'a, M: Module> InliningModule<'a, M> {
 
     /// The wrapped module, for methods of its own. It lacks the bodies that are held back.
     ///
-    /// Definitions go through the [`InliningModule`]. What is defined here is not inlined, and what
-    /// it refers to is not known to be in use.
+    /// Definitions go through the [`InliningModule`]. One that is made here is not inlined, and the
+    /// functions that it refers to are not known to be in use.
     pub fn module_mut(&mut self) -> &mut M {
         &mut self.module
     }

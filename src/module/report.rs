@@ -15,13 +15,14 @@ use std::sync::Arc;
 /// [last one](super::InliningModule::finish).
 ///
 /// Displayed, it is one line: how many calls were inlined and how many stayed, by the short names of
-/// the reasons, and what became of the functions. A line more follows for each demand that could not
+/// the reasons, and how many functions were defined and dropped. A line more follows for each demand that could not
 /// be met. The alternate form, `{:#}`, lists every call with its decision and the reason first.
 pub struct ModuleReport {
     program: Program,
     inlined: Inlined,
     defined: Vec<FuncId>,
     dropped: Vec<FuncId>,
+    unused: Vec<FuncId>,
     ids: SecondaryMap<FuncId, Option<FunctionId>>,
     fallbacks: Vec<(FuncId, String)>,
     counters: Option<Counters>,
@@ -40,6 +41,7 @@ impl ModuleReport {
             inlined,
             defined: Vec::new(),
             dropped: Vec::new(),
+            unused: Vec::new(),
             ids: SecondaryMap::new(),
             fallbacks: Vec::new(),
             counters: None,
@@ -59,6 +61,10 @@ impl ModuleReport {
 
     pub(super) fn add_dropped(&mut self, function: FuncId) {
         self.dropped.push(function);
+    }
+
+    pub(super) fn set_unused(&mut self, unused: Vec<FuncId>) {
+        self.unused = unused;
     }
 
     pub(super) fn set_counters(&mut self, counters: Option<Counters>) {
@@ -105,6 +111,15 @@ impl ModuleReport {
     /// The functions that were defined, in this order.
     pub fn defined(&self) -> &[FuncId] {
         &self.defined
+    }
+
+    /// The local functions that were defined though nothing in the module refers to them: they are
+    /// there to be asked for. [`drop_unused`](super::InliningModule::drop_unused) would save their
+    /// code.
+    ///
+    /// Functions that are not flushed yet may come to use them.
+    pub fn unused(&self) -> &[FuncId] {
+        &self.unused
     }
 
     /// The local functions that nothing used, in the order of their definition. They have a trap in
@@ -168,7 +183,7 @@ impl fmt::Display for ModuleReport {
             }
         }
         write!(f, "{} inlined", count(inlined, "call"))?;
-        // Without a record of every call nobody knows how many stayed.
+        // Without a record of every call, the number of those that stayed is not known.
         if self.inlined.recorded() == Recorded::All {
             write!(f, ", {} kept", kept.values().sum::<usize>())?;
             let mut reasons: Vec<(&str, usize)> = kept.into_iter().collect();
@@ -182,7 +197,11 @@ impl fmt::Display for ModuleReport {
             }
         }
         let defined = count(self.defined.len(), "function");
-        write!(f, "; {defined} defined, {} dropped", self.dropped.len())?;
+        write!(f, "; {defined} defined")?;
+        if !self.unused.is_empty() {
+            write!(f, " ({} of them unused)", self.unused.len())?;
+        }
+        write!(f, ", {} dropped", self.dropped.len())?;
         if !self.fallbacks.is_empty() {
             write!(f, ", {} as they were", self.fallbacks.len())?;
         }

@@ -139,7 +139,7 @@ impl Inlined {
     }
 
     /// What splices were allowed to do, as [`Inliner::splice_options`](super::Inliner::splice_options)
-    /// said: whoever checks the result needs it.
+    /// said. A [check](crate::check) of the result depends on them.
     pub fn splice_options(&self) -> &SpliceOptions {
         &self.splice_options
     }

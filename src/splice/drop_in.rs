@@ -7,8 +7,8 @@ use cranelift_codegen::ir::{self, Inst, InstructionData};
 
 /// Visits the direct calls of `func` and inlines those that `inliner` says.
 ///
-/// This takes the place of [`cranelift_codegen::Context::inline`] for whoever
-/// implements [`cranelift_codegen::inline::Inline`]: calls are visited in
+/// This takes the place of [`cranelift_codegen::Context::inline`] for embedders
+/// that implement [`cranelift_codegen::inline::Inline`]: calls are visited in
 /// layout order, `visit_callee` decides whether those that came in with a body
 /// are visited too, right after their body, and the result tells whether
 /// anything was inlined. Patchable and indirect calls are not offered.
@@ -76,7 +76,7 @@ pub fn inline_calls(func: &mut ir::Function, inliner: impl Inline) -> CodegenRes
 /// of the stack pointer, [`SpliceOptions::allow_stack_pointer`]; for calls that pass another
 /// `vmctx` between functions with a `stack_limit`, [`SpliceOptions::stack_limit_is_per_thread`].
 ///
-/// An embedder who wants more, such as the [refusals](super::Refusal) or locations of its own, finds
+/// An embedder that wants more, such as the [refusals](super::Refusal) or locations of its own, finds
 /// all that this function does in [`Session`](super::Session).
 ///
 /// ```

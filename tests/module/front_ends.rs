@@ -51,7 +51,10 @@ macro_rules! repl {
                 self.module.finalize_definitions()?;
                 let id = self.functions[name];
                 let address = self.module.get_finalized_function(id);
-                assert_eq!(address, self.module.get_address(&ModuleRelocTarget::from(id)));
+                assert_eq!(
+                    address,
+                    self.module.get_address(&ModuleRelocTarget::from(id))
+                );
                 Ok(address)
             }
 
@@ -105,8 +108,10 @@ macro_rules! session {
             .unwrap();
         results.push(call(repl.address("quad").unwrap(), &[4]));
         results.push(call(repl.address("double").unwrap(), &[5]));
-        repl.define("fn later(x) = if x < 1 then 0 else 2 + later(x - 1); fn unasked(x) = later(x);")
-            .unwrap();
+        repl.define(
+            "fn later(x) = if x < 1 then 0 else 2 + later(x - 1); fn unasked(x) = later(x);",
+        )
+        .unwrap();
         results.push(call(repl.address("later").unwrap(), &[3]));
         (results, repl.table(b"bytes").unwrap())
     }};
@@ -148,7 +153,10 @@ fn a_held_back_function_has_no_code_and_its_context_no_old_code_either() {
     let compiled = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&compiled);
     let mut module = inlining(jit()).on_define(move |_, context| {
-        seen.fetch_add(context.compiled_code().unwrap().code_buffer().len(), Ordering::Relaxed);
+        seen.fetch_add(
+            context.compiled_code().unwrap().code_buffer().len(),
+            Ordering::Relaxed,
+        );
     });
     let signature = module.make_signature();
     let id = module
@@ -189,7 +197,12 @@ fn an_object_file_is_finished_in_one_step() {
     let ids = front_end(text, &mut module).unwrap();
     let (product, report) = module.finish_object().unwrap();
     assert_eq!(report.dropped(), [ids["square"]]);
-    let scope = |name| product.object.symbol(product.function_symbol(ids[name])).scope;
+    let scope = |name| {
+        product
+            .object
+            .symbol(product.function_symbol(ids[name]))
+            .scope
+    };
     assert_eq!(scope("main"), SymbolScope::Dynamic);
     // A symbol is left of what was dropped, so that debug information may name it.
     assert_eq!(scope("square"), SymbolScope::Compilation);
@@ -198,7 +211,10 @@ fn an_object_file_is_finished_in_one_step() {
     front_end(text, &mut module).unwrap();
     let (module, _) = module.finish().unwrap();
     let bytes = ObjectFile::of(module).code("main");
-    assert_eq!(ObjectFile::read_back(product.emit().unwrap()).code("main"), bytes);
+    assert_eq!(
+        ObjectFile::read_back(product.emit().unwrap()).code("main"),
+        bytes
+    );
 }
 
 /// A module of a front end's own around another, which needs the code of each function as it is

@@ -34,13 +34,14 @@ fn the_report_names_functions_by_their_symbols() {
 #[test]
 fn a_report_is_short_unless_all_is_asked_for() {
     let calls = "outside(x) + ".repeat(50);
-    let text = format!("fn outside(x); export fn main(x) = {calls} main(x) * leaf(x); fn leaf(x) = x;");
+    let text =
+        format!("fn outside(x); export fn main(x) = {calls} main(x) * leaf(x); fn leaf(x) = x;");
     let mut module = inlining(jit());
     front_end(&text, &mut module).unwrap();
     let (_, report) = module.finish().unwrap();
     assert_eq!(
         report.to_string(),
-        "1 call inlined, 51 kept (50 external, 1 recursion); 2 functions defined, 0 dropped"
+        "1 call inlined, 51 kept (50 external, 1 recursion); 2 functions defined (1 of them unused), 0 dropped"
     );
     // A line for `%main`, one for each call, and the summary.
     assert_eq!(format!("{report:#}").lines().count(), 1 + 52 + 1);

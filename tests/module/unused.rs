@@ -23,6 +23,7 @@ fn a_jit_runs_an_entry_that_is_local() {
         module.finalize_definitions().unwrap();
         assert!(report.inlined().sites().all(|site| site.inlined));
         assert_eq!(report.dropped(), []);
+        assert_eq!(names(&module, report.unused()), ["square", "norm", "entry"]);
         let entry = module.get_finalized_function(ids["entry"]);
         assert_eq!(call(entry, &[3]), expected);
         // The functions that were inlined can be asked for as well.
@@ -63,17 +64,19 @@ fn an_object_file_lacks_what_nothing_refers_to() {
     let mut module = inlining_object();
     front_end(text, &mut module).unwrap();
     let (module, report) = module.finish().unwrap();
-    let dropped = names(&module, report.dropped());
-    assert_eq!(dropped, ["square", "norm", "forgotten"]);
+    let dropped_names = names(&module, report.dropped());
+    assert_eq!(dropped_names, ["square", "norm", "forgotten"]);
+    assert_eq!(report.unused(), []);
     let small = ObjectFile::of(module);
-    for dropped in dropped {
-        assert!(small.code(&dropped).unwrap().len() <= 8, "a trap is left");
+    for dropped in &dropped_names {
+        assert!(small.code(dropped).unwrap().len() <= 8, "a trap is left");
     }
 
     let mut module = inlining(object());
     front_end(text, &mut module).unwrap();
     let (module, report) = module.finish().unwrap();
     assert_eq!(report.dropped(), []);
+    assert_eq!(names(&module, report.unused()), dropped_names);
     let large = ObjectFile::of(module);
     assert!(large.code("forgotten").unwrap().len() > 8);
     assert_eq!(large.code("entry"), small.code("entry"));
@@ -115,4 +118,19 @@ fn a_local_function_that_a_flushed_one_calls_is_kept() {
         let main = module.get_finalized_function(ids["main"]);
         assert_eq!(call(main, &[4]), 41);
     }
+}
+
+#[test]
+fn what_is_called_or_referred_to_is_not_unused() {
+    let text = "fn called(x) = if x < 1 then 0 else called(x - 1);
+                fn through(x) = called(x);
+                fn taken(x) = x;
+                fn alone(x) = alone(x);
+                export fn main(x) = called(x);
+                export fn address() = &taken;";
+    let mut module = inlining(jit());
+    let ids = front_end(text, &mut module).unwrap();
+    module.keep(ids["through"]);
+    let (module, report) = module.finish().unwrap();
+    assert_eq!(names(&module, report.unused()), ["alone"]);
 }
