@@ -117,7 +117,7 @@ pub fn inline_calls(func: &mut ir::Function, inliner: impl Inline) -> CodegenRes
 /// let mut options = SpliceOptions::default();
 /// options.allow_stack_pointer = true;
 /// assert!(inline_calls_with(&mut caller, inliner, &options)?);
-/// assert!(!caller.to_string().contains("call"));
+/// assert!(!caller.to_string().contains("call fn0"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

@@ -252,7 +252,7 @@ fn frames_can_be_looked_at_where_that_is_allowed() {
 fn stack_limits_can_be_per_thread() {
     let limited = |name: &str, callee: &str, body: &str| {
         format!(
-            "function %{name}(i64 vmctx) {{\n    gv0 = vmctx\n    gv1 = load.i64 gv0+8\n    \
+            "function %{name}(i64 vmctx) {{\n    gv0 = vmctx\n    gv1 = load.i64 notrap aligned gv0+8\n    \
              stack_limit = gv1\n{callee}block0(v0: i64):\n{body}    return\n}}\n"
         )
     };
