@@ -29,12 +29,21 @@ use std::sync::Arc;
 /// # let _ = inliner;
 /// # Ok::<(), cranelift_inliner::backend::TargetError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Shared<'a, T: ?Sized> {
     /// Owned by the embedder.
     Borrowed(&'a T),
     /// Owned, with all other holders of the same [`Arc`].
     Owned(Arc<T>),
+}
+
+impl<T: ?Sized> Clone for Shared<'_, T> {
+    fn clone(&self) -> Self {
+        match self {
+            Shared::Borrowed(value) => Shared::Borrowed(value),
+            Shared::Owned(value) => Shared::Owned(Arc::clone(value)),
+        }
+    }
 }
 
 impl<T: ?Sized> Deref for Shared<'_, T> {

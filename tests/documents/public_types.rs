@@ -2,18 +2,13 @@
 //!
 //! A type that is missing here is found by looking through the sources: a public type at the top of
 //! a file is public for users too, since the crate warns of others (`unreachable_pub`).
-#![cfg(all(
-    feature = "all-arch",
-    feature = "dwarf",
-    feature = "module",
-    feature = "object",
-    feature = "profile"
-))]
 
+use crate::root;
 use cranelift_inliner::{
     backend, check, cleanup, debug_info, decide, frames, graph, locations, module, pass, plan,
     profile, program, splice,
 };
+use cranelift_inliner_testing as testing;
 use cranelift_jit::JITModule;
 use cranelift_object::ObjectModule;
 use std::collections::BTreeSet;
@@ -71,6 +66,8 @@ fn checked() -> Names {
         check::Difference,
         cleanup::CleanupContext,
         cleanup::CleanupStats,
+        cleanup::MemoryFunctions,
+        cleanup::OptimizeOptions,
         debug_info::ClifLines,
         debug_info::DebugFunction<'static>,
         debug_info::DebugInfo<'static>,
@@ -138,6 +135,7 @@ fn checked() -> Names {
         pass::FunctionStats,
         pass::Inlined,
         pass::Inliner<'static>,
+        pass::Optimize,
         pass::PassError,
         pass::Reason,
         pass::Recorded,
@@ -199,17 +197,13 @@ fn checked() -> Names {
         splice::Session<'static>,
         splice::SpliceContext,
     );
-    #[cfg(feature = "testing")]
     testing(&mut names);
     names
 }
 
-#[cfg(feature = "testing")]
 fn testing(names: &mut Names) {
-    use cranelift_inliner::testing;
     check_types!(is_send_and_sync, names:
         testing::canonical::CanonicalText,
-        testing::canonical::Unprintable,
         testing::decisions::Decisions,
         testing::execute::Engine,
         testing::execute::ExecuteError,
@@ -252,11 +246,8 @@ fn collect(folder: &Path, module: Option<&str>, names: &mut Names) {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let module = module.unwrap_or(&name);
         if path.is_dir() {
-            // A program, and no part of the library.
-            if module != "bin" {
-                collect(&path, Some(module), names);
-            }
-        } else if module != "lib" && path.extension().is_some_and(|e| e == "rs") {
+            collect(&path, Some(module), names);
+        } else if name != "lib" && path.extension().is_some_and(|e| e == "rs") {
             let source = fs::read_to_string(&path).unwrap();
             names.extend(declared_in(&source).map(|name| (module.to_owned(), name.to_owned())));
         }
@@ -266,11 +257,8 @@ fn collect(folder: &Path, module: Option<&str>, names: &mut Names) {
 #[test]
 fn every_public_type_is_in_the_list() {
     let mut declared = Names::new();
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    collect(&sources, None, &mut declared);
-    if cfg!(not(feature = "testing")) {
-        declared.retain(|(module, _)| module != "testing");
-    }
+    collect(&root().join("src"), None, &mut declared);
+    collect(&root().join("testing/src"), Some("testing"), &mut declared);
     let checked = checked();
     assert!(declared.len() > 100);
     let missing: Vec<_> = declared.difference(&checked).collect();
