@@ -141,7 +141,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         inlined.replace(with_inlining(&program)?.0);
     }
 
-    println!("{report}\n");
+    println!("{report:#}\n");
     let ratio = |with: Duration, without: Duration| with.as_secs_f64() / without.as_secs_f64();
     for ((name, argument), (without, with)) in
         RUNS.iter().zip(plain.run().into_iter().zip(inlined.run()))

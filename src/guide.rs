@@ -1,6 +1,8 @@
 //! [`InliningModule`]: crate::module::InliningModule
 //! [`Program`]: crate::program::Program
 //! [`inline_calls`]: crate::splice::inline_calls
+//! [`inline_calls_with`]: crate::splice::inline_calls_with
+//! [`Session`]: crate::splice::Session
 //! [`CostModel`]: crate::decide::CostModel
 //! [`LocationTable`]: crate::locations::LocationTable
 //! [`SiteRecord`]: crate::pass::SiteRecord

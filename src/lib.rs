@@ -62,8 +62,9 @@
 //!
 //! There are no default features: the library alone has Cranelift's backend for the host.
 //! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `native` finds out what the
-//! host's processor can do, `module` adds the adapter for `cranelift-module`, `profile` the files
-//! of profiles, `object` object files, and `dwarf` their debug information.
+//! host's processor can do, `module` adds the adapter for `cranelift-module`, `jit` the methods of a
+//! wrapped `JITModule`, `profile` the files of profiles, `object` object files, and `dwarf` their
+//! debug information.
 //!
 //! # Other packages
 //!

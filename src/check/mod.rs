@@ -28,7 +28,8 @@
 //! added, but that what no instruction uses may be gone with its labels, where
 //! splicing makes it a parameter and clean-up goes past its block. Cold stays
 //! cold. A structure passed by value is copied whole before the body, to a slot
-//! of its own.
+//! of its own. The stack limit of a copied body is checked by the prologue of
+//! the result.
 //!
 //! **Where it may say no to a right result.** It has to tell which of several
 //! branches on one value is left, of which some decide nothing. It takes the
@@ -91,6 +92,7 @@ mod difference;
 mod entities;
 mod forks;
 mod labels;
+mod limits;
 mod metadata;
 mod operands;
 mod place;

@@ -154,6 +154,7 @@ impl<'a> Walk<'a> {
         self.check_nothing_is_left_over()?;
         self.check_named_blocks()?;
         self.check_labels()?;
+        self.check_stack_limits()?;
         self.check_keyed_slots()
     }
 

@@ -6,6 +6,7 @@ use crate::check::CopyTree;
 use crate::graph::{CallGraph, SiteName};
 use crate::locations::LocationTable;
 use crate::program::{FunctionId, FunctionName, Program, ProgramError};
+use crate::splice::SpliceOptions;
 use cranelift_codegen::ir::Function;
 use cranelift_entity::SecondaryMap;
 use rustc_hash::FxHashMap;
@@ -22,6 +23,7 @@ pub struct Inlined {
     /// By caller, so that what the threads made is not copied.
     pub(super) sites: SecondaryMap<FunctionId, Box<[SiteRecord]>>,
     pub(super) recorded: Recorded,
+    pub(super) splice_options: SpliceOptions,
     pub(super) stats: SecondaryMap<FunctionId, FunctionStats>,
     pub(super) times: StageTimes,
 }
@@ -67,6 +69,12 @@ impl Inlined {
         let mut copies = copy_tree(program.get(id)?.body(), self.sites_of(id), body_of);
         if self.locations(id).is_some() {
             copies.ignore_locations();
+        }
+        if !self.splice_options.share_slots {
+            copies.forbid_shared_slots();
+        }
+        if self.splice_options.stack_limit_is_per_thread {
+            copies.stack_limits_are_per_thread();
         }
         Some(copies)
     }
@@ -128,6 +136,12 @@ impl Inlined {
     /// Of which calls there are records, as [`Inliner::records`](super::Inliner::records) said.
     pub fn recorded(&self) -> Recorded {
         self.recorded
+    }
+
+    /// What splices were allowed to do, as [`Inliner::splice_options`](super::Inliner::splice_options)
+    /// said. A [check](crate::check) of the result depends on them.
+    pub fn splice_options(&self) -> &SpliceOptions {
+        &self.splice_options
     }
 
     /// The decisions about the calls of one function of the input, in the order of

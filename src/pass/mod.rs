@@ -57,6 +57,7 @@ mod references;
 mod report;
 mod run;
 mod schedule;
+mod shared;
 mod state;
 mod steering;
 
@@ -66,6 +67,7 @@ pub use inlined::Inlined;
 #[cfg(feature = "module")]
 pub(crate) use references::References;
 pub use report::{Demand, FunctionStats, Reason, Recorded, SiteRecord, StageTimes};
+pub use shared::Shared;
 
 use crate::cleanup::{CleanupContext, OptimizeOptions, clean_up, optimize};
 use crate::decide::{Inline, Limits};
@@ -80,6 +82,9 @@ use cranelift_codegen::isa::TargetIsa;
 ///
 /// It runs on the current rayon pool; to choose the number of threads, call it
 /// inside [`rayon::ThreadPool::install`].
+///
+/// The policy, the profile, the target and the observer can be borrowed or owned. If all are owned,
+/// so that none of them limits the lifetime, an `Inliner<'static>` can be kept in any structure.
 pub struct Inliner<'a> {
     policy: Box<dyn Inline + 'a>,
     limits: Limits,
@@ -88,12 +93,12 @@ pub struct Inliner<'a> {
     clean_up: bool,
     optimize: Optimize,
     optimize_options: OptimizeOptions,
-    verify: Option<&'a dyn TargetIsa>,
+    verify: Option<Shared<'a, dyn TargetIsa + 'a>>,
     check: bool,
-    profile: Option<&'a Profile>,
+    profile: Option<Shared<'a, Profile>>,
     meet_demands: bool,
     records: Recorded,
-    observer: Option<&'a dyn Observer>,
+    observer: Option<Box<dyn Observer + 'a>>,
 }
 
 /// Which functions are [optimized](crate::cleanup::optimize).
@@ -111,7 +116,7 @@ pub enum Optimize {
 }
 
 /// Is told what the pass has done, from several threads, in no fixed order.
-pub trait Observer: Sync {
+pub trait Observer: Send + Sync {
     /// A function's body is final.
     fn inlined(&self, function: FunctionId) {
         let _ = function;
@@ -120,6 +125,16 @@ pub trait Observer: Sync {
     /// A function was compiled.
     fn compiled(&self, function: FunctionId) {
         let _ = function;
+    }
+}
+
+impl<O: Observer + ?Sized> Observer for &O {
+    fn inlined(&self, function: FunctionId) {
+        (**self).inlined(function);
+    }
+
+    fn compiled(&self, function: FunctionId) {
+        (**self).compiled(function);
     }
 }
 
@@ -256,9 +271,9 @@ impl<'a> Inliner<'a> {
             clean_up: self.clean_up,
             optimize: Optimize::None,
             optimize_options: self.optimize_options.clone(),
-            verify: self.verify,
+            verify: self.verify.as_deref().map(Shared::Borrowed),
             check: self.check,
-            profile: self.profile,
+            profile: self.profile.as_deref().map(Shared::Borrowed),
             meet_demands: self.meet_demands,
             records: self.records,
             observer: None,
@@ -273,9 +288,11 @@ impl<'a> Inliner<'a> {
 
     /// Runs Cranelift's verifier with `isa` after the splices into each
     /// function and again after its clean-up. Off by default.
+    ///
+    /// `isa` is a `&dyn TargetIsa` or an [`OwnedTargetIsa`](cranelift_codegen::isa::OwnedTargetIsa).
     #[must_use]
-    pub fn verify_with(mut self, isa: &'a dyn TargetIsa) -> Self {
-        self.verify = Some(isa);
+    pub fn verify_with(mut self, isa: impl Into<Shared<'a, dyn TargetIsa + 'a>>) -> Self {
+        self.verify = Some(isa.into());
         self
     }
 
@@ -291,9 +308,11 @@ impl<'a> Inliner<'a> {
 
     /// Tells policies how often sites were executed. What does not fit the program is not used;
     /// [`Profile::mismatches`] says what that is.
+    ///
+    /// `profile` is a `&Profile`, a `Profile` or an `Arc<Profile>`.
     #[must_use]
-    pub fn profile(mut self, profile: &'a Profile) -> Self {
-        self.profile = Some(profile);
+    pub fn profile(mut self, profile: impl Into<Shared<'a, Profile>>) -> Self {
+        self.profile = Some(profile.into());
         self
     }
 
@@ -347,10 +366,10 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// Tells `observer` of each function that is done.
+    /// Tells `observer`, which may be a reference, of each function that is done.
     #[must_use]
-    pub fn observe(mut self, observer: &'a dyn Observer) -> Self {
-        self.observer = Some(observer);
+    pub fn observe(mut self, observer: impl Observer + 'a) -> Self {
+        self.observer = Some(Box::new(observer));
         self
     }
 

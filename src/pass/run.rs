@@ -89,7 +89,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         AtomicUsize::new(callers.len())
     });
     let callers_left = callers_left.collect();
-    let counts = inliner.profile;
+    let counts = inliner.profile.as_deref();
     let counts = counts.map(|profile| SiteCounts::new(profile, program, &graph));
     State {
         program,
@@ -123,7 +123,7 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
             let done = self.scratch.with(|scratch| self.function(id, scratch));
             // Each function is in one component, so this is the first time.
             let _ = state.finals[id].set(done);
-            if let Some(observer) = self.inliner.observer {
+            if let Some(observer) = &self.inliner.observer {
                 observer.inlined(id);
             }
         }
@@ -144,7 +144,7 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
             return;
         };
         self.clock.compile.time(|| compiler.compile(self.state, id));
-        if let Some(observer) = self.inliner.observer {
+        if let Some(observer) = &self.inliner.observer {
             observer.compiled(id);
         }
     }
@@ -299,7 +299,7 @@ impl Run<'_> {
     }
 
     fn verify(&self, id: FunctionId, body: &Function, stage: Stage) -> Option<PassError> {
-        let isa = self.inliner.verify?;
+        let isa = self.inliner.verify.as_deref()?;
         let result = self.clock.verify.time(|| verify_function(body, isa));
         Some(PassError::Verifier {
             function: self.state.program[id].name().clone(),
@@ -324,6 +324,9 @@ impl Run<'_> {
         if !self.inliner.splice_options.share_slots {
             tree.forbid_shared_slots();
         }
+        if self.inliner.splice_options.stack_limit_is_per_thread {
+            tree.stack_limits_are_per_thread();
+        }
         Some(PassError::Check {
             function: self.state.program[id].name().clone(),
             stage,
@@ -339,6 +342,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
         graph,
         insts,
         finals,
+        splice_options,
         ..
     } = state;
     let mut sites = SecondaryMap::with_capacity(program.len());
@@ -378,6 +382,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
         locations,
         sites,
         recorded,
+        splice_options,
         stats,
         times,
     }

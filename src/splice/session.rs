@@ -122,6 +122,10 @@ pub struct CopiedCall {
 /// are cut into several; [`Session::finish`], or dropping the session, joins
 /// them again. N splices cost O(N) plus what is copied.
 ///
+/// A loop of an embedder's own needs no more than this type. Of each direct call, it prepares the
+/// body with [`Callee::new`], tries [`Session::splice`], goes on with the [`CopiedCall`]s if they
+/// are to be visited, and [forgets](Session::forget) a callee that it does not keep.
+///
 /// Calls that came in with a body can be spliced in the same session:
 ///
 /// ```
@@ -303,7 +307,12 @@ impl Session<'_> {
     }
 
     /// Frees what is kept for further copies of `callee` in this caller.
-    pub(super) fn forget(&mut self, callee: &Callee<'_>) {
+    ///
+    /// The session remembers under which numbers the caller has a callee's entities. If a callee is
+    /// prepared for one call only and dropped, as in a loop that gets its callees one by one, that
+    /// memory is of no more use and grows with the calls. A copy of a callee that was forgotten is
+    /// as good as any other.
+    pub fn forget(&mut self, callee: &Callee<'_>) {
         self.context.entities.forget(callee);
     }
 

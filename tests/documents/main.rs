@@ -1,6 +1,13 @@
 //! What the documents name is there, and what is published.
 
 mod package;
+#[cfg(all(
+    feature = "dwarf",
+    feature = "module",
+    feature = "object",
+    feature = "profile"
+))]
+mod public_types;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -7,7 +7,7 @@ use cranelift_codegen::ir::{self, AbiParam, Function, Inst, Opcode, Signature, t
 use cranelift_codegen::isa::CallConv;
 use cranelift_inliner::splice::{
     Callee, KeepLocations, Refusal, SignatureMismatch, SpliceContext, SpliceLocations,
-    SpliceOptions, inline_calls,
+    SpliceOptions, inline_calls, inline_calls_with,
 };
 
 /// Its blocks stand in another order than they are reached.
@@ -278,4 +278,151 @@ fn the_drop_in_is_content_with_calls_that_nothing_reaches_any_more() {
     let sizes = blocks.map(|block| caller.layout.block_insts(block).count());
     assert_eq!(Vec::from_iter(sizes), [1; 3], "{caller}");
     assert_eq!(calls_of(&caller), []);
+}
+
+/// A loop of an embedder's own: `inline_calls` by the public interface alone.
+fn inline_by_session(
+    func: &mut Function,
+    bodies: &[Function],
+    options: &SpliceOptions,
+) -> Vec<&'static str> {
+    let mut calls = calls_of(func);
+    calls.reverse();
+    let mut refused = Vec::new();
+    let mut context = SpliceContext::new();
+    let mut session = context.session(func, options);
+    while let Some(call) = calls.pop() {
+        let caller = session.caller();
+        let Some(name) = called_name(caller, call) else {
+            continue;
+        };
+        let Some(body) = bodies.iter().find(|body| body.name.to_string() == name) else {
+            continue;
+        };
+        // A body that this loop could not keep, such as one out of a cache.
+        let body = body.clone();
+        let callee = Callee::new(&body).unwrap();
+        match session.splice(call, &callee) {
+            Ok(copied) => calls.extend(copied.iter().rev().map(|copied| copied.inst)),
+            Err(refusal) => refused.push(refusal.slug()),
+        }
+        session.forget(&callee);
+    }
+    session.finish();
+    refused
+}
+
+fn called_name(func: &Function, call: Inst) -> Option<String> {
+    match func.dfg.insts[call] {
+        ir::InstructionData::Call { func_ref, .. } => {
+            Some(func.dfg.ext_funcs[func_ref].name.display(None).to_string())
+        }
+        _ => None,
+    }
+}
+
+/// The bodies by their names, and their own calls visited.
+struct ByName<'b>(&'b [Function]);
+
+impl Inline for ByName<'_> {
+    fn inline(
+        &mut self,
+        caller: &Function,
+        call: Inst,
+        _: Opcode,
+        _: ir::FuncRef,
+        _: &[ir::Value],
+    ) -> InlineCommand<'_> {
+        let name = called_name(caller, call);
+        match self
+            .0
+            .iter()
+            .find(|body| Some(body.name.to_string()) == name)
+        {
+            Some(body) => InlineCommand::Inline {
+                callee: std::borrow::Cow::Borrowed(body),
+                visit_callee: true,
+            },
+            None => InlineCommand::KeepCall,
+        }
+    }
+}
+
+/// Every function begins with a check of the stack.
+const CHECKED: &str = "
+function %leaf(i64) -> i64 system_v {
+block0(v0: i64):
+    v1 = get_stack_pointer.i64
+    v2 = icmp ult v1, v0
+    trapnz v2, stk_ovf
+    v3 = load.i64 v0
+    return v3
+}
+function %middle(i64) -> i64 system_v {
+    fn0 = %leaf(i64) -> i64 system_v
+    fn1 = %outside() system_v
+block0(v0: i64):
+    v1 = get_stack_pointer.i64
+    v2 = icmp ult v1, v0
+    trapnz v2, stk_ovf
+    v3 = call fn0(v0)
+    call fn1()
+    v4 = call fn0(v3)
+    return v4
+}
+function %caller(i64) -> i64 system_v {
+    fn0 = %middle(i64) -> i64 system_v
+    fn1 = %leaf(i64) -> i64 system_v
+block0(v0: i64):
+    v1 = call fn0(v0)
+    v2 = call fn1(v1)
+    v3 = call fn0(v2)
+    return v3
+}";
+
+#[test]
+fn the_drop_in_allows_what_its_options_allow() {
+    let mut functions = parse(CHECKED);
+    let caller = functions.pop().unwrap();
+    let inlined = |options: Option<&SpliceOptions>| {
+        let mut func = caller.clone();
+        let by_name = ByName(&functions);
+        let any = match options {
+            None => inline_calls(&mut func, by_name),
+            Some(options) => inline_calls_with(&mut func, by_name, options),
+        };
+        assert_eq!(any.unwrap(), func != caller);
+        func
+    };
+    let mut options = SpliceOptions::default();
+    assert!(inlined(None) == caller);
+    assert!(inlined(Some(&options)) == caller);
+    options.allow_stack_pointer = true;
+    let func = inlined(Some(&options));
+    let left: Vec<_> = calls_of(&func)
+        .into_iter()
+        .filter_map(|call| called_name(&func, call))
+        .collect();
+    assert_eq!(left, ["%outside"; 2]);
+    let checks = func.to_string().matches("get_stack_pointer").count();
+    assert_eq!(checks, 2 * 3 + 1);
+}
+
+#[test]
+fn the_drop_in_can_be_written_with_a_session() {
+    let mut functions = parse(CHECKED);
+    let caller = functions.pop().unwrap();
+    let mut options = SpliceOptions::default();
+    let mut func = caller.clone();
+    let refused = inline_by_session(&mut func, &functions, &options);
+    assert_eq!(refused, ["frame-introspection"; 3]);
+    assert!(func == caller);
+
+    options.allow_stack_pointer = true;
+    let refused = inline_by_session(&mut func, &functions, &options);
+    assert_eq!(refused, [""; 0]);
+    let mut expected = caller.clone();
+    inline_calls_with(&mut expected, ByName(&functions), &options).unwrap();
+    assert_eq!(func.to_string(), expected.to_string());
+    assert!(func == expected);
 }

@@ -14,6 +14,7 @@
 //!                                     of C (memory functions)
 //! ; allow frame introspection         for the splices of the file
 //! ; share no slots                    between copies, for the splices of the file
+//! ; stack limits are per thread       for the splices of the file
 //! ; set preserve_frame_pointers       a setting of Cranelift for verifying and compiling
 //! ; targets aarch64 x86_64            compile the result for these only
 //! ; do not compile                    only verify it
@@ -32,7 +33,8 @@ use cranelift_inliner::cleanup::{
     CleanupContext, MemoryFunctions, OptimizeOptions, clean_up, optimize,
 };
 use cranelift_inliner::splice::{
-    Callee, CalleeTables, CopiedCall, Refusal, Session, SpliceContext, SpliceOptions, inline_calls,
+    Callee, CalleeTables, CopiedCall, Refusal, Session, SpliceContext, SpliceOptions,
+    inline_calls_with,
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -193,6 +195,10 @@ impl Script {
                 self.options.unwinder_restores_registers = true;
                 return Ok(());
             }
+            "stack" if rest == "limits are per thread" => {
+                self.options.stack_limit_is_per_thread = true;
+                return Ok(());
+            }
             "do" if rest == "not compile" => {
                 self.compiles = false;
                 return Ok(());
@@ -231,7 +237,8 @@ impl Script {
                         functions: &functions,
                         visit: *visit,
                     };
-                    inline_calls(&mut func, inliner).map_err(|error| error.to_string())?;
+                    inline_calls_with(&mut func, inliner, &self.options)
+                        .map_err(|error| error.to_string())?;
                 }
                 Step::Optimize { .. } => {}
                 Step::CleanUp { .. } => {
@@ -298,6 +305,9 @@ impl Script {
         let mut copies = CopyTree::new(&before);
         if !self.options.share_slots {
             copies.forbid_shared_slots();
+        }
+        if self.options.stack_limit_is_per_thread {
+            copies.stack_limits_are_per_thread();
         }
         // Where a call comes from and its number there, and its number here.
         let mut calls: Vec<(CopyId, Inst, Inst)> = calls

@@ -256,6 +256,11 @@ pub(crate) struct LegalityArguments {
     #[arg(long)]
     pub(crate) allow_return_address: bool,
 
+    /// Take the same loads from any `vmctx` for the same stack limit, so that functions with one can
+    /// be inlined across instances
+    #[arg(long)]
+    pub(crate) stack_limit_is_per_thread: bool,
+
     /// Give each inlined body stack slots of its own, even where bodies that never run at the same
     /// time could share them
     #[arg(long)]

@@ -248,6 +248,25 @@ fn frames_can_be_looked_at_where_that_is_allowed() {
     }
 }
 
+#[test]
+fn stack_limits_can_be_per_thread() {
+    let limited = |name: &str, callee: &str, body: &str| {
+        format!(
+            "function %{name}(i64 vmctx) {{\n    gv0 = vmctx\n    gv1 = load.i64 notrap aligned gv0+8\n    \
+             stack_limit = gv1\n{callee}block0(v0: i64):\n{body}    return\n}}\n"
+        )
+    };
+    let calls = "    v1 = load.i64 v0+16\n    call fn0(v1)\n";
+    let module = limited("f", "    fn0 = %g(i64 vmctx)\n", calls) + &limited("g", "", "");
+    let place = Workplace::with(&[("m.clif", &module)]);
+    let stats = |flag: &str| {
+        let arguments = format!("opt m.clif -o out.clif --check --stats=json {flag}");
+        place.run(&arguments).json()
+    };
+    assert_eq!(stats("")["refused"]["stack-limit"], 1);
+    assert_eq!(stats("--stack-limit-is-per-thread")["inlined"], 1);
+}
+
 /// Checking changes nothing of what comes out. That it finds what is wrong is
 /// shown by `check_faults`.
 #[test]
