@@ -19,7 +19,9 @@ mod report;
 mod run;
 mod stage;
 mod statistics;
+mod system;
 mod table;
+mod temporary;
 mod test_files;
 mod verdict;
 

@@ -112,7 +112,8 @@ pub(crate) struct OptArguments {
 ///
 /// All inputs are one module. Each function is compiled as soon as it is final; one that Cranelift
 /// refuses after inlining is compiled as it was, with a warning. A short table of what was done
-/// goes to standard error; --stats takes its place with more, --quiet leaves it out.
+/// goes to standard error, with the size of the code without inlining if the module has at most
+/// 50,000 instructions; --stats takes its place with more, --quiet leaves it out.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Symbols:
@@ -129,8 +130,7 @@ Examples:
     clif-inline compile module.clif -o module.o -g && addr2line -f -i -e module.o 0x10
 
   What inlining gains, as numbers for a script:
-    clif-inline compile module.clif -o a.o --stats=json | jq .code_bytes
-    clif-inline compile module.clif -o b.o --stats=json --policy never | jq .code_bytes")]
+    clif-inline compile module.clif -o a.o --stats=json | jq .code_bytes_before,.code_bytes")]
 pub(crate) struct CompileArguments {
     #[command(flatten)]
     pub(crate) inputs: Inputs,
@@ -149,7 +149,7 @@ pub(crate) struct CompileArguments {
     #[arg(short = 'g', long)]
     pub(crate) debug_info: bool,
 
-    /// Print no table of what was done
+    /// Print nothing of what was done
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
@@ -173,6 +173,10 @@ pub(crate) struct CompileArguments {
 /// file's `target` and `set` lines say what it is compiled for. What this machine cannot execute is
 /// passed over, and the reason told. A file that cannot be read fails, and the others go on. A plan
 /// is of one module, so its options take one file.
+///
+/// A line belongs to the function that it stands in or after. One that names another function of
+/// the file fails. So does a run without any line to execute; a file without one among others is
+/// told of.
 ///
 /// The exit status is 1 if anything failed.
 #[derive(Debug, Args)]

@@ -210,6 +210,7 @@ pub(crate) struct LimitArguments {
     #[arg(
         long,
         value_name = "TIMES",
+        value_parser = growth,
         help = growth_help(
             "A function",
             Limits::default().function_growth,
@@ -221,6 +222,7 @@ pub(crate) struct LimitArguments {
     #[arg(
         long,
         value_name = "TIMES",
+        value_parser = growth,
         help = growth_help(
             "The module",
             Limits::default().program_growth,
@@ -232,6 +234,14 @@ pub(crate) struct LimitArguments {
     /// The longest chain of bodies inlined into each other
     #[arg(long, value_name = "N", default_value_t = Limits::default().depth)]
     pub(crate) max_depth: u32,
+}
+
+/// A factor by which something may grow.
+fn growth(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(times) if times.is_finite() && times >= 0.0 => Ok(times),
+        _ => Err("it must be a number, 0 or more".to_owned()),
+    }
 }
 
 fn growth_help(what: &str, default: f64, floor: usize) -> String {
@@ -324,7 +334,7 @@ pub(crate) struct ReportArguments {
     ///
     /// It goes to standard output, unless that holds the module, the object file or the remarks:
     /// then to standard error. Times are sums over all threads, except those for reading and
-    /// writing and the total.
+    /// writing and the total. `compile` compiles the input without inlining too, to compare.
     #[arg(
         long,
         value_name = "FORM",

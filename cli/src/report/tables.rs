@@ -14,8 +14,8 @@ pub(super) fn totals(statistics: &Statistics) -> Markup {
     let Statistics {
         functions,
         functions_dropped,
-        call_sites,
-        inlined,
+        call_sites_before,
+        call_sites_after,
         instructions_before,
         instructions_after,
         stack_bytes_before,
@@ -34,7 +34,7 @@ pub(super) fn totals(statistics: &Statistics) -> Markup {
             int(instructions_before),
             int(instructions_after),
         ),
-        ("Call sites", int(call_sites), int(call_sites - inlined)),
+        ("Call sites", int(call_sites_before), int(call_sites_after)),
         (
             "Bytes of stack slots",
             bytes(stack_bytes_before),
@@ -63,11 +63,11 @@ pub(super) fn reasons(statistics: &Statistics) -> Markup {
     let most = statistics.sites.values().copied().max().unwrap_or(1).max(1);
     html! {
         table {
-            caption { "What became of the call sites" }
+            caption { "Decisions on call sites, those that came in with bodies included" }
             thead { tr {
-                th scope="col" { "Call sites" }
+                th scope="col" { "Decision" }
                 th scope="col" { "Reason" }
-                th.num scope="col" { "Number" }
+                th.num scope="col" { "Call sites" }
                 th scope="col" { span.hidden { "Share" } }
             } }
             tbody { @for (&(verdict, reason), &count) in &statistics.sites { tr class=(classes(Some(verdict))) {

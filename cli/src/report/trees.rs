@@ -3,6 +3,7 @@
 use super::tables::{badge, place};
 use super::{Report, classes, function_link};
 use crate::inline_tree::Site;
+use crate::statistics::{CallSites, counted};
 use cranelift_inliner::program::FunctionId;
 use maud::{Markup, html};
 
@@ -42,7 +43,7 @@ fn function(report: &Report<'_>, id: FunctionId, most: usize) -> Markup {
         return html! {};
     };
     let stats = report.inlined.stats(id);
-    let sites = report.trees.decided_in(id).len();
+    let calls = CallSites::of(report.program, report.inlined, id);
     let own: Vec<_> = report.trees.own(id).collect();
     let mut left = most;
     html! {
@@ -57,7 +58,8 @@ fn function(report: &Report<'_>, id: FunctionId, most: usize) -> Markup {
                     "Linkage: " (function.linkage()) ". Instructions: " (stats.insts_before) " before, "
                     (stats.insts_after) " after"
                     @if stats.dropped { ", then dropped" }
-                    ". " (stats.inlined) " of " (sites) " call sites were inlined; "
+                    ". Call sites: " (calls.before) " before, " (calls.after) " after; "
+                    (counted(stats.inlined, "call")) " inlined, "
                     (report.copies.get(&id).copied().unwrap_or(0)) " copies of it were made."
                     @if let Some(origin) = function.origin() { br; small { (origin) } }
                 }

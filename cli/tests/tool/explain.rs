@@ -47,7 +47,7 @@ fn the_tree_has_every_site_at_every_depth() {
     assert_eq!(
         tree,
         "\
-%main: exported, 3 → 4 instructions; 1 of 3 call sites inlined
+%main: exported, 3 → 4 instructions, 2 → 3 call sites; 1 call inlined
 ├─ inlined %middle, 3 instructions into 3: policy always (call inst0)
 │  ├─ inlined %leaf, 2 instructions into 3: policy always (call inst0, decided in %middle)
 │  │  └─ external %ext: the callee is external (call inst0, decided in %leaf)
@@ -73,7 +73,7 @@ fn the_default_policy_tells_its_numbers_and_several_functions_may_be_asked_for()
         .ok();
     let (leaf, middle) = told.split_once("\n\n").unwrap();
     assert!(
-        leaf.starts_with("%leaf: exported, 2 → 2 instructions; 0 of 1 "),
+        leaf.starts_with("%leaf: exported, 2 → 2 instructions, 1 → 1 call sites; 0 calls inlined"),
         "{told}"
     );
     assert!(

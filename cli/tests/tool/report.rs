@@ -34,7 +34,8 @@ fn tables_and_trees_are_there_without_scripts() {
     let place = Workplace::with(&[("m.clif", COUNTED)]);
     let ran = place.run("report m.clif --policy always --export main");
     assert!(
-        ran.err.starts_with("m.html: ") && ran.err.contains(" kB"),
+        ran.err.starts_with("wrote m.html (")
+            && ran.err.contains(" kB), to be opened in a browser"),
         "{}",
         ran.err
     );
@@ -45,6 +46,7 @@ fn tables_and_trees_are_there_without_scripts() {
     let totals = rows(section(&page, "overview"));
     assert_eq!(totals[0], ["Functions", "3", "2", "-1 (-33.3\u{a0}%)"]);
     assert_eq!(totals[1], ["Instructions", "8", "6", "-2 (-25.0\u{a0}%)"]);
+    assert_eq!(totals[2], ["Call sites", "4", "3", "-1 (-25.0\u{a0}%)"]);
     let functions = rows(section(&page, "functions"));
     assert_eq!(functions.len(), 3);
     assert_eq!(functions[0], ["%main", "exported", "4", "4", "0", "2", "0"]);
