@@ -59,6 +59,7 @@ mod run;
 mod schedule;
 mod state;
 mod steering;
+mod warning;
 
 pub use compile::CompiledProgram;
 pub use error::{PassError, Stage};
@@ -66,6 +67,7 @@ pub use inlined::Inlined;
 #[cfg(feature = "module")]
 pub(crate) use references::References;
 pub use report::{Demand, FunctionStats, Reason, Recorded, SiteRecord, StageTimes};
+pub use warning::Warning;
 
 use crate::cleanup::{CleanupContext, OptimizeOptions, clean_up, optimize};
 use crate::decide::{Inline, Limits};
