@@ -5,7 +5,6 @@
 //! sorting, filters, zoom and the texts. All markup is made with [`maud`], which escapes what the
 //! program brought with it.
 
-mod forces;
 mod picture;
 mod tables;
 mod texts;
@@ -145,7 +144,8 @@ fn graph(drawing: &picture::Drawing) -> Markup {
             "Each disc is a function. The ring's area is its size before in instructions, the \
              filled area its size after: where the filling is larger than the ring the function has \
              grown, and a ring alone is a function that was dropped. Lines lead from callers to \
-             callees. Functions that no inlined call connects stand last, the largest first."
+             callees; calls that go up close a cycle. Functions that no inlined call connects stand last, \
+             the largest first."
         }
         fieldset.legend {
             legend { "Lines" }

@@ -1,23 +1,31 @@
 //! The call graph as a picture: discs with the area of a function's size, and lines for calls.
 //!
 //! In a large program most functions neither take in others nor are taken in. So only inlined
-//! calls pull discs together; the other lines are there, to be shown on demand.
+//! calls decide where discs stand; the other lines are there, to be shown on demand.
 
 use super::Report;
-use super::forces::{self, Point};
+use crate::drawing::layout::{Gaps, Point, layout};
 use crate::drawing::picture::{Arrow, Node, Picture};
 use crate::verdict::Verdict;
 use cranelift_inliner::pass::FunctionStats;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
-/// Up to this many lines, all are shown and all pull.
+/// Up to this many lines, all are shown and all decide where discs stand.
 const FEW_ARROWS: usize = 120;
 /// Beyond this many discs the smallest of those that nothing connects are left out.
 const MOST_DISCS: usize = 3_000;
+/// Below each disc is room for its name.
+const GAPS: Gaps = Gaps {
+    between: 22.0,
+    layers: 34.0,
+    parts: 18.0,
+};
 /// The radius of the largest function.
 const LARGEST: f64 = 46.0;
 const SMALLEST: f64 = 1.5;
+/// Around the whole, where names of the outermost discs stand.
+const MARGIN: f64 = 24.0;
 /// Discs of this radius and more have their names shown from the beginning.
 const NAMED: f64 = 10.0;
 
@@ -52,14 +60,23 @@ pub(super) fn draw(report: &Report<'_>) -> Drawing {
         .iter()
         .map(|disc| disc.before.max(disc.after))
         .collect();
-    let places = forces::place(&radii, &edges);
+    let sizes: Vec<_> = radii
+        .iter()
+        .map(|radius| (2.0 * radius, 2.0 * radius))
+        .collect();
+    let places = layout(&sizes, &edges, GAPS);
+    let middles: Vec<Point> = places
+        .nodes
+        .iter()
+        .map(|(x, y)| (x + MARGIN, y + MARGIN))
+        .collect();
 
     let mut parallel: BTreeMap<(usize, usize), usize> = BTreeMap::new();
     let lines = arrows.iter().enumerate().filter_map(|(number, arrow)| {
         let (from, to) = ends(arrow)?;
         let before = parallel.entry((from, to)).or_default();
         *before += 1;
-        let at = |place: usize| (places.middles[place], radii[place]);
+        let at = |place: usize| (middles[place], radii[place]);
         let path = path(at(from), at(to), *before);
         Some(html! {
             path class=(arrow.verdict) data-c=(number) d=(path) marker-end={ "url(#to-" (arrow.verdict) ")" } {
@@ -67,7 +84,8 @@ pub(super) fn draw(report: &Report<'_>) -> Drawing {
             }
         })
     });
-    let (width, height) = (places.width.ceil().max(1.0), places.height.ceil().max(1.0));
+    let (width, height) = (places.width + 2.0 * MARGIN, places.height + 2.0 * MARGIN);
+    let (width, height) = (width.ceil(), height.ceil());
     let markup = html! {
         svg #graph viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height)
             role="group" aria-label="The call graph" {
@@ -76,7 +94,7 @@ pub(super) fn draw(report: &Report<'_>) -> Drawing {
                     markerWidth="6" markerHeight="6" orient="auto" { path d="M0 0L8 4L0 8Z" {} }
             } }
             g.lines { @for line in lines { (line) } }
-            g.discs { @for (disc, middle) in discs.iter().zip(&places.middles) {
+            g.discs { @for (disc, middle) in discs.iter().zip(&middles) {
                 (shown(report, disc, &nodes, *middle))
             } }
         }
