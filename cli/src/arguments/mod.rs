@@ -1,5 +1,6 @@
 //! The command line: the commands, each with the options that it alone has.
 
+pub(crate) mod help;
 mod shared;
 
 pub(crate) use shared::{
@@ -10,6 +11,7 @@ pub(crate) use shared::{
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use cranelift_inliner::program::FunctionName;
 use std::path::PathBuf;
 
@@ -52,11 +54,14 @@ pub(crate) enum Command {
     Explain(ExplainArguments),
     Report(ReportCommandArguments),
     Bisect(BisectArguments),
+    Completions(CompletionsArguments),
+    Man(ManArguments),
 }
 
 impl Command {
-    pub(crate) fn common(&self) -> &CommonArguments {
-        match self {
+    /// `None` for commands that inline nothing.
+    pub(crate) fn common(&self) -> Option<&CommonArguments> {
+        Some(match self {
             Self::Opt(arguments) => &arguments.common,
             Self::Compile(arguments) => &arguments.common,
             Self::Run(arguments) => &arguments.common,
@@ -64,7 +69,8 @@ impl Command {
             Self::Explain(arguments) => &arguments.common,
             Self::Report(arguments) => &arguments.common,
             Self::Bisect(arguments) => &arguments.common,
-        }
+            Self::Completions(_) | Self::Man(_) => return None,
+        })
     }
 }
 
@@ -236,6 +242,9 @@ Examples:
   With Graphviz's tools:
     clif-inline graph module.clif | dot -Tpdf > calls.pdf
 
+  A part of a large module:
+    clif-inline graph module.clif --around main --depth 3 -o main.svg
+
   What `always` would do if only main were called from outside:
     clif-inline graph module.clif --policy always --export main -o calls.svg")]
 pub(crate) struct GraphArguments {
@@ -246,6 +255,17 @@ pub(crate) struct GraphArguments {
     /// output]
     #[arg(short, long, value_name = "OUT.dot|OUT.svg")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Draw only this function and what is near it: %name, name or u0:4; may be repeated
+    ///
+    /// Functions over it in the picture call it, directly or over others; those below it are called
+    /// from it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) around: Vec<FunctionName>,
+
+    /// Over how many calls what is near may be
+    #[arg(long, value_name = "N", default_value_t = 2, requires = "around")]
+    pub(crate) depth: usize,
 
     /// Who lays out an SVG
     #[arg(long, value_name = "WHO", default_value = "builtin")]
@@ -263,7 +283,7 @@ pub(crate) struct GraphArguments {
 
 /// Tell of every call site of a function what was decided and why
 ///
-/// Prints the function's inline tree: its calls, below each one that was inlined the calls of the
+/// Prints a function's inline tree: its calls, below each one that was inlined the calls of the
 /// body that took its place, and so on. A line has what became of the call, the callee's size as
 /// it was copied, the caller's at that time, and the reason; the default policy gives its numbers
 /// there. A body is inlined with all that was inlined into it before, so some decisions were made
@@ -273,6 +293,9 @@ pub(crate) struct GraphArguments {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
+  What changed most?
+    clif-inline explain module.clif
+
   Why was this call not inlined?
     clif-inline explain module.clif --function main
 
@@ -285,13 +308,18 @@ pub(crate) struct ExplainArguments {
     #[command(flatten)]
     pub(crate) inputs: Inputs,
 
-    /// The function to tell of: %name, name or u0:4; may be repeated
-    #[arg(long = "function", value_name = "NAME", required = true)]
+    /// The function to tell of: %name, name or u0:4; may be repeated [default: the five whose
+    /// sizes changed most]
+    #[arg(long = "function", value_name = "NAME")]
     pub(crate) functions: Vec<FunctionName>,
 
     /// How many levels of calls to show [default: all]
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) depth: Option<usize>,
+
+    /// How to tell it
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(crate) format: FormatArgument,
 
     #[command(flatten)]
     pub(crate) plan: PlanArguments,
@@ -398,12 +426,51 @@ pub(crate) struct BisectArguments {
     pub(crate) common: CommonArguments,
 }
 
+/// Print completions for a shell
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  For this user's bash:
+    clif-inline completions bash > ~/.local/share/bash-completion/completions/clif-inline
+
+  For zsh, in a folder of $fpath:
+    clif-inline completions zsh > ~/.zfunc/_clif-inline")]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// Write the manual pages
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  For this user's man:
+    clif-inline man ~/.local/share/man/man1
+
+  To read at once:
+    clif-inline man - | man -l -")]
+pub(crate) struct ManArguments {
+    /// The folder for clif-inline.1 and a page for each command, which must be there; - prints the
+    /// first one
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EmitArgument {
     /// An object file
     Object,
     /// CLIF text
     Clif,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArgument {
+    /// A tree to read
+    Text,
+    /// A JSON array of functions, each with its tree of sites
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -56,6 +56,9 @@ impl From<OptLevelArgument> for OptLevel {
     }
 }
 
+/// The heading of options about how the work is done.
+const WORK: &str = "Checks and threads";
+
 #[derive(Debug, Args)]
 pub(crate) struct CommonArguments {
     #[command(flatten)]
@@ -79,20 +82,20 @@ pub(crate) struct CommonArguments {
     /// The number of threads [default: as many as there are processors]
     ///
     /// The result does not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = WORK)]
     pub(crate) threads: Option<usize>,
 
     /// Do not run Cranelift's verifier, neither on the input nor on results
-    #[arg(long)]
+    #[arg(long, help_heading = WORK)]
     pub(crate) no_verify: bool,
 
     /// Prove each result with the independent checker, after the splices into
     /// a function and after its clean-up
-    #[arg(long)]
+    #[arg(long, help_heading = WORK)]
     pub(crate) check: bool,
 
     /// Leave functions as the splices left them, for a look at these
-    #[arg(long)]
+    #[arg(long, help_heading = WORK)]
     pub(crate) no_cleanup: bool,
 }
 

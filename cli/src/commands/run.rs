@@ -5,6 +5,7 @@
 
 use crate::arguments::{CommonArguments, RunArguments};
 use crate::failure::{self, Failure, warn};
+use crate::names::did_you_mean;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::records::Records;
@@ -18,6 +19,7 @@ use cranelift_inliner::plan::Plan;
 use cranelift_inliner::profile::{COUNTERS, Instrumented, Profile};
 use cranelift_inliner::program::{FunctionName, Origin, Program, ProgramError, ProgramFunction};
 use rustc_hash::FxHashSet;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -42,6 +44,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
         records: &records,
         names: Names::new(&common.names)?,
         names_seen: FxHashSet::default(),
+        defined: BTreeSet::new(),
         recorded: None,
         counted: profile_out.is_some().then(Profile::new),
         statistics: Statistics::default(),
@@ -104,6 +107,8 @@ struct Runner<'a> {
     names: Names<'a>,
     /// Names of options that a file defined.
     names_seen: FxHashSet<&'a FunctionName>,
+    /// Names that files define, if options have any that could be meant.
+    defined: BTreeSet<String>,
     /// What was decided, if that is to be written down.
     recorded: Option<Plan>,
     /// What was counted, if it is to be.
@@ -201,13 +206,25 @@ impl<'a> Runner<'a> {
             .flat_map(|(_, names)| names);
         let defined = names.filter(|name| program.id(name).is_some());
         self.names_seen.extend(defined);
+        if self
+            .names
+            .by_option()
+            .iter()
+            .any(|(_, names)| !names.is_empty())
+        {
+            let names = program
+                .iter()
+                .map(|(_, function)| function.name().to_string());
+            self.defined.extend(names);
+        }
         Ok(program)
     }
 
     fn check_names(&mut self) {
         for (option, names) in self.names.by_option() {
             for name in names.iter().filter(|name| !self.names_seen.contains(name)) {
-                let message = format!("{option} {name}: no file defines this function");
+                let meant = did_you_mean(name, self.defined.iter().cloned());
+                let message = format!("{option} {name}: no file defines this function{meant}");
                 self.failed_files.push(message);
             }
         }

@@ -4,8 +4,7 @@ use super::Look;
 use super::layout::{Gaps, Layout, Point, layout};
 use super::picture::{Arrow, Node, Picture};
 use crate::verdict::Verdict;
-use cranelift_inliner::pass::Inlined;
-use cranelift_inliner::program::{Linkage, Program};
+use cranelift_inliner::program::Linkage;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -40,8 +39,7 @@ path { fill: none; stroke-width: 1.4 }
 
 /// The text of an SVG file: an arrow for all call sites between two functions with the same
 /// verdict, sizes before and after in the nodes, and a legend.
-pub(crate) fn text(program: &Program, inlined: &Inlined) -> String {
-    let picture = Picture::new(program, inlined);
+pub(crate) fn text(picture: &Picture<'_>) -> String {
     let (nodes, arrows) = (picture.nodes(), picture.arrows());
     let sizes: Vec<_> = nodes
         .iter()
@@ -52,7 +50,11 @@ pub(crate) fn text(program: &Program, inlined: &Inlined) -> String {
 
     let mut svg = Svg(String::new());
     svg.head(&layout);
-    svg.legend(program.len(), arrows.iter().map(|arrow| arrow.sites).sum());
+    let functions = nodes.iter().filter(|node| node.linkage.is_some());
+    svg.legend(
+        functions.count(),
+        arrows.iter().map(|arrow| arrow.sites).sum(),
+    );
     let top = MARGIN + LEGEND_HEIGHT;
     svg.line(&format!("<g transform=\"translate({MARGIN} {top})\">"));
     let mut parallel: BTreeMap<(usize, usize), usize> = BTreeMap::new();

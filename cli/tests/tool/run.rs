@@ -276,6 +276,14 @@ fn names_may_be_of_any_file_but_must_be_of_one() {
 }
 
 #[test]
+fn a_name_that_is_nearly_right_in_one_of_several_files_is_told() {
+    let place = Workplace::with(&[("a.clif", HOLDING), ("b.clif", TRAPPING)]);
+    let error = place.run("run a.clif b.clif --never tarp").failed();
+    let told = "error: --never %tarp: no file defines this function; did you mean %trap?\n";
+    assert!(error.contains(told), "{error}");
+}
+
+#[test]
 fn the_settings_of_the_file_decide_what_verifies() {
     let module = |set: &str| {
         format!(
