@@ -83,6 +83,23 @@ impl<'a> Picture<'a> {
         self
     }
 
+    /// Leaves out other functions, and what nothing defines and only these call.
+    pub(crate) fn of_functions(mut self, functions: &[FunctionId]) -> Self {
+        let graph = self.inlined.graph();
+        if functions.len() == graph.function_count() {
+            return self;
+        }
+        let mut part = vec![false; graph.as_petgraph().node_count()];
+        for node in functions.iter().filter_map(|&id| graph.node(id)) {
+            part[node.index()] = true;
+            let callees = graph.as_petgraph().neighbors(node);
+            let outside = callees.filter(|node| node.index() >= graph.function_count());
+            outside.for_each(|node| part[node.index()] = true);
+        }
+        self.part = part;
+        self
+    }
+
     /// Whether a node of the graph is in the picture.
     pub(crate) fn shows(&self, node: usize) -> bool {
         self.part.is_empty() || self.part.get(node).copied().unwrap_or(false)
