@@ -12,6 +12,13 @@ fn statistics_are_what_one_counts_by_hand() {
         .run("opt m.clif -o out.clif --policy always --stats=json")
         .json();
     let times = stats["microseconds"].take();
+    let transforms = stats["transforms"].take();
+    let transforms = transforms.as_object().unwrap();
+    assert!(
+        transforms.values().all(|count| *count == 0),
+        "{transforms:?}"
+    );
+    assert!(transforms.contains_key("blocks_merged"));
     // %main gets %double and %again, and with the latter a call that is a fifth decision. Two calls go away and two
     // instructions come for them; each of the three functions keeps its size.
     assert_eq!(
@@ -30,6 +37,7 @@ fn statistics_are_what_one_counts_by_hand() {
             "instructions_after": 8,
             "stack_bytes_before": 0,
             "stack_bytes_after": 0,
+            "transforms": null,
             "code_bytes_before": null,
             "code_bytes": null,
             "fallbacks": 0,
@@ -74,9 +82,17 @@ fn stack_slots_are_counted_in_bytes() {
                   function %g() -> i64 {\n    ss0 = explicit_slot 8\nblock0:\n    \
                   v0 = stack_addr.i64 ss0\n    v1 = load.i64 v0\n    return v1\n}\n";
     let place = Workplace::with(&[("m.clif", module)]);
-    let stats = place.run("opt m.clif -o o.clif --stats=json").json();
-    assert_eq!(stats["stack_bytes_before"], 24);
-    assert_eq!(stats["stack_bytes_after"], 32);
+    let stats = |arguments: &str| {
+        let stats = place.run(&format!("opt m.clif -o o.clif --stats=json {arguments}"));
+        stats.json()
+    };
+    let kept = stats("--optimize none");
+    assert_eq!(kept["stack_bytes_before"], 24);
+    assert_eq!(kept["stack_bytes_after"], 32);
+    // %f's slots become values, and nothing was inlined into %g.
+    let promoted = stats("");
+    assert_eq!(promoted["stack_bytes_after"], 8);
+    assert_eq!(promoted["transforms"]["slots_promoted"], 2);
 }
 
 #[test]
