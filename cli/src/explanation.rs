@@ -1,6 +1,7 @@
 //! Inline trees as text for a terminal: a line a site, indented below the site that brought it.
 
 use crate::inline_tree::{InlineTrees, Site};
+use crate::statistics::{CallSites, counted};
 use crate::verdict::Verdict;
 use anstyle::{AnsiColor, Style};
 use cranelift_inliner::pass::Inlined;
@@ -63,15 +64,17 @@ impl<'a> Explanation<'a> {
             return;
         };
         let stats = self.inlined.stats(id);
-        let sites = self.trees.decided_in(id).len();
+        let calls = CallSites::of(self.program, self.inlined, id);
         let dropped = if stats.dropped { ", then dropped" } else { "" };
         self.line(&format!(
-            "{HEAD}{}{HEAD:#}: {}, {} → {} instructions{dropped}; {} of {sites} call sites inlined",
+            "{HEAD}{}{HEAD:#}: {}, {} → {} instructions, {} → {} call sites{dropped}; {} inlined",
             function.name(),
             function.linkage(),
             stats.insts_before,
             stats.insts_after,
-            stats.inlined,
+            calls.before,
+            calls.after,
+            counted(stats.inlined, "call"),
         ));
     }
 

@@ -14,7 +14,6 @@ use rustc_hash::FxHashMap;
 
 /// The trees of all functions of a program, made of the records of a run.
 pub(crate) struct InlineTrees<'a> {
-    inlined: &'a Inlined,
     /// Those of all callers.
     records: Vec<&'a SiteRecord>,
     /// The sites of each function's own, in the order of its layout, as indices of `records`.
@@ -68,7 +67,6 @@ impl<'a> InlineTrees<'a> {
         });
         Self {
             own: own.collect(),
-            inlined,
             records,
             came_in,
         }
@@ -117,10 +115,5 @@ impl<'a> InlineTrees<'a> {
             index,
             around: around.to_vec(),
         })
-    }
-
-    /// The decisions that were made for a function, those on calls that came in included.
-    pub(crate) fn decided_in(&self, id: FunctionId) -> &'a [SiteRecord] {
-        self.inlined.sites_of(id)
     }
 }

@@ -8,8 +8,10 @@ mod arguments;
 mod commands;
 mod drawing;
 mod explanation;
+mod explanation_json;
 mod failure;
 mod inline_tree;
+mod names;
 mod output;
 mod panics;
 mod progress;
@@ -19,12 +21,14 @@ mod report;
 mod run;
 mod stage;
 mod statistics;
+mod system;
 mod table;
+mod temporary;
 mod test_files;
 mod verdict;
 
-use arguments::{Arguments, Command};
-use clap::Parser;
+use arguments::{Arguments, Command, help};
+use clap::FromArgMatches;
 use failure::Failure;
 use std::process::ExitCode;
 
@@ -34,8 +38,17 @@ const STACK_BYTES: usize = 64 << 20;
 
 fn main() -> ExitCode {
     panics::install_hook();
-    let Arguments { command } = Arguments::parse();
-    match run_command(&command) {
+    if let Some(help) = help::asked_for_shared() {
+        return ended(output::print_styled(&help.ansi().to_string()));
+    }
+    let matches = help::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches);
+    let Arguments { command } = arguments.unwrap_or_else(|error| error.exit());
+    ended(run_command(&command))
+}
+
+fn ended(result: Result<(), Failure>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.report();
@@ -45,7 +58,8 @@ fn main() -> ExitCode {
 }
 
 fn run_command(command: &Command) -> Result<(), Failure> {
-    let threads = command.common().threads.unwrap_or(0);
+    let threads = command.common().and_then(|common| common.threads);
+    let threads = threads.unwrap_or(0);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .stack_size(STACK_BYTES)
@@ -59,5 +73,7 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Explain(arguments) => commands::explain(arguments),
         Command::Report(arguments) => commands::report(arguments),
         Command::Bisect(arguments) => commands::bisect(arguments),
+        Command::Completions(arguments) => commands::completions(arguments),
+        Command::Man(arguments) => commands::man(arguments),
     })
 }

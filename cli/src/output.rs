@@ -1,6 +1,8 @@
 //! Writing files so that a reader never sees half of one.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
+use crate::system;
+use crate::temporary::RemovedOnSignal;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -30,9 +32,18 @@ pub(crate) fn beside(inputs: &[PathBuf], ending: &str) -> Result<PathBuf, Failur
 
 /// Prints `text` to standard output, with its colours where these can be seen.
 pub(crate) fn print_styled(text: &str) -> Result<(), Failure> {
+    standard_output_is_open()?;
     let mut out = anstream::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     written.map_err(|error| Failure::write(Path::new("<stdout>"), &error))
+}
+
+/// Refuses to write what nobody gets.
+fn standard_output_is_open() -> Result<(), Failure> {
+    match system::stdout_was_closed() {
+        false => Ok(()),
+        true => Err(Failure::new("<stdout>: it is closed")),
+    }
 }
 
 const BUFFER_BYTES: usize = 1 << 20;
@@ -63,6 +74,7 @@ impl Output {
     {
         match self {
             Self::StandardOutput => {
+                standard_output_is_open()?;
                 let at = Path::new("<stdout>");
                 let mut out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
                 fill(&mut out)?;
@@ -70,6 +82,21 @@ impl Output {
             }
             Self::File(path) => write_file(path, fill),
         }
+    }
+
+    /// Tells, on standard error, that the output was written, and `next` about it. Standard output
+    /// needs no telling.
+    pub(crate) fn tell(&self, next: &str) {
+        let Self::File(path) = self else {
+            return;
+        };
+        let file = fs::metadata(path).ok().filter(fs::Metadata::is_file);
+        let size = match file.map(|file| file.len()) {
+            None => String::new(),
+            Some(bytes @ ..1000) => format!(" ({bytes} bytes)"),
+            Some(bytes) => format!(" ({} kB)", bytes.div_ceil(1000)),
+        };
+        say(&format!("wrote {}{size}{next}", path.display()));
     }
 
     /// Writes `bytes`.
@@ -119,13 +146,12 @@ where
         Some(metadata) => builder.permissions(metadata.permissions()),
         None => new_file_permissions(&mut builder),
     };
-    let temporary = builder.tempfile_in(folder);
-    let (file, temporary) = temporary
-        .map_err(|error| failed(plain(&error)))?
-        .into_parts();
+    let made = RemovedOnSignal::make(|| builder.tempfile_in(folder), |file| file.path());
+    let (temporary, removed_on_signal) = made.map_err(|error| failed(plain(&error)))?;
+    let (file, temporary) = temporary.into_parts();
     fill_file(path, file, fill)?;
-    temporary
-        .persist(&target)
+    removed_on_signal
+        .finish(|| temporary.persist(&target))
         .map_err(|error| failed(plain(&error.error)))
 }
 

@@ -99,7 +99,12 @@ impl Records {
         inlined: &Inlined,
         progress: &Progress,
     ) -> Result<(), Failure> {
-        progress.pause(|| warn_of_unmet(program, inlined));
+        progress.pause(|| {
+            for warning in inlined.warnings() {
+                warn(&warning.to_string());
+            }
+            warn_of_unmet(program, inlined);
+        });
         let Some(followed) = &self.followed else {
             return Ok(());
         };

@@ -5,6 +5,7 @@ use crate::arguments::{
     PolicyArgument, PolicyArguments, TargetArguments,
 };
 use crate::failure::Failure;
+use crate::names;
 use crate::progress::Progress;
 use crate::statistics::Phases;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
@@ -233,8 +234,7 @@ impl<'a> Names<'a> {
     pub(crate) fn apply(&self, program: &mut Program) -> Result<(), Failure> {
         for (option, names) in self.by_option() {
             if let Some(name) = names.iter().find(|name| program.id(name).is_none()) {
-                let message = format!("{option} {name}: no input defines this function");
-                return Err(Failure::new(message));
+                return Err(names::unknown(option, name, program));
             }
         }
         self.apply_where_defined(program, &[])?;

@@ -5,9 +5,10 @@ use crate::failure::{Failure, say};
 use crate::output::Output;
 use crate::table;
 use crate::verdict::Verdict;
+use cranelift_codegen::ir::{Function, InstructionData};
 use cranelift_inliner::cleanup::CleanupStats;
 use cranelift_inliner::pass::{CompiledProgram, Inlined, StageTimes};
-use cranelift_inliner::program::Program;
+use cranelift_inliner::program::{FunctionId, Program};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,12 +23,20 @@ pub(crate) struct Statistics {
     pub(crate) functions: usize,
     /// Of these, local ones that nothing refers to any more.
     pub(crate) functions_dropped: usize,
-    /// Direct calls that were decided: those of the input, and those that came in with bodies.
-    /// Each was inlined or is counted in `refused`.
-    pub(crate) call_sites: usize,
+    /// Direct calls in the functions of the input.
+    pub(crate) call_sites_before: usize,
+    /// Direct calls in the functions of the output, so not in those that were dropped.
+    pub(crate) call_sites_after: usize,
+    /// Decisions on direct calls: one for each of the input, and one for each that came into
+    /// another function with a body. It is the sum of the next four.
+    pub(crate) decisions: usize,
     pub(crate) inlined: usize,
-    /// Calls that were not inlined, by the name of the reason.
+    /// Calls that the policy, an attribute or a hint kept, by the name of the reason.
+    pub(crate) kept: BTreeMap<&'static str, usize>,
+    /// Calls that could not be inlined or were beyond a limit, by the name of the reason.
     pub(crate) refused: BTreeMap<&'static str, usize>,
+    /// Calls of functions that no input defines.
+    pub(crate) external: usize,
     pub(crate) instructions_before: usize,
     /// Without the functions that were dropped.
     pub(crate) instructions_after: usize,
@@ -36,7 +45,9 @@ pub(crate) struct Statistics {
     pub(crate) stack_bytes_after: u64,
     /// What clean-up and optimization did, one number a transform.
     pub(crate) transforms: Transforms,
-    /// Bytes of machine code; null where nothing was compiled.
+    /// Bytes of machine code of the functions as they came in; null where that was not compiled.
+    pub(crate) code_bytes_before: Option<usize>,
+    /// Bytes of machine code of the output; null where nothing was compiled.
     pub(crate) code_bytes: Option<usize>,
     /// Functions that were compiled as they were before inlining.
     pub(crate) fallbacks: usize,
@@ -129,6 +140,7 @@ pub(crate) struct Change {
 }
 
 /// The time of each phase. The pass's own are sums over threads, the others are not.
+/// `compile_before` compiles the functions as they came in, for a comparison.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Phases {
     #[serde(serialize_with = "microseconds")]
@@ -145,6 +157,8 @@ pub(crate) struct Phases {
     pub(crate) verify: Duration,
     #[serde(serialize_with = "microseconds")]
     pub(crate) compile: Duration,
+    #[serde(serialize_with = "microseconds")]
+    pub(crate) compile_before: Duration,
     #[serde(serialize_with = "microseconds")]
     pub(crate) execute: Duration,
     #[serde(serialize_with = "microseconds")]
@@ -174,12 +188,15 @@ impl Statistics {
         for (id, function) in program.iter() {
             let stats = inlined.stats(id);
             self.functions += 1;
+            let calls = CallSites::of(program, inlined, id);
+            self.call_sites_before += calls.before;
             self.instructions_before += stats.insts_before;
             self.stack_bytes_before += stats.slot_bytes_before;
             self.cleanup += stats.cleanup;
             if stats.dropped {
                 self.functions_dropped += 1;
             } else {
+                self.call_sites_after += calls.after;
                 self.instructions_after += stats.insts_after;
                 self.stack_bytes_after += stats.slot_bytes_after;
             }
@@ -201,13 +218,15 @@ impl Statistics {
         self.changes.truncate(BIGGEST_CHANGES);
         for site in inlined.sites() {
             let reason = site.reason.slug();
-            self.call_sites += 1;
-            if site.inlined {
-                self.inlined += 1;
-            } else {
-                *self.refused.entry(reason).or_default() += 1;
+            let verdict = Verdict::of(site);
+            self.decisions += 1;
+            match verdict {
+                Verdict::Inlined => self.inlined += 1,
+                Verdict::Kept => *self.kept.entry(reason).or_default() += 1,
+                Verdict::Refused => *self.refused.entry(reason).or_default() += 1,
+                Verdict::External => self.external += 1,
             }
-            *self.sites.entry((Verdict::of(site), reason)).or_default() += 1;
+            *self.sites.entry((verdict, reason)).or_default() += 1;
         }
     }
 
@@ -236,4 +255,43 @@ impl Statistics {
             Output::StandardOutput.write_bytes(format!("{text}\n").as_bytes())
         }
     }
+}
+
+/// How many direct calls stand in a function.
+#[derive(Clone, Copy)]
+pub(crate) struct CallSites {
+    pub(crate) before: usize,
+    /// What it has after inlining, though it may be dropped then.
+    pub(crate) after: usize,
+}
+
+impl CallSites {
+    pub(crate) fn of(program: &Program, inlined: &Inlined, id: FunctionId) -> Self {
+        let before = program.get(id).map(|function| function.body());
+        Self {
+            before: before.map_or(0, |body| direct_calls(body)),
+            after: inlined.body(id).map_or(0, |body| direct_calls(body)),
+        }
+    }
+}
+
+/// A number with its noun.
+pub(crate) fn counted(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
+fn direct_calls(function: &Function) -> usize {
+    let insts = function
+        .layout
+        .blocks()
+        .flat_map(|block| function.layout.block_insts(block));
+    insts
+        .filter(|&inst| {
+            matches!(
+                function.dfg.insts[inst],
+                InstructionData::Call { .. } | InstructionData::TryCall { .. }
+            )
+        })
+        .count()
 }

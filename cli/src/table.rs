@@ -31,8 +31,8 @@ fn totals(statistics: &Statistics) -> String {
     let Statistics {
         functions,
         functions_dropped,
-        call_sites,
-        inlined,
+        call_sites_before,
+        call_sites_after,
         instructions_before,
         instructions_after,
         stack_bytes_before,
@@ -42,21 +42,16 @@ fn totals(statistics: &Statistics) -> String {
     let mut rows = vec![
         ["", "before", "after", "change"].map(str::to_owned),
         change_row("functions", *functions, functions - functions_dropped),
-        change_row("call sites", *call_sites, call_sites - inlined),
+        change_row("call sites", *call_sites_before, *call_sites_after),
         change_row("instructions", *instructions_before, *instructions_after),
         change_row("stack slot bytes", *stack_bytes_before, *stack_bytes_after),
     ];
-    let mut single = |label: &str, value: usize| {
-        rows.push([
-            label.to_owned(),
-            String::new(),
-            value.to_string(),
-            String::new(),
-        ]);
-    };
-    if let Some(bytes) = statistics.code_bytes {
-        single("code bytes", bytes);
+    match (statistics.code_bytes_before, statistics.code_bytes) {
+        (Some(before), Some(after)) => rows.push(change_row("code bytes", before, after)),
+        (None, Some(after)) => rows.push(only_after("code bytes", after)),
+        (_, None) => {}
     }
+    let mut single = |label: &str, value: usize| rows.push(only_after(label, value));
     if statistics.fallbacks > 0 {
         single("compiled as they were", statistics.fallbacks);
     }
@@ -66,6 +61,12 @@ fn totals(statistics: &Statistics) -> String {
         single("directives passed over", directives.passed_over);
     }
     table(rows, 1)
+}
+
+/// A number of which there is none before.
+fn only_after(label: &str, value: usize) -> [String; 4] {
+    let label = label.to_owned();
+    [label, String::new(), value.to_string(), String::new()]
 }
 
 fn change_row<N: Copy + ToString + TryInto<i64>>(label: &str, before: N, after: N) -> [String; 4] {
@@ -88,7 +89,7 @@ fn change_row<N: Copy + ToString + TryInto<i64>>(label: &str, before: N, after: 
 }
 
 fn reasons(statistics: &Statistics) -> Option<String> {
-    let mut rows = vec![["call sites", "reason", "number"].map(str::to_owned)];
+    let mut rows = vec![["decision", "reason", "call sites"].map(str::to_owned)];
     for ((verdict, reason), count) in &statistics.sites {
         rows.push([verdict.to_string(), (*reason).to_owned(), count.to_string()]);
     }
@@ -138,6 +139,7 @@ fn times(phases: &Phases) -> Option<String> {
         ("clean up", phases.cleanup),
         ("verify results", phases.verify),
         ("compile", phases.compile),
+        ("compile the input as it is", phases.compile_before),
         ("execute", phases.execute),
         ("write", phases.write),
         ("total", phases.total),

@@ -8,7 +8,7 @@ use std::fmt;
 pub(crate) enum Verdict {
     /// The callee's body stands in the call's place.
     Inlined,
-    /// The policy or an attribute decided against it.
+    /// The policy, an attribute, a hint or a later stage decided against it.
     Kept,
     /// It could not be done, or a limit forbade it.
     Refused,
@@ -24,7 +24,7 @@ impl Verdict {
         match &site.reason {
             _ if site.inlined => Self::Inlined,
             Reason::Policy(_) | Reason::Undecided => Self::Kept,
-            Reason::Attribute(_) | Reason::Hint(_) => Self::Kept,
+            Reason::Attribute(_) | Reason::Hint(_) | Reason::MemoryFunction => Self::Kept,
             Reason::External => Self::External,
             _ => Self::Refused,
         }

@@ -2,6 +2,7 @@
 
 use super::copies::copy_tree;
 use super::report::{Demand, FunctionStats, Recorded, SiteRecord, StageTimes};
+use super::warning::Warning;
 use crate::check::CopyTree;
 use crate::graph::{CallGraph, SiteName};
 use crate::locations::LocationTable;
@@ -26,6 +27,7 @@ pub struct Inlined {
     pub(super) splice_options: SpliceOptions,
     pub(super) stats: SecondaryMap<FunctionId, FunctionStats>,
     pub(super) times: StageTimes,
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Inlined {
@@ -204,6 +206,22 @@ impl Inlined {
     /// What became of a function of the input.
     pub fn stats(&self, id: FunctionId) -> FunctionStats {
         self.stats[id]
+    }
+
+    /// What the embedder has probably not meant.
+    ///
+    /// ```
+    /// use cranelift_inliner::{decide::Always, pass::Inliner, program::Program};
+    ///
+    /// let mut program = Program::from_clif("function %f() {\nblock0:\n return\n}", "f.clif")?;
+    /// program.export_only(&[])?;
+    /// let inlined = Inliner::new(Always).run(&program)?;
+    /// let warnings: Vec<String> = inlined.warnings().map(ToString::to_string).collect();
+    /// assert!(warnings[0].starts_with("no function is exported"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn warnings(&self) -> impl Iterator<Item = &Warning> {
+        self.warnings.iter()
     }
 
     /// Time spent, added up over all threads.

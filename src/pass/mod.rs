@@ -60,6 +60,7 @@ mod schedule;
 mod shared;
 mod state;
 mod steering;
+mod warning;
 
 pub use compile::CompiledProgram;
 pub use error::{PassError, Stage};
@@ -68,6 +69,7 @@ pub use inlined::Inlined;
 pub(crate) use references::References;
 pub use report::{Demand, FunctionStats, Reason, Recorded, SiteRecord, StageTimes};
 pub use shared::Shared;
+pub use warning::Warning;
 
 use crate::cleanup::{CleanupContext, OptimizeOptions, clean_up, optimize};
 use crate::decide::{Inline, Limits};

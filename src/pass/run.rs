@@ -10,6 +10,7 @@ use super::references::References;
 use super::report::{FunctionStats, Recorded, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
+use super::warning::Warning;
 use super::{Inliner, budget};
 use crate::backend::{ScratchPool, verify_function};
 use crate::check::check;
@@ -385,6 +386,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
         splice_options,
         stats,
         times,
+        warnings: Warning::of(program),
     }
 }
 

@@ -83,9 +83,15 @@ struct Built {
 }
 
 fn build(target_name: &str, level: &str, source: &dyn SourceMap) -> Built {
-    let mut program = Program::from_clif(TEXT, "nested.clif").unwrap();
+    build_text(TEXT, target_name, level, source)
+}
+
+fn build_text(text: &str, target_name: &str, level: &str, source: &dyn SourceMap) -> Built {
+    let mut program = Program::from_clif(text, "nested.clif").unwrap();
     let local: FunctionName = "%norm".parse().unwrap();
-    program.set_linkage(&local, Linkage::Local).unwrap();
+    if program.id(&local).is_some() {
+        program.set_linkage(&local, Linkage::Local).unwrap();
+    }
     let settings = TargetSettings::new()
         .setting(&format!("opt_level={level}"))
         .setting("is_pic=true");
@@ -236,6 +242,145 @@ fn a_reader_finds_the_chain_of_every_byte() {
                 }
             }
             assert_eq!(deepest, 3, "{target_name} {level}");
+        }
+    }
+}
+
+/// `%leaf` has a cold part, and `%main` calls it twice on one line, twice without a line, and twice
+/// on one line of `%middle`, which it calls in a block of its own that is cold.
+const SAME_LINE: &str = "\
+function %leaf(i64) -> i64 system_v {
+block0(v0: i64):
+@0010   v1 = load.i64 v0
+@0011   brif v1, block1, block2
+block1:
+@0012   v2 = load.i64 v0+8
+@0013   return v2
+block2 cold:
+@0014   v3 = load.i64 v0+16
+@0015   trapz v3, user1
+@0016   return v3
+}
+function %middle(i64, i64) -> i64 system_v {
+    fn0 = %leaf(i64) -> i64 system_v
+block0(v0: i64, v1: i64):
+@0020   v2 = call fn0(v0)
+@0020   v3 = call fn0(v1)
+@0021   v4 = iadd v2, v3
+@0022   return v4
+}
+function %main(i64, i64, i64, i64) -> i64 system_v {
+    fn0 = %leaf(i64) -> i64 system_v
+    fn1 = %middle(i64, i64) -> i64 system_v
+block0(v0: i64, v1: i64, v2: i64, v3: i64):
+@0030   v4 = call fn0(v0)
+@0030   v5 = call fn0(v1)
+    v6 = call fn0(v2)
+    v7 = call fn0(v3)
+@0031   v8 = iadd v4, v5
+@0032   v9 = iadd v6, v7
+@0033   brif v8, block1, block2
+block1 cold:
+@0034   v10 = call fn1(v9, v8)
+@0035   return v10
+block2:
+@0036   return v9
+}
+";
+
+/// An entry for an inlined body: its depth, its callee, the line of the call, and the code.
+struct InlinedBody {
+    depth: isize,
+    name: String,
+    line: Option<u64>,
+    ranges: Vec<(u64, u64)>,
+}
+
+/// The inlined bodies of the function `main`, in order.
+fn inlined_bodies(dwarf: &gimli::Dwarf<Reader>) -> Vec<InlinedBody> {
+    let header = dwarf.units().next().unwrap().unwrap();
+    let unit = dwarf.unit(header).unwrap();
+    let name = |offset| {
+        let entry = unit.entry(offset).unwrap();
+        let name = entry.attr_value(gimli::DW_AT_name).unwrap();
+        let name = dwarf.attr_string(&unit, name).unwrap();
+        String::from_utf8(name.to_vec()).unwrap()
+    };
+    let mut entries = unit.entries();
+    let mut found = Vec::new();
+    let mut in_main = false;
+    while let Some(entry) = entries.next_dfs().unwrap() {
+        let origin = match entry.attr_value(gimli::DW_AT_abstract_origin) {
+            Some(gimli::AttributeValue::UnitRef(offset)) => Some(name(offset)),
+            _ => None,
+        };
+        if entry.tag() == gimli::DW_TAG_subprogram {
+            let own = entry.attr_value(gimli::DW_AT_name);
+            let own = own.map(|_| name(entry.offset()));
+            in_main = origin.clone().or(own).as_deref() == Some("main");
+        }
+        if entry.tag() != gimli::DW_TAG_inlined_subroutine || !in_main {
+            continue;
+        }
+        let mut ranges = Vec::new();
+        let mut all = dwarf.die_ranges(&unit, entry).unwrap();
+        while let Some(range) = all.next().unwrap() {
+            ranges.push((range.begin, range.end));
+        }
+        let line = entry.attr_value(gimli::DW_AT_call_line);
+        found.push(InlinedBody {
+            depth: entry.depth(),
+            name: origin.unwrap(),
+            line: line.and_then(|line| line.udata_value()),
+            ranges,
+        });
+    }
+    found
+}
+
+#[cfg(feature = "all-arch")]
+#[test]
+fn each_inlined_call_is_an_entry_of_its_own_though_calls_share_a_line() {
+    for target_name in ["x64", "aarch64", "riscv64"] {
+        for level in ["none", "speed"] {
+            let lines = ClifLines::new("nested.clif", "/project", SAME_LINE);
+            let built = build_text(SAME_LINE, target_name, level, &lines);
+            let bodies = inlined_bodies(&read(&built.object));
+            let top = bodies[0].depth;
+            let mut told: Vec<_> = bodies
+                .iter()
+                .map(|body| (body.depth - top, body.name.as_str(), body.line))
+                .collect();
+            told.sort();
+            let line = |text: &str| {
+                let line = SAME_LINE.lines().position(|line| line.contains(text));
+                line.map(|line| line as u64 + 1)
+            };
+            let expected = [
+                (0, "leaf", None),
+                (0, "leaf", None),
+                (0, "leaf", line("v4 = call fn0(v0)")),
+                (0, "leaf", line("v4 = call fn0(v0)")),
+                (0, "middle", line("call fn1")),
+                (1, "leaf", line("v2 = call fn0(v0)")),
+                (1, "leaf", line("v2 = call fn0(v0)")),
+            ];
+            assert_eq!(told, expected, "{target_name} {level}");
+            // No two bodies on one level have a byte in common, and a cold part is a second range.
+            for (index, body) in bodies.iter().enumerate() {
+                assert!(!body.ranges.is_empty());
+                for other in bodies[..index]
+                    .iter()
+                    .filter(|other| other.depth == body.depth)
+                {
+                    for (begin, end) in &body.ranges {
+                        let apart = |(from, to): &(u64, u64)| end <= from || to <= begin;
+                        assert!(other.ranges.iter().all(apart), "{target_name} {level}");
+                    }
+                }
+            }
+            let of_several = bodies.iter().filter(|body| body.ranges.len() > 1);
+            assert!(of_several.count() >= 4, "{target_name} {level}");
         }
     }
 }

@@ -216,8 +216,9 @@ block0(v0: i32):
     );
 }
 
+/// Two calls on one line are two calls for a debugger.
 #[test]
-fn calls_with_the_same_location_share_entries() {
+fn bodies_at_calls_with_the_same_location_have_entries_of_their_own() {
     let text = "
 function %leaf(i32) fast {
 block0(v0: i32):
@@ -231,8 +232,95 @@ block0(v0: i32):
 @0002   call fn0(v0)
         return
 }";
-    let expected = "@0000: %main @0002\n@0001: %leaf @0001 inlined at %main @0002\n";
+    let leaf = "%leaf @0001 inlined at %main @0002";
+    let expected =
+        format!("@0000: %main @0002\n@0001: {leaf}\n@0002: %main @0002\n@0003: {leaf}\n");
     assert_eq!(table(text, "%main"), expected);
+    // Without locations too.
+    let unplaced = text.replace("@0002", "").replace("@0001", "");
+    let expected = "@0000: %main\n@0001: %leaf inlined at %main\n@0002: %main\n\
+                    @0003: %leaf inlined at %main\n";
+    assert_eq!(table(&unplaced, "%main"), expected);
+}
+
+/// The numbers of the calls at which the bodies around each trap were inlined, innermost first.
+fn bodies_around_traps(body: &Function, table: &LocationTable) -> Vec<Vec<SourceLoc>> {
+    let is_trap = |inst: &Inst| matches!(body.dfg.insts[*inst], InstructionData::CondTrap { .. });
+    insts(body)
+        .filter(is_trap)
+        .map(|inst| {
+            let chain = table.chain(body.srcloc(inst));
+            chain.filter_map(|place| place.call).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn copies_of_a_body_with_two_calls_on_one_line_stay_apart_at_every_depth() {
+    let text = "
+function %leaf(i32) fast {
+block0(v0: i32):
+@0001   trapz v0, user1
+        return
+}
+function %middle(i32) fast {
+    fn0 = %leaf(i32) fast
+block0(v0: i32):
+@0002   call fn0(v0)
+@0002   call fn0(v0)
+        return
+}
+function %main(i32) fast {
+    fn0 = %middle(i32) fast
+block0(v0: i32):
+@0003   call fn0(v0)
+@0003   call fn0(v0)
+        return
+}";
+    let program = parse(text);
+    let inlined = inlined_at().run(&program).unwrap();
+    let main = find(&program, "%main");
+    let (body, table) = (
+        inlined.body(main).unwrap(),
+        inlined.locations(main).unwrap(),
+    );
+    let bodies = bodies_around_traps(body, table);
+    let [[a, x], [b, y], [c, z], [d, w]] = [0, 1, 2, 3].map(|n| [bodies[n][0], bodies[n][1]]);
+    assert_eq!((x, z), (y, w), "two copies of %middle");
+    assert_ne!(x, z);
+    let mut leaves = vec![a, b, c, d];
+    leaves.sort_by_key(|call| call.bits());
+    leaves.dedup();
+    assert_eq!(leaves.len(), 4);
+    assert!(
+        chains(body, table)[..4]
+            .iter()
+            .all(|chain| chain == "%leaf @0001 < %middle @0002 < %main @0003")
+    );
+
+    // A session that goes on with a finished table adds a third copy beside the two.
+    let own = |id| LocationTable::own(program.get(id).unwrap().name().clone());
+    let leaf = find(&program, "%leaf");
+    let callee = Callee::new(program[leaf].body()).unwrap();
+    let original = program[find(&program, "%middle")].body();
+    let options = SpliceOptions::default();
+    let mut context = SpliceContext::new();
+    let mut func = (**original).clone();
+    let mut builder = LocationBuilder::begin(&mut func);
+    for (step, call) in calls(original).into_iter().enumerate() {
+        let mut session = context.session(&mut func, &options);
+        session
+            .splice_with(call, &callee, &mut builder.inlining(&own(leaf)))
+            .unwrap();
+        session.finish();
+        if step == 0 {
+            let table = builder.finish(&mut func);
+            builder = LocationBuilder::resume(table, &mut func);
+        }
+    }
+    let table = builder.finish(&mut func);
+    let bodies = bodies_around_traps(&func, &table);
+    assert_ne!(bodies[0], bodies[1]);
 }
 
 /// Any location is possible, and Cranelift stores them relative to each other.

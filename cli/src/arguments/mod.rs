@@ -1,5 +1,6 @@
 //! The command line: the commands, each with the options that it alone has.
 
+pub(crate) mod help;
 mod shared;
 
 pub(crate) use shared::{
@@ -10,6 +11,7 @@ pub(crate) use shared::{
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use cranelift_inliner::program::FunctionName;
 use std::path::PathBuf;
 
@@ -52,11 +54,14 @@ pub(crate) enum Command {
     Explain(ExplainArguments),
     Report(ReportCommandArguments),
     Bisect(BisectArguments),
+    Completions(CompletionsArguments),
+    Man(ManArguments),
 }
 
 impl Command {
-    pub(crate) fn common(&self) -> &CommonArguments {
-        match self {
+    /// `None` for commands that inline nothing.
+    pub(crate) fn common(&self) -> Option<&CommonArguments> {
+        Some(match self {
             Self::Opt(arguments) => &arguments.common,
             Self::Compile(arguments) => &arguments.common,
             Self::Run(arguments) => &arguments.common,
@@ -64,7 +69,8 @@ impl Command {
             Self::Explain(arguments) => &arguments.common,
             Self::Report(arguments) => &arguments.common,
             Self::Bisect(arguments) => &arguments.common,
-        }
+            Self::Completions(_) | Self::Man(_) => return None,
+        })
     }
 }
 
@@ -112,7 +118,8 @@ pub(crate) struct OptArguments {
 ///
 /// All inputs are one module. Each function is compiled as soon as it is final; one that Cranelift
 /// refuses after inlining is compiled as it was, with a warning. A short table of what was done
-/// goes to standard error; --stats takes its place with more, --quiet leaves it out.
+/// goes to standard error, with the size of the code without inlining if the module has at most
+/// 50,000 instructions; --stats takes its place with more, --quiet leaves it out.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Symbols:
@@ -129,8 +136,7 @@ Examples:
     clif-inline compile module.clif -o module.o -g && addr2line -f -i -e module.o 0x10
 
   What inlining gains, as numbers for a script:
-    clif-inline compile module.clif -o a.o --stats=json | jq .code_bytes
-    clif-inline compile module.clif -o b.o --stats=json --policy never | jq .code_bytes")]
+    clif-inline compile module.clif -o a.o --stats=json | jq .code_bytes_before,.code_bytes")]
 pub(crate) struct CompileArguments {
     #[command(flatten)]
     pub(crate) inputs: Inputs,
@@ -149,7 +155,7 @@ pub(crate) struct CompileArguments {
     #[arg(short = 'g', long)]
     pub(crate) debug_info: bool,
 
-    /// Print no table of what was done
+    /// Print nothing of what was done
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
@@ -173,6 +179,10 @@ pub(crate) struct CompileArguments {
 /// file's `target` and `set` lines say what it is compiled for. What this machine cannot execute is
 /// passed over, and the reason told. A file that cannot be read fails, and the others go on. A plan
 /// is of one module, so its options take one file.
+///
+/// A line belongs to the function that it stands in or after. One that names another function of
+/// the file fails. So does a run without any line to execute; a file without one among others is
+/// told of.
 ///
 /// The exit status is 1 if anything failed.
 #[derive(Debug, Args)]
@@ -232,6 +242,9 @@ Examples:
   With Graphviz's tools:
     clif-inline graph module.clif | dot -Tpdf > calls.pdf
 
+  A part of a large module:
+    clif-inline graph module.clif --around main --depth 3 -o main.svg
+
   What `always` would do if only main were called from outside:
     clif-inline graph module.clif --policy always --export main -o calls.svg")]
 pub(crate) struct GraphArguments {
@@ -242,6 +255,17 @@ pub(crate) struct GraphArguments {
     /// output]
     #[arg(short, long, value_name = "OUT.dot|OUT.svg")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Draw only this function and what is near it: %name, name or u0:4; may be repeated
+    ///
+    /// Functions over it in the picture call it, directly or over others; those below it are called
+    /// from it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) around: Vec<FunctionName>,
+
+    /// Over how many calls what is near may be
+    #[arg(long, value_name = "N", default_value_t = 2, requires = "around")]
+    pub(crate) depth: usize,
 
     /// Who lays out an SVG
     #[arg(long, value_name = "WHO", default_value = "builtin")]
@@ -259,7 +283,7 @@ pub(crate) struct GraphArguments {
 
 /// Tell of every call site of a function what was decided and why
 ///
-/// Prints the function's inline tree: its calls, below each one that was inlined the calls of the
+/// Prints a function's inline tree: its calls, below each one that was inlined the calls of the
 /// body that took its place, and so on. A line has what became of the call, the callee's size as
 /// it was copied, the caller's at that time, and the reason; the default policy gives its numbers
 /// there. A body is inlined with all that was inlined into it before, so some decisions were made
@@ -269,6 +293,9 @@ pub(crate) struct GraphArguments {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
+  What changed most?
+    clif-inline explain module.clif
+
   Why was this call not inlined?
     clif-inline explain module.clif --function main
 
@@ -281,13 +308,18 @@ pub(crate) struct ExplainArguments {
     #[command(flatten)]
     pub(crate) inputs: Inputs,
 
-    /// The function to tell of: %name, name or u0:4; may be repeated
-    #[arg(long = "function", value_name = "NAME", required = true)]
+    /// The function to tell of: %name, name or u0:4; may be repeated [default: the five whose
+    /// sizes changed most]
+    #[arg(long = "function", value_name = "NAME")]
     pub(crate) functions: Vec<FunctionName>,
 
     /// How many levels of calls to show [default: all]
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) depth: Option<usize>,
+
+    /// How to tell it
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub(crate) format: FormatArgument,
 
     #[command(flatten)]
     pub(crate) plan: PlanArguments,
@@ -304,6 +336,9 @@ pub(crate) struct ExplainArguments {
 /// One file that needs nothing else: totals, tables of all functions and call sites that can be
 /// sorted and filtered, the call graph as a picture, and for each function its inline tree and its
 /// CLIF before and after. Its tables, trees and picture are there without scripts too.
+///
+/// The page stays under 10 MB. Of a large module it leaves out the functions that changed least,
+/// some call sites, and texts of functions, and says so.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -394,12 +429,51 @@ pub(crate) struct BisectArguments {
     pub(crate) common: CommonArguments,
 }
 
+/// Print completions for a shell
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  For this user's bash:
+    clif-inline completions bash > ~/.local/share/bash-completion/completions/clif-inline
+
+  For zsh, in a folder of $fpath:
+    clif-inline completions zsh > ~/.zfunc/_clif-inline")]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// Write the manual pages
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  For this user's man:
+    clif-inline man ~/.local/share/man/man1
+
+  To read at once:
+    clif-inline man - | man -l -")]
+pub(crate) struct ManArguments {
+    /// The folder for clif-inline.1 and a page for each command, which must be there; - prints the
+    /// first one
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EmitArgument {
     /// An object file
     Object,
     /// CLIF text
     Clif,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArgument {
+    /// A tree to read
+    Text,
+    /// A JSON array of functions, each with its tree of sites
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -56,6 +56,9 @@ impl From<OptLevelArgument> for OptLevel {
     }
 }
 
+/// The heading of options about how the work is done.
+const WORK: &str = "Checks and threads";
+
 #[derive(Debug, Args)]
 pub(crate) struct CommonArguments {
     #[command(flatten)]
@@ -79,20 +82,20 @@ pub(crate) struct CommonArguments {
     /// The number of threads [default: as many as there are processors]
     ///
     /// The result does not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = WORK)]
     pub(crate) threads: Option<usize>,
 
     /// Do not run Cranelift's verifier, neither on the input nor on results
-    #[arg(long)]
+    #[arg(long, help_heading = WORK)]
     pub(crate) no_verify: bool,
 
     /// Prove each result with the independent checker, after the splices into
     /// a function and after its clean-up
-    #[arg(long)]
+    #[arg(long, help_heading = WORK)]
     pub(crate) check: bool,
 
     /// Leave functions as the splices left them, for a look at these
-    #[arg(long)]
+    #[arg(long, help_heading = WORK)]
     pub(crate) no_cleanup: bool,
 }
 
@@ -210,6 +213,7 @@ pub(crate) struct LimitArguments {
     #[arg(
         long,
         value_name = "TIMES",
+        value_parser = growth,
         help = growth_help(
             "A function",
             Limits::default().function_growth,
@@ -221,6 +225,7 @@ pub(crate) struct LimitArguments {
     #[arg(
         long,
         value_name = "TIMES",
+        value_parser = growth,
         help = growth_help(
             "The module",
             Limits::default().program_growth,
@@ -232,6 +237,14 @@ pub(crate) struct LimitArguments {
     /// The longest chain of bodies inlined into each other
     #[arg(long, value_name = "N", default_value_t = Limits::default().depth)]
     pub(crate) max_depth: u32,
+}
+
+/// A factor by which something may grow.
+fn growth(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(times) if times.is_finite() && times >= 0.0 => Ok(times),
+        _ => Err("it must be a number, 0 or more".to_owned()),
+    }
 }
 
 fn growth_help(what: &str, default: f64, floor: usize) -> String {
@@ -329,7 +342,7 @@ pub(crate) struct ReportArguments {
     ///
     /// It goes to standard output, unless that holds the module, the object file or the remarks:
     /// then to standard error. Times are sums over all threads, except those for reading and
-    /// writing and the total.
+    /// writing and the total. `compile` compiles the input without inlining too, to compare.
     #[arg(
         long,
         value_name = "FORM",

@@ -8,6 +8,7 @@ use crate::progress::Progress;
 use crate::records::read_plan;
 use crate::stage::{self, Decider};
 use crate::statistics::Phases;
+use crate::temporary::RemovedOnSignal;
 use anstyle::{AnsiColor, Style};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_inliner::locations::LocationMode;
@@ -16,6 +17,7 @@ use cranelift_inliner::program::Program;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tempfile::TempDir;
 
 const BOLD: Style = Style::new().bold();
 
@@ -28,7 +30,7 @@ pub(crate) fn bisect(arguments: &BisectArguments) -> Result<(), Failure> {
     let program = stage::read(paths, &arguments.common, &silent, &mut phases)?;
     stage::verify(&program, &*isa, &arguments.common, &silent, &mut phases)?;
 
-    let folder = tempfile::tempdir()
+    let (folder, removed_on_signal) = RemovedOnSignal::make(tempfile::tempdir, TempDir::path)
         .map_err(|error| Failure::new(format!("no folder for temporary files: {error}")))?;
     let file = folder.path().join(match arguments.emit {
         EmitArgument::Object => "inlined.o",
@@ -42,20 +44,9 @@ pub(crate) fn bisect(arguments: &BisectArguments) -> Result<(), Failure> {
         inlined: plan.inlined(),
         most_runs: plan.inlined().checked_ilog2().unwrap_or(0) + 2,
     };
-    let found = search(&plan, &program, |plan, step| trial.fails(plan, step))?;
-    match found.outcome {
-        Outcome::Found {
-            path,
-            failing,
-            passing,
-        } => trial.tell(&path, &failing, &passing, found.runs),
-        Outcome::Passes => Err(Failure::new(
-            "the command does not fail when the whole plan is followed",
-        )),
-        Outcome::FailsWithoutInlining => Err(Failure::new(
-            "the command fails even when nothing is inlined: no decision is the reason",
-        )),
-    }
+    let result = trial.search(&plan);
+    removed_on_signal.finish(|| drop(folder));
+    result
 }
 
 /// What is the same in all runs.
@@ -70,6 +61,24 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
+    /// Finds the decision and tells of it.
+    fn search(&self, plan: &Plan) -> Result<(), Failure> {
+        let found = search(plan, self.program, |plan, step| self.fails(plan, step))?;
+        match found.outcome {
+            Outcome::Found {
+                path,
+                failing,
+                passing,
+            } => self.tell(&path, &failing, &passing, found.runs),
+            Outcome::Passes => Err(Failure::new(
+                "the command does not fail when the whole plan is followed",
+            )),
+            Outcome::FailsWithoutInlining => Err(Failure::new(
+                "the command fails even when nothing is inlined: no decision is the reason",
+            )),
+        }
+    }
+
     /// Inlines by `plan` and runs the command.
     fn fails(&self, plan: &Plan, step: Step) -> Result<bool, Failure> {
         let what = format!(

@@ -7,16 +7,23 @@ use crate::progress::Progress;
 use crate::records::Records;
 use crate::statistics::Statistics;
 use crate::{stage, table};
-use cranelift_codegen::isa::OwnedTargetIsa;
-use cranelift_inliner::backend::{ObjectFunction, ObjectLinkage, build_object, emit_object};
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use cranelift_inliner::backend::{
+    ObjectFunction, ObjectLinkage, ScratchPool, build_object, compile_function, emit_object,
+};
 use cranelift_inliner::debug_info::{ClifLines, DebugFunction, DebugInfo};
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::CompiledProgram;
 use cranelift_inliner::program::{FunctionName, Linkage, Program};
+use rayon::prelude::*;
 use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
+
+/// Up to this size the input is compiled as it is too, so that the table can compare. It takes a
+/// fraction of a second. Larger ones are where that is asked for.
+const CHEAP_INSTS: usize = 50_000;
 
 pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     let started = Instant::now();
@@ -50,6 +57,13 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     records.compare(&program, &inlined, &progress)?;
     statistics.add(&program, &inlined);
     statistics.add_code(&compiled);
+    let wants_table = common.report.stats.is_none() && !arguments.quiet;
+    let is_cheap = statistics.instructions_before <= CHEAP_INSTS;
+    if common.report.stats.is_some() || (wants_table && is_cheap) {
+        let compiling = Instant::now();
+        statistics.code_bytes_before = code_bytes_before(&program, &*isa);
+        phases.compile_before = compiling.elapsed();
+    }
 
     progress.begin("writing");
     let writing = Instant::now();
@@ -64,11 +78,38 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     for (_, fallback) in compiled.fallbacks() {
         failure::warn_of_fallback(&fallback.reason, &program);
     }
-    if common.report.stats.is_none() && !arguments.quiet {
+    if wants_table {
         say(&table::short(&statistics));
+        output.tell(&next(inputs));
     }
     let taken = output.is_standard_output() || records.take_standard_output();
     statistics.print(common, taken)
+}
+
+/// Where to look for more than the table has.
+fn next(inputs: &[PathBuf]) -> String {
+    let inputs: Vec<_> = inputs
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let inputs = inputs.join(" ");
+    format!(
+        "\nwhy each call was inlined or not, with the same options:\n  \
+         clif-inline explain {inputs} --function NAME\n  \
+         clif-inline report {inputs} -o report.html"
+    )
+}
+
+/// Bytes of machine code without inlining; `None` if a function does not compile, which may be one
+/// that the output does without.
+fn code_bytes_before(program: &Program, isa: &dyn TargetIsa) -> Option<usize> {
+    let functions: Vec<_> = program.iter().collect();
+    let scratches: ScratchPool = ScratchPool::new();
+    let sizes = functions.into_par_iter().map(|(_, function)| {
+        let compiled = scratches.with(|scratch| compile_function(isa, function.body(), scratch));
+        compiled.map(|compiled| compiled.code().len())
+    });
+    sizes.try_reduce(|| 0, |a, b| Ok(a + b)).ok()
 }
 
 pub(super) fn object(

@@ -45,6 +45,9 @@ pub(crate) fn opt(arguments: &OptArguments) -> Result<(), Failure> {
     phases.write = writing.elapsed();
     phases.total = started.elapsed();
     statistics.microseconds = phases;
+    if common.report.stats.is_none() {
+        output.tell("");
+    }
     let taken = output.is_standard_output() || records.take_standard_output();
     statistics.print(common, taken)
 }

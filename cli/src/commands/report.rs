@@ -1,7 +1,7 @@
 //! `clif-inline report`: CLIF in, a page that shows what was done out.
 
 use crate::arguments::ReportCommandArguments;
-use crate::failure::{Failure, say};
+use crate::failure::Failure;
 use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::records::Records;
@@ -42,12 +42,8 @@ pub(crate) fn report(arguments: &ReportCommandArguments) -> Result<(), Failure> 
     phases.write = writing.elapsed();
     phases.total = started.elapsed();
     statistics.microseconds = phases;
-    if !output.is_standard_output() && common.report.stats.is_none() {
-        let kilobytes = page.len().div_ceil(1000);
-        say(&format!(
-            "{}: {kilobytes} kB, to be opened in a browser",
-            path.display()
-        ));
+    if common.report.stats.is_none() {
+        output.tell(", to be opened in a browser");
     }
     let taken = output.is_standard_output() || records.take_standard_output();
     statistics.print(common, taken)

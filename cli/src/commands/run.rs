@@ -4,13 +4,14 @@
 //! wrong with it is a failure like that of a directive.
 
 use crate::arguments::{CommonArguments, RunArguments};
-use crate::failure::{self, Failure};
+use crate::failure::{self, Failure, warn};
+use crate::names::did_you_mean;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::records::Records;
 use crate::run::{CounterTable, RunReport, Script, execute};
 use crate::stage::{self, Names};
-use crate::statistics::{Directives, Phases, Statistics};
+use crate::statistics::{Directives, Phases, Statistics, counted};
 use crate::test_files;
 use cranelift_codegen::ir;
 use cranelift_codegen::isa::TargetIsa;
@@ -18,10 +19,11 @@ use cranelift_inliner::plan::Plan;
 use cranelift_inliner::profile::{COUNTERS, Instrumented, Profile};
 use cranelift_inliner::program::{FunctionName, Origin, Program, ProgramError, ProgramFunction};
 use rustc_hash::FxHashSet;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,12 +44,14 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
         records: &records,
         names: Names::new(&common.names)?,
         names_seen: FxHashSet::default(),
+        defined: BTreeSet::new(),
         recorded: None,
         counted: profile_out.is_some().then(Profile::new),
         statistics: Statistics::default(),
         phases: Phases::default(),
         remarks: Vec::new(),
         report: RunReport::default(),
+        without_directives: Vec::new(),
         failed_files: Vec::new(),
     };
     let progress = Progress::new();
@@ -62,6 +66,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     drop(progress);
     runner.check_names();
     runner.check_plan();
+    runner.check_directives();
 
     let writing = Instant::now();
     let directives = runner.directives();
@@ -102,6 +107,8 @@ struct Runner<'a> {
     names: Names<'a>,
     /// Names of options that a file defined.
     names_seen: FxHashSet<&'a FunctionName>,
+    /// Names that files define, if options have any that could be meant.
+    defined: BTreeSet<String>,
     /// What was decided, if that is to be written down.
     recorded: Option<Plan>,
     /// What was counted, if it is to be.
@@ -110,6 +117,8 @@ struct Runner<'a> {
     phases: Phases,
     remarks: Vec<u8>,
     report: RunReport,
+    /// Files with nothing to execute.
+    without_directives: Vec<PathBuf>,
     /// What is wrong with files, beside directives that do not hold.
     failed_files: Vec<String>,
 }
@@ -126,6 +135,10 @@ impl<'a> Runner<'a> {
         let (path, text) = read(path)?;
         let script = Script::parse(&path, &text).map_err(|error| error.to_string())?;
         self.phases.read += reading.elapsed();
+        progress.pause(|| script.warnings.iter().for_each(|warning| warn(warning)));
+        if script.directive_count() == 0 {
+            self.without_directives.push(path.clone());
+        }
         let report = match script.executable_isa() {
             Some(isa) if script.directive_count() > 0 => {
                 let program = self.program(&script, &path).map_err(in_words)?;
@@ -193,13 +206,25 @@ impl<'a> Runner<'a> {
             .flat_map(|(_, names)| names);
         let defined = names.filter(|name| program.id(name).is_some());
         self.names_seen.extend(defined);
+        if self
+            .names
+            .by_option()
+            .iter()
+            .any(|(_, names)| !names.is_empty())
+        {
+            let names = program
+                .iter()
+                .map(|(_, function)| function.name().to_string());
+            self.defined.extend(names);
+        }
         Ok(program)
     }
 
     fn check_names(&mut self) {
         for (option, names) in self.names.by_option() {
             for name in names.iter().filter(|name| !self.names_seen.contains(name)) {
-                let message = format!("{option} {name}: no file defines this function");
+                let meant = did_you_mean(name, self.defined.iter().cloned());
+                let message = format!("{option} {name}: no file defines this function{meant}");
                 self.failed_files.push(message);
             }
         }
@@ -211,6 +236,24 @@ impl<'a> Runner<'a> {
         if self.records.want_plan() && self.recorded.is_none() && nothing_failed {
             let message = "--plan-out: there is no plan, as the file has nothing to execute here";
             self.failed_files.push(message.to_owned());
+        }
+    }
+
+    /// A run that executes nothing because nothing asks for it is taken for a success otherwise.
+    fn check_directives(&mut self) {
+        let directives = self.directives();
+        let none = directives.passed + directives.failed + directives.passed_over == 0;
+        if let [first, ..] = self.without_directives.as_slice()
+            && none
+            && self.failed_files.is_empty()
+        {
+            let place = match self.without_directives.len() {
+                1 => first.display().to_string(),
+                files => counted(files, "file"),
+            };
+            self.failed_files.push(format!(
+                "{place}: no `; run:` or `; print:` line, so there is nothing to execute"
+            ));
         }
     }
 
@@ -233,6 +276,9 @@ impl<'a> Runner<'a> {
             for entry in &self.report.passed_over {
                 let _ = writeln!(text, "passed over: {entry}");
             }
+            for path in &self.without_directives {
+                let _ = writeln!(text, "passed over: {}: no directives", path.display());
+            }
         }
         let Directives {
             passed,
@@ -244,16 +290,25 @@ impl<'a> Runner<'a> {
             "{passed} passed, {failed} failed, {passed_over} passed over in {}",
             counted(files, "file")
         );
+        if !self.without_directives.is_empty() {
+            let without = self.without_directives.len();
+            let _ = write!(text, " ({without} without directives)");
+        }
         if !self.failed_files.is_empty() {
             let errors = counted(self.failed_files.len(), "other error");
             let _ = write!(text, "; {errors}");
         }
         let Statistics {
             inlined,
-            call_sites,
+            call_sites_before,
+            call_sites_after,
             ..
         } = self.statistics;
-        let _ = writeln!(text, "; {inlined} of {call_sites} calls inlined");
+        let inlined = counted(inlined, "call");
+        let _ = writeln!(
+            text,
+            "; {inlined} inlined, call sites {call_sites_before} → {call_sites_after}"
+        );
         text
     }
 }
@@ -284,11 +339,6 @@ impl Counting {
         let profile = self.instrumented.profile(&self.table.counts());
         profile.map_err(|error| error.to_string())
     }
-}
-
-fn counted(number: usize, what: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{ending}")
 }
 
 fn in_words(failure: impl Into<Failure>) -> String {

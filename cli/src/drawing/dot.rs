@@ -4,8 +4,6 @@ use super::Look;
 use super::picture::Picture;
 use crate::verdict::Verdict;
 use cranelift_inliner::graph::dot_quoted;
-use cranelift_inliner::pass::Inlined;
-use cranelift_inliner::program::Program;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::{Command, Stdio};
@@ -13,9 +11,9 @@ use std::thread;
 
 /// The text in the DOT language: an arrow a call site, sizes before and after in the nodes, and a
 /// legend.
-pub(crate) fn text(program: &Program, inlined: &Inlined) -> String {
-    let picture = Picture::new(program, inlined);
-    let graph = inlined.graph().to_dot_with(program, |site| {
+pub(crate) fn text(picture: &Picture<'_>) -> String {
+    let graph = picture.inlined.graph();
+    let graph = graph.to_dot_with(picture.program, |site| {
         let (verdict, reason) = picture.verdict(site);
         let Look { color, style, .. } = Look::of(verdict);
         let tooltip = dot_quoted(&format!("{verdict}: {reason}"));
@@ -25,9 +23,17 @@ pub(crate) fn text(program: &Program, inlined: &Inlined) -> String {
         )
     });
     // What is said of a node later stands in for what was said before.
-    let mut text = graph.trim_end().trim_end_matches('}').to_owned();
+    let mut text = String::with_capacity(graph.len());
+    for line in graph.lines().filter(|line| *line != "}") {
+        if is_shown(picture, line) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
     // Writing to a string does not fail.
-    for (index, node) in picture.nodes().iter().enumerate() {
+    let nodes = 0..picture.inlined.graph().as_petgraph().node_count();
+    let shown = nodes.filter(|&index| picture.shows(index));
+    for (index, node) in shown.zip(picture.nodes()) {
         if node.linkage.is_some() {
             let label = dot_quoted(&format!("{}\n{}", node.name, node.size));
             let color = if node.dropped {
@@ -41,6 +47,15 @@ pub(crate) fn text(program: &Program, inlined: &Inlined) -> String {
     text.push_str(&legend());
     text.push_str("}\n");
     text
+}
+
+/// Whether the nodes are shown that a line is about: it begins with `0 [` or `0 -> 1 [`.
+fn is_shown(picture: &Picture<'_>, line: &str) -> bool {
+    let before = line.split('[').next().unwrap_or_default();
+    let nodes = before
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok());
+    nodes.into_iter().all(|node| picture.shows(node))
 }
 
 /// A node of its own, as a table: edges of a legend would be laid out like those of the graph.

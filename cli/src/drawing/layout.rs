@@ -1,208 +1,132 @@
-//! Where nodes and arrows go: layers from callers down to callees.
-//!
-//! The layout is Sugiyama's, by the crate `rust-sugiyama`, in two rounds. The first finds the
-//! layer of each node. Then an arrow over several layers is cut into pieces that lead from layer
-//! to layer, past the nodes between, and the second round finds the places of all. Where there
-//! are too many pieces, arrows run straight behind the nodes instead, and a graph that would take
-//! minutes is laid out by [`simple_layers`]. Parts of the graph that nothing connects are laid out
-//! alone and packed in rows.
+//! Where nodes and arrows go: each connected part of the graph in [`layers`], and the parts in rows.
 
-use super::simple_layers;
-use crate::panics;
-use rust_sugiyama::configure::Config;
-use rust_sugiyama::from_vertices_and_edges;
+use super::layers::{self, Arranged};
+use petgraph::unionfind::UnionFind;
 use std::collections::BTreeMap;
 
-/// The space between nodes, and between layers.
-pub(super) const GAP: f64 = 46.0;
-/// The width of an arrow's piece.
-const PIECE_WIDTH: f64 = 6.0;
-/// The space between parts of the graph.
-const PART_GAP: f64 = 40.0;
-/// Beyond this many vertices there is no second round.
-const MOST_PIECES: usize = 2500;
-/// Beyond this many nodes and pieces, Sugiyama's layout takes too long.
-const MOST_VERTICES: usize = 4000;
-/// Beyond this many arrows, crossings that are cheap to find are all that is avoided.
-const MANY_EDGES: usize = 600;
+pub(crate) type Point = (f64, f64);
+/// Width and height.
+pub(crate) type Size = (f64, f64);
 
-pub(super) type Point = (f64, f64);
-
-/// Places in the picture, which begins at (0, 0).
-pub(super) struct Layout {
-    /// The middle of each node.
-    pub(super) nodes: Vec<Point>,
-    /// The points that an arrow passes between its ends, for those arrows that have any, from the
-    /// upper end to the lower.
-    pub(super) bends: BTreeMap<(usize, usize), Vec<Point>>,
-    pub(super) width: f64,
-    pub(super) height: f64,
+/// The space that is left free.
+#[derive(Clone, Copy)]
+pub(crate) struct Gaps {
+    /// Between nodes beside each other.
+    pub(crate) between: f64,
+    /// Between layers.
+    pub(crate) layers: f64,
+    /// Between parts that nothing connects.
+    pub(crate) parts: f64,
 }
 
-/// Lays out nodes of these widths and one `height`; `edges` lead from one to another.
-pub(super) fn layout(widths: &[f64], height: f64, edges: &[(usize, usize)]) -> Layout {
-    let mut edges: Vec<_> = edges.iter().filter(|(a, b)| a != b).copied().collect();
+/// Places in the picture, which begins at (0, 0).
+pub(crate) struct Layout {
+    /// The middle of each node.
+    pub(crate) nodes: Vec<Point>,
+    /// The points that an arrow passes between its ends, for those arrows that have any, from the
+    /// upper end to the lower.
+    pub(crate) bends: BTreeMap<(usize, usize), Vec<Point>>,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+}
+
+/// Lays out nodes of these sizes; `edges` lead from one to another. Takes time that is linear in
+/// nodes and edges, but for sorting.
+pub(crate) fn layout(sizes: &[Size], edges: &[(usize, usize)], gaps: Gaps) -> Layout {
+    let count = sizes.len();
+    let in_range = |&&(a, b): &&(usize, usize)| a != b && a < count && b < count;
+    let mut edges: Vec<_> = edges.iter().filter(in_range).copied().collect();
     edges.sort_unstable();
     edges.dedup();
-    let layers = simple_layers::layers(widths.len(), &edges);
-    let pieces = simple_layers::pieces(&layers, &edges);
-    if widths.len().saturating_add(pieces) > MOST_VERTICES {
-        return simple_layers::layout(widths, height, &edges, &layers);
-    }
-    let first = place(widths, height, &edges);
-    let layer = |node: usize| {
-        let y = first.get(node).map_or(0.0, |place| place.middle.1);
-        (y / (height + GAP)).round() as i64
-    };
+    let parts = parts(count, &edges);
 
-    let mut all_widths = widths.to_vec();
-    let mut pieces = Vec::new();
-    let mut bends: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
-    for &(a, b) in &edges {
-        let (upper, lower) = if layer(a) <= layer(b) { (a, b) } else { (b, a) };
-        // Both directions between two nodes share one way.
-        if (a, b) != (upper, lower) && edges.binary_search(&(upper, lower)).is_ok() {
-            continue;
+    let arranged = parts.iter().map(|part| {
+        let sizes: Vec<Size> = part.nodes.iter().map(|&node| sizes[node]).collect();
+        layers::arrange(&sizes, &part.edges, gaps)
+    });
+    let arranged: Vec<Arranged> = arranged.collect();
+    let boxes: Vec<Size> = arranged.iter().map(|part| part.size).collect();
+    let (corners, width, height) = pack(&boxes, gaps.parts);
+
+    let mut nodes = vec![(0.0, 0.0); count];
+    let mut bends = BTreeMap::new();
+    for ((part, arranged), (left, top)) in parts.iter().zip(arranged).zip(corners) {
+        let moved = |(x, y): Point| (left + x, top + y);
+        for (&node, middle) in part.nodes.iter().zip(arranged.middles) {
+            nodes[node] = moved(middle);
         }
-        let mut last = upper;
-        let between = bends.entry((upper, lower)).or_default();
-        for _ in layer(upper) + 1..layer(lower) {
-            let bend = all_widths.len();
-            all_widths.push(PIECE_WIDTH);
-            between.push(bend);
-            pieces.push((last, bend));
-            last = bend;
+        for ((a, b), points) in arranged.bends {
+            let points = points.into_iter().map(moved).collect();
+            bends.insert((part.nodes[a], part.nodes[b]), points);
         }
-        pieces.push((last, lower));
     }
-    let places = if all_widths.len() == widths.len() || all_widths.len() > MOST_PIECES {
-        bends.clear();
-        all_widths.truncate(widths.len());
-        first
-    } else {
-        place(&all_widths, height, &pieces)
-    };
-    let (points, width, height) = pack(&places, &all_widths, height);
-    let point = |node: usize| points.get(node).copied().unwrap_or_default();
-    let bends = bends
-        .into_iter()
-        .map(|(ends, bends)| (ends, bends.into_iter().map(point).collect()));
     Layout {
-        bends: bends.collect(),
-        nodes: (0..widths.len()).map(point).collect(),
+        nodes,
+        bends,
         width,
         height,
     }
 }
 
-/// Where a node is in its part of the graph.
-#[derive(Clone, Copy, Default)]
-struct Place {
-    part: usize,
-    middle: Point,
+/// Nodes that edges connect. The ends of the edges are places in `nodes`.
+#[derive(Default)]
+struct Part {
+    nodes: Vec<usize>,
+    edges: Vec<(usize, usize)>,
 }
 
-fn place(widths: &[f64], height: f64, edges: &[(usize, usize)]) -> Vec<Place> {
-    // Every node alone, until something better is known.
-    let alone = |part| Place {
-        part,
-        middle: (0.0, 0.0),
-    };
-    let mut places: Vec<_> = (0..widths.len()).map(alone).collect();
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let vertices: Vec<_> = (0..)
-        .zip(widths.iter().map(|&width| (width, height)))
-        .collect();
-    let arcs: Vec<_> = edges.iter().map(|&(a, b)| (number(a), number(b))).collect();
-    let config = Config {
-        vertex_spacing: GAP,
-        transpose: edges.len() <= MANY_EDGES,
-        ..Config::default()
-    };
-    let parts = panics::catch(|| from_vertices_and_edges(&vertices, &arcs, &config));
-    for (part, (members, ..)) in parts.unwrap_or_default().into_iter().enumerate() {
-        for (node, middle) in members {
-            if let Some(place) = places.get_mut(node) {
-                *place = Place { part, middle };
-            }
+/// The parts in the order of their first nodes.
+fn parts(count: usize, edges: &[(usize, usize)]) -> Vec<Part> {
+    let mut sets = UnionFind::<usize>::new(count);
+    for &(a, b) in edges {
+        sets.union(a, b);
+    }
+    let mut part_of = vec![None; count];
+    let mut place_in_part = Vec::with_capacity(count);
+    let mut parts: Vec<Part> = Vec::new();
+    for node in 0..count {
+        let part = *part_of[sets.find(node)].get_or_insert_with(|| {
+            parts.push(Part::default());
+            parts.len() - 1
+        });
+        place_in_part.push(parts[part].nodes.len());
+        parts[part].nodes.push(node);
+    }
+    for &(a, b) in edges {
+        if let Some(part) = part_of[sets.find(a)] {
+            parts[part].edges.push((place_in_part[a], place_in_part[b]));
         }
     }
-    places
+    parts
 }
 
-/// A part of the graph and the rectangle that it fills.
-struct Part {
-    members: Vec<usize>,
-    left: f64,
-    top: f64,
-    width: f64,
-    height: f64,
-}
-
-/// Packs the parts in rows, the tallest first. Returns the points of all nodes, and the size.
-fn pack(places: &[Place], widths: &[f64], node_height: f64) -> (Vec<Point>, f64, f64) {
-    let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (node, place) in places.iter().enumerate() {
-        members.entry(place.part).or_default().push(node);
-    }
-    let middle = |node: usize| places.get(node).map_or((0.0, 0.0), |place| place.middle);
-    let half = |node: usize| widths.get(node).map_or(0.0, |width| width / 2.0);
-    let mut parts: Vec<Part> = members
-        .into_values()
-        .map(|members| {
-            let extent = |low: &dyn Fn(usize) -> f64, high: &dyn Fn(usize) -> f64| {
-                let lowest = members
-                    .iter()
-                    .map(|&n| low(n))
-                    .fold(f64::INFINITY, f64::min);
-                let highest = members.iter().map(|&n| high(n));
-                (lowest, highest.fold(f64::NEG_INFINITY, f64::max) - lowest)
-            };
-            let (left, width) = extent(&|n| middle(n).0 - half(n), &|n| middle(n).0 + half(n));
-            let (top, height) = extent(&|n| middle(n).1, &|n| middle(n).1);
-            Part {
-                left,
-                top: top - node_height / 2.0,
-                width,
-                height: height + node_height,
-                members,
-            }
-        })
-        .collect();
-    // The order is the same whatever order the parts came in.
-    parts.sort_by(|a, b| {
-        b.height
-            .total_cmp(&a.height)
-            .then(a.members.cmp(&b.members))
-    });
-
-    let area: f64 = parts
-        .iter()
-        .map(|p| (p.width + PART_GAP) * (p.height + PART_GAP))
-        .sum();
-    let widest = parts.iter().map(|p| p.width).fold(0.0, f64::max);
-    let limit = widest.max((area * 1.6).sqrt());
-    let mut points = vec![(0.0, 0.0); places.len()];
-    let (mut x, mut y, mut row_height) = (0.0, 0.0, 0.0);
+/// Packs boxes in rows, the highest first. Returns the upper left corners, and the size of the
+/// whole, which is wider than high.
+fn pack(boxes: &[Size], gap: f64) -> (Vec<Point>, f64, f64) {
+    let area = |&(width, height): &Size| (width + gap) * (height + gap);
+    let area: f64 = boxes.iter().map(area).sum();
+    let widest = boxes.iter().map(|size| size.0).fold(0.0, f64::max);
+    let most = widest.max((area * 1.6).sqrt());
+    let mut order: Vec<usize> = (0..boxes.len()).collect();
+    // Stable: among equals, the order of the nodes.
+    order.sort_by(|&a, &b| boxes[b].1.total_cmp(&boxes[a].1));
+    let mut corners = vec![(0.0, 0.0); boxes.len()];
+    let (mut x, mut y, mut row_height) = (0.0, 0.0, 0.0_f64);
     let (mut width, mut height) = (0.0_f64, 0.0_f64);
-    for part in &parts {
-        if x > 0.0 && x + part.width > limit {
+    for part in order {
+        let size = boxes[part];
+        if x > 0.0 && x + size.0 > most {
             x = 0.0;
-            y += row_height + PART_GAP;
+            y += row_height + gap;
             row_height = 0.0;
         }
-        for &node in &part.members {
-            let (node_x, node_y) = middle(node);
-            if let Some(point) = points.get_mut(node) {
-                *point = (node_x - part.left + x, node_y - part.top + y);
-            }
-        }
-        width = width.max(x + part.width);
-        height = height.max(y + part.height);
-        row_height = f64::max(row_height, part.height);
-        x += part.width + PART_GAP;
+        corners[part] = (x, y);
+        width = width.max(x + size.0);
+        height = height.max(y + size.1);
+        row_height = row_height.max(size.1);
+        x += size.0 + gap;
     }
-    (points, width, height)
+    (corners, width, height)
 }
 
 #[cfg(test)]
@@ -210,9 +134,32 @@ mod tests {
     use super::*;
 
     const HEIGHT: f64 = 30.0;
+    const GAPS: Gaps = Gaps {
+        between: 20.0,
+        layers: 40.0,
+        parts: 30.0,
+    };
 
     fn of(count: usize, edges: &[(usize, usize)]) -> Layout {
-        layout(&vec![80.0; count], HEIGHT, edges)
+        layout(&vec![(80.0, HEIGHT); count], edges, GAPS)
+    }
+
+    /// Whether all nodes are in the picture and none overlaps another.
+    fn assert_apart(layout: &Layout, sizes: &[Size]) {
+        let mut nodes: Vec<_> = layout.nodes.iter().zip(sizes).collect();
+        nodes.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
+        for (index, &(&(x, y), &(width, height))) in nodes.iter().enumerate() {
+            let inside = |at: f64, size: f64, whole: f64| {
+                at - size / 2.0 >= -0.01 && at + size / 2.0 <= whole + 0.01
+            };
+            assert!(inside(x, width, layout.width), "{x}");
+            assert!(inside(y, height, layout.height), "{y}");
+            for &(&(other_x, other_y), &(other_width, other_height)) in &nodes[..index] {
+                let apart = (x - other_x).abs() + 0.01 >= (width + other_width) / 2.0
+                    || (y - other_y).abs() + 0.01 >= (height + other_height) / 2.0;
+                assert!(apart, "({x}, {y}) and ({other_x}, {other_y})");
+            }
+        }
     }
 
     #[test]
@@ -222,14 +169,7 @@ mod tests {
         for (a, b) in edges {
             assert!(layout.nodes[a].1 + HEIGHT < layout.nodes[b].1, "{a} -> {b}");
         }
-        for (i, a) in layout.nodes.iter().enumerate() {
-            assert!(a.0 >= 40.0 && a.0 + 40.0 <= layout.width, "{i}");
-            assert!(a.1 >= 15.0 && a.1 + 15.0 <= layout.height, "{i}");
-            for b in &layout.nodes[..i] {
-                let apart = (a.0 - b.0).abs() >= 80.0 || (a.1 - b.1).abs() >= HEIGHT;
-                assert!(apart, "{:?}", layout.nodes);
-            }
-        }
+        assert_apart(&layout, &[(80.0, HEIGHT); 7]);
     }
 
     #[test]
@@ -243,28 +183,78 @@ mod tests {
     }
 
     #[test]
-    fn a_large_graph_is_laid_out_in_the_same_way() {
-        let count = 2 * MOST_VERTICES;
-        let edges: Vec<_> = (1..count).map(|node| ((node - 1) / 3, node)).collect();
+    fn neighbours_stand_below_each_other_and_lines_do_not_cross() {
+        // Two fans whose nodes alternate.
+        let edges: Vec<_> = (2..12)
+            .map(|leaf| (leaf % 2, leaf))
+            .chain([(0, 12), (1, 12)])
+            .collect();
+        let layout = of(13, &edges);
+        let x = |node: usize| layout.nodes[node].0;
+        let (left, right) = if x(0) < x(1) { (0, 1) } else { (1, 0) };
+        for leaf in (2..12).filter(|leaf| leaf % 2 == left) {
+            for other in (2..12).filter(|leaf| leaf % 2 == right) {
+                assert!(x(leaf) < x(other), "{leaf} and {other}");
+            }
+        }
+        assert!(x(left) < x(12) && x(12) < x(right));
+    }
+
+    #[test]
+    fn a_wide_layer_becomes_several_rows_below_the_caller() {
+        let count = 400;
+        let edges: Vec<_> = (1..count).map(|leaf| (0, leaf)).collect();
         let layout = of(count, &edges);
         assert!(
-            edges
-                .iter()
-                .all(|&(a, b)| layout.nodes[a].1 + HEIGHT < layout.nodes[b].1)
+            layout.width < 4.0 * layout.height,
+            "{} × {}",
+            layout.width,
+            layout.height
         );
-        assert!(layout.bends.is_empty());
+        assert!((1..count).all(|leaf| layout.nodes[leaf].1 > layout.nodes[0].1 + HEIGHT));
+        assert_apart(&layout, &vec![(80.0, HEIGHT); count]);
+    }
+
+    #[test]
+    fn nodes_of_all_sizes_keep_apart() {
+        let sizes: Vec<Size> = (0..60)
+            .map(|n| (f64::from(n % 9) * 9.0 + 4.0, f64::from(n % 7) * 8.0 + 4.0))
+            .collect();
+        // A hub, a chain, two pairs, and many that nothing connects.
+        let mut edges: Vec<_> = (1..20).map(|leaf| (leaf, 0)).collect();
+        edges.extend((20..30).map(|link| (link, link + 1)));
+        edges.extend([(32, 33), (34, 35), (36, 36), (7, 99)]);
+        assert_apart(&layout(&sizes, &edges, GAPS), &sizes);
+    }
+
+    /// Of one part, with arrows over all of its layers. More than linear time would take minutes.
+    #[test]
+    fn a_large_graph_is_laid_out_in_the_same_way() {
+        let count = 20_000;
+        let tree = (1..count).map(|node| ((node - 1) / 3, node));
+        let chain = (1..count).map(|node| (node - 1, node));
+        let jumps = (2..count).map(|node| (node / 2, node));
+        for edges in [
+            tree.clone().collect::<Vec<_>>(),
+            chain.clone().chain(jumps.clone()).collect(),
+            tree.chain(jumps).collect(),
+        ] {
+            let layout = of(count, &edges);
+            let is_down = |&(a, b): &(usize, usize)| layout.nodes[a].1 + HEIGHT < layout.nodes[b].1;
+            assert!(edges.iter().all(is_down));
+            let again = of(count, &edges);
+            assert!(layout.nodes == again.nodes && layout.bends == again.bends);
+        }
     }
 
     #[test]
     fn recursion_and_nothing_at_all_are_no_trouble() {
         assert_eq!(of(0, &[]).nodes.len(), 0);
         let layout = of(3, &[(0, 0), (0, 1), (1, 2), (2, 0)]);
-        assert_eq!(layout.nodes.len(), 3);
-        assert!(
-            layout
-                .nodes
-                .iter()
-                .all(|(x, y)| x.is_finite() && y.is_finite())
-        );
+        assert_apart(&layout, &[(80.0, HEIGHT); 3]);
+        // No two members of a cycle are beside each other, so that each arrow has an upper end.
+        let mut heights: Vec<_> = layout.nodes.iter().map(|node| node.1).collect();
+        heights.dedup();
+        assert_eq!(heights.len(), 3);
     }
 }

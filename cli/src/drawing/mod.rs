@@ -1,13 +1,14 @@
 //! Pictures of a call graph with the decisions that were made on it.
 //!
-//! [`dot`] writes the graph for Graphviz, an arrow a call site. [`svg`] draws it without Graphviz,
-//! an arrow for all sites between two functions with the same verdict, where [`layout`] says.
+//! [`dot`] writes the graph for Graphviz, an arrow for each call site. [`svg`] draws it without
+//! Graphviz, an arrow for all sites between two functions with the same verdict, where [`layout`]
+//! says; so does the report's picture.
 //! Both draw verdicts alike, as [`Look`] has it.
 
 pub(crate) mod dot;
-mod layout;
+mod layers;
+pub(crate) mod layout;
 pub(crate) mod picture;
-mod simple_layers;
 pub(crate) mod svg;
 
 use crate::verdict::Verdict;

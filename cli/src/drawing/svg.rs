@@ -1,11 +1,10 @@
 //! The graph as SVG, without Graphviz.
 
 use super::Look;
-use super::layout::{self, Layout, Point};
+use super::layout::{Gaps, Layout, Point, layout};
 use super::picture::{Arrow, Node, Picture};
 use crate::verdict::Verdict;
-use cranelift_inliner::pass::Inlined;
-use cranelift_inliner::program::{Linkage, Program};
+use cranelift_inliner::program::Linkage;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -14,6 +13,11 @@ const LEGEND_HEIGHT: f64 = 56.0;
 const LEGEND_WIDTH: f64 = 1010.0;
 const NODE_HEIGHT: f64 = 38.0;
 const CHARACTER_WIDTH: f64 = 7.3;
+const GAPS: Gaps = Gaps {
+    between: 46.0,
+    layers: 46.0,
+    parts: 40.0,
+};
 /// Longer names are cut; the whole name shows where the pointer rests.
 const MOST_CHARACTERS: usize = 36;
 /// Between arrows that lead from one node to the same other.
@@ -35,27 +39,33 @@ path { fill: none; stroke-width: 1.4 }
 
 /// The text of an SVG file: an arrow for all call sites between two functions with the same
 /// verdict, sizes before and after in the nodes, and a legend.
-pub(crate) fn text(program: &Program, inlined: &Inlined) -> String {
-    let picture = Picture::new(program, inlined);
+pub(crate) fn text(picture: &Picture<'_>) -> String {
     let (nodes, arrows) = (picture.nodes(), picture.arrows());
-    let widths: Vec<f64> = nodes.iter().map(width).collect();
+    let sizes: Vec<_> = nodes
+        .iter()
+        .map(|node| (width(node), NODE_HEIGHT))
+        .collect();
     let ends: Vec<_> = arrows.iter().map(|arrow| (arrow.from, arrow.to)).collect();
-    let layout = layout::layout(&widths, NODE_HEIGHT, &ends);
+    let layout = layout(&sizes, &ends, GAPS);
 
     let mut svg = Svg(String::new());
     svg.head(&layout);
-    svg.legend(program.len(), arrows.iter().map(|arrow| arrow.sites).sum());
+    let functions = nodes.iter().filter(|node| node.linkage.is_some());
+    svg.legend(
+        functions.count(),
+        arrows.iter().map(|arrow| arrow.sites).sum(),
+    );
     let top = MARGIN + LEGEND_HEIGHT;
     svg.line(&format!("<g transform=\"translate({MARGIN} {top})\">"));
     let mut parallel: BTreeMap<(usize, usize), usize> = BTreeMap::new();
     for arrow in &arrows {
         let pair = (arrow.from.min(arrow.to), arrow.from.max(arrow.to));
         let before = parallel.entry(pair).or_default();
-        svg.arrow(arrow, *before, &layout, &widths, &nodes);
+        svg.arrow(arrow, *before, &layout, &nodes);
         *before += 1;
     }
-    for ((node, width), &middle) in nodes.iter().zip(&widths).zip(&layout.nodes) {
-        svg.node(node, *width, middle);
+    for ((node, (width, _)), &middle) in nodes.iter().zip(sizes).zip(&layout.nodes) {
+        svg.node(node, width, middle);
     }
     svg.line("</g>");
     svg.line("</svg>");
@@ -141,14 +151,7 @@ impl Svg {
     }
 
     /// `before` is how many arrows between the same two nodes were drawn already.
-    fn arrow(
-        &mut self,
-        arrow: &Arrow,
-        before: usize,
-        layout: &Layout,
-        widths: &[f64],
-        nodes: &[Node],
-    ) {
+    fn arrow(&mut self, arrow: &Arrow, before: usize, layout: &Layout, nodes: &[Node]) {
         let at = |node: usize| layout.nodes.get(node).copied().unwrap_or_default();
         let name = |node: usize| nodes.get(node).map_or("", |node| node.name.as_str());
         let (from, to) = (at(arrow.from), at(arrow.to));
@@ -169,7 +172,7 @@ impl Svg {
         let shift = if before % 2 == 1 { step } else { -step };
         let half = NODE_HEIGHT / 2.0;
         let (path, label) = if arrow.from == arrow.to {
-            let right = from.0 + widths.get(arrow.from).map_or(0.0, |width| width / 2.0);
+            let right = from.0 + nodes.get(arrow.from).map_or(0.0, |node| width(node) / 2.0);
             let (y, out) = (from.1, right + 26.0 + before as f64 * ARROW_GAP);
             let (upper, lower) = (y - 9.0, y + 9.0);
             let path = format!(

@@ -300,10 +300,15 @@
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
     return JSON.parse(await new Response(stream).text());
   };
+  // Where the text of a function is: its chunk, and its place there.
+  const places = new Map();
+  data.texts.forEach((numbers, chunk) =>
+    numbers.forEach((number, place) => places.set(number, { chunk, place })),
+  );
   const textOf = async (number) => {
-    const chunk = data.starts.findLastIndex((start) => start <= number);
+    const { chunk, place } = places.get(number);
     if (!chunks.has(chunk)) chunks.set(chunk, unpack(chunk));
-    const [before, pieces] = (await chunks.get(chunk))[number - data.starts[chunk]];
+    const [before, pieces] = (await chunks.get(chunk))[place];
     return { before: before.split("\n"), pieces };
   };
   const textAfter = ({ before, pieces }) => {
@@ -363,7 +368,7 @@
     };
     const pre = (children) => [make("pre", { tabindex: "0" }, ...children)];
     const first = view("Inline tree", () => [tree]);
-    if (data.starts.length > 0) {
+    if (places.has(number)) {
       view("CLIF before", async () => pre([(await textOf(number)).before.join("\n")]));
       view("CLIF after", async () => pre([textAfter(await textOf(number))]));
       view("What changed", async () => {

@@ -1,23 +1,29 @@
 //! The call graph as a picture: discs with the area of a function's size, and lines for calls.
 //!
 //! In a large program most functions neither take in others nor are taken in. So only inlined
-//! calls pull discs together; the other lines are there, to be shown on demand.
+//! calls decide where discs stand; the other lines are there, to be shown on demand.
 
-use super::Report;
-use super::forces::{self, Point};
-use crate::drawing::picture::{Arrow, Node, Picture};
+use super::{Report, limits};
+use crate::drawing::layout::{Gaps, Point, layout};
+use crate::drawing::picture::{Arrow, Node};
 use crate::verdict::Verdict;
 use cranelift_inliner::pass::FunctionStats;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
-/// Up to this many lines, all are shown and all pull.
+/// Up to this many lines, all are shown and all decide where discs stand.
 const FEW_ARROWS: usize = 120;
-/// Beyond this many discs the smallest of those that nothing connects are left out.
-const MOST_DISCS: usize = 3_000;
+/// Below each disc is room for its name.
+const GAPS: Gaps = Gaps {
+    between: 22.0,
+    layers: 34.0,
+    parts: 18.0,
+};
 /// The radius of the largest function.
 const LARGEST: f64 = 46.0;
 const SMALLEST: f64 = 1.5;
+/// Around the whole, where names of the outermost discs stand.
+const MARGIN: f64 = 24.0;
 /// Discs of this radius and more have their names shown from the beginning.
 const NAMED: f64 = 10.0;
 
@@ -33,15 +39,16 @@ pub(super) struct Drawing {
     pub(super) markup: Markup,
     /// Whether lines of calls that were not inlined are hidden at first.
     pub(super) hides_lines: bool,
+    /// How many functions and calls there was no room for.
+    pub(super) left_out: usize,
 }
 
 /// Draws the graph of a report.
 pub(super) fn draw(report: &Report<'_>) -> Drawing {
-    let picture = Picture::new(report.program, report.inlined);
-    let (nodes, arrows) = (picture.nodes(), picture.arrows());
+    let (nodes, arrows) = (&report.nodes, &report.arrows);
     let few = arrows.len() <= FEW_ARROWS;
     let pulls = |arrow: &&Arrow| few || arrow.verdict == Verdict::Inlined;
-    let discs = discs(report, &nodes, &arrows, few);
+    let (discs, left_out) = discs(report, nodes, arrows, few);
     let place_of: BTreeMap<usize, usize> = (0..)
         .zip(&discs)
         .map(|(place, disc)| (disc.node, place))
@@ -52,22 +59,37 @@ pub(super) fn draw(report: &Report<'_>) -> Drawing {
         .iter()
         .map(|disc| disc.before.max(disc.after))
         .collect();
-    let places = forces::place(&radii, &edges);
+    let sizes: Vec<_> = radii
+        .iter()
+        .map(|radius| (2.0 * radius, 2.0 * radius))
+        .collect();
+    let places = layout(&sizes, &edges, GAPS);
+    let middles: Vec<Point> = places
+        .nodes
+        .iter()
+        .map(|(x, y)| (x + MARGIN, y + MARGIN))
+        .collect();
 
     let mut parallel: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-    let lines = arrows.iter().enumerate().filter_map(|(number, arrow)| {
+    let mut drawn: Vec<(usize, &Arrow)> = arrows.iter().enumerate().collect();
+    let lines_left_out = drawn.len().saturating_sub(limits::LINES);
+    drawn.sort_by_key(|(_, arrow)| arrow.verdict);
+    drawn.truncate(limits::LINES);
+    drawn.sort_by_key(|(number, _)| *number);
+    let lines = drawn.into_iter().filter_map(|(number, arrow)| {
         let (from, to) = ends(arrow)?;
         let before = parallel.entry((from, to)).or_default();
         *before += 1;
-        let at = |place: usize| (places.middles[place], radii[place]);
+        let at = |place: usize| (middles[place], radii[place]);
         let path = path(at(from), at(to), *before);
         Some(html! {
             path class=(arrow.verdict) data-c=(number) d=(path) marker-end={ "url(#to-" (arrow.verdict) ")" } {
-                title { (told(arrow, &nodes)) }
+                title { (told(arrow, nodes)) }
             }
         })
     });
-    let (width, height) = (places.width.ceil().max(1.0), places.height.ceil().max(1.0));
+    let (width, height) = (places.width + 2.0 * MARGIN, places.height + 2.0 * MARGIN);
+    let (width, height) = (width.ceil(), height.ceil());
     let markup = html! {
         svg #graph viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height)
             role="group" aria-label="The call graph" {
@@ -76,24 +98,27 @@ pub(super) fn draw(report: &Report<'_>) -> Drawing {
                     markerWidth="6" markerHeight="6" orient="auto" { path d="M0 0L8 4L0 8Z" {} }
             } }
             g.lines { @for line in lines { (line) } }
-            g.discs { @for (disc, middle) in discs.iter().zip(&places.middles) {
-                (shown(report, disc, &nodes, *middle))
+            g.discs { @for (disc, middle) in discs.iter().zip(&middles) {
+                (shown(report, disc, nodes, *middle))
             } }
         }
     };
     Drawing {
         markup,
         hides_lines: !few,
+        left_out: left_out + lines_left_out,
     }
 }
 
-/// The discs: those with lines that pull come first, then the others, the largest first.
-fn discs(report: &Report<'_>, nodes: &[Node], arrows: &[Arrow], few: bool) -> Vec<Disc> {
-    let functions = report.program.len();
+/// The discs: those with lines that pull come first, then the others, the largest first; and how
+/// many there was no room for.
+fn discs(report: &Report<'_>, nodes: &[Node], arrows: &[Arrow], few: bool) -> (Vec<Disc>, usize) {
+    let functions = report.shown.functions.len();
     let stats: Vec<FunctionStats> = report
-        .program
-        .ids()
-        .map(|id| report.inlined.stats(id))
+        .shown
+        .functions
+        .iter()
+        .map(|&id| report.inlined.stats(id))
         .collect();
     let sizes = |node: usize| {
         stats.get(node).map(|stats| {
@@ -124,7 +149,8 @@ fn discs(report: &Report<'_>, nodes: &[Node], arrows: &[Arrow], few: bool) -> Ve
     let mut order: Vec<usize> = (0..nodes.len()).filter(|&node| wanted(node)).collect();
     let size = |node: usize| sizes(node).map_or(0, |(before, after)| before.max(after));
     order.sort_by_key(|&node| (!pulled[node], std::cmp::Reverse(size(node))));
-    order.truncate(MOST_DISCS);
+    let left_out = order.len().saturating_sub(limits::DISCS);
+    order.truncate(limits::DISCS);
     let disc = |node| {
         // What is not defined here has no size.
         let (before, after) = sizes(node).map_or((5.0, 0.0), |(a, b)| (radius(a), radius(b)));
@@ -134,7 +160,7 @@ fn discs(report: &Report<'_>, nodes: &[Node], arrows: &[Arrow], few: bool) -> Ve
             after,
         }
     };
-    order.into_iter().map(disc).collect()
+    (order.into_iter().map(disc).collect(), left_out)
 }
 
 fn shown(report: &Report<'_>, disc: &Disc, nodes: &[Node], (x, y): Point) -> Markup {
@@ -142,7 +168,7 @@ fn shown(report: &Report<'_>, disc: &Disc, nodes: &[Node], (x, y): Point) -> Mar
         return html! {};
     };
     let reach = disc.before.max(disc.after);
-    let is_function = disc.node < report.program.len();
+    let is_function = disc.node < report.shown.functions.len();
     let class = match (is_function, node.dropped) {
         (false, _) => "outside",
         (true, true) => "dropped",

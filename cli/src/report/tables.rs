@@ -1,21 +1,18 @@
 //! The tables of the report: totals, reasons, functions and call sites.
 
-use super::{Report, classes, function_link};
+use super::{Report, classes, function_link, limits};
 use crate::statistics::Statistics;
 use crate::verdict::Verdict;
 use cranelift_inliner::pass::SiteRecord;
-use maud::{Markup, html};
-
-/// A browser gets slow with longer tables.
-const MOST_SITES: usize = 20_000;
+use maud::{Markup, PreEscaped, html};
 
 /// What was done to the program as a whole.
 pub(super) fn totals(statistics: &Statistics) -> Markup {
     let Statistics {
         functions,
         functions_dropped,
-        call_sites,
-        inlined,
+        call_sites_before,
+        call_sites_after,
         instructions_before,
         instructions_after,
         stack_bytes_before,
@@ -34,7 +31,7 @@ pub(super) fn totals(statistics: &Statistics) -> Markup {
             int(instructions_before),
             int(instructions_after),
         ),
-        ("Call sites", int(call_sites), int(call_sites - inlined)),
+        ("Call sites", int(call_sites_before), int(call_sites_after)),
         (
             "Bytes of stack slots",
             bytes(stack_bytes_before),
@@ -63,11 +60,11 @@ pub(super) fn reasons(statistics: &Statistics) -> Markup {
     let most = statistics.sites.values().copied().max().unwrap_or(1).max(1);
     html! {
         table {
-            caption { "What became of the call sites" }
+            caption { "Decisions on call sites, those that came in with bodies included" }
             thead { tr {
-                th scope="col" { "Call sites" }
+                th scope="col" { "Decision" }
                 th scope="col" { "Reason" }
-                th.num scope="col" { "Number" }
+                th.num scope="col" { "Call sites" }
                 th scope="col" { span.hidden { "Share" } }
             } }
             tbody { @for (&(verdict, reason), &count) in &statistics.sites { tr class=(classes(Some(verdict))) {
@@ -95,12 +92,12 @@ pub(super) fn functions(report: &Report<'_>) -> Markup {
                 th.num scope="col" { "Calls inlined into it" }
                 th.num scope="col" { "Copies of it" }
             } }
-            tbody { @for (id, function) in report.program.iter() {
+            tbody { @for &id in &report.shown.functions {
                 @let stats = report.inlined.stats(id);
                 @let after = if stats.dropped { 0 } else { stats.insts_after };
                 tr {
                     th scope="row" { (function_link(report, id)) }
-                    td { (function.linkage()) }
+                    td { @if let Some(function) = report.program.get(id) { (function.linkage()) } }
                     td { (stats.insts_before) }
                     td { @if stats.dropped { "dropped" } @else { (stats.insts_after) } }
                     td { (change(int(stats.insts_before), int(after))) }
@@ -114,11 +111,19 @@ pub(super) fn functions(report: &Report<'_>) -> Markup {
 
 /// All decisions.
 pub(super) fn sites(report: &Report<'_>) -> Markup {
-    let all: Vec<_> = report.inlined.sites().collect();
-    let shown = all.get(..MOST_SITES).unwrap_or(&all);
+    let mut all: Vec<_> = report.inlined.sites().collect();
+    let mut rows = rows(report, &all);
+    if rows.number < all.len() {
+        // Stable: among equals, the order of the records.
+        all.sort_by_key(|site| Verdict::of(site));
+        rows = self::rows(report, &all);
+    }
     html! {
-        @if shown.len() < all.len() {
-            p { "The first " (shown.len()) " of " (all.len()) " are shown." }
+        @if rows.number < all.len() {
+            p {
+                "The page has room for " (rows.number) " of " (all.len()) ": those that were inlined \
+                 first, then the kept, the refused and the external ones."
+            }
         }
         table.sortable {
             caption { "Call sites, with the decision on each and the sizes in instructions" }
@@ -131,9 +136,31 @@ pub(super) fn sites(report: &Report<'_>) -> Markup {
                 th.num scope="col" { "Caller" br; "size" }
                 th scope="col" { "Place" }
             } }
-            tbody { @for site in shown { (row(report, site)) } }
+            tbody { (PreEscaped(rows.markup)) }
         }
     }
+}
+
+/// The rows that there is room for.
+struct Rows {
+    markup: String,
+    number: usize,
+}
+
+fn rows(report: &Report<'_>, sites: &[&SiteRecord]) -> Rows {
+    let mut rows = Rows {
+        markup: String::new(),
+        number: 0,
+    };
+    for site in sites {
+        let row = row(report, site).into_string();
+        if rows.markup.len() + row.len() > limits::SITES {
+            break;
+        }
+        rows.markup.push_str(&row);
+        rows.number += 1;
+    }
+    rows
 }
 
 fn row(report: &Report<'_>, site: &SiteRecord) -> Markup {

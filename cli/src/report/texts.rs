@@ -2,8 +2,9 @@
 //!
 //! What a function became is written as what is left of it and what is new, line by line. Functions
 //! are compressed together by the hundred kilobytes, so that looking at one does not mean
-//! unpacking all.
+//! unpacking all. Where there is not room for all, those that changed most come first.
 
+use super::Report;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cranelift_inliner::pass::Inlined;
@@ -12,6 +13,7 @@ use imara_diff::{Algorithm, Diff, InternedInput};
 use miniz_oxide::deflate::compress_to_vec;
 use rayon::prelude::*;
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// How much text is compressed together, in bytes before compression.
@@ -33,48 +35,103 @@ enum Piece {
     New(String),
 }
 
+/// Chunks that are compressed at the same time.
+const AT_ONCE: usize = 16;
+/// What stands around a chunk in the page, in bytes.
+const ELEMENT_BYTES: usize = 50;
+
 /// Compressed texts.
+#[derive(Default)]
 pub(super) struct Texts {
-    /// The number of the first function of each chunk.
-    pub(super) starts: Vec<usize>,
-    /// In base64 what DEFLATE makes of a JSON array, a member a function.
+    /// The numbers of the functions in each chunk.
+    pub(super) numbers: Vec<Vec<usize>>,
+    /// In base64 what DEFLATE makes of a JSON array, a member for each function.
     pub(super) chunks: Vec<String>,
+    /// How many functions there was no room for.
+    pub(super) left_out: usize,
 }
 
-/// The texts of all functions of `program` and of what became of them.
-pub(super) fn compress(program: &Program, inlined: &Inlined) -> Texts {
-    let ids: Vec<FunctionId> = program.ids().collect();
-    let texts: Vec<(usize, String)> = ids
-        .par_iter()
-        .map(|&id| {
-            let json = serde_json::to_string(&text(program, inlined, id));
-            // Strings and numbers always are JSON.
-            let json = json.unwrap_or_else(|_| "[\"\",null]".to_owned());
-            (json.len(), json)
-        })
-        .collect();
-    let mut starts = Vec::new();
-    let mut groups: Vec<Vec<&str>> = Vec::new();
-    let mut bytes = CHUNK_BYTES;
-    for (number, (size, json)) in texts.iter().enumerate() {
-        if bytes >= CHUNK_BYTES {
-            starts.push(number);
-            groups.push(Vec::new());
-            bytes = 0;
-        }
-        bytes += size;
-        if let Some(group) = groups.last_mut() {
-            group.push(json);
-        }
-    }
-    let chunks = groups.par_iter().map(|group| {
-        let json = format!("[{}]", group.join(","));
-        STANDARD.encode(compress_to_vec(json.as_bytes(), LEVEL))
+/// Functions whose texts are compressed together.
+#[derive(Default)]
+struct Group {
+    numbers: Vec<usize>,
+    texts: Vec<String>,
+}
+
+/// The texts of the functions that a report shows and of what became of them, in at most `room`
+/// bytes: those that changed most first, then the unchanged, the smallest first.
+pub(super) fn compress(report: &Report<'_>, mut room: usize) -> Texts {
+    let functions = &report.shown.functions;
+    let mut order: Vec<usize> = (0..functions.len()).collect();
+    order.sort_by_key(|&number| {
+        let stats = report.inlined.stats(functions[number]);
+        let change = stats.insts_after.abs_diff(stats.insts_before);
+        let is_changed = change > 0 || stats.inlined > 0;
+        let unchanged = if is_changed { 0 } else { stats.insts_before };
+        (!is_changed, Reverse(change), unchanged)
     });
-    Texts {
-        starts,
-        chunks: chunks.collect(),
+    let mut texts = Texts::default();
+    let mut left = order.as_slice();
+    while !left.is_empty() {
+        let groups = groups(report, &mut left);
+        let chunks: Vec<String> = groups
+            .par_iter()
+            .map(|group| {
+                let json = format!("[{}]", group.texts.join(","));
+                STANDARD.encode(compress_to_vec(json.as_bytes(), LEVEL))
+            })
+            .collect();
+        let mut is_full = true;
+        for (group, chunk) in groups.into_iter().zip(chunks) {
+            let Some(rest) = room.checked_sub(chunk.len() + ELEMENT_BYTES) else {
+                texts.left_out += group.numbers.len();
+                continue;
+            };
+            room = rest;
+            is_full = false;
+            texts.numbers.push(group.numbers);
+            texts.chunks.push(chunk);
+        }
+        if is_full {
+            texts.left_out += left.len();
+            break;
+        }
     }
+    texts
+}
+
+/// The next groups of the functions that are `left`.
+fn groups(report: &Report<'_>, left: &mut &[usize]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut bytes = CHUNK_BYTES;
+    while !left.is_empty() && (groups.len() < AT_ONCE || bytes < CHUNK_BYTES) {
+        let (next, rest) = left.split_at(left.len().min(AT_ONCE));
+        let texts: Vec<String> = next
+            .par_iter()
+            .map(|&number| {
+                let text = text(
+                    report.program,
+                    report.inlined,
+                    report.shown.functions[number],
+                );
+                // Strings and numbers always are JSON.
+                serde_json::to_string(&text).unwrap_or_else(|_| "[\"\",null]".to_owned())
+            })
+            .collect();
+        *left = rest;
+        for (&number, text) in next.iter().zip(texts) {
+            if bytes >= CHUNK_BYTES {
+                groups.push(Group::default());
+                bytes = 0;
+            }
+            bytes += text.len();
+            if let Some(group) = groups.last_mut() {
+                group.numbers.push(number);
+                group.texts.push(text);
+            }
+        }
+    }
+    groups
 }
 
 fn text(program: &Program, inlined: &Inlined, id: FunctionId) -> Text {
@@ -122,6 +179,52 @@ fn pieces(before: &str, after: &str) -> Vec<Piece> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cranelift_inliner::decide::Always;
+    use cranelift_inliner::pass::Inliner;
+
+    /// A function with a body of so many additions, and calls of %leaf before them.
+    fn function(name: &str, additions: usize, calls: usize) -> String {
+        let mut text = format!(
+            "function %{name}(i64) -> i64 {{\n    fn0 = %leaf(i64) -> i64\nblock0(v0: i64):\n"
+        );
+        for call in 0..calls {
+            text += &format!("    v{} = call fn0(v{call})\n", call + 1);
+        }
+        for add in calls..calls + additions {
+            text += &format!("    v{} = iadd v{add}, v0\n", add + 1);
+        }
+        text + &format!("    return v{}\n}}\n", calls + additions)
+    }
+
+    #[test]
+    fn where_room_is_short_texts_of_what_changed_most_come_first() {
+        let text = "function %leaf(i64) -> i64 {\nblock0(v0: i64):\n    v1 = imul v0, v0\n    \
+                    v2 = imul v1, v0\n    return v2\n}\n"
+            .to_owned()
+            + &function("large", 9000, 0)
+            + &function("once", 9000, 1)
+            + &function("twice", 9000, 2);
+        let program = Program::from_clif(&text, "test").unwrap();
+        let inlined = Inliner::new(Always).run(&program).unwrap();
+        let report = Report::new(&program, &inlined);
+        let all = compress(&report, usize::MAX);
+        // Each of the large ones fills a chunk; %leaf did not change, and is small.
+        assert_eq!(all.numbers, [vec![3], vec![2], vec![0, 1]]);
+        assert_eq!(all.left_out, 0);
+        let bytes = |chunks: usize| -> usize {
+            all.chunks[..chunks]
+                .iter()
+                .map(|chunk| chunk.len() + ELEMENT_BYTES)
+                .sum()
+        };
+        for chunks in 0..=3 {
+            let some = compress(&report, bytes(chunks));
+            assert_eq!(some.chunks, all.chunks[..chunks]);
+            assert_eq!(some.numbers, all.numbers[..chunks]);
+            let shown: usize = some.numbers.iter().map(Vec::len).sum();
+            assert_eq!(shown + some.left_out, 4);
+        }
+    }
 
     fn put_together(before: &str, pieces: &[Piece]) -> String {
         let old: Vec<&str> = before.lines().collect();

@@ -1,27 +1,29 @@
 //! The inline tree of each function, as a list in lists that opens and closes without scripts.
 
+use super::limits::{self, name_bytes};
 use super::tables::{badge, place};
 use super::{Report, classes, function_link};
 use crate::inline_tree::Site;
+use crate::statistics::{CallSites, counted};
 use cranelift_inliner::program::FunctionId;
 use maud::{Markup, html};
 
 /// How many sites are shown of one function, at most; the fewer the more functions have that many.
-const SITES: [usize; 5] = [500, 250, 100, 50, 20];
-/// How many sites are shown of all functions, at most.
-const MOST_SITES: usize = 25_000;
+const SITES: [usize; 9] = [500, 250, 100, 50, 20, 10, 5, 2, 1];
 
 /// The trees of all functions.
 pub(super) fn trees(report: &Report<'_>) -> Markup {
-    let sizes: Vec<usize> = report
-        .program
-        .ids()
-        .map(|id| size(report, id, SITES[0]))
+    let functions = &report.shown.functions;
+    let sizes: Vec<usize> = functions
+        .iter()
+        .map(|&id| size(report, id, SITES[0]))
         .collect();
-    let fits =
-        |&&most: &&usize| sizes.iter().map(|&size| size.min(most)).sum::<usize>() <= MOST_SITES;
-    let most = SITES.iter().find(fits).copied().unwrap_or(10);
-    html! { @for id in report.program.ids() { (function(report, id, most)) } }
+    let names: usize = report.nodes.iter().map(|node| name_bytes(&node.name)).sum();
+    let site_bytes = 300 + 2 * names / report.nodes.len().max(1);
+    let sites = limits::TREES / site_bytes;
+    let fits = |&&most: &&usize| sizes.iter().map(|&size| size.min(most)).sum::<usize>() <= sites;
+    let most = SITES.iter().find(fits).copied().unwrap_or(0);
+    html! { @for &id in functions { (function(report, id, most)) } }
 }
 
 /// How many sites the tree of a function has, or `most` if it has more.
@@ -42,7 +44,7 @@ fn function(report: &Report<'_>, id: FunctionId, most: usize) -> Markup {
         return html! {};
     };
     let stats = report.inlined.stats(id);
-    let sites = report.trees.decided_in(id).len();
+    let calls = CallSites::of(report.program, report.inlined, id);
     let own: Vec<_> = report.trees.own(id).collect();
     let mut left = most;
     html! {
@@ -52,12 +54,13 @@ fn function(report: &Report<'_>, id: FunctionId, most: usize) -> Markup {
                 " " (stats.insts_before) " → "
                 @if stats.dropped { "dropped" } @else { (stats.insts_after) }
             }
-            div id={ "f" (report.number(id)) } {
+            div id={ "f" (report.shown.number(id).unwrap_or_default()) } {
                 p {
                     "Linkage: " (function.linkage()) ". Instructions: " (stats.insts_before) " before, "
                     (stats.insts_after) " after"
                     @if stats.dropped { ", then dropped" }
-                    ". " (stats.inlined) " of " (sites) " call sites were inlined; "
+                    ". Call sites: " (calls.before) " before, " (calls.after) " after; "
+                    (counted(stats.inlined, "call")) " inlined, "
                     (report.copies.get(&id).copied().unwrap_or(0)) " copies of it were made."
                     @if let Some(origin) = function.origin() { br; small { (origin) } }
                 }

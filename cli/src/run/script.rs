@@ -4,6 +4,7 @@
 //! each `target` line for one pass over the directives, `set` lines hold for the targets after
 //! them. A file without any header runs once, on the host with all that its processor offers.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,8 +14,8 @@ use cranelift_codegen::ir;
 use cranelift_codegen::isa::{self, CallConv, LookupError, OwnedTargetIsa};
 use cranelift_codegen::settings::Flags;
 use cranelift_reader::{
-    Feature, Invocation, IsaSpec, ParseError, ParseOptions, RunCommand, TestCommand, TestFile,
-    parse_run_command, parse_test,
+    Comment, Feature, Invocation, IsaSpec, ParseError, ParseOptions, RunCommand, TestCommand,
+    TestFile, parse_run_command, parse_test,
 };
 use target_lexicon::Triple;
 
@@ -29,6 +30,8 @@ pub(crate) struct Script {
     pub(crate) functions: Vec<ir::Function>,
     /// The line on which each of them begins, counted from 1.
     pub(crate) function_lines: Vec<usize>,
+    /// Where a directive names no function of the file, as `file:line: message`.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A file that cannot be read as CLIF.
@@ -63,7 +66,10 @@ pub(super) struct Directive {
     pub(super) line: usize,
     /// The comment's text without the leading semicolons.
     pub(super) text: String,
+    /// The function before it.
     pub(super) function: ir::UserFuncName,
+    /// Whether it names another function of the file. Its arguments are not those of `function`.
+    pub(super) is_misplaced: bool,
 }
 
 /// A directive held against a signature.
@@ -93,7 +99,17 @@ impl Script {
             // The reader warns, and reads no further, where a target is beyond this Cranelift.
             Ok(Err(warning)) if warning.is_warning => Ok(Self::beyond_reader(path, text, &warning)),
             Ok(Err(other)) => Err(error(other.location.line_number, other.message)),
-            Ok(Ok(file)) => Ok(Self::from_test_file(path, text, file)),
+            Ok(Ok(file)) => {
+                let is_directive = |comment: &&Comment<'_>| directive_text(comment.text).is_some();
+                match file.preamble_comments.iter().find(is_directive) {
+                    Some(early) => Err(error(
+                        line_of(text, early.text),
+                        "a directive stands before every function, and must stand after its own"
+                            .to_owned(),
+                    )),
+                    None => Ok(Self::from_test_file(path, text, file)),
+                }
+            }
         }
     }
 
@@ -107,6 +123,7 @@ impl Script {
                     line: number,
                     text: directive_text(comment)?.to_owned(),
                     function: ir::UserFuncName::default(),
+                    is_misplaced: false,
                 })
             })
             .collect();
@@ -116,23 +133,46 @@ impl Script {
             directives,
             functions: Vec::new(),
             function_lines: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
     fn from_test_file(path: &Path, text: &str, file: TestFile<'_>) -> Self {
         let plan = plan(text, &file.commands, &file.features, file.isa_spec);
+        let names = file.functions.iter().map(|(function, _)| &function.name);
+        let names: HashSet<ir::UserFuncName> = names.cloned().collect();
         let mut directives = Vec::new();
+        let mut warnings = Vec::new();
         let mut functions = Vec::new();
         let mut function_lines = Vec::new();
         for (function, details) in file.functions {
             for comment in &details.comments {
-                if let Some(directive) = directive_text(comment.text) {
-                    directives.push(Directive {
-                        line: line_of(text, comment.text),
-                        text: directive.to_owned(),
-                        function: function.name.clone(),
-                    });
+                let Some(directive) = directive_text(comment.text) else {
+                    continue;
+                };
+                let line = line_of(text, comment.text);
+                let named = named_function(directive);
+                let other = named.filter(|named| *named != function.name);
+                let is_misplaced = other.as_ref().is_some_and(|named| names.contains(named));
+                // Cranelift's own filetests do not look at the name, and a function that has a
+                // number has none to write.
+                if let Some(other) = other
+                    && !is_misplaced
+                    && matches!(function.name, ir::UserFuncName::Testcase(_))
+                {
+                    warnings.push(format!(
+                        "{}:{line}: the file defines no function {other}; {} is called, which \
+                         stands before the directive",
+                        path.display(),
+                        function.name
+                    ));
                 }
+                directives.push(Directive {
+                    line,
+                    text: directive.to_owned(),
+                    function: function.name.clone(),
+                    is_misplaced,
+                });
             }
             functions.push(function);
             function_lines.push(details.location.line_number);
@@ -143,6 +183,7 @@ impl Script {
             directives,
             functions,
             function_lines,
+            warnings,
         }
     }
 
@@ -240,6 +281,13 @@ fn directive_text(comment: &str) -> Option<&str> {
         .then_some(text)
 }
 
+/// The function that a directive names: `%f` in `run: %f(1) == 2`.
+fn named_function(directive: &str) -> Option<ir::UserFuncName> {
+    let (_, invocation) = directive.split_once(':')?;
+    let (name, _) = invocation.trim_start().strip_prefix('%')?.split_once('(')?;
+    Some(ir::UserFuncName::testcase(name.trim_end()))
+}
+
 /// The line, counted from 1, of `part`, which is a slice of `text`.
 fn line_of(text: &str, part: &str) -> usize {
     let offset = (part.as_ptr().addr()).saturating_sub(text.as_ptr().addr());
@@ -250,6 +298,12 @@ fn line_of(text: &str, part: &str) -> usize {
 impl Directive {
     /// Reads the arguments and the expected results as values of `signature`.
     pub(super) fn parse(&self, signature: &ir::Signature) -> Result<Parsed, String> {
+        if self.is_misplaced {
+            return Err(format!(
+                "`{}` names a function other than {}, which stands before it",
+                self.text, self.function
+            ));
+        }
         let invocation = || Invocation {
             func: self.function.to_string().trim_start_matches('%').to_owned(),
             args: Vec::new(),

@@ -178,52 +178,143 @@ fn two_calls() -> String {
 fn each_flag_about_decisions_does_what_it_says() {
     let place = Workplace::with(&[("m.clif", &two_calls())]);
     let none = serde_json::json!({});
-    let kept = |reason: &str, count: u64| serde_json::json!({ reason: count });
+    let told = |reason: &str, count: u64| serde_json::json!({ reason: count });
     for (flags, inlined, refused) in [
         ("", 2, &none),
         ("--policy cost", 2, &none),
-        ("--policy never", 0, &kept("policy", 2)),
+        ("--policy never", 0, &told("policy", 2)),
         ("--policy never --always g", 2, &none),
         ("--policy never --always %g", 2, &none),
         ("--policy always", 2, &none),
-        ("--policy always --never g", 0, &kept("attribute", 2)),
+        ("--policy always --never g", 0, &told("attribute", 2)),
         ("--policy small", 2, &none),
         ("--policy small --small-callee 22", 2, &none),
-        ("--policy small --small-callee 21", 0, &kept("policy", 2)),
-        ("--policy small --small-sum 46", 1, &kept("policy", 1)),
+        ("--policy small --small-callee 21", 0, &told("policy", 2)),
+        ("--policy small --small-sum 46", 1, &told("policy", 1)),
         ("--policy small --small-sum 47", 2, &none),
-        ("--cost-threshold 0", 0, &kept("policy", 2)),
-        ("--cost-threshold -5", 0, &kept("policy", 2)),
-        ("--cold g", 0, &kept("policy", 2)),
-        ("--interposable g", 0, &kept("interposable", 2)),
+        ("--cost-threshold 0", 0, &told("policy", 2)),
+        ("--cost-threshold -5", 0, &told("policy", 2)),
+        ("--cold g", 0, &told("policy", 2)),
+        ("--interposable g", 0, &told("interposable", 2)),
         (
             "--policy always --max-function-insts 25",
             1,
-            &kept("function-size", 1),
+            &told("function-size", 1),
         ),
         (
             "--policy always --max-function-growth 8",
             1,
-            &kept("program-growth", 1),
+            &told("program-growth", 1),
         ),
         (
             "--policy always --max-function-growth 0",
             0,
-            &kept("program-growth", 2),
+            &told("program-growth", 2),
         ),
         (
             "--policy always --max-program-growth 0",
             0,
-            &kept("program-growth", 2),
+            &told("program-growth", 2),
         ),
-        ("--policy always --max-depth 0", 0, &kept("depth", 2)),
+        ("--policy always --max-depth 0", 0, &told("depth", 2)),
         ("--policy always --max-depth 1", 2, &none),
     ] {
         let arguments = format!("opt m.clif -o out.clif --stats=json {flags}");
         let stats = place.run(&arguments).json();
         assert_eq!(stats["inlined"], inlined, "{flags}: {stats}");
+        let is_kept = refused["policy"].is_u64() || refused["attribute"].is_u64();
+        let (kept, refused) = if is_kept {
+            (refused, &none)
+        } else {
+            (&none, refused)
+        };
+        assert_eq!(&stats["kept"], kept, "{flags}: {stats}");
         assert_eq!(&stats["refused"], refused, "{flags}: {stats}");
     }
+}
+
+#[test]
+fn growth_that_is_no_number_from_zero_on_is_refused() {
+    let place = Workplace::with(&[("m.clif", COUNTED)]);
+    for option in ["--max-function-growth", "--max-program-growth"] {
+        for value in ["nan", "inf", "-inf", "-1", "-0.5", "1e999", "much", ""] {
+            let error = place.run(&format!("opt m.clif {option}={value}")).misused();
+            assert!(error.contains(option), "{value}: {error}");
+        }
+        place.run(&format!("opt m.clif {option}=0.5")).ok();
+    }
+}
+
+#[test]
+fn commands_name_the_file_that_they_wrote() {
+    let place = Workplace::with(&[("m.clif", COUNTED)]);
+    for (arguments, file) in [
+        ("opt m.clif -o out.clif", "out.clif"),
+        ("compile m.clif", "m.o"),
+        ("graph m.clif -o g.svg", "g.svg"),
+        ("graph m.clif -o g.dot", "g.dot"),
+        ("report m.clif", "m.html"),
+    ] {
+        let told = place.run(arguments);
+        let size = place.bytes(file).len();
+        let size = match size {
+            0..1000 => format!("{size} bytes"),
+            _ => format!("{} kB", size.div_ceil(1000)),
+        };
+        let line = format!("wrote {file} ({size})");
+        let found = told.err.lines().any(|told| told.starts_with(&line));
+        assert!(found, "{line}: {}", told.err);
+    }
+    let quiet = place.run("compile m.clif --quiet");
+    assert_eq!(quiet.err, "");
+    assert_eq!(place.run("opt m.clif").err, "");
+}
+
+/// The cells of the table's row about code.
+fn code_bytes(table: &str) -> Vec<usize> {
+    let row = table.lines().find(|line| line.contains("code bytes"));
+    let cells = row.unwrap().split('│').skip(2).take(2).map(str::trim);
+    cells.filter_map(|cell| cell.parse().ok()).collect()
+}
+
+#[test]
+fn compile_compares_its_code_and_says_where_to_look_next() {
+    let place = Workplace::with(&[("m.clif", &two_calls())]);
+    let told = place.run("compile m.clif --export f").err;
+    let [before, after] = code_bytes(&told)[..] else {
+        panic!("{told}");
+    };
+    let code = |arguments: &str| {
+        let stats = place.run(&format!("compile m.clif --stats=json {arguments}"));
+        let stats = stats.json();
+        (
+            stats["code_bytes_before"].as_u64().unwrap() as usize,
+            stats["code_bytes"].as_u64().unwrap() as usize,
+        )
+    };
+    // Without --export %g stays, as it came in.
+    assert_eq!(code("--policy never"), (before, before));
+    assert_eq!(code("--export f"), (before, after));
+    assert!(before != after, "{told}");
+    for next in [
+        "clif-inline explain m.clif --function NAME",
+        "clif-inline report m.clif -o ",
+    ] {
+        assert!(told.contains(next), "{told}");
+    }
+}
+
+#[test]
+fn large_modules_are_compiled_twice_only_where_that_is_asked_for() {
+    let module = |insts: usize| {
+        let nops = "    nop\n".repeat(insts - 1);
+        format!("function %f() {{\nblock0:\n{nops}    return\n}}\n")
+    };
+    let place = Workplace::with(&[("at.clif", &module(50_000)), ("over.clif", &module(50_001))]);
+    assert_eq!(code_bytes(&place.run("compile at.clif").err).len(), 2);
+    assert_eq!(code_bytes(&place.run("compile over.clif").err).len(), 1);
+    let stats = place.run("compile over.clif --stats=json").json();
+    assert_eq!(stats["code_bytes_before"], stats["code_bytes"]);
 }
 
 #[test]
@@ -322,7 +413,7 @@ fn errors_name_the_file_and_the_line() {
             "error: good.clif:1: function %main is defined twice",
         ),
         ("empty.clif", "error: empty.clif:1: "),
-        ("nothing", "error: nothing:1: "),
+        ("nothing", "error: nothing: no .clif file in the folder"),
         ("binary.clif", "error: binary.clif: "),
         (
             "bad.clif",
@@ -486,6 +577,123 @@ fn help_teaches_by_examples() {
         assert!(help.contains("Examples:"), "{help}");
         assert!(help.contains(&format!("clif-inline {command} ")), "{help}");
         assert!(!help.contains('\u{1b}'), "no colours in a pipe");
+    }
+}
+
+#[test]
+fn help_has_the_options_of_a_command_and_the_shared_ones_where_they_are_asked_for() {
+    let place = Workplace::new();
+    let commands = [
+        "opt", "compile", "run", "graph", "explain", "report", "bisect",
+    ];
+    for command in commands {
+        for flag in ["-h", "--help"] {
+            let help = place.run(&format!("{command} {flag}")).ok();
+            assert!(
+                help.lines().count() < 75,
+                "{command} {flag}: {}",
+                help.lines().count()
+            );
+            assert!(!help.contains("--max-function-growth"), "{help}");
+            assert!(help.contains("--help-shared"), "{help}");
+            let more = format!("clif-inline {command} --help-shared");
+            assert!(help.contains(&more), "{help}");
+        }
+        // Without the arguments that the command must have, wherever it stands.
+        for asked in [
+            format!("{command} --help-shared"),
+            format!("{command} x --help-shared"),
+        ] {
+            let shared = place.run(&asked).ok();
+            for option in [
+                "--max-function-growth",
+                "--policy",
+                "--threads",
+                "--check",
+                "--stats",
+            ] {
+                assert!(shared.contains(option), "{option}: {shared}");
+            }
+            assert!(
+                !shared.contains("--output") && !shared.contains("Examples"),
+                "{shared}"
+            );
+        }
+    }
+    assert!(place.run("compile --help").ok().contains("--debug-info"));
+    assert!(place.run("opt --help-shared").ok().contains("--target"));
+    assert!(!place.run("run --help-shared").ok().contains("--target"));
+    place.run("--help-shared").misused();
+    place.run("completions --help-shared").misused();
+}
+
+#[test]
+fn completions_and_manual_pages_have_every_option() {
+    let place = Workplace::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = place.run(&format!("completions {shell}")).ok();
+        for word in [
+            "clif-inline",
+            "bisect",
+            "max-function-growth",
+            "help-shared",
+        ] {
+            assert!(text.contains(word), "{shell}: {word}");
+        }
+    }
+    place.run("completions cmd").misused();
+
+    std::fs::create_dir(place.path("man1")).unwrap();
+    place.run("man man1").ok();
+    let mut pages: Vec<_> = std::fs::read_dir(place.path("man1"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    pages.sort();
+    let commands = [
+        "bisect",
+        "compile",
+        "completions",
+        "explain",
+        "graph",
+        "man",
+        "opt",
+        "report",
+        "run",
+    ];
+    let mut expected: Vec<_> = commands
+        .map(|name| format!("clif-inline-{name}.1"))
+        .to_vec();
+    expected.insert(0, "clif-inline.1".to_owned());
+    expected.sort();
+    assert_eq!(pages, expected);
+    let opt = place.read("man1/clif-inline-opt.1");
+    assert!(opt.contains(".TH clif-inline-opt 1"), "{opt}");
+    assert!(opt.contains("max\\-function\\-growth"), "{opt}");
+    assert_eq!(place.run("man -").ok(), place.read("man1/clif-inline.1"));
+    place.run("man missing").failed();
+}
+
+#[test]
+fn names_that_are_nearly_right_are_told() {
+    let place = Workplace::with(&[("m.clif", COUNTED)]);
+    for (arguments, meant) in [
+        ("opt m.clif --always duoble", "%double"),
+        ("opt m.clif --export %mian", "%main"),
+        ("explain m.clif --function agian", "%again"),
+        ("graph m.clif --around doubles", "%double"),
+    ] {
+        let error = place.run(arguments).failed();
+        let ending = format!("no input defines this function; did you mean {meant}?\n");
+        assert!(error.ends_with(&ending), "{error}");
+    }
+    // Nothing is like it, or all is: a number that is wrong by one is another function.
+    for name in ["nobody", "u0:1"] {
+        let error = place.run(&format!("opt m.clif --never {name}")).failed();
+        assert!(
+            error.ends_with("no input defines this function\n"),
+            "{error}"
+        );
     }
 }
 

@@ -47,7 +47,7 @@ fn the_tree_has_every_site_at_every_depth() {
     assert_eq!(
         tree,
         "\
-%main: exported, 3 → 4 instructions; 1 of 3 call sites inlined
+%main: exported, 3 → 4 instructions, 2 → 3 call sites; 1 call inlined
 ├─ inlined %middle, 3 instructions into 3: policy always (call inst0)
 │  ├─ inlined %leaf, 2 instructions into 3: policy always (call inst0, decided in %middle)
 │  │  └─ external %ext: the callee is external (call inst0, decided in %leaf)
@@ -73,7 +73,7 @@ fn the_default_policy_tells_its_numbers_and_several_functions_may_be_asked_for()
         .ok();
     let (leaf, middle) = told.split_once("\n\n").unwrap();
     assert!(
-        leaf.starts_with("%leaf: exported, 2 → 2 instructions; 0 of 1 "),
+        leaf.starts_with("%leaf: exported, 2 → 2 instructions, 1 → 1 call sites; 0 calls inlined"),
         "{told}"
     );
     assert!(
@@ -113,6 +113,100 @@ fn a_tree_without_end_is_cut() {
         .ok();
     assert!(told.ends_with("… and so on: 20000 sites are shown; --depth shows fewer levels\n"));
     assert_eq!(told.lines().count(), 20_002);
+    let json = place.run("explain m.clif --function f20 --policy always --format json");
+    assert!(json.json()[0]["cut"].as_bool().unwrap());
+}
+
+/// `%f0` to `%f6`, of which each calls a leaf once more than the one before.
+fn growing() -> String {
+    let mut text = String::from(
+        "function %leaf(i32) -> i32 {\nblock0(v0: i32):\n    v1 = iadd v0, v0\n    \
+         v2 = imul v1, v0\n    v3 = isub v2, v1\n    return v3\n}\n",
+    );
+    for calls in 0..7 {
+        text += &format!(
+            "function %f{calls}(i32) -> i32 {{\n    fn0 = %leaf(i32) -> i32\nblock0(v0: i32):\n"
+        );
+        for call in 0..calls {
+            text += &format!("    v{} = call fn0(v{call})\n", call + 1);
+        }
+        text += &format!("    return v{calls}\n}}\n");
+    }
+    text
+}
+
+#[test]
+fn without_a_name_the_functions_that_changed_most_are_told() {
+    let place = Workplace::with(&[("m.clif", &growing())]);
+    let told = place.run("explain m.clif --policy always").ok();
+    let heads: Vec<_> = told
+        .lines()
+        .filter(|line| line.starts_with('%'))
+        .map(|line| line.split(':').next().unwrap())
+        .collect();
+    assert_eq!(heads, ["%f6", "%f5", "%f4", "%f3", "%f2"]);
+    assert!(
+        told.ends_with("\n\n1 more function changed; --function NAME tells of one.\n"),
+        "{told}"
+    );
+    let none = place.run("explain m.clif --policy never").ok();
+    assert_eq!(
+        none,
+        "No function changed; --function NAME tells of one that did not.\n"
+    );
+}
+
+#[test]
+fn json_has_what_the_tree_has() {
+    let place = Workplace::with(&[("m.clif", NESTED)]);
+    let arguments = "explain m.clif --function main --policy always --never again";
+    let json = place.run(&format!("{arguments} --format json")).json();
+    let site = |callee: &str, decision: &str, kind: &str, reason: &str| {
+        serde_json::json!({
+            "callee": callee, "decision": decision, "reason_kind": kind, "reason": reason,
+            "callee_instructions": null, "caller_instructions": 3, "kind": "call",
+            "instruction": "inst0", "location": null, "decided_in": "%main", "sites": [],
+        })
+    };
+    let with = |mut site: serde_json::Value, more: serde_json::Value| {
+        for (key, value) in more.as_object().unwrap() {
+            site[key] = value.clone();
+        }
+        site
+    };
+    let ext = site("%ext", "external", "external", "the callee is external");
+    let ext_of_leaf = with(
+        ext.clone(),
+        serde_json::json!({ "decided_in": "%leaf", "caller_instructions": 2 }),
+    );
+    let leaf = with(
+        site("%leaf", "inlined", "policy", "policy always"),
+        serde_json::json!({ "callee_instructions": 2, "decided_in": "%middle", "sites": [ext_of_leaf] }),
+    );
+    let again = with(
+        site("%again", "kept", "attribute", "attribute never"),
+        serde_json::json!({
+            "callee_instructions": 2, "caller_instructions": 6, "instruction": "inst4",
+            "location": "@0012",
+        }),
+    );
+    let middle = with(
+        site("%middle", "inlined", "policy", "policy always"),
+        serde_json::json!({ "callee_instructions": 3, "sites": [leaf, again] }),
+    );
+    let expected = serde_json::json!([{
+        "function": "%main", "linkage": "exported", "dropped": false,
+        "instructions_before": 3, "instructions_after": 4,
+        "call_sites_before": 2, "call_sites_after": 3, "inlined": 1,
+        "sites": [middle, with(ext, serde_json::json!({ "instruction": "inst1" }))],
+        "cut": false,
+    }]);
+    assert_eq!(json, expected);
+    let flat = place
+        .run(&format!("{arguments} --format json --depth 1"))
+        .json();
+    assert_eq!(flat[0]["sites"][0]["sites"], serde_json::json!([]));
+    assert_eq!(flat[0]["sites"].as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -123,7 +217,6 @@ fn what_cannot_be_told_is_an_error() {
         missing.contains("--function %nobody: no input defines this function"),
         "{missing}"
     );
-    place.run("explain m.clif").misused();
     place
         .run("explain m.clif --function main --depth 0")
         .misused();

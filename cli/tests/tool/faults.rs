@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// What every output of these tests replaces.
 const OLD: &str = "what was here before";
@@ -164,6 +164,137 @@ fn a_tool_that_is_killed_leaves_the_old_file_or_the_whole_new_one() {
         }
     }
     panic!("only {interrupted} of 100 runs were killed while they wrote");
+}
+
+/// Starts a run that writes `out`, and waits until its temporary file is there, or the run over.
+fn writing(place: &Workplace, mut tool: Command) -> Child {
+    fs::write(place.path("out"), OLD).unwrap();
+    let mut child = tool
+        .args(["opt", "m.clif", "--policy", "never", "-o", "out"])
+        .spawn()
+        .unwrap();
+    while leftovers(place).is_empty() && child.try_wait().unwrap().is_none() {
+        std::hint::spin_loop();
+    }
+    child
+}
+
+fn send(child: &Child, signal: i32) {
+    // SAFETY: the child has not been waited for, so its number is still its own.
+    unsafe { libc::kill(child.id() as i32, signal) };
+}
+
+#[test]
+fn a_signal_that_users_send_leaves_no_temporary_file() {
+    let (place, text) = place(1000);
+    let complete = place.run("opt m.clif --policy never").ok();
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        let mut interrupted = 0;
+        // A run may be over before the signal arrives.
+        for _ in 0..100 {
+            let child = writing(&place, command(&place.path("")));
+            send(&child, signal);
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(place.files(), ["m.clif", "out"], "{output:?}");
+            assert_eq!(place.read("m.clif"), text);
+            let found = place.read("out");
+            if output.status.signal() == Some(signal) {
+                interrupted += usize::from(found == OLD);
+            } else {
+                assert_eq!(output.status.code(), Some(0), "{output:?}");
+            }
+            assert!(found == OLD || found == complete, "the file is torn");
+            if interrupted == 3 {
+                break;
+            }
+        }
+        assert_eq!(
+            interrupted, 3,
+            "runs that signal {signal} met while they wrote"
+        );
+    }
+}
+
+/// `nohup` has the signal ignored that a terminal sends when it goes away.
+#[test]
+fn a_signal_that_is_to_be_ignored_is() {
+    let (place, _) = place(1000);
+    let complete = place.run("opt m.clif --policy never").ok();
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_clif-inline"))
+        .current_dir(place.path(""));
+    let child = writing(&place, shell);
+    send(&child, libc::SIGHUP);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+    assert!(place.read("out") == complete);
+}
+
+#[test]
+fn the_folder_of_a_bisection_goes_with_a_signal() {
+    let module = "function %f() {\n    fn0 = %g()\nblock0:\n    call fn0()\n    return\n}\n\
+                  function %g() {\nblock0:\n    return\n}\n";
+    let place = Workplace::with(&[("m.clif", module)]);
+    place.run("opt m.clif -o out --plan-out m.plan").ok();
+    fs::create_dir(place.path("temporary")).unwrap();
+    // The command that is bisected sends the signal to the tool.
+    let output = command(&place.path(""))
+        .args(["bisect", "m.clif", "--plan", "m.plan", "--"])
+        .args([
+            "sh",
+            "-c",
+            "ls temporary/.tmp* > seen; kill -INT $PPID; while kill -0 $PPID; do sleep 0.01; done",
+        ])
+        .env("TMPDIR", place.path("temporary"))
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(output.signal(), Some(libc::SIGINT), "{output:?}");
+    assert!(place.read("seen").contains("inlined.o"));
+    assert_eq!(fs::read_dir(place.path("temporary")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_closed_standard_output_is_an_error_where_something_goes_there() {
+    let run = "function %one() -> i32 {\nblock0:\n    v0 = iconst.i32 1\n    return v0\n}\n; run: %one() == 1\n";
+    let place = Workplace::with(&[("m.clif", COUNTED), ("run.clif", run)]);
+    let run = |arguments: &str, redirection: &str| {
+        Command::new("sh")
+            .args(["-c", &format!("exec \"$0\" \"$@\" {redirection}")])
+            .arg(env!("CARGO_BIN_EXE_clif-inline"))
+            .args(arguments.split(' '))
+            .current_dir(place.path(""))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    for arguments in [
+        "opt m.clif",
+        "compile m.clif -o -",
+        "graph m.clif",
+        "explain m.clif --function main",
+        "run run.clif",
+        "opt m.clif -o out --stats",
+    ] {
+        let output = run(arguments, ">&-");
+        assert_eq!(output.status.code(), Some(1), "{arguments}");
+        let error = said(&output);
+        assert!(
+            error.contains("error: <stdout>: it is closed"),
+            "{arguments}: {error}"
+        );
+        // What Rust's runtime puts in place of a closed stream is no error where a user does it.
+        for open in [">/dev/null", "1<>/dev/null", "</dev/null >/dev/null 2>&1"] {
+            assert_eq!(
+                run(arguments, open).status.code(),
+                Some(0),
+                "{arguments} {open}"
+            );
+        }
+    }
+    assert_eq!(run("opt m.clif -o out", ">&-").status.code(), Some(0));
 }
 
 #[test]

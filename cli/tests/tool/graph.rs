@@ -95,6 +95,94 @@ fn several_calls_between_two_functions_are_one_arrow_with_their_number() {
     assert_eq!(place.run("graph m.clif").ok().matches(" -> ").count(), 3);
 }
 
+/// `%f0` calls `%f1`, which calls `%f2`, and so on to `%f6`; `%g` calls `%f3` too.
+fn chain() -> String {
+    let function = |name: &str, callee: &str| {
+        format!(
+            "function %{name}() {{\n    fn0 = %{callee}()\nblock0:\n    call fn0()\n    return\n}}\n"
+        )
+    };
+    let mut text = function("g", "f3");
+    for level in 0..6 {
+        text += &function(&format!("f{level}"), &format!("f{}", level + 1));
+    }
+    text + "function %f6() {\nblock0:\n    return\n}\n"
+}
+
+#[test]
+fn a_part_of_the_graph_is_a_function_with_its_callers_and_callees() {
+    let place = Workplace::with(&[("m.clif", &chain())]);
+    let names = |arguments: &str| -> Vec<String> {
+        place
+            .run(&format!("graph m.clif -o g.svg {arguments}"))
+            .ok();
+        let svg = place.read("g.svg");
+        let document = roxmltree::Document::parse(&svg).unwrap();
+        let arrows = texts(&document, "title")
+            .iter()
+            .filter(|title| title.contains('→'))
+            .count();
+        let shown = texts(&document, "text");
+        let mut names: Vec<_> = shown
+            .into_iter()
+            .filter(|text| text.starts_with('%'))
+            .collect();
+        // Along a path there is an arrow less than there are functions.
+        assert_eq!(arrows + 1, names.len(), "{names:?}");
+        names.sort();
+
+        let dot = place.run(&format!("graph m.clif {arguments}")).ok();
+        assert_eq!(dot.matches(" -> ").count(), arrows, "{dot}");
+        for name in ["%g", "%f0", "%f1", "%f2", "%f3", "%f4", "%f5", "%f6"] {
+            let is_shown = names.iter().any(|shown| shown == name);
+            assert_eq!(
+                dot.contains(&format!("\"{name}\\n")),
+                is_shown,
+                "{name}: {dot}"
+            );
+        }
+        assert!(dot.starts_with("digraph {\n") && dot.contains("legend") && dot.ends_with("}\n"));
+        names
+    };
+    assert_eq!(names("--around f3 --depth 1"), ["%f2", "%f3", "%f4", "%g"]);
+    assert_eq!(
+        names("--around f3"),
+        ["%f1", "%f2", "%f3", "%f4", "%f5", "%g"]
+    );
+    // Not what its callees' other callers are.
+    assert_eq!(names("--around g --depth 2"), ["%f3", "%f4", "%g"]);
+    assert_eq!(
+        names("--around f1 --around f2 --depth 1"),
+        ["%f0", "%f1", "%f2", "%f3"]
+    );
+    place.run("graph m.clif --depth 1").misused();
+}
+
+#[test]
+fn a_picture_that_is_hard_to_read_advises_another() {
+    let mut text = String::new();
+    for number in 0..1001 {
+        text += &format!("function u0:{number}() {{\nblock0:\n    return\n}}\n");
+    }
+    let place = Workplace::with(&[("m.clif", &text)]);
+    let advised = place.run("graph m.clif -o g.svg");
+    assert!(
+        advised
+            .err
+            .contains("warning: 1001 boxes are hard to read; `--around"),
+        "{}",
+        advised.err
+    );
+    advised.ok();
+    for arguments in [
+        "graph m.clif -o g.dot",
+        "graph m.clif -o g.svg --around u0:1",
+    ] {
+        let told = place.run(arguments).err;
+        assert!(!told.contains("warning"), "{arguments}: {told}");
+    }
+}
+
 #[test]
 fn graphviz_draws_what_the_tool_writes_where_it_is_installed() {
     if Command::new("dot").arg("-V").output().is_err() {

@@ -34,7 +34,8 @@ fn tables_and_trees_are_there_without_scripts() {
     let place = Workplace::with(&[("m.clif", COUNTED)]);
     let ran = place.run("report m.clif --policy always --export main");
     assert!(
-        ran.err.starts_with("m.html: ") && ran.err.contains(" kB"),
+        ran.err.starts_with("wrote m.html (")
+            && ran.err.contains(" kB), to be opened in a browser"),
         "{}",
         ran.err
     );
@@ -45,6 +46,7 @@ fn tables_and_trees_are_there_without_scripts() {
     let totals = rows(section(&page, "overview"));
     assert_eq!(totals[0], ["Functions", "3", "2", "-1 (-33.3\u{a0}%)"]);
     assert_eq!(totals[1], ["Instructions", "8", "6", "-2 (-25.0\u{a0}%)"]);
+    assert_eq!(totals[2], ["Call sites", "4", "3", "-1 (-25.0\u{a0}%)"]);
     let functions = rows(section(&page, "functions"));
     assert_eq!(functions.len(), 3);
     assert_eq!(functions[0], ["%main", "exported", "4", "4", "0", "2", "0"]);
@@ -251,6 +253,76 @@ fn trees_without_end_are_cut() {
     let page = place.read("m.html");
     assert!(page.contains("clif-inline explain"));
     assert!(page.len() < 4_000_000, "{} bytes", page.len());
+}
+
+/// A module of more functions than a page has room for. Those with calls come last, and grow.
+fn too_many(count: usize) -> String {
+    let name = |index: usize| format!("{}{index}", "a_name_that_takes_room_".repeat(8));
+    let mut text = String::new();
+    for index in 0..count {
+        let callee = (index * 2).checked_sub(count);
+        text += &format!("function %{}(i64) -> i64 {{\n", name(index));
+        if let Some(callee) = callee {
+            text += &format!("    fn0 = %{}(i64) -> i64\n", name(callee));
+        }
+        text += "block0(v0: i64):\n    v1 = imul v0, v0\n    v2 = imul v1, v0\n";
+        text += match callee {
+            Some(_) => "    v3 = call fn0(v2)\n    return v3\n}\n",
+            None => "    return v2\n}\n",
+        };
+    }
+    text
+}
+
+#[test]
+fn a_page_stays_below_ten_megabytes_and_says_what_it_leaves_out() {
+    let count = 8000;
+    let place = Workplace::with(&[("m.clif", &too_many(count))]);
+    place.run("report m.clif --policy always --no-verify").ok();
+    let page = place.read("m.html");
+    assert!(page.len() <= 10_000_000, "{} bytes", page.len());
+    let functions = section(&page, "functions");
+    let shown = functions.matches("<tr").count() - 1;
+    assert!(shown > 1000 && shown < count, "{shown}");
+    let told =
+        format!("The page has room for {shown} of {count} functions: those whose sizes changed");
+    assert!(functions.contains(&told), "{}", &functions[..400]);
+    // Each one that is shown changed, as there are enough of them.
+    assert_eq!(functions.matches("<td>0</td><td>0</td><td>").count(), 0);
+    assert_eq!(
+        section(&page, "trees")
+            .matches("<details class=\"function\">")
+            .count(),
+        shown
+    );
+    assert!(section(&page, "sites").contains("The page has room for "));
+    let ids: std::collections::HashSet<_> = page
+        .split(" id=\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    for link in page
+        .split("href=\"#")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+    {
+        assert!(ids.contains(link), "{link}");
+    }
+    let data = page.split("id=\"data\">").nth(1).unwrap();
+    let data: serde_json::Value =
+        serde_json::from_str(data.split("</script>").next().unwrap()).unwrap();
+    let length = |member: &str| data[member].as_array().unwrap().len();
+    assert_eq!(length("sizes"), shown);
+    assert!(length("names") >= shown);
+    let texts = data["texts"].as_array().unwrap().iter();
+    assert_eq!(
+        texts
+            .map(|chunk| chunk.as_array().unwrap().len())
+            .sum::<usize>(),
+        shown
+    );
+    let of_all = rows(section(&page, "overview"));
+    assert_eq!(of_all[0][1], count.to_string());
 }
 
 #[test]

@@ -12,20 +12,33 @@ fn statistics_are_what_one_counts_by_hand() {
         .run("opt m.clif -o out.clif --policy always --stats=json")
         .json();
     let times = stats["microseconds"].take();
-    // %main gets %double and %again, and with the latter a fifth call. Two calls go away and two
+    let transforms = stats["transforms"].take();
+    let transforms = transforms.as_object().unwrap();
+    assert!(
+        transforms.values().all(|count| *count == 0),
+        "{transforms:?}"
+    );
+    assert!(transforms.contains_key("blocks_merged"));
+    // %main gets %double and %again, and with the latter a call that is a fifth decision. Two calls go away and two
     // instructions come for them; each of the three functions keeps its size.
     assert_eq!(
         stats,
         json!({
             "functions": 3,
             "functions_dropped": 0,
-            "call_sites": 5,
+            "call_sites_before": 4,
+            "call_sites_after": 3,
+            "decisions": 5,
             "inlined": 2,
-            "refused": { "external": 1, "recursion": 2 },
+            "kept": {},
+            "refused": { "recursion": 2 },
+            "external": 1,
             "instructions_before": 8,
             "instructions_after": 8,
             "stack_bytes_before": 0,
             "stack_bytes_after": 0,
+            "transforms": null,
+            "code_bytes_before": null,
             "code_bytes": null,
             "fallbacks": 0,
             "directives": null,
@@ -36,6 +49,7 @@ fn statistics_are_what_one_counts_by_hand() {
     let phases = [
         "cleanup",
         "compile",
+        "compile_before",
         "execute",
         "graph",
         "inline",
@@ -68,9 +82,17 @@ fn stack_slots_are_counted_in_bytes() {
                   function %g() -> i64 {\n    ss0 = explicit_slot 8\nblock0:\n    \
                   v0 = stack_addr.i64 ss0\n    v1 = load.i64 v0\n    return v1\n}\n";
     let place = Workplace::with(&[("m.clif", module)]);
-    let stats = place.run("opt m.clif -o o.clif --stats=json").json();
-    assert_eq!(stats["stack_bytes_before"], 24);
-    assert_eq!(stats["stack_bytes_after"], 32);
+    let stats = |arguments: &str| {
+        let stats = place.run(&format!("opt m.clif -o o.clif --stats=json {arguments}"));
+        stats.json()
+    };
+    let kept = stats("--optimize none");
+    assert_eq!(kept["stack_bytes_before"], 24);
+    assert_eq!(kept["stack_bytes_after"], 32);
+    // %f's slots become values, and nothing was inlined into %g.
+    let promoted = stats("");
+    assert_eq!(promoted["stack_bytes_after"], 8);
+    assert_eq!(promoted["transforms"]["slots_promoted"], 2);
 }
 
 #[test]
@@ -93,7 +115,6 @@ fn json_never_shares_its_stream_with_an_output() {
         "opt m.clif -o out.clif --stats=json",
         "compile m.clif -o out.o --stats=json",
         "graph m.clif -o out.dot --stats=json",
-        "run m.clif --stats=json",
     ] {
         assert_eq!(place.run(arguments).json()["fallbacks"], 0, "{arguments}");
     }
@@ -112,7 +133,7 @@ fn the_table_shows_totals_reasons_changes_and_times() {
         .collect();
     for row in [
         &["functions", "3", "2", "-1 (-33.3 %)"][..],
-        &["call sites", "5", "3", "-2 (-40.0 %)"],
+        &["call sites", "4", "3", "-1 (-25.0 %)"],
         &["instructions", "8", "6", "-2 (-25.0 %)"],
         &["inlined", "policy", "2"],
         &["refused", "recursion", "2"],

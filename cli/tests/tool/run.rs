@@ -46,10 +46,13 @@ fn directives_that_hold_are_counted_and_printed() {
     let place = Workplace::with(&[("m.clif", HOLDING)]);
     assert_eq!(
         place.run("run m.clif").ok(),
-        "%twice(21) -> 42\n2 passed, 0 failed, 0 passed over in 1 file; 1 of 1 calls inlined\n"
+        "%twice(21) -> 42\n2 passed, 0 failed, 0 passed over in 1 file; 1 call inlined, call sites 1 → 0\n"
     );
     let text = place.run_with("run - --policy never", HOLDING).ok();
-    assert!(text.ends_with("0 of 1 calls inlined\n"), "{text}");
+    assert!(
+        text.ends_with("0 calls inlined, call sites 1 → 1\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -96,6 +99,98 @@ fn what_cannot_be_executed_is_passed_over_and_told() {
     );
     let quiet = place.run("run elsewhere.clif compiled.clif --quiet").ok();
     assert_eq!(quiet.lines().count(), 1);
+}
+
+#[test]
+fn a_directive_that_names_another_function_is_an_error_with_its_line() {
+    let functions = HOLDING.split("; run").next().unwrap();
+    // %add takes two numbers, %twice one: each would be called with the other's arguments.
+    let module = format!("{functions}; run: %add(1, 2) == 3\n; run: %twice(3) == 6\n");
+    let place = Workplace::with(&[("m.clif", &module)]);
+    let ran = place.run("run m.clif");
+    let summary = String::from_utf8(ran.out.clone()).unwrap();
+    assert!(summary.contains("1 passed, 1 failed"), "{summary}");
+    assert_eq!(
+        ran.failed(),
+        "error: m.clif:15: `run: %add(1, 2) == 3` names a function other than %twice, which stands \
+         before it (target host)\n"
+    );
+
+    // The same signature, so that nothing but the name tells.
+    let same = "test run\nfunction %one() -> i32 {\nblock0:\n    v0 = iconst.i32 1\n    \
+                return v0\n}\nfunction %two() -> i32 {\nblock0:\n    v0 = iconst.i32 2\n    \
+                return v0\n}\n; print: %one()\n";
+    let place = Workplace::with(&[("m.clif", same)]);
+    let error = place.run("run m.clif").failed();
+    assert!(
+        error.starts_with("error: m.clif:12: `print: %one()` "),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_directive_before_every_function_is_an_error_with_its_line() {
+    let early = HOLDING.replace("test run\n", "test run\n\n; run: %add(1, 2) == 3\n");
+    let place = Workplace::with(&[("m.clif", &early)]);
+    let error = place.run("run m.clif").failed();
+    assert_eq!(
+        error,
+        "error: m.clif:3: a directive stands before every function, and must stand after its own\n"
+    );
+}
+
+/// Cranelift's own filetests do not look at the name.
+#[test]
+fn a_directive_that_names_no_function_calls_the_one_before_it_with_a_warning() {
+    let other = HOLDING.replace("; run: %twice(", "; run: %double(");
+    let place = Workplace::with(&[("m.clif", &other)]);
+    let ran = place.run("run m.clif");
+    assert_eq!(
+        ran.err,
+        "warning: m.clif:15: the file defines no function %double; %twice is called, which stands \
+         before the directive\n"
+    );
+    assert!(ran.ok().contains("2 passed"));
+    // Nothing can be written for a number.
+    let numbered = HOLDING.replace("function %twice", "function u0:1");
+    place.write("m.clif", &numbered);
+    let ran = place.run("run m.clif");
+    assert_eq!(ran.err, "");
+    assert!(ran.ok().contains("2 passed"));
+}
+
+#[test]
+fn a_run_with_nothing_to_execute_fails() {
+    let without = HOLDING.split("; run").next().unwrap();
+    let place = Workplace::with(&[
+        ("without.clif", without),
+        ("t/a.clif", without),
+        ("t/b.clif", without),
+    ]);
+    let error = place.run("run without.clif").failed();
+    assert_eq!(
+        error,
+        "error: without.clif: no `; run:` or `; print:` line, so there is nothing to execute\n"
+    );
+    let error = place.run("run t").failed();
+    assert!(error.starts_with("error: 2 files: no `; run:` "), "{error}");
+
+    // Beside files that have some, it is told and no failure.
+    place.write("t/c.clif", HOLDING);
+    let told = place.run("run t").ok();
+    for line in [
+        "passed over: t/a.clif: no directives\n",
+        "passed over: t/b.clif: no directives\n",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    let summary = "2 passed, 0 failed, 0 passed over in 3 files (2 without directives); 1 call ";
+    assert!(told.contains(summary), "{told}");
+    let quiet = place.run("run t --quiet").ok();
+    assert!(
+        !quiet.contains("t/a.clif") && quiet.contains(summary),
+        "{quiet}"
+    );
 }
 
 #[test]
@@ -169,12 +264,23 @@ fn functions_that_directives_call_stay_though_others_are_exported() {
 fn names_may_be_of_any_file_but_must_be_of_one() {
     let place = Workplace::with(&[("a.clif", HOLDING), ("b.clif", TRAPPING)]);
     let text = place.run("run a.clif --never add").ok();
-    assert!(text.ends_with("0 of 1 calls inlined\n"), "{text}");
+    assert!(
+        text.ends_with("0 calls inlined, call sites 1 → 1\n"),
+        "{text}"
+    );
     let error = place.run("run a.clif --never nope").failed();
     assert_eq!(
         error,
         "error: --never %nope: no file defines this function\n"
     );
+}
+
+#[test]
+fn a_name_that_is_nearly_right_in_one_of_several_files_is_told() {
+    let place = Workplace::with(&[("a.clif", HOLDING), ("b.clif", TRAPPING)]);
+    let error = place.run("run a.clif b.clif --never tarp").failed();
+    let told = "error: --never %tarp: no file defines this function; did you mean %trap?\n";
+    assert!(error.contains(told), "{error}");
 }
 
 #[test]
