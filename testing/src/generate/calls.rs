@@ -4,12 +4,12 @@ use super::body::{Body, Target};
 use super::copy_bytes::{COPY_BYTES, copy_bytes_signature};
 use super::features::Feature;
 use super::plan::RECURSIVE_CALLS;
-use cranelift_inliner::program::FunctionName;
 use cranelift_codegen::ir::{
     AbiParam, ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, Signature, Type, UserFuncName,
     Value, types,
 };
 use cranelift_codegen::isa::CallConv;
+use cranelift_inliner::program::FunctionName;
 
 /// What a call instruction needs.
 pub(super) struct Call {

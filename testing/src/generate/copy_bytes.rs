@@ -1,11 +1,11 @@
 //! The function of generated programs that copies bytes.
 
-use cranelift_inliner::program::FunctionName;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{
     AbiParam, Function, InstBuilder, MemFlagsData, Signature, Type, Value, types,
 };
 use cranelift_codegen::isa::CallConv;
+use cranelift_inliner::program::FunctionName;
 
 /// Its name.
 pub(super) const COPY_BYTES: &str = "copy_bytes";
