@@ -78,6 +78,7 @@ pub(crate) struct Transforms {
     pub(crate) memory_calls_replaced: usize,
     pub(crate) address_tests_folded: usize,
     pub(crate) stores_dropped: usize,
+    pub(crate) branches_decided: usize,
     pub(crate) params_dropped: usize,
     pub(crate) instructions_dropped: usize,
 }
@@ -96,13 +97,14 @@ impl Transforms {
             memory_calls_replaced: stats.memory_calls_replaced,
             address_tests_folded: stats.address_tests_folded,
             stores_dropped: stats.stores_dropped,
+            branches_decided: stats.branches_decided,
             params_dropped: stats.params_dropped,
             instructions_dropped: stats.insts_dropped,
         }
     }
 
     /// Each count with the words for it.
-    pub(crate) fn rows(&self) -> [(&'static str, usize); 13] {
+    pub(crate) fn rows(&self) -> [(&'static str, usize); 14] {
         [
             ("branches folded", self.branches_folded),
             ("branches threaded", self.branches_threaded),
@@ -115,6 +117,7 @@ impl Transforms {
             ("memory calls replaced", self.memory_calls_replaced),
             ("address tests folded", self.address_tests_folded),
             ("stores dropped", self.stores_dropped),
+            ("branches decided", self.branches_decided),
             ("parameters dropped", self.params_dropped),
             ("instructions dropped", self.instructions_dropped),
         ]

@@ -12,7 +12,7 @@ mod unreachable;
 pub(crate) use alias::resolve_alias;
 pub use cold::spread_cold;
 pub(crate) use handler_addresses::{HandlerAddresses, null_address};
-pub(crate) use labels::{copy_labels, move_labels};
+pub(crate) use labels::{copy_labels, copy_labels_within, move_labels};
 pub(crate) use srcloc::{for_each_label_srcloc, rebase_srclocs, relative_srcloc, set_srcloc};
 pub(crate) use structure::{check_params, check_structure};
 pub(crate) use successors::{branches, branches_mut};

@@ -83,16 +83,16 @@ fn is_word(ty: Type) -> bool {
     ty.is_int() && ty.bits() <= 64
 }
 
-fn mask(bits: u64, ty: Type) -> u64 {
+pub(super) fn mask(bits: u64, ty: Type) -> u64 {
     bits & (u64::MAX >> (64 - ty.bits()))
 }
 
-fn sign_extend(bits: u64, ty: Type) -> i64 {
+pub(super) fn sign_extend(bits: u64, ty: Type) -> i64 {
     let unused = 64 - ty.bits();
     (bits << unused).cast_signed() >> unused
 }
 
-fn compare(cond: IntCC, x: u64, y: u64, ty: Type) -> bool {
+pub(super) fn compare(cond: IntCC, x: u64, y: u64, ty: Type) -> bool {
     let (sx, sy) = (sign_extend(x, ty), sign_extend(y, ty));
     match cond {
         IntCC::Equal => x == y,

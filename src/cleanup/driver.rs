@@ -1,6 +1,7 @@
 //! In which order the transforms run, and how often.
 
 use super::dead::{DeadContext, drop_dead};
+use super::decided::{self, DecidedContext, thread_decided};
 use super::flow::Flow;
 use super::params::{ParamsContext, unify_params};
 use super::promote::{PromoteContext, promote_slots};
@@ -18,6 +19,7 @@ pub(super) struct OptimizeContext {
     flow: Flow,
     params: ParamsContext,
     dead: DeadContext,
+    decided: DecidedContext,
     promote: PromoteContext,
 }
 
@@ -28,12 +30,14 @@ pub(super) fn optimize_checked(
     context: &mut CleanupContext,
 ) -> CleanupStats {
     let mut stats = tidy(func, context);
+    let mut copies_left = decided::budget(func);
     for _ in 0..MOST_ROUNDS {
         let OptimizeContext {
             flow,
             params,
             dead,
             promote,
+            ..
         } = &mut context.optimize;
         flow.compute(func);
         let mut unified = 0;
@@ -51,10 +55,20 @@ pub(super) fn optimize_checked(
             promoted = promote_slots(func, flow, options, promote);
             stats += promoted;
         }
-        if unified == 0 && promoted == CleanupStats::default() {
+        let is_changed = unified > 0 || promoted != CleanupStats::default();
+        if is_changed {
+            stats += tidy(func, context);
+        }
+        let decided = match options.thread_branches {
+            true => thread_branches(func, &mut copies_left, context),
+            false => 0,
+        };
+        stats.branches_decided += decided;
+        if decided > 0 {
+            stats += tidy(func, context);
+        } else if !is_changed {
             break;
         }
-        stats += tidy(func, context);
     }
     if options.drop_stores && has_candidates(func) {
         let OptimizeContext {
@@ -74,6 +88,20 @@ pub(super) fn optimize_checked(
     }
     stats.slots_dropped += slots::drop_unused_slots(func);
     stats
+}
+
+fn thread_branches(
+    func: &mut Function,
+    copies_left: &mut usize,
+    context: &mut CleanupContext,
+) -> usize {
+    let CleanupContext {
+        handler_addresses,
+        optimize: OptimizeContext { flow, decided, .. },
+        ..
+    } = context;
+    flow.compute(func);
+    thread_decided(func, flow, copies_left, handler_addresses, decided)
 }
 
 /// Whether there is a slot that could be private.

@@ -48,6 +48,7 @@
 
 mod constant;
 mod dead;
+mod decided;
 mod driver;
 mod flow;
 mod fold;
@@ -116,6 +117,8 @@ pub struct CleanupStats {
     pub address_tests_folded: usize,
     /// Stores to private slots that nothing could read.
     pub stores_dropped: usize,
+    /// Ways into a join that go straight to where the join's branch leads.
+    pub branches_decided: usize,
     /// Block parameters that had one value, or were not used.
     pub params_dropped: usize,
     /// Instructions without an effect whose results were not used.
@@ -136,6 +139,7 @@ impl std::ops::AddAssign for CleanupStats {
             memory_calls_replaced,
             address_tests_folded,
             stores_dropped,
+            branches_decided,
             params_dropped,
             insts_dropped,
         } = other;
@@ -150,6 +154,7 @@ impl std::ops::AddAssign for CleanupStats {
         self.memory_calls_replaced += memory_calls_replaced;
         self.address_tests_folded += address_tests_folded;
         self.stores_dropped += stores_dropped;
+        self.branches_decided += branches_decided;
         self.params_dropped += params_dropped;
         self.insts_dropped += insts_dropped;
     }

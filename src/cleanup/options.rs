@@ -20,6 +20,8 @@ pub struct OptimizeOptions {
     pub promote_slots: bool,
     /// Stores to private stack slots go where nothing can read what they store.
     pub drop_stores: bool,
+    /// Ways into a join on which its branch is decided go straight to where it leads.
+    pub thread_branches: bool,
     /// Block parameters go that get one value or equal constants on all ways, or are not used.
     pub drop_params: bool,
     /// Instructions go that have no effect and whose results are not used.
@@ -36,6 +38,7 @@ impl Default for OptimizeOptions {
         OptimizeOptions {
             promote_slots: true,
             drop_stores: true,
+            thread_branches: true,
             drop_params: true,
             drop_insts: true,
             endianness: None,

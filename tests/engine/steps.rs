@@ -92,6 +92,7 @@ fn optimize_options(how: &str) -> Result<OptimizeOptions, String> {
                 let switches = [
                     ("slots", &mut options.promote_slots),
                     ("stores", &mut options.drop_stores),
+                    ("branches", &mut options.thread_branches),
                     ("params", &mut options.drop_params),
                     ("insts", &mut options.drop_insts),
                 ];

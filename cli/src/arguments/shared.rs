@@ -295,6 +295,10 @@ pub(crate) struct OptimizeArguments {
     #[arg(long)]
     pub(crate) no_drop_stores: bool,
 
+    /// Let ways on which a branch is decided meet before it all the same
+    #[arg(long)]
+    pub(crate) no_thread_branches: bool,
+
     /// Keep block parameters that have one value or are not used
     #[arg(long)]
     pub(crate) no_drop_params: bool,

@@ -24,7 +24,7 @@ pub(in crate::cleanup) struct Touch {
 
 /// Where a variable has its value from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(in crate::cleanup) enum Origin {
     #[default]
     Unknown,
     /// Nothing was written on the way.
@@ -140,7 +140,7 @@ impl Reaching {
     }
 
     /// Finds where each live variable has its value from.
-    pub(super) fn find_origins(&mut self, flow: &Flow) {
+    pub(in crate::cleanup) fn find_origins(&mut self, flow: &Flow) {
         for variable in 0..self.live_of.len() {
             let live = self.live_of[variable].clone();
             if live.is_empty() {
@@ -223,17 +223,17 @@ impl Reaching {
     }
 
     /// The number of the first touch of a variable.
-    pub(super) fn first_touch(&self, variable: usize) -> u32 {
+    pub(in crate::cleanup) fn first_touch(&self, variable: usize) -> u32 {
         self.starts[variable]
     }
 
     /// The number of all touches.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::cleanup) fn len(&self) -> usize {
         self.touches.len()
     }
 
     /// Where a variable that is live at the begin of a block has its value from.
-    pub(super) fn entering(&self, variable: usize, block: u32) -> Option<Origin> {
+    pub(in crate::cleanup) fn entering(&self, variable: usize, block: u32) -> Option<Origin> {
         let live = &self.live[self.live_of[variable].clone()];
         let index = live
             .binary_search_by_key(&block, |&(block, _)| block)
@@ -242,7 +242,7 @@ impl Reaching {
     }
 
     /// Where a variable has its value from at the end of a block.
-    pub(super) fn at_end(&self, variable: usize, block: u32) -> Option<Origin> {
+    pub(in crate::cleanup) fn at_end(&self, variable: usize, block: u32) -> Option<Origin> {
         let touches = &self.touches[self.touches_of(variable)];
         let behind = touches.partition_point(|touch| touch.block <= block);
         let here = touches[..behind].iter().enumerate().rev();
@@ -257,7 +257,7 @@ impl Reaching {
     }
 
     /// The parameters that blocks get, by variable and then by block.
-    pub(super) fn params(&self) -> impl Iterator<Item = (usize, u32)> {
+    pub(in crate::cleanup) fn params(&self) -> impl Iterator<Item = (usize, u32)> {
         let variables = self.live_of.iter().enumerate();
         variables.flat_map(|(variable, live)| {
             let live = self.live[live.clone()].iter();
@@ -267,7 +267,7 @@ impl Reaching {
     }
 
     /// The most parameters that one block gets.
-    pub(super) fn most_params(&self, flow: &Flow) -> usize {
+    pub(in crate::cleanup) fn most_params(&self, flow: &Flow) -> usize {
         let mut counts = vec![0; flow.blocks().len()];
         for (_, block) in self.params() {
             counts[block as usize] += 1;

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 /// Some of the transforms; the generated function that copies bytes is one that is known to.
 fn options() -> impl Strategy<Value = OptimizeOptions> {
-    let switches = prop_oneof![4 => Just([true; 4]), 1 => any::<[bool; 4]>()];
+    let switches = prop_oneof![4 => Just([true; 5]), 1 => any::<[bool; 5]>()];
     (switches, any::<bool>(), any::<bool>()).prop_map(|(on, knows_order, knows_copies)| {
         let mut options = OptimizeOptions::default();
         [
@@ -21,6 +21,7 @@ fn options() -> impl Strategy<Value = OptimizeOptions> {
             options.drop_stores,
             options.drop_params,
             options.drop_insts,
+            options.thread_branches,
         ] = on;
         if knows_order && cfg!(target_endian = "little") {
             options.endianness = Some(Endianness::Little);
