@@ -15,8 +15,9 @@ use std::sync::Arc;
 /// [last one](super::InliningModule::finish).
 ///
 /// Displayed, it is one line: how many calls were inlined and how many stayed, by the short names of
-/// the reasons, and how many functions were defined and dropped. A line more follows for each demand that could not
-/// be met. The alternate form, `{:#}`, lists every call with its decision and the reason first.
+/// the reasons, and how many functions were defined and dropped. A line more follows for each
+/// [warning](Inlined::warnings) and for each demand that could not be met. The alternate form,
+/// `{:#}`, lists every call with its decision and the reason first.
 pub struct ModuleReport {
     program: Program,
     inlined: Inlined,
@@ -204,6 +205,9 @@ impl fmt::Display for ModuleReport {
         write!(f, ", {} dropped", self.dropped.len())?;
         if !self.fallbacks.is_empty() {
             write!(f, ", {} as they were", self.fallbacks.len())?;
+        }
+        for warning in self.inlined.warnings() {
+            write!(f, "\nwarning: {warning}")?;
         }
         if !f.alternate() {
             for site in self.inlined.unmet() {

@@ -143,6 +143,7 @@ fn checked() -> Names {
         pass::SiteRecord,
         pass::Stage,
         pass::StageTimes,
+        pass::Warning,
         plan::Bisection,
         plan::Deviation,
         plan::DeviationKind,

@@ -7,6 +7,7 @@ use cranelift_inliner::decide::Always;
 use cranelift_inliner::module::InliningModule;
 use cranelift_inliner::pass::Inliner;
 use cranelift_module::{FuncOrDataId, Module};
+use cranelift_object::ObjectModule;
 
 /// A front end of a JIT that exports nothing and takes its entries by their ids.
 const LOCAL: &str = "fn square(x) = x * x;
@@ -95,6 +96,29 @@ fn a_jit_drops_what_is_unused_if_it_is_told_to() {
         module.finalize_definitions().unwrap();
         let entry = module.get_finalized_function(ids["entry"]);
         assert_eq!(call(entry, &[3]), 25);
+    }
+}
+
+#[test]
+fn a_module_of_which_nothing_is_left_warns() {
+    let told = |module: InliningModule<'_, ObjectModule>, text: &str| {
+        let mut module = module;
+        front_end(text, &mut module).unwrap();
+        module.finish().unwrap().1.to_string()
+    };
+    let warning =
+        "warning: no function is exported, so nothing can call them and all 3 are dropped";
+    let text = told(inlining_object(), LOCAL);
+    assert_eq!(text.lines().last(), Some(warning), "{text}");
+    for (module, text) in [
+        (inlining(object()), LOCAL.to_owned()),
+        (
+            inlining_object(),
+            LOCAL.replace("fn entry", "export fn entry"),
+        ),
+    ] {
+        let text = told(module, &text);
+        assert!(!text.contains("warning"), "{text}");
     }
 }
 
