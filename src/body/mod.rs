@@ -2,6 +2,7 @@
 
 mod alias;
 mod cold;
+mod definitions;
 mod handler_addresses;
 mod labels;
 mod srcloc;
@@ -11,6 +12,7 @@ mod unreachable;
 
 pub(crate) use alias::resolve_alias;
 pub use cold::spread_cold;
+pub(crate) use definitions::check_definitions;
 pub(crate) use handler_addresses::{HandlerAddresses, null_address};
 pub(crate) use labels::{copy_labels, copy_labels_within, move_labels};
 pub(crate) use srcloc::{for_each_label_srcloc, rebase_srclocs, relative_srcloc, set_srcloc};

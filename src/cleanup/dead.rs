@@ -138,6 +138,9 @@ fn has_no_effect(func: &Function, inst: Inst) -> bool {
     if has_effect || func.dfg.inst_results(inst).is_empty() {
         return false;
     }
-    let flags = data.memflags_data(&func.dfg);
-    !opcode.can_load() || flags.is_some_and(|flags| flags.notrap())
+    // The function may not have been verified, so the flags may not be there.
+    let flags = data
+        .memflags()
+        .filter(|&flags| func.dfg.mem_flags.is_valid(flags));
+    !opcode.can_load() || flags.is_some_and(|flags| func.dfg.mem_flags[flags].notrap())
 }

@@ -63,7 +63,7 @@ mod thread;
 pub use crate::body::spread_cold;
 pub use options::{MemoryFunctions, OptimizeOptions};
 
-use crate::body::{HandlerAddresses, check_structure, drop_unreachable_blocks};
+use crate::body::{HandlerAddresses, check_definitions, check_structure, drop_unreachable_blocks};
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{Block, Function, Value};
 
@@ -212,7 +212,8 @@ pub fn optimize(
 ) -> CleanupStats {
     let handler_addresses = &mut context.handler_addresses;
     handler_addresses.clear();
-    if check_structure(func, |inst| handler_addresses.add(func, inst)).is_err() {
+    let is_sound = check_structure(func, |inst| handler_addresses.add(func, inst)).is_ok();
+    if !is_sound || !check_definitions(func) {
         return CleanupStats::default();
     }
     driver::optimize_checked(func, options, context)

@@ -6,7 +6,7 @@
 use super::flow::{Flow, remove_params};
 use crate::body::{branches, move_labels, resolve_alias};
 use cranelift_codegen::entity::SecondaryMap;
-use cranelift_codegen::ir::{Function, Inst, InstructionData, Value, ValueDef};
+use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value, ValueDef};
 use smallvec::SmallVec;
 
 /// After so many times, nothing is removed: loops are nested far less deeply.
@@ -19,9 +19,9 @@ enum Known {
     Unseen,
     /// This value, which is no parameter of which more is known.
     Value(Value),
-    /// What this instruction, a constant, gives, or others like it. Where it is the only one on
-    /// the ways that go forward, it stands above all of them.
-    Constant { inst: Inst, only: bool },
+    /// This constant, or others like it. Where it is the only one on the ways that go forward, it
+    /// stands above all of them.
+    Constant { value: Value, only: bool },
     /// Of its own.
     Itself,
 }
@@ -51,26 +51,21 @@ pub(super) fn unify_params(func: &mut Function, flow: &Flow, context: &mut Param
         for (&param, _) in params.iter().zip(&goes).filter(|(_, goes)| **goes) {
             let value = match context.known[param] {
                 Known::Value(value) => value,
-                Known::Constant { inst, only: true } => func.dfg.first_result(inst),
-                Known::Constant { inst, only: false } => {
-                    let ty = func.dfg.value_type(func.dfg.first_result(inst));
-                    let data = func.dfg.insts[inst];
-                    let copy = func.dfg.make_inst(data);
-                    func.dfg.make_inst_results(copy, ty);
-                    match func.layout.first_inst(block) {
-                        Some(first) => func.layout.insert_inst(copy, first),
-                        None => func.layout.append_inst(copy, block),
-                    }
-                    func.dfg.first_result(copy)
-                }
+                Known::Constant { value, only: true } => value,
+                Known::Constant { value, only: false } => match copied(func, value, block) {
+                    Some(copy) => copy,
+                    None => value,
+                },
                 Known::Unseen | Known::Itself => {
                     debug_assert!(false, "every reachable parameter is passed something");
                     continue;
                 }
             };
-            func.dfg.change_to_alias(param, value);
-            move_labels(func, param, value);
             removed += 1;
+            if param != value {
+                func.dfg.change_to_alias(param, value);
+                move_labels(func, param, value);
+            }
         }
     }
     removed
@@ -158,7 +153,7 @@ fn passed(
             known => known,
         },
         ValueDef::Result(inst, _) if is_constant(&func.dfg.insts[inst]) => {
-            Known::Constant { inst, only: true }
+            Known::Constant { value, only: true }
         }
         _ => Known::Value(value),
     }
@@ -169,13 +164,13 @@ fn meet(func: &Function, one: Known, other: Known) -> Known {
         (Known::Unseen, known) | (known, Known::Unseen) => known,
         (Known::Value(a), Known::Value(b)) if a == b => one,
         (
-            Known::Constant { inst: a, only },
+            Known::Constant { value: a, only },
             Known::Constant {
-                inst: b,
+                value: b,
                 only: other,
             },
         ) if is_equal(func, a, b) => Known::Constant {
-            inst: a,
+            value: a,
             only: only && other && a == b,
         },
         _ => Known::Itself,
@@ -195,7 +190,25 @@ fn is_constant(data: &InstructionData) -> bool {
     )
 }
 
-fn is_equal(func: &Function, one: Inst, other: Inst) -> bool {
-    let ty = |inst| func.dfg.value_type(func.dfg.first_result(inst));
-    one == other || func.dfg.insts[one] == func.dfg.insts[other] && ty(one) == ty(other)
+fn is_equal(func: &Function, one: Value, other: Value) -> bool {
+    let of = |value| (definition(func, value), func.dfg.value_type(value));
+    one == other || of(one) == of(other)
+}
+
+fn definition(func: &Function, value: Value) -> Option<InstructionData> {
+    let inst = func.dfg.value_def(value).inst()?;
+    Some(func.dfg.insts[inst])
+}
+
+/// The constant `value` once more, at the begin of `block`.
+fn copied(func: &mut Function, value: Value, block: Block) -> Option<Value> {
+    let ty = func.dfg.value_type(value);
+    let data = definition(func, value)?;
+    let copy = func.dfg.make_inst(data);
+    func.dfg.make_inst_results(copy, ty);
+    match func.layout.first_inst(block) {
+        Some(first) => func.layout.insert_inst(copy, first),
+        None => func.layout.append_inst(copy, block),
+    }
+    func.dfg.inst_results(copy).first().copied()
 }

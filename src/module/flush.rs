@@ -117,7 +117,9 @@ impl<M: Module> InliningModule<'_, M> {
 
     /// The wrapped module compiles one function after the other.
     fn flush_in_turn(&mut self, program: Program) -> ModuleResult<ModuleReport> {
-        let inlined = self.inliner.run(&program).map_err(other)?;
+        let order = self.module.isa().endianness();
+        let inlined = self.inliner.run_in_order(&program, order);
+        let inlined = inlined.map_err(other)?;
         let mut report = ModuleReport::new(program, inlined);
         let program = report.program().clone();
         let mut needed = EntitySet::with_capacity(program.len());

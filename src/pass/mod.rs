@@ -77,6 +77,8 @@ use crate::locations::LocationMode;
 use crate::profile::Profile;
 use crate::program::{FunctionId, FunctionName, Program};
 use crate::splice::SpliceOptions;
+#[cfg(feature = "module")]
+use cranelift_codegen::ir::Endianness;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
 
@@ -386,7 +388,17 @@ impl<'a> Inliner<'a> {
     /// result does not verify; [`PassError::Check`], if [`Inliner::check`] is
     /// set and a result is wrong.
     pub fn run(&self, program: &Program) -> Result<Inlined, PassError> {
-        run::run(self, program, None).map(|(inlined, _)| inlined)
+        run::run(self, program, None, None).map(|(inlined, _)| inlined)
+    }
+
+    /// As [`Inliner::run`], for a target of this byte order.
+    #[cfg(feature = "module")]
+    pub(crate) fn run_in_order(
+        &self,
+        program: &Program,
+        order: Endianness,
+    ) -> Result<Inlined, PassError> {
+        run::run(self, program, None, Some(order)).map(|(inlined, _)| inlined)
     }
 
     /// Inlines across `program` and compiles the result for `isa`, each
@@ -401,7 +413,7 @@ impl<'a> Inliner<'a> {
         program: &Program,
         isa: &dyn TargetIsa,
     ) -> Result<(Inlined, CompiledProgram), PassError> {
-        run::run(self, program, Some(isa))
+        run::run(self, program, Some(isa), Some(isa.endianness()))
             .map(|(inlined, compiled)| (inlined, compiled.unwrap_or_default()))
     }
 }

@@ -19,7 +19,7 @@ use crate::graph::{CallGraph, ComponentId};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
-use cranelift_codegen::ir::Function;
+use cranelift_codegen::ir::{Endianness, Function};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -37,12 +37,13 @@ pub(super) fn run(
     inliner: &Inliner<'_>,
     program: &Program,
     isa: Option<&dyn TargetIsa>,
+    order: Option<Endianness>,
 ) -> Result<(Inlined, Option<CompiledProgram>), PassError> {
     let clock = Clock::default();
     let state = clock.graph.time(|| prepare(inliner, program));
     let mut optimize_options = inliner.optimize_options.clone();
-    if let Some(isa) = isa {
-        optimize_options.endianness = Some(isa.endianness());
+    if order.is_some() {
+        optimize_options.endianness = order;
     }
     let run = Run {
         inliner,

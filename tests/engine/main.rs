@@ -19,6 +19,8 @@ mod malformed;
 mod malformed_told;
 mod many;
 mod metadata;
+mod optimize_labels;
+mod optimize_shared;
 mod refusals;
 mod stack_limits;
 #[cfg(feature = "all-arch")]

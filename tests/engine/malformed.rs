@@ -8,9 +8,11 @@ use cranelift_codegen::ir::instructions::InstructionMapper;
 use cranelift_codegen::ir::{
     self, Block, BlockCall, Function, Inst, InstructionData, Opcode, Value, types,
 };
-use cranelift_inliner::cleanup::{CleanupContext, clean_up};
+use cranelift_inliner::cleanup::{
+    CleanupContext, MemoryFunctions, OptimizeOptions, clean_up, optimize,
+};
 use cranelift_inliner::decide::CostModel;
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::program::{Program, ProgramFunction};
 use cranelift_inliner::splice::{
     Callee, Refusal, SpliceContext, SpliceOptions, inline_calls, splice,
@@ -22,10 +24,21 @@ fn parse(text: &str) -> Function {
 }
 
 /// The functions of all filetests, before their steps.
+/// The functions of each file about splices and tidying.
 fn functions() -> Vec<Vec<Function>> {
+    functions_in(|folder| !ABOUT_OPTIMIZING.contains(&folder))
+}
+
+/// The folders of files about optimizing, which are about one function at a time.
+const ABOUT_OPTIMIZING: [&str; 2] = ["optimize", "promote"];
+
+fn functions_in(is_wanted: impl Fn(&str) -> bool) -> Vec<Vec<Function>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/filetests");
     let mut files = Vec::new();
     for folder in std::fs::read_dir(folder).unwrap() {
+        if !is_wanted(folder.as_ref().unwrap().file_name().to_str().unwrap()) {
+            continue;
+        }
         for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
             files.push(file.unwrap().path());
         }
@@ -337,6 +350,14 @@ fn without_panic(what: &str, check: impl FnOnce()) {
     assert!(result.is_ok(), "panics: {what}");
 }
 
+/// Nothing is promised of what comes of it.
+fn optimize_whatever_is_wrong(func: &Function) {
+    let mut options = OptimizeOptions::default();
+    options.memory_functions = MemoryFunctions::of_c();
+    options.endianness = Some(ir::Endianness::Little);
+    optimize(&mut func.clone(), &options, &mut CleanupContext::new());
+}
+
 #[test]
 fn malformed_callees() {
     for file in functions() {
@@ -367,8 +388,20 @@ fn malformed_callers() {
                 }
                 without_panic(&what, || {
                     clean_up(&mut corrupted.clone(), &mut CleanupContext::new());
+                    optimize_whatever_is_wrong(&corrupted);
                 });
             }
+        }
+    }
+}
+
+#[test]
+fn malformed_functions_to_optimize() {
+    let files = functions_in(|folder| ABOUT_OPTIMIZING.contains(&folder));
+    for func in files.iter().flatten() {
+        for (what, corrupted) in corruptions(func) {
+            let what = format!("{} with {what}", func.name);
+            without_panic(&what, || optimize_whatever_is_wrong(&corrupted));
         }
     }
 }
@@ -386,7 +419,8 @@ fn the_pass_ends_whatever_is_wrong_with_one_function() {
                     assert!(added.is_ok(), "{what}: {:?}", added.err());
                 }
                 without_panic(&what, || {
-                    let inlined = Inliner::new(CostModel::default()).run(&program);
+                    let inliner = Inliner::new(CostModel::default()).optimize(Optimize::All);
+                    let inlined = inliner.run(&program);
                     assert!(inlined.is_ok(), "{what}");
                 });
             }

@@ -4,7 +4,7 @@ use cranelift_codegen::ir::{Function, Inst, InstructionData, SourceLoc};
 use cranelift_inliner::backend::{CompiledFunction, TargetSettings, target};
 use cranelift_inliner::decide::{Always, Limits, Never};
 use cranelift_inliner::locations::{CodeLocations, LocationBuilder, LocationMode, LocationTable};
-use cranelift_inliner::pass::{Inlined, Inliner};
+use cranelift_inliner::pass::{Inlined, Inliner, Optimize};
 use cranelift_inliner::program::{FunctionId, Program};
 use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
 
@@ -51,7 +51,9 @@ fn find(program: &Program, name: &str) -> FunctionId {
 }
 
 fn inlined_at() -> Inliner<'static> {
-    Inliner::new(Always).locations(LocationMode::InlinedAt)
+    // What is optimized away has no locations to look at.
+    let inliner = Inliner::new(Always).optimize(Optimize::None);
+    inliner.locations(LocationMode::InlinedAt)
 }
 
 fn table(text: &str, name: &str) -> String {

@@ -5,7 +5,7 @@ use super::support::{
     through,
 };
 use cranelift_inliner::decide::Always;
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Optimize};
 
 #[test]
 fn a_chain_becomes_one_function() {
@@ -131,7 +131,7 @@ fn slots_of_main(bodies: [&str; 2], others: &str) -> usize {
         }}"
     );
     let program = program(&text);
-    let inlined = run_always(&program);
+    let inlined = run(Inliner::new(Always).optimize(Optimize::None), &program);
     let body = inlined.body(id(&program, "main")).unwrap();
     body.sized_stack_slots.len()
 }

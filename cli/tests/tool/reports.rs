@@ -82,17 +82,18 @@ fn stack_slots_are_counted_in_bytes() {
                   function %g() -> i64 {\n    ss0 = explicit_slot 8\nblock0:\n    \
                   v0 = stack_addr.i64 ss0\n    v1 = load.i64 v0\n    return v1\n}\n";
     let place = Workplace::with(&[("m.clif", module)]);
-    let stats = |arguments: &str| {
-        let stats = place.run(&format!("opt m.clif -o o.clif --stats=json {arguments}"));
-        stats.json()
-    };
-    let kept = stats("--optimize none");
-    assert_eq!(kept["stack_bytes_before"], 24);
-    assert_eq!(kept["stack_bytes_after"], 32);
-    // %f's slots become values, and nothing was inlined into %g.
-    let promoted = stats("");
-    assert_eq!(promoted["stack_bytes_after"], 8);
-    assert_eq!(promoted["transforms"]["slots_promoted"], 2);
+    for (options, after, promoted) in [
+        ("--optimize none", 32, 0),
+        ("--no-promote-slots", 32, 0),
+        ("", 8, 2),
+        ("--optimize all", 0, 2),
+    ] {
+        let command = format!("opt m.clif -o o.clif --stats=json {options}");
+        let stats = place.run(&command).json();
+        assert_eq!(stats["stack_bytes_before"], 24);
+        assert_eq!(stats["stack_bytes_after"], after, "{options}");
+        assert_eq!(stats["transforms"]["slots_promoted"], promoted, "{options}");
+    }
 }
 
 #[test]

@@ -212,7 +212,9 @@ impl Scan<'_> {
                 ..
             } => {
                 self.escape(value);
-                let ty = memory_type(opcode, dfg.value_type(value));
+                // Nor need an alias stand for anything.
+                let ty = resolve_alias(dfg, value)
+                    .and_then(|value| memory_type(opcode, dfg.value_type(value)));
                 self.access(inst, address, offset.into(), ty, flags, true);
                 return;
             }
@@ -334,6 +336,8 @@ impl Scan<'_> {
         stores: bool,
     ) {
         let known = self.of(address);
+        // The function may not have been verified, so the flags may not be there.
+        let ty = ty.filter(|_| self.func.dfg.mem_flags.is_valid(flags));
         let Some(ty) = ty else {
             self.escape(address);
             return;
@@ -406,6 +410,10 @@ impl Scan<'_> {
         };
         let is_named = !func.debug_tags.get(inst).is_empty()
             || func.dfg.user_stack_map_entries(inst).is_some();
+        let stands_for_nothing = |value| resolve_alias(&func.dfg, value).is_none();
+        if stands_for_nothing(to) || stands_for_nothing(second) {
+            return false;
+        }
         let size = constant(&func.dfg, bytes).and_then(|bytes| u32::try_from(bytes).ok());
         let (Some(size), false) = (size, is_named) else {
             return false;

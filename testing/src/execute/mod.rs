@@ -72,7 +72,7 @@ mod native;
 mod values;
 
 pub use error::ExecuteError;
-pub use interpret::interpret;
+pub use interpret::{interpret, interpret_in_order};
 pub use native::{Engine, NativeProgram, Snapshot};
 
 use cranelift_codegen::data_value::DataValue;

@@ -14,7 +14,7 @@ mod state;
 use super::error::ExecuteError;
 use super::values::{check_arguments, has_data_value};
 use super::{Invocation, Observation};
-use cranelift_codegen::ir::{Function, Inst};
+use cranelift_codegen::ir::{Endianness, Function, Inst};
 use cranelift_inliner::panics;
 use cranelift_inliner::program::{FunctionName, Program};
 use run::Run;
@@ -57,6 +57,44 @@ pub fn interpret(
     invocation: &Invocation,
     fuel: u64,
 ) -> Result<Observation, ExecuteError> {
+    interpret_in_order(program, invocation, fuel, Endianness::Little)
+}
+
+/// As [`interpret`], which takes memory to be little-endian, on a machine with another byte order.
+///
+/// ```
+/// use cranelift_codegen::data_value::DataValue;
+/// use cranelift_codegen::ir::Endianness;
+/// use cranelift_inliner::program::Program;
+/// use cranelift_inliner_testing::execute::{Invocation, Outcome, interpret_in_order};
+///
+/// let program = Program::from_clif("
+/// function %last(i32) -> i8 {
+///     ss0 = explicit_slot 4
+/// block0(v0: i32):
+///     v1 = stack_addr.i64 ss0
+///     store v0, v1
+///     v2 = load.i8 v1+3
+///     return v2
+/// }", "last.clif")?;
+/// let last = Invocation {
+///     function: "last".parse()?,
+///     arguments: vec![DataValue::I32(0x1234)],
+/// };
+/// let seen = interpret_in_order(&program, &last, 100, Endianness::Big)?;
+/// assert_eq!(seen.outcome, Outcome::Returned(vec![DataValue::I8(0x34)]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`interpret`].
+pub fn interpret_in_order(
+    program: &Program,
+    invocation: &Invocation,
+    fuel: u64,
+    order: Endianness,
+) -> Result<Observation, ExecuteError> {
     let function = program
         .id(&invocation.function)
         .and_then(|id| program.get(id))
@@ -78,7 +116,7 @@ pub fn interpret(
         });
     }
 
-    let mut run = Run::new(program, fuel);
+    let mut run = Run::new(program, fuel, order);
     // What a single instruction cannot do ends in a panic of the interpreter.
     let outcome = panics::catch(|| run.call(function.body(), &invocation.arguments));
     let outcome = outcome.unwrap_or_else(|message| Err(run.not_interpretable(message)))?;

@@ -7,7 +7,7 @@ use crate::execute::error::ExecuteError;
 use crate::execute::host::Host;
 use crate::execute::values::canonical;
 use cranelift_codegen::data_value::DataValue;
-use cranelift_codegen::ir::{Block, Function, Inst, Opcode, Value};
+use cranelift_codegen::ir::{Block, Endianness, Function, Inst, Opcode, Value};
 use cranelift_interpreter::instruction::DfgInstructionContext;
 use cranelift_interpreter::state::State;
 use cranelift_interpreter::step::{ControlFlow, CraneliftTrap, step};
@@ -26,9 +26,13 @@ pub(super) enum Progress {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(program: &'a cranelift_inliner::program::Program, fuel: u64) -> Self {
+    pub(super) fn new(
+        program: &'a cranelift_inliner::program::Program,
+        fuel: u64,
+        order: Endianness,
+    ) -> Self {
         Run {
-            memory: Memory::new(program),
+            memory: Memory::new(program, order),
             host: Host::default(),
             fuel,
             steps: 0,

@@ -45,17 +45,20 @@ pub(super) struct Memory<'a> {
     /// Outermost first.
     pub(super) activations: Vec<Activation<'a>>,
     stack: Vec<u8>,
+    /// The byte order of accesses that name none.
+    order: Endianness,
     pinned: DataValue,
     /// The functions of the host whose address was taken.
     host_addresses: RefCell<IndexSet<FunctionName>>,
 }
 
 impl<'a> Memory<'a> {
-    pub(super) fn new(program: &'a Program) -> Self {
+    pub(super) fn new(program: &'a Program, order: Endianness) -> Self {
         Memory {
             program,
             activations: Vec::new(),
             stack: Vec::new(),
+            order,
             pinned: DataValue::I64(0),
             host_addresses: RefCell::default(),
         }
@@ -190,7 +193,7 @@ impl<'a> State<'a> for Memory<'a> {
                 mem_flags: flags,
             });
         };
-        Ok(match flags.endianness(Endianness::Little) {
+        Ok(match flags.endianness(self.order) {
             Endianness::Big => DataValue::read_from_slice_be(bytes, ty),
             Endianness::Little => DataValue::read_from_slice_le(bytes, ty),
         })
@@ -211,7 +214,7 @@ impl<'a> State<'a> for Memory<'a> {
                 mem_flags: flags,
             });
         };
-        match flags.endianness(Endianness::Little) {
+        match flags.endianness(self.order) {
             Endianness::Big => value.write_to_slice_be(bytes),
             Endianness::Little => value.write_to_slice_le(bytes),
         }
