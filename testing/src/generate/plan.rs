@@ -53,6 +53,8 @@ pub(super) struct FunctionPlan {
     pub(super) has_fuel: bool,
     /// Whether the last parameter points to [`POINTED_TO`] bytes of a caller.
     pub(super) has_pointer: bool,
+    /// Whether it writes nothing there, and calls no function that does.
+    pub(super) reads_only: bool,
     /// Functions that it may call.
     pub(super) callees: Vec<usize>,
     /// Whether it has to call each of them.
@@ -137,8 +139,19 @@ impl Plan {
         if has_fuel {
             signature.params.insert(0, AbiParam::new(types::I32));
         }
+        let mut reads_only =
+            has_pointer && self.features.has(Feature::Promises) && choices.chance(160);
         if has_pointer {
-            signature.params.push(AbiParam::new(types::I64));
+            let by_value = self.features.has(Feature::Structures)
+                && call_conv == CallConv::SystemV
+                && choices.chance(128);
+            reads_only |= by_value;
+            signature.params.push(if by_value {
+                let purpose = ArgumentPurpose::StructArgument(POINTED_TO);
+                AbiParam::special(types::I64, purpose)
+            } else {
+                AbiParam::new(types::I64)
+            });
         }
         let has_context = !exported && self.features.has(Feature::Globals) && choices.chance(160);
         if has_context {
@@ -157,6 +170,7 @@ impl Plan {
             has_fuel,
             has_context,
             has_pointer,
+            reads_only,
             callees,
             calls_all: matches!(
                 graph,

@@ -5,7 +5,7 @@ use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner_testing::decisions::decisions;
-use cranelift_inliner_testing::generate::{CallGraph, Generated, Shape, programs};
+use cranelift_inliner_testing::generate::{CallGraph, Feature, Generated, Shape, programs};
 use cranelift_inliner_testing::properties::{self, seeded};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseResult};
@@ -34,6 +34,17 @@ fn check_all(generated: &Generated, policy: &dyn Inline) -> TestCaseResult {
     Ok(())
 }
 
+/// Functions that access memory of their callers. Structures are passed by value where backends of
+/// the machine take them.
+fn promising() -> Shape {
+    let shape = Shape::new().functions(2..=4).statements(60).plain();
+    let shape = shape.with(Feature::Memory).with(Feature::Promises);
+    match cfg!(target_arch = "x86_64") {
+        true => shape.with(Feature::Structures),
+        false => shape,
+    }
+}
+
 proptest! {
     #![proptest_config(cases(24))]
 
@@ -52,6 +63,17 @@ proptest! {
 
 proptest! {
     #![proptest_config(cases(32))]
+
+    /// What functions promise of memory is true of their own activations, and of no more.
+    #[test]
+    fn promises_of_one_activation(generated in programs(promising()), clean_up in any::<bool>()) {
+        let inliner = Inliner::new(Always).clean_up(clean_up);
+        let inlined = inliner.run(&generated.program)?;
+        let Generated { program, invocations } = &generated;
+        properties::behaves(program, &inlined, invocations)?;
+        properties::accounted_for(program, &inlined)?;
+        properties::any_order(program, &inlined, &inliner, seeded(7))?;
+    }
 
     /// Much is inlined into each other here.
     #[test]
