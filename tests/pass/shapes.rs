@@ -5,7 +5,7 @@ use super::support::{
     through,
 };
 use cranelift_inliner::decide::Always;
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::splice::MemoryPromises;
 
 #[test]
@@ -133,7 +133,10 @@ fn slots_of_main(bodies: [&str; 2], others: &str, promises: MemoryPromises) -> u
     );
     let program = program(&text);
     let inlined = run(
-        Inliner::new(Always).memory_promises(promises).check(true),
+        Inliner::new(Always)
+            .memory_promises(promises)
+            .optimize(Optimize::None)
+            .check(true),
         &program,
     );
     let body = inlined.body(id(&program, "main")).unwrap();

@@ -3,7 +3,7 @@
 use crate::support::{call, everywhere, name, program};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_inliner::decide::Always;
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::splice::MemoryPromises;
 use cranelift_inliner_testing::execute::Outcome;
 
@@ -199,7 +199,8 @@ fn slots_that_are_given_away_are_shared_where_nothing_has_alias_regions() {
             (MemoryPromises::WholeProgram, expected),
             (MemoryPromises::PerFunction, 2),
         ] {
-            let inliner = Inliner::new(Always).memory_promises(promises).check(true);
+            let inliner = Inliner::new(Always).optimize(Optimize::None);
+            let inliner = inliner.memory_promises(promises).check(true);
             let inlined = inliner.run(&program).unwrap();
             let main = program.id(&name("main")).unwrap();
             let slots = &inlined.body(main).unwrap().sized_stack_slots;

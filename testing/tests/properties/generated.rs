@@ -67,9 +67,11 @@ proptest! {
     /// What functions promise of memory is true of their own activations, and of no more.
     #[test]
     fn promises_of_one_activation(generated in programs(promising()), clean_up in any::<bool>()) {
-        let inliner = Inliner::new(Always).clean_up(clean_up);
-        let inlined = inliner.run(&generated.program)?;
         let Generated { program, invocations } = &generated;
+        let optimized = Inliner::new(Always).clean_up(clean_up).run(program)?;
+        properties::behaves(program, &optimized, invocations)?;
+        let inliner = Inliner::new(Always).clean_up(clean_up).optimize(Optimize::None);
+        let inlined = inliner.run(program)?;
         properties::behaves(program, &inlined, invocations)?;
         properties::accounted_for(program, &inlined)?;
         properties::any_order(program, &inlined, &inliner, seeded(7))?;
