@@ -9,6 +9,7 @@ mod entities;
 mod exceptions;
 mod labels;
 mod metadata;
+mod promises;
 mod slots;
 
 use crate::copies::{Order, parse, splice_all};
@@ -48,7 +49,7 @@ const fn edited(
     }
 }
 
-const BASES: [Base; 11] = [
+const BASES: [Base; 13] = [
     control_flow::ARITHMETIC,
     control_flow::LOOPS,
     control_flow::LOOPS_CLEANED_UP,
@@ -60,6 +61,8 @@ const BASES: [Base; 11] = [
     metadata::METADATA,
     metadata::METADATA_CLEANED_UP,
     slots::SHARED,
+    promises::PROMISES,
+    promises::STRUCTURES_AND_REGIONS,
 ];
 
 /// The text of a function with single spaces, so that edits need not care for
