@@ -159,7 +159,7 @@ impl Body<'_, '_, '_> {
             }
             if has_pointer {
                 params.next_back();
-                pointer = Some(self.pointer_argument(reads_only)?);
+                pointer = Some(self.pointer_argument(target, reads_only)?);
             }
         }
         let types: Vec<Type> = params.collect();

@@ -9,8 +9,8 @@ use super::features::Feature;
 use super::plan::POINTED_TO;
 use super::types::NARROW;
 use cranelift_codegen::ir::{
-    AliasRegion, AliasRegionData, AtomicRmwOp, InstBuilder, MemFlagsData, Opcode, StackSlot,
-    StackSlotData, StackSlotKey, StackSlotKind, Type, Value, types,
+    AliasRegion, AliasRegionData, ArgumentPurpose, AtomicRmwOp, InstBuilder, MemFlagsData, Opcode,
+    StackSlot, StackSlotData, StackSlotKey, StackSlotKind, Type, Value, types,
 };
 
 /// A stack slot of the function.
@@ -71,12 +71,14 @@ impl Body<'_, '_, '_> {
             let own_region = self.choices.chance(64);
             self.make_slot(number, size, align_shift, own_region);
         }
-        if self.passes_pointers() && (self.pointer.is_none() || self.reads_only) {
+        let pointer_fits = self.pointer.is_some() && !self.reads_only;
+        if self.passes_pointers() && !pointer_fits {
             let number = self.slots.len();
             let own_region = promises && self.choices.chance(128);
             self.make_slot(number, POINTED_TO, 3, own_region);
         }
-        if promises && !numbered_first {
+        // A structure passed by value is the function's own.
+        if promises && !numbered_first || !promises && self.by_value() {
             self.number_pointer_region();
         }
         if promises && self.choices.chance(128) {
@@ -92,10 +94,13 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// A region with a number that is unique in the function, and no more.
+    /// A region with a number that is unique in the function, and no more where promises are those
+    /// of functions.
     fn new_region(&mut self, description: String) -> AliasRegion {
+        let promises = self.plan.features.has(Feature::Promises);
+        let first = if promises { 0 } else { 100 * (1 + self.index) };
         let regions = &mut self.func.dfg.alias_regions;
-        let user_id = regions.len() as u32;
+        let user_id = (first + regions.len()) as u32;
         regions.insert(AliasRegionData {
             user_id,
             description: description.into(),
@@ -159,8 +164,11 @@ impl Body<'_, '_, '_> {
         let Some(target) = self.choices.one_of(&callees) else {
             return self.store();
         };
+        let by_value = self.takes_by_value(target);
         let slots = self.slots.iter().copied();
-        let slots: Vec<Slot> = slots.filter(|slot| self.may_point_to(slot)).collect();
+        let slots: Vec<Slot> = slots
+            .filter(|slot| self.may_point_to(slot, by_value))
+            .collect();
         let Some(slot) = self.choices.one_of(&slots) else {
             return self.store();
         };
@@ -176,10 +184,26 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Whether a slot can be given to a callee, which knows nothing of its regions.
-    fn may_point_to(&self, slot: &Slot) -> bool {
+    /// Whether the function has a structure of its own.
+    fn by_value(&self) -> bool {
+        let last = self.func.signature.params.last();
+        last.is_some_and(|param| matches!(param.purpose, ArgumentPurpose::StructArgument(_)))
+    }
+
+    /// Whether a slot can be given to a callee, which knows nothing of its regions but reads a copy
+    /// of its own if it takes a structure `by_value`.
+    fn may_point_to(&self, slot: &Slot, by_value: bool) -> bool {
         let no_region = slot.region.is_none() || self.plan.features.has(Feature::Promises);
-        slot.size >= POINTED_TO && slot.align_shift >= 3 && no_region
+        slot.size >= POINTED_TO && slot.align_shift >= 3 && (no_region || by_value)
+    }
+
+    /// Whether the callee `target` takes a structure by value.
+    fn takes_by_value(&self, target: Target) -> bool {
+        let signature = self.signature_of(target);
+        let last = signature
+            .as_ref()
+            .and_then(|signature| signature.params.last());
+        last.is_some_and(|param| matches!(param.purpose, ArgumentPurpose::StructArgument(_)))
     }
 
     fn passes_pointers(&self) -> bool {
@@ -225,11 +249,17 @@ impl Body<'_, '_, '_> {
 
     /// An address for a call to pass on; `None` if the function has no memory. The callee writes
     /// there unless it `reads_only`.
-    pub(super) fn pointer_argument(&mut self, reads_only: bool) -> Option<Value> {
+    pub(super) fn pointer_argument(&mut self, target: Target, reads_only: bool) -> Option<Value> {
+        let by_value = self.takes_by_value(target);
         let slots = self.slots.iter().copied();
         // What a callee does there is aligned to 8 bytes.
-        let fitting: Vec<Slot> = slots.filter(|slot| self.may_point_to(slot)).collect();
+        let fitting: Vec<Slot> = slots
+            .filter(|slot| self.may_point_to(slot, by_value))
+            .collect();
+        // What has a region here is accessed through none there, unless it is copied.
+        let no_region = self.pointer_region.is_none() || self.plan.features.has(Feature::Promises);
         let pointer = self.pointer.filter(|_| reads_only || !self.reads_only);
+        let pointer = pointer.filter(|_| no_region || by_value);
         let chosen = self
             .choices
             .below(fitting.len() + usize::from(pointer.is_some()));
@@ -245,7 +275,9 @@ impl Body<'_, '_, '_> {
     /// A load, a store, or both at once.
     pub(super) fn memory_instruction(&mut self) {
         let atomics = self.plan.features.has(Feature::Atomics);
-        if self.plan.features.has(Feature::Promises) && self.choices.chance(96) {
+        let features = self.plan.features;
+        let passes = features.has(Feature::Promises) || features.has(Feature::Structures);
+        if passes && self.choices.chance(96) {
             return match self.cell {
                 Some(cell) if self.choices.chance(96) => self.load_through_cell(cell),
                 _ => self.call_between_stores(),
