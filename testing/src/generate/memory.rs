@@ -181,6 +181,10 @@ impl Body<'_, '_, '_> {
             self.preferred = Some(slot);
             self.call_if_possible(target);
             self.preferred = None;
+            if self.choices.chance(160) {
+                let value = self.at().ins().load(types::I64, flags, address, offset);
+                self.define([value]);
+            }
         }
     }
 
