@@ -60,6 +60,8 @@ pub(super) struct Body<'p, 'c, 'b> {
     pub(super) reads_only: bool,
     /// A slot that holds the address of a slot, or the pointer, at any time.
     pub(super) cell: Option<Cell>,
+    /// What the entry block read there.
+    pub(super) read: Option<Value>,
     /// What the next call is to be given the address of.
     pub(super) preferred: Option<Slot>,
     /// The `vmctx` parameter, which is zero.
@@ -95,6 +97,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
             pointer_region: None,
             reads_only: false,
             cell: None,
+            read: None,
             preferred: None,
             context: None,
             slots: Vec::new(),
@@ -139,6 +142,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         }
         self.define(params);
         self.make_slots();
+        self.read_pointer();
     }
 
     /// Makes the function's `vmctx` its stack limit now and then. It is zero, so no stack reaches

@@ -78,6 +78,16 @@ impl Body<'_, '_, '_> {
         }
     }
 
+    /// Lets the host see what some numbers are.
+    pub(super) fn observe(&mut self, values: Vec<Value>) {
+        let sum = values.into_iter().reduce(|a, b| self.at().ins().bxor(a, b));
+        let host = self.plan.observer.map(Target::Host);
+        if let (Some(sum), Some((func_ref, _))) = (sum, host.and_then(|host| self.declare(host))) {
+            let call = self.at().ins().call(func_ref, &[sum]);
+            self.annotate_call(call);
+        }
+    }
+
     fn may_call(&self, callee: usize) -> bool {
         if self.is_recursion(Target::Function(callee)) {
             self.rounds == 1 && self.fuel.is_some() && self.recursive_calls < RECURSIVE_CALLS

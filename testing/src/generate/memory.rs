@@ -172,7 +172,8 @@ impl Body<'_, '_, '_> {
         let Some(slot) = self.choices.one_of(&slots) else {
             return self.store();
         };
-        for _ in 0..1 + self.choices.below(2) {
+        let known = self.values.len();
+        for _ in 0..1 + self.choices.below(3) {
             let value = self.value(types::I64);
             let address = self.at().ins().stack_addr(types::I64, slot.slot, 0);
             let flags = MemFlagsData::trusted().with_alias_region(slot.region);
@@ -185,6 +186,28 @@ impl Body<'_, '_, '_> {
                 let value = self.at().ins().load(types::I64, flags, address, offset);
                 self.define([value]);
             }
+        }
+        let new = self.values.get(known..).unwrap_or_default().iter().copied();
+        let dfg = &self.func.dfg;
+        let new = new.filter(|&value| dfg.value_type(value) == types::I64);
+        let new: Vec<Value> = new.collect();
+        self.observe(new);
+    }
+
+    /// Reads what the pointer leads to, for what the function returns.
+    pub(super) fn read_pointer(&mut self) {
+        let Some(pointer) = self.pointer.filter(|_| self.plan.passes_memory()) else {
+            return;
+        };
+        if self.choices.chance(192) {
+            let mut flags = MemFlagsData::trusted().with_alias_region(self.pointer_region);
+            if self.reads_only && self.choices.chance(192) {
+                flags = flags.with_readonly().with_can_move();
+            }
+            let offset = 8 * self.choices.below(2) as i32;
+            let value = self.at().ins().load(types::I64, flags, pointer, offset);
+            self.define([value]);
+            self.read = Some(value);
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub(super) types: Types,
     pub(super) functions: Vec<FunctionPlan>,
     pub(super) hosts: Vec<HostPlan>,
+    /// A function of the host that takes a number.
+    pub(super) observer: Option<usize>,
     /// The number of the last place that was tagged.
     pub(super) places: u32,
     /// Whether some function calls the one that copies bytes.
@@ -89,6 +91,7 @@ impl Plan {
             types: Types::new(features, choices),
             functions: Vec::new(),
             hosts: Vec::new(),
+            observer: None,
             places: 0,
             copies_bytes: false,
         };
@@ -104,6 +107,15 @@ impl Plan {
             plan.hosts.push(HostPlan {
                 name: FunctionName::testcase(format!("host{index}")),
                 signature: plan.signature(choices, call_conv),
+            });
+        }
+        if plan.passes_memory() {
+            let mut signature = Signature::new(CallConv::SystemV);
+            signature.params.push(AbiParam::new(types::I64));
+            plan.observer = Some(plan.hosts.len());
+            plan.hosts.push(HostPlan {
+                name: FunctionName::testcase(format!("host{}", plan.hosts.len())),
+                signature,
             });
         }
         plan
@@ -146,6 +158,10 @@ impl Plan {
                 && call_conv == CallConv::SystemV
                 && choices.chance(128);
             reads_only |= by_value;
+            if self.passes_memory() && call_conv == CallConv::SystemV && choices.chance(192) {
+                // What it reads can be returned.
+                signature.returns = vec![AbiParam::new(types::I64)];
+            }
             signature.params.push(if by_value {
                 let purpose = ArgumentPurpose::StructArgument(POINTED_TO);
                 AbiParam::special(types::I64, purpose)
@@ -178,6 +194,11 @@ impl Plan {
             ),
             entries: u64::from(exported),
         }
+    }
+
+    /// Whether it matters when memory is read that a pointer leads to.
+    pub(super) fn passes_memory(&self) -> bool {
+        self.features.has(Feature::Promises) || self.features.has(Feature::Structures)
     }
 
     fn call_conv(&self, choices: &mut Choices<'_, '_>) -> CallConv {
