@@ -200,6 +200,7 @@ fn splice_options(arguments: &LegalityArguments) -> SpliceOptions {
     options.allow_return_address = arguments.allow_return_address;
     options.stack_limit_is_per_thread = arguments.stack_limit_is_per_thread;
     options.share_slots = !arguments.no_share_slots;
+    options.memory_promises = arguments.memory_promises.into();
     options
 }
 

@@ -45,6 +45,10 @@ pub(crate) struct Statistics {
     pub(crate) stack_bytes_after: u64,
     /// What clean-up and optimization did, one number a transform.
     pub(crate) transforms: Transforms,
+    /// Accesses in copies that lost `readonly` or `can_move`, which hold in the callee only.
+    pub(crate) flags_dropped: usize,
+    /// Accesses of copies and callers that lost their alias regions.
+    pub(crate) regions_dropped: usize,
     /// Bytes of machine code of the functions as they came in; null where that was not compiled.
     pub(crate) code_bytes_before: Option<usize>,
     /// Bytes of machine code of the output; null where nothing was compiled.
@@ -202,6 +206,8 @@ impl Statistics {
                 self.call_sites_after += calls.after;
                 self.instructions_after += stats.insts_after;
                 self.stack_bytes_after += stats.slot_bytes_after;
+                self.flags_dropped += stats.promises.flags;
+                self.regions_dropped += stats.promises.regions;
             }
             let after = if stats.dropped { 0 } else { stats.insts_after };
             if after != stats.insts_before {

@@ -37,6 +37,8 @@ fn totals(statistics: &Statistics) -> String {
         instructions_after,
         stack_bytes_before,
         stack_bytes_after,
+        flags_dropped,
+        regions_dropped,
         ..
     } = statistics;
     let mut rows = vec![
@@ -46,6 +48,10 @@ fn totals(statistics: &Statistics) -> String {
         change_row("instructions", *instructions_before, *instructions_after),
         change_row("stack slot bytes", *stack_bytes_before, *stack_bytes_after),
     ];
+    if flags_dropped + regions_dropped > 0 {
+        rows.push(only_after("memory flags dropped", *flags_dropped));
+        rows.push(only_after("alias regions dropped", *regions_dropped));
+    }
     match (statistics.code_bytes_before, statistics.code_bytes) {
         (Some(before), Some(after)) => rows.push(change_row("code bytes", before, after)),
         (None, Some(after)) => rows.push(only_after("code bytes", after)),

@@ -24,7 +24,8 @@
 //! inside the other and both use it through the same alias region; the caller's
 //! own are never a copy's. Tags are the tags of the replaced calls around the
 //! instruction, outermost first, then its own. Stack maps are the union, in the
-//! same order. Source locations and value labels are kept, and no label is
+//! same order. Memory flags promise no more than holds in the caller's activation, unless
+//! the tree says that promises hold for the whole program. Source locations and value labels are kept, and no label is
 //! added, but that what no instruction uses may be gone with its labels, where
 //! splicing makes it a parameter and clean-up goes past its block. Cold stays
 //! cold. A structure passed by value is copied whole before the body, to a slot
@@ -96,6 +97,7 @@ mod limits;
 mod metadata;
 mod operands;
 mod place;
+mod promises;
 mod slots;
 mod steps;
 mod struct_args;

@@ -21,7 +21,7 @@ use crate::graph::{CallKind, CallNode};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::profile::Heat;
 use crate::program::{FunctionId, Linkage};
-use crate::splice::{Callee, Checker, CopiedCall, Session, SpliceContext};
+use crate::splice::{Callee, Checker, CopiedCall, DroppedPromises, Session, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 use petgraph::graph::EdgeIndex;
@@ -74,6 +74,7 @@ pub(super) struct InlinedCaller {
     pub(super) depth: u32,
     /// Whether calls of memory functions were left for the optimizer.
     pub(super) left_memory_calls: bool,
+    pub(super) promises: DroppedPromises,
 }
 
 /// Decides and splices all sites of the function `id`.
@@ -100,6 +101,7 @@ pub(super) fn inline_into(
             inlined: 0,
             depth: 0,
             left_memory_calls: false,
+            promises: DroppedPromises::default(),
         },
     };
     if !state.is_emitted(id) {
@@ -135,7 +137,7 @@ pub(super) fn inline_into(
         let accepted = job.decide(candidates, session.caller(), &session);
         came_in = job.splice(accepted, &mut session);
     }
-    session.finish();
+    job.result.promises = session.finish();
     for &callee in &job.came_in {
         state.release_if_last(callee);
     }

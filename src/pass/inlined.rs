@@ -7,7 +7,7 @@ use crate::check::CopyTree;
 use crate::graph::{CallGraph, SiteName};
 use crate::locations::LocationTable;
 use crate::program::{FunctionId, FunctionName, Program, ProgramError};
-use crate::splice::SpliceOptions;
+use crate::splice::{MemoryPromises, SpliceOptions};
 use cranelift_codegen::ir::Function;
 use cranelift_entity::SecondaryMap;
 use rustc_hash::FxHashMap;
@@ -35,6 +35,11 @@ impl Inlined {
     /// from those of the input.
     pub fn program(&self) -> &Program {
         &self.program
+    }
+
+    /// What the pass took memory flags to promise.
+    pub fn memory_promises(&self) -> MemoryPromises {
+        self.splice_options.memory_promises
     }
 
     /// The call graph of the program that went in.
@@ -77,6 +82,9 @@ impl Inlined {
         }
         if self.splice_options.stack_limit_is_per_thread {
             copies.stack_limits_are_per_thread();
+        }
+        if self.memory_promises() == MemoryPromises::WholeProgram {
+            copies.promise_for_whole_program();
         }
         Some(copies)
     }

@@ -76,7 +76,7 @@ use crate::decide::{Inline, Limits};
 use crate::locations::LocationMode;
 use crate::profile::Profile;
 use crate::program::{FunctionId, FunctionName, Program};
-use crate::splice::SpliceOptions;
+use crate::splice::{MemoryPromises, SpliceOptions};
 #[cfg(feature = "module")]
 use cranelift_codegen::ir::Endianness;
 use cranelift_codegen::ir::Function;
@@ -173,6 +173,25 @@ impl<'a> Inliner<'a> {
     #[must_use]
     pub fn splice_options(mut self, options: SpliceOptions) -> Self {
         self.splice_options = options;
+        self
+    }
+
+    /// Sets what memory flags promise, which is one of the
+    /// [splice options](Self::splice_options): for each function by itself by default.
+    ///
+    /// ```
+    /// use cranelift_inliner::decide::CostModel;
+    /// use cranelift_inliner::pass::Inliner;
+    /// use cranelift_inliner::splice::MemoryPromises;
+    ///
+    /// // The front end numbers its alias regions once for all functions.
+    /// let inliner = Inliner::new(CostModel::default())
+    ///     .memory_promises(MemoryPromises::WholeProgram);
+    /// # let _ = inliner;
+    /// ```
+    #[must_use]
+    pub fn memory_promises(mut self, promises: MemoryPromises) -> Self {
+        self.splice_options.memory_promises = promises;
         self
     }
 

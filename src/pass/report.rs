@@ -4,7 +4,7 @@ use crate::cleanup::CleanupStats;
 use crate::decide::PolicyReason;
 use crate::graph::CallKind;
 use crate::program::{FunctionId, FunctionName, InlineAttribute, SiteHint};
-use crate::splice::Refusal;
+use crate::splice::{DroppedPromises, Refusal};
 use cranelift_codegen::ir::{Inst, SourceLoc};
 use petgraph::graph::EdgeIndex;
 use std::fmt;
@@ -277,6 +277,9 @@ pub struct FunctionStats {
     pub inlined: usize,
     /// The longest chain of bodies inlined into each other in it.
     pub depth: u32,
+    /// Accesses that have lost what their flags promise; see
+    /// [`MemoryPromises`](crate::splice::MemoryPromises).
+    pub promises: DroppedPromises,
     /// What clean-up did after the splices.
     pub cleanup: CleanupStats,
     /// Whether it was dropped: it is local and nothing refers to it any more.

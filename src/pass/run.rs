@@ -19,6 +19,7 @@ use crate::graph::{CallGraph, ComponentId};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
+use crate::splice::MemoryPromises;
 use cranelift_codegen::ir::{Endianness, Function};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
@@ -165,6 +166,7 @@ impl Run<'_> {
             inlined,
             depth,
             left_memory_calls,
+            promises,
         } = inlined;
         let program = self.state.program;
         let original = program[id].body();
@@ -230,6 +232,7 @@ impl Run<'_> {
             locations: table,
             depth,
             inlined,
+            promises,
             cleanup: stats,
             records: records.into_boxed_slice(),
             preparation: Preparation::default(),
@@ -329,6 +332,9 @@ impl Run<'_> {
         if self.inliner.splice_options.stack_limit_is_per_thread {
             tree.stack_limits_are_per_thread();
         }
+        if self.inliner.splice_options.memory_promises == MemoryPromises::WholeProgram {
+            tree.promise_for_whole_program();
+        }
         Some(PassError::Check {
             function: self.state.program[id].name().clone(),
             stage,
@@ -363,6 +369,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
             slot_bytes_after: slot_bytes(&done.body),
             inlined: done.inlined,
             depth: done.depth,
+            promises: done.promises,
             cleanup: done.cleanup,
             dropped: !live[id],
         };

@@ -1,6 +1,6 @@
 //! A replacement of `Context::inline` for embedders of Cranelift's own trait.
 
-use super::{Callee, SpliceContext, SpliceOptions};
+use super::{Callee, MemoryPromises, SpliceContext, SpliceOptions};
 use cranelift_codegen::CodegenResult;
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, Inst, InstructionData};
@@ -15,6 +15,10 @@ use cranelift_codegen::ir::{self, Inst, InstructionData};
 ///
 /// Where Cranelift would panic or fail — a signature that differs, a full set
 /// of memory flags, a callee that does not verify — the call is kept.
+///
+/// Memory flags are copied as Cranelift copies them, by its contract: alias regions are numbered
+/// once for the whole compilation, and `readonly` and `can_move` hold in whatever the function is
+/// inlined into ([`MemoryPromises::WholeProgram`]).
 ///
 /// As with Cranelift's own function, an inliner that answers a recursive call
 /// with `visit_callee` every time does not terminate.
@@ -66,10 +70,17 @@ use cranelift_codegen::ir::{self, Inst, InstructionData};
 ///
 /// None at present; the type is that of `Context::inline`.
 pub fn inline_calls(func: &mut ir::Function, inliner: impl Inline) -> CodegenResult<bool> {
-    inline_calls_with(func, inliner, &SpliceOptions::default())
+    let options = SpliceOptions {
+        memory_promises: MemoryPromises::WholeProgram,
+        ..SpliceOptions::default()
+    };
+    inline_calls_with(func, inliner, &options)
 }
 
 /// Does the same as [`inline_calls`], with options of the embedder's.
+///
+/// Memory flags are taken as [`SpliceOptions::memory_promises`] says: for each function by itself, by
+/// default, while [`inline_calls`] takes them for the whole program.
 ///
 /// Cranelift's own function copies whatever it is given. Where a refusal is not wanted, allow what
 /// it is about, after reading the promise that goes with it: for functions that begin with a check

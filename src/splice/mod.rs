@@ -123,7 +123,9 @@
 
 mod callee;
 mod caller_checks;
+mod caller_promises;
 mod copy;
+mod derived;
 mod drop_in;
 mod entities;
 mod facts;
@@ -131,6 +133,7 @@ mod in_place;
 mod inherited_tags;
 mod locations;
 mod mapper;
+mod memory_promises;
 mod refusal;
 mod room;
 mod segments;
@@ -145,6 +148,7 @@ pub use callee::{Callee, CalleeTables};
 pub use drop_in::{inline_calls, inline_calls_with};
 pub(crate) use facts::{CalleeFacts, Outline};
 pub use locations::{KeepLocations, SpliceLocations};
+pub use memory_promises::{DroppedPromises, MemoryPromises};
 pub use refusal::{Refusal, SignatureMismatch};
 pub use session::{Checker, CopiedCall, Session, SpliceContext};
 
@@ -200,6 +204,9 @@ pub struct SpliceOptions {
     /// Slots are shared by what is spliced in one session, between slots of the
     /// same kind, size, alignment and key. The caller's own are not shared.
     pub share_slots: bool,
+    /// What memory flags of callers and callees promise. For each function by itself, unless the
+    /// front end says that they hold for the whole program.
+    pub memory_promises: MemoryPromises,
     /// Neither the callers nor any callee have alias regions, so that more slots
     /// can be shared.
     pub(crate) no_alias_regions: bool,
@@ -214,6 +221,7 @@ impl Default for SpliceOptions {
             stack_limit_is_per_thread: false,
             unwinder_restores_registers: false,
             share_slots: true,
+            memory_promises: MemoryPromises::default(),
             no_alias_regions: false,
         }
     }

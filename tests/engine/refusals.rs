@@ -6,7 +6,7 @@ use crate::body::Body;
 use crate::functions::{calls_of, parse};
 use cranelift_codegen::ir::{self, Function, Inst, InstructionData, Opcode, types};
 use cranelift_inliner::splice::{
-    Callee, Refusal, Session, SpliceContext, SpliceOptions, inline_calls, splice,
+    Callee, MemoryPromises, Refusal, Session, SpliceContext, SpliceOptions, inline_calls, splice,
 };
 
 /// A callee, and a caller of it.
@@ -61,6 +61,50 @@ fn fill_mem_flags(func: &mut Function, count: usize) {
     }
 }
 
+fn for_whole_program() -> SpliceOptions {
+    let mut options = SpliceOptions::default();
+    options.memory_promises = MemoryPromises::WholeProgram;
+    options
+}
+
+/// Where promises hold for one function, a copy needs flags of its own, and the caller's stores may
+/// need others than they have: only those that it uses.
+#[test]
+fn flags_without_promises_in_the_nearly_full_set() {
+    for (room, fits) in [(3, true), (2, false)] {
+        let [callee, mut caller] = pair(
+            "function %callee(i64) system_v {
+             block0(v0: i64):
+                 v1 = load.i64 user3 readonly v0
+                 store user4 v1, v0
+                 return
+             }
+             function %caller(i64) system_v {
+                 fn0 = %callee(i64) system_v
+                 region0 = 1 \"mine\"
+             block0(v0: i64):
+                 store user5 region0 v0, v0
+                 call fn0(v0)
+                 return
+             }",
+        );
+        // The caller's own flags are there already.
+        fill_mem_flags(&mut caller, 65_535 - room);
+        let (call, before) = (calls_of(&caller)[0], caller.clone());
+        let spliced = splice(&mut caller, call, &callee, &SpliceOptions::default());
+        assert_eq!(spliced.is_ok(), fits, "room for {room}");
+        if fits {
+            let text = caller.to_string();
+            for access in ["store user5 v0, v0", "load.i64 user3 v0", "store user4 v"] {
+                assert!(text.contains(access), "{access} in\n{text}");
+            }
+        } else {
+            assert_eq!(spliced, Err(Refusal::MemFlagsFull));
+            assert!(before == caller);
+        }
+    }
+}
+
 #[test]
 fn a_full_set_of_memory_flags() {
     let [callee, mut caller] = pair(LOADS);
@@ -73,7 +117,7 @@ fn the_last_place_in_the_set_of_memory_flags() {
     let [callee, mut caller] = pair(LOADS);
     fill_mem_flags(&mut caller, 65_534);
     let call = calls_of(&caller)[0];
-    splice(&mut caller, call, &callee, &SpliceOptions::default()).unwrap();
+    splice(&mut caller, call, &callee, &for_whole_program()).unwrap();
     let load = caller
         .layout
         .first_inst(caller.layout.entry_block().unwrap())
@@ -96,7 +140,7 @@ fn flags_that_the_full_set_has_already() {
     caller.dfg.mem_flags.insert(flags).unwrap();
     fill_mem_flags(&mut caller, 65_535);
     let call = calls_of(&caller)[0];
-    splice(&mut caller, call, &callee, &SpliceOptions::default()).unwrap();
+    splice(&mut caller, call, &callee, &for_whole_program()).unwrap();
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //!                                     order (little, big), or the functions `memcpy` and `memset`
 //!                                     of C (memory functions)
 //! ; allow frame introspection         for the splices of the file
+//! ; promises for the whole program    for the splices of the file: what flags of memory promise
 //! ; share no slots                    between copies, for the splices of the file
 //! ; stack limits are per thread       for the splices of the file
 //! ; set preserve_frame_pointers       a setting of Cranelift for verifying and compiling
@@ -33,8 +34,8 @@ use cranelift_inliner::cleanup::{
     CleanupContext, MemoryFunctions, OptimizeOptions, clean_up, optimize,
 };
 use cranelift_inliner::splice::{
-    Callee, CalleeTables, CopiedCall, Refusal, Session, SpliceContext, SpliceOptions,
-    inline_calls_with,
+    Callee, CalleeTables, CopiedCall, MemoryPromises, Refusal, Session, SpliceContext,
+    SpliceOptions, inline_calls_with,
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -182,6 +183,10 @@ impl Script {
                 func: subject,
                 options: optimize_options(how)?,
             },
+            "promises" if rest == "for the whole program" => {
+                self.options.memory_promises = MemoryPromises::WholeProgram;
+                return Ok(());
+            }
             "share" if rest == "no slots" => {
                 self.options.share_slots = false;
                 return Ok(());
@@ -309,6 +314,9 @@ impl Script {
         }
         if self.options.stack_limit_is_per_thread {
             copies.stack_limits_are_per_thread();
+        }
+        if self.options.memory_promises == MemoryPromises::WholeProgram {
+            copies.promise_for_whole_program();
         }
         // Where a call comes from and its number there, and its number here.
         let mut calls: Vec<(CopyId, Inst, Inst)> = calls

@@ -5,6 +5,7 @@ use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::decide::{CostModel, Limits, Small};
 use cranelift_inliner::pass::Optimize;
 use cranelift_inliner::program::FunctionName;
+use cranelift_inliner::splice::MemoryPromises;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -278,6 +279,31 @@ pub(crate) struct LegalityArguments {
     /// time could share them
     #[arg(long)]
     pub(crate) no_share_slots: bool,
+
+    /// What readonly, can_move and alias regions promise
+    ///
+    /// By default each function promises for itself, as it does without inlining: copies lose
+    /// what their callers do not promise too. Where the front end promises for the whole program,
+    /// nothing is lost (see docs/GUIDE.md).
+    #[arg(long, value_name = "SCOPE", default_value = "per-function")]
+    pub(crate) memory_promises: MemoryPromisesArgument,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum MemoryPromisesArgument {
+    /// Promises of one function for its own calls, and regions numbered in each function
+    PerFunction,
+    /// Promises that hold wherever a body is inlined, and regions numbered once for all
+    WholeProgram,
+}
+
+impl From<MemoryPromisesArgument> for MemoryPromises {
+    fn from(argument: MemoryPromisesArgument) -> Self {
+        match argument {
+            MemoryPromisesArgument::PerFunction => MemoryPromises::PerFunction,
+            MemoryPromisesArgument::WholeProgram => MemoryPromises::WholeProgram,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

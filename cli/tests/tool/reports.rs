@@ -38,6 +38,8 @@ fn statistics_are_what_one_counts_by_hand() {
             "stack_bytes_before": 0,
             "stack_bytes_after": 0,
             "transforms": null,
+            "flags_dropped": 0,
+            "regions_dropped": 0,
             "code_bytes_before": null,
             "code_bytes": null,
             "fallbacks": 0,

@@ -3,11 +3,12 @@
 use super::choices::Choices;
 use super::features::Feature;
 use super::instructions::constants;
-use super::memory::Slot;
+use super::memory::{Cell, Slot};
 use super::plan::{MAX_BLOCK_RUNS, MAX_FUEL, Plan};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{
-    Block, BlockArg, FuncRef, Function, GlobalValueData, InstBuilder, SourceLoc, Type, Value, types,
+    AliasRegion, Block, BlockArg, FuncRef, Function, GlobalValueData, InstBuilder, SourceLoc, Type,
+    Value, types,
 };
 use cranelift_codegen::isa::CallConv;
 use std::collections::BTreeMap;
@@ -53,6 +54,16 @@ pub(super) struct Body<'p, 'c, 'b> {
     pub(super) fuel: Option<Value>,
     /// The parameter that points to memory of a caller.
     pub(super) pointer: Option<Value>,
+    /// The alias region of what it points to.
+    pub(super) pointer_region: Option<AliasRegion>,
+    /// Whether nothing is written there.
+    pub(super) reads_only: bool,
+    /// A slot that holds the address of a slot, or the pointer, at any time.
+    pub(super) cell: Option<Cell>,
+    /// What the entry block read there.
+    pub(super) read: Option<Value>,
+    /// What the next call is to be given the address of.
+    pub(super) preferred: Option<Slot>,
     /// The `vmctx` parameter, which is zero.
     pub(super) context: Option<Value>,
     pub(super) slots: Vec<Slot>,
@@ -83,6 +94,11 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
             rounds: 1,
             fuel: None,
             pointer: None,
+            pointer_region: None,
+            reads_only: false,
+            cell: None,
+            read: None,
+            preferred: None,
             context: None,
             slots: Vec::new(),
             recursive_calls: 0,
@@ -101,6 +117,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         self.func.signature = function.signature.clone();
         let (has_fuel, has_pointer) = (function.has_fuel, function.has_pointer);
         let has_context = function.has_context;
+        self.reads_only = function.reads_only;
         if self.plan.features.has(Feature::Debugging) {
             self.func.collect_debug_info();
         }
@@ -125,6 +142,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         }
         self.define(params);
         self.make_slots();
+        self.read_pointer();
     }
 
     /// Makes the function's `vmctx` its stack limit now and then. It is zero, so no stack reaches

@@ -71,6 +71,23 @@ impl Body<'_, '_, '_> {
         callees.copied().filter(is_owed).collect()
     }
 
+    /// Calls `target` if that may be done here.
+    pub(super) fn call_if_possible(&mut self, target: Target) {
+        if self.possible_callees().contains(&target) {
+            self.call_target(target);
+        }
+    }
+
+    /// Lets the host see what some numbers are.
+    pub(super) fn observe(&mut self, values: Vec<Value>) {
+        let sum = values.into_iter().reduce(|a, b| self.at().ins().bxor(a, b));
+        let host = self.plan.observer.map(Target::Host);
+        if let (Some(sum), Some((func_ref, _))) = (sum, host.and_then(|host| self.declare(host))) {
+            let call = self.at().ins().call(func_ref, &[sum]);
+            self.annotate_call(call);
+        }
+    }
+
     fn may_call(&self, callee: usize) -> bool {
         if self.is_recursion(Target::Function(callee)) {
             self.rounds == 1 && self.fuel.is_some() && self.recursive_calls < RECURSIVE_CALLS
@@ -133,7 +150,7 @@ impl Body<'_, '_, '_> {
         if let Target::Function(callee) = target {
             let function = self.plan.functions.get(callee)?;
             let (has_fuel, has_pointer) = (function.has_fuel, function.has_pointer);
-            let has_context = function.has_context;
+            let (has_context, reads_only) = (function.has_context, function.reads_only);
             if self.plan.is_recursion(self.index, callee) {
                 self.recursive_calls += 1;
             } else {
@@ -152,7 +169,7 @@ impl Body<'_, '_, '_> {
             }
             if has_pointer {
                 params.next_back();
-                pointer = Some(self.pointer_argument()?);
+                pointer = Some(self.pointer_argument(target, reads_only)?);
             }
         }
         let types: Vec<Type> = params.collect();

@@ -246,7 +246,13 @@ impl Body<'_, '_, '_> {
         if !self.return_call() {
             let returns = self.func.signature.returns.iter();
             let types: Vec<Type> = returns.map(|param| param.value_type).collect();
-            let values = self.values_of(&types);
+            let mut values = self.values_of(&types);
+            if types.first() == Some(&types::I64)
+                && let Some(read) = self.read
+                && self.choices.chance(160)
+            {
+                values[0] = read;
+            }
             self.at().ins().return_(&values);
         }
     }
@@ -286,6 +292,7 @@ impl Body<'_, '_, '_> {
         self.values.clear();
         self.fuel = None;
         self.pointer = None;
+        self.read = None;
         self.context = None;
         self.call();
         self.finish();

@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub(super) types: Types,
     pub(super) functions: Vec<FunctionPlan>,
     pub(super) hosts: Vec<HostPlan>,
+    /// A function of the host that takes a number.
+    pub(super) observer: Option<usize>,
     /// The number of the last place that was tagged.
     pub(super) places: u32,
     /// Whether some function calls the one that copies bytes.
@@ -53,6 +55,8 @@ pub(super) struct FunctionPlan {
     pub(super) has_fuel: bool,
     /// Whether the last parameter points to [`POINTED_TO`] bytes of a caller.
     pub(super) has_pointer: bool,
+    /// Whether it writes nothing there, and calls no function that does.
+    pub(super) reads_only: bool,
     /// Functions that it may call.
     pub(super) callees: Vec<usize>,
     /// Whether it has to call each of them.
@@ -87,6 +91,7 @@ impl Plan {
             types: Types::new(features, choices),
             functions: Vec::new(),
             hosts: Vec::new(),
+            observer: None,
             places: 0,
             copies_bytes: false,
         };
@@ -102,6 +107,15 @@ impl Plan {
             plan.hosts.push(HostPlan {
                 name: FunctionName::testcase(format!("host{index}")),
                 signature: plan.signature(choices, call_conv),
+            });
+        }
+        if plan.passes_memory() {
+            let mut signature = Signature::new(CallConv::SystemV);
+            signature.params.push(AbiParam::new(types::I64));
+            plan.observer = Some(plan.hosts.len());
+            plan.hosts.push(HostPlan {
+                name: FunctionName::testcase(format!("host{}", plan.hosts.len())),
+                signature,
             });
         }
         plan
@@ -137,8 +151,23 @@ impl Plan {
         if has_fuel {
             signature.params.insert(0, AbiParam::new(types::I32));
         }
+        let mut reads_only =
+            has_pointer && self.features.has(Feature::Promises) && choices.chance(160);
         if has_pointer {
-            signature.params.push(AbiParam::new(types::I64));
+            let by_value = self.features.has(Feature::Structures)
+                && call_conv == CallConv::SystemV
+                && choices.chance(128);
+            reads_only |= by_value;
+            if self.passes_memory() && call_conv == CallConv::SystemV && choices.chance(192) {
+                // What it reads can be returned.
+                signature.returns = vec![AbiParam::new(types::I64)];
+            }
+            signature.params.push(if by_value {
+                let purpose = ArgumentPurpose::StructArgument(POINTED_TO);
+                AbiParam::special(types::I64, purpose)
+            } else {
+                AbiParam::new(types::I64)
+            });
         }
         let has_context = !exported && self.features.has(Feature::Globals) && choices.chance(160);
         if has_context {
@@ -157,6 +186,7 @@ impl Plan {
             has_fuel,
             has_context,
             has_pointer,
+            reads_only,
             callees,
             calls_all: matches!(
                 graph,
@@ -164,6 +194,11 @@ impl Plan {
             ),
             entries: u64::from(exported),
         }
+    }
+
+    /// Whether it matters when memory is read that a pointer leads to.
+    pub(super) fn passes_memory(&self) -> bool {
+        self.features.has(Feature::Promises) || self.features.has(Feature::Structures)
     }
 
     fn call_conv(&self, choices: &mut Choices<'_, '_>) -> CallConv {

@@ -2,12 +2,13 @@
 
 use super::broken::{Broken, Property, first_difference};
 use crate::canonical::CanonicalText;
-use cranelift_codegen::ir::{Function, Inst, SourceLoc};
+use cranelift_codegen::ir::{Function, Inst, MemFlags, SourceLoc};
 use cranelift_inliner::cleanup::CleanupContext;
 use cranelift_inliner::pass::{Inlined, Inliner, SiteRecord};
 use cranelift_inliner::program::{FunctionId, Program};
 use cranelift_inliner::splice::{
-    Callee, CalleeTables, CopiedCall, Refusal, Session, SpliceContext, SpliceOptions,
+    Callee, CalleeTables, CopiedCall, MemoryPromises, Refusal, Session, SpliceContext,
+    SpliceOptions,
 };
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
@@ -42,7 +43,9 @@ pub fn any_order(
         let Some(expected) = inlined.body(id).filter(|_| inlined.stats(id).inlined > 0) else {
             continue;
         };
-        let one_session = relies_on_one_session(before, inlined, id) || choose(2).is_multiple_of(2);
+        let one_session = relies_on_one_session(before, inlined, id)
+            || promises_for_copies(function.body(), &inliner.splice_options_for(before))
+            || choose(2).is_multiple_of(2);
         let mut options = inliner.splice_options_for(before);
         let share_slots = options.share_slots;
         options.share_slots &= one_session;
@@ -241,6 +244,17 @@ fn relies_on_one_session(program: &Program, inlined: &Inlined, id: FunctionId) -
         }
         below_tags && !is_tagged(record)
     })
+}
+
+/// Whether copies may keep what the caller promises: a later session does not know which of its
+/// loads were executed before a call, since the first has cut the entry block.
+fn promises_for_copies(caller: &Function, options: &SpliceOptions) -> bool {
+    let flags = &caller.dfg.mem_flags;
+    options.memory_promises == MemoryPromises::PerFunction
+        && (0..)
+            .map_while(MemFlags::with_number)
+            .take_while(|&number| flags.is_valid(number))
+            .any(|number| flags[number].readonly() || flags[number].can_move())
 }
 
 /// Entries of a table are others in each function.

@@ -3,7 +3,8 @@
 use crate::support::{call, everywhere, name, program};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_inliner::decide::Always;
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Optimize};
+use cranelift_inliner::splice::MemoryPromises;
 use cranelift_inliner_testing::execute::Outcome;
 
 /// A body that stores its parameter to a slot of its own and loads it again, both with `flags`.
@@ -194,9 +195,16 @@ fn slots_that_are_given_away_are_shared_where_nothing_has_alias_regions() {
         // 42, ~42 + 42 = -1, -2, -4
         assert_eq!(seen.outcome, Outcome::Returned(vec![DataValue::I64(-4)]));
         let program = program(&clif);
-        let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
-        let main = program.id(&name("main")).unwrap();
-        let slots = &inlined.body(main).unwrap().sized_stack_slots;
-        assert_eq!(slots.len(), expected, "{region}");
+        for (promises, expected) in [
+            (MemoryPromises::WholeProgram, expected),
+            (MemoryPromises::PerFunction, 2),
+        ] {
+            let inliner = Inliner::new(Always).optimize(Optimize::None);
+            let inliner = inliner.memory_promises(promises).check(true);
+            let inlined = inliner.run(&program).unwrap();
+            let main = program.id(&name("main")).unwrap();
+            let slots = &inlined.body(main).unwrap().sized_stack_slots;
+            assert_eq!(slots.len(), expected, "{region}");
+        }
     }
 }

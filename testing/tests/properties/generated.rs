@@ -4,8 +4,9 @@ use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Small};
 use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::{Inliner, Optimize};
+use cranelift_inliner::splice::MemoryPromises;
 use cranelift_inliner_testing::decisions::decisions;
-use cranelift_inliner_testing::generate::{CallGraph, Generated, Shape, programs};
+use cranelift_inliner_testing::generate::{CallGraph, Feature, Generated, Shape, programs};
 use cranelift_inliner_testing::properties::{self, seeded};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseResult};
@@ -34,6 +35,21 @@ fn check_all(generated: &Generated, policy: &dyn Inline) -> TestCaseResult {
     Ok(())
 }
 
+/// Functions that access memory of their callers. Structures are passed by value where backends of
+/// the machine take them.
+fn promising() -> Shape {
+    by_value().with(Feature::Promises)
+}
+
+fn by_value() -> Shape {
+    let shape = Shape::new().functions(2..=4).statements(60).plain();
+    let shape = shape.with(Feature::Memory);
+    match cfg!(target_arch = "x86_64") {
+        true => shape.with(Feature::Structures),
+        false => shape,
+    }
+}
+
 proptest! {
     #![proptest_config(cases(24))]
 
@@ -52,6 +68,30 @@ proptest! {
 
 proptest! {
     #![proptest_config(cases(32))]
+
+    /// What functions promise of memory is true of their own activations, and of no more.
+    #[test]
+    fn promises_of_one_activation(generated in programs(promising()), clean_up in any::<bool>()) {
+        let Generated { program, invocations } = &generated;
+        let optimized = Inliner::new(Always).clean_up(clean_up).run(program)?;
+        properties::behaves(program, &optimized, invocations)?;
+        let inliner = Inliner::new(Always).clean_up(clean_up).optimize(Optimize::None);
+        let inlined = inliner.run(program)?;
+        properties::behaves(program, &inlined, invocations)?;
+        properties::accounted_for(program, &inlined)?;
+        properties::any_order(program, &inlined, &inliner, seeded(7))?;
+    }
+
+    /// Regions have one meaning in all functions here, and structures are copied beside them.
+    #[test]
+    fn promises_of_the_whole_program(generated in programs(by_value()), clean_up in any::<bool>()) {
+        let Generated { program, invocations } = &generated;
+        let inliner = Inliner::new(Always).memory_promises(MemoryPromises::WholeProgram);
+        let inliner = inliner.clean_up(clean_up).optimize(Optimize::None);
+        let inlined = inliner.run(program)?;
+        properties::behaves(program, &inlined, invocations)?;
+        properties::accounted_for(program, &inlined)?;
+    }
 
     /// Much is inlined into each other here.
     #[test]

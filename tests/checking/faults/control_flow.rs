@@ -5,6 +5,7 @@ use super::{Base, edited};
 pub(super) const ARITHMETIC: Base = Base {
     module: include_str!("../modules/arithmetic.clif"),
     shares_slots: true,
+    for_program: false,
     cleaned_up: false,
     faults: &[
         edited(
@@ -273,6 +274,7 @@ pub(super) const ARITHMETIC: Base = Base {
 pub(super) const LOOPS: Base = Base {
     module: include_str!("../modules/loops.clif"),
     shares_slots: true,
+    for_program: false,
     cleaned_up: false,
     faults: &[
         edited(
@@ -320,6 +322,7 @@ pub(super) const LOOPS: Base = Base {
 pub(super) const LOOPS_CLEANED_UP: Base = Base {
     module: include_str!("../modules/loops.clif"),
     shares_slots: true,
+    for_program: false,
     cleaned_up: true,
     faults: &[
         edited(

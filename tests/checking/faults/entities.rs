@@ -5,6 +5,7 @@ use super::{Base, edited};
 pub(super) const MEMORY: Base = Base {
     module: include_str!("../modules/memory.clif"),
     shares_slots: false,
+    for_program: true,
     cleaned_up: false,
     faults: &[
         edited(
@@ -329,6 +330,7 @@ pub(super) const MEMORY: Base = Base {
 pub(super) const MEMORY_CLEANED_UP: Base = Base {
     module: include_str!("../modules/memory.clif"),
     shares_slots: false,
+    for_program: true,
     cleaned_up: true,
     faults: &[
         edited(
@@ -347,6 +349,7 @@ pub(super) const MEMORY_CLEANED_UP: Base = Base {
 pub(super) const STRUCTURES: Base = Base {
     module: include_str!("../modules/structures.clif"),
     shares_slots: false,
+    for_program: false,
     cleaned_up: false,
     faults: &[
         edited(

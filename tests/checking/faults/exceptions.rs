@@ -5,6 +5,7 @@ use super::{Base, edited};
 pub(super) const EXCEPTIONS: Base = Base {
     module: include_str!("../modules/exceptions.clif"),
     shares_slots: true,
+    for_program: false,
     cleaned_up: false,
     faults: &[
         edited(
@@ -217,6 +218,7 @@ pub(super) const EXCEPTIONS: Base = Base {
 pub(super) const EXCEPTIONS_CLEANED_UP: Base = Base {
     module: include_str!("../modules/exceptions.clif"),
     shares_slots: true,
+    for_program: false,
     cleaned_up: true,
     faults: &[
         edited(

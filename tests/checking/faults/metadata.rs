@@ -5,6 +5,7 @@ use super::{Base, edited};
 pub(super) const METADATA: Base = Base {
     module: include_str!("../modules/metadata.clif"),
     shares_slots: false,
+    for_program: false,
     cleaned_up: false,
     faults: &[
         edited(
@@ -138,6 +139,7 @@ pub(super) const METADATA: Base = Base {
 pub(super) const METADATA_CLEANED_UP: Base = Base {
     module: include_str!("../modules/metadata.clif"),
     shares_slots: false,
+    for_program: false,
     cleaned_up: true,
     faults: &[
         edited(

@@ -9,19 +9,22 @@ mod entities;
 mod exceptions;
 mod labels;
 mod metadata;
+mod promises;
 mod slots;
 
 use crate::copies::{Order, parse, splice_all};
 use cranelift_codegen::ir::Function;
 use cranelift_inliner::check::check;
 use cranelift_inliner::cleanup::{CleanupContext, clean_up};
-use cranelift_inliner::splice::SpliceOptions;
+use cranelift_inliner::splice::{MemoryPromises, SpliceOptions};
 use std::collections::BTreeSet;
 
 /// A correct result and what can be wrong in it.
 struct Base {
     module: &'static str,
     shares_slots: bool,
+    /// Whether promises of memory flags hold for the whole program.
+    for_program: bool,
     cleaned_up: bool,
     faults: &'static [Fault],
 }
@@ -46,7 +49,7 @@ const fn edited(
     }
 }
 
-const BASES: [Base; 11] = [
+const BASES: [Base; 13] = [
     control_flow::ARITHMETIC,
     control_flow::LOOPS,
     control_flow::LOOPS_CLEANED_UP,
@@ -58,6 +61,8 @@ const BASES: [Base; 11] = [
     metadata::METADATA,
     metadata::METADATA_CLEANED_UP,
     slots::SHARED,
+    promises::PROMISES,
+    promises::STRUCTURES_AND_REGIONS,
 ];
 
 /// The text of a function with single spaces, so that edits need not care for
@@ -80,9 +85,16 @@ fn every_fault_is_found() {
         let caller = &functions["%caller"];
         let mut options = SpliceOptions::default();
         options.share_slots = base.shares_slots;
+        if base.for_program {
+            options.memory_promises = MemoryPromises::WholeProgram;
+        }
         for order in [Order::Backwards, Order::Mixed(5)] {
             let spliced = splice_all(caller, &functions, &options, order);
-            check(&spliced.tree(caller, &functions), &spliced.after).unwrap();
+            let mut tree = spliced.tree(caller, &functions);
+            if base.for_program {
+                tree.promise_for_whole_program();
+            }
+            check(&tree, &spliced.after).unwrap();
         }
         let mut spliced = splice_all(caller, &functions, &options, Order::Forwards);
         if base.cleaned_up {
@@ -91,6 +103,9 @@ fn every_fault_is_found() {
         let mut tree = spliced.tree(caller, &functions);
         if !base.shares_slots {
             tree.forbid_shared_slots();
+        }
+        if base.for_program {
+            tree.promise_for_whole_program();
         }
         let text = plain_text(&spliced.after);
         let read = |text: &str| cranelift_reader::parse_functions(text).map(|mut f| f.remove(0));

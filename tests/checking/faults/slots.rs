@@ -5,6 +5,7 @@ use super::{Base, edited};
 pub(super) const SHARED: Base = Base {
     module: include_str!("../modules/slots.clif"),
     shares_slots: true,
+    for_program: true,
     cleaned_up: false,
     faults: &[
         edited(
