@@ -95,6 +95,7 @@ mod labels;
 mod limits;
 mod metadata;
 mod operands;
+mod optimized;
 mod place;
 mod slots;
 mod steps;
@@ -103,6 +104,7 @@ mod tree;
 mod walk;
 
 pub use difference::Difference;
+pub use optimized::{Alone, MemoryCall, Surroundings, Unproved, check_optimized};
 pub use tree::{CopyId, CopyTree};
 
 use crate::panics;

@@ -1,0 +1,803 @@
+//! Following both functions together.
+//!
+//! The optimised function leads: its blocks are taken in turn, and the other function goes on from
+//! the place where it was when the block was entered. What has no effect outside is done on each
+//! side by itself; what has one must be done by both.
+
+use super::evaluate::World;
+use super::facts::{Facts, learn, truth_of, value_of};
+use super::liveness::Liveness;
+use super::machine::{Accessed, Args, Machine};
+use super::memory::Memory;
+use super::nodes::{Nodes, Side, Symbol};
+use super::state::State;
+use super::surroundings::Surroundings;
+use super::tracking::Tracking;
+use super::{Unproved, edges};
+use crate::check::{CopyTree, Difference};
+use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::flowgraph::ControlFlowGraph;
+use cranelift_codegen::ir::{
+    Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// How often everything is followed anew because something was found on the way.
+const MAX_ROUNDS: usize = 48;
+/// Steps for each instruction, over all rounds, and some for short functions.
+const STEPS_PER_INST: usize = 400;
+const MIN_STEPS: usize = 20_000;
+/// Entries of lists of live values for each instruction.
+const LIVE_PER_INST: usize = 200;
+/// How many blocks of the function before may be passed without anything happening.
+const MAX_SILENT_BLOCKS: usize = 4096;
+
+pub(super) type Outcome<T = ()> = Result<T, Box<Unproved>>;
+
+/// What is kept from round to round.
+struct Lasting {
+    tracking: Tracking,
+    /// Where the function before is at the start of a block, for blocks where the first choice was
+    /// wrong.
+    positions: FxHashMap<Block, Inst>,
+    steps_left: usize,
+}
+
+pub(super) struct Walk<'a> {
+    pub(super) surroundings: &'a dyn Surroundings,
+    pub(super) world: World,
+    pub(super) before: Machine<'a>,
+    pub(super) after: Machine<'a>,
+    /// Where the function before is.
+    pub(super) position: Inst,
+    /// Steps that it took since the block was entered.
+    pub(super) progress: usize,
+    pub(super) facts: Facts,
+    states: SecondaryMap<Block, Option<State>>,
+    /// Where else the function before could have been at the start of a block.
+    trails: FxHashMap<Block, Vec<Inst>>,
+    positions: FxHashMap<Block, Inst>,
+    wants_other_position: bool,
+    order: SecondaryMap<Block, u32>,
+    preds: SecondaryMap<Block, u32>,
+    work: BTreeSet<(u32, Block)>,
+    steps_left: usize,
+    /// Whether all that is known has been found, and is only looked at.
+    pub(super) is_final: bool,
+    /// Edges of the optimised function on which the other one does nothing.
+    idle: FxHashMap<Block, Vec<Block>>,
+    pub(super) seen: super::labels::Seen,
+    pub(super) matched: FxHashMap<Inst, FxHashSet<Inst>>,
+    pub(super) named_blocks: Vec<(Inst, Block, Inst, Block)>,
+}
+
+/// Where to go back to.
+pub(super) struct Mark {
+    values: usize,
+    memory: Rc<Memory>,
+    position: Inst,
+    progress: usize,
+    facts: Facts,
+}
+
+pub(super) enum Step {
+    Taken,
+    /// The instruction does something, or what it does is not known.
+    None,
+}
+
+/// Proves one function from the other, in as many rounds as it takes.
+pub(super) fn prove(
+    before: &Function,
+    after: &Function,
+    surroundings: &dyn Surroundings,
+) -> Outcome {
+    let insts = before.dfg.num_insts() + after.dfg.num_insts();
+    let mut lasting = Lasting {
+        tracking: Tracking::new(before, after),
+        positions: FxHashMap::default(),
+        steps_left: insts.saturating_mul(STEPS_PER_INST).saturating_add(MIN_STEPS),
+    };
+    for _ in 0..MAX_ROUNDS {
+        let mut walk = Walk::new(before, after, surroundings, lasting)?;
+        let outcome = walk.run();
+        for named in std::mem::take(&mut walk.world.nodes.overflown) {
+            walk.world.tracking.share_named(named);
+        }
+        let is_settled = !walk.wants_other_position && !walk.world.tracking.is_dirty();
+        if is_settled {
+            return outcome;
+        }
+        if walk.steps_left == 0 {
+            break;
+        }
+        lasting = Lasting {
+            tracking: walk.world.tracking,
+            positions: walk.positions,
+            steps_left: walk.steps_left,
+        };
+        lasting.tracking.settle();
+    }
+    Err(Unproved::cannot_tell("too much was found on the way"))
+}
+
+impl<'a> Walk<'a> {
+    fn new(
+        before: &'a Function,
+        after: &'a Function,
+        surroundings: &'a dyn Surroundings,
+        lasting: Lasting,
+    ) -> Outcome<Self> {
+        let machine = |func: &'a Function, side: Side, cfg: &ControlFlowGraph| {
+            let limit = func.dfg.num_insts().saturating_mul(LIVE_PER_INST) + MIN_STEPS;
+            let liveness = Liveness::new(func, cfg, limit);
+            let liveness = liveness.ok_or_else(|| Unproved::cannot_tell("too many live values"))?;
+            Ok::<_, Box<Unproved>>(Machine::new(func, side, liveness))
+        };
+        let cfg_before = ControlFlowGraph::with_function(before);
+        let cfg_after = ControlFlowGraph::with_function(after);
+        let first = |func: &Function| {
+            let entry = func.layout.entry_block()?;
+            Some((entry, func.layout.first_inst(entry)?))
+        };
+        let Some((_, position)) = first(before) else {
+            return Err(Unproved::wrong("the function before has no first instruction"));
+        };
+        let order = reverse_postorder(after);
+        let mut preds: SecondaryMap<Block, u32> = SecondaryMap::new();
+        for block in after.layout.blocks() {
+            if order[block] > 0 {
+                for edge in after.layout.last_inst(block).into_iter().flat_map(|last| edges(after, last)) {
+                    preds[edge.block(&after.dfg.value_lists)] += 1;
+                }
+            }
+        }
+        Ok(Walk {
+            surroundings,
+            world: World {
+                nodes: Nodes::default(),
+                contents: Default::default(),
+                tracking: lasting.tracking,
+                endianness: surroundings.endianness(),
+            },
+            before: machine(before, Side::Before, &cfg_before)?,
+            after: machine(after, Side::After, &cfg_after)?,
+            position,
+            progress: 0,
+            facts: Facts::new(),
+            states: SecondaryMap::new(),
+            trails: FxHashMap::default(),
+            positions: lasting.positions,
+            wants_other_position: false,
+            order,
+            preds,
+            work: BTreeSet::new(),
+            steps_left: lasting.steps_left,
+            is_final: false,
+            idle: FxHashMap::default(),
+            seen: Default::default(),
+            matched: FxHashMap::default(),
+            named_blocks: Vec::new(),
+        })
+    }
+
+    fn run(&mut self) -> Outcome {
+        self.check_header()?;
+        self.start()?;
+        while let Some((_, block)) = self.work.pop_first() {
+            self.follow(block)?;
+        }
+        if self.world.tracking.is_dirty() || self.wants_other_position {
+            return Ok(());
+        }
+        // Once more with all that is known, which must turn out to be so.
+        self.is_final = true;
+        let mut blocks: Vec<Block> = self.after.func.layout.blocks().collect();
+        blocks.retain(|&block| self.states[block].is_some());
+        blocks.sort_by_key(|&block| self.order[block]);
+        for block in blocks {
+            self.follow(block)?;
+        }
+        if !self.work.is_empty() {
+            return Err(Unproved::cannot_tell("what is known does not hold"));
+        }
+        self.check_idle()?;
+        self.check_named_blocks()?;
+        self.check_keyed_slots()?;
+        self.check_labels()
+    }
+
+    fn start(&mut self) -> Outcome {
+        let (before, after) = (self.before.func, self.after.func);
+        let (Some(source), Some(target)) =
+            (before.layout.entry_block(), after.layout.entry_block())
+        else {
+            return Err(Unproved::wrong("a function has no entry block"));
+        };
+        let params = before.dfg.block_params(source);
+        let results = after.dfg.block_params(target);
+        let types = |func: &Function, params: &[Value]| -> Vec<_> {
+            params.iter().map(|&param| func.dfg.value_type(param)).collect()
+        };
+        let types = (types(before, params), types(after, results));
+        if types.0 != types.1 {
+            return Err(Unproved::wrong("the entry block has other parameters"));
+        }
+        self.before.start(Memory::new());
+        self.after.start(Memory::new());
+        let mut args = Args::new();
+        for (index, (&param, ty)) in params.iter().zip(types.0).enumerate() {
+            let symbol = Symbol::Param(index);
+            let node = Some(self.world.nodes.symbol(symbol, ty.bits()));
+            self.before.set(param, node);
+            args.push(node);
+        }
+        self.position = before
+            .layout
+            .first_inst(source)
+            .ok_or_else(|| Unproved::wrong("the entry block is empty"))?;
+        // The entry block has one way more than it has predecessors.
+        self.preds[target] += 1;
+        self.arrive(None, target, &args)
+    }
+
+    pub(super) fn spend(&mut self, steps: usize) -> Outcome {
+        match self.steps_left.checked_sub(steps) {
+            Some(left) => {
+                self.steps_left = left;
+                Ok(())
+            }
+            None => {
+                self.steps_left = 0;
+                Err(Unproved::cannot_tell("it takes too long"))
+            }
+        }
+    }
+
+    /// Follows a block from what is known at its start.
+    fn follow(&mut self, block: Block) -> Outcome {
+        let Some(state) = self.states[block].clone() else {
+            return Ok(());
+        };
+        let memory = [Side::Before, Side::After].map(|side| self.world.uncut(&state, side));
+        let [before, after] = memory;
+        self.before.start(before);
+        self.after.start(after);
+        self.spend(state.before.len() + state.after.len() + state.slots.len() + 1)?;
+        self.note_state(block, &state);
+        for (value, node) in state.before {
+            self.before.set(value, node);
+        }
+        for (value, node) in state.after {
+            self.after.set(value, node);
+        }
+        self.position = state.position;
+        self.facts = state.facts;
+        self.progress = 0;
+        let func = self.after.func;
+        for inst in func.layout.block_insts(block) {
+            self.spend(1)?;
+            self.follow_inst(block, inst)?;
+        }
+        Ok(())
+    }
+
+    fn follow_inst(&mut self, block: Block, inst: Inst) -> Outcome {
+        let func = self.after.func;
+        if self.after.is_pure(inst) {
+            self.after.compute(&mut self.world, inst);
+            self.note_computed(Side::After, inst);
+            return Ok(());
+        }
+        match func.dfg.insts[inst] {
+            InstructionData::Jump { destination, .. } => return self.go(block, destination, &[]),
+            InstructionData::Brif { arg, blocks, .. } => {
+                let condition = self.after.get(&mut self.world, arg);
+                if let Some(condition) = condition
+                    && let Some(truth) = truth_of(&self.world, &self.facts, condition)
+                {
+                    return self.go(block, blocks[usize::from(!truth)], &[]);
+                }
+            }
+            InstructionData::BranchTable { arg, table, .. } => {
+                let index = self.after.get(&mut self.world, arg);
+                if let Some(index) = index
+                    && let Some(index) = value_of(&self.world, &self.facts, index)
+                {
+                    let table = &func.dfg.jump_tables[table];
+                    let target = usize::try_from(index).ok();
+                    let target = target.and_then(|index| table.as_slice().get(index).copied());
+                    return self.go(block, target.unwrap_or(table.default_block()), &[]);
+                }
+            }
+            _ => {}
+        }
+        if self.cannot_trap(Side::After, inst) {
+            self.after.compute(&mut self.world, inst);
+            self.note_computed(Side::After, inst);
+            return Ok(());
+        }
+        match self.after.access(&mut self.world, inst) {
+            Accessed::Done => {
+                self.note_computed(Side::After, inst);
+                return Ok(());
+            }
+            Accessed::Unknown => {
+                return Err(self.unknown(inst, "an address in the result is not known"));
+            }
+            Accessed::Nothing => {}
+        }
+        if self.memory_call(Side::After, inst)? {
+            return Ok(());
+        }
+        self.match_effect(block, inst)
+    }
+
+    /// Goes along an edge of the optimised function.
+    pub(super) fn go(&mut self, from: Block, edge: BlockCall, extra: &[BlockArgNode]) -> Outcome {
+        let func = self.after.func;
+        let target = edge.block(&func.dfg.value_lists);
+        let args: Args = edge
+            .args(&func.dfg.value_lists)
+            .map(|arg| match arg {
+                BlockArg::Value(value) => self.after.get(&mut self.world, value),
+                other => find_extra(extra, other),
+            })
+            .collect();
+        self.arrive(Some(from), target, &args)
+    }
+
+    /// Lets the function before go along one of its edges.
+    pub(super) fn take_edge(&mut self, edge: BlockCall, extra: &[BlockArgNode]) -> Outcome {
+        let func = self.before.func;
+        let target = edge.block(&func.dfg.value_lists);
+        let args: Args = edge
+            .args(&func.dfg.value_lists)
+            .map(|arg| match arg {
+                BlockArg::Value(value) => self.before.get(&mut self.world, value),
+                other => find_extra(extra, other),
+            })
+            .collect();
+        let params = func.dfg.block_params(target);
+        if params.len() != args.len() {
+            return Err(Unproved::wrong("an edge passes another number of values"));
+        }
+        for (&param, arg) in params.iter().zip(args) {
+            self.before.set(param, arg);
+            self.note_value(Side::Before, param);
+        }
+        self.progress += 1;
+        match func.layout.first_inst(target) {
+            Some(first) => {
+                self.position = first;
+                Ok(())
+            }
+            None => Err(Unproved::wrong("a block is empty")),
+        }
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            values: self.before.mark(),
+            memory: Rc::clone(&self.before.memory),
+            position: self.position,
+            progress: self.progress,
+            facts: self.facts.clone(),
+        }
+    }
+
+    /// What the function before has set since the mark.
+    pub(super) fn set_since(&self, mark: &Mark) -> Vec<(Value, Option<super::nodes::Node>)> {
+        self.before.set_since(mark.values)
+    }
+
+    pub(super) fn rollback(&mut self, mark: &Mark) {
+        self.before.rollback(mark.values);
+        self.before.memory = Rc::clone(&mark.memory);
+        self.position = mark.position;
+        self.progress = mark.progress;
+        self.facts.clone_from(&mark.facts);
+    }
+
+    /// A step of the function before that has no effect outside.
+    pub(super) fn step(&mut self) -> Outcome<Step> {
+        self.spend(1)?;
+        let inst = self.position;
+        let func = self.before.func;
+        if self.before.is_pure(inst) || self.cannot_trap(Side::Before, inst) {
+            self.before.compute(&mut self.world, inst);
+            self.note_computed(Side::Before, inst);
+            return self.next_inst().map(|()| Step::Taken);
+        }
+        let edge = match func.dfg.insts[inst] {
+            InstructionData::Jump { destination, .. } => Some(destination),
+            InstructionData::Brif { arg, blocks, .. } => {
+                let condition = self.before.get(&mut self.world, arg);
+                let truth = condition
+                    .and_then(|condition| truth_of(&self.world, &self.facts, condition));
+                truth.map(|truth| blocks[usize::from(!truth)])
+            }
+            InstructionData::BranchTable { arg, table, .. } => {
+                let index = self.before.get(&mut self.world, arg);
+                let index = index.and_then(|index| value_of(&self.world, &self.facts, index));
+                index.map(|index| {
+                    let table = &func.dfg.jump_tables[table];
+                    let target = usize::try_from(index).ok();
+                    let target = target.and_then(|index| table.as_slice().get(index).copied());
+                    target.unwrap_or(table.default_block())
+                })
+            }
+            _ => None,
+        };
+        if let Some(edge) = edge {
+            self.take_edge(edge, &[])?;
+            return Ok(Step::Taken);
+        }
+        match self.before.access(&mut self.world, inst) {
+            Accessed::Done => {
+                self.note_computed(Side::Before, inst);
+                return self.next_inst().map(|()| Step::Taken);
+            }
+            Accessed::Unknown => {
+                let message = "its address is not known";
+                return Err(self.at(inst, message, Unproved::CannotTell));
+            }
+            Accessed::Nothing => {}
+        }
+        if self.memory_call(Side::Before, inst)? {
+            return self.next_inst().map(|()| Step::Taken);
+        }
+        Ok(Step::None)
+    }
+
+    pub(super) fn next_inst(&mut self) -> Outcome {
+        self.progress += 1;
+        match self.before.func.layout.next_inst(self.position) {
+            Some(next) => {
+                self.position = next;
+                Ok(())
+            }
+            None => Err(self.at(self.position, "nothing follows it", Unproved::Wrong)),
+        }
+    }
+
+    /// Lets the function before go on to where it does something.
+    pub(super) fn advance(&mut self) -> Outcome {
+        let before = self.before.func;
+        let mut blocks = 0;
+        loop {
+            let from = before.layout.inst_block(self.position);
+            match self.step()? {
+                Step::Taken => {
+                    blocks += usize::from(before.layout.inst_block(self.position) != from);
+                    if blocks > MAX_SILENT_BLOCKS {
+                        let message = "nothing happens for too many blocks";
+                        return Err(self.at(self.position, message, Unproved::CannotTell));
+                    }
+                }
+                Step::None => return Ok(()),
+            }
+        }
+    }
+
+    /// Lets the function before go on to a place, past branches that decide nothing; false if it
+    /// does not come there.
+    fn advance_to(&mut self, target: Inst, moving: bool) -> Outcome<bool> {
+        let mut passed: FxHashSet<Inst> = FxHashSet::default();
+        let mut moving = moving;
+        loop {
+            if self.position == target && !moving {
+                return Ok(true);
+            }
+            moving = false;
+            let at = self.position;
+            let is_block_end = self.before.func.dfg.insts[at].opcode().is_branch();
+            if is_block_end && !passed.insert(at) {
+                return Ok(false);
+            }
+            match self.step()? {
+                Step::Taken => {}
+                Step::None if self.fork()? => {}
+                Step::None => return Ok(false),
+            }
+        }
+    }
+
+    /// Block starts and the place where something is done that the function before comes to.
+    fn trail(&mut self) -> Outcome<Vec<Inst>> {
+        let mark = self.mark();
+        let mut trail = vec![self.position];
+        let func = self.before.func;
+        let mut passed: FxHashSet<Inst> = FxHashSet::default();
+        loop {
+            let at = self.position;
+            let is_block_end = func.dfg.insts[at].opcode().is_branch();
+            if is_block_end && !passed.insert(at) {
+                break;
+            }
+            let moved = match self.step()? {
+                Step::Taken => true,
+                Step::None => self.fork()?,
+            };
+            let block = func.layout.inst_block(self.position);
+            let is_start = block.and_then(|block| func.layout.first_inst(block)) == Some(self.position);
+            if (is_start || !moved) && trail.last() != Some(&self.position) {
+                trail.push(self.position);
+            }
+            if !moved {
+                break;
+            }
+        }
+        self.rollback(&mark);
+        Ok(trail)
+    }
+
+    /// Where the function before is to be at the start of a block: a guess, which only has to be
+    /// the same on all ways.
+    fn choose(&mut self, target: Block) -> Outcome<Inst> {
+        if let Some(&position) = self.positions.get(&target) {
+            return Ok(position);
+        }
+        if self.preds[target] <= 1 {
+            return Ok(self.position);
+        }
+        let trail = self.trail()?;
+        // Blocks that were not made anew have the numbers they had.
+        let (before, after) = (self.before.func, self.after.func);
+        let mut block = target;
+        let mut chosen = None;
+        for _ in 0..8 {
+            let first = match before.dfg.block_is_valid(block) {
+                true => before.layout.first_inst(block),
+                false => None,
+            };
+            if let Some(first) = first
+                && trail.contains(&first)
+            {
+                chosen = Some(first);
+                break;
+            }
+            let last = after.layout.last_inst(block);
+            match last.map(|last| after.dfg.insts[last]) {
+                Some(InstructionData::Jump { destination, .. }) => {
+                    block = destination.block(&after.dfg.value_lists);
+                }
+                _ => break,
+            }
+        }
+        let chosen = chosen.or(trail.last().copied()).unwrap_or(self.position);
+        self.trails.insert(target, trail);
+        Ok(chosen)
+    }
+
+    /// Arrives at a block of the optimised function.
+    fn arrive(&mut self, from: Option<Block>, target: Block, args: &[Option<super::nodes::Node>]) -> Outcome {
+        let mark = self.mark();
+        let position = match &self.states[target] {
+            Some(state) => state.position,
+            None => self.choose(target)?,
+        };
+        let is_back = from.is_some_and(|from| self.order[target] <= self.order[from]);
+        let mut arrived = self.advance_to(position, is_back && self.progress == 0)?;
+        if !arrived && is_back {
+            self.rollback(&mark);
+            arrived = self.advance_to(position, false)?;
+        }
+        if !arrived {
+            self.rollback(&mark);
+            return self.choose_again(target, position);
+        }
+        if self.progress == 0
+            && let Some(from) = from
+        {
+            self.idle.entry(from).or_default().push(target);
+        }
+        let func = self.after.func;
+        let params = func.dfg.block_params(target);
+        if params.len() != args.len() {
+            return Err(Unproved::wrong("an edge passes another number of values"));
+        }
+        let mut state = State {
+            position,
+            before: Vec::new(),
+            after: Vec::new(),
+            slots: BTreeMap::new(),
+            facts: self.facts.clone(),
+        };
+        let live = self.before.liveness.live_at(self.before.func, position);
+        for &value in live.iter() {
+            let node = self.before.get(&mut self.world, value);
+            state.before.push((value, node));
+        }
+        for (&param, &arg) in params.iter().zip(args) {
+            state.after.push((param, arg));
+        }
+        let live = self.after.liveness.live_in(target).to_vec();
+        for value in live {
+            let node = self.after.get(&mut self.world, value);
+            state.after.push((value, node));
+        }
+        for machine in [&self.before, &self.after] {
+            let memory = Rc::clone(&machine.memory);
+            self.world.cut_all(machine.side, &memory, &mut state);
+        }
+        self.spend(state.before.len() + state.after.len() + state.slots.len())?;
+        self.rollback(&mark);
+        let changed = match &mut self.states[target] {
+            Some(known) => self.world.meet(target, known, state),
+            unknown @ None => {
+                *unknown = Some(state);
+                true
+            }
+        };
+        if changed {
+            self.work.insert((self.order[target], target));
+        }
+        Ok(())
+    }
+
+    /// Another place for the function before at the start of a block, from the next round on.
+    fn choose_again(&mut self, target: Block, position: Inst) -> Outcome {
+        let trail = self.trail()?;
+        let first = self.trails.get(&target).cloned().unwrap_or_default();
+        let common = first.iter().rev().find(|&&at| at != position && trail.contains(&at));
+        match common {
+            Some(&common) if !self.positions.contains_key(&target) => {
+                self.positions.insert(target, common);
+                self.wants_other_position = true;
+                Ok(())
+            }
+            _ => {
+                let message = format!("it is not where another way to {target} of the result is");
+                Err(self.at(self.position, message, Unproved::Wrong))
+            }
+        }
+    }
+
+    /// A circle of the optimised function without end must be one of the other.
+    fn check_idle(&self) -> Outcome {
+        // Edges that do not go back lead round in no circle, so a search for circles has to look
+        // at idle edges only.
+        let mut done: FxHashSet<Block> = FxHashSet::default();
+        let mut open: FxHashSet<Block> = FxHashSet::default();
+        let mut starts: Vec<Block> = self.idle.keys().copied().collect();
+        starts.sort_unstable();
+        for start in starts {
+            let mut stack = vec![(start, 0)];
+            while let Some((block, next)) = stack.pop() {
+                if next == 0 {
+                    if done.contains(&block) {
+                        continue;
+                    }
+                    open.insert(block);
+                }
+                let target = self.idle.get(&block).and_then(|targets| targets.get(next));
+                let Some(&target) = target else {
+                    open.remove(&block);
+                    done.insert(block);
+                    continue;
+                };
+                if open.contains(&target) {
+                    let message = format!("the result can go round by {target} for ever");
+                    return Err(Unproved::wrong(message));
+                }
+                stack.push((block, next + 1));
+                stack.push((target, 0));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an instruction that can trap does not.
+    fn cannot_trap(&mut self, side: Side, inst: Inst) -> bool {
+        let machine = match side {
+            Side::Before => &mut self.before,
+            Side::After => &mut self.after,
+        };
+        let data = machine.func.dfg.insts[inst];
+        if machine.func.debug_tags.has(inst) {
+            return false;
+        }
+        match data {
+            InstructionData::CondTrap { opcode, arg, .. } => {
+                let condition = machine.get(&mut self.world, arg);
+                let truth = condition
+                    .and_then(|condition| truth_of(&self.world, &self.facts, condition));
+                truth == Some(opcode == Opcode::Trapz)
+            }
+            InstructionData::Binary { opcode, args } => {
+                let divisor = machine.get(&mut self.world, args[1]);
+                let ty = machine.func.dfg.value_type(args[1]);
+                let divisor = divisor.and_then(|divisor| self.world.nodes.constant_of(divisor));
+                match (opcode, divisor) {
+                    (Opcode::Udiv | Opcode::Urem, Some(divisor)) => ty.is_int() && divisor != 0,
+                    (Opcode::Sdiv | Opcode::Srem, Some(divisor)) => {
+                        ty.is_int() && divisor != 0 && divisor != super::nodes::mask(ty.bits())
+                    }
+                    _ => false,
+                }
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn learn(&mut self, node: Option<super::nodes::Node>, truth: bool) {
+        if let Some(node) = node {
+            learn(&self.world, &mut self.facts, node, truth);
+        }
+    }
+
+    /// An answer at an instruction of the function before.
+    pub(super) fn at(
+        &self,
+        inst: Inst,
+        message: impl Into<String>,
+        answer: fn(Difference) -> Unproved,
+    ) -> Box<Unproved> {
+        let name = crate::program::FunctionName::from(self.before.func.name.clone());
+        let difference = Difference::at(CopyTree::ROOT, name.to_string(), inst, message);
+        Box::new(answer(difference))
+    }
+
+    pub(super) fn wrong(&self, result: Inst, message: impl Into<String>) -> Box<Unproved> {
+        self.pair_answer(result, message, Unproved::Wrong)
+    }
+
+    pub(super) fn unknown(&self, result: Inst, message: impl Into<String>) -> Box<Unproved> {
+        self.pair_answer(result, message, Unproved::CannotTell)
+    }
+
+    fn pair_answer(
+        &self,
+        result: Inst,
+        message: impl Into<String>,
+        answer: fn(Difference) -> Unproved,
+    ) -> Box<Unproved> {
+        let name = crate::program::FunctionName::from(self.before.func.name.clone());
+        let name = name.to_string();
+        let difference = Difference::at(CopyTree::ROOT, name, self.position, message);
+        Box::new(answer(difference.with_result(result)))
+    }
+}
+
+/// What a returned value or the payload of an exception is on an edge.
+pub(super) type BlockArgNode = (BlockArg, Option<super::nodes::Node>);
+
+fn find_extra(extra: &[BlockArgNode], arg: BlockArg) -> Option<super::nodes::Node> {
+    let found = extra.iter().find(|(of, _)| *of == arg);
+    found.and_then(|(_, node)| *node)
+}
+
+/// Numbers from 1 on; 0 for what the entry block does not lead to.
+fn reverse_postorder(func: &Function) -> SecondaryMap<Block, u32> {
+    let mut order = SecondaryMap::new();
+    let mut seen: FxHashSet<Block> = FxHashSet::default();
+    let mut postorder = Vec::new();
+    let successors = |block: Block| {
+        let last = func.layout.last_inst(block);
+        last.map(|last| edges(func, last)).unwrap_or_default()
+    };
+    let mut stack = Vec::new();
+    if let Some(entry) = func.layout.entry_block() {
+        seen.insert(entry);
+        stack.push((entry, 0));
+    }
+    while let Some((block, next)) = stack.pop() {
+        match successors(block).get(next) {
+            Some(edge) => {
+                stack.push((block, next + 1));
+                let target = edge.block(&func.dfg.value_lists);
+                if seen.insert(target) {
+                    stack.push((target, 0));
+                }
+            }
+            None => postorder.push(block),
+        }
+    }
+    for (index, &block) in (1..).zip(postorder.iter().rev()) {
+        order[block] = index;
+    }
+    order
+}

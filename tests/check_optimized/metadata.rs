@@ -1,0 +1,2 @@
+use crate::support::Base;
+pub const BASES: &[Base] = &[];
