@@ -5,27 +5,27 @@ use cranelift_inliner::check::{Surroundings, Unproved, check_optimized};
 use cranelift_inliner::program::{FunctionName, Program};
 
 /// A correct pair and what can be wrong in it.
-pub struct Base {
-    pub name: &'static str,
-    pub before: &'static str,
-    pub after: &'static str,
+pub(crate) struct Base {
+    pub(crate) name: &'static str,
+    pub(crate) before: &'static str,
+    pub(crate) after: &'static str,
     /// Other functions of the program.
-    pub program: &'static str,
-    pub faults: &'static [Fault],
+    pub(crate) program: &'static str,
+    pub(crate) faults: &'static [Fault],
 }
 
-pub struct Fault {
-    pub name: &'static str,
+pub(crate) struct Fault {
+    pub(crate) name: &'static str,
     /// Whether the body before is changed, so that the one after is wrong for it.
-    pub is_in_before: bool,
+    pub(crate) is_in_before: bool,
     /// What is replaced by what in the text; the first stands there once.
-    pub edits: &'static [(&'static str, &'static str)],
+    pub(crate) edits: &'static [(&'static str, &'static str)],
     /// Part of what the checker says.
-    pub message: &'static str,
+    pub(crate) message: &'static str,
 }
 
 /// A mistake in the body after.
-pub const fn fault(
+pub(crate) const fn fault(
     name: &'static str,
     edits: &'static [(&'static str, &'static str)],
     message: &'static str,
@@ -39,7 +39,7 @@ pub const fn fault(
 }
 
 /// A body before for which the one after is wrong.
-pub const fn before(
+pub(crate) const fn before(
     name: &'static str,
     edits: &'static [(&'static str, &'static str)],
     message: &'static str,
@@ -53,9 +53,9 @@ pub const fn before(
 }
 
 /// The functions of a program, in a byte order.
-pub struct Whole {
-    pub program: Program,
-    pub endianness: Endianness,
+pub(crate) struct Whole {
+    pub(crate) program: Program,
+    pub(crate) endianness: Endianness,
 }
 
 impl Surroundings for Whole {
@@ -76,7 +76,7 @@ impl Surroundings for Whole {
     }
 }
 
-pub fn read(text: &str) -> Result<Function, String> {
+pub(crate) fn read(text: &str) -> Result<Function, String> {
     let mut functions =
         cranelift_reader::parse_functions(text).map_err(|error| error.to_string())?;
     match functions.len() {
@@ -86,7 +86,7 @@ pub fn read(text: &str) -> Result<Function, String> {
 }
 
 /// A text that starts with `; big` is of a big-endian target.
-pub fn prove(before: &str, after: &str, program: &str) -> Result<(), Unproved> {
+pub(crate) fn prove(before: &str, after: &str, program: &str) -> Result<(), Unproved> {
     let endianness = match before.trim_start().starts_with("; big") {
         true => Endianness::Big,
         false => Endianness::Little,
@@ -98,9 +98,5 @@ pub fn prove(before: &str, after: &str, program: &str) -> Result<(), Unproved> {
         },
         endianness,
     };
-    check_optimized(
-        &read(before).unwrap(),
-        &read(after).unwrap(),
-        &surroundings,
-    )
+    check_optimized(&read(before).unwrap(), &read(after).unwrap(), &surroundings)
 }

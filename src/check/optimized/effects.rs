@@ -9,6 +9,10 @@ use cranelift_codegen::ir::{
     Block, BlockArg, BlockCall, DebugTag, ExceptionTable, ExceptionTableItem, FuncRef, Function,
     Inst, InstructionData, Opcode, SigRef, StackSlot, Value,
 };
+use rustc_hash::FxHashSet;
+
+/// How many terms are looked through that turn out to be different.
+const MAX_TERMS: usize = 1000;
 
 /// The parts of a call, whatever its format.
 struct Call<'f> {
@@ -88,6 +92,19 @@ impl Walk<'_> {
                 self.next_inst()?;
                 continue;
             }
+            if let InstructionData::ExceptionHandlerAddress { block, .. } =
+                self.before.func.dfg.insts[inst]
+            {
+                // It may be 0 where nothing reaches the block.
+                for &value in self.before.func.dfg.inst_results(inst) {
+                    let width = self.before.func.dfg.value_type(value).bits();
+                    let zero = self.world.nodes.constant(0, width);
+                    self.before.set(value, Some(zero));
+                }
+                self.named_blocks.push((inst, block, result, None));
+                self.next_inst()?;
+                continue;
+            }
             if !self.fork()? {
                 let func = self.before.func;
                 let message = format!(
@@ -96,6 +113,12 @@ impl Walk<'_> {
                     self.after.func.dfg.display_inst(result)
                 );
                 let args = self.before.args(&mut self.world, inst);
+                if func.dfg.insts[inst].opcode().is_branch()
+                    && let Some(condition) = args.first().copied().flatten()
+                    && self.choose_zeros(condition)
+                {
+                    return Err(self.unknown(result, message));
+                }
                 let is_open = func.dfg.insts[inst].opcode().is_branch() && args.contains(&None);
                 return Err(match is_open {
                     true => self.unknown(result, message),
@@ -136,7 +159,7 @@ impl Walk<'_> {
             InstructionData::ExceptionHandlerAddress { block: b, .. },
         ) = (data, self.after.func.dfg.insts[result])
         {
-            self.named_blocks.push((inst, a, result, b));
+            self.named_blocks.push((inst, a, result, Some(b)));
         }
         if opcode.is_terminator() {
             return Ok(());
@@ -194,78 +217,58 @@ impl Walk<'_> {
         self.wrong(result, message)
     }
 
-    /// Whether two terms are equal if slots in them are the same.
+    /// Whether two terms are equal if slots in them are the same: takes slots in the same places
+    /// of them for one.
     fn unites(&mut self, a: Node, b: Node) -> bool {
+        let mut seen: FxHashSet<(Node, Node)> = FxHashSet::default();
         let mut found = false;
-        self.unite(a, b, &mut found, 64);
-        found
+        let mut work = vec![(a, b)];
+        while let Some((a, b)) = work.pop() {
+            if a == b || seen.len() > MAX_TERMS || !seen.insert((a, b)) {
+                continue;
+            }
+            match (self.world.nodes.term(a), self.world.nodes.term(b)) {
+                (&Term::Slot((Side::Before, a), x), &Term::Slot((Side::After, b), y)) if x == y => {
+                    found |= self.world.tracking.unite(a, b);
+                }
+                (
+                    &Term::Symbol(Symbol::Uninitialised(Side::Before, a)),
+                    &Term::Symbol(Symbol::Uninitialised(Side::After, b)),
+                ) => found |= self.world.tracking.unite(a, b),
+                (Term::Symbol(Symbol::Join(x, _)), Term::Symbol(Symbol::Join(y, _))) if x == y => {
+                    let joined = &self.world.nodes.joined;
+                    let [x, y] = [a, b].map(|node| joined.get(&node).into_iter().flatten());
+                    for (&(old, new), &(other_old, other_new)) in x.zip(y) {
+                        work.extend([(old, other_old), (new, other_new)]);
+                    }
+                }
+                (x, y) => work.extend(parts(x).into_iter().zip(parts(y))),
+            }
+        }
+        found || self.choose_zeros(a)
     }
 
-    /// Takes slots in the same places of two terms for one.
-    fn unite(&mut self, a: Node, b: Node, found: &mut bool, depth: u32) {
-        let Some(depth) = depth.checked_sub(1) else {
-            return;
-        };
-        if a == b {
-            return;
-        }
-        let (x, y) = (
-            self.world.nodes.term(a).clone(),
-            self.world.nodes.term(b).clone(),
-        );
-        match (x, y) {
-            (Term::Slot((Side::Before, a), x), Term::Slot((Side::After, b), y)) if x == y => {
-                *found |= self.world.tracking.unite(a, b);
+    /// Decides that slots which a term of the function before depends on held zeros when the
+    /// function was called, where that was open.
+    fn choose_zeros(&mut self, node: Node) -> bool {
+        let mut seen: FxHashSet<Node> = FxHashSet::default();
+        let mut found = false;
+        let mut work = vec![node];
+        while let Some(node) = work.pop() {
+            if !seen.insert(node) || seen.len() > MAX_TERMS {
+                continue;
             }
-            (Term::Computed { args: x, .. }, Term::Computed { args: y, .. })
-            | (Term::Row(x), Term::Row(y)) => {
-                for (&x, &y) in x.iter().zip(&y[..]) {
-                    self.unite(x, y, found, depth);
+            if let Some(joined) = self.world.nodes.joined.get(&node) {
+                work.extend(joined.iter().flat_map(|&(old, new)| [old, new]));
+            }
+            match self.world.nodes.term(node) {
+                &Term::Symbol(Symbol::Uninitialised(Side::Before, slot)) => {
+                    found |= self.world.tracking.choose_zeros(slot);
                 }
+                term => work.extend(parts(term)),
             }
-            (Term::Bits(x, _), Term::Bits(y, _))
-            | (Term::Reversed(x, _), Term::Reversed(y, _))
-            | (Term::SwappedBytes(x), Term::SwappedBytes(y))
-            | (Term::Part(x, _), Term::Part(y, _)) => self.unite(x, y, found, depth),
-            (
-                Term::Symbol(Symbol::Uninitialised(Side::Before, a)),
-                Term::Symbol(Symbol::Uninitialised(Side::After, b)),
-            ) => *found |= self.world.tracking.unite(a, b),
-            (
-                Term::Read {
-                    memory: m,
-                    address: x,
-                    ..
-                },
-                Term::Read {
-                    memory: n,
-                    address: y,
-                    ..
-                },
-            ) => {
-                self.unite(x, y, found, depth);
-                self.unite(m, n, found, depth);
-            }
-            (
-                Term::Stored {
-                    memory: m,
-                    address: x,
-                    value: v,
-                    ..
-                },
-                Term::Stored {
-                    memory: n,
-                    address: y,
-                    value: w,
-                    ..
-                },
-            ) => {
-                self.unite(x, y, found, depth);
-                self.unite(v, w, found, depth);
-                self.unite(m, n, found, depth);
-            }
-            _ => {}
         }
+        found
     }
 
     /// Compares two operands. What is given away with `escapes` may be used by anything later.
@@ -341,6 +344,7 @@ impl Walk<'_> {
         }
         self.note_computed(Side::Before, inst);
         self.note_computed(Side::After, result);
+        self.note_kept(inst);
         Ok(())
     }
 
@@ -360,8 +364,7 @@ impl Walk<'_> {
         let (symbol, further) = match self.world.nodes.term(address) {
             Term::Computed { shape, args, .. } if args.is_empty() => (*shape, 0),
             Term::Computed { shape, args, .. } => {
-                let (&[x, y], Some(Opcode::Iadd)) =
-                    (&args[..], self.world.contents.opcode(*shape))
+                let (&[x, y], Some(Opcode::Iadd)) = (&args[..], self.world.contents.opcode(*shape))
                 else {
                     return None;
                 };
@@ -395,7 +398,9 @@ impl Walk<'_> {
         let Content::Name(Name::Program(data)) = self.world.contents.get(name) else {
             return None;
         };
-        let offset = start.checked_add(further)?.checked_add(i64::from(i32::from(offset)))?;
+        let offset = start
+            .checked_add(further)?
+            .checked_add(i64::from(i32::from(offset)))?;
         let found = self.surroundings.address_in_data(data, offset)?;
         let name = Content::Name(Name::Program(found));
         Some(self.world.contents.number(name))
@@ -548,6 +553,7 @@ impl Walk<'_> {
         }
         self.note_computed(Side::Before, inst);
         self.note_computed(Side::After, result);
+        self.note_kept(inst);
     }
 
     /// What both edges of a handler may pass on of the exception.
@@ -745,5 +751,32 @@ impl Walk<'_> {
         self.world.tracking.share_named((Side::Before, before));
         self.world.tracking.share_named((Side::After, after));
         named
+    }
+}
+
+/// What a term is made of.
+fn parts(term: &Term) -> Vec<Node> {
+    match term {
+        Term::Computed { args, .. } | Term::Row(args) => args.to_vec(),
+        &Term::Bits(of, _)
+        | &Term::Reversed(of, _)
+        | &Term::SwappedBytes(of)
+        | &Term::Part(of, _) => vec![of],
+        Term::Memory { behind, pieces } => {
+            let pieces = pieces.iter().map(|&(_, _, node)| node);
+            std::iter::once(*behind).chain(pieces).collect()
+        }
+        &Term::Stored {
+            memory,
+            address,
+            value,
+            ..
+        } => vec![memory, address, value],
+        &Term::Read {
+            memory, address, ..
+        } => vec![memory, address],
+        Term::Symbol(_) | Term::Constant(_) | Term::Slot(..) | Term::Function(_) | Term::Zeros => {
+            Vec::new()
+        }
     }
 }

@@ -22,7 +22,9 @@ impl Walk<'_> {
         }
         let dynamic = |func: &Function| {
             let slots = func.dynamic_stack_slots.values();
-            slots.map(|slot| (slot.kind, slot.dyn_ty)).collect::<Vec<_>>()
+            slots
+                .map(|slot| (slot.kind, slot.dyn_ty))
+                .collect::<Vec<_>>()
         };
         let types = |func: &Function| {
             let types = func.dfg.dynamic_types.values();
@@ -33,7 +35,9 @@ impl Walk<'_> {
         }
         let mut scales = |func: &Function| -> Vec<_> {
             let scales = func.dfg.dynamic_types.values().map(|ty| ty.dynamic_scale);
-            scales.map(|scale| self.world.contents.global(func, scale)).collect()
+            scales
+                .map(|scale| self.world.contents.global(func, scale))
+                .collect()
         };
         if scales(before) != scales(after) {
             return Err(Unproved::wrong("the function has other dynamic types"));
@@ -45,11 +49,15 @@ impl Walk<'_> {
     pub(super) fn check_named_blocks(&self) -> Outcome {
         for &(inst, a, result, b) in &self.named_blocks {
             let last = self.before.func.layout.last_inst(a);
-            let other = self.after.func.layout.last_inst(b);
             let matched = last.and_then(|last| self.matched.get(&last));
-            let same = match (matched, other) {
-                (Some(matched), Some(other)) => matched.len() == 1 && matched.contains(&other),
-                _ => false,
+            let same = match (matched, b) {
+                (Some(matched), Some(b)) => {
+                    let other = self.after.func.layout.last_inst(b);
+                    matched.len() == 1 && other.is_some_and(|other| matched.contains(&other))
+                }
+                // Nothing reaches the block on either side.
+                (None, Some(b)) => self.states[b].is_none(),
+                (matched, None) => matched.is_none(),
             };
             if !same {
                 return Err(self.differs(inst, result, ", which names another block"));

@@ -4,9 +4,7 @@ use super::contents::{Contents, Shapes};
 use super::nodes::{Node, Nodes, Side, Term, mask, signed};
 use super::tracking::Tracking;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{
-    Endianness, Function, Inst, InstructionData, Opcode, StackSlot, Type,
-};
+use cranelift_codegen::ir::{Endianness, Function, Inst, InstructionData, Opcode, StackSlot, Type};
 use smallvec::SmallVec;
 
 /// Everything that terms are made in.
@@ -41,8 +39,10 @@ impl World {
         args: &[Option<Node>],
     ) -> Results {
         let results = func.dfg.inst_results(inst);
-        let types: SmallVec<[Type; 2]> =
-            results.iter().map(|&value| func.dfg.value_type(value)).collect();
+        let types: SmallVec<[Type; 2]> = results
+            .iter()
+            .map(|&value| func.dfg.value_type(value))
+            .collect();
         let data = func.dfg.insts[inst];
         if let Some(node) = self.leaf(func, side, &data, types.first().copied()) {
             return [Some(node)].into_iter().collect();

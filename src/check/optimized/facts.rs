@@ -2,8 +2,8 @@
 
 use super::evaluate::World;
 use super::nodes::{Node, Term, mask};
-use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::InstructionData;
+use cranelift_codegen::ir::condcodes::IntCC;
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,9 +96,7 @@ fn comparison(world: &World, node: Node) -> Option<(IntCC, Node, Node)> {
         return None;
     };
     match (world.contents.data(*shape)?, &args[..]) {
-        (InstructionData::IntCompare { cond, .. }, &[x, y])
-            if world.contents.is_scalar(*shape) =>
-        {
+        (InstructionData::IntCompare { cond, .. }, &[x, y]) if world.contents.is_scalar(*shape) => {
             Some((*cond, x, y))
         }
         _ => None,
@@ -143,7 +141,9 @@ fn learn_at(world: &World, facts: &mut Facts, node: Node, truth: bool, depth: u3
         }
     }
     if let Term::Row(parts) = nodes.term(node) {
-        let open = parts.iter().filter(|&&part| nodes.constant_of(part) != Some(0));
+        let open = parts
+            .iter()
+            .filter(|&&part| nodes.constant_of(part) != Some(0));
         let open: Vec<Node> = open.copied().collect();
         match (truth, &open[..]) {
             (true, &[only]) => learn_at(world, facts, only, true, depth),

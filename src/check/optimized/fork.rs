@@ -67,7 +67,9 @@ impl Walk<'_> {
             return Ok(false);
         };
         let meeting = first.iter().find_map(|stop| {
-            let others = others.iter().map(|stops| stops.iter().find(|other| other.at == stop.at));
+            let others = others
+                .iter()
+                .map(|stops| stops.iter().find(|other| other.at == stop.at));
             let others: Option<Vec<&Stop>> = others.collect();
             Some((stop, others?))
         });
@@ -80,9 +82,14 @@ impl Walk<'_> {
             assigned.collect::<FxHashMap<Value, Option<Node>>>()
         });
         let latest: Vec<FxHashMap<Value, Option<Node>>> = latest.collect();
-        let values: BTreeSet<Value> = latest.iter().flat_map(|side| side.keys().copied()).collect();
+        let values: BTreeSet<Value> = latest
+            .iter()
+            .flat_map(|side| side.keys().copied())
+            .collect();
         for value in values {
-            let mut nodes = latest.iter().map(|side| side.get(&value).copied().flatten());
+            let mut nodes = latest
+                .iter()
+                .map(|side| side.get(&value).copied().flatten());
             let node = nodes.next().flatten();
             let node = node.filter(|&node| nodes.all(|other| other == Some(node)));
             self.before.set(value, node);

@@ -152,6 +152,20 @@ impl Walk<'_> {
         if func.dfg.insts[of].opcode().can_load() && !func.dfg.insts[of].opcode().is_call() {
             return;
         }
+        self.want_labels(value);
+    }
+
+    /// Notes that both functions did something: its results have their labels.
+    pub(super) fn note_kept(&mut self, inst: Inst) {
+        if !self.is_final {
+            return;
+        }
+        for &value in self.before.func.dfg.inst_results(inst) {
+            self.want_labels(value);
+        }
+    }
+
+    fn want_labels(&mut self, value: Value) {
         let labels = self.labels_of(Side::Before, value);
         let Some(node) = self.before.get(&mut self.world, value) else {
             return;

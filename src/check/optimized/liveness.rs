@@ -65,13 +65,19 @@ impl Liveness {
         &self.live_in[block]
     }
 
-    /// Values that are needed from an instruction on, parameters of its block included.
+    /// Values that are needed from an instruction on, parameters of its block included, and all of
+    /// these if it is the first.
     pub(super) fn live_at(&mut self, func: &Function, inst: Inst) -> Rc<[Value]> {
         if let Some(live) = self.at.get(&inst) {
             return Rc::clone(live);
         }
         let mut live: FxHashSet<Value> = FxHashSet::default();
         let mut defined: FxHashSet<Value> = FxHashSet::default();
+        // Parameters that nothing uses may have labels.
+        let block = func.layout.inst_block(inst);
+        if let Some(block) = block.filter(|&block| func.layout.first_inst(block) == Some(inst)) {
+            live.extend(func.dfg.block_params(block));
+        }
         let mut next = Some(inst);
         while let Some(inst) = next {
             for value in func.dfg.inst_values(inst) {

@@ -170,9 +170,7 @@ impl World {
                 },
                 (Some(Opcode::Isub), &[x, y]) => !mentions(y) && self.points_into(x, depth),
                 (Some(Opcode::Select), &[condition, x, y]) => {
-                    !mentions(condition)
-                        && self.points_into(x, depth)
-                        && self.points_into(y, depth)
+                    !mentions(condition) && self.points_into(x, depth) && self.points_into(y, depth)
                 }
                 _ => false,
             },
@@ -181,17 +179,16 @@ impl World {
     }
 
     /// What is behind all pieces of a slot when the function is called. What no store precedes may
-    /// be read as anything, but as the same each time: if the optimised function has the slot too,
-    /// as what that holds, and otherwise as zeros.
+    /// be read as anything, but as the same each time. So it can be chosen for the function before,
+    /// once for each slot: it is what the slot of the optimised function holds, or zeros.
     pub(super) fn initially_behind(&mut self, side: Side, slot: StackSlot) -> Node {
         let named = self.tracking.named(side, slot);
-        let is_paired = side == Side::Before && self.tracking.pair(slot).is_some();
-        if side == Side::After || is_paired {
-            let symbol = Symbol::Uninitialised(named.0, named.1);
-            self.nodes.symbol(symbol, 0)
-        } else {
-            self.nodes.node(Term::Zeros, 0)
+        let is_paired = self.tracking.pair(slot).is_some();
+        if side == Side::Before && !is_paired && self.tracking.holds_zeros(slot) {
+            return self.nodes.node(Term::Zeros, 0);
         }
+        let symbol = Symbol::Uninitialised(named.0, named.1);
+        self.nodes.symbol(symbol, 0)
     }
 
     pub(super) fn initially_held(&mut self, side: Side, slot: StackSlot) -> Held {
@@ -309,7 +306,8 @@ impl World {
 
     fn cuts_of(&self, side: Side, slot: StackSlot) -> Vec<u32> {
         let cuts = self.tracking.cuts(side, slot);
-        cuts.map(|cuts| cuts.iter().copied().collect()).unwrap_or_default()
+        cuts.map(|cuts| cuts.iter().copied().collect())
+            .unwrap_or_default()
     }
 
     pub(super) fn read_within(
@@ -410,4 +408,3 @@ impl World {
         Some(node)
     }
 }
-

@@ -21,7 +21,10 @@ impl Walk<'_> {
             Side::After => &mut self.after,
         };
         let func = machine.func;
-        let InstructionData::Call { func_ref, opcode, .. } = func.dfg.insts[inst] else {
+        let InstructionData::Call {
+            func_ref, opcode, ..
+        } = func.dfg.insts[inst]
+        else {
             return Ok(false);
         };
         if opcode.is_return() || func.debug_tags.has(inst) {
@@ -91,7 +94,9 @@ impl Walk<'_> {
                     return Ok(false);
                 };
                 let read = self.held(side, source);
-                for (offset, size) in self.chunks(side, &read, (source, first), (slot, start), bytes) {
+                for (offset, size) in
+                    self.chunks(side, &read, (source, first), (slot, start), bytes)
+                {
                     let node = self.world.read(&read, first + offset, size);
                     self.world.write(&mut held, start + offset, size, node);
                 }
@@ -99,10 +104,12 @@ impl Walk<'_> {
             MemoryCall::Fill => {
                 let byte = self.world.nodes.bits(from, 0, 8);
                 let empty = self.world.initially_held(side, slot);
-                for (offset, size) in self.chunks(side, &empty, (slot, start), (slot, start), bytes) {
+                for (offset, size) in self.chunks(side, &empty, (slot, start), (slot, start), bytes)
+                {
                     let parts = vec![byte; size as usize];
                     let node = self.world.nodes.row(&parts);
-                    self.world.write(&mut held, start + offset, size, Some(node));
+                    self.world
+                        .write(&mut held, start + offset, size, Some(node));
                 }
             }
         }

@@ -1,10 +1,10 @@
 //! Proves that an optimised body does what the body before optimisation did.
 
+mod bits;
 mod contents;
 mod effects;
 mod entities;
 mod evaluate;
-mod bits;
 mod facts;
 mod fork;
 mod labels;

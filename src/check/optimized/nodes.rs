@@ -109,6 +109,8 @@ pub(super) struct Nodes {
     all: Vec<Known>,
     /// Slots that are mentioned by too large terms.
     pub(super) overflown: Vec<SlotRef>,
+    /// What joins were made of, each time two things that came together.
+    pub(super) joined: FxHashMap<Node, SmallVec<[(Node, Node); 1]>>,
 }
 
 impl Nodes {
@@ -123,7 +125,6 @@ impl Nodes {
     pub(super) fn mentions(&self, node: Node) -> &[SlotRef] {
         &self.all[node.0 as usize].mentions
     }
-
 
     /// The node of a term as it stands.
     pub(super) fn node(&mut self, term: Term, width: u32) -> Node {
@@ -143,7 +144,13 @@ impl Nodes {
     }
 
     /// The address of a slot that is not private tells nothing.
-    pub(super) fn slot(&mut self, slot: SlotRef, offset: i64, width: u32, is_private: bool) -> Node {
+    pub(super) fn slot(
+        &mut self,
+        slot: SlotRef,
+        offset: i64,
+        width: u32,
+        is_private: bool,
+    ) -> Node {
         let node = self.node(Term::Slot(slot, offset), width);
         if !is_private {
             self.all[node.0 as usize].mentions.clear();
@@ -199,22 +206,12 @@ impl Nodes {
                 add(&self.all, *behind);
                 pieces.iter().for_each(|&(_, _, node)| add(&self.all, node));
             }
-            Term::Stored {
-                memory,
-                address,
-                value,
-                ..
-            } => {
-                for node in [memory, address, value] {
-                    add(&self.all, *node);
-                }
-            }
-            Term::Read {
-                memory, address, ..
-            } => {
+            // Where something is does not tell from what is there.
+            Term::Stored { memory, value, .. } => {
                 add(&self.all, *memory);
-                add(&self.all, *address);
+                add(&self.all, *value);
             }
+            Term::Read { memory, .. } => add(&self.all, *memory),
             Term::Symbol(_) | Term::Constant(_) | Term::Function(_) | Term::Zeros => {}
         }
         if mentions.len() > MAX_MENTIONED {

@@ -31,7 +31,9 @@ impl World {
     pub(super) fn cut(&mut self, side: Side, slot: StackSlot, held: &Held) -> CutSlot {
         let size = self.tracking.size(side, slot);
         let cuts = self.tracking.cuts(side, slot);
-        let inner: Vec<u32> = cuts.map(|cuts| cuts.iter().copied().collect()).unwrap_or_default();
+        let inner: Vec<u32> = cuts
+            .map(|cuts| cuts.iter().copied().collect())
+            .unwrap_or_default();
         let mut ranges = Vec::with_capacity(inner.len() + 1);
         let mut start = 0;
         for end in inner.into_iter().chain([size]) {
@@ -64,7 +66,9 @@ impl World {
             }
             let mut pieces = Vec::new();
             for piece in &cut.ranges {
-                let behind = cut.behind.map(|behind| self.part(behind, piece.start, piece.size));
+                let behind = cut
+                    .behind
+                    .map(|behind| self.part(behind, piece.start, piece.size));
                 if piece.node.is_none() || piece.node != behind {
                     pieces.push(*piece);
                 }
@@ -156,6 +160,11 @@ impl World {
             }
             let symbol = Symbol::Join(block, least);
             let joined = self.nodes.symbol(symbol, self.nodes.width(old));
+            self.nodes
+                .joined
+                .entry(joined)
+                .or_default()
+                .push((old, new));
             changed = true;
             for index in class {
                 *pairs[index].1 = Some(joined);
@@ -163,7 +172,9 @@ impl World {
         }
         let facts = state.facts.len();
         let others = other.facts;
-        state.facts.retain(|node, fact| others.get(node) == Some(fact));
+        state
+            .facts
+            .retain(|node, fact| others.get(node) == Some(fact));
         changed || state.facts.len() != facts
     }
 }

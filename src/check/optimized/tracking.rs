@@ -6,7 +6,7 @@
 
 use super::nodes::{Side, SlotRef};
 use cranelift_codegen::entity::EntitySet;
-use cranelift_codegen::ir::{DebugTag, Function, StackSlot, StackSlotData, StackSlotKind};
+use cranelift_codegen::ir::{Function, StackSlot, StackSlotData, StackSlotKind};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +23,9 @@ pub(super) struct Tracking {
     pair_of_after: FxHashMap<StackSlot, StackSlot>,
     pair_of_before: BTreeMap<StackSlot, StackSlot>,
     found_pairs: Vec<(StackSlot, StackSlot)>,
+    /// Slots of the function before that hold zeros when it is called.
+    zeros: BTreeSet<StackSlot>,
+    found_zeros: BTreeSet<StackSlot>,
     /// Where accesses of a slot begin and end, by what it is named.
     cuts: FxHashMap<SlotRef, BTreeSet<u32>>,
     found_cuts: BTreeSet<(Side, StackSlot, u32)>,
@@ -44,11 +47,13 @@ impl Tracking {
         };
         Tracking {
             slots: [of(before), of(after)],
-            shared: [seen_from_outside(before), seen_from_outside(after)],
+            shared: [keyed_slots(before), keyed_slots(after)],
             found_shared: BTreeSet::new(),
             pair_of_after: FxHashMap::default(),
             pair_of_before: BTreeMap::new(),
             found_pairs: Vec::new(),
+            zeros: BTreeSet::new(),
+            found_zeros: BTreeSet::new(),
             cuts: FxHashMap::default(),
             found_cuts: BTreeSet::new(),
             dirty: false,
@@ -145,6 +150,21 @@ impl Tracking {
         true
     }
 
+    pub(super) fn holds_zeros(&self, before: StackSlot) -> bool {
+        self.zeros.contains(&before)
+    }
+
+    /// Decides that what a slot of the function before holds when it is called are zeros; false
+    /// where that was decided otherwise.
+    pub(super) fn choose_zeros(&mut self, before: StackSlot) -> bool {
+        if self.pair(before).is_some() || self.zeros.contains(&before) {
+            return false;
+        }
+        self.found_zeros.insert(before);
+        self.dirty = true;
+        true
+    }
+
     /// The offsets at which what is known of a slot is cut, but for 0.
     pub(super) fn cuts(&self, side: Side, slot: StackSlot) -> Option<&BTreeSet<u32>> {
         self.cuts.get(&self.named(side, slot))
@@ -155,7 +175,10 @@ impl Tracking {
         let named = self.named(side, slot);
         for cut in [start, start.saturating_add(size)] {
             let is_inner = cut > 0 && cut < self.size(side, slot);
-            let is_known = self.cuts.get(&named).is_some_and(|cuts| cuts.contains(&cut));
+            let is_known = self
+                .cuts
+                .get(&named)
+                .is_some_and(|cuts| cuts.contains(&cut));
             if is_inner && !is_known && self.found_cuts.insert((named.0, named.1, cut)) {
                 self.dirty = true;
             }
@@ -179,6 +202,7 @@ impl Tracking {
             let united = self.cuts.entry((Side::Before, before)).or_default();
             united.extend(cuts.into_iter().flatten());
         }
+        self.zeros.append(&mut self.found_zeros);
         for (side, slot, cut) in std::mem::take(&mut self.found_cuts) {
             let named = self.named(side, slot);
             let cuts = self.cuts.entry(named).or_default();
@@ -199,25 +223,13 @@ impl Tracking {
     }
 }
 
-/// Slots that a debugger or a garbage collector sees.
-fn seen_from_outside(func: &Function) -> EntitySet<StackSlot> {
+/// Slots that a debugger finds by themselves. Those that tags and stack maps name are found where
+/// these are.
+fn keyed_slots(func: &Function) -> EntitySet<StackSlot> {
     let mut seen = EntitySet::new();
     for (slot, data) in func.sized_stack_slots.iter() {
         if data.key.is_some() || data.kind != StackSlotKind::ExplicitSlot {
             seen.insert(slot);
-        }
-    }
-    for block in func.layout.blocks() {
-        for inst in func.layout.block_insts(block) {
-            for tag in func.debug_tags.get(inst) {
-                if let DebugTag::StackSlot(slot) = tag {
-                    seen.insert(*slot);
-                }
-            }
-            let entries = func.dfg.user_stack_map_entries(inst);
-            for entry in entries.unwrap_or_default() {
-                seen.insert(entry.slot);
-            }
         }
     }
     seen

@@ -55,7 +55,7 @@ pub(super) struct Walk<'a> {
     /// Steps that it took since the block was entered.
     pub(super) progress: usize,
     pub(super) facts: Facts,
-    states: SecondaryMap<Block, Option<State>>,
+    pub(super) states: SecondaryMap<Block, Option<State>>,
     /// Where else the function before could have been at the start of a block.
     trails: FxHashMap<Block, Vec<Inst>>,
     positions: FxHashMap<Block, Inst>,
@@ -70,7 +70,7 @@ pub(super) struct Walk<'a> {
     idle: FxHashMap<Block, Vec<Block>>,
     pub(super) seen: super::labels::Seen,
     pub(super) matched: FxHashMap<Inst, FxHashSet<Inst>>,
-    pub(super) named_blocks: Vec<(Inst, Block, Inst, Block)>,
+    pub(super) named_blocks: Vec<(Inst, Block, Inst, Option<Block>)>,
 }
 
 /// Where to go back to.
@@ -98,7 +98,9 @@ pub(super) fn prove(
     let mut lasting = Lasting {
         tracking: Tracking::new(before, after),
         positions: FxHashMap::default(),
-        steps_left: insts.saturating_mul(STEPS_PER_INST).saturating_add(MIN_STEPS),
+        steps_left: insts
+            .saturating_mul(STEPS_PER_INST)
+            .saturating_add(MIN_STEPS),
     };
     for _ in 0..MAX_ROUNDS {
         let mut walk = Walk::new(before, after, surroundings, lasting)?;
@@ -143,13 +145,20 @@ impl<'a> Walk<'a> {
             Some((entry, func.layout.first_inst(entry)?))
         };
         let Some((_, position)) = first(before) else {
-            return Err(Unproved::wrong("the function before has no first instruction"));
+            return Err(Unproved::wrong(
+                "the function before has no first instruction",
+            ));
         };
         let order = reverse_postorder(after);
         let mut preds: SecondaryMap<Block, u32> = SecondaryMap::new();
         for block in after.layout.blocks() {
             if order[block] > 0 {
-                for edge in after.layout.last_inst(block).into_iter().flat_map(|last| edges(after, last)) {
+                for edge in after
+                    .layout
+                    .last_inst(block)
+                    .into_iter()
+                    .flat_map(|last| edges(after, last))
+                {
                     preds[edge.block(&after.dfg.value_lists)] += 1;
                 }
             }
@@ -219,7 +228,10 @@ impl<'a> Walk<'a> {
         let params = before.dfg.block_params(source);
         let results = after.dfg.block_params(target);
         let types = |func: &Function, params: &[Value]| -> Vec<_> {
-            params.iter().map(|&param| func.dfg.value_type(param)).collect()
+            params
+                .iter()
+                .map(|&param| func.dfg.value_type(param))
+                .collect()
         };
         let types = (types(before, params), types(after, results));
         if types.0 != types.1 {
@@ -415,8 +427,8 @@ impl<'a> Walk<'a> {
             InstructionData::Jump { destination, .. } => Some(destination),
             InstructionData::Brif { arg, blocks, .. } => {
                 let condition = self.before.get(&mut self.world, arg);
-                let truth = condition
-                    .and_then(|condition| truth_of(&self.world, &self.facts, condition));
+                let truth =
+                    condition.and_then(|condition| truth_of(&self.world, &self.facts, condition));
                 truth.map(|truth| blocks[usize::from(!truth)])
             }
             InstructionData::BranchTable { arg, table, .. } => {
@@ -522,7 +534,8 @@ impl<'a> Walk<'a> {
                 Step::None => self.fork()?,
             };
             let block = func.layout.inst_block(self.position);
-            let is_start = block.and_then(|block| func.layout.first_inst(block)) == Some(self.position);
+            let is_start =
+                block.and_then(|block| func.layout.first_inst(block)) == Some(self.position);
             if (is_start || !moved) && trail.last() != Some(&self.position) {
                 trail.push(self.position);
             }
@@ -540,9 +553,7 @@ impl<'a> Walk<'a> {
         if let Some(&position) = self.positions.get(&target) {
             return Ok(position);
         }
-        if self.preds[target] <= 1 {
-            return Ok(self.position);
-        }
+        let is_only_way = self.preds[target] <= 1;
         let trail = self.trail()?;
         // Blocks that were not made anew have the numbers they had.
         let (before, after) = (self.before.func, self.after.func);
@@ -559,6 +570,10 @@ impl<'a> Walk<'a> {
                 chosen = Some(first);
                 break;
             }
+            if is_only_way {
+                chosen = Some(self.position);
+                break;
+            }
             let last = after.layout.last_inst(block);
             match last.map(|last| after.dfg.insts[last]) {
                 Some(InstructionData::Jump { destination, .. }) => {
@@ -573,7 +588,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Arrives at a block of the optimised function.
-    fn arrive(&mut self, from: Option<Block>, target: Block, args: &[Option<super::nodes::Node>]) -> Outcome {
+    fn arrive(
+        &mut self,
+        from: Option<Block>,
+        target: Block,
+        args: &[Option<super::nodes::Node>],
+    ) -> Outcome {
         let mark = self.mark();
         let position = match &self.states[target] {
             Some(state) => state.position,
@@ -642,9 +662,16 @@ impl<'a> Walk<'a> {
     fn choose_again(&mut self, target: Block, position: Inst) -> Outcome {
         let trail = self.trail()?;
         let first = self.trails.get(&target).cloned().unwrap_or_default();
-        let common = first.iter().rev().find(|&&at| at != position && trail.contains(&at));
+        let mut common = first.iter().rev();
+        let common = common
+            .find(|&&at| at != position && trail.contains(&at))
+            .copied();
+        let common = match self.preds[target] {
+            ..=1 => Some(self.position),
+            _ => common,
+        };
         match common {
-            Some(&common) if !self.positions.contains_key(&target) => {
+            Some(common) if !self.positions.contains_key(&target) => {
                 self.positions.insert(target, common);
                 self.wants_other_position = true;
                 Ok(())
@@ -703,8 +730,8 @@ impl<'a> Walk<'a> {
         match data {
             InstructionData::CondTrap { opcode, arg, .. } => {
                 let condition = machine.get(&mut self.world, arg);
-                let truth = condition
-                    .and_then(|condition| truth_of(&self.world, &self.facts, condition));
+                let truth =
+                    condition.and_then(|condition| truth_of(&self.world, &self.facts, condition));
                 truth == Some(opcode == Opcode::Trapz)
             }
             InstructionData::Binary { opcode, args } => {
