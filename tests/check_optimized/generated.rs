@@ -15,8 +15,8 @@ use cranelift_inliner::cleanup::{CleanupContext, clean_up};
 use cranelift_inliner::decide::Always;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
-use cranelift_inliner::testing::execute::interpret;
-use cranelift_inliner::testing::generate::{CallGraph, Generated, Shape, programs};
+use cranelift_inliner_testing::execute::interpret;
+use cranelift_inliner_testing::generate::{CallGraph, Generated, Shape, programs};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseError};
 use std::fs;
@@ -85,7 +85,7 @@ fn clif_files(folder: &str) -> Vec<PathBuf> {
 
 #[test]
 fn modules_of_this_repository_pass() {
-    let folders = ["tests/filetests", "tests/check_modules", "examples/modules"];
+    let folders = ["tests/filetests", "tests/checking/modules", "examples/modules"];
     let mut programs = 0;
     let mut failures = Vec::new();
     for path in folders.into_iter().flat_map(clif_files) {

@@ -314,4 +314,53 @@ block1(v5: i32):
             );
         }
     }
+
+    #[test]
+    fn labels_of_parameters_that_went() {
+        let before = "
+function %f(i32) -> i32 tail {
+    sig0 = () -> i32 tail
+    fn0 = %g() -> i32 tail
+block0(v0: i32):
+    v5 = iconst.i32 2
+    jump block2(v0, v5)
+block2(v3: i32, v4: i32):
+    try_call fn0(), sig0, block4(ret0), []
+block4(v7: i32):
+    jump block3
+block3:
+    v9 = iconst.i32 1
+    v10 = iconst.i32 0
+    v11 = icmp eq v9, v10
+    brif v11, block6, block7
+block6:
+    jump block5(v3)
+block7:
+    jump block5(v3)
+block5(v12: i32):
+    v14 = isub.i32 v4, v9
+    brif v14, block2(v5, v14), block1
+block1:
+    return v4
+}";
+        let after = "
+function %f(i32) -> i32 tail {
+    sig0 = () -> i32 tail
+    fn0 = %g() -> i32 tail
+block0(v0: i32):
+    v5 = iconst.i32 2
+    jump block2(v0, v5)
+block2(v3: i32, v4: i32):
+    try_call fn0(), sig0, block3, []
+block3:
+    v9 = iconst.i32 1
+    v14 = isub.i32 v4, v9
+    brif v14, block2(v5, v14), block1
+block1:
+    return v4
+}";
+        let before = labelled(before, &[(3, 1), (12, 2)]);
+        let after = labelled(after, &[(3, 1), (3, 2)]);
+        check_optimized(&before, &after, &Alone(None)).unwrap();
+    }
 }

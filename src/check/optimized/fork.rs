@@ -15,8 +15,11 @@ use std::rc::Rc;
 
 /// How many such branches may be inside each other.
 const MAX_FORKS: u32 = 4;
-/// How many blocks each side may have.
-const MAX_BLOCKS: usize = 32;
+/// How many blocks each side may have: a few first, since sides are often short, and what is
+/// behind the place where they meet may be long.
+const MAX_BLOCKS: [usize; 4] = [1, 3, 8, 32];
+/// How many steps may be taken on all sides.
+const MAX_STEPS: usize = 512;
 /// Branches to more places always decide something.
 const MAX_SIDES: usize = 16;
 
@@ -30,7 +33,15 @@ struct Stop {
 impl Walk<'_> {
     /// Goes past a branch that decides nothing; false where there is none.
     pub(super) fn fork(&mut self) -> Outcome<bool> {
-        self.fork_within(MAX_FORKS)
+        let branch = self.position;
+        if self.deciding.contains(&branch) {
+            return Ok(false);
+        }
+        let found = self.fork_within(MAX_FORKS)?;
+        if !found {
+            self.deciding.insert(branch);
+        }
+        Ok(found)
     }
 
     fn fork_within(&mut self, depth: u32) -> Outcome<bool> {
@@ -52,31 +63,33 @@ impl Walk<'_> {
         let mark = self.mark();
         let condition = func.dfg.inst_args(branch).first().copied();
         let condition = condition.and_then(|value| self.before.get(&mut self.world, value));
-        let mut stops = Vec::new();
-        for (index, &side) in sides.iter().enumerate() {
-            if let (Some(condition), InstructionData::Brif { .. }) =
-                (condition, func.dfg.insts[branch])
-            {
-                learn(&self.world, &mut self.facts, condition, index == 0);
+        let mut meeting: Option<Vec<Stop>> = None;
+        for max_blocks in MAX_BLOCKS {
+            if depth + 1 == MAX_FORKS {
+                self.fork_steps = MAX_STEPS;
             }
-            self.take_edge(side, &[])?;
-            stops.push(self.stops(&mark, depth)?);
-            self.rollback(&mark);
+            let mut stops = Vec::new();
+            for (index, &side) in sides.iter().enumerate() {
+                if let (Some(condition), InstructionData::Brif { .. }) =
+                    (condition, func.dfg.insts[branch])
+                {
+                    learn(&self.world, &mut self.facts, condition, index == 0);
+                }
+                self.take_edge(side, &[])?;
+                stops.push(self.stops(&mark, depth, max_blocks)?);
+                self.rollback(&mark);
+            }
+            meeting = meet(stops);
+            if meeting.is_some() {
+                break;
+            }
         }
-        let Some((first, others)) = stops.split_first() else {
+        let Some(all) = meeting else {
             return Ok(false);
         };
-        let meeting = first.iter().find_map(|stop| {
-            let others = others
-                .iter()
-                .map(|stops| stops.iter().find(|other| other.at == stop.at));
-            let others: Option<Vec<&Stop>> = others.collect();
-            Some((stop, others?))
-        });
-        let Some((stop, others)) = meeting else {
+        let Some(stop) = all.first() else {
             return Ok(false);
         };
-        let all: Vec<&Stop> = std::iter::once(stop).chain(others).collect();
         let latest = all.iter().map(|stop| {
             let assigned = stop.assigned.iter().copied();
             assigned.collect::<FxHashMap<Value, Option<Node>>>()
@@ -107,14 +120,19 @@ impl Walk<'_> {
     }
 
     /// The block starts and the end of a side.
-    fn stops(&mut self, mark: &super::walk::Mark, depth: u32) -> Outcome<Vec<Stop>> {
+    fn stops(
+        &mut self,
+        mark: &super::walk::Mark,
+        depth: u32,
+        max_blocks: usize,
+    ) -> Outcome<Vec<Stop>> {
         let func = self.before.func;
         let mut stops: Vec<Stop> = Vec::new();
         let mut is_start = true;
         loop {
             if is_start {
                 let at = self.position;
-                if stops.len() > MAX_BLOCKS || stops.iter().any(|stop| stop.at == at) {
+                if stops.iter().any(|stop| stop.at == at) {
                     return Ok(stops);
                 }
                 stops.push(Stop {
@@ -122,7 +140,14 @@ impl Walk<'_> {
                     assigned: self.set_since(mark),
                     memory: Rc::clone(&self.before.memory),
                 });
+                if stops.len() > max_blocks {
+                    return Ok(stops);
+                }
             }
+            let Some(left) = self.fork_steps.checked_sub(1) else {
+                return Ok(stops);
+            };
+            self.fork_steps = left;
             let block = func.layout.inst_block(self.position);
             let moved = match self.step()? {
                 Step::Taken => true,
@@ -143,6 +168,21 @@ impl Walk<'_> {
                 || block.and_then(|block| func.layout.first_inst(block)) == Some(self.position);
         }
     }
+}
+
+/// The first place on one side that is on all others too, as it is on each.
+fn meet(sides: Vec<Vec<Stop>>) -> Option<Vec<Stop>> {
+    let (first, others) = sides.split_first()?;
+    let is_common = |stop: &&Stop| {
+        let mut others = others.iter();
+        others.all(|side| side.iter().any(|other| other.at == stop.at))
+    };
+    let at = first.iter().find(is_common)?.at;
+    let mut sides = sides.into_iter();
+    sides.try_fold(Vec::new(), |mut all, side| {
+        all.push(side.into_iter().find(|stop| stop.at == at)?);
+        Some(all)
+    })
 }
 
 impl World {

@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 type FxIndexMap<K, V> = indexmap::IndexMap<K, V, FxBuildHasher>;
 
 /// What a slot holds, cut where accesses begin and end.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct CutSlot {
     pub(super) behind: Option<Node>,
     pub(super) ranges: Vec<Piece>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct State {
     /// Where the function before optimisation is.
     pub(super) position: Inst,

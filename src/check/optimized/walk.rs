@@ -34,6 +34,9 @@ const LIVE_PER_INST: usize = 200;
 /// How many blocks of the function before may be passed without anything happening.
 const MAX_SILENT_BLOCKS: usize = 4096;
 
+/// How many blocks that follow each other are asked where they were.
+const MAX_HINTS: usize = 8;
+
 pub(super) type Outcome<T = ()> = Result<T, Box<Unproved>>;
 
 /// What is kept from round to round.
@@ -56,6 +59,7 @@ pub(super) struct Walk<'a> {
     pub(super) progress: usize,
     pub(super) facts: Facts,
     pub(super) states: SecondaryMap<Block, Option<State>>,
+    ways: SecondaryMap<Block, Ways>,
     /// Where else the function before could have been at the start of a block.
     trails: FxHashMap<Block, Vec<Inst>>,
     positions: FxHashMap<Block, Inst>,
@@ -66,11 +70,25 @@ pub(super) struct Walk<'a> {
     steps_left: usize,
     /// Whether all that is known has been found, and is only looked at.
     pub(super) is_final: bool,
+    /// Branches of the function before that decide something.
+    pub(super) deciding: FxHashSet<Inst>,
+    /// Steps that may still be taken to see whether a branch does.
+    pub(super) fork_steps: usize,
     /// Edges of the optimised function on which the other one does nothing.
     idle: FxHashMap<Block, Vec<Block>>,
     pub(super) seen: super::labels::Seen,
     pub(super) matched: FxHashMap<Inst, FxHashSet<Inst>>,
     pub(super) named_blocks: Vec<(Inst, Block, Inst, Option<Block>)>,
+}
+
+/// What arrives at a block.
+#[derive(Clone, Default)]
+struct Ways {
+    /// On each way that does not go back, with the edge that it ends in.
+    forward: Vec<(Option<(Block, BlockCall)>, State)>,
+    /// Whether one of these changed since the block was followed.
+    changed: bool,
+    position: Option<Inst>,
 }
 
 /// Where to go back to.
@@ -177,6 +195,7 @@ impl<'a> Walk<'a> {
             progress: 0,
             facts: Facts::new(),
             states: SecondaryMap::new(),
+            ways: SecondaryMap::new(),
             trails: FxHashMap::default(),
             positions: lasting.positions,
             wants_other_position: false,
@@ -185,6 +204,8 @@ impl<'a> Walk<'a> {
             work: BTreeSet::new(),
             steps_left: lasting.steps_left,
             is_final: false,
+            deciding: FxHashSet::default(),
+            fork_steps: 0,
             idle: FxHashMap::default(),
             seen: Default::default(),
             matched: FxHashMap::default(),
@@ -195,22 +216,29 @@ impl<'a> Walk<'a> {
     fn run(&mut self) -> Outcome {
         self.check_header()?;
         self.start()?;
-        while let Some((_, block)) = self.work.pop_first() {
-            self.follow(block)?;
-        }
-        if self.world.tracking.is_dirty() || self.wants_other_position {
-            return Ok(());
-        }
-        // Once more with all that is known, which must turn out to be so.
-        self.is_final = true;
-        let mut blocks: Vec<Block> = self.after.func.layout.blocks().collect();
-        blocks.retain(|&block| self.states[block].is_some());
-        blocks.sort_by_key(|&block| self.order[block]);
-        for block in blocks {
-            self.follow(block)?;
-        }
-        if !self.work.is_empty() {
-            return Err(Unproved::cannot_tell("what is known does not hold"));
+        loop {
+            self.is_final = false;
+            while let Some((_, block)) = self.work.pop_first() {
+                self.follow(block)?;
+            }
+            if self.world.tracking.is_dirty() || self.wants_other_position {
+                return Ok(());
+            }
+            // Once more with all that is known, which must turn out to be so.
+            self.is_final = true;
+            self.seen = Default::default();
+            self.idle.clear();
+            self.matched.clear();
+            self.named_blocks.clear();
+            let mut blocks: Vec<Block> = self.after.func.layout.blocks().collect();
+            blocks.retain(|&block| self.states[block].is_some());
+            blocks.sort_by_key(|&block| self.order[block]);
+            for block in blocks {
+                self.follow(block)?;
+            }
+            if self.work.is_empty() {
+                break;
+            }
         }
         self.check_idle()?;
         self.check_named_blocks()?;
@@ -270,6 +298,7 @@ impl<'a> Walk<'a> {
 
     /// Follows a block from what is known at its start.
     fn follow(&mut self, block: Block) -> Outcome {
+        self.bring_together(block);
         let Some(state) = self.states[block].clone() else {
             return Ok(());
         };
@@ -294,6 +323,22 @@ impl<'a> Walk<'a> {
             self.follow_inst(block, inst)?;
         }
         Ok(())
+    }
+
+    /// What holds on all ways that do not go back. What ways back contradicted counts anew.
+    fn bring_together(&mut self, block: Block) {
+        let ways = &mut self.ways[block];
+        if !std::mem::take(&mut ways.changed) {
+            return;
+        }
+        let mut states = ways.forward.iter().map(|(_, state)| state.clone());
+        let Some(mut state) = states.next() else {
+            return;
+        };
+        for other in states {
+            self.world.meet(block, &mut state, other);
+        }
+        self.states[block] = Some(state);
     }
 
     fn follow_inst(&mut self, block: Block, inst: Inst) -> Outcome {
@@ -358,7 +403,7 @@ impl<'a> Walk<'a> {
                 other => find_extra(extra, other),
             })
             .collect();
-        self.arrive(Some(from), target, &args)
+        self.arrive(Some((from, edge)), target, &args)
     }
 
     /// Lets the function before go along one of its edges.
@@ -517,8 +562,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Block starts and the place where something is done that the function before comes to.
-    fn trail(&mut self) -> Outcome<Vec<Inst>> {
+    /// Block starts that the function before comes to, and the last place: where it does something
+    /// or, with `forks`, where a branch decides something.
+    fn trail(&mut self, forks: bool) -> Outcome<Vec<Inst>> {
         let mark = self.mark();
         let mut trail = vec![self.position];
         let func = self.before.func;
@@ -531,12 +577,12 @@ impl<'a> Walk<'a> {
             }
             let moved = match self.step()? {
                 Step::Taken => true,
-                Step::None => self.fork()?,
+                Step::None => forks && self.fork()?,
             };
             let block = func.layout.inst_block(self.position);
-            let is_start =
-                block.and_then(|block| func.layout.first_inst(block)) == Some(self.position);
-            if (is_start || !moved) && trail.last() != Some(&self.position) {
+            let first = block.and_then(|block| func.layout.first_inst(block));
+            let is_stop = !moved || first == Some(self.position);
+            if is_stop && trail.last() != Some(&self.position) {
                 trail.push(self.position);
             }
             if !moved {
@@ -554,51 +600,63 @@ impl<'a> Walk<'a> {
             return Ok(position);
         }
         let is_only_way = self.preds[target] <= 1;
-        let trail = self.trail()?;
-        // Blocks that were not made anew have the numbers they had.
-        let (before, after) = (self.before.func, self.after.func);
-        let mut block = target;
-        let mut chosen = None;
-        for _ in 0..8 {
-            let first = match before.dfg.block_is_valid(block) {
-                true => before.layout.first_inst(block),
-                false => None,
-            };
-            if let Some(first) = first
-                && trail.contains(&first)
-            {
-                chosen = Some(first);
-                break;
+        let hints = self.hints(target, is_only_way);
+        if is_only_way && hints.first() == Some(&self.position) {
+            return Ok(self.position);
+        }
+        for forks in [false, true] {
+            let trail = self.trail(forks)?;
+            let hinted = hints.iter().find(|hint| trail.contains(hint)).copied();
+            let last = trail.last().copied();
+            self.trails.insert(target, trail);
+            if hinted.is_some() {
+                return Ok(hinted.unwrap_or(self.position));
             }
             if is_only_way {
-                chosen = Some(self.position);
-                break;
+                return Ok(self.position);
+            }
+            if forks {
+                return Ok(last.unwrap_or(self.position));
+            }
+        }
+        Ok(self.position)
+    }
+
+    /// Likely places. Blocks that were not made anew have the numbers they had; others often lead
+    /// to one of those.
+    fn hints(&self, target: Block, is_only_way: bool) -> Vec<Inst> {
+        let (before, after) = (self.before.func, self.after.func);
+        let mut hints = Vec::new();
+        let mut block = target;
+        for _ in 0..MAX_HINTS {
+            if before.dfg.block_is_valid(block) {
+                hints.extend(before.layout.first_inst(block));
             }
             let last = after.layout.last_inst(block);
             match last.map(|last| after.dfg.insts[last]) {
-                Some(InstructionData::Jump { destination, .. }) => {
+                Some(InstructionData::Jump { destination, .. }) if !is_only_way => {
                     block = destination.block(&after.dfg.value_lists);
                 }
                 _ => break,
             }
         }
-        let chosen = chosen.or(trail.last().copied()).unwrap_or(self.position);
-        self.trails.insert(target, trail);
-        Ok(chosen)
+        hints
     }
 
     /// Arrives at a block of the optimised function.
     fn arrive(
         &mut self,
-        from: Option<Block>,
+        edge: Option<(Block, BlockCall)>,
         target: Block,
         args: &[Option<super::nodes::Node>],
     ) -> Outcome {
         let mark = self.mark();
-        let position = match &self.states[target] {
-            Some(state) => state.position,
+        let position = match self.ways[target].position {
+            Some(position) => position,
             None => self.choose(target)?,
         };
+        self.ways[target].position = Some(position);
+        let from = edge.map(|(from, _)| from);
         let is_back = from.is_some_and(|from| self.order[target] <= self.order[from]);
         let mut arrived = self.advance_to(position, is_back && self.progress == 0)?;
         if !arrived && is_back {
@@ -645,12 +703,24 @@ impl<'a> Walk<'a> {
         }
         self.spend(state.before.len() + state.after.len() + state.slots.len())?;
         self.rollback(&mark);
+        let ways = &mut self.ways[target];
         let changed = match &mut self.states[target] {
-            Some(known) => self.world.meet(target, known, state),
-            unknown @ None => {
-                *unknown = Some(state);
-                true
-            }
+            // Those that wait for what came anew on other ways are looked at later.
+            Some(_) if is_back && ways.changed => false,
+            Some(known) if is_back => self.world.meet(target, known, state),
+            _ => match ways.forward.iter_mut().find(|(way, _)| *way == edge) {
+                Some((_, known)) if *known == state => false,
+                Some((_, known)) => {
+                    *known = state;
+                    ways.changed = true;
+                    true
+                }
+                None => {
+                    ways.forward.push((edge, state));
+                    ways.changed = true;
+                    true
+                }
+            },
         };
         if changed {
             self.work.insert((self.order[target], target));
@@ -660,7 +730,7 @@ impl<'a> Walk<'a> {
 
     /// Another place for the function before at the start of a block, from the next round on.
     fn choose_again(&mut self, target: Block, position: Inst) -> Outcome {
-        let trail = self.trail()?;
+        let trail = self.trail(true)?;
         let first = self.trails.get(&target).cloned().unwrap_or_default();
         let mut common = first.iter().rev();
         let common = common
