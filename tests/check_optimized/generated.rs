@@ -11,12 +11,12 @@ use cranelift_codegen::ir::{
 };
 use cranelift_inliner::backend::{TargetSettings, target};
 use cranelift_inliner::check::check_optimized;
-use cranelift_inliner::cleanup::{CleanupContext, clean_up};
+use cranelift_inliner::cleanup::{CleanupContext, OptimizeOptions, clean_up, optimize};
 use cranelift_inliner::decide::Always;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
 use cranelift_inliner_testing::execute::interpret;
-use cranelift_inliner_testing::generate::{CallGraph, Generated, Shape, programs};
+use cranelift_inliner_testing::generate::{CallGraph, Feature, Generated, Shape, programs};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseError};
 use std::fs;
@@ -96,7 +96,12 @@ fn modules_of_this_repository_pass() {
         };
         programs += 1;
         for program in [spliced(&program), program] {
-            if let Err(message) = check_cleaned_up(&program, Endianness::Little) {
+            let order = Endianness::Little;
+            let checks = [
+                check_cleaned_up(&program, order),
+                check_optimized_bodies(&program, order, [true; 4]),
+            ];
+            for message in checks.into_iter().filter_map(Result::err) {
                 failures.push(format!("{}: {message}", path.display()));
             }
         }
@@ -105,8 +110,55 @@ fn modules_of_this_repository_pass() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// Every body passes optimised, as the pass does it, with all transforms or some.
+fn check_optimized_bodies(
+    program: &Program,
+    endianness: Endianness,
+    switches: [bool; 4],
+) -> Result<(), String> {
+    let surroundings = Whole {
+        program: program.clone(),
+        endianness,
+    };
+    let mut options = OptimizeOptions::default();
+    [
+        options.promote_slots,
+        options.drop_stores,
+        options.drop_params,
+        options.drop_insts,
+    ] = switches;
+    options.endianness = Some(endianness);
+    options.memory_functions.copy.push("copy_bytes".parse().unwrap());
+    let mut context = CleanupContext::new();
+    for (_, function) in program.iter() {
+        let mut before: Function = (**function.body()).clone();
+        for _ in 0..2 {
+            let mut after = before.clone();
+            optimize(&mut after, &options, &mut context);
+            if let Err(unproved) = check_optimized(&before, &after, &surroundings) {
+                return Err(format!("{unproved}\n{before}\n{after}"));
+            }
+            clean_up(&mut before, &mut context);
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(cases(48))]
+
+    #[test]
+    fn optimized_programs_pass(
+        generated in programs(Shape::new().with(Feature::Aggregates)),
+        is_big in any::<bool>(),
+        switches in prop_oneof![4 => Just([true; 4]), 1 => any::<[bool; 4]>()],
+    ) {
+        let endianness = if is_big { Endianness::Big } else { Endianness::Little };
+        let Generated { program, .. } = generated;
+        for program in [spliced(&program), program] {
+            check_optimized_bodies(&program, endianness, switches).map_err(TestCaseError::fail)?;
+        }
+    }
 
     #[test]
     fn generated_programs_pass(generated in programs(Shape::new()), is_big in any::<bool>()) {

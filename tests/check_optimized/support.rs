@@ -1,7 +1,7 @@
 //! Pairs of functions, and how they are proved.
 
 use cranelift_codegen::ir::{Endianness, Function};
-use cranelift_inliner::check::{Surroundings, Unproved, check_optimized};
+use cranelift_inliner::check::{MemoryCall, Surroundings, Unproved, check_optimized};
 use cranelift_inliner::program::{FunctionName, Program};
 
 /// A correct pair and what can be wrong in it.
@@ -69,6 +69,10 @@ impl Surroundings for Whole {
 
     fn never_throws(&self, name: &FunctionName) -> bool {
         name.to_string() == "%quiet"
+    }
+
+    fn memory_call(&self, name: &FunctionName) -> Option<MemoryCall> {
+        (name.to_string() == "%copy_bytes").then_some(MemoryCall::Copy)
     }
 
     fn address_in_data(&self, data: &FunctionName, offset: i64) -> Option<FunctionName> {

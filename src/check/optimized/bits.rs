@@ -178,9 +178,14 @@ impl Nodes {
     /// `a | b`, if wherever one has bits that are not known to be zero, all bits of the other are.
     pub(super) fn disjoint(&mut self, a: Node, b: Node) -> Option<Node> {
         let is_row = |node: Node| matches!(self.term(node), Term::Row(_));
-        if !is_row(a) || !is_row(b) {
-            return None;
+        let constants = [a, b].map(|node| self.constant_of(node));
+        match constants {
+            [None, None] if is_row(a) && is_row(b) => {}
+            [Some(_), None] if is_row(b) => {}
+            [None, Some(_)] if is_row(a) => {}
+            _ => return None,
         }
+        let all = self.width(a);
         let (a, b) = (self.runs(a), self.runs(b));
         if a.len() + b.len() > MAX_RUNS {
             return None;
@@ -195,6 +200,10 @@ impl Nodes {
         };
         let mut cuts = ends(&a);
         cuts.extend(ends(&b));
+        for bits in constants.into_iter().flatten() {
+            let inner = [bits.trailing_zeros(), 128 - bits.leading_zeros()];
+            cuts.extend(inner.into_iter().filter(|&cut| 0 < cut && cut < all));
+        }
         cuts.sort_unstable();
         cuts.dedup();
         let mut runs = Runs::new();

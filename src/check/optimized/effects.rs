@@ -81,15 +81,7 @@ impl Walk<'_> {
             if self.is_same_kind(inst, result)? {
                 break;
             }
-            if super::memory::is_harmless_load(self.before.func, inst) {
-                // Nothing needs what it loads, or that is noticed.
-                let name = self.address_in_data(inst);
-                for &value in self.before.func.dfg.inst_results(inst) {
-                    let width = self.before.func.dfg.value_type(value).bits();
-                    let node = name.map(|name| self.world.nodes.node(Term::Function(name), width));
-                    self.before.set(value, node);
-                }
-                self.next_inst()?;
+            if self.pass_load()? {
                 continue;
             }
             if let InstructionData::ExceptionHandlerAddress { block, .. } =
@@ -170,6 +162,23 @@ impl Walk<'_> {
             self.learn(condition, opcode == Opcode::Trapz);
         }
         self.next_inst()
+    }
+
+    /// Goes past a load that only loads. If something needs what it loads, that is noticed there.
+    pub(super) fn pass_load(&mut self) -> Outcome<bool> {
+        let inst = self.position;
+        let func = self.before.func;
+        if !super::memory::is_harmless_load(func, inst) {
+            return Ok(false);
+        }
+        let name = self.address_in_data(inst);
+        for &value in func.dfg.inst_results(inst) {
+            let width = func.dfg.value_type(value).bits();
+            let node = name.map(|name| self.world.nodes.node(Term::Function(name), width));
+            self.before.set(value, node);
+        }
+        self.next_inst()?;
+        Ok(true)
     }
 
     /// Whether an instruction may be what the other became, by its operation alone; of branches

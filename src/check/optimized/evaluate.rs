@@ -287,7 +287,9 @@ impl World {
         let (a, b) = match (self.nodes.term(x), self.nodes.term(y)) {
             (&Term::Constant(a), &Term::Constant(b)) => (a, b),
             (&Term::Slot(a, from), &Term::Slot(b, to)) if a == b => {
-                let are_inside = [from, to].iter().all(|&at| self.tracking.is_inside(a, at));
+                // The end of a slot is no lower than any byte of it.
+                let size = i64::from(self.tracking.size(a.0, a.1));
+                let are_inside = [from, to].iter().all(|at| (0..=size).contains(at));
                 return match cond {
                     Equal => Some(from == to),
                     NotEqual => Some(from != to),
@@ -300,19 +302,25 @@ impl World {
                     _ => None,
                 };
             }
+            // No byte of a slot is at address 0.
             (&Term::Slot(slot, offset), &Term::Constant(0))
-            | (&Term::Constant(0), &Term::Slot(slot, offset))
                 if self.tracking.is_inside(slot, offset) =>
             {
-                return match cond {
-                    Equal => Some(false),
-                    NotEqual => Some(true),
-                    _ => None,
-                };
+                (1, 0)
+            }
+            (&Term::Constant(0), &Term::Slot(slot, offset))
+                if self.tracking.is_inside(slot, offset) =>
+            {
+                (0, 1)
             }
             _ => return None,
         };
         let (sa, sb) = (signed(a, width), signed(b, width));
+        let are_constant = [x, y].iter().all(|&node| self.nodes.constant_of(node).is_some());
+        let is_signed = cond != cond.unsigned();
+        if is_signed && !are_constant {
+            return None;
+        }
         Some(match cond {
             Equal => a == b,
             NotEqual => a != b,

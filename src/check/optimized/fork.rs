@@ -151,7 +151,7 @@ impl Walk<'_> {
             let block = func.layout.inst_block(self.position);
             let moved = match self.step()? {
                 Step::Taken => true,
-                Step::None => self.fork_within(depth)?,
+                Step::None => self.pass_load()? || self.fork_within(depth)?,
             };
             if !moved {
                 let at = self.position;

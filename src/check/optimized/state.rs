@@ -8,6 +8,9 @@ use cranelift_codegen::ir::{Block, Inst, StackSlot, Value};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::collections::BTreeMap;
 
+/// Wider terms are not taken apart, in bits.
+const MAX_WIDTH: u32 = 256;
+
 type FxIndexMap<K, V> = indexmap::IndexMap<K, V, FxBuildHasher>;
 
 /// What a slot holds, cut where accesses begin and end.
@@ -135,39 +138,64 @@ impl World {
                 (None, _) => {}
             }
         }
+        // What the optimised function passes comes first, so that bytes of slots can be told as
+        // bytes of that.
+        let mut apart = Vec::new();
+        let mut passed = Vec::new();
         for ((old, new), class) in classes {
             let own = match *self.nodes.term(old) {
                 Term::Symbol(Symbol::Join(of, entry)) if of == block => Some(entry),
                 _ => None,
             };
-            if own.is_none() && old == new {
-                continue;
-            }
             // What a join hides may be the address of a slot.
-            for node in [old, new] {
-                for named in self.nodes.mentions(node).to_vec() {
-                    self.tracking.share_named(named);
+            if own.is_some() || old != new {
+                for node in [old, new] {
+                    for named in self.nodes.mentions(node).to_vec() {
+                        self.tracking.share_named(named);
+                    }
                 }
             }
             let entries = class.iter().map(|&index| pairs[index].0);
             let Some(least) = entries.clone().min() else {
                 continue;
             };
-            if let Some(own) = own
-                && (classes_of.get(&old) == Some(&1) || entries.clone().any(|entry| entry == own))
-            {
+            let is_passed = matches!(least, Entry::After(_));
+            let is_kept = own.is_none() && old == new
+                || own.is_some_and(|own| {
+                    classes_of.get(&old) == Some(&1) || entries.clone().any(|entry| entry == own)
+                });
+            if is_kept {
+                if is_passed {
+                    passed.push((old, new, old));
+                }
                 continue;
             }
             let symbol = Symbol::Join(block, least);
             let joined = self.nodes.symbol(symbol, self.nodes.width(old));
-            self.nodes
-                .joined
-                .entry(joined)
-                .or_default()
-                .push((old, new));
+            if !is_passed && entries.clone().any(|entry| matches!(entry, Entry::Range(..))) {
+                apart.push((old, new, joined, class));
+                continue;
+            }
+            passed.push((old, new, joined));
+            self.nodes.joined.entry(joined).or_default().push((old, new));
             changed = true;
             for index in class {
                 *pairs[index].1 = Some(joined);
+            }
+        }
+        let mut bytes = None;
+        for (old, new, joined, class) in apart {
+            let bytes = bytes.get_or_insert_with(|| self.bytes_of_passed(&passed));
+            let node = match self.put_together(bytes, old, new) {
+                Some(node) => node,
+                None => {
+                    self.nodes.joined.entry(joined).or_default().push((old, new));
+                    joined
+                }
+            };
+            for index in class {
+                changed |= *pairs[index].1 != Some(node);
+                *pairs[index].1 = Some(node);
             }
         }
         let facts = state.facts.len();
@@ -176,5 +204,45 @@ impl World {
             .facts
             .retain(|node, fact| others.get(node) == Some(fact));
         changed || state.facts.len() != facts
+    }
+
+    /// The bytes of what the optimised function passes: what they were and are, and what they are
+    /// together.
+    fn bytes_of_passed(&mut self, passed: &[(Node, Node, Node)]) -> FxHashMap<(Node, Node), Node> {
+        let mut bytes = FxHashMap::default();
+        for &(old, new, joined) in passed {
+            let width = self.nodes.width(joined);
+            if width > MAX_WIDTH || !width.is_multiple_of(8) {
+                continue;
+            }
+            for low in (0..width).step_by(8) {
+                let [old, new, joined] = [old, new, joined].map(|of| self.nodes.bits(of, low, 8));
+                bytes.entry((old, new)).or_insert(joined);
+            }
+        }
+        bytes
+    }
+
+    /// Two terms together, if each of their bytes is a byte of something passed, or constant.
+    fn put_together(
+        &mut self,
+        bytes: &FxHashMap<(Node, Node), Node>,
+        old: Node,
+        new: Node,
+    ) -> Option<Node> {
+        let width = self.nodes.width(old);
+        if width > MAX_WIDTH || !width.is_multiple_of(8) || self.nodes.width(new) != width {
+            return None;
+        }
+        let mut parts = Vec::new();
+        for low in (0..width).step_by(8) {
+            let [old, new] = [old, new].map(|of| self.nodes.bits(of, low, 8));
+            let is_constant = old == new && self.nodes.constant_of(old).is_some();
+            parts.push(match is_constant {
+                true => old,
+                false => *bytes.get(&(old, new))?,
+            });
+        }
+        Some(self.nodes.row(&parts))
     }
 }

@@ -556,7 +556,7 @@ impl<'a> Walk<'a> {
             }
             match self.step()? {
                 Step::Taken => {}
-                Step::None if self.fork()? => {}
+                Step::None if self.pass_load()? || self.fork()? => {}
                 Step::None => return Ok(false),
             }
         }
@@ -577,7 +577,7 @@ impl<'a> Walk<'a> {
             }
             let moved = match self.step()? {
                 Step::Taken => true,
-                Step::None => forks && self.fork()?,
+                Step::None => self.pass_load()? || forks && self.fork()?,
             };
             let block = func.layout.inst_block(self.position);
             let first = block.and_then(|block| func.layout.first_inst(block));
