@@ -328,3 +328,215 @@ block0(v0: i32, v1: i64):
 }",
     );
 }
+
+#[test]
+fn constants_that_only_one_side_uses() {
+    accept(
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i64 5
+    brif v0, block1, block2
+block1:
+    v3 = iadd v1, v2
+    jump block2
+block2:
+    v4 = isub v1, v2
+    return v4
+}",
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i64 5
+    v4 = isub v1, v2
+    return v4
+}",
+    );
+}
+
+#[test]
+fn pieces_that_joins_cut_in_other_places() {
+    accept(
+        "; big
+function %f(i32, i32, i8, i64) -> i64 system_v {
+    ss0 = explicit_slot 16
+block0(v0: i32, v1: i32, v2: i8, v3: i64):
+    v4 = stack_addr.i64 ss0
+    store v1, v4+4
+    store v2, v4+3
+    brif v0, block1, block2
+block1:
+    store v3, v4
+    jump block2
+block2:
+    v5 = uload8.i64 v4+3
+    v6 = load.i32 v4+4
+    v7 = uextend.i64 v6
+    v8 = iadd v5, v7
+    return v8
+}",
+        "
+function %f(i32, i32, i8, i64) -> i64 system_v {
+block0(v0: i32, v1: i32, v2: i8, v3: i64):
+    v10 = uextend.i64 v1
+    v11 = uextend.i64 v2
+    v12 = iconst.i32 32
+    v13 = ishl v11, v12
+    v14 = bor v10, v13
+    brif v0, block1, block2(v14)
+block1:
+    v15 = iconst.i64 0xff_ffff_ffff
+    v16 = band v3, v15
+    jump block2(v16)
+block2(v17: i64):
+    v18 = ushr v17, v12
+    v5 = ireduce.i8 v18
+    v19 = uextend.i64 v5
+    v6 = ireduce.i32 v17
+    v7 = uextend.i64 v6
+    v8 = iadd v19, v7
+    return v8
+}",
+    );
+}
+
+#[test]
+fn addresses_of_several_places_in_one_slot() {
+    accept(
+        "
+function %f(i32, i32) -> i32 system_v {
+    ss0 = explicit_slot 16
+    ss1 = explicit_slot 16
+block0(v0: i32, v1: i32):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss0+4
+    v4 = stack_addr.i64 ss1
+    store v1, v2
+    store v1, v3
+    store v1, v4
+    brif v0, block1(v2), block1(v3)
+block1(v5: i64):
+    store v0, v5
+    v6 = load.i32 v2+4
+    store v6, v4
+    store v0, v5
+    return v6
+}",
+        "
+function %f(i32, i32) -> i32 system_v {
+    ss0 = explicit_slot 16
+block0(v0: i32, v1: i32):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss0+4
+    store v1, v2
+    store v1, v3
+    brif v0, block1(v2), block1(v3)
+block1(v5: i64):
+    store v0, v5
+    v6 = load.i32 v2+4
+    return v6
+}",
+    );
+}
+
+#[test]
+fn branches_inside_branches_that_decide_nothing() {
+    accept(
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i64 0
+    v3 = umin v2, v1
+    v4 = iconst.i32 2
+    jump block1(v4)
+block1(v5: i32):
+    v6 = icmp sle v1, v3
+    brif v6, block2, block3
+block2:
+    v7 = iconst.i32 0
+    v8 = icmp ugt v5, v7
+    brif v8, block4, block5
+block4:
+    v9 = popcnt v3
+    jump block6
+block5:
+    jump block7(v2, v2)
+block6:
+    jump block7(v2, v2)
+block3:
+    jump block7(v2, v2)
+block7(v10: i64, v11: i64):
+    v12 = iconst.i32 1
+    v13 = isub v5, v12
+    brif v13, block1(v13), block8(v3)
+block8(v14: i64):
+    return v14
+}",
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i64 0
+    v3 = umin v2, v1
+    v4 = iconst.i32 2
+    jump block1(v4)
+block1(v5: i32):
+    v12 = iconst.i32 1
+    v13 = isub v5, v12
+    brif v13, block1(v13), block8
+block8:
+    return v3
+}",
+    );
+}
+
+#[test]
+fn a_branch_that_decides_nothing_behind_one_that_does() {
+    accept(
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i64 0
+    v4 = iconst.i32 2
+    jump block1(v4)
+block1(v5: i32):
+    v6 = icmp sle v1, v2
+    brif v6, block2, block3
+block2:
+    v7 = iconst.i32 0
+    v8 = icmp ugt v5, v7
+    brif v8, block4, block5
+block4:
+    jump block6
+block5:
+    jump block7(v2, v2)
+block6:
+    jump block7(v2, v2)
+block3:
+    jump block7(v2, v2)
+block7(v10: i64, v11: i64):
+    v12 = iconst.i32 1
+    v13 = isub v5, v12
+    brif v13, block1(v13), block8
+block8:
+    return v2
+}",
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i64 0
+    v4 = iconst.i32 2
+    jump block1(v4)
+block1(v5: i32):
+    v6 = icmp sle v1, v2
+    brif v6, block2, block7
+block2:
+    jump block7
+block7:
+    v12 = iconst.i32 1
+    v13 = isub v5, v12
+    brif v13, block1(v13), block8
+block8:
+    return v2
+}",
+    );
+}

@@ -148,7 +148,7 @@ block3(v7: i32):
                     "    jump block3(v4)",
                     "    v8 = iconst.i64 4\n    v9 = iadd v4, v8\n    jump block3(v9)",
                 )],
-                "came before",
+                "another operand",
             ),
             fault(
                 "the other side's value",

@@ -31,7 +31,7 @@ fn cases(cases: u32) -> ProptestConfig {
             None => cases,
         },
         failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
-        max_shrink_iters: 2_000,
+        max_shrink_iters: 500,
         ..by_default
     }
 }
@@ -85,7 +85,11 @@ fn clif_files(folder: &str) -> Vec<PathBuf> {
 
 #[test]
 fn modules_of_this_repository_pass() {
-    let folders = ["tests/filetests", "tests/checking/modules", "examples/modules"];
+    let folders = [
+        "tests/filetests",
+        "tests/checking/modules",
+        "examples/modules",
+    ];
     let mut programs = 0;
     let mut failures = Vec::new();
     for path in folders.into_iter().flat_map(clif_files) {
@@ -128,7 +132,10 @@ fn check_optimized_bodies(
         options.drop_insts,
     ] = switches;
     options.endianness = Some(endianness);
-    options.memory_functions.copy.push("copy_bytes".parse().unwrap());
+    options
+        .memory_functions
+        .copy
+        .push("copy_bytes".parse().unwrap());
     let mut context = CleanupContext::new();
     for (_, function) in program.iter() {
         let mut before: Function = (**function.body()).clone();

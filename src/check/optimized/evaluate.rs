@@ -316,7 +316,9 @@ impl World {
             _ => return None,
         };
         let (sa, sb) = (signed(a, width), signed(b, width));
-        let are_constant = [x, y].iter().all(|&node| self.nodes.constant_of(node).is_some());
+        let are_constant = [x, y]
+            .iter()
+            .all(|&node| self.nodes.constant_of(node).is_some());
         let is_signed = cond != cond.unsigned();
         if is_signed && !are_constant {
             return None;

@@ -5,6 +5,7 @@
 
 use super::evaluate::World;
 use super::facts::learn;
+use super::liveness::is_everywhere;
 use super::memory::{Held, Memory, Piece};
 use super::nodes::{Node, Side};
 use super::walk::{Outcome, Step, Walk};
@@ -17,7 +18,7 @@ use std::rc::Rc;
 const MAX_FORKS: u32 = 4;
 /// How many blocks each side may have: a few first, since sides are often short, and what is
 /// behind the place where they meet may be long.
-const MAX_BLOCKS: [usize; 4] = [1, 3, 8, 32];
+const MAX_BLOCKS: [usize; 5] = [1, 2, 4, 8, 32];
 /// How many steps may be taken on all sides.
 const MAX_STEPS: usize = 512;
 /// Branches to more places always decide something.
@@ -68,6 +69,8 @@ impl Walk<'_> {
             if depth + 1 == MAX_FORKS {
                 self.fork_steps = MAX_STEPS;
             }
+            // What one side explores in vain is not taken from the others.
+            let share = self.fork_steps / sides.len().max(1);
             let mut stops = Vec::new();
             for (index, &side) in sides.iter().enumerate() {
                 if let (Some(condition), InstructionData::Brif { .. }) =
@@ -75,6 +78,7 @@ impl Walk<'_> {
                 {
                     learn(&self.world, &mut self.facts, condition, index == 0);
                 }
+                self.fork_steps = share;
                 self.take_edge(side, &[])?;
                 stops.push(self.stops(&mark, depth, max_blocks)?);
                 self.rollback(&mark);
@@ -100,6 +104,9 @@ impl Walk<'_> {
             .flat_map(|side| side.keys().copied())
             .collect();
         for value in values {
+            if is_everywhere(func, value) {
+                continue;
+            }
             let mut nodes = latest
                 .iter()
                 .map(|side| side.get(&value).copied().flatten());

@@ -1,7 +1,7 @@
 //! What slots hold.
 
 use super::evaluate::World;
-use super::nodes::{Node, Side, Symbol, Term, signed};
+use super::nodes::{Node, Side, SlotRef, Symbol, Term, signed};
 use cranelift_codegen::ir::{
     Endianness, Function, Inst, InstructionData, MemFlagsData, Opcode, StackSlot, Type, Value,
 };
@@ -154,6 +154,17 @@ impl World {
         Place::Outside
     }
 
+    /// The private slot in which both terms are addresses.
+    pub(super) fn common_base(&self, a: Node, b: Node) -> Option<SlotRef> {
+        let (&[base], &[other]) = (self.nodes.mentions(a), self.nodes.mentions(b)) else {
+            return None;
+        };
+        let both = [a, b]
+            .iter()
+            .all(|&node| self.points_into(node, MAX_ADDRESS_DEPTH));
+        (base == other && both).then_some(base)
+    }
+
     /// Whether a term that mentions one slot is the address of something in it.
     fn points_into(&self, node: Node, depth: u32) -> bool {
         let Some(depth) = depth.checked_sub(1) else {
@@ -161,7 +172,8 @@ impl World {
         };
         let mentions = |node: Node| !self.nodes.mentions(node).is_empty();
         match self.nodes.term(node) {
-            Term::Slot(..) => true,
+            // A symbol mentions a slot only if it is an address in it.
+            Term::Slot(..) | Term::Symbol(_) => true,
             Term::Computed { shape, args, .. } => match (self.contents.opcode(*shape), &args[..]) {
                 (Some(Opcode::Iadd), &[x, y]) => match (mentions(x), mentions(y)) {
                     (true, false) => self.points_into(x, depth),

@@ -162,6 +162,23 @@ impl Nodes {
         self.node(Term::Symbol(symbol), width)
     }
 
+    /// A symbol for several things together; with `base`, all of them are addresses in that slot.
+    /// False if it was something else before.
+    pub(super) fn join(
+        &mut self,
+        symbol: Symbol,
+        width: u32,
+        base: Option<SlotRef>,
+    ) -> (Node, bool) {
+        let known = self.all.len();
+        let node = self.symbol(symbol, width);
+        let mentions = &mut self.all[node.0 as usize].mentions;
+        let wanted: SmallVec<[SlotRef; 1]> = base.into_iter().collect();
+        let is_same = node.0 as usize == known || *mentions == wanted;
+        *mentions = wanted;
+        (node, is_same)
+    }
+
     pub(super) fn constant(&mut self, bits: u128, width: u32) -> Node {
         self.node(Term::Constant(bits & mask(width)), width)
     }

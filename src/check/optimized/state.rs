@@ -147,8 +147,9 @@ impl World {
                 Term::Symbol(Symbol::Join(of, entry)) if of == block => Some(entry),
                 _ => None,
             };
-            // What a join hides may be the address of a slot.
-            if own.is_some() || old != new {
+            // What a join hides may be the address of a slot, and not always of the same.
+            let base = self.common_base(old, new);
+            if base.is_none() && (own.is_some() || old != new) {
                 for node in [old, new] {
                     for named in self.nodes.mentions(node).to_vec() {
                         self.tracking.share_named(named);
@@ -171,13 +172,29 @@ impl World {
                 continue;
             }
             let symbol = Symbol::Join(block, least);
-            let joined = self.nodes.symbol(symbol, self.nodes.width(old));
-            if !is_passed && entries.clone().any(|entry| matches!(entry, Entry::Range(..))) {
+            let width = self.nodes.width(old);
+            let (joined, is_same) = self.nodes.join(symbol, width, base);
+            if !is_same {
+                for node in [old, new] {
+                    for named in self.nodes.mentions(node).to_vec() {
+                        self.tracking.share_named(named);
+                    }
+                }
+            }
+            if !is_passed
+                && entries
+                    .clone()
+                    .any(|entry| matches!(entry, Entry::Range(..)))
+            {
                 apart.push((old, new, joined, class));
                 continue;
             }
             passed.push((old, new, joined));
-            self.nodes.joined.entry(joined).or_default().push((old, new));
+            self.nodes
+                .joined
+                .entry(joined)
+                .or_default()
+                .push((old, new));
             changed = true;
             for index in class {
                 *pairs[index].1 = Some(joined);
@@ -189,7 +206,11 @@ impl World {
             let node = match self.put_together(bytes, old, new) {
                 Some(node) => node,
                 None => {
-                    self.nodes.joined.entry(joined).or_default().push((old, new));
+                    self.nodes
+                        .joined
+                        .entry(joined)
+                        .or_default()
+                        .push((old, new));
                     joined
                 }
             };
