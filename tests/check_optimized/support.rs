@@ -55,12 +55,12 @@ pub(crate) const fn before(
 /// The functions of a program, in a byte order.
 pub(crate) struct Whole {
     pub(crate) program: Program,
-    pub(crate) endianness: Endianness,
+    pub(crate) endianness: Option<Endianness>,
 }
 
 impl Surroundings for Whole {
     fn endianness(&self) -> Option<Endianness> {
-        Some(self.endianness)
+        self.endianness
     }
 
     fn body(&self, name: &FunctionName) -> Option<&Function> {
@@ -100,7 +100,7 @@ pub(crate) fn prove(before: &str, after: &str, program: &str) -> Result<(), Unpr
             "" => Program::new(),
             _ => Program::from_clif(program, "program.clif").unwrap(),
         },
-        endianness,
+        endianness: Some(endianness),
     };
     check_optimized(&read(before).unwrap(), &read(after).unwrap(), &surroundings)
 }

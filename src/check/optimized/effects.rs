@@ -766,10 +766,13 @@ impl Walk<'_> {
 /// What a term is made of.
 fn parts(term: &Term) -> Vec<Node> {
     match term {
-        Term::Computed { args, .. } | Term::Row(args) => args.to_vec(),
+        Term::Computed { args, .. } | Term::Row(args) | Term::Sequence(args) => args.to_vec(),
         &Term::Bits(of, _)
         | &Term::Reversed(of, _)
         | &Term::SwappedBytes(of)
+        | &Term::Piece(of, _)
+        | &Term::Image(of, _)
+        | &Term::View(of, _)
         | &Term::Part(of, _) => vec![of],
         Term::Memory { behind, pieces } => {
             let pieces = pieces.iter().map(|&(_, _, node)| node);

@@ -20,6 +20,8 @@ pub(super) struct Seen {
     after: FxHashMap<(Node, Label), Value>,
     /// What must have its labels in the optimised function, and the value that has them.
     wanted: FxHashMap<(Node, Label), Value>,
+    /// Values with labels of the function before that are reached.
+    reached: FxHashSet<Value>,
     /// Values of which it is not known what they are.
     is_unsure: bool,
 }
@@ -63,6 +65,11 @@ impl Walk<'_> {
         if labels.is_empty() {
             return;
         }
+        if side == Side::Before {
+            self.seen
+                .reached
+                .insert(self.before.func.dfg.resolve_aliases(value));
+        }
         let node = match side {
             Side::Before => self.before.get(&mut self.world, value),
             Side::After => self.after.get(&mut self.world, value),
@@ -90,6 +97,7 @@ impl Walk<'_> {
         }
         for &(value, node) in &state.before {
             for label in self.labels_of(Side::Before, value) {
+                self.seen.reached.insert(value);
                 match node {
                     Some(node) => {
                         self.seen.before.insert((node, label));
@@ -189,9 +197,15 @@ impl Walk<'_> {
             let message = format!("what {value} is has lost its label");
             return Err(Unproved::wrong(message));
         }
+        // What became of values that nothing reaches is not known.
+        let labels = all_labels(self.before.func, self.surroundings.keeps_locations());
+        let unreached = labels
+            .into_iter()
+            .filter(|(value, _)| !self.seen.reached.contains(value));
+        let unreached: FxHashSet<Label> = unreached.flat_map(|(_, labels)| labels).collect();
         let mut added: Vec<Value> = Vec::new();
         for (label, value) in &self.seen.after {
-            if !self.seen.before.contains(label) {
+            if !self.seen.before.contains(label) && !unreached.contains(&label.1) {
                 added.push(*value);
             }
         }

@@ -1,7 +1,7 @@
 //! What slots hold.
 
 use super::evaluate::World;
-use super::nodes::{Node, Side, SlotRef, Symbol, Term, signed};
+use super::nodes::{Node, Order, Side, SlotRef, Symbol, Term, signed};
 use cranelift_codegen::ir::{
     Endianness, Function, Inst, InstructionData, MemFlagsData, Opcode, StackSlot, Type, Value,
 };
@@ -224,11 +224,65 @@ impl World {
         if offset == 0 && size == all {
             return Some(node);
         }
-        let low = match self.endianness? {
-            Endianness::Little => offset,
-            Endianness::Big => all.checked_sub(offset + size)?,
+        let low = match self.endianness {
+            Some(Endianness::Little) => offset,
+            Some(Endianness::Big) => all.checked_sub(offset + size)?,
+            None => {
+                // Zeros look the same in every order.
+                if self.nodes.constant_of(node) == Some(0) {
+                    return Some(self.nodes.constant(0, size * 8));
+                }
+                let (of, start) = self.piece(node);
+                let term = Term::Piece(of, start + offset);
+                return Some(self.nodes.node(term, size * 8));
+            }
         };
         Some(self.nodes.bits(node, low * 8, size * 8))
+    }
+
+    /// The term of which this is a piece, and where.
+    fn piece(&self, node: Node) -> (Node, u32) {
+        match *self.nodes.term(node) {
+            Term::Piece(of, start) => (of, start),
+            _ => (node, 0),
+        }
+    }
+
+    /// Bytes one after the other in memory, in an unknown byte order.
+    fn sequence(&mut self, parts: &[Node]) -> Node {
+        let mut all: SmallVec<[Node; 4]> = SmallVec::new();
+        for &part in parts {
+            match self.nodes.term(part) {
+                Term::Sequence(parts) => all.extend(parts.iter().copied()),
+                _ => all.push(part),
+            }
+        }
+        let mut joined: SmallVec<[Node; 4]> = SmallVec::new();
+        let mut width = 0;
+        for part in all {
+            let size = self.nodes.width(part);
+            width += size;
+            let (of, start) = self.piece(part);
+            if let Some(last) = joined.last_mut() {
+                let (before, from) = self.piece(*last);
+                let until = self.nodes.width(*last);
+                if before == of && from + until / 8 == start {
+                    *last = match self.nodes.width(of) == until + size {
+                        true => of,
+                        false => self.nodes.node(Term::Piece(of, from), until + size),
+                    };
+                    continue;
+                }
+            }
+            joined.push(part);
+        }
+        match joined[..] {
+            [only] => only,
+            _ => {
+                let parts = joined.into_boxed_slice();
+                self.nodes.node(Term::Sequence(parts), width)
+            }
+        }
     }
 
     pub(super) fn read(&mut self, held: &Held, start: u32, size: u32) -> Option<Node> {
@@ -258,7 +312,14 @@ impl World {
                 parts.reverse();
                 Some(self.nodes.row(&parts))
             }
-            (_, None) => None,
+            (_, None)
+                if parts
+                    .iter()
+                    .all(|&part| self.nodes.constant_of(part) == Some(0)) =>
+            {
+                Some(self.nodes.constant(0, size * 8))
+            }
+            (_, None) => Some(self.sequence(&parts)),
         }
     }
 
@@ -398,13 +459,50 @@ impl World {
         Some(self.nodes.node(term, ty.bits()))
     }
 
+    fn image(&mut self, node: Node, order: Order) -> Node {
+        let width = self.nodes.width(node);
+        match *self.nodes.term(node) {
+            Term::View(bits, of) if of == order => bits,
+            // Zeros look the same in every order.
+            Term::Constant(0) => node,
+            _ if width == 8 => node,
+            _ => self.nodes.node(Term::Image(node, order), width),
+        }
+    }
+
+    fn view(&mut self, bits: Node, order: Order) -> Node {
+        let width = self.nodes.width(bits);
+        let (of, start) = self.piece(bits);
+        let whole = self.nodes.width(of);
+        match (self.nodes.term(of).clone(), order) {
+            (Term::Image(node, stored), _) if stored == order && whole == width => return node,
+            (Term::Image(node, stored), (Some(endianness), 0)) if stored == order => {
+                let low = match endianness {
+                    Endianness::Little => start * 8,
+                    Endianness::Big => whole - start * 8 - width,
+                };
+                return self.nodes.bits(node, low, width);
+            }
+            (Term::Constant(0), _) => return self.nodes.constant(0, width),
+            _ if width == 8 => return bits,
+            _ => {}
+        }
+        self.nodes.node(Term::View(bits, order), width)
+    }
+
     fn reordered(&mut self, access: &Access, node: Node, to_memory: bool) -> Option<Node> {
         let explicit = access.flags.explicit_endianness();
         let is_plain = access.ty.lane_count() == 1;
         let (explicit, native) = match (explicit, self.endianness) {
-            (None, None) => return is_plain.then_some(node),
+            (None, None) if is_plain => return Some(node),
+            (order, None) => {
+                let lane = if is_plain { 0 } else { access.ty.lane_bits() };
+                return Some(match to_memory {
+                    true => self.image(node, (order, lane)),
+                    false => self.view(node, (order, lane)),
+                });
+            }
             (None, Some(native)) => (native, native),
-            (Some(_), None) => return None,
             (Some(explicit), Some(native)) => (explicit, native),
         };
         let mut node = node;

@@ -5,9 +5,12 @@
 //! have equal numbers, and are equal wherever all their symbols mean the same.
 
 use super::contents::ContentId;
-use cranelift_codegen::ir::{Block, Inst, StackSlot, Value};
+use cranelift_codegen::ir::{Block, Endianness, Inst, StackSlot, Value};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+
+/// A byte order, the target's if it is none, and the bits of a lane, 0 for what has none.
+pub(super) type Order = (Option<Endianness>, u32);
 
 /// The number of a term.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -67,6 +70,15 @@ pub(super) enum Term {
     /// A vector with its lanes of so many bits in reverse order.
     Reversed(Node, u32),
     SwappedBytes(Node),
+    /// Bytes that memory holds of a term, from this one on, whatever the byte order.
+    Piece(Node, u32),
+    /// Bytes as they stand one after the other in memory, whatever the byte order.
+    Sequence(Box<[Node]>),
+    /// What memory holds of a term that is stored in a byte order, in lanes of so many bits, where
+    /// the byte order of other accesses is not known.
+    Image(Node, Order),
+    /// What is loaded of bytes that memory holds, in a byte order.
+    View(Node, Order),
     /// Memory that holds zeros, for no reason but that it may hold anything.
     Zeros,
     /// Memory: something behind, and pieces before it.
@@ -214,10 +226,15 @@ impl Nodes {
         match term {
             Term::Slot(slot, _) => mentions.push(*slot),
             Term::Computed { args, .. } => args.iter().for_each(|&arg| add(&self.all, arg)),
-            Term::Row(parts) => parts.iter().for_each(|&part| add(&self.all, part)),
+            Term::Row(parts) | Term::Sequence(parts) => {
+                parts.iter().for_each(|&part| add(&self.all, part))
+            }
             Term::Bits(node, _)
             | Term::Reversed(node, _)
             | Term::SwappedBytes(node)
+            | Term::Piece(node, _)
+            | Term::Image(node, _)
+            | Term::View(node, _)
             | Term::Part(node, _) => add(&self.all, *node),
             Term::Memory { behind, pieces } => {
                 add(&self.all, *behind);
