@@ -540,3 +540,41 @@ block8:
 }",
     );
 }
+
+#[test]
+fn pieces_in_other_places_in_an_unknown_byte_order() {
+    let before = "
+function %f(i32, i16, i32) -> i32 system_v {
+    ss0 = explicit_slot 8
+block0(v0: i32, v1: i16, v2: i32):
+    v3 = stack_addr.i64 ss0
+    store v1, v3+1
+    store v0, v3
+    jump block1
+block1:
+    v4 = load.i32 v3
+    v5 = iadd v4, v2
+    store v5, v3
+    brif v4, block1, block2
+block2:
+    return v4
+}";
+    let after = "
+function %f(i32, i16, i32) -> i32 system_v {
+    ss0 = explicit_slot 8
+block0(v0: i32, v1: i16, v2: i32):
+    v3 = stack_addr.i64 ss0
+    store v0, v3
+    jump block1
+block1:
+    v4 = load.i32 v3
+    v5 = iadd v4, v2
+    store v5, v3
+    brif v4, block1, block2
+block2:
+    return v4
+}";
+    let [before, after] = [before, after].map(|text| crate::support::read(text).unwrap());
+    let alone = cranelift_inliner::check::Alone(None);
+    cranelift_inliner::check::check_optimized(&before, &after, &alone).unwrap();
+}

@@ -228,7 +228,7 @@ impl Walk<'_> {
 
     /// Whether two terms are equal if slots in them are the same: takes slots in the same places
     /// of them for one.
-    fn unites(&mut self, a: Node, b: Node) -> bool {
+    pub(super) fn unites(&mut self, a: Node, b: Node) -> bool {
         let mut seen: FxHashSet<(Node, Node)> = FxHashSet::default();
         let mut found = false;
         let mut work = vec![(a, b)];

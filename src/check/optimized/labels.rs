@@ -187,30 +187,31 @@ impl Walk<'_> {
     }
 
     pub(super) fn check_labels(&mut self) -> Outcome {
-        let mut lost: Vec<Value> = Vec::new();
-        for (wanted, value) in &self.seen.wanted {
-            if !self.seen.after.contains_key(wanted) {
-                lost.push(*value);
+        let wanted = self.seen.wanted.iter();
+        let lost = wanted.filter(|(wanted, _)| !self.seen.after.contains_key(wanted));
+        let lost = in_order(lost);
+        // What became of values that nothing reaches is not known.
+        let labels = all_labels(self.before.func, self.surroundings.keeps_locations());
+        let mut unreached: FxHashSet<Label> = FxHashSet::default();
+        for (value, labels) in labels {
+            if !self.seen.reached.contains(&value) {
+                unreached.extend(labels);
             }
         }
-        if let Some(value) = lost.iter().min() {
+        let after = self.seen.after.iter();
+        let added = after.filter(|(labelled, _)| {
+            !self.seen.before.contains(labelled) && !unreached.contains(&labelled.1)
+        });
+        let added = in_order(added);
+        if self.find_labelled(&lost, &added) {
+            return Ok(());
+        }
+        if let Some((value, ..)) = lost.first() {
             let message = format!("what {value} is has lost its label");
             return Err(Unproved::wrong(message));
         }
-        // What became of values that nothing reaches is not known.
-        let labels = all_labels(self.before.func, self.surroundings.keeps_locations());
-        let unreached = labels
-            .into_iter()
-            .filter(|(value, _)| !self.seen.reached.contains(value));
-        let unreached: FxHashSet<Label> = unreached.flat_map(|(_, labels)| labels).collect();
-        let mut added: Vec<Value> = Vec::new();
-        for (label, value) in &self.seen.after {
-            if !self.seen.before.contains(label) && !unreached.contains(&label.1) {
-                added.push(*value);
-            }
-        }
-        match added.iter().min() {
-            Some(value) => {
+        match added.first() {
+            Some((value, ..)) => {
                 let message = format!("{value} of the result has a label that comes from nowhere");
                 Err(match self.seen.is_unsure {
                     true => Unproved::cannot_tell(message),
@@ -220,6 +221,41 @@ impl Walk<'_> {
             None => Ok(()),
         }
     }
+
+    /// Whether what is labelled alike would be equal if slots were, which is looked at in the next
+    /// round.
+    fn find_labelled(
+        &mut self,
+        lost: &[(Value, Node, Label)],
+        added: &[(Value, Node, Label)],
+    ) -> bool {
+        let mut pairs: Vec<(Node, Node)> = Vec::new();
+        for &(_, node, label) in lost {
+            let after = self.seen.after.keys().filter(|(_, other)| *other == label);
+            pairs.extend(after.map(|&(after, _)| (node, after)));
+        }
+        for &(_, node, label) in added {
+            let before = self.seen.before.iter().filter(|(_, other)| *other == label);
+            pairs.extend(before.map(|&(before, _)| (before, node)));
+        }
+        pairs.sort_unstable();
+        let mut found = false;
+        for (before, after) in pairs {
+            found |= self.unites(before, after);
+        }
+        found
+    }
+}
+
+fn in_order<'a>(
+    labelled: impl Iterator<Item = (&'a (Node, Label), &'a Value)>,
+) -> Vec<(Value, Node, Label)> {
+    let labelled = labelled.map(|(&(node, label), &value)| (value, node, label));
+    let mut labelled: Vec<(Value, Node, Label)> = labelled.collect();
+    labelled.sort_unstable_by_key(|&(value, node, (label, from))| {
+        (value, node, label.as_u32(), from.bits())
+    });
+    labelled
 }
 
 /// The labels of all values, each with those of its aliases.

@@ -219,7 +219,7 @@ impl World {
     }
 
     /// Bytes of a stored term: `offset` bytes after its first one in memory.
-    fn bytes_of(&mut self, node: Node, offset: u32, size: u32) -> Option<Node> {
+    pub(super) fn bytes_of(&mut self, node: Node, offset: u32, size: u32) -> Option<Node> {
         let all = self.nodes.width(node) / 8;
         if offset == 0 && size == all {
             return Some(node);
@@ -249,7 +249,7 @@ impl World {
     }
 
     /// Bytes one after the other in memory, in an unknown byte order.
-    fn sequence(&mut self, parts: &[Node]) -> Node {
+    pub(super) fn sequence(&mut self, parts: &[Node]) -> Node {
         let mut all: SmallVec<[Node; 4]> = SmallVec::new();
         for &part in parts {
             match self.nodes.term(part) {

@@ -160,7 +160,9 @@ impl World {
             let Some(least) = entries.clone().min() else {
                 continue;
             };
-            let is_passed = matches!(least, Entry::After(_));
+            let is_passed = entries
+                .clone()
+                .any(|entry| matches!(entry, Entry::After(_) | Entry::Range(Side::After, ..)));
             let is_kept = own.is_none() && old == new
                 || own.is_some_and(|own| {
                     classes_of.get(&old) == Some(&1) || entries.clone().any(|entry| entry == own)
@@ -236,8 +238,8 @@ impl World {
             if width > MAX_WIDTH || !width.is_multiple_of(8) {
                 continue;
             }
-            for low in (0..width).step_by(8) {
-                let [old, new, joined] = [old, new, joined].map(|of| self.nodes.bits(of, low, 8));
+            for at in 0..width / 8 {
+                let [old, new, joined] = [old, new, joined].map(|of| self.byte(of, at));
                 bytes.entry((old, new)).or_insert(joined);
             }
         }
@@ -256,14 +258,25 @@ impl World {
             return None;
         }
         let mut parts = Vec::new();
-        for low in (0..width).step_by(8) {
-            let [old, new] = [old, new].map(|of| self.nodes.bits(of, low, 8));
+        for at in 0..width / 8 {
+            let [old, new] = [old, new].map(|of| self.byte(of, at));
             let is_constant = old == new && self.nodes.constant_of(old).is_some();
             parts.push(match is_constant {
                 true => old,
                 false => *bytes.get(&(old, new))?,
             });
         }
-        Some(self.nodes.row(&parts))
+        Some(match self.endianness {
+            Some(_) => self.nodes.row(&parts),
+            None => self.sequence(&parts),
+        })
+    }
+
+    /// A byte of a term: from its low end, or as memory holds it where the order is not known.
+    fn byte(&mut self, of: Node, at: u32) -> Node {
+        match self.endianness {
+            Some(_) => self.nodes.bits(of, at * 8, 8),
+            None => self.bytes_of(of, at, 1).unwrap_or(of),
+        }
     }
 }
