@@ -578,3 +578,56 @@ block2:
     let alone = cranelift_inliner::check::Alone(None);
     cranelift_inliner::check::check_optimized(&before, &after, &alone).unwrap();
 }
+
+#[test]
+fn the_first_of_two_branches_on_one_value_is_gone() {
+    accept(
+        "
+function %f(i32, i64) -> i32 system_v {
+block0(v0: i32, v1: i64):
+@0010   brif v0, block1, block2
+block1:
+    v2 = iadd v0, v0
+    jump block2
+block2:
+@0020   brif v0, block3, block4
+block3:
+    store v0, v1
+    return v0
+block4:
+    return v0
+}",
+        "
+function %f(i32, i64) -> i32 system_v {
+block0(v0: i32, v1: i64):
+@0020   brif v0, block3, block4
+block3:
+    store v0, v1
+    return v0
+block4:
+    return v0
+}",
+    );
+}
+
+#[test]
+fn an_index_that_is_loaded_from_other_memory() {
+    let text = "
+function %f(i32, i64) -> i64 system_v {
+    ss0 = explicit_slot 32
+block0(v0: i32, v1: i64):
+    v2 = stack_addr.i64 ss0
+    brif v0, block1, block2
+block1:
+    store v1, v2
+    jump block2
+block2:
+    v3 = load.i64 notrap v1
+    v4 = iconst.i64 24
+    v5 = band v3, v4
+    v6 = iadd v2, v5
+    v7 = load.i64 notrap v6
+    return v7
+}";
+    accept(text, text);
+}

@@ -127,18 +127,25 @@ impl World {
                 let holds = self.compare(cond, x, y)?;
                 Some(self.nodes.constant(holds.into(), width))
             }
-            (InstructionData::Ternary { opcode, .. }, &[condition, x, y])
-                if opcode == Opcode::Select =>
-            {
-                match self.nodes.constant_of(condition) {
-                    Some(0) => Some(y),
-                    Some(_) => Some(x),
-                    None => (x == y).then_some(x),
-                }
-            }
-            (InstructionData::LoadNoOffset { opcode, arg, flags }, &[x])
-                if opcode == Opcode::Bitcast =>
-            {
+            (
+                InstructionData::Ternary {
+                    opcode: Opcode::Select,
+                    ..
+                },
+                &[condition, x, y],
+            ) => match self.nodes.constant_of(condition) {
+                Some(0) => Some(y),
+                Some(_) => Some(x),
+                None => (x == y).then_some(x),
+            },
+            (
+                InstructionData::LoadNoOffset {
+                    opcode: Opcode::Bitcast,
+                    arg,
+                    flags,
+                },
+                &[x],
+            ) => {
                 let from = func.dfg.value_type(arg);
                 let flags = func.dfg.mem_flags[flags];
                 let order = flags.explicit_endianness().or(self.endianness);

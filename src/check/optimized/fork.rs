@@ -158,6 +158,7 @@ impl Walk<'_> {
             let block = func.layout.inst_block(self.position);
             let moved = match self.step()? {
                 Step::Taken => true,
+                Step::Unknown => false,
                 Step::None => self.pass_load()? || self.fork_within(depth)?,
             };
             if !moved {

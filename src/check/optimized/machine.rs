@@ -141,7 +141,7 @@ impl<'f> Machine<'f> {
         match access.stored {
             Some(value) => {
                 let value = self.get(world, value);
-                let value = world.to_memory(&access, value);
+                let value = world.as_held(&access, value);
                 let memory = Rc::make_mut(&mut self.memory);
                 let held = memory
                     .entry(slot)
@@ -172,7 +172,7 @@ impl<'f> Machine<'f> {
                     Place::At(_, start) => world.read(held, start, access.size),
                     Place::Outside | Place::Unknown => None,
                 };
-                let node = world.from_memory(&access, bits);
+                let node = world.as_loaded(&access, bits);
                 if let Some(&result) = self.func.dfg.inst_results(inst).first() {
                     self.set(result, node);
                 }

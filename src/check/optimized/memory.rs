@@ -427,14 +427,14 @@ impl World {
     }
 
     /// What memory holds after a store of `value`, as a number in native byte order.
-    pub(super) fn to_memory(&mut self, access: &Access, value: Option<Node>) -> Option<Node> {
+    pub(super) fn as_held(&mut self, access: &Access, value: Option<Node>) -> Option<Node> {
         let value = value?;
         let value = self.nodes.bits(value, 0, access.size * 8);
         self.reordered(access, value, true)
     }
 
     /// What a load makes of what memory holds.
-    pub(super) fn from_memory(&mut self, access: &Access, bits: Option<Node>) -> Option<Node> {
+    pub(super) fn as_loaded(&mut self, access: &Access, bits: Option<Node>) -> Option<Node> {
         let value = self.reordered(access, bits?, false)?;
         let width = access.ty.bits();
         if !access.is_signed || access.size * 8 == width {

@@ -96,10 +96,9 @@ impl World {
         };
         for (side, slot) in slots {
             for slots in [&mut state.slots, &mut other.slots] {
-                if !slots.contains_key(&(side, slot)) {
-                    let initial = self.initially_cut(side, slot);
-                    slots.insert((side, slot), initial);
-                }
+                slots
+                    .entry((side, slot))
+                    .or_insert_with(|| self.initially_cut(side, slot));
             }
         }
         let mut pairs: Vec<(Entry, &mut Option<Node>, Option<Node>)> = Vec::new();

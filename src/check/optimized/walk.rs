@@ -17,11 +17,9 @@ use super::{Unproved, edges};
 use crate::check::{CopyTree, Difference};
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
-use cranelift_codegen::ir::{
-    Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value,
-};
+use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Function, Inst, InstructionData, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// How often everything is followed anew because something was found on the way.
@@ -32,10 +30,10 @@ const MIN_STEPS: usize = 20_000;
 /// Entries of lists of live values for each instruction.
 const LIVE_PER_INST: usize = 200;
 /// How many blocks of the function before may be passed without anything happening.
-const MAX_SILENT_BLOCKS: usize = 4096;
+pub(super) const MAX_SILENT_BLOCKS: usize = 4096;
 
 /// How many blocks that follow each other are asked where they were.
-const MAX_HINTS: usize = 8;
+pub(super) const MAX_HINTS: usize = 8;
 
 pub(super) type Outcome<T = ()> = Result<T, Box<Unproved>>;
 
@@ -59,14 +57,14 @@ pub(super) struct Walk<'a> {
     pub(super) progress: usize,
     pub(super) facts: Facts,
     pub(super) states: SecondaryMap<Block, Option<State>>,
-    ways: SecondaryMap<Block, Ways>,
+    pub(super) ways: SecondaryMap<Block, Ways>,
     /// Where else the function before could have been at the start of a block.
-    trails: FxHashMap<Block, Vec<Inst>>,
-    positions: FxHashMap<Block, Inst>,
-    wants_other_position: bool,
-    order: SecondaryMap<Block, u32>,
-    preds: SecondaryMap<Block, u32>,
-    work: BTreeSet<(u32, Block)>,
+    pub(super) trails: FxHashMap<Block, Vec<Inst>>,
+    pub(super) positions: FxHashMap<Block, Inst>,
+    pub(super) wants_other_position: bool,
+    pub(super) order: SecondaryMap<Block, u32>,
+    pub(super) preds: SecondaryMap<Block, u32>,
+    pub(super) work: BTreeSet<(u32, Block)>,
     steps_left: usize,
     /// Whether all that is known has been found, and is only looked at.
     pub(super) is_final: bool,
@@ -75,7 +73,7 @@ pub(super) struct Walk<'a> {
     /// Steps that may still be taken to see whether a branch does.
     pub(super) fork_steps: usize,
     /// Edges of the optimised function on which the other one does nothing.
-    idle: FxHashMap<Block, Vec<Block>>,
+    pub(super) idle: FxHashMap<Block, Vec<Block>>,
     pub(super) seen: super::labels::Seen,
     pub(super) matched: FxHashMap<Inst, FxHashSet<Inst>>,
     pub(super) named_blocks: Vec<(Inst, Block, Inst, Option<Block>)>,
@@ -83,12 +81,12 @@ pub(super) struct Walk<'a> {
 
 /// What arrives at a block.
 #[derive(Clone, Default)]
-struct Ways {
+pub(super) struct Ways {
     /// On each way that does not go back, with the edge that it ends in.
-    forward: Vec<(Option<(Block, BlockCall)>, State)>,
+    pub(super) forward: Vec<(Option<(Block, BlockCall)>, State)>,
     /// Whether one of these changed since the block was followed.
-    changed: bool,
-    position: Option<Inst>,
+    pub(super) changed: bool,
+    pub(super) position: Option<Inst>,
 }
 
 /// Where to go back to.
@@ -102,8 +100,10 @@ pub(super) struct Mark {
 
 pub(super) enum Step {
     Taken,
-    /// The instruction does something, or what it does is not known.
+    /// The instruction does something.
     None,
+    /// It is not known whether the instruction accesses a private slot.
+    Unknown,
 }
 
 /// Proves one function from the other, in as many rounds as it takes.
@@ -325,22 +325,6 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What holds on all ways that do not go back. What ways back contradicted counts anew.
-    fn bring_together(&mut self, block: Block) {
-        let ways = &mut self.ways[block];
-        if !std::mem::take(&mut ways.changed) {
-            return;
-        }
-        let mut states = ways.forward.iter().map(|(_, state)| state.clone());
-        let Some(mut state) = states.next() else {
-            return;
-        };
-        for other in states {
-            self.world.meet(block, &mut state, other);
-        }
-        self.states[block] = Some(state);
-    }
-
     fn follow_inst(&mut self, block: Block, inst: Inst) -> Outcome {
         let func = self.after.func;
         if self.after.is_pure(inst) {
@@ -406,35 +390,6 @@ impl<'a> Walk<'a> {
         self.arrive(Some((from, edge)), target, &args)
     }
 
-    /// Lets the function before go along one of its edges.
-    pub(super) fn take_edge(&mut self, edge: BlockCall, extra: &[BlockArgNode]) -> Outcome {
-        let func = self.before.func;
-        let target = edge.block(&func.dfg.value_lists);
-        let args: Args = edge
-            .args(&func.dfg.value_lists)
-            .map(|arg| match arg {
-                BlockArg::Value(value) => self.before.get(&mut self.world, value),
-                other => find_extra(extra, other),
-            })
-            .collect();
-        let params = func.dfg.block_params(target);
-        if params.len() != args.len() {
-            return Err(Unproved::wrong("an edge passes another number of values"));
-        }
-        for (&param, arg) in params.iter().zip(args) {
-            self.before.set(param, arg);
-            self.note_value(Side::Before, param);
-        }
-        self.progress += 1;
-        match func.layout.first_inst(target) {
-            Some(first) => {
-                self.position = first;
-                Ok(())
-            }
-            None => Err(Unproved::wrong("a block is empty")),
-        }
-    }
-
     pub(super) fn mark(&self) -> Mark {
         Mark {
             values: self.before.mark(),
@@ -456,368 +411,6 @@ impl<'a> Walk<'a> {
         self.position = mark.position;
         self.progress = mark.progress;
         self.facts.clone_from(&mark.facts);
-    }
-
-    /// A step of the function before that has no effect outside.
-    pub(super) fn step(&mut self) -> Outcome<Step> {
-        self.spend(1)?;
-        let inst = self.position;
-        let func = self.before.func;
-        if self.before.is_pure(inst) || self.cannot_trap(Side::Before, inst) {
-            self.before.compute(&mut self.world, inst);
-            self.note_computed(Side::Before, inst);
-            return self.next_inst().map(|()| Step::Taken);
-        }
-        let edge = match func.dfg.insts[inst] {
-            InstructionData::Jump { destination, .. } => Some(destination),
-            InstructionData::Brif { arg, blocks, .. } => {
-                let condition = self.before.get(&mut self.world, arg);
-                let truth =
-                    condition.and_then(|condition| truth_of(&self.world, &self.facts, condition));
-                truth.map(|truth| blocks[usize::from(!truth)])
-            }
-            InstructionData::BranchTable { arg, table, .. } => {
-                let index = self.before.get(&mut self.world, arg);
-                let index = index.and_then(|index| value_of(&self.world, &self.facts, index));
-                index.map(|index| {
-                    let table = &func.dfg.jump_tables[table];
-                    let target = usize::try_from(index).ok();
-                    let target = target.and_then(|index| table.as_slice().get(index).copied());
-                    target.unwrap_or(table.default_block())
-                })
-            }
-            _ => None,
-        };
-        if let Some(edge) = edge {
-            self.take_edge(edge, &[])?;
-            return Ok(Step::Taken);
-        }
-        match self.before.access(&mut self.world, inst) {
-            Accessed::Done => {
-                self.note_computed(Side::Before, inst);
-                return self.next_inst().map(|()| Step::Taken);
-            }
-            Accessed::Unknown => {
-                let message = "its address is not known";
-                return Err(self.at(inst, message, Unproved::CannotTell));
-            }
-            Accessed::Nothing => {}
-        }
-        if self.memory_call(Side::Before, inst)? {
-            return self.next_inst().map(|()| Step::Taken);
-        }
-        Ok(Step::None)
-    }
-
-    pub(super) fn next_inst(&mut self) -> Outcome {
-        self.progress += 1;
-        match self.before.func.layout.next_inst(self.position) {
-            Some(next) => {
-                self.position = next;
-                Ok(())
-            }
-            None => Err(self.at(self.position, "nothing follows it", Unproved::Wrong)),
-        }
-    }
-
-    /// Lets the function before go on to where it does something.
-    pub(super) fn advance(&mut self) -> Outcome {
-        let before = self.before.func;
-        let mut blocks = 0;
-        loop {
-            let from = before.layout.inst_block(self.position);
-            match self.step()? {
-                Step::Taken => {
-                    blocks += usize::from(before.layout.inst_block(self.position) != from);
-                    if blocks > MAX_SILENT_BLOCKS {
-                        let message = "nothing happens for too many blocks";
-                        return Err(self.at(self.position, message, Unproved::CannotTell));
-                    }
-                }
-                Step::None => return Ok(()),
-            }
-        }
-    }
-
-    /// Lets the function before go on to a place, past branches that decide nothing; false if it
-    /// does not come there.
-    fn advance_to(&mut self, target: Inst, moving: bool) -> Outcome<bool> {
-        let mut passed: FxHashSet<Inst> = FxHashSet::default();
-        let mut moving = moving;
-        loop {
-            if self.position == target && !moving {
-                return Ok(true);
-            }
-            moving = false;
-            let at = self.position;
-            let is_block_end = self.before.func.dfg.insts[at].opcode().is_branch();
-            if is_block_end && !passed.insert(at) {
-                return Ok(false);
-            }
-            match self.step()? {
-                Step::Taken => {}
-                Step::None if self.pass_load()? || self.fork()? => {}
-                Step::None => return Ok(false),
-            }
-        }
-    }
-
-    /// Block starts that the function before comes to, and the last place: where it does something
-    /// or, with `forks`, where a branch decides something.
-    fn trail(&mut self, forks: bool) -> Outcome<Vec<Inst>> {
-        let mark = self.mark();
-        let mut trail = vec![self.position];
-        let func = self.before.func;
-        let mut passed: FxHashSet<Inst> = FxHashSet::default();
-        loop {
-            let at = self.position;
-            let is_block_end = func.dfg.insts[at].opcode().is_branch();
-            if is_block_end && !passed.insert(at) {
-                break;
-            }
-            let moved = match self.step()? {
-                Step::Taken => true,
-                Step::None => self.pass_load()? || forks && self.fork()?,
-            };
-            let block = func.layout.inst_block(self.position);
-            let first = block.and_then(|block| func.layout.first_inst(block));
-            let is_stop = !moved || first == Some(self.position);
-            if is_stop && trail.last() != Some(&self.position) {
-                trail.push(self.position);
-            }
-            if !moved {
-                break;
-            }
-        }
-        self.rollback(&mark);
-        Ok(trail)
-    }
-
-    /// Where the function before is to be at the start of a block: a guess, which only has to be
-    /// the same on all ways.
-    fn choose(&mut self, target: Block) -> Outcome<Inst> {
-        if let Some(&position) = self.positions.get(&target) {
-            return Ok(position);
-        }
-        let is_only_way = self.preds[target] <= 1;
-        let hints = self.hints(target, is_only_way);
-        if is_only_way && hints.first() == Some(&self.position) {
-            return Ok(self.position);
-        }
-        for forks in [false, true] {
-            let trail = self.trail(forks)?;
-            let hinted = hints.iter().find(|hint| trail.contains(hint)).copied();
-            let last = trail.last().copied();
-            self.trails.insert(target, trail);
-            if hinted.is_some() {
-                return Ok(hinted.unwrap_or(self.position));
-            }
-            if is_only_way {
-                return Ok(self.position);
-            }
-            if forks {
-                return Ok(last.unwrap_or(self.position));
-            }
-        }
-        Ok(self.position)
-    }
-
-    /// Likely places. Blocks that were not made anew have the numbers they had; others often lead
-    /// to one of those.
-    fn hints(&self, target: Block, is_only_way: bool) -> Vec<Inst> {
-        let (before, after) = (self.before.func, self.after.func);
-        let mut hints = Vec::new();
-        let mut block = target;
-        for _ in 0..MAX_HINTS {
-            if before.dfg.block_is_valid(block) {
-                hints.extend(before.layout.first_inst(block));
-            }
-            let last = after.layout.last_inst(block);
-            match last.map(|last| after.dfg.insts[last]) {
-                Some(InstructionData::Jump { destination, .. }) if !is_only_way => {
-                    block = destination.block(&after.dfg.value_lists);
-                }
-                _ => break,
-            }
-        }
-        hints
-    }
-
-    /// Arrives at a block of the optimised function.
-    fn arrive(
-        &mut self,
-        edge: Option<(Block, BlockCall)>,
-        target: Block,
-        args: &[Option<super::nodes::Node>],
-    ) -> Outcome {
-        let mark = self.mark();
-        let position = match self.ways[target].position {
-            Some(position) => position,
-            None => self.choose(target)?,
-        };
-        self.ways[target].position = Some(position);
-        let from = edge.map(|(from, _)| from);
-        let is_back = from.is_some_and(|from| self.order[target] <= self.order[from]);
-        let mut arrived = self.advance_to(position, is_back && self.progress == 0)?;
-        if !arrived && is_back {
-            self.rollback(&mark);
-            arrived = self.advance_to(position, false)?;
-        }
-        if !arrived {
-            self.rollback(&mark);
-            return self.choose_again(target, position);
-        }
-        if self.progress == 0
-            && let Some(from) = from
-        {
-            self.idle.entry(from).or_default().push(target);
-        }
-        let func = self.after.func;
-        let params = func.dfg.block_params(target);
-        if params.len() != args.len() {
-            return Err(Unproved::wrong("an edge passes another number of values"));
-        }
-        let mut state = State {
-            position,
-            before: Vec::new(),
-            after: Vec::new(),
-            slots: BTreeMap::new(),
-            facts: self.facts.clone(),
-        };
-        let live = self.before.liveness.live_at(self.before.func, position);
-        for &value in live.iter() {
-            let node = self.before.get(&mut self.world, value);
-            state.before.push((value, node));
-        }
-        for (&param, &arg) in params.iter().zip(args) {
-            state.after.push((param, arg));
-        }
-        let live = self.after.liveness.live_in(target).to_vec();
-        for value in live {
-            let node = self.after.get(&mut self.world, value);
-            state.after.push((value, node));
-        }
-        for machine in [&self.before, &self.after] {
-            let memory = Rc::clone(&machine.memory);
-            self.world.cut_all(machine.side, &memory, &mut state);
-        }
-        self.spend(state.before.len() + state.after.len() + state.slots.len())?;
-        self.rollback(&mark);
-        let ways = &mut self.ways[target];
-        let changed = match &mut self.states[target] {
-            // Those that wait for what came anew on other ways are looked at later.
-            Some(_) if is_back && ways.changed => false,
-            Some(known) if is_back => self.world.meet(target, known, state),
-            _ => match ways.forward.iter_mut().find(|(way, _)| *way == edge) {
-                Some((_, known)) if *known == state => false,
-                Some((_, known)) => {
-                    *known = state;
-                    ways.changed = true;
-                    true
-                }
-                None => {
-                    ways.forward.push((edge, state));
-                    ways.changed = true;
-                    true
-                }
-            },
-        };
-        if changed {
-            self.work.insert((self.order[target], target));
-        }
-        Ok(())
-    }
-
-    /// Another place for the function before at the start of a block, from the next round on.
-    fn choose_again(&mut self, target: Block, position: Inst) -> Outcome {
-        let trail = self.trail(true)?;
-        let first = self.trails.get(&target).cloned().unwrap_or_default();
-        let mut common = first.iter().rev();
-        let common = common
-            .find(|&&at| at != position && trail.contains(&at))
-            .copied();
-        let common = match self.preds[target] {
-            ..=1 => Some(self.position),
-            _ => common,
-        };
-        match common {
-            Some(common) if !self.positions.contains_key(&target) => {
-                self.positions.insert(target, common);
-                self.wants_other_position = true;
-                Ok(())
-            }
-            _ => {
-                let message = format!("it is not where another way to {target} of the result is");
-                Err(self.at(self.position, message, Unproved::Wrong))
-            }
-        }
-    }
-
-    /// A circle of the optimised function without end must be one of the other.
-    fn check_idle(&self) -> Outcome {
-        // Edges that do not go back lead round in no circle, so a search for circles has to look
-        // at idle edges only.
-        let mut done: FxHashSet<Block> = FxHashSet::default();
-        let mut open: FxHashSet<Block> = FxHashSet::default();
-        let mut starts: Vec<Block> = self.idle.keys().copied().collect();
-        starts.sort_unstable();
-        for start in starts {
-            let mut stack = vec![(start, 0)];
-            while let Some((block, next)) = stack.pop() {
-                if next == 0 {
-                    if done.contains(&block) {
-                        continue;
-                    }
-                    open.insert(block);
-                }
-                let target = self.idle.get(&block).and_then(|targets| targets.get(next));
-                let Some(&target) = target else {
-                    open.remove(&block);
-                    done.insert(block);
-                    continue;
-                };
-                if open.contains(&target) {
-                    let message = format!("the result can go round by {target} for ever");
-                    return Err(Unproved::wrong(message));
-                }
-                stack.push((block, next + 1));
-                stack.push((target, 0));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether an instruction that can trap does not.
-    fn cannot_trap(&mut self, side: Side, inst: Inst) -> bool {
-        let machine = match side {
-            Side::Before => &mut self.before,
-            Side::After => &mut self.after,
-        };
-        let data = machine.func.dfg.insts[inst];
-        if machine.func.debug_tags.has(inst) {
-            return false;
-        }
-        match data {
-            InstructionData::CondTrap { opcode, arg, .. } => {
-                let condition = machine.get(&mut self.world, arg);
-                let truth =
-                    condition.and_then(|condition| truth_of(&self.world, &self.facts, condition));
-                truth == Some(opcode == Opcode::Trapz)
-            }
-            InstructionData::Binary { opcode, args } => {
-                let divisor = machine.get(&mut self.world, args[1]);
-                let ty = machine.func.dfg.value_type(args[1]);
-                let divisor = divisor.and_then(|divisor| self.world.nodes.constant_of(divisor));
-                match (opcode, divisor) {
-                    (Opcode::Udiv | Opcode::Urem, Some(divisor)) => ty.is_int() && divisor != 0,
-                    (Opcode::Sdiv | Opcode::Srem, Some(divisor)) => {
-                        ty.is_int() && divisor != 0 && divisor != super::nodes::mask(ty.bits())
-                    }
-                    _ => false,
-                }
-            }
-            _ => false,
-        }
     }
 
     pub(super) fn learn(&mut self, node: Option<super::nodes::Node>, truth: bool) {
@@ -862,7 +455,7 @@ impl<'a> Walk<'a> {
 /// What a returned value or the payload of an exception is on an edge.
 pub(super) type BlockArgNode = (BlockArg, Option<super::nodes::Node>);
 
-fn find_extra(extra: &[BlockArgNode], arg: BlockArg) -> Option<super::nodes::Node> {
+pub(super) fn find_extra(extra: &[BlockArgNode], arg: BlockArg) -> Option<super::nodes::Node> {
     let found = extra.iter().find(|(of, _)| *of == arg);
     found.and_then(|(_, node)| *node)
 }
