@@ -42,9 +42,9 @@ impl Failure {
     /// The pass failed on `program`.
     pub(crate) fn pass(error: &PassError, program: &Program) -> Self {
         let function = match error {
-            PassError::Verifier { function, .. } | PassError::Check { function, .. } => {
-                function.to_string()
-            }
+            PassError::Verifier { function, .. }
+            | PassError::Check { function, .. }
+            | PassError::CheckOptimized { function, .. } => function.to_string(),
             PassError::Compile(error) => error.function().to_owned(),
             _ => String::new(),
         };

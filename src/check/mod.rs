@@ -96,6 +96,7 @@ mod labels;
 mod limits;
 mod metadata;
 mod operands;
+mod optimized;
 mod place;
 mod promises;
 mod slots;
@@ -105,6 +106,7 @@ mod tree;
 mod walk;
 
 pub use difference::Difference;
+pub use optimized::{Alone, MemoryCall, Surroundings, Unproved, check_optimized};
 pub use tree::{CopyId, CopyTree};
 
 use crate::panics;

@@ -1,7 +1,7 @@
 //! Errors of the pass.
 
 use crate::backend::{CompileError, VerifyError};
-use crate::check::Difference;
+use crate::check::{Difference, Unproved};
 use crate::program::FunctionName;
 use thiserror::Error;
 
@@ -31,6 +31,15 @@ pub enum PassError {
         stage: Stage,
         /// The first difference.
         source: Difference,
+    },
+    /// A function does something else after optimizing, says the [checker](crate::check), or
+    /// something that the checker does not follow. In either case, please report it.
+    #[error("{function} is not proved after optimizing: {source}")]
+    CheckOptimized {
+        /// The function.
+        function: FunctionName,
+        /// What differs, or what the checker does not follow.
+        source: Unproved,
     },
     /// A function does not compile, not even as it was before inlining.
     #[error(transparent)]

@@ -51,6 +51,7 @@ mod compile;
 mod copies;
 mod error;
 mod inlined;
+mod known;
 mod legality;
 mod preparation;
 mod references;
@@ -320,9 +321,11 @@ impl<'a> Inliner<'a> {
     }
 
     /// Proves with the independent [checker](crate::check) that each function
-    /// is what its splices, and then its tidying, should have made of it. Off
-    /// by default. Where locations are [entries of
-    /// tables](LocationMode::InlinedAt), they are not compared.
+    /// is what its splices, and then its tidying, should have made of it, and
+    /// that what [optimizing](Inliner::optimize) made of that
+    /// [does the same](crate::check::check_optimized). Off by default. Where
+    /// locations are [entries of tables](LocationMode::InlinedAt), they are
+    /// not compared.
     #[must_use]
     pub fn check(mut self, check: bool) -> Self {
         self.check = check;

@@ -5,6 +5,7 @@ use super::compile::{CompiledProgram, Compiler, live_functions};
 use super::copies::copy_tree;
 use super::error::{PassError, Stage};
 use super::inlined::Inlined;
+use super::known::Known;
 use super::preparation::Preparation;
 use super::references::References;
 use super::report::{FunctionStats, Recorded, SiteRecord, StageTimes};
@@ -13,7 +14,7 @@ use super::state::{Final, State};
 use super::warning::Warning;
 use super::{Inliner, budget};
 use crate::backend::{ScratchPool, verify_function};
-use crate::check::check;
+use crate::check::{check, check_optimized};
 use crate::cleanup::{CleanupStats, OptimizeOptions, clean_up, clean_up_spliced, optimize};
 use crate::graph::{CallGraph, ComponentId};
 use crate::locations::{LocationBuilder, LocationMode};
@@ -202,11 +203,12 @@ impl Run<'_> {
                     sound = self.is_sound(id, &body, &records, Stage::Cleanup);
                 }
                 if self.inliner.optimizes(inlined) && sound {
+                    let before = self.inliner.check.then(|| body.clone());
                     let context = &mut scratch.cleanup;
                     let options = &self.optimize_options;
                     let done = clock.cleanup.time(|| optimize(&mut body, options, context));
                     stats += done;
-                    sound = self.is_valid(id, &body, Stage::Optimize);
+                    sound = self.is_well_optimized(id, before.as_ref(), &body);
                 }
                 // After an error the run has failed; what is left only has to
                 // come to an end.
@@ -269,12 +271,31 @@ impl Run<'_> {
             .cleanup
             .time(|| optimize(&mut body, options, context));
         let changed = stats != CleanupStats::default();
-        (changed && self.is_valid(id, &body, Stage::Optimize)).then_some((body, stats))
+        let before = self.inliner.check.then(|| &**self.state.program[id].body());
+        (changed && self.is_well_optimized(id, before, &body)).then_some((body, stats))
     }
 
-    /// Verifies as the pass is set; an error is kept for the end.
-    fn is_valid(&self, id: FunctionId, body: &Function, stage: Stage) -> bool {
-        let error = self.verify(id, body, stage);
+    /// Verifies an optimized body and, with the one `before`, proves that it does the same; an error
+    /// is kept for the end.
+    fn is_well_optimized(
+        &self,
+        id: FunctionId,
+        before: Option<&Function>,
+        body: &Function,
+    ) -> bool {
+        let error = self.verify(id, body, Stage::Optimize).or_else(|| {
+            let known = Known {
+                state: self.state,
+                options: &self.optimize_options,
+                keeps_locations: self.inliner.locations != LocationMode::InlinedAt,
+            };
+            let prove = |before| check_optimized(before, body, &known);
+            let proved = before.map(|before| self.clock.verify.time(|| prove(before)))?;
+            Some(PassError::CheckOptimized {
+                function: self.state.program[id].name().clone(),
+                source: proved.err()?,
+            })
+        });
         self.keep_error(id, error)
     }
 
