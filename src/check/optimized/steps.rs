@@ -112,6 +112,8 @@ impl Walk<'_> {
                     }
                 }
                 Step::None => return Ok(()),
+                // The address may come from a load that is gone, and then this one is too.
+                Step::Unknown if self.pass_load()? => {}
                 Step::Unknown => {
                     let message = "its address is not known";
                     return Err(self.at(self.position, message, Unproved::CannotTell));

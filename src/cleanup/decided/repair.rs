@@ -64,17 +64,14 @@ pub(super) fn repair(func: &mut Function, flow: &Flow, context: &mut DecidedCont
         params.push(((variable, block), param));
     }
     params.sort_unstable_by_key(|(of, _)| *of);
-    let value_of = |variable: usize, origin: Option<Origin>| {
-        let found = match origin? {
-            Origin::Write(touch) => *values.get(touch as usize)?,
-            Origin::Param(block) => {
-                let at = params.binary_search_by_key(&(variable, block), |(of, _)| *of);
-                at.ok().map(|at| params[at].1)
-            }
-            Origin::Nothing | Origin::Unknown => None,
-        };
-        debug_assert!(found.is_some(), "each use follows some definition");
-        found
+    // A use that no definition precedes, which is not valid, stays as it is.
+    let value_of = |variable: usize, origin: Option<Origin>| match origin? {
+        Origin::Write(touch) => *values.get(touch as usize)?,
+        Origin::Param(block) => {
+            let at = params.binary_search_by_key(&(variable, block), |(of, _)| *of);
+            at.ok().map(|at| params[at].1)
+        }
+        Origin::Nothing | Origin::Unknown => None,
     };
     for &((variable, block), _) in &params {
         for &edge in flow.edges_into(block) {
