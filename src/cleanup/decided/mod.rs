@@ -30,6 +30,7 @@ use crate::body::{
     HandlerAddresses, branches, branches_mut, copy_labels_within, drop_unreachable_blocks,
     resolve_alias,
 };
+use crate::panics;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{
     Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value,
@@ -173,13 +174,28 @@ fn copied_size(func: &Function, join: Block, branch: Inst) -> Option<usize> {
         let stays = opcode.is_call()
             || opcode.other_side_effects()
             || opcode.is_safepoint()
-            || !func.debug_tags.get(inst).is_empty();
+            || !func.debug_tags.get(inst).is_empty()
+            || !has_usual_results(func, inst);
         size += 1;
         if stays || size > MOST_COPIED + 1 {
             return None;
         }
     }
     func.debug_tags.get(branch).is_empty().then_some(size)
+}
+
+/// Whether the results of `inst` are those that a clone of it would get, which is not so in every
+/// function that nobody verified.
+fn has_usual_results(func: &Function, inst: Inst) -> bool {
+    let dfg = &func.dfg;
+    let usual = || {
+        let types = dfg.inst_result_types(inst, dfg.ctrl_typevar(inst));
+        types.eq(dfg
+            .inst_results(inst)
+            .iter()
+            .map(|&value| dfg.value_type(value)))
+    };
+    panics::catch(usual).is_ok_and(|is_usual| is_usual)
 }
 
 /// Where `branch` leads, by what is known of its condition.
