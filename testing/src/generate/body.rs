@@ -142,7 +142,9 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         }
         self.define(params);
         self.make_slots();
-        self.read_pointer();
+        if self.choices.chance(192) {
+            self.read = self.read_pointer();
+        }
     }
 
     /// Makes the function's `vmctx` its stack limit now and then. It is zero, so no stack reaches
