@@ -194,17 +194,21 @@ impl Body<'_, '_, '_> {
         self.observe(new);
     }
 
-    /// Reads what the pointer leads to.
-    pub(super) fn read_pointer(&mut self) -> Option<Value> {
-        let pointer = self.pointer.filter(|_| self.plan.passes_memory())?;
-        let mut flags = MemFlagsData::trusted().with_alias_region(self.pointer_region);
-        if self.reads_only && self.choices.chance(192) {
-            flags = flags.with_readonly().with_can_move();
+    /// Reads what the pointer leads to, for what the function returns.
+    pub(super) fn read_pointer(&mut self) {
+        let Some(pointer) = self.pointer.filter(|_| self.plan.passes_memory()) else {
+            return;
+        };
+        if self.choices.chance(192) {
+            let mut flags = MemFlagsData::trusted().with_alias_region(self.pointer_region);
+            if self.reads_only && self.choices.chance(192) {
+                flags = flags.with_readonly().with_can_move();
+            }
+            let offset = 8 * self.choices.below(2) as i32;
+            let value = self.at().ins().load(types::I64, flags, pointer, offset);
+            self.define([value]);
+            self.read = Some(value);
         }
-        let offset = 8 * self.choices.below(2) as i32;
-        let value = self.at().ins().load(types::I64, flags, pointer, offset);
-        self.define([value]);
-        Some(value)
     }
 
     /// Whether the function has a structure of its own.
@@ -301,10 +305,6 @@ impl Body<'_, '_, '_> {
         let features = self.plan.features;
         let passes = features.has(Feature::Promises) || features.has(Feature::Structures);
         if passes && self.choices.chance(96) {
-            if self.reads_only && self.choices.chance(64) {
-                self.read_pointer();
-                return;
-            }
             return match self.cell {
                 Some(cell) if self.choices.chance(96) => self.load_through_cell(cell),
                 _ => self.call_between_stores(),
