@@ -46,6 +46,8 @@ pub(super) struct Body<'p, 'c, 'b> {
     pub(super) values: Vec<Value>,
     /// The blocks after the constructs around the current place, the innermost last.
     pub(super) labels: Vec<Label>,
+    /// The blocks in which loops begin.
+    pub(super) headers: Vec<Block>,
     /// How many statements may still be made.
     pub(super) statements: usize,
     /// How often the current block is executed for each execution of the function.
@@ -90,6 +92,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
             srcloc: SourceLoc::default(),
             values: Vec::new(),
             labels: Vec::new(),
+            headers: Vec::new(),
             statements,
             rounds: 1,
             fuel: None,

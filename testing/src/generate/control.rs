@@ -221,6 +221,7 @@ impl Body<'_, '_, '_> {
         exit.reached = true;
         let exit = exit.block;
         let args = self.block_args(exit);
+        self.headers.push(header);
         self.at().ins().brif(left, header, &again, exit, &args);
     }
 
@@ -297,7 +298,13 @@ impl Body<'_, '_, '_> {
         self.context = None;
         self.call();
         let targets = others.into_iter().chain([block]).collect::<Vec<_>>();
-        match (self.choices.below(4), self.choices.one_of(&targets)) {
+        let kind = self.choices.below(4);
+        // Into loops, if there are some.
+        let targets = match kind {
+            3 if self.headers.len() > 1 => self.headers.clone(),
+            _ => targets,
+        };
+        match (kind, self.choices.one_of(&targets)) {
             (0, _) | (_, None) => self.finish(),
             (1, Some(target)) => {
                 let args = self.block_args(target);

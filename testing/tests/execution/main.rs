@@ -7,6 +7,7 @@ mod generated;
 mod limits;
 mod linking;
 mod process;
+mod promises;
 mod slots;
 mod snapshots;
 mod support;
