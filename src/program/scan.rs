@@ -6,12 +6,18 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// How many numbers of entities a text may leave out, beside one for each of its bytes.
+/// How many numbers of entities a text of `bytes` may leave out, beside one for each byte of the
+/// function.
 ///
-/// Text that was written from a function that was optimized leaves out the numbers of what is gone.
-/// A number that is left out costs the reader up to about a hundred bytes of memory, so that with
-/// this many it takes about a hundred megabytes.
-pub(super) const MAX_LEFT_OUT: usize = 1 << 20;
+/// A number that is left out costs the reader up to about a hundred bytes of memory. Text that was
+/// written from a function that was optimized leaves out the numbers of what is gone, so a million
+/// may be left out of the shortest text. And front ends that name what each function refers to by
+/// numbers that they have for the whole program leave out more the longer the program is.
+pub(super) fn most_left_out(bytes: usize) -> usize {
+    const OF_ANY_TEXT: usize = 1 << 20;
+    const PER_BYTE: usize = 32;
+    bytes.saturating_mul(PER_BYTE).saturating_add(OF_ANY_TEXT)
+}
 
 /// The kinds of entities of which the reader, or an analysis behind it, makes all that are below a
 /// number.

@@ -8,7 +8,7 @@
 use super::error::ProgramError;
 use super::function::{Origin, ProgramFunction, RunDirective};
 use super::header::FileHeader;
-use super::scan::{MAX_LEFT_OUT, Scan};
+use super::scan::{Scan, most_left_out};
 use crate::body::set_srcloc;
 use crate::panics;
 use cranelift_codegen::ir::{Function, Inst, SourceLoc};
@@ -65,17 +65,19 @@ fn check_numbers(
     scans: &[Scan<'_>],
     file: &Arc<str>,
 ) -> Result<(), ProgramError> {
+    let bytes = pieces.iter().map(|piece| piece.text.len()).sum();
+    let most = most_left_out(bytes);
     let mut left_out = 0_usize;
     for (piece, scan) in pieces.iter().zip(scans) {
         left_out = left_out.saturating_add(scan.left_out);
-        if left_out > MAX_LEFT_OUT {
+        if left_out > most {
             let (entity, line_in_piece) = scan.greatest.unwrap_or(("", 0));
             return Err(ProgramError::Syntax {
                 file: Arc::clone(file),
                 line: line_number(piece.lines_before + line_in_piece + 1),
                 message: format!(
-                    "the number of {entity} is too great: a text may leave out {MAX_LEFT_OUT} \
-                     numbers of entities, beside one for each of its bytes"
+                    "the number of {entity} is too great: a text of {bytes} bytes may leave out \
+                     {most} numbers of entities"
                 ),
             });
         }
@@ -434,11 +436,18 @@ mod tests {
         let sparse = |number: usize| {
             format!("function %a() {{\nblock0:\n    v{number} = iconst.i8 0\n    return\n}}\n")
         };
-        assert!(parse(&sparse(MAX_LEFT_OUT), &file()).is_ok());
+        let most = most_left_out(0);
+        assert!(parse(&sparse(most), &file()).is_ok());
         // All functions share what may be left out.
-        let half = sparse(MAX_LEFT_OUT * 2 / 3);
+        let half = sparse(most * 2 / 3);
         assert!(parse(&half, &file()).is_ok());
         assert_eq!(syntax_error(&format!("{half}{half}")).0, 8);
+        // Numbers of the whole program, of which each function has its own.
+        let function = |number: usize| {
+            format!("function %f{number}() {{\n    fn{number} = %g()\nblock0:\n    return\n}}\n")
+        };
+        let program: String = (0..3000).map(function).collect();
+        assert!(parse(&program, &file()).is_ok());
     }
 
     #[test]
