@@ -5,6 +5,7 @@ use crate::arguments::{
     PolicyArgument, PolicyArguments, TargetArguments,
 };
 use crate::failure::Failure;
+use crate::input::read_text;
 use crate::names;
 use crate::progress::Progress;
 use crate::statistics::Phases;
@@ -20,7 +21,6 @@ use cranelift_inliner::program::{
 };
 use cranelift_inliner::splice::SpliceOptions;
 use rustc_hash::FxHashSet;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -156,8 +156,7 @@ pub(crate) fn profile(arguments: &PolicyArguments) -> Result<Option<Profile>, Fa
     let Some(path) = &arguments.profile else {
         return Ok(None);
     };
-    let text = fs::read_to_string(path).map_err(|error| Failure::read(path, &error))?;
-    match Profile::from_json(&text) {
+    match Profile::from_json(&read_text(path)?) {
         Ok(profile) => Ok(Some(profile)),
         Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
     }

@@ -408,7 +408,8 @@ impl<'a> Inliner<'a> {
     ///
     /// [`PassError::Verifier`], if [`Inliner::verify_with`] is set and a
     /// result does not verify; [`PassError::Check`], if [`Inliner::check`] is
-    /// set and a result is wrong.
+    /// set and a result is wrong, and [`PassError::Undecided`], if the checker
+    /// cannot tell.
     pub fn run(&self, program: &Program) -> Result<Inlined, PassError> {
         run::run(self, program, None, None).map(|(inlined, _)| inlined)
     }

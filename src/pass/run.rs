@@ -356,11 +356,9 @@ impl Run<'_> {
         if self.inliner.splice_options.memory_promises == MemoryPromises::WholeProgram {
             tree.promise_for_whole_program();
         }
-        Some(PassError::Check {
-            function: self.state.program[id].name().clone(),
-            stage,
-            source: check(&tree, body).err()?,
-        })
+        let error = check(&tree, body).err()?;
+        let function = self.state.program[id].name().clone();
+        Some(PassError::of_check(error, function, stage))
     }
 }
 

@@ -125,6 +125,27 @@ fn what_does_not_read_back(func: &ir::Function) -> Option<String> {
             "the description of {region} holds a quotation mark"
         ));
     }
+    // Of values that do not exist the types cannot be asked for; the printer tells of those.
+    panics::catch(|| dynamic_type_that_does_not_read_back(func)).unwrap_or_default()
+}
+
+/// CLIF names a dynamic type where it is that of an instruction, by its declaration, and nowhere
+/// else.
+fn dynamic_type_that_does_not_read_back(func: &ir::Function) -> Option<String> {
+    let is_dynamic = |value: &ir::Value| func.dfg.value_type(*value).is_dynamic_vector();
+    for block in func.layout.blocks() {
+        let params = func.dfg.block_params(block);
+        if let Some(param) = params.iter().copied().find(|param| is_dynamic(param)) {
+            return Some(format!("the parameter {param} has a dynamic type"));
+        }
+        let insts = func.layout.block_insts(block);
+        let results = insts.flat_map(|inst| func.dfg.inst_results(inst).iter().copied());
+        for value in results.filter(is_dynamic) {
+            if text_writer::dynamic_type(func, func.dfg.value_type(value)).is_none() {
+                return Some(format!("the dynamic type of {value} is not declared"));
+            }
+        }
+    }
     None
 }
 

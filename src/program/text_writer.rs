@@ -2,15 +2,16 @@
 //!
 //! Cranelift prints a global value's user-defined name as an index into the
 //! function's table of names, which the reader takes for an index into its own
-//! table. It does not print dynamic types at all, nor the memory flags of
-//! `atomic_rmw` and `atomic_cas`, among them the byte order. Functions that
+//! table. It does not print dynamic types at all, and where an instruction has
+//! one, something that is no type in CLIF. Nor does it print the memory flags
+//! of `atomic_rmw` and `atomic_cas`, among them the byte order. Functions that
 //! have none of these are printed by Cranelift.
 
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::SigRef;
 use cranelift_codegen::ir::entities::AnyEntity;
 use cranelift_codegen::ir::{
-    Block, ExternalName, Function, GlobalValueData, Inst, InstructionData, Value,
+    Block, DynamicType, ExternalName, Function, GlobalValueData, Inst, InstructionData, Type, Value,
 };
 use cranelift_codegen::write::{FuncWriter, PlainWriter, decorate_function};
 use cranelift_entity::SecondaryMap;
@@ -79,6 +80,25 @@ fn atomic_flags(func: &Function, inst: Inst) -> String {
     }
 }
 
+/// The declared type that instructions and slots of type `ty` name.
+pub(super) fn dynamic_type(func: &Function, ty: Type) -> Option<DynamicType> {
+    let types = func.dfg.dynamic_types.keys();
+    types
+        .into_iter()
+        .find(|&declared| func.get_concrete_dynamic_ty(declared) == Some(ty))
+}
+
+/// The text of an instruction with the name of its dynamic type, if it has one.
+fn with_dynamic_type(func: &Function, inst: Inst, text: String) -> Result<String, fmt::Error> {
+    const NO_TYPE: &str = ".types::";
+    if !text.contains(NO_TYPE) {
+        return Ok(text);
+    }
+    let ty = func.dfg.ctrl_typevar(inst);
+    let declared = dynamic_type(func, ty).ok_or(fmt::Error)?;
+    Ok(text.replacen(&format!(".{ty}"), &format!(".{declared}"), 1))
+}
+
 struct FullWriter;
 
 impl FuncWriter for FullWriter {
@@ -100,12 +120,13 @@ impl FuncWriter for FullWriter {
         inst: Inst,
         indent: usize,
     ) -> fmt::Result {
-        let flags = atomic_flags(func, inst);
-        if flags.is_empty() {
-            return PlainWriter.write_instruction(w, func, aliases, inst, indent);
-        }
         let mut text = String::new();
         PlainWriter.write_instruction(&mut text, func, aliases, inst, indent)?;
+        let text = with_dynamic_type(func, inst, text)?;
+        let flags = atomic_flags(func, inst);
+        if flags.is_empty() {
+            return w.write_str(&text);
+        }
         // The flags stand behind the opcode and its type.
         let opcode = func.dfg.insts[inst].opcode().to_string();
         let start = text.find(&opcode).ok_or(fmt::Error)?;

@@ -414,7 +414,7 @@ fn errors_name_the_file_and_the_line() {
         ),
         ("empty.clif", "error: empty.clif:1: "),
         ("nothing", "error: nothing: no .clif file in the folder"),
-        ("binary.clif", "error: binary.clif: "),
+        ("binary.clif", "error: binary.clif:1: the text is not UTF-8"),
         (
             "bad.clif",
             "error: bad.clif:2: function %bad does not verify: ",

@@ -26,7 +26,7 @@ mod orders;
 mod refusals;
 mod text;
 
-pub use accounted::accounted_for;
+pub use accounted::{accounted_for, unproved};
 pub use behaves::{behaves, behaves_at};
 pub use broken::{Broken, Property};
 pub use compiles::{compiles, compiles_for};
