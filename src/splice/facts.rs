@@ -30,6 +30,10 @@ pub(crate) struct CalleeFacts {
     /// The calling conventions of calls that do not already catch everything.
     pub(super) inner_call_convs: SmallVec<[CallConv; 4]>,
     pub(super) has_patchable_call: bool,
+    /// Whether some reachable `stack_switch` leaves the stack of the activation.
+    pub(super) switches_stacks: bool,
+    /// Whether reachable code reads a thread-local variable.
+    pub(super) reads_thread_locals: bool,
     /// Whether some exception table of the callee names a dynamic context.
     pub(super) has_exception_context: bool,
     /// Reachable instructions that leave the callee for its caller: `return`,
@@ -101,6 +105,8 @@ impl CalleeFacts {
             introspection: Vec::new(),
             inner_call_convs: SmallVec::new(),
             has_patchable_call: false,
+            switches_stacks: false,
+            reads_thread_locals: false,
             has_exception_context: false,
             returns: 0,
             adds_slots: structures > 0 || !func.sized_stack_slots.is_empty(),

@@ -74,6 +74,22 @@ pub enum Refusal {
     #[error("a patchable call of the callee would need the caller's exception handlers")]
     PatchableUnderHandler,
 
+    /// At a `try_call` site, a `stack_switch` of the callee would be executed in the caller's frame,
+    /// and no instruction can give it the caller's handlers: an unwinder that comes to the frame
+    /// from the other stack would go past them.
+    #[error("the callee switches stacks, where the caller's exception handlers are not found")]
+    StackSwitchUnderHandler,
+
+    /// The call has a stack map and the callee a `stack_switch`, for which Cranelift 0.135 emits
+    /// none: a collector would not find the caller's references while the stack is suspended.
+    #[error("the callee switches stacks, where Cranelift emits no stack map for the call's references")]
+    StackSwitchAtSafepoint,
+
+    /// The callee reads a thread-local variable, and
+    /// [`SpliceOptions::refuse_thread_locals`](super::SpliceOptions::refuse_thread_locals) is set.
+    #[error("the callee reads a thread-local variable")]
+    ThreadLocal,
+
     /// At a `try_call` site, the callee's exception table ends in a dynamic
     /// context, and the caller's tags would wrongly be matched in it.
     #[error("the caller's handlers would be matched in the callee's exception context")]
@@ -119,6 +135,9 @@ impl Refusal {
             Refusal::StackLimit => "stack-limit",
             Refusal::UncatchableCall(_) => "uncatchable-call",
             Refusal::PatchableUnderHandler => "patchable-under-handler",
+            Refusal::StackSwitchUnderHandler => "stack-switch-under-handler",
+            Refusal::StackSwitchAtSafepoint => "stack-switch-at-safepoint",
+            Refusal::ThreadLocal => "thread-local",
             Refusal::ExceptionContext => "exception-context",
             Refusal::StructTooLarge(_) => "struct-too-large",
             Refusal::DynamicType(_) => "dynamic-type",

@@ -180,6 +180,7 @@ fn splice_options(arguments: &LegalityArguments) -> SpliceOptions {
     options.allow_stack_pointer = arguments.allow_stack_pointer;
     options.allow_frame_pointer = arguments.allow_frame_pointer;
     options.allow_return_address = arguments.allow_return_address;
+    options.refuse_thread_locals = arguments.refuse_thread_locals;
     options.share_slots = !arguments.no_share_slots;
     options
 }

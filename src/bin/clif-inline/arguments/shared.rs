@@ -252,6 +252,11 @@ pub(crate) struct LegalityArguments {
     #[arg(long)]
     pub(crate) allow_return_address: bool,
 
+    /// Keep calls of functions that read thread-local variables, since a call may return on another
+    /// thread
+    #[arg(long)]
+    pub(crate) refuse_thread_locals: bool,
+
     /// Give each inlined body stack slots of its own, even where bodies that never run at the same
     /// time could share them
     #[arg(long)]
