@@ -12,6 +12,7 @@ use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
 use super::{Inliner, budget};
 use crate::backend::{ScratchPool, verify_function};
+use crate::body::{code_size, frame_bytes, slot_bytes};
 use crate::check::check;
 use crate::cleanup::{CleanupStats, clean_up, clean_up_spliced};
 use crate::graph::{CallGraph, ComponentId};
@@ -68,13 +69,13 @@ pub(super) fn run(
 fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     let graph = CallGraph::new(program);
     let ids: Vec<FunctionId> = program.ids().collect();
-    let mut insts = SecondaryMap::with_capacity(ids.len());
+    let mut sizes = SecondaryMap::with_capacity(ids.len());
     for &id in &ids {
-        insts[id] = graph.insts(id);
+        sizes[id] = graph.size(id);
     }
     let grows = |id: &FunctionId| program[*id].linkage() != Linkage::AvailableExternally;
     let growing: Vec<FunctionId> = ids.iter().copied().filter(grows).collect();
-    let growth_shares = budget::growth_shares(&insts, &growing, &inliner.limits);
+    let growth_shares = budget::growth_shares(&sizes, &growing, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
     let callers_left = ids.iter().map(|&id| {
@@ -91,7 +92,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         splice_options: inliner.splice_options_for(program),
         graph,
         counts,
-        insts,
+        sizes,
         growth_shares,
         finals,
         callers_left,
@@ -194,7 +195,11 @@ impl Run<'_> {
         let found = (inlined > 0).then(|| References::of(program, &body));
         let state = self.state;
         Final {
-            insts: found.as_ref().map_or(state.insts[id], |found| found.insts),
+            size: match inlined {
+                0 => state.sizes[id],
+                _ => code_size(&body),
+            },
+            frame_bytes: frame_bytes(&body),
             calls: found
                 .as_ref()
                 .map_or_else(|| state.graph.calls(id), |found| found.calls),
@@ -283,7 +288,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
     let State {
         program,
         graph,
-        insts,
+        sizes,
         finals,
         ..
     } = state;
@@ -297,8 +302,8 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
         };
         let before = program[id].body();
         stats[id] = FunctionStats {
-            insts_before: insts[id],
-            insts_after: done.insts,
+            insts_before: sizes[id],
+            insts_after: done.size,
             slot_bytes_before: slot_bytes(before),
             slot_bytes_after: slot_bytes(&done.body),
             inlined: done.inlined,
@@ -350,11 +355,6 @@ fn pass_on_hints<'r>(
             let _ = kept.set_hint(caller.name(), record.inst, hint);
         }
     }
-}
-
-fn slot_bytes(func: &Function) -> u64 {
-    let slots = func.sized_stack_slots.values();
-    slots.map(|slot| u64::from(slot.size)).sum()
 }
 
 /// Time spent in the stages, added up over threads.

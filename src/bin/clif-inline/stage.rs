@@ -163,6 +163,8 @@ pub(crate) fn profile(arguments: &PolicyArguments) -> Result<Option<Profile>, Fa
 fn limits(arguments: &LimitArguments) -> Limits {
     let mut limits = Limits::default();
     limits.function_insts = arguments.max_function_insts;
+    limits.frame_bytes = arguments.max_frame_bytes;
+    limits.recursive_frame_bytes = arguments.max_recursive_frame_bytes;
     limits.depth = arguments.max_depth;
     if let Some(growth) = arguments.max_function_growth {
         limits.function_growth = growth;

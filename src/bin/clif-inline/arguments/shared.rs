@@ -203,6 +203,15 @@ pub(crate) struct LimitArguments {
     #[arg(long, value_name = "N", default_value_t = Limits::default().function_insts)]
     pub(crate) max_function_insts: usize,
 
+    /// No function's stack slots grow beyond this many bytes
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().frame_bytes)]
+    pub(crate) max_frame_bytes: u64,
+
+    /// The same for functions that may be active many times at once: recursive ones, and those
+    /// whose address is taken
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().recursive_frame_bytes)]
+    pub(crate) max_recursive_frame_bytes: u64,
+
     #[arg(
         long,
         value_name = "TIMES",
