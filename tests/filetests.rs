@@ -29,6 +29,7 @@ mod checks;
 #[path = "support/steps.rs"]
 mod steps;
 
+use cranelift_inliner::program::Program;
 use similar::TextDiff;
 use std::fs;
 use std::panic::catch_unwind;
@@ -115,8 +116,14 @@ fn run(before: &str) -> Result<String, String> {
     if !outcome.refusals.is_empty() {
         text.push('\n');
     }
-    let functions: Vec<String> = outcome.functions.iter().map(ToString::to_string).collect();
-    text.push_str(&functions.join("\n"));
+    // Cranelift's own printer leaves some things out.
+    let mut program = Program::new();
+    for func in &outcome.functions {
+        program
+            .add(func.clone())
+            .map_err(|error| error.to_string())?;
+    }
+    text.push_str(&program.to_clif().map_err(|error| error.to_string())?);
     for func in &outcome.functions {
         script
             .check(func)

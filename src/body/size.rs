@@ -34,7 +34,8 @@ pub(crate) fn code_size(func: &Function) -> usize {
 /// The size of `inst`: one, and one more for each entry of its lists from the ninth on.
 ///
 /// Lists are the arguments and results of a call, the returned values, the arguments of an edge,
-/// and the table of a `br_table` or `try_call` with the arguments of all its edges.
+/// the targets of a `br_table`, the handlers and contexts of a `try_call`, and the arguments of all
+/// edges of such a table together.
 ///
 /// # Panics
 ///
@@ -64,7 +65,7 @@ fn listing_size(func: &Function, inst: Inst) -> usize {
         | InstructionData::TryCallIndirect { exception, .. } => {
             let signature = dfg.exception_tables.get(exception);
             let results = results(func, signature.map(|table| table.signature()));
-            results + beyond_one(handler_entries(func, exception))
+            results + handlers_size(func, exception)
         }
         InstructionData::Jump { destination, .. } => beyond_one(destination.len(&dfg.value_lists)),
         InstructionData::Brif { blocks, .. } => {
@@ -75,7 +76,7 @@ fn listing_size(func: &Function, inst: Inst) -> usize {
         }
         InstructionData::BranchTable { table, .. } => {
             let table = dfg.jump_tables.get(table);
-            beyond_one(table.map_or(0, |table| edge_entries(func, table.all_branches())))
+            table.map_or(0, |table| table_size(func, table.all_branches(), 0))
         }
         _ => 0,
     };
@@ -96,31 +97,26 @@ fn results(func: &Function, signature: Option<SigRef>) -> usize {
     beyond_one(signature.map_or(0, |signature| signature.returns.len()))
 }
 
-/// The edges and their arguments.
-fn edge_entries(func: &Function, edges: &[BlockCall]) -> usize {
-    let edges = edges.iter();
-    edges
-        .map(|edge| 1 + edge.len(&func.dfg.value_lists))
-        .sum::<usize>()
+/// A table of edges, with contexts among them.
+fn table_size(func: &Function, edges: &[BlockCall], contexts: usize) -> usize {
+    let args = edges.iter().map(|edge| edge.len(&func.dfg.value_lists));
+    beyond_one(edges.len() + contexts) + beyond_one(args.sum())
 }
 
-/// What the table of a `try_call` holds: handlers with their arguments, contexts, and the normal
-/// edge's arguments.
-fn handler_entries(func: &Function, table: ExceptionTable) -> usize {
-    let dfg = &func.dfg;
-    let Some(table) = dfg.exception_tables.get(table) else {
+fn handlers_size(func: &Function, table: ExceptionTable) -> usize {
+    let Some(table) = func.dfg.exception_tables.get(table) else {
         return 0;
     };
     let contexts = table.items();
     let contexts = contexts.filter(|item| matches!(item, ExceptionTableItem::Context(_)));
-    edge_entries(func, table.all_branches()) + contexts.count()
+    table_size(func, table.all_branches(), contexts.count())
 }
 
 /// By how much a copy that replaces the `try_call` of `table` is larger than its callee, which
 /// makes `calls` calls: each of them gets the handlers of the replaced one.
 pub(crate) fn handler_copies_size(func: &Function, table: ExceptionTable, calls: usize) -> usize {
-    let entries = panics::catch(|| handler_entries(func, table)).unwrap_or(0);
-    calls.saturating_mul(beyond_one(entries))
+    let size = panics::catch(|| handlers_size(func, table)).unwrap_or(0);
+    calls.saturating_mul(size)
 }
 
 /// The bytes of stack that a copy of the function may take in its caller's frame: those of its
@@ -178,9 +174,16 @@ mod tests {
             let types = list(length, |_| "i64".into());
             let args = list(length, |_| "v0".into());
             let callee = format!("fn0 = %g({types}) system_v");
-            assert_eq!(size(&callee, 1, &format!("call fn0({args})\nreturn")), 2 + more);
+            assert_eq!(
+                size(&callee, 1, &format!("call fn0({args})\nreturn")),
+                2 + more
+            );
             let callee = format!("fn0 = %g() -> {types} system_v");
-            let callee = if length == 0 { "fn0 = %g() system_v" } else { &callee };
+            let callee = if length == 0 {
+                "fn0 = %g() system_v"
+            } else {
+                &callee
+            };
             let results = list(length, |index| format!("v{}", index + 1));
             let call = if length == 0 {
                 "call fn0()".into()
@@ -203,10 +206,17 @@ mod tests {
 
     #[test]
     fn a_table_counts_the_arguments_of_its_edges() {
-        let body = "v100 = iconst.i32 0\n br_table v100, block1(v0, v0), \
-                    [block1(v0, v0), block1(v0, v0), block1(v0, v0)]\nblock1(v1: i64, v2: i64): return";
-        // Four targets and eight arguments.
-        assert_eq!(size("", 1, body), 3 + 4);
+        let body = |targets: usize| {
+            let table = list(targets, |_| "block1(v0, v0)".into());
+            format!(
+                "v100 = iconst.i32 0\nbr_table v100, block1(v0, v0), [{table}]\n\
+                 block1(v1: i64, v2: i64): return"
+            )
+        };
+        // The default is a target as well. Four have eight arguments.
+        assert_eq!(size("", 1, &body(3)), 3);
+        assert_eq!(size("", 1, &body(4)), 3 + 2);
+        assert_eq!(size("", 1, &body(19)), 3 + 12 + 32);
     }
 
     #[test]
@@ -228,18 +238,20 @@ mod tests {
             }}"
         );
         let func = function(&text);
-        // The normal edge, 20 handlers with an argument and a context each, and the default.
-        let entries = 1 + 20 * 3 + 1;
-        assert_eq!(code_size(&func), 3 + entries - 8);
+        // The normal edge, 20 handlers and as many contexts, and the default; their arguments.
+        let more = (1 + 20 + 20 + 1 - 8) + (20 - 8);
+        assert_eq!(code_size(&func), 3 + more);
         let table = func.dfg.exception_tables.keys().next().unwrap();
-        assert_eq!(handler_copies_size(&func, table, 5), 5 * (entries - 8));
+        assert_eq!(handler_copies_size(&func, table, 5), 5 * more);
         let missing = ExceptionTable::from_u32(7);
         assert_eq!(handler_copies_size(&func, missing, 5), 0);
     }
 
     #[test]
     fn a_list_that_is_not_there_counts_as_none() {
-        let mut func = function("function %f(i64) system_v { block0(v0: i64): jump block1(v0) block1(v1: i64): return }");
+        let mut func = function(
+            "function %f(i64) system_v { block0(v0: i64): jump block1(v0) block1(v1: i64): return }",
+        );
         func.dfg.value_lists.clear();
         assert_eq!(code_size(&func), 2);
     }

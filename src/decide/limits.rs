@@ -10,10 +10,11 @@
 ///
 /// The unit is the instruction of the layout. An instruction with a list counts one more for each
 /// entry from the ninth on, since each becomes code of its own: an argument or result of a call, a
-/// returned value, an argument of an edge, a target of a `br_table` or a handler of a `try_call`
-/// with its arguments. Up to eight entries are part of the instruction, as many as calling
-/// conventions pass in registers, so that ordinary code is measured in instructions. A copy at a
-/// `try_call` has the size of the callee and of the handlers that each of its calls gets.
+/// returned value, an argument of an edge, a target of a `br_table`, a handler or context of a
+/// `try_call`, an argument of any edge of such a table. Up to eight entries are part of the
+/// instruction, as many as calling conventions pass in registers, so that ordinary code is measured
+/// in instructions. A copy at a `try_call` has the size of the callee and of the handlers that each
+/// of its calls gets.
 ///
 /// The same measure is used by policies ([`Summary::insts`](super::Summary::insts)), by these
 /// limits, by statistics and for the order of work. Frames are measured in bytes of stack slots,

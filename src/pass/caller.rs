@@ -85,7 +85,10 @@ fn frame_limit(inliner: &Inliner<'_>, state: &State<'_>, id: FunctionId) -> u64 
     // An address is called from anywhere, also from further in.
     let may_recur = graph.recursion(id).is_recursive() || graph.is_address_taken(id);
     match may_recur {
-        true => inliner.limits.recursive_frame_bytes.min(inliner.limits.frame_bytes),
+        true => inliner
+            .limits
+            .recursive_frame_bytes
+            .min(inliner.limits.frame_bytes),
         false => inliner.limits.frame_bytes,
     }
 }
@@ -301,7 +304,9 @@ impl CallerJob<'_> {
             debug_assert!(false, "{} was a try_call in the graph", candidate.call);
             return size;
         };
-        let calls = self.final_callee(candidate).map_or(0, |callee| callee.calls);
+        let calls = self
+            .final_callee(candidate)
+            .map_or(0, |callee| callee.calls);
         size.saturating_add(handler_copies_size(caller, exception, calls))
     }
 

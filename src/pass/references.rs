@@ -55,10 +55,7 @@ impl References {
                 add(symbol(program, func, name));
             }
         }
-        References {
-            calls,
-            functions,
-        }
+        References { calls, functions }
     }
 }
 

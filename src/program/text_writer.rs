@@ -67,8 +67,9 @@ fn needs_help(func: &Function) -> bool {
         .flat_map(|block| func.layout.block_insts(block));
     !func.dfg.dynamic_types.is_empty()
         || func.global_values.values().any(named_by_user)
-        || insts
-            .any(|inst| !atomic_flags(func, inst).is_empty() || !left_out_map(func, inst).is_empty())
+        || insts.any(|inst| {
+            !atomic_flags(func, inst).is_empty() || !left_out_map(func, inst).is_empty()
+        })
 }
 
 /// The memory flags of an atomic read-modify-write, each with a space before

@@ -82,7 +82,9 @@ pub enum Refusal {
 
     /// The call has a stack map and the callee a `stack_switch`, for which Cranelift 0.135 emits
     /// none: a collector would not find the caller's references while the stack is suspended.
-    #[error("the callee switches stacks, where Cranelift emits no stack map for the call's references")]
+    #[error(
+        "the callee switches stacks, where Cranelift emits no stack map for the call's references"
+    )]
     StackSwitchAtSafepoint,
 
     /// The callee reads a thread-local variable, and

@@ -9,6 +9,7 @@
 //! ; inline_calls %f: visit            the same, visiting the copied calls
 //! ; cleanup %f                        tidies %f
 //! ; allow frame introspection         for the splices of the file
+//! ; refuse thread locals              in callees, for the splices of the file
 //! ; share no slots                    between copies, for the splices of the file
 //! ; set preserve_frame_pointers       a setting of Cranelift for verifying and compiling
 //! ; targets aarch64 x86_64            compile the result for these only
@@ -137,6 +138,10 @@ impl Script {
             }
             "allow" if rest == "restored registers" => {
                 self.options.unwinder_restores_registers = true;
+                return Ok(());
+            }
+            "refuse" if rest == "thread locals" => {
+                self.options.refuse_thread_locals = true;
                 return Ok(());
             }
             "do" if rest == "not compile" => {
