@@ -9,5 +9,6 @@ mod linking;
 mod process;
 mod slots;
 mod snapshots;
+mod stacks;
 mod support;
 mod traps;

@@ -5,7 +5,7 @@ use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::testing::decisions::decisions;
-use cranelift_inliner::testing::generate::{CallGraph, Generated, Shape, programs};
+use cranelift_inliner::testing::generate::{CallGraph, Feature, Generated, Shape, programs};
 use cranelift_inliner::testing::properties::{self, seeded};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseResult};
@@ -32,6 +32,14 @@ fn check_all(generated: &Generated, policy: &dyn Inline) -> TestCaseResult {
         &Inliner::new(policy),
     )?;
     Ok(())
+}
+
+/// Programs that switch stacks, which x64 alone compiles.
+fn switching() -> Shape {
+    Shape::new()
+        .with(Feature::StackSwitches)
+        .without(Feature::I128)
+        .without(Feature::Exceptions)
 }
 
 proptest! {
@@ -67,6 +75,13 @@ proptest! {
             properties::behaves(program, &inlined, invocations)?;
             properties::same_frames(program, &inlined, invocations, &CountedFrames)?;
         }
+    }
+
+    /// Natively only.
+    #[test]
+    fn stacks_are_switched(generated in programs(switching()), decisions in decisions()) {
+        check_all(&generated, &decisions)?;
+        check_all(&generated, &Always)?;
     }
 
     #[test]

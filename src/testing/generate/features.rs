@@ -64,6 +64,14 @@ pub enum Feature {
     /// optimizer fails where these are on: see `docs/CRANELIFT.md`. Off unless asked for; only
     /// with [`Feature::Memory`].
     TrappingStores,
+    /// `stack_switch`, which x64 alone compiles, with the setting `stack_switch_model`; the
+    /// interpreter has none. Off unless asked for.
+    StackSwitches,
+    /// Stack slots of up to 40 KiB, of which little is used; only with [`Feature::Memory`].
+    LargeFrames,
+    /// A `br_table` of hundreds of targets, a `try_call` of dozens of handlers, calls with dozens of
+    /// arguments.
+    LongLists,
 }
 
 /// A set of [`Feature`]s.
@@ -73,7 +81,7 @@ pub(super) struct Features(u32);
 impl Features {
     pub(super) const NONE: Features = Features(0);
 
-    const ALL: [Feature; 21] = [
+    const ALL: [Feature; 24] = [
         Feature::I128,
         Feature::Floats,
         Feature::F16AndF128,
@@ -95,6 +103,9 @@ impl Features {
         Feature::LimitInPreserveAll,
         Feature::AdjacentLocations,
         Feature::TrappingStores,
+        Feature::StackSwitches,
+        Feature::LargeFrames,
+        Feature::LongLists,
     ];
 
     pub(super) fn by_default() -> Self {
@@ -105,6 +116,7 @@ impl Features {
             .without(Feature::LimitInPreserveAll)
             .without(Feature::AdjacentLocations)
             .without(Feature::TrappingStores)
+            .without(Feature::StackSwitches)
     }
 
     pub(super) fn with(self, feature: Feature) -> Self {
@@ -121,7 +133,7 @@ impl Features {
 
     /// Each of the set or not.
     pub(super) fn chosen(self, choices: &mut Choices<'_, '_>) -> Self {
-        let bits = [choices.byte(), choices.byte(), choices.byte(), 0];
+        let bits = [(); 4].map(|()| choices.byte());
         Features(self.0 & u32::from_le_bytes(bits))
     }
 }

@@ -44,6 +44,7 @@ mod metadata;
 mod plan;
 mod program;
 mod shape;
+mod stacks;
 mod strategy;
 mod types;
 

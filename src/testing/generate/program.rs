@@ -4,6 +4,7 @@ use super::body::Body;
 use super::choices::Choices;
 use super::instructions::constants;
 use super::plan::Plan;
+use super::stacks;
 use super::{Generated, Shape};
 use crate::program::{FunctionName, Program};
 use crate::testing::execute::Invocation;
@@ -18,6 +19,10 @@ pub(super) fn generate(
     for index in 0..plan.functions.len() {
         let body = Body::generate(&mut plan, index, shape.statements, choices);
         let added = program.add(body);
+        added.map_err(|_| arbitrary::Error::IncorrectFormat)?;
+    }
+    for function in stacks::functions(&plan) {
+        let added = program.add(function);
         added.map_err(|_| arbitrary::Error::IncorrectFormat)?;
     }
     let exported = plan.functions.iter().filter(|function| function.exported);

@@ -3,6 +3,7 @@
 use super::broken::{Broken, Property, first_difference};
 use crate::pass::Inlined;
 use crate::program::{Program, ProgramError};
+use cranelift_codegen::ir::{Function, Inst};
 
 /// The inlined program printed, read and printed again is the same text.
 ///
@@ -29,7 +30,7 @@ fn twice(program: &Program) -> Result<(), Broken> {
     let read = Program::from_clif(&once, "printed").map_err(failed)?;
     let again = read.to_clif().map_err(failed)?;
     let Some((line, one, other)) = first_difference(&once, &again) else {
-        return Ok(());
+        return nothing_left_out(program, &read);
     };
     let broken = Broken::new(Property::Text, format!("`{one}` reads as `{other}`"));
     let broken = broken.at(format!("line {line} of the text"));
@@ -42,4 +43,38 @@ fn twice(program: &Program) -> Result<(), Broken> {
         Some(function) => broken.in_function(function.name()),
         None => broken,
     })
+}
+
+/// What was not printed is not in the second text either, so stack maps and tags are compared by
+/// themselves.
+fn nothing_left_out(program: &Program, read: &Program) -> Result<(), Broken> {
+    for (id, function) in program.iter() {
+        let Some(read) = read.get(id) else { continue };
+        let (printed, read) = (function.body(), read.body());
+        let insts = |func: &Function| -> Vec<Inst> {
+            let blocks = func.layout.blocks();
+            blocks
+                .flat_map(|block| func.layout.block_insts(block))
+                .collect()
+        };
+        for (inst, read_inst) in insts(printed).into_iter().zip(insts(read)) {
+            let maps = [(printed, inst), (read, read_inst)].map(|(func, inst)| {
+                let entries = func.dfg.user_stack_map_entries(inst).unwrap_or_default();
+                let entries = entries.iter();
+                entries
+                    .map(|entry| (entry.ty, entry.slot, entry.offset))
+                    .collect::<Vec<_>>()
+            });
+            let lost = if maps[0] != maps[1] {
+                "its stack map is lost in the text"
+            } else if printed.debug_tags.get(inst) != read.debug_tags.get(read_inst) {
+                "its tags are lost in the text"
+            } else {
+                continue;
+            };
+            let broken = Broken::new(Property::Text, lost.to_owned());
+            return Err(broken.in_function(function.name()).at(inst.to_string()));
+        }
+    }
+    Ok(())
 }
