@@ -11,7 +11,8 @@
 //! 2. branches to a block that only jumps on go to its target;
 //! 3. blocks that nothing reaches any more go;
 //! 4. a block whose only predecessor only goes there is appended to it;
-//! 5. stack slots that nothing names any more go.
+//! 5. stack slots that nothing names any more go, and so do declarations of functions and
+//!    signatures.
 //!
 //! Joining blocks replaces parameters by what is passed for them, which can
 //! make further conditions constant, and going past blocks can lead both ways of
@@ -47,6 +48,7 @@
 //! ```
 
 mod constant;
+mod declarations;
 mod fold;
 mod merge;
 mod slots;
@@ -93,6 +95,8 @@ pub struct CleanupStats {
     pub blocks_merged: usize,
     /// Sized stack slots that nothing named.
     pub slots_dropped: usize,
+    /// Declarations of functions and signatures that nothing named.
+    pub declarations_dropped: usize,
 }
 
 /// Tidies `func`; see the head of the module for what that means.
@@ -136,5 +140,6 @@ fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> Cleanu
         }
     }
     stats.slots_dropped = slots::drop_unused_slots(func);
+    stats.declarations_dropped = declarations::drop_unused_declarations(func);
     stats
 }
