@@ -39,6 +39,8 @@ pub(crate) struct CalleeFacts {
     /// Reachable instructions that leave the callee for its caller: `return`,
     /// `return_call` and `return_call_indirect`.
     pub(super) returns: usize,
+    /// A stack slot beyond which the callee reaches.
+    pub(super) overrun_slot: Option<ir::StackSlot>,
     /// Whether a copy may add stack slots of fixed size to the caller.
     pub(super) adds_slots: bool,
     /// Structures that are passed by value.
@@ -109,6 +111,7 @@ impl CalleeFacts {
             reads_thread_locals: false,
             has_exception_context: false,
             returns: 0,
+            overrun_slot: None,
             adds_slots: structures > 0 || !func.sized_stack_slots.is_empty(),
             structures,
             is_straight: false,

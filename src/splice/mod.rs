@@ -111,7 +111,8 @@
 //! call of the callee, because its calling convention has no exceptions, because
 //! it must stay patchable, or because the caller's tags would be matched in a
 //! context of the callee; a `stack_switch` where it would need the caller's handlers
-//! or stack map; thread-locals, if [`SpliceOptions`] say so; dynamic types with two scales; more memory flags than
+//! or stack map; thread-locals, if [`SpliceOptions`] say so; a callee that reaches
+//! beyond one of its stack slots; dynamic types with two scales; more memory flags than
 //! a function can hold; unreachable calls; and what is no valid CLIF.
 //!
 //! # Where ideas come from

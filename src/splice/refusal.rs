@@ -97,6 +97,11 @@ pub enum Refusal {
     #[error("the caller's handlers would be matched in the callee's exception context")]
     ExceptionContext,
 
+    /// The callee addresses memory beyond this stack slot, where the next one is in its own frame.
+    /// In the caller's it is something else.
+    #[error("the callee reaches beyond its stack slot {0}")]
+    SlotOverrun(ir::StackSlot),
+
     /// The callee takes a structure of this many bytes by value, more than a
     /// stack frame can hold.
     #[error("the callee takes a structure of {0} bytes by value")]
@@ -141,6 +146,7 @@ impl Refusal {
             Refusal::StackSwitchAtSafepoint => "stack-switch-at-safepoint",
             Refusal::ThreadLocal => "thread-local",
             Refusal::ExceptionContext => "exception-context",
+            Refusal::SlotOverrun(_) => "slot-overrun",
             Refusal::StructTooLarge(_) => "struct-too-large",
             Refusal::DynamicType(_) => "dynamic-type",
             Refusal::VmctxGlobal(_) => "vmctx-global",

@@ -94,6 +94,9 @@ pub(super) fn check_site(
     {
         return Err(Refusal::FrameIntrospection(opcode));
     }
+    if let Some(slot) = callee.facts.overrun_slot {
+        return Err(Refusal::SlotOverrun(slot));
+    }
     if callee.facts.reads_thread_locals && options.refuse_thread_locals {
         return Err(Refusal::ThreadLocal);
     }
