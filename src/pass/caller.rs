@@ -128,6 +128,7 @@ pub(super) fn inline_into(
         size: state.sizes[id],
         grown: 0,
         frame_limit: frame_limit(inliner, state, id),
+        frame_planned: 0,
         chains: Chains::default(),
         targets: Vec::new(),
         came_in: Vec::new(),
@@ -209,6 +210,8 @@ struct CallerJob<'a> {
     size: usize,
     grown: usize,
     frame_limit: u64,
+    /// The most that the caller's slots come to after this round.
+    frame_planned: u64,
     chains: Chains,
     targets: Vec<Option<FunctionId>>,
     /// Callees that were wanted at calls which came in with bodies.
@@ -364,6 +367,7 @@ impl CallerJob<'_> {
             let record = self.record(candidate, caller, steering.demand, reason, size);
             self.result.records.push(record);
         }
+        self.frame_planned = grown.frame;
         accepted
     }
 
@@ -540,6 +544,10 @@ impl CallerJob<'_> {
                 }
             }
         }
+        debug_assert!(
+            slot_bytes(session.caller()) <= self.frame_planned,
+            "more slots came in than were counted"
+        );
         came_in
     }
 
@@ -553,6 +561,7 @@ impl CallerJob<'_> {
             let (InstructionData::Call { func_ref, .. }
             | InstructionData::TryCall { func_ref, .. }) = *data
             else {
+                debug_assert!(false, "{call} came in as a direct call");
                 continue;
             };
             let Some(callee) = self.target(body, func_ref) else {
@@ -586,6 +595,7 @@ impl CallerJob<'_> {
     /// The path of the call that the body replaced, and from there on the callee's own.
     fn path_of(&self, came_in: &CameIn) -> Vec<EdgeIndex> {
         let Some(around) = self.result.records.get(came_in.record) else {
+            debug_assert!(false, "what was inlined has a record");
             return Vec::new();
         };
         let body = around

@@ -116,7 +116,8 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
         for &id in state.graph.members(component) {
             let done = self.scratch.with(|scratch| self.function(id, scratch));
             // Each function is in one component, so this is the first time.
-            let _ = state.finals[id].set(done);
+            let is_first = state.finals[id].set(done).is_ok();
+            debug_assert!(is_first, "{id} is in one component");
             if let Some(observer) = self.inliner.observer {
                 observer.inlined(id);
             }
@@ -298,6 +299,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
     let mut locations = SecondaryMap::with_capacity(program.len());
     for (id, done) in finals {
         let Some(done) = done.into_inner() else {
+            debug_assert!(false, "{id} was not done");
             continue;
         };
         let before = program[id].body();
@@ -320,6 +322,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
         body.as_ref().filter(|_| live[id]).map(Arc::clone)
     });
     // The names are those of a program that exists already.
+    debug_assert!(kept.is_ok(), "names that were good are not any more");
     let mut kept = kept.unwrap_or_default();
     pass_on_hints(program, &graph, sites.values().flatten(), &mut kept);
     Inlined {

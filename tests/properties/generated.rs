@@ -36,10 +36,7 @@ fn check_all(generated: &Generated, policy: &dyn Inline) -> TestCaseResult {
 
 /// Programs that switch stacks, which x64 alone compiles.
 fn switching() -> Shape {
-    Shape::new()
-        .with(Feature::StackSwitches)
-        .without(Feature::I128)
-        .without(Feature::Exceptions)
+    Shape::new().with(Feature::StackSwitches)
 }
 
 proptest! {
