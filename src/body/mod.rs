@@ -17,7 +17,7 @@ pub(crate) use cold::spread_cold;
 pub(crate) use handler_addresses::{HandlerAddresses, null_address};
 pub(crate) use labels::{copy_labels, move_labels};
 pub(crate) use signature::has_signature;
-pub(crate) use size::{code_size, frame_bytes, handler_copies_size, slot_bytes};
+pub(crate) use size::{ENTRIES_IN_ONE, code_size, frame_bytes, handler_copies_size, slot_bytes};
 pub(crate) use slot_overrun::slot_overrun;
 pub(crate) use srcloc::{for_each_label_srcloc, rebase_srclocs, relative_srcloc, set_srcloc};
 pub(crate) use structure::{check_params, check_structure};

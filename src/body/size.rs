@@ -17,7 +17,7 @@ use cranelift_codegen::ir::{
 ///
 /// As many as calling conventions pass in registers, and as the code around the table of a
 /// `br_table` makes up for.
-const ENTRIES_IN_ONE: usize = 8;
+pub(crate) const ENTRIES_IN_ONE: usize = 8;
 
 /// The size of all code in the layout.
 ///
