@@ -74,6 +74,16 @@ proptest! {
         }
     }
 
+    /// What needs no compiling, which takes most of the time.
+    #[test]
+    fn stack_switches_are_copied_and_printed(generated in programs(switching())) {
+        let inlined = Inliner::new(Always).check(true).run(&generated.program)?;
+        properties::valid_functions_are_taken(&generated.program, &inlined)?;
+        properties::accounted_for(&generated.program, &inlined)?;
+        properties::reads_back(&generated.program, &inlined)?;
+        properties::within_limits(&generated.program, &inlined, &Limits::default())?;
+    }
+
     /// Natively only.
     #[test]
     fn stacks_are_switched(generated in programs(switching()), decisions in decisions()) {
