@@ -17,7 +17,7 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::default_libcall_names;
 use expressions::compiler::compile;
 use expressions::parser::parse;
-use expressions::syntax::Function;
+use expressions::syntax::Program;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -33,12 +33,29 @@ const PROGRAM: &str = "
         else if n % 2 > 0 then collatz(3 * n + 1, steps + 1)
         else collatz(n / 2, steps + 1);
 
+    # Records, options, closures and iterators live in stack slots, until all is inlined.
+    record range { at, end };
+    fn range_next(r: range): option =
+        if r.at < r.end then let at = r.at in set r.at = at + 1 in some at else none;
+    fn sum_of(r: range, f: closure) = fold total = 0 over x in r of total + f(x);
+    record point { x, y };
+    fn plus(a: point, b: point): point = point { x: a.x + b.x, y: a.y + b.y };
+    fn norm(p: point) = square(p.x) + square(p.y);
+
+    export fn iterate(n) = sum_of(range { at: 0, end: n }, |x| clamp(x * 7 % 1000, n));
+    export fn points(n) =
+        sum i from 0 to n of norm(plus(point { x: i, y: 1 }, point { x: 2, y: i })) % 1009;
     export fn steps(n) = sum i from 0 to n of step(i, step(i + 1, i));
     export fn longest(n) = sum i from 1 to n of collatz(i, 0) > 100;
 ";
 
 /// The functions to run, each with its argument.
-const RUNS: [(&str, i64); 2] = [("steps", 20_000_000), ("longest", 200_000)];
+const RUNS: [(&str, i64); 4] = [
+    ("steps", 20_000_000),
+    ("longest", 200_000),
+    ("iterate", 20_000_000),
+    ("points", 20_000_000),
+];
 
 /// How often each way is compiled: the first times take longer than those after them.
 const COMPILATIONS: usize = 10;
@@ -60,10 +77,10 @@ fn jit() -> Result<JITModule, Box<dyn Error>> {
     )))
 }
 
-fn without_inlining(functions: &[Function]) -> Result<Code, Box<dyn Error>> {
+fn without_inlining(program: &Program) -> Result<Code, Box<dyn Error>> {
     let start = Instant::now();
     let mut module = jit()?;
-    let ids = compile(functions, &mut module)?;
+    let ids = compile(program, &mut module)?;
     module.finalize_definitions()?;
     let addresses = RUNS.map(|(name, _)| module.get_finalized_function(ids[name]));
     Ok(Code {
@@ -73,10 +90,10 @@ fn without_inlining(functions: &[Function]) -> Result<Code, Box<dyn Error>> {
     })
 }
 
-fn with_inlining(functions: &[Function]) -> Result<(Code, ModuleReport), Box<dyn Error>> {
+fn with_inlining(program: &Program) -> Result<(Code, ModuleReport), Box<dyn Error>> {
     let start = Instant::now();
     let mut module = InliningModule::new(jit()?, Inliner::new(CostModel::default()));
-    let ids = compile(functions, &mut module)?;
+    let ids = compile(program, &mut module)?;
     let (mut module, report) = module.finish()?;
     module.finalize_definitions()?;
     let addresses = RUNS.map(|(name, _)| module.get_finalized_function(ids[name]));
@@ -95,7 +112,7 @@ impl Code {
         calls
             .map(|(&address, (_, argument))| {
                 // SAFETY: functions of the language have the host's calling convention, and these
-                // two have one parameter. The module outlives the call.
+                // have one parameter. The module outlives the call.
                 let function: extern "C" fn(i64) -> i64 = unsafe { std::mem::transmute(address) };
                 let start = Instant::now();
                 (function(argument), start.elapsed())
@@ -116,15 +133,15 @@ impl Code {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let functions = parse(PROGRAM)?;
-    let mut plain = without_inlining(&functions)?;
-    let (mut inlined, report) = with_inlining(&functions)?;
+    let program = parse(PROGRAM)?;
+    let mut plain = without_inlining(&program)?;
+    let (mut inlined, report) = with_inlining(&program)?;
     for _ in 1..COMPILATIONS {
-        plain.replace(without_inlining(&functions)?);
-        inlined.replace(with_inlining(&functions)?.0);
+        plain.replace(without_inlining(&program)?);
+        inlined.replace(with_inlining(&program)?.0);
     }
 
-    println!("{report}\n");
+    println!("{report:#}\n");
     let ratio = |with: Duration, without: Duration| with.as_secs_f64() / without.as_secs_f64();
     for ((name, argument), (without, with)) in
         RUNS.iter().zip(plain.run().into_iter().zip(inlined.run()))

@@ -41,10 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let builder = ObjectBuilder::new(isa, "squares", default_libcall_names())?;
 
     let plain = ObjectModule::new(builder);
-    let mut module = InliningModule::new(plain, Inliner::new(CostModel::default()));
+    let mut module = InliningModule::for_object_file(plain, Inliner::new(CostModel::default()));
     compile(&parse(PROGRAM)?, &mut module)?;
     let (plain, report) = module.finish()?;
-    println!("{report}\n");
+    println!("{report:#}\n");
 
     let folder = tempfile::tempdir()?;
     let (object, program) = (

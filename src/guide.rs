@@ -1,6 +1,8 @@
 //! [`InliningModule`]: crate::module::InliningModule
 //! [`Program`]: crate::program::Program
 //! [`inline_calls`]: crate::splice::inline_calls
+//! [`inline_calls_with`]: crate::splice::inline_calls_with
+//! [`Session`]: crate::splice::Session
 //! [`CostModel`]: crate::decide::CostModel
 //! [`LocationTable`]: crate::locations::LocationTable
 //! [`SiteRecord`]: crate::pass::SiteRecord
@@ -8,7 +10,7 @@
 //! [`Refusal`]: crate::splice::Refusal
 //! [`Reason`]: crate::pass::Reason
 //! [`Limits`]: crate::decide::Limits
-//! [testing]: crate::decide
+//! [testing]: https://docs.rs/cranelift-inliner-testing
 //! [profiles]: crate::profile
 //! [plans]: crate::plan
 //! [metadata]: crate::splice

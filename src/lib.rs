@@ -56,24 +56,26 @@
 //! * [`frames`]: from the tags and keys of compiled functions to the source program's stack.
 //! * `module` (feature `module`): the pass around a `cranelift_module::Module`, for front ends that
 //!   are written against it.
-//! * `testing` (feature `testing`): programs made from random bytes, running them, and what must
-//!   hold of a policy or a pipeline.
+//! * [`panics`]: turning panics of Cranelift into values.
 //!
 //! # Features
 //!
-//! Without default features there is the library alone, with Cranelift's backend for the host.
-//! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `module` adds the adapter for
-//! `cranelift-module`, `profile` the files of profiles, `object` object files, `dwarf` their debug
-//! information, `testing` what tests and fuzzers of policies and pipelines need, and `tool`, which
-//! is on by default, the command-line tool `clif-inline`.
+//! There are no default features: the library alone has Cranelift's backend for the host.
+//! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `native` finds out what the
+//! host's processor can do, `module` adds the adapter for `cranelift-module`, `jit` the methods of a
+//! wrapped `JITModule`, `profile` the files of profiles, `object` object files, and `dwarf` their
+//! debug information.
+//!
+//! # Other packages
+//!
+//! `clif-inline` is the command-line tool. `cranelift-inliner-testing` has programs made from
+//! random bytes, runs them, and checks what must hold of a policy or a pipeline.
 //!
 //! # Versions
 //!
 //! Version 0.*N*.*x* is for Cranelift 0.*N*, whose types are in the interface; only a new *N*
 //! breaks anything, or raises the oldest Rust compiler.
-// Running compiled code, which only `testing` does, cannot be safe; one file of it says so.
-#![cfg_attr(not(feature = "testing"), forbid(unsafe_code))]
-#![cfg_attr(feature = "testing", deny(unsafe_code))]
+#![forbid(unsafe_code)]
 
 pub mod backend;
 mod body;
@@ -89,21 +91,14 @@ pub mod guide;
 pub mod locations;
 #[cfg(feature = "module")]
 pub mod module;
-mod panics;
+pub mod panics;
 pub mod pass;
 pub mod plan;
 pub mod profile;
 pub mod program;
 pub mod splice;
-#[cfg(feature = "testing")]
-pub mod testing;
 
 /// The README's examples, which are tested with the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
-
-/// The examples of the page on testing, which are tested with the documentation.
-#[cfg(all(doctest, feature = "testing"))]
-#[doc = include_str!("../docs/TESTING.md")]
-pub struct TestingPage;

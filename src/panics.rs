@@ -3,6 +3,16 @@
 //! Cranelift's reader, printer, verifier and compiler assert what they expect of a function. A
 //! function that was built by hand or read from strange text can trip such an assertion, and the
 //! library promises a typed error instead. Every call that may panic goes through [`catch`].
+//!
+//! The hook that keeps caught panics from being printed belongs to the process; [`catch`] says when
+//! it is installed.
+//!
+//! ```
+//! use cranelift_inliner::panics::catch;
+//!
+//! assert_eq!(catch(|| 7), Ok(7));
+//! assert_eq!(catch(|| panic!("out of range")), Err::<(), _>("out of range".to_owned()));
+//! ```
 
 use std::any::Any;
 use std::cell::Cell;
@@ -23,7 +33,11 @@ thread_local! {
 /// `f` may leave what it borrows mutably half changed; callers hand it either shared references
 /// or values that they throw away on error. A panic while the program is built with
 /// `panic = "abort"` cannot be caught.
-pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+///
+/// # Errors
+///
+/// The message of the panic.
+pub fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     install_hook();
     let _level = Level::enter();
     panic::catch_unwind(AssertUnwindSafe(f)).map_err(message)

@@ -32,7 +32,7 @@ pub(crate) fn modules() -> Vec<Module> {
     if found.is_empty() {
         eprintln!("no corpus: the repository's own modules are measured, which are small");
         found = list(&root.join("examples/modules"));
-        found.extend(list(&root.join("tests/check_modules")));
+        found.extend(list(&root.join("tests/checking/modules")));
     }
     found.sort();
     let modules = found.into_iter().map(|(_, path)| {

@@ -1,23 +1,29 @@
 //! From text to functions, by recursive descent.
 
-use super::syntax::{Expression, Function, Operator};
+use super::syntax::{Expression, Fold, Function, Loop, Operator, Program, Record, Table, Type};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_module::Linkage;
 
-/// The functions of a program.
+/// Reads a program.
 ///
 /// # Errors
 ///
 /// Says what was expected and what was found.
-pub(crate) fn parse(text: &str) -> Result<Vec<Function>, String> {
+pub(crate) fn parse(text: &str) -> Result<Program, String> {
     let mut parser = Parser {
         tokens: tokens(text),
     };
-    let mut functions = Vec::new();
+    let mut program = Program::default();
     while !parser.tokens.is_empty() {
-        functions.push(parser.function()?);
+        if parser.take("record") {
+            program.records.push(parser.record()?);
+        } else if parser.take("table") {
+            program.tables.push(parser.table()?);
+        } else {
+            program.functions.push(parser.function()?);
+        }
     }
-    Ok(functions)
+    Ok(program)
 }
 
 /// The tokens in reverse, so that the next one is popped.
@@ -83,7 +89,8 @@ impl Parser {
         self.expect("fn")?;
         let name = self.next()?;
         self.expect("(")?;
-        let parameters = self.list(Self::next)?;
+        let parameters = self.list(")", Self::typed_name)?;
+        let result = self.annotation()?;
         let mut body = None;
         if self.take("=") {
             body = Some(self.expression()?);
@@ -95,14 +102,54 @@ impl Parser {
             name,
             linkage,
             parameters,
+            result,
             body,
         })
     }
 
-    /// What `item` reads, with commas between, up to the closing parenthesis.
-    fn list<T>(&mut self, item: fn(&mut Self) -> Result<T, String>) -> Result<Vec<T>, String> {
+    fn record(&mut self) -> Result<Record, String> {
+        let name = self.next()?;
+        self.expect("{")?;
+        let fields = self.list("}", Self::typed_name)?;
+        self.expect(";")?;
+        Ok(Record { name, fields })
+    }
+
+    fn table(&mut self) -> Result<Table, String> {
+        let name = self.next()?;
+        self.expect("=")?;
+        self.expect("[")?;
+        let functions = self.list("]", Self::next)?;
+        self.expect(";")?;
+        Ok(Table { name, functions })
+    }
+
+    fn typed_name(&mut self) -> Result<(String, Type), String> {
+        Ok((self.next()?, self.annotation()?))
+    }
+
+    /// The type after a colon; an integer without one.
+    fn annotation(&mut self) -> Result<Type, String> {
+        if !self.take(":") {
+            return Ok(Type::Integer);
+        }
+        let name = self.next()?;
+        Ok(match name.as_str() {
+            "integer" => Type::Integer,
+            "option" => Type::Option,
+            "closure" => Type::Closure,
+            _ => Type::Record(name),
+        })
+    }
+
+    /// What `item` reads, with commas between, up to `end`.
+    fn list<T>(
+        &mut self,
+        end: &str,
+        item: fn(&mut Self) -> Result<T, String>,
+    ) -> Result<Vec<T>, String> {
         let mut items = Vec::new();
-        while !self.take(")") {
+        while !self.take(end) {
             if !items.is_empty() {
                 self.expect(",")?;
             }
@@ -128,6 +175,44 @@ impl Parser {
             let parts = [value, self.expression()?];
             return Ok(Expression::Let(name, Box::new(parts)));
         }
+        if self.take("loop") {
+            return self.repetition();
+        }
+        if self.take("fold") {
+            return self.fold();
+        }
+        if self.take("set") {
+            let place = self.operand()?;
+            let Expression::Field(record, field) = place else {
+                return Err("expected a field to set".into());
+            };
+            self.expect("=")?;
+            let value = self.expression()?;
+            self.expect("in")?;
+            let parts = [*record, value, self.expression()?];
+            return Ok(Expression::Set(field, Box::new(parts)));
+        }
+        if self.take("match") {
+            let option = self.expression()?;
+            self.expect("some")?;
+            let name = self.next()?;
+            self.expect("then")?;
+            let some = self.expression()?;
+            self.expect("else")?;
+            let parts = [option, some, self.expression()?];
+            return Ok(Expression::Match(name, Box::new(parts)));
+        }
+        if self.take("some") {
+            return Ok(Expression::Some(Box::new(self.expression()?)));
+        }
+        if self.take("none") {
+            return Ok(Expression::None);
+        }
+        if self.take("|") {
+            let parameters = self.list("|", Self::next)?;
+            let body = Box::new(self.expression()?);
+            return Ok(Expression::Closure(parameters, body));
+        }
         if self.take("sum") {
             let name = self.next()?;
             self.expect("from")?;
@@ -139,6 +224,51 @@ impl Parser {
             return Ok(Expression::Sum(name, Box::new(parts)));
         }
         self.operations(0)
+    }
+
+    fn repetition(&mut self) -> Result<Expression, String> {
+        let mut variables = Vec::new();
+        loop {
+            let name = self.next()?;
+            self.expect("=")?;
+            variables.push((name, self.expression()?));
+            if !self.take(",") {
+                break;
+            }
+        }
+        self.expect("while")?;
+        let condition = self.expression()?;
+        self.expect("next")?;
+        let next = self.list("in", Self::expression)?;
+        if next.len() != variables.len() {
+            return Err("each variable of a loop needs a next value".into());
+        }
+        let result = self.expression()?;
+        Ok(Expression::Loop(Box::new(Loop {
+            variables,
+            condition,
+            next,
+            result,
+        })))
+    }
+
+    fn fold(&mut self) -> Result<Expression, String> {
+        let total = self.next()?;
+        self.expect("=")?;
+        let start = self.expression()?;
+        self.expect("over")?;
+        let item = self.next()?;
+        self.expect("in")?;
+        let iterator = self.expression()?;
+        self.expect("of")?;
+        let body = self.expression()?;
+        Ok(Expression::Fold(Box::new(Fold {
+            total,
+            start,
+            item,
+            iterator,
+            body,
+        })))
     }
 
     /// Operations that bind at least as tightly as those of `level`.
@@ -164,6 +294,14 @@ impl Parser {
     }
 
     fn operand(&mut self) -> Result<Expression, String> {
+        let mut operand = self.atom()?;
+        while self.take(".") {
+            operand = Expression::Field(Box::new(operand), self.next()?);
+        }
+        Ok(operand)
+    }
+
+    fn atom(&mut self) -> Result<Expression, String> {
         let token = self.next()?;
         if token == "(" {
             let inner = self.expression()?;
@@ -181,8 +319,24 @@ impl Parser {
             return Err(format!("expected a value, found `{token}`"));
         }
         if self.take("(") {
-            return Ok(Expression::Call(token, self.list(Self::expression)?));
+            return Ok(Expression::Call(token, self.list(")", Self::expression)?));
+        }
+        if self.take("[") {
+            let index = Box::new(self.expression()?);
+            self.expect("]")?;
+            self.expect("(")?;
+            let arguments = self.list(")", Self::expression)?;
+            return Ok(Expression::TableCall(token, index, arguments));
+        }
+        if self.take("{") {
+            return Ok(Expression::Record(token, self.list("}", Self::field)?));
         }
         Ok(Expression::Variable(token))
+    }
+
+    fn field(&mut self) -> Result<(String, Expression), String> {
+        let name = self.next()?;
+        self.expect(":")?;
+        Ok((name, self.expression()?))
     }
 }

@@ -5,8 +5,8 @@ use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::decide::Limits;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::splice::SpliceOptions;
-use cranelift_inliner::testing::decisions::Decisions;
-use cranelift_inliner::testing::generate::{Feature, Generated, Shape};
+use cranelift_inliner_testing::decisions::Decisions;
+use cranelift_inliner_testing::generate::{Feature, Generated, Shape};
 use std::fmt;
 
 /// A program and what to do with it.

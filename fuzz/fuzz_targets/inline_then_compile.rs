@@ -7,8 +7,8 @@
 mod case;
 
 use case::Case;
-use cranelift_inliner::testing::properties;
-use cranelift_inliner::testing::targets::Architecture;
+use cranelift_inliner_testing::properties;
+use cranelift_inliner_testing::targets::Architecture;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(

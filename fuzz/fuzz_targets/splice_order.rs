@@ -5,7 +5,7 @@
 mod case;
 
 use case::Case;
-use cranelift_inliner::testing::properties;
+use cranelift_inliner_testing::properties;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(

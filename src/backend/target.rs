@@ -179,14 +179,14 @@ fn defaults(triple: &Triple, settings: &TargetSettings) -> Vec<(&'static str, St
     ]
 }
 
-#[cfg(feature = "tool")]
+#[cfg(feature = "native")]
 fn infer_host_features(builder: &mut isa::Builder) -> Result<(), TargetError> {
     cranelift_native::infer_native_flags(builder).map_err(|reason| TargetError::Host {
         reason: reason.to_owned(),
     })
 }
 
-#[cfg(not(feature = "tool"))]
+#[cfg(not(feature = "native"))]
 fn infer_host_features(_builder: &mut isa::Builder) -> Result<(), TargetError> {
     Ok(())
 }

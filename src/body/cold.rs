@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{Block, Function};
 /// What follows a call in its block joins the block from which the callee returned, and is cold if
 /// that is. So without this, what is spliced there later would be colder than what was spliced
 /// there before.
-pub(crate) fn spread_cold(func: &mut Function) {
+pub fn spread_cold(func: &mut Function) {
     if !func.layout.blocks().any(|block| func.layout.is_cold(block)) {
         return;
     }

@@ -40,6 +40,17 @@ pub(crate) fn copy_labels(
     }
 }
 
+/// Gives the second value of each pair the labels of the first one.
+pub(crate) fn copy_labels_within(func: &mut Function, pairs: &[(Value, Value)]) {
+    if func.dfg.values_labels.is_none() {
+        return;
+    }
+    for &(from, to) in pairs {
+        let starts = starts_of(func, from);
+        add(func, to, starts);
+    }
+}
+
 /// Gives `value` the labels of `alias`, which has just become its alias.
 pub(crate) fn move_labels(caller: &mut Function, alias: Value, value: Value) {
     let Some(labels) = caller.dfg.values_labels.as_mut() else {

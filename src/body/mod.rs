@@ -2,6 +2,7 @@
 
 mod alias;
 mod cold;
+mod definitions;
 mod handler_addresses;
 mod labels;
 mod signature;
@@ -13,9 +14,10 @@ mod successors;
 mod unreachable;
 
 pub(crate) use alias::resolve_alias;
-pub(crate) use cold::spread_cold;
+pub use cold::spread_cold;
+pub(crate) use definitions::check_definitions;
 pub(crate) use handler_addresses::{HandlerAddresses, null_address};
-pub(crate) use labels::{copy_labels, move_labels};
+pub(crate) use labels::{copy_labels, copy_labels_within, move_labels};
 pub(crate) use signature::has_signature;
 pub(crate) use size::{ENTRIES_IN_ONE, code_size, frame_bytes, handler_copies_size, slot_bytes};
 pub(crate) use slot_overrun::slot_overrun;

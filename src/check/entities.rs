@@ -49,18 +49,6 @@ impl Walk<'_> {
         }
     }
 
-    pub(super) fn same_mem_flags(&self, copy: CopyId, a: ir::MemFlags, b: ir::MemFlags) -> bool {
-        let normal = |func: &Function, flags: ir::MemFlags| {
-            let data = func.dfg.mem_flags[flags];
-            let region = data.alias_region().map(|region| {
-                let region = &func.dfg.alias_regions[region];
-                region.user_id
-            });
-            (data.with_alias_region(None), region)
-        };
-        normal(self.tree.func(copy), a) == normal(self.after, b)
-    }
-
     pub(super) fn same_global(&self, copy: CopyId, a: ir::GlobalValue, b: ir::GlobalValue) -> bool {
         // No chain is longer, unless it is a circle.
         let longest = self.after.global_values.len();
@@ -98,7 +86,7 @@ impl Walk<'_> {
             ) => {
                 a_offset == b_offset
                     && a_type == b_type
-                    && self.same_mem_flags(copy, *a_flags, *b_flags)
+                    && self.same_global_flags(copy, *a_flags, *b_flags)
                     && self.same_global_chain(copy, *a, *b, longest)
             }
             (

@@ -24,11 +24,13 @@
 //! inside the other and both use it through the same alias region; the caller's
 //! own are never a copy's. Tags are the tags of the replaced calls around the
 //! instruction, outermost first, then its own. Stack maps are the union, in the
-//! same order. Source locations and value labels are kept, and no label is
+//! same order. Memory flags promise no more than holds in the caller's activation, unless
+//! the tree says that promises hold for the whole program. Source locations and value labels are kept, and no label is
 //! added, but that what no instruction uses may be gone with its labels, where
 //! splicing makes it a parameter and clean-up goes past its block. Cold stays
 //! cold. A structure passed by value is copied whole before the body, to a slot
-//! of its own.
+//! of its own. The stack limit of a copied body is checked by the prologue of
+//! the result.
 //!
 //! **Where it may say no to a right result.** It has to tell which of several
 //! branches on one value is left, of which some decide nothing. It takes the
@@ -91,9 +93,12 @@ mod difference;
 mod entities;
 mod forks;
 mod labels;
+mod limits;
 mod metadata;
 mod operands;
+mod optimized;
 mod place;
+mod promises;
 mod slots;
 mod steps;
 mod struct_args;
@@ -101,6 +106,7 @@ mod tree;
 mod walk;
 
 pub use difference::Difference;
+pub use optimized::{Alone, MemoryCall, Surroundings, Unproved, check_optimized};
 pub use tree::{CopyId, CopyTree};
 
 use crate::panics;

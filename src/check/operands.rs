@@ -145,7 +145,7 @@ impl Walk<'_> {
             (Operand::Immediate(a), Operand::Immediate(b)) => {
                 func.dfg.immediates[a] == self.after.dfg.immediates[b]
             }
-            (Operand::MemFlags(a), Operand::MemFlags(b)) => self.same_mem_flags(copy, a, b),
+            (Operand::MemFlags(a), Operand::MemFlags(b)) => self.same_access(copy, a, result, b),
             (Operand::Block(a), Operand::Block(b)) => {
                 self.named_blocks.push(NamedBlock {
                     copy,

@@ -5,7 +5,8 @@
 //! other begins. It must be what each of them asks for: of the same kind, size, alignment and key.
 //! And it must be used through the same alias region by all, since Cranelift takes it that nothing
 //! is used through two. Where a body gives the address of a slot away, only copies of that very
-//! body can have it together, unless there are no alias regions in any of the functions.
+//! body can have it together, unless there are no alias regions in any of the functions, or none
+//! in any copy, because regions hold in their own functions only.
 
 use super::difference::Difference;
 use super::tree::{CopyId, CopyTree};
@@ -96,6 +97,19 @@ impl Slots {
         self.claim(tree, slot, copy, SlotOwner::Structure(index))
     }
 
+    /// Whether a slot of the result is one of copies.
+    pub(super) fn is_of_copies(&self, slot: StackSlot) -> bool {
+        let owners = self.owners.get(&slot);
+        owners.is_some_and(|owners| !owners.copies.contains_key(&CopyTree::ROOT))
+    }
+
+    /// Whether a structure passed by value is copied to a slot of the result.
+    pub(super) fn holds_structure(&self, slot: StackSlot) -> bool {
+        let owners = self.owners.get(&slot).into_iter();
+        let mut owners = owners.flat_map(|owners| owners.copies.values());
+        owners.any(|owner| matches!(owner, SlotOwner::Structure(_)))
+    }
+
     /// Claims a slot for code of `copy` that names it.
     fn claim(
         &mut self,
@@ -136,10 +150,10 @@ fn are_slots(one: SlotOwner, other: SlotOwner) -> bool {
     matches!((one, other), (SlotOwner::Slot(_), SlotOwner::Slot(_)))
 }
 
-/// Whether everything in all functions is accessed through no region.
+/// Whether all copies access everything through no region.
 fn tree_has_no_regions(tree: &CopyTree<'_>) -> bool {
     let mut copies = tree.copies.values();
-    copies.all(|copy| copy.func.dfg.alias_regions.len() == 0)
+    !tree.holds_for_program || copies.all(|copy| copy.func.dfg.alias_regions.len() == 0)
 }
 
 fn used_alike(

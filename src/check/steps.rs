@@ -196,7 +196,7 @@ impl Walk<'_> {
                     offset: result_offset,
                 } if is_base(arg)
                     && offset == result_offset
-                    && self.same_mem_flags(copy, flags, result_flags) =>
+                    && self.same_access(copy, flags, result, result_flags) =>
                 {
                     (result, global_type)
                 }

@@ -18,6 +18,8 @@ pub struct CopyTree<'f> {
     children: FxHashMap<(CopyId, Inst), CopyId>,
     pub(super) keeps_locations: bool,
     pub(super) shares_slots: bool,
+    pub(super) limits_are_per_thread: bool,
+    pub(super) holds_for_program: bool,
 }
 
 pub(super) struct Copy<'f> {
@@ -56,6 +58,8 @@ impl<'f> CopyTree<'f> {
             children: FxHashMap::default(),
             keeps_locations: true,
             shares_slots: true,
+            limits_are_per_thread: false,
+            holds_for_program: false,
         }
     }
 
@@ -69,6 +73,19 @@ impl<'f> CopyTree<'f> {
     /// Demands that each copy has stack slots of its own.
     pub fn forbid_shared_slots(&mut self) {
         self.shares_slots = false;
+    }
+
+    /// Takes the same loads from any `vmctx` for the same stack limit, as
+    /// [`SpliceOptions::stack_limit_is_per_thread`](crate::splice::SpliceOptions) promises.
+    pub fn stack_limits_are_per_thread(&mut self) {
+        self.limits_are_per_thread = true;
+    }
+
+    /// Takes it that what memory flags promise holds for the whole program, so that copies may
+    /// promise it too: see
+    /// [`MemoryPromises::WholeProgram`](crate::splice::MemoryPromises::WholeProgram).
+    pub fn promise_for_whole_program(&mut self) {
+        self.holds_for_program = true;
     }
 
     /// Claims that `call`, an instruction of the body of `parent`, was replaced

@@ -22,7 +22,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_entity::PrimaryMap;
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 /// Where the source goes on.
 #[derive(Clone, Copy)]
@@ -56,6 +56,8 @@ pub(super) struct Walk<'a> {
     /// What each source value equals; `None` until it is first assigned.
     pub(super) terms: PrimaryMap<CopyId, SecondaryMap<Value, Option<Terms>>>,
     pub(super) slots: Slots,
+    /// A reachable store of the result with an alias region, once that was looked up.
+    pub(super) store_with_region: OnceCell<Option<Inst>>,
     /// Which source instruction each instruction of the result is.
     pub(super) owners: FxHashMap<Inst, (CopyId, Inst)>,
     pub(super) matches: FxHashMap<(CopyId, Inst), Inst>,
@@ -86,6 +88,7 @@ impl<'a> Walk<'a> {
             domtree: DominatorTree::with_function(after, &cfg),
             terms: tree.copies.values().map(|_| SecondaryMap::new()).collect(),
             slots: Slots::default(),
+            store_with_region: OnceCell::new(),
             owners: FxHashMap::default(),
             matches: FxHashMap::default(),
             named_blocks: Vec::new(),
@@ -153,7 +156,9 @@ impl<'a> Walk<'a> {
         }
         self.check_nothing_is_left_over()?;
         self.check_named_blocks()?;
+        self.check_promises()?;
         self.check_labels()?;
+        self.check_stack_limits()?;
         self.check_keyed_slots()
     }
 

@@ -11,11 +11,20 @@ const MAX_DEPTH: u32 = 6;
 /// The bits of `value`, zero-extended, where it is an integer constant of up
 /// to 64 bits.
 pub(super) fn constant(dfg: &DataFlowGraph, value: Value) -> Option<u64> {
-    evaluate(dfg, value, MAX_DEPTH)
+    evaluate(dfg, value, MAX_DEPTH, false)
 }
 
-fn evaluate(dfg: &DataFlowGraph, value: Value, depth: u32) -> Option<u64> {
+/// As [`constant`], and where it is computed from constants as offsets into structures are.
+///
+/// Conditions are left to [`constant`]: whoever proves that a branch was decided should not have
+/// to calculate.
+pub(super) fn computed_constant(dfg: &DataFlowGraph, value: Value) -> Option<u64> {
+    evaluate(dfg, value, MAX_DEPTH, true)
+}
+
+fn evaluate(dfg: &DataFlowGraph, value: Value, depth: u32, computes: bool) -> Option<u64> {
     let depth = depth.checked_sub(1)?;
+    let evaluate = |value| evaluate(dfg, value, depth, computes);
     let value = resolve_alias(dfg, value)?;
     let ty = dfg.value_type(value);
     if !is_word(ty) {
@@ -32,40 +41,58 @@ fn evaluate(dfg: &DataFlowGraph, value: Value, depth: u32) -> Option<u64> {
         InstructionData::Unary {
             opcode: Opcode::Uextend | Opcode::Ireduce,
             arg,
-        } => evaluate(dfg, arg, depth)?,
+        } => evaluate(arg)?,
         InstructionData::Unary {
             opcode: Opcode::Sextend,
             arg,
-        } => sign_extend(evaluate(dfg, arg, depth)?, dfg.value_type(arg)).cast_unsigned(),
+        } => sign_extend(evaluate(arg)?, dfg.value_type(arg)).cast_unsigned(),
         InstructionData::IntCompare {
             opcode: Opcode::Icmp,
             args: [x, y],
             cond,
         } => {
             let ty = dfg.value_type(x);
-            let x = evaluate(dfg, x, depth)?;
-            let y = evaluate(dfg, y, depth)?;
+            let x = evaluate(x)?;
+            let y = evaluate(y)?;
             u64::from(compare(cond, x, y, ty))
         }
+        InstructionData::Binary {
+            opcode,
+            args: [x, y],
+        } if computes => compute(opcode, evaluate(x)?, || evaluate(y))?,
         _ => return None,
     };
     Some(mask(bits, ty))
+}
+
+fn compute(opcode: Opcode, x: u64, y: impl FnOnce() -> Option<u64>) -> Option<u64> {
+    Some(match opcode {
+        Opcode::Iadd => x.wrapping_add(y()?),
+        Opcode::Isub => x.wrapping_sub(y()?),
+        Opcode::Imul => x.wrapping_mul(y()?),
+        // An amount that is not below the width is taken modulo the width.
+        Opcode::Ishl => match y()? {
+            amount @ 0..8 => x << amount,
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 fn is_word(ty: Type) -> bool {
     ty.is_int() && ty.bits() <= 64
 }
 
-fn mask(bits: u64, ty: Type) -> u64 {
+pub(super) fn mask(bits: u64, ty: Type) -> u64 {
     bits & (u64::MAX >> (64 - ty.bits()))
 }
 
-fn sign_extend(bits: u64, ty: Type) -> i64 {
+pub(super) fn sign_extend(bits: u64, ty: Type) -> i64 {
     let unused = 64 - ty.bits();
     (bits << unused).cast_signed() >> unused
 }
 
-fn compare(cond: IntCC, x: u64, y: u64, ty: Type) -> bool {
+pub(super) fn compare(cond: IntCC, x: u64, y: u64, ty: Type) -> bool {
     let (sx, sy) = (sign_extend(x, ty), sign_extend(y, ty));
     match cond {
         IntCC::Equal => x == y,

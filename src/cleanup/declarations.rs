@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{
 };
 
 /// Removes declarations of functions and signatures that no instruction names; returns their
-/// number. The others keep their order.
+/// number. The others keep their order. Does nothing where something is named that is not there.
 ///
 /// A call that was inlined leaves a declaration behind, and with it the name of a function that may
 /// have been dropped.
@@ -17,7 +17,9 @@ pub(super) fn drop_unused_declarations(func: &mut Function) -> usize {
     if declared == 0 {
         return 0;
     }
-    let uses = Uses::find(func);
+    let Some(uses) = Uses::find(func) else {
+        return 0;
+    };
     let dropped = declared.saturating_sub(uses.function_count + uses.signature_count);
     if dropped > 0 {
         uses.keep_only(func);
@@ -35,7 +37,8 @@ struct Uses {
 }
 
 impl Uses {
-    fn find(func: &Function) -> Self {
+    /// `None` where something is named that is not there.
+    fn find(func: &Function) -> Option<Self> {
         let mut uses = Uses {
             functions: EntitySet::with_capacity(func.dfg.ext_funcs.len()),
             function_count: 0,
@@ -49,11 +52,11 @@ impl Uses {
                     InstructionData::Call { func_ref, .. }
                     | InstructionData::FuncAddr { func_ref, .. }
                     | InstructionData::TryCall { func_ref, .. } => {
-                        uses.function(func, func_ref);
+                        uses.function(func, func_ref)?;
                         uses.insts.push(inst);
                     }
                     InstructionData::CallIndirect { sig_ref, .. } => {
-                        uses.signature(sig_ref);
+                        uses.signature(func, sig_ref)?;
                         uses.insts.push(inst);
                     }
                     _ => {}
@@ -62,22 +65,26 @@ impl Uses {
         }
         // Also those of calls that are gone, which some look at all the same.
         for table in func.dfg.exception_tables.values() {
-            uses.signature(table.signature());
+            uses.signature(func, table.signature())?;
         }
-        uses
+        Some(uses)
     }
 
-    fn function(&mut self, func: &Function, func_ref: FuncRef) {
+    fn function(&mut self, func: &Function, func_ref: FuncRef) -> Option<()> {
+        let signature = func.dfg.ext_funcs.get(func_ref)?.signature;
         if self.functions.insert(func_ref) {
             self.function_count += 1;
-            self.signature(func.dfg.ext_funcs[func_ref].signature);
+            self.signature(func, signature)?;
         }
+        Some(())
     }
 
-    fn signature(&mut self, sig_ref: SigRef) {
+    fn signature(&mut self, func: &Function, sig_ref: SigRef) -> Option<()> {
+        func.dfg.signatures.get(sig_ref)?;
         if self.signatures.insert(sig_ref) {
             self.signature_count += 1;
         }
+        Some(())
     }
 
     /// Removes everything else, and gives what is left its new number.

@@ -48,13 +48,24 @@
 //! ```
 
 mod constant;
+mod dead;
+mod decided;
 mod declarations;
+mod driver;
+mod flow;
 mod fold;
 mod merge;
+mod options;
+mod params;
+mod promote;
 mod slots;
+mod stores;
 mod thread;
 
-use crate::body::{HandlerAddresses, check_structure, drop_unreachable_blocks, spread_cold};
+pub use crate::body::spread_cold;
+pub use options::{MemoryFunctions, OptimizeOptions};
+
+use crate::body::{HandlerAddresses, check_definitions, check_structure, drop_unreachable_blocks};
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{Block, Function, Value};
 
@@ -72,6 +83,7 @@ pub struct CleanupContext {
     forwarded_params: EntitySet<Value>,
     escaping_params: EntitySet<Value>,
     knows_escaping_params: bool,
+    optimize: driver::OptimizeContext,
 }
 
 impl CleanupContext {
@@ -97,6 +109,61 @@ pub struct CleanupStats {
     pub slots_dropped: usize,
     /// Declarations of functions and signatures that nothing named.
     pub declarations_dropped: usize,
+    /// Stack slots that became values.
+    pub slots_promoted: usize,
+    /// Loads of these slots, and of what was copied from or to them, that became values.
+    pub loads_replaced: usize,
+    /// Stores to these slots that became values.
+    pub stores_replaced: usize,
+    /// Calls that copied or filled memory and were taken apart.
+    pub memory_calls_replaced: usize,
+    /// Comparisons and branches decided by what is known of a slot's address.
+    pub address_tests_folded: usize,
+    /// Stores to private slots that nothing could read.
+    pub stores_dropped: usize,
+    /// Ways into a join that go straight to where the join's branch leads.
+    pub branches_decided: usize,
+    /// Block parameters that had one value, or were not used.
+    pub params_dropped: usize,
+    /// Instructions without an effect whose results were not used.
+    pub insts_dropped: usize,
+}
+
+impl std::ops::AddAssign for CleanupStats {
+    fn add_assign(&mut self, other: Self) {
+        let CleanupStats {
+            branches_folded,
+            branches_threaded,
+            blocks_dropped,
+            blocks_merged,
+            slots_dropped,
+            declarations_dropped,
+            slots_promoted,
+            loads_replaced,
+            stores_replaced,
+            memory_calls_replaced,
+            address_tests_folded,
+            stores_dropped,
+            branches_decided,
+            params_dropped,
+            insts_dropped,
+        } = other;
+        self.branches_folded += branches_folded;
+        self.branches_threaded += branches_threaded;
+        self.blocks_dropped += blocks_dropped;
+        self.blocks_merged += blocks_merged;
+        self.slots_dropped += slots_dropped;
+        self.declarations_dropped += declarations_dropped;
+        self.slots_promoted += slots_promoted;
+        self.loads_replaced += loads_replaced;
+        self.stores_replaced += stores_replaced;
+        self.memory_calls_replaced += memory_calls_replaced;
+        self.address_tests_folded += address_tests_folded;
+        self.stores_dropped += stores_dropped;
+        self.branches_decided += branches_decided;
+        self.params_dropped += params_dropped;
+        self.insts_dropped += insts_dropped;
+    }
 }
 
 /// Tidies `func`; see the head of the module for what that means.
@@ -120,7 +187,53 @@ pub(crate) fn clean_up_spliced(func: &mut Function, context: &mut CleanupContext
     clean_up_checked(func, context)
 }
 
+/// Makes the code of `func` better, beyond tidying it: the transforms that `options` switch on,
+/// in bounded rounds. `func` should have been [tidied](clean_up) before.
+///
+/// The conditions and promises are those of [`clean_up`].
+///
+/// ```
+/// use cranelift_inliner::cleanup::{CleanupContext, OptimizeOptions, optimize};
+///
+/// let text = "
+/// function %f(i32) -> i32 system_v {
+///     ss0 = explicit_slot 4
+/// block0(v0: i32):
+///     v1 = stack_addr.i64 ss0
+///     store v0, v1
+///     v2 = load.i32 v1
+///     return v2
+/// }";
+/// let mut func = cranelift_reader::parse_functions(text)?.remove(0);
+/// let options = OptimizeOptions::default();
+/// let stats = optimize(&mut func, &options, &mut CleanupContext::new());
+/// assert_eq!(stats.slots_promoted, 1);
+/// assert!(func.sized_stack_slots.is_empty());
+/// # Ok::<(), cranelift_reader::ParseError>(())
+/// ```
+pub fn optimize(
+    func: &mut Function,
+    options: &OptimizeOptions,
+    context: &mut CleanupContext,
+) -> CleanupStats {
+    let handler_addresses = &mut context.handler_addresses;
+    handler_addresses.clear();
+    let is_sound = check_structure(func, |inst| handler_addresses.add(func, inst)).is_ok();
+    if !is_sound || !check_definitions(func) {
+        return CleanupStats::default();
+    }
+    driver::optimize_checked(func, options, context)
+}
+
 fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
+    let mut stats = tidy(func, context);
+    stats.slots_dropped = slots::drop_unused_slots(func);
+    stats.declarations_dropped = declarations::drop_unused_declarations(func);
+    stats
+}
+
+/// Tidies all but slots.
+fn tidy(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
     context.knows_escaping_params = false;
     for round in 0..=MAX_ROUNDS {
@@ -139,7 +252,5 @@ fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> Cleanu
             break;
         }
     }
-    stats.slots_dropped = slots::drop_unused_slots(func);
-    stats.declarations_dropped = declarations::drop_unused_declarations(func);
     stats
 }

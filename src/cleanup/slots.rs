@@ -66,7 +66,7 @@ pub(super) fn drop_unused_slots(func: &mut Function) -> usize {
 
 /// Whether some code of the caller's own goes from one slot to the next, which must then stay where
 /// it is.
-fn relies_on_layout(func: &Function) -> bool {
+pub(super) fn relies_on_layout(func: &Function) -> bool {
     let blocks = func.layout.blocks();
     let insts = blocks.flat_map(|block| func.layout.block_insts(block));
     slot_overrun(func, insts, |value| resolve_alias(&func.dfg, value)).is_some()

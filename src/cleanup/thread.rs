@@ -5,8 +5,8 @@
 //! passes is defined above the block, hence above each of its predecessors.
 //!
 //! What such a jump passes is then passed by each branch that goes past it. So that many branches to
-//! one block do not make code longer, an edge gets no more arguments than are part of its
-//! instruction's [size](crate::body::code_size), and one of a table no more than it had.
+//! one block do not make code longer, edges get no more arguments than are part of their
+//! instruction's [size](crate::body::code_size), unless they had more.
 //!
 //! The labels of its parameters go with it. Where only one jump leads to it,
 //! it is left for [`merge`](super::merge), which moves them to what is passed,
@@ -42,24 +42,35 @@ pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) ->
         let Some(last) = func.layout.last_inst(block) else {
             continue;
         };
+        let mut room_in_table = None;
         for index in 0..branches(func, last).len() {
             let call = branches(func, last)[index];
             if will_be_appended(func, context, last, call) {
                 continue;
             }
             let before = call.len(&func.dfg.value_lists);
-            let most = match func.dfg.insts[last].opcode() {
-                Opcode::Jump | Opcode::Brif => before.max(ENTRIES_IN_ONE),
-                _ => before,
+            let room = match func.dfg.insts[last].opcode() {
+                Opcode::Jump | Opcode::Brif => ENTRIES_IN_ONE - before.min(ENTRIES_IN_ONE),
+                _ => *room_in_table.get_or_insert_with(|| room_in_table_of(func, last)),
             };
+            let most = before + room;
             let Some(call) = follow(func, context, call, most) else {
                 continue;
             };
+            let after = call.len(&func.dfg.value_lists);
+            room_in_table = room_in_table.map(|room| (room + before).saturating_sub(after));
             branches_mut(func, last)[index] = call;
             threaded += 1;
         }
     }
     threaded
+}
+
+/// How many arguments the edges of the table of `last` may get before they count.
+fn room_in_table_of(func: &Function, last: Inst) -> usize {
+    let edges = branches(func, last).iter();
+    let args = edges.map(|edge| edge.len(&func.dfg.value_lists));
+    ENTRIES_IN_ONE.saturating_sub(args.sum())
 }
 
 /// Whether `last`, which goes where `call` does, is the only one to lead to a

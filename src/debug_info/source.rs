@@ -16,7 +16,7 @@ pub struct SourcePosition<'s> {
 }
 
 /// How a front end's functions and locations lead to its source.
-pub trait SourceMap {
+pub trait SourceMap: Sync {
     /// The path of the main source file, absolute or from
     /// [`SourceMap::directory`].
     fn unit(&self) -> &str;

@@ -4,7 +4,7 @@ use crate::program::FunctionName;
 use cranelift_codegen::ir::StackSlotKey;
 
 /// How an embedder's slot keys lead to variables of its source.
-pub trait VariableSchema {
+pub trait VariableSchema: Sync {
     /// The variables in a slot with the key `key`; none where it holds none or
     /// the key is unknown.
     fn variables(&self, key: StackSlotKey) -> Vec<Variable>;

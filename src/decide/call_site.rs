@@ -13,7 +13,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::loop_analysis::LoopAnalysis;
 use petgraph::graph::EdgeIndex;
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 /// A direct call about which a policy decides.
 pub struct CallSite<'a> {
@@ -45,14 +45,14 @@ pub(crate) struct SiteContext<'a> {
 /// Facts about a caller that are worked out when the first site asks.
 pub(crate) struct RoundAnalysis<'a> {
     pub(crate) caller: &'a Function,
-    loops: OnceCell<LoopAnalysis>,
+    loops: OnceLock<LoopAnalysis>,
 }
 
 impl<'a> RoundAnalysis<'a> {
     pub(crate) fn new(caller: &'a Function) -> Self {
         RoundAnalysis {
             caller,
-            loops: OnceCell::new(),
+            loops: OnceLock::new(),
         }
     }
 

@@ -60,7 +60,10 @@ pub(crate) use summary::KnownFacts;
 pub use summary::Summary;
 
 /// Decides about call sites.
-pub trait Inline: Sync {
+///
+/// A policy is asked by several threads and moves with the pass that it belongs to, so it is `Send`
+/// and `Sync`.
+pub trait Inline: Send + Sync {
     /// Whether the call at `site` shall be inlined.
     ///
     /// Called once for each direct call of a function that the program
@@ -77,7 +80,7 @@ pub trait Inline: Sync {
 
 impl<F> Inline for F
 where
-    F: Fn(&CallSite<'_>) -> Decision + Sync,
+    F: Fn(&CallSite<'_>) -> Decision + Send + Sync,
 {
     fn decide(&self, site: &CallSite<'_>) -> Decision {
         self(site)

@@ -50,6 +50,8 @@ pub struct LocationBuilder {
     name_numbers: FxHashMap<FunctionName, u32>,
     entries: Vec<Entry>,
     entry_numbers: FxHashMap<Entry, u32>,
+    /// By entry, whether a body is inlined at it.
+    has_body: Vec<bool>,
     translation: Translation,
 }
 
@@ -72,6 +74,7 @@ impl LocationBuilder {
             name_numbers: FxHashMap::from_iter([(name, 0)]),
             entries: Vec::new(),
             entry_numbers: FxHashMap::default(),
+            has_body: Vec::new(),
             translation: Translation::default(),
         };
         let mut last = None;
@@ -100,6 +103,10 @@ impl LocationBuilder {
         let Some(entries) = entries else {
             return Self::begin(func);
         };
+        let mut has_body = vec![false; entries.len()];
+        for call in entries.iter().filter_map(|entry| entry.call) {
+            has_body[call as usize] = true;
+        }
         LocationBuilder {
             name_numbers: (0..)
                 .zip(&names)
@@ -108,6 +115,7 @@ impl LocationBuilder {
             names,
             entry_numbers: (0..).zip(&entries).map(|(n, &entry)| (entry, n)).collect(),
             entries,
+            has_body,
             translation: Translation::default(),
         }
     }
@@ -158,6 +166,7 @@ impl LocationBuilder {
             name_numbers: FxHashMap::default(),
             entries: Vec::with_capacity(used.iter().filter(|used| **used).count()),
             entry_numbers: FxHashMap::default(),
+            has_body: Vec::new(),
             translation: Translation::default(),
         };
         let mut numbers = vec![None; self.entries.len()];
@@ -199,17 +208,36 @@ impl LocationBuilder {
         number
     }
 
-    /// The number of an entry; `None` where no number is left.
+    /// The number of an entry that says this; `None` where no number is left.
     fn entry(&mut self, entry: Entry) -> Option<u32> {
         if let Some(&number) = self.entry_numbers.get(&entry) {
             return Some(number);
         }
+        let number = self.new_entry(entry)?;
+        self.entry_numbers.insert(entry, number);
+        Some(number)
+    }
+
+    /// The number of a new entry, whatever other ones say; `None` where no number is left.
+    fn new_entry(&mut self, entry: Entry) -> Option<u32> {
         let number = u32::try_from(self.entries.len()).ok()?;
         if SourceLoc::new(number).is_default() {
             return None;
         }
         self.entries.push(entry);
-        self.entry_numbers.insert(entry, number);
+        self.has_body.push(false);
+        Some(number)
+    }
+
+    /// The entry of one more body that is inlined at a call which has the entry `call`: another
+    /// one that says the same where a body is inlined at it already.
+    fn body_at(&mut self, call: u32) -> Option<u32> {
+        let has_body = self.has_body.get(call as usize).copied()?;
+        let number = match has_body {
+            true => self.new_entry(self.entries[call as usize])?,
+            false => call,
+        };
+        self.has_body[number as usize] = true;
         Some(number)
     }
 }
@@ -274,7 +302,7 @@ impl InlinedLocations<'_> {
     fn call(&mut self, location: SourceLoc) -> Option<u32> {
         if self.call.is_none() {
             let known = self.builder.entries.len() > location.bits() as usize;
-            self.call = if known {
+            let call = if known {
                 Some(location.bits())
             } else {
                 self.builder.entry(Entry {
@@ -283,6 +311,7 @@ impl InlinedLocations<'_> {
                     call: None,
                 })
             };
+            self.call = call.and_then(|call| self.builder.body_at(call));
         }
         self.call
     }
@@ -329,7 +358,10 @@ impl InlinedLocations<'_> {
         while let Some(at) = missing.pop() {
             let entry = &entries[at as usize];
             let name = self.name(entry.name);
-            result = self.builder.entry(Entry {
+            self.builder.has_body[result as usize] = true;
+            // The call has no other body, so no entry from before this splice says the same. Where
+            // two entries of the callee do, each is a call with a body of its own.
+            result = self.builder.new_entry(Entry {
                 name,
                 location: entry.location,
                 call: Some(result),

@@ -26,11 +26,17 @@
 //! caller into entries. Each splice gets a translation from
 //! [`LocationBuilder::inlining`], which puts the callee's entries (it may have
 //! had bodies inlined itself) under the call's. [`LocationBuilder::finish`]
-//! drops what no instruction uses any more and numbers the rest anew. Entries
-//! that would say the same are one.
+//! drops what no instruction uses any more and numbers the rest anew.
 //!
-//! A translation costs a look-up in a dense table for an instruction, and a
-//! hash for an entry: copying stays linear.
+//! Each inlined body hangs at an entry of its own. Where two calls have the
+//! same location, or none, the second body gets another entry that says the
+//! same as the first one's, so that debuggers show two frames and not one.
+//! Beside these, entries that would say the same are one. A table therefore
+//! grows with the copied bodies, by at most an entry for each location in a
+//! body and one for its call.
+//!
+//! A translation costs a look-up in a dense table for an instruction: copying
+//! stays linear.
 //!
 //! After compilation [`CodeLocations`] answers for each byte of the code.
 //!

@@ -99,7 +99,7 @@ impl<M: Module> InliningModule<'_, M> {
     }
 
     /// Puts a trap under the name of each function that is held back still.
-    pub(super) fn drop_unused(&mut self, report: &mut ModuleReport) -> ModuleResult<()> {
+    pub(super) fn define_traps(&mut self, report: &mut ModuleReport) -> ModuleResult<()> {
         if self.held.is_empty() {
             return Ok(());
         }

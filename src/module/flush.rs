@@ -4,7 +4,7 @@ use super::error::{naming, other};
 use super::held::Body;
 use super::report::{Counters, ModuleReport};
 use super::symbols::DATA;
-use super::{InliningModule, define};
+use super::{InliningModule, define, outside};
 use crate::pass::{CompiledProgram, Inlined, References};
 use crate::profile::Instrumented;
 use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
@@ -25,6 +25,8 @@ pub(super) fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> ModuleResu
     };
     if let Ok(report) = &mut flushed {
         report.set_counters(counters);
+        let unused = module.unused(report);
+        report.set_unused(unused);
     }
     // After an error too: some functions may be defined.
     let InliningModule {
@@ -75,7 +77,11 @@ impl<M: Module> InliningModule<'_, M> {
             (ModuleLinkage::Preemptible, true) => return Ok(()),
             (ModuleLinkage::Preemptible, false) => Linkage::Interposable,
             (_, true) => Linkage::AvailableExternally,
-            (ModuleLinkage::Local, false) if !self.used_outside.contains(id) => Linkage::Local,
+            (ModuleLinkage::Local, false)
+                if self.drop_unused && !self.used_outside.contains(id) =>
+            {
+                Linkage::Local
+            }
             (_, false) => Linkage::Exported,
         };
         let function = ProgramFunction::new(Arc::clone(body))
@@ -111,7 +117,9 @@ impl<M: Module> InliningModule<'_, M> {
 
     /// The wrapped module compiles one function after the other.
     fn flush_in_turn(&mut self, program: Program) -> ModuleResult<ModuleReport> {
-        let inlined = self.inliner.run(&program).map_err(other)?;
+        let order = self.module.isa().endianness();
+        let inlined = self.inliner.run_in_order(&program, order);
+        let inlined = inlined.map_err(other)?;
         let mut report = ModuleReport::new(program, inlined);
         let program = report.program().clone();
         let mut needed = EntitySet::with_capacity(program.len());
@@ -189,7 +197,38 @@ impl<M: Module> InliningModule<'_, M> {
         Ok(())
     }
 
-    /// Keeps a body that was defined, with hints for the calls that it has now.
+    /// The local functions among those that were defined now to which nothing refers.
+    fn unused(&self, report: &ModuleReport) -> Vec<FuncId> {
+        let program = report.program();
+        let is_root = |&function: &FuncId| {
+            let is_local = matches!(self.declared(function), Ok((ModuleLinkage::Local, _)));
+            !is_local || self.used_outside.contains(function)
+        };
+        let mut used: EntitySet<FuncId> = EntitySet::new();
+        let mut work: Vec<FuncId> = report.defined().iter().copied().filter(is_root).collect();
+        used.extend(work.iter().copied());
+        while let Some(function) = work.pop() {
+            let Some(body) = self.flushed.get(&function) else {
+                continue;
+            };
+            for reference in References::of(program, &body.function).functions {
+                let function = self.symbols.id(program[reference].name());
+                if let Some(function) = function
+                    && report.function(function).is_some()
+                    && used.insert(function)
+                {
+                    work.push(function);
+                }
+            }
+        }
+        let defined = report.defined().iter().copied();
+        defined
+            .filter(|&function| !used.contains(function))
+            .collect()
+    }
+
+    /// Keeps a body that was defined, with hints for the calls that it has now. Functions that it
+    /// refers to and that are not defined yet are in use from now on.
     fn set_flushed(&mut self, function: FuncId, body: Body, fell_back: bool, inlined: &Inlined) {
         if !fell_back {
             let result = inlined.program();
@@ -197,6 +236,11 @@ impl<M: Module> InliningModule<'_, M> {
             let hints = result.id(&name).and_then(|id| result.get(id));
             let hints = hints.into_iter().flat_map(|function| function.hints());
             self.hints.insert(function, hints.collect());
+        }
+        for used in outside::used_by_body(&self.symbols, &body.function) {
+            if !self.defined.contains(used) {
+                self.used_outside.insert(used);
+            }
         }
         self.flushed.insert(function, body);
     }

@@ -56,7 +56,7 @@
 //! jit.finalize_definitions()?;
 //!
 //! assert!(report.inlined().sites().all(|site| site.inlined));
-//! assert_eq!(report.dropped().len(), 1, "nothing calls `twice` any more");
+//! assert_eq!(report.unused().len(), 1, "nothing calls `twice` any more");
 //! assert!(!jit.get_finalized_function(main).is_null());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -81,13 +81,18 @@
 //! | of the module | to the pass |
 //! |---|---|
 //! | `Import` | external |
-//! | `Local` | may be inlined; dropped if nothing uses it any more |
-//! | `Hidden`, `Export` | may be inlined; kept |
+//! | `Local`, `Hidden`, `Export` | may be inlined; kept |
 //! | `Preemptible` | never inlined; kept |
 //!
-//! A local function that data or a function defined by its bytes refers to is in use, and so is one
-//! that [`keep`](InliningModule::keep) was called for. What the linkage is, is asked when functions
-//! are flushed.
+//! Front ends ask a JIT for the addresses of `Local` functions too, by their ids or their names, and
+//! nothing in the module tells which ones. So all are kept, which costs the code of those that were
+//! inlined everywhere: [`ModuleReport::unused`]. In an object file a local symbol cannot be asked
+//! for: [`for_object_file`](InliningModule::for_object_file) drops local functions that nothing
+//! refers to any more, and a JIT whose entries are exported or [kept](InliningModule::keep) can
+//! [say the same](InliningModule::drop_unused).
+//!
+//! A function is in use if code, data or a function defined by its bytes refers to it, or if `keep`
+//! was called for it. The linkage that counts is the one at the flush.
 //!
 //! `Module` has no way to take back a declaration, and `ObjectModule` insists that what is declared
 //! as local is defined. So a dropped function leaves its name with a single trap under it, at the
@@ -109,15 +114,26 @@
 //!
 //! # What is different
 //!
-//! After `define_function` the context holds the function as the front end made it and no compiled
-//! code. [`on_define`](InliningModule::on_define) gives each context when it was compiled.
+//! After `define_function` the context holds the function as the front end made it, neither
+//! legalized nor optimized, and no compiled code: [`Context::compiled_code`] is `None`, whatever the
+//! context was used for before. [`on_define`](InliningModule::on_define) gives each context when it
+//! was compiled. A module of the front end's own that reads compiled code as it forwards a definition
+//! is therefore the one to wrap, and not one to put around an [`InliningModule`].
+//!
+//! The [guide](https://docs.rs/cranelift-inliner/latest/cranelift_inliner/guide/) has a table of
+//! what front ends call, on a plain module and on a wrapped one.
 
 mod define;
 mod error;
 mod flush;
 mod held;
+#[cfg(feature = "jit")]
+mod jit;
+#[cfg(feature = "object")]
+mod object_file;
 mod outside;
 mod report;
+mod settings;
 mod symbols;
 
 pub use error::DefineError;
@@ -145,9 +161,11 @@ use symbols::Symbols;
 pub struct InliningModule<'a, M> {
     module: M,
     inliner: Inliner<'a>,
+    drop_unused: bool,
     in_parallel: bool,
     count_calls: bool,
     on_define: Option<Box<OnDefine<'a>>>,
+    on_flush: Option<Box<OnFlush<'a>>>,
     symbols: Symbols,
     attributes: SecondaryMap<FuncId, Attributes>,
     hints: FxHashMap<FuncId, BTreeMap<ir::Inst, SiteHint>>,
@@ -161,20 +179,26 @@ pub struct InliningModule<'a, M> {
     flushed: FxHashMap<FuncId, Body>,
 }
 
-type OnDefine<'a> = dyn FnMut(FuncId, &Context) + 'a;
+type OnDefine<'a> = dyn FnMut(FuncId, &Context) + Send + 'a;
+type OnFlush<'a> = dyn FnMut(&ModuleReport) + Send + 'a;
 
 impl<'a, M: Module> InliningModule<'a, M> {
     /// Wraps `module`. `inliner` holds the policy, the limits and all other settings of the pass.
     ///
     /// What `module` has defined already stays as it is and is external to the pass. That such a
     /// function is defined once more, is only noticed when the definition is flushed.
+    ///
+    /// Every function is defined in the end, also a local one that nothing calls any more:
+    /// [`drop_unused`](Self::drop_unused).
     pub fn new(module: M, inliner: Inliner<'a>) -> Self {
         Self {
             module,
             inliner,
+            drop_unused: false,
             in_parallel: false,
             count_calls: false,
             on_define: None,
+            on_flush: None,
             symbols: Symbols::default(),
             attributes: SecondaryMap::new(),
             hints: FxHashMap::default(),
@@ -185,60 +209,13 @@ impl<'a, M: Module> InliningModule<'a, M> {
         }
     }
 
-    /// Whether functions are compiled in parallel, on the current rayon pool, while others are
-    /// still inlined into. Off by default.
+    /// Wraps a module that writes an object file, in which nothing can ask for a local function
+    /// afterwards. Those that nothing refers to any more are [dropped](Self::drop_unused).
     ///
-    /// It is faster, but the wrapped module then gets bytes and relocations and nothing else. A
-    /// `JITModule` needs no more; an `ObjectModule` makes no unwind information for such
-    /// functions, [`on_define`](Self::on_define) is not called, and a control plane is not used.
-    #[must_use]
-    pub fn compile_in_parallel(mut self, in_parallel: bool) -> Self {
-        self.in_parallel = in_parallel;
-        self
-    }
-
-    /// Whether each direct call gets a counter, for a [profile](crate::profile). Off by default.
-    ///
-    /// Every flush defines a table of counters, which is data of the wrapped module:
-    /// [`ModuleReport::counters`]. When the program has run, [`ModuleReport::profile`] makes a
-    /// profile of what is in the table.
-    #[must_use]
-    pub fn count_calls(mut self, count_calls: bool) -> Self {
-        self.count_calls = count_calls;
-        self
-    }
-
-    /// Calls `f` with each function and its context when the wrapped module has compiled it, which
-    /// is when [`Context::compiled_code`] is there: for front ends that make debug information or
-    /// listings of it.
-    #[must_use]
-    pub fn on_define(mut self, f: impl FnMut(FuncId, &Context) + 'a) -> Self {
-        self.on_define = Some(Box::new(f));
-        self
-    }
-
-    /// Says of a function whether to inline it, and how often it runs. It counts from the next
-    /// flush on, whether the function is defined before or after.
-    pub fn set_attributes(&mut self, function: FuncId, attributes: Attributes) {
-        self.attributes[function] = attributes;
-    }
-
-    /// Says something of one call: the instruction `call` of the body that `function` is or will be
-    /// defined with. It counts from the next flush on, and goes with the call where the body is
-    /// inlined; a hint that was there before is replaced.
-    ///
-    /// That the instruction is no direct call, the next flush says. For a function that was flushed
-    /// already, hints come too late.
-    pub fn set_hint(&mut self, function: FuncId, call: ir::Inst, hint: SiteHint) {
-        if !self.flushed.contains_key(&function) {
-            self.hints.entry(function).or_default().insert(call, hint);
-        }
-    }
-
-    /// Keeps a local function whatever becomes of its calls: somebody will ask the wrapped module
-    /// for its address.
-    pub fn keep(&mut self, function: FuncId) {
-        self.used_outside.insert(function);
+    /// Definitions in the finished module come too late to be seen. If one refers to a local
+    /// function, or if tables of the front end's own need one, call [`keep`](Self::keep) for it.
+    pub fn for_object_file(module: M, inliner: Inliner<'a>) -> Self {
+        Self::new(module, inliner).drop_unused(true)
     }
 
     /// The wrapped module. It lacks the bodies that are held back.
@@ -246,10 +223,36 @@ impl<'a, M: Module> InliningModule<'a, M> {
         &self.module
     }
 
-    /// The wrapped module, to finalize what was [flushed](Self::flush). Functions must not be
-    /// defined in it directly.
+    /// The wrapped module, for methods of its own. It lacks the bodies that are held back.
+    ///
+    /// Definitions go through the [`InliningModule`]. One that is made here is not inlined, and the
+    /// functions that it refers to are not known to be in use.
     pub fn module_mut(&mut self) -> &mut M {
         &mut self.module
+    }
+
+    /// [Flushes](Self::flush), and gives the wrapped module with all that it is to have by now: for
+    /// the methods that it has beyond the trait, such as a JIT's `finalize_definitions`.
+    ///
+    /// ```
+    /// # use cranelift_inliner::{decide::CostModel, module::InliningModule, pass::Inliner};
+    /// # use cranelift_jit::{JITBuilder, JITModule};
+    /// # use cranelift_module::default_libcall_names;
+    /// # let jit = JITModule::new(JITBuilder::new(default_libcall_names())?);
+    /// let mut module = InliningModule::new(jit, Inliner::new(CostModel::default()));
+    /// // Definitions, and then in place of `module.finalize_definitions()?`:
+    /// module.flushed_module()?.finalize_definitions()?;
+    /// # Ok::<(), cranelift_module::ModuleError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`flush`](Self::flush). The report goes to [`on_flush`](Self::on_flush).
+    pub fn flushed_module(&mut self) -> ModuleResult<&mut M> {
+        if !self.held.is_empty() {
+            self.flush()?;
+        }
+        Ok(&mut self.module)
     }
 
     /// The functions whose bodies are held back, in the order of their definition.
@@ -267,15 +270,17 @@ impl<'a, M: Module> InliningModule<'a, M> {
     /// for a JIT that must run something before everything is there.
     ///
     /// Inlining goes across all bodies that are held back and those that were flushed before,
-    /// which are not changed any more. Local functions that nothing uses yet are held on to, since
-    /// what comes later may use them.
+    /// which are not changed any more. If unused functions are [dropped](Self::drop_unused), local
+    /// functions that nothing uses yet are held on to, since what comes later may use them.
     ///
     /// # Errors
     ///
     /// As for [`finish`](Self::finish). What is defined by then stays defined, and the rest is held
     /// back as before.
     pub fn flush(&mut self) -> ModuleResult<ModuleReport> {
-        flush::flush(self)
+        let report = flush::flush(self)?;
+        self.tell(&report);
+        Ok(report)
     }
 
     /// Inlines across all functions and defines them in the wrapped module. Returns the module,
@@ -292,9 +297,16 @@ impl<'a, M: Module> InliningModule<'a, M> {
     /// it was. If the pass is set to verify or to check and finds fault, the error is a
     /// [`ModuleError::Backend`] with a [`PassError`](crate::pass::PassError) in it.
     pub fn finish(mut self) -> ModuleResult<(M, ModuleReport)> {
-        let mut report = self.flush()?;
-        self.drop_unused(&mut report)?;
+        let mut report = flush::flush(&mut self)?;
+        self.define_traps(&mut report)?;
+        self.tell(&report);
         Ok((self.module, report))
+    }
+
+    fn tell(&mut self, report: &ModuleReport) {
+        if let Some(on_flush) = &mut self.on_flush {
+            on_flush(report);
+        }
     }
 
     /// The error of a plain module for a definition that cannot be, before it is looked at.
@@ -408,7 +420,8 @@ impl<M: Module> Module for InliningModule<'_, M> {
         self.module.declare_data_in_data(data_id, data)
     }
 
-    /// Holds the function back. The context is as it was.
+    /// Holds the function back. The context keeps the function as the front end made it, and has no
+    /// compiled code: [`Context::compiled_code`] is `None`.
     fn define_function_with_control_plane(
         &mut self,
         func: FuncId,
@@ -431,6 +444,8 @@ impl<M: Module> Module for InliningModule<'_, M> {
             },
         );
         self.defined.insert(func);
+        // Code of an earlier compilation is not that of this definition.
+        ctx.take_compiled_code();
         Ok(())
     }
 

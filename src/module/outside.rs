@@ -1,5 +1,9 @@
-//! Which functions data and ready-made code refer to.
+//! Which functions are used by what the pass cannot change: data, ready-made code, and bodies that
+//! the wrapped module has.
 
+use super::symbols::Symbols;
+use crate::program::FunctionName;
+use cranelift_codegen::ir::{Function, GlobalValueData};
 use cranelift_module::{DataDescription, FuncId, ModuleReloc, ModuleRelocTarget};
 
 /// The function that a relocation of the wrapped module is about.
@@ -29,4 +33,19 @@ pub(super) fn used_by_data(data: &DataDescription) -> impl Iterator<Item = FuncI
     let objects = data.data_relocs.iter();
     let objects = objects.filter_map(|(_, target, _)| data.data_decls.get(*target));
     functions.chain(objects).filter_map(function)
+}
+
+/// All that a body declares counts: of a function that has no body yet, no call can have been
+/// inlined.
+pub(super) fn used_by_body(symbols: &Symbols, body: &Function) -> Vec<FuncId> {
+    let functions = body.dfg.ext_funcs.values().map(|function| &function.name);
+    let globals = body.global_values.values();
+    let globals = globals.filter_map(|global| match global {
+        GlobalValueData::Symbol { name, .. } => Some(name),
+        _ => None,
+    });
+    let names = functions.chain(globals);
+    names
+        .filter_map(|name| symbols.id(&FunctionName::of_external(body, name)?))
+        .collect()
 }

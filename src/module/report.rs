@@ -1,24 +1,29 @@
 //! What became of the functions of a module.
 
 use crate::locations::LocationTable;
-use crate::pass::{Inlined, Recorded};
+use crate::pass::{Inlined, Recorded, SiteRecord};
 use crate::profile::{Instrumented, Profile, WrongLength};
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_entity::SecondaryMap;
 use cranelift_module::{DataId, FuncId};
-use std::fmt;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 /// What one [flush](super::InliningModule::flush) did, or the
 /// [last one](super::InliningModule::finish).
 ///
-/// Displayed, it lists every call with its decision and the reason, says of demands that could not
-/// be met what they were, and at its end what became of the module.
+/// Displayed, it is one line: how many calls were inlined and how many stayed, by the short names of
+/// the reasons, and how many functions were defined and dropped. A line more follows for each
+/// [warning](Inlined::warnings) and for each demand that could not be met. The alternate form,
+/// `{:#}`, lists every call with its decision and the reason first.
 pub struct ModuleReport {
     program: Program,
     inlined: Inlined,
     defined: Vec<FuncId>,
     dropped: Vec<FuncId>,
+    unused: Vec<FuncId>,
     ids: SecondaryMap<FuncId, Option<FunctionId>>,
     fallbacks: Vec<(FuncId, String)>,
     counters: Option<Counters>,
@@ -37,6 +42,7 @@ impl ModuleReport {
             inlined,
             defined: Vec::new(),
             dropped: Vec::new(),
+            unused: Vec::new(),
             ids: SecondaryMap::new(),
             fallbacks: Vec::new(),
             counters: None,
@@ -56,6 +62,10 @@ impl ModuleReport {
 
     pub(super) fn add_dropped(&mut self, function: FuncId) {
         self.dropped.push(function);
+    }
+
+    pub(super) fn set_unused(&mut self, unused: Vec<FuncId>) {
+        self.unused = unused;
     }
 
     pub(super) fn set_counters(&mut self, counters: Option<Counters>) {
@@ -102,6 +112,15 @@ impl ModuleReport {
     /// The functions that were defined, in this order.
     pub fn defined(&self) -> &[FuncId] {
         &self.defined
+    }
+
+    /// The local functions that were defined though nothing in the module refers to them: they are
+    /// there to be asked for. [`drop_unused`](super::InliningModule::drop_unused) would save their
+    /// code.
+    ///
+    /// Functions that are not flushed yet may come to use them.
+    pub fn unused(&self) -> &[FuncId] {
+        &self.unused
     }
 
     /// The local functions that nothing used, in the order of their definition. They have a trap in
@@ -153,11 +172,58 @@ fn symbol(name: &FunctionName) -> String {
 
 impl fmt::Display for ModuleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut inlined, mut calls) = (0, 0);
+        if f.alternate() {
+            self.write_calls(f)?;
+        }
+        let mut inlined = 0;
+        let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
+        for site in self.inlined.sites() {
+            match site.inlined {
+                true => inlined += 1,
+                false => *kept.entry(site.reason.slug()).or_default() += 1,
+            }
+        }
+        write!(f, "{} inlined", count(inlined, "call"))?;
+        // Without a record of every call, the number of those that stayed is not known.
+        if self.inlined.recorded() == Recorded::All {
+            write!(f, ", {} kept", kept.values().sum::<usize>())?;
+            let mut reasons: Vec<(&str, usize)> = kept.into_iter().collect();
+            reasons.sort_by_key(|&(_, count)| Reverse(count));
+            let reasons: Vec<String> = reasons
+                .iter()
+                .map(|(reason, count)| format!("{count} {reason}"))
+                .collect();
+            if !reasons.is_empty() {
+                write!(f, " ({})", reasons.join(", "))?;
+            }
+        }
+        let defined = count(self.defined.len(), "function");
+        write!(f, "; {defined} defined")?;
+        if !self.unused.is_empty() {
+            write!(f, " ({} of them unused)", self.unused.len())?;
+        }
+        write!(f, ", {} dropped", self.dropped.len())?;
+        if !self.fallbacks.is_empty() {
+            write!(f, ", {} as they were", self.fallbacks.len())?;
+        }
+        for warning in self.inlined.warnings() {
+            write!(f, "\nwarning: {warning}")?;
+        }
+        if !f.alternate() {
+            for site in self.inlined.unmet() {
+                write!(f, "\n{}: ", self.symbol(site.caller))?;
+                self.write_call(f, site)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ModuleReport {
+    /// Every call with its decision, by caller.
+    fn write_calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last = None;
         for site in self.inlined.sites() {
-            calls += 1;
-            inlined += usize::from(site.inlined);
             if last != Some(site.caller) {
                 last = Some(site.caller);
                 let stats = self.inlined.stats(site.caller);
@@ -169,34 +235,32 @@ impl fmt::Display for ModuleReport {
                     stats.insts_after
                 )?;
             }
-            let decision = if site.inlined { "inlined" } else { "kept" };
-            let via: String = site
-                .via()
-                .iter()
-                .map(|&id| format!("{} > ", self.symbol(id)))
-                .collect();
-            let callee = symbol(&site.callee);
-            write!(f, "    {decision:7} {via}{callee}: {}", site.reason)?;
-            let unmet = self.inlined.demand(&self.program, site);
-            match unmet.filter(|_| !site.inlined) {
-                Some(demand) => writeln!(f, ", though {demand}")?,
-                None => writeln!(f)?,
-            }
-        }
-        write!(f, "{inlined} ")?;
-        // Without a record of every call nobody knows of how many.
-        if self.inlined.recorded() == Recorded::All {
-            write!(f, "of {calls} ")?;
-        }
-        write!(
-            f,
-            "calls inlined; {} functions defined, {} dropped",
-            self.defined.len(),
-            self.dropped.len()
-        )?;
-        if !self.fallbacks.is_empty() {
-            write!(f, ", {} as they were", self.fallbacks.len())?;
+            f.write_str("    ")?;
+            self.write_call(f, site)?;
+            f.write_char('\n')?;
         }
         Ok(())
+    }
+
+    fn write_call(&self, f: &mut fmt::Formatter<'_>, site: &SiteRecord) -> fmt::Result {
+        let decision = if site.inlined { "inlined" } else { "kept" };
+        write!(f, "{decision:7} ")?;
+        for &id in site.via() {
+            write!(f, "{} > ", self.symbol(id))?;
+        }
+        write!(f, "{}: {}", symbol(&site.callee), site.reason)?;
+        let unmet = self.inlined.demand(&self.program, site);
+        match unmet.filter(|_| !site.inlined) {
+            Some(demand) => write!(f, ", though {demand}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `1 call`, `2 calls`.
+fn count(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
     }
 }

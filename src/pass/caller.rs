@@ -22,7 +22,7 @@ use crate::graph::{CallKind, CallNode};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::profile::Heat;
 use crate::program::{FunctionId, Linkage};
-use crate::splice::{Callee, Checker, CopiedCall, Session, SpliceContext};
+use crate::splice::{Callee, Checker, CopiedCall, DroppedPromises, Session, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 use petgraph::graph::EdgeIndex;
@@ -111,6 +111,9 @@ pub(super) struct InlinedCaller {
     pub(super) records: Vec<SiteRecord>,
     pub(super) inlined: usize,
     pub(super) depth: u32,
+    /// Whether calls of memory functions were left for the optimizer.
+    pub(super) left_memory_calls: bool,
+    pub(super) promises: DroppedPromises,
 }
 
 /// Decides and splices all sites of the function `id`.
@@ -138,6 +141,8 @@ pub(super) fn inline_into(
             records: Vec::new(),
             inlined: 0,
             depth: 0,
+            left_memory_calls: false,
+            promises: DroppedPromises::default(),
         },
     };
     if !state.is_emitted(id) {
@@ -173,7 +178,7 @@ pub(super) fn inline_into(
         let accepted = job.decide(candidates, session.caller(), &session);
         came_in = job.splice(accepted, &mut session);
     }
-    session.finish();
+    job.result.promises = session.finish();
     for &callee in &job.came_in {
         state.release_if_last(callee);
     }
@@ -337,6 +342,7 @@ impl CallerJob<'_> {
             let decision =
                 self.decide_one(&candidate, &steering, legality, &analysis, copy, &grown);
             let inline = decision.is_ok();
+            self.result.left_memory_calls |= decision == Err(Reason::MemoryFunction);
             let (Ok(reason) | Err(reason)) = decision;
             let callee = self.final_callee(&candidate);
             if inline {
@@ -386,6 +392,9 @@ impl CallerJob<'_> {
         let function = &state.program[candidate.callee];
         if function.linkage() == Linkage::Interposable {
             return Err(Reason::Interposable);
+        }
+        if self.inliner.keeps_memory_function(function.name()) {
+            return Err(Reason::MemoryFunction);
         }
         if let Some(reason) = &steering.forbidden {
             return Err(reason.clone());

@@ -7,7 +7,7 @@ use cranelift_codegen::ir::Function;
 
 /// What `records`, all those of one caller, claim to have been made of `original`. `body_of` gives
 /// the final body of a callee.
-pub(crate) fn copy_tree<'f>(
+pub(super) fn copy_tree<'f>(
     original: &'f Function,
     records: &[SiteRecord],
     body_of: impl Fn(FunctionId) -> Option<&'f Function>,

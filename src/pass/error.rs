@@ -1,7 +1,7 @@
 //! Errors of the pass.
 
 use crate::backend::{CompileError, VerifyError};
-use crate::check::Difference;
+use crate::check::{Difference, Unproved};
 use crate::program::FunctionName;
 use thiserror::Error;
 
@@ -32,6 +32,15 @@ pub enum PassError {
         /// The first difference.
         source: Difference,
     },
+    /// A function does something else after optimizing, says the [checker](crate::check), or
+    /// something that the checker does not follow. In either case, please report it.
+    #[error("{function} is not proved after optimizing: {source}")]
+    CheckOptimized {
+        /// The function.
+        function: FunctionName,
+        /// What differs, or what the checker does not follow.
+        source: Unproved,
+    },
     /// A function does not compile, not even as it was before inlining.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -45,6 +54,8 @@ pub enum Stage {
     Splice,
     /// Clean-up.
     Cleanup,
+    /// Optimizing.
+    Optimize,
 }
 
 impl std::fmt::Display for Stage {
@@ -52,6 +63,7 @@ impl std::fmt::Display for Stage {
         f.write_str(match self {
             Stage::Splice => "splicing",
             Stage::Cleanup => "clean-up",
+            Stage::Optimize => "optimizing",
         })
     }
 }

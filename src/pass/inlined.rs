@@ -1,9 +1,13 @@
 //! The result of the pass.
 
+use super::copies::copy_tree;
 use super::report::{Demand, FunctionStats, Recorded, SiteRecord, StageTimes};
+use super::warning::Warning;
+use crate::check::CopyTree;
 use crate::graph::{CallGraph, SiteName};
 use crate::locations::LocationTable;
 use crate::program::{FunctionId, FunctionName, Program, ProgramError};
+use crate::splice::{MemoryPromises, SpliceOptions};
 use cranelift_codegen::ir::Function;
 use cranelift_entity::SecondaryMap;
 use rustc_hash::FxHashMap;
@@ -20,8 +24,10 @@ pub struct Inlined {
     /// By caller, so that what the threads made is not copied.
     pub(super) sites: SecondaryMap<FunctionId, Box<[SiteRecord]>>,
     pub(super) recorded: Recorded,
+    pub(super) splice_options: SpliceOptions,
     pub(super) stats: SecondaryMap<FunctionId, FunctionStats>,
     pub(super) times: StageTimes,
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Inlined {
@@ -29,6 +35,11 @@ impl Inlined {
     /// from those of the input.
     pub fn program(&self) -> &Program {
         &self.program
+    }
+
+    /// What the pass took memory flags to promise.
+    pub fn memory_promises(&self) -> MemoryPromises {
+        self.splice_options.memory_promises
     }
 
     /// The call graph of the program that went in.
@@ -39,6 +50,43 @@ impl Inlined {
     /// The final body of a function of the input, dropped or not.
     pub fn body(&self, id: FunctionId) -> Option<&Arc<Function>> {
         self.bodies[id].as_ref()
+    }
+
+    /// Says of a function of the input which bodies the result holds in place of which calls, for
+    /// [`check`](crate::check::check). `None` for a function that the input does not have.
+    ///
+    /// `program` must be the one that went in, and the calls that were inlined must have been
+    /// [recorded](Self::recorded).
+    ///
+    /// ```
+    /// # use cranelift_inliner::{check::check, decide::Always, pass::Inliner, program::Program};
+    /// # let text = "function %a() {\n fn0 = %b()\nblock0:\n call fn0()\n return\n}
+    /// # function %b() {\nblock0:\n return\n}";
+    /// # let program = Program::from_clif(text, "example")?;
+    /// let inlined = Inliner::new(Always).run(&program)?;
+    /// for (id, _) in program.iter() {
+    ///     let (copies, body) = (inlined.copies(&program, id), inlined.body(id));
+    ///     check(&copies.unwrap(), body.unwrap())?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn copies<'f>(&'f self, program: &'f Program, id: FunctionId) -> Option<CopyTree<'f>> {
+        self.bodies[id].as_ref()?;
+        let body_of = |id| self.body(id).map(|body| &**body);
+        let mut copies = copy_tree(program.get(id)?.body(), self.sites_of(id), body_of);
+        if self.locations(id).is_some() {
+            copies.ignore_locations();
+        }
+        if !self.splice_options.share_slots {
+            copies.forbid_shared_slots();
+        }
+        if self.splice_options.stack_limit_is_per_thread {
+            copies.stack_limits_are_per_thread();
+        }
+        if self.memory_promises() == MemoryPromises::WholeProgram {
+            copies.promise_for_whole_program();
+        }
+        Some(copies)
     }
 
     /// The same result with other bodies: for each function of the input, dropped or not, `body`
@@ -98,6 +146,12 @@ impl Inlined {
     /// Of which calls there are records, as [`Inliner::records`](super::Inliner::records) said.
     pub fn recorded(&self) -> Recorded {
         self.recorded
+    }
+
+    /// What splices were allowed to do, as [`Inliner::splice_options`](super::Inliner::splice_options)
+    /// said. A [check](crate::check) of the result depends on them.
+    pub fn splice_options(&self) -> &SpliceOptions {
+        &self.splice_options
     }
 
     /// The decisions about the calls of one function of the input, in the order of
@@ -160,6 +214,22 @@ impl Inlined {
     /// What became of a function of the input.
     pub fn stats(&self, id: FunctionId) -> FunctionStats {
         self.stats[id]
+    }
+
+    /// What the embedder has probably not meant.
+    ///
+    /// ```
+    /// use cranelift_inliner::{decide::Always, pass::Inliner, program::Program};
+    ///
+    /// let mut program = Program::from_clif("function %f() {\nblock0:\n return\n}", "f.clif")?;
+    /// program.export_only(&[])?;
+    /// let inlined = Inliner::new(Always).run(&program)?;
+    /// let warnings: Vec<String> = inlined.warnings().map(ToString::to_string).collect();
+    /// assert!(warnings[0].starts_with("no function is exported"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn warnings(&self) -> impl Iterator<Item = &Warning> {
+        self.warnings.iter()
     }
 
     /// Time spent, added up over all threads.

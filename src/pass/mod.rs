@@ -51,51 +51,77 @@ mod compile;
 mod copies;
 mod error;
 mod inlined;
+mod known;
 mod legality;
 mod preparation;
 mod references;
 mod report;
 mod run;
 mod schedule;
+mod shared;
 mod state;
 mod steering;
+mod warning;
 
 pub use compile::CompiledProgram;
-#[cfg(feature = "testing")]
-pub(crate) use copies::copy_tree;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
 #[cfg(feature = "module")]
 pub(crate) use references::References;
 pub use report::{Demand, FunctionStats, Reason, Recorded, SiteRecord, StageTimes};
+pub use shared::Shared;
+pub use warning::Warning;
 
+use crate::cleanup::{CleanupContext, OptimizeOptions, clean_up, optimize};
 use crate::decide::{Inline, Limits};
 use crate::locations::LocationMode;
 use crate::profile::Profile;
-use crate::program::{FunctionId, Program};
-use crate::splice::SpliceOptions;
+use crate::program::{FunctionId, FunctionName, Program};
+use crate::splice::{MemoryPromises, SpliceOptions};
+#[cfg(feature = "module")]
+use cranelift_codegen::ir::Endianness;
+use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
 
 /// The pass with its settings.
 ///
 /// It runs on the current rayon pool; to choose the number of threads, call it
 /// inside [`rayon::ThreadPool::install`].
+///
+/// The policy, the profile, the target and the observer can be borrowed or owned. If all are owned,
+/// so that none of them limits the lifetime, an `Inliner<'static>` can be kept in any structure.
 pub struct Inliner<'a> {
     policy: Box<dyn Inline + 'a>,
-    pub(crate) limits: Limits,
-    pub(crate) splice_options: SpliceOptions,
+    limits: Limits,
+    splice_options: SpliceOptions,
     locations: LocationMode,
-    pub(crate) clean_up: bool,
-    verify: Option<&'a dyn TargetIsa>,
+    clean_up: bool,
+    optimize: Optimize,
+    optimize_options: OptimizeOptions,
+    verify: Option<Shared<'a, dyn TargetIsa + 'a>>,
     check: bool,
-    profile: Option<&'a Profile>,
+    profile: Option<Shared<'a, Profile>>,
     meet_demands: bool,
     records: Recorded,
-    observer: Option<&'a dyn Observer>,
+    observer: Option<Box<dyn Observer + 'a>>,
+}
+
+/// Which functions are [optimized](crate::cleanup::optimize).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Optimize {
+    /// None: functions are tidied after their splices, and that is all.
+    None,
+    /// Those into which something was inlined, and those that call
+    /// [memory functions](crate::cleanup::MemoryFunctions) of the program.
+    #[default]
+    Inlined,
+    /// All.
+    All,
 }
 
 /// Is told what the pass has done, from several threads, in no fixed order.
-pub trait Observer: Sync {
+pub trait Observer: Send + Sync {
     /// A function's body is final.
     fn inlined(&self, function: FunctionId) {
         let _ = function;
@@ -104,6 +130,16 @@ pub trait Observer: Sync {
     /// A function was compiled.
     fn compiled(&self, function: FunctionId) {
         let _ = function;
+    }
+}
+
+impl<O: Observer + ?Sized> Observer for &O {
+    fn inlined(&self, function: FunctionId) {
+        (**self).inlined(function);
+    }
+
+    fn compiled(&self, function: FunctionId) {
+        (**self).compiled(function);
     }
 }
 
@@ -116,6 +152,8 @@ impl<'a> Inliner<'a> {
             splice_options: SpliceOptions::default(),
             locations: LocationMode::default(),
             clean_up: true,
+            optimize: Optimize::default(),
+            optimize_options: OptimizeOptions::default(),
             verify: None,
             check: false,
             profile: None,
@@ -175,8 +213,38 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// The options for splices into functions of `program`.
-    pub(crate) fn splice_options_for(&self, program: &Program) -> SpliceOptions {
+    /// Sets what memory flags promise, which is one of the
+    /// [splice options](Self::splice_options): for each function by itself by default.
+    ///
+    /// ```
+    /// use cranelift_inliner::decide::CostModel;
+    /// use cranelift_inliner::pass::Inliner;
+    /// use cranelift_inliner::splice::MemoryPromises;
+    ///
+    /// // The front end numbers its alias regions once for all functions.
+    /// let inliner = Inliner::new(CostModel::default())
+    ///     .memory_promises(MemoryPromises::WholeProgram);
+    /// # let _ = inliner;
+    /// ```
+    #[must_use]
+    pub fn memory_promises(mut self, promises: MemoryPromises) -> Self {
+        self.splice_options.memory_promises = promises;
+        self
+    }
+
+    /// Gives the hard limits that are set.
+    pub fn hard_limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Says whether functions are cleaned up after their splices.
+    pub fn cleans_up(&self) -> bool {
+        self.clean_up
+    }
+
+    /// Gives the options that splices into functions of `program` are made with: those that were
+    /// set, without looking for alias regions where no function has any.
+    pub fn splice_options_for(&self, program: &Program) -> SpliceOptions {
         let mut options = self.splice_options.clone();
         let mut bodies = program.iter().map(|(_, function)| function.body());
         options.no_alias_regions = bodies.all(|body| body.dfg.alias_regions.len() == 0);
@@ -198,18 +266,102 @@ impl<'a> Inliner<'a> {
         self
     }
 
+    /// Which functions are optimized after their clean-up; by default, those into which something
+    /// was inlined. Without [clean-up](Inliner::clean_up) none are.
+    ///
+    /// A build for debugging sets [`Optimize::None`].
+    #[must_use]
+    pub fn optimize(mut self, level: Optimize) -> Self {
+        self.optimize = level;
+        self
+    }
+
+    /// Sets the transforms of [`Inliner::optimize`], and what they may rely on.
+    ///
+    /// Calls of the functions that [`OptimizeOptions::memory_functions`] names are not inlined
+    /// where slots are promoted, since a promoted slot has no address to copy from or to.
+    #[must_use]
+    pub fn optimize_options(mut self, options: OptimizeOptions) -> Self {
+        self.optimize_options = options;
+        self
+    }
+
+    /// Whether a function is optimized, `inlined` calls of which were inlined.
+    pub(crate) fn optimizes(&self, inlined: usize) -> bool {
+        self.clean_up
+            && match self.optimize {
+                Optimize::None => false,
+                Optimize::Inlined => inlined > 0,
+                Optimize::All => true,
+            }
+    }
+
+    /// Does to `body` what the pass does to a function after its splices: tidies and optimizes it,
+    /// as far as the settings say. For whoever splices on their own, and compares.
+    ///
+    /// ```
+    /// use cranelift_inliner::cleanup::CleanupContext;
+    /// use cranelift_inliner::decide::Always;
+    /// use cranelift_inliner::pass::Inliner;
+    ///
+    /// let text = "function %f() {\nblock0:\n jump block1\nblock1:\n return\n}";
+    /// let mut func = cranelift_reader::parse_functions(text)?.remove(0);
+    /// Inliner::new(Always).finish(&mut func, &mut CleanupContext::new());
+    /// assert_eq!(func.layout.blocks().count(), 1);
+    /// # Ok::<(), cranelift_reader::ParseError>(())
+    /// ```
+    pub fn finish(&self, body: &mut Function, context: &mut CleanupContext) {
+        if self.clean_up {
+            clean_up(body, context);
+        }
+        if self.optimizes(1) {
+            optimize(body, &self.optimize_options, context);
+        }
+    }
+
+    /// The same pass without optimization and without an observer, for what can be said of splices
+    /// and tidying alone.
+    #[must_use]
+    pub fn without_optimization(&self) -> Inliner<'_> {
+        Inliner {
+            policy: Box::new(&*self.policy),
+            limits: self.limits,
+            splice_options: self.splice_options.clone(),
+            locations: self.locations,
+            clean_up: self.clean_up,
+            optimize: Optimize::None,
+            optimize_options: self.optimize_options.clone(),
+            verify: self.verify.as_deref().map(Shared::Borrowed),
+            check: self.check,
+            profile: self.profile.as_deref().map(Shared::Borrowed),
+            meet_demands: self.meet_demands,
+            records: self.records,
+            observer: None,
+        }
+    }
+
+    /// Whether calls of `name` stay calls, for the optimizer to see.
+    pub(super) fn keeps_memory_function(&self, name: &FunctionName) -> bool {
+        let options = &self.optimize_options;
+        self.optimizes(1) && options.promote_slots && options.memory_functions.contains(name)
+    }
+
     /// Runs Cranelift's verifier with `isa` after the splices into each
     /// function and again after its clean-up. Off by default.
+    ///
+    /// `isa` is a `&dyn TargetIsa` or an [`OwnedTargetIsa`](cranelift_codegen::isa::OwnedTargetIsa).
     #[must_use]
-    pub fn verify_with(mut self, isa: &'a dyn TargetIsa) -> Self {
-        self.verify = Some(isa);
+    pub fn verify_with(mut self, isa: impl Into<Shared<'a, dyn TargetIsa + 'a>>) -> Self {
+        self.verify = Some(isa.into());
         self
     }
 
     /// Proves with the independent [checker](crate::check) that each function
-    /// is what its splices, and then its clean-up, should have made of it. Off
-    /// by default. Where locations are [entries of
-    /// tables](LocationMode::InlinedAt), they are not compared.
+    /// is what its splices, and then its tidying, should have made of it, and
+    /// that what [optimizing](Inliner::optimize) made of that
+    /// [does the same](crate::check::check_optimized). Off by default. Where
+    /// locations are [entries of tables](LocationMode::InlinedAt), they are
+    /// not compared.
     #[must_use]
     pub fn check(mut self, check: bool) -> Self {
         self.check = check;
@@ -218,9 +370,11 @@ impl<'a> Inliner<'a> {
 
     /// Tells policies how often sites were executed. What does not fit the program is not used;
     /// [`Profile::mismatches`] says what that is.
+    ///
+    /// `profile` is a `&Profile`, a `Profile` or an `Arc<Profile>`.
     #[must_use]
-    pub fn profile(mut self, profile: &'a Profile) -> Self {
-        self.profile = Some(profile);
+    pub fn profile(mut self, profile: impl Into<Shared<'a, Profile>>) -> Self {
+        self.profile = Some(profile.into());
         self
     }
 
@@ -274,10 +428,10 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// Tells `observer` of each function that is done.
+    /// Tells `observer`, which may be a reference, of each function that is done.
     #[must_use]
-    pub fn observe(mut self, observer: &'a dyn Observer) -> Self {
-        self.observer = Some(observer);
+    pub fn observe(mut self, observer: impl Observer + 'a) -> Self {
+        self.observer = Some(Box::new(observer));
         self
     }
 
@@ -292,7 +446,17 @@ impl<'a> Inliner<'a> {
     /// result does not verify; [`PassError::Check`], if [`Inliner::check`] is
     /// set and a result is wrong.
     pub fn run(&self, program: &Program) -> Result<Inlined, PassError> {
-        run::run(self, program, None).map(|(inlined, _)| inlined)
+        run::run(self, program, None, None).map(|(inlined, _)| inlined)
+    }
+
+    /// As [`Inliner::run`], for a target of this byte order.
+    #[cfg(feature = "module")]
+    pub(crate) fn run_in_order(
+        &self,
+        program: &Program,
+        order: Endianness,
+    ) -> Result<Inlined, PassError> {
+        run::run(self, program, None, Some(order)).map(|(inlined, _)| inlined)
     }
 
     /// Inlines across `program` and compiles the result for `isa`, each
@@ -307,7 +471,7 @@ impl<'a> Inliner<'a> {
         program: &Program,
         isa: &dyn TargetIsa,
     ) -> Result<(Inlined, CompiledProgram), PassError> {
-        run::run(self, program, Some(isa))
+        run::run(self, program, Some(isa), Some(isa.endianness()))
             .map(|(inlined, compiled)| (inlined, compiled.unwrap_or_default()))
     }
 }

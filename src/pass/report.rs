@@ -4,7 +4,7 @@ use crate::cleanup::CleanupStats;
 use crate::decide::PolicyReason;
 use crate::graph::CallKind;
 use crate::program::{FunctionId, FunctionName, InlineAttribute, SiteHint};
-use crate::splice::Refusal;
+use crate::splice::{DroppedPromises, Refusal};
 use cranelift_codegen::ir::{Inst, SourceLoc};
 use petgraph::graph::EdgeIndex;
 use std::fmt;
@@ -204,6 +204,8 @@ pub enum Reason {
     Recursion,
     /// The callee may be replaced at link time.
     Interposable,
+    /// The callee copies or fills memory, and the optimizer takes calls of it apart.
+    MemoryFunction,
     /// The program does not define the callee.
     External,
     /// The caller would exceed [`Limits::function_insts`](crate::decide::Limits::function_insts).
@@ -233,6 +235,7 @@ impl Reason {
             Reason::Refused(refusal) => refusal.slug(),
             Reason::Recursion => "recursion",
             Reason::Interposable => "interposable",
+            Reason::MemoryFunction => "memory-function",
             Reason::External => "external",
             Reason::FunctionSize => "function-size",
             Reason::FrameSize => "frame-size",
@@ -255,6 +258,7 @@ impl fmt::Display for Reason {
             Reason::Refused(refusal) => refusal.fmt(f),
             Reason::Recursion => f.write_str("recursion"),
             Reason::Interposable => f.write_str("the callee may be replaced at link time"),
+            Reason::MemoryFunction => f.write_str("the callee copies or fills memory"),
             Reason::External => f.write_str("the callee is external"),
             Reason::FunctionSize => f.write_str("the caller would become too large"),
             Reason::FrameSize => f.write_str("the caller's frame would become too large"),
@@ -280,6 +284,9 @@ pub struct FunctionStats {
     pub inlined: usize,
     /// The longest chain of bodies inlined into each other in it.
     pub depth: u32,
+    /// Accesses that have lost what their flags promise; see
+    /// [`MemoryPromises`](crate::splice::MemoryPromises).
+    pub promises: DroppedPromises,
     /// What clean-up did after the splices.
     pub cleanup: CleanupStats,
     /// Whether it was dropped: it is local and nothing refers to it any more.

@@ -5,21 +5,24 @@ use super::compile::{CompiledProgram, Compiler, live_functions};
 use super::copies::copy_tree;
 use super::error::{PassError, Stage};
 use super::inlined::Inlined;
+use super::known::Known;
 use super::preparation::Preparation;
 use super::references::References;
 use super::report::{FunctionStats, Recorded, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
+use super::warning::Warning;
 use super::{Inliner, budget};
 use crate::backend::{ScratchPool, verify_function};
 use crate::body::{code_size, frame_bytes, slot_bytes};
-use crate::check::check;
-use crate::cleanup::{CleanupStats, clean_up, clean_up_spliced};
+use crate::check::{check, check_optimized};
+use crate::cleanup::{CleanupStats, OptimizeOptions, clean_up, clean_up_spliced, optimize};
 use crate::graph::{CallGraph, ComponentId};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
-use cranelift_codegen::ir::Function;
+use crate::splice::MemoryPromises;
+use cranelift_codegen::ir::{Endianness, Function};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -37,11 +40,17 @@ pub(super) fn run(
     inliner: &Inliner<'_>,
     program: &Program,
     isa: Option<&dyn TargetIsa>,
+    order: Option<Endianness>,
 ) -> Result<(Inlined, Option<CompiledProgram>), PassError> {
     let clock = Clock::default();
     let state = clock.graph.time(|| prepare(inliner, program));
+    let mut optimize_options = inliner.optimize_options.clone();
+    if order.is_some() {
+        optimize_options.endianness = order;
+    }
     let run = Run {
         inliner,
+        optimize_options,
         state: &state,
         compiler: isa.map(|isa| Compiler::new(isa, &state)),
         scratch: ScratchPool::new(),
@@ -85,7 +94,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         AtomicUsize::new(callers.len())
     });
     let callers_left = callers_left.collect();
-    let counts = inliner.profile;
+    let counts = inliner.profile.as_deref();
     let counts = counts.map(|profile| SiteCounts::new(profile, program, &graph));
     State {
         program,
@@ -101,6 +110,8 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
 
 struct Run<'a> {
     inliner: &'a Inliner<'a>,
+    /// Those of the pass, with the byte order of what it compiles for.
+    optimize_options: OptimizeOptions,
     state: &'a State<'a>,
     compiler: Option<Compiler<'a>>,
     scratch: ScratchPool<CallerScratch>,
@@ -118,7 +129,7 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
             // Each function is in one component, so this is the first time.
             let is_first = state.finals[id].set(done).is_ok();
             debug_assert!(is_first, "{id} is in one component");
-            if let Some(observer) = self.inliner.observer {
+            if let Some(observer) = &self.inliner.observer {
                 observer.inlined(id);
             }
         }
@@ -139,7 +150,7 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
             return;
         };
         self.clock.compile.time(|| compiler.compile(self.state, id));
-        if let Some(observer) = self.inliner.observer {
+        if let Some(observer) = &self.inliner.observer {
             observer.compiled(id);
         }
     }
@@ -157,19 +168,30 @@ impl Run<'_> {
             records,
             inlined,
             depth,
+            left_memory_calls,
+            promises,
         } = inlined;
         let program = self.state.program;
         let original = program[id].body();
         let mut stats = CleanupStats::default();
         let mut table = None;
         let body = match body {
-            None if self.inliner.locations == LocationMode::InlinedAt => {
-                let mut body = (**original).clone();
-                let builder = LocationBuilder::begin(&mut body);
-                table = Some(Arc::new(builder.finish(&mut body)));
-                Arc::new(body)
+            None => {
+                let worth_it = self.inliner.optimizes(usize::from(left_memory_calls));
+                let optimized = worth_it
+                    .then(|| self.optimize_original(id, scratch))
+                    .flatten();
+                if let Some((_, done)) = &optimized {
+                    stats = *done;
+                }
+                let mut body = optimized.map(|(body, _)| body);
+                if self.inliner.locations == LocationMode::InlinedAt {
+                    let body = body.get_or_insert_with(|| (**original).clone());
+                    let builder = LocationBuilder::begin(body);
+                    table = Some(Arc::new(builder.finish(body)));
+                }
+                body.map_or_else(|| Arc::clone(original), Arc::new)
             }
-            None => Arc::clone(original),
             Some(mut body) => {
                 let mut sound = self.is_sound(id, &body, &records, Stage::Splice);
                 if self.inliner.clean_up && sound {
@@ -182,6 +204,14 @@ impl Run<'_> {
                     });
                     sound = self.is_sound(id, &body, &records, Stage::Cleanup);
                 }
+                if self.inliner.optimizes(inlined) && sound {
+                    let before = self.inliner.check.then(|| body.clone());
+                    let context = &mut scratch.cleanup;
+                    let options = &self.optimize_options;
+                    let done = clock.cleanup.time(|| optimize(&mut body, options, context));
+                    stats += done;
+                    sound = self.is_well_optimized(id, before.as_ref(), &body);
+                }
                 // After an error the run has failed; what is left only has to
                 // come to an end.
                 if sound {
@@ -193,12 +223,13 @@ impl Run<'_> {
                 }
             }
         };
-        let found = (inlined > 0).then(|| References::of(program, &body));
+        let changed = inlined > 0 || stats != CleanupStats::default();
+        let found = changed.then(|| References::of(program, &body));
         let state = self.state;
         Final {
-            size: match inlined {
-                0 => state.sizes[id],
-                _ => code_size(&body),
+            size: match changed {
+                true => code_size(&body),
+                false => state.sizes[id],
             },
             frame_bytes: frame_bytes(&body),
             calls: found
@@ -209,6 +240,7 @@ impl Run<'_> {
             locations: table,
             depth,
             inlined,
+            promises,
             cleanup: stats,
             records: records.into_boxed_slice(),
             preparation: Preparation::default(),
@@ -230,6 +262,59 @@ impl Run<'_> {
         body.clone()
     }
 
+    /// What optimizing makes of a function into which nothing was inlined; `None` where that is
+    /// nothing, so that the body stays shared with the input.
+    fn optimize_original(
+        &self,
+        id: FunctionId,
+        scratch: &mut CallerScratch,
+    ) -> Option<(Function, CleanupStats)> {
+        let mut body = (**self.state.program[id].body()).clone();
+        let context = &mut scratch.cleanup;
+        let options = &self.optimize_options;
+        let stats = self
+            .clock
+            .cleanup
+            .time(|| optimize(&mut body, options, context));
+        let changed = stats != CleanupStats::default();
+        let before = self.inliner.check.then(|| &**self.state.program[id].body());
+        (changed && self.is_well_optimized(id, before, &body)).then_some((body, stats))
+    }
+
+    /// Verifies an optimized body and, with the one `before`, proves that it does the same; an error
+    /// is kept for the end.
+    fn is_well_optimized(
+        &self,
+        id: FunctionId,
+        before: Option<&Function>,
+        body: &Function,
+    ) -> bool {
+        let error = self.verify(id, body, Stage::Optimize).or_else(|| {
+            let known = Known {
+                state: self.state,
+                options: &self.optimize_options,
+                keeps_locations: self.inliner.locations != LocationMode::InlinedAt,
+            };
+            let prove = |before| check_optimized(before, body, &known);
+            let proved = before.map(|before| self.clock.verify.time(|| prove(before)))?;
+            Some(PassError::CheckOptimized {
+                function: self.state.program[id].name().clone(),
+                source: proved.err()?,
+            })
+        });
+        self.keep_error(id, error)
+    }
+
+    /// Keeps an error for the end; returns whether there is none.
+    fn keep_error(&self, id: FunctionId, error: Option<PassError>) -> bool {
+        let Some(error) = error else {
+            return true;
+        };
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.push((id, error));
+        false
+    }
+
     /// Verifies and checks as the pass is set; an error is kept for the end.
     fn is_sound(
         &self,
@@ -242,16 +327,11 @@ impl Run<'_> {
             let check = || self.check(id, body, records, stage);
             self.inliner.check.then(|| self.clock.verify.time(check))?
         });
-        let Some(error) = error else {
-            return true;
-        };
-        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        errors.push((id, error));
-        false
+        self.keep_error(id, error)
     }
 
     fn verify(&self, id: FunctionId, body: &Function, stage: Stage) -> Option<PassError> {
-        let isa = self.inliner.verify?;
+        let isa = self.inliner.verify.as_deref()?;
         let result = self.clock.verify.time(|| verify_function(body, isa));
         Some(PassError::Verifier {
             function: self.state.program[id].name().clone(),
@@ -276,6 +356,12 @@ impl Run<'_> {
         if !self.inliner.splice_options.share_slots {
             tree.forbid_shared_slots();
         }
+        if self.inliner.splice_options.stack_limit_is_per_thread {
+            tree.stack_limits_are_per_thread();
+        }
+        if self.inliner.splice_options.memory_promises == MemoryPromises::WholeProgram {
+            tree.promise_for_whole_program();
+        }
         Some(PassError::Check {
             function: self.state.program[id].name().clone(),
             stage,
@@ -291,6 +377,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
         graph,
         sizes,
         finals,
+        splice_options,
         ..
     } = state;
     let mut sites = SecondaryMap::with_capacity(program.len());
@@ -310,6 +397,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
             slot_bytes_after: slot_bytes(&done.body),
             inlined: done.inlined,
             depth: done.depth,
+            promises: done.promises,
             cleanup: done.cleanup,
             dropped: !live[id],
         };
@@ -332,8 +420,10 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
         locations,
         sites,
         recorded,
+        splice_options,
         stats,
         times,
+        warnings: Warning::of(program),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::graph::CallGraph;
 use crate::locations::LocationTable;
 use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
-use crate::splice::SpliceOptions;
+use crate::splice::{DroppedPromises, SpliceOptions};
 use cranelift_codegen::ir::{Function, Inst};
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use petgraph::graph::EdgeIndex;
@@ -30,6 +30,7 @@ pub(super) struct Final {
     /// The longest chain of bodies inlined into each other in this one.
     pub(super) depth: u32,
     pub(super) inlined: usize,
+    pub(super) promises: DroppedPromises,
     pub(super) cleanup: CleanupStats,
     pub(super) records: Box<[SiteRecord]>,
     /// Functions of the program that the body refers to, each once; `None` if

@@ -55,8 +55,15 @@ pub enum ProgramError {
     /// An input holds no function.
     #[error("{file}:1: no function in the input")]
     Empty {
-        /// The file or folder as it was named.
+        /// The file as it was named.
         file: Arc<str>,
+    },
+
+    /// A folder holds no file whose name ends in `.clif`.
+    #[error("{folder}: no .clif file in the folder")]
+    NoFiles {
+        /// The folder as it was named.
+        folder: Arc<str>,
     },
 
     /// A text does not parse.

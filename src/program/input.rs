@@ -22,8 +22,8 @@ impl Program {
     /// # Errors
     ///
     /// [`ProgramError::Read`] for what cannot be read, [`ProgramError::Empty`] for a file without
-    /// a function, a folder without a `.clif` file, and no paths at all,
-    /// [`ProgramError::Syntax`] for text that does not parse, and
+    /// a function and for no paths at all, [`ProgramError::NoFiles`] for a folder without a
+    /// `.clif` file, [`ProgramError::Syntax`] for text that does not parse, and
     /// [`ProgramError::DuplicateName`].
     pub fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Program, ProgramError> {
         let mut files = Vec::new();
@@ -85,8 +85,8 @@ fn collect_files(path: &Path, files: &mut Vec<InputFile>) -> Result<(), ProgramE
         }
     }
     if members.is_empty() {
-        return Err(ProgramError::Empty {
-            file: file_name(path),
+        return Err(ProgramError::NoFiles {
+            folder: file_name(path),
         });
     }
     members.sort();
@@ -150,7 +150,7 @@ mod tests {
         ));
         assert!(matches!(
             Program::read(&[folder.path()]),
-            Err(ProgramError::Empty { file }) if *file == *folder.path().to_string_lossy()
+            Err(ProgramError::NoFiles { folder: named }) if *named == *folder.path().to_string_lossy()
         ));
         let binary = folder.path().join("binary.clif");
         fs::write(&binary, [0xff, 0xfe])?;

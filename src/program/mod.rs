@@ -70,8 +70,7 @@ pub use error::ProgramError;
 pub use function::{FunctionId, Linkage, Origin, ProgramFunction, RunDirective};
 pub use header::{FileHeader, HeaderKind, HeaderLine};
 pub use name::{FunctionName, ParseNameError};
-#[cfg(feature = "testing")]
-pub(crate) use print::body_text;
+pub use print::function_text;
 pub use steering::{Attributes, InlineAttribute, SiteHint};
 
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData};

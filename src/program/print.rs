@@ -25,7 +25,7 @@ impl Program {
         let mut first = true;
         for batch in self.functions.as_values_slice().chunks(BATCH) {
             let texts: Vec<Result<String, ProgramError>> =
-                batch.par_iter().map(function_text).collect();
+                batch.par_iter().map(text_that_reads_back).collect();
             for text in texts {
                 if !first {
                     out.write_all(b"\n")?;
@@ -50,7 +50,7 @@ impl Program {
     }
 }
 
-fn function_text(function: &ProgramFunction) -> Result<String, ProgramError> {
+fn text_that_reads_back(function: &ProgramFunction) -> Result<String, ProgramError> {
     let unprintable = |message| ProgramError::Unprintable {
         function: function.name().clone(),
         origin: function.origin().cloned(),
@@ -62,8 +62,34 @@ fn function_text(function: &ProgramFunction) -> Result<String, ProgramError> {
     body_text(function.body()).map_err(unprintable)
 }
 
-/// The text of `func`, or why there is none. It need not read back.
-pub(crate) fn body_text(func: &ir::Function) -> Result<String, String> {
+/// Prints `func` in full: with the dynamic types, the memory flags and the names of symbols that
+/// Cranelift's own printer leaves out.
+///
+/// The text is for comparing and showing. It need not read back, unlike that of
+/// [`Program::to_clif`].
+///
+/// ```
+/// use cranelift_inliner::program::function_text;
+///
+/// let text = "function %f() fast {\nblock0:\n    return\n}\n";
+/// let functions = cranelift_reader::parse_functions(text)?;
+/// assert_eq!(function_text(&functions[0])?, text);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`ProgramError::Unprintable`] if Cranelift's printer fails, as it may for a function that is not
+/// valid.
+pub fn function_text(func: &ir::Function) -> Result<String, ProgramError> {
+    body_text(func).map_err(|message| ProgramError::Unprintable {
+        function: FunctionName::from(func.name.clone()),
+        origin: None,
+        message,
+    })
+}
+
+fn body_text(func: &ir::Function) -> Result<String, String> {
     match panics::catch(|| text_writer::function_text(func)) {
         Ok(Ok(text)) => Ok(text),
         Ok(Err(error)) => Err(format!("the printer gave up: {error}")),

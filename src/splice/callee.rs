@@ -9,6 +9,7 @@
 
 use super::Refusal;
 use super::facts::{CalleeFacts, Outline};
+use super::memory_promises::MemoryUse;
 use super::slot_access::SlotAccess;
 use super::survey::Survey;
 use crate::panics;
@@ -81,6 +82,7 @@ pub(super) struct Tables {
     pub(super) used: UsedEntities,
     /// Who uses each of the used slots.
     pub(super) slot_access: Vec<SlotAccess>,
+    pub(super) memory: MemoryUse,
     /// Whether each global value, by index, leads to the `vmctx` parameter.
     pub(super) from_vmctx: SmallVec<[bool; 8]>,
     /// Labels of values, by the value that is copied.

@@ -1,20 +1,24 @@
 //! A replacement of `Context::inline` for embedders of Cranelift's own trait.
 
-use super::{Callee, SpliceContext, SpliceOptions};
+use super::{Callee, MemoryPromises, SpliceContext, SpliceOptions};
 use cranelift_codegen::CodegenResult;
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, Inst, InstructionData};
 
 /// Visits the direct calls of `func` and inlines those that `inliner` says.
 ///
-/// This takes the place of [`cranelift_codegen::Context::inline`] for whoever
-/// implements [`cranelift_codegen::inline::Inline`]: calls are visited in
+/// This takes the place of [`cranelift_codegen::Context::inline`] for embedders
+/// that implement [`cranelift_codegen::inline::Inline`]: calls are visited in
 /// layout order, `visit_callee` decides whether those that came in with a body
 /// are visited too, right after their body, and the result tells whether
 /// anything was inlined. Patchable and indirect calls are not offered.
 ///
 /// Where Cranelift would panic or fail — a signature that differs, a full set
 /// of memory flags, a callee that does not verify — the call is kept.
+///
+/// Memory flags are copied as Cranelift copies them, by its contract: alias regions are numbered
+/// once for the whole compilation, and `readonly` and `can_move` hold in whatever the function is
+/// inlined into ([`MemoryPromises::WholeProgram`]).
 ///
 /// As with Cranelift's own function, an inliner that answers a recursive call
 /// with `visit_callee` every time does not terminate.
@@ -65,16 +69,85 @@ use cranelift_codegen::ir::{self, Inst, InstructionData};
 /// # Errors
 ///
 /// None at present; the type is that of `Context::inline`.
-pub fn inline_calls(func: &mut ir::Function, mut inliner: impl Inline) -> CodegenResult<bool> {
+pub fn inline_calls(func: &mut ir::Function, inliner: impl Inline) -> CodegenResult<bool> {
+    let options = SpliceOptions {
+        memory_promises: MemoryPromises::WholeProgram,
+        ..SpliceOptions::default()
+    };
+    inline_calls_with(func, inliner, &options)
+}
+
+/// Does the same as [`inline_calls`], with options of the embedder's.
+///
+/// Memory flags are taken as [`SpliceOptions::memory_promises`] says: for each function by itself, by
+/// default, while [`inline_calls`] takes them for the whole program.
+///
+/// Cranelift's own function copies whatever it is given. Where a refusal is not wanted, allow what
+/// it is about, after reading the promise that goes with it: for functions that begin with a check
+/// of the stack pointer, [`SpliceOptions::allow_stack_pointer`]; for calls that pass another
+/// `vmctx` between functions with a `stack_limit`, [`SpliceOptions::stack_limit_is_per_thread`].
+///
+/// An embedder that wants more, such as the [refusals](super::Refusal) or locations of its own, finds
+/// all that this function does in [`Session`](super::Session).
+///
+/// ```
+/// # use cranelift_codegen::inline::{Inline, InlineCommand};
+/// # use cranelift_codegen::ir;
+/// use cranelift_inliner::splice::{SpliceOptions, inline_calls_with};
+/// # use std::borrow::Cow;
+/// # struct Always(ir::Function);
+/// # impl Inline for Always {
+/// #     fn inline(
+/// #         &mut self,
+/// #         _: &ir::Function,
+/// #         _: ir::Inst,
+/// #         _: ir::Opcode,
+/// #         _: ir::FuncRef,
+/// #         _: &[ir::Value],
+/// #     ) -> InlineCommand<'_> {
+/// #         InlineCommand::Inline { callee: Cow::Borrowed(&self.0), visit_callee: false }
+/// #     }
+/// # }
+///
+/// let mut functions = cranelift_reader::parse_functions("
+/// function %callee(i64) system_v {
+/// block0(v0: i64):
+///     v1 = get_stack_pointer.i64
+///     v2 = icmp ult v1, v0
+///     trapnz v2, stk_ovf
+///     return
+/// }
+/// function %caller(i64) system_v {
+///     fn0 = %callee(i64) system_v
+/// block0(v0: i64):
+///     call fn0(v0)
+///     return
+/// }")?;
+/// let mut caller = functions.pop().unwrap();
+/// let inliner = Always(functions.remove(0));
+/// let mut options = SpliceOptions::default();
+/// options.allow_stack_pointer = true;
+/// assert!(inline_calls_with(&mut caller, inliner, &options)?);
+/// assert!(!caller.to_string().contains("call fn0"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// None at present; the type is that of `Context::inline`.
+pub fn inline_calls_with(
+    func: &mut ir::Function,
+    mut inliner: impl Inline,
+    options: &SpliceOptions,
+) -> CodegenResult<bool> {
     let mut calls: Vec<Inst> = Vec::new();
     for block in func.layout.blocks() {
         let in_block = func.layout.block_insts(block);
         calls.extend(in_block.filter(|&inst| is_candidate(func, inst)));
     }
     calls.reverse();
-    let options = SpliceOptions::default();
     let mut context = SpliceContext::new();
-    let mut session = context.session(func, &options);
+    let mut session = context.session(func, options);
     let mut inlined_any = false;
     while let Some(call) = calls.pop() {
         let caller = session.caller();

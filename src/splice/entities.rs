@@ -6,12 +6,14 @@
 //! and values are each copy's own affair.
 
 use super::callee::Tables;
+use super::caller_promises::{CallerPromises, same_promise};
 use super::facts::Outline;
-use super::{Callee, Refusal};
+use super::memory_promises::is_promising;
+use super::{Callee, Refusal, SpliceOptions, struct_args};
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, PrimaryMap};
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData};
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 use smallvec::{SmallVec, smallvec};
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
@@ -45,6 +47,7 @@ pub(super) struct CallerEntities {
     immediates: ContentIndex<ir::Immediate>,
     /// A lower bound of the number of the caller's memory flags.
     mem_flags_count: Cell<usize>,
+    pub(super) promises: CallerPromises,
     /// Translations already made, by the callee's identity and by whether its
     /// `vmctx` is the caller's.
     maps: FxHashMap<(u64, bool), EntityMaps>,
@@ -58,7 +61,9 @@ impl CallerEntities {
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Starts with a caller into which nothing was spliced.
+    pub(super) fn start(&mut self, options: &SpliceOptions) {
+        self.promises.start(options);
         self.signatures.clear();
         self.functions.clear();
         self.globals.clear();
@@ -69,7 +74,7 @@ impl CallerEntities {
 
     /// Whether everything that `callee` needs can be named in `caller`.
     ///
-    /// Reads only. After `Ok`, [`CallerEntities::translate`] cannot fail.
+    /// Reads only. After `Ok`, [`CallerEntities::translate`] does not fail.
     pub(super) fn check(
         &self,
         caller: &ir::Function,
@@ -103,8 +108,12 @@ impl CallerEntities {
         self.mem_flags_count.set(low);
         // A structure passed by value is copied with flags of our own.
         let copies_structures = callee.facts.structures > 0;
+        let for_others = self
+            .promises
+            .most_flags_added(caller, low, used.len(), copies_structures);
+        let others = for_others + usize::from(copies_structures);
         let room = MEM_FLAGS_CAPACITY - low;
-        let Some(room) = room.checked_sub(usize::from(copies_structures)) else {
+        let Some(room) = room.checked_sub(others) else {
             return Err(Refusal::MemFlagsFull);
         };
         if used.len() <= room {
@@ -112,45 +121,98 @@ impl CallerEntities {
         }
         let missing = used
             .iter()
-            .filter(|&&flags| find_mem_flags(caller, callee.func, flags).is_none())
-            .count();
-        if missing <= room {
+            .filter_map(|&flags| self.missing_mem_flags(caller, callee.func, flags));
+        let missing: FxHashSet<_> = missing.collect();
+        if missing.len() <= room {
             Ok(())
         } else {
             Err(Refusal::MemFlagsFull)
         }
     }
 
+    /// What has to be added to the flags of `caller` for `flags` of `callee`: the flags but for
+    /// the region, and the number that the user gave that.
+    fn missing_mem_flags(
+        &self,
+        caller: &ir::Function,
+        callee: &ir::Function,
+        flags: ir::MemFlags,
+    ) -> Option<(ir::MemFlagsData, Option<u32>)> {
+        let data = self.promises.flags_in_copy(callee.dfg.mem_flags[flags]);
+        let plain = data.with_alias_region(None);
+        let user_id = data.alias_region();
+        let user_id = user_id.map(|region| callee.dfg.alias_regions[region].user_id);
+        let region = user_id.map(|user_id| caller.dfg.alias_regions.get(user_id));
+        let is_there = match region {
+            Some(None) => false,
+            Some(region) => caller
+                .dfg
+                .mem_flags
+                .get(plain.with_alias_region(region))
+                .is_some(),
+            None => caller.dfg.mem_flags.get(plain).is_some(),
+        };
+        (!is_there).then_some((plain, user_id))
+    }
+
     /// Names everything that `callee` uses in `caller`, adding what is missing.
+    ///
+    /// # Errors
+    ///
+    /// None after [`CallerEntities::check`]. Where that counted wrongly, a table has no room; the
+    /// caller then has entities that nothing uses.
     pub(super) fn translate(
         &mut self,
         caller: &mut ir::Function,
         callee: &Callee<'_>,
         shares_vmctx: bool,
-    ) -> &EntityMaps {
-        let CallerEntities {
-            signatures,
-            functions,
-            globals,
-            immediates,
-            maps,
-            ..
-        } = self;
-        maps.entry((callee.tables().facts.id, shares_vmctx))
-            .or_insert_with(|| {
-                let mut translation = Translation {
-                    caller,
-                    callee: callee.func,
-                    tables: callee.tables(),
-                    signatures,
-                    functions,
-                    globals,
-                    immediates,
-                    maps: EntityMaps::default(),
-                };
-                translation.run(shares_vmctx);
-                translation.maps
-            })
+    ) -> Result<(), Refusal> {
+        let result = self.try_translate(caller, callee, shares_vmctx);
+        debug_assert!(
+            result.is_ok(),
+            "the room for memory flags was counted wrongly"
+        );
+        result
+    }
+
+    fn try_translate(
+        &mut self,
+        caller: &mut ir::Function,
+        callee: &Callee<'_>,
+        shares_vmctx: bool,
+    ) -> Result<(), Refusal> {
+        self.promises.prepare(caller)?;
+        let key = (callee.tables().facts.id, shares_vmctx);
+        if self.maps.contains_key(&key) {
+            return Ok(());
+        }
+        if callee.tables().facts.structures > 0 {
+            let flags = caller.dfg.mem_flags.insert(struct_args::flags());
+            flags.map_err(|_| Refusal::MemFlagsFull)?;
+        }
+        let mut translation = Translation {
+            caller,
+            callee: callee.func,
+            tables: callee.tables(),
+            signatures: &mut self.signatures,
+            functions: &mut self.functions,
+            globals: &mut self.globals,
+            immediates: &mut self.immediates,
+            promises: &self.promises,
+            is_full: false,
+            maps: EntityMaps::default(),
+        };
+        translation.run(shares_vmctx);
+        if translation.is_full {
+            return Err(Refusal::MemFlagsFull);
+        }
+        self.maps.insert(key, translation.maps);
+        Ok(())
+    }
+
+    /// The translation of `callee`, which was made by [`CallerEntities::translate`].
+    pub(super) fn maps(&self, callee: &Callee<'_>, shares_vmctx: bool) -> &EntityMaps {
+        &self.maps[&(callee.tables().facts.id, shares_vmctx)]
     }
 }
 
@@ -232,6 +294,9 @@ struct Translation<'a> {
     functions: &'a mut ContentIndex<ir::FuncRef>,
     globals: &'a mut ContentIndex<ir::GlobalValue>,
     immediates: &'a mut ContentIndex<ir::Immediate>,
+    promises: &'a CallerPromises,
+    /// Whether the caller had no room for some flags.
+    is_full: bool,
     maps: EntityMaps,
 }
 
@@ -280,7 +345,8 @@ impl Translation<'_> {
     }
 
     fn mem_flags(&mut self, flags: ir::MemFlags) -> ir::MemFlags {
-        let mut data = self.callee.dfg.mem_flags[flags];
+        let data = self.callee.dfg.mem_flags[flags];
+        let mut data = self.promises.flags_in_copy(data);
         if let Some(region) = data.alias_region() {
             let region = &self.callee.dfg.alias_regions[region];
             let regions = &mut self.caller.dfg.alias_regions;
@@ -289,8 +355,9 @@ impl Translation<'_> {
             let translated = existing.unwrap_or_else(|| regions.insert(region.clone()));
             data.set_alias_region(Some(translated));
         }
-        // There is room: `check_mem_flags` counted.
-        self.caller.dfg.mem_flags.insert(data).unwrap_or(flags)
+        let translated = self.caller.dfg.mem_flags.insert(data);
+        self.is_full |= translated.is_err();
+        translated.unwrap_or(ir::MemFlags::reserved_value())
     }
 
     fn signature(&mut self, sig_ref: ir::SigRef) -> ir::SigRef {
@@ -368,7 +435,15 @@ impl Translation<'_> {
             match &mut data {
                 GlobalValueData::Load { base, flags, .. } => {
                     *base = self.maps.globals[base.index()];
+                    let wanted = self.callee.dfg.mem_flags[*flags];
                     *flags = self.maps.mem_flags[flags.index()];
+                    let promised = self.promises.globals();
+                    if is_promising(wanted)
+                        && let Some(same) = same_promise(self.caller, promised, wanted, &data)
+                    {
+                        self.maps.globals[global.index()] = same;
+                        continue;
+                    }
                 }
                 GlobalValueData::IAddImm { base, .. } => {
                     *base = self.maps.globals[base.index()];
@@ -400,21 +475,6 @@ impl Translation<'_> {
             None => types.push(translated),
         }
     }
-}
-
-/// The flags of `caller` that mean what `flags` means in `callee`, if it has
-/// them.
-fn find_mem_flags(
-    caller: &ir::Function,
-    callee: &ir::Function,
-    flags: ir::MemFlags,
-) -> Option<ir::MemFlags> {
-    let mut data = callee.dfg.mem_flags[flags];
-    if let Some(region) = data.alias_region() {
-        let user_id = callee.dfg.alias_regions[region].user_id;
-        data.set_alias_region(Some(caller.dfg.alias_regions.get(user_id)?));
-    }
-    caller.dfg.mem_flags.get(data)
 }
 
 /// A value has only its type, not the entity that declares the scale, so one

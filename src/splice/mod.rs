@@ -107,7 +107,8 @@
 //! signature that is not the definition's; a `patchable` call; a callee that
 //! looks at its own frame, unless [`SpliceOptions`] allow it; a `try_call` whose
 //! handler somebody takes the address of; a callee with a `stack_limit` that
-//! the caller's prologue does not check; handlers that cannot be carried to a
+//! the caller's prologue does not check, of which [`SpliceOptions`] can say
+//! more; handlers that cannot be carried to a
 //! call of the callee, because its calling convention has no exceptions, because
 //! it must stay patchable, or because the caller's tags would be matched in a
 //! context of the callee; a `stack_switch` where it would need the caller's handlers
@@ -124,7 +125,9 @@
 
 mod callee;
 mod caller_checks;
+mod caller_promises;
 mod copy;
+mod derived;
 mod drop_in;
 mod entities;
 mod facts;
@@ -132,6 +135,7 @@ mod in_place;
 mod inherited_tags;
 mod locations;
 mod mapper;
+mod memory_promises;
 mod refusal;
 mod room;
 mod segments;
@@ -143,9 +147,10 @@ mod struct_args;
 mod survey;
 
 pub use callee::{Callee, CalleeTables};
-pub use drop_in::inline_calls;
+pub use drop_in::{inline_calls, inline_calls_with};
 pub(crate) use facts::{CalleeFacts, Outline};
 pub use locations::{KeepLocations, SpliceLocations};
+pub use memory_promises::{DroppedPromises, MemoryPromises};
 pub use refusal::{Refusal, SignatureMismatch};
 pub use session::{Checker, CopiedCall, Session, SpliceContext};
 
@@ -172,6 +177,23 @@ pub struct SpliceOptions {
     /// Inline callees that use `get_return_address`, which then gives where
     /// the caller returns to. Off by default.
     pub allow_return_address: bool,
+    /// The program's stack limits are those of the running thread. Off by default.
+    ///
+    /// A callee with a `stack_limit` is inlined only where the caller's prologue
+    /// checks the same limit, for the callee's frame becomes a part of the
+    /// caller's. Without this option, the same limit means the same loads from the
+    /// same `vmctx`. With it, the `vmctx` may be another one, as in a call from one
+    /// instance to another.
+    ///
+    /// The embedder promises: if two functions get their `stack_limit` by the same
+    /// loads, with the same offsets and types, each from its own `vmctx`, then both
+    /// find the same limit whenever one of them calls the other directly. A limit
+    /// that one of the functions changes for its callee, or a callee that runs on
+    /// another stack than its caller, breaks that promise.
+    ///
+    /// A caller without a `stack_limit` checks nothing, and the callee is refused
+    /// all the same; so is one that gets its limit by other loads, or by none.
+    pub stack_limit_is_per_thread: bool,
     /// The embedder's unwinder restores callee-saved registers before it
     /// resumes in any handler. Off by default: handlers of `tail`, `winch` and
     /// `preserve_all` calls do not need that, those of other calls do, and
@@ -191,6 +213,9 @@ pub struct SpliceOptions {
     /// Slots are shared by what is spliced in one session, between slots of the
     /// same kind, size, alignment and key. The caller's own are not shared.
     pub share_slots: bool,
+    /// What memory flags of callers and callees promise. For each function by itself, unless the
+    /// front end says that they hold for the whole program.
+    pub memory_promises: MemoryPromises,
     /// Neither the callers nor any callee have alias regions, so that more slots
     /// can be shared.
     pub(crate) no_alias_regions: bool,
@@ -202,9 +227,11 @@ impl Default for SpliceOptions {
             allow_frame_pointer: false,
             allow_stack_pointer: false,
             allow_return_address: false,
+            stack_limit_is_per_thread: false,
             unwinder_restores_registers: false,
             refuse_thread_locals: false,
             share_slots: true,
+            memory_promises: MemoryPromises::default(),
             no_alias_regions: false,
         }
     }

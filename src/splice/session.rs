@@ -6,6 +6,7 @@ use super::entities::CallerEntities;
 use super::facts::Outline;
 use super::in_place::goes_in_place;
 use super::inherited_tags::InheritedTags;
+use super::memory_promises::DroppedPromises;
 use super::room::{EntityLimits, Growth};
 use super::segments::{Opening, Segments, Shape};
 use super::shared_slots::SharedSlots;
@@ -88,7 +89,7 @@ impl SpliceContext {
         handler_addresses: HandlerAddresses,
         options: &'s SpliceOptions,
     ) -> Session<'s> {
-        self.entities.clear();
+        self.entities.start(options);
         self.segments.clear();
         self.inherited_tags.clear();
         self.shared_slots.start(options);
@@ -121,6 +122,10 @@ pub struct CopiedCall {
 /// Between splices the caller is valid CLIF, but blocks whose calls were spliced
 /// are cut into several; [`Session::finish`], or dropping the session, joins
 /// them again. N splices cost O(N) plus what is copied.
+///
+/// A loop of an embedder's own needs no more than this type. Of each direct call, it prepares the
+/// body with [`Callee::new`], tries [`Session::splice`], goes on with the [`CopiedCall`]s if they
+/// are to be visited, and [forgets](Session::forget) a callee that it does not keep.
 ///
 /// Calls that came in with a body can be spliced in the same session:
 ///
@@ -281,6 +286,10 @@ impl Session<'_> {
             site.tags = self.context.inherited_tags.of(call).to_vec();
         }
         let context = &mut *self.context;
+        context
+            .entities
+            .translate(self.caller, callee, site.shares_vmctx)?;
+        context.entities.promises.start_copy(self.caller, call);
         let opening = context.segments.open(
             self.caller,
             &mut context.handler_addresses,
@@ -294,6 +303,13 @@ impl Session<'_> {
         };
         let copied = Copy::new(self.caller, context, callee, &site, call, before, locations).run();
         context.checks.came_in(context.copied_calls.len());
+        context.entities.promises.finish_copy(
+            self.caller,
+            callee,
+            call,
+            &context.values,
+            &context.copied_calls,
+        );
         self.leaves_unreachable |= copied.leaves_unreachable;
         self.caller.debug_tags.set(call, []);
         if let (Opening::Onward(jump), Some(block)) = (opening, copied.continues_in) {
@@ -303,13 +319,36 @@ impl Session<'_> {
     }
 
     /// Frees what is kept for further copies of `callee` in this caller.
-    pub(super) fn forget(&mut self, callee: &Callee<'_>) {
+    ///
+    /// The session remembers under which numbers the caller has a callee's entities. If a callee is
+    /// prepared for one call only and dropped, as in a loop that gets its callees one by one, that
+    /// memory is of no more use and grows with the calls. A copy of a callee that was forgotten is
+    /// as good as any other.
+    pub fn forget(&mut self, callee: &Callee<'_>) {
         self.context.entities.forget(callee);
     }
 
     /// Joins what was cut and removes what nothing reaches any more.
-    pub fn finish(self) {
-        // The work is done on drop, so that an early return cannot skip it.
+    ///
+    /// Returns how many accesses of the caller and of its copies have lost what their flags
+    /// promised; see [`MemoryPromises`](super::MemoryPromises).
+    pub fn finish(mut self) -> DroppedPromises {
+        self.close();
+        self.context.entities.promises.dropped()
+    }
+
+    fn close(&mut self) {
+        let context = &mut *self.context;
+        context
+            .segments
+            .join(self.caller, &mut context.handler_addresses);
+        let promises = &mut context.entities.promises;
+        promises.finish(self.caller, self.own_insts);
+        shorten_aliases(self.caller, &context.aliases);
+        context.aliases.clear();
+        if std::mem::take(&mut self.leaves_unreachable) {
+            drop_unreachable_blocks(self.caller, &mut context.handler_addresses);
+        }
     }
 
     fn plan(&self, call: Inst, callee: Outline<'_>) -> Result<(LegalSite, Shape), Refusal> {
@@ -419,14 +458,8 @@ impl<'c> Checker<'c> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        let context = &mut *self.context;
-        context
-            .segments
-            .join(self.caller, &mut context.handler_addresses);
-        shorten_aliases(self.caller, &context.aliases);
-        if self.leaves_unreachable {
-            drop_unreachable_blocks(self.caller, &mut context.handler_addresses);
-        }
+        // Nothing is left to do unless the session was not finished.
+        self.close();
     }
 }
 

@@ -16,10 +16,10 @@
 //! else: not on the order of the splices, and not on how many there are. A row is as long as the
 //! copies inside each other need, which is the least that is possible.
 
-use super::SpliceOptions;
 use super::callee::Tables;
 use super::session::CopiedCall;
 use super::slot_access::SlotAccess;
+use super::{MemoryPromises, SpliceOptions};
 use cranelift_codegen::ir::{Function, Inst, StackSlot, StackSlotData};
 use rustc_hash::FxHashMap;
 
@@ -65,8 +65,8 @@ impl SharedSlots {
     /// Those of a slot of the callee.
     pub(super) fn sharers(&self, tables: &Tables, slot: StackSlot, access: SlotAccess) -> Sharers {
         match access {
+            _ if self.no_alias_regions => Sharers::Region(None),
             SlotAccess::Direct(region) => Sharers::Region(region),
-            SlotAccess::Anyone if self.no_alias_regions => Sharers::Region(None),
             SlotAccess::Anyone => Sharers::Slot(tables.facts.id, slot),
         }
     }
@@ -74,7 +74,9 @@ impl SharedSlots {
     /// Starts with a caller into which nothing was spliced.
     pub(super) fn start(&mut self, options: &SpliceOptions) {
         self.enabled = options.share_slots;
-        self.no_alias_regions = options.no_alias_regions;
+        // Copies have no regions where each function's are its own.
+        self.no_alias_regions =
+            options.no_alias_regions || options.memory_promises == MemoryPromises::PerFunction;
         self.classes.clear();
         self.rows.clear();
         self.around.clear();

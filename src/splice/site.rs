@@ -105,9 +105,14 @@ pub(super) fn check_site(
         return Err(Refusal::StackSwitchAtSafepoint);
     }
     if let Some(limit) = callee.func.stack_limit {
-        let covered = caller
-            .stack_limit
-            .is_some_and(|own| same_global(caller, own, callee.func, limit, shares_vmctx));
+        let covered = caller.stack_limit.is_some_and(|own| {
+            match same_loads(caller, own, callee.func, limit) {
+                None => false,
+                // The limit is the `vmctx` itself.
+                Some(0) => shares_vmctx,
+                Some(_) => shares_vmctx || options.stack_limit_is_per_thread,
+            }
+        });
         if !covered {
             return Err(Refusal::StackLimit);
         }
@@ -302,23 +307,23 @@ fn shares_vmctx(caller: &ir::Function, callee: &ir::Signature, args: &[Value]) -
     params.get(ours).is_some() && params.get(ours) == args.get(theirs)
 }
 
-/// Whether two global values, each of its own function, are the same address.
-fn same_global(
+/// How many loads lead from the `vmctx` to two global values, each of its own function; `None` if
+/// they are not the same loads.
+fn same_loads(
     caller: &ir::Function,
     mut ours: ir::GlobalValue,
     callee: &ir::Function,
     mut theirs: ir::GlobalValue,
-    shares_vmctx: bool,
-) -> bool {
+) -> Option<usize> {
     // Bounded, because nobody promised that the caller's chain ends.
-    for _ in 0..=caller.global_values.len() {
+    for loads in 0..=caller.global_values.len() {
         let pair = (
             caller.global_values.get(ours),
             callee.global_values.get(theirs),
         );
         match pair {
             (Some(GlobalValueData::VMContext), Some(GlobalValueData::VMContext)) => {
-                return shares_vmctx;
+                return Some(loads);
             }
             (
                 Some(GlobalValueData::Load {
@@ -336,10 +341,10 @@ fn same_global(
             ) if offset == their_offset && global_type == their_type => {
                 (ours, theirs) = (*base, *their_base);
             }
-            _ => return false,
+            _ => return None,
         }
     }
-    false
+    None
 }
 
 /// Exceptions that leave the inlined body must find the caller's handlers.

@@ -4,6 +4,13 @@
 //! convention copies the N bytes there, so that the callee's changes stay its
 //! own. An inlined body gets the same: a stack slot of the caller into which
 //! the bytes are copied at the call.
+//!
+//! The structure may have been written through any alias region, and is going to
+//! be read through any. A store without region is seen by every later access. But
+//! a load without region sees only such stores. So where stores may have regions,
+//! one byte is stored to the new slot first, which ends what is known of memory as
+//! a call would. It is stored by another instruction than those that copy, which
+//! is why Cranelift takes neither for a repetition of the other.
 
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -36,6 +43,7 @@ pub(super) fn copy(
     slot: StackSlot,
     size: u32,
     srcloc: SourceLoc,
+    stores_have_regions: bool,
 ) -> (Value, Block) {
     let pointer = func.dfg.value_type(address);
     let mut cursor = FuncCursor::new(func).at_bottom(block);
@@ -43,6 +51,9 @@ pub(super) fn copy(
         cursor = cursor.with_srcloc(srcloc);
     }
     let copy = cursor.ins().stack_addr(pointer, slot, 0);
+    if stores_have_regions && size > 0 {
+        cursor.ins().istore8(flags(), address, copy, 0);
+    }
     if size <= UNROLLED_BYTES {
         copy_unrolled(&mut cursor, address, copy, 0, size);
         return (copy, block);
@@ -55,7 +66,7 @@ pub(super) fn copy(
 
 /// The structure may be anywhere and at any alignment; that it can be read was
 /// the caller's promise already.
-fn flags() -> MemFlagsData {
+pub(super) fn flags() -> MemFlagsData {
     MemFlagsData::new().with_notrap()
 }
 

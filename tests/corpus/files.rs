@@ -39,7 +39,7 @@ pub(super) fn module_name(path: &Path) -> &str {
 fn list() -> Vec<PathBuf> {
     let folder = match env::var_os("CLIF_CORPUS") {
         Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
+        None => Path::new(crate::ROOT).join("../shared/corpus"),
     };
     let mut files: Vec<(u64, PathBuf)> = fs::read_dir(&folder)
         .into_iter()

@@ -7,6 +7,10 @@
 
 mod accounting;
 mod files;
+mod frames;
 mod pass;
 mod plan;
 mod program;
+
+/// The folder of the repository.
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");

@@ -53,7 +53,7 @@ fn a_flushed_function_is_not_changed_and_not_defined_again() {
 
 #[test]
 fn an_unused_local_function_waits_for_its_users() {
-    let mut module = inlining(jit());
+    let mut module = inlining(jit()).drop_unused(true);
     front_end(
         "fn helper(n) = if n < 1 then 0 else 1 + helper(n - 1);",
         &mut module,

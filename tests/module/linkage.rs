@@ -1,7 +1,8 @@
 //! What each linkage means, on a JIT and in an object file.
 
 use crate::support::{
-    ObjectFile, front_end, inlined_jit, inlined_object, inlining, jit, names, object, plain_jit,
+    ObjectFile, front_end, inlined_jit, inlined_object, inlining, inlining_object, jit, names,
+    plain_jit,
 };
 use cranelift_inliner::module::ModuleReport;
 use cranelift_inliner::pass::Reason;
@@ -33,11 +34,15 @@ fn a_local_function_is_inlined_and_dropped() {
     let local = |symbol: &object::Symbol<'_, '_>| symbol.scope() == SymbolScope::Compilation;
     assert_eq!(file.symbol("callee", local), Some(true));
 
-    let (code, report) = inlined_jit(&calling(""), false);
+    let mut module = inlining(jit()).drop_unused(true);
+    let ids = front_end(&calling(""), &mut module).unwrap();
+    let (mut module, report) = module.finish().unwrap();
     assert!(all_inlined(&report));
-    assert_eq!(names(&code.module, report.dropped()), ["callee"]);
-    assert_eq!(names(&code.module, report.defined()), ["main"]);
-    assert_eq!(code.call("main", &[5]), 18);
+    assert_eq!(names(&module, report.dropped()), ["callee"]);
+    assert_eq!(names(&module, report.defined()), ["main"]);
+    module.finalize_definitions().unwrap();
+    let main = module.get_finalized_function(ids["main"]);
+    assert_eq!(crate::support::call(main, &[5]), 18);
 }
 
 #[test]
@@ -117,7 +122,7 @@ fn an_import_is_external() {
 fn a_function_defined_by_its_bytes_is_external_and_its_references_count() {
     let text = "fn ready(x); fn used(x) = x + 1; fn unused(x) = x + 2;
                 export fn main(x) = ready(used(unused(x)));";
-    let mut module = inlining(object());
+    let mut module = inlining_object();
     let mut signature = module.make_signature();
     let word = cranelift_codegen::ir::AbiParam::new(cranelift_codegen::ir::types::I64);
     signature.params.push(word);
@@ -152,8 +157,12 @@ fn a_function_defined_by_its_bytes_is_external_and_its_references_count() {
 fn a_local_function_whose_address_is_taken_is_kept() {
     let text = "fn target(x) = x + 7; export fn address() = &target;
                 export fn main(x) = target(x);";
-    let (code, report) = inlined_jit(text, false);
+    let mut module = inlining(jit()).drop_unused(true);
+    let ids = front_end(text, &mut module).unwrap();
+    let (mut module, report) = module.finish().unwrap();
     assert!(report.dropped().is_empty());
+    module.finalize_definitions().unwrap();
+    let code = crate::support::Code { module, ids };
     let address = code.call("address", &[]) as *const u8;
     assert_eq!(crate::support::call(address, &[1]), 8);
 }
@@ -180,7 +189,7 @@ fn with_table<M: Module>(module: &mut M) -> cranelift_module::DataId {
 
 #[test]
 fn a_local_function_that_data_refers_to_is_kept() {
-    let mut module = inlining(object());
+    let mut module = inlining_object();
     with_table(&mut module);
     let (module, report) = module.finish().unwrap();
     assert_eq!(names(&module, report.dropped()), ["declared_only"]);
@@ -200,7 +209,7 @@ fn a_local_function_that_data_refers_to_is_kept() {
 
 #[test]
 fn a_function_without_a_name_is_local() {
-    let mut module = inlining(object());
+    let mut module = inlining_object();
     let signature = module.make_signature();
     let unused = module.declare_anonymous_function(&signature).unwrap();
     let mut context = module.make_context();
@@ -219,7 +228,7 @@ fn a_function_without_a_name_is_local() {
 
 #[test]
 fn the_linkage_that_counts_is_the_last_one() {
-    let mut module = inlining(object());
+    let mut module = inlining_object();
     let ids = front_end(&calling(""), &mut module).unwrap();
     let declarations = module.declarations();
     let signature = declarations
@@ -235,7 +244,7 @@ fn the_linkage_that_counts_is_the_last_one() {
 
 #[test]
 fn what_is_to_be_kept_is_kept() {
-    let mut module = inlining(jit());
+    let mut module = inlining(jit()).drop_unused(true);
     let ids = front_end(&calling(""), &mut module).unwrap();
     module.keep(ids["callee"]);
     let (mut module, report) = module.finish().unwrap();

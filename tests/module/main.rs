@@ -6,9 +6,13 @@ mod errors;
 #[path = "../../examples/expressions/mod.rs"]
 mod expressions;
 mod flush;
+#[cfg(all(feature = "jit", feature = "object"))]
+mod front_ends;
+mod language;
 mod linkage;
 mod names;
 mod plans;
 mod profile;
 mod same_results;
 mod support;
+mod unused;

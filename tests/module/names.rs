@@ -1,6 +1,6 @@
 //! What the wrapped module and the report call things.
 
-use crate::support::{ObjectFile, front_end, inlined_jit, inlining, jit, object};
+use crate::support::{ObjectFile, front_end, inlining, inlining_object, jit};
 use cranelift_codegen::ir::{TrapCode, UserFuncName};
 use cranelift_inliner::decide::{Always, Never};
 use cranelift_inliner::module::InliningModule;
@@ -11,34 +11,52 @@ const TEXT: &str = "fn leaf(x) = x + 1; fn outside(x); export fn main(x) = outsi
 
 #[test]
 fn the_report_names_functions_by_their_symbols() {
-    let (code, report) = inlined_jit(TEXT, false);
+    let mut module = inlining_object();
+    let ids = front_end(TEXT, &mut module).unwrap();
+    let (_, report) = module.finish().unwrap();
     let names = report.program().iter();
     let names: Vec<_> = names.map(|(_, f)| f.name().to_string()).collect();
     assert_eq!(names, ["%leaf", "%main"]);
-    let main = report.function(code.ids["main"]).unwrap();
+    let main = report.function(ids["main"]).unwrap();
     assert_eq!(report.program()[main].name().to_string(), "%main");
-    assert_eq!(report.function(code.ids["leaf"]), None);
-    let text = report.to_string();
+    assert_eq!(report.function(ids["leaf"]), None);
+    let text = format!("{report:#}");
     assert!(text.contains("main: 3 -> 4 instructions"), "{text}");
     assert!(text.contains("inlined leaf: policy always"), "{text}");
     assert!(
         text.contains("kept    outside: the callee is external"),
         "{text}"
     );
-    let last = "1 of 2 calls inlined; 1 functions defined, 1 dropped";
+    let last = "1 call inlined, 1 kept (1 external); 1 function defined, 1 dropped";
     assert_eq!(text.lines().last(), Some(last));
+}
+
+#[test]
+fn a_report_is_short_unless_all_is_asked_for() {
+    let calls = "outside(x) + ".repeat(50);
+    let text =
+        format!("fn outside(x); export fn main(x) = {calls} main(x) * leaf(x); fn leaf(x) = x;");
+    let mut module = inlining(jit());
+    front_end(&text, &mut module).unwrap();
+    let (_, report) = module.finish().unwrap();
+    assert_eq!(
+        report.to_string(),
+        "1 call inlined, 51 kept (50 external, 1 recursion); 2 functions defined (1 of them unused), 0 dropped"
+    );
+    // A line for `%main`, one for each call, and the summary.
+    assert_eq!(format!("{report:#}").lines().count(), 1 + 52 + 1);
 }
 
 /// Of how many calls nobody knows then.
 #[test]
 fn a_report_without_all_records_counts_what_was_inlined() {
     let inliner = Inliner::new(Always).records(Recorded::Changes);
-    let mut module = InliningModule::new(jit(), inliner);
+    let mut module = InliningModule::new(jit(), inliner).drop_unused(true);
     front_end(TEXT, &mut module).unwrap();
     let (_, report) = module.finish().unwrap();
-    let text = report.to_string();
+    let text = format!("{report:#}");
     assert!(!text.contains("outside"), "{text}");
-    let last = "1 calls inlined; 1 functions defined, 1 dropped";
+    let last = "1 call inlined; 1 function defined, 1 dropped";
     assert_eq!(text.lines().last(), Some(last));
 }
 
@@ -116,7 +134,7 @@ fn traps_come_with_the_bodies_that_they_are_in() {
 #[test]
 fn relocations_name_functions_and_data_that_came_in_with_bodies() {
     // %reader returns the address of `datum`, and calls %outside; both come into %main.
-    let mut module = inlining(object());
+    let mut module = inlining_object();
     let datum = module
         .declare_data("datum", Linkage::Local, true, false)
         .unwrap();
@@ -170,7 +188,7 @@ fn relocations_name_functions_and_data_that_came_in_with_bodies() {
 
 #[test]
 fn a_front_end_may_use_a_name_that_is_made_up_elsewhere() {
-    let mut module = inlining(object());
+    let mut module = inlining_object();
     let ids = front_end(TEXT, &mut module).unwrap();
     let next = ids.len();
     let signature = module.make_signature();

@@ -92,7 +92,7 @@ fn symbols_name_the_sites_of_a_profile() {
     for (name, count) in names.into_iter().zip([0, 1, 1, 1]) {
         profile.insert(name, Default::default(), count);
     }
-    let inliner = Inliner::new(CostModel::default()).profile(&profile);
+    let inliner: Inliner<'static> = Inliner::new(CostModel::default()).profile(profile);
     let mut module = InliningModule::new(jit(), inliner);
     front_end(TEXT, &mut module).unwrap();
     let (_, report) = module.finish().unwrap();

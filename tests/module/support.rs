@@ -40,6 +40,10 @@ pub(crate) fn inlining<M: Module>(module: M) -> InliningModule<'static, M> {
     InliningModule::new(module, Inliner::new(Always).check(true))
 }
 
+pub(crate) fn inlining_object() -> InliningModule<'static, ObjectModule> {
+    InliningModule::for_object_file(object(), Inliner::new(Always).check(true))
+}
+
 pub(crate) fn front_end<M: Module>(
     text: &str,
     module: &mut M,
@@ -91,7 +95,7 @@ pub(crate) fn inlined_jit(text: &str, in_parallel: bool) -> (Code, ModuleReport)
 }
 
 pub(crate) fn inlined_object(text: &str) -> (ObjectFile, ModuleReport) {
-    let mut module = inlining(object());
+    let mut module = inlining_object();
     front_end(text, &mut module).unwrap();
     let (module, report) = module.finish().unwrap();
     (ObjectFile::of(module), report)
@@ -103,6 +107,10 @@ pub(crate) struct ObjectFile(Vec<u8>);
 impl ObjectFile {
     pub(crate) fn of(module: ObjectModule) -> Self {
         Self(module.finish().emit().unwrap())
+    }
+
+    pub(crate) fn read_back(bytes: Vec<u8>) -> Self {
+        Self(bytes)
     }
 
     fn read(&self) -> object::File<'_> {

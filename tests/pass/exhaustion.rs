@@ -5,7 +5,7 @@ use cranelift_codegen::ir::{self, Function};
 use cranelift_inliner::decide::Always;
 use cranelift_inliner::pass::{Inliner, Reason};
 use cranelift_inliner::program::Program;
-use cranelift_inliner::splice::Refusal;
+use cranelift_inliner::splice::{MemoryPromises, Refusal};
 
 /// `%main` calls `%first`, which needs one set of memory flags, and then `%second`, which needs
 /// another.
@@ -72,6 +72,7 @@ fn calls_whose_memory_flags_have_no_room_stay_calls() {
         let before = program[main].body().as_ref().clone();
         let isa = isa("x86_64");
         let (inlined, compiled) = Inliner::new(Always)
+            .memory_promises(MemoryPromises::WholeProgram)
             .verify_with(&*isa)
             .check(true)
             .run_and_compile(&program, &*isa)

@@ -5,7 +5,7 @@ use cranelift_inliner::backend::{
     CompileError, CompileScratch, RelocationTarget, compile_function,
 };
 use cranelift_inliner::decide::{Always, Limits};
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::program::Program;
 
 /// A function with a frame of `bytes`, which calls `callee`.
@@ -50,6 +50,7 @@ fn a_caller_that_became_too_large_is_compiled_as_it_was_with_all_that_it_needs()
     for target in ["x86_64", "aarch64"] {
         let isa = isa(target);
         let (inlined, compiled) = inliner()
+            .optimize(Optimize::None)
             .verify_with(&*isa)
             .run_and_compile(&program, &*isa)
             .unwrap();
@@ -114,6 +115,10 @@ fn a_function_that_does_not_compile_as_it_was_is_an_error_that_names_it() {
     let text = leaf("leaf", 3) + &with_frame("main", u32::MAX, "leaf");
     let program = program_exporting(&text, &["main"]);
     let isa = isa("x86_64");
-    let error = inliner().run_and_compile(&program, &*isa).err().unwrap();
+    let error = inliner()
+        .optimize(Optimize::None)
+        .run_and_compile(&program, &*isa)
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("%main"), "{error}");
 }

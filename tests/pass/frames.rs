@@ -1,9 +1,14 @@
 //! Stack slots that come in with bodies.
 
-use super::support::{POLICIES, id, name, policy, program, run, sites_of};
+use super::support::{self, POLICIES, id, name, policy, program, sites_of};
 use cranelift_inliner::decide::{Always, CostModel, Limits};
-use cranelift_inliner::pass::{Inlined, Inliner};
+use cranelift_inliner::pass::{Inlined, Inliner, Optimize};
 use cranelift_inliner::program::{Attributes, InlineAttribute, Program};
+
+/// What the pass makes of `program`, with slots left as they come in.
+fn run(inliner: Inliner<'_>, program: &Program) -> Inlined {
+    support::run(inliner.optimize(Optimize::None), program)
+}
 
 /// A function with a buffer of `bytes`.
 fn buffered(name: &str, bytes: u32) -> String {

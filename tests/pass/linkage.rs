@@ -5,7 +5,7 @@ use super::support::{
     sites_of, through,
 };
 use cranelift_inliner::decide::{CallSite, CostModel, Decision, Never};
-use cranelift_inliner::pass::{Inliner, Reason};
+use cranelift_inliner::pass::{Inliner, Reason, Warning};
 use cranelift_inliner::program::{Attributes, InlineAttribute, Linkage, Program};
 
 fn attributes(inline: InlineAttribute) -> Attributes {
@@ -42,6 +42,33 @@ fn an_interposable_function_is_itself_inlined_into() {
         .unwrap();
     let inlined = run_always(&program);
     assert!(sites_of(&inlined, &program, "replaceable")[0].inlined);
+}
+
+#[test]
+fn a_program_of_which_nothing_is_exported_warns() {
+    let text = leaf("leaf", 2) + &through("main", &["leaf"]);
+    let warnings = |program: &Program| -> Vec<Warning> {
+        let inlined = run_always(program);
+        inlined.warnings().cloned().collect()
+    };
+    let nothing = Warning::NothingExported { functions: 2 };
+    let mut program = program_exporting(&text, &[]);
+    assert_eq!(warnings(&program), [nothing]);
+    assert_eq!(run_always(&program).program().len(), 0);
+
+    program
+        .set_linkage(&name("main"), Linkage::Interposable)
+        .unwrap();
+    assert_eq!(warnings(&program), []);
+    assert_eq!(warnings(&program_exporting(&text, &["main"])), []);
+    // Nothing is dropped of what is defined elsewhere.
+    for function in ["main", "leaf"] {
+        program
+            .set_linkage(&name(function), Linkage::AvailableExternally)
+            .unwrap();
+    }
+    assert_eq!(warnings(&program), []);
+    assert_eq!(warnings(&Program::new()), []);
 }
 
 #[test]

@@ -9,7 +9,10 @@ mod frames;
 mod limits;
 mod linkage;
 mod naming;
+mod plan;
 mod policies;
+#[cfg(feature = "profile")]
+mod profile;
 mod recorded;
 mod recursion;
 mod report;

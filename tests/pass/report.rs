@@ -1,9 +1,9 @@
 //! The report names each site once, with what was decided and why.
 
 use super::support::{id, leaf, program, program_exporting, run, run_always, sites_of, through};
-use cranelift_inliner::decide::{CallSite, Decision};
+use cranelift_inliner::decide::{Always, CallSite, Decision};
 use cranelift_inliner::graph::{CallKind, CallNode};
-use cranelift_inliner::pass::{Inliner, Observer, Reason};
+use cranelift_inliner::pass::{Inliner, Observer, Optimize, Reason};
 use cranelift_inliner::program::FunctionId;
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -230,12 +230,16 @@ fn statistics_count_the_bytes_of_stack_slots() {
              return v3
          }",
     );
-    let inlined = run_always(&program);
-    let stats = inlined.stats(id(&program, "main"));
-    assert_eq!(stats.slot_bytes_before, 12);
-    assert_eq!(stats.slot_bytes_after, 36);
-    let leaf = inlined.stats(id(&program, "leaf"));
-    assert_eq!((leaf.slot_bytes_before, leaf.slot_bytes_after), (24, 24));
+    let bytes = |level: Optimize| {
+        let inlined = run(Inliner::new(Always).optimize(level), &program);
+        ["main", "leaf"].map(|name| {
+            let stats = inlined.stats(id(&program, name));
+            (stats.slot_bytes_before, stats.slot_bytes_after)
+        })
+    };
+    assert_eq!(bytes(Optimize::None), [(12, 36), (24, 24)]);
+    assert_eq!(bytes(Optimize::Inlined), [(12, 0), (24, 24)]);
+    assert_eq!(bytes(Optimize::All), [(12, 0), (24, 0)]);
 }
 
 #[test]

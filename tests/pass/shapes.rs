@@ -5,7 +5,8 @@ use super::support::{
     through,
 };
 use cranelift_inliner::decide::Always;
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Optimize};
+use cranelift_inliner::splice::MemoryPromises;
 
 #[test]
 fn a_chain_becomes_one_function() {
@@ -115,7 +116,7 @@ fn a_program_without_functions_stays_so() {
 }
 
 /// How many stack slots `%main` has when two bodies are inlined into it, one after the other.
-fn slots_of_main(bodies: [&str; 2], others: &str) -> usize {
+fn slots_of_main(bodies: [&str; 2], others: &str, promises: MemoryPromises) -> usize {
     let [first, second] = bodies;
     let text = format!(
         "function %first(i64) fast {{ {first} }}
@@ -131,7 +132,13 @@ fn slots_of_main(bodies: [&str; 2], others: &str) -> usize {
         }}"
     );
     let program = program(&text);
-    let inlined = run_always(&program);
+    let inlined = run(
+        Inliner::new(Always)
+            .memory_promises(promises)
+            .optimize(Optimize::None)
+            .check(true),
+        &program,
+    );
     let body = inlined.body(id(&program, "main")).unwrap();
     body.sized_stack_slots.len()
 }
@@ -144,7 +151,8 @@ fn who_knows_the_address_of_a_slot_matters_only_where_there_are_alias_regions() 
             v1 = stack_addr.i64 ss0
             store v1, v0
             return";
-    assert_eq!(slots_of_main([given_away; 2], ""), 1);
+    let for_program = MemoryPromises::WholeProgram;
+    assert_eq!(slots_of_main([given_away; 2], "", for_program), 1);
     let with_region = "
         function %other(i64) fast {
             region0 = 5 \"table\"
@@ -152,7 +160,10 @@ fn who_knows_the_address_of_a_slot_matters_only_where_there_are_alias_regions() 
             store region0 v0, v0
             return
         }";
-    assert_eq!(slots_of_main([given_away; 2], with_region), 2);
+    assert_eq!(slots_of_main([given_away; 2], with_region, for_program), 2);
+    // No copy has a region.
+    let for_each = MemoryPromises::PerFunction;
+    assert_eq!(slots_of_main([given_away; 2], with_region, for_each), 1);
 }
 
 #[test]
@@ -174,8 +185,11 @@ fn a_slot_that_is_used_through_a_region_and_through_none_is_not_shared() {
             v2 = load.i64 v1
             store v2, v0
             return";
-    assert_eq!(slots_of_main([through_none; 2], ""), 1);
-    assert_eq!(slots_of_main([through_both, through_none], ""), 2);
+    let for_program = MemoryPromises::WholeProgram;
+    assert_eq!(slots_of_main([through_none; 2], "", for_program), 1);
+    let both = [through_both, through_none];
+    assert_eq!(slots_of_main(both, "", for_program), 2);
+    assert_eq!(slots_of_main(both, "", MemoryPromises::PerFunction), 1);
 }
 
 #[test]

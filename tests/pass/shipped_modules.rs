@@ -137,36 +137,3 @@ fn the_debug_module_keeps_its_hooks_and_shows_its_refusals() {
         .collect();
     assert_eq!(kept, ["%hook", "%throw", "%main", "%count"]);
 }
-
-#[cfg(feature = "tool")]
-#[test]
-fn all_directives_hold_natively_whatever_is_inlined() {
-    let directives: usize = modules()
-        .iter()
-        .map(|(_, text)| {
-            text.lines()
-                .filter(|line| line.starts_with("; run:"))
-                .count()
-        })
-        .sum();
-    for policy_name in POLICIES.iter().chain(&["never"]) {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_clif-inline"))
-            .args([
-                "run",
-                "examples/modules",
-                "--quiet",
-                "--policy",
-                policy_name,
-            ])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .unwrap();
-        let told =
-            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{policy_name}: {told}");
-        assert!(
-            told.contains(&format!("{directives} passed, 0 failed")),
-            "{told}"
-        );
-    }
-}

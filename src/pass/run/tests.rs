@@ -1,5 +1,6 @@
 use super::*;
 use crate::decide::Always;
+use crate::pass::Optimize;
 use crate::splice::SpliceOptions;
 use cranelift_codegen::ir::{Inst, InstructionData, Opcode, SourceLoc};
 
@@ -30,6 +31,7 @@ fn takes(inliner: &Inliner<'_>, change: impl FnOnce(&mut Function)) -> bool {
     let run = Run {
         inliner,
         state: &state,
+        optimize_options: OptimizeOptions::default(),
         compiler: None,
         scratch: ScratchPool::new(),
         clock: &Clock::default(),
@@ -85,14 +87,14 @@ fn relocate(func: &mut Function) {
 
 #[test]
 fn a_run_that_checks_fails_where_the_result_is_wrong() {
-    let checking = || Inliner::new(Always).check(true);
+    let checking = || Inliner::new(Always).optimize(Optimize::None).check(true);
     assert!(!takes(&checking(), swap));
     assert!(takes(&Inliner::new(Always), swap), "not asked for");
 }
 
 #[test]
 fn locations_are_compared_where_they_are_kept() {
-    let checking = || Inliner::new(Always).check(true);
+    let checking = || Inliner::new(Always).optimize(Optimize::None).check(true);
     assert!(!takes(&checking(), relocate));
     let with_table = checking().locations(LocationMode::InlinedAt);
     assert!(takes(&with_table, relocate));
@@ -117,6 +119,9 @@ fn slots_that_are_shared_are_found_where_none_may_be() {
         share_slots: false,
         ..SpliceOptions::default()
     };
-    let inliner = Inliner::new(Always).check(true).splice_options(options);
+    let inliner = Inliner::new(Always)
+        .optimize(Optimize::None)
+        .check(true)
+        .splice_options(options);
     assert!(!takes(&inliner, share));
 }

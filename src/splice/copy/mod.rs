@@ -39,6 +39,8 @@ pub(super) struct Copy<'a> {
     tables: &'a Tables,
     maps: &'a EntityMaps,
     site: &'a Site,
+    /// Whether stores of the caller or of any copy may have alias regions.
+    stores_have_regions: bool,
     call: Inst,
     /// What the copy is put before, if that is not the end of its blocks.
     before: Option<Inst>,
@@ -94,7 +96,8 @@ impl<'a> Copy<'a> {
         } = context;
         copied_calls.clear();
         copied_addresses.clear();
-        let maps = entities.translate(caller, callee, site.shares_vmctx);
+        let maps = entities.maps(callee, site.shares_vmctx);
+        let stores_have_regions = entities.promises.stores_have_regions();
         let outer = match site.kind {
             SiteKind::TryCall(exception) => {
                 Some(OuterHandlers::new(&caller.dfg.exception_tables[exception]))
@@ -117,6 +120,7 @@ impl<'a> Copy<'a> {
             tables: callee.tables(),
             maps,
             site,
+            stores_have_regions,
             call,
             before,
             values,
@@ -194,6 +198,7 @@ impl<'a> Copy<'a> {
         let callee = self.callee;
         let mut block = self.site.block;
         let entry = self.tables.blocks[0].block;
+        let stores_have_regions = self.stores_have_regions;
         let params = callee.dfg.block_params(entry);
         let abis = callee.signature.params.iter().enumerate();
         for ((&param, &arg), (index, abi)) in params.iter().zip(&self.site.args).zip(abis) {
@@ -202,8 +207,15 @@ impl<'a> Copy<'a> {
                     let sharers = Sharers::Structure(self.tables.facts.id, index);
                     let data = struct_args::slot_data(size);
                     let slot = self.shared_slots.take(self.caller, data, sharers);
-                    let (copy, next) =
-                        struct_args::copy(self.caller, block, arg, slot, size, self.site.srcloc);
+                    let (copy, next) = struct_args::copy(
+                        self.caller,
+                        block,
+                        arg,
+                        slot,
+                        size,
+                        self.site.srcloc,
+                        stores_have_regions,
+                    );
                     block = next;
                     copy
                 }

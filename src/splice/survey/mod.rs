@@ -9,7 +9,7 @@ mod references;
 use self::known_types::KnownTypes;
 use super::callee::{BlockPlan, InstPlan, Tables, UsedEntities};
 use super::facts::CalleeFacts;
-use super::slot_access;
+use super::{memory_promises, slot_access};
 use crate::body::slot_overrun;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
@@ -49,6 +49,7 @@ impl<'f> Survey<'f> {
                 resolved: vec![Value::reserved_value(); func.dfg.num_values()],
                 used: UsedEntities::default(),
                 slot_access: Vec::new(),
+                memory: memory_promises::MemoryUse::default(),
                 from_vmctx: SmallVec::new(),
                 labels: Vec::new(),
                 has_inner_calls: false,
@@ -71,6 +72,7 @@ impl<'f> Survey<'f> {
         }
         self.keep_keyed_slots();
         self.tables.slot_access = slot_access::of_used_slots(self.func, &self.tables);
+        self.tables.memory = memory_promises::memory_use(self.func, &self.tables);
         self.collect_labels();
         self.known_types.give_back();
         Ok(self.tables)

@@ -1,0 +1,128 @@
+//! A program compiled in one of the ways.
+
+use crate::expressions::{compiler::compile, parser::parse};
+use crate::programs::Program;
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::settings::OptLevel;
+use cranelift_inliner::backend::{TargetSettings, target};
+use cranelift_inliner::decide::CostModel;
+use cranelift_inliner::module::InliningModule;
+use cranelift_inliner::pass::Inliner;
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{Module, default_libcall_names};
+use cranelift_object::{ObjectBuilder, ObjectModule};
+use object::{Object, ObjectSection, SectionKind};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Variant {
+    Plain,
+    Inlined,
+    Optimized,
+    ByHand,
+}
+
+impl Variant {
+    pub(crate) const ALL: [Variant; 4] = [
+        Variant::Plain,
+        Variant::Inlined,
+        Variant::Optimized,
+        Variant::ByHand,
+    ];
+
+    fn inliner(self) -> Option<Inliner<'static>> {
+        let inliner = Inliner::new(CostModel::default());
+        match self {
+            Variant::Plain | Variant::ByHand => None,
+            Variant::Inlined => Some(inliner),
+            Variant::Optimized => Some(inliner),
+        }
+    }
+
+    fn function(self) -> &'static str {
+        match self {
+            Variant::ByHand => "by_hand",
+            _ => "written",
+        }
+    }
+
+    /// Of both versions of `program`, the source of the one that this variant is made of.
+    fn source(self, program: &Program) -> String {
+        let source = program.source();
+        let version = source.find("export fn written").unwrap_or(source.len());
+        let by_hand = source.find("export fn by_hand").unwrap_or(source.len());
+        match self {
+            Variant::ByHand => source[by_hand..].to_owned(),
+            _ if version < by_hand => source[..by_hand].to_owned(),
+            _ => source,
+        }
+    }
+
+    /// Compiles `program` into `module`.
+    fn compile<M: Module>(self, program: &Program, mut module: M) -> (M, cranelift_module::FuncId) {
+        let program = parse(&self.source(program)).unwrap();
+        let function = self.function();
+        match self.inliner() {
+            None => {
+                let id = compile(&program, &mut module).unwrap()[function];
+                (module, id)
+            }
+            Some(inliner) => {
+                let mut module = InliningModule::new(module, inliner);
+                let id = compile(&program, &mut module).unwrap()[function];
+                (module.finish().unwrap().0, id)
+            }
+        }
+    }
+}
+
+fn isa() -> OwnedTargetIsa {
+    let settings = TargetSettings::new().opt_level(OptLevel::Speed);
+    // The JIT takes no other code.
+    target("host", &settings.setting("is_pic=false")).unwrap()
+}
+
+/// Code in memory.
+pub(crate) struct Code {
+    module: Option<JITModule>,
+    address: *const u8,
+}
+
+impl Code {
+    pub(crate) fn new(program: &Program, variant: Variant) -> Self {
+        let module = JITModule::new(JITBuilder::with_isa(isa(), default_libcall_names()));
+        let (mut module, id) = variant.compile(program, module);
+        module.finalize_definitions().unwrap();
+        let address = module.get_finalized_function(id);
+        Code {
+            module: Some(module),
+            address,
+        }
+    }
+
+    pub(crate) fn run(&self, argument: i64) -> i64 {
+        // SAFETY: both versions of a program have one parameter and the host's calling convention,
+        // and the code is there as long as `self`.
+        let function: extern "C" fn(i64) -> i64 = unsafe { std::mem::transmute(self.address) };
+        function(argument)
+    }
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        if let Some(module) = self.module.take() {
+            // SAFETY: `run` has returned, and the address is not used again.
+            unsafe { module.free_memory() }
+        }
+    }
+}
+
+/// The size of all code of `program`, in bytes.
+pub(crate) fn code_bytes(program: &Program, variant: Variant) -> u64 {
+    let builder = ObjectBuilder::new(isa(), program.name, default_libcall_names()).unwrap();
+    let (module, _) = variant.compile(program, ObjectModule::new(builder));
+    let bytes = module.finish().emit().unwrap();
+    let object = object::File::parse(&*bytes).unwrap();
+    let sections = object.sections();
+    let text = sections.filter(|section| section.kind() == SectionKind::Text);
+    text.map(|section| section.size()).sum()
+}

@@ -1,0 +1,406 @@
+//! Options that several commands have.
+
+use clap::{Args, ValueEnum};
+use cranelift_codegen::settings::OptLevel;
+use cranelift_inliner::decide::{CostModel, Limits, Small};
+use cranelift_inliner::pass::Optimize;
+use cranelift_inliner::program::FunctionName;
+use cranelift_inliner::splice::MemoryPromises;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct Inputs {
+    /// Files of CLIF text, folders of .clif files, or - for standard input
+    #[arg(value_name = "IN", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Target")]
+pub(crate) struct TargetArguments {
+    /// The target: x64, aarch64, riscv64, s390x, a triple, or host
+    ///
+    /// `host` has all that this machine's processor offers; the others have what every processor
+    /// of their kind has, and --set adds to it.
+    #[arg(long, value_name = "TRIPLE", default_value = "host")]
+    pub(crate) target: String,
+
+    /// How much Cranelift optimizes
+    #[arg(long, value_name = "LEVEL", default_value = "speed")]
+    pub(crate) opt_level: OptLevelArgument,
+
+    /// Set a Cranelift setting, shared or of the target; may be repeated
+    ///
+    /// `NAME` alone switches a setting on or takes a preset. The last one wins.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) settings: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum OptLevelArgument {
+    /// Compile fast
+    None,
+    /// Make the code fast
+    Speed,
+    /// Make the code fast, and small where that costs nothing
+    SpeedAndSize,
+}
+
+impl From<OptLevelArgument> for OptLevel {
+    fn from(level: OptLevelArgument) -> Self {
+        match level {
+            OptLevelArgument::None => OptLevel::None,
+            OptLevelArgument::Speed => OptLevel::Speed,
+            OptLevelArgument::SpeedAndSize => OptLevel::SpeedAndSize,
+        }
+    }
+}
+
+/// The heading of options about how the work is done.
+const WORK: &str = "Checks and threads";
+
+#[derive(Debug, Args)]
+pub(crate) struct CommonArguments {
+    #[command(flatten)]
+    pub(crate) policy: PolicyArguments,
+
+    #[command(flatten)]
+    pub(crate) names: NameArguments,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+
+    #[command(flatten)]
+    pub(crate) legality: LegalityArguments,
+
+    #[command(flatten)]
+    pub(crate) optimize: OptimizeArguments,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArguments,
+
+    /// The number of threads [default: as many as there are processors]
+    ///
+    /// The result does not depend on it.
+    #[arg(long, value_name = "N", help_heading = WORK)]
+    pub(crate) threads: Option<usize>,
+
+    /// Do not run Cranelift's verifier, neither on the input nor on results
+    #[arg(long, help_heading = WORK)]
+    pub(crate) no_verify: bool,
+
+    /// Prove each result with the independent checker, after the splices into
+    /// a function and after its clean-up
+    #[arg(long, help_heading = WORK)]
+    pub(crate) check: bool,
+
+    /// Leave functions as the splices left them, for a look at these
+    #[arg(long, help_heading = WORK)]
+    pub(crate) no_cleanup: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What to inline")]
+pub(crate) struct PolicyArguments {
+    /// Who decides
+    #[arg(long, default_value = "cost")]
+    pub(crate) policy: PolicyArgument,
+
+    /// Policy small: the largest callee, in instructions
+    #[arg(long, value_name = "N", default_value_t = Small::default().callee_insts)]
+    pub(crate) small_callee: usize,
+
+    /// Policy small: the largest sum of caller and callee, in instructions
+    #[arg(long, value_name = "N", default_value_t = Small::default().sum_insts)]
+    pub(crate) small_sum: usize,
+
+    /// Policy cost: by how many instructions the cost may exceed the benefit at an ordinary site
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = CostModel::default().threshold
+    )]
+    pub(crate) cost_threshold: i64,
+
+    /// How often calls were executed, for policy cost (see docs/PROFILE.md)
+    ///
+    /// Calls that make up most of all executed ones may add more to their callers, those that were
+    /// never executed nothing. `run --profile-out` makes such a file. Where the program is not the
+    /// one that was counted, a warning says so.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyArgument {
+    /// Inline everything that is legal and within the limits
+    Always,
+    /// Inline nothing but what --always names
+    Never,
+    /// Inline small callees, as Wasmtime does
+    Small,
+    /// Weigh estimated cost against estimated benefit
+    Cost,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Plans: decisions in a file (see docs/PLANS.md)")]
+pub(crate) struct PlanArguments {
+    /// Write down every decision, to be followed with --plan
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan_out: Option<PathBuf>,
+
+    /// Decide as in this file
+    ///
+    /// What is said of functions (--always, --never, --flatten) and limits hold nevertheless. Where
+    /// the program is not as the plan has it, a warning says so.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
+
+    /// What to do with calls that the plan does not list
+    #[arg(long, value_name = "WHAT", default_value = "policy", requires = "plan")]
+    pub(crate) plan_fallback: FallbackArgument,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FallbackArgument {
+    /// Ask the policy
+    Policy,
+    /// Leave them calls
+    Keep,
+    /// Stop, and write nothing
+    Fail,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Functions by name (%name, name or u0:4; options may be repeated)")]
+pub(crate) struct NameArguments {
+    /// Inline this function wherever that is legal
+    #[arg(long, value_name = "NAME")]
+    pub(crate) always: Vec<FunctionName>,
+
+    /// Never inline this function
+    #[arg(long, value_name = "NAME")]
+    pub(crate) never: Vec<FunctionName>,
+
+    /// This function seldom runs
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cold: Vec<FunctionName>,
+
+    /// Inline everything below this function: its calls, the calls in their bodies, and so on
+    ///
+    /// For calls that cannot be inlined all the same, and those of --always, a warning says why.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flatten: Vec<FunctionName>,
+
+    /// This function is called from outside, and those not named are not [default: all are]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) export: Vec<FunctionName>,
+
+    /// This function may be replaced at link time: keep it, and never inline it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) interposable: Vec<FunctionName>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits that no policy can exceed")]
+pub(crate) struct LimitArguments {
+    /// No function grows beyond this many instructions
+    #[arg(long, value_name = "N", default_value_t = Limits::default().function_insts)]
+    pub(crate) max_function_insts: usize,
+
+    /// No function's stack slots grow beyond this many bytes
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().frame_bytes)]
+    pub(crate) max_frame_bytes: u64,
+
+    /// The same for functions that may be active many times at once: recursive ones, and those
+    /// whose address is taken
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().recursive_frame_bytes)]
+    pub(crate) max_recursive_frame_bytes: u64,
+
+    #[arg(
+        long,
+        value_name = "TIMES",
+        value_parser = growth,
+        help = growth_help(
+            "A function",
+            Limits::default().function_growth,
+            Limits::default().function_growth_floor,
+        )
+    )]
+    pub(crate) max_function_growth: Option<f64>,
+
+    #[arg(
+        long,
+        value_name = "TIMES",
+        value_parser = growth,
+        help = growth_help(
+            "The module",
+            Limits::default().program_growth,
+            Limits::default().program_growth_floor,
+        )
+    )]
+    pub(crate) max_program_growth: Option<f64>,
+
+    /// The longest chain of bodies inlined into each other
+    #[arg(long, value_name = "N", default_value_t = Limits::default().depth)]
+    pub(crate) max_depth: u32,
+}
+
+/// A factor by which something may grow.
+fn growth(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(times) if times.is_finite() && times >= 0.0 => Ok(times),
+        _ => Err("it must be a number, 0 or more".to_owned()),
+    }
+}
+
+fn growth_help(what: &str, default: f64, floor: usize) -> String {
+    format!(
+        "{what} grows by at most this many times its size [default: {default}, or {floor} \
+         instructions where that is more]"
+    )
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What inlining may change")]
+pub(crate) struct LegalityArguments {
+    /// Inline functions that use get_stack_pointer, which then gives the caller's
+    #[arg(long)]
+    pub(crate) allow_stack_pointer: bool,
+
+    /// Inline functions that use get_frame_pointer, which then gives the caller's
+    #[arg(long)]
+    pub(crate) allow_frame_pointer: bool,
+
+    /// Inline functions that use get_return_address, which then gives the caller's
+    #[arg(long)]
+    pub(crate) allow_return_address: bool,
+
+    /// Keep calls of functions that read thread-local variables, since a call may return on another
+    /// thread
+    #[arg(long)]
+    pub(crate) refuse_thread_locals: bool,
+
+    /// Take the same loads from any `vmctx` for the same stack limit, so that functions with one can
+    /// be inlined across instances
+    #[arg(long)]
+    pub(crate) stack_limit_is_per_thread: bool,
+
+    /// Give each inlined body stack slots of its own, even where bodies that never run at the same
+    /// time could share them
+    #[arg(long)]
+    pub(crate) no_share_slots: bool,
+
+    /// What readonly, can_move and alias regions promise
+    ///
+    /// By default each function promises for itself, as it does without inlining: copies lose
+    /// what their callers do not promise too. Where the front end promises for the whole program,
+    /// nothing is lost (see docs/GUIDE.md).
+    #[arg(long, value_name = "SCOPE", default_value = "per-function")]
+    pub(crate) memory_promises: MemoryPromisesArgument,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum MemoryPromisesArgument {
+    /// Promises of one function for its own calls, and regions numbered in each function
+    PerFunction,
+    /// Promises that hold wherever a body is inlined, and regions numbered once for all
+    WholeProgram,
+}
+
+impl From<MemoryPromisesArgument> for MemoryPromises {
+    fn from(argument: MemoryPromisesArgument) -> Self {
+        match argument {
+            MemoryPromisesArgument::PerFunction => MemoryPromises::PerFunction,
+            MemoryPromisesArgument::WholeProgram => MemoryPromises::WholeProgram,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is optimized after inlining")]
+pub(crate) struct OptimizeArguments {
+    /// Which functions
+    #[arg(long, value_name = "WHICH", default_value = "inlined")]
+    pub(crate) optimize: OptimizeArgument,
+
+    /// Leave stack slots in memory
+    #[arg(long)]
+    pub(crate) no_promote_slots: bool,
+
+    /// Keep stores to private stack slots that nothing can read
+    #[arg(long)]
+    pub(crate) no_drop_stores: bool,
+
+    /// Let ways on which a branch is decided meet before it all the same
+    #[arg(long)]
+    pub(crate) no_thread_branches: bool,
+
+    /// Keep block parameters that have one value or are not used
+    #[arg(long)]
+    pub(crate) no_drop_params: bool,
+
+    /// Keep instructions without an effect whose results are not used
+    #[arg(long)]
+    pub(crate) no_drop_insts: bool,
+
+    /// Take memcpy, memmove and memset for ordinary functions, which may not do what C's do
+    #[arg(long)]
+    pub(crate) no_c_memory_functions: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OptimizeArgument {
+    /// None: a build for debugging
+    None,
+    /// Those into which something was inlined
+    Inlined,
+    /// All
+    All,
+}
+
+impl From<OptimizeArgument> for Optimize {
+    fn from(which: OptimizeArgument) -> Self {
+        match which {
+            OptimizeArgument::None => Optimize::None,
+            OptimizeArgument::Inlined => Optimize::Inlined,
+            OptimizeArgument::All => Optimize::All,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reports")]
+pub(crate) struct ReportArguments {
+    /// Write one record a call site: LLVM's optimization remarks, in YAML
+    ///
+    /// `!Passed` records tell of calls that were inlined, `!Missed` records of the others, each
+    /// with its reason. A record's place is the line where its function begins.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) remarks: Option<PathBuf>,
+
+    /// Print what was done, as a table or as one JSON object
+    ///
+    /// It goes to standard output, unless that holds the module, the object file or the remarks:
+    /// then to standard error. Times are sums over all threads, except those for reading and
+    /// writing and the total. `compile` compiles the input without inlining too, to compare.
+    #[arg(
+        long,
+        value_name = "FORM",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "table"
+    )]
+    pub(crate) stats: Option<StatisticsForm>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatisticsForm {
+    /// Tables to read
+    Table,
+    /// One JSON object
+    Json,
+}

@@ -1,0 +1,181 @@
+//! `clif-inline compile`: CLIF in, an object file out.
+
+use crate::arguments::CompileArguments;
+use crate::failure::{self, Failure, say};
+use crate::output::{self, Output};
+use crate::progress::Progress;
+use crate::records::Records;
+use crate::statistics::Statistics;
+use crate::{stage, table};
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use cranelift_inliner::backend::{
+    ObjectFunction, ObjectLinkage, ScratchPool, build_object, compile_function, emit_object,
+};
+use cranelift_inliner::debug_info::{ClifLines, DebugFunction, DebugInfo};
+use cranelift_inliner::locations::LocationMode;
+use cranelift_inliner::pass::CompiledProgram;
+use cranelift_inliner::program::{FunctionName, Linkage, Program};
+use rayon::prelude::*;
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Up to this size the input is compiled as it is too, so that the table can compare. It takes a
+/// fraction of a second. Larger ones are where that is asked for.
+const CHEAP_INSTS: usize = 50_000;
+
+pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
+    let started = Instant::now();
+    let common = &arguments.common;
+    let inputs = &arguments.inputs.paths;
+    let output = match &arguments.output {
+        Some(path) => Output::from_argument(path),
+        None => Output::File(output::beside(inputs, "o")?),
+    };
+    let records = Records::new(common, &arguments.plan)?;
+
+    let mut statistics = Statistics::default();
+    let mut phases = statistics.microseconds;
+    let progress = Progress::new();
+    let isa = stage::target(&arguments.target)?;
+    let program = stage::read(inputs, common, &progress, &mut phases)?;
+    stage::verify(&program, &*isa, common, &progress, &mut phases)?;
+    let locations = match arguments.debug_info {
+        true => LocationMode::InlinedAt,
+        false => LocationMode::Keep,
+    };
+    let (inlined, compiled) = stage::inline_and_compile(
+        &program,
+        &*isa,
+        common,
+        records.policy(common),
+        locations,
+        &progress,
+        &mut phases,
+    )?;
+    records.compare(&program, &inlined, &progress)?;
+    statistics.add(&program, &inlined);
+    statistics.add_code(&compiled);
+    let wants_table = common.report.stats.is_none() && !arguments.quiet;
+    let is_cheap = statistics.instructions_before <= CHEAP_INSTS;
+    if common.report.stats.is_some() || (wants_table && is_cheap) {
+        let compiling = Instant::now();
+        statistics.code_bytes_before = code_bytes_before(&program, &*isa);
+        phases.compile_before = compiling.elapsed();
+    }
+
+    progress.begin("writing");
+    let writing = Instant::now();
+    records.write(&program, &inlined)?;
+    let bytes = object(&program, &compiled, &isa, inputs)?;
+    output.write_bytes(&bytes)?;
+    drop(progress);
+    phases.write = writing.elapsed();
+    phases.total = started.elapsed();
+    statistics.microseconds = phases;
+
+    for (_, fallback) in compiled.fallbacks() {
+        failure::warn_of_fallback(&fallback.reason, &program);
+    }
+    if wants_table {
+        say(&table::short(&statistics));
+        output.tell(&next(inputs));
+    }
+    let taken = output.is_standard_output() || records.take_standard_output();
+    statistics.print(common, taken)
+}
+
+/// Where to look for more than the table has.
+fn next(inputs: &[PathBuf]) -> String {
+    let inputs: Vec<_> = inputs
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let inputs = inputs.join(" ");
+    format!(
+        "\nwhy each call was inlined or not, with the same options:\n  \
+         clif-inline explain {inputs} --function NAME\n  \
+         clif-inline report {inputs} -o report.html"
+    )
+}
+
+/// Bytes of machine code without inlining; `None` if a function does not compile, which may be one
+/// that the output does without.
+fn code_bytes_before(program: &Program, isa: &dyn TargetIsa) -> Option<usize> {
+    let functions: Vec<_> = program.iter().collect();
+    let scratches: ScratchPool = ScratchPool::new();
+    let sizes = functions.into_par_iter().map(|(_, function)| {
+        let compiled = scratches.with(|scratch| compile_function(isa, function.body(), scratch));
+        compiled.map(|compiled| compiled.code().len())
+    });
+    sizes.try_reduce(|| 0, |a, b| Ok(a + b)).ok()
+}
+
+pub(super) fn object(
+    program: &Program,
+    compiled: &CompiledProgram,
+    isa: &OwnedTargetIsa,
+    inputs: &[PathBuf],
+) -> Result<Vec<u8>, Failure> {
+    let functions: Vec<_> = compiled
+        .iter()
+        .filter_map(|(id, compiled)| {
+            let function = program.get(id)?;
+            let linkage = match function.linkage() {
+                Linkage::Exported => ObjectLinkage::Export,
+                Linkage::Local => ObjectLinkage::Local,
+                Linkage::Interposable => ObjectLinkage::Preemptible,
+                // These are never compiled.
+                Linkage::AvailableExternally => return None,
+            };
+            Some(ObjectFunction {
+                symbol: function.name().symbol(),
+                linkage,
+                compiled,
+            })
+        })
+        .collect();
+    let debug: Vec<_> = compiled
+        .iter()
+        .filter_map(|(id, code)| {
+            Some(DebugFunction {
+                compiled: code,
+                locations: compiled.locations(id)?,
+            })
+        })
+        .collect();
+    let name = inputs.first().and_then(|input| input.file_name());
+    let name = name.map_or_else(|| "module".into(), |name| name.to_string_lossy());
+    let symbol_of = |name: &_| FunctionName::from(Clone::clone(name)).symbol();
+    let mut object = build_object(isa, &name, &functions, symbol_of)
+        .map_err(|error| Failure::object(&error, program))?;
+    // Without tables of locations none was asked for.
+    if !debug.is_empty() {
+        let lines = source_lines(program);
+        DebugInfo::new(&**isa, &lines)
+            .add_to(&mut object, &debug)
+            .map_err(|error| Failure::debug_info(&error, program))?;
+    }
+    emit_object(object).map_err(|error| Failure::object(&error, program))
+}
+
+/// The lines of the files that `program` was read from. One that cannot be read again, such as
+/// standard input, has none.
+fn source_lines(program: &Program) -> ClifLines {
+    let directory = env::current_dir().unwrap_or_default();
+    let directory = directory.to_string_lossy();
+    let origins = program.iter().filter_map(|(_, function)| function.origin());
+    let mut files: Vec<&str> = origins.map(|origin| &*origin.file).collect();
+    files.dedup();
+    let text = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    let (main, others) = match files.split_first() {
+        Some((main, others)) => (*main, others),
+        None => ("", &[][..]),
+    };
+    let mut lines = ClifLines::new(main, directory, &text(main));
+    for file in others {
+        lines.add_file(*file, &text(file));
+    }
+    lines
+}

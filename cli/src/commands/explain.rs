@@ -1,0 +1,123 @@
+//! `clif-inline explain`: CLIF in, the inline trees of functions out.
+
+use crate::arguments::{ExplainArguments, FormatArgument};
+use crate::explanation::Explanation;
+use crate::explanation_json::JsonTrees;
+use crate::failure::Failure;
+use crate::names;
+use crate::output;
+use crate::progress::Progress;
+use crate::records::Records;
+use crate::stage;
+use crate::statistics::{Statistics, counted};
+use cranelift_inliner::pass::Inlined;
+use cranelift_inliner::program::{FunctionId, FunctionName, Program};
+use std::cmp::Reverse;
+use std::time::Instant;
+
+/// How many functions are told of where none is named.
+const MOST_FUNCTIONS: usize = 5;
+
+pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
+    let started = Instant::now();
+    let common = &arguments.common;
+    let records = Records::new(common, &arguments.plan)?;
+
+    let mut statistics = Statistics::default();
+    let mut phases = statistics.microseconds;
+    let progress = Progress::new();
+    let isa = stage::target(&arguments.target)?;
+    let program = stage::read(&arguments.inputs.paths, common, &progress, &mut phases)?;
+    let functions = find(&program, &arguments.functions)?;
+    stage::verify(&program, &*isa, common, &progress, &mut phases)?;
+    let policy = records.policy(common);
+    let inlined = stage::inline(&program, &*isa, common, policy, &progress, &mut phases)?;
+    records.compare(&program, &inlined, &progress)?;
+    statistics.add(&program, &inlined);
+
+    progress.begin("writing");
+    let writing = Instant::now();
+    records.write(&program, &inlined)?;
+    let depth = arguments.depth.unwrap_or(usize::MAX);
+    let chosen = match functions.is_empty() {
+        true => changed_most(&program, &inlined),
+        false => Chosen {
+            functions,
+            others: 0,
+        },
+    };
+    let text = match arguments.format {
+        FormatArgument::Text => as_text(&program, &inlined, &chosen, depth),
+        FormatArgument::Json => as_json(&program, &inlined, &chosen, depth)?,
+    };
+    drop(progress);
+    output::print_styled(&text)?;
+    phases.write = writing.elapsed();
+    phases.total = started.elapsed();
+    statistics.microseconds = phases;
+    statistics.print(common, true)
+}
+
+/// The functions to tell of.
+struct Chosen {
+    functions: Vec<FunctionId>,
+    /// How many others changed.
+    others: usize,
+}
+
+/// The functions whose sizes changed most, the greatest change first; among equals, the order of
+/// the input.
+fn changed_most(program: &Program, inlined: &Inlined) -> Chosen {
+    let change = |&id: &FunctionId| {
+        let stats = inlined.stats(id);
+        stats.insts_after.abs_diff(stats.insts_before)
+    };
+    let is_changed = |id: &FunctionId| change(id) > 0 || inlined.stats(*id).inlined > 0;
+    let mut functions: Vec<_> = program.ids().filter(is_changed).collect();
+    functions.sort_by_key(|id| Reverse(change(id)));
+    let others = functions.len().saturating_sub(MOST_FUNCTIONS);
+    functions.truncate(MOST_FUNCTIONS);
+    Chosen { functions, others }
+}
+
+fn as_text(program: &Program, inlined: &Inlined, chosen: &Chosen, depth: usize) -> String {
+    let mut explanation = Explanation::new(program, inlined, depth);
+    for &id in &chosen.functions {
+        explanation.add(id);
+    }
+    let mut text = explanation.into_text();
+    if chosen.functions.is_empty() {
+        text.push_str("No function changed; --function NAME tells of one that did not.\n");
+    } else if chosen.others > 0 {
+        let others = counted(chosen.others, "more function");
+        text.push_str(&format!(
+            "\n{others} changed; --function NAME tells of one.\n"
+        ));
+    }
+    text
+}
+
+fn as_json(
+    program: &Program,
+    inlined: &Inlined,
+    chosen: &Chosen,
+    depth: usize,
+) -> Result<String, Failure> {
+    let mut trees = JsonTrees::new(program, inlined, depth);
+    let trees: Vec<_> = chosen
+        .functions
+        .iter()
+        .filter_map(|&id| trees.of(id))
+        .collect();
+    let json = serde_json::to_string_pretty(&trees);
+    let json = json.map_err(|error| Failure::new(format!("the trees are no JSON: {error}")))?;
+    Ok(json + "\n")
+}
+
+fn find(program: &Program, names: &[FunctionName]) -> Result<Vec<FunctionId>, Failure> {
+    let find = |name: &FunctionName| {
+        let id = program.id(name);
+        id.ok_or_else(|| names::unknown("--function", name, program))
+    };
+    names.iter().map(find).collect()
+}

@@ -1,0 +1,19 @@
+//! The subcommands, a file each.
+
+mod bisect;
+mod compile;
+mod explain;
+mod graph;
+mod man;
+mod opt;
+mod report;
+mod run;
+
+pub(crate) use bisect::bisect;
+pub(crate) use compile::compile;
+pub(crate) use explain::explain;
+pub(crate) use graph::graph;
+pub(crate) use man::{completions, man};
+pub(crate) use opt::opt;
+pub(crate) use report::report;
+pub(crate) use run::run;

@@ -1,0 +1,195 @@
+//! What there is to draw, wherever it is drawn.
+
+use crate::verdict::Verdict;
+use cranelift_codegen::ir::Inst;
+use cranelift_inliner::graph::{CallNode, SiteRef};
+use cranelift_inliner::pass::{Inlined, SiteRecord};
+use cranelift_inliner::program::{FunctionId, Linkage, Program};
+use petgraph::Direction;
+use petgraph::graph::NodeIndex;
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+/// A call graph and what became of it.
+pub(crate) struct Picture<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) inlined: &'a Inlined,
+    /// The decision on each call that a function had of its own.
+    records: FxHashMap<(FunctionId, Inst), &'a SiteRecord>,
+    /// By node of the graph, whether it is shown; empty where all are.
+    part: Vec<bool>,
+}
+
+/// A function, or a name that none has.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    /// Its size before and after, in words; empty where it is not known.
+    pub(crate) size: String,
+    /// `None` for what the program does not define.
+    pub(crate) linkage: Option<Linkage>,
+    pub(crate) dropped: bool,
+}
+
+/// All call sites between two functions with the same verdict.
+pub(crate) struct Arrow {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) verdict: Verdict,
+    pub(crate) sites: usize,
+    /// The reasons, each once, in the order of the sites.
+    pub(crate) reasons: Vec<String>,
+}
+
+/// More reasons than this tell nothing more.
+const MOST_REASONS: usize = 8;
+
+impl<'a> Picture<'a> {
+    pub(crate) fn new(program: &'a Program, inlined: &'a Inlined) -> Self {
+        let own = inlined.sites().filter(|site| site.via().is_empty());
+        Self {
+            program,
+            inlined,
+            records: own.map(|site| ((site.caller, site.inst), site)).collect(),
+            part: Vec::new(),
+        }
+    }
+
+    /// Leaves out all but some functions, what calls them and what they call, over at most `depth`
+    /// calls.
+    pub(crate) fn around(mut self, functions: &[FunctionId], depth: usize) -> Self {
+        let graph = self.inlined.graph().as_petgraph();
+        let mut part = vec![false; graph.node_count()];
+        for direction in [Direction::Incoming, Direction::Outgoing] {
+            let mut seen = vec![false; graph.node_count()];
+            let starts = functions.iter();
+            let starts = starts.filter_map(|&id| self.inlined.graph().node(id));
+            let mut front: Vec<NodeIndex> = starts.collect();
+            for level in 0..=depth {
+                front.retain(|node| !std::mem::replace(&mut seen[node.index()], true));
+                if front.is_empty() {
+                    break;
+                }
+                for node in &front {
+                    part[node.index()] = true;
+                }
+                if level < depth {
+                    let next = front.iter();
+                    let next = next.flat_map(|&node| graph.neighbors_directed(node, direction));
+                    front = next.collect();
+                }
+            }
+        }
+        self.part = part;
+        self
+    }
+
+    /// Leaves out other functions, and what nothing defines and only these call.
+    pub(crate) fn of_functions(mut self, functions: &[FunctionId]) -> Self {
+        let graph = self.inlined.graph();
+        if functions.len() == graph.function_count() {
+            return self;
+        }
+        let mut part = vec![false; graph.as_petgraph().node_count()];
+        for node in functions.iter().filter_map(|&id| graph.node(id)) {
+            part[node.index()] = true;
+            let callees = graph.as_petgraph().neighbors(node);
+            let outside = callees.filter(|node| node.index() >= graph.function_count());
+            outside.for_each(|node| part[node.index()] = true);
+        }
+        self.part = part;
+        self
+    }
+
+    /// Whether a node of the graph is in the picture.
+    pub(crate) fn shows(&self, node: usize) -> bool {
+        self.part.is_empty() || self.part.get(node).copied().unwrap_or(false)
+    }
+
+    /// The verdict on a call site of the graph, and the reason.
+    pub(crate) fn verdict(&self, site: SiteRef<'_>) -> (Verdict, String) {
+        match self.records.get(&(site.caller, site.edge.inst)) {
+            Some(record) => (Verdict::of(record), record.reason.to_string()),
+            None => (Verdict::External, "Cranelift's own routine".to_owned()),
+        }
+    }
+
+    /// The nodes that are shown, in the order of the graph's.
+    pub(crate) fn nodes(&self) -> Vec<Node> {
+        let graph = self.inlined.graph().as_petgraph();
+        let nodes = graph.node_weights().enumerate();
+        let shown = nodes.filter(|(index, _)| self.shows(*index));
+        shown.map(|(_, node)| self.node(node)).collect()
+    }
+
+    /// The place of each node of the graph among [`nodes`](Self::nodes).
+    fn places(&self) -> Vec<Option<usize>> {
+        let nodes = 0..self.inlined.graph().as_petgraph().node_count();
+        let mut next = 0;
+        let place = |node| {
+            self.shows(node).then(|| {
+                next += 1;
+                next - 1
+            })
+        };
+        nodes.map(place).collect()
+    }
+
+    fn node(&self, node: &CallNode) -> Node {
+        let outside = |name: String| Node {
+            name,
+            size: String::new(),
+            linkage: None,
+            dropped: false,
+        };
+        let id = match node {
+            CallNode::Function(id) => *id,
+            CallNode::External(name) => return outside(name.to_string()),
+            CallNode::Runtime(name) => return outside(name.display(None).to_string()),
+        };
+        let Some(function) = self.program.get(id) else {
+            return outside(id.to_string());
+        };
+        let stats = self.inlined.stats(id);
+        let after = if stats.dropped {
+            "dropped".to_owned()
+        } else {
+            stats.insts_after.to_string()
+        };
+        Node {
+            name: function.name().to_string(),
+            size: format!("{} → {after}", stats.insts_before),
+            linkage: Some(function.linkage()),
+            dropped: stats.dropped,
+        }
+    }
+
+    /// The arrows between nodes that are shown, by caller in their order, then by callee. Their ends
+    /// are places among [`nodes`](Self::nodes).
+    pub(crate) fn arrows(&self) -> Vec<Arrow> {
+        let graph = self.inlined.graph();
+        let places = self.places();
+        let mut arrows: BTreeMap<(usize, usize, Verdict), Arrow> = BTreeMap::new();
+        for edge in graph.as_petgraph().edge_indices() {
+            let ends = graph.as_petgraph().edge_endpoints(edge);
+            let (Some((from, to)), Some(site)) = (ends, graph.site(edge)) else {
+                continue;
+            };
+            let (Some(from), Some(to)) = (places[from.index()], places[to.index()]) else {
+                continue;
+            };
+            let (verdict, reason) = self.verdict(site);
+            let arrow = arrows.entry((from, to, verdict)).or_insert_with(|| Arrow {
+                from,
+                to,
+                verdict,
+                sites: 0,
+                reasons: Vec::new(),
+            });
+            arrow.sites += 1;
+            if arrow.reasons.len() < MOST_REASONS && !arrow.reasons.contains(&reason) {
+                arrow.reasons.push(reason);
+            }
+        }
+        arrows.into_values().collect()
+    }
+}

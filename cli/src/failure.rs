@@ -1,0 +1,194 @@
+//! Why the tool stops, in the words that it prints.
+
+use anstyle::{AnsiColor, Style};
+use cranelift_inliner::backend::{CompileError, ObjectError, TargetError};
+use cranelift_inliner::debug_info::DebugInfoError;
+use cranelift_inliner::pass::PassError;
+use cranelift_inliner::program::{FunctionName, Origin, Program, ProgramError};
+use std::fmt::{self, Display};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// What went wrong. One that the user has been told of already says nothing more.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something is wrong with the input, or cannot be done with it.
+    Message(String),
+    /// The arguments contradict each other.
+    Usage(String),
+    /// Nobody reads what is written, or the user has been told already.
+    Silent,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self::Message(message.into())
+    }
+
+    /// A file could not be written.
+    pub(crate) fn write(path: &Path, error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::Silent;
+        }
+        Self::Message(format!("{}: {error}", path.display()))
+    }
+
+    /// A file could not be read.
+    pub(crate) fn read(path: &Path, error: &io::Error) -> Self {
+        Self::Message(format!("{}: {error}", path.display()))
+    }
+
+    /// The pass failed on `program`.
+    pub(crate) fn pass(error: &PassError, program: &Program) -> Self {
+        let function = match error {
+            PassError::Verifier { function, .. }
+            | PassError::Check { function, .. }
+            | PassError::CheckOptimized { function, .. } => function.to_string(),
+            PassError::Compile(error) => error.function().to_owned(),
+            _ => String::new(),
+        };
+        Self::at_function(&function, error, program)
+    }
+
+    /// The object file of `program` could not be made.
+    pub(crate) fn object(error: &ObjectError, program: &Program) -> Self {
+        let function = match error {
+            ObjectError::BadSymbol { function, .. }
+            | ObjectError::ThreadLocalMismatch { function, .. }
+            | ObjectError::Relocation { function, .. }
+            | ObjectError::RelocationOffset { function, .. } => function,
+            ObjectError::DuplicateSymbol { second, .. } => second,
+            _ => "",
+        };
+        Self::at_function(function, error, program)
+    }
+
+    /// The debug information of `program` could not be written.
+    pub(crate) fn debug_info(error: &DebugInfoError, program: &Program) -> Self {
+        let function = match error {
+            DebugInfoError::Unwind(error) => error.function(),
+            DebugInfoError::NotInObject { function, .. } => function,
+            _ => "",
+        };
+        Self::at_function(function, error, program)
+    }
+
+    fn at_function(function: &str, error: &dyn Display, program: &Program) -> Self {
+        Self::Message(place_of(function, program) + &error.to_string())
+    }
+
+    /// Prints it to standard error.
+    pub(crate) fn report(&self) {
+        match self {
+            Self::Message(message) => error(message),
+            Self::Usage(message) => {
+                error(message);
+                say("For more information, try '--help'.");
+            }
+            Self::Silent => {}
+        }
+    }
+
+    /// 2 for arguments that make no sense, as clap has it, otherwise 1.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Message(_) | Self::Silent => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(message) | Self::Usage(message) => f.write_str(message),
+            Self::Silent => f.write_str("nobody reads what is written"),
+        }
+    }
+}
+
+impl From<TargetError> for Failure {
+    fn from(error: TargetError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// The place comes first, as editors and terminals expect it.
+impl From<ProgramError> for Failure {
+    fn from(error: ProgramError) -> Self {
+        let place = |origin: &Option<Origin>| origin.as_ref().map(|origin| format!("{origin}: "));
+        Self::Message(match &error {
+            ProgramError::DuplicateName {
+                name,
+                first,
+                second,
+            } => {
+                let first = first
+                    .as_ref()
+                    .map(|first| format!("; it is also at {first}"));
+                format!(
+                    "{}function {name} is defined twice{}",
+                    place(second).unwrap_or_default(),
+                    first.unwrap_or_default()
+                )
+            }
+            ProgramError::Verifier {
+                function,
+                origin: origin @ Some(_),
+                message,
+            } => format!(
+                "{}function {function} does not verify: {message}",
+                place(origin).unwrap_or_default()
+            ),
+            ProgramError::Unprintable {
+                function,
+                origin: origin @ Some(_),
+                message,
+            } => format!(
+                "{}function {function} cannot be written as text: {message}",
+                place(origin).unwrap_or_default()
+            ),
+            ProgramError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Self::Silent;
+            }
+            other => other.to_string(),
+        })
+    }
+}
+
+/// `file:line: ` of the function that an error names, as far as it is known.
+fn place_of(function: &str, program: &Program) -> String {
+    let name = function.parse::<FunctionName>().ok();
+    let id = name.and_then(|name| program.id(&name));
+    let origin = id.and_then(|id| program.get(id)?.origin());
+    origin.map_or_else(String::new, |origin| format!("{origin}: "))
+}
+
+/// Tells of a function that was compiled as it was before inlining.
+pub(crate) fn warn_of_fallback(error: &CompileError, program: &Program) {
+    let place = place_of(error.function(), program);
+    warn(&format!(
+        "{place}compiled as it was before inlining: {error}"
+    ));
+}
+
+/// Prints `warning: message` to standard error.
+pub(crate) fn warn(message: &str) {
+    let style = AnsiColor::Yellow.on_default().bold();
+    labelled(style, "warning", message);
+}
+
+/// Prints `error: message` to standard error.
+pub(crate) fn error(message: &str) {
+    labelled(AnsiColor::Red.on_default().bold(), "error", message);
+}
+
+fn labelled(style: Style, label: &str, message: &str) {
+    say(&format!("{style}{label}{style:#}: {message}"));
+}
+
+/// Prints a line to standard error; nobody can be told where that fails.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}

@@ -1,0 +1,79 @@
+//! The command-line tool: inlines across CLIF modules, and verifies, compiles, runs or draws them.
+//!
+//! [`arguments`] says what can be asked for, and each subcommand has a file in [`commands`]. What
+//! they share is in [`stage`] (reading, verifying and inlining), [`statistics`] and [`remarks`]
+//! (what is told of it) and [`output`] (how files are replaced).
+
+mod arguments;
+mod commands;
+mod drawing;
+mod explanation;
+mod explanation_json;
+mod failure;
+mod inline_tree;
+mod names;
+mod output;
+mod panics;
+mod progress;
+mod records;
+mod remarks;
+mod report;
+mod run;
+mod stage;
+mod statistics;
+mod system;
+mod table;
+mod temporary;
+mod test_files;
+mod verdict;
+
+use arguments::{Arguments, Command, help};
+use clap::FromArgMatches;
+use failure::Failure;
+use std::process::ExitCode;
+
+/// The stack of each thread, in bytes. Cranelift recurses over the nesting of what it compiles;
+/// pages that are not used cost nothing.
+const STACK_BYTES: usize = 64 << 20;
+
+fn main() -> ExitCode {
+    panics::install_hook();
+    if let Some(help) = help::asked_for_shared() {
+        return ended(output::print_styled(&help.ansi().to_string()));
+    }
+    let matches = help::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches);
+    let Arguments { command } = arguments.unwrap_or_else(|error| error.exit());
+    ended(run_command(&command))
+}
+
+fn ended(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            failure.exit_code()
+        }
+    }
+}
+
+fn run_command(command: &Command) -> Result<(), Failure> {
+    let threads = command.common().and_then(|common| common.threads);
+    let threads = threads.unwrap_or(0);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .stack_size(STACK_BYTES)
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start {threads} threads: {error}")))?;
+    pool.install(|| match command {
+        Command::Opt(arguments) => commands::opt(arguments),
+        Command::Compile(arguments) => commands::compile(arguments),
+        Command::Run(arguments) => commands::run(arguments),
+        Command::Graph(arguments) => commands::graph(arguments),
+        Command::Explain(arguments) => commands::explain(arguments),
+        Command::Report(arguments) => commands::report(arguments),
+        Command::Bisect(arguments) => commands::bisect(arguments),
+        Command::Completions(arguments) => commands::completions(arguments),
+        Command::Man(arguments) => commands::man(arguments),
+    })
+}

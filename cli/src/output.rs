@@ -1,0 +1,193 @@
+//! Writing files so that a reader never sees half of one.
+
+use crate::failure::{Failure, say};
+use crate::system;
+use crate::temporary::RemovedOnSignal;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Where a result goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    StandardOutput,
+    File(PathBuf),
+}
+
+/// The output for the only input, with an ending of its own: `module.o` beside `module.clif`.
+pub(crate) fn beside(inputs: &[PathBuf], ending: &str) -> Result<PathBuf, Failure> {
+    let usage = |what: &str| Err(Failure::Usage(format!("{what}: -o OUT.{ending}")));
+    let [input] = inputs else {
+        return usage("several inputs need an output");
+    };
+    if input == Path::new("-") {
+        return usage("standard input needs an output");
+    }
+    let output = input.with_extension(ending);
+    if output == *input || output.file_name().is_none() {
+        return usage("this input needs an output");
+    }
+    Ok(output)
+}
+
+/// Prints `text` to standard output, with its colours where these can be seen.
+pub(crate) fn print_styled(text: &str) -> Result<(), Failure> {
+    standard_output_is_open()?;
+    let mut out = anstream::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| Failure::write(Path::new("<stdout>"), &error))
+}
+
+/// Refuses to write what nobody gets.
+fn standard_output_is_open() -> Result<(), Failure> {
+    match system::stdout_was_closed() {
+        false => Ok(()),
+        true => Err(Failure::new("<stdout>: it is closed")),
+    }
+}
+
+const BUFFER_BYTES: usize = 1 << 20;
+
+impl Output {
+    /// What the argument of an option stands for: `-` and the names that Linux has for it are
+    /// standard output.
+    pub(crate) fn from_argument(path: &Path) -> Self {
+        let names = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+        if names.iter().any(|name| path == Path::new(name)) {
+            Self::StandardOutput
+        } else {
+            Self::File(path.to_owned())
+        }
+    }
+
+    pub(crate) fn is_standard_output(&self) -> bool {
+        *self == Self::StandardOutput
+    }
+
+    /// Writes what `fill` gives. Where that fails, a file is as it was before.
+    pub(crate) fn write<E>(
+        &self,
+        fill: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(), Failure>
+    where
+        Failure: From<E>,
+    {
+        match self {
+            Self::StandardOutput => {
+                standard_output_is_open()?;
+                let at = Path::new("<stdout>");
+                let mut out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
+                fill(&mut out)?;
+                out.flush().map_err(|error| Failure::write(at, &error))
+            }
+            Self::File(path) => write_file(path, fill),
+        }
+    }
+
+    /// Tells, on standard error, that the output was written, and `next` about it. Standard output
+    /// needs no telling.
+    pub(crate) fn tell(&self, next: &str) {
+        let Self::File(path) = self else {
+            return;
+        };
+        let file = fs::metadata(path).ok().filter(fs::Metadata::is_file);
+        let size = match file.map(|file| file.len()) {
+            None => String::new(),
+            Some(bytes @ ..1000) => format!(" ({bytes} bytes)"),
+            Some(bytes) => format!(" ({} kB)", bytes.div_ceil(1000)),
+        };
+        say(&format!("wrote {}{size}{next}", path.display()));
+    }
+
+    /// Writes `bytes`.
+    pub(crate) fn write_bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let name = match self {
+            Self::StandardOutput => Path::new("<stdout>"),
+            Self::File(path) => path,
+        };
+        self.write(|out| {
+            out.write_all(bytes)
+                .map_err(|error| Failure::write(name, &error))
+        })
+    }
+}
+
+fn write_file<E>(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<(), Failure>
+where
+    Failure: From<E>,
+{
+    let failed = |error: io::Error| Failure::write(path, &error);
+    // A symbolic link stays one: what it leads to is replaced.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let existing = match fs::metadata(&target) {
+        Ok(metadata) => Some(metadata),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
+    };
+    if let Some(metadata) = &existing {
+        // Replacing needs no permission for the file itself; asking for it is what a user who
+        // made a file read-only expects. For a folder it fails with the right words.
+        let file = OpenOptions::new().write(true).open(&target);
+        let file = file.map_err(failed)?;
+        if !metadata.is_file() {
+            return fill_file(path, file, fill).map(drop);
+        }
+    }
+    let folder = match target.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".clif-inline-");
+    match existing {
+        Some(metadata) => builder.permissions(metadata.permissions()),
+        None => new_file_permissions(&mut builder),
+    };
+    let made = RemovedOnSignal::make(|| builder.tempfile_in(folder), |file| file.path());
+    let (temporary, removed_on_signal) = made.map_err(|error| failed(plain(&error)))?;
+    let (file, temporary) = temporary.into_parts();
+    fill_file(path, file, fill)?;
+    removed_on_signal
+        .finish(|| temporary.persist(&target))
+        .map_err(|error| failed(plain(&error.error)))
+}
+
+/// The error without the name of the temporary file, which means nothing to the user.
+fn plain(error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    let text = text.split(" at path ").next().unwrap_or(&text);
+    io::Error::new(error.kind(), text)
+}
+
+fn fill_file<E>(
+    path: &Path,
+    file: File,
+    fill: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<File, Failure>
+where
+    Failure: From<E>,
+{
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
+    fill(&mut out)?;
+    out.into_inner()
+        .map_err(|error| Failure::write(path, error.error()))
+}
+
+/// What the system gives a new file; otherwise only its owner could read it.
+#[cfg(unix)]
+fn new_file_permissions<'a, 'b, 'c>(
+    builder: &'c mut tempfile::Builder<'a, 'b>,
+) -> &'c mut tempfile::Builder<'a, 'b> {
+    use std::os::unix::fs::PermissionsExt;
+    builder.permissions(fs::Permissions::from_mode(0o666))
+}
+
+#[cfg(not(unix))]
+fn new_file_permissions<'a, 'b, 'c>(
+    builder: &'c mut tempfile::Builder<'a, 'b>,
+) -> &'c mut tempfile::Builder<'a, 'b> {
+    builder
+}

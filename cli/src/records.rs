@@ -1,0 +1,223 @@
+//! What a run leaves beside its result, and what it takes from another: remarks and plans.
+
+use crate::arguments::{CommonArguments, FallbackArgument, PlanArguments};
+use crate::failure::{Failure, warn};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::remarks;
+use crate::stage::{self, Decider};
+use cranelift_inliner::decide::Inline;
+use cranelift_inliner::pass::Inlined;
+use cranelift_inliner::plan::{Deviation, DeviationKind, Fallback, Plan, Replay};
+use cranelift_inliner::profile::Profile;
+use cranelift_inliner::program::Program;
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What there is more of is told of in numbers.
+const MOST_WARNINGS: usize = 5;
+
+/// The remarks and plans that the arguments name.
+pub(crate) struct Records {
+    remarks: Option<Output>,
+    plan: Option<Output>,
+    followed: Option<FollowedPlan>,
+    profile: Option<Profile>,
+    /// Empty without a profile.
+    profile_path: PathBuf,
+}
+
+struct FollowedPlan {
+    path: PathBuf,
+    plan: Plan,
+    fallback: FallbackArgument,
+}
+
+impl Records {
+    /// Reads the plan that is to be followed and the profile, if there are any.
+    pub(crate) fn new(common: &CommonArguments, plans: &PlanArguments) -> Result<Self, Failure> {
+        let output = |path: &PathBuf| Output::from_argument(path);
+        let followed = |path: &PathBuf| {
+            Ok::<_, Failure>(FollowedPlan {
+                path: path.clone(),
+                plan: read_plan(path)?,
+                fallback: plans.plan_fallback,
+            })
+        };
+        Ok(Self {
+            remarks: common.report.remarks.as_ref().map(output),
+            plan: plans.plan_out.as_ref().map(output),
+            followed: plans.plan.as_ref().map(followed).transpose()?,
+            profile: stage::profile(&common.policy)?,
+            profile_path: common.policy.profile.clone().unwrap_or_default(),
+        })
+    }
+
+    /// Who decides: the plan, and the policy where that has the say.
+    pub(crate) fn policy(&self, common: &CommonArguments) -> Decider<'_> {
+        let policy = stage::policy(&common.policy);
+        let policy: Box<dyn Inline + '_> = match &self.followed {
+            None => policy,
+            Some(followed) => {
+                let fallback = match followed.fallback {
+                    FallbackArgument::Policy => Fallback::Policy(policy),
+                    FallbackArgument::Keep | FallbackArgument::Fail => Fallback::Keep,
+                };
+                Box::new(Replay::new(&followed.plan, fallback))
+            }
+        };
+        Decider {
+            policy,
+            profile: self.profile.as_ref(),
+            meet_demands: true,
+        }
+    }
+
+    /// Tells which demands were not met and which counts not used, and where the plan was not
+    /// followed, which may be a failure.
+    pub(crate) fn compare(
+        &self,
+        program: &Program,
+        inlined: &Inlined,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        progress.pause(|| {
+            if let Some(profile) = &self.profile {
+                let mismatches = profile.mismatches(program, inlined.graph());
+                let file = self.profile_path.display();
+                warn_of_some(&format!("{file}: "), &mismatches, "counts are not used");
+            }
+        });
+        self.compare_decisions(program, inlined, progress)
+    }
+
+    /// As [`compare`](Self::compare), where the profile may be of more than this program.
+    pub(crate) fn compare_decisions(
+        &self,
+        program: &Program,
+        inlined: &Inlined,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        progress.pause(|| {
+            for warning in inlined.warnings() {
+                warn(&warning.to_string());
+            }
+            warn_of_unmet(program, inlined);
+        });
+        let Some(followed) = &self.followed else {
+            return Ok(());
+        };
+        let deviations = followed.plan.deviations(program, inlined);
+        let is_unlisted =
+            |deviation: &&Deviation| matches!(deviation.kind, DeviationKind::Unlisted { .. });
+        let (unlisted, others): (Vec<_>, Vec<_>) = deviations.iter().partition(is_unlisted);
+        let file = followed.path.display();
+        if let [first, rest @ ..] = unlisted.as_slice()
+            && followed.fallback == FallbackArgument::Fail
+        {
+            let more = match rest.len() {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            let path = &first.path;
+            return Err(Failure::new(format!("{file} does not list {path}{more}")));
+        }
+        let prefix = format!("{file}: ");
+        progress.pause(|| warn_of_some(&prefix, &others, "sites are not as planned"));
+        Ok(())
+    }
+
+    /// Writes the remarks and the plan of a run.
+    pub(crate) fn write(&self, program: &Program, inlined: &Inlined) -> Result<(), Failure> {
+        let mut remarks = Vec::new();
+        self.append_remarks(&mut remarks, program, inlined);
+        self.write_remarks(&remarks)?;
+        match self.recorded(program, inlined) {
+            Some(plan) => self.write_plan(&plan),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds the remarks of a run to those of others, if any are asked for.
+    pub(crate) fn append_remarks(
+        &self,
+        remarks: &mut Vec<u8>,
+        program: &Program,
+        inlined: &Inlined,
+    ) {
+        if self.remarks.is_some() {
+            remarks::append(remarks, program, inlined);
+        }
+    }
+
+    /// Writes the remarks of one run or several.
+    pub(crate) fn write_remarks(&self, remarks: &[u8]) -> Result<(), Failure> {
+        match &self.remarks {
+            Some(output) => output.write_bytes(remarks),
+            None => Ok(()),
+        }
+    }
+
+    /// The plan of a run, if it is asked for.
+    pub(crate) fn recorded(&self, program: &Program, inlined: &Inlined) -> Option<Plan> {
+        self.plan.as_ref().map(|_| Plan::record(program, inlined))
+    }
+
+    /// Writes the plan of a run.
+    pub(crate) fn write_plan(&self, plan: &Plan) -> Result<(), Failure> {
+        match &self.plan {
+            Some(output) => output.write_bytes(plan.to_string().as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a plan is followed or written.
+    pub(crate) fn have_plan(&self) -> bool {
+        self.followed.is_some() || self.plan.is_some()
+    }
+
+    /// Whether a plan is to be written.
+    pub(crate) fn want_plan(&self) -> bool {
+        self.plan.is_some()
+    }
+
+    /// Whether any of them goes to standard output.
+    pub(crate) fn take_standard_output(&self) -> bool {
+        let mut outputs = self.remarks.iter().chain(&self.plan);
+        outputs.any(Output::is_standard_output)
+    }
+}
+
+/// Warns of calls that stay though the arguments want them inlined.
+fn warn_of_unmet(program: &Program, inlined: &Inlined) {
+    let told = inlined.unmet().filter_map(|site| {
+        let demand = inlined.demand(program, site)?;
+        let caller = program.get(site.caller)?.name();
+        let (callee, reason) = (&site.callee, &site.reason);
+        Some(format!(
+            "{caller} still calls {callee}, though {demand}: {reason}"
+        ))
+    });
+    let told: Vec<_> = told.collect();
+    warn_of_some("", &told, "calls are not inlined that should be");
+}
+
+/// Warns of the first few, and says how many more there are; each with `prefix` before it.
+fn warn_of_some(prefix: &str, messages: &[impl Display], what: &str) {
+    for message in messages.iter().take(MOST_WARNINGS) {
+        warn(&format!("{prefix}{message}"));
+    }
+    if messages.len() > MOST_WARNINGS {
+        let more = messages.len() - MOST_WARNINGS;
+        warn(&format!("{prefix}{more} more {what}"));
+    }
+}
+
+/// The plan in a file.
+pub(crate) fn read_plan(path: &Path) -> Result<Plan, Failure> {
+    let file = path.display();
+    let text = fs::read_to_string(path).map_err(|error| Failure::read(path, &error))?;
+    text.parse::<Plan>()
+        .map_err(|error| Failure::new(format!("{file}:{}: {}", error.line, error.problem)))
+}

@@ -1,0 +1,216 @@
+//! The tables of the report: totals, reasons, functions and call sites.
+
+use super::{Report, classes, function_link, limits};
+use crate::statistics::Statistics;
+use crate::verdict::Verdict;
+use cranelift_inliner::pass::SiteRecord;
+use maud::{Markup, PreEscaped, html};
+
+/// What was done to the program as a whole.
+pub(super) fn totals(statistics: &Statistics) -> Markup {
+    let Statistics {
+        functions,
+        functions_dropped,
+        call_sites_before,
+        call_sites_after,
+        instructions_before,
+        instructions_after,
+        stack_bytes_before,
+        stack_bytes_after,
+        ..
+    } = *statistics;
+    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let rows = [
+        (
+            "Functions",
+            int(functions),
+            int(functions - functions_dropped),
+        ),
+        (
+            "Instructions",
+            int(instructions_before),
+            int(instructions_after),
+        ),
+        ("Call sites", int(call_sites_before), int(call_sites_after)),
+        (
+            "Bytes of stack slots",
+            bytes(stack_bytes_before),
+            bytes(stack_bytes_after),
+        ),
+    ];
+    html! {
+        table {
+            caption { "Totals" }
+            thead { tr {
+                th scope="col" { "" }
+                @for head in ["Before", "After", "Change"] { th.num scope="col" { (head) } }
+            } }
+            tbody { @for (name, before, after) in rows { tr {
+                th scope="row" { (name) }
+                td { (before) }
+                td { (after) }
+                td { (change(before, after)) }
+            } } }
+        }
+    }
+}
+
+/// How many sites ended in which way, and for which kind of reason.
+pub(super) fn reasons(statistics: &Statistics) -> Markup {
+    let most = statistics.sites.values().copied().max().unwrap_or(1).max(1);
+    html! {
+        table {
+            caption { "Decisions on call sites, those that came in with bodies included" }
+            thead { tr {
+                th scope="col" { "Decision" }
+                th scope="col" { "Reason" }
+                th.num scope="col" { "Call sites" }
+                th scope="col" { span.hidden { "Share" } }
+            } }
+            tbody { @for (&(verdict, reason), &count) in &statistics.sites { tr class=(classes(Some(verdict))) {
+                td { (badge(Some(verdict))) }
+                td { (reason) }
+                td { (count) }
+                td { span
+                    style={ "width:" (format!("{:.1}", 100.0 * count as f64 / most as f64)) "%" } {} }
+            } } }
+        }
+    }
+}
+
+/// All functions that the program defined.
+pub(super) fn functions(report: &Report<'_>) -> Markup {
+    html! {
+        table.sortable {
+            caption { "Functions, with their instructions before and after" }
+            thead { tr {
+                th scope="col" { "Function" }
+                th scope="col" { "Linkage" }
+                th.num scope="col" { "Before" }
+                th.num scope="col" { "After" }
+                th.num scope="col" { "Change" }
+                th.num scope="col" { "Calls inlined into it" }
+                th.num scope="col" { "Copies of it" }
+            } }
+            tbody { @for &id in &report.shown.functions {
+                @let stats = report.inlined.stats(id);
+                @let after = if stats.dropped { 0 } else { stats.insts_after };
+                tr {
+                    th scope="row" { (function_link(report, id)) }
+                    td { @if let Some(function) = report.program.get(id) { (function.linkage()) } }
+                    td { (stats.insts_before) }
+                    td { @if stats.dropped { "dropped" } @else { (stats.insts_after) } }
+                    td { (change(int(stats.insts_before), int(after))) }
+                    td { (stats.inlined) }
+                    td { (report.copies.get(&id).copied().unwrap_or(0)) }
+                }
+            } }
+        }
+    }
+}
+
+/// All decisions.
+pub(super) fn sites(report: &Report<'_>) -> Markup {
+    let mut all: Vec<_> = report.inlined.sites().collect();
+    let mut rows = rows(report, &all);
+    if rows.number < all.len() {
+        // Stable: among equals, the order of the records.
+        all.sort_by_key(|site| Verdict::of(site));
+        rows = self::rows(report, &all);
+    }
+    html! {
+        @if rows.number < all.len() {
+            p {
+                "The page has room for " (rows.number) " of " (all.len()) ": those that were inlined \
+                 first, then the kept, the refused and the external ones."
+            }
+        }
+        table.sortable {
+            caption { "Call sites, with the decision on each and the sizes in instructions" }
+            thead { tr {
+                th scope="col" { "Caller" }
+                th scope="col" { "Callee" }
+                th scope="col" { "Decision" }
+                th scope="col" { "Reason" }
+                th.num scope="col" { "Callee" br; "size" }
+                th.num scope="col" { "Caller" br; "size" }
+                th scope="col" { "Place" }
+            } }
+            tbody { (PreEscaped(rows.markup)) }
+        }
+    }
+}
+
+/// The rows that there is room for.
+struct Rows {
+    markup: String,
+    number: usize,
+}
+
+fn rows(report: &Report<'_>, sites: &[&SiteRecord]) -> Rows {
+    let mut rows = Rows {
+        markup: String::new(),
+        number: 0,
+    };
+    for site in sites {
+        let row = row(report, site).into_string();
+        if rows.markup.len() + row.len() > limits::SITES {
+            break;
+        }
+        rows.markup.push_str(&row);
+        rows.number += 1;
+    }
+    rows
+}
+
+fn row(report: &Report<'_>, site: &SiteRecord) -> Markup {
+    let verdict = Verdict::of(site);
+    html! {
+        tr class=(classes(Some(verdict))) {
+            td { (function_link(report, site.caller)) @if !site.via().is_empty() {
+                small { " through " @for (number, &id) in site.via().iter().enumerate() {
+                    @if number > 0 { ", " } (function_link(report, id))
+                } }
+            } }
+            td { @match site.callee_id {
+                Some(id) => (function_link(report, id)),
+                None => (site.callee),
+            } }
+            td { (badge(Some(verdict))) }
+            td { (site.reason) }
+            td { @if site.callee_id.is_some() { (site.callee_insts()) } }
+            td { (site.caller_insts()) }
+            td { (place(site)) }
+        }
+    }
+}
+
+/// The instruction of a site, and where it is in the source.
+pub(super) fn place(site: &SiteRecord) -> String {
+    match site.srcloc.is_default() {
+        true => format!("{} {}", site.kind, site.inst),
+        false => format!("{} {} {}", site.kind, site.inst, site.srcloc),
+    }
+}
+
+/// What became of a site, in a word with its colour.
+pub(super) fn badge(verdict: Option<Verdict>) -> Markup {
+    let word = verdict.map_or_else(|| "unreachable".to_owned(), |verdict| verdict.to_string());
+    html! { b { (word) } }
+}
+
+fn int(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn change(before: i64, after: i64) -> String {
+    match (after - before, before) {
+        (0, _) => "0".to_owned(),
+        (difference, 0) => format!("{difference:+}"),
+        (difference, _) => {
+            let percent = 100.0 * difference as f64 / before as f64;
+            // Nothing is torn from its number where the cell is narrow.
+            format!("{difference:+} ({percent:+.1}\u{a0}%)")
+        }
+    }
+}

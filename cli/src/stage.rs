@@ -1,0 +1,302 @@
+//! What every subcommand does: read, verify, inline.
+
+use crate::arguments::{
+    CommonArguments, LegalityArguments, LimitArguments, NameArguments, OptimizeArguments,
+    PolicyArgument, PolicyArguments, TargetArguments,
+};
+use crate::failure::Failure;
+use crate::names;
+use crate::progress::Progress;
+use crate::statistics::Phases;
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use cranelift_inliner::backend::{self, TargetSettings};
+use cranelift_inliner::cleanup::{MemoryFunctions, OptimizeOptions};
+use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Never, Small};
+use cranelift_inliner::locations::LocationMode;
+use cranelift_inliner::pass::{CompiledProgram, Inlined, Inliner};
+use cranelift_inliner::profile::Profile;
+use cranelift_inliner::program::{
+    Attributes, FunctionName, InlineAttribute, Linkage, Program, ProgramError,
+};
+use cranelift_inliner::splice::SpliceOptions;
+use rustc_hash::FxHashSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// The target that the arguments name.
+pub(crate) fn target(arguments: &TargetArguments) -> Result<OwnedTargetIsa, Failure> {
+    let mut settings = TargetSettings::new().opt_level(arguments.opt_level.into());
+    for setting in &arguments.settings {
+        settings = settings.setting(setting);
+    }
+    Ok(backend::target(&arguments.target, &settings)?)
+}
+
+/// Reads all of `paths` as one program and applies what the arguments say of its functions.
+pub(crate) fn read(
+    paths: &[PathBuf],
+    arguments: &CommonArguments,
+    progress: &Progress,
+    phases: &mut Phases,
+) -> Result<Program, Failure> {
+    progress.begin("reading");
+    let started = Instant::now();
+    let mut program = Program::read(paths)?;
+    Names::new(&arguments.names)?.apply(&mut program)?;
+    phases.read += started.elapsed();
+    Ok(program)
+}
+
+/// Verifies `program` before inlining, unless the arguments say otherwise.
+pub(crate) fn verify(
+    program: &Program,
+    isa: &dyn TargetIsa,
+    arguments: &CommonArguments,
+    progress: &Progress,
+    phases: &mut Phases,
+) -> Result<(), Failure> {
+    if arguments.no_verify {
+        return Ok(());
+    }
+    progress.begin("verifying");
+    let started = Instant::now();
+    program.verify(isa)?;
+    phases.verify_input += started.elapsed();
+    Ok(())
+}
+
+/// Who decides, and what is known of how often calls are executed.
+pub(crate) struct Decider<'a> {
+    pub(crate) policy: Box<dyn Inline + 'a>,
+    pub(crate) profile: Option<&'a Profile>,
+    /// Whether --always and --flatten come first.
+    pub(crate) meet_demands: bool,
+}
+
+/// Inlines across `program` as `policy` decides.
+pub(crate) fn inline(
+    program: &Program,
+    isa: &dyn TargetIsa,
+    arguments: &CommonArguments,
+    policy: Decider<'_>,
+    progress: &Progress,
+    phases: &mut Phases,
+) -> Result<Inlined, Failure> {
+    progress.begin_steps("inlining", program.len());
+    let inliner = inliner(arguments, policy, isa).observe(progress);
+    let inlined = inliner
+        .run(program)
+        .map_err(|error| Failure::pass(&error, program))?;
+    phases.add_stages(&inlined.times());
+    Ok(inlined)
+}
+
+/// Inlines across `program` as `policy` decides, and compiles what comes of it.
+pub(crate) fn inline_and_compile(
+    program: &Program,
+    isa: &dyn TargetIsa,
+    arguments: &CommonArguments,
+    policy: Decider<'_>,
+    locations: LocationMode,
+    progress: &Progress,
+    phases: &mut Phases,
+) -> Result<(Inlined, CompiledProgram), Failure> {
+    // Each function has two steps; those that are dropped are never compiled.
+    progress.begin_steps("inlining and compiling", program.len().saturating_mul(2));
+    let inliner = inliner(arguments, policy, isa)
+        .locations(locations)
+        .observe(progress);
+    let (inlined, compiled) = inliner
+        .run_and_compile(program, isa)
+        .map_err(|error| Failure::pass(&error, program))?;
+    phases.add_stages(&inlined.times());
+    Ok((inlined, compiled))
+}
+
+fn inliner<'a>(
+    arguments: &CommonArguments,
+    decider: Decider<'a>,
+    isa: &'a dyn TargetIsa,
+) -> Inliner<'a> {
+    let mut inliner = Inliner::new(decider.policy)
+        .limits(limits(&arguments.limits))
+        .splice_options(splice_options(&arguments.legality))
+        .clean_up(!arguments.no_cleanup)
+        .optimize(arguments.optimize.optimize.into())
+        .optimize_options(optimize_options(&arguments.optimize, isa))
+        .meet_demands(decider.meet_demands)
+        .check(arguments.check);
+    if let Some(profile) = decider.profile {
+        inliner = inliner.profile(profile);
+    }
+    if arguments.no_verify {
+        inliner
+    } else {
+        inliner.verify_with(isa)
+    }
+}
+
+/// The policy that the arguments name.
+pub(crate) fn policy(arguments: &PolicyArguments) -> Box<dyn Inline> {
+    match arguments.policy {
+        PolicyArgument::Always => Box::new(Always),
+        PolicyArgument::Never => Box::new(Never),
+        PolicyArgument::Small => Box::new(Small::new(arguments.small_callee, arguments.small_sum)),
+        PolicyArgument::Cost => {
+            let mut model = CostModel::default();
+            model.threshold = arguments.cost_threshold;
+            Box::new(model)
+        }
+    }
+}
+
+/// The profile that the arguments name.
+pub(crate) fn profile(arguments: &PolicyArguments) -> Result<Option<Profile>, Failure> {
+    let Some(path) = &arguments.profile else {
+        return Ok(None);
+    };
+    let text = fs::read_to_string(path).map_err(|error| Failure::read(path, &error))?;
+    match Profile::from_json(&text) {
+        Ok(profile) => Ok(Some(profile)),
+        Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
+    }
+}
+
+/// A factor that is asked for holds however small the function: the floor is for the default.
+fn limits(arguments: &LimitArguments) -> Limits {
+    let mut limits = Limits::default();
+    limits.function_insts = arguments.max_function_insts;
+    limits.frame_bytes = arguments.max_frame_bytes;
+    limits.recursive_frame_bytes = arguments.max_recursive_frame_bytes;
+    limits.depth = arguments.max_depth;
+    if let Some(growth) = arguments.max_function_growth {
+        limits.function_growth = growth;
+        limits.function_growth_floor = 0;
+    }
+    if let Some(growth) = arguments.max_program_growth {
+        limits.program_growth = growth;
+        limits.program_growth_floor = 0;
+    }
+    limits
+}
+
+fn optimize_options(arguments: &OptimizeArguments, isa: &dyn TargetIsa) -> OptimizeOptions {
+    let mut options = OptimizeOptions::default();
+    options.promote_slots = !arguments.no_promote_slots;
+    options.drop_stores = !arguments.no_drop_stores;
+    options.thread_branches = !arguments.no_thread_branches;
+    options.drop_params = !arguments.no_drop_params;
+    options.drop_insts = !arguments.no_drop_insts;
+    options.endianness = Some(isa.endianness());
+    if !arguments.no_c_memory_functions {
+        options.memory_functions = MemoryFunctions::of_c();
+    }
+    options
+}
+
+fn splice_options(arguments: &LegalityArguments) -> SpliceOptions {
+    let mut options = SpliceOptions::default();
+    options.allow_stack_pointer = arguments.allow_stack_pointer;
+    options.allow_frame_pointer = arguments.allow_frame_pointer;
+    options.allow_return_address = arguments.allow_return_address;
+    options.refuse_thread_locals = arguments.refuse_thread_locals;
+    options.stack_limit_is_per_thread = arguments.stack_limit_is_per_thread;
+    options.share_slots = !arguments.no_share_slots;
+    options.memory_promises = arguments.memory_promises.into();
+    options
+}
+
+/// What the arguments say of functions by their names.
+pub(crate) struct Names<'a> {
+    arguments: &'a NameArguments,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(arguments: &'a NameArguments) -> Result<Self, Failure> {
+        let always: FxHashSet<_> = arguments.always.iter().collect();
+        if let Some(name) = arguments.never.iter().find(|name| always.contains(name)) {
+            let message = format!("{name} cannot be inlined both --always and --never");
+            return Err(Failure::Usage(message));
+        }
+        Ok(Self { arguments })
+    }
+
+    /// Every option with the names given for it.
+    pub(crate) fn by_option(&self) -> [(&'static str, &'a [FunctionName]); 6] {
+        let arguments = self.arguments;
+        [
+            ("--always", &arguments.always),
+            ("--never", &arguments.never),
+            ("--cold", &arguments.cold),
+            ("--flatten", &arguments.flatten),
+            ("--export", &arguments.export),
+            ("--interposable", &arguments.interposable),
+        ]
+    }
+
+    /// Applies all to `program`, which must define every name.
+    pub(crate) fn apply(&self, program: &mut Program) -> Result<(), Failure> {
+        for (option, names) in self.by_option() {
+            if let Some(name) = names.iter().find(|name| program.id(name).is_none()) {
+                return Err(names::unknown(option, name, program));
+            }
+        }
+        self.apply_where_defined(program, &[])?;
+        Ok(())
+    }
+
+    /// Applies to `program` what concerns the functions that it defines; with --export, those of
+    /// `exported` stay exported too.
+    pub(crate) fn apply_where_defined(
+        &self,
+        program: &mut Program,
+        exported: &[FunctionName],
+    ) -> Result<(), ProgramError> {
+        let NameArguments {
+            always,
+            never,
+            cold,
+            flatten,
+            export,
+            interposable,
+        } = self.arguments;
+        for name in always {
+            change_attributes(program, name, |a| a.inline = InlineAttribute::Always)?;
+        }
+        for name in never {
+            change_attributes(program, name, |a| a.inline = InlineAttribute::Never)?;
+        }
+        for name in cold {
+            change_attributes(program, name, |a| a.cold = true)?;
+        }
+        for name in flatten {
+            change_attributes(program, name, |a| a.flatten = true)?;
+        }
+        for name in interposable {
+            if program.id(name).is_some() {
+                program.set_linkage(name, Linkage::Interposable)?;
+            }
+        }
+        if !export.is_empty() {
+            let names = export.iter().chain(exported);
+            let defined = names.filter(|name| program.id(name).is_some());
+            let defined: Vec<_> = defined.cloned().collect();
+            program.export_only(&defined)?;
+        }
+        Ok(())
+    }
+}
+
+fn change_attributes(
+    program: &mut Program,
+    name: &FunctionName,
+    change: impl FnOnce(&mut Attributes),
+) -> Result<(), ProgramError> {
+    let Some(function) = program.id(name).and_then(|id| program.get(id)) else {
+        return Ok(());
+    };
+    let mut attributes = function.attributes();
+    change(&mut attributes);
+    program.set_attributes(name, attributes)
+}

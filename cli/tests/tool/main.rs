@@ -1,0 +1,26 @@
+//! The tool as its users run it: what it writes and prints, and with which status it ends.
+
+mod browser;
+mod commands;
+#[path = "../../../tests/corpus/files.rs"]
+#[allow(dead_code, reason = "one module of the corpus is looked at")]
+mod corpus;
+mod debug;
+#[cfg(unix)]
+mod documents;
+mod explain;
+#[cfg(target_os = "linux")]
+mod faults;
+mod graph;
+mod plan;
+mod profile;
+mod remarks;
+mod report;
+mod report_browser;
+mod reports;
+#[cfg(unix)]
+mod run;
+mod support;
+
+/// The folder of the repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");

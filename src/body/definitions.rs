@@ -1,0 +1,24 @@
+//! Whether parameters and results are what their values say.
+
+use cranelift_codegen::ir::{Function, Value, ValueDef};
+
+/// Whether each parameter and each result in the layout is no alias, and a value that says itself
+/// that it is defined there. Code that replaces values relies on it, and Cranelift's reader and
+/// builders see to it, but nobody may have verified the function.
+pub(crate) fn check_definitions(func: &Function) -> bool {
+    let dfg = &func.dfg;
+    let is_defined = |value: Value, def: ValueDef| {
+        dfg.value_alias_dest_for_serialization(value).is_none() && dfg.value_def(value) == def
+    };
+    func.layout.blocks().all(|block| {
+        let params = dfg.block_params(block).iter().enumerate();
+        let mut params = params.map(|(index, &param)| (param, ValueDef::Param(block, index)));
+        let mut insts = func.layout.block_insts(block);
+        params.all(|(param, def)| is_defined(param, def))
+            && insts.all(|inst| {
+                let results = dfg.inst_results(inst).iter().enumerate();
+                let mut results = results.map(|(index, &value)| (value, index));
+                results.all(|(value, index)| is_defined(value, ValueDef::Result(inst, index)))
+            })
+    })
+}

@@ -1,0 +1,283 @@
+//! What instructions of both functions refer to, numbered by content.
+
+use super::super::operands::{Operand, take_apart};
+use crate::program::FunctionName;
+use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::ir::{
+    self, ExternalName, FuncRef, Function, GlobalValueData, Inst, InstructionData, MemFlagsData,
+    Opcode, Signature, Type, Value,
+};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+/// The number of a [`Content`]. Equal numbers mean equal contents.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct ContentId(u32);
+
+/// The name of a function or of data.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Name {
+    Program(FunctionName),
+    /// What Cranelift itself defines.
+    Builtin(ExternalName),
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Content {
+    Name(Name),
+    Signature(Signature),
+    Function {
+        name: ContentId,
+        signature: ContentId,
+        colocated: bool,
+        patchable: bool,
+    },
+    Bytes(Vec<u8>),
+    /// Flags without their region, and the region by the front end's number.
+    MemFlags(MemFlagsData, Option<u32>),
+    Symbol {
+        name: ContentId,
+        offset: i64,
+        colocated: bool,
+        tls: bool,
+    },
+    Context,
+    Loaded {
+        base: ContentId,
+        offset: i32,
+        of: Type,
+        flags: ContentId,
+    },
+    Added {
+        base: ContentId,
+        offset: i64,
+        of: Type,
+    },
+    DynamicScale(Type),
+    DynamicSlot(u32),
+    /// An instruction without the values that it takes.
+    Shape {
+        data: InstructionData,
+        refers: SmallVec<[ContentId; 2]>,
+        args: SmallVec<[Type; 4]>,
+        results: SmallVec<[Type; 2]>,
+    },
+    /// What no instruction of ours is.
+    Invalid,
+}
+
+/// All contents of both functions.
+#[derive(Default)]
+pub(super) struct Contents {
+    numbers: FxHashMap<Content, ContentId>,
+    all: Vec<Content>,
+}
+
+impl Contents {
+    pub(super) fn number(&mut self, content: Content) -> ContentId {
+        if let Some(&number) = self.numbers.get(&content) {
+            return number;
+        }
+        let number = ContentId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        self.all.push(content.clone());
+        self.numbers.insert(content, number);
+        number
+    }
+
+    pub(super) fn get(&self, id: ContentId) -> &Content {
+        self.all.get(id.0 as usize).unwrap_or(&Content::Invalid)
+    }
+
+    pub(super) fn name(&mut self, func: &Function, name: &ExternalName) -> ContentId {
+        let name = match FunctionName::of_external(func, name) {
+            Some(name) => Name::Program(name),
+            None => Name::Builtin(name.clone()),
+        };
+        self.number(Content::Name(name))
+    }
+
+    pub(super) fn signature(&mut self, func: &Function, signature: ir::SigRef) -> ContentId {
+        match func.dfg.signatures.get(signature) {
+            Some(signature) => self.number(Content::Signature(signature.clone())),
+            None => self.number(Content::Invalid),
+        }
+    }
+
+    pub(super) fn function(&mut self, func: &Function, func_ref: FuncRef) -> ContentId {
+        let Some(data) = func.dfg.ext_funcs.get(func_ref) else {
+            return self.number(Content::Invalid);
+        };
+        let name = self.name(func, &data.name);
+        let signature = self.signature(func, data.signature);
+        self.number(Content::Function {
+            name,
+            signature,
+            colocated: data.colocated,
+            patchable: data.patchable,
+        })
+    }
+
+    pub(super) fn mem_flags(&mut self, func: &Function, flags: ir::MemFlags) -> ContentId {
+        let data = func.dfg.mem_flags[flags];
+        let region = data.alias_region();
+        let region = region.map(|region| func.dfg.alias_regions[region].user_id);
+        self.number(Content::MemFlags(data.with_alias_region(None), region))
+    }
+
+    pub(super) fn global(&mut self, func: &Function, global: ir::GlobalValue) -> ContentId {
+        // No chain is longer, unless it is a circle.
+        self.global_chain(func, global, func.global_values.len())
+    }
+
+    fn global_chain(
+        &mut self,
+        func: &Function,
+        global: ir::GlobalValue,
+        longest: usize,
+    ) -> ContentId {
+        let data = func.global_values.get(global);
+        let (Some(data), Some(longest)) = (data, longest.checked_sub(1)) else {
+            return self.number(Content::Invalid);
+        };
+        let content = match data {
+            GlobalValueData::VMContext => Content::Context,
+            GlobalValueData::Load {
+                base,
+                offset,
+                global_type,
+                flags,
+            } => Content::Loaded {
+                base: self.global_chain(func, *base, longest),
+                offset: (*offset).into(),
+                of: *global_type,
+                flags: self.mem_flags(func, *flags),
+            },
+            GlobalValueData::IAddImm {
+                base,
+                offset,
+                global_type,
+            } => Content::Added {
+                base: self.global_chain(func, *base, longest),
+                offset: (*offset).into(),
+                of: *global_type,
+            },
+            GlobalValueData::Symbol {
+                name,
+                offset,
+                colocated,
+                tls,
+            } => Content::Symbol {
+                name: self.name(func, name),
+                offset: (*offset).into(),
+                colocated: *colocated,
+                tls: *tls,
+            },
+            GlobalValueData::DynScaleTargetConst { vector_type } => {
+                Content::DynamicScale(*vector_type)
+            }
+        };
+        self.number(content)
+    }
+
+    /// What an instruction is apart from the values that it takes, from the slot whose address it
+    /// takes, and from where it branches to.
+    pub(super) fn shape(&mut self, func: &Function, inst: Inst) -> ContentId {
+        let (operands, data) = take_apart(&func.dfg.insts[inst]);
+        let mut refers = SmallVec::new();
+        for operand in operands {
+            refers.push(match operand {
+                Operand::Global(global) => self.global(func, global),
+                Operand::Function(func_ref) => self.function(func, func_ref),
+                Operand::Signature(signature) => self.signature(func, signature),
+                Operand::Constant(constant) => {
+                    let bytes = func.dfg.constants.get(constant).as_slice().to_vec();
+                    self.number(Content::Bytes(bytes))
+                }
+                Operand::Immediate(immediate) => {
+                    let bytes = func.dfg.immediates[immediate].as_slice().to_vec();
+                    self.number(Content::Bytes(bytes))
+                }
+                Operand::MemFlags(flags) => self.mem_flags(func, flags),
+                Operand::DynamicSlot(slot) => self.number(Content::DynamicSlot(slot.as_u32())),
+                Operand::Value(_)
+                | Operand::List(_)
+                | Operand::Edge
+                | Operand::Block(_)
+                | Operand::Slot(_) => continue,
+            });
+        }
+        let ty = |&value| func.dfg.value_type(value);
+        let args = func.dfg.inst_args(inst).iter().map(ty).collect();
+        let results = func.dfg.inst_results(inst).iter().map(ty).collect();
+        self.number(Content::Shape {
+            data,
+            refers,
+            args,
+            results,
+        })
+    }
+
+    /// The shape of a `sextend`.
+    pub(super) fn sign_extension(&mut self, from: Type, to: Type) -> ContentId {
+        let data = InstructionData::Unary {
+            opcode: Opcode::Sextend,
+            arg: Value::from_u32(0),
+        };
+        self.number(Content::Shape {
+            data,
+            refers: SmallVec::new(),
+            args: [from].into_iter().collect(),
+            results: [to].into_iter().collect(),
+        })
+    }
+
+    pub(super) fn data(&self, shape: ContentId) -> Option<&InstructionData> {
+        match self.get(shape) {
+            Content::Shape { data, .. } => Some(data),
+            _ => None,
+        }
+    }
+
+    /// Whether an instruction has one result, and that is no vector.
+    pub(super) fn is_scalar(&self, shape: ContentId) -> bool {
+        match self.get(shape) {
+            Content::Shape { results, .. } => matches!(results[..], [ty] if ty.is_int()),
+            _ => false,
+        }
+    }
+
+    pub(super) fn opcode(&self, shape: ContentId) -> Option<Opcode> {
+        self.data(shape).map(InstructionData::opcode)
+    }
+}
+
+/// The shapes of a function's instructions, each looked up once.
+#[derive(Default)]
+pub(super) struct Shapes {
+    of: SecondaryMap<Inst, Option<ContentId>>,
+}
+
+impl Shapes {
+    pub(super) fn get(
+        &mut self,
+        contents: &mut Contents,
+        func: &Function,
+        inst: Inst,
+    ) -> ContentId {
+        *self.of[inst].get_or_insert_with(|| contents.shape(func, inst))
+    }
+}
+
+/// Whether an instruction does nothing but compute its results from what it takes.
+pub(super) fn is_pure(func: &Function, inst: Inst) -> bool {
+    let opcode = func.dfg.insts[inst].opcode();
+    let acts = opcode.can_trap()
+        || opcode.other_side_effects()
+        || opcode.can_load()
+        || opcode.can_store()
+        || opcode.is_call()
+        || opcode.is_terminator()
+        || opcode.is_branch()
+        || opcode == Opcode::GetExceptionHandlerAddress;
+    !acts && !func.debug_tags.has(inst)
+}

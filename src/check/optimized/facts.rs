@@ -1,0 +1,158 @@
+//! What branches told.
+
+use super::evaluate::World;
+use super::nodes::{Node, Term, mask};
+use cranelift_codegen::ir::InstructionData;
+use cranelift_codegen::ir::condcodes::IntCC;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fact {
+    Is(u128),
+    NotZero,
+}
+
+pub(super) type Facts = BTreeMap<Node, Fact>;
+
+/// Conditions are looked through as deep as this.
+const MAX_DEPTH: u32 = 6;
+
+/// The value of a term, if it is known here.
+pub(super) fn value_of(world: &World, facts: &Facts, node: Node) -> Option<u128> {
+    value_at(world, facts, node, MAX_DEPTH)
+}
+
+/// Whether a term is other than zero, if that is known here.
+pub(super) fn truth_of(world: &World, facts: &Facts, node: Node) -> Option<bool> {
+    truth_at(world, facts, node, MAX_DEPTH)
+}
+
+fn value_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<u128> {
+    let depth = depth.checked_sub(1)?;
+    let nodes = &world.nodes;
+    if let Some(bits) = nodes.constant_of(node) {
+        return Some(bits);
+    }
+    if let Some(Fact::Is(bits)) = facts.get(&node) {
+        return Some(*bits);
+    }
+    match nodes.term(node) {
+        Term::Row(parts) if nodes.width(node) <= 128 => {
+            let mut all = 0;
+            let mut low = 0;
+            for &part in parts {
+                all |= value_at(world, facts, part, depth)? << low;
+                low += nodes.width(part);
+            }
+            Some(all)
+        }
+        Term::Bits(of, low) => {
+            let bits = value_at(world, facts, *of, depth)?;
+            Some(bits.checked_shr(*low)? & mask(nodes.width(node)))
+        }
+        Term::Computed { .. } => {
+            let (cond, x, y) = comparison(world, node)?;
+            let equal = match (
+                value_at(world, facts, x, depth),
+                value_at(world, facts, y, depth),
+            ) {
+                (Some(a), Some(b)) => a == b,
+                (Some(0), None) => !truth_at(world, facts, y, depth)?,
+                (None, Some(0)) => !truth_at(world, facts, x, depth)?,
+                _ => return None,
+            };
+            match cond {
+                IntCC::Equal => Some(equal.into()),
+                IntCC::NotEqual => Some((!equal).into()),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn truth_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<bool> {
+    if let Some(bits) = value_at(world, facts, node, depth) {
+        return Some(bits != 0);
+    }
+    let depth = depth.checked_sub(1)?;
+    if facts.get(&node) == Some(&Fact::NotZero) {
+        return Some(true);
+    }
+    match world.nodes.term(node) {
+        Term::Row(parts) => {
+            let mut parts = parts.iter();
+            let is_some = parts.any(|&part| truth_at(world, facts, part, depth) == Some(true));
+            is_some.then_some(true)
+        }
+        &Term::Slot(slot, offset) => world.tracking.is_inside(slot, offset).then_some(true),
+        _ => None,
+    }
+}
+
+/// The operands of a comparison of scalars.
+fn comparison(world: &World, node: Node) -> Option<(IntCC, Node, Node)> {
+    let Term::Computed { shape, args, .. } = world.nodes.term(node) else {
+        return None;
+    };
+    match (world.contents.data(*shape)?, &args[..]) {
+        (InstructionData::IntCompare { cond, .. }, &[x, y]) if world.contents.is_scalar(*shape) => {
+            Some((*cond, x, y))
+        }
+        _ => None,
+    }
+}
+
+/// Notes that a term is zero or is not.
+pub(super) fn learn(world: &World, facts: &mut Facts, node: Node, truth: bool) {
+    learn_at(world, facts, node, truth, MAX_DEPTH);
+}
+
+fn learn_at(world: &World, facts: &mut Facts, node: Node, truth: bool, depth: u32) {
+    let Some(depth) = depth.checked_sub(1) else {
+        return;
+    };
+    let nodes = &world.nodes;
+    if nodes.constant_of(node).is_some() || matches!(facts.get(&node), Some(Fact::Is(_))) {
+        return;
+    }
+    let is_comparison = comparison(world, node);
+    let fact = match truth {
+        false => Fact::Is(0),
+        // What a comparison computes is 0 or 1.
+        true if is_comparison.is_some() => Fact::Is(1),
+        true => Fact::NotZero,
+    };
+    facts.insert(node, fact);
+    if let Some((cond, x, y)) = is_comparison {
+        let equal = match cond {
+            IntCC::Equal => truth,
+            IntCC::NotEqual => !truth,
+            _ => return,
+        };
+        for (x, y) in [(x, y), (y, x)] {
+            match (nodes.constant_of(y), equal) {
+                (Some(0), equal) => learn_at(world, facts, x, !equal, depth),
+                (Some(bits), true) => {
+                    facts.insert(x, Fact::Is(bits));
+                }
+                _ => {}
+            }
+        }
+    }
+    if let Term::Row(parts) = nodes.term(node) {
+        let open = parts
+            .iter()
+            .filter(|&&part| nodes.constant_of(part) != Some(0));
+        let open: Vec<Node> = open.copied().collect();
+        match (truth, &open[..]) {
+            (true, &[only]) => learn_at(world, facts, only, true, depth),
+            (true, _) => {}
+            (false, open) => {
+                for &part in open {
+                    learn_at(world, facts, part, false, depth);
+                }
+            }
+        }
+    }
+}

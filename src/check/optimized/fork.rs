@@ -1,0 +1,226 @@
+//! Branches of the function before that decide nothing.
+//!
+//! Where all sides of a branch come to one place without having done anything, the optimised
+//! function may lack the branch. Of what differs between the sides nothing is known from there on.
+
+use super::evaluate::World;
+use super::facts::learn;
+use super::liveness::is_everywhere;
+use super::memory::{Held, Memory, Piece};
+use super::nodes::{Node, Side};
+use super::walk::{Outcome, Step, Walk};
+use cranelift_codegen::ir::{BlockCall, Inst, InstructionData, StackSlot, Value};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// How many such branches may be inside each other.
+const MAX_FORKS: u32 = 4;
+/// How many blocks each side may have: a few first, since sides are often short, and what is
+/// behind the place where they meet may be long.
+const MAX_BLOCKS: [usize; 5] = [1, 2, 4, 8, 32];
+/// How many steps may be taken on all sides.
+const MAX_STEPS: usize = 512;
+/// Branches to more places always decide something.
+const MAX_SIDES: usize = 16;
+
+/// A place on one side, with what was assigned until then.
+struct Stop {
+    at: Inst,
+    assigned: Vec<(Value, Option<Node>)>,
+    memory: Rc<Memory>,
+}
+
+impl Walk<'_> {
+    /// Goes past a branch that decides nothing; false where there is none.
+    pub(super) fn fork(&mut self) -> Outcome<bool> {
+        let branch = self.position;
+        if self.deciding.contains(&branch) {
+            return Ok(false);
+        }
+        let found = self.fork_within(MAX_FORKS)?;
+        if !found {
+            self.deciding.insert(branch);
+        }
+        Ok(found)
+    }
+
+    fn fork_within(&mut self, depth: u32) -> Outcome<bool> {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Ok(false);
+        };
+        let func = self.before.func;
+        let branch = self.position;
+        let sides: Vec<BlockCall> = match func.dfg.insts[branch] {
+            InstructionData::Brif { blocks, .. } => blocks.to_vec(),
+            InstructionData::BranchTable { table, .. } => {
+                func.dfg.jump_tables[table].all_branches().to_vec()
+            }
+            _ => return Ok(false),
+        };
+        if sides.len() > MAX_SIDES {
+            return Ok(false);
+        }
+        let mark = self.mark();
+        let condition = func.dfg.inst_args(branch).first().copied();
+        let condition = condition.and_then(|value| self.before.get(&mut self.world, value));
+        let mut meeting: Option<Vec<Stop>> = None;
+        for max_blocks in MAX_BLOCKS {
+            if depth + 1 == MAX_FORKS {
+                self.fork_steps = MAX_STEPS;
+            }
+            // What one side explores in vain is not taken from the others.
+            let share = self.fork_steps / sides.len().max(1);
+            let mut stops = Vec::new();
+            for (index, &side) in sides.iter().enumerate() {
+                if let (Some(condition), InstructionData::Brif { .. }) =
+                    (condition, func.dfg.insts[branch])
+                {
+                    learn(&self.world, &mut self.facts, condition, index == 0);
+                }
+                self.fork_steps = share;
+                self.take_edge(side, &[])?;
+                stops.push(self.stops(&mark, depth, max_blocks)?);
+                self.rollback(&mark);
+            }
+            meeting = meet(stops);
+            if meeting.is_some() {
+                break;
+            }
+        }
+        let Some(all) = meeting else {
+            return Ok(false);
+        };
+        let Some(stop) = all.first() else {
+            return Ok(false);
+        };
+        let latest = all.iter().map(|stop| {
+            let assigned = stop.assigned.iter().copied();
+            assigned.collect::<FxHashMap<Value, Option<Node>>>()
+        });
+        let latest: Vec<FxHashMap<Value, Option<Node>>> = latest.collect();
+        let values: BTreeSet<Value> = latest
+            .iter()
+            .flat_map(|side| side.keys().copied())
+            .collect();
+        for value in values {
+            if is_everywhere(func, value) {
+                continue;
+            }
+            let mut nodes = latest
+                .iter()
+                .map(|side| side.get(&value).copied().flatten());
+            let node = nodes.next().flatten();
+            let node = node.filter(|&node| nodes.all(|other| other == Some(node)));
+            self.before.set(value, node);
+        }
+        let mut memory = (*stop.memory).clone();
+        for other in &all[1..] {
+            if !Rc::ptr_eq(&stop.memory, &other.memory) {
+                self.world.keep_common(&mut memory, &other.memory);
+            }
+        }
+        self.before.memory = Rc::new(memory);
+        self.position = stop.at;
+        self.progress += 1;
+        Ok(true)
+    }
+
+    /// The block starts and the end of a side.
+    fn stops(
+        &mut self,
+        mark: &super::walk::Mark,
+        depth: u32,
+        max_blocks: usize,
+    ) -> Outcome<Vec<Stop>> {
+        let func = self.before.func;
+        let mut stops: Vec<Stop> = Vec::new();
+        let mut is_start = true;
+        loop {
+            if is_start {
+                let at = self.position;
+                if stops.iter().any(|stop| stop.at == at) {
+                    return Ok(stops);
+                }
+                stops.push(Stop {
+                    at,
+                    assigned: self.set_since(mark),
+                    memory: Rc::clone(&self.before.memory),
+                });
+                if stops.len() > max_blocks {
+                    return Ok(stops);
+                }
+            }
+            let Some(left) = self.fork_steps.checked_sub(1) else {
+                return Ok(stops);
+            };
+            self.fork_steps = left;
+            let block = func.layout.inst_block(self.position);
+            let moved = match self.step()? {
+                Step::Taken => true,
+                Step::Unknown => false,
+                Step::None => self.pass_load()? || self.fork_within(depth)?,
+            };
+            if !moved {
+                let at = self.position;
+                if stops.last().is_some_and(|stop| stop.at != at) {
+                    stops.push(Stop {
+                        at,
+                        assigned: self.set_since(mark),
+                        memory: Rc::clone(&self.before.memory),
+                    });
+                }
+                return Ok(stops);
+            }
+            is_start = func.layout.inst_block(self.position) != block
+                || block.and_then(|block| func.layout.first_inst(block)) == Some(self.position);
+        }
+    }
+}
+
+/// The first place on one side that is on all others too, as it is on each.
+fn meet(sides: Vec<Vec<Stop>>) -> Option<Vec<Stop>> {
+    let (first, others) = sides.split_first()?;
+    let is_common = |stop: &&Stop| {
+        let mut others = others.iter();
+        others.all(|side| side.iter().any(|other| other.at == stop.at))
+    };
+    let at = first.iter().find(is_common)?.at;
+    let mut sides = sides.into_iter();
+    sides.try_fold(Vec::new(), |mut all, side| {
+        all.push(side.into_iter().find(|stop| stop.at == at)?);
+        Some(all)
+    })
+}
+
+impl World {
+    /// Forgets of `memory` what `other` does not hold too.
+    fn keep_common(&mut self, memory: &mut Memory, other: &Memory) {
+        let slots: BTreeSet<StackSlot> = memory.keys().chain(other.keys()).copied().collect();
+        for slot in slots {
+            let held = |world: &mut World, memory: &Memory| match memory.get(&slot) {
+                Some(held) => held.clone(),
+                None => world.initially_held(Side::Before, slot),
+            };
+            let [a, b] = [held(self, memory), held(self, other)];
+            if a == b {
+                continue;
+            }
+            let mut ends: BTreeSet<u32> = BTreeSet::new();
+            for piece in a.pieces.iter().chain(&b.pieces) {
+                ends.extend([piece.start, piece.start + piece.size]);
+            }
+            let ends: Vec<u32> = ends.into_iter().collect();
+            let mut pieces = Vec::new();
+            for range in ends.windows(2) {
+                let &[start, end] = range else { continue };
+                let size = end - start;
+                let [x, y] = [&a, &b].map(|held| self.read(held, start, size));
+                let node = x.filter(|_| x == y);
+                pieces.push(Piece { start, size, node });
+            }
+            let behind = a.behind.filter(|_| a.behind == b.behind);
+            memory.insert(slot, Held { behind, pieces });
+        }
+    }
+}

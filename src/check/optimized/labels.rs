@@ -1,0 +1,288 @@
+//! Labels of values, and locations of what computes them.
+
+use super::Unproved;
+use super::nodes::{Entry, Node, Side, Symbol, Term};
+use super::state::State;
+use super::walk::{Outcome, Walk};
+use cranelift_codegen::ir::{
+    Block, Function, Inst, SourceLoc, Value, ValueDef, ValueLabel, ValueLabelAssignments,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// A label and where it starts.
+type Label = (ValueLabel, SourceLoc);
+
+/// Labels that were met, by what the values are.
+#[derive(Default)]
+pub(super) struct Seen {
+    labels: [Option<FxHashMap<Value, Vec<Label>>>; 2],
+    before: FxHashSet<(Node, Label)>,
+    after: FxHashMap<(Node, Label), Value>,
+    /// What must have its labels in the optimised function, and the value that has them.
+    wanted: FxHashMap<(Node, Label), Value>,
+    /// Values with labels of the function before that are reached.
+    reached: FxHashSet<Value>,
+    /// Values of which it is not known what they are.
+    is_unsure: bool,
+}
+
+impl Walk<'_> {
+    fn labels_of(&mut self, side: Side, value: Value) -> Vec<Label> {
+        let func = match side {
+            Side::Before => self.before.func,
+            Side::After => self.after.func,
+        };
+        if func.dfg.values_labels.is_none() {
+            return Vec::new();
+        }
+        let keeps_locations = self.surroundings.keeps_locations();
+        let index = usize::from(Self::is_after(side));
+        let all = self.seen.labels[index].get_or_insert_with(|| all_labels(func, keeps_locations));
+        let value = func.dfg.resolve_aliases(value);
+        all.get(&value).cloned().unwrap_or_default()
+    }
+
+    /// Notes the labels of the results.
+    pub(super) fn note_computed(&mut self, side: Side, inst: Inst) {
+        if !self.is_final {
+            return;
+        }
+        let func = match side {
+            Side::Before => self.before.func,
+            Side::After => self.after.func,
+        };
+        for &value in func.dfg.inst_results(inst) {
+            self.note_value(side, value);
+        }
+    }
+
+    /// Notes the labels of a value that was just set.
+    pub(super) fn note_value(&mut self, side: Side, value: Value) {
+        if !self.is_final {
+            return;
+        }
+        let labels = self.labels_of(side, value);
+        if labels.is_empty() {
+            return;
+        }
+        if side == Side::Before {
+            self.seen
+                .reached
+                .insert(self.before.func.dfg.resolve_aliases(value));
+        }
+        let node = match side {
+            Side::Before => self.before.get(&mut self.world, value),
+            Side::After => self.after.get(&mut self.world, value),
+        };
+        let Some(node) = node else {
+            self.seen.is_unsure |= side == Side::Before;
+            return;
+        };
+        for label in labels {
+            match side {
+                Side::Before => {
+                    self.seen.before.insert((node, label));
+                }
+                Side::After => {
+                    self.seen.after.insert((node, label), value);
+                }
+            }
+        }
+    }
+
+    /// Notes the labels of what is live at the start of a block.
+    pub(super) fn note_state(&mut self, block: Block, state: &State) {
+        if !self.is_final {
+            return;
+        }
+        for &(value, node) in &state.before {
+            for label in self.labels_of(Side::Before, value) {
+                self.seen.reached.insert(value);
+                match node {
+                    Some(node) => {
+                        self.seen.before.insert((node, label));
+                    }
+                    None => self.seen.is_unsure = true,
+                }
+            }
+        }
+        let params = self.after.func.dfg.block_params(block);
+        for &(value, node) in &state.after {
+            for label in self.labels_of(Side::After, value) {
+                if let Some(node) = node {
+                    self.seen.after.insert((node, label), value);
+                }
+            }
+            // A parameter that is there for one of the function before has its labels.
+            let Some(node) = node else { continue };
+            let is_join = matches!(
+                *self.world.nodes.term(node),
+                Term::Symbol(Symbol::Join(of, Entry::Before(_) | Entry::After(_))) if of == block
+            );
+            if !is_join || !params.contains(&value) {
+                continue;
+            }
+            for &(other, of) in &state.before {
+                if of == Some(node) && self.is_param_at(other, state.position) {
+                    for label in self.labels_of(Side::Before, other) {
+                        self.seen.wanted.entry((node, label)).or_insert(other);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a value is a parameter of the block where the function before is.
+    fn is_param_at(&self, value: Value, position: Inst) -> bool {
+        let func = self.before.func;
+        let block = func.layout.inst_block(position);
+        match func.dfg.value_def(value) {
+            ValueDef::Param(of, _) => Some(of) == block,
+            _ => false,
+        }
+    }
+
+    /// Notes that something that both functions do uses an operand of the function before: what it
+    /// is has its labels, if it is the result of something that is done or computed.
+    pub(super) fn note_use(&mut self, inst: Inst, index: usize) {
+        if !self.is_final {
+            return;
+        }
+        let func = self.before.func;
+        let Some(&value) = func.dfg.inst_args(inst).get(index) else {
+            return;
+        };
+        let value = func.dfg.resolve_aliases(value);
+        let ValueDef::Result(of, _) = func.dfg.value_def(value) else {
+            return;
+        };
+        // Loads may have become what was stored before, which has labels of its own.
+        if func.dfg.insts[of].opcode().can_load() && !func.dfg.insts[of].opcode().is_call() {
+            return;
+        }
+        self.want_labels(value);
+    }
+
+    /// Notes that both functions did something: its results have their labels.
+    pub(super) fn note_kept(&mut self, inst: Inst) {
+        if !self.is_final {
+            return;
+        }
+        for &value in self.before.func.dfg.inst_results(inst) {
+            self.want_labels(value);
+        }
+    }
+
+    fn want_labels(&mut self, value: Value) {
+        let labels = self.labels_of(Side::Before, value);
+        let Some(node) = self.before.get(&mut self.world, value) else {
+            return;
+        };
+        if self.world.nodes.constant_of(node).is_some() {
+            return;
+        }
+        for label in labels {
+            self.seen.wanted.entry((node, label)).or_insert(value);
+        }
+    }
+
+    pub(super) fn check_labels(&mut self) -> Outcome {
+        let wanted = self.seen.wanted.iter();
+        let lost = wanted.filter(|(wanted, _)| !self.seen.after.contains_key(wanted));
+        let lost = in_order(lost);
+        // What became of values that nothing reaches is not known.
+        let labels = all_labels(self.before.func, self.surroundings.keeps_locations());
+        let mut unreached: FxHashSet<Label> = FxHashSet::default();
+        for (value, labels) in labels {
+            if !self.seen.reached.contains(&value) {
+                unreached.extend(labels);
+            }
+        }
+        let after = self.seen.after.iter();
+        let added = after.filter(|(labelled, _)| {
+            !self.seen.before.contains(labelled) && !unreached.contains(&labelled.1)
+        });
+        let added = in_order(added);
+        if self.find_labelled(&lost, &added) {
+            return Ok(());
+        }
+        if let Some((value, ..)) = lost.first() {
+            let message = format!("what {value} is has lost its label");
+            return Err(Unproved::wrong(message));
+        }
+        match added.first() {
+            Some((value, ..)) => {
+                let message = format!("{value} of the result has a label that comes from nowhere");
+                Err(match self.seen.is_unsure {
+                    true => Unproved::cannot_tell(message),
+                    false => Unproved::wrong(message),
+                })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what is labelled alike would be equal if slots were, which is looked at in the next
+    /// round.
+    fn find_labelled(
+        &mut self,
+        lost: &[(Value, Node, Label)],
+        added: &[(Value, Node, Label)],
+    ) -> bool {
+        let mut pairs: Vec<(Node, Node)> = Vec::new();
+        for &(_, node, label) in lost {
+            let after = self.seen.after.keys().filter(|(_, other)| *other == label);
+            pairs.extend(after.map(|&(after, _)| (node, after)));
+        }
+        for &(_, node, label) in added {
+            let before = self.seen.before.iter().filter(|(_, other)| *other == label);
+            pairs.extend(before.map(|&(before, _)| (before, node)));
+        }
+        pairs.sort_unstable();
+        let mut found = false;
+        for (before, after) in pairs {
+            found |= self.unites(before, after);
+        }
+        found
+    }
+}
+
+fn in_order<'a>(
+    labelled: impl Iterator<Item = (&'a (Node, Label), &'a Value)>,
+) -> Vec<(Value, Node, Label)> {
+    let labelled = labelled.map(|(&(node, label), &value)| (value, node, label));
+    let mut labelled: Vec<(Value, Node, Label)> = labelled.collect();
+    labelled.sort_unstable_by_key(|&(value, node, (label, from))| {
+        (value, node, label.as_u32(), from.bits())
+    });
+    labelled
+}
+
+/// The labels of all values, each with those of its aliases.
+fn all_labels(func: &Function, keeps_locations: bool) -> FxHashMap<Value, Vec<Label>> {
+    let mut all: FxHashMap<Value, Vec<Label>> = FxHashMap::default();
+    let Some(labels) = &func.dfg.values_labels else {
+        return all;
+    };
+    let base = func.params.base_srcloc();
+    let mut values: Vec<Value> = labels.keys().copied().collect();
+    values.sort_unstable();
+    for value in values {
+        let mut at = value;
+        for _ in 0..=labels.len() {
+            match labels.get(&at) {
+                Some(ValueLabelAssignments::Starts(starts)) => {
+                    let of = all.entry(func.dfg.resolve_aliases(value)).or_default();
+                    of.extend(starts.iter().map(|start| match keeps_locations {
+                        true => (start.label, start.from.expand(base)),
+                        false => (start.label, SourceLoc::default()),
+                    }));
+                    break;
+                }
+                Some(ValueLabelAssignments::Alias { value: next, .. }) => at = *next,
+                None => break,
+            }
+        }
+    }
+    all
+}

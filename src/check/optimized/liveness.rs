@@ -1,0 +1,120 @@
+//! Which values matter where.
+
+use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::flowgraph::ControlFlowGraph;
+use cranelift_codegen::ir::{Block, Function, Inst, Value, ValueDef};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::rc::Rc;
+
+/// Live values of one function. Those that an instruction without operands computes are left out:
+/// they are the same everywhere.
+pub(super) struct Liveness {
+    live_in: SecondaryMap<Block, Vec<Value>>,
+    at: FxHashMap<Inst, Rc<[Value]>>,
+}
+
+impl Liveness {
+    /// `None` where the lists would have more than `limit` entries.
+    pub(super) fn new(func: &Function, cfg: &ControlFlowGraph, limit: usize) -> Option<Self> {
+        let mut uses: SecondaryMap<Value, Vec<Block>> = SecondaryMap::new();
+        let mut used = Vec::new();
+        for block in func.layout.blocks() {
+            for inst in func.layout.block_insts(block) {
+                for value in func.dfg.inst_values(inst) {
+                    let value = func.dfg.resolve_aliases(value);
+                    if is_everywhere(func, value) {
+                        continue;
+                    }
+                    let blocks = &mut uses[value];
+                    if blocks.is_empty() {
+                        used.push(value);
+                    }
+                    if blocks.last() != Some(&block) {
+                        blocks.push(block);
+                    }
+                }
+            }
+        }
+        used.sort_unstable();
+        let mut live_in: SecondaryMap<Block, Vec<Value>> = SecondaryMap::new();
+        let mut entries = 0;
+        // Values come in order, so a list that ends with one has it already.
+        for value in used {
+            let home = home_of(func, value);
+            let mut work = std::mem::take(&mut uses[value]);
+            while let Some(block) = work.pop() {
+                if Some(block) == home || live_in[block].last() == Some(&value) {
+                    continue;
+                }
+                live_in[block].push(value);
+                entries += 1;
+                if entries > limit {
+                    return None;
+                }
+                work.extend(cfg.pred_iter(block).map(|pred| pred.block));
+            }
+        }
+        Some(Liveness {
+            live_in,
+            at: FxHashMap::default(),
+        })
+    }
+
+    /// Values from outside that a block or what follows it uses, without its parameters.
+    pub(super) fn live_in(&self, block: Block) -> &[Value] {
+        &self.live_in[block]
+    }
+
+    /// Values that are needed from an instruction on, parameters of its block included, and all of
+    /// these if it is the first.
+    pub(super) fn live_at(&mut self, func: &Function, inst: Inst) -> Rc<[Value]> {
+        if let Some(live) = self.at.get(&inst) {
+            return Rc::clone(live);
+        }
+        let mut live: FxHashSet<Value> = FxHashSet::default();
+        let mut defined: FxHashSet<Value> = FxHashSet::default();
+        // Parameters that nothing uses may have labels.
+        let block = func.layout.inst_block(inst);
+        if let Some(block) = block.filter(|&block| func.layout.first_inst(block) == Some(inst)) {
+            live.extend(func.dfg.block_params(block));
+        }
+        let mut next = Some(inst);
+        while let Some(inst) = next {
+            for value in func.dfg.inst_values(inst) {
+                let value = func.dfg.resolve_aliases(value);
+                if !is_everywhere(func, value) {
+                    live.insert(value);
+                }
+            }
+            defined.extend(func.dfg.inst_results(inst));
+            for edge in super::edges(func, inst) {
+                let target = edge.block(&func.dfg.value_lists);
+                live.extend(&self.live_in[target]);
+            }
+            next = func.layout.next_inst(inst);
+        }
+        let mut live: Vec<Value> = live.difference(&defined).copied().collect();
+        live.sort_unstable();
+        let live: Rc<[Value]> = live.into();
+        self.at.insert(inst, Rc::clone(&live));
+        live
+    }
+}
+
+fn home_of(func: &Function, value: Value) -> Option<Block> {
+    match func.dfg.value_def(value) {
+        ValueDef::Result(inst, _) => func.layout.inst_block(inst),
+        ValueDef::Param(block, _) => Some(block),
+        ValueDef::Union(..) => None,
+    }
+}
+
+/// Whether a value can be computed anywhere, from nothing.
+pub(super) fn is_everywhere(func: &Function, value: Value) -> bool {
+    match func.dfg.value_def(value) {
+        ValueDef::Result(inst, _) => {
+            func.dfg.inst_args(inst).is_empty() && super::contents::is_pure(func, inst)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,520 @@
+//! What slots hold.
+
+use super::evaluate::World;
+use super::nodes::{Node, Order, Side, SlotRef, Symbol, Term, signed};
+use cranelift_codegen::ir::{
+    Endianness, Function, Inst, InstructionData, MemFlagsData, Opcode, StackSlot, Type, Value,
+};
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+
+/// Bytes that were stored; `None` for what is not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Piece {
+    pub(super) start: u32,
+    pub(super) size: u32,
+    pub(super) node: Option<Node>,
+}
+
+impl Piece {
+    fn end(&self) -> u32 {
+        self.start + self.size
+    }
+}
+
+/// What a slot holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Held {
+    /// Where there is no piece.
+    pub(super) behind: Option<Node>,
+    /// Apart from each other and in order.
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// What was stored in the slots of a function; those that nothing was stored in are not there.
+pub(super) type Memory = BTreeMap<StackSlot, Held>;
+
+/// An access as a load or store with an address and an offset.
+pub(super) struct Access {
+    pub(super) address: Value,
+    pub(super) stored: Option<Value>,
+    pub(super) offset: i32,
+    /// In bytes.
+    pub(super) size: u32,
+    /// Of what is loaded or stored.
+    ty: Type,
+    is_signed: bool,
+    flags: MemFlagsData,
+}
+
+/// Accesses that can be taken apart. Those of vectors that are widened are not among them.
+pub(super) fn access(func: &Function, inst: Inst) -> Option<Access> {
+    let (address, stored, offset, flags) = match func.dfg.insts[inst] {
+        InstructionData::Load {
+            arg, flags, offset, ..
+        } => (arg, None, offset, flags),
+        InstructionData::Store {
+            args,
+            flags,
+            offset,
+            ..
+        } => (args[1], Some(args[0]), offset, flags),
+        _ => return None,
+    };
+    let opcode = func.dfg.insts[inst].opcode();
+    let typed = match stored {
+        Some(value) => value,
+        None => *func.dfg.inst_results(inst).first()?,
+    };
+    let ty = func.dfg.value_type(typed);
+    if ty.is_dynamic_vector() || !ty.bits().is_multiple_of(8) {
+        return None;
+    }
+    let size = match opcode {
+        Opcode::Load | Opcode::Store => ty.bytes(),
+        Opcode::Uload8 | Opcode::Sload8 | Opcode::Istore8 => 1,
+        Opcode::Uload16 | Opcode::Sload16 | Opcode::Istore16 => 2,
+        Opcode::Uload32 | Opcode::Sload32 | Opcode::Istore32 => 4,
+        _ => return None,
+    };
+    Some(Access {
+        address,
+        stored,
+        offset: offset.into(),
+        size,
+        ty,
+        is_signed: matches!(opcode, Opcode::Sload8 | Opcode::Sload16 | Opcode::Sload32),
+        flags: func.dfg.mem_flags[flags],
+    })
+}
+
+/// Whether a load only loads, so that it may be gone where nothing needs what it loads.
+pub(super) fn is_harmless_load(func: &Function, inst: Inst) -> bool {
+    match func.dfg.insts[inst] {
+        InstructionData::Load { flags, .. } => func.dfg.mem_flags[flags].notrap(),
+        _ => false,
+    }
+}
+
+/// Where an access goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// To no private slot.
+    Outside,
+    At(StackSlot, u32),
+    /// Somewhere in a private slot, at an address that is not constant.
+    Within(StackSlot, Node),
+    /// The address is not known.
+    Unknown,
+}
+
+/// Addresses that are computed in more steps are not looked through.
+const MAX_ADDRESS_DEPTH: u32 = 16;
+
+impl World {
+    pub(super) fn place(
+        &mut self,
+        side: Side,
+        address: Option<Node>,
+        offset: i32,
+        size: u32,
+    ) -> Place {
+        let Some(address) = address else {
+            return Place::Unknown;
+        };
+        let mentioned: SmallVec<[_; 2]> = self.nodes.mentions(address).into();
+        let [named] = mentioned[..] else {
+            for named in mentioned {
+                self.tracking.share_named(named);
+            }
+            return Place::Outside;
+        };
+        let slot = self.tracking.slot_of(side, named);
+        match *self.nodes.term(address) {
+            Term::Slot(_, start) => {
+                let start = start.checked_add(i64::from(offset));
+                let start = start.and_then(|start| u32::try_from(start).ok());
+                if let (Some(slot), Some(start)) = (slot, start)
+                    && let Some(end) = start.checked_add(size)
+                    && end <= self.tracking.size(side, slot)
+                {
+                    self.tracking.note_access(side, slot, start, size);
+                    return Place::At(slot, start);
+                }
+            }
+            _ => {
+                if let Some(slot) = slot
+                    && self.points_into(address, MAX_ADDRESS_DEPTH)
+                {
+                    return Place::Within(slot, address);
+                }
+            }
+        }
+        self.tracking.share_named(named);
+        Place::Outside
+    }
+
+    /// The private slot in which both terms are addresses.
+    pub(super) fn common_base(&self, a: Node, b: Node) -> Option<SlotRef> {
+        let (&[base], &[other]) = (self.nodes.mentions(a), self.nodes.mentions(b)) else {
+            return None;
+        };
+        let both = [a, b]
+            .iter()
+            .all(|&node| self.points_into(node, MAX_ADDRESS_DEPTH));
+        (base == other && both).then_some(base)
+    }
+
+    /// Whether a term that mentions one slot is the address of something in it.
+    fn points_into(&self, node: Node, depth: u32) -> bool {
+        let Some(depth) = depth.checked_sub(1) else {
+            return false;
+        };
+        let mentions = |node: Node| !self.nodes.mentions(node).is_empty();
+        match self.nodes.term(node) {
+            // A symbol mentions a slot only if it is an address in it.
+            Term::Slot(..) | Term::Symbol(_) => true,
+            Term::Computed { shape, args, .. } => match (self.contents.opcode(*shape), &args[..]) {
+                (Some(Opcode::Iadd), &[x, y]) => match (mentions(x), mentions(y)) {
+                    (true, false) => self.points_into(x, depth),
+                    (false, true) => self.points_into(y, depth),
+                    _ => false,
+                },
+                (Some(Opcode::Isub), &[x, y]) => !mentions(y) && self.points_into(x, depth),
+                (Some(Opcode::Select), &[condition, x, y]) => {
+                    !mentions(condition) && self.points_into(x, depth) && self.points_into(y, depth)
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// What is behind all pieces of a slot when the function is called. What no store precedes may
+    /// be read as anything, but as the same each time. So it can be chosen for the function before,
+    /// once for each slot: it is what the slot of the optimised function holds, or zeros.
+    pub(super) fn initially_behind(&mut self, side: Side, slot: StackSlot) -> Node {
+        let named = self.tracking.named(side, slot);
+        let is_paired = self.tracking.pair(slot).is_some();
+        if side == Side::Before && !is_paired && self.tracking.holds_zeros(slot) {
+            return self.nodes.node(Term::Zeros, 0);
+        }
+        let symbol = Symbol::Uninitialised(named.0, named.1);
+        self.nodes.symbol(symbol, 0)
+    }
+
+    pub(super) fn initially_held(&mut self, side: Side, slot: StackSlot) -> Held {
+        Held {
+            behind: Some(self.initially_behind(side, slot)),
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Bytes of what is behind.
+    pub(super) fn part(&mut self, behind: Node, start: u32, size: u32) -> Node {
+        match self.nodes.term(behind) {
+            Term::Zeros => self.nodes.constant(0, size * 8),
+            _ => self.nodes.node(Term::Part(behind, start), size * 8),
+        }
+    }
+
+    /// Bytes of a stored term: `offset` bytes after its first one in memory.
+    pub(super) fn bytes_of(&mut self, node: Node, offset: u32, size: u32) -> Option<Node> {
+        let all = self.nodes.width(node) / 8;
+        if offset == 0 && size == all {
+            return Some(node);
+        }
+        let low = match self.endianness {
+            Some(Endianness::Little) => offset,
+            Some(Endianness::Big) => all.checked_sub(offset + size)?,
+            None => {
+                // Zeros look the same in every order.
+                if self.nodes.constant_of(node) == Some(0) {
+                    return Some(self.nodes.constant(0, size * 8));
+                }
+                let (of, start) = self.piece(node);
+                let term = Term::Piece(of, start + offset);
+                return Some(self.nodes.node(term, size * 8));
+            }
+        };
+        Some(self.nodes.bits(node, low * 8, size * 8))
+    }
+
+    /// The term of which this is a piece, and where.
+    fn piece(&self, node: Node) -> (Node, u32) {
+        match *self.nodes.term(node) {
+            Term::Piece(of, start) => (of, start),
+            _ => (node, 0),
+        }
+    }
+
+    /// Bytes one after the other in memory, in an unknown byte order.
+    pub(super) fn sequence(&mut self, parts: &[Node]) -> Node {
+        let mut all: SmallVec<[Node; 4]> = SmallVec::new();
+        for &part in parts {
+            match self.nodes.term(part) {
+                Term::Sequence(parts) => all.extend(parts.iter().copied()),
+                _ => all.push(part),
+            }
+        }
+        let mut joined: SmallVec<[Node; 4]> = SmallVec::new();
+        let mut width = 0;
+        for part in all {
+            let size = self.nodes.width(part);
+            width += size;
+            let (of, start) = self.piece(part);
+            if let Some(last) = joined.last_mut() {
+                let (before, from) = self.piece(*last);
+                let until = self.nodes.width(*last);
+                if before == of && from + until / 8 == start {
+                    *last = match self.nodes.width(of) == until + size {
+                        true => of,
+                        false => self.nodes.node(Term::Piece(of, from), until + size),
+                    };
+                    continue;
+                }
+            }
+            joined.push(part);
+        }
+        match joined[..] {
+            [only] => only,
+            _ => {
+                let parts = joined.into_boxed_slice();
+                self.nodes.node(Term::Sequence(parts), width)
+            }
+        }
+    }
+
+    pub(super) fn read(&mut self, held: &Held, start: u32, size: u32) -> Option<Node> {
+        let end = start + size;
+        let mut parts: SmallVec<[Node; 4]> = SmallVec::new();
+        let mut at = start;
+        let first = held.pieces.partition_point(|piece| piece.end() <= start);
+        for piece in &held.pieces[first..] {
+            if piece.start >= end {
+                break;
+            }
+            if at < piece.start {
+                parts.push(self.part(held.behind?, at, piece.start - at));
+                at = piece.start;
+            }
+            let to = end.min(piece.end());
+            parts.push(self.bytes_of(piece.node?, at - piece.start, to - at)?);
+            at = to;
+        }
+        if at < end {
+            parts.push(self.part(held.behind?, at, end - at));
+        }
+        match (&parts[..], self.endianness) {
+            (&[only], _) => Some(only),
+            (_, Some(Endianness::Little)) => Some(self.nodes.row(&parts)),
+            (_, Some(Endianness::Big)) => {
+                parts.reverse();
+                Some(self.nodes.row(&parts))
+            }
+            (_, None)
+                if parts
+                    .iter()
+                    .all(|&part| self.nodes.constant_of(part) == Some(0)) =>
+            {
+                Some(self.nodes.constant(0, size * 8))
+            }
+            (_, None) => Some(self.sequence(&parts)),
+        }
+    }
+
+    pub(super) fn write(&mut self, held: &mut Held, start: u32, size: u32, node: Option<Node>) {
+        let end = start + size;
+        let first = held.pieces.partition_point(|piece| piece.end() <= start);
+        let last = held.pieces.partition_point(|piece| piece.start < end);
+        let mut new: SmallVec<[Piece; 3]> = SmallVec::new();
+        let mut keep = |world: &mut World, piece: Piece, from: u32, to: u32| {
+            if from < to {
+                let size = to - from;
+                let bytes = piece.node;
+                let bytes = bytes.and_then(|node| world.bytes_of(node, from - piece.start, size));
+                new.push(Piece {
+                    start: from,
+                    size,
+                    node: bytes,
+                });
+            }
+        };
+        let overwritten = held.pieces.get(first..last).unwrap_or_default();
+        let (left, right) = (overwritten.first().copied(), overwritten.last().copied());
+        if let Some(piece) = left {
+            keep(self, piece, piece.start, start);
+        }
+        let written = Piece { start, size, node };
+        keep(self, written, start, end);
+        if let Some(piece) = right {
+            keep(self, piece, end, piece.end());
+        }
+        held.pieces.splice(first..last.max(first), new);
+    }
+
+    /// All that a slot holds, as one term.
+    fn whole(&mut self, held: &Held, cuts: &[u32]) -> Option<Node> {
+        let behind = held.behind?;
+        let mut pieces = Vec::new();
+        for piece in &held.pieces {
+            let inner = cuts.iter().copied();
+            let inner = inner.filter(|&cut| piece.start < cut && cut < piece.end());
+            let mut from = piece.start;
+            for to in inner.chain([piece.end()]) {
+                let size = to - from;
+                let node = self.bytes_of(piece.node?, from - piece.start, size)?;
+                if node != self.part(behind, from, size) {
+                    pieces.push((from, size, node));
+                }
+                from = to;
+            }
+        }
+        if pieces.is_empty() {
+            return Some(behind);
+        }
+        let pieces = pieces.into_boxed_slice();
+        Some(self.nodes.node(Term::Memory { behind, pieces }, 0))
+    }
+
+    fn cuts_of(&self, side: Side, slot: StackSlot) -> Vec<u32> {
+        let cuts = self.tracking.cuts(side, slot);
+        cuts.map(|cuts| cuts.iter().copied().collect())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn read_within(
+        &mut self,
+        (side, slot): (Side, StackSlot),
+        held: &Held,
+        address: Node,
+        offset: i32,
+        size: u32,
+    ) -> Option<Node> {
+        let cuts = self.cuts_of(side, slot);
+        let memory = self.whole(held, &cuts)?;
+        let term = Term::Read {
+            memory,
+            address,
+            offset,
+        };
+        Some(self.nodes.node(term, size * 8))
+    }
+
+    pub(super) fn write_within(
+        &mut self,
+        (side, slot): (Side, StackSlot),
+        held: &mut Held,
+        address: Node,
+        offset: i32,
+        value: Option<Node>,
+    ) {
+        let cuts = self.cuts_of(side, slot);
+        let memory = self.whole(held, &cuts);
+        held.pieces.clear();
+        held.behind = match (memory, value) {
+            (Some(memory), Some(value)) => {
+                let term = Term::Stored {
+                    memory,
+                    address,
+                    offset,
+                    value,
+                };
+                Some(self.nodes.node(term, 0))
+            }
+            _ => None,
+        };
+    }
+
+    /// What memory holds after a store of `value`, as a number in native byte order.
+    pub(super) fn as_held(&mut self, access: &Access, value: Option<Node>) -> Option<Node> {
+        let value = value?;
+        let value = self.nodes.bits(value, 0, access.size * 8);
+        self.reordered(access, value, true)
+    }
+
+    /// What a load makes of what memory holds.
+    pub(super) fn as_loaded(&mut self, access: &Access, bits: Option<Node>) -> Option<Node> {
+        let value = self.reordered(access, bits?, false)?;
+        let width = access.ty.bits();
+        if !access.is_signed || access.size * 8 == width {
+            return Some(self.nodes.zero_extended(value, width));
+        }
+        self.sign_extended(value, access.ty)
+    }
+
+    fn sign_extended(&mut self, value: Node, ty: Type) -> Option<Node> {
+        let width = self.nodes.width(value);
+        if let Some(bits) = self.nodes.constant_of(value) {
+            let bits = signed(bits, width).cast_unsigned();
+            return Some(self.nodes.constant(bits, ty.bits()));
+        }
+        let from = Type::int(u16::try_from(width).ok()?)?;
+        let shape = self.contents.sign_extension(from, ty);
+        let term = Term::Computed {
+            shape,
+            index: 0,
+            args: Box::new([value]),
+        };
+        Some(self.nodes.node(term, ty.bits()))
+    }
+
+    fn image(&mut self, node: Node, order: Order) -> Node {
+        let width = self.nodes.width(node);
+        match *self.nodes.term(node) {
+            Term::View(bits, of) if of == order => bits,
+            // Zeros look the same in every order.
+            Term::Constant(0) => node,
+            _ if width == 8 => node,
+            _ => self.nodes.node(Term::Image(node, order), width),
+        }
+    }
+
+    fn view(&mut self, bits: Node, order: Order) -> Node {
+        let width = self.nodes.width(bits);
+        let (of, start) = self.piece(bits);
+        let whole = self.nodes.width(of);
+        match (self.nodes.term(of).clone(), order) {
+            (Term::Image(node, stored), _) if stored == order && whole == width => return node,
+            (Term::Image(node, stored), (Some(endianness), 0)) if stored == order => {
+                let low = match endianness {
+                    Endianness::Little => start * 8,
+                    Endianness::Big => whole - start * 8 - width,
+                };
+                return self.nodes.bits(node, low, width);
+            }
+            (Term::Constant(0), _) => return self.nodes.constant(0, width),
+            _ if width == 8 => return bits,
+            _ => {}
+        }
+        self.nodes.node(Term::View(bits, order), width)
+    }
+
+    fn reordered(&mut self, access: &Access, node: Node, to_memory: bool) -> Option<Node> {
+        let explicit = access.flags.explicit_endianness();
+        let is_plain = access.ty.lane_count() == 1;
+        let (explicit, native) = match (explicit, self.endianness) {
+            (None, None) if is_plain => return Some(node),
+            (order, None) => {
+                let lane = if is_plain { 0 } else { access.ty.lane_bits() };
+                return Some(match to_memory {
+                    true => self.image(node, (order, lane)),
+                    false => self.view(node, (order, lane)),
+                });
+            }
+            (None, Some(native)) => (native, native),
+            (Some(explicit), Some(native)) => (explicit, native),
+        };
+        let mut node = node;
+        for step in [to_memory, !to_memory] {
+            if step {
+                if explicit == Endianness::Big && !is_plain {
+                    node = self.lanes_reversed(node, access.ty);
+                }
+            } else if explicit != native {
+                node = self.nodes.swapped(node);
+            }
+        }
+        Some(node)
+    }
+}

@@ -1,0 +1,192 @@
+//! Calls that copy or fill private slots.
+
+use super::contents::{Content, Name};
+use super::memory::{Held, Place};
+use super::nodes::{Node, Side};
+use super::surroundings::MemoryCall;
+use super::walk::{Outcome, Walk};
+use cranelift_codegen::ir::{ExternalName, Inst, InstructionData, StackSlot};
+use std::rc::Rc;
+
+/// Bytes that are filled or copied at once at most.
+const CHUNK: u32 = 8;
+/// Longer copies are calls like any other.
+const MAX_BYTES: u32 = 4096;
+
+impl Walk<'_> {
+    /// Takes a call that copies or fills only private slots; false where it is none.
+    pub(super) fn memory_call(&mut self, side: Side, inst: Inst) -> Outcome<bool> {
+        let machine = match side {
+            Side::Before => &mut self.before,
+            Side::After => &mut self.after,
+        };
+        let func = machine.func;
+        let InstructionData::Call {
+            func_ref, opcode, ..
+        } = func.dfg.insts[inst]
+        else {
+            return Ok(false);
+        };
+        if opcode.is_return() || func.debug_tags.has(inst) {
+            return Ok(false);
+        }
+        let Some(callee) = func.dfg.ext_funcs.get(func_ref) else {
+            return Ok(false);
+        };
+        let kind = match &callee.name {
+            &ExternalName::LibCall(call) => MemoryCall::of_libcall(call),
+            name => {
+                let name = self.world.contents.name(func, name);
+                match self.world.contents.get(name) {
+                    Content::Name(Name::Program(name)) => self.surroundings.memory_call(name),
+                    _ => None,
+                }
+            }
+        };
+        let Some(kind) = kind else { return Ok(false) };
+        let args = machine.args(&mut self.world, inst);
+        let &[Some(to), Some(from), Some(bytes)] = &args[..] else {
+            return Ok(false);
+        };
+        let bytes = self.world.nodes.constant_of(bytes);
+        let bytes = bytes.and_then(|bytes| u32::try_from(bytes).ok());
+        let Some(bytes) = bytes.filter(|&bytes| bytes <= MAX_BYTES) else {
+            return Ok(false);
+        };
+        let results = func.dfg.inst_results(inst);
+        if results.len() > 1 {
+            return Ok(false);
+        }
+        if !self.copy_or_fill(side, kind, to, from, bytes)? {
+            return Ok(false);
+        }
+        let machine = match side {
+            Side::Before => &mut self.before,
+            Side::After => &mut self.after,
+        };
+        if let Some(&result) = results.first() {
+            machine.set(result, Some(to));
+        }
+        Ok(true)
+    }
+
+    fn copy_or_fill(
+        &mut self,
+        side: Side,
+        kind: MemoryCall,
+        to: Node,
+        from: Node,
+        bytes: u32,
+    ) -> Outcome<bool> {
+        if !self.is_constant_place(side, to, bytes)
+            || kind == MemoryCall::Copy && !self.is_constant_place(side, from, bytes)
+        {
+            return Ok(false);
+        }
+        self.spend(bytes as usize / 8)?;
+        let Place::At(slot, start) = self.world.place(side, Some(to), 0, bytes) else {
+            return Ok(false);
+        };
+        let mut held = self.held(side, slot);
+        match kind {
+            MemoryCall::Copy => {
+                let Place::At(source, first) = self.world.place(side, Some(from), 0, bytes) else {
+                    return Ok(false);
+                };
+                let read = self.held(side, source);
+                for (offset, size) in
+                    self.chunks(side, &read, (source, first), (slot, start), bytes)
+                {
+                    let node = self.world.read(&read, first + offset, size);
+                    self.world.write(&mut held, start + offset, size, node);
+                }
+            }
+            MemoryCall::Fill => {
+                let byte = self.world.nodes.bits(from, 0, 8);
+                let empty = self.world.initially_held(side, slot);
+                for (offset, size) in self.chunks(side, &empty, (slot, start), (slot, start), bytes)
+                {
+                    let parts = vec![byte; size as usize];
+                    let node = self.world.nodes.row(&parts);
+                    self.world
+                        .write(&mut held, start + offset, size, Some(node));
+                }
+            }
+        }
+        let machine = match side {
+            Side::Before => &mut self.before,
+            Side::After => &mut self.after,
+        };
+        Rc::make_mut(&mut machine.memory).insert(slot, held);
+        Ok(true)
+    }
+
+    /// Whether an address is one of a private slot, with so many bytes there; notes nothing.
+    fn is_constant_place(&self, side: Side, address: Node, bytes: u32) -> bool {
+        let super::nodes::Term::Slot(named, start) = *self.world.nodes.term(address) else {
+            return false;
+        };
+        let tracking = &self.world.tracking;
+        let Some(slot) = tracking.slot_of(side, named) else {
+            return false;
+        };
+        tracking.is_private(side, slot)
+            && start >= 0
+            && start.saturating_add(bytes.into()) <= tracking.size(side, slot).into()
+    }
+
+    fn held(&mut self, side: Side, slot: StackSlot) -> Held {
+        let machine = match side {
+            Side::Before => &self.before,
+            Side::After => &self.after,
+        };
+        match machine.memory.get(&slot) {
+            Some(held) => held.clone(),
+            None => self.world.initially_held(side, slot),
+        }
+    }
+
+    /// Pieces in which bytes are copied: none lies across a cut or the end of what is held.
+    fn chunks(
+        &self,
+        side: Side,
+        read: &Held,
+        (source, first): (StackSlot, u32),
+        (target, start): (StackSlot, u32),
+        bytes: u32,
+    ) -> Vec<(u32, u32)> {
+        let mut ends: std::collections::BTreeSet<u32> = std::collections::BTreeSet::new();
+        let mut add = |end: u32, base: u32| {
+            if let Some(end) = end.checked_sub(base)
+                && end > 0
+                && end < bytes
+            {
+                ends.insert(end);
+            }
+        };
+        for (slot, base) in [(source, first), (target, start)] {
+            for &cut in self.world.tracking.cuts(side, slot).into_iter().flatten() {
+                add(cut, base);
+            }
+        }
+        for piece in &read.pieces {
+            add(piece.start, first);
+            add(piece.start + piece.size, first);
+        }
+        let mut chunks = Vec::new();
+        let mut from = 0;
+        for end in ends.into_iter().chain([bytes]) {
+            let mut at = from;
+            while at < end {
+                let held = read.pieces.iter().any(|piece| {
+                    piece.start <= first + at && first + end <= piece.start + piece.size
+                });
+                let size = if held { end - at } else { CHUNK.min(end - at) };
+                chunks.push((at, size));
+                at += size;
+            }
+            from = end;
+        }
+        chunks
+    }
+}

@@ -1,0 +1,163 @@
+//! What has to be known of other functions and of data.
+
+use crate::program::FunctionName;
+use cranelift_codegen::ir::{Endianness, ExceptionTableItem, Function, InstructionData, LibCall};
+use rustc_hash::FxHashSet;
+
+/// What [`check_optimized`](super::check_optimized) may take as known beside the two bodies.
+///
+/// Everything but the embedder's word about functions without a body is told as it stands: as
+/// bodies, and as data. The checker reads them itself, and draws its own conclusions. Each method
+/// has a default that tells nothing.
+///
+/// ```
+/// use cranelift_inliner::check::Surroundings;
+/// use cranelift_inliner::program::{FunctionName, Program};
+/// use cranelift_codegen::ir::Function;
+///
+/// struct Whole<'p>(&'p Program);
+///
+/// impl Surroundings for Whole<'_> {
+///     fn body(&self, name: &FunctionName) -> Option<&Function> {
+///         Some(&**self.0[self.0.id(name)?].body())
+///     }
+/// }
+/// # let _ = Whole(&Program::new()).body(&FunctionName::user(0, 0));
+/// ```
+pub trait Surroundings {
+    /// The byte order of memory accesses that name none. Without it, a piece of a slot can only be
+    /// read as a whole.
+    fn endianness(&self) -> Option<Endianness> {
+        None
+    }
+
+    /// A body of the function, before or after any optimisation; `None` for a function whose body
+    /// is not known or may be replaced by another when the program is linked.
+    fn body(&self, name: &FunctionName) -> Option<&Function> {
+        let _ = name;
+        None
+    }
+
+    /// Whether no call of a function without a known body ever throws. The checker cannot look
+    /// this up: it is the embedder's word.
+    fn never_throws(&self, name: &FunctionName) -> bool {
+        let _ = name;
+        false
+    }
+
+    /// The function whose address stands at `offset` in data that nothing changes, as in a table
+    /// of virtual methods.
+    fn address_in_data(&self, data: &FunctionName, offset: i64) -> Option<FunctionName> {
+        let _ = (data, offset);
+        None
+    }
+
+    /// Whether calls of the function copy or fill memory as a function of the C library does.
+    fn memory_call(&self, name: &FunctionName) -> Option<MemoryCall> {
+        let _ = name;
+        None
+    }
+
+    /// Whether source locations have to be the same. False where they are entries of a table that
+    /// differs between the bodies.
+    fn keeps_locations(&self) -> bool {
+        true
+    }
+}
+
+/// [`Surroundings`] that tell nothing but a byte order.
+///
+/// ```
+/// use cranelift_codegen::ir::Endianness;
+/// use cranelift_inliner::check::{Alone, Surroundings};
+///
+/// assert_eq!(Alone(Some(Endianness::Big)).endianness(), Some(Endianness::Big));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Alone(pub Option<Endianness>);
+
+impl Surroundings for Alone {
+    fn endianness(&self) -> Option<Endianness> {
+        self.0
+    }
+}
+
+/// A function of the C library that copies or fills memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemoryCall {
+    /// `memcpy` or `memmove`: to, from, number of bytes.
+    Copy,
+    /// `memset`: to, byte, number of bytes.
+    Fill,
+}
+
+impl MemoryCall {
+    pub(super) fn of_libcall(call: LibCall) -> Option<Self> {
+        match call {
+            LibCall::Memcpy | LibCall::Memmove => Some(MemoryCall::Copy),
+            LibCall::Memset => Some(MemoryCall::Fill),
+            _ => None,
+        }
+    }
+}
+
+/// How many bodies are read for one call.
+const MAX_BODIES: usize = 4096;
+
+/// Whether a call of `name` cannot throw: no function that it reaches through calls whose
+/// exceptions come through throws by itself.
+pub(super) fn cannot_throw(surroundings: &dyn Surroundings, name: &FunctionName) -> bool {
+    let mut seen: FxHashSet<FunctionName> = FxHashSet::default();
+    let mut work = vec![name.clone()];
+    while let Some(name) = work.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        if seen.len() > MAX_BODIES {
+            return false;
+        }
+        match surroundings.body(&name) {
+            Some(body) => {
+                if !note_throwing_calls(body, &mut work) {
+                    return false;
+                }
+            }
+            None if surroundings.never_throws(&name) => {}
+            None => return false,
+        }
+    }
+    true
+}
+
+/// The calls whose exceptions come through; false where one may be of any function.
+fn note_throwing_calls(func: &Function, work: &mut Vec<FunctionName>) -> bool {
+    for block in func.layout.blocks() {
+        for inst in func.layout.block_insts(block) {
+            let data = &func.dfg.insts[inst];
+            if !data.opcode().is_call() {
+                continue;
+            }
+            if let Some(table) = data.exception_table()
+                && let Some(table) = func.dfg.exception_tables.get(table)
+                && table
+                    .items()
+                    .any(|item| matches!(item, ExceptionTableItem::Default(_)))
+            {
+                continue;
+            }
+            let callee = match *data {
+                InstructionData::Call { func_ref, .. }
+                | InstructionData::TryCall { func_ref, .. } => {
+                    FunctionName::of_callee(func, func_ref)
+                }
+                _ => None,
+            };
+            match callee {
+                Some(callee) => work.push(callee),
+                None => return false,
+            }
+        }
+    }
+    true
+}

@@ -1,0 +1,236 @@
+//! Which slots are private, and what is known of them in both functions.
+//!
+//! A slot is taken to be private, so that loads and stores are all that reaches it, until its
+//! address is seen to go elsewhere. Then everything is followed anew, with the slot as memory like
+//! any other.
+
+use super::nodes::{Side, SlotRef};
+use cranelift_codegen::entity::EntitySet;
+use cranelift_codegen::ir::{Function, StackSlot, StackSlotData, StackSlotKind};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Slots that are cut into more ranges than this are memory like any other.
+const MAX_CUTS: usize = 512;
+
+pub(super) struct Tracking {
+    slots: [Vec<StackSlotData>; 2],
+    /// The slots that are known not to be private; what is found on the way counts from the next
+    /// time on.
+    shared: [EntitySet<StackSlot>; 2],
+    found_shared: BTreeSet<(Side, StackSlot)>,
+    /// Slots of the optimised function that are slots of the other.
+    pair_of_after: FxHashMap<StackSlot, StackSlot>,
+    pair_of_before: BTreeMap<StackSlot, StackSlot>,
+    found_pairs: Vec<(StackSlot, StackSlot)>,
+    /// Slots of the function before that hold zeros when it is called.
+    zeros: BTreeSet<StackSlot>,
+    found_zeros: BTreeSet<StackSlot>,
+    /// Where accesses of a slot begin and end, by what it is named.
+    cuts: FxHashMap<SlotRef, BTreeSet<u32>>,
+    found_cuts: BTreeSet<(Side, StackSlot, u32)>,
+    dirty: bool,
+}
+
+fn index(side: Side) -> usize {
+    match side {
+        Side::Before => 0,
+        Side::After => 1,
+    }
+}
+
+impl Tracking {
+    pub(super) fn new(before: &Function, after: &Function) -> Self {
+        let of = |func: &Function| {
+            let slots = func.sized_stack_slots.values();
+            slots.cloned().collect::<Vec<_>>()
+        };
+        Tracking {
+            slots: [of(before), of(after)],
+            shared: [keyed_slots(before), keyed_slots(after)],
+            found_shared: BTreeSet::new(),
+            pair_of_after: FxHashMap::default(),
+            pair_of_before: BTreeMap::new(),
+            found_pairs: Vec::new(),
+            zeros: BTreeSet::new(),
+            found_zeros: BTreeSet::new(),
+            cuts: FxHashMap::default(),
+            found_cuts: BTreeSet::new(),
+            dirty: false,
+        }
+    }
+
+    pub(super) fn data(&self, side: Side, slot: StackSlot) -> Option<&StackSlotData> {
+        self.slots[index(side)].get(slot.as_u32() as usize)
+    }
+
+    pub(super) fn size(&self, side: Side, slot: StackSlot) -> u32 {
+        self.data(side, slot).map_or(0, |data| data.size)
+    }
+
+    pub(super) fn is_private(&self, side: Side, slot: StackSlot) -> bool {
+        !self.shared[index(side)].contains(slot)
+    }
+
+    pub(super) fn is_named_private(&self, (side, slot): SlotRef) -> bool {
+        self.is_private(side, slot)
+    }
+
+    /// What the slot is called in terms.
+    pub(super) fn named(&self, side: Side, slot: StackSlot) -> SlotRef {
+        match (side, self.pair_of_after.get(&slot)) {
+            (Side::After, Some(&paired)) => (Side::Before, paired),
+            _ => (side, slot),
+        }
+    }
+
+    /// The slot of the function on `side` that terms call so.
+    pub(super) fn slot_of(&self, side: Side, named: SlotRef) -> Option<StackSlot> {
+        match (side, named) {
+            (Side::After, (Side::Before, slot)) => self.pair_of_before.get(&slot).copied(),
+            (side, (of, slot)) => (side == of).then_some(slot),
+        }
+    }
+
+    /// The slot of the optimised function that is this one of the other.
+    pub(super) fn pair(&self, before: StackSlot) -> Option<StackSlot> {
+        self.pair_of_before.get(&before).copied()
+    }
+
+    pub(super) fn is_paired(&self, after: StackSlot) -> bool {
+        self.pair_of_after.contains_key(&after)
+    }
+
+    /// Whether an address is that of a byte of the slot, so that it is not 0.
+    pub(super) fn is_inside(&self, (side, slot): SlotRef, offset: i64) -> bool {
+        (0..i64::from(self.size(side, slot))).contains(&offset)
+    }
+
+    /// Takes a slot for memory like any other, the next time.
+    pub(super) fn share(&mut self, side: Side, slot: StackSlot) {
+        if self.is_private(side, slot) {
+            self.found_shared.insert((side, slot));
+            self.dirty = true;
+        }
+    }
+
+    pub(super) fn share_named(&mut self, named: SlotRef) {
+        self.share(named.0, named.1);
+        if let (Side::Before, slot) = named
+            && let Some(paired) = self.pair(slot)
+        {
+            self.share(Side::After, paired);
+        }
+    }
+
+    /// Takes the slots for one, from the next time on; false where they cannot be.
+    pub(super) fn unite(&mut self, before: StackSlot, after: StackSlot) -> bool {
+        if self.pair(before) == Some(after) {
+            return true;
+        }
+        let alike = match (
+            self.data(Side::Before, before),
+            self.data(Side::After, after),
+        ) {
+            (Some(a), Some(b)) => a == b,
+            _ => false,
+        };
+        let is_free = |found: &(StackSlot, StackSlot)| found.0 != before && found.1 != after;
+        let known = self.found_pairs.contains(&(before, after));
+        if !alike || self.pair(before).is_some() || self.is_paired(after) {
+            return false;
+        }
+        if !known {
+            if !self.found_pairs.iter().all(is_free) {
+                return false;
+            }
+            self.found_pairs.push((before, after));
+            self.dirty = true;
+        }
+        true
+    }
+
+    pub(super) fn holds_zeros(&self, before: StackSlot) -> bool {
+        self.zeros.contains(&before)
+    }
+
+    /// Decides that what a slot of the function before holds when it is called are zeros; false
+    /// where that was decided otherwise.
+    pub(super) fn choose_zeros(&mut self, before: StackSlot) -> bool {
+        if self.pair(before).is_some() || self.zeros.contains(&before) {
+            return false;
+        }
+        self.found_zeros.insert(before);
+        self.dirty = true;
+        true
+    }
+
+    /// The offsets at which what is known of a slot is cut, but for 0.
+    pub(super) fn cuts(&self, side: Side, slot: StackSlot) -> Option<&BTreeSet<u32>> {
+        self.cuts.get(&self.named(side, slot))
+    }
+
+    /// Notes an access; what is known at the start of blocks is cut there, from the next time on.
+    pub(super) fn note_access(&mut self, side: Side, slot: StackSlot, start: u32, size: u32) {
+        let named = self.named(side, slot);
+        for cut in [start, start.saturating_add(size)] {
+            let is_inner = cut > 0 && cut < self.size(side, slot);
+            let is_known = self
+                .cuts
+                .get(&named)
+                .is_some_and(|cuts| cuts.contains(&cut));
+            if is_inner && !is_known && self.found_cuts.insert((named.0, named.1, cut)) {
+                self.dirty = true;
+            }
+        }
+    }
+
+    /// Whether something was found that makes it necessary to follow everything anew.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Lets what was found count.
+    pub(super) fn settle(&mut self) {
+        for (side, slot) in std::mem::take(&mut self.found_shared) {
+            self.shared[index(side)].insert(slot);
+        }
+        for (before, after) in std::mem::take(&mut self.found_pairs) {
+            self.pair_of_before.insert(before, after);
+            self.pair_of_after.insert(after, before);
+            let cuts = self.cuts.remove(&(Side::After, after));
+            let united = self.cuts.entry((Side::Before, before)).or_default();
+            united.extend(cuts.into_iter().flatten());
+        }
+        self.zeros.append(&mut self.found_zeros);
+        for (side, slot, cut) in std::mem::take(&mut self.found_cuts) {
+            let named = self.named(side, slot);
+            let cuts = self.cuts.entry(named).or_default();
+            cuts.insert(cut);
+            if cuts.len() > MAX_CUTS {
+                self.shared[index(side)].insert(slot);
+            }
+        }
+        // One of a pair cannot be private without the other.
+        for (&before, &after) in &self.pair_of_before {
+            let [of_before, of_after] = &mut self.shared;
+            if of_before.contains(before) || of_after.contains(after) {
+                of_before.insert(before);
+                of_after.insert(after);
+            }
+        }
+        self.dirty = false;
+    }
+}
+
+/// Slots that a debugger finds by themselves. Those that tags and stack maps name are found where
+/// these are.
+fn keyed_slots(func: &Function) -> EntitySet<StackSlot> {
+    let mut seen = EntitySet::new();
+    for (slot, data) in func.sized_stack_slots.iter() {
+        if data.key.is_some() || data.kind != StackSlotKind::ExplicitSlot {
+            seen.insert(slot);
+        }
+    }
+    seen
+}

@@ -1,0 +1,322 @@
+//! Joins whose branch is decided on some of the ways that lead to them.
+//!
+//! An option is built on two ways, as a constant tag and a value, the ways meet, and the tag is
+//! tested again. Each way on which the outcome is known goes straight to where the branch leads:
+//!
+//! ```text
+//!  block1: jump block3(1, v5)                 block1: jump block6(1, v5)
+//!  block2: jump block3(0, v6)                 block2: jump block7(0, v6)
+//!  block3(tag, v): brif tag, block4, block5   block6(tag', v'): jump block4
+//!                                             block7(tag'', v''): jump block5
+//! ```
+//!
+//! Such a way gets a copy of the join, whose branch is a jump. Where a value of the join is used
+//! behind it, there are several definitions of it then, which become one through parameters of the
+//! blocks where ways meet (see [`Reaching`]).
+//!
+//! The scheme and most of what it refuses are those of LLVM's `JumpThreading`: no copy of a loop's
+//! header, which would give the loop a second entry, and few copied instructions.
+//!
+//! *Refused:* joins with a call, a tag, a `sequence_point` or another side effect that is more than
+//! a load or a store, so that everything a debugger may stop at exists as often as before; joins
+//! that are cold where what follows is not; ways out of a `try_call`.
+
+mod known;
+mod repair;
+
+use super::flow::Flow;
+use super::promote::reaching::{Reaching, Touch};
+use crate::body::{
+    HandlerAddresses, branches, branches_mut, copy_labels_within, drop_unreachable_blocks,
+    resolve_alias,
+};
+use crate::panics;
+use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::ir::{
+    Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value,
+};
+use known::{Known, Ways};
+use repair::Definition;
+use smallvec::SmallVec;
+
+/// A join of more instructions is not copied. What front ends put between a join and its branch is
+/// a comparison or two, and the loads of what the sides have in common.
+const MOST_COPIED: usize = 8;
+
+/// So many instructions may be copied in a function of any size, and in a larger one a share of
+/// [`COPIED_SHARE`] beyond them.
+const COPIED_ANYWAY: usize = 64;
+
+/// One copied instruction for so many of the function.
+const COPIED_SHARE: usize = 4;
+
+/// So many values may get a second definition at once. Each may become a parameter of one and the
+/// same block, which can have a few thousand.
+const MOST_VALUES: usize = 2000;
+
+/// Scratch memory.
+#[derive(Default)]
+pub(super) struct DecidedContext {
+    ways: Vec<Way>,
+    definitions: Vec<Definition>,
+    /// The number of the variable of each value that has several definitions, plus one.
+    variables: SecondaryMap<Value, u32>,
+    touches: Vec<Touch>,
+    reaching: Reaching,
+}
+
+/// A way into a join on which the join's branch is decided.
+struct Way {
+    join: Block,
+    branch: Inst,
+    index: usize,
+    leads_to: BlockCall,
+}
+
+/// How many instructions [`thread_decided`] may still copy into `func`.
+pub(super) fn budget(func: &Function) -> usize {
+    let insts = func
+        .layout
+        .blocks()
+        .map(|block| func.layout.block_insts(block).count());
+    COPIED_ANYWAY + insts.sum::<usize>() / COPIED_SHARE
+}
+
+/// Sends the ways on which a join's branch is decided past it; returns their number. Nothing may be
+/// unreachable. `flow` is of no use afterwards.
+pub(super) fn thread_decided(
+    func: &mut Function,
+    flow: &mut Flow,
+    budget: &mut usize,
+    handler_addresses: &mut HandlerAddresses,
+    context: &mut DecidedContext,
+) -> usize {
+    if flow.returns_to_entry() {
+        return 0;
+    }
+    find_ways(func, flow, budget, &mut context.ways);
+    let threaded = context.ways.len();
+    if threaded == 0 {
+        return 0;
+    }
+    context.definitions.clear();
+    for way in context.ways.drain(..) {
+        copy_join(func, &way, &mut context.definitions);
+    }
+    drop_unreachable_blocks(func, handler_addresses);
+    flow.compute(func);
+    repair::repair(func, flow, context);
+    threaded
+}
+
+fn find_ways(func: &Function, flow: &Flow, budget: &mut usize, found: &mut Vec<Way>) {
+    found.clear();
+    let mut values_left = MOST_VALUES;
+    for (number, &join) in (0u32..).zip(flow.blocks()).skip(1) {
+        let edges = flow.edges_into(number);
+        let is_header = edges.iter().any(|edge| edge.from >= number);
+        let Some(branch) = func.layout.last_inst(join) else {
+            continue;
+        };
+        if edges.len() < 2 || is_header || !decides(func, branch) {
+            continue;
+        }
+        let Some(size) = copied_size(func, join, branch) else {
+            continue;
+        };
+        let values = func.dfg.block_params(join).len() + size;
+        let ways = Ways::new(func, flow, join);
+        for &edge in edges {
+            let Some(passed) = branches(func, edge.inst).get(edge.index as usize) else {
+                continue;
+            };
+            let leaves_call = func.dfg.insts[edge.inst].exception_table().is_some();
+            if size > *budget || values > values_left || leaves_call {
+                continue;
+            }
+            let known = |value| ways.known(edge, *passed, value);
+            let Some(leads_to) = destination(func, branch, known) else {
+                continue;
+            };
+            let target = leads_to.block(&func.dfg.value_lists);
+            if func.layout.is_cold(join) && !func.layout.is_cold(target) {
+                continue;
+            }
+            *budget -= size;
+            values_left -= values;
+            found.push(Way {
+                join,
+                branch: edge.inst,
+                index: edge.index as usize,
+                leads_to,
+            });
+        }
+    }
+}
+
+fn decides(func: &Function, branch: Inst) -> bool {
+    matches!(
+        func.dfg.insts[branch],
+        InstructionData::Brif { .. } | InstructionData::BranchTable { .. }
+    )
+}
+
+/// The number of instructions of a join but its branch, if it may be copied.
+fn copied_size(func: &Function, join: Block, branch: Inst) -> Option<usize> {
+    // The branch becomes a jump, which mostly goes.
+    let mut size = 1;
+    for inst in func
+        .layout
+        .block_insts(join)
+        .take_while(|&inst| inst != branch)
+    {
+        let opcode = func.dfg.insts[inst].opcode();
+        let stays = opcode.is_call()
+            || opcode.other_side_effects()
+            || opcode.is_safepoint()
+            || !func.debug_tags.get(inst).is_empty()
+            || !has_usual_results(func, inst);
+        size += 1;
+        if stays || size > MOST_COPIED + 1 {
+            return None;
+        }
+    }
+    func.debug_tags.get(branch).is_empty().then_some(size)
+}
+
+/// Whether the results of `inst` are those that a clone of it would get, which is not so in every
+/// function that nobody verified.
+fn has_usual_results(func: &Function, inst: Inst) -> bool {
+    let dfg = &func.dfg;
+    let usual = || {
+        let types = dfg.inst_result_types(inst, dfg.ctrl_typevar(inst));
+        types.eq(dfg
+            .inst_results(inst)
+            .iter()
+            .map(|&value| dfg.value_type(value)))
+    };
+    panics::catch(usual).is_ok_and(|is_usual| is_usual)
+}
+
+/// Where `branch` leads, by what is known of its condition.
+fn destination(func: &Function, branch: Inst, known: impl Fn(Value) -> Known) -> Option<BlockCall> {
+    match func.dfg.insts[branch] {
+        InstructionData::Brif { arg, blocks, .. } => {
+            let [taken, not_taken] = blocks;
+            Some(match known(arg) {
+                Known::Bits(0) => not_taken,
+                Known::Bits(_) | Known::NotZero => taken,
+                Known::Nothing => return None,
+            })
+        }
+        InstructionData::BranchTable { arg, table, .. } => {
+            let Known::Bits(index) = known(arg) else {
+                return None;
+            };
+            let table = func.dfg.jump_tables.get(table)?;
+            let entry = usize::try_from(index).ok();
+            let entry = entry.and_then(|entry| table.as_slice().get(entry));
+            Some(entry.copied().unwrap_or_else(|| table.default_block()))
+        }
+        _ => None,
+    }
+}
+
+/// Sends `way` through a copy of its join, which goes where the join's branch leads.
+fn copy_join(func: &mut Function, way: &Way, definitions: &mut Vec<Definition>) {
+    let copy = func.dfg.make_block();
+    func.layout.insert_block_after(copy, way.join);
+    if func.layout.is_cold(way.join) {
+        func.layout.set_cold(copy);
+    }
+    let mut values: SmallVec<[(Value, Value); 8]> = SmallVec::new();
+    let params: SmallVec<[Value; 8]> = func.dfg.block_params(way.join).into();
+    for param in params {
+        let ty = func.dfg.value_type(param);
+        values.push((param, func.dfg.append_block_param(copy, ty)));
+    }
+    let mut next = func.layout.first_inst(way.join);
+    while let Some(inst) = next {
+        next = func.layout.next_inst(inst);
+        if next.is_none() {
+            break;
+        }
+        let copied = func.dfg.clone_inst(inst);
+        map_values(func, copied, &values);
+        func.layout.append_inst(copied, copy);
+        copy_location(func, inst, copied);
+        let results = func.dfg.inst_results(inst).iter().copied();
+        let copies = func.dfg.inst_results(copied).iter().copied();
+        values.extend(results.zip(copies));
+    }
+    copy_labels_within(func, &values);
+
+    let pool = &func.dfg.value_lists;
+    let target = way.leads_to.block(pool);
+    let args: SmallVec<[BlockArg; 8]> = way.leads_to.args(pool).collect();
+    let args = args.into_iter().map(|arg| match arg {
+        BlockArg::Value(value) => BlockArg::Value(translate(func, value, &values)),
+        other => other,
+    });
+    let args: SmallVec<[BlockArg; 8]> = args.collect();
+    let destination = BlockCall::new(target, args, &mut func.stencil.dfg.value_lists);
+    let jump = func.dfg.make_inst(InstructionData::Jump {
+        opcode: Opcode::Jump,
+        destination,
+    });
+    func.layout.append_inst(jump, copy);
+    if let Some(branch) = func.layout.last_inst(way.join) {
+        copy_location(func, branch, jump);
+    }
+
+    redirect(func, way, copy);
+    let join = way.join;
+    definitions.extend(values.into_iter().map(|(value, copied)| Definition {
+        value,
+        join,
+        copied,
+        copy,
+    }));
+}
+
+fn copy_location(func: &mut Function, from: Inst, to: Inst) {
+    let location = func.stencil.srclocs[from];
+    // A function of which nothing has a location is printed in another way.
+    if !location.is_default() {
+        func.stencil.srclocs[to] = location;
+    }
+}
+
+/// Lets the branch of `way` lead to `copy` with what it passes.
+fn redirect(func: &mut Function, way: &Way, copy: Block) {
+    let Some(passed) = branches(func, way.branch).get(way.index) else {
+        return;
+    };
+    let args: SmallVec<[BlockArg; 8]> = passed.args(&func.dfg.value_lists).collect();
+    let call = BlockCall::new(copy, args, &mut func.stencil.dfg.value_lists);
+    if let Some(passed) = branches_mut(func, way.branch).get_mut(way.index) {
+        *passed = call;
+    }
+}
+
+fn translate(func: &Function, value: Value, values: &[(Value, Value)]) -> Value {
+    let resolved = resolve_alias(&func.dfg, value).unwrap_or(value);
+    let copied = values.iter().find(|(of, _)| *of == resolved);
+    copied.map_or(value, |(_, copied)| *copied)
+}
+
+fn map_values(func: &mut Function, inst: Inst, values: &[(Value, Value)]) {
+    let operands: SmallVec<[Value; 8]> = func.dfg.inst_values(inst).collect();
+    let pairs = operands.into_iter();
+    let pairs = pairs.map(|operand| (operand, translate(func, operand, values)));
+    let pairs: SmallVec<[(Value, Value); 8]> = pairs.collect();
+    replace_operands(func, inst, &pairs);
+}
+
+/// Replaces operands of `inst`, whose lists must be its own.
+fn replace_operands(func: &mut Function, inst: Inst, pairs: &[(Value, Value)]) {
+    func.dfg.map_inst_values(inst, |operand| {
+        let pair = pairs.iter().find(|(old, _)| *old == operand);
+        pair.map_or(operand, |(_, new)| *new)
+    });
+}

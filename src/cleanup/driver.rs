@@ -1,0 +1,119 @@
+//! In which order the transforms run, and how often.
+
+use super::dead::{DeadContext, drop_dead};
+use super::decided::{self, DecidedContext, thread_decided};
+use super::flow::Flow;
+use super::params::{ParamsContext, unify_params};
+use super::promote::{PromoteContext, promote_slots};
+use super::stores::drop_stores;
+use super::{CleanupContext, CleanupStats, OptimizeOptions, declarations, slots, tidy};
+use cranelift_codegen::ir::Function;
+
+/// A slot may hold the address of another, which can only be promoted after it, and so on: the
+/// environment of a closure of a closure. Deeper nests are rare.
+const MOST_ROUNDS: usize = 6;
+
+/// Scratch memory of the transforms.
+#[derive(Default)]
+pub(super) struct OptimizeContext {
+    flow: Flow,
+    params: ParamsContext,
+    dead: DeadContext,
+    decided: DecidedContext,
+    promote: PromoteContext,
+}
+
+/// Optimizes a function whose references all exist.
+pub(super) fn optimize_checked(
+    func: &mut Function,
+    options: &OptimizeOptions,
+    context: &mut CleanupContext,
+) -> CleanupStats {
+    let mut stats = tidy(func, context);
+    let mut options = options.clone();
+    if slots::relies_on_layout(func) {
+        // A slot may be accessed by the address of another.
+        options.promote_slots = false;
+        options.drop_stores = false;
+    }
+    let options = &options;
+    let mut copies_left = decided::budget(func);
+    for _ in 0..MOST_ROUNDS {
+        let OptimizeContext {
+            flow,
+            params,
+            dead,
+            promote,
+            ..
+        } = &mut context.optimize;
+        flow.compute(func);
+        let mut unified = 0;
+        if options.drop_params {
+            unified = unify_params(func, flow, params);
+            stats.params_dropped += unified;
+        }
+        if options.drop_params || options.drop_insts {
+            let (params, insts) = drop_dead(func, flow, options, dead);
+            stats.params_dropped += params;
+            stats.insts_dropped += insts;
+        }
+        let mut promoted = CleanupStats::default();
+        if options.promote_slots && has_candidates(func) {
+            promoted = promote_slots(func, flow, options, promote);
+            stats += promoted;
+        }
+        let is_changed = unified > 0 || promoted != CleanupStats::default();
+        if is_changed {
+            stats += tidy(func, context);
+        }
+        let decided = match options.thread_branches {
+            true => thread_branches(func, &mut copies_left, context),
+            false => 0,
+        };
+        stats.branches_decided += decided;
+        if decided > 0 {
+            stats += tidy(func, context);
+        } else if !is_changed {
+            break;
+        }
+    }
+    if options.drop_stores && has_candidates(func) {
+        let OptimizeContext {
+            flow,
+            dead,
+            promote,
+            ..
+        } = &mut context.optimize;
+        flow.compute(func);
+        let dropped = drop_stores(func, flow, options, promote);
+        stats.stores_dropped += dropped;
+        if dropped > 0 {
+            let (params, insts) = drop_dead(func, flow, options, dead);
+            stats.params_dropped += params;
+            stats.insts_dropped += insts;
+        }
+    }
+    stats.slots_dropped += slots::drop_unused_slots(func);
+    stats.declarations_dropped += declarations::drop_unused_declarations(func);
+    stats
+}
+
+fn thread_branches(
+    func: &mut Function,
+    copies_left: &mut usize,
+    context: &mut CleanupContext,
+) -> usize {
+    let CleanupContext {
+        handler_addresses,
+        optimize: OptimizeContext { flow, decided, .. },
+        ..
+    } = context;
+    flow.compute(func);
+    thread_decided(func, flow, copies_left, handler_addresses, decided)
+}
+
+/// Whether there is a slot that could be private.
+fn has_candidates(func: &Function) -> bool {
+    let mut slots = func.sized_stack_slots.values();
+    slots.any(|slot| slot.key.is_none())
+}

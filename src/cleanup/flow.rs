@@ -1,0 +1,209 @@
+//! The edges between a function's blocks, and an order of them.
+
+use crate::body::{branches, branches_mut};
+use cranelift_codegen::entity::packed_option::ReservedValue;
+use cranelift_codegen::entity::{EntitySet, SecondaryMap};
+use cranelift_codegen::ir::{
+    Block, BlockArg, BlockCall, ExceptionTable, Function, Inst, InstructionData, JumpTable, Value,
+};
+use smallvec::SmallVec;
+
+/// The edges of a function, none of whose blocks is unreachable.
+///
+/// Blocks are numbered in reverse postorder, which depends on how branches list their targets and
+/// on no numbers of entities, nor on the layout.
+#[derive(Default)]
+pub(super) struct Flow {
+    order: Vec<Block>,
+    numbers: SecondaryMap<Block, u32>,
+    /// Edges, by the block that they lead to.
+    into: Vec<Edge>,
+    /// Where the edges into each block begin.
+    starts: Vec<u32>,
+    seen: EntitySet<Block>,
+    stack: Vec<(Block, u32)>,
+}
+
+/// One way from a block to another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edge {
+    /// The number of the block that it comes from.
+    pub(super) from: u32,
+    /// The branch that ends that block.
+    pub(super) inst: Inst,
+    /// Which of its targets.
+    pub(super) index: u32,
+}
+
+impl Flow {
+    /// Finds the edges of `func`. Where two branches use one table, one of them gets a copy, so
+    /// that each can be changed alone.
+    pub(super) fn compute(&mut self, func: &mut Function) {
+        unshare_tables(func);
+        self.number_blocks(func);
+        let count = self.order.len();
+        self.starts.clear();
+        self.starts.resize(count + 1, 0);
+        let pool = &func.dfg.value_lists;
+        for &block in &self.order {
+            if let Some(last) = func.layout.last_inst(block) {
+                for call in branches(func, last) {
+                    let to = self.numbers[call.block(pool)] as usize;
+                    self.starts[to + 1] += 1;
+                }
+            }
+        }
+        for index in 0..count {
+            self.starts[index + 1] += self.starts[index];
+        }
+        let none = Edge {
+            from: 0,
+            inst: Inst::reserved_value(),
+            index: 0,
+        };
+        self.into.clear();
+        self.into.resize(self.starts[count] as usize, none);
+        let mut next = self.starts.clone();
+        for (from, &block) in (0u32..).zip(&self.order) {
+            let Some(inst) = func.layout.last_inst(block) else {
+                continue;
+            };
+            for (index, call) in (0u32..).zip(branches(func, inst)) {
+                let to = self.numbers[call.block(pool)] as usize;
+                self.into[next[to] as usize] = Edge { from, inst, index };
+                next[to] += 1;
+            }
+        }
+    }
+
+    fn number_blocks(&mut self, func: &Function) {
+        self.order.clear();
+        self.seen.clear();
+        self.stack.clear();
+        self.numbers.clear();
+        if let Some(entry) = func.layout.entry_block() {
+            self.seen.insert(entry);
+            self.stack.push((entry, 0));
+        }
+        let pool = &func.dfg.value_lists;
+        while let Some((block, index)) = self.stack.last_mut() {
+            let calls = func.layout.last_inst(*block);
+            let calls = calls.map_or(&[][..], |last| branches(func, last));
+            // From the last target to the first, so that the first comes next in the order.
+            let call = calls.len().checked_sub(*index as usize + 1);
+            match call.and_then(|call| calls.get(call)) {
+                Some(call) => {
+                    *index += 1;
+                    let target = call.block(pool);
+                    if self.seen.insert(target) {
+                        self.stack.push((target, 0));
+                    }
+                }
+                None => {
+                    self.order.push(*block);
+                    self.stack.pop();
+                }
+            }
+        }
+        self.order.reverse();
+        for (number, &block) in (0u32..).zip(&self.order) {
+            self.numbers[block] = number;
+        }
+    }
+
+    /// The blocks in reverse postorder. A block's place is its number.
+    pub(super) fn blocks(&self) -> &[Block] {
+        &self.order
+    }
+
+    /// The number of `block`.
+    pub(super) fn number(&self, block: Block) -> u32 {
+        self.numbers[block]
+    }
+
+    /// The edges that lead to the block of this number.
+    pub(super) fn edges_into(&self, number: u32) -> &[Edge] {
+        let start = self.starts[number as usize] as usize;
+        let end = self.starts[number as usize + 1] as usize;
+        &self.into[start..end]
+    }
+
+    /// Whether a branch leads to the entry block, which valid functions have none of.
+    pub(super) fn returns_to_entry(&self) -> bool {
+        !self.order.is_empty() && !self.edges_into(0).is_empty()
+    }
+}
+
+/// Appends `args` to what an edge passes.
+pub(super) fn append_args(func: &mut Function, edge: Edge, args: impl Iterator<Item = Value>) {
+    let Some(&call) = branches(func, edge.inst).get(edge.index as usize) else {
+        return;
+    };
+    let pool = &func.dfg.value_lists;
+    let target = call.block(pool);
+    let mut all: SmallVec<[BlockArg; 8]> = call.args(pool).collect();
+    all.extend(args.map(BlockArg::Value));
+    set_call(func, edge, target, &all);
+}
+
+/// Removes the parameters of the block of this number for which `goes` says so, and what edges pass
+/// for them. What becomes of the parameters' values is up to the caller.
+pub(super) fn remove_params(func: &mut Function, flow: &Flow, number: u32, goes: &[bool]) {
+    let block = flow.blocks()[number as usize];
+    let params: SmallVec<[Value; 8]> = func.dfg.block_params(block).into();
+    func.dfg.detach_block_params(block);
+    for (&param, goes) in params.iter().zip(goes) {
+        if !goes {
+            func.dfg.attach_block_param(block, param);
+        }
+    }
+    for &edge in flow.edges_into(number) {
+        let Some(&call) = branches(func, edge.inst).get(edge.index as usize) else {
+            continue;
+        };
+        let args = call.args(&func.dfg.value_lists).zip(goes);
+        let args = args.filter(|(_, goes)| !**goes).map(|(arg, _)| arg);
+        let args: SmallVec<[BlockArg; 8]> = args.collect();
+        set_call(func, edge, block, &args);
+    }
+}
+
+/// Lists of arguments may be shared by whoever copied a branch target, so that each gets a new one.
+fn set_call(func: &mut Function, edge: Edge, target: Block, args: &[BlockArg]) {
+    let pool = &mut func.stencil.dfg.value_lists;
+    let call = BlockCall::new(target, args.iter().copied(), pool);
+    if let Some(slot) = branches_mut(func, edge.inst).get_mut(edge.index as usize) {
+        *slot = call;
+    }
+}
+
+fn unshare_tables(func: &mut Function) {
+    let mut jump_tables: EntitySet<JumpTable> = EntitySet::new();
+    let mut exception_tables: EntitySet<ExceptionTable> = EntitySet::new();
+    let mut next = func.layout.entry_block();
+    while let Some(block) = next {
+        next = func.layout.next_block(block);
+        let Some(last) = func.layout.last_inst(block) else {
+            continue;
+        };
+        let dfg = &mut func.stencil.dfg;
+        match &mut dfg.insts[last] {
+            InstructionData::BranchTable { table, .. } if !jump_tables.insert(*table) => {
+                if let Some(copy) = dfg.jump_tables.get(*table).cloned() {
+                    *table = dfg.jump_tables.push(copy);
+                    jump_tables.insert(*table);
+                }
+            }
+            InstructionData::TryCall { exception, .. }
+            | InstructionData::TryCallIndirect { exception, .. }
+                if !exception_tables.insert(*exception) =>
+            {
+                if let Some(copy) = dfg.exception_tables.get(*exception).cloned() {
+                    *exception = dfg.exception_tables.push(copy);
+                    exception_tables.insert(*exception);
+                }
+            }
+            _ => {}
+        }
+    }
+}

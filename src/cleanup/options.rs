@@ -1,0 +1,108 @@
+//! Which transforms run, and what they may rely on.
+
+use crate::program::FunctionName;
+use cranelift_codegen::ir::{Endianness, ExternalName, FuncRef, Function, LibCall};
+
+/// The transforms of [`optimize`](super::optimize), each with its switch, and what they may know
+/// of the target and the program. By default all are on, and nothing is known.
+///
+/// ```
+/// use cranelift_inliner::cleanup::OptimizeOptions;
+///
+/// let mut options = OptimizeOptions::default();
+/// options.drop_stores = false;
+/// assert!(options.promote_slots);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OptimizeOptions {
+    /// Stack slots become values.
+    pub promote_slots: bool,
+    /// Stores to private stack slots go where nothing can read what they store.
+    pub drop_stores: bool,
+    /// Ways into a join on which its branch is decided go straight to where it leads.
+    pub thread_branches: bool,
+    /// Block parameters go that get one value or equal constants on all ways, or are not used.
+    pub drop_params: bool,
+    /// Instructions go that have no effect and whose results are not used.
+    pub drop_insts: bool,
+    /// The byte order of the target. Where it is not known, accesses of several sizes at one place
+    /// are left in memory.
+    pub endianness: Option<Endianness>,
+    /// The functions that copy and fill memory, besides Cranelift's library calls.
+    pub memory_functions: MemoryFunctions,
+}
+
+impl Default for OptimizeOptions {
+    fn default() -> Self {
+        OptimizeOptions {
+            promote_slots: true,
+            drop_stores: true,
+            thread_branches: true,
+            drop_params: true,
+            drop_insts: true,
+            endianness: None,
+            memory_functions: MemoryFunctions::default(),
+        }
+    }
+}
+
+/// The functions that do what C's `memcpy`, `memmove` and `memset` do. None by default: a name
+/// alone says little of a function, so the embedder has to promise it.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct MemoryFunctions {
+    /// `memcpy(to, from, bytes)` and `memmove(to, from, bytes)`.
+    pub copy: Vec<FunctionName>,
+    /// `memset(to, byte, bytes)`.
+    pub set: Vec<FunctionName>,
+}
+
+impl MemoryFunctions {
+    /// The functions with the names that C has for them.
+    ///
+    /// ```
+    /// use cranelift_inliner::cleanup::MemoryFunctions;
+    ///
+    /// let functions = MemoryFunctions::of_c();
+    /// assert!(functions.contains(&"memset".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn of_c() -> Self {
+        MemoryFunctions {
+            copy: ["memcpy", "memmove"].map(FunctionName::testcase).into(),
+            set: vec![FunctionName::testcase("memset")],
+        }
+    }
+
+    /// Whether `name` is one of them.
+    pub fn contains(&self, name: &FunctionName) -> bool {
+        self.find(name).is_some()
+    }
+
+    fn find(&self, name: &FunctionName) -> Option<MemoryFunction> {
+        [
+            (&self.copy, MemoryFunction::Copy),
+            (&self.set, MemoryFunction::Set),
+        ]
+        .into_iter()
+        .find_map(|(names, function)| names.contains(name).then_some(function))
+    }
+
+    /// What the function does to which `func_ref` of `func` refers, if it is one of these.
+    pub(super) fn of_callee(&self, func: &Function, func_ref: FuncRef) -> Option<MemoryFunction> {
+        match &func.dfg.ext_funcs.get(func_ref)?.name {
+            ExternalName::LibCall(LibCall::Memcpy | LibCall::Memmove) => Some(MemoryFunction::Copy),
+            ExternalName::LibCall(LibCall::Memset) => Some(MemoryFunction::Set),
+            name => self.find(&FunctionName::of_external(func, name)?),
+        }
+    }
+}
+
+/// What a memory function does. Copies are made as if all bytes were read before the first is
+/// written, which is right for `memcpy` too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MemoryFunction {
+    Copy,
+    Set,
+}

@@ -1,0 +1,214 @@
+//! Block parameters that have one value, or equal constants, on all ways.
+//!
+//! That is an optimistic fixpoint: first it is assumed that what comes back around loops is no
+//! different, and where it is, the parameter stays and the rest is looked at again.
+
+use super::flow::{Flow, remove_params};
+use crate::body::{branches, move_labels, resolve_alias};
+use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value, ValueDef};
+use smallvec::SmallVec;
+
+/// After so many times, nothing is removed: loops are nested far less deeply.
+const MOST_PHASES: usize = 64;
+
+/// What a parameter is known to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Known {
+    #[default]
+    Unseen,
+    /// This value, which is no parameter of which more is known.
+    Value(Value),
+    /// This constant, or others like it. Where it is the only one on the ways that go forward, it
+    /// stands above all of them.
+    Constant { value: Value, only: bool },
+    /// Of its own.
+    Itself,
+}
+
+/// Scratch memory.
+#[derive(Default)]
+pub(super) struct ParamsContext {
+    known: SecondaryMap<Value, Known>,
+    changed: Vec<Value>,
+}
+
+/// Removes parameters that have one value on all ways; returns their number. Nothing may be
+/// unreachable.
+pub(super) fn unify_params(func: &mut Function, flow: &Flow, context: &mut ParamsContext) -> usize {
+    if flow.returns_to_entry() || !find(func, flow, context) {
+        return 0;
+    }
+    let mut removed = 0;
+    for (number, &block) in (0u32..).zip(flow.blocks()).skip(1) {
+        let params: SmallVec<[Value; 8]> = func.dfg.block_params(block).into();
+        let is_known = |param: &Value| context.known[*param] != Known::Itself;
+        let goes: SmallVec<[bool; 8]> = params.iter().map(is_known).collect();
+        if !goes.contains(&true) {
+            continue;
+        }
+        remove_params(func, flow, number, &goes);
+        for (&param, _) in params.iter().zip(&goes).filter(|(_, goes)| **goes) {
+            let value = match context.known[param] {
+                Known::Value(value) => value,
+                Known::Constant { value, only: true } => value,
+                Known::Constant { value, only: false } => match copied(func, value, block) {
+                    Some(copy) => copy,
+                    None => value,
+                },
+                Known::Unseen | Known::Itself => {
+                    debug_assert!(false, "every reachable parameter is passed something");
+                    continue;
+                }
+            };
+            removed += 1;
+            if param != value {
+                func.dfg.change_to_alias(param, value);
+                move_labels(func, param, value);
+            }
+        }
+    }
+    removed
+}
+
+/// Finds what is known of each parameter; returns whether something is.
+fn find(func: &Function, flow: &Flow, context: &mut ParamsContext) -> bool {
+    context.known.clear();
+    for phase in 0.. {
+        if phase == MOST_PHASES {
+            return false;
+        }
+        let mut some = false;
+        // What comes over edges that go forward.
+        for (number, &block) in (0u32..).zip(flow.blocks()).skip(1) {
+            for (index, &param) in func.dfg.block_params(block).iter().enumerate() {
+                if context.known[param] == Known::Itself {
+                    continue;
+                }
+                let mut known = Known::Unseen;
+                for edge in flow.edges_into(number) {
+                    if edge.from < number {
+                        let passed = passed(func, context, edge.inst, edge.index, index);
+                        known = meet(func, known, passed);
+                    }
+                }
+                some |= known != Known::Itself;
+                context.known[param] = known;
+            }
+        }
+        if !some {
+            return false;
+        }
+        // What comes back.
+        for (number, &block) in (0u32..).zip(flow.blocks()).skip(1) {
+            if flow
+                .edges_into(number)
+                .iter()
+                .all(|edge| edge.from < number)
+            {
+                continue;
+            }
+            for (index, &param) in func.dfg.block_params(block).iter().enumerate() {
+                let known = context.known[param];
+                let differs = |passed| meet(func, known, passed) == Known::Itself;
+                let mut edges = flow.edges_into(number).iter();
+                if known != Known::Itself
+                    && edges.any(|edge| {
+                        edge.from >= number
+                            && differs(passed(func, context, edge.inst, edge.index, index))
+                    })
+                {
+                    context.changed.push(param);
+                }
+            }
+        }
+        if context.changed.is_empty() {
+            return true;
+        }
+        for param in context.changed.drain(..) {
+            context.known[param] = Known::Itself;
+        }
+    }
+    false
+}
+
+/// What an edge passes for the parameter of this index.
+fn passed(
+    func: &Function,
+    context: &ParamsContext,
+    branch: Inst,
+    edge: u32,
+    index: usize,
+) -> Known {
+    let call = branches(func, branch).get(edge as usize);
+    let arg = call.and_then(|call| call.args(&func.dfg.value_lists).nth(index));
+    let value = arg.and_then(|arg| arg.as_value());
+    let Some(value) = value.and_then(|value| resolve_alias(&func.dfg, value)) else {
+        return Known::Itself;
+    };
+    match func.dfg.value_def(value) {
+        ValueDef::Param(..) => match context.known[value] {
+            // Those of the entry block were not looked at.
+            Known::Unseen | Known::Itself => Known::Value(value),
+            known => known,
+        },
+        ValueDef::Result(inst, _) if is_constant(&func.dfg.insts[inst]) => {
+            Known::Constant { value, only: true }
+        }
+        _ => Known::Value(value),
+    }
+}
+
+fn meet(func: &Function, one: Known, other: Known) -> Known {
+    match (one, other) {
+        (Known::Unseen, known) | (known, Known::Unseen) => known,
+        (Known::Value(a), Known::Value(b)) if a == b => one,
+        (
+            Known::Constant { value: a, only },
+            Known::Constant {
+                value: b,
+                only: other,
+            },
+        ) if is_equal(func, a, b) => Known::Constant {
+            value: a,
+            only: only && other && a == b,
+        },
+        _ => Known::Itself,
+    }
+}
+
+fn is_constant(data: &InstructionData) -> bool {
+    matches!(
+        data,
+        InstructionData::UnaryImm { .. }
+            | InstructionData::UnaryIeee16 { .. }
+            | InstructionData::UnaryIeee32 { .. }
+            | InstructionData::UnaryIeee64 { .. }
+            | InstructionData::UnaryConst { .. }
+            | InstructionData::FuncAddr { .. }
+            | InstructionData::StackAddr { .. }
+    )
+}
+
+fn is_equal(func: &Function, one: Value, other: Value) -> bool {
+    let of = |value| (definition(func, value), func.dfg.value_type(value));
+    one == other || of(one) == of(other)
+}
+
+fn definition(func: &Function, value: Value) -> Option<InstructionData> {
+    let inst = func.dfg.value_def(value).inst()?;
+    Some(func.dfg.insts[inst])
+}
+
+/// The constant `value` once more, at the begin of `block`.
+fn copied(func: &mut Function, value: Value, block: Block) -> Option<Value> {
+    let ty = func.dfg.value_type(value);
+    let data = definition(func, value)?;
+    let copy = func.dfg.make_inst(data);
+    func.dfg.make_inst_results(copy, ty);
+    match func.layout.first_inst(block) {
+        Some(first) => func.layout.insert_inst(copy, first),
+        None => func.layout.append_inst(copy, block),
+    }
+    func.dfg.inst_results(copy).first().copied()
+}

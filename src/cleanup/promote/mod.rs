@@ -1,0 +1,150 @@
+//! Stack slots become values.
+//!
+//! A slot that nothing outside the function can see is as good as a few variables, and those are
+//! better off as values: later stages see through them, and they may be in registers. So a slot
+//! of a fixed size without a key, whose address is only used to load and store at constant places
+//! in it, is cut into [pieces](pieces), and each piece becomes values, with block parameters where
+//! [several meet](reaching).
+//!
+//! *What may be done with an address.* It may be the operand of loads and stores of whole values,
+//! be added to or subtracted from a constant, be passed for a block parameter that is always this
+//! address, be chosen by a `select` from twice the same one, be compared with null or another
+//! place in the same slot, and be what a memory function of known size copies or fills. All else
+//! lets the whole slot escape: a stored address, one that is passed to a call, returned, named by
+//! a tag or a stack map, atomic accesses, and accesses that reach out of the slot.
+//!
+//! *What was not written* reads as zero: any value is right, if it is always the same one.
+//!
+//! *What remains.* No access of a slot traps, so none leaves a trap behind. Labels of a load's
+//! result go to the value that it loaded; stores of a slot have none. Labels of addresses that are
+//! gone go.
+
+pub(super) mod addresses;
+mod convert;
+mod pieces;
+pub(super) mod reaching;
+mod rewrite;
+pub(super) mod scan;
+
+use super::CleanupStats;
+use super::flow::Flow;
+use super::options::OptimizeOptions;
+use addresses::Addresses;
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::ir::{Function, MemFlags};
+use pieces::Pieces;
+use reaching::{Reaching, Touch};
+use rewrite::{Rewriter, fold_tests};
+use scan::{Action, Event, Place, Uses};
+
+/// A block can only have so many parameters, and with as many values alive nothing is gained.
+const MOST_PARAMS: usize = 4000;
+
+/// Scratch memory.
+#[derive(Default)]
+pub(super) struct PromoteContext {
+    pub(super) addresses: Addresses,
+    pub(super) uses: Uses,
+    pieces: Pieces,
+    pub(super) reaching: Reaching,
+    pub(super) touches: Vec<Touch>,
+}
+
+/// Promotes the slots of `func` that can be promoted now. Nothing may be unreachable.
+pub(super) fn promote_slots(
+    func: &mut Function,
+    flow: &Flow,
+    options: &OptimizeOptions,
+    context: &mut PromoteContext,
+) -> CleanupStats {
+    let mut stats = CleanupStats::default();
+    if !has_room(func) || flow.returns_to_entry() {
+        return stats;
+    }
+    let PromoteContext {
+        addresses,
+        uses,
+        pieces,
+        reaching,
+        touches,
+    } = context;
+    addresses.find(func, flow, &options.memory_functions);
+    uses.find(func, flow, addresses, &options.memory_functions);
+    stats.address_tests_folded = fold_tests(func, &uses.tests);
+    pieces.find(func, uses, options);
+    let promoted = pieces.slots().count();
+    if promoted == 0 {
+        return stats;
+    }
+    touches.clear();
+    for event in &uses.events {
+        touches_of(pieces, event, |variable, writes| {
+            touches.push(Touch {
+                variable: u32::try_from(variable).unwrap_or(u32::MAX),
+                block: event.block,
+                writes,
+            });
+        });
+    }
+    reaching.find_live(flow, pieces.all.len(), touches);
+    reaching.find_origins(flow);
+    if reaching.most_params(flow) > MOST_PARAMS {
+        return stats;
+    }
+    stats += Rewriter::new(func, flow, pieces, reaching, options).run(uses, addresses);
+    stats.slots_promoted = promoted;
+    stats
+}
+
+/// Whether there is room for the memory flags that may be added.
+fn has_room(func: &Function) -> bool {
+    const MORE: usize = 8;
+    let last = MemFlags::new(usize::from(u16::MAX) - 1 - MORE);
+    !func.dfg.mem_flags.is_valid(last)
+}
+
+/// Calls `touch` for each variable that an event reads, and then for each that it writes.
+fn touches_of(pieces: &Pieces, event: &Event, mut touch: impl FnMut(usize, bool)) {
+    match event.action {
+        Action::Access { place, stores, .. } => {
+            for variable in pieces.within(place) {
+                touch(variable, stores);
+            }
+        }
+        Action::Copy { to, from, .. } => {
+            let (to, from) = (pieces.promoted(to), pieces.promoted(from));
+            match (to, from) {
+                (Some(to), Some(from)) => {
+                    for target in pieces.within(to) {
+                        let piece = pieces.all[target];
+                        let place = Place {
+                            slot: from.slot,
+                            start: piece.start - to.start + from.start,
+                            size: piece.ty.bytes(),
+                        };
+                        for variable in pieces.within(place) {
+                            touch(variable, false);
+                        }
+                    }
+                }
+                (None, Some(from)) => {
+                    for variable in pieces.within(from) {
+                        touch(variable, false);
+                    }
+                }
+                (_, None) => {}
+            }
+            if let Some(to) = to {
+                for variable in pieces.within(to) {
+                    touch(variable, true);
+                }
+            }
+        }
+        Action::Fill { place, .. } => {
+            for variable in pieces.within(place) {
+                touch(variable, true);
+            }
+        }
+        Action::LoadSomewhere(_) => {}
+    }
+}

@@ -1,0 +1,41 @@
+//! What the checker of optimized bodies is told of the rest of the program.
+
+use super::state::{Final, State};
+use crate::check::{MemoryCall, Surroundings};
+use crate::cleanup::OptimizeOptions;
+use crate::program::FunctionName;
+use cranelift_codegen::ir::{Endianness, Function};
+
+/// The program as far as it is inlined into, and the embedder's promises.
+pub(super) struct Known<'a> {
+    pub(super) state: &'a State<'a>,
+    pub(super) options: &'a OptimizeOptions,
+    pub(super) keeps_locations: bool,
+}
+
+impl Surroundings for Known<'_> {
+    fn endianness(&self) -> Option<Endianness> {
+        self.options.endianness
+    }
+
+    fn body(&self, name: &FunctionName) -> Option<&Function> {
+        let id = self.state.program.id(name)?;
+        let done = self.state.finals.get(id).and_then(|done| done.get());
+        Some(done.map_or_else(
+            || &**self.state.program[id].body(),
+            |done: &Final| &*done.body,
+        ))
+    }
+
+    fn memory_call(&self, name: &FunctionName) -> Option<MemoryCall> {
+        let functions = &self.options.memory_functions;
+        if functions.copy.contains(name) {
+            return Some(MemoryCall::Copy);
+        }
+        functions.set.contains(name).then_some(MemoryCall::Fill)
+    }
+
+    fn keeps_locations(&self) -> bool {
+        self.keeps_locations
+    }
+}

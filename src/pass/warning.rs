@@ -1,0 +1,40 @@
+//! What an embedder has probably not meant.
+
+use crate::program::{Linkage, Program};
+use std::fmt;
+
+/// Something about a program that makes its result of little use, though nothing is wrong with it.
+/// [`Inlined::warnings`](super::Inlined::warnings) lists them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// All functions are local, so nothing can call them and all are dropped.
+    NothingExported {
+        /// How many they are.
+        functions: usize,
+    },
+}
+
+impl Warning {
+    pub(super) fn of(program: &Program) -> Vec<Self> {
+        let linkages = || program.iter().map(|(_, function)| function.linkage());
+        let functions = linkages()
+            .filter(|linkage| *linkage == Linkage::Local)
+            .count();
+        if functions == 0 || linkages().any(Linkage::is_kept) {
+            return Vec::new();
+        }
+        vec![Self::NothingExported { functions }]
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingExported { functions } => write!(
+                f,
+                "no function is exported, so nothing can call them and all {functions} are dropped"
+            ),
+        }
+    }
+}

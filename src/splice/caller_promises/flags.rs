@@ -1,0 +1,49 @@
+//! The flags of a caller, and what becomes of them.
+
+use crate::splice::Refusal;
+use crate::splice::memory_promises::without_can_move;
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::ir::{Function, Inst, MemFlags, MemFlagsData};
+use rustc_hash::FxHashSet;
+
+/// The flags of `func`, of which there is no list: they are dense, and their number is not told.
+pub(super) fn flags_of(func: &Function) -> impl Iterator<Item = MemFlagsData> {
+    let set = &func.dfg.mem_flags;
+    (0..)
+        .map_while(MemFlags::with_number)
+        .take_while(|&flags| set.is_valid(flags))
+        .map(|flags| set[flags])
+}
+
+/// The flags that instructions of `func` have.
+pub(super) fn used_flags(func: &Function) -> FxHashSet<MemFlagsData> {
+    let set = &func.dfg.mem_flags;
+    let insts = (0..func.dfg.num_insts()).map(Inst::new);
+    let used = insts.filter_map(|inst| func.dfg.insts[inst].memflags());
+    let used = used.filter(|&flags| set.is_valid(flags));
+    used.map(|flags| set[flags]).collect()
+}
+
+/// What flags with a region become in a store that loses it.
+pub(super) fn without_region(flags: MemFlagsData) -> Option<MemFlagsData> {
+    let has_region = flags.alias_region().is_some();
+    has_region.then(|| flags.with_alias_region(None))
+}
+
+/// What flags of an access that can move become where it may not.
+pub(super) fn pinned(flags: MemFlagsData) -> Option<MemFlagsData> {
+    flags.can_move().then(|| without_can_move(flags))
+}
+
+/// Adds to the flags of `func` what `change` makes of them; returns that by their numbers.
+pub(super) fn added_flags(
+    func: &mut Function,
+    change: impl Fn(MemFlagsData) -> Option<MemFlagsData>,
+) -> Result<Vec<Option<MemFlags>>, Refusal> {
+    let changed: Vec<_> = flags_of(func).map(change).collect();
+    let added = changed.into_iter().map(|flags| {
+        let added = flags.map(|flags| func.dfg.mem_flags.insert(flags));
+        added.transpose().map_err(|_| Refusal::MemFlagsFull)
+    });
+    added.collect()
+}

@@ -1,0 +1,145 @@
+//! What is taken from accesses because of copies: from the caller's own, and from those that read
+//! what a copy writes.
+
+use super::CallerPromises;
+use super::flags::flags_of;
+use crate::panics;
+use crate::splice::MemoryPromises;
+use crate::splice::derived::{Derived, Flow};
+use crate::splice::memory_promises::{is_promising, without_flags};
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::ir::{Function, Inst, InstructionData, Value};
+
+impl CallerPromises {
+    /// Takes from accesses what copies have made false. The caller's own instructions have numbers
+    /// below `own_insts`.
+    pub(in crate::splice) fn finish(&mut self, caller: &mut Function, own_insts: usize) {
+        let has_copies = std::mem::take(&mut self.has_copies);
+        let structures = std::mem::take(&mut self.structures);
+        match self.kinds {
+            MemoryPromises::PerFunction if has_copies && self.can_pin() => {
+                self.pin(caller, own_insts);
+            }
+            MemoryPromises::WholeProgram if !structures.is_empty() => {
+                self.unpromise_structures(caller, own_insts, structures);
+            }
+            _ => {}
+        }
+    }
+
+    /// Pins the caller's accesses whose addresses are known earlier now than they were.
+    fn pin(&mut self, caller: &mut Function, own_insts: usize) {
+        let returned = std::mem::take(&mut self.returned);
+        // Nobody has looked at most of the caller. Where it is malformed, nothing moves.
+        let early = panics::catch(|| {
+            Derived::find(caller, own_insts, returned, |inst, data| {
+                let flags = data.memflags_data(&caller.dfg);
+                let stays = flags.is_none_or(|flags| !flags.can_move());
+                match data.opcode().can_load() && stays {
+                    // The load stays behind the calls that it follows, but what it loads may be
+                    // what was stored before, which Cranelift finds out once they are gone.
+                    true if self.first_loads.contains(&inst) => Flow::Ends,
+                    true => Flow::Starts,
+                    false => Flow::Through,
+                }
+            })
+        });
+        for index in 0..caller.dfg.num_insts() {
+            let inst = Inst::new(index);
+            let data = &mut caller.dfg.insts[inst];
+            let address = match *data {
+                InstructionData::Load { arg, .. } => arg,
+                InstructionData::Store { args, .. } => args[1],
+                _ => continue,
+            };
+            if let Some(flags) = data.memflags_mut()
+                && let Some(&Some(pinned)) = self.pinned.get(flags.index())
+                && early.as_ref().map_or(true, |early| early.contains(address))
+            {
+                *flags = pinned;
+                self.count_flags(caller, inst);
+            }
+        }
+    }
+
+    /// Structures are copied in the caller's activation, so they are not `readonly`.
+    fn unpromise_structures(
+        &mut self,
+        caller: &mut Function,
+        own_insts: usize,
+        structures: Vec<Value>,
+    ) {
+        if !flags_of(caller).any(is_promising) {
+            return;
+        }
+        let insts = caller.dfg.num_insts();
+        let derived = panics::catch(|| {
+            let flow = |_, data: &InstructionData| match data.opcode().can_load() {
+                true => Flow::Ends,
+                false => Flow::Through,
+            };
+            Derived::find(caller, insts, structures, flow)
+        });
+        let may_be = |value| {
+            derived
+                .as_ref()
+                .map_or(true, |derived| derived.contains(value))
+        };
+        let copied = (own_insts..insts).map(Inst::new);
+        let escapes = copied.clone().any(|inst| {
+            let data = &caller.dfg.insts[inst];
+            match *data {
+                InstructionData::Store { args, .. } => may_be(args[0]),
+                _ if data.opcode().can_store() || data.opcode().is_call() => {
+                    caller.dfg.inst_values(inst).any(may_be)
+                }
+                _ => false,
+            }
+        });
+        for inst in copied {
+            let InstructionData::Load { arg, flags, .. } = caller.dfg.insts[inst] else {
+                continue;
+            };
+            let data = caller.dfg.mem_flags[flags];
+            if !is_promising(data) || !(escapes || may_be(arg)) {
+                continue;
+            }
+            let facts = caller.dfg.mem_flags.insert(without_flags(data));
+            debug_assert!(
+                facts.is_ok(),
+                "the room for memory flags was counted wrongly"
+            );
+            if let (Ok(facts), Some(flags)) = (facts, caller.dfg.insts[inst].memflags_mut()) {
+                *flags = facts;
+                self.count_flags(caller, inst);
+            }
+        }
+    }
+
+    fn count_flags(&mut self, caller: &Function, inst: Inst) {
+        self.dropped.flags += usize::from(caller.layout.inst_block(inst).is_some());
+    }
+
+    /// A store without region is seen by every load, whatever the load's region is.
+    pub(super) fn drop_regions(&mut self, caller: &mut Function) {
+        let all_gone = std::mem::replace(&mut self.regions_gone, true);
+        if all_gone || caller.dfg.alias_regions.len() == 0 {
+            return;
+        }
+        for index in 0..caller.dfg.num_insts() {
+            let inst = Inst::new(index);
+            let data = &mut caller.dfg.insts[inst];
+            if !data.opcode().can_store() {
+                continue;
+            }
+            if let Some(flags) = data.memflags_mut()
+                && let Some(&Some(plain)) = self.without_region.get(flags.index())
+            {
+                *flags = plain;
+                if caller.layout.inst_block(inst).is_some() {
+                    self.dropped.regions += 1;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What memory flags promise, and to how much of a program.
+//!
+//! Cranelift reads three promises from the flags of an access:
+//!
+//! - `readonly`: nothing writes that memory from the function's call to its exit.
+//! - `can_move`: the access may stand wherever its address is known, past branches as well.
+//!   A load with both flags that cannot trap is a pure value to the optimizer: it is merged with
+//!   its like, lifted out of loops and above the branch that guards it.
+//! - The alias region: no address is accessed through two regions, or through one and through none.
+//!   A load sees the last store of its own region and stores without region; a load without region
+//!   sees only the latter. So what two accesses are told to be apart by their regions is forwarded,
+//!   merged and dropped past each other.
+//!
+//! All are made for one activation of one function. A copy of a body is executed in an activation
+//! of its caller, which is longer: before, after and between executions of the copy other code may
+//! write, and the check that a `can_move` load relies on may stand in the caller. Of two bodies the
+//! regions have nothing to do with each other, nor have those of two executions of one body.
+
+use super::callee::Tables;
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::entity::packed_option::ReservedValue;
+use cranelift_codegen::ir::immediates::Offset32;
+use cranelift_codegen::ir::{
+    Function, GlobalValueData, Inst, InstructionData, MemFlags, MemFlagsData, Opcode, Value,
+};
+use rustc_hash::FxHashMap;
+
+/// What the flags of memory accesses promise: `readonly`, `can_move` and alias regions.
+///
+/// With Cranelift alone they promise something for one activation of one function. A copy of a
+/// body in a caller is part of a longer activation, in which the promise may not hold, unless the
+/// front end makes it for the whole program.
+///
+/// ```
+/// use cranelift_inliner::splice::{MemoryPromises, SpliceOptions, splice};
+///
+/// let functions = cranelift_reader::parse_functions("
+/// function %first(i64) -> i64 system_v {
+/// block0(v0: i64):
+///     v1 = load.i64 notrap aligned readonly can_move v0
+///     return v1
+/// }
+/// function %guarded(i64) -> i64 system_v {
+///     fn0 = %first(i64) -> i64 system_v
+/// block0(v0: i64):
+///     brif v0, block1, block2
+/// block1:
+///     v1 = call fn0(v0)
+///     return v1
+/// block2:
+///     return v0
+/// }")?;
+/// let guarded = &functions[1];
+/// let call = guarded.layout.blocks().nth(1).and_then(|block| guarded.layout.first_inst(block));
+/// let spliced = |promises| {
+///     let mut options = SpliceOptions::default();
+///     options.memory_promises = promises;
+///     let mut caller = guarded.clone();
+///     splice(&mut caller, call.unwrap(), &functions[0], &options)?;
+///     Ok::<_, cranelift_inliner::splice::Refusal>(caller.to_string())
+/// };
+/// // `%first` may be called with addresses that can be read only.
+/// let text = spliced(MemoryPromises::PerFunction)?;
+/// assert!(text.contains("load.i64 notrap aligned v0"));
+/// let text = spliced(MemoryPromises::WholeProgram)?;
+/// assert!(text.contains("load.i64 notrap aligned readonly can_move v0"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MemoryPromises {
+    /// Each function promises for its own activations, and numbers its alias regions for itself.
+    ///
+    /// Copies lose `readonly`, `can_move` and regions, but where the caller promises the same of
+    /// the same address. Stores of a caller lose their regions where a copy accesses memory that
+    /// they may write.
+    #[default]
+    PerFunction,
+    /// A promise holds in whatever the function is inlined into, and two regions with one
+    /// `user_id` are the same in all functions. This is what Cranelift's own inliner asks for.
+    ///
+    /// Nothing is lost but in loads of a structure that is passed by value, which the copy writes
+    /// wherever it is executed.
+    WholeProgram,
+}
+
+/// How many loads and stores of a caller and of the copies in it have lost what they promised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DroppedPromises {
+    /// Those that were `readonly` or `can_move`.
+    pub flags: usize,
+    /// Those that had an alias region.
+    pub regions: usize,
+}
+
+impl std::ops::AddAssign for DroppedPromises {
+    fn add_assign(&mut self, other: Self) {
+        self.flags += other.flags;
+        self.regions += other.regions;
+    }
+}
+
+/// Whether an access with these flags may be moved or merged for more than its place tells.
+pub(super) fn is_promising(flags: MemFlagsData) -> bool {
+    flags.readonly() || flags.can_move()
+}
+
+/// The flags without what holds for one activation only. Alignment, byte order and the trap are
+/// facts of the access where it stands.
+pub(super) fn without_promises(flags: MemFlagsData) -> MemFlagsData {
+    let mut plain = MemFlagsData::new().with_trap_code(flags.trap_code());
+    if flags.aligned() {
+        plain.set_aligned();
+    }
+    if let Some(endianness) = flags.explicit_endianness() {
+        plain.set_endianness(endianness);
+    }
+    plain
+}
+
+/// The flags of an access of memory that is written in the same activation.
+pub(super) fn without_flags(flags: MemFlagsData) -> MemFlagsData {
+    without_promises(flags).with_alias_region(flags.alias_region())
+}
+
+/// The flags of an access that stays where it is.
+pub(super) fn without_can_move(flags: MemFlagsData) -> MemFlagsData {
+    let mut pinned = without_flags(flags);
+    if flags.readonly() {
+        pinned.set_readonly();
+    }
+    pinned
+}
+
+/// How a body accesses memory.
+#[derive(Clone, Default)]
+pub(super) struct MemoryUse {
+    /// Loads whose flags promise something, in an order in which definitions come before uses.
+    pub(super) promised: Vec<PromisedLoad>,
+    /// Accesses of memory that is not certainly the body's own frame. Code of the caller never
+    /// runs between those of a copy to its own frame.
+    pub(super) outside: usize,
+    /// What is lost in a copy for which the caller promises nothing.
+    pub(super) promising: DroppedPromises,
+}
+
+/// A load, or another access of its format, that is `readonly` or `can_move`.
+#[derive(Clone, Copy)]
+pub(super) struct PromisedLoad {
+    pub(super) result: Value,
+    pub(super) opcode: Opcode,
+    pub(super) flags: MemFlags,
+    pub(super) base: Base,
+    pub(super) offset: Offset32,
+}
+
+/// What the address of a [`PromisedLoad`] starts from.
+#[derive(Clone, Copy)]
+pub(super) enum Base {
+    Value(Value),
+    /// The result of the promised load with this number.
+    Load(usize),
+}
+
+/// Looks at all accesses of `func`.
+pub(super) fn memory_use(func: &Function, tables: &Tables) -> MemoryUse {
+    let mut used = MemoryUse::default();
+    if tables.facts.mem_flags.is_empty() {
+        return used;
+    }
+    let globals = tables.used.globals.list.iter();
+    let loaded = globals
+        .filter(|&&global| matches!(func.global_values[global], GlobalValueData::Load { .. }));
+    used.outside = loaded.count();
+    let mut numbers: FxHashMap<Value, usize> = FxHashMap::default();
+    for plan in &tables.insts {
+        let Some(flags) = plan.data.memflags() else {
+            continue;
+        };
+        let data = func.dfg.mem_flags[flags];
+        used.promising.regions += usize::from(data.alias_region().is_some());
+        let address = match plan.data {
+            InstructionData::Load { arg, .. } | InstructionData::LoadNoOffset { arg, .. } => arg,
+            InstructionData::Store { args, .. } | InstructionData::StoreNoOffset { args, .. } => {
+                args[1]
+            }
+            _ => Value::reserved_value(),
+        };
+        used.outside += usize::from(!is_slot_address(func, address));
+        if !is_promising(data) {
+            continue;
+        }
+        used.promising.flags += 1;
+        if let InstructionData::Load {
+            opcode,
+            arg,
+            offset,
+            ..
+        } = plan.data
+        {
+            let base = numbers.get(&arg).copied();
+            let result = func.dfg.first_result(plan.inst);
+            numbers.insert(result, used.promised.len());
+            used.promised.push(PromisedLoad {
+                result,
+                opcode,
+                flags,
+                base: base.map_or(Base::Value(arg), Base::Load),
+                offset,
+            });
+        }
+    }
+    used
+}
+
+/// Whether `address`, which is no alias, is that of a stack slot.
+fn is_slot_address(func: &Function, address: Value) -> bool {
+    if address.index() >= func.dfg.num_values() {
+        return false;
+    }
+    let defined_by = func.dfg.value_def(address).inst();
+    defined_by
+        .is_some_and(|inst: Inst| matches!(func.dfg.insts[inst], InstructionData::StackAddr { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cranelift_codegen::ir::{AliasRegion, Endianness, TrapCode};
+
+    #[test]
+    fn only_promises_are_dropped() {
+        let facts = [
+            MemFlagsData::new(),
+            MemFlagsData::trusted(),
+            MemFlagsData::new().with_endianness(Endianness::Big),
+            MemFlagsData::new().with_trap_code(Some(TrapCode::unwrap_user(7))),
+            MemFlagsData::trusted().with_endianness(Endianness::Little),
+        ];
+        for flags in facts {
+            let region = Some(AliasRegion::from_u32(3));
+            let promising = flags.with_readonly().with_can_move();
+            let promising = promising.with_alias_region(region);
+            assert!(is_promising(promising) && !is_promising(flags));
+            assert_eq!(without_promises(promising), flags);
+            let pinned = flags.with_readonly().with_alias_region(region);
+            assert_eq!(without_can_move(promising), pinned);
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Putting compiled functions and their glue into executable memory.
+//!
+//! The program's functions come first, then the entries of those that may be called from outside,
+//! then a shim for each function of the host that something refers to.
+
+use super::glue::{NUMBER, RECORDER};
+use super::image::Image;
+use super::machine::{self, Code};
+use super::{Callable, Engine, GlueKind, NativeProgram, libcalls};
+use crate::execute::error::ExecuteError;
+use cranelift_codegen::ir::{Function, Signature};
+use cranelift_codegen::isa::{CallConv, TargetIsa};
+use cranelift_inliner::backend::{CompiledFunction, RelocationTarget};
+use cranelift_inliner::panics;
+use cranelift_inliner::program::{FunctionName, Linkage as ProgramLinkage, Program};
+use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
+use cranelift_module::{
+    FuncId, FuncOrDataId, Linkage, Module, ModuleReloc, ModuleRelocTarget, default_libcall_names,
+};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// The least alignment of a function, in bytes.
+const ALIGNMENT: u32 = 16;
+
+/// What memory protection is set by, at most, in bytes.
+const PAGE: usize = 16 << 10;
+
+pub(super) fn link(
+    engine: &Engine,
+    source: &Program,
+    functions: Vec<&CompiledFunction>,
+) -> Result<NativeProgram, ExecuteError> {
+    let plan = Plan::new(engine, source, &functions)?;
+    let place = |first: &CompiledFunction, reason| ExecuteError::Link {
+        function: FunctionName::from(first.name().clone()),
+        reason,
+    };
+    let linked = panics::catch(|| plan.link(engine, &functions));
+    linked
+        .unwrap_or_else(Err)
+        .map_err(|reason| match functions.first() {
+            Some(first) => place(first, reason),
+            None => ExecuteError::Unsupported { reason },
+        })
+}
+
+/// What is to be linked.
+struct Plan {
+    /// For each function that may be called from outside its place among the functions.
+    callable: Vec<(usize, Signature, Arc<CompiledFunction>)>,
+    /// The functions that could be but for their signatures.
+    not_callable: Vec<(FunctionName, ExecuteError)>,
+    /// The functions of the host that are referred to, with their shims.
+    host: Vec<(FunctionName, Signature, Arc<CompiledFunction>)>,
+    known: FxHashMap<FunctionName, Known>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy)]
+enum Known {
+    /// By place among the functions.
+    Function(usize),
+    /// By number.
+    Host(usize),
+}
+
+impl Plan {
+    fn new(
+        engine: &Engine,
+        source: &Program,
+        functions: &[&CompiledFunction],
+    ) -> Result<Self, ExecuteError> {
+        let declared = declared(source)?;
+        let mut plan = Plan {
+            callable: Vec::new(),
+            not_callable: Vec::new(),
+            host: Vec::new(),
+            known: FxHashMap::default(),
+        };
+        for (index, function) in functions.iter().enumerate() {
+            let name = FunctionName::from(function.name().clone());
+            let of_source = source.id(&name).and_then(|id| source.get(id));
+            if let Some(of_source) = of_source
+                && of_source.linkage() != ProgramLinkage::Local
+            {
+                let signature = &of_source.body().signature;
+                match engine.glue(GlueKind::Entry, &name, signature) {
+                    Ok(entry) => plan.callable.push((index, signature.clone(), entry)),
+                    Err(reason) => plan.not_callable.push((name.clone(), reason)),
+                }
+            }
+            plan.known.insert(name, Known::Function(index));
+        }
+        for function in functions {
+            for relocation in function.relocations() {
+                plan.need(engine, source, &declared, function, &relocation.target)?;
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Sees to it that what `function` refers to is there.
+    fn need(
+        &mut self,
+        engine: &Engine,
+        source: &Program,
+        declared: &FxHashMap<FunctionName, &Signature>,
+        function: &CompiledFunction,
+        target: &RelocationTarget,
+    ) -> Result<(), ExecuteError> {
+        let missing = |reason| {
+            Err(ExecuteError::Link {
+                function: FunctionName::from(function.name().clone()),
+                reason,
+            })
+        };
+        let name = match target {
+            RelocationTarget::Function(name) | RelocationTarget::Data(name) => {
+                FunctionName::from(name.clone())
+            }
+            RelocationTarget::LibCall(_) | RelocationTarget::FunctionOffset(_) => return Ok(()),
+            RelocationTarget::ThreadLocal(_) | RelocationTarget::KnownSymbol(_) => {
+                return missing(format!("there is no {target:?}"));
+            }
+        };
+        if self.known.contains_key(&name) {
+            return Ok(());
+        }
+        if source.id(&name).is_some() {
+            return missing(format!("it refers to {name}, which was not compiled"));
+        }
+        let Some(&signature) = declared.get(&name) else {
+            return missing(format!("it refers to {name}, which is no function"));
+        };
+        let shim = engine.glue(GlueKind::Shim, &name, signature)?;
+        self.known
+            .insert(name.clone(), Known::Host(self.host.len()));
+        self.host.push((name, signature.clone(), shim));
+        Ok(())
+    }
+
+    fn link(
+        self,
+        engine: &Engine,
+        functions: &[&CompiledFunction],
+    ) -> Result<NativeProgram, String> {
+        let glue = self.callable.iter().map(|(.., entry)| &**entry);
+        let glue = glue.chain(self.host.iter().map(|(.., shim)| &**shim));
+        let all = functions.iter().copied().chain(glue);
+        let room = all.map(|function| function.code().len().next_multiple_of(PAGE) + PAGE);
+        let mut module = new_module(engine, room.sum(), self.host.len())?;
+
+        let signature = Signature::new(engine.isa().default_call_conv());
+        let mut declare = |count: usize| {
+            let ids = (0..count).map(|_| {
+                let id = module.declare_anonymous_function(&signature);
+                id.map_err(|error| error.to_string())
+            });
+            ids.collect::<Result<Vec<FuncId>, String>>()
+        };
+        let ids = declare(functions.len())?;
+        let entries = declare(self.callable.len())?;
+        let shims = declare(self.host.len())?;
+
+        for (function, &id) in functions.iter().zip(&ids) {
+            define(&mut module, engine.isa(), id, function, |_, name| {
+                Ok(match self.known.get(name) {
+                    Some(Known::Function(index)) => ids.get(*index).copied(),
+                    Some(Known::Host(number)) => shims.get(*number).copied(),
+                    None => None,
+                })
+            })?;
+        }
+        for ((.., entry), &id) in self.callable.iter().zip(&entries) {
+            define(&mut module, engine.isa(), id, entry, |_, _| Ok(None))?;
+        }
+        for (number, ((.., shim), &id)) in self.host.iter().zip(&shims).enumerate() {
+            define(&mut module, engine.isa(), id, shim, |module, name| {
+                let symbol = match *name == FunctionName::testcase(RECORDER) {
+                    true => RECORDER.to_owned(),
+                    false => number_symbol(number),
+                };
+                let id = module.declare_function(&symbol, Linkage::Import, &signature);
+                id.map(Some).map_err(|error| error.to_string())
+            })?;
+        }
+        module
+            .finalize_definitions()
+            .map_err(|error| error.to_string())?;
+
+        let code = Code::new(module);
+        let mut image = Image::default();
+        for (function, &id) in functions.iter().zip(&ids) {
+            image.place(function, code.address(id));
+        }
+        let glue = self.callable.iter().map(|(.., entry)| entry).zip(&entries);
+        let glue = glue.chain(self.host.iter().map(|(.., shim)| shim).zip(&shims));
+        for (glue, &id) in glue {
+            image.place_glue(code.address(id), glue.code().len() as u64);
+        }
+        image.sort();
+        let host = self.host.into_iter();
+        image.host = host.map(|(name, signature, _)| (name, signature)).collect();
+
+        let names = functions.iter();
+        let names = names.map(|function| FunctionName::from(function.name().clone()));
+        let addresses = ids.iter().map(|&id| code.address(id));
+        let functions: Vec<(FunctionName, u64)> = names.zip(addresses).collect();
+        let callable = self.callable.into_iter().zip(&entries);
+        let callable = callable.filter_map(|((index, signature, _), &entry)| {
+            let (name, callee) = functions.get(index)?;
+            let callable = Callable {
+                signature,
+                entry: code.address(entry),
+                callee: *callee,
+            };
+            Some((name.clone(), Ok(callable)))
+        });
+        let not_callable = self.not_callable.into_iter();
+        let not_callable = not_callable.map(|(name, reason)| (name, Err(reason)));
+        Ok(NativeProgram {
+            callable: callable.chain(not_callable).collect(),
+            code,
+            image,
+            functions,
+        })
+    }
+}
+
+/// What the functions of `source` declare and do not define.
+fn declared(source: &Program) -> Result<FxHashMap<FunctionName, &Signature>, ExecuteError> {
+    let mut declared = FxHashMap::default();
+    for (_, function) in source.iter() {
+        let body = function.body();
+        check_handlers(function.name(), body)?;
+        for (func_ref, external) in &body.dfg.ext_funcs {
+            let Some(name) = FunctionName::of_callee(body, func_ref) else {
+                continue;
+            };
+            if source.id(&name).is_some() {
+                continue;
+            }
+            // A number that the text passed over has no signature.
+            let Some(signature) = body.dfg.signatures.get(external.signature) else {
+                continue;
+            };
+            let earlier = *declared.entry(name.clone()).or_insert(signature);
+            if earlier != signature {
+                let reason = format!("it is declared as {earlier} and as {signature}");
+                return Err(ExecuteError::Signature {
+                    function: name,
+                    reason,
+                });
+            }
+        }
+    }
+    Ok(declared)
+}
+
+/// Refuses handlers that expect registers restored, which is not done here.
+fn check_handlers(name: &FunctionName, body: &Function) -> Result<(), ExecuteError> {
+    for table in body.dfg.exception_tables.values() {
+        // A table that is not used has been cleared.
+        let Some(signature) = body.dfg.signatures.get(table.signature()) else {
+            continue;
+        };
+        let convention = signature.call_conv;
+        let restores_nothing = matches!(
+            convention,
+            CallConv::Tail | CallConv::Winch | CallConv::PreserveAll
+        );
+        if !restores_nothing && table.items().next().is_some() {
+            return Err(ExecuteError::Signature {
+                function: name.clone(),
+                reason: format!("the handlers of its {convention} calls need registers restored"),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn new_module(engine: &Engine, room: usize, host: usize) -> Result<JITModule, String> {
+    let memory = ArenaMemoryProvider::new_with_size(room).map_err(|error| error.to_string())?;
+    let mut builder = JITBuilder::with_isa(engine.isa.clone(), default_libcall_names());
+    builder.memory_provider(Box::new(memory));
+    builder.symbol(RECORDER, machine::recorder());
+    builder.symbols(libcalls::addresses());
+    for number in 0..host {
+        builder.symbol(number_symbol(number), std::ptr::without_provenance(number));
+    }
+    Ok(JITModule::new(builder))
+}
+
+/// The symbol whose address is `number`.
+fn number_symbol(number: usize) -> String {
+    format!("{NUMBER}{number}")
+}
+
+fn define(
+    module: &mut JITModule,
+    isa: &dyn TargetIsa,
+    id: FuncId,
+    function: &CompiledFunction,
+    mut resolve: impl FnMut(&mut JITModule, &FunctionName) -> Result<Option<FuncId>, String>,
+) -> Result<(), String> {
+    let mut relocations = Vec::with_capacity(function.relocations().len());
+    for relocation in function.relocations() {
+        let target = match &relocation.target {
+            RelocationTarget::Function(name) | RelocationTarget::Data(name) => {
+                let name = FunctionName::from(name.clone());
+                let id = resolve(module, &name)?;
+                let id = id.ok_or_else(|| format!("there is no {name}"))?;
+                ModuleRelocTarget::from(FuncOrDataId::Func(id))
+            }
+            RelocationTarget::LibCall(routine) => ModuleRelocTarget::LibCall(*routine),
+            RelocationTarget::FunctionOffset(offset) => {
+                ModuleRelocTarget::FunctionOffset(id, *offset)
+            }
+            other => return Err(format!("there is no {other:?}")),
+        };
+        relocations.push(ModuleReloc {
+            offset: relocation.offset,
+            kind: relocation.kind,
+            name: target,
+            addend: relocation.addend,
+        });
+    }
+    let alignment = function.alignment().max(isa.function_alignment().minimum);
+    let alignment = u64::from(alignment.max(ALIGNMENT));
+    module
+        .define_function_bytes(id, alignment, function.code(), &relocations)
+        .map_err(|error| error.to_string())
+}

@@ -1,0 +1,160 @@
+//! What programs may hold beside integers, branches and calls.
+
+use super::choices::Choices;
+
+/// Something that programs hold or do not hold; see [`Shape::with`](super::Shape::with).
+///
+/// A program has each feature that its shape allows by a choice of its own, so that programs
+/// without it are as common as those with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Feature {
+    /// Integers of 128 bits. They are parameters of `tail` functions only, and never returned:
+    /// s390x returns none, and x64 passes none in the other conventions.
+    I128,
+    /// `f32` and `f64`.
+    Floats,
+    /// `f16` and `f128`, only with [`Feature::Floats`]: constants, loads and stores, block
+    /// parameters, arguments, `select`, and `bitcast` to and from integers. No backend computes
+    /// with them on its own, and s390x returns no `f128`.
+    F16AndF128,
+    /// Vectors of 128 bits. On riscv64 they need `has_v`, and no function returns them there, so
+    /// none does here.
+    Vectors,
+    /// Stack slots, and loads and stores in them.
+    Memory,
+    /// Loads that are `readonly` and `can_move`, of memory of a caller that nothing writes as long as
+    /// the function is executed, and alias regions that each function numbers for itself; only with
+    /// [`Feature::Memory`]. All promises are true of one activation of their function, and of no
+    /// more.
+    Promises,
+    /// Atomic instructions on stack slots; only with [`Feature::Memory`].
+    Atomics,
+    /// Traps, conditional ones, and instructions that trap on some operands.
+    Traps,
+    /// Calling conventions other than `system_v`.
+    Conventions,
+    /// `return_call`.
+    TailCalls,
+    /// `call_indirect` through `func_addr`.
+    IndirectCalls,
+    /// `try_call` with handlers, and calls of the host's function `%throw`.
+    Exceptions,
+    /// Functions with a `vmctx` parameter, which is zero and which global values make their stack
+    /// limit. Other uses of global values are none that both the interpreter and backends take:
+    /// these know `symbol_value` of symbols only, and the interpreter has no symbols.
+    Globals,
+    /// Tags on calls and sequence points, in the form of
+    /// [`CountedFrames`](cranelift_inliner::frames::CountedFrames), and keys on stack slots.
+    Tags,
+    /// Source locations, value labels and cold blocks.
+    Debugging,
+    /// Entries of stack maps at calls.
+    StackMaps,
+    /// Functions with numbers for names, which else have text.
+    UserNames,
+    /// Overflow arithmetic of every kind: all backends but riscv64's take it. Off unless asked for.
+    BeyondRiscv64,
+    /// `srem` by -1, on which Cranelift's interpreter traps where it should not: see
+    /// `docs/CRANELIFT.md`. Off unless asked for; only with [`Feature::Traps`].
+    RemainderByMinusOne,
+    /// Stack limits in `preserve_all` functions, which change a register that they should keep on
+    /// x64: see `docs/CRANELIFT.md`. Off unless asked for; only with [`Feature::Globals`] and
+    /// [`Feature::Conventions`].
+    LimitInPreserveAll,
+    /// Source locations that differ by one, of which Cranelift's reader loses one below the first:
+    /// see `docs/CRANELIFT.md`. Off unless asked for; only with [`Feature::Debugging`].
+    AdjacentLocations,
+    /// Stores that may trap beside others that may not, on which an assertion of Cranelift's
+    /// optimizer fails where these are on: see `docs/CRANELIFT.md`. Off unless asked for; only
+    /// with [`Feature::Memory`].
+    TrappingStores,
+    /// Records, options, iterators and environments in stack slots; only with
+    /// [`Feature::Memory`]. Programs then may have a function `%copy_bytes`, which does what C's
+    /// `memcpy` does.
+    Aggregates,
+    /// Structures passed by value, which callees only read: Cranelift's interpreter passes the
+    /// address alone. Of the backends only x64's and s390x's take them. Off unless asked for; only
+    /// with [`Feature::Memory`].
+    Structures,
+    /// `stack_switch`, which x64 alone compiles, with the setting `stack_switch_model`; the
+    /// interpreter has none. Off unless asked for.
+    StackSwitches,
+    /// Stack slots of up to 40 KiB, of which little is used; only with [`Feature::Memory`].
+    LargeFrames,
+    /// A `br_table` of hundreds of targets, a `try_call` of dozens of handlers, calls with dozens of
+    /// arguments.
+    LongLists,
+}
+
+/// A set of [`Feature`]s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Features(u32);
+
+impl Features {
+    pub(super) const NONE: Features = Features(0);
+
+    const ALL: [Feature; 27] = [
+        Feature::I128,
+        Feature::Floats,
+        Feature::F16AndF128,
+        Feature::Vectors,
+        Feature::Memory,
+        Feature::Promises,
+        Feature::Atomics,
+        Feature::Traps,
+        Feature::Conventions,
+        Feature::TailCalls,
+        Feature::IndirectCalls,
+        Feature::Exceptions,
+        Feature::Globals,
+        Feature::Tags,
+        Feature::Debugging,
+        Feature::StackMaps,
+        Feature::UserNames,
+        Feature::BeyondRiscv64,
+        Feature::RemainderByMinusOne,
+        Feature::LimitInPreserveAll,
+        Feature::AdjacentLocations,
+        Feature::TrappingStores,
+        Feature::Aggregates,
+        Feature::Structures,
+        Feature::StackSwitches,
+        Feature::LargeFrames,
+        Feature::LongLists,
+    ];
+
+    pub(super) fn by_default() -> Self {
+        let all = Self::ALL.into_iter();
+        all.fold(Self::NONE, Self::with)
+            .without(Feature::BeyondRiscv64)
+            .without(Feature::RemainderByMinusOne)
+            .without(Feature::LimitInPreserveAll)
+            .without(Feature::AdjacentLocations)
+            .without(Feature::TrappingStores)
+            .without(Feature::Structures)
+            .without(Feature::StackSwitches)
+    }
+
+    pub(super) fn with(self, feature: Feature) -> Self {
+        Features(self.0 | 1 << feature as u32)
+    }
+
+    pub(super) fn without(self, feature: Feature) -> Self {
+        Features(self.0 & !(1 << feature as u32))
+    }
+
+    pub(super) fn has(self, feature: Feature) -> bool {
+        self.0 >> feature as u32 & 1 == 1
+    }
+
+    /// Each of the set or not.
+    pub(super) fn chosen(self, choices: &mut Choices<'_, '_>) -> Self {
+        let mut bits = [choices.byte(), choices.byte(), choices.byte(), 0];
+        // Bytes that were kept mean the same in a shape that has none of the later features.
+        if self.0 >> 24 != 0 {
+            bits[3] = choices.byte();
+        }
+        Features(self.0 & u32::from_le_bytes(bits))
+    }
+}

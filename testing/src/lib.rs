@@ -1,0 +1,30 @@
+//! Testing policies and pipelines: programs made from random bytes, running them, and what must
+//! hold of them.
+//!
+//! The [README](https://docs.rs/crate/cranelift-inliner-testing/latest) shows how a compiler's
+//! tests use it.
+//!
+//! # The modules
+//!
+//! * [`generate`]: programs made from random bytes, for fuzzers and as strategies of `proptest`.
+//! * [`execute`]: running programs, in Cranelift's interpreter and natively.
+//! * [`properties`]: what must hold of a pass's result.
+//! * [`decisions`]: a policy whose decisions are made from bytes.
+//! * [`canonical`]: a text of a function that is the same for functions that differ in names only.
+//! * [`targets`]: the architectures and levels that properties are checked for.
+//! * [`trace`]: what a debugger sees of a program that runs.
+// Running compiled code cannot be safe; one file says so.
+#![deny(unsafe_code)]
+
+pub mod canonical;
+pub mod decisions;
+pub mod execute;
+pub mod generate;
+pub mod properties;
+pub mod targets;
+pub mod trace;
+
+/// The examples of the README, which are tested with the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

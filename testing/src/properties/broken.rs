@@ -1,0 +1,131 @@
+//! What does not hold, and where.
+
+use cranelift_inliner::program::FunctionName;
+use std::fmt;
+use thiserror::Error;
+
+/// A property that does not hold of a program.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub struct Broken {
+    property: Property,
+    function: Option<FunctionName>,
+    place: String,
+    difference: String,
+}
+
+/// What must hold of a program after inlining.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Property {
+    /// The pass comes to an end without an error.
+    Finishes,
+    /// The result verifies and compiles wherever the input does.
+    Compiles,
+    /// The result does what the input does.
+    Behaves,
+    /// A debugger sees the same frames.
+    Frames,
+    /// Nothing of the input is lost, doubled or invented.
+    Accounted,
+    /// The printed result reads back as itself.
+    Text,
+    /// The result depends on nothing but the functions.
+    Deterministic,
+    /// The order of splices does not matter.
+    Orders,
+    /// Growth stays within the limits.
+    Limits,
+    /// A refused splice has not touched its caller.
+    Refusals,
+    /// What is valid is not refused as malformed.
+    Malformed,
+}
+
+impl fmt::Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Property::Finishes => "the pass fails",
+            Property::Compiles => "the result does not compile",
+            Property::Behaves => "the result does something else",
+            Property::Frames => "a debugger sees other frames",
+            Property::Accounted => "the result is not the input with calls replaced",
+            Property::Text => "the printed result does not read back",
+            Property::Deterministic => "the result depends on more than the functions",
+            Property::Orders => "the order of splices matters",
+            Property::Limits => "a limit is exceeded",
+            Property::Malformed => "what is valid is refused as malformed",
+            Property::Refusals => "a refused splice changed its caller",
+        })
+    }
+}
+
+impl Broken {
+    pub(super) fn new(property: Property, difference: impl Into<String>) -> Self {
+        Broken {
+            property,
+            function: None,
+            place: String::new(),
+            difference: difference.into(),
+        }
+    }
+
+    pub(super) fn in_function(mut self, function: &FunctionName) -> Self {
+        self.function = Some(function.clone());
+        self
+    }
+
+    pub(super) fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = place.into();
+        self
+    }
+
+    /// Which property does not hold.
+    pub fn property(&self) -> Property {
+        self.property
+    }
+
+    /// The function in which it does not; `None` if that cannot be said.
+    pub fn function(&self) -> Option<&FunctionName> {
+        self.function.as_ref()
+    }
+
+    /// Where in the function, or in which of several builds or runs; may be empty.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The first difference, in words.
+    pub fn difference(&self) -> &str {
+        &self.difference
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.property)?;
+        if let Some(function) = &self.function {
+            write!(f, "{function}: ")?;
+        }
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        f.write_str(&self.difference)
+    }
+}
+
+/// The first line in which two texts differ, from 1, and the line in each; empty past the end.
+pub(super) fn first_difference<'t>(
+    one: &'t str,
+    other: &'t str,
+) -> Option<(usize, &'t str, &'t str)> {
+    let (mut ones, mut others) = (one.lines(), other.lines());
+    let mut number = 0;
+    loop {
+        number += 1;
+        match (ones.next(), others.next()) {
+            (None, None) => return (one != other).then_some((number, "", "")),
+            (a, b) if a == b => {}
+            (a, b) => return Some((number, a.unwrap_or_default(), b.unwrap_or_default())),
+        }
+    }
+}

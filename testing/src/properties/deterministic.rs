@@ -1,0 +1,156 @@
+//! The result depends on nothing but the functions.
+
+use super::broken::{Broken, Property, first_difference};
+use crate::targets::Architecture;
+use cranelift_codegen::settings::OptLevel;
+use cranelift_inliner::backend::CompiledFunction;
+use cranelift_inliner::pass::{Inlined, Inliner, PassError};
+use cranelift_inliner::program::{FunctionId, FunctionName, Program};
+use rayon::ThreadPool;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+/// The threads of the pools: one, and more than the functions of a small program can use.
+const THREADS: [usize; 2] = [1, 5];
+
+/// `inliner` makes the same of `program` whatever the number of threads and the order in which the
+/// functions come: the same bodies, the same decisions for the same reasons, the same functions
+/// dropped, and the same machine code for x64.
+///
+/// # Errors
+///
+/// The first function in which two results differ.
+pub fn deterministic(program: &Program, inliner: &Inliner<'_>) -> Result<(), Broken> {
+    let ids: Vec<FunctionId> = program.ids().collect();
+    let reversed: Vec<_> = ids.iter().rev().copied().collect();
+    let odd_first: Vec<_> = [1, 0]
+        .into_iter()
+        .flat_map(|start| ids.iter().skip(start).step_by(2).copied())
+        .collect();
+    let reference = Outcome::of(program, &ids, inliner, 0);
+    for (order, place) in [
+        (&ids, "in the same order"),
+        (&reversed, "in the reverse order"),
+        (&odd_first, "in another order"),
+    ] {
+        for (pool, threads) in THREADS.iter().enumerate() {
+            let outcome = Outcome::of(program, order, inliner, pool);
+            let place = format!("{threads} threads, functions {place}");
+            reference
+                .compare(&outcome)
+                .map_err(|broken| broken.at(place))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the pass made of each function, by name, or why it failed.
+struct Outcome(Result<BTreeMap<FunctionName, OfFunction>, String>);
+
+#[derive(PartialEq)]
+struct OfFunction {
+    text: String,
+    sites: Vec<String>,
+    dropped: bool,
+    code: Option<CompiledFunction>,
+}
+
+impl Outcome {
+    fn of(program: &Program, order: &[FunctionId], inliner: &Inliner<'_>, pool: usize) -> Self {
+        let mut ordered = Program::new();
+        for &id in order {
+            // The names are those of a program that exists already.
+            let _ = ordered.add_function(program[id].clone());
+        }
+        let run = || run(&ordered, inliner).map_err(|error| error.to_string());
+        Outcome(match self::pool(pool) {
+            Some(pool) => pool.install(run),
+            None => run(),
+        })
+    }
+
+    fn compare(&self, other: &Outcome) -> Result<(), Broken> {
+        let broken = |difference: String| Broken::new(Property::Deterministic, difference);
+        let (one, other) = match (&self.0, &other.0) {
+            (Ok(one), Ok(other)) => (one, other),
+            (Err(one), Err(other)) if one == other => return Ok(()),
+            (one, other) => {
+                let word = |result: &Result<_, String>| match result {
+                    Ok(_) => "no error".to_string(),
+                    Err(error) => error.clone(),
+                };
+                return Err(broken(format!("{} instead of {}", word(other), word(one))));
+            }
+        };
+        for (name, one) in one {
+            let broken = |difference: String| Err(broken(difference).in_function(name));
+            let Some(other) = other.get(name) else {
+                return broken("it is missing".into());
+            };
+            if let Some((line, one, other)) = first_difference(&one.text, &other.text) {
+                return broken(format!("line {line} is `{other}` instead of `{one}`"));
+            }
+            let mut sites = one.sites.iter().zip(&other.sites);
+            if let Some((one, other)) = sites.find(|(one, other)| one != other) {
+                return broken(format!("{other} instead of {one}"));
+            }
+            if one != other {
+                return broken("its code, its calls or whether it is dropped".into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn run(
+    program: &Program,
+    inliner: &Inliner<'_>,
+) -> Result<BTreeMap<FunctionName, OfFunction>, PassError> {
+    let (inlined, compiled) = match Architecture::X64.isa(OptLevel::Speed) {
+        Some(isa) => match inliner.run_and_compile(program, &**isa) {
+            // What does not compile for x64 can be compared all the same.
+            Err(PassError::Compile(_)) => (inliner.run(program)?, None),
+            result => result.map(|(inlined, compiled)| (inlined, Some(compiled)))?,
+        },
+        None => (inliner.run(program)?, None),
+    };
+    let outcomes = program.iter().map(|(id, function)| {
+        let body = inlined.body(id);
+        let outcome = OfFunction {
+            text: body.map_or_else(String::new, |body| body.display().to_string()),
+            sites: sites(program, &inlined, id),
+            dropped: inlined.stats(id).dropped,
+            code: compiled
+                .as_ref()
+                .and_then(|compiled| compiled.get(id))
+                .cloned(),
+        };
+        (function.name().clone(), outcome)
+    });
+    Ok(outcomes.collect())
+}
+
+fn sites(program: &Program, inlined: &Inlined, id: FunctionId) -> Vec<String> {
+    let sites = inlined.sites_of(id).iter();
+    sites
+        .map(|site| {
+            let done = if site.inlined { "inlined" } else { "kept" };
+            let via = site.via().iter().map(|&id| program[id].name().to_string());
+            let via: Vec<String> = via.collect();
+            format!(
+                "{} of {} in [{}] {done} ({})",
+                site.inst,
+                site.callee,
+                via.join(", "),
+                site.reason
+            )
+        })
+        .collect()
+}
+
+/// Pools are made once: making one costs more than inlining across a small program.
+fn pool(index: usize) -> Option<&'static ThreadPool> {
+    static POOLS: [OnceLock<Option<ThreadPool>>; 2] = [const { OnceLock::new() }; 2];
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(THREADS[index]);
+    POOLS[index].get_or_init(|| builder.build().ok()).as_ref()
+}

@@ -1,0 +1,169 @@
+//! The properties hold of generated programs, under arbitrary decisions and under the policies.
+
+use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Small};
+use cranelift_inliner::frames::CountedFrames;
+use cranelift_inliner::locations::LocationMode;
+use cranelift_inliner::pass::{Inliner, Optimize};
+use cranelift_inliner::splice::MemoryPromises;
+use cranelift_inliner_testing::decisions::decisions;
+use cranelift_inliner_testing::generate::{CallGraph, Feature, Generated, Shape, programs};
+use cranelift_inliner_testing::properties::{self, seeded};
+use proptest::prelude::*;
+use proptest::test_runner::{FileFailurePersistence, TestCaseResult};
+
+/// How many programs each test makes, unless `PROPTEST_CASES` asks for another number.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    let by_default = ProptestConfig::default();
+    ProptestConfig {
+        cases: match std::env::var_os("PROPTEST_CASES") {
+            Some(_) => by_default.cases,
+            None => cases,
+        },
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        // Shrinking runs a case many times.
+        max_shrink_iters: 2_000,
+        ..by_default
+    }
+}
+
+fn check_all(generated: &Generated, policy: &dyn Inline) -> TestCaseResult {
+    properties::all(
+        &generated.program,
+        &generated.invocations,
+        &Inliner::new(policy),
+    )?;
+    Ok(())
+}
+
+/// Programs that switch stacks, which x64 alone compiles.
+fn switching() -> Shape {
+    Shape::new().with(Feature::StackSwitches)
+}
+
+/// Functions that access memory of their callers. Structures are passed by value where backends of
+/// the machine take them.
+fn promising() -> Shape {
+    by_value().with(Feature::Promises)
+}
+
+fn by_value() -> Shape {
+    let shape = Shape::new().functions(2..=4).statements(60).plain();
+    let shape = shape.with(Feature::Memory);
+    match cfg!(target_arch = "x86_64") {
+        true => shape.with(Feature::Structures),
+        false => shape,
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    #[test]
+    fn under_arbitrary_decisions(generated in programs(Shape::new()), decisions in decisions()) {
+        check_all(&generated, &decisions)?;
+    }
+
+    #[test]
+    fn under_the_policies(generated in programs(Shape::new())) {
+        check_all(&generated, &Always)?;
+        check_all(&generated, &Small::default())?;
+        check_all(&generated, &CostModel::default())?;
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(32))]
+
+    /// What functions promise of memory is true of their own activations, and of no more.
+    #[test]
+    fn promises_of_one_activation(generated in programs(promising()), clean_up in any::<bool>()) {
+        let Generated { program, invocations } = &generated;
+        let optimized = Inliner::new(Always).clean_up(clean_up).run(program)?;
+        properties::behaves(program, &optimized, invocations)?;
+        let inliner = Inliner::new(Always).clean_up(clean_up).optimize(Optimize::None);
+        let inlined = inliner.run(program)?;
+        properties::behaves(program, &inlined, invocations)?;
+        properties::accounted_for(program, &inlined)?;
+        properties::any_order(program, &inlined, &inliner, seeded(7))?;
+    }
+
+    /// Regions have one meaning in all functions here, and structures are copied beside them.
+    #[test]
+    fn promises_of_the_whole_program(generated in programs(by_value()), clean_up in any::<bool>()) {
+        let Generated { program, invocations } = &generated;
+        let inliner = Inliner::new(Always).memory_promises(MemoryPromises::WholeProgram);
+        let inliner = inliner.clean_up(clean_up).optimize(Optimize::None);
+        let inlined = inliner.run(program)?;
+        properties::behaves(program, &inlined, invocations)?;
+        properties::accounted_for(program, &inlined)?;
+    }
+
+    /// Much is inlined into each other here.
+    #[test]
+    fn chains_and_recursion_behave(
+        chain in programs(Shape::new().functions(2..=6).call_graph(CallGraph::Chain)),
+        recursive in programs(Shape::new().functions(2..=4).call_graph(CallGraph::Recursive)),
+        clean_up in any::<bool>(),
+    ) {
+        for generated in [chain, recursive] {
+            let inliner = Inliner::new(Always).clean_up(clean_up).check(true);
+            let inlined = inliner.run(&generated.program)?;
+            let Generated { program, invocations } = &generated;
+            properties::behaves(program, &inlined, invocations)?;
+            properties::same_frames(program, &inlined, invocations, &CountedFrames)?;
+        }
+    }
+
+    /// What needs no compiling, which takes most of the time.
+    #[test]
+    fn stack_switches_are_copied_and_printed(generated in programs(switching())) {
+        let inlined = Inliner::new(Always).check(true).run(&generated.program)?;
+        properties::valid_functions_are_taken(&generated.program, &inlined)?;
+        properties::accounted_for(&generated.program, &inlined)?;
+        properties::reads_back(&generated.program, &inlined)?;
+        properties::within_limits(&generated.program, &inlined, &Limits::default())?;
+    }
+
+    /// Natively only.
+    #[test]
+    fn stacks_are_switched(generated in programs(switching()), decisions in decisions()) {
+        check_all(&generated, &decisions)?;
+        check_all(&generated, &Always)?;
+    }
+
+    #[test]
+    fn any_order_of_splices_is_as_good(
+        generated in programs(Shape::new()),
+        decisions in decisions(),
+        seed in any::<u64>(),
+        clean_up in any::<bool>(),
+        with_table in any::<bool>(),
+    ) {
+        let mode = if with_table { LocationMode::InlinedAt } else { LocationMode::Keep };
+        let inliner = Inliner::new(decisions).clean_up(clean_up).locations(mode);
+        let inliner = inliner.optimize(Optimize::None);
+        let inlined = inliner.run(&generated.program)?;
+        properties::any_order(&generated.program, &inlined, &inliner, seeded(seed))?;
+        properties::accounted_for(&generated.program, &inlined)?;
+    }
+
+    #[test]
+    fn tight_limits_are_kept(
+        generated in programs(Shape::new()),
+        decisions in decisions(),
+        insts in 0_usize..200,
+        growth in 0_usize..100,
+        depth in 0_u32..4,
+    ) {
+        let mut limits = Limits::default();
+        limits.function_insts = insts;
+        limits.function_growth = 0.5;
+        limits.function_growth_floor = growth;
+        limits.program_growth = 0.5;
+        limits.program_growth_floor = growth * 2;
+        limits.depth = depth;
+        let inliner = Inliner::new(decisions).limits(limits);
+        let inlined = inliner.run(&generated.program)?;
+        properties::within_limits(&generated.program, &inlined, &limits)?;
+    }
+}

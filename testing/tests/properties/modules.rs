@@ -1,0 +1,141 @@
+//! The properties hold of the modules of this repository.
+
+use cranelift_codegen::data_value::DataValue;
+use cranelift_inliner::decide::{Always, CostModel, Inline, Small};
+use cranelift_inliner::frames::CountedFrames;
+use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::program::Program;
+use cranelift_inliner::splice::SpliceOptions;
+use cranelift_inliner_testing::execute::Invocation;
+use cranelift_inliner_testing::properties;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The CLIF files below a folder of the repository.
+fn clif_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            clif_files(&path, files);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "clif")
+        {
+            files.push(path);
+        }
+    }
+}
+
+/// The modules, without what stands below a filetest's marker.
+fn modules() -> Vec<(String, Program)> {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let mut files = Vec::new();
+    for folder in [
+        "tests/filetests",
+        "tests/checking/modules",
+        "examples/modules",
+    ] {
+        clif_files(&root.join(folder), &mut files);
+    }
+    files.sort();
+    let modules: Vec<_> = files
+        .iter()
+        .map(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            let before = text.split("; ==>").next().unwrap_or_default();
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            (name.clone(), Program::from_clif(before, &name).unwrap())
+        })
+        .collect();
+    assert!(modules.len() > 45);
+    modules
+}
+
+fn options() -> SpliceOptions {
+    let mut options = SpliceOptions::default();
+    options.allow_frame_pointer = true;
+    options.allow_stack_pointer = true;
+    options.allow_return_address = true;
+    options
+}
+
+fn check(policy: &dyn Inline, clean_up: bool) {
+    let broken: Vec<String> = modules()
+        .iter()
+        .filter_map(|(name, program)| {
+            let inliner = Inliner::new(policy)
+                .splice_options(options())
+                .clean_up(clean_up);
+            let broken = properties::all(program, &[], &inliner).err()?;
+            Some(format!("{name}: {broken}"))
+        })
+        .collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn under_the_policy_always() {
+    check(&Always, true);
+    check(&Always, false);
+}
+
+#[test]
+fn under_the_other_policies() {
+    check(&Small::default(), true);
+    check(&CostModel::default(), true);
+}
+
+/// One session after each splice, in either order: what follows a call is cold once the callee has
+/// returned from a cold block.
+#[test]
+fn coldness_does_not_depend_on_the_order() {
+    let (_, program) = modules()
+        .into_iter()
+        .find(|(name, _)| name.ends_with("cold_returns.clif"))
+        .unwrap();
+    for clean_up in [true, false] {
+        let inliner = Inliner::new(Always).clean_up(clean_up);
+        let inlined = inliner.run(&program).unwrap();
+        for first in [0, 1] {
+            // Several sessions, which call first, another session, the rest.
+            let mut answers = [1, first, 1].into_iter();
+            let answer = |_| answers.next().unwrap_or(0);
+            let found = properties::any_order(&program, &inlined, &inliner, answer);
+            found.unwrap_or_else(|broken| panic!("{clean_up} {first}: {broken}"));
+        }
+        for seed in 0..32 {
+            let order = properties::seeded(seed);
+            let found = properties::any_order(&program, &inlined, &inliner, order);
+            found.unwrap_or_else(|broken| panic!("{clean_up} {seed}: {broken}"));
+        }
+    }
+}
+
+/// The call of the host has arguments on the stack, which the `return_call` that it comes from took
+/// over from nobody.
+#[test]
+fn frames_are_seen_from_calls_with_arguments_on_the_stack() {
+    let params = vec!["i64"; 20].join(", ");
+    let args = vec!["v0"; 20].join(", ");
+    let text = format!(
+        "function %main(i64) -> i64 system_v {{
+             fn0 = %middle(i64) -> i64 tail
+         block0(v0: i64):
+             <1, 4> v1 = call fn0(v0)
+             return v1
+         }}
+         function %middle(i64) -> i64 tail {{
+             fn0 = %host({params}) -> i64 tail
+         block0(v0: i64):
+             <0> return_call fn0({args})
+         }}"
+    );
+    let program = Program::from_clif(&text, "frames.clif").unwrap();
+    let invocation = Invocation {
+        function: "main".parse().unwrap(),
+        arguments: vec![DataValue::I64(3)],
+    };
+    let inlined = Inliner::new(Always).run(&program).unwrap();
+    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 1);
+    properties::same_frames(&program, &inlined, &[invocation], &CountedFrames).unwrap();
+}

@@ -1,0 +1,633 @@
+//! Pairs that the checker must take.
+
+use crate::support::prove;
+
+fn accept(before: &str, after: &str) {
+    if let Err(unproved) = prove(before, after, "") {
+        panic!("{unproved}\n{before}\n{after}");
+    }
+}
+
+#[test]
+fn a_function_and_itself() {
+    let text = "
+function %f(i32, i64) -> i32 system_v {
+    ss0 = explicit_slot 16
+    ss1 = explicit_slot 8
+    fn0 = %g(i64) -> i32 system_v
+block0(v0: i32, v1: i64):
+    v2 = stack_addr.i64 ss0
+    store.i32 v0, v2+4
+    v3 = load.i32 v2+4
+    v4 = load.i32 v2
+    v5 = stack_addr.i64 ss1
+    v6 = call fn0(v5)
+    v7 = iadd v3, v6
+    brif v7, block1(v4), block2
+block1(v8: i32):
+    v9 = iadd v8, v7
+    jump block3(v9)
+block2:
+    jump block3(v7)
+block3(v10: i32):
+    store v10, v1
+    br_table v10, block4, [block3(v0), block4]
+block4:
+    return v10
+}";
+    accept(text, text);
+}
+
+#[test]
+fn a_loop_over_an_iterator_in_a_slot() {
+    accept(
+        "
+function %sum(i64) -> i64 system_v {
+    ss0 = explicit_slot 16
+    ss1 = explicit_slot 16
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    v2 = iconst.i64 0
+    store v2, v1
+    store v0, v1+8
+    jump block1(v2)
+block1(v3: i64):
+    v4 = stack_addr.i64 ss0
+    v5 = stack_addr.i64 ss1
+    v6 = load.i64 v4
+    v7 = load.i64 v4+8
+    v8 = icmp ult v6, v7
+    brif v8, block2, block3
+block2:
+    v9 = iconst.i64 1
+    v10 = iadd v6, v9
+    store v10, v4
+    v11 = iconst.i8 1
+    store v11, v5
+    store v6, v5+8
+    jump block4
+block3:
+    v12 = iconst.i8 0
+    store v12, v5
+    jump block4
+block4:
+    v13 = load.i8 v5
+    brif v13, block5, block6
+block5:
+    v14 = load.i64 v5+8
+    v15 = iadd v3, v14
+    jump block1(v15)
+block6:
+    return v3
+}",
+        "
+function %sum(i64) -> i64 system_v {
+block0(v0: i64):
+    v2 = iconst.i64 0
+    jump block1(v2, v2)
+block1(v3: i64, v6: i64):
+    v8 = icmp ult v6, v0
+    brif v8, block2, block3
+block2:
+    v9 = iconst.i64 1
+    v10 = iadd v6, v9
+    v15 = iadd v3, v6
+    jump block1(v15, v10)
+block3:
+    return v3
+}",
+    );
+}
+
+#[test]
+fn a_test_that_is_decided_on_one_way_only() {
+    accept(
+        "
+function %f(i32, i8) -> i32 system_v {
+    fn0 = %g(i32) -> i32 system_v
+block0(v0: i32, v1: i8):
+    brif v1, block1, block2
+block1:
+    v2 = call fn0(v0)
+    v3 = iconst.i8 1
+    jump block3(v3, v2)
+block2:
+    v4 = call fn0(v0)
+    v5 = ireduce.i8 v4
+    jump block3(v5, v4)
+block3(v6: i8, v7: i32):
+    v8 = iadd v7, v0
+    brif v6, block4, block5
+block4:
+    return v8
+block5:
+    trap user1
+}",
+        "
+function %f(i32, i8) -> i32 system_v {
+    fn0 = %g(i32) -> i32 system_v
+block0(v0: i32, v1: i8):
+    brif v1, block1, block2
+block1:
+    v2 = call fn0(v0)
+    v9 = iadd v2, v0
+    jump block4(v9)
+block2:
+    v4 = call fn0(v0)
+    v5 = ireduce.i8 v4
+    jump block3(v5, v4)
+block3(v6: i8, v7: i32):
+    v8 = iadd v7, v0
+    brif v6, block4(v8), block5
+block4(v10: i32):
+    return v10
+block5:
+    trap user1
+}",
+    );
+}
+
+#[test]
+fn a_branch_that_decides_nothing_any_more() {
+    accept(
+        "
+function %f(i32) -> i32 system_v {
+    ss0 = explicit_slot 4
+block0(v0: i32):
+    v1 = stack_addr.i64 ss0
+    brif v0, block1, block2
+block1:
+    store v0, v1
+    jump block3
+block2:
+    jump block3
+block3:
+    return v0
+}",
+        "
+function %f(i32) -> i32 system_v {
+block0(v0: i32):
+    return v0
+}",
+    );
+}
+
+#[test]
+fn an_array_that_stays_in_its_slot() {
+    accept(
+        "
+function %f(i64, i64) -> i32 system_v {
+    ss0 = explicit_slot 4
+    ss1 = explicit_slot 64
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss1
+    v3 = iadd v2, v0
+    v4 = iconst.i32 7
+    store v4, v3
+    store v4, v2+8
+    v5 = stack_addr.i64 ss0
+    store v4, v5
+    v6 = iadd v2, v1
+    v7 = load.i32 v6
+    v8 = load.i32 v5
+    v9 = iadd v7, v8
+    store v9, v3
+    return v9
+}",
+        "
+function %f(i64, i64) -> i32 system_v {
+    ss0 = explicit_slot 64
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    v3 = iadd v2, v0
+    v4 = iconst.i32 7
+    store v4, v3
+    store v4, v2+8
+    v6 = iadd v2, v1
+    v7 = load.i32 v6
+    v9 = iadd v7, v4
+    return v9
+}",
+    );
+}
+
+#[test]
+fn loops_without_end() {
+    let text = "
+function %f(i32) system_v {
+block0(v0: i32):
+    brif v0, block1, block2
+block1:
+    jump block2
+block2:
+    jump block1
+}";
+    accept(text, text);
+    accept(
+        text,
+        "
+function %f(i32) system_v {
+block0(v0: i32):
+    brif v0, block1, block1
+block1:
+    jump block1
+}",
+    );
+}
+
+#[test]
+fn a_pointer_that_runs_through_an_array() {
+    let text = "
+function %f(i64) -> i64 system_v {
+    ss0 = explicit_slot 64
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    v2 = iconst.i64 0
+    jump block1(v1, v2)
+block1(v3: i64, v4: i64):
+    store v4, v3
+    v5 = iconst.i64 8
+    v6 = iadd v3, v5
+    v7 = iadd v4, v5
+    v8 = icmp ult v7, v0
+    brif v8, block1(v6, v7), block2
+block2:
+    v9 = load.i64 v1+16
+    return v9
+}";
+    accept(text, text);
+}
+
+#[test]
+fn slots_that_hold_addresses_of_slots() {
+    accept(
+        "
+function %f(i32) -> i32 system_v {
+    ss0 = explicit_slot 8
+    ss1 = explicit_slot 4
+block0(v0: i32):
+    v1 = stack_addr.i64 ss0
+    v2 = stack_addr.i64 ss1
+    store v2, v1
+    store v0, v2
+    brif v0, block1, block2
+block1:
+    v3 = load.i64 v1
+    v4 = iconst.i32 5
+    store v4, v3
+    jump block2
+block2:
+    v5 = load.i64 v1
+    v6 = load.i32 v5
+    return v6
+}",
+        "
+function %f(i32) -> i32 system_v {
+block0(v0: i32):
+    brif v0, block1, block2(v0)
+block1:
+    v4 = iconst.i32 5
+    jump block2(v4)
+block2(v7: i32):
+    return v7
+}",
+    );
+}
+
+#[test]
+fn aggregates_that_memcpy_moves() {
+    accept(
+        "
+function %f(i32, i64) -> i64 system_v {
+    ss0 = explicit_slot 24
+    ss1 = explicit_slot 24
+    fn0 = %Memcpy(i64, i64, i64) -> i64 system_v
+    fn1 = %Memset(i64, i32, i64) -> i64 system_v
+block0(v0: i32, v1: i64):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss1
+    v4 = iconst.i32 0
+    v5 = iconst.i64 24
+    v6 = call fn1(v2, v4, v5)
+    store v0, v2+8
+    store v1, v2+16
+    v7 = call fn0(v3, v2, v5)
+    v8 = load.i64 v3
+    v9 = load.i64 v7+8
+    v10 = load.i64 v3+16
+    v11 = iadd v9, v10
+    v12 = iadd v8, v11
+    return v12
+}",
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = uextend.i64 v0
+    v3 = iadd v2, v1
+    return v3
+}",
+    );
+}
+
+#[test]
+fn constants_that_only_one_side_uses() {
+    accept(
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i64 5
+    brif v0, block1, block2
+block1:
+    v3 = iadd v1, v2
+    jump block2
+block2:
+    v4 = isub v1, v2
+    return v4
+}",
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i64 5
+    v4 = isub v1, v2
+    return v4
+}",
+    );
+}
+
+#[test]
+fn pieces_that_joins_cut_in_other_places() {
+    accept(
+        "; big
+function %f(i32, i32, i8, i64) -> i64 system_v {
+    ss0 = explicit_slot 16
+block0(v0: i32, v1: i32, v2: i8, v3: i64):
+    v4 = stack_addr.i64 ss0
+    store v1, v4+4
+    store v2, v4+3
+    brif v0, block1, block2
+block1:
+    store v3, v4
+    jump block2
+block2:
+    v5 = uload8.i64 v4+3
+    v6 = load.i32 v4+4
+    v7 = uextend.i64 v6
+    v8 = iadd v5, v7
+    return v8
+}",
+        "
+function %f(i32, i32, i8, i64) -> i64 system_v {
+block0(v0: i32, v1: i32, v2: i8, v3: i64):
+    v10 = uextend.i64 v1
+    v11 = uextend.i64 v2
+    v12 = iconst.i32 32
+    v13 = ishl v11, v12
+    v14 = bor v10, v13
+    brif v0, block1, block2(v14)
+block1:
+    v15 = iconst.i64 0xff_ffff_ffff
+    v16 = band v3, v15
+    jump block2(v16)
+block2(v17: i64):
+    v18 = ushr v17, v12
+    v5 = ireduce.i8 v18
+    v19 = uextend.i64 v5
+    v6 = ireduce.i32 v17
+    v7 = uextend.i64 v6
+    v8 = iadd v19, v7
+    return v8
+}",
+    );
+}
+
+#[test]
+fn addresses_of_several_places_in_one_slot() {
+    accept(
+        "
+function %f(i32, i32) -> i32 system_v {
+    ss0 = explicit_slot 16
+    ss1 = explicit_slot 16
+block0(v0: i32, v1: i32):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss0+4
+    v4 = stack_addr.i64 ss1
+    store v1, v2
+    store v1, v3
+    store v1, v4
+    brif v0, block1(v2), block1(v3)
+block1(v5: i64):
+    store v0, v5
+    v6 = load.i32 v2+4
+    store v6, v4
+    store v0, v5
+    return v6
+}",
+        "
+function %f(i32, i32) -> i32 system_v {
+    ss0 = explicit_slot 16
+block0(v0: i32, v1: i32):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss0+4
+    store v1, v2
+    store v1, v3
+    brif v0, block1(v2), block1(v3)
+block1(v5: i64):
+    store v0, v5
+    v6 = load.i32 v2+4
+    return v6
+}",
+    );
+}
+
+#[test]
+fn branches_inside_branches_that_decide_nothing() {
+    accept(
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i64 0
+    v3 = umin v2, v1
+    v4 = iconst.i32 2
+    jump block1(v4)
+block1(v5: i32):
+    v6 = icmp sle v1, v3
+    brif v6, block2, block3
+block2:
+    v7 = iconst.i32 0
+    v8 = icmp ugt v5, v7
+    brif v8, block4, block5
+block4:
+    v9 = popcnt v3
+    jump block6
+block5:
+    jump block7(v2, v2)
+block6:
+    jump block7(v2, v2)
+block3:
+    jump block7(v2, v2)
+block7(v10: i64, v11: i64):
+    v12 = iconst.i32 1
+    v13 = isub v5, v12
+    brif v13, block1(v13), block8(v3)
+block8(v14: i64):
+    return v14
+}",
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i64 0
+    v3 = umin v2, v1
+    v4 = iconst.i32 2
+    jump block1(v4)
+block1(v5: i32):
+    v12 = iconst.i32 1
+    v13 = isub v5, v12
+    brif v13, block1(v13), block8
+block8:
+    return v3
+}",
+    );
+}
+
+#[test]
+fn a_branch_that_decides_nothing_behind_one_that_does() {
+    accept(
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i64 0
+    v4 = iconst.i32 2
+    jump block1(v4)
+block1(v5: i32):
+    v6 = icmp sle v1, v2
+    brif v6, block2, block3
+block2:
+    v7 = iconst.i32 0
+    v8 = icmp ugt v5, v7
+    brif v8, block4, block5
+block4:
+    jump block6
+block5:
+    jump block7(v2, v2)
+block6:
+    jump block7(v2, v2)
+block3:
+    jump block7(v2, v2)
+block7(v10: i64, v11: i64):
+    v12 = iconst.i32 1
+    v13 = isub v5, v12
+    brif v13, block1(v13), block8
+block8:
+    return v2
+}",
+        "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    v2 = iconst.i64 0
+    v4 = iconst.i32 2
+    jump block1(v4)
+block1(v5: i32):
+    v6 = icmp sle v1, v2
+    brif v6, block2, block7
+block2:
+    jump block7
+block7:
+    v12 = iconst.i32 1
+    v13 = isub v5, v12
+    brif v13, block1(v13), block8
+block8:
+    return v2
+}",
+    );
+}
+
+#[test]
+fn pieces_in_other_places_in_an_unknown_byte_order() {
+    let before = "
+function %f(i32, i16, i32) -> i32 system_v {
+    ss0 = explicit_slot 8
+block0(v0: i32, v1: i16, v2: i32):
+    v3 = stack_addr.i64 ss0
+    store v1, v3+1
+    store v0, v3
+    jump block1
+block1:
+    v4 = load.i32 v3
+    v5 = iadd v4, v2
+    store v5, v3
+    brif v4, block1, block2
+block2:
+    return v4
+}";
+    let after = "
+function %f(i32, i16, i32) -> i32 system_v {
+    ss0 = explicit_slot 8
+block0(v0: i32, v1: i16, v2: i32):
+    v3 = stack_addr.i64 ss0
+    store v0, v3
+    jump block1
+block1:
+    v4 = load.i32 v3
+    v5 = iadd v4, v2
+    store v5, v3
+    brif v4, block1, block2
+block2:
+    return v4
+}";
+    let [before, after] = [before, after].map(|text| crate::support::read(text).unwrap());
+    let alone = cranelift_inliner::check::Alone(None);
+    cranelift_inliner::check::check_optimized(&before, &after, &alone).unwrap();
+}
+
+#[test]
+fn the_first_of_two_branches_on_one_value_is_gone() {
+    accept(
+        "
+function %f(i32, i64) -> i32 system_v {
+block0(v0: i32, v1: i64):
+@0010   brif v0, block1, block2
+block1:
+    v2 = iadd v0, v0
+    jump block2
+block2:
+@0020   brif v0, block3, block4
+block3:
+    store v0, v1
+    return v0
+block4:
+    return v0
+}",
+        "
+function %f(i32, i64) -> i32 system_v {
+block0(v0: i32, v1: i64):
+@0020   brif v0, block3, block4
+block3:
+    store v0, v1
+    return v0
+block4:
+    return v0
+}",
+    );
+}
+
+#[test]
+fn an_index_that_is_loaded_from_other_memory() {
+    let text = "
+function %f(i32, i64) -> i64 system_v {
+    ss0 = explicit_slot 32
+block0(v0: i32, v1: i64):
+    v2 = stack_addr.i64 ss0
+    brif v0, block1, block2
+block1:
+    store v1, v2
+    jump block2
+block2:
+    v3 = load.i64 notrap v1
+    v4 = iconst.i64 24
+    v5 = band v3, v4
+    v6 = iadd v2, v5
+    v7 = load.i64 notrap v6
+    return v7
+}";
+    accept(text, text);
+}

@@ -1,0 +1,29 @@
+//! Splicing and clean-up: what becomes of a function, what is refused, and what must not break.
+//!
+//! The filetests show each rule on a file of CLIF; the other files look at what text does not show.
+
+mod body;
+mod broken_references;
+mod caller_checks;
+#[cfg(feature = "all-arch")]
+mod checks;
+mod cleanup_constants;
+mod cleanup_labels;
+mod entities;
+#[cfg(feature = "all-arch")]
+mod filetests;
+mod functions;
+mod in_place;
+mod interfaces;
+mod malformed;
+mod malformed_told;
+mod many;
+mod metadata;
+mod optimize_labels;
+mod optimize_shared;
+mod refusals;
+mod stack_limits;
+#[cfg(feature = "all-arch")]
+mod steps;
+#[cfg(feature = "all-arch")]
+mod upstream_defects;

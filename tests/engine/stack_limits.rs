@@ -1,0 +1,190 @@
+//! When the caller's prologue checks the stack for the callee as well: exactly where both limits
+//! are the same address.
+
+use cranelift_codegen::ir::Function;
+use cranelift_inliner::check::{CopyTree, check};
+use cranelift_inliner::decide::Always;
+use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::program::Program;
+use cranelift_inliner::splice::{Refusal, SpliceOptions, splice};
+
+/// Splices a callee into a caller whose stack limits are `theirs` and `ours`: what is loaded from
+/// there.
+fn spliced(theirs: &str, ours: &str) -> Result<(), Refusal> {
+    spliced_with(theirs, ours, "v0", false)
+}
+
+/// The same, where `vmctx` is passed on: `v0` is the caller's own, `v1` another.
+///
+/// The checker has code of its own that compares limits. It must agree with the engine, and sees
+/// what would be lost if the engine did not refuse.
+fn spliced_with(theirs: &str, ours: &str, vmctx: &str, per_thread: bool) -> Result<(), Refusal> {
+    let limit = |limit: &str| match limit {
+        "" => String::new(),
+        _ => format!("{limit}\n stack_limit = gv2"),
+    };
+    let (theirs, ours) = (limit(theirs), limit(ours));
+    let text = format!(
+        "function %callee(i64 vmctx) system_v {{
+             gv0 = vmctx
+             gv1 = symbol %limit
+             {theirs}
+         block0(v0: i64):
+             return
+         }}
+         function %caller(i64 vmctx, i64) system_v {{
+             gv0 = vmctx
+             gv1 = symbol %limit
+             {ours}
+             fn0 = %callee(i64 vmctx) system_v
+         block0(v0: i64, v1: i64):
+             call fn0({vmctx})
+             return
+         }}"
+    );
+    let [callee, mut caller]: [Function; 2] = cranelift_reader::parse_functions(&text)
+        .unwrap()
+        .try_into()
+        .unwrap();
+    let before = caller.clone();
+    let call = caller
+        .layout
+        .first_inst(caller.layout.entry_block().unwrap())
+        .unwrap();
+    let mut options = SpliceOptions::default();
+    options.stack_limit_is_per_thread = per_thread;
+    let result = splice(&mut caller, call, &callee, &options);
+    assert_eq!(result.is_err(), caller == before);
+
+    let mut claimed = CopyTree::new(&before);
+    claimed.add(CopyTree::ROOT, call, &callee);
+    if per_thread {
+        claimed.stack_limits_are_per_thread();
+    }
+    let mut without_check = before.clone();
+    let mut unlimited = callee.clone();
+    unlimited.stack_limit = None;
+    splice(&mut without_check, call, &unlimited, &options).unwrap();
+    let checked = check(&claimed, &without_check);
+    assert_eq!(checked.is_ok(), result.is_ok(), "{checked:?}");
+    if let Err(difference) = checked {
+        let lost = "the stack limit of its callee is not checked any more";
+        assert_eq!(difference.message(), lost);
+    }
+    result
+}
+
+const LIMIT: &str = "gv2 = load.i64 notrap aligned gv0+8";
+
+#[test]
+fn the_same_limit_is_checked_once() {
+    assert_eq!(spliced(LIMIT, LIMIT), Ok(()));
+    // What a load may assume says nothing of what it loads.
+    assert_eq!(
+        spliced(LIMIT, "gv2 = load.i64 notrap aligned readonly gv0+8"),
+        Ok(())
+    );
+}
+
+#[test]
+fn another_limit_is_not_that_of_the_caller() {
+    for other in [
+        "gv2 = load.i64 notrap aligned gv0+16",
+        "gv2 = load.i32 notrap aligned gv0+8",
+        "gv2 = load.i64 notrap aligned gv1+8",
+        "gv2 = iadd_imm.i64 gv0, 8",
+        "gv2 = vmctx",
+        "gv2 = symbol %limit",
+        "gv3 = load.i64 notrap aligned gv0+8\n gv2 = load.i64 notrap aligned gv3+8",
+    ] {
+        assert_eq!(spliced(LIMIT, other), Err(Refusal::StackLimit), "{other}");
+        assert_eq!(spliced(other, LIMIT), Err(Refusal::StackLimit), "{other}");
+    }
+}
+
+#[test]
+fn a_chain_is_compared_to_its_root() {
+    let chain = |first: u32, second: u32| {
+        format!(
+            "gv3 = load.i64 notrap aligned gv0+{first}
+             gv2 = load.i64 notrap aligned gv3+{second}"
+        )
+    };
+    assert_eq!(spliced(&chain(8, 16), &chain(8, 16)), Ok(()));
+    for other in [chain(16, 16), chain(8, 8), chain(16, 8)] {
+        assert_eq!(spliced(&chain(8, 16), &other), Err(Refusal::StackLimit));
+    }
+}
+
+#[test]
+fn another_vmctx_has_another_limit_unless_limits_are_per_thread() {
+    let chain = "gv3 = load.i64 notrap aligned gv0+8\n gv2 = load.i64 notrap aligned gv3+16";
+    for limit in [LIMIT, chain] {
+        for (vmctx, per_thread) in [("v0", false), ("v0", true), ("v1", true)] {
+            assert_eq!(spliced_with(limit, limit, vmctx, per_thread), Ok(()));
+        }
+        let refused = spliced_with(limit, limit, "v1", false);
+        assert_eq!(refused, Err(Refusal::StackLimit));
+    }
+}
+
+#[test]
+fn a_limit_per_thread_is_still_one_that_the_caller_checks() {
+    for vmctx in ["v0", "v1"] {
+        for ours in [
+            "",
+            "gv2 = load.i64 notrap aligned gv0+16",
+            "gv2 = load.i32 notrap aligned gv0+8",
+            "gv2 = load.i64 notrap aligned gv1+8",
+            "gv2 = vmctx",
+        ] {
+            let refused = spliced_with(LIMIT, ours, vmctx, true);
+            assert_eq!(refused, Err(Refusal::StackLimit), "{ours}");
+        }
+        assert_eq!(spliced_with("", LIMIT, vmctx, true), Ok(()));
+    }
+}
+
+/// The `vmctx` itself differs by definition.
+#[test]
+fn a_limit_that_is_the_vmctx_is_not_per_thread() {
+    let itself = "gv2 = vmctx";
+    assert_eq!(spliced_with(itself, itself, "v0", true), Ok(()));
+    let refused = spliced_with(itself, itself, "v1", true);
+    assert_eq!(refused, Err(Refusal::StackLimit));
+}
+
+/// Two instances of one program, whose functions find the same limit through their own `vmctx`.
+#[test]
+fn the_pass_inlines_between_instances_and_checks_what_it_did() {
+    let text = "
+    function %theirs(i64 vmctx) -> i64 tail {
+        gv0 = vmctx
+        gv1 = load.i64 notrap aligned gv0+8
+        gv2 = load.i64 notrap aligned gv1+16
+        stack_limit = gv2
+    block0(v0: i64):
+        v1 = load.i64 v0+32
+        return v1
+    }
+    function %ours(i64 vmctx) -> i64 tail {
+        gv0 = vmctx
+        gv1 = load.i64 notrap aligned gv0+8
+        gv2 = load.i64 notrap aligned gv1+16
+        fn0 = %theirs(i64 vmctx) -> i64 tail
+        stack_limit = gv2
+    block0(v0: i64):
+        v1 = load.i64 v0+24
+        v2 = call fn0(v1)
+        return v2
+    }";
+    let program = Program::from_clif(text, "instances.clif").unwrap();
+    let mut options = SpliceOptions::default();
+    let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
+    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 0);
+    options.stack_limit_is_per_thread = true;
+    let inliner = Inliner::new(Always).check(true).splice_options(options);
+    let inlined = inliner.run(&program).unwrap();
+    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 1);
+    assert!(inlined.splice_options().stack_limit_is_per_thread);
+}
