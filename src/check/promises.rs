@@ -284,7 +284,7 @@ impl Walk<'_> {
                     .is_some_and(|flags| flags.can_move());
                 if is_replaced || opcode.can_load() && stays && called {
                     pending.extend(results);
-                } else if !opcode.is_call() && !(opcode.can_load() && stays) {
+                } else if !(opcode.is_call() || opcode.can_load() && stays) {
                     for value in dfg.inst_values(inst) {
                         results.iter().for_each(|&result| add(value, result));
                     }

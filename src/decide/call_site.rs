@@ -1,17 +1,15 @@
 //! What a policy can see of a call.
 
 use super::Summary;
+use super::loops::Loops;
 use crate::body::resolve_alias;
 use crate::graph::{CallGraph, CallKind, SiteName};
 use crate::panics;
 use crate::profile::Heat;
 use crate::program::{FunctionName, Program};
-use cranelift_codegen::dominator_tree::DominatorTree;
-use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::{
     Block, Function, Inst, InstructionData, Opcode, SourceLoc, Value, ValueDef,
 };
-use cranelift_codegen::loop_analysis::LoopAnalysis;
 use petgraph::graph::EdgeIndex;
 use std::sync::OnceLock;
 
@@ -45,7 +43,7 @@ pub(crate) struct SiteContext<'a> {
 /// Facts about a caller that are worked out when the first site asks.
 pub(crate) struct RoundAnalysis<'a> {
     pub(crate) caller: &'a Function,
-    loops: OnceLock<LoopAnalysis>,
+    loops: OnceLock<Loops>,
 }
 
 impl<'a> RoundAnalysis<'a> {
@@ -60,16 +58,9 @@ impl<'a> RoundAnalysis<'a> {
         let loops = self.loops.get_or_init(|| {
             // A caller that nobody verified may trip Cranelift's analyses; it
             // then counts as having no loops.
-            let computed = panics::catch(|| {
-                let cfg = ControlFlowGraph::with_function(self.caller);
-                let domtree = DominatorTree::with_function(self.caller, &cfg);
-                let mut loops = LoopAnalysis::new();
-                loops.compute(self.caller, &cfg, &domtree);
-                loops
-            });
-            computed.unwrap_or_else(|_| LoopAnalysis::new())
+            panics::catch(|| Loops::of(self.caller)).unwrap_or_default()
         });
-        u32::try_from(loops.loop_level(block).level()).unwrap_or(u32::MAX)
+        loops.depth(block)
     }
 }
 

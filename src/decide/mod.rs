@@ -41,6 +41,7 @@ mod call_site;
 mod compose;
 mod cost_model;
 mod limits;
+mod loops;
 mod parameters;
 mod reason;
 mod simple;

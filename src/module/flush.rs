@@ -38,27 +38,50 @@ pub(super) fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> ModuleResu
 
 impl<M: Module> InliningModule<'_, M> {
     /// What is held back, and of what was flushed the bodies that may be inlined into it.
+    ///
+    /// A front end that flushes after each function must not pay for all earlier ones each time. So
+    /// flushed bodies are looked for from the nearest on. A body that is larger than any function
+    /// here may grow by is left out, and so are those deeper than copies may nest: they could not be
+    /// inlined. The callees of flushed bodies come as long as all of them together are not larger
+    /// than that growth.
     fn program(&mut self) -> ModuleResult<Program> {
         let mut program = Program::new();
-        let mut reached = EntitySet::new();
-        let mut work: Vec<Arc<Function>> = Vec::with_capacity(self.held.len());
+        let limits = *self.inliner.hard_limits();
+        let (mut room, mut largest) = (0usize, 0);
+        let mut work: VecDeque<(Arc<Function>, u32)> = VecDeque::with_capacity(self.held.len());
         for (&id, held) in &self.held {
-            let body = &held.body.function;
-            self.add(&mut program, id, body, false)?;
-            work.push(Arc::clone(body));
+            self.add(&mut program, id, &held.body.function, false)?;
+            let growth = limits.growth_of_function(held.body.insts);
+            room = room.saturating_add(growth);
+            largest = largest.max(growth);
+            work.push_back((Arc::clone(&held.body.function), 0));
         }
-        while let Some(body) = work.pop() {
+        let mut reached = EntitySet::new();
+        while let Some((body, depth)) = work.pop_front() {
+            if depth >= limits.depth {
+                break;
+            }
             for reference in body.dfg.ext_funcs.keys() {
                 let name = FunctionName::of_callee(&body, reference);
                 let Some(id) = name.and_then(|name| self.symbols.id(&name)) else {
                     continue;
                 };
-                if let Some(flushed) = self.flushed.get(&id)
-                    && reached.insert(id)
-                {
-                    self.add(&mut program, id, &flushed.function, true)?;
-                    work.push(Arc::clone(&flushed.function));
+                let Some(flushed) = self.flushed.get(&id) else {
+                    continue;
+                };
+                let limit = if depth == 0 {
+                    largest
+                } else {
+                    largest.min(room)
+                };
+                if flushed.insts > limit || !reached.insert(id) {
+                    continue;
                 }
+                if depth > 0 {
+                    room -= flushed.insts;
+                }
+                self.add(&mut program, id, &flushed.function, true)?;
+                work.push_back((Arc::clone(&flushed.function), depth + 1));
             }
         }
         Ok(program)
@@ -149,10 +172,7 @@ impl<M: Module> InliningModule<'_, M> {
                     queue.push_back(reference);
                 }
             }
-            let body = Body {
-                function: used,
-                name: original.name,
-            };
+            let body = Body::new(used, original.name);
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
         }
@@ -179,18 +199,19 @@ impl<M: Module> InliningModule<'_, M> {
             let Some(function) = self.symbols.id(&code.name().clone().into()) else {
                 continue;
             };
-            let Some(mut body) = self.held.get(&function).map(|held| held.body.clone()) else {
+            let Some(body) = self.held.get(&function).map(|held| held.body.clone()) else {
                 continue;
             };
             let relocations = define::relocations(&self.symbols, function, code);
             let alignment = u64::from(code.alignment().max(minimum));
             self.define_bytes(function, alignment, code.code(), &relocations)?;
             let fallback = fallbacks.get(&id).map(|why| why.reason.to_string());
-            if fallback.is_none()
-                && let Some(last) = report.inlined().body(id)
-            {
-                body.function = Arc::clone(last);
-            }
+            let last = report.inlined().body(id);
+            let last = last.filter(|_| fallback.is_none());
+            let body = match last {
+                Some(last) => Body::new(Arc::clone(last), body.name),
+                None => body,
+            };
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
         }

@@ -10,6 +10,23 @@ pub(super) struct Body {
     pub(super) function: Arc<Function>,
     /// The name that the front end gave it.
     pub(super) name: UserFuncName,
+    /// Its instructions in the layout.
+    pub(super) insts: usize,
+}
+
+impl Body {
+    pub(super) fn new(function: Arc<Function>, name: UserFuncName) -> Self {
+        let layout = &function.layout;
+        let insts = layout
+            .blocks()
+            .map(|block| layout.block_insts(block).count());
+        let insts = insts.sum();
+        Self {
+            function,
+            name,
+            insts,
+        }
+    }
 }
 
 /// A function that the wrapped module does not have yet.

@@ -270,7 +270,10 @@ impl<'a, M: Module> InliningModule<'a, M> {
     /// for a JIT that must run something before everything is there.
     ///
     /// Inlining goes across all bodies that are held back and those that were flushed before,
-    /// which are not changed any more. If unused functions are [dropped](Self::drop_unused), local
+    /// which are not changed any more. Of these, bodies that could not be inlined within the
+    /// [limits](crate::decide::Limits) are left out, and so are callees of callees that are together
+    /// larger than what is held back may grow by. So a flush costs no more, however many there were
+    /// before. If unused functions are [dropped](Self::drop_unused), local
     /// functions that nothing uses yet are held on to, since what comes later may use them.
     ///
     /// # Errors
@@ -435,10 +438,7 @@ impl<M: Module> Module for InliningModule<'_, M> {
         self.held.insert(
             func,
             Held {
-                body: Body {
-                    function: Arc::new(body),
-                    name: ctx.func.name.clone(),
-                },
+                body: Body::new(Arc::new(body), ctx.func.name.clone()),
                 want_disasm: ctx.want_disasm,
                 control_plane: ctrl_plane.clone(),
             },

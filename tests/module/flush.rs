@@ -1,6 +1,9 @@
 //! Defining what is ready while more is to come.
 
 use crate::support::{ObjectFile, call, front_end, inlining, jit, names, object};
+use cranelift_inliner::decide::{Always, Never};
+use cranelift_inliner::module::InliningModule;
+use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Linkage;
 use cranelift_module::ModuleError;
 
@@ -112,4 +115,55 @@ fn flushing_function_by_function_computes_the_same() {
         let staged = call(jit.get_finalized_function(last.unwrap()), &[x]);
         assert_eq!(staged, whole.call("c", &[x]));
     }
+}
+
+/// A front end that flushes after each function does not pay for all earlier ones each time.
+#[test]
+fn a_flush_looks_at_the_nearest_of_the_earlier_functions() {
+    let mut module = InliningModule::new(jit(), Inliner::new(Never));
+    let mut largest = 0;
+    let sum = (0..40).map(|i| format!(" + x * {i}")).collect::<String>();
+    let mut ids = front_end("fn f0(x) = x;", &mut module).unwrap();
+    for number in 1..300 {
+        let before = number - 1;
+        let text = format!("fn f{before}(x); fn f{number}(x) = f{before}(x) + 1 + 0 * (x{sum});");
+        ids.extend(front_end(&text, &mut module).unwrap());
+        let report = module.flush().unwrap();
+        largest = largest.max(report.program().len());
+        let callee = format!("f{before}").parse().unwrap();
+        assert!(report.program().id(&callee).is_some());
+    }
+    assert!(
+        (3..50).contains(&largest),
+        "{largest} functions in a program"
+    );
+    module.module_mut().finalize_definitions().unwrap();
+    let last = module.module().get_finalized_function(ids["f299"]);
+    assert_eq!(call(last, &[1]), 300);
+}
+
+#[test]
+fn a_flushed_body_that_no_limit_lets_in_is_external() {
+    let limits = {
+        let mut limits = cranelift_inliner::decide::Limits::default();
+        (limits.function_growth, limits.function_growth_floor) = (0.0, 10);
+        limits
+    };
+    let inliner = Inliner::new(Always).limits(limits);
+    let mut module = InliningModule::new(jit(), inliner);
+    let sum = (0..10).map(|i| format!(" + x * {i}")).collect::<String>();
+    let text = format!("fn small(x) = x + 1; fn large(x) = x{sum};");
+    front_end(&text, &mut module).unwrap();
+    module.flush().unwrap();
+    let text = "fn small(x); fn large(x); fn main(x) = small(x) + large(x);";
+    front_end(text, &mut module).unwrap();
+    let report = module.flush().unwrap();
+    let sites = report.inlined().sites();
+    let seen: Vec<_> = sites
+        .map(|site| (site.callee.to_string(), site.inlined))
+        .collect();
+    assert_eq!(
+        seen,
+        [("%large".to_owned(), false), ("%small".to_owned(), true)]
+    );
 }

@@ -86,6 +86,44 @@ fn loops_and_coldness_are_those_of_the_calls_block() {
     assert_eq!(of(7), (CallKind::ReturnCall, 0, false));
 }
 
+/// An unreachable block that branches into two loops used to take all memory.
+#[test]
+fn what_nothing_reaches_makes_no_loop() {
+    let text = format!(
+        "{CALLEE}
+        function %main(i64) tail {{
+            fn0 = %f(i64) -> i64 tail
+        block0(v0: i64):
+            jump block1
+        block1:
+        @0001    v1 = call fn0(v0)
+            brif v0, block2, block5
+        block2:
+        @0002    v2 = call fn0(v0)
+            brif v0, block1, block3
+        block3:
+        @0003    v3 = call fn0(v0)
+            jump block2
+        block4:
+        @0004    v4 = call fn0(v0)
+            jump block5
+        block5:
+        @0005    v5 = call fn0(v0)
+            jump block4
+        block9:
+        @0009    v9 = call fn0(v0)
+            brif v0, block4, block3
+        block10:
+        @0010    v10 = call fn0(v0)
+            brif v0, block10, block2
+        }}"
+    );
+    let facts = facts(&text, &["main"]);
+    let depths = facts.iter().map(|(&line, facts)| (line, facts.loop_depth));
+    let expected = [(1, 1), (2, 2), (3, 2), (4, 1), (5, 1), (9, 0), (16, 0)];
+    assert_eq!(depths.collect::<Vec<_>>(), expected);
+}
+
 #[test]
 fn arguments_are_described_by_what_defines_them() {
     let text = "

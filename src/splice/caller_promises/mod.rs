@@ -144,10 +144,7 @@ impl CallerPromises {
         if self.kinds == MemoryPromises::WholeProgram || self.scanned {
             return Ok(());
         }
-        let mut own = match flags_of(caller).nth(FEW_FLAGS) {
-            None => None,
-            Some(_) => Some(used_flags(caller)),
-        };
+        let mut own = flags_of(caller).nth(FEW_FLAGS).map(|_| used_flags(caller));
         let is_used = |flags: &MemFlagsData| own.as_ref().is_none_or(|own| own.contains(flags));
         self.without_region = added_flags(caller, |flags| {
             Some(flags).filter(is_used).and_then(without_region)

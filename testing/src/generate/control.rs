@@ -24,7 +24,7 @@ impl Body<'_, '_, '_> {
             self.call_the_rest();
             self.finish();
         }
-        if self.choices.chance(12) {
+        if self.choices.chance(24) {
             self.unreachable_block();
         }
     }
@@ -290,8 +290,9 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// A block to which nothing leads.
+    /// A block to which nothing leads. It may lead to others, to several loops at once too.
     fn unreachable_block(&mut self) {
+        let others: Vec<Block> = self.func.layout.blocks().skip(1).collect();
         let block = self.block_with(&[]);
         self.start(block);
         // What the entry computes does not reach here.
@@ -301,6 +302,21 @@ impl Body<'_, '_, '_> {
         self.read = None;
         self.context = None;
         self.call();
-        self.finish();
+        let targets = others.into_iter().chain([block]).collect::<Vec<_>>();
+        match (self.choices.below(4), self.choices.one_of(&targets)) {
+            (0, _) | (_, None) => self.finish(),
+            (1, Some(target)) => {
+                let args = self.block_args(target);
+                self.at().ins().jump(target, &args);
+            }
+            (_, Some(one)) => {
+                let other = self.choices.one_of(&targets).unwrap_or(block);
+                let condition = self.condition();
+                let (args, other_args) = (self.block_args(one), self.block_args(other));
+                let mut cursor = self.at();
+                let builder = cursor.ins();
+                builder.brif(condition, one, &args, other, &other_args);
+            }
+        }
     }
 }

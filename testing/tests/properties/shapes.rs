@@ -1,7 +1,9 @@
 //! Generated programs are valid, small where their bytes are few, and end.
 
 use arbitrary::Unstructured;
-use cranelift_codegen::ir::{ArgumentExtension, ExceptionTableItem, Function, UserFuncName};
+use cranelift_codegen::dominator_tree::DominatorTree;
+use cranelift_codegen::flowgraph::ControlFlowGraph;
+use cranelift_codegen::ir::{ArgumentExtension, Block, ExceptionTableItem, Function, UserFuncName};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{CompileScratch, TargetSettings, compile_function, target};
@@ -261,6 +263,7 @@ fn everything_occurs() {
         "stack_map",
         "tags",
         "two results",
+        "unreachable, into two loops",
         "user name",
     ];
     let missing: Vec<_> = expected
@@ -269,6 +272,21 @@ fn everything_occurs() {
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
     assert!(seen.len() > 150, "{seen:?}");
+}
+
+/// Whether a block that nothing reaches branches into two loops.
+fn enters_two_loops(func: &Function) -> bool {
+    let cfg = ControlFlowGraph::with_function(func);
+    let domtree = DominatorTree::with_function(func, &cfg);
+    let is_header = |block: Block| {
+        let mut sources = cfg.pred_iter(block).map(|from| from.block);
+        sources.any(|from| domtree.is_reachable(from) && domtree.block_dominates(block, from))
+    };
+    let mut unreached = func
+        .layout
+        .blocks()
+        .filter(|&block| !domtree.is_reachable(block));
+    unreached.any(|block| cfg.succ_iter(block).filter(|&to| is_header(to)).count() > 1)
 }
 
 /// Notes in `seen` what there is in `func`, by name.
@@ -287,6 +305,7 @@ fn occurrences(func: &Function, seen: &mut BTreeSet<String>) {
         ("user name", matches!(func.name, UserFuncName::User(_))),
         ("stack_limit", func.stack_limit.is_some()),
         ("region", func.dfg.alias_regions.len() > 0),
+        ("unreachable, into two loops", enters_two_loops(func)),
         (
             "key",
             func.sized_stack_slots

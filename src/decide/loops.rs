@@ -1,0 +1,213 @@
+//! How many loops are around each block.
+//!
+//! A loop is a natural loop: a header that dominates the source of an edge back to it, and all
+//! that reaches this edge without passing the header. Cranelift's `LoopAnalysis` finds the same
+//! loops, but assumes that every block is reachable: an unreachable block that branches into two
+//! loops sends it round for ever. A caller has such blocks until clean-up, and a policy is asked
+//! before.
+
+use crate::body::branches;
+use cranelift_codegen::dominator_tree::DominatorTree;
+use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::flowgraph::ControlFlowGraph;
+use cranelift_codegen::ir::{Block, Function};
+use cranelift_codegen::packed_option::PackedOption;
+
+/// The loops of one function, nearly linear in its edges.
+#[derive(Default)]
+pub(super) struct Loops {
+    depth: SecondaryMap<Block, u32>,
+}
+
+impl Loops {
+    /// Finds the loops of `func`; none where a branch goes to no block of the layout. Panics where
+    /// Cranelift's accessors do.
+    pub(super) fn of(func: &Function) -> Self {
+        // Cranelift's graphs have room for each block that a branch names, whatever its number.
+        if !goes_to_blocks(func) {
+            return Loops::default();
+        }
+        let cfg = ControlFlowGraph::with_function(func);
+        let domtree = DominatorTree::with_function(func, &cfg);
+        let mut forest = Forest::default();
+        let mut is_header: SecondaryMap<Block, bool> = SecondaryMap::new();
+        let mut work = Vec::new();
+        // A loop comes before those around it.
+        for &header in domtree.cfg_postorder() {
+            let sources = predecessors(&cfg, &domtree, header);
+            work.extend(sources.filter(|&from| domtree.block_dominates(header, from)));
+            is_header[header] = !work.is_empty();
+            while let Some(block) = work.pop() {
+                let outermost = forest.outermost(block);
+                if outermost != header {
+                    debug_assert!(domtree.block_dominates(header, outermost));
+                    forest.put_into(outermost, header);
+                    work.extend(predecessors(&cfg, &domtree, outermost));
+                }
+            }
+        }
+        let mut depth: SecondaryMap<Block, u32> = SecondaryMap::new();
+        for &block in domtree.cfg_rpo() {
+            let around = forest.parent[block].expand();
+            depth[block] = around.map_or(0, |header| depth[header]) + u32::from(is_header[block]);
+        }
+        Loops { depth }
+    }
+
+    /// The number of loops around `block`; 0 where nothing reaches it.
+    pub(super) fn depth(&self, block: Block) -> u32 {
+        self.depth[block]
+    }
+}
+
+/// The reachable predecessors of `block`.
+fn predecessors<'a>(
+    cfg: &'a ControlFlowGraph,
+    domtree: &'a DominatorTree,
+    block: Block,
+) -> impl Iterator<Item = Block> + 'a {
+    let all = cfg.pred_iter(block).map(|from| from.block);
+    all.filter(|&from| domtree.is_reachable(from))
+}
+
+fn goes_to_blocks(func: &Function) -> bool {
+    let ends = func
+        .layout
+        .blocks()
+        .map(|block| func.layout.last_inst(block));
+    let mut ends = ends.flatten().filter(|&last| func.dfg.inst_is_valid(last));
+    ends.all(|last| {
+        let mut calls = branches(func, last).iter();
+        calls.all(|call| {
+            func.layout
+                .is_block_inserted(call.block(&func.dfg.value_lists))
+        })
+    })
+}
+
+/// Which loop each block is in, with shortcuts to the outermost loop.
+#[derive(Default)]
+struct Forest {
+    /// The header of the innermost loop around a block; of a header, that of the next loop.
+    parent: SecondaryMap<Block, PackedOption<Block>>,
+    /// A block nearer to the outermost header, or that header.
+    shortcut: SecondaryMap<Block, PackedOption<Block>>,
+}
+
+impl Forest {
+    fn put_into(&mut self, block: Block, header: Block) {
+        self.parent[block] = header.into();
+        self.shortcut[block] = header.into();
+    }
+
+    /// The header of the outermost loop around `block` so far; itself, where there is none.
+    fn outermost(&mut self, block: Block) -> Block {
+        let mut found = block;
+        while let Some(next) = self.shortcut[found].expand() {
+            found = next;
+        }
+        let mut current = block;
+        while let Some(next) = self.shortcut[current].expand() {
+            self.shortcut[current] = found.into();
+            current = next;
+        }
+        // The outermost header is its own end and has no shortcut.
+        self.shortcut[found] = None.into();
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cranelift_codegen::loop_analysis::LoopAnalysis;
+
+    fn parse(text: &str) -> Function {
+        cranelift_reader::parse_functions(text).unwrap().remove(0)
+    }
+
+    fn depths(func: &Function) -> Vec<u32> {
+        let loops = Loops::of(func);
+        func.layout
+            .blocks()
+            .map(|block| loops.depth(block))
+            .collect()
+    }
+
+    #[test]
+    fn unreachable_blocks_are_in_no_loop_and_make_none() {
+        let func = parse(
+            "function %f(i32) {
+             block0(v0: i32):
+                 jump block1
+             block9:
+                 brif v0, block4, block3
+             block1:
+                 brif v0, block2, block5
+             block2:
+                 brif v0, block1, block3
+             block3:
+                 jump block2
+             block4:
+                 jump block5
+             block5:
+                 jump block4
+             block6:
+                 brif v0, block6, block1
+             }",
+        );
+        assert_eq!(depths(&func), [0, 0, 1, 2, 2, 1, 1, 0]);
+    }
+
+    #[test]
+    fn a_branch_to_no_block_is_no_allocation() {
+        let mut func = parse("function %f() {\nblock0:\n    jump block0\n}");
+        let entry = func.layout.entry_block().unwrap();
+        let jump = func.layout.first_inst(entry).unwrap();
+        let pool = &mut func.stencil.dfg.value_lists;
+        let far = Block::from_u32(u32::MAX - 1);
+        for call in func.stencil.dfg.insts[jump].branch_destination_mut(
+            &mut func.stencil.dfg.jump_tables,
+            &mut func.stencil.dfg.exception_tables,
+        ) {
+            call.set_block(far, pool);
+        }
+        assert_eq!(depths(&func), [0]);
+    }
+
+    /// Random graphs, reducible or not, of which all blocks are reachable.
+    #[test]
+    fn reachable_loops_are_those_that_cranelift_finds() {
+        let mut seed = 1_u32;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as usize % below
+        };
+        let mut deepest = 0;
+        for _ in 0..500 {
+            let blocks = 2 + random(14);
+            let mut text = "function %f(i32) {\nblock0(v0: i32):\n".to_owned();
+            for block in 1..blocks {
+                // Mostly back, so that loops nest.
+                let furthest = if random(3) == 0 { blocks - 1 } else { block };
+                let target = 1 + random(furthest);
+                text += &format!("    brif v0, block{block}, block{target}\nblock{block}:\n");
+            }
+            let (one, other) = (1 + random(blocks - 1), 1 + random(blocks - 1));
+            text += &format!("    brif v0, block{one}, block{other}\n}}");
+            let func = parse(&text);
+            let cfg = ControlFlowGraph::with_function(&func);
+            let domtree = DominatorTree::with_function(&func, &cfg);
+            let mut theirs = LoopAnalysis::new();
+            theirs.compute(&func, &cfg, &domtree);
+            let theirs = func
+                .layout
+                .blocks()
+                .map(|block| theirs.loop_level(block).level());
+            let theirs: Vec<u32> = theirs.map(|level| u32::try_from(level).unwrap()).collect();
+            assert_eq!(depths(&func), theirs, "{text}");
+            deepest = theirs.into_iter().fold(deepest, u32::max);
+        }
+        assert!(deepest > 3);
+    }
+}
