@@ -117,7 +117,8 @@ proptest! {
     /// What needs no compiling, which takes most of the time.
     #[test]
     fn stack_switches_are_copied_and_printed(generated in programs(switching())) {
-        let inlined = Inliner::new(Always).check(true).run(&generated.program)?;
+        let inliner = Inliner::new(Always).optimize(Optimize::None).check(true);
+        let inlined = inliner.run(&generated.program)?;
         properties::valid_functions_are_taken(&generated.program, &inlined)?;
         properties::accounted_for(&generated.program, &inlined)?;
         properties::reads_back(&generated.program, &inlined)?;
