@@ -166,6 +166,8 @@ pub(crate) fn profile(arguments: &PolicyArguments) -> Result<Option<Profile>, Fa
 fn limits(arguments: &LimitArguments) -> Limits {
     let mut limits = Limits::default();
     limits.function_insts = arguments.max_function_insts;
+    limits.frame_bytes = arguments.max_frame_bytes;
+    limits.recursive_frame_bytes = arguments.max_recursive_frame_bytes;
     limits.depth = arguments.max_depth;
     if let Some(growth) = arguments.max_function_growth {
         limits.function_growth = growth;
@@ -197,6 +199,7 @@ fn splice_options(arguments: &LegalityArguments) -> SpliceOptions {
     options.allow_stack_pointer = arguments.allow_stack_pointer;
     options.allow_frame_pointer = arguments.allow_frame_pointer;
     options.allow_return_address = arguments.allow_return_address;
+    options.refuse_thread_locals = arguments.refuse_thread_locals;
     options.stack_limit_is_per_thread = arguments.stack_limit_is_per_thread;
     options.share_slots = !arguments.no_share_slots;
     options.memory_promises = arguments.memory_promises.into();

@@ -26,7 +26,8 @@ impl Walk<'_> {
         let func = self.tree.func(copy);
         let data = func.dfg.insts[inst];
         let result_data = self.after.dfg.insts[result];
-        if data.opcode().is_call() {
+        // `stack_switch` is a call by its properties, and has neither callee nor signature.
+        if data.opcode().is_call() && data.opcode() != Opcode::StackSwitch {
             return self.call(copy, inst, result);
         }
         match data {

@@ -5,6 +5,7 @@ use super::features::Feature;
 use super::instructions::constants;
 use super::memory::{Cell, Slot};
 use super::plan::{MAX_BLOCK_RUNS, MAX_FUEL, Plan};
+use super::stacks::OtherStack;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{
     AliasRegion, Block, BlockArg, FuncRef, Function, GlobalValueData, InstBuilder, SourceLoc, Type,
@@ -22,6 +23,10 @@ pub(super) enum Target {
     Host(usize),
     /// The host's function that throws.
     Throw,
+    /// The program's function that only switches stacks.
+    Switch,
+    /// The one that is started on another stack.
+    Started,
     /// The program's function that copies bytes.
     CopyBytes,
 }
@@ -69,6 +74,7 @@ pub(super) struct Body<'p, 'c, 'b> {
     /// The `vmctx` parameter, which is zero.
     pub(super) context: Option<Value>,
     pub(super) slots: Vec<Slot>,
+    pub(super) other_stack: Option<OtherStack>,
     pub(super) recursive_calls: usize,
     pub(super) func_refs: BTreeMap<Target, FuncRef>,
 }
@@ -104,6 +110,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
             preferred: None,
             context: None,
             slots: Vec::new(),
+            other_stack: None,
             recursive_calls: 0,
             func_refs: BTreeMap::new(),
         };

@@ -10,5 +10,6 @@ mod process;
 mod promises;
 mod slots;
 mod snapshots;
+mod stacks;
 mod support;
 mod traps;

@@ -35,6 +35,11 @@ fn check_all(generated: &Generated, policy: &dyn Inline) -> TestCaseResult {
     Ok(())
 }
 
+/// Programs that switch stacks, which x64 alone compiles.
+fn switching() -> Shape {
+    Shape::new().with(Feature::StackSwitches)
+}
+
 /// Functions that access memory of their callers. Structures are passed by value where backends of
 /// the machine take them.
 fn promising() -> Shape {
@@ -111,6 +116,24 @@ proptest! {
             properties::behaves(program, &inlined, invocations)?;
             properties::same_frames(program, &inlined, invocations, &CountedFrames)?;
         }
+    }
+
+    /// What needs no compiling, which takes most of the time.
+    #[test]
+    fn stack_switches_are_copied_and_printed(generated in programs(switching())) {
+        let inliner = Inliner::new(Always).optimize(Optimize::None).check(true);
+        let inlined = inliner.run(&generated.program)?;
+        properties::valid_functions_are_taken(&generated.program, &inlined)?;
+        properties::accounted_for(&generated.program, &inlined)?;
+        properties::reads_back(&generated.program, &inlined)?;
+        properties::within_limits(&generated.program, &inlined, &Limits::default())?;
+    }
+
+    /// Natively only.
+    #[test]
+    fn stacks_are_switched(generated in programs(switching()), decisions in decisions()) {
+        check_all(&generated, &decisions)?;
+        check_all(&generated, &Always)?;
     }
 
     #[test]
