@@ -44,13 +44,15 @@ impl Failure {
     /// The pass failed on `program`.
     pub(crate) fn pass(error: &PassError, program: &Program) -> Self {
         let function = match error {
-            PassError::Verifier { function, .. }
-            | PassError::Check { function, .. }
-            | PassError::CheckOptimized { function, .. } => function.to_string(),
-            PassError::Undecided { function, .. } => {
+            PassError::CheckOptimized { function, .. } | PassError::Undecided { function, .. }
+                if error.is_undecided() =>
+            {
                 let place = place_of(&function.to_string(), program);
                 return Self::Undecided(place + &error.to_string());
             }
+            PassError::Verifier { function, .. }
+            | PassError::Check { function, .. }
+            | PassError::CheckOptimized { function, .. } => function.to_string(),
             PassError::Compile(error) => error.function().to_owned(),
             _ => String::new(),
         };

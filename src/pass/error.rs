@@ -58,6 +58,16 @@ pub enum PassError {
 }
 
 impl PassError {
+    /// Whether the [checker](crate::check) cannot tell if a function is right, and nothing was
+    /// found to be wrong.
+    pub fn is_undecided(&self) -> bool {
+        match self {
+            PassError::Undecided { .. } => true,
+            PassError::CheckOptimized { source, .. } => matches!(source, Unproved::CannotTell(_)),
+            _ => false,
+        }
+    }
+
     /// What the checker says of `function` after `stage`.
     pub(super) fn of_check(error: CheckError, function: FunctionName, stage: Stage) -> Self {
         match error {
