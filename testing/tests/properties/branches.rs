@@ -157,7 +157,7 @@ fn changed(text: &str, numbers: &mut Numbers) -> String {
         .collect();
     let line = &mut lines[places[numbers.below(places.len())]];
     // The words of a line are those between brackets and commas.
-    let words: Vec<(usize, &str)> = line.match_indices(|c: char| c == 'v' || c == 'b').collect();
+    let words: Vec<(usize, &str)> = line.match_indices(['v', 'b']).collect();
     let (at, _) = words[numbers.below(words.len())];
     let end = line[at..]
         .find(|c: char| !c.is_ascii_alphanumeric())
