@@ -67,12 +67,10 @@ fn listing_size(func: &Function, inst: Inst) -> usize {
             let results = results(func, signature.map(|table| table.signature()));
             results + handlers_size(func, exception)
         }
-        InstructionData::Jump { destination, .. } => beyond_one(destination.len(&dfg.value_lists)),
+        InstructionData::Jump { destination, .. } => beyond_one(edge_args(func, &destination)),
         InstructionData::Brif { blocks, .. } => {
             let edges = blocks.iter();
-            edges
-                .map(|edge| beyond_one(edge.len(&dfg.value_lists)))
-                .sum()
+            edges.map(|edge| beyond_one(edge_args(func, edge))).sum()
         }
         InstructionData::BranchTable { table, .. } => {
             let table = dfg.jump_tables.get(table);
@@ -81,6 +79,13 @@ fn listing_size(func: &Function, inst: Inst) -> usize {
         _ => 0,
     };
     1 + args + more
+}
+
+/// The number of arguments of an edge.
+///
+/// [`BlockCall::len`] wraps around in a release build where the list is missing; this panics.
+fn edge_args(func: &Function, edge: &BlockCall) -> usize {
+    edge.args(&func.dfg.value_lists).len()
 }
 
 fn beyond_one(entries: usize) -> usize {
@@ -99,7 +104,7 @@ fn results(func: &Function, signature: Option<SigRef>) -> usize {
 
 /// A table of edges, with contexts among them.
 fn table_size(func: &Function, edges: &[BlockCall], contexts: usize) -> usize {
-    let args = edges.iter().map(|edge| edge.len(&func.dfg.value_lists));
+    let args = edges.iter().map(|edge| edge_args(func, edge));
     beyond_one(edges.len() + contexts) + beyond_one(args.sum())
 }
 
