@@ -16,7 +16,7 @@ impl Walk<'_> {
             if self.is_same_kind(inst, result)? {
                 break;
             }
-            if self.pass_load()? {
+            if self.pass_load(true)? {
                 continue;
             }
             if let InstructionData::ExceptionHandlerAddress { block, .. } =
@@ -100,7 +100,9 @@ impl Walk<'_> {
     }
 
     /// Goes past a load that only loads. If something needs what it loads, that is noticed there.
-    pub(super) fn pass_load(&mut self) -> Outcome<bool> {
+    /// From a known place outside that is some value, which is none of the optimised function's and
+    /// no address of a private slot.
+    pub(super) fn pass_load(&mut self, is_outside: bool) -> Outcome<bool> {
         let inst = self.position;
         let func = self.before.func;
         if !super::memory::is_harmless_load(func, inst) {
@@ -109,7 +111,16 @@ impl Walk<'_> {
         let name = self.address_in_data(inst);
         for &value in func.dfg.inst_results(inst) {
             let width = func.dfg.value_type(value).bits();
-            let node = name.map(|name| self.world.nodes.node(Term::Function(name), width));
+            let term = match name {
+                Some(name) => Some(Term::Function(name)),
+                None if is_outside => {
+                    self.passed_loads += 1;
+                    let symbol = Symbol::Passed(self.block, self.passed_loads);
+                    Some(Term::Symbol(symbol))
+                }
+                None => None,
+            };
+            let node = term.map(|term| self.world.nodes.node(term, width));
             self.before.set(value, node);
         }
         self.next_inst()?;
@@ -129,13 +140,13 @@ impl Walk<'_> {
             return Ok(false);
         }
         let is_branch = opcode.is_branch();
-        // Of two branches on one value, the first may decide nothing.
-        let same_location = self.before.func.srcloc(inst) == self.after.func.srcloc(result);
-        if is_branch && self.surroundings.keeps_locations() && !same_location {
-            return Ok(false);
-        }
         if !is_branch && !super::memory::is_harmless_load(self.before.func, inst) {
             return Ok(true);
+        }
+        // Of two branches on one value, or of two loads of one thing, the first may be gone.
+        let same_location = self.before.func.srcloc(inst) == self.after.func.srcloc(result);
+        if self.surroundings.keeps_locations() && !same_location {
+            return Ok(false);
         }
         let args = self.before.args(&mut self.world, inst);
         let others = self.after.args(&mut self.world, result);

@@ -1,11 +1,12 @@
 //! What pure instructions compute.
 
 use super::contents::{Contents, Shapes};
-use super::nodes::{Node, Nodes, Side, Term, mask, signed};
+use super::nodes::{Node, Nodes, Side, SlotRef, Term, mask, signed};
 use super::tracking::Tracking;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Endianness, Function, Inst, InstructionData, Opcode, StackSlot, Type};
 use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that terms are made in.
 pub(super) struct World {
@@ -13,6 +14,10 @@ pub(super) struct World {
     pub(super) contents: Contents,
     pub(super) tracking: Tracking,
     pub(super) endianness: Option<Endianness>,
+    /// How many stores lie above the memory that is looked at.
+    pub(super) stores_above: u32,
+    /// Slots whose addresses are in bytes of a slot that are not known, where ways met.
+    pub(super) hidden: BTreeMap<(Side, StackSlot), BTreeSet<SlotRef>>,
 }
 
 pub(super) type Results = SmallVec<[Option<Node>; 2]>;

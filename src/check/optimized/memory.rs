@@ -108,6 +108,9 @@ pub(super) enum Place {
     Unknown,
 }
 
+/// How many stores at addresses that are not constant are looked under.
+const MAX_STORES: u32 = 32;
+
 /// Addresses that are computed in more steps are not looked through.
 const MAX_ADDRESS_DEPTH: u32 = 16;
 
@@ -138,7 +141,6 @@ impl World {
                     && let Some(end) = start.checked_add(size)
                     && end <= self.tracking.size(side, slot)
                 {
-                    self.tracking.note_access(side, slot, start, size);
                     return Place::At(slot, start);
                 }
             }
@@ -210,12 +212,58 @@ impl World {
         }
     }
 
-    /// Bytes of what is behind.
+    /// Bytes of what is behind. What was stored elsewhere does not matter, so of memory under a
+    /// store at an address that is not constant only the same bytes count.
     pub(super) fn part(&mut self, behind: Node, start: u32, size: u32) -> Node {
-        match self.nodes.term(behind) {
-            Term::Zeros => self.nodes.constant(0, size * 8),
-            _ => self.nodes.node(Term::Part(behind, start), size * 8),
+        let &Term::Stored {
+            memory,
+            address,
+            offset,
+            value,
+        } = self.nodes.term(behind)
+        else {
+            return match self.nodes.term(behind) {
+                Term::Zeros => self.nodes.constant(0, size * 8),
+                _ => self.nodes.node(Term::Part(behind, start), size * 8),
+            };
+        };
+        let whole = Term::Part(behind, start);
+        if self.stores_above >= MAX_STORES {
+            return self.nodes.node(whole, size * 8);
         }
+        self.stores_above += 1;
+        let below = self.part_below(memory, start, size);
+        self.stores_above -= 1;
+        let Some(below) = below else {
+            return self.nodes.node(whole, size * 8);
+        };
+        let term = Term::Overlaid {
+            below,
+            start,
+            address,
+            offset,
+            value,
+        };
+        self.nodes.node(term, size * 8)
+    }
+
+    fn part_below(&mut self, memory: Node, start: u32, size: u32) -> Option<Node> {
+        let Term::Memory { behind, pieces } = self.nodes.term(memory) else {
+            return Some(self.part(memory, start, size));
+        };
+        let inside =
+            |&&(from, long, _): &&(u32, u32, Node)| from < start + size && start < from + long;
+        let pieces = pieces.iter().filter(inside);
+        let pieces = pieces.map(|&(start, size, node)| Piece {
+            start,
+            size,
+            node: Some(node),
+        });
+        let held = Held {
+            behind: Some(*behind),
+            pieces: pieces.collect(),
+        };
+        self.read(&held, start, size)
     }
 
     /// Bytes of a stored term: `offset` bytes after its first one in memory.
@@ -353,46 +401,49 @@ impl World {
         held.pieces.splice(first..last.max(first), new);
     }
 
-    /// All that a slot holds, as one term.
-    fn whole(&mut self, held: &Held, cuts: &[u32]) -> Option<Node> {
+    /// All that a slot holds, as one term: pieces next to each other are one, wherever they were
+    /// stored apart.
+    fn whole(&mut self, held: &Held) -> Option<Node> {
         let behind = held.behind?;
-        let mut pieces = Vec::new();
+        let mut runs: Vec<(u32, u32)> = Vec::new();
         for piece in &held.pieces {
-            let inner = cuts.iter().copied();
-            let inner = inner.filter(|&cut| piece.start < cut && cut < piece.end());
-            let mut from = piece.start;
-            for to in inner.chain([piece.end()]) {
-                let size = to - from;
-                let node = self.bytes_of(piece.node?, from - piece.start, size)?;
-                if node != self.part(behind, from, size) {
-                    pieces.push((from, size, node));
-                }
-                from = to;
+            let node = piece.node?;
+            if node == self.part(behind, piece.start, piece.size) {
+                continue;
+            }
+            match runs.last_mut() {
+                Some((_, end)) if *end == piece.start => *end = piece.end(),
+                _ => runs.push((piece.start, piece.end())),
             }
         }
-        if pieces.is_empty() {
+        if runs.is_empty() {
             return Some(behind);
+        }
+        let mut pieces = Vec::with_capacity(runs.len());
+        for (start, end) in runs {
+            let node = self.read(held, start, end - start)?;
+            pieces.push((start, end - start, node));
         }
         let pieces = pieces.into_boxed_slice();
         Some(self.nodes.node(Term::Memory { behind, pieces }, 0))
     }
 
-    fn cuts_of(&self, side: Side, slot: StackSlot) -> Vec<u32> {
-        let cuts = self.tracking.cuts(side, slot);
-        cuts.map(|cuts| cuts.iter().copied().collect())
-            .unwrap_or_default()
+    /// Something needs bytes of a slot that are not known: slots whose addresses may be there are
+    /// memory like any other.
+    pub(super) fn reveal(&mut self, side: Side, slot: StackSlot) {
+        for named in self.hidden.remove(&(side, slot)).into_iter().flatten() {
+            self.tracking.share_named(named);
+        }
     }
 
     pub(super) fn read_within(
         &mut self,
-        (side, slot): (Side, StackSlot),
         held: &Held,
         address: Node,
         offset: i32,
         size: u32,
     ) -> Option<Node> {
-        let cuts = self.cuts_of(side, slot);
-        let memory = self.whole(held, &cuts)?;
+        let memory = self.whole(held)?;
         let term = Term::Read {
             memory,
             address,
@@ -403,14 +454,12 @@ impl World {
 
     pub(super) fn write_within(
         &mut self,
-        (side, slot): (Side, StackSlot),
         held: &mut Held,
         address: Node,
         offset: i32,
         value: Option<Node>,
     ) {
-        let cuts = self.cuts_of(side, slot);
-        let memory = self.whole(held, &cuts);
+        let memory = self.whole(held);
         held.pieces.clear();
         held.behind = match (memory, value) {
             (Some(memory), Some(value)) => {

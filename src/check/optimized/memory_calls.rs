@@ -94,18 +94,18 @@ impl Walk<'_> {
                     return Ok(false);
                 };
                 let read = self.held(side, source);
-                for (offset, size) in
-                    self.chunks(side, &read, (source, first), (slot, start), bytes)
-                {
+                for (offset, size) in Self::chunks(&read, first, bytes) {
                     let node = self.world.read(&read, first + offset, size);
+                    if node.is_none() {
+                        self.world.reveal(side, source);
+                    }
                     self.world.write(&mut held, start + offset, size, node);
                 }
             }
             MemoryCall::Fill => {
                 let byte = self.world.nodes.bits(from, 0, 8);
                 let empty = self.world.initially_held(side, slot);
-                for (offset, size) in self.chunks(side, &empty, (slot, start), (slot, start), bytes)
-                {
+                for (offset, size) in Self::chunks(&empty, start, bytes) {
                     let parts = vec![byte; size as usize];
                     let node = self.world.nodes.row(&parts);
                     self.world
@@ -146,15 +146,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Pieces in which bytes are copied: none lies across a cut or the end of what is held.
-    fn chunks(
-        &self,
-        side: Side,
-        read: &Held,
-        (source, first): (StackSlot, u32),
-        (target, start): (StackSlot, u32),
-        bytes: u32,
-    ) -> Vec<(u32, u32)> {
+    /// Pieces in which bytes are read from `first` on: none lies across the end of what is held.
+    fn chunks(read: &Held, first: u32, bytes: u32) -> Vec<(u32, u32)> {
         let mut ends: std::collections::BTreeSet<u32> = std::collections::BTreeSet::new();
         let mut add = |end: u32, base: u32| {
             if let Some(end) = end.checked_sub(base)
@@ -164,11 +157,6 @@ impl Walk<'_> {
                 ends.insert(end);
             }
         };
-        for (slot, base) in [(source, first), (target, start)] {
-            for &cut in self.world.tracking.cuts(side, slot).into_iter().flatten() {
-                add(cut, base);
-            }
-        }
         for piece in &read.pieces {
             add(piece.start, first);
             add(piece.start + piece.size, first);

@@ -25,7 +25,7 @@ use std::rc::Rc;
 /// How often everything is followed anew because something was found on the way.
 const MAX_ROUNDS: usize = 48;
 /// Steps for each instruction, over all rounds, and some for short functions.
-const STEPS_PER_INST: usize = 400;
+const STEPS_PER_INST: usize = 1500;
 const MIN_STEPS: usize = 20_000;
 /// Entries of lists of live values for each instruction.
 const LIVE_PER_INST: usize = 200;
@@ -51,6 +51,10 @@ pub(super) struct Walk<'a> {
     pub(super) world: World,
     pub(super) before: Machine<'a>,
     pub(super) after: Machine<'a>,
+    /// The block of the optimised function that is followed.
+    pub(super) block: Option<Block>,
+    /// Loads that the function before did alone since the block was entered.
+    pub(super) passed_loads: u32,
     /// Where the function before is.
     pub(super) position: Inst,
     /// Steps that it took since the block was entered.
@@ -188,9 +192,13 @@ impl<'a> Walk<'a> {
                 contents: Default::default(),
                 tracking: lasting.tracking,
                 endianness: surroundings.endianness(),
+                stores_above: 0,
+                hidden: Default::default(),
             },
             before: machine(before, Side::Before, &cfg_before)?,
             after: machine(after, Side::After, &cfg_after)?,
+            block: None,
+            passed_loads: 0,
             position,
             progress: 0,
             facts: Facts::new(),
@@ -302,7 +310,7 @@ impl<'a> Walk<'a> {
         let Some(state) = self.states[block].clone() else {
             return Ok(());
         };
-        let memory = [Side::Before, Side::After].map(|side| self.world.uncut(&state, side));
+        let memory = [Side::Before, Side::After].map(|side| self.world.memory_in(&state, side));
         let [before, after] = memory;
         self.before.start(before);
         self.after.start(after);
@@ -314,6 +322,8 @@ impl<'a> Walk<'a> {
         for (value, node) in state.after {
             self.after.set(value, node);
         }
+        self.block = Some(block);
+        self.passed_loads = 0;
         self.position = state.position;
         self.facts = state.facts;
         self.progress = 0;
