@@ -16,6 +16,9 @@ impl Walk<'_> {
             if self.is_same_kind(inst, result)? {
                 break;
             }
+            if self.copy_part(inst, result)? {
+                return Ok(());
+            }
             if self.pass_load(true)? {
                 continue;
             }
@@ -106,7 +109,11 @@ impl Walk<'_> {
         let inst = self.position;
         let func = self.before.func;
         if !super::memory::is_harmless_load(func, inst) {
-            return Ok(false);
+            return if is_outside {
+                self.pass_copy()
+            } else {
+                Ok(false)
+            };
         }
         let name = self.address_in_data(inst);
         for &value in func.dfg.inst_results(inst) {
@@ -134,7 +141,7 @@ impl Walk<'_> {
         let opcode = data.opcode();
         let other = self.after.func.dfg.insts[result].opcode();
         if opcode.is_call() && other.is_call() {
-            return Ok(true);
+            return Ok(!self.is_open_copy(inst) || self.is_same_copy(inst, result));
         }
         if opcode != other {
             return Ok(false);

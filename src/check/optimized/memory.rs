@@ -47,6 +47,16 @@ pub(super) struct Access {
     flags: MemFlagsData,
 }
 
+impl Access {
+    /// Whether it takes nothing for granted that a copy byte by byte does not.
+    pub(super) fn promises_nothing(&self) -> bool {
+        !self.flags.aligned()
+            && !self.flags.readonly()
+            && !self.flags.can_move()
+            && self.flags.alias_region().is_none()
+    }
+}
+
 /// Accesses that can be taken apart. Those of vectors that are widened are not among them.
 pub(super) fn access(func: &Function, inst: Inst) -> Option<Access> {
     let (address, stored, offset, flags) = match func.dfg.insts[inst] {

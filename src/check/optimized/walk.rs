@@ -4,6 +4,7 @@
 //! the place where it was when the block was entered. What has no effect outside is done on each
 //! side by itself; what has one must be done by both.
 
+use super::copies::Copying;
 use super::evaluate::World;
 use super::facts::{Facts, learn, truth_of, value_of};
 use super::liveness::Liveness;
@@ -55,6 +56,8 @@ pub(super) struct Walk<'a> {
     pub(super) block: Option<Block>,
     /// Loads that the function before did alone since the block was entered.
     pub(super) passed_loads: u32,
+    /// The copy that the function before is at.
+    pub(super) copying: Copying,
     /// Where the function before is.
     pub(super) position: Inst,
     /// Steps that it took since the block was entered.
@@ -100,6 +103,7 @@ pub(super) struct Mark {
     position: Inst,
     progress: usize,
     facts: Facts,
+    copying: Copying,
 }
 
 pub(super) enum Step {
@@ -199,6 +203,7 @@ impl<'a> Walk<'a> {
             after: machine(after, Side::After, &cfg_after)?,
             block: None,
             passed_loads: 0,
+            copying: Copying::default(),
             position,
             progress: 0,
             facts: Facts::new(),
@@ -324,6 +329,7 @@ impl<'a> Walk<'a> {
         }
         self.block = Some(block);
         self.passed_loads = 0;
+        self.copying = Copying::default();
         self.position = state.position;
         self.facts = state.facts;
         self.progress = 0;
@@ -407,6 +413,7 @@ impl<'a> Walk<'a> {
             position: self.position,
             progress: self.progress,
             facts: self.facts.clone(),
+            copying: self.copying.clone(),
         }
     }
 
@@ -421,6 +428,7 @@ impl<'a> Walk<'a> {
         self.position = mark.position;
         self.progress = mark.progress;
         self.facts.clone_from(&mark.facts);
+        self.copying.clone_from(&mark.copying);
     }
 
     pub(super) fn learn(&mut self, node: Option<super::nodes::Node>, truth: bool) {
