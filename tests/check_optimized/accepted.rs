@@ -747,3 +747,35 @@ block0(v0: i64, v1: i32, v2: i64):
 }",
     );
 }
+
+#[test]
+fn a_comparison_of_what_is_known_on_this_way() {
+    accept(
+        "
+function %f(i32, i64) -> i32 system_v {
+block0(v0: i32, v1: i64):
+    brif v0, block1, block2
+block1:
+    store v0, v1
+    return v0
+block2:
+    v2 = iconst.i32 7
+    v3 = icmp ugt v0, v2
+    v4 = uextend.i32 v3
+    brif v4, block1, block3
+block3:
+    return v2
+}",
+        "
+function %f(i32, i64) -> i32 system_v {
+block0(v0: i32, v1: i64):
+    brif v0, block1, block2
+block1:
+    store v0, v1
+    return v0
+block2:
+    v2 = iconst.i32 7
+    return v2
+}",
+    );
+}

@@ -327,7 +327,6 @@ impl World {
             }
             _ => return None,
         };
-        let (sa, sb) = (signed(a, width), signed(b, width));
         let are_constant = [x, y]
             .iter()
             .all(|&node| self.nodes.constant_of(node).is_some());
@@ -335,17 +334,24 @@ impl World {
         if is_signed && !are_constant {
             return None;
         }
-        Some(match cond {
-            Equal => a == b,
-            NotEqual => a != b,
-            SignedLessThan => sa < sb,
-            SignedLessThanOrEqual => sa <= sb,
-            SignedGreaterThan => sa > sb,
-            SignedGreaterThanOrEqual => sa >= sb,
-            UnsignedLessThan => a < b,
-            UnsignedLessThanOrEqual => a <= b,
-            UnsignedGreaterThan => a > b,
-            UnsignedGreaterThanOrEqual => a >= b,
-        })
+        Some(holds(cond, a, b, width))
+    }
+}
+
+/// Whether a comparison of constants of a width holds.
+pub(super) fn holds(cond: IntCC, a: u128, b: u128, width: u32) -> bool {
+    use IntCC::*;
+    let (sa, sb) = (signed(a, width), signed(b, width));
+    match cond {
+        Equal => a == b,
+        NotEqual => a != b,
+        SignedLessThan => sa < sb,
+        SignedLessThanOrEqual => sa <= sb,
+        SignedGreaterThan => sa > sb,
+        SignedGreaterThanOrEqual => sa >= sb,
+        UnsignedLessThan => a < b,
+        UnsignedLessThanOrEqual => a <= b,
+        UnsignedGreaterThan => a > b,
+        UnsignedGreaterThanOrEqual => a >= b,
     }
 }
