@@ -111,6 +111,7 @@ mod memory;
 mod memory_calls;
 mod metadata;
 mod nodes;
+mod orders;
 mod state;
 mod steps;
 mod surroundings;
