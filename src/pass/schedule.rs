@@ -155,7 +155,7 @@ impl Schedule {
 fn work_ahead(graph: &CallGraph, wakes: &[Vec<u32>]) -> Vec<u64> {
     let mut ahead = vec![0u64; wakes.len()];
     for (number, members) in graph.bottom_up().enumerate().rev() {
-        let sizes = members.iter().map(|&member| graph.insts(member));
+        let sizes = members.iter().map(|&member| graph.size(member));
         let size = u64::try_from(sizes.sum::<usize>()).unwrap_or(u64::MAX);
         let waiters = wakes.get(number).into_iter().flatten();
         let waiters = waiters.filter_map(|&waiter| ahead.get(waiter as usize));

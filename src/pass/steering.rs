@@ -45,6 +45,7 @@ impl Steering {
         for (index, &site) in path.iter().enumerate() {
             let is_own = index + 1 == path.len();
             let Some(site) = state.graph.site(site) else {
+                debug_assert!(false, "a path leads along sites of the graph");
                 continue;
             };
             let caller = &state.program[site.caller];
