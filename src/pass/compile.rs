@@ -147,6 +147,7 @@ impl<'a> Compiler<'a> {
             .program
             .ids()
             .filter(|&id| state.program[id].linkage().is_kept())
+            .chain(state.in_tables())
             .collect();
         live.extend(work.iter().copied());
         while let Some(id) = work.pop() {
@@ -200,6 +201,7 @@ pub(super) fn live_functions(state: &State<'_>) -> SecondaryMap<FunctionId, bool
         .program
         .ids()
         .filter(|&id| state.program[id].linkage().is_kept())
+        .chain(state.in_tables())
         .collect();
     for &id in &work {
         live[id] = true;
