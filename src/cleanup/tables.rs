@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 /// use cranelift_codegen::{ir::Signature, isa::CallConv};
 /// use cranelift_inliner::cleanup::{TableFunction, Tables};
 ///
-/// let function = TableFunction::new("f".parse()?, Signature::new(CallConv::Fast), true);
+/// let function = TableFunction::new("f".parse()?, Signature::new(CallConv::Fast));
 /// let mut tables = Tables::default();
 /// tables.insert("handlers".parse()?, 8, function);
 /// assert!(tables.get(&"handlers".parse()?, 8).is_some());
@@ -32,18 +32,12 @@ pub struct TableFunction {
     pub name: FunctionName,
     /// Its signature.
     pub signature: Signature,
-    /// Whether it is near the code that calls it, as a declaration says it.
-    pub colocated: bool,
 }
 
 impl TableFunction {
     /// The function of this name and signature.
-    pub fn new(name: FunctionName, signature: Signature, colocated: bool) -> Self {
-        TableFunction {
-            name,
-            signature,
-            colocated,
-        }
+    pub fn new(name: FunctionName, signature: Signature) -> Self {
+        TableFunction { name, signature }
     }
 }
 

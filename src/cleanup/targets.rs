@@ -341,7 +341,8 @@ fn loaded_function(
     Some(func.import_function(ExtFuncData {
         name,
         signature,
-        colocated: target.colocated,
+        // Nothing tells how near it is.
+        colocated: false,
         patchable: false,
     }))
 }

@@ -16,7 +16,7 @@ use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
 use cranelift_codegen::ir::{Endianness, Function};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_entity::{PrimaryMap, SecondaryMap};
+use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -75,11 +75,23 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     let growth_shares = budget::growth_shares(&insts, &growing, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
+    let mut addressed_by: SecondaryMap<FunctionId, Vec<FunctionId>> = SecondaryMap::new();
+    let mut in_tables = EntitySet::new();
+    in_tables.extend(program.table_functions());
+    for &id in &ids {
+        for &addressed in graph.addressed(id) {
+            addressed_by[addressed].push(id);
+        }
+    }
     let callers_left = ids.iter().map(|&id| {
         // All sites of one caller follow each other.
         let mut callers: Vec<_> = graph.callers(id).map(|site| site.caller).collect();
         callers.dedup();
-        AtomicUsize::new(callers.len())
+        // So do those that take the address, and both are in input order.
+        let addressed_by = addressed_by[id].iter();
+        let others = addressed_by.filter(|id| callers.binary_search(id).is_err());
+        let others = others.count();
+        AtomicUsize::new(callers.len() + others)
     });
     let callers_left = callers_left.collect();
     let counts = inliner.profile.as_deref();
@@ -92,6 +104,8 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         insts,
         growth_shares,
         finals,
+        addressed_by,
+        in_tables,
         callers_left,
     }
 }
@@ -104,9 +118,8 @@ fn tables(program: &Program, known: &Tables) -> Tables {
             let Some(function) = program.id(name).and_then(|id| program.get(id)) else {
                 continue;
             };
-            let colocated = matches!(function.linkage(), Linkage::Local | Linkage::Exported);
             let signature = function.body().signature.clone();
-            let function = TableFunction::new(name.clone(), signature, colocated);
+            let function = TableFunction::new(name.clone(), signature);
             tables.insert(table.clone(), offset, function);
         }
     }

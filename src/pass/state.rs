@@ -10,7 +10,7 @@ use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
 use crate::splice::{DroppedPromises, SpliceOptions};
 use cranelift_codegen::ir::{Function, Inst};
-use cranelift_entity::{PrimaryMap, SecondaryMap};
+use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -62,15 +62,18 @@ pub(super) struct State<'a> {
     pub(super) growth_shares: SecondaryMap<FunctionId, usize>,
     pub(super) counts: Option<SiteCounts>,
     pub(super) finals: PrimaryMap<FunctionId, OnceLock<Final>>,
-    /// How many functions that call each one are not final.
+    /// The functions that take the address of each one.
+    pub(super) addressed_by: SecondaryMap<FunctionId, Vec<FunctionId>>,
+    /// The functions whose addresses tables of the program hold.
+    pub(super) in_tables: EntitySet<FunctionId>,
+    /// How many functions that call each one, or take its address, are not final.
     pub(super) callers_left: PrimaryMap<FunctionId, AtomicUsize>,
 }
 
 impl State<'_> {
-    /// The functions that `id` calls, each once.
+    /// The functions that `id` calls or may turn out to call: those whose address it takes.
     pub(super) fn callees(&self, id: FunctionId) -> Vec<FunctionId> {
-        let sites = self.graph.callees(id);
-        let mut callees: Vec<_> = sites.filter_map(|site| site.callee_function()).collect();
+        let mut callees: Vec<_> = self.graph.references(id).collect();
         callees.sort_unstable();
         callees.dedup();
         callees
@@ -116,9 +119,8 @@ impl State<'_> {
     }
 
     /// The functions that are part of the result because tables hold their addresses.
-    pub(super) fn in_tables(&self) -> impl Iterator<Item = FunctionId> + '_ {
-        let functions = self.program.table_functions();
-        functions.filter(|&id| self.is_emitted(id))
+    pub(super) fn kept_by_tables(&self) -> impl Iterator<Item = FunctionId> + '_ {
+        self.in_tables.keys().filter(|&id| self.is_emitted(id))
     }
 
     /// How often a call is executed to which these sites lead.
