@@ -58,7 +58,9 @@ fn scan(program: &Program, func: &ir::Function) -> Scan {
             if program.has_tables()
                 && let Some(name) = FunctionName::of_external(func, name)
             {
-                let functions = program.table(&name).map(|(_, function)| program.id(function));
+                let functions = program
+                    .table(&name)
+                    .map(|(_, function)| program.id(function));
                 scan.in_tables.extend(functions.flatten());
             }
         }

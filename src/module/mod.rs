@@ -98,6 +98,10 @@
 //! as local is defined. So a dropped function leaves its name with a single trap under it, at the
 //! end of the code.
 //!
+//! Data that is not writable, thread-local or preemptible is taken for what it is defined to hold: a
+//! call through an address in it is a call of the function there, if the data is defined before the
+//! flush.
+//!
 //! # Names
 //!
 //! In the program that the pass works on, and so in reports, profiles and plans, a function is

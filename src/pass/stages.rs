@@ -129,7 +129,16 @@ impl Run<'_> {
             caller.insts = insts_of(before);
             let splice = &mut scratch.splice;
             spliced = inline.time(|| {
-                inline_resolved(inliner, state, id, stage, before, found, &mut caller, splice)
+                inline_resolved(
+                    inliner,
+                    state,
+                    id,
+                    stage,
+                    before,
+                    found,
+                    &mut caller,
+                    splice,
+                )
             });
         }
         (caller, Ok(body))

@@ -145,7 +145,9 @@ impl State<'_> {
         let component = |id| graph.component(id);
         let calls = |callee| {
             let callees = graph.callees(id).filter_map(|site| site.callee_function());
-            callees.into_iter().any(|other| component(other) == component(callee))
+            callees
+                .into_iter()
+                .any(|other| component(other) == component(callee))
         };
         cycle(id) != cycle(callee) || component(id) == component(callee) || calls(callee)
     }

@@ -91,11 +91,7 @@ impl Steering {
 
     /// Of a call of an external function. To flatten is to inline what has a body, so only a hint
     /// on the call itself counts.
-    pub(super) fn of_external(
-        inliner: &Inliner<'_>,
-        state: &State<'_>,
-        path: &[PathStep],
-    ) -> Self {
+    pub(super) fn of_external(inliner: &Inliner<'_>, state: &State<'_>, path: &[PathStep]) -> Self {
         let mut steering = Self::of(inliner, state, path, None);
         let is_hint = |demand: &Demand| matches!(demand, Demand::Hint(_));
         steering.demand = steering.demand.filter(is_hint);

@@ -86,12 +86,7 @@ impl SitePath {
 
     /// The path of a call of `caller`'s own that was indirect until its target was known; see
     /// [`then_resolved`](Self::then_resolved).
-    pub fn resolved(
-        caller: FunctionName,
-        callee: FunctionName,
-        ordinal: u32,
-        stage: u32,
-    ) -> Self {
+    pub fn resolved(caller: FunctionName, callee: FunctionName, ordinal: u32, stage: u32) -> Self {
         let steps = Vec::new();
         SitePath { caller, steps }.then_resolved(callee, ordinal, stage)
     }
@@ -126,14 +121,12 @@ impl SitePath {
     pub fn names(&self) -> impl Iterator<Item = SiteName> {
         let callees = self.steps.iter().map(|step| &step.callee);
         let callers = std::iter::once(&self.caller).chain(callees);
-        callers
-            .zip(&self.steps)
-            .map(|(caller, step)| SiteName {
-                caller: caller.clone(),
-                callee: step.callee.clone(),
-                ordinal: step.ordinal,
-                stage: step.stage,
-            })
+        callers.zip(&self.steps).map(|(caller, step)| SiteName {
+            caller: caller.clone(),
+            callee: step.callee.clone(),
+            ordinal: step.ordinal,
+            stage: step.stage,
+        })
     }
 
     /// The function in which the call is.

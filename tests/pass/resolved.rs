@@ -62,7 +62,10 @@ fn what_becomes_direct_is_decided_and_spliced() {
     assert_eq!(told(&inlined, &program, "main"), expected);
     let main = text(&inlined, &program, "main");
     assert!(!main.contains("call") && !main.contains("ss0"), "{main}");
-    assert_eq!(inlined.stats(id(&program, "main")).cleanup.calls_resolved, 2);
+    assert_eq!(
+        inlined.stats(id(&program, "main")).cleanup.calls_resolved,
+        2
+    );
     let stages = inlined.sites_of(id(&program, "main")).iter();
     let stages: Vec<_> = stages.map(|site| site.stage()).collect();
     assert_eq!(stages, [0, 0, 1, 1]);
@@ -96,7 +99,10 @@ fn a_call_that_no_policy_wants_is_direct_and_has_a_name_where_it_comes_in() {
     };
     let inlined = run(Inliner::new(not_leaf).check(true), &program);
     let main = text(&inlined, &program, "main");
-    assert!(!main.contains("call_indirect") && main.contains("call fn"), "{main}");
+    assert!(
+        !main.contains("call_indirect") && main.contains("call fn"),
+        "{main}"
+    );
     let expected = [
         "%outer -> %main #0 > %main -> %leaf #0~1 inlined: policy",
         "%outer -> %main #0 > %main -> %leaf #1~1 inlined: policy",
@@ -117,7 +123,11 @@ fn a_plan_of_the_run_is_followed_to_the_letter() {
     for name in ["leaf", "apply", "main"] {
         assert_eq!(text(&again, &program, name), text(&inlined, &program, name));
     }
-    let kept: Plan = plan.to_string().replace("inline %leaf #1~1", "keep %leaf #1~1").parse().unwrap();
+    let kept: Plan = plan
+        .to_string()
+        .replace("inline %leaf #1~1", "keep %leaf #1~1")
+        .parse()
+        .unwrap();
     let replay = Replay::new(&kept, Fallback::Keep);
     let half = run(Inliner::new(replay), &program);
     assert!(kept.deviations(&program, &half).is_empty());
@@ -146,7 +156,11 @@ fn a_signature_that_differs_is_reported() {
     let sites = inlined.sites_of(id(&program, "main")).iter();
     let reasons: Vec<_> = sites.filter(|site| site.is_resolved()).collect();
     assert_eq!(reasons.len(), 2);
-    assert!(reasons.iter().all(|site| site.reason == Reason::OtherSignature && !site.inlined));
+    assert!(
+        reasons
+            .iter()
+            .all(|site| site.reason == Reason::OtherSignature && !site.inlined)
+    );
 }
 
 #[test]
@@ -216,11 +230,20 @@ fn a_cycle_of_addresses_ends_and_gives_the_same_on_any_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pool.unwrap().install(|| {
             let inlined = run(Inliner::new(Always), &program);
-            (text(&inlined, &program, "main"), told(&inlined, &program, "main"))
+            (
+                text(&inlined, &program, "main"),
+                told(&inlined, &program, "main"),
+            )
         })
     };
     let one = on(1);
-    assert_eq!(one.1, ["%main -> %leaf #0~1 kept: recursion", "%main -> %leaf #1~1 kept: recursion"]);
+    assert_eq!(
+        one.1,
+        [
+            "%main -> %leaf #0~1 kept: recursion",
+            "%main -> %leaf #1~1 kept: recursion"
+        ]
+    );
     for _ in 0..20 {
         assert_eq!(on(3), one);
     }
@@ -255,7 +278,10 @@ fn a_load_of_a_read_only_table_is_the_function_there() {
 
     program.add_table(name("vtable"), [(32, name("one"))]);
     let inlined = run(Inliner::new(Always).check(true), &program);
-    assert_eq!(told(&inlined, &program, "main"), ["%main -> %one #0~1 inlined: policy"]);
+    assert_eq!(
+        told(&inlined, &program, "main"),
+        ["%main -> %one #0~1 inlined: policy"]
+    );
     let main = text(&inlined, &program, "main");
     assert!(!main.contains("call") && !main.contains("load"), "{main}");
     // The data needs it still.

@@ -1,9 +1,9 @@
 use super::*;
+use crate::decide::Always;
 use crate::locations::LocationMode;
+use crate::pass::Optimize;
 use crate::pass::error::Stage;
 use crate::pass::stages::Made;
-use crate::decide::Always;
-use crate::pass::Optimize;
 use crate::splice::SpliceOptions;
 use cranelift_codegen::ir::{Inst, InstructionData, Opcode, SourceLoc};
 
