@@ -23,6 +23,8 @@ pub(super) const LAST_STAGE: u8 = 3;
 
 /// What the optimizer found.
 pub(super) struct FoundTargets {
+    /// The stage that it makes.
+    stage: u8,
     resolved: EntitySet<Inst>,
     mismatched: Vec<(Inst, FuncRef)>,
 }
@@ -30,13 +32,14 @@ pub(super) struct FoundTargets {
 impl FoundTargets {
     /// What there is in `context` of the last function that was optimized; `None` where that is
     /// nothing.
-    pub(super) fn take(context: &CleanupContext) -> Option<Self> {
+    pub(super) fn take(context: &CleanupContext, stage: u8) -> Option<Self> {
         let resolved = context.resolved_calls();
         let mismatched = context.mismatched_calls();
         if resolved.is_empty() && mismatched.is_empty() {
             return None;
         }
         let mut found = FoundTargets {
+            stage,
             resolved: EntitySet::new(),
             mismatched: mismatched.to_vec(),
         };
@@ -45,19 +48,18 @@ impl FoundTargets {
     }
 }
 
-/// Decides the calls of `body` that became direct before `stage`, and splices them. Returns the
+/// Decides the calls of `body` that became direct, and splices them. Returns the
 /// new body, or `None` where nothing was inlined.
 pub(super) fn inline_resolved(
     inliner: &Inliner<'_>,
     state: &State<'_>,
     id: FunctionId,
-    stage: u8,
     body: &Function,
     mut found: FoundTargets,
     result: &mut InlinedCaller,
     scratch: &mut SpliceContext,
 ) -> Option<Function> {
-    let mut job = CallerJob::new(inliner, state, id, stage, result);
+    let mut job = CallerJob::new(inliner, state, id, found.stage, result);
     job.record_mismatched(body, &mut found.mismatched);
     let candidates = job.candidates(body, &found.resolved);
     if candidates.is_empty() {

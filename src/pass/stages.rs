@@ -121,25 +121,15 @@ impl Run<'_> {
                 Ok(optimized) => body = optimized,
                 Err(unsound) => return (caller, Err(unsound)),
             }
-            let Some(found) = FoundTargets::take(&scratch.cleanup) else {
+            let Some(found) = FoundTargets::take(&scratch.cleanup, stage) else {
                 break;
             };
             first = caller.records.len();
             let before = body.as_ref().unwrap_or(original);
             caller.insts = insts_of(before);
             let splice = &mut scratch.splice;
-            spliced = inline.time(|| {
-                inline_resolved(
-                    inliner,
-                    state,
-                    id,
-                    stage,
-                    before,
-                    found,
-                    &mut caller,
-                    splice,
-                )
-            });
+            spliced = inline
+                .time(|| inline_resolved(inliner, state, id, before, found, &mut caller, splice));
         }
         (caller, Ok(body))
     }
