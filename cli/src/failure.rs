@@ -17,6 +17,8 @@ pub(crate) enum Failure {
     Message(String),
     /// The arguments contradict each other.
     Usage(String),
+    /// The checker cannot tell whether a result is right.
+    Undecided(String),
     /// Nobody reads what is written, or the user has been told already.
     Silent,
 }
@@ -42,6 +44,12 @@ impl Failure {
     /// The pass failed on `program`.
     pub(crate) fn pass(error: &PassError, program: &Program) -> Self {
         let function = match error {
+            PassError::CheckOptimized { function, .. } | PassError::Undecided { function, .. }
+                if error.is_undecided() =>
+            {
+                let place = place_of(&function.to_string(), program);
+                return Self::Undecided(place + &error.to_string());
+            }
             PassError::Verifier { function, .. }
             | PassError::Check { function, .. }
             | PassError::CheckOptimized { function, .. } => function.to_string(),
@@ -81,7 +89,7 @@ impl Failure {
     /// Prints it to standard error.
     pub(crate) fn report(&self) {
         match self {
-            Self::Message(message) => error(message),
+            Self::Message(message) | Self::Undecided(message) => error(message),
             Self::Usage(message) => {
                 error(message);
                 say("For more information, try '--help'.");
@@ -90,10 +98,12 @@ impl Failure {
         }
     }
 
-    /// 2 for arguments that make no sense, as clap has it, otherwise 1.
+    /// 2 for arguments that make no sense, as clap has it, 3 where nothing is known to be wrong but
+    /// the checker cannot tell, otherwise 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::from(2),
+            Self::Undecided(_) => ExitCode::from(3),
             Self::Message(_) | Self::Silent => ExitCode::FAILURE,
         }
     }
@@ -102,7 +112,9 @@ impl Failure {
 impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Message(message) | Self::Usage(message) => f.write_str(message),
+            Self::Message(message) | Self::Usage(message) | Self::Undecided(message) => {
+                f.write_str(message)
+            }
             Self::Silent => f.write_str("nobody reads what is written"),
         }
     }

@@ -11,6 +11,7 @@ mod explanation;
 mod explanation_json;
 mod failure;
 mod inline_tree;
+mod input;
 mod names;
 mod output;
 mod panics;

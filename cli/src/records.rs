@@ -2,6 +2,7 @@
 
 use crate::arguments::{CommonArguments, FallbackArgument, PlanArguments};
 use crate::failure::{Failure, warn};
+use crate::input::read_text;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::remarks;
@@ -12,7 +13,6 @@ use cranelift_inliner::plan::{Deviation, DeviationKind, Fallback, Plan, Replay};
 use cranelift_inliner::profile::Profile;
 use cranelift_inliner::program::Program;
 use std::fmt::Display;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What there is more of is told of in numbers.
@@ -217,7 +217,7 @@ fn warn_of_some(prefix: &str, messages: &[impl Display], what: &str) {
 /// The plan in a file.
 pub(crate) fn read_plan(path: &Path) -> Result<Plan, Failure> {
     let file = path.display();
-    let text = fs::read_to_string(path).map_err(|error| Failure::read(path, &error))?;
-    text.parse::<Plan>()
+    read_text(path)?
+        .parse::<Plan>()
         .map_err(|error| Failure::new(format!("{file}:{}: {}", error.line, error.problem)))
 }

@@ -5,6 +5,7 @@ use crate::arguments::{
     PolicyArgument, PolicyArguments, TargetArguments,
 };
 use crate::failure::Failure;
+use crate::input::read_text;
 use crate::names;
 use crate::progress::Progress;
 use crate::statistics::Phases;
@@ -20,7 +21,6 @@ use cranelift_inliner::program::{
 };
 use cranelift_inliner::splice::SpliceOptions;
 use rustc_hash::FxHashSet;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -156,8 +156,7 @@ pub(crate) fn profile(arguments: &PolicyArguments) -> Result<Option<Profile>, Fa
     let Some(path) = &arguments.profile else {
         return Ok(None);
     };
-    let text = fs::read_to_string(path).map_err(|error| Failure::read(path, &error))?;
-    match Profile::from_json(&text) {
+    match Profile::from_json(&read_text(path)?) {
         Ok(profile) => Ok(Some(profile)),
         Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
     }
@@ -167,6 +166,8 @@ pub(crate) fn profile(arguments: &PolicyArguments) -> Result<Option<Profile>, Fa
 fn limits(arguments: &LimitArguments) -> Limits {
     let mut limits = Limits::default();
     limits.function_insts = arguments.max_function_insts;
+    limits.frame_bytes = arguments.max_frame_bytes;
+    limits.recursive_frame_bytes = arguments.max_recursive_frame_bytes;
     limits.depth = arguments.max_depth;
     if let Some(growth) = arguments.max_function_growth {
         limits.function_growth = growth;
@@ -198,6 +199,7 @@ fn splice_options(arguments: &LegalityArguments) -> SpliceOptions {
     options.allow_stack_pointer = arguments.allow_stack_pointer;
     options.allow_frame_pointer = arguments.allow_frame_pointer;
     options.allow_return_address = arguments.allow_return_address;
+    options.refuse_thread_locals = arguments.refuse_thread_locals;
     options.stack_limit_is_per_thread = arguments.stack_limit_is_per_thread;
     options.share_slots = !arguments.no_share_slots;
     options.memory_promises = arguments.memory_promises.into();

@@ -6,7 +6,7 @@ use cranelift_inliner::decide::Limits;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::splice::SpliceOptions;
 use cranelift_inliner_testing::decisions::Decisions;
-use cranelift_inliner_testing::generate::{Generated, Shape};
+use cranelift_inliner_testing::generate::{Feature, Generated, Shape};
 use std::fmt;
 
 /// A program and what to do with it.
@@ -28,7 +28,7 @@ impl Case {
             decisions: bytes.arbitrary()?,
             level: if flags & 1 == 0 { OptLevel::None } else { OptLevel::Speed },
             clean_up: flags & 2 == 0,
-            generated: Shape::new().generate(&mut bytes)?,
+            generated: Shape::new().with(Feature::StackSwitches).generate(&mut bytes)?,
         })
     }
 

@@ -9,16 +9,41 @@ use rustc_hash::FxHashMap;
 /// nothing is one gap.
 const MAX_SEARCHED: usize = 16;
 
-/// The values that a gap assigned so far, in order.
+/// The values that a gap assigned so far, in order, each as it was assigned last.
 #[derive(Clone, Default)]
 pub(super) struct Assigned {
     list: Vec<(CopyId, Value, Terms)>,
-    /// Where each value was assigned last; empty while the list is short.
+    /// Where each value is; empty while the list is short.
     last: FxHashMap<(CopyId, Value), usize>,
+    /// Whether what is assigned holds on several ways together.
+    joins: bool,
+    /// Whether less is known of some value than before.
+    is_less: bool,
 }
 
 impl Assigned {
+    /// From here on a value that is assigned again equals what it did before and does now.
+    pub(super) fn join_from_here(&mut self) {
+        self.joins = true;
+    }
+
+    /// Whether less is known of some value than when this was asked last.
+    pub(super) fn take_less(&mut self) -> bool {
+        std::mem::take(&mut self.is_less)
+    }
+
     pub(super) fn push(&mut self, copy: CopyId, value: Value, terms: Terms) {
+        let found = self.find(copy, value);
+        if let Some((_, _, known)) = found.and_then(|index| self.list.get_mut(index)) {
+            if !self.joins {
+                *known = terms;
+                return;
+            }
+            let before = known.len();
+            known.retain(|term| terms.contains(term));
+            self.is_less |= known.len() != before;
+            return;
+        }
         self.list.push((copy, value, terms));
         if self.list.len() > MAX_SEARCHED {
             let from = match self.last.is_empty() {
@@ -31,24 +56,29 @@ impl Assigned {
         }
     }
 
-    /// What a value was assigned last.
-    pub(super) fn get(&self, copy: CopyId, value: Value) -> Option<&Terms> {
-        let found = if self.last.is_empty() {
+    fn find(&self, copy: CopyId, value: Value) -> Option<usize> {
+        if self.last.is_empty() {
             let is_it =
                 |&(of, assigned, _): &(CopyId, Value, Terms)| (of, assigned) == (copy, value);
-            self.list.iter().rposition(is_it)
+            self.list.iter().position(is_it)
         } else {
             self.last.get(&(copy, value)).copied()
-        };
-        self.list.get(found?).map(|(_, _, terms)| terms)
+        }
+    }
+
+    pub(super) fn get(&self, copy: CopyId, value: Value) -> Option<&Terms> {
+        let found = self.find(copy, value)?;
+        self.list.get(found).map(|(_, _, terms)| terms)
     }
 
     pub(super) fn len(&self) -> usize {
         self.list.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &(CopyId, Value, Terms)> {
-        self.list.iter()
+    /// The values that are there since there were `before`.
+    pub(super) fn added_since(&self, before: usize) -> impl Iterator<Item = (CopyId, Value)> {
+        let added = self.list.get(before..).unwrap_or_default().iter();
+        added.map(|&(copy, value, _)| (copy, value))
     }
 
     pub(super) fn terms_mut(&mut self) -> impl Iterator<Item = &mut Terms> {
@@ -76,11 +106,31 @@ mod tests {
         let (a, b) = (Value::from_u32(1), Value::from_u32(2));
         let mut assigned = Assigned::default();
         for round in 0..40 {
+            assigned.push(CopyTree::ROOT, Value::from_u32(9 + round), one(b));
             assigned.push(CopyTree::ROOT, a, one(Value::from_u32(round)));
             let found = assigned.get(CopyTree::ROOT, a);
             assert_eq!(found, Some(&one(Value::from_u32(round))), "{round}");
             assert_eq!(assigned.get(CopyTree::ROOT, b), None);
         }
-        assert_eq!(assigned.len(), 40);
+        assert_eq!(assigned.into_iter().count(), 41);
+    }
+
+    #[test]
+    fn what_is_joined_holds_on_all_ways() {
+        let value = Value::from_u32;
+        let terms = |values: &[u32]| values.iter().map(|&index| value(index).into()).collect();
+        let mut assigned = Assigned::default();
+        assigned.push(CopyTree::ROOT, value(1), terms(&[5, 6, 7]));
+        assigned.join_from_here();
+        assigned.push(CopyTree::ROOT, value(2), terms(&[5]));
+        assert!(!assigned.take_less());
+        assigned.push(CopyTree::ROOT, value(1), terms(&[7, 6, 8]));
+        assert!(assigned.take_less());
+        assert!(!assigned.take_less());
+        assert_eq!(
+            assigned.get(CopyTree::ROOT, value(1)),
+            Some(&terms(&[6, 7]))
+        );
+        assert_eq!(assigned.into_iter().count(), 2);
     }
 }

@@ -189,6 +189,7 @@ impl Walk<'_> {
             source,
             next,
             assigned,
+            known: None,
         });
         Ok(())
     }

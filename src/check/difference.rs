@@ -5,6 +5,49 @@ use cranelift_codegen::ir::Inst;
 use std::fmt;
 use thiserror::Error;
 
+/// Why [`check`](super::check) does not accept a function.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The function is not what inlining should have made of it.
+    #[error(transparent)]
+    Difference(#[from] Difference),
+    /// The function may be right or not.
+    #[error(transparent)]
+    Undecided(#[from] Undecided),
+}
+
+impl CheckError {
+    /// What is wrong; `None` where the checker cannot tell whether anything is.
+    pub fn difference(&self) -> Option<&Difference> {
+        match self {
+            CheckError::Difference(difference) => Some(difference),
+            CheckError::Undecided(_) => None,
+        }
+    }
+}
+
+/// The checker cannot tell whether a function is what inlining should have made of it: the work
+/// that it allows itself did not suffice.
+///
+/// Of code that no bounded effort of this kind decides, see the head of the [module](super).
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the checker cannot tell whether it is right; it stopped at: {suspicion}")]
+pub struct Undecided {
+    suspicion: Difference,
+}
+
+impl Undecided {
+    pub(super) fn because_of(suspicion: Difference) -> Self {
+        Undecided { suspicion }
+    }
+
+    /// Where the checker stopped, and what would be wrong if more work did not explain it.
+    pub fn suspicion(&self) -> &Difference {
+        &self.suspicion
+    }
+}
+
 /// How a function differs from what inlining should have made of it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub struct Difference {
@@ -38,6 +81,11 @@ impl Difference {
     pub(super) fn with_result(mut self, inst: Inst) -> Self {
         self.result = Some(inst);
         self
+    }
+
+    /// Whether the other was noticed at the same instruction, of the source or of the result.
+    pub(super) fn is_at(&self, other: &Difference) -> bool {
+        self.source_inst() == other.source_inst() || self.result == other.result
     }
 
     pub(super) fn general(message: impl Into<String>) -> Self {

@@ -3,7 +3,7 @@
 use super::difference::Difference;
 use super::tree::CopyId;
 use super::walk::{NamedBlock, Walk};
-use cranelift_codegen::ir::{DebugTag, Function, Inst, UserStackMapEntry};
+use cranelift_codegen::ir::{DebugTag, Function, Inst, Opcode, UserStackMapEntry};
 
 impl Walk<'_> {
     pub(super) fn check_metadata(
@@ -14,6 +14,10 @@ impl Walk<'_> {
     ) -> Result<(), Difference> {
         self.check_tags(copy, inst, result)?;
         self.check_stack_map(copy, inst, result)?;
+        if self.after.dfg.insts[result].opcode() == Opcode::Brif {
+            self.check_branch_metadata(copy, inst, result);
+            return Ok(());
+        }
         self.check_srcloc(copy, inst, result)?;
         self.check_cold(copy, inst, result)
     }
@@ -115,7 +119,12 @@ impl Walk<'_> {
         Err(self.at(copy, inst, message).with_result(result))
     }
 
-    fn check_cold(&self, copy: CopyId, inst: Inst, result: Inst) -> Result<(), Difference> {
+    pub(super) fn check_cold(
+        &self,
+        copy: CopyId,
+        inst: Inst,
+        result: Inst,
+    ) -> Result<(), Difference> {
         let is_cold = |func: &Function, inst: Inst| {
             let block = func.layout.inst_block(inst);
             block.is_some_and(|block| func.layout.is_cold(block))

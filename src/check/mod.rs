@@ -32,10 +32,20 @@
 //! of its own. The stack limit of a copied body is checked by the prologue of
 //! the result.
 //!
-//! **Where it may say no to a right result.** It has to tell which of several
-//! branches on one value is left, of which some decide nothing. It takes the
-//! likely one, and where that leads to a difference tries others, a limited
-//! number of times.
+//! **Branches that decide nothing.** Of several branches on one value that
+//! follow each other some may be gone. Which of them is left does not matter:
+//! behind the first all go the same way, so the first is taken for it. All ways
+//! from a branch that is gone are followed together to the place where they
+//! meet, so that a chain of such branches costs what its length is.
+//!
+//! **Where it cannot tell.** The answer is [`Undecided`] where a result goes
+//! wrong at another place if another of several branches on one value is taken
+//! for the one that is left; where a value equals more than a few others; and
+//! where the branches that are gone take more than a fixed number of steps for
+//! each instruction, as they do where many places lead into the same long
+//! stretch of them. It may still say no to a right result where loops consist
+//! of several branches on one value and do nothing: of random functions that
+//! hold little but branches on three values, about one in two thousand.
 //!
 //! **What is not proved.** That the callee was the right one, that the call was
 //! legal to replace (signatures, frame introspection: the engine's refusals),
@@ -92,6 +102,7 @@ mod constants;
 mod difference;
 mod entities;
 mod forks;
+mod known;
 mod labels;
 mod limits;
 mod metadata;
@@ -99,13 +110,14 @@ mod operands;
 mod optimized;
 mod place;
 mod promises;
+mod scope;
 mod slots;
 mod steps;
 mod struct_args;
 mod tree;
 mod walk;
 
-pub use difference::Difference;
+pub use difference::{CheckError, Difference, Undecided};
 pub use optimized::{Alone, MemoryCall, Surroundings, Unproved, check_optimized};
 pub use tree::{CopyId, CopyTree};
 
@@ -115,14 +127,15 @@ use cranelift_codegen::ir::Function;
 /// Proves that `after` is the root of `copies` with the copies in place.
 ///
 /// The cost is linear in the size of `after`, times the number of rounds that
-/// the fixpoint takes (two or three for usual code). Before a difference is
-/// told, other choices are tried: up to 32 times that, if there are any.
+/// the fixpoint takes (two or three for usual code), and twice that before a
+/// difference is told.
 ///
 /// # Errors
 ///
-/// The first [`Difference`], in words.
-pub fn check(copies: &CopyTree<'_>, after: &Function) -> Result<(), Difference> {
+/// [`CheckError::Difference`] with the first difference, in words, and
+/// [`CheckError::Undecided`] where the checker cannot tell.
+pub fn check(copies: &CopyTree<'_>, after: &Function) -> Result<(), CheckError> {
     // The functions may be anything; Cranelift's accessors may panic on them.
     panics::catch(|| walk::Walk::prove(copies, after))
-        .unwrap_or_else(|message| Err(Difference::malformed(message)))
+        .unwrap_or_else(|message| Err(Difference::malformed(message).into()))
 }

@@ -1,7 +1,9 @@
 //! Places in the result, and what holds there.
 
-use super::walk::Walk;
+use super::known::Known;
+use super::walk::{Choice, Walk};
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstructionData, Value, ValueDef};
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 /// Something that a source value can be equal to.
@@ -11,6 +13,10 @@ pub(super) type Term = BlockArg;
 
 /// The terms that equal a source value on every path seen so far.
 pub(super) type Terms = SmallVec<[Term; 2]>;
+
+/// How many terms of a source value are kept. Where a value is handed through a long line of
+/// blocks, it equals a parameter of each of them; the oldest and the newest are those that matter.
+const MAX_TERMS: usize = 16;
 
 /// Where the result goes on.
 #[derive(Clone, Copy)]
@@ -27,9 +33,17 @@ pub(super) enum Place {
     Spins,
 }
 
+/// Where a stretch of the result without trace ends, and what is on the way there.
+pub(super) struct Settled {
+    pub(super) place: Place,
+    pub(super) crossings: Vec<Crossing>,
+    /// Branches that go one way on this path, if such are followed.
+    pub(super) branches: Vec<Inst>,
+}
+
 /// Entering a block along an edge.
 pub(super) struct Crossing {
-    block: Block,
+    pub(super) block: Block,
     passed: SmallVec<[(Value, Term); 4]>,
 }
 
@@ -38,33 +52,80 @@ impl Crossing {
         self.passed.iter().map(|&(param, _)| param)
     }
 
-    pub(super) fn args(&self) -> impl Iterator<Item = Term> + '_ {
-        self.passed.iter().map(|&(_, arg)| arg)
+    /// What a value was before, if it is defined by then.
+    pub(super) fn before(&self, value: Value) -> Term {
+        let passed = self.passed.iter().find(|&&(param, _)| param == value);
+        passed.map_or(BlockArg::Value(value), |&(_, arg)| arg)
+    }
+}
+
+/// The blocks of a path, in order of entering them while they are few.
+#[derive(Default)]
+struct Entered {
+    few: SmallVec<[Block; 8]>,
+    many: FxHashSet<Block>,
+}
+
+impl Entered {
+    fn contains(&self, block: Block) -> bool {
+        self.few.contains(&block) || self.many.contains(&block)
+    }
+
+    /// False if it was entered before.
+    fn insert(&mut self, block: Block) -> bool {
+        if self.contains(block) {
+            return false;
+        }
+        if self.few.len() < self.few.inline_size() {
+            self.few.push(block);
+        } else {
+            self.many.insert(block);
+        }
+        true
     }
 }
 
 impl Walk<'_> {
     /// Follows jumps of the result to the next instruction that does something.
-    pub(super) fn settle(&self, next: Next) -> (Place, Vec<Crossing>) {
-        let mut crossings: Vec<Crossing> = Vec::new();
+    pub(super) fn settle(&self, next: Next, known: Option<&Known>) -> Settled {
+        let mut settled = Settled {
+            place: Place::Spins,
+            crossings: Vec::new(),
+            branches: Vec::new(),
+        };
+        let mut entered = Entered::default();
         let mut next = next;
         loop {
             let inst = match next {
                 Next::At(inst) => inst,
                 Next::Along(call) => {
                     let block = call.block(&self.after.dfg.value_lists);
-                    let repeats = crossings.iter().any(|crossing| crossing.block == block);
-                    crossings.push(self.crossing(call));
+                    let repeats = !entered.insert(block);
+                    settled.crossings.push(self.crossing(call));
                     let first = self.after.layout.first_inst(block);
                     match first {
                         Some(first) if !repeats => first,
-                        _ => return (Place::Spins, crossings),
+                        _ => return settled,
                     }
                 }
             };
-            match self.after.dfg.insts[inst] {
-                InstructionData::Jump { destination, .. } => next = Next::Along(destination),
-                _ => return (Place::At(inst), crossings),
+            let way = match self.after.dfg.insts[inst] {
+                InstructionData::Jump { destination, .. } => Some(destination),
+                InstructionData::Brif { arg, blocks, .. } if self.choice == Choice::OnPaths => {
+                    let taken = self.decided_in_result(arg, &settled.crossings, known);
+                    let way = taken.map(|taken| blocks[usize::from(!taken)]);
+                    // On the way round once more it may go the other way.
+                    way.filter(|way| !entered.contains(way.block(&self.after.dfg.value_lists)))
+                        .inspect(|_| settled.branches.push(inst))
+                }
+                _ => None,
+            };
+            match way {
+                Some(way) => next = Next::Along(way),
+                None => {
+                    settled.place = Place::At(inst);
+                    return settled;
+                }
             }
         }
     }
@@ -100,6 +161,10 @@ impl Walk<'_> {
                 BlockArg::TryCallRet(_) | BlockArg::TryCallExn(_) => false,
             });
             terms.extend(became);
+            if terms.len() > MAX_TERMS {
+                terms.drain(MAX_TERMS / 2..terms.len() - MAX_TERMS / 2);
+                self.forgot.set(true);
+            }
         }
         terms
     }

@@ -86,6 +86,14 @@ impl Owners {
 }
 
 impl Slots {
+    /// Forgets which slots are which, but not what was found out of the functions.
+    pub(super) fn forget_owners(&mut self) {
+        self.of.clear();
+        self.owners.clear();
+        self.dynamic_of.clear();
+        self.dynamic_owners.clear();
+    }
+
     /// Claims a slot for a structure passed by value; false if it cannot have it.
     pub(super) fn claim_for_struct(
         &mut self,

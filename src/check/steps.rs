@@ -3,7 +3,8 @@
 use super::assigned::Assigned;
 use super::difference::Difference;
 use super::entities::special_param;
-use super::place::{Next, Terms};
+use super::known::Known;
+use super::place::{Next, Term, Terms};
 use super::tree::{CopyId, CopyTree};
 use super::walk::{Gap, NamedBlock, Source, Walk, one};
 use cranelift_codegen::ir::{
@@ -17,6 +18,7 @@ impl Walk<'_> {
         copy: CopyId,
         inst: Inst,
         result: Inst,
+        is_branch: bool,
     ) -> Result<(), Difference> {
         if let Some(child) = self.tree.child(copy, inst) {
             return self.enter_with_structs(copy, inst, child, result);
@@ -24,7 +26,8 @@ impl Walk<'_> {
         let func = self.tree.func(copy);
         let data = func.dfg.insts[inst];
         let result_data = self.after.dfg.insts[result];
-        if data.opcode().is_call() {
+        // `stack_switch` is a call by its properties, and has neither callee nor signature.
+        if data.opcode().is_call() && data.opcode() != Opcode::StackSwitch {
             return self.call(copy, inst, result);
         }
         match data {
@@ -43,6 +46,8 @@ impl Walk<'_> {
                     result: None,
                 });
             }
+            // What it is on was compared on the way to it.
+            _ if is_branch => {}
             _ => self.compare(copy, inst, &data, result, &result_data)?,
         }
         self.own(copy, inst, result)?;
@@ -81,6 +86,7 @@ impl Walk<'_> {
             source: Source::At(next),
             next: Next::At(next_result),
             assigned: Assigned::default(),
+            known: None,
         });
         Ok(())
     }
@@ -93,8 +99,32 @@ impl Walk<'_> {
                 .at(copy, inst, "it branches to another number of blocks")
                 .with_result(result));
         }
+        let condition = match (
+            self.tree.func(copy).dfg.insts[inst],
+            self.after.dfg.insts[result],
+        ) {
+            (InstructionData::Brif { arg, .. }, InstructionData::Brif { arg: on, .. }) => {
+                let mut condition = self.lookup(copy, arg, &Assigned::default());
+                let on = Term::Value(self.after.dfg.resolve_aliases(on));
+                if !condition.contains(&on) {
+                    condition.push(on);
+                }
+                Some(condition)
+            }
+            _ => None,
+        };
+        let mut is_first = true;
         for (edge, result_edge) in source_edges.into_iter().zip(result_edges) {
+            let taken = self.work.len();
             self.follow_edge(copy, edge, result_edge);
+            if let Some(gap) = self.work.get_mut(taken) {
+                gap.known = condition.clone().map(|condition| Known {
+                    branch: (copy, inst),
+                    condition,
+                    taken: is_first,
+                });
+            }
+            is_first = false;
         }
         Ok(())
     }
@@ -107,6 +137,7 @@ impl Walk<'_> {
             source: Source::Enter(block),
             next: Next::Along(result_edge),
             assigned,
+            known: None,
         });
     }
 
@@ -161,6 +192,7 @@ impl Walk<'_> {
             source: Source::At(next),
             next: Next::At(result),
             assigned: Assigned::default(),
+            known: None,
         });
         Ok(())
     }

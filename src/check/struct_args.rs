@@ -49,6 +49,7 @@ impl Walk<'_> {
             source: Source::Enter(entry),
             next: Next::At(at),
             assigned,
+            known: None,
         });
         Ok(())
     }
@@ -145,7 +146,7 @@ impl StructCopy<'_, '_> {
         self.walk.own(self.copy, self.call, taken)?;
         let after = self.walk.after;
         let next = after.layout.next_inst(taken);
-        self.at = match next.map(|next| self.walk.settle(Next::At(next)).0) {
+        self.at = match next.map(|next| self.walk.settle(Next::At(next), None).place) {
             Some(Place::At(next)) => next,
             _ => return Err(self.wrong("a structure is not copied to its end")),
         };
@@ -212,7 +213,7 @@ impl StructCopy<'_, '_> {
     fn read_loop(&mut self, target: Value) -> Result<u32, Difference> {
         let after = self.walk.after;
         let first = after.layout.next_inst(self.at);
-        let crossings = first.map(|first| self.walk.settle(Next::At(first)).1);
+        let crossings = first.map(|first| self.walk.settle(Next::At(first), None).crossings);
         let zero = self.take()?;
         let body = after.layout.inst_block(self.at);
         let offset = match body.map(|body| after.dfg.block_params(body)) {
@@ -273,7 +274,7 @@ impl StructCopy<'_, '_> {
         let whole = known(zero) == Some(0) && known(step) == Some(step_bytes.into());
         let branch = self.at;
         self.walk.own(self.copy, self.call, branch)?;
-        self.at = match self.walk.settle(Next::Along(done)).0 {
+        self.at = match self.walk.settle(Next::Along(done), None).place {
             Place::At(next) => next,
             Place::Spins => return Err(self.wrong("a structure is copied for ever")),
         };

@@ -7,7 +7,7 @@ use super::params::{ParamsContext, unify_params};
 use super::promote::{PromoteContext, promote_slots};
 use super::stores::drop_stores;
 use super::targets::{Resolved, TargetsContext, resolve_targets};
-use super::{CleanupContext, CleanupStats, OptimizeOptions, slots, tidy};
+use super::{CleanupContext, CleanupStats, OptimizeOptions, declarations, slots, tidy};
 use cranelift_codegen::ir::{FuncRef, Function, Inst};
 
 /// A slot may hold the address of another, which can only be promoted after it, and so on: the
@@ -42,6 +42,13 @@ pub(super) fn optimize_checked(
     context: &mut CleanupContext,
 ) -> CleanupStats {
     let mut stats = tidy(func, context);
+    let mut options = options.clone();
+    if slots::relies_on_layout(func) {
+        // A slot may be accessed by the address of another.
+        options.promote_slots = false;
+        options.drop_stores = false;
+    }
+    let options = &options;
     let mut copies_left = decided::budget(func);
     context.optimize.targets.clear();
     for _ in 0..MOST_ROUNDS {
@@ -109,6 +116,7 @@ pub(super) fn optimize_checked(
         }
     }
     stats.slots_dropped += slots::drop_unused_slots(func);
+    stats.declarations_dropped += declarations::drop_unused_declarations(func);
     stats
 }
 

@@ -11,7 +11,8 @@
 //! 2. branches to a block that only jumps on go to its target;
 //! 3. blocks that nothing reaches any more go;
 //! 4. a block whose only predecessor only goes there is appended to it;
-//! 5. stack slots that nothing names any more go.
+//! 5. stack slots that nothing names any more go, and so do declarations of functions and
+//!    signatures.
 //!
 //! Joining blocks replaces parameters by what is passed for them, which can
 //! make further conditions constant, and going past blocks can lead both ways of
@@ -49,6 +50,7 @@
 mod constant;
 mod dead;
 mod decided;
+mod declarations;
 mod driver;
 mod flow;
 mod fold;
@@ -120,6 +122,8 @@ pub struct CleanupStats {
     pub blocks_merged: usize,
     /// Sized stack slots that nothing named.
     pub slots_dropped: usize,
+    /// Declarations of functions and signatures that nothing named.
+    pub declarations_dropped: usize,
     /// Stack slots that became values.
     pub slots_promoted: usize,
     /// Loads of these slots, and of what was copied from or to them, that became values.
@@ -152,6 +156,7 @@ impl std::ops::AddAssign for CleanupStats {
             blocks_dropped,
             blocks_merged,
             slots_dropped,
+            declarations_dropped,
             slots_promoted,
             loads_replaced,
             stores_replaced,
@@ -169,6 +174,7 @@ impl std::ops::AddAssign for CleanupStats {
         self.blocks_dropped += blocks_dropped;
         self.blocks_merged += blocks_merged;
         self.slots_dropped += slots_dropped;
+        self.declarations_dropped += declarations_dropped;
         self.slots_promoted += slots_promoted;
         self.loads_replaced += loads_replaced;
         self.stores_replaced += stores_replaced;
@@ -245,6 +251,7 @@ pub fn optimize(
 fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = tidy(func, context);
     stats.slots_dropped = slots::drop_unused_slots(func);
+    stats.declarations_dropped = declarations::drop_unused_declarations(func);
     stats
 }
 

@@ -1,5 +1,6 @@
 //! Stack slots that nothing names any more.
 
+use crate::body::{resolve_alias, slot_overrun};
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, PrimaryMap, SecondaryMap};
 use cranelift_codegen::ir::{
@@ -23,7 +24,7 @@ pub(super) fn drop_unused_slots(func: &mut Function) -> usize {
         .filter(|(slot, data)| data.key.is_some() || uses.of[*slot] != Use::None)
         .map(|(slot, _)| slot)
         .collect();
-    if kept.len() == count {
+    if kept.len() == count || relies_on_layout(func) {
         return 0;
     }
     let pinned = |slot: &StackSlot| uses.of[*slot] == Use::Pinned;
@@ -61,6 +62,14 @@ pub(super) fn drop_unused_slots(func: &mut Function) -> usize {
     func.sized_stack_slots = slots;
     uses.rename(func, &renamed);
     dropped
+}
+
+/// Whether some code of the caller's own goes from one slot to the next, which must then stay where
+/// it is.
+pub(super) fn relies_on_layout(func: &Function) -> bool {
+    let blocks = func.layout.blocks();
+    let insts = blocks.flat_map(|block| func.layout.block_insts(block));
+    slot_overrun(func, insts, |value| resolve_alias(&func.dfg, value)).is_some()
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]

@@ -4,6 +4,10 @@
 //! parameter of the block is used in that jump alone: whatever else the jump
 //! passes is defined above the block, hence above each of its predecessors.
 //!
+//! What such a jump passes is then passed by each branch that goes past it. So that many branches to
+//! one block do not make code longer, edges get no more arguments than are part of their
+//! instruction's [size](crate::body::code_size), unless they had more.
+//!
 //! The labels of its parameters go with it. Where only one jump leads to it,
 //! it is left for [`merge`](super::merge), which moves them to what is passed,
 //! and so is what leads to it.
@@ -16,7 +20,7 @@
 
 use super::CleanupContext;
 use super::merge::count_edges;
-use crate::body::{branches, branches_mut, resolve_alias};
+use crate::body::{ENTRIES_IN_ONE, branches, branches_mut, resolve_alias};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{
     Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value, ValueDef,
@@ -38,19 +42,35 @@ pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) ->
         let Some(last) = func.layout.last_inst(block) else {
             continue;
         };
+        let mut room_in_table = None;
         for index in 0..branches(func, last).len() {
             let call = branches(func, last)[index];
             if will_be_appended(func, context, last, call) {
                 continue;
             }
-            let Some(call) = follow(func, context, call) else {
+            let before = call.len(&func.dfg.value_lists);
+            let room = match func.dfg.insts[last].opcode() {
+                Opcode::Jump | Opcode::Brif => ENTRIES_IN_ONE - before.min(ENTRIES_IN_ONE),
+                _ => *room_in_table.get_or_insert_with(|| room_in_table_of(func, last)),
+            };
+            let most = before + room;
+            let Some(call) = follow(func, context, call, most) else {
                 continue;
             };
+            let after = call.len(&func.dfg.value_lists);
+            room_in_table = room_in_table.map(|room| (room + before).saturating_sub(after));
             branches_mut(func, last)[index] = call;
             threaded += 1;
         }
     }
     threaded
+}
+
+/// How many arguments the edges of the table of `last` may get before they count.
+fn room_in_table_of(func: &Function, last: Inst) -> usize {
+    let edges = branches(func, last).iter();
+    let args = edges.map(|edge| edge.len(&func.dfg.value_lists));
+    ENTRIES_IN_ONE.saturating_sub(args.sum())
 }
 
 /// Whether `last`, which goes where `call` does, is the only one to lead to a
@@ -71,8 +91,14 @@ fn will_be_appended(
         && params.any(|param| labels.contains_key(param))
 }
 
-/// Where `call` can go directly, if that is further than where it goes.
-fn follow(func: &mut Function, context: &mut CleanupContext, call: BlockCall) -> Option<BlockCall> {
+/// Where `call` can go directly, if that is further than where it goes and takes no more than `most`
+/// arguments.
+fn follow(
+    func: &mut Function,
+    context: &mut CleanupContext,
+    call: BlockCall,
+    most: usize,
+) -> Option<BlockCall> {
     let pool = &func.dfg.value_lists;
     let mut target = call.block(pool);
     // Nearly all branches end here, so what they pass is not looked at before.
@@ -102,7 +128,7 @@ fn follow(func: &mut Function, context: &mut CleanupContext, call: BlockCall) ->
         hops += 1;
     }
     let pool = &mut func.stencil.dfg.value_lists;
-    (hops > 0).then(|| BlockCall::new(target, args, pool))
+    (hops > 0 && args.len() <= most).then(|| BlockCall::new(target, args, pool))
 }
 
 /// The jump of a block that can be gone past.

@@ -1,13 +1,14 @@
 //! The default policy: estimated cost against estimated benefit.
 
 use super::reason::Weighing;
-use super::{Argument, CallSite, Decision, Inline, PolicyReason, Summary};
+use super::{CallSite, Decision, Inline, PolicyReason, Summary};
 use crate::profile::Heat;
 use crate::program::Linkage;
 
 /// Inlines where what goes away is worth what is copied.
 ///
-/// The cost of a site is the number of instructions that it would add; the
+/// The cost of a site is the size of what it would add, in instructions, and a share of the stack
+/// slots that come into the caller's frame; the
 /// benefit is the number of instructions that inlining makes unnecessary: the
 /// call itself, the passing of its arguments, and what folds because an
 /// argument is constant. A site is inlined where the cost, less the benefit,
@@ -16,7 +17,7 @@ use crate::program::Linkage;
 /// optimizer does less afterwards, so that thresholds are lower.
 ///
 /// All numbers are in instructions of CLIF, each of which is taken to cost the
-/// same. Set a field to change it:
+/// same; long lists [count](super::Limits#sizes) as several. Set a field to change it:
 ///
 /// ```
 /// use cranelift_inliner::decide::CostModel;
@@ -64,12 +65,20 @@ pub struct CostModel {
     /// What a call in the callee counts beside being an instruction: it
     /// clobbers registers in the caller for as long as it is there.
     pub inner_call_cost: i64,
+    /// Bytes of stack slots that cost nothing.
+    ///
+    /// 256 are four cache lines: what a function writes around with its spilled registers and
+    /// saved ones anyway. GCC calls frames large from there on.
+    pub free_frame_bytes: u64,
+    /// Further bytes of stack slots that count as one instruction.
+    ///
+    /// The caller's frame has them whether or not the callee's part of it is reached. A cache line
+    /// counts two instructions, and a page 128, more than a site in the deepest loop may add
+    /// unless a profile calls it hot.
+    pub frame_bytes_per_inst: u64,
     /// What goes away with a branch that folds: the branch and, on average,
     /// the side that is not taken.
     pub folded_branch: i64,
-    /// What goes away with an indirect call that becomes direct, and may be
-    /// inlined in turn.
-    pub devirtualized_call: i64,
     /// No callee of more instructions is inlined, whatever the benefit. Wide
     /// enough for a function that has only one caller.
     pub max_callee_insts: usize,
@@ -87,8 +96,9 @@ impl Default for CostModel {
             call_overhead: 8,
             argument_overhead: 1,
             inner_call_cost: 5,
+            free_frame_bytes: 256,
+            frame_bytes_per_inst: 32,
             folded_branch: 6,
-            devirtualized_call: 15,
             max_callee_insts: 2000,
         }
     }
@@ -97,7 +107,12 @@ impl Default for CostModel {
 impl CostModel {
     fn cost(&self, site: &CallSite<'_>) -> i64 {
         let summary = site.summary();
-        count(summary.insts()) + self.inner_call_cost * count(summary.calls())
+        let calls = self.inner_call_cost * count(summary.calls());
+        let frame = summary.frame_bytes().saturating_sub(self.free_frame_bytes);
+        // Where no number of bytes makes an instruction, frames cost nothing.
+        let frame = frame.checked_div(self.frame_bytes_per_inst).unwrap_or(0);
+        let frame = usize::try_from(frame).unwrap_or(usize::MAX);
+        count(summary.insts()) + calls + count(frame)
     }
 
     fn benefit(&self, site: &CallSite<'_>) -> i64 {
@@ -112,9 +127,6 @@ impl CostModel {
             let folds = uses.get(index).copied().unwrap_or_default();
             benefit += i64::from(folds.folded_insts);
             benefit += self.folded_branch * i64::from(folds.folded_branches);
-            if argument == Argument::FunctionAddress {
-                benefit += self.devirtualized_call * i64::from(folds.indirect_calls);
-            }
         }
         benefit
     }

@@ -4,12 +4,26 @@
 ///
 /// They are what makes inlining terminate in reasonable time and space for
 /// any program under any policy; where to stop for good code is the policy's
-/// business. Sizes are in instructions of the layout, and a copy counts in
-/// full even where the callee is dropped afterwards.
+/// business. A copy counts in full even where the callee is dropped afterwards.
+///
+/// # Sizes
+///
+/// The unit is the instruction of the layout. An instruction with a list counts one more for each
+/// entry from the ninth on, since each becomes code of its own: an argument or result of a call, a
+/// returned value, an argument of an edge, a target of a `br_table`, a handler or context of a
+/// `try_call`, an argument of any edge of such a table. Up to eight entries are part of the
+/// instruction, as many as calling conventions pass in registers, so that ordinary code is measured
+/// in instructions. A copy at a `try_call` has the size of the callee and of the handlers that each
+/// of its calls gets.
+///
+/// The same measure is used by policies ([`Summary::insts`](super::Summary::insts)), by these
+/// limits, by statistics and for the order of work. Frames are measured in bytes of stack slots,
+/// with structures that are passed by value
+/// ([`Summary::frame_bytes`](super::Summary::frame_bytes)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// A function does not grow beyond this many instructions by inlining. One
+    /// A function does not grow beyond this size by inlining, in instructions. One
     /// that is larger from the start gets nothing inlined.
     ///
     /// A million instructions is more than programs have in one function, and
@@ -36,6 +50,22 @@ pub struct Limits {
     /// The program may grow by this many instructions in any case, so that a
     /// small program is not held back by its size.
     pub program_growth_floor: usize,
+    /// A function's stack slots do not grow beyond this many bytes by inlining. One that has more
+    /// from the start gets no slots.
+    ///
+    /// A callee's slots take stack for as long as the callee is active. In the caller they take it
+    /// all the time, so each call that the caller makes elsewhere starts that much deeper. 32 KiB
+    /// keep buffers of a page or two possible, while it takes a chain of 16 functions with the
+    /// largest frames to fill the smallest stack in common use, the 512 KiB that Wasmtime gives.
+    pub frame_bytes: u64,
+    /// As [`Limits::frame_bytes`], for callers that may be active many times at once: those that
+    /// call themselves, directly or through others, and those whose address is taken. It only
+    /// lowers the other limit.
+    ///
+    /// Here each level of the recursion takes the slots. 1 KiB is LLVM's bound for the allocations
+    /// of a callee in a recursive caller; a recursion of a thousand levels takes no more than a
+    /// megabyte of it.
+    pub recursive_frame_bytes: u64,
     /// The longest chain of calls that become one body: a callee inlined into
     /// a callee inlined into a caller has depth 2.
     ///
@@ -52,18 +82,20 @@ impl Default for Limits {
             function_growth_floor: 2_000,
             program_growth: 20.0,
             program_growth_floor: 1_000_000,
+            frame_bytes: 32 << 10,
+            recursive_frame_bytes: 1 << 10,
             depth: 32,
         }
     }
 }
 
 impl Limits {
-    /// How much a function of `insts` instructions may grow, in instructions.
+    /// How much a function of the size `insts` may grow, in instructions.
     pub fn growth_of_function(&self, insts: usize) -> usize {
         times(insts, self.function_growth).max(self.function_growth_floor)
     }
 
-    /// How much a program of `insts` instructions may grow, in instructions.
+    /// How much a program of the size `insts` may grow, in instructions.
     pub fn growth_of_program(&self, insts: usize) -> usize {
         times(insts, self.program_growth).max(self.program_growth_floor)
     }

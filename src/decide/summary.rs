@@ -1,7 +1,7 @@
 //! What is known of a callee before its call is looked at.
 
 use super::parameters::{ParameterUse, parameter_uses};
-use crate::body::branches;
+use crate::body::{branches, slot_bytes};
 use crate::graph::Recursion;
 use crate::panics;
 use crate::program::{Attributes, Linkage};
@@ -25,7 +25,8 @@ pub struct Summary {
 /// What the pass knows of a function without a look at its body.
 #[derive(Debug)]
 pub(crate) struct KnownFacts {
-    pub(crate) insts: usize,
+    pub(crate) size: usize,
+    pub(crate) frame_bytes: u64,
     pub(crate) calls: usize,
     pub(crate) call_sites: usize,
     pub(crate) address_taken: bool,
@@ -84,9 +85,9 @@ impl Summary {
             .get_or_init(|| panics::catch(|| Shape::of(&self.body)).unwrap_or_default())
     }
 
-    /// Its instructions, each counted once.
+    /// Its size, in instructions; long lists [count](super::Limits#sizes) as several.
     pub fn insts(&self) -> usize {
-        self.facts.insts
+        self.facts.size
     }
 
     /// Its blocks.
@@ -113,8 +114,13 @@ impl Summary {
 
     /// The bytes of its sized stack slots.
     pub fn slot_bytes(&self) -> u64 {
-        let slots = self.body.sized_stack_slots.values();
-        slots.map(|slot| u64::from(slot.size)).sum()
+        slot_bytes(&self.body)
+    }
+
+    /// The bytes that a copy may add to its caller's frame: those of its sized stack slots and of
+    /// the structures that are passed to it by value. Fewer, where copies share slots.
+    pub fn frame_bytes(&self) -> u64 {
+        self.facts.frame_bytes
     }
 
     /// How many call sites of the whole program named it before inlining.

@@ -2,6 +2,7 @@
 
 use super::components::Components;
 use super::{CallEdge, CallGraph, CallKind, CallNode};
+use crate::body::code_size;
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData, InstructionData, Opcode};
 use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
@@ -36,7 +37,7 @@ struct Scan {
     /// The functions in the tables that it names.
     in_tables: Vec<FunctionId>,
     indirect_calls: usize,
-    insts: usize,
+    size: usize,
 }
 
 fn scan(program: &Program, func: &ir::Function) -> Scan {
@@ -50,7 +51,7 @@ fn scan(program: &Program, func: &ir::Function) -> Scan {
         addressed_symbols: Vec::new(),
         in_tables: Vec::new(),
         indirect_calls: 0,
-        insts: 0,
+        size: code_size(func),
     };
     for data in func.global_values.values() {
         if let GlobalValueData::Symbol { name, .. } = data {
@@ -67,7 +68,6 @@ fn scan(program: &Program, func: &ir::Function) -> Scan {
     }
     for block in func.layout.blocks() {
         for inst in func.layout.block_insts(block) {
-            scan.insts += 1;
             // A layout made by hand may hold what the data-flow graph lacks.
             if inst.index() < func.dfg.num_insts() {
                 scan.instruction(block, inst, &func.dfg.insts[inst]);
@@ -136,7 +136,7 @@ struct Join {
     /// How many sites the current caller has for each callee so far.
     sites_of: FxHashMap<NodeIndex, u32>,
     indirect_calls: PrimaryMap<FunctionId, usize>,
-    insts: PrimaryMap<FunctionId, usize>,
+    sizes: PrimaryMap<FunctionId, usize>,
     addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
     takes_addresses: EntitySet<FunctionId>,
     address_taken: Vec<usize>,
@@ -154,7 +154,7 @@ impl Join {
             sites: PrimaryMap::with_capacity(program.len()),
             sites_of: FxHashMap::default(),
             indirect_calls: PrimaryMap::with_capacity(program.len()),
-            insts: PrimaryMap::with_capacity(program.len()),
+            sizes: PrimaryMap::with_capacity(program.len()),
             addressed: PrimaryMap::with_capacity(program.len()),
             takes_addresses: EntitySet::new(),
             address_taken: vec![0; program.len()],
@@ -193,7 +193,7 @@ impl Join {
         addressed.sort_unstable();
         addressed.dedup();
         self.addressed.push(addressed.into_boxed_slice());
-        self.insts.push(scan.insts);
+        self.sizes.push(scan.size);
         self.sites.push(first_edge..self.graph.edge_count());
         self.indirect_calls.push(scan.indirect_calls);
     }
@@ -247,7 +247,7 @@ impl Join {
             incoming,
             incoming_of,
             indirect_calls: self.indirect_calls,
-            insts: self.insts,
+            sizes: self.sizes,
             addressed: self.addressed,
             takes_addresses: self.takes_addresses,
             address_taken: self.address_taken,

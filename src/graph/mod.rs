@@ -187,8 +187,7 @@ pub struct CallGraph {
     /// Each function's part of `incoming`.
     incoming_of: PrimaryMap<FunctionId, Range<usize>>,
     indirect_calls: PrimaryMap<FunctionId, usize>,
-    /// Instructions in the layout.
-    insts: PrimaryMap<FunctionId, usize>,
+    sizes: PrimaryMap<FunctionId, usize>,
     /// The functions whose address each one takes, each once.
     addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
     takes_addresses: EntitySet<FunctionId>,
@@ -266,9 +265,9 @@ impl CallGraph {
         self.indirect_calls.get(id).copied().unwrap_or(0)
     }
 
-    /// The size of a function, in instructions of its layout.
-    pub(crate) fn insts(&self, id: FunctionId) -> usize {
-        self.insts.get(id).copied().unwrap_or(0)
+    /// The size of a function; see [`Limits`](crate::decide::Limits#sizes).
+    pub(crate) fn size(&self, id: FunctionId) -> usize {
+        self.sizes.get(id).copied().unwrap_or(0)
     }
 
     /// How many call sites a function has.

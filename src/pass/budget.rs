@@ -11,15 +11,15 @@ use cranelift_entity::SecondaryMap;
 /// [`Limits`] allow a function of its size, lowered in proportion where the
 /// shares would add up to more than the program may grow.
 pub(super) fn growth_shares(
-    insts: &SecondaryMap<FunctionId, usize>,
+    sizes: &SecondaryMap<FunctionId, usize>,
     ids: &[FunctionId],
     limits: &Limits,
 ) -> SecondaryMap<FunctionId, usize> {
     let size = ids
         .iter()
-        .map(|&id| insts[id])
+        .map(|&id| sizes[id])
         .fold(0, usize::saturating_add);
-    let wanted = |id: FunctionId| limits.growth_of_function(insts[id]) as u128;
+    let wanted = |id: FunctionId| limits.growth_of_function(sizes[id]) as u128;
     let total = ids
         .iter()
         .map(|&id| wanted(id))
@@ -45,11 +45,11 @@ mod tests {
 
     fn shares(sizes: &[usize], limits: &Limits) -> Vec<usize> {
         let ids: Vec<_> = (0..sizes.len()).map(FunctionId::new).collect();
-        let mut insts = SecondaryMap::new();
+        let mut sizes_of = SecondaryMap::new();
         for (&id, &size) in ids.iter().zip(sizes) {
-            insts[id] = size;
+            sizes_of[id] = size;
         }
-        let shares = growth_shares(&insts, &ids, limits);
+        let shares = growth_shares(&sizes_of, &ids, limits);
         ids.iter().map(|&id| shares[id]).collect()
     }
 

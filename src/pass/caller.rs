@@ -17,6 +17,7 @@ use super::report::{
 use super::resolved::LAST_STAGE;
 use super::state::{Final, State};
 use super::steering::Steering;
+use crate::body::{handler_copies_size, slot_bytes};
 use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
 use crate::graph::{CallKind, CallNode, PathStep};
@@ -26,6 +27,7 @@ use crate::program::{FunctionId, Linkage};
 use crate::splice::{Callee, Checker, CopiedCall, DroppedPromises, Session, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
+use rustc_hash::FxHashSet;
 
 /// Scratch memory of one thread.
 #[derive(Default)]
@@ -47,12 +49,51 @@ pub(super) struct Candidate {
 
 /// A call that is to be inlined.
 struct Accepted {
+    /// By how much the caller grows.
+    size: usize,
     call: Inst,
     callee: FunctionId,
     chain: Option<usize>,
     depth: u32,
     /// The record of the decision.
     record: usize,
+}
+
+/// What was accepted in a round so far.
+struct Grown {
+    code: usize,
+    /// The most that the caller's slots can come to.
+    frame: u64,
+    /// The callees, which share their slots with further copies of them in the same round: none of
+    /// these is inside another.
+    with_frames: FxHashSet<FunctionId>,
+}
+
+impl Grown {
+    /// What the caller's slots can come to with one more copy of `callee`, which has `bytes` of
+    /// them.
+    fn frame_with(&self, callee: FunctionId, bytes: u64, shares: bool) -> u64 {
+        match shares && self.with_frames.contains(&callee) {
+            true => self.frame,
+            false => self.frame.saturating_add(bytes),
+        }
+    }
+}
+
+/// What the slots of the function `id` may come to.
+fn frame_limit(inliner: &Inliner<'_>, state: &State<'_>, id: FunctionId) -> u64 {
+    let graph = &state.graph;
+    // An address is called from anywhere, also from further in.
+    let may_recur = graph.recursion(id).is_recursive()
+        || graph.is_address_taken(id)
+        || state.in_tables.contains(id);
+    match may_recur {
+        true => inliner
+            .limits
+            .recursive_frame_bytes
+            .min(inliner.limits.frame_bytes),
+        false => inliner.limits.frame_bytes,
+    }
 }
 
 /// A call that came in with a body.
@@ -76,7 +117,7 @@ pub(super) struct InlinedCaller {
     /// nothing was inlined: of memory functions, and indirect ones.
     pub(super) left_to_optimizer: bool,
     /// The size of the body, as far as it is known.
-    pub(super) insts: usize,
+    pub(super) size: usize,
     /// By how much copies made it larger.
     pub(super) grown: usize,
     pub(super) promises: DroppedPromises,
@@ -96,7 +137,7 @@ pub(super) fn inline_into(
         inlined: 0,
         depth: 0,
         left_to_optimizer: false,
-        insts: state.insts[id],
+        size: state.sizes[id],
         grown: 0,
         promises: DroppedPromises::default(),
     };
@@ -139,6 +180,9 @@ pub(super) struct CallerJob<'a> {
     pub(super) state: &'a State<'a>,
     pub(super) id: FunctionId,
     pub(super) stage: u8,
+    frame_limit: u64,
+    /// The most that the caller's slots come to after this round.
+    frame_planned: u64,
     chains: Chains,
     targets: Vec<Option<FunctionId>>,
     /// Callees that were wanted at calls which came in with bodies, or became direct.
@@ -159,6 +203,8 @@ impl<'a> CallerJob<'a> {
             state,
             id,
             stage,
+            frame_limit: frame_limit(inliner, state, id),
+            frame_planned: 0,
             chains: Chains::default(),
             targets: Vec::new(),
             came_in: Vec::new(),
@@ -248,7 +294,7 @@ impl CallerJob<'_> {
                 origin: Origin::Own(PathStep::Site(site.index)),
                 outside: Outside::new(steering.demand, state.count(&path)),
                 callee_insts: 0,
-                caller_insts: record_size(self.result.insts),
+                caller_insts: record_size(self.result.size),
             });
         }
     }
@@ -264,14 +310,14 @@ impl CallerJob<'_> {
         }
     }
 
-    /// The record of a candidate that was decided when the caller had `insts` instructions.
+    /// The record of a candidate that was decided when the caller had the size `size`.
     fn record(
         &self,
         candidate: Candidate,
         caller: &Function,
         demand: Option<Demand>,
         reason: Reason,
-        insts: usize,
+        size: usize,
     ) -> SiteRecord {
         let count = self.state.count(candidate.origin.path());
         SiteRecord {
@@ -286,8 +332,25 @@ impl CallerJob<'_> {
             origin: candidate.origin,
             outside: Outside::new(demand, count),
             callee_insts: record_size(self.state.size_of(candidate.callee)),
-            caller_insts: record_size(insts),
+            caller_insts: record_size(size),
         }
+    }
+
+    /// The size of a copy in place of the candidate: the callee's, and that of the handlers which
+    /// its calls get.
+    fn copy_size(&self, candidate: &Candidate, caller: &Function) -> usize {
+        let size = self.state.size_of(candidate.callee);
+        if candidate.kind != CallKind::TryCall {
+            return size;
+        }
+        let InstructionData::TryCall { exception, .. } = caller.dfg.insts[candidate.call] else {
+            debug_assert!(false, "{} was a try_call in the graph", candidate.call);
+            return size;
+        };
+        let calls = self
+            .final_callee(candidate)
+            .map_or(0, |callee| callee.calls);
+        size.saturating_add(handler_copies_size(caller, exception, calls))
     }
 
     /// Decides each candidate on the body as it is; returns those to be
@@ -299,25 +362,36 @@ impl CallerJob<'_> {
         legality: &impl Legality,
     ) -> Vec<Accepted> {
         let mut accepted = Vec::new();
-        let (insts, grown) = (self.result.insts, self.result.grown);
         let analysis = RoundAnalysis::new(caller);
-        let mut planned: usize = 0;
+        let mut grown = Grown {
+            code: 0,
+            frame: slot_bytes(caller),
+            with_frames: FxHashSet::default(),
+        };
         for candidate in candidates {
             let callee = Some(candidate.callee);
             let path = candidate.origin.path();
             let steering = Steering::of(self.inliner, self.state, path, callee);
-            let insts = insts.saturating_add(planned);
-            let grown = grown.saturating_add(planned);
+            let size = self.result.size.saturating_add(grown.code);
+            let copy = self.copy_size(&candidate, caller);
             let decision =
-                self.decide_one(&candidate, &steering, legality, &analysis, insts, grown);
+                self.decide_one(&candidate, &steering, legality, &analysis, copy, &grown);
             let inline = decision.is_ok();
             self.result.left_to_optimizer |= decision == Err(Reason::MemoryFunction);
             let (Ok(reason) | Err(reason)) = decision;
             let callee = self.final_callee(&candidate);
             if inline {
-                planned = planned.saturating_add(self.state.size_of(candidate.callee));
-                callee.inspect(|callee| callee.preparation.want());
+                grown.code = grown.code.saturating_add(copy);
+                if let Some(callee) = callee {
+                    let shares = self.state.splice_options.share_slots;
+                    grown.frame = grown.frame_with(candidate.callee, callee.frame_bytes, shares);
+                    if callee.frame_bytes > 0 {
+                        grown.with_frames.insert(candidate.callee);
+                    }
+                    callee.preparation.want();
+                }
                 accepted.push(Accepted {
+                    size: copy,
                     call: candidate.call,
                     callee: candidate.callee,
                     chain: candidate.chain,
@@ -331,9 +405,10 @@ impl CallerJob<'_> {
                     continue;
                 }
             }
-            let record = self.record(candidate, caller, steering.demand, reason, insts);
+            let record = self.record(candidate, caller, steering.demand, reason, size);
             self.result.records.push(record);
         }
+        self.frame_planned = grown.frame;
         accepted
     }
 
@@ -344,10 +419,11 @@ impl CallerJob<'_> {
         steering: &Steering,
         legality: &impl Legality,
         analysis: &RoundAnalysis<'_>,
-        insts: usize,
-        grown: usize,
+        copy: usize,
+        grown: &Grown,
     ) -> Result<Reason, Reason> {
         let state = self.state;
+        let size = self.result.size.saturating_add(grown.code);
         let function = &state.program[candidate.callee];
         if function.linkage() == Linkage::Interposable {
             return Err(Reason::Interposable);
@@ -366,7 +442,7 @@ impl CallerJob<'_> {
         legality
             .check_call(candidate.call, &callee.body)
             .map_err(refused)?;
-        let wanted = self.ask(candidate, steering, callee, analysis, insts)?;
+        let wanted = self.ask(candidate, steering, callee, analysis, size)?;
         let outline = callee.preparation.outline(&callee.body);
         let legal = outline.map_err(Clone::clone);
         legal
@@ -380,10 +456,16 @@ impl CallerJob<'_> {
         if nested > limits.depth {
             return Err(Reason::Depth);
         }
-        if insts.saturating_add(callee.insts) > limits.function_insts {
+        if size.saturating_add(copy) > limits.function_insts {
             return Err(Reason::FunctionSize);
         }
-        if grown.saturating_add(callee.insts) > state.growth_shares[self.id] {
+        let shares = state.splice_options.share_slots;
+        let frame = grown.frame_with(candidate.callee, callee.frame_bytes, shares);
+        if callee.frame_bytes > 0 && frame > self.frame_limit {
+            return Err(Reason::FrameSize);
+        }
+        let growth = self.result.grown.saturating_add(grown.code);
+        if growth.saturating_add(copy) > state.growth_shares[self.id] {
             return Err(Reason::ProgramGrowth);
         }
         Ok(wanted)
@@ -396,7 +478,7 @@ impl CallerJob<'_> {
         steering: &Steering,
         callee: &Final,
         analysis: &RoundAnalysis<'_>,
-        insts: usize,
+        size: usize,
     ) -> Result<Reason, Reason> {
         let state = self.state;
         let function = &state.program[candidate.callee];
@@ -416,8 +498,8 @@ impl CallerJob<'_> {
                 call: candidate.call,
                 srcloc: self.srcloc(analysis.caller, candidate.call),
                 kind: candidate.kind,
-                caller_insts: insts,
-                caller_insts_at_start: self.state.insts[self.id],
+                caller_insts: size,
+                caller_insts_at_start: state.sizes[self.id],
                 depth: candidate.depth,
                 cold: steering.cold,
                 count,
@@ -499,8 +581,8 @@ impl CallerJob<'_> {
             match spliced {
                 Ok(copied) => {
                     let result = &mut *self.result;
-                    result.insts = result.insts.saturating_add(callee.insts);
-                    result.grown = result.grown.saturating_add(callee.insts);
+                    result.size = result.size.saturating_add(site.size);
+                    result.grown = result.grown.saturating_add(site.size);
                     self.result.records[record].inlined = true;
                     self.result.inlined += 1;
                     let depth = site.depth + 1;
@@ -518,6 +600,10 @@ impl CallerJob<'_> {
                 }
             }
         }
+        debug_assert!(
+            slot_bytes(session.caller()) <= self.frame_planned,
+            "more slots came in than were counted"
+        );
         came_in
     }
 
@@ -531,6 +617,7 @@ impl CallerJob<'_> {
             let (InstructionData::Call { func_ref, .. }
             | InstructionData::TryCall { func_ref, .. }) = *data
             else {
+                debug_assert!(false, "{call} came in as a direct call");
                 continue;
             };
             let Some(callee) = self.target(body, func_ref) else {
@@ -561,6 +648,7 @@ impl CallerJob<'_> {
     /// The path of the call that the body replaced, and from there on the callee's own.
     fn path_of(&self, came_in: &CameIn) -> Vec<PathStep> {
         let Some(around) = self.result.records.get(came_in.record) else {
+            debug_assert!(false, "what was inlined has a record");
             return Vec::new();
         };
         let body = around

@@ -109,6 +109,7 @@ impl<'a> Compiler<'a> {
 
     pub(super) fn compile(&self, state: &State<'_>, id: FunctionId) {
         let Some(done) = state.finals.get(id).and_then(OnceLock::get) else {
+            debug_assert!(false, "{id} is compiled before it is final");
             return;
         };
         self.results[id].get_or_init(|| {

@@ -1,7 +1,7 @@
 //! Errors of the pass.
 
 use crate::backend::{CompileError, VerifyError};
-use crate::check::{Difference, Unproved};
+use crate::check::{CheckError, Difference, Undecided, Unproved};
 use crate::program::FunctionName;
 use thiserror::Error;
 
@@ -41,9 +41,48 @@ pub enum PassError {
         /// What differs, or what the checker does not follow.
         source: Unproved,
     },
+    /// The [checker](crate::check) cannot tell whether a function is what inlining should have made
+    /// of it. It may well be: without the checker the pass gives it.
+    #[error("{function} after {stage}: {source}")]
+    Undecided {
+        /// The function.
+        function: FunctionName,
+        /// The stage that ran last.
+        stage: Stage,
+        /// Where the checker stopped.
+        source: Undecided,
+    },
     /// A function does not compile, not even as it was before inlining.
     #[error(transparent)]
     Compile(#[from] CompileError),
+}
+
+impl PassError {
+    /// Whether the [checker](crate::check) cannot tell if a function is right, and nothing was
+    /// found to be wrong.
+    pub fn is_undecided(&self) -> bool {
+        match self {
+            PassError::Undecided { .. } => true,
+            PassError::CheckOptimized { source, .. } => matches!(source, Unproved::CannotTell(_)),
+            _ => false,
+        }
+    }
+
+    /// What the checker says of `function` after `stage`.
+    pub(super) fn of_check(error: CheckError, function: FunctionName, stage: Stage) -> Self {
+        match error {
+            CheckError::Difference(source) => PassError::Check {
+                function,
+                stage,
+                source,
+            },
+            CheckError::Undecided(source) => PassError::Undecided {
+                function,
+                stage,
+                source,
+            },
+        }
+    }
 }
 
 /// A stage after which a function can be verified.

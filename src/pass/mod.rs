@@ -179,6 +179,42 @@ impl<'a> Inliner<'a> {
         self
     }
 
+    /// Whether callees that read thread-local variables stay calls; off by default.
+    ///
+    /// Needed where a call may return on another thread than it was made on, as with fibers that
+    /// move between threads; see
+    /// [`SpliceOptions::refuse_thread_locals`].
+    ///
+    /// ```
+    /// use cranelift_inliner::decide::Always;
+    /// use cranelift_inliner::pass::Inliner;
+    /// use cranelift_inliner::program::Program;
+    ///
+    /// let program = Program::from_clif("
+    /// function %current() -> i64 system_v {
+    ///     gv0 = symbol tls %current_task
+    /// block0:
+    ///     v0 = tls_value.i64 gv0
+    ///     v1 = load.i64 v0
+    ///     return v1
+    /// }
+    /// function %main() -> i64 system_v {
+    ///     fn0 = %current() -> i64 system_v
+    /// block0:
+    ///     v0 = call fn0()
+    ///     return v0
+    /// }", "fibers.clif")?;
+    /// let inlined = Inliner::new(Always).refuse_thread_locals(true).run(&program)?;
+    /// let site = inlined.sites().next().expect("there is one call");
+    /// assert_eq!(site.reason.to_string(), "the callee reads a thread-local variable");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn refuse_thread_locals(mut self, refuse: bool) -> Self {
+        self.splice_options.refuse_thread_locals = refuse;
+        self
+    }
+
     /// Sets what memory flags promise, which is one of the
     /// [splice options](Self::splice_options): for each function by itself by default.
     ///
@@ -410,7 +446,8 @@ impl<'a> Inliner<'a> {
     ///
     /// [`PassError::Verifier`], if [`Inliner::verify_with`] is set and a
     /// result does not verify; [`PassError::Check`], if [`Inliner::check`] is
-    /// set and a result is wrong.
+    /// set and a result is wrong, and [`PassError::Undecided`], if the checker
+    /// cannot tell.
     pub fn run(&self, program: &Program) -> Result<Inlined, PassError> {
         run::run(self, program, None, None).map(|(inlined, _)| inlined)
     }

@@ -6,8 +6,6 @@ use cranelift_entity::EntitySet;
 
 /// What one walk over a body tells that goes on to others.
 pub(crate) struct References {
-    /// Its instructions in the layout.
-    pub(crate) insts: usize,
     /// Its calls of every kind.
     pub(crate) calls: usize,
     /// The functions that its code calls or whose address it takes, each once, in
@@ -20,7 +18,7 @@ pub(crate) struct References {
 
 impl References {
     pub(crate) fn of(program: &Program, func: &Function) -> Self {
-        let (mut insts, mut calls) = (0, 0);
+        let mut calls = 0;
         let mut used: EntitySet<FuncRef> = EntitySet::with_capacity(func.dfg.ext_funcs.len());
         let mut seen = EntitySet::new();
         let mut functions = Vec::new();
@@ -33,7 +31,6 @@ impl References {
         };
         for block in func.layout.blocks() {
             for inst in func.layout.block_insts(block) {
-                insts += 1;
                 let named = match func.dfg.insts[inst] {
                     InstructionData::Call { func_ref, .. }
                     | InstructionData::TryCall { func_ref, .. } => {
@@ -58,11 +55,7 @@ impl References {
                 add(symbol(program, func, name));
             }
         }
-        References {
-            insts,
-            calls,
-            functions,
-        }
+        References { calls, functions }
     }
 }
 

@@ -245,6 +245,11 @@ pub enum Reason {
     External,
     /// The caller would exceed [`Limits::function_insts`](crate::decide::Limits::function_insts).
     FunctionSize,
+    /// The caller's stack slots would exceed
+    /// [`Limits::frame_bytes`](crate::decide::Limits::frame_bytes) or, where the caller may be
+    /// active many times at once,
+    /// [`Limits::recursive_frame_bytes`](crate::decide::Limits::recursive_frame_bytes).
+    FrameSize,
     /// The caller's share of [`Limits::program_growth`](crate::decide::Limits::program_growth)
     /// is used up.
     ProgramGrowth,
@@ -272,6 +277,7 @@ impl Reason {
             Reason::MemoryFunction => "memory-function",
             Reason::External => "external",
             Reason::FunctionSize => "function-size",
+            Reason::FrameSize => "frame-size",
             Reason::ProgramGrowth => "program-growth",
             Reason::Depth => "depth",
             Reason::OtherSignature => "other-signature",
@@ -296,6 +302,7 @@ impl fmt::Display for Reason {
             Reason::MemoryFunction => f.write_str("the callee copies or fills memory"),
             Reason::External => f.write_str("the callee is external"),
             Reason::FunctionSize => f.write_str("the caller would become too large"),
+            Reason::FrameSize => f.write_str("the caller's frame would become too large"),
             Reason::ProgramGrowth => f.write_str("the caller's share of growth is used up"),
             Reason::Depth => f.write_str("bodies would nest too deeply"),
             Reason::OtherSignature => {

@@ -150,7 +150,7 @@ impl CallerJob<'_> {
             })),
             outside: Outside::new(None, None),
             callee_insts: record_size(callee_id.map_or(0, |id| self.state.size_of(id))),
-            caller_insts: record_size(self.result.insts),
+            caller_insts: record_size(self.result.size),
         };
         self.result.records.push(record);
     }

@@ -10,6 +10,7 @@ use super::state::{Final, State};
 use super::warning::Warning;
 use super::{Inliner, budget};
 use crate::backend::ScratchPool;
+use crate::body::slot_bytes;
 use crate::cleanup::{OptimizeOptions, TableFunction, Tables};
 use crate::graph::{CallGraph, ComponentId};
 use crate::profile::SiteCounts;
@@ -66,13 +67,13 @@ pub(super) fn run(
 fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     let graph = CallGraph::new(program);
     let ids: Vec<FunctionId> = program.ids().collect();
-    let mut insts = SecondaryMap::with_capacity(ids.len());
+    let mut sizes = SecondaryMap::with_capacity(ids.len());
     for &id in &ids {
-        insts[id] = graph.insts(id);
+        sizes[id] = graph.size(id);
     }
     let grows = |id: &FunctionId| program[*id].linkage() != Linkage::AvailableExternally;
     let growing: Vec<FunctionId> = ids.iter().copied().filter(grows).collect();
-    let growth_shares = budget::growth_shares(&insts, &growing, &inliner.limits);
+    let growth_shares = budget::growth_shares(&sizes, &growing, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
     let mut addressed_by: SecondaryMap<FunctionId, Vec<FunctionId>> = SecondaryMap::new();
@@ -101,7 +102,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         splice_options: inliner.splice_options_for(program),
         graph,
         counts,
-        insts,
+        sizes,
         growth_shares,
         finals,
         addressed_by,
@@ -145,7 +146,8 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
         for &id in state.graph.members(component) {
             let done = self.scratch.with(|scratch| self.function(id, scratch));
             // Each function is in one component, so this is the first time.
-            let _ = state.finals[id].set(done);
+            let is_first = state.finals[id].set(done).is_ok();
+            debug_assert!(is_first, "{id} is in one component");
             if let Some(observer) = &self.inliner.observer {
                 observer.inlined(id);
             }
@@ -178,7 +180,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
     let State {
         program,
         graph,
-        insts,
+        sizes,
         finals,
         splice_options,
         ..
@@ -189,12 +191,13 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
     let mut locations = SecondaryMap::with_capacity(program.len());
     for (id, done) in finals {
         let Some(done) = done.into_inner() else {
+            debug_assert!(false, "{id} was not done");
             continue;
         };
         let before = program[id].body();
         stats[id] = FunctionStats {
-            insts_before: insts[id],
-            insts_after: done.insts,
+            insts_before: sizes[id],
+            insts_after: done.size,
             slot_bytes_before: slot_bytes(before),
             slot_bytes_after: slot_bytes(&done.body),
             inlined: done.inlined,
@@ -212,6 +215,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
         body.as_ref().filter(|_| live[id]).map(Arc::clone)
     });
     // The names are those of a program that exists already.
+    debug_assert!(kept.is_ok(), "names that were good are not any more");
     let mut kept = kept.unwrap_or_default();
     pass_on_hints(program, &graph, sites.values().flatten(), &mut kept);
     Inlined {
@@ -250,11 +254,6 @@ fn pass_on_hints<'r>(
             let _ = kept.set_hint(caller.name(), record.inst, hint);
         }
     }
-}
-
-fn slot_bytes(func: &Function) -> u64 {
-    let slots = func.sized_stack_slots.values();
-    slots.map(|slot| u64::from(slot.size)).sum()
 }
 
 /// Time spent in the stages, added up over threads.

@@ -202,7 +202,7 @@ fn work_ahead(
 ) -> Vec<u64> {
     let mut ahead = vec![0u64; wakes.len()];
     for (number, members) in graph.bottom_up().enumerate().rev() {
-        let sizes = members.iter().map(|&member| graph.insts(member));
+        let sizes = members.iter().map(|&member| graph.size(member));
         let size = u64::try_from(sizes.sum::<usize>()).unwrap_or(u64::MAX);
         let waiters = wakes.get(number).into_iter().flatten();
         let cycle = cycle_of.get(number).copied().unwrap_or_default();

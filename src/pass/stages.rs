@@ -14,6 +14,7 @@ use super::resolved::{FoundTargets, inline_resolved};
 use super::run::Run;
 use super::state::Final;
 use crate::backend::verify_function;
+use crate::body::{code_size, frame_bytes};
 use crate::check::{check, check_optimized};
 use crate::cleanup::{CleanupStats, clean_up, clean_up_spliced, optimize};
 use crate::locations::{LocationBuilder, LocationMode};
@@ -59,7 +60,11 @@ impl Run<'_> {
         let found = changed.then(|| References::of(program, &body));
         let state = self.state;
         Final {
-            insts: found.as_ref().map_or(state.insts[id], |found| found.insts),
+            size: match changed {
+                true => code_size(&body),
+                false => state.sizes[id],
+            },
+            frame_bytes: frame_bytes(&body),
             calls: found
                 .as_ref()
                 .map_or_else(|| state.graph.calls(id), |found| found.calls),
@@ -126,7 +131,7 @@ impl Run<'_> {
             };
             first = caller.records.len();
             let before = body.as_ref().unwrap_or(original);
-            caller.insts = insts_of(before);
+            caller.size = code_size(before);
             let splice = &mut scratch.splice;
             spliced = inline
                 .time(|| inline_resolved(inliner, state, id, before, found, &mut caller, splice));
@@ -273,11 +278,9 @@ impl Run<'_> {
         if self.inliner.splice_options.memory_promises == MemoryPromises::WholeProgram {
             tree.promise_for_whole_program();
         }
-        Some(PassError::Check {
-            function: self.state.program[id].name().clone(),
-            stage,
-            source: check(&tree, body).err()?,
-        })
+        let error = check(&tree, body).err()?;
+        let function = self.state.program[id].name().clone();
+        Some(PassError::of_check(error, function, stage))
     }
 }
 
@@ -292,11 +295,4 @@ pub(super) struct Made<'a> {
     pub(super) records: &'a [SiteRecord],
     /// How many records there were before.
     pub(super) first: usize,
-}
-
-fn insts_of(func: &Function) -> usize {
-    let blocks = func.layout.blocks();
-    blocks
-        .map(|block| func.layout.block_insts(block).count())
-        .sum()
 }

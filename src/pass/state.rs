@@ -20,7 +20,10 @@ pub(super) struct Final {
     pub(super) body: Arc<Function>,
     /// What the body's source locations stand for, where they are entries.
     pub(super) locations: Option<Arc<LocationTable>>,
-    pub(super) insts: usize,
+    /// Its size; see [`Limits`](crate::decide::Limits#sizes).
+    pub(super) size: usize,
+    /// What a copy of it may add to its caller's frame.
+    pub(super) frame_bytes: u64,
     /// Calls of every kind.
     pub(super) calls: usize,
     /// The longest chain of bodies inlined into each other in this one.
@@ -57,8 +60,8 @@ pub(super) struct State<'a> {
     pub(super) program: &'a Program,
     pub(super) splice_options: SpliceOptions,
     pub(super) graph: CallGraph,
-    /// Sizes before inlining, in instructions.
-    pub(super) insts: SecondaryMap<FunctionId, usize>,
+    /// Sizes before inlining.
+    pub(super) sizes: SecondaryMap<FunctionId, usize>,
     pub(super) growth_shares: SecondaryMap<FunctionId, usize>,
     pub(super) counts: Option<SiteCounts>,
     pub(super) finals: PrimaryMap<FunctionId, OnceLock<Final>>,
@@ -152,17 +155,18 @@ impl State<'_> {
         cycle(id) != cycle(callee) || component(id) == component(callee) || calls(callee)
     }
 
-    /// The size of a callee as far as it is known, in instructions.
+    /// The size of a callee as far as it is known.
     pub(super) fn size_of(&self, id: FunctionId) -> usize {
         let done = self.finals.get(id).and_then(OnceLock::get);
-        done.map_or(self.insts[id], |done| done.insts)
+        done.map_or(self.sizes[id], |done| done.size)
     }
 
     pub(super) fn summary<'f>(&self, id: FunctionId, done: &'f Final) -> &'f Summary {
         done.summary.get_or_init(|| {
             let function = &self.program[id];
             let facts = KnownFacts {
-                insts: done.insts,
+                size: done.size,
+                frame_bytes: done.frame_bytes,
                 calls: done.calls,
                 call_sites: self.graph.call_count(id),
                 address_taken: self.graph.is_address_taken(id),

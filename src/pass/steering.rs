@@ -47,7 +47,10 @@ impl Steering {
             let (caller_id, site) = match site {
                 PathStep::Site(site) => match state.graph.site(site) {
                     Some(site) => (site.caller, Some(site)),
-                    None => continue,
+                    None => {
+                        debug_assert!(false, "a path leads along sites of the graph");
+                        continue;
+                    }
                 },
                 PathStep::Resolved { caller, .. } => (caller, None),
             };

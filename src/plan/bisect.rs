@@ -71,12 +71,13 @@ pub struct Step {
 /// use cranelift_inliner::plan::{Outcome, Plan, bisect};
 /// use cranelift_inliner::program::Program;
 ///
-/// let plan: Plan = "clif-inline plan 1
+/// let plan: Plan = "clif-inline plan 2
 /// function %main
 ///   inline %f #0
 ///   inline %g #0
 ///   inline %g #0 > %h #0
 ///   inline %h #0
+/// end
 /// ".parse()?;
 /// let found = bisect(&plan, &Program::new(), |plan, _| -> Result<bool, ()> {
 ///     // As if the code of %h were wrong where it comes in with %g.

@@ -46,11 +46,13 @@
 //! let inlined = Inliner::new(CostModel::default()).run(&program)?;
 //! let text = Plan::record(&program, &inlined).to_string();
 //! assert_eq!(text, "\
-//! clif-inline plan 1
+//! clif-inline plan 2
 //!
 //! function %norm
 //!   inline %square #0 ; cost 2, benefit 10
 //!   inline %square #1 ; cost 2, benefit 10
+//!
+//! end
 //! ");
 //!
 //! // Somebody edits the file.

@@ -1,6 +1,6 @@
 //! Plans from text.
 
-use super::print::{MAGIC, VERSION};
+use super::print::{MAGIC, VERSION, VERSION_WITHOUT_END};
 use super::{Plan, PlannedSite, SitePath};
 use crate::program::{FunctionName, ParseNameError};
 use cranelift_codegen::ir::SourceLoc;
@@ -26,11 +26,19 @@ pub enum PlanProblem {
     #[error("this is no plan: the first line must be `{MAGIC} {VERSION}`")]
     NoPlan,
     /// The plan is of a version that this one does not know.
-    #[error("this plan is of version {0}, and only version {VERSION} can be read")]
+    #[error(
+        "this plan is of version {0}, and only {VERSION_WITHOUT_END} and {VERSION} can be read"
+    )]
     Version(String),
     /// A line begins with none of the words that lines begin with.
-    #[error("expected `function`, `inline` or `keep`, not `{0}`")]
+    #[error("expected `function`, `inline`, `keep` or `end`, not `{0}`")]
     Keyword(String),
+    /// The last line is missing, so that others may be too.
+    #[error("the plan has no end: its last line must be `end`, so it was cut")]
+    Cut,
+    /// Something stands behind the last line.
+    #[error("nothing may stand behind the line `end`")]
+    BehindEnd,
     /// A site stands before the first function.
     #[error("a site needs a line `function NAME` before it")]
     NoFunction,
@@ -70,18 +78,25 @@ impl FromStr for Plan {
         let mut lines = (1..).zip(text.lines());
         let line = lines.next().map_or("", |(_, line)| line);
         let at = |line| move |problem| ParsePlanError { line, problem };
-        header(line).map_err(at(1))?;
+        let needs_end = header(line).map_err(at(1))?;
+        let mut last = 1;
         for (number, line) in lines {
             reader.line(number, line).map_err(at(number))?;
+            last = number;
+        }
+        if needs_end && !reader.has_end {
+            return Err(at(last)(PlanProblem::Cut));
         }
         Ok(reader.plan)
     }
 }
 
-fn header(line: &str) -> Result<(), PlanProblem> {
+/// Whether the plan must have a last line that says so.
+fn header(line: &str) -> Result<bool, PlanProblem> {
     let version = line.strip_prefix(MAGIC).ok_or(PlanProblem::NoPlan)?;
     match version.trim() {
-        VERSION => Ok(()),
+        VERSION => Ok(true),
+        VERSION_WITHOUT_END => Ok(false),
         "" => Err(PlanProblem::NoPlan),
         other => Err(PlanProblem::Version(other.to_owned())),
     }
@@ -93,6 +108,7 @@ struct Reader {
     /// The line of each site.
     lines: std::collections::BTreeMap<SitePath, usize>,
     function: Option<FunctionName>,
+    has_end: bool,
 }
 
 impl Reader {
@@ -100,6 +116,8 @@ impl Reader {
         let mut words = Words(line);
         match words.next()? {
             None => {}
+            Some(_) if self.has_end => return Err(PlanProblem::BehindEnd),
+            Some(Word::Plain("end")) => self.has_end = true,
             Some(Word::Plain("function")) => self.function = Some(words.name()?),
             Some(Word::Plain("inline")) => self.site(number, true, &mut words)?,
             Some(Word::Plain("keep")) => self.site(number, false, &mut words)?,

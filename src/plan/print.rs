@@ -7,8 +7,10 @@ use std::fmt::{self, Write as _};
 
 /// What the first line of a plan says, before the version.
 pub(super) const MAGIC: &str = "clif-inline plan";
-/// The version of the form that is written, and the only one that is read.
-pub(super) const VERSION: &str = "1";
+/// The version of the form that is written.
+pub(super) const VERSION: &str = "2";
+/// The version before, which has no last line: of one that was cut nothing tells that it was.
+pub(super) const VERSION_WITHOUT_END: &str = "1";
 
 /// Writes the plan as `docs/PLANS.md` describes it, the same text for the same plan.
 impl fmt::Display for Plan {
@@ -31,7 +33,7 @@ impl fmt::Display for Plan {
             }
             writeln!(f)?;
         }
-        Ok(())
+        writeln!(f, "\nend")
     }
 }
 

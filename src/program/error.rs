@@ -66,7 +66,8 @@ pub enum ProgramError {
         folder: Arc<str>,
     },
 
-    /// A text does not parse.
+    /// A text does not parse, is not UTF-8, or numbers its entities so sparsely that reading it
+    /// would take all memory.
     #[error("{file}:{line}: {message}")]
     Syntax {
         /// The file as it was named.
@@ -77,7 +78,7 @@ pub enum ProgramError {
         message: String,
     },
 
-    /// A file or folder cannot be read, or is not UTF-8.
+    /// A file or folder cannot be read.
     #[error("{}: {source}", path.display())]
     Read {
         /// The path as it was given.

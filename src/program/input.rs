@@ -55,8 +55,9 @@ impl InputFile {
     fn parse(&self) -> Result<ParsedText, ProgramError> {
         match self {
             InputFile::OnDisk(path) => {
-                let text = fs::read_to_string(path).map_err(|source| read_error(path, source))?;
-                text::parse(&text, &file_name(path))
+                let bytes = fs::read(path).map_err(|source| read_error(path, source))?;
+                let file = file_name(path);
+                text::parse(&utf8(bytes, &file)?, &file)
             }
             InputFile::StandardInput(text) => text::parse(text, &Arc::from(STANDARD_INPUT)),
         }
@@ -65,11 +66,12 @@ impl InputFile {
 
 fn collect_files(path: &Path, files: &mut Vec<InputFile>) -> Result<(), ProgramError> {
     if path == Path::new("-") {
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         io::stdin()
             .lock()
-            .read_to_string(&mut text)
+            .read_to_end(&mut bytes)
             .map_err(|source| read_error(Path::new(STANDARD_INPUT), source))?;
+        let text = utf8(bytes, &Arc::from(STANDARD_INPUT))?;
         files.push(InputFile::StandardInput(text));
         return Ok(());
     }
@@ -92,6 +94,22 @@ fn collect_files(path: &Path, files: &mut Vec<InputFile>) -> Result<(), ProgramE
     members.sort();
     files.extend(members.into_iter().map(InputFile::OnDisk));
     Ok(())
+}
+
+/// The text that `bytes` are; where they are none, says on which line.
+fn utf8(bytes: Vec<u8>, file: &Arc<str>) -> Result<String, ProgramError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let text = error.as_bytes().get(..error.utf8_error().valid_up_to());
+        let lines = text
+            .unwrap_or_default()
+            .iter()
+            .filter(|&&byte| byte == b'\n');
+        ProgramError::Syntax {
+            file: Arc::clone(file),
+            line: u32::try_from(lines.count() + 1).unwrap_or(u32::MAX),
+            message: "the text is not UTF-8".to_owned(),
+        }
+    })
 }
 
 fn file_name(path: &Path) -> Arc<str> {
@@ -153,11 +171,13 @@ mod tests {
             Err(ProgramError::NoFiles { folder: named }) if *named == *folder.path().to_string_lossy()
         ));
         let binary = folder.path().join("binary.clif");
-        fs::write(&binary, [0xff, 0xfe])?;
-        assert!(matches!(
-            Program::read(&[&binary]),
-            Err(ProgramError::Read { path, .. }) if path == binary
-        ));
+        fs::write(&binary, b"; one\n; tw\xff\n")?;
+        let error = Program::read(&[&binary]).map(|_| ()).unwrap_err();
+        let place = binary.display();
+        assert_eq!(
+            error.to_string(),
+            format!("{place}:2: the text is not UTF-8")
+        );
         let nothing: [&Path; 0] = [];
         assert!(matches!(
             Program::read(&nothing),

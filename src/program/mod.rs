@@ -61,6 +61,7 @@ mod header;
 mod input;
 mod name;
 mod print;
+mod scan;
 mod steering;
 mod text;
 mod text_writer;

@@ -125,6 +125,27 @@ fn what_does_not_read_back(func: &ir::Function) -> Option<String> {
             "the description of {region} holds a quotation mark"
         ));
     }
+    // Of values that do not exist the types cannot be asked for; the printer tells of those.
+    panics::catch(|| dynamic_type_that_does_not_read_back(func)).unwrap_or_default()
+}
+
+/// CLIF names a dynamic type where it is that of an instruction, by its declaration, and nowhere
+/// else.
+fn dynamic_type_that_does_not_read_back(func: &ir::Function) -> Option<String> {
+    let is_dynamic = |value: &ir::Value| func.dfg.value_type(*value).is_dynamic_vector();
+    for block in func.layout.blocks() {
+        let params = func.dfg.block_params(block);
+        if let Some(param) = params.iter().copied().find(|param| is_dynamic(param)) {
+            return Some(format!("the parameter {param} has a dynamic type"));
+        }
+        let insts = func.layout.block_insts(block);
+        let results = insts.flat_map(|inst| func.dfg.inst_results(inst).iter().copied());
+        for value in results.filter(is_dynamic) {
+            if text_writer::dynamic_type(func, func.dfg.value_type(value)).is_none() {
+                return Some(format!("the dynamic type of {value} is not declared"));
+            }
+        }
+    }
     None
 }
 
@@ -171,6 +192,70 @@ block0:
             .remove_inst(removed.unwrap_or_else(|| panic!("it has an instruction")));
         let printed = program_of(func).to_clif();
         assert_eq!(printed.unwrap_or_else(|error| panic!("{error}")), text);
+    }
+
+    /// Of two dynamic types the one that it is, wherever the type has to be written.
+    #[test]
+    fn dynamic_types_of_instructions_read_back() {
+        let text = "\
+function %f(i32) -> i32 system_v {
+    gv0 = dyn_scale_target_const.i64x2
+    gv1 = dyn_scale_target_const.i32x4
+    dt0 = i64x2*gv0
+    dt1 = i32x4*gv1
+    dss0 = explicit_dynamic_slot dt1
+
+block0(v0: i32):
+    v1 = splat.dt1 v0
+    v2 = dynamic_stack_addr.i64 dss0
+@0001 store v1, v2
+    jump block1
+
+block1:
+    v3 = load.dt1 v2
+    v4 = iadd.dt1 v1, v3
+    v5 = extract_vector v4, 0
+    v6 = extractlane v5, 0
+    return v6
+}
+";
+        let read = |text: &str| {
+            Program::from_clif(text, "f.clif").unwrap_or_else(|error| panic!("{error}"))
+        };
+        let printed = read(text)
+            .to_clif()
+            .unwrap_or_else(|error| panic!("{error}"));
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(&printed), words(text));
+        let again = read(&printed).to_clif();
+        assert_eq!(again.unwrap_or_else(|error| panic!("{error}")), printed);
+    }
+
+    #[test]
+    fn dynamic_types_that_clif_has_no_name_for_are_errors() {
+        let text = "function %f(i32) {\n    gv0 = dyn_scale_target_const.i32x4\n    dt0 = i32x4*gv0\n\
+                    block0(v0: i32):\n    v1 = splat.dt0 v0\n    return\n}";
+        let body = || {
+            let mut functions =
+                cranelift_reader::parse_functions(text).unwrap_or_else(|error| panic!("{error}"));
+            functions.remove(0)
+        };
+        let error = |body: ir::Function| match program_of(body).to_clif() {
+            Err(ProgramError::Unprintable { message, .. }) => message,
+            other => panic!("{other:?}"),
+        };
+        let mut undeclared = body();
+        undeclared.dfg.dynamic_types.clear();
+        assert_eq!(error(undeclared), "the dynamic type of v1 is not declared");
+        let mut passed = body();
+        let block = passed.dfg.make_block();
+        passed.layout.append_block(block);
+        let ty = passed.dfg.value_type(ir::Value::from_u32(1));
+        let param = passed.dfg.append_block_param(block, ty);
+        assert_eq!(
+            error(passed),
+            format!("the parameter {param} has a dynamic type")
+        );
     }
 
     #[test]

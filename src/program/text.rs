@@ -3,12 +3,15 @@
 //! The text is cut at function boundaries and the pieces are parsed in parallel by Cranelift's
 //! reader. A piece is one function and the comments after it, which is how the reader assigns
 //! comments to functions. The cut follows the reader's lexer: braces count except in comments and
-//! in strings.
+//! in strings. What the reader cannot cope with is looked for [before](super::scan).
 
 use super::error::ProgramError;
 use super::function::{Origin, ProgramFunction, RunDirective};
 use super::header::FileHeader;
+use super::scan::{Scan, most_left_out};
+use crate::body::set_srcloc;
 use crate::panics;
+use cranelift_codegen::ir::{Function, Inst, SourceLoc};
 use cranelift_codegen::isa::CallConv;
 use cranelift_reader::{Comment, ParseOptions, parse_test};
 use rayon::prelude::*;
@@ -33,9 +36,15 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<ParsedText, ProgramEr
         CallConv::Fast
     };
     let pieces = split(text.get(skipped_bytes..).unwrap_or(""), skipped_lines);
+    let scans: Vec<Scan<'_>> = pieces
+        .par_iter()
+        .map(|piece| Scan::of(piece.text))
+        .collect();
+    check_numbers(&pieces, &scans, file)?;
     let parsed: Vec<Result<Vec<ProgramFunction>, ProgramError>> = pieces
         .par_iter()
-        .map(|piece| parse_piece(piece, &header, default_call_conv))
+        .zip(&scans)
+        .map(|(piece, scan)| parse_scanned(piece, scan, &header, default_call_conv))
         .collect();
 
     let mut functions = Vec::with_capacity(parsed.len());
@@ -48,6 +57,32 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<ParsedText, ProgramEr
         });
     }
     Ok(ParsedText { header, functions })
+}
+
+/// Refuses entities with numbers far beyond what the text can hold, all functions together.
+fn check_numbers(
+    pieces: &[Piece<'_>],
+    scans: &[Scan<'_>],
+    file: &Arc<str>,
+) -> Result<(), ProgramError> {
+    let bytes = pieces.iter().map(|piece| piece.text.len()).sum();
+    let most = most_left_out(bytes);
+    let mut left_out = 0_usize;
+    for (piece, scan) in pieces.iter().zip(scans) {
+        left_out = left_out.saturating_add(scan.left_out);
+        if left_out > most {
+            let (entity, line_in_piece) = scan.greatest.unwrap_or(("", 0));
+            return Err(ProgramError::Syntax {
+                file: Arc::clone(file),
+                line: line_number(piece.lines_before + line_in_piece + 1),
+                message: format!(
+                    "the number of {entity} is too great: a text of {bytes} bytes may leave out \
+                     {most} numbers of entities"
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A part of the text that holds one function, if the text is well formed.
@@ -115,10 +150,48 @@ fn piece(text: &str, start: usize, end: usize, lines_before: usize) -> Option<Pi
     Some(Piece { text, lines_before })
 }
 
+fn parse_scanned(
+    piece: &Piece<'_>,
+    scan: &Scan<'_>,
+    header: &Arc<FileHeader>,
+    default_calling_convention: CallConv,
+) -> Result<Vec<ProgramFunction>, ProgramError> {
+    let Some((text, stands_for)) = scan.with_other_locations(piece.text) else {
+        return parse_piece(piece, header, default_calling_convention, |_| {});
+    };
+    let piece = Piece {
+        text: &text,
+        lines_before: piece.lines_before,
+    };
+    parse_piece(&piece, header, default_calling_convention, |body| {
+        give_back_locations(body, &stands_for);
+    })
+}
+
+/// Gives each instruction the location for which its own stands.
+fn give_back_locations(body: &mut Function, stands_for: &[u32]) {
+    let blocks = body.layout.blocks();
+    let insts = blocks.flat_map(|block| body.layout.block_insts(block));
+    let located = insts.map(|inst| (inst, body.srcloc(inst)));
+    let located: Vec<(Inst, SourceLoc)> = located.filter(|(_, at)| !at.is_default()).collect();
+    body.stencil.srclocs.clear();
+    for (inst, at) in located {
+        let index = usize::try_from(at.bits()).unwrap_or(usize::MAX);
+        let location = stands_for.get(index).copied();
+        debug_assert!(location.is_some(), "{at} stands for nothing");
+        set_srcloc(
+            body,
+            inst,
+            location.map_or(SourceLoc::default(), SourceLoc::new),
+        );
+    }
+}
+
 fn parse_piece(
     piece: &Piece<'_>,
     header: &Arc<FileHeader>,
     default_calling_convention: CallConv,
+    finish: impl Fn(&mut Function),
 ) -> Result<Vec<ProgramFunction>, ProgramError> {
     let line_of = |line_in_piece: usize| line_number(piece.lines_before + line_in_piece);
     let syntax_error = |line_in_piece: usize, message: String| ProgramError::Syntax {
@@ -138,7 +211,8 @@ fn parse_piece(
     let file = panics::catch(|| parse_test(piece.text, options))
         .map_err(|message| syntax_error(1, format!("the reader gave up: {message}")))?
         .map_err(|error| syntax_error(error.location.line_number, error.message))?;
-    let functions = file.functions.into_iter().map(|(body, details)| {
+    let functions = file.functions.into_iter().map(|(mut body, details)| {
+        finish(&mut body);
         let origin = Origin {
             file: Arc::clone(header.file()),
             line: line_of(details.location.line_number),
@@ -329,6 +403,74 @@ mod tests {
         ] {
             assert!(parse(strange, &file()).is_err(), "{strange}");
         }
+    }
+
+    #[test]
+    fn numbers_that_ask_for_all_memory_are_errors() {
+        for entity in [
+            "gv4000000000 = vmctx",
+            "ss4000000000 = explicit_slot 8",
+            "fn4000000000 = %f()",
+            "sig4000000000 = ()",
+            "gv40000000 = vmctx",
+        ] {
+            let text = format!("\nfunction %a() {{\n    {entity}\nblock0:\n    return\n}}\n");
+            let (line, message) = syntax_error(&text);
+            assert_eq!(line, 3, "{entity}: {message}");
+            let name = entity.split(' ').next().unwrap_or_default();
+            assert!(message.contains(name), "{message}");
+        }
+        for (line, body) in [
+            (4, "v4000000000 = iconst.i8 0"),
+            (3, "jump block4000000000"),
+            (5, "jump block1\nblock1(v9:i8):\nv4000000000 -> v9"),
+        ] {
+            let text = format!("function %a() {{\nblock0:\n{body}\nreturn\n}}\n");
+            let line = if body.starts_with('v') {
+                line - 1
+            } else {
+                line
+            };
+            assert_eq!(syntax_error(&text).0, line, "{body}");
+        }
+        let sparse = |number: usize| {
+            format!("function %a() {{\nblock0:\n    v{number} = iconst.i8 0\n    return\n}}\n")
+        };
+        let most = most_left_out(0);
+        assert!(parse(&sparse(most), &file()).is_ok());
+        // All functions share what may be left out.
+        let half = sparse(most * 2 / 3);
+        assert!(parse(&half, &file()).is_ok());
+        assert_eq!(syntax_error(&format!("{half}{half}")).0, 8);
+        // Numbers of the whole program, of which each function has its own.
+        let function = |number: usize| {
+            format!("function %f{number}() {{\n    fn{number} = %g()\nblock0:\n    return\n}}\n")
+        };
+        let program: String = (0..3000).map(function).collect();
+        assert!(parse(&program, &file()).is_ok());
+    }
+
+    #[test]
+    fn locations_one_below_the_first_are_kept() {
+        let text = "function %a(i8) -> i8 {\nblock0(v0: i8):\n@0002 v1 = bnot v0\n\
+                    @0001 v2 = bnot v1\n@ffffffff v3 = bnot v2\n@0000 v4 = bnot v3\n    \
+                    v5 = bnot v4 ; @0001\n    return v5\n}\n; run: %a(1) == -2\n";
+        let parsed = parse(text, &file()).unwrap_or_else(|error| panic!("{error}"));
+        let function = &parsed.functions[0];
+        let body = function.body();
+        let insts = body
+            .layout
+            .blocks()
+            .flat_map(|block| body.layout.block_insts(block));
+        let bits: Vec<u32> = insts.map(|inst| body.srcloc(inst).bits()).collect();
+        assert_eq!(bits, [2, 1, u32::MAX, 0, u32::MAX, u32::MAX]);
+        let [directive] = function.run_directives() else {
+            panic!("no directive");
+        };
+        assert_eq!(
+            (directive.line, directive.text.as_str()),
+            (10, "run: %a(1) == -2")
+        );
     }
 
     #[test]

@@ -2,15 +2,18 @@
 //!
 //! Cranelift prints a global value's user-defined name as an index into the
 //! function's table of names, which the reader takes for an index into its own
-//! table. It does not print dynamic types at all, nor the memory flags of
-//! `atomic_rmw` and `atomic_cas`, among them the byte order. Functions that
-//! have none of these are printed by Cranelift.
+//! table. It does not print dynamic types at all, and where an instruction has
+//! one, something that is no type in CLIF. Nor does it print the memory flags
+//! of `atomic_rmw` and `atomic_cas`, among them the byte order, nor the stack map
+//! of a `stack_switch`. Functions that have none of these are printed by
+//! Cranelift.
 
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::SigRef;
 use cranelift_codegen::ir::entities::AnyEntity;
 use cranelift_codegen::ir::{
-    Block, ExternalName, Function, GlobalValueData, Inst, InstructionData, Value,
+    Block, DynamicType, ExternalName, Function, GlobalValueData, Inst, InstructionData, Opcode,
+    Type, UserStackMapEntry, Value,
 };
 use cranelift_codegen::write::{FuncWriter, PlainWriter, decorate_function};
 use cranelift_entity::SecondaryMap;
@@ -65,7 +68,9 @@ fn needs_help(func: &Function) -> bool {
         .flat_map(|block| func.layout.block_insts(block));
     !func.dfg.dynamic_types.is_empty()
         || func.global_values.values().any(named_by_user)
-        || insts.any(|inst| !atomic_flags(func, inst).is_empty())
+        || insts.any(|inst| {
+            !atomic_flags(func, inst).is_empty() || !left_out_map(func, inst).is_empty()
+        })
 }
 
 /// The memory flags of an atomic read-modify-write, each with a space before
@@ -76,6 +81,34 @@ fn atomic_flags(func: &Function, inst: Inst) -> String {
             func.dfg.mem_flags[flags].to_string()
         }
         _ => String::new(),
+    }
+}
+
+/// The declared type that instructions and slots of type `ty` name.
+pub(super) fn dynamic_type(func: &Function, ty: Type) -> Option<DynamicType> {
+    let types = func.dfg.dynamic_types.keys();
+    types
+        .into_iter()
+        .find(|&declared| func.get_concrete_dynamic_ty(declared) == Some(ty))
+}
+
+/// The text of an instruction with the name of its dynamic type, if it has one.
+fn with_dynamic_type(func: &Function, inst: Inst, text: String) -> Result<String, fmt::Error> {
+    const NO_TYPE: &str = ".types::";
+    if !text.contains(NO_TYPE) {
+        return Ok(text);
+    }
+    let ty = func.dfg.ctrl_typevar(inst);
+    let declared = dynamic_type(func, ty).ok_or(fmt::Error)?;
+    Ok(text.replacen(&format!(".{ty}"), &format!(".{declared}"), 1))
+}
+
+/// The entries of a stack map that Cranelift does not print: that of an
+/// instruction which is a safepoint and no call by its format.
+fn left_out_map(func: &Function, inst: Inst) -> &[UserStackMapEntry] {
+    match func.dfg.insts[inst].opcode() {
+        Opcode::StackSwitch => func.dfg.user_stack_map_entries(inst).unwrap_or_default(),
+        _ => &[],
     }
 }
 
@@ -100,12 +133,19 @@ impl FuncWriter for FullWriter {
         inst: Inst,
         indent: usize,
     ) -> fmt::Result {
-        let flags = atomic_flags(func, inst);
-        if flags.is_empty() {
-            return PlainWriter.write_instruction(w, func, aliases, inst, indent);
+        let entries = left_out_map(func, inst);
+        if !entries.is_empty() {
+            let mut text = String::new();
+            PlainWriter.write_instruction(&mut text, func, aliases, inst, indent)?;
+            return write_with_map(w, &text, entries);
         }
         let mut text = String::new();
         PlainWriter.write_instruction(&mut text, func, aliases, inst, indent)?;
+        let text = with_dynamic_type(func, inst, text)?;
+        let flags = atomic_flags(func, inst);
+        if flags.is_empty() {
+            return w.write_str(&text);
+        }
         // The flags stand behind the opcode and its type.
         let opcode = func.dfg.insts[inst].opcode().to_string();
         let start = text.find(&opcode).ok_or(fmt::Error)?;
@@ -159,6 +199,21 @@ impl FuncWriter for FullWriter {
         }
         Ok(true)
     }
+}
+
+/// The stack map stands behind the operands, and before what Cranelift tells of
+/// these in a comment. Aliases of the results follow on lines of their own.
+fn write_with_map(w: &mut dyn Write, text: &str, entries: &[UserStackMapEntry]) -> fmt::Result {
+    let line = text.find('\n').unwrap_or(text.len());
+    let operands = text[..line].find("  ; ").unwrap_or(line);
+    w.write_str(&text[..operands])?;
+    w.write_str(", stack_map=[")?;
+    for (index, entry) in entries.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        write!(w, "{comma}{} @ {}+{}", entry.ty, entry.slot, entry.offset)?;
+    }
+    w.write_str("]")?;
+    w.write_str(&text[operands..])
 }
 
 fn write_global(w: &mut dyn Write, func: &Function, data: &GlobalValueData) -> fmt::Result {

@@ -123,6 +123,8 @@ pub(super) enum InstClass {
     Plain,
     /// Carries tags but is no call.
     SequencePoint,
+    /// Carries tags and a stack map like a call, and has no signature.
+    StackSwitch,
     /// `call` or `call_indirect`.
     Call,
     /// `try_call` or `try_call_indirect`.

@@ -30,11 +30,17 @@ pub(crate) struct CalleeFacts {
     /// The calling conventions of calls that do not already catch everything.
     pub(super) inner_call_convs: SmallVec<[CallConv; 4]>,
     pub(super) has_patchable_call: bool,
+    /// Whether some reachable `stack_switch` leaves the stack of the activation.
+    pub(super) switches_stacks: bool,
+    /// Whether reachable code reads a thread-local variable.
+    pub(super) reads_thread_locals: bool,
     /// Whether some exception table of the callee names a dynamic context.
     pub(super) has_exception_context: bool,
     /// Reachable instructions that leave the callee for its caller: `return`,
     /// `return_call` and `return_call_indirect`.
     pub(super) returns: usize,
+    /// A stack slot beyond which the callee reaches.
+    pub(super) overrun_slot: Option<ir::StackSlot>,
     /// Whether a copy may add stack slots of fixed size to the caller.
     pub(super) adds_slots: bool,
     /// Structures that are passed by value.
@@ -101,8 +107,11 @@ impl CalleeFacts {
             introspection: Vec::new(),
             inner_call_convs: SmallVec::new(),
             has_patchable_call: false,
+            switches_stacks: false,
+            reads_thread_locals: false,
             has_exception_context: false,
             returns: 0,
+            overrun_slot: None,
             adds_slots: structures > 0 || !func.sized_stack_slots.is_empty(),
             structures,
             is_straight: false,

@@ -111,7 +111,9 @@
 //! more; handlers that cannot be carried to a
 //! call of the callee, because its calling convention has no exceptions, because
 //! it must stay patchable, or because the caller's tags would be matched in a
-//! context of the callee; dynamic types with two scales; more memory flags than
+//! context of the callee; a `stack_switch` where it would need the caller's handlers
+//! or stack map; thread-locals, if [`SpliceOptions`] say so; a callee that reaches
+//! beyond one of its stack slots; dynamic types with two scales; more memory flags than
 //! a function can hold; unreachable calls; and what is no valid CLIF.
 //!
 //! # Where ideas come from
@@ -198,6 +200,13 @@ pub struct SpliceOptions {
     /// inlining at a `try_call` of the first kind can bring in a call of the
     /// second.
     pub unwinder_restores_registers: bool,
+    /// Refuse callees that read thread-local variables. Off by default.
+    ///
+    /// Cranelift takes the address of a thread-local for the same all through a function, and
+    /// computes it once. A program of which a call may return on another thread than it was made
+    /// on, as with fibers that move between threads, keeps its accesses in functions that make no
+    /// such call; inlined into one that does, they would be merged across it.
+    pub refuse_thread_locals: bool,
     /// Let copies that are not inside each other use the same stack slots. On
     /// by default; without it each copy has slots of its own.
     ///
@@ -220,6 +229,7 @@ impl Default for SpliceOptions {
             allow_return_address: false,
             stack_limit_is_per_thread: false,
             unwinder_restores_registers: false,
+            refuse_thread_locals: false,
             share_slots: true,
             memory_promises: MemoryPromises::default(),
             no_alias_regions: false,

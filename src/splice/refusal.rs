@@ -74,10 +74,33 @@ pub enum Refusal {
     #[error("a patchable call of the callee would need the caller's exception handlers")]
     PatchableUnderHandler,
 
+    /// At a `try_call` site, a `stack_switch` of the callee would be executed in the caller's frame,
+    /// and no instruction can give it the caller's handlers: an unwinder that comes to the frame
+    /// from the other stack would go past them.
+    #[error("the callee switches stacks, where the caller's exception handlers are not found")]
+    StackSwitchUnderHandler,
+
+    /// The call has a stack map and the callee a `stack_switch`, for which Cranelift 0.135 emits
+    /// none: a collector would not find the caller's references while the stack is suspended.
+    #[error(
+        "the callee switches stacks, where Cranelift emits no stack map for the call's references"
+    )]
+    StackSwitchAtSafepoint,
+
+    /// The callee reads a thread-local variable, and
+    /// [`SpliceOptions::refuse_thread_locals`](super::SpliceOptions::refuse_thread_locals) is set.
+    #[error("the callee reads a thread-local variable")]
+    ThreadLocal,
+
     /// At a `try_call` site, the callee's exception table ends in a dynamic
     /// context, and the caller's tags would wrongly be matched in it.
     #[error("the caller's handlers would be matched in the callee's exception context")]
     ExceptionContext,
+
+    /// The callee addresses memory beyond this stack slot, where the next one is in its own frame.
+    /// In the caller's it is something else.
+    #[error("the callee reaches beyond its stack slot {0}")]
+    SlotOverrun(ir::StackSlot),
 
     /// The callee takes a structure of this many bytes by value, more than a
     /// stack frame can hold.
@@ -119,7 +142,11 @@ impl Refusal {
             Refusal::StackLimit => "stack-limit",
             Refusal::UncatchableCall(_) => "uncatchable-call",
             Refusal::PatchableUnderHandler => "patchable-under-handler",
+            Refusal::StackSwitchUnderHandler => "stack-switch-under-handler",
+            Refusal::StackSwitchAtSafepoint => "stack-switch-at-safepoint",
+            Refusal::ThreadLocal => "thread-local",
             Refusal::ExceptionContext => "exception-context",
+            Refusal::SlotOverrun(_) => "slot-overrun",
             Refusal::StructTooLarge(_) => "struct-too-large",
             Refusal::DynamicType(_) => "dynamic-type",
             Refusal::VmctxGlobal(_) => "vmctx-global",

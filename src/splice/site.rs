@@ -94,6 +94,16 @@ pub(super) fn check_site(
     {
         return Err(Refusal::FrameIntrospection(opcode));
     }
+    if let Some(slot) = callee.facts.overrun_slot {
+        return Err(Refusal::SlotOverrun(slot));
+    }
+    if callee.facts.reads_thread_locals && options.refuse_thread_locals {
+        return Err(Refusal::ThreadLocal);
+    }
+    let mut references = dfg.user_stack_map_entries(call).unwrap_or_default().iter();
+    if callee.facts.switches_stacks && references.next().is_some() {
+        return Err(Refusal::StackSwitchAtSafepoint);
+    }
     if let Some(limit) = callee.func.stack_limit {
         let covered = caller.stack_limit.is_some_and(|own| {
             match same_loads(caller, own, callee.func, limit) {
@@ -386,6 +396,9 @@ fn check_handlers(
     }
     if callee.has_patchable_call {
         return Err(Refusal::PatchableUnderHandler);
+    }
+    if callee.switches_stacks {
+        return Err(Refusal::StackSwitchUnderHandler);
     }
     if callee.has_exception_context && tag_before_context {
         return Err(Refusal::ExceptionContext);

@@ -10,7 +10,9 @@
 //! a load without region sees only such stores. So where stores may have regions,
 //! one byte is stored to the new slot first, which ends what is known of memory as
 //! a call would. It is stored by another instruction than those that copy, which
-//! is why Cranelift takes neither for a repetition of the other.
+//! is why Cranelift takes neither for a repetition of the other. And it is one of
+//! the slot's own address, so that nobody takes the slot for private and the store
+//! for one that can go.
 
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -52,7 +54,7 @@ pub(super) fn copy(
     }
     let copy = cursor.ins().stack_addr(pointer, slot, 0);
     if stores_have_regions && size > 0 {
-        cursor.ins().istore8(flags(), address, copy, 0);
+        cursor.ins().istore8(flags(), copy, copy, 0);
     }
     if size <= UNROLLED_BYTES {
         copy_unrolled(&mut cursor, address, copy, 0, size);

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 /// An architecture that Cranelift generates code for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Architecture {
-    /// x86-64 with SSE 4.2, which vectors need.
+    /// x86-64 with SSE 4.2, which vectors need, and stack switching.
     X64,
     /// 64-bit Arm.
     Aarch64,
@@ -56,6 +56,7 @@ impl Architecture {
                     "has_cmpxchg16b",
                     "has_sse41",
                     "has_sse42",
+                    "stack_switch_model=basic",
                 ],
             ),
             Architecture::Aarch64 => (1, "aarch64", &[]),

@@ -289,4 +289,56 @@ block0(v0: i32, v1: i32):
             ),
         ],
     },
+    Base {
+        name: "an address that one way alone leaves in a slot",
+        before: "
+function %f(i32) -> i32 system_v {
+    ss0 = explicit_slot 4
+    ss1 = explicit_slot 8
+    fn0 = %g(i64)
+block0(v0: i32):
+    v1 = stack_addr.i64 ss0
+    v2 = stack_addr.i64 ss1
+    v3 = iconst.i64 0
+    store v3, v2
+    store v0, v1
+    brif v0, block1, block2
+block1:
+    store v1, v2
+    jump block2
+block2:
+    v4 = iconst.i64 7
+    call fn0(v4)
+    v5 = load.i32 v1
+    return v5
+}",
+        after: "
+function %f(i32) -> i32 system_v {
+    fn0 = %g(i64)
+block0(v0: i32):
+    brif v0, block1, block2
+block1:
+    jump block2
+block2:
+    v4 = iconst.i64 7
+    call fn0(v4)
+    return v0
+}",
+        program: "",
+        faults: &[
+            before(
+                "an address that was left in a slot passed in a call",
+                &[("v4 = iconst.i64 7", "v4 = load.i64 v2")],
+                "came before",
+            ),
+            before(
+                "an address that was left in a slot stored through",
+                &[(
+                    "v4 = iconst.i64 7",
+                    "v6 = load.i64 v2\n    store v0, v6\n    v4 = iconst.i64 7",
+                )],
+                "came before",
+            ),
+        ],
+    },
 ];

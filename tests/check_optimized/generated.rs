@@ -152,12 +152,20 @@ fn check_optimized_bodies(
     Ok(())
 }
 
+/// Without tables of hundreds of targets, of which the checker says that they take too long, and
+/// without large slots, which are nothing to it.
+fn shape() -> Shape {
+    Shape::new()
+        .without(Feature::LongLists)
+        .without(Feature::LargeFrames)
+}
+
 proptest! {
     #![proptest_config(cases(48))]
 
     #[test]
     fn optimized_programs_pass(
-        generated in programs(Shape::new().with(Feature::Aggregates)),
+        generated in programs(shape().with(Feature::Aggregates)),
         order in prop_oneof![
             Just(None),
             Just(Some(Endianness::Little)),
@@ -172,7 +180,7 @@ proptest! {
     }
 
     #[test]
-    fn generated_programs_pass(generated in programs(Shape::new()), is_big in any::<bool>()) {
+    fn generated_programs_pass(generated in programs(shape()), is_big in any::<bool>()) {
         let endianness = if is_big { Endianness::Big } else { Endianness::Little };
         let Generated { program, .. } = generated;
         for program in [spliced(&program), program] {
@@ -182,9 +190,9 @@ proptest! {
 
     #[test]
     fn generated_programs_of_other_shapes_pass(
-        plain in programs(Shape::new().plain()),
-        chain in programs(Shape::new().functions(2..=6).call_graph(CallGraph::Chain)),
-        recursive in programs(Shape::new().functions(2..=4).call_graph(CallGraph::Recursive)),
+        plain in programs(shape().plain()),
+        chain in programs(shape().functions(2..=6).call_graph(CallGraph::Chain)),
+        recursive in programs(shape().functions(2..=4).call_graph(CallGraph::Recursive)),
     ) {
         for Generated { program, .. } in [plain, chain, recursive] {
             let program = spliced(&program);
@@ -414,7 +422,7 @@ fn check_mistakes(generated: &Generated, shape: &Shape, seed: u64) -> Result<[us
 
 #[test]
 fn mistakes_that_pass_change_nothing() {
-    let shape = Shape::new();
+    let shape = shape();
     let mut runner = proptest::test_runner::TestRunner::new(cases(40));
     let mut sums = [0, 0];
     let cases = runner.config().cases;

@@ -1,5 +1,6 @@
 //! The checker: it accepts what is right, and finds what is wrong.
 
+mod branches;
 mod cleanup_labels;
 mod copies;
 mod faults;

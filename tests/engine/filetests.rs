@@ -23,6 +23,7 @@
 //! and compiled for every target. `UPDATE_EXPECT=1 cargo test --test engine
 //! filetests` writes what comes out below the marker; the checks stay.
 
+use cranelift_inliner::program::Program;
 use similar::TextDiff;
 use std::fs;
 use std::panic::catch_unwind;
@@ -109,8 +110,14 @@ fn run(before: &str) -> Result<String, String> {
     if !outcome.refusals.is_empty() {
         text.push('\n');
     }
-    let functions: Vec<String> = outcome.functions.iter().map(ToString::to_string).collect();
-    text.push_str(&functions.join("\n"));
+    // Cranelift's own printer leaves some things out.
+    let mut program = Program::new();
+    for func in &outcome.functions {
+        program
+            .add(func.clone())
+            .map_err(|error| error.to_string())?;
+    }
+    text.push_str(&program.to_clif().map_err(|error| error.to_string())?);
     for func in &outcome.functions {
         script
             .check(func)

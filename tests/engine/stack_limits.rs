@@ -69,7 +69,7 @@ fn spliced_with(theirs: &str, ours: &str, vmctx: &str, per_thread: bool) -> Resu
     assert_eq!(checked.is_ok(), result.is_ok(), "{checked:?}");
     if let Err(difference) = checked {
         let lost = "the stack limit of its callee is not checked any more";
-        assert_eq!(difference.message(), lost);
+        assert_eq!(difference.difference().unwrap().message(), lost);
     }
     result
 }

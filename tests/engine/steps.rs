@@ -13,6 +13,7 @@
 //!                                     order (little, big), or the functions `memcpy` and `memset`
 //!                                     of C (memory functions)
 //! ; allow frame introspection         for the splices of the file
+//! ; refuse thread locals              in callees, for the splices of the file
 //! ; promises for the whole program    for the splices of the file: what flags of memory promise
 //! ; share no slots                    between copies, for the splices of the file
 //! ; stack limits are per thread       for the splices of the file
@@ -200,6 +201,10 @@ impl Script {
             }
             "allow" if rest == "restored registers" => {
                 self.options.unwinder_restores_registers = true;
+                return Ok(());
+            }
+            "refuse" if rest == "thread locals" => {
+                self.options.refuse_thread_locals = true;
                 return Ok(());
             }
             "stack" if rest == "limits are per thread" => {

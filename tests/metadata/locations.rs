@@ -689,6 +689,7 @@ block0(v0: i64):
     let isa = target("x64", &TargetSettings::new()).unwrap();
     let mut limits = Limits::default();
     limits.function_insts = 1000;
+    limits.frame_bytes = u64::MAX;
     let mut options = SpliceOptions::default();
     options.share_slots = false;
     let inliner = inlined_at().limits(limits).splice_options(options);

@@ -5,7 +5,7 @@ use cranelift_codegen::Context;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{self, AbiParam, InstBuilder, types};
 use cranelift_inliner::backend::{TargetSettings, target};
-use cranelift_inliner::decide::Always;
+use cranelift_inliner::decide::{Always, Limits};
 use cranelift_inliner::module::{DefineError, InliningModule};
 use cranelift_inliner::pass::Inliner;
 use cranelift_jit::{JITBuilder, JITModule};
@@ -200,8 +200,10 @@ fn what_becomes_too_large_by_inlining_is_defined_as_it_was() {
     // A frame may have 1 GiB: each half fits, both in %main do not. Slots of one size would be
     // shared.
     for in_parallel in [false, true] {
-        let mut module =
-            InliningModule::new(object(), Inliner::new(Always)).compile_in_parallel(in_parallel);
+        let mut limits = Limits::default();
+        limits.frame_bytes = u64::MAX;
+        let inliner = Inliner::new(Always).limits(limits);
+        let mut module = InliningModule::new(object(), inliner).compile_in_parallel(in_parallel);
         let signature = module.make_signature();
         let mut halves = Vec::new();
         for (name, size) in [("left", 600_000_000), ("right", 600_000_008)] {

@@ -13,6 +13,7 @@ mod linkage;
 mod names;
 mod plans;
 mod profile;
+mod regions;
 mod same_results;
 mod support;
 mod unused;

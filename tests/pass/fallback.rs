@@ -4,7 +4,7 @@ use super::support::{id, isa, leaf, program_exporting, through};
 use cranelift_inliner::backend::{
     CompileError, CompileScratch, RelocationTarget, compile_function,
 };
-use cranelift_inliner::decide::Always;
+use cranelift_inliner::decide::{Always, Limits};
 use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::program::Program;
 
@@ -28,6 +28,13 @@ fn with_frame(name: &str, bytes: u32, callee: &str) -> String {
 /// A frame may have 1 GiB: one of these does, two of them do not.
 const LARGE: u32 = 600_000_000;
 
+/// Inlines whatever the frames come to.
+fn inliner() -> Inliner<'static> {
+    let mut limits = Limits::default();
+    limits.frame_bytes = u64::MAX;
+    Inliner::new(Always).limits(limits)
+}
+
 fn too_large_together() -> Program {
     let text = leaf("leaf", 3)
         + &through("helper", &["leaf"])
@@ -42,7 +49,7 @@ fn a_caller_that_became_too_large_is_compiled_as_it_was_with_all_that_it_needs()
     let program = too_large_together();
     for target in ["x86_64", "aarch64"] {
         let isa = isa(target);
-        let (inlined, compiled) = Inliner::new(Always)
+        let (inlined, compiled) = inliner()
             .optimize(Optimize::None)
             .verify_with(&*isa)
             .run_and_compile(&program, &*isa)
@@ -89,7 +96,7 @@ fn the_code_is_the_same_for_any_number_of_threads() {
             .build()
             .unwrap();
         let (_, compiled) = pool
-            .install(|| Inliner::new(Always).run_and_compile(&program, &*isa))
+            .install(|| inliner().run_and_compile(&program, &*isa))
             .unwrap();
         let functions: Vec<_> = compiled
             .iter()
@@ -108,7 +115,7 @@ fn a_function_that_does_not_compile_as_it_was_is_an_error_that_names_it() {
     let text = leaf("leaf", 3) + &with_frame("main", u32::MAX, "leaf");
     let program = program_exporting(&text, &["main"]);
     let isa = isa("x86_64");
-    let error = Inliner::new(Always)
+    let error = inliner()
         .optimize(Optimize::None)
         .run_and_compile(&program, &*isa)
         .err()

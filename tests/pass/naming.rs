@@ -45,6 +45,11 @@ fn every_reason_has_a_name_and_words() {
             "the caller would become too large",
         ),
         (
+            Reason::FrameSize,
+            "frame-size",
+            "the caller's frame would become too large",
+        ),
+        (
             Reason::ProgramGrowth,
             "program-growth",
             "the caller's share of growth is used up",

@@ -475,7 +475,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_plan_or_an_error(text in "(clif-inline plan 1\n)?(function|inline|keep|%|\"|#|@|>|;|\\\\|x|[0-9 \na-f]){0,40}") {
+    fn any_text_is_a_plan_or_an_error(text in "(clif-inline plan [12]\n)?(function|inline|keep|end|%|\"|#|@|>|;|\\\\|x|[0-9 \na-f]){0,40}") {
         if let Ok(plan) = text.parse::<Plan>() {
             prop_assert_eq!(plan.to_string().parse::<Plan>(), Ok(plan));
         }
@@ -490,6 +490,31 @@ fn name() -> impl Strategy<Value = FunctionName> {
         any::<String>().prop_map(FunctionName::testcase),
         any::<Vec<u8>>().prop_map(FunctionName::testcase),
     ]
+}
+
+/// However a plan is cut, it is no plan any more; one of the version before may be.
+#[test]
+fn a_plan_that_was_cut_is_an_error() {
+    let program = program(&layered());
+    let plan = Plan::record(&program, &run(&program, Always));
+    let text = plan.to_string();
+    assert_eq!(text.parse::<Plan>().as_ref(), Ok(&plan));
+    for cut in 0..text.trim_end().len() {
+        assert!(text[..cut].parse::<Plan>().is_err(), "{}", &text[..cut]);
+    }
+    let error = |text: &str| text.parse::<Plan>().unwrap_err().to_string();
+    let without_end = text.strip_suffix("\nend\n").unwrap();
+    let cut = error(without_end);
+    let last = format!("line {}: the plan has no end", without_end.lines().count());
+    assert!(cut.starts_with(&last), "{cut}");
+    let behind = error(&format!("{text}function %more\n"));
+    assert!(
+        behind.ends_with("nothing may stand behind the line `end`"),
+        "{behind}"
+    );
+    // The form before had no end.
+    let before = without_end.replace("plan 2", "plan 1");
+    assert_eq!(before.parse(), Ok(plan));
 }
 
 #[test]
@@ -526,7 +551,7 @@ fn errors_name_the_line() {
         ),
         (
             "function %f\nin %g #0",
-            "line 3: expected `function`, `inline` or `keep`, not `in`",
+            "line 3: expected `function`, `inline`, `keep` or `end`, not `in`",
         ),
         (
             "function %f\nkeep %g",
@@ -564,7 +589,7 @@ fn errors_name_the_line() {
     assert_eq!(first("").problem, PlanProblem::NoPlan);
     assert_eq!(first("function %f").line, 1);
     assert_eq!(
-        first("clif-inline plan 2").to_string(),
-        "line 1: this plan is of version 2, and only version 1 can be read"
+        first("clif-inline plan 3").to_string(),
+        "line 1: this plan is of version 3, and only 1 and 2 can be read"
     );
 }

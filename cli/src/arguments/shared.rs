@@ -211,6 +211,15 @@ pub(crate) struct LimitArguments {
     #[arg(long, value_name = "N", default_value_t = Limits::default().function_insts)]
     pub(crate) max_function_insts: usize,
 
+    /// No function's stack slots grow beyond this many bytes
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().frame_bytes)]
+    pub(crate) max_frame_bytes: u64,
+
+    /// The same for functions that may be active many times at once: recursive ones, and those
+    /// whose address is taken
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().recursive_frame_bytes)]
+    pub(crate) max_recursive_frame_bytes: u64,
+
     #[arg(
         long,
         value_name = "TIMES",
@@ -269,6 +278,11 @@ pub(crate) struct LegalityArguments {
     /// Inline functions that use get_return_address, which then gives the caller's
     #[arg(long)]
     pub(crate) allow_return_address: bool,
+
+    /// Keep calls of functions that read thread-local variables, since a call may return on another
+    /// thread
+    #[arg(long)]
+    pub(crate) refuse_thread_locals: bool,
 
     /// Take the same loads from any `vmctx` for the same stack limit, so that functions with one can
     /// be inlined across instances

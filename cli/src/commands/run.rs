@@ -5,6 +5,7 @@
 
 use crate::arguments::{CommonArguments, RunArguments};
 use crate::failure::{self, Failure, warn};
+use crate::input::utf8;
 use crate::names::did_you_mean;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -347,13 +348,20 @@ fn in_words(failure: impl Into<Failure>) -> String {
 
 /// The text of a file, and what to call it.
 fn read(path: &Path) -> Result<(std::path::PathBuf, String), String> {
-    let (name, text) = if path == Path::new("-") {
-        let mut text = String::new();
-        let read = io::stdin().lock().read_to_string(&mut text);
-        (Path::new("<stdin>"), read.map(|_| text))
-    } else {
-        (path, fs::read_to_string(path))
+    let name = match path == Path::new("-") {
+        true => Path::new("<stdin>"),
+        false => path,
     };
-    let text = text.map_err(|error| format!("{}: {error}", name.display()))?;
+    let bytes = match path == Path::new("-") {
+        true => {
+            let mut bytes = Vec::new();
+            let read = io::stdin().lock().read_to_end(&mut bytes);
+            read.map(|_| bytes)
+        }
+        false => fs::read(path),
+    };
+    let bytes = bytes.map_err(|error| format!("{}: {error}", name.display()))?;
+    let text =
+        utf8(bytes).map_err(|(line, message)| format!("{}:{line}: {message}", name.display()))?;
     Ok((name.to_owned(), text))
 }

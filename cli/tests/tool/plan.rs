@@ -4,11 +4,13 @@ use crate::support::{COUNTED, Workplace, command};
 use std::fs;
 
 const PLAN: &str = "\
-clif-inline plan 1
+clif-inline plan 2
 
 function %main
   inline %again #0 ; policy always
   inline %double #0 ; policy always
+
+end
 ";
 
 #[test]
@@ -158,8 +160,13 @@ fn a_file_that_is_no_plan_is_told_with_its_line() {
         "clif-inline plan 1\n\nfunction %f\n  inlined %g #0\n",
     );
     let failed = place.run("opt m.clif --plan m.plan").failed();
-    let expected = "m.plan:4: expected `function`, `inline` or `keep`, not `inlined`";
+    let expected = "m.plan:4: expected `function`, `inline`, `keep` or `end`, not `inlined`";
     assert!(failed.contains(expected), "{failed}");
+    // One that was cut at the end of a line is not followed as if it were whole.
+    let (cut, _) = PLAN.split_once("  inline %double").unwrap();
+    place.write("m.plan", cut);
+    let failed = place.run("opt m.clif --plan m.plan").failed();
+    assert!(failed.contains("m.plan:4: the plan has no end"), "{failed}");
     let failed = place.run("opt m.clif --plan missing.plan").failed();
     assert!(failed.contains("missing.plan: "), "{failed}");
 }

@@ -148,7 +148,25 @@ impl World {
             };
             // What a join hides may be the address of a slot, and not always of the same.
             let base = self.common_base(old, new);
-            if base.is_none() && (own.is_some() || old != new) {
+            let is_mixed = base.is_none() && (own.is_some() || old != new);
+            let are_contents = || {
+                let mut entries = class.iter().map(|&index| pairs[index].0);
+                entries.all(|entry| matches!(entry, Entry::Range(Side::Before, ..)))
+            };
+            let mentions = |node: Node| !self.nodes.mentions(node).is_empty();
+            // Whatever uses what is not known is not proved, so nothing can come of the address.
+            if is_mixed
+                && self.tracking.forgets_addresses
+                && (mentions(old) || mentions(new))
+                && are_contents()
+            {
+                for index in class {
+                    *pairs[index].1 = None;
+                }
+                changed = true;
+                continue;
+            }
+            if is_mixed {
                 for node in [old, new] {
                     for named in self.nodes.mentions(node).to_vec() {
                         self.tracking.share_named(named);

@@ -30,6 +30,9 @@ pub(super) struct Tracking {
     cuts: FxHashMap<SlotRef, BTreeSet<u32>>,
     found_cuts: BTreeSet<(Side, StackSlot, u32)>,
     dirty: bool,
+    /// Whether contents that are addresses of slots are forgotten where ways with others meet.
+    /// Otherwise these slots are private no longer.
+    pub(super) forgets_addresses: bool,
 }
 
 fn index(side: Side) -> usize {
@@ -40,7 +43,7 @@ fn index(side: Side) -> usize {
 }
 
 impl Tracking {
-    pub(super) fn new(before: &Function, after: &Function) -> Self {
+    pub(super) fn new(before: &Function, after: &Function, forgets_addresses: bool) -> Self {
         let of = |func: &Function| {
             let slots = func.sized_stack_slots.values();
             slots.cloned().collect::<Vec<_>>()
@@ -57,6 +60,7 @@ impl Tracking {
             cuts: FxHashMap::default(),
             found_cuts: BTreeSet::new(),
             dirty: false,
+            forgets_addresses,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::splice::MemoryPromises;
 use crate::splice::derived::{Derived, Flow};
 use crate::splice::memory_promises::{is_promising, without_flags};
 use cranelift_codegen::entity::EntityRef;
-use cranelift_codegen::ir::{Function, Inst, InstructionData, Value};
+use cranelift_codegen::ir::{Function, Inst, InstructionData, Opcode, Value};
 
 impl CallerPromises {
     /// Takes from accesses what copies have made false. The caller's own instructions have numbers
@@ -89,6 +89,12 @@ impl CallerPromises {
         let escapes = copied.clone().any(|inst| {
             let data = &caller.dfg.insts[inst];
             match *data {
+                // The engine's own, of one byte: see `struct_args`.
+                InstructionData::Store {
+                    opcode: Opcode::Istore8,
+                    args,
+                    ..
+                } if args[0] == args[1] => false,
                 InstructionData::Store { args, .. } => may_be(args[0]),
                 _ if data.opcode().can_store() || data.opcode().is_call() => {
                     caller.dfg.inst_values(inst).any(may_be)

@@ -295,7 +295,7 @@ impl<'a> Copy<'a> {
                     self.copy_tags(inst.inst, copy);
                 }
                 InstClass::Call => at = self.copy_call(inst, at),
-                InstClass::TryCall => {
+                InstClass::TryCall | InstClass::StackSwitch => {
                     let copy = self.copy_inst(inst, at);
                     self.finish_call(inst.inst, copy);
                 }

@@ -1,6 +1,7 @@
 //! What each instruction is to a splice, and whether it can be copied at all.
 
 use super::Survey;
+use crate::body::has_signature;
 use crate::splice::callee::{InstClass, InstPlan, Results};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
@@ -61,9 +62,10 @@ impl Survey<'_> {
             [result] => (Results::One(result), dfg.value_type(result)),
             _ => (Results::Several, types::INVALID),
         };
-        if opcode.is_call() || matches!(plan, Results::Several) {
+        let has_signature = has_signature(opcode);
+        if has_signature || matches!(plan, Results::Several) {
             // The results of a call are its signature's.
-            let ctrl_type = match opcode.is_call() {
+            let ctrl_type = match has_signature {
                 true => types::INVALID,
                 false => ctrl_type(self.func, inst)?,
             };
@@ -181,6 +183,10 @@ impl Survey<'_> {
             InstructionData::ExceptionHandlerAddress { .. } => InstClass::HandlerAddress,
             _ => match opcode {
                 Opcode::SequencePoint => InstClass::SequencePoint,
+                Opcode::StackSwitch => {
+                    self.tables.facts.switches_stacks = true;
+                    InstClass::StackSwitch
+                }
                 Opcode::GetFramePointer | Opcode::GetStackPointer | Opcode::GetReturnAddress => {
                     if !self.tables.facts.introspection.contains(&opcode) {
                         self.tables.facts.introspection.push(opcode);

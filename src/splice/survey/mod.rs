@@ -10,6 +10,7 @@ use self::known_types::KnownTypes;
 use super::callee::{BlockPlan, InstPlan, Tables, UsedEntities};
 use super::facts::CalleeFacts;
 use super::{memory_promises, slot_access};
+use crate::body::slot_overrun;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::instructions::InstructionMapper;
@@ -102,6 +103,12 @@ impl<'f> Survey<'f> {
         }
         self.tables.facts.is_straight =
             self.tables.blocks.len() == 1 && self.tables.facts.structures == 0;
+        let insts = order.iter();
+        let insts = insts.flat_map(|&block| self.func.layout.block_insts(block));
+        let resolved = &self.tables.resolved;
+        self.tables.facts.overrun_slot = slot_overrun(self.func, insts, |value| {
+            resolved.get(value.index()).copied()
+        });
         self.tables
             .facts
             .complete(self.func, &mut self.tables.used, &self.tables.from_vmctx);

@@ -59,8 +59,11 @@ impl InstructionMapper for Survey<'_> {
             GlobalValueData::IAddImm { base, .. } => {
                 self.map_global_value(*base);
             }
-            GlobalValueData::Symbol { name, .. } if !name_is_valid(func, name) => {
-                self.fail(format!("{global} has no name"));
+            GlobalValueData::Symbol { name, tls, .. } => {
+                self.tables.facts.reads_thread_locals |= tls;
+                if !name_is_valid(func, name) {
+                    self.fail(format!("{global} has no name"));
+                }
             }
             _ => {}
         }

@@ -5,6 +5,7 @@ use super::features::Feature;
 use super::instructions::constants;
 use super::memory::{Cell, Slot};
 use super::plan::{MAX_BLOCK_RUNS, MAX_FUEL, Plan};
+use super::stacks::OtherStack;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{
     AliasRegion, Block, BlockArg, FuncRef, Function, GlobalValueData, InstBuilder, SourceLoc, Type,
@@ -22,6 +23,10 @@ pub(super) enum Target {
     Host(usize),
     /// The host's function that throws.
     Throw,
+    /// The program's function that only switches stacks.
+    Switch,
+    /// The one that is started on another stack.
+    Started,
     /// The program's function that copies bytes.
     CopyBytes,
 }
@@ -46,6 +51,8 @@ pub(super) struct Body<'p, 'c, 'b> {
     pub(super) values: Vec<Value>,
     /// The blocks after the constructs around the current place, the innermost last.
     pub(super) labels: Vec<Label>,
+    /// The blocks in which loops begin.
+    pub(super) headers: Vec<Block>,
     /// How many statements may still be made.
     pub(super) statements: usize,
     /// How often the current block is executed for each execution of the function.
@@ -67,6 +74,7 @@ pub(super) struct Body<'p, 'c, 'b> {
     /// The `vmctx` parameter, which is zero.
     pub(super) context: Option<Value>,
     pub(super) slots: Vec<Slot>,
+    pub(super) other_stack: Option<OtherStack>,
     pub(super) recursive_calls: usize,
     pub(super) func_refs: BTreeMap<Target, FuncRef>,
 }
@@ -90,6 +98,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
             srcloc: SourceLoc::default(),
             values: Vec::new(),
             labels: Vec::new(),
+            headers: Vec::new(),
             statements,
             rounds: 1,
             fuel: None,
@@ -101,6 +110,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
             preferred: None,
             context: None,
             slots: Vec::new(),
+            other_stack: None,
             recursive_calls: 0,
             func_refs: BTreeMap::new(),
         };

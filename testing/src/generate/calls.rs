@@ -4,6 +4,7 @@ use super::body::{Body, Target};
 use super::copy_bytes::{COPY_BYTES, copy_bytes_signature};
 use super::features::Feature;
 use super::plan::RECURSIVE_CALLS;
+use super::stacks;
 use cranelift_codegen::ir::{
     AbiParam, ExtFuncData, ExternalName, FuncRef, Inst, InstBuilder, Signature, Type, UserFuncName,
     Value, types,
@@ -99,7 +100,11 @@ impl Body<'_, '_, '_> {
     pub(super) fn is_recursion(&self, target: Target) -> bool {
         match target {
             Target::Function(callee) => self.plan.is_recursion(self.index, callee),
-            Target::Host(_) | Target::Throw | Target::CopyBytes => false,
+            Target::Host(_)
+            | Target::Throw
+            | Target::Switch
+            | Target::Started
+            | Target::CopyBytes => false,
         }
     }
 
@@ -141,7 +146,11 @@ impl Body<'_, '_, '_> {
     pub(super) fn prepare_call(&mut self, target: Target) -> Option<Call> {
         let is_owed = match target {
             Target::Function(callee) => self.owed_calls().contains(&callee),
-            Target::Host(_) | Target::Throw | Target::CopyBytes => false,
+            Target::Host(_)
+            | Target::Throw
+            | Target::Switch
+            | Target::Started
+            | Target::CopyBytes => false,
         };
         let (func_ref, signature) = self.declare(target)?;
         let mut params = signature.params.iter().map(|param| param.value_type);
@@ -257,7 +266,11 @@ impl Body<'_, '_, '_> {
     fn returns_the_same(&self, target: Target) -> bool {
         let has_pointer = match target {
             Target::Function(callee) => self.plan.functions.get(callee).map(|f| f.has_pointer),
-            Target::Host(_) | Target::Throw | Target::CopyBytes => Some(false),
+            Target::Host(_)
+            | Target::Throw
+            | Target::Switch
+            | Target::Started
+            | Target::CopyBytes => Some(false),
         };
         let signature = self.signature_of(target);
         signature.is_some_and(|signature| {
@@ -276,6 +289,7 @@ impl Body<'_, '_, '_> {
                 signature.params = [types::I64; 2].map(AbiParam::new).to_vec();
                 signature
             }
+            Target::Switch | Target::Started => stacks::signature(target),
             Target::CopyBytes => copy_bytes_signature(),
         })
     }
@@ -288,7 +302,7 @@ impl Body<'_, '_, '_> {
     }
 
     /// The reference to `target`, and its signature.
-    fn declare(&mut self, target: Target) -> Option<(FuncRef, Signature)> {
+    pub(super) fn declare(&mut self, target: Target) -> Option<(FuncRef, Signature)> {
         let signature = self.signature_of(target)?;
         if let Some(&func_ref) = self.func_refs.get(&target) {
             return Some((func_ref, signature));
@@ -297,6 +311,7 @@ impl Body<'_, '_, '_> {
             Target::Function(index) => self.plan.functions.get(index)?.name.clone(),
             Target::Host(index) => self.plan.hosts.get(index)?.name.clone(),
             Target::Throw => FunctionName::testcase("throw"),
+            Target::Switch | Target::Started => stacks::name(target)?,
             Target::CopyBytes => FunctionName::testcase(COPY_BYTES),
         };
         let name = match name.as_user_func_name() {

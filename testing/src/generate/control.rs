@@ -55,6 +55,7 @@ impl Body<'_, '_, '_> {
         let may_nest = self.labels.len() < MAX_DEPTH;
         let may_leave = !self.labels.is_empty() && !self.owes_calls();
         match self.choices.below(32) {
+            8 if features.has(Feature::StackSwitches) => self.switch_stacks(),
             7 | 8 if self.has_aggregates() => self.aggregate(),
             9 | 10 if features.has(Feature::Memory) => self.memory_instruction(),
             11 if features.has(Feature::Memory) => self.memory_instruction(),
@@ -167,6 +168,11 @@ impl Body<'_, '_, '_> {
             // With these each arm is reachable; the last is the default.
             edges.extend(arms.iter().map(|&arm| body.func.dfg.block_call(arm, &[])));
             let Some(default) = edges.pop() else { return };
+            if body.plan.features.has(Feature::LongLists) && body.choices.chance(48) {
+                let more = 1 + body.choices.below(400);
+                let known = edges.clone();
+                edges.extend(known.into_iter().cycle().take(more));
+            }
             let table = JumpTableData::new(default, &edges);
             let table = body.func.create_jump_table(table);
             body.at().ins().br_table(index, table);
@@ -221,6 +227,7 @@ impl Body<'_, '_, '_> {
         exit.reached = true;
         let exit = exit.block;
         let args = self.block_args(exit);
+        self.headers.push(header);
         self.at().ins().brif(left, header, &again, exit, &args);
     }
 
@@ -297,7 +304,13 @@ impl Body<'_, '_, '_> {
         self.context = None;
         self.call();
         let targets = others.into_iter().chain([block]).collect::<Vec<_>>();
-        match (self.choices.below(4), self.choices.one_of(&targets)) {
+        let kind = self.choices.below(4);
+        // Into loops, if there are some.
+        let targets = match kind {
+            3 if self.headers.len() > 1 => self.headers.clone(),
+            _ => targets,
+        };
+        match (kind, self.choices.one_of(&targets)) {
             (0, _) | (_, None) => self.finish(),
             (1, Some(target)) => {
                 let args = self.block_args(target);

@@ -5,6 +5,7 @@
 
 use super::body::{Body, Target};
 use super::control::End;
+use super::features::Feature;
 use cranelift_codegen::ir::{
     Block, BlockArg, BlockCall, ExceptionTableData, ExceptionTableItem, ExceptionTag, InstBuilder,
     Type, types,
@@ -63,6 +64,13 @@ impl Body<'_, '_, '_> {
 
             let mut arms: Vec<Block> = vec![normal];
             let mut items = Vec::new();
+            if body.plan.features.has(Feature::LongLists) && body.choices.chance(48) {
+                // Nothing throws these tags.
+                for tag in 0..1 + body.choices.below(40) {
+                    let tag = ExceptionTag::from_u32((TAGS + tag) as u32);
+                    items.push(ExceptionTableItem::Tag(tag, body.handler(&mut arms)));
+                }
+            }
             for _ in 0..body.choices.below(4) {
                 let item = match body.choices.below(8) {
                     6 => {

@@ -77,6 +77,14 @@ pub enum Feature {
     /// address alone. Of the backends only x64's and s390x's take them. Off unless asked for; only
     /// with [`Feature::Memory`].
     Structures,
+    /// `stack_switch`, which x64 alone compiles, with the setting `stack_switch_model`; the
+    /// interpreter has none. Off unless asked for.
+    StackSwitches,
+    /// Stack slots of up to 40 KiB, of which little is used; only with [`Feature::Memory`].
+    LargeFrames,
+    /// A `br_table` of hundreds of targets, a `try_call` of dozens of handlers, calls with dozens of
+    /// arguments.
+    LongLists,
 }
 
 /// A set of [`Feature`]s.
@@ -86,7 +94,7 @@ pub(super) struct Features(u32);
 impl Features {
     pub(super) const NONE: Features = Features(0);
 
-    const ALL: [Feature; 24] = [
+    const ALL: [Feature; 27] = [
         Feature::I128,
         Feature::Floats,
         Feature::F16AndF128,
@@ -111,6 +119,9 @@ impl Features {
         Feature::TrappingStores,
         Feature::Aggregates,
         Feature::Structures,
+        Feature::StackSwitches,
+        Feature::LargeFrames,
+        Feature::LongLists,
     ];
 
     pub(super) fn by_default() -> Self {
@@ -122,6 +133,7 @@ impl Features {
             .without(Feature::AdjacentLocations)
             .without(Feature::TrappingStores)
             .without(Feature::Structures)
+            .without(Feature::StackSwitches)
     }
 
     pub(super) fn with(self, feature: Feature) -> Self {
@@ -138,7 +150,11 @@ impl Features {
 
     /// Each of the set or not.
     pub(super) fn chosen(self, choices: &mut Choices<'_, '_>) -> Self {
-        let bits = [choices.byte(), choices.byte(), choices.byte(), 0];
+        let mut bits = [choices.byte(), choices.byte(), choices.byte(), 0];
+        // Bytes that were kept mean the same in a shape that has none of the later features.
+        if self.0 >> 24 != 0 {
+            bits[3] = choices.byte();
+        }
         Features(self.0 & u32::from_le_bytes(bits))
     }
 }

@@ -71,6 +71,7 @@ impl Body<'_, '_, '_> {
             let own_region = self.choices.chance(64);
             self.make_slot(number, size, align_shift, own_region);
         }
+        self.make_buffer();
         let pointer_fits = self.pointer.is_some() && !self.reads_only;
         if self.passes_pointers() && !pointer_fits {
             let number = self.slots.len();
@@ -239,6 +240,25 @@ impl Body<'_, '_, '_> {
         let callees = function.into_iter().flat_map(|function| &function.callees);
         let mut callees = callees.filter_map(|&callee| functions.get(callee));
         callees.any(|callee| callee.has_pointer)
+    }
+
+    /// A large slot of which one word is used, now and then. No tag names it, since a debugger would
+    /// see what was on the stack before.
+    fn make_buffer(&mut self) {
+        if !self.plan.features.has(Feature::LargeFrames) || !self.choices.chance(48) {
+            return;
+        }
+        let sizes = [500, 1000, 5000, 20_000, 40_000];
+        let size = self.choices.one_of(&sizes).unwrap_or(500);
+        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 3);
+        let slot = self.func.create_sized_stack_slot(data);
+        let value = self.value(types::I64);
+        let last = size as i32 / 8 * 8 - 8;
+        let address = self.at().ins().stack_addr(types::I64, slot, last);
+        let flags = MemFlagsData::trusted();
+        self.at().ins().store(flags, value, address, 0);
+        let loaded = self.at().ins().load(types::I64, flags, address, 0);
+        self.define([loaded]);
     }
 
     fn make_slot(&mut self, number: usize, size: u32, align_shift: u8, own_region: bool) {

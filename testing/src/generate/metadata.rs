@@ -44,6 +44,16 @@ impl Body<'_, '_, '_> {
         }
     }
 
+    /// Tags and stack map of a switch to another stack. Cranelift emits no map for it, and
+    /// compiles none of these programs where its assertions are on, so maps are rare.
+    pub(super) fn annotate_switch(&mut self, inst: Inst) {
+        if self.choices.chance(64) {
+            return self.annotate_call(inst);
+        }
+        let tags = self.frame();
+        self.func.debug_tags.set(inst, tags);
+    }
+
     /// Tags and stack map of a call that comes back.
     pub(super) fn annotate_call(&mut self, call: Inst) {
         let tags = self.frame();

@@ -46,6 +46,7 @@ mod metadata;
 mod plan;
 mod program;
 mod shape;
+mod stacks;
 mod strategy;
 mod types;
 

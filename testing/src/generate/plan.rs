@@ -222,7 +222,11 @@ impl Plan {
     /// At most two results: riscv64 has no registers for more.
     fn signature(&self, choices: &mut Choices<'_, '_>, call_conv: CallConv) -> Signature {
         let mut signature = Signature::new(call_conv);
-        let most = if choices.chance(16) { 12 } else { 5 };
+        let most = match choices.byte() {
+            255 if self.features.has(Feature::LongLists) => 40,
+            240.. => 12,
+            _ => 5,
+        };
         for _ in 0..choices.below(most) {
             let ty = self.types.param(choices, call_conv);
             let param = AbiParam::new(ty);

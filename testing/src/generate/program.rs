@@ -5,6 +5,7 @@ use super::choices::Choices;
 use super::copy_bytes::copy_bytes;
 use super::instructions::constants;
 use super::plan::Plan;
+use super::stacks;
 use super::{Generated, Shape};
 use crate::execute::Invocation;
 use cranelift_inliner::program::{FunctionName, Program};
@@ -19,6 +20,10 @@ pub(super) fn generate(
     for index in 0..plan.functions.len() {
         let body = Body::generate(&mut plan, index, shape.statements, choices);
         let added = program.add(body);
+        added.map_err(|_| arbitrary::Error::IncorrectFormat)?;
+    }
+    for function in stacks::functions(&plan) {
+        let added = program.add(function);
         added.map_err(|_| arbitrary::Error::IncorrectFormat)?;
     }
     if plan.copies_bytes {

@@ -37,6 +37,8 @@ pub enum Property {
     Limits,
     /// A refused splice has not touched its caller.
     Refusals,
+    /// What is valid is not refused as malformed.
+    Malformed,
 }
 
 impl fmt::Display for Property {
@@ -51,6 +53,7 @@ impl fmt::Display for Property {
             Property::Deterministic => "the result depends on more than the functions",
             Property::Orders => "the order of splices matters",
             Property::Limits => "a limit is exceeded",
+            Property::Malformed => "what is valid is refused as malformed",
             Property::Refusals => "a refused splice changed its caller",
         })
     }

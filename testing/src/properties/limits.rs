@@ -1,9 +1,10 @@
 //! Growth stays within the limits.
 
 use super::broken::{Broken, Property};
-use cranelift_codegen::ir::{ArgumentPurpose, Function, GlobalValueData};
+use cranelift_codegen::ir::{ArgumentPurpose, Function, GlobalValueData, InstructionData};
 use cranelift_entity::SecondaryMap;
 use cranelift_inliner::decide::Limits;
+use cranelift_inliner::graph::CallKind;
 use cranelift_inliner::pass::{Inlined, SiteRecord};
 use cranelift_inliner::program::{FunctionId, Program};
 
@@ -26,7 +27,7 @@ pub fn within_limits(before: &Program, inlined: &Inlined, limits: &Limits) -> Re
         let broken = |difference: String| {
             Err(Broken::new(Property::Limits, difference).in_function(function.name()))
         };
-        let insts = count_insts(function.body());
+        let insts = size_of(function.body());
         let mut growth = 0_usize;
         let mut glue = Some(0_usize);
         for site in inlined.sites_of(id).iter().filter(|site| site.inlined) {
@@ -34,16 +35,16 @@ pub fn within_limits(before: &Program, inlined: &Inlined, limits: &Limits) -> Re
             let Some((callee, body)) = site.callee_id.zip(body) else {
                 return broken(format!("{}: a call of nothing was inlined", site.inst));
             };
-            let size = count_insts(body);
+            let size = size_of(body);
             if site.callee_insts() != size {
                 let said = site.callee_insts();
                 return broken(format!(
-                    "{}: the callee has {size} instructions, the report says {said}",
+                    "{}: the callee's size is {size}, the report says {said}",
                     site.inst
                 ));
             }
             growth = growth.saturating_add(size);
-            glue = glue.zip(glue_of(body)).map(|(all, one)| all + one);
+            glue = glue.zip(glue_of(site, body)).map(|(all, one)| all + one);
             depths[id] = depths[id].max(nesting(site) + depths[callee]);
         }
         program_insts = program_insts.saturating_add(insts);
@@ -65,7 +66,17 @@ pub fn within_limits(before: &Program, inlined: &Inlined, limits: &Limits) -> Re
                 depths[id]
             ));
         }
-        let after = inlined.body(id).map_or(0, |body| count_insts(body));
+        let graph = inlined.graph();
+        let may_recur = graph.recursion(id).is_recursive() || graph.is_address_taken(id);
+        let allowed = match may_recur {
+            true => limits.recursive_frame_bytes.min(limits.frame_bytes),
+            false => limits.frame_bytes,
+        };
+        let frame = inlined.body(id).map_or(0, |body| slot_bytes(body));
+        if frame > allowed.max(slot_bytes(function.body())) {
+            return broken(format!("{frame} bytes of stack slots instead of {allowed}"));
+        }
+        let after = inlined.body(id).map_or(0, |body| size_of(body));
         if let Some(glue) = glue
             && after > insts.saturating_add(growth).saturating_add(glue)
         {
@@ -86,15 +97,18 @@ fn nesting(site: &SiteRecord) -> u32 {
     u32::try_from(site.via().len()).map_or(u32::MAX, |around| around.saturating_add(1))
 }
 
-/// How many instructions a copy of `body` may have more than `body`: a tail call that becomes a
-/// call is followed by a jump. `None` where that depends on more: structures that are copied, and
-/// global values that are computed from an argument.
-fn glue_of(body: &Function) -> Option<usize> {
+/// By how much a copy of `body` may be larger than `body`: a tail call that becomes a call is
+/// followed by a jump with what it returns. `None` where that depends on more: handlers that calls
+/// get, structures that are copied, and global values that are computed from an argument.
+fn glue_of(site: &SiteRecord, body: &Function) -> Option<usize> {
     let by_value = |param: &cranelift_codegen::ir::AbiParam| {
         matches!(param.purpose, ArgumentPurpose::StructArgument(_))
     };
     let from_context = |data: &GlobalValueData| matches!(data, GlobalValueData::VMContext);
-    if body.signature.params.iter().any(by_value) || body.global_values.values().any(from_context) {
+    if site.kind == CallKind::TryCall
+        || body.signature.params.iter().any(by_value)
+        || body.global_values.values().any(from_context)
+    {
         return None;
     }
     let insts = body
@@ -105,12 +119,45 @@ fn glue_of(body: &Function) -> Option<usize> {
         let opcode = body.dfg.insts[inst].opcode();
         opcode.is_call() && opcode.is_return()
     });
-    Some(tail_calls.count())
+    let jump = 1 + body.signature.returns.len().saturating_sub(8);
+    Some(tail_calls.count() * jump)
 }
 
-fn count_insts(func: &Function) -> usize {
+/// The size in the unit of [`Limits`], counted in another way than the pass does: what an
+/// instruction names beyond eight values in one place.
+fn size_of(func: &Function) -> usize {
+    let dfg = &func.dfg;
     let blocks = func.layout.blocks();
-    blocks
-        .map(|block| func.layout.block_insts(block).count())
-        .sum()
+    let insts = blocks.flat_map(|block| func.layout.block_insts(block));
+    let sizes = insts.map(|inst| {
+        let data = &dfg.insts[inst];
+        let edges = data.branch_destination(&dfg.jump_tables, &dfg.exception_tables);
+        let args = edges.iter().map(|edge| edge.args(&dfg.value_lists).len());
+        let mut lists = vec![dfg.inst_args(inst).len()];
+        match data {
+            InstructionData::BranchTable { .. } => lists.extend([edges.len(), args.sum()]),
+            InstructionData::TryCall { exception, .. }
+            | InstructionData::TryCallIndirect { exception, .. } => {
+                let table = &dfg.exception_tables[*exception];
+                let returns = dfg.signatures[table.signature()].returns.len();
+                // The normal edge is none of the items.
+                lists.extend([1 + table.items().count(), args.sum(), returns]);
+            }
+            _ => lists.extend(args),
+        }
+        if data.opcode().is_call()
+            && let Some(signature) = dfg.call_signature(inst)
+            && edges.is_empty()
+        {
+            lists.push(dfg.signatures[signature].returns.len());
+        }
+        let more = lists.into_iter().map(|entries| entries.saturating_sub(8));
+        1 + more.sum::<usize>()
+    });
+    sizes.sum()
+}
+
+fn slot_bytes(func: &Function) -> u64 {
+    let slots = func.sized_stack_slots.values();
+    slots.map(|slot| u64::from(slot.size)).sum()
 }

@@ -11,6 +11,7 @@
 //! | [`any_order`] | all splices in one go are the same as one after the other in any order |
 //! | [`within_limits`] | growth stays within the limits |
 //! | [`refusals_change_nothing`] | a refused splice has not touched its caller |
+//! | [`valid_functions_are_taken`] | what is valid is not refused as malformed |
 //!
 //! Each returns [`Broken`], which names the function, the place and the first difference.
 
@@ -22,17 +23,19 @@ mod compiles;
 mod deterministic;
 mod frames;
 mod limits;
+mod malformed;
 mod orders;
 mod refusals;
 mod text;
 
-pub use accounted::accounted_for;
+pub use accounted::{accounted_for, unproved};
 pub use behaves::{behaves, behaves_at};
 pub use broken::{Broken, Property};
 pub use compiles::{compiles, compiles_for};
 pub use deterministic::deterministic;
 pub use frames::same_frames;
 pub use limits::within_limits;
+pub use malformed::valid_functions_are_taken;
 pub use orders::{any_order, seeded};
 pub use refusals::refusals_change_nothing;
 pub use text::reads_back;
@@ -56,6 +59,7 @@ pub fn all(
 ) -> Result<(), Broken> {
     let inlined = inliner.run(program);
     let inlined = inlined.map_err(|error| Broken::new(Property::Finishes, error.to_string()))?;
+    valid_functions_are_taken(program, &inlined)?;
     let plain = inliner.without_optimization();
     let spliced = plain.run(program);
     let spliced = spliced.map_err(|error| Broken::new(Property::Finishes, error.to_string()))?;

@@ -1,10 +1,12 @@
 //! The printed result reads back as itself.
 
 use super::broken::{Broken, Property, first_difference};
+use cranelift_codegen::ir::{Function, Inst};
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{Program, ProgramError};
 
-/// The inlined program printed, read and printed again is the same text.
+/// The inlined program printed, read and printed again is the same text, and has the same stack maps
+/// and tags when it is read.
 ///
 /// Where that does not hold of `before` either, nothing is asked of the result: a name may be one
 /// that CLIF cannot express.
@@ -14,22 +16,27 @@ use cranelift_inliner::program::{Program, ProgramError};
 /// The first line that differs, or why the text does not read.
 pub fn reads_back(before: &Program, inlined: &Inlined) -> Result<(), Broken> {
     match twice(inlined.program()) {
-        Ok(()) => Ok(()),
+        Ok(read) => match read {
+            // A loss is no matter of names: it is a fault of the printer, whatever was printed.
+            Some(read) => nothing_left_out(inlined.program(), &read),
+            None => Ok(()),
+        },
         Err(_) if twice(before).is_err() => Ok(()),
         Err(broken) => Err(broken),
     }
 }
 
-fn twice(program: &Program) -> Result<(), Broken> {
+/// The program as it reads back, if it prints as the same text; `None` of an empty one.
+fn twice(program: &Program) -> Result<Option<Program>, Broken> {
     let failed = |error: ProgramError| Broken::new(Property::Text, error.to_string());
     if program.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let once = program.to_clif().map_err(failed)?;
     let read = Program::from_clif(&once, "printed").map_err(failed)?;
     let again = read.to_clif().map_err(failed)?;
     let Some((line, one, other)) = first_difference(&once, &again) else {
-        return Ok(());
+        return Ok(Some(read));
     };
     let broken = Broken::new(Property::Text, format!("`{one}` reads as `{other}`"));
     let broken = broken.at(format!("line {line} of the text"));
@@ -42,4 +49,38 @@ fn twice(program: &Program) -> Result<(), Broken> {
         Some(function) => broken.in_function(function.name()),
         None => broken,
     })
+}
+
+/// What was not printed is not in the second text either, so stack maps and tags are compared by
+/// themselves.
+fn nothing_left_out(program: &Program, read: &Program) -> Result<(), Broken> {
+    for (id, function) in program.iter() {
+        let Some(read) = read.get(id) else { continue };
+        let (printed, read) = (function.body(), read.body());
+        let insts = |func: &Function| -> Vec<Inst> {
+            let blocks = func.layout.blocks();
+            blocks
+                .flat_map(|block| func.layout.block_insts(block))
+                .collect()
+        };
+        for (inst, read_inst) in insts(printed).into_iter().zip(insts(read)) {
+            let maps = [(printed, inst), (read, read_inst)].map(|(func, inst)| {
+                let entries = func.dfg.user_stack_map_entries(inst).unwrap_or_default();
+                let entries = entries.iter();
+                entries
+                    .map(|entry| (entry.ty, entry.slot, entry.offset))
+                    .collect::<Vec<_>>()
+            });
+            let lost = if maps[0] != maps[1] {
+                "its stack map is lost in the text"
+            } else if printed.debug_tags.get(inst) != read.debug_tags.get(read_inst) {
+                "its tags are lost in the text"
+            } else {
+                continue;
+            };
+            let broken = Broken::new(Property::Text, lost.to_owned());
+            return Err(broken.in_function(function.name()).at(inst.to_string()));
+        }
+    }
+    Ok(())
 }

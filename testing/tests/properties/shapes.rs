@@ -187,12 +187,41 @@ fn large_programs_end_too() {
     }
 }
 
+/// The interpreter cannot switch stacks, so where it gives up and native code does not, some were.
+#[test]
+fn programs_switch_stacks_and_come_back() {
+    if !Engine::works_here() {
+        return;
+    }
+    let shape = Shape::new()
+        .plain()
+        .with(Feature::StackSwitches)
+        .functions(1..=2);
+    let engine = Engine::new(&TargetSettings::new()).unwrap();
+    let mut switched = 0;
+    for seed in 0..SEEDS {
+        let generated = generate(&shape, seed);
+        let native = engine.compile(&generated.program).unwrap();
+        for invocation in &generated.invocations {
+            let seen = native.call(invocation).unwrap();
+            assert!(matches!(seen.outcome, Outcome::Returned(_)), "{seed}");
+            let interpreted = interpret(&generated.program, invocation, shape.max_steps());
+            switched += usize::from(interpreted.is_err());
+        }
+    }
+    assert!(switched > 50, "{switched}");
+}
+
 #[test]
 fn everything_occurs() {
     let mut seen = BTreeSet::new();
+    // What comes last in a function is rare where much may come before.
+    let small = Shape::new().plain().functions(1..=1);
     for seed in 0..4 * SEEDS {
-        for (_, function) in generate(&Shape::new(), seed).program.iter() {
-            occurrences(function.body(), &mut seen);
+        for shape in [&Shape::new(), &small] {
+            for (_, function) in generate(shape, seed).program.iter() {
+                occurrences(function.body(), &mut seen);
+            }
         }
     }
     let expected = [
@@ -256,6 +285,10 @@ fn everything_occurs() {
         "extended",
         "key",
         "label",
+        "large slot",
+        "long table",
+        "many handlers",
+        "many parameters",
         "recursion",
         "region",
         "srcloc",
@@ -306,6 +339,25 @@ fn occurrences(func: &Function, seen: &mut BTreeSet<String>) {
         ("stack_limit", func.stack_limit.is_some()),
         ("region", func.dfg.alias_regions.len() > 0),
         ("unreachable, into two loops", enters_two_loops(func)),
+        (
+            "large slot",
+            func.sized_stack_slots.values().any(|slot| slot.size >= 500),
+        ),
+        (
+            "long table",
+            func.dfg
+                .jump_tables
+                .values()
+                .any(|table| table.all_branches().len() > 40),
+        ),
+        (
+            "many handlers",
+            func.dfg
+                .exception_tables
+                .values()
+                .any(|table| table.all_branches().len() > 10),
+        ),
+        ("many parameters", func.signature.params.len() > 16),
         (
             "key",
             func.sized_stack_slots

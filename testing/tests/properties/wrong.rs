@@ -363,3 +363,30 @@ fn an_engine_that_changes_what_it_refuses() {
     assert_eq!(broken.property(), Property::Refusals);
     assert!(broken.to_string().contains("refused"), "{broken}");
 }
+
+#[test]
+fn a_valid_callee_that_is_refused_as_malformed() {
+    let text = |result: &str| {
+        format!(
+            "function %callee(i64) -> i64 system_v {{
+             block0(v0: i64):
+                 v1 = iconst.i64 1
+                 v2 = {result} v0, v1
+                 return v2
+             }}
+             function %main(i64) -> i64 system_v {{
+                 fn0 = %callee(i64) -> i64 system_v
+             block0(v0: i64):
+                 v1 = call fn0(v0)
+                 return v1
+             }}"
+        )
+    };
+    let valid = Program::from_clif(&text("iadd"), "valid").unwrap();
+    // It returns an i8.
+    let malformed = Program::from_clif(&text("icmp eq"), "malformed").unwrap();
+    let inlined = Inliner::new(Always).run(&malformed).unwrap();
+    properties::valid_functions_are_taken(&malformed, &inlined).unwrap();
+    let result = properties::valid_functions_are_taken(&valid, &inlined);
+    assert_broken(result, Property::Malformed, "does not return");
+}

@@ -70,12 +70,12 @@ pub(super) const STRUCTURES_AND_REGIONS: Base = Base {
     faults: &[
         edited(
             "a structure is copied past a store to a region",
-            &[("istore8 notrap v0, v3\n", "")],
+            &[("istore8 notrap v3, v3\n", "")],
             "past stores to alias regions",
         ),
         edited(
             "what is stored before a structure is copied has a region",
-            &[("istore8 notrap v0, v3", "istore8 notrap region0 v0, v3")],
+            &[("istore8 notrap v3, v3", "istore8 notrap region0 v3, v3")],
             "past stores to alias regions",
         ),
         edited(

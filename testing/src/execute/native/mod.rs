@@ -95,7 +95,8 @@ impl fmt::Debug for Engine {
 impl Engine {
     /// An engine for this machine with these settings, except for those that it needs: `is_pic` is
     /// off, `preserve_frame_pointers` and `enable_nan_canonicalization` are on, and so is
-    /// `enable_llvm_abi_extensions`, so that every convention takes `i128`.
+    /// `enable_llvm_abi_extensions`, so that every convention takes `i128`; `stack_switch_model` is
+    /// `basic`, so that programs can switch stacks.
     ///
     /// # Errors
     ///
@@ -107,7 +108,8 @@ impl Engine {
             .setting("is_pic=false")
             .setting("preserve_frame_pointers=true")
             .setting("enable_nan_canonicalization=true")
-            .setting("enable_llvm_abi_extensions=true");
+            .setting("enable_llvm_abi_extensions=true")
+            .setting("stack_switch_model=basic");
         Self::for_isa(target("host", &settings)?)
     }
 

@@ -1,0 +1,24 @@
+//! Text from files.
+
+use crate::failure::Failure;
+use std::fs;
+use std::path::Path;
+
+/// The text of a file; what is not UTF-8 is told with its line.
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
+    let bytes = fs::read(path).map_err(|error| Failure::read(path, &error))?;
+    utf8(bytes)
+        .map_err(|(line, message)| Failure::new(format!("{}:{line}: {message}", path.display())))
+}
+
+/// The text that `bytes` are, or the line that is none and what is wrong with it.
+pub(crate) fn utf8(bytes: Vec<u8>) -> Result<String, (usize, &'static str)> {
+    String::from_utf8(bytes).map_err(|error| {
+        let text = error.as_bytes().get(..error.utf8_error().valid_up_to());
+        let lines = text
+            .unwrap_or_default()
+            .iter()
+            .filter(|&&byte| byte == b'\n');
+        (lines.count() + 1, "the text is not UTF-8")
+    })
+}

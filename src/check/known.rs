@@ -1,0 +1,178 @@
+//! Branches that can go one way only on a path.
+//!
+//! Behind a branch its condition is known. Branches on the same value that follow, before anything
+//! is done, go the same way. So it does not matter which of several such branches of the source is
+//! the one that is left in the result: the first is taken for it, and those behind it that the
+//! result does not have go the way that the first went. Whether the one in the result has the
+//! location of one of them is looked at when all is matched.
+
+use super::difference::Difference;
+use super::place::{Crossing, Settled, Term, Terms};
+use super::tree::CopyId;
+use super::walk::{Choice, Walk};
+use cranelift_codegen::ir::{BlockArg, Inst, SourceLoc, Value};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+
+type FxIndexSet<T> = indexmap::IndexSet<T, FxBuildHasher>;
+
+/// What the last branch on a path says.
+pub(super) struct Known {
+    /// The branch of the source.
+    pub(super) branch: (CopyId, Inst),
+    /// What the branches are on.
+    pub(super) condition: Terms,
+    /// Whether that is not zero.
+    pub(super) taken: bool,
+}
+
+/// Branches on values that are known, of which the result may have any.
+#[derive(Default)]
+pub(super) struct Runs {
+    /// The branches on the same value that come next behind each.
+    next: FxHashMap<(CopyId, Inst), FxIndexSet<(CopyId, Inst)>>,
+    /// Branches of the result with what rides on one of the source that was taken for it.
+    alike: FxHashSet<Inst>,
+    /// Branches of the source and of the result that were taken for each other, and how what rides
+    /// on them differs.
+    differing: Vec<((CopyId, Inst), Inst, Difference)>,
+    /// Branches of the source that the current gap passed.
+    passed: Vec<(CopyId, Inst)>,
+    /// Branches of the result that go one way on a path, each like one of the source that does.
+    accounted: FxHashSet<Inst>,
+}
+
+impl Runs {
+    pub(super) fn start_gap(&mut self) {
+        self.passed.clear();
+    }
+
+    pub(super) fn is_accounted(&self, result: Inst) -> bool {
+        self.accounted.contains(&result)
+    }
+
+    fn follows(&mut self, branch: (CopyId, Inst), next: (CopyId, Inst)) {
+        self.next.entry(branch).or_default().insert(next);
+    }
+}
+
+impl Walk<'_> {
+    /// Which way a branch of the source goes that is on `terms`; `None` where that is not known.
+    pub(super) fn decided(&self, terms: &Terms, known: Option<&Known>) -> Option<bool> {
+        match known {
+            Some(known) if says(known, terms) => Some(known.taken),
+            _ => self.constant_of(terms).map(|bits| bits != 0),
+        }
+    }
+
+    /// Which way a branch of the result goes behind `crossings`, if the path decides that.
+    pub(super) fn decided_in_result(
+        &self,
+        condition: Value,
+        crossings: &[Crossing],
+        known: Option<&Known>,
+    ) -> Option<bool> {
+        let condition = self.after.dfg.resolve_aliases(condition);
+        let mut term = BlockArg::Value(condition);
+        for crossing in crossings.iter().rev() {
+            let BlockArg::Value(value) = term else {
+                return None;
+            };
+            term = crossing.before(value);
+        }
+        match known {
+            Some(known) if known.condition.contains(&term) => Some(known.taken),
+            // A branch on a constant is one on every path, and compared like others.
+            _ if term == Term::Value(condition) => None,
+            _ => {
+                let terms = [term].into_iter().collect();
+                self.constant_of(&terms).map(|bits| bits != 0)
+            }
+        }
+    }
+
+    /// A branch of the source goes one way, or is in the result.
+    pub(super) fn note_branch(
+        &self,
+        branch: (CopyId, Inst),
+        terms: &Terms,
+        known: Option<&Known>,
+        is_passed: bool,
+    ) {
+        let mut runs = self.runs.borrow_mut();
+        if let Some(known) = known.filter(|known| says(known, terms)) {
+            runs.follows(known.branch, branch);
+        }
+        if is_passed && self.choice == Choice::OnPaths {
+            runs.passed.push(branch);
+        }
+    }
+
+    /// Accounts for the branches of the result that a gap passed: each has the location of one of
+    /// the source that the gap passed.
+    pub(super) fn account_for_branches(&self, settled: &Settled) {
+        if settled.branches.is_empty() {
+            return;
+        }
+        let mut runs = self.runs.borrow_mut();
+        let passed = runs.passed.iter();
+        let locations: FxHashSet<SourceLoc> = passed
+            .map(|&(copy, inst)| self.tree.func(copy).srcloc(inst))
+            .collect();
+        for &branch in &settled.branches {
+            let location = self.after.srcloc(branch);
+            let is_like_one = !self.tree.keeps_locations || locations.contains(&location);
+            if !locations.is_empty() && is_like_one {
+                runs.accounted.insert(branch);
+            }
+        }
+    }
+
+    /// Compares what rides on a branch, which may be one behind it.
+    pub(super) fn check_branch_metadata(&self, copy: CopyId, inst: Inst, result: Inst) {
+        let mut runs = self.runs.borrow_mut();
+        match self.check_place(copy, inst, result) {
+            Ok(()) => {
+                runs.alike.insert(result);
+            }
+            Err(difference) => runs.differing.push(((copy, inst), result, difference)),
+        }
+    }
+
+    fn check_place(&self, copy: CopyId, inst: Inst, result: Inst) -> Result<(), Difference> {
+        self.check_srcloc(copy, inst, result)?;
+        self.check_cold(copy, inst, result)
+    }
+
+    /// Each branch of the result that is like none of those of the source that were taken for it is
+    /// like one behind them, on the same value.
+    pub(super) fn check_runs(&self) -> Result<(), Difference> {
+        let runs = self.runs.borrow();
+        let alike = |result: &Inst| runs.alike.contains(result);
+        let differing = runs.differing.iter();
+        for (branch, result, difference) in differing.filter(|(_, result, _)| !alike(result)) {
+            let mut seen: FxHashSet<(CopyId, Inst)> = FxHashSet::default();
+            let mut work = vec![*branch];
+            let mut found = false;
+            while let Some(branch) = work.pop() {
+                found = branch_is_like(self, branch, *result);
+                if found || !self.spend(1) {
+                    break;
+                }
+                let behind = runs.next.get(&branch).into_iter().flatten();
+                work.extend(behind.filter(|&&branch| seen.insert(branch)));
+            }
+            if !found {
+                return Err(difference.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn branch_is_like(walk: &Walk<'_>, (copy, inst): (CopyId, Inst), result: Inst) -> bool {
+    walk.check_place(copy, inst, result).is_ok()
+}
+
+fn says(known: &Known, terms: &Terms) -> bool {
+    terms.iter().any(|term| known.condition.contains(term))
+}
