@@ -719,3 +719,31 @@ fn strange_text_is_an_error_and_never_a_panic() {
         }
     }
 }
+
+#[test]
+fn what_is_done_to_a_function_can_be_followed_in_the_log() {
+    let place = Workplace::with(&[("m.clif", COUNTED)]);
+    let logged = |filter: Option<&str>| {
+        let mut command = command(&place.path("."));
+        command.args(["opt", "m.clif", "--policy", "always", "--optimize"]);
+        match filter {
+            Some(filter) => command.env("RUST_LOG", filter),
+            None => command.env_remove("RUST_LOG"),
+        };
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let all = logged(Some("cranelift_inliner=trace"));
+    for expected in [
+        "is to be inlined: ",
+        " becomes %double",
+        "cranelift_inliner::cleanup",
+    ] {
+        assert!(all.contains(expected), "{expected}: {all}");
+    }
+    let splices = logged(Some("cranelift_inliner::splice=trace"));
+    assert!(splices.contains(" becomes %double"), "{splices}");
+    assert!(!splices.contains("is to be inlined"), "{splices}");
+    assert_eq!(logged(None), "");
+}
