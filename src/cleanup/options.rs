@@ -4,7 +4,7 @@ use crate::program::FunctionName;
 use cranelift_codegen::ir::{Endianness, ExternalName, FuncRef, Function, LibCall};
 
 /// The transforms of [`optimize`](super::optimize), each with its switch, and what they may know
-/// of the target and the program. By default all but one are on, and nothing is known.
+/// of the target and the program. By default all are on, and nothing is known.
 ///
 /// ```
 /// use cranelift_inliner::cleanup::OptimizeOptions;
@@ -21,7 +21,6 @@ pub struct OptimizeOptions {
     /// Stores to private stack slots go where nothing can read what they store.
     pub drop_stores: bool,
     /// Ways into a join on which its branch is decided go straight to where it leads.
-    /// Off by default: the checker cannot follow it in every function yet.
     pub thread_branches: bool,
     /// Block parameters go that get one value or equal constants on all ways, or are not used.
     pub drop_params: bool,
@@ -39,7 +38,7 @@ impl Default for OptimizeOptions {
         OptimizeOptions {
             promote_slots: true,
             drop_stores: true,
-            thread_branches: false,
+            thread_branches: true,
             drop_params: true,
             drop_insts: true,
             endianness: None,
