@@ -84,6 +84,7 @@
 //! Version 0.*N*.*x* is for Cranelift 0.*N*, whose types are in the interface; only a new *N*
 //! breaks anything, or raises the oldest Rust compiler.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // First, for the macro.
 #[macro_use]

@@ -6,6 +6,7 @@
 //! program brought with it.
 
 mod limits;
+mod loops;
 mod picture;
 mod tables;
 mod texts;
