@@ -1,7 +1,9 @@
 //! Which transforms run, and what they may rely on.
 
+use super::Tables;
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{Endianness, ExternalName, FuncRef, Function, LibCall};
+use std::sync::Arc;
 
 /// The transforms of [`optimize`](super::optimize), each with its switch, and what they may know
 /// of the target and the program. By default all are on, and nothing is known.
@@ -26,11 +28,15 @@ pub struct OptimizeOptions {
     pub drop_params: bool,
     /// Instructions go that have no effect and whose results are not used.
     pub drop_insts: bool,
+    /// Indirect calls of a known function become direct.
+    pub resolve_targets: bool,
     /// The byte order of the target. Where it is not known, accesses of several sizes at one place
     /// are left in memory.
     pub endianness: Option<Endianness>,
     /// The functions that copy and fill memory, besides Cranelift's library calls.
     pub memory_functions: MemoryFunctions,
+    /// Data that is never written and holds addresses of functions.
+    pub tables: Arc<Tables>,
 }
 
 impl Default for OptimizeOptions {
@@ -41,8 +47,10 @@ impl Default for OptimizeOptions {
             thread_branches: true,
             drop_params: true,
             drop_insts: true,
+            resolve_targets: true,
             endianness: None,
             memory_functions: MemoryFunctions::default(),
+            tables: Arc::default(),
         }
     }
 }
