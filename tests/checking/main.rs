@@ -6,3 +6,4 @@ mod copies;
 mod faults;
 mod passes;
 mod stack_switches;
+mod structures;

@@ -9,7 +9,10 @@ fn parse(text: &str) -> Function {
 }
 
 fn first_call(func: &Function) -> Inst {
-    let mut insts = func.layout.blocks().flat_map(|block| func.layout.block_insts(block));
+    let mut insts = func
+        .layout
+        .blocks()
+        .flat_map(|block| func.layout.block_insts(block));
     let is_call = |&inst: &Inst| func.dfg.insts[inst].opcode().is_call();
     insts.find(is_call).unwrap()
 }
