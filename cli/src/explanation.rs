@@ -4,7 +4,7 @@ use crate::inline_tree::{InlineTrees, Site};
 use crate::statistics::{CallSites, counted};
 use crate::verdict::Verdict;
 use anstyle::{AnsiColor, Style};
-use cranelift_inliner::pass::Inlined;
+use cranelift_inliner::pass::{Inlined, Reason};
 use cranelift_inliner::program::{FunctionId, Program};
 use std::fmt::Write as _;
 
@@ -118,6 +118,9 @@ impl<'a> Explanation<'a> {
         };
         let (kind, inst) = (record.kind, record.inst);
         let _ = write!(told, " {BRANCH}({kind} {inst}");
+        if record.is_resolved() && record.reason != Reason::OtherSignature {
+            let _ = write!(told, ", resolved from an indirect call");
+        }
         if !record.srcloc.is_default() {
             let _ = write!(told, " at {}", record.srcloc);
         }

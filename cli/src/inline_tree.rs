@@ -16,7 +16,8 @@ use rustc_hash::FxHashMap;
 pub(crate) struct InlineTrees<'a> {
     /// Those of all callers.
     records: Vec<&'a SiteRecord>,
-    /// The sites of each function's own, in the order of its layout, as indices of `records`.
+    /// The sites of each function's own, in the order of its layout, and then those that became
+    /// direct in it, as indices of `records`.
     own: FxHashMap<FunctionId, Vec<usize>>,
     /// By the site that brought a call in, and by the call in the body that it brought.
     came_in: FxHashMap<(usize, Inst), usize>,
@@ -63,7 +64,13 @@ impl<'a> InlineTrees<'a> {
         let own = program.ids().map(|id| {
             let calls = inlined.graph().callees(id);
             let indices = calls.filter_map(|site| own_calls.get(&(id, site.edge.inst)).copied());
-            (id, indices.collect())
+            let mut indices: Vec<usize> = indices.collect();
+            // What became direct in the function comes last, in the order of stages.
+            let first = first_of_caller.get(&id).copied().unwrap_or(0);
+            let sites = (first..).zip(inlined.sites_of(id));
+            let resolved = sites.filter(|(_, site)| site.parent().is_none() && site.is_resolved());
+            indices.extend(resolved.map(|(index, _)| index));
+            (id, indices)
         });
         Self {
             own: own.collect(),
@@ -72,7 +79,8 @@ impl<'a> InlineTrees<'a> {
         }
     }
 
-    /// The calls that a function had of its own, in the order of its layout.
+    /// The calls that a function had of its own, in the order of its layout, and those that became
+    /// direct in it.
     pub(crate) fn own(&self, id: FunctionId) -> impl Iterator<Item = Site<'a>> {
         let own = self.own.get(&id).map_or(&[][..], Vec::as_slice);
         own.iter().filter_map(|&index| self.site(index, &[]))

@@ -54,6 +54,9 @@ fn record(out: &mut impl Write, program: &Program, site: &SiteRecord) -> io::Res
         argument("String", " at ")?;
         argument("SourceLocation", &site.srcloc.to_string())?;
     }
+    if site.is_resolved() && site.reason != Reason::OtherSignature {
+        argument("String", ", resolved from an indirect call")?;
+    }
     if !site.via().is_empty() {
         let names = site.via().iter().filter_map(|&id| program.get(id));
         let names: Vec<_> = names.map(|function| function.name().to_string()).collect();

@@ -80,6 +80,8 @@ pub(crate) struct Transforms {
     pub(crate) loads_replaced: usize,
     pub(crate) stores_replaced: usize,
     pub(crate) memory_calls_replaced: usize,
+    pub(crate) calls_resolved: usize,
+    pub(crate) table_loads_replaced: usize,
     pub(crate) address_tests_folded: usize,
     pub(crate) stores_dropped: usize,
     pub(crate) branches_decided: usize,
@@ -99,6 +101,8 @@ impl Transforms {
             loads_replaced: stats.loads_replaced,
             stores_replaced: stats.stores_replaced,
             memory_calls_replaced: stats.memory_calls_replaced,
+            calls_resolved: stats.calls_resolved,
+            table_loads_replaced: stats.table_loads_replaced,
             address_tests_folded: stats.address_tests_folded,
             stores_dropped: stats.stores_dropped,
             branches_decided: stats.branches_decided,
@@ -108,7 +112,7 @@ impl Transforms {
     }
 
     /// Each count with the words for it.
-    pub(crate) fn rows(&self) -> [(&'static str, usize); 14] {
+    pub(crate) fn rows(&self) -> [(&'static str, usize); 16] {
         [
             ("branches folded", self.branches_folded),
             ("branches threaded", self.branches_threaded),
@@ -119,6 +123,8 @@ impl Transforms {
             ("loads replaced", self.loads_replaced),
             ("stores replaced", self.stores_replaced),
             ("memory calls replaced", self.memory_calls_replaced),
+            ("indirect calls resolved", self.calls_resolved),
+            ("table loads replaced", self.table_loads_replaced),
             ("address tests folded", self.address_tests_folded),
             ("stores dropped", self.stores_dropped),
             ("branches decided", self.branches_decided),

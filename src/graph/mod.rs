@@ -57,8 +57,9 @@
 //! # What the edges do not show
 //!
 //! An indirect call has no edge; [`CallGraph::indirect_calls`] counts them. A function whose
-//! address is taken, by `func_addr` or by a global value that is its symbol, may be called from
-//! anywhere; [`CallGraph::address_taken`] counts the places. An exported function may be called
+//! address is taken, by `func_addr`, by a global value that is its symbol, or by a [table of the
+//! program](Program::add_table), may be called from anywhere; [`CallGraph::address_taken`] counts
+//! the places. An exported function may be called
 //! from outside the program.
 //!
 //! # Names of sites
@@ -75,6 +76,10 @@
 //! by the least name. Within a component the functions are ordered by name. So the order depends
 //! on the names and the calls and not on the order of the input.
 //!
+//! A function whose address is taken comes before those that take it, as if they called it, since
+//! they may turn out to. Where that and the calls make a cycle of components, only the calls order
+//! these among each other. A function that names a table takes the addresses in it.
+//!
 //! # Cost
 //!
 //! Linear in the functions, their instructions and the sites, except that the names are sorted
@@ -87,12 +92,12 @@ mod site_name;
 
 pub use components::{ComponentId, Recursion};
 pub use dot::dot_quoted;
-pub use site_name::SiteName;
+pub use site_name::{PathStep, SiteName};
 
 use crate::program::{FunctionId, FunctionName, Program};
 use components::Components;
 use cranelift_codegen::ir::{self, ExternalName};
-use cranelift_entity::{EntityRef, PrimaryMap};
+use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
 use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 use std::fmt;
 use std::ops::Range;
@@ -185,6 +190,7 @@ pub struct CallGraph {
     sizes: PrimaryMap<FunctionId, usize>,
     /// The functions whose address each one takes, each once.
     addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
+    takes_addresses: EntitySet<FunctionId>,
     /// By node.
     address_taken: Vec<usize>,
     components: Components,
@@ -284,8 +290,26 @@ impl CallGraph {
         called.chain(addressed.copied())
     }
 
+    /// The functions whose address a function takes, or that are in tables that it names; each
+    /// once.
+    pub(crate) fn addressed(&self, id: FunctionId) -> &[FunctionId] {
+        self.addressed.get(id).map_or(&[], |addressed| addressed)
+    }
+
+    /// Whether a function takes the address of any function, of the program or not, or of one in a
+    /// table.
+    pub(crate) fn takes_addresses(&self, id: FunctionId) -> bool {
+        self.takes_addresses.contains(id)
+    }
+
+    /// Which cycle of calls and addresses a component is in, perhaps alone: a number below
+    /// [`component_count`](Self::component_count).
+    pub(crate) fn cycle(&self, component: ComponentId) -> Option<u32> {
+        self.components.cycle(component)
+    }
+
     /// In how many places of the program the address of a function is taken: `func_addr`
-    /// instructions, and global values that are its symbol, used or not.
+    /// instructions, global values that are its symbol, used or not, and entries of tables.
     pub fn address_taken(&self, id: FunctionId) -> usize {
         self.node(id)
             .map_or(0, |node| self.node_address_taken(node))
@@ -308,8 +332,9 @@ impl CallGraph {
         nodes.filter_map(|node| Some((node, self.graph.node_weight(node)?)))
     }
 
-    /// All functions by component, callees before their callers. Functions of one component call
-    /// each other, directly or over others, and stand in the order of their names.
+    /// All functions by component, callees before their callers, and functions before those that
+    /// take their address where no cycle forbids it. Functions of one component call each other,
+    /// directly or over others, and stand in the order of their names.
     pub fn bottom_up(&self) -> impl DoubleEndedIterator<Item = &[FunctionId]> + ExactSizeIterator {
         self.components.iter()
     }

@@ -6,6 +6,35 @@ use cranelift_codegen::ir::{Inst, SourceLoc};
 use petgraph::graph::EdgeIndex;
 use std::fmt;
 
+/// A call on the way from a function to a call in it, as numbers of one run.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum PathStep {
+    /// A direct call that the front end made.
+    Site(EdgeIndex),
+    /// A call that the front end made indirect, and that became direct when its target was known.
+    Resolved {
+        /// The stage of the pass before which it became direct, from 1.
+        stage: u8,
+        /// The function in whose body it became direct.
+        caller: FunctionId,
+        /// The function that is called.
+        callee: FunctionId,
+        /// How many calls of the callee before it in the layout became direct in the same stage.
+        ordinal: u32,
+    },
+}
+
+impl PathStep {
+    /// The edge of a call that was direct from the start.
+    pub fn site(self) -> Option<EdgeIndex> {
+        match self {
+            PathStep::Site(site) => Some(site),
+            PathStep::Resolved { .. } => None,
+        }
+    }
+}
+
 /// The name of a call site: who calls whom, and which of the calls between the two it is.
 ///
 /// Sites are counted in the order of the caller's layout, in the body that the front end made,
@@ -48,17 +77,26 @@ pub struct SiteName {
     pub callee: FunctionName,
     /// How many calls of the same callee the caller has before this one.
     pub ordinal: u32,
+    /// 0 for a call that was direct from the start. Otherwise the call was indirect until its
+    /// target was known, this is the stage of the pass before which that was, and only calls of the
+    /// same stage are counted.
+    pub stage: u32,
 }
 
-/// Writes `%caller -> %callee #ordinal`.
+/// Writes `%caller -> %callee #ordinal`, and `~stage` where that is not 0.
 impl fmt::Display for SiteName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SiteName {
             caller,
             callee,
             ordinal,
+            stage,
         } = self;
-        write!(f, "{caller} -> {callee} #{ordinal}")
+        write!(f, "{caller} -> {callee} #{ordinal}")?;
+        match stage {
+            0 => Ok(()),
+            stage => write!(f, "~{stage}"),
+        }
     }
 }
 
@@ -76,7 +114,26 @@ impl CallGraph {
             caller: program.get(site.caller)?.name().clone(),
             callee,
             ordinal: site.edge.ordinal,
+            stage: 0,
         })
+    }
+
+    /// As [`site_name`](Self::site_name), of any step of a path.
+    pub fn step_name(&self, program: &Program, step: PathStep) -> Option<SiteName> {
+        match step {
+            PathStep::Site(site) => self.site_name(program, site),
+            PathStep::Resolved {
+                stage,
+                caller,
+                callee,
+                ordinal,
+            } => Some(SiteName {
+                caller: program.get(caller)?.name().clone(),
+                callee: program.get(callee)?.name().clone(),
+                ordinal,
+                stage: stage.into(),
+            }),
+        }
     }
 
     /// The names of all sites that have one, by caller in input order, then in layout order.
@@ -95,7 +152,8 @@ impl CallGraph {
     pub fn find_site(&self, program: &Program, name: &SiteName) -> Option<SiteRef<'_>> {
         let mut sites = self.callees(program.id(&name.caller)?);
         sites.find(|site| {
-            site.edge.ordinal == name.ordinal
+            name.stage == 0
+                && site.edge.ordinal == name.ordinal
                 && match site.callee {
                     CallNode::Function(id) => {
                         program.get(*id).map(|callee| callee.name()) == Some(&name.callee)

@@ -2,7 +2,7 @@
 
 use super::mismatch::is_same;
 use super::{Heat, Profile};
-use crate::graph::CallGraph;
+use crate::graph::{CallGraph, PathStep};
 use crate::program::{FunctionId, Program};
 use cranelift_entity::SecondaryMap;
 use petgraph::graph::EdgeIndex;
@@ -45,11 +45,12 @@ impl SiteCounts {
     }
 
     /// How often the call is executed to which the sites of `path` lead from a function that they
-    /// are inlined into.
-    pub(crate) fn of_path(&self, graph: &CallGraph, path: &[EdgeIndex]) -> Option<u64> {
+    /// are inlined into; `None` where one of them was an indirect call, which nobody counts.
+    pub(crate) fn of_path(&self, graph: &CallGraph, path: &[PathStep]) -> Option<u64> {
         let (first, rest) = path.split_first()?;
-        let mut executed = self.of_site(*first)?;
-        for &site in rest {
+        let mut executed = self.of_site(first.site()?)?;
+        for step in rest {
+            let site = step.site()?;
             let caller = graph.site(site)?.caller;
             let count = self.of_site(site)?;
             let entries = u128::from(self.entries[caller]).max(1);

@@ -16,6 +16,7 @@ fn site(caller: &str, callee: &str, ordinal: u32) -> SiteName {
         caller: caller.parse().unwrap(),
         callee: callee.parse().unwrap(),
         ordinal,
+        stage: 0,
     }
 }
 

@@ -82,6 +82,7 @@ fn a_site_is_found_by_its_name_and_by_its_instruction() {
         caller: "main".parse().unwrap(),
         callee: "f".parse().unwrap(),
         ordinal: 2,
+        stage: 0,
     };
     assert!(graph.find_site(&program, &missing).is_none());
 }
