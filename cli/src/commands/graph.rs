@@ -1,4 +1,4 @@
-//! `clif-inline graph`: CLIF in, a picture of its call graph out.
+//! `clif-inline graph`: draws the call graph.
 
 use super::job::Job;
 use crate::arguments::{GraphArguments, LayoutArgument};
@@ -9,7 +9,7 @@ use crate::names;
 use crate::output::Output;
 use std::path::Path;
 
-/// Beyond this many boxes a picture is advised against.
+/// Beyond this number of boxes the tool advises against a picture.
 const MOST_BOXES: usize = 1000;
 
 pub(crate) fn graph(arguments: &GraphArguments) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use cranelift_inliner::program::FunctionId;
 use maud::{Markup, PreEscaped, html};
 use std::cmp::Reverse;
 
-/// What was done to the program as a whole.
+/// Returns the totals of the program.
 pub(super) fn totals(statistics: &Statistics) -> Markup {
     let Statistics {
         functions,
@@ -58,12 +58,12 @@ pub(super) fn totals(statistics: &Statistics) -> Markup {
     }
 }
 
-/// How many sites ended in which way, and for which kind of reason.
+/// Returns the numbers of sites by verdict and kind of reason.
 pub(super) fn reasons(statistics: &Statistics) -> Markup {
     let most = statistics.sites.values().copied().max().unwrap_or(1).max(1);
     html! {
         table {
-            caption { "Decisions on call sites, those that came in with bodies included" }
+            caption { "Decisions on call sites, including copied ones" }
             thead { tr {
                 th scope="col" { "Decision" }
                 th scope="col" { "Reason" }
@@ -81,7 +81,7 @@ pub(super) fn reasons(statistics: &Statistics) -> Markup {
     }
 }
 
-/// All functions that the program defined.
+/// Returns the table of all defined functions.
 pub(super) fn functions(report: &Report<'_>) -> Markup {
     html! {
         table.sortable {
@@ -112,7 +112,7 @@ pub(super) fn functions(report: &Report<'_>) -> Markup {
     }
 }
 
-/// The functions on the page, the greatest change first; among equals, those that calls were inlined
+/// Returns the functions on the page, the greatest change first; among equals, those that calls were inlined
 /// into, then the order of the input.
 fn changed_first(report: &Report<'_>) -> Vec<FunctionId> {
     let mut functions = report.shown.functions.clone();
@@ -124,8 +124,8 @@ fn changed_first(report: &Report<'_>) -> Vec<FunctionId> {
     functions
 }
 
-/// All decisions: what was inlined first, and of that what is executed most; among equals, the order
-/// of the records.
+/// Returns the table of all decisions: inlined calls first, the most executed first; among equals, in
+/// the order of the records.
 pub(super) fn sites(report: &Report<'_>) -> Markup {
     let mut all: Vec<_> = report.inlined.sites().collect();
     all.sort_by_key(|site| (Verdict::of(site), Reverse(site.count())));
@@ -133,8 +133,8 @@ pub(super) fn sites(report: &Report<'_>) -> Markup {
     html! {
         @if rows.number < all.len() {
             p {
-                "The page has room for " (rows.number) " of " (all.len()) ": those that were inlined \
-                 first, then the kept, the refused and the external ones."
+                "The page has room for " (rows.number) " of " (all.len()) ": inlined ones first, \
+                 then kept, refused and external ones."
             }
         }
         table.sortable {
@@ -156,7 +156,7 @@ pub(super) fn sites(report: &Report<'_>) -> Markup {
     }
 }
 
-/// The rows that there is room for.
+/// The rows that fit.
 struct Rows {
     markup: String,
     number: usize,
@@ -206,7 +206,7 @@ fn row(report: &Report<'_>, loops: &LoopDepths<'_>, site: &SiteRecord) -> Markup
     }
 }
 
-/// The instruction of a site, and where it is in the source.
+/// Returns the instruction of a site, and its place in the source.
 pub(super) fn place(site: &SiteRecord) -> String {
     match site.srcloc.is_default() {
         true => format!("{} {}", site.kind, site.inst),
@@ -214,7 +214,7 @@ pub(super) fn place(site: &SiteRecord) -> String {
     }
 }
 
-/// What became of a site, in a word with its colour.
+/// Returns the verdict on a site, as a coloured word.
 pub(super) fn badge(verdict: Option<Verdict>) -> Markup {
     let word = verdict.map_or_else(|| "unreachable".to_owned(), |verdict| verdict.to_string());
     html! { b { (word) } }
@@ -230,7 +230,7 @@ fn change(before: i64, after: i64) -> String {
         (difference, 0) => format!("{difference:+}"),
         (difference, _) => {
             let percent = 100.0 * difference as f64 / before as f64;
-            // Nothing is torn from its number where the cell is narrow.
+            // The percent sign stays with its number if the cell is narrow.
             format!("{difference:+} ({percent:+.1}\u{a0}%)")
         }
     }

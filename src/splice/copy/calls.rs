@@ -73,7 +73,10 @@ impl Copy<'_> {
         let signature = match data {
             InstructionData::Call { func_ref, .. } => dfg.ext_funcs[func_ref].signature,
             InstructionData::CallIndirect { sig_ref, .. } => sig_ref,
-            _ => return self.append(data, at, srcloc_of),
+            _ => {
+                debug_assert!(false, "{} becomes a try_call", data.opcode());
+                return self.append(data, at, srcloc_of);
+            }
         };
         let items = self
             .outer
@@ -94,7 +97,10 @@ impl Copy<'_> {
                 args,
                 exception,
             },
-            other => other,
+            other => {
+                debug_assert!(false, "{} has a signature", other.opcode());
+                other
+            }
         };
         self.append(data, at, srcloc_of)
     }
@@ -157,7 +163,10 @@ impl Copy<'_> {
                 args,
                 sig_ref,
             },
-            other => other,
+            other => {
+                debug_assert!(false, "{} is taken for a tail call", other.opcode());
+                other
+            }
         };
         if let Some(outer) = self.outer.as_ref().filter(|outer| outer.catches()) {
             // What the tail callee returns is what the `try_call` returned.
