@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! cargo run --release --manifest-path examples/wasm/modules/Cargo.toml -- 1000 100000 > pipe &
-//! WASM_MODULES=pipe cargo test --release --workspace --all-features --test engine
+//! WASM_MODULES=pipe cargo test --release --workspace --all-features --test interpreter
 //! ```
 
 use cranelift_inliner_wasm::{Error, Options, Policy, jit};
@@ -96,7 +96,10 @@ fn ours(wasm: &[u8], options: &Options) -> Option<Behavior> {
             return Some(behavior);
         }
     };
-    for (call, export) in program.compiled.image.exports.iter().enumerate() {
+    // The interpreter tells the exports in another order.
+    let mut exports: Vec<_> = program.compiled.image.exports.iter().collect();
+    exports.sort_by_key(|export| &export.name);
+    for (call, export) in exports.into_iter().enumerate() {
         let Exported::Function { params, .. } = &export.item else {
             continue;
         };
@@ -149,7 +152,9 @@ fn theirs(wasm: &[u8]) -> Behavior {
             return behavior;
         }
     };
-    for (call, export) in module.exports().enumerate() {
+    let mut exports: Vec<_> = module.exports().collect();
+    exports.sort_by_key(|export| export.name());
+    for (call, export) in exports.into_iter().enumerate() {
         let Some(function) = instance.get_func(&store, export.name()) else {
             continue;
         };
