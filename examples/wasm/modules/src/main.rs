@@ -63,7 +63,7 @@ fn bytes(number: u64) -> Vec<u8> {
 }
 
 /// How often functions may be entered and loops repeated, before the module traps.
-const FUEL: u32 = 500;
+const FUEL: u32 = 900;
 
 fn main() -> io::Result<()> {
     let mut numbers = std::env::args().skip(1).map(|argument| argument.parse::<u64>());
