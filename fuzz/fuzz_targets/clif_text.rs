@@ -1,7 +1,7 @@
 //! Arbitrary text through the library: read, verify, inline with the checker, write, read again.
 //!
-//! Nothing may panic. Text that Cranelift's verifier accepts must also pass the verifier and the
-//! checker after inlining, and what is then written must read back as the same text.
+//! No step may panic. Text that Cranelift's verifier accepts must also pass the verifier and the
+//! checker after inlining, and the written text must read back as itself.
 
 #![no_main]
 
@@ -15,7 +15,7 @@ use cranelift_inliner::program::Program;
 use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target};
 use std::sync::OnceLock;
 
-/// The longest text that is tried, in bytes.
+/// The longest tried text, in bytes.
 const LONGEST: usize = 8 << 10;
 
 static ISA: OnceLock<OwnedTargetIsa> = OnceLock::new();
@@ -43,10 +43,10 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     clif_mutator::mutate(data, size, max_size, seed)
 });
 
-/// Whether no entity has a number of five digits or more.
+/// Returns whether every entity's number has fewer than five digits.
 ///
-/// For `gv4000000000` Cranelift's reader makes all global values below that, and so for blocks,
-/// values, slots, signatures and functions: it runs out of memory, which no caller can catch.
+/// For `gv4000000000` Cranelift's reader makes all global values below that, and likewise blocks,
+/// values, slots, signatures and functions: it runs out of memory, which callers cannot catch.
 fn has_small_entity_numbers(text: &str) -> bool {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.into_iter().all(|word| {

@@ -53,7 +53,7 @@ impl fmt::Display for Property {
             Property::Deterministic => "the result depends on more than the functions",
             Property::Orders => "the order of splices matters",
             Property::Limits => "a limit is exceeded",
-            Property::Malformed => "what is valid is refused as malformed",
+            Property::Malformed => "a valid function is refused as malformed",
             Property::Refusals => "a refused splice changed its caller",
         })
     }

@@ -187,7 +187,7 @@ impl Replay<'_> {
         match again == Err(refusal.clone()) && *session.caller() == before {
             true => Ok(()),
             false => Err(format!(
-                "{call} was refused ({refusal}), and yet it is not what it was"
+                "{call} was refused ({refusal}), but splicing it changed the caller or succeeded"
             )),
         }
     }

@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
             BlockArg::Value(value) => self.memory.current_frame().get(value).clone(),
             other => match special(other) {
                 Some(value) => value,
-                None => panic!("an edge of a call passes on what the edge does not have"),
+                None => panic!("an edge of a call passes a value that it does not have"),
             },
         });
         let arguments = arguments.collect();

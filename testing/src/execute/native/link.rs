@@ -122,7 +122,7 @@ impl Plan {
             return missing(format!("it refers to {name}, which was not compiled"));
         }
         let Some(&signature) = declared.get(&name) else {
-            return missing(format!("it refers to {name}, which is no function"));
+            return missing(format!("it refers to {name}, which is not a function"));
         };
         let shim = engine.glue(GlueKind::Shim, &name, signature)?;
         self.known
