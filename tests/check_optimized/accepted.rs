@@ -615,6 +615,32 @@ block2:
 }
 
 #[test]
+fn the_first_of_two_loads_of_one_thing_is_gone() {
+    let text = "
+function %f(i64) -> i32 system_v {
+    fn0 = %g(i32) system_v
+block0(v0: i64):
+    v1 = load.i32 notrap v0
+    v2 = load.i32 notrap v0
+    call fn0(v2)
+    v3 = load.i32 notrap v0
+    return v3
+}";
+    let without = text.replace("    v1 = load.i32 notrap v0\n", "");
+    accept(text, &without);
+    let between = "    store v2, v0\n    v4 = load.i32 notrap v0\n    call fn0(v2)";
+    let stored = text.replace("    call fn0(v2)", between);
+    let [stored, without] = [&stored, &without].map(String::as_str);
+    assert!(prove(stored, without, "").is_err());
+    // What is loaded behind a call is something else.
+    let reused = without.replace(
+        "    v3 = load.i32 notrap v0\n    return v3",
+        "    return v2",
+    );
+    assert!(prove(text, &reused, "").is_err());
+}
+
+#[test]
 fn the_first_of_two_branches_on_one_value_is_gone() {
     accept(
         "
