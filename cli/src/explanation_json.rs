@@ -21,6 +21,10 @@ pub(crate) struct FunctionTree {
     call_sites_before: usize,
     call_sites_after: usize,
     inlined: usize,
+    /// Stack slots that became values.
+    slots_promoted: usize,
+    /// Indirect calls that became direct.
+    calls_resolved: usize,
     sites: Vec<SiteTree>,
     /// Whether there are more sites than are shown.
     cut: bool,
@@ -85,6 +89,8 @@ impl<'a> JsonTrees<'a> {
             call_sites_before: calls.before,
             call_sites_after: calls.after,
             inlined: stats.inlined,
+            slots_promoted: stats.cleanup.slots_promoted,
+            calls_resolved: stats.cleanup.calls_resolved,
             sites,
             cut: self.left == 0,
         })

@@ -187,6 +187,7 @@ fn optimize_options(arguments: &OptimizeArguments, isa: &dyn TargetIsa) -> Optim
     options.thread_branches = arguments.thread_branches;
     options.drop_params = !arguments.no_drop_params;
     options.drop_insts = !arguments.no_drop_insts;
+    options.resolve_targets = !arguments.no_resolve_targets;
     options.endianness = Some(isa.endianness());
     if !arguments.no_c_memory_functions {
         options.memory_functions = MemoryFunctions::of_c();

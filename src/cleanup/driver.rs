@@ -8,7 +8,8 @@ use super::promote::{PromoteContext, promote_slots};
 use super::stores::drop_stores;
 use super::targets::{Resolved, TargetsContext, resolve_targets};
 use super::{CleanupContext, CleanupStats, OptimizeOptions, declarations, slots, tidy};
-use cranelift_codegen::ir::{FuncRef, Function, Inst};
+use crate::program::FunctionName;
+use cranelift_codegen::ir::{Function, Inst};
 
 /// A slot may hold the address of another, which can only be promoted after it, and so on: the
 /// environment of a closure of a closure. Deeper nests are rare.
@@ -26,11 +27,16 @@ pub(super) struct OptimizeContext {
 }
 
 impl OptimizeContext {
+    /// Forgets what was found in the last function.
+    pub(super) fn clear(&mut self) {
+        self.targets.clear();
+    }
+
     pub(super) fn resolved_calls(&self) -> &[Inst] {
         &self.targets.resolved
     }
 
-    pub(super) fn mismatched_calls(&self) -> &[(Inst, FuncRef)] {
+    pub(super) fn mismatched_calls(&self) -> &[(Inst, FunctionName)] {
         &self.targets.mismatched
     }
 }
@@ -50,7 +56,6 @@ pub(super) fn optimize_checked(
     }
     let options = &options;
     let mut copies_left = decided::budget(func);
-    context.optimize.targets.clear();
     for _ in 0..MOST_ROUNDS {
         let OptimizeContext {
             flow,

@@ -69,8 +69,9 @@ pub use options::{MemoryFunctions, OptimizeOptions};
 pub use tables::{TableFunction, Tables};
 
 use crate::body::{HandlerAddresses, check_definitions, check_structure, drop_unreachable_blocks};
+use crate::program::FunctionName;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
-use cranelift_codegen::ir::{Block, FuncRef, Function, Inst, Value};
+use cranelift_codegen::ir::{Block, Function, Inst, Value};
 
 /// Each round but the first needs a constant that the round before it brought
 /// to light. Callees that hand a constant down several levels of branches are
@@ -101,9 +102,9 @@ impl CleanupContext {
         self.optimize.resolved_calls()
     }
 
-    /// The indirect calls whose target is known and has another signature, with a reference to it.
-    /// Some may be gone again, and some be there twice.
-    pub(crate) fn mismatched_calls(&self) -> &[(Inst, FuncRef)] {
+    /// The indirect calls whose target is known and has another signature, with its name. Some may
+    /// be gone again, and some be there twice.
+    pub(crate) fn mismatched_calls(&self) -> &[(Inst, FunctionName)] {
         self.optimize.mismatched_calls()
     }
 }
@@ -239,6 +240,7 @@ pub fn optimize(
     options: &OptimizeOptions,
     context: &mut CleanupContext,
 ) -> CleanupStats {
+    context.optimize.clear();
     let handler_addresses = &mut context.handler_addresses;
     handler_addresses.clear();
     let is_sound = check_structure(func, |inst| handler_addresses.add(func, inst)).is_ok();

@@ -161,6 +161,12 @@ fn a_signature_that_differs_is_reported() {
             .iter()
             .all(|site| site.reason == Reason::OtherSignature && !site.inlined)
     );
+    // The declarations of what was inlined are gone, and the others have their numbers.
+    assert!(
+        reasons
+            .iter()
+            .all(|site| site.callee.to_string() == "%leaf" && site.callee_id.is_some())
+    );
 }
 
 #[test]

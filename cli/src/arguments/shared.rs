@@ -347,6 +347,10 @@ pub(crate) struct OptimizeArguments {
     #[arg(long)]
     pub(crate) no_drop_insts: bool,
 
+    /// Leave indirect calls of known functions indirect
+    #[arg(long)]
+    pub(crate) no_resolve_targets: bool,
+
     /// Take memcpy, memmove and memset for ordinary functions, which may not do what C's do
     #[arg(long)]
     pub(crate) no_c_memory_functions: bool,

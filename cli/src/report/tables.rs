@@ -78,6 +78,27 @@ pub(super) fn reasons(statistics: &Statistics) -> Markup {
     }
 }
 
+/// What clean-up and optimization did, one row a transform that did something.
+pub(super) fn transforms(statistics: &Statistics) -> Markup {
+    let rows = statistics.transforms.rows();
+    let rows: Vec<_> = rows.into_iter().filter(|(_, count)| *count > 0).collect();
+    html! {
+        @if !rows.is_empty() {
+            table {
+                caption { "What became of functions after inlining" }
+                thead { tr {
+                    th scope="col" { "Transform" }
+                    th.num scope="col" { "Number" }
+                } }
+                tbody { @for (name, count) in rows { tr {
+                    th scope="row" { (name) }
+                    td { (count) }
+                } } }
+            }
+        }
+    }
+}
+
 /// All functions that the program defined.
 pub(super) fn functions(report: &Report<'_>) -> Markup {
     html! {
