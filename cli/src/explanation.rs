@@ -156,6 +156,12 @@ fn gains(stats: &CleanupStats) -> String {
             "became direct",
             "became direct",
         ),
+        (
+            stats.try_calls_replaced,
+            "call",
+            "lost its handlers",
+            "lost their handlers",
+        ),
     ];
     let gains = gains.into_iter().filter(|(number, ..)| *number > 0);
     gains

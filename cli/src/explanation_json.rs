@@ -25,6 +25,8 @@ pub(crate) struct FunctionTree {
     slots_promoted: usize,
     /// Indirect calls that became direct.
     calls_resolved: usize,
+    /// Calls that lost their handlers, since the callee never throws.
+    try_calls_replaced: usize,
     sites: Vec<SiteTree>,
     /// Whether there are more sites than are shown.
     cut: bool,
@@ -91,6 +93,7 @@ impl<'a> JsonTrees<'a> {
             inlined: stats.inlined,
             slots_promoted: stats.cleanup.slots_promoted,
             calls_resolved: stats.cleanup.calls_resolved,
+            try_calls_replaced: stats.cleanup.try_calls_replaced,
             sites,
             cut: self.left == 0,
         })

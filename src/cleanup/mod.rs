@@ -54,6 +54,7 @@ mod declarations;
 mod driver;
 mod flow;
 mod fold;
+mod handlers;
 mod merge;
 mod options;
 mod params;
@@ -135,6 +136,8 @@ pub struct CleanupStats {
     pub memory_calls_replaced: usize,
     /// Indirect calls of a known function that became direct.
     pub calls_resolved: usize,
+    /// Calls with handlers that became plain calls, since the callee never throws.
+    pub try_calls_replaced: usize,
     /// Loads of read-only tables that became the address of the function there.
     pub table_loads_replaced: usize,
     /// Comparisons and branches decided by what is known of a slot's address.
@@ -163,6 +166,7 @@ impl std::ops::AddAssign for CleanupStats {
             stores_replaced,
             memory_calls_replaced,
             calls_resolved,
+            try_calls_replaced,
             table_loads_replaced,
             address_tests_folded,
             stores_dropped,
@@ -181,6 +185,7 @@ impl std::ops::AddAssign for CleanupStats {
         self.stores_replaced += stores_replaced;
         self.memory_calls_replaced += memory_calls_replaced;
         self.calls_resolved += calls_resolved;
+        self.try_calls_replaced += try_calls_replaced;
         self.table_loads_replaced += table_loads_replaced;
         self.address_tests_folded += address_tests_folded;
         self.stores_dropped += stores_dropped;
@@ -240,6 +245,17 @@ pub fn optimize(
     options: &OptimizeOptions,
     context: &mut CleanupContext,
 ) -> CleanupStats {
+    let never_throws = |name: &FunctionName| options.function_never_throws(name);
+    optimize_in_program(func, options, &never_throws, context)
+}
+
+/// As [`optimize`], where `never_throws` tells of all functions.
+pub(crate) fn optimize_in_program(
+    func: &mut Function,
+    options: &OptimizeOptions,
+    never_throws: &dyn Fn(&FunctionName) -> bool,
+    context: &mut CleanupContext,
+) -> CleanupStats {
     context.optimize.clear();
     let handler_addresses = &mut context.handler_addresses;
     handler_addresses.clear();
@@ -247,7 +263,7 @@ pub fn optimize(
     if !is_sound || !check_definitions(func) {
         return CleanupStats::default();
     }
-    driver::optimize_checked(func, options, context)
+    driver::optimize_checked(func, options, never_throws, context)
 }
 
 fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {

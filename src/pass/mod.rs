@@ -63,6 +63,7 @@ mod shared;
 mod stages;
 mod state;
 mod steering;
+mod throwing;
 mod warning;
 
 pub use compile::CompiledProgram;

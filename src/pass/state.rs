@@ -29,6 +29,7 @@ pub(super) struct Final {
     /// The longest chain of bodies inlined into each other in this one.
     pub(super) depth: u32,
     pub(super) inlined: usize,
+    pub(super) never_throws: bool,
     pub(super) promises: DroppedPromises,
     pub(super) cleanup: CleanupStats,
     pub(super) records: Box<[SiteRecord]>,
@@ -69,6 +70,10 @@ pub(super) struct State<'a> {
     pub(super) addressed_by: SecondaryMap<FunctionId, Vec<FunctionId>>,
     /// The functions whose addresses tables of the program hold.
     pub(super) in_tables: EntitySet<FunctionId>,
+    /// The functions that never throw as they came in.
+    pub(super) never_throwing: EntitySet<FunctionId>,
+    /// Whether there is any call with handlers.
+    pub(super) has_handlers: bool,
     /// How many functions that call each one, or take its address, are not final.
     pub(super) callers_left: PrimaryMap<FunctionId, AtomicUsize>,
 }
@@ -169,6 +174,7 @@ impl State<'_> {
                 frame_bytes: done.frame_bytes,
                 calls: done.calls,
                 call_sites: self.graph.call_count(id),
+                never_throws: done.never_throws,
                 address_taken: self.graph.is_address_taken(id),
                 linkage: function.linkage(),
                 attributes: function.attributes(),

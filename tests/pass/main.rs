@@ -23,3 +23,4 @@ mod site_names;
 mod sizes;
 mod steering;
 mod support;
+mod throwing;

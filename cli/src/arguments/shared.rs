@@ -351,6 +351,14 @@ pub(crate) struct OptimizeArguments {
     #[arg(long)]
     pub(crate) no_resolve_targets: bool,
 
+    /// Keep the handlers of calls whose callee never throws
+    #[arg(long)]
+    pub(crate) no_drop_handlers: bool,
+
+    /// This function, which no input defines, never throws
+    #[arg(long, value_name = "NAME")]
+    pub(crate) never_throws: Vec<FunctionName>,
+
     /// Take memcpy, memmove and memset for ordinary functions, which may not do what C's do
     #[arg(long)]
     pub(crate) no_c_memory_functions: bool,

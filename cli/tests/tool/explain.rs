@@ -198,7 +198,7 @@ fn json_has_what_the_tree_has() {
         "function": "%main", "linkage": "exported", "dropped": false,
         "instructions_before": 3, "instructions_after": 4,
         "call_sites_before": 2, "call_sites_after": 3, "inlined": 1,
-        "slots_promoted": 0, "calls_resolved": 0,
+        "slots_promoted": 0, "calls_resolved": 0, "try_calls_replaced": 0,
         "sites": [middle, with(ext, serde_json::json!({ "instruction": "inst1" }))],
         "cut": false,
     }]);
