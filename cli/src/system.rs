@@ -1,4 +1,4 @@
-//! Questions that only the system answers. With `run/native.rs` it has all `unsafe` of the tool.
+//! Questions that only the system answers. All `unsafe` of the tool is here.
 
 /// Whether standard output was closed when the process began, so that nothing printed arrives.
 #[cfg(unix)]

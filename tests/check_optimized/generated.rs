@@ -18,18 +18,23 @@ use cranelift_inliner::program::Program;
 use cranelift_inliner_testing::execute::interpret;
 use cranelift_inliner_testing::generate::{CallGraph, Feature, Generated, Shape, programs};
 use proptest::prelude::*;
-use proptest::test_runner::{FileFailurePersistence, TestCaseError};
+use proptest::test_runner::{FileFailurePersistence, RngSeed, TestCaseError};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// So many programs, the same each time; or as many as `PROPTEST_CASES` says, and others each time.
+/// About one of a thousand is right and not seen to be, so that a search takes no part in a run of
+/// all tests.
 fn cases(cases: u32) -> ProptestConfig {
     let by_default = ProptestConfig::default();
+    let (cases, rng_seed) = match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => (by_default.cases, by_default.rng_seed),
+        None => (cases, RngSeed::Fixed(14)),
+    };
     ProptestConfig {
-        cases: match std::env::var_os("PROPTEST_CASES") {
-            Some(_) => by_default.cases,
-            None => cases,
-        },
+        cases,
+        rng_seed,
         failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
         max_shrink_iters: 500,
         ..by_default
@@ -132,6 +137,7 @@ fn check_optimized_bodies(
         options.drop_params,
         options.drop_insts,
     ] = switches;
+    options.thread_branches = switches[0];
     options.endianness = endianness;
     options
         .memory_functions
@@ -161,7 +167,7 @@ fn shape() -> Shape {
 }
 
 proptest! {
-    #![proptest_config(cases(48))]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn optimized_programs_pass(

@@ -224,6 +224,7 @@ fn testing(names: &mut Names) {
         testing::execute::ExecuteError,
         testing::execute::HostCall,
         testing::execute::Invocation,
+        testing::execute::IsolatedOutcome,
         testing::execute::Observation,
         testing::execute::Outcome,
         testing::execute::Snapshot,
@@ -238,8 +239,12 @@ fn testing(names: &mut Names) {
         testing::trace::TraceError,
         testing::trace::VirtualStack,
     );
-    // It holds a JIT.
-    check_types!(is_send, names: testing::execute::NativeProgram);
+    // They hold a JIT, or memory that is written elsewhere.
+    check_types!(is_send, names:
+        testing::execute::IsolatedProgram,
+        testing::execute::NativeProgram,
+        testing::execute::SharedCounters,
+    );
 }
 
 /// The types that a file declares at its top level.

@@ -10,7 +10,7 @@ use crate::names::did_you_mean;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::records::Records;
-use crate::run::{CounterTable, RunReport, Script, execute};
+use crate::run::{RunReport, Script, execute};
 use crate::stage::{self, Names};
 use crate::statistics::{Directives, Phases, Statistics, counted};
 use crate::test_files;
@@ -19,6 +19,7 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_inliner::plan::Plan;
 use cranelift_inliner::profile::{COUNTERS, Instrumented, Profile};
 use cranelift_inliner::program::{FunctionName, Origin, Program, ProgramError, ProgramFunction};
+use cranelift_inliner_testing::execute::SharedCounters;
 use rustc_hash::FxHashSet;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -317,14 +318,14 @@ impl<'a> Runner<'a> {
 /// A file's functions with counters, and the counters.
 struct Counting {
     instrumented: Instrumented,
-    table: CounterTable,
+    table: SharedCounters,
 }
 
 impl Counting {
     fn new(program: &Program) -> Result<Self, String> {
         let instrumented = Instrumented::new(program, &FunctionName::testcase(COUNTERS))
             .map_err(|error| error.to_string())?;
-        let table = CounterTable::new(instrumented.sites().len())
+        let table = SharedCounters::new(instrumented.sites().len())
             .map_err(|error| format!("no memory for counters: {error}"))?;
         Ok(Self {
             instrumented,
