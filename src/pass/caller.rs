@@ -521,6 +521,8 @@ impl CallerJob<'_> {
                     .counts
                     .as_ref()
                     .map_or(Heat::Unknown, |counts| counts.heat(count)),
+                promotes_slots: self.inliner.optimizes(1)
+                    && self.inliner.optimize_options.promote_slots,
             },
             analysis,
         };
