@@ -128,7 +128,7 @@ impl State<'_> {
 
     /// The functions that are part of the result because tables hold their addresses.
     pub(super) fn kept_by_tables(&self) -> impl Iterator<Item = FunctionId> + '_ {
-        self.in_tables.keys().filter(|&id| self.is_emitted(id))
+        self.in_tables.iter().filter(|&id| self.is_emitted(id))
     }
 
     /// How often a call is executed to which these sites lead.

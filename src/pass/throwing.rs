@@ -3,7 +3,7 @@
 //! Code of CLIF throws nowhere by itself: an exception comes out of a call and goes on to the
 //! caller, unless the call has a handler for all. So a function never throws where no call lets
 //! through an exception of a function that may: an external one, unless the embedder says
-//! otherwise, or one that is not known.
+//! otherwise, or one that is not known. Another stack may throw too when it is switched to.
 
 use super::Inliner;
 use super::state::{Final, State};
@@ -11,7 +11,7 @@ use crate::cleanup::OptimizeOptions;
 use crate::graph::{CallGraph, CallNode, SiteRef};
 use crate::program::{FunctionId, FunctionName, Linkage, Program};
 use cranelift_codegen::ir::{
-    ExceptionTable, ExceptionTableItem, ExternalName, FuncRef, Function, InstructionData,
+    ExceptionTable, ExceptionTableItem, ExternalName, FuncRef, Function, InstructionData, Opcode,
 };
 use cranelift_entity::{EntitySet, SecondaryMap};
 use std::sync::OnceLock;
@@ -41,6 +41,7 @@ pub(super) fn never_throwing(
         };
         let may_throw = |id: FunctionId| {
             graph.indirect_calls(id) > 0
+                || graph.switches_stacks(id)
                 || graph
                     .callees(id)
                     .any(|site| lets_through(&site) && !catches_all(program[id].body(), &site))
@@ -133,7 +134,7 @@ impl State<'_> {
                 ..
             } => !has_default(body, exception) && !quiet(func_ref),
             InstructionData::TryCallIndirect { exception, .. } => !has_default(body, exception),
-            _ => false,
+            _ => body.dfg.insts[inst].opcode() == Opcode::StackSwitch,
         })
     }
 }

@@ -297,3 +297,35 @@ fn a_load_of_a_read_only_table_is_the_function_there() {
     let inlined = run(Inliner::new(Always).check(true), &program);
     assert!(text(&inlined, &program, "main").contains("call_indirect"));
 }
+
+#[test]
+fn tables_keep_the_functions_that_they_hold_and_no_others() {
+    let mut program = program(
+        "function %main() fast {
+        block0:
+            return
+        }
+        function %unused() fast {
+        block0:
+            return
+        }
+        function %held() fast {
+            fn0 = %callee() fast
+        block0:
+            call fn0()
+            return
+        }
+        function %callee() fast {
+        block0:
+            return
+        }",
+    );
+    program.export_only(&["main".parse().unwrap()]).unwrap();
+    program.add_table("handlers".parse().unwrap(), [(8, "held".parse().unwrap())]);
+    let inlined = run(Inliner::new(Never), &program);
+    let names = inlined.program().iter();
+    let names: Vec<_> = names
+        .map(|(_, function)| function.name().to_string())
+        .collect();
+    assert_eq!(names, ["%main", "%held", "%callee"]);
+}

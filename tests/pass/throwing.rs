@@ -253,3 +253,22 @@ fn the_checker_says_where_it_would_have_to_read_too_much() {
     assert!(error.is_undecided(), "{error}");
     assert_eq!(replaced(&run(Inliner::new(Never), &program), &program), 1);
 }
+
+#[test]
+fn another_stack_may_throw() {
+    let callee = "function %callee(i64) -> i64 system_v {
+    block0(v0: i64):
+        v1 = stack_switch v0, v0, v0
+        return v1
+    }";
+    assert!(keeps_handler(callee));
+    // Also where what comes of it is another body.
+    let rest = calls("callee", "other") + &callee.replace("callee", "other");
+    let program = program(&with_handler(&rest));
+    let only_other = |site: &CallSite<'_>| match site.callee_name().to_string() == "%other" {
+        true => Decision::inline("other"),
+        false => Decision::keep("kept"),
+    };
+    let inlined = run(Inliner::new(only_other).check(true), &program);
+    assert_eq!(replaced(&inlined, &program), 0);
+}
