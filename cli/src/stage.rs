@@ -185,7 +185,7 @@ fn optimize_options(arguments: &OptimizeArguments, isa: &dyn TargetIsa) -> Optim
     let mut options = OptimizeOptions::default();
     options.promote_slots = !arguments.no_promote_slots;
     options.drop_stores = !arguments.no_drop_stores;
-    options.thread_branches = arguments.thread_branches;
+    options.thread_branches = !arguments.no_thread_branches;
     options.drop_params = !arguments.no_drop_params;
     options.drop_insts = !arguments.no_drop_insts;
     options.resolve_targets = !arguments.no_resolve_targets;

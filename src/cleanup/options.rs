@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The transforms of [`optimize`](super::optimize), each with its switch, and what they may know
-/// of the target and the program. By default all but one are on, and nothing is known.
+/// of the target and the program. By default all are on, and nothing is known.
 ///
 /// ```
 /// use cranelift_inliner::cleanup::OptimizeOptions;
@@ -24,7 +24,6 @@ pub struct OptimizeOptions {
     /// Stores to private stack slots go where nothing can read what they store.
     pub drop_stores: bool,
     /// Ways into a join on which its branch is decided go straight to where it leads.
-    /// Off by default: the checker cannot follow it in every function yet.
     pub thread_branches: bool,
     /// Block parameters go that get one value or equal constants on all ways, or are not used.
     pub drop_params: bool,
@@ -52,7 +51,7 @@ impl Default for OptimizeOptions {
         OptimizeOptions {
             promote_slots: true,
             drop_stores: true,
-            thread_branches: false,
+            thread_branches: true,
             drop_params: true,
             drop_insts: true,
             resolve_targets: true,

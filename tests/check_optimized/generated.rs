@@ -108,8 +108,8 @@ fn modules_of_this_repository_pass() {
             let order = Endianness::Little;
             let checks = [
                 check_cleaned_up(&program, order),
-                check_optimized_bodies(&program, Some(order), [true; 4]),
-                check_optimized_bodies(&program, None, [true; 4]),
+                check_optimized_bodies(&program, Some(order), [true; 6]),
+                check_optimized_bodies(&program, None, [true; 6]),
             ];
             for message in checks.into_iter().filter_map(Result::err) {
                 failures.push(format!("{}: {message}", path.display()));
@@ -124,7 +124,7 @@ fn modules_of_this_repository_pass() {
 fn check_optimized_bodies(
     program: &Program,
     endianness: Option<Endianness>,
-    switches: [bool; 4],
+    switches: [bool; 6],
 ) -> Result<(), String> {
     let surroundings = Whole {
         program: program.clone(),
@@ -136,8 +136,9 @@ fn check_optimized_bodies(
         options.drop_stores,
         options.drop_params,
         options.drop_insts,
+        options.thread_branches,
+        options.resolve_targets,
     ] = switches;
-    options.thread_branches = switches[0];
     options.endianness = endianness;
     options
         .memory_functions
@@ -177,7 +178,7 @@ proptest! {
             Just(Some(Endianness::Little)),
             Just(Some(Endianness::Big)),
         ],
-        switches in prop_oneof![4 => Just([true; 4]), 1 => any::<[bool; 4]>()],
+        switches in prop_oneof![4 => Just([true; 6]), 1 => any::<[bool; 6]>()],
     ) {
         let Generated { program, .. } = generated;
         for program in [spliced(&program), program] {

@@ -335,9 +335,9 @@ pub(crate) struct OptimizeArguments {
     #[arg(long)]
     pub(crate) no_drop_stores: bool,
 
-    /// Send ways on which a join's branch is decided past the join
+    /// Keep ways on which a join's branch is decided going through the join
     #[arg(long)]
-    pub(crate) thread_branches: bool,
+    pub(crate) no_thread_branches: bool,
 
     /// Keep block parameters that have one value or are not used
     #[arg(long)]

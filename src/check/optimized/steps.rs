@@ -11,6 +11,7 @@ use rustc_hash::FxHashSet;
 impl Walk<'_> {
     /// Lets the function before go along one of its edges.
     pub(super) fn take_edge(&mut self, edge: BlockCall, extra: &[BlockArgNode]) -> Outcome {
+        self.note_taken(edge);
         let func = self.before.func;
         let target = edge.block(&func.dfg.value_lists);
         let args: Args = edge
