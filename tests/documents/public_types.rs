@@ -130,6 +130,8 @@ fn checked() -> Names {
         graph::CallKind,
         graph::CallNode,
         graph::ComponentId,
+        graph::NodeId,
+        graph::SiteId,
         graph::PathStep,
         graph::Recursion,
         graph::SiteName,
