@@ -1,8 +1,8 @@
 //! The command-line tool: inlines across CLIF modules, and verifies, compiles, runs or draws them.
 //!
-//! [`arguments`] says what can be asked for, and each subcommand has a file in [`commands`]. What
-//! they share is in [`stage`] (reading, verifying and inlining), [`statistics`] and [`remarks`]
-//! (what is told of it) and [`output`] (how files are replaced).
+//! [`arguments`] has the command line, and each subcommand has a file in [`commands`]. They share
+//! [`stage`] (reading, verifying and inlining), [`statistics`] and [`remarks`] (reports), and
+//! [`output`] (replacement of files).
 
 mod arguments;
 mod commands;
@@ -33,12 +33,13 @@ use clap::FromArgMatches;
 use failure::Failure;
 use std::process::ExitCode;
 
-/// The stack of each thread, in bytes. Cranelift recurses over the nesting of what it compiles;
-/// pages that are not used cost nothing.
+/// The stack of each thread, in bytes. Cranelift recurses over the nesting of its input; unused
+/// pages cost nothing.
 const STACK_BYTES: usize = 64 << 20;
 
 fn main() -> ExitCode {
     panics::install_hook();
+    start_log();
     if let Some(help) = help::asked_for_shared() {
         return ended(output::print_styled(&help.ansi().to_string()));
     }
@@ -46,6 +47,14 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_arg_matches(&matches);
     let Arguments { command } = arguments.unwrap_or_else(|error| error.exit());
     ended(run_command(&command))
+}
+
+/// Lets `RUST_LOG` choose what is logged, on standard error: nothing by default. Lines have no
+/// times, so that those of two runs compare.
+fn start_log() {
+    env_logger::Builder::from_default_env()
+        .format_timestamp(None)
+        .init();
 }
 
 fn ended(result: Result<(), Failure>) -> ExitCode {

@@ -1,72 +1,52 @@
-//! `clif-inline explain`: CLIF in, the inline trees of functions out.
+//! `clif-inline explain`: prints the inline trees of functions.
 
+use super::job::Job;
 use crate::arguments::{ExplainArguments, FormatArgument};
 use crate::explanation::Explanation;
 use crate::explanation_json::JsonTrees;
 use crate::failure::Failure;
 use crate::names;
-use crate::output;
-use crate::progress::Progress;
-use crate::records::Records;
-use crate::stage;
-use crate::statistics::{Statistics, counted};
+use crate::output::{self, Output};
+use crate::statistics::counted;
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use std::cmp::Reverse;
-use std::time::Instant;
 
-/// How many functions are told of where none is named.
+/// The number of functions shown if none is named.
 const MOST_FUNCTIONS: usize = 5;
 
 pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
-    let started = Instant::now();
-    let common = &arguments.common;
-    let records = Records::new(common, &arguments.plan)?;
-
-    let mut statistics = Statistics::default();
-    let mut phases = statistics.microseconds;
-    let progress = Progress::new();
-    let isa = stage::target(&arguments.target)?;
-    let program = stage::read(&arguments.inputs.paths, common, &progress, &mut phases)?;
+    let mut job = Job::begin(&arguments.common, &arguments.plan, &arguments.target)?;
+    let program = job.read(&arguments.inputs.paths)?;
     let functions = find(&program, &arguments.functions)?;
-    stage::verify(&program, &*isa, common, &progress, &mut phases)?;
-    let policy = records.policy(common);
-    let inlined = stage::inline(&program, &*isa, common, policy, &progress, &mut phases)?;
-    records.compare(&program, &inlined, &progress)?;
-    statistics.add(&program, &inlined);
-
-    progress.begin("writing");
-    let writing = Instant::now();
-    records.write(&program, &inlined)?;
-    let depth = arguments.depth.unwrap_or(usize::MAX);
-    let chosen = match functions.is_empty() {
-        true => changed_most(&program, &inlined),
-        false => Chosen {
-            functions,
-            others: 0,
-        },
-    };
-    let text = match arguments.format {
-        FormatArgument::Text => as_text(&program, &inlined, &chosen, depth),
-        FormatArgument::Json => as_json(&program, &inlined, &chosen, depth)?,
-    };
-    drop(progress);
+    let inlined = job.inline(&program)?;
+    let (finished, text) = job.write("writing", &program, &inlined, |_| {
+        let depth = arguments.depth.unwrap_or(usize::MAX);
+        let chosen = match functions.is_empty() {
+            true => changed_most(&program, &inlined),
+            false => Chosen {
+                functions,
+                others: 0,
+            },
+        };
+        match arguments.format {
+            FormatArgument::Text => Ok(as_text(&program, &inlined, &chosen, depth)),
+            FormatArgument::Json => as_json(&program, &inlined, &chosen, depth),
+        }
+    })?;
     output::print_styled(&text)?;
-    phases.write = writing.elapsed();
-    phases.total = started.elapsed();
-    statistics.microseconds = phases;
-    statistics.print(common, true)
+    finished.print(&Output::StandardOutput)
 }
 
-/// The functions to tell of.
+/// The functions to explain.
 struct Chosen {
     functions: Vec<FunctionId>,
-    /// How many others changed.
+    /// The number of other functions that changed.
     others: usize,
 }
 
-/// The functions whose sizes changed most, the greatest change first; among equals, the order of
-/// the input.
+/// Returns the functions whose sizes changed most, the greatest change first; among equals, in the
+/// order of the input.
 fn changed_most(program: &Program, inlined: &Inlined) -> Chosen {
     let change = |&id: &FunctionId| {
         let stats = inlined.stats(id);
@@ -87,11 +67,11 @@ fn as_text(program: &Program, inlined: &Inlined, chosen: &Chosen, depth: usize) 
     }
     let mut text = explanation.into_text();
     if chosen.functions.is_empty() {
-        text.push_str("No function changed; --function NAME tells of one that did not.\n");
+        text.push_str("No function changed; use --function NAME to show one.\n");
     } else if chosen.others > 0 {
         let others = counted(chosen.others, "more function");
         text.push_str(&format!(
-            "\n{others} changed; --function NAME tells of one.\n"
+            "\n{others} changed; use --function NAME to show one.\n"
         ));
     }
     text
@@ -110,7 +90,8 @@ fn as_json(
         .filter_map(|&id| trees.of(id))
         .collect();
     let json = serde_json::to_string_pretty(&trees);
-    let json = json.map_err(|error| Failure::new(format!("the trees are no JSON: {error}")))?;
+    let json = json
+        .map_err(|error| Failure::new(format!("the trees cannot be written as JSON: {error}")))?;
     Ok(json + "\n")
 }
 

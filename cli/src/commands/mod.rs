@@ -1,9 +1,10 @@
-//! The subcommands, a file each.
+//! The subcommands, one file each.
 
 mod bisect;
 mod compile;
 mod explain;
 mod graph;
+mod job;
 mod man;
 mod opt;
 mod report;

@@ -1,12 +1,15 @@
 //! The tables of the report: totals, reasons, functions and call sites.
 
+use super::loops::LoopDepths;
 use super::{Report, classes, function_link, limits};
 use crate::statistics::Statistics;
 use crate::verdict::Verdict;
-use cranelift_inliner::pass::SiteRecord;
+use cranelift_inliner::pass::{Reason, SiteRecord};
+use cranelift_inliner::program::FunctionId;
 use maud::{Markup, PreEscaped, html};
+use std::cmp::Reverse;
 
-/// What was done to the program as a whole.
+/// Returns the totals of the program.
 pub(super) fn totals(statistics: &Statistics) -> Markup {
     let Statistics {
         functions,
@@ -55,12 +58,12 @@ pub(super) fn totals(statistics: &Statistics) -> Markup {
     }
 }
 
-/// How many sites ended in which way, and for which kind of reason.
+/// Returns the numbers of sites by verdict and kind of reason.
 pub(super) fn reasons(statistics: &Statistics) -> Markup {
     let most = statistics.sites.values().copied().max().unwrap_or(1).max(1);
     html! {
         table {
-            caption { "Decisions on call sites, those that came in with bodies included" }
+            caption { "Decisions on call sites, including copied ones" }
             thead { tr {
                 th scope="col" { "Decision" }
                 th scope="col" { "Reason" }
@@ -78,7 +81,7 @@ pub(super) fn reasons(statistics: &Statistics) -> Markup {
     }
 }
 
-/// What clean-up and optimization did, one row a transform that did something.
+/// Returns the table of what clean-up and optimization did, one row per transform with an effect.
 pub(super) fn transforms(statistics: &Statistics) -> Markup {
     let rows = statistics.transforms.rows();
     let rows: Vec<_> = rows.into_iter().filter(|(_, count)| *count > 0).collect();
@@ -99,7 +102,7 @@ pub(super) fn transforms(statistics: &Statistics) -> Markup {
     }
 }
 
-/// All functions that the program defined.
+/// Returns the table of all defined functions.
 pub(super) fn functions(report: &Report<'_>) -> Markup {
     html! {
         table.sortable {
@@ -113,7 +116,7 @@ pub(super) fn functions(report: &Report<'_>) -> Markup {
                 th.num scope="col" { "Calls inlined into it" }
                 th.num scope="col" { "Copies of it" }
             } }
-            tbody { @for &id in &report.shown.functions {
+            tbody { @for id in changed_first(report) {
                 @let stats = report.inlined.stats(id);
                 @let after = if stats.dropped { 0 } else { stats.insts_after };
                 tr {
@@ -130,20 +133,29 @@ pub(super) fn functions(report: &Report<'_>) -> Markup {
     }
 }
 
-/// All decisions.
+/// Returns the functions on the page, the greatest change first; among equals, those that calls were inlined
+/// into, then the order of the input.
+fn changed_first(report: &Report<'_>) -> Vec<FunctionId> {
+    let mut functions = report.shown.functions.clone();
+    functions.sort_by_key(|&id| {
+        let stats = report.inlined.stats(id);
+        let after = if stats.dropped { 0 } else { stats.insts_after };
+        Reverse((after.abs_diff(stats.insts_before), stats.inlined))
+    });
+    functions
+}
+
+/// Returns the table of all decisions: inlined calls first, the most executed first; among equals, in
+/// the order of the records.
 pub(super) fn sites(report: &Report<'_>) -> Markup {
     let mut all: Vec<_> = report.inlined.sites().collect();
-    let mut rows = rows(report, &all);
-    if rows.number < all.len() {
-        // Stable: among equals, the order of the records.
-        all.sort_by_key(|site| Verdict::of(site));
-        rows = self::rows(report, &all);
-    }
+    all.sort_by_key(|site| (Verdict::of(site), Reverse(site.count())));
+    let rows = rows(report, &all);
     html! {
         @if rows.number < all.len() {
             p {
-                "The page has room for " (rows.number) " of " (all.len()) ": those that were inlined \
-                 first, then the kept, the refused and the external ones."
+                "The page has room for " (rows.number) " of " (all.len()) ": inlined ones first, \
+                 then kept, refused and external ones."
             }
         }
         table.sortable {
@@ -155,6 +167,9 @@ pub(super) fn sites(report: &Report<'_>) -> Markup {
                 th scope="col" { "Reason" }
                 th.num scope="col" { "Callee" br; "size" }
                 th.num scope="col" { "Caller" br; "size" }
+                th.num scope="col" { "Executed" }
+                th.num scope="col" { "Loop" br; "depth" }
+                th.num scope="col" { "Below" br; "threshold" }
                 th scope="col" { "Place" }
             } }
             tbody { (PreEscaped(rows.markup)) }
@@ -162,7 +177,7 @@ pub(super) fn sites(report: &Report<'_>) -> Markup {
     }
 }
 
-/// The rows that there is room for.
+/// The rows that fit.
 struct Rows {
     markup: String,
     number: usize,
@@ -173,8 +188,9 @@ fn rows(report: &Report<'_>, sites: &[&SiteRecord]) -> Rows {
         markup: String::new(),
         number: 0,
     };
+    let loops = LoopDepths::new(report.program, report.inlined);
     for site in sites {
-        let row = row(report, site).into_string();
+        let row = row(report, &loops, site).into_string();
         if rows.markup.len() + row.len() > limits::SITES {
             break;
         }
@@ -184,7 +200,7 @@ fn rows(report: &Report<'_>, sites: &[&SiteRecord]) -> Rows {
     rows
 }
 
-fn row(report: &Report<'_>, site: &SiteRecord) -> Markup {
+fn row(report: &Report<'_>, loops: &LoopDepths<'_>, site: &SiteRecord) -> Markup {
     let verdict = Verdict::of(site);
     html! {
         tr class=(classes(Some(verdict))) {
@@ -201,12 +217,17 @@ fn row(report: &Report<'_>, site: &SiteRecord) -> Markup {
             td { (site.reason) }
             td { @if site.callee_id.is_some() { (site.callee_insts()) } }
             td { (site.caller_insts()) }
+            td { @if let Some(count) = site.count() { (count) } }
+            td { @if let Some(depth) = loops.of(site) { (depth) } }
+            td { @if let Reason::Policy(reason) = &site.reason {
+                @if let Some(margin) = reason.margin() { (margin) }
+            } }
             td { (place(site)) }
         }
     }
 }
 
-/// The instruction of a site, and where it is in the source.
+/// Returns the instruction of a site, and its place in the source.
 pub(super) fn place(site: &SiteRecord) -> String {
     match site.srcloc.is_default() {
         true => format!("{} {}", site.kind, site.inst),
@@ -214,7 +235,7 @@ pub(super) fn place(site: &SiteRecord) -> String {
     }
 }
 
-/// What became of a site, in a word with its colour.
+/// Returns the verdict on a site, as a coloured word.
 pub(super) fn badge(verdict: Option<Verdict>) -> Markup {
     let word = verdict.map_or_else(|| "unreachable".to_owned(), |verdict| verdict.to_string());
     html! { b { (word) } }
@@ -230,7 +251,7 @@ fn change(before: i64, after: i64) -> String {
         (difference, 0) => format!("{difference:+}"),
         (difference, _) => {
             let percent = 100.0 * difference as f64 / before as f64;
-            // Nothing is torn from its number where the cell is narrow.
+            // The percent sign stays with its number if the cell is narrow.
             format!("{difference:+} ({percent:+.1}\u{a0}%)")
         }
     }
