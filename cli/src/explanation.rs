@@ -5,6 +5,7 @@ use crate::inline_tree::{InlineTrees, Site};
 use crate::statistics::{CallSites, counted};
 use crate::verdict::Verdict;
 use anstyle::{AnsiColor, Style};
+use cranelift_inliner::cleanup::CleanupStats;
 use cranelift_inliner::pass::{Inlined, Reason};
 use cranelift_inliner::program::{FunctionId, Program};
 use std::fmt::Write as _;
@@ -67,7 +68,7 @@ impl<'a> Explanation<'a> {
         let calls = CallSites::of(self.program, self.inlined, id);
         let dropped = if stats.dropped { ", then dropped" } else { "" };
         self.line(&format!(
-            "{HEAD}{}{HEAD:#}: {}, {} → {} instructions, {} → {} call sites{dropped}; {} inlined",
+            "{HEAD}{}{HEAD:#}: {}, {} → {} instructions, {} → {} call sites{dropped}; {} inlined{}",
             function.name(),
             function.linkage(),
             stats.insts_before,
@@ -75,6 +76,7 @@ impl<'a> Explanation<'a> {
             calls.before,
             calls.after,
             counted(stats.inlined, "call"),
+            gains(&stats.cleanup),
         ));
     }
 
@@ -137,6 +139,37 @@ impl<'a> Explanation<'a> {
         self.text.push_str(line);
         self.text.push('\n');
     }
+}
+
+/// What inlining opened in a function, as the end of a sentence.
+fn gains(stats: &CleanupStats) -> String {
+    let gains = [
+        (
+            stats.slots_promoted,
+            "slot",
+            "became a value",
+            "became values",
+        ),
+        (
+            stats.calls_resolved,
+            "indirect call",
+            "became direct",
+            "became direct",
+        ),
+        (
+            stats.try_calls_replaced,
+            "call",
+            "lost its handlers",
+            "lost their handlers",
+        ),
+    ];
+    let gains = gains.into_iter().filter(|(number, ..)| *number > 0);
+    gains
+        .map(|(number, noun, one, more)| {
+            let became = if number == 1 { one } else { more };
+            format!("; {} {became}", counted(number, noun))
+        })
+        .collect()
 }
 
 fn style(verdict: Verdict) -> Style {

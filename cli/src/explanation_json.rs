@@ -20,6 +20,12 @@ pub(crate) struct FunctionTree {
     call_sites_before: usize,
     call_sites_after: usize,
     inlined: usize,
+    /// Stack slots that became values.
+    slots_promoted: usize,
+    /// Indirect calls that became direct.
+    calls_resolved: usize,
+    /// Calls that lost their handlers, since the callee never throws.
+    try_calls_replaced: usize,
     sites: Vec<SiteTree>,
     /// Whether some sites are left out.
     cut: bool,
@@ -84,6 +90,9 @@ impl<'a> JsonTrees<'a> {
             call_sites_before: calls.before,
             call_sites_after: calls.after,
             inlined: stats.inlined,
+            slots_promoted: stats.cleanup.slots_promoted,
+            calls_resolved: stats.cleanup.calls_resolved,
+            try_calls_replaced: stats.cleanup.try_calls_replaced,
             sites,
             cut: self.left == 0,
         })

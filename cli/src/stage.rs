@@ -22,6 +22,7 @@ use cranelift_inliner::program::{
 use cranelift_inliner::splice::SpliceOptions;
 use rustc_hash::FxHashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Returns the target that the arguments name.
@@ -187,6 +188,9 @@ fn optimize_options(arguments: &OptimizeArguments, isa: &dyn TargetIsa) -> Optim
     options.thread_branches = !arguments.no_thread_branches;
     options.drop_params = !arguments.no_drop_params;
     options.drop_insts = !arguments.no_drop_insts;
+    options.resolve_targets = !arguments.no_resolve_targets;
+    options.drop_handlers = !arguments.no_drop_handlers;
+    options.never_throws = Arc::new(arguments.never_throws.iter().cloned().collect());
     options.endianness = Some(isa.endianness());
     if !arguments.no_c_memory_functions {
         options.memory_functions = MemoryFunctions::of_c();

@@ -81,6 +81,7 @@ pub(crate) struct Transforms {
     pub(crate) stores_replaced: usize,
     pub(crate) memory_calls_replaced: usize,
     pub(crate) calls_resolved: usize,
+    pub(crate) try_calls_replaced: usize,
     pub(crate) table_loads_replaced: usize,
     pub(crate) address_tests_folded: usize,
     pub(crate) stores_dropped: usize,
@@ -102,6 +103,7 @@ impl Transforms {
             stores_replaced: stats.stores_replaced,
             memory_calls_replaced: stats.memory_calls_replaced,
             calls_resolved: stats.calls_resolved,
+            try_calls_replaced: stats.try_calls_replaced,
             table_loads_replaced: stats.table_loads_replaced,
             address_tests_folded: stats.address_tests_folded,
             stores_dropped: stats.stores_dropped,
@@ -112,7 +114,7 @@ impl Transforms {
     }
 
     /// Returns each count with its description.
-    pub(crate) fn rows(&self) -> [(&'static str, usize); 16] {
+    pub(crate) fn rows(&self) -> [(&'static str, usize); 17] {
         [
             ("branches folded", self.branches_folded),
             ("branches threaded", self.branches_threaded),
@@ -124,6 +126,7 @@ impl Transforms {
             ("stores replaced", self.stores_replaced),
             ("memory calls replaced", self.memory_calls_replaced),
             ("indirect calls resolved", self.calls_resolved),
+            ("calls without their handlers", self.try_calls_replaced),
             ("table loads replaced", self.table_loads_replaced),
             ("address tests folded", self.address_tests_folded),
             ("stores dropped", self.stores_dropped),

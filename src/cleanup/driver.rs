@@ -3,12 +3,14 @@
 use super::dead::{DeadContext, drop_dead};
 use super::decided::{self, DecidedContext, thread_decided};
 use super::flow::Flow;
+use super::handlers::drop_handlers;
 use super::params::{ParamsContext, unify_params};
 use super::promote::{PromoteContext, promote_slots};
 use super::stores::drop_stores;
 use super::targets::{Resolved, TargetsContext, resolve_targets};
 use super::{CleanupContext, CleanupStats, OptimizeOptions, declarations, slots, tidy, trace_step};
-use cranelift_codegen::ir::{FuncRef, Function, Inst};
+use crate::program::FunctionName;
+use cranelift_codegen::ir::{ExternalName, Function, Inst};
 
 /// A slot may hold the address of another, which can only be promoted after it, and so on: the
 /// environment of a closure of a closure. Deeper nests are rare.
@@ -26,11 +28,16 @@ pub(super) struct OptimizeContext {
 }
 
 impl OptimizeContext {
+    /// Forgets what was found in the last function.
+    pub(super) fn clear(&mut self) {
+        self.targets.clear();
+    }
+
     pub(super) fn resolved_calls(&self) -> &[Inst] {
         &self.targets.resolved
     }
 
-    pub(super) fn mismatched_calls(&self) -> &[(Inst, FuncRef)] {
+    pub(super) fn mismatched_calls(&self) -> &[(Inst, FunctionName)] {
         &self.targets.mismatched
     }
 }
@@ -39,6 +46,7 @@ impl OptimizeContext {
 pub(super) fn optimize_checked(
     func: &mut Function,
     options: &OptimizeOptions,
+    never_throws: &dyn Fn(&FunctionName) -> bool,
     context: &mut CleanupContext,
 ) -> CleanupStats {
     let mut stats = tidy(func, context);
@@ -50,7 +58,6 @@ pub(super) fn optimize_checked(
     }
     let options = &options;
     let mut copies_left = decided::budget(func);
-    context.optimize.targets.clear();
     for _ in 0..MOST_ROUNDS {
         let OptimizeContext {
             flow,
@@ -94,7 +101,23 @@ pub(super) fn optimize_checked(
             };
             add(&mut stats, func, "targets known", counts);
         }
-        let is_changed = is_changed || resolved != Resolved::default();
+        let mut plain = 0;
+        if options.drop_handlers {
+            let never_throws = |func: &Function, func_ref| match func.dfg.ext_funcs.get(func_ref) {
+                Some(declared) => match &declared.name {
+                    ExternalName::LibCall(_) => true,
+                    name => FunctionName::of_external(func, name)
+                        .is_some_and(|name| never_throws(&name)),
+                },
+                None => false,
+            };
+            plain = drop_handlers(func, &context.handler_addresses, never_throws);
+            stats.try_calls_replaced += plain;
+            if plain > 0 {
+                stats += tidy(func, context);
+            }
+        }
+        let is_changed = is_changed || resolved != Resolved::default() || plain > 0;
         let decided = match options.thread_branches {
             true => thread_branches(func, &mut copies_left, context),
             false => 0,

@@ -54,6 +54,7 @@ mod declarations;
 mod driver;
 mod flow;
 mod fold;
+mod handlers;
 mod merge;
 mod options;
 mod params;
@@ -69,9 +70,10 @@ pub use options::{MemoryFunctions, OptimizeOptions};
 pub use tables::{TableFunction, Tables};
 
 use crate::body::{HandlerAddresses, check_definitions, check_structure, drop_unreachable_blocks};
+use crate::program::FunctionName;
 use crate::trace::Name;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
-use cranelift_codegen::ir::{Block, FuncRef, Function, Inst, Value};
+use cranelift_codegen::ir::{Block, Function, Inst, Value};
 
 /// Each round but the first needs a constant that the round before it brought
 /// to light. Callees that hand a constant down several levels of branches are
@@ -102,9 +104,9 @@ impl CleanupContext {
         self.optimize.resolved_calls()
     }
 
-    /// The indirect calls whose target is known and has another signature, with a reference to it.
-    /// Some may be gone again, and some be there twice.
-    pub(crate) fn mismatched_calls(&self) -> &[(Inst, FuncRef)] {
+    /// The indirect calls whose target is known and has another signature, with its name. Some may
+    /// be gone again, and some be there twice.
+    pub(crate) fn mismatched_calls(&self) -> &[(Inst, FunctionName)] {
         self.optimize.mismatched_calls()
     }
 }
@@ -135,6 +137,8 @@ pub struct CleanupStats {
     pub memory_calls_replaced: usize,
     /// Indirect calls of a known function that became direct.
     pub calls_resolved: usize,
+    /// Calls with handlers that became plain calls, since the callee never throws.
+    pub try_calls_replaced: usize,
     /// Loads of read-only tables that became the address of the function there.
     pub table_loads_replaced: usize,
     /// Comparisons and branches decided by what is known of a slot's address.
@@ -163,6 +167,7 @@ impl std::ops::AddAssign for CleanupStats {
             stores_replaced,
             memory_calls_replaced,
             calls_resolved,
+            try_calls_replaced,
             table_loads_replaced,
             address_tests_folded,
             stores_dropped,
@@ -181,6 +186,7 @@ impl std::ops::AddAssign for CleanupStats {
         self.stores_replaced += stores_replaced;
         self.memory_calls_replaced += memory_calls_replaced;
         self.calls_resolved += calls_resolved;
+        self.try_calls_replaced += try_calls_replaced;
         self.table_loads_replaced += table_loads_replaced;
         self.address_tests_folded += address_tests_folded;
         self.stores_dropped += stores_dropped;
@@ -240,13 +246,25 @@ pub fn optimize(
     options: &OptimizeOptions,
     context: &mut CleanupContext,
 ) -> CleanupStats {
+    let never_throws = |name: &FunctionName| options.function_never_throws(name);
+    optimize_in_program(func, options, &never_throws, context)
+}
+
+/// As [`optimize`], where `never_throws` tells of all functions.
+pub(crate) fn optimize_in_program(
+    func: &mut Function,
+    options: &OptimizeOptions,
+    never_throws: &dyn Fn(&FunctionName) -> bool,
+    context: &mut CleanupContext,
+) -> CleanupStats {
+    context.optimize.clear();
     let handler_addresses = &mut context.handler_addresses;
     handler_addresses.clear();
     let is_sound = check_structure(func, |inst| handler_addresses.add(func, inst)).is_ok();
     if !is_sound || !check_definitions(func) {
         return CleanupStats::default();
     }
-    driver::optimize_checked(func, options, context)
+    driver::optimize_checked(func, options, never_throws, context)
 }
 
 fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {

@@ -3,6 +3,7 @@
 use super::Tables;
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{Endianness, ExternalName, FuncRef, Function, LibCall};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The transforms of [`optimize`](super::optimize), each with its switch, and what they may know
@@ -30,11 +31,17 @@ pub struct OptimizeOptions {
     pub drop_insts: bool,
     /// Indirect calls of a known function become direct.
     pub resolve_targets: bool,
+    /// Calls with handlers become plain calls where the callee never throws.
+    pub drop_handlers: bool,
     /// The byte order of the target. Where it is not known, accesses of several sizes at one place
     /// are left in memory.
     pub endianness: Option<Endianness>,
     /// The functions that copy and fill memory, besides Cranelift's library calls.
     pub memory_functions: MemoryFunctions,
+    /// Functions of which the embedder promises that they never throw. The pass finds out by itself
+    /// which functions of the program never do, and takes all others to throw but for Cranelift's
+    /// library calls and [`memory_functions`](Self::memory_functions).
+    pub never_throws: Arc<BTreeSet<FunctionName>>,
     /// Data that is never written and holds addresses of functions.
     pub tables: Arc<Tables>,
 }
@@ -48,10 +55,19 @@ impl Default for OptimizeOptions {
             drop_params: true,
             drop_insts: true,
             resolve_targets: true,
+            drop_handlers: true,
             endianness: None,
             memory_functions: MemoryFunctions::default(),
+            never_throws: Arc::default(),
             tables: Arc::default(),
         }
+    }
+}
+
+impl OptimizeOptions {
+    /// Whether the embedder's word on the function is that it never throws.
+    pub(crate) fn function_never_throws(&self, name: &FunctionName) -> bool {
+        self.never_throws.contains(name) || self.memory_functions.contains(name)
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct TargetsContext {
     pub(super) resolved: Vec<Inst>,
     /// The calls that stayed indirect because of their signature, with their target. Calls that
     /// were looked at more than once are there more than once.
-    pub(super) mismatched: Vec<(Inst, FuncRef)>,
+    pub(super) mismatched: Vec<(Inst, FunctionName)>,
     leaves: Leaves,
 }
 
@@ -108,7 +108,9 @@ fn resolve_call(
         return false;
     };
     if !is_equal(func, signature, declared) {
-        context.mismatched.push((call, func_ref));
+        // A reference to it may be dropped and another get its number.
+        let name = FunctionName::of_callee(func, func_ref);
+        context.mismatched.extend(name.map(|name| (call, name)));
         return false;
     }
     let pool = &mut func.stencil.dfg.value_lists;

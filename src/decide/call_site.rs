@@ -1,6 +1,7 @@
 //! What a policy can see of a call.
 
 use super::Summary;
+use super::addresses::{SlotUses, slot_of};
 use super::loops::Loops;
 use crate::body::resolve_alias;
 use crate::graph::{CallGraph, CallKind, PathStep, SiteName};
@@ -8,7 +9,7 @@ use crate::panics;
 use crate::profile::Heat;
 use crate::program::{FunctionName, Program};
 use cranelift_codegen::ir::{
-    Block, Function, Inst, InstructionData, Opcode, SourceLoc, Value, ValueDef,
+    Block, Function, Inst, InstructionData, Opcode, SourceLoc, StackSlot, Value, ValueDef,
 };
 use std::sync::OnceLock;
 
@@ -37,12 +38,15 @@ pub(crate) struct SiteContext<'a> {
     pub(crate) cold: bool,
     pub(crate) count: Option<u64>,
     pub(crate) heat: Heat,
+    /// Whether slots of the caller are promoted after the splices.
+    pub(crate) promotes_slots: bool,
 }
 
 /// Facts about a caller that are worked out when the first site asks.
 pub(crate) struct RoundAnalysis<'a> {
     pub(crate) caller: &'a Function,
     loops: OnceLock<Loops>,
+    slots: OnceLock<SlotUses>,
 }
 
 impl<'a> RoundAnalysis<'a> {
@@ -50,7 +54,13 @@ impl<'a> RoundAnalysis<'a> {
         RoundAnalysis {
             caller,
             loops: OnceLock::new(),
+            slots: OnceLock::new(),
         }
+    }
+
+    fn slots(&self) -> &SlotUses {
+        self.slots
+            .get_or_init(|| panics::catch(|| SlotUses::of(self.caller)).unwrap_or_default())
     }
 
     fn loop_depth(&self, block: Block) -> u32 {
@@ -77,6 +87,21 @@ pub enum Argument {
     Address,
     /// Nothing.
     Unknown,
+}
+
+/// A stack slot of the caller whose address a call passes, and nothing but calls, loads and stores
+/// at constant offsets has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlotArgument {
+    /// The slot.
+    pub slot: StackSlot,
+    /// Further calls of the caller that get its address. Where there are none, and the callee only
+    /// [accesses](super::AddressUse::Accessed) it, the slot would become values if this call were
+    /// inlined.
+    pub other_calls: usize,
+    /// Loads and stores of the slot by the caller itself.
+    pub accesses: u32,
 }
 
 impl Argument {
@@ -176,6 +201,29 @@ impl<'a> CallSite<'a> {
         self.args()
             .iter()
             .map(move |&value| describe(caller, value))
+    }
+
+    /// Says of each value that the call passes whether it is the address of a stack slot of the
+    /// caller that only calls keep in memory. `None` also for slots with a key, for those that
+    /// tags or stack maps name, and where the pass does not promote slots.
+    ///
+    /// Costs a walk over the caller, once for all sites of a round, if an argument is the address of
+    /// a slot.
+    pub fn slot_arguments(&self) -> impl ExactSizeIterator<Item = Option<SlotArgument>> + use<'a> {
+        let (caller, analysis) = (self.caller(), self.analysis);
+        let promotes_slots = self.context.promotes_slots;
+        self.args().iter().map(move |&value| {
+            if !promotes_slots {
+                return None;
+            }
+            let slot = slot_of(caller, value)?;
+            let uses = analysis.slots().get(slot);
+            (!uses.stays).then(|| SlotArgument {
+                slot,
+                other_calls: uses.calls.saturating_sub(1),
+                accesses: uses.accesses,
+            })
+        })
     }
 
     /// The number of loops around the call in its caller.

@@ -1,17 +1,19 @@
 //! The default policy: estimated cost against estimated benefit.
 
 use super::reason::Weighing;
-use super::{CallSite, Decision, Inline, PolicyReason, Summary};
+use super::{AddressUse, CallSite, Decision, Inline, ParameterUse, PolicyReason, Summary};
 use crate::profile::Heat;
 use crate::program::Linkage;
+use cranelift_codegen::ir::StackSlot;
+use smallvec::SmallVec;
 
 /// Inlines where what goes away is worth what is copied.
 ///
 /// The cost of a site is the size of what it would add, in instructions, and a share of the stack
 /// slots that come into the caller's frame; the
 /// benefit is the number of instructions that inlining makes unnecessary: the
-/// call itself, the passing of its arguments, and what folds because an
-/// argument is constant. A site is inlined where the cost, less the benefit,
+/// call itself, the passing of its arguments, what folds because an
+/// argument is constant, and accesses of stack slots that become values. A site is inlined where the cost, less the benefit,
 /// does not exceed a threshold, and the threshold depends on how often the call
 /// seems to run. The scheme is LLVM's; the numbers are for Cranelift, whose
 /// optimizer does less afterwards, so that thresholds are lower.
@@ -79,6 +81,13 @@ pub struct CostModel {
     /// What goes away with a branch that folds: the branch and, on average,
     /// the side that is not taken.
     pub folded_branch: i64,
+    /// What goes away with a load or store of a stack slot that becomes values: the access. The
+    /// addition for its address and the wait for memory are not counted.
+    pub promoted_access: i64,
+    /// The most that stack slots count at one site: as much as a site of average interest may add.
+    /// The accesses of a large caller shall not pay for a large callee, and the optimizer may find
+    /// that a slot has to stay.
+    pub max_promotion: i64,
     /// No callee of more instructions is inlined, whatever the benefit. Wide
     /// enough for a function that has only one caller.
     pub max_callee_insts: usize,
@@ -99,6 +108,8 @@ impl Default for CostModel {
             free_frame_bytes: 256,
             frame_bytes_per_inst: 32,
             folded_branch: 6,
+            promoted_access: 1,
+            max_promotion: 30,
             max_callee_insts: 2000,
         }
     }
@@ -113,6 +124,33 @@ impl CostModel {
         let frame = frame.checked_div(self.frame_bytes_per_inst).unwrap_or(0);
         let frame = usize::try_from(frame).unwrap_or(usize::MAX);
         count(summary.insts()) + calls + count(frame)
+    }
+
+    /// What stack slots of the caller add to the benefit, and how many of them would become values.
+    ///
+    /// A slot that other calls get too only counts with the callee's accesses, like in LLVM: calls
+    /// that share a slot, such as those of an iterator, are alike, and tend to go together.
+    fn promotion(&self, site: &CallSite<'_>) -> (i64, usize) {
+        let mut accesses = 0i64;
+        let mut slots: SmallVec<[StackSlot; 4]> = SmallVec::new();
+        let mut uses: Option<&[ParameterUse]> = None;
+        for (index, argument) in site.slot_arguments().enumerate() {
+            let Some(slot) = argument else {
+                continue;
+            };
+            let uses = *uses.get_or_insert_with(|| site.summary().parameters(site.callee()));
+            let used = uses.get(index).copied().unwrap_or_default();
+            if used.address != AddressUse::Accessed {
+                continue;
+            }
+            accesses = accesses.saturating_add(used.accesses.into());
+            if slot.other_calls == 0 && !slots.contains(&slot.slot) {
+                slots.push(slot.slot);
+                accesses = accesses.saturating_add(slot.accesses.into());
+            }
+        }
+        let benefit = self.promoted_access.saturating_mul(accesses);
+        (benefit.min(self.max_promotion), slots.len())
     }
 
     fn benefit(&self, site: &CallSite<'_>) -> i64 {
@@ -152,13 +190,15 @@ impl Inline for CostModel {
             return Decision::keep(reason);
         }
         let cost = self.cost(site);
-        let benefit = self.benefit(site);
+        let (promotion, slots) = self.promotion(site);
+        let benefit = self.benefit(site) + promotion;
         let net = cost - benefit;
         let mut weighing = Weighing {
             cost,
             benefit,
             threshold: None,
             executed: None,
+            slots,
             sole_call_site: false,
         };
         // The loop analysis is the expensive part, so the sites that it could

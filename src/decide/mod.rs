@@ -37,6 +37,7 @@
 //! # let _: &dyn Inline = &policy;
 //! ```
 
+mod addresses;
 mod call_site;
 mod compose;
 mod cost_model;
@@ -48,12 +49,12 @@ mod simple;
 mod small;
 mod summary;
 
-pub use call_site::{Argument, CallSite};
+pub use call_site::{Argument, CallSite, SlotArgument};
 pub(crate) use call_site::{RoundAnalysis, SiteContext};
 pub use compose::{FirstMatch, FromFnMut, from_fn_mut};
 pub use cost_model::CostModel;
 pub use limits::Limits;
-pub use parameters::ParameterUse;
+pub use parameters::{AddressUse, ParameterUse};
 pub use reason::PolicyReason;
 pub use simple::{Always, Never};
 pub use small::Small;

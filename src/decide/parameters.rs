@@ -1,5 +1,6 @@
 //! How much of a body would fold if a parameter were constant.
 
+use super::addresses;
 use crate::body::resolve_alias;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::entity::packed_option::PackedOption;
@@ -18,6 +19,23 @@ pub struct ParameterUse {
     pub indirect_calls: u32,
     /// Uses of the parameter itself, of whatever kind.
     pub uses: u32,
+    /// What the body does with the parameter as an address.
+    pub address: AddressUse,
+    /// Loads and stores at constant offsets from the parameter.
+    pub accesses: u32,
+}
+
+/// What a body does with a parameter as an address: the worst of all its uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum AddressUse {
+    /// Only loads, stores and tests it, at constant offsets, if it uses it at all.
+    Accessed,
+    /// Passes it to other calls too.
+    PassedOn,
+    /// Uses it otherwise: stores, returns or joins it, or computes with it.
+    #[default]
+    Escapes,
 }
 
 /// Where a value comes from, as far as folding is concerned.
@@ -48,6 +66,24 @@ pub(super) fn parameter_uses(func: &Function) -> Vec<ParameterUse> {
             visit(func, inst, &mut sources, &mut uses);
         }
     }
+    for parameter in &mut uses {
+        parameter.address = AddressUse::Accessed;
+    }
+    let origin = |value| parameter_index(func, value);
+    addresses::for_each_use(func, origin, |index, how| {
+        let Some(parameter) = uses.get_mut(index) else {
+            return;
+        };
+        let how = match how {
+            addresses::AddressUse::Access { is_memory } => {
+                parameter.accesses = parameter.accesses.saturating_add(u32::from(is_memory));
+                AddressUse::Accessed
+            }
+            addresses::AddressUse::Passed(_) => AddressUse::PassedOn,
+            addresses::AddressUse::Other => AddressUse::Escapes,
+        };
+        parameter.address = parameter.address.max(how);
+    });
     uses
 }
 

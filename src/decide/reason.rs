@@ -40,6 +40,7 @@ enum Form {
         cost: i32,
         benefit: i32,
         threshold: Option<i32>,
+        slots: u8,
         sole_call_site: bool,
     },
     WeighedInFull(Box<Weighing>),
@@ -53,6 +54,8 @@ pub(super) struct Weighing {
     /// `None` where the site would have been below every threshold.
     pub(super) threshold: Option<i64>,
     pub(super) executed: Option<u64>,
+    /// Stack slots of the caller that may become values.
+    pub(super) slots: usize,
     /// Whether the callee goes away with its only call.
     pub(super) sole_call_site: bool,
 }
@@ -132,6 +135,7 @@ impl Weighing {
             cost: self.cost.try_into().ok()?,
             benefit: self.benefit.try_into().ok()?,
             threshold: threshold.transpose().ok()?,
+            slots: self.slots.try_into().ok()?,
             sole_call_site: self.sole_call_site,
         })
     }
@@ -145,6 +149,11 @@ impl fmt::Display for Weighing {
         write!(f, "cost {}, benefit {}", self.cost, self.benefit)?;
         if let Some(threshold) = self.threshold {
             write!(f, ", threshold {threshold}")?;
+        }
+        match self.slots {
+            0 => {}
+            1 => f.write_str(", 1 slot may become values")?,
+            slots => write!(f, ", {slots} slots may become values")?,
         }
         match self.executed {
             Some(count) => write!(f, ", executed {count} times"),
@@ -172,12 +181,14 @@ impl fmt::Display for PolicyReason {
                 cost,
                 benefit,
                 threshold,
+                slots,
                 sole_call_site,
             } => Weighing {
                 cost: cost.into(),
                 benefit: benefit.into(),
                 threshold: threshold.map(i64::from),
                 executed: None,
+                slots: slots.into(),
                 sole_call_site,
             }
             .fmt(f),
@@ -231,6 +242,7 @@ mod tests {
             benefit: 9,
             threshold: None,
             executed: None,
+            slots: 0,
             sole_call_site: false,
         }
     }
@@ -251,10 +263,17 @@ mod tests {
             told(all.clone()),
             "sole call site: cost 12, benefit 9, threshold -1"
         );
+        all.slots = 1;
+        assert_eq!(
+            told(all.clone()),
+            "sole call site: cost 12, benefit 9, threshold -1, 1 slot may become values"
+        );
+        all.slots = 300;
         all.executed = Some(u64::MAX);
         assert_eq!(
             told(all),
-            "sole call site: cost 12, benefit 9, threshold -1, executed 18446744073709551615 times"
+            "sole call site: cost 12, benefit 9, threshold -1, 300 slots may become values, \
+             executed 18446744073709551615 times"
         );
     }
 

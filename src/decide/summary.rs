@@ -30,6 +30,7 @@ pub(crate) struct KnownFacts {
     pub(crate) calls: usize,
     pub(crate) call_sites: usize,
     pub(crate) address_taken: bool,
+    pub(crate) never_throws: bool,
     pub(crate) linkage: Linkage,
     pub(crate) attributes: Attributes,
     pub(crate) recursion: Recursion,
@@ -131,6 +132,12 @@ impl Summary {
     /// Whether its address is taken anywhere in the program.
     pub fn is_address_taken(&self) -> bool {
         self.facts.address_taken
+    }
+
+    /// Whether no exception comes out of a call of it: none of its own calls lets one through. The
+    /// [embedder's word](crate::cleanup::OptimizeOptions::never_throws) counts for external ones.
+    pub fn never_throws(&self) -> bool {
+        self.facts.never_throws
     }
 
     /// Who may refer to it.

@@ -38,6 +38,7 @@ struct Scan {
     /// The functions in the tables that it names.
     in_tables: Vec<FunctionId>,
     indirect_calls: usize,
+    switches_stacks: bool,
     size: usize,
 }
 
@@ -52,6 +53,7 @@ fn scan(program: &Program, func: &ir::Function) -> Scan {
         addressed_symbols: Vec::new(),
         in_tables: Vec::new(),
         indirect_calls: 0,
+        switches_stacks: false,
         size: code_size(func),
     };
     for data in func.global_values.values() {
@@ -112,7 +114,7 @@ impl Scan {
                 self.indirect_calls += 1;
             }
             InstructionData::FuncAddr { func_ref, .. } => self.addressed.push(func_ref),
-            _ => {}
+            _ => self.switches_stacks |= data.opcode() == Opcode::StackSwitch,
         }
     }
 
@@ -140,6 +142,7 @@ struct Join {
     sizes: PrimaryMap<FunctionId, usize>,
     addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
     takes_addresses: EntitySet<FunctionId>,
+    switches_stacks: EntitySet<FunctionId>,
     address_taken: Vec<usize>,
 }
 
@@ -158,6 +161,7 @@ impl Join {
             sizes: PrimaryMap::with_capacity(program.len()),
             addressed: PrimaryMap::with_capacity(program.len()),
             takes_addresses: EntitySet::new(),
+            switches_stacks: EntitySet::new(),
             address_taken: vec![0; program.len()],
         }
     }
@@ -168,6 +172,9 @@ impl Join {
         let first_edge = self.graph.edge_count();
         if !scan.addressed.is_empty() || !scan.in_tables.is_empty() {
             self.takes_addresses.insert(FunctionId::new(caller.index()));
+        }
+        if scan.switches_stacks {
+            self.switches_stacks.insert(FunctionId::new(caller.index()));
         }
         let mut nodes: PrimaryMap<ir::FuncRef, Option<NodeIndex>> =
             scan.targets.values().map(|_| None).collect();
@@ -251,6 +258,7 @@ impl Join {
             sizes: self.sizes,
             addressed: self.addressed,
             takes_addresses: self.takes_addresses,
+            switches_stacks: self.switches_stacks,
             address_taken: self.address_taken,
             components,
         }

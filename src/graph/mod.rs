@@ -194,6 +194,7 @@ pub struct CallGraph {
     /// The functions whose address each one takes, each once.
     addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
     takes_addresses: EntitySet<FunctionId>,
+    switches_stacks: EntitySet<FunctionId>,
     /// By node.
     address_taken: Vec<usize>,
     components: Components,
@@ -320,6 +321,11 @@ impl CallGraph {
     /// table.
     pub(crate) fn takes_addresses(&self, id: FunctionId) -> bool {
         self.takes_addresses.contains(id)
+    }
+
+    /// Returns whether the function goes on on other stacks, where anything may be called.
+    pub(crate) fn switches_stacks(&self, id: FunctionId) -> bool {
+        self.switches_stacks.contains(id)
     }
 
     /// Which cycle of calls and addresses a component is in, perhaps alone: a number below

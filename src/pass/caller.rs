@@ -277,6 +277,10 @@ impl CallerJob<'_> {
             let CallNode::External(name) = site.callee else {
                 continue;
             };
+            let options = &self.inliner.optimize_options;
+            self.result.left_to_optimizer |= site.edge.kind == CallKind::TryCall
+                && options.drop_handlers
+                && options.function_never_throws(name);
             let path = [PathStep::Site(site.id)];
             let steering = Steering::of_external(self.inliner, state, &path);
             if !self.is_recorded(site.edge.inst, &steering) {
@@ -385,7 +389,8 @@ impl CallerJob<'_> {
                 if inline { "is to be inlined" } else { "stays" },
                 decision.as_ref().unwrap_or_else(|reason| reason)
             );
-            self.result.left_to_optimizer |= decision == Err(Reason::MemoryFunction);
+            self.result.left_to_optimizer |= decision == Err(Reason::MemoryFunction)
+                || !inline && self.may_drop_handlers(&candidate);
             let (Ok(reason) | Err(reason)) = decision;
             let callee = self.final_callee(&candidate);
             if inline {
@@ -418,6 +423,15 @@ impl CallerJob<'_> {
         }
         self.frame_planned = grown.frame;
         accepted
+    }
+
+    /// Whether the call has handlers, and an exception of its callee never comes to them.
+    fn may_drop_handlers(&self, candidate: &Candidate) -> bool {
+        let options = &self.inliner.optimize_options;
+        let name = self.state.program[candidate.callee].name();
+        candidate.kind == CallKind::TryCall
+            && options.drop_handlers
+            && self.state.call_never_throws(options, self.id, name)
     }
 
     /// `Ok` to inline, `Err` to keep.
@@ -515,6 +529,8 @@ impl CallerJob<'_> {
                     .counts
                     .as_ref()
                     .map_or(Heat::Unknown, |counts| counts.heat(count)),
+                promotes_slots: self.inliner.optimizes(1)
+                    && self.inliner.optimize_options.promote_slots,
             },
             analysis,
         };

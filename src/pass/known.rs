@@ -3,7 +3,7 @@
 use super::state::{Final, State};
 use crate::check::{MemoryCall, Surroundings};
 use crate::cleanup::OptimizeOptions;
-use crate::program::FunctionName;
+use crate::program::{FunctionName, Linkage};
 use cranelift_codegen::ir::{Endianness, Function};
 
 /// The program as far as it is inlined into, and the embedder's promises.
@@ -20,11 +20,18 @@ impl Surroundings for Known<'_> {
 
     fn body(&self, name: &FunctionName) -> Option<&Function> {
         let id = self.state.program.id(name)?;
+        if self.state.program[id].linkage() == Linkage::Interposable {
+            return None;
+        }
         let done = self.state.finals.get(id).and_then(|done| done.get());
         Some(done.map_or_else(
             || &**self.state.program[id].body(),
             |done: &Final| &*done.body,
         ))
+    }
+
+    fn never_throws(&self, name: &FunctionName) -> bool {
+        self.options.never_throws.contains(name) || self.options.memory_functions.contains(name)
     }
 
     fn address_in_data(&self, data: &FunctionName, offset: i64) -> Option<FunctionName> {

@@ -63,6 +63,7 @@ mod shared;
 mod stages;
 mod state;
 mod steering;
+mod throwing;
 mod warning;
 
 pub use compile::CompiledProgram;
@@ -299,7 +300,8 @@ impl<'a> Inliner<'a> {
     }
 
     /// Does to `body` what the pass does to a function after its splices: tidies and optimizes it,
-    /// as far as the settings say. For whoever splices on their own, and compares.
+    /// as far as the settings say. For embedders that splice on their own, and compare. What the pass
+    /// knows of the program's other functions, such as which never throw, is not known here.
     ///
     /// ```
     /// use cranelift_inliner::cleanup::CleanupContext;

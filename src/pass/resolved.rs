@@ -13,7 +13,7 @@ use crate::cleanup::CleanupContext;
 use crate::graph::PathStep;
 use crate::program::{FunctionId, FunctionName};
 use crate::splice::SpliceContext;
-use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData};
+use cranelift_codegen::ir::{Function, Inst, InstructionData};
 use cranelift_entity::EntitySet;
 use rustc_hash::FxHashMap;
 
@@ -26,7 +26,7 @@ pub(super) struct FoundTargets {
     /// The stage that it makes.
     stage: u8,
     resolved: EntitySet<Inst>,
-    mismatched: Vec<(Inst, FuncRef)>,
+    mismatched: Vec<(Inst, FunctionName)>,
 }
 
 impl FoundTargets {
@@ -83,7 +83,9 @@ impl CallerJob<'_> {
                 continue;
             };
             let Some(callee) = self.target(body, func_ref) else {
-                self.record_kept(body, call, func_ref, Reason::External);
+                if let Some(callee) = FunctionName::of_callee(body, func_ref) {
+                    self.record_kept(body, call, callee, Reason::External);
+                }
                 continue;
             };
             let next = ordinals.entry(callee).or_default();
@@ -110,30 +112,27 @@ impl CallerJob<'_> {
     }
 
     /// Records the calls that stay indirect because of their signature, each once.
-    fn record_mismatched(&mut self, body: &Function, mismatched: &mut Vec<(Inst, FuncRef)>) {
-        mismatched.sort_unstable();
+    fn record_mismatched(&mut self, body: &Function, mismatched: &mut Vec<(Inst, FunctionName)>) {
+        mismatched.sort_unstable_by_key(|(call, _)| *call);
         mismatched.dedup_by_key(|(call, _)| *call);
         let records = self.result.records.iter();
         let records = records.filter(|record| record.reason == Reason::OtherSignature);
         let mut known: EntitySet<Inst> = EntitySet::new();
         known.extend(records.map(|record| record.inst));
-        for &(call, func_ref) in &*mismatched {
+        for (call, callee) in mismatched.drain(..) {
             if body.layout.inst_block(call).is_some() && !known.contains(call) {
-                self.record_kept(body, call, func_ref, Reason::OtherSignature);
+                self.record_kept(body, call, callee, Reason::OtherSignature);
             }
         }
     }
 
-    fn record_kept(&mut self, body: &Function, call: Inst, func_ref: FuncRef, reason: Reason) {
-        let Some(callee) = FunctionName::of_callee(body, func_ref) else {
-            return;
-        };
+    fn record_kept(&mut self, body: &Function, call: Inst, callee: FunctionName, reason: Reason) {
         if self.inliner.records != Recorded::All {
             return;
         }
         let callee_id = match reason {
             Reason::External => None,
-            _ => self.target(body, func_ref),
+            _ => self.state.program.id(&callee),
         };
         let record = SiteRecord {
             caller: self.id,

@@ -7,6 +7,7 @@ use super::inlined::Inlined;
 use super::report::{FunctionStats, Recorded, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
+use super::throwing::never_throwing;
 use super::warning::Warning;
 use super::{Inliner, budget};
 use crate::backend::ScratchPool;
@@ -95,6 +96,9 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         AtomicUsize::new(callers.len() + others)
     });
     let callers_left = callers_left.collect();
+    let never_throwing = never_throwing(inliner, program, &graph);
+    let mut bodies = program.iter().map(|(_, function)| function.body());
+    let has_handlers = bodies.any(|body| !body.dfg.exception_tables.is_empty());
     let counts = inliner.profile.as_deref();
     let counts = counts.map(|profile| SiteCounts::new(profile, program, &graph));
     State {
@@ -107,6 +111,8 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         finals,
         addressed_by,
         in_tables,
+        never_throwing,
+        has_handlers,
         callers_left,
     }
 }

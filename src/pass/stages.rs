@@ -16,9 +16,9 @@ use super::state::Final;
 use crate::backend::verify_function;
 use crate::body::{code_size, frame_bytes};
 use crate::check::{check, check_optimized};
-use crate::cleanup::{CleanupStats, clean_up, clean_up_spliced, optimize};
+use crate::cleanup::{CleanupStats, clean_up, clean_up_spliced, optimize_in_program};
 use crate::locations::{LocationBuilder, LocationMode};
-use crate::program::FunctionId;
+use crate::program::{FunctionId, FunctionName};
 use crate::splice::MemoryPromises;
 use cranelift_codegen::ir::Function;
 use std::sync::atomic::Ordering;
@@ -65,6 +65,7 @@ impl Run<'_> {
                 false => state.sizes[id],
             },
             frame_bytes: frame_bytes(&body),
+            never_throws: state.body_never_throws(&self.optimize_options, id, &body),
             calls: found
                 .as_ref()
                 .map_or_else(|| state.graph.calls(id), |found| found.calls),
@@ -175,10 +176,12 @@ impl Run<'_> {
     ) -> Result<Option<Function>, Unsound> {
         let mut body = before.clone();
         let (options, context) = (&self.optimize_options, &mut scratch.cleanup);
+        let state = self.state;
+        let never_throws = |name: &FunctionName| state.call_never_throws(options, id, name);
         let done = self
             .clock
             .cleanup
-            .time(|| optimize(&mut body, options, context));
+            .time(|| optimize_in_program(&mut body, options, &never_throws, context));
         if done == CleanupStats::default() {
             return Ok(None);
         }

@@ -29,6 +29,7 @@ pub(super) struct Final {
     /// The longest chain of bodies inlined into each other in this one.
     pub(super) depth: u32,
     pub(super) inlined: usize,
+    pub(super) never_throws: bool,
     pub(super) promises: DroppedPromises,
     pub(super) cleanup: CleanupStats,
     pub(super) records: Box<[SiteRecord]>,
@@ -69,6 +70,10 @@ pub(super) struct State<'a> {
     pub(super) addressed_by: SecondaryMap<FunctionId, Vec<FunctionId>>,
     /// The functions whose addresses tables of the program hold.
     pub(super) in_tables: EntitySet<FunctionId>,
+    /// The functions that never throw as they came in.
+    pub(super) never_throwing: EntitySet<FunctionId>,
+    /// Whether there is any call with handlers.
+    pub(super) has_handlers: bool,
     /// How many functions that call each one, or take its address, are not final.
     pub(super) callers_left: PrimaryMap<FunctionId, AtomicUsize>,
 }
@@ -123,7 +128,7 @@ impl State<'_> {
 
     /// The functions that are part of the result because tables hold their addresses.
     pub(super) fn kept_by_tables(&self) -> impl Iterator<Item = FunctionId> + '_ {
-        self.in_tables.keys().filter(|&id| self.is_emitted(id))
+        self.in_tables.iter().filter(|&id| self.is_emitted(id))
     }
 
     /// How often a call is executed to which these sites lead.
@@ -169,6 +174,7 @@ impl State<'_> {
                 frame_bytes: done.frame_bytes,
                 calls: done.calls,
                 call_sites: self.graph.call_count(id),
+                never_throws: done.never_throws,
                 address_taken: self.graph.is_address_taken(id),
                 linkage: function.linkage(),
                 attributes: function.attributes(),

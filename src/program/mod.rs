@@ -63,6 +63,7 @@ mod name;
 mod print;
 mod scan;
 mod steering;
+mod tables;
 mod text;
 mod text_writer;
 mod verify;
@@ -102,7 +103,10 @@ impl Program {
     /// The program of one CLIF text. `file` is what errors and origins call the text.
     ///
     /// The text may be plain CLIF or a Cranelift filetest, whose header lines and `run`
-    /// directives are kept (see [`FileHeader`] and [`RunDirective`]). Other comments are not.
+    /// directives are kept (see [`FileHeader`] and [`RunDirective`]). A comment before the first
+    /// function tells of a [table](Self::add_table): `; table: %handlers 0=%first 8=%second` says
+    /// which function's address the data `%handlers` holds so many bytes behind its begin, for good.
+    /// Other comments are not kept.
     ///
     /// # Errors
     ///
@@ -118,7 +122,8 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`ProgramError::Syntax`] for text that does not parse, [`ProgramError::Empty`] for text
+    /// [`ProgramError::Syntax`] for text that does not parse and for tables that contradict each
+    /// other, [`ProgramError::Empty`] for text
     /// without a function, and [`ProgramError::DuplicateName`]. After an error the program is as
     /// it was.
     pub fn add_clif(&mut self, text: &str, file: &str) -> Result<Vec<FunctionId>, ProgramError> {
@@ -328,6 +333,13 @@ fn merge(program: &mut Program, text: text::ParsedText) -> Result<Vec<FunctionId
         if before.is_some() {
             return Err(duplicate(before, function));
         }
+    }
+    if let Some(conflict) = tables::conflict(program, &text.tables, text.header.file()) {
+        return Err(conflict);
+    }
+    for (name, (_, table)) in text.tables {
+        let known = Arc::make_mut(&mut program.tables).entry(name).or_default();
+        known.extend(table);
     }
     program.headers.push(text.header);
     let functions = text.functions.into_iter();

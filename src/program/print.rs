@@ -1,6 +1,8 @@
 //! From a program back to CLIF text.
 
-use super::{FunctionName, Program, ProgramError, ProgramFunction, referenced_names, text_writer};
+use super::{
+    FunctionName, Program, ProgramError, ProgramFunction, referenced_names, tables, text_writer,
+};
 use crate::panics;
 use cranelift_codegen::ir::{self, ExternalName};
 use rayon::prelude::*;
@@ -13,7 +15,8 @@ impl Program {
     /// Writes all functions as CLIF text, in input order with a blank line between them.
     ///
     /// The text reads back as the same program, apart from linkage, attributes and headers, which
-    /// CLIF cannot express, and from comments.
+    /// CLIF cannot express, and from comments. [Tables](Self::add_table) come first, as comments
+    /// that [`from_clif`](Self::from_clif) reads.
     ///
     /// # Errors
     ///
@@ -22,6 +25,7 @@ impl Program {
     /// [`ProgramError::Write`] where `out` fails. In both cases a part of the text may already
     /// have been written.
     pub fn write_clif(&self, out: &mut impl io::Write) -> Result<(), ProgramError> {
+        tables::write(self, out)?;
         let mut first = true;
         for batch in self.functions.as_values_slice().chunks(BATCH) {
             let texts: Vec<Result<String, ProgramError>> =

@@ -9,6 +9,7 @@ use super::error::ProgramError;
 use super::function::{Origin, ProgramFunction, RunDirective};
 use super::header::FileHeader;
 use super::scan::{Scan, most_left_out};
+use super::tables::{self, TextTables};
 use crate::body::set_srcloc;
 use crate::panics;
 use cranelift_codegen::ir::{Function, Inst, SourceLoc};
@@ -22,6 +23,7 @@ use target_lexicon::Triple;
 pub(super) struct ParsedText {
     pub(super) header: Arc<FileHeader>,
     pub(super) functions: Vec<ProgramFunction>,
+    pub(super) tables: TextTables,
 }
 
 /// Parses all functions of `text`, which errors and origins name as `file`.
@@ -30,6 +32,7 @@ pub(super) struct ParsedText {
 pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<ParsedText, ProgramError> {
     let (header, skipped_bytes, skipped_lines) = FileHeader::scan(file, text);
     let header = Arc::new(header);
+    let tables = tables::scan(file, text, skipped_bytes)?;
     let default_call_conv = if header.has_test("run") {
         CallConv::triple_default(&Triple::host())
     } else {
@@ -56,7 +59,11 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<ParsedText, ProgramEr
             file: Arc::clone(file),
         });
     }
-    Ok(ParsedText { header, functions })
+    Ok(ParsedText {
+        header,
+        functions,
+        tables,
+    })
 }
 
 /// Refuses entities with numbers far beyond what the text can hold, all functions together.

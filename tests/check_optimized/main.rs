@@ -9,6 +9,7 @@ mod calls;
 mod control_flow;
 mod escapes;
 mod generated;
+mod handlers;
 mod malformed;
 mod metadata;
 mod pieces;

@@ -40,6 +40,7 @@ use cranelift_inliner::splice::{
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The architectures for which results are compiled unless a file says
 /// otherwise.
@@ -89,6 +90,13 @@ fn optimize_options(how: &str) -> Result<OptimizeOptions, String> {
             "little" => options.endianness = Some(Endianness::Little),
             "big" => options.endianness = Some(Endianness::Big),
             "memory functions" => options.memory_functions = MemoryFunctions::of_c(),
+            _ if word.ends_with(" never throws") => {
+                let name = word.trim_end_matches(" never throws");
+                let name = name
+                    .parse()
+                    .map_err(|_| format!("`{name}` is not a name"))?;
+                Arc::make_mut(&mut options.never_throws).insert(name);
+            }
             _ => {
                 let only = word.strip_prefix("only ").unwrap_or_default();
                 let switches = [
@@ -98,6 +106,7 @@ fn optimize_options(how: &str) -> Result<OptimizeOptions, String> {
                     ("params", &mut options.drop_params),
                     ("insts", &mut options.drop_insts),
                     ("targets", &mut options.resolve_targets),
+                    ("handlers", &mut options.drop_handlers),
                 ];
                 if !switches.iter().any(|(name, _)| *name == only) {
                     return Err(format!("optimize has no way `{word}`"));

@@ -21,5 +21,7 @@ mod shapes;
 mod shipped_modules;
 mod site_names;
 mod sizes;
+mod slot_facts;
 mod steering;
 mod support;
+mod throwing;

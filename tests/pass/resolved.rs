@@ -161,6 +161,12 @@ fn a_signature_that_differs_is_reported() {
             .iter()
             .all(|site| site.reason == Reason::OtherSignature && !site.inlined)
     );
+    // The declarations of what was inlined are gone, and the others have their numbers.
+    assert!(
+        reasons
+            .iter()
+            .all(|site| site.callee.to_string() == "%leaf" && site.callee_id.is_some())
+    );
 }
 
 #[test]
@@ -290,4 +296,36 @@ fn a_load_of_a_read_only_table_is_the_function_there() {
     program.add_table(name("vtable"), [(24, name("one"))]);
     let inlined = run(Inliner::new(Always).check(true), &program);
     assert!(text(&inlined, &program, "main").contains("call_indirect"));
+}
+
+#[test]
+fn tables_keep_the_functions_that_they_hold_and_no_others() {
+    let mut program = program(
+        "function %main() fast {
+        block0:
+            return
+        }
+        function %unused() fast {
+        block0:
+            return
+        }
+        function %held() fast {
+            fn0 = %callee() fast
+        block0:
+            call fn0()
+            return
+        }
+        function %callee() fast {
+        block0:
+            return
+        }",
+    );
+    program.export_only(&["main".parse().unwrap()]).unwrap();
+    program.add_table("handlers".parse().unwrap(), [(8, "held".parse().unwrap())]);
+    let inlined = run(Inliner::new(Never), &program);
+    let names = inlined.program().iter();
+    let names: Vec<_> = names
+        .map(|(_, function)| function.name().to_string())
+        .collect();
+    assert_eq!(names, ["%main", "%held", "%callee"]);
 }

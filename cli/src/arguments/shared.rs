@@ -348,6 +348,18 @@ pub(crate) struct OptimizeArguments {
     #[arg(long)]
     pub(crate) no_drop_insts: bool,
 
+    /// Leave indirect calls of known functions indirect
+    #[arg(long)]
+    pub(crate) no_resolve_targets: bool,
+
+    /// Keep the handlers of calls whose callee never throws
+    #[arg(long)]
+    pub(crate) no_drop_handlers: bool,
+
+    /// This function, which no input defines, never throws
+    #[arg(long, value_name = "NAME")]
+    pub(crate) never_throws: Vec<FunctionName>,
+
     /// Treat memcpy, memmove and memset as ordinary functions, without the meaning that they have
     /// in C
     #[arg(long)]

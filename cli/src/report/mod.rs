@@ -147,7 +147,8 @@ fn sections(report: &Report<'_>, statistics: &Statistics) -> Markup {
     html! {
         section #overview {
             h2 { "Overview" }
-            div.totals { (tables::totals(statistics)) (tables::reasons(statistics)) }
+            div.totals { (tables::totals(statistics)) (tables::reasons(statistics))
+                (tables::transforms(statistics)) }
             (graph(report, &drawing))
         }
         section #functions {

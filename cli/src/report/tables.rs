@@ -81,6 +81,27 @@ pub(super) fn reasons(statistics: &Statistics) -> Markup {
     }
 }
 
+/// Returns the table of what clean-up and optimization did, one row per transform with an effect.
+pub(super) fn transforms(statistics: &Statistics) -> Markup {
+    let rows = statistics.transforms.rows();
+    let rows: Vec<_> = rows.into_iter().filter(|(_, count)| *count > 0).collect();
+    html! {
+        @if !rows.is_empty() {
+            table {
+                caption { "What became of functions after inlining" }
+                thead { tr {
+                    th scope="col" { "Transform" }
+                    th.num scope="col" { "Number" }
+                } }
+                tbody { @for (name, count) in rows { tr {
+                    th scope="row" { (name) }
+                    td { (count) }
+                } } }
+            }
+        }
+    }
+}
+
 /// Returns the table of all defined functions.
 pub(super) fn functions(report: &Report<'_>) -> Markup {
     html! {

@@ -198,6 +198,7 @@ fn json_has_what_the_tree_has() {
         "function": "%main", "linkage": "exported", "dropped": false,
         "instructions_before": 3, "instructions_after": 4,
         "call_sites_before": 2, "call_sites_after": 3, "inlined": 1,
+        "slots_promoted": 0, "calls_resolved": 0, "try_calls_replaced": 0,
         "sites": [middle, with(ext, serde_json::json!({ "instruction": "inst1" }))],
         "cut": false,
     }]);
@@ -267,4 +268,63 @@ block0(v0: i64):
             .read("r.yaml")
             .contains("', resolved from an indirect call'")
     );
+    let head = told.lines().next().unwrap_or_default();
+    assert!(
+        head.ends_with("2 calls inlined; 1 indirect call became direct"),
+        "{head}"
+    );
+    for (options, resolved, inlined) in [
+        ("", 1, 2),
+        ("--no-resolve-targets", 0, 1),
+        ("--optimize none", 0, 1),
+    ] {
+        let told = place.run(&format!(
+            "explain a.clif --function main --policy always --format json {options}"
+        ));
+        let main = &told.json()[0];
+        assert_eq!(main["calls_resolved"], resolved, "{options}");
+        assert_eq!(main["inlined"], inlined, "{options}");
+        let stats = place.run(&format!(
+            "opt a.clif --policy always -o b.clif --stats=json {options}"
+        ));
+        let transforms = &stats.json()["transforms"];
+        assert_eq!(transforms["calls_resolved"], resolved, "{options}");
+    }
+}
+
+#[test]
+fn the_head_tells_of_slots_that_became_values() {
+    let text = "\
+function %set(i64, i64) {
+block0(v0: i64, v1: i64):
+    store notrap aligned v1, v0
+    return
+}
+function %main(i64) -> i64 {
+    ss0 = explicit_slot 8
+    ss1 = explicit_slot 8
+    fn0 = %set(i64, i64)
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    call fn0(v1, v0)
+    v2 = stack_addr.i64 ss1
+    call fn0(v2, v0)
+    v3 = load.i64 notrap aligned v1
+    v4 = load.i64 notrap aligned v2
+    v5 = iadd v3, v4
+    return v5
+}
+";
+    let place = Workplace::with(&[("a.clif", text)]);
+    let told = place.run("explain a.clif --function main").ok();
+    let head = told.lines().next().unwrap_or_default();
+    assert!(
+        head.ends_with("2 calls inlined; 2 slots became values"),
+        "{head}"
+    );
+    let kept = place
+        .run("explain a.clif --function main --no-promote-slots")
+        .ok();
+    let head = kept.lines().next().unwrap_or_default();
+    assert!(head.ends_with("2 calls inlined"), "{head}");
 }

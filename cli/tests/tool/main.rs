@@ -21,6 +21,7 @@ mod reports;
 #[cfg(unix)]
 mod run;
 mod support;
+mod tables;
 
 /// The folder of the repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");

@@ -30,6 +30,48 @@ fn rows(section: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
+fn the_overview_tells_what_became_of_slots_and_calls() {
+    let text = "\
+function %leaf(i64) -> i64 {
+block0(v0: i64):
+    v1 = imul v0, v0
+    return v1
+}
+function %apply(i64, i64) -> i64 {
+    ss0 = explicit_slot 8
+    sig0 = (i64) -> i64
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    store notrap v0, v2
+    v3 = load.i64 notrap v2
+    v4 = call_indirect sig0, v3(v1)
+    return v4
+}
+function %main(i64) -> i64 {
+    fn0 = colocated %apply(i64, i64) -> i64
+    fn1 = colocated %leaf(i64) -> i64
+block0(v0: i64):
+    v1 = func_addr.i64 fn1
+    v2 = call fn0(v1, v0)
+    return v2
+}
+";
+    let place = Workplace::with(&[("m.clif", text)]);
+    place.run("report m.clif --policy always").ok();
+    let page = place.read("m.html");
+    let overview = section(&page, "overview");
+    let table = overview.split("What became of functions after inlining");
+    let told = rows(table.last().unwrap());
+    let has = |row: [&str; 2]| told.iter().any(|told| told[..] == row);
+    assert!(has(["slots promoted", "1"]), "{told:?}");
+    assert!(has(["indirect calls resolved", "1"]), "{told:?}");
+    let none = "report m.clif --policy always --optimize none -o none.html";
+    place.run(none).ok();
+    let page = place.read("none.html");
+    assert!(!section(&page, "overview").contains("indirect calls resolved"));
+}
+
+#[test]
 fn tables_and_trees_are_there_without_scripts() {
     let place = Workplace::with(&[("m.clif", COUNTED)]);
     let ran = place.run("report m.clif --policy always --export main");

@@ -5,8 +5,8 @@ use super::nodes::{Node, Side, Symbol, Term};
 use super::surroundings::cannot_throw;
 use super::walk::{BlockArgNode, Outcome, Walk};
 use cranelift_codegen::ir::{
-    Block, BlockArg, BlockCall, ExceptionTable, ExceptionTableItem, FuncRef, Function, Inst,
-    InstructionData, SigRef, Value,
+    Block, BlockArg, BlockCall, ExceptionTable, ExceptionTableItem, ExternalName, FuncRef,
+    Function, Inst, InstructionData, SigRef, Value,
 };
 
 /// The parts of a call, whatever its format.
@@ -128,8 +128,15 @@ impl Walk<'_> {
                 self.next_inst()
             }
             (Some(table), None) => {
-                if !self.never_throws(name) {
-                    return Err(self.differs(inst, result, ", though it may throw"));
+                match self.never_throws(name) {
+                    Some(true) => {}
+                    Some(false) => {
+                        return Err(self.differs(inst, result, ", though it may throw"));
+                    }
+                    None => {
+                        let message = "whether a call throws depends on too many functions";
+                        return Err(self.unknown(result, message.to_owned()));
+                    }
                 }
                 for (&value, &node) in after.dfg.inst_results(result).iter().zip(&returned) {
                     self.after.set(value, node);
@@ -325,11 +332,13 @@ impl Walk<'_> {
         has_signature && (is_as_near || !is_declared && !colocated)
     }
 
-    pub(super) fn never_throws(&self, name: Option<ContentId>) -> bool {
+    /// `None` where that depends on too many functions.
+    pub(super) fn never_throws(&self, name: Option<ContentId>) -> Option<bool> {
         let name = name.map(|name| self.world.contents.get(name));
         match name {
             Some(Content::Name(Name::Program(name))) => cannot_throw(self.surroundings, name),
-            _ => false,
+            Some(Content::Name(Name::Builtin(ExternalName::LibCall(_)))) => Some(true),
+            _ => Some(false),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What has to be known of other functions and of data.
 
 use crate::program::FunctionName;
-use cranelift_codegen::ir::{Endianness, ExceptionTableItem, Function, InstructionData, LibCall};
+use cranelift_codegen::ir::{
+    Endianness, ExceptionTableItem, ExternalName, Function, InstructionData, LibCall,
+};
 use rustc_hash::FxHashSet;
 
 /// What [`check_optimized`](super::check_optimized) may take as known beside the two bodies.
@@ -106,8 +108,8 @@ impl MemoryCall {
 const MAX_BODIES: usize = 4096;
 
 /// Whether a call of `name` cannot throw: no function that it reaches through calls whose
-/// exceptions come through throws by itself.
-pub(super) fn cannot_throw(surroundings: &dyn Surroundings, name: &FunctionName) -> bool {
+/// exceptions come through throws by itself. `None` where there are too many.
+pub(super) fn cannot_throw(surroundings: &dyn Surroundings, name: &FunctionName) -> Option<bool> {
     let mut seen: FxHashSet<FunctionName> = FxHashSet::default();
     let mut work = vec![name.clone()];
     while let Some(name) = work.pop() {
@@ -115,19 +117,19 @@ pub(super) fn cannot_throw(surroundings: &dyn Surroundings, name: &FunctionName)
             continue;
         }
         if seen.len() > MAX_BODIES {
-            return false;
+            return None;
         }
         match surroundings.body(&name) {
             Some(body) => {
                 if !note_throwing_calls(body, &mut work) {
-                    return false;
+                    return Some(false);
                 }
             }
             None if surroundings.never_throws(&name) => {}
-            None => return false,
+            None => return Some(false),
         }
     }
-    true
+    Some(true)
 }
 
 /// The calls whose exceptions come through; false where one may be of any function.
@@ -149,6 +151,11 @@ fn note_throwing_calls(func: &Function, work: &mut Vec<FunctionName>) -> bool {
             let callee = match *data {
                 InstructionData::Call { func_ref, .. }
                 | InstructionData::TryCall { func_ref, .. } => {
+                    let declared = func.dfg.ext_funcs.get(func_ref);
+                    // Cranelift's own routines never throw.
+                    if declared.is_some_and(|data| matches!(data.name, ExternalName::LibCall(_))) {
+                        continue;
+                    }
                     FunctionName::of_callee(func, func_ref)
                 }
                 _ => None,

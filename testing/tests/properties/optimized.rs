@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 /// Some of the transforms; the generated function that copies bytes is one that is known to.
 fn options() -> impl Strategy<Value = OptimizeOptions> {
-    let switches = prop_oneof![4 => Just([true; 6]), 1 => any::<[bool; 6]>()];
+    let switches = prop_oneof![4 => Just([true; 7]), 1 => any::<[bool; 7]>()];
     (switches, any::<bool>(), any::<bool>()).prop_map(|(on, knows_order, knows_copies)| {
         let mut options = OptimizeOptions::default();
         [
@@ -24,6 +24,7 @@ fn options() -> impl Strategy<Value = OptimizeOptions> {
             options.drop_insts,
             options.thread_branches,
             options.resolve_targets,
+            options.drop_handlers,
         ] = on;
         if knows_order && cfg!(target_endian = "little") {
             options.endianness = Some(Endianness::Little);

@@ -1,0 +1,194 @@
+//! Where the addresses go that a body gets as parameters or has of its own stack slots.
+//!
+//! An estimate for policies, from one walk over a body: addresses are followed through additions of
+//! constants, and not through block parameters. The optimizer looks closer.
+
+use crate::body::{branches, resolve_alias};
+use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::ir::{
+    DebugTag, Function, Inst, InstructionData, Opcode, StackSlot, Value, ValueDef,
+};
+
+/// So many additions of constants are followed back. Front ends make one or two.
+const MOST_ADDITIONS: usize = 8;
+
+/// A use of an address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum AddressUse {
+    /// A load or store at a constant offset, or a comparison.
+    Access { is_memory: bool },
+    /// An argument of a call.
+    Passed(Inst),
+    /// Any other.
+    Other,
+}
+
+/// Tells `note` of each use of a value that is, plus constants, one for which `origin` has an
+/// answer.
+pub(super) fn for_each_use<O: Copy>(
+    func: &Function,
+    origin: impl Fn(Value) -> Option<O>,
+    mut note: impl FnMut(O, AddressUse),
+) {
+    let of = |value| origin(base(func, value)?);
+    for block in func.layout.blocks() {
+        for inst in func.layout.block_insts(block) {
+            let data = &func.dfg.insts[inst];
+            let args = func.dfg.inst_args(inst);
+            match *data {
+                InstructionData::Load {
+                    opcode: Opcode::Load,
+                    arg,
+                    ..
+                } => {
+                    let access = AddressUse::Access { is_memory: true };
+                    of(arg).into_iter().for_each(|origin| note(origin, access));
+                    continue;
+                }
+                InstructionData::Store {
+                    opcode: Opcode::Store,
+                    args: [stored, address],
+                    ..
+                } => {
+                    if let Some(origin) = of(address) {
+                        note(origin, AddressUse::Access { is_memory: true });
+                    }
+                    if let Some(origin) = of(stored) {
+                        note(origin, AddressUse::Other);
+                    }
+                    continue;
+                }
+                // What is added counts where the sum is used.
+                InstructionData::Binary {
+                    opcode: Opcode::Iadd,
+                    args: [one, other],
+                } if is_constant(func, one) || is_constant(func, other) => continue,
+                _ => {}
+            }
+            let how = match *data {
+                InstructionData::IntCompare { .. }
+                | InstructionData::Brif { .. }
+                | InstructionData::CondTrap { .. } => AddressUse::Access { is_memory: false },
+                InstructionData::Call { .. }
+                | InstructionData::TryCall { .. }
+                | InstructionData::CallIndirect { .. }
+                | InstructionData::TryCallIndirect { .. } => AddressUse::Passed(inst),
+                _ => AddressUse::Other,
+            };
+            for &arg in args {
+                of(arg).into_iter().for_each(|origin| note(origin, how));
+            }
+            for edge in branches(func, inst) {
+                for arg in edge.args(&func.dfg.value_lists) {
+                    let origin = arg.as_value().and_then(of);
+                    origin
+                        .into_iter()
+                        .for_each(|origin| note(origin, AddressUse::Other));
+                }
+            }
+        }
+    }
+}
+
+/// The value to which constants were added.
+pub(super) fn base(func: &Function, value: Value) -> Option<Value> {
+    let mut value = resolve_alias(&func.dfg, value)?;
+    for _ in 0..MOST_ADDITIONS {
+        let ValueDef::Result(inst, 0) = func.dfg.value_def(value) else {
+            return Some(value);
+        };
+        let InstructionData::Binary {
+            opcode: Opcode::Iadd,
+            args: [one, other],
+        } = func.dfg.insts[inst]
+        else {
+            return Some(value);
+        };
+        let next = match (is_constant(func, one), is_constant(func, other)) {
+            (false, true) => one,
+            (true, false) => other,
+            _ => return Some(value),
+        };
+        value = resolve_alias(&func.dfg, next)?;
+    }
+    Some(value)
+}
+
+fn is_constant(func: &Function, value: Value) -> bool {
+    let value = resolve_alias(&func.dfg, value);
+    let def = value.map(|value| func.dfg.value_def(value));
+    matches!(def, Some(ValueDef::Result(inst, 0))
+        if func.dfg.insts[inst].opcode() == Opcode::Iconst)
+}
+
+/// The slot whose address `value` is, plus constants.
+pub(super) fn slot_of(func: &Function, value: Value) -> Option<StackSlot> {
+    slot_of_base(func, base(func, value)?)
+}
+
+fn slot_of_base(func: &Function, value: Value) -> Option<StackSlot> {
+    let ValueDef::Result(inst, 0) = func.dfg.value_def(value) else {
+        return None;
+    };
+    match func.dfg.insts[inst] {
+        InstructionData::StackAddr { stack_slot, .. } => Some(stack_slot),
+        _ => None,
+    }
+}
+
+/// What a caller does with its stack slots.
+#[derive(Debug, Default)]
+pub(super) struct SlotUses {
+    of: SecondaryMap<StackSlot, SlotUse>,
+}
+
+/// What a caller does with one of its slots.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SlotUse {
+    /// Calls that get the address, each once.
+    pub(super) calls: usize,
+    /// The last of them.
+    last_call: Option<Inst>,
+    /// Loads and stores of the caller itself.
+    pub(super) accesses: u32,
+    /// Whether the slot stays in memory whatever becomes of calls.
+    pub(super) stays: bool,
+}
+
+impl SlotUses {
+    pub(super) fn of(func: &Function) -> Self {
+        let mut uses = SlotUses::default();
+        for (slot, data) in &func.sized_stack_slots {
+            uses.of[slot].stays = data.key.is_some();
+        }
+        let origin = |value| slot_of_base(func, value);
+        for_each_use(func, origin, |slot, how| {
+            let slot = &mut uses.of[slot];
+            match how {
+                AddressUse::Access { is_memory } => slot.accesses += u32::from(is_memory),
+                AddressUse::Passed(call) => {
+                    slot.calls += usize::from(slot.last_call != Some(call));
+                    slot.last_call = Some(call);
+                }
+                AddressUse::Other => slot.stays = true,
+            }
+        });
+        for block in func.layout.blocks() {
+            for inst in func.layout.block_insts(block) {
+                for tag in func.debug_tags.get(inst) {
+                    if let DebugTag::StackSlot(slot) = *tag {
+                        uses.of[slot].stays = true;
+                    }
+                }
+                for entry in func.dfg.user_stack_map_entries(inst).into_iter().flatten() {
+                    uses.of[entry.slot].stays = true;
+                }
+            }
+        }
+        uses
+    }
+
+    pub(super) fn get(&self, slot: StackSlot) -> SlotUse {
+        self.of[slot]
+    }
+}

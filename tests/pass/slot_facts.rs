@@ -1,0 +1,239 @@
+//! What a policy sees of stack slots whose addresses calls pass, and what the cost model makes of it.
+
+use crate::support::{program, program_exporting, run};
+use cranelift_inliner::cleanup::OptimizeOptions;
+use cranelift_inliner::decide::{AddressUse, CallSite, CostModel, Decision, SlotArgument};
+use cranelift_inliner::pass::{Inlined, Inliner, Optimize};
+use std::sync::Mutex;
+
+/// What the callee `%f`, with the parameters `params` and this body, does with each.
+fn uses_of(params: &str, body: &str) -> Vec<(AddressUse, u32)> {
+    let text = format!(
+        "function %f({params}) -> i64 system_v {{
+            sig0 = (i64) -> i64 system_v
+            fn0 = %external(i64) -> i64 system_v
+        block0({}):
+            {body}
+        }}
+        function %main() -> i64 system_v {{
+            fn0 = %f({params}) -> i64 system_v
+        block0:
+            v0 = iconst.i64 0
+            v1 = call fn0({})
+            return v1
+        }}",
+        params
+            .split(", ")
+            .enumerate()
+            .map(|(index, ty)| format!("v{index}: {ty}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        vec!["v0"; params.split(", ").count()].join(", "),
+    );
+    let seen = Mutex::new(Vec::new());
+    let policy = |site: &CallSite<'_>| {
+        let uses = site.summary().parameters(site.callee());
+        let uses = uses.iter().map(|used| (used.address, used.accesses));
+        seen.lock().unwrap().extend(uses);
+        Decision::keep("only looking")
+    };
+    run(Inliner::new(policy), &program(&text));
+    seen.into_inner().unwrap()
+}
+
+#[test]
+fn summaries_tell_what_becomes_of_addresses() {
+    let all_kinds = uses_of(
+        "i64, i64, i64, i64, i64, i64",
+        "v10 = load.i64 v0+8
+            v11 = iconst.i64 16
+            v12 = iadd v11, v0
+            store v10, v12
+            v13 = call fn0(v1)
+            v14 = load.i64 v1
+            store v2, v0
+            v15 = iadd v3, v10
+            v16 = load.i64 v15
+            v17 = icmp eq v4, v10
+            brif v4, block1(v5), block1(v13)
+        block1(v18: i64):
+            return v18",
+    );
+    let expected = [
+        (AddressUse::Accessed, 3),
+        (AddressUse::PassedOn, 1),
+        (AddressUse::Escapes, 0),
+        (AddressUse::Escapes, 0),
+        (AddressUse::Accessed, 0),
+        (AddressUse::Escapes, 0),
+    ];
+    assert_eq!(all_kinds, expected);
+    let returned = uses_of("i64, i64", "return v0");
+    let expected = [(AddressUse::Escapes, 0), (AddressUse::Accessed, 0)];
+    assert_eq!(returned, expected);
+    let atomic = uses_of("i64", "v1 = atomic_load.i64 v0\n return v1");
+    assert_eq!(atomic, [(AddressUse::Escapes, 0)]);
+    let through_calls = uses_of("i64, i64", "v2 = call_indirect sig0, v0(v1)\n return v2");
+    assert_eq!(through_calls[1], (AddressUse::PassedOn, 0));
+}
+
+/// Reads a record of two words.
+const GET: &str = "function %get(i64) -> i64 system_v {
+block0(v0: i64):
+    v1 = load.i64 notrap aligned v0
+    v2 = load.i64 notrap aligned v0+8
+    v3 = iadd v1, v2
+    return v3
+}\n";
+
+/// A `%main` with a record in a slot, which it fills and then uses so.
+fn with_record(slot: &str, rest: &str) -> String {
+    format!(
+        "{GET}function %main(i64) -> i64 system_v {{
+            ss0 = explicit_slot 16{slot}
+            fn0 = %get(i64) -> i64 system_v
+            fn1 = %external(i64) -> i64 system_v
+        block0(v0: i64):
+            v1 = stack_addr.i64 ss0
+            v2 = iconst.i64 8
+            v3 = iadd v1, v2
+            store notrap aligned v0, v1
+            store notrap aligned v0, v3
+            {rest}
+        }}"
+    )
+}
+
+/// What is seen of the one argument of each call of `%get`.
+fn seen_of(inliner: impl Fn(Inliner<'_>) -> Inliner<'_>, text: &str) -> Vec<Option<SlotArgument>> {
+    let seen = Mutex::new(Vec::new());
+    let policy = |site: &CallSite<'_>| {
+        if site.callee_name().to_string() == "%get" {
+            seen.lock().unwrap().extend(site.slot_arguments());
+        }
+        Decision::keep("only looking")
+    };
+    run(inliner(Inliner::new(policy)), &program(text));
+    seen.into_inner().unwrap()
+}
+
+fn counts(text: &str) -> Vec<Option<(usize, u32)>> {
+    let seen = seen_of(|inliner| inliner, text);
+    seen.iter()
+        .map(|seen| seen.map(|slot| (slot.other_calls, slot.accesses)))
+        .collect()
+}
+
+#[test]
+fn sites_tell_which_slots_only_calls_keep() {
+    let once = "v4 = call fn0(v1)\n return v4";
+    assert_eq!(counts(&with_record("", once)), [Some((0, 2))]);
+    let inside = "v4 = call fn0(v3)\n return v4";
+    assert_eq!(counts(&with_record("", inside)), [Some((0, 2))]);
+    let twice = "v4 = call fn0(v1)\n v5 = call fn0(v1)\n return v5";
+    assert_eq!(counts(&with_record("", twice)), [Some((1, 2)); 2]);
+    let external = "v4 = call fn0(v1)\n v5 = call fn1(v1)\n return v5";
+    assert_eq!(counts(&with_record("", external)), [Some((1, 2))]);
+    for stays in [
+        "v4 = call fn0(v1)\n return v1",
+        "v4 = call fn0(v1)\n store v1, v0\n return v4",
+        "v4 = call fn0(v1)\n v5 = atomic_load.i64 v1\n return v4",
+        "v4 = call fn0(v1)\n <ss0> sequence_point\n return v4",
+        "v4 = call fn0(v1), stack_map=[i64 @ ss0+0]\n return v4",
+        "v4 = call fn0(v1)\n v5 = iadd v1, v4\n v6 = load.i64 v5\n return v6",
+        "v4 = call fn0(v1)\n jump block1(v1)\n block1(v5: i64):\n return v4",
+        "v4 = call fn0(v0)\n return v4",
+    ] {
+        assert_eq!(counts(&with_record("", stays)), [None], "{stays}");
+    }
+    assert_eq!(counts(&with_record(", key = 3", once)), [None]);
+}
+
+#[test]
+fn slots_that_the_pass_leaves_in_memory_are_not_told() {
+    let text = with_record("", "v4 = call fn0(v1)\n return v4");
+    let none = seen_of(|inliner| inliner.optimize(Optimize::None), &text);
+    assert_eq!(none, [None]);
+    let untidy = seen_of(|inliner| inliner.clean_up(false), &text);
+    assert_eq!(untidy, [None]);
+    let mut options = OptimizeOptions::default();
+    options.promote_slots = false;
+    let off = seen_of(|inliner| inliner.optimize_options(options.clone()), &text);
+    assert_eq!(off, [None]);
+}
+
+fn reason(inlined: &Inlined) -> String {
+    let mut sites = inlined.sites().filter(|site| site.callee_id.is_some());
+    let reason = sites.next().unwrap().reason.to_string();
+    assert!(sites.next().is_none());
+    reason
+}
+
+#[test]
+fn the_cost_model_counts_what_would_become_values() {
+    let exported = ["main", "get"];
+    let of = |slot: &str, rest: &str, model: CostModel| {
+        let text = with_record(slot, rest);
+        reason(&run(
+            Inliner::new(model),
+            &program_exporting(&text, &exported),
+        ))
+    };
+    let once = "v4 = call fn0(v1)\n return v4";
+    // The call, its argument and its result; two loads; two stores.
+    assert_eq!(
+        of("", once, CostModel::default()),
+        "cost 4, benefit 14, 1 slot may become values"
+    );
+    assert_eq!(
+        of(", key = 3", once, CostModel::default()),
+        "cost 4, benefit 10"
+    );
+    let external = "v4 = call fn0(v1)\n v5 = call fn1(v1)\n return v4";
+    assert_eq!(of("", external, CostModel::default()), "cost 4, benefit 12");
+    let mut model = CostModel::default();
+    model.max_promotion = 3;
+    assert_eq!(
+        of("", once, model),
+        "cost 4, benefit 13, 1 slot may become values"
+    );
+    model.promoted_access = 0;
+    assert_eq!(
+        of("", once, model),
+        "cost 4, benefit 10, 1 slot may become values"
+    );
+}
+
+#[test]
+fn a_record_that_would_become_values_tips_the_scales() {
+    // A loop-free sum of 20 words: too large on its own, but for its 20 loads.
+    let mut body = String::from("function %sum(i64) -> i64 system_v {\nblock0(v0: i64):\n");
+    body += "    v100 = iconst.i64 0\n";
+    for word in 0..20 {
+        let (loaded, before, after) = (200 + word, 100 + word, 101 + word);
+        body += &format!(
+            "    v{loaded} = load.i64 notrap aligned v0+{}\n    v{after} = iadd v{before}, v{loaded}\n",
+            8 * word
+        );
+    }
+    body += "    return v120\n}\n";
+    let caller = |key: &str| {
+        format!(
+            "{body}function %main(i64) -> i64 system_v {{
+                ss0 = explicit_slot 160{key}
+                fn0 = %sum(i64) -> i64 system_v
+            block0(v0: i64):
+                v1 = stack_addr.i64 ss0
+                store notrap aligned v0, v1
+                v2 = call fn0(v1)
+                return v2
+            }}"
+        )
+    };
+    let inlined = |key: &str| {
+        let program = program_exporting(&caller(key), &["main", "sum"]);
+        let inlined = run(Inliner::new(CostModel::default()), &program);
+        inlined.sites().filter(|site| site.inlined).count()
+    };
+    assert_eq!((inlined(""), inlined(", key = 1")), (1, 0));
+}
