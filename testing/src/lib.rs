@@ -20,6 +20,7 @@
 //! crate is only [`execute`], without the interpreter, proptest and arbitrary.
 // Running compiled code needs `unsafe`, which three files of `execute/native` allow.
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "properties")]
 pub mod canonical;
