@@ -11,14 +11,14 @@ use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 
-/// By block; `None` for a body that cannot be analyzed.
+/// By block.
 type Depths = FxHashMap<Block, usize>;
 
 /// The loops of functions, computed on demand.
 pub(super) struct LoopDepths<'a> {
     program: &'a Program,
     inlined: &'a Inlined,
-    /// By function, for its body before or after.
+    /// By function, for its body before or after; `None` if the body cannot be analyzed.
     depths: RefCell<FxHashMap<(FunctionId, bool), Option<Depths>>>,
 }
 
