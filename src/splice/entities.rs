@@ -5,10 +5,10 @@
 //! made once for a caller, whatever the number of copies; stack slots, blocks
 //! and values are each copy's own affair.
 
-use super::callee::Tables;
 use super::caller_promises::{CallerPromises, same_promise};
 use super::facts::Outline;
 use super::memory_promises::is_promising;
+use super::tables::Tables;
 use super::{Callee, Refusal, SpliceOptions, struct_args};
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, PrimaryMap};

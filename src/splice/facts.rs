@@ -4,10 +4,6 @@
 //! known from these few facts and the function itself, so that the tables,
 //! which are as large as the body, need not be kept for the others.
 
-use super::callee::UsedEntities;
-use super::survey::Survey;
-use super::{Callee, Refusal};
-use crate::panics;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{self, ArgumentPurpose, Opcode};
 use cranelift_codegen::isa::CallConv;
@@ -87,13 +83,6 @@ impl EntityCounts {
 }
 
 impl CalleeFacts {
-    /// Checks `func` as [`Callee::new`] does, and makes no tables.
-    pub(crate) fn of(func: &ir::Function) -> Result<Self, Refusal> {
-        panics::catch(|| Survey::new(func).facts())
-            .unwrap_or_else(Err)
-            .map_err(Refusal::MalformedCallee)
-    }
-
     /// Nothing yet, about `func`.
     pub(super) fn new(func: &ir::Function) -> Self {
         let structures = func.signature.params.iter();
@@ -124,14 +113,14 @@ impl CalleeFacts {
         }
     }
 
-    /// Takes over what the finished walk has found, with the list of memory flags.
+    /// Takes over what the finished walk has found.
     pub(super) fn complete(
         &mut self,
         func: &ir::Function,
-        used: &mut UsedEntities,
+        mem_flags: SmallVec<[ir::MemFlags; 4]>,
         from_vmctx: &[bool],
     ) {
-        self.mem_flags = std::mem::take(&mut used.mem_flags.list);
+        self.mem_flags = mem_flags;
         let scales = func.dfg.dynamic_types.values();
         let scales = scales.map(|data| data.dynamic_scale);
         self.vmctx_scales = scales
@@ -156,16 +145,5 @@ impl<'f> Outline<'f> {
     /// Whether the facts can be those of the function.
     pub(super) fn is_consistent(&self) -> bool {
         self.facts.counts == EntityCounts::of(self.func)
-    }
-
-    /// Makes the tables that a copy needs, anew: costs one walk.
-    ///
-    /// # Errors
-    ///
-    /// As [`Callee::new`], where the function is another than that of the facts.
-    pub(crate) fn prepare(&self) -> Result<Callee<'f>, Refusal> {
-        let mut callee = Callee::new(self.func)?;
-        callee.tables.to_mut().0.facts.id = self.facts.id;
-        Ok(callee)
     }
 }

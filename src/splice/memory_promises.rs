@@ -16,12 +16,11 @@
 //! write, and the check that a `can_move` load relies on may stand in the caller. Of two bodies the
 //! regions have nothing to do with each other, nor have those of two executions of one body.
 
-use super::callee::Tables;
+use super::tables::{Base, MemoryUse, PromisedLoad, Tables};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
-use cranelift_codegen::ir::immediates::Offset32;
 use cranelift_codegen::ir::{
-    Function, GlobalValueData, Inst, InstructionData, MemFlags, MemFlagsData, Opcode, Value,
+    Function, GlobalValueData, Inst, InstructionData, MemFlagsData, Value,
 };
 use rustc_hash::FxHashMap;
 
@@ -84,23 +83,6 @@ pub enum MemoryPromises {
     WholeProgram,
 }
 
-/// How many loads and stores of a caller and of the copies in it have lost what they promised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DroppedPromises {
-    /// Those that were `readonly` or `can_move`.
-    pub flags: usize,
-    /// Those that had an alias region.
-    pub regions: usize,
-}
-
-impl std::ops::AddAssign for DroppedPromises {
-    fn add_assign(&mut self, other: Self) {
-        self.flags += other.flags;
-        self.regions += other.regions;
-    }
-}
-
 /// Whether an access with these flags may be moved or merged for more than its place tells.
 pub(super) fn is_promising(flags: MemFlagsData) -> bool {
     flags.readonly() || flags.can_move()
@@ -131,36 +113,6 @@ pub(super) fn without_can_move(flags: MemFlagsData) -> MemFlagsData {
         pinned.set_readonly();
     }
     pinned
-}
-
-/// How a body accesses memory.
-#[derive(Clone, Default)]
-pub(super) struct MemoryUse {
-    /// Loads whose flags promise something, in an order in which definitions come before uses.
-    pub(super) promised: Vec<PromisedLoad>,
-    /// Accesses of memory that is not certainly the body's own frame. Code of the caller never
-    /// runs between those of a copy to its own frame.
-    pub(super) outside: usize,
-    /// What is lost in a copy for which the caller promises nothing.
-    pub(super) promising: DroppedPromises,
-}
-
-/// A load, or another access of its format, that is `readonly` or `can_move`.
-#[derive(Clone, Copy)]
-pub(super) struct PromisedLoad {
-    pub(super) result: Value,
-    pub(super) opcode: Opcode,
-    pub(super) flags: MemFlags,
-    pub(super) base: Base,
-    pub(super) offset: Offset32,
-}
-
-/// What the address of a [`PromisedLoad`] starts from.
-#[derive(Clone, Copy)]
-pub(super) enum Base {
-    Value(Value),
-    /// The result of the promised load with this number.
-    Load(usize),
 }
 
 /// Looks at all accesses of `func`.

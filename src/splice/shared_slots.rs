@@ -16,9 +16,7 @@
 //! else: not on the order of the splices, and not on how many there are. A row is as long as the
 //! copies inside each other need, which is the least that is possible.
 
-use super::callee::Tables;
-use super::session::CopiedCall;
-use super::slot_access::SlotAccess;
+use super::tables::{CopiedCall, SlotAccess, Tables};
 use super::{MemoryPromises, SpliceOptions};
 use cranelift_codegen::ir::{Function, Inst, StackSlot, StackSlotData};
 use rustc_hash::FxHashMap;

@@ -4,21 +4,11 @@
 //! through none: it drops a store that it finds to repeat the last one of its region. A slot that
 //! two bodies share must therefore be used through the same region by both.
 
-use super::callee::Tables;
+use super::tables::{SlotAccess, Tables};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{Function, InstructionData, MemFlags, Value};
 use rustc_hash::FxHashMap;
-
-/// Who uses a slot, as far as its body tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SlotAccess {
-    /// Nothing, or only loads and stores of the body itself, through the alias region with this
-    /// number of the user's or, for `None`, through no region.
-    Direct(Option<u32>),
-    /// Whoever gets to know its address.
-    Anyone,
-}
 
 /// The access of each used slot, in the order of the list of used slots.
 pub(super) fn of_used_slots(func: &Function, tables: &Tables) -> Vec<SlotAccess> {

@@ -6,7 +6,7 @@
 //! their call. The parameters of its blocks stand for what the jumps pass.
 
 use super::Survey;
-use crate::splice::callee::BlockPlan;
+use crate::splice::tables::BlockPlan;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, InstructionData};
 
