@@ -49,8 +49,8 @@ fn main() -> ExitCode {
     ended(run_command(&command))
 }
 
-/// Lets `RUST_LOG` choose what is logged, on standard error: nothing by default. Lines have no
-/// times, so that those of two runs compare.
+/// Lets `RUST_LOG` select log lines for standard error; by default there are none. Lines have no
+/// times, so that two runs can be compared.
 fn start_log() {
     env_logger::Builder::from_default_env()
         .format_timestamp(None)

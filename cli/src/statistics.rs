@@ -156,7 +156,7 @@ pub(crate) struct Change {
 }
 
 /// The time of each phase. The pass's own are sums over threads, the others are not.
-/// `compile_before` compiles the functions as they came in, for a comparison.
+/// `compile_before` compiles the input's functions, for comparison.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Phases {
     #[serde(serialize_with = "microseconds")]

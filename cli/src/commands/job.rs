@@ -1,4 +1,4 @@
-//! The steps that commands about one program share.
+//! Common steps of commands on a single program.
 
 use crate::arguments::{CommonArguments, PlanArguments, TargetArguments};
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use cranelift_inliner::program::Program;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// A command under way: what it was asked for, and what it counts.
+/// A running command: its arguments and its statistics.
 pub(super) struct Job<'a> {
     common: &'a CommonArguments,
     records: Records,
@@ -24,7 +24,7 @@ pub(super) struct Job<'a> {
     started: Instant,
 }
 
-/// A command whose results are written.
+/// A command after writing its results.
 pub(super) struct Finished<'a> {
     common: &'a CommonArguments,
     records: Records,
@@ -33,7 +33,7 @@ pub(super) struct Finished<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// Looks at the arguments; reads nothing but plans and profiles.
+    /// Checks the arguments; reads only plans and profiles.
     pub(super) fn begin(
         common: &'a CommonArguments,
         plan: &PlanArguments,
@@ -66,7 +66,7 @@ impl<'a> Job<'a> {
         Ok(inlined)
     }
 
-    /// Does as [`inline`](Self::inline), and compiles the result.
+    /// Like [`inline`](Self::inline), but also compiles the result.
     pub(super) fn inline_and_compile(
         &mut self,
         program: &Program,
@@ -98,8 +98,8 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// Writes remarks and a plan, if asked for, and what else `write` does; `step` is shown
-    /// meanwhile.
+    /// Writes remarks and a plan, if requested, and the output of `write`; the progress bar shows
+    /// `step`.
     pub(super) fn write<T>(
         self,
         step: &'static str,
@@ -125,14 +125,14 @@ impl<'a> Job<'a> {
 }
 
 impl Finished<'_> {
-    /// Names the file that was written, followed by `note`, unless statistics are asked for.
+    /// Names the written file, followed by `note`, unless statistics are requested.
     pub(super) fn tell(&self, output: &Output, note: &str) {
         if self.common.report.stats.is_none() {
             output.tell(note);
         }
     }
 
-    /// Prints the statistics, if asked for, beside a result that went to `output`.
+    /// Prints the statistics, if requested, beside a result in `output`.
     pub(super) fn print(mut self, output: &Output) -> Result<(), Failure> {
         self.statistics.microseconds.total = self.started.elapsed();
         let taken = output.is_standard_output() || self.records.take_standard_output();

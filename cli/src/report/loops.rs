@@ -1,4 +1,4 @@
-//! How deep in loops calls stand.
+//! Loop depths of calls.
 
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
@@ -11,14 +11,14 @@ use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 
-/// By block; there are none of a body that cannot be analyzed.
+/// By block.
 type Depths = FxHashMap<Block, usize>;
 
-/// The loops of the functions that were asked about.
+/// The loops of functions, computed on demand.
 pub(super) struct LoopDepths<'a> {
     program: &'a Program,
     inlined: &'a Inlined,
-    /// By function, of its body before or after.
+    /// By function, for its body before or after; `None` if the body cannot be analyzed.
     depths: RefCell<FxHashMap<(FunctionId, bool), Option<Depths>>>,
 }
 
@@ -31,11 +31,11 @@ impl<'a> LoopDepths<'a> {
         }
     }
 
-    /// How many loops are around the call in the body that it comes from: the caller's of the
-    /// input, or the final one of the function that it came in with.
+    /// Returns the loop depth of the call in the body that it comes from: the caller's input body,
+    /// or the final body of the inlined function.
     pub(super) fn of(&self, site: &SiteRecord) -> Option<usize> {
         let (key, body) = match site.via().last() {
-            // Its instruction is in no body that is kept.
+            // Its instruction is not in any kept body.
             None if site.is_resolved() => return None,
             None => ((site.caller, false), self.program.get(site.caller)?.body()),
             Some(&id) => ((id, true), self.inlined.body(id)?),

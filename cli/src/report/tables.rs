@@ -133,8 +133,8 @@ pub(super) fn functions(report: &Report<'_>) -> Markup {
     }
 }
 
-/// Returns the functions on the page, the greatest change first; among equals, those that calls were inlined
-/// into, then the order of the input.
+/// Returns the functions on the page, the greatest change first; among equals, those with more
+/// inlined calls, then in the order of the input.
 fn changed_first(report: &Report<'_>) -> Vec<FunctionId> {
     let mut functions = report.shown.functions.clone();
     functions.sort_by_key(|&id| {
@@ -145,8 +145,8 @@ fn changed_first(report: &Report<'_>) -> Vec<FunctionId> {
     functions
 }
 
-/// Returns the table of all decisions: inlined calls first, the most executed first; among equals, in
-/// the order of the records.
+/// Returns the table of all decisions: inlined calls first, the most executed first; among equals,
+/// in the order of the records.
 pub(super) fn sites(report: &Report<'_>) -> Markup {
     let mut all: Vec<_> = report.inlined.sites().collect();
     all.sort_by_key(|site| (Verdict::of(site), Reverse(site.count())));

@@ -13,11 +13,11 @@ pub(crate) struct Browser {
     driver: Child,
     agent: Agent,
     session: String,
-    /// What the browser knows of its user; nothing.
+    /// The browser's profile, which is empty.
     _profile: TempDir,
 }
 
-/// What keeps Chromium to itself, and lets it run where there is neither screen nor sandbox.
+/// Options that isolate Chromium, and let it run without a screen or a sandbox.
 const FLAGS: [&str; 8] = [
     "--headless",
     "--no-sandbox",
@@ -91,7 +91,7 @@ impl Browser {
         );
     }
 
-    /// What the statements of `script` return.
+    /// Returns the result of the statements of `script`.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({ "script": script, "args": [] }))
     }
@@ -135,7 +135,7 @@ impl Browser {
         self.post("/window/rect", &json!({ "width": width, "height": height }));
     }
 
-    /// What the page and its scripts complained of.
+    /// Returns the errors logged by the page and its scripts.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.post("/se/log", &json!({ "type": "browser" }));
         let entries = log.as_array().unwrap().iter();

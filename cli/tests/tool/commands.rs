@@ -33,7 +33,7 @@ fn opt_writes_the_module_to_standard_output_or_to_a_file() {
     let text = place.run("opt m.clif").ok();
     let (main, _) = text.split_once("function %double").unwrap();
     assert!(main.contains("iadd v0, v0"), "{text}");
-    // Of what was inlined not even the name is left.
+    // Not even the name of an inlined function remains.
     assert!(!main.contains("%double"), "{text}");
     assert!(main.contains("call fn0()"), "{text}");
     assert_eq!(place.run("opt m.clif -o out.clif").ok(), "");
@@ -514,7 +514,7 @@ fn replaced_files_keep_their_permissions_and_links_stay_links() {
     assert!(place.read("real").starts_with("function %main"));
     assert_eq!(mode("real"), 0o640);
 
-    // A new file gets what any new file gets.
+    // A new file gets the usual permissions.
     place.run("opt m.clif -o new").ok();
     place.write("usual", "");
     assert_eq!(mode("new"), mode("usual"));

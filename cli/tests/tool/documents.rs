@@ -1,4 +1,4 @@
-//! The tool's commands in the documents do what the documents say.
+//! The tool's commands in the documents have the documented effect.
 
 use crate::ROOT;
 use crate::support::Workplace;
@@ -17,8 +17,8 @@ struct Block {
     text: String,
 }
 
-/// The fenced blocks of a document, in order; what stands between two of them counts as one without
-/// a language.
+/// The fenced blocks of a document, in order; text between two of them counts as a block without a
+/// language.
 fn blocks(document: &str) -> Vec<Block> {
     let parts = document.split("\n```").enumerate();
     parts

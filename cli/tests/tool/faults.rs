@@ -9,7 +9,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-/// What every output of these tests replaces.
+/// The old content that every output of these tests replaces.
 const OLD: &str = "what was here before";
 
 /// So large that each output of the tool takes more than one write.
@@ -120,7 +120,7 @@ fn a_signal_in_the_middle_of_a_write_leaves_the_old_file() {
     assert_eq!(leftovers(&place).len(), 1);
     assert_eq!(place.files().len(), 3);
 
-    // What was left is in nobody's way, not even where the folder is the input.
+    // The leftover hinders no later run, even if the folder is the input.
     let alone = place.run("opt m.clif").ok();
     fs::remove_file(place.path("out")).unwrap();
     assert_eq!(place.run("opt .").ok(), alone);
@@ -360,7 +360,7 @@ fn a_reader_that_goes_away_ends_any_command_without_a_word() {
     }
 }
 
-/// The tool in `folder` as somebody who may not write where permissions forbid it, which root may.
+/// The tool in `folder` as a user without write permission, unlike root.
 fn command_without_privileges(place: &Workplace, folder: &Path) -> Command {
     let probe = folder.join("probe");
     if fs::write(&probe, "").is_err() {

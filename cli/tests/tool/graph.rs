@@ -149,7 +149,7 @@ fn a_part_of_the_graph_is_a_function_with_its_callers_and_callees() {
         names("--around f3"),
         ["%f1", "%f2", "%f3", "%f4", "%f5", "%g"]
     );
-    // Not what its callees' other callers are.
+    // Not the other callers of its callees.
     assert_eq!(names("--around g --depth 2"), ["%f3", "%f4", "%g"]);
     assert_eq!(
         names("--around f1 --around f2 --depth 1"),

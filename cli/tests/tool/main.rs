@@ -1,4 +1,4 @@
-//! The tool as its users run it: what it writes and prints, and with which status it ends.
+//! The tool as its users run it: its files, its output and its exit status.
 
 mod browser;
 mod commands;

@@ -238,7 +238,7 @@ fn bisecting_finds_the_planted_fault_within_the_bound() {
         "{progress}"
     );
 
-    // What it says how to reproduce does reproduce.
+    // The printed commands reproduce the failure.
     let reproduce = told
         .lines()
         .find(|line| line.contains("clif-inline opt"))
@@ -285,7 +285,7 @@ fn bisecting_says_why_it_finds_nothing() {
     assert_eq!(place.files(), ["m.clif", "m.plan", "o.clif"]);
 }
 
-/// What the command gets is an object file that can be linked.
+/// The command gets an object file that can be linked.
 #[test]
 #[cfg(unix)]
 fn bisecting_compiles_unless_told_otherwise() {
@@ -294,7 +294,7 @@ fn bisecting_compiles_unless_told_otherwise() {
         .run("opt m.clif -o o.clif --plan-out m.plan --policy always")
         .ok();
     let mut command = command(&place.path(""));
-    // The symbol's size grows with what is inlined into it; the whole plan fails, less passes.
+    // The symbol's size grows with inlined calls; the whole plan fails, less passes.
     let script = "head -c 4 {} | tail -c 3 | grep -q ELF || exit 0; \
                   echo x >> runs; test $(wc -l < runs) -ne 1";
     command.args([

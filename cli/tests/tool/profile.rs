@@ -75,7 +75,7 @@ fn calls_are_counted_and_inlining_changes_no_count() {
     assert_eq!(place.read("never.json"), place.read("always.json"));
     assert!(place.read("never.json").contains("\"location\":\"@0007\""));
 
-    // Two files: what they have in common is added up.
+    // Two files: counts of common sites are added up.
     place.write("again.clif", LOOP);
     place
         .run("run loop.clif again.clif --profile-out both.json")
@@ -93,7 +93,7 @@ fn the_policy_goes_by_the_profile_and_tells_the_counts() {
         {"caller": "%gone", "callee": "%often", "ordinal": 0, "count": 5}
     ]}"#;
     place.write("profile.json", profile);
-    // With this threshold nothing is inlined but what is hot.
+    // With this threshold only hot calls are inlined.
     let explain = "explain loop.clif --function main --cost-threshold -60";
     let told = place.run(explain).ok();
     assert!(!told.contains("inlined %"), "{told}");

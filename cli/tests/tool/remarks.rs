@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// What the first of these programs that can be started gives.
+/// Returns the output of the first of these programs that starts.
 fn first_of(programs: &[String], change: impl Fn(&mut Command)) -> Option<Output> {
     programs.iter().find_map(|program| {
         let mut command = Command::new(program);
@@ -14,7 +14,7 @@ fn first_of(programs: &[String], change: impl Fn(&mut Command)) -> Option<Output
     })
 }
 
-/// The newest LLVM's folder with what `opt-viewer` consists of.
+/// Returns the newest LLVM's folder with the files of `opt-viewer`.
 fn opt_viewer() -> Option<PathBuf> {
     (14..40)
         .rev()

@@ -1,4 +1,4 @@
-//! What the tests of the tool share: running it, and modules whose numbers are counted by hand.
+//! Support for the tests of the tool: running it, and modules with numbers counted by hand.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::fs;
@@ -118,7 +118,7 @@ pub(crate) fn command(folder: &Path) -> Command {
     command
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) status: i32,

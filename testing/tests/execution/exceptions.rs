@@ -78,8 +78,8 @@ block3(v4: i64, v5: i64):
     assert_eq!(main(10).outcome, returned([-11, 0]));
 }
 
-/// What a caller keeps in registers over a call is there again after an exception, in the program
-/// and in whoever called it.
+/// Values that callers keep in registers across a call survive an exception, in the program and in
+/// its own caller.
 #[test]
 fn an_exception_passes_frames_that_keep_registers() {
     let clif = "

@@ -80,7 +80,7 @@ fn a_call_that_ends_its_process_does_not_end_the_others() {
     assert!(matches!(fourth, Err(ExecuteError::Arguments { .. })));
     assert!(matches!(fifth, Err(ExecuteError::UnknownFunction { .. })));
     assert!(matches!(sixth, Err(ExecuteError::Signature { .. })));
-    // Also what the child counted that did not survive.
+    // Including the counts of the child that died.
     assert_eq!(counters.counts(), [3]);
 }
 

@@ -1,4 +1,4 @@
-//! Programs that do not end, or not with what can be compared.
+//! Programs that do not end, or not with a comparable result.
 
 use crate::support::{FUEL, call, engine, name, program};
 use cranelift_codegen::data_value::DataValue;

@@ -1,4 +1,4 @@
-//! What is not there, or in two ways, is said when the program is linked.
+//! Linking reports missing and ambiguous definitions.
 
 use crate::support::{call, engine, name, program};
 use cranelift_codegen::data_value::DataValue;

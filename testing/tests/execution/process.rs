@@ -1,4 +1,4 @@
-//! What running code leaves behind in the process: nothing.
+//! Running code leaves nothing behind in the process.
 
 use crate::support::{call, engine, program};
 use cranelift_codegen::data_value::DataValue;

@@ -1,4 +1,4 @@
-//! What memory flags promise, in programs that promise for each function by itself.
+//! Memory flags, in programs whose promises hold per function.
 
 use crate::support::{call, engine, everywhere, natively, program};
 use cranelift_codegen::data_value::DataValue;
@@ -166,7 +166,7 @@ block0(v0: i64, v1: i64):
     returns_everywhere(clif, &call("main", &[long(3)]), 12);
 }
 
-/// What returns from a call that checks may only be used after it.
+/// The result of a checking call may only be used after the call.
 #[test]
 fn a_load_of_the_caller_stays_behind_a_check_that_was_a_call() {
     let clif = "
@@ -225,7 +225,7 @@ block0(v0: i64):
     return v1
 }";
 
-/// A structure is copied after what was stored to it through a region, whatever regions mean.
+/// A structure is copied after stores to it through a region, whatever regions mean.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn structures_are_copied_as_they_were_stored() {

@@ -127,7 +127,7 @@ block0(v0: i64):
     assert!(matches!(&seen.outcome, Outcome::Returned(_)));
 }
 
-/// A body that stores what is `computed` of its parameter, and has the parameter added in place.
+/// A body that stores a value `computed` from its parameter, and has the parameter added in place.
 fn gives_away(name: &str, computed: &str) -> String {
     format!(
         "
@@ -186,7 +186,7 @@ block0(v0: i64, v1: i64):
     )
 }
 
-/// Who has the address of a slot does not matter where there are no alias regions.
+/// Escaping addresses of slots do not matter without alias regions.
 #[test]
 fn slots_that_are_given_away_are_shared_where_nothing_has_alias_regions() {
     for (flags, region, expected) in [("", "", 2), ("region0", "    region0 = 7 \"own\"", 3)] {

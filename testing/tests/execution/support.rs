@@ -33,7 +33,7 @@ pub(crate) fn name(text: &str) -> FunctionName {
     text.parse().unwrap()
 }
 
-/// What is seen of the call natively, if it is the same at every level, inlined or not.
+/// Returns the native observation of the call, if it is the same at every level, inlined or not.
 pub(crate) fn natively(clif: &str, invocation: &Invocation) -> Result<Observation, ExecuteError> {
     let program = program(clif);
     let mut seen = Vec::new();
@@ -55,7 +55,7 @@ pub(crate) fn natively(clif: &str, invocation: &Invocation) -> Result<Observatio
     first
 }
 
-/// What is seen of the call, if interpreter and native code agree.
+/// Returns the observation of the call, if interpreter and native code agree.
 pub(crate) fn everywhere(clif: &str, invocation: &Invocation) -> Observation {
     let interpreted = interpret(&program(clif), invocation, FUEL).unwrap();
     let native = natively(clif, invocation).unwrap();

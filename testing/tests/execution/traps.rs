@@ -1,4 +1,4 @@
-//! Traps, and what cannot be observed.
+//! Traps, and calls that cannot be observed.
 
 use crate::support::{call, everywhere, name, natively};
 use cranelift_codegen::data_value::DataValue;

@@ -1,5 +1,5 @@
-//! The checker and random functions that hold little but branches: it accepts what clean-up makes
-//! of them, and what it accepts does the same.
+//! The checker on random functions of mostly branches: it accepts the results of clean-up, and
+//! accepted results behave the same.
 
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::Function;
@@ -117,7 +117,7 @@ fn what_clean_up_makes_of_branches_is_accepted() {
     assert!(undecided <= 8 && wrong <= 4, "{undecided}, {wrong}");
 }
 
-/// What a function does with each of some arguments, where that ends.
+/// Returns the results of a function for some arguments, if it ends.
 fn behaviour(function: &Function) -> Vec<Option<Observation>> {
     let mut program = Program::new();
     program.add(function.clone()).unwrap();
@@ -179,7 +179,7 @@ fn changed(text: &str, numbers: &mut Numbers) -> String {
     lines.join("\n")
 }
 
-/// What the checker accepts does the same: where it does not, something wrong was accepted.
+/// Results that the checker accepts behave the same; otherwise a wrong result was accepted.
 #[test]
 fn what_is_accepted_behaves_the_same() {
     let flags = Flags::new(builder());

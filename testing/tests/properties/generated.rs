@@ -115,7 +115,7 @@ proptest! {
 proptest! {
     #![proptest_config(cases(32))]
 
-    /// What functions promise of memory is true of their own activations, and of no more.
+    /// Promises of functions about memory are true of their own activations, and of no more.
     #[test]
     fn promises_of_one_activation(generated in programs(promising()), clean_up in any::<bool>()) {
         let Generated { program, invocations } = &generated;
@@ -161,7 +161,7 @@ proptest! {
         }
     }
 
-    /// What needs no compiling, which takes most of the time.
+    /// Properties without compilation, which takes most of the time.
     #[test]
     fn stack_switches_are_copied_and_printed(generated in programs(switching())) {
         let inliner = Inliner::new(Always).optimize(Optimize::None).check(true);

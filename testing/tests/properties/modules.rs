@@ -26,7 +26,7 @@ fn clif_files(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The modules, without what stands below a filetest's marker.
+/// The modules, without the part below a filetest's marker.
 fn modules() -> Vec<(String, Program)> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let mut files = Vec::new();

@@ -1,4 +1,4 @@
-//! Optimized programs do what they did before, whatever transforms run and on which functions.
+//! Optimized programs behave as before, for every set of transforms and of functions.
 
 use crate::generated::cases;
 use cranelift_codegen::ir::Endianness;

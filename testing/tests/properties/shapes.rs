@@ -34,7 +34,7 @@ fn generate(shape: &Shape, seed: u64) -> Generated {
         .unwrap()
 }
 
-/// All architectures; riscv64 with what vectors need there.
+/// All architectures; riscv64 with the feature that vectors need.
 fn isas() -> [OwnedTargetIsa; 4] {
     let plain = TargetSettings::new();
     let vectors = TargetSettings::new().setting("has_v");
@@ -215,7 +215,7 @@ fn programs_switch_stacks_and_come_back() {
 #[test]
 fn everything_occurs() {
     let mut seen = BTreeSet::new();
-    // What comes last in a function is rare where much may come before.
+    // Late constructs of a function are rare if many may come before.
     let small = Shape::new().plain().functions(1..=1);
     for seed in 0..4 * SEEDS {
         for shape in [&Shape::new(), &small] {
@@ -277,7 +277,7 @@ fn everything_occurs() {
         "preserve_all",
         "system_v",
         "tail",
-        // What else there is.
+        // Other features.
         "alias",
         "cold",
         "context",
@@ -322,7 +322,7 @@ fn enters_two_loops(func: &Function) -> bool {
     unreached.any(|block| cfg.succ_iter(block).filter(|&to| is_header(to)).count() > 1)
 }
 
-/// Notes in `seen` what there is in `func`, by name.
+/// Records in `seen` the features of `func`, by name.
 fn occurrences(func: &Function, seen: &mut BTreeSet<String>) {
     let mut note = |what: &dyn std::fmt::Display| seen.insert(what.to_string());
     let params = func.signature.params.iter().chain(&func.signature.returns);

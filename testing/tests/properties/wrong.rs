@@ -57,7 +57,7 @@ fn always() -> Inliner<'static> {
     Inliner::new(Always)
 }
 
-/// What the pass makes, with `%main` changed afterwards.
+/// The result of the pass, with `%main` changed afterwards.
 fn changed(change: impl Fn(&mut Function)) -> Inlined {
     let inlined = always().run(&program()).unwrap();
     let changed = inlined.with_bodies(|_, body| {

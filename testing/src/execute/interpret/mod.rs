@@ -117,7 +117,7 @@ pub fn interpret_in_order(
     }
 
     let mut run = Run::new(program, fuel, order);
-    // What a single instruction cannot do ends in a panic of the interpreter.
+    // The interpreter panics on single instructions that it does not support.
     let outcome = panics::catch(|| run.call(function.body(), &invocation.arguments));
     let outcome = outcome.unwrap_or_else(|message| Err(run.not_interpretable(message)))?;
     Ok(Observation {

@@ -124,7 +124,7 @@ mod here {
         let outer = RUNNING.replace(current.cast());
         // SAFETY: the entry was generated for the convention and the parameters that `enter` calls
         // it with, and for as many slots as there are. `current` stays valid until `enter` has
-        // returned, and what is reached through it is touched only by this thread.
+        // returned, and only this thread touches the data behind it.
         unsafe {
             enter(
                 call.entry,
@@ -268,8 +268,8 @@ mod here {
                 let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = on_signal;
                 action.sa_sigaction = handler as *const () as usize;
                 action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-                // SAFETY: both are places for what the system expects, and the handler does only
-                // what a handler may.
+                // SAFETY: both places have the types that the system expects, and the handler only
+                // performs permitted operations.
                 let result = unsafe {
                     libc::sigemptyset(&raw mut action.sa_mask);
                     libc::sigaction(signal, &raw const action, previous)

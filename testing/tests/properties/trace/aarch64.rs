@@ -171,7 +171,7 @@ fn write_object(
     identities.zip(offsets).collect()
 }
 
-/// Adds what the host has to know of a build to its source.
+/// Adds the host's data about a build to its source.
 fn describe(
     number: usize,
     build: &Build,

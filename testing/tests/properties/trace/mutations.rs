@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// The frames of an instruction, without their counts.
 type Frames = Vec<Vec<DebugTag>>;
 
-/// A way to change the frames of one instruction, if it has what is changed.
+/// A way to change the frames of one instruction, if it applies.
 type Mutation = fn(Frames, &Function) -> Option<Frames>;
 
 const MUTATIONS: [(&str, Mutation); 7] = [

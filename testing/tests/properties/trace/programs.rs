@@ -16,7 +16,7 @@
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) clif: &'static str,
-    /// What `%main` is called with.
+    /// The arguments of `%main`.
     pub(crate) arguments: &'static [i64],
 }
 

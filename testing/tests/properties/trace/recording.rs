@@ -1,4 +1,4 @@
-//! Traces of programs: what a debugger sees at each call of the host.
+//! Traces of programs: a debugger's view at each call of the host.
 
 use super::programs::Case;
 use cranelift_codegen::data_value::DataValue;
@@ -10,7 +10,7 @@ use cranelift_inliner::program::{FunctionName, Program};
 use cranelift_inliner_testing::execute::{Engine, Invocation, Outcome, Snapshot};
 use cranelift_inliner_testing::trace::{Tag, VirtualStack, frame_table};
 
-/// What came of a run.
+/// The result of a run.
 pub(crate) struct Run {
     /// The address of the text.
     pub(crate) text: u64,
@@ -24,7 +24,7 @@ pub(crate) struct Run {
 /// A program compiled in some way: functions with their identities.
 pub(crate) type Build = Vec<(u64, CompiledFunction)>;
 
-/// What is compared.
+/// The compared data.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Trace {
     pub(crate) events: Vec<Event>,
@@ -107,7 +107,7 @@ pub(crate) fn table(source: &Program, build: &Build, run: &Run) -> Result<FrameT
     table.map_err(|error| error.to_string())
 }
 
-/// What a debugger makes of a run.
+/// A debugger's view of a run.
 pub(crate) fn trace(table: &FrameTable, run: &Run) -> Result<Trace, String> {
     let events = run.events.iter();
     let events = events.map(|(arguments, snapshot)| {

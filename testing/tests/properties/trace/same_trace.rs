@@ -65,7 +65,7 @@ fn every_order_of_splicing_gives_the_trace_without_inlining() {
     }
 }
 
-/// What the others compare with must itself be right.
+/// The reference of the other comparisons must itself be right.
 #[test]
 fn the_trace_is_what_the_source_says() {
     let nesting = reference(&CASES[0], 5);
