@@ -66,6 +66,13 @@
 //! wrapped `JITModule`, `profile` the files of profiles, `object` object files, and `dwarf` their
 //! debug information.
 //!
+//! # Panics of Cranelift
+//!
+//! Cranelift asserts what it expects of its input, so strange input can make it panic. The library
+//! catches these panics and returns typed errors. To keep them from being printed it installs a
+//! panic hook for the process on first use, which calls the hook from before for all other panics;
+//! [`panics::leave_hook`] declines that.
+//!
 //! # Other packages
 //!
 //! `clif-inline` is the command-line tool. `cranelift-inliner-testing` has programs made from

@@ -4,8 +4,13 @@
 //! function that was built by hand or read from strange text can trip such an assertion, and the
 //! library promises a typed error instead. Every call that may panic goes through [`catch`].
 //!
-//! The hook that keeps caught panics from being printed belongs to the process; [`catch`] says when
-//! it is installed.
+//! # The process's panic hook
+//!
+//! A panic is printed by the process's panic hook before it is caught. So the first [`catch`], of
+//! the library or of its user, installs a hook. It stays silent on a thread that is inside `catch`,
+//! and calls the hook that was there before for every other panic. A program that sets a hook of
+//! its own later simply replaces this one. One whose hook must stay in place, or must see the caught
+//! panics too, calls [`leave_hook`] before anything else of the library.
 //!
 //! ```
 //! use cranelift_inliner::panics::catch;
@@ -18,6 +23,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 thread_local! {
     /// How many [`catch`] calls are on this thread's stack.
@@ -26,9 +32,9 @@ thread_local! {
 
 /// Runs `f` and returns what it returns, or the message of the panic that it raised.
 ///
-/// The caught panic prints nothing: the first call installs a panic hook for the process, which
-/// stays silent while the panicking thread is inside `catch` and otherwise calls the hook that was
-/// there before. Panics on other threads that `f` starts are printed as usual.
+/// The caught panic prints nothing, unless [`leave_hook`] was called: see the
+/// [module](self#the-processs-panic-hook). Panics on other threads that `f` starts are printed as
+/// usual.
 ///
 /// `f` may leave what it borrows mutably half changed; callers hand it either shared references
 /// or values that they throw away on error. A panic while the program is built with
@@ -43,13 +49,32 @@ pub fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     panic::catch_unwind(AssertUnwindSafe(f)).map_err(message)
 }
 
+/// Whether the hook is settled: installed, or declined.
+static HOOK: Once = Once::new();
+
+/// Declines the panic hook: the library leaves the process's hook alone from now on, and caught
+/// panics reach it. Panics are still caught.
+///
+/// Returns whether that came in time. `false` means that the hook had been installed before, and
+/// stays.
+///
+/// ```
+/// assert!(cranelift_inliner::panics::leave_hook());
+/// ```
+pub fn leave_hook() -> bool {
+    HOOK.call_once(|| DECLINED.store(true, Ordering::Release));
+    DECLINED.load(Ordering::Acquire)
+}
+
+/// Whether [`leave_hook`] came first.
+static DECLINED: AtomicBool = AtomicBool::new(false);
+
 fn install_hook() {
-    static INSTALLED: Once = Once::new();
     // The standard library refuses to change the hook on a thread that is unwinding.
     if std::thread::panicking() {
         return;
     }
-    INSTALLED.call_once(|| {
+    HOOK.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             // A thread past the destruction of its locals is in no `catch`.

@@ -6,8 +6,9 @@ use super::flow::Flow;
 use super::params::{ParamsContext, unify_params};
 use super::promote::{PromoteContext, promote_slots};
 use super::stores::drop_stores;
+use super::targets::{Resolved, TargetsContext, resolve_targets};
 use super::{CleanupContext, CleanupStats, OptimizeOptions, declarations, slots, tidy};
-use cranelift_codegen::ir::Function;
+use cranelift_codegen::ir::{FuncRef, Function, Inst};
 
 /// A slot may hold the address of another, which can only be promoted after it, and so on: the
 /// environment of a closure of a closure. Deeper nests are rare.
@@ -21,6 +22,17 @@ pub(super) struct OptimizeContext {
     dead: DeadContext,
     decided: DecidedContext,
     promote: PromoteContext,
+    targets: TargetsContext,
+}
+
+impl OptimizeContext {
+    pub(super) fn resolved_calls(&self) -> &[Inst] {
+        &self.targets.resolved
+    }
+
+    pub(super) fn mismatched_calls(&self) -> &[(Inst, FuncRef)] {
+        &self.targets.mismatched
+    }
 }
 
 /// Optimizes a function whose references all exist.
@@ -38,6 +50,7 @@ pub(super) fn optimize_checked(
     }
     let options = &options;
     let mut copies_left = decided::budget(func);
+    context.optimize.targets.clear();
     for _ in 0..MOST_ROUNDS {
         let OptimizeContext {
             flow,
@@ -66,6 +79,15 @@ pub(super) fn optimize_checked(
         if is_changed {
             stats += tidy(func, context);
         }
+        let mut resolved = Resolved::default();
+        if options.resolve_targets {
+            let OptimizeContext { flow, targets, .. } = &mut context.optimize;
+            flow.compute(func);
+            resolved = resolve_targets(func, flow, options, targets);
+            stats.calls_resolved += resolved.calls;
+            stats.table_loads_replaced += resolved.loads;
+        }
+        let is_changed = is_changed || resolved != Resolved::default();
         let decided = match options.thread_branches {
             true => thread_branches(func, &mut copies_left, context),
             false => 0,

@@ -60,14 +60,17 @@ mod params;
 mod promote;
 mod slots;
 mod stores;
+mod tables;
+mod targets;
 mod thread;
 
 pub use crate::body::spread_cold;
 pub use options::{MemoryFunctions, OptimizeOptions};
+pub use tables::{TableFunction, Tables};
 
 use crate::body::{HandlerAddresses, check_definitions, check_structure, drop_unreachable_blocks};
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
-use cranelift_codegen::ir::{Block, Function, Value};
+use cranelift_codegen::ir::{Block, FuncRef, Function, Inst, Value};
 
 /// Each round but the first needs a constant that the round before it brought
 /// to light. Callees that hand a constant down several levels of branches are
@@ -90,6 +93,18 @@ impl CleanupContext {
     /// An empty context.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The calls that became direct when the last function was [optimized](optimize), in no
+    /// particular order. Some may be gone again.
+    pub(crate) fn resolved_calls(&self) -> &[Inst] {
+        self.optimize.resolved_calls()
+    }
+
+    /// The indirect calls whose target is known and has another signature, with a reference to it.
+    /// Some may be gone again, and some be there twice.
+    pub(crate) fn mismatched_calls(&self) -> &[(Inst, FuncRef)] {
+        self.optimize.mismatched_calls()
     }
 }
 
@@ -117,6 +132,10 @@ pub struct CleanupStats {
     pub stores_replaced: usize,
     /// Calls that copied or filled memory and were taken apart.
     pub memory_calls_replaced: usize,
+    /// Indirect calls of a known function that became direct.
+    pub calls_resolved: usize,
+    /// Loads of read-only tables that became the address of the function there.
+    pub table_loads_replaced: usize,
     /// Comparisons and branches decided by what is known of a slot's address.
     pub address_tests_folded: usize,
     /// Stores to private slots that nothing could read.
@@ -142,6 +161,8 @@ impl std::ops::AddAssign for CleanupStats {
             loads_replaced,
             stores_replaced,
             memory_calls_replaced,
+            calls_resolved,
+            table_loads_replaced,
             address_tests_folded,
             stores_dropped,
             branches_decided,
@@ -158,6 +179,8 @@ impl std::ops::AddAssign for CleanupStats {
         self.loads_replaced += loads_replaced;
         self.stores_replaced += stores_replaced;
         self.memory_calls_replaced += memory_calls_replaced;
+        self.calls_resolved += calls_resolved;
+        self.table_loads_replaced += table_loads_replaced;
         self.address_tests_folded += address_tests_folded;
         self.stores_dropped += stores_dropped;
         self.branches_decided += branches_decided;

@@ -1,10 +1,12 @@
 //! Which transforms run, and what they may rely on.
 
+use super::Tables;
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{Endianness, ExternalName, FuncRef, Function, LibCall};
+use std::sync::Arc;
 
 /// The transforms of [`optimize`](super::optimize), each with its switch, and what they may know
-/// of the target and the program. By default all but one are on, and nothing is known.
+/// of the target and the program. By default all are on, and nothing is known.
 ///
 /// ```
 /// use cranelift_inliner::cleanup::OptimizeOptions;
@@ -21,17 +23,20 @@ pub struct OptimizeOptions {
     /// Stores to private stack slots go where nothing can read what they store.
     pub drop_stores: bool,
     /// Ways into a join on which its branch is decided go straight to where it leads.
-    /// Off by default: the checker cannot follow it in every function yet.
     pub thread_branches: bool,
     /// Block parameters go that get one value or equal constants on all ways, or are not used.
     pub drop_params: bool,
     /// Instructions go that have no effect and whose results are not used.
     pub drop_insts: bool,
+    /// Indirect calls of a known function become direct.
+    pub resolve_targets: bool,
     /// The byte order of the target. Where it is not known, accesses of several sizes at one place
     /// are left in memory.
     pub endianness: Option<Endianness>,
     /// The functions that copy and fill memory, besides Cranelift's library calls.
     pub memory_functions: MemoryFunctions,
+    /// Data that is never written and holds addresses of functions.
+    pub tables: Arc<Tables>,
 }
 
 impl Default for OptimizeOptions {
@@ -39,11 +44,13 @@ impl Default for OptimizeOptions {
         OptimizeOptions {
             promote_slots: true,
             drop_stores: true,
-            thread_branches: false,
+            thread_branches: true,
             drop_params: true,
             drop_insts: true,
+            resolve_targets: true,
             endianness: None,
             memory_functions: MemoryFunctions::default(),
+            tables: Arc::default(),
         }
     }
 }

@@ -3,14 +3,13 @@
 use super::Summary;
 use super::loops::Loops;
 use crate::body::resolve_alias;
-use crate::graph::{CallGraph, CallKind, SiteName};
+use crate::graph::{CallGraph, CallKind, PathStep, SiteName};
 use crate::panics;
 use crate::profile::Heat;
 use crate::program::{FunctionName, Program};
 use cranelift_codegen::ir::{
     Block, Function, Inst, InstructionData, Opcode, SourceLoc, Value, ValueDef,
 };
-use petgraph::graph::EdgeIndex;
 use std::sync::OnceLock;
 
 /// A direct call about which a policy decides.
@@ -26,7 +25,7 @@ pub(crate) struct SiteContext<'a> {
     pub(crate) callee_name: &'a FunctionName,
     pub(crate) graph: &'a CallGraph,
     pub(crate) program: &'a Program,
-    pub(crate) path: &'a [EdgeIndex],
+    pub(crate) path: &'a [PathStep],
     pub(crate) callee: &'a Function,
     pub(crate) summary: &'a Summary,
     pub(crate) call: Inst,
@@ -101,10 +100,10 @@ impl<'a> CallSite<'a> {
         self.context.callee_name
     }
 
-    /// The sites of the original program, as edges of its [call graph](Self::graph), that lead
-    /// from the caller to this call: the call's own is the last one, and those before it are the
+    /// The sites of the original program, as edges of its [call graph](Self::graph), and calls that
+    /// became direct since, that lead from the caller to this call: the call's own is the last one, and those before it are the
     /// sites whose bodies it came in with. It is the same path whichever body was inlined first.
-    pub fn path(&self) -> &'a [EdgeIndex] {
+    pub fn path(&self) -> &'a [PathStep] {
         self.context.path
     }
 
@@ -117,14 +116,14 @@ impl<'a> CallSite<'a> {
     /// [`CallSite::caller_name`] if the call came in with a body.
     pub fn name(&self) -> Option<SiteName> {
         let SiteContext { graph, program, .. } = self.context;
-        graph.site_name(program, *self.path().last()?)
+        graph.step_name(program, *self.path().last()?)
     }
 
     /// The names of the sites of [`CallSite::path`].
     pub fn path_names(&self) -> Vec<SiteName> {
         let SiteContext { graph, program, .. } = self.context;
         let path = self.path().iter();
-        path.filter_map(|&site| graph.site_name(program, site))
+        path.filter_map(|&step| graph.step_name(program, step))
             .collect()
     }
 

@@ -1,12 +1,13 @@
 //! Making the graph: functions are scanned in parallel, and what was found is joined in order.
 
 use super::components::Components;
-use super::{CallEdge, CallGraph, CallKind, CallNode};
+use super::{CallEdge, CallGraph, CallKind, CallNode, SiteId};
 use crate::body::code_size;
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData, InstructionData, Opcode};
-use cranelift_entity::{EntityRef, PrimaryMap};
-use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
+use cranelift_entity::packed_option::ReservedValue;
+use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
+use petgraph::graph::{DiGraph, NodeIndex};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
@@ -34,6 +35,8 @@ struct Scan {
     sites: Vec<(CallEdge, ir::FuncRef)>,
     addressed: Vec<ir::FuncRef>,
     addressed_symbols: Vec<CallNode>,
+    /// The functions in the tables that it names.
+    in_tables: Vec<FunctionId>,
     indirect_calls: usize,
     size: usize,
 }
@@ -47,12 +50,21 @@ fn scan(program: &Program, func: &ir::Function) -> Scan {
         sites: Vec::new(),
         addressed: Vec::new(),
         addressed_symbols: Vec::new(),
+        in_tables: Vec::new(),
         indirect_calls: 0,
         size: code_size(func),
     };
     for data in func.global_values.values() {
         if let GlobalValueData::Symbol { name, .. } = data {
             scan.addressed_symbols.extend(target(program, func, name));
+            if program.has_tables()
+                && let Some(name) = FunctionName::of_external(func, name)
+            {
+                let functions = program
+                    .table(&name)
+                    .map(|(_, function)| program.id(function));
+                scan.in_tables.extend(functions.flatten());
+            }
         }
     }
     for block in func.layout.blocks() {
@@ -127,6 +139,7 @@ struct Join {
     indirect_calls: PrimaryMap<FunctionId, usize>,
     sizes: PrimaryMap<FunctionId, usize>,
     addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
+    takes_addresses: EntitySet<FunctionId>,
     address_taken: Vec<usize>,
 }
 
@@ -144,6 +157,7 @@ impl Join {
             indirect_calls: PrimaryMap::with_capacity(program.len()),
             sizes: PrimaryMap::with_capacity(program.len()),
             addressed: PrimaryMap::with_capacity(program.len()),
+            takes_addresses: EntitySet::new(),
             address_taken: vec![0; program.len()],
         }
     }
@@ -152,6 +166,9 @@ impl Join {
     fn add(&mut self, caller: FunctionId, scan: Scan) {
         let caller = NodeIndex::new(caller.index());
         let first_edge = self.graph.edge_count();
+        if !scan.addressed.is_empty() || !scan.in_tables.is_empty() {
+            self.takes_addresses.insert(FunctionId::new(caller.index()));
+        }
         let mut nodes: PrimaryMap<ir::FuncRef, Option<NodeIndex>> =
             scan.targets.values().map(|_| None).collect();
         self.sites_of.clear();
@@ -173,6 +190,7 @@ impl Join {
             let node = self.node(symbol);
             self.take_address(node, &mut addressed);
         }
+        addressed.extend(scan.in_tables);
         addressed.sort_unstable();
         addressed.dedup();
         self.addressed.push(addressed.into_boxed_slice());
@@ -216,9 +234,14 @@ impl Join {
         }
     }
 
-    fn finish(self, program: &Program) -> CallGraph {
+    fn finish(mut self, program: &Program) -> CallGraph {
+        for id in program.table_functions() {
+            if let Some(count) = self.address_taken.get_mut(id.index()) {
+                *count += 1;
+            }
+        }
         let (incoming, incoming_of) = incoming(&self.graph, program.len());
-        let components = Components::new(program, &self.graph);
+        let components = Components::new(program, &self.graph, &self.addressed);
         CallGraph {
             graph: self.graph,
             sites: self.sites,
@@ -227,6 +250,7 @@ impl Join {
             indirect_calls: self.indirect_calls,
             sizes: self.sizes,
             addressed: self.addressed,
+            takes_addresses: self.takes_addresses,
             address_taken: self.address_taken,
             components,
         }
@@ -238,7 +262,7 @@ impl Join {
 fn incoming(
     graph: &DiGraph<CallNode, CallEdge>,
     function_count: usize,
-) -> (Vec<EdgeIndex>, PrimaryMap<FunctionId, Range<usize>>) {
+) -> (Vec<SiteId>, PrimaryMap<FunctionId, Range<usize>>) {
     let mut counts: PrimaryMap<FunctionId, usize> =
         std::iter::repeat_n(0, function_count).collect();
     let callee = |edge: &petgraph::graph::Edge<CallEdge>| FunctionId::new(edge.target().index());
@@ -259,11 +283,11 @@ fn incoming(
             start..start
         })
         .collect();
-    let mut edges = vec![EdgeIndex::end(); total];
+    let mut edges = vec![SiteId::reserved_value(); total];
     for (index, edge) in graph.raw_edges().iter().enumerate() {
         if let Some(part) = parts.get_mut(callee(edge)) {
             if let Some(place) = edges.get_mut(part.end) {
-                *place = EdgeIndex::new(index);
+                *place = SiteId::new(index);
             }
             part.end += 1;
         }

@@ -52,19 +52,28 @@ pub(super) struct Components {
     /// Each component's part of `order`.
     parts: PrimaryMap<ComponentId, Range<usize>>,
     component_of: PrimaryMap<FunctionId, ComponentId>,
+    /// Components that lead to each other over calls and addresses that are taken have one number.
+    cycle_of: PrimaryMap<ComponentId, u32>,
     recursion: PrimaryMap<FunctionId, Recursion>,
 }
 
 /// A component before its place in the order is known.
 struct Found {
-    height: usize,
+    /// The height of its cycle, and its own among those of the cycle.
+    height: (usize, usize),
+    cycle: u32,
     members: Vec<FunctionId>,
 }
 
 impl Components {
-    pub(super) fn new(program: &Program, graph: &DiGraph<CallNode, CallEdge>) -> Self {
+    pub(super) fn new(
+        program: &Program,
+        graph: &DiGraph<CallNode, CallEdge>,
+        addressed: &PrimaryMap<FunctionId, Box<[FunctionId]>>,
+    ) -> Self {
         let rank = ranks_by_name(program);
         let mut found = find(graph, program.len());
+        find_cycles(graph, addressed, &mut found);
         for component in &mut found {
             component.members.sort_unstable_by_key(|&id| rank[id]);
         }
@@ -78,6 +87,7 @@ impl Components {
             components.order.extend(component.members);
             let part = start..components.order.len();
             let id = components.parts.push(part.clone());
+            components.cycle_of.push(component.cycle);
             for &member in components.order.get(part).unwrap_or_default() {
                 component_of[member] = Some(id);
             }
@@ -116,6 +126,10 @@ impl Components {
         self.component_of.get(id).copied()
     }
 
+    pub(super) fn cycle(&self, component: ComponentId) -> Option<u32> {
+        self.cycle_of.get(component).copied()
+    }
+
     pub(super) fn members(&self, component: ComponentId) -> &[FunctionId] {
         let part = self.parts.get(component).cloned().unwrap_or_default();
         self.order.get(part).unwrap_or_default()
@@ -137,31 +151,86 @@ fn ranks_by_name(program: &Program) -> SecondaryMap<FunctionId, usize> {
     rank
 }
 
-/// The components of the first `function_count` nodes, callees first, with their heights.
+/// The components of the first `function_count` nodes, callees first. Their heights and cycles are
+/// still to be found.
 fn find(graph: &DiGraph<CallNode, CallEdge>, function_count: usize) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
-    // A node's component in `found`; names that nobody defines have none.
-    let mut place = vec![None; graph.node_count()];
     for nodes in kosaraju_scc(graph) {
-        let own = Some(found.len());
-        let mut members = Vec::new();
-        for &node in &nodes {
-            if node.index() < function_count {
-                members.push(FunctionId::new(node.index()));
-                place[node.index()] = own;
-            }
+        let functions = nodes.iter().filter(|node| node.index() < function_count);
+        let members: Vec<_> = functions
+            .map(|node| FunctionId::new(node.index()))
+            .collect();
+        if !members.is_empty() {
+            found.push(Found {
+                height: (0, 0),
+                cycle: 0,
+                members,
+            });
         }
-        if members.is_empty() {
-            continue;
-        }
-        let callees = nodes.iter().flat_map(|&node| graph.neighbors(node));
-        let height = callees
-            .filter_map(|callee| place[callee.index()])
-            .filter_map(|component| found.get(component))
-            .map(|callee: &Found| callee.height + 1)
-            .max()
-            .unwrap_or(0);
-        found.push(Found { height, members });
     }
     found
+}
+
+/// Finds which components are in one cycle of calls and addresses, and the heights.
+///
+/// `found` must have callees first.
+fn find_cycles(
+    graph: &DiGraph<CallNode, CallEdge>,
+    addressed: &PrimaryMap<FunctionId, Box<[FunctionId]>>,
+    found: &mut [Found],
+) {
+    let mut place: SecondaryMap<FunctionId, usize> = SecondaryMap::new();
+    for (index, component) in found.iter().enumerate() {
+        for &member in &component.members {
+            place[member] = index;
+        }
+    }
+    let calls = |component: &Found| {
+        let mut called = Vec::new();
+        for member in &component.members {
+            let callees = graph.neighbors(petgraph::graph::NodeIndex::new(member.index()));
+            let callees = callees.filter(|callee| callee.index() < addressed.len());
+            called.extend(callees.map(|callee| place[FunctionId::new(callee.index())]));
+        }
+        called
+    };
+    let addresses = |component: &Found| {
+        let members = component.members.iter();
+        let addresses = members.flat_map(|&member| addressed.get(member).into_iter().flatten());
+        addresses.map(|&id| place[id]).collect::<Vec<_>>()
+    };
+    let mut both: DiGraph<(), (), usize> = DiGraph::default();
+    for _ in 0..found.len() {
+        both.add_node(());
+    }
+    for (index, component) in found.iter().enumerate() {
+        let to = calls(component).into_iter().chain(addresses(component));
+        for to in to.filter(|&to| to != index) {
+            both.add_edge(index.into(), to.into(), ());
+        }
+    }
+    let cycles = kosaraju_scc(&both);
+    for (number, cycle) in (0u32..).zip(&cycles) {
+        for node in cycle {
+            found[node.index()].cycle = number;
+        }
+    }
+    let mut heights: Vec<usize> = Vec::with_capacity(cycles.len());
+    for (number, mut cycle) in (0u32..).zip(cycles) {
+        // Callees first, as in `found`.
+        cycle.sort_unstable();
+        let beyond = cycle.iter().flat_map(|&node| both.neighbors(node));
+        let beyond = beyond.filter_map(|to| heights.get(found[to.index()].cycle as usize));
+        let height = beyond.map(|height| height + 1).max().unwrap_or(0);
+        heights.push(height);
+        for node in cycle {
+            let component = &found[node.index()];
+            let within = calls(component).into_iter().filter_map(|callee| {
+                let callee = found.get(callee).filter(|_| callee != node.index())?;
+                (callee.cycle == number).then_some(callee.height.1 + 1)
+            });
+            let within = within.max().unwrap_or(0);
+            found[node.index()].height = (height, within);
+        }
+    }
 }

@@ -57,8 +57,9 @@
 //! # What the edges do not show
 //!
 //! An indirect call has no edge; [`CallGraph::indirect_calls`] counts them. A function whose
-//! address is taken, by `func_addr` or by a global value that is its symbol, may be called from
-//! anywhere; [`CallGraph::address_taken`] counts the places. An exported function may be called
+//! address is taken, by `func_addr`, by a global value that is its symbol, or by a [table of the
+//! program](Program::add_table), may be called from anywhere; [`CallGraph::address_taken`] counts
+//! the places. An exported function may be called
 //! from outside the program.
 //!
 //! # Names of sites
@@ -75,6 +76,10 @@
 //! by the least name. Within a component the functions are ordered by name. So the order depends
 //! on the names and the calls and not on the order of the input.
 //!
+//! A function whose address is taken comes before those that take it, as if they called it, since
+//! they may turn out to. Where that and the calls make a cycle of components, only the calls order
+//! these among each other. A function that names a table takes the addresses in it.
+//!
 //! # Cost
 //!
 //! Linear in the functions, their instructions and the sites, except that the names are sorted
@@ -83,17 +88,19 @@
 mod build;
 mod components;
 mod dot;
+mod ids;
 mod site_name;
 
 pub use components::{ComponentId, Recursion};
 pub use dot::dot_quoted;
-pub use site_name::SiteName;
+pub use ids::{NodeId, SiteId};
+pub use site_name::{PathStep, SiteName};
 
 use crate::program::{FunctionId, FunctionName, Program};
 use components::Components;
 use cranelift_codegen::ir::{self, ExternalName};
-use cranelift_entity::{EntityRef, PrimaryMap};
-use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
+use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
+use petgraph::graph::{DiGraph, EdgeIndex};
 use std::fmt;
 use std::ops::Range;
 
@@ -146,12 +153,13 @@ pub struct CallEdge {
 /// A call site together with both its ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SiteRef<'a> {
-    /// The edge in [`CallGraph::as_petgraph`]. Edges are numbered by caller in input order, then
-    /// in the order of the caller's layout.
-    pub index: EdgeIndex,
+    /// Its number.
+    pub id: SiteId,
     /// The function that calls.
     pub caller: FunctionId,
-    /// What it calls.
+    /// The node of the callee.
+    pub callee_node: NodeId,
+    /// The callee.
     pub callee: &'a CallNode,
     /// Where and how.
     pub edge: CallEdge,
@@ -178,13 +186,14 @@ pub struct CallGraph {
     /// The edges of each function's call sites: they are consecutive.
     sites: PrimaryMap<FunctionId, Range<usize>>,
     /// The edges that lead to functions, sorted by callee.
-    incoming: Vec<EdgeIndex>,
+    incoming: Vec<SiteId>,
     /// Each function's part of `incoming`.
     incoming_of: PrimaryMap<FunctionId, Range<usize>>,
     indirect_calls: PrimaryMap<FunctionId, usize>,
     sizes: PrimaryMap<FunctionId, usize>,
     /// The functions whose address each one takes, each once.
     addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
+    takes_addresses: EntitySet<FunctionId>,
     /// By node.
     address_taken: Vec<usize>,
     components: Components,
@@ -199,14 +208,29 @@ impl CallGraph {
         build::build(program)
     }
 
-    /// The graph itself.
-    pub fn as_petgraph(&self) -> &DiGraph<CallNode, CallEdge> {
-        &self.graph
+    /// Returns the node of a function; `None` if the program did not have it.
+    pub fn node(&self, id: FunctionId) -> Option<NodeId> {
+        self.sites.is_valid(id).then(|| NodeId::new(id.index()))
     }
 
-    /// The node of a function; `None` if the program did not have it.
-    pub fn node(&self, id: FunctionId) -> Option<NodeIndex> {
-        self.sites.is_valid(id).then(|| NodeIndex::new(id.index()))
+    /// Returns all nodes: the functions of the program in input order, and then the
+    /// [`externals`](Self::externals).
+    pub fn nodes(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (NodeId, &CallNode)> + ExactSizeIterator {
+        let nodes = self.graph.raw_nodes().iter().enumerate();
+        nodes.map(|(index, node)| (NodeId::new(index), &node.weight))
+    }
+
+    /// Returns the number of nodes.
+    pub fn node_count(&self) -> usize {
+        self.graph.node_count()
+    }
+
+    /// Returns all call sites, in the order of their numbers.
+    pub fn sites(&self) -> impl DoubleEndedIterator<Item = SiteRef<'_>> {
+        let edges = 0..self.graph.edge_count();
+        edges.filter_map(|edge| self.site(SiteId::new(edge)))
     }
 
     /// How many functions the graph has.
@@ -219,21 +243,23 @@ impl CallGraph {
         self.graph.edge_count()
     }
 
-    /// The call site of an edge; `None` if the graph has no such edge.
-    pub fn site(&self, index: EdgeIndex) -> Option<SiteRef<'_>> {
-        let (source, target) = self.graph.edge_endpoints(index)?;
+    /// Returns the call site of a number; `None` if the graph has none.
+    pub fn site(&self, id: SiteId) -> Option<SiteRef<'_>> {
+        let edge = EdgeIndex::new(id.index());
+        let (source, target) = self.graph.edge_endpoints(edge)?;
         Some(SiteRef {
-            index,
+            id,
             caller: FunctionId::new(source.index()),
+            callee_node: NodeId::new(target.index()),
             callee: self.graph.node_weight(target)?,
-            edge: *self.graph.edge_weight(index)?,
+            edge: *self.graph.edge_weight(edge)?,
         })
     }
 
     /// The call sites of a function, in the order of its layout.
     pub fn callees(&self, id: FunctionId) -> impl DoubleEndedIterator<Item = SiteRef<'_>> {
         let edges = self.sites.get(id).cloned().unwrap_or_default();
-        edges.filter_map(|edge| self.site(EdgeIndex::new(edge)))
+        edges.filter_map(|edge| self.site(SiteId::new(edge)))
     }
 
     /// The call sites that call a function, by caller in input order and then in the order of the
@@ -248,7 +274,7 @@ impl CallGraph {
         self.incoming(id).len()
     }
 
-    fn incoming(&self, id: FunctionId) -> &[EdgeIndex] {
+    fn incoming(&self, id: FunctionId) -> &[SiteId] {
         let range = self.incoming_of.get(id).cloned().unwrap_or_default();
         self.incoming.get(range).unwrap_or_default()
     }
@@ -284,8 +310,26 @@ impl CallGraph {
         called.chain(addressed.copied())
     }
 
+    /// The functions whose address a function takes, or that are in tables that it names; each
+    /// once.
+    pub(crate) fn addressed(&self, id: FunctionId) -> &[FunctionId] {
+        self.addressed.get(id).map_or(&[], |addressed| addressed)
+    }
+
+    /// Whether a function takes the address of any function, of the program or not, or of one in a
+    /// table.
+    pub(crate) fn takes_addresses(&self, id: FunctionId) -> bool {
+        self.takes_addresses.contains(id)
+    }
+
+    /// Which cycle of calls and addresses a component is in, perhaps alone: a number below
+    /// [`component_count`](Self::component_count).
+    pub(crate) fn cycle(&self, component: ComponentId) -> Option<u32> {
+        self.components.cycle(component)
+    }
+
     /// In how many places of the program the address of a function is taken: `func_addr`
-    /// instructions, and global values that are its symbol, used or not.
+    /// instructions, global values that are its symbol, used or not, and entries of tables.
     pub fn address_taken(&self, id: FunctionId) -> usize {
         self.node(id)
             .map_or(0, |node| self.node_address_taken(node))
@@ -297,19 +341,19 @@ impl CallGraph {
     }
 
     /// As [`address_taken`](Self::address_taken), of any node.
-    pub fn node_address_taken(&self, node: NodeIndex) -> usize {
+    pub fn node_address_taken(&self, node: NodeId) -> usize {
         self.address_taken.get(node.index()).copied().unwrap_or(0)
     }
 
     /// The nodes that are no functions of the program, in the order in which the program first
     /// calls them or takes their address.
-    pub fn externals(&self) -> impl DoubleEndedIterator<Item = (NodeIndex, &CallNode)> {
-        let nodes = (self.sites.len()..self.graph.node_count()).map(NodeIndex::new);
-        nodes.filter_map(|node| Some((node, self.graph.node_weight(node)?)))
+    pub fn externals(&self) -> impl DoubleEndedIterator<Item = (NodeId, &CallNode)> {
+        self.nodes().skip(self.sites.len())
     }
 
-    /// All functions by component, callees before their callers. Functions of one component call
-    /// each other, directly or over others, and stand in the order of their names.
+    /// All functions by component, callees before their callers, and functions before those that
+    /// take their address where no cycle forbids it. Functions of one component call each other,
+    /// directly or over others, and stand in the order of their names.
     pub fn bottom_up(&self) -> impl DoubleEndedIterator<Item = &[FunctionId]> + ExactSizeIterator {
         self.components.iter()
     }

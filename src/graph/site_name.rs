@@ -1,10 +1,38 @@
 //! Names for call sites that outlast a change of the program.
 
-use super::{CallGraph, CallNode, SiteRef};
+use super::{CallGraph, CallNode, SiteId, SiteRef};
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{Inst, SourceLoc};
-use petgraph::graph::EdgeIndex;
 use std::fmt;
+
+/// A call on the way from a function to a call in it, as numbers of one run.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum PathStep {
+    /// A direct call that the front end made.
+    Site(SiteId),
+    /// A call that the front end made indirect, and that became direct when its target was known.
+    Resolved {
+        /// The stage of the pass before which it became direct, from 1.
+        stage: u8,
+        /// The function in whose body it became direct.
+        caller: FunctionId,
+        /// The function that is called.
+        callee: FunctionId,
+        /// How many calls of the callee before it in the layout became direct in the same stage.
+        ordinal: u32,
+    },
+}
+
+impl PathStep {
+    /// The number of a call that was direct from the start.
+    pub fn site(self) -> Option<SiteId> {
+        match self {
+            PathStep::Site(site) => Some(site),
+            PathStep::Resolved { .. } => None,
+        }
+    }
+}
 
 /// The name of a call site: who calls whom, and which of the calls between the two it is.
 ///
@@ -48,25 +76,34 @@ pub struct SiteName {
     pub callee: FunctionName,
     /// How many calls of the same callee the caller has before this one.
     pub ordinal: u32,
+    /// 0 for a call that was direct from the start. Otherwise the call was indirect until its
+    /// target was known, this is the stage of the pass before which that was, and only calls of the
+    /// same stage are counted.
+    pub stage: u32,
 }
 
-/// Writes `%caller -> %callee #ordinal`.
+/// Writes `%caller -> %callee #ordinal`, and `~stage` where that is not 0.
 impl fmt::Display for SiteName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SiteName {
             caller,
             callee,
             ordinal,
+            stage,
         } = self;
-        write!(f, "{caller} -> {callee} #{ordinal}")
+        write!(f, "{caller} -> {callee} #{ordinal}")?;
+        match stage {
+            0 => Ok(()),
+            stage => write!(f, "~{stage}"),
+        }
     }
 }
 
 impl CallGraph {
     /// The name of a site; `None` for a call of one of Cranelift's own routines, and if the graph
-    /// has no such edge. `program` must be the one that the graph was made of, as it was then.
-    pub fn site_name(&self, program: &Program, index: EdgeIndex) -> Option<SiteName> {
-        let site = self.site(index)?;
+    /// has no such site. `program` must be the one that the graph was made of, as it was then.
+    pub fn site_name(&self, program: &Program, id: SiteId) -> Option<SiteName> {
+        let site = self.site(id)?;
         let callee = match site.callee {
             CallNode::Function(id) => program.get(*id)?.name().clone(),
             CallNode::External(name) => name.clone(),
@@ -76,7 +113,26 @@ impl CallGraph {
             caller: program.get(site.caller)?.name().clone(),
             callee,
             ordinal: site.edge.ordinal,
+            stage: 0,
         })
+    }
+
+    /// As [`site_name`](Self::site_name), of any step of a path.
+    pub fn step_name(&self, program: &Program, step: PathStep) -> Option<SiteName> {
+        match step {
+            PathStep::Site(site) => self.site_name(program, site),
+            PathStep::Resolved {
+                stage,
+                caller,
+                callee,
+                ordinal,
+            } => Some(SiteName {
+                caller: program.get(caller)?.name().clone(),
+                callee: program.get(callee)?.name().clone(),
+                ordinal,
+                stage: stage.into(),
+            }),
+        }
     }
 
     /// The names of all sites that have one, by caller in input order, then in layout order.
@@ -84,8 +140,8 @@ impl CallGraph {
         &'a self,
         program: &'a Program,
     ) -> impl Iterator<Item = (SiteRef<'a>, SiteName)> {
-        let edges = self.graph.edge_indices();
-        edges.filter_map(|edge| Some((self.site(edge)?, self.site_name(program, edge)?)))
+        let sites = self.sites();
+        sites.filter_map(|site| Some((site, self.site_name(program, site.id)?)))
     }
 
     /// The site of this name; `None` if the program has none.
@@ -95,7 +151,8 @@ impl CallGraph {
     pub fn find_site(&self, program: &Program, name: &SiteName) -> Option<SiteRef<'_>> {
         let mut sites = self.callees(program.id(&name.caller)?);
         sites.find(|site| {
-            site.edge.ordinal == name.ordinal
+            name.stage == 0
+                && site.edge.ordinal == name.ordinal
                 && match site.callee {
                     CallNode::Function(id) => {
                         program.get(*id).map(|callee| callee.name()) == Some(&name.callee)
@@ -114,9 +171,9 @@ impl CallGraph {
 
     /// The source location of a site in the body of its caller; the default one if nothing is
     /// known.
-    pub fn site_location(&self, program: &Program, index: EdgeIndex) -> SourceLoc {
+    pub fn site_location(&self, program: &Program, id: SiteId) -> SourceLoc {
         let location = || {
-            let site = self.site(index)?;
+            let site = self.site(id)?;
             let body = program.get(site.caller)?.body();
             Some(body.srcloc(site.edge.inst))
         };

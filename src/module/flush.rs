@@ -56,6 +56,12 @@ impl<M: Module> InliningModule<'_, M> {
             largest = largest.max(growth);
             work.push_back((Arc::clone(&held.body.function), 0));
         }
+        for (table, functions) in &self.tables {
+            let functions = functions.iter();
+            let functions = functions
+                .filter_map(|&(offset, id)| Some((offset, self.symbols.known(id)?.clone())));
+            program.add_table(FunctionName::user(DATA, table.as_u32()), functions);
+        }
         let mut reached = EntitySet::new();
         while let Some((body, depth)) = work.pop_front() {
             if depth >= limits.depth {

@@ -98,6 +98,10 @@
 //! as local is defined. So a dropped function leaves its name with a single trap under it, at the
 //! end of the code.
 //!
+//! Data that is not writable, thread-local or preemptible is taken for what it is defined to hold: a
+//! call through an address in it is a call of the function there, if the data is defined before the
+//! flush.
+//!
 //! # Names
 //!
 //! In the program that the pass works on, and so in reports, profiles and plans, a function is
@@ -171,6 +175,8 @@ pub struct InliningModule<'a, M> {
     hints: FxHashMap<FuncId, BTreeMap<ir::Inst, SiteHint>>,
     /// What has been defined, by whatever method.
     defined: EntitySet<FuncId>,
+    /// Read-only data that holds addresses of functions: which one, so many bytes behind the begin.
+    tables: BTreeMap<DataId, Vec<(i64, FuncId)>>,
     /// Functions that the wrapped module's code and data refer to beyond the pass's reach.
     used_outside: EntitySet<FuncId>,
     /// Bodies that the wrapped module does not have yet, in the order of their definition.
@@ -203,6 +209,7 @@ impl<'a, M: Module> InliningModule<'a, M> {
             attributes: SecondaryMap::new(),
             hints: FxHashMap::default(),
             defined: EntitySet::new(),
+            tables: BTreeMap::new(),
             used_outside: EntitySet::new(),
             held: IndexMap::new(),
             flushed: FxHashMap::default(),
@@ -333,6 +340,16 @@ impl<'a, M: Module> InliningModule<'a, M> {
             (declaration.linkage, name)
         });
         declared.map_err(|_| ModuleError::Undeclared(function.to_string()))
+    }
+
+    /// Whether nothing but its definition says what data holds.
+    fn is_constant(&self, data: DataId) -> bool {
+        let declared = panics::catch(|| {
+            let declaration = self.module.declarations().get_data_decl(data);
+            let may_be_replaced = declaration.linkage == Linkage::Preemptible;
+            !declaration.writable && !declaration.tls && !may_be_replaced
+        });
+        declared.unwrap_or(false)
     }
 
     fn verify(&self, context: &Context) -> ModuleResult<()> {
@@ -467,6 +484,9 @@ impl<M: Module> Module for InliningModule<'_, M> {
     fn define_data(&mut self, data_id: DataId, data: &DataDescription) -> ModuleResult<()> {
         self.module.define_data(data_id, data)?;
         self.used_outside.extend(outside::used_by_data(data));
+        if self.is_constant(data_id) {
+            self.tables.insert(data_id, outside::table(data));
+        }
         Ok(())
     }
 }

@@ -35,6 +35,16 @@ pub(super) fn used_by_data(data: &DataDescription) -> impl Iterator<Item = FuncI
     functions.chain(objects).filter_map(function)
 }
 
+/// The functions whose addresses data holds, and how many bytes behind its begin.
+pub(super) fn table(data: &DataDescription) -> Vec<(i64, FuncId)> {
+    let functions = data.function_relocs.iter();
+    let functions = functions.filter_map(|&(offset, target)| {
+        let target = data.function_decls.get(target)?;
+        Some((offset.into(), function(target)?))
+    });
+    functions.collect()
+}
+
 /// All that a body declares counts: of a function that has no body yet, no call can have been
 /// inlined.
 pub(super) fn used_by_body(symbols: &Symbols, body: &Function) -> Vec<FuncId> {

@@ -31,6 +31,11 @@ impl Symbols {
         self.ids.get(name).copied()
     }
 
+    /// The name that a function was given; `None` if no body has named it yet.
+    pub(super) fn known(&self, id: FuncId) -> Option<&FunctionName> {
+        self.names.get(&id)
+    }
+
     /// The name of a function; `None` if there is none with this id.
     fn name(&mut self, declarations: &ModuleDeclarations, id: FuncId) -> Option<FunctionName> {
         if let Some(name) = self.names.get(&id) {

@@ -4,7 +4,8 @@
 //! function has of its own; all of them are decided on the unchanged body, and
 //! then the accepted ones are spliced in one sweep. The calls that came in with
 //! the bodies make the next round, and so on until a round accepts nothing.
-//! Each call is decided once. All rounds share one session, so what they look
+//! Each call is decided once. Calls that become direct when the result is optimized make a further
+//! stage, with rounds of its own. All rounds of a stage share one session, so what they look
 //! at from the second round on is cut into more blocks than it will have.
 
 use super::Inliner;
@@ -13,19 +14,19 @@ use super::legality::Legality;
 use super::report::{
     CameInWith, Demand, Origin, Outside, Reason, Recorded, SiteRecord, record_size,
 };
+use super::resolved::LAST_STAGE;
 use super::state::{Final, State};
 use super::steering::Steering;
 use crate::body::{handler_copies_size, slot_bytes};
 use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
-use crate::graph::{CallKind, CallNode};
+use crate::graph::{CallKind, CallNode, PathStep};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::profile::Heat;
 use crate::program::{FunctionId, Linkage};
 use crate::splice::{Callee, Checker, CopiedCall, DroppedPromises, Session, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
-use petgraph::graph::EdgeIndex;
 use rustc_hash::FxHashSet;
 
 /// Scratch memory of one thread.
@@ -36,14 +37,14 @@ pub(super) struct CallerScratch {
 }
 
 /// A call that is still to be decided.
-struct Candidate {
-    call: Inst,
-    callee: FunctionId,
-    kind: CallKind,
+pub(super) struct Candidate {
+    pub(super) call: Inst,
+    pub(super) callee: FunctionId,
+    pub(super) kind: CallKind,
     /// The bodies around it, outermost first, as an index of [`Chains`].
-    chain: Option<usize>,
-    origin: Origin,
-    depth: u32,
+    pub(super) chain: Option<usize>,
+    pub(super) origin: Origin,
+    pub(super) depth: u32,
 }
 
 /// A call that is to be inlined.
@@ -83,7 +84,9 @@ impl Grown {
 fn frame_limit(inliner: &Inliner<'_>, state: &State<'_>, id: FunctionId) -> u64 {
     let graph = &state.graph;
     // An address is called from anywhere, also from further in.
-    let may_recur = graph.recursion(id).is_recursive() || graph.is_address_taken(id);
+    let may_recur = graph.recursion(id).is_recursive()
+        || graph.is_address_taken(id)
+        || state.in_tables.contains(id);
     match may_recur {
         true => inliner
             .limits
@@ -102,94 +105,58 @@ struct CameIn {
     depth: u32,
 }
 
-/// What inlining made of a function.
+/// What inlining made of a function beside its body.
 pub(super) struct InlinedCaller {
-    /// `None` where nothing was inlined.
-    pub(super) body: Option<Function>,
-    /// The table of `body`, if its source locations are entries.
+    /// The table of the body, if its source locations are entries.
     pub(super) locations: Option<LocationBuilder>,
+    /// In the order of stages.
     pub(super) records: Vec<SiteRecord>,
     pub(super) inlined: usize,
     pub(super) depth: u32,
-    /// Whether calls of memory functions were left for the optimizer.
-    pub(super) left_memory_calls: bool,
+    /// Whether there are calls left that only the optimizer may know what to do with, though
+    /// nothing was inlined: of memory functions, and indirect ones.
+    pub(super) left_to_optimizer: bool,
+    /// The size of the body, as far as it is known.
+    pub(super) size: usize,
+    /// By how much copies made it larger.
+    pub(super) grown: usize,
     pub(super) promises: DroppedPromises,
 }
 
-/// Decides and splices all sites of the function `id`.
+/// Decides and splices all sites of the function `id`. The body is `None` where nothing was
+/// inlined.
 pub(super) fn inline_into(
     inliner: &Inliner<'_>,
     state: &State<'_>,
     id: FunctionId,
     scratch: &mut SpliceContext,
-) -> InlinedCaller {
-    let mut job = CallerJob {
-        inliner,
-        state,
-        id,
-        size_at_start: state.sizes[id],
+) -> (InlinedCaller, Option<Function>) {
+    let mut result = InlinedCaller {
+        locations: None,
+        records: Vec::new(),
+        inlined: 0,
+        depth: 0,
+        left_to_optimizer: false,
         size: state.sizes[id],
         grown: 0,
-        frame_limit: frame_limit(inliner, state, id),
-        frame_planned: 0,
-        chains: Chains::default(),
-        targets: Vec::new(),
-        came_in: Vec::new(),
-        result: InlinedCaller {
-            body: None,
-            locations: None,
-            records: Vec::new(),
-            inlined: 0,
-            depth: 0,
-            left_memory_calls: false,
-            promises: DroppedPromises::default(),
-        },
+        promises: DroppedPromises::default(),
     };
     if !state.is_emitted(id) {
-        return job.result;
+        return (result, None);
     }
+    result.left_to_optimizer =
+        inliner.optimize_options.resolve_targets && state.may_know_targets(id);
+    let mut job = CallerJob::new(inliner, state, id, 0, &mut result);
     if inliner.records == Recorded::All {
         let calls = state.graph.direct_calls(id);
         job.result.records.reserve_exact(calls);
     }
     job.record_externals();
     if own_candidates(state, id).next().is_none() {
-        return job.result;
+        return (result, None);
     }
-    let original = state.program[id].body();
-    let checker = Checker::new(original, &state.splice_options);
-    let accepted = job.decide(own_candidates(state, id), original, &checker);
-    if accepted.is_empty() {
-        return job.result;
-    }
-    // One session for all rounds: a call that came in knows what its copies
-    // inherit, which its instruction alone does not tell.
-    let mut body = (**original).clone();
-    if inliner.locations == LocationMode::InlinedAt {
-        job.result.locations = Some(LocationBuilder::begin(&mut body));
-    }
-    // The copy has the same structure, which need not be checked again.
-    let checked = checker.into_checked();
-    let mut session = scratch.session_of_checked(&mut body, checked, &state.splice_options);
-    let mut came_in = job.splice(accepted, &mut session);
-    while !came_in.is_empty() {
-        let candidates = job.find_candidates(session.caller(), came_in);
-        job.result.records.reserve_exact(candidates.len());
-        let accepted = job.decide(candidates, session.caller(), &session);
-        came_in = job.splice(accepted, &mut session);
-    }
-    job.result.promises = session.finish();
-    for &callee in &job.came_in {
-        state.release_if_last(callee);
-    }
-    // Where everything was refused, the body is the original still, and stays
-    // shared with it.
-    if job.result.inlined > 0 {
-        job.result.body = Some(body);
-    } else {
-        job.result.locations = None;
-    }
-    job.result
+    let body = job.run(state.program[id].body(), own_candidates(state, id), scratch);
+    (result, body)
 }
 
 /// The calls that a function has of its own, in layout order, but for those of
@@ -202,31 +169,99 @@ fn own_candidates(state: &State<'_>, id: FunctionId) -> impl Iterator<Item = Can
         callee,
         kind: site.edge.kind,
         chain: None,
-        origin: Origin::Own(site.index),
+        origin: Origin::Own(PathStep::Site(site.id)),
         depth: 0,
     })
 }
 
-struct CallerJob<'a> {
-    inliner: &'a Inliner<'a>,
-    state: &'a State<'a>,
-    id: FunctionId,
-    size_at_start: usize,
-    size: usize,
-    grown: usize,
+/// One stage of inlining into one function.
+pub(super) struct CallerJob<'a> {
+    pub(super) inliner: &'a Inliner<'a>,
+    pub(super) state: &'a State<'a>,
+    pub(super) id: FunctionId,
+    pub(super) stage: u8,
     frame_limit: u64,
     /// The most that the caller's slots come to after this round.
     frame_planned: u64,
     chains: Chains,
     targets: Vec<Option<FunctionId>>,
-    /// Callees that were wanted at calls which came in with bodies.
+    /// Callees that were wanted at calls which came in with bodies, or became direct.
     came_in: Vec<FunctionId>,
-    result: InlinedCaller,
+    pub(super) result: &'a mut InlinedCaller,
+}
+
+impl<'a> CallerJob<'a> {
+    pub(super) fn new(
+        inliner: &'a Inliner<'a>,
+        state: &'a State<'a>,
+        id: FunctionId,
+        stage: u8,
+        result: &'a mut InlinedCaller,
+    ) -> Self {
+        CallerJob {
+            inliner,
+            state,
+            id,
+            stage,
+            frame_limit: frame_limit(inliner, state, id),
+            frame_planned: 0,
+            chains: Chains::default(),
+            targets: Vec::new(),
+            came_in: Vec::new(),
+            result,
+        }
+    }
 }
 
 impl CallerJob<'_> {
+    /// Decides the candidates, calls of `before`, and those that come in with them, and splices
+    /// what is accepted; returns the body that comes of it, or `None` where nothing was inlined.
+    pub(super) fn run(
+        &mut self,
+        before: &Function,
+        candidates: impl IntoIterator<Item = Candidate>,
+        scratch: &mut SpliceContext,
+    ) -> Option<Function> {
+        let state = self.state;
+        let checker = Checker::new(before, &state.splice_options);
+        let accepted = self.decide(candidates, before, &checker);
+        if accepted.is_empty() {
+            return None;
+        }
+        let inlined_before = self.result.inlined;
+        // One session for all rounds: a call that came in knows what its copies
+        // inherit, which its instruction alone does not tell.
+        let mut body = before.clone();
+        let begins = self.result.locations.is_none();
+        if begins && self.inliner.locations == LocationMode::InlinedAt {
+            self.result.locations = Some(LocationBuilder::begin(&mut body));
+        }
+        // The copy has the same structure, which need not be checked again.
+        let checked = checker.into_checked();
+        let mut session = scratch.session_of_checked(&mut body, checked, &state.splice_options);
+        let mut came_in = self.splice(accepted, &mut session);
+        while !came_in.is_empty() {
+            let candidates = self.find_candidates(session.caller(), came_in);
+            self.result.records.reserve_exact(candidates.len());
+            let accepted = self.decide(candidates, session.caller(), &session);
+            came_in = self.splice(accepted, &mut session);
+        }
+        self.result.promises += session.finish();
+        for &callee in &self.came_in {
+            state.release_if_last(callee);
+        }
+        // Where everything was refused, the body is what it was, and may be shared.
+        if self.result.inlined > inlined_before {
+            return Some(body);
+        }
+        if begins {
+            self.result.locations = None;
+        }
+        None
+    }
+
     /// The location of a call in the function whose call it was at first.
-    fn srcloc(&self, caller: &Function, call: Inst) -> SourceLoc {
+    pub(super) fn srcloc(&self, caller: &Function, call: Inst) -> SourceLoc {
         let location = caller.srcloc(call);
         match &self.result.locations {
             Some(builder) => builder.own_location(location),
@@ -242,7 +277,7 @@ impl CallerJob<'_> {
             let CallNode::External(name) = site.callee else {
                 continue;
             };
-            let path = [site.index];
+            let path = [PathStep::Site(site.id)];
             let steering = Steering::of_external(self.inliner, state, &path);
             if !self.is_recorded(site.edge.inst, &steering) {
                 continue;
@@ -256,16 +291,16 @@ impl CallerJob<'_> {
                 srcloc: body.srcloc(site.edge.inst),
                 inlined: false,
                 reason: Reason::External,
-                origin: Origin::Own(site.index),
+                origin: Origin::Own(PathStep::Site(site.id)),
                 outside: Outside::new(steering.demand, state.count(&path)),
                 callee_insts: 0,
-                caller_insts: record_size(self.size),
+                caller_insts: record_size(self.result.size),
             });
         }
     }
 
     /// Whether there is a record of a call of the function's own that stays a call.
-    fn is_recorded(&self, call: Inst, steering: &Steering) -> bool {
+    pub(super) fn is_recorded(&self, call: Inst, steering: &Steering) -> bool {
         match self.inliner.records {
             Recorded::All => true,
             // The hint is passed on to the call in the result.
@@ -337,12 +372,12 @@ impl CallerJob<'_> {
             let callee = Some(candidate.callee);
             let path = candidate.origin.path();
             let steering = Steering::of(self.inliner, self.state, path, callee);
-            let size = self.size.saturating_add(grown.code);
+            let size = self.result.size.saturating_add(grown.code);
             let copy = self.copy_size(&candidate, caller);
             let decision =
                 self.decide_one(&candidate, &steering, legality, &analysis, copy, &grown);
             let inline = decision.is_ok();
-            self.result.left_memory_calls |= decision == Err(Reason::MemoryFunction);
+            self.result.left_to_optimizer |= decision == Err(Reason::MemoryFunction);
             let (Ok(reason) | Err(reason)) = decision;
             let callee = self.final_callee(&candidate);
             if inline {
@@ -388,7 +423,7 @@ impl CallerJob<'_> {
         grown: &Grown,
     ) -> Result<Reason, Reason> {
         let state = self.state;
-        let size = self.size.saturating_add(grown.code);
+        let size = self.result.size.saturating_add(grown.code);
         let function = &state.program[candidate.callee];
         if function.linkage() == Linkage::Interposable {
             return Err(Reason::Interposable);
@@ -398,6 +433,9 @@ impl CallerJob<'_> {
         }
         if let Some(reason) = &steering.forbidden {
             return Err(reason.clone());
+        }
+        if self.stage > LAST_STAGE {
+            return Err(Reason::Stages);
         }
         let callee = self.final_callee(candidate).ok_or(Reason::Recursion)?;
         let refused = |refusal| Reason::Refused(Box::new(refusal));
@@ -426,7 +464,7 @@ impl CallerJob<'_> {
         if callee.frame_bytes > 0 && frame > self.frame_limit {
             return Err(Reason::FrameSize);
         }
-        let growth = self.grown.saturating_add(grown.code);
+        let growth = self.result.grown.saturating_add(grown.code);
         if growth.saturating_add(copy) > state.growth_shares[self.id] {
             return Err(Reason::ProgramGrowth);
         }
@@ -461,7 +499,7 @@ impl CallerJob<'_> {
                 srcloc: self.srcloc(analysis.caller, candidate.call),
                 kind: candidate.kind,
                 caller_insts: size,
-                caller_insts_at_start: self.size_at_start,
+                caller_insts_at_start: state.sizes[self.id],
                 depth: candidate.depth,
                 cold: steering.cold,
                 count,
@@ -486,6 +524,14 @@ impl CallerJob<'_> {
         let repeats =
             callee == self.id || self.chains.walk(candidate.chain).any(|body| body == callee);
         if repeats {
+            return None;
+        }
+        // What became direct need not be ordered.
+        let is_resolved = matches!(
+            candidate.origin.path().last(),
+            Some(PathStep::Resolved { .. })
+        );
+        if is_resolved && !self.state.is_ordered(self.id, callee) {
             return None;
         }
         self.state.finals.get(callee)?.get()
@@ -529,13 +575,14 @@ impl CallerJob<'_> {
                 (Ok(prepared), None) => session.splice(site.call, &prepared),
                 (Err(refusal), _) => Err(refusal),
             };
-            if site.depth > 0 {
+            if site.depth > 0 || self.stage > 0 {
                 self.came_in.push(site.callee);
             }
             match spliced {
                 Ok(copied) => {
-                    self.size = self.size.saturating_add(site.size);
-                    self.grown = self.grown.saturating_add(site.size);
+                    let result = &mut *self.result;
+                    result.size = result.size.saturating_add(site.size);
+                    result.grown = result.grown.saturating_add(site.size);
                     self.result.records[record].inlined = true;
                     self.result.inlined += 1;
                     let depth = site.depth + 1;
@@ -576,17 +623,14 @@ impl CallerJob<'_> {
             let Some(callee) = self.target(body, func_ref) else {
                 continue;
             };
-            let kind = match data.opcode() {
-                Opcode::ReturnCall => CallKind::ReturnCall,
-                Opcode::TryCall => CallKind::TryCall,
-                _ => CallKind::Call,
-            };
+            let kind = kind_of(data.opcode());
             if body.layout.inst_block(call).is_some() {
                 let origin = CameInWith {
                     source_inst: came_in.copied.callee_inst,
                     parent: came_in.record,
                     via: self.chains.list(Some(came_in.chain)).into_boxed_slice(),
                     path: self.path_of(&came_in).into_boxed_slice(),
+                    stage: self.stage,
                 };
                 candidates.push(Candidate {
                     call,
@@ -602,7 +646,7 @@ impl CallerJob<'_> {
     }
 
     /// The path of the call that the body replaced, and from there on the callee's own.
-    fn path_of(&self, came_in: &CameIn) -> Vec<EdgeIndex> {
+    fn path_of(&self, came_in: &CameIn) -> Vec<PathStep> {
         let Some(around) = self.result.records.get(came_in.record) else {
             debug_assert!(false, "what was inlined has a record");
             return Vec::new();
@@ -618,18 +662,27 @@ impl CallerJob<'_> {
             let own = around
                 .callee_id
                 .and_then(|id| self.state.graph.site_at(id, call));
-            path.extend(own.map(|site| site.index));
+            path.extend(own.map(|site| PathStep::Site(site.id)));
         }
         path
     }
 
     /// The function of the program that a reference names. Names are looked up
     /// once for each reference, not for each call.
-    fn target(&mut self, body: &Function, func_ref: FuncRef) -> Option<FunctionId> {
+    pub(super) fn target(&mut self, body: &Function, func_ref: FuncRef) -> Option<FunctionId> {
         while self.targets.len() <= func_ref.index() {
             let next = FuncRef::new(self.targets.len());
             self.targets.push(self.state.program.callee(body, next));
         }
         self.targets[func_ref.index()]
+    }
+}
+
+/// The kind of a direct call.
+pub(super) fn kind_of(opcode: Opcode) -> CallKind {
+    match opcode {
+        Opcode::ReturnCall | Opcode::ReturnCallIndirect => CallKind::ReturnCall,
+        Opcode::TryCall | Opcode::TryCallIndirect => CallKind::TryCall,
+        _ => CallKind::Call,
     }
 }

@@ -1,8 +1,8 @@
 //! Compiling functions while others are still inlined into.
 //!
 //! An exported function is compiled as soon as its body is final. A local one
-//! may turn out to be unused, so it waits until all functions that called it
-//! are final and is then compiled if one of them still does. A function that
+//! may turn out to be unused, so it waits until all functions that called it or took
+//! its address are final and is then compiled if one of them still does. A function that
 //! falls back to its original body can need a local one that was passed over;
 //! these are compiled at the end.
 
@@ -93,7 +93,7 @@ impl<'a> Compiler<'a> {
     ) -> Vec<FunctionId> {
         let mut ready = Vec::new();
         let is_certain = |id: FunctionId| match state.program[id].linkage() {
-            Linkage::Local => state.graph.is_address_taken(id),
+            Linkage::Local => state.in_tables.contains(id),
             linkage => linkage.is_kept(),
         };
         let may_be_needed = |id: FunctionId| state.program[id].linkage() == Linkage::Local;
@@ -148,6 +148,7 @@ impl<'a> Compiler<'a> {
             .program
             .ids()
             .filter(|&id| state.program[id].linkage().is_kept())
+            .chain(state.kept_by_tables())
             .collect();
         live.extend(work.iter().copied());
         while let Some(id) = work.pop() {
@@ -183,8 +184,10 @@ fn locations_used(
 }
 
 fn is_referenced(state: &State<'_>, callee: FunctionId) -> bool {
-    state.graph.callers(callee).any(|site| {
-        let done = state.finals.get(site.caller).and_then(OnceLock::get);
+    let callers = state.graph.callers(callee).map(|site| site.caller);
+    let mut users = callers.chain(state.addressed_by[callee].iter().copied());
+    users.any(|user| {
+        let done = state.finals.get(user).and_then(OnceLock::get);
         let references = done.map(|done| done.references.as_deref());
         // What was not inlined into still has the call.
         references
@@ -201,6 +204,7 @@ pub(super) fn live_functions(state: &State<'_>) -> SecondaryMap<FunctionId, bool
         .program
         .ids()
         .filter(|&id| state.program[id].linkage().is_kept())
+        .chain(state.kept_by_tables())
         .collect();
     for &id in &work {
         live[id] = true;

@@ -5,11 +5,12 @@ use crate::check::{CopyId, CopyTree};
 use crate::program::FunctionId;
 use cranelift_codegen::ir::Function;
 
-/// What `records`, all those of one caller, claim to have been made of `original`. `body_of` gives
-/// the final body of a callee.
+/// What the records of a stage, from the one of index `first` on, claim to have been made of
+/// `original`, with which the stage began. `body_of` gives the final body of a callee.
 pub(super) fn copy_tree<'f>(
     original: &'f Function,
     records: &[SiteRecord],
+    first: usize,
     body_of: impl Fn(FunctionId) -> Option<&'f Function>,
 ) -> CopyTree<'f> {
     let mut tree = CopyTree::new(original);
@@ -17,7 +18,10 @@ pub(super) fn copy_tree<'f>(
     for record in records {
         let callee = record.callee_id.and_then(&body_of);
         let parent = match record.parent() {
-            Some(parent) => copies.get(parent).copied().flatten(),
+            Some(parent) => {
+                let parent = parent.checked_sub(first);
+                parent.and_then(|parent| copies.get(parent).copied().flatten())
+            }
             None => Some(CopyTree::ROOT),
         };
         copies.push(match (callee, parent) {

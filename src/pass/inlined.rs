@@ -53,7 +53,8 @@ impl Inlined {
     }
 
     /// Says of a function of the input which bodies the result holds in place of which calls, for
-    /// [`check`](crate::check::check). `None` for a function that the input does not have.
+    /// [`check`](crate::check::check): what was spliced before the function was optimized, if it
+    /// was. `None` for a function that the input does not have.
     ///
     /// `program` must be the one that went in, and the calls that were inlined must have been
     /// [recorded](Self::recorded).
@@ -73,7 +74,10 @@ impl Inlined {
     pub fn copies<'f>(&'f self, program: &'f Program, id: FunctionId) -> Option<CopyTree<'f>> {
         self.bodies[id].as_ref()?;
         let body_of = |id| self.body(id).map(|body| &**body);
-        let mut copies = copy_tree(program.get(id)?.body(), self.sites_of(id), body_of);
+        let sites = self.sites_of(id);
+        let first_stage = sites.partition_point(|site| site.stage() == 0);
+        let sites = sites.get(..first_stage).unwrap_or_default();
+        let mut copies = copy_tree(program.get(id)?.body(), sites, 0, body_of);
         if self.locations(id).is_some() {
             copies.ignore_locations();
         }
@@ -164,7 +168,7 @@ impl Inlined {
     /// see [`SiteRecord::path`]. `program` must be the one that went in.
     pub fn path(&self, program: &Program, record: &SiteRecord) -> Vec<SiteName> {
         let path = record.path().iter();
-        path.filter_map(|&site| self.graph.site_name(program, site))
+        path.filter_map(|&step| self.graph.step_name(program, step))
             .collect()
     }
 

@@ -27,6 +27,11 @@ impl Surroundings for Known<'_> {
         ))
     }
 
+    fn address_in_data(&self, data: &FunctionName, offset: i64) -> Option<FunctionName> {
+        let function = self.options.tables.get(data, offset)?;
+        Some(function.name.clone())
+    }
+
     fn memory_call(&self, name: &FunctionName) -> Option<MemoryCall> {
         let functions = &self.options.memory_functions;
         if functions.copy.contains(name) {

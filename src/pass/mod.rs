@@ -56,9 +56,11 @@ mod legality;
 mod preparation;
 mod references;
 mod report;
+mod resolved;
 mod run;
 mod schedule;
 mod shared;
+mod stages;
 mod state;
 mod steering;
 mod warning;
@@ -472,7 +474,9 @@ impl<'a> Inliner<'a> {
         program: &Program,
         isa: &dyn TargetIsa,
     ) -> Result<(Inlined, CompiledProgram), PassError> {
-        run::run(self, program, Some(isa), Some(isa.endianness()))
-            .map(|(inlined, compiled)| (inlined, compiled.unwrap_or_default()))
+        run::run(self, program, Some(isa), Some(isa.endianness())).map(|(inlined, compiled)| {
+            debug_assert!(compiled.is_some(), "a target was given");
+            (inlined, compiled.unwrap_or_default())
+        })
     }
 }

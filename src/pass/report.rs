@@ -2,11 +2,10 @@
 
 use crate::cleanup::CleanupStats;
 use crate::decide::PolicyReason;
-use crate::graph::CallKind;
+use crate::graph::{CallKind, PathStep, SiteId};
 use crate::program::{FunctionId, FunctionName, InlineAttribute, SiteHint};
 use crate::splice::{DroppedPromises, Refusal};
 use cranelift_codegen::ir::{Inst, SourceLoc};
-use petgraph::graph::EdgeIndex;
 use std::fmt;
 
 /// One decision about one call site.
@@ -46,17 +45,17 @@ impl SiteRecord {
     /// final body of the last function of [`SiteRecord::via`].
     pub fn source_inst(&self) -> Inst {
         match &self.origin {
-            Origin::Own(_) => self.inst,
+            Origin::Own(_) | Origin::Resolved(_) => self.inst,
             Origin::CameIn(came_in) => came_in.source_inst,
         }
     }
 
     /// The record of the call that brought this one into the caller, as an
     /// index among the records of the same caller; `None` for a call of the
-    /// caller's own.
+    /// caller's own, or one that became direct there.
     pub fn parent(&self) -> Option<usize> {
         match &self.origin {
-            Origin::Own(_) => None,
+            Origin::Own(_) | Origin::Resolved(_) => None,
             Origin::CameIn(came_in) => Some(came_in.parent),
         }
     }
@@ -65,7 +64,7 @@ impl SiteRecord {
     /// of the caller's own.
     pub fn via(&self) -> &[FunctionId] {
         match &self.origin {
-            Origin::Own(_) => &[],
+            Origin::Own(_) | Origin::Resolved(_) => &[],
             Origin::CameIn(came_in) => &came_in.via,
         }
     }
@@ -76,8 +75,31 @@ impl SiteRecord {
     ///
     /// It does not tell in which function which body was inlined first, so it names the call
     /// whatever else is decided: [`Inlined::path`](super::Inlined::path) gives the names.
-    pub fn path(&self) -> &[EdgeIndex] {
+    pub fn path(&self) -> &[PathStep] {
         self.origin.path()
+    }
+
+    /// Whether the call was indirect in the body that the front end made, or in a body that came
+    /// in, until its target was known.
+    pub fn is_resolved(&self) -> bool {
+        match &self.origin {
+            Origin::Own(_) => false,
+            Origin::Resolved(_) => true,
+            Origin::CameIn(came_in) => {
+                matches!(came_in.path.last(), Some(PathStep::Resolved { .. }))
+            }
+        }
+    }
+
+    /// The stage in which it was decided: 0, or which one after calls became direct. What
+    /// [`SiteRecord::source_inst`] and [`SiteRecord::parent`] say is about the body with which that
+    /// stage began.
+    pub fn stage(&self) -> u32 {
+        match &self.origin {
+            Origin::Own(_) => 0,
+            Origin::Resolved(resolved) => resolved.stage.into(),
+            Origin::CameIn(came_in) => came_in.stage.into(),
+        }
     }
 
     /// What the embedder demanded of the site; `None` where that was for the policy to decide. It
@@ -123,8 +145,10 @@ pub enum Recorded {
 /// Where a call comes from. Most are the caller's own, of which there is little to say.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Origin {
-    Own(EdgeIndex),
+    /// A site of the call graph.
+    Own(PathStep),
     CameIn(Box<CameInWith>),
+    Resolved(Box<ResolvedAt>),
 }
 
 /// What there is to say of a call that came in with a body.
@@ -133,13 +157,23 @@ pub(super) struct CameInWith {
     pub(super) source_inst: Inst,
     pub(super) parent: usize,
     pub(super) via: Box<[FunctionId]>,
-    pub(super) path: Box<[EdgeIndex]>,
+    pub(super) path: Box<[PathStep]>,
+    pub(super) stage: u8,
+}
+
+/// What there is to say of a call that became direct in its caller.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ResolvedAt {
+    pub(super) stage: u8,
+    /// Empty where the call cannot be a candidate.
+    pub(super) path: Option<PathStep>,
 }
 
 impl Origin {
-    pub(super) fn path(&self) -> &[EdgeIndex] {
+    pub(super) fn path(&self) -> &[PathStep] {
         match self {
             Origin::Own(site) => std::slice::from_ref(site),
+            Origin::Resolved(resolved) => resolved.path.as_slice(),
             Origin::CameIn(came_in) => &came_in.path,
         }
     }
@@ -180,7 +214,7 @@ pub enum Demand {
     Flatten(FunctionId),
     /// The call came in with a body below this site, and the site has the hint
     /// [`SiteHint::Flatten`].
-    FlattenCall(EdgeIndex),
+    FlattenCall(SiteId),
 }
 
 /// Why a call was inlined or kept.
@@ -220,6 +254,10 @@ pub enum Reason {
     ProgramGrowth,
     /// The bodies would nest beyond [`Limits::depth`](crate::decide::Limits::depth).
     Depth,
+    /// The call is indirect, its target is known, and the target has another signature.
+    OtherSignature,
+    /// The call became direct after the last stage of the pass.
+    Stages,
 }
 
 impl Reason {
@@ -241,6 +279,8 @@ impl Reason {
             Reason::FrameSize => "frame-size",
             Reason::ProgramGrowth => "program-growth",
             Reason::Depth => "depth",
+            Reason::OtherSignature => "other-signature",
+            Reason::Stages => "stages",
         }
     }
 }
@@ -264,6 +304,10 @@ impl fmt::Display for Reason {
             Reason::FrameSize => f.write_str("the caller's frame would become too large"),
             Reason::ProgramGrowth => f.write_str("the caller's share of growth is used up"),
             Reason::Depth => f.write_str("bodies would nest too deeply"),
+            Reason::OtherSignature => {
+                f.write_str("the call is indirect, and its signature is not the callee's")
+            }
+            Reason::Stages => f.write_str("the call became direct after the last stage"),
         }
     }
 }

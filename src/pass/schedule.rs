@@ -1,6 +1,7 @@
 //! Running components bottom-up without barriers, the longest way to go first.
 //!
-//! A component is ready when all that it calls is done. What waits for a thread
+//! A component is ready when all that it calls is done, and all whose address it takes, unless the
+//! two are in a cycle of calls and addresses. What waits for a thread
 //! is taken by how much work follows at least: its own, and that of the longest
 //! chain of callers that wait for it in turn. So threads do not end up with one
 //! long chain that nobody began in time.
@@ -28,10 +29,17 @@ const COMPILING: u64 = 8;
 
 /// Which components wait for which.
 pub(super) struct Schedule {
-    /// How many components each one still waits for.
+    /// How many components of its cycle, and how many other cycles, each one still waits for.
     waits_for: Vec<AtomicUsize>,
-    /// The components that wait for each one.
+    /// The components that wait for each one, in its cycle.
     wakes: Vec<Vec<u32>>,
+    /// Which cycle of calls and addresses each one is in.
+    cycle_of: Vec<u32>,
+    /// How many components of each cycle are still to be done.
+    cycles_left: Vec<AtomicUsize>,
+    /// The components beyond it that wait for each cycle. They wait for all of it: only so it does
+    /// not depend on threads which functions are final whose address came in with a body.
+    cycles_wake: Vec<Vec<u32>>,
     components: Vec<ComponentId>,
     /// The work that follows for each component until all is done, itself
     /// included, in instructions of the original bodies.
@@ -66,31 +74,59 @@ impl Schedule {
             }
             components.extend(members.first().and_then(|&first| graph.component(first)));
         }
+        let cycle_of: Vec<u32> = components
+            .iter()
+            .map(|&component| graph.cycle(component).unwrap_or_default())
+            .collect();
+        let mut sizes = vec![0usize; count];
+        for &cycle in &cycle_of {
+            sizes[cycle as usize] += 1;
+        }
         let mut wakes = vec![Vec::new(); count];
+        let mut cycles_wake = vec![Vec::new(); count];
         let mut waits_for = Vec::with_capacity(count);
         // The last component that was seen to wait for each one, so that
         // several sites between the same two count once.
         let mut last_waiter = vec![u32::MAX; count];
+        let mut last_waiter_of_cycle = vec![u32::MAX; count];
         for (number, members) in (0u32..).zip(graph.bottom_up()) {
             let mut waits = 0;
-            for site in members.iter().flat_map(|&member| graph.callees(member)) {
-                let Some(callee) = site.callee_function() else {
-                    continue;
+            let own = cycle_of[number as usize];
+            let mut wait_for = |function: FunctionId, is_called: bool| {
+                let callee = number_of[index(function)];
+                let cycle = cycle_of[callee as usize];
+                let (seen, wakes) = if cycle != own {
+                    let cycle = cycle as usize;
+                    (&mut last_waiter_of_cycle[cycle], &mut cycles_wake[cycle])
+                } else if is_called && callee != number {
+                    let callee = callee as usize;
+                    (&mut last_waiter[callee], &mut wakes[callee])
+                } else {
+                    return;
                 };
-                let callee = number_of[index(callee)];
-                let seen = &mut last_waiter[callee as usize];
-                if callee != number && *seen != number {
+                if *seen != number {
                     *seen = number;
-                    wakes[callee as usize].push(number);
+                    wakes.push(number);
                     waits += 1;
                 }
+            };
+            for &member in members {
+                let callees = graph.callees(member);
+                let callees = callees.filter_map(|site| site.callee_function());
+                callees.for_each(|callee| wait_for(callee, true));
+                let addressed = graph.addressed(member).iter();
+                addressed.for_each(|&function| wait_for(function, false));
             }
             waits_for.push(AtomicUsize::new(waits));
         }
-        let work_ahead = work_ahead(graph, &wakes);
+        let work_ahead = work_ahead(graph, &wakes, &cycle_of, &cycles_wake);
+        let cycles_left = sizes.into_iter().map(AtomicUsize::new).collect();
         Schedule {
             waits_for,
             wakes,
+            cycle_of,
+            cycles_left,
+            cycles_wake,
             components,
             work_ahead,
             ready: Mutex::default(),
@@ -126,12 +162,13 @@ impl Schedule {
             match task.map(|task| task.what) {
                 Some(What::Component(number)) => self.run_one(scope, work, number),
                 Some(What::Compile(function)) => work.compile(function),
-                None => {}
+                None => debug_assert!(false, "a task is pushed for each that is taken"),
             }
         });
     }
 
     fn run_one<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>, number: usize) {
+        debug_assert!(number < self.components.len(), "{number} is a component");
         if let Some(&component) = self.components.get(number) {
             for (function, insts) in work.component(component) {
                 let work_ahead = COMPILING.saturating_mul(insts);
@@ -139,11 +176,17 @@ impl Schedule {
                 self.push(scope, work, Task { work_ahead, what });
             }
         }
-        for &waiter in &self.wakes[number] {
+        // Acquire and release order the results of all callees before the
+        // work of their caller.
+        let is_last = |count: &AtomicUsize| count.fetch_sub(1, Ordering::AcqRel) == 1;
+        let cycle = self.cycle_of[number] as usize;
+        let beyond = match is_last(&self.cycles_left[cycle]) {
+            true => &self.cycles_wake[cycle][..],
+            false => &[],
+        };
+        for &waiter in self.wakes[number].iter().chain(beyond) {
             let waiter = waiter as usize;
-            // Acquire and release order the results of all callees before the
-            // work of their caller.
-            if self.waits_for[waiter].fetch_sub(1, Ordering::AcqRel) == 1 {
+            if is_last(&self.waits_for[waiter]) {
                 self.component_is_ready(scope, work, waiter);
             }
         }
@@ -152,12 +195,20 @@ impl Schedule {
 
 /// Callers come after what they call, so that from the last component on, those
 /// that wait for one are known before it.
-fn work_ahead(graph: &CallGraph, wakes: &[Vec<u32>]) -> Vec<u64> {
+fn work_ahead(
+    graph: &CallGraph,
+    wakes: &[Vec<u32>],
+    cycle_of: &[u32],
+    cycles_wake: &[Vec<u32>],
+) -> Vec<u64> {
     let mut ahead = vec![0u64; wakes.len()];
     for (number, members) in graph.bottom_up().enumerate().rev() {
         let sizes = members.iter().map(|&member| graph.size(member));
         let size = u64::try_from(sizes.sum::<usize>()).unwrap_or(u64::MAX);
         let waiters = wakes.get(number).into_iter().flatten();
+        let cycle = cycle_of.get(number).copied().unwrap_or_default();
+        let beyond = cycles_wake.get(cycle as usize).into_iter().flatten();
+        let waiters = waiters.chain(beyond);
         let waiters = waiters.filter_map(|&waiter| ahead.get(waiter as usize));
         let after = waiters.copied().max().unwrap_or(0);
         let after = after.max(COMPILING.saturating_mul(size));

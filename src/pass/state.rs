@@ -4,14 +4,13 @@ use super::preparation::Preparation;
 use super::report::SiteRecord;
 use crate::cleanup::CleanupStats;
 use crate::decide::{KnownFacts, Summary};
-use crate::graph::CallGraph;
+use crate::graph::{CallGraph, PathStep};
 use crate::locations::LocationTable;
 use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
 use crate::splice::{DroppedPromises, SpliceOptions};
 use cranelift_codegen::ir::{Function, Inst};
-use cranelift_entity::{PrimaryMap, SecondaryMap};
-use petgraph::graph::EdgeIndex;
+use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -46,7 +45,7 @@ pub(super) struct Final {
 impl Final {
     /// The sites of the original program that lead from this function to `call`, a call of its
     /// final body.
-    pub(super) fn path_to(&self, call: Inst) -> &[EdgeIndex] {
+    pub(super) fn path_to(&self, call: Inst) -> &[PathStep] {
         let kept = self.kept.get_or_init(|| {
             let records = self.records.iter().enumerate();
             let kept = records.filter(|(_, record)| !record.inlined);
@@ -66,15 +65,18 @@ pub(super) struct State<'a> {
     pub(super) growth_shares: SecondaryMap<FunctionId, usize>,
     pub(super) counts: Option<SiteCounts>,
     pub(super) finals: PrimaryMap<FunctionId, OnceLock<Final>>,
-    /// How many functions that call each one are not final.
+    /// The functions that take the address of each one.
+    pub(super) addressed_by: SecondaryMap<FunctionId, Vec<FunctionId>>,
+    /// The functions whose addresses tables of the program hold.
+    pub(super) in_tables: EntitySet<FunctionId>,
+    /// How many functions that call each one, or take its address, are not final.
     pub(super) callers_left: PrimaryMap<FunctionId, AtomicUsize>,
 }
 
 impl State<'_> {
-    /// The functions that `id` calls, each once.
+    /// The functions that `id` calls or may turn out to call: those whose address it takes.
     pub(super) fn callees(&self, id: FunctionId) -> Vec<FunctionId> {
-        let sites = self.graph.callees(id);
-        let mut callees: Vec<_> = sites.filter_map(|site| site.callee_function()).collect();
+        let mut callees: Vec<_> = self.graph.references(id).collect();
         callees.sort_unstable();
         callees.dedup();
         callees
@@ -119,9 +121,38 @@ impl State<'_> {
         self.program[id].linkage() != Linkage::AvailableExternally
     }
 
+    /// The functions that are part of the result because tables hold their addresses.
+    pub(super) fn kept_by_tables(&self) -> impl Iterator<Item = FunctionId> + '_ {
+        self.in_tables.keys().filter(|&id| self.is_emitted(id))
+    }
+
     /// How often a call is executed to which these sites lead.
-    pub(super) fn count(&self, path: &[EdgeIndex]) -> Option<u64> {
+    pub(super) fn count(&self, path: &[PathStep]) -> Option<u64> {
         self.counts.as_ref()?.of_path(&self.graph, path)
+    }
+
+    /// Whether optimizing the body of `id` may find indirect calls with a known target, though
+    /// nothing is inlined.
+    pub(super) fn may_know_targets(&self, id: FunctionId) -> bool {
+        self.graph.indirect_calls(id) > 0 && self.graph.takes_addresses(id)
+    }
+
+    /// Whether it is certain, whatever threads do, that `callee` is final or not when it is the
+    /// turn of `id`, if its address came to `id` somehow.
+    ///
+    /// Where the two are in no cycle of calls and addresses, all that refers to `callee` waits for
+    /// it. Within a component, members come in turn. Else only what `id` calls is waited for.
+    pub(super) fn is_ordered(&self, id: FunctionId, callee: FunctionId) -> bool {
+        let graph = &self.graph;
+        let cycle = |id| graph.cycle(graph.component(id)?);
+        let component = |id| graph.component(id);
+        let calls = |callee| {
+            let callees = graph.callees(id).filter_map(|site| site.callee_function());
+            callees
+                .into_iter()
+                .any(|other| component(other) == component(callee))
+        };
+        cycle(id) != cycle(callee) || component(id) == component(callee) || calls(callee)
     }
 
     /// The size of a callee as far as it is known.

@@ -4,8 +4,8 @@
 use super::Inliner;
 use super::report::{Demand, Reason};
 use super::state::State;
+use crate::graph::PathStep;
 use crate::program::{FunctionId, InlineAttribute, SiteHint};
-use petgraph::graph::EdgeIndex;
 
 /// What is said of one call.
 pub(super) struct Steering {
@@ -22,7 +22,7 @@ impl Steering {
     pub(super) fn of(
         inliner: &Inliner<'_>,
         state: &State<'_>,
-        path: &[EdgeIndex],
+        path: &[PathStep],
         callee: Option<FunctionId>,
     ) -> Self {
         let mut steering = Self::said(state, path, callee);
@@ -32,7 +32,7 @@ impl Steering {
         steering
     }
 
-    fn said(state: &State<'_>, path: &[EdgeIndex], callee: Option<FunctionId>) -> Self {
+    fn said(state: &State<'_>, path: &[PathStep], callee: Option<FunctionId>) -> Self {
         let attribute = callee
             .and_then(|id| state.program.get(id))
             .map_or(InlineAttribute::None, |callee| callee.attributes().inline);
@@ -44,23 +44,31 @@ impl Steering {
         let mut own_hint = None;
         for (index, &site) in path.iter().enumerate() {
             let is_own = index + 1 == path.len();
-            let Some(site) = state.graph.site(site) else {
-                debug_assert!(false, "a path leads along sites of the graph");
-                continue;
+            let (caller_id, site) = match site {
+                PathStep::Site(site) => match state.graph.site(site) {
+                    Some(site) => (site.caller, Some(site)),
+                    None => {
+                        debug_assert!(false, "a path leads along sites of the graph");
+                        continue;
+                    }
+                },
+                PathStep::Resolved { caller, .. } => (caller, None),
             };
-            let caller = &state.program[site.caller];
+            let caller = &state.program[caller_id];
             if caller.attributes().flatten {
-                let flatten = || Demand::Flatten(site.caller);
+                let flatten = || Demand::Flatten(caller_id);
                 steering.demand.get_or_insert_with(flatten);
             }
             steering.cold |= caller.attributes().cold;
-            let hint = caller.hint(site.edge.inst);
+            let hint = site.and_then(|site| caller.hint(site.edge.inst));
             steering.cold |= hint == Some(SiteHint::Cold);
             match hint {
                 hint if is_own => own_hint = hint,
                 Some(SiteHint::Flatten) => {
-                    let flatten = || Demand::FlattenCall(site.index);
-                    steering.demand.get_or_insert_with(flatten);
+                    if let Some(site) = site {
+                        let flatten = || Demand::FlattenCall(site.id);
+                        steering.demand.get_or_insert_with(flatten);
+                    }
                 }
                 _ => {}
             }
@@ -86,11 +94,7 @@ impl Steering {
 
     /// Of a call of an external function. To flatten is to inline what has a body, so only a hint
     /// on the call itself counts.
-    pub(super) fn of_external(
-        inliner: &Inliner<'_>,
-        state: &State<'_>,
-        path: &[EdgeIndex],
-    ) -> Self {
+    pub(super) fn of_external(inliner: &Inliner<'_>, state: &State<'_>, path: &[PathStep]) -> Self {
         let mut steering = Self::of(inliner, state, path, None);
         let is_hint = |demand: &Demand| matches!(demand, Demand::Hint(_));
         steering.demand = steering.demand.filter(is_hint);

@@ -137,7 +137,8 @@ pub fn bisect<E>(
 }
 
 /// The sites that `plan` inlines, each after those that it depends on: callers after their
-/// callees, as the pass takes them, and within a caller a call after the one that brings it in.
+/// callees, as the pass takes them, and within a caller a call after the one that brings it in, and
+/// one that became direct after all that was spliced before.
 fn dependable_order<'a>(plan: &'a Plan, program: &Program) -> Vec<&'a SitePath> {
     let graph = CallGraph::new(program);
     let functions = graph.bottom_up().flatten();
@@ -147,7 +148,10 @@ fn dependable_order<'a>(plan: &'a Plan, program: &Program) -> Vec<&'a SitePath> 
     let inlined = plan.iter().filter(|(_, site)| site.inline);
     let mut order: Vec<_> = inlined.map(|(path, _)| path).collect();
     // The sort is stable, and a plan has a path before those that go on from it.
-    order.sort_by_key(|path| rank.get(path.caller()).copied().unwrap_or(usize::MAX));
+    order.sort_by_key(|path| {
+        let rank = rank.get(path.caller()).copied().unwrap_or(usize::MAX);
+        (rank, path.stage())
+    });
     order
 }
 

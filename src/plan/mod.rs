@@ -76,7 +76,7 @@ pub use bisect::{Bisection, Outcome, Step, bisect};
 pub use deviation::{Deviation, DeviationKind};
 pub use parse::{ParsePlanError, PlanProblem};
 pub use replay::{Fallback, Replay};
-pub use site_path::SitePath;
+pub use site_path::{SitePath, SiteStep};
 
 #[cfg(doc)]
 use crate::graph::SiteName;

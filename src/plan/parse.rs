@@ -136,12 +136,18 @@ impl Reader {
         words: &mut Words<'_>,
     ) -> Result<(), PlanProblem> {
         let caller = self.function.clone().ok_or(PlanProblem::NoFunction)?;
-        let mut path = SitePath::new(caller, words.name()?, words.ordinal()?);
+        let callee = words.name()?;
+        let (ordinal, stage) = words.ordinal()?;
+        let mut path = SitePath::resolved(caller, callee, ordinal, stage);
         let mut location = SourceLoc::default();
         loop {
             match words.next()? {
                 None => break,
-                Some(Word::Plain(">")) => path = path.then(words.name()?, words.ordinal()?),
+                Some(Word::Plain(">")) => {
+                    let callee = words.name()?;
+                    let (ordinal, stage) = words.ordinal()?;
+                    path = path.then_resolved(callee, ordinal, stage);
+                }
                 Some(word) => {
                     location = word.location()?;
                     break;
@@ -203,11 +209,12 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn ordinal(&mut self) -> Result<u32, PlanProblem> {
+    /// The number of a step and its stage.
+    fn ordinal(&mut self) -> Result<(u32, u32), PlanProblem> {
         let what = "a number such as #0";
         let word = self.required(what)?;
         let number = match &word {
-            Word::Plain(word) => word.strip_prefix('#').and_then(|n| n.parse().ok()),
+            Word::Plain(word) => word.strip_prefix('#').and_then(number_and_stage),
             Word::Quoted(_) => None,
         };
         number.ok_or_else(|| word.instead_of(what))
@@ -241,6 +248,17 @@ impl Word<'_> {
         };
         let wrong = || self.instead_of("`>`, a location such as @001f, or the end of the line");
         bits.map(SourceLoc::new).ok_or_else(wrong)
+    }
+}
+
+/// The two numbers of `0~1`, or of `0`, which is of no stage.
+fn number_and_stage(text: &str) -> Option<(u32, u32)> {
+    match text.split_once('~') {
+        None => Some((text.parse().ok()?, 0)),
+        Some((number, stage)) => {
+            let stage = stage.parse().ok().filter(|&stage| stage != 0)?;
+            Some((number.parse().ok()?, stage))
+        }
     }
 }
 

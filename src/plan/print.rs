@@ -40,7 +40,7 @@ impl fmt::Display for Plan {
 fn steps(path: &SitePath) -> String {
     let steps = path.steps().iter();
     let steps: Vec<_> = steps
-        .map(|(callee, ordinal)| format!("{} #{ordinal}", name(callee)))
+        .map(|step| format!("{} {}", name(&step.callee), step.number()))
         .collect();
     steps.join(" > ")
 }

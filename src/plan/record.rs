@@ -40,8 +40,8 @@ pub(super) fn path_of(
 
 /// Where the call was in the function that had it at first, whatever became of its location since.
 pub(super) fn location_of(program: &Program, inlined: &Inlined, record: &SiteRecord) -> SourceLoc {
-    let site = record.path().last();
-    site.map_or_else(SourceLoc::default, |&site| {
+    let site = record.path().last().and_then(|step| step.site());
+    site.map_or_else(SourceLoc::default, |site| {
         inlined.graph().site_location(program, site)
     })
 }
@@ -51,7 +51,11 @@ pub(super) fn location_of(program: &Program, inlined: &Inlined, record: &SiteRec
 pub(super) fn is_decision(record: &SiteRecord) -> bool {
     match &record.reason {
         _ if record.inlined => true,
-        Reason::External | Reason::Interposable | Reason::Recursion => false,
+        Reason::External
+        | Reason::Interposable
+        | Reason::Recursion
+        | Reason::OtherSignature
+        | Reason::Stages => false,
         Reason::Refused(refusal) => !matches!(
             **refusal,
             Refusal::NotADirectCall(_)

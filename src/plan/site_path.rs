@@ -24,8 +24,36 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SitePath {
     caller: FunctionName,
-    /// Callees and which of their calls, from the caller on.
-    steps: Vec<(FunctionName, u32)>,
+    steps: Vec<SiteStep>,
+}
+
+/// One step of a [`SitePath`]: a call in the function that the step before calls.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub struct SiteStep {
+    /// What is called.
+    pub callee: FunctionName,
+    /// 0, or the stage of the pass before which the call became direct: see [`SiteName::stage`].
+    pub stage: u32,
+    /// How many calls of the callee of the same stage stand before this one in its caller.
+    pub ordinal: u32,
+}
+
+/// Writes `%callee #ordinal`, and `~stage` where that is not 0.
+impl fmt::Display for SiteStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.callee, self.number())
+    }
+}
+
+impl SiteStep {
+    /// What stands behind the name.
+    pub(super) fn number(&self) -> String {
+        match self.stage {
+            0 => format!("#{}", self.ordinal),
+            stage => format!("#{}~{stage}", self.ordinal),
+        }
+    }
 }
 
 impl SitePath {
@@ -33,15 +61,40 @@ impl SitePath {
     pub fn new(caller: FunctionName, callee: FunctionName, ordinal: u32) -> Self {
         SitePath {
             caller,
-            steps: vec![(callee, ordinal)],
+            steps: Vec::new(),
         }
+        .then(callee, ordinal)
     }
 
     /// The call of `callee` in the body that takes the place of this one.
     #[must_use]
-    pub fn then(mut self, callee: FunctionName, ordinal: u32) -> Self {
-        self.steps.push((callee, ordinal));
+    pub fn then(self, callee: FunctionName, ordinal: u32) -> Self {
+        self.then_resolved(callee, ordinal, 0)
+    }
+
+    /// As [`then`](Self::then), of a call that was indirect until its target was known: before
+    /// `stage`, among whose calls of the callee it has `ordinal` before it.
+    #[must_use]
+    pub fn then_resolved(mut self, callee: FunctionName, ordinal: u32, stage: u32) -> Self {
+        self.steps.push(SiteStep {
+            callee,
+            stage,
+            ordinal,
+        });
         self
+    }
+
+    /// The path of a call of `caller`'s own that was indirect until its target was known; see
+    /// [`then_resolved`](Self::then_resolved).
+    pub fn resolved(caller: FunctionName, callee: FunctionName, ordinal: u32, stage: u32) -> Self {
+        let steps = Vec::new();
+        SitePath { caller, steps }.then_resolved(callee, ordinal, stage)
+    }
+
+    /// Before which stage of the pass the call of the caller's own became direct on which the path
+    /// begins; 0 if it was direct from the start.
+    pub fn stage(&self) -> u32 {
+        self.steps.first().map_or(0, |step| step.stage)
     }
 
     /// The path of these sites; `None` if there are none, or if one is no call that the callee of
@@ -52,28 +105,28 @@ impl SitePath {
             caller,
             callee,
             ordinal,
+            stage,
         } = first.clone();
-        let mut path = Self::new(caller, callee, ordinal);
+        let mut path = Self::resolved(caller, callee, ordinal, stage);
         for name in rest {
             if *path.callee() != name.caller {
                 return None;
             }
-            path = path.then(name.callee.clone(), name.ordinal);
+            path = path.then_resolved(name.callee.clone(), name.ordinal, name.stage);
         }
         Some(path)
     }
 
     /// The names of its sites, the function's own first.
     pub fn names(&self) -> impl Iterator<Item = SiteName> {
-        let callees = self.steps.iter().map(|(callee, _)| callee);
+        let callees = self.steps.iter().map(|step| &step.callee);
         let callers = std::iter::once(&self.caller).chain(callees);
-        callers
-            .zip(&self.steps)
-            .map(|(caller, (callee, ordinal))| SiteName {
-                caller: caller.clone(),
-                callee: callee.clone(),
-                ordinal: *ordinal,
-            })
+        callers.zip(&self.steps).map(|(caller, step)| SiteName {
+            caller: caller.clone(),
+            callee: step.callee.clone(),
+            ordinal: step.ordinal,
+            stage: step.stage,
+        })
     }
 
     /// The function in which the call is.
@@ -83,23 +136,22 @@ impl SitePath {
 
     /// What is called.
     pub fn callee(&self) -> &FunctionName {
-        self.steps.last().map_or(&self.caller, |(callee, _)| callee)
+        self.steps.last().map_or(&self.caller, |step| &step.callee)
     }
 
-    /// The callees from the caller on, each with how many calls of it stand before this one in
-    /// its caller.
-    pub fn steps(&self) -> &[(FunctionName, u32)] {
+    /// The calls from the caller on.
+    pub fn steps(&self) -> &[SiteStep] {
         &self.steps
     }
 }
 
-/// Writes `%caller -> %callee #ordinal > %callee #ordinal`.
+/// Writes `%caller -> %callee #ordinal > %callee #ordinal`, the steps as they are written.
 impl fmt::Display for SitePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.caller)?;
-        for (index, (callee, ordinal)) in self.steps.iter().enumerate() {
+        for (index, step) in self.steps.iter().enumerate() {
             let arrow = if index == 0 { "->" } else { ">" };
-            write!(f, " {arrow} {callee} #{ordinal}")?;
+            write!(f, " {arrow} {step}")?;
         }
         Ok(())
     }

@@ -2,10 +2,9 @@
 
 use super::mismatch::is_same;
 use super::{Heat, Profile};
-use crate::graph::CallGraph;
+use crate::graph::{CallGraph, PathStep, SiteId};
 use crate::program::{FunctionId, Program};
-use cranelift_entity::SecondaryMap;
-use petgraph::graph::EdgeIndex;
+use cranelift_entity::{EntityRef, SecondaryMap};
 
 /// Counts by site.
 pub(crate) struct SiteCounts {
@@ -23,10 +22,10 @@ impl SiteCounts {
             let Some(known) = profile.get(&name) else {
                 continue;
             };
-            if !is_same(known.location, graph.site_location(program, site.index)) {
+            if !is_same(known.location, graph.site_location(program, site.id)) {
                 continue;
             }
-            if let Some(count) = counts.get_mut(site.index.index()) {
+            if let Some(count) = counts.get_mut(site.id.index()) {
                 *count = Some(known.count);
             }
             if let Some(callee) = site.callee_function() {
@@ -40,16 +39,17 @@ impl SiteCounts {
         }
     }
 
-    fn of_site(&self, site: EdgeIndex) -> Option<u64> {
+    fn of_site(&self, site: SiteId) -> Option<u64> {
         self.counts.get(site.index()).copied().flatten()
     }
 
     /// How often the call is executed to which the sites of `path` lead from a function that they
-    /// are inlined into.
-    pub(crate) fn of_path(&self, graph: &CallGraph, path: &[EdgeIndex]) -> Option<u64> {
+    /// are inlined into; `None` where one of them was an indirect call, which nobody counts.
+    pub(crate) fn of_path(&self, graph: &CallGraph, path: &[PathStep]) -> Option<u64> {
         let (first, rest) = path.split_first()?;
-        let mut executed = self.of_site(*first)?;
-        for &site in rest {
+        let mut executed = self.of_site(first.site()?)?;
+        for step in rest {
+            let site = step.site()?;
             let caller = graph.site(site)?.caller;
             let count = self.of_site(site)?;
             let entries = u128::from(self.entries[caller]).max(1);

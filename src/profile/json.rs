@@ -47,6 +47,8 @@ struct Site {
     caller: String,
     callee: String,
     ordinal: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    stage: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     location: Option<String>,
     count: u64,
@@ -87,6 +89,7 @@ impl Profile {
                 caller: site.caller.parse::<FunctionName>()?,
                 callee: site.callee.parse::<FunctionName>()?,
                 ordinal: site.ordinal,
+                stage: site.stage,
             };
             if profile.get(&name).is_some() {
                 return Err(ParseProfileError::Twice(name));
@@ -108,6 +111,7 @@ impl Profile {
                 caller: name.caller.to_string(),
                 callee: name.callee.to_string(),
                 ordinal: name.ordinal,
+                stage: name.stage,
                 location,
                 count: site.count,
             };
@@ -122,6 +126,12 @@ impl Profile {
         };
         text
     }
+}
+
+// Serde passes a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(stage: &u32) -> bool {
+    *stage == 0
 }
 
 fn location(text: String) -> Result<SourceLoc, ParseProfileError> {

@@ -34,6 +34,7 @@
 //!     caller: "%main".parse().unwrap(),
 //!     callee: "%wrap".parse().unwrap(),
 //!     ordinal,
+//!     stage: 0,
 //! };
 //! let mut profile = Profile::new();
 //! profile.insert(site(0), Default::default(), 1_000_000);

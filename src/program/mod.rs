@@ -77,6 +77,7 @@ pub use steering::{Attributes, InlineAttribute, SiteHint};
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData};
 use cranelift_entity::PrimaryMap;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::ops::Index;
 use std::sync::Arc;
 
@@ -86,7 +87,11 @@ pub struct Program {
     functions: PrimaryMap<FunctionId, ProgramFunction>,
     by_name: FxHashMap<FunctionName, FunctionId>,
     headers: Vec<Arc<FileHeader>>,
+    tables: Arc<BTreeMap<FunctionName, Table>>,
 }
+
+/// By how many bytes behind the symbol.
+type Table = BTreeMap<i64, FunctionName>;
 
 impl Program {
     /// A program without functions.
@@ -198,6 +203,68 @@ impl Program {
         &self.headers
     }
 
+    /// Says of data that is never written which addresses of functions it holds, each so many
+    /// bytes behind the symbol `name`, and for good: a vtable, a table of handlers. What was said
+    /// of `name` before is forgotten.
+    ///
+    /// The functions need not be in the program. Those that are, are needed as long as the data
+    /// may be, which is always. The optimizer takes a load of an address in the data for that
+    /// function. So it must be this data that the program has in the end: not one that may be
+    /// replaced at link time, and not one whose addresses somebody writes.
+    ///
+    /// ```
+    /// use cranelift_inliner::{decide::Always, pass::Inliner, pass::Optimize, program::Program};
+    ///
+    /// let mut program = Program::from_clif("
+    /// function %one() -> i64 fast {
+    /// block0:
+    ///     v0 = iconst.i64 1
+    ///     return v0
+    /// }
+    /// function %main() -> i64 fast {
+    ///     gv0 = symbol colocated %handlers
+    ///     sig0 = () -> i64 fast
+    /// block0:
+    ///     v0 = symbol_value.i64 gv0
+    ///     v1 = load.i64 v0+8
+    ///     v2 = call_indirect sig0, v1()
+    ///     return v2
+    /// }", "main.clif")?;
+    /// program.add_table("handlers".parse()?, [(8, "one".parse()?)]);
+    /// let inlined = Inliner::new(Always).run(&program)?;
+    /// assert!(inlined.sites().any(|site| site.is_resolved() && site.inlined));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_table(
+        &mut self,
+        name: FunctionName,
+        functions: impl IntoIterator<Item = (i64, FunctionName)>,
+    ) {
+        Arc::make_mut(&mut self.tables).insert(name, functions.into_iter().collect());
+    }
+
+    /// What is known of a table: which function's address it holds, how many bytes behind its
+    /// symbol, in this order.
+    pub fn table(&self, name: &FunctionName) -> impl Iterator<Item = (i64, &FunctionName)> {
+        let table = self.tables.get(name).into_iter().flatten();
+        table.map(|(&offset, function)| (offset, function))
+    }
+
+    /// The names of all tables, in their order.
+    pub fn tables(&self) -> impl ExactSizeIterator<Item = &FunctionName> {
+        self.tables.keys()
+    }
+
+    pub(crate) fn has_tables(&self) -> bool {
+        !self.tables.is_empty()
+    }
+
+    /// The functions of the program that tables hold, each as often as they do.
+    pub(crate) fn table_functions(&self) -> impl Iterator<Item = FunctionId> {
+        let functions = self.tables.values().flat_map(BTreeMap::values);
+        functions.filter_map(|name| self.id(name))
+    }
+
     /// The program that has, for each function of this one in order, the body that `body` gives
     /// for it, or lacks the function where that is `None`. All else is as in this program.
     ///
@@ -225,6 +292,7 @@ impl Program {
     ) -> Result<Program, ProgramError> {
         let mut program = Program {
             headers: self.headers.clone(),
+            tables: Arc::clone(&self.tables),
             ..Program::default()
         };
         for (id, function) in self.iter() {

@@ -61,6 +61,25 @@ impl Growth {
     }
 }
 
+impl Growth {
+    /// Of nothing to what `caller` is now.
+    pub(super) fn until(caller: &ir::Function) -> Self {
+        Growth {
+            values: caller.dfg.num_values(),
+            blocks: caller.dfg.num_blocks(),
+            insts: caller.dfg.num_insts(),
+        }
+    }
+
+    /// Whether `caller` has grown from `start` by no more than this.
+    pub(super) fn covers(&self, start: &Growth, caller: &ir::Function) -> bool {
+        let now = Growth::until(caller);
+        now.values - start.values <= self.values
+            && now.blocks - start.blocks <= self.blocks
+            && now.insts - start.insts <= self.insts
+    }
+}
+
 impl EntityLimits {
     /// Whether `caller` can take a copy that adds `growth`.
     pub(super) fn check(&self, caller: &ir::Function, growth: &Growth) -> Result<(), Refusal> {

@@ -113,6 +113,7 @@ mod tests {
             caller: FunctionName::testcase("f"),
             callee: FunctionName::testcase("g"),
             ordinal,
+            stage: 0,
         };
         (0..count).map(|ordinal| [site(ordinal)]).collect()
     }

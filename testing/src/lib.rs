@@ -13,18 +13,29 @@
 //! * [`canonical`]: a text of a function that is the same for functions that differ in names only.
 //! * [`targets`]: the architectures and levels that properties are checked for.
 //! * [`trace`]: what a debugger sees of a program that runs.
-// Running compiled code cannot be safe; one file says so.
+//!
+//! # Features
+//!
+//! The default feature `properties` is all but native execution. Without it the crate is
+//! [`execute`] alone, with none of the interpreter, proptest and arbitrary.
+// Running compiled code cannot be safe; three files of `execute/native` say so.
 #![deny(unsafe_code)]
 
+#[cfg(feature = "properties")]
 pub mod canonical;
+#[cfg(feature = "properties")]
 pub mod decisions;
 pub mod execute;
+#[cfg(feature = "properties")]
 pub mod generate;
+#[cfg(feature = "properties")]
 pub mod properties;
+#[cfg(feature = "properties")]
 pub mod targets;
+#[cfg(feature = "properties")]
 pub mod trace;
 
 /// The examples of the README, which are tested with the documentation.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "properties"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

@@ -631,3 +631,151 @@ block2:
 }";
     accept(text, text);
 }
+
+#[test]
+fn an_address_that_is_left_in_a_slot() {
+    accept(
+        "
+function %f(i32) system_v {
+    ss0 = explicit_slot 8
+    ss1 = explicit_slot 8
+block0(v0: i32):
+    v1 = stack_addr.i64 ss0
+    v2 = stack_addr.i64 ss1
+    jump block1(v0)
+block1(v3: i32):
+    store v3, v1
+    store v1, v2
+    v4 = load.i64 v2
+    v5 = load.i32 v4
+    v6 = iconst.i64 0
+    store v6, v2
+    brif v5, block1(v5), block2
+block2:
+    return
+}",
+        "
+function %f(i32) system_v {
+    ss0 = explicit_slot 8
+    ss1 = explicit_slot 8
+block0(v0: i32):
+    v1 = stack_addr.i64 ss0
+    v2 = stack_addr.i64 ss1
+    jump block1(v0)
+block1(v3: i32):
+    store v3, v1
+    store v1, v2
+    v4 = load.i64 v2
+    v5 = load.i32 v4
+    brif v5, block1(v5), block2
+block2:
+    return
+}",
+    );
+}
+
+#[test]
+fn a_slot_that_holds_one_address_or_another() {
+    let text = "
+function %f(i32) -> i32 system_v {
+    ss0 = explicit_slot 8
+    ss1 = explicit_slot 4
+    ss2 = explicit_slot 4
+block0(v0: i32):
+    v1 = stack_addr.i64 ss0
+    v2 = stack_addr.i64 ss1
+    v3 = stack_addr.i64 ss2
+    store v0, v2
+    store v2, v1
+    brif v0, block1, block2
+block1:
+    store v3, v1
+    jump block2
+block2:
+    v4 = load.i64 v1
+    store v0, v4
+    v5 = load.i32 v2
+    return v5
+}";
+    accept(text, text);
+}
+
+#[test]
+fn loads_at_what_was_loaded_that_nothing_needs() {
+    accept(
+        "
+function %f(i64) -> i64 system_v {
+block0(v0: i64):
+    v1 = load.i64 notrap v0
+    v2 = load.i64 notrap v1
+    v3 = load.i64 notrap v2+8
+    return v0
+}",
+        "
+function %f(i64) -> i64 system_v {
+block0(v0: i64):
+    return v0
+}",
+    );
+}
+
+#[test]
+fn bytes_of_an_array_that_nothing_reads() {
+    accept(
+        "
+function %f(i64, i32, i64) -> i32 system_v {
+    ss0 = explicit_slot 32
+block0(v0: i64, v1: i32, v2: i64):
+    v3 = stack_addr.i64 ss0
+    store v2, v3
+    store v1, v3+8
+    v4 = iadd v3, v0
+    store v1, v4
+    v5 = load.i32 v3+8
+    return v5
+}",
+        "
+function %f(i64, i32, i64) -> i32 system_v {
+    ss0 = explicit_slot 32
+block0(v0: i64, v1: i32, v2: i64):
+    v3 = stack_addr.i64 ss0
+    store v1, v3+8
+    v4 = iadd v3, v0
+    store v1, v4
+    v5 = load.i32 v3+8
+    return v5
+}",
+    );
+}
+
+#[test]
+fn a_comparison_of_what_is_known_on_this_way() {
+    accept(
+        "
+function %f(i32, i64) -> i32 system_v {
+block0(v0: i32, v1: i64):
+    brif v0, block1, block2
+block1:
+    store v0, v1
+    return v0
+block2:
+    v2 = iconst.i32 7
+    v3 = icmp ugt v0, v2
+    v4 = uextend.i32 v3
+    brif v4, block1, block3
+block3:
+    return v2
+}",
+        "
+function %f(i32, i64) -> i32 system_v {
+block0(v0: i32, v1: i64):
+    brif v0, block1, block2
+block1:
+    store v0, v1
+    return v0
+block2:
+    v2 = iconst.i32 7
+    return v2
+}",
+    );
+}

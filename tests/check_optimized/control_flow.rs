@@ -349,4 +349,74 @@ block4:
             ),
         ],
     },
+    Base {
+        name: "a byte of what was before",
+        before: "
+function %f(i32, i32) -> i32 system_v {
+    ss0 = explicit_slot 4
+    ss1 = explicit_slot 1
+    fn0 = %g(i32, i8) system_v
+block0(v0: i32, v1: i32):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss1
+    brif v0, block1, block2
+block1:
+    store v0, v2
+    istore8 v0, v3
+    jump block3
+block2:
+    store v1, v2
+    istore8 v1, v3
+    jump block3
+block3:
+    v4 = load.i32 v2
+    v5 = load.i8 v3
+    call fn0(v4, v5)
+    v6 = iadd v4, v1
+    store v6, v2
+    brif v6, block3, block4
+block4:
+    return v4
+}",
+        after: "
+function %f(i32, i32) -> i32 system_v {
+    fn0 = %g(i32, i8) system_v
+block0(v0: i32, v1: i32):
+    brif v0, block1, block2
+block1:
+    v7 = ireduce.i8 v0
+    jump block3(v0, v7)
+block2:
+    v8 = ireduce.i8 v1
+    jump block3(v1, v8)
+block3(v4: i32, v5: i8):
+    call fn0(v4, v5)
+    v6 = iadd v4, v1
+    brif v6, block3(v6, v5), block4
+block4:
+    return v4
+}",
+        program: "",
+        faults: &[
+            fault(
+                "a byte of what is now",
+                &[(
+                    "    call fn0(v4, v5)\n",
+                    "    v9 = ireduce.i8 v4\n    call fn0(v4, v9)\n",
+                )],
+                "another operand",
+            ),
+            fault(
+                "a byte that is passed anew",
+                &[
+                    ("block3(v6, v5)", "block3(v6, v9)"),
+                    (
+                        "    brif v6, block3",
+                        "    v9 = ireduce.i8 v6\n    brif v6, block3",
+                    ),
+                ],
+                "another operand",
+            ),
+        ],
+    },
 ];

@@ -363,4 +363,53 @@ block1:
         let after = labelled(after, &[(3, 1), (3, 2)]);
         check_optimized(&before, &after, &Alone(None)).unwrap();
     }
+
+    /// On a way that is never taken, which neither side needs to know.
+    #[test]
+    fn labels_of_parameters_on_a_way_that_nothing_takes() {
+        let before = "
+function %f(i32, f32) -> f32 system_v {
+block0(v0: i32, v1: f32):
+    v2 = iconst.i64 124
+    v3 = uextend.i128 v2
+    brif v3, block1, block2
+block1:
+    v4 = f32const 0.0
+    jump block3(v4)
+block2:
+    jump block3(v1)
+block3(v5: f32):
+    brif v0, block4, block5
+block4:
+    return v5
+block5:
+    return v1
+}";
+        let after = "
+function %f(i32, f32) -> f32 system_v {
+block0(v0: i32, v1: f32):
+    v2 = iconst.i64 124
+    v3 = uextend.i128 v2
+    brif v3, block1, block2
+block1:
+    v4 = f32const 0.0
+    brif v0, block4(v4), block5
+block2:
+    brif v0, block4(v1), block5
+block4(v6: f32):
+    return v6
+block5:
+    return v1
+}";
+        let before = labelled(before, &[(0, 1), (5, 2)]);
+        let labels = [(0, 1), (1, 2), (4, 2), (6, 2)];
+        check_optimized(&before, &labelled(after, &labels), &Alone(None)).unwrap();
+        // What the others have comes from nowhere on any way.
+        for added in [(1, 1), (1, 3)] {
+            let labels = [&labels[..], &[added]].concat();
+            let unproved = check_optimized(&before, &labelled(after, &labels), &Alone(None));
+            let message = unproved.unwrap_err().to_string();
+            assert!(message.contains("from nowhere"), "{added:?}: {message}");
+        }
+    }
 }

@@ -394,4 +394,86 @@ block0(v0: i32, v1: i64, v2: i64):
             ),
         ],
     },
+    Base {
+        name: "copies from other memory and to it",
+        before: "
+function %f(i64, i64, i32) -> i32 system_v {
+    ss0 = explicit_slot 16
+    fn0 = %Memcpy(i64, i64, i64) -> i64 system_v
+    fn1 = %g() system_v
+block0(v0: i64, v1: i64, v2: i32):
+    v3 = stack_addr.i64 ss0
+    v4 = iconst.i64 16
+    v5 = call fn0(v3, v0, v4)
+    call fn1()
+    v6 = load.i32 v3+4
+    store v2, v3+4
+    v7 = load.i64 v3+8
+    store v7, v3
+    v8 = call fn0(v1, v3, v4)
+    return v6
+}",
+        after: "
+function %f(i64, i64, i32) -> i32 system_v {
+    fn1 = %g() system_v
+block0(v0: i64, v1: i64, v2: i32):
+    v6 = load.i32 notrap v0+4
+    v7 = load.i64 notrap v0+8
+    call fn1()
+    store notrap v7, v1
+    store notrap v7, v1+8
+    return v6
+}",
+        program: "",
+        faults: &[
+            fault(
+                "a part of a copy not made",
+                &[("    store notrap v7, v1+8\n", "")],
+                "came before",
+            ),
+            fault(
+                "a part of a copy made elsewhere",
+                &[("v7, v1+8", "v7, v1+12")],
+                "came before",
+            ),
+            fault(
+                "something else copied",
+                &[("store notrap v7, v1\n", "store notrap v0, v1\n")],
+                "another operand",
+            ),
+            fault(
+                "loaded from elsewhere",
+                &[("notrap v0+4", "notrap v0+12")],
+                "not known",
+            ),
+            fault(
+                "loaded from other memory",
+                &[("notrap v0+4", "notrap v1+4")],
+                "came before",
+            ),
+            fault(
+                "loaded when it may be changed",
+                &[(
+                    "    v7 = load.i64 notrap v0+8\n    call fn1()\n",
+                    "    call fn1()\n    v7 = load.i64 notrap v0+8\n",
+                )],
+                "came before",
+            ),
+            fault(
+                "loaded as what cannot change",
+                &[("i32 notrap v0+4", "i32 notrap readonly v0+4")],
+                "came before",
+            ),
+            fault(
+                "stored as aligned",
+                &[("store notrap v7, v1\n", "store notrap aligned v7, v1\n")],
+                "came before",
+            ),
+            before(
+                "more copied than the slot holds",
+                &[("explicit_slot 16", "explicit_slot 8")],
+                "came before",
+            ),
+        ],
+    },
 ];

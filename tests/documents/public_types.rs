@@ -76,6 +76,8 @@ fn checked() -> Names {
         cleanup::CleanupStats,
         cleanup::MemoryFunctions,
         cleanup::OptimizeOptions,
+        cleanup::TableFunction,
+        cleanup::Tables,
         debug_info::ClifLines,
         debug_info::DebugFunction<'static>,
         debug_info::DebugInfo<'static>,
@@ -126,6 +128,9 @@ fn checked() -> Names {
         graph::CallKind,
         graph::CallNode,
         graph::ComponentId,
+        graph::NodeId,
+        graph::SiteId,
+        graph::PathStep,
         graph::Recursion,
         graph::SiteName,
         graph::SiteRef<'static>,
@@ -163,6 +168,7 @@ fn checked() -> Names {
         plan::PlannedSite,
         plan::Replay<'static>,
         plan::SitePath,
+        plan::SiteStep,
         plan::Step,
         profile::Heat,
         profile::InstrumentError,
@@ -220,6 +226,7 @@ fn testing(names: &mut Names) {
         testing::execute::ExecuteError,
         testing::execute::HostCall,
         testing::execute::Invocation,
+        testing::execute::IsolatedOutcome,
         testing::execute::Observation,
         testing::execute::Outcome,
         testing::execute::Snapshot,
@@ -234,8 +241,12 @@ fn testing(names: &mut Names) {
         testing::trace::TraceError,
         testing::trace::VirtualStack,
     );
-    // It holds a JIT.
-    check_types!(is_send, names: testing::execute::NativeProgram);
+    // They hold a JIT, or memory that is written elsewhere.
+    check_types!(is_send, names:
+        testing::execute::IsolatedProgram,
+        testing::execute::NativeProgram,
+        testing::execute::SharedCounters,
+    );
 }
 
 /// The types that a file declares at its top level.

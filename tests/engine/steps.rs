@@ -9,7 +9,7 @@
 //! ; inline_calls %f: visit            the same, visiting the copied calls
 //! ; cleanup %f                        tidies %f
 //! ; optimize %f                       optimizes %f with all transforms
-//! ; optimize %f: only slots, little   with some of slots, stores, params and insts, a known byte
+//! ; optimize %f: only slots, little   with some of slots, stores, params, insts and targets, a known byte
 //!                                     order (little, big), or the functions `memcpy` and `memset`
 //!                                     of C (memory functions)
 //! ; allow frame introspection         for the splices of the file
@@ -97,6 +97,7 @@ fn optimize_options(how: &str) -> Result<OptimizeOptions, String> {
                     ("branches", &mut options.thread_branches),
                     ("params", &mut options.drop_params),
                     ("insts", &mut options.drop_insts),
+                    ("targets", &mut options.resolve_targets),
                 ];
                 if !switches.iter().any(|(name, _)| *name == only) {
                     return Err(format!("optimize has no way `{word}`"));

@@ -77,3 +77,21 @@ fn tables_hold_the_addresses_of_functions() {
         export fn both(n) = operations[0](n) + (sum i from 0 to 2 of operations[i](n));";
     check(text, "both", 9, 81 + 81 - 9);
 }
+
+#[test]
+fn a_call_through_a_constant_table_is_a_call_of_the_function_there() {
+    let text = "
+        fn square(x) = x * x;
+        fn negated(x) = 0 - x;
+        table operations = [square, negated];
+        export fn second(n) = operations[1](n);";
+    for in_parallel in [false, true] {
+        let (code, report) = inlined_jit(text, in_parallel);
+        assert_eq!(code.call("second", &[9]), -9);
+        let resolved = report.inlined().sites().filter(|site| site.is_resolved());
+        let resolved: Vec<_> = resolved
+            .map(|site| (site.callee.to_string(), site.inlined))
+            .collect();
+        assert_eq!(resolved, [("%negated".to_owned(), true)]);
+    }
+}

@@ -124,17 +124,26 @@ fn a_local_function_whose_address_is_taken_is_kept() {
                v3 = call_indirect sig0, v1(v2)
                return v3
            }
+           function %hands_out() -> i64 fast {
+               fn0 = %handed_out(i32) -> i32 fast
+           block0:
+               v0 = func_addr.i64 fn0
+               return v0
+           }
            function %by_symbol() -> i64 fast {
                gv0 = symbol colocated %pointed_to
            block0:
                v0 = symbol_value.i64 gv0
                return v0
            }"
-        + &leaf("pointed_to", 2);
-    let program = program_exporting(&text, &["main", "by_symbol"]);
+        + &leaf("pointed_to", 2)
+        + &leaf("handed_out", 2);
+    let program = program_exporting(&text, &["main", "hands_out", "by_symbol"]);
     let inlined = run_always(&program);
     assert!(sites_of(&inlined, &program, "main")[0].inlined);
-    assert!(!inlined.stats(id(&program, "target")).dropped);
+    // The one use of its address was a call.
+    assert!(inlined.stats(id(&program, "target")).dropped);
+    assert!(!inlined.stats(id(&program, "handed_out")).dropped);
     assert!(!inlined.stats(id(&program, "pointed_to")).dropped);
 }
 

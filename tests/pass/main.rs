@@ -16,6 +16,7 @@ mod profile;
 mod recorded;
 mod recursion;
 mod report;
+mod resolved;
 mod shapes;
 mod shipped_modules;
 mod site_names;

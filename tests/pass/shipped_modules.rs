@@ -48,7 +48,7 @@ fn inlined(program: &Program, policy_name: &str) -> Inlined {
 #[test]
 fn every_module_verifies_and_compiles_on_both_architectures_under_each_policy() {
     let modules = modules();
-    assert_eq!(modules.len(), 4);
+    assert_eq!(modules.len(), 5);
     for (name, text) in modules {
         let program = program(&name, &text);
         for target in ["x86_64", "aarch64"] {

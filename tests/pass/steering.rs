@@ -80,7 +80,7 @@ fn a_flattened_call_flattens_what_comes_in_with_it_and_no_other_call() {
     assert_eq!(first.reason, Reason::Hint(SiteHint::Flatten));
     assert_eq!(
         inlined_sites[1].demand(),
-        Some(Demand::FlattenCall(first.path()[0]))
+        Some(Demand::FlattenCall(first.path()[0].site().unwrap()))
     );
     assert_eq!(
         inlined.demand(&program, inlined_sites[1]).as_deref(),

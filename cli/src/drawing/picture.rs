@@ -1,31 +1,30 @@
-//! What there is to draw, wherever it is drawn.
+//! The contents of a picture, independent of its form.
 
 use crate::verdict::Verdict;
+use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::Inst;
 use cranelift_inliner::graph::{CallNode, SiteRef};
 use cranelift_inliner::pass::{Inlined, SiteRecord};
 use cranelift_inliner::program::{FunctionId, Linkage, Program};
-use petgraph::Direction;
-use petgraph::graph::NodeIndex;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
-/// A call graph and what became of it.
+/// A call graph and its decisions.
 pub(crate) struct Picture<'a> {
     pub(crate) program: &'a Program,
     pub(crate) inlined: &'a Inlined,
-    /// The decision on each call that a function had of its own.
+    /// The decision on each original call of a function.
     records: FxHashMap<(FunctionId, Inst), &'a SiteRecord>,
-    /// By node of the graph, whether it is shown; empty where all are.
+    /// Whether each node of the graph is shown; empty if all are.
     part: Vec<bool>,
 }
 
-/// A function, or a name that none has.
+/// A function, or a name without a definition.
 pub(crate) struct Node {
     pub(crate) name: String,
-    /// Its size before and after, in words; empty where it is not known.
+    /// Its size before and after, as text; empty if unknown.
     pub(crate) size: String,
-    /// `None` for what the program does not define.
+    /// `None` if the program does not define it.
     pub(crate) linkage: Option<Linkage>,
     pub(crate) dropped: bool,
 }
@@ -40,7 +39,7 @@ pub(crate) struct Arrow {
     pub(crate) reasons: Vec<String>,
 }
 
-/// More reasons than this tell nothing more.
+/// More reasons than this are not useful.
 const MOST_REASONS: usize = 8;
 
 impl<'a> Picture<'a> {
@@ -54,58 +53,61 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// Leaves out all but some functions, what calls them and what they call, over at most `depth`
-    /// calls.
+    /// Keeps only some functions, with their callers and callees over at most `depth` calls.
     pub(crate) fn around(mut self, functions: &[FunctionId], depth: usize) -> Self {
-        let graph = self.inlined.graph().as_petgraph();
+        let graph = self.inlined.graph();
         let mut part = vec![false; graph.node_count()];
-        for direction in [Direction::Incoming, Direction::Outgoing] {
+        for upwards in [true, false] {
             let mut seen = vec![false; graph.node_count()];
-            let starts = functions.iter();
-            let starts = starts.filter_map(|&id| self.inlined.graph().node(id));
-            let mut front: Vec<NodeIndex> = starts.collect();
+            let mut front = functions.to_vec();
             for level in 0..=depth {
-                front.retain(|node| !std::mem::replace(&mut seen[node.index()], true));
-                if front.is_empty() {
+                front.retain(|id| !std::mem::replace(&mut seen[id.index()], true));
+                for id in &front {
+                    part[id.index()] = true;
+                }
+                if level == depth {
                     break;
                 }
-                for node in &front {
-                    part[node.index()] = true;
-                }
-                if level < depth {
-                    let next = front.iter();
-                    let next = next.flat_map(|&node| graph.neighbors_directed(node, direction));
-                    front = next.collect();
-                }
+                let next = front.iter();
+                front = if upwards {
+                    let callers = next.flat_map(|&id| graph.callers(id));
+                    callers.map(|site| site.caller).collect()
+                } else {
+                    let sites: Vec<_> = next.flat_map(|&id| graph.callees(id)).collect();
+                    for site in &sites {
+                        part[site.callee_node.index()] = true;
+                    }
+                    sites.iter().filter_map(SiteRef::callee_function).collect()
+                };
             }
         }
         self.part = part;
         self
     }
 
-    /// Leaves out other functions, and what nothing defines and only these call.
+    /// Removes other functions, and undefined names that only these call.
     pub(crate) fn of_functions(mut self, functions: &[FunctionId]) -> Self {
         let graph = self.inlined.graph();
         if functions.len() == graph.function_count() {
             return self;
         }
-        let mut part = vec![false; graph.as_petgraph().node_count()];
-        for node in functions.iter().filter_map(|&id| graph.node(id)) {
-            part[node.index()] = true;
-            let callees = graph.as_petgraph().neighbors(node);
-            let outside = callees.filter(|node| node.index() >= graph.function_count());
-            outside.for_each(|node| part[node.index()] = true);
+        let mut part = vec![false; graph.node_count()];
+        for &id in functions {
+            part[id.index()] = true;
+            let outside = graph.callees(id);
+            let outside = outside.filter(|site| site.callee_function().is_none());
+            outside.for_each(|site| part[site.callee_node.index()] = true);
         }
         self.part = part;
         self
     }
 
-    /// Whether a node of the graph is in the picture.
+    /// Returns whether a node of the graph is in the picture.
     pub(crate) fn shows(&self, node: usize) -> bool {
         self.part.is_empty() || self.part.get(node).copied().unwrap_or(false)
     }
 
-    /// The verdict on a call site of the graph, and the reason.
+    /// Returns the verdict on a call site of the graph, and the reason.
     pub(crate) fn verdict(&self, site: SiteRef<'_>) -> (Verdict, String) {
         match self.records.get(&(site.caller, site.edge.inst)) {
             Some(record) => (Verdict::of(record), record.reason.to_string()),
@@ -113,17 +115,16 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// The nodes that are shown, in the order of the graph's.
+    /// Returns the shown nodes, in the order of the graph.
     pub(crate) fn nodes(&self) -> Vec<Node> {
-        let graph = self.inlined.graph().as_petgraph();
-        let nodes = graph.node_weights().enumerate();
-        let shown = nodes.filter(|(index, _)| self.shows(*index));
+        let nodes = self.inlined.graph().nodes();
+        let shown = nodes.filter(|(node, _)| self.shows(node.index()));
         shown.map(|(_, node)| self.node(node)).collect()
     }
 
-    /// The place of each node of the graph among [`nodes`](Self::nodes).
+    /// Returns the place of each node of the graph among [`nodes`](Self::nodes).
     fn places(&self) -> Vec<Option<usize>> {
-        let nodes = 0..self.inlined.graph().as_petgraph().node_count();
+        let nodes = 0..self.inlined.graph().node_count();
         let mut next = 0;
         let place = |node| {
             self.shows(node).then(|| {
@@ -163,18 +164,15 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// The arrows between nodes that are shown, by caller in their order, then by callee. Their ends
+    /// Returns the arrows between shown nodes, by caller in their order, then by callee. Their ends
     /// are places among [`nodes`](Self::nodes).
     pub(crate) fn arrows(&self) -> Vec<Arrow> {
         let graph = self.inlined.graph();
         let places = self.places();
         let mut arrows: BTreeMap<(usize, usize, Verdict), Arrow> = BTreeMap::new();
-        for edge in graph.as_petgraph().edge_indices() {
-            let ends = graph.as_petgraph().edge_endpoints(edge);
-            let (Some((from, to)), Some(site)) = (ends, graph.site(edge)) else {
-                continue;
-            };
-            let (Some(from), Some(to)) = (places[from.index()], places[to.index()]) else {
+        for site in graph.sites() {
+            let (from, to) = (site.caller.index(), site.callee_node.index());
+            let (Some(from), Some(to)) = (places[from], places[to]) else {
                 continue;
             };
             let (verdict, reason) = self.verdict(site);

@@ -1,36 +1,28 @@
-//! Compiles one function, and says what stands in the way of its running in this process.
+//! Compiles one function, and finds obstacles to running it in this process.
+
+use std::borrow::Cow;
 
 use cranelift_codegen::binemit::Reloc;
-use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{Function, Opcode};
+use cranelift_codegen::ir::{Function, GlobalValueData, Opcode};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_codegen::{
-    CodegenError, CompileError, Context, FinalizedMachCallSite, FinalizedMachExceptionHandler,
+use cranelift_inliner::backend::{
+    CompileScratch, CompiledFunction, Relocation, RelocationTarget, compile_owned_function,
 };
-use cranelift_module::{FuncId, ModuleReloc, ModuleRelocTarget, default_libcall_names};
+use cranelift_inliner::program::FunctionName;
+use cranelift_inliner_testing::execute::process_symbol;
+use cranelift_module::default_libcall_names;
 
-use super::handlers::{CallSite, Catching};
-use super::{caught, host_functions};
-
-/// Why a directive is not called.
+/// The reason for not calling a directive.
 #[derive(Clone, Debug)]
 pub(super) enum Obstacle {
-    /// Something is wrong with the function: its directives fail.
+    /// The function is wrong: its directives fail.
     Fails(String),
-    /// The function needs what cannot be had here.
+    /// The function needs something that this process lacks.
     PassOver(String),
 }
 
-/// A function's machine code, not yet at its place.
-pub(super) struct Compiled {
-    pub(super) code: Vec<u8>,
-    pub(super) alignment: u64,
-    pub(super) relocations: Vec<ModuleReloc>,
-    pub(super) call_sites: Vec<CallSite>,
-}
-
 impl Obstacle {
-    pub(super) fn of(self, name: &str) -> Self {
+    pub(super) fn of(self, name: &FunctionName) -> Self {
         match self {
             Self::Fails(message) => Self::Fails(format!("{name} {message}")),
             Self::PassOver(reason) => Self::PassOver(format!("{name} {reason}")),
@@ -38,57 +30,58 @@ impl Obstacle {
     }
 }
 
-/// Compiles `body`, in which every name is a number, of which `number` is its own.
+/// Compiles `body`. Calls of functions outside `near` reach any address.
 pub(super) fn compile(
-    number: u32,
-    body: Function,
+    body: &Function,
+    near: impl Fn(&FunctionName) -> bool,
     isa: &dyn TargetIsa,
-) -> Result<Compiled, Obstacle> {
-    if let Some(reason) = beyond_linker(&body) {
+    scratch: &mut CompileScratch,
+) -> Result<CompiledFunction, Obstacle> {
+    if let Some(reason) = beyond_linker(body) {
         return Err(Obstacle::PassOver(reason));
     }
-    let fails = |message: String| Obstacle::Fails(format!("does not compile: {message}"));
-    let compiled = caught(|| {
-        let mut context = Context::for_function(body);
-        context
-            .compile(isa, &mut ControlPlane::default())
-            .map_err(|error| fails(readable(&error)))?;
-        let code = context
-            .compiled_code()
-            .ok_or_else(|| fails("no code came of it".to_owned()))?;
-        let buffer = &code.buffer;
-        let id = FuncId::from_u32(number);
-        Ok(Compiled {
-            code: code.code_buffer().to_vec(),
-            alignment: u64::from(buffer.alignment)
-                .max(u64::from(isa.function_alignment().minimum))
-                .max(isa.symbol_alignment()),
-            relocations: buffer
-                .relocs()
-                .iter()
-                .map(|reloc| ModuleReloc::from_mach_reloc(reloc, &context.func, id))
-                .collect(),
-            call_sites: buffer.call_sites().filter_map(catching).collect(),
-        })
-    });
-    let compiled = compiled.map_err(fails)??;
-    match compiled.relocations.iter().find_map(unresolvable) {
+    let name = format!("{}: ", body.name);
+    let body = reach_far(body, near).into_owned();
+    let compiled = compile_owned_function(isa, body, scratch).map_err(|error| {
+        let error = error.to_string();
+        let message = error.strip_prefix(&name).unwrap_or(&error);
+        Obstacle::Fails(format!("does not compile: {message}"))
+    })?;
+    match compiled.relocations().iter().find_map(unresolvable) {
         Some(reason) => Err(Obstacle::PassOver(reason)),
         None => Ok(compiled),
     }
 }
 
-fn readable(error: &CompileError<'_>) -> String {
-    match &error.inner {
-        CodegenError::Verifier(errors) => {
-            let errors: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
-            errors.join("; ")
+/// Returns `body` with every function outside `near` declared as far.
+fn reach_far(body: &Function, near: impl Fn(&FunctionName) -> bool) -> Cow<'_, Function> {
+    let is_far = |name| FunctionName::of_external(body, name).is_some_and(|name| !near(&name));
+    let mut changed = Cow::Borrowed(body);
+    for (reference, data) in &body.dfg.ext_funcs {
+        if data.colocated
+            && is_far(&data.name)
+            && let Some(external) = changed.to_mut().dfg.ext_funcs.get_mut(reference)
+        {
+            external.colocated = false;
         }
-        inner => inner.to_string(),
     }
+    for (global, data) in &body.global_values {
+        if let GlobalValueData::Symbol {
+            name,
+            colocated: true,
+            ..
+        } = data
+            && is_far(name)
+            && let Some(GlobalValueData::Symbol { colocated, .. }) =
+                changed.to_mut().global_values.get_mut(global)
+        {
+            *colocated = false;
+        }
+    }
+    changed
 }
 
-/// Says what `body` uses that code in a running process cannot have, if anything.
+/// Returns the feature of `body` that code in a running process cannot have, if any.
 fn beyond_linker(body: &Function) -> Option<String> {
     let mut uses_thread_local = false;
     for block in body.layout.blocks() {
@@ -105,8 +98,8 @@ fn beyond_linker(body: &Function) -> Option<String> {
     None
 }
 
-/// Says why the linker cannot resolve `relocation`, if so.
-fn unresolvable(relocation: &ModuleReloc) -> Option<String> {
+/// Returns the reason why the linker cannot resolve `relocation`, if any.
+fn unresolvable(relocation: &Relocation) -> Option<String> {
     let near_or_absolute = matches!(
         relocation.kind,
         Reloc::Abs4
@@ -128,47 +121,25 @@ fn unresolvable(relocation: &ModuleReloc) -> Option<String> {
             relocation.kind
         ));
     }
-    match &relocation.name {
-        ModuleRelocTarget::LibCall(routine) => {
+    match &relocation.target {
+        RelocationTarget::LibCall(routine) => {
             let symbol = default_libcall_names()(*routine);
-            host_functions::address(&symbol)
+            process_symbol(&symbol)
                 .is_none()
                 .then(|| format!("needs the routine {symbol}, which the host lacks"))
         }
-        ModuleRelocTarget::KnownSymbol(symbol) => Some(format!(
+        RelocationTarget::KnownSymbol(symbol) => Some(format!(
             "refers to {symbol}, which only a system linker has"
         )),
-        ModuleRelocTarget::User { .. } | ModuleRelocTarget::FunctionOffset(..) => None,
-    }
-}
-
-pub(super) fn referenced(relocation: &ModuleReloc) -> Option<u32> {
-    match relocation.name {
-        ModuleRelocTarget::User { index, .. } => Some(index),
         _ => None,
     }
 }
 
-fn catching(site: FinalizedMachCallSite<'_>) -> Option<CallSite> {
-    let handlers: Vec<_> = site
-        .exception_handlers
+/// Returns the functions and data that the code refers to.
+pub(super) fn referenced(compiled: &CompiledFunction) -> impl Iterator<Item = FunctionName> + '_ {
+    let names = compiled
+        .relocations()
         .iter()
-        .filter_map(|handler| match handler {
-            FinalizedMachExceptionHandler::Tag(tag, offset) => Some(Catching {
-                tag: Some(tag.as_u32()),
-                handler_offset: *offset as usize,
-            }),
-            FinalizedMachExceptionHandler::Default(offset) => Some(Catching {
-                tag: None,
-                handler_offset: *offset as usize,
-            }),
-            // A tag means the same in every context here.
-            FinalizedMachExceptionHandler::Context(_) => None,
-        })
-        .collect();
-    (!handlers.is_empty()).then(|| CallSite {
-        return_offset: site.ret_addr as usize,
-        frame_offset: site.frame_offset.map(|offset| offset as usize),
-        handlers,
-    })
+        .map(|relocation| relocation.target.name());
+    names.flatten().cloned().map(FunctionName::from)
 }

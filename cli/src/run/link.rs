@@ -1,219 +1,132 @@
-//! Compiles what the directives reach and links it in memory.
+//! Compiles the functions that directives reach, and links them in memory.
 //!
-//! Functions are compiled in waves: first those that directives call, then those that their code
-//! refers to, as its relocations tell. Only then is anything linked, and only functions of which
-//! everything they reach could be compiled or found in this process. What stands in the way of the
-//! others is kept as an [`Obstacle`] for their directives.
+//! Functions are compiled in waves: first those that directives call, then those that the
+//! relocations of their code name. Only then are functions linked, and only those for which
+//! everything they reach was compiled or found in this process. The obstacles of the others are
+//! kept as an [`Obstacle`] for their directives.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use cranelift_codegen::ir::{Function, Signature, UserFuncName};
+use cranelift_codegen::ir::{Function, UserFuncName};
+use cranelift_inliner::backend::{CompiledFunction, ScratchPool};
 use cranelift_inliner::profile::COUNTERS;
-use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
-use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
+use cranelift_inliner::program::FunctionName;
+use cranelift_inliner_testing::execute::{IsolatedProgram, SharedCounters, process_symbol};
 use rayon::prelude::*;
 
-use super::compile::{Compiled, Obstacle, compile, referenced};
-use super::handlers::{HandlerTable, Loaded};
+use super::compile::{Obstacle, compile, referenced};
 use super::host::Host;
-use super::native::{CounterTable, LoadedCode};
-use super::numbers::Numbers;
-use super::{host_functions, trampoline};
 
-/// Linked code and the ways into it.
+/// Linked code, and the functions that are not in it.
 pub(super) struct Program {
-    pub(super) code: LoadedCode,
-    obstacles: HashMap<u32, Obstacle>,
-    trampolines: HashMap<Signature, u32>,
+    pub(super) code: IsolatedProgram,
+    obstacles: BTreeMap<FunctionName, Obstacle>,
 }
 
 impl Program {
-    /// Compiles and links the `wanted` functions, given by their place among `functions` with
-    /// their signatures, and what they reach.
+    /// Compiles and links the `wanted` of `functions`, given by name, and the functions that they
+    /// reach.
     pub(super) fn link(
         host: &Host,
-        functions: &[&Function],
-        wanted: impl Iterator<Item = (u32, Signature)>,
-        counters: Option<&CounterTable>,
+        functions: &HashMap<FunctionName, &Function>,
+        wanted: impl Iterator<Item = FunctionName>,
+        counters: Option<&SharedCounters>,
     ) -> Result<Self, String> {
         let isa = &*host.isa;
-        let mut numbers = Numbers::new(functions);
-        let mut first = Vec::new();
-        let mut trampolines = HashMap::new();
-        let mut generated = HashMap::new();
-        for (function, signature) in wanted {
-            first.push(function);
-            if !trampolines.contains_key(&signature) {
-                let name = format!("trampoline {}", trampolines.len());
-                let number = numbers.of(&UserFuncName::testcase(name));
-                let name = UserFuncName::user(0, number);
-                generated.insert(number, trampoline::build(name, &signature, isa));
-                trampolines.insert(signature, number);
-                first.push(number);
-            }
-        }
-
-        let mut compiled: HashMap<u32, Compiled> = HashMap::new();
-        let mut obstacles: HashMap<u32, Obstacle> = HashMap::new();
-        let mut externals: HashMap<u32, *const u8> = HashMap::new();
-        let mut seen: HashSet<u32> = HashSet::new();
-        let mut wave = first;
+        let first: Vec<FunctionName> = wanted.collect();
+        let mut compiled: BTreeMap<FunctionName, CompiledFunction> = BTreeMap::new();
+        let mut obstacles: BTreeMap<FunctionName, Obstacle> = BTreeMap::new();
+        let mut seen: HashSet<FunctionName> = HashSet::new();
+        let scratch = ScratchPool::new();
+        let mut wave = first.clone();
         while !wave.is_empty() {
-            wave.retain(|number| seen.insert(*number));
+            wave.retain(|name| seen.insert(name.clone()));
             let mut bodies = Vec::new();
-            for number in std::mem::take(&mut wave) {
-                if let Some(body) = functions.get(number as usize) {
-                    bodies.push((number, numbers.rename(body)));
-                } else if let Some(body) = generated.remove(&number) {
-                    bodies.push((number, body));
-                } else if let Some(address) = address(numbers.symbol(number), counters) {
-                    externals.insert(number, address);
-                } else {
-                    let name = numbers.display(number);
+            for name in std::mem::take(&mut wave) {
+                if let Some(body) = functions.get(&name) {
+                    bodies.push((name, *body));
+                } else if address(&name, counters).is_none() {
                     let reason = format!("no function {name} in the program or on the host");
-                    obstacles.insert(number, Obstacle::PassOver(reason));
+                    obstacles.insert(name, Obstacle::PassOver(reason));
                 }
             }
+            let near = |name: &FunctionName| functions.contains_key(name);
             let done: Vec<_> = bodies
                 .into_par_iter()
-                .map(|(number, body)| (number, compile(number, body, isa)))
+                .map(|(name, body)| {
+                    let outcome = scratch.with(|scratch| compile(body, near, isa, scratch));
+                    (name, outcome)
+                })
                 .collect();
-            for (number, outcome) in done {
+            for (name, outcome) in done {
                 match outcome {
-                    Ok(body) => {
-                        wave.extend(body.relocations.iter().filter_map(referenced));
-                        compiled.insert(number, body);
+                    Ok(code) => {
+                        wave.extend(referenced(&code));
+                        compiled.insert(name, code);
                     }
                     Err(obstacle) => {
-                        let name = numbers.display(number);
-                        obstacles.insert(number, obstacle.of(&name));
+                        let obstacle = obstacle.of(&name);
+                        obstacles.insert(name, obstacle);
                     }
                 }
             }
         }
         spread(&compiled, &mut obstacles);
-        compiled.retain(|number, _| !obstacles.contains_key(number));
+        compiled.retain(|name, _| !obstacles.contains_key(name));
 
+        let code: Vec<&CompiledFunction> = compiled.values().collect();
+        let callable = first.iter().filter_map(|name| {
+            let is_there = compiled.contains_key(name);
+            let body = functions.get(name).filter(|_| is_there)?;
+            Some((name, &body.signature))
+        });
+        let symbol = |name: &FunctionName| address(name, counters);
+        let code = IsolatedProgram::link(&host.isa, &code, callable, symbol);
         Ok(Self {
-            code: load(host, &numbers, compiled, &externals)?,
+            code: code.map_err(|error| error.to_string())?,
             obstacles,
-            trampolines,
         })
     }
 
-    /// The trampoline and the callee by which `function`, of this `signature`, is called.
-    pub(super) fn entry(
-        &self,
-        function: u32,
-        signature: &Signature,
-    ) -> Result<(FuncId, FuncId), Obstacle> {
-        let trampoline = *self.trampolines.get(signature).ok_or_else(|| {
-            Obstacle::Fails(format!("no trampoline for the signature {signature}"))
-        })?;
-        for needed in [function, trampoline] {
-            if let Some(obstacle) = self.obstacles.get(&needed) {
-                return Err(obstacle.clone());
-            }
-        }
-        Ok((FuncId::from_u32(trampoline), FuncId::from_u32(function)))
+    /// Returns the obstacle to calls of `function`.
+    pub(super) fn obstacle(&self, function: &FunctionName) -> Option<&Obstacle> {
+        self.obstacles.get(function)
     }
 }
 
-/// The address of what no function of the program defines.
-fn address(symbol: &str, counters: Option<&CounterTable>) -> Option<*const u8> {
+/// Returns the address of a symbol that the program does not define. Numbered names have no symbol.
+fn address(name: &FunctionName, counters: Option<&SharedCounters>) -> Option<*const u8> {
+    let UserFuncName::Testcase(name) = name.as_user_func_name() else {
+        return None;
+    };
+    let symbol = std::str::from_utf8(name.raw()).ok()?;
     match counters {
         Some(counters) if symbol == COUNTERS => Some(counters.address()),
-        _ => host_functions::address(symbol),
+        _ => process_symbol(symbol),
     }
 }
 
-/// Gives each function the obstacle of what it reaches.
-fn spread(compiled: &HashMap<u32, Compiled>, obstacles: &mut HashMap<u32, Obstacle>) {
-    let mut referrers: HashMap<u32, Vec<u32>> = HashMap::new();
-    let mut numbers: Vec<u32> = compiled.keys().copied().collect();
-    numbers.sort_unstable();
-    for number in numbers {
-        let body = compiled.get(&number);
-        for target in body
-            .iter()
-            .flat_map(|body| body.relocations.iter().filter_map(referenced))
-        {
-            referrers.entry(target).or_default().push(number);
+/// Propagates obstacles from functions to those that reach them.
+fn spread(
+    compiled: &BTreeMap<FunctionName, CompiledFunction>,
+    obstacles: &mut BTreeMap<FunctionName, Obstacle>,
+) {
+    let mut referrers: HashMap<FunctionName, Vec<&FunctionName>> = HashMap::new();
+    for (name, code) in compiled {
+        for target in referenced(code) {
+            referrers.entry(target).or_default().push(name);
         }
     }
-    let mut blocked: Vec<u32> = obstacles.keys().copied().collect();
-    blocked.sort_unstable();
-    let mut blocked = VecDeque::from(blocked);
-    while let Some(number) = blocked.pop_front() {
-        let Some(obstacle) = obstacles.get(&number).cloned() else {
+    let mut blocked: VecDeque<FunctionName> = obstacles.keys().cloned().collect();
+    while let Some(name) = blocked.pop_front() {
+        let Some(obstacle) = obstacles.get(&name).cloned() else {
             continue;
         };
-        for referrer in referrers.get(&number).into_iter().flatten() {
+        for &referrer in referrers.get(&name).into_iter().flatten() {
             if !obstacles.contains_key(referrer) {
-                obstacles.insert(*referrer, obstacle.clone());
-                blocked.push_back(*referrer);
+                obstacles.insert(referrer.clone(), obstacle.clone());
+                blocked.push_back(referrer.clone());
             }
         }
     }
-}
-
-fn load(
-    host: &Host,
-    numbers: &Numbers,
-    compiled: HashMap<u32, Compiled>,
-    externals: &HashMap<u32, *const u8>,
-) -> Result<LoadedCode, String> {
-    let mut builder = JITBuilder::with_isa(host.isa.clone(), default_libcall_names());
-    builder.symbol_lookup_fn(Box::new(host_functions::address));
-    builder.symbols(
-        externals
-            .iter()
-            .map(|(number, address)| (numbers.display(*number), *address)),
-    );
-    // One stretch of address space, so that calls between functions stay in reach. Each function
-    // may begin a page and, on aarch64, add a few words for each call.
-    let room = |body: &Compiled| body.code.len() + body.relocations.len() * 24 + (1 << 16);
-    let size = compiled.values().map(room).sum::<usize>() + (1 << 20);
-    let memory = ArenaMemoryProvider::new_with_size(size).map_err(|error| error.to_string())?;
-    builder.memory_provider(Box::new(memory));
-
-    let mut module = JITModule::new(builder);
-    let signature = Signature::new(host.isa.default_call_conv());
-    for number in 0..numbers.len() {
-        let number = u32::try_from(number).map_err(|error| error.to_string())?;
-        let name = numbers.display(number);
-        let linkage = if compiled.contains_key(&number) {
-            Linkage::Local
-        } else {
-            Linkage::Import
-        };
-        let id = module
-            .declare_function(&name, linkage, &signature)
-            .map_err(|error| error.to_string())?;
-        if id.as_u32() != number {
-            return Err(format!("two functions are named {name}"));
-        }
-    }
-    let mut defined: Vec<(u32, Compiled)> = compiled.into_iter().collect();
-    defined.sort_by_key(|(number, _)| *number);
-    for (number, body) in &defined {
-        let id = FuncId::from_u32(*number);
-        module
-            .define_function_bytes(id, body.alignment, &body.code, &body.relocations)
-            .map_err(|error| error.to_string())?;
-    }
-    module
-        .finalize_definitions()
-        .map_err(|error| error.to_string())?;
-
-    let functions = defined.into_iter().map(|(number, body)| {
-        let start = module.get_finalized_function(FuncId::from_u32(number));
-        Loaded {
-            start: start.addr(),
-            length: body.code.len(),
-            call_sites: body.call_sites,
-        }
-    });
-    let unwinding = HandlerTable::new(functions.collect());
-    Ok(LoadedCode::new(module, unwinding))
 }

@@ -3,30 +3,25 @@
 //! The work has four stages, each its own module:
 //!
 //! 1. [`script`] reads a file's header (`test`, `set`, `target`, `feature` lines) and its
-//!    directives, and decides for which targets they are to run.
-//! 2. [`host`] builds, for each such target, an instruction set description that this machine can
-//!    execute, or says why it cannot.
-//! 3. [`compile`] and [`link`] compile what the directives reach and link it in memory, together
-//!    with a [`trampoline`] for each signature that a directive calls. What a directive needs may
-//!    be missing (an external function, thread-local storage): then that directive is passed
-//!    over, and the others run.
-//! 4. [`native`] calls the code, in a forked child of this process. All `unsafe` code is there.
+//!    directives, and selects their targets.
+//! 2. [`host`] builds, for each target, an instruction set that this machine can execute, or the
+//!    reason why it cannot.
+//! 3. [`compile`] and [`link`] compile the functions that the directives reach and link them in
+//!    memory. If a directive needs something that is missing (an external function, thread-local
+//!    storage), it is skipped, and the others run.
+//! 4. [`IsolatedProgram`](cranelift_inliner_testing::execute::IsolatedProgram) calls the code, in
+//!    a forked child of this process.
 //!
-//! A trap, a wild store or an endless loop in the compiled code ends only the child. The directive
-//! that was under way fails, naming the signal, and a new child goes on with the next one.
+//! A trap, a wild store or an endless loop in the compiled code ends only the child. The current
+//! directive fails, with the name of the signal, and a new child continues with the next one.
 //!
-//! The functions that run need not be the ones that the file holds: [`execute`] takes them
-//! separately, so that a file's directives can be held against its functions after inlining.
+//! [`execute`] takes the functions separately from the file, so that a file's directives can be
+//! checked against its functions after inlining.
 
 mod compile;
-mod handlers;
 mod host;
-mod host_functions;
 mod link;
-mod native;
-mod numbers;
 mod script;
-mod trampoline;
 
 #[cfg(test)]
 mod tests;
@@ -36,37 +31,39 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use cranelift_codegen::data_value::DisplayDataValues;
+use cranelift_codegen::data_value::{DataValue, DisplayDataValues};
 use cranelift_codegen::ir;
+use cranelift_inliner::panics;
+use cranelift_inliner::program::FunctionName;
+use cranelift_inliner_testing::execute::{
+    ExecuteError, Invocation, IsolatedOutcome, SharedCounters, check_signature,
+};
 use cranelift_reader::{Comparison, RunCommand};
 
-pub(crate) use native::CounterTable;
 pub(crate) use script::Script;
 
-use crate::panics;
 use compile::Obstacle;
 use host::Host;
 use link::Program;
-use native::{Call, Outcome};
 use script::{Directive, Parsed, Plan, Target};
 
-/// What came of a file's directives.
+/// The outcome of a file's directives.
 ///
 /// Each directive counts once for each target that its file names.
 #[derive(Debug, Default)]
 pub(crate) struct RunReport {
-    /// How many directives held. A `print:` holds when its call returns.
+    /// The number of directives that held. A `print:` holds if its call returns.
     pub(crate) passed: usize,
     /// The directives that did not hold, in the order of targets, then of lines.
     pub(crate) failed: Vec<Failure>,
-    /// What was not executed, in the same order.
+    /// The skipped directives, in the same order.
     pub(crate) passed_over: Vec<PassedOver>,
-    /// What `print:` directives print, one text each: `%f(1) -> 42`.
+    /// The output of `print:` directives, one text each: `%f(1) -> 42`.
     pub(crate) printed: Vec<String>,
 }
 
 impl RunReport {
-    /// Appends what came of another file.
+    /// Appends the outcome of another file.
     pub(crate) fn merge(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed.extend(other.failed);
@@ -74,7 +71,7 @@ impl RunReport {
         self.printed.extend(other.printed);
     }
 
-    /// How many directives were not executed.
+    /// Returns the number of skipped directives.
     pub(crate) fn directives_passed_over(&self) -> usize {
         self.passed_over.iter().map(|entry| entry.directives).sum()
     }
@@ -83,13 +80,13 @@ impl RunReport {
 /// A directive that does not hold. Displayed as `file:line: message (target ...)`.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// The file that the directive stands in.
+    /// The file of the directive.
     pub(crate) path: PathBuf,
     /// The directive's line, counted from 1.
     pub(crate) line: usize,
-    /// What was expected and what came.
+    /// The expected and the actual result.
     pub(crate) message: String,
-    /// The target for which it ran, as the file's `target` line names it, or `host`.
+    /// The target of the run, like in the file's `target` line, or `host`.
     pub(crate) target: String,
 }
 
@@ -105,17 +102,17 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Directives that were not executed. Displayed as `file:line: reason`, or `file: reason` where
-/// the reason covers every directive of the file or of one target.
+/// Skipped directives. Displayed as `file:line: reason`, or `file: reason` if the reason covers all
+/// directives of the file or of one target.
 #[derive(Debug)]
 pub(crate) struct PassedOver {
-    /// The file that the directives stand in.
+    /// The file of the directives.
     pub(crate) path: PathBuf,
-    /// The one directive's line, counted from 1, or `None` for all of the file's directives.
+    /// The line of a single directive, counted from 1, or `None` for all directives of the file.
     pub(crate) line: Option<usize>,
-    /// How many directives the reason covers.
+    /// The number of directives that the reason covers.
     pub(crate) directives: usize,
-    /// Why.
+    /// The reason.
     pub(crate) reason: String,
 }
 
@@ -129,20 +126,20 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// Runs the directives of `script` against `functions`, once for each of the script's targets that
+/// Runs the directives of `script` against `functions`, once for each target of the script that
 /// this machine can execute.
 ///
-/// `functions` are all functions of the module, of which the names are distinct; they may come
-/// from more files than the script's. A directive calls the function that it follows in its file,
-/// looked up in `functions` by name. So a pass that ran before must have kept that function
-/// (exported) and its signature; a function that is gone is a failure.
+/// `functions` are all functions of the module, with distinct names; they may come from more files
+/// than the script's. A directive calls the function before it in its file, found in `functions` by
+/// name. So an earlier pass must keep that function (exported) and its signature; a missing
+/// function is a failure.
 ///
-/// Where there are `counters`, the symbol [`COUNTERS`](cranelift_inliner::profile::COUNTERS) is
-/// theirs.
+/// If there are `counters`, they are at the symbol
+/// [`COUNTERS`](cranelift_inliner::profile::COUNTERS).
 pub(crate) fn execute<F: Borrow<ir::Function> + Sync>(
     script: &Script,
     functions: &[F],
-    counters: Option<&CounterTable>,
+    counters: Option<&SharedCounters>,
 ) -> RunReport {
     let mut report = RunReport::default();
     if script.directives.is_empty() {
@@ -177,12 +174,11 @@ fn pass_over_all(script: &Script, reason: String, report: &mut RunReport) {
     });
 }
 
-/// A directive that is ready to be called.
+/// A directive that can be called.
 struct Ready<'a> {
     directive: &'a Directive,
-    signature: &'a ir::Signature,
     parsed: Parsed,
-    function: u32,
+    invocation: Invocation,
 }
 
 fn execute_on(
@@ -190,24 +186,24 @@ fn execute_on(
     target: &Target,
     script: &Script,
     functions: &[&ir::Function],
-    counters: Option<&CounterTable>,
+    counters: Option<&SharedCounters>,
     report: &mut RunReport,
 ) {
-    let by_name: HashMap<&ir::UserFuncName, u32> =
-        functions.iter().map(|f| &f.name).zip(0..).collect();
+    let by_name: HashMap<FunctionName, &ir::Function> = functions
+        .iter()
+        .map(|function| (FunctionName::from(function.name.clone()), *function))
+        .collect();
     let mut verdicts = Vec::new();
     let mut ready = Vec::new();
     for directive in &script.directives {
-        match prepare(directive, functions, &by_name) {
+        match prepare(directive, &by_name) {
             Ok(call) => ready.push(call),
             Err(obstacle) => verdicts.push((directive.line, Verdict::from(obstacle))),
         }
     }
 
-    let wanted = ready
-        .iter()
-        .map(|call| (call.function, call.signature.clone()));
-    match caught(|| Program::link(host, functions, wanted, counters)).and_then(|linked| linked) {
+    let wanted = ready.iter().map(|call| call.invocation.function.clone());
+    match caught(|| Program::link(host, &by_name, wanted, counters)).and_then(|linked| linked) {
         Err(message) => {
             for call in &ready {
                 let verdict = Verdict::Failed(format!("linking: {message}"));
@@ -215,10 +211,17 @@ fn execute_on(
             }
         }
         Ok(program) => {
-            let (calls, called) = plan_calls(&program, ready, &mut verdicts);
-            let outcomes = native::run_isolated(&program.code, &calls);
-            for (call, outcome) in called.iter().zip(outcomes) {
-                verdicts.push((call.directive.line, judge(call, outcome)));
+            ready.retain(|call| match program.obstacle(&call.invocation.function) {
+                None => true,
+                Some(obstacle) => {
+                    verdicts.push((call.directive.line, obstacle.clone().into()));
+                    false
+                }
+            });
+            let invocations = ready.iter().map(|call| &call.invocation);
+            let outcomes = program.code.call_all(invocations);
+            for (call, outcome) in ready.iter().zip(outcomes) {
+                verdicts.push((call.directive.line, judge(&call.parsed, outcome)));
             }
         }
     }
@@ -249,50 +252,29 @@ fn execute_on(
 
 fn prepare<'a>(
     directive: &'a Directive,
-    functions: &[&'a ir::Function],
-    by_name: &HashMap<&ir::UserFuncName, u32>,
+    by_name: &HashMap<FunctionName, &ir::Function>,
 ) -> Result<Ready<'a>, Obstacle> {
-    let found = by_name.get(&directive.function).copied();
-    let (function, callee) = found
-        .and_then(|index| Some((index, *functions.get(index as usize)?)))
-        .ok_or_else(|| {
-            let name = &directive.function;
-            Obstacle::Fails(format!("{name} is not among the functions of the program"))
-        })?;
+    let function = FunctionName::from(directive.function.clone());
+    let callee = by_name.get(&function).ok_or_else(|| {
+        Obstacle::Fails(format!(
+            "{function} is not among the functions of the program"
+        ))
+    })?;
     let signature = &callee.signature;
-    trampoline::check_signature(signature).map_err(Obstacle::PassOver)?;
+    check_signature(signature)
+        .map_err(|reason| Obstacle::PassOver(format!("a directive cannot call it: {reason}")))?;
     let parsed = caught(|| directive.parse(signature))
         .and_then(|parsed| parsed)
         .map_err(Obstacle::Fails)?;
+    let arguments = parsed.arguments().to_vec();
     Ok(Ready {
         directive,
-        signature,
         parsed,
-        function,
+        invocation: Invocation {
+            function,
+            arguments,
+        },
     })
-}
-
-fn plan_calls<'a>(
-    program: &Program,
-    ready: Vec<Ready<'a>>,
-    verdicts: &mut Vec<(usize, Verdict)>,
-) -> (Vec<Call>, Vec<Ready<'a>>) {
-    let mut calls = Vec::new();
-    let mut called = Vec::new();
-    for call in ready {
-        match program.entry(call.function, call.signature) {
-            Ok((trampoline, callee)) => {
-                calls.push(Call {
-                    trampoline,
-                    callee,
-                    slots: trampoline::fill_slots(call.parsed.arguments(), call.signature),
-                });
-                called.push(call);
-            }
-            Err(obstacle) => verdicts.push((call.directive.line, obstacle.into())),
-        }
-    }
-    (calls, called)
 }
 
 enum Verdict {
@@ -311,17 +293,16 @@ impl From<Obstacle> for Verdict {
     }
 }
 
-fn judge(call: &Ready<'_>, outcome: Outcome) -> Verdict {
-    let slots = match outcome {
-        Outcome::Returned(slots) => slots,
-        Outcome::Ended(how) => {
-            return Verdict::Failed(format!("{}: {how}", call.parsed));
-        }
-        Outcome::NotRun(reason) => return Verdict::PassedOver(reason),
+fn judge(parsed: &Parsed, outcome: Result<IsolatedOutcome, ExecuteError>) -> Verdict {
+    let actual = match outcome {
+        Ok(IsolatedOutcome::Returned(values)) => values,
+        Ok(IsolatedOutcome::Ended(how)) => return Verdict::Failed(format!("{parsed}: {how}")),
+        Ok(other) => return Verdict::Failed(format!("{parsed}: {other:?}")),
+        Err(ExecuteError::Unsupported { reason }) => return Verdict::PassedOver(reason),
+        Err(error) => return Verdict::Failed(error.to_string()),
     };
-    let actual = trampoline::read_slots(&slots, call.signature);
-    let holds = match &call.parsed {
-        Parsed::Truthy(_) => trampoline::any_bit_set(&actual),
+    let holds = match parsed {
+        Parsed::Truthy(_) => any_bit_set(&actual),
         Parsed::Command(RunCommand::Print(invocation)) => {
             let printed = format!("{invocation} -> {}", DisplayDataValues(&actual));
             return Verdict::Printed(printed);
@@ -340,11 +321,19 @@ fn judge(call: &Ready<'_>, outcome: Outcome) -> Verdict {
         Verdict::Held
     } else {
         let actual = DisplayDataValues(&actual);
-        Verdict::Failed(format!("{}, but it returned {actual}", call.parsed))
+        Verdict::Failed(format!("{}, but it returned {actual}", parsed))
     }
 }
 
-/// Calls into Cranelift, which may panic on strange input, and gives the panic's message.
+fn any_bit_set(values: &[DataValue]) -> bool {
+    values.iter().any(|value| {
+        let mut bytes = [0; 16];
+        value.write_to_slice_ne(&mut bytes);
+        bytes.iter().any(|&byte| byte != 0)
+    })
+}
+
+/// Calls into Cranelift, which may panic on malformed input, and returns the panic's message.
 fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     panics::catch(work).map_err(|message| format!("Cranelift panicked: {message}"))
 }

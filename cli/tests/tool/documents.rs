@@ -98,3 +98,20 @@ fn the_commands_for_plans_and_profiles_work() {
     assert_eq!(run_all("PLANS.md"), (3, 0));
     assert_eq!(run_all("PROFILE.md"), (2, 0));
 }
+
+/// The picture at the head of the README is a module that is shipped, and its output.
+#[test]
+fn the_readme_shows_what_opt_prints() {
+    let root = Path::new(ROOT);
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let texts: Vec<Block> = blocks(&readme);
+    let mut texts = texts.iter().filter(|block| block.language == "text");
+    let (before, after) = (&texts.next().unwrap().text, &texts.next().unwrap().text);
+    let module = fs::read_to_string(root.join("examples/modules/iterator.clif")).unwrap();
+    let functions = module.lines().filter(|line| !line.starts_with(';'));
+    let functions: String = functions.map(|line| format!("{line}\n")).collect();
+    assert_eq!(before.trim(), functions.trim());
+    let place = Workplace::with(&[("iterator.clif", &module)]);
+    let printed = place.run("opt iterator.clif --export sum_below").ok();
+    assert_eq!(after.trim(), printed.trim());
+}

@@ -146,13 +146,13 @@ fn without_a_name_the_functions_that_changed_most_are_told() {
         .collect();
     assert_eq!(heads, ["%f6", "%f5", "%f4", "%f3", "%f2"]);
     assert!(
-        told.ends_with("\n\n1 more function changed; --function NAME tells of one.\n"),
+        told.ends_with("\n\n1 more function changed; use --function NAME to show one.\n"),
         "{told}"
     );
     let none = place.run("explain m.clif --policy never").ok();
     assert_eq!(
         none,
-        "No function changed; --function NAME tells of one that did not.\n"
+        "No function changed; use --function NAME to show one.\n"
     );
 }
 
@@ -220,4 +220,51 @@ fn what_cannot_be_told_is_an_error() {
     place
         .run("explain m.clif --function main --depth 0")
         .misused();
+}
+
+#[test]
+fn calls_that_became_direct_are_told_as_such() {
+    let text = "\
+function %leaf(i64) -> i64 {
+block0(v0: i64):
+    v1 = imul v0, v0
+    return v1
+}
+function %apply(i64, i64) -> i64 {
+    sig0 = (i64) -> i64
+block0(v0: i64, v1: i64):
+    v2 = call_indirect sig0, v0(v1)
+    return v2
+}
+function %main(i64) -> i64 {
+    fn0 = colocated %apply(i64, i64) -> i64
+    fn1 = colocated %leaf(i64) -> i64
+block0(v0: i64):
+    v1 = func_addr.i64 fn1
+    v2 = call fn0(v1, v0)
+    return v2
+}
+";
+    let place = Workplace::with(&[("a.clif", text)]);
+    let told = place
+        .run("explain a.clif --function main --policy always")
+        .ok();
+    let lines: Vec<_> = told
+        .lines()
+        .filter(|line| line.contains("resolved"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{told}");
+    assert!(lines[0].contains("inlined %leaf"), "{told}");
+    assert!(
+        lines[0].contains("resolved from an indirect call"),
+        "{told}"
+    );
+    place
+        .run("opt a.clif --policy always --remarks r.yaml -o b.clif")
+        .ok();
+    assert!(
+        place
+            .read("r.yaml")
+            .contains("', resolved from an indirect call'")
+    );
 }

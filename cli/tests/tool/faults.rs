@@ -179,6 +179,21 @@ fn writing(place: &Workplace, mut tool: Command) -> Child {
     child
 }
 
+/// The command with the signals of [`send`] as a terminal leaves them, even where this process was
+/// started in the background by a shell, with some of them ignored.
+fn with_default_signals(mut tool: Command) -> Command {
+    // SAFETY: `signal` may be called between `fork` and `exec`, and the closure allocates nothing.
+    unsafe {
+        tool.pre_exec(|| {
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
+    }
+    tool
+}
+
 fn send(child: &Child, signal: i32) {
     // SAFETY: the child has not been waited for, so its number is still its own.
     unsafe { libc::kill(child.id() as i32, signal) };
@@ -192,7 +207,7 @@ fn a_signal_that_users_send_leaves_no_temporary_file() {
         let mut interrupted = 0;
         // A run may be over before the signal arrives.
         for _ in 0..100 {
-            let child = writing(&place, command(&place.path("")));
+            let child = writing(&place, with_default_signals(command(&place.path(""))));
             send(&child, signal);
             let output = child.wait_with_output().unwrap();
             assert_eq!(place.files(), ["m.clif", "out"], "{output:?}");
@@ -239,13 +254,11 @@ fn the_folder_of_a_bisection_goes_with_a_signal() {
     place.run("opt m.clif -o out --plan-out m.plan").ok();
     fs::create_dir(place.path("temporary")).unwrap();
     // The command that is bisected sends the signal to the tool.
-    let output = command(&place.path(""))
+    let mut script = String::from("ls temporary/.tmp* > seen; kill -INT $PPID; ");
+    script += "for i in $(seq 3000); do kill -0 $PPID || exit; sleep 0.01; done";
+    let output = with_default_signals(command(&place.path("")))
         .args(["bisect", "m.clif", "--plan", "m.plan", "--"])
-        .args([
-            "sh",
-            "-c",
-            "ls temporary/.tmp* > seen; kill -INT $PPID; while kill -0 $PPID; do sleep 0.01; done",
-        ])
+        .args(["sh", "-c", &script])
         .env("TMPDIR", place.path("temporary"))
         .stderr(Stdio::null())
         .stdout(Stdio::null())

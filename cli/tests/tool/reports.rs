@@ -99,6 +99,25 @@ fn stack_slots_are_counted_in_bytes() {
 }
 
 #[test]
+fn decided_branches_are_counted() {
+    let module = "function %f(i64) -> i64 {\n    fn0 = %is_small(i64) -> i8\n\
+                  block0(v0: i64):\n    v1 = call fn0(v0)\n    brif v1, block1, block2\n\
+                  block1:\n    return v0\nblock2:\n    v2 = iconst.i64 9\n    return v2\n}\n\
+                  function %is_small(i64) -> i8 {\nblock0(v0: i64):\n    v1 = iconst.i64 9\n    \
+                  v2 = icmp ult v0, v1\n    brif v2, block1, block2\nblock1:\n    \
+                  v3 = iconst.i8 1\n    return v3\nblock2:\n    v4 = iconst.i8 0\n    return v4\n}\n";
+    let place = Workplace::with(&[("m.clif", module)]);
+    for (options, decided) in [("", 2), ("--no-thread-branches", 0), ("--optimize none", 0)] {
+        let command = format!("opt m.clif -o o.clif --policy always --stats=json {options}");
+        let stats = place.run(&command).json();
+        assert_eq!(
+            stats["transforms"]["branches_decided"], decided,
+            "{options}"
+        );
+    }
+}
+
+#[test]
 fn json_never_shares_its_stream_with_an_output() {
     let place = Workplace::with(&[("m.clif", COUNTED)]);
     // To standard error where standard output holds something, to standard output otherwise.

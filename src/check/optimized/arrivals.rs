@@ -41,8 +41,8 @@ impl Walk<'_> {
             }
             let moved = match self.step()? {
                 Step::Taken => true,
-                Step::Unknown => false,
-                Step::None => self.pass_load()? || forks && self.fork()?,
+                Step::Unknown => self.pass_load(false)?,
+                Step::None => self.pass_load(true)? || forks && self.fork()?,
             };
             let block = func.layout.inst_block(self.position);
             let first = block.and_then(|block| func.layout.first_inst(block));
@@ -164,7 +164,9 @@ impl Walk<'_> {
         }
         for machine in [&self.before, &self.after] {
             let memory = Rc::clone(&machine.memory);
-            self.world.cut_all(machine.side, &memory, &mut state);
+            let held = memory.iter();
+            let held = held.map(|(&slot, held)| ((machine.side, slot), held.clone()));
+            state.slots.extend(held);
         }
         self.spend(state.before.len() + state.after.len() + state.slots.len())?;
         self.rollback(&mark);

@@ -203,6 +203,9 @@ impl Nodes {
         for bits in constants.into_iter().flatten() {
             let inner = [bits.trailing_zeros(), 128 - bits.leading_zeros()];
             cuts.extend(inner.into_iter().filter(|&cut| 0 < cut && cut < all));
+            let is_zero = |at: u32| bits >> at & 0xff == 0;
+            let bytes = (8..all.min(128)).step_by(8);
+            cuts.extend(bytes.filter(|&at| is_zero(at - 8) != is_zero(at)));
         }
         cuts.sort_unstable();
         cuts.dedup();

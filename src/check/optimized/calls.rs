@@ -68,6 +68,19 @@ pub(super) fn call(func: &Function, inst: Inst) -> Option<Call<'_>> {
 }
 
 impl Walk<'_> {
+    /// Whether both are direct calls of one function.
+    pub(super) fn calls_the_same(&mut self, inst: Inst, result: Inst) -> bool {
+        let callees = [
+            call(self.before.func, inst).and_then(|call| call.callee),
+            call(self.after.func, result).and_then(|call| call.callee),
+        ];
+        let [Some(a), Some(b)] = callees else {
+            return false;
+        };
+        let contents = &mut self.world.contents;
+        contents.function(self.before.func, a) == contents.function(self.after.func, b)
+    }
+
     pub(super) fn match_call(
         &mut self,
         block: Block,

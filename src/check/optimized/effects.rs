@@ -16,7 +16,10 @@ impl Walk<'_> {
             if self.is_same_kind(inst, result)? {
                 break;
             }
-            if self.pass_load()? {
+            if self.copy_part(inst, result)? {
+                return Ok(());
+            }
+            if self.pass_load(true)? {
                 continue;
             }
             if let InstructionData::ExceptionHandlerAddress { block, .. } =
@@ -100,16 +103,31 @@ impl Walk<'_> {
     }
 
     /// Goes past a load that only loads. If something needs what it loads, that is noticed there.
-    pub(super) fn pass_load(&mut self) -> Outcome<bool> {
+    /// From a known place outside that is some value, which is none of the optimised function's and
+    /// no address of a private slot.
+    pub(super) fn pass_load(&mut self, is_outside: bool) -> Outcome<bool> {
         let inst = self.position;
         let func = self.before.func;
         if !super::memory::is_harmless_load(func, inst) {
-            return Ok(false);
+            return if is_outside {
+                self.pass_copy()
+            } else {
+                Ok(false)
+            };
         }
         let name = self.address_in_data(inst);
         for &value in func.dfg.inst_results(inst) {
             let width = func.dfg.value_type(value).bits();
-            let node = name.map(|name| self.world.nodes.node(Term::Function(name), width));
+            let term = match name {
+                Some(name) => Some(Term::Function(name)),
+                None if is_outside => {
+                    self.passed_loads += 1;
+                    let symbol = Symbol::Passed(self.block, self.passed_loads);
+                    Some(Term::Symbol(symbol))
+                }
+                None => None,
+            };
+            let node = term.map(|term| self.world.nodes.node(term, width));
             self.before.set(value, node);
         }
         self.next_inst()?;
@@ -123,19 +141,19 @@ impl Walk<'_> {
         let opcode = data.opcode();
         let other = self.after.func.dfg.insts[result].opcode();
         if opcode.is_call() && other.is_call() {
-            return Ok(true);
+            return Ok(!self.is_open_copy(inst) || self.is_same_copy(inst, result));
         }
         if opcode != other {
             return Ok(false);
         }
         let is_branch = opcode.is_branch();
-        // Of two branches on one value, the first may decide nothing.
-        let same_location = self.before.func.srcloc(inst) == self.after.func.srcloc(result);
-        if is_branch && self.surroundings.keeps_locations() && !same_location {
-            return Ok(false);
-        }
         if !is_branch && !super::memory::is_harmless_load(self.before.func, inst) {
             return Ok(true);
+        }
+        // Of two branches on one value, or of two loads of one thing, the first may be gone.
+        let same_location = self.before.func.srcloc(inst) == self.after.func.srcloc(result);
+        if self.surroundings.keeps_locations() && !same_location {
+            return Ok(false);
         }
         let args = self.before.args(&mut self.world, inst);
         let others = self.after.args(&mut self.world, result);

@@ -1,11 +1,12 @@
 //! What pure instructions compute.
 
 use super::contents::{Contents, Shapes};
-use super::nodes::{Node, Nodes, Side, Term, mask, signed};
+use super::nodes::{Node, Nodes, Side, SlotRef, Term, mask, signed};
 use super::tracking::Tracking;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Endianness, Function, Inst, InstructionData, Opcode, StackSlot, Type};
 use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that terms are made in.
 pub(super) struct World {
@@ -13,6 +14,10 @@ pub(super) struct World {
     pub(super) contents: Contents,
     pub(super) tracking: Tracking,
     pub(super) endianness: Option<Endianness>,
+    /// How many stores lie above the memory that is looked at.
+    pub(super) stores_above: u32,
+    /// Slots whose addresses are in bytes of a slot that are not known, where ways met.
+    pub(super) hidden: BTreeMap<(Side, StackSlot), BTreeSet<SlotRef>>,
 }
 
 pub(super) type Results = SmallVec<[Option<Node>; 2]>;
@@ -322,7 +327,6 @@ impl World {
             }
             _ => return None,
         };
-        let (sa, sb) = (signed(a, width), signed(b, width));
         let are_constant = [x, y]
             .iter()
             .all(|&node| self.nodes.constant_of(node).is_some());
@@ -330,17 +334,24 @@ impl World {
         if is_signed && !are_constant {
             return None;
         }
-        Some(match cond {
-            Equal => a == b,
-            NotEqual => a != b,
-            SignedLessThan => sa < sb,
-            SignedLessThanOrEqual => sa <= sb,
-            SignedGreaterThan => sa > sb,
-            SignedGreaterThanOrEqual => sa >= sb,
-            UnsignedLessThan => a < b,
-            UnsignedLessThanOrEqual => a <= b,
-            UnsignedGreaterThan => a > b,
-            UnsignedGreaterThanOrEqual => a >= b,
-        })
+        Some(holds(cond, a, b, width))
+    }
+}
+
+/// Whether a comparison of constants of a width holds.
+pub(super) fn holds(cond: IntCC, a: u128, b: u128, width: u32) -> bool {
+    use IntCC::*;
+    let (sa, sb) = (signed(a, width), signed(b, width));
+    match cond {
+        Equal => a == b,
+        NotEqual => a != b,
+        SignedLessThan => sa < sb,
+        SignedLessThanOrEqual => sa <= sb,
+        SignedGreaterThan => sa > sb,
+        SignedGreaterThanOrEqual => sa >= sb,
+        UnsignedLessThan => a < b,
+        UnsignedLessThanOrEqual => a <= b,
+        UnsignedGreaterThan => a > b,
+        UnsignedGreaterThanOrEqual => a >= b,
     }
 }

@@ -1,6 +1,6 @@
 //! What branches told.
 
-use super::evaluate::World;
+use super::evaluate::{World, holds};
 use super::nodes::{Node, Term, mask};
 use cranelift_codegen::ir::InstructionData;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -52,13 +52,13 @@ fn value_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<u128
         }
         Term::Computed { .. } => {
             let (cond, x, y) = comparison(world, node)?;
-            let equal = match (
-                value_at(world, facts, x, depth),
-                value_at(world, facts, y, depth),
-            ) {
-                (Some(a), Some(b)) => a == b,
-                (Some(0), None) => !truth_at(world, facts, y, depth)?,
-                (None, Some(0)) => !truth_at(world, facts, x, depth)?,
+            let values = [x, y].map(|node| value_at(world, facts, node, depth));
+            let equal = match values {
+                [Some(a), Some(b)] => {
+                    return Some(holds(cond, a, b, world.nodes.width(x)).into());
+                }
+                [Some(0), None] => !truth_at(world, facts, y, depth)?,
+                [None, Some(0)] => !truth_at(world, facts, x, depth)?,
                 _ => return None,
             };
             match cond {

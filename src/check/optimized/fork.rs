@@ -7,7 +7,7 @@ use super::evaluate::World;
 use super::facts::learn;
 use super::liveness::is_everywhere;
 use super::memory::{Held, Memory, Piece};
-use super::nodes::{Node, Side};
+use super::nodes::{Node, Side, SlotRef};
 use super::walk::{Outcome, Step, Walk};
 use cranelift_codegen::ir::{BlockCall, Inst, InstructionData, StackSlot, Value};
 use rustc_hash::FxHashMap;
@@ -158,8 +158,8 @@ impl Walk<'_> {
             let block = func.layout.inst_block(self.position);
             let moved = match self.step()? {
                 Step::Taken => true,
-                Step::Unknown => false,
-                Step::None => self.pass_load()? || self.fork_within(depth)?,
+                Step::Unknown => self.pass_load(false)?,
+                Step::None => self.pass_load(true)? || self.fork_within(depth)?,
             };
             if !moved {
                 let at = self.position;
@@ -217,6 +217,13 @@ impl World {
                 let size = end - start;
                 let [x, y] = [&a, &b].map(|held| self.read(held, start, size));
                 let node = x.filter(|_| x == y);
+                if node.is_none() {
+                    let bytes = [x, y].into_iter().flatten();
+                    let mentioned = bytes.flat_map(|node| self.nodes.mentions(node)).copied();
+                    let mentioned: Vec<SlotRef> = mentioned.collect();
+                    let hidden = self.hidden.entry((Side::Before, slot)).or_default();
+                    hidden.extend(mentioned);
+                }
                 pieces.push(Piece { start, size, node });
             }
             let behind = a.behind.filter(|_| a.behind == b.behind);

@@ -1,11 +1,11 @@
 //! Labels of values, and locations of what computes them.
 
-use super::Unproved;
 use super::nodes::{Entry, Node, Side, Symbol, Term};
 use super::state::State;
 use super::walk::{Outcome, Walk};
+use super::{Unproved, edges};
 use cranelift_codegen::ir::{
-    Block, Function, Inst, SourceLoc, Value, ValueDef, ValueLabel, ValueLabelAssignments,
+    Block, BlockCall, Function, Inst, SourceLoc, Value, ValueDef, ValueLabel, ValueLabelAssignments,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -22,6 +22,8 @@ pub(super) struct Seen {
     wanted: FxHashMap<(Node, Label), Value>,
     /// Values with labels of the function before that are reached.
     reached: FxHashSet<Value>,
+    /// Edges of the function before that are taken, by their branches.
+    taken: FxHashSet<(Inst, BlockCall)>,
     /// Values of which it is not known what they are.
     is_unsure: bool,
 }
@@ -40,6 +42,13 @@ impl Walk<'_> {
         let all = self.seen.labels[index].get_or_insert_with(|| all_labels(func, keeps_locations));
         let value = func.dfg.resolve_aliases(value);
         all.get(&value).cloned().unwrap_or_default()
+    }
+
+    /// Notes that the function before goes along an edge from where it is.
+    pub(super) fn note_taken(&mut self, edge: BlockCall) {
+        if self.is_final && self.before.func.dfg.values_labels.is_some() {
+            self.seen.taken.insert((self.position, edge));
+        }
     }
 
     /// Notes the labels of the results.
@@ -202,7 +211,11 @@ impl Walk<'_> {
         let added = after.filter(|(labelled, _)| {
             !self.seen.before.contains(labelled) && !unreached.contains(&labelled.1)
         });
-        let added = in_order(added);
+        let mut added = in_order(added);
+        if !added.is_empty() {
+            let open = self.labels_on_other_ways();
+            added.retain(|(.., label)| !open.contains(label));
+        }
         if self.find_labelled(&lost, &added) {
             return Ok(());
         }
@@ -220,6 +233,45 @@ impl Walk<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Labels of parameters and of what is loaded where the function before comes by ways that it is
+    /// known not to take. What these are then is not known.
+    fn labels_on_other_ways(&self) -> FxHashSet<Label> {
+        let func = self.before.func;
+        let mut seen: FxHashSet<Block> = FxHashSet::default();
+        let mut work: Vec<Block> = Vec::new();
+        for branch in func
+            .layout
+            .blocks()
+            .filter_map(|block| func.layout.last_inst(block))
+        {
+            let edges = edges(func, branch).iter();
+            let open = edges.filter(|&&edge| !self.seen.taken.contains(&(branch, edge)));
+            work.extend(open.map(|edge| edge.block(&func.dfg.value_lists)));
+        }
+        while let Some(block) = work.pop() {
+            if seen.insert(block)
+                && let Some(last) = func.layout.last_inst(block)
+            {
+                let next = edges(func, last).iter();
+                work.extend(next.map(|edge| edge.block(&func.dfg.value_lists)));
+            }
+        }
+        let mut open: FxHashSet<Label> = FxHashSet::default();
+        for (value, labels) in all_labels(func, self.surroundings.keeps_locations()) {
+            let block = match func.dfg.value_def(value) {
+                ValueDef::Param(block, _) => Some(block),
+                ValueDef::Result(inst, _) if func.dfg.insts[inst].opcode().can_load() => {
+                    func.layout.inst_block(inst)
+                }
+                _ => None,
+            };
+            if block.is_some_and(|block| seen.contains(&block)) {
+                open.extend(labels);
+            }
+        }
+        open
     }
 
     /// Whether what is labelled alike would be equal if slots were, which is looked at in the next

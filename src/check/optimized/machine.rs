@@ -148,8 +148,10 @@ impl<'f> Machine<'f> {
                     .or_insert_with(|| world.initially_held(side, slot));
                 match place {
                     Place::Within(_, address) => {
-                        let of = (side, slot);
-                        world.write_within(of, held, address, access.offset, value);
+                        world.write_within(held, address, access.offset, value);
+                        if held.behind.is_none() {
+                            world.reveal(side, slot);
+                        }
                     }
                     Place::At(_, start) => world.write(held, start, access.size, value),
                     Place::Outside | Place::Unknown => {}
@@ -166,12 +168,14 @@ impl<'f> Machine<'f> {
                 };
                 let bits = match place {
                     Place::Within(_, address) => {
-                        let of = (side, slot);
-                        world.read_within(of, held, address, access.offset, access.size)
+                        world.read_within(held, address, access.offset, access.size)
                     }
                     Place::At(_, start) => world.read(held, start, access.size),
                     Place::Outside | Place::Unknown => None,
                 };
+                if bits.is_none() {
+                    world.reveal(side, slot);
+                }
                 let node = world.as_loaded(&access, bits);
                 if let Some(&result) = self.func.dfg.inst_results(inst).first() {
                     self.set(result, node);

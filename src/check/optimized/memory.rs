@@ -1,7 +1,7 @@
 //! What slots hold.
 
 use super::evaluate::World;
-use super::nodes::{Node, Order, Side, SlotRef, Symbol, Term, signed};
+use super::nodes::{Node, Side, SlotRef, Symbol, Term};
 use cranelift_codegen::ir::{
     Endianness, Function, Inst, InstructionData, MemFlagsData, Opcode, StackSlot, Type, Value,
 };
@@ -42,9 +42,19 @@ pub(super) struct Access {
     /// In bytes.
     pub(super) size: u32,
     /// Of what is loaded or stored.
-    ty: Type,
-    is_signed: bool,
-    flags: MemFlagsData,
+    pub(super) ty: Type,
+    pub(super) is_signed: bool,
+    pub(super) flags: MemFlagsData,
+}
+
+impl Access {
+    /// Whether it takes nothing for granted that a copy byte by byte does not.
+    pub(super) fn promises_nothing(&self) -> bool {
+        !self.flags.aligned()
+            && !self.flags.readonly()
+            && !self.flags.can_move()
+            && self.flags.alias_region().is_none()
+    }
 }
 
 /// Accesses that can be taken apart. Those of vectors that are widened are not among them.
@@ -108,6 +118,9 @@ pub(super) enum Place {
     Unknown,
 }
 
+/// How many stores at addresses that are not constant are looked under.
+const MAX_STORES: u32 = 32;
+
 /// Addresses that are computed in more steps are not looked through.
 const MAX_ADDRESS_DEPTH: u32 = 16;
 
@@ -138,7 +151,6 @@ impl World {
                     && let Some(end) = start.checked_add(size)
                     && end <= self.tracking.size(side, slot)
                 {
-                    self.tracking.note_access(side, slot, start, size);
                     return Place::At(slot, start);
                 }
             }
@@ -210,12 +222,58 @@ impl World {
         }
     }
 
-    /// Bytes of what is behind.
+    /// Bytes of what is behind. What was stored elsewhere does not matter, so of memory under a
+    /// store at an address that is not constant only the same bytes count.
     pub(super) fn part(&mut self, behind: Node, start: u32, size: u32) -> Node {
-        match self.nodes.term(behind) {
-            Term::Zeros => self.nodes.constant(0, size * 8),
-            _ => self.nodes.node(Term::Part(behind, start), size * 8),
+        let &Term::Stored {
+            memory,
+            address,
+            offset,
+            value,
+        } = self.nodes.term(behind)
+        else {
+            return match self.nodes.term(behind) {
+                Term::Zeros => self.nodes.constant(0, size * 8),
+                _ => self.nodes.node(Term::Part(behind, start), size * 8),
+            };
+        };
+        let whole = Term::Part(behind, start);
+        if self.stores_above >= MAX_STORES {
+            return self.nodes.node(whole, size * 8);
         }
+        self.stores_above += 1;
+        let below = self.part_below(memory, start, size);
+        self.stores_above -= 1;
+        let Some(below) = below else {
+            return self.nodes.node(whole, size * 8);
+        };
+        let term = Term::Overlaid {
+            below,
+            start,
+            address,
+            offset,
+            value,
+        };
+        self.nodes.node(term, size * 8)
+    }
+
+    fn part_below(&mut self, memory: Node, start: u32, size: u32) -> Option<Node> {
+        let Term::Memory { behind, pieces } = self.nodes.term(memory) else {
+            return Some(self.part(memory, start, size));
+        };
+        let inside =
+            |&&(from, long, _): &&(u32, u32, Node)| from < start + size && start < from + long;
+        let pieces = pieces.iter().filter(inside);
+        let pieces = pieces.map(|&(start, size, node)| Piece {
+            start,
+            size,
+            node: Some(node),
+        });
+        let held = Held {
+            behind: Some(*behind),
+            pieces: pieces.collect(),
+        };
+        self.read(&held, start, size)
     }
 
     /// Bytes of a stored term: `offset` bytes after its first one in memory.
@@ -241,7 +299,7 @@ impl World {
     }
 
     /// The term of which this is a piece, and where.
-    fn piece(&self, node: Node) -> (Node, u32) {
+    pub(super) fn piece(&self, node: Node) -> (Node, u32) {
         match *self.nodes.term(node) {
             Term::Piece(of, start) => (of, start),
             _ => (node, 0),
@@ -353,46 +411,49 @@ impl World {
         held.pieces.splice(first..last.max(first), new);
     }
 
-    /// All that a slot holds, as one term.
-    fn whole(&mut self, held: &Held, cuts: &[u32]) -> Option<Node> {
+    /// All that a slot holds, as one term: pieces next to each other are one, wherever they were
+    /// stored apart.
+    fn whole(&mut self, held: &Held) -> Option<Node> {
         let behind = held.behind?;
-        let mut pieces = Vec::new();
+        let mut runs: Vec<(u32, u32)> = Vec::new();
         for piece in &held.pieces {
-            let inner = cuts.iter().copied();
-            let inner = inner.filter(|&cut| piece.start < cut && cut < piece.end());
-            let mut from = piece.start;
-            for to in inner.chain([piece.end()]) {
-                let size = to - from;
-                let node = self.bytes_of(piece.node?, from - piece.start, size)?;
-                if node != self.part(behind, from, size) {
-                    pieces.push((from, size, node));
-                }
-                from = to;
+            let node = piece.node?;
+            if node == self.part(behind, piece.start, piece.size) {
+                continue;
+            }
+            match runs.last_mut() {
+                Some((_, end)) if *end == piece.start => *end = piece.end(),
+                _ => runs.push((piece.start, piece.end())),
             }
         }
-        if pieces.is_empty() {
+        if runs.is_empty() {
             return Some(behind);
+        }
+        let mut pieces = Vec::with_capacity(runs.len());
+        for (start, end) in runs {
+            let node = self.read(held, start, end - start)?;
+            pieces.push((start, end - start, node));
         }
         let pieces = pieces.into_boxed_slice();
         Some(self.nodes.node(Term::Memory { behind, pieces }, 0))
     }
 
-    fn cuts_of(&self, side: Side, slot: StackSlot) -> Vec<u32> {
-        let cuts = self.tracking.cuts(side, slot);
-        cuts.map(|cuts| cuts.iter().copied().collect())
-            .unwrap_or_default()
+    /// Something needs bytes of a slot that are not known: slots whose addresses may be there are
+    /// memory like any other.
+    pub(super) fn reveal(&mut self, side: Side, slot: StackSlot) {
+        for named in self.hidden.remove(&(side, slot)).into_iter().flatten() {
+            self.tracking.share_named(named);
+        }
     }
 
     pub(super) fn read_within(
         &mut self,
-        (side, slot): (Side, StackSlot),
         held: &Held,
         address: Node,
         offset: i32,
         size: u32,
     ) -> Option<Node> {
-        let cuts = self.cuts_of(side, slot);
-        let memory = self.whole(held, &cuts)?;
+        let memory = self.whole(held)?;
         let term = Term::Read {
             memory,
             address,
@@ -403,14 +464,12 @@ impl World {
 
     pub(super) fn write_within(
         &mut self,
-        (side, slot): (Side, StackSlot),
         held: &mut Held,
         address: Node,
         offset: i32,
         value: Option<Node>,
     ) {
-        let cuts = self.cuts_of(side, slot);
-        let memory = self.whole(held, &cuts);
+        let memory = self.whole(held);
         held.pieces.clear();
         held.behind = match (memory, value) {
             (Some(memory), Some(value)) => {
@@ -424,97 +483,5 @@ impl World {
             }
             _ => None,
         };
-    }
-
-    /// What memory holds after a store of `value`, as a number in native byte order.
-    pub(super) fn as_held(&mut self, access: &Access, value: Option<Node>) -> Option<Node> {
-        let value = value?;
-        let value = self.nodes.bits(value, 0, access.size * 8);
-        self.reordered(access, value, true)
-    }
-
-    /// What a load makes of what memory holds.
-    pub(super) fn as_loaded(&mut self, access: &Access, bits: Option<Node>) -> Option<Node> {
-        let value = self.reordered(access, bits?, false)?;
-        let width = access.ty.bits();
-        if !access.is_signed || access.size * 8 == width {
-            return Some(self.nodes.zero_extended(value, width));
-        }
-        self.sign_extended(value, access.ty)
-    }
-
-    fn sign_extended(&mut self, value: Node, ty: Type) -> Option<Node> {
-        let width = self.nodes.width(value);
-        if let Some(bits) = self.nodes.constant_of(value) {
-            let bits = signed(bits, width).cast_unsigned();
-            return Some(self.nodes.constant(bits, ty.bits()));
-        }
-        let from = Type::int(u16::try_from(width).ok()?)?;
-        let shape = self.contents.sign_extension(from, ty);
-        let term = Term::Computed {
-            shape,
-            index: 0,
-            args: Box::new([value]),
-        };
-        Some(self.nodes.node(term, ty.bits()))
-    }
-
-    fn image(&mut self, node: Node, order: Order) -> Node {
-        let width = self.nodes.width(node);
-        match *self.nodes.term(node) {
-            Term::View(bits, of) if of == order => bits,
-            // Zeros look the same in every order.
-            Term::Constant(0) => node,
-            _ if width == 8 => node,
-            _ => self.nodes.node(Term::Image(node, order), width),
-        }
-    }
-
-    fn view(&mut self, bits: Node, order: Order) -> Node {
-        let width = self.nodes.width(bits);
-        let (of, start) = self.piece(bits);
-        let whole = self.nodes.width(of);
-        match (self.nodes.term(of).clone(), order) {
-            (Term::Image(node, stored), _) if stored == order && whole == width => return node,
-            (Term::Image(node, stored), (Some(endianness), 0)) if stored == order => {
-                let low = match endianness {
-                    Endianness::Little => start * 8,
-                    Endianness::Big => whole - start * 8 - width,
-                };
-                return self.nodes.bits(node, low, width);
-            }
-            (Term::Constant(0), _) => return self.nodes.constant(0, width),
-            _ if width == 8 => return bits,
-            _ => {}
-        }
-        self.nodes.node(Term::View(bits, order), width)
-    }
-
-    fn reordered(&mut self, access: &Access, node: Node, to_memory: bool) -> Option<Node> {
-        let explicit = access.flags.explicit_endianness();
-        let is_plain = access.ty.lane_count() == 1;
-        let (explicit, native) = match (explicit, self.endianness) {
-            (None, None) if is_plain => return Some(node),
-            (order, None) => {
-                let lane = if is_plain { 0 } else { access.ty.lane_bits() };
-                return Some(match to_memory {
-                    true => self.image(node, (order, lane)),
-                    false => self.view(node, (order, lane)),
-                });
-            }
-            (None, Some(native)) => (native, native),
-            (Some(explicit), Some(native)) => (explicit, native),
-        };
-        let mut node = node;
-        for step in [to_memory, !to_memory] {
-            if step {
-                if explicit == Endianness::Big && !is_plain {
-                    node = self.lanes_reversed(node, access.ty);
-                }
-            } else if explicit != native {
-                node = self.nodes.swapped(node);
-            }
-        }
-        Some(node)
     }
 }

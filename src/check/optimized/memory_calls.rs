@@ -13,9 +13,18 @@ const CHUNK: u32 = 8;
 /// Longer copies are calls like any other.
 const MAX_BYTES: u32 = 4096;
 
+/// What a call copies or fills.
+pub(super) struct KnownMemoryCall {
+    pub(super) kind: MemoryCall,
+    pub(super) to: Node,
+    /// Or the byte to fill with.
+    pub(super) from: Node,
+    pub(super) bytes: u32,
+}
+
 impl Walk<'_> {
-    /// Takes a call that copies or fills only private slots; false where it is none.
-    pub(super) fn memory_call(&mut self, side: Side, inst: Inst) -> Outcome<bool> {
+    /// A call that copies or fills so many bytes, which are known.
+    pub(super) fn known_memory_call(&mut self, side: Side, inst: Inst) -> Option<KnownMemoryCall> {
         let machine = match side {
             Side::Before => &mut self.before,
             Side::After => &mut self.after,
@@ -25,47 +34,53 @@ impl Walk<'_> {
             func_ref, opcode, ..
         } = func.dfg.insts[inst]
         else {
-            return Ok(false);
+            return None;
         };
-        if opcode.is_return() || func.debug_tags.has(inst) {
-            return Ok(false);
+        let entries = func.dfg.user_stack_map_entries(inst);
+        if opcode.is_return()
+            || func.debug_tags.has(inst)
+            || !entries.unwrap_or_default().is_empty()
+            || func.dfg.inst_results(inst).len() > 1
+        {
+            return None;
         }
-        let Some(callee) = func.dfg.ext_funcs.get(func_ref) else {
-            return Ok(false);
-        };
-        let kind = match &callee.name {
-            &ExternalName::LibCall(call) => MemoryCall::of_libcall(call),
+        let kind = match &func.dfg.ext_funcs.get(func_ref)?.name {
+            &ExternalName::LibCall(call) => MemoryCall::of_libcall(call)?,
             name => {
                 let name = self.world.contents.name(func, name);
                 match self.world.contents.get(name) {
-                    Content::Name(Name::Program(name)) => self.surroundings.memory_call(name),
-                    _ => None,
+                    Content::Name(Name::Program(name)) => self.surroundings.memory_call(name)?,
+                    _ => return None,
                 }
             }
         };
-        let Some(kind) = kind else { return Ok(false) };
         let args = machine.args(&mut self.world, inst);
         let &[Some(to), Some(from), Some(bytes)] = &args[..] else {
+            return None;
+        };
+        let bytes = u32::try_from(self.world.nodes.constant_of(bytes)?).ok()?;
+        (bytes <= MAX_BYTES).then_some(KnownMemoryCall {
+            kind,
+            to,
+            from,
+            bytes,
+        })
+    }
+
+    /// Takes a call that copies or fills only private slots; false where it is none.
+    pub(super) fn memory_call(&mut self, side: Side, inst: Inst) -> Outcome<bool> {
+        let Some(call) = self.known_memory_call(side, inst) else {
             return Ok(false);
         };
-        let bytes = self.world.nodes.constant_of(bytes);
-        let bytes = bytes.and_then(|bytes| u32::try_from(bytes).ok());
-        let Some(bytes) = bytes.filter(|&bytes| bytes <= MAX_BYTES) else {
-            return Ok(false);
-        };
-        let results = func.dfg.inst_results(inst);
-        if results.len() > 1 {
-            return Ok(false);
-        }
-        if !self.copy_or_fill(side, kind, to, from, bytes)? {
+        if !self.copy_or_fill(side, call.kind, call.to, call.from, call.bytes)? {
             return Ok(false);
         }
         let machine = match side {
             Side::Before => &mut self.before,
             Side::After => &mut self.after,
         };
-        if let Some(&result) = results.first() {
-            machine.set(result, Some(to));
+        if let Some(&result) = machine.func.dfg.inst_results(inst).first() {
+            machine.set(result, Some(call.to));
         }
         Ok(true)
     }
@@ -94,18 +109,18 @@ impl Walk<'_> {
                     return Ok(false);
                 };
                 let read = self.held(side, source);
-                for (offset, size) in
-                    self.chunks(side, &read, (source, first), (slot, start), bytes)
-                {
+                for (offset, size) in Self::chunks(&read, first, bytes) {
                     let node = self.world.read(&read, first + offset, size);
+                    if node.is_none() {
+                        self.world.reveal(side, source);
+                    }
                     self.world.write(&mut held, start + offset, size, node);
                 }
             }
             MemoryCall::Fill => {
                 let byte = self.world.nodes.bits(from, 0, 8);
                 let empty = self.world.initially_held(side, slot);
-                for (offset, size) in self.chunks(side, &empty, (slot, start), (slot, start), bytes)
-                {
+                for (offset, size) in Self::chunks(&empty, start, bytes) {
                     let parts = vec![byte; size as usize];
                     let node = self.world.nodes.row(&parts);
                     self.world
@@ -122,7 +137,7 @@ impl Walk<'_> {
     }
 
     /// Whether an address is one of a private slot, with so many bytes there; notes nothing.
-    fn is_constant_place(&self, side: Side, address: Node, bytes: u32) -> bool {
+    pub(super) fn is_constant_place(&self, side: Side, address: Node, bytes: u32) -> bool {
         let super::nodes::Term::Slot(named, start) = *self.world.nodes.term(address) else {
             return false;
         };
@@ -135,7 +150,7 @@ impl Walk<'_> {
             && start.saturating_add(bytes.into()) <= tracking.size(side, slot).into()
     }
 
-    fn held(&mut self, side: Side, slot: StackSlot) -> Held {
+    pub(super) fn held(&mut self, side: Side, slot: StackSlot) -> Held {
         let machine = match side {
             Side::Before => &self.before,
             Side::After => &self.after,
@@ -146,15 +161,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Pieces in which bytes are copied: none lies across a cut or the end of what is held.
-    fn chunks(
-        &self,
-        side: Side,
-        read: &Held,
-        (source, first): (StackSlot, u32),
-        (target, start): (StackSlot, u32),
-        bytes: u32,
-    ) -> Vec<(u32, u32)> {
+    /// Pieces in which bytes are read from `first` on: none lies across the end of what is held.
+    fn chunks(read: &Held, first: u32, bytes: u32) -> Vec<(u32, u32)> {
         let mut ends: std::collections::BTreeSet<u32> = std::collections::BTreeSet::new();
         let mut add = |end: u32, base: u32| {
             if let Some(end) = end.checked_sub(base)
@@ -164,11 +172,6 @@ impl Walk<'_> {
                 ends.insert(end);
             }
         };
-        for (slot, base) in [(source, first), (target, start)] {
-            for &cut in self.world.tracking.cuts(side, slot).into_iter().flatten() {
-                add(cut, base);
-            }
-        }
         for piece in &read.pieces {
             add(piece.start, first);
             add(piece.start + piece.size, first);

@@ -38,7 +38,8 @@
 //!
 //! **What may differ.** Pure instructions, block parameters, jumps, private slots and what is stored
 //! in them, loads that cannot trap and whose results are not needed, and divisions by a constant
-//! other than 0 (and -1). Bytes that no store precedes may be anything, but the same each time: what
+//! other than 0 (and -1). Copies and fills of private slots by calls are the same as their loads and
+//! stores; of a copy from other memory only what is needed is loaded. Bytes that no store precedes may be anything, but the same each time: what
 //! the optimised function's slot holds if it has the slot, and zeros otherwise.
 //!
 //! **What is not proved.** That the body before was right; block order; labels and locations of
@@ -49,10 +50,9 @@
 //! [`Surroundings`] tell the truth.
 //!
 //! **Where it does not see that a body is right**, it mostly says so with [`Unproved::CannotTell`],
-//! but may take what it does not understand for wrong. It does not see: copies between a private
-//! slot and other memory taken apart; values that are equal by arithmetic other than that of
-//! constants, shifts and masks; loads of other memory that became earlier ones; a choice of
-//! uninitialised bytes other than the above.
+//! but may take what it does not understand for wrong. It does not see: values that are equal by
+//! arithmetic other than that of constants, shifts and masks; loads of other memory that became
+//! earlier ones; a choice of uninitialised bytes other than the above.
 //!
 //! **Cost.** Near linear for usual code: live values and slots for each block, a few rounds, one
 //! more for each level of loops. There is a budget of steps for each instruction, beyond which it
@@ -98,6 +98,7 @@ mod arrivals;
 mod bits;
 mod calls;
 mod contents;
+mod copies;
 mod effects;
 mod entities;
 mod evaluate;
@@ -110,6 +111,7 @@ mod memory;
 mod memory_calls;
 mod metadata;
 mod nodes;
+mod orders;
 mod state;
 mod steps;
 mod surroundings;

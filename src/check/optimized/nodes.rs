@@ -31,7 +31,7 @@ pub(super) type SlotRef = (Side, StackSlot);
 pub(super) enum Entry {
     After(Value),
     Before(Value),
-    /// The bytes of a slot from an offset up to the next cut.
+    /// Bytes of a slot from an offset on.
     Range(Side, StackSlot, u32),
     /// What is behind the ranges of a slot.
     Backing(Side, StackSlot),
@@ -45,6 +45,9 @@ pub(super) enum Symbol {
     Result(Inst, usize),
     /// A value on the edge of this number of a call.
     OnEdge(Inst, usize, u32),
+    /// What the function before loads and the optimised one does not, by the block of this at
+    /// which it is, and counted there.
+    Passed(Option<Block>, u32),
     /// What was passed for all entries of a class at a block of the optimised function.
     Join(Block, Entry),
     /// What a slot holds when the function is called.
@@ -98,6 +101,14 @@ pub(super) enum Term {
         memory: Node,
         address: Node,
         offset: i32,
+    },
+    /// Bytes of memory from an offset on, after a store that may be to some of them.
+    Overlaid {
+        below: Node,
+        start: u32,
+        address: Node,
+        offset: i32,
+        value: Node,
     },
     /// Bytes of memory from an offset on.
     Part(Node, u32),
@@ -191,6 +202,18 @@ impl Nodes {
         (node, is_same)
     }
 
+    /// Whether a term is put together of bytes of what is passed to a block.
+    pub(super) fn leans_on(&self, node: Node, block: Block) -> bool {
+        match self.term(node) {
+            Term::Symbol(Symbol::Join(of, _)) => *of == block,
+            Term::Bits(of, _) | Term::Piece(of, _) => self.leans_on(*of, block),
+            Term::Row(parts) | Term::Sequence(parts) => {
+                parts.iter().any(|&part| self.leans_on(part, block))
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn constant(&mut self, bits: u128, width: u32) -> Node {
         self.node(Term::Constant(bits & mask(width)), width)
     }
@@ -243,6 +266,10 @@ impl Nodes {
             // Where something is does not tell from what is there.
             Term::Stored { memory, value, .. } => {
                 add(&self.all, *memory);
+                add(&self.all, *value);
+            }
+            Term::Overlaid { below, value, .. } => {
+                add(&self.all, *below);
                 add(&self.all, *value);
             }
             Term::Read { memory, .. } => add(&self.all, *memory),

@@ -3,22 +3,14 @@
 use super::evaluate::World;
 use super::facts::Facts;
 use super::memory::{Held, Memory, Piece};
-use super::nodes::{Entry, Node, Side, Symbol, Term};
+use super::nodes::{Entry, Node, Side, SlotRef, Symbol};
 use cranelift_codegen::ir::{Block, Inst, StackSlot, Value};
-use rustc_hash::{FxBuildHasher, FxHashMap};
-use std::collections::BTreeMap;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Wider terms are not taken apart, in bits.
 const MAX_WIDTH: u32 = 256;
-
-type FxIndexMap<K, V> = indexmap::IndexMap<K, V, FxBuildHasher>;
-
-/// What a slot holds, cut where accesses begin and end.
-#[derive(Clone, PartialEq)]
-pub(super) struct CutSlot {
-    pub(super) behind: Option<Node>,
-    pub(super) ranges: Vec<Piece>,
-}
 
 #[derive(Clone, PartialEq)]
 pub(super) struct State {
@@ -26,65 +18,67 @@ pub(super) struct State {
     pub(super) position: Inst,
     pub(super) before: Vec<(Value, Option<Node>)>,
     pub(super) after: Vec<(Value, Option<Node>)>,
-    pub(super) slots: BTreeMap<(Side, StackSlot), CutSlot>,
+    pub(super) slots: BTreeMap<(Side, StackSlot), Held>,
     pub(super) facts: Facts,
 }
 
 impl World {
-    pub(super) fn cut(&mut self, side: Side, slot: StackSlot, held: &Held) -> CutSlot {
-        let size = self.tracking.size(side, slot);
-        let cuts = self.tracking.cuts(side, slot);
-        let inner: Vec<u32> = cuts
-            .map(|cuts| cuts.iter().copied().collect())
-            .unwrap_or_default();
-        let mut ranges = Vec::with_capacity(inner.len() + 1);
-        let mut start = 0;
-        for end in inner.into_iter().chain([size]) {
-            if start < end {
-                let size = end - start;
-                let node = self.read(held, start, size);
-                ranges.push(Piece { start, size, node });
-            }
-            start = end;
-        }
-        CutSlot {
-            behind: held.behind,
-            ranges,
-        }
-    }
-
-    pub(super) fn cut_all(&mut self, side: Side, memory: &Memory, state: &mut State) {
-        for (&slot, held) in memory {
-            let cut = self.cut(side, slot, held);
-            state.slots.insert((side, slot), cut);
-        }
-    }
-
     /// The memory of one function in a state.
-    pub(super) fn uncut(&mut self, state: &State, side: Side) -> Memory {
+    pub(super) fn memory_in(&mut self, state: &State, side: Side) -> Memory {
         let mut memory = Memory::new();
-        for (&(of, slot), cut) in &state.slots {
+        for (&(of, slot), held) in &state.slots {
             if of != side {
                 continue;
             }
-            let mut pieces = Vec::new();
-            for piece in &cut.ranges {
-                let behind = cut
-                    .behind
-                    .map(|behind| self.part(behind, piece.start, piece.size));
-                if piece.node.is_none() || piece.node != behind {
-                    pieces.push(*piece);
-                }
-            }
-            let behind = cut.behind;
-            memory.insert(slot, Held { behind, pieces });
+            let mut held = held.clone();
+            let behind = held.behind;
+            held.pieces.retain(|piece| {
+                let below = behind.map(|behind| self.part(behind, piece.start, piece.size));
+                piece.node.is_none() || piece.node != below
+            });
+            memory.insert(slot, held);
         }
         memory
     }
 
-    fn initially_cut(&mut self, side: Side, slot: StackSlot) -> CutSlot {
-        let held = self.initially_held(side, slot);
-        self.cut(side, slot, &held)
+    /// Cuts what two ways bring in the same places; whether that cut the first further.
+    fn cut_alike(&mut self, one: &mut Held, other: &mut Held) -> bool {
+        let same = |a: &Piece, b: &Piece| (a.start, a.size) == (b.start, b.size);
+        let is_alike = one.pieces.len() == other.pieces.len()
+            && one
+                .pieces
+                .iter()
+                .zip(&other.pieces)
+                .all(|(a, b)| same(a, b));
+        if is_alike {
+            return false;
+        }
+        let before = one.pieces.len();
+        let mut ends: BTreeSet<u32> = BTreeSet::new();
+        for piece in one.pieces.iter().chain(&other.pieces) {
+            ends.extend([piece.start, piece.start + piece.size]);
+        }
+        let ends: Vec<u32> = ends.into_iter().collect();
+        let is_held = |held: &Held, start: u32| {
+            let mut pieces = held.pieces.iter();
+            pieces.any(|piece| piece.start <= start && start < piece.start + piece.size)
+        };
+        let mut cut = [Vec::new(), Vec::new()];
+        for range in ends.windows(2) {
+            let &[start, end] = range else { continue };
+            if !is_held(one, start) && !is_held(other, start) {
+                continue;
+            }
+            let size = end - start;
+            for (cut, held) in cut.iter_mut().zip([&*one, &*other]) {
+                let node = self.read(held, start, size);
+                cut.push(Piece { start, size, node });
+            }
+        }
+        let [of_one, of_other] = cut;
+        one.pieces = of_one;
+        other.pieces = of_other;
+        one.pieces.len() != before
     }
 
     /// Keeps of `state` only what holds in `other` too, which arrives at the same place. Whether
@@ -98,7 +92,13 @@ impl World {
             for slots in [&mut state.slots, &mut other.slots] {
                 slots
                     .entry((side, slot))
-                    .or_insert_with(|| self.initially_cut(side, slot));
+                    .or_insert_with(|| self.initially_held(side, slot));
+            }
+        }
+        let mut changed = false;
+        for (key, held) in &mut state.slots {
+            if let Some(new) = other.slots.get_mut(key) {
+                changed |= self.cut_alike(held, new);
             }
         }
         let mut pairs: Vec<(Entry, &mut Option<Node>, Option<Node>)> = Vec::new();
@@ -108,135 +108,29 @@ impl World {
         for ((value, known), (_, new)) in state.before.iter_mut().zip(other.before) {
             pairs.push((Entry::Before(*value), known, new));
         }
-        for (&(side, slot), cut) in &mut state.slots {
+        for (&(side, slot), held) in &mut state.slots {
             let Some(new) = other.slots.remove(&(side, slot)) else {
                 continue;
             };
-            pairs.push((Entry::Backing(side, slot), &mut cut.behind, new.behind));
-            for (known, new) in cut.ranges.iter_mut().zip(new.ranges) {
+            pairs.push((Entry::Backing(side, slot), &mut held.behind, new.behind));
+            for (known, new) in held.pieces.iter_mut().zip(new.pieces) {
                 let entry = Entry::Range(side, slot, known.start);
                 pairs.push((entry, &mut known.node, new.node));
             }
         }
-        let mut changed = false;
-        let mut classes: FxIndexMap<(Node, Node), Vec<usize>> = FxIndexMap::default();
-        let mut classes_of: FxHashMap<Node, u32> = FxHashMap::default();
-        for (index, (_, known, new)) in pairs.iter_mut().enumerate() {
-            match (**known, *new) {
-                (Some(old), Some(new)) => {
-                    let class = classes.entry((old, new)).or_default();
-                    if class.is_empty() {
-                        *classes_of.entry(old).or_default() += 1;
-                    }
-                    class.push(index);
+        // What the optimised function passes comes first, so that everything else is told by that.
+        pairs.sort_by_key(|&(entry, ..)| rank(entry));
+        let mut classes = Classes::default();
+        for (entry, known, new) in pairs {
+            let node = match (*known, new) {
+                (Some(old), Some(new)) if old == new && !self.nodes.leans_on(old, block) => {
+                    continue;
                 }
-                (Some(_), None) => {
-                    **known = None;
-                    changed = true;
-                }
-                (None, _) => {}
-            }
-        }
-        // What the optimised function passes comes first, so that bytes of slots can be told as
-        // bytes of that.
-        let mut apart = Vec::new();
-        let mut passed = Vec::new();
-        for ((old, new), class) in classes {
-            let own = match *self.nodes.term(old) {
-                Term::Symbol(Symbol::Join(of, entry)) if of == block => Some(entry),
+                (Some(old), Some(new)) => self.joined(block, entry, old, new, &mut classes),
                 _ => None,
             };
-            // What a join hides may be the address of a slot, and not always of the same.
-            let base = self.common_base(old, new);
-            let is_mixed = base.is_none() && (own.is_some() || old != new);
-            let are_contents = || {
-                let mut entries = class.iter().map(|&index| pairs[index].0);
-                entries.all(|entry| matches!(entry, Entry::Range(Side::Before, ..)))
-            };
-            let mentions = |node: Node| !self.nodes.mentions(node).is_empty();
-            // Whatever uses what is not known is not proved, so nothing can come of the address.
-            if is_mixed
-                && self.tracking.forgets_addresses
-                && (mentions(old) || mentions(new))
-                && are_contents()
-            {
-                for index in class {
-                    *pairs[index].1 = None;
-                }
-                changed = true;
-                continue;
-            }
-            if is_mixed {
-                for node in [old, new] {
-                    for named in self.nodes.mentions(node).to_vec() {
-                        self.tracking.share_named(named);
-                    }
-                }
-            }
-            let entries = class.iter().map(|&index| pairs[index].0);
-            let Some(least) = entries.clone().min() else {
-                continue;
-            };
-            let is_passed = entries
-                .clone()
-                .any(|entry| matches!(entry, Entry::After(_) | Entry::Range(Side::After, ..)));
-            let is_kept = own.is_none() && old == new
-                || own.is_some_and(|own| {
-                    classes_of.get(&old) == Some(&1) || entries.clone().any(|entry| entry == own)
-                });
-            if is_kept {
-                if is_passed {
-                    passed.push((old, new, old));
-                }
-                continue;
-            }
-            let symbol = Symbol::Join(block, least);
-            let width = self.nodes.width(old);
-            let (joined, is_same) = self.nodes.join(symbol, width, base);
-            if !is_same {
-                for node in [old, new] {
-                    for named in self.nodes.mentions(node).to_vec() {
-                        self.tracking.share_named(named);
-                    }
-                }
-            }
-            if !is_passed
-                && entries
-                    .clone()
-                    .any(|entry| matches!(entry, Entry::Range(..)))
-            {
-                apart.push((old, new, joined, class));
-                continue;
-            }
-            passed.push((old, new, joined));
-            self.nodes
-                .joined
-                .entry(joined)
-                .or_default()
-                .push((old, new));
-            changed = true;
-            for index in class {
-                *pairs[index].1 = Some(joined);
-            }
-        }
-        let mut bytes = None;
-        for (old, new, joined, class) in apart {
-            let bytes = bytes.get_or_insert_with(|| self.bytes_of_passed(&passed));
-            let node = match self.put_together(bytes, old, new) {
-                Some(node) => node,
-                None => {
-                    self.nodes
-                        .joined
-                        .entry(joined)
-                        .or_default()
-                        .push((old, new));
-                    joined
-                }
-            };
-            for index in class {
-                changed |= *pairs[index].1 != Some(node);
-                *pairs[index].1 = Some(node);
-            }
+            changed |= *known != node;
+            *known = node;
         }
         let facts = state.facts.len();
         let others = other.facts;
@@ -246,47 +140,87 @@ impl World {
         changed || state.facts.len() != facts
     }
 
-    /// The bytes of what the optimised function passes: what they were and are, and what they are
-    /// together.
-    fn bytes_of_passed(&mut self, passed: &[(Node, Node, Node)]) -> FxHashMap<(Node, Node), Node> {
-        let mut bytes = FxHashMap::default();
-        for &(old, new, joined) in passed {
-            let width = self.nodes.width(joined);
-            if width > MAX_WIDTH || !width.is_multiple_of(8) {
-                continue;
-            }
-            for at in 0..width / 8 {
-                let [old, new, joined] = [old, new, joined].map(|of| self.byte(of, at));
-                bytes.entry((old, new)).or_insert(joined);
-            }
-        }
-        bytes
-    }
-
-    /// Two terms together, if each of their bytes is a byte of something passed, or constant.
-    fn put_together(
+    /// What an entry is that was `old` and is `new` on another way, together.
+    fn joined(
         &mut self,
-        bytes: &FxHashMap<(Node, Node), Node>,
+        block: Block,
+        entry: Entry,
         old: Node,
         new: Node,
+        classes: &mut Classes,
     ) -> Option<Node> {
+        let mentioned = [old, new]
+            .into_iter()
+            .flat_map(|node| self.nodes.mentions(node));
+        let mentioned: Vec<SlotRef> = mentioned.copied().collect();
+        let base = self.common_base(old, new);
+        if base.is_none() && !mentioned.is_empty() {
+            if let Entry::Range(side, slot, _) = entry {
+                // As long as nothing reads it, it does no harm to forget it.
+                self.hidden
+                    .entry((side, slot))
+                    .or_default()
+                    .extend(&mentioned);
+                return None;
+            }
+            for &named in &mentioned {
+                self.tracking.share_named(named);
+            }
+        }
         let width = self.nodes.width(old);
-        if width > MAX_WIDTH || !width.is_multiple_of(8) || self.nodes.width(new) != width {
+        if width != self.nodes.width(new) {
             return None;
         }
-        let mut parts = Vec::new();
+        let symbol = Symbol::Join(block, entry);
+        let is_of_bytes =
+            mentioned.is_empty() && (1..=MAX_WIDTH).contains(&width) && width.is_multiple_of(8);
+        if !is_of_bytes {
+            if let Some(&node) = classes.whole.get(&(old, new)) {
+                return Some(node);
+            }
+            let (node, is_same) = self.nodes.join(symbol, width, base);
+            if !is_same {
+                for named in mentioned {
+                    self.tracking.share_named(named);
+                }
+            }
+            self.note_joined(node, old, new);
+            classes.whole.insert((old, new), node);
+            return Some(node);
+        }
+        let (node, is_same) = self.nodes.join(symbol, width, None);
+        if !is_same {
+            // It was an address when less was known.
+            self.tracking.start_anew();
+        }
+        let mut parts: SmallVec<[Node; 8]> = SmallVec::new();
+        let mut is_new = false;
         for at in 0..width / 8 {
             let [old, new] = [old, new].map(|of| self.byte(of, at));
-            let is_constant = old == new && self.nodes.constant_of(old).is_some();
-            parts.push(match is_constant {
-                true => old,
-                false => *bytes.get(&(old, new))?,
-            });
+            if old == new && !self.nodes.leans_on(old, block) {
+                parts.push(old);
+                continue;
+            }
+            let known = classes.bytes.get(&(old, new)).copied();
+            is_new |= known.is_none();
+            let part = known.unwrap_or_else(|| self.byte(node, at));
+            classes.bytes.insert((old, new), part);
+            parts.push(part);
+        }
+        if is_new {
+            self.note_joined(node, old, new);
         }
         Some(match self.endianness {
             Some(_) => self.nodes.row(&parts),
             None => self.sequence(&parts),
         })
+    }
+
+    fn note_joined(&mut self, node: Node, old: Node, new: Node) {
+        let joined = self.nodes.joined.entry(node).or_default();
+        if joined.last() != Some(&(old, new)) {
+            joined.push((old, new));
+        }
     }
 
     /// A byte of a term: from its low end, or as memory holds it where the order is not known.
@@ -295,5 +229,22 @@ impl World {
             Some(_) => self.nodes.bits(of, at * 8, 8),
             None => self.bytes_of(of, at, 1).unwrap_or(of),
         }
+    }
+}
+
+/// Entries, or bytes of them, that were equal and are equal again: what they are together. It is
+/// named by the first of them.
+#[derive(Default)]
+struct Classes {
+    whole: FxHashMap<(Node, Node), Node>,
+    bytes: FxHashMap<(Node, Node), Node>,
+}
+
+fn rank(entry: Entry) -> u32 {
+    match entry {
+        Entry::After(_) => 0,
+        Entry::Range(Side::After, ..) | Entry::Backing(Side::After, _) => 1,
+        Entry::Before(_) => 2,
+        Entry::Range(Side::Before, ..) | Entry::Backing(Side::Before, _) => 3,
     }
 }

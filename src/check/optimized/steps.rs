@@ -11,6 +11,7 @@ use rustc_hash::FxHashSet;
 impl Walk<'_> {
     /// Lets the function before go along one of its edges.
     pub(super) fn take_edge(&mut self, edge: BlockCall, extra: &[BlockArgNode]) -> Outcome {
+        self.note_taken(edge);
         let func = self.before.func;
         let target = edge.block(&func.dfg.value_lists);
         let args: Args = edge
@@ -112,8 +113,8 @@ impl Walk<'_> {
                     }
                 }
                 Step::None => return Ok(()),
-                // The address may come from a load that is gone, and then this one is too.
-                Step::Unknown if self.pass_load()? => {}
+                // A load at an unknown address loads something unknown.
+                Step::Unknown if self.pass_load(false)? => {}
                 Step::Unknown => {
                     let message = "its address is not known";
                     return Err(self.at(self.position, message, Unproved::CannotTell));
@@ -139,7 +140,8 @@ impl Walk<'_> {
             }
             match self.step()? {
                 Step::Taken => {}
-                Step::None if self.pass_load()? || self.fork()? => {}
+                Step::None if self.pass_load(true)? || self.fork()? => {}
+                Step::Unknown if self.pass_load(false)? => {}
                 Step::None | Step::Unknown => return Ok(false),
             }
         }

@@ -10,9 +10,6 @@ use cranelift_codegen::ir::{Function, StackSlot, StackSlotData, StackSlotKind};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Slots that are cut into more ranges than this are memory like any other.
-const MAX_CUTS: usize = 512;
-
 pub(super) struct Tracking {
     slots: [Vec<StackSlotData>; 2],
     /// The slots that are known not to be private; what is found on the way counts from the next
@@ -26,13 +23,7 @@ pub(super) struct Tracking {
     /// Slots of the function before that hold zeros when it is called.
     zeros: BTreeSet<StackSlot>,
     found_zeros: BTreeSet<StackSlot>,
-    /// Where accesses of a slot begin and end, by what it is named.
-    cuts: FxHashMap<SlotRef, BTreeSet<u32>>,
-    found_cuts: BTreeSet<(Side, StackSlot, u32)>,
     dirty: bool,
-    /// Whether contents that are addresses of slots are forgotten where ways with others meet.
-    /// Otherwise these slots are private no longer.
-    pub(super) forgets_addresses: bool,
 }
 
 fn index(side: Side) -> usize {
@@ -43,7 +34,7 @@ fn index(side: Side) -> usize {
 }
 
 impl Tracking {
-    pub(super) fn new(before: &Function, after: &Function, forgets_addresses: bool) -> Self {
+    pub(super) fn new(before: &Function, after: &Function) -> Self {
         let of = |func: &Function| {
             let slots = func.sized_stack_slots.values();
             slots.cloned().collect::<Vec<_>>()
@@ -57,10 +48,7 @@ impl Tracking {
             found_pairs: Vec::new(),
             zeros: BTreeSet::new(),
             found_zeros: BTreeSet::new(),
-            cuts: FxHashMap::default(),
-            found_cuts: BTreeSet::new(),
             dirty: false,
-            forgets_addresses,
         }
     }
 
@@ -169,29 +157,14 @@ impl Tracking {
         true
     }
 
-    /// The offsets at which what is known of a slot is cut, but for 0.
-    pub(super) fn cuts(&self, side: Side, slot: StackSlot) -> Option<&BTreeSet<u32>> {
-        self.cuts.get(&self.named(side, slot))
-    }
-
-    /// Notes an access; what is known at the start of blocks is cut there, from the next time on.
-    pub(super) fn note_access(&mut self, side: Side, slot: StackSlot, start: u32, size: u32) {
-        let named = self.named(side, slot);
-        for cut in [start, start.saturating_add(size)] {
-            let is_inner = cut > 0 && cut < self.size(side, slot);
-            let is_known = self
-                .cuts
-                .get(&named)
-                .is_some_and(|cuts| cuts.contains(&cut));
-            if is_inner && !is_known && self.found_cuts.insert((named.0, named.1, cut)) {
-                self.dirty = true;
-            }
-        }
-    }
-
     /// Whether something was found that makes it necessary to follow everything anew.
     pub(super) fn is_dirty(&self) -> bool {
         self.dirty
+    }
+
+    /// Makes it necessary.
+    pub(super) fn start_anew(&mut self) {
+        self.dirty = true;
     }
 
     /// Lets what was found count.
@@ -202,19 +175,8 @@ impl Tracking {
         for (before, after) in std::mem::take(&mut self.found_pairs) {
             self.pair_of_before.insert(before, after);
             self.pair_of_after.insert(after, before);
-            let cuts = self.cuts.remove(&(Side::After, after));
-            let united = self.cuts.entry((Side::Before, before)).or_default();
-            united.extend(cuts.into_iter().flatten());
         }
         self.zeros.append(&mut self.found_zeros);
-        for (side, slot, cut) in std::mem::take(&mut self.found_cuts) {
-            let named = self.named(side, slot);
-            let cuts = self.cuts.entry(named).or_default();
-            cuts.insert(cut);
-            if cuts.len() > MAX_CUTS {
-                self.shared[index(side)].insert(slot);
-            }
-        }
         // One of a pair cannot be private without the other.
         for (&before, &after) in &self.pair_of_before {
             let [of_before, of_after] = &mut self.shared;

@@ -87,6 +87,12 @@ fn parts(term: &Term) -> Vec<Node> {
             value,
             ..
         } => vec![memory, address, value],
+        &Term::Overlaid {
+            below,
+            address,
+            value,
+            ..
+        } => vec![below, address, value],
         &Term::Read {
             memory, address, ..
         } => vec![memory, address],

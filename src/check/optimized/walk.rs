@@ -4,6 +4,7 @@
 //! the place where it was when the block was entered. What has no effect outside is done on each
 //! side by itself; what has one must be done by both.
 
+use super::copies::Copying;
 use super::evaluate::World;
 use super::facts::{Facts, learn, truth_of, value_of};
 use super::liveness::Liveness;
@@ -25,7 +26,7 @@ use std::rc::Rc;
 /// How often everything is followed anew because something was found on the way.
 const MAX_ROUNDS: usize = 48;
 /// Steps for each instruction, over all rounds, and some for short functions.
-const STEPS_PER_INST: usize = 400;
+const STEPS_PER_INST: usize = 1500;
 const MIN_STEPS: usize = 20_000;
 /// Entries of lists of live values for each instruction.
 const LIVE_PER_INST: usize = 200;
@@ -51,6 +52,12 @@ pub(super) struct Walk<'a> {
     pub(super) world: World,
     pub(super) before: Machine<'a>,
     pub(super) after: Machine<'a>,
+    /// The block of the optimised function that is followed.
+    pub(super) block: Option<Block>,
+    /// Loads that the function before did alone since the block was entered.
+    pub(super) passed_loads: u32,
+    /// The copy that the function before is at.
+    pub(super) copying: Copying,
     /// Where the function before is.
     pub(super) position: Inst,
     /// Steps that it took since the block was entered.
@@ -96,6 +103,7 @@ pub(super) struct Mark {
     position: Inst,
     progress: usize,
     facts: Facts,
+    copying: Copying,
 }
 
 pub(super) enum Step {
@@ -106,31 +114,15 @@ pub(super) enum Step {
     Unknown,
 }
 
-/// Proves one function from the other.
+/// Proves one function from the other, in as many rounds as it takes.
 pub(super) fn prove(
     before: &Function,
     after: &Function,
     surroundings: &dyn Surroundings,
 ) -> Outcome {
-    let first = prove_so(before, after, surroundings, false);
-    // A slot with the address of another, of which nothing is needed any more where ways meet,
-    // would let the other escape.
-    if first.is_err() && before.sized_stack_slots.len() > 1 {
-        return prove_so(before, after, surroundings, true).or(first);
-    }
-    first
-}
-
-/// Proves one function from the other, in as many rounds as it takes.
-fn prove_so(
-    before: &Function,
-    after: &Function,
-    surroundings: &dyn Surroundings,
-    forgets_addresses: bool,
-) -> Outcome {
     let insts = before.dfg.num_insts() + after.dfg.num_insts();
     let mut lasting = Lasting {
-        tracking: Tracking::new(before, after, forgets_addresses),
+        tracking: Tracking::new(before, after),
         positions: FxHashMap::default(),
         steps_left: insts
             .saturating_mul(STEPS_PER_INST)
@@ -204,9 +196,14 @@ impl<'a> Walk<'a> {
                 contents: Default::default(),
                 tracking: lasting.tracking,
                 endianness: surroundings.endianness(),
+                stores_above: 0,
+                hidden: Default::default(),
             },
             before: machine(before, Side::Before, &cfg_before)?,
             after: machine(after, Side::After, &cfg_after)?,
+            block: None,
+            passed_loads: 0,
+            copying: Copying::default(),
             position,
             progress: 0,
             facts: Facts::new(),
@@ -318,7 +315,7 @@ impl<'a> Walk<'a> {
         let Some(state) = self.states[block].clone() else {
             return Ok(());
         };
-        let memory = [Side::Before, Side::After].map(|side| self.world.uncut(&state, side));
+        let memory = [Side::Before, Side::After].map(|side| self.world.memory_in(&state, side));
         let [before, after] = memory;
         self.before.start(before);
         self.after.start(after);
@@ -330,6 +327,9 @@ impl<'a> Walk<'a> {
         for (value, node) in state.after {
             self.after.set(value, node);
         }
+        self.block = Some(block);
+        self.passed_loads = 0;
+        self.copying = Copying::default();
         self.position = state.position;
         self.facts = state.facts;
         self.progress = 0;
@@ -413,6 +413,7 @@ impl<'a> Walk<'a> {
             position: self.position,
             progress: self.progress,
             facts: self.facts.clone(),
+            copying: self.copying.clone(),
         }
     }
 
@@ -427,6 +428,7 @@ impl<'a> Walk<'a> {
         self.position = mark.position;
         self.progress = mark.progress;
         self.facts.clone_from(&mark.facts);
+        self.copying.clone_from(&mark.copying);
     }
 
     pub(super) fn learn(&mut self, node: Option<super::nodes::Node>, truth: bool) {

@@ -1,6 +1,9 @@
 use super::*;
 use crate::decide::Always;
+use crate::locations::LocationMode;
 use crate::pass::Optimize;
+use crate::pass::error::Stage;
+use crate::pass::stages::Made;
 use crate::splice::SpliceOptions;
 use cranelift_codegen::ir::{Inst, InstructionData, Opcode, SourceLoc};
 
@@ -51,7 +54,12 @@ fn takes(inliner: &Inliner<'_>, change: impl FnOnce(&mut Function)) -> bool {
     let mut changed = Function::clone(&done.body);
     change(&mut changed);
     assert!(changed != *done.body);
-    let is_sound = run.is_sound(main, &changed, &done.records, Stage::Cleanup);
+    let made = Made {
+        before: program[main].body(),
+        records: &done.records,
+        first: 0,
+    };
+    let is_sound = run.is_sound(main, &changed, &made, Stage::Cleanup);
     let errors = run.errors.into_inner().unwrap();
     match &errors[..] {
         [] => assert!(is_sound),

@@ -67,13 +67,18 @@
 
 mod error;
 mod host;
+#[cfg(feature = "properties")]
 mod interpret;
 mod native;
 mod values;
 
 pub use error::ExecuteError;
+#[cfg(feature = "properties")]
 pub use interpret::{interpret, interpret_in_order};
-pub use native::{Engine, NativeProgram, Snapshot};
+pub use native::{
+    Engine, IsolatedOutcome, IsolatedProgram, NativeProgram, SharedCounters, Snapshot,
+    check_signature, process_symbol,
+};
 
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::TrapCode;

@@ -4,6 +4,7 @@
 mod calls;
 mod exceptions;
 mod generated;
+mod isolated;
 mod limits;
 mod linking;
 mod process;

@@ -27,7 +27,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::TargetIsa;
 
-/// Room for one value, lane 0 of a vector first.
+/// Room for one value, in the host's byte order; vectors always begin with lane 0.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(16))]
 pub(super) struct Slot(pub(super) [u8; SLOT_BYTES]);
@@ -40,8 +40,12 @@ pub(super) const RECORDER: &str = "recorder";
 /// The name of what stands for a shim's number.
 pub(super) const NUMBER: &str = "number";
 
-/// Says why there is no glue for `signature`, if so.
-pub(super) fn check_signature(signature: &Signature) -> Result<(), String> {
+/// Checks that a function of `signature` can be called through values.
+///
+/// # Errors
+///
+/// What it has that no value can be: a type without a [`DataValue`], or a by-value struct.
+pub fn check_signature(signature: &Signature) -> Result<(), String> {
     for param in signature.params.iter().chain(&signature.returns) {
         if !has_data_value(param.value_type) {
             return Err(format!("it has a value of type {}", param.value_type));
@@ -62,7 +66,7 @@ pub(super) fn slot_count(signature: &Signature) -> usize {
 pub(super) fn fill(arguments: &[DataValue], signature: &Signature) -> Vec<Slot> {
     let mut slots = vec![Slot::default(); slot_count(signature)];
     for (slot, argument) in slots.iter_mut().zip(arguments) {
-        argument.write_to_slice_le(&mut slot.0);
+        argument.write_to_slice_ne(&mut slot.0);
     }
     slots
 }
@@ -71,7 +75,7 @@ pub(super) fn fill(arguments: &[DataValue], signature: &Signature) -> Vec<Slot> 
 pub(super) fn read(slots: &[Slot], params: &[AbiParam]) -> Vec<DataValue> {
     let places = slots.iter().zip(params);
     places
-        .map(|(slot, param)| DataValue::read_from_slice_le(&slot.0, param.value_type))
+        .map(|(slot, param)| DataValue::read_from_slice_ne(&slot.0, param.value_type))
         .collect()
 }
 
@@ -155,17 +159,23 @@ fn load_all(cursor: &mut FuncCursor<'_>, params: &[AbiParam], slots: Value) -> V
     places
         .map(|(param, offset)| {
             let ty = param.value_type;
-            cursor.ins().load(ty, memory_flags(), slots, offset)
+            cursor.ins().load(ty, memory_flags(ty), slots, offset)
         })
         .collect()
 }
 
 fn store_all(cursor: &mut FuncCursor<'_>, values: &[Value], slots: Value) {
     for (&value, offset) in values.iter().zip(offsets()) {
-        cursor.ins().store(memory_flags(), value, slots, offset);
+        let flags = memory_flags(cursor.func.dfg.value_type(value));
+        cursor.ins().store(flags, value, slots, offset);
     }
 }
 
-fn memory_flags() -> MemFlagsData {
-    MemFlagsData::trusted().with_endianness(Endianness::Little)
+fn memory_flags(ty: Type) -> MemFlagsData {
+    let flags = MemFlagsData::trusted();
+    if ty.is_vector() {
+        flags.with_endianness(Endianness::Little)
+    } else {
+        flags
+    }
 }

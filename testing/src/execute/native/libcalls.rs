@@ -1,28 +1,26 @@
 //! The runtime routines that Cranelift's code generation falls back on where the processor has no
 //! instruction, by the names that linkers know them by.
 
-/// Name and address of each.
-pub(super) fn addresses() -> [(&'static str, *const u8); 10] {
+use super::child;
+
+/// The address of the routine that linkers know as `symbol`.
+pub(super) fn address(symbol: &str) -> Option<*const u8> {
     type Unary32 = extern "C" fn(f32) -> f32;
     type Unary64 = extern "C" fn(f64) -> f64;
-    [
-        ("ceilf", (ceil_f32 as Unary32) as *const u8),
-        ("ceil", (ceil_f64 as Unary64) as *const u8),
-        ("floorf", (floor_f32 as Unary32) as *const u8),
-        ("floor", (floor_f64 as Unary64) as *const u8),
-        ("truncf", (trunc_f32 as Unary32) as *const u8),
-        ("trunc", (trunc_f64 as Unary64) as *const u8),
-        ("nearbyintf", (nearest_f32 as Unary32) as *const u8),
-        ("nearbyint", (nearest_f64 as Unary64) as *const u8),
-        (
-            "fmaf",
-            (fma_f32 as extern "C" fn(f32, f32, f32) -> f32) as *const u8,
-        ),
-        (
-            "fma",
-            (fma_f64 as extern "C" fn(f64, f64, f64) -> f64) as *const u8,
-        ),
-    ]
+    Some(match symbol {
+        "ceilf" => (ceil_f32 as Unary32) as *const u8,
+        "ceil" => (ceil_f64 as Unary64) as *const u8,
+        "floorf" => (floor_f32 as Unary32) as *const u8,
+        "floor" => (floor_f64 as Unary64) as *const u8,
+        "truncf" => (trunc_f32 as Unary32) as *const u8,
+        "trunc" => (trunc_f64 as Unary64) as *const u8,
+        "nearbyintf" => (nearest_f32 as Unary32) as *const u8,
+        "nearbyint" => (nearest_f64 as Unary64) as *const u8,
+        "fmaf" => (fma_f32 as extern "C" fn(f32, f32, f32) -> f32) as *const u8,
+        "fma" => (fma_f64 as extern "C" fn(f64, f64, f64) -> f64) as *const u8,
+        "__cranelift_x86_pshufb" => return child::x86_pshufb(),
+        _ => return None,
+    })
 }
 
 extern "C" fn ceil_f32(x: f32) -> f32 {
@@ -63,4 +61,16 @@ extern "C" fn fma_f32(x: f32, y: f32, z: f32) -> f32 {
 
 extern "C" fn fma_f64(x: f64, y: f64, z: f64) -> f64 {
     x.mul_add(y, z)
+}
+
+/// Byte `i` of the result is the byte of `source` that the low four bits of byte `i` of `selector`
+/// choose, or 0 if its high bit is set.
+pub(super) fn shuffle_bytes(source: [u8; 16], selector: [u8; 16]) -> [u8; 16] {
+    selector.map(|select| {
+        if select & 0x80 != 0 {
+            0
+        } else {
+            source[usize::from(select & 0x0f)]
+        }
+    })
 }

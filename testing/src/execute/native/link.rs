@@ -1,30 +1,21 @@
-//! Putting compiled functions and their glue into executable memory.
+//! Linking a program with the glue to the recorded host.
 //!
 //! The program's functions come first, then the entries of those that may be called from outside,
 //! then a shim for each function of the host that something refers to.
 
 use super::glue::{NUMBER, RECORDER};
 use super::image::Image;
+use super::loader::Loader;
 use super::machine::{self, Code};
-use super::{Callable, Engine, GlueKind, NativeProgram, libcalls};
+use super::{Callable, Engine, GlueKind, NativeProgram};
 use crate::execute::error::ExecuteError;
 use cranelift_codegen::ir::{Function, Signature};
-use cranelift_codegen::isa::{CallConv, TargetIsa};
+use cranelift_codegen::isa::CallConv;
 use cranelift_inliner::backend::{CompiledFunction, RelocationTarget};
 use cranelift_inliner::panics;
 use cranelift_inliner::program::{FunctionName, Linkage as ProgramLinkage, Program};
-use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
-use cranelift_module::{
-    FuncId, FuncOrDataId, Linkage, Module, ModuleReloc, ModuleRelocTarget, default_libcall_names,
-};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
-
-/// The least alignment of a function, in bytes.
-const ALIGNMENT: u32 = 16;
-
-/// What memory protection is set by, at most, in bytes.
-const PAGE: usize = 16 << 10;
 
 pub(super) fn link(
     engine: &Engine,
@@ -148,48 +139,37 @@ impl Plan {
         let glue = self.callable.iter().map(|(.., entry)| &**entry);
         let glue = glue.chain(self.host.iter().map(|(.., shim)| &**shim));
         let all = functions.iter().copied().chain(glue);
-        let room = all.map(|function| function.code().len().next_multiple_of(PAGE) + PAGE);
-        let mut module = new_module(engine, room.sum(), self.host.len())?;
+        let numbers = (0..self.host.len())
+            .map(|number| (number_symbol(number), std::ptr::without_provenance(number)));
+        let recorder = (RECORDER.to_owned(), machine::recorder());
+        let symbols = numbers.chain([recorder]).collect();
+        let mut loader = Loader::new(&engine.isa, all, symbols)?;
 
-        let signature = Signature::new(engine.isa().default_call_conv());
-        let mut declare = |count: usize| {
-            let ids = (0..count).map(|_| {
-                let id = module.declare_anonymous_function(&signature);
-                id.map_err(|error| error.to_string())
-            });
-            ids.collect::<Result<Vec<FuncId>, String>>()
-        };
-        let ids = declare(functions.len())?;
-        let entries = declare(self.callable.len())?;
-        let shims = declare(self.host.len())?;
+        let ids = loader.declare(functions.len())?;
+        let entries = loader.declare(self.callable.len())?;
+        let shims = loader.declare(self.host.len())?;
 
         for (function, &id) in functions.iter().zip(&ids) {
-            define(&mut module, engine.isa(), id, function, |_, name| {
-                Ok(match self.known.get(name) {
-                    Some(Known::Function(index)) => ids.get(*index).copied(),
-                    Some(Known::Host(number)) => shims.get(*number).copied(),
-                    None => None,
-                })
+            loader.define(id, function, |name| match self.known.get(name)? {
+                Known::Function(index) => ids.get(*index).copied(),
+                Known::Host(number) => shims.get(*number).copied(),
             })?;
         }
         for ((.., entry), &id) in self.callable.iter().zip(&entries) {
-            define(&mut module, engine.isa(), id, entry, |_, _| Ok(None))?;
+            loader.define(id, entry, |_| None)?;
         }
         for (number, ((.., shim), &id)) in self.host.iter().zip(&shims).enumerate() {
-            define(&mut module, engine.isa(), id, shim, |module, name| {
-                let symbol = match *name == FunctionName::testcase(RECORDER) {
-                    true => RECORDER.to_owned(),
-                    false => number_symbol(number),
-                };
-                let id = module.declare_function(&symbol, Linkage::Import, &signature);
-                id.map(Some).map_err(|error| error.to_string())
+            let recorder = loader.import(RECORDER)?;
+            let number = loader.import(&number_symbol(number))?;
+            loader.define(id, shim, |name| {
+                match *name == FunctionName::testcase(RECORDER) {
+                    true => Some(recorder),
+                    false => Some(number),
+                }
             })?;
         }
-        module
-            .finalize_definitions()
-            .map_err(|error| error.to_string())?;
 
-        let code = Code::new(module);
+        let code = Code::new(loader.finish()?);
         let mut image = Image::default();
         for (function, &id) in functions.iter().zip(&ids) {
             image.place(function, code.address(id));
@@ -280,55 +260,7 @@ fn check_handlers(name: &FunctionName, body: &Function) -> Result<(), ExecuteErr
     Ok(())
 }
 
-fn new_module(engine: &Engine, room: usize, host: usize) -> Result<JITModule, String> {
-    let memory = ArenaMemoryProvider::new_with_size(room).map_err(|error| error.to_string())?;
-    let mut builder = JITBuilder::with_isa(engine.isa.clone(), default_libcall_names());
-    builder.memory_provider(Box::new(memory));
-    builder.symbol(RECORDER, machine::recorder());
-    builder.symbols(libcalls::addresses());
-    for number in 0..host {
-        builder.symbol(number_symbol(number), std::ptr::without_provenance(number));
-    }
-    Ok(JITModule::new(builder))
-}
-
 /// The symbol whose address is `number`.
 fn number_symbol(number: usize) -> String {
     format!("{NUMBER}{number}")
-}
-
-fn define(
-    module: &mut JITModule,
-    isa: &dyn TargetIsa,
-    id: FuncId,
-    function: &CompiledFunction,
-    mut resolve: impl FnMut(&mut JITModule, &FunctionName) -> Result<Option<FuncId>, String>,
-) -> Result<(), String> {
-    let mut relocations = Vec::with_capacity(function.relocations().len());
-    for relocation in function.relocations() {
-        let target = match &relocation.target {
-            RelocationTarget::Function(name) | RelocationTarget::Data(name) => {
-                let name = FunctionName::from(name.clone());
-                let id = resolve(module, &name)?;
-                let id = id.ok_or_else(|| format!("there is no {name}"))?;
-                ModuleRelocTarget::from(FuncOrDataId::Func(id))
-            }
-            RelocationTarget::LibCall(routine) => ModuleRelocTarget::LibCall(*routine),
-            RelocationTarget::FunctionOffset(offset) => {
-                ModuleRelocTarget::FunctionOffset(id, *offset)
-            }
-            other => return Err(format!("there is no {other:?}")),
-        };
-        relocations.push(ModuleReloc {
-            offset: relocation.offset,
-            kind: relocation.kind,
-            name: target,
-            addend: relocation.addend,
-        });
-    }
-    let alignment = function.alignment().max(isa.function_alignment().minimum);
-    let alignment = u64::from(alignment.max(ALIGNMENT));
-    module
-        .define_function_bytes(id, alignment, function.code(), &relocations)
-        .map_err(|error| error.to_string())
 }

@@ -1,4 +1,4 @@
-//! Where compiled code is run: all `unsafe` of the library.
+//! Where compiled code is run in the process of the caller.
 //!
 //! # How a call goes
 //!
@@ -51,7 +51,7 @@ impl Drop for Code {
     fn drop(&mut self) {
         if let Some(module) = self.module.take() {
             // SAFETY: the code is called only from `execute`, whose caller borrows this value, and
-            // which has returned.
+            // which has returned, and in child processes, which have a copy of the memory.
             unsafe { module.free_memory() }
         }
     }
@@ -75,10 +75,9 @@ pub(super) use elsewhere::{execute, recorder};
 #[cfg(all(any(target_os = "linux", target_os = "macos"), target_arch = "x86_64"))]
 mod here {
     use super::{Call, Code, Slot};
-    use crate::execute::host::Exception;
     use crate::execute::native::glue::slot_count;
     use crate::execute::native::image::Image;
-    use crate::execute::native::{Ending, HostAnswer, HostSide, Snapshot};
+    use crate::execute::native::{Ending, HostAnswer, HostSide, Snapshot, unwind};
     use std::arch::naked_asm;
     use std::cell::Cell;
     use std::ffi::{c_int, c_void};
@@ -188,19 +187,6 @@ mod here {
         )
     }
 
-    /// Goes on at the handler `address` of a call in a frame of compiled code, with the payload in
-    /// the registers that every convention with exceptions names for it.
-    #[unsafe(naked)]
-    unsafe extern "C" fn land(address: u64, sp: u64, fp: u64, payload: i64) -> ! {
-        naked_asm!(
-            "mov rax, rcx",
-            "mov rsp, rsi",
-            "mov rbp, rdx",
-            "xor edx, edx",
-            "jmp rdi",
-        )
-    }
-
     /// What a shim calls: function `number` of the host was called with the arguments in `slots`,
     /// and `fp` is the shim's frame pointer.
     extern "C" fn record(number: usize, slots: *mut Slot, fp: u64) {
@@ -218,7 +204,7 @@ mod here {
         };
         // SAFETY: the shim was generated for this signature and has this many slots.
         let slots = unsafe { std::slice::from_raw_parts_mut(slots, slot_count(signature)) };
-        let (caller_fp, return_address) = frame(fp);
+        let (caller_fp, return_address) = unwind::frame(fp);
         if host.keeps_snapshots() {
             let snapshot = Snapshot {
                 pc: return_address,
@@ -232,7 +218,13 @@ mod here {
             HostAnswer::Returned => return,
             HostAnswer::Threw(exception) => exception,
         };
-        let goal = find_handler(running, exception, fp);
+        let goal = unwind::find_handler(
+            running.image,
+            exception.tag,
+            (caller_fp, return_address),
+            // The outermost frame is the entry's, whose caller is not in the code.
+            |fp, pc| !running.code.contains(&pc) || fp >= running.base,
+        );
         if goal.is_none() {
             running.ending = Some(Ending::Threw(exception));
         }
@@ -240,37 +232,10 @@ mod here {
         match goal {
             // SAFETY: a call with this handler is under way in the frame at `fp`, so the frame is
             // intact. Of the frames below only this one is Rust's, and it has nothing to drop.
-            Some((address, sp, fp)) => unsafe { land(address, sp, fp, exception.payload) },
+            Some(goal) => unsafe { unwind::resume(goal, exception.payload as u64, 0) },
             // SAFETY: `enter` wrote `base` and has not returned; this frame has nothing to drop.
             None => unsafe { recover(base) },
         }
-    }
-
-    /// The handler's address with its frame's stack and frame pointers.
-    fn find_handler(
-        running: &Running<'_>,
-        exception: Exception,
-        shim: u64,
-    ) -> Option<(u64, u64, u64)> {
-        let (mut fp, mut pc) = frame(shim);
-        loop {
-            if let Some(landing) = running.image.handler(pc, exception.tag) {
-                return Some((landing.address, fp - landing.frame_offset, fp));
-            }
-            // The outermost frame is the entry's, whose caller is not in the code.
-            if !running.code.contains(&pc) || fp >= running.base {
-                return None;
-            }
-            (fp, pc) = frame(fp);
-        }
-    }
-
-    /// The caller's frame pointer and the return address of the frame at `fp`.
-    fn frame(fp: u64) -> (u64, u64) {
-        let words = ptr::with_exposed_provenance::<u64>(fp as usize);
-        // SAFETY: `fp` is the frame pointer of compiled code on this thread's stack, which keeps
-        // frame pointers: at it is the caller's, and above that the return address.
-        unsafe { (words.read(), words.add(1).read()) }
     }
 
     fn copy_stack(from: u64, to: u64) -> Vec<u8> {

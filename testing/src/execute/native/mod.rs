@@ -1,16 +1,28 @@
 //! Running compiled code in this process.
 //!
 //! An [`Engine`] turns programs, or what the pass compiled of them, into [`NativeProgram`]s: code
-//! in executable memory, linked with the host. In `glue.rs` are the small generated functions
-//! between values and registers, in `link.rs` is what puts code into memory, in `image.rs` what is
-//! known about places in it, and in `machine.rs` how it is called, how its traps are caught, and
-//! all that is not safe.
+//! in executable memory, linked with the recorded host. An [`IsolatedProgram`] is linked with the
+//! process instead, and called in child processes.
+//!
+//! In `glue.rs` are the small generated functions between values and registers, in `loader.rs` is
+//! how code comes into memory, in `image.rs` the places in it that are known, and in `unwind.rs`
+//! the way to a handler. `link.rs` and `machine.rs` are how a [`NativeProgram`] is linked and called,
+//! `isolated.rs` and `child.rs` how an [`IsolatedProgram`] is.
 
+mod child;
 mod glue;
 mod image;
+mod isolated;
 mod libcalls;
 mod link;
+mod loader;
 mod machine;
+#[cfg(all(unix, target_arch = "x86_64"))]
+mod unwind;
+
+pub use child::{SharedCounters, process_symbol};
+pub use glue::check_signature;
+pub use isolated::{IsolatedOutcome, IsolatedProgram};
 
 use super::error::ExecuteError;
 use super::host::{Exception, Host, Reply};

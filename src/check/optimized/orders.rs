@@ -1,0 +1,100 @@
+//! Types and byte orders of what is stored and loaded.
+
+use super::evaluate::World;
+use super::memory::Access;
+use super::nodes::{Node, Order, Term, signed};
+use cranelift_codegen::ir::{Endianness, Type};
+
+impl World {
+    /// What memory holds after a store of `value`, as a number in native byte order.
+    pub(super) fn as_held(&mut self, access: &Access, value: Option<Node>) -> Option<Node> {
+        let value = value?;
+        let value = self.nodes.bits(value, 0, access.size * 8);
+        self.reordered(access, value, true)
+    }
+
+    /// What a load makes of what memory holds.
+    pub(super) fn as_loaded(&mut self, access: &Access, bits: Option<Node>) -> Option<Node> {
+        let value = self.reordered(access, bits?, false)?;
+        let width = access.ty.bits();
+        if !access.is_signed || access.size * 8 == width {
+            return Some(self.nodes.zero_extended(value, width));
+        }
+        self.sign_extended(value, access.ty)
+    }
+
+    fn sign_extended(&mut self, value: Node, ty: Type) -> Option<Node> {
+        let width = self.nodes.width(value);
+        if let Some(bits) = self.nodes.constant_of(value) {
+            let bits = signed(bits, width).cast_unsigned();
+            return Some(self.nodes.constant(bits, ty.bits()));
+        }
+        let from = Type::int(u16::try_from(width).ok()?)?;
+        let shape = self.contents.sign_extension(from, ty);
+        let term = Term::Computed {
+            shape,
+            index: 0,
+            args: Box::new([value]),
+        };
+        Some(self.nodes.node(term, ty.bits()))
+    }
+
+    fn image(&mut self, node: Node, order: Order) -> Node {
+        let width = self.nodes.width(node);
+        match *self.nodes.term(node) {
+            Term::View(bits, of) if of == order => bits,
+            // Zeros look the same in every order.
+            Term::Constant(0) => node,
+            _ if width == 8 => node,
+            _ => self.nodes.node(Term::Image(node, order), width),
+        }
+    }
+
+    fn view(&mut self, bits: Node, order: Order) -> Node {
+        let width = self.nodes.width(bits);
+        let (of, start) = self.piece(bits);
+        let whole = self.nodes.width(of);
+        match (self.nodes.term(of).clone(), order) {
+            (Term::Image(node, stored), _) if stored == order && whole == width => return node,
+            (Term::Image(node, stored), (Some(endianness), 0)) if stored == order => {
+                let low = match endianness {
+                    Endianness::Little => start * 8,
+                    Endianness::Big => whole - start * 8 - width,
+                };
+                return self.nodes.bits(node, low, width);
+            }
+            (Term::Constant(0), _) => return self.nodes.constant(0, width),
+            _ if width == 8 => return bits,
+            _ => {}
+        }
+        self.nodes.node(Term::View(bits, order), width)
+    }
+
+    fn reordered(&mut self, access: &Access, node: Node, to_memory: bool) -> Option<Node> {
+        let explicit = access.flags.explicit_endianness();
+        let is_plain = access.ty.lane_count() == 1;
+        let (explicit, native) = match (explicit, self.endianness) {
+            (None, None) if is_plain => return Some(node),
+            (order, None) => {
+                let lane = if is_plain { 0 } else { access.ty.lane_bits() };
+                return Some(match to_memory {
+                    true => self.image(node, (order, lane)),
+                    false => self.view(node, (order, lane)),
+                });
+            }
+            (None, Some(native)) => (native, native),
+            (Some(explicit), Some(native)) => (explicit, native),
+        };
+        let mut node = node;
+        for step in [to_memory, !to_memory] {
+            if step {
+                if explicit == Endianness::Big && !is_plain {
+                    node = self.lanes_reversed(node, access.ty);
+                }
+            } else if explicit != native {
+                node = self.nodes.swapped(node);
+            }
+        }
+        Some(node)
+    }
+}

@@ -1,0 +1,298 @@
+//! What is done to one function, stage by stage.
+//!
+//! A stage splices, tidies and optimizes. The first one begins with the body of the program and its
+//! own calls, a further one with what the one before made, and the calls that became direct in it.
+
+use super::caller::{CallerScratch, InlinedCaller, inline_into};
+use super::copies::copy_tree;
+use super::error::{PassError, Stage};
+use super::known::Known;
+use super::preparation::Preparation;
+use super::references::References;
+use super::report::SiteRecord;
+use super::resolved::{FoundTargets, inline_resolved};
+use super::run::Run;
+use super::state::Final;
+use crate::backend::verify_function;
+use crate::body::{code_size, frame_bytes};
+use crate::check::{check, check_optimized};
+use crate::cleanup::{CleanupStats, clean_up, clean_up_spliced, optimize};
+use crate::locations::{LocationBuilder, LocationMode};
+use crate::program::FunctionId;
+use crate::splice::MemoryPromises;
+use cranelift_codegen::ir::Function;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, PoisonError};
+
+/// Below so many instructions, the allocations of a clone cost more than its room is worth.
+const WORTH_PACKING: usize = 250;
+
+/// While a body is packed it is there twice. So all that are final must be this many times as large,
+/// or the most memory would be needed then.
+const PACKED_AMONG: usize = 2;
+
+impl Run<'_> {
+    pub(super) fn function(&self, id: FunctionId, scratch: &mut CallerScratch) -> Final {
+        let program = self.state.program;
+        let original = program[id].body();
+        let mut stats = CleanupStats::default();
+        let (mut caller, body) = self.stages(id, scratch, &mut stats);
+        let inlined_at = self.inliner.locations == LocationMode::InlinedAt;
+        let mut table = None;
+        let body = match body {
+            // After an error the run has failed; what is left only has to come to an end.
+            Err(Unsound) => Arc::clone(original),
+            Ok(None) if !inlined_at => Arc::clone(original),
+            Ok(body) => {
+                let mut body = body.unwrap_or_else(|| (**original).clone());
+                let mut builder = caller.locations.take();
+                if inlined_at && builder.is_none() {
+                    builder = Some(LocationBuilder::begin(&mut body));
+                }
+                table = builder.map(|builder| Arc::new(builder.finish(&mut body)));
+                Arc::new(match caller.inlined {
+                    0 => body,
+                    _ => self.pack(body),
+                })
+            }
+        };
+        let changed = caller.inlined > 0 || stats != CleanupStats::default();
+        let found = changed.then(|| References::of(program, &body));
+        let state = self.state;
+        Final {
+            size: match changed {
+                true => code_size(&body),
+                false => state.sizes[id],
+            },
+            frame_bytes: frame_bytes(&body),
+            calls: found
+                .as_ref()
+                .map_or_else(|| state.graph.calls(id), |found| found.calls),
+            references: found.map(|found| found.functions.into_boxed_slice()),
+            body,
+            locations: table,
+            depth: caller.depth,
+            inlined: caller.inlined,
+            promises: caller.promises,
+            cleanup: stats,
+            records: caller.records.into_boxed_slice(),
+            preparation: Preparation::default(),
+            summary: OnceLock::new(),
+            kept: OnceLock::new(),
+        }
+    }
+
+    /// Inlines into the function, stage by stage. The body is `None` where it stays the original.
+    fn stages(
+        &self,
+        id: FunctionId,
+        scratch: &mut CallerScratch,
+        stats: &mut CleanupStats,
+    ) -> (InlinedCaller, Result<Option<Function>, Unsound>) {
+        let (inliner, state, clock) = (self.inliner, self.state, self.clock);
+        let original = state.program[id].body();
+        let inline = &clock.inline;
+        let (mut caller, mut spliced) =
+            inline.time(|| inline_into(inliner, state, id, &mut scratch.splice));
+        let mut body: Option<Function> = None;
+        // The first record of the stage.
+        let mut first = 0;
+        for stage in 1.. {
+            let was_spliced = spliced.is_some();
+            if let Some(mut spliced) = spliced.take() {
+                let before = body.as_ref().unwrap_or(original);
+                let records = caller.records.get(first..).unwrap_or_default();
+                let made = Made {
+                    before,
+                    records,
+                    first,
+                };
+                if !self.tidy(id, &mut spliced, &made, scratch, stats) {
+                    return (caller, Err(Unsound));
+                }
+                body = Some(spliced);
+            } else if stage > 1 {
+                break;
+            }
+            let worth_it = match was_spliced {
+                true => caller.inlined,
+                false => usize::from(caller.left_to_optimizer),
+            };
+            if !inliner.optimizes(worth_it) {
+                break;
+            }
+            match self.optimize(id, body.as_ref().unwrap_or(original), scratch, stats) {
+                Ok(None) => {}
+                Ok(optimized) => body = optimized,
+                Err(unsound) => return (caller, Err(unsound)),
+            }
+            let Some(found) = FoundTargets::take(&scratch.cleanup, stage) else {
+                break;
+            };
+            first = caller.records.len();
+            let before = body.as_ref().unwrap_or(original);
+            caller.size = code_size(before);
+            let splice = &mut scratch.splice;
+            spliced = inline
+                .time(|| inline_resolved(inliner, state, id, before, found, &mut caller, splice));
+        }
+        (caller, Ok(body))
+    }
+
+    /// Tidies what a stage spliced; returns whether it is what it should be.
+    fn tidy(
+        &self,
+        id: FunctionId,
+        body: &mut Function,
+        made: &Made<'_>,
+        scratch: &mut CallerScratch,
+        stats: &mut CleanupStats,
+    ) -> bool {
+        if !self.is_sound(id, body, made, Stage::Splice) {
+            return false;
+        }
+        if !self.inliner.clean_up {
+            return true;
+        }
+        // The session has checked the caller and what it copied.
+        let needs_check = scratch.splice.left_handler_addresses();
+        let context = &mut scratch.cleanup;
+        *stats += self.clock.cleanup.time(|| match needs_check {
+            true => clean_up(body, context),
+            false => clean_up_spliced(body, context),
+        });
+        self.is_sound(id, body, made, Stage::Cleanup)
+    }
+
+    /// What optimizing makes of a body; `None` where that is the same, so that the body stays
+    /// shared with the input.
+    fn optimize(
+        &self,
+        id: FunctionId,
+        before: &Function,
+        scratch: &mut CallerScratch,
+        stats: &mut CleanupStats,
+    ) -> Result<Option<Function>, Unsound> {
+        let mut body = before.clone();
+        let (options, context) = (&self.optimize_options, &mut scratch.cleanup);
+        let done = self
+            .clock
+            .cleanup
+            .time(|| optimize(&mut body, options, context));
+        if done == CleanupStats::default() {
+            return Ok(None);
+        }
+        *stats += done;
+        match self.is_well_optimized(id, before, &body) {
+            true => Ok(Some(body)),
+            false => Err(Unsound),
+        }
+    }
+
+    /// The same function in tables without room to grow, if that is worth it.
+    ///
+    /// A table that was full when the caller was copied has doubled with the first entry that came
+    /// in, and a final body stays to the end. A clone is the only way to get rid of the rest.
+    fn pack(&self, body: Function) -> Function {
+        let insts = body.dfg.num_insts();
+        let before = self.final_insts.fetch_add(insts, Ordering::Relaxed);
+        if insts < WORTH_PACKING || insts.saturating_mul(PACKED_AMONG) > before {
+            return body;
+        }
+        body.clone()
+    }
+
+    /// Verifies an optimized body and proves that it does the same as the one `before`, as the pass
+    /// is set; an error is kept for the end.
+    fn is_well_optimized(&self, id: FunctionId, before: &Function, body: &Function) -> bool {
+        let error = self.verify(id, body, Stage::Optimize).or_else(|| {
+            let known = Known {
+                state: self.state,
+                options: &self.optimize_options,
+                keeps_locations: self.inliner.locations != LocationMode::InlinedAt,
+            };
+            let prove = || check_optimized(before, body, &known);
+            let proved = self.inliner.check.then(|| self.clock.verify.time(prove))?;
+            Some(PassError::CheckOptimized {
+                function: self.state.program[id].name().clone(),
+                source: proved.err()?,
+            })
+        });
+        self.keep_error(id, error)
+    }
+
+    /// Keeps an error for the end; returns whether there is none.
+    fn keep_error(&self, id: FunctionId, error: Option<PassError>) -> bool {
+        let Some(error) = error else {
+            return true;
+        };
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.push((id, error));
+        false
+    }
+
+    /// Verifies and checks as the pass is set; an error is kept for the end.
+    pub(super) fn is_sound(
+        &self,
+        id: FunctionId,
+        body: &Function,
+        made: &Made<'_>,
+        stage: Stage,
+    ) -> bool {
+        let error = self.verify(id, body, stage).or_else(|| {
+            let check = || self.check(id, body, made, stage);
+            self.inliner.check.then(|| self.clock.verify.time(check))?
+        });
+        self.keep_error(id, error)
+    }
+
+    fn verify(&self, id: FunctionId, body: &Function, stage: Stage) -> Option<PassError> {
+        let isa = self.inliner.verify.as_deref()?;
+        let result = self.clock.verify.time(|| verify_function(body, isa));
+        Some(PassError::Verifier {
+            function: self.state.program[id].name().clone(),
+            stage,
+            source: result.err()?,
+        })
+    }
+
+    fn check(
+        &self,
+        id: FunctionId,
+        body: &Function,
+        made: &Made<'_>,
+        stage: Stage,
+    ) -> Option<PassError> {
+        let finals = &self.state.finals;
+        let body_of = |id| finals.get(id)?.get().map(|done: &Final| &*done.body);
+        let mut tree = copy_tree(made.before, made.records, made.first, body_of);
+        if self.inliner.locations == LocationMode::InlinedAt {
+            tree.ignore_locations();
+        }
+        if !self.inliner.splice_options.share_slots {
+            tree.forbid_shared_slots();
+        }
+        if self.inliner.splice_options.stack_limit_is_per_thread {
+            tree.stack_limits_are_per_thread();
+        }
+        if self.inliner.splice_options.memory_promises == MemoryPromises::WholeProgram {
+            tree.promise_for_whole_program();
+        }
+        let error = check(&tree, body).err()?;
+        let function = self.state.program[id].name().clone();
+        Some(PassError::of_check(error, function, stage))
+    }
+}
+
+/// A result that is not what it should be; the error is kept.
+struct Unsound;
+
+/// What was made of a body in one stage.
+pub(super) struct Made<'a> {
+    /// The body with which the stage began.
+    pub(super) before: &'a Function,
+    /// The records of the stage.
+    pub(super) records: &'a [SiteRecord],
+    /// How many records there were before.
+    pub(super) first: usize,
+}
