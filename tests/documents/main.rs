@@ -20,7 +20,12 @@ pub(crate) fn root() -> &'static Path {
 fn documents() -> Vec<(PathBuf, String)> {
     let folder = fs::read_dir(root().join("docs")).unwrap();
     let mut paths: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
-    let pages = ["README.md", "cli/README.md", "testing/README.md"];
+    let pages = [
+        "README.md",
+        "cli/README.md",
+        "examples/wasm/README.md",
+        "testing/README.md",
+    ];
     paths.extend(pages.map(|page| root().join(page)));
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     paths.sort();
