@@ -20,7 +20,12 @@ pub(crate) fn root() -> &'static Path {
 fn documents() -> Vec<(PathBuf, String)> {
     let folder = fs::read_dir(root().join("docs")).unwrap();
     let mut paths: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
-    let pages = ["README.md", "cli/README.md", "testing/README.md"];
+    let pages = [
+        "README.md",
+        "cli/README.md",
+        "examples/wasm/README.md",
+        "testing/README.md",
+    ];
     paths.extend(pages.map(|page| root().join(page)));
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     paths.sort();
@@ -214,6 +219,7 @@ fn commands_of_cargo_name_targets_that_exist() {
     let mut checked = 0;
     for (path, text) in documents() {
         for line in between(&text, "```sh\n", '`').flat_map(str::lines) {
+            let beside = path.parent().unwrap();
             let path = path.display();
             let mut words = line.split_whitespace();
             match words.next() {
@@ -224,8 +230,10 @@ fn commands_of_cargo_name_targets_that_exist() {
                 if let "--example" | "--bench" | "--test" = word {
                     let folder = format!("{}s", &word[2..]).replace("benchs", "benches");
                     let name = words.next().unwrap();
-                    let target = root().join(folder).join(name);
-                    let exists = target.is_dir() || target.with_extension("rs").exists();
+                    let exists = [root(), beside].iter().any(|package| {
+                        let target = package.join(&folder).join(name);
+                        target.is_dir() || target.with_extension("rs").exists()
+                    });
                     assert!(exists, "{path}: {line}");
                     checked += 1;
                 }

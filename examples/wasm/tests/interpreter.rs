@@ -73,6 +73,9 @@ fn wasmi_trap_name(error: &wasmi::Error) -> &'static str {
         Some(TrapCode::IndirectCallToNull) => "null",
         Some(TrapCode::BadSignature) => "signature",
         Some(TrapCode::StackOverflow) => "stack",
+        // Of a segment that is out of bounds it tells otherwise than of an instruction.
+        None if error.to_string().contains("table access") => "table",
+        None if error.to_string().contains("memory access") => "memory",
         _ => panic!("wasmi says {error}"),
     }
 }

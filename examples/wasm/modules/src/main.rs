@@ -66,7 +66,9 @@ fn bytes(number: u64) -> Vec<u8> {
 const FUEL: u32 = 900;
 
 fn main() -> io::Result<()> {
-    let mut numbers = std::env::args().skip(1).map(|argument| argument.parse::<u64>());
+    let mut numbers = std::env::args()
+        .skip(1)
+        .map(|argument| argument.parse::<u64>());
     let (Some(Ok(first)), Some(Ok(count))) = (numbers.next(), numbers.next()) else {
         eprintln!("FIRST and COUNT");
         std::process::exit(2);

@@ -1,0 +1,258 @@
+//! The tool, as its users run it: programs that end, exit, trap, read files, and are linked.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// Calls of WASI, and `print` for numbers below ten.
+const HEAD: &str = r#"
+    (import "wasi_snapshot_preview1" "fd_write"
+        (func $fd_write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_read"
+        (func $fd_read (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_open"
+        (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+    (memory (export "memory") 1)
+    (func $write (param $at i32) (param $length i32)
+        (i32.store (i32.const 0) (local.get $at))
+        (i32.store (i32.const 4) (local.get $length))
+        (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+    (func $print (param $number i32)
+        (i32.store (i32.const 12) (i32.add (local.get $number) (i32.const 48)))
+        (call $write (i32.const 12) (i32.const 1)))
+"#;
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("there is room"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn module(&self, text: &str) -> PathBuf {
+        let path = self.path("module.wasm");
+        let wasm = wat::parse_str(format!("(module {text})")).expect("the text is right");
+        fs::write(&path, wasm).expect("it can be written");
+        path
+    }
+}
+
+fn wasm(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wasm"));
+    for argument in arguments {
+        command.arg(argument.as_ref());
+    }
+    command.output().expect("it starts")
+}
+
+fn run(module: &Path, policy: &str) -> Output {
+    wasm(&[&"run", &"--policy", &policy, &module])
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("it is text")
+}
+
+#[test]
+fn a_program_prints_and_exits() {
+    let folder = Folder::new();
+    let module = folder.module(&format!(
+        r#"{HEAD} (func (export "_start") (call $print (i32.const 7)) (call $proc_exit (i32.const 3))
+            (call $print (i32.const 8)))"#
+    ));
+    for policy in ["none", "small", "cost", "always"] {
+        let output = run(&module, policy);
+        assert_eq!(
+            (text(&output.stdout), output.status.code()),
+            ("7", Some(3)),
+            "{output:?}"
+        );
+    }
+}
+
+/// A function that traps, in one that is small enough to go into the one before.
+const DIVIDES: &str = r#"
+    (func $quotient (param $a i32) (param $b i32) (result i32)
+        (i32.div_s (local.get $a) (local.get $b)))
+    (func $ratio (param $b i32) (result i32)
+        (i32.add (call $quotient (i32.const 100) (local.get $b)) (i32.const 1)))
+    (func (export "_start") (call $print (call $ratio (i32.const 20))) (call $print (call $ratio (i32.const 0))))
+"#;
+
+#[test]
+fn a_trap_tells_of_inlined_functions_too() {
+    let folder = Folder::new();
+    let module = folder.module(&format!("{HEAD} {DIVIDES}"));
+    let plain = run(&module, "none");
+    let inlined = run(&module, "cost");
+    for output in [&plain, &inlined] {
+        assert_eq!(
+            (text(&output.stdout), output.status.code()),
+            ("6", Some(134)),
+            "{output:?}"
+        );
+    }
+    let plain = text(&plain.stderr);
+    assert!(
+        plain.starts_with("trap: integer division by zero\n  in quotient at 0x"),
+        "{plain}"
+    );
+    assert!(plain.contains("\n  in ratio at 0x"), "{plain}");
+    assert!(!plain.contains("inlined"), "{plain}");
+    let inlined = text(&inlined.stderr);
+    assert_eq!(inlined.matches(", inlined").count(), 2, "{inlined}");
+    // But for that, they are the same places.
+    assert_eq!(inlined.replace(", inlined", ""), plain);
+}
+
+#[test]
+fn each_trap_is_told_by_its_name() {
+    let cases = [
+        ("(unreachable)", "unreachable code was reached"),
+        (
+            "(drop (i32.load (i32.const 65533)))",
+            "access out of the bounds of memory",
+        ),
+        (
+            "(i64.store offset=0xffffffff (i32.const -1) (i64.const 1))",
+            "bounds of memory",
+        ),
+        (
+            "(memory.fill (i32.const 65530) (i32.const 1) (i32.const 7))",
+            "bounds of memory",
+        ),
+        (
+            "(drop (i32.div_s (i32.const -2147483648) (i32.const -1)))",
+            "integer overflow",
+        ),
+        (
+            "(drop (i32.trunc_f64_s (f64.const nan)))",
+            "a number that is not an integer",
+        ),
+        ("(call_indirect (i32.const 4))", "bounds of a table"),
+        ("(call_indirect (i32.const 1))", "call of a null reference"),
+        (
+            "(call_indirect (i32.const 2))",
+            "call of a function of another type",
+        ),
+        ("(call $deep (i64.const 1))", "the stack is used up"),
+    ];
+    for (body, message) in cases {
+        let folder = Folder::new();
+        let module = folder.module(&format!(
+            r#"{HEAD} (table 4 funcref) (elem (i32.const 2) $print $deep)
+            (func $deep (param i64)
+                (call $deep (i64.add (local.get 0) (i64.const 1))) (call $print (i32.const 1)))
+            (func (export "_start") {body})"#
+        ));
+        for policy in ["none", "always"] {
+            let output = run(&module, policy);
+            let told = text(&output.stderr);
+            assert!(
+                told.starts_with("trap: ") && told.contains(message),
+                "{body}: {told}"
+            );
+            assert_eq!(output.status.code(), Some(134), "{body}");
+        }
+    }
+}
+
+#[test]
+fn only_files_below_the_folder_can_be_read() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("inside")).expect("it can be made");
+    fs::write(folder.path("inside/file"), "text").expect("it can be written");
+    fs::write(folder.path("secret"), "hidden").expect("it can be written");
+    std::os::unix::fs::symlink("../secret", folder.path("inside/link")).expect("links work");
+    // Prints what is in the file, or else an `e`.
+    let program = |name: &str| {
+        let length = name.len();
+        format!(
+            r#"{HEAD} (data (i32.const 100) "{name}") (data (i32.const 80) "e")
+            (func (export "_start")
+                (if (call $path_open (i32.const 3) (i32.const 1) (i32.const 100) (i32.const {length})
+                        (i32.const 0) (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 40))
+                    (then (call $write (i32.const 80) (i32.const 1)))
+                    (else
+                        (i32.store (i32.const 48) (i32.const 200))
+                        (i32.store (i32.const 52) (i32.const 50))
+                        (drop (call $fd_read (i32.load (i32.const 40)) (i32.const 48) (i32.const 1)
+                            (i32.const 56)))
+                        (call $write (i32.const 200) (i32.load (i32.const 56))))))"#
+        )
+    };
+    for (name, expected) in [
+        ("file", "text"),
+        ("../secret", "e"),
+        ("link", "e"),
+        ("/etc/passwd", "e"),
+        ("missing", "e"),
+    ] {
+        let module = folder.module(&program(name));
+        let output = wasm(&[&"run", &"--dir", &folder.path("inside"), &module]);
+        assert_eq!(text(&output.stdout), expected, "{name}: {output:?}");
+    }
+}
+
+#[test]
+fn what_is_not_supported_is_named_with_its_place() {
+    let cases = [
+        (
+            "(func (result v128) (v128.const i64x2 1 2))",
+            "SIMD support is not enabled (at offset 0x",
+        ),
+        (
+            "(func (return_call 0))",
+            "tail calls support is not enabled (at offset 0x",
+        ),
+        (
+            "(func (param externref))",
+            "references outside of tables are not supported (at offset 0x",
+        ),
+        (
+            "(table 1 externref)",
+            "tables of externref are not supported (at offset 0x",
+        ),
+        (
+            r#"(import "a" "b" (global i32))"#,
+            "imported globals are not supported (at offset 0x",
+        ),
+        (
+            r#"(import "a" "b" (func))"#,
+            "the import `a` `b` is not provided (at offset 0x",
+        ),
+        (
+            "(table 1 funcref) (func (drop (table.get 0 (i32.const 0))))",
+            "`TableGet` are not supported",
+        ),
+    ];
+    for (module, message) in cases {
+        let folder = Folder::new();
+        let output = run(&folder.module(module), "cost");
+        let told = text(&output.stderr);
+        assert!(told.contains(message), "{module}: {told}");
+        assert_eq!(output.status.code(), Some(1), "{told}");
+    }
+    let folder = Folder::new();
+    fs::write(folder.path("text"), "no module").expect("it can be written");
+    assert!(text(&run(&folder.path("text"), "cost").stderr).contains("offset 0x0"));
+}
+
+#[test]
+fn a_linked_program_does_the_same() {
+    let folder = Folder::new();
+    let module = folder.module(&format!("{HEAD} {DIVIDES}"));
+    let program = folder.path("program");
+    let output = wasm(&[&"compile", &module, &"-o", &program]);
+    assert!(output.status.success(), "{output:?}");
+    let expected = run(&module, "cost");
+    let output = Command::new(&program).output().expect("it is a program");
+    assert_eq!(output, expected);
+    assert!(!folder.path("program.wasm-object.o").exists());
+}
