@@ -1,10 +1,10 @@
-//! How many loops are around each block.
+//! The number of loops around each block.
 //!
 //! A loop is a natural loop: a header that dominates the source of an edge back to it, and all
-//! that reaches this edge without passing the header. Cranelift's `LoopAnalysis` finds the same
-//! loops, but assumes that every block is reachable: an unreachable block that branches into two
-//! loops sends it round for ever. A caller has such blocks until clean-up, and a policy is asked
-//! before.
+//! blocks that reach this edge without passing the header. Cranelift's `LoopAnalysis` finds the
+//! same loops, but assumes that every block is reachable: an unreachable block that branches into
+//! two loops sends it round for ever. A caller has such blocks until clean-up, and the policy
+//! decides before that.
 
 use crate::body::branches;
 use cranelift_codegen::dominator_tree::DominatorTree;
@@ -54,13 +54,13 @@ impl Loops {
         Loops { depth }
     }
 
-    /// The number of loops around `block`; 0 where nothing reaches it.
+    /// Returns the number of loops around `block`; 0 where nothing reaches it.
     pub(super) fn depth(&self, block: Block) -> u32 {
         self.depth[block]
     }
 }
 
-/// The reachable predecessors of `block`.
+/// Returns the reachable predecessors of `block`.
 fn predecessors<'a>(
     cfg: &'a ControlFlowGraph,
     domtree: &'a DominatorTree,
@@ -100,7 +100,7 @@ impl Forest {
         self.shortcut[block] = header.into();
     }
 
-    /// The header of the outermost loop around `block` so far; itself, where there is none.
+    /// Returns the header of the outermost loop around `block` so far; itself, where there is none.
     fn outermost(&mut self, block: Block) -> Block {
         let mut found = block;
         while let Some(next) = self.shortcut[found].expand() {

@@ -1,11 +1,11 @@
-//! How much of a body would fold if a parameter were constant.
+//! Estimates how much of a body would fold if a parameter were constant.
 
 use crate::body::resolve_alias;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::ir::{Function, Inst, InstructionData, Opcode, Value, ValueDef};
 
-/// What a parameter alone decides in a body.
+/// The part of a body that a parameter alone decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParameterUse {

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// What a policy gives as its reason: a short phrase without a final period.
+/// The reason for a policy's answer: a short phrase without a final period.
 ///
-/// There is one for each call of a program, and hardly anybody reads them all. So those of
-/// the policies that ship are kept as figures, and become words when they are displayed. Two
-/// reasons are equal if their words are.
+/// There is one for each call of a program, and most are never read. So the policies that ship keep
+/// theirs as figures, which become words when they are displayed. Two reasons are equal if their
+/// words are.
 ///
 /// ```
 /// use cranelift_inliner::decide::PolicyReason;
@@ -35,7 +35,7 @@ enum Form {
     SmallCallee {
         insts: usize,
     },
-    /// What most weighings are, in less room.
+    /// The usual weighing, in compact form.
     Weighed {
         cost: i32,
         benefit: i32,
@@ -45,7 +45,7 @@ enum Form {
     WeighedInFull(Box<Weighing>),
 }
 
-/// What the cost model found out of a site.
+/// The cost model's findings about a site.
 #[derive(Clone, PartialEq)]
 pub(super) struct Weighing {
     pub(super) cost: i64,
@@ -53,7 +53,7 @@ pub(super) struct Weighing {
     /// `None` where the site would have been below every threshold.
     pub(super) threshold: Option<i64>,
     pub(super) executed: Option<u64>,
-    /// Whether the callee goes away with its only call.
+    /// Whether the callee goes away after inlining its only call.
     pub(super) sole_call_site: bool,
 }
 
