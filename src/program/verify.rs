@@ -14,9 +14,9 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`ProgramError::Verifier`] for the first function in input order that the verifier
-    /// rejects, whatever the number of threads. A function so malformed that the verifier itself
-    /// panics is rejected as well.
+    /// [`ProgramError::Verifier`] for the first function in input order that the verifier rejects,
+    /// whatever the number of threads. A function so malformed that the verifier itself panics is
+    /// rejected as well.
     pub fn verify<'a>(&self, fisa: impl Into<FlagsOrIsa<'a>>) -> Result<(), ProgramError> {
         let fisa = fisa.into();
         let rejected = self
