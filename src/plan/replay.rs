@@ -3,11 +3,11 @@
 use super::{Plan, SitePath};
 use crate::decide::{CallSite, Decision, Inline};
 
-/// Who decides about sites that a plan does not list.
+/// The decision about sites that a plan does not list.
 pub enum Fallback<'a> {
     /// Another policy.
     Policy(Box<dyn Inline + 'a>),
-    /// Nobody: they stay calls.
+    /// They stay calls.
     Keep,
 }
 
