@@ -22,7 +22,7 @@ impl Placed<'_> {
     }
 }
 
-/// A table with what its header says.
+/// A table with the content of its header.
 #[derive(Clone, Debug)]
 pub(super) struct Encoded {
     pub(super) bytes: Vec<u8>,
@@ -67,7 +67,7 @@ pub(super) fn encode(
             frames.push(parent, tags)?;
         }
         for point in &function.frames.points {
-            // In the code, whose end has 32 bits.
+            // The point is in the code, whose end fits into 32 bits.
             let offset = function.start.saturating_add(point.offset);
             points.push(offset, point.pre, first_frame.saturating_add(point.frame))?;
         }
