@@ -1,4 +1,4 @@
-//! What can go wrong on the way to machine code, as values that can be kept and compared.
+//! Errors on the way to machine code, as values that can be kept and compared.
 
 use cranelift_codegen::CodegenError;
 use cranelift_codegen::ir::UserFuncName;
@@ -17,7 +17,7 @@ pub enum TargetError {
     UnknownName {
         /// The name as given.
         name: String,
-        /// What is wrong with it as a triple.
+        /// The error about it as a triple.
         reason: String,
     },
     /// Cranelift has no backend for the architecture, or this build left it out.
@@ -28,10 +28,10 @@ pub enum TargetError {
         /// Cranelift's words.
         reason: String,
     },
-    /// The processor that the program runs on lacks what Cranelift needs.
+    /// The processor of the host lacks features that Cranelift needs.
     #[error("the host cannot be a target: {reason}")]
     Host {
-        /// What is missing.
+        /// The missing features.
         reason: String,
     },
     /// Neither the shared settings nor those of the architecture know this name.
@@ -49,7 +49,7 @@ pub enum TargetError {
         setting: String,
         /// The value as given; empty where a setting was switched on by its name alone.
         value: String,
-        /// What the setting expects.
+        /// The values that the setting accepts.
         reason: String,
     },
     /// The settings contradict each other or the architecture.
@@ -101,7 +101,7 @@ pub enum CompileError {
         /// The function's name as CLIF prints it.
         function: String,
     },
-    /// The body uses what this target, with these settings, does not support.
+    /// The body uses a feature that this target, with these settings, does not support.
     #[error("{function}: unsupported by the target: {feature}")]
     Unsupported {
         /// The function's name as CLIF prints it.
@@ -137,9 +137,9 @@ pub enum CompileError {
     /// A function's name, or a name that it refers to, is not valid UTF-8.
     #[error("{function}: the name `{name}` is not valid UTF-8")]
     NameNotUtf8 {
-        /// The function's name as CLIF prints it, with what is invalid replaced.
+        /// The function's name as CLIF prints it, with invalid bytes replaced.
         function: String,
-        /// The offending name, with what is invalid replaced.
+        /// The offending name, with invalid bytes replaced.
         name: String,
     },
     /// The body refers to an entry of its table of user names that does not exist.
@@ -173,7 +173,7 @@ impl CompileError {
         }
     }
 
-    /// The name of the function that could not be compiled, as CLIF prints it.
+    /// Returns the name of the function that could not be compiled, as CLIF prints it.
     pub fn function(&self) -> &str {
         match self {
             CompileError::ImplLimitExceeded { function }
@@ -187,8 +187,8 @@ impl CompileError {
         }
     }
 
-    /// Whether a smaller or plainer body of the same function may well compile: its size was
-    /// refused, or the target does not support something that inlining may have brought in.
+    /// Returns whether the body before inlining may compile: the body's size was rejected, or the
+    /// target does not support a feature that inlining may have brought in.
     pub fn may_be_due_to_inlining(&self) -> bool {
         matches!(
             self,
@@ -200,7 +200,7 @@ impl CompileError {
     }
 }
 
-/// What Cranelift's verifier has against a body.
+/// An error of Cranelift's verifier about a body.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{function}: the verifier rejects the body: {}", .messages.join("; "))]
 #[non_exhaustive]
@@ -212,8 +212,8 @@ pub struct VerifyError {
     pub messages: Vec<String>,
 }
 
-/// A function's name as CLIF prints it; unlike Cranelift's own printing it does not panic where a
-/// name's bytes are not UTF-8.
+/// Returns a function's name as CLIF prints it; unlike Cranelift's own printing it does not panic
+/// where a name's bytes are not UTF-8.
 pub(super) fn printable(name: &UserFuncName) -> String {
     match name {
         UserFuncName::User(user) => user.to_string(),

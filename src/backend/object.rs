@@ -29,13 +29,13 @@ use thiserror::Error;
 pub struct ObjectFunction<'a> {
     /// Its symbol, without the prefix that an object format may add.
     pub symbol: String,
-    /// Who sees the symbol.
+    /// The visibility of the symbol.
     pub linkage: ObjectLinkage,
     /// Its code.
     pub compiled: &'a CompiledFunction,
 }
 
-/// Who sees a function's symbol.
+/// The visibility of a function's symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectLinkage {
     /// Everyone.
@@ -117,10 +117,10 @@ pub enum ObjectError {
     },
 }
 
-/// The bytes of an object file called `name` (what its file symbol says) with `functions` in their
-/// order. `symbol_of` gives the symbols of the names that none of them defines;
-/// [`default_symbol`](super::default_symbol) is a good one. `isa` must be the target that the
-/// functions were compiled for.
+/// Writes an object file with `functions` in their order; `name` becomes its file symbol.
+/// `symbol_of` gives the symbols of the names that none of them defines;
+/// [`default_symbol`](super::default_symbol) is a good one. `isa` must be the target of the
+/// compilation.
 ///
 /// # Errors
 ///
@@ -155,7 +155,7 @@ pub fn write_object(
     emit_object(build_object(isa, name, functions, symbol_of)?)
 }
 
-/// The bytes of an object file that [`build_object`] made, with what was added to it since.
+/// Returns the bytes of an object file from [`build_object`], with later additions.
 ///
 /// # Errors
 ///
@@ -168,8 +168,8 @@ pub fn emit_object(product: ObjectProduct) -> Result<Vec<u8>, ObjectError> {
         })
 }
 
-/// The object file that [`write_object`] writes, before it becomes bytes, for who adds sections of
-/// their own. The functions have the ids 0, 1, … in their order.
+/// Builds the object file that [`write_object`] writes, before it becomes bytes, for embedders that
+/// add sections. The functions have the ids 0, 1, … in their order.
 ///
 /// # Errors
 ///
@@ -209,7 +209,7 @@ pub fn build_object(
     panics::catch(|| module.finish()).map_err(|reason| ObjectError::Writing { reason })
 }
 
-/// What a symbol is in the object file.
+/// The definition of a symbol in the object file.
 #[derive(Clone, Copy)]
 enum Symbol {
     Function(FuncId),

@@ -14,13 +14,13 @@ use rustc_hash::FxHashMap;
 /// A place in the code that the linker or loader fills in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Relocation {
-    /// Where: bytes from the start of the function's code.
+    /// The place, in bytes from the start of the function's code.
     pub offset: CodeOffset,
-    /// How the target's address is written.
+    /// The form in which the target's address is written.
     pub kind: Reloc,
     /// Whose address.
     pub target: RelocationTarget,
-    /// What is added to that address, in bytes.
+    /// The number that is added to that address, in bytes.
     pub addend: Addend,
 }
 
@@ -43,7 +43,7 @@ pub enum RelocationTarget {
 }
 
 impl RelocationTarget {
-    /// The name that the body gave, where it gave one.
+    /// Returns the name that the body gave, where it gave one.
     pub fn name(&self) -> Option<&UserFuncName> {
         match self {
             RelocationTarget::Function(name)
@@ -56,8 +56,7 @@ impl RelocationTarget {
     }
 }
 
-/// The symbol for a function's name where nobody chose another: `%name` is `name`, and `u1:2` is
-/// `u1_2`.
+/// Returns the default symbol for a function's name: `%name` is `name`, and `u1:2` is `u1_2`.
 pub fn default_symbol(name: &UserFuncName) -> String {
     match name {
         UserFuncName::User(user) => format!("u{}_{}", user.namespace, user.index),
@@ -65,7 +64,7 @@ pub fn default_symbol(name: &UserFuncName) -> String {
     }
 }
 
-/// The names that a body refers to, and as what.
+/// The names that a body refers to, by their kinds.
 pub(super) struct NamesUsed {
     function: UserFuncName,
     targets: FxHashMap<ExternalName, RelocationTarget>,
@@ -103,8 +102,8 @@ impl NamesUsed {
         })
     }
 
-    /// The relocations of `code`, which was compiled from the function whose names these are, in
-    /// Cranelift's order.
+    /// Returns the relocations of `code`, which was compiled from the function whose names these
+    /// are, in Cranelift's order.
     pub(super) fn relocations(&self, code: &CompiledCode) -> Result<Vec<Relocation>, CompileError> {
         let relocations = code.buffer.relocs().iter();
         relocations
