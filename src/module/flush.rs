@@ -1,4 +1,4 @@
-//! From what is held back to a program, and from the program's result to definitions.
+//! Makes a program from the held bodies, and definitions from the result of the pass.
 
 use super::error::{naming, other};
 use super::held::Body;
@@ -37,13 +37,13 @@ pub(super) fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> ModuleResu
 }
 
 impl<M: Module> InliningModule<'_, M> {
-    /// What is held back, and of what was flushed the bodies that may be inlined into it.
+    /// Makes a program of the held bodies, and of the flushed ones that may be inlined into them.
     ///
     /// A front end that flushes after each function must not pay for all earlier ones each time. So
-    /// flushed bodies are looked for from the nearest on. A body that is larger than any function
-    /// here may grow by is left out, and so are those deeper than copies may nest: they could not be
-    /// inlined. The callees of flushed bodies come as long as all of them together are not larger
-    /// than that growth.
+    /// flushed bodies are searched from the nearest on. Bodies that could not be inlined are left
+    /// out: those larger than the allowed growth of any held function, and those deeper than copies
+    /// may nest. Callees of flushed bodies are taken as long as their total size is within the
+    /// growth of all held functions together.
     fn program(&mut self) -> ModuleResult<Program> {
         let mut program = Program::new();
         let limits = *self.inliner.hard_limits();
@@ -93,7 +93,7 @@ impl<M: Module> InliningModule<'_, M> {
         Ok(program)
     }
 
-    /// Adds a body that is held back, or one that was flushed before and is there to be inlined.
+    /// Adds a held body, or one that was flushed before and may be inlined.
     fn add(
         &self,
         program: &mut Program,
@@ -171,7 +171,7 @@ impl<M: Module> InliningModule<'_, M> {
             } else {
                 body
             };
-            // What falls back may need functions that were inlined into all others.
+            // A fallback may need functions that were inlined into all others.
             for reference in References::of(&program, &used).functions {
                 let here = program[reference].linkage() != Linkage::AvailableExternally;
                 if here && needed.insert(reference) {
@@ -224,7 +224,7 @@ impl<M: Module> InliningModule<'_, M> {
         Ok(())
     }
 
-    /// The local functions among those that were defined now to which nothing refers.
+    /// Returns the local functions among those that were defined now to which nothing refers.
     fn unused(&self, report: &ModuleReport) -> Vec<FuncId> {
         let program = report.program();
         let is_root = |&function: &FuncId| {
