@@ -25,7 +25,7 @@ pub(crate) fn copy_labels(
     caller.collect_debug_info();
     let from_base = callee.params.base_srcloc();
     for (value, starts) in labels {
-        // A location that is stored may change how those before it are.
+        // Storing a location may change the stored form of earlier ones.
         for start in starts {
             let mut from = start.from.expand(from_base);
             if !from.is_default() {
@@ -69,7 +69,7 @@ pub(crate) fn move_labels(caller: &mut Function, alias: Value, value: Value) {
 }
 
 fn starts_of(caller: &Function, mut value: Value) -> Vec<ValueLabelStart> {
-    // As far as Cranelift itself follows such chains.
+    // Cranelift's own limit for such chains.
     const LONGEST_CHAIN: usize = 10;
     let Some(labels) = &caller.dfg.values_labels else {
         return Vec::new();

@@ -1,19 +1,20 @@
 //! Accesses beyond a stack slot.
 //!
-//! Cranelift lays out slots one after the other, so code that goes past the end of one finds the
-//! next. That is no promise, but there is code that relies on it. Between other slots, or where
-//! slots are shared or dropped, it would find something else.
+//! Cranelift lays out slots one after the other, so code that goes past the end of one reaches the
+//! next. Cranelift does not promise that, but some code relies on it. Between other slots, or where
+//! slots are shared or dropped, it would reach something else.
 
 use cranelift_codegen::ir::{
     Function, Inst, InstructionData, Opcode, StackSlot, Type, Value, ValueDef, types,
 };
 use rustc_hash::FxHashMap;
 
-/// A slot beyond which `insts` reach, as far as constants tell: by the offset of a `stack_addr`, by
-/// what is added to it, or by the offset or the width of an access.
+/// Returns a slot beyond which `insts` reach, as far as constants show: by the offset of a
+/// `stack_addr`, by an addition to it, or by the offset or the width of an access.
 ///
-/// An address just behind a slot is none, since it may be a bound that is never reached. `insts`
-/// must have definitions before uses, else some accesses are missed. `resolve` follows aliases.
+/// An address just behind a slot does not count, because it may be a bound that is never accessed.
+/// `insts` must have definitions before uses, else some accesses are missed. `resolve` follows
+/// aliases.
 pub(crate) fn slot_overrun(
     func: &Function,
     insts: impl Iterator<Item = Inst>,
@@ -63,7 +64,7 @@ pub(crate) fn slot_overrun(
     None
 }
 
-/// The address that `args` add up to, if one is an address and the other a constant.
+/// Returns the address that `args` add up to, if one is an address and the other a constant.
 fn sum_of_constant(
     func: &Function,
     opcode: Opcode,
@@ -98,7 +99,7 @@ fn sum_of_constant(
     Some((slot, offset.checked_add(imm.checked_mul(sign)?)?))
 }
 
-/// The address, the offset and the width of a memory access.
+/// Returns the address, the offset and the width of a memory access.
 fn access(func: &Function, inst: Inst, data: &InstructionData) -> Option<(Value, i64, u32)> {
     let dfg = &func.dfg;
     let result = || match dfg.inst_results(inst) {
