@@ -1,11 +1,10 @@
 //! A callee prepared for splicing: read once, copied many times.
 //!
-//! Everything that can be known without the caller is worked out here: which
-//! blocks are reachable and in which order definitions come before uses, what
-//! each alias stands for, each instruction's controlling type, which entities
-//! are used at all, and whether something in the body restricts where it may
-//! go. The same walk checks every reference that the copy will follow, so that
-//! copying cannot fail half-way, whatever the input.
+//! All facts that do not depend on the caller are computed here: the reachable blocks in an order
+//! in which definitions come before uses, the value behind each alias, each instruction's
+//! controlling type, the used entities, and restrictions on the call sites that the body can go to.
+//! The same walk checks every reference that the copy will follow, so that copying cannot fail
+//! half-way for any input.
 
 use super::Refusal;
 use super::facts::{CalleeFacts, Outline};
@@ -20,9 +19,9 @@ use std::borrow::Cow;
 
 /// A function body ready to be spliced into any number of callers.
 ///
-/// Preparing costs one walk over the body; each splice then only copies. The
-/// tables can be kept beside the body with [`Callee::into_tables`] and put
-/// together again with [`Callee::from_tables`].
+/// Preparing costs one walk over the body; each splice then only copies. The tables can be kept
+/// beside the body with [`Callee::into_tables`] and put together again with
+/// [`Callee::from_tables`].
 ///
 /// ```
 /// use cranelift_inliner::splice::Callee;
@@ -55,21 +54,21 @@ pub struct Callee<'f> {
 /// The part of a prepared [`Callee`] that does not borrow the function.
 #[derive(Clone)]
 pub struct CalleeTables(
-    /// In a box, since it is passed on several times, and large enough for moves to count.
+    /// In a box, because it is moved several times and large enough for that to cost time.
     pub(super) Box<Tables>,
 );
 
-/// What is worked out of a callee once.
+/// The tables of a callee, computed once.
 #[derive(Clone)]
 pub(super) struct Tables {
     pub(super) facts: CalleeFacts,
-    /// Reachable blocks in reverse postorder; the entry block is first, and the
-    /// only one where all are one straight line.
+    /// Reachable blocks in reverse postorder; the entry block is first, and the only one where all
+    /// are one straight line.
     pub(super) blocks: SmallVec<[BlockPlan; 4]>,
     /// Indices into `blocks`, without the entry, in layout order.
     pub(super) layout_order: SmallVec<[u32; 8]>,
-    /// The index in `blocks` of each of the callee's blocks, by its number;
-    /// `u32::MAX` for those that are unreachable.
+    /// The index in `blocks` of each of the callee's blocks, by its number; `u32::MAX` for those
+    /// that are unreachable.
     pub(super) block_index: SmallVec<[u32; 8]>,
     /// Whether reverse postorder is layout order.
     pub(super) layout_is_ordered: bool,
@@ -77,15 +76,15 @@ pub(super) struct Tables {
     pub(super) block_place: Vec<u32>,
     /// Instructions of `blocks`, block after block.
     pub(super) insts: Vec<InstPlan>,
-    /// What each value that is used stands for once aliases are followed.
+    /// The value behind each used value, after following aliases.
     pub(super) resolved: Vec<Value>,
     pub(super) used: UsedEntities,
-    /// Who uses each of the used slots.
+    /// The accesses to each of the used slots.
     pub(super) slot_access: Vec<SlotAccess>,
     pub(super) memory: MemoryUse,
     /// Whether each global value, by index, leads to the `vmctx` parameter.
     pub(super) from_vmctx: SmallVec<[bool; 8]>,
-    /// Labels of values, by the value that is copied.
+    /// Labels of values, by the copied value.
     pub(super) labels: Vec<(Value, Vec<ValueLabelStart>)>,
     pub(super) has_inner_calls: bool,
 }
@@ -101,8 +100,7 @@ pub(super) struct BlockPlan {
 #[derive(Clone, Copy)]
 pub(super) struct InstPlan {
     pub(super) inst: Inst,
-    /// What the instruction is, with aliases followed where its operands are
-    /// not in a list.
+    /// The instruction, with aliases followed in operands that are not in a list.
     pub(super) data: InstructionData,
     pub(super) ctrl_type: Type,
     pub(super) class: InstClass,
@@ -117,11 +115,11 @@ pub(super) enum Results {
     Several,
 }
 
-/// What the copy has to do for an instruction beyond mapping its operands.
+/// The work of the copy for an instruction, beyond mapping its operands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum InstClass {
     Plain,
-    /// Carries tags but is no call.
+    /// Has tags but is not a call.
     SequencePoint,
     /// Carries tags and a stack map like a call, and has no signature.
     StackSwitch,
@@ -203,13 +201,11 @@ impl CalleeTables {
 impl<'f> Callee<'f> {
     /// Reads `func` and checks everything that a splice relies on.
     ///
-    /// The cost is linear in the size of `func`. It need not be verified or
-    /// legalized.
+    /// The cost is linear in the size of `func`. It need not be verified or legalized.
     ///
     /// # Errors
     ///
-    /// [`Refusal::MalformedCallee`] where the body breaks a rule of CLIF on
-    /// which copying relies.
+    /// [`Refusal::MalformedCallee`] where the body breaks a rule of CLIF on which copying relies.
     pub fn new(func: &'f ir::Function) -> Result<Self, Refusal> {
         match panics::catch(|| Survey::new(func).run()) {
             Ok(Ok(tables)) => Ok(Callee {
@@ -222,9 +218,9 @@ impl<'f> Callee<'f> {
 
     /// Puts `func` and tables that were made from it together again.
     ///
-    /// `tables` must come from [`Callee::into_tables`] of the same unchanged
-    /// function. Where `func` has other numbers of values, instructions, blocks
-    /// or other entities, splicing it is refused as malformed.
+    /// `tables` must come from [`Callee::into_tables`] of the same unchanged function. Where `func`
+    /// has other numbers of values, instructions, blocks or other entities, splicing it is refused
+    /// as malformed.
     pub fn from_tables(func: &'f ir::Function, tables: &'f CalleeTables) -> Self {
         Callee {
             func,
@@ -246,19 +242,17 @@ impl<'f> Callee<'f> {
         Outline::new(self.func, &self.tables().facts)
     }
 
-    /// The function that was prepared.
+    /// Returns the function that was prepared.
     pub fn function(&self) -> &'f ir::Function {
         self.func
     }
 
-    /// The number of instructions in reachable blocks. A splice copies no more
-    /// of them.
+    /// Returns the number of instructions in reachable blocks. A splice copies no more of them.
     pub fn reachable_insts(&self) -> usize {
         self.tables().facts.insts
     }
 
-    /// The number of blocks that are reachable from the entry block, itself
-    /// included.
+    /// Returns the number of blocks that are reachable from the entry block, itself included.
     pub fn reachable_blocks(&self) -> usize {
         self.tables().facts.blocks
     }

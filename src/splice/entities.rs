@@ -1,9 +1,8 @@
-//! What a callee's entities are called in the caller.
+//! Translation of a callee's entities to the caller's.
 //!
-//! Signatures, function references, global values, constants, immediates and
-//! memory flags that the caller already has are shared. The translation of one callee is
-//! made once for a caller, whatever the number of copies; stack slots, blocks
-//! and values are each copy's own affair.
+//! Signatures, function references, global values, constants, immediates and memory flags that the
+//! caller already has are shared. The translation of one callee is made once per caller, for any
+//! number of copies; each copy has its own stack slots, blocks and values.
 
 use super::callee::Tables;
 use super::caller_promises::{CallerPromises, same_promise};
@@ -72,9 +71,9 @@ impl CallerEntities {
         self.maps.clear();
     }
 
-    /// Whether everything that `callee` needs can be named in `caller`.
+    /// Checks that `caller` has the capacity for all entities that `callee` needs.
     ///
-    /// Reads only. After `Ok`, [`CallerEntities::translate`] does not fail.
+    /// Only reads. After `Ok`, [`CallerEntities::translate`] does not fail.
     pub(super) fn check(
         &self,
         caller: &ir::Function,
@@ -130,8 +129,8 @@ impl CallerEntities {
         }
     }
 
-    /// What has to be added to the flags of `caller` for `flags` of `callee`: the flags but for
-    /// the region, and the number that the user gave that.
+    /// Returns the flags that `caller` lacks for `flags` of `callee`: without their region, and the
+    /// user's number of that.
     fn missing_mem_flags(
         &self,
         caller: &ir::Function,
@@ -155,12 +154,12 @@ impl CallerEntities {
         (!is_there).then_some((plain, user_id))
     }
 
-    /// Names everything that `callee` uses in `caller`, adding what is missing.
+    /// Translates all entities that `callee` uses to `caller`, and adds the missing ones.
     ///
     /// # Errors
     ///
-    /// None after [`CallerEntities::check`]. Where that counted wrongly, a table has no room; the
-    /// caller then has entities that nothing uses.
+    /// None after [`CallerEntities::check`]. If its count was wrong, a table is full, and the
+    /// caller then has unused entities.
     pub(super) fn translate(
         &mut self,
         caller: &mut ir::Function,
@@ -210,14 +209,15 @@ impl CallerEntities {
         Ok(())
     }
 
-    /// The translation of `callee`, which was made by [`CallerEntities::translate`].
+    /// Returns the translation of `callee`, which was made by [`CallerEntities::translate`].
     pub(super) fn maps(&self, callee: &Callee<'_>, shares_vmctx: bool) -> &EntityMaps {
         &self.maps[&(callee.tables().facts.id, shares_vmctx)]
     }
 }
 
-/// So many times the caller's entities are compared one by one, if they are no
-/// more than that. Most callers have few, and callees that name few.
+/// The limit of linear search: both the number of searches before the index is built, and the size
+/// of the largest table that is searched linearly. Most callers have few entities, and callees that
+/// use few.
 const COMPARED: usize = 16;
 
 /// Finds entities of one kind by content, filled when there is much to find.
@@ -225,7 +225,7 @@ struct ContentIndex<K> {
     by_hash: FxHashMap<u64, K>,
     /// The number of the caller's entities that were indexed.
     indexed: usize,
-    /// How many times they were compared.
+    /// The number of linear searches.
     compared: usize,
 }
 
@@ -295,7 +295,7 @@ struct Translation<'a> {
     globals: &'a mut ContentIndex<ir::GlobalValue>,
     immediates: &'a mut ContentIndex<ir::Immediate>,
     promises: &'a CallerPromises,
-    /// Whether the caller had no room for some flags.
+    /// Whether the caller's table was too full for some flags.
     is_full: bool,
     maps: EntityMaps,
 }
@@ -350,7 +350,7 @@ impl Translation<'_> {
         if let Some(region) = data.alias_region() {
             let region = &self.callee.dfg.alias_regions[region];
             let regions = &mut self.caller.dfg.alias_regions;
-            // Only a region that is new needs a copy of its description.
+            // Only a new region needs a copy of its description.
             let existing = regions.get(region.user_id);
             let translated = existing.unwrap_or_else(|| regions.insert(region.clone()));
             data.set_alias_region(Some(translated));

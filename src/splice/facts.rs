@@ -1,8 +1,8 @@
-//! What a refusal can depend on in a callee, apart from the tables of its copy.
+//! The facts about a callee that refusals depend on, without the tables of its copy.
 //!
-//! Most calls that could be inlined are not wanted. Whether one could be is
-//! known from these few facts and the function itself, so that the tables,
-//! which are as large as the body, need not be kept for the others.
+//! Most calls that could be inlined are not wanted. These few facts and the function itself decide
+//! whether a call can be inlined, so that the tables, which are as large as the body, need not be
+//! kept for all callees.
 
 use super::callee::UsedEntities;
 use super::survey::Survey;
@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
-/// What the walk over a callee tells that its tables are not needed for.
+/// The results of the walk over a callee, except its tables.
 #[derive(Clone)]
 pub(crate) struct CalleeFacts {
-    /// Tells prepared bodies apart, so that a caller's translation of one is
-    /// found again. It stays the same when the tables are made again.
+    /// Identifies a prepared body, so that a caller's translation of it is found again. It stays
+    /// the same when the tables are rebuilt.
     pub(super) id: u64,
     /// Reachable blocks and the instructions in them.
     pub(super) blocks: usize,
@@ -36,8 +36,8 @@ pub(crate) struct CalleeFacts {
     pub(super) reads_thread_locals: bool,
     /// Whether some exception table of the callee names a dynamic context.
     pub(super) has_exception_context: bool,
-    /// Reachable instructions that leave the callee for its caller: `return`,
-    /// `return_call` and `return_call_indirect`.
+    /// Reachable instructions that leave the callee for its caller: `return`, `return_call` and
+    /// `return_call_indirect`.
     pub(super) returns: usize,
     /// A stack slot beyond which the callee reaches.
     pub(super) overrun_slot: Option<ir::StackSlot>,
@@ -45,25 +45,24 @@ pub(crate) struct CalleeFacts {
     pub(super) adds_slots: bool,
     /// Structures that are passed by value.
     pub(super) structures: usize,
-    /// Whether a copy takes one block, and nothing but the callee's instructions
-    /// is in it.
+    /// Whether a copy takes one block, with only the callee's instructions in it.
     pub(super) is_straight: bool,
-    /// The number of instructions that a copy makes, without those for which
-    /// that depends on the call.
+    /// The number of instructions that a copy makes, without those for which that depends on the
+    /// call.
     pub(super) certain_insts: usize,
     pub(super) values_added: usize,
-    /// Instructions, with one result each, to which global values that lead to
-    /// `vmctx` may have to be expanded.
+    /// Instructions, with one result each, to which global values that lead to `vmctx` may have to
+    /// be expanded.
     pub(super) vmctx_insts_added: usize,
     /// The memory flags that reachable code uses.
     pub(super) mem_flags: SmallVec<[ir::MemFlags; 4]>,
     /// The scales of dynamic types that lead to the `vmctx` parameter.
     pub(super) vmctx_scales: Vec<ir::GlobalValue>,
-    /// The counts of the function of which these are the facts.
+    /// The entity counts of the function, to recognize it.
     counts: EntityCounts,
 }
 
-/// How many entities of each kind a function has.
+/// The number of entities of each kind in a function.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct EntityCounts([u32; 9]);
 
@@ -94,7 +93,7 @@ impl CalleeFacts {
             .map_err(Refusal::MalformedCallee)
     }
 
-    /// Nothing yet, about `func`.
+    /// Creates the facts about `func`, before the survey fills them in.
     pub(super) fn new(func: &ir::Function) -> Self {
         let structures = func.signature.params.iter();
         let structures = structures
@@ -124,7 +123,7 @@ impl CalleeFacts {
         }
     }
 
-    /// Takes over what the finished walk has found, with the list of memory flags.
+    /// Takes over the results of the finished walk, with the list of memory flags.
     pub(super) fn complete(
         &mut self,
         func: &ir::Function,
@@ -153,16 +152,16 @@ impl<'f> Outline<'f> {
         Outline { func, facts }
     }
 
-    /// Whether the facts can be those of the function.
+    /// Returns whether the facts can be those of the function.
     pub(super) fn is_consistent(&self) -> bool {
         self.facts.counts == EntityCounts::of(self.func)
     }
 
-    /// Makes the tables that a copy needs, anew: costs one walk.
+    /// Rebuilds the tables that a copy needs; costs one walk over the body.
     ///
     /// # Errors
     ///
-    /// As [`Callee::new`], where the function is another than that of the facts.
+    /// Those of [`Callee::new`], if the facts are about another function.
     pub(crate) fn prepare(&self) -> Result<Callee<'f>, Refusal> {
         let mut callee = Callee::new(self.func)?;
         callee.tables.to_mut().0.facts.id = self.facts.id;

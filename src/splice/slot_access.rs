@@ -1,8 +1,8 @@
 //! Through which alias regions a body uses each of its stack slots.
 //!
-//! Cranelift takes it that no address is used through two alias regions, or through one and
-//! through none: it drops a store that it finds to repeat the last one of its region. A slot that
-//! two bodies share must therefore be used through the same region by both.
+//! Cranelift takes it that no address is used through two alias regions, or through one and through
+//! none: it drops a store that it finds to repeat the last one of its region. A slot that two
+//! bodies share must therefore be used through the same region by both.
 
 use super::callee::Tables;
 use cranelift_codegen::entity::EntityRef;
@@ -10,17 +10,17 @@ use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{Function, InstructionData, MemFlags, Value};
 use rustc_hash::FxHashMap;
 
-/// Who uses a slot, as far as its body tells.
+/// The accesses to a slot, as far as the body shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SlotAccess {
-    /// Nothing, or only loads and stores of the body itself, through the alias region with this
-    /// number of the user's or, for `None`, through no region.
+    /// Only loads and stores of the body itself, if any, all through the alias region with this
+    /// number of the user's or, for `None`, without a region.
     Direct(Option<u32>),
-    /// Whoever gets to know its address.
+    /// Its address escapes.
     Anyone,
 }
 
-/// The access of each used slot, in the order of the list of used slots.
+/// Returns the access of each used slot, in the order of the list of used slots.
 pub(super) fn of_used_slots(func: &Function, tables: &Tables) -> Vec<SlotAccess> {
     let slots = &tables.used.slots.list;
     if slots.is_empty() {

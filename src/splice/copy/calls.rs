@@ -1,4 +1,4 @@
-//! Copying what leaves the body: calls and returns.
+//! Copying of calls and returns.
 
 use super::Copy;
 use crate::body::move_labels;
@@ -61,8 +61,8 @@ impl Copy<'_> {
         rest
     }
 
-    /// Appends `data`, a `call` or `call_indirect` of any kind, as one that
-    /// catches what the replaced `try_call` would have caught.
+    /// Appends `data`, a `call` or `call_indirect` of any kind, as one with the handlers of the
+    /// replaced `try_call`.
     fn append_try_call(
         &mut self,
         data: InstructionData,
@@ -161,7 +161,7 @@ impl Copy<'_> {
             other => other,
         };
         if let Some(outer) = self.outer.as_ref().filter(|outer| outer.catches()) {
-            // What the tail callee returns is what the `try_call` returned.
+            // The results of the tail callee are those of the `try_call`.
             self.normal_edge_used = true;
             let normal = outer
                 .normal

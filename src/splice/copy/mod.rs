@@ -24,7 +24,7 @@ use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{self, Block, Function, Inst, InstructionData, Value};
 use smallvec::SmallVec;
 
-/// What a copy leaves to the session.
+/// The results of a copy for the session.
 pub(super) struct Copied {
     /// Where the instructions after a `call` continue; `None` where the callee
     /// never returns to them.
@@ -42,9 +42,9 @@ pub(super) struct Copy<'a> {
     /// Whether stores of the caller or of any copy may have alias regions.
     stores_have_regions: bool,
     call: Inst,
-    /// What the copy is put before, if that is not the end of its blocks.
+    /// The instruction before which the copy goes, if not at the end of its blocks.
     before: Option<Inst>,
-    /// Translations by the callee's index. Only what the callee uses is set.
+    /// Translations by the callee's index. Only the entities that the callee uses are set.
     values: &'a mut Vec<Value>,
     /// Translations by the index in [`Tables::blocks`].
     blocks: &'a mut Vec<Block>,
@@ -308,8 +308,8 @@ impl<'a> Copy<'a> {
         self.last_pieces[index] = at;
     }
 
-    /// The caller's version of an instruction. The first formats are the most
-    /// common ones; they are here for speed.
+    /// Returns the caller's version of an instruction. The first formats are the most common ones;
+    /// they are here for speed.
     #[inline(always)]
     pub(super) fn map_data(&mut self, plan: &InstPlan) -> InstructionData {
         let value = |value: Value| self.values[value.index()];
@@ -372,7 +372,7 @@ impl<'a> Copy<'a> {
         })
     }
 
-    // A part of its caller, since every copied instruction comes here.
+    // Always inlined, because every copied instruction goes through here.
     #[inline(always)]
     fn append(&mut self, data: InstructionData, at: Block, srcloc_of: Inst) -> Inst {
         let inst = self.caller.dfg.make_inst(data);
@@ -436,7 +436,7 @@ impl<'a> Copy<'a> {
         self.caller.debug_tags.set(copy, tags);
     }
 
-    /// The block that is named is known only when all blocks are copied.
+    /// The named block is known only after all blocks are copied.
     fn copy_handler_address(&mut self, plan: &InstPlan, at: Block) {
         let copy = self.copy_inst(plan, at);
         self.copied_addresses.push(copy);

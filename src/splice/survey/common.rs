@@ -13,9 +13,8 @@ use cranelift_codegen::ir::instructions::InstructionFormat;
 use cranelift_codegen::ir::{self, Inst, InstructionData, Opcode, Value, types};
 
 impl Survey<'_> {
-    /// Does what [`Survey::survey_inst`] does, for most instructions. Returns
-    /// whether it did: all others, and those that something is wrong with, are
-    /// left to the other.
+    /// Does the work of [`Survey::survey_inst`] for the common instructions, and returns whether it
+    /// did. All others, and malformed ones, are left to that method.
     #[inline]
     pub(super) fn survey_common_inst(&mut self, inst: Inst, original: &InstructionData) -> bool {
         let Some(data) = self.common_operands(original) else {
@@ -116,7 +115,7 @@ impl Survey<'_> {
         })
     }
 
-    /// What `value` stands for, if it is no alias or was used before.
+    /// Returns the value behind `value`, if it is not an alias or was used before.
     #[inline]
     fn known(&self, value: Value) -> Option<Value> {
         let resolved = *self.tables.resolved.get(value.index())?;
@@ -128,7 +127,7 @@ impl Survey<'_> {
         Some([self.known(first)?, self.known(second)?])
     }
 
-    /// Nothing but whether the flags were used before.
+    /// Returns `Some` if the flags were used before.
     #[inline]
     fn known_flags(&self, flags: ir::MemFlags) -> Option<()> {
         self.tables.used.mem_flags.contains(flags).then_some(())

@@ -78,7 +78,7 @@ impl<'f> Survey<'f> {
         Ok(self.tables)
     }
 
-    /// Checks as much, and keeps only what refusals depend on.
+    /// Makes the same checks, and keeps only the facts that refusals depend on.
     pub(super) fn facts(mut self) -> Result<CalleeFacts, String> {
         self.walk()?;
         self.known_types.give_back();
@@ -115,7 +115,7 @@ impl<'f> Survey<'f> {
         Ok(order)
     }
 
-    /// What `value` stands for, if that is defined already.
+    /// Returns the value behind `value`, if that is defined already.
     pub(super) fn resolve(&mut self, value: Value) -> Option<Value> {
         let dfg = &self.func.dfg;
         let resolved = &mut self.tables.resolved;
@@ -266,7 +266,7 @@ impl<'f> Survey<'f> {
             }
         }
         order.reverse();
-        // What was seen gets its place in the order instead.
+        // The visited blocks get their positions in the order instead.
         self.tables.block_index = seen;
         for (index, block) in (0u32..).zip(&order) {
             self.tables.block_index[block.index()] = index;
