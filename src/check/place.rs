@@ -1,4 +1,4 @@
-//! Places in the result, and what holds there.
+//! Places in the result, and the facts that hold there.
 
 use super::known::Known;
 use super::walk::{Choice, Walk};
@@ -14,18 +14,18 @@ pub(super) type Term = BlockArg;
 /// The terms that equal a source value on every path seen so far.
 pub(super) type Terms = SmallVec<[Term; 2]>;
 
-/// How many terms of a source value are kept. Where a value is handed through a long line of
-/// blocks, it equals a parameter of each of them; the oldest and the newest are those that matter.
+/// The maximum number of terms of a source value. A value that is passed through a long line of
+/// blocks equals a parameter of each of them; the oldest and the newest terms matter.
 const MAX_TERMS: usize = 16;
 
-/// Where the result goes on.
+/// The place where the result goes on.
 #[derive(Clone, Copy)]
 pub(super) enum Next {
     At(Inst),
     Along(BlockCall),
 }
 
-/// The next instruction of the result that is no jump.
+/// The next instruction of the result that is not a jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     At(Inst),
@@ -33,7 +33,7 @@ pub(super) enum Place {
     Spins,
 }
 
-/// Where a stretch of the result without trace ends, and what is on the way there.
+/// The end of a stretch of the result without effects, and the crossings on the way there.
 pub(super) struct Settled {
     pub(super) place: Place,
     pub(super) crossings: Vec<Crossing>,
@@ -52,7 +52,7 @@ impl Crossing {
         self.passed.iter().map(|&(param, _)| param)
     }
 
-    /// What a value was before, if it is defined by then.
+    /// Returns the term of a value before the crossings, if it is defined by then.
     pub(super) fn before(&self, value: Value) -> Term {
         let passed = self.passed.iter().find(|&&(param, _)| param == value);
         passed.map_or(BlockArg::Value(value), |&(_, arg)| arg)
@@ -143,7 +143,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What still equals a source value after the crossings, if `terms` did
+    /// Returns the terms that still equal a source value after the crossings, if `terms` did
     /// before.
     pub(super) fn carry(&self, terms: &Terms, crossings: &[Crossing]) -> Terms {
         let mut terms = terms.clone();
@@ -154,8 +154,8 @@ impl Walk<'_> {
                 .filter(|(_, arg)| terms.contains(arg))
                 .map(|&(param, _)| BlockArg::Value(param));
             let became: Terms = became.collect();
-            // A value that is defined on the way around a loop is an old one
-            // once the header is entered again.
+            // A value that is defined on the way around a loop is outdated after the header is
+            // entered again.
             terms.retain(|term| match *term {
                 BlockArg::Value(value) => self.is_defined_above(value, crossing.block),
                 BlockArg::TryCallRet(_) | BlockArg::TryCallExn(_) => false,

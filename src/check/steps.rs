@@ -46,7 +46,7 @@ impl Walk<'_> {
                     result: None,
                 });
             }
-            // What it is on was compared on the way to it.
+            // Its condition was compared on the way to it.
             _ if is_branch => {}
             _ => self.compare(copy, inst, &data, result, &result_data)?,
         }
@@ -141,7 +141,7 @@ impl Walk<'_> {
         });
     }
 
-    /// Whether an instruction of the result is about that global value.
+    /// Returns whether an instruction of the result is about that global value.
     fn is_global(&self, copy: CopyId, global: ir::GlobalValue, result: &InstructionData) -> bool {
         match *result {
             InstructionData::UnaryGlobalValue { global_value, .. } => {

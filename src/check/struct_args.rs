@@ -103,8 +103,8 @@ impl StructCopy<'_, '_> {
     }
 
     /// Where promises hold for the whole program, stores may have alias regions, and a load without
-    /// region does not see them. So something without region has to be stored before: nothing that
-    /// the copy itself stores, since of two equal stores one is dropped.
+    /// a region does not see them. So a store without a region has to come first. It must differ
+    /// from the stores of the copy, because one of two equal stores is dropped.
     fn read_fence(&mut self, target: Value) -> Result<(), Difference> {
         let is_fence = match self.data() {
             InstructionData::Store {
@@ -202,7 +202,7 @@ impl StructCopy<'_, '_> {
         Ok(bytes)
     }
 
-    /// Whether an access promises nothing that the call did not.
+    /// Returns whether an access makes only the promises of the call.
     fn is_plain(&self, flags: MemFlags) -> bool {
         let flags = self.walk.after.dfg.mem_flags[flags];
         let plain = MemFlagsData::new();
