@@ -20,13 +20,13 @@ use std::sync::{Arc, OnceLock};
 #[derive(Default)]
 pub struct CompiledProgram {
     functions: Vec<(FunctionId, Compilation)>,
-    /// For each of `functions` what its source locations stand for.
+    /// The table of source locations for each of `functions`.
     locations: Vec<Option<Arc<LocationTable>>>,
 }
 
 impl CompiledProgram {
-    /// The compiled functions in input order, by their ids in the program that
-    /// went in. Functions that nothing needs any more are missing.
+    /// Returns the compiled functions in input order, by their ids in the program that went in.
+    /// Functions that are no longer needed are missing.
     pub fn iter(
         &self,
     ) -> impl DoubleEndedIterator<Item = (FunctionId, &CompiledFunction)> + ExactSizeIterator {
@@ -35,14 +35,14 @@ impl CompiledProgram {
             .map(|(id, compilation)| (*id, &compilation.function))
     }
 
-    /// The code of a function of the input; `None` if it was dropped.
+    /// Returns the code of a function of the input; `None` if it was dropped.
     pub fn get(&self, id: FunctionId) -> Option<&CompiledFunction> {
         let (_, compilation) = self.functions.get(self.position(id)?)?;
         Some(&compilation.function)
     }
 
-    /// What the source locations of [`CompiledProgram::get`]'s code stand for;
-    /// `None` if the pass was to keep them as they are.
+    /// Returns the table of the source locations in [`CompiledProgram::get`]'s code; `None` if the
+    /// pass keeps locations as they are.
     pub fn locations(&self, id: FunctionId) -> Option<&Arc<LocationTable>> {
         self.locations.get(self.position(id)?)?.as_ref()
     }
@@ -51,14 +51,14 @@ impl CompiledProgram {
         self.functions.binary_search_by_key(&id, |(id, _)| *id).ok()
     }
 
-    /// The functions that were compiled from their original body, and why.
+    /// Returns the functions that were compiled from their original body, and why.
     pub fn fallbacks(&self) -> impl Iterator<Item = (FunctionId, &Fallback)> {
         self.functions
             .iter()
             .filter_map(|(id, compilation)| Some((*id, compilation.body.fallback()?)))
     }
 
-    /// The bytes of code of all functions.
+    /// Returns the bytes of code of all functions.
     pub fn code_bytes(&self) -> usize {
         let functions = self.functions.iter();
         functions
@@ -83,8 +83,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The functions that can be compiled now that `id` is final, and with it
-    /// all functions that call those of `callers_done`.
+    /// Returns the functions that can be compiled now that `id` is final, and with it all functions
+    /// that call those of `callers_done`.
     pub(super) fn ready(
         &self,
         state: &State<'_>,
@@ -114,8 +114,8 @@ impl<'a> Compiler<'a> {
         };
         self.results[id].get_or_init(|| {
             self.scratch.with(|scratch| {
-                // What nothing was inlined into differs from the original in
-                // the numbers of its source locations at most.
+                // A body without inlined calls differs from the original at most in the numbers of
+                // its source locations.
                 let original = match done.inlined {
                     0 => &done.body,
                     _ => state.program[id].body(),
@@ -125,7 +125,7 @@ impl<'a> Compiler<'a> {
         });
     }
 
-    /// Compiles what is still missing and returns everything that is live.
+    /// Compiles the missing functions and returns all live ones.
     pub(super) fn finish(mut self, state: &State<'_>) -> Result<CompiledProgram, CompileError> {
         let live = self.compile_live(state);
         let mut program = CompiledProgram::default();
@@ -140,8 +140,7 @@ impl<'a> Compiler<'a> {
         Ok(program)
     }
 
-    /// Follows references from what is exported through the bodies that were
-    /// really compiled.
+    /// Follows references from exported functions through the bodies that were actually compiled.
     fn compile_live(&self, state: &State<'_>) -> EntitySet<FunctionId> {
         let mut live = EntitySet::with_capacity(state.program.len());
         let mut work: Vec<FunctionId> = state
@@ -169,7 +168,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// What the source locations of the body that was compiled stand for.
+/// Returns the table of the source locations in the compiled body.
 fn locations_used(
     state: &State<'_>,
     id: FunctionId,
@@ -189,15 +188,15 @@ fn is_referenced(state: &State<'_>, callee: FunctionId) -> bool {
     users.any(|user| {
         let done = state.finals.get(user).and_then(OnceLock::get);
         let references = done.map(|done| done.references.as_deref());
-        // What was not inlined into still has the call.
+        // A body without inlined calls still has the call.
         references
             .flatten()
             .is_none_or(|references| references.contains(&callee))
     })
 }
 
-/// The functions that something needs: those that others than the program may
-/// call, and what these refer to in their final bodies.
+/// Returns the functions that are needed: those that code outside the program may call, and the
+/// functions to which their final bodies refer.
 pub(super) fn live_functions(state: &State<'_>) -> SecondaryMap<FunctionId, bool> {
     let mut live = SecondaryMap::new();
     let mut work: Vec<FunctionId> = state

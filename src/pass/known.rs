@@ -1,4 +1,4 @@
-//! What the checker of optimized bodies is told of the rest of the program.
+//! The facts about the program for the checker of optimized bodies.
 
 use super::state::{Final, State};
 use crate::check::{MemoryCall, Surroundings};

@@ -111,7 +111,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     }
 }
 
-/// The tables of the program, beside those that the embedder knows.
+/// Returns the tables of the program, beside those that the embedder knows.
 fn tables(program: &Program, known: &Tables) -> Tables {
     let mut tables = known.clone();
     for table in program.tables() {
@@ -129,7 +129,7 @@ fn tables(program: &Program, known: &Tables) -> Tables {
 
 pub(super) struct Run<'a> {
     pub(super) inliner: &'a Inliner<'a>,
-    /// Those of the pass, with the byte order of what it compiles for.
+    /// The options of the pass, with the byte order of the target.
     pub(super) optimize_options: OptimizeOptions,
     pub(super) state: &'a State<'a>,
     compiler: Option<Compiler<'a>>,

@@ -1,4 +1,4 @@
-//! What an embedder has probably not meant.
+//! Warnings about probable mistakes of the embedder.
 
 use crate::program::{Linkage, Program};
 use std::fmt;
@@ -10,7 +10,7 @@ use std::fmt;
 pub enum Warning {
     /// All functions are local, so nothing can call them and all are dropped.
     NothingExported {
-        /// How many they are.
+        /// The number of functions.
         functions: usize,
     },
 }
