@@ -134,7 +134,7 @@ fn thread_branches(
     thread_decided(func, flow, copies_left, handler_addresses, decided)
 }
 
-/// Whether there is a slot that could be private.
+/// Returns whether there is a slot that could be private.
 fn has_candidates(func: &Function) -> bool {
     let mut slots = func.sized_stack_slots.values();
     slots.any(|slot| slot.key.is_none())

@@ -1,12 +1,12 @@
-//! Which transforms run, and what they may rely on.
+//! The transforms that run, and the facts that they may rely on.
 
 use super::Tables;
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{Endianness, ExternalName, FuncRef, Function, LibCall};
 use std::sync::Arc;
 
-/// The transforms of [`optimize`](super::optimize), each with its switch, and what they may know
-/// of the target and the program. By default all are on, and nothing is known.
+/// The transforms of [`optimize`](super::optimize), each with its switch, and facts about the
+/// target and the program. By default all are on, without any facts.
 ///
 /// ```
 /// use cranelift_inliner::cleanup::OptimizeOptions;
@@ -20,13 +20,13 @@ use std::sync::Arc;
 pub struct OptimizeOptions {
     /// Stack slots become values.
     pub promote_slots: bool,
-    /// Stores to private stack slots go where nothing can read what they store.
+    /// Remove stores to private stack slots that are never read.
     pub drop_stores: bool,
     /// Ways into a join on which its branch is decided go straight to where it leads.
     pub thread_branches: bool,
     /// Block parameters go that get one value or equal constants on all ways, or are not used.
     pub drop_params: bool,
-    /// Instructions go that have no effect and whose results are not used.
+    /// Remove instructions without an effect and without used results.
     pub drop_insts: bool,
     /// Indirect calls of a known function become direct.
     pub resolve_targets: bool,
@@ -55,8 +55,8 @@ impl Default for OptimizeOptions {
     }
 }
 
-/// The functions that do what C's `memcpy`, `memmove` and `memset` do. None by default: a name
-/// alone says little of a function, so the embedder has to promise it.
+/// The functions that behave like C's `memcpy`, `memmove` and `memset`. None by default: a name
+/// alone does not determine a function's behaviour, so the embedder has to promise it.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct MemoryFunctions {
@@ -67,7 +67,7 @@ pub struct MemoryFunctions {
 }
 
 impl MemoryFunctions {
-    /// The functions with the names that C has for them.
+    /// Returns the functions with the names that C has for them.
     ///
     /// ```
     /// use cranelift_inliner::cleanup::MemoryFunctions;
@@ -83,7 +83,7 @@ impl MemoryFunctions {
         }
     }
 
-    /// Whether `name` is one of them.
+    /// Returns whether `name` is one of them.
     pub fn contains(&self, name: &FunctionName) -> bool {
         self.find(name).is_some()
     }
@@ -97,7 +97,8 @@ impl MemoryFunctions {
         .find_map(|(names, function)| names.contains(name).then_some(function))
     }
 
-    /// What the function does to which `func_ref` of `func` refers, if it is one of these.
+    /// Returns the kind of the function to which `func_ref` of `func` refers, if it is one of
+    /// these.
     pub(super) fn of_callee(&self, func: &Function, func_ref: FuncRef) -> Option<MemoryFunction> {
         match &func.dfg.ext_funcs.get(func_ref)?.name {
             ExternalName::LibCall(LibCall::Memcpy | LibCall::Memmove) => Some(MemoryFunction::Copy),
@@ -107,7 +108,7 @@ impl MemoryFunctions {
     }
 }
 
-/// What a memory function does. Copies are made as if all bytes were read before the first is
+/// The effect of a memory function. Copies are made as if all bytes were read before the first is
 /// written, which is right for `memcpy` too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MemoryFunction {

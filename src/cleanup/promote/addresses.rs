@@ -10,22 +10,22 @@ use crate::body::{branches, resolve_alias};
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Function, Inst, InstructionData, Opcode, StackSlot, Value, types};
 
-/// What a value is known to be.
+/// The known address of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::cleanup) enum Address {
-    /// Not the address of a slot, as far as can be told.
+    /// Not known to be the address of a slot.
     #[default]
     Other,
-    /// Nothing was seen of it yet.
+    /// It was not visited yet.
     Unseen,
     /// This many bytes from the begin of a slot.
     At(StackSlot, i64),
-    /// Computed from the address of a slot and something that is not constant.
+    /// Computed from the address of a slot and a value that is not constant.
     Somewhere(StackSlot),
 }
 
 impl Address {
-    /// The slot from whose address the value was computed.
+    /// Returns the slot from whose address the value was computed.
     pub(in crate::cleanup) fn slot(self) -> Option<StackSlot> {
         match self {
             Address::At(slot, _) | Address::Somewhere(slot) => Some(slot),
@@ -176,9 +176,9 @@ impl Addresses {
         })
     }
 
-    /// What is known of `value`.
+    /// Returns the known address of `value`.
     pub(in crate::cleanup) fn of(&self, func: &Function, value: Value) -> Address {
-        // Most values are no aliases, which is cheap to see.
+        // Most values are not aliases, which is cheap to check.
         let value = match func.dfg.value_alias_dest_for_serialization(value) {
             None => Some(value),
             Some(_) => resolve_alias(&func.dfg, value),
@@ -187,7 +187,7 @@ impl Addresses {
     }
 }
 
-/// The argument that a memory function returns, if `inst` is a call of one that returns it.
+/// Returns the argument that a memory function returns, if `inst` is a call of one that returns it.
 pub(super) fn returns_destination<'f>(
     func: &'f Function,
     inst: Inst,
@@ -198,7 +198,7 @@ pub(super) fn returns_destination<'f>(
     func.dfg.inst_args(inst).first()
 }
 
-/// What `inst` does, if it is a call of a memory function as C has it.
+/// Returns the effect of `inst`, if it is a call of a memory function with C's signature.
 pub(super) fn memory_call(
     func: &Function,
     inst: Inst,

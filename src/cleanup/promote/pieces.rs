@@ -1,8 +1,8 @@
-//! Cutting slots into pieces, each of which becomes a variable.
+//! Division of slots into pieces, each of which becomes a variable.
 //!
 //! A slot is cut wherever an access of it begins or ends, so that each access is of one or more
-//! whole pieces. A copy from one slot to another reads what the other's pieces are, which cuts the
-//! first one too; a copy to memory reads everything.
+//! whole pieces. A copy from one slot to another reads the pieces of the target, which cuts the
+//! source too; a copy to memory reads everything.
 
 use super::super::options::OptimizeOptions;
 use super::convert::has_zero;
@@ -52,7 +52,7 @@ impl Order {
         }
     }
 
-    /// The order, where it is known.
+    /// Returns the order, where it is known.
     pub(super) fn known(self) -> Option<Endianness> {
         match self {
             Order::Is(endianness) => Some(endianness),
@@ -61,7 +61,7 @@ impl Order {
     }
 }
 
-/// What of a slot is accessed.
+/// The accesses of a slot.
 #[derive(Clone, Debug, Default)]
 struct Shape {
     slot: Option<StackSlot>,
@@ -113,23 +113,23 @@ impl Pieces {
         self.all.clear();
     }
 
-    /// The slots, in the order in which the function uses them.
+    /// Returns the slots, in the order in which the function uses them.
     pub(super) fn slots(&self) -> impl Iterator<Item = StackSlot> {
         let kept = self.shapes.iter().filter(|shape| !shape.rejected);
         kept.filter_map(|shape| shape.slot)
     }
 
-    /// Whether `slot` becomes values.
+    /// Returns whether `slot` becomes values.
     pub(super) fn has(&self, slot: StackSlot) -> bool {
         self.shape(slot).is_some()
     }
 
-    /// The order of bytes in `slot`.
+    /// Returns the order of bytes in `slot`.
     pub(super) fn order(&self, slot: StackSlot) -> Order {
         self.shape(slot).map_or(Order::Any, |shape| shape.order)
     }
 
-    /// The numbers of the pieces within `place`.
+    /// Returns the numbers of the pieces within `place`.
     pub(super) fn within(&self, place: Place) -> Range<usize> {
         let Some(shape) = self.shape(place.slot) else {
             return 0..0;
@@ -188,7 +188,7 @@ impl Pieces {
         }
     }
 
-    /// Notes what is accessed; returns whether the order of bytes agrees.
+    /// Notes the accesses of an event; returns whether the byte orders agree.
     fn note(&mut self, func: &Function, event: &Event, options: &OptimizeOptions) -> bool {
         match event.action {
             Action::Access {
@@ -239,8 +239,8 @@ impl Pieces {
         }
     }
 
-    /// What is read of the target of a copy is read of its source; returns whether that came to an
-    /// end.
+    /// Marks the parts of a copy's source as read that are read from its target; returns whether
+    /// that reached a fixpoint.
     fn follow_copies(&mut self, func: &Function, events: &[Event]) -> bool {
         for shape in &mut self.shapes {
             shape.tidy();
@@ -417,7 +417,7 @@ impl Pieces {
 }
 
 impl Shape {
-    /// Sorts what there is and removes what is there twice.
+    /// Sorts the entries and removes duplicates.
     fn tidy(&mut self) {
         self.cuts.sort_unstable();
         self.cuts.dedup();
@@ -433,7 +433,7 @@ impl Shape {
         self.typed = typed;
     }
 
-    /// What is read of `place`, as a shape of a slot in which it begins at `start`.
+    /// Returns the accesses within `place`, as the shape of a slot in which it begins at `start`.
     fn seen_from(&self, place: Place, start: u32) -> Shape {
         let (low, high) = (place.start, place.end());
         let moved = |at: u32| at - low + start;
@@ -460,7 +460,7 @@ impl Shape {
         seen
     }
 
-    /// Adds what is in `other`; returns whether something was not there.
+    /// Adds the content of `other`; returns whether this changed.
     fn add(&mut self, other: Shape) -> bool {
         let before = (self.cuts.len(), self.covered.len(), self.typed.len());
         for cut in other.cuts {
@@ -496,8 +496,8 @@ fn fill(pieces: &mut Vec<Piece>, mut start: u32, end: u32) {
     }
 }
 
-/// Whether values of this type are words of one to eight bytes, whose bits can be taken for an
-/// integer's on every target.
+/// Returns whether values of this type are words of one to eight bytes, with bits that can be used
+/// as an integer on every target.
 pub(super) fn is_word(ty: Type) -> bool {
     matches!(
         ty,
@@ -505,7 +505,8 @@ pub(super) fn is_word(ty: Type) -> bool {
     )
 }
 
-/// Whether a value of one type can stand for what a load of another type of the same size gives.
+/// Returns whether a value of one type can replace the result of a load of another type of the same
+/// size.
 fn converts(from: Type, to: Type, order: Order) -> bool {
     if from == to {
         return true;
