@@ -30,7 +30,7 @@ thread_local! {
     static CATCHING: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Runs `f` and returns what it returns, or the message of the panic that it raised.
+/// Runs `f` and returns its result, or the message of its panic.
 ///
 /// The caught panic prints nothing, unless [`leave_hook`] was called: see the
 /// [module](self#the-processs-panic-hook). Panics on other threads that `f` starts are printed as

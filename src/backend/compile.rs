@@ -1,4 +1,4 @@
-//! One body to machine code, with the memory of earlier compilations reused.
+//! Compiles one body to machine code, reusing the memory of earlier compilations.
 
 use super::compiled::CompiledFunction;
 use super::error::{CompileError, printable};
@@ -32,7 +32,7 @@ impl fmt::Debug for CompileScratch {
     }
 }
 
-/// Scratches for as many threads as happen to compile at once.
+/// Scratches for the threads that compile at once.
 ///
 /// ```
 /// use cranelift_inliner::backend::{ScratchPool, TargetSettings, compile_function, target};

@@ -106,14 +106,14 @@ impl CompiledFunction {
         self.code.buffer.user_stack_maps()
     }
 
-    /// Cranelift's description of the frame. `None` where the backend gave none.
+    /// Returns Cranelift's description of the frame; `None` if the backend gave none.
     pub fn frame_layout(&self) -> Option<&MachBufferFrameLayout> {
         self.code.buffer.frame_layout()
     }
 
-    /// Bytes from the bottom of the frame up to where the frame pointer points. A slot is at the
-    /// frame pointer, plus [`FrameSlot::offset`], minus this. `None` where the backend gave no
-    /// layout.
+    /// Returns the offset of the frame pointer from the bottom of the frame, in bytes. A slot is at
+    /// the frame pointer, plus [`FrameSlot::offset`], minus this. Returns `None` if the backend
+    /// gave no layout.
     pub fn frame_to_fp_offset(&self) -> Option<u32> {
         Some(self.frame_layout()?.frame_to_fp_offset)
     }
@@ -189,9 +189,9 @@ impl CompiledFunction {
         &self.code.value_labels_ranges
     }
 
-    /// Unwind information in the form of the target's system: Windows' or System V's. `None` where
-    /// the setting `unwind_info` is off or the function needs none. `isa` must be the target that
-    /// the function was compiled for.
+    /// Returns unwind information in the form of the target's system: Windows' or System V's.
+    /// `None` if the setting `unwind_info` is off or the function needs none. `isa` must be the
+    /// target that the function was compiled for.
     ///
     /// # Errors
     ///

@@ -25,7 +25,7 @@ pub enum TargetError {
     NoBackend {
         /// The name as given.
         name: String,
-        /// Cranelift's words.
+        /// Cranelift's message.
         reason: String,
     },
     /// The processor of the host lacks features that Cranelift needs.
@@ -57,7 +57,7 @@ pub enum TargetError {
     Inconsistent {
         /// The target's name as given.
         name: String,
-        /// Cranelift's words.
+        /// Cranelift's message.
         reason: String,
     },
 }
@@ -106,7 +106,7 @@ pub enum CompileError {
     Unsupported {
         /// The function's name as CLIF prints it.
         function: String,
-        /// Cranelift's words.
+        /// Cranelift's message.
         feature: String,
     },
     /// The code generator panicked; most often on a body that the verifier would reject, or on a
@@ -123,7 +123,7 @@ pub enum CompileError {
     Verifier {
         /// The function's name as CLIF prints it.
         function: String,
-        /// One message an error, each with its place in the function.
+        /// One message per error, each with its place in the function.
         messages: Vec<String>,
     },
     /// The code generator failed for a reason of its own.
@@ -131,7 +131,7 @@ pub enum CompileError {
     Internal {
         /// The function's name as CLIF prints it.
         function: String,
-        /// Cranelift's words.
+        /// Cranelift's message.
         message: String,
     },
     /// A function's name, or a name that it refers to, is not valid UTF-8.
@@ -207,8 +207,8 @@ impl CompileError {
 pub struct VerifyError {
     /// The function's name as CLIF prints it.
     pub function: String,
-    /// One message an error, each with its place in the function; never empty. A body that makes
-    /// the verifier itself panic has one message, which says so.
+    /// One message per error, each with its place in the function; never empty. If the verifier
+    /// itself panics, the only message says so.
     pub messages: Vec<String>,
 }
 
@@ -229,8 +229,7 @@ mod tests {
     use cranelift_codegen::CodegenError;
     use cranelift_codegen::ir::UserFuncName;
 
-    /// It takes half a thousand million registers to make Cranelift say this, so no test compiles
-    /// such a function.
+    /// This error takes half a thousand million registers, so no test compiles such a function.
     #[test]
     fn code_that_is_too_large_names_the_function_and_gives_way_to_the_original() {
         let name = UserFuncName::user(1, 2);

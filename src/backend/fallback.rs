@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct CompileJob {
     /// The body after inlining and clean-up.
     pub body: Arc<Function>,
-    /// The body before; the same `Arc` where inlining changed nothing.
+    /// The body before inlining; the same `Arc` if it is unchanged.
     pub original: Arc<Function>,
 }
 
@@ -22,7 +22,7 @@ pub struct CompileJob {
 pub struct Compilation {
     /// The machine code.
     pub function: CompiledFunction,
-    /// The body that it was made of.
+    /// The body that was compiled.
     pub body: BodyUsed,
 }
 
@@ -36,7 +36,7 @@ pub enum BodyUsed {
 }
 
 impl BodyUsed {
-    /// Why the original was compiled, where it was.
+    /// Returns why the original was compiled, if it was.
     pub fn fallback(&self) -> Option<&Fallback> {
         match self {
             BodyUsed::Final => None,
@@ -84,7 +84,7 @@ pub fn compile_with_fallback(
 
 /// Compiles each job as [`compile_with_fallback`] does, in parallel on the current rayon pool.
 ///
-/// The results are in the order of the jobs, and the same whatever the number of threads; one job's
+/// The results are in the order of the jobs, and do not depend on the number of threads; one job's
 /// failure does not stop the others.
 pub fn compile_program(
     isa: &dyn TargetIsa,

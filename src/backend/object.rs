@@ -38,11 +38,12 @@ pub struct ObjectFunction<'a> {
 /// The visibility of a function's symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectLinkage {
-    /// Everyone.
+    /// All object files see it.
     Export,
-    /// The object file alone.
+    /// Only its own object file sees it.
     Local,
-    /// Everyone, and the linker may put another definition in its place (a weak symbol).
+    /// All object files see it, and the linker may put another definition in its place (a weak
+    /// symbol).
     Preemptible,
 }
 
@@ -55,7 +56,7 @@ pub enum ObjectError {
     Target {
         /// The target's triple.
         target: String,
-        /// cranelift-object's words.
+        /// cranelift-object's message.
         reason: String,
     },
     /// A symbol that object files cannot hold.
@@ -98,7 +99,7 @@ pub enum ObjectError {
         kind: String,
         /// Bytes from the start of the function.
         offset: u32,
-        /// cranelift-object's words.
+        /// cranelift-object's message.
         reason: String,
     },
     /// A relocation lies outside of its function's code.
@@ -112,7 +113,7 @@ pub enum ObjectError {
     /// cranelift-object failed otherwise.
     #[error("the object file cannot be written: {reason}")]
     Writing {
-        /// Its words.
+        /// The library's message.
         reason: String,
     },
 }
@@ -232,7 +233,7 @@ impl Symbol {
 
 struct Writer<'a, F> {
     module: ObjectModule,
-    /// Object files know no signatures; cranelift-module asks for one all the same.
+    /// Object files have no signatures, but cranelift-module requires one.
     signature: Signature,
     symbol_of: F,
     by_name: FxHashMap<UserFuncName, Symbol>,
@@ -287,7 +288,7 @@ impl<'a, F: Fn(&UserFuncName) -> String> Writer<'a, F> {
         };
         define(&relocations).unwrap_or_else(|reason| {
             // cranelift-object panics at a relocation that the format lacks, before it defines
-            // anything, and does not say at which: it is the one that does it alone as well.
+            // anything, without naming it. So each one is tried alone.
             let mut each = relocations.iter();
             let lacking = each.find(|relocation| define(slice::from_ref(relocation)).is_err());
             Err(match lacking {

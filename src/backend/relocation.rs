@@ -1,4 +1,4 @@
-//! Relocations with their targets by name, so that they mean something without the body.
+//! Relocations with their targets by name, so that they do not depend on the body.
 //!
 //! Cranelift's relocations refer to entries of the body's tables, and they do not tell a function
 //! from a datum. Both are settled here, while the body is still at hand.
@@ -18,19 +18,19 @@ pub struct Relocation {
     pub offset: CodeOffset,
     /// The form in which the target's address is written.
     pub kind: Reloc,
-    /// Whose address.
+    /// The target.
     pub target: RelocationTarget,
     /// The number that is added to that address, in bytes.
     pub addend: Addend,
 }
 
-/// Whose address a [`Relocation`] asks for.
+/// The target of a [`Relocation`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RelocationTarget {
     /// A function that the body declares (`fn0 = …`), of this program or external.
     Function(UserFuncName),
-    /// A symbol that the body only takes the address of (`gv0 = symbol …`): most often data, but
-    /// nothing keeps it from being a function's name.
+    /// A symbol that the body only takes the address of (`gv0 = symbol …`): most often data, but it
+    /// may be a function's name.
     Data(UserFuncName),
     /// A thread-local symbol (`gv0 = symbol tls …`).
     ThreadLocal(UserFuncName),

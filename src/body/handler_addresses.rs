@@ -34,7 +34,7 @@ impl HandlerAddresses {
         self.by_block.contains_key(&block)
     }
 
-    /// The terminator of `from` has moved to `to`.
+    /// Updates the instructions after a move of the terminator of `from` to `to`.
     pub(crate) fn rename(&mut self, func: &mut Function, from: Block, to: Block) {
         let Some(insts) = self.by_block.remove(&from) else {
             return;

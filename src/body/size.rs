@@ -117,7 +117,7 @@ fn handlers_size(func: &Function, table: ExceptionTable) -> usize {
     table_size(func, table.all_branches(), contexts.count())
 }
 
-/// By how much a copy that replaces the `try_call` of `table` is larger than its callee, which
+/// Returns how much larger a copy in place of the `try_call` of `table` is than its callee, which
 /// makes `calls` calls: each of them gets the handlers of the replaced one.
 pub(crate) fn handler_copies_size(func: &Function, table: ExceptionTable, calls: usize) -> usize {
     let size = panics::catch(|| handlers_size(func, table)).unwrap_or(0);

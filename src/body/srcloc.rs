@@ -66,7 +66,8 @@ pub(crate) fn for_each_label_srcloc(
     }
 }
 
-/// Cranelift sets a base only once, so this takes fresh parameters with the same names.
+/// Sets the base of locations. Cranelift sets it only once, so this takes fresh parameters with the
+/// same names.
 fn set_base(func: &mut Function, base: SourceLoc) {
     let mut fresh = FunctionParameters::new();
     fresh.ensure_base_srcloc(base);

@@ -21,8 +21,8 @@ pub(super) struct Assigned {
 }
 
 impl Assigned {
-    /// From here on, a value that is assigned again keeps only the terms that it had before and
-    /// still has.
+    /// Joins ways from here on: a value that is assigned again keeps only the terms that it had
+    /// before and still has.
     pub(super) fn join_from_here(&mut self) {
         self.joins = true;
     }

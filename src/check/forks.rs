@@ -239,7 +239,7 @@ impl Walk<'_> {
         Ok(Some((ends, is_settled)))
     }
 
-    /// Returns a branch that the result does not have, whatever it looks like.
+    /// Returns the step for a branch of any kind that the result does not have.
     fn as_fork(&self, copy: CopyId, inst: Inst) -> Step {
         match self.tree.func(copy).dfg.insts[inst] {
             InstructionData::Brif { blocks, .. } => Step::Fork(blocks),

@@ -64,7 +64,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Which way a branch of the result goes behind `crossings`, if the path decides that.
+    /// Returns the way that a branch of the result goes after `crossings`, if the path decides
+    /// that.
     pub(super) fn decided_in_result(
         &self,
         condition: Value,
@@ -90,7 +91,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A branch of the source goes one way, or is in the result.
+    /// Notes that a branch of the source goes one way, or is in the result.
     pub(super) fn note_branch(
         &self,
         branch: (CopyId, Inst),

@@ -191,7 +191,7 @@ impl Walk<'_> {
 type Label = (ValueLabel, SourceLoc);
 
 impl Walk<'_> {
-    /// If locations are not compared, the start locations of labels are not either.
+    /// Returns the labels of a value, without their start locations if locations are not compared.
     fn labels_of(&self, func: &Function, value: Value) -> Vec<Label> {
         let mut labels = labels_of(func, value);
         if !self.tree.keeps_locations {

@@ -71,7 +71,7 @@ impl Entered {
         self.few.contains(&block) || self.many.contains(&block)
     }
 
-    /// False if it was entered before.
+    /// Notes that a block is entered; returns false if it was entered before.
     fn insert(&mut self, block: Block) -> bool {
         if self.contains(block) {
             return false;

@@ -242,7 +242,7 @@ struct Candidates {
 }
 
 impl Walk<'_> {
-    /// Slots with a key are there for each copy, whether code uses them or not.
+    /// Checks that each copy has its slots with a key, whether code uses them or not.
     pub(super) fn check_keyed_slots(&mut self) -> Result<(), Difference> {
         let tree = self.tree;
         let mut candidates: FxHashMap<&StackSlotData, Candidates> = FxHashMap::default();

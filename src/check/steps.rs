@@ -151,8 +151,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A global value that starts from a copy's `vmctx`, as the computation
-    /// that it stands for.
+    /// Follows the computation of a global value that starts from a copy's `vmctx`.
     fn expanded_global(
         &mut self,
         copy: CopyId,
@@ -197,7 +196,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// One load or addition; returns its value and the instruction after it.
+    /// Follows one load or addition; returns its value and the instruction after it.
     fn expanded_step(
         &mut self,
         copy: CopyId,

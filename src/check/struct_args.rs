@@ -102,9 +102,10 @@ impl StructCopy<'_, '_> {
         Ok(target)
     }
 
-    /// Where promises hold for the whole program, stores may have alias regions, and a load without
-    /// a region does not see them. So a store without a region has to come first. It must differ
-    /// from the stores of the copy, because one of two equal stores is dropped.
+    /// Reads the store before the copy. Where promises hold for the whole program, stores may have
+    /// alias regions, and a load without a region does not see them. So a store without a region
+    /// has to come first. It must differ from the stores of the copy, because one of two equal
+    /// stores is dropped.
     fn read_fence(&mut self, target: Value) -> Result<(), Difference> {
         let is_fence = match self.data() {
             InstructionData::Store {
@@ -154,7 +155,7 @@ impl StructCopy<'_, '_> {
         Ok(results.first().copied().unwrap_or(Value::from_u32(0)))
     }
 
-    /// A load and a store of the same bytes; returns their number.
+    /// Reads a load and a store of the same bytes; returns their number.
     fn read_word(&mut self, target: Value, offset: u32) -> Result<u32, Difference> {
         let source = self.source.clone();
         self.read_move(
@@ -209,7 +210,7 @@ impl StructCopy<'_, '_> {
         flags == plain || flags == plain.with_notrap()
     }
 
-    /// Eight bytes at a time, in a loop; returns the number of bytes.
+    /// Reads a loop over eight bytes at a time; returns the number of bytes.
     fn read_loop(&mut self, target: Value) -> Result<u32, Difference> {
         let after = self.walk.after;
         let first = after.layout.next_inst(self.at);

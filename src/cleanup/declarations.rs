@@ -63,7 +63,7 @@ impl Uses {
                 }
             }
         }
-        // Also those of calls that are gone, which some look at all the same.
+        // Also those of removed calls, which some code still reads.
         for table in func.dfg.exception_tables.values() {
             uses.signature(func, table.signature())?;
         }

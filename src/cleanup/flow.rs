@@ -168,7 +168,8 @@ pub(super) fn remove_params(func: &mut Function, flow: &Flow, number: u32, goes:
     }
 }
 
-/// Copied branch targets may share lists of arguments, so each gets a new one.
+/// Sets the target and the arguments of an edge. Copied branch targets may share lists of
+/// arguments, so each gets a new one.
 fn set_call(func: &mut Function, edge: Edge, target: Block, args: &[BlockArg]) {
     let pool = &mut func.stencil.dfg.value_lists;
     let call = BlockCall::new(target, args.iter().copied(), pool);

@@ -1,4 +1,4 @@
-//! Stack slots that nothing names any more.
+//! Removal of unused stack slots.
 
 use crate::body::{resolve_alias, slot_overrun};
 use cranelift_codegen::entity::packed_option::ReservedValue;

@@ -16,11 +16,11 @@ use cranelift_codegen::ir::{
 };
 use smallvec::SmallVec;
 
-/// So many values are looked at for one callee. More than a few come up only where a loop hands
-/// one of many functions on.
+/// The limit of values that are followed for one callee. Only a loop that passes one of many
+/// functions on has more than a few.
 const MOST_VALUES: usize = 64;
 
-/// So many additions of constants are followed from a load to the symbol of its table.
+/// The limit of additions of constants from a load to the symbol of its table.
 const MOST_ADDITIONS: usize = 8;
 
 /// The findings, by instruction.
@@ -205,7 +205,8 @@ struct Leaves {
 }
 
 impl Leaves {
-    /// `None` where there are too many, or one of them is none of the function's.
+    /// Finds the values that can reach `value`; `None` if there are too many, or one is not a value
+    /// of the function.
     fn of(&mut self, func: &Function, flow: &Flow, value: Value) -> Option<&[Value]> {
         self.seen.clear();
         self.leaves.clear();

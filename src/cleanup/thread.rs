@@ -138,7 +138,7 @@ fn forwards_to(func: &Function, context: &mut CleanupContext, block: Block) -> O
         return None;
     };
     let target = destination.block(&func.dfg.value_lists);
-    // A cold block on the way is how a front end says that an edge is unlikely.
+    // Front ends mark an edge as unlikely by a cold block on the way.
     let loses_cold = layout.is_cold(block) && !layout.is_cold(target);
     if target == block || loses_cold || layout.entry_block() == Some(block) {
         return None;
@@ -156,8 +156,8 @@ fn forwards_to(func: &Function, context: &mut CleanupContext, block: Block) -> O
 /// Finds, among the parameters of blocks that only branch on, those that are used outside their
 /// block. Such a branch may become a jump later.
 ///
-/// Few blocks have such parameters, so these are marked first, with whatever is an alias of them:
-/// then an operand is looked up in a set, and no further.
+/// Few blocks have such parameters, so these are marked first, with all their aliases: then an
+/// operand takes only one look-up in a set.
 fn find_escaping_params(func: &Function, context: &mut CleanupContext) {
     let CleanupContext {
         forwarded_params: forwarded,

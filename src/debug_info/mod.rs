@@ -109,7 +109,7 @@ impl<'a> DebugInfo<'a> {
         }
     }
 
-    /// Describes variables in stack slots as `schema` says.
+    /// Describes variables in stack slots by `schema`.
     #[must_use]
     pub fn variables(mut self, schema: &'a dyn VariableSchema) -> Self {
         self.variables = Some(schema);

@@ -39,7 +39,7 @@ pub(crate) struct SiteContext<'a> {
     pub(crate) heat: Heat,
 }
 
-/// Facts about a caller that are worked out when the first site asks.
+/// Facts about a caller, computed for the first site that needs them.
 pub(crate) struct RoundAnalysis<'a> {
     pub(crate) caller: &'a Function,
     loops: OnceLock<Loops>,
@@ -113,7 +113,7 @@ impl<'a> CallSite<'a> {
         self.context.graph
     }
 
-    /// Returns the name of the call in the function that had it at first, which is another than
+    /// Returns the name of the call in the function whose original body has it, which is not
     /// [`CallSite::caller_name`] if the call came in with a body.
     pub fn name(&self) -> Option<SiteName> {
         let SiteContext { graph, program, .. } = self.context;
@@ -191,7 +191,7 @@ impl<'a> CallSite<'a> {
         self.context.count
     }
 
-    /// Returns how hot the call is compared with others, if the pass has a
+    /// Returns how hot the call is compared with others; [`Heat::Unknown`] without a
     /// [profile](crate::profile).
     pub fn heat(&self) -> Heat {
         self.context.heat
@@ -213,7 +213,7 @@ impl<'a> CallSite<'a> {
         in_cold_block || self.context.cold || self.summary().attributes().cold
     }
 
-    /// Facts about the callee.
+    /// Returns the facts about the callee.
     pub fn summary(&self) -> &'a Summary {
         self.context.summary
     }

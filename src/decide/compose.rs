@@ -12,7 +12,7 @@ pub struct FirstMatch<'a> {
 }
 
 impl<'a> FirstMatch<'a> {
-    /// No policy yet.
+    /// Creates an empty list of policies.
     pub fn new() -> Self {
         Self::default()
     }

@@ -73,8 +73,8 @@ pub struct CostModel {
     pub frame_bytes_per_inst: u64,
     /// The benefit of a branch that folds: the branch and, on average, the side that is not taken.
     pub folded_branch: i64,
-    /// No callee of more instructions is inlined, whatever the benefit. Wide
-    /// enough for a function that has only one caller.
+    /// No callee of more instructions is inlined, for any benefit. Large enough for a function with
+    /// a single caller.
     pub max_callee_insts: usize,
 }
 

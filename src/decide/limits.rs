@@ -1,4 +1,4 @@
-//! Bounds that no policy can talk the pass out of.
+//! Bounds that no policy can lift.
 
 /// Hard limits of the pass, outside the policies.
 ///
@@ -23,8 +23,8 @@
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// A function does not grow beyond this size by inlining, in instructions. One that is larger
-    /// from the start gets nothing inlined.
+    /// A function does not grow beyond this size by inlining, in instructions. No call is inlined
+    /// into one that is larger from the start.
     ///
     /// A million instructions is more than programs have in one function. It also stays far below
     /// the number of registers that Cranelift can handle; a caller beyond that would be compiled

@@ -113,14 +113,14 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// Inline, because of `reason`.
+    /// Returns a decision to inline, because of `reason`.
     pub fn inline(reason: impl Into<PolicyReason>) -> Self {
         Decision::Inline {
             reason: reason.into(),
         }
     }
 
-    /// Keep the call, because of `reason`.
+    /// Returns a decision to keep the call, because of `reason`.
     pub fn keep(reason: impl Into<PolicyReason>) -> Self {
         Decision::Keep {
             reason: reason.into(),

@@ -16,7 +16,7 @@ pub struct ParameterUse {
     pub folded_branches: u32,
     /// Indirect calls through the parameter itself, which would become direct.
     pub indirect_calls: u32,
-    /// Uses of the parameter itself, of whatever kind.
+    /// Uses of the parameter itself, of any kind.
     pub uses: u32,
 }
 

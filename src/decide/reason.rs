@@ -58,12 +58,12 @@ pub(super) struct Weighing {
 }
 
 impl PolicyReason {
-    /// The callee has more than `most` instructions.
+    /// Returns the reason that the callee has more than `most` instructions.
     pub(super) fn large_callee(insts: usize, most: usize) -> Self {
         Self(Form::LargeCallee { insts, most })
     }
 
-    /// The caller and the callee have more than `most` instructions.
+    /// Returns the reason that the caller and the callee have more than `most` instructions.
     pub(super) fn large_sum(insts: usize, most: usize) -> Self {
         Self(Form::LargeSum { insts, most })
     }

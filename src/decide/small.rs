@@ -5,8 +5,8 @@ use super::{CallSite, Decision, Inline, PolicyReason};
 /// Inlines small callees into callers that stay within bounds.
 ///
 /// This is the heuristic of Wasmtime's inliner: one threshold for the callee, below which inlining
-/// hardly ever makes code larger, and one for the sum of caller and callee, above which compile
-/// time suffers.
+/// rarely makes code larger, and one for the sum of caller and callee, above which compile time
+/// suffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Small {

@@ -67,7 +67,8 @@ impl Shape {
 }
 
 impl Summary {
-    /// `facts` must be those of the function whose final body `body` is.
+    /// Creates the summary of a function with the final body `body`; `facts` must be about the same
+    /// function.
     pub(crate) fn new(body: Arc<Function>, facts: KnownFacts) -> Self {
         Summary {
             facts,
@@ -77,8 +78,8 @@ impl Summary {
         }
     }
 
-    /// An unchecked body may trip Cranelift's accessors; nothing is then known of it, and the
-    /// engine refuses the call if the policy wants it.
+    /// Reads the body on first use. An unchecked body may trip Cranelift's accessors; it then has
+    /// no facts, and the engine refuses the call if the policy wants it.
     fn shape(&self) -> &Shape {
         self.shape
             .get_or_init(|| panics::catch(|| Shape::of(&self.body)).unwrap_or_default())
@@ -89,23 +90,24 @@ impl Summary {
         self.facts.size
     }
 
-    /// Returns its blocks.
+    /// Returns the number of its blocks.
     pub fn blocks(&self) -> usize {
         self.shape().blocks
     }
 
-    /// Returns its loops, as the number of branches that go back in the layout. Front ends lay out
-    /// a loop's header before its body, so this is the number of loops or a little more.
+    /// Returns the number of its loops, estimated by the branches that go back in the layout. Front
+    /// ends lay out a loop's header before its body, so this is the number of loops or a little
+    /// more.
     pub fn loops(&self) -> usize {
         self.shape().back_edges
     }
 
-    /// Returns its calls of every kind, indirect and tail calls included.
+    /// Returns the number of its calls of every kind, including indirect and tail calls.
     pub fn calls(&self) -> usize {
         self.facts.calls
     }
 
-    /// Returns its ways out: `return` and tail calls.
+    /// Returns the number of its exits: `return`s and tail calls.
     pub fn returns(&self) -> usize {
         self.shape().returns
     }
@@ -116,7 +118,8 @@ impl Summary {
     }
 
     /// Returns the bytes that a copy may add to its caller's frame: those of its sized stack slots
-    /// and of the structures that are passed to it by value. Fewer, where copies share slots.
+    /// and of the structures that are passed to it by value. It adds fewer where copies share
+    /// slots.
     pub fn frame_bytes(&self) -> u64 {
         self.facts.frame_bytes
     }

@@ -51,7 +51,7 @@ impl<S: FrameSchema> FrameTableBuilder<S> {
         }
     }
 
-    /// Describes the slots that have `key`. The bytes mean nothing here.
+    /// Describes the slots that have `key`. The bytes are opaque here.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ impl<S: FrameSchema> FrameTableBuilder<S> {
 }
 
 fn duplicate(identity: u64, one: &FunctionFrames, other: &FunctionFrames) -> BuildError {
-    // Which of them came first depends on the order; the names do not.
+    // Their order depends on the order of additions; the names do not.
     let (first, second) = if one.name <= other.name {
         (one, other)
     } else {

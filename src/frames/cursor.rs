@@ -30,7 +30,7 @@ pub(super) struct PointCursor<'a> {
 }
 
 impl<'a> PointCursor<'a> {
-    /// `index` is the first of a block.
+    /// Starts at the point `index`, the first of a block.
     pub(super) fn new(reader: FrameTableReader<'a>, index: u32) -> Self {
         PointCursor {
             reader,
@@ -94,7 +94,7 @@ pub(super) struct FrameCursor<'a> {
 }
 
 impl<'a> FrameCursor<'a> {
-    /// `index` is the first of the block that begins at `at`.
+    /// Starts at the frame `index`, the first of the block that begins at `at`.
     pub(super) fn new(reader: &FrameTableReader<'a>, index: u32, at: usize) -> Self {
         FrameCursor {
             stream: reader.frame_stream(),

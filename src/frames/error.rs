@@ -18,7 +18,7 @@ pub enum BuildError {
         offset: u32,
         /// Before or after the instruction.
         position: MachDebugTagPos,
-        /// The schema's words.
+        /// The schema's message.
         violation: SchemaViolation,
     },
     /// A tag names a stack slot that the compiled function has no place for.
@@ -77,7 +77,7 @@ pub enum BuildError {
         /// Where the second begins, in bytes from the start of the text.
         offset: u64,
     },
-    /// Something does not fit into the 32 bits that the table has for it.
+    /// A number does not fit into its 32 bits in the table.
     #[error("the table cannot hold {what}: more than 32 bits")]
     TooLarge {
         /// The name of the part.
@@ -100,7 +100,7 @@ pub enum TableError {
     /// The first bytes are not those of a table.
     #[error("this is not a frame table")]
     BadMagic,
-    /// A version that this reader does not know.
+    /// The version is unknown to this reader.
     #[error("the table has version {version}, this reader knows {known}")]
     UnsupportedVersion {
         /// The table's.
@@ -111,17 +111,17 @@ pub enum TableError {
     /// The header contradicts itself.
     #[error("the table's header is malformed: {reason}")]
     Header {
-        /// What is wrong.
+        /// The defect.
         reason: &'static str,
     },
     /// A row of a column is malformed.
     #[error("{part} {index} is malformed: {reason}")]
     Malformed {
-        /// Which column.
+        /// The column.
         part: TablePart,
-        /// Which row, from 0.
+        /// The row, from 0.
         index: u32,
-        /// What is wrong.
+        /// The defect.
         reason: &'static str,
     },
 }

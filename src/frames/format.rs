@@ -64,7 +64,7 @@ impl Counts {
         self.frames.div_ceil(FRAMES_PER_BLOCK)
     }
 
-    /// `None` where the sum does not fit.
+    /// Returns where each column starts; `None` if the sum does not fit.
     pub(super) fn starts(&self) -> Option<Starts> {
         let mut at = HEADER_BYTES;
         let mut column = |count: u32, row: usize| {

@@ -1,4 +1,4 @@
-//! Virtual frames as a reader sees them.
+//! Virtual frames for readers.
 
 use super::cursor::{FrameRow, TagCursor};
 use super::error::{SlotReadError, TableError, TablePart};
@@ -26,7 +26,7 @@ pub struct VirtualFrame<'a> {
 /// A tag of a virtual frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameTag<'a> {
-    /// A number that means something to the embedder alone.
+    /// A number with a meaning to the embedder alone.
     User(u32),
     /// A stack slot.
     Slot(SlotPlace<'a>),
@@ -35,7 +35,7 @@ pub enum FrameTag<'a> {
 /// A stack slot of a virtual frame: the place of this copy, and the data common to all copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotPlace<'a> {
-    /// Bytes from where the physical frame's frame pointer points up to the slot; negative, for
+    /// The offset of the slot from the physical frame's frame pointer, in bytes; negative, because
     /// slots lie below.
     pub fp_offset: i32,
     /// The slot's size in bytes.

@@ -49,7 +49,7 @@ pub struct CopiedMemory<'a> {
 }
 
 impl<'a> CopiedMemory<'a> {
-    /// `bytes`, which stood at the address `base`.
+    /// Creates a copy of memory: `bytes`, which were at the address `base`.
     pub fn new(base: u64, bytes: &'a [u8]) -> Self {
         CopiedMemory { base, bytes }
     }

@@ -31,7 +31,7 @@ pub enum FrameSectionError {
     /// The `object` library failed.
     #[error("the section cannot be written: {reason}")]
     Writing {
-        /// Its words.
+        /// The library's message.
         reason: String,
     },
 }

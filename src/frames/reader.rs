@@ -12,9 +12,8 @@ use cranelift_codegen::ir::StackSlotKey;
 
 /// Reads a table in place, without allocating.
 ///
-/// It never panics, whatever the bytes: each row is checked when it is read, and one that is
-/// malformed is a [`TableError`]. To rule these errors out beforehand, call
-/// [`validate`](Self::validate) once.
+/// It does not panic for any bytes: each row is checked when it is read, and a malformed one is a
+/// [`TableError`]. To rule these errors out beforehand, call [`validate`](Self::validate) once.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameTableReader<'a> {
     pub(super) bytes: &'a [u8],
@@ -34,7 +33,7 @@ pub struct TableFunction {
 }
 
 impl TableFunction {
-    /// Where its code ends, in bytes from the start of the text.
+    /// Returns where its code ends, in bytes from the start of the text.
     pub fn end(&self) -> u64 {
         u64::from(self.start) + u64::from(self.length)
     }
@@ -180,7 +179,7 @@ impl<'a> FrameTableReader<'a> {
         std::iter::from_fn(move || {
             match &mut cursor {
                 Ok(cursor) => cursor.next(),
-                // Told once.
+                // The error is returned once.
                 Err(error) => error.take().map(Err),
             }
         })
@@ -205,7 +204,7 @@ impl<'a> FrameTableReader<'a> {
         Ok(descriptor.filter(|_| found == key.bits()))
     }
 
-    /// Every key with its descriptor, by key.
+    /// Returns every key with its descriptor, by key.
     pub fn keys(
         &self,
     ) -> impl ExactSizeIterator<Item = Result<(StackSlotKey, Option<&'a [u8]>), TableError>> + use<'a>

@@ -20,8 +20,8 @@ pub trait FrameSchema: Sync {
     /// The defect of the sequence.
     fn first_frame(&self, tags: &[DebugTag]) -> Result<usize, SchemaViolation>;
 
-    /// Which of the first frame's tags its frame keeps in the table: those from this one on. The
-    /// tags before it only delimit the frame. 0 unless a schema says otherwise.
+    /// Returns the index of the first tag of a frame that the table keeps. The tags before it only
+    /// delimit the frame. 0 by default.
     fn delimiters(&self) -> usize {
         0
     }

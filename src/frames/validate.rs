@@ -1,4 +1,4 @@
-//! Checking a whole table at once.
+//! Checks a whole table at once.
 
 use super::cursor::{FrameCursor, PointCursor, TagCursor};
 use super::error::{TableError, TablePart};
@@ -9,9 +9,9 @@ use cranelift_codegen::MachDebugTagPos;
 impl FrameTableReader<'_> {
     /// Checks the whole table, in linear time. A table that passes is read without errors.
     ///
-    /// Beyond what reading checks, columns must be in order without gaps, points must be in their
-    /// functions, and the depth in the header must be the greatest depth of a frame. One number for
-    /// each frame is allocated.
+    /// In addition to the checks of reading, columns must be in order without gaps, points must be
+    /// in their functions, and the depth in the header must be the greatest depth of a frame. One
+    /// number for each frame is allocated.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! From a stack of physical frames to the stack that the source program has.
+//! Walks a stack of physical frames to give the source program's stack.
 
 use super::error::{TableError, WalkError};
 use super::frame::{FrameList, VirtualFrame};

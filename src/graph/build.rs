@@ -120,14 +120,14 @@ impl Scan {
             inst,
             block,
             kind,
-            // Counted when it is known which references mean the same callee.
+            // Counted after references to the same callee are joined.
             ordinal: 0,
         };
         self.sites.push((edge, func_ref));
     }
 }
 
-/// The graph as far as it is made.
+/// The graph under construction.
 struct Join {
     graph: DiGraph<CallNode, CallEdge>,
     /// The nodes that are not functions.
@@ -278,7 +278,7 @@ fn incoming(
         .map(|count| {
             let start = end;
             end += count;
-            // Grows to its end as the edges are put in.
+            // The end grows as edges are added.
             start..start
         })
         .collect();

@@ -22,12 +22,12 @@ pub enum Recursion {
     Direct,
     /// It calls others that lead back to it, but not itself.
     Mutual {
-        /// How many functions its component has.
+        /// The number of functions in its component.
         size: usize,
     },
     /// It calls itself, and also others that lead back to it.
     DirectAndMutual {
-        /// How many functions its component has.
+        /// The number of functions in its component.
         size: usize,
     },
 }

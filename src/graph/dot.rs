@@ -92,7 +92,7 @@ impl CallGraph {
     }
 }
 
-/// `text` as a quoted string of the DOT language that shows as it stands: Graphviz would take
+/// Quotes `text` as a string of the DOT language that is displayed literally: Graphviz would take
 /// backslashes for its own escapes and ampersands for entities of HTML.
 ///
 /// ```

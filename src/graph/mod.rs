@@ -114,7 +114,7 @@ pub enum CallNode {
     Runtime(ExternalName),
 }
 
-/// The instruction by which a call site calls.
+/// The kind of a call instruction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum CallKind {
     /// `call`: returns to the instruction after it.
@@ -136,14 +136,14 @@ impl fmt::Display for CallKind {
     }
 }
 
-/// A call site: where in its caller it stands, and how it calls.
+/// A call site: its place in the caller, and its kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct CallEdge {
     /// The call instruction.
     pub inst: ir::Inst,
     /// The block that holds it.
     pub block: ir::Block,
-    /// Which instruction it is.
+    /// The kind of the instruction.
     pub kind: CallKind,
     /// The number of earlier sites in the caller's layout that call the same function.
     pub ordinal: u32,
@@ -175,8 +175,8 @@ impl SiteRef<'_> {
 
 /// The call graph of a [`Program`]. See the [module](self) for an example.
 ///
-/// It describes the program as it was when the graph was made. Asked about a function that the
-/// program did not have, it answers as for one that neither calls nor is called.
+/// It describes the program as it was when the graph was made. A function that the program did not
+/// have counts as one without calls and callers.
 #[derive(Clone, Debug)]
 pub struct CallGraph {
     /// The functions' nodes come first, with the indices of their ids.
@@ -283,8 +283,8 @@ impl CallGraph {
         direct.saturating_add(self.indirect_calls(id))
     }
 
-    /// Returns the functions that a function calls or takes the address of. One that it calls more
-    /// than once comes more than once.
+    /// Returns the functions that a function calls or takes the address of. A function with several
+    /// calls comes several times.
     pub(crate) fn references(&self, id: FunctionId) -> impl Iterator<Item = FunctionId> {
         let called = self.callees(id);
         let called = called.filter_map(|site| site.callee_function());
@@ -304,13 +304,13 @@ impl CallGraph {
         self.takes_addresses.contains(id)
     }
 
-    /// Which cycle of calls and addresses a component is in, perhaps alone: a number below
-    /// [`component_count`](Self::component_count).
+    /// Returns the cycle of calls and addresses that a component is in, perhaps alone: a number
+    /// below [`component_count`](Self::component_count).
     pub(crate) fn cycle(&self, component: ComponentId) -> Option<u32> {
         self.components.cycle(component)
     }
 
-    /// In how many places of the program the address of a function is taken: `func_addr`
+    /// Returns the number of places in the program that take the address of a function: `func_addr`
     /// instructions, global values that are its symbol, used or not, and entries of tables.
     pub fn address_taken(&self, id: FunctionId) -> usize {
         self.node(id)

@@ -10,9 +10,9 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum PathStep {
-    /// A direct call that the front end made.
+    /// A call that was direct from the start.
     Site(EdgeIndex),
-    /// A call that the front end made indirect, and that became direct when its target was known.
+    /// A call that was indirect at first, and became direct when its target was known.
     Resolved {
         /// The stage of the pass before which it became direct, from 1.
         stage: u8,
@@ -79,9 +79,9 @@ pub struct SiteName {
     pub callee: FunctionName,
     /// The number of calls of the same callee in the caller before this one.
     pub ordinal: u32,
-    /// 0 for a call that was direct from the start. Otherwise the call was indirect until its
-    /// target was known, this is the stage of the pass before which that was, and only calls of the
-    /// same stage are counted.
+    /// 0 for a call that was direct from the start. Otherwise the call was indirect, this is the
+    /// stage of the pass before which its target became known, and only calls of the same stage are
+    /// counted.
     pub stage: u32,
 }
 
@@ -104,8 +104,7 @@ impl fmt::Display for SiteName {
 
 impl CallGraph {
     /// Returns the name of a site; `None` for a call of one of Cranelift's own routines, and if the
-    /// graph has no such edge. `program` must be the one that the graph was made of, as it was
-    /// then.
+    /// graph has no such edge. `program` must be the program of the graph, unchanged.
     pub fn site_name(&self, program: &Program, index: EdgeIndex) -> Option<SiteName> {
         let site = self.site(index)?;
         let callee = match site.callee {

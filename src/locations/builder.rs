@@ -205,7 +205,7 @@ impl LocationBuilder {
         number
     }
 
-    /// Returns the number of an entry that says this; `None` where no number is left.
+    /// Returns the number of an entry with this content; `None` if no number is left.
     fn entry(&mut self, entry: Entry) -> Option<u32> {
         if let Some(&number) = self.entry_numbers.get(&entry) {
             return Some(number);
@@ -215,7 +215,7 @@ impl LocationBuilder {
         Some(number)
     }
 
-    /// Returns the number of a new entry, whatever other ones say; `None` where no number is left.
+    /// Returns the number of a new entry, even if an equal one exists; `None` if no number is left.
     fn new_entry(&mut self, entry: Entry) -> Option<u32> {
         let number = u32::try_from(self.entries.len()).ok()?;
         if SourceLoc::new(number).is_default() {
@@ -355,8 +355,8 @@ impl InlinedLocations<'_> {
             let entry = &entries[at as usize];
             let name = self.name(entry.name);
             self.builder.has_body[result as usize] = true;
-            // The call has no other body, so no entry from before this splice says the same. Where
-            // two entries of the callee do, each is a call with a body of its own.
+            // The call has no other body, so no entry from before this splice is equal. Equal
+            // entries of the callee are calls with bodies of their own.
             result = self.builder.new_entry(Entry {
                 name,
                 location: entry.location,

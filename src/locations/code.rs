@@ -42,7 +42,7 @@ impl<'a> CodeLocations<'a> {
     /// Returns the places that the call comes from which returns to `offset`, in bytes from the
     /// start of the code.
     pub fn lookup_return_address(&self, offset: CodeOffset) -> Chain<'a> {
-        // The call ends right before, whatever follows it.
+        // The call ends right before this offset.
         self.lookup(offset.wrapping_sub(1))
     }
 

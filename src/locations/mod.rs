@@ -77,7 +77,7 @@ pub use builder::{InlinedLocations, LocationBuilder};
 pub use code::CodeLocations;
 pub use table::{Chain, LocationTable, Place};
 
-/// What the source locations of inlined instructions are.
+/// The source locations of inlined instructions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LocationMode {

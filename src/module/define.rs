@@ -1,4 +1,4 @@
-//! Defining a function in the wrapped module.
+//! Defines a function in the wrapped module.
 
 use super::InliningModule;
 use super::error::{gave_up, naming};

@@ -124,8 +124,8 @@ impl<M: Module> InliningModule<'_, M> {
         added.map_err(|error| naming(&symbol, other(error)))
     }
 
-    /// Gives the calls of the program counters, if they are to be counted, in a table that the
-    /// wrapped module gets.
+    /// Gives the calls of the program counters, if counting is on, in a table of the wrapped
+    /// module.
     fn add_counters(&mut self, program: &mut Program) -> ModuleResult<Option<Counters>> {
         if !self.count_calls {
             return Ok(None);
@@ -144,7 +144,7 @@ impl<M: Module> InliningModule<'_, M> {
         }))
     }
 
-    /// The wrapped module compiles one function after the other.
+    /// Lets the wrapped module compile one function after the other.
     fn flush_in_turn(&mut self, program: Program) -> ModuleResult<ModuleReport> {
         let order = self.module.isa().endianness();
         let inlined = self.inliner.run_in_order(&program, order);
@@ -185,7 +185,7 @@ impl<M: Module> InliningModule<'_, M> {
         Ok(report)
     }
 
-    /// The pass compiles, and the wrapped module gets bytes.
+    /// Lets the pass compile; the wrapped module gets bytes.
     fn flush_in_parallel(&mut self, program: Program) -> ModuleResult<ModuleReport> {
         let isa = self.module.isa();
         let (inlined, compiled) = self.inliner.run_and_compile(&program, isa).map_err(other)?;
@@ -254,8 +254,8 @@ impl<M: Module> InliningModule<'_, M> {
             .collect()
     }
 
-    /// Keeps a body that was defined, with hints for the calls that it has now. Functions that it
-    /// refers to and that are not defined yet are in use from now on.
+    /// Keeps a defined body, with hints for its present calls. Undefined functions that it refers
+    /// to are in use from now on.
     fn set_flushed(&mut self, function: FuncId, body: Body, fell_back: bool, inlined: &Inlined) {
         if !fell_back {
             let result = inlined.program();

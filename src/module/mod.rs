@@ -215,8 +215,8 @@ impl<'a, M: Module> InliningModule<'a, M> {
         }
     }
 
-    /// Wraps a module that writes an object file, in which nothing can ask for a local function
-    /// afterwards. Those that nothing refers to any more are [dropped](Self::drop_unused).
+    /// Wraps a module that writes an object file, in which local functions cannot be looked up
+    /// afterwards. Unused ones are [dropped](Self::drop_unused).
     ///
     /// Definitions in the finished module come too late to be seen. If one refers to a local
     /// function, or if tables of the front end's own need one, call [`keep`](Self::keep) for it.
@@ -237,8 +237,8 @@ impl<'a, M: Module> InliningModule<'a, M> {
         &mut self.module
     }
 
-    /// [Flushes](Self::flush), and gives the wrapped module with all that it is to have by now: for
-    /// the methods that it has beyond the trait, such as a JIT's `finalize_definitions`.
+    /// [Flushes](Self::flush), and returns the wrapped module with all definitions so far, for its
+    /// methods beyond the trait, such as a JIT's `finalize_definitions`.
     ///
     /// ```
     /// # use cranelift_inliner::{decide::CostModel, module::InliningModule, pass::Inliner};
@@ -318,7 +318,8 @@ impl<'a, M: Module> InliningModule<'a, M> {
         }
     }
 
-    /// The error of a plain module for a definition that cannot be, before it is looked at.
+    /// Returns the error of a plain module for a function that cannot be defined, before the body
+    /// is read.
     fn check_definable(&self, function: FuncId) -> ModuleResult<()> {
         let (linkage, name) = self.declared(function)?;
         if !linkage.is_definable() {

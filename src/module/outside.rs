@@ -26,7 +26,8 @@ pub(super) fn used_by_code(relocations: &[ModuleReloc]) -> impl Iterator<Item = 
         .filter_map(|relocation| function(&relocation.name))
 }
 
-/// A declaration without an address in the data does not count.
+/// Returns the functions that data uses. A declaration without an address in the data does not
+/// count.
 pub(super) fn used_by_data(data: &DataDescription) -> impl Iterator<Item = FuncId> {
     let functions = data.function_relocs.iter();
     let functions = functions.filter_map(|(_, target)| data.function_decls.get(*target));
@@ -45,8 +46,8 @@ pub(super) fn table(data: &DataDescription) -> Vec<(i64, FuncId)> {
     functions.collect()
 }
 
-/// All that a body declares counts: of a function that has no body yet, no call can have been
-/// inlined.
+/// Returns the functions that a body uses. All its declarations count: calls of functions without a
+/// body yet cannot have been inlined.
 pub(super) fn used_by_body(symbols: &Symbols, body: &Function) -> Vec<FuncId> {
     let functions = body.dfg.ext_funcs.values().map(|function| &function.name);
     let globals = body.global_values.values();

@@ -220,7 +220,7 @@ impl fmt::Display for ModuleReport {
 }
 
 impl ModuleReport {
-    /// Every call with its decision, by caller.
+    /// Writes every call with its decision, by caller.
     fn write_calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last = None;
         for site in self.inlined.sites() {
@@ -257,7 +257,7 @@ impl ModuleReport {
     }
 }
 
-/// `1 call`, `2 calls`.
+/// Formats a number with its noun: `1 call`, `2 calls`.
 fn count(number: usize, what: &str) -> String {
     match number {
         1 => format!("1 {what}"),

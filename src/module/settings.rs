@@ -46,9 +46,9 @@ impl<'a, M> InliningModule<'a, M> {
         self
     }
 
-    /// Calls `f` with each function and its context when the wrapped module has compiled it, which
-    /// is when [`Context::compiled_code`] is there: for front ends that make debug information or
-    /// listings of it.
+    /// Calls `f` with each function and its context after the wrapped module has compiled it, when
+    /// [`Context::compiled_code`] is set: for front ends that make debug information or listings of
+    /// it.
     #[must_use]
     pub fn on_define(mut self, f: impl FnMut(FuncId, &Context) + Send + 'a) -> Self {
         self.on_define = Some(Box::new(f));
@@ -63,8 +63,8 @@ impl<'a, M> InliningModule<'a, M> {
         self
     }
 
-    /// Says of a function whether to inline it, and how often it runs. It counts from the next
-    /// flush on, whether the function is defined before or after.
+    /// Sets the attributes of a function. They count from the next flush on, whether the function
+    /// is defined before or after.
     pub fn set_attributes(&mut self, function: FuncId, attributes: Attributes) {
         self.attributes[function] = attributes;
     }
@@ -81,9 +81,9 @@ impl<'a, M> InliningModule<'a, M> {
         }
     }
 
-    /// Keeps a local function although unused ones are [dropped](Self::drop_unused): something that
-    /// this module does not see refers to it. It must come before the [`finish`](Self::finish) that
-    /// would drop the function.
+    /// Keeps a local function even if unused ones are [dropped](Self::drop_unused), because of a
+    /// reference that this module does not see. It must come before the [`finish`](Self::finish)
+    /// that would drop the function.
     pub fn keep(&mut self, function: FuncId) {
         self.used_outside.insert(function);
     }

@@ -46,7 +46,7 @@ pub(super) struct Candidate {
     pub(super) depth: u32,
 }
 
-/// A call that is to be inlined.
+/// A call accepted for inlining.
 struct Accepted {
     /// By how much the caller grows.
     size: usize,
@@ -411,7 +411,7 @@ impl CallerJob<'_> {
         accepted
     }
 
-    /// `Ok` to inline, `Err` to keep.
+    /// Decides one candidate: `Ok` to inline, `Err` to keep.
     fn decide_one(
         &self,
         candidate: &Candidate,

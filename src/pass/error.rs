@@ -31,8 +31,8 @@ pub enum PassError {
         /// The first difference.
         source: Difference,
     },
-    /// A function does something else after optimizing, says the [checker](crate::check), or
-    /// something that the checker does not follow. In either case, please report it.
+    /// By the [checker](crate::check), a function behaves differently after optimizing, or in a way
+    /// that the checker cannot follow. In either case, please report it.
     #[error("{function} is not proved after optimizing: {source}")]
     CheckOptimized {
         /// The function.

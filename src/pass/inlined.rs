@@ -237,7 +237,7 @@ impl Inlined {
         self.warnings.iter()
     }
 
-    /// Time spent, added up over all threads.
+    /// Returns the time spent, added up over all threads.
     pub fn times(&self) -> StageTimes {
         self.times
     }

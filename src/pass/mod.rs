@@ -122,12 +122,12 @@ pub enum Optimize {
 
 /// Observes the progress of the pass, from several threads, in no fixed order.
 pub trait Observer: Send + Sync {
-    /// A function's body is final.
+    /// Called when a function's body is final.
     fn inlined(&self, function: FunctionId) {
         let _ = function;
     }
 
-    /// A function was compiled.
+    /// Called after a function was compiled.
     fn compiled(&self, function: FunctionId) {
         let _ = function;
     }
@@ -264,8 +264,8 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// Which functions are optimized after their clean-up; by default, those into which something
-    /// was inlined. Without [clean-up](Inliner::clean_up) none are.
+    /// Sets which functions are optimized after their clean-up; by default, those with inlined
+    /// calls. Without [clean-up](Inliner::clean_up) none are.
     ///
     /// A build for debugging sets [`Optimize::None`].
     #[must_use]
@@ -455,13 +455,13 @@ impl<'a> Inliner<'a> {
         run::run(self, program, None, Some(order)).map(|(inlined, _)| inlined)
     }
 
-    /// Inlines across `program` and compiles the result for `isa`, each
-    /// function as soon as its body is final.
+    /// Inlines across `program` and compiles the result for `isa`, each function as soon as its
+    /// body is final.
     ///
     /// # Errors
     ///
-    /// As [`Inliner::run`], and [`PassError::Compile`] for a function that
-    /// does not compile even as it was.
+    /// Those of [`Inliner::run`], and [`PassError::Compile`] for a function with an original body
+    /// that does not compile.
     pub fn run_and_compile(
         &self,
         program: &Program,

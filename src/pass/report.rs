@@ -200,7 +200,7 @@ pub(super) fn record_size(insts: usize) -> u32 {
     u32::try_from(insts).unwrap_or(u32::MAX)
 }
 
-/// Why an embedder wants a call inlined, whatever the policy says.
+/// Why an embedder wants a call inlined, regardless of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Demand {
@@ -228,7 +228,7 @@ pub enum Reason {
     Attribute(InlineAttribute),
     /// A hint on the call said so.
     Hint(SiteHint),
-    /// A function or a call above is to be flattened.
+    /// A function or a call above has the `flatten` demand.
     Flatten,
     /// The splicing engine refused.
     Refused(Box<Refusal>),

@@ -11,7 +11,7 @@ use crate::program::{FunctionId, InlineAttribute, SiteHint};
 pub(super) struct Steering {
     /// Why it must stay a call.
     pub(super) forbidden: Option<Reason>,
-    /// Why it should be inlined whatever the policy says.
+    /// Why it should be inlined, regardless of the policy.
     pub(super) demand: Option<Demand>,
     /// It is seldom executed.
     pub(super) cold: bool,

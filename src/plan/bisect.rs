@@ -1,9 +1,9 @@
-//! Finding the one decision that makes something fail.
+//! Finds the decision that makes a program fail.
 //!
-//! The inlined sites of a plan are put in an order in which each stands after all that it depends
-//! on. The first `k` of them, all others kept, are then a plan of their own that the pass can
-//! follow to the letter, for every `k`. So there is a first `k` that fails, if all fail together,
-//! and the last of these `k` is the decision that was looked for.
+//! The inlined sites of a plan are ordered so that each comes after the sites that it depends on.
+//! For every `k`, the first `k` of them, with all others kept, are then a plan that the pass can
+//! follow exactly. So if the whole plan fails, there is a smallest `k` that fails, and the last of
+//! its sites is the wanted decision.
 
 use super::{Plan, SitePath};
 use crate::graph::CallGraph;
@@ -155,7 +155,7 @@ fn dependable_order<'a>(plan: &'a Plan, program: &Program) -> Vec<&'a SitePath> 
     order
 }
 
-/// `plan` with the first `count` sites of `order` inlined and all others kept.
+/// Returns `plan` with the first `count` sites of `order` inlined and all others kept.
 fn first(plan: &Plan, order: &[&SitePath], count: usize) -> Plan {
     let mut first = plan.clone();
     for path in order.iter().skip(count) {

@@ -45,7 +45,7 @@ pub enum DeviationKind {
         reason: Reason,
     },
     /// The plan says to inline the site, and it stayed a call. The run kept [no
-    /// record](crate::pass::Recorded) that would say why.
+    /// record](crate::pass::Recorded) with the reason.
     Unrecorded,
     /// No call with this path was decided in the run: it is not in the program any more, or a body
     /// that it would have come in with did not.

@@ -93,10 +93,10 @@ pub struct Plan {
 pub struct PlannedSite {
     /// Whether to replace the call by the callee's body.
     pub inline: bool,
-    /// The call's source location in the function that had it at first, as a check of the name; the
-    /// default one where nothing is known.
+    /// The call's source location in the function whose original body has it, as a check of the
+    /// name; the default one if unknown.
     pub location: SourceLoc,
-    /// Why it was decided so; may be empty. It is for readers and changes nothing.
+    /// The reason for readers; may be empty.
     pub reason: String,
 }
 

@@ -25,27 +25,27 @@ pub enum PlanProblem {
     /// The text does not begin as a plan does.
     #[error("this is not a plan: the first line must be `{MAGIC} {VERSION}`")]
     NoPlan,
-    /// The plan is of a version that this one does not know.
+    /// The version of the plan is unknown.
     #[error(
         "this plan is of version {0}, and only {VERSION_WITHOUT_END} and {VERSION} can be read"
     )]
     Version(String),
-    /// A line begins with none of the words that lines begin with.
+    /// A line begins with an unknown word.
     #[error("expected `function`, `inline`, `keep` or `end`, not `{0}`")]
     Keyword(String),
     /// The last line is missing, so that others may be too.
     #[error("the plan has no end: its last line must be `end`, so it was cut")]
     Cut,
-    /// Something stands behind the last line.
+    /// There is text after the last line.
     #[error("nothing may stand behind the line `end`")]
     BehindEnd,
     /// A site stands before the first function.
     #[error("a site needs a line `function NAME` before it")]
     NoFunction,
-    /// Something is missing at the end of the line.
+    /// A word is missing at the end of the line.
     #[error("expected {0} at the end of the line")]
     Missing(&'static str),
-    /// Something else should stand in a place.
+    /// A word is not the expected one.
     #[error("expected {expected}, not `{found}`")]
     Unexpected {
         /// The expected text.
@@ -53,10 +53,10 @@ pub enum PlanProblem {
         /// The text that is there.
         found: String,
     },
-    /// A function's name is none.
+    /// A function name is invalid.
     #[error(transparent)]
     Name(#[from] ParseNameError),
-    /// A name in quotes has no end, or an escape in it is none.
+    /// A name in quotes has no end, or an invalid escape.
     #[error("the name in quotes has no end, or an escape other than `\\\\`, `\\\"` and `\\x00`")]
     Quotes,
     /// The site is listed already.
@@ -251,7 +251,7 @@ impl Word<'_> {
     }
 }
 
-/// Returns the two numbers of `0~1`, or of `0`, which is of no stage.
+/// Returns the two numbers of `0~1`, or of `0`, without a stage.
 fn number_and_stage(text: &str) -> Option<(u32, u32)> {
     match text.split_once('~') {
         None => Some((text.parse().ok()?, 0)),

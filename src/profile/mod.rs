@@ -147,8 +147,8 @@ impl Profile {
         self.sites.is_empty()
     }
 
-    /// Adds the counts of another profile, of another run of the program. Where the two have
-    /// different locations for a site, the other's is taken.
+    /// Adds the counts of another profile, of another run of the program. If the two have different
+    /// locations for a site, the other's is kept.
     pub fn add(&mut self, other: &Profile) {
         for (name, new) in other.iter() {
             let count = self.get(name).map_or(0, |known| known.count);

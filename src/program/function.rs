@@ -17,10 +17,10 @@ entity_impl!(FunctionId, "function");
 /// The linkage of a function: the code that may refer to it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Linkage {
-    /// Others than this program's functions may call it: it is always kept.
+    /// Code outside the program may call it: it is always kept.
     #[default]
     Exported,
-    /// Only this program's functions refer to it: it may be dropped when none does any more.
+    /// Only this program's functions refer to it: it may be dropped when it is unreferenced.
     Local,
     /// Its definition may be replaced at link time: it is kept, and never inlined.
     Interposable,
@@ -67,8 +67,8 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A comment in or after a function that asks for the function to be executed, as Cranelift's
-/// filetests write it: `; run: %add(1, 2) == 3` or `; print: %add(1, 2)`.
+/// A comment in or after a function that asks for its execution, in the form of Cranelift's
+/// filetests: `; run: %add(1, 2) == 3` or `; print: %add(1, 2)`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RunDirective {
     /// The line of the comment, counted from 1.

@@ -1,4 +1,4 @@
-//! Reading programs from files, folders and standard input.
+//! Reads programs from files, folders and standard input.
 
 use super::error::ProgramError;
 use super::text::{self, ParsedText};
@@ -96,7 +96,7 @@ fn collect_files(path: &Path, files: &mut Vec<InputFile>) -> Result<(), ProgramE
     Ok(())
 }
 
-/// The text that `bytes` are; where they are none, says on which line.
+/// Converts `bytes` to text; an error names the line that is not UTF-8.
 fn utf8(bytes: Vec<u8>, file: &Arc<str>) -> Result<String, ProgramError> {
     String::from_utf8(bytes).map_err(|error| {
         let text = error.as_bytes().get(..error.utf8_error().valid_up_to());

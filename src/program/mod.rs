@@ -361,7 +361,7 @@ fn check_names_are_utf8(function: &ProgramFunction) -> Result<(), ProgramError> 
     Ok(())
 }
 
-/// Every external name that `func` declares: of functions, then of symbols.
+/// Returns every external name that `func` declares: of functions, then of symbols.
 fn referenced_names(func: &ir::Function) -> impl Iterator<Item = &ExternalName> {
     let functions = func.dfg.ext_funcs.values().map(|declared| &declared.name);
     let symbols = func.global_values.values().filter_map(|data| match data {

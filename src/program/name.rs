@@ -178,7 +178,7 @@ impl fmt::Debug for FunctionName {
     }
 }
 
-/// The text given for a [`FunctionName`] is none.
+/// The error for a text that is not a [`FunctionName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a function name: expected `%name`, `name` or `u<namespace>:<index>`")]
 pub struct ParseNameError {

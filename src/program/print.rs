@@ -1,4 +1,4 @@
-//! From a program back to CLIF text.
+//! Prints a program as CLIF text.
 
 use super::{FunctionName, Program, ProgramError, ProgramFunction, referenced_names, text_writer};
 use crate::panics;
@@ -129,7 +129,8 @@ fn what_does_not_read_back(func: &ir::Function) -> Option<String> {
     panics::catch(|| dynamic_type_that_does_not_read_back(func)).unwrap_or_default()
 }
 
-/// CLIF names a dynamic type only as the type of an instruction, by its declaration.
+/// Finds a value of a dynamic type that does not read back: CLIF names such a type only at
+/// instructions, by its declaration.
 fn dynamic_type_that_does_not_read_back(func: &ir::Function) -> Option<String> {
     let is_dynamic = |value: &ir::Value| func.dfg.value_type(*value).is_dynamic_vector();
     for block in func.layout.blocks() {

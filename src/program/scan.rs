@@ -31,7 +31,7 @@ const KINDS: [&str; 11] = [
 pub(super) struct Scan<'a> {
     /// The number of entities that the text leaves out, beside one for each of its bytes.
     pub(super) left_out: usize,
-    /// The entity with the greatest number, and how many lines end before it.
+    /// The entity with the greatest number, and the number of lines before it.
     pub(super) greatest: Option<(&'a str, usize)>,
     /// The places of the digits of source locations, in order.
     locations: Vec<Range<usize>>,

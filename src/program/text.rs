@@ -1,4 +1,4 @@
-//! From CLIF text to functions.
+//! Parses CLIF text to functions.
 //!
 //! The text is cut at function boundaries and the pieces are parsed in parallel by Cranelift's
 //! reader. A piece is one function and the comments after it, which is how the reader assigns
@@ -247,7 +247,7 @@ fn run_directives(piece: &Piece<'_>, comments: &[Comment<'_>]) -> Vec<RunDirecti
 
 /// Finds the line of slices of a piece, which are asked for in the order of the text.
 ///
-/// The reader says of a comment which entity it belongs to but not where it stands.
+/// The reader gives the entity that a comment belongs to but not its line.
 struct LineCounter<'a> {
     text: &'a str,
     counted_to: usize,

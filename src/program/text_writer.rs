@@ -200,8 +200,8 @@ impl FuncWriter for FullWriter {
     }
 }
 
-/// The stack map stands after the operands, and before Cranelift's comment about these. Aliases of
-/// the results follow on lines of their own.
+/// Writes an instruction with its stack map, which stands after the operands and before Cranelift's
+/// comment about these. Aliases of the results follow on lines of their own.
 fn write_with_map(w: &mut dyn Write, text: &str, entries: &[UserStackMapEntry]) -> fmt::Result {
     let line = text.find('\n').unwrap_or(text.len());
     let operands = text[..line].find("  ; ").unwrap_or(line);

@@ -192,7 +192,7 @@ impl<K: EntityRef> Used<K> {
 }
 
 impl CalleeTables {
-    /// What a refusal can depend on.
+    /// Returns the facts that refusals depend on.
     pub(crate) fn facts(&self) -> &CalleeFacts {
         &self.0.facts
     }
@@ -237,7 +237,7 @@ impl<'f> Callee<'f> {
         &self.tables.0
     }
 
-    /// What a refusal can depend on.
+    /// Returns the facts that refusals depend on.
     pub(crate) fn outline(&self) -> Outline<'_> {
         Outline::new(self.func, &self.tables().facts)
     }

@@ -461,7 +461,7 @@ impl Translation<'_> {
         }
     }
 
-    /// Dynamic types are few, so they are compared one by one.
+    /// Translates a dynamic type. There are few, so they are compared one by one.
     fn dynamic_type(&mut self, ty: ir::DynamicType) -> ir::DynamicType {
         let data = &self.callee.dfg.dynamic_types[ty];
         let translated = ir::DynamicTypeData {
@@ -477,8 +477,8 @@ impl Translation<'_> {
     }
 }
 
-/// A value has only its type, not the entity that declares the scale, so one
-/// type cannot have two scales in a function.
+/// Checks the scales of dynamic types. A value has only its type, not the entity that declares the
+/// scale, so one type cannot have two scales in a function.
 fn check_dynamic_types(
     caller: &ir::Function,
     callee: Outline<'_>,

@@ -147,7 +147,7 @@ pub(crate) struct Outline<'f> {
 }
 
 impl<'f> Outline<'f> {
-    /// `facts` must be those of `func`.
+    /// Joins `func` with its `facts`.
     pub(crate) fn new(func: &'f ir::Function, facts: &'f CalleeFacts) -> Self {
         Outline { func, facts }
     }

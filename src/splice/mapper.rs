@@ -162,8 +162,8 @@ impl InstructionMapper for Mapper<'_> {
         BlockCall::new(block, args, self.value_lists)
     }
 
-    /// Only `get_exception_handler_address` names a block without branching to it; it is translated
-    /// when the place of the terminator is known.
+    /// Keeps the block. Only `get_exception_handler_address` names one without branching to it, and
+    /// is translated when the place of the terminator is known.
     fn map_block(&mut self, block: Block) -> Block {
         block
     }

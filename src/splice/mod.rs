@@ -178,8 +178,8 @@ pub struct SpliceOptions {
     /// one of them calls the other directly. A limit that one of the functions changes for its
     /// callee, or a callee that runs on another stack than its caller, breaks that promise.
     ///
-    /// A caller without a `stack_limit` checks nothing, and the callee is refused all the same; so
-    /// is one that gets its limit by other loads, or by none.
+    /// A caller without a `stack_limit` has no check, and the callee is still refused; so is one
+    /// that gets its limit by other loads, or by none.
     pub stack_limit_is_per_thread: bool,
     /// The embedder's unwinder restores callee-saved registers before it resumes in any handler.
     /// Off by default: handlers of `tail`, `winch` and `preserve_all` calls do not need that, those
@@ -236,7 +236,7 @@ impl SpliceOptions {
 /// Replaces the call `call` of `caller` by a copy of `callee`'s body.
 ///
 /// For many calls of one caller or of one callee, prepare a [`Callee`] and open a [`Session`]
-/// instead: this function does both anew each time, which costs one walk over the callee, and one
+/// instead: this function does both on each call, which costs one walk over the callee, and one
 /// over the call's block or the whole caller.
 ///
 /// # Errors

@@ -30,7 +30,7 @@ pub enum Refusal {
     #[error("the callee is malformed: {0}")]
     MalformedCallee(String),
 
-    /// The call sits in code that nothing reaches any more.
+    /// The call is in unreachable code.
     #[error("the call is unreachable")]
     Unreachable,
 

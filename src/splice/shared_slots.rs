@@ -60,7 +60,7 @@ pub(super) enum Sharers {
 }
 
 impl SharedSlots {
-    /// Those of a slot of the callee.
+    /// Returns the copies that a slot of the callee can be shared with.
     pub(super) fn sharers(&self, tables: &Tables, slot: StackSlot, access: SlotAccess) -> Sharers {
         match access {
             _ if self.no_alias_regions => Sharers::Region(None),

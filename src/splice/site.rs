@@ -222,7 +222,7 @@ fn check_signature(
     Ok(())
 }
 
-/// A structure passed by value goes into a slot of the caller's frame, whose bytes are reached by
+/// Checks the sizes of structures passed by value. They go into slots of the caller's frame, with
 /// signed 32-bit offsets.
 fn check_structures(signature: &ir::Signature) -> Result<(), Refusal> {
     for param in &signature.params {

@@ -1,8 +1,8 @@
 //! Through which alias regions a body uses each of its stack slots.
 //!
-//! Cranelift takes it that no address is used through two alias regions, or through one and through
-//! none: it drops a store that it finds to repeat the last one of its region. A slot that two
-//! bodies share must therefore be used through the same region by both.
+//! Cranelift assumes that no address is used through two alias regions, or through one and through
+//! none: it drops a store that repeats the last one of its region. So two bodies that share a slot
+//! must access it through the same region.
 
 use super::callee::Tables;
 use cranelift_codegen::entity::EntityRef;

@@ -64,8 +64,8 @@ pub(super) fn copy(
     (copy, rest)
 }
 
-/// The structure may be anywhere and at any alignment; that it can be read was
-/// the caller's promise already.
+/// Returns the flags for copying a structure, which may be anywhere and at any alignment. The
+/// caller already promised that it can be read.
 pub(super) fn flags() -> MemFlagsData {
     MemFlagsData::new().with_notrap()
 }

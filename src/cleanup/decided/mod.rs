@@ -50,7 +50,7 @@ const COPIED_ANYWAY: usize = 64;
 /// The number of a function's instructions per additional copied instruction.
 const COPIED_SHARE: usize = 4;
 
-/// So many values may get a second definition at once. Each may become a parameter of one and the
+/// The limit of values that get a second definition at once. Each may become a parameter of the
 /// same block, which can have a few thousand.
 const MOST_VALUES: usize = 2000;
 
@@ -163,7 +163,7 @@ fn decides(func: &Function, branch: Inst) -> bool {
 
 /// Returns the number of instructions of a join but its branch, if it may be copied.
 fn copied_size(func: &Function, join: Block, branch: Inst) -> Option<usize> {
-    // The branch becomes a jump, which mostly goes.
+    // The branch becomes a jump, which is mostly removed.
     let mut size = 1;
     for inst in func
         .layout

@@ -1,7 +1,7 @@
 //! Which values are addresses of stack slots, and where in them they point.
 //!
-//! This is an optimistic fixpoint: a block parameter is taken for whatever all that was seen to be
-//! passed for it is, and falls when something else turns up.
+//! This is an optimistic fixpoint: a block parameter has the address that all its visited arguments
+//! have, and loses it when another argument differs.
 
 use super::super::constant::computed_constant;
 use super::super::flow::Flow;
@@ -61,8 +61,8 @@ impl Address {
 #[derive(Default)]
 pub(in crate::cleanup) struct Addresses {
     of: SecondaryMap<Value, Address>,
-    /// The instructions that may compute one, in the order of blocks; those of a block end where
-    /// `ends` says.
+    /// The instructions that may compute one, in the order of blocks; those of a block end at its
+    /// entry in `ends`.
     insts: Vec<Inst>,
     ends: Vec<usize>,
 }

@@ -34,7 +34,7 @@ fn integer(bytes: u32) -> Type {
     }
 }
 
-/// `value` as one of type `ty`, which has as many bits.
+/// Converts `value` to type `ty`, which has as many bits.
 pub(super) fn convert(cursor: &mut FuncCursor<'_>, value: Value, ty: Type, order: Order) -> Value {
     let from = cursor.func.dfg.value_type(value);
     if from == ty {
@@ -54,7 +54,7 @@ pub(super) fn has_zero(ty: Type) -> bool {
     super::pieces::is_word(ty) || ty == types::I128 || (ty.is_vector() && ty.bits() == 128)
 }
 
-/// Returns a constant of which all bits are zero.
+/// Returns a constant with all bits zero.
 pub(super) fn zero(cursor: &mut FuncCursor<'_>, ty: Type) -> Value {
     match ty {
         types::F32 => cursor.ins().f32const(Ieee32::with_bits(0)),
@@ -73,7 +73,7 @@ pub(super) fn zero(cursor: &mut FuncCursor<'_>, ty: Type) -> Value {
     }
 }
 
-/// Returns a word of type `ty`, each byte of which is `byte`.
+/// Returns a word of type `ty` with each byte `byte`.
 pub(super) fn filled(cursor: &mut FuncCursor<'_>, byte: u8, ty: Type) -> Value {
     if byte == 0 {
         return zero(cursor, ty);

@@ -66,7 +66,7 @@ impl Order {
 struct Shape {
     slot: Option<StackSlot>,
     cuts: Vec<u32>,
-    /// Parts that are read, whatever they hold.
+    /// Parts that are read as bytes of any type.
     covered: Vec<(u32, u32)>,
     typed: Vec<(u32, Type)>,
     order: Order,
@@ -140,7 +140,7 @@ impl Pieces {
         shape.pieces.start + start..shape.pieces.start + end.max(start)
     }
 
-    /// `side` as a place in a slot that becomes values.
+    /// Returns `side` as a place in a slot that becomes values.
     pub(super) fn promoted(&self, side: Side) -> Option<Place> {
         match side {
             Side::Slot(place) if self.has(place.slot) => Some(place),
@@ -482,7 +482,7 @@ impl Shape {
     }
 }
 
-/// Pieces for a part that no single access reads or writes as a whole.
+/// Adds pieces for a part that no single access reads or writes as a whole.
 fn fill(pieces: &mut Vec<Piece>, mut start: u32, end: u32) {
     while start < end {
         let ty = match end - start {

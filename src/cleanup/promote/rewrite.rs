@@ -155,7 +155,7 @@ impl<'a> Rewriter<'a> {
         self.func.layout.remove_inst(inst);
     }
 
-    /// Makes `old`, which nothing defines any more, stand for `new`.
+    /// Makes `old`, which is no longer defined, an alias of `new`.
     fn replace(&mut self, old: Value, new: Value) {
         let new = resolved(self.func, new);
         if old != new {
@@ -449,7 +449,7 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// A removed address is no longer the value of a variable.
+    /// Drops the labels of a removed address, which is no longer the value of a variable.
     fn forget_labels(&mut self, value: Value) {
         if let Some(labels) = &mut self.func.dfg.values_labels {
             labels.remove(&value);

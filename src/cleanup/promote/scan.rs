@@ -271,7 +271,7 @@ impl Scan<'_> {
         slot.is_some()
     }
 
-    /// Slots that tags and stack maps name.
+    /// Lets slots escape that tags and stack maps name.
     fn outside_names(&mut self, inst: Inst, opcode: Opcode) {
         if !opcode.is_call() && opcode != Opcode::SequencePoint {
             return;
@@ -315,7 +315,8 @@ impl Scan<'_> {
         }
     }
 
-    /// `size` bytes at `offset` from `address`, if that is a known place within a slot.
+    /// Returns the place of `size` bytes at `offset` from `address`, if it is known and within a
+    /// slot.
     fn place(&self, address: Address, offset: i64, size: u32) -> Option<Place> {
         let Address::At(slot, start) = address else {
             return None;

@@ -212,7 +212,7 @@ impl CallerPromises {
         }
     }
 
-    /// Cranelift computes the stack limit in the prologue.
+    /// Finds the global values of the stack limit, which Cranelift computes in the prologue.
     fn scan_globals(&mut self, caller: &Function) {
         let mut next = caller.stack_limit;
         while let Some(global) = next

@@ -126,7 +126,7 @@ impl CallerPromises {
         self.dropped.flags += usize::from(caller.layout.inst_block(inst).is_some());
     }
 
-    /// A store without region is seen by every load, whatever the load's region is.
+    /// Removes the regions of the caller's stores: loads of any region see a store without one.
     pub(super) fn drop_regions(&mut self, caller: &mut Function) {
         let all_gone = std::mem::replace(&mut self.regions_gone, true);
         if all_gone || caller.dfg.alias_regions.len() == 0 {

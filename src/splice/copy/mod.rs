@@ -418,7 +418,7 @@ impl<'a> Copy<'a> {
         copy
     }
 
-    /// Only calls and sequence points come here: nothing else may carry tags.
+    /// Copies tags. Only calls and sequence points may have them.
     fn copy_tags(&mut self, inst: Inst, copy: Inst) {
         if !self.has_tags {
             return;
@@ -436,7 +436,8 @@ impl<'a> Copy<'a> {
         self.caller.debug_tags.set(copy, tags);
     }
 
-    /// The named block is known only after all blocks are copied.
+    /// Copies a `get_exception_handler_address`. The named block is known only after all blocks are
+    /// copied.
     fn copy_handler_address(&mut self, plan: &InstPlan, at: Block) {
         let copy = self.copy_inst(plan, at);
         self.copied_addresses.push(copy);
@@ -482,7 +483,7 @@ impl<'a> Copy<'a> {
     }
 }
 
-/// Apart, so that appending stays short: nearly all instructions are appended.
+/// Inserts before `next`. A separate function keeps appending short, which is the usual case.
 #[inline(never)]
 fn insert(caller: &mut Function, inst: Inst, next: Inst) {
     caller.layout.insert_inst(inst, next);

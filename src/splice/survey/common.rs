@@ -54,8 +54,8 @@ impl Survey<'_> {
         true
     }
 
-    /// `data` with aliases followed, if it is of a common format, that of its
-    /// opcode, and all that it refers to is there.
+    /// Returns `data` with aliases followed, if it has a common format, which is that of its
+    /// opcode, and all its operands exist.
     #[inline]
     fn common_operands(&mut self, data: &InstructionData) -> Option<InstructionData> {
         let has_format = |opcode: Opcode, format| (opcode.format() == format).then_some(());

@@ -78,7 +78,7 @@ impl Survey<'_> {
         Ok((ctrl_type, plan))
     }
 
-    /// Checks types that were not seen before, of at most one result.
+    /// Checks types of at most one result that are not in the cache.
     #[cold]
     pub(super) fn learn_types(
         &mut self,
@@ -220,8 +220,8 @@ impl Survey<'_> {
         Ok(InstClass::ReturnCall)
     }
 
-    /// Such a global value may have to be expanded to the instructions for which it stands, so
-    /// these must exist for its types.
+    /// Checks the types of a global value from the `vmctx`. It may have to be expanded to
+    /// instructions, so these must exist for its types.
     fn check_vmctx_global(&mut self, inst: Inst, global: ir::GlobalValue) -> Result<(), String> {
         let func = self.func;
         let mut current = global;

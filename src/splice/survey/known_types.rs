@@ -20,8 +20,8 @@ impl Known {
         Known(u64::from(opcode as u8) << 32 | types)
     }
 
-    /// The usual types have neighbouring numbers, and most instructions have a result of their
-    /// controlling type.
+    /// Returns the place in the cache. The usual types have neighbouring numbers, and most
+    /// instructions have a result of their controlling type.
     fn place(self) -> usize {
         let Known(known) = self;
         let mixed = (known >> 32) + (known >> 16 & 0xffff) * 67 + (known & 0xffff) * 13;

@@ -204,8 +204,7 @@ impl<'f> Survey<'f> {
         }
     }
 
-    /// A value of a dynamic type names no entity, so every declared type
-    /// counts as used.
+    /// Marks every declared dynamic type as used, because values of such a type name no entity.
     fn use_dynamic_types(&mut self) -> Result<(), String> {
         let func = self.func;
         for data in func.dfg.dynamic_types.values() {
@@ -353,7 +352,7 @@ impl<'f> Survey<'f> {
         }
     }
 
-    /// A key is how an embedder finds a slot, used by code or not.
+    /// Keeps slots with a key, because embedders look them up by it, used by code or not.
     fn keep_keyed_slots(&mut self) {
         for (slot, data) in self.func.sized_stack_slots.iter() {
             if data.key.is_some() {
