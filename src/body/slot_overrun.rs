@@ -4,13 +4,23 @@
 //! next. Cranelift does not promise that, but some code relies on it. Between other slots, or where
 //! slots are shared or dropped, it would reach something else.
 
+use super::branches;
 use cranelift_codegen::ir::{
     Function, Inst, InstructionData, Opcode, StackSlot, Type, Value, ValueDef, types,
 };
 use rustc_hash::FxHashMap;
+use smallvec::{SmallVec, smallvec};
+
+/// The places of slots that a value may be the address of. Where it comes from more than a few,
+/// the others are not looked at.
+type Places = SmallVec<[(StackSlot, i64); 2]>;
+const MOST_PLACES: usize = 8;
+
+type Addresses = FxHashMap<Value, Places>;
 
 /// Returns a slot beyond which `insts` reach, as far as constants show: by the offset of a
-/// `stack_addr`, by an addition to it, or by the offset or the width of an access.
+/// `stack_addr`, by an addition to it, or by the offset or the width of an access. Addresses are
+/// followed through `select` and into blocks, but not around loops, which may end before.
 ///
 /// An address just behind a slot does not count, because it may be a bound that is never accessed.
 /// `insts` must have definitions before uses, else some accesses are missed. `resolve` follows
@@ -23,7 +33,7 @@ pub(crate) fn slot_overrun(
     if func.sized_stack_slots.is_empty() {
         return None;
     }
-    let mut addresses: FxHashMap<Value, (StackSlot, i64)> = FxHashMap::default();
+    let mut addresses = Addresses::default();
     let beyond = |(slot, offset): (StackSlot, i64), bytes: u32| {
         let size = func.sized_stack_slots.get(slot)?.size;
         let end = offset.checked_add(i64::from(bytes));
@@ -40,50 +50,112 @@ pub(crate) fn slot_overrun(
             if let Some(slot) = beyond(address, 0) {
                 return Some(slot);
             }
-            addresses.extend(func.dfg.inst_results(inst).iter().map(|&v| (v, address)));
+            for &result in func.dfg.inst_results(inst) {
+                addresses.insert(result, smallvec![address]);
+            }
             continue;
         }
         if addresses.is_empty() {
             continue;
         }
-        if let InstructionData::Binary { opcode, args } = *data {
-            let sum = sum_of_constant(func, opcode, args, &addresses, &resolve);
-            let results = func.dfg.inst_results(inst).iter();
-            addresses.extend(results.zip(sum).map(|(&value, sum)| (value, sum)));
+        match *data {
+            InstructionData::Binary { opcode, args } => {
+                let sums = sums_of_constant(func, opcode, args, &addresses, &resolve);
+                for &result in func.dfg.inst_results(inst) {
+                    add(&mut addresses, result, &sums);
+                }
+                continue;
+            }
+            InstructionData::Ternary {
+                opcode: Opcode::Select | Opcode::SelectSpectreGuard,
+                args: [_, one, other],
+            } => {
+                for &result in func.dfg.inst_results(inst) {
+                    pass(&mut addresses, resolve(one), result);
+                    pass(&mut addresses, resolve(other), result);
+                }
+                continue;
+            }
+            _ => {}
+        }
+        if data.opcode().is_branch() {
+            let pool = &func.dfg.value_lists;
+            for call in branches(func, inst) {
+                let target = call.block(pool);
+                if !func.dfg.block_is_valid(target) {
+                    continue;
+                }
+                let params = func.dfg.block_params(target);
+                for (arg, &param) in call.args(pool).zip(params) {
+                    pass(&mut addresses, arg.as_value().and_then(&resolve), param);
+                }
+            }
             continue;
         }
         let Some((address, offset, bytes)) = access(func, inst, data) else {
             continue;
         };
-        if let Some(&(slot, from)) = resolve(address).and_then(|value| addresses.get(&value))
-            && let Some(slot) = beyond((slot, from.saturating_add(offset)), bytes)
-        {
-            return Some(slot);
+        let places = resolve(address).and_then(|value| addresses.get(&value));
+        let mut places = places.into_iter().flatten();
+        let found =
+            places.find_map(|&(slot, from)| beyond((slot, from.saturating_add(offset)), bytes));
+        if found.is_some() {
+            return found;
         }
     }
     None
 }
 
-/// Returns the address that `args` add up to, if one is an address and the other a constant.
-fn sum_of_constant(
+/// Notes that `value` may be `from`.
+fn pass(addresses: &mut Addresses, from: Option<Value>, value: Value) {
+    if let Some(places) = from.and_then(|from| addresses.get(&from)).cloned() {
+        add(addresses, value, &places);
+    }
+}
+
+fn add(addresses: &mut Addresses, value: Value, places: &[(StackSlot, i64)]) {
+    if places.is_empty() {
+        return;
+    }
+    let known = addresses.entry(value).or_default();
+    for place in places {
+        if known.len() < MOST_PLACES && !known.contains(place) {
+            known.push(*place);
+        }
+    }
+}
+
+/// Returns the addresses that `args` may add up to, if one is an address and the other a constant.
+fn sums_of_constant(
     func: &Function,
     opcode: Opcode,
     args: [Value; 2],
-    addresses: &FxHashMap<Value, (StackSlot, i64)>,
+    addresses: &Addresses,
     resolve: &impl Fn(Value) -> Option<Value>,
-) -> Option<(StackSlot, i64)> {
+) -> Places {
     let sign = match opcode {
         Opcode::Iadd => 1,
         Opcode::Isub => -1,
-        _ => return None,
+        _ => return Places::new(),
     };
-    let [x, y] = [resolve(args[0])?, resolve(args[1])?];
-    let (address, other) = match (addresses.get(&x), addresses.get(&y)) {
-        (Some(&address), None) => (address, y),
-        (None, Some(&address)) if opcode == Opcode::Iadd => (address, x),
-        _ => return None,
+    let [Some(x), Some(y)] = args.map(resolve) else {
+        return Places::new();
     };
-    let ValueDef::Result(inst, _) = func.dfg.value_def(other) else {
+    let (places, other) = match (addresses.get(&x), addresses.get(&y)) {
+        (Some(places), None) => (places, y),
+        (None, Some(places)) if opcode == Opcode::Iadd => (places, x),
+        _ => return Places::new(),
+    };
+    let Some(amount) = constant(func, other).and_then(|amount| amount.checked_mul(sign)) else {
+        return Places::new();
+    };
+    let sums = places.iter();
+    let sums = sums.filter_map(|&(slot, offset)| Some((slot, offset.checked_add(amount)?)));
+    sums.collect()
+}
+
+fn constant(func: &Function, value: Value) -> Option<i64> {
+    let ValueDef::Result(inst, _) = func.dfg.value_def(value) else {
         return None;
     };
     let InstructionData::UnaryImm {
@@ -93,10 +165,8 @@ fn sum_of_constant(
     else {
         return None;
     };
-    let width = func.dfg.value_type(other).bits().min(64);
-    let imm = imm.sign_extend_from_width(width).bits();
-    let (slot, offset) = address;
-    Some((slot, offset.checked_add(imm.checked_mul(sign)?)?))
+    let width = func.dfg.value_type(value).bits().min(64);
+    Some(imm.sign_extend_from_width(width).bits())
 }
 
 /// Returns the address, the offset and the width of a memory access.

@@ -249,6 +249,24 @@ impl Walk<'_> {
         (own.is_some() || !items.is_empty()).then_some(items)
     }
 
+    /// Checks that the replaced calls around a `stack_switch` have neither handlers nor a stack
+    /// map, because Cranelift gives it none.
+    pub(super) fn check_stack_switch(
+        &self,
+        copy: CopyId,
+        inst: Inst,
+        result: Inst,
+    ) -> Result<(), Difference> {
+        let message = if self.handlers_around(copy, None, false).is_some() {
+            "it stands where handlers were, which it cannot have"
+        } else if self.has_stack_map_around(copy) {
+            "it stands where a call had a stack map, which it cannot have"
+        } else {
+            return Ok(());
+        };
+        Err(self.at(copy, inst, message).with_result(result))
+    }
+
     fn handlers(
         &mut self,
         copy: CopyId,

@@ -57,10 +57,14 @@ impl Runs {
 
 impl Walk<'_> {
     /// Returns the way that a source branch on `terms` goes; `None` if that is unknown.
+    ///
+    /// A way that contradicts a constant is never taken, and clean-up folds by the constant there.
     pub(super) fn decided(&self, terms: &Terms, known: Option<&Known>) -> Option<bool> {
-        match known {
-            Some(known) if says(known, terms) => Some(known.taken),
-            _ => self.constant_of(terms).map(|bits| bits != 0),
+        match self.constant_of(terms) {
+            Some(bits) => Some(bits != 0),
+            None => known
+                .filter(|known| says(known, terms))
+                .map(|known| known.taken),
         }
     }
 

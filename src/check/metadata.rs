@@ -34,6 +34,14 @@ impl Walk<'_> {
         sites
     }
 
+    /// Returns whether some replaced call around a copy has a stack map.
+    pub(super) fn has_stack_map_around(&self, copy: CopyId) -> bool {
+        self.sites_around(copy).into_iter().any(|(of, call)| {
+            let entries = self.tree.func(of).dfg.user_stack_map_entries(call);
+            entries.is_some_and(|entries| !entries.is_empty())
+        })
+    }
+
     fn check_tags(&mut self, copy: CopyId, inst: Inst, result: Inst) -> Result<(), Difference> {
         let own = self.tree.func(copy).debug_tags.get(inst);
         let mut expected: Vec<(CopyId, DebugTag)> = Vec::new();

@@ -30,6 +30,9 @@ impl Walk<'_> {
         if data.opcode().is_call() && data.opcode() != Opcode::StackSwitch {
             return self.call(copy, inst, result);
         }
+        if data.opcode() == Opcode::StackSwitch {
+            self.check_stack_switch(copy, inst, result)?;
+        }
         match data {
             InstructionData::UnaryGlobalValue { global_value, .. }
                 if copy != CopyTree::ROOT

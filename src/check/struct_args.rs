@@ -28,26 +28,29 @@ impl Walk<'_> {
         let mut assigned = Assigned::default();
         let entry = self.enter(copy, call, child, &mut assigned)?;
         let params = &self.tree.func(child).signature.params;
-        let mut at = first;
+        let mut next = Next::At(first);
         for (index, (param, terms)) in params.iter().zip(assigned.terms_mut()).enumerate() {
             if let ArgumentPurpose::StructArgument(size) = param.purpose {
+                let source = terms.clone();
                 let mut reader = StructCopy {
                     walk: self,
                     copy,
                     call,
                     child,
-                    at,
-                    source: terms.clone(),
+                    next,
+                    at: None,
+                    source,
                 };
+                reader.go_to(next);
                 let address = reader.read(size, index)?;
-                at = reader.at;
+                next = reader.next;
                 *terms = one(address);
             }
         }
         self.work.push(Gap {
             copy: child,
             source: Source::Enter(entry),
-            next: Next::At(at),
+            next,
             assigned,
             known: None,
         });
@@ -61,12 +64,24 @@ struct StructCopy<'w, 'a> {
     copy: CopyId,
     call: Inst,
     child: CopyId,
-    at: Inst,
+    /// The place where the result goes on. Its assignments on the way to the next instruction
+    /// belong to the gap after the copies.
+    next: Next,
+    /// The next instruction, unless the result loops forever.
+    at: Option<Inst>,
     source: Terms,
 }
 
 impl StructCopy<'_, '_> {
-    /// Returns the copy's address; `at` is then the instruction after it.
+    fn go_to(&mut self, next: Next) {
+        self.next = next;
+        self.at = match self.walk.settle(next, None).place {
+            Place::At(inst) => Some(inst),
+            Place::Spins => None,
+        };
+    }
+
+    /// Reads one copy and returns its address; `next` is then the place after it.
     fn read(&mut self, size: u32, index: usize) -> Result<Value, Difference> {
         let slot = match self.data() {
             InstructionData::StackAddr {
@@ -132,25 +147,30 @@ impl StructCopy<'_, '_> {
     }
 
     fn data(&self) -> InstructionData {
-        self.walk.after.dfg.insts[self.at]
+        const NOTHING: InstructionData = InstructionData::NullAry {
+            opcode: Opcode::Nop,
+        };
+        let insts = &self.walk.after.dfg.insts;
+        self.at.map_or(NOTHING, |at| insts[at])
     }
 
     fn wrong(&self, message: &str) -> Difference {
-        self.walk
-            .at(self.copy, self.call, message)
-            .with_result(self.at)
+        let difference = self.walk.at(self.copy, self.call, message);
+        match self.at {
+            Some(at) => difference.with_result(at),
+            None => difference,
+        }
     }
 
     /// Takes the instruction for the copy and goes on; returns its result.
     fn take(&mut self) -> Result<Value, Difference> {
-        let taken = self.at;
-        self.walk.own(self.copy, self.call, taken)?;
         let after = self.walk.after;
-        let next = after.layout.next_inst(taken);
-        self.at = match next.map(|next| self.walk.settle(Next::At(next), None).place) {
-            Some(Place::At(next)) => next,
-            _ => return Err(self.wrong("a structure is not copied to its end")),
+        let next = self.at.and_then(|at| after.layout.next_inst(at));
+        let (Some(taken), Some(next)) = (self.at, next) else {
+            return Err(self.wrong("a structure is not copied to its end"));
         };
+        self.walk.own(self.copy, self.call, taken)?;
+        self.go_to(Next::At(next));
         let results = after.dfg.inst_results(taken);
         Ok(results.first().copied().unwrap_or(Value::from_u32(0)))
     }
@@ -213,10 +233,10 @@ impl StructCopy<'_, '_> {
     /// Reads a loop over eight bytes at a time; returns the number of bytes.
     fn read_loop(&mut self, target: Value) -> Result<u32, Difference> {
         let after = self.walk.after;
-        let first = after.layout.next_inst(self.at);
+        let first = self.at.and_then(|at| after.layout.next_inst(at));
         let crossings = first.map(|first| self.walk.settle(Next::At(first), None).crossings);
         let zero = self.take()?;
-        let body = after.layout.inst_block(self.at);
+        let body = self.at.and_then(|at| after.layout.inst_block(at));
         let offset = match body.map(|body| after.dfg.block_params(body)) {
             Some(&[offset]) => offset,
             _ => return Err(self.wrong("a structure is copied in an unknown way")),
@@ -273,12 +293,10 @@ impl StructCopy<'_, '_> {
         let known = |value: Value| self.walk.constant_of(&one(value));
         let size = known(end).and_then(|end| u32::try_from(end).ok());
         let whole = known(zero) == Some(0) && known(step) == Some(step_bytes.into());
-        let branch = self.at;
-        self.walk.own(self.copy, self.call, branch)?;
-        self.at = match self.walk.settle(Next::Along(done), None).place {
-            Place::At(next) => next,
-            Place::Spins => return Err(self.wrong("a structure is copied for ever")),
-        };
+        if let Some(branch) = self.at {
+            self.walk.own(self.copy, self.call, branch)?;
+        }
+        self.go_to(Next::Along(done));
         match size {
             Some(size) if goes_again && whole && size > 0 && size % step_bytes == 0 => Ok(size),
             _ => Err(self.wrong("a structure is copied in an unknown way")),

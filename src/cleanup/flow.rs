@@ -137,6 +137,7 @@ impl Flow {
 /// Appends `args` to the arguments of an edge.
 pub(super) fn append_args(func: &mut Function, edge: Edge, args: impl Iterator<Item = Value>) {
     let Some(&call) = branches(func, edge.inst).get(edge.index as usize) else {
+        debug_assert!(false, "{} has the edge", edge.inst);
         return;
     };
     let pool = &func.dfg.value_lists;
@@ -159,6 +160,7 @@ pub(super) fn remove_params(func: &mut Function, flow: &Flow, number: u32, goes:
     }
     for &edge in flow.edges_into(number) {
         let Some(&call) = branches(func, edge.inst).get(edge.index as usize) else {
+            debug_assert!(false, "{} has the edge", edge.inst);
             continue;
         };
         let args = call.args(&func.dfg.value_lists).zip(goes);

@@ -1,12 +1,13 @@
 //! Builds the graph: functions are scanned in parallel, and the results are joined in order.
 
 use super::components::Components;
-use super::{CallEdge, CallGraph, CallKind, CallNode};
+use super::{CallEdge, CallGraph, CallKind, CallNode, SiteId};
 use crate::body::code_size;
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData, InstructionData, Opcode};
+use cranelift_entity::packed_option::ReservedValue;
 use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
-use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
+use petgraph::graph::{DiGraph, NodeIndex};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
@@ -261,7 +262,7 @@ impl Join {
 fn incoming(
     graph: &DiGraph<CallNode, CallEdge>,
     function_count: usize,
-) -> (Vec<EdgeIndex>, PrimaryMap<FunctionId, Range<usize>>) {
+) -> (Vec<SiteId>, PrimaryMap<FunctionId, Range<usize>>) {
     let mut counts: PrimaryMap<FunctionId, usize> =
         std::iter::repeat_n(0, function_count).collect();
     let callee = |edge: &petgraph::graph::Edge<CallEdge>| FunctionId::new(edge.target().index());
@@ -282,11 +283,11 @@ fn incoming(
             start..start
         })
         .collect();
-    let mut edges = vec![EdgeIndex::end(); total];
+    let mut edges = vec![SiteId::reserved_value(); total];
     for (index, edge) in graph.raw_edges().iter().enumerate() {
         if let Some(part) = parts.get_mut(callee(edge)) {
             if let Some(place) = edges.get_mut(part.end) {
-                *place = EdgeIndex::new(index);
+                *place = SiteId::new(index);
             }
             part.end += 1;
         }

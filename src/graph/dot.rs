@@ -1,7 +1,8 @@
 //! The graph as text for Graphviz.
 
-use super::{CallGraph, CallKind, CallNode, SiteRef};
+use super::{CallGraph, CallKind, CallNode, NodeId, SiteId, SiteRef};
 use crate::program::{Linkage, Program};
+use cranelift_entity::EntityRef;
 use petgraph::dot::{Config, Dot};
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
@@ -57,7 +58,7 @@ impl CallGraph {
             Dot::with_attr_getters(
                 &self.graph,
                 &[Config::EdgeNoLabel, Config::NodeNoLabel],
-                &|_, edge| edge_attributes(self.site(edge.id())),
+                &|_, edge| edge_attributes(self.site(SiteId::new(edge.id().index()))),
                 &|_, (node, _)| self.node_attributes(program, node),
             )
         )
@@ -83,7 +84,7 @@ impl CallGraph {
             }
             None => (String::new(), String::new()),
         };
-        let doubled = if self.node_address_taken(node) > 0 {
+        let doubled = if self.node_address_taken(NodeId::new(node.index())) > 0 {
             " peripheries=2"
         } else {
             ""

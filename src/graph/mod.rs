@@ -89,17 +89,19 @@
 mod build;
 mod components;
 mod dot;
+mod ids;
 mod site_name;
 
 pub use components::{ComponentId, Recursion};
 pub use dot::dot_quoted;
+pub use ids::{NodeId, SiteId};
 pub use site_name::{PathStep, SiteName};
 
 use crate::program::{FunctionId, FunctionName, Program};
 use components::Components;
 use cranelift_codegen::ir::{self, ExternalName};
 use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
-use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
+use petgraph::graph::{DiGraph, EdgeIndex};
 use std::fmt;
 use std::ops::Range;
 
@@ -152,11 +154,12 @@ pub struct CallEdge {
 /// A call site together with both its ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SiteRef<'a> {
-    /// The edge in [`CallGraph::as_petgraph`]. Edges are numbered by caller in input order, then
-    /// in the order of the caller's layout.
-    pub index: EdgeIndex,
+    /// Its number.
+    pub id: SiteId,
     /// The function that calls.
     pub caller: FunctionId,
+    /// The node of the callee.
+    pub callee_node: NodeId,
     /// The callee.
     pub callee: &'a CallNode,
     /// The place and the kind of the call.
@@ -184,7 +187,7 @@ pub struct CallGraph {
     /// The edges of each function's call sites: they are consecutive.
     sites: PrimaryMap<FunctionId, Range<usize>>,
     /// The edges that lead to functions, sorted by callee.
-    incoming: Vec<EdgeIndex>,
+    incoming: Vec<SiteId>,
     /// Each function's part of `incoming`.
     incoming_of: PrimaryMap<FunctionId, Range<usize>>,
     indirect_calls: PrimaryMap<FunctionId, usize>,
@@ -206,14 +209,29 @@ impl CallGraph {
         build::build(program)
     }
 
-    /// Returns the graph itself.
-    pub fn as_petgraph(&self) -> &DiGraph<CallNode, CallEdge> {
-        &self.graph
+    /// Returns the node of a function; `None` if the program did not have it.
+    pub fn node(&self, id: FunctionId) -> Option<NodeId> {
+        self.sites.is_valid(id).then(|| NodeId::new(id.index()))
     }
 
-    /// Returns the node of a function; `None` if the program did not have it.
-    pub fn node(&self, id: FunctionId) -> Option<NodeIndex> {
-        self.sites.is_valid(id).then(|| NodeIndex::new(id.index()))
+    /// Returns all nodes: the functions of the program in input order, and then the
+    /// [`externals`](Self::externals).
+    pub fn nodes(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (NodeId, &CallNode)> + ExactSizeIterator {
+        let nodes = self.graph.raw_nodes().iter().enumerate();
+        nodes.map(|(index, node)| (NodeId::new(index), &node.weight))
+    }
+
+    /// Returns the number of nodes.
+    pub fn node_count(&self) -> usize {
+        self.graph.node_count()
+    }
+
+    /// Returns all call sites, in the order of their numbers.
+    pub fn sites(&self) -> impl DoubleEndedIterator<Item = SiteRef<'_>> {
+        let edges = 0..self.graph.edge_count();
+        edges.filter_map(|edge| self.site(SiteId::new(edge)))
     }
 
     /// Returns the number of functions.
@@ -226,21 +244,23 @@ impl CallGraph {
         self.graph.edge_count()
     }
 
-    /// Returns the call site of an edge; `None` if the graph has no such edge.
-    pub fn site(&self, index: EdgeIndex) -> Option<SiteRef<'_>> {
-        let (source, target) = self.graph.edge_endpoints(index)?;
+    /// Returns the call site of a number; `None` if the graph has none.
+    pub fn site(&self, id: SiteId) -> Option<SiteRef<'_>> {
+        let edge = EdgeIndex::new(id.index());
+        let (source, target) = self.graph.edge_endpoints(edge)?;
         Some(SiteRef {
-            index,
+            id,
             caller: FunctionId::new(source.index()),
+            callee_node: NodeId::new(target.index()),
             callee: self.graph.node_weight(target)?,
-            edge: *self.graph.edge_weight(index)?,
+            edge: *self.graph.edge_weight(edge)?,
         })
     }
 
     /// Returns the call sites of a function, in the order of its layout.
     pub fn callees(&self, id: FunctionId) -> impl DoubleEndedIterator<Item = SiteRef<'_>> {
         let edges = self.sites.get(id).cloned().unwrap_or_default();
-        edges.filter_map(|edge| self.site(EdgeIndex::new(edge)))
+        edges.filter_map(|edge| self.site(SiteId::new(edge)))
     }
 
     /// Returns the call sites that call a function, by caller in input order and then in the order
@@ -256,7 +276,7 @@ impl CallGraph {
         self.incoming(id).len()
     }
 
-    fn incoming(&self, id: FunctionId) -> &[EdgeIndex] {
+    fn incoming(&self, id: FunctionId) -> &[SiteId] {
         let range = self.incoming_of.get(id).cloned().unwrap_or_default();
         self.incoming.get(range).unwrap_or_default()
     }
@@ -323,15 +343,14 @@ impl CallGraph {
     }
 
     /// Like [`address_taken`](Self::address_taken), but for any node.
-    pub fn node_address_taken(&self, node: NodeIndex) -> usize {
+    pub fn node_address_taken(&self, node: NodeId) -> usize {
         self.address_taken.get(node.index()).copied().unwrap_or(0)
     }
 
     /// Returns the nodes that are not functions of the program, in the order in which the program
     /// first calls them or takes their address.
-    pub fn externals(&self) -> impl DoubleEndedIterator<Item = (NodeIndex, &CallNode)> {
-        let nodes = (self.sites.len()..self.graph.node_count()).map(NodeIndex::new);
-        nodes.filter_map(|node| Some((node, self.graph.node_weight(node)?)))
+    pub fn externals(&self) -> impl DoubleEndedIterator<Item = (NodeId, &CallNode)> {
+        self.nodes().skip(self.sites.len())
     }
 
     /// Returns all functions by component, callees before their callers, and functions before those

@@ -1,9 +1,8 @@
 //! Names for call sites that outlast a change of the program.
 
-use super::{CallGraph, CallNode, SiteRef};
+use super::{CallGraph, CallNode, SiteId, SiteRef};
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{Inst, SourceLoc};
-use petgraph::graph::EdgeIndex;
 use std::fmt;
 
 /// A call on the way from a function to a call in it, as numbers of one run.
@@ -11,7 +10,7 @@ use std::fmt;
 #[non_exhaustive]
 pub enum PathStep {
     /// A call that was direct from the start.
-    Site(EdgeIndex),
+    Site(SiteId),
     /// A call that was indirect at first, and became direct when its target was known.
     Resolved {
         /// The stage of the pass before which it became direct, from 1.
@@ -27,8 +26,8 @@ pub enum PathStep {
 }
 
 impl PathStep {
-    /// Returns the edge of a call that was direct from the start.
-    pub fn site(self) -> Option<EdgeIndex> {
+    /// Returns the number of a call that was direct from the start.
+    pub fn site(self) -> Option<SiteId> {
         match self {
             PathStep::Site(site) => Some(site),
             PathStep::Resolved { .. } => None,
@@ -104,9 +103,9 @@ impl fmt::Display for SiteName {
 
 impl CallGraph {
     /// Returns the name of a site; `None` for a call of one of Cranelift's own routines, and if the
-    /// graph has no such edge. `program` must be the program of the graph, unchanged.
-    pub fn site_name(&self, program: &Program, index: EdgeIndex) -> Option<SiteName> {
-        let site = self.site(index)?;
+    /// graph has no such site. `program` must be the program of the graph, unchanged.
+    pub fn site_name(&self, program: &Program, id: SiteId) -> Option<SiteName> {
+        let site = self.site(id)?;
         let callee = match site.callee {
             CallNode::Function(id) => program.get(*id)?.name().clone(),
             CallNode::External(name) => name.clone(),
@@ -144,8 +143,8 @@ impl CallGraph {
         &'a self,
         program: &'a Program,
     ) -> impl Iterator<Item = (SiteRef<'a>, SiteName)> {
-        let edges = self.graph.edge_indices();
-        edges.filter_map(|edge| Some((self.site(edge)?, self.site_name(program, edge)?)))
+        let sites = self.sites();
+        sites.filter_map(|site| Some((site, self.site_name(program, site.id)?)))
     }
 
     /// Returns the site of this name; `None` if the program has none.
@@ -175,9 +174,9 @@ impl CallGraph {
 
     /// Returns the source location of a site in the body of its caller; the default one if nothing
     /// is known.
-    pub fn site_location(&self, program: &Program, index: EdgeIndex) -> SourceLoc {
+    pub fn site_location(&self, program: &Program, id: SiteId) -> SourceLoc {
         let location = || {
-            let site = self.site(index)?;
+            let site = self.site(id)?;
             let body = program.get(site.caller)?.body();
             Some(body.srcloc(site.edge.inst))
         };

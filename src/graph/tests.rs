@@ -1,4 +1,4 @@
-//! What a call graph says of small programs of each shape.
+//! Call graphs of small programs of each shape.
 
 use super::*;
 use cranelift_codegen::ir::Function;
@@ -130,7 +130,7 @@ fn call_sites_are_in_layout_order_with_their_place() {
     let body = program[f].body();
     for site in graph.callees(f) {
         assert_eq!(site.caller, f);
-        assert_eq!(graph.site(site.index), Some(site));
+        assert_eq!(graph.site(site.id), Some(site));
         assert_eq!(
             body.layout.inst_block(site.edge.inst),
             Some(site.edge.block)
@@ -145,7 +145,7 @@ fn call_sites_are_in_layout_order_with_their_place() {
         externals,
         ["External(FunctionName(%c))", "External(FunctionName(%a))"]
     );
-    assert_eq!(graph.as_petgraph().node_count(), 4);
+    assert_eq!(graph.node_count(), 4);
 }
 
 #[test]

@@ -168,7 +168,7 @@ fn own_candidates(state: &State<'_>, id: FunctionId) -> impl Iterator<Item = Can
         callee,
         kind: site.edge.kind,
         chain: None,
-        origin: Origin::Own(PathStep::Site(site.index)),
+        origin: Origin::Own(PathStep::Site(site.id)),
         depth: 0,
     })
 }
@@ -276,7 +276,7 @@ impl CallerJob<'_> {
             let CallNode::External(name) = site.callee else {
                 continue;
             };
-            let path = [PathStep::Site(site.index)];
+            let path = [PathStep::Site(site.id)];
             let steering = Steering::of_external(self.inliner, state, &path);
             if !self.is_recorded(site.edge.inst, &steering) {
                 continue;
@@ -290,7 +290,7 @@ impl CallerJob<'_> {
                 srcloc: body.srcloc(site.edge.inst),
                 inlined: false,
                 reason: Reason::External,
-                origin: Origin::Own(PathStep::Site(site.index)),
+                origin: Origin::Own(PathStep::Site(site.id)),
                 outside: Outside::new(steering.demand, state.count(&path)),
                 callee_insts: 0,
                 caller_insts: record_size(self.result.size),
@@ -661,7 +661,7 @@ impl CallerJob<'_> {
             let own = around
                 .callee_id
                 .and_then(|id| self.state.graph.site_at(id, call));
-            path.extend(own.map(|site| PathStep::Site(site.index)));
+            path.extend(own.map(|site| PathStep::Site(site.id)));
         }
         path
     }

@@ -467,7 +467,9 @@ impl<'a> Inliner<'a> {
         program: &Program,
         isa: &dyn TargetIsa,
     ) -> Result<(Inlined, CompiledProgram), PassError> {
-        run::run(self, program, Some(isa), Some(isa.endianness()))
-            .map(|(inlined, compiled)| (inlined, compiled.unwrap_or_default()))
+        run::run(self, program, Some(isa), Some(isa.endianness())).map(|(inlined, compiled)| {
+            debug_assert!(compiled.is_some(), "a target was given");
+            (inlined, compiled.unwrap_or_default())
+        })
     }
 }

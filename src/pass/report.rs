@@ -2,11 +2,10 @@
 
 use crate::cleanup::CleanupStats;
 use crate::decide::PolicyReason;
-use crate::graph::{CallKind, PathStep};
+use crate::graph::{CallKind, PathStep, SiteId};
 use crate::program::{FunctionId, FunctionName, InlineAttribute, SiteHint};
 use crate::splice::{DroppedPromises, Refusal};
 use cranelift_codegen::ir::{Inst, SourceLoc};
-use petgraph::graph::EdgeIndex;
 use std::fmt;
 
 /// One decision about one call site.
@@ -213,7 +212,7 @@ pub enum Demand {
     Flatten(FunctionId),
     /// The call came in with a body below this site, and the site has the hint
     /// [`SiteHint::Flatten`].
-    FlattenCall(EdgeIndex),
+    FlattenCall(SiteId),
 }
 
 /// Why a call was inlined or kept.

@@ -159,12 +159,13 @@ impl Schedule {
             match task.map(|task| task.what) {
                 Some(What::Component(number)) => self.run_one(scope, work, number),
                 Some(What::Compile(function)) => work.compile(function),
-                None => {}
+                None => debug_assert!(false, "a task is pushed for each that is taken"),
             }
         });
     }
 
     fn run_one<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>, number: usize) {
+        debug_assert!(number < self.components.len(), "{number} is a component");
         if let Some(&component) = self.components.get(number) {
             for (function, insts) in work.component(component) {
                 let work_ahead = COMPILING.saturating_mul(insts);

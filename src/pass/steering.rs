@@ -67,7 +67,7 @@ impl Steering {
                 hint if is_own => own_hint = hint,
                 Some(SiteHint::Flatten) => {
                     if let Some(site) = site {
-                        let flatten = || Demand::FlattenCall(site.index);
+                        let flatten = || Demand::FlattenCall(site.id);
                         steering.demand.get_or_insert_with(flatten);
                     }
                 }

@@ -2,10 +2,9 @@
 
 use super::mismatch::is_same;
 use super::{Heat, Profile};
-use crate::graph::{CallGraph, PathStep};
+use crate::graph::{CallGraph, PathStep, SiteId};
 use crate::program::{FunctionId, Program};
-use cranelift_entity::SecondaryMap;
-use petgraph::graph::EdgeIndex;
+use cranelift_entity::{EntityRef, SecondaryMap};
 
 /// Counts by site.
 pub(crate) struct SiteCounts {
@@ -23,10 +22,10 @@ impl SiteCounts {
             let Some(known) = profile.get(&name) else {
                 continue;
             };
-            if !is_same(known.location, graph.site_location(program, site.index)) {
+            if !is_same(known.location, graph.site_location(program, site.id)) {
                 continue;
             }
-            if let Some(count) = counts.get_mut(site.index.index()) {
+            if let Some(count) = counts.get_mut(site.id.index()) {
                 *count = Some(known.count);
             }
             if let Some(callee) = site.callee_function() {
@@ -40,7 +39,7 @@ impl SiteCounts {
         }
     }
 
-    fn of_site(&self, site: EdgeIndex) -> Option<u64> {
+    fn of_site(&self, site: SiteId) -> Option<u64> {
         self.counts.get(site.index()).copied().flatten()
     }
 

@@ -185,8 +185,8 @@ fn named_calls(
 ) -> Vec<Inst> {
     let mut calls = Vec::new();
     for site in graph.callees(id) {
-        if let Some(name) = graph.site_name(program, site.index) {
-            sites.push((name, graph.site_location(program, site.index)));
+        if let Some(name) = graph.site_name(program, site.id) {
+            sites.push((name, graph.site_location(program, site.id)));
             calls.push(site.edge.inst);
         }
     }

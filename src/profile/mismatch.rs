@@ -53,7 +53,7 @@ impl Profile {
             let Some(known) = unused.remove(&name) else {
                 continue;
             };
-            let location = graph.site_location(program, site.index);
+            let location = graph.site_location(program, site.id);
             if !is_same(known.location, location) {
                 mismatches.push(Mismatch {
                     site: name,

@@ -157,6 +157,7 @@ pub fn inline_calls_with(
         let (InstructionData::Call { func_ref, .. } | InstructionData::TryCall { func_ref, .. }) =
             *data
         else {
+            debug_assert!(false, "{call} is a direct call");
             continue;
         };
         let args = caller.dfg.inst_args(call);

@@ -88,7 +88,23 @@ impl CallerEntities {
     }
 
     fn check_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>) -> Result<(), Refusal> {
-        let used = &callee.facts.mem_flags;
+        let count = self.count_mem_flags(caller);
+        let others = self.other_mem_flags(caller, callee, count);
+        let room = MEM_FLAGS_CAPACITY - count;
+        let Some(room) = room.checked_sub(others) else {
+            return Err(Refusal::MemFlagsFull);
+        };
+        let fits = callee.facts.mem_flags.len() <= room
+            || self.count_missing_mem_flags(caller, callee) <= room;
+        if fits {
+            Ok(())
+        } else {
+            Err(Refusal::MemFlagsFull)
+        }
+    }
+
+    /// Returns the number of memory flags of `caller`.
+    fn count_mem_flags(&self, caller: &ir::Function) -> usize {
         let set = &caller.dfg.mem_flags;
         // The set does not tell its size, but it is dense and only grows.
         let mut low = self.mem_flags_count.get();
@@ -105,28 +121,32 @@ impl CallerEntities {
             }
         }
         self.mem_flags_count.set(low);
+        low
+    }
+
+    /// Returns how many flags may be added to the present `count`, beside those of the callee.
+    fn other_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>, count: usize) -> usize {
         // A structure passed by value is copied with flags of our own.
         let copies_structures = callee.facts.structures > 0;
-        let for_others = self
-            .promises
-            .most_flags_added(caller, low, used.len(), copies_structures);
-        let others = for_others + usize::from(copies_structures);
-        let room = MEM_FLAGS_CAPACITY - low;
-        let Some(room) = room.checked_sub(others) else {
-            return Err(Refusal::MemFlagsFull);
-        };
-        if used.len() <= room {
-            return Ok(());
-        }
-        let missing = used
-            .iter()
-            .filter_map(|&flags| self.missing_mem_flags(caller, callee.func, flags));
-        let missing: FxHashSet<_> = missing.collect();
-        if missing.len() <= room {
-            Ok(())
-        } else {
-            Err(Refusal::MemFlagsFull)
-        }
+        let used = callee.facts.mem_flags.len();
+        let promises = &self.promises;
+        promises.most_flags_added(caller, count, used, copies_structures)
+            + usize::from(copies_structures)
+    }
+
+    /// Returns the number of flags of `callee` that `caller` lacks.
+    fn count_missing_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>) -> usize {
+        let used = callee.facts.mem_flags.iter();
+        let missing = used.filter_map(|&flags| self.missing_mem_flags(caller, callee.func, flags));
+        missing.collect::<FxHashSet<_>>().len()
+    }
+
+    /// Returns the most flags that `caller` has after translating `callee`, for debug builds.
+    fn most_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>) -> usize {
+        let count = self.count_mem_flags(caller);
+        count
+            + self.other_mem_flags(caller, callee, count)
+            + self.count_missing_mem_flags(caller, callee)
     }
 
     /// Returns the flags that `caller` lacks for `flags` of `callee`: without their region, and the
@@ -166,9 +186,10 @@ impl CallerEntities {
         callee: &Callee<'_>,
         shares_vmctx: bool,
     ) -> Result<(), Refusal> {
+        let most = cfg!(debug_assertions).then(|| self.most_mem_flags(caller, callee.outline()));
         let result = self.try_translate(caller, callee, shares_vmctx);
         debug_assert!(
-            result.is_ok(),
+            result.is_ok() && most.is_none_or(|most| self.count_mem_flags(caller) <= most),
             "the room for memory flags was counted wrongly"
         );
         result

@@ -62,6 +62,25 @@ impl Growth {
     }
 }
 
+impl Growth {
+    /// Returns the growth from an empty function to `caller`.
+    pub(super) fn until(caller: &ir::Function) -> Self {
+        Growth {
+            values: caller.dfg.num_values(),
+            blocks: caller.dfg.num_blocks(),
+            insts: caller.dfg.num_insts(),
+        }
+    }
+
+    /// Returns whether `caller` has grown from `start` by no more than this.
+    pub(super) fn covers(&self, start: &Growth, caller: &ir::Function) -> bool {
+        let now = Growth::until(caller);
+        now.values - start.values <= self.values
+            && now.blocks - start.blocks <= self.blocks
+            && now.insts - start.insts <= self.insts
+    }
+}
+
 impl EntityLimits {
     /// Checks that `caller` has the capacity for a copy that adds `growth`.
     pub(super) fn check(&self, caller: &ir::Function, growth: &Growth) -> Result<(), Refusal> {

@@ -168,6 +168,7 @@ impl Segments {
         let mut onward = call;
         while let Some(call) = calls.pop() {
             let Some(next) = func.layout.next_inst(call) else {
+                debug_assert!(false, "{call} was followed by an instruction");
                 continue;
             };
             let segment = func.dfg.make_block();
@@ -242,6 +243,7 @@ fn join_one(
 ) {
     let layout = &mut func.layout;
     let Some(block) = layout.inst_block(jump) else {
+        debug_assert!(false, "{jump} leads to a segment, so it is in a block");
         return;
     };
     layout.remove_inst(jump);

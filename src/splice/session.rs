@@ -301,7 +301,14 @@ impl Session<'_> {
             Opening::Before(next) => Some(next),
             Opening::AtEnd | Opening::Onward(_) => None,
         };
+        let start = Growth::until(self.caller);
         let copied = Copy::new(self.caller, context, callee, &site, call, before, locations).run();
+        debug_assert!(
+            Growth::of(callee.outline(), matches!(site.kind, SiteKind::TryCall(_)))
+                .covers(&start, self.caller),
+            "a copy of {} adds more than was counted",
+            callee.func.name
+        );
         context.checks.came_in(context.copied_calls.len());
         context.entities.promises.finish_copy(
             self.caller,

@@ -76,6 +76,7 @@ fn copy_unrolled(cursor: &mut FuncCursor<'_>, from: Value, to: Value, start: u32
         while end - offset >= bytes {
             // Both offsets are small: at most a structure's size.
             let Ok(at) = i32::try_from(offset) else {
+                debug_assert!(false, "structures of {end} bytes are refused");
                 return;
             };
             let word = cursor.ins().load(ty, flags(), from, at);

@@ -108,8 +108,8 @@ fn modules_of_this_repository_pass() {
             let order = Endianness::Little;
             let checks = [
                 check_cleaned_up(&program, order),
-                check_optimized_bodies(&program, Some(order), [true; 5]),
-                check_optimized_bodies(&program, None, [true; 5]),
+                check_optimized_bodies(&program, Some(order), [true; 6]),
+                check_optimized_bodies(&program, None, [true; 6]),
             ];
             for message in checks.into_iter().filter_map(Result::err) {
                 failures.push(format!("{}: {message}", path.display()));
@@ -124,7 +124,7 @@ fn modules_of_this_repository_pass() {
 fn check_optimized_bodies(
     program: &Program,
     endianness: Option<Endianness>,
-    switches: [bool; 5],
+    switches: [bool; 6],
 ) -> Result<(), String> {
     let surroundings = Whole {
         program: program.clone(),
@@ -137,6 +137,7 @@ fn check_optimized_bodies(
         options.drop_params,
         options.drop_insts,
         options.thread_branches,
+        options.resolve_targets,
     ] = switches;
     options.endianness = endianness;
     options
@@ -177,7 +178,7 @@ proptest! {
             Just(Some(Endianness::Little)),
             Just(Some(Endianness::Big)),
         ],
-        switches in prop_oneof![4 => Just([true; 5]), 1 => any::<[bool; 5]>()],
+        switches in prop_oneof![4 => Just([true; 6]), 1 => any::<[bool; 6]>()],
     ) {
         let Generated { program, .. } = generated;
         for program in [spliced(&program), program] {

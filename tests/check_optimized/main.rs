@@ -13,6 +13,7 @@ mod malformed;
 mod metadata;
 mod pieces;
 mod support;
+mod threading;
 
 use std::collections::BTreeSet;
 use support::{Base, prove, read};
@@ -23,6 +24,7 @@ const BASES: &[&[Base]] = &[
     control_flow::BASES,
     calls::BASES,
     metadata::BASES,
+    threading::BASES,
 ];
 
 #[test]
@@ -60,5 +62,5 @@ fn every_fault_is_found() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(names.len() >= 60, "only {} faults", names.len());
+    assert!(names.len() >= 181, "only {} faults", names.len());
 }

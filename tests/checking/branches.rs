@@ -115,3 +115,38 @@ fn long_chains_are_accepted() {
         );
     }
 }
+
+/// Behind a branch on a constant that a block was passed, the way that is never taken contradicts
+/// it. Clean-up folds by the constant there.
+#[test]
+fn constants_count_where_a_way_contradicts_them() {
+    let before = "
+function %f(i32, i32) -> i32 fast {
+    fn0 = %g(i32) fast
+block0(v0: i32, v9: i32):
+    v1 = iconst.i8 32
+    jump block6(v9)
+block6(v7: i32):
+    v8 = iadd v7, v7
+    brif v0, block6(v8), block1(v8, v1)
+block1(v3: i32, v2: i8):
+    v4 = iadd v3, v8
+    brif v2, block2(v3), block3
+block3:
+    brif v1, block4, block5
+block4:
+    call fn0(v4)
+    jump block2(v8)
+block5:
+    jump block2(v4)
+block2(v5: i32):
+    call fn0(v5)
+    return v0
+}";
+    let folded = before.replace("brif v1, block4, block5", "jump block4");
+    assert_eq!(accepts(before, &folded), Ok(()));
+    let wrong = before.replace("brif v2, block2(v3), block3", "brif v2, block3, block2(v3)");
+    assert!(accepts(before, &wrong).is_err());
+    let dropped = before.replace("brif v2, block2(v3), block3", "jump block4");
+    assert!(accepts(before, &dropped).is_err());
+}

@@ -68,9 +68,9 @@ fn check_graph(program: &Program, text: &str) {
     let external = graph
         .externals()
         .map(|(node, _)| {
-            let graph = graph.as_petgraph();
             graph
-                .edges_directed(node, petgraph::Direction::Incoming)
+                .sites()
+                .filter(|site| site.callee_node == node)
                 .count()
         })
         .sum::<usize>();

@@ -128,6 +128,8 @@ fn checked() -> Names {
         graph::CallKind,
         graph::CallNode,
         graph::ComponentId,
+        graph::NodeId,
+        graph::SiteId,
         graph::PathStep,
         graph::Recursion,
         graph::SiteName,

@@ -322,6 +322,13 @@ fn each_call_gets_a_counter_whatever_kind_it_is() {
     let body = instrumented.program()[main].body().display().to_string();
     assert_eq!(body.matches("store").count(), 3, "{body}");
     assert_eq!(body.matches("= symbol ").count(), 1, "{body}");
+    // Counters are written while the function is executed, and belong to no region.
+    assert!(
+        !["readonly", "can_move", "region"]
+            .iter()
+            .any(|promise| body.contains(promise)),
+        "{body}"
+    );
     let text = instrumented.program().to_clif().unwrap();
     assert_eq!(text.matches("symbol u9:9").count(), 1, "{text}");
     // Names are those of the program without counters.

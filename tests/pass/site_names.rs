@@ -74,9 +74,9 @@ fn a_site_is_found_by_its_name_and_by_its_instruction() {
     let graph = CallGraph::new(&program);
     for (site, name) in graph.site_names(&program) {
         let found = graph.find_site(&program, &name).unwrap();
-        assert_eq!(found.index, site.index);
+        assert_eq!(found.id, site.id);
         let at = graph.site_at(site.caller, site.edge.inst).unwrap();
-        assert_eq!(at.index, site.index);
+        assert_eq!(at.id, site.id);
     }
     let missing = SiteName {
         caller: "main".parse().unwrap(),

@@ -31,7 +31,7 @@ pub(crate) fn text(picture: &Picture<'_>) -> String {
         }
     }
     // Writing to a string does not fail.
-    let nodes = 0..picture.inlined.graph().as_petgraph().node_count();
+    let nodes = 0..picture.inlined.graph().node_count();
     let shown = nodes.filter(|&index| picture.shows(index));
     for (index, node) in shown.zip(picture.nodes()) {
         if node.linkage.is_some() {

@@ -1,12 +1,11 @@
 //! What there is to draw, wherever it is drawn.
 
 use crate::verdict::Verdict;
+use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::Inst;
 use cranelift_inliner::graph::{CallNode, SiteRef};
 use cranelift_inliner::pass::{Inlined, SiteRecord};
 use cranelift_inliner::program::{FunctionId, Linkage, Program};
-use petgraph::Direction;
-use petgraph::graph::NodeIndex;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
@@ -57,26 +56,30 @@ impl<'a> Picture<'a> {
     /// Leaves out all but some functions, what calls them and what they call, over at most `depth`
     /// calls.
     pub(crate) fn around(mut self, functions: &[FunctionId], depth: usize) -> Self {
-        let graph = self.inlined.graph().as_petgraph();
+        let graph = self.inlined.graph();
         let mut part = vec![false; graph.node_count()];
-        for direction in [Direction::Incoming, Direction::Outgoing] {
+        for upwards in [true, false] {
             let mut seen = vec![false; graph.node_count()];
-            let starts = functions.iter();
-            let starts = starts.filter_map(|&id| self.inlined.graph().node(id));
-            let mut front: Vec<NodeIndex> = starts.collect();
+            let mut front = functions.to_vec();
             for level in 0..=depth {
-                front.retain(|node| !std::mem::replace(&mut seen[node.index()], true));
-                if front.is_empty() {
+                front.retain(|id| !std::mem::replace(&mut seen[id.index()], true));
+                for id in &front {
+                    part[id.index()] = true;
+                }
+                if level == depth {
                     break;
                 }
-                for node in &front {
-                    part[node.index()] = true;
-                }
-                if level < depth {
-                    let next = front.iter();
-                    let next = next.flat_map(|&node| graph.neighbors_directed(node, direction));
-                    front = next.collect();
-                }
+                let next = front.iter();
+                front = if upwards {
+                    let callers = next.flat_map(|&id| graph.callers(id));
+                    callers.map(|site| site.caller).collect()
+                } else {
+                    let sites: Vec<_> = next.flat_map(|&id| graph.callees(id)).collect();
+                    for site in &sites {
+                        part[site.callee_node.index()] = true;
+                    }
+                    sites.iter().filter_map(SiteRef::callee_function).collect()
+                };
             }
         }
         self.part = part;
@@ -89,12 +92,12 @@ impl<'a> Picture<'a> {
         if functions.len() == graph.function_count() {
             return self;
         }
-        let mut part = vec![false; graph.as_petgraph().node_count()];
-        for node in functions.iter().filter_map(|&id| graph.node(id)) {
-            part[node.index()] = true;
-            let callees = graph.as_petgraph().neighbors(node);
-            let outside = callees.filter(|node| node.index() >= graph.function_count());
-            outside.for_each(|node| part[node.index()] = true);
+        let mut part = vec![false; graph.node_count()];
+        for &id in functions {
+            part[id.index()] = true;
+            let outside = graph.callees(id);
+            let outside = outside.filter(|site| site.callee_function().is_none());
+            outside.for_each(|site| part[site.callee_node.index()] = true);
         }
         self.part = part;
         self
@@ -115,15 +118,14 @@ impl<'a> Picture<'a> {
 
     /// The nodes that are shown, in the order of the graph's.
     pub(crate) fn nodes(&self) -> Vec<Node> {
-        let graph = self.inlined.graph().as_petgraph();
-        let nodes = graph.node_weights().enumerate();
-        let shown = nodes.filter(|(index, _)| self.shows(*index));
+        let nodes = self.inlined.graph().nodes();
+        let shown = nodes.filter(|(node, _)| self.shows(node.index()));
         shown.map(|(_, node)| self.node(node)).collect()
     }
 
     /// The place of each node of the graph among [`nodes`](Self::nodes).
     fn places(&self) -> Vec<Option<usize>> {
-        let nodes = 0..self.inlined.graph().as_petgraph().node_count();
+        let nodes = 0..self.inlined.graph().node_count();
         let mut next = 0;
         let place = |node| {
             self.shows(node).then(|| {
@@ -169,12 +171,9 @@ impl<'a> Picture<'a> {
         let graph = self.inlined.graph();
         let places = self.places();
         let mut arrows: BTreeMap<(usize, usize, Verdict), Arrow> = BTreeMap::new();
-        for edge in graph.as_petgraph().edge_indices() {
-            let ends = graph.as_petgraph().edge_endpoints(edge);
-            let (Some((from, to)), Some(site)) = (ends, graph.site(edge)) else {
-                continue;
-            };
-            let (Some(from), Some(to)) = (places[from.index()], places[to.index()]) else {
+        for site in graph.sites() {
+            let (from, to) = (site.caller.index(), site.callee_node.index());
+            let (Some(from), Some(to)) = (places[from], places[to]) else {
                 continue;
             };
             let (verdict, reason) = self.verdict(site);

@@ -128,6 +128,7 @@ fn find_ways(func: &Function, flow: &Flow, budget: &mut usize, found: &mut Vec<W
         let ways = Ways::new(func, flow, join);
         for &edge in edges {
             let Some(passed) = branches(func, edge.inst).get(edge.index as usize) else {
+                debug_assert!(false, "{} has the edge", edge.inst);
                 continue;
             };
             let leaves_call = func.dfg.insts[edge.inst].exception_table().is_some();
@@ -290,6 +291,7 @@ fn copy_location(func: &mut Function, from: Inst, to: Inst) {
 /// Lets the branch of `way` lead to `copy`, with its arguments.
 fn redirect(func: &mut Function, way: &Way, copy: Block) {
     let Some(passed) = branches(func, way.branch).get(way.index) else {
+        debug_assert!(false, "{} has the edge", way.branch);
         return;
     };
     let args: SmallVec<[BlockArg; 8]> = passed.args(&func.dfg.value_lists).collect();

@@ -30,7 +30,10 @@ fn integer(bytes: u32) -> Type {
         2 => types::I16,
         4 => types::I32,
         16 => types::I128,
-        _ => types::I64,
+        _ => {
+            debug_assert_eq!(bytes, 8, "no integer has as many bytes");
+            types::I64
+        }
     }
 }
 

@@ -268,6 +268,7 @@ impl Pieces {
                 let (Some(target), Some(source)) =
                     (self.shape_index(to.slot), self.shape_index(from.slot))
                 else {
+                    debug_assert!(false, "slots that become values have shapes");
                     continue;
                 };
                 let seen = self.shapes[target].seen_from(to, from.start);
@@ -322,6 +323,7 @@ impl Pieces {
         let mut reach = 0;
         for pair in shape.cuts.windows(2) {
             let &[start, end] = pair else {
+                debug_assert!(false, "windows of two hold two");
                 continue;
             };
             while let Some(&(from, to)) = parts.peek()

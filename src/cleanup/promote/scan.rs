@@ -407,6 +407,7 @@ impl Scan<'_> {
             return false;
         };
         let &[to, second, bytes] = func.dfg.inst_args(inst) else {
+            debug_assert!(false, "{inst} is a call with three arguments");
             return false;
         };
         let is_named = !func.debug_tags.get(inst).is_empty()

@@ -273,6 +273,10 @@ impl CallerPromises {
         let tables = callee.tables();
         let memory = &tables.memory;
         let kept = self.keep_promises(caller, callee, call, values);
+        debug_assert!(
+            kept.flags <= memory.promising.flags && kept.regions <= memory.promising.regions,
+            "more is kept than was promised"
+        );
         self.dropped += DroppedPromises {
             flags: memory.promising.flags.saturating_sub(kept.flags),
             regions: memory.promising.regions.saturating_sub(kept.regions),

@@ -74,7 +74,10 @@ impl Copy<'_> {
         let signature = match data {
             InstructionData::Call { func_ref, .. } => dfg.ext_funcs[func_ref].signature,
             InstructionData::CallIndirect { sig_ref, .. } => sig_ref,
-            _ => return self.append(data, at, srcloc_of),
+            _ => {
+                debug_assert!(false, "{} becomes a try_call", data.opcode());
+                return self.append(data, at, srcloc_of);
+            }
         };
         let items = self
             .outer
@@ -95,7 +98,10 @@ impl Copy<'_> {
                 args,
                 exception,
             },
-            other => other,
+            other => {
+                debug_assert!(false, "{} has a signature", other.opcode());
+                other
+            }
         };
         self.append(data, at, srcloc_of)
     }
@@ -158,7 +164,10 @@ impl Copy<'_> {
                 args,
                 sig_ref,
             },
-            other => other,
+            other => {
+                debug_assert!(false, "{} is taken for a tail call", other.opcode());
+                other
+            }
         };
         if let Some(outer) = self.outer.as_ref().filter(|outer| outer.catches()) {
             // The results of the tail callee are those of the `try_call`.

@@ -11,9 +11,8 @@ impl Copy<'_> {
     /// Expands a global value that starts from the callee's `vmctx` to its computation, starting
     /// from the argument.
     pub(super) fn copy_vmctx_global(&mut self, plan: &InstPlan, at: Block) {
-        let InstructionData::UnaryGlobalValue { global_value, .. } =
-            self.callee.dfg.insts[plan.inst]
-        else {
+        let InstructionData::UnaryGlobalValue { global_value, .. } = plan.data else {
+            debug_assert!(false, "{} names no global value", plan.inst);
             return;
         };
         if self.site.shares_vmctx {
@@ -39,6 +38,7 @@ impl Copy<'_> {
             .callee
             .signature
             .special_param_index(ir::ArgumentPurpose::VMContext);
+        debug_assert!(vmctx.is_some(), "{global} starts from a parameter");
         let mut value = vmctx.map_or(Value::reserved_value(), |index| self.site.args[index]);
         for step in chain.into_iter().rev() {
             let (data, ty) = match self.callee.global_values[step] {
@@ -73,7 +73,10 @@ impl Copy<'_> {
                     };
                     (add, global_type)
                 }
-                _ => continue,
+                _ => {
+                    debug_assert!(false, "{step} has no base");
+                    continue;
+                }
             };
             value = self.append_with_result(data, ty, at, srcloc_of);
         }

@@ -448,6 +448,7 @@ impl<'a> Copy<'a> {
             let InstructionData::ExceptionHandlerAddress { opcode, block, imm } =
                 self.caller.dfg.insts[inst]
             else {
+                debug_assert!(false, "{inst} is the address of a handler");
                 continue;
             };
             let named = self.tables.block_index[block.index()];

@@ -68,6 +68,7 @@ impl Survey<'_> {
         self.tables.facts.certain_insts -= 1;
         let dfg = &self.func.dfg;
         let InstructionData::Jump { destination, .. } = dfg.insts[jump] else {
+            debug_assert!(false, "{jump} leads on in a line");
             return Ok(());
         };
         let pool = &dfg.value_lists;

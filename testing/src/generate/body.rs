@@ -152,6 +152,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         }
         self.define(params);
         self.make_slots();
+        self.call_before_reading();
         self.read_pointer();
     }
 

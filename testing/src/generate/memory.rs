@@ -195,6 +195,29 @@ impl Body<'_, '_, '_> {
         self.observe(new);
     }
 
+    /// Lets a callee read what the pointer leads to, which the function itself promises to be there
+    /// only afterwards.
+    pub(super) fn call_before_reading(&mut self) {
+        let promises = self.plan.features.has(Feature::Promises);
+        if !promises || !self.reads_only || self.pointer.is_none() || !self.choices.chance(96) {
+            return;
+        }
+        let functions = &self.plan.functions;
+        let callees = functions.get(self.index);
+        let callees = callees.into_iter().flat_map(|function| &function.callees);
+        let reads = |&&callee: &&usize| {
+            let callee = functions.get(callee);
+            callee.is_some_and(|callee| callee.has_pointer && callee.reads_only)
+        };
+        let callees: Vec<Target> = callees
+            .filter(reads)
+            .map(|&callee| Target::Function(callee))
+            .collect();
+        if let Some(target) = self.choices.one_of(&callees) {
+            self.call_if_possible(target);
+        }
+    }
+
     /// Reads what the pointer leads to, for what the function returns.
     pub(super) fn read_pointer(&mut self) {
         let Some(pointer) = self.pointer.filter(|_| self.plan.passes_memory()) else {

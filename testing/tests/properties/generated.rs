@@ -1,15 +1,20 @@
 //! The properties hold of generated programs, under arbitrary decisions and under the policies.
 
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::{ExternalName, Function, GlobalValueData, InstBuilder, Opcode, types};
+use cranelift_entity::EntityRef;
 use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Small};
 use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::{Inliner, Optimize};
+use cranelift_inliner::program::{FunctionId, Program, ProgramFunction};
 use cranelift_inliner::splice::MemoryPromises;
 use cranelift_inliner_testing::decisions::decisions;
 use cranelift_inliner_testing::generate::{CallGraph, Feature, Generated, Shape, programs};
 use cranelift_inliner_testing::properties::{self, seeded};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseResult};
+use std::sync::Arc;
 
 /// How many programs each test makes, unless `PROPTEST_CASES` asks for another number.
 pub(crate) fn cases(cases: u32) -> ProptestConfig {
@@ -53,6 +58,42 @@ fn by_value() -> Shape {
         true => shape.with(Feature::Structures),
         false => shape,
     }
+}
+
+/// `program` with a thread-local that those functions read whose bit is set in `readers`.
+fn with_thread_locals(program: &Program, readers: u8) -> Program {
+    let with_read = |function: &Function| {
+        let mut body = function.clone();
+        let address = body.create_global_value(GlobalValueData::Symbol {
+            name: ExternalName::testcase("thread_local"),
+            offset: 0.into(),
+            colocated: false,
+            tls: true,
+        });
+        if let Some(entry) = body.layout.entry_block() {
+            let mut cursor = FuncCursor::new(&mut body).at_first_insertion_point(entry);
+            cursor.ins().tls_value(types::I64, address);
+        }
+        Arc::new(body)
+    };
+    let bodies = |id: FunctionId, function: &ProgramFunction| {
+        let reads = readers >> (id.index() % 8) & 1 == 1;
+        Some(match reads {
+            true => with_read(function.body()),
+            false => Arc::clone(function.body()),
+        })
+    };
+    program.with_bodies(bodies).unwrap()
+}
+
+fn reads_of_thread_locals(func: &Function) -> usize {
+    let insts = func
+        .layout
+        .blocks()
+        .flat_map(|block| func.layout.block_insts(block));
+    insts
+        .filter(|&inst| func.dfg.insts[inst].opcode() == Opcode::TlsValue)
+        .count()
 }
 
 proptest! {
@@ -129,6 +170,22 @@ proptest! {
         properties::accounted_for(&generated.program, &inlined)?;
         properties::reads_back(&generated.program, &inlined)?;
         properties::within_limits(&generated.program, &inlined, &Limits::default())?;
+    }
+
+    /// A call may return on another thread wherever stacks are switched.
+    #[test]
+    fn thread_locals_stay_where_they_are_read(
+        generated in programs(switching()),
+        readers in any::<u8>(),
+    ) {
+        let program = with_thread_locals(&generated.program, readers);
+        let inliner = Inliner::new(Always).optimize(Optimize::None).refuse_thread_locals(true);
+        let inlined = inliner.run(&program)?;
+        for (id, function) in program.iter() {
+            if let Some(after) = inlined.body(id) {
+                prop_assert_eq!(reads_of_thread_locals(function.body()), reads_of_thread_locals(after));
+            }
+        }
     }
 
     /// Natively only.

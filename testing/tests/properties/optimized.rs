@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 /// Some of the transforms; the generated function that copies bytes is one that is known to.
 fn options() -> impl Strategy<Value = OptimizeOptions> {
-    let switches = prop_oneof![4 => Just([true; 5]), 1 => any::<[bool; 5]>()];
+    let switches = prop_oneof![4 => Just([true; 6]), 1 => any::<[bool; 6]>()];
     (switches, any::<bool>(), any::<bool>()).prop_map(|(on, knows_order, knows_copies)| {
         let mut options = OptimizeOptions::default();
         [
@@ -23,6 +23,7 @@ fn options() -> impl Strategy<Value = OptimizeOptions> {
             options.drop_params,
             options.drop_insts,
             options.thread_branches,
+            options.resolve_targets,
         ] = on;
         if knows_order && cfg!(target_endian = "little") {
             options.endianness = Some(Endianness::Little);
