@@ -5,7 +5,7 @@ use super::walk::Walk;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstructionData, Opcode, Value, ValueDef};
 
-/// Deeper expressions are not folded by any stage of ours.
+/// No stage of this crate folds deeper expressions.
 const MAX_DEPTH: u32 = 8;
 
 impl Walk<'_> {

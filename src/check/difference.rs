@@ -5,14 +5,14 @@ use cranelift_codegen::ir::Inst;
 use std::fmt;
 use thiserror::Error;
 
-/// Why [`check`](super::check) does not accept a function.
+/// The reason why [`check`](super::check) does not accept a function.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CheckError {
     /// The function is not the correct result of inlining.
     #[error(transparent)]
     Difference(#[from] Difference),
-    /// The function may be right or not.
+    /// The function may be correct or not.
     #[error(transparent)]
     Undecided(#[from] Undecided),
 }

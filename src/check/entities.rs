@@ -50,7 +50,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn same_global(&self, copy: CopyId, a: ir::GlobalValue, b: ir::GlobalValue) -> bool {
-        // No chain is longer, unless it is a circle.
+        // No chain is longer, unless it is a cycle.
         let longest = self.after.global_values.len();
         self.same_global_chain(copy, a, b, longest)
     }

@@ -33,7 +33,7 @@ pub(super) enum Joined {
     /// One instruction with an effect, or several branches, each of which may be the one in the
     /// result. None if the ways loop forever.
     At(Vec<End>),
-    /// To several, or perhaps round and round: the branch decides something.
+    /// Several places, or perhaps an endless loop: the branch has an effect.
     Nowhere,
 }
 

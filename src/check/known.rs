@@ -28,7 +28,7 @@ pub(super) struct Known {
 /// Branches on known values, any of which may be in the result.
 #[derive(Default)]
 pub(super) struct Runs {
-    /// The branches on the same value that come next behind each.
+    /// The next branches on the same value after each branch.
     next: FxHashMap<(CopyId, Inst), FxIndexSet<(CopyId, Inst)>>,
     /// Branches of the result with the metadata of a source branch that was matched with it.
     alike: FxHashSet<Inst>,
@@ -37,7 +37,7 @@ pub(super) struct Runs {
     differing: Vec<((CopyId, Inst), Inst, Difference)>,
     /// Branches of the source that the current gap passed.
     passed: Vec<(CopyId, Inst)>,
-    /// Branches of the result that go one way on a path, each like one of the source that does.
+    /// Branches of the result that go one way on a path, each with a matching branch of the source.
     accounted: FxHashSet<Inst>,
 }
 

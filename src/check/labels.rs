@@ -1,4 +1,4 @@
-//! Comparing the labels of values.
+//! Compares the labels of values.
 
 use super::difference::Difference;
 use super::tree::CopyId;
@@ -65,7 +65,7 @@ impl Walk<'_> {
     /// splicing makes it a block parameter, which goes away with a block that clean-up removed.
     fn is_passed_over(&self, copy: CopyId, value: Value) -> bool {
         let (mut copy, mut value) = (copy, value);
-        // A valid function has no circle of such values.
+        // A valid function has no cycle of such values.
         for _ in 0..=self.tree.copies.len() {
             let func = self.tree.func(copy);
             if self.is_used(copy, value) {

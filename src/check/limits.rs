@@ -34,7 +34,7 @@ impl Walk<'_> {
         let body = &self.tree.func(copy).global_values;
         let result = &self.after.global_values;
         let (mut theirs, mut ours) = (theirs, ours);
-        // A longer chain is a circle.
+        // A longer chain is a cycle.
         for loads in 0..=result.len() {
             match (body.get(theirs), result.get(ours)) {
                 (Some(GlobalValueData::VMContext), Some(GlobalValueData::VMContext)) => {

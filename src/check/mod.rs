@@ -123,7 +123,7 @@ use cranelift_codegen::ir::Function;
 /// [`CheckError::Difference`] with the first difference, in words, and [`CheckError::Undecided`] if
 /// the checker cannot tell.
 pub fn check(copies: &CopyTree<'_>, after: &Function) -> Result<(), CheckError> {
-    // The functions may be anything; Cranelift's accessors may panic on them.
+    // The functions may be invalid, and Cranelift's accessors may panic on them.
     panics::catch(|| walk::Walk::prove(copies, after))
         .unwrap_or_else(|message| Err(Difference::malformed(message).into()))
 }

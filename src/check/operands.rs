@@ -1,4 +1,4 @@
-//! Comparing the operands of two instructions.
+//! Compares the operands of two instructions.
 
 use super::assigned::Assigned;
 use super::difference::Difference;

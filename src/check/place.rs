@@ -6,7 +6,7 @@ use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstructionData, V
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
-/// Something that a source value can be equal to.
+/// A term that a source value can be equal to.
 ///
 /// A returned value or a payload of an exception exists only on an edge.
 pub(super) type Term = BlockArg;
@@ -29,7 +29,7 @@ pub(super) enum Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     At(Inst),
-    /// The result jumps in a circle and does nothing more.
+    /// The result loops forever without an effect.
     Spins,
 }
 
@@ -86,7 +86,7 @@ impl Entered {
 }
 
 impl Walk<'_> {
-    /// Follows jumps of the result to the next instruction that does something.
+    /// Follows jumps of the result to the next instruction with an effect.
     pub(super) fn settle(&self, next: Next, known: Option<&Known>) -> Settled {
         let mut settled = Settled {
             place: Place::Spins,
@@ -114,7 +114,7 @@ impl Walk<'_> {
                 InstructionData::Brif { arg, blocks, .. } if self.choice == Choice::OnPaths => {
                     let taken = self.decided_in_result(arg, &settled.crossings, known);
                     let way = taken.map(|taken| blocks[usize::from(!taken)]);
-                    // On the way round once more it may go the other way.
+                    // In the next iteration it may go the other way.
                     way.filter(|way| !entered.contains(way.block(&self.after.dfg.value_lists)))
                         .inspect(|_| settled.branches.push(inst))
                 }

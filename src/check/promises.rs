@@ -97,7 +97,7 @@ impl Walk<'_> {
                 && before.readonly() == after.readonly()
                 && (before.can_move() == after.can_move() || loses_move);
         }
-        // Which region a kept promise has is the caller's affair.
+        // The caller decides the region of a kept promise.
         is_promising(after) || regions.1.is_none()
     }
 

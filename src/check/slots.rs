@@ -118,7 +118,7 @@ impl Slots {
         owners.any(|owner| matches!(owner, SlotOwner::Structure(_)))
     }
 
-    /// Claims a slot for code of `copy` that names it.
+    /// Claims a slot that code of `copy` names.
     fn claim(
         &mut self,
         tree: &CopyTree<'_>,
@@ -180,7 +180,7 @@ fn used_alike(
     let mut used = |func: &Function, slot: StackSlot| {
         let uses = uses.entry(ptr::from_ref(func));
         let uses = uses.or_insert_with(|| slot_uses(func));
-        // A slot that nothing accesses can be in any memory.
+        // A slot without accesses can be in any memory.
         uses.get(&slot).copied().unwrap_or(SlotUse::Accessed(None))
     };
     let used = [used(func, slot), used(other_func, other_slot)];
@@ -233,7 +233,7 @@ fn slot_uses(func: &Function) -> SlotUses {
     uses
 }
 
-/// Slots of the result that are the same in all that can be seen of them.
+/// Slots of the result that are indistinguishable.
 #[derive(Default)]
 struct Candidates {
     all: Vec<StackSlot>,

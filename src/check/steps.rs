@@ -1,4 +1,4 @@
-//! Matching one instruction that does something.
+//! Matches one instruction with an effect.
 
 use super::assigned::Assigned;
 use super::difference::Difference;

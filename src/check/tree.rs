@@ -1,4 +1,4 @@
-//! Which calls were replaced by which bodies.
+//! The replaced calls and the bodies in their place.
 
 use cranelift_codegen::ir::{ExceptionTable, Function, Inst, InstructionData, Opcode};
 use cranelift_entity::{PrimaryMap, entity_impl};

@@ -45,8 +45,8 @@ pub(super) struct Gap {
     pub(super) known: Option<Known>,
 }
 
-/// Which branch of the source is taken for one of the result, where several on the same value
-/// follow each other and some may be gone.
+/// The source branch that is matched with one of the result, if there are several successive ones
+/// on the same value and some may be gone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Choice {
     /// The first, and no branch of the result is passed.
@@ -60,17 +60,17 @@ pub(super) enum Choice {
 
 /// The result of a step of the source.
 pub(super) enum Step {
-    /// It leaves no trace and leads there.
+    /// It is silent and leads there.
     On(CopyId, Source),
     /// It is a branch that the result does not have here, and can go both ways.
     Fork([BlockCall; 2]),
-    /// It is a branch on the value on which the result has one.
+    /// It is a branch on the same value as the result's.
     Branch,
-    /// It does something.
+    /// It has an effect.
     End,
 }
 
-/// An instruction of the source that does something.
+/// An instruction of the source with an effect.
 #[derive(Clone, Copy)]
 pub(super) struct End {
     pub(super) copy: CopyId,
@@ -80,8 +80,8 @@ pub(super) struct End {
     pub(super) is_branch: bool,
 }
 
-/// A block that an instruction of the source names, and the one that the result's names, if it
-/// names one.
+/// A block that an instruction of the source names, and the block that the result's instruction
+/// names, if any.
 pub(super) struct NamedBlock {
     pub(super) copy: CopyId,
     pub(super) inst: Inst,
@@ -96,12 +96,12 @@ pub(super) struct Walk<'a> {
     /// The terms that each source value equals; `None` until it is first assigned.
     pub(super) terms: PrimaryMap<CopyId, SecondaryMap<Value, Option<Terms>>>,
     pub(super) slots: Slots,
-    /// A reachable store of the result with an alias region, once that was looked up.
+    /// A reachable store of the result with an alias region; computed on first use.
     pub(super) store_with_region: OnceCell<Option<Inst>>,
-    /// Which source instruction each instruction of the result is.
+    /// The source instruction for each instruction of the result.
     pub(super) owners: FxHashMap<Inst, (CopyId, Inst)>,
     pub(super) matches: FxHashMap<(CopyId, Inst), Inst>,
-    /// To be compared when all is matched.
+    /// Compared after everything is matched.
     pub(super) named_blocks: Vec<NamedBlock>,
     /// The terms that values of functions with labels equalled on the way to the source's next
     /// effect. They may no longer hold there, which does not matter for values that are not needed,
@@ -162,8 +162,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Follows the source through the result, with another choice among branches on the same value
-    /// where the first leads to a difference. Where there was one, other choices still could be
-    /// right.
+    /// where the first leads to a difference. After a difference, other choices may still be right.
     pub(super) fn prove(tree: &'a CopyTree<'a>, after: &'a Function) -> Result<(), CheckError> {
         let mut first: Option<Difference> = None;
         let mut is_certain = true;
@@ -196,7 +195,7 @@ impl<'a> Walk<'a> {
         left.is_some()
     }
 
-    /// Goes around until nothing more turns out not to be equal.
+    /// Iterates until no more terms turn out to be unequal.
     fn run(&mut self) -> Result<(), Difference> {
         self.check_header()?;
         let copies = self.tree.copies.values().map(|copy| copy.func);
@@ -279,7 +278,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Takes the steps without trace and matches the instruction after them.
+    /// Takes the silent steps and matches the instruction after them.
     fn follow(&mut self, gap: Gap) -> Result<(), Difference> {
         let known = gap.known.as_ref();
         let settled = self.settle(gap.next, known);
@@ -359,7 +358,7 @@ impl<'a> Walk<'a> {
             match self.silent_step(copy, inst, settled, known, assigned)? {
                 Step::On(next_copy, next_source) => {
                     if !passed.insert((copy, inst)) {
-                        // The source jumps in a circle; so must the result.
+                        // The source loops forever; so must the result.
                         return if settled.place == Place::Spins {
                             Ok(SmallVec::new())
                         } else {

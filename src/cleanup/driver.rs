@@ -1,4 +1,4 @@
-//! In which order the transforms run, and how often.
+//! The order of the transforms, and the number of rounds.
 
 use super::dead::{DeadContext, drop_dead};
 use super::decided::{self, DecidedContext, thread_decided};
@@ -35,7 +35,7 @@ impl OptimizeContext {
     }
 }
 
-/// Optimizes a function whose references all exist.
+/// Optimizes a function without references to missing entities.
 pub(super) fn optimize_checked(
     func: &mut Function,
     options: &OptimizeOptions,

@@ -6,10 +6,10 @@ use crate::body::{branches, move_labels, resolve_alias};
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value};
 use smallvec::SmallVec;
 
-/// Appends each block to its predecessor where neither has another way to go or to come; returns
-/// their number.
+/// Appends each block to its predecessor if the edge between them is the only one out of the
+/// predecessor and into the block; returns their number.
 ///
-/// Each line is followed from its first block, so that no instruction moves twice. Nothing may be
+/// Each line is followed from its first block, so that no instruction moves twice. No block may be
 /// unreachable.
 pub(super) fn merge_blocks(func: &mut Function, context: &mut CleanupContext) -> usize {
     find_joins(func, context);
@@ -27,7 +27,7 @@ pub(super) fn merge_blocks(func: &mut Function, context: &mut CleanupContext) ->
     merged
 }
 
-/// Counts how many edges lead to each block.
+/// Counts the edges to each block.
 pub(super) fn count_edges(func: &Function, context: &mut CleanupContext) {
     context.edges.clear();
     for block in func.layout.blocks() {

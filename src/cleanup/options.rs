@@ -18,20 +18,20 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OptimizeOptions {
-    /// Stack slots become values.
+    /// Promote stack slots to values.
     pub promote_slots: bool,
     /// Remove stores to private stack slots that are never read.
     pub drop_stores: bool,
-    /// Ways into a join on which its branch is decided go straight to where it leads.
+    /// Let ways into a join with a decided branch go straight to its target.
     pub thread_branches: bool,
-    /// Block parameters go that get one value or equal constants on all ways, or are not used.
+    /// Remove block parameters that have one value or equal constants on all ways, or no uses.
     pub drop_params: bool,
     /// Remove instructions without an effect and without used results.
     pub drop_insts: bool,
-    /// Indirect calls of a known function become direct.
+    /// Make indirect calls of a known function direct.
     pub resolve_targets: bool,
-    /// The byte order of the target. Where it is not known, accesses of several sizes at one place
-    /// are left in memory.
+    /// The byte order of the target. If unknown, accesses of several sizes at one place stay in
+    /// memory.
     pub endianness: Option<Endianness>,
     /// The functions that copy and fill memory, besides Cranelift's library calls.
     pub memory_functions: MemoryFunctions,

@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 /// Longer chains take another round.
 const MAX_HOPS: usize = 16;
 
-/// Lets branches go past blocks that only jump on; returns their number.
+/// Lets branches bypass blocks that only jump on; returns their number.
 pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) -> usize {
     if func.dfg.values_labels.is_some() {
         count_edges(func, context);

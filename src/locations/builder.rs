@@ -1,4 +1,4 @@
-//! Making a table while bodies are spliced.
+//! Builds a table while bodies are spliced.
 
 use super::table::{Entry, LocationTable};
 use crate::body::{for_each_label_srcloc, rebase_srclocs};
@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{Function, RelSourceLoc, SourceLoc};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-/// The table of a function into which bodies are being inlined.
+/// The table of a function during inlining.
 ///
 /// ```
 /// use cranelift_inliner::locations::{LocationBuilder, LocationTable};

@@ -85,6 +85,6 @@ pub enum LocationMode {
     #[default]
     Keep,
     /// Entries of the function's [`LocationTable`]. This holds for all functions of the result,
-    /// also those into which nothing was inlined.
+    /// also those without inlined calls.
     InlinedAt,
 }

@@ -13,7 +13,7 @@ use std::iter::FusedIterator;
 pub struct LocationTable {
     /// Each function once, the one that the table belongs to first.
     pub(super) names: Vec<FunctionName>,
-    /// `None` where locations are the function's own and no entries.
+    /// `None` if locations are the function's own, without entries.
     pub(super) entries: Option<Vec<Entry>>,
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Candidate {
 
 /// A call accepted for inlining.
 struct Accepted {
-    /// By how much the caller grows.
+    /// The growth of the caller.
     size: usize,
     call: Inst,
     callee: FunctionId,
@@ -61,7 +61,7 @@ struct Accepted {
 /// The accepted calls of a round so far, in sizes.
 struct Grown {
     code: usize,
-    /// The most that the caller's slots can come to.
+    /// The most bytes that the caller's slots can take.
     frame: u64,
     /// The callees, which share their slots with further copies of them in the same round: none of
     /// these is inside another.
@@ -82,7 +82,7 @@ impl Grown {
 /// Returns the limit for the slots of the function `id`, in bytes.
 fn frame_limit(inliner: &Inliner<'_>, state: &State<'_>, id: FunctionId) -> u64 {
     let graph = &state.graph;
-    // An address is called from anywhere, also from further in.
+    // An address can be called from anywhere, also from within the function's own callees.
     let may_recur = graph.recursion(id).is_recursive()
         || graph.is_address_taken(id)
         || state.in_tables.contains(id);
@@ -117,7 +117,7 @@ pub(super) struct InlinedCaller {
     pub(super) left_to_optimizer: bool,
     /// The size of the body, as far as it is known.
     pub(super) size: usize,
-    /// By how much copies made it larger.
+    /// The growth by copies so far.
     pub(super) grown: usize,
     pub(super) promises: DroppedPromises,
 }
@@ -180,7 +180,7 @@ pub(super) struct CallerJob<'a> {
     pub(super) id: FunctionId,
     pub(super) stage: u8,
     frame_limit: u64,
-    /// The most that the caller's slots come to after this round.
+    /// The most bytes that the caller's slots take after this round.
     frame_planned: u64,
     chains: Chains,
     targets: Vec<Option<FunctionId>>,

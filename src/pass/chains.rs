@@ -1,4 +1,4 @@
-//! Which bodies are around a call that came in.
+//! The bodies around calls that came in.
 
 use crate::program::FunctionId;
 

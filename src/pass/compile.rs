@@ -1,10 +1,9 @@
-//! Compiling functions while others are still inlined into.
+//! Compiles functions in parallel with inlining into others.
 //!
-//! An exported function is compiled as soon as its body is final. A local one
-//! may turn out to be unused, so it waits until all functions that called it or took
-//! its address are final and is then compiled if one of them still does. A function that
-//! falls back to its original body can need a local one that was passed over;
-//! these are compiled at the end.
+//! An exported function is compiled as soon as its body is final. A local one may turn out to be
+//! unused, so it waits until all functions that called it or took its address are final and is then
+//! compiled if one of them still does. A function that falls back to its original body can need a
+//! local one that was passed over; these are compiled at the end.
 
 use super::state::State;
 use crate::backend::{

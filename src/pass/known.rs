@@ -6,7 +6,7 @@ use crate::cleanup::OptimizeOptions;
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{Endianness, Function};
 
-/// The program as far as it is inlined into, and the embedder's promises.
+/// The final functions of the program so far, and the embedder's promises.
 pub(super) struct Known<'a> {
     pub(super) state: &'a State<'a>,
     pub(super) options: &'a OptimizeOptions,

@@ -106,17 +106,17 @@ pub struct Inliner<'a> {
     observer: Option<Box<dyn Observer + 'a>>,
 }
 
-/// Which functions are [optimized](crate::cleanup::optimize).
+/// The functions that are [optimized](crate::cleanup::optimize).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Optimize {
     /// No optimization: functions are only tidied after their splices.
     None,
-    /// Those into which something was inlined, and those that call
-    /// [memory functions](crate::cleanup::MemoryFunctions) of the program.
+    /// Functions with inlined calls, and those that call [memory
+    /// functions](crate::cleanup::MemoryFunctions) of the program.
     #[default]
     Inlined,
-    /// All.
+    /// All functions.
     All,
 }
 
@@ -231,18 +231,18 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// Gives the hard limits that are set.
+    /// Returns the hard limits.
     pub fn hard_limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Says whether functions are cleaned up after their splices.
+    /// Returns whether functions are cleaned up after their splices.
     pub fn cleans_up(&self) -> bool {
         self.clean_up
     }
 
-    /// Gives the options that splices into functions of `program` are made with: those that were
-    /// set, without looking for alias regions where no function has any.
+    /// Returns the options of splices into functions of `program`: those that were set, with a note
+    /// if no function has alias regions.
     pub fn splice_options_for(&self, program: &Program) -> SpliceOptions {
         let mut options = self.splice_options.clone();
         let mut bodies = program.iter().map(|(_, function)| function.body());

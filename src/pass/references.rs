@@ -1,4 +1,4 @@
-//! Which functions of the program a body refers to.
+//! The functions of the program that a body refers to.
 
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{ExternalName, FuncRef, Function, GlobalValueData, InstructionData};

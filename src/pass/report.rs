@@ -25,7 +25,7 @@ pub struct SiteRecord {
     pub callee_id: Option<FunctionId>,
     /// The call, an instruction of the caller when the site was decided.
     pub inst: Inst,
-    /// Which kind of call it was.
+    /// The kind of the call.
     pub kind: CallKind,
     /// The call's source location.
     pub srcloc: SourceLoc,
@@ -223,9 +223,9 @@ pub enum Reason {
     Policy(PolicyReason),
     /// The policy left the site undecided.
     Undecided,
-    /// The callee's attribute said so.
+    /// The callee's attribute decided.
     Attribute(InlineAttribute),
-    /// A hint on the call said so.
+    /// A hint on the call decided.
     Hint(SiteHint),
     /// A function or a call above has the `flatten` demand.
     Flatten,
@@ -236,7 +236,7 @@ pub enum Reason {
     Recursion,
     /// The callee may be replaced at link time.
     Interposable,
-    /// The callee copies or fills memory, and the optimizer takes calls of it apart.
+    /// The callee copies or fills memory, and the optimizer expands calls of it.
     MemoryFunction,
     /// The program does not define the callee.
     External,

@@ -214,7 +214,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
         let body: &Option<Arc<Function>> = &bodies[id];
         body.as_ref().filter(|_| live[id]).map(Arc::clone)
     });
-    // The names are those of a program that exists already.
+    // The names are those of an existing program.
     debug_assert!(kept.is_ok(), "names that were good are not any more");
     let mut kept = kept.unwrap_or_default();
     pass_on_hints(program, &graph, sites.values().flatten(), &mut kept);
@@ -232,7 +232,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
     }
 }
 
-/// Gives the calls that are left the hints of the calls that they come from.
+/// Gives the remaining calls the hints of their original calls.
 fn pass_on_hints<'r>(
     program: &Program,
     graph: &CallGraph,

@@ -14,8 +14,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// The work for each component.
 pub(super) trait Work<'s>: Sync {
-    /// Called when everything that the component calls is done. Returns the
-    /// functions that can be compiled now, with their sizes in instructions.
+    /// Called after all callees of the component are done. Returns the functions that can be
+    /// compiled now, with their sizes in instructions.
     fn component(&'s self, component: ComponentId) -> Vec<(FunctionId, u64)>;
 
     /// Compiles one of them.
@@ -25,13 +25,13 @@ pub(super) trait Work<'s>: Sync {
 /// The cost of compiling a function, as a multiple of that of inlining into it.
 const COMPILING: u64 = 8;
 
-/// Which components wait for which.
+/// The dependencies between components.
 pub(super) struct Schedule {
     /// The number of components of its cycle, and of other cycles, that each one still waits for.
     waits_for: Vec<AtomicUsize>,
     /// The components that wait for each one, in its cycle.
     wakes: Vec<Vec<u32>>,
-    /// Which cycle of calls and addresses each one is in.
+    /// The cycle of calls and addresses of each one.
     cycle_of: Vec<u32>,
     /// The number of components of each cycle that are still to be done.
     cycles_left: Vec<AtomicUsize>,
@@ -83,8 +83,8 @@ impl Schedule {
         let mut wakes = vec![Vec::new(); count];
         let mut cycles_wake = vec![Vec::new(); count];
         let mut waits_for = Vec::with_capacity(count);
-        // The last component that was seen to wait for each one, so that
-        // several sites between the same two count once.
+        // The last component found to wait for each one, so that several sites between the same two
+        // count once.
         let mut last_waiter = vec![u32::MAX; count];
         let mut last_waiter_of_cycle = vec![u32::MAX; count];
         for (number, members) in (0u32..).zip(graph.bottom_up()) {
@@ -134,8 +134,8 @@ impl Schedule {
     /// Does `work` once for each component, after all components that it
     /// calls into, on the current rayon pool.
     pub(super) fn run<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>) {
-        // Those that wait for nothing are collected first: once work runs,
-        // the counters of others reach zero too.
+        // Components without dependencies are collected first: after work has started, the counters
+        // of others reach zero too.
         let ready: Vec<usize> = (0..self.waits_for.len())
             .filter(|&number| self.waits_for[number].load(Ordering::Relaxed) == 0)
             .collect();

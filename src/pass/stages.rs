@@ -29,8 +29,8 @@ use std::sync::{Arc, OnceLock, PoisonError};
 /// saves.
 const WORTH_PACKING: usize = 250;
 
-/// While a body is packed it is there twice. So all that are final must be this many times as large,
-/// or the most memory would be needed then.
+/// A body exists twice while it is packed. So all final bodies must be this many times as large, or
+/// packing would raise the peak of memory.
 const PACKED_AMONG: usize = 2;
 
 impl Run<'_> {

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// A function to which nothing more is done.
+/// A final function.
 pub(super) struct Final {
     pub(super) body: Arc<Function>,
     /// The table of the body's source locations, if they are entries.
@@ -36,7 +36,7 @@ pub(super) struct Final {
     /// they are those of the original body.
     pub(super) references: Option<Box<[FunctionId]>>,
     pub(super) preparation: Preparation,
-    /// Filled by the first caller that needs it. In a box, as most have none.
+    /// Filled by the first caller that needs it. In a box, because most functions have none.
     pub(super) summary: OnceLock<Box<Summary>>,
     /// The record of each remaining call; filled by the first caller that needs it.
     pub(super) kept: OnceLock<FxHashMap<Inst, usize>>,

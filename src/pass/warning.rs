@@ -3,7 +3,7 @@
 use crate::program::{Linkage, Program};
 use std::fmt;
 
-/// Something about a program that makes its result of little use, though nothing is wrong with it.
+/// A property of a valid program that makes its result of little use.
 /// [`Inlined::warnings`](super::Inlined::warnings) lists them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -121,7 +121,7 @@ pub(super) enum InstClass {
     Plain,
     /// Has tags but is not a call.
     SequencePoint,
-    /// Carries tags and a stack map like a call, and has no signature.
+    /// Has tags and a stack map like a call, but no signature.
     StackSwitch,
     /// `call` or `call_indirect`.
     Call,
@@ -150,7 +150,7 @@ pub(super) struct UsedEntities {
 
 #[derive(Clone)]
 pub(super) struct Used<K: EntityRef> {
-    /// One bit for each of the first 64 entities, which are all in most bodies.
+    /// One bit for each of the first 64 entities, which are all entities of most bodies.
     seen_first: u64,
     seen: Option<Box<EntitySet<K>>>,
     pub(super) list: SmallVec<[K; 4]>,
@@ -199,7 +199,7 @@ impl CalleeTables {
 }
 
 impl<'f> Callee<'f> {
-    /// Reads `func` and checks everything that a splice relies on.
+    /// Reads `func` and checks all properties that a splice relies on.
     ///
     /// The cost is linear in the size of `func`. It need not be verified or legalized.
     ///
@@ -216,7 +216,7 @@ impl<'f> Callee<'f> {
         }
     }
 
-    /// Puts `func` and tables that were made from it together again.
+    /// Joins `func` with tables that were made from it.
     ///
     /// `tables` must come from [`Callee::into_tables`] of the same unchanged function. Where `func`
     /// has other numbers of values, instructions, blocks or other entities, splicing it is refused
@@ -228,7 +228,7 @@ impl<'f> Callee<'f> {
         }
     }
 
-    /// Takes the tables out, so that they can be kept beside the function.
+    /// Returns the tables, so that they can be kept without the borrowed function.
     pub fn into_tables(self) -> CalleeTables {
         self.tables.into_owned()
     }

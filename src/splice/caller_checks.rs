@@ -41,7 +41,7 @@ pub(super) struct CallerChecks {
     sound: RefCell<EntitySet<Block>>,
     /// Calls in sound blocks: each may come to end a segment of its own.
     calls: Cell<usize>,
-    /// Up to these numbers, nothing is in the layout that the caller does not have.
+    /// Up to these numbers, the layout has no entities that do not exist.
     free_insts: Cell<usize>,
     free_blocks: Cell<usize>,
 }
@@ -49,7 +49,7 @@ pub(super) struct CallerChecks {
 /// The results of one walk over a caller.
 pub(crate) struct CheckedCaller {
     pub(super) handler_addresses: HandlerAddresses,
-    /// Why nothing can be spliced into it.
+    /// The reason why no callee can be spliced into it.
     pub(super) error: Option<String>,
 }
 

@@ -1,19 +1,19 @@
-//! Which values of a function are made of certain others.
+//! Values of a function that are derived from given ones.
 
 use cranelift_codegen::entity::{EntityRef, EntitySet};
 use cranelift_codegen::ir::{BlockArg, Function, Inst, InstructionData, Value};
 
-/// Values that are made of others, through instructions, edges and aliases.
+/// Values derived from others, through instructions, edges and aliases.
 pub(super) struct Derived(EntitySet<Value>);
 
 /// How an instruction passes values on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// Its results are made of its operands.
+    /// Its results are derived from its operands.
     Through,
     /// Its results are not.
     Ends,
-    /// Its results are looked for themselves.
+    /// Its results are starting points themselves.
     Starts,
 }
 

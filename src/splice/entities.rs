@@ -53,7 +53,7 @@ pub(super) struct CallerEntities {
 }
 
 impl CallerEntities {
-    /// Forgets the translation of a callee that will not come again.
+    /// Forgets the translation of a callee that is no longer needed.
     pub(super) fn forget(&mut self, callee: &Callee<'_>) {
         for shares_vmctx in [false, true] {
             self.maps.remove(&(callee.tables().facts.id, shares_vmctx));
@@ -106,7 +106,7 @@ impl CallerEntities {
     /// Returns the number of memory flags of `caller`.
     fn count_mem_flags(&self, caller: &ir::Function) -> usize {
         let set = &caller.dfg.mem_flags;
-        // The set does not tell its size, but it is dense and only grows.
+        // Cranelift does not expose the size of the set, but it is dense and only grows.
         let mut low = self.mem_flags_count.get();
         let mut high = MEM_FLAGS_CAPACITY;
         while low < high {
@@ -126,7 +126,7 @@ impl CallerEntities {
 
     /// Returns how many flags may be added to the present `count`, beside those of the callee.
     fn other_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>, count: usize) -> usize {
-        // A structure passed by value is copied with flags of our own.
+        // The engine copies structures passed by value with flags of its own.
         let copies_structures = callee.facts.structures > 0;
         let used = callee.facts.mem_flags.len();
         let promises = &self.promises;

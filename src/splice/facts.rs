@@ -25,7 +25,7 @@ pub(crate) struct CalleeFacts {
     /// Reachable blocks and the instructions in them.
     pub(super) blocks: usize,
     pub(super) insts: usize,
-    /// The opcodes of instructions that see the physical frame, each once.
+    /// The opcodes of instructions that read the physical frame, each once.
     pub(super) introspection: Vec<Opcode>,
     /// The calling conventions of calls that do not already catch everything.
     pub(super) inner_call_convs: SmallVec<[CallConv; 4]>,
@@ -47,8 +47,7 @@ pub(crate) struct CalleeFacts {
     pub(super) structures: usize,
     /// Whether a copy takes one block, with only the callee's instructions in it.
     pub(super) is_straight: bool,
-    /// The number of instructions that a copy makes, without those for which that depends on the
-    /// call.
+    /// The number of instructions in a copy, without those that depend on the call.
     pub(super) certain_insts: usize,
     pub(super) values_added: usize,
     /// Instructions, with one result each, to which global values that lead to `vmctx` may have to
@@ -139,7 +138,7 @@ impl CalleeFacts {
     }
 }
 
-/// A callee as far as a refusal can depend on it.
+/// A callee with the facts that refusals depend on.
 #[derive(Clone, Copy)]
 pub(crate) struct Outline<'f> {
     pub(super) func: &'f ir::Function,

@@ -20,7 +20,7 @@ use cranelift_codegen::ir::{Function, Inst};
 /// The number of instructions that fit into the place of a call in a fresh block.
 const FITS_IN_GAP: usize = 4;
 
-/// Callers with no more instructions take copies of [`FEW`] anywhere.
+/// Callers of up to this number of instructions take copies of [`FEW`] instructions anywhere.
 const SMALL_CALLER: usize = 4_096;
 
 /// A longer copy is worth a block of its own: cutting costs as much as copying three to six

@@ -1,4 +1,4 @@
-//! Debug tags of calls that carry none themselves.
+//! Debug tags inherited by untagged calls.
 //!
 //! A call without tags gets none when it is copied. When such a copy is spliced in turn, the tagged
 //! instructions of that body must still begin with the tags of the outermost frame, as they do

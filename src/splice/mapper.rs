@@ -1,4 +1,4 @@
-//! Translating an instruction's operands from callee to caller.
+//! Translates an instruction's operands from callee to caller.
 
 use super::callee::Tables;
 use super::entities::EntityMaps;

@@ -133,10 +133,10 @@ pub(super) fn without_can_move(flags: MemFlagsData) -> MemFlagsData {
     pinned
 }
 
-/// How a body accesses memory.
+/// The memory accesses of a body.
 #[derive(Clone, Default)]
 pub(super) struct MemoryUse {
-    /// Loads whose flags promise something, in an order in which definitions come before uses.
+    /// Loads with promises, in an order in which definitions come before uses.
     pub(super) promised: Vec<PromisedLoad>,
     /// Accesses of memory that may be outside of the body's own frame. Code of the caller never
     /// runs between those of a copy to its own frame.
@@ -163,7 +163,7 @@ pub(super) enum Base {
     Load(usize),
 }
 
-/// Looks at all accesses of `func`.
+/// Collects all accesses of `func`.
 pub(super) fn memory_use(func: &Function, tables: &Tables) -> MemoryUse {
     let mut used = MemoryUse::default();
     if tables.facts.mem_flags.is_empty() {

@@ -163,7 +163,7 @@ pub struct SpliceOptions {
     /// A front end that compares it with a limit to detect stack overflow can allow it: the
     /// caller's frame holds the callee's.
     pub allow_stack_pointer: bool,
-    /// Inline callees that use `get_return_address`, which then gives where the caller returns to.
+    /// Inline callees that use `get_return_address`, which then gives the caller's return address.
     /// Off by default.
     pub allow_return_address: bool,
     /// The program's stack limits are those of the running thread. Off by default.

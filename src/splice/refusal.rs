@@ -1,10 +1,10 @@
-//! Why a splice was not done.
+//! Reasons for refused splices.
 
 use cranelift_codegen::ir;
 use std::fmt;
 use thiserror::Error;
 
-/// Why a call was left as it is.
+/// The reason why a call was left unchanged.
 ///
 /// A refused splice has not touched its caller. Every way in which a splice could change the
 /// meaning of a program is one variant here, so that a report can tell them apart;
@@ -90,8 +90,8 @@ pub enum Refusal {
     #[error("the caller's handlers would be matched in the callee's exception context")]
     ExceptionContext,
 
-    /// The callee addresses memory beyond this stack slot, where the next one is in its own frame.
-    /// In the caller's it is something else.
+    /// The callee addresses memory beyond this stack slot. In its own frame the next slot is there;
+    /// in the caller's frame it is another one.
     #[error("the callee reaches beyond its stack slot {0}")]
     SlotOverrun(ir::StackSlot),
 
@@ -104,11 +104,11 @@ pub enum Refusal {
     DynamicType(ir::DynamicType),
 
     /// A global value of the callee leads to its `vmctx` parameter in a place where the call's
-    /// argument cannot stand.
+    /// argument is not possible.
     #[error("global value {0} of the callee depends on its `vmctx` parameter")]
     VmctxGlobal(ir::GlobalValue),
 
-    /// The caller's table of memory flags has no room for the callee's.
+    /// The caller's table of memory flags has no capacity left for the callee's.
     #[error("the caller's set of memory flags is full")]
     MemFlagsFull,
 

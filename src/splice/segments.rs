@@ -39,17 +39,17 @@ use smallvec::SmallVec;
 pub(super) enum Shape {
     /// A copy that goes between the instructions around the call.
     InPlace,
-    /// One after which the caller goes on.
+    /// A copy after which the caller goes on.
     Returns,
-    /// One after which it does not.
+    /// A copy after which the caller does not go on.
     Ends,
 }
 
 /// The place of a call that was taken out of its block.
 #[derive(Clone, Copy)]
 pub(super) enum Opening {
-    /// The end of the block, after which nothing goes on: the call was the
-    /// terminator, or does not return.
+    /// The end of the block, without a continuation: the call was the terminator, or does not
+    /// return.
     AtEnd,
     /// The end of the block. This jump leads to the instructions after the call, and is for
     /// [`Segments::close`].
@@ -79,8 +79,8 @@ impl Segments {
         self.expected.clear();
     }
 
-    /// Lets `call` end a segment when its block is cut, and calls that are not
-    /// expected no more.
+    /// Lets `call` end a segment when its block is split. Calls that are not expected then no
+    /// longer do.
     pub(super) fn expect(&mut self, call: Inst) {
         self.expected.insert(call);
     }
@@ -90,8 +90,7 @@ impl Segments {
         self.dead.contains(block)
     }
 
-    /// Takes `call` out of `block`, in which it is, and makes the place for
-    /// `copy`.
+    /// Removes `call` from its `block`, and makes the place for `copy`.
     pub(super) fn open(
         &mut self,
         func: &mut Function,

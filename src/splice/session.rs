@@ -1,4 +1,4 @@
-//! Splicing many calls of one caller.
+//! Splices many calls of one caller.
 
 use super::caller_checks::{CallerChecks, CheckedCaller};
 use super::copy::Copy;
@@ -167,7 +167,7 @@ pub struct CopiedCall {
 pub struct Session<'s> {
     context: &'s mut SpliceContext,
     caller: &'s mut ir::Function,
-    /// The caller's instructions with lower numbers were there first.
+    /// The caller's own instructions have lower numbers.
     own_insts: usize,
     options: &'s SpliceOptions,
     leaves_unreachable: bool,

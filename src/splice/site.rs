@@ -1,5 +1,4 @@
-//! One call to be replaced: everything about it that can be wrong is looked at before the caller is
-//! touched.
+//! Checks of one call, before the caller is changed.
 
 use super::facts::{CalleeFacts, Outline};
 use super::refusal::SignatureMismatch;
@@ -20,7 +19,7 @@ pub(super) enum SiteKind {
     ReturnCall,
 }
 
-/// A call that can be replaced as far as the two functions tell.
+/// A call that the two functions allow to replace.
 pub(super) struct LegalSite {
     pub(super) kind: SiteKind,
     pub(super) block: Block,
@@ -82,7 +81,7 @@ pub(super) fn check_site(
         .iter()
         .any(|result| args.contains(result))
     {
-        // Only in unreachable code can that be valid CLIF.
+        // That is valid CLIF only in unreachable code.
         return Err(Refusal::Unreachable);
     }
     let shares_vmctx = shares_vmctx(caller, &callee.func.signature, &args);

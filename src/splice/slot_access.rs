@@ -1,4 +1,4 @@
-//! Through which alias regions a body uses each of its stack slots.
+//! The alias regions through which a body uses each of its stack slots.
 //!
 //! Cranelift assumes that no address is used through two alias regions, or through one and through
 //! none: it drops a store that repeats the last one of its region. So two bodies that share a slot
@@ -30,7 +30,7 @@ pub(super) fn of_used_slots(func: &Function, tables: &Tables) -> Vec<SlotAccess>
     let places: FxHashMap<_, _> = places.map(|(place, &slot)| (slot, place)).collect();
     let mut found: Vec<Option<SlotAccess>> = vec![None; slots.len()];
     let mut addresses: FxHashMap<Value, usize> = FxHashMap::default();
-    // In this order definitions come before uses.
+    // Definitions come before uses in this order.
     for plan in &tables.insts {
         match plan.data {
             InstructionData::StackAddr { stack_slot, .. } => {

@@ -1,4 +1,4 @@
-//! Which values are addresses of stack slots, and where in them they point.
+//! The values that are addresses of stack slots, with their offsets.
 //!
 //! This is an optimistic fixpoint: a block parameter has the address that all its visited arguments
 //! have, and loses it when another argument differs.
@@ -94,7 +94,7 @@ impl Addresses {
         while self.sweep(func, flow, functions) {}
     }
 
-    /// Looks at everything once; returns whether a parameter changed that was looked at before.
+    /// Visits all instructions once; returns whether a parameter changed that was visited before.
     fn sweep(&mut self, func: &Function, flow: &Flow, functions: &MemoryFunctions) -> bool {
         let mut again = false;
         let mut start = 0;

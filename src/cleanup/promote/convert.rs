@@ -1,4 +1,4 @@
-//! Values of one type made of values of others that have the same bits in memory.
+//! Conversion of values between types with the same bits in memory.
 
 use super::super::constant::constant;
 use super::pieces::Order;

@@ -51,7 +51,7 @@ pub(super) struct PromoteContext {
     pub(super) touches: Vec<Touch>,
 }
 
-/// Promotes the slots of `func` that can be promoted now. Nothing may be unreachable.
+/// Promotes the slots of `func` that can be promoted now. No block may be unreachable.
 pub(super) fn promote_slots(
     func: &mut Function,
     flow: &Flow,

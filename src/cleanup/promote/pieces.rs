@@ -11,10 +11,10 @@ use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Endianness, Function, StackSlot, Type, types};
 use std::ops::Range;
 
-/// Slots of more pieces stay in memory: as values they would all be spilled.
+/// Slots with more pieces stay in memory: as values they would all be spilled.
 const MOST_PIECES: usize = 64;
 
-/// Each time, a slot that cannot be cut becomes memory for the others.
+/// In each attempt, a slot that cannot be cut becomes memory for the others.
 const MOST_ATTEMPTS: usize = 8;
 
 /// A copy within a slot to another place of it can cut it more finely again and again.
@@ -39,7 +39,7 @@ pub(super) enum Order {
     /// It does not matter: all accesses are of single bytes.
     #[default]
     Any,
-    /// The target's, which is not known.
+    /// The target's, which is unknown.
     Native,
     Is(Endianness),
 }
@@ -355,7 +355,7 @@ impl Pieces {
         !shape.rejected
     }
 
-    /// Rejects the slot of an access that cannot be made of pieces; returns whether there was none.
+    /// Rejects the slot of an access that is not made of pieces; returns whether there was none.
     fn check(&mut self, event: &Event) -> bool {
         let (place, ty) = match event.action {
             Action::Access { place, ty, .. } => (place, Some(ty)),
@@ -363,7 +363,7 @@ impl Pieces {
                 let (Some(to), Some(from)) = (self.promoted(to), self.promoted(from)) else {
                     return true;
                 };
-                // Each piece of the target is read of the source.
+                // Each piece of the target is read from the source.
                 let pieces = self.within(to);
                 let mut good = true;
                 for piece in pieces {

@@ -1,4 +1,4 @@
-//! Which write of a variable reaches which read, and where several meet.
+//! The writes that reach each read of a variable, and the places where several meet.
 //!
 //! Each variable is looked at in the blocks in which it is live alone: going back from its reads to
 //! its writes finds these. There it is assumed that all that reaches a block over edges which go

@@ -1,4 +1,4 @@
-//! Putting values in the place of accesses.
+//! Replaces accesses by values.
 
 use super::super::CleanupStats;
 use super::super::flow::{Flow, append_args, remove_params};
@@ -18,7 +18,7 @@ use cranelift_codegen::ir::{
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-/// A word that was put together: its parts, in the order of memory.
+/// A composed word: its parts, in the order of memory.
 type Composition = (Endianness, Vec<(Part, Value)>);
 
 pub(super) struct Rewriter<'a> {
@@ -142,7 +142,7 @@ impl<'a> Rewriter<'a> {
         self.remove(inst);
     }
 
-    /// Takes out an instruction that was replaced.
+    /// Removes a replaced instruction.
     fn remove(&mut self, inst: Inst) {
         if self.func.dfg.insts[inst].opcode().is_call() {
             let result = self.func.dfg.inst_results(inst).first().copied();

@@ -11,7 +11,7 @@ use cranelift_codegen::ir::{
     DebugTag, Function, Inst, InstructionData, MemFlags, Opcode, StackSlot, Type, Value, types,
 };
 
-/// Copies and fills of more bytes are not taken apart where memory that stays is on one side.
+/// Larger copies and fills are not expanded if one side stays in memory.
 pub(super) const LARGEST_MEMORY_CALL: u32 = 256;
 
 /// The state of a slot, the worst last.
@@ -22,7 +22,7 @@ pub(in crate::cleanup) enum Privacy {
     Fixed,
     /// It is only accessed by loads and stores of the function, at places that are not all known.
     Indexed,
-    /// Something else may see it.
+    /// Other code may access it.
     Escapes,
 }
 
@@ -66,7 +66,7 @@ pub(in crate::cleanup) enum Action {
         place: Place,
         byte: u8,
     },
-    /// A load from somewhere in a slot.
+    /// A load from an unknown place in a slot.
     LoadSomewhere(StackSlot),
 }
 
@@ -212,7 +212,7 @@ impl Scan<'_> {
                 ..
             } => {
                 self.escape(value);
-                // Nor need an alias stand for anything.
+                // An alias may not resolve either.
                 let ty = resolve_alias(dfg, value)
                     .and_then(|value| memory_type(opcode, dfg.value_type(value)));
                 self.access(inst, address, offset.into(), ty, flags, true);

@@ -33,8 +33,8 @@ use cranelift_codegen::ir::{
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// In a caller with no more flags, each that it may need is made. Otherwise those that it uses are
-/// looked up first.
+/// In a caller with at most this number of flags, all replacements are made. Otherwise the used
+/// flags are looked up first.
 const FEW_FLAGS: usize = 4096;
 
 /// The promises of one caller, and the lost ones of its own accesses and of its copies.
@@ -65,7 +65,7 @@ pub(super) struct CallerPromises {
     dropped: DroppedPromises,
 }
 
-/// A load that promises something.
+/// A load that makes a promise.
 #[derive(Clone, Copy)]
 struct EntryLoad {
     number: usize,
@@ -139,7 +139,7 @@ impl CallerPromises {
         }
     }
 
-    /// Looks at the caller before the first copy, and makes the flags that its accesses may need.
+    /// Reads the caller before the first copy, and makes the flags that its accesses may need.
     pub(super) fn prepare(&mut self, caller: &mut Function) -> Result<(), Refusal> {
         if self.kinds == MemoryPromises::WholeProgram || self.scanned {
             return Ok(());

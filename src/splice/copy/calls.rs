@@ -13,7 +13,7 @@ use cranelift_codegen::ir::{
 use smallvec::SmallVec;
 
 impl Copy<'_> {
-    /// Tags, stack map and report of a copied call.
+    /// Sets the tags and the stack map of a copied call, and reports it.
     pub(super) fn finish_call(&mut self, inst: Inst, copy: Inst) {
         self.copy_tags(inst, copy);
         if self.caller.dfg.insts[copy].opcode().is_safepoint() {
@@ -121,7 +121,7 @@ impl Copy<'_> {
         self.leave(&returned, at, plan.inst);
     }
 
-    /// Goes on after the call with `returned`.
+    /// Continues after the call with `returned` as its results.
     fn leave(&mut self, returned: &[Value], at: Block, srcloc_of: Inst) {
         if let Some(outer) = &self.outer {
             self.normal_edge_used = true;

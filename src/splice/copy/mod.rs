@@ -1,11 +1,10 @@
-//! Copying one callee body into one call site.
+//! Copies one callee body into one call site.
 //!
-//! By the time a [`Copy`] exists, the call has been taken out of its block, and
-//! nothing can fail any more. The callee's entry block goes on in the call's
-//! block; its other blocks follow in the caller's layout in their own order.
-//! Instructions are appended in reverse postorder, so that each value's
-//! translation is known before it is used. A callee of one block may go between
-//! the instructions around the call instead.
+//! By the time a [`Copy`] exists, the call has been taken out of its block, and nothing can fail
+//! any more. The callee's entry block goes on in the call's block; its other blocks follow in the
+//! caller's layout in their own order. Instructions are appended in reverse postorder, so that each
+//! value's translation is known before it is used. A callee of one block may go between the
+//! instructions around the call instead.
 
 mod calls;
 mod globals;
@@ -61,7 +60,7 @@ pub(super) struct Copy<'a> {
     aliases: &'a mut Vec<Value>,
     outer: Option<OuterHandlers>,
     cold: bool,
-    /// `None` where the callee has no locations to be translated.
+    /// `None` if the callee has no locations to translate.
     locations: Option<&'a mut dyn SpliceLocations>,
     has_tags: bool,
     join: Option<Block>,
@@ -192,8 +191,8 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Makes the entry block's parameters stand for the arguments. Returns the
-    /// block in which the body starts.
+    /// Maps the entry block's parameters to the arguments. Returns the block in which the body
+    /// starts.
     fn bind_args(&mut self) -> Block {
         let callee = self.callee;
         let mut block = self.site.block;
@@ -242,8 +241,7 @@ impl<'a> Copy<'a> {
         self.last_pieces.clear();
         self.last_pieces.extend_from_slice(self.blocks);
         if self.site.kind == SiteKind::Call && tables.facts.returns > 1 {
-            // The results themselves become the parameters, so that no use of
-            // them has to be looked at.
+            // The results themselves become the parameters, so that no use of them has to change.
             let join = self.new_block_after(previous, false);
             let results: SmallVec<[Value; 4]> = self.caller.dfg.inst_results(self.call).into();
             self.caller.dfg.detach_inst_results(self.call);
@@ -461,7 +459,7 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Calls were copied in reverse postorder, but are visited as they stand.
+    /// Sorts the copied calls by layout; they were copied in reverse postorder.
     fn order_copied_calls(&mut self) {
         let tables = self.tables;
         if !tables.layout_is_ordered && self.copied_calls.len() > 1 {

@@ -1,8 +1,7 @@
-//! Instructions of the most common formats, looked at in fewer steps.
+//! A faster path for instructions of the most common formats.
 //!
-//! None of these formats ends a block, is a call, or refers to anything but
-//! values and memory flags, and most of their instructions are like one that was
-//! seen before.
+//! None of these formats ends a block, is a call, or refers to anything but values and memory
+//! flags, and most of their instructions are like one that was seen before.
 
 use super::Survey;
 use super::instructions::likely_ctrl_type;

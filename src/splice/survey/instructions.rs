@@ -12,7 +12,7 @@ use cranelift_codegen::ir::{
 };
 
 impl Survey<'_> {
-    /// Looks at `inst`, which is `original`.
+    /// Surveys `inst`, whose data is `original`.
     pub(super) fn survey_inst(
         &mut self,
         inst: Inst,
@@ -22,7 +22,7 @@ impl Survey<'_> {
         if opcode.format() != InstructionFormat::from(original) {
             return Err(format!("{inst} has an opcode of another format"));
         }
-        // Looks at all that the instruction refers to.
+        // Visits all references of the instruction.
         let data = original.map(&mut *self);
         if let Some(error) = &self.error {
             return Err(format!("{inst}: {error}"));

@@ -1,4 +1,4 @@
-//! Which opcodes gave which types to their results before.
+//! A cache of the valid result types of opcodes.
 //!
 //! Most instructions are like one that was seen before, and working out the type of a result from
 //! its opcode's constraints costs more than the rest of looking at an instruction.
@@ -6,11 +6,11 @@
 use cranelift_codegen::ir::{Opcode, Type, types};
 use std::cell::Cell;
 
-/// A power of two, so that finding an entry's place costs nothing.
+/// A power of two, so that the place of an entry is cheap to compute.
 const ENTRIES: usize = 256;
 
-/// An opcode, the controlling type and the result's type, `INVALID` where there is none. In one
-/// number, so that it is compared at once.
+/// An opcode, the controlling type and the result's type, `INVALID` where there is none. Packed
+/// into one number for fast comparison.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Known(u64);
 
@@ -45,13 +45,13 @@ impl KnownTypes {
         known.unwrap_or_else(|| Box::new(KnownTypes::new()))
     }
 
-    /// Lets the thread's next function have it.
+    /// Returns the cache to the thread for its next function.
     pub(super) fn give_back(self: Box<Self>) {
         OF_THREAD.set(Some(self));
     }
 
     fn new() -> Self {
-        // `nop` is right with these types, whether it was seen or not.
+        // These types are always valid for `nop`.
         let nop = Known::new(Opcode::Nop, types::INVALID, types::INVALID);
         KnownTypes([nop; ENTRIES])
     }
@@ -63,7 +63,7 @@ impl KnownTypes {
         self.0[known.place()] == known
     }
 
-    /// Remembers types that are right.
+    /// Adds valid types.
     pub(super) fn add(&mut self, opcode: Opcode, ctrl_type: Type, result_type: Type) {
         let known = Known::new(opcode, ctrl_type, result_type);
         self.0[known.place()] = known;

@@ -133,7 +133,7 @@ impl<'f> Survey<'f> {
                 return None;
             }
         };
-        // So that the next alias in a chain is short.
+        // This keeps chains short for later aliases.
         let mut current = value;
         while let Some(known) = resolved.get_mut(current.index())
             && known.is_reserved_value()

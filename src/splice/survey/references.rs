@@ -18,8 +18,8 @@ impl Survey<'_> {
     }
 }
 
-/// Visiting operands through Cranelift's own mapper covers every instruction format, those that a
-/// later version adds included.
+/// Visiting operands through Cranelift's own mapper covers every instruction format, including
+/// those of later versions.
 impl InstructionMapper for Survey<'_> {
     /// Returns the value behind `value`, after following aliases.
     #[inline]
