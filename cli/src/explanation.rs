@@ -1,4 +1,5 @@
-//! Inline trees as text for a terminal: a line a site, indented below the site that brought it.
+//! Inline trees as text for a terminal: one line per site, indented below the site of the body that
+//! contains it.
 
 use crate::inline_tree::{InlineTrees, Site};
 use crate::statistics::{CallSites, counted};
@@ -8,21 +9,20 @@ use cranelift_inliner::pass::{Inlined, Reason};
 use cranelift_inliner::program::{FunctionId, Program};
 use std::fmt::Write as _;
 
-/// A function that calls another twice, which calls a third twice, and so on, has a tree that
-/// doubles with each level.
+/// The limit of lines: if each function calls the next one twice, a tree doubles with each level.
 const MOST_LINES: usize = 20_000;
 
 const HEAD: Style = Style::new().bold();
 const BRANCH: Style = Style::new().dimmed();
 
-/// The trees of some functions, with colours as escape sequences.
+/// The trees of functions, with colours as escape sequences.
 pub(crate) struct Explanation<'a> {
     program: &'a Program,
     inlined: &'a Inlined,
     trees: InlineTrees<'a>,
-    /// How many levels are shown.
+    /// The number of levels shown.
     depth: usize,
-    /// Of the function that is being added.
+    /// The lines of the current function's tree.
     lines: usize,
     text: String,
 }
@@ -98,7 +98,7 @@ impl<'a> Explanation<'a> {
         }
     }
 
-    /// What is told of a site.
+    /// Returns the text of a site.
     fn told(&self, root: FunctionId, site: &Site<'_>) -> String {
         let record = site.record;
         let (style, what) = match site.verdict() {
@@ -114,7 +114,7 @@ impl<'a> Explanation<'a> {
         }
         let _ = match site.verdict() {
             Some(_) => write!(told, ": {}", record.reason),
-            None => write!(told, ": the call was gone before it could be decided"),
+            None => write!(told, ": the call was removed before its decision"),
         };
         let (kind, inst) = (record.kind, record.inst);
         let _ = write!(told, " {BRANCH}({kind} {inst}");

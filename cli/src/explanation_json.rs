@@ -6,8 +6,7 @@ use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{FunctionId, Program};
 use serde::Serialize;
 
-/// A function that calls another twice, which calls a third twice, and so on, has a tree that
-/// doubles with each level.
+/// The limit of sites: if each function calls the next one twice, a tree doubles with each level.
 const MOST_SITES: usize = 20_000;
 
 /// A function and its tree.
@@ -22,27 +21,27 @@ pub(crate) struct FunctionTree {
     call_sites_after: usize,
     inlined: usize,
     sites: Vec<SiteTree>,
-    /// Whether there are more sites than are shown.
+    /// Whether some sites are left out.
     cut: bool,
 }
 
-/// A call site, and those of the body that took its place.
+/// A call site, and the sites of the body that replaced it.
 #[derive(Serialize)]
 struct SiteTree {
     callee: String,
-    /// `inlined`, `kept`, `refused`, `external`, or `unreachable` where the call was gone before
-    /// it could be decided.
+    /// `inlined`, `kept`, `refused`, `external`, or `unreachable` if the call was removed before
+    /// its decision.
     decision: String,
     /// The short name of the reason.
     reason_kind: &'static str,
     reason: String,
-    /// Null where there is no body.
+    /// Null without a body.
     callee_instructions: Option<usize>,
     caller_instructions: usize,
     kind: String,
     instruction: String,
     location: Option<String>,
-    /// The function that was the caller when this was decided.
+    /// The caller at the time of the decision.
     decided_in: String,
     sites: Vec<SiteTree>,
 }
@@ -57,7 +56,7 @@ pub(crate) struct JsonTrees<'a> {
 }
 
 impl<'a> JsonTrees<'a> {
-    /// Trees of `depth` levels at most.
+    /// Makes trees of at most `depth` levels.
     pub(crate) fn new(program: &'a Program, inlined: &'a Inlined, depth: usize) -> Self {
         Self {
             program,
@@ -73,7 +72,7 @@ impl<'a> JsonTrees<'a> {
         let stats = self.inlined.stats(id);
         let calls = CallSites::of(self.program, self.inlined, id);
         let own: Vec<_> = self.trees.own(id).collect();
-        // One more than is shown tells whether there are more.
+        // One more site than shown reveals whether there are more.
         self.left = MOST_SITES + 1;
         let sites = self.sites(&own, 1);
         Some(FunctionTree {

@@ -1,4 +1,4 @@
-//! Why the tool stops, in the words that it prints.
+//! The errors that stop the tool, with their messages.
 
 use anstyle::{AnsiColor, Style};
 use cranelift_inliner::backend::{CompileError, ObjectError, TargetError};
@@ -10,16 +10,16 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// What went wrong. One that the user has been told of already says nothing more.
+/// An error of the tool.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Something is wrong with the input, or cannot be done with it.
+    /// The input is wrong, or cannot be processed.
     Message(String),
     /// The arguments contradict each other.
     Usage(String),
-    /// The checker cannot tell whether a result is right.
+    /// The checker cannot decide whether a result is correct.
     Undecided(String),
-    /// Nobody reads what is written, or the user has been told already.
+    /// The reader of the output is gone, or the error has already been printed.
     Silent,
 }
 
@@ -86,7 +86,7 @@ impl Failure {
         Self::Message(place_of(function, program) + &error.to_string())
     }
 
-    /// Prints it to standard error.
+    /// Prints the error to standard error.
     pub(crate) fn report(&self) {
         match self {
             Self::Message(message) | Self::Undecided(message) => error(message),
@@ -98,8 +98,8 @@ impl Failure {
         }
     }
 
-    /// 2 for arguments that make no sense, as clap has it, 3 where nothing is known to be wrong but
-    /// the checker cannot tell, otherwise 1.
+    /// Returns the exit status: 2 for wrong arguments, like clap; 3 if the checker cannot decide
+    /// and nothing else is wrong; otherwise 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage(_) => ExitCode::from(2),
@@ -115,7 +115,7 @@ impl Display for Failure {
             Self::Message(message) | Self::Usage(message) | Self::Undecided(message) => {
                 f.write_str(message)
             }
-            Self::Silent => f.write_str("nobody reads what is written"),
+            Self::Silent => f.write_str("the output has no reader"),
         }
     }
 }
@@ -126,7 +126,7 @@ impl From<TargetError> for Failure {
     }
 }
 
-/// The place comes first, as editors and terminals expect it.
+/// The place comes first, for editors and terminals.
 impl From<ProgramError> for Failure {
     fn from(error: ProgramError) -> Self {
         let place = |origin: &Option<Origin>| origin.as_ref().map(|origin| format!("{origin}: "));
@@ -169,7 +169,7 @@ impl From<ProgramError> for Failure {
     }
 }
 
-/// `file:line: ` of the function that an error names, as far as it is known.
+/// Returns `file:line: ` of the function that an error names, as far as it is known.
 fn place_of(function: &str, program: &Program) -> String {
     let name = function.parse::<FunctionName>().ok();
     let id = name.and_then(|name| program.id(&name));
@@ -177,7 +177,7 @@ fn place_of(function: &str, program: &Program) -> String {
     origin.map_or_else(String::new, |origin| format!("{origin}: "))
 }
 
-/// Tells of a function that was compiled as it was before inlining.
+/// Warns of a function that was compiled from its original body.
 pub(crate) fn warn_of_fallback(error: &CompileError, program: &Program) {
     let place = place_of(error.function(), program);
     warn(&format!(
@@ -200,7 +200,7 @@ fn labelled(style: Style, label: &str, message: &str) {
     say(&format!("{style}{label}{style:#}: {message}"));
 }
 
-/// Prints a line to standard error; nobody can be told where that fails.
+/// Prints a line to standard error. A failure to do so cannot be reported.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }

@@ -1,10 +1,10 @@
-//! The call sites of a function at every depth: its own, those that came in with the bodies that
-//! were inlined into it, those that had come into these bodies before, and so on.
+//! The call sites of a function at every depth: its own sites, those of the bodies inlined into it,
+//! those of the bodies inlined into these before, and so on.
 //!
-//! A body that is inlined is final, so what was inlined into *it* was decided when it was a caller
-//! itself. The tree of a function is therefore put together from the records of several: below a
-//! site that was inlined stand the sites of its callee, and where one of those stayed a call and
-//! was decided again after it came in, the later decision stands in its place.
+//! A body is final when it is inlined, so the calls inlined into *it* were decided when it was the
+//! caller. The tree of a function therefore combines the records of several functions. Below an
+//! inlined site are the sites of its callee. If such a site stayed a call and was decided again in
+//! a copy, the later decision replaces the earlier one.
 
 use crate::verdict::Verdict;
 use cranelift_codegen::ir::Inst;
@@ -12,14 +12,15 @@ use cranelift_inliner::pass::{Inlined, SiteRecord};
 use cranelift_inliner::program::{FunctionId, Program};
 use rustc_hash::FxHashMap;
 
-/// The trees of all functions of a program, made of the records of a run.
+/// The trees of all functions of a program, from the records of a run.
 pub(crate) struct InlineTrees<'a> {
-    /// Those of all callers.
+    /// The records of all callers.
     records: Vec<&'a SiteRecord>,
-    /// The sites of each function's own, in the order of its layout, and then those that became
+    /// The original sites of each function, in the order of its layout, and then those that became
     /// direct in it, as indices of `records`.
     own: FxHashMap<FunctionId, Vec<usize>>,
-    /// By the site that brought a call in, and by the call in the body that it brought.
+    /// The records of copied calls, by the inlined site whose body contains the call and by the
+    /// call in that body.
     came_in: FxHashMap<(usize, Inst), usize>,
 }
 
@@ -27,17 +28,16 @@ pub(crate) struct InlineTrees<'a> {
 #[derive(Clone)]
 pub(crate) struct Site<'a> {
     pub(crate) record: &'a SiteRecord,
-    /// Whether the call is no longer there, though nobody inlined it: clean-up found that it
-    /// cannot be reached.
+    /// Whether clean-up removed the call as unreachable, without inlining it.
     pub(crate) unreachable: bool,
     index: usize,
-    /// The inlined sites whose bodies the site is in, innermost first, without those inside
+    /// The inlined sites whose bodies contain the site, innermost first, without those inside
     /// `record.caller`.
     around: Vec<usize>,
 }
 
 impl Site<'_> {
-    /// `None` for a call that nothing reaches any more.
+    /// `None` for an unreachable call.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         (!self.unreachable).then(|| Verdict::of(self.record))
     }
@@ -65,7 +65,7 @@ impl<'a> InlineTrees<'a> {
             let calls = inlined.graph().callees(id);
             let indices = calls.filter_map(|site| own_calls.get(&(id, site.edge.inst)).copied());
             let mut indices: Vec<usize> = indices.collect();
-            // What became direct in the function comes last, in the order of stages.
+            // Sites that became direct come last, in the order of stages.
             let first = first_of_caller.get(&id).copied().unwrap_or(0);
             let sites = (first..).zip(inlined.sites_of(id));
             let resolved = sites.filter(|(_, site)| site.parent().is_none() && site.is_resolved());
@@ -79,14 +79,14 @@ impl<'a> InlineTrees<'a> {
         }
     }
 
-    /// The calls that a function had of its own, in the order of its layout, and those that became
+    /// Returns the original calls of a function, in the order of its layout, and those that became
     /// direct in it.
     pub(crate) fn own(&self, id: FunctionId) -> impl Iterator<Item = Site<'a>> {
         let own = self.own.get(&id).map_or(&[][..], Vec::as_slice);
         own.iter().filter_map(|&index| self.site(index, &[]))
     }
 
-    /// The calls in the body that took a site's place, in the order of that body's source; none
+    /// Returns the calls in the body that replaced a site, in the order of that body's source; none
     /// for a site that stayed a call.
     pub(crate) fn below(&self, site: &Site<'a>) -> Vec<Site<'a>> {
         let callee = site.record.callee_id.filter(|_| site.record.inlined);
@@ -99,12 +99,11 @@ impl<'a> InlineTrees<'a> {
             .collect()
     }
 
-    /// The site of a record, or of the record that was made of the call after it came into the
-    /// bodies around it.
+    /// Returns the site of a record, or of the record of the same call in the bodies around it.
     fn site(&self, mut index: usize, mut around: &[usize]) -> Option<Site<'a>> {
         let mut record = *self.records.get(index)?;
         let mut unreachable = false;
-        // A call of an external function is recorded once, where it is the function's own.
+        // A call of an external function has a single record, in its original function.
         while let [parent, outer @ ..] = around
             && !record.inlined
             && record.callee_id.is_some()

@@ -4,14 +4,14 @@ use crate::failure::Failure;
 use std::fs;
 use std::path::Path;
 
-/// The text of a file; what is not UTF-8 is told with its line.
+/// Returns the text of a file. Text that is not UTF-8 is an error with its line.
 pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     let bytes = fs::read(path).map_err(|error| Failure::read(path, &error))?;
     utf8(bytes)
         .map_err(|(line, message)| Failure::new(format!("{}:{line}: {message}", path.display())))
 }
 
-/// The text that `bytes` are, or the line that is none and what is wrong with it.
+/// Decodes `bytes`, or returns the line that is not UTF-8 and an error message.
 pub(crate) fn utf8(bytes: Vec<u8>) -> Result<String, (usize, &'static str)> {
     String::from_utf8(bytes).map_err(|error| {
         let text = error.as_bytes().get(..error.utf8_error().valid_up_to());

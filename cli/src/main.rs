@@ -1,8 +1,8 @@
 //! The command-line tool: inlines across CLIF modules, and verifies, compiles, runs or draws them.
 //!
-//! [`arguments`] says what can be asked for, and each subcommand has a file in [`commands`]. What
-//! they share is in [`stage`] (reading, verifying and inlining), [`statistics`] and [`remarks`]
-//! (what is told of it) and [`output`] (how files are replaced).
+//! [`arguments`] has the command line, and each subcommand has a file in [`commands`]. They share
+//! [`stage`] (reading, verifying and inlining), [`statistics`] and [`remarks`] (reports), and
+//! [`output`] (replacement of files).
 
 mod arguments;
 mod commands;
@@ -33,8 +33,8 @@ use clap::FromArgMatches;
 use failure::Failure;
 use std::process::ExitCode;
 
-/// The stack of each thread, in bytes. Cranelift recurses over the nesting of what it compiles;
-/// pages that are not used cost nothing.
+/// The stack of each thread, in bytes. Cranelift recurses over the nesting of its input; unused
+/// pages cost nothing.
 const STACK_BYTES: usize = 64 << 20;
 
 fn main() -> ExitCode {

@@ -1,13 +1,13 @@
-//! Names of functions that the user gives and no input defines.
+//! Suggestions for misspelt names of functions.
 
 use crate::failure::Failure;
 use cranelift_inliner::program::{FunctionName, Program};
 use strsim::normalized_damerau_levenshtein;
 
-/// Names that are less alike than this are not taken for a slip.
+/// The least similarity of a suggestion.
 const ALIKE: f64 = 0.6;
 
-/// Tells that `program` does not define the function that an option names.
+/// Returns the error for an option's function that `program` does not define.
 pub(crate) fn unknown(option: &str, name: &FunctionName, program: &Program) -> Failure {
     let names = program
         .iter()
@@ -18,8 +18,8 @@ pub(crate) fn unknown(option: &str, name: &FunctionName, program: &Program) -> F
     ))
 }
 
-/// `; did you mean %f?` if a name of `defined` is much like `name`. Numbers are all alike, so
-/// there is none for them.
+/// Returns `; did you mean %f?` if a name of `defined` is similar to `name`. Numbers are all
+/// similar, so they get no suggestion.
 pub(crate) fn did_you_mean(name: &FunctionName, defined: impl Iterator<Item = String>) -> String {
     let is_number = |name: &str| !name.starts_with('%');
     let name = name.to_string();

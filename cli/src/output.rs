@@ -1,4 +1,4 @@
-//! Writing files so that a reader never sees half of one.
+//! Atomic replacement of files: a reader never sees a partial one.
 
 use crate::failure::{Failure, say};
 use crate::system;
@@ -7,14 +7,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Where a result goes.
+/// The destination of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     StandardOutput,
     File(PathBuf),
 }
 
-/// The output for the only input, with an ending of its own: `module.o` beside `module.clif`.
+/// Returns the output for a single input, with the given ending: `module.o` beside `module.clif`.
 pub(crate) fn beside(inputs: &[PathBuf], ending: &str) -> Result<PathBuf, Failure> {
     let usage = |what: &str| Err(Failure::Usage(format!("{what}: -o OUT.{ending}")));
     let [input] = inputs else {
@@ -30,7 +30,7 @@ pub(crate) fn beside(inputs: &[PathBuf], ending: &str) -> Result<PathBuf, Failur
     Ok(output)
 }
 
-/// Prints `text` to standard output, with its colours where these can be seen.
+/// Prints `text` to standard output, with colours if the terminal shows them.
 pub(crate) fn print_styled(text: &str) -> Result<(), Failure> {
     standard_output_is_open()?;
     let mut out = anstream::stdout().lock();
@@ -38,7 +38,7 @@ pub(crate) fn print_styled(text: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::write(Path::new("<stdout>"), &error))
 }
 
-/// Refuses to write what nobody gets.
+/// Returns an error if standard output is closed.
 fn standard_output_is_open() -> Result<(), Failure> {
     match system::stdout_was_closed() {
         false => Ok(()),
@@ -49,8 +49,7 @@ fn standard_output_is_open() -> Result<(), Failure> {
 const BUFFER_BYTES: usize = 1 << 20;
 
 impl Output {
-    /// What the argument of an option stands for: `-` and the names that Linux has for it are
-    /// standard output.
+    /// Parses the argument of an option: `-` and Linux's names for it are standard output.
     pub(crate) fn from_argument(path: &Path) -> Self {
         let names = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
         if names.iter().any(|name| path == Path::new(name)) {
@@ -64,7 +63,7 @@ impl Output {
         *self == Self::StandardOutput
     }
 
-    /// Writes what `fill` gives. Where that fails, a file is as it was before.
+    /// Writes the output of `fill`. After an error, the old file is unchanged.
     pub(crate) fn write<E>(
         &self,
         fill: impl FnOnce(&mut dyn Write) -> Result<(), E>,
@@ -84,8 +83,8 @@ impl Output {
         }
     }
 
-    /// Tells, on standard error, that the output was written, and `next` about it. Standard output
-    /// needs no telling.
+    /// Reports on standard error that the output was written, followed by `next`. Standard output
+    /// needs no report.
     pub(crate) fn tell(&self, next: &str) {
         let Self::File(path) = self else {
             return;
@@ -120,7 +119,7 @@ where
     Failure: From<E>,
 {
     let failed = |error: io::Error| Failure::write(path, &error);
-    // A symbolic link stays one: what it leads to is replaced.
+    // A symbolic link stays one: its target is replaced.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let existing = match fs::metadata(&target) {
         Ok(metadata) => Some(metadata),
@@ -128,8 +127,8 @@ where
         Err(error) => return Err(failed(error)),
     };
     if let Some(metadata) = &existing {
-        // Replacing needs no permission for the file itself; asking for it is what a user who
-        // made a file read-only expects. For a folder it fails with the right words.
+        // Replacing needs no permission for the file itself, but users who make a file read-only
+        // expect the check. For a folder it fails with the right message.
         let file = OpenOptions::new().write(true).open(&target);
         let file = file.map_err(failed)?;
         if !metadata.is_file() {
@@ -155,7 +154,7 @@ where
         .map_err(|error| failed(plain(&error.error)))
 }
 
-/// The error without the name of the temporary file, which means nothing to the user.
+/// Returns the error without the name of the temporary file, which means nothing to users.
 fn plain(error: &io::Error) -> io::Error {
     let text = error.to_string();
     let text = text.split(" at path ").next().unwrap_or(&text);
@@ -176,7 +175,7 @@ where
         .map_err(|error| Failure::write(path, error.error()))
 }
 
-/// What the system gives a new file; otherwise only its owner could read it.
+/// Returns the system's permissions for new files; otherwise only the owner could read the file.
 #[cfg(unix)]
 fn new_file_permissions<'a, 'b, 'c>(
     builder: &'c mut tempfile::Builder<'a, 'b>,

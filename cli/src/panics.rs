@@ -1,9 +1,9 @@
-//! Panics of the tool itself, as one readable line.
+//! Panics of the tool itself, as readable messages.
 
 use std::panic;
 
-/// Makes panics an error that asks for a report.
-/// [`catch`](cranelift_inliner::panics::catch) keeps silent the ones that it turns into values.
+/// Turns panics into an error that asks for a report. [`catch`](cranelift_inliner::panics::catch)
+/// silences panics that it turns into values.
 pub(crate) fn install_hook() {
     panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("no message");

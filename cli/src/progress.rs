@@ -1,4 +1,4 @@
-//! A progress bar for work that takes long enough to wait for.
+//! A progress bar for long work.
 
 use cranelift_inliner::pass::Observer;
 use cranelift_inliner::program::FunctionId;
@@ -8,17 +8,17 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Work that is done sooner shows nothing.
+/// Shorter work shows no bar.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The bar: hidden at first, and for ever where standard error is no terminal.
+/// The bar: hidden at first, and always hidden if standard error is not a terminal.
 pub(crate) struct Progress {
     bar: ProgressBar,
     showing: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Progress {
-    /// One that is never shown.
+    /// Returns a bar that is never shown.
     pub(crate) fn hidden() -> Self {
         Self {
             bar: ProgressBar::hidden(),
@@ -42,12 +42,12 @@ impl Progress {
         Self { bar, showing }
     }
 
-    /// Begins something of which nobody knows how far it is.
+    /// Begins work of unknown length.
     pub(crate) fn begin(&self, what: &'static str) {
         self.start("{spinner} {msg}", what, 0);
     }
 
-    /// Begins something that has `steps` steps.
+    /// Begins work of `steps` steps.
     pub(crate) fn begin_steps(&self, what: &'static str, steps: usize) {
         let template = "{msg} [{bar:40}] {pos}/{len} {eta}";
         self.start(template, what, u64::try_from(steps).unwrap_or(u64::MAX));
@@ -62,12 +62,12 @@ impl Progress {
         }
     }
 
-    /// Does something that prints to standard error.
+    /// Runs work that prints to standard error.
     pub(crate) fn pause(&self, print: impl FnOnce()) {
         self.bar.suspend(print);
     }
 
-    /// One step is done.
+    /// Advances by one step.
     pub(crate) fn step(&self) {
         self.bar.inc(1);
     }
@@ -87,7 +87,7 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some((done, thread)) = self.showing.take() {
             drop(done);
-            // It panics nowhere, and if it did the bar would be all that is lost.
+            // The thread does not panic; if it did, only the bar would be lost.
             let _ = thread.join();
         }
         self.bar.finish_and_clear();

@@ -1,4 +1,4 @@
-//! What a run leaves beside its result, and what it takes from another: remarks and plans.
+//! The side inputs and outputs of a run: remarks, plans and profiles.
 
 use crate::arguments::{CommonArguments, FallbackArgument, PlanArguments};
 use crate::failure::{Failure, warn};
@@ -15,7 +15,7 @@ use cranelift_inliner::program::Program;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-/// What there is more of is told of in numbers.
+/// Further warnings are only counted.
 const MOST_WARNINGS: usize = 5;
 
 /// The remarks and plans that the arguments name.
@@ -35,7 +35,7 @@ struct FollowedPlan {
 }
 
 impl Records {
-    /// Reads the plan that is to be followed and the profile, if there are any.
+    /// Reads the plan to follow and the profile, if any.
     pub(crate) fn new(common: &CommonArguments, plans: &PlanArguments) -> Result<Self, Failure> {
         let output = |path: &PathBuf| Output::from_argument(path);
         let followed = |path: &PathBuf| {
@@ -54,7 +54,7 @@ impl Records {
         })
     }
 
-    /// Who decides: the plan, and the policy where that has the say.
+    /// Returns the deciding policy: the plan, with the fallback that the arguments choose.
     pub(crate) fn policy(&self, common: &CommonArguments) -> Decider<'_> {
         let policy = stage::policy(&common.policy);
         let policy: Box<dyn Inline + '_> = match &self.followed {
@@ -74,8 +74,8 @@ impl Records {
         }
     }
 
-    /// Tells which demands were not met and which counts not used, and where the plan was not
-    /// followed, which may be a failure.
+    /// Warns of unmet demands and unused counts. Differences from the plan are warnings, or a
+    /// failure if the arguments say so.
     pub(crate) fn compare(
         &self,
         program: &Program,
@@ -92,7 +92,7 @@ impl Records {
         self.compare_decisions(program, inlined, progress)
     }
 
-    /// As [`compare`](Self::compare), where the profile may be of more than this program.
+    /// Like [`compare`](Self::compare), but the profile may cover more than this program.
     pub(crate) fn compare_decisions(
         &self,
         program: &Program,
@@ -139,7 +139,7 @@ impl Records {
         }
     }
 
-    /// Adds the remarks of a run to those of others, if any are asked for.
+    /// Adds the remarks of a run to those of others, if requested.
     pub(crate) fn append_remarks(
         &self,
         remarks: &mut Vec<u8>,
@@ -159,7 +159,7 @@ impl Records {
         }
     }
 
-    /// The plan of a run, if it is asked for.
+    /// Returns the plan of a run, if requested.
     pub(crate) fn recorded(&self, program: &Program, inlined: &Inlined) -> Option<Plan> {
         self.plan.as_ref().map(|_| Plan::record(program, inlined))
     }
@@ -172,24 +172,24 @@ impl Records {
         }
     }
 
-    /// Whether a plan is followed or written.
+    /// Returns whether a plan is followed or written.
     pub(crate) fn have_plan(&self) -> bool {
         self.followed.is_some() || self.plan.is_some()
     }
 
-    /// Whether a plan is to be written.
+    /// Returns whether a plan will be written.
     pub(crate) fn want_plan(&self) -> bool {
         self.plan.is_some()
     }
 
-    /// Whether any of them goes to standard output.
+    /// Returns whether any of them goes to standard output.
     pub(crate) fn take_standard_output(&self) -> bool {
         let mut outputs = self.remarks.iter().chain(&self.plan);
         outputs.any(Output::is_standard_output)
     }
 }
 
-/// Warns of calls that stay though the arguments want them inlined.
+/// Warns of calls that stay although the arguments demand inlining.
 fn warn_of_unmet(program: &Program, inlined: &Inlined) {
     let told = inlined.unmet().filter_map(|site| {
         let demand = inlined.demand(program, site)?;
@@ -200,10 +200,10 @@ fn warn_of_unmet(program: &Program, inlined: &Inlined) {
         ))
     });
     let told: Vec<_> = told.collect();
-    warn_of_some("", &told, "calls are not inlined that should be");
+    warn_of_some("", &told, "calls stay although their inlining is demanded");
 }
 
-/// Warns of the first few, and says how many more there are; each with `prefix` before it.
+/// Prints the first few warnings, each after `prefix`, and the number of the others.
 fn warn_of_some(prefix: &str, messages: &[impl Display], what: &str) {
     for message in messages.iter().take(MOST_WARNINGS) {
         warn(&format!("{prefix}{message}"));
@@ -214,7 +214,7 @@ fn warn_of_some(prefix: &str, messages: &[impl Display], what: &str) {
     }
 }
 
-/// The plan in a file.
+/// Reads a plan from a file.
 pub(crate) fn read_plan(path: &Path) -> Result<Plan, Failure> {
     let file = path.display();
     read_text(path)?

@@ -1,13 +1,13 @@
 //! Decisions as LLVM's optimization remarks.
 //!
-//! Each call site is one YAML document, in the form that LLVM's `-fsave-optimization-record`
-//! writes and its `opt-viewer` reads: joined, the values of `Args` are a sentence.
+//! Each call site is one YAML document, in the format that LLVM's `-fsave-optimization-record`
+//! writes and its `opt-viewer` reads. The joined values of `Args` are a sentence.
 
 use cranelift_inliner::pass::{Inlined, Reason, SiteRecord};
 use cranelift_inliner::program::{InlineAttribute, Program};
 use std::io::{self, Write};
 
-/// Appends a record for each site of `inlined`, which the pass made of `program`.
+/// Appends a record for each site of `inlined`, the result of the pass on `program`.
 pub(crate) fn append(text: &mut Vec<u8>, program: &Program, inlined: &Inlined) {
     for site in inlined.sites() {
         // Writing to a vector does not fail.
@@ -67,7 +67,7 @@ fn record(out: &mut impl Write, program: &Program, site: &SiteRecord) -> io::Res
     writeln!(out, "...")
 }
 
-/// LLVM's name for the kind of remark, where it has one.
+/// Returns LLVM's name for the kind of remark.
 fn name(site: &SiteRecord) -> &'static str {
     match &site.reason {
         Reason::Attribute(InlineAttribute::Always) if site.inlined => "AlwaysInline",
@@ -78,8 +78,8 @@ fn name(site: &SiteRecord) -> &'static str {
     }
 }
 
-/// `text` as a scalar of YAML: in single quotes or, where it holds what these cannot, in double
-/// quotes, whose escapes JSON's are a part of.
+/// Returns `text` as a YAML scalar: in single quotes or, if it contains characters that these
+/// cannot hold, in double quotes, whose escapes include those of JSON.
 fn quoted(text: &str) -> String {
     let plain = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
     if text.chars().all(plain) {

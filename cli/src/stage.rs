@@ -1,4 +1,4 @@
-//! What every subcommand does: read, verify, inline.
+//! The common part of all subcommands: reading, verifying and inlining.
 
 use crate::arguments::{
     CommonArguments, LegalityArguments, LimitArguments, NameArguments, OptimizeArguments,
@@ -24,7 +24,7 @@ use rustc_hash::FxHashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// The target that the arguments name.
+/// Returns the target that the arguments name.
 pub(crate) fn target(arguments: &TargetArguments) -> Result<OwnedTargetIsa, Failure> {
     let mut settings = TargetSettings::new().opt_level(arguments.opt_level.into());
     for setting in &arguments.settings {
@@ -33,7 +33,7 @@ pub(crate) fn target(arguments: &TargetArguments) -> Result<OwnedTargetIsa, Fail
     Ok(backend::target(&arguments.target, &settings)?)
 }
 
-/// Reads all of `paths` as one program and applies what the arguments say of its functions.
+/// Reads all of `paths` as one program and applies the arguments about its functions.
 pub(crate) fn read(
     paths: &[PathBuf],
     arguments: &CommonArguments,
@@ -48,7 +48,7 @@ pub(crate) fn read(
     Ok(program)
 }
 
-/// Verifies `program` before inlining, unless the arguments say otherwise.
+/// Verifies `program` before inlining, unless the arguments disable it.
 pub(crate) fn verify(
     program: &Program,
     isa: &dyn TargetIsa,
@@ -66,15 +66,15 @@ pub(crate) fn verify(
     Ok(())
 }
 
-/// Who decides, and what is known of how often calls are executed.
+/// The policy and the profile.
 pub(crate) struct Decider<'a> {
     pub(crate) policy: Box<dyn Inline + 'a>,
     pub(crate) profile: Option<&'a Profile>,
-    /// Whether --always and --flatten come first.
+    /// Whether --always and --flatten take precedence.
     pub(crate) meet_demands: bool,
 }
 
-/// Inlines across `program` as `policy` decides.
+/// Inlines across `program` with `policy`.
 pub(crate) fn inline(
     program: &Program,
     isa: &dyn TargetIsa,
@@ -92,7 +92,7 @@ pub(crate) fn inline(
     Ok(inlined)
 }
 
-/// Inlines across `program` as `policy` decides, and compiles what comes of it.
+/// Inlines across `program` with `policy`, and compiles the result.
 pub(crate) fn inline_and_compile(
     program: &Program,
     isa: &dyn TargetIsa,
@@ -102,7 +102,7 @@ pub(crate) fn inline_and_compile(
     progress: &Progress,
     phases: &mut Phases,
 ) -> Result<(Inlined, CompiledProgram), Failure> {
-    // Each function has two steps; those that are dropped are never compiled.
+    // Each function has two steps; dropped functions are never compiled.
     progress.begin_steps("inlining and compiling", program.len().saturating_mul(2));
     let inliner = inliner(arguments, policy, isa)
         .locations(locations)
@@ -137,7 +137,7 @@ fn inliner<'a>(
     }
 }
 
-/// The policy that the arguments name.
+/// Returns the policy that the arguments name.
 pub(crate) fn policy(arguments: &PolicyArguments) -> Box<dyn Inline> {
     match arguments.policy {
         PolicyArgument::Always => Box::new(Always),
@@ -151,7 +151,7 @@ pub(crate) fn policy(arguments: &PolicyArguments) -> Box<dyn Inline> {
     }
 }
 
-/// The profile that the arguments name.
+/// Returns the profile that the arguments name.
 pub(crate) fn profile(arguments: &PolicyArguments) -> Result<Option<Profile>, Failure> {
     let Some(path) = &arguments.profile else {
         return Ok(None);
@@ -162,7 +162,7 @@ pub(crate) fn profile(arguments: &PolicyArguments) -> Result<Option<Profile>, Fa
     }
 }
 
-/// A factor that is asked for holds however small the function: the floor is for the default.
+/// A factor from the arguments applies to small functions too: the floor is for the default.
 fn limits(arguments: &LimitArguments) -> Limits {
     let mut limits = Limits::default();
     limits.function_insts = arguments.max_function_insts;
@@ -206,7 +206,7 @@ fn splice_options(arguments: &LegalityArguments) -> SpliceOptions {
     options
 }
 
-/// What the arguments say of functions by their names.
+/// The arguments about functions, by name.
 pub(crate) struct Names<'a> {
     arguments: &'a NameArguments,
 }
@@ -221,7 +221,7 @@ impl<'a> Names<'a> {
         Ok(Self { arguments })
     }
 
-    /// Every option with the names given for it.
+    /// Returns every option with its names.
     pub(crate) fn by_option(&self) -> [(&'static str, &'a [FunctionName]); 6] {
         let arguments = self.arguments;
         [
@@ -234,7 +234,7 @@ impl<'a> Names<'a> {
         ]
     }
 
-    /// Applies all to `program`, which must define every name.
+    /// Applies all options to `program`, which must define every name.
     pub(crate) fn apply(&self, program: &mut Program) -> Result<(), Failure> {
         for (option, names) in self.by_option() {
             if let Some(name) = names.iter().find(|name| program.id(name).is_none()) {
@@ -245,7 +245,7 @@ impl<'a> Names<'a> {
         Ok(())
     }
 
-    /// Applies to `program` what concerns the functions that it defines; with --export, those of
+    /// Applies the options about functions that `program` defines; with --export, functions of
     /// `exported` stay exported too.
     pub(crate) fn apply_where_defined(
         &self,

@@ -1,4 +1,4 @@
-//! What was done, in numbers.
+//! Statistics of a run.
 
 use crate::arguments::{CommonArguments, StatisticsForm};
 use crate::failure::{Failure, say};
@@ -13,62 +13,62 @@ use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How many of the functions that changed most are remembered.
+/// The number of functions listed among those that changed most.
 const BIGGEST_CHANGES: usize = 10;
 
-/// The numbers of one or more programs. Serialized, it is what `--stats=json` prints.
+/// The statistics of one or more programs. Their serialized form is the output of `--stats=json`.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Statistics {
-    /// Functions that the input defines.
+    /// Functions in the input.
     pub(crate) functions: usize,
-    /// Of these, local ones that nothing refers to any more.
+    /// Dropped ones among them: local functions that are no longer referenced.
     pub(crate) functions_dropped: usize,
     /// Direct calls in the functions of the input.
     pub(crate) call_sites_before: usize,
-    /// Direct calls in the functions of the output, so not in those that were dropped.
+    /// Direct calls in the functions of the output, so not in dropped ones.
     pub(crate) call_sites_after: usize,
-    /// Decisions on direct calls: one for each of the input, and one for each that came into
-    /// another function with a body. It is the sum of the next four.
+    /// Decisions on direct calls: one for each of the input, and one for each copied with a body.
+    /// It is the sum of the next four.
     pub(crate) decisions: usize,
     pub(crate) inlined: usize,
-    /// Calls that the policy, an attribute or a hint kept, by the name of the reason.
+    /// Calls kept by the policy, an attribute or a hint, by the name of the reason.
     pub(crate) kept: BTreeMap<&'static str, usize>,
     /// Calls that could not be inlined or were beyond a limit, by the name of the reason.
     pub(crate) refused: BTreeMap<&'static str, usize>,
-    /// Calls of functions that no input defines.
+    /// Calls of functions without a definition in the input.
     pub(crate) external: usize,
     pub(crate) instructions_before: usize,
-    /// Without the functions that were dropped.
+    /// Without dropped functions.
     pub(crate) instructions_after: usize,
     /// Bytes of stack slots.
     pub(crate) stack_bytes_before: u64,
     pub(crate) stack_bytes_after: u64,
-    /// What clean-up and optimization did, one number a transform.
+    /// Effects of clean-up and optimization, one number per transform.
     pub(crate) transforms: Transforms,
     /// Accesses in copies that lost `readonly` or `can_move`, which hold in the callee only.
     pub(crate) flags_dropped: usize,
     /// Accesses of copies and callers that lost their alias regions.
     pub(crate) regions_dropped: usize,
-    /// Bytes of machine code of the functions as they came in; null where that was not compiled.
+    /// Bytes of machine code of the input's functions; null if these were not compiled.
     pub(crate) code_bytes_before: Option<usize>,
-    /// Bytes of machine code of the output; null where nothing was compiled.
+    /// Bytes of machine code of the output; null without compilation.
     pub(crate) code_bytes: Option<usize>,
-    /// Functions that were compiled as they were before inlining.
+    /// Functions compiled from their original bodies.
     pub(crate) fallbacks: usize,
-    /// Of the directives that `run` executed; null for other commands.
+    /// The directives of `run`; null for other commands.
     pub(crate) directives: Option<Directives>,
-    /// How long each phase took.
+    /// The time of each phase.
     pub(crate) microseconds: Phases,
     #[serde(skip)]
     cleanup: CleanupStats,
     #[serde(skip)]
     pub(crate) sites: BTreeMap<(Verdict, &'static str), usize>,
-    /// Those that changed most, the greatest change first.
+    /// The functions that changed most, the greatest change first.
     #[serde(skip)]
     pub(crate) changes: Vec<Change>,
 }
 
-/// What clean-up and optimization did to the functions that were kept and those that were not.
+/// Effects of clean-up and optimization on all functions, kept or dropped.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Transforms {
     pub(crate) branches_folded: usize,
@@ -111,7 +111,7 @@ impl Transforms {
         }
     }
 
-    /// Each count with the words for it.
+    /// Returns each count with its description.
     pub(crate) fn rows(&self) -> [(&'static str, usize); 16] {
         [
             ("branches folded", self.branches_folded),
@@ -134,7 +134,7 @@ impl Transforms {
     }
 }
 
-/// What came of `; run:` and `; print:` directives.
+/// The outcomes of `; run:` and `; print:` directives.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Directives {
     pub(crate) passed: usize,
@@ -185,7 +185,7 @@ fn microseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, 
 }
 
 impl Phases {
-    /// Adds what the pass measured.
+    /// Adds the times of the pass.
     pub(crate) fn add_stages(&mut self, stages: &StageTimes) {
         self.graph += stages.graph;
         self.inline += stages.inline;
@@ -196,7 +196,7 @@ impl Phases {
 }
 
 impl Statistics {
-    /// Adds what the pass did to `program`.
+    /// Adds the results of the pass on `program`.
     pub(crate) fn add(&mut self, program: &Program, inlined: &Inlined) {
         for (id, function) in program.iter() {
             let stats = inlined.stats(id);
@@ -245,13 +245,13 @@ impl Statistics {
         }
     }
 
-    /// Adds what the backend made of it.
+    /// Adds the results of the backend.
     pub(crate) fn add_code(&mut self, compiled: &CompiledProgram) {
         *self.code_bytes.get_or_insert(0) += compiled.code_bytes();
         self.fallbacks += compiled.fallbacks().count();
     }
 
-    /// Prints what `--stats` asks for; `holds_output` tells whether standard output is taken.
+    /// Prints the output of `--stats`; `holds_output` is true if standard output holds a result.
     pub(crate) fn print(
         &self,
         arguments: &CommonArguments,
@@ -260,8 +260,9 @@ impl Statistics {
         let text = match arguments.report.stats {
             None => return Ok(()),
             Some(StatisticsForm::Table) => table::full(self),
-            Some(StatisticsForm::Json) => serde_json::to_string_pretty(self)
-                .map_err(|error| Failure::new(format!("the statistics are no JSON: {error}")))?,
+            Some(StatisticsForm::Json) => serde_json::to_string_pretty(self).map_err(|error| {
+                Failure::new(format!("the statistics cannot be written as JSON: {error}"))
+            })?,
         };
         if holds_output {
             say(&text);
@@ -272,11 +273,11 @@ impl Statistics {
     }
 }
 
-/// How many direct calls stand in a function.
+/// The number of direct calls in a function.
 #[derive(Clone, Copy)]
 pub(crate) struct CallSites {
     pub(crate) before: usize,
-    /// What it has after inlining, though it may be dropped then.
+    /// The number after inlining, even if the function is dropped.
     pub(crate) after: usize,
 }
 
@@ -290,7 +291,7 @@ impl CallSites {
     }
 }
 
-/// A number with its noun.
+/// Returns a number with its noun.
 pub(crate) fn counted(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{ending}")

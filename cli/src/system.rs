@@ -1,6 +1,6 @@
-//! Questions that only the system answers. All `unsafe` of the tool is here.
+//! Queries of the operating system. All `unsafe` of the tool is here.
 
-/// Whether standard output was closed when the process began, so that nothing printed arrives.
+/// Returns whether standard output was closed when the process began, so that output is lost.
 #[cfg(unix)]
 pub(crate) fn stdout_was_closed() -> bool {
     closed::STDOUT.load(std::sync::atomic::Ordering::Relaxed)
@@ -11,8 +11,8 @@ pub(crate) fn stdout_was_closed() -> bool {
     false
 }
 
-/// Before `main`, Rust's runtime opens `/dev/null` in place of standard streams that are closed,
-/// and writes to it succeed. The look at the stream is therefore taken before the runtime starts.
+/// Before `main`, Rust's runtime opens `/dev/null` in place of closed standard streams, and writes
+/// to it succeed. So the check happens before the runtime starts.
 #[cfg(unix)]
 mod closed {
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,12 +37,12 @@ mod closed {
     static LOOK: extern "C" fn() = look;
 }
 
-/// Whether whatever started the process wants a signal ignored, as `nohup` does.
+/// Returns whether the parent process asked to ignore a signal, like `nohup`.
 #[cfg(unix)]
 pub(crate) fn is_ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: without a new action the call changes nothing; it fills in the old one, for which
-    // there is room.
+    // SAFETY: without a new action the call changes nothing; it writes the old one into a valid
+    // place.
     unsafe {
         let asked = libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
         asked == 0 && action.assume_init().sa_sigaction == libc::SIG_IGN

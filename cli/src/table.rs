@@ -1,4 +1,4 @@
-//! Statistics as tables to read.
+//! Statistics as tables of text.
 
 use crate::statistics::{Phases, Statistics};
 use std::fmt::Write as _;
@@ -6,12 +6,12 @@ use tabled::builder::Builder;
 use tabled::settings::object::{Columns, Object, Rows};
 use tabled::settings::{Alignment, Style};
 
-/// The totals alone.
+/// Returns the totals only.
 pub(crate) fn short(statistics: &Statistics) -> String {
     totals(statistics)
 }
 
-/// Totals, reasons, the greatest changes and times.
+/// Returns totals, reasons, the greatest changes and times.
 pub(crate) fn full(statistics: &Statistics) -> String {
     let mut text = totals(statistics);
     let tables = [
@@ -64,12 +64,12 @@ fn totals(statistics: &Statistics) -> String {
     if let Some(directives) = statistics.directives {
         single("directives passed", directives.passed);
         single("directives failed", directives.failed);
-        single("directives passed over", directives.passed_over);
+        single("directives skipped", directives.passed_over);
     }
     table(rows, 1)
 }
 
-/// A number of which there is none before.
+/// A number without a value before.
 fn only_after(label: &str, value: usize) -> [String; 4] {
     let label = label.to_owned();
     [label, String::new(), value.to_string(), String::new()]

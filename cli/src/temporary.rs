@@ -1,22 +1,22 @@
-//! Temporary files and folders, which are gone when the tool is, even if a signal ends it.
+//! Temporary files and folders, which are removed when the tool ends, even by a signal.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What is there now. A signal's handler keeps the lock until the process is gone.
+/// The current files and folders. A signal's handler keeps the lock until the process ends.
 static PATHS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 fn paths() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     PATHS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes a file or folder when a signal ends the tool, for as long as this lives.
+/// Removes a file or folder if a signal ends the tool during this value's lifetime.
 pub(crate) struct RemovedOnSignal(PathBuf);
 
 impl RemovedOnSignal {
-    /// Makes a file or folder; `path` tells where it is.
+    /// Makes a file or folder; `path` returns its place.
     pub(crate) fn make<T>(
         make: impl FnOnce() -> io::Result<T>,
         path: impl FnOnce(&T) -> &Path,
@@ -30,7 +30,7 @@ impl RemovedOnSignal {
         Ok((made, Self(path)))
     }
 
-    /// Does what leaves no file of this name. No signal interrupts that.
+    /// Runs an operation after which no file of this name exists. Signals do not interrupt it.
     pub(crate) fn finish<T>(self, last: impl FnOnce() -> T) -> T {
         let mut paths = paths();
         let result = last();
@@ -57,13 +57,13 @@ mod signals {
     use std::sync::Once;
     use std::thread;
 
-    /// Begins to wait for the signals that users end a tool with.
+    /// Starts to wait for the signals with which users end a tool.
     pub(super) fn watch() {
         static WATCHING: Once = Once::new();
         WATCHING.call_once(|| {
             let wanted = [SIGHUP, SIGINT, SIGTERM];
             let wanted = wanted.into_iter().filter(|&signal| !is_ignored(signal));
-            // Where that fails, a signal ends the tool as it would have done, and leaves a file.
+            // If this fails, a signal ends the tool directly and leaves a file.
             if let Ok(signals) = Signals::new(wanted) {
                 thread::spawn(|| end_at_first(signals));
             }
@@ -77,7 +77,7 @@ mod signals {
         let paths = paths();
         for path in paths.iter() {
             let is_folder = path.is_dir();
-            // There is nobody left to tell of what cannot be removed.
+            // Errors of the removal cannot be reported any more.
             let _ = match is_folder {
                 true => fs::remove_dir_all(path),
                 false => fs::remove_file(path),

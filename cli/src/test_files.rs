@@ -1,10 +1,10 @@
-//! The test files that paths stand for.
+//! The test files named by paths.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The files that `paths` name, in their order; a folder stands for all `.clif` files in it and in
-/// the folders inside it, sorted by path. What cannot be read is a message in its place.
+/// Returns the files that `paths` name, in their order. A folder stands for all `.clif` files in it
+/// and in its subfolders, sorted by path. An unreadable path gives a message in its place.
 pub(crate) fn find(paths: &[PathBuf]) -> Vec<Result<PathBuf, String>> {
     let mut files = Vec::new();
     for path in paths {

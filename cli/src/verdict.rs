@@ -1,4 +1,4 @@
-//! What became of a call site, in the four kinds that reports tell apart.
+//! The outcome of a call site, in the four kinds of reports.
 
 use cranelift_inliner::pass::{Reason, SiteRecord};
 use std::fmt;
@@ -6,11 +6,11 @@ use std::fmt;
 /// The kinds, in the order of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
-    /// The callee's body stands in the call's place.
+    /// The callee's body replaced the call.
     Inlined,
     /// The policy, an attribute, a hint or a later stage decided against it.
     Kept,
-    /// It could not be done, or a limit forbade it.
+    /// Inlining was not possible, or beyond a limit.
     Refused,
     /// There is no body.
     External,

@@ -1,5 +1,5 @@
-//! Help, in two parts: `--help` of a command has the options that it alone has, `--help-shared`
-//! those that commands share.
+//! Help in two parts: `--help` of a command has its own options, and `--help-shared` the options
+//! that commands share.
 //!
 //! Shared options are those under a heading of their own.
 
@@ -11,12 +11,12 @@ use std::ffi::OsString;
 
 const SHARED: &str = "help-shared";
 
-/// The command line with all that can be asked for, for man pages and completions.
+/// The complete command line, for man pages and completions.
 pub(crate) fn whole() -> Command {
     with_shared_flag(Arguments::command())
 }
 
-/// The same, but help leaves shared options out.
+/// Like [`whole`], but its help leaves shared options out.
 pub(crate) fn command() -> Command {
     let names = names(&whole());
     names.iter().fold(whole(), |command, name| {
@@ -40,7 +40,7 @@ pub(crate) fn command() -> Command {
     })
 }
 
-/// What `--help-shared` prints, if the arguments of this process ask for it.
+/// The output of `--help-shared`, if the arguments of this process ask for it.
 pub(crate) fn asked_for_shared() -> Option<StyledStr> {
     let arguments: Vec<OsString> = env::args_os()
         .skip(1)
@@ -82,7 +82,7 @@ fn with_shared_flag(command: Command) -> Command {
             if !command.get_arguments().any(is_shared) {
                 return command;
             }
-            // It is looked for before the command line is read, which may lack what it must have.
+            // Checked before parsing, since the command line may lack required arguments.
             let flag = Arg::new(SHARED).long(SHARED).action(ArgAction::SetTrue);
             let flag = flag.help_heading(None);
             command.arg(flag.help("Print the options that commands share"))

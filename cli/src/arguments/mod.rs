@@ -1,4 +1,4 @@
-//! The command line: the commands, each with the options that it alone has.
+//! The command line: the commands, each with its own options.
 
 pub(crate) mod help;
 mod shared;
@@ -23,8 +23,8 @@ const STYLES: Styles = Styles::styled()
 
 /// Interprocedural inlining for Cranelift.
 ///
-/// Reads CLIF text, decides at every direct call whether the callee's body shall take the call's
-/// place, and writes, compiles, runs or draws what comes of it.
+/// Reads CLIF text, decides for every direct call whether to replace it by the callee's body, and
+/// writes, compiles, runs or draws the result.
 #[derive(Debug, Parser)]
 #[command(name = "clif-inline", version, styles = STYLES, after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -37,13 +37,13 @@ Examples:
   clif-inline compile module.clif -o module.o   inline, verify, compile; print a table
   clif-inline opt module.clif                   show the module after inlining
   clif-inline run tests/                        execute the `; run:` lines of every file
-  clif-inline graph module.clif -o calls.svg    draw who calls whom and what was inlined
-  clif-inline explain module.clif --function f  tell why each call of f was inlined or not
+  clif-inline graph module.clif -o calls.svg    draw the call graph with the decisions
+  clif-inline explain module.clif --function f  show why each call of f was inlined or not
   clif-inline report module.clif                all of it as a page for a browser: module.html
   clif-inline bisect module.clif --plan p -- ./test.sh {}
                                                 find the decision that makes a test fail
 
-`clif-inline COMMAND --help` tells more of each.";
+`clif-inline COMMAND --help` describes a command.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -59,7 +59,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// `None` for commands that inline nothing.
+    /// `None` for commands that do not inline.
     pub(crate) fn common(&self) -> Option<&CommonArguments> {
         Some(match self {
             Self::Opt(arguments) => &arguments.common,
@@ -77,18 +77,18 @@ impl Command {
 /// Inline and write CLIF text
 ///
 /// All inputs are one module: their functions may call each other. Every function is verified
-/// before inlining and after each step of it. Local functions (see --export) that nothing calls
-/// any more are left out.
+/// before inlining and after each step of it. Local functions (see --export) that are no longer
+/// called are left out.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  Show what the default policy makes of a module:
+  Inline a module with the default policy:
     clif-inline opt module.clif
 
-  Take what `wasmtime compile --emit-clif clif/` wrote, export one function, see every decision:
+  Read the output of `wasmtime compile --emit-clif clif/`, export one function, list decisions:
     clif-inline opt clif/ --export u0:0 -o out.clif --remarks remarks.yaml
 
-  Inline whatever is legal, but not the error paths:
+  Inline every legal call, except the error paths:
     clif-inline opt module.clif --policy always --never panic --stats
 
   In a pipe:
@@ -99,8 +99,8 @@ pub(crate) struct OptArguments {
 
     /// Where to write the module [default: standard output]
     ///
-    /// An existing file is replaced at once when everything has been written; it may be one of
-    /// the inputs. `-` is standard output.
+    /// An existing file is replaced atomically at the end; it may be one of the inputs. `-` is
+    /// standard output.
     #[arg(short, long, value_name = "OUT.clif")]
     pub(crate) output: Option<PathBuf>,
 
@@ -116,10 +116,10 @@ pub(crate) struct OptArguments {
 
 /// Inline, compile and write an object file
 ///
-/// All inputs are one module. Each function is compiled as soon as it is final; one that Cranelift
-/// refuses after inlining is compiled as it was, with a warning. A short table of what was done
-/// goes to standard error, with the size of the code without inlining if the module has at most
-/// 50,000 instructions; --stats takes its place with more, --quiet leaves it out.
+/// All inputs are one module. Each function is compiled as soon as it is final. If Cranelift
+/// refuses it after inlining, its original body is compiled, with a warning. A short table of the
+/// results goes to standard error. It compares with the code without inlining if the module has at
+/// most 50,000 instructions. --stats prints more instead, and --quiet prints nothing.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Symbols:
@@ -135,27 +135,26 @@ Examples:
   With the inlined calls as frames for debuggers:
     clif-inline compile module.clif -o module.o -g && addr2line -f -i -e module.o 0x10
 
-  What inlining gains, as numbers for a script:
+  Code size before and after, for a script:
     clif-inline compile module.clif -o a.o --stats=json | jq .code_bytes_before,.code_bytes")]
 pub(crate) struct CompileArguments {
     #[command(flatten)]
     pub(crate) inputs: Inputs,
 
-    /// Where to write the object file [default: IN.o, where there is one input]
+    /// Where to write the object file [default: IN.o for a single input]
     ///
-    /// An existing file is replaced at once when everything has been written. `-` is standard
-    /// output.
+    /// An existing file is replaced atomically at the end. `-` is standard output.
     #[arg(short, long, value_name = "OUT.o")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Write DWARF debug information, inlined calls as frames of their own
+    /// Write DWARF debug information, with inlined calls as frames
     ///
-    /// The source is the CLIF text: an instruction's line is that of the first one in its function
-    /// with the same @location. For ELF files.
+    /// The source is the CLIF text: the line of an instruction is the line of the first one in its
+    /// function with the same @location. For ELF files.
     #[arg(short = 'g', long)]
     pub(crate) debug_info: bool,
 
-    /// Print nothing of what was done
+    /// Do not print the table of results
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
@@ -171,27 +170,27 @@ pub(crate) struct CompileArguments {
 
 /// Inline, then execute the `; run:` and `; print:` lines of test files
 ///
-/// Unlike elsewhere each file is a module of its own. A folder stands for all .clif files in it and
-/// in the folders inside it.
+/// Each file is a separate module, unlike in the other commands. A folder stands for all .clif
+/// files in it and in its subfolders.
 ///
 /// A line such as `; run: %add(1, 2) == 3` after a function calls that function natively, in a
-/// process of its own, after inlining across its file; `; print: %add(1, 2)` prints the result. A
-/// file's `target` and `set` lines say what it is compiled for. What this machine cannot execute is
-/// passed over, and the reason told. A file that cannot be read fails, and the others go on. A plan
-/// is of one module, so its options take one file.
+/// separate process, after inlining across its file; `; print: %add(1, 2)` prints the result. A
+/// file's `target` and `set` lines select the target. Directives that this machine cannot execute
+/// are skipped, with a reason. A file that cannot be read fails, and the others continue. A plan
+/// belongs to one module, so its options take one file.
 ///
-/// A line belongs to the function that it stands in or after. One that names another function of
-/// the file fails. So does a run without any line to execute; a file without one among others is
-/// told of.
+/// A line belongs to the function that contains it or precedes it. A line that names another
+/// function of the file fails, and so does a run without any line to execute. Among several files,
+/// those without a line are reported.
 ///
 /// The exit status is 1 if anything failed.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  All of Cranelift's run tests, inlining whatever is legal:
+  All of Cranelift's run tests, with every legal call inlined:
     clif-inline run cranelift/filetests/filetests/runtests --policy always
 
-  Whether a failure has to do with inlining:
+  Check whether a failure depends on inlining:
     clif-inline run failing.clif --policy never
 
   Only totals and failures:
@@ -201,7 +200,7 @@ Examples:
     clif-inline run module.clif --profile-out module.profile.json
     clif-inline compile module.clif -o module.o --profile module.profile.json
 
-  Write the decisions down, and follow them again:
+  Record the decisions, and repeat them:
     clif-inline run test.clif --plan-out test.plan
     clif-inline run test.clif --plan test.plan --plan-fallback fail")]
 pub(crate) struct RunArguments {
@@ -209,14 +208,14 @@ pub(crate) struct RunArguments {
     #[arg(value_name = "IN", required = true)]
     pub(crate) paths: Vec<PathBuf>,
 
-    /// Do not tell what was passed over
+    /// Do not list skipped directives and files
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Count how often each direct call is executed, and write that down (see docs/PROFILE.md)
+    /// Count the executions of each direct call, and write them to a file (see docs/PROFILE.md)
     ///
-    /// The functions get counters before anything is inlined. Counts of several directives, targets
-    /// and files are added up.
+    /// Counters are inserted before inlining. Counts of several directives, targets and files are
+    /// added up.
     #[arg(long, value_name = "FILE")]
     pub(crate) profile_out: Option<PathBuf>,
 
@@ -229,10 +228,10 @@ pub(crate) struct RunArguments {
 
 /// Draw the call graph with the decisions
 ///
-/// All inputs are one module. Functions are boxes with their instructions before and after, arrows
-/// lead from callers to callees: solid green where the call was inlined, dashed grey where the
-/// policy or an attribute kept it, dotted red where it was refused, and light grey to functions
-/// that no input defines.
+/// All inputs are one module. Functions are boxes with their instructions before and after. Arrows
+/// lead from callers to callees: solid green for inlined calls, dashed grey for calls that the
+/// policy or an attribute kept, dotted red for refused calls, and light grey to functions that no
+/// input defines.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -245,29 +244,28 @@ Examples:
   A part of a large module:
     clif-inline graph module.clif --around main --depth 3 -o main.svg
 
-  What `always` would do if only main were called from outside:
+  The decisions of `always`, with only main called from outside:
     clif-inline graph module.clif --policy always --export main -o calls.svg")]
 pub(crate) struct GraphArguments {
     #[command(flatten)]
     pub(crate) inputs: Inputs,
 
-    /// Where to write the graph: as SVG if the name ends so, else as DOT [default: DOT to standard
-    /// output]
+    /// Where to write the graph: as SVG if the name ends in .svg, else as DOT [default: DOT to
+    /// standard output]
     #[arg(short, long, value_name = "OUT.dot|OUT.svg")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Draw only this function and what is near it: %name, name or u0:4; may be repeated
+    /// Draw only this function and its neighbours: %name, name or u0:4; may be repeated
     ///
-    /// Functions over it in the picture call it, directly or over others; those below it are called
-    /// from it.
+    /// Functions above it in the picture call it, directly or through others; it calls those below.
     #[arg(long, value_name = "NAME")]
     pub(crate) around: Vec<FunctionName>,
 
-    /// Over how many calls what is near may be
+    /// The distance of the neighbours, in calls
     #[arg(long, value_name = "N", default_value_t = 2, requires = "around")]
     pub(crate) depth: usize,
 
-    /// Who lays out an SVG
+    /// The layout of an SVG
     #[arg(long, value_name = "WHO", default_value = "builtin")]
     pub(crate) layout: LayoutArgument,
 
@@ -281,43 +279,42 @@ pub(crate) struct GraphArguments {
     pub(crate) common: CommonArguments,
 }
 
-/// Tell of every call site of a function what was decided and why
+/// List the decision and its reason for every call site of a function
 ///
-/// Prints a function's inline tree: its calls, below each one that was inlined the calls of the
-/// body that took its place, and so on. A line has what became of the call, the callee's size as
-/// it was copied, the caller's at that time, and the reason; the default policy gives its numbers
-/// there. A body is inlined with all that was inlined into it before, so some decisions were made
-/// where another function was the caller; these lines say which.
+/// Prints a function's inline tree: its calls, below each inlined call the calls of the copied
+/// body, and so on. A line has the decision, the sizes of callee and caller at that time, and the
+/// reason; the default policy gives its numbers. A body is copied with everything that was inlined
+/// into it before, so some decisions were made in another caller; these lines name it.
 ///
-/// Where standard output is a terminal there are colours, unless NO_COLOR is set.
+/// Output to a terminal has colours, unless NO_COLOR is set.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  What changed most?
+  The functions that changed most:
     clif-inline explain module.clif
 
   Why was this call not inlined?
     clif-inline explain module.clif --function main
 
-  Its own calls alone, and those of another function:
+  Only its own calls, and those of another function:
     clif-inline explain module.clif --function main --function u0:4 --depth 1
 
-  Whether a higher threshold would change it:
+  The effect of a higher threshold:
     clif-inline explain module.clif --function main --cost-threshold 100")]
 pub(crate) struct ExplainArguments {
     #[command(flatten)]
     pub(crate) inputs: Inputs,
 
-    /// The function to tell of: %name, name or u0:4; may be repeated [default: the five whose
-    /// sizes changed most]
+    /// The function to explain: %name, name or u0:4; may be repeated [default: the five whose sizes
+    /// changed most]
     #[arg(long = "function", value_name = "NAME")]
     pub(crate) functions: Vec<FunctionName>,
 
-    /// How many levels of calls to show [default: all]
+    /// The levels of calls to show [default: all]
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) depth: Option<usize>,
 
-    /// How to tell it
+    /// The output format
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub(crate) format: FormatArgument,
 
@@ -331,21 +328,21 @@ pub(crate) struct ExplainArguments {
     pub(crate) common: CommonArguments,
 }
 
-/// Write a page that shows what was done, for a browser
+/// Write a page about the result, for a browser
 ///
-/// One file that needs nothing else: totals, tables of all functions and call sites that can be
-/// sorted and filtered, the call graph as a picture, and for each function its inline tree and its
-/// CLIF before and after. Its tables, trees and picture are there without scripts too.
+/// A single file without external parts. It has totals, tables of all functions and call sites that
+/// sort and filter, the call graph as a picture, and for each function its inline tree and its CLIF
+/// before and after. Tables, trees and the picture also work without scripts.
 ///
-/// The page stays under 10 MB. Of a large module it leaves out the functions that changed least,
-/// some call sites, and texts of functions, and says so.
+/// The page stays under 10 MB. For a large module it leaves out the functions that changed least,
+/// some call sites, and the text of functions, with a note.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  What the default policy makes of a module, in module.html:
+  The result of the default policy, in module.html:
     clif-inline report module.clif
 
-  What it would make of it if only main were called from outside:
+  The result with only main called from outside:
     clif-inline report module.clif --export main -o main.html
 
   A large module, without the text of its functions:
@@ -354,14 +351,13 @@ pub(crate) struct ReportCommandArguments {
     #[command(flatten)]
     pub(crate) inputs: Inputs,
 
-    /// Where to write the page [default: IN.html, where there is one input]
+    /// Where to write the page [default: IN.html for a single input]
     ///
-    /// An existing file is replaced at once when everything has been written. `-` is standard
-    /// output.
+    /// An existing file is replaced atomically at the end. `-` is standard output.
     #[arg(short, long, value_name = "OUT.html")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Leave out the text of the functions, which is most of the page
+    /// Leave out the text of functions, which is most of the page
     #[arg(long)]
     pub(crate) no_clif: bool,
 
@@ -377,22 +373,22 @@ pub(crate) struct ReportCommandArguments {
 
 /// Find the one decision that makes a command fail
 ///
-/// Takes a plan (see --plan-out of the other commands) of a module that goes wrong. The module is
-/// inlined by parts of the plan, and the command is told each time where the result is; it fails
-/// if its exit status is not 0. If the plan inlines N calls, the command runs at most log2(N) + 2
-/// times. So that every part can be followed, callees come before their callers, and a call comes
-/// after the one whose body brings it in.
+/// Takes a plan (see --plan-out of the other commands) of a broken module. The module is inlined by
+/// parts of the plan, and the command gets the path of each result; it fails if its exit status is
+/// not 0. If the plan inlines N calls, the command runs at most log2(N) + 2 times. Callees come
+/// before their callers, and a call comes after the one whose body contains it, so that every part
+/// can be followed.
 ///
-/// The plan alone decides: --policy, --always and --flatten are not asked. What Cranelift or the
-/// verifier refuses fails too, without running the command.
+/// The plan alone decides: --policy, --always and --flatten have no effect. A result that Cranelift
+/// or the verifier refuses also fails, without running the command.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  A program that crashes since it is inlined:
+  A program that crashes after inlining:
     clif-inline compile module.clif -o module.o --plan-out module.plan
     clif-inline bisect module.clif --plan module.plan -- sh -c 'cc main.o {} -o test && ./test'
 
-  A command that hangs where it fails:
+  A command that hangs on failure:
     clif-inline bisect module.clif --plan module.plan -- timeout 10 ./test.sh {}
 
   A tool that reads CLIF, and finds the file in the environment:
@@ -411,14 +407,14 @@ pub(crate) struct BisectArguments {
     #[arg(short, long, value_name = "FAILING")]
     pub(crate) output: Option<PathBuf>,
 
-    /// What the command gets
+    /// The file that the command gets
     #[arg(long, value_name = "KIND", default_value = "object")]
     pub(crate) emit: EmitArgument,
 
-    /// The command and its arguments, in which {} becomes the file's path; the environment
-    /// variable CLIF_INLINE_FILE has it too
+    /// The command and its arguments, in which {} becomes the file's path; the environment variable
+    /// CLIF_INLINE_FILE has the path too
     ///
-    /// What it prints goes to standard error.
+    /// Its output goes to standard error.
     #[arg(last = true, value_name = "COMMAND", required = true)]
     pub(crate) command: Vec<String>,
 
@@ -451,10 +447,10 @@ Examples:
   For this user's man:
     clif-inline man ~/.local/share/man/man1
 
-  To read at once:
+  To read the first page directly:
     clif-inline man - | man -l -")]
 pub(crate) struct ManArguments {
-    /// The folder for clif-inline.1 and a page for each command, which must be there; - prints the
+    /// The folder for clif-inline.1 and a page for each command, which must exist; - prints the
     /// first one
     #[arg(value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
@@ -470,7 +466,7 @@ pub(crate) enum EmitArgument {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FormatArgument {
-    /// A tree to read
+    /// A tree, as text
     Text,
     /// A JSON array of functions, each with its tree of sites
     Json,
@@ -478,8 +474,8 @@ pub(crate) enum FormatArgument {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LayoutArgument {
-    /// This program: an arrow for all call sites between two functions that ended alike
+    /// This program: one arrow for all call sites between two functions with the same outcome
     Builtin,
-    /// Graphviz's program dot, which must be installed: an arrow for each call site
+    /// Graphviz's program dot, which must be installed: one arrow for each call site
     Graphviz,
 }

@@ -1,4 +1,4 @@
-//! Options that several commands have.
+//! Options shared by several commands.
 
 use clap::{Args, ValueEnum};
 use cranelift_codegen::settings::OptLevel;
@@ -20,18 +20,18 @@ pub(crate) struct Inputs {
 pub(crate) struct TargetArguments {
     /// The target: x64, aarch64, riscv64, s390x, a triple, or host
     ///
-    /// `host` has all that this machine's processor offers; the others have what every processor
-    /// of their kind has, and --set adds to it.
+    /// `host` has all features of this machine's processor. The others have the features that every
+    /// processor of their kind has, and --set adds to them.
     #[arg(long, value_name = "TRIPLE", default_value = "host")]
     pub(crate) target: String,
 
-    /// How much Cranelift optimizes
+    /// Cranelift's optimization level
     #[arg(long, value_name = "LEVEL", default_value = "speed")]
     pub(crate) opt_level: OptLevelArgument,
 
     /// Set a Cranelift setting, shared or of the target; may be repeated
     ///
-    /// `NAME` alone switches a setting on or takes a preset. The last one wins.
+    /// `NAME` alone switches a setting on or applies a preset. The last one wins.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) settings: Vec<String>,
 }
@@ -43,7 +43,7 @@ pub(crate) enum OptLevelArgument {
     None,
     /// Make the code fast
     Speed,
-    /// Make the code fast, and small where that costs nothing
+    /// Make the code fast, and small if that costs nothing
     SpeedAndSize,
 }
 
@@ -57,7 +57,7 @@ impl From<OptLevelArgument> for OptLevel {
     }
 }
 
-/// The heading of options about how the work is done.
+/// The heading of options for checks and threads.
 const WORK: &str = "Checks and threads";
 
 #[derive(Debug, Args)]
@@ -86,24 +86,24 @@ pub(crate) struct CommonArguments {
     #[arg(long, value_name = "N", help_heading = WORK)]
     pub(crate) threads: Option<usize>,
 
-    /// Do not run Cranelift's verifier, neither on the input nor on results
+    /// Do not run Cranelift's verifier on inputs and results
     #[arg(long, help_heading = WORK)]
     pub(crate) no_verify: bool,
 
-    /// Prove each result with the independent checker, after the splices into
-    /// a function and after its clean-up
+    /// Prove each result with the independent checker, after the splices into a function and after
+    /// its clean-up
     #[arg(long, help_heading = WORK)]
     pub(crate) check: bool,
 
-    /// Leave functions as the splices left them, for a look at these
+    /// Do not clean up after splices, to show their direct results
     #[arg(long, help_heading = WORK)]
     pub(crate) no_cleanup: bool,
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What to inline")]
+#[command(next_help_heading = "Policy")]
 pub(crate) struct PolicyArguments {
-    /// Who decides
+    /// The policy
     #[arg(long, default_value = "cost")]
     pub(crate) policy: PolicyArgument,
 
@@ -115,7 +115,7 @@ pub(crate) struct PolicyArguments {
     #[arg(long, value_name = "N", default_value_t = Small::default().sum_insts)]
     pub(crate) small_sum: usize,
 
-    /// Policy cost: by how many instructions the cost may exceed the benefit at an ordinary site
+    /// Policy cost: the instructions by which the cost may exceed the benefit at an ordinary site
     #[arg(
         long,
         value_name = "N",
@@ -124,11 +124,11 @@ pub(crate) struct PolicyArguments {
     )]
     pub(crate) cost_threshold: i64,
 
-    /// How often calls were executed, for policy cost (see docs/PROFILE.md)
+    /// The execution counts of calls, for policy cost (see docs/PROFILE.md)
     ///
-    /// Calls that make up most of all executed ones may add more to their callers, those that were
-    /// never executed nothing. `run --profile-out` makes such a file. Where the program is not the
-    /// one that was counted, a warning says so.
+    /// Hot calls, which make up most executions, may add more to their callers; calls that were
+    /// never executed may add nothing. `run --profile-out` writes such a file. If the program
+    /// differs from the counted one, a warning says so.
     #[arg(long, value_name = "FILE")]
     pub(crate) profile: Option<PathBuf>,
 }
@@ -137,9 +137,9 @@ pub(crate) struct PolicyArguments {
 pub(crate) enum PolicyArgument {
     /// Inline everything that is legal and within the limits
     Always,
-    /// Inline nothing but what --always names
+    /// Inline only functions named by --always
     Never,
-    /// Inline small callees, as Wasmtime does
+    /// Inline small callees, like Wasmtime
     Small,
     /// Weigh estimated cost against estimated benefit
     Cost,
@@ -148,18 +148,18 @@ pub(crate) enum PolicyArgument {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Plans: decisions in a file (see docs/PLANS.md)")]
 pub(crate) struct PlanArguments {
-    /// Write down every decision, to be followed with --plan
+    /// Write every decision to a file for --plan
     #[arg(long, value_name = "FILE")]
     pub(crate) plan_out: Option<PathBuf>,
 
-    /// Decide as in this file
+    /// Follow the decisions in this file
     ///
-    /// What is said of functions (--always, --never, --flatten) and limits hold nevertheless. Where
-    /// the program is not as the plan has it, a warning says so.
+    /// Attributes of functions (--always, --never, --flatten) and limits still hold. If the program
+    /// does not match the plan, a warning says so.
     #[arg(long, value_name = "FILE")]
     pub(crate) plan: Option<PathBuf>,
 
-    /// What to do with calls that the plan does not list
+    /// The decision for calls that the plan does not list
     #[arg(long, value_name = "WHAT", default_value = "policy", requires = "plan")]
     pub(crate) plan_fallback: FallbackArgument,
 }
@@ -168,7 +168,7 @@ pub(crate) struct PlanArguments {
 pub(crate) enum FallbackArgument {
     /// Ask the policy
     Policy,
-    /// Leave them calls
+    /// Keep them as calls
     Keep,
     /// Stop, and write nothing
     Fail,
@@ -177,7 +177,7 @@ pub(crate) enum FallbackArgument {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Functions by name (%name, name or u0:4; options may be repeated)")]
 pub(crate) struct NameArguments {
-    /// Inline this function wherever that is legal
+    /// Inline this function wherever it is legal
     #[arg(long, value_name = "NAME")]
     pub(crate) always: Vec<FunctionName>,
 
@@ -191,11 +191,12 @@ pub(crate) struct NameArguments {
 
     /// Inline everything below this function: its calls, the calls in their bodies, and so on
     ///
-    /// For calls that cannot be inlined all the same, and those of --always, a warning says why.
+    /// For calls that cannot be inlined nevertheless, and those of --always, a warning has the
+    /// reason.
     #[arg(long, value_name = "NAME")]
     pub(crate) flatten: Vec<FunctionName>,
 
-    /// This function is called from outside, and those not named are not [default: all are]
+    /// This function is called from outside, and unnamed functions are not [default: all are]
     #[arg(long, value_name = "NAME")]
     pub(crate) export: Vec<FunctionName>,
 
@@ -249,7 +250,7 @@ pub(crate) struct LimitArguments {
     pub(crate) max_depth: u32,
 }
 
-/// A factor by which something may grow.
+/// A factor of growth.
 fn growth(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(times) if times.is_finite() && times >= 0.0 => Ok(times),
@@ -260,22 +261,22 @@ fn growth(text: &str) -> Result<f64, String> {
 fn growth_help(what: &str, default: f64, floor: usize) -> String {
     format!(
         "{what} grows by at most this many times its size [default: {default}, or {floor} \
-         instructions where that is more]"
+         instructions if that is more]"
     )
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What inlining may change")]
+#[command(next_help_heading = "Semantics of inlined bodies")]
 pub(crate) struct LegalityArguments {
-    /// Inline functions that use get_stack_pointer, which then gives the caller's
+    /// Inline functions that use get_stack_pointer, which then returns the caller's
     #[arg(long)]
     pub(crate) allow_stack_pointer: bool,
 
-    /// Inline functions that use get_frame_pointer, which then gives the caller's
+    /// Inline functions that use get_frame_pointer, which then returns the caller's
     #[arg(long)]
     pub(crate) allow_frame_pointer: bool,
 
-    /// Inline functions that use get_return_address, which then gives the caller's
+    /// Inline functions that use get_return_address, which then returns the caller's
     #[arg(long)]
     pub(crate) allow_return_address: bool,
 
@@ -284,30 +285,30 @@ pub(crate) struct LegalityArguments {
     #[arg(long)]
     pub(crate) refuse_thread_locals: bool,
 
-    /// Take the same loads from any `vmctx` for the same stack limit, so that functions with one can
-    /// be inlined across instances
+    /// Treat the same loads from any `vmctx` as the same stack limit, so that functions with a
+    /// limit can be inlined across instances
     #[arg(long)]
     pub(crate) stack_limit_is_per_thread: bool,
 
-    /// Give each inlined body stack slots of its own, even where bodies that never run at the same
-    /// time could share them
+    /// Give each inlined body its own stack slots, even if bodies that never run at the same time
+    /// could share them
     #[arg(long)]
     pub(crate) no_share_slots: bool,
 
-    /// What readonly, can_move and alias regions promise
+    /// The scope of readonly, can_move and alias regions
     ///
-    /// By default each function promises for itself, as it does without inlining: copies lose
-    /// what their callers do not promise too. Where the front end promises for the whole program,
-    /// nothing is lost (see docs/GUIDE.md).
+    /// By default they hold per function, like without inlining: copies lose promises that their
+    /// callers do not make too. If the front end promises for the whole program, nothing is lost
+    /// (see docs/GUIDE.md).
     #[arg(long, value_name = "SCOPE", default_value = "per-function")]
     pub(crate) memory_promises: MemoryPromisesArgument,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum MemoryPromisesArgument {
-    /// Promises of one function for its own calls, and regions numbered in each function
+    /// Promises hold within one function, and regions are numbered per function
     PerFunction,
-    /// Promises that hold wherever a body is inlined, and regions numbered once for all
+    /// Promises hold wherever a body is inlined, and regions are numbered once for all functions
     WholeProgram,
 }
 
@@ -321,9 +322,9 @@ impl From<MemoryPromisesArgument> for MemoryPromises {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What is optimized after inlining")]
+#[command(next_help_heading = "Optimization after inlining")]
 pub(crate) struct OptimizeArguments {
-    /// Which functions
+    /// The functions to optimize
     #[arg(long, value_name = "WHICH", default_value = "inlined")]
     pub(crate) optimize: OptimizeArgument,
 
@@ -335,30 +336,31 @@ pub(crate) struct OptimizeArguments {
     #[arg(long)]
     pub(crate) no_drop_stores: bool,
 
-    /// Keep ways on which a join's branch is decided going through the join
+    /// Do not thread branches that are decided on some ways into a join
     #[arg(long)]
     pub(crate) no_thread_branches: bool,
 
-    /// Keep block parameters that have one value or are not used
+    /// Keep block parameters with one value, and unused ones
     #[arg(long)]
     pub(crate) no_drop_params: bool,
 
-    /// Keep instructions without an effect whose results are not used
+    /// Keep unused instructions without an effect
     #[arg(long)]
     pub(crate) no_drop_insts: bool,
 
-    /// Take memcpy, memmove and memset for ordinary functions, which may not do what C's do
+    /// Treat memcpy, memmove and memset as ordinary functions, without the meaning that they have
+    /// in C
     #[arg(long)]
     pub(crate) no_c_memory_functions: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OptimizeArgument {
-    /// None: a build for debugging
+    /// No functions, for debugging
     None,
-    /// Those into which something was inlined
+    /// Functions with an inlined call
     Inlined,
-    /// All
+    /// All functions
     All,
 }
 
@@ -375,18 +377,18 @@ impl From<OptimizeArgument> for Optimize {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reports")]
 pub(crate) struct ReportArguments {
-    /// Write one record a call site: LLVM's optimization remarks, in YAML
+    /// Write one record per call site: LLVM's optimization remarks, in YAML
     ///
-    /// `!Passed` records tell of calls that were inlined, `!Missed` records of the others, each
-    /// with its reason. A record's place is the line where its function begins.
+    /// `!Passed` records are inlined calls, `!Missed` records all others, each with its reason. The
+    /// place of a record is the first line of its function.
     #[arg(long, value_name = "FILE")]
     pub(crate) remarks: Option<PathBuf>,
 
-    /// Print what was done, as a table or as one JSON object
+    /// Print statistics, as a table or as one JSON object
     ///
-    /// It goes to standard output, unless that holds the module, the object file or the remarks:
+    /// They go to standard output, unless that holds the module, the object file or the remarks:
     /// then to standard error. Times are sums over all threads, except those for reading and
-    /// writing and the total. `compile` compiles the input without inlining too, to compare.
+    /// writing and the total. `compile` also compiles the input without inlining, for comparison.
     #[arg(
         long,
         value_name = "FORM",

@@ -1,4 +1,5 @@
-//! `clif-inline bisect`: a plan and a command that fails in, the decision that makes it fail out.
+//! `clif-inline bisect`: reads a plan and a failing command, and finds the decision that makes it
+//! fail.
 
 use super::compile::object;
 use crate::arguments::{BisectArguments, EmitArgument};
@@ -49,19 +50,19 @@ pub(crate) fn bisect(arguments: &BisectArguments) -> Result<(), Failure> {
     result
 }
 
-/// What is the same in all runs.
+/// The state shared by all runs.
 struct Trial<'a> {
     arguments: &'a BisectArguments,
     program: &'a Program,
     isa: &'a OwnedTargetIsa,
     file: &'a Path,
-    /// How many calls the plan inlines, and how many runs that may take.
+    /// The number of calls that the plan inlines, and the greatest number of runs.
     inlined: usize,
     most_runs: u32,
 }
 
 impl Trial<'_> {
-    /// Finds the decision and tells of it.
+    /// Finds the decision and prints it.
     fn search(&self, plan: &Plan) -> Result<(), Failure> {
         let found = search(plan, self.program, |plan, step| self.fails(plan, step))?;
         match found.outcome {
@@ -150,14 +151,14 @@ impl Trial<'_> {
             .args(words.map(|word| word.replace("{}", &path)))
             .env("CLIF_INLINE_FILE", self.file)
             .stdin(Stdio::null())
-            // Standard output is for what is found.
+            // Standard output is for the result.
             .stdout(io::stderr())
             .status()
             .map_err(|error| Failure::new(format!("{program}: {error}")))?;
         Ok(status.success())
     }
 
-    /// Writes the plan that fails, and tells of the decision.
+    /// Writes the failing plan, and prints the decision.
     fn tell(
         &self,
         path: &SitePath,
@@ -206,9 +207,9 @@ impl Trial<'_> {
     }
 }
 
-/// What may go wrong with a run before the command can start.
+/// Failures of a run before the command can start.
 enum Trouble {
-    /// Inlining or compiling failed. That may be what the decision is looked for.
+    /// Inlining or compiling failed, which may be the failure in question.
     Program(Failure),
     File(Failure),
 }

@@ -1,4 +1,4 @@
-//! `clif-inline compile`: CLIF in, an object file out.
+//! `clif-inline compile`: compiles CLIF to an object file.
 
 use crate::arguments::CompileArguments;
 use crate::failure::{self, Failure, say};
@@ -21,8 +21,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Up to this size the input is compiled as it is too, so that the table can compare. It takes a
-/// fraction of a second. Larger ones are where that is asked for.
+/// Inputs up to this size, in instructions, are also compiled without inlining, so that the table
+/// can compare. It takes a fraction of a second. Larger ones are compiled only on request.
 const CHEAP_INSTS: usize = 50_000;
 
 pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
@@ -86,7 +86,7 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     statistics.print(common, taken)
 }
 
-/// Where to look for more than the table has.
+/// A hint to options that show more than the table.
 fn next(inputs: &[PathBuf]) -> String {
     let inputs: Vec<_> = inputs
         .iter()
@@ -100,8 +100,8 @@ fn next(inputs: &[PathBuf]) -> String {
     )
 }
 
-/// Bytes of machine code without inlining; `None` if a function does not compile, which may be one
-/// that the output does without.
+/// Returns the bytes of machine code without inlining; `None` if a function does not compile, which
+/// may be one that the output drops.
 fn code_bytes_before(program: &Program, isa: &dyn TargetIsa) -> Option<usize> {
     let functions: Vec<_> = program.iter().collect();
     let scratches: ScratchPool = ScratchPool::new();
@@ -160,8 +160,8 @@ pub(super) fn object(
     emit_object(object).map_err(|error| Failure::object(&error, program))
 }
 
-/// The lines of the files that `program` was read from. One that cannot be read again, such as
-/// standard input, has none.
+/// Returns the lines of the files of `program`. A file that cannot be read again, such as standard
+/// input, has none.
 fn source_lines(program: &Program) -> ClifLines {
     let directory = env::current_dir().unwrap_or_default();
     let directory = directory.to_string_lossy();

@@ -1,4 +1,4 @@
-//! `clif-inline explain`: CLIF in, the inline trees of functions out.
+//! `clif-inline explain`: prints the inline trees of functions.
 
 use crate::arguments::{ExplainArguments, FormatArgument};
 use crate::explanation::Explanation;
@@ -15,7 +15,7 @@ use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use std::cmp::Reverse;
 use std::time::Instant;
 
-/// How many functions are told of where none is named.
+/// The number of functions shown if none is named.
 const MOST_FUNCTIONS: usize = 5;
 
 pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
@@ -58,15 +58,15 @@ pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
     statistics.print(common, true)
 }
 
-/// The functions to tell of.
+/// The functions to explain.
 struct Chosen {
     functions: Vec<FunctionId>,
-    /// How many others changed.
+    /// The number of other functions that changed.
     others: usize,
 }
 
-/// The functions whose sizes changed most, the greatest change first; among equals, the order of
-/// the input.
+/// Returns the functions whose sizes changed most, the greatest change first; among equals, in the
+/// order of the input.
 fn changed_most(program: &Program, inlined: &Inlined) -> Chosen {
     let change = |&id: &FunctionId| {
         let stats = inlined.stats(id);
@@ -87,11 +87,11 @@ fn as_text(program: &Program, inlined: &Inlined, chosen: &Chosen, depth: usize) 
     }
     let mut text = explanation.into_text();
     if chosen.functions.is_empty() {
-        text.push_str("No function changed; --function NAME tells of one that did not.\n");
+        text.push_str("No function changed; use --function NAME to show one.\n");
     } else if chosen.others > 0 {
         let others = counted(chosen.others, "more function");
         text.push_str(&format!(
-            "\n{others} changed; --function NAME tells of one.\n"
+            "\n{others} changed; use --function NAME to show one.\n"
         ));
     }
     text
@@ -110,7 +110,8 @@ fn as_json(
         .filter_map(|&id| trees.of(id))
         .collect();
     let json = serde_json::to_string_pretty(&trees);
-    let json = json.map_err(|error| Failure::new(format!("the trees are no JSON: {error}")))?;
+    let json = json
+        .map_err(|error| Failure::new(format!("the trees cannot be written as JSON: {error}")))?;
     Ok(json + "\n")
 }
 

@@ -1,4 +1,4 @@
-//! `clif-inline graph`: CLIF in, a picture of its call graph out.
+//! `clif-inline graph`: draws the call graph.
 
 use crate::arguments::{GraphArguments, LayoutArgument};
 use crate::drawing::picture::Picture;
@@ -13,7 +13,7 @@ use crate::statistics::Statistics;
 use std::path::Path;
 use std::time::Instant;
 
-/// Beyond this many boxes a picture is advised against.
+/// Beyond this number of boxes the tool advises against a picture.
 const MOST_BOXES: usize = 1000;
 
 pub(crate) fn graph(arguments: &GraphArguments) -> Result<(), Failure> {

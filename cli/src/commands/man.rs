@@ -1,4 +1,5 @@
-//! `clif-inline completions` and `clif-inline man`: what a package installs beside the tool.
+//! `clif-inline completions` and `clif-inline man`: the files that a package installs beside the
+//! tool.
 
 use crate::arguments::{CompletionsArguments, ManArguments, help};
 use crate::failure::Failure;
@@ -6,7 +7,7 @@ use crate::output::Output;
 use clap_mangen::Man;
 use std::path::Path;
 
-/// The name that the tool is installed by.
+/// The name of the installed tool.
 const NAME: &str = "clif-inline";
 
 pub(crate) fn completions(arguments: &CompletionsArguments) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! `clif-inline opt`: CLIF in, CLIF out.
+//! `clif-inline opt`: writes inlined CLIF.
 
 use crate::arguments::OptArguments;
 use crate::failure::Failure;

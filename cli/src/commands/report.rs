@@ -1,4 +1,4 @@
-//! `clif-inline report`: CLIF in, a page that shows what was done out.
+//! `clif-inline report`: writes a page about the result.
 
 use crate::arguments::ReportCommandArguments;
 use crate::failure::Failure;

@@ -1,7 +1,7 @@
-//! `clif-inline run`: test files in, verdicts out.
+//! `clif-inline run`: executes the directives of test files.
 //!
-//! Each file is a module of its own, so that one bad file says nothing about the others: what is
-//! wrong with it is a failure like that of a directive.
+//! Each file is a separate module, so a bad file does not affect the others: its errors are
+//! failures like those of directives.
 
 use crate::arguments::{CommonArguments, RunArguments};
 use crate::failure::{self, Failure, warn};
@@ -107,21 +107,21 @@ struct Runner<'a> {
     common: &'a CommonArguments,
     records: &'a Records,
     names: Names<'a>,
-    /// Names of options that a file defined.
+    /// Names in options that a file defined.
     names_seen: FxHashSet<&'a FunctionName>,
-    /// Names that files define, if options have any that could be meant.
+    /// Names defined by files, as suggestions for misspelt ones; empty if no option has names.
     defined: BTreeSet<String>,
-    /// What was decided, if that is to be written down.
+    /// The decisions, if they are to be written.
     recorded: Option<Plan>,
-    /// What was counted, if it is to be.
+    /// The counts, if they are to be written.
     counted: Option<Profile>,
     statistics: Statistics,
     phases: Phases,
     remarks: Vec<u8>,
     report: RunReport,
-    /// Files with nothing to execute.
+    /// Files without directives to execute.
     without_directives: Vec<PathBuf>,
-    /// What is wrong with files, beside directives that do not hold.
+    /// Errors of files, except failed directives.
     failed_files: Vec<String>,
 }
 
@@ -163,7 +163,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// The functions of a file after inlining across them.
+    /// Returns the functions of a file after inlining across them.
     fn inlined(
         &mut self,
         program: &Program,
@@ -176,7 +176,7 @@ impl<'a> Runner<'a> {
         let policy = self.records.policy(common);
         let inlined =
             stage::inline(program, isa, common, policy, &silent, phases).map_err(in_words)?;
-        // A profile may be of all files.
+        // A profile may cover all files.
         let compared = self.records.compare_decisions(program, &inlined, progress);
         compared.map_err(in_words)?;
         self.statistics.add(program, &inlined);
@@ -232,16 +232,16 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Without anything to execute nothing is inlined, and there is no plan.
+    /// Without directives to execute there is no inlining, and no plan.
     fn check_plan(&mut self) {
         let nothing_failed = self.failed_files.is_empty();
         if self.records.want_plan() && self.recorded.is_none() && nothing_failed {
-            let message = "--plan-out: there is no plan, as the file has nothing to execute here";
+            let message = "--plan-out: the file has nothing to execute here, so there is no plan";
             self.failed_files.push(message.to_owned());
         }
     }
 
-    /// A run that executes nothing because nothing asks for it is taken for a success otherwise.
+    /// Otherwise a run without any directive would count as a success.
     fn check_directives(&mut self) {
         let directives = self.directives();
         let none = directives.passed + directives.failed + directives.passed_over == 0;
@@ -276,10 +276,10 @@ impl<'a> Runner<'a> {
         // Writing to a string does not fail.
         if !quiet {
             for entry in &self.report.passed_over {
-                let _ = writeln!(text, "passed over: {entry}");
+                let _ = writeln!(text, "skipped: {entry}");
             }
             for path in &self.without_directives {
-                let _ = writeln!(text, "passed over: {}: no directives", path.display());
+                let _ = writeln!(text, "skipped: {}: no directives", path.display());
             }
         }
         let Directives {
@@ -289,7 +289,7 @@ impl<'a> Runner<'a> {
         } = self.directives();
         let _ = write!(
             text,
-            "{passed} passed, {failed} failed, {passed_over} passed over in {}",
+            "{passed} passed, {failed} failed, {passed_over} skipped in {}",
             counted(files, "file")
         );
         if !self.without_directives.is_empty() {
@@ -347,7 +347,7 @@ fn in_words(failure: impl Into<Failure>) -> String {
     failure.into().to_string()
 }
 
-/// The text of a file, and what to call it.
+/// The text of a file, and its name in messages.
 fn read(path: &Path) -> Result<(std::path::PathBuf, String), String> {
     let name = match path == Path::new("-") {
         true => Path::new("<stdin>"),

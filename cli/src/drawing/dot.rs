@@ -9,8 +9,8 @@ use std::io::{self, Write as _};
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// The text in the DOT language: an arrow a call site, sizes before and after in the nodes, and a
-/// legend.
+/// Returns the graph in the DOT language: one arrow per call site, sizes before and after in the
+/// nodes, and a legend.
 pub(crate) fn text(picture: &Picture<'_>) -> String {
     let graph = picture.inlined.graph();
     let graph = graph.to_dot_with(picture.program, |site| {
@@ -22,7 +22,7 @@ pub(crate) fn text(picture: &Picture<'_>) -> String {
             dot_quoted(color)
         )
     });
-    // What is said of a node later stands in for what was said before.
+    // Later attributes of a node replace earlier ones.
     let mut text = String::with_capacity(graph.len());
     for line in graph.lines().filter(|line| *line != "}") {
         if is_shown(picture, line) {
@@ -49,7 +49,7 @@ pub(crate) fn text(picture: &Picture<'_>) -> String {
     text
 }
 
-/// Whether the nodes are shown that a line is about: it begins with `0 [` or `0 -> 1 [`.
+/// Returns whether the nodes of a line are shown; the line begins with `0 [` or `0 -> 1 [`.
 fn is_shown(picture: &Picture<'_>, line: &str) -> bool {
     let before = line.split('[').next().unwrap_or_default();
     let nodes = before
@@ -58,7 +58,7 @@ fn is_shown(picture: &Picture<'_>, line: &str) -> bool {
     nodes.into_iter().all(|node| picture.shows(node))
 }
 
-/// A node of its own, as a table: edges of a legend would be laid out like those of the graph.
+/// The legend as a table in one node: its edges would be laid out like those of the graph.
 fn legend() -> String {
     let mut rows = String::new();
     for verdict in Verdict::ALL {
@@ -83,11 +83,11 @@ fn legend() -> String {
     format!("    legend [ shape=none label=<<TABLE CELLBORDER=\"0\">{rows}</TABLE>> ]\n")
 }
 
-/// What Graphviz's program `dot` draws of `text`, as SVG.
+/// Draws `text` as SVG with Graphviz's program `dot`.
 ///
 /// # Errors
 ///
-/// What the system says, or `dot` on its error output.
+/// Returns the error of the system, or the error output of `dot`.
 pub(crate) fn graphviz(text: String) -> io::Result<Vec<u8>> {
     let mut child = Command::new("dot")
         .arg("-Tsvg")
@@ -96,7 +96,7 @@ pub(crate) fn graphviz(text: String) -> io::Result<Vec<u8>> {
         .stderr(Stdio::piped())
         .spawn()?;
     let writer = child.stdin.take().map(|mut stdin| {
-        // `dot` may end early; what it says then is more than what writing to it says.
+        // `dot` may end early; its own error is then more useful than the error of the write.
         thread::spawn(move || drop(stdin.write_all(text.as_bytes())))
     });
     let output = child.wait_with_output()?;

@@ -3,8 +3,8 @@
 //! The steps are those of Sugiyama, Tagawa and Toda ("Methods for Visual Understanding of
 //! Hierarchical System Structures", 1981): arrows that close a cycle are turned round, each node
 //! gets a layer, arrows over several layers are cut into pieces that lead from layer to layer, and
-//! the order in a layer follows the middle of the neighbours. Each step is linear in nodes and
-//! arrows, but for sorting. A layer that is too wide becomes several rows.
+//! the order in a layer follows the middle of the neighbours. Each step except sorting is linear in
+//! nodes and arrows. A layer that is too wide becomes several rows.
 
 use super::layout::{Gaps, Point, Size};
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -12,11 +12,11 @@ use petgraph::visit::DfsPostOrder;
 
 /// The width of an arrow's piece.
 const PIECE_WIDTH: f64 = 6.0;
-/// How often the order of all layers is looked at again, from the top and from the bottom.
+/// The number of passes over the order of all layers, from the top and from the bottom.
 const SWEEPS: usize = 8;
-/// How often nodes move towards the middle of their neighbours.
+/// The number of times that nodes move towards the middle of their neighbours.
 const SHIFTS: usize = 6;
-/// A part is at least this wide before its layers become several rows.
+/// The least width of a part before its layers become several rows.
 const NARROW: f64 = 1600.0;
 
 /// Places within a part, whose upper left corner is (0, 0).
@@ -28,7 +28,7 @@ pub(super) struct Arranged {
     pub(super) size: Size,
 }
 
-/// Arranges nodes of these sizes. `edges` lead from one to another, and none to itself.
+/// Arranges nodes of these sizes. `edges` lead from one node to another, never to the same one.
 pub(super) fn arrange(sizes: &[Size], edges: &[(usize, usize)], gaps: Gaps) -> Arranged {
     let downward = downward(sizes.len(), edges);
     let mut items = Items::new(sizes, &downward);
@@ -42,7 +42,7 @@ struct Downward {
     order: Vec<usize>,
 }
 
-/// Turns round the edges that close a cycle.
+/// Reverses the edges that close a cycle.
 fn downward(count: usize, edges: &[(usize, usize)]) -> Downward {
     let mut graph: DiGraph<(), (), usize> = DiGraph::with_capacity(count, edges.len());
     for _ in 0..count {
@@ -81,7 +81,7 @@ fn downward(count: usize, edges: &[(usize, usize)]) -> Downward {
 fn layers(downward: &Downward) -> Vec<usize> {
     let Downward { edges, order } = downward;
     let mut layers = vec![0; order.len()];
-    // Sorted by the upper end, so what is above it is done.
+    // The edges are sorted by the upper end, so the node above is done.
     for &(a, b) in edges {
         layers[b] = layers[b].max(layers[a] + 1);
     }
@@ -99,7 +99,7 @@ fn layers(downward: &Downward) -> Vec<usize> {
     layers
 }
 
-/// What stands in the layers: the nodes, and after them the pieces of arrows.
+/// The contents of the layers: the nodes, and after them the pieces of arrows.
 struct Items<'a> {
     sizes: &'a [Size],
     /// The items of each layer, from left to right.
@@ -128,7 +128,7 @@ impl<'a> Items<'a> {
         let mut edges = downward.edges.clone();
         let length = |&(a, b): &(usize, usize)| layers[b] - layers[a];
         edges.sort_by_key(length);
-        // The longest arrows go straight, behind the nodes, where there would be too many pieces.
+        // With too many pieces, the longest arrows go straight, behind the nodes.
         let mut left = 64 + 2 * (count + edges.len());
         for (a, b) in edges {
             let between = layers[a] + 1..layers[b];
@@ -163,7 +163,7 @@ impl<'a> Items<'a> {
         self.sizes.get(item).copied().unwrap_or((PIECE_WIDTH, 0.0))
     }
 
-    /// Orders each layer by the middles of the neighbours above and below in turn.
+    /// Orders each layer by the middle of the neighbours, above and below in turn.
     fn sort(&mut self) {
         let mut places = vec![0.0; self.above.len()];
         for row in &self.rows {
@@ -196,7 +196,7 @@ impl<'a> Items<'a> {
         }
     }
 
-    /// The layers in rows, and for each row whether it is a layer of its own.
+    /// Returns the layers in rows, and for each row whether it is a separate layer.
     fn rows(&self, gaps: Gaps) -> Vec<(Vec<usize>, bool)> {
         let width = |row: &[usize]| -> f64 {
             row.iter()
@@ -261,7 +261,7 @@ impl<'a> Items<'a> {
             for step in 0..rows.len() {
                 let at = if is_down { step } else { rows.len() - 1 - step };
                 let (row, is_layer) = &rows[at];
-                // Several rows for one layer fill the width already.
+                // Several rows for one layer already fill the width.
                 if *is_layer {
                     let neighbours = if is_down { &self.above } else { &self.below };
                     self.shift(row, neighbours, gaps, &mut x);
@@ -288,7 +288,7 @@ impl<'a> Items<'a> {
     }
 
     /// Moves the items of a row towards the middles of their neighbours, as far as the others in
-    /// the row leave room.
+    /// the row allow.
     fn shift(&self, row: &[usize], neighbours: &[Vec<usize>], gaps: Gaps, x: &mut [f64]) {
         let wanted: Vec<f64> = row
             .iter()
@@ -298,7 +298,8 @@ impl<'a> Items<'a> {
             let (a, b) = (self.size(row[a]).0, self.size(row[b]).0);
             (a + b) / 2.0 + gaps.between
         };
-        // Each as far to the right as it must be, each as far to the left, and the middle of both.
+        // Overlaps are removed once by pushing to the right and once to the left; the middle is
+        // used.
         let mut to_right = wanted.clone();
         for place in 1..row.len() {
             to_right[place] = to_right[place].max(to_right[place - 1] + apart(place - 1, place));
@@ -313,7 +314,7 @@ impl<'a> Items<'a> {
     }
 }
 
-/// Gives the items of a row their places, with 0 in the middle.
+/// Places the items of a row, with 0 in the middle.
 fn number(row: &[usize], places: &mut [f64]) {
     let middle = (row.len() as f64 - 1.0) / 2.0;
     for (place, &item) in row.iter().enumerate() {

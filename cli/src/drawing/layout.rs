@@ -1,4 +1,5 @@
-//! Where nodes and arrows go: each connected part of the graph in [`layers`], and the parts in rows.
+//! Layout of nodes and arrows: each connected part of the graph in [`layers`], and the parts in
+//! rows.
 
 use super::layers::{self, Arranged};
 use petgraph::unionfind::UnionFind;
@@ -8,14 +9,14 @@ pub(crate) type Point = (f64, f64);
 /// Width and height.
 pub(crate) type Size = (f64, f64);
 
-/// The space that is left free.
+/// The free space.
 #[derive(Clone, Copy)]
 pub(crate) struct Gaps {
     /// Between nodes beside each other.
     pub(crate) between: f64,
     /// Between layers.
     pub(crate) layers: f64,
-    /// Between parts that nothing connects.
+    /// Between unconnected parts.
     pub(crate) parts: f64,
 }
 
@@ -23,15 +24,14 @@ pub(crate) struct Gaps {
 pub(crate) struct Layout {
     /// The middle of each node.
     pub(crate) nodes: Vec<Point>,
-    /// The points that an arrow passes between its ends, for those arrows that have any, from the
-    /// upper end to the lower.
+    /// The points of arrows that pass any between their ends, from the upper end to the lower.
     pub(crate) bends: BTreeMap<(usize, usize), Vec<Point>>,
     pub(crate) width: f64,
     pub(crate) height: f64,
 }
 
-/// Lays out nodes of these sizes; `edges` lead from one to another. Takes time that is linear in
-/// nodes and edges, but for sorting.
+/// Lays out nodes of these sizes; `edges` lead from one node to another. Except for sorting, the
+/// time is linear in nodes and edges.
 pub(crate) fn layout(sizes: &[Size], edges: &[(usize, usize)], gaps: Gaps) -> Layout {
     let count = sizes.len();
     let in_range = |&&(a, b): &&(usize, usize)| a != b && a < count && b < count;
@@ -68,7 +68,7 @@ pub(crate) fn layout(sizes: &[Size], edges: &[(usize, usize)], gaps: Gaps) -> La
     }
 }
 
-/// Nodes that edges connect. The ends of the edges are places in `nodes`.
+/// Connected nodes. The ends of the edges are places in `nodes`.
 #[derive(Default)]
 struct Part {
     nodes: Vec<usize>,
@@ -220,14 +220,14 @@ mod tests {
         let sizes: Vec<Size> = (0..60)
             .map(|n| (f64::from(n % 9) * 9.0 + 4.0, f64::from(n % 7) * 8.0 + 4.0))
             .collect();
-        // A hub, a chain, two pairs, and many that nothing connects.
+        // A hub, a chain, two pairs, and many unconnected nodes.
         let mut edges: Vec<_> = (1..20).map(|leaf| (leaf, 0)).collect();
         edges.extend((20..30).map(|link| (link, link + 1)));
         edges.extend([(32, 33), (34, 35), (36, 36), (7, 99)]);
         assert_apart(&layout(&sizes, &edges, GAPS), &sizes);
     }
 
-    /// Of one part, with arrows over all of its layers. More than linear time would take minutes.
+    /// One part, with arrows over all of its layers. More than linear time would take minutes.
     #[test]
     fn a_large_graph_is_laid_out_in_the_same_way() {
         let count = 20_000;

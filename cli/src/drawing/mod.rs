@@ -1,9 +1,9 @@
-//! Pictures of a call graph with the decisions that were made on it.
+//! Pictures of a call graph with its decisions.
 //!
-//! [`dot`] writes the graph for Graphviz, an arrow for each call site. [`svg`] draws it without
-//! Graphviz, an arrow for all sites between two functions with the same verdict, where [`layout`]
-//! says; so does the report's picture.
-//! Both draw verdicts alike, as [`Look`] has it.
+//! [`dot`] writes the graph for Graphviz, with an arrow for each call site. [`svg`] draws it
+//! without Graphviz, with an arrow for all sites between two functions with the same verdict.
+//! [`layout`] places its nodes, and those of the report's picture. [`Look`] is their common style
+//! of verdicts.
 
 pub(crate) mod dot;
 mod layers;
@@ -13,11 +13,11 @@ pub(crate) mod svg;
 
 use crate::verdict::Verdict;
 
-/// How an arrow is drawn.
+/// The style of an arrow.
 #[derive(Clone, Copy)]
 struct Look {
     color: &'static str,
-    /// As Graphviz names it.
+    /// The name in Graphviz.
     style: &'static str,
     /// The same as SVG's `stroke-dasharray`.
     dashes: &'static str,

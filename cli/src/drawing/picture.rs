@@ -1,4 +1,4 @@
-//! What there is to draw, wherever it is drawn.
+//! The contents of a picture, independent of its form.
 
 use crate::verdict::Verdict;
 use cranelift_codegen::entity::EntityRef;
@@ -9,22 +9,22 @@ use cranelift_inliner::program::{FunctionId, Linkage, Program};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
-/// A call graph and what became of it.
+/// A call graph and its decisions.
 pub(crate) struct Picture<'a> {
     pub(crate) program: &'a Program,
     pub(crate) inlined: &'a Inlined,
-    /// The decision on each call that a function had of its own.
+    /// The decision on each original call of a function.
     records: FxHashMap<(FunctionId, Inst), &'a SiteRecord>,
-    /// By node of the graph, whether it is shown; empty where all are.
+    /// Whether each node of the graph is shown; empty if all are.
     part: Vec<bool>,
 }
 
-/// A function, or a name that none has.
+/// A function, or a name without a definition.
 pub(crate) struct Node {
     pub(crate) name: String,
-    /// Its size before and after, in words; empty where it is not known.
+    /// Its size before and after, as text; empty if unknown.
     pub(crate) size: String,
-    /// `None` for what the program does not define.
+    /// `None` if the program does not define it.
     pub(crate) linkage: Option<Linkage>,
     pub(crate) dropped: bool,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Arrow {
     pub(crate) reasons: Vec<String>,
 }
 
-/// More reasons than this tell nothing more.
+/// More reasons than this are not useful.
 const MOST_REASONS: usize = 8;
 
 impl<'a> Picture<'a> {
@@ -53,8 +53,7 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// Leaves out all but some functions, what calls them and what they call, over at most `depth`
-    /// calls.
+    /// Keeps only some functions, with their callers and callees over at most `depth` calls.
     pub(crate) fn around(mut self, functions: &[FunctionId], depth: usize) -> Self {
         let graph = self.inlined.graph();
         let mut part = vec![false; graph.node_count()];
@@ -86,7 +85,7 @@ impl<'a> Picture<'a> {
         self
     }
 
-    /// Leaves out other functions, and what nothing defines and only these call.
+    /// Removes other functions, and undefined names that only these call.
     pub(crate) fn of_functions(mut self, functions: &[FunctionId]) -> Self {
         let graph = self.inlined.graph();
         if functions.len() == graph.function_count() {
@@ -103,12 +102,12 @@ impl<'a> Picture<'a> {
         self
     }
 
-    /// Whether a node of the graph is in the picture.
+    /// Returns whether a node of the graph is in the picture.
     pub(crate) fn shows(&self, node: usize) -> bool {
         self.part.is_empty() || self.part.get(node).copied().unwrap_or(false)
     }
 
-    /// The verdict on a call site of the graph, and the reason.
+    /// Returns the verdict on a call site of the graph, and the reason.
     pub(crate) fn verdict(&self, site: SiteRef<'_>) -> (Verdict, String) {
         match self.records.get(&(site.caller, site.edge.inst)) {
             Some(record) => (Verdict::of(record), record.reason.to_string()),
@@ -116,14 +115,14 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// The nodes that are shown, in the order of the graph's.
+    /// Returns the shown nodes, in the order of the graph.
     pub(crate) fn nodes(&self) -> Vec<Node> {
         let nodes = self.inlined.graph().nodes();
         let shown = nodes.filter(|(node, _)| self.shows(node.index()));
         shown.map(|(_, node)| self.node(node)).collect()
     }
 
-    /// The place of each node of the graph among [`nodes`](Self::nodes).
+    /// Returns the place of each node of the graph among [`nodes`](Self::nodes).
     fn places(&self) -> Vec<Option<usize>> {
         let nodes = 0..self.inlined.graph().node_count();
         let mut next = 0;
@@ -165,7 +164,7 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// The arrows between nodes that are shown, by caller in their order, then by callee. Their ends
+    /// Returns the arrows between shown nodes, by caller in their order, then by callee. Their ends
     /// are places among [`nodes`](Self::nodes).
     pub(crate) fn arrows(&self) -> Vec<Arrow> {
         let graph = self.inlined.graph();

@@ -18,9 +18,9 @@ const GAPS: Gaps = Gaps {
     layers: 46.0,
     parts: 40.0,
 };
-/// Longer names are cut; the whole name shows where the pointer rests.
+/// Longer names are cut; a tooltip has the whole name.
 const MOST_CHARACTERS: usize = 36;
-/// Between arrows that lead from one node to the same other.
+/// The distance between arrows from one node to the same other node.
 const ARROW_GAP: f64 = 9.0;
 
 const STYLE: &str = "\
@@ -37,7 +37,7 @@ text { font: 12px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; 
 path { fill: none; stroke-width: 1.4 }
 ";
 
-/// The text of an SVG file: an arrow for all call sites between two functions with the same
+/// Returns the graph as SVG: one arrow for all call sites between two functions with the same
 /// verdict, sizes before and after in the nodes, and a legend.
 pub(crate) fn text(picture: &Picture<'_>) -> String {
     let (nodes, arrows) = (picture.nodes(), picture.arrows());
@@ -100,7 +100,7 @@ impl Svg {
 
     fn head(&mut self, layout: &Layout) {
         let width = layout.width.max(LEGEND_WIDTH) + 2.0 * MARGIN;
-        // A call of a function by itself stands out to the right.
+        // The arrow of a function that calls itself extends to the right.
         let width = width + 30.0;
         let height = layout.height + LEGEND_HEIGHT + 2.0 * MARGIN;
         self.line("<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
@@ -150,7 +150,7 @@ impl Svg {
         ));
     }
 
-    /// `before` is how many arrows between the same two nodes were drawn already.
+    /// `before` is the number of arrows already drawn between the same two nodes.
     fn arrow(&mut self, arrow: &Arrow, before: usize, layout: &Layout, nodes: &[Node]) {
         let at = |node: usize| layout.nodes.get(node).copied().unwrap_or_default();
         let name = |node: usize| nodes.get(node).map_or("", |node| node.name.as_str());
@@ -167,7 +167,8 @@ impl Svg {
             },
             arrow.reasons.join("\n"),
         );
-        // Beside each other: the first in the middle, the others to its right and left in turn.
+        // Arrows are side by side: the first in the middle, the others to its right and left in
+        // turn.
         let step = before.div_ceil(2) as f64 * ARROW_GAP;
         let shift = if before % 2 == 1 { step } else { -step };
         let half = NODE_HEIGHT / 2.0;
@@ -246,7 +247,7 @@ impl Svg {
     }
 }
 
-/// A smooth way through the points that is upright at each.
+/// Returns a smooth path through the points that is vertical at each.
 fn curve(points: &[Point]) -> String {
     let mut path = String::new();
     let mut last: Option<Point> = None;
@@ -277,8 +278,8 @@ fn halfway(points: &[Point]) -> Point {
     ((before.0 + after.0) / 2.0, (before.1 + after.1) / 2.0)
 }
 
-/// `text` as XML's character data and attribute values hold it. Control characters, which XML
-/// cannot hold at all, are replaced.
+/// Escapes `text` for XML's character data and attribute values. Control characters, which XML
+/// cannot hold, are replaced.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,5 +1,5 @@
-//! What a page has room for. Browsers get slow with pages of tens of megabytes, so a large module's
-//! page leaves things out, by rules that the page states.
+//! The size limits of a page. Browsers get slow with pages of tens of megabytes, so the page of a
+//! large module leaves things out, by rules that it states.
 
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{FunctionId, Program};
@@ -15,20 +15,20 @@ pub(super) const SITES: usize = 2_000_000;
 pub(super) const TREES: usize = 1_500_000;
 /// Arrows in the data, and so in the picture.
 pub(super) const ARROWS: usize = 10_000;
-/// Arrows that are drawn.
+/// Drawn arrows.
 pub(super) const LINES: usize = 3_000;
-/// Functions that are drawn.
+/// Drawn functions.
 pub(super) const DISCS: usize = 2_000;
 
-/// The functions that a page is about, in the order of the input.
+/// The functions of a page, in the order of the input.
 pub(super) struct Shown {
     pub(super) functions: Vec<FunctionId>,
-    /// By number in the program, the place among `functions`.
+    /// The place of each function of the program among `functions`.
     places: Vec<Option<usize>>,
 }
 
 impl Shown {
-    /// All functions that there is room for: those whose sizes changed most come first, and among
+    /// Returns as many functions as fit: those whose sizes changed most come first, and among
     /// equals the largest.
     pub(super) fn of(program: &Program, inlined: &Inlined) -> Self {
         let importance = |&id: &FunctionId| {
@@ -63,18 +63,18 @@ impl Shown {
         Self { functions, places }
     }
 
-    /// The number that stands for a function in the page; `None` if it is left out.
+    /// Returns the number of a function in the page; `None` if it is left out.
     pub(super) fn number(&self, id: FunctionId) -> Option<usize> {
         self.places.get(id.as_u32() as usize).copied().flatten()
     }
 
-    /// How many functions are left out.
+    /// Returns the number of functions left out.
     pub(super) fn left_out(&self) -> usize {
         self.places.len() - self.functions.len()
     }
 }
 
-/// The bytes of a name in markup.
+/// Returns the bytes of a name in markup.
 pub(super) fn name_bytes(name: &str) -> usize {
     let escaped = name.bytes().filter(|byte| b"<>&\"".contains(byte)).count();
     name.len() + 5 * escaped

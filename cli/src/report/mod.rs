@@ -1,9 +1,8 @@
-//! The report: one page with everything, to be opened from a file and passed on.
+//! The report: a single page, which opens from a file and can be passed on.
 //!
-//! The page needs nothing from anywhere, and says so to the browser by a policy that forbids all
-//! connections. Tables, trees and the picture are plain HTML and SVG; the script in `page.js` adds
-//! sorting, filters, zoom and the texts. All markup is made with [`maud`], which escapes what the
-//! program brought with it.
+//! The page has no external parts, and its content policy forbids all connections. Tables, trees
+//! and the picture are plain HTML and SVG; the script in `page.js` adds sorting, filters, zoom and
+//! the texts. All markup is made with [`maud`], which escapes text from the program.
 
 mod limits;
 mod picture;
@@ -26,19 +25,19 @@ use texts::Texts;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// What a page is made of.
+/// The data of a page.
 struct Report<'a> {
     program: &'a Program,
     inlined: &'a Inlined,
     trees: InlineTrees<'a>,
-    /// How many calls of each function were replaced by its body.
+    /// The number of calls of each function that were inlined.
     copies: FxHashMap<FunctionId, usize>,
     shown: Shown,
-    /// The functions of `shown`, and then what they call and nothing defines.
+    /// The functions of `shown`, and then their undefined callees.
     nodes: Vec<Node>,
     /// Calls between `nodes`.
     arrows: Vec<Arrow>,
-    /// How many arrows are left out.
+    /// The number of arrows left out.
     arrows_left_out: usize,
 }
 
@@ -72,20 +71,20 @@ impl<'a> Report<'a> {
     }
 }
 
-/// What the script knows beside what it reads from the page.
+/// The data of the script, beside the contents of the page.
 #[derive(Serialize)]
 struct Data {
-    /// Names of functions, and then of what is called and not defined.
+    /// Names of functions, and then of undefined callees.
     names: Vec<String>,
     /// Instructions of functions before and after; a dropped one has none after.
     sizes: Vec<(usize, Option<usize>)>,
-    /// Caller, callee, verdict and how many sites.
+    /// Caller, callee, verdict and number of sites.
     calls: Vec<(usize, usize, String, usize)>,
     /// The numbers of the functions in each chunk of texts.
     texts: Vec<Vec<usize>>,
 }
 
-/// The text of a page about what the pass did to `program`.
+/// Returns the page about the result of the pass on `program`.
 pub(crate) fn page(
     title: &str,
     program: &Program,
@@ -96,7 +95,7 @@ pub(crate) fn page(
     let report = Report::new(program, inlined);
     let heading = format!("Inlining report: {title}");
     let sections = sections(&report, statistics).into_string();
-    // What is not in the sections: numbers of the texts, and a little around all.
+    // The rest besides the sections: numbers of the texts, and some markup around everything.
     let numbers = 8 * report.shown.functions.len();
     let around = data(&report, &[]).len() + numbers + STYLE.len() + SCRIPT.len() + 10_000;
     let room = limits::PAGE.saturating_sub(sections.len() + around + 6 * heading.len());
@@ -155,7 +154,7 @@ fn sections(report: &Report<'_>, statistics: &Statistics) -> Markup {
             @if left_out > 0 { p {
                 "The page has room for " (report.shown.functions.len()) " of "
                 (report.program.len()) " functions: those whose sizes changed most, and then \
-                 the largest. The totals are of all."
+                 the largest. The totals include all functions."
             } }
             div.scroll { (tables::functions(report)) }
         }
@@ -165,12 +164,12 @@ fn sections(report: &Report<'_>, statistics: &Statistics) -> Markup {
         }
         section #trees {
             h2 { "Trees" }
-            p { "Below each function are its calls; below each call that was inlined, \
-                 the calls of the body that took its place. Sizes are in instructions: \
-                 that of the callee as it was copied, and that of the caller then." }
+            p { "Below each function are its calls; below each inlined call, the calls of the \
+                 copied body. Sizes are those of callee and caller at the time of the \
+                 decision, in instructions." }
             (trees::trees(report))
-            noscript { p { "The text of the functions is in this page too, but it takes a \
-                            script to unpack it." } }
+            noscript { p { "The text of the functions is in this page too, but only a \
+                            script can unpack it." } }
         }
     }
 }
@@ -178,24 +177,24 @@ fn sections(report: &Report<'_>, statistics: &Statistics) -> Markup {
 fn texts_left_out(texts: &Texts) -> String {
     let left_out = counted(texts.left_out, "function");
     format!(
-        "The page stays under 10 MB, so there is no text of {left_out}: those that \
-         changed least, and of those that did not change the largest. \
+        "The page stays under 10 MB, so the text of {left_out} is left out: those that \
+         changed least, and the largest of the unchanged ones. \
          `clif-inline opt` writes all of them."
     )
 }
 
 fn graph(report: &Report<'_>, drawing: &picture::Drawing) -> Markup {
     html! {
-        h3 { "Who calls whom" }
+        h3 { "Call graph" }
         p {
             @if drawing.left_out > 0 || report.arrows_left_out > 0 {
-                "There is room for a part of it: the largest functions, and of the calls the inlined \
-                 ones first. "
+                "The picture is a part of the graph: the largest functions, and inlined calls \
+                 first. "
             }
             "Each disc is a function. The ring's area is its size before in instructions, the \
-             filled area its size after: where the filling is larger than the ring the function has \
-             grown, and a ring alone is a function that was dropped. Lines lead from callers to \
-             callees; calls that go up close a cycle. Functions that no inlined call connects stand last, \
+             filled area its size after. A filling larger than the ring is a function that has \
+             grown, and a ring without filling a dropped one. Lines lead from callers to \
+             callees; calls that go up close a cycle. Functions without inlined calls come last, \
              the largest first."
         }
         fieldset.legend {
@@ -213,7 +212,7 @@ fn graph(report: &Report<'_>, drawing: &picture::Drawing) -> Markup {
     }
 }
 
-/// The data as JSON that can stand in a script element: nothing in it ends one.
+/// Returns the data as JSON for a script element: it cannot end the element.
 fn data(report: &Report<'_>, texts: &[Vec<usize>]) -> String {
     let sizes = report.shown.functions.iter().map(|&id| {
         let stats = report.inlined.stats(id);
@@ -230,12 +229,12 @@ fn data(report: &Report<'_>, texts: &[Vec<usize>]) -> String {
         calls: calls.collect(),
         texts: texts.to_vec(),
     };
-    // Numbers and strings always are JSON.
+    // Numbers and strings are always valid JSON.
     let json = serde_json::to_string(&data).unwrap_or_default();
     json.replace('<', "\\u003c")
 }
 
-/// A link to what the page tells of a function.
+/// Returns a link to a function's part of the page.
 fn function_link(report: &Report<'_>, id: FunctionId) -> Markup {
     let name = report.program.get(id).map(|function| function.name());
     html! {
@@ -246,7 +245,7 @@ fn function_link(report: &Report<'_>, id: FunctionId) -> Markup {
     }
 }
 
-/// The class of what tells of a site.
+/// Returns the class of a site's verdict.
 fn classes(verdict: Option<Verdict>) -> String {
     verdict.map_or_else(|| "unreachable".to_owned(), |verdict| verdict.to_string())
 }

@@ -65,7 +65,7 @@
     };
     heads.forEach((head, column) => {
       const click = () => {
-        // Numbers begin with the greatest.
+        // Numbers sort the greatest first.
         const before = head.getAttribute("aria-sort");
         const isNumber = head.classList.contains("num");
         sort(column, before ? before === "ascending" : isNumber);
@@ -75,7 +75,7 @@
     });
   };
 
-  // A field that leaves those rows that hold all of its words, and boxes for decisions.
+  // A field that filters rows by words, and boxes for decisions.
   const filters = (section, verdicts) => {
     const rows = all("tbody tr", section).map((row) => ({
       row,
@@ -107,7 +107,7 @@
     apply();
   };
 
-  // The picture, to be zoomed and moved.
+  // The picture, with zoom and movement.
   const graph = (() => {
     const svg = one("#graph");
     const whole = svg.getAttribute("viewBox").split(" ").map(Number);
@@ -168,7 +168,7 @@
       const now = [event.clientX, event.clientY];
       const [dx, dy] = [now[0] - last[0], now[1] - last[1]];
       moved += Math.hypot(dx, dy);
-      // A click stays a click; what moves further is followed outside too.
+      // A click stays a click; longer movements are followed outside too.
       if (moved > 5 && !svg.hasPointerCapture(event.pointerId)) svg.setPointerCapture(event.pointerId);
       if (fingers.size === 2) {
         const [other] = [...fingers].filter(([id]) => id !== event.pointerId);
@@ -293,14 +293,14 @@
     return [svg];
   };
 
-  // The texts of functions: unpacked by the chunk when the first is looked at.
+  // The texts of functions: a chunk is unpacked when its first text is shown.
   const chunks = new Map();
   const unpack = async (chunk) => {
     const bytes = Uint8Array.from(atob(one("#t" + chunk).textContent), (c) => c.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
     return JSON.parse(await new Response(stream).text());
   };
-  // Where the text of a function is: its chunk, and its place there.
+  // The place of a function's text: its chunk, and its index there.
   const places = new Map();
   data.texts.forEach((numbers, chunk) =>
     numbers.forEach((number, place) => places.set(number, { chunk, place })),
@@ -316,7 +316,7 @@
       typeof piece === "string" ? [piece] : before.slice(piece[0], piece[0] + piece[1]);
     return pieces ? pieces.flatMap(part).join("\n") : before.join("\n");
   };
-  /** Elements for what went and what came, with some of what stayed. */
+  /** Elements for removed and added lines, with some lines around them. */
   const changes = ({ before, pieces }) => {
     const AROUND = 3;
     const out = [];
@@ -326,7 +326,7 @@
     };
     pieces.forEach((piece, index) => {
       if (typeof piece === "string") {
-        // What this stands for goes first.
+        // The replaced lines come first.
         const following = pieces[index + 1];
         const end = following ? following[0] : before.length;
         went(end);
@@ -349,10 +349,10 @@
     went(before.length);
     return out;
   };
-  /** Buttons for the tree and the texts of a function, and below them what was chosen. */
+  /** Buttons for the tree and the texts of a function, and the chosen view below them. */
   const views = (number, tree) => {
     const shown = make("div");
-    const buttons = make("div", { class: "views", role: "group", "aria-label": "What to show" });
+    const buttons = make("div", { class: "views", role: "group", "aria-label": "View" });
     const view = (name, content) => {
       const show = async () => {
         for (const other of buttons.children) other.setAttribute("aria-pressed", other === button);
@@ -371,16 +371,16 @@
     if (places.has(number)) {
       view("CLIF before", async () => pre([(await textOf(number)).before.join("\n")]));
       view("CLIF after", async () => pre([textAfter(await textOf(number))]));
-      view("What changed", async () => {
+      view("Changes", async () => {
         const text = await textOf(number);
-        return text.pieces ? pre(changes(text)) : [make("p", {}, "Inlining left the text as it was.")];
+        return text.pieces ? pre(changes(text)) : [make("p", {}, "Inlining did not change the text.")];
       });
     }
     first.click();
     return [buttons, shown];
   };
 
-  // What is told of one function.
+  // The details of one function.
   const panel = (() => {
     const aside = make("aside", { "aria-label": "One function", hidden: "" });
     document.body.append(aside);
@@ -422,7 +422,7 @@
     return { open, close };
   })();
 
-  // A field that leads to a function by its name.
+  // A field to find a function by its name.
   const search = () => {
     const options = data.names.slice(0, functionCount).map((value) => make("option", { value }));
     const go = (event) => {

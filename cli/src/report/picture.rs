@@ -1,7 +1,7 @@
 //! The call graph as a picture: discs with the area of a function's size, and lines for calls.
 //!
-//! In a large program most functions neither take in others nor are taken in. So only inlined
-//! calls decide where discs stand; the other lines are there, to be shown on demand.
+//! In a large program most functions have no inlined calls and no copies. So only inlined calls
+//! pull discs together; the other lines are hidden until requested.
 
 use super::{Report, limits};
 use crate::drawing::layout::{Gaps, Point, layout};
@@ -11,9 +11,9 @@ use cranelift_inliner::pass::FunctionStats;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
-/// Up to this many lines, all are shown and all decide where discs stand.
+/// Up to this many lines, all are shown and all pull discs.
 const FEW_ARROWS: usize = 120;
-/// Below each disc is room for its name.
+/// The space for a name below each disc.
 const GAPS: Gaps = Gaps {
     between: 22.0,
     layers: 34.0,
@@ -22,9 +22,9 @@ const GAPS: Gaps = Gaps {
 /// The radius of the largest function.
 const LARGEST: f64 = 46.0;
 const SMALLEST: f64 = 1.5;
-/// Around the whole, where names of the outermost discs stand.
+/// The margin, which holds the names of the outermost discs.
 const MARGIN: f64 = 24.0;
-/// Discs of this radius and more have their names shown from the beginning.
+/// Discs of at least this radius show their names from the beginning.
 const NAMED: f64 = 10.0;
 
 /// A node of the picture.
@@ -39,7 +39,7 @@ pub(super) struct Drawing {
     pub(super) markup: Markup,
     /// Whether lines of calls that were not inlined are hidden at first.
     pub(super) hides_lines: bool,
-    /// How many functions and calls there was no room for.
+    /// The numbers of functions and calls left out.
     pub(super) left_out: usize,
 }
 
@@ -110,8 +110,8 @@ pub(super) fn draw(report: &Report<'_>) -> Drawing {
     }
 }
 
-/// The discs: those with lines that pull come first, then the others, the largest first; and how
-/// many there was no room for.
+/// Returns the discs, those with pulling lines first, then the others, the largest first; and the
+/// number left out.
 fn discs(report: &Report<'_>, nodes: &[Node], arrows: &[Arrow], few: bool) -> (Vec<Disc>, usize) {
     let functions = report.shown.functions.len();
     let stats: Vec<FunctionStats> = report
@@ -152,7 +152,7 @@ fn discs(report: &Report<'_>, nodes: &[Node], arrows: &[Arrow], few: bool) -> (V
     let left_out = order.len().saturating_sub(limits::DISCS);
     order.truncate(limits::DISCS);
     let disc = |node| {
-        // What is not defined here has no size.
+        // An undefined function has no size.
         let (before, after) = sizes(node).map_or((5.0, 0.0), |(a, b)| (radius(a), radius(b)));
         Disc {
             node,
@@ -208,7 +208,7 @@ fn short(name: &str) -> String {
     }
 }
 
-/// From border to border, bent so that lines between the same two stand apart.
+/// A line from border to border, bent so that lines between the same two discs are separate.
 fn path((from, from_radius): (Point, f64), (to, to_radius): (Point, f64), nth: usize) -> String {
     let (x, y) = (to.0 - from.0, to.1 - from.1);
     let length = (x * x + y * y).sqrt();

@@ -6,7 +6,7 @@ use crate::verdict::Verdict;
 use cranelift_inliner::pass::SiteRecord;
 use maud::{Markup, PreEscaped, html};
 
-/// What was done to the program as a whole.
+/// Returns the totals of the program.
 pub(super) fn totals(statistics: &Statistics) -> Markup {
     let Statistics {
         functions,
@@ -55,12 +55,12 @@ pub(super) fn totals(statistics: &Statistics) -> Markup {
     }
 }
 
-/// How many sites ended in which way, and for which kind of reason.
+/// Returns the numbers of sites by verdict and kind of reason.
 pub(super) fn reasons(statistics: &Statistics) -> Markup {
     let most = statistics.sites.values().copied().max().unwrap_or(1).max(1);
     html! {
         table {
-            caption { "Decisions on call sites, those that came in with bodies included" }
+            caption { "Decisions on call sites, including copied ones" }
             thead { tr {
                 th scope="col" { "Decision" }
                 th scope="col" { "Reason" }
@@ -78,7 +78,7 @@ pub(super) fn reasons(statistics: &Statistics) -> Markup {
     }
 }
 
-/// All functions that the program defined.
+/// Returns the table of all defined functions.
 pub(super) fn functions(report: &Report<'_>) -> Markup {
     html! {
         table.sortable {
@@ -109,7 +109,7 @@ pub(super) fn functions(report: &Report<'_>) -> Markup {
     }
 }
 
-/// All decisions.
+/// Returns the table of all decisions.
 pub(super) fn sites(report: &Report<'_>) -> Markup {
     let mut all: Vec<_> = report.inlined.sites().collect();
     let mut rows = rows(report, &all);
@@ -121,8 +121,8 @@ pub(super) fn sites(report: &Report<'_>) -> Markup {
     html! {
         @if rows.number < all.len() {
             p {
-                "The page has room for " (rows.number) " of " (all.len()) ": those that were inlined \
-                 first, then the kept, the refused and the external ones."
+                "The page has room for " (rows.number) " of " (all.len()) ": inlined ones first, \
+                 then kept, refused and external ones."
             }
         }
         table.sortable {
@@ -141,7 +141,7 @@ pub(super) fn sites(report: &Report<'_>) -> Markup {
     }
 }
 
-/// The rows that there is room for.
+/// The rows that fit.
 struct Rows {
     markup: String,
     number: usize,
@@ -185,7 +185,7 @@ fn row(report: &Report<'_>, site: &SiteRecord) -> Markup {
     }
 }
 
-/// The instruction of a site, and where it is in the source.
+/// Returns the instruction of a site, and its place in the source.
 pub(super) fn place(site: &SiteRecord) -> String {
     match site.srcloc.is_default() {
         true => format!("{} {}", site.kind, site.inst),
@@ -193,7 +193,7 @@ pub(super) fn place(site: &SiteRecord) -> String {
     }
 }
 
-/// What became of a site, in a word with its colour.
+/// Returns the verdict on a site, as a coloured word.
 pub(super) fn badge(verdict: Option<Verdict>) -> Markup {
     let word = verdict.map_or_else(|| "unreachable".to_owned(), |verdict| verdict.to_string());
     html! { b { (word) } }
@@ -209,7 +209,7 @@ fn change(before: i64, after: i64) -> String {
         (difference, 0) => format!("{difference:+}"),
         (difference, _) => {
             let percent = 100.0 * difference as f64 / before as f64;
-            // Nothing is torn from its number where the cell is narrow.
+            // The percent sign stays with its number if the cell is narrow.
             format!("{difference:+} ({percent:+.1}\u{a0}%)")
         }
     }

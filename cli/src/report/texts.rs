@@ -1,8 +1,8 @@
-//! The CLIF of all functions before and after, small enough to carry along.
+//! The CLIF of all functions before and after, compact enough to embed.
 //!
-//! What a function became is written as what is left of it and what is new, line by line. Functions
-//! are compressed together by the hundred kilobytes, so that looking at one does not mean
-//! unpacking all. Where there is not room for all, those that changed most come first.
+//! The text after is stored as kept and new lines of the text before. Functions are compressed in
+//! groups of a hundred kilobytes, so that showing one does not unpack all. If the space is too
+//! small, those that changed most come first.
 
 use super::Report;
 use base64::Engine as _;
@@ -16,12 +16,12 @@ use serde::Serialize;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-/// How much text is compressed together, in bytes before compression.
+/// The size of a group, in bytes before compression.
 const CHUNK_BYTES: usize = 200_000;
-/// As small as it gets in reasonable time.
+/// The best compression in reasonable time.
 const LEVEL: u8 = 9;
 
-/// A function's text before, and how that after is made of it.
+/// A function's text before, and the pieces that make the text after.
 #[derive(Serialize)]
 struct Text(String, Option<Vec<Piece>>);
 
@@ -29,15 +29,15 @@ struct Text(String, Option<Vec<Piece>>);
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Piece {
-    /// So many lines of the text before, from this one on.
+    /// A number of lines of the text before, from this one on.
     Lines(usize, usize),
     /// New lines.
     New(String),
 }
 
-/// Chunks that are compressed at the same time.
+/// The number of chunks compressed at the same time.
 const AT_ONCE: usize = 16;
-/// What stands around a chunk in the page, in bytes.
+/// The markup around a chunk, in bytes.
 const ELEMENT_BYTES: usize = 50;
 
 /// Compressed texts.
@@ -45,9 +45,9 @@ const ELEMENT_BYTES: usize = 50;
 pub(super) struct Texts {
     /// The numbers of the functions in each chunk.
     pub(super) numbers: Vec<Vec<usize>>,
-    /// In base64 what DEFLATE makes of a JSON array, a member for each function.
+    /// A JSON array with a member for each function, compressed by DEFLATE, in base64.
     pub(super) chunks: Vec<String>,
-    /// How many functions there was no room for.
+    /// The number of functions left out.
     pub(super) left_out: usize,
 }
 
@@ -58,8 +58,8 @@ struct Group {
     texts: Vec<String>,
 }
 
-/// The texts of the functions that a report shows and of what became of them, in at most `room`
-/// bytes: those that changed most first, then the unchanged, the smallest first.
+/// Returns the texts of a report's functions before and after, in at most `room` bytes: those that
+/// changed most first, then the unchanged ones, the smallest first.
 pub(super) fn compress(report: &Report<'_>, mut room: usize) -> Texts {
     let functions = &report.shown.functions;
     let mut order: Vec<usize> = (0..functions.len()).collect();
@@ -100,7 +100,7 @@ pub(super) fn compress(report: &Report<'_>, mut room: usize) -> Texts {
     texts
 }
 
-/// The next groups of the functions that are `left`.
+/// Returns the next groups of the functions that are `left`.
 fn groups(report: &Report<'_>, left: &mut &[usize]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut bytes = CHUNK_BYTES;
@@ -114,7 +114,7 @@ fn groups(report: &Report<'_>, left: &mut &[usize]) -> Vec<Group> {
                     report.inlined,
                     report.shown.functions[number],
                 );
-                // Strings and numbers always are JSON.
+                // Strings and numbers are always valid JSON.
                 serde_json::to_string(&text).unwrap_or_else(|_| "[\"\",null]".to_owned())
             })
             .collect();
@@ -146,7 +146,7 @@ fn text(program: &Program, inlined: &Inlined, id: FunctionId) -> Text {
     Text(before, pieces)
 }
 
-/// The text of one function, or why there is none.
+/// Returns the text of one function, or the reason for its absence.
 fn clif(function: ProgramFunction) -> String {
     let mut alone = Program::new();
     let text = alone.add_function(function).and_then(|_| alone.to_clif());

@@ -1,4 +1,4 @@
-//! The inline tree of each function, as a list in lists that opens and closes without scripts.
+//! The inline tree of each function, as nested lists that open and close without scripts.
 
 use super::limits::{self, name_bytes};
 use super::tables::{badge, place};
@@ -8,7 +8,7 @@ use crate::statistics::{CallSites, counted};
 use cranelift_inliner::program::FunctionId;
 use maud::{Markup, html};
 
-/// How many sites are shown of one function, at most; the fewer the more functions have that many.
+/// The most sites shown of one function; fewer in a large program.
 const SITES: [usize; 9] = [500, 250, 100, 50, 20, 10, 5, 2, 1];
 
 /// The trees of all functions.
@@ -26,7 +26,7 @@ pub(super) fn trees(report: &Report<'_>) -> Markup {
     html! { @for &id in functions { (function(report, id, most)) } }
 }
 
-/// How many sites the tree of a function has, or `most` if it has more.
+/// Returns the number of sites in a function's tree, or `most` if it has more.
 fn size(report: &Report<'_>, id: FunctionId, most: usize) -> usize {
     let mut rest: Vec<Site<'_>> = report.trees.own(id).collect();
     let mut size = 0;
@@ -61,10 +61,10 @@ fn function(report: &Report<'_>, id: FunctionId, most: usize) -> Markup {
                     @if stats.dropped { ", then dropped" }
                     ". Call sites: " (calls.before) " before, " (calls.after) " after; "
                     (counted(stats.inlined, "call")) " inlined, "
-                    (report.copies.get(&id).copied().unwrap_or(0)) " copies of it were made."
+                    (report.copies.get(&id).copied().unwrap_or(0)) " copies."
                     @if let Some(origin) = function.origin() { br; small { (origin) } }
                 }
-                @if own.is_empty() { p { "It calls nothing by name." } }
+                @if own.is_empty() { p { "It has no direct calls." } }
                 @else { ul.tree { @for site in &own { (branch(report, id, site, &mut left)) } } }
             }
         }
@@ -87,7 +87,7 @@ fn branch(report: &Report<'_>, root: FunctionId, site: &Site<'_>, left: &mut usi
             " " (record.callee_insts()) " into " (record.caller_insts())
         }
         @if site.verdict().is_some() { ": " (record.reason) }
-        @else { ": gone before it could be decided" }
+        @else { ": removed before its decision" }
         " " small {
             (place(record))
             @if record.caller != root { ", decided in " (function_link(report, record.caller)) }

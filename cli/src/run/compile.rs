@@ -1,4 +1,4 @@
-//! Compiles one function, and says what stands in the way of its running in this process.
+//! Compiles one function, and finds obstacles to running it in this process.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,12 @@ use cranelift_inliner::program::FunctionName;
 use cranelift_inliner_testing::execute::process_symbol;
 use cranelift_module::default_libcall_names;
 
-/// Why a directive is not called.
+/// The reason for not calling a directive.
 #[derive(Clone, Debug)]
 pub(super) enum Obstacle {
-    /// Something is wrong with the function: its directives fail.
+    /// The function is wrong: its directives fail.
     Fails(String),
-    /// The function needs what cannot be had here.
+    /// The function needs something that this process lacks.
     PassOver(String),
 }
 
@@ -30,7 +30,7 @@ impl Obstacle {
     }
 }
 
-/// Compiles `body`. Calls of functions that are not `near` reach any address.
+/// Compiles `body`. Calls of functions outside `near` reach any address.
 pub(super) fn compile(
     body: &Function,
     near: impl Fn(&FunctionName) -> bool,
@@ -53,7 +53,7 @@ pub(super) fn compile(
     }
 }
 
-/// `body`, in which no name is taken to be near that is not.
+/// Returns `body` with every function outside `near` declared as far.
 fn reach_far(body: &Function, near: impl Fn(&FunctionName) -> bool) -> Cow<'_, Function> {
     let is_far = |name| FunctionName::of_external(body, name).is_some_and(|name| !near(&name));
     let mut changed = Cow::Borrowed(body);
@@ -81,7 +81,7 @@ fn reach_far(body: &Function, near: impl Fn(&FunctionName) -> bool) -> Cow<'_, F
     changed
 }
 
-/// Says what `body` uses that code in a running process cannot have, if anything.
+/// Returns the feature of `body` that code in a running process cannot have, if any.
 fn beyond_linker(body: &Function) -> Option<String> {
     let mut uses_thread_local = false;
     for block in body.layout.blocks() {
@@ -98,7 +98,7 @@ fn beyond_linker(body: &Function) -> Option<String> {
     None
 }
 
-/// Says why the linker cannot resolve `relocation`, if so.
+/// Returns the reason why the linker cannot resolve `relocation`, if any.
 fn unresolvable(relocation: &Relocation) -> Option<String> {
     let near_or_absolute = matches!(
         relocation.kind,
@@ -135,7 +135,7 @@ fn unresolvable(relocation: &Relocation) -> Option<String> {
     }
 }
 
-/// The functions and data that the code refers to.
+/// Returns the functions and data that the code refers to.
 pub(super) fn referenced(compiled: &CompiledFunction) -> impl Iterator<Item = FunctionName> + '_ {
     let names = compiled
         .relocations()

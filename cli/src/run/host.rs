@@ -1,9 +1,9 @@
-//! The instruction set that directives are compiled for: that of this machine.
+//! The instruction set for directives: that of this machine.
 //!
-//! A file's `target x86_64 has_avx` names features, not the operating system or the calling
-//! convention that code must follow to be called from here. So the host's own triple is taken, and
-//! of the file's target its feature flags, exactly those: a file that names none is compiled
-//! without any. A feature that the processor lacks makes the target one to pass over.
+//! A file's `target x86_64 has_avx` names features, but neither the operating system nor the
+//! calling convention that code called from here must follow. So the host's own triple is used,
+//! with exactly the feature flags of the file's target: a file without flags is compiled without
+//! any feature. A target with a feature that the processor lacks is skipped.
 
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable, Flags};
@@ -11,16 +11,16 @@ use target_lexicon::Architecture;
 
 use super::script::Target;
 
-/// A target that can be compiled for and executed here.
+/// A target that this machine can execute.
 pub(super) struct Host {
     pub(super) isa: OwnedTargetIsa,
 }
 
 impl Host {
-    /// Builds the instruction set for `target`, or says why the target is passed over.
+    /// Builds the instruction set for `target`, or returns the reason for skipping it.
     pub(super) fn for_target(target: &Target) -> Result<Self, String> {
         if target.flags.enable_pinned_reg() {
-            // A host caller does not keep the pinned register, and expects it kept.
+            // A caller in the host does not preserve the pinned register, but expects it preserved.
             return Err("a call from the host cannot honour enable_pinned_reg".to_owned());
         }
         let flags = linkable(&target.flags)?;
@@ -47,8 +47,8 @@ fn native_builder(infer_features: bool) -> Result<isa::Builder, String> {
     cranelift_native::builder_with_options(infer_features).map_err(str::to_owned)
 }
 
-/// The file's flags, with those replaced that decide only which relocations the code has: the
-/// linker in memory takes no global offset table, and library routines lie far away.
+/// Returns the file's flags, except those that only affect relocations: the linker in memory has no
+/// global offset table, and library routines may be far away.
 fn linkable(flags: &Flags) -> Result<Flags, String> {
     let mut builder = settings::builder();
     let forced = [("is_pic", "false"), ("use_colocated_libcalls", "false")];
@@ -62,7 +62,7 @@ fn linkable(flags: &Flags) -> Result<Flags, String> {
     Ok(Flags::new(builder))
 }
 
-/// Whether this machine executes what is compiled for `requested`.
+/// Checks whether this machine executes code for `requested`.
 fn check_executable(native: &dyn TargetIsa, requested: &dyn TargetIsa) -> Result<(), String> {
     let here = native.triple().architecture;
     let wanted = requested.triple().architecture;
@@ -78,7 +78,7 @@ fn check_executable(native: &dyn TargetIsa, requested: &dyn TargetIsa) -> Result
         let offered = available
             .iter()
             .any(|offer| offer.name == flag.name && offer.as_bool() == Some(true));
-        // Signing return addresses is a hint that older processors execute as nothing.
+        // Signing return addresses is a hint, which older processors execute as a no-op.
         let hint = flag.name == "sign_return_address";
         if flag.as_bool() == Some(true) && !offered && !hint {
             return Err(format!("this processor lacks {}", flag.name));

@@ -1,9 +1,9 @@
-//! Compiles what the directives reach and links it in memory.
+//! Compiles the functions that directives reach, and links them in memory.
 //!
-//! Functions are compiled in waves: first those that directives call, then those that their code
-//! refers to, as its relocations tell. Only then is anything linked, and only functions of which
-//! everything they reach could be compiled or found in this process. What stands in the way of the
-//! others is kept as an [`Obstacle`] for their directives.
+//! Functions are compiled in waves: first those that directives call, then those that the
+//! relocations of their code name. Only then are functions linked, and only those for which
+//! everything they reach was compiled or found in this process. The obstacles of the others are
+//! kept as an [`Obstacle`] for their directives.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -24,7 +24,8 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Compiles and links the `wanted` of `functions`, given by their names, and what they reach.
+    /// Compiles and links the `wanted` of `functions`, given by name, and the functions that they
+    /// reach.
     pub(super) fn link(
         host: &Host,
         functions: &HashMap<FunctionName, &Function>,
@@ -87,13 +88,13 @@ impl Program {
         })
     }
 
-    /// What stands in the way of calls of `function`.
+    /// Returns the obstacle to calls of `function`.
     pub(super) fn obstacle(&self, function: &FunctionName) -> Option<&Obstacle> {
         self.obstacles.get(function)
     }
 }
 
-/// The address of what no function of the program defines. Numbered names have no symbol.
+/// Returns the address of a symbol that the program does not define. Numbered names have no symbol.
 fn address(name: &FunctionName, counters: Option<&SharedCounters>) -> Option<*const u8> {
     let UserFuncName::Testcase(name) = name.as_user_func_name() else {
         return None;
@@ -105,7 +106,7 @@ fn address(name: &FunctionName, counters: Option<&SharedCounters>) -> Option<*co
     }
 }
 
-/// Gives each function the obstacle of what it reaches.
+/// Propagates obstacles from functions to those that reach them.
 fn spread(
     compiled: &BTreeMap<FunctionName, CompiledFunction>,
     obstacles: &mut BTreeMap<FunctionName, Obstacle>,

@@ -3,20 +3,20 @@
 //! The work has four stages, each its own module:
 //!
 //! 1. [`script`] reads a file's header (`test`, `set`, `target`, `feature` lines) and its
-//!    directives, and decides for which targets they are to run.
-//! 2. [`host`] builds, for each such target, an instruction set description that this machine can
-//!    execute, or says why it cannot.
-//! 3. [`compile`] and [`link`] compile what the directives reach and link it in memory. What a
-//!    directive needs may be missing (an external function, thread-local storage): then that
-//!    directive is passed over, and the others run.
+//!    directives, and selects their targets.
+//! 2. [`host`] builds, for each target, an instruction set that this machine can execute, or the
+//!    reason why it cannot.
+//! 3. [`compile`] and [`link`] compile the functions that the directives reach and link them in
+//!    memory. If a directive needs something that is missing (an external function, thread-local
+//!    storage), it is skipped, and the others run.
 //! 4. [`IsolatedProgram`](cranelift_inliner_testing::execute::IsolatedProgram) calls the code, in
 //!    a forked child of this process.
 //!
-//! A trap, a wild store or an endless loop in the compiled code ends only the child. The directive
-//! that was under way fails, naming the signal, and a new child goes on with the next one.
+//! A trap, a wild store or an endless loop in the compiled code ends only the child. The current
+//! directive fails, with the name of the signal, and a new child continues with the next one.
 //!
-//! The functions that run need not be the ones that the file holds: [`execute`] takes them
-//! separately, so that a file's directives can be held against its functions after inlining.
+//! [`execute`] takes the functions separately from the file, so that a file's directives can be
+//! checked against its functions after inlining.
 
 mod compile;
 mod host;
@@ -47,23 +47,23 @@ use host::Host;
 use link::Program;
 use script::{Directive, Parsed, Plan, Target};
 
-/// What came of a file's directives.
+/// The outcome of a file's directives.
 ///
 /// Each directive counts once for each target that its file names.
 #[derive(Debug, Default)]
 pub(crate) struct RunReport {
-    /// How many directives held. A `print:` holds when its call returns.
+    /// The number of directives that held. A `print:` holds if its call returns.
     pub(crate) passed: usize,
     /// The directives that did not hold, in the order of targets, then of lines.
     pub(crate) failed: Vec<Failure>,
-    /// What was not executed, in the same order.
+    /// The skipped directives, in the same order.
     pub(crate) passed_over: Vec<PassedOver>,
-    /// What `print:` directives print, one text each: `%f(1) -> 42`.
+    /// The output of `print:` directives, one text each: `%f(1) -> 42`.
     pub(crate) printed: Vec<String>,
 }
 
 impl RunReport {
-    /// Appends what came of another file.
+    /// Appends the outcome of another file.
     pub(crate) fn merge(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed.extend(other.failed);
@@ -71,7 +71,7 @@ impl RunReport {
         self.printed.extend(other.printed);
     }
 
-    /// How many directives were not executed.
+    /// Returns the number of skipped directives.
     pub(crate) fn directives_passed_over(&self) -> usize {
         self.passed_over.iter().map(|entry| entry.directives).sum()
     }
@@ -80,13 +80,13 @@ impl RunReport {
 /// A directive that does not hold. Displayed as `file:line: message (target ...)`.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// The file that the directive stands in.
+    /// The file of the directive.
     pub(crate) path: PathBuf,
     /// The directive's line, counted from 1.
     pub(crate) line: usize,
-    /// What was expected and what came.
+    /// The expected and the actual result.
     pub(crate) message: String,
-    /// The target for which it ran, as the file's `target` line names it, or `host`.
+    /// The target of the run, like in the file's `target` line, or `host`.
     pub(crate) target: String,
 }
 
@@ -102,17 +102,17 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Directives that were not executed. Displayed as `file:line: reason`, or `file: reason` where
-/// the reason covers every directive of the file or of one target.
+/// Skipped directives. Displayed as `file:line: reason`, or `file: reason` if the reason covers all
+/// directives of the file or of one target.
 #[derive(Debug)]
 pub(crate) struct PassedOver {
-    /// The file that the directives stand in.
+    /// The file of the directives.
     pub(crate) path: PathBuf,
-    /// The one directive's line, counted from 1, or `None` for all of the file's directives.
+    /// The line of a single directive, counted from 1, or `None` for all directives of the file.
     pub(crate) line: Option<usize>,
-    /// How many directives the reason covers.
+    /// The number of directives that the reason covers.
     pub(crate) directives: usize,
-    /// Why.
+    /// The reason.
     pub(crate) reason: String,
 }
 
@@ -126,16 +126,16 @@ impl fmt::Display for PassedOver {
     }
 }
 
-/// Runs the directives of `script` against `functions`, once for each of the script's targets that
+/// Runs the directives of `script` against `functions`, once for each target of the script that
 /// this machine can execute.
 ///
-/// `functions` are all functions of the module, of which the names are distinct; they may come
-/// from more files than the script's. A directive calls the function that it follows in its file,
-/// looked up in `functions` by name. So a pass that ran before must have kept that function
-/// (exported) and its signature; a function that is gone is a failure.
+/// `functions` are all functions of the module, with distinct names; they may come from more files
+/// than the script's. A directive calls the function before it in its file, found in `functions` by
+/// name. So an earlier pass must keep that function (exported) and its signature; a missing
+/// function is a failure.
 ///
-/// Where there are `counters`, the symbol [`COUNTERS`](cranelift_inliner::profile::COUNTERS) is
-/// theirs.
+/// If there are `counters`, they are at the symbol
+/// [`COUNTERS`](cranelift_inliner::profile::COUNTERS).
 pub(crate) fn execute<F: Borrow<ir::Function> + Sync>(
     script: &Script,
     functions: &[F],
@@ -174,7 +174,7 @@ fn pass_over_all(script: &Script, reason: String, report: &mut RunReport) {
     });
 }
 
-/// A directive that is ready to be called.
+/// A directive that can be called.
 struct Ready<'a> {
     directive: &'a Directive,
     parsed: Parsed,
@@ -333,7 +333,7 @@ fn any_bit_set(values: &[DataValue]) -> bool {
     })
 }
 
-/// Calls into Cranelift, which may panic on strange input, and gives the panic's message.
+/// Calls into Cranelift, which may panic on malformed input, and returns the panic's message.
 fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     panics::catch(work).map_err(|message| format!("Cranelift panicked: {message}"))
 }

@@ -1,8 +1,8 @@
 //! A file's header and directives.
 //!
-//! The rules for headers are those of Cranelift's filetests: `test run` asks for native execution,
-//! each `target` line for one pass over the directives, `set` lines hold for the targets after
-//! them. A file without any header runs once, on the host with all that its processor offers.
+//! Headers follow the rules of Cranelift's filetests: `test run` requests native execution, each
+//! `target` line a pass over the directives, and `set` lines apply to the targets after them. A
+//! file without a header runs once, on the host with all features of its processor.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -21,16 +21,16 @@ use target_lexicon::Triple;
 
 use super::host::Host;
 
-/// One file: where its directives run, the directives, and its functions as written.
+/// A file: its targets, its directives, and its functions as written.
 pub(crate) struct Script {
     pub(super) path: PathBuf,
     pub(super) plan: Plan,
     pub(super) directives: Vec<Directive>,
     /// The functions of the file, in its order.
     pub(crate) functions: Vec<ir::Function>,
-    /// The line on which each of them begins, counted from 1.
+    /// The first line of each of them, counted from 1.
     pub(crate) function_lines: Vec<usize>,
-    /// Where a directive names no function of the file, as `file:line: message`.
+    /// The directives that name no function of the file, as `file:line: message`.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -40,13 +40,13 @@ pub(crate) struct Script {
 pub(crate) struct ScriptError {
     /// The file.
     pub(crate) path: PathBuf,
-    /// Where reading stopped, counted from 1.
+    /// The line of the error, counted from 1.
     pub(crate) line: usize,
-    /// What the reader says.
+    /// The reader's message.
     pub(crate) message: String,
 }
 
-/// Whether the directives of a file run natively.
+/// The ways to run the directives of a file natively.
 pub(super) enum Plan {
     Run(Vec<Target>),
     PassOver(String),
@@ -54,25 +54,26 @@ pub(super) enum Plan {
 
 /// One pass over the directives.
 pub(super) struct Target {
-    /// What follows `target` on its line, or `host`.
+    /// The text after `target` on its line, or `host`.
     pub(super) label: String,
     pub(super) flags: Flags,
-    /// The instruction set that the file names, or `None` for the host with all its features.
+    /// The instruction set named by the file, or `None` for the host with all its features.
     pub(super) requested: Option<OwnedTargetIsa>,
 }
 
-/// A comment that asks for a call of the function before it.
+/// A comment that requests a call of the function before it.
 pub(super) struct Directive {
     pub(super) line: usize,
     /// The comment's text without the leading semicolons.
     pub(super) text: String,
     /// The function before it.
     pub(super) function: ir::UserFuncName,
-    /// Whether it names another function of the file. Its arguments are not those of `function`.
+    /// Whether the directive names another function of the file. Its arguments are not those of
+    /// `function`.
     pub(super) is_misplaced: bool,
 }
 
-/// A directive held against a signature.
+/// A directive checked against a signature.
 pub(super) enum Parsed {
     Command(RunCommand),
     /// `; run` alone: the function must return something other than zero.
@@ -96,7 +97,7 @@ impl Script {
         };
         match super::caught(|| parse_test(text, options)) {
             Err(panic) => Err(error(1, panic)),
-            // The reader warns, and reads no further, where a target is beyond this Cranelift.
+            // For a target that this Cranelift lacks, the reader warns and stops.
             Ok(Err(warning)) if warning.is_warning => Ok(Self::beyond_reader(path, text, &warning)),
             Ok(Err(other)) => Err(error(other.location.line_number, other.message)),
             Ok(Ok(file)) => {
@@ -154,8 +155,8 @@ impl Script {
                 let named = named_function(directive);
                 let other = named.filter(|named| *named != function.name);
                 let is_misplaced = other.as_ref().is_some_and(|named| names.contains(named));
-                // Cranelift's own filetests do not look at the name, and a function that has a
-                // number has none to write.
+                // Cranelift's own filetests ignore the name, and a function with a number has no
+                // name to write.
                 if let Some(other) = other
                     && !is_misplaced
                     && matches!(function.name, ir::UserFuncName::Testcase(_))
@@ -187,14 +188,14 @@ impl Script {
         }
     }
 
-    /// The functions that the directives call.
+    /// Returns the functions that the directives call.
     pub(crate) fn called(&self) -> impl Iterator<Item = &ir::UserFuncName> {
         self.directives.iter().map(|directive| &directive.function)
     }
 
-    /// An instruction set for which the directives will be compiled, of the first target that this
-    /// machine can execute: its settings decide what the verifier accepts. `None` where there is
-    /// no such target, hence nothing will be executed.
+    /// Returns the instruction set of the first target that this machine can execute: its settings
+    /// decide what the verifier accepts. `None` without such a target; then no directive is
+    /// executed.
     pub(crate) fn executable_isa(&self) -> Option<OwnedTargetIsa> {
         match &self.plan {
             Plan::PassOver(_) => None,
@@ -205,7 +206,7 @@ impl Script {
         }
     }
 
-    /// How many directives the file holds.
+    /// Returns the number of directives in the file.
     pub(crate) fn directive_count(&self) -> usize {
         self.directives.len()
     }
@@ -238,7 +239,7 @@ fn plan(
         }]),
         IsaSpec::None(_) => Plan::PassOver("this build has none of its targets".to_owned()),
         IsaSpec::Some(isas) => {
-            // The reader leaves out the targets that this build of Cranelift lacks.
+            // The reader leaves out targets that this build of Cranelift lacks.
             let mut labels = labels.into_iter().filter(|label| is_built_in(label));
             let targets = isas
                 .into_iter()
@@ -253,7 +254,7 @@ fn plan(
     }
 }
 
-/// What follows `target` on each such line of the header.
+/// Returns the text after `target` on each such line of the header.
 fn target_lines(text: &str) -> Vec<&str> {
     text.lines()
         .map(|line| line.split(';').next().unwrap_or(line).trim())
@@ -270,8 +271,8 @@ fn is_built_in(label: &str) -> bool {
         .is_ok_and(|triple| !matches!(isa::lookup(triple), Err(LookupError::SupportDisabled)))
 }
 
-/// A comment's text without its semicolons, if it is a directive: `run` or `print`, alone or
-/// followed by a colon. Prose that begins with one of these words is none.
+/// Returns a comment's text without its semicolons, if it is a directive: `run` or `print`, alone
+/// or followed by a colon. Prose that begins with one of these words is not one.
 fn directive_text(comment: &str) -> Option<&str> {
     let text = comment.trim_start_matches([' ', '\t', ';']).trim_end();
     ["run", "print"]
@@ -281,14 +282,14 @@ fn directive_text(comment: &str) -> Option<&str> {
         .then_some(text)
 }
 
-/// The function that a directive names: `%f` in `run: %f(1) == 2`.
+/// Returns the function that a directive names: `%f` in `run: %f(1) == 2`.
 fn named_function(directive: &str) -> Option<ir::UserFuncName> {
     let (_, invocation) = directive.split_once(':')?;
     let (name, _) = invocation.trim_start().strip_prefix('%')?.split_once('(')?;
     Some(ir::UserFuncName::testcase(name.trim_end()))
 }
 
-/// The line, counted from 1, of `part`, which is a slice of `text`.
+/// Returns the line, counted from 1, of `part`, which is a slice of `text`.
 fn line_of(text: &str, part: &str) -> usize {
     let offset = (part.as_ptr().addr()).saturating_sub(text.as_ptr().addr());
     let before = text.as_bytes().get(..offset).unwrap_or_default();
@@ -320,7 +321,7 @@ impl Directive {
             "print" => Ok(Parsed::Command(RunCommand::Print(invocation()))),
             text => match parse_run_command(text, signature) {
                 Ok(Some(command)) => Ok(Parsed::Command(command)),
-                Ok(None) => Err(format!("`{text}` is no directive")),
+                Ok(None) => Err(format!("`{text}` is not a directive")),
                 Err(error) => Err(format!("`{text}`: {}", error.message)),
             },
         }

@@ -146,13 +146,13 @@ fn without_a_name_the_functions_that_changed_most_are_told() {
         .collect();
     assert_eq!(heads, ["%f6", "%f5", "%f4", "%f3", "%f2"]);
     assert!(
-        told.ends_with("\n\n1 more function changed; --function NAME tells of one.\n"),
+        told.ends_with("\n\n1 more function changed; use --function NAME to show one.\n"),
         "{told}"
     );
     let none = place.run("explain m.clif --policy never").ok();
     assert_eq!(
         none,
-        "No function changed; --function NAME tells of one that did not.\n"
+        "No function changed; use --function NAME to show one.\n"
     );
 }
 

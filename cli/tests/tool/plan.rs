@@ -116,7 +116,7 @@ fn run_follows_and_writes_a_plan_of_one_file() {
     };
     let total_of = |inlined: &str, after: usize| {
         format!(
-            "1 passed, 0 failed, 0 passed over in 1 file; {inlined} inlined, call sites 4 → {after}"
+            "1 passed, 0 failed, 0 skipped in 1 file; {inlined} inlined, call sites 4 → {after}"
         )
     };
     assert_eq!(

@@ -330,6 +330,6 @@ fn a_program_without_calls_has_a_report_too() {
     let place = Workplace::with(&[("m.clif", "function %f() {\nblock0:\n    return\n}\n")]);
     place.run("report m.clif").ok();
     let page = place.read("m.html");
-    assert!(section(&page, "trees").contains("It calls nothing by name."));
+    assert!(section(&page, "trees").contains("It has no direct calls."));
     assert!(page.contains("<svg id=\"graph\""));
 }

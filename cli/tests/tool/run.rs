@@ -46,7 +46,7 @@ fn directives_that_hold_are_counted_and_printed() {
     let place = Workplace::with(&[("m.clif", HOLDING)]);
     assert_eq!(
         place.run("run m.clif").ok(),
-        "%twice(21) -> 42\n2 passed, 0 failed, 0 passed over in 1 file; 1 call inlined, call sites 1 → 0\n"
+        "%twice(21) -> 42\n2 passed, 0 failed, 0 skipped in 1 file; 1 call inlined, call sites 1 → 0\n"
     );
     let text = place.run_with("run - --policy never", HOLDING).ok();
     assert!(
@@ -62,7 +62,7 @@ fn directives_that_fail_or_trap_are_errors_with_their_place() {
     let ran = place.run("run wrong.clif trap.clif");
     let summary = String::from_utf8(ran.out.clone()).unwrap();
     assert!(
-        summary.contains("4 passed, 2 failed, 0 passed over in 2 files"),
+        summary.contains("4 passed, 2 failed, 0 skipped in 2 files"),
         "{summary}"
     );
     let errors = ran.failed();
@@ -86,15 +86,12 @@ fn what_cannot_be_executed_is_passed_over_and_told() {
     let text = place.run("run elsewhere.clif compiled.clif").ok();
     let lines: Vec<_> = text.lines().collect();
     assert!(
-        lines[0].starts_with("passed over: elsewhere.clif: target "),
+        lines[0].starts_with("skipped: elsewhere.clif: target "),
         "{text}"
     );
+    assert!(lines[1].starts_with("skipped: compiled.clif: "), "{text}");
     assert!(
-        lines[1].starts_with("passed over: compiled.clif: "),
-        "{text}"
-    );
-    assert!(
-        lines[2].starts_with("0 passed, 0 failed, 4 passed over in 2 files"),
+        lines[2].starts_with("0 passed, 0 failed, 4 skipped in 2 files"),
         "{text}"
     );
     let quiet = place.run("run elsewhere.clif compiled.clif --quiet").ok();
@@ -179,12 +176,12 @@ fn a_run_with_nothing_to_execute_fails() {
     place.write("t/c.clif", HOLDING);
     let told = place.run("run t").ok();
     for line in [
-        "passed over: t/a.clif: no directives\n",
-        "passed over: t/b.clif: no directives\n",
+        "skipped: t/a.clif: no directives\n",
+        "skipped: t/b.clif: no directives\n",
     ] {
         assert!(told.contains(line), "{told}");
     }
-    let summary = "2 passed, 0 failed, 0 passed over in 3 files (2 without directives); 1 call ";
+    let summary = "2 passed, 0 failed, 0 skipped in 3 files (2 without directives); 1 call ";
     assert!(told.contains(summary), "{told}");
     let quiet = place.run("run t --quiet").ok();
     assert!(
@@ -203,7 +200,7 @@ fn a_folder_stands_for_all_test_files_under_it_each_a_module() {
     ]);
     let text = place.run("run tests").ok();
     assert!(
-        text.contains("4 passed, 0 failed, 0 passed over in 2 files"),
+        text.contains("4 passed, 0 failed, 0 skipped in 2 files"),
         "{text}"
     );
 }
