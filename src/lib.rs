@@ -63,7 +63,8 @@
 //! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `native` detects the features
 //! of the host's processor, `module` adds the adapter for `cranelift-module`, `jit` the methods of
 //! a wrapped `JITModule`, `profile` profile files, `object` object files, and `dwarf` their debug
-//! information.
+//! information. `trace-log` logs decisions, refusals, splices and steps of clean-up through the
+//! crate `log`, at the level `trace`.
 //!
 //! # Panics of Cranelift
 //!
@@ -82,6 +83,11 @@
 //! Version 0.*N*.*x* is for Cranelift 0.*N*, whose types are in the interface; only a new *N*
 //! breaks anything, or raises the oldest Rust compiler.
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// First, for the macro.
+#[macro_use]
+mod trace;
 
 pub mod backend;
 mod body;

@@ -39,6 +39,7 @@ const STACK_BYTES: usize = 64 << 20;
 
 fn main() -> ExitCode {
     panics::install_hook();
+    start_log();
     if let Some(help) = help::asked_for_shared() {
         return ended(output::print_styled(&help.ansi().to_string()));
     }
@@ -46,6 +47,14 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_arg_matches(&matches);
     let Arguments { command } = arguments.unwrap_or_else(|error| error.exit());
     ended(run_command(&command))
+}
+
+/// Lets `RUST_LOG` choose what is logged, on standard error: nothing by default. Lines have no
+/// times, so that those of two runs compare.
+fn start_log() {
+    env_logger::Builder::from_default_env()
+        .format_timestamp(None)
+        .init();
 }
 
 fn ended(result: Result<(), Failure>) -> ExitCode {

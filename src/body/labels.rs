@@ -7,6 +7,7 @@
 use super::relative_srcloc;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Function, SourceLoc, Value, ValueLabelAssignments, ValueLabelStart};
+use std::collections::BTreeMap;
 
 /// Gives the copies in `caller` the `labels` of the callee's values.
 ///
@@ -68,20 +69,26 @@ pub(crate) fn move_labels(caller: &mut Function, alias: Value, value: Value) {
     }
 }
 
-fn starts_of(caller: &Function, mut value: Value) -> Vec<ValueLabelStart> {
-    // Cranelift's own limit for such chains.
+fn starts_of(func: &Function, value: Value) -> Vec<ValueLabelStart> {
+    let labels = func.dfg.values_labels.as_ref();
+    let starts = labels.and_then(|labels| labels_of(labels, value));
+    starts.map_or_else(Vec::new, <[_]>::to_vec)
+}
+
+/// Returns the labels of `value` in `labels`. A chain of aliases of labels is followed as far as
+/// Cranelift itself does.
+pub(crate) fn labels_of(
+    labels: &BTreeMap<Value, ValueLabelAssignments>,
+    mut value: Value,
+) -> Option<&[ValueLabelStart]> {
     const LONGEST_CHAIN: usize = 10;
-    let Some(labels) = &caller.dfg.values_labels else {
-        return Vec::new();
-    };
     for _ in 0..=LONGEST_CHAIN {
-        match labels.get(&value) {
-            Some(ValueLabelAssignments::Starts(starts)) => return starts.clone(),
-            Some(ValueLabelAssignments::Alias { value: next, .. }) => value = *next,
-            None => break,
+        match labels.get(&value)? {
+            ValueLabelAssignments::Starts(starts) => return Some(starts),
+            ValueLabelAssignments::Alias { value: next, .. } => value = *next,
         }
     }
-    Vec::new()
+    None
 }
 
 fn add(caller: &mut Function, value: Value, starts: Vec<ValueLabelStart>) {

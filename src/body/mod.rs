@@ -2,6 +2,7 @@
 
 mod alias;
 mod cold;
+mod common_formats;
 mod definitions;
 mod handler_addresses;
 mod labels;
@@ -15,9 +16,10 @@ mod unreachable;
 
 pub(crate) use alias::resolve_alias;
 pub use cold::spread_cold;
+pub(crate) use common_formats::map_common;
 pub(crate) use definitions::check_definitions;
 pub(crate) use handler_addresses::{HandlerAddresses, null_address};
-pub(crate) use labels::{copy_labels, copy_labels_within, move_labels};
+pub(crate) use labels::{copy_labels, copy_labels_within, labels_of, move_labels};
 pub(crate) use signature::has_signature;
 pub(crate) use size::{ENTRIES_IN_ONE, code_size, frame_bytes, handler_copies_size, slot_bytes};
 pub(crate) use slot_overrun::slot_overrun;

@@ -1,6 +1,6 @@
 //! Checks that a function's parts refer only to existing parts.
 
-use super::branches;
+use super::{branches, map_common};
 use crate::panics;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::instructions::InstructionFormat;
@@ -66,28 +66,12 @@ pub(crate) fn check_params(func: &Function, block: Block) -> Result<(), String> 
     }
 }
 
-/// Returns whether `data` has one of the most common formats, which are not terminators and name
-/// only values, and all its values exist. This is for speed: all others are checked in full.
+/// Returns whether `data` is of one of the most common formats, and names only values that exist.
+/// This is for speed: all others are looked at in full.
 fn is_plain(data: &InstructionData, values: usize) -> bool {
     let exists = |value: Value| value.index() < values;
     let has_format = |opcode: Opcode, format| opcode.format() == format;
     match *data {
-        InstructionData::Unary { opcode, arg } => {
-            has_format(opcode, InstructionFormat::Unary) && exists(arg)
-        }
-        InstructionData::UnaryImm { opcode, .. } => has_format(opcode, InstructionFormat::UnaryImm),
-        InstructionData::Binary { opcode, args } => {
-            has_format(opcode, InstructionFormat::Binary) && args.into_iter().all(exists)
-        }
-        InstructionData::IntCompare { opcode, args, .. } => {
-            has_format(opcode, InstructionFormat::IntCompare) && args.into_iter().all(exists)
-        }
-        InstructionData::Load { opcode, arg, .. } => {
-            has_format(opcode, InstructionFormat::Load) && exists(arg)
-        }
-        InstructionData::Store { opcode, args, .. } => {
-            has_format(opcode, InstructionFormat::Store) && args.into_iter().all(exists)
-        }
         InstructionData::Ternary { opcode, args } => {
             has_format(opcode, InstructionFormat::Ternary) && args.into_iter().all(exists)
         }
@@ -97,7 +81,7 @@ fn is_plain(data: &InstructionData, values: usize) -> bool {
         InstructionData::CondTrap { opcode, arg, .. } => {
             has_format(opcode, InstructionFormat::CondTrap) && exists(arg)
         }
-        _ => false,
+        _ => map_common::<true>(data, |value| exists(value).then_some(value), Some).is_some(),
     }
 }
 

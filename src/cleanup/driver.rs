@@ -7,7 +7,7 @@ use super::params::{ParamsContext, unify_params};
 use super::promote::{PromoteContext, promote_slots};
 use super::stores::drop_stores;
 use super::targets::{Resolved, TargetsContext, resolve_targets};
-use super::{CleanupContext, CleanupStats, OptimizeOptions, declarations, slots, tidy};
+use super::{CleanupContext, CleanupStats, OptimizeOptions, declarations, slots, tidy, trace_step};
 use cranelift_codegen::ir::{FuncRef, Function, Inst};
 
 /// A slot may hold the address of another, which can only be promoted after it, and so on: the
@@ -63,17 +63,20 @@ pub(super) fn optimize_checked(
         let mut unified = 0;
         if options.drop_params {
             unified = unify_params(func, flow, params);
-            stats.params_dropped += unified;
+            let counts = CleanupStats {
+                params_dropped: unified,
+                ..CleanupStats::default()
+            };
+            add(&mut stats, func, "parameters with one value", counts);
         }
         if options.drop_params || options.drop_insts {
-            let (params, insts) = drop_dead(func, flow, options, dead);
-            stats.params_dropped += params;
-            stats.insts_dropped += insts;
+            let counts = unused(func, flow, options, dead);
+            add(&mut stats, func, "not used", counts);
         }
         let mut promoted = CleanupStats::default();
         if options.promote_slots && has_candidates(func) {
             promoted = promote_slots(func, flow, options, promote);
-            stats += promoted;
+            add(&mut stats, func, "promoted", promoted);
         }
         let is_changed = unified > 0 || promoted != CleanupStats::default();
         if is_changed {
@@ -84,15 +87,23 @@ pub(super) fn optimize_checked(
             let OptimizeContext { flow, targets, .. } = &mut context.optimize;
             flow.compute(func);
             resolved = resolve_targets(func, flow, options, targets);
-            stats.calls_resolved += resolved.calls;
-            stats.table_loads_replaced += resolved.loads;
+            let counts = CleanupStats {
+                calls_resolved: resolved.calls,
+                table_loads_replaced: resolved.loads,
+                ..CleanupStats::default()
+            };
+            add(&mut stats, func, "targets known", counts);
         }
         let is_changed = is_changed || resolved != Resolved::default();
         let decided = match options.thread_branches {
             true => thread_branches(func, &mut copies_left, context),
             false => 0,
         };
-        stats.branches_decided += decided;
+        let counts = CleanupStats {
+            branches_decided: decided,
+            ..CleanupStats::default()
+        };
+        add(&mut stats, func, "branches decided", counts);
         if decided > 0 {
             stats += tidy(func, context);
         } else if !is_changed {
@@ -108,16 +119,43 @@ pub(super) fn optimize_checked(
         } = &mut context.optimize;
         flow.compute(func);
         let dropped = drop_stores(func, flow, options, promote);
-        stats.stores_dropped += dropped;
+        let counts = CleanupStats {
+            stores_dropped: dropped,
+            ..CleanupStats::default()
+        };
+        add(&mut stats, func, "stores not read", counts);
         if dropped > 0 {
-            let (params, insts) = drop_dead(func, flow, options, dead);
-            stats.params_dropped += params;
-            stats.insts_dropped += insts;
+            let counts = unused(func, flow, options, dead);
+            add(&mut stats, func, "not used", counts);
         }
     }
-    stats.slots_dropped += slots::drop_unused_slots(func);
-    stats.declarations_dropped += declarations::drop_unused_declarations(func);
+    let counts = CleanupStats {
+        slots_dropped: slots::drop_unused_slots(func),
+        declarations_dropped: declarations::drop_unused_declarations(func),
+        ..CleanupStats::default()
+    };
+    add(&mut stats, func, "not named", counts);
     stats
+}
+
+fn unused(
+    func: &mut Function,
+    flow: &Flow,
+    options: &OptimizeOptions,
+    context: &mut DeadContext,
+) -> CleanupStats {
+    let (params_dropped, insts_dropped) = drop_dead(func, flow, options, context);
+    CleanupStats {
+        params_dropped,
+        insts_dropped,
+        ..CleanupStats::default()
+    }
+}
+
+/// Adds the counts of a step to `stats`.
+fn add(stats: &mut CleanupStats, func: &Function, step: &str, counts: CleanupStats) {
+    trace_step(func, step, &counts);
+    *stats += counts;
 }
 
 fn thread_branches(

@@ -65,6 +65,7 @@ pub use options::{MemoryFunctions, OptimizeOptions};
 pub use tables::{TableFunction, Tables};
 
 use crate::body::{HandlerAddresses, check_definitions, check_structure, drop_unreachable_blocks};
+use crate::trace::Name;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{Block, FuncRef, Function, Inst, Value};
 
@@ -250,6 +251,20 @@ fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> Cleanu
 }
 
 /// Tidies all but slots.
+fn trace_step(func: &Function, step: &str, stats: &CleanupStats) {
+    if cfg!(feature = "trace-log") && *stats != CleanupStats::default() {
+        let stats = format!("{stats:?}");
+        let counts = stats
+            .trim_start_matches("CleanupStats { ")
+            .trim_end_matches(" }");
+        let counts: Vec<&str> = counts
+            .split(", ")
+            .filter(|count| !count.ends_with(": 0"))
+            .collect();
+        trace!("{}: {step}: {}", Name(&func.name), counts.join(", "));
+    }
+}
+
 fn tidy(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
     context.knows_escaping_params = false;
@@ -269,5 +284,6 @@ fn tidy(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
             break;
         }
     }
+    trace_step(func, "tidied", &stats);
     stats
 }

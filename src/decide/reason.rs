@@ -68,6 +68,50 @@ impl PolicyReason {
         Self(Form::LargeSum { insts, most })
     }
 
+    /// Returns how far the net cost (cost less benefit) of a site that a
+    /// [`CostModel`](super::CostModel) weighed lies below its threshold: negative if the site is
+    /// kept. Returns `None` for other reasons, and for a site that is cheaper than every threshold.
+    ///
+    /// ```
+    /// use cranelift_inliner::decide::{CostModel, PolicyReason};
+    /// use cranelift_inliner::pass::{Inliner, Reason};
+    /// use cranelift_inliner::program::Program;
+    ///
+    /// let text = "
+    /// function %square(i32) -> i32 {
+    /// block0(v0: i32):
+    ///     v1 = imul v0, v0
+    ///     return v1
+    /// }
+    /// function %main(i32) -> i32 {
+    ///     fn0 = %square(i32) -> i32
+    /// block0(v0: i32):
+    ///     v1 = call fn0(v0)
+    ///     return v1
+    /// }";
+    /// let mut model = CostModel::default();
+    /// (model.threshold, model.cold_threshold) = (-1000, -1000);
+    /// let inlined = Inliner::new(model).run(&Program::from_clif(text, "square.clif")?)?;
+    /// let site = inlined.sites().next().ok_or("no site")?;
+    /// assert!(!site.inlined);
+    /// assert!(matches!(&site.reason, Reason::Policy(reason) if reason.margin() < Some(0)));
+    /// assert_eq!(PolicyReason::from("a getter").margin(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn margin(&self) -> Option<i64> {
+        let (cost, benefit, threshold) = match &self.0 {
+            &Form::Weighed {
+                cost,
+                benefit,
+                threshold,
+                ..
+            } => (cost.into(), benefit.into(), threshold.map(i64::from)),
+            Form::WeighedInFull(weighing) => (weighing.cost, weighing.benefit, weighing.threshold),
+            _ => return None,
+        };
+        Some(threshold?.saturating_sub(cost.saturating_sub(benefit)))
+    }
+
     pub(super) fn small_callee(insts: usize) -> Self {
         Self(Form::SmallCallee { insts })
     }

@@ -48,11 +48,10 @@
 //!
 //! # Nodes and edges
 //!
-//! The graph is a [`petgraph::graph::DiGraph`], so that all of petgraph works on it
-//! ([`CallGraph::as_petgraph`]). There is one node per function of the program, in input order, and
-//! then one node per undefined name that is called or whose address is taken. There is one edge per
-//! *call site*, a `call`, `return_call` or `try_call` instruction in the layout; two calls of one
-//! function are two edges.
+//! Nodes have the numbers [`NodeId`], and call sites the numbers [`SiteId`]. There is one node per
+//! function of the program, in input order, and then one node per undefined name that is called or
+//! whose address is taken. There is one edge per *call site*, a `call`, `return_call` or `try_call`
+//! instruction in the layout; two calls of one function are two edges.
 //!
 //! # Calls without an edge
 //!

@@ -376,6 +376,14 @@ impl CallerJob<'_> {
             let decision =
                 self.decide_one(&candidate, &steering, legality, &analysis, copy, &grown);
             let inline = decision.is_ok();
+            trace!(
+                "{}: {} of {} {}: {}",
+                self.state.program[self.id].name(),
+                candidate.call,
+                self.state.program[candidate.callee].name(),
+                if inline { "is to be inlined" } else { "stays" },
+                decision.as_ref().unwrap_or_else(|reason| reason)
+            );
             self.result.left_to_optimizer |= decision == Err(Reason::MemoryFunction);
             let (Ok(reason) | Err(reason)) = decision;
             let callee = self.final_callee(&candidate);

@@ -12,7 +12,7 @@ use crate::backend::{
 use crate::locations::LocationTable;
 use crate::program::{FunctionId, Linkage};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
+use cranelift_entity::{EntitySet, PrimaryMap};
 use std::sync::{Arc, OnceLock};
 
 /// The machine code of a program.
@@ -141,29 +141,17 @@ impl<'a> Compiler<'a> {
 
     /// Follows references from exported functions through the bodies that were actually compiled.
     fn compile_live(&self, state: &State<'_>) -> EntitySet<FunctionId> {
-        let mut live = EntitySet::with_capacity(state.program.len());
-        let mut work: Vec<FunctionId> = state
-            .program
-            .ids()
-            .filter(|&id| state.program[id].linkage().is_kept())
-            .chain(state.kept_by_tables())
-            .collect();
-        live.extend(work.iter().copied());
-        while let Some(id) = work.pop() {
+        reach(state, |id| {
             self.compile(state, id);
             let used_original = matches!(
                 self.results[id].get(),
                 Some(Ok(compilation)) if compilation.body.fallback().is_some()
             );
-            let references = if used_original {
-                state.graph.references(id).collect()
-            } else {
-                state.references(id).unwrap_or_default()
-            };
-            let here = references.into_iter().filter(|&id| state.is_emitted(id));
-            work.extend(here.filter(|&id| live.insert(id)));
-        }
-        live
+            match used_original {
+                true => state.graph.references(id).collect(),
+                false => state.references(id).unwrap_or_default(),
+            }
+        })
     }
 }
 
@@ -196,23 +184,28 @@ fn is_referenced(state: &State<'_>, callee: FunctionId) -> bool {
 
 /// Returns the functions that are needed: those that code outside the program may call, and the
 /// functions to which their final bodies refer.
-pub(super) fn live_functions(state: &State<'_>) -> SecondaryMap<FunctionId, bool> {
-    let mut live = SecondaryMap::new();
+pub(super) fn live_functions(state: &State<'_>) -> EntitySet<FunctionId> {
+    reach(state, |id| state.references(id).unwrap_or_default())
+}
+
+/// Returns the functions that code outside the program may call, and those reached from there by
+/// `references` of functions with code.
+fn reach(
+    state: &State<'_>,
+    mut references: impl FnMut(FunctionId) -> Vec<FunctionId>,
+) -> EntitySet<FunctionId> {
+    let mut live = EntitySet::with_capacity(state.program.len());
     let mut work: Vec<FunctionId> = state
         .program
         .ids()
         .filter(|&id| state.program[id].linkage().is_kept())
         .chain(state.kept_by_tables())
         .collect();
-    for &id in &work {
-        live[id] = true;
-    }
+    live.extend(work.iter().copied());
     while let Some(id) = work.pop() {
-        for reference in state.references(id).unwrap_or_default() {
-            if state.is_emitted(reference) && !std::mem::replace(&mut live[reference], true) {
-                work.push(reference);
-            }
-        }
+        let here = references(id).into_iter();
+        let here = here.filter(|&id| state.is_emitted(id));
+        work.extend(here.filter(|&id| live.insert(id)));
     }
     live
 }

@@ -204,7 +204,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
             depth: done.depth,
             promises: done.promises,
             cleanup: done.cleanup,
-            dropped: !live[id],
+            dropped: !live.contains(id),
         };
         sites[id] = done.records;
         bodies[id] = Some(done.body);
@@ -212,7 +212,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
     }
     let kept = program.with_bodies(|id, _| {
         let body: &Option<Arc<Function>> = &bodies[id];
-        body.as_ref().filter(|_| live[id]).map(Arc::clone)
+        body.as_ref().filter(|_| live.contains(id)).map(Arc::clone)
     });
     // The names are those of an existing program.
     debug_assert!(kept.is_ok(), "names that were good are not any more");

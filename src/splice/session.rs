@@ -13,6 +13,7 @@ use super::shared_slots::SharedSlots;
 use super::site::{LegalSite, SiteKind, check_call, check_site};
 use super::{Callee, KeepLocations, Refusal, SpliceLocations, SpliceOptions};
 use crate::body::{HandlerAddresses, drop_unreachable_blocks};
+use crate::trace::Name;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{self, Block, Inst, Opcode, Value};
 
@@ -280,6 +281,21 @@ impl Session<'_> {
         callee: &Callee<'_>,
         locations: &mut dyn SpliceLocations,
     ) -> Result<&[CopiedCall], Refusal> {
+        let result = self.replace(call, callee, locations);
+        let caller = Name(&self.caller.name);
+        match &result {
+            Ok(()) => trace!("{caller}: {call} becomes {}", Name(&callee.function().name)),
+            Err(refusal) => trace!("{caller}: {call} is refused: {refusal}"),
+        }
+        result.map(|()| &self.context.copied_calls[..])
+    }
+
+    fn replace(
+        &mut self,
+        call: Inst,
+        callee: &Callee<'_>,
+        locations: &mut dyn SpliceLocations,
+    ) -> Result<(), Refusal> {
         let (site, shape) = self.plan(call, callee.outline())?;
         let mut site = site.with_metadata(self.caller, call);
         if site.tags.is_empty() {
@@ -322,7 +338,7 @@ impl Session<'_> {
         if let (Opening::Onward(jump), Some(block)) = (opening, copied.continues_in) {
             Segments::close(self.caller, jump, block);
         }
-        Ok(&self.context.copied_calls)
+        Ok(())
     }
 
     /// Frees the memory kept for further copies of `callee` in this caller.

@@ -20,6 +20,7 @@
 //! [`execute`] alone, with none of the interpreter, proptest and arbitrary.
 // Running compiled code cannot be safe; three files of `execute/native` say so.
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "properties")]
 pub mod canonical;

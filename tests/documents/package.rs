@@ -96,3 +96,38 @@ fn the_packages_have_what_their_sources_include() {
     }
     assert!(included >= 4, "{included}");
 }
+
+/// Pages that show a package show its README alone, so that a path beside it leads nowhere there.
+#[test]
+fn links_of_the_readmes_lead_to_what_is_published() {
+    const SOURCE: &str = "https://docs.rs/crate/cranelift-inliner/latest/source/";
+    let Some(files) = packaged("cranelift-inliner") else {
+        return;
+    };
+    let mut to_files = 0;
+    for (package, folder) in PACKAGES {
+        let text = fs::read_to_string(root().join(folder).join("README.md")).unwrap();
+        let inline = text.split("](").skip(1);
+        let inline = inline.map(|rest| rest.split(')').next().unwrap());
+        let definitions = text.lines().filter(|line| line.starts_with('['));
+        let definitions = definitions.filter_map(|line| Some(line.split_once("]: ")?.1));
+        for link in inline.chain(definitions) {
+            assert!(link.starts_with("https://"), "{package}: {link}");
+            if let Some(file) = link.strip_prefix(SOURCE) {
+                assert!(files.contains(file), "{package}: {link}");
+                to_files += 1;
+            }
+            let in_docs = link.strip_prefix("https://docs.rs/cranelift-inliner/latest/");
+            if let Some(item) = in_docs.and_then(|page| page.strip_prefix("cranelift_inliner/")) {
+                let module = item.split('/').next().unwrap();
+                let is_module = |file: String| root().join(file).exists();
+                assert!(
+                    is_module(format!("src/{module}.rs"))
+                        || is_module(format!("src/{module}/mod.rs")),
+                    "{package}: {link}"
+                );
+            }
+        }
+    }
+    assert!(to_files >= 5, "{to_files}");
+}

@@ -1,12 +1,10 @@
 //! `clif-inline compile`: compiles CLIF to an object file.
 
+use super::job::Job;
 use crate::arguments::CompileArguments;
 use crate::failure::{self, Failure, say};
 use crate::output::{self, Output};
-use crate::progress::Progress;
-use crate::records::Records;
-use crate::statistics::Statistics;
-use crate::{stage, table};
+use crate::table;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_inliner::backend::{
     ObjectFunction, ObjectLinkage, ScratchPool, build_object, compile_function, emit_object,
@@ -26,64 +24,40 @@ use std::time::Instant;
 const CHEAP_INSTS: usize = 50_000;
 
 pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
-    let started = Instant::now();
     let common = &arguments.common;
     let inputs = &arguments.inputs.paths;
     let output = match &arguments.output {
         Some(path) => Output::from_argument(path),
         None => Output::File(output::beside(inputs, "o")?),
     };
-    let records = Records::new(common, &arguments.plan)?;
-
-    let mut statistics = Statistics::default();
-    let mut phases = statistics.microseconds;
-    let progress = Progress::new();
-    let isa = stage::target(&arguments.target)?;
-    let program = stage::read(inputs, common, &progress, &mut phases)?;
-    stage::verify(&program, &*isa, common, &progress, &mut phases)?;
+    let mut job = Job::begin(common, &arguments.plan, &arguments.target)?;
+    let program = job.read(inputs)?;
     let locations = match arguments.debug_info {
         true => LocationMode::InlinedAt,
         false => LocationMode::Keep,
     };
-    let (inlined, compiled) = stage::inline_and_compile(
-        &program,
-        &*isa,
-        common,
-        records.policy(common),
-        locations,
-        &progress,
-        &mut phases,
-    )?;
-    records.compare(&program, &inlined, &progress)?;
-    statistics.add(&program, &inlined);
-    statistics.add_code(&compiled);
+    let (inlined, compiled) = job.inline_and_compile(&program, locations)?;
+    let isa = job.isa.clone();
     let wants_table = common.report.stats.is_none() && !arguments.quiet;
-    let is_cheap = statistics.instructions_before <= CHEAP_INSTS;
+    let is_cheap = job.statistics.instructions_before <= CHEAP_INSTS;
     if common.report.stats.is_some() || (wants_table && is_cheap) {
         let compiling = Instant::now();
-        statistics.code_bytes_before = code_bytes_before(&program, &*isa);
-        phases.compile_before = compiling.elapsed();
+        job.statistics.code_bytes_before = code_bytes_before(&program, &*isa);
+        job.statistics.microseconds.compile_before = compiling.elapsed();
     }
-
-    progress.begin("writing");
-    let writing = Instant::now();
-    records.write(&program, &inlined)?;
-    let bytes = object(&program, &compiled, &isa, inputs)?;
-    output.write_bytes(&bytes)?;
-    drop(progress);
-    phases.write = writing.elapsed();
-    phases.total = started.elapsed();
-    statistics.microseconds = phases;
+    let (finished, ()) = job.write("writing", &program, &inlined, |_| {
+        let bytes = object(&program, &compiled, &isa, inputs)?;
+        output.write_bytes(&bytes)
+    })?;
 
     for (_, fallback) in compiled.fallbacks() {
         failure::warn_of_fallback(&fallback.reason, &program);
     }
     if wants_table {
-        say(&table::short(&statistics));
-        output.tell(&next(inputs));
+        say(&table::short(&finished.statistics));
+        finished.tell(&output, &next(inputs));
     }
-    let taken = output.is_standard_output() || records.take_standard_output();
-    statistics.print(common, taken)
+    finished.print(&output)
 }
 
 /// A hint to options that show more than the table.

@@ -1,61 +1,41 @@
 //! `clif-inline explain`: prints the inline trees of functions.
 
+use super::job::Job;
 use crate::arguments::{ExplainArguments, FormatArgument};
 use crate::explanation::Explanation;
 use crate::explanation_json::JsonTrees;
 use crate::failure::Failure;
 use crate::names;
-use crate::output;
-use crate::progress::Progress;
-use crate::records::Records;
-use crate::stage;
-use crate::statistics::{Statistics, counted};
+use crate::output::{self, Output};
+use crate::statistics::counted;
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use std::cmp::Reverse;
-use std::time::Instant;
 
 /// The number of functions shown if none is named.
 const MOST_FUNCTIONS: usize = 5;
 
 pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
-    let started = Instant::now();
-    let common = &arguments.common;
-    let records = Records::new(common, &arguments.plan)?;
-
-    let mut statistics = Statistics::default();
-    let mut phases = statistics.microseconds;
-    let progress = Progress::new();
-    let isa = stage::target(&arguments.target)?;
-    let program = stage::read(&arguments.inputs.paths, common, &progress, &mut phases)?;
+    let mut job = Job::begin(&arguments.common, &arguments.plan, &arguments.target)?;
+    let program = job.read(&arguments.inputs.paths)?;
     let functions = find(&program, &arguments.functions)?;
-    stage::verify(&program, &*isa, common, &progress, &mut phases)?;
-    let policy = records.policy(common);
-    let inlined = stage::inline(&program, &*isa, common, policy, &progress, &mut phases)?;
-    records.compare(&program, &inlined, &progress)?;
-    statistics.add(&program, &inlined);
-
-    progress.begin("writing");
-    let writing = Instant::now();
-    records.write(&program, &inlined)?;
-    let depth = arguments.depth.unwrap_or(usize::MAX);
-    let chosen = match functions.is_empty() {
-        true => changed_most(&program, &inlined),
-        false => Chosen {
-            functions,
-            others: 0,
-        },
-    };
-    let text = match arguments.format {
-        FormatArgument::Text => as_text(&program, &inlined, &chosen, depth),
-        FormatArgument::Json => as_json(&program, &inlined, &chosen, depth)?,
-    };
-    drop(progress);
+    let inlined = job.inline(&program)?;
+    let (finished, text) = job.write("writing", &program, &inlined, |_| {
+        let depth = arguments.depth.unwrap_or(usize::MAX);
+        let chosen = match functions.is_empty() {
+            true => changed_most(&program, &inlined),
+            false => Chosen {
+                functions,
+                others: 0,
+            },
+        };
+        match arguments.format {
+            FormatArgument::Text => Ok(as_text(&program, &inlined, &chosen, depth)),
+            FormatArgument::Json => as_json(&program, &inlined, &chosen, depth),
+        }
+    })?;
     output::print_styled(&text)?;
-    phases.write = writing.elapsed();
-    phases.total = started.elapsed();
-    statistics.microseconds = phases;
-    statistics.print(common, true)
+    finished.print(&Output::StandardOutput)
 }
 
 /// The functions to explain.

@@ -4,6 +4,7 @@ mod bisect;
 mod compile;
 mod explain;
 mod graph;
+mod job;
 mod man;
 mod opt;
 mod report;

@@ -5,6 +5,7 @@
 //! the texts. All markup is made with [`maud`], which escapes text from the program.
 
 mod limits;
+mod loops;
 mod picture;
 mod tables;
 mod texts;

@@ -1,10 +1,13 @@
 //! The tables of the report: totals, reasons, functions and call sites.
 
+use super::loops::LoopDepths;
 use super::{Report, classes, function_link, limits};
 use crate::statistics::Statistics;
 use crate::verdict::Verdict;
-use cranelift_inliner::pass::SiteRecord;
+use cranelift_inliner::pass::{Reason, SiteRecord};
+use cranelift_inliner::program::FunctionId;
 use maud::{Markup, PreEscaped, html};
+use std::cmp::Reverse;
 
 /// Returns the totals of the program.
 pub(super) fn totals(statistics: &Statistics) -> Markup {
@@ -92,7 +95,7 @@ pub(super) fn functions(report: &Report<'_>) -> Markup {
                 th.num scope="col" { "Calls inlined into it" }
                 th.num scope="col" { "Copies of it" }
             } }
-            tbody { @for &id in &report.shown.functions {
+            tbody { @for id in changed_first(report) {
                 @let stats = report.inlined.stats(id);
                 @let after = if stats.dropped { 0 } else { stats.insts_after };
                 tr {
@@ -109,15 +112,24 @@ pub(super) fn functions(report: &Report<'_>) -> Markup {
     }
 }
 
-/// Returns the table of all decisions.
+/// Returns the functions on the page, the greatest change first; among equals, those that calls were inlined
+/// into, then the order of the input.
+fn changed_first(report: &Report<'_>) -> Vec<FunctionId> {
+    let mut functions = report.shown.functions.clone();
+    functions.sort_by_key(|&id| {
+        let stats = report.inlined.stats(id);
+        let after = if stats.dropped { 0 } else { stats.insts_after };
+        Reverse((after.abs_diff(stats.insts_before), stats.inlined))
+    });
+    functions
+}
+
+/// Returns the table of all decisions: inlined calls first, the most executed first; among equals, in
+/// the order of the records.
 pub(super) fn sites(report: &Report<'_>) -> Markup {
     let mut all: Vec<_> = report.inlined.sites().collect();
-    let mut rows = rows(report, &all);
-    if rows.number < all.len() {
-        // Stable: among equals, the order of the records.
-        all.sort_by_key(|site| Verdict::of(site));
-        rows = self::rows(report, &all);
-    }
+    all.sort_by_key(|site| (Verdict::of(site), Reverse(site.count())));
+    let rows = rows(report, &all);
     html! {
         @if rows.number < all.len() {
             p {
@@ -134,6 +146,9 @@ pub(super) fn sites(report: &Report<'_>) -> Markup {
                 th scope="col" { "Reason" }
                 th.num scope="col" { "Callee" br; "size" }
                 th.num scope="col" { "Caller" br; "size" }
+                th.num scope="col" { "Executed" }
+                th.num scope="col" { "Loop" br; "depth" }
+                th.num scope="col" { "Below" br; "threshold" }
                 th scope="col" { "Place" }
             } }
             tbody { (PreEscaped(rows.markup)) }
@@ -152,8 +167,9 @@ fn rows(report: &Report<'_>, sites: &[&SiteRecord]) -> Rows {
         markup: String::new(),
         number: 0,
     };
+    let loops = LoopDepths::new(report.program, report.inlined);
     for site in sites {
-        let row = row(report, site).into_string();
+        let row = row(report, &loops, site).into_string();
         if rows.markup.len() + row.len() > limits::SITES {
             break;
         }
@@ -163,7 +179,7 @@ fn rows(report: &Report<'_>, sites: &[&SiteRecord]) -> Rows {
     rows
 }
 
-fn row(report: &Report<'_>, site: &SiteRecord) -> Markup {
+fn row(report: &Report<'_>, loops: &LoopDepths<'_>, site: &SiteRecord) -> Markup {
     let verdict = Verdict::of(site);
     html! {
         tr class=(classes(Some(verdict))) {
@@ -180,6 +196,11 @@ fn row(report: &Report<'_>, site: &SiteRecord) -> Markup {
             td { (site.reason) }
             td { @if site.callee_id.is_some() { (site.callee_insts()) } }
             td { (site.caller_insts()) }
+            td { @if let Some(count) = site.count() { (count) } }
+            td { @if let Some(depth) = loops.of(site) { (depth) } }
+            td { @if let Reason::Policy(reason) = &site.reason {
+                @if let Some(margin) = reason.margin() { (margin) }
+            } }
             td { (place(site)) }
         }
     }

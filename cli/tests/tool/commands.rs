@@ -719,3 +719,48 @@ fn strange_text_is_an_error_and_never_a_panic() {
         }
     }
 }
+
+#[test]
+fn what_is_done_to_a_function_can_be_followed_in_the_log() {
+    let text = "
+function %pick(i32) -> i32 {
+block0(v0: i32):
+    brif v0, block1, block2
+block1:
+    return v0
+block2:
+    v1 = iconst.i32 7
+    return v1
+}
+function %main() -> i32 {
+    fn0 = %pick(i32) -> i32
+block0:
+    v0 = iconst.i32 1
+    v1 = call fn0(v0)
+    return v1
+}";
+    let place = Workplace::with(&[("m.clif", text)]);
+    let logged = |filter: Option<&str>| {
+        let mut command = command(&place.path("."));
+        command.args(["opt", "m.clif", "--policy", "always"]);
+        match filter {
+            Some(filter) => command.env("RUST_LOG", filter),
+            None => command.env_remove("RUST_LOG"),
+        };
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let all = logged(Some("cranelift_inliner=trace"));
+    for expected in [
+        "is to be inlined: ",
+        " becomes %pick",
+        "cranelift_inliner::cleanup] %main: tidied: branches_folded: 1",
+    ] {
+        assert!(all.contains(expected), "{expected}: {all}");
+    }
+    let splices = logged(Some("cranelift_inliner::splice=trace"));
+    assert!(splices.contains(" becomes %pick"), "{splices}");
+    assert!(!splices.contains("is to be inlined"), "{splices}");
+    assert_eq!(logged(None), "");
+}

@@ -49,9 +49,10 @@ fn tables_and_trees_are_there_without_scripts() {
     assert_eq!(totals[2], ["Call sites", "4", "3", "-1 (-25.0\u{a0}%)"]);
     let functions = rows(section(&page, "functions"));
     assert_eq!(functions.len(), 3);
-    assert_eq!(functions[0], ["%main", "exported", "4", "4", "0", "2", "0"]);
+    // What changed comes first.
+    assert_eq!(functions[1], ["%main", "exported", "4", "4", "0", "2", "0"]);
     assert_eq!(
-        functions[1],
+        functions[0],
         [
             "%double",
             "local",
@@ -71,6 +72,8 @@ fn tables_and_trees_are_there_without_scripts() {
         "policy always",
         "2",
         "4",
+        // Neither counts nor a threshold: a call outside of loops.
+        "0",
         "call inst0",
     ];
     assert!(
@@ -332,4 +335,48 @@ fn a_program_without_calls_has_a_report_too() {
     let page = place.read("m.html");
     assert!(section(&page, "trees").contains("It has no direct calls."));
     assert!(page.contains("<svg id=\"graph\""));
+}
+
+/// `%main` calls `%step` in a loop within a loop as often as it is told, and `%large` once.
+const LOOPS: &str = "
+function %step(i32) -> i32 {
+block0(v0: i32):
+    v1 = imul v0, v0
+    return v1
+}
+function %main(i32) -> i32 {
+    fn0 = %step(i32) -> i32
+block0(v0: i32):
+    v1 = call fn0(v0)
+    jump block1(v0)
+block1(v2: i32):
+    jump block2(v2)
+block2(v3: i32):
+    v4 = call fn0(v3)
+    v5 = iconst.i32 1
+    v6 = isub v3, v5
+    brif v6, block2(v6), block3
+block3:
+    v7 = isub v2, v5
+    brif v7, block1(v7), block4
+block4:
+    return v1
+}
+; run: %main(3) == 9
+";
+
+#[test]
+fn sites_have_their_counts_loops_and_margins_and_the_hottest_comes_first() {
+    let place = Workplace::with(&[("m.clif", LOOPS)]);
+    place.run("run m.clif --profile-out counts.json").ok();
+    let options = "--profile counts.json --cost-threshold -1000 --policy cost";
+    place.run(&format!("report m.clif {options}")).ok();
+    let page = place.read("m.html");
+    let sites = rows(section(&page, "sites"));
+    let measures: Vec<_> = sites.iter().map(|site| &site[6..8]).collect();
+    assert_eq!(measures, [["6", "2"], ["1", "0"]], "{sites:?}");
+    for site in &sites {
+        let margin: i64 = site[8].parse().unwrap();
+        assert_eq!(margin >= 0, site[2] == "inlined", "{site:?}");
+    }
 }

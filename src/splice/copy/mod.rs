@@ -17,10 +17,10 @@ use super::session::{CopiedCall, SpliceContext};
 use super::shared_slots::{SharedSlots, Sharers};
 use super::site::{Site, SiteKind};
 use super::{Callee, SpliceLocations, struct_args};
-use crate::body::{HandlerAddresses, copy_labels, null_address, set_srcloc};
+use crate::body::{HandlerAddresses, copy_labels, map_common, null_address, set_srcloc};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
-use cranelift_codegen::ir::{self, Block, Function, Inst, InstructionData, Value};
+use cranelift_codegen::ir::{self, Block, Function, Inst, InstructionData, MemFlags, Value};
 use smallvec::SmallVec;
 
 /// The results of a copy for the session.
@@ -306,49 +306,14 @@ impl<'a> Copy<'a> {
         self.last_pieces[index] = at;
     }
 
-    /// Returns the caller's version of an instruction. The first formats are the most common ones;
-    /// they are here for speed.
+    /// Returns the caller's version of an instruction.
     #[inline(always)]
     pub(super) fn map_data(&mut self, plan: &InstPlan) -> InstructionData {
-        let value = |value: Value| self.values[value.index()];
-        match plan.data {
-            InstructionData::Unary { opcode, arg } => InstructionData::Unary {
-                opcode,
-                arg: value(arg),
-            },
-            InstructionData::UnaryImm { .. } => plan.data,
-            InstructionData::Binary { opcode, args } => InstructionData::Binary {
-                opcode,
-                args: args.map(value),
-            },
-            InstructionData::IntCompare { opcode, args, cond } => InstructionData::IntCompare {
-                opcode,
-                args: args.map(value),
-                cond,
-            },
-            InstructionData::Load {
-                opcode,
-                arg,
-                flags,
-                offset,
-            } => InstructionData::Load {
-                opcode,
-                arg: value(arg),
-                flags: self.maps.mem_flags[flags.index()],
-                offset,
-            },
-            InstructionData::Store {
-                opcode,
-                args,
-                flags,
-                offset,
-            } => InstructionData::Store {
-                opcode,
-                args: args.map(value),
-                flags: self.maps.mem_flags[flags.index()],
-                offset,
-            },
-            other => self.map_any(other),
+        let value = |value: Value| Some(self.values[value.index()]);
+        let flags = |flags: MemFlags| Some(self.maps.mem_flags[flags.index()]);
+        match map_common::<false>(&plan.data, value, flags) {
+            Some(data) => data,
+            None => self.map_any(plan.data),
         }
     }
 

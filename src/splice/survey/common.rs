@@ -1,22 +1,25 @@
 //! A faster path for instructions of the most common formats.
 //!
-//! None of these formats ends a block, is a call, or refers to anything but values and memory
-//! flags, and most of their instructions are like one that was seen before.
+//! Most instructions of [these formats](crate::body::map_common) are like one
+//! that was seen before.
 
 use super::Survey;
 use super::instructions::likely_ctrl_type;
+use crate::body::map_common;
 use crate::splice::callee::{InstClass, InstPlan, Results};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
-use cranelift_codegen::ir::instructions::InstructionFormat;
-use cranelift_codegen::ir::{self, Inst, InstructionData, Opcode, Value, types};
+use cranelift_codegen::ir::{self, Inst, InstructionData, Value, types};
 
 impl Survey<'_> {
     /// Does the work of [`Survey::survey_inst`] for the common instructions, and returns whether it
     /// did. All others, and malformed ones, are left to that method.
     #[inline]
     pub(super) fn survey_common_inst(&mut self, inst: Inst, original: &InstructionData) -> bool {
-        let Some(data) = self.common_operands(original) else {
+        // Aliases are followed, and all that is referred to is there.
+        let known = |value| self.known(value);
+        let known_flags = |flags| self.known_flags(flags);
+        let Some(data) = map_common::<true>(original, known, known_flags) else {
             return false;
         };
         let opcode = data.opcode();
@@ -53,67 +56,6 @@ impl Survey<'_> {
         true
     }
 
-    /// Returns `data` with aliases followed, if it has a common format, which is that of its
-    /// opcode, and all its operands exist.
-    #[inline]
-    fn common_operands(&mut self, data: &InstructionData) -> Option<InstructionData> {
-        let has_format = |opcode: Opcode, format| (opcode.format() == format).then_some(());
-        Some(match *data {
-            InstructionData::Unary { opcode, arg } => {
-                has_format(opcode, InstructionFormat::Unary)?;
-                let arg = self.known(arg)?;
-                InstructionData::Unary { opcode, arg }
-            }
-            InstructionData::UnaryImm { opcode, imm } => {
-                has_format(opcode, InstructionFormat::UnaryImm)?;
-                InstructionData::UnaryImm { opcode, imm }
-            }
-            InstructionData::Binary { opcode, args } => {
-                has_format(opcode, InstructionFormat::Binary)?;
-                let args = self.known_pair(args)?;
-                InstructionData::Binary { opcode, args }
-            }
-            InstructionData::IntCompare { opcode, args, cond } => {
-                has_format(opcode, InstructionFormat::IntCompare)?;
-                let args = self.known_pair(args)?;
-                InstructionData::IntCompare { opcode, args, cond }
-            }
-            InstructionData::Load {
-                opcode,
-                arg,
-                flags,
-                offset,
-            } => {
-                has_format(opcode, InstructionFormat::Load)?;
-                let arg = self.known(arg)?;
-                self.known_flags(flags)?;
-                InstructionData::Load {
-                    opcode,
-                    arg,
-                    flags,
-                    offset,
-                }
-            }
-            InstructionData::Store {
-                opcode,
-                args,
-                flags,
-                offset,
-            } => {
-                has_format(opcode, InstructionFormat::Store)?;
-                let args = self.known_pair(args)?;
-                self.known_flags(flags)?;
-                InstructionData::Store {
-                    opcode,
-                    args,
-                    flags,
-                    offset,
-                }
-            }
-            _ => return None,
-        })
-    }
-
     /// Returns the value behind `value`, if it is not an alias or was used before.
     #[inline]
     fn known(&self, value: Value) -> Option<Value> {
@@ -121,14 +63,9 @@ impl Survey<'_> {
         (!resolved.is_reserved_value()).then_some(resolved)
     }
 
+    /// Returns the flags, if they were used before.
     #[inline]
-    fn known_pair(&self, [first, second]: [Value; 2]) -> Option<[Value; 2]> {
-        Some([self.known(first)?, self.known(second)?])
-    }
-
-    /// Returns `Some` if the flags were used before.
-    #[inline]
-    fn known_flags(&self, flags: ir::MemFlags) -> Option<()> {
-        self.tables.used.mem_flags.contains(flags).then_some(())
+    fn known_flags(&self, flags: ir::MemFlags) -> Option<ir::MemFlags> {
+        self.tables.used.mem_flags.contains(flags).then_some(flags)
     }
 }

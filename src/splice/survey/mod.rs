@@ -10,13 +10,12 @@ use self::known_types::KnownTypes;
 use super::callee::{BlockPlan, InstPlan, Tables, UsedEntities};
 use super::facts::CalleeFacts;
 use super::{memory_promises, slot_access};
-use crate::body::slot_overrun;
+use crate::body::{labels_of, slot_overrun};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::instructions::InstructionMapper;
 use cranelift_codegen::ir::{
     self, ArgumentPurpose, Block, BlockCall, GlobalValueData, InstructionData, Value,
-    ValueLabelAssignments,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -366,25 +365,9 @@ impl<'f> Survey<'f> {
         let Some(labels) = &self.func.dfg.values_labels else {
             return;
         };
-        // An alias of an alias of labels is followed as far as Cranelift does.
-        const LONGEST_CHAIN: usize = 10;
-        for (&value, assignments) in labels {
-            let mut assignments = Some(assignments);
-            let mut starts = None;
-            for _ in 0..=LONGEST_CHAIN {
-                match assignments {
-                    Some(ValueLabelAssignments::Starts(list)) => {
-                        starts = Some(list);
-                        break;
-                    }
-                    Some(ValueLabelAssignments::Alias { value, .. }) => {
-                        assignments = labels.get(value);
-                    }
-                    None => break,
-                }
-            }
-            if let (Some(starts), Some(target)) = (starts, self.resolve(value)) {
-                self.tables.labels.push((target, starts.clone()));
+        for &value in labels.keys() {
+            if let (Some(starts), Some(target)) = (labels_of(labels, value), self.resolve(value)) {
+                self.tables.labels.push((target, starts.to_vec()));
             }
         }
     }
