@@ -36,6 +36,7 @@
     doc = "The [guide](guide) leads from a compiler without inlining to one with it, either way, and on \
            to policies of one's own, debug information, reports, and every refusal with its reason."
 )]
+//!
 //! # The modules, in the order of the flow
 //!
 //! * [`program`]: functions that call each other by name, with linkage and attributes.
