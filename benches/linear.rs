@@ -1,12 +1,12 @@
-//! What one splice costs in a block with N calls: it should not depend on N.
+//! The cost of one splice in a block with N calls, which should not depend on N.
 //!
 //! ```text
 //! cargo bench --bench linear
 //! ```
 //!
-//! Criterion prints the throughput in calls; the same throughput for each N is what is promised.
-//! The time includes the session's one walk over the caller, not the making of the caller. Large
-//! callers leave the processor's caches, so that some loss of throughput is the machine's.
+//! Criterion prints the throughput in calls, which should be the same for each N. The time includes
+//! the session's single walk over the caller, but not the construction of the caller. Large callers
+//! exceed the processor's caches, so the machine causes some loss of throughput.
 
 use cranelift_codegen::ir::{Function, Inst};
 use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
@@ -37,7 +37,7 @@ fn function(text: &str) -> Function {
     functions.into_iter().next().unwrap()
 }
 
-/// A caller with `count` calls in one block.
+/// Makes a caller with `count` calls in one block.
 fn caller(count: usize) -> (Function, Vec<Inst>) {
     let mut text = "function %caller(i32) -> i32 fast {
     fn0 = %callee(i32) -> i32 fast

@@ -1,12 +1,12 @@
-//! A policy of one's own, before the default one.
+//! A custom policy before the default one.
 //!
 //! ```text
 //! cargo run --example custom_policy
 //! ```
 //!
-//! The imagined front end knows three things that no heuristic can guess: its runtime's slow paths
-//! are never worth a copy, its accessors always are, and a call with a constant shape argument
-//! folds to almost nothing. What it does not know it leaves to the default cost model.
+//! The imagined front end knows three things that a heuristic cannot guess: its runtime's slow
+//! paths are never worth a copy, its accessors always are, and a call with a constant shape
+//! argument folds to almost nothing. It leaves all other calls to the default cost model.
 
 use cranelift_inliner::decide::{Argument, CallSite, CostModel, Decision, FirstMatch, Inline};
 use cranelift_inliner::pass::{Inlined, Inliner};
@@ -57,7 +57,7 @@ block0(v0: i64, v1: i32):
 }
 ";
 
-/// Goes by the names that the front end gives to parts of its runtime.
+/// Decides by the front end's names for parts of its runtime.
 fn by_name(site: &CallSite<'_>) -> Decision {
     let name = site.callee_name().to_string();
     if name.starts_with("%get_") {
@@ -69,7 +69,7 @@ fn by_name(site: &CallSite<'_>) -> Decision {
     }
 }
 
-/// Takes a copy of what folds because its shape, the second argument, is constant.
+/// Inlines a callee that folds because its shape, the second argument, is constant.
 struct KnownShape;
 
 impl Inline for KnownShape {
@@ -86,7 +86,7 @@ impl Inline for KnownShape {
 
 fn inline(text: &str) -> Result<Inlined, Box<dyn Error>> {
     let program = Program::from_clif(text, "module")?;
-    // Only what makes the program clearly smaller.
+    // Only calls that make the program clearly smaller.
     let mut weighed = CostModel::default();
     weighed.threshold = -5;
     let policy = FirstMatch::new()
@@ -127,7 +127,7 @@ mod tests {
         expect(0, "%get_length", true, "an accessor");
         expect(1, "%slow_grow", false, "a slow path");
         expect(2, "%element", true, "shape 0");
-        // The last call's shape is not known, so that the cost model weighs it.
+        // The last call's shape is unknown, so the cost model weighs it.
         assert!(told[3].2.starts_with("cost "), "{}", told[3].2);
         assert!(!told[3].1);
     }

@@ -1,11 +1,11 @@
-//! A small language, compiled by a JIT and run: as it is, and with inlining.
+//! A small language, compiled by a JIT and run, without and with inlining.
 //!
 //! ```text
 //! cargo run --release --example expressions_jit
 //! ```
 //!
-//! Both times the same front end runs; look at [`with_inlining`] for what the stage asks of a
-//! compiler that is there already.
+//! The same front end runs both times; [`with_inlining`] shows the changes for an existing
+//! compiler.
 
 mod expressions;
 
@@ -57,10 +57,10 @@ const RUNS: [(&str, i64); 4] = [
     ("points", 20_000_000),
 ];
 
-/// How often each way is compiled: the first times take longer than those after them.
+/// The number of compilations of each way: the first ones are slower.
 const COMPILATIONS: usize = 10;
 
-/// A JIT that is done, and where its functions are.
+/// A finished JIT, and the addresses of its functions.
 struct Code {
     module: JITModule,
     addresses: Vec<*const u8>,
@@ -106,7 +106,7 @@ fn with_inlining(program: &Program) -> Result<(Code, ModuleReport), Box<dyn Erro
 }
 
 impl Code {
-    /// What each function computes, and how long it took.
+    /// Returns each function's result and time.
     fn run(&self) -> Vec<(i64, Duration)> {
         let calls = self.addresses.iter().zip(RUNS);
         calls
@@ -120,14 +120,14 @@ impl Code {
             .collect()
     }
 
-    /// Goes on with `other`, and remembers the shorter time.
+    /// Merges the results of `other`, with the shorter times.
     fn replace(&mut self, mut other: Code) {
         other.compiling = other.compiling.min(self.compiling);
         std::mem::replace(self, other).free();
     }
 
     fn free(self) {
-        // SAFETY: no code of the module runs, and nobody keeps an address.
+        // SAFETY: the module's code is not running, and its addresses are not kept.
         unsafe { self.module.free_memory() }
     }
 }

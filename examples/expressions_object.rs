@@ -30,7 +30,7 @@ const PROGRAM: &str = "
     export fn main() = number(squares(1000)) * 0 + putchar(10) * 0;
 ";
 
-/// What the program prints: the sum of the squares below 1000.
+/// The program's output: the sum of the squares below 1000.
 const EXPECTED: &str = "332833500\n";
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,5 +1,5 @@
-//! What a frame table costs: inlines and compiles a module whose tags have Wasmtime's form, builds
-//! the table, and prints its size against the tags that went in and its time against compilation.
+//! The cost of a frame table: inlines and compiles a module with tags in Wasmtime's form, builds
+//! the table, and prints its size relative to the tags and its time relative to compilation.
 //!
 //! ```text
 //! cargo run --release --example frame_table_cost -- MODULE.clif
@@ -59,7 +59,7 @@ fn measure(program: &Program, policy: &str, inliner: Inliner<'_>) -> Result<(), 
         offsets[id.as_u32() as usize] = Some(next);
         next += function.code().len().next_multiple_of(16) as u64;
     }
-    // Added up over threads, as the pass adds up the time that it compiles.
+    // Summed over threads, like the pass's compile time.
     let new = || (FrameTableBuilder::new(WasmtimeFrames), Duration::ZERO);
     let (mut builder, collecting) = functions
         .par_iter()

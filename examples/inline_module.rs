@@ -1,10 +1,10 @@
-//! Inlines across a CLIF module and prints what became of it.
+//! Inlines across a CLIF module and prints the result.
 //!
 //! ```text
 //! cargo run --example inline_module
 //! ```
 //!
-//! The function [`inline_module`] is the whole use of the library; the rest prints.
+//! The function [`inline_module`] contains all calls of the library; the rest prints.
 
 use cranelift_inliner::decide::CostModel;
 use cranelift_inliner::pass::{CompiledProgram, Inlined, Inliner};

@@ -1,4 +1,4 @@
-//! A program compiled in one of the ways.
+//! Compilation of a program in each variant.
 
 use crate::expressions::{compiler::compile, parser::parse};
 use crate::programs::Program;
@@ -45,7 +45,7 @@ impl Variant {
         }
     }
 
-    /// Of both versions of `program`, the source of the one that this variant is made of.
+    /// Returns the version of `program` for this variant.
     fn source(self, program: &Program) -> String {
         let source = program.source();
         let version = source.find("export fn written").unwrap_or(source.len());
@@ -77,7 +77,7 @@ impl Variant {
 
 fn isa() -> OwnedTargetIsa {
     let settings = TargetSettings::new().opt_level(OptLevel::Speed);
-    // The JIT takes no other code.
+    // The JIT needs this setting.
     target("host", &settings.setting("is_pic=false")).unwrap()
 }
 
@@ -101,7 +101,7 @@ impl Code {
 
     pub(crate) fn run(&self, argument: i64) -> i64 {
         // SAFETY: both versions of a program have one parameter and the host's calling convention,
-        // and the code is there as long as `self`.
+        // and the code lives as long as `self`.
         let function: extern "C" fn(i64) -> i64 = unsafe { std::mem::transmute(self.address) };
         function(argument)
     }
@@ -116,7 +116,7 @@ impl Drop for Code {
     }
 }
 
-/// The size of all code of `program`, in bytes.
+/// Returns the size of all code of `program`, in bytes.
 pub(crate) fn code_bytes(program: &Program, variant: Variant) -> u64 {
     let builder = ObjectBuilder::new(isa(), program.name, default_libcall_names()).unwrap();
     let (module, _) = variant.compile(program, ObjectModule::new(builder));

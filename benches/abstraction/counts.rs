@@ -1,11 +1,11 @@
-//! The instructions that compiling executes: this program again, under callgrind.
+//! Instructions executed for compiling, counted by running this program again under callgrind.
 
 use crate::build::{Variant, code_bytes};
 use crate::programs::PROGRAMS;
 use std::env;
 use std::process::{Command, Stdio};
 
-/// The argument with which the child is told to compile, before the variant and how often.
+/// The argument that tells the child to compile, before the variant and the number of times.
 pub(crate) const CHILD: &str = "--compile-for-counting";
 
 /// Compiles all programs in one way.
@@ -22,11 +22,11 @@ pub(crate) fn run_child(mut arguments: impl Iterator<Item = String>) {
     }
 }
 
-/// Instructions for compiling all programs once, by variant.
+/// Returns the instructions for compiling all programs once, by variant.
 ///
 /// # Errors
 ///
-/// The reason why there are none, mostly that valgrind is not installed.
+/// The reason for missing counts, mostly that valgrind is not installed.
 pub(crate) fn count() -> Result<[u64; 4], String> {
     let mut counts = [0; 4];
     for (count, variant) in counts.iter_mut().zip(Variant::ALL) {

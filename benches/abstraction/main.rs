@@ -1,5 +1,5 @@
-//! Run time of programs with small functions, records, options, closures and iterators, against the
-//! same programs written by hand in plain loops and values.
+//! Run time of programs with small functions, records, options, closures and iterators, compared
+//! with the same programs written by hand in plain loops and values.
 //!
 //! ```text
 //! cargo bench --bench abstraction
@@ -8,9 +8,9 @@
 //!
 //! Each program runs as four variants, interleaved: compiled without inlining, inlined, inlined and
 //! optimized, and written by hand (compiled without inlining). A figure is the least thread CPU
-//! time of all rounds, and the median where it says so. The code of each variant is measured in an
-//! object file. Instructions executed while compiling are counted by `valgrind --tool=callgrind`,
-//! where it is installed.
+//! time of all rounds, or the median where the table says so. Code sizes are those of an object
+//! file. `valgrind --tool=callgrind`, if installed, counts the instructions executed while
+//! compiling.
 
 mod build;
 mod counts;
@@ -26,7 +26,7 @@ use programs::{PROGRAMS, Program};
 use std::time::Duration;
 use table::Row;
 
-/// With fewer rounds the least time still falls from run to run.
+/// With fewer rounds the least time still varies from run to run.
 const ROUNDS: usize = 15;
 
 fn main() {

@@ -1,7 +1,7 @@
 //! The programs, each written twice in the language of the examples.
 //!
-//! `written` is the program as its author would like to write it: small functions, records,
-//! options, iterators and closures. `by_hand` computes the same with plain loops and values.
+//! `written` is the program in its natural style: small functions, records, options, iterators and
+//! closures. `by_hand` computes the same with plain loops and values.
 
 pub(crate) struct Program {
     pub(crate) name: &'static str,

@@ -1,4 +1,4 @@
-//! What the bench prints.
+//! The output of the bench.
 
 use std::time::Duration;
 

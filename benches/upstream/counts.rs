@@ -1,7 +1,7 @@
-//! Instruction counts: this program again, under callgrind, in a child.
+//! Instruction counts, from running this program again under callgrind in a child.
 //!
-//! Under callgrind everything is many times slower, so the child gets a sample of the callers, as
-//! CLIF text, and the counting covers nothing but the splicing.
+//! Callgrind is many times slower, so the child gets a sample of the callers, as CLIF text, and
+//! only the splicing is counted.
 
 use crate::job::{Job, Work, splice_ours, splice_upstream};
 use cranelift_codegen::Context;
@@ -20,14 +20,14 @@ use std::sync::Arc;
 /// A child that parses this many instructions takes a few seconds.
 const SAMPLE_INSTS: usize = 60_000;
 
-/// Compiling costs more for each instruction than splicing does.
+/// Compiling costs more per instruction than splicing.
 const COMPILED_INSTS: usize = 20_000;
 
-/// The arguments with which the child is told what to do.
+/// The arguments that select the child's work.
 pub(crate) const CHILD: &str = "--splice-for-counting";
 pub(crate) const COMPILING_CHILD: &str = "--compile-for-counting";
 
-/// Callers taken at even distances, as many as the child can take.
+/// Selects callers at even distances, as many as the child can take.
 pub(crate) fn sample(work: &Work) -> Work {
     let sizes: Vec<usize> = work
         .jobs
@@ -55,9 +55,9 @@ pub(crate) fn sample(work: &Work) -> Work {
     sample
 }
 
-/// The instructions that each side executes to splice `work`.
+/// Returns the instructions that each side executes to splice `work`.
 ///
-/// What the child reads and the profiles that callgrind writes stay in `kept`, if that is given.
+/// The child's inputs and callgrind's profiles stay in `kept`, if given.
 pub(crate) fn count(work: &Work, kept: Option<&Path>) -> Result<(u64, u64), String> {
     let temporary = tempfile::tempdir().map_err(|error| error.to_string())?;
     let folder = kept.unwrap_or(temporary.path());
@@ -67,7 +67,7 @@ pub(crate) fn count(work: &Work, kept: Option<&Path>) -> Result<(u64, u64), Stri
     Ok((count("ours")?, count("upstream")?))
 }
 
-/// The instructions that compiling what either side made executes, for functions taken at even
+/// Returns the instructions executed for compiling either side's results, for functions at even
 /// distances.
 pub(crate) fn count_compiling(
     ours: &[Arc<Function>],
@@ -91,7 +91,7 @@ pub(crate) fn count_compiling(
     Ok((count("ours")?, count("upstream")?))
 }
 
-/// The instructions that `function` executes in a child that is told `what` to do.
+/// Returns the instructions that `function` executes in a child with the work `what`.
 fn in_child(what: &str, side: &str, function: &str, folder: &Path) -> Result<u64, String> {
     let profile = folder.join(format!("callgrind.out.{side}"));
     let valgrind = Command::new("valgrind")
@@ -140,8 +140,8 @@ fn write(work: &Work, folder: &Path) -> Result<(), String> {
     store("sites.json", json!(sites).to_string())
 }
 
-/// The sites of a job with each call as its place among the direct calls of the caller, which
-/// printing and parsing keep.
+/// Returns the sites of a job, with each call as its index among the direct calls of the caller,
+/// which printing and parsing preserve.
 fn ordinals(job: &Job) -> Vec<(usize, usize)> {
     let calls = direct_calls(&job.caller);
     let sites = job.sites.iter().filter_map(|&(call, body)| {
@@ -163,7 +163,7 @@ fn direct_calls(func: &Function) -> Vec<Inst> {
     calls.collect()
 }
 
-/// What the child does: splices what is in `folder` with the engine `side`.
+/// The child's work: splices the functions in `folder` with the engine `side`.
 pub(crate) fn run_child(side: &str, folder: &Path) {
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let parse = |name: &str| cranelift_reader::parse_functions(&read(name)).unwrap();
@@ -190,7 +190,7 @@ pub(crate) fn run_child(side: &str, folder: &Path) {
     }
 }
 
-/// What the other child does: compiles what `side` made of the functions in `folder`.
+/// The other child's work: compiles the results of `side` for the functions in `folder`.
 pub(crate) fn run_compiling_child(side: &str, folder: &Path, isa: &dyn TargetIsa) {
     let text = fs::read_to_string(folder.join(format!("{side}.clif"))).unwrap();
     let bodies = cranelift_reader::parse_functions(&text).unwrap();

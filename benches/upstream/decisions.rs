@@ -1,4 +1,4 @@
-//! What both engines are asked to do: the same calls, recorded from one run of the pass.
+//! The work of both engines: the same calls, recorded from one run of the pass.
 
 use crate::job::{Job, Replay, Work};
 use cranelift_codegen::Context;
@@ -12,12 +12,12 @@ use std::collections::HashMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-/// Which calls are inlined.
+/// The policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
     /// Wasmtime's two thresholds.
     Small,
-    /// Whatever is legal and keeps callers below 20,000 instructions.
+    /// Every legal call that keeps callers below 20,000 instructions.
     Generous,
 }
 
@@ -46,8 +46,8 @@ impl Policy {
 /// The decisions of one policy over one module.
 pub(crate) struct Decisions {
     pub(crate) inlined: Inlined,
-    /// For each caller in input order, its own calls that were inlined, in layout order. Calls
-    /// that came in with bodies are not among them.
+    /// For each caller in input order, its original calls that were inlined, in layout order,
+    /// without copied calls.
     pub(crate) sites: Vec<(FunctionId, Vec<(Inst, FunctionId)>)>,
     /// Calls that this crate inlines and Cranelift's own inliner does not, or not validly.
     pub(crate) dropped: usize,
@@ -60,7 +60,7 @@ impl Decisions {
         decisions
     }
 
-    /// As [`Decisions::record`], without a look at whether Cranelift's own inliner can do it.
+    /// Like [`Decisions::record`], but without checking that Cranelift's own inliner can do it.
     pub(crate) fn record_all(program: &Program, inliner: &Inliner<'_>) -> Self {
         let inlined = inliner
             .run(program)
@@ -83,7 +83,7 @@ impl Decisions {
         }
     }
 
-    /// The callers with their sites, and the bodies that this crate's pass made final.
+    /// Returns the callers with their sites, and the final bodies from this crate's pass.
     pub(crate) fn work(&self, program: &Program) -> Work {
         let mut work = Work::default();
         let mut indices: HashMap<FunctionId, usize> = HashMap::new();

@@ -1,4 +1,4 @@
-//! One caller with the calls that are to be inlined into it, for both engines.
+//! A caller with the calls to inline into it, for both engines.
 
 use cranelift_codegen::Context;
 use cranelift_codegen::inline::{Inline, InlineCommand};
@@ -7,15 +7,14 @@ use cranelift_inliner::splice::{Callee, CalleeTables, SpliceContext, SpliceOptio
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// A caller and the calls of it that are replaced, in layout order, each with an index into the
-/// bodies that are inlined.
+/// A caller and its replaced calls, in layout order, each with an index into the inlined bodies.
 #[derive(Clone)]
 pub(crate) struct Job {
     pub(crate) caller: Arc<Function>,
     pub(crate) sites: Vec<(Inst, usize)>,
 }
 
-/// Callers, and the final bodies of what they call.
+/// Callers, and the final bodies of their callees.
 #[derive(Clone, Default)]
 pub(crate) struct Work {
     pub(crate) jobs: Vec<Job>,
@@ -27,7 +26,7 @@ impl Work {
         self.jobs.iter().map(|job| job.sites.len()).sum()
     }
 
-    /// The instructions that splicing every site copies.
+    /// Returns the number of instructions that splicing every site copies.
     pub(crate) fn spliced_insts(&self) -> usize {
         let sizes: Vec<usize> = self
             .bodies
@@ -38,7 +37,7 @@ impl Work {
         sites.map(|(_, body)| sizes[*body]).sum()
     }
 
-    /// Fresh copies of the callers, in which calls can be replaced.
+    /// Returns fresh copies of the callers, in which calls can be replaced.
     pub(crate) fn callers(&self) -> Vec<Function> {
         let callers = self.jobs.iter().map(|job| (*job.caller).clone());
         callers.collect()

@@ -5,10 +5,9 @@
 //! cargo bench --bench upstream -- --part a --module richards --policy small
 //! ```
 //!
-//! It measures the corpus where it is present, and otherwise the repository's own modules. Each
-//! line of the table has what this crate needs, what its peer needs, the ratio, and the least and
-//! the greatest ratio of one round. Times are only good for ratios: both sides run in turn in one
-//! process.
+//! It measures the corpus if present, and otherwise the repository's own modules. Each line of the
+//! table has this crate's figure, the peer's, the ratio, and the least and the greatest ratio of a
+//! round. Times are only useful as ratios: both sides run in turn in one process.
 
 mod counts;
 mod decisions;

@@ -1,4 +1,4 @@
-//! (c) How much memory the stage needs at its peak, beyond the program itself.
+//! (c) The peak memory of the stage, beyond the program itself.
 
 use crate::stage::Stage;
 use crate::table::{Measured, Results, Row};
@@ -16,10 +16,10 @@ pub(crate) fn measure(
 ) {
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let one_thread = one_thread.unwrap_or_else(|error| panic!("{error}"));
-    // What threads and hooks need once is not the stage's.
+    // One-time allocations of threads and hooks do not belong to the stage.
     one_thread.install(|| drop(stage.ours(Recorded::All)));
     let peer = one_thread.install(|| peak(|| stage.upstream()));
-    // What the peer's users need for an order is not in it.
+    // The peer's order of functions is not included.
     let ordered = one_thread.install(|| peak(|| (stage.graph(), stage.upstream())));
     let kinds = [
         ("peak memory of the stage", Recorded::Changes, peer),
@@ -44,7 +44,7 @@ pub(crate) fn measure(
     }
 }
 
-/// The most memory that `f` had at once, its result included.
+/// Returns the peak memory of `f`, including its result.
 fn peak<T>(f: impl FnOnce() -> T) -> usize {
     ALLOCATOR.reset_peak_usage();
     let before = ALLOCATOR.current_usage();

@@ -1,4 +1,4 @@
-//! The modules that are measured.
+//! The measured modules.
 
 use cranelift_inliner::program::Program;
 use std::env;
@@ -6,14 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A module that was not parsed yet.
+/// A module before parsing.
 pub(crate) struct Module {
     pub(crate) name: String,
     path: PathBuf,
 }
 
 impl Module {
-    /// Parses the module; `None`, with a word why, where it cannot be unpacked.
+    /// Parses the module; `None`, with a note, if it cannot be unpacked.
     pub(crate) fn program(&self) -> Option<Program> {
         let text = text(&self.path)?;
         let program = Program::from_clif(&text, &self.name);
@@ -21,7 +21,7 @@ impl Module {
     }
 }
 
-/// The corpus where it is present, and otherwise the repository's own modules; smallest first.
+/// Returns the corpus if present, and otherwise the repository's own modules; smallest first.
 pub(crate) fn modules() -> Vec<Module> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let corpus = match env::var_os("CLIF_CORPUS") {

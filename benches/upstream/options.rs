@@ -1,4 +1,4 @@
-//! What a run measures.
+//! The options of a run.
 
 use crate::decisions::Policy;
 use std::env;
@@ -16,7 +16,7 @@ cargo bench --bench upstream -- [OPTION]...
   --svg FILE         where the plot of part e goes
   --largest N        the largest N of part e";
 
-/// What is asked for on the command line.
+/// The command line.
 pub(crate) struct Options {
     parts: String,
     modules: Vec<String>,
@@ -30,7 +30,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads the command line; ends the process where it is not understood.
+    /// Reads the command line; exits on an error.
     pub(crate) fn from_arguments() -> Self {
         let target = option_env!("CARGO_TARGET_TMPDIR").unwrap_or(".");
         let mut options = Options {
@@ -57,7 +57,7 @@ impl Options {
                 "--json" => options.json = value(),
                 "--svg" => options.svg = value(),
                 "--largest" => options.largest = number(&value()),
-                // What `cargo bench` adds.
+                // An argument that `cargo bench` adds.
                 "--bench" => {}
                 _ => usage(),
             }

@@ -1,6 +1,6 @@
-//! (b) What compiling either side's output costs, and how large it is.
+//! (b) The cost of compiling either side's output, and its size.
 //!
-//! Only functions into which something was inlined are looked at; all others are the same.
+//! Only functions with an inlined call are compared; all others are equal.
 
 use crate::counts;
 use crate::options::Options;

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use std::path::Path;
 
-/// What a call costs, in seconds, by the number of calls.
+/// The cost of a call, in seconds, by the number of calls.
 pub(crate) struct Line {
     pub(crate) name: String,
     pub(crate) points: Vec<(usize, f64)>,

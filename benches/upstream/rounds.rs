@@ -1,4 +1,4 @@
-//! Two things timed side by side.
+//! Timing of two sides in one run.
 
 use crate::table::Ratios;
 use std::hint::black_box;
@@ -11,8 +11,8 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    /// Runs both sides `rounds` times, one after the other, and each first in every other round.
-    /// Each side gives the time that it took, so that what prepares it does not count.
+    /// Runs both sides `rounds` times, one after the other, each first in every other round. Each
+    /// side returns its time, so that its preparation does not count.
     pub(crate) fn run(
         rounds: usize,
         mut ours: impl FnMut() -> Duration,
@@ -34,12 +34,12 @@ impl Rounds {
         times
     }
 
-    /// Medians in milliseconds.
+    /// Returns medians in milliseconds.
     pub(crate) fn medians(&self) -> (f64, f64) {
         (median(&self.ours) * 1e3, median(&self.peer) * 1e3)
     }
 
-    /// What single rounds had.
+    /// Returns the ratios of single rounds.
     pub(crate) fn ratios(&self) -> Ratios {
         let ratios = self.ours.iter().zip(&self.peer).map(|(a, b)| a / b);
         let ratios: Vec<f64> = ratios.collect();
@@ -57,7 +57,7 @@ fn median(times: &[f64]) -> f64 {
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// How long `f` takes; dropping what it returns does not count.
+/// Returns the time of `f`, without dropping its result.
 pub(crate) fn time<T>(f: impl FnOnce() -> T) -> Duration {
     let start = Instant::now();
     let result = black_box(f());

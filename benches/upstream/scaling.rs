@@ -1,4 +1,4 @@
-//! (e) How the cost of one call grows with the size of the program.
+//! (e) The growth of the cost of one call with the size of the program.
 //!
 //! Three shapes of N calls: all in one block, each of a chain of functions that call the next, and
 //! one in each of N functions that call the same one.
@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Duration;
 
-/// A peer that takes longer than this for one size is not asked about larger ones.
+/// A peer that takes longer than this for one size skips larger ones.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Makes a program of about N functions or calls.
@@ -36,7 +36,7 @@ pub(crate) fn measure(options: &Options, results: &mut Results) {
         for size in sizes {
             let program = Program::from_clif(&make(size), shape);
             let program = program.unwrap_or_else(|error| panic!("{error}"));
-            // Everything is legal here, and proving that of the peer is quadratic.
+            // Everything is legal here, and checking that for the peer is quadratic.
             let decisions = Decisions::record_all(&program, &everything());
             let (our, peer) = times(shape, &program, &decisions, options, patient);
             let calls: usize = decisions.sites.iter().map(|(_, sites)| sites.len()).sum();
@@ -74,7 +74,7 @@ pub(crate) fn measure(options: &Options, results: &mut Results) {
     }
 }
 
-/// Inlines all calls but those that would nest too deeply, as every 33rd of a chain does.
+/// Inlines all calls except those that would nest too deeply, such as every 33rd of a chain.
 fn everything() -> Inliner<'static> {
     let mut limits = Limits::default();
     limits.function_insts = usize::MAX;
@@ -83,7 +83,7 @@ fn everything() -> Inliner<'static> {
     Inliner::new(Always).limits(limits)
 }
 
-/// The least of a few times of either side.
+/// Returns the least of a few times of either side.
 fn times(
     shape: &str,
     program: &Program,
@@ -121,8 +121,8 @@ fn times(
     (ours, peer)
 }
 
-/// What a call costs at each size against what it costs at 400, which is large enough for the
-/// fixed costs to vanish.
+/// Returns the cost of a call at each size relative to that at 400, where fixed costs no longer
+/// matter.
 fn compare_sizes(shape: &str, points: &[(usize, f64)], results: &mut Results) {
     let Some(&(_, base)) = points.iter().find(|(size, _)| *size == 400) else {
         return;

@@ -1,4 +1,4 @@
-//! (a) What splicing costs: the same calls, the same callers, the same callee bodies.
+//! (a) The cost of splicing: the same calls, the same callers, the same callee bodies.
 
 use crate::counts;
 use crate::job::{Work, splice_ours, splice_upstream};
@@ -9,7 +9,7 @@ use cranelift_codegen::Context;
 use cranelift_inliner::splice::SpliceContext;
 use std::hint::black_box;
 
-/// A splice takes less than a compilation by so much that it is timed so many times as often.
+/// Splices are faster than compilations by this factor, and are timed this many times as often.
 const SHORT: usize = 5;
 
 pub(crate) fn measure(
@@ -22,8 +22,8 @@ pub(crate) fn measure(
     if work.jobs.is_empty() {
         return;
     }
-    // Both keep scratch memory from one function to the next, so what it costs to begin with is
-    // no splice's.
+    // Both keep scratch memory from one function to the next, so its first allocation does not
+    // belong to any splice.
     let (mut context, mut peer_context) = (SpliceContext::new(), Context::new());
     let rounds = Rounds::run(
         options.rounds.saturating_mul(SHORT),
@@ -60,7 +60,7 @@ pub(crate) fn measure(
         Ok((ours, peer)) => results.push(Row {
             module: module.to_owned(),
             policy,
-            what: "instructions executed a spliced instruction".into(),
+            what: "instructions executed per spliced instruction".into(),
             ours: ours as f64 / insts,
             peer: peer as f64 / insts,
             unit: "",

@@ -1,7 +1,7 @@
 //! The whole stage, as this crate and as a user of Cranelift's own inliner runs it.
 //!
 //! The peer goes through the same call graph bottom-up, level by level: Cranelift has no pass, so
-//! this is what its users write. A function into which nothing is inlined is shared, not copied.
+//! its users write this. A function without inlined calls is shared, not copied.
 
 use crate::decisions::Decisions;
 use crate::job::Replay;
@@ -17,13 +17,13 @@ use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Recorded decisions in the form in which both sides use them.
+/// Recorded decisions in the form that both sides use.
 pub(crate) struct Stage<'a> {
     program: &'a Program,
     by_name: HashMap<FunctionName, HashSet<Inst>>,
     sites: HashMap<FunctionId, &'a [(Inst, FunctionId)]>,
-    /// Functions all of whose callees are in earlier levels, or come before them in theirs and
-    /// are in their component.
+    /// Functions whose callees are all in earlier levels, or are earlier members of the same
+    /// component.
     levels: Vec<Vec<Vec<FunctionId>>>,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Stage<'a> {
         inlined.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The call graph, of which the peer is given only the order.
+    /// The call graph, of which the peer gets only the order.
     pub(crate) fn graph(&self) -> CallGraph {
         CallGraph::new(self.program)
     }
@@ -132,7 +132,7 @@ impl<'a> Stage<'a> {
         compile_all(ids.iter().map(|id| &bodies[id]), isa)
     }
 
-    /// Compiles everything as it is.
+    /// Compiles everything without inlining.
     pub(crate) fn compiled(&self, isa: &dyn TargetIsa) -> usize {
         compile_all(
             self.program.iter().map(|(_, function)| function.body()),

@@ -1,8 +1,8 @@
-//! What was measured, as a table and as JSON.
+//! The results, as a table and as JSON.
 
 use serde_json::{Value, json};
 
-/// One line: the same thing measured of both sides.
+/// A row: one measure of both sides.
 pub(crate) struct Row {
     pub(crate) module: String,
     pub(crate) policy: &'static str,
@@ -13,7 +13,7 @@ pub(crate) struct Row {
     pub(crate) measured: Measured,
 }
 
-/// Where the two figures of a row come from.
+/// The source of the two figures of a row.
 #[derive(Clone, Copy)]
 pub(crate) enum Measured {
     /// Counted, or the same in each run.
@@ -24,7 +24,7 @@ pub(crate) enum Measured {
     InRounds(Ratios),
 }
 
-/// What ours to the peer's was in single rounds.
+/// The ratios of ours to the peer's in single rounds.
 #[derive(Clone, Copy)]
 pub(crate) struct Ratios {
     pub(crate) least: f64,
@@ -33,8 +33,8 @@ pub(crate) struct Ratios {
 }
 
 impl Row {
-    /// Both sides of a round run one after the other, so that how fast the machine is just then is
-    /// the same for both: of rounds, it is the median of their ratios.
+    /// Both sides of a round run one after the other, so the current speed of the machine is the
+    /// same for both. The ratio of several rounds is the median of their ratios.
     pub(crate) fn ratio(&self) -> f64 {
         match self.measured {
             Measured::InRounds(ratios) => ratios.median,
@@ -43,7 +43,7 @@ impl Row {
     }
 }
 
-/// All lines of one run, and what is said beside them.
+/// All rows of a run, and the notes beside them.
 #[derive(Default)]
 pub(crate) struct Results {
     pub(crate) rows: Vec<Row>,
@@ -54,7 +54,7 @@ impl Results {
     /// Adds a row and prints it at once.
     pub(crate) fn push(&mut self, row: Row) {
         if self.rows.is_empty() {
-            println!("| module | policy | what | ours | peer | ratio | spread |");
+            println!("| module | policy | measure | ours | peer | ratio | spread |");
             println!("|---|---|---|---|---|---|---|");
         }
         println!("{}", line(&row));
@@ -66,9 +66,9 @@ impl Results {
         self.notes.push(note);
     }
 
-    /// Prints the geometric mean of each thing that was measured of several modules.
+    /// Prints the geometric mean of each measure over several modules.
     pub(crate) fn print_means(&self) {
-        println!("\n| policy | what | ratio, geometric mean | worst |\n|---|---|---|---|");
+        println!("\n| policy | measure | ratio, geometric mean | worst |\n|---|---|---|---|");
         for (policy, what, mean, worst) in self.means() {
             println!("| {policy} | {what} | {mean:.3} | {worst:.3} |");
         }

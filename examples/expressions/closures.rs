@@ -5,7 +5,7 @@ use super::syntax::{Expression, Type};
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use cranelift_module::{FuncId, Linkage, Module, ModuleError};
 
-/// The code of a closure, still to be compiled.
+/// The code of a closure that is not compiled yet.
 pub(super) struct Closure {
     id: FuncId,
     name: String,
@@ -41,7 +41,7 @@ impl<M: Module> Compiler<'_, M> {
                 names.push(name);
             }
         });
-        // A name that the body binds itself may be captured in vain.
+        // A name bound by the body may be captured without need.
         let captured = names
             .into_iter()
             .filter(|&name| !parameters.iter().any(|own| own == name));
@@ -101,7 +101,7 @@ impl<M: Module> Compiler<'_, M> {
     }
 }
 
-/// Tells `found` of each name that `expression` uses as a variable.
+/// Calls `found` with each name that `expression` uses as a variable.
 fn uses<'e>(expression: &'e Expression, found: &mut dyn FnMut(&'e str)) {
     let mut each = |parts: &'e [Expression]| {
         for part in parts {

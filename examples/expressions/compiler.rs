@@ -1,4 +1,4 @@
-//! From functions to definitions in a module, of whatever kind.
+//! Compiles functions to definitions in a module of any kind.
 
 use super::closures::Closure;
 use super::syntax::{Expression, Function, Operator, Program, Type};
@@ -11,8 +11,8 @@ use std::collections::HashMap;
 ///
 /// # Errors
 ///
-/// The module's own, and [`ModuleError::Undeclared`] for a name, a field or an operation that does
-/// not exist.
+/// Errors of the module, and [`ModuleError::Undeclared`] for a name, a field or an operation that
+/// does not exist.
 pub(crate) fn compile<M: Module>(
     program: &Program,
     module: &mut M,
@@ -71,7 +71,7 @@ pub(crate) fn compile<M: Module>(
     Ok(functions.map(|(name, (id, _))| (name, id)).collect())
 }
 
-/// A function that returns an aggregate is passed the address for it last.
+/// A function that returns an aggregate gets its address as the last parameter.
 pub(super) fn signature<M: Module>(module: &M, parameters: usize, result: &Type) -> Signature {
     let mut signature = module.make_signature();
     signature.params = vec![AbiParam::new(types::I64); parameters];
@@ -121,7 +121,7 @@ pub(super) struct Compiler<'a, M> {
     pub(super) module: &'a mut M,
     pub(super) builder: FunctionBuilder<'a>,
     pub(super) arguments: Vec<Value>,
-    /// The closures that were made, whose code is still to be compiled.
+    /// The closures whose code is not compiled yet.
     pub(super) closures: Vec<Closure>,
 }
 
@@ -295,7 +295,7 @@ impl<'a, M: Module> Compiler<'a, M> {
         Ok(Typed { value, ty })
     }
 
-    /// The value of `body`, where `name` stands for `value`.
+    /// Returns the value of `body` with `name` bound to `value`.
     pub(super) fn with(
         &mut self,
         name: &str,
@@ -333,7 +333,7 @@ impl<'a, M: Module> Compiler<'a, M> {
         )
     }
 
-    /// One of two values, which must be of one type.
+    /// Returns one of two values, which must have the same type.
     pub(super) fn branch(
         &mut self,
         condition: Value,

@@ -68,7 +68,7 @@ impl<M: Module> Compiler<'_, M> {
         result
     }
 
-    /// Calls the iterator's `next` until there is nothing more.
+    /// Calls the iterator's `next` until it returns nothing.
     pub(super) fn fold(&mut self, fold: &Fold) -> Result<Value, ModuleError> {
         let iterator = self.value(&fold.iterator)?;
         let Type::Record(record) = &iterator.ty else {

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Records and options live in stack slots, and are passed by reference. A function that returns
-//! one writes it to where its caller says.
+//! one writes it to an address from its caller.
 //!
 //! ```text
 //! record point { x, y };
@@ -39,7 +39,7 @@
 //! export fn total(n) = fold t = 0 over x in range { at: 0, end: n } of t + x;
 //! ```
 //!
-//! The compiler is written against `cranelift_module::Module` and knows of no inlining.
+//! The compiler is written against `cranelift_module::Module` and does not know about inlining.
 
 pub(crate) mod aggregates;
 pub(crate) mod closures;

@@ -1,4 +1,4 @@
-//! From text to functions, by recursive descent.
+//! Parses text to functions, by recursive descent.
 
 use super::syntax::{Expression, Fold, Function, Loop, Operator, Program, Record, Table, Type};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -8,7 +8,7 @@ use cranelift_module::Linkage;
 ///
 /// # Errors
 ///
-/// Says what was expected and what was found.
+/// A message with the expected and the actual token.
 pub(crate) fn parse(text: &str) -> Result<Program, String> {
     let mut parser = Parser {
         tokens: tokens(text),
@@ -57,7 +57,7 @@ impl Parser {
             .ok_or_else(|| "the program ends here".into())
     }
 
-    /// Whether the next token is `token`, which is then taken.
+    /// Returns whether the next token is `token`, and takes it then.
     fn take(&mut self, token: &str) -> bool {
         let is_next = self.tokens.last().is_some_and(|next| next == token);
         if is_next {
@@ -128,7 +128,7 @@ impl Parser {
         Ok((self.next()?, self.annotation()?))
     }
 
-    /// The type after a colon; an integer without one.
+    /// Parses the type after a colon; an integer without one.
     fn annotation(&mut self) -> Result<Type, String> {
         if !self.take(":") {
             return Ok(Type::Integer);
@@ -142,7 +142,7 @@ impl Parser {
         })
     }
 
-    /// What `item` reads, with commas between, up to `end`.
+    /// Parses items with `item`, separated by commas, up to `end`.
     fn list<T>(
         &mut self,
         end: &str,
@@ -271,7 +271,7 @@ impl Parser {
         })))
     }
 
-    /// Operations that bind at least as tightly as those of `level`.
+    /// Parses operations that bind at least as tightly as those of `level`.
     fn operations(&mut self, level: usize) -> Result<Expression, String> {
         use Operator::{Add, Compare, Divide, Multiply, Remainder, Subtract};
         const LEVELS: [&[(&str, Operator)]; 3] = [

@@ -34,7 +34,7 @@ pub(crate) struct Function {
     pub(crate) body: Option<Expression>,
 }
 
-/// The type of a value. All but integers are addresses.
+/// The type of a value. All except integers are addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Type {
     Integer,

@@ -1,5 +1,5 @@
-//! Writes the frame table of each module named first to the folder named last, as seeds for the
-//! target `frame_table`.
+//! Writes the frame table of each named module to the folder named last, as seeds for the target
+//! `frame_table`.
 //!
 //! ```text
 //! cargo run --manifest-path fuzz/Cargo.toml --example frame_table_seeds -- \
@@ -31,7 +31,7 @@ fn table(program: &Program) -> Result<Vec<u8>, Box<dyn Error>> {
     let isa = target("x64", &TargetSettings::new())?;
     let (_, compiled) = Inliner::new(Always).run_and_compile(program, &*isa)?;
 
-    // Each tag is a frame of its own, so that few tags make deep stacks.
+    // Each tag is a separate frame, so that few tags make deep stacks.
     let mut builder = FrameTableBuilder::new(FixedFrames::new(1));
     for (_, function) in program.iter() {
         let name = function.name().to_string();

@@ -1,4 +1,4 @@
-//! What the bytes of a fuzzer stand for: a program, decisions, and an optimization level.
+//! The meaning of a fuzzer's bytes: a program, decisions, and an optimization level.
 
 use arbitrary::Unstructured;
 use cranelift_codegen::settings::OptLevel;
@@ -9,11 +9,11 @@ use cranelift_inliner_testing::decisions::Decisions;
 use cranelift_inliner_testing::generate::{Feature, Generated, Shape};
 use std::fmt;
 
-/// A program and what to do with it.
+/// A program and its treatment.
 pub struct Case {
     pub generated: Generated,
     pub decisions: Decisions,
-    /// One in each run: both would take twice as long.
+    /// One level per run: both would take twice as long.
     pub level: OptLevel,
     pub clean_up: bool,
 }
@@ -32,7 +32,7 @@ impl Case {
         })
     }
 
-    /// The pass with these decisions; every call that may be spliced is.
+    /// Returns the pass with these decisions; every call that may be spliced is.
     pub fn inliner(&self) -> Inliner<'_> {
         Inliner::new(self.decisions)
             .limits(limits())
@@ -49,8 +49,8 @@ impl Case {
     }
 }
 
-/// The unwinder restores registers before it goes on in a handler, so that no splice is refused for
-/// that.
+/// Assumes that the unwinder restores registers before it continues in a handler, so that no splice
+/// is refused for that.
 pub fn options() -> SpliceOptions {
     let mut options = SpliceOptions::default();
     options.unwinder_restores_registers = true;

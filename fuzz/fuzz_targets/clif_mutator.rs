@@ -1,18 +1,18 @@
 //! Mutations of CLIF by words and lines.
 //!
-//! Mutated byte by byte, hardly any text gets past the reader. A word that takes the place of one
-//! of its kind (a value of a value, a block of a block, a type of a type) often leaves text that
-//! parses, and sometimes text that verifies.
+//! Hardly any text mutated byte by byte passes the reader. Replacing a word by one of its kind (a
+//! value by a value, a block by a block, a type by a type) often gives text that parses, and
+//! sometimes text that verifies.
 
 use libfuzzer_sys::fuzzer_mutate;
 use std::ops::Range;
 
-/// Mutates the first `size` bytes of `data` and returns how many there are then.
+/// Mutates the first `size` bytes of `data` and returns the new size.
 pub(crate) fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     let mut choices = Choices(u64::from(seed));
     let edited = data.get(..size).and_then(|text| {
         let text = std::str::from_utf8(text).ok()?;
-        // Bytes have their turn too: the reader is to see text that is no CLIF.
+        // Bytes are mutated sometimes, since the reader should also see text that is not CLIF.
         (choices.below(16) != 0).then(|| edit(text, &mut choices))
     });
     match edited {
@@ -31,14 +31,13 @@ fn edit(text: &str, choices: &mut Choices) -> String {
             0 => edit_lines(&text, choices),
             _ => replace_word(&text, choices),
         };
-        // Some words have none of their kind.
+        // Some words are the only ones of their kind.
         text = edited.unwrap_or(text);
     }
     text
 }
 
-/// Puts one of the text's words in the place of another of its kind, or another number in the
-/// place of a number.
+/// Replaces a word by another of its kind, or a number by another number.
 fn replace_word(text: &str, choices: &mut Choices) -> Option<String> {
     let words = words(text);
     let place = choices.of(&words)?.clone();
@@ -59,7 +58,7 @@ fn replace_word(text: &str, choices: &mut Choices) -> Option<String> {
     Some(edited)
 }
 
-/// Leaves out, doubles or exchanges lines.
+/// Removes, duplicates or exchanges lines.
 fn edit_lines(text: &str, choices: &mut Choices) -> Option<String> {
     let mut lines: Vec<&str> = text.lines().collect();
     let line = choices.below(lines.len());
@@ -90,8 +89,8 @@ fn words(text: &str) -> Vec<Range<usize>> {
     words
 }
 
-/// A word without its number; of one without, what stands around it, which tells opcodes, names
-/// and flags apart.
+/// Returns a word without its number. For a word without one, returns its context, which
+/// distinguishes opcodes, names and flags.
 fn kind<'a>(text: &'a str, word: &Range<usize>) -> (&'a str, Option<(char, char)>) {
     let (before, behind) = text.split_at(word.end);
     let (before, word) = before.split_at(word.start);
@@ -108,7 +107,7 @@ fn kind<'a>(text: &'a str, word: &Range<usize>) -> (&'a str, Option<(char, char)
 struct Choices(u64);
 
 impl Choices {
-    /// A number below `end`; 0 if there is none.
+    /// Returns a number below `end`; 0 if there is none.
     fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -1,7 +1,7 @@
 //! Arbitrary text through the library: read, verify, inline with the checker, write, read again.
 //!
-//! Nothing may panic. Text that Cranelift's verifier accepts must also pass the verifier and the
-//! checker after inlining, and what is then written must read back as the same text.
+//! No step may panic. Text that Cranelift's verifier accepts must also pass the verifier and the
+//! checker after inlining, and the written text must read back as itself.
 
 #![no_main]
 
@@ -15,7 +15,7 @@ use cranelift_inliner::program::Program;
 use libfuzzer_sys::{Corpus, fuzz_mutator, fuzz_target};
 use std::sync::OnceLock;
 
-/// The longest text that is tried, in bytes.
+/// The longest tried text, in bytes.
 const LONGEST: usize = 8 << 10;
 
 static ISA: OnceLock<OwnedTargetIsa> = OnceLock::new();
@@ -43,9 +43,9 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     clif_mutator::mutate(data, size, max_size, seed)
 });
 
-/// Whether no entity has a number of five to seven digits.
+/// Returns whether no entity has a number of five to seven digits.
 ///
-/// For `gv400000` Cranelift's reader makes all global values below that, and so for blocks, values,
+/// For `gv400000` Cranelift's reader makes all global values below that, and likewise blocks, values,
 /// slots, signatures and functions, which takes as long as hundreds of other inputs. The library
 /// refuses larger numbers before that.
 fn is_read_fast(text: &str) -> bool {

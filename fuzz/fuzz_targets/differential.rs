@@ -1,7 +1,7 @@
-//! Generated programs do the same before inlining and after.
+//! Generated programs behave the same before inlining and after.
 //!
-//! What the interpreter makes of the program, what it does natively, and what it does natively
-//! after inlining are compared: results, traps, exceptions and calls of the host.
+//! The target compares the program in the interpreter, natively, and natively after inlining:
+//! results, traps, exceptions and calls of the host.
 
 #![no_main]
 
@@ -19,7 +19,8 @@ fuzz_target!(
             return Corpus::Reject;
         };
         let program = &case.generated.program;
-        // The engine that executes programs restores no registers before it goes on in a handler.
+        // The engine that executes programs does not restore registers before it continues in a
+        // handler.
         let inliner = case.inliner().splice_options(SpliceOptions::default());
         let inlined = case.expect(inliner.run(program));
         let invocations = &case.generated.invocations;

@@ -1,7 +1,7 @@
 //! The reader of frame tables on arbitrary bytes.
 //!
-//! It must not panic nor go on without end. Where `validate` accepts the bytes, reading must give
-//! no error, and what different ways of reading say must agree.
+//! The reader must neither panic nor run forever. If `validate` accepts the bytes, reading must not
+//! return errors, and different ways of reading must agree.
 
 #![no_main]
 
@@ -15,23 +15,23 @@ use libfuzzer_sys::fuzz_target;
 
 /// A table's header, in bytes.
 const HEADER: usize = 64;
-/// How many points are looked at closely; a corrupt table can have thousands at one offset.
+/// The most points checked closely; a corrupt table can have thousands at one offset.
 const POINTS: usize = 64;
-/// How many frames of a list are looked at.
+/// The most frames of a list that are checked.
 const FRAMES: usize = 64;
-/// Where the stack stands that is walked.
+/// The address of the walked stack.
 const STACK: u64 = 0x1000;
 
 fuzz_target!(|data: &[u8]| {
     read_all(data);
-    // Few mutations keep the header's sum right, and then nothing behind it is seen.
+    // Few mutations keep the header's sum right, and otherwise the reader stops at the header.
     if let Some(repaired) = with_fitting_header(data) {
         read_all(&repaired);
     }
 });
 
-/// `data` under a header whose marks, length and bytes of descriptors fit; `None` where its other
-/// counts ask for more bytes than there are.
+/// Returns `data` under a header with a valid magic, length and descriptor size; `None` if its
+/// other counts need more bytes than there are.
 fn with_fitting_header(data: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = data.get(..data.len().min(1 << 16))?.to_vec();
     let header = bytes.get_mut(..HEADER)?;
@@ -39,7 +39,7 @@ fn with_fitting_header(data: &[u8]) -> Option<Vec<u8>> {
         let word = header.get(at..at + 4)?.try_into().ok()?;
         Some(u64::from(u32::from_le_bytes(word)))
     };
-    // What they mean stands in `docs/FRAMES.md`.
+    // `docs/FRAMES.md` has their meaning.
     let [functions, points, point_bytes] =
         [word(header, 16)?, word(header, 20)?, word(header, 24)?];
     let [frames, frame_bytes] = [word(header, 28)?, word(header, 32)?];
@@ -86,7 +86,7 @@ struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// What `result` holds; an error is a finding if the table is valid.
+    /// Returns the value of `result`; an error is a finding if the table is valid.
     fn get<T>(&self, result: Result<T, TableError>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
@@ -108,7 +108,7 @@ impl<'a> Table<'a> {
             }
         }
         let expected = u64::from(self.reader.point_count());
-        // An error is counted like the point in whose place it stands.
+        // An error counts like the point in its place.
         assert!(count <= expected + 1, "{count} of {expected} points");
         assert!(
             !self.valid || count == expected,
@@ -210,7 +210,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Lookups at offsets and keys that the input's last bytes name, and at the ends of the range.
+    /// Looks up offsets and keys from the input's last bytes, and the ends of the range.
     fn look_up(&self, bytes: &[u8]) {
         for word in bytes.rchunks_exact(4).take(8) {
             let offset = word

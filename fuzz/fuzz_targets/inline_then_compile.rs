@@ -19,7 +19,7 @@ fuzz_target!(
         };
         let program = &case.generated.program;
         let inlined = match case.inliner().check(true).run(program) {
-            // No finding, but to be counted in the log.
+            // Not a finding, but counted in the log.
             Err(error) if error.is_undecided() => {
                 eprintln!("undecided: {error}");
                 case.expect(case.inliner().run(program))

@@ -1,4 +1,4 @@
-//! Generated programs, inlined in one go and call by call in the order that the input says.
+//! Generated programs, inlined at once, and call by call in an order from the input.
 
 #![no_main]
 

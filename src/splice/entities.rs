@@ -4,10 +4,10 @@
 //! caller already has are shared. The translation of one callee is made once per caller, for any
 //! number of copies; each copy has its own stack slots, blocks and values.
 
-use super::callee::Tables;
 use super::caller_promises::{CallerPromises, same_promise};
 use super::facts::Outline;
 use super::memory_promises::is_promising;
+use super::tables::Tables;
 use super::{Callee, Refusal, SpliceOptions, struct_args};
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntityRef, PrimaryMap};

@@ -4,10 +4,6 @@
 //! whether a call can be inlined, so that the tables, which are as large as the body, need not be
 //! kept for all callees.
 
-use super::callee::UsedEntities;
-use super::survey::Survey;
-use super::{Callee, Refusal};
-use crate::panics;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{self, ArgumentPurpose, Opcode};
 use cranelift_codegen::isa::CallConv;
@@ -85,13 +81,6 @@ impl EntityCounts {
 }
 
 impl CalleeFacts {
-    /// Checks `func` as [`Callee::new`] does, and makes no tables.
-    pub(crate) fn of(func: &ir::Function) -> Result<Self, Refusal> {
-        panics::catch(|| Survey::new(func).facts())
-            .unwrap_or_else(Err)
-            .map_err(Refusal::MalformedCallee)
-    }
-
     /// Creates the facts about `func`, before the survey fills them in.
     pub(super) fn new(func: &ir::Function) -> Self {
         let structures = func.signature.params.iter();
@@ -122,14 +111,14 @@ impl CalleeFacts {
         }
     }
 
-    /// Takes over the results of the finished walk, with the list of memory flags.
+    /// Takes over what the finished walk has found.
     pub(super) fn complete(
         &mut self,
         func: &ir::Function,
-        used: &mut UsedEntities,
+        mem_flags: SmallVec<[ir::MemFlags; 4]>,
         from_vmctx: &[bool],
     ) {
-        self.mem_flags = std::mem::take(&mut used.mem_flags.list);
+        self.mem_flags = mem_flags;
         let scales = func.dfg.dynamic_types.values();
         let scales = scales.map(|data| data.dynamic_scale);
         self.vmctx_scales = scales
@@ -154,16 +143,5 @@ impl<'f> Outline<'f> {
     /// Returns whether the facts can be those of the function.
     pub(super) fn is_consistent(&self) -> bool {
         self.facts.counts == EntityCounts::of(self.func)
-    }
-
-    /// Rebuilds the tables that a copy needs; costs one walk over the body.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Callee::new`], if the facts are about another function.
-    pub(crate) fn prepare(&self) -> Result<Callee<'f>, Refusal> {
-        let mut callee = Callee::new(self.func)?;
-        callee.tables.to_mut().0.facts.id = self.facts.id;
-        Ok(callee)
     }
 }

@@ -1,7 +1,7 @@
 //! Translates an instruction's operands from callee to caller.
 
-use super::callee::Tables;
 use super::entities::EntityMaps;
+use super::tables::Tables;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::instructions::{InstructionMapper, ValueListPool};
 use cranelift_codegen::ir::{

@@ -16,12 +16,11 @@
 //! copy, and the check that a `can_move` load relies on may be in the caller. Regions of two bodies
 //! are unrelated, and so are those of two executions of one body.
 
-use super::callee::Tables;
+use super::tables::{Base, MemoryUse, PromisedLoad, Tables};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
-use cranelift_codegen::ir::immediates::Offset32;
 use cranelift_codegen::ir::{
-    Function, GlobalValueData, Inst, InstructionData, MemFlags, MemFlagsData, Opcode, Value,
+    Function, GlobalValueData, Inst, InstructionData, MemFlagsData, Value,
 };
 use rustc_hash::FxHashMap;
 
@@ -84,23 +83,6 @@ pub enum MemoryPromises {
     WholeProgram,
 }
 
-/// The numbers of loads and stores of a caller and its copies that have lost their promises.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DroppedPromises {
-    /// Those that were `readonly` or `can_move`.
-    pub flags: usize,
-    /// Those that had an alias region.
-    pub regions: usize,
-}
-
-impl std::ops::AddAssign for DroppedPromises {
-    fn add_assign(&mut self, other: Self) {
-        self.flags += other.flags;
-        self.regions += other.regions;
-    }
-}
-
 /// Returns whether these flags allow to move or merge an access beyond the rules for its place.
 pub(super) fn is_promising(flags: MemFlagsData) -> bool {
     flags.readonly() || flags.can_move()
@@ -131,36 +113,6 @@ pub(super) fn without_can_move(flags: MemFlagsData) -> MemFlagsData {
         pinned.set_readonly();
     }
     pinned
-}
-
-/// The memory accesses of a body.
-#[derive(Clone, Default)]
-pub(super) struct MemoryUse {
-    /// Loads with promises, in an order in which definitions come before uses.
-    pub(super) promised: Vec<PromisedLoad>,
-    /// Accesses of memory that may be outside of the body's own frame. Code of the caller never
-    /// runs between those of a copy to its own frame.
-    pub(super) outside: usize,
-    /// The promises that a copy loses if the caller makes none.
-    pub(super) promising: DroppedPromises,
-}
-
-/// A load, or another access of its format, that is `readonly` or `can_move`.
-#[derive(Clone, Copy)]
-pub(super) struct PromisedLoad {
-    pub(super) result: Value,
-    pub(super) opcode: Opcode,
-    pub(super) flags: MemFlags,
-    pub(super) base: Base,
-    pub(super) offset: Offset32,
-}
-
-/// The base of the address of a [`PromisedLoad`].
-#[derive(Clone, Copy)]
-pub(super) enum Base {
-    Value(Value),
-    /// The result of the promised load with this number.
-    Load(usize),
 }
 
 /// Collects all accesses of `func`.

@@ -117,6 +117,7 @@
 mod callee;
 mod caller_checks;
 mod caller_promises;
+mod context;
 mod copy;
 mod derived;
 mod drop_in;
@@ -136,14 +137,17 @@ mod site;
 mod slot_access;
 mod struct_args;
 mod survey;
+mod tables;
 
 pub use callee::{Callee, CalleeTables};
+pub use context::SpliceContext;
 pub use drop_in::{inline_calls, inline_calls_with};
 pub(crate) use facts::{CalleeFacts, Outline};
 pub use locations::{KeepLocations, SpliceLocations};
-pub use memory_promises::{DroppedPromises, MemoryPromises};
+pub use memory_promises::MemoryPromises;
 pub use refusal::{Refusal, SignatureMismatch};
-pub use session::{Checker, CopiedCall, Session, SpliceContext};
+pub use session::{Checker, Session};
+pub use tables::{CopiedCall, DroppedPromises};
 
 use cranelift_codegen::ir;
 

@@ -1,44 +1,19 @@
 //! Splices many calls of one caller.
 
-use super::caller_checks::{CallerChecks, CheckedCaller};
+use super::caller_checks::CheckedCaller;
+use super::context::SpliceContext;
 use super::copy::Copy;
-use super::entities::CallerEntities;
 use super::facts::Outline;
 use super::in_place::goes_in_place;
-use super::inherited_tags::InheritedTags;
-use super::memory_promises::DroppedPromises;
-use super::room::{EntityLimits, Growth};
+use super::room::Growth;
 use super::segments::{Opening, Segments, Shape};
-use super::shared_slots::SharedSlots;
 use super::site::{LegalSite, SiteKind, check_call, check_site};
+use super::tables::{CopiedCall, DroppedPromises};
 use super::{Callee, KeepLocations, Refusal, SpliceLocations, SpliceOptions};
 use crate::body::{HandlerAddresses, drop_unreachable_blocks};
 use crate::trace::Name;
 use cranelift_codegen::entity::EntityRef;
-use cranelift_codegen::ir::{self, Block, Inst, Opcode, Value};
-
-/// Scratch memory of splices, kept from one caller to the next.
-#[derive(Default)]
-pub struct SpliceContext {
-    pub(super) entities: CallerEntities,
-    pub(super) values: Vec<Value>,
-    pub(super) blocks: Vec<Block>,
-    pub(super) last_pieces: Vec<Block>,
-    pub(super) slots: Vec<ir::StackSlot>,
-    pub(super) shared_slots: SharedSlots,
-    pub(super) dynamic_slots: Vec<ir::DynamicStackSlot>,
-    pub(super) copied_calls: Vec<CopiedCall>,
-    /// Copied handler addresses, which still name a block of the callee.
-    pub(super) copied_addresses: Vec<Inst>,
-    pub(super) handler_addresses: HandlerAddresses,
-    pub(super) inherited_tags: InheritedTags,
-    /// Results of spliced calls, in the order in which they became aliases.
-    pub(super) aliases: Vec<Value>,
-    /// Only tests set other limits than those of CLIF.
-    pub(super) limits: EntityLimits,
-    segments: Segments,
-    checks: CallerChecks,
-}
+use cranelift_codegen::ir::{self, Inst, Opcode, Value};
 
 impl SpliceContext {
     /// Creates an empty context.
@@ -105,17 +80,6 @@ impl SpliceContext {
             leaves_unreachable: false,
         }
     }
-}
-
-/// A direct call that came into the caller with a callee's body; see
-/// [`Session::splice`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CopiedCall {
-    /// The direct call in the callee.
-    pub callee_inst: Inst,
-    /// Its copy in the caller. A `return_call` may have become a `call`, and
-    /// a `call` a `try_call`.
-    pub inst: Inst,
 }
 
 /// Splices calls of one caller, one after the other, in any order.

@@ -14,9 +14,7 @@
 //! of the copies around it. So its slots depend only on the copies around it, not on the order or
 //! the number of the splices. A row is as long as the nested copies need, which is the minimum.
 
-use super::callee::Tables;
-use super::session::CopiedCall;
-use super::slot_access::SlotAccess;
+use super::tables::{CopiedCall, SlotAccess, Tables};
 use super::{MemoryPromises, SpliceOptions};
 use cranelift_codegen::ir::{Function, Inst, StackSlot, StackSlotData};
 use rustc_hash::FxHashMap;

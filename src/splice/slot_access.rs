@@ -4,21 +4,11 @@
 //! none: it drops a store that repeats the last one of its region. So two bodies that share a slot
 //! must access it through the same region.
 
-use super::callee::Tables;
+use super::tables::{SlotAccess, Tables};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{Function, InstructionData, MemFlags, Value};
 use rustc_hash::FxHashMap;
-
-/// The accesses to a slot, as far as the body shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SlotAccess {
-    /// Only loads and stores of the body itself, if any, all through the alias region with this
-    /// number of the user's or, for `None`, without a region.
-    Direct(Option<u32>),
-    /// Its address escapes.
-    Anyone,
-}
 
 /// Returns the access of each used slot, in the order of the list of used slots.
 pub(super) fn of_used_slots(func: &Function, tables: &Tables) -> Vec<SlotAccess> {

@@ -1,15 +1,15 @@
-//! Functions up to renaming: a text in which entities are numbered as they appear.
+//! Functions up to renaming: a text that numbers entities in order of appearance.
 //!
-//! Two orders of splicing give the same function with other numbers: values, blocks and stack
-//! slots are numbered as they are made. [`CanonicalText`] is equal for functions that differ in
-//! numbers alone. It is made from the function's printed text, so that it shares nothing with the
-//! code that numbers entities.
+//! Two orders of splicing give the same function with other numbers: values, blocks and stack slots
+//! are numbered in order of creation. [`CanonicalText`] is equal for functions that differ only in
+//! numbers. It uses the function's printed text, so it shares no code with the numbering of
+//! entities.
 //!
-//! *Renumbered* are values, blocks and stack slots. *Written out* where they are used are
-//! signatures, function references, global values, constants, alias regions and dynamic types: it
-//! does not matter which of two equal ones is named. *Followed* are aliases. *Kept* are the order
-//! of instructions, debug tags, stack maps, source locations and value labels; and the order of
-//! blocks, unless it is to be [left out](CanonicalText::in_any_block_order).
+//! Values, blocks and stack slots are *renumbered*. Signatures, function references, global values,
+//! constants, alias regions and dynamic types are *written out* at their uses, since the choice
+//! between equal ones does not matter. Aliases are *followed*. The order of instructions, debug
+//! tags, stack maps, source locations and value labels are *kept*, and so is the order of blocks,
+//! unless it is [left out](CanonicalText::in_any_block_order).
 //!
 //! ```
 //! use cranelift_inliner_testing::canonical::CanonicalText;
@@ -41,10 +41,10 @@ use cranelift_inliner::program::{ProgramError, function_text};
 use rustc_hash::FxHashMap;
 use std::fmt::Write;
 
-/// How deep definitions may lie in definitions; those of valid functions end long before.
+/// The greatest nesting of definitions; those of valid functions end long before.
 const DEEPEST: usize = 100;
 
-/// A function's text with its entities numbered as they appear.
+/// A function's text with entities numbered in order of appearance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalText {
     text: String,
@@ -53,7 +53,7 @@ pub struct CanonicalText {
 }
 
 impl CanonicalText {
-    /// The text of `func`.
+    /// Returns the text of `func`.
     ///
     /// # Errors
     ///
@@ -64,13 +64,13 @@ impl CanonicalText {
         Ok(Writer::new(&text).write(func, true))
     }
 
-    /// The text of `func` with its blocks in the order in which others name them, and with each
-    /// block cold that is reached through cold ones only: the same for functions that differ in
-    /// their layout too.
+    /// Returns the text of `func` with blocks in the order of their first mention, and with each
+    /// block cold that is only reached through cold ones. It is equal for functions that also
+    /// differ in their layout.
     ///
     /// # Errors
     ///
-    /// As for [`of`](Self::of).
+    /// See [`of`](Self::of).
     pub fn in_any_block_order(func: &Function) -> Result<Self, ProgramError> {
         let mut func = func.clone();
         spread_cold(&mut func);
@@ -78,44 +78,45 @@ impl CanonicalText {
         Ok(Writer::new(&text).write(&func, false))
     }
 
-    /// All but [`labels`](Self::labels) and [`idle_slots`](Self::idle_slots).
+    /// Returns the text, except [`labels`](Self::labels) and [`idle_slots`](Self::idle_slots).
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The value labels, one a line, sorted. Those of values that are not in the text are left out.
+    /// Returns the value labels, one per line, sorted. Labels of values that are not in the text
+    /// are left out.
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
 
-    /// The stack slots with a key that no instruction, tag or stack map names, in words, sorted.
-    /// Such slots without a key are left out.
+    /// Returns the stack slots with a key that no instruction, tag or stack map names, as text,
+    /// sorted. Unused slots without a key are left out.
     pub fn idle_slots(&self) -> &[String] {
         &self.idle_slots
     }
 }
 
 struct Writer<'t> {
-    /// What stands behind the `=` of each entity of the preamble.
+    /// The definition of each entity of the preamble.
     definitions: FxHashMap<&'t str, &'t str>,
     slots: Vec<&'t str>,
-    /// What stands outside of blocks.
+    /// The text outside of blocks.
     head: Vec<&'t str>,
     /// The lines of each block, by its number in the layout.
     blocks: Vec<Vec<&'t str>>,
     layout: FxHashMap<&'t str, usize>,
-    /// Blocks of the layout in the order in which they are named.
+    /// Blocks of the layout in the order of their first mention.
     named: Vec<usize>,
     aliases: FxHashMap<&'t str, &'t str>,
     numbers: FxHashMap<&'t str, usize>,
-    /// How many values, blocks, stack slots and dynamic stack slots have a number.
+    /// The numbers of values, blocks, stack slots and dynamic stack slots so far.
     counts: [usize; 4],
     out: String,
 }
 
-/// What is renumbered.
+/// The renumbered entities.
 const NUMBERED: [&str; 4] = ["v", "block", "ss", "dss"];
-/// What is written out.
+/// The written-out entities.
 const WRITTEN_OUT: [&str; 6] = ["sig", "fn", "gv", "const", "region", "dt"];
 
 impl<'t> Writer<'t> {
@@ -200,7 +201,7 @@ impl<'t> Writer<'t> {
         }
     }
 
-    /// Writes what is left of a block: nothing if it was written before.
+    /// Writes the rest of a block: nothing if it was written before.
     fn write_block(&mut self, lines: &mut Vec<&'t str>) {
         for line in std::mem::take(lines) {
             self.rewrite(line, 0);
@@ -293,7 +294,7 @@ impl<'t> Writer<'t> {
     }
 }
 
-/// Past aliases, of which a valid function has no circle.
+/// Follows aliases, which have no cycle in a valid function.
 fn follow<'n>(aliases: &FxHashMap<&str, &'n str>, mut name: &'n str) -> &'n str {
     for _ in 0..=aliases.len() {
         match aliases.get(name) {
@@ -304,14 +305,14 @@ fn follow<'n>(aliases: &FxHashMap<&str, &'n str>, mut name: &'n str) -> &'n str 
     name
 }
 
-/// The entity that a word names, without its number; `None` for other words.
+/// Returns the entity that a word names, without its number; `None` for other words.
 fn kind(word: &str) -> Option<&'static str> {
     let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
     let mut kinds = NUMBERED.into_iter().chain(WRITTEN_OUT);
     kinds.find(|&kind| kind == letters && letters.len() < word.len())
 }
 
-/// The bytes of the word at the beginning of `text`.
+/// Returns the length of the word at the beginning of `text`, in bytes.
 fn word_length(text: &str) -> usize {
     text.find(|c: char| !c.is_alphanumeric() && c != '_')
         .unwrap_or(text.len())

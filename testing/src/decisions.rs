@@ -1,9 +1,8 @@
 //! Arbitrary decisions: any subset of the call sites of a program, in any order.
 //!
-//! [`Decisions`] is a policy without an opinion. It answers yes or no for each call site, the same
-//! whenever and on whichever thread it is asked, and gives an order for those who splice the sites
-//! one at a time. Like programs, decisions come from the bytes of a fuzzer or from a strategy of
-//! proptest, and smaller ones inline less.
+//! [`Decisions`] is a policy without an opinion. Its answer for a call site does not depend on time
+//! or thread, and it has an order for splicing sites one at a time. Like programs, decisions come
+//! from the bytes of a fuzzer or from a strategy of proptest, and smaller ones inline less.
 //!
 //! ```
 //! use cranelift_inliner::decide::Inline;
@@ -24,11 +23,11 @@ use proptest::strategy::Strategy;
 use rustc_hash::FxHasher;
 use std::hash::{Hash, Hasher};
 
-/// Yes or no for each call site, and an order of sites. See the [module](self).
+/// An answer for each call site, and an order of sites. See the [module](self).
 ///
-/// There are 128 answers. Each site is given one of them by its path: the names of the sites whose
-/// bodies brought it into its caller, and its own. So the answer does not depend on when the site
-/// is asked about, nor on what else is inlined. Neighbouring sites are given neighbouring answers.
+/// There are 128 answers. A site's path selects one of them: the names of the inlined sites that
+/// contain it, and its own. So the answer does not depend on the time of the question, nor on other
+/// decisions. Neighbouring sites have neighbouring answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decisions {
     answers: u128,
@@ -36,8 +35,8 @@ pub struct Decisions {
 }
 
 impl Decisions {
-    /// Decisions with these answers, one a bit, and this order. Zeros inline nothing, and visit
-    /// sites in the order in which they stand.
+    /// Makes decisions with these answers, one per bit, and this order. Zeros inline nothing, and
+    /// visit sites in their original order.
     pub fn new(answers: [u8; 16], order: u64) -> Self {
         Decisions {
             answers: u128::from_le_bytes(answers),
@@ -45,8 +44,7 @@ impl Decisions {
         }
     }
 
-    /// Whether the call to which the sites `path` lead is to be inlined; see
-    /// [`CallSite::path_names`].
+    /// Returns whether to inline the call at `path`; see [`CallSite::path_names`].
     pub fn accepts(&self, path: &[SiteName]) -> bool {
         let mut hasher = FxHasher::default();
         let mut ordinals = 0;
@@ -60,12 +58,12 @@ impl Decisions {
         self.answers >> bit & 1 == 1
     }
 
-    /// An order of the numbers below `count`: each of them once.
+    /// Returns an order of the numbers below `count`, each once.
     pub fn order(&self, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..count).collect();
         let mut state = self.order;
         for last in (1..count).rev() {
-            // Zero stays zero, and each number then in its place.
+            // Zero stays zero, so each number stays in its place.
             state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).rotate_left(29);
             let back = (state % (last as u64 + 1)) as usize;
             order.swap(last, last - back);
@@ -76,7 +74,7 @@ impl Decisions {
 
 impl Inline for Decisions {
     fn decide(&self, site: &CallSite<'_>) -> Decision {
-        // Other policies look at the loops, and looking must end for every caller.
+        // Other policies compute the loops, which must end for every caller.
         let _ = site.loop_depth();
         if self.accepts(&site.path_names()) {
             Decision::inline("decided by chance")
@@ -96,7 +94,7 @@ impl<'a> Arbitrary<'a> for Decisions {
     }
 }
 
-/// Decisions of every kind, for proptest.
+/// Returns a strategy for decisions of every kind.
 pub fn decisions() -> impl Strategy<Value = Decisions> {
     let answers = proptest::array::uniform16(proptest::num::u8::ANY);
     (answers, proptest::num::u64::ANY).prop_map(|(answers, order)| Decisions::new(answers, order))

@@ -1,5 +1,5 @@
-//! Testing policies and pipelines: programs made from random bytes, running them, and what must
-//! hold of them.
+//! Tests of policies and pipelines: programs made from random bytes, their execution, and
+//! properties of results.
 //!
 //! The [README](https://docs.rs/crate/cranelift-inliner-testing/latest) shows how a compiler's
 //! tests use it.
@@ -7,18 +7,18 @@
 //! # The modules
 //!
 //! * [`generate`]: programs made from random bytes, for fuzzers and as strategies of `proptest`.
-//! * [`execute`]: running programs, in Cranelift's interpreter and natively.
-//! * [`properties`]: what must hold of a pass's result.
+//! * [`execute`]: execution of programs, in Cranelift's interpreter and natively.
+//! * [`properties`]: properties of a pass's result.
 //! * [`decisions`]: a policy whose decisions are made from bytes.
-//! * [`canonical`]: a text of a function that is the same for functions that differ in names only.
-//! * [`targets`]: the architectures and levels that properties are checked for.
-//! * [`trace`]: what a debugger sees of a program that runs.
+//! * [`canonical`]: a text that is equal for functions that differ only in numbers.
+//! * [`targets`]: the architectures and levels for which properties are checked.
+//! * [`trace`]: a debugger's view of a running program.
 //!
 //! # Features
 //!
-//! The default feature `properties` is all but native execution. Without it the crate is
-//! [`execute`] alone, with none of the interpreter, proptest and arbitrary.
-// Running compiled code cannot be safe; three files of `execute/native` say so.
+//! The default feature `properties` contains everything except native execution. Without it the
+//! crate is only [`execute`], without the interpreter, proptest and arbitrary.
+// Running compiled code needs `unsafe`, which three files of `execute/native` allow.
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -36,7 +36,7 @@ pub mod targets;
 #[cfg(feature = "properties")]
 pub mod trace;
 
-/// The examples of the README, which are tested with the documentation.
+/// The examples of the README, tested with the documentation.
 #[cfg(all(doctest, feature = "properties"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

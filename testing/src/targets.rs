@@ -1,4 +1,4 @@
-//! The targets that properties are checked on, each made once for the process.
+//! The targets for which properties are checked, each made once per process.
 
 use super::execute::Engine;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -6,7 +6,7 @@ use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{TargetSettings, target};
 use std::sync::OnceLock;
 
-/// An architecture that Cranelift generates code for.
+/// An architecture of Cranelift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Architecture {
     /// x86-64 with SSE 4.2, which vectors need, and stack switching.
@@ -19,7 +19,7 @@ pub enum Architecture {
     S390x,
 }
 
-/// The optimization levels that properties are checked at.
+/// The optimization levels at which properties are checked.
 pub const LEVELS: [OptLevel; 2] = [OptLevel::None, OptLevel::Speed];
 
 impl Architecture {
@@ -31,7 +31,7 @@ impl Architecture {
         Architecture::S390x,
     ];
 
-    /// The architecture as a target, at one of [`LEVELS`]; other levels count as `speed`.
+    /// Returns the architecture as a target, at one of [`LEVELS`]; other levels count as `speed`.
     ///
     /// `None` only if Cranelift refuses to set it up.
     ///
@@ -75,9 +75,9 @@ impl Architecture {
     }
 }
 
-/// The engine that runs code on this machine at one of [`LEVELS`]; other levels count as `speed`.
+/// Returns the engine for this machine at one of [`LEVELS`]; other levels count as `speed`.
 ///
-/// `None` where code is [not run](Engine::works_here).
+/// `None` if code [cannot run](Engine::works_here).
 pub fn engine(level: OptLevel) -> Option<&'static Engine> {
     static ENGINES: [OnceLock<Option<Engine>>; 2] = [const { OnceLock::new() }; 2];
     let row = usize::from(level != OptLevel::None);

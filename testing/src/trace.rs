@@ -1,5 +1,5 @@
-//! What a debugger sees at each call of the host: the source program's stack, read from a copy of
-//! the physical one with the [frame table](cranelift_inliner::frames) of the code.
+//! A debugger's view at each call of the host: the source program's stack, read from a copy of the
+//! physical one with the [frame table](cranelift_inliner::frames) of the code.
 //!
 //! ```
 //! use cranelift_inliner::backend::{CompileScratch, TargetSettings, compile_function};
@@ -39,7 +39,7 @@ use cranelift_inliner::frames::{
 use cranelift_inliner::program::Program;
 use thiserror::Error;
 
-/// A tag, and what it leads to.
+/// A tag, and its meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tag {
     /// A number.
@@ -48,25 +48,26 @@ pub enum Tag {
     Slot {
         /// Its key.
         key: Option<u64>,
-        /// What the frame table says of the key.
+        /// The frame table's description of the key.
         descriptor: Option<Vec<u8>>,
         /// The bytes in it.
         value: Vec<u8>,
     },
 }
 
-/// The stack that the source program has.
+/// The stack of the source program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualStack {
-    /// The tags of each frame, outermost first. Frames without tags stand for no frame and are not
-    /// here.
+    /// The tags of each frame, outermost first. Frames without tags do not stand for a frame and
+    /// are left out.
     pub frames: Vec<Vec<Tag>>,
-    /// Whether each physical frame stopped at an instruction with tags. One without may be of a
-    /// function that has none, and what it is inlined into is not seen there either.
+    /// Whether each physical frame stopped at an instruction with tags. A frame without them may
+    /// belong to a function without tags; then the functions into which it is inlined are not
+    /// visible there either.
     pub is_complete: bool,
 }
 
-/// Why a stack cannot be read.
+/// The errors of reading a stack.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum TraceError {
@@ -76,7 +77,7 @@ pub enum TraceError {
     /// The frame table is wrong.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// The stack is not one of this code.
+    /// The stack does not belong to this code.
     #[error(transparent)]
     Walk(#[from] WalkError),
     /// A slot is not in the copied stack.
@@ -84,13 +85,12 @@ pub enum TraceError {
     Slot(#[from] SlotReadError),
 }
 
-/// The frame table of `functions`, each with a number of its own, where `offset` tells by this
-/// number where its code is in the text. Keys are described by the functions of `source` that
-/// declare them.
+/// Returns the frame table of `functions`, each with its own number, where `offset` maps the number
+/// to the place of its code in the text. The functions of `source` that declare a key describe it.
 ///
 /// # Errors
 ///
-/// [`TraceError::Build`], and [`TraceError::Table`] if the table that was made is not valid.
+/// [`TraceError::Build`], and [`TraceError::Table`] if the new table is not valid.
 pub fn frame_table<'a>(
     schema: impl FrameSchema,
     source: &Program,

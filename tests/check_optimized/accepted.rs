@@ -580,6 +580,67 @@ block2:
 }
 
 #[test]
+fn stores_beside_what_is_read_in_an_unknown_byte_order() {
+    let before = "
+function %f(i32, i64, i8) -> i32 system_v {
+    ss0 = explicit_slot 8
+block0(v0: i32, v1: i64, v2: i8):
+    v3 = stack_addr.i64 ss0
+    v4 = iconst.i32 1
+    store v4, v3
+    store v0, v3+4
+    jump block1(v1)
+block1(v5: i64):
+    v6 = iadd v3, v5
+    store v2, v6
+    v7 = iadd v5, v1
+    brif v7, block1(v7), block2
+block2:
+    v8 = load.i32 v3
+    return v8
+}";
+    let store = "    store v0, v3+4\n";
+    let after = before.replace(store, "");
+    let prove = |before: &str, after: &str| {
+        let [before, after] = [before, after].map(|text| crate::support::read(text).unwrap());
+        let alone = cranelift_inliner::check::Alone(None);
+        cranelift_inliner::check::check_optimized(&before, &after, &alone)
+    };
+    prove(before, &after).unwrap();
+    // What is read is not what was beside it.
+    let wrong = after.replace("store v4, v3\n", "store v0, v3\n");
+    prove(before, &wrong).unwrap_err();
+    let wider = before.replace("load.i32 v3", "load.i32 v3+2");
+    prove(&wider, &wider.replace(store, "")).unwrap_err();
+}
+
+#[test]
+fn the_first_of_two_loads_of_one_thing_is_gone() {
+    let text = "
+function %f(i64) -> i32 system_v {
+    fn0 = %g(i32) system_v
+block0(v0: i64):
+    v1 = load.i32 notrap v0
+    v2 = load.i32 notrap v0
+    call fn0(v2)
+    v3 = load.i32 notrap v0
+    return v3
+}";
+    let without = text.replace("    v1 = load.i32 notrap v0\n", "");
+    accept(text, &without);
+    let between = "    store v2, v0\n    v4 = load.i32 notrap v0\n    call fn0(v2)";
+    let stored = text.replace("    call fn0(v2)", between);
+    let [stored, without] = [&stored, &without].map(String::as_str);
+    assert!(prove(stored, without, "").is_err());
+    // What is loaded behind a call is something else.
+    let reused = without.replace(
+        "    v3 = load.i32 notrap v0\n    return v3",
+        "    return v2",
+    );
+    assert!(prove(text, &reused, "").is_err());
+}
+
+#[test]
 fn the_first_of_two_branches_on_one_value_is_gone() {
     accept(
         "

@@ -17,6 +17,7 @@ impl Walk<'_> {
                 break;
             }
             if self.copy_part(inst, result)? {
+                self.loaded.clear();
                 return Ok(());
             }
             if self.pass_load(true)? {
@@ -57,6 +58,9 @@ impl Walk<'_> {
             }
         }
         let inst = self.position;
+        if !super::memory::is_harmless_load(self.before.func, inst) {
+            self.loaded.clear();
+        }
         self.check_metadata(inst, result)?;
         self.matched.entry(inst).or_default().insert(result);
         if self.before.func.dfg.insts[inst].opcode().is_call()
@@ -116,10 +120,16 @@ impl Walk<'_> {
             };
         }
         let name = self.address_in_data(inst);
+        let known = self.load_key(inst).and_then(|key| self.loaded.get(&key));
+        let known = known.filter(|_| is_outside).copied();
         for &value in func.dfg.inst_results(inst) {
             let width = func.dfg.value_type(value).bits();
             let term = match name {
                 Some(name) => Some(Term::Function(name)),
+                None if known.is_some() => {
+                    self.before.set(value, known);
+                    continue;
+                }
                 None if is_outside => {
                     self.passed_loads += 1;
                     let symbol = Symbol::Passed(self.block, self.passed_loads);
@@ -132,6 +142,12 @@ impl Walk<'_> {
         }
         self.next_inst()?;
         Ok(true)
+    }
+
+    /// Two loads with this in common load the same, if nothing happens between them.
+    fn load_key(&mut self, inst: Inst) -> Option<(ContentId, Node)> {
+        let address = *self.before.args(&mut self.world, inst).first()?;
+        Some((self.before.shape(&mut self.world, inst), address?))
     }
 
     /// Whether an instruction may be what the other became, by its operation alone; of branches
@@ -253,6 +269,12 @@ impl Walk<'_> {
                 };
                 self.before.set(value, Some(node));
                 self.after.set(other, Some(node));
+            }
+            if let (&[value], true) = (values, super::memory::is_harmless_load(func, inst))
+                && let (Some(key), Some(node)) =
+                    (self.load_key(inst), self.before.get(&mut self.world, value))
+            {
+                self.loaded.insert(key, node);
             }
         }
         self.note_computed(Side::Before, inst);

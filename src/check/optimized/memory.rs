@@ -290,12 +290,34 @@ impl World {
                 if self.nodes.constant_of(node) == Some(0) {
                     return Some(self.nodes.constant(0, size * 8));
                 }
+                if let Term::Sequence(parts) = self.nodes.term(node) {
+                    let parts = parts.clone();
+                    return self.bytes_of_sequence(&parts, offset, size);
+                }
                 let (of, start) = self.piece(node);
                 let term = Term::Piece(of, start + offset);
                 return Some(self.nodes.node(term, size * 8));
             }
         };
         Some(self.nodes.bits(node, low * 8, size * 8))
+    }
+
+    fn bytes_of_sequence(&mut self, parts: &[Node], offset: u32, size: u32) -> Option<Node> {
+        let end = offset + size;
+        let mut found: SmallVec<[Node; 4]> = SmallVec::new();
+        let mut at = 0;
+        for &part in parts {
+            let next = at + self.nodes.width(part) / 8;
+            let (from, to) = (offset.max(at), end.min(next));
+            if from < to {
+                found.push(self.bytes_of(part, from - at, to - from)?);
+            }
+            at = next;
+        }
+        match found[..] {
+            [only] => Some(only),
+            _ => Some(self.sequence(&found)),
+        }
     }
 
     /// The term of which this is a piece, and where.

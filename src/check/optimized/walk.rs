@@ -4,13 +4,14 @@
 //! the place where it was when the block was entered. What has no effect outside is done on each
 //! side by itself; what has one must be done by both.
 
+use super::contents::ContentId;
 use super::copies::Copying;
 use super::evaluate::World;
 use super::facts::{Facts, learn, truth_of, value_of};
 use super::liveness::Liveness;
 use super::machine::{Accessed, Args, Machine};
 use super::memory::Memory;
-use super::nodes::{Nodes, Side, Symbol};
+use super::nodes::{Node, Nodes, Side, Symbol};
 use super::state::State;
 use super::surroundings::Surroundings;
 use super::tracking::Tracking;
@@ -56,6 +57,9 @@ pub(super) struct Walk<'a> {
     pub(super) block: Option<Block>,
     /// Loads that the function before did alone since the block was entered.
     pub(super) passed_loads: u32,
+    /// What was loaded since then and since the last effect, by the load without its operand and
+    /// the address.
+    pub(super) loaded: FxHashMap<(ContentId, Node), Node>,
     /// The copy that the function before is at.
     pub(super) copying: Copying,
     /// Where the function before is.
@@ -203,6 +207,7 @@ impl<'a> Walk<'a> {
             after: machine(after, Side::After, &cfg_after)?,
             block: None,
             passed_loads: 0,
+            loaded: FxHashMap::default(),
             copying: Copying::default(),
             position,
             progress: 0,
@@ -329,6 +334,7 @@ impl<'a> Walk<'a> {
         }
         self.block = Some(block);
         self.passed_loads = 0;
+        self.loaded.clear();
         self.copying = Copying::default();
         self.position = state.position;
         self.facts = state.facts;

@@ -19,11 +19,9 @@ mod taken;
 use self::flags::{added_flags, flags_of, pinned, used_flags, without_region};
 use crate::body::resolve_alias;
 
-use crate::splice::memory_promises::{
-    Base, DroppedPromises, MemoryPromises, MemoryUse, is_promising, without_promises,
-};
+use crate::splice::memory_promises::{MemoryPromises, is_promising, without_promises};
 use crate::splice::refusal::Refusal;
-use crate::splice::session::CopiedCall;
+use crate::splice::tables::{Base, CopiedCall, DroppedPromises, MemoryUse};
 use crate::splice::{Callee, SpliceOptions};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::immediates::Offset32;

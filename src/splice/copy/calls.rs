@@ -2,10 +2,9 @@
 
 use super::Copy;
 use crate::body::move_labels;
-use crate::splice::callee::InstPlan;
 use crate::splice::mapper::OuterHandlers;
-use crate::splice::session::CopiedCall;
 use crate::splice::site::SiteKind;
+use crate::splice::tables::{CopiedCall, InstPlan};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{
     Block, BlockArg, BlockCall, ExceptionTableData, Inst, InstructionData, Opcode, Value, types,

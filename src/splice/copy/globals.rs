@@ -1,7 +1,7 @@
 //! Global values that start from the callee's `vmctx` parameter.
 
 use super::Copy;
-use crate::splice::callee::InstPlan;
+use crate::splice::tables::InstPlan;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{self, Block, GlobalValueData, Inst, InstructionData, Opcode, Value};

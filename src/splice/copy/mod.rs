@@ -9,13 +9,13 @@
 mod calls;
 mod globals;
 
-use super::callee::{BlockPlan, InstClass, InstPlan, Results, Tables};
+use super::context::SpliceContext;
 use super::entities::EntityMaps;
 use super::inherited_tags::InheritedTags;
 use super::mapper::{Mapper, OuterHandlers};
-use super::session::{CopiedCall, SpliceContext};
 use super::shared_slots::{SharedSlots, Sharers};
 use super::site::{Site, SiteKind};
+use super::tables::{BlockPlan, CopiedCall, InstClass, InstPlan, Results, Tables};
 use super::{Callee, SpliceLocations, struct_args};
 use crate::body::{HandlerAddresses, copy_labels, map_common, null_address, set_srcloc};
 use cranelift_codegen::entity::EntityRef;

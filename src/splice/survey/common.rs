@@ -6,7 +6,7 @@
 use super::Survey;
 use super::instructions::likely_ctrl_type;
 use crate::body::map_common;
-use crate::splice::callee::{InstClass, InstPlan, Results};
+use crate::splice::tables::{InstClass, InstPlan, Results};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{self, Inst, InstructionData, Value, types};

@@ -2,7 +2,7 @@
 
 use super::Survey;
 use crate::body::has_signature;
-use crate::splice::callee::{InstClass, InstPlan, Results};
+use crate::splice::tables::{InstClass, InstPlan, Results};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::instructions::InstructionFormat;

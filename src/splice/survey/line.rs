@@ -6,7 +6,7 @@
 //! of their call. The parameters of its blocks become the arguments of the jumps.
 
 use super::Survey;
-use crate::splice::callee::BlockPlan;
+use crate::splice::tables::BlockPlan;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, InstructionData};
 

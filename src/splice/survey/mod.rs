@@ -7,8 +7,8 @@ mod line;
 mod references;
 
 use self::known_types::KnownTypes;
-use super::callee::{BlockPlan, InstPlan, Tables, UsedEntities};
 use super::facts::CalleeFacts;
+use super::tables::{BlockPlan, InstPlan, MemoryUse, Tables, UsedEntities};
 use super::{memory_promises, slot_access};
 use crate::body::{labels_of, slot_overrun};
 use cranelift_codegen::entity::EntityRef;
@@ -48,7 +48,7 @@ impl<'f> Survey<'f> {
                 resolved: vec![Value::reserved_value(); func.dfg.num_values()],
                 used: UsedEntities::default(),
                 slot_access: Vec::new(),
-                memory: memory_promises::MemoryUse::default(),
+                memory: MemoryUse::default(),
                 from_vmctx: SmallVec::new(),
                 labels: Vec::new(),
                 has_inner_calls: false,
@@ -108,9 +108,10 @@ impl<'f> Survey<'f> {
         self.tables.facts.overrun_slot = slot_overrun(self.func, insts, |value| {
             resolved.get(value.index()).copied()
         });
+        let mem_flags = std::mem::take(&mut self.tables.used.mem_flags.list);
         self.tables
             .facts
-            .complete(self.func, &mut self.tables.used, &self.tables.from_vmctx);
+            .complete(self.func, mem_flags, &self.tables.from_vmctx);
         Ok(order)
     }
 

@@ -1,87 +1,87 @@
-//! Why a call could not be observed.
+//! The errors of observing a call.
 
 use cranelift_inliner::backend::{CompileError, TargetError};
 use cranelift_inliner::program::FunctionName;
 use thiserror::Error;
 
-/// Why there is no [`Observation`](super::Observation) of a call. A trap or an exception is none of
-/// these: it is an [`Outcome`](super::Outcome).
+/// The reason for the lack of an [`Observation`](super::Observation). A trap or an exception is not
+/// an error: it is an [`Outcome`](super::Outcome).
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ExecuteError {
     /// The program does not define the function to call.
     #[error("there is no function {function}")]
     UnknownFunction {
-        /// What was to be called.
+        /// The called function.
         function: FunctionName,
     },
     /// The arguments do not fit the function's signature.
     #[error("{function} cannot be called so: {reason}")]
     Arguments {
-        /// What was to be called.
+        /// The called function.
         function: FunctionName,
-        /// In words.
+        /// A description.
         reason: String,
     },
-    /// The interpreter took as many steps as it was allowed to.
+    /// The interpreter reached its limit of steps.
     #[error("no result after {fuel} steps, in {function}")]
     OutOfFuel {
-        /// The function that it was in.
+        /// The current function.
         function: FunctionName,
-        /// The steps that it was allowed.
+        /// The limit of steps.
         fuel: u64,
     },
-    /// More frames or more bytes of stack slots than the interpreter has room for.
+    /// The interpreter's limit of frames or of bytes of stack slots was reached.
     #[error("{function} was called too deep in other functions")]
     TooDeep {
-        /// The function that there was no more room for.
+        /// The function that did not fit.
         function: FunctionName,
     },
     /// The interpreter does not know the instruction, or not with these types.
     #[error("{function}: {instruction}: cannot be interpreted: {reason}")]
     NotInterpretable {
-        /// The function that the instruction is in.
+        /// The function of the instruction.
         function: FunctionName,
         /// The instruction as CLIF prints it.
         instruction: String,
-        /// In words.
+        /// A description.
         reason: String,
     },
-    /// Code is not run on this machine or operating system.
+    /// Code cannot run on this machine or operating system.
     #[error("code does not run here: {reason}")]
     Unsupported {
-        /// In words.
+        /// A description.
         reason: String,
     },
-    /// There is no target of these settings.
+    /// No target has these settings.
     #[error(transparent)]
     Target(#[from] TargetError),
     /// A function does not compile.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// A function is called from outside, or calls the host, in a way that there is no code for.
+    /// A function is called from outside, or calls the host, with an unsupported signature.
     #[error("{function}: its signature cannot be called from outside: {reason}")]
     Signature {
         /// The function, of the program or of the host.
         function: FunctionName,
-        /// In words.
+        /// A description.
         reason: String,
     },
-    /// The code cannot be placed in memory, or refers to what is not there.
+    /// The code cannot be placed in memory, or refers to something undefined.
     #[error("{function}: cannot be linked: {reason}")]
     Link {
-        /// The function whose code it is.
+        /// The function of the code.
         function: FunctionName,
-        /// In words.
+        /// A description.
         reason: String,
     },
-    /// An instruction that is not known to trap made the processor stop the program: a wild
-    /// address, or no stack left.
+    /// An instruction that is not known to trap made the processor stop the program: an invalid
+    /// address, or a stack overflow.
     #[error("signal {signal} at byte {offset} of {function}")]
     Fault {
-        /// The function that the instruction is in.
+        /// The function of the instruction.
         function: FunctionName,
-        /// Where: bytes from the start of the function's code.
+        /// The place, in bytes from the start of the function's code.
         offset: u64,
         /// The signal's number.
         signal: i32,

@@ -1,6 +1,6 @@
-//! The host: what the functions do that a program calls and does not define.
+//! The host: the functions that a program calls and does not define.
 //!
-//! Interpreter and native code ask the same host, so that a program goes the same way in both.
+//! Interpreter and native code call the same host, so a program behaves the same in both.
 
 use super::HostCall;
 use super::values::{canonical, write_bits};
@@ -15,7 +15,7 @@ pub(super) struct Host {
     calls: Vec<HostCall>,
 }
 
-/// What becomes of a call of the host.
+/// The result of a call of the host.
 pub(super) enum Reply {
     /// It returns these values.
     Return(Vec<DataValue>),
@@ -23,7 +23,7 @@ pub(super) enum Reply {
     Throw(Exception),
 }
 
-/// An exception under way.
+/// An exception being thrown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Exception {
     pub(super) tag: u32,
@@ -31,7 +31,7 @@ pub(super) struct Exception {
 }
 
 impl Host {
-    /// Notes the call and answers it.
+    /// Records the call and returns its result.
     pub(super) fn call(
         &mut self,
         function: &FunctionName,
@@ -62,7 +62,7 @@ impl Host {
     }
 }
 
-/// The exception that a call of `%throw` throws; `None` for other functions.
+/// Returns the exception that a call of `%throw` throws; `None` for other functions.
 fn thrown(function: &FunctionName, arguments: &[DataValue]) -> Option<Exception> {
     if *function != FunctionName::testcase("throw") {
         return None;
@@ -87,7 +87,7 @@ fn integer(value: &DataValue) -> Option<i64> {
     })
 }
 
-/// A number that every byte of the name, the place in the order of calls and the arguments change.
+/// Returns a hash of the name, of the index in the order of calls and of the arguments.
 fn seed(function: &FunctionName, ordinal: usize, arguments: &[DataValue]) -> u64 {
     let mut state = mix(ordinal as u64);
     for byte in function.to_string().into_bytes() {
@@ -120,7 +120,7 @@ fn results(seed: u64, returns: &[AbiParam]) -> Vec<DataValue> {
         .collect()
 }
 
-/// The next value of type `ty`.
+/// Returns the next value of type `ty`.
 fn value(state: &mut u64, ty: Type) -> DataValue {
     let mut bytes = [0; 16];
     let lane = ty.lane_type();
@@ -134,7 +134,7 @@ fn value(state: &mut u64, ty: Type) -> DataValue {
 fn lane_value(state: &mut u64, ty: Type) -> DataValue {
     *state = mix(*state);
     let bits = *state;
-    // Half of the integers are small, so that comparisons and branches on them go both ways.
+    // Half of the integers are small, so that branches on them go both ways.
     let integer = match bits % 4 {
         0 => i128::from(bits >> 8 & 1),
         1 => i128::from(bits >> 8 & 0xf) - 8,

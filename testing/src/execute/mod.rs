@@ -1,34 +1,34 @@
-//! Running a program, in Cranelift's interpreter or natively, and noting what can be seen of it
-//! from outside.
+//! Executes programs, in Cranelift's interpreter or natively, and records their observable
+//! behaviour.
 //!
-//! What can be seen, an [`Observation`], is which functions of the host were called with what, and
-//! how the call ended. A program means the same before inlining and after if its observations are
-//! equal, in the interpreter and natively.
+//! An [`Observation`] has the called functions of the host with their arguments, and the end of the
+//! call. Inlining preserves a program's meaning if its observations before and after are equal, in
+//! the interpreter and natively.
 //!
 //! # The host
 //!
-//! What a program calls and does not define is a function of the host. Every call of it is noted.
-//! What it returns is a fixed function of the function's name, of how many calls of the host there
-//! were before, and of the arguments' bits: from these a number is made, and from it the results in
-//! order. About half of the integers are small (0, 1, or from -8 to 7), so that branches on them go
-//! both ways, and the others any. Floats are quarters from -8 to 7.75, so never NaN; those of 16
-//! and 128 bits are 0.
+//! Functions that a program calls and does not define belong to the host. Every call of them is
+//! recorded. Their results are a fixed function of the name, the number of earlier calls of the
+//! host, and the arguments' bits: these give a number, which gives the results in order. About half
+//! of the integers are small (0, 1, or from -8 to 7), so that branches on them go both ways, and
+//! the others are arbitrary. Floats are quarters from -8 to 7.75, so never NaN; those of 16 and 128
+//! bits are 0.
 //!
 //! The function `%throw` does not return. It throws the exception whose tag is its first integer
 //! and whose payload is its second; a handler gets the payload and 0. Handlers are tried in order;
-//! contexts are passed over, so a tag means the same in all of them.
+//! contexts are ignored, so a tag has one meaning in all of them.
 //!
 //! # Floats
 //!
-//! Which NaN an operation gives is left to the machine. In observations every NaN is the canonical
-//! one. The interpreter makes the result of every float operation canonical, and so does native
-//! code from [`Engine::new`], as the setting `enable_nan_canonicalization` says; so programs may
-//! look at the bits of a NaN that an operation gave. Floats are compared by their bits: 0 and -0
-//! differ.
+//! The choice of NaN that an operation returns is left to the machine. Observations turn every NaN
+//! into the canonical one. The interpreter makes the result of every float operation canonical, and
+//! so does native code from [`Engine::new`], by the setting `enable_nan_canonicalization`; so
+//! programs may read the bits of a NaN that an operation returned. Floats are compared by their
+//! bits: 0 and -0 differ.
 //!
 //! # Example
 //!
-//! Inlining keeps what a program does:
+//! Inlining preserves a program's behaviour:
 //!
 //! ```
 //! use cranelift_codegen::data_value::DataValue;
@@ -87,26 +87,26 @@ use cranelift_inliner::program::FunctionName;
 /// A call from outside to a function of a program.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// What is called.
+    /// The called function.
     pub function: FunctionName,
     /// One value for each parameter, of its type.
     pub arguments: Vec<DataValue>,
 }
 
-/// What can be seen from outside of one call: what the host was called with, and how it ended.
+/// The observable behaviour of one call: the calls of the host, and its end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
     /// The calls of functions that the program does not define, in order.
     pub host_calls: Vec<HostCall>,
-    /// How the call ended.
+    /// The end of the call.
     pub outcome: Outcome,
 }
 
-/// A call of a function that the program does not define. Two are equal if their arguments are the
+/// A call of a function that the program does not define. Two are equal if their arguments have the
 /// same bits.
 #[derive(Clone, Debug)]
 pub struct HostCall {
-    /// What was called.
+    /// The called function.
     pub function: FunctionName,
     /// Its arguments.
     pub arguments: Vec<DataValue>,
@@ -118,7 +118,7 @@ impl PartialEq for HostCall {
     }
 }
 
-/// How a call ended. Two are equal if their values are the same bits.
+/// The end of a call. Two are equal if their values are the same bits.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -126,7 +126,7 @@ pub enum Outcome {
     Returned(Vec<DataValue>),
     /// It trapped.
     Trapped(TrapCode),
-    /// It threw an exception which no handler takes.
+    /// It threw an exception without a handler.
     Threw {
         /// The exception's tag.
         tag: u32,
@@ -160,7 +160,7 @@ impl Outcome {
         }
     }
 
-    /// The values that were returned, every NaN canonical.
+    /// Makes the outcome of these returned values, with every NaN canonical.
     fn returned(values: Vec<DataValue>, signature: &cranelift_codegen::ir::Signature) -> Self {
         let values = values.into_iter().zip(&signature.returns);
         let values = values.map(|(value, result)| values::canonical(value, result.value_type));

@@ -4,8 +4,8 @@ use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::immediates::{Ieee16, Ieee32, Ieee64, Ieee128};
 use cranelift_codegen::ir::{Signature, Type, types};
 
-/// Writes the value's bytes, least significant or lane 0 first, to the start of `place`; of a
-/// place that is too small only as many bytes as it has.
+/// Writes the value's bytes, least significant or lane 0 first, to the start of `place`, up to its
+/// end.
 pub(super) fn write_bits(value: &DataValue, place: &mut [u8]) {
     let mut bytes = [0; 16];
     value.write_to_slice_le(&mut bytes);
@@ -14,7 +14,7 @@ pub(super) fn write_bits(value: &DataValue, place: &mut [u8]) {
     }
 }
 
-/// Whether the two are the same bits of the same type.
+/// Returns whether both have the same type and bits.
 pub(super) fn same_bits(one: &[DataValue], other: &[DataValue]) -> bool {
     one.len() == other.len()
         && one
@@ -23,7 +23,8 @@ pub(super) fn same_bits(one: &[DataValue], other: &[DataValue]) -> bool {
             .all(|(one, other)| one.bitwise_eq(other))
 }
 
-/// `value`, of type `ty`, with the positive quiet NaN without further bits for every NaN in it.
+/// Returns `value`, of type `ty`, with every NaN in it replaced by the positive quiet NaN without
+/// further bits.
 pub(super) fn canonical(value: DataValue, ty: Type) -> DataValue {
     match value {
         DataValue::F16(float) if float.is_nan() => DataValue::F16(Ieee16::NAN),
@@ -45,7 +46,7 @@ pub(super) fn canonical(value: DataValue, ty: Type) -> DataValue {
     }
 }
 
-/// Says what is wrong with `arguments` for `signature`, if anything.
+/// Checks `arguments` against `signature`, and returns a description of an error.
 pub(super) fn check_arguments(
     arguments: &[DataValue],
     signature: &Signature,
@@ -69,7 +70,7 @@ pub(super) fn check_arguments(
     Ok(())
 }
 
-/// Whether a [`DataValue`] can hold a value of type `ty`.
+/// Returns whether a [`DataValue`] can hold a value of type `ty`.
 pub(super) fn has_data_value(ty: Type) -> bool {
     let scalars = [
         types::I8,

@@ -1,8 +1,7 @@
-//! Records, options, iterators and environments in stack slots of their own, as front ends make
-//! them.
+//! Records, options, iterators and environments in separate stack slots, like front ends make them.
 //!
-//! Each is made where it is used, which may be in a loop, and all of it is written before any of it
-//! is read, so that no program depends on what was in memory before.
+//! Each is made at its place of use, which may be in a loop, and is completely written before it is
+//! read, so that no program depends on fresh memory.
 
 use super::body::{Body, Target};
 use super::features::Feature;
@@ -17,11 +16,11 @@ use cranelift_codegen::ir::{
 /// The sizes of records.
 const SIZES: &[u32] = &[16, 8, 12, 24, 32, 40, 5];
 
-/// How often an iterator gives something at most.
+/// The most items of an iterator.
 const MAX_ITEMS: usize = 3;
 
 impl Body<'_, '_, '_> {
-    /// Something with an aggregate.
+    /// Makes a statement with an aggregate.
     pub(super) fn aggregate(&mut self) {
         match self.choices.below(8) {
             0 | 1 => self.record(),
@@ -34,7 +33,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// A new slot, all of it written.
+    /// Makes a new slot, completely written.
     fn filled_slot(&mut self, size: u32) -> StackSlot {
         let align_shift = self.choices.below(5) as u8;
         let kind = StackSlotKind::ExplicitSlot;
@@ -54,7 +53,7 @@ impl Body<'_, '_, '_> {
         slot
     }
 
-    /// A place in a slot, however its address is computed.
+    /// Makes the address of a place in a slot, in one of several ways.
     fn address_in(&mut self, slot: StackSlot, offset: u32) -> (Value, i32) {
         let offset = offset as i32;
         let way = self.choices.below(6);
@@ -105,7 +104,8 @@ impl Body<'_, '_, '_> {
         self.at().ins().load(ty, flags, address, offset)
     }
 
-    /// A type and a place for it in `size` bytes: mostly a field, and now and then across fields.
+    /// Chooses a type and a place for it in `size` bytes: mostly a field, and sometimes across
+    /// fields.
     fn field(&mut self, size: u32) -> (Type, u32) {
         let any = self.plan.types.any(self.choices);
         let ty = match any.bytes() <= size {
@@ -121,7 +121,7 @@ impl Body<'_, '_, '_> {
         (ty, offset)
     }
 
-    /// Some reads and writes of a slot, what is read being used later.
+    /// Makes reads and writes of a slot, and later uses of the read values.
     fn use_fields(&mut self, slot: StackSlot, size: u32) {
         for _ in 0..1 + self.choices.below(4) {
             let (ty, offset) = self.field(size);
@@ -139,7 +139,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// An access that extends or cuts off.
+    /// Makes an access that extends or truncates.
     fn use_narrow(&mut self, slot: StackSlot, size: u32) {
         let offset = self.choices.below(size as usize - 3) as u32;
         let (address, at) = self.address_in(slot, offset);
@@ -177,7 +177,7 @@ impl Body<'_, '_, '_> {
         self.use_fields(slot, size);
     }
 
-    /// Gives the address away, now and then.
+    /// Lets the address escape in some programs.
     fn escape(&mut self, slot: StackSlot, size: u32) {
         if size < 16 || !self.choices.chance(24) {
             return;
@@ -201,7 +201,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// A record that is copied whole, by words or by a function.
+    /// Makes a record that is copied completely, by words or by a function.
     fn copied_record(&mut self) {
         let size = self.size();
         let from = self.filled_slot(size);
@@ -238,7 +238,7 @@ impl Body<'_, '_, '_> {
         self.use_fields(from, size);
     }
 
-    /// A call of the program's own function that copies bytes.
+    /// Makes a call of the program's function that copies bytes.
     fn copy_bytes(&mut self, from: StackSlot, to: StackSlot, bytes: u32) {
         let Some(copy) = self.copy_function() else {
             return;
@@ -247,14 +247,14 @@ impl Body<'_, '_, '_> {
         let to = self.at().ins().stack_addr(types::I64, to, 0);
         let bytes = self.at().ins().iconst(types::I64, i64::from(bytes));
         let copied = self.at().ins().call(copy, &[to, from, bytes]);
-        // What it returns is the address again.
+        // It returns the same address.
         let address = self.func.dfg.first_result(copied);
         let flags = self.flags();
         let value = self.at().ins().load(types::I32, flags, address, 0);
         self.define([value]);
     }
 
-    /// An option: a tag, and something that is read where the tag says that it is there.
+    /// Makes an option: a tag, and a payload that is read if the tag is set.
     fn option(&mut self) {
         let slot = self.filled_slot(16);
         let condition = self.condition();
@@ -276,7 +276,7 @@ impl Body<'_, '_, '_> {
         self.define_params(join);
     }
 
-    /// An iterator: a place and an end, which something moves on until it is there.
+    /// Makes an iterator: a position and an end, and a loop that advances the position.
     fn iterator(&mut self) {
         let items = 1 + self.choices.below(MAX_ITEMS) as u64;
         if !self.may_repeat(items + 1) {
@@ -317,7 +317,7 @@ impl Body<'_, '_, '_> {
         self.use_fields(iterator, 8);
     }
 
-    /// A slot that holds the address of another one.
+    /// Makes a slot that holds the address of another one.
     fn environment(&mut self) {
         let size = self.size();
         let inner = self.filled_slot(size);
@@ -338,14 +338,14 @@ impl Body<'_, '_, '_> {
                 self.define([value]);
             }
         }
-        // What held the address must not be seen.
+        // The slot with the address must not be visible.
         let zero = self.at().ins().iconst(types::I64, 0);
         self.write(outer, offset, zero);
         self.use_fields(outer, 16);
         self.use_fields(inner, size);
     }
 
-    /// An address that comes as a block parameter, of one slot or one of two.
+    /// Makes an address as a block parameter, of one slot or of one of two.
     fn passed_address(&mut self) {
         let one = self.filled_slot(16);
         let other = match self.choices.chance(64) {
@@ -371,7 +371,7 @@ impl Body<'_, '_, '_> {
         self.use_fields(other, 16);
     }
 
-    /// An array that is accessed at a place which is not constant.
+    /// Makes an array with an access at a variable index.
     fn indexed(&mut self) {
         let slot = self.filled_slot(32);
         self.use_fields(slot, 32);
@@ -391,7 +391,7 @@ impl Body<'_, '_, '_> {
         self.use_fields(slot, 32);
     }
 
-    /// Goes two ways and on in one block.
+    /// Makes two branches that join in one block.
     fn branched(&mut self, condition: Value, mut arm: impl FnMut(&mut Self, bool)) {
         self.branched_to(condition, &[], |body, taken| {
             arm(body, taken);
@@ -399,7 +399,7 @@ impl Body<'_, '_, '_> {
         });
     }
 
-    /// As [`Body::branched`], to a block whose parameters are what the arms give.
+    /// Like [`Body::branched`], but the joining block has parameters with the results of the arms.
     fn branched_to(
         &mut self,
         condition: Value,
@@ -424,7 +424,7 @@ impl Body<'_, '_, '_> {
         join
     }
 
-    /// Whether statements with aggregates are made.
+    /// Returns whether statements with aggregates are made.
     pub(super) fn has_aggregates(&self) -> bool {
         let features = self.plan.features;
         features.has(Feature::Memory) && features.has(Feature::Aggregates)

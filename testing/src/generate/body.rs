@@ -1,4 +1,4 @@
-//! One function while it is made: where instructions go, and which values they may use.
+//! A function under construction: the place of new instructions, and the values that they may use.
 
 use super::choices::Choices;
 use super::features::Feature;
@@ -14,7 +14,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use std::collections::BTreeMap;
 
-/// What a call can name.
+/// The possible callees of a call.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Target {
     /// The program's function of this number.
@@ -25,51 +25,51 @@ pub(super) enum Target {
     Throw,
     /// The program's function that only switches stacks.
     Switch,
-    /// The one that is started on another stack.
+    /// The program's function that starts on another stack.
     Started,
     /// The program's function that copies bytes.
     CopyBytes,
 }
 
-/// A block that code further in may jump to.
+/// A block to which inner code may jump.
 pub(super) struct Label {
     pub(super) block: Block,
     pub(super) reached: bool,
 }
 
-/// One function while it is made.
+/// A function under construction.
 pub(super) struct Body<'p, 'c, 'b> {
     pub(super) choices: &'p mut Choices<'c, 'b>,
     pub(super) plan: &'p mut Plan,
-    /// Which function this is.
+    /// The index of the function.
     pub(super) index: usize,
     pub(super) func: Function,
-    /// Where instructions go.
+    /// The place of new instructions.
     pub(super) block: Block,
     pub(super) srcloc: SourceLoc,
-    /// The values that may be used there, the newest last. None of them depends on an address.
+    /// The values that may be used there, the newest last. They do not depend on addresses.
     pub(super) values: Vec<Value>,
     /// The blocks after the constructs around the current place, the innermost last.
     pub(super) labels: Vec<Label>,
     /// The blocks in which loops begin.
     pub(super) headers: Vec<Block>,
-    /// How many statements may still be made.
+    /// The number of statements that may still be made.
     pub(super) statements: usize,
-    /// How often the current block is executed for each execution of the function.
+    /// The executions of the current block per execution of the function.
     pub(super) rounds: u64,
-    /// What is left of the fuel, where the function has any.
+    /// The remaining fuel, if the function has any.
     pub(super) fuel: Option<Value>,
     /// The parameter that points to memory of a caller.
     pub(super) pointer: Option<Value>,
-    /// The alias region of what it points to.
+    /// The alias region of that memory.
     pub(super) pointer_region: Option<AliasRegion>,
-    /// Whether nothing is written there.
+    /// Whether that memory is never written.
     pub(super) reads_only: bool,
-    /// A slot that holds the address of a slot, or the pointer, at any time.
+    /// A slot that always holds the address of a slot, or the pointer.
     pub(super) cell: Option<Cell>,
-    /// What the entry block read there.
+    /// The value that the entry block read there.
     pub(super) read: Option<Value>,
-    /// What the next call is to be given the address of.
+    /// The memory whose address the next call passes.
     pub(super) preferred: Option<Slot>,
     /// The `vmctx` parameter, which is zero.
     pub(super) context: Option<Value>,
@@ -156,8 +156,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         self.read_pointer();
     }
 
-    /// Makes the function's `vmctx` its stack limit now and then. It is zero, so no stack reaches
-    /// it.
+    /// Sometimes makes the function's `vmctx` its stack limit. It is zero, so no stack reaches it.
     fn limit_stack(&mut self) {
         let preserve_all = self.func.signature.call_conv == CallConv::PreserveAll;
         let allowed = !preserve_all || self.plan.features.has(Feature::LimitInPreserveAll);
@@ -167,11 +166,11 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         }
     }
 
-    /// A place for the next instruction.
+    /// Returns a cursor for the next instruction.
     pub(super) fn at(&mut self) -> FuncCursor<'_> {
         let srcloc = self.srcloc;
         let cursor = FuncCursor::new(&mut self.func).at_bottom(self.block);
-        // The first location that a cursor is given is what the function's are relative to.
+        // The locations of a function are relative to the first one that a cursor gets.
         if srcloc.is_default() {
             cursor
         } else {
@@ -179,13 +178,13 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         }
     }
 
-    /// Goes on in `block`, which comes after all blocks so far.
+    /// Continues in `block`, which comes after all blocks so far.
     pub(super) fn start(&mut self, block: Block) {
         self.func.layout.append_block(block);
         self.block = block;
     }
 
-    /// A new block with parameters of `types`.
+    /// Makes a new block with parameters of `types`.
     pub(super) fn block_with(&mut self, types: &[Type]) -> Block {
         let block = self.func.dfg.make_block();
         for &ty in types {
@@ -208,7 +207,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         self.define(params);
     }
 
-    /// Some value of type `ty`: one that is there, or a constant.
+    /// Returns a value of type `ty`: an existing one, or a constant.
     pub(super) fn value(&mut self, ty: Type) -> Value {
         let dfg = &self.func.dfg;
         let fitting = self.values.iter().rev().copied();
@@ -220,7 +219,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         }
     }
 
-    /// The type of what is made next: mostly that of a value that is there.
+    /// Chooses the type of the next instruction: mostly that of an existing value.
     pub(super) fn some_type(&mut self) -> Type {
         let newest = self.values.len().saturating_sub(8);
         let known = self.values.get(newest..).unwrap_or_default();
@@ -232,25 +231,25 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         }
     }
 
-    /// Values of `types`.
+    /// Returns values of `types`.
     pub(super) fn values_of(&mut self, types: &[Type]) -> Vec<Value> {
         types.iter().map(|&ty| self.value(ty)).collect()
     }
 
-    /// Values for the parameters of `block`.
+    /// Returns values for the parameters of `block`.
     pub(super) fn block_args(&mut self, block: Block) -> Vec<BlockArg> {
         let types: Vec<Type> = self.func.dfg.block_param_types(block).collect();
         let values = self.values_of(&types);
         values.into_iter().map(BlockArg::from).collect()
     }
 
-    /// How often the current block is executed in one invocation.
+    /// Returns the executions of the current block in one invocation.
     pub(super) fn runs(&self) -> u64 {
         self.plan.runs(self.index) * self.rounds
     }
 
-    /// Whether what is made next may be executed `rounds` times for each time that the current
-    /// block is.
+    /// Returns whether the next construct may execute `rounds` times per execution of the current
+    /// block.
     pub(super) fn may_repeat(&self, rounds: u64) -> bool {
         self.runs() * rounds <= MAX_BLOCK_RUNS
     }

@@ -12,17 +12,17 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use cranelift_inliner::program::FunctionName;
 
-/// What a call instruction needs.
+/// The parts of a call instruction.
 pub(super) struct Call {
     pub(super) func_ref: FuncRef,
     pub(super) signature: Signature,
     pub(super) args: Vec<Value>,
-    /// The callee's address, where the call is to be indirect.
+    /// The callee's address, for an indirect call.
     pub(super) address: Option<Value>,
 }
 
 impl Body<'_, '_, '_> {
-    /// A call of some function that may be called here, of the host's otherwise.
+    /// Makes a call of a permitted function, otherwise of the host.
     pub(super) fn call(&mut self) {
         let Some(target) = self.some_target() else {
             return;
@@ -30,7 +30,7 @@ impl Body<'_, '_, '_> {
         self.call_target(target);
     }
 
-    /// What is worth a call here.
+    /// Returns the useful callees here.
     pub(super) fn some_target(&mut self) -> Option<Target> {
         let possible = self.possible_callees();
         let hosts = (0..self.plan.hosts.len()).map(Target::Host);
@@ -43,7 +43,7 @@ impl Body<'_, '_, '_> {
         self.choices.one_of(&among)
     }
 
-    /// The program's functions that may be called here.
+    /// Returns the program's functions that may be called here.
     fn possible_callees(&self) -> Vec<Target> {
         let function = self.plan.functions.get(self.index);
         let callees = function.into_iter().flat_map(|function| &function.callees);
@@ -51,14 +51,14 @@ impl Body<'_, '_, '_> {
         possible.map(|&callee| Target::Function(callee)).collect()
     }
 
-    /// Calls what the call graph demands and is not called so far.
+    /// Makes the calls that the call graph demands and that are still missing.
     pub(super) fn call_the_rest(&mut self) {
         for callee in self.owed_calls() {
             self.call_target(Target::Function(callee));
         }
     }
 
-    /// Whether the call graph demands a call that is not there yet. As long as it does, no branch
+    /// Returns whether the call graph demands a call that is still missing. Until then, no branch
     /// leaves the function, so that there is a place for the call.
     pub(super) fn owes_calls(&self) -> bool {
         !self.owed_calls().is_empty()
@@ -72,14 +72,14 @@ impl Body<'_, '_, '_> {
         callees.copied().filter(is_owed).collect()
     }
 
-    /// Calls `target` if that may be done here.
+    /// Calls `target` if it is permitted.
     pub(super) fn call_if_possible(&mut self, target: Target) {
         if self.possible_callees().contains(&target) {
             self.call_target(target);
         }
     }
 
-    /// Lets the host see what some numbers are.
+    /// Passes some numbers to the host, to make them observable.
     pub(super) fn observe(&mut self, values: Vec<Value>) {
         let sum = values.into_iter().reduce(|a, b| self.at().ins().bxor(a, b));
         let host = self.plan.observer.map(Target::Host);
@@ -124,7 +124,7 @@ impl Body<'_, '_, '_> {
         self.start(join);
     }
 
-    /// A call that comes back. Where it is a recursion, there is fuel.
+    /// Makes a call that returns. A recursive one has fuel.
     fn plain_call(&mut self, target: Target) {
         let Some(call) = self.prepare_call(target) else {
             return;
@@ -142,7 +142,7 @@ impl Body<'_, '_, '_> {
         self.define_results(inst);
     }
 
-    /// What a call of `target` needs, noting that it is called.
+    /// Returns the parts of a call of `target`, and records the call.
     pub(super) fn prepare_call(&mut self, target: Target) -> Option<Call> {
         let is_owed = match target {
             Target::Function(callee) => self.owed_calls().contains(&callee),
@@ -195,7 +195,7 @@ impl Body<'_, '_, '_> {
         })
     }
 
-    /// One less than there is for a recursion, any number otherwise.
+    /// Returns the remaining fuel less one for a recursion, any number otherwise.
     fn fuel_for(&mut self, target: Target) -> Value {
         match self.fuel {
             Some(fuel) if self.is_recursion(target) => {
@@ -206,8 +206,8 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Ends the function with a `return_call` where one is possible and chosen. Otherwise control
-    /// goes on.
+    /// Ends the function with a `return_call` if one is possible and chosen. Otherwise control
+    /// continues.
     pub(super) fn return_call(&mut self) -> bool {
         if !self.plan.features.has(Feature::TailCalls)
             || self.func.signature.call_conv != CallConv::Tail
@@ -233,7 +233,7 @@ impl Body<'_, '_, '_> {
             }
             _ => None,
         };
-        // A callee must not be given an address in a frame that is gone.
+        // A callee must not get an address in a frame that is gone.
         let frame = std::mem::take(&mut self.slots);
         let call = self.prepare_call(target);
         self.slots = frame;
@@ -294,14 +294,15 @@ impl Body<'_, '_, '_> {
         })
     }
 
-    /// The reference to the function that copies bytes, noting that the program needs it.
+    /// Returns the reference to the function that copies bytes, and records that the program needs
+    /// it.
     pub(super) fn copy_function(&mut self) -> Option<FuncRef> {
         self.plan.copies_bytes = true;
         self.declare(Target::CopyBytes)
             .map(|(func_ref, _)| func_ref)
     }
 
-    /// The reference to `target`, and its signature.
+    /// Returns the reference to `target`, and its signature.
     pub(super) fn declare(&mut self, target: Target) -> Option<(FuncRef, Signature)> {
         let signature = self.signature_of(target)?;
         if let Some(&func_ref) = self.func_refs.get(&target) {

@@ -3,8 +3,8 @@
 use arbitrary::Unstructured;
 use std::ops::RangeInclusive;
 
-/// Bytes, read as choices. Where no bytes are left, and where they are zero, each choice is the
-/// first, which callers make the simplest: so shorter and smaller bytes mean simpler programs.
+/// Bytes, read as choices. At the end of the bytes, and for zeros, each choice is the first, which
+/// callers make the simplest. So shorter and smaller bytes mean simpler programs.
 pub(super) struct Choices<'c, 'b> {
     bytes: &'c mut Unstructured<'b>,
 }
@@ -14,19 +14,19 @@ impl<'c, 'b> Choices<'c, 'b> {
         Choices { bytes }
     }
 
-    /// A number below `count`; 0 if `count` is 0.
+    /// Returns a number below `count`; 0 if `count` is 0.
     pub(super) fn below(&mut self, count: usize) -> usize {
         let last = count.saturating_sub(1);
         self.bytes.int_in_range(0..=last).unwrap_or(0)
     }
 
-    /// A number in `range`; its start if the range is empty.
+    /// Returns a number in `range`; its start if the range is empty.
     pub(super) fn within(&mut self, range: &RangeInclusive<usize>) -> usize {
         let (start, end) = (*range.start(), *range.end());
         start + self.below(end.saturating_sub(start).saturating_add(1))
     }
 
-    /// True in `of_256` of 256 cases.
+    /// Returns true in `of_256` of 256 cases.
     pub(super) fn chance(&mut self, of_256: u8) -> bool {
         self.byte() > u8::MAX - of_256
     }
@@ -35,12 +35,12 @@ impl<'c, 'b> Choices<'c, 'b> {
         self.bytes.int_in_range(0..=u8::MAX).unwrap_or(0)
     }
 
-    /// Any 64 bits.
+    /// Returns any 64 bits.
     pub(super) fn bits(&mut self) -> u64 {
         self.bytes.int_in_range(0..=u64::MAX).unwrap_or(0)
     }
 
-    /// One of `items`; `None` if there are none.
+    /// Returns one of `items`; `None` if there are none.
     pub(super) fn one_of<T: Copy>(&mut self, items: &[T]) -> Option<T> {
         items.get(self.below(items.len())).copied()
     }

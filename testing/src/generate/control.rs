@@ -1,24 +1,24 @@
-//! Statements, and how control flows between them.
+//! Statements, and the control flow between them.
 
 use super::body::{Body, Label};
 use super::features::Feature;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, Type, types};
 
-/// Whether control comes to the end of what was made.
+/// Whether control reaches the end of the construct.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     Open,
     Closed,
 }
 
-/// How deep branches and loops nest.
+/// The greatest nesting of branches and loops.
 const MAX_DEPTH: usize = 4;
 
-/// How often a loop goes round at most.
+/// The most rounds of a loop.
 const MAX_ROUNDS: usize = 4;
 
 impl Body<'_, '_, '_> {
-    /// The whole function.
+    /// Makes the whole function.
     pub(super) fn outermost(&mut self) {
         if self.some_statements() == End::Open {
             self.call_the_rest();
@@ -29,8 +29,8 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Some statements. Before each there is a choice to go on: where the bytes of one are left
-    /// out, those of the next still mean the same.
+    /// Makes statements. Before each there is a choice to continue: if the bytes of one statement
+    /// are left out, those of the next keep their meaning.
     fn some_statements(&mut self) -> End {
         let (most, of_256) = if self.labels.is_empty() {
             (self.statements, 236)
@@ -73,8 +73,8 @@ impl Body<'_, '_, '_> {
         End::Open
     }
 
-    /// A construct that goes on in one block: makes that block, calls `inside` with its number
-    /// among the labels, and goes on in it if it is reached.
+    /// Makes a construct that continues in one block: makes that block, calls `inside` with its
+    /// number among the labels, and continues in it if it is reached.
     pub(super) fn joined(&mut self, inside: impl FnOnce(&mut Self, usize)) -> End {
         let count = self.choices.below(3);
         let types: Vec<Type> = (0..count).map(|_| self.some_type()).collect();
@@ -96,7 +96,7 @@ impl Body<'_, '_, '_> {
         End::Open
     }
 
-    /// Some statements in `block`, ending with a jump to the label.
+    /// Makes statements in `block`, with a jump to the label at the end.
     pub(super) fn arm(&mut self, block: Block, label: usize) {
         let outside = self.values.len();
         self.start(block);
@@ -117,7 +117,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// An edge to the label.
+    /// Makes an edge to the label.
     fn edge_to(&mut self, label: usize) -> Option<BlockCall> {
         let label = self.labels.get_mut(label)?;
         label.reached = true;
@@ -182,7 +182,7 @@ impl Body<'_, '_, '_> {
         })
     }
 
-    /// A loop that counts down.
+    /// Makes a loop that counts down.
     fn repeat(&mut self) -> End {
         let rounds = 1 + self.choices.below(MAX_ROUNDS) as u64;
         if !self.may_repeat(rounds) {
@@ -208,7 +208,8 @@ impl Body<'_, '_, '_> {
         })
     }
 
-    /// The end of a loop: back to `header` if the counter, less one, is not zero, or to the label.
+    /// Makes the end of a loop: back to `header` if the counter, less one, is not zero, or to the
+    /// label.
     fn next_round(
         &mut self,
         header: Block,
@@ -231,7 +232,8 @@ impl Body<'_, '_, '_> {
         self.at().ins().brif(left, header, &again, exit, &args);
     }
 
-    /// Ends the current arm: by a return, a trap, an exception, or a jump out of constructs around.
+    /// Ends the current arm by a return, a trap, an exception, or a jump out of the surrounding
+    /// constructs.
     fn leave(&mut self) -> End {
         match self.choices.below(8) {
             0..=2 => self.finish(),
@@ -274,11 +276,11 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Another name for a value.
+    /// Makes an alias of a value.
     fn alias(&mut self) {
         let ty = self.plan.types.int(self.choices);
         let value = self.value(ty);
-        // A location of what is removed would be seen in the text of the function.
+        // The location of a removed instruction would show in the text of the function.
         let srcloc = std::mem::take(&mut self.srcloc);
         let copy = self.at().ins().bnot(value);
         self.srcloc = srcloc;
@@ -291,12 +293,12 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// A block to which nothing leads. It may lead to others, to several loops at once too.
+    /// Makes an unreachable block. It may lead to others, even to several loops at once.
     fn unreachable_block(&mut self) {
         let others: Vec<Block> = self.func.layout.blocks().skip(1).collect();
         let block = self.block_with(&[]);
         self.start(block);
-        // What the entry computes does not reach here.
+        // Values of the entry do not reach this block.
         self.values.clear();
         self.fuel = None;
         self.pointer = None;

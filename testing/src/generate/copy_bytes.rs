@@ -10,7 +10,7 @@ use cranelift_inliner::program::FunctionName;
 /// Its name.
 pub(super) const COPY_BYTES: &str = "copy_bytes";
 
-/// Its signature: where to, where from, how many; it returns where to.
+/// Its signature: destination, source, number of bytes; it returns the destination.
 pub(super) fn copy_bytes_signature() -> Signature {
     let mut signature = Signature::new(CallConv::SystemV);
     signature.params = [types::I64; 3].map(AbiParam::new).to_vec();
@@ -18,7 +18,7 @@ pub(super) fn copy_bytes_signature() -> Signature {
     signature
 }
 
-/// The function, which copies one byte after the other.
+/// Returns the function, which copies one byte after the other.
 pub(super) fn copy_bytes() -> Function {
     let name = FunctionName::testcase(COPY_BYTES).into();
     let mut func = Function::with_name_signature(name, copy_bytes_signature());

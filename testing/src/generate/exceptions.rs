@@ -1,6 +1,6 @@
 //! Throwing and catching.
 //!
-//! The host's function `%throw` takes a tag and a payload. Every `try_call` is of a function of the
+//! The host's function `%throw` takes a tag and a payload. Every callee of a `try_call` has the
 //! convention `tail`: handlers of others expect an unwinder that restores registers.
 
 use super::body::{Body, Target};
@@ -12,11 +12,11 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::CallConv;
 
-/// How many tags there are.
+/// The number of tags.
 const TAGS: usize = 4;
 
 impl Body<'_, '_, '_> {
-    /// Throws. Nothing behind the call is executed, but the block has to end.
+    /// Makes a throw. Code after the call is not executed, but the block has to end.
     pub(super) fn throw(&mut self) {
         self.throwing_call();
         let code = self.trap_code();
@@ -39,7 +39,7 @@ impl Body<'_, '_, '_> {
         Some(call)
     }
 
-    /// A `try_call` with handlers, each of which leads to where the normal return does.
+    /// Makes a `try_call` whose handlers all lead to the block of the normal return.
     pub(super) fn try_call(&mut self) -> End {
         let target = match self.some_target() {
             _ if self.choices.chance(48) => Some(Target::Throw),
@@ -65,7 +65,7 @@ impl Body<'_, '_, '_> {
             let mut arms: Vec<Block> = vec![normal];
             let mut items = Vec::new();
             if body.plan.features.has(Feature::LongLists) && body.choices.chance(48) {
-                // Nothing throws these tags.
+                // These tags are never thrown.
                 for tag in 0..1 + body.choices.below(40) {
                     let tag = ExceptionTag::from_u32((TAGS + tag) as u32);
                     items.push(ExceptionTableItem::Tag(tag, body.handler(&mut arms)));
@@ -105,7 +105,7 @@ impl Body<'_, '_, '_> {
         })
     }
 
-    /// An edge to a handler: one that is there, or a new one among `arms`.
+    /// Makes an edge to a handler: an existing one, or a new one among `arms`.
     fn handler(&mut self, arms: &mut Vec<Block>) -> BlockCall {
         let known = arms.len().saturating_sub(1);
         let chosen = self.choices.below(known + 1);

@@ -1,11 +1,11 @@
-//! What programs may hold beside integers, branches and calls.
+//! Features of programs besides integers, branches and calls.
 
 use super::choices::Choices;
 
-/// Something that programs hold or do not hold; see [`Shape::with`](super::Shape::with).
+/// A feature of programs; see [`Shape::with`](super::Shape::with).
 ///
-/// A program has each feature that its shape allows by a choice of its own, so that programs
-/// without it are as common as those with it.
+/// Each program chooses separately among the features that its shape allows, so that programs
+/// without a feature are as common as those with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Feature {
@@ -18,15 +18,14 @@ pub enum Feature {
     /// parameters, arguments, `select`, and `bitcast` to and from integers. No backend computes
     /// with them on its own, and s390x returns no `f128`.
     F16AndF128,
-    /// Vectors of 128 bits. On riscv64 they need `has_v`, and no function returns them there, so
-    /// none does here.
+    /// Vectors of 128 bits. On riscv64 they need `has_v`, and functions cannot return them there,
+    /// so generated functions never do.
     Vectors,
     /// Stack slots, and loads and stores in them.
     Memory,
-    /// Loads that are `readonly` and `can_move`, of memory of a caller that nothing writes as long as
-    /// the function is executed, and alias regions that each function numbers for itself; only with
-    /// [`Feature::Memory`]. All promises are true of one activation of their function, and of no
-    /// more.
+    /// Loads that are `readonly` and `can_move`, of a caller's memory that is not written while the
+    /// function executes, and alias regions numbered per function; only with [`Feature::Memory`].
+    /// All promises are true of one activation of their function, and of no more.
     Promises,
     /// Atomic instructions on stack slots; only with [`Feature::Memory`].
     Atomics,
@@ -40,9 +39,9 @@ pub enum Feature {
     IndirectCalls,
     /// `try_call` with handlers, and calls of the host's function `%throw`.
     Exceptions,
-    /// Functions with a `vmctx` parameter, which is zero and which global values make their stack
-    /// limit. Other uses of global values are none that both the interpreter and backends take:
-    /// these know `symbol_value` of symbols only, and the interpreter has no symbols.
+    /// Functions with a `vmctx` parameter, which is zero and from which global values compute their
+    /// stack limit. Other uses of global values are not supported by both interpreter and backends:
+    /// these only know `symbol_value` of symbols, and the interpreter has no symbols.
     Globals,
     /// Tags on calls and sequence points, in the form of
     /// [`CountedFrames`](cranelift_inliner::frames::CountedFrames), and keys on stack slots.
@@ -51,34 +50,33 @@ pub enum Feature {
     Debugging,
     /// Entries of stack maps at calls.
     StackMaps,
-    /// Functions with numbers for names, which else have text.
+    /// Functions with numbers for names, which otherwise have text.
     UserNames,
-    /// Overflow arithmetic of every kind: all backends but riscv64's take it. Off unless asked for.
+    /// Overflow arithmetic of every kind: all backends except riscv64's support it. Off by default.
     BeyondRiscv64,
-    /// `srem` by -1, on which Cranelift's interpreter traps where it should not: see
-    /// `docs/CRANELIFT.md`. Off unless asked for; only with [`Feature::Traps`].
+    /// `srem` by -1, on which Cranelift's interpreter traps although it should not: see
+    /// `docs/CRANELIFT.md`. Off by default; only with [`Feature::Traps`].
     RemainderByMinusOne,
-    /// Stack limits in `preserve_all` functions, which change a register that they should keep on
-    /// x64: see `docs/CRANELIFT.md`. Off unless asked for; only with [`Feature::Globals`] and
+    /// Stack limits in `preserve_all` functions, which change a register that they should preserve
+    /// on x64: see `docs/CRANELIFT.md`. Off by default; only with [`Feature::Globals`] and
     /// [`Feature::Conventions`].
     LimitInPreserveAll,
     /// Source locations that differ by one, of which Cranelift's reader loses one below the first:
-    /// see `docs/CRANELIFT.md`. Off unless asked for; only with [`Feature::Debugging`].
+    /// see `docs/CRANELIFT.md`. Off by default; only with [`Feature::Debugging`].
     AdjacentLocations,
     /// Stores that may trap beside others that may not, on which an assertion of Cranelift's
-    /// optimizer fails where these are on: see `docs/CRANELIFT.md`. Off unless asked for; only
-    /// with [`Feature::Memory`].
+    /// optimizer fails if assertions are on: see `docs/CRANELIFT.md`. Off by default; only with
+    /// [`Feature::Memory`].
     TrappingStores,
-    /// Records, options, iterators and environments in stack slots; only with
-    /// [`Feature::Memory`]. Programs then may have a function `%copy_bytes`, which does what C's
-    /// `memcpy` does.
+    /// Records, options, iterators and environments in stack slots; only with [`Feature::Memory`].
+    /// Programs then may have a function `%copy_bytes`, which is equivalent to C's `memcpy`.
     Aggregates,
-    /// Structures passed by value, which callees only read: Cranelift's interpreter passes the
-    /// address alone. Of the backends only x64's and s390x's take them. Off unless asked for; only
-    /// with [`Feature::Memory`].
+    /// Structures passed by value, which callees only read, because Cranelift's interpreter passes
+    /// only the address. Only x64's and s390x's backends support them. Off by default; only with
+    /// [`Feature::Memory`].
     Structures,
-    /// `stack_switch`, which x64 alone compiles, with the setting `stack_switch_model`; the
-    /// interpreter has none. Off unless asked for.
+    /// `stack_switch`, which only x64 compiles, with the setting `stack_switch_model`, and which
+    /// the interpreter lacks. Off by default.
     StackSwitches,
     /// Stack slots of up to 40 KiB, of which little is used; only with [`Feature::Memory`].
     LargeFrames,
@@ -148,10 +146,10 @@ impl Features {
         self.0 >> feature as u32 & 1 == 1
     }
 
-    /// Each of the set or not.
+    /// Chooses each of the set or not.
     pub(super) fn chosen(self, choices: &mut Choices<'_, '_>) -> Self {
         let mut bits = [choices.byte(), choices.byte(), choices.byte(), 0];
-        // Bytes that were kept mean the same in a shape that has none of the later features.
+        // Stored bytes keep their meaning in a shape without the later features.
         if self.0 >> 24 != 0 {
             bits[3] = choices.byte();
         }

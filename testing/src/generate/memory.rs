@@ -1,8 +1,8 @@
-//! Stack slots and what is done with them.
+//! Stack slots and their accesses.
 //!
-//! Every slot is filled when the function is entered, so no load sees what was there before. No
-//! address is a value like others: it is used to load and to store, or passed to a function that
-//! does so.
+//! Every slot is filled at the function's entry, so loads do not see fresh memory. Addresses are
+//! not ordinary values: they are only used for loads and stores, or passed to a function that does
+//! so.
 
 use super::body::{Body, Target};
 use super::features::Feature;
@@ -23,7 +23,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// A slot that only its maker knows of, with no region, and aligned to 8 bytes.
+    /// A slot without a region, known only to its maker, aligned to 8 bytes.
     pub(super) fn local(slot: StackSlot, size: u32) -> Self {
         Slot {
             slot,
@@ -34,13 +34,13 @@ impl Slot {
     }
 }
 
-/// Where a value of some type can be.
+/// A place for a value of some type.
 struct Place {
     address: Value,
     offset: i32,
     flags: MemFlagsData,
     is_aligned: bool,
-    /// Whether nothing is written there as long as the function is executed.
+    /// Whether the place is never written while the function executes.
     reads_only: bool,
 }
 
@@ -48,7 +48,7 @@ struct Place {
 #[derive(Clone, Copy)]
 pub(super) struct Cell {
     slot: StackSlot,
-    /// Of the other memory.
+    /// The alias region of the other memory.
     region: Option<AliasRegion>,
     reads_only: bool,
 }
@@ -78,7 +78,7 @@ impl Body<'_, '_, '_> {
             let own_region = promises && self.choices.chance(128);
             self.make_slot(number, POINTED_TO, 3, own_region);
         }
-        // A structure passed by value is the function's own.
+        // A structure passed by value belongs to the function.
         if promises && !numbered_first || !promises && self.by_value() {
             self.number_pointer_region();
         }
@@ -87,7 +87,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Decides on a region for what the pointer points to: it is none of the function's slots.
+    /// Chooses a region for the pointer's memory, which is not one of the function's slots.
     fn number_pointer_region(&mut self) {
         if self.pointer.is_some() && self.choices.chance(192) {
             let description = format!("the pointer of function {}", self.index);
@@ -95,8 +95,8 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// A region with a number that is unique in the function, and no more where promises are those
-    /// of functions.
+    /// Makes a region with a number that is only unique in the function, if promises hold per
+    /// function.
     fn new_region(&mut self, description: String) -> AliasRegion {
         let promises = self.plan.features.has(Feature::Promises);
         let first = if promises { 0 } else { 100 * (1 + self.index) };
@@ -108,7 +108,7 @@ impl Body<'_, '_, '_> {
         })
     }
 
-    /// Puts an address into a slot of its own.
+    /// Puts an address into a separate slot.
     fn make_cell(&mut self) {
         let slot = self.slots.iter().find(|slot| slot.size >= 8).copied();
         let target = match (self.pointer, slot) {
@@ -135,7 +135,7 @@ impl Body<'_, '_, '_> {
         });
     }
 
-    /// Loads from where the cell points to. The address is always good, so the load can move.
+    /// Loads from the address in the cell. It is always valid, so the load can move.
     fn load_through_cell(&mut self, cell: Cell) {
         let place = self.at().ins().stack_addr(types::I64, cell.slot, 0);
         let flags = MemFlagsData::trusted();
@@ -150,7 +150,7 @@ impl Body<'_, '_, '_> {
         self.define([value]);
     }
 
-    /// Writes memory before and after a call that is given its address.
+    /// Writes memory before and after a call that gets its address.
     pub(super) fn call_between_stores(&mut self) {
         let callees = self.plan.functions.get(self.index);
         let callees = callees.into_iter().flat_map(|function| &function.callees);
@@ -195,8 +195,8 @@ impl Body<'_, '_, '_> {
         self.observe(new);
     }
 
-    /// Lets a callee read what the pointer leads to, which the function itself promises to be there
-    /// only afterwards.
+    /// Makes a callee read the pointer's memory before the function's own reads, which promise that
+    /// it is there.
     pub(super) fn call_before_reading(&mut self) {
         let promises = self.plan.features.has(Feature::Promises);
         if !promises || !self.reads_only || self.pointer.is_none() || !self.choices.chance(96) {
@@ -218,7 +218,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Reads what the pointer leads to, for what the function returns.
+    /// Reads the pointer's memory, for the function's results.
     pub(super) fn read_pointer(&mut self) {
         let Some(pointer) = self.pointer.filter(|_| self.plan.passes_memory()) else {
             return;
@@ -235,20 +235,20 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Whether the function has a structure of its own.
+    /// Returns whether the function has its own structure.
     fn by_value(&self) -> bool {
         let last = self.func.signature.params.last();
         last.is_some_and(|param| matches!(param.purpose, ArgumentPurpose::StructArgument(_)))
     }
 
-    /// Whether a slot can be given to a callee, which knows nothing of its regions but reads a copy
-    /// of its own if it takes a structure `by_value`.
+    /// Returns whether a slot can be passed to a callee. The callee does not know its regions, but
+    /// reads its own copy if it takes a structure `by_value`.
     fn may_point_to(&self, slot: &Slot, by_value: bool) -> bool {
         let no_region = slot.region.is_none() || self.plan.features.has(Feature::Promises);
         slot.size >= POINTED_TO && slot.align_shift >= 3 && (no_region || by_value)
     }
 
-    /// Whether the callee `target` takes a structure by value.
+    /// Returns whether the callee `target` takes a structure by value.
     fn takes_by_value(&self, target: Target) -> bool {
         let signature = self.signature_of(target);
         let last = signature
@@ -265,8 +265,8 @@ impl Body<'_, '_, '_> {
         callees.any(|callee| callee.has_pointer)
     }
 
-    /// A large slot of which one word is used, now and then. No tag names it, since a debugger would
-    /// see what was on the stack before.
+    /// Makes a large slot with a single used word, in some programs. No tag names it, since a
+    /// debugger would see fresh memory.
     fn make_buffer(&mut self) {
         if !self.plan.features.has(Feature::LargeFrames) || !self.choices.chance(48) {
             return;
@@ -317,16 +317,16 @@ impl Body<'_, '_, '_> {
         });
     }
 
-    /// An address for a call to pass on; `None` if the function has no memory. The callee writes
-    /// there unless it `reads_only`.
+    /// Makes an address for a call; `None` if the function has no memory. The callee writes there
+    /// unless it `reads_only`.
     pub(super) fn pointer_argument(&mut self, target: Target, reads_only: bool) -> Option<Value> {
         let by_value = self.takes_by_value(target);
         let slots = self.slots.iter().copied();
-        // What a callee does there is aligned to 8 bytes.
+        // Accesses of a callee are aligned to 8 bytes.
         let fitting: Vec<Slot> = slots
             .filter(|slot| self.may_point_to(slot, by_value))
             .collect();
-        // What has a region here is accessed through none there, unless it is copied.
+        // Memory with a region here is accessed without one in the callee, unless it is copied.
         let no_region = self.pointer_region.is_none() || self.plan.features.has(Feature::Promises);
         let pointer = self.pointer.filter(|_| reads_only || !self.reads_only);
         let pointer = pointer.filter(|_| no_region || by_value);
@@ -342,7 +342,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// A load, a store, or both at once.
+    /// Makes a load, a store, or both at once.
     pub(super) fn memory_instruction(&mut self) {
         let atomics = self.plan.features.has(Feature::Atomics);
         let features = self.plan.features;
@@ -449,7 +449,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// An atomic instruction. Nobody else sees the memory, so it does what its parts would.
+    /// Makes an atomic instruction. The memory is private, so it behaves like its parts.
     fn atomic(&mut self) {
         let ty = self.choices.one_of(NARROW).unwrap_or(types::I32);
         let value = self.value(ty);
@@ -488,7 +488,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// As [`Body::place`], to be changed.
+    /// Like [`Body::place`], for a change.
     fn place_to_store(&mut self, ty: Type) -> Option<Place> {
         let place = self.place(ty, true)?;
         Some(Place {
@@ -504,8 +504,8 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// A place for a value of type `ty`, which may be `written`; `None` if no memory is large
-    /// enough.
+    /// Returns a place for a value of type `ty`, which may be `written`; `None` if no memory is
+    /// large enough.
     fn place(&mut self, ty: Type, written: bool) -> Option<Place> {
         let bytes = ty.bytes();
         let fitting = self.slots.iter().filter(|slot| slot.size >= bytes);
@@ -529,7 +529,7 @@ impl Body<'_, '_, '_> {
         if is_aligned && self.choices.chance(128) {
             flags = flags.with_aligned();
         }
-        // What is accessed through a region is accessed through no other, nor through none.
+        // Memory accessed through a region is accessed only through that region.
         let region = slot.map_or(self.pointer_region, |slot| slot.region);
         flags = flags.with_alias_region(region);
         let reads_only = slot.is_none() && self.reads_only;

@@ -1,4 +1,4 @@
-//! What is attached to instructions, values and blocks without changing what they compute.
+//! Metadata of instructions, values and blocks.
 
 use super::body::Body;
 use super::features::Feature;
@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{
 };
 
 impl Body<'_, '_, '_> {
-    /// Gives the instructions from here on a source location of their own, or none.
+    /// Gives the following instructions a new source location, or none.
     pub(super) fn locate(&mut self) {
         if !self.plan.features.has(Feature::Debugging) {
             return;
@@ -24,7 +24,7 @@ impl Body<'_, '_, '_> {
         };
     }
 
-    /// Gives `value` the label of a variable, now and then.
+    /// Sometimes gives `value` the label of a variable.
     pub(super) fn label(&mut self, value: Value) {
         if !self.plan.features.has(Feature::Debugging) || !self.choices.chance(64) {
             return;
@@ -37,15 +37,15 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Marks `block` as cold, now and then.
+    /// Sometimes marks `block` as cold.
     pub(super) fn chill(&mut self, block: Block) {
         if self.plan.features.has(Feature::Debugging) && self.choices.chance(32) {
             self.func.layout.set_cold(block);
         }
     }
 
-    /// Tags and stack map of a switch to another stack. Cranelift emits no map for it, and
-    /// compiles none of these programs where its assertions are on, so maps are rare.
+    /// Adds tags and a stack map to a switch to another stack. Cranelift emits no map for it, and
+    /// compiles none of these programs if its assertions are on, so maps are rare.
     pub(super) fn annotate_switch(&mut self, inst: Inst) {
         if self.choices.chance(64) {
             return self.annotate_call(inst);
@@ -54,7 +54,7 @@ impl Body<'_, '_, '_> {
         self.func.debug_tags.set(inst, tags);
     }
 
-    /// Tags and stack map of a call that comes back.
+    /// Adds tags and a stack map to a call that returns.
     pub(super) fn annotate_call(&mut self, call: Inst) {
         let tags = self.frame();
         self.func.debug_tags.set(call, tags);
@@ -81,7 +81,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Tags of a call that does not come back: its frame is gone when the callee runs.
+    /// Adds tags to a call that does not return: its frame is gone when the callee runs.
     pub(super) fn annotate_return_call(&mut self, call: Inst) {
         if self.plan.features.has(Feature::Tags) {
             self.func.debug_tags.set(call, [DebugTag::User(0)]);
@@ -94,8 +94,8 @@ impl Body<'_, '_, '_> {
         self.func.debug_tags.set(point, tags);
     }
 
-    /// A frame in the form of `CountedFrames`: a count, some of the slots, and a number that no
-    /// other frame of the program has. Slots are filled on entry, so each may be shown.
+    /// Makes a frame in the form of `CountedFrames`: a count, some of the slots, and a number that
+    /// is unique in the program. Slots are filled on entry, so each may be shown.
     fn frame(&mut self) -> Vec<DebugTag> {
         if !self.plan.features.has(Feature::Tags) || self.choices.chance(24) {
             return Vec::new();

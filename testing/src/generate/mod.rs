@@ -1,9 +1,8 @@
-//! Programs made from random bytes: valid, and ending always.
+//! Programs made from random bytes: they are valid and always end.
 //!
-//! One generator serves both ways of testing. [`programs`] is a strategy for proptest, and
-//! [`Generated`] implements [`arbitrary::Arbitrary`] for fuzzers; both read the same bytes in the
-//! same way, so that a fuzzer's finding can be replayed in a test. Fewer bytes mean a smaller
-//! program.
+//! One generator serves proptest and fuzzers. [`programs`] is a strategy for proptest, and
+//! [`Generated`] implements [`arbitrary::Arbitrary`] for fuzzers; both read bytes in the same way,
+//! so a fuzzer's finding can be replayed in a test. Fewer bytes mean a smaller program.
 //!
 //! ```
 //! use arbitrary::Unstructured;
@@ -16,21 +15,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What a program does
+//! # Behaviour
 //!
-//! Its results, its calls of the host and its traps depend on the arguments alone: never on an
-//! address or on the contents of fresh memory. They may depend on the bits of a NaN that an
-//! instruction made. So all NaNs have to be made alike, by Cranelift's setting
-//! `enable_nan_canonicalization`; [`execute`](crate::execute) does so.
+//! The results of a program, its calls of the host and its traps depend only on the arguments,
+//! never on an address or on fresh memory. They may depend on the bits of a NaN from an
+//! instruction. So all NaNs must be canonical, by Cranelift's setting
+//! `enable_nan_canonicalization`; [`execute`](crate::execute) sets it.
 //!
-//! Each program compiles for x64, aarch64 and s390x, and for riscv64 with `has_v`, unless it is
-//! asked for a [`Feature`] that says otherwise.
+//! Each program compiles for x64, aarch64 and s390x, and for riscv64 with `has_v`, unless it has a
+//! [`Feature`] that says otherwise.
 //!
-//! # Why it ends
+//! # Termination
 //!
-//! Loops count down from a small constant. Functions call only those after them, save where they
-//! hand on fuel, which each call lessens. How often each block can be executed is known while it is
-//! made, and calls and loops that would exceed the bound are not made.
+//! Loops count down from a small constant. Functions call only later ones, except those that pass
+//! on fuel, which each call reduces. The executions of each block are known during construction,
+//! and calls and loops beyond the bound are not made.
 
 mod aggregates;
 mod body;
@@ -59,10 +58,10 @@ use arbitrary::{Arbitrary, Unstructured};
 use cranelift_inliner::program::Program;
 use std::fmt;
 
-/// A program and what to run in it. Its `Debug` form is text: the functions, then the calls.
+/// A program and its invocations. Its `Debug` form is text: the functions, then the calls.
 #[derive(Clone)]
 pub struct Generated {
-    /// The functions. Calls of functions that it does not define are calls of the host.
+    /// The functions. Calls of undefined functions are calls of the host.
     pub program: Program,
     /// Calls from outside to exported functions, with arguments of the right types.
     pub invocations: Vec<Invocation>,

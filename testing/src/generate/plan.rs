@@ -1,5 +1,5 @@
-//! What is known of all functions before any is made: their names and signatures, and who may call
-//! whom how often.
+//! The plan of all functions before any is made: their names and signatures, and the calls between
+//! them.
 
 use super::choices::Choices;
 use super::features::{Feature, Features};
@@ -9,26 +9,26 @@ use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, types};
 use cranelift_codegen::isa::CallConv;
 use cranelift_inliner::program::FunctionName;
 
-/// How often one block is executed at most during one invocation.
+/// The most executions of a block during one invocation.
 pub(super) const MAX_BLOCK_RUNS: u64 = 128;
 
-/// How often one function is executed at most during one invocation.
+/// The most executions of a function during one invocation.
 const MAX_RUNS: u64 = 64;
 
-/// How deep recursion goes. Fuel is masked by this, so that any argument is good.
+/// The greatest depth of recursion. Fuel is masked by this, so any argument is valid.
 pub(super) const MAX_FUEL: u64 = 3;
 
-/// How many calls of a recursive function may pass on fuel.
+/// The number of calls of a recursive function that may pass on fuel.
 pub(super) const RECURSIVE_CALLS: usize = 2;
 
-/// The number of executions that one call from outside makes of a group of recursive functions:
-/// the nodes of a tree in which each has [`RECURSIVE_CALLS`] children, [`MAX_FUEL`] deep.
+/// The executions of a group of recursive functions per call from outside: the nodes of a tree in
+/// which each has [`RECURSIVE_CALLS`] children, [`MAX_FUEL`] deep.
 const RUNS_OF_RECURSION: u64 = 15;
 
-/// The size in bytes of what a pointer parameter points to.
+/// The size of a pointer parameter's memory, in bytes.
 pub(super) const POINTED_TO: u32 = 16;
 
-/// What is known of all functions before any is made.
+/// The plan of all functions.
 pub(super) struct Plan {
     pub(super) features: Features,
     pub(super) types: Types,
@@ -36,13 +36,13 @@ pub(super) struct Plan {
     pub(super) hosts: Vec<HostPlan>,
     /// A function of the host that takes a number.
     pub(super) observer: Option<usize>,
-    /// The number of the last place that was tagged.
+    /// The number of the last tagged place.
     pub(super) places: u32,
-    /// Whether some function calls the one that copies bytes.
+    /// Whether a function calls the one that copies bytes.
     pub(super) copies_bytes: bool,
 }
 
-/// What is known of one function.
+/// The plan of one function.
 pub(super) struct FunctionPlan {
     pub(super) name: FunctionName,
     pub(super) signature: Signature,
@@ -55,17 +55,17 @@ pub(super) struct FunctionPlan {
     pub(super) has_fuel: bool,
     /// Whether the last parameter points to [`POINTED_TO`] bytes of a caller.
     pub(super) has_pointer: bool,
-    /// Whether it writes nothing there, and calls no function that does.
+    /// Whether it does not write there, and calls no function that does.
     pub(super) reads_only: bool,
-    /// Functions that it may call.
+    /// The functions that it may call.
     pub(super) callees: Vec<usize>,
     /// Whether it has to call each of them.
     pub(super) calls_all: bool,
-    /// How often it is called from outside its recursion.
+    /// The calls from outside its recursion.
     entries: u64,
 }
 
-/// What is known of a function of the host.
+/// The plan of a function of the host.
 pub(super) struct HostPlan {
     pub(super) name: FunctionName,
     pub(super) signature: Signature,
@@ -159,7 +159,7 @@ impl Plan {
                 && choices.chance(128);
             reads_only |= by_value;
             if self.passes_memory() && call_conv == CallConv::SystemV && choices.chance(192) {
-                // What it reads can be returned.
+                // The read value can be returned.
                 signature.returns = vec![AbiParam::new(types::I64)];
             }
             signature.params.push(if by_value {
@@ -196,7 +196,7 @@ impl Plan {
         }
     }
 
-    /// Whether it matters when memory is read that a pointer leads to.
+    /// Returns whether the time of a read of a pointer's memory matters.
     pub(super) fn passes_memory(&self) -> bool {
         self.features.has(Feature::Promises) || self.features.has(Feature::Structures)
     }
@@ -242,7 +242,7 @@ impl Plan {
         signature
     }
 
-    /// Now and then a narrow integer that is passed in a full register.
+    /// Sometimes makes a narrow integer that is passed in a full register.
     fn extended(&self, choices: &mut Choices<'_, '_>, param: AbiParam) -> AbiParam {
         let narrow = matches!(param.value_type, types::I8 | types::I16 | types::I32);
         if !narrow || !self.features.has(Feature::Conventions) || !choices.chance(48) {
@@ -268,7 +268,7 @@ impl Plan {
         }
     }
 
-    /// How often the function `index` is executed by the calls that are known so far.
+    /// Returns the executions of the function `index` by the calls known so far.
     pub(super) fn runs(&self, index: usize) -> u64 {
         let Some(function) = self.functions.get(index) else {
             return 0;
@@ -283,7 +283,7 @@ impl Plan {
         }
     }
 
-    /// Whether a call of `callee` in `caller` may come back to `caller`.
+    /// Returns whether a call of `callee` in `caller` may come back to `caller`.
     pub(super) fn is_recursion(&self, caller: usize, callee: usize) -> bool {
         caller == callee
             || self
@@ -292,7 +292,7 @@ impl Plan {
                 .is_some_and(|function| function.has_fuel && function.callees.contains(&caller))
     }
 
-    /// Whether `runs` more calls of `callee` can be made from outside its recursion.
+    /// Returns whether `runs` more calls of `callee` can be made from outside its recursion.
     pub(super) fn has_room(&self, callee: usize, runs: u64) -> bool {
         let factor = match self.functions.get(callee) {
             Some(function) if function.has_fuel => RUNS_OF_RECURSION,
@@ -302,7 +302,7 @@ impl Plan {
         self.runs(callee) + runs * factor <= MAX_RUNS
     }
 
-    /// Notes that `callee` is called `runs` times more.
+    /// Records `runs` more calls of `callee`.
     pub(super) fn add_entries(&mut self, callee: usize, runs: u64) {
         if let Some(function) = self.functions.get_mut(callee) {
             function.entries += runs;

@@ -1,4 +1,4 @@
-//! A program: its functions, put together, and calls from outside.
+//! A program: its functions and the calls from outside.
 
 use super::body::Body;
 use super::choices::Choices;

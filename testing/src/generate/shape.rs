@@ -1,4 +1,4 @@
-//! What kind of programs to make.
+//! The shape of generated programs.
 
 use super::Generated;
 use super::choices::Choices;
@@ -8,7 +8,7 @@ use super::program;
 use arbitrary::Unstructured;
 use std::ops::RangeInclusive;
 
-/// What kind of programs to make: how many functions, how large, who calls whom.
+/// The shape of generated programs: the number of functions, their size, and the call graph.
 ///
 /// ```
 /// use arbitrary::Unstructured;
@@ -27,20 +27,20 @@ pub struct Shape {
     pub(super) features: Features,
 }
 
-/// Who calls whom. In each of these the first function is the one from which all calls start.
+/// The call graph. In each of these the first function is the one from which all calls start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallGraph {
-    /// Each function calls any that come after it.
+    /// Each function calls any later ones.
     Forward,
     /// Each function calls the next one.
     Chain,
     /// The first function calls all but the last, and these call the last.
     Diamond,
-    /// The first function calls all others, which call none.
+    /// The first function calls all others, which have no calls.
     FanOut,
-    /// Each function calls any, itself included, for as long as there is fuel: a parameter that
-    /// each call passes on less one.
+    /// Each function calls any, itself included, while there is fuel: a parameter that each call
+    /// reduces by one.
     Recursive,
 }
 
@@ -56,62 +56,62 @@ impl Default for Shape {
 }
 
 impl Shape {
-    /// Programs that are small, and among which there is everything.
+    /// Makes a shape of small programs with every feature.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many functions a program has; at least one.
+    /// Sets the number of functions; at least one.
     pub fn functions(mut self, functions: RangeInclusive<usize>) -> Self {
         self.functions = functions;
         self
     }
 
-    /// How many statements a function has at most. A statement is a call, a branch or a loop
-    /// without what is in it, or a few instructions for one value.
+    /// Sets the most statements of a function. A statement is a call, a branch or a loop without
+    /// its contents, or a few instructions for one value.
     pub fn statements(mut self, statements: usize) -> Self {
         self.statements = statements;
         self
     }
 
-    /// Who calls whom. Every call that the graph names is there at least once, save that
-    /// [`CallGraph::Forward`] and [`CallGraph::Recursive`] name calls that may be there. Unless
-    /// this is called each program has a graph of its own.
+    /// Sets the call graph. Every call of the graph occurs at least once, except that
+    /// [`CallGraph::Forward`] and [`CallGraph::Recursive`] only permit calls. By default each
+    /// program has its own graph.
     pub fn call_graph(mut self, call_graph: CallGraph) -> Self {
         self.call_graph = Some(call_graph);
         self
     }
 
-    /// Some programs have `feature`.
+    /// Allows programs with `feature`.
     pub fn with(mut self, feature: Feature) -> Self {
         self.features = self.features.with(feature);
         self
     }
 
-    /// No program has `feature`.
+    /// Excludes `feature`.
     pub fn without(mut self, feature: Feature) -> Self {
         self.features = self.features.without(feature);
         self
     }
 
-    /// No program has any [`Feature`]: there are integers of up to 64 bits, branches, loops and
+    /// Excludes every [`Feature`]: programs have integers of up to 64 bits, branches, loops and
     /// calls.
     pub fn plain(mut self) -> Self {
         self.features = Features::NONE;
         self
     }
 
-    /// The program that `bytes` stand for. The same bytes give the same program, and any bytes
-    /// give one; where they end, the rest of the program is as simple as can be.
+    /// Makes a program from `bytes`. The same bytes give the same program, and any bytes give one;
+    /// after their end, the rest of the program is as simple as possible.
     ///
     /// # Errors
     ///
-    /// None for now: the result's type is that of [`arbitrary`].
+    /// None at present: the result's type is that of [`arbitrary`].
     pub fn generate(&self, bytes: &mut Unstructured<'_>) -> arbitrary::Result<Generated> {
         program::generate(self, &mut Choices::new(bytes))
     }
 
-    /// A bound on the instructions that one invocation executes, host functions aside.
+    /// Returns a bound on the instructions of one invocation, without host functions.
     pub fn max_steps(&self) -> u64 {
         let functions = *self.functions.end().max(&1) as u64;
         let statements = self.statements as u64 + 8;

@@ -1,10 +1,10 @@
 //! Switching to another stack and back.
 //!
-//! The other stack is a slot of the function that switches to it. On it runs a function of the
-//! program's own, which is given a value and switches back with three times that; it is not
-//! resumed. Where the native code of x64 keeps what, is told by Cranelift's documentation of the
-//! model `basic`: a context is a stack pointer, a frame pointer and an instruction pointer, and the
-//! payload is the first argument of what is started.
+//! The other stack is a slot of the function that switches to it. A function of the program runs on
+//! it: it gets a value, switches back with three times that, and is not resumed. Cranelift's
+//! documentation of the model `basic` describes the native code of x64: a context is a stack
+//! pointer, a frame pointer and an instruction pointer, and the payload is the first argument of
+//! the started function.
 
 use super::body::{Body, Target};
 use super::features::Feature;
@@ -20,8 +20,8 @@ use cranelift_inliner::program::FunctionName;
 /// Enough for two small frames with all registers saved.
 const STACK_BYTES: u32 = 2048;
 
-/// Where things are in the slot that both sides know: the context of the function that switches,
-/// that of the other stack, and a value.
+/// Offsets in the slot that both sides know: the context of the function that switches, that of the
+/// other stack, and a value.
 const OTHER_CONTEXT: i32 = 24;
 const VALUE: i32 = 48;
 const SHARED_BYTES: u32 = 56;
@@ -34,7 +34,7 @@ pub(super) struct OtherStack {
 }
 
 impl Body<'_, '_, '_> {
-    /// Switches to a function on another stack, from which a value comes back.
+    /// Makes a switch to a function on another stack, which returns a value.
     pub(super) fn switch_stacks(&mut self) {
         let OtherStack { stack, shared } = self.other_stack();
         let value = self.value(types::I64);
@@ -42,7 +42,7 @@ impl Body<'_, '_, '_> {
             return;
         };
         let flags = MemFlagsData::trusted();
-        // As after a call, the stack pointer is eight bytes below a multiple of 16.
+        // Like after a call, the stack pointer is eight bytes below a multiple of 16.
         let top = STACK_BYTES as i32 - 24;
         let top = self.at().ins().stack_addr(types::I64, stack, top);
         let zero = self.at().ins().iconst(types::I64, 0);
@@ -84,8 +84,8 @@ impl Body<'_, '_, '_> {
     }
 }
 
-/// The functions that a program needs to switch stacks: one that only does it, and one that is
-/// started on another stack.
+/// Makes the functions for switching stacks: one that only switches, and one that starts on another
+/// stack.
 pub(super) fn functions(plan: &Plan) -> Vec<Function> {
     if !plan.features.has(Feature::StackSwitches) {
         return Vec::new();
@@ -127,7 +127,7 @@ fn with_entry(target: Target) -> (Function, Vec<Value>) {
     (func, params)
 }
 
-/// A position at the end of the only block.
+/// Returns a position at the end of the only block.
 fn at(func: &mut Function) -> FuncCursor<'_> {
     let last = func.layout.last_block();
     let cursor = FuncCursor::new(func);

@@ -1,9 +1,9 @@
 //! The generator as a strategy for proptest.
 //!
-//! What is shrunk are the bytes: pieces of them are left out, then set to zero, then single bytes
-//! are lessened, then a byte is lessened and a piece behind it left out; and all that again while
-//! it helps. Pieces become smaller and are tried from the end, where they mean least: what stands
-//! before a piece is read as it was.
+//! Shrinking works on the bytes: pieces of them are left out, then set to zero, then single bytes
+//! are reduced, then a byte is reduced and a piece after it left out; all of it repeats while it
+//! helps. Pieces get smaller and are tried from the end, where they matter least: bytes before a
+//! piece keep their meaning.
 
 use super::{Generated, Shape};
 use arbitrary::Unstructured;
@@ -12,10 +12,10 @@ use proptest::prelude::Rng;
 use proptest::strategy::{NewTree, Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-/// How many bytes a program is made from at most.
+/// The most bytes of a program.
 const MAX_BYTES: usize = 1024;
 
-/// Programs of `shape`, for proptest.
+/// Returns a strategy for programs of `shape`.
 ///
 /// ```
 /// use cranelift_inliner::backend::{TargetSettings, target};
@@ -52,33 +52,33 @@ impl Strategy for Programs {
     }
 }
 
-/// What is done with a piece of the bytes.
+/// A change of a piece of the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     LeaveOut,
     Clear,
     Halve,
     Decrement,
-    /// The byte before the piece is halved, and the piece left out: a choice that asks for less is
-    /// followed by fewer choices, and the others keep their meaning only if they move up.
+    /// The byte before the piece is halved, and the piece left out: a smaller choice is followed by
+    /// fewer choices, and the others keep their meaning only if they move up.
     HalveAndLeaveOut,
 }
 
-/// Few choices are followed by more than so many bytes that mean nothing without them.
+/// Few choices own more bytes than this.
 const LONGEST_CONSEQUENCE: usize = 16;
 
-/// A program that fails, and a simpler one that is tried.
+/// A failing program, and a simpler candidate.
 #[derive(Clone, Debug)]
 struct Shrinking {
     shape: Shape,
-    /// The simplest bytes that are known to fail.
+    /// The simplest bytes known to fail.
     failing: Vec<u8>,
     tried: Option<Vec<u8>>,
     change: Change,
-    /// The length of the piece that is changed next, and where it ends.
+    /// The length and the end of the next piece to change.
     length: usize,
     end: usize,
-    /// Whether something became simpler since all changes were begun with.
+    /// Whether a change succeeded in this round.
     is_simpler: bool,
 }
 
@@ -97,7 +97,7 @@ impl Shrinking {
         }
     }
 
-    /// Tries the next change that changes anything; false if there is none.
+    /// Tries the next effective change; false if there is none.
     fn try_next(&mut self) -> bool {
         loop {
             if self.length == 0 || self.failing.is_empty() {
@@ -109,7 +109,7 @@ impl Shrinking {
             }
             let start = self.end.saturating_sub(self.length);
             let tried = self.changed(start..self.end);
-            // The pieces overlap, for what belongs together may begin anywhere.
+            // The pieces overlap, since related bytes may begin anywhere.
             self.end -= (self.length / 4).clamp(1, self.end);
             if tried != self.failing {
                 self.tried = Some(tried);
@@ -129,7 +129,7 @@ impl Shrinking {
             Change::Clear => (Change::Halve, 1),
             Change::Halve => (Change::Decrement, 1),
             Change::Decrement => (Change::HalveAndLeaveOut, LONGEST_CONSEQUENCE),
-            // What became simpler may let others become simpler that could not before.
+            // A success may enable changes that failed before.
             Change::HalveAndLeaveOut if std::mem::take(&mut self.is_simpler) => {
                 (Change::LeaveOut, self.failing.len().div_ceil(2))
             }
@@ -144,7 +144,7 @@ impl Shrinking {
             let Some(byte) = before.and_then(|before| bytes.get_mut(before)) else {
                 return bytes;
             };
-            // A choice that asks for nothing has no consequences.
+            // A choice of zero has no consequences.
             if *byte == 0 {
                 return bytes;
             }
@@ -183,7 +183,7 @@ impl ValueTree for Shrinking {
             self.failing = tried;
             self.is_simpler = true;
             match self.change {
-                // It may be lessened again.
+                // It may be reduced again.
                 Change::Halve => self.end += 1,
                 Change::LeaveOut | Change::Clear | Change::Decrement | Change::HalveAndLeaveOut => {
                 }

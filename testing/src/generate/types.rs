@@ -10,9 +10,9 @@ use cranelift_codegen::isa::CallConv;
 pub(super) const NARROW: &[Type] = &[I32, I64, I8, I16];
 /// All integers.
 pub(super) const INTS: &[Type] = &[I32, I64, I8, I16, I128];
-/// Floats that every backend computes with.
+/// Floats with arithmetic on every backend.
 pub(super) const FLOATS: &[Type] = &[F64, F32];
-/// Floats that are carried, but that no backend computes with on its own.
+/// Floats without arithmetic on any backend.
 pub(super) const CARRIED_FLOATS: &[Type] = &[F16, F128];
 pub(super) const INT_VECTORS: &[Type] = &[I32X4, I8X16, I16X8, I64X2];
 pub(super) const FLOAT_VECTORS: &[Type] = &[F32X4, F64X2];
@@ -26,7 +26,8 @@ pub(super) struct Types {
 }
 
 impl Types {
-    /// Some of the types that `features` allow, so that a program has several values of each.
+    /// Chooses some of the types that `features` allow, so that a program has several values of
+    /// each.
     pub(super) fn new(features: Features, choices: &mut Choices<'_, '_>) -> Self {
         let mut ints = vec![I32, I64];
         ints.extend([I8, I16].into_iter().filter(|_| choices.chance(96)));
@@ -49,17 +50,17 @@ impl Types {
         Types { all, ints }
     }
 
-    /// Any type.
+    /// Returns any type.
     pub(super) fn any(&self, choices: &mut Choices<'_, '_>) -> Type {
         choices.one_of(&self.all).unwrap_or(I32)
     }
 
-    /// An integer type.
+    /// Returns an integer type.
     pub(super) fn int(&self, choices: &mut Choices<'_, '_>) -> Type {
         choices.one_of(&self.ints).unwrap_or(I32)
     }
 
-    /// A type that every backend passes to functions of the convention `call_conv`.
+    /// Returns a type that every backend passes to functions of the convention `call_conv`.
     pub(super) fn param(&self, choices: &mut Choices<'_, '_>, call_conv: CallConv) -> Type {
         match self.any(choices) {
             I128 if call_conv != CallConv::Tail => I64,
@@ -67,7 +68,7 @@ impl Types {
         }
     }
 
-    /// A type that every backend returns.
+    /// Returns a type that every backend returns.
     pub(super) fn returned(&self, choices: &mut Choices<'_, '_>) -> Type {
         match self.any(choices) {
             I128 => I64,
@@ -77,7 +78,7 @@ impl Types {
         }
     }
 
-    /// Whether values of type `ty` occur.
+    /// Returns whether values of type `ty` occur.
     pub(super) fn contain(&self, ty: Type) -> bool {
         self.all.contains(&ty)
     }

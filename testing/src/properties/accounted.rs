@@ -5,13 +5,13 @@ use cranelift_inliner::check::{CheckError, check};
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{FunctionName, Program};
 
-/// Each function of the result is what the report says: the function that went in, with the calls
-/// that were inlined replaced by the final bodies of their callees.
+/// Each function of the result matches the report: it is the input function, with each inlined call
+/// replaced by the final body of its callee.
 ///
-/// That is proved by the [checker](cranelift_inliner::check), which tells what it proves and what it does not:
-/// instructions, operands and edges, and with them tags, slot keys, source locations, value labels
-/// and stack maps. A function of which the checker cannot tell does not break the property; see
-/// [`unproved`].
+/// The [checker](cranelift_inliner::check), whose documentation lists what it proves, proves this
+/// for instructions, operands and edges, and with them tags, slot keys, source locations, value
+/// labels and stack maps. A function that the checker cannot decide does not break the property;
+/// see [`unproved`].
 ///
 /// # Errors
 ///
@@ -20,9 +20,9 @@ pub fn accounted_for(before: &Program, inlined: &Inlined) -> Result<(), Broken> 
     unproved(before, inlined).map(drop)
 }
 
-/// Checks what [`accounted_for`] does, and returns the functions of which the checker
-/// [cannot tell](cranelift_inliner::check::Undecided), in input order. Tests that rely on the checker should
-/// count them: there ought to be hardly any.
+/// Like [`accounted_for`], but returns the functions that the checker [cannot
+/// decide](cranelift_inliner::check::Undecided), in input order. Tests that rely on the checker
+/// should count them: there should be hardly any.
 ///
 /// # Errors
 ///

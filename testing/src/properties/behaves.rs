@@ -1,4 +1,4 @@
-//! The result does what the input does.
+//! The result behaves like the input.
 
 use super::broken::{Broken, Property};
 use super::code::Code;
@@ -8,20 +8,20 @@ use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::Program;
 
-/// How many instructions the interpreter executes for one invocation.
+/// The most instructions that the interpreter executes for one invocation.
 const FUEL: u64 = 1_000_000;
 
 /// Each invocation calls the same functions of the host with the same arguments in the same order,
 /// and ends in the same way: with the same results, the same trap or the same exception; in the
 /// interpreter and natively before, and natively after, with and without optimization.
 ///
-/// Where the interpreter cannot run an invocation, what the input does natively counts alone; where
-/// that cannot be run either, nothing is asked of the result. Invocations must
-/// [end](crate::execute::NativeProgram#what-is-trusted).
+/// If the interpreter cannot run an invocation, only the input's native behaviour counts. If that
+/// cannot run either, the result is not checked. Invocations must
+/// [end](crate::execute::NativeProgram#trust).
 ///
 /// # Errors
 ///
-/// The first invocation that does not, and in what.
+/// The first invocation with a difference, and the difference.
 pub fn behaves(
     before: &Program,
     inlined: &Inlined,
@@ -34,11 +34,11 @@ pub fn behaves(
     Ok(())
 }
 
-/// As [`behaves`], natively at one level only.
+/// Like [`behaves`], but natively at one level only.
 ///
 /// # Errors
 ///
-/// As [`behaves`].
+/// See [`behaves`].
 pub fn behaves_at(
     before: &Program,
     inlined: &Inlined,
@@ -65,7 +65,7 @@ fn compare(
     let Some(engine) = engine(level) else {
         return Ok(());
     };
-    // What the input cannot do, the result need not.
+    // An input that cannot run says nothing about the result.
     let Ok(code) = Code::of(engine, before) else {
         return Ok(());
     };
@@ -105,7 +105,7 @@ fn compare(
     Ok(())
 }
 
-/// How `actual` differs from `expected`, in words.
+/// Describes the difference of `actual` from `expected`.
 fn difference(expected: &Observation, actual: &Observation) -> Option<String> {
     let calls = expected.host_calls.iter().zip(&actual.host_calls);
     for (number, (expected, actual)) in calls.enumerate() {

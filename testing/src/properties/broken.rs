@@ -1,10 +1,10 @@
-//! What does not hold, and where.
+//! A broken property, and its place.
 
 use cranelift_inliner::program::FunctionName;
 use std::fmt;
 use thiserror::Error;
 
-/// A property that does not hold of a program.
+/// A property that a program violates.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub struct Broken {
     property: Property,
@@ -13,15 +13,15 @@ pub struct Broken {
     difference: String,
 }
 
-/// What must hold of a program after inlining.
+/// A property of a program after inlining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Property {
-    /// The pass comes to an end without an error.
+    /// The pass ends without an error.
     Finishes,
     /// The result verifies and compiles wherever the input does.
     Compiles,
-    /// The result does what the input does.
+    /// The result behaves like the input.
     Behaves,
     /// A debugger sees the same frames.
     Frames,
@@ -29,7 +29,7 @@ pub enum Property {
     Accounted,
     /// The printed result reads back as itself.
     Text,
-    /// The result depends on nothing but the functions.
+    /// The result depends only on the functions.
     Deterministic,
     /// The order of splices does not matter.
     Orders,
@@ -37,7 +37,7 @@ pub enum Property {
     Limits,
     /// A refused splice has not touched its caller.
     Refusals,
-    /// What is valid is not refused as malformed.
+    /// Valid functions are not refused as malformed.
     Malformed,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Property {
             Property::Deterministic => "the result depends on more than the functions",
             Property::Orders => "the order of splices matters",
             Property::Limits => "a limit is exceeded",
-            Property::Malformed => "what is valid is refused as malformed",
+            Property::Malformed => "a valid function is refused as malformed",
             Property::Refusals => "a refused splice changed its caller",
         })
     }
@@ -79,22 +79,22 @@ impl Broken {
         self
     }
 
-    /// Which property does not hold.
+    /// Returns the broken property.
     pub fn property(&self) -> Property {
         self.property
     }
 
-    /// The function in which it does not; `None` if that cannot be said.
+    /// Returns the function that breaks it; `None` if it is unknown.
     pub fn function(&self) -> Option<&FunctionName> {
         self.function.as_ref()
     }
 
-    /// Where in the function, or in which of several builds or runs; may be empty.
+    /// Returns the place in the function, or the build or run; may be empty.
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// The first difference, in words.
+    /// Returns a description of the first difference.
     pub fn difference(&self) -> &str {
         &self.difference
     }
@@ -113,7 +113,8 @@ impl fmt::Display for Broken {
     }
 }
 
-/// The first line in which two texts differ, from 1, and the line in each; empty past the end.
+/// Returns the number of the first line in which two texts differ, from 1, and the line in each;
+/// empty past the end.
 pub(super) fn first_difference<'t>(
     one: &'t str,
     other: &'t str,

@@ -1,4 +1,4 @@
-//! Compiling a program before and after for running it.
+//! Compilation of a program before and after inlining, for execution.
 
 use crate::execute::{Engine, ExecuteError, NativeProgram};
 use cranelift_codegen::ir::Function;
@@ -20,7 +20,7 @@ impl Code {
         Self::compile(engine, program, |_, _| None)
     }
 
-    /// The code of `after`; functions that are those of `before` are not compiled again.
+    /// Returns the code of `after`; functions equal to those of `before` are not compiled again.
     pub(super) fn after(
         &self,
         engine: &Engine,

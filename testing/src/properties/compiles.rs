@@ -13,7 +13,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 ///
-/// As [`compiles_for`].
+/// See [`compiles_for`].
 pub fn compiles(before: &Program, inlined: &Inlined) -> Result<(), Broken> {
     for architecture in Architecture::ALL {
         for level in LEVELS {
@@ -27,13 +27,13 @@ pub fn compiles(before: &Program, inlined: &Inlined) -> Result<(), Broken> {
 
 /// Each function of the result verifies, and compiles for `isa`.
 ///
-/// Functions into which nothing was inlined are passed over: they are what they were. A function
-/// may fail if one of the functions that it was made from does too, and if it is too
-/// large for Cranelift: the pass compiles the original then.
+/// Functions without inlined calls are skipped, since they are unchanged. A function may fail if
+/// one of its input functions fails too, or if it is too large for Cranelift: the pass then
+/// compiles the original.
 ///
 /// # Errors
 ///
-/// What Cranelift says of the first function that fails.
+/// Cranelift's error for the first function that fails.
 pub fn compiles_for(
     before: &Program,
     inlined: &Inlined,
@@ -76,7 +76,7 @@ pub fn compiles_for(
     Ok(())
 }
 
-/// The functions of the input that the result of `id` was made from, each once.
+/// Returns the functions of the input that the result of `id` was made from, each once.
 fn sources(before: &Program, inlined: &Inlined, id: FunctionId) -> Vec<FunctionId> {
     let mut sources = vec![id];
     let mut next = 0;

@@ -1,4 +1,4 @@
-//! The result depends on nothing but the functions.
+//! The result depends only on the functions.
 
 use super::broken::{Broken, Property, first_difference};
 use crate::targets::Architecture;
@@ -13,9 +13,9 @@ use std::sync::OnceLock;
 /// The threads of the pools: one, and more than the functions of a small program can use.
 const THREADS: [usize; 2] = [1, 5];
 
-/// `inliner` makes the same of `program` whatever the number of threads and the order in which the
-/// functions come: the same bodies, the same decisions for the same reasons, the same functions
-/// dropped, and the same machine code for x64.
+/// The result of `inliner` on `program` does not depend on the number of threads and the order of
+/// the functions: the same bodies, the same decisions for the same reasons, the same dropped
+/// functions, and the same machine code for x64.
 ///
 /// # Errors
 ///
@@ -44,7 +44,7 @@ pub fn deterministic(program: &Program, inliner: &Inliner<'_>) -> Result<(), Bro
     Ok(())
 }
 
-/// What the pass made of each function, by name, or why it failed.
+/// Returns the result of the pass for each function, by name, or its error.
 struct Outcome(Result<BTreeMap<FunctionName, OfFunction>, String>);
 
 #[derive(PartialEq)]
@@ -59,7 +59,7 @@ impl Outcome {
     fn of(program: &Program, order: &[FunctionId], inliner: &Inliner<'_>, pool: usize) -> Self {
         let mut ordered = Program::new();
         for &id in order {
-            // The names are those of a program that exists already.
+            // The names are from an existing program.
             let _ = ordered.add_function(program[id].clone());
         }
         let run = || run(&ordered, inliner).map_err(|error| error.to_string());
@@ -108,7 +108,7 @@ fn run(
 ) -> Result<BTreeMap<FunctionName, OfFunction>, PassError> {
     let (inlined, compiled) = match Architecture::X64.isa(OptLevel::Speed) {
         Some(isa) => match inliner.run_and_compile(program, &**isa) {
-            // What does not compile for x64 can be compared all the same.
+            // Functions that do not compile for x64 can still be compared.
             Err(PassError::Compile(_)) => (inliner.run(program)?, None),
             result => result.map(|(inlined, compiled)| (inlined, Some(compiled)))?,
         },

@@ -12,12 +12,11 @@ use std::hint::black_box;
 
 /// At each call of the host, the stack of the source program is the same before and after,
 /// natively, with and without optimization: the same frames with the same tags, which are numbers,
-/// and slots with the same key and the same bytes in them. `schema` tells how the tags of the
-/// program make frames.
+/// or slots with the same key and the same bytes. `schema` splits the program's tags into frames.
 ///
-/// Passed over are programs whose tags are not in the form of `schema`, calls of the host with an
-/// untagged call on the stack, and bytes of slots that were never written. Invocations must
-/// [end](crate::execute::NativeProgram#what-is-trusted).
+/// Three things are not checked: programs whose tags are not in the form of `schema`, calls of the
+/// host with an untagged call on the stack, and bytes of slots that were never written. Invocations
+/// must [end](crate::execute::NativeProgram#trust).
 ///
 /// # Errors
 ///
@@ -32,7 +31,7 @@ pub fn same_frames(
         let Some(engine) = engine(level) else {
             continue;
         };
-        // What the input cannot do, the result need not.
+        // An input that cannot run says nothing about the result.
         let Ok(code) = Code::of(engine, before) else {
             continue;
         };
@@ -51,7 +50,7 @@ pub fn same_frames(
                 let broken = Broken::new(Property::Frames, difference);
                 Err(broken.in_function(&invocation.function).at(place))
             };
-            // What differs between these two was never written.
+            // Bytes that differ between these two were never written.
             let (Ok(expected), Ok(again)) =
                 (traced.trace(invocation, 0), traced.trace(invocation, 0xa5))
             else {
@@ -61,7 +60,7 @@ pub fn same_frames(
                 Ok(actual) => actual,
                 Err(error) => return broken(String::new(), error.to_string()),
             };
-            // That as many functions were called is another property.
+            // The number of calls is another property.
             let stops = expected.iter().zip(&again).zip(&actual).enumerate();
             for (stop, ((expected, again), actual)) in stops {
                 if !expected.is_complete {
@@ -76,7 +75,7 @@ pub fn same_frames(
     Ok(())
 }
 
-/// A program that runs, with the frame table of its code.
+/// A running program, with the frame table of its code.
 struct Traced {
     native: NativeProgram,
     table: FrameTable,
@@ -105,7 +104,7 @@ impl Traced {
         Ok(Traced { native, table })
     }
 
-    /// The stack at each call of the host, where fresh stack holds `paint` to begin with.
+    /// Returns the stack at each call of the host, with fresh stack memory filled with `paint`.
     fn trace(&self, invocation: &Invocation, paint: u8) -> Result<Vec<VirtualStack>, TracedError> {
         paint_stack(paint);
         let (_, snapshots) = self.native.call_with_snapshots(invocation)?;

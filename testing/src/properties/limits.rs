@@ -8,14 +8,13 @@ use cranelift_inliner::graph::CallKind;
 use cranelift_inliner::pass::{Inlined, SiteRecord};
 use cranelift_inliner::program::{FunctionId, Program};
 
-/// No function of the result, nor all together, grew or nest beyond `limits`.
+/// No function of the result, and not the program as a whole, grows or nests beyond `limits`.
 ///
-/// Counted are the bodies themselves, not what the report says of them; and the report must say
-/// the same.
+/// The bodies themselves are counted, and the report must have the same numbers.
 ///
 /// # Errors
 ///
-/// The first limit that is exceeded, or the first number in the report that is wrong.
+/// The first exceeded limit, or the first wrong number in the report.
 pub fn within_limits(before: &Program, inlined: &Inlined, limits: &Limits) -> Result<(), Broken> {
     let mut depths: SecondaryMap<FunctionId, u32> = SecondaryMap::new();
     let mut program_insts = 0_usize;
@@ -92,13 +91,13 @@ pub fn within_limits(before: &Program, inlined: &Inlined, limits: &Limits) -> Re
     Ok(())
 }
 
-/// How deep the body that replaced `site` lies in its caller.
+/// Returns the nesting of the body that replaced `site` in its caller.
 fn nesting(site: &SiteRecord) -> u32 {
     u32::try_from(site.via().len()).map_or(u32::MAX, |around| around.saturating_add(1))
 }
 
-/// By how much a copy of `body` may be larger than `body`: a tail call that becomes a call is
-/// followed by a jump with what it returns. `None` where that depends on more: handlers that calls
+/// Returns the number by which a copy of `body` may be larger than `body`: a tail call that becomes
+/// a call is followed by a jump with its results. `None` if it depends on more: handlers that calls
 /// get, structures that are copied, and global values that are computed from an argument.
 fn glue_of(site: &SiteRecord, body: &Function) -> Option<usize> {
     let by_value = |param: &cranelift_codegen::ir::AbiParam| {
@@ -123,8 +122,8 @@ fn glue_of(site: &SiteRecord, body: &Function) -> Option<usize> {
     Some(tail_calls.count() * jump)
 }
 
-/// The size in the unit of [`Limits`], counted in another way than the pass does: what an
-/// instruction names beyond eight values in one place.
+/// Returns the size in the unit of [`Limits`], counted differently than in the pass: values that an
+/// instruction names beyond eight in one place.
 fn size_of(func: &Function) -> usize {
     let dfg = &func.dfg;
     let blocks = func.layout.blocks();
@@ -140,7 +139,7 @@ fn size_of(func: &Function) -> usize {
             | InstructionData::TryCallIndirect { exception, .. } => {
                 let table = &dfg.exception_tables[*exception];
                 let returns = dfg.signatures[table.signature()].returns.len();
-                // The normal edge is none of the items.
+                // The normal edge is not one of the items.
                 lists.extend([1 + table.items().count(), args.sum(), returns]);
             }
             _ => lists.extend(args),

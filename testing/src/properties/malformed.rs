@@ -1,4 +1,4 @@
-//! What is valid is not refused as malformed.
+//! Valid functions are not refused as malformed.
 
 use super::broken::{Broken, Property};
 use crate::targets::Architecture;
@@ -8,12 +8,12 @@ use cranelift_inliner::pass::{Inlined, Reason};
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::Refusal;
 
-/// No call is refused because it, its caller or its callee were malformed, unless Cranelift's
-/// verifier thinks the same of one of both functions.
+/// No call is refused because it, its caller or its callee is malformed, unless Cranelift's
+/// verifier rejects one of both functions too.
 ///
 /// # Errors
 ///
-/// The first call that is refused without cause.
+/// The first call refused without cause.
 pub fn valid_functions_are_taken(before: &Program, inlined: &Inlined) -> Result<(), Broken> {
     let Some(isa) = Architecture::X64.isa(OptLevel::None) else {
         return Ok(());

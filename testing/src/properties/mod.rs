@@ -1,6 +1,6 @@
-//! What must hold of a program after inlining, each a function to call on one's own programs.
+//! Properties of a program after inlining, each a function for your own programs.
 //!
-//! | property | what it says |
+//! | property | meaning |
 //! |---|---|
 //! | [`compiles`] | the result verifies, and compiles on four architectures, wherever the input does |
 //! | [`behaves`] | it has the same results, traps and calls of the host, interpreted and natively |
@@ -8,10 +8,10 @@
 //! | [`accounted_for`] | nothing of the input is lost, doubled or invented |
 //! | [`reads_back`] | the printed result reads back as itself |
 //! | [`deterministic`] | the same for any number of threads and any order of the input |
-//! | [`any_order`] | all splices in one go are the same as one after the other in any order |
+//! | [`any_order`] | splicing all calls at once equals splicing them one by one in any order |
 //! | [`within_limits`] | growth stays within the limits |
 //! | [`refusals_change_nothing`] | a refused splice has not touched its caller |
-//! | [`valid_functions_are_taken`] | what is valid is not refused as malformed |
+//! | [`valid_functions_are_taken`] | valid functions are not refused as malformed |
 //!
 //! Each returns [`Broken`], which names the function, the place and the first difference.
 
@@ -46,12 +46,12 @@ use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::splice;
 
-/// Runs `inliner` over `program` and checks every property of the result. Frames are compared
-/// where they are [counted](CountedFrames), as those of generated programs are.
+/// Runs `inliner` over `program` and checks every property of the result. Frames are compared if
+/// they are [counted](CountedFrames), like those of generated programs.
 ///
 /// # Errors
 ///
-/// The first property that does not hold, or why the pass fails.
+/// The first broken property, or the error of the pass.
 pub fn all(
     program: &Program,
     invocations: &[Invocation],

@@ -14,21 +14,20 @@ use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 
-/// What `inliner` made of each function in one go is what comes of splicing the same calls one
-/// after the other, up to [renaming](crate::canonical). Where they are spliced in several
-/// sessions, blocks may be laid out in another order too. Copies share stack slots within a session
-/// only, so what comes of several sessions that do not share any is compared with what comes of one
-/// that does not.
+/// The result of `inliner` for each function equals the result of splicing the same calls one after
+/// the other, up to [renaming](crate::canonical). With several sessions, the layout of blocks may
+/// differ too. Copies share stack slots only within a session, so a result of several sessions
+/// without sharing is compared with one of a single session without sharing.
 ///
-/// `choose` decides about the order: it is given the number of calls that could be spliced next,
-/// and returns which to take; what is too large is taken modulo that number. Before the first
-/// splice into a function, and after each one if the answer was 1, it is given 2 and decides
-/// whether to go on in another session.
+/// `choose` decides the order: it gets the number of calls that could be spliced next, and returns
+/// the index of the next one, modulo that number. Before the first splice into a function, and
+/// after each one if the answer was 1, it gets 2 and decides whether to continue in another
+/// session.
 ///
 /// # Errors
 ///
-/// The first line that differs, a splice that is refused in this order only, or one that was
-/// refused and yet changed the caller.
+/// The first line that differs, a splice that is refused only in this order, or a refused splice
+/// that changed the caller.
 pub fn any_order(
     before: &Program,
     inlined: &Inlined,
@@ -43,8 +42,8 @@ pub fn any_order(
         let Some(expected) = inlined.body(id).filter(|_| inlined.stats(id).inlined > 0) else {
             continue;
         };
-        // A further stage has calls of a body that another order numbers otherwise. Its splices are
-        // compared where the pass runs without optimization.
+        // A further stage has calls of a body that has other numbers in another order. Its splices
+        // are compared when the pass runs without optimization.
         if inlined
             .sites_of(id)
             .iter()
@@ -100,8 +99,8 @@ pub fn any_order(
             let difference = format!("`{other}` instead of `{one}`");
             return Err(broken(difference).at(format!("line {line}")));
         }
-        // Slots of a body that went away because nothing reaches it may stay, and labels of what
-        // it returned; in this order it may not have been spliced at all.
+        // Slots of an unreachable, removed body may stay, and labels of its results; in this order
+        // the body may not have been spliced at all.
         if replay.lost {
             continue;
         }
@@ -117,7 +116,7 @@ pub fn any_order(
     Ok(())
 }
 
-/// A way to choose for [`any_order`], from a number: the same number is the same order.
+/// Returns a `choose` for [`any_order`] from a number: the same number gives the same order.
 pub fn seeded(seed: u64) -> impl FnMut(usize) -> usize {
     let mut state = seed;
     move |count| {
@@ -132,18 +131,18 @@ struct Replay<'a> {
     inlined: &'a Inlined,
     records: &'a [SiteRecord],
     options: &'a SpliceOptions,
-    /// A callee to try where it may not be spliced.
+    /// A callee to try where it must be refused.
     wrong: Option<&'a Function>,
     one_session: bool,
     sessions: usize,
-    /// Whether a call was not spliced because nothing reaches it any more.
+    /// Whether a call was not spliced because it became unreachable.
     lost: bool,
     /// Bodies are prepared once: copies of the same prepared body may share more slots.
     tables: FxHashMap<FunctionId, CalleeTables>,
 }
 
 impl Replay<'_> {
-    /// Splices what the records say was inlined.
+    /// Splices the calls that the records list as inlined.
     fn run(
         &mut self,
         body: &mut Function,
@@ -188,12 +187,12 @@ impl Replay<'_> {
         match again == Err(refusal.clone()) && *session.caller() == before {
             true => Ok(()),
             false => Err(format!(
-                "{call} was refused ({refusal}), and yet it is not what it was"
+                "{call} was refused ({refusal}), but splicing it changed the caller or succeeded"
             )),
         }
     }
 
-    /// Prepares the body that is to be spliced, unless it was prepared before.
+    /// Prepares the body to splice, unless it was prepared before.
     fn prepare(&mut self, index: usize) -> Result<(), String> {
         let record = self.records.get(index).ok_or("there is no such record")?;
         let has_no_body = || format!("{} has no body", record.callee);
@@ -214,7 +213,7 @@ impl Replay<'_> {
         Some(Callee::from_tables(body, self.tables.get(&id)?))
     }
 
-    /// The calls to splice among those that came in with the body of a record.
+    /// Returns the calls to splice among those copied with the body of a record.
     fn came_in(&self, parent: usize, copied: &[CopiedCall]) -> Result<Vec<(usize, Inst)>, String> {
         let inner = self.records.iter().enumerate();
         let inner = inner.filter(|(_, record)| record.inlined && record.parent() == Some(parent));
@@ -230,8 +229,8 @@ impl Replay<'_> {
     }
 }
 
-/// Whether an untagged call is spliced that came in below tags: what its copies inherit is known
-/// in the same session only.
+/// Returns whether an untagged call is spliced that was copied below tags: the tags that its copies
+/// inherit are known only in the same session.
 fn relies_on_one_session(program: &Program, inlined: &Inlined, id: FunctionId) -> bool {
     let records = inlined.sites_of(id);
     let is_tagged = |record: &SiteRecord| {
@@ -255,8 +254,8 @@ fn relies_on_one_session(program: &Program, inlined: &Inlined, id: FunctionId) -
     })
 }
 
-/// Whether copies may keep what the caller promises: a later session does not know which of its
-/// loads were executed before a call, since the first has cut the entry block.
+/// Returns whether copies may keep promises of the caller: a later session does not know which of
+/// its loads were executed before a call, since the first has cut the entry block.
 fn promises_for_copies(caller: &Function, options: &SpliceOptions) -> bool {
     let flags = &caller.dfg.mem_flags;
     options.memory_promises == MemoryPromises::PerFunction
@@ -266,7 +265,7 @@ fn promises_for_copies(caller: &Function, options: &SpliceOptions) -> bool {
             .any(|number| flags[number].readonly() || flags[number].can_move())
 }
 
-/// Entries of a table are others in each function.
+/// Entries of a table differ between functions.
 fn remove_locations(body: &mut Function) {
     let blocks: Vec<_> = body.layout.blocks().collect();
     for block in blocks {

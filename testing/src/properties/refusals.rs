@@ -1,20 +1,20 @@
-//! A refused splice has not touched its caller.
+//! A refused splice leaves its caller unchanged.
 
 use super::broken::{Broken, Property};
 use cranelift_codegen::ir::{Function, Inst};
 use cranelift_inliner::graph::CallGraph;
 use cranelift_inliner::program::Program;
 
-/// How many calls of one function are tried.
+/// The most calls tried per function.
 const CALLS: usize = 50;
-/// How many callees are tried at each call.
+/// The most callees tried per call.
 const CALLEES: usize = 4;
 
-/// Splices into each function of `program` with `splice`, which is given a caller, a call and a
-/// callee; where it refuses, the caller is what it was.
+/// Splices into each function of `program` with `splice`, which gets a caller, a call and a callee.
+/// If it refuses, the caller must be unchanged.
 ///
-/// Tried are the right callee and up to three others, which mostly have another signature, at up
-/// to 50 calls of each function.
+/// It tries the right callee and up to three others, which mostly have another signature, at up to
+/// 50 calls per function.
 ///
 /// ```
 /// use cranelift_inliner::program::Program;
@@ -48,7 +48,7 @@ pub fn refusals_change_nothing<E: std::fmt::Display>(
         for site in graph.callees(id).take(CALLS) {
             let right = site.callee_function();
             let others = program.ids().filter(|&other| Some(other) != right);
-            // The right one last: after it there is no call any more.
+            // The right one comes last, since it removes the call.
             for callee in others.take(CALLEES - 1).chain(right) {
                 let before = body.clone();
                 let Err(refusal) = splice(&mut body, site.edge.inst, program[callee].body()) else {

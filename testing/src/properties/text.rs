@@ -5,19 +5,19 @@ use cranelift_codegen::ir::{Function, Inst};
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{Program, ProgramError};
 
-/// The inlined program printed, read and printed again is the same text, and has the same stack maps
-/// and tags when it is read.
+/// The text of the inlined program, read and printed again, is the same, and the program read back
+/// has the same stack maps and tags.
 ///
-/// Where that does not hold of `before` either, nothing is asked of the result: a name may be one
-/// that CLIF cannot express.
+/// If `before` does not satisfy this either, the result is not checked: it may have a name that
+/// CLIF cannot express.
 ///
 /// # Errors
 ///
-/// The first line that differs, or why the text does not read.
+/// The first line that differs, or the reader's error.
 pub fn reads_back(before: &Program, inlined: &Inlined) -> Result<(), Broken> {
     match twice(inlined.program()) {
         Ok(read) => match read {
-            // A loss is no matter of names: it is a fault of the printer, whatever was printed.
+            // A loss does not depend on names: it is a fault of the printer.
             Some(read) => nothing_left_out(inlined.program(), &read),
             None => Ok(()),
         },
@@ -26,7 +26,7 @@ pub fn reads_back(before: &Program, inlined: &Inlined) -> Result<(), Broken> {
     }
 }
 
-/// The program as it reads back, if it prints as the same text; `None` of an empty one.
+/// Returns the program read back, if it prints as the same text; `None` for an empty one.
 fn twice(program: &Program) -> Result<Option<Program>, Broken> {
     let failed = |error: ProgramError| Broken::new(Property::Text, error.to_string());
     if program.is_empty() {
@@ -51,8 +51,8 @@ fn twice(program: &Program) -> Result<Option<Program>, Broken> {
     })
 }
 
-/// What was not printed is not in the second text either, so stack maps and tags are compared by
-/// themselves.
+/// Unprinted parts are missing in the second text too, so stack maps and tags are compared
+/// separately.
 fn nothing_left_out(program: &Program, read: &Program) -> Result<(), Broken> {
     for (id, function) in program.iter() {
         let Some(read) = read.get(id) else { continue };

@@ -56,7 +56,10 @@ block0:
     match error {
         ExecuteError::Link { function, reason } => {
             assert_eq!(function, name("main"));
-            assert!(reason.contains("%table, which is no function"), "{reason}");
+            assert!(
+                reason.contains("%table, which is not a function"),
+                "{reason}"
+            );
         }
         other => panic!("{other:?}"),
     }

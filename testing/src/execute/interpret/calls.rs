@@ -67,7 +67,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Goes on in the function that called, with what it called for.
+    /// Continues in the caller with the results.
     pub(super) fn returned(&mut self, values: Vec<DataValue>) -> Progress {
         let Some((function, call)) = self.place() else {
             return Progress::End(Outcome::Returned(values));
@@ -88,7 +88,7 @@ impl<'a> Run<'a> {
         Progress::GoOn
     }
 
-    /// Goes on at the innermost handler.
+    /// Continues at the innermost handler.
     fn unwind(&mut self, exception: Exception) -> Progress {
         while let Some((function, call)) = self.place() {
             if let Some(target) = handler(function, call, exception.tag) {
@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
             BlockArg::Value(value) => self.memory.current_frame().get(value).clone(),
             other => match special(other) {
                 Some(value) => value,
-                None => panic!("an edge of a call passes on what the edge does not have"),
+                None => panic!("an edge of a call passes a value that it does not have"),
             },
         });
         let arguments = arguments.collect();

@@ -1,9 +1,9 @@
-//! Running a program in Cranelift's interpreter.
+//! Executes programs in Cranelift's interpreter.
 //!
-//! Cranelift's interpreter knows what one instruction does ([`step`]); its driver knows only calls
-//! between functions that are there, by recursion. Here is a driver of our own, in `run.rs`: it has
-//! its frames in a list, so that no program overflows the stack of the thread, it asks the host,
-//! and it knows exceptions. The memory and the names that an instruction can see are in `state.rs`.
+//! Cranelift's interpreter executes single instructions ([`step`]); its driver only knows calls
+//! between defined functions, by recursion. The driver in `run.rs` keeps its frames in a list, so
+//! that no program overflows the stack of the thread, calls the host, and supports exceptions.
+//! `state.rs` has the memory and the names that an instruction can see.
 //!
 //! [`step`]: cranelift_interpreter::step::step
 
@@ -19,8 +19,8 @@ use cranelift_inliner::panics;
 use cranelift_inliner::program::{FunctionName, Program};
 use run::Run;
 
-/// Calls a function of `program` in Cranelift's interpreter, which takes at most `fuel` steps; a
-/// step is an instruction.
+/// Calls a function of `program` in Cranelift's interpreter, for at most `fuel` steps; a step is an
+/// instruction.
 ///
 /// The program should have passed the verifier.
 ///
@@ -49,9 +49,9 @@ use run::Run;
 ///
 /// # Errors
 ///
-/// [`ExecuteError::NotInterpretable`] for what Cranelift's interpreter does not know,
-/// [`OutOfFuel`](ExecuteError::OutOfFuel), [`TooDeep`](ExecuteError::TooDeep), and what is wrong
-/// with the invocation.
+/// [`ExecuteError::NotInterpretable`] for an instruction that Cranelift's interpreter does not
+/// support, [`OutOfFuel`](ExecuteError::OutOfFuel), [`TooDeep`](ExecuteError::TooDeep), and errors
+/// of the invocation.
 pub fn interpret(
     program: &Program,
     invocation: &Invocation,
@@ -60,7 +60,7 @@ pub fn interpret(
     interpret_in_order(program, invocation, fuel, Endianness::Little)
 }
 
-/// As [`interpret`], which takes memory to be little-endian, on a machine with another byte order.
+/// Like [`interpret`], but with a byte order for memory; `interpret` uses little-endian.
 ///
 /// ```
 /// use cranelift_codegen::data_value::DataValue;

@@ -1,4 +1,4 @@
-//! The driver: one instruction after the other, whatever function they are in.
+//! The driver: executes one instruction after the other, across functions.
 
 use super::state::{Memory, TooDeep};
 use super::{name_of, not_interpretable};
@@ -19,7 +19,7 @@ pub(super) struct Run<'a> {
     steps: u64,
 }
 
-/// Whether it goes on.
+/// Whether execution continues.
 pub(super) enum Progress {
     GoOn,
     End(Outcome),
@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The operations whose results Cranelift makes canonical if it is told to.
+/// The operations whose results Cranelift makes canonical if the setting is on.
 fn gives_canonical_nan(opcode: Opcode) -> bool {
     matches!(
         opcode,

@@ -1,5 +1,5 @@
-//! What instructions of an interpreted program can see: the values of their frame, the stack slots
-//! of all frames, and the addresses of functions.
+//! The state that instructions of an interpreted program can see: the values of their frame, the
+//! stack slots of all frames, and the addresses of functions.
 
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::{
@@ -16,21 +16,21 @@ use cranelift_interpreter::value::DataValueExt;
 use indexmap::IndexSet;
 use std::cell::RefCell;
 
-/// How many frames there may be.
+/// The greatest number of frames.
 const FRAME_LIMIT: usize = 20_000;
 
-/// How many bytes the stack slots of all frames may take.
+/// The greatest size of the stack slots of all frames, in bytes.
 const STACK_LIMIT: usize = 8 << 20;
 
 /// The least alignment of a stack slot, in bytes.
 const SLOT_ALIGNMENT: usize = 16;
 
-/// A call under way.
+/// An active call.
 pub(super) struct Activation<'a> {
     pub(super) frame: Frame<'a>,
-    /// What is next; while another function is called, the call.
+    /// The next instruction; during a call of another function, the call.
     pub(super) at: Option<Inst>,
-    /// Where the stack slots begin.
+    /// The start of the stack slots.
     base: usize,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Memory<'a> {
     /// Outermost first.
     pub(super) activations: Vec<Activation<'a>>,
     stack: Vec<u8>,
-    /// The byte order of accesses that name none.
+    /// The byte order of accesses without one.
     order: Endianness,
     pinned: DataValue,
     /// The functions of the host whose address was taken.
@@ -64,7 +64,7 @@ impl<'a> Memory<'a> {
         }
     }
 
-    /// Enters `function`, or says that there is no room.
+    /// Enters `function`, or returns an error at the limit of frames.
     pub(super) fn enter(&mut self, function: &'a Function) -> Result<(), TooDeep> {
         let (_, end) = slot_places(function).last().unwrap_or((0, 0));
         let base = self.stack.len();
@@ -89,7 +89,7 @@ impl<'a> Memory<'a> {
         }
     }
 
-    /// The function at `address`, which `func_addr` gave.
+    /// Returns the function at `address`, a result of `func_addr`.
     pub(super) fn at_address(&self, address: &DataValue) -> Option<Target<'a>> {
         let address = Address::try_from(address.clone()).ok()?;
         if address.region != AddressRegion::Function {
@@ -112,14 +112,14 @@ impl<'a> Memory<'a> {
     }
 }
 
-/// There is no room for another frame.
+/// The limit of frames or of their memory was reached.
 pub(super) struct TooDeep;
 
 /// The entries of function addresses.
 const IN_PROGRAM: u64 = 0;
 const IN_HOST: u64 = 1;
 
-/// Where each stack slot begins and ends in its frame.
+/// Returns the bounds of each stack slot in its frame.
 fn slot_places(function: &Function) -> impl Iterator<Item = (usize, usize)> {
     let mut end = 0_usize;
     function.sized_stack_slots.values().map(move |slot| {
@@ -248,7 +248,7 @@ impl<'a> State<'a> for Memory<'a> {
 
     fn resolve_global_value(&self, global: GlobalValue) -> Result<DataValue, MemoryError> {
         let function = self.get_current_function();
-        // From the outermost sum or load in to what it begins with, then back.
+        // Descend from the outermost sum or load to its base, then compute upward.
         let mut chain = Vec::new();
         let mut at = global;
         let mut value = loop {

@@ -1,24 +1,24 @@
-//! Calls in child processes, and addresses of what compiled code may call in one.
+//! Calls in child processes, and the addresses of symbols that compiled code can call there.
 //!
 //! A child has a copy of the linked code and of the arguments, and sends the results back through a
-//! pipe. Whatever the code does, it does to that copy. A child that dies before its last call has
-//! died in the first call without results; a new child goes on behind it. The system's alarm ends a
-//! call that runs longer than [`SECONDS_PER_CALL`].
+//! pipe. The code affects only that copy. If a child dies, the first call without results is the
+//! one that killed it, and a new child continues after it. The system's alarm ends a call that runs
+//! longer than [`SECONDS_PER_CALL`].
 #![allow(unsafe_code)]
 
 use super::glue::Slot;
 use super::image::Image;
 use std::sync::Arc;
 
-/// The time that one call may take.
+/// The time limit of a call.
 #[cfg(unix)]
 const SECONDS_PER_CALL: u32 = 60;
 
-/// The stack that calls have, in bytes: as much as a process's first thread usually has.
+/// The stack of calls, in bytes: the usual size of a process's first stack.
 #[cfg(unix)]
 const STACK_BYTES: usize = 8 << 20;
 
-/// How a child ends that threw an exception which no handler takes.
+/// The exit status of a child that threw an exception without a handler.
 #[cfg(unix)]
 const STATUS_UNCAUGHT: i32 = 117;
 
@@ -27,21 +27,21 @@ pub(super) struct Call {
     /// The entry that `glue::entry` generated for the callee's signature.
     pub(super) entry: u64,
     pub(super) callee: u64,
-    /// As many as the signature needs.
+    /// One per argument or result, whichever are more.
     pub(super) slots: Vec<Slot>,
 }
 
-/// How a call ended.
+/// The end of a call.
 pub(super) enum Ending {
     /// The slots after the call.
     Returned(Vec<Slot>),
-    /// The process did not survive the call, in words.
+    /// The process did not survive the call, with a description.
     Ended(String),
-    /// The call was never made, and why.
+    /// The call was not made, with the reason.
     NotRun(String),
 }
 
-/// Makes the `calls` in order, and says of each how it ended.
+/// Makes the `calls` in order, and returns the end of each.
 #[cfg(not(unix))]
 pub(super) fn call_all(_image: &Arc<Image>, calls: &mut [Call]) -> Vec<Ending> {
     let reason = "it takes a system where a process can fork";
@@ -49,7 +49,7 @@ pub(super) fn call_all(_image: &Arc<Image>, calls: &mut [Call]) -> Vec<Ending> {
     calls.iter().map(ending).collect()
 }
 
-/// Makes the `calls` in order, and says of each how it ended.
+/// Makes the `calls` in order, and returns the end of each.
 #[cfg(unix)]
 pub(super) fn call_all(image: &Arc<Image>, calls: &mut [Call]) -> Vec<Ending> {
     let count = calls.len();
@@ -74,11 +74,11 @@ mod forked {
     use std::sync::Arc;
 
     thread_local! {
-        /// What is known about the code that this thread is executing.
+        /// The image of the code that this thread is executing.
         pub(super) static IMAGE: RefCell<Option<Arc<Image>>> = const { RefCell::new(None) };
     }
 
-    /// What follows the slots of a call that returned, so that one without slots shows, too.
+    /// The mark after the slots of a call that returned, so that a call without slots shows, too.
     const RETURNED: [u8; 1] = [1];
 
     pub(super) fn make_all(image: &Arc<Image>, calls: &mut [Call]) -> Vec<Ending> {
@@ -101,8 +101,8 @@ mod forked {
         endings
     }
 
-    /// Makes as many of the calls as a child lives through. Returns the bytes of their slots, one
-    /// call after the other, and how the child ended. The calls here stay as they are.
+    /// Makes calls until the child dies. Returns the bytes of their slots, one call after the
+    /// other, and the end of the child. The calls in this process are unchanged.
     fn fork_for(calls: &mut [Call]) -> io::Result<(Vec<u8>, String)> {
         let (reader, writer) = io::pipe()?;
         // SAFETY: the child runs only `make_calls`, which does not return, allocates nothing and
@@ -195,7 +195,7 @@ mod forked {
         }
     }
 
-    /// The results of the `calls` that were completed.
+    /// Returns the results of the completed `calls`.
     fn split<'a>(mut results: &'a [u8], calls: &'a [Call]) -> impl Iterator<Item = Vec<Slot>> + 'a {
         calls.iter().map_while(move |call| {
             let length = call.slots.len() * SLOT_BYTES;
@@ -207,9 +207,9 @@ mod forked {
     }
 }
 
-/// The address that code in this process would find `symbol` at: a runtime routine of Cranelift's
-/// code generation, `__cranelift_throw` of Cranelift's filetests (on x86-64 with Unix), or what the
-/// process is linked with, the C library for one.
+/// Returns the address of `symbol` for code in this process: a runtime routine of Cranelift's code
+/// generation, `__cranelift_throw` of Cranelift's filetests (on x86-64 with Unix), or a symbol of a
+/// linked library such as the C library.
 pub fn process_symbol(symbol: &str) -> Option<*const u8> {
     match symbol {
         "" => None,
@@ -231,8 +231,8 @@ fn linked_symbol(_symbol: &str) -> Option<*const u8> {
     None
 }
 
-/// Counters in memory that [isolated](super::IsolatedProgram) calls share with this process, as the
-/// [counting code](cranelift_inliner::profile::Instrumented) expects them. They begin at 0.
+/// Counters in memory that [isolated](super::IsolatedProgram) calls share with this process, in the
+/// form of the [counting code](cranelift_inliner::profile::Instrumented). They start at 0.
 #[derive(Debug)]
 pub struct SharedCounters {
     counters: *mut u64,
@@ -247,7 +247,7 @@ impl SharedCounters {
     ///
     /// # Errors
     ///
-    /// The system's, and that it is not Unix.
+    /// Errors of the system, or a system other than Unix.
     #[cfg(unix)]
     pub fn new(len: usize) -> std::io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -266,24 +266,24 @@ impl SharedCounters {
     ///
     /// # Errors
     ///
-    /// Always, as the system is not Unix.
+    /// Always, since the system is not Unix.
     #[cfg(not(unix))]
     pub fn new(_len: usize) -> std::io::Result<Self> {
         Err(std::io::ErrorKind::Unsupported.into())
     }
 
-    /// The system maps no stretch of no bytes.
+    /// The system does not map zero bytes.
     #[cfg(unix)]
     fn bytes(len: usize) -> usize {
         len.max(1).saturating_mul(size_of::<u64>())
     }
 
-    /// The address of the first counter.
+    /// Returns the address of the first counter.
     pub fn address(&self) -> *const u8 {
         self.counters.cast_const().cast()
     }
 
-    /// The counts so far. No call should be under way.
+    /// Returns the current counts. No call should be running.
     pub fn counts(&self) -> Vec<u64> {
         let counter = |index| {
             // SAFETY: the table has `len` counters, each a plain number whatever was written.
@@ -304,7 +304,7 @@ impl Drop for SharedCounters {
     }
 }
 
-/// The address of a substitute for the instruction `pshufb`, for processors without it.
+/// Returns the address of a substitute for the instruction `pshufb`, for processors without it.
 pub(super) fn x86_pshufb() -> Option<*const u8> {
     #[cfg(target_arch = "x86_64")]
     {
@@ -345,10 +345,10 @@ fn throw_address() -> Option<*const u8> {
     None
 }
 
-/// Throws an exception: looks for a handler of `tag` at the calls of the frames from the one at
-/// `exit_frame`, which `exit_address` is in, to the one at `entry_frame`, inclusive, and goes on
-/// there with the two payload values. Frames are linked by their frame pointers, so all code in
-/// between must have been compiled to keep them.
+/// Throws an exception: finds a handler of `tag` at the calls of the frames from the one at
+/// `exit_frame`, which contains `exit_address`, to the one at `entry_frame`, inclusive, and
+/// continues there with the two payload values. Frames are linked by their frame pointers, so all
+/// code in between must keep them.
 #[cfg(all(unix, target_arch = "x86_64"))]
 extern "C" fn throw(
     entry_frame: u64,

@@ -1,9 +1,9 @@
-//! From values to registers and back, outside in and inside out.
+//! Conversion between values and registers, for calls from outside and calls of the host.
 //!
-//! Which register or stack place holds a parameter is known only to the compiler, and differs with
-//! the calling convention. So each signature gets small generated functions, which the compiler
-//! fits to it. Values pass through *slots* of 16 bytes, the size of the largest; arguments and
-//! results count from slot 0.
+//! Only the compiler knows the register or stack place of a parameter, which differs with the
+//! calling convention. So each signature gets small generated functions, which the compiler adapts
+//! to it. Values pass through *slots* of 16 bytes, the size of the largest; arguments and results
+//! both start at slot 0.
 //!
 //! ```text
 //! entry(callee address, pointer to slots)         shim(the signature's own parameters)
@@ -12,9 +12,9 @@
 //!     store each result to its slot                   load each result from its slot
 //! ```
 //!
-//! The entry is called from outside by the platform's convention, and so is the recorder. The shim
-//! is what a program calls as a function of the host; its number is put in when it is linked, so
-//! that one shim serves for all functions of its signature.
+//! The entry is called from outside by the platform's convention, and so is the recorder. A program
+//! calls the shim in place of a function of the host. The shim's number is inserted by the linker,
+//! so one shim serves for all functions of its signature.
 
 use crate::execute::values::has_data_value;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
@@ -27,24 +27,24 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::TargetIsa;
 
-/// Room for one value, in the host's byte order; vectors always begin with lane 0.
+/// Space for one value, in the host's byte order; vectors always begin with lane 0.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(16))]
 pub(super) struct Slot(pub(super) [u8; SLOT_BYTES]);
 
 pub(super) const SLOT_BYTES: usize = 16;
 
-/// The name of what a shim calls.
+/// The name of the recorder, which shims call.
 pub(super) const RECORDER: &str = "recorder";
 
-/// The name of what stands for a shim's number.
+/// The name of the placeholder for a shim's number.
 pub(super) const NUMBER: &str = "number";
 
 /// Checks that a function of `signature` can be called through values.
 ///
 /// # Errors
 ///
-/// What it has that no value can be: a type without a [`DataValue`], or a by-value struct.
+/// A parameter or result that is not a value: a type without a [`DataValue`], or a by-value struct.
 pub fn check_signature(signature: &Signature) -> Result<(), String> {
     for param in signature.params.iter().chain(&signature.returns) {
         if !has_data_value(param.value_type) {
@@ -57,12 +57,12 @@ pub fn check_signature(signature: &Signature) -> Result<(), String> {
     Ok(())
 }
 
-/// How many slots a call needs.
+/// Returns the number of slots that a call needs.
 pub(super) fn slot_count(signature: &Signature) -> usize {
     signature.params.len().max(signature.returns.len())
 }
 
-/// The slots of a call, the arguments filled in, with room for the results.
+/// Returns the slots of a call, with the arguments filled in, and space for the results.
 pub(super) fn fill(arguments: &[DataValue], signature: &Signature) -> Vec<Slot> {
     let mut slots = vec![Slot::default(); slot_count(signature)];
     for (slot, argument) in slots.iter_mut().zip(arguments) {
@@ -71,7 +71,7 @@ pub(super) fn fill(arguments: &[DataValue], signature: &Signature) -> Vec<Slot> 
     slots
 }
 
-/// The values of `params` in `slots`. The types must have passed [`check_signature`].
+/// Returns the values of `params` in `slots`. The types must have passed [`check_signature`].
 pub(super) fn read(slots: &[Slot], params: &[AbiParam]) -> Vec<DataValue> {
     let places = slots.iter().zip(params);
     places
@@ -79,7 +79,7 @@ pub(super) fn read(slots: &[Slot], params: &[AbiParam]) -> Vec<DataValue> {
         .collect()
 }
 
-/// The entry for callees of `signature`.
+/// Returns the entry for callees of `signature`.
 pub(super) fn entry(signature: &Signature, isa: &dyn TargetIsa) -> Function {
     let pointer = isa.pointer_type();
     let mut function = host_function(isa, [pointer, pointer].map(AbiParam::new).to_vec());
@@ -98,7 +98,7 @@ pub(super) fn entry(signature: &Signature, isa: &dyn TargetIsa) -> Function {
     function
 }
 
-/// The shim for functions of the host of `signature`.
+/// Returns the shim for functions of the host with `signature`.
 pub(super) fn shim(signature: &Signature, isa: &dyn TargetIsa) -> Function {
     let pointer = isa.pointer_type();
     let mut function = Function::with_name_signature(UserFuncName::default(), signature.clone());
@@ -139,7 +139,7 @@ fn host_function(isa: &dyn TargetIsa, params: Vec<AbiParam>) -> Function {
     Function::with_name_signature(UserFuncName::default(), signature)
 }
 
-/// The entry block, with a parameter for each of the signature's.
+/// Makes the entry block, with a parameter for each of the signature's.
 fn begin(function: &mut Function) -> (Block, Vec<Value>) {
     let block = function.dfg.make_block();
     function.layout.append_block(block);

@@ -1,5 +1,4 @@
-//! What is known about the places of linked code: which function an address is in, where it traps,
-//! and where exceptions are caught.
+//! Known places in linked code: the functions, the traps, and the exception handlers.
 
 use cranelift_codegen::FinalizedMachExceptionHandler;
 use cranelift_codegen::ir::{Signature, TrapCode};
@@ -7,10 +6,10 @@ use cranelift_inliner::backend::CompiledFunction;
 use cranelift_inliner::program::FunctionName;
 use std::ops::Range;
 
-/// The places of linked code, by address.
+/// The known places of linked code, by address.
 #[derive(Debug, Default)]
 pub(super) struct Image {
-    /// Of the program's functions and the glue.
+    /// The functions of the program, and the glue.
     pub(super) code: Range<u64>,
     /// In order of their starts.
     functions: Vec<Placed>,
@@ -28,17 +27,17 @@ struct Placed {
     code: Range<u64>,
 }
 
-/// Where an exception that is thrown through a call goes on.
+/// The handler of an exception thrown through a call.
 #[derive(Clone, Copy, Debug)]
 struct Catch {
-    /// `None` for one that takes every exception.
+    /// `None` for a handler of every exception.
     tag: Option<u32>,
     address: u64,
     /// From the frame pointer down to the stack pointer at the call, in bytes.
     frame_offset: u64,
 }
 
-/// Where an exception goes on.
+/// The place where execution continues after an exception.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Landing {
     pub(super) address: u64,
@@ -47,7 +46,7 @@ pub(super) struct Landing {
 }
 
 impl Image {
-    /// Notes that `function` begins at the address `start`.
+    /// Records that `function` begins at the address `start`.
     pub(super) fn place(&mut self, function: &CompiledFunction, start: u64) {
         let size = function.code().len() as u64;
         self.place_glue(start, size);
@@ -82,7 +81,7 @@ impl Image {
         }
     }
 
-    /// Notes that glue of `size` bytes begins at the address `start`.
+    /// Records that glue of `size` bytes begins at the address `start`.
     pub(super) fn place_glue(&mut self, start: u64, size: u64) {
         let end = start + size;
         self.code = match self.code.is_empty() {
@@ -91,14 +90,14 @@ impl Image {
         };
     }
 
-    /// To be called when all is placed.
+    /// Finishes the image after all code is placed.
     pub(super) fn sort(&mut self) {
         self.functions.sort_by_key(|placed| placed.code.start);
         self.traps.sort_by_key(|trap| trap.0);
         self.catching.sort_by_key(|site| site.0);
     }
 
-    /// The function that `address` is in, and how far.
+    /// Returns the function that contains `address`, and the offset in it.
     pub(super) fn function_at(&self, address: u64) -> Option<(&FunctionName, u64)> {
         let after = self
             .functions
@@ -113,7 +112,7 @@ impl Image {
         Some(self.traps.get(found.ok()?)?.1)
     }
 
-    /// The first handler of `tag` at the call that returns to `return_address`.
+    /// Returns the first handler of `tag` at the call that returns to `return_address`.
     pub(super) fn handler(&self, return_address: u64, tag: u32) -> Option<Landing> {
         let found = self
             .catching

@@ -1,4 +1,4 @@
-//! Programs whose calls are made in child processes.
+//! Programs that are called in child processes.
 
 use super::child::{self, Call, Ending};
 use super::glue;
@@ -17,11 +17,10 @@ use cranelift_inliner::program::FunctionName;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
-/// Linked code that is called in forked children of this process. A trap, a wild store or a call
-/// of more than a minute ends only the child. It calls real functions of the process, not the
-/// recorded host of [`NativeProgram`](super::NativeProgram), and runs on every architecture of
-/// Cranelift's, on Unix. [`Engine`](super::Engine) is much faster where a program is known to
-/// behave.
+/// Linked code that is called in forked children of this process. A trap, a wild store or a call of
+/// more than a minute ends only the child. The code calls real functions of the process, not the
+/// recorded host of [`NativeProgram`](super::NativeProgram), and runs on Unix on every architecture
+/// of Cranelift. [`Engine`](super::Engine) is much faster for well-behaved programs.
 ///
 /// ```
 /// use cranelift_codegen::data_value::DataValue;
@@ -54,20 +53,20 @@ use std::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct IsolatedProgram {
-    /// Executed by address; kept until no call can be under way.
+    /// Code that is executed by address; kept until all calls have ended.
     _code: Code,
     image: Arc<Image>,
     callable: FxHashMap<FunctionName, Result<Callable, ExecuteError>>,
 }
 
-/// How an isolated call ended.
+/// The end of an isolated call.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum IsolatedOutcome {
-    /// It returned these values, with the bits that the code gave them.
+    /// It returned these values, with the bits from the code.
     Returned(Vec<DataValue>),
-    /// The child process did not survive the call, in words: which signal ended it, or that an
-    /// exception has no handler.
+    /// The child process did not survive the call. The text has the signal that ended it, or says
+    /// that an exception has no handler.
     Ended(String),
 }
 
@@ -78,9 +77,9 @@ impl std::fmt::Debug for IsolatedProgram {
 }
 
 impl IsolatedProgram {
-    /// Links `functions`, which were compiled for `isa`, which is this machine's, without `is_pic`.
-    /// Those of `callable` can be called, given by their names and signatures. Names that no
-    /// function has are looked up by `symbol`.
+    /// Links `functions`, which must be compiled for `isa`, this machine's, without `is_pic`.
+    /// Functions in `callable` can be called, by name and signature. `symbol` looks up names
+    /// without a function.
     ///
     /// # Errors
     ///
@@ -143,14 +142,14 @@ impl IsolatedProgram {
         })
     }
 
-    /// Makes the calls in order, and says of each how it ended. A call after one that ended its
-    /// process finds memory as it was before any call.
+    /// Makes the calls in order, and returns the end of each. A call after one that ended its
+    /// process starts with the original memory.
     ///
     /// # Errors
     ///
     /// Per call: [`ExecuteError::UnknownFunction`] for a function that is not callable,
     /// [`ExecuteError::Arguments`], [`ExecuteError::Signature`] if the function cannot be called
-    /// through values, and [`ExecuteError::Unsupported`] if there is no process to call it in.
+    /// through values, and [`ExecuteError::Unsupported`] without a process to call it in.
     pub fn call_all<'a>(
         &self,
         invocations: impl IntoIterator<Item = &'a Invocation>,

@@ -1,9 +1,9 @@
-//! The runtime routines that Cranelift's code generation falls back on where the processor has no
-//! instruction, by the names that linkers know them by.
+//! The runtime routines that Cranelift's code calls if the processor lacks an instruction, by their
+//! linker symbols.
 
 use super::child;
 
-/// The address of the routine that linkers know as `symbol`.
+/// Returns the address of the routine with the linker symbol `symbol`.
 pub(super) fn address(symbol: &str) -> Option<*const u8> {
     type Unary32 = extern "C" fn(f32) -> f32;
     type Unary64 = extern "C" fn(f64) -> f64;
@@ -63,8 +63,8 @@ extern "C" fn fma_f64(x: f64, y: f64, z: f64) -> f64 {
     x.mul_add(y, z)
 }
 
-/// Byte `i` of the result is the byte of `source` that the low four bits of byte `i` of `selector`
-/// choose, or 0 if its high bit is set.
+/// Byte `i` of the result is the byte of `source` selected by the low four bits of byte `i` of
+/// `selector`, or 0 if its high bit is set.
 pub(super) fn shuffle_bytes(source: [u8; 16], selector: [u8; 16]) -> [u8; 16] {
     selector.map(|select| {
         if select & 0x80 != 0 {

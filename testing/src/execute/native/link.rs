@@ -1,7 +1,7 @@
 //! Linking a program with the glue to the recorded host.
 //!
-//! The program's functions come first, then the entries of those that may be called from outside,
-//! then a shim for each function of the host that something refers to.
+//! The program's functions come first, then the entries of callable ones, then a shim for each
+//! referenced function of the host.
 
 use super::glue::{NUMBER, RECORDER};
 use super::image::Image;
@@ -36,23 +36,23 @@ pub(super) fn link(
         })
 }
 
-/// What is to be linked.
+/// The inputs of linking.
 struct Plan {
-    /// For each function that may be called from outside its place among the functions.
+    /// For each callable function its place among the functions.
     callable: Vec<(usize, Signature, Arc<CompiledFunction>)>,
-    /// The functions that could be but for their signatures.
+    /// The functions that are not callable because of their signatures.
     not_callable: Vec<(FunctionName, ExecuteError)>,
-    /// The functions of the host that are referred to, with their shims.
+    /// The referenced functions of the host, with their shims.
     host: Vec<(FunctionName, Signature, Arc<CompiledFunction>)>,
     known: FxHashMap<FunctionName, Known>,
 }
 
-/// What a name stands for.
+/// The meaning of a name.
 #[derive(Clone, Copy)]
 enum Known {
-    /// By place among the functions.
+    /// A function of the program, by place among the functions.
     Function(usize),
-    /// By number.
+    /// A function of the host, by number.
     Host(usize),
 }
 
@@ -91,7 +91,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Sees to it that what `function` refers to is there.
+    /// Adds the functions that `function` refers to.
     fn need(
         &mut self,
         engine: &Engine,
@@ -122,7 +122,7 @@ impl Plan {
             return missing(format!("it refers to {name}, which was not compiled"));
         }
         let Some(&signature) = declared.get(&name) else {
-            return missing(format!("it refers to {name}, which is no function"));
+            return missing(format!("it refers to {name}, which is not a function"));
         };
         let shim = engine.glue(GlueKind::Shim, &name, signature)?;
         self.known
@@ -208,7 +208,7 @@ impl Plan {
     }
 }
 
-/// What the functions of `source` declare and do not define.
+/// Returns the functions that `source` declares and does not define.
 fn declared(source: &Program) -> Result<FxHashMap<FunctionName, &Signature>, ExecuteError> {
     let mut declared = FxHashMap::default();
     for (_, function) in source.iter() {
@@ -221,7 +221,7 @@ fn declared(source: &Program) -> Result<FxHashMap<FunctionName, &Signature>, Exe
             if source.id(&name).is_some() {
                 continue;
             }
-            // A number that the text passed over has no signature.
+            // An entity number that the text skips has no signature.
             let Some(signature) = body.dfg.signatures.get(external.signature) else {
                 continue;
             };
@@ -238,10 +238,10 @@ fn declared(source: &Program) -> Result<FxHashMap<FunctionName, &Signature>, Exe
     Ok(declared)
 }
 
-/// Refuses handlers that expect registers restored, which is not done here.
+/// Refuses handlers that expect restored registers, which this engine does not support.
 fn check_handlers(name: &FunctionName, body: &Function) -> Result<(), ExecuteError> {
     for table in body.dfg.exception_tables.values() {
-        // A table that is not used has been cleared.
+        // An unused table has been cleared.
         let Some(signature) = body.dfg.signatures.get(table.signature()) else {
             continue;
         };
@@ -260,7 +260,7 @@ fn check_handlers(name: &FunctionName, body: &Function) -> Result<(), ExecuteErr
     Ok(())
 }
 
-/// The symbol whose address is `number`.
+/// Returns the symbol whose address is `number`.
 fn number_symbol(number: usize) -> String {
     format!("{NUMBER}{number}")
 }

@@ -19,7 +19,7 @@ const PAGE: usize = 16 << 10;
 /// The most bytes that cranelift-jit adds per relocation: a jump to a far address.
 const VENEER: usize = 24;
 
-/// Functions on their way into memory.
+/// Functions during loading.
 pub(super) struct Loader {
     module: JITModule,
     isa: OwnedTargetIsa,
@@ -28,7 +28,7 @@ pub(super) struct Loader {
 
 impl Loader {
     /// Reserves memory for `functions`, which may refer to `symbols` by name, and to the runtime
-    /// routines of Cranelift's code generation. One stretch of addresses keeps calls in reach.
+    /// routines of Cranelift's code generation. A single range of addresses keeps calls in reach.
     pub(super) fn new<'a>(
         isa: &OwnedTargetIsa,
         functions: impl Iterator<Item = &'a CompiledFunction>,

@@ -1,32 +1,31 @@
-//! Where compiled code is run in the process of the caller.
+//! Execution of compiled code in the caller's process.
 //!
 //! # How a call goes
 //!
-//! [`execute`] notes in a thread-local what is running, and calls `enter`, a few lines of assembly:
-//! it saves what a caller expects kept, notes the stack pointer, and calls the program's entry. The
-//! program may leave in three ways. It returns. It calls the host, whose recorder finds that an
-//! exception is thrown which no handler takes. Or the processor stops it, and the system calls the
-//! signal handler: if the address is in the running code, the handler sets the thread to go on at
-//! `recover`. In the last two cases the stack pointer is set back to what `enter` noted, and
-//! `enter` returns as if the program had. No frame in between is one of Rust's with something to
+//! [`execute`] records the running code in a thread-local, and calls `enter`, a few lines of
+//! assembly: it saves the callee-saved registers, records the stack pointer, and calls the
+//! program's entry. The program may leave in three ways. It returns. It calls the host, whose
+//! recorder finds that a thrown exception has no handler. Or the processor stops it, and the system
+//! calls the signal handler: if the address is in the running code, the handler makes the thread
+//! continue at `recover`. In the last two cases the stack pointer is reset to the recorded one, and
+//! `enter` returns as if the program had. No frame in between is a Rust frame with something to
 //! drop: they are the program's, the glue's, and the recorder's, which by then holds plain numbers.
 //!
-//! A fault anywhere else, on another thread or in the recorder, goes to whoever handled the signal
-//! before, and if that was nobody it ends the process as ever. Wasmtime finds its traps in the same
-//! way.
+//! A fault anywhere else, on another thread or in the recorder, goes to the previous signal
+//! handler, and without one it ends the process as usual. Wasmtime finds its traps in the same way.
 //!
-//! # What is trusted
+//! # Trust
 //!
-//! That the code is Cranelift's, that it keeps frame pointers (the engine's settings see to it),
-//! and that the program writes only where it may: an address that it made up can hit anything of
-//! this process.
+//! The engine relies on three things: the code is Cranelift's; it keeps frame pointers (the
+//! engine's settings ensure this); and the program writes only to memory that belongs to it. An
+//! invented address can hit anything in this process.
 #![allow(unsafe_code)]
 
 use super::glue::Slot;
 use cranelift_jit::JITModule;
 use cranelift_module::FuncId;
 
-/// Linked code in executable memory, which is given back when this is dropped.
+/// Linked code in executable memory, which is freed when this value is dropped.
 pub(super) struct Code {
     module: Option<JITModule>,
 }
@@ -85,15 +84,16 @@ mod here {
     use std::ptr;
     use std::sync::OnceLock;
 
-    /// What is running on a thread.
+    /// The running code of a thread.
     struct Running<'a> {
         image: &'a Image,
         /// A copy of the image's, so that the signal handler need not look further.
         code: Range<u64>,
         host: *mut HostSide,
-        /// Where `enter` saved what its caller expects kept; the outer end of the program's stack.
+        /// The place where `enter` saved the callee-saved registers; the outer end of the program's
+        /// stack.
         base: u64,
-        /// Why `enter` returned otherwise than by the program's return.
+        /// The reason why `enter` returned, if not by the program's return.
         ending: Option<Ending>,
     }
 
@@ -102,8 +102,7 @@ mod here {
         static SIGNAL_STACK: SignalStack = SignalStack::install();
     }
 
-    /// Calls what `call` names, which is in the code that `image` is of, and answers its calls of
-    /// the host.
+    /// Makes `call` in the code of `image`, and answers its calls of the host.
     pub(in super::super) fn execute(
         _code: &Code,
         image: &Image,
@@ -138,13 +137,13 @@ mod here {
         Ok(running.ending.unwrap_or(Ending::Returned))
     }
 
-    /// The address of the recorder that shims call.
+    /// Returns the address of the recorder that shims call.
     pub(in super::super) fn recorder() -> *const u8 {
         (record as extern "C" fn(usize, *mut Slot, u64)) as *const u8
     }
 
-    /// Saves the registers that a caller expects kept, writes the stack pointer to `base`, and
-    /// calls `entry(callee, slots)`.
+    /// Saves the callee-saved registers, writes the stack pointer to `base`, and calls
+    /// `entry(callee, slots)`.
     #[unsafe(naked)]
     unsafe extern "C" fn enter(entry: u64, callee: u64, slots: *mut Slot, base: *mut u64) {
         naked_asm!(
@@ -187,8 +186,8 @@ mod here {
         )
     }
 
-    /// What a shim calls: function `number` of the host was called with the arguments in `slots`,
-    /// and `fp` is the shim's frame pointer.
+    /// Called by shims: function `number` of the host was called with the arguments in `slots`, and
+    /// `fp` is the shim's frame pointer.
     extern "C" fn record(number: usize, slots: *mut Slot, fp: u64) {
         let running = RUNNING.get();
         if running.is_null() {
@@ -246,7 +245,7 @@ mod here {
         unsafe { std::slice::from_raw_parts(start, length) }.to_vec()
     }
 
-    /// What processors say of code that traps or goes wrong.
+    /// The signals for code that traps or fails.
     const SIGNALS: [c_int; 5] = [
         libc::SIGSEGV,
         libc::SIGBUS,
@@ -255,7 +254,7 @@ mod here {
         libc::SIGTRAP,
     ];
 
-    /// Who handled the signals before.
+    /// The previous signal handlers.
     static PREVIOUS: OnceLock<Result<[libc::sigaction; SIGNALS.len()], String>> = OnceLock::new();
 
     /// Makes [`on_signal`] the process's handler, once.
@@ -306,7 +305,7 @@ mod here {
         pass_on(signal, info, context);
     }
 
-    /// Does what would have been done without this handler.
+    /// Does what would happen without this handler.
     fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
         let index = SIGNALS.iter().position(|&known| known == signal);
         let previous = match (PREVIOUS.get(), index) {
@@ -318,7 +317,7 @@ mod here {
                 if action.sa_sigaction != libc::SIG_DFL && action.sa_sigaction != libc::SIG_IGN =>
             {
                 let address = ptr::with_exposed_provenance::<()>(action.sa_sigaction);
-                // SAFETY: whoever installed the handler said by the flag of which type it is.
+                // SAFETY: the flag of the installed handler has its type.
                 unsafe {
                     if action.sa_flags & libc::SA_SIGINFO != 0 {
                         let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =

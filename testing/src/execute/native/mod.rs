@@ -1,13 +1,13 @@
-//! Running compiled code in this process.
+//! Executes compiled code in this process.
 //!
-//! An [`Engine`] turns programs, or what the pass compiled of them, into [`NativeProgram`]s: code
+//! An [`Engine`] turns programs, or the compiled results of the pass, into [`NativeProgram`]s: code
 //! in executable memory, linked with the recorded host. An [`IsolatedProgram`] is linked with the
 //! process instead, and called in child processes.
 //!
-//! In `glue.rs` are the small generated functions between values and registers, in `loader.rs` is
-//! how code comes into memory, in `image.rs` the places in it that are known, and in `unwind.rs`
-//! the way to a handler. `link.rs` and `machine.rs` are how a [`NativeProgram`] is linked and called,
-//! `isolated.rs` and `child.rs` how an [`IsolatedProgram`] is.
+//! `glue.rs` has the generated functions between values and registers, `loader.rs` places code in
+//! memory, `image.rs` has the known places in it, and `unwind.rs` finds handlers. `link.rs` and
+//! `machine.rs` link and call a [`NativeProgram`], `isolated.rs` and `child.rs` an
+//! [`IsolatedProgram`].
 
 mod child;
 mod glue;
@@ -42,9 +42,9 @@ use rustc_hash::FxHashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Compiles and links programs for this machine. It keeps the memory of the compiler, and the
-/// generated functions that calls from outside and to the host go through, from one program to the
-/// next; so use one for many programs. Threads may share it.
+/// Compiles and links programs for this machine. It keeps the compiler's memory and the generated
+/// functions for calls from outside and to the host from one program to the next, so use one for
+/// many programs. Threads may share it.
 ///
 /// ```
 /// use cranelift_codegen::data_value::DataValue;
@@ -73,20 +73,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// ```
 pub struct Engine {
     isa: OwnedTargetIsa,
-    /// The same without optimization.
+    /// The same target without optimization.
     glue_isa: OwnedTargetIsa,
     scratch: ScratchPool,
     glue: Mutex<GlueCache>,
 }
 
-/// Glue by what it is for.
+/// Glue by purpose.
 #[derive(Default)]
 struct GlueCache {
     entries: FxHashMap<Signature, Arc<CompiledFunction>>,
     shims: FxHashMap<Signature, Arc<CompiledFunction>>,
 }
 
-/// How many signatures' glue is kept.
+/// The number of signatures whose glue is kept.
 const GLUE_LIMIT: usize = 4096;
 
 /// The two kinds of [`glue`].
@@ -105,15 +105,15 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine for this machine with these settings, except for those that it needs: `is_pic` is
-    /// off, `preserve_frame_pointers` and `enable_nan_canonicalization` are on, and so is
-    /// `enable_llvm_abi_extensions`, so that every convention takes `i128`; `stack_switch_model` is
-    /// `basic`, so that programs can switch stacks.
+    /// Makes an engine for this machine with these settings, except those that it needs: `is_pic`
+    /// is off; `preserve_frame_pointers`, `enable_nan_canonicalization` and
+    /// `enable_llvm_abi_extensions` are on, the last so that every convention takes `i128`; and
+    /// `stack_switch_model` is `basic`, so that programs can switch stacks.
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::Target`] if there is no such target, [`ExecuteError::Unsupported`] where
-    /// code is not run.
+    /// [`ExecuteError::Target`] if there is no such target, [`ExecuteError::Unsupported`] if code
+    /// cannot run here.
     pub fn new(settings: &TargetSettings) -> Result<Self, ExecuteError> {
         let settings = settings
             .clone()
@@ -125,11 +125,11 @@ impl Engine {
         Self::for_isa(target("host", &settings)?)
     }
 
-    /// An engine for `isa`.
+    /// Makes an engine for `isa`.
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::Unsupported`] where code is not run, or not that of `isa`: its architecture
+    /// [`ExecuteError::Unsupported`] if code, or that of `isa`, cannot run here: its architecture
     /// must be this machine's, `is_pic` off and `preserve_frame_pointers` on.
     pub fn for_isa(isa: OwnedTargetIsa) -> Result<Self, ExecuteError> {
         let unsupported = |reason: &str| {
@@ -169,7 +169,7 @@ impl Engine {
         })
     }
 
-    /// Whether code is run on this machine: on x86-64 with Linux or macOS.
+    /// Returns whether code can run on this machine: on x86-64 with Linux or macOS.
     pub fn works_here() -> bool {
         cfg!(all(
             any(target_os = "linux", target_os = "macos"),
@@ -177,12 +177,12 @@ impl Engine {
         ))
     }
 
-    /// What code is compiled for. [`link`](Self::link) takes what was compiled for it.
+    /// Returns the target of the code. [`link`](Self::link) takes code for this target.
     pub fn isa(&self) -> &dyn TargetIsa {
         &*self.isa
     }
 
-    /// Compiles the functions of `program` as they are, and links them.
+    /// Compiles the functions of `program` without inlining, and links them.
     ///
     /// # Errors
     ///
@@ -197,17 +197,17 @@ impl Engine {
         self.link(program, &compiled)
     }
 
-    /// Links `functions`, which were compiled for [`isa`](Self::isa) and came of `source`: what a
-    /// function that is called from outside takes, and which functions of the host there are, is
-    /// looked up there. A [`CompiledProgram`](cranelift_inliner::pass::CompiledProgram)'s are
+    /// Links `functions`, which must be compiled for [`isa`](Self::isa) from `source`: the
+    /// signatures of callable functions, and the functions of the host, come from there. For a
+    /// [`CompiledProgram`](cranelift_inliner::pass::CompiledProgram) pass
     /// `compiled.iter().map(|(_, function)| function)`.
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::Link`] if a function refers to one that was not compiled or to data, and
-    /// [`ExecuteError::Signature`] if a function of the host is declared with two signatures or
-    /// cannot be called through [`DataValue`](cranelift_codegen::data_value::DataValue)s, for it
-    /// has by-value struct arguments, for one.
+    /// [`ExecuteError::Link`] if a function refers to data or to a function without code, and
+    /// [`ExecuteError::Signature`] if a function of the host has two declared signatures or cannot
+    /// be called through [`DataValue`](cranelift_codegen::data_value::DataValue)s, for example
+    /// because of by-value struct arguments.
     pub fn link<'a>(
         &self,
         source: &Program,
@@ -216,7 +216,7 @@ impl Engine {
         link::link(self, source, functions.into_iter().collect())
     }
 
-    /// The glue for functions of `signature`; `name` is one of them.
+    /// Returns the glue for functions of `signature`; `name` is one of them.
     fn glue(
         &self,
         kind: GlueKind,
@@ -269,25 +269,25 @@ fn compile_glue(
     compile_function(isa, function, scratch).map_err(|error| error.to_string())
 }
 
-/// A linked program. Its code is given back when this is dropped.
+/// A linked program. Its code is freed when this value is dropped.
 ///
-/// # What is trusted
+/// # Trust
 ///
-/// Code runs in this process, and nothing but the processor watches it. A program must end, for a
-/// call cannot be cut short, and it must read and write only its own stack slots. What the
-/// processor stops, a trap or an access to where nothing is, ends only the call: the signals
-/// SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP are handled, from the first call on, if they come
-/// from the program's code; others are left to whoever handled them before.
+/// Code runs in this process without supervision except by the processor. A program must end, since
+/// a call cannot be interrupted, and it must read and write only its own stack slots. A trap, or an
+/// access to unmapped memory, ends only the call: from the first call on, the signals SIGSEGV,
+/// SIGBUS, SIGFPE, SIGILL and SIGTRAP are handled if they come from the program's code; others go
+/// to the previous handlers.
 pub struct NativeProgram {
     code: Code,
     image: Image,
-    /// By name, what may be called from outside, or why it cannot be.
+    /// By name, the callable functions, or the reason why a function is not callable.
     callable: FxHashMap<FunctionName, Result<Callable, ExecuteError>>,
-    /// The program's own, in the order in which they were linked.
+    /// The program's functions, in link order.
     functions: Vec<(FunctionName, u64)>,
 }
 
-/// A function that may be called from outside.
+/// A callable function.
 struct Callable {
     signature: Signature,
     /// Addresses of the glue and of the function.
@@ -295,16 +295,16 @@ struct Callable {
     callee: u64,
 }
 
-/// The stack as it was at a call of the host.
+/// A copy of the stack at a call of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Where the function that called the host goes on.
+    /// The return address of the call of the host.
     pub pc: u64,
     /// Its frame pointer.
     pub fp: u64,
     /// The address of the first byte of [`stack`](Self::stack).
     pub base: u64,
-    /// The stack from there to where the call from outside was made.
+    /// The stack from there to the call from outside.
     pub stack: Vec<u8>,
 }
 
@@ -317,13 +317,13 @@ impl fmt::Debug for NativeProgram {
 }
 
 impl NativeProgram {
-    /// Calls a function that the program exports.
+    /// Calls an exported function of the program.
     ///
     /// # Errors
     ///
     /// [`ExecuteError::UnknownFunction`], [`ExecuteError::Arguments`], [`ExecuteError::Signature`]
     /// if the function cannot be called through values, and [`ExecuteError::Fault`] if the
-    /// processor stopped the program where no trap is known.
+    /// processor stopped the program at an unexpected place.
     pub fn call(&self, invocation: &Invocation) -> Result<Observation, ExecuteError> {
         let mut host = HostSide::default();
         let outcome = self.run(invocation, &mut host)?;
@@ -333,8 +333,8 @@ impl NativeProgram {
         })
     }
 
-    /// As [`call`](Self::call), and copies the stack at each call of the host; so there are as many
-    /// snapshots as [`Observation::host_calls`].
+    /// Like [`call`](Self::call), but also copies the stack at each call of the host. There are as
+    /// many snapshots as [`Observation::host_calls`].
     ///
     /// # Errors
     ///
@@ -355,14 +355,14 @@ impl NativeProgram {
         Ok((observation, host.snapshots.unwrap_or_default()))
     }
 
-    /// The lowest address of a function of the program, from which
-    /// [`offset`](Self::offset) counts.
+    /// Returns the lowest address of a function of the program, from which [`offset`](Self::offset)
+    /// counts.
     pub fn text(&self) -> u64 {
         let addresses = self.functions.iter().map(|(_, address)| *address);
         addresses.min().unwrap_or(0)
     }
 
-    /// Bytes from [`text`](Self::text) to the function's code.
+    /// Returns the bytes from [`text`](Self::text) to the function's code.
     pub fn offset(&self, function: &FunctionName) -> Option<u64> {
         let mut functions = self.functions.iter();
         let (_, address) = functions.find(|(name, _)| name == function)?;
@@ -411,7 +411,7 @@ impl NativeProgram {
     }
 }
 
-/// How a call of compiled code ended.
+/// The end of a call of compiled code.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Returned,
@@ -423,15 +423,15 @@ enum Ending {
     },
 }
 
-/// What calls of the host come to while compiled code runs.
+/// The calls of the host while compiled code runs.
 #[derive(Default)]
 struct HostSide {
     host: Host,
-    /// `None` if they are not asked for.
+    /// `None` if snapshots were not requested.
     snapshots: Option<Vec<Snapshot>>,
 }
 
-/// What becomes of a call of the host.
+/// The result of a call of the host.
 enum HostAnswer {
     /// The results are in the slots.
     Returned,
@@ -439,7 +439,7 @@ enum HostAnswer {
 }
 
 impl HostSide {
-    /// Notes and answers a call whose arguments are in `slots`.
+    /// Records and answers a call whose arguments are in `slots`.
     fn call(
         &mut self,
         function: &FunctionName,

@@ -1,11 +1,11 @@
-//! From a throw to a handler, by the chain of frame pointers.
+//! The way from a throw to a handler, along the chain of frame pointers.
 #![allow(unsafe_code)]
 
 use super::image::Image;
 use std::arch::naked_asm;
 use std::ptr;
 
-/// Where an exception goes on.
+/// The place where execution continues after an exception.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Goal {
     address: u64,
@@ -13,8 +13,8 @@ pub(super) struct Goal {
     fp: u64,
 }
 
-/// The first handler of `tag` at the calls of the frames from `(fp, pc)` outward, until
-/// `is_outermost` says so of a frame.
+/// Returns the first handler of `tag` at the calls of the frames from `(fp, pc)` outward, up to the
+/// frame for which `is_outermost` returns true.
 pub(super) fn find_handler(
     image: &Image,
     tag: u32,
@@ -36,7 +36,7 @@ pub(super) fn find_handler(
     }
 }
 
-/// The caller's frame pointer and the return address of the frame at `fp`.
+/// Returns the caller's frame pointer and the return address of the frame at `fp`.
 pub(super) fn frame(fp: u64) -> (u64, u64) {
     let words = ptr::with_exposed_provenance::<u64>(fp as usize);
     // SAFETY: `fp` is the frame pointer of compiled code on this thread's stack, which keeps frame
@@ -44,13 +44,12 @@ pub(super) fn frame(fp: u64) -> (u64, u64) {
     unsafe { (words.read(), words.add(1).read()) }
 }
 
-/// Goes on at `goal`, with the payload in the registers that every convention with exceptions
-/// names for it.
+/// Continues at `goal`, with the payload in the registers that every convention with exceptions
+/// uses for it.
 ///
 /// # Safety
 ///
-/// `goal` must be a handler of a call that is under way, and no frame below it may have anything to
-/// drop.
+/// `goal` must be a handler of an active call, and no frame below it may have anything to drop.
 pub(super) unsafe fn resume(goal: Goal, payload_0: u64, payload_1: u64) -> ! {
     // SAFETY: the frame is intact, as the caller promises.
     unsafe { land(goal.address, goal.sp, goal.fp, payload_0, payload_1) }

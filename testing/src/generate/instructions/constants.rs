@@ -1,4 +1,4 @@
-//! Constants, mostly those at which instructions change what they do.
+//! Constants, mostly those at which instructions change their behaviour.
 
 use crate::generate::body::Body;
 use crate::generate::choices::Choices;
@@ -8,7 +8,7 @@ use cranelift_codegen::ir::constant::ConstantData;
 use cranelift_codegen::ir::immediates::{Ieee16, Ieee32, Ieee64};
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 
-/// A constant of type `ty`.
+/// Makes a constant of type `ty`.
 pub(in crate::generate) fn constant(body: &mut Body<'_, '_, '_>, ty: Type) -> Value {
     let bits = some_bits(body.choices, ty);
     match ty {
@@ -38,7 +38,7 @@ pub(in crate::generate) fn constant(body: &mut Body<'_, '_, '_>, ty: Type) -> Va
     }
 }
 
-/// The integer `number`, cut off to type `ty`.
+/// Returns the integer `number`, truncated to type `ty`.
 pub(in crate::generate) fn integer_constant(
     body: &mut Body<'_, '_, '_>,
     ty: Type,
@@ -56,7 +56,7 @@ pub(in crate::generate) fn integer_constant(
                 }
             }
         }
-        // Only as many bits as the type has may be set.
+        // Only bits of the type may be set.
         types::I8 => body.at().ins().iconst(ty, i64::from(number as u8)),
         types::I16 => body.at().ins().iconst(ty, i64::from(number as u16)),
         types::I32 => body.at().ins().iconst(ty, i64::from(number as u32)),
@@ -64,13 +64,13 @@ pub(in crate::generate) fn integer_constant(
     }
 }
 
-/// An argument of type `ty` for a call from outside.
+/// Returns an argument of type `ty` for a call from outside.
 pub(in crate::generate) fn data_value(choices: &mut Choices<'_, '_>, ty: Type) -> DataValue {
     let bits = some_bits(choices, ty);
     DataValue::read_from_slice_le(&bits.to_le_bytes()[..ty.bytes() as usize], ty)
 }
 
-/// The bits of a value of type `ty`, in as many of the lowest bits as it has.
+/// Returns the bits of a value of type `ty`, in the lowest bits.
 fn some_bits(choices: &mut Choices<'_, '_>, ty: Type) -> u128 {
     let lane = ty.lane_type();
     let mut lane_bits = || {
@@ -83,7 +83,7 @@ fn some_bits(choices: &mut Choices<'_, '_>, ty: Type) -> u128 {
     match ty.lane_count() {
         1 => lane_bits(),
         lanes => {
-            // Two lanes that differ are enough to tell one from another.
+            // Two different lanes are enough to distinguish lanes.
             let pair = [lane_bits(), lane_bits()];
             let lanes = (0..lanes).zip(pair.iter().cycle());
             lanes.fold(0, |bits, (lane_index, value)| {
@@ -93,7 +93,7 @@ fn some_bits(choices: &mut Choices<'_, '_>, ty: Type) -> u128 {
     }
 }
 
-/// An integer that fits `ty`.
+/// Returns an integer that fits `ty`.
 fn integer(choices: &mut Choices<'_, '_>, ty: Type) -> i128 {
     let high = 1_i128 << (ty.bits() - 1);
     match choices.below(8) {
@@ -106,7 +106,7 @@ fn integer(choices: &mut Choices<'_, '_>, ty: Type) -> i128 {
         6 => 1 << choices.below(ty.bits() as usize - 1),
         _ => {
             let low = choices.bits();
-            // Not the same bits twice, for types that have both halves.
+            // The halves differ, for types that have both.
             i128::from(low.rotate_left(17)) << 64 | i128::from(low)
         }
     }
@@ -126,7 +126,7 @@ fn float_bits(choices: &mut Choices<'_, '_>, ty: Type) -> u128 {
         9 => -9_223_372_036_854_775_808.0,
         10 => f64::from(choices.byte() as i8) * 0.75,
         _ => {
-            // Any bits: small numbers without a leading one, too, but no NaN that signals.
+            // Any bits, including subnormal numbers, but no signaling NaN.
             let bits = choices.bits();
             if ty == types::F32 {
                 let float = f32::from_bits(bits as u32);

@@ -6,7 +6,7 @@ use crate::generate::types::{CARRIED_FLOATS, FLOATS, NARROW};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Opcode, Type, types};
 
 impl Body<'_, '_, '_> {
-    /// A value of type `to` made from one of another type.
+    /// Makes a value of type `to` from one of another type.
     pub(super) fn conversion(&mut self, to: Type) {
         if to.is_vector() {
             self.vector_from_other(to);
@@ -31,7 +31,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// The bits of a float that is only carried.
+    /// Returns the bits of a float without arithmetic.
     fn int_from_carried_float(&mut self, to: Type) {
         let of_same_size = CARRIED_FLOATS.iter().find(|ty| ty.bits() == to.bits());
         match of_same_size {
@@ -40,7 +40,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// An extension, a truncation or a mask.
+    /// Makes an extension, a truncation or a mask.
     fn resized(&mut self, to: Type) {
         let from = self.plan.types.int(self.choices);
         let value = self.value(from);
@@ -55,7 +55,7 @@ impl Body<'_, '_, '_> {
         self.define_results(inst);
     }
 
-    /// 128 bits of two times 64, or the other way.
+    /// Makes 128 bits from two times 64, or the reverse.
     fn halves(&mut self, to: Type) {
         if to == types::I128 {
             let (low, high) = (self.value(types::I64), self.value(types::I64));
@@ -70,7 +70,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Conversions to integers of 32 and 64 bits: x64 has no others.
+    /// Makes conversions to integers of 32 and 64 bits: x64 has no others.
     fn int_from_float(&mut self, to: Type) {
         let to = if to == types::I64 {
             types::I64
@@ -129,10 +129,10 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// The bits of a value as one of another type of the same size.
+    /// Makes a value of another type of the same size from the bits of a value.
     pub(super) fn bitcast(&mut self, from: Type, to: Type) {
         let value = self.value(from);
-        // The order of lanes in memory has to be said where their number changes.
+        // The order of lanes in memory is required if their number changes.
         let flags = if from.lane_count() == to.lane_count() {
             MemFlagsData::new()
         } else {

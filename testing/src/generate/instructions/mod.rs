@@ -13,7 +13,7 @@ use cranelift_codegen::ir::{Inst, InstBuilder, Opcode, TrapCode, Type, Value, ty
 use operations::Operation;
 
 impl Body<'_, '_, '_> {
-    /// A few instructions for one value, or two.
+    /// Makes a few instructions for one or two values.
     pub(super) fn instruction(&mut self) {
         let ty = self.some_type();
         match self.choices.below(16) {
@@ -36,7 +36,7 @@ impl Body<'_, '_, '_> {
         self.define([value]);
     }
 
-    /// One of `operations` with `arity` operands of type `ty`; another instruction where none
+    /// Makes one of `operations` with `arity` operands of type `ty`; another instruction if none
     /// takes them.
     fn operation(&mut self, operations: &[Operation], ty: Type, arity: usize) {
         let Some(opcode) = self.opcode_for(operations, ty) else {
@@ -114,7 +114,7 @@ impl Body<'_, '_, '_> {
         self.define([value]);
     }
 
-    /// A division, guarded unless the program may trap.
+    /// Makes a division, guarded unless the program may trap.
     fn division(&mut self) {
         let ty = self.choices.one_of(super::types::NARROW);
         let ty = ty.unwrap_or(types::I32);
@@ -160,13 +160,13 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// A trap code of the program's own.
+    /// Returns a trap code for the program.
     pub(super) fn trap_code(&mut self) -> TrapCode {
         let code = 1 + self.choices.below(8) as u8;
         TrapCode::user(code).unwrap_or(TrapCode::INTEGER_OVERFLOW)
     }
 
-    /// An integer to branch on, mostly the result of a comparison.
+    /// Makes an integer for a branch, mostly the result of a comparison.
     pub(super) fn condition(&mut self) -> Value {
         let ty = match self.some_type() {
             ty if ty.is_int() => ty,

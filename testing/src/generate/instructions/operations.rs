@@ -1,12 +1,12 @@
-//! Operations whose operands are all of one type, and the types on which all four backends and the
-//! interpreter take them.
+//! Operations whose operands have a single type, and the types that all four backends and the
+//! interpreter support.
 
 use crate::generate::types::{FLOAT_VECTORS, FLOATS, INT_VECTORS, INTS, NARROW};
 use cranelift_codegen::ir::Opcode::{self, *};
 use cranelift_codegen::ir::Type;
 use cranelift_codegen::ir::types::*;
 
-/// An operation and types of its operands.
+/// An operation and the types of its operands.
 pub(super) struct Operation {
     pub(super) opcode: Opcode,
     on: &'static [&'static [Type]],
@@ -26,7 +26,7 @@ const UP_TO_I32_LANES: &[Type] = &[I8X16, I16X8, I32X4];
 const FROM_I16_LANES: &[Type] = &[I16X8, I32X4, I64X2];
 const SATURATING: &[Type] = &[I8X16, I16X8];
 
-/// Of one operand.
+/// Operations with one operand.
 pub(super) const UNARY: &[Operation] = &[
     operation(Ineg, &[INTS, INT_VECTORS]),
     operation(Bnot, &[INTS, INT_VECTORS]),
@@ -52,7 +52,7 @@ pub(super) const UNARY: &[Operation] = &[
     operation(VallTrue, &[INT_VECTORS]),
 ];
 
-/// Of two operands.
+/// Operations with two operands.
 pub(super) const BINARY: &[Operation] = &[
     operation(Iadd, &[INTS, INT_VECTORS]),
     operation(Isub, &[INTS, INT_VECTORS]),
@@ -83,7 +83,7 @@ pub(super) const BINARY: &[Operation] = &[
     operation(Fcopysign, &[FLOATS]),
 ];
 
-/// Of three operands.
+/// Operations with three operands.
 pub(super) const TERNARY: &[Operation] = &[
     operation(Bitselect, &[NARROW, INT_VECTORS, FLOAT_VECTORS]),
     operation(Fma, &[FLOATS, FLOAT_VECTORS]),
@@ -98,10 +98,10 @@ pub(super) const SHIFTS: &[Operation] = &[
     operation(Rotr, &[INTS]),
 ];
 
-/// Of two operands, with a second result that tells of an overflow.
+/// Operations with two operands, and a second result for the overflow.
 pub(super) const OVERFLOWING: &[Operation] = &[operation(UaddOverflow, &[&[I32, I64, I128]])];
 
-/// The same, where riscv64 is not asked.
+/// The same, without riscv64.
 pub(super) const OVERFLOWING_BEYOND_RISCV64: &[Operation] = &[
     operation(UaddOverflow, &[INTS]),
     operation(SaddOverflow, &[INTS]),

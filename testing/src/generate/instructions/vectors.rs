@@ -5,7 +5,7 @@ use crate::generate::types::{FLOAT_VECTORS, INT_VECTORS};
 use cranelift_codegen::ir::{InstBuilder, Opcode, Type, types};
 
 impl Body<'_, '_, '_> {
-    /// Something that concerns single lanes of a value of type `ty`.
+    /// Makes an instruction on single lanes of a value of type `ty`.
     pub(super) fn vector_instruction(&mut self, ty: Type) {
         let lane = self.choices.below(ty.lane_count() as usize) as u8;
         let vector = self.value(ty);
@@ -31,7 +31,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// A vector of type `to` made from one of another type.
+    /// Makes a vector of type `to` from one of another type.
     pub(super) fn vector_from_other(&mut self, to: Type) {
         let has_floats = self.plan.types.contain(types::F32X4);
         match (self.choices.below(3), to) {

@@ -1,0 +1,53 @@
+//! The context that every compiled function gets a pointer to.
+//!
+//! Behind the fixed part are the addresses of the tables, and then the globals, eight bytes each.
+
+use crate::host::Host;
+
+/// The fixed part. Compiled code knows the offsets of its fields.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Context {
+    /// No function may start with its frame below this address.
+    pub stack_limit: usize,
+    /// The first byte of the memory; it never moves.
+    pub memory: *mut u8,
+    /// The size of the memory.
+    pub memory_pages: u64,
+    /// Where the innermost entry goes on after a trap, with which frame and stack pointer.
+    pub entry_handler: usize,
+    /// See `entry_handler`.
+    pub entry_frame: usize,
+    /// See `entry_handler`.
+    pub entry_stack: usize,
+    /// What host functions work on.
+    pub host: *mut Host,
+}
+
+/// The offset of the address of a table.
+pub fn table_offset(table: u32) -> i32 {
+    (size_of::<Context>() + 8 * table as usize) as i32
+}
+
+/// The offset of a global in the context of a module with this many tables.
+pub fn global_offset(tables: usize, global: u32) -> i32 {
+    (size_of::<Context>() + 8 * (tables + global as usize)) as i32
+}
+
+/// An element of a table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Element {
+    /// The address of the code, which has the calling convention of compiled functions.
+    pub code: usize,
+    /// The type of the function; 0 if the element is null.
+    pub type_id: u64,
+}
+
+impl Element {
+    /// No function.
+    pub const NULL: Self = Self {
+        code: 0,
+        type_id: 0,
+    };
+}

@@ -1,0 +1,165 @@
+//! What a compiled module needs beside its code: it goes with a JIT's code in memory, and into an
+//! object file as bytes.
+
+use serde::{Deserialize, Serialize};
+
+/// The bytes of a WebAssembly page.
+pub const PAGE: u64 = 65536;
+
+/// A type of values. References occur in tables only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "they have WebAssembly's names")]
+pub enum ValueType {
+    I32,
+    I64,
+    F32,
+    F64,
+}
+
+/// A module without its code.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Image {
+    /// The memory, in pages: its size at the start, and the most it may have.
+    pub memory: Option<(u64, u64)>,
+    /// The number of elements of each table.
+    pub tables: Vec<u32>,
+    /// The bits of each global at the start.
+    pub globals: Vec<u64>,
+    /// Element segments, in order.
+    pub elements: Vec<Elements>,
+    /// Data segments, in order.
+    pub data: Vec<Data>,
+    /// All functions: imported ones, for which there are wrappers, and those of the module.
+    pub functions: Vec<Function>,
+    /// Exports, in order.
+    pub exports: Vec<Export>,
+    /// The functions that can be entered from outside, each of which has an entry.
+    pub entries: Vec<u32>,
+    /// The entry of the function that runs first.
+    pub start: Option<u32>,
+}
+
+/// Where a segment goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placement {
+    /// To an offset of a table (or of memory, which has no number), before anything runs.
+    Active {
+        /// The table.
+        table: u32,
+        /// The first element or byte.
+        offset: u32,
+    },
+    /// Where the program puts it.
+    Passive,
+    /// Nowhere: it only tells which functions have references.
+    Declared,
+}
+
+/// A segment of functions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Elements {
+    /// Where it goes.
+    pub placement: Placement,
+    /// Functions by their numbers; `None` is a null reference.
+    pub functions: Vec<Option<u32>>,
+}
+
+/// A segment of bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Data {
+    /// Where it goes.
+    pub placement: Placement,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What is known of one function's code.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Function {
+    /// The name, for people.
+    pub name: String,
+    /// Equal for functions of equal types, and never 0.
+    pub type_id: u32,
+    /// Bytes of code; 0 if there is none, since nothing calls the function any more.
+    pub size: u32,
+    /// Where the code may trap, by offset.
+    pub traps: Vec<(u32, TrapKind)>,
+    /// From which offset on the code is of which place, by offset.
+    pub lines: Vec<(u32, u32)>,
+    /// Places in the module.
+    pub places: Vec<Place>,
+}
+
+/// A place in the module, and through which calls its code got into another function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The function in which the instruction is.
+    pub function: u32,
+    /// The offset of the instruction in the module.
+    pub offset: u32,
+    /// The place of the call that was inlined.
+    pub call: Option<u32>,
+}
+
+/// Something with a name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Export {
+    /// The name.
+    pub name: String,
+    /// What it is.
+    pub item: Exported,
+}
+
+/// What can be exported.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Exported {
+    /// A function.
+    Function {
+        /// Index into [`Image::entries`].
+        entry: u32,
+        /// Types of parameters.
+        params: Vec<ValueType>,
+        /// Types of results.
+        results: Vec<ValueType>,
+    },
+    /// A global and its type.
+    Global(u32, ValueType),
+    /// A table.
+    Table(u32),
+    /// The memory.
+    Memory,
+}
+
+/// Why a program stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each says itself in `Display`")]
+pub enum TrapKind {
+    Unreachable,
+    IntegerDivisionByZero,
+    IntegerOverflow,
+    BadConversion,
+    MemoryOutOfBounds,
+    TableOutOfBounds,
+    NullCall,
+    WrongSignature,
+    StackOverflow,
+    /// Not an error: the program called `proc_exit`.
+    Exit,
+}
+
+impl std::fmt::Display for TrapKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable => "unreachable code was reached",
+            Self::IntegerDivisionByZero => "integer division by zero",
+            Self::IntegerOverflow => "integer overflow",
+            Self::BadConversion => "a number that is not an integer was converted to one",
+            Self::MemoryOutOfBounds => "access out of the bounds of memory",
+            Self::TableOutOfBounds => "access out of the bounds of a table",
+            Self::NullCall => "indirect call of a null reference",
+            Self::WrongSignature => "indirect call of a function of another type",
+            Self::StackOverflow => "the stack is used up",
+            Self::Exit => "the program exited",
+        })
+    }
+}

@@ -1,0 +1,393 @@
+//! The inlining stage around a JIT or an object file.
+//!
+//! The front end takes any `Module`. With a policy that is an `InliningModule` around the one that
+//! compiles, and this file has all that it takes.
+
+use crate::entry::{define_main, entry, entry_signature, wrapper};
+use crate::error::{Error, Result};
+use crate::image::{CodeInfo, describe, entries, symbol, without_functions};
+use crate::parse::ParsedModule;
+use crate::translate::{Declared, Scratch, compiled_signature, translate_body};
+use cranelift_codegen::Context;
+use cranelift_codegen::ir::Function;
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::settings::OptLevel;
+use cranelift_inliner::backend::{TargetSettings, target};
+use cranelift_inliner::decide::{Always, CostModel, Small};
+use cranelift_inliner::locations::LocationMode;
+use cranelift_inliner::module::{InliningModule, ModuleReport};
+use cranelift_inliner::pass::{Inliner, Optimize};
+use cranelift_inliner::splice::MemoryPromises;
+use cranelift_inliner_wasm_runtime::{
+    Code, HOST_FUNCTIONS, Image, Instance, InstantiateError, Wasi,
+};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, default_libcall_names};
+use cranelift_object::{ObjectBuilder, ObjectModule};
+use rustc_hash::FxHashMap;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Which calls are inlined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// None: functions go to Cranelift as they are.
+    None,
+    /// Those of small functions.
+    Small,
+    /// What the cost model finds worth it.
+    #[default]
+    Cost,
+    /// All that can be.
+    Always,
+}
+
+/// How to compile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Which calls are inlined.
+    pub policy: Policy,
+    /// Whether all functions are optimized by the stage, and not only those into which something
+    /// was inlined.
+    pub optimize: bool,
+}
+
+impl Options {
+    /// The stage with these options; `None` if nothing is to be inlined.
+    pub fn inliner(&self) -> Option<Inliner<'static>> {
+        let inliner = match self.policy {
+            Policy::None => return None,
+            Policy::Small => Inliner::new(Small::default()),
+            Policy::Cost => Inliner::new(CostModel::default()),
+            Policy::Always => Inliner::new(Always),
+        };
+        Some(match self.optimize {
+            true => inliner.optimize(Optimize::All),
+            false => inliner,
+        })
+    }
+}
+
+/// A module's functions in CLIF, declared in the module that is to define them.
+pub struct Translated<'w> {
+    module: ParsedModule<'w>,
+    /// All functions with their bodies: wrappers of imported ones, those of the module, and entries.
+    pub functions: Vec<(FuncId, Function)>,
+    declared: Declared,
+    entries: Vec<u32>,
+    entry_ids: Vec<FuncId>,
+}
+
+/// Translates a module. All functions are declared in `target`, and none is defined.
+///
+/// # Errors
+///
+/// If the module is invalid or uses what is not supported.
+pub fn translate<'w>(wasm: &'w [u8], target: &mut dyn Module) -> Result<Translated<'w>> {
+    let module = ParsedModule::new(wasm)?;
+    let entries = entries(&module);
+    let mut declared = Declared::default();
+    for number in 0..module.functions.len() as u32 {
+        let signature = compiled_signature(module.signature(number));
+        let id = target.declare_function(&symbol(number), Linkage::Local, &signature)?;
+        declared.functions.push(id);
+    }
+    let mut functions = Vec::new();
+    for number in 0..module.imports.len() as u32 {
+        functions.push(wrapper(&module, target, &mut declared, number)?);
+    }
+    let mut scratch = Scratch::default();
+    for body in &module.bodies {
+        functions.push(translate_body(
+            &module,
+            target,
+            &mut declared,
+            body,
+            &mut scratch,
+        )?);
+    }
+    let mut entry_ids = Vec::new();
+    for &number in &entries {
+        let signature = entry_signature(target);
+        let id = target.declare_function(&format!("entry{number}"), Linkage::Export, &signature)?;
+        functions.push((id, entry(&module, target, &declared, number, id)));
+        entry_ids.push(id);
+    }
+    Ok(Translated {
+        module,
+        functions,
+        declared,
+        entries,
+        entry_ids,
+    })
+}
+
+/// What the runtime needs of each compiled function.
+type CodeInfos = FxHashMap<FuncId, CodeInfo>;
+
+/// A compiled module, in or out of this process.
+pub struct Compiled {
+    /// The module without its code.
+    pub image: Image,
+    /// What was inlined, if anything could be.
+    pub report: Option<ModuleReport>,
+    /// The bytes of code, entries included.
+    pub code_bytes: usize,
+}
+
+/// Defines all functions as they are.
+///
+/// # Errors
+///
+/// If Cranelift refuses one.
+pub fn define_plainly(
+    translated: &mut Translated<'_>,
+    target: &mut dyn Module,
+) -> Result<Compiled> {
+    let mut codes = CodeInfos::default();
+    let mut context = target.make_context();
+    for (id, function) in std::mem::take(&mut translated.functions) {
+        context.func = function;
+        target.define_function(id, &mut context)?;
+        codes.extend(CodeInfo::new(&context).map(|code| (id, code)));
+        target.clear_context(&mut context);
+    }
+    Ok(translated.compiled(&codes, None))
+}
+
+/// Defines all functions in `target`, after inlining.
+fn define_inlined<'w, M: Module>(
+    wasm: &'w [u8],
+    target: M,
+    inliner: Inliner<'_>,
+) -> Result<(Translated<'w>, M, Compiled)> {
+    let codes = Arc::new(Mutex::new(CodeInfos::default()));
+    let collected = Arc::clone(&codes);
+    // Addresses and alias regions are the same in all functions of a module, whose context never
+    // changes.
+    let inliner = inliner
+        .memory_promises(MemoryPromises::WholeProgram)
+        .locations(LocationMode::InlinedAt);
+    let mut stage = InliningModule::new(target, inliner)
+        .drop_unused(true)
+        .on_define(move |id, context: &Context| {
+            let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner);
+            codes.extend(CodeInfo::new(context).map(|code| (id, code)));
+        });
+    let mut translated = translate(wasm, &mut stage)?;
+    // Tables are filled at run time, with the addresses of functions.
+    for elements in &translated.module.elements {
+        for &function in elements.functions.iter().flatten() {
+            stage.keep(translated.declared.functions[function as usize]);
+        }
+    }
+    let mut context = stage.make_context();
+    for (id, function) in std::mem::take(&mut translated.functions) {
+        context.func = function;
+        stage.define_function(id, &mut context)?;
+    }
+    let (target, report) = stage.finish()?;
+    let codes = collected.lock().unwrap_or_else(PoisonError::into_inner);
+    let compiled = translated.compiled(&codes, Some(report));
+    Ok((translated, target, compiled))
+}
+
+impl Translated<'_> {
+    fn compiled(&self, codes: &CodeInfos, report: Option<ModuleReport>) -> Compiled {
+        let mut image = without_functions(&self.module, &self.entries);
+        let none = CodeInfo::default();
+        for (number, &id) in (0..).zip(&self.declared.functions) {
+            let code = codes.get(&id).unwrap_or(&none);
+            let table = report.as_ref().and_then(|report| report.locations(id));
+            let function = describe(&self.module, number, code, table.as_deref());
+            image.functions.push(function);
+        }
+        Compiled {
+            image,
+            report,
+            code_bytes: codes.values().map(|code| code.size as usize).sum(),
+        }
+    }
+}
+
+/// Defines with or without the stage.
+fn define<'w, M: Module>(
+    wasm: &'w [u8],
+    mut target: M,
+    inliner: Option<Inliner<'_>>,
+) -> Result<(Translated<'w>, M, Compiled)> {
+    match inliner {
+        Some(inliner) => define_inlined(wasm, target, inliner),
+        None => {
+            let mut translated = translate(wasm, &mut target)?;
+            let compiled = define_plainly(&mut translated, &mut target)?;
+            Ok((translated, target, compiled))
+        }
+    }
+}
+
+fn isa(is_pic: bool) -> Result<OwnedTargetIsa> {
+    let verify = if cfg!(debug_assertions) {
+        "true"
+    } else {
+        "false"
+    };
+    let settings = TargetSettings::new()
+        .opt_level(OptLevel::Speed)
+        .position_independent(is_pic)
+        // For the frames of a trap.
+        .setting("preserve_frame_pointers=true")
+        .setting(&format!("enable_verifier={verify}"));
+    target("host", &settings).map_err(|error| Error::Target(error.to_string()))
+}
+
+/// A JIT for the host, which knows the runtime's functions.
+///
+/// # Errors
+///
+/// If Cranelift does not know the host.
+pub fn jit_module() -> Result<JITModule> {
+    let mut builder = JITBuilder::with_isa(isa(false)?, default_libcall_names());
+    for function in HOST_FUNCTIONS {
+        builder.symbol(function.symbol, function.address.0);
+    }
+    Ok(JITModule::new(builder))
+}
+
+/// A module compiled in this process.
+pub struct JitProgram {
+    jit: Option<JITModule>,
+    /// What was compiled.
+    pub compiled: Compiled,
+    image: Arc<Image>,
+    code: Code,
+}
+
+impl Drop for JitProgram {
+    fn drop(&mut self) {
+        if let Some(jit) = self.jit.take() {
+            // SAFETY: instances borrow the program, so none of its code runs.
+            unsafe { jit.free_memory() }
+        }
+    }
+}
+
+/// Compiles a module to run it at once.
+///
+/// # Errors
+///
+/// If it is invalid, or uses what is not supported or not provided.
+pub fn jit(wasm: &[u8], options: &Options) -> Result<JitProgram> {
+    jit_with(wasm, options.inliner())
+}
+
+/// As [`jit`], with a policy of the caller's own.
+///
+/// # Errors
+///
+/// As for [`jit`].
+pub fn jit_with(wasm: &[u8], inliner: Option<Inliner<'_>>) -> Result<JitProgram> {
+    let (translated, jit, compiled) = define(wasm, jit_module()?, inliner)?;
+    JitProgram::new(translated, jit, compiled)
+}
+
+impl JitProgram {
+    /// The program of a JIT in which all functions are defined.
+    ///
+    /// # Errors
+    ///
+    /// If the code cannot be made executable.
+    pub fn new(translated: Translated<'_>, mut jit: JITModule, compiled: Compiled) -> Result<Self> {
+        jit.finalize_definitions()?;
+        let address = |&id: &FuncId| jit.get_finalized_function(id) as usize;
+        let code = Code {
+            functions: translated.declared.functions.iter().map(address).collect(),
+            entries: translated.entry_ids.iter().map(address).collect(),
+        };
+        Ok(Self {
+            image: Arc::new(compiled.image.clone()),
+            jit: Some(jit),
+            compiled,
+            code,
+        })
+    }
+
+    /// Makes the program ready to run.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory, a segment does not fit, or the start function traps.
+    pub fn instantiate(&self, wasi: Wasi) -> Result<Running<'_>, InstantiateError> {
+        // SAFETY: image and code are of one compilation, and the borrow keeps the code.
+        let instance = unsafe { Instance::new(Arc::clone(&self.image), self.code.clone(), wasi)? };
+        Ok(Running {
+            instance,
+            program: PhantomData,
+        })
+    }
+}
+
+/// An instance of a [`JitProgram`].
+pub struct Running<'p> {
+    instance: Instance,
+    program: PhantomData<&'p JitProgram>,
+}
+
+impl Deref for Running<'_> {
+    type Target = Instance;
+
+    fn deref(&self) -> &Instance {
+        &self.instance
+    }
+}
+
+impl DerefMut for Running<'_> {
+    fn deref_mut(&mut self) -> &mut Instance {
+        &mut self.instance
+    }
+}
+
+/// Compiles a module to an object file, which is a program together with the runtime.
+///
+/// # Errors
+///
+/// As for [`jit`].
+pub fn object(wasm: &[u8], options: &Options) -> Result<(Vec<u8>, Compiled)> {
+    let builder = ObjectBuilder::new(isa(true)?, "wasm", default_libcall_names())?;
+    let plain = ObjectModule::new(builder);
+    let (translated, mut object, compiled) = define(wasm, plain, options.inliner())?;
+    let failed = |error: &dyn std::fmt::Display| Error::Target(error.to_string());
+    let image = postcard::to_allocvec(&compiled.image).map_err(|error| failed(&error))?;
+    let image_len = image.len();
+    let mut data = DataDescription::new();
+    data.define(image.into_boxed_slice());
+    let image = define_data(&mut object, "wasm_image", &data)?;
+    let functions = addresses(
+        &mut object,
+        "wasm_functions",
+        &translated.declared.functions,
+    )?;
+    let entries = addresses(&mut object, "wasm_entries", &translated.entry_ids)?;
+    define_main(&mut object, [image, functions, entries], image_len)?;
+    let bytes = object.finish().emit().map_err(|error| failed(&error))?;
+    Ok((bytes, compiled))
+}
+
+/// Defines a table of addresses of functions.
+fn addresses(object: &mut ObjectModule, name: &str, functions: &[FuncId]) -> Result<DataId> {
+    let mut data = DataDescription::new();
+    data.define(vec![0; 8 * functions.len().max(1)].into());
+    for (index, &id) in functions.iter().enumerate() {
+        let function = object.declare_func_in_data(id, &mut data);
+        data.write_function_addr(8 * index as u32, function);
+    }
+    data.set_align(8);
+    define_data(object, name, &data)
+}
+
+fn define_data(object: &mut ObjectModule, name: &str, data: &DataDescription) -> Result<DataId> {
+    let id = object.declare_data(name, Linkage::Local, false, false)?;
+    object.define_data(id, data)?;
+    Ok(id)
+}

@@ -1,0 +1,176 @@
+//! Of compiled functions, what the runtime needs to know: where they may trap, and of what places
+//! in the module their code is.
+
+use crate::parse::ParsedModule;
+use crate::translate::{EXIT, NULL_CALL, TABLE_OUT_OF_BOUNDS, UNREACHABLE, WRONG_SIGNATURE};
+use cranelift_codegen::Context;
+use cranelift_codegen::ir::{SourceLoc, TrapCode};
+use cranelift_inliner::locations::LocationTable;
+use cranelift_inliner_wasm_runtime::{Export, Exported, Function, Image, Place, TrapKind};
+use rustc_hash::FxHashMap;
+use wasmparser::ExternalKind;
+
+/// The code of one function, before it is known what its source locations stand for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CodeInfo {
+    pub(crate) size: u32,
+    traps: Vec<(u32, TrapKind)>,
+    /// Starts of ranges of code with one location.
+    lines: Vec<(u32, SourceLoc)>,
+}
+
+impl CodeInfo {
+    /// Of what has just been compiled; `None` if nothing has.
+    pub(crate) fn new(context: &Context) -> Option<Self> {
+        let compiled = context.compiled_code()?;
+        let traps = compiled.buffer.traps().iter();
+        let mut traps: Vec<_> = traps
+            .filter_map(|trap| Some((trap.offset, trap_kind(trap.code)?)))
+            .collect();
+        traps.sort_by_key(|&(offset, _)| offset);
+        let mut lines = Vec::new();
+        let mut end = 0;
+        for range in compiled.buffer.get_srclocs_sorted() {
+            if range.start > end {
+                lines.push((end, SourceLoc::default()));
+            }
+            lines.push((range.start, range.loc));
+            end = range.end;
+        }
+        Some(Self {
+            size: compiled.code_info().total_size,
+            traps,
+            lines,
+        })
+    }
+}
+
+fn trap_kind(code: TrapCode) -> Option<TrapKind> {
+    Some(match code {
+        TrapCode::STACK_OVERFLOW => TrapKind::StackOverflow,
+        TrapCode::INTEGER_OVERFLOW => TrapKind::IntegerOverflow,
+        TrapCode::HEAP_OUT_OF_BOUNDS => TrapKind::MemoryOutOfBounds,
+        TrapCode::INTEGER_DIVISION_BY_ZERO => TrapKind::IntegerDivisionByZero,
+        TrapCode::BAD_CONVERSION_TO_INTEGER => TrapKind::BadConversion,
+        UNREACHABLE => TrapKind::Unreachable,
+        TABLE_OUT_OF_BOUNDS => TrapKind::TableOutOfBounds,
+        NULL_CALL => TrapKind::NullCall,
+        WRONG_SIGNATURE => TrapKind::WrongSignature,
+        EXIT => TrapKind::Exit,
+        _ => return None,
+    })
+}
+
+/// The symbol of a function.
+pub(crate) fn symbol(number: u32) -> String {
+    format!("wasm{number}")
+}
+
+/// The number of the function with this symbol, as the inlining stage writes it.
+fn number(name: &str) -> Option<u32> {
+    name.strip_prefix("%wasm")?.parse().ok()
+}
+
+/// Describes function `number`, given its code and what its locations stand for.
+pub(crate) fn describe(
+    module: &ParsedModule<'_>,
+    function: u32,
+    code: &CodeInfo,
+    table: Option<&LocationTable>,
+) -> Function {
+    let mut places: Vec<Place> = Vec::new();
+    let mut known: FxHashMap<(u32, u32, Option<u32>), u32> = FxHashMap::default();
+    let mut add = |place: Place| {
+        let key = (place.function, place.offset, place.call);
+        *known.entry(key).or_insert_with(|| {
+            places.push(place);
+            places.len() as u32 - 1
+        })
+    };
+    let offset = |location: SourceLoc| match location.is_default() {
+        true => 0,
+        false => location.bits(),
+    };
+    let mut lines = Vec::new();
+    for &(start, location) in &code.lines {
+        let mut outer = None;
+        match table {
+            Some(table) => {
+                let chain: Vec<_> = table.chain(location).collect();
+                for place in chain.iter().rev() {
+                    let inner = number(&place.function.to_string()).unwrap_or(function);
+                    outer = Some(add(Place {
+                        function: inner,
+                        offset: offset(place.location),
+                        call: outer,
+                    }));
+                }
+            }
+            None => {
+                outer = Some(add(Place {
+                    function,
+                    offset: offset(location),
+                    call: None,
+                }));
+            }
+        }
+        lines.extend(outer.map(|place| (start, place)));
+    }
+    Function {
+        name: module.name(function),
+        type_id: module.type_ids[module.functions[function as usize] as usize],
+        size: code.size,
+        traps: code.traps.clone(),
+        lines,
+        places,
+    }
+}
+
+/// The image of a module without its functions.
+pub(crate) fn without_functions(module: &ParsedModule<'_>, entries: &[u32]) -> Image {
+    let entry = |function| {
+        let position = entries.iter().position(|&entry| entry == function);
+        position.unwrap_or_default() as u32
+    };
+    let exports = module.exports.iter().map(|export| Export {
+        name: export.name.to_owned(),
+        item: match export.kind {
+            ExternalKind::Global => {
+                Exported::Global(export.index, module.globals[export.index as usize].ty)
+            }
+            ExternalKind::Table => Exported::Table(export.index),
+            ExternalKind::Memory => Exported::Memory,
+            // The validator has refused all kinds but these and functions.
+            _ => {
+                let signature = module.signature(export.index);
+                Exported::Function {
+                    entry: entry(export.index),
+                    params: signature.params.clone(),
+                    results: signature.results.clone(),
+                }
+            }
+        },
+    });
+    Image {
+        memory: module.memory,
+        tables: module.tables.clone(),
+        globals: module.globals.iter().map(|global| global.bits).collect(),
+        elements: module.elements.clone(),
+        data: module.data.clone(),
+        functions: Vec::new(),
+        exports: exports.collect(),
+        entries: entries.to_vec(),
+        start: module.start.map(entry),
+    }
+}
+
+/// The functions that the host enters: exported ones and the start function, each once.
+pub(crate) fn entries(module: &ParsedModule<'_>) -> Vec<u32> {
+    let exports = module.exports.iter();
+    let exported = exports.filter(|export| export.kind == ExternalKind::Func);
+    let mut entries: Vec<u32> = exported.map(|export| export.index).collect();
+    entries.extend(module.start);
+    entries.sort_unstable();
+    entries.dedup();
+    entries
+}

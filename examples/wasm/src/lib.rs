@@ -1,0 +1,36 @@
+//! WebAssembly to native code, through `cranelift-frontend` and the inlining stage.
+//!
+//! ```
+//! use cranelift_inliner_wasm::{Options, jit};
+//! use cranelift_inliner_wasm_runtime::{Outcome, Wasi};
+//!
+//! // (module (func (export "one") (result i32) i32.const 1))
+//! let wasm = b"\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x03\x02\x01\0\
+//!     \x07\x07\x01\x03one\0\0\x0a\x06\x01\x04\0\x41\x01\x0b";
+//! let program = jit(wasm, &Options::default())?;
+//! let mut instance = program.instantiate(Wasi::captured())?;
+//! assert_eq!(instance.call("one", &[]), Some((Outcome::Returned, vec![1])));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | file | subject |
+//! |---|---|
+//! | `parse.rs` | the sections of a module |
+//! | `translate/` | bodies of functions to CLIF |
+//! | `entry.rs` | entries from the host, wrappers of host functions, `main` |
+//! | `compile.rs` | the stage around a JIT or an object file |
+//! | `image.rs` | where the code may trap, and what places it is of |
+//! | `runtime/` | a package of its own: what is there while a program runs |
+
+mod compile;
+mod entry;
+mod error;
+mod image;
+mod parse;
+mod translate;
+
+pub use compile::{
+    Compiled, JitProgram, Options, Policy, Running, Translated, define_plainly, jit, jit_module,
+    jit_with, object, translate,
+};
+pub use error::{Error, Result};

@@ -1,0 +1,293 @@
+//! Random modules, compiled with and without inlining, against an interpreter: `wasmi`.
+//!
+//! The modules of `generated.modules` are always tried. `WASM_MODULES` names a file of more, or a
+//! pipe, so that there can be any number:
+//!
+//! ```text
+//! cargo run --release --manifest-path examples/wasm/modules/Cargo.toml -- 1000 100000 > pipe &
+//! WASM_MODULES=pipe cargo test --release --workspace --all-features --test interpreter
+//! ```
+
+use cranelift_inliner_wasm::{Error, Options, Policy, jit};
+use cranelift_inliner_wasm_runtime::{
+    Exported, InstantiateError, Outcome, TrapKind, ValueType, Wasi,
+};
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read};
+use std::path::Path;
+use wasmi::{Engine, Linker, Module, Store, TrapCode, Val};
+
+/// What can be seen of a module: what its exported functions return one after the other, and what
+/// is left in its globals and its memory.
+#[derive(Debug, Default, PartialEq)]
+struct Behavior {
+    /// Why it could not be made ready.
+    not_ready: Option<&'static str>,
+    calls: Vec<(String, Result<Vec<u64>, &'static str>)>,
+    globals: BTreeMap<String, u64>,
+    memory: u64,
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(bytes.len() as u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// The arguments of a call: the same for both engines, different from call to call.
+fn argument(call: usize, index: usize, ty: ValueType) -> u64 {
+    let number = (call as u64 * 7 + index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    match ty {
+        ValueType::I32 => number >> 40,
+        ValueType::I64 => number,
+        ValueType::F32 => ((number >> 32) as i32 as f32).to_bits().into(),
+        ValueType::F64 => (number as i64 as f64).to_bits(),
+    }
+}
+
+fn trap_name(kind: TrapKind) -> &'static str {
+    match kind {
+        TrapKind::Unreachable => "unreachable",
+        TrapKind::IntegerDivisionByZero => "division by zero",
+        TrapKind::IntegerOverflow => "overflow",
+        TrapKind::BadConversion => "conversion",
+        TrapKind::MemoryOutOfBounds => "memory",
+        TrapKind::TableOutOfBounds => "table",
+        TrapKind::NullCall => "null",
+        TrapKind::WrongSignature => "signature",
+        TrapKind::StackOverflow => "stack",
+        TrapKind::Exit => "exit",
+    }
+}
+
+fn wasmi_trap_name(error: &wasmi::Error) -> &'static str {
+    match error.as_trap_code() {
+        Some(TrapCode::UnreachableCodeReached) => "unreachable",
+        Some(TrapCode::IntegerDivisionByZero) => "division by zero",
+        Some(TrapCode::IntegerOverflow) => "overflow",
+        Some(TrapCode::BadConversionToInteger) => "conversion",
+        Some(TrapCode::MemoryOutOfBounds) => "memory",
+        Some(TrapCode::TableOutOfBounds) => "table",
+        Some(TrapCode::IndirectCallToNull) => "null",
+        Some(TrapCode::BadSignature) => "signature",
+        Some(TrapCode::StackOverflow) => "stack",
+        _ => panic!("wasmi says {error}"),
+    }
+}
+
+/// Compiles and runs. `Ok(None)` if the compiler lacks a feature.
+fn ours(wasm: &[u8], options: &Options) -> Option<Behavior> {
+    let program = match jit(wasm, options) {
+        Ok(program) => program,
+        Err(Error::Unsupported { .. }) => return None,
+        Err(error) => panic!("{error}"),
+    };
+    let mut behavior = Behavior::default();
+    let mut instance = match program.instantiate(Wasi::captured()) {
+        Ok(instance) => instance,
+        Err(error) => {
+            behavior.not_ready = Some(match error {
+                InstantiateError::Segment(_, kind) => trap_name(kind),
+                InstantiateError::Start(trap) => trap_name(trap.kind),
+                InstantiateError::Memory(error) => panic!("{error}"),
+            });
+            return Some(behavior);
+        }
+    };
+    // The interpreter tells the exports in another order.
+    let mut exports: Vec<_> = program.compiled.image.exports.iter().collect();
+    exports.sort_by_key(|export| &export.name);
+    for (call, export) in exports.into_iter().enumerate() {
+        let Exported::Function { params, .. } = &export.item else {
+            continue;
+        };
+        let arguments = params.iter().enumerate();
+        let arguments: Vec<u64> = arguments
+            .map(|(index, &ty)| argument(call, index, ty))
+            .collect();
+        let (outcome, values) = instance
+            .call(&export.name, &arguments)
+            .expect("it is exported");
+        behavior.calls.push((
+            export.name.clone(),
+            match outcome {
+                Outcome::Returned => Ok(values),
+                Outcome::Trapped(trap) => Err(trap_name(trap.kind)),
+                Outcome::Exited(_) => Err("exit"),
+            },
+        ));
+    }
+    for export in &program.compiled.image.exports {
+        if let Exported::Global(..) = export.item {
+            let value = instance.global(&export.name).expect("it is exported");
+            behavior.globals.insert(export.name.clone(), value);
+        }
+    }
+    behavior.memory = hash(instance.memory());
+    Some(behavior)
+}
+
+fn bits(value: &Val) -> Option<u64> {
+    match value {
+        Val::I32(value) => Some(u64::from(*value as u32)),
+        Val::I64(value) => Some(*value as u64),
+        Val::F32(value) => Some(value.to_bits().into()),
+        Val::F64(value) => Some(value.to_bits()),
+        _ => None,
+    }
+}
+
+fn theirs(wasm: &[u8]) -> Behavior {
+    let engine = Engine::default();
+    let module = Module::new(&engine, wasm).expect("wasmi takes it");
+    let mut store = Store::new(&engine, ());
+    let linker = Linker::new(&engine);
+    let mut behavior = Behavior::default();
+    let instance = match linker.instantiate_and_start(&mut store, &module) {
+        Ok(instance) => instance,
+        Err(error) => {
+            behavior.not_ready = Some(wasmi_trap_name(&error));
+            return behavior;
+        }
+    };
+    let mut exports: Vec<_> = module.exports().collect();
+    exports.sort_by_key(|export| export.name());
+    for (call, export) in exports.into_iter().enumerate() {
+        let Some(function) = instance.get_func(&store, export.name()) else {
+            continue;
+        };
+        let ty = function.ty(&store);
+        let arguments: Vec<Val> = ty
+            .params()
+            .iter()
+            .enumerate()
+            .map(|(index, ty)| match ty {
+                wasmi::ValType::I32 => Val::I32(argument(call, index, ValueType::I32) as i32),
+                wasmi::ValType::I64 => Val::I64(argument(call, index, ValueType::I64) as i64),
+                wasmi::ValType::F32 => {
+                    Val::F32(wasmi::F32::from_bits(
+                        argument(call, index, ValueType::F32) as u32
+                    ))
+                }
+                wasmi::ValType::F64 => {
+                    Val::F64(wasmi::F64::from_bits(argument(call, index, ValueType::F64)))
+                }
+                other => panic!("a parameter of type {other:?}"),
+            })
+            .collect();
+        let mut results = vec![Val::I32(0); ty.results().len()];
+        let called = function.call(&mut store, &arguments, &mut results);
+        behavior.calls.push((
+            export.name().to_owned(),
+            match called {
+                Ok(()) => Ok(results.iter().filter_map(bits).collect()),
+                Err(error) => Err(wasmi_trap_name(&error)),
+            },
+        ));
+    }
+    for export in module.exports() {
+        if let Some(global) = instance.get_global(&store, export.name()) {
+            let value = bits(&global.get(&store)).expect("a number");
+            behavior.globals.insert(export.name().to_owned(), value);
+        }
+    }
+    let memories = module
+        .exports()
+        .filter_map(|export| instance.get_memory(&store, export.name()));
+    behavior.memory = hash(memories.last().map_or(&[], |memory| memory.data(&store)));
+    behavior
+}
+
+const POLICIES: [Policy; 4] = [Policy::None, Policy::Small, Policy::Cost, Policy::Always];
+
+#[derive(Debug, Default)]
+struct Tally {
+    modules: usize,
+    unsupported: usize,
+    overflows: usize,
+    calls: usize,
+    traps: BTreeMap<&'static str, usize>,
+}
+
+/// Compares all modules of a file with one policy after the other, from module to module.
+fn compare(file: impl Read, all_policies: bool) -> Tally {
+    let mut file = BufReader::new(file);
+    let mut tally = Tally::default();
+    loop {
+        let mut len = [0; 4];
+        match file.read_exact(&mut len) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return tally,
+            read => read.expect("the file can be read"),
+        }
+        let mut wasm = vec![0; u32::from_le_bytes(len) as usize];
+        file.read_exact(&mut wasm).expect("the module is whole");
+        let turn = tally.modules % POLICIES.len();
+        let policies = match all_policies {
+            true => &POLICIES[..],
+            false => &POLICIES[turn..=turn],
+        };
+        let number = tally.modules;
+        tally.modules += 1;
+        let mut expected = None;
+        for &policy in policies {
+            let optimize = number % 2 == 0;
+            let Some(ours) = ours(&wasm, &Options { policy, optimize }) else {
+                tally.unsupported += 1;
+                break;
+            };
+            let expected = expected.get_or_insert_with(|| theirs(&wasm));
+            // How deep is too deep is up to an engine.
+            if overflows(&ours) || overflows(expected) {
+                tally.overflows += 1;
+                continue;
+            }
+            assert_same(&ours, expected, number, policy, &wasm);
+            tally.calls += ours.calls.len();
+            for (_, call) in &ours.calls {
+                if let Err(trap) = call {
+                    *tally.traps.entry(trap).or_default() += 1;
+                }
+            }
+        }
+    }
+}
+
+fn overflows(behavior: &Behavior) -> bool {
+    let mut calls = behavior.calls.iter();
+    behavior.not_ready == Some("stack") || calls.any(|(_, call)| *call == Err("stack"))
+}
+
+fn assert_same(ours: &Behavior, theirs: &Behavior, number: usize, how: impl Debug, wasm: &[u8]) {
+    if ours != theirs {
+        let path = std::env::temp_dir().join(format!("different-{number}.wasm"));
+        std::fs::write(&path, wasm).expect("the module can be kept");
+        panic!(
+            "module {number} ({}), {how:?}\nours:   {ours:?}\ntheirs: {theirs:?}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn generated_modules_behave_as_in_an_interpreter() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/generated.modules");
+    let tally = compare(File::open(path).expect("it is in the repository"), true);
+    println!("{tally:?}");
+    // Little would be compared if most modules were refused, or trapped at once. Many functions do not
+    // end by themselves, and use up the fuel of those that are called later.
+    assert!(tally.unsupported * 4 < tally.modules, "{tally:?}");
+    assert!(tally.overflows * 4 < tally.modules, "{tally:?}");
+    let traps: usize = tally.traps.values().sum();
+    assert!((tally.calls - traps) * 4 > tally.calls, "{tally:?}");
+}
+
+#[test]
+fn many_more_modules_behave_as_in_an_interpreter() {
+    if let Some(path) = std::env::var_os("WASM_MODULES") {
+        let tally = compare(File::open(path).expect("WASM_MODULES can be read"), false);
+        println!("{tally:?}");
+        assert!(tally.modules > 0);
+    }
+}
