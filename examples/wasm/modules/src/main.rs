@@ -49,7 +49,7 @@ fn config(number: u64) -> Config {
     }
 }
 
-/// Returns a generator of numbers by Vigna (SplitMix64), for the bytes that a module is made of.
+/// A generator of numbers by Vigna (SplitMix64), for the bytes that a module is made of.
 fn bytes(number: u64) -> Vec<u8> {
     let mut state = number;
     let words = (0..1024).flat_map(|_| {
