@@ -1,5 +1,5 @@
 //! The interprocedural inlining stage for Cranelift: a set of CLIF functions goes in, and comes out
-//! with calls replaced by the bodies that they call, verified and compiled.
+//! with calls replaced by the bodies of their callees, verified and compiled.
 //!
 //! ```
 //! use cranelift_inliner::{backend, decide::CostModel, pass::Inliner, program::Program};
@@ -29,7 +29,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A front end that is written against `cranelift_module::Module` stays as it is: `InliningModule`
+//! A front end written against `cranelift_module::Module` needs no change: `InliningModule`
 //! (feature `module`) wraps its module, and inlines across all bodies at the end.
 #![cfg_attr(
     all(feature = "module", feature = "dwarf"),
@@ -40,44 +40,44 @@
 //! # The modules, in the order of the flow
 //!
 //! * [`program`]: functions that call each other by name, with linkage and attributes.
-//! * [`graph`]: who calls whom, and in which order to go.
-//! * [`profile`]: how often calls were executed, and counters to find it out.
+//! * [`graph`]: the call graph, and the order in which to visit it.
+//! * [`profile`]: execution counts of calls, and counters that measure them.
 //! * [`decide`]: which calls to inline: the trait [`Inline`](decide::Inline), the policies that
-//!   ship, and limits that none of them can lift.
-//! * [`splice`]: one callee body into one call site. It stands alone, and
-//!   [`inline_calls`](splice::inline_calls) takes the place of Cranelift's own `Context::inline`.
-//! * [`cleanup`]: tidying a function after its splices.
-//! * [`check`]: proving that a function is what inlining should have made of it.
+//!   ship, and limits that no policy can lift.
+//! * [`splice`]: copies one callee body into one call site. It is usable on its own, and
+//!   [`inline_calls`](splice::inline_calls) replaces Cranelift's own `Context::inline`.
+//! * [`cleanup`]: tidies a function after its splices.
+//! * [`check`]: proves that a function is the correct result of inlining.
 //! * [`locations`]: source locations with their inlining history.
-//! * [`backend`]: machine code, with everything that is known about places in it, and object files.
+//! * [`backend`]: machine code, with its tables of locations, and object files.
 //! * `debug_info` (feature `dwarf`): DWARF for compiled functions.
 //! * [`pass`]: all of these over a whole program, in parallel, with a report.
-//! * [`plan`]: the decisions of a run, kept in a file, followed again, and bisected.
+//! * [`plan`]: the decisions of a run: kept in a file, replayed, and bisected.
 //! * [`frames`]: from the tags and keys of compiled functions to the source program's stack.
-//! * `module` (feature `module`): the pass around a `cranelift_module::Module`, for front ends that
-//!   are written against it.
-//! * [`panics`]: turning panics of Cranelift into values.
+//! * `module` (feature `module`): the pass around a `cranelift_module::Module`, for front ends
+//!   written against it.
+//! * [`panics`]: turns panics of Cranelift into values.
 //!
 //! # Features
 //!
 //! There are no default features: the library alone has Cranelift's backend for the host.
-//! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `native` finds out what the
-//! host's processor can do, `module` adds the adapter for `cranelift-module`, `jit` the methods of a
-//! wrapped `JITModule`, `profile` the files of profiles, `object` object files, and `dwarf` their
-//! debug information. `trace-log` logs decisions, refusals, splices and steps of clean-up through the
+//! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `native` detects the features
+//! of the host's processor, `module` adds the adapter for `cranelift-module`, `jit` the methods of
+//! a wrapped `JITModule`, `profile` profile files, `object` object files, and `dwarf` their debug
+//! information. `trace-log` logs decisions, refusals, splices and steps of clean-up through the
 //! crate `log`, at the level `trace`.
 //!
 //! # Panics of Cranelift
 //!
-//! Cranelift asserts what it expects of its input, so strange input can make it panic. The library
-//! catches these panics and returns typed errors. To keep them from being printed it installs a
-//! panic hook for the process on first use, which calls the hook from before for all other panics;
-//! [`panics::leave_hook`] declines that.
+//! Cranelift asserts its expectations of the input, so invalid input can make it panic. The library
+//! catches these panics and returns typed errors. To keep them from being printed, it installs a
+//! panic hook for the process on first use. That hook passes all other panics on to the previous
+//! hook; [`panics::leave_hook`] declines it.
 //!
 //! # Other packages
 //!
-//! `clif-inline` is the command-line tool. `cranelift-inliner-testing` has programs made from
-//! random bytes, runs them, and checks what must hold of a policy or a pipeline.
+//! `clif-inline` is the command-line tool. `cranelift-inliner-testing` makes programs from random
+//! bytes, runs them, and checks the properties that a policy or a pipeline must have.
 //!
 //! # Versions
 //!

@@ -1,6 +1,6 @@
-//! Turning panics of the code we call into values.
+//! Turns panics of Cranelift into values.
 //!
-//! Cranelift's reader, printer, verifier and compiler assert what they expect of a function. A
+//! Cranelift's reader, printer, verifier and compiler assert their expectations of a function. A
 //! function that was built by hand or read from strange text can trip such an assertion, and the
 //! library promises a typed error instead. Every call that may panic goes through [`catch`].
 //!
@@ -9,8 +9,8 @@
 //! A panic is printed by the process's panic hook before it is caught. So the first [`catch`], of
 //! the library or of its user, installs a hook. It stays silent on a thread that is inside `catch`,
 //! and calls the hook that was there before for every other panic. A program that sets a hook of
-//! its own later simply replaces this one. One whose hook must stay in place, or must see the caught
-//! panics too, calls [`leave_hook`] before anything else of the library.
+//! its own later simply replaces this one. One whose hook must stay in place, or must see the
+//! caught panics too, calls [`leave_hook`] before anything else of the library.
 //!
 //! ```
 //! use cranelift_inliner::panics::catch;
@@ -30,15 +30,15 @@ thread_local! {
     static CATCHING: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Runs `f` and returns what it returns, or the message of the panic that it raised.
+/// Runs `f` and returns its result, or the message of its panic.
 ///
 /// The caught panic prints nothing, unless [`leave_hook`] was called: see the
 /// [module](self#the-processs-panic-hook). Panics on other threads that `f` starts are printed as
 /// usual.
 ///
-/// `f` may leave what it borrows mutably half changed; callers hand it either shared references
-/// or values that they throw away on error. A panic while the program is built with
-/// `panic = "abort"` cannot be caught.
+/// `f` may leave its mutable borrows half changed; callers hand it either shared references or
+/// values that they discard on error. A panic while the program is built with `panic = "abort"`
+/// cannot be caught.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! One body to machine code, with the memory of earlier compilations reused.
+//! Compiles one body to machine code, reusing the memory of earlier compilations.
 
 use super::compiled::CompiledFunction;
 use super::error::{CompileError, printable};
@@ -12,15 +12,15 @@ use cranelift_codegen::isa::TargetIsa;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-/// What compilations on one thread reuse: Cranelift's context, with its control-flow graph,
-/// dominator tree and register-allocator memory.
+/// The memory that compilations on one thread reuse: Cranelift's context, with its control-flow
+/// graph, dominator tree and register-allocator memory.
 #[derive(Default)]
 pub struct CompileScratch {
     context: Option<Context>,
 }
 
 impl CompileScratch {
-    /// An empty scratch; it grows to what the largest body needs.
+    /// Creates an empty scratch; it grows with the largest body.
     pub fn new() -> Self {
         Self::default()
     }
@@ -32,7 +32,7 @@ impl fmt::Debug for CompileScratch {
     }
 }
 
-/// Scratches for as many threads as happen to compile at once.
+/// Scratches for the threads that compile at once.
 ///
 /// ```
 /// use cranelift_inliner::backend::{ScratchPool, TargetSettings, compile_function, target};
@@ -60,7 +60,7 @@ impl<T> Default for ScratchPool<T> {
 }
 
 impl<T: Default> ScratchPool<T> {
-    /// A pool without scratches; [`with`](Self::with) makes them as they are needed.
+    /// Creates a pool without scratches; [`with`](Self::with) makes them as they are needed.
     pub fn new() -> Self {
         Self::default()
     }
@@ -269,7 +269,7 @@ mod tests {
     fn unverified_bodies_end_in_errors() {
         let isa = target("host", &TargetSettings::new()).unwrap();
         let mut scratch = CompileScratch::new();
-        // Nothing in it at all, not even an entry block.
+        // An empty function, without even an entry block.
         let empty = compile_function(&*isa, &Function::new(), &mut scratch);
         assert!(
             matches!(empty, Err(CompileError::Panicked { .. })),

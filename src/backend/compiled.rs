@@ -1,4 +1,4 @@
-//! A compiled function: its code and everything that is known about places in it.
+//! A compiled function: its code and all tables about places in it.
 //!
 //! All offsets into the code are in bytes from the function's first byte. It stands on its own:
 //! names are resolved and the body is no longer needed.
@@ -44,7 +44,7 @@ pub struct FrameSlot {
 /// The debug tags of one point of the code.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DebugTagPoint<'a> {
-    /// Where: bytes from the start of the code.
+    /// The place, in bytes from the start of the code.
     pub offset: CodeOffset,
     /// Whether the tags belong to the instruction that ends there (`Post`: a call, whose return
     /// address it is) or to the one that starts there (`Pre`).
@@ -70,55 +70,56 @@ impl CompiledFunction {
         }
     }
 
-    /// The function's name.
+    /// Returns the function's name.
     pub fn name(&self) -> &UserFuncName {
         &self.name
     }
 
-    /// The machine code, constants and jump tables included; relocations are not applied.
+    /// Returns the machine code, constants and jump tables included; relocations are not applied.
     pub fn code(&self) -> &[u8] {
         self.code.code_buffer()
     }
 
-    /// The alignment in bytes that the code needs at least.
+    /// Returns the alignment in bytes that the code needs at least.
     pub fn alignment(&self) -> u32 {
         self.code.buffer.alignment
     }
 
-    /// The places to fill in, in Cranelift's order.
+    /// Returns the places to fill in, in Cranelift's order.
     pub fn relocations(&self) -> &[Relocation] {
         &self.relocations
     }
 
-    /// The instructions that may trap, by offset, with their codes.
+    /// Returns the instructions that may trap, by offset, with their codes.
     pub fn traps(&self) -> &[MachTrap] {
         self.code.buffer.traps()
     }
 
-    /// The calls in order of their return addresses, each with its exception handlers: tags,
-    /// defaults and contexts in the order in which they are tried.
+    /// Returns the calls in order of their return addresses, each with its exception handlers:
+    /// tags, defaults and contexts in the order in which they are tried.
     pub fn call_sites(&self) -> impl Iterator<Item = FinalizedMachCallSite<'_>> + '_ {
         self.code.buffer.call_sites()
     }
 
-    /// The safepoints by return address: the frame's size in bytes and the live entries.
+    /// Returns the safepoints by return address: the frame's size in bytes and the live entries.
     pub fn user_stack_maps(&self) -> &[(CodeOffset, u32, UserStackMap)] {
         self.code.buffer.user_stack_maps()
     }
 
-    /// Cranelift's description of the frame. `None` where the backend gave none.
+    /// Returns Cranelift's description of the frame; `None` if the backend gave none.
     pub fn frame_layout(&self) -> Option<&MachBufferFrameLayout> {
         self.code.buffer.frame_layout()
     }
 
-    /// Bytes from the bottom of the frame up to where the frame pointer points. A slot is at the
-    /// frame pointer, plus [`FrameSlot::offset`], minus this. `None` where the backend gave no
-    /// layout.
+    /// Returns the offset of the frame pointer from the bottom of the frame, in bytes. A slot is at
+    /// the frame pointer, plus [`FrameSlot::offset`], minus this. Returns `None` if the backend
+    /// gave no layout.
     pub fn frame_to_fp_offset(&self) -> Option<u32> {
         Some(self.frame_layout()?.frame_to_fp_offset)
     }
 
-    /// The sized stack slots in the order of the body; none where the backend gave no layout.
+    /// Returns the sized stack slots in the order of the body; none where the backend gave no
+    /// layout.
     pub fn frame_slots(&self) -> impl Iterator<Item = FrameSlot> + '_ {
         let layout = self.frame_layout().into_iter();
         layout.flat_map(|layout| {
@@ -135,13 +136,13 @@ impl CompiledFunction {
         })
     }
 
-    /// The points that have debug tags, by offset. A tagged instruction that became several machine
-    /// instructions has a point for each of them: a call whose callee's address is loaded first has
-    /// one with `Pre` at the load beside the one at the return address.
+    /// Returns the points that have debug tags, by offset. A tagged instruction that became several
+    /// machine instructions has a point for each of them: if a call loads its callee's address
+    /// first, it has a `Pre` point at the load beside the one at the return address.
     ///
-    /// The tags of `try_call`s are here too, though Cranelift itself loses them, and those of a
-    /// call that passes values on the stack are at its return address, though Cranelift has them
-    /// behind the instructions that come after the call for these.
+    /// Two differences to Cranelift's own table: the tags of `try_call`s, which Cranelift loses,
+    /// are here too. And the tags of a call that passes values on the stack are at its return
+    /// address; Cranelift has them after the instructions that clean up the stack.
     pub fn debug_tags(&self) -> impl Iterator<Item = DebugTagPoint<'_>> + '_ {
         let mut sites = self.code.buffer.call_sites().peekable();
         let mut return_address = None;
@@ -167,7 +168,8 @@ impl CompiledFunction {
                 tags,
             })
             .peekable();
-        // What is at a call's return address comes before what starts there.
+        // The tags of a call's return address come before those of the instruction that starts
+        // there.
         let mut kept = kept.peekable();
         std::iter::from_fn(move || match (recovered.peek(), kept.peek()) {
             (Some(call), Some(other)) if call.offset > other.offset => kept.next(),
@@ -176,20 +178,20 @@ impl CompiledFunction {
         })
     }
 
-    /// The source locations: ranges of code, by start.
+    /// Returns the source locations: ranges of code, by start.
     pub fn source_locations(&self) -> &[MachSrcLoc<Final>] {
         let own = self.recovered.locations.as_deref();
         own.unwrap_or_else(|| self.code.buffer.get_srclocs_sorted())
     }
 
-    /// Where the values with labels are, by label.
+    /// Returns where the values with labels are, by label.
     pub fn value_label_ranges(&self) -> &ValueLabelsRanges {
         &self.code.value_labels_ranges
     }
 
-    /// Unwind information in the form of the target's system: Windows' or System V's. `None` where
-    /// the setting `unwind_info` is off or the function needs none. `isa` must be the target that
-    /// the function was compiled for.
+    /// Returns unwind information in the form of the target's system: Windows' or System V's.
+    /// `None` if the setting `unwind_info` is off or the function needs none. `isa` must be the
+    /// target that the function was compiled for.
     ///
     /// # Errors
     ///
@@ -203,7 +205,7 @@ impl CompiledFunction {
             .map_err(|error| CompileError::from_codegen(&self.name, &error))
     }
 
-    /// Cranelift's own result, for what has no method here.
+    /// Returns Cranelift's own result, for data without a method here.
     pub fn cranelift(&self) -> &CompiledCode {
         &self.code
     }

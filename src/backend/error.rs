@@ -1,4 +1,4 @@
-//! What can go wrong on the way to machine code, as values that can be kept and compared.
+//! Errors on the way to machine code, as values that can be kept and compared.
 
 use cranelift_codegen::CodegenError;
 use cranelift_codegen::ir::UserFuncName;
@@ -17,7 +17,7 @@ pub enum TargetError {
     UnknownName {
         /// The name as given.
         name: String,
-        /// What is wrong with it as a triple.
+        /// The error about it as a triple.
         reason: String,
     },
     /// Cranelift has no backend for the architecture, or this build left it out.
@@ -25,13 +25,13 @@ pub enum TargetError {
     NoBackend {
         /// The name as given.
         name: String,
-        /// Cranelift's words.
+        /// Cranelift's message.
         reason: String,
     },
-    /// The processor that the program runs on lacks what Cranelift needs.
+    /// The processor of the host lacks features that Cranelift needs.
     #[error("the host cannot be a target: {reason}")]
     Host {
-        /// What is missing.
+        /// The missing features.
         reason: String,
     },
     /// Neither the shared settings nor those of the architecture know this name.
@@ -49,7 +49,7 @@ pub enum TargetError {
         setting: String,
         /// The value as given; empty where a setting was switched on by its name alone.
         value: String,
-        /// What the setting expects.
+        /// The values that the setting accepts.
         reason: String,
     },
     /// The settings contradict each other or the architecture.
@@ -57,7 +57,7 @@ pub enum TargetError {
     Inconsistent {
         /// The target's name as given.
         name: String,
-        /// Cranelift's words.
+        /// Cranelift's message.
         reason: String,
     },
 }
@@ -101,12 +101,12 @@ pub enum CompileError {
         /// The function's name as CLIF prints it.
         function: String,
     },
-    /// The body uses what this target, with these settings, does not support.
+    /// The body uses a feature that this target, with these settings, does not support.
     #[error("{function}: unsupported by the target: {feature}")]
     Unsupported {
         /// The function's name as CLIF prints it.
         function: String,
-        /// Cranelift's words.
+        /// Cranelift's message.
         feature: String,
     },
     /// The code generator panicked; most often on a body that the verifier would reject, or on a
@@ -123,7 +123,7 @@ pub enum CompileError {
     Verifier {
         /// The function's name as CLIF prints it.
         function: String,
-        /// One message an error, each with its place in the function.
+        /// One message per error, each with its place in the function.
         messages: Vec<String>,
     },
     /// The code generator failed for a reason of its own.
@@ -131,15 +131,15 @@ pub enum CompileError {
     Internal {
         /// The function's name as CLIF prints it.
         function: String,
-        /// Cranelift's words.
+        /// Cranelift's message.
         message: String,
     },
     /// A function's name, or a name that it refers to, is not valid UTF-8.
     #[error("{function}: the name `{name}` is not valid UTF-8")]
     NameNotUtf8 {
-        /// The function's name as CLIF prints it, with what is invalid replaced.
+        /// The function's name as CLIF prints it, with invalid bytes replaced.
         function: String,
-        /// The offending name, with what is invalid replaced.
+        /// The offending name, with invalid bytes replaced.
         name: String,
     },
     /// The body refers to an entry of its table of user names that does not exist.
@@ -173,7 +173,7 @@ impl CompileError {
         }
     }
 
-    /// The name of the function that could not be compiled, as CLIF prints it.
+    /// Returns the name of the function that could not be compiled, as CLIF prints it.
     pub fn function(&self) -> &str {
         match self {
             CompileError::ImplLimitExceeded { function }
@@ -187,8 +187,8 @@ impl CompileError {
         }
     }
 
-    /// Whether a smaller or plainer body of the same function may well compile: its size was
-    /// refused, or the target does not support something that inlining may have brought in.
+    /// Returns whether the body before inlining may compile: the body's size was rejected, or the
+    /// target does not support a feature that inlining may have brought in.
     pub fn may_be_due_to_inlining(&self) -> bool {
         matches!(
             self,
@@ -200,20 +200,20 @@ impl CompileError {
     }
 }
 
-/// What Cranelift's verifier has against a body.
+/// An error of Cranelift's verifier about a body.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{function}: the verifier rejects the body: {}", .messages.join("; "))]
 #[non_exhaustive]
 pub struct VerifyError {
     /// The function's name as CLIF prints it.
     pub function: String,
-    /// One message an error, each with its place in the function; never empty. A body that makes
-    /// the verifier itself panic has one message, which says so.
+    /// One message per error, each with its place in the function; never empty. If the verifier
+    /// itself panics, the only message says so.
     pub messages: Vec<String>,
 }
 
-/// A function's name as CLIF prints it; unlike Cranelift's own printing it does not panic where a
-/// name's bytes are not UTF-8.
+/// Returns a function's name as CLIF prints it; unlike Cranelift's own printing it does not panic
+/// where a name's bytes are not UTF-8.
 pub(super) fn printable(name: &UserFuncName) -> String {
     match name {
         UserFuncName::User(user) => user.to_string(),
@@ -229,8 +229,7 @@ mod tests {
     use cranelift_codegen::CodegenError;
     use cranelift_codegen::ir::UserFuncName;
 
-    /// It takes half a thousand million registers to make Cranelift say this, so no test compiles
-    /// such a function.
+    /// This error takes half a thousand million registers, so no test compiles such a function.
     #[test]
     fn code_that_is_too_large_names_the_function_and_gives_way_to_the_original() {
         let name = UserFuncName::user(1, 2);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct CompileJob {
     /// The body after inlining and clean-up.
     pub body: Arc<Function>,
-    /// The body before; the same `Arc` where inlining changed nothing.
+    /// The body before inlining; the same `Arc` if it is unchanged.
     pub original: Arc<Function>,
 }
 
@@ -22,7 +22,7 @@ pub struct CompileJob {
 pub struct Compilation {
     /// The machine code.
     pub function: CompiledFunction,
-    /// The body that it was made of.
+    /// The body that was compiled.
     pub body: BodyUsed,
 }
 
@@ -31,12 +31,12 @@ pub struct Compilation {
 pub enum BodyUsed {
     /// The final one.
     Final,
-    /// The original, since Cranelift refused the final one.
+    /// The original, because Cranelift rejected the final one.
     Original(Fallback),
 }
 
 impl BodyUsed {
-    /// Why the original was compiled, where it was.
+    /// Returns why the original was compiled, if it was.
     pub fn fallback(&self) -> Option<&Fallback> {
         match self {
             BodyUsed::Final => None,
@@ -48,18 +48,18 @@ impl BodyUsed {
 /// Why the original body was compiled in place of the final one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {
-    /// What Cranelift had against the final body.
+    /// Cranelift's error about the final body.
     pub reason: CompileError,
 }
 
-/// Compiles `body` or, where Cranelift refuses it for what inlining may have brought about
-/// ([`CompileError::may_be_due_to_inlining`]), `original`.
+/// Compiles `body`. If Cranelift rejects it for a reason that inlining can cause
+/// ([`CompileError::may_be_due_to_inlining`]), compiles `original` instead.
 ///
 /// # Errors
 ///
-/// Where both are refused, the error of the original, which the program's author can do something
-/// about; where the final body fails for another reason (that is a defect of the inliner or of
-/// Cranelift, not to be hidden), that one.
+/// If both are rejected, the error of the original, which the program's author can act on. If the
+/// final body fails for another reason, its error: that is a defect of the inliner or of Cranelift,
+/// and must not be hidden.
 pub fn compile_with_fallback(
     isa: &dyn TargetIsa,
     body: &Arc<Function>,
@@ -84,8 +84,8 @@ pub fn compile_with_fallback(
 
 /// Compiles each job as [`compile_with_fallback`] does, in parallel on the current rayon pool.
 ///
-/// The results are in the order of the jobs, and the same whatever the number of threads; one
-/// job's failure does not stop the others.
+/// The results are in the order of the jobs, and do not depend on the number of threads; one job's
+/// failure does not stop the others.
 pub fn compile_program(
     isa: &dyn TargetIsa,
     jobs: &[CompileJob],
@@ -113,7 +113,7 @@ mod tests {
         parse("function %f(i64) -> i64 system_v {\nblock0(v0: i64):\n    return v0\n}")
     }
 
-    /// A frame that no target allows.
+    /// Returns a frame that no target allows.
     fn too_large() -> Arc<Function> {
         parse(
             "function %f(i64) -> i64 system_v {

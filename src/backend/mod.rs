@@ -1,8 +1,8 @@
 //! From final bodies to machine code: targets, verification, compilation and object files.
 //!
-//! This is the last stage before the pass that orchestrates them all, and it knows nothing of
-//! programs, graphs or policies: it takes a [`Function`](cranelift_codegen::ir::Function), a
-//! target, and gives back what Cranelift made of it.
+//! This is the last stage before the pass, which orchestrates all of them. It does not depend on
+//! programs, graphs or policies: it compiles a [`Function`](cranelift_codegen::ir::Function) for a
+//! target and returns Cranelift's result.
 //!
 //! * [`target`] turns a name or a triple into a Cranelift `TargetIsa`, with [`TargetSettings`] for
 //!   the flags.
@@ -13,20 +13,20 @@
 //!   dropped.
 //! * [`compile_with_fallback`] keeps the promise that *inlining never makes a compilable program
 //!   uncompilable*: when Cranelift refuses the inlined body for its size, or trips over it, the
-//!   original is compiled instead, and a [`Fallback`] says why. The original calls what the
-//!   program's author wrote, so a caller that drops functions nobody calls any more must take the
-//!   calls of the [`BodyUsed::Original`] bodies into account before it drops them.
+//!   original is compiled instead, and a [`Fallback`] gives the reason. The original has the calls
+//!   that were inlined. So before a caller drops unused functions, it must take the calls of the
+//!   [`BodyUsed::Original`] bodies into account.
 //! * [`compile_program`] does that for many functions on the current rayon pool; a pass that
 //!   compiles each function as soon as its body is final calls [`compile_with_fallback`] itself
 //!   with a scratch from a [`ScratchPool`].
 //! * `write_object` (feature `object`) writes an object file for a linker.
 //!
 //! Three decisions shape it. *A body is cloned once*, into the reused Cranelift context of a
-//! [`CompileScratch`], because compilation rewrites it; a body that its owner gives away is moved
+//! [`CompileScratch`], because compilation rewrites it; an owned body is moved
 //! ([`compile_owned_function`]). *A panic of Cranelift is an error of ours*: the code generator
-//! asserts much about its input, so each call into it is caught, the error names the function, and
-//! the context that was being changed is replaced. *The result depends on the body and the target
-//! alone*, never on the thread or on what the scratch compiled before.
+//! asserts much about its input, so panics of each call into it are caught, the error names the
+//! function, and the half-changed context is replaced. *The result depends on the body and the
+//! target alone*, never on the thread or on earlier compilations with the scratch.
 //!
 //! ```
 //! use cranelift_inliner::backend::{CompileScratch, TargetSettings, compile_function, target};

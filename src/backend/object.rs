@@ -29,20 +29,21 @@ use thiserror::Error;
 pub struct ObjectFunction<'a> {
     /// Its symbol, without the prefix that an object format may add.
     pub symbol: String,
-    /// Who sees the symbol.
+    /// The visibility of the symbol.
     pub linkage: ObjectLinkage,
     /// Its code.
     pub compiled: &'a CompiledFunction,
 }
 
-/// Who sees a function's symbol.
+/// The visibility of a function's symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObjectLinkage {
-    /// Everyone.
+    /// All object files see it.
     Export,
-    /// The object file alone.
+    /// Only its own object file sees it.
     Local,
-    /// Everyone, and the linker may put another definition in its place (a weak symbol).
+    /// All object files see it, and the linker may put another definition in its place (a weak
+    /// symbol).
     Preemptible,
 }
 
@@ -55,7 +56,7 @@ pub enum ObjectError {
     Target {
         /// The target's triple.
         target: String,
-        /// cranelift-object's words.
+        /// cranelift-object's message.
         reason: String,
     },
     /// A symbol that object files cannot hold.
@@ -98,7 +99,7 @@ pub enum ObjectError {
         kind: String,
         /// Bytes from the start of the function.
         offset: u32,
-        /// cranelift-object's words.
+        /// cranelift-object's message.
         reason: String,
     },
     /// A relocation lies outside of its function's code.
@@ -112,15 +113,15 @@ pub enum ObjectError {
     /// cranelift-object failed otherwise.
     #[error("the object file cannot be written: {reason}")]
     Writing {
-        /// Its words.
+        /// The library's message.
         reason: String,
     },
 }
 
-/// The bytes of an object file called `name` (what its file symbol says) with `functions` in their
-/// order. `symbol_of` gives the symbols of the names that none of them defines;
-/// [`default_symbol`](super::default_symbol) is a good one. `isa` must be the target that the
-/// functions were compiled for.
+/// Writes an object file with `functions` in their order; `name` becomes its file symbol.
+/// `symbol_of` gives the symbols of the names that none of them defines;
+/// [`default_symbol`](super::default_symbol) is a good one. `isa` must be the target of the
+/// compilation.
 ///
 /// # Errors
 ///
@@ -155,7 +156,7 @@ pub fn write_object(
     emit_object(build_object(isa, name, functions, symbol_of)?)
 }
 
-/// The bytes of an object file that [`build_object`] made, with what was added to it since.
+/// Returns the bytes of an object file from [`build_object`], with later additions.
 ///
 /// # Errors
 ///
@@ -168,8 +169,8 @@ pub fn emit_object(product: ObjectProduct) -> Result<Vec<u8>, ObjectError> {
         })
 }
 
-/// The object file that [`write_object`] writes, before it becomes bytes, for who adds sections of
-/// their own. The functions have the ids 0, 1, … in their order.
+/// Builds the object file that [`write_object`] writes, before it becomes bytes, for embedders that
+/// add sections. The functions have the ids 0, 1, … in their order.
 ///
 /// # Errors
 ///
@@ -209,7 +210,7 @@ pub fn build_object(
     panics::catch(|| module.finish()).map_err(|reason| ObjectError::Writing { reason })
 }
 
-/// What a symbol is in the object file.
+/// The definition of a symbol in the object file.
 #[derive(Clone, Copy)]
 enum Symbol {
     Function(FuncId),
@@ -232,7 +233,7 @@ impl Symbol {
 
 struct Writer<'a, F> {
     module: ObjectModule,
-    /// Object files know no signatures; cranelift-module asks for one all the same.
+    /// Object files have no signatures, but cranelift-module requires one.
     signature: Signature,
     symbol_of: F,
     by_name: FxHashMap<UserFuncName, Symbol>,
@@ -287,7 +288,7 @@ impl<'a, F: Fn(&UserFuncName) -> String> Writer<'a, F> {
         };
         define(&relocations).unwrap_or_else(|reason| {
             // cranelift-object panics at a relocation that the format lacks, before it defines
-            // anything, and does not say at which: it is the one that does it alone as well.
+            // anything, without naming it. So each one is tried alone.
             let mut each = relocations.iter();
             let lacking = each.find(|relocation| define(slice::from_ref(relocation)).is_err());
             Err(match lacking {

@@ -1,4 +1,4 @@
-//! Relocations with their targets by name, so that they mean something without the body.
+//! Relocations with their targets by name, so that they do not depend on the body.
 //!
 //! Cranelift's relocations refer to entries of the body's tables, and they do not tell a function
 //! from a datum. Both are settled here, while the body is still at hand.
@@ -14,23 +14,23 @@ use rustc_hash::FxHashMap;
 /// A place in the code that the linker or loader fills in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Relocation {
-    /// Where: bytes from the start of the function's code.
+    /// The place, in bytes from the start of the function's code.
     pub offset: CodeOffset,
-    /// How the target's address is written.
+    /// The form in which the target's address is written.
     pub kind: Reloc,
-    /// Whose address.
+    /// The target.
     pub target: RelocationTarget,
-    /// What is added to that address, in bytes.
+    /// The number that is added to that address, in bytes.
     pub addend: Addend,
 }
 
-/// Whose address a [`Relocation`] asks for.
+/// The target of a [`Relocation`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RelocationTarget {
     /// A function that the body declares (`fn0 = …`), of this program or external.
     Function(UserFuncName),
-    /// A symbol that the body only takes the address of (`gv0 = symbol …`): most often data, but
-    /// nothing keeps it from being a function's name.
+    /// A symbol that the body only takes the address of (`gv0 = symbol …`): most often data, but it
+    /// may be a function's name.
     Data(UserFuncName),
     /// A thread-local symbol (`gv0 = symbol tls …`).
     ThreadLocal(UserFuncName),
@@ -43,7 +43,7 @@ pub enum RelocationTarget {
 }
 
 impl RelocationTarget {
-    /// The name that the body gave, where it gave one.
+    /// Returns the name that the body gave, where it gave one.
     pub fn name(&self) -> Option<&UserFuncName> {
         match self {
             RelocationTarget::Function(name)
@@ -56,8 +56,7 @@ impl RelocationTarget {
     }
 }
 
-/// The symbol for a function's name where nobody chose another: `%name` is `name`, and `u1:2` is
-/// `u1_2`.
+/// Returns the default symbol for a function's name: `%name` is `name`, and `u1:2` is `u1_2`.
 pub fn default_symbol(name: &UserFuncName) -> String {
     match name {
         UserFuncName::User(user) => format!("u{}_{}", user.namespace, user.index),
@@ -65,7 +64,7 @@ pub fn default_symbol(name: &UserFuncName) -> String {
     }
 }
 
-/// The names that a body refers to, and as what.
+/// The names that a body refers to, by their kinds.
 pub(super) struct NamesUsed {
     function: UserFuncName,
     targets: FxHashMap<ExternalName, RelocationTarget>,
@@ -103,8 +102,8 @@ impl NamesUsed {
         })
     }
 
-    /// The relocations of `code`, which was compiled from the function whose names these are, in
-    /// Cranelift's order.
+    /// Returns the relocations of `code`, which was compiled from the function whose names these
+    /// are, in Cranelift's order.
     pub(super) fn relocations(&self, code: &CompiledCode) -> Result<Vec<Relocation>, CompileError> {
         let relocations = code.buffer.relocs().iter();
         relocations

@@ -10,13 +10,13 @@ use target_lexicon::{BinaryFormat, Triple};
 ///
 /// The defaults are Cranelift's own, except for these:
 ///
-/// * `opt_level` is `speed`: who inlines wants the mid-end's optimizations.
+/// * `opt_level` is `speed`: inlining pays off with the mid-end's optimizations.
 /// * `is_pic` is on: object files then link into position-independent executables. A JIT wants
 ///   [`position_independent(false)`](Self::position_independent).
 /// * `preserve_frame_pointers` is on: `get_frame_pointer` and stack walkers need them.
-/// * `enable_verifier` is off: [`verify_function`](super::verify_function) is there to be called
-///   once, where its error can be told apart.
-/// * `tls_model` follows the triple's object format, where Cranelift would refuse `tls_value`.
+/// * `enable_verifier` is off: call [`verify_function`](super::verify_function) instead, once, and
+///   get its own error.
+/// * `tls_model` follows the triple's object format, where Cranelift would reject `tls_value`.
 ///
 /// ```
 /// use cranelift_codegen::settings::OptLevel;
@@ -56,27 +56,27 @@ impl Default for TargetSettings {
 }
 
 impl TargetSettings {
-    /// The defaults, see the type.
+    /// Returns the defaults, see the type.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How much Cranelift's mid-end optimizes, and for what.
+    /// Sets the level and the goal of Cranelift's optimizations.
     pub fn opt_level(mut self, opt_level: OptLevel) -> Self {
         self.opt_level = opt_level;
         self
     }
 
-    /// Whether the code may be loaded at any address (`is_pic`).
+    /// Sets whether the code may be loaded at any address (`is_pic`).
     pub fn position_independent(mut self, position_independent: bool) -> Self {
         self.position_independent = position_independent;
         self
     }
 
-    /// Adds a setting as CLIF's `set` line and command lines write it: `name=value`, or `name`
-    /// alone for one to switch on or for a preset. Shared settings and those of the architecture
-    /// are both known by name; what is added later wins, over the other methods too. Names and
-    /// values are checked by [`target`].
+    /// Adds a setting in the form of CLIF's `set` lines and of command lines: `name=value`, or
+    /// `name` alone to switch a setting on or for a preset. Both shared settings and those of the
+    /// architecture are accepted. A later setting takes precedence, also over the other methods.
+    /// Names and values are checked by [`target`].
     pub fn setting(mut self, text: &str) -> Self {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, Some(value.trim().to_owned())),
@@ -99,7 +99,7 @@ impl NamedSetting {
     }
 }
 
-/// The target called `name`, set up by `settings`.
+/// Returns the target called `name`, set up by `settings`.
 ///
 /// `name` is a triple, or one of the short names `x64` (`x86_64`), `aarch64` (`arm64`), `riscv64`
 /// and `s390x`, which stand for Linux with the features that the architecture always has, or

@@ -1,11 +1,11 @@
 //! Debug tags of calls that catch exceptions.
 //!
-//! Cranelift 0.135 forgets them: it copies the tags of ordinary instructions to the machine
-//! instructions that these become, but a `try_call` ends its block, and what ends a block is
-//! lowered on a path without tags. What does survive on that path is the source location, and it
-//! has no influence on the code. So each tagged `try_call` gets a location of its own for the time
-//! of the compilation; the call site within that location's code is the call, and its return
-//! address is where the tags belong. Then the locations are put back.
+//! Cranelift 0.135 loses them: it copies the tags of ordinary instructions to their machine
+//! instructions, but a `try_call` ends its block, and Cranelift lowers terminators on a path
+//! without tags. The source location does survive on that path, and it has no influence on the
+//! code. So each tagged `try_call` gets a location of its own during compilation. The call site
+//! within that location's code is the call, and the tags belong to its return address. Then the
+//! locations are restored.
 
 use cranelift_codegen::binemit::CodeOffset;
 use cranelift_codegen::ir::{DebugTag, Function, Opcode, SourceLoc};
@@ -24,7 +24,7 @@ struct Marked {
     tags: Vec<DebugTag>,
 }
 
-/// What Cranelift left out.
+/// The tags that Cranelift left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Recovered {
     /// By return address.

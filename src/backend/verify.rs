@@ -5,12 +5,12 @@ use crate::panics;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::settings::FlagsOrIsa;
 
-/// Checks `function` with Cranelift's verifier against a target (`&*isa`) or, where there is none,
-/// against shared flags; only a target lets the verifier check what depends on it.
+/// Checks `function` with Cranelift's verifier against a target (`&*isa`) or, without one, against
+/// shared flags; rules that depend on the target are only checked with a target.
 ///
 /// # Errors
 ///
-/// Everything that the verifier has against the body.
+/// All of the verifier's errors about the body.
 pub fn verify_function<'a>(
     function: &Function,
     flags_or_isa: impl Into<FlagsOrIsa<'a>>,

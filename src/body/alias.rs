@@ -1,9 +1,9 @@
-//! Following value aliases in functions that nobody verified.
+//! Resolution of value aliases in unverified functions.
 
 use cranelift_codegen::ir::{DataFlowGraph, Value};
 
-/// The value for which `value` stands, or `None` where `value` does not exist
-/// or is an alias of itself.
+/// Returns the value for which `value` stands, or `None` where `value` does not exist or is an
+/// alias of itself.
 ///
 /// Cranelift's own `resolve_aliases` panics in these cases.
 pub(crate) fn resolve_alias(dfg: &DataFlowGraph, value: Value) -> Option<Value> {

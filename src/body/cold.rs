@@ -3,11 +3,11 @@
 use super::unreachable::reachable_blocks;
 use cranelift_codegen::ir::{Block, Function};
 
-/// Marks as cold what is reached through cold blocks only.
+/// Marks blocks as cold that are only reachable through cold blocks.
 ///
-/// What follows a call in its block joins the block from which the callee returned, and is cold if
-/// that is. So without this, what is spliced there later would be colder than what was spliced
-/// there before.
+/// The instructions after a call join the block from which the callee returned, and are cold if
+/// that block is. So without this, a body spliced there later would be colder than one spliced
+/// there earlier.
 pub fn spread_cold(func: &mut Function) {
     if !func.layout.blocks().any(|block| func.layout.is_cold(block)) {
         return;

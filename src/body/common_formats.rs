@@ -1,4 +1,4 @@
-//! The most common formats of instructions, which hot loops look at first.
+//! The most common formats of instructions, which hot loops try first.
 //!
 //! None of them ends a block, is a call, or refers to anything but values and memory flags.
 //! Cranelift's own accessors and `InstructionData::map` know every format, and cost several times
@@ -7,8 +7,8 @@
 use cranelift_codegen::ir::instructions::InstructionFormat;
 use cranelift_codegen::ir::{InstructionData, MemFlags, Opcode, Value};
 
-/// `data` with its values and memory flags put through `value` and `flags`. `None` if either
-/// returns that, or if `data` is of another format; with `CHECK` also if its opcode is.
+/// Maps the values and memory flags of `data` by `value` and `flags`. Returns `None` if either
+/// does, or if `data` has another format; with `CHECK` also if its opcode has.
 #[inline(always)]
 pub(crate) fn map_common<const CHECK: bool>(
     data: &InstructionData,

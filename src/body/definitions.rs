@@ -1,10 +1,10 @@
-//! Whether parameters and results are what their values say.
+//! Consistency of parameters and results with their values.
 
 use cranelift_codegen::ir::{Function, Value, ValueDef};
 
-/// Whether each parameter and each result in the layout is no alias, and a value that says itself
-/// that it is defined there. Code that replaces values relies on it, and Cranelift's reader and
-/// builders see to it, but nobody may have verified the function.
+/// Returns whether each parameter and each result in the layout is not an alias, and is recorded as
+/// defined there. Code that replaces values relies on it. Cranelift's reader and builders ensure
+/// it, but the function may be unverified.
 pub(crate) fn check_definitions(func: &Function) -> bool {
     let dfg = &func.dfg;
     let is_defined = |value: Value, def: ValueDef| {

@@ -1,8 +1,7 @@
 //! The `get_exception_handler_address` instructions of a function.
 //!
-//! Such an instruction names a block for the `try_call` in its end, without a
-//! branch to it. Whoever moves a terminator to another block, or removes a
-//! block, has to tell.
+//! Such an instruction names a block for the `try_call` at its end, without a branch to it. Code
+//! that moves a terminator to another block, or removes a block, has to update these instructions.
 
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode};
 use rustc_hash::FxHashMap;
@@ -18,7 +17,7 @@ impl HandlerAddresses {
         self.by_block.clear();
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no such instructions.
     pub(crate) fn is_empty(&self) -> bool {
         self.by_block.is_empty()
     }
@@ -30,12 +29,12 @@ impl HandlerAddresses {
         }
     }
 
-    /// Whether some instruction names `block`.
+    /// Returns whether some instruction names `block`.
     pub(crate) fn contains(&self, block: Block) -> bool {
         self.by_block.contains_key(&block)
     }
 
-    /// The terminator of `from` has moved to `to`.
+    /// Updates the instructions after a move of the terminator of `from` to `to`.
     pub(crate) fn rename(&mut self, func: &mut Function, from: Block, to: Block) {
         let Some(insts) = self.by_block.remove(&from) else {
             return;
@@ -50,8 +49,8 @@ impl HandlerAddresses {
         self.by_block.entry(to).or_default().extend(insts);
     }
 
-    /// Nothing reaches `block` any more: no call can be on the stack that would
-    /// resume there, and its address becomes a null pointer.
+    /// Replaces the address of `block`, which is no longer reachable, by a null pointer: no call on
+    /// the stack can resume there.
     pub(crate) fn drop_block(&mut self, func: &mut Function, block: Block) {
         for inst in self.by_block.remove(&block).unwrap_or_default() {
             func.dfg.insts[inst] = null_address();
@@ -59,7 +58,7 @@ impl HandlerAddresses {
     }
 }
 
-/// What stands for the address of a handler that is never reached.
+/// Returns the instruction for the address of an unreachable handler.
 pub(crate) fn null_address() -> InstructionData {
     InstructionData::UnaryImm {
         opcode: Opcode::Iconst,

@@ -26,7 +26,7 @@ pub(crate) fn copy_labels(
     caller.collect_debug_info();
     let from_base = callee.params.base_srcloc();
     for (value, starts) in labels {
-        // A location that is stored may change how those before it are.
+        // Storing a location may change the stored form of earlier ones.
         for start in starts {
             let mut from = start.from.expand(from_base);
             if !from.is_default() {
@@ -75,8 +75,8 @@ fn starts_of(func: &Function, value: Value) -> Vec<ValueLabelStart> {
     starts.map_or_else(Vec::new, <[_]>::to_vec)
 }
 
-/// The labels of `value` in `labels`. A chain of aliases of labels is followed as far as Cranelift
-/// itself does.
+/// Returns the labels of `value` in `labels`. A chain of aliases of labels is followed as far as
+/// Cranelift itself does.
 pub(crate) fn labels_of(
     labels: &BTreeMap<Value, ValueLabelAssignments>,
     mut value: Value,

@@ -1,11 +1,11 @@
-//! How much code an instruction is, and how much stack a function takes: the one measure of size
-//! for policies, limits, budgets, statistics and the schedule.
+//! The size of instructions and of stack frames: the one measure for policies, limits, budgets,
+//! statistics and the schedule.
 //!
-//! The unit of code is the instruction. One with a long list is more than one, since each entry
-//! becomes code of its own: a target of a `br_table` is a word in the table, an argument that has
-//! no register a store, a handler an entry of the call site's table. The first entries of a list
-//! do not count, so that ordinary code is measured in instructions, by numbers that can be
-//! compared with those of other inliners.
+//! The unit of code is the instruction. One with a long list counts as several, because each entry
+//! becomes code of its own: a target of a `br_table` is a word in the table, an argument without a
+//! register a store, a handler an entry of the call site's table. The first entries of a list do
+//! not count, so that ordinary code is measured in instructions, and the numbers are comparable
+//! with those of other inliners.
 
 use crate::panics;
 use cranelift_codegen::ir::{
@@ -19,9 +19,9 @@ use cranelift_codegen::ir::{
 /// `br_table` makes up for.
 pub(crate) const ENTRIES_IN_ONE: usize = 8;
 
-/// The size of all code in the layout.
+/// Returns the size of all code in the layout.
 ///
-/// In a function that nobody verified, of which a list is missing, each instruction counts one.
+/// In an unverified function with a missing list, each instruction counts as one.
 pub(crate) fn code_size(func: &Function) -> usize {
     let insts = || {
         let blocks = func.layout.blocks();
@@ -31,7 +31,7 @@ pub(crate) fn code_size(func: &Function) -> usize {
         .unwrap_or_else(|_| insts().count())
 }
 
-/// The size of `inst`: one, and one more for each entry of its lists from the ninth on.
+/// Returns the size of `inst`: one, and one more for each entry of its lists from the ninth on.
 ///
 /// Lists are the arguments and results of a call, the returned values, the arguments of an edge,
 /// the targets of a `br_table`, the handlers and contexts of a `try_call`, and the arguments of all
@@ -81,7 +81,7 @@ fn listing_size(func: &Function, inst: Inst) -> usize {
     1 + args + more
 }
 
-/// The number of arguments of an edge.
+/// Returns the number of arguments of an edge.
 ///
 /// [`BlockCall::len`] wraps around in a release build where the list is missing; this panics.
 fn edge_args(func: &Function, edge: &BlockCall) -> usize {
@@ -102,7 +102,7 @@ fn results(func: &Function, signature: Option<SigRef>) -> usize {
     beyond_one(signature.map_or(0, |signature| signature.returns.len()))
 }
 
-/// A table of edges, with contexts among them.
+/// Returns a table of edges, with contexts among them.
 fn table_size(func: &Function, edges: &[BlockCall], contexts: usize) -> usize {
     let args = edges.iter().map(|edge| edge_args(func, edge));
     beyond_one(edges.len() + contexts) + beyond_one(args.sum())
@@ -117,17 +117,17 @@ fn handlers_size(func: &Function, table: ExceptionTable) -> usize {
     table_size(func, table.all_branches(), contexts.count())
 }
 
-/// By how much a copy that replaces the `try_call` of `table` is larger than its callee, which
+/// Returns how much larger a copy in place of the `try_call` of `table` is than its callee, which
 /// makes `calls` calls: each of them gets the handlers of the replaced one.
 pub(crate) fn handler_copies_size(func: &Function, table: ExceptionTable, calls: usize) -> usize {
     let size = panics::catch(|| handlers_size(func, table)).unwrap_or(0);
     calls.saturating_mul(size)
 }
 
-/// The bytes of stack that a copy of the function may take in its caller's frame: those of its
-/// sized stack slots, and of the structures that it is passed by value.
+/// Returns the bytes of stack that a copy of the function may take in its caller's frame: those of
+/// its sized stack slots, and of its structure arguments that are passed by value.
 ///
-/// Slots of dynamic vector types are left out, since their size is not known before the target is.
+/// Slots of dynamic vector types are left out, because their size depends on the target.
 pub(crate) fn frame_bytes(func: &Function) -> u64 {
     let structures = func.signature.params.iter();
     let structures = structures.map(|param| match param.purpose {
@@ -137,7 +137,7 @@ pub(crate) fn frame_bytes(func: &Function) -> u64 {
     slot_bytes(func) + structures.sum::<u64>()
 }
 
-/// The bytes of the function's sized stack slots.
+/// Returns the bytes of the function's sized stack slots.
 pub(crate) fn slot_bytes(func: &Function) -> u64 {
     let slots = func.sized_stack_slots.values();
     slots.map(|slot| u64::from(slot.size)).sum()
@@ -152,7 +152,7 @@ mod tests {
         cranelift_reader::parse_functions(text).unwrap().remove(0)
     }
 
-    /// The size of a function with one instruction of interest and a `return`.
+    /// Returns the size of a function with one instruction of interest and a `return`.
     fn size(preamble: &str, params: usize, body: &str) -> usize {
         let types: Vec<&str> = vec!["i64"; params];
         let params: Vec<String> = (0..params).map(|index| format!("v{index}: i64")).collect();

@@ -1,8 +1,8 @@
 //! Accesses beyond a stack slot.
 //!
-//! Cranelift lays out slots one after the other, so code that goes past the end of one finds the
-//! next. That is no promise, but there is code that relies on it. Between other slots, or where
-//! slots are shared or dropped, it would find something else.
+//! Cranelift lays out slots one after the other, so code that goes past the end of one reaches the
+//! next. Cranelift does not promise that, but some code relies on it. Between other slots, or where
+//! slots are shared or dropped, it would reach something else.
 
 use super::branches;
 use cranelift_codegen::ir::{
@@ -18,12 +18,13 @@ const MOST_PLACES: usize = 8;
 
 type Addresses = FxHashMap<Value, Places>;
 
-/// A slot beyond which `insts` reach, as far as constants tell: by the offset of a `stack_addr`, by
-/// what is added to it, or by the offset or the width of an access. Addresses are followed through
-/// `select` and into blocks, but not around loops, which may end before.
+/// Returns a slot beyond which `insts` reach, as far as constants show: by the offset of a
+/// `stack_addr`, by an addition to it, or by the offset or the width of an access. Addresses are
+/// followed through `select` and into blocks, but not around loops, which may end before.
 ///
-/// An address just behind a slot is none, since it may be a bound that is never reached. `insts`
-/// must have definitions before uses, else some accesses are missed. `resolve` follows aliases.
+/// An address just behind a slot does not count, because it may be a bound that is never accessed.
+/// `insts` must have definitions before uses, else some accesses are missed. `resolve` follows
+/// aliases.
 pub(crate) fn slot_overrun(
     func: &Function,
     insts: impl Iterator<Item = Inst>,
@@ -124,7 +125,7 @@ fn add(addresses: &mut Addresses, value: Value, places: &[(StackSlot, i64)]) {
     }
 }
 
-/// The addresses that `args` may add up to, if one is an address and the other a constant.
+/// Returns the addresses that `args` may add up to, if one is an address and the other a constant.
 fn sums_of_constant(
     func: &Function,
     opcode: Opcode,
@@ -168,7 +169,7 @@ fn constant(func: &Function, value: Value) -> Option<i64> {
     Some(imm.sign_extend_from_width(width).bits())
 }
 
-/// The address, the offset and the width of a memory access.
+/// Returns the address, the offset and the width of a memory access.
 fn access(func: &Function, inst: Inst, data: &InstructionData) -> Option<(Value, i64, u32)> {
     let dfg = &func.dfg;
     let result = || match dfg.inst_results(inst) {

@@ -1,9 +1,9 @@
 //! Recording source locations so that none is lost.
 //!
-//! A function keeps its locations relative to one of them, and the relative
-//! value of all ones means "none". So a location one below the base reads as
-//! none, and so does every location where the base itself is unknown. Here the
-//! base moves to 0 when that happens; relative to 0, each location is itself.
+//! A function keeps its locations relative to one of them, and the relative value of all ones means
+//! "none". So a location one below the base reads as none, and so does every location where the
+//! base itself is unknown. Here the base moves to 0 when that happens; relative to 0, each location
+//! is itself.
 
 use cranelift_codegen::ir::function::FunctionParameters;
 use cranelift_codegen::ir::{
@@ -18,8 +18,7 @@ pub(crate) fn set_srcloc(func: &mut Function, inst: Inst, location: SourceLoc) {
     }
 }
 
-/// `location` as `func` stores it. May change what all stored ones are relative
-/// to.
+/// Returns `location` as `func` stores it. May change the base of all stored locations.
 pub(crate) fn relative_srcloc(func: &mut Function, location: SourceLoc) -> RelSourceLoc {
     if location.is_default() {
         return RelSourceLoc::default();
@@ -67,14 +66,14 @@ pub(crate) fn for_each_label_srcloc(
     }
 }
 
-/// Cranelift sets a base only once, so this takes fresh parameters with the
+/// Sets the base of locations. Cranelift sets it only once, so this takes fresh parameters with the
 /// same names.
 fn set_base(func: &mut Function, base: SourceLoc) {
     let mut fresh = FunctionParameters::new();
     fresh.ensure_base_srcloc(base);
     let names = func.params.user_named_funcs();
-    // Two references may have the same name, and adding that twice would give
-    // one reference. So each gets a name of its own first.
+    // Two references may have the same name, and adding that twice would give one reference. So
+    // each gets a name of its own first.
     for name_ref in names.keys() {
         fresh.ensure_user_func_name(UserExternalName::new(u32::MAX, name_ref.as_u32()));
     }

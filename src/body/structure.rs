@@ -1,4 +1,4 @@
-//! Whether a function's parts refer to parts that exist.
+//! Checks that a function's parts refer only to existing parts.
 
 use super::{branches, map_common};
 use crate::panics;
@@ -9,13 +9,11 @@ use cranelift_codegen::ir::{
     Opcode, StackSlot, Value,
 };
 
-/// Checks what code that edits `func` in place relies on: that each block ends
-/// in its only terminator, that instructions, operands, tables and target
-/// blocks exist, and that branches pass what their targets take. Other types and
-/// dominance are the verifier's business.
+/// Checks the structure that code relies on to edit `func` in place: each block ends in its only
+/// terminator; instructions, operands, tables and target blocks exist; and branches pass the
+/// arguments that their targets take. The verifier checks other types and dominance.
 ///
-/// `visit` is called for every instruction that was found sound and may name
-/// anything but values.
+/// `visit` is called for every instruction that was found sound and may name anything but values.
 pub(crate) fn check_structure(func: &Function, mut visit: impl FnMut(Inst)) -> Result<(), String> {
     // Cranelift's accessors panic where a list lies outside of its pool.
     panics::catch(|| {
@@ -54,8 +52,7 @@ fn check_block(func: &Function, block: Block, visit: &mut impl FnMut(Inst)) -> R
     Ok(())
 }
 
-/// Whether `block` and its parameters exist. Panics where their list lies
-/// outside of its pool.
+/// Checks that `block` and its parameters exist. Panics if their list lies outside of its pool.
 pub(crate) fn check_params(func: &Function, block: Block) -> Result<(), String> {
     let dfg = &func.dfg;
     if !dfg.block_is_valid(block) {
@@ -69,8 +66,8 @@ pub(crate) fn check_params(func: &Function, block: Block) -> Result<(), String> 
     }
 }
 
-/// Whether `data` is of one of the most common formats, and names only values
-/// that exist. This is for speed: all others are looked at in full.
+/// Returns whether `data` is of one of the most common formats, and names only values that exist.
+/// This is for speed: all others are looked at in full.
 fn is_plain(data: &InstructionData, values: usize) -> bool {
     let exists = |value: Value| value.index() < values;
     let has_format = |opcode: Opcode, format| opcode.format() == format;
@@ -88,9 +85,8 @@ fn is_plain(data: &InstructionData, values: usize) -> bool {
     }
 }
 
-/// A stack slot that a tag or a stack map names and that is not there, which
-/// Cranelift's verifier does not look at. A slot that is added later would take
-/// its number, and its place.
+/// Returns a missing stack slot that a tag or a stack map names; Cranelift's verifier does not
+/// check these. A slot that is added later would take its number, and its place.
 fn missing_slot(func: &Function, inst: Inst, opcode: Opcode) -> Option<StackSlot> {
     if !opcode.is_call() && opcode != Opcode::SequencePoint {
         return None;

@@ -1,9 +1,9 @@
-//! The branches of a terminator, in functions that nobody verified.
+//! The branches of a terminator, in unverified functions.
 
 use cranelift_codegen::ir::{BlockCall, Function, Inst, InstructionData};
 
-/// Where `inst` branches to; empty where it names a table that does not exist,
-/// on which Cranelift's own accessor panics.
+/// Returns the branches of `inst`; empty if it names a table that does not exist, for which
+/// Cranelift's own accessor panics.
 pub(crate) fn branches(func: &Function, inst: Inst) -> &[BlockCall] {
     let dfg = &func.dfg;
     if has_table(func, inst) {
@@ -13,7 +13,7 @@ pub(crate) fn branches(func: &Function, inst: Inst) -> &[BlockCall] {
     }
 }
 
-/// As [`branches`], to be changed.
+/// Like [`branches`], but mutable.
 pub(crate) fn branches_mut(func: &mut Function, inst: Inst) -> &mut [BlockCall] {
     if has_table(func, inst) {
         let dfg = &mut func.stencil.dfg;

@@ -5,11 +5,10 @@ use crate::panics;
 use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::ir::{Block, Function};
 
-/// The blocks that a path from the entry block reaches, if it goes through none
-/// that is passed over.
+/// Returns the blocks on paths from the entry block that avoid the skipped blocks.
 ///
-/// What goes to something that is no block of the layout goes nowhere, since nobody may have checked
-/// the function. Panics where the list of a branch lies outside of the pool.
+/// A branch to a block outside the layout is ignored, because the function may be unchecked. Panics
+/// if the list of a branch lies outside of the pool.
 pub(super) fn reachable_blocks(
     func: &Function,
     is_passed_over: impl Fn(Block) -> bool,

@@ -1,33 +1,33 @@
-//! What the source assigns in a gap.
+//! The assignments of the source in a gap.
 
 use super::place::Terms;
 use super::tree::CopyId;
 use cranelift_codegen::ir::Value;
 use rustc_hash::FxHashMap;
 
-/// Longer gaps are looked up by hash: a block of thousands of calls that do
-/// nothing is one gap.
+/// Longer gaps are looked up by hash: a block of thousands of calls that do nothing is one gap.
 const MAX_SEARCHED: usize = 16;
 
 /// The values that a gap assigned so far, in order, each as it was assigned last.
 #[derive(Clone, Default)]
 pub(super) struct Assigned {
     list: Vec<(CopyId, Value, Terms)>,
-    /// Where each value is; empty while the list is short.
+    /// The index of each value; empty while the list is short.
     last: FxHashMap<(CopyId, Value), usize>,
-    /// Whether what is assigned holds on several ways together.
+    /// Whether the assignments hold on several ways together.
     joins: bool,
-    /// Whether less is known of some value than before.
+    /// Whether fewer facts hold for some value than before.
     is_less: bool,
 }
 
 impl Assigned {
-    /// From here on a value that is assigned again equals what it did before and does now.
+    /// Joins ways from here on: a value that is assigned again keeps only the terms that it had
+    /// before and still has.
     pub(super) fn join_from_here(&mut self) {
         self.joins = true;
     }
 
-    /// Whether less is known of some value than when this was asked last.
+    /// Returns whether fewer facts hold for some value than at the last call of this.
     pub(super) fn take_less(&mut self) -> bool {
         std::mem::take(&mut self.is_less)
     }
@@ -75,7 +75,7 @@ impl Assigned {
         self.list.len()
     }
 
-    /// The values that are there since there were `before`.
+    /// Returns the values added after the first `before` ones.
     pub(super) fn added_since(&self, before: usize) -> impl Iterator<Item = (CopyId, Value)> {
         let added = self.list.get(before..).unwrap_or_default().iter();
         added.map(|&(copy, value, _)| (copy, value))

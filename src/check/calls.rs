@@ -1,8 +1,7 @@
-//! Matching calls, whose form depends on what is around them.
+//! Matching of calls, whose form depends on the calls around them.
 //!
-//! A call of a copy becomes a `try_call` where a replaced `try_call` around it
-//! has handlers, and a tail call of a copy becomes a call where the copy
-//! returns to somewhere in the result.
+//! A call of a copy becomes a `try_call` where a replaced `try_call` around it has handlers, and a
+//! tail call of a copy becomes a call where the copy returns to a place in the result.
 
 use super::assigned::Assigned;
 use super::difference::Difference;
@@ -67,7 +66,7 @@ impl Walk<'_> {
         let func = self.tree.func(copy);
         let after = self.after;
         let (Some(source), Some(target)) = (parts(func, inst), parts(after, result)) else {
-            // What is no call by format but by opcode has nothing special.
+            // Instructions that are calls by opcode but not by format need no special treatment.
             let message = "it did not become a call";
             return Err(self.at(copy, inst, message).with_result(result));
         };
@@ -194,13 +193,12 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The items that the exception table of a call in `copy` must have, each
-    /// with the copy in which it is to be read; `None` where the call catches
-    /// nothing.
+    /// Returns the items that the exception table of a call in `copy` must have, each with the copy
+    /// in which it is to be read; `None` where the call catches nothing.
     ///
-    /// A table around the copy that has contexts alone catches nothing. Whether
-    /// its contexts are passed on depends on whether it was given the handlers
-    /// around it before the copy was made, so `actual` decides.
+    /// A table around the copy that has contexts alone catches nothing. Whether its contexts are
+    /// passed on depends on whether it was given the handlers around it before the copy was made,
+    /// so `actual` decides.
     fn expected_handlers(
         &self,
         copy: CopyId,
@@ -233,7 +231,7 @@ impl Walk<'_> {
                 return false;
             }
             items.extend(table.items().map(|item| (copy, item)));
-            // What is caught in any case goes no further out.
+            // An exception that is caught in any case does not reach the outer calls.
             table
                 .items()
                 .any(|item| matches!(item, ExceptionTableItem::Default(_)))
@@ -251,8 +249,8 @@ impl Walk<'_> {
         (own.is_some() || !items.is_empty()).then_some(items)
     }
 
-    /// Cranelift gives a `stack_switch` neither handlers nor a stack map, so none may be due to the
-    /// calls in whose place it is.
+    /// Checks that the replaced calls around a `stack_switch` have neither handlers nor a stack
+    /// map, because Cranelift gives it none.
     pub(super) fn check_stack_switch(
         &self,
         copy: CopyId,
@@ -300,7 +298,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The edges of a handler, none of a context; `None` where they differ.
+    /// Returns the edges of a handler, none of a context; `None` where they differ.
     fn handler(
         &self,
         of: CopyId,

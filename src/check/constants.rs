@@ -5,11 +5,11 @@ use super::walk::Walk;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstructionData, Opcode, Value, ValueDef};
 
-/// Deeper expressions are not folded by any stage of ours.
+/// No stage of this crate folds deeper expressions.
 const MAX_DEPTH: u32 = 8;
 
 impl Walk<'_> {
-    /// The constant that some of `terms` is, as bits of its type.
+    /// Returns the constant that some of `terms` is, as bits of its type.
     pub(super) fn constant_of(&self, terms: &Terms) -> Option<u64> {
         terms.iter().find_map(|term| match *term {
             BlockArg::Value(value) => self.evaluate(value, MAX_DEPTH).map(|(bits, _)| bits),
@@ -17,8 +17,8 @@ impl Walk<'_> {
         })
     }
 
-    /// The value's bits and width, computed with 128-bit arithmetic so that no
-    /// width needs care.
+    /// Returns the value's bits and width, computed with 128-bit arithmetic so that no width needs
+    /// care.
     fn evaluate(&self, value: Value, depth: u32) -> Option<(u64, u32)> {
         let depth = depth.checked_sub(1)?;
         let dfg = &self.after.dfg;

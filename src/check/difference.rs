@@ -1,24 +1,24 @@
-//! The first thing that is wrong.
+//! The first difference.
 
 use super::tree::CopyId;
 use cranelift_codegen::ir::Inst;
 use std::fmt;
 use thiserror::Error;
 
-/// Why [`check`](super::check) does not accept a function.
+/// The reason why [`check`](super::check) does not accept a function.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// The function is not what inlining should have made of it.
+    /// The function is not the correct result of inlining.
     #[error(transparent)]
     Difference(#[from] Difference),
-    /// The function may be right or not.
+    /// The function may be correct or not.
     #[error(transparent)]
     Undecided(#[from] Undecided),
 }
 
 impl CheckError {
-    /// What is wrong; `None` where the checker cannot tell whether anything is.
+    /// Returns the difference; `None` if the checker cannot tell.
     pub fn difference(&self) -> Option<&Difference> {
         match self {
             CheckError::Difference(difference) => Some(difference),
@@ -27,10 +27,10 @@ impl CheckError {
     }
 }
 
-/// The checker cannot tell whether a function is what inlining should have made of it: the work
-/// that it allows itself did not suffice.
+/// The checker cannot tell whether a function is the correct result of inlining: its bound on work
+/// was reached.
 ///
-/// Of code that no bounded effort of this kind decides, see the head of the [module](super).
+/// The head of the [module](super) describes the code for which this happens.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the checker cannot tell whether it is right; it stopped at: {suspicion}")]
 pub struct Undecided {
@@ -42,13 +42,13 @@ impl Undecided {
         Undecided { suspicion }
     }
 
-    /// Where the checker stopped, and what would be wrong if more work did not explain it.
+    /// Returns where the checker stopped, and the difference unless more work would explain it.
     pub fn suspicion(&self) -> &Difference {
         &self.suspicion
     }
 }
 
-/// How a function differs from what inlining should have made of it.
+/// A difference between a function and the correct result of inlining.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub struct Difference {
     place: Option<(CopyId, String, Inst)>,
@@ -83,7 +83,7 @@ impl Difference {
         self
     }
 
-    /// Whether the other was noticed at the same instruction, of the source or of the result.
+    /// Returns whether both were noticed at the same instruction, of the source or of the result.
     pub(super) fn is_at(&self, other: &Difference) -> bool {
         self.source_inst() == other.source_inst() || self.result == other.result
     }
@@ -100,18 +100,17 @@ impl Difference {
         Self::general(format!("a function is malformed: {message}"))
     }
 
-    /// What is wrong, without the place.
+    /// Returns the message, without the place.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The source instruction at which it was noticed, and the copy that holds
-    /// it.
+    /// Returns the source instruction at which it was noticed, and the copy that holds it.
     pub fn source_inst(&self) -> Option<(CopyId, Inst)> {
         self.place.as_ref().map(|(copy, _, inst)| (*copy, *inst))
     }
 
-    /// The instruction of the result at which it was noticed.
+    /// Returns the instruction of the result at which it was noticed.
     pub fn result_inst(&self) -> Option<Inst> {
         self.result
     }

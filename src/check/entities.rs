@@ -1,4 +1,4 @@
-//! Comparing what instructions refer to, by content.
+//! Comparison of the entities that instructions refer to, by content.
 
 use super::difference::Difference;
 use super::tree::{CopyId, CopyTree};
@@ -50,7 +50,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn same_global(&self, copy: CopyId, a: ir::GlobalValue, b: ir::GlobalValue) -> bool {
-        // No chain is longer, unless it is a circle.
+        // No chain is longer, unless it is a cycle.
         let longest = self.after.global_values.len();
         self.same_global_chain(copy, a, b, longest)
     }
@@ -132,7 +132,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether the `vmctx` of a copy is that of the result.
+    /// Returns whether the `vmctx` of a copy is that of the result.
     pub(super) fn shares_vmctx(&self, copy: CopyId) -> bool {
         if copy == CopyTree::ROOT {
             return true;
@@ -146,7 +146,7 @@ impl Walk<'_> {
     }
 }
 
-/// The value of a function's `vmctx` parameter.
+/// Returns the value of a function's `vmctx` parameter.
 pub(super) fn special_param(func: &Function) -> Option<ir::Value> {
     let index = func
         .signature

@@ -1,12 +1,12 @@
 //! Branches of the source that the result does not have.
 //!
-//! Where all ways from a branch lead, without doing anything, to one place, clean-up drops the
-//! branch, and the result goes on at that place. What a parameter is that differs between the ways
-//! is not known from there on: that is right only if nothing needs it.
+//! If all ways from a branch lead to one place without an effect, clean-up drops the branch, and
+//! the result goes on at that place. A parameter that differs between the ways is unknown from
+//! there on, which is right only if it is not needed.
 //!
-//! All ways are followed together, and of a place that several of them reach the way on is followed
-//! once, with what holds on each of them. So a chain of such branches costs what its length is, not
-//! what the number of ways through it is.
+//! All ways are followed together. From a place that several of them reach, the way on is followed
+//! once, with the facts that hold on each of them. So the cost of a chain of such branches depends
+//! on its length, not on the number of ways through it.
 
 use super::assigned::Assigned;
 use super::difference::Difference;
@@ -20,19 +20,20 @@ use smallvec::{SmallVec, smallvec};
 
 type FxIndexMap<K, V> = indexmap::IndexMap<K, V, FxBuildHasher>;
 
-/// How often the ways are followed anew because less was known of a place than when it was passed.
-/// One more time is enough, but where branches depend on what became known to be unknown.
+/// The maximum number of rounds that follow the ways again because fewer facts hold at a place than
+/// when it was passed. One more round is enough, except where branches depend on values that became
+/// unknown.
 const MAX_ROUNDS: usize = 8;
 
-/// How many branches on one value are passed for a later one.
+/// The maximum number of branches on one value that are passed for a later one.
 const MAX_LATER: usize = 16;
 
-/// Where all ways from a branch lead.
+/// The place to which all ways from a branch lead.
 pub(super) enum Joined {
-    /// To one instruction that does something, or to several branches each of which may be the one
-    /// that the result has. To none where they lead round and round.
+    /// One instruction with an effect, or several branches, each of which may be the one in the
+    /// result. None if the ways loop forever.
     At(Vec<End>),
-    /// To several, or perhaps round and round: the branch decides something.
+    /// Several places, or perhaps an endless loop: the branch has an effect.
     Nowhere,
 }
 
@@ -49,7 +50,7 @@ struct Node {
 }
 
 impl Ways {
-    /// The number of a place.
+    /// Returns the number of a place.
     fn node(&mut self, place: (CopyId, Inst)) -> usize {
         let entry = self.nodes.entry(place);
         let index = entry.index();
@@ -81,7 +82,7 @@ impl Ways {
             .map_or([None; 2], |(_, node)| node.next)
     }
 
-    /// Whether some way leads back to a place on it.
+    /// Returns whether some way leads back to a place on it.
     fn has_circle(&self) -> bool {
         #[derive(Clone, Copy, PartialEq)]
         enum Seen {
@@ -113,8 +114,8 @@ impl Ways {
 }
 
 impl Walk<'_> {
-    /// The branches on the value of the result's branch to which one such branch leads and nothing
-    /// else; that one, if it leads elsewhere too.
+    /// Returns the branches on the value of the result's branch to which one such branch leads and
+    /// nothing else; that one, if it leads elsewhere too.
     pub(super) fn later_branches(
         &self,
         first: End,
@@ -139,8 +140,8 @@ impl Walk<'_> {
         Ok(found)
     }
 
-    /// Follows all ways from a branch that the result does not have at `settled`. What `assigned`
-    /// says then holds on each of them.
+    /// Follows all ways from a branch that the result does not have at `settled`. Afterwards,
+    /// `assigned` holds on each of them.
     pub(super) fn join(
         &self,
         branch: (CopyId, Inst),
@@ -171,9 +172,9 @@ impl Walk<'_> {
         Ok(Joined::Nowhere)
     }
 
-    /// Follows all ways once: where they end, and whether all that was passed was known by then.
-    /// `None` where they end in several places that cannot be one in the result, and where one of
-    /// them computes a value anew that others use as it was: what is assigned is that of all.
+    /// Follows all ways once. Returns where they end, and whether all passed facts were known by
+    /// then. Returns `None` if they end in several places that cannot be one in the result, or if
+    /// one of them recomputes a value that others use unchanged: assignments hold for all ways.
     fn round(
         &self,
         branch: (CopyId, Inst),
@@ -238,7 +239,7 @@ impl Walk<'_> {
         Ok(Some((ends, is_settled)))
     }
 
-    /// A branch that the result does not have, whatever it looks like.
+    /// Returns the step for a branch of any kind that the result does not have.
     fn as_fork(&self, copy: CopyId, inst: Inst) -> Step {
         match self.tree.func(copy).dfg.insts[inst] {
             InstructionData::Brif { blocks, .. } => Step::Fork(blocks),

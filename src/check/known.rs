@@ -1,10 +1,10 @@
-//! Branches that can go one way only on a path.
+//! Branches that can go only one way on a path.
 //!
-//! Behind a branch its condition is known. Branches on the same value that follow, before anything
-//! is done, go the same way. So it does not matter which of several such branches of the source is
-//! the one that is left in the result: the first is taken for it, and those behind it that the
-//! result does not have go the way that the first went. Whether the one in the result has the
-//! location of one of them is looked at when all is matched.
+//! After a branch its condition is known. Later branches on the same value, before any effect, go
+//! the same way. So it does not matter which of several such branches of the source remains in the
+//! result: the first is matched with it, and later ones that the result does not have go the way of
+//! the first. After everything is matched, the checker verifies that the one in the result has the
+//! location of one of them.
 
 use super::difference::Difference;
 use super::place::{Crossing, Settled, Term, Terms};
@@ -15,29 +15,29 @@ use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 type FxIndexSet<T> = indexmap::IndexSet<T, FxBuildHasher>;
 
-/// What the last branch on a path says.
+/// The condition known from the last branch on a path.
 pub(super) struct Known {
     /// The branch of the source.
     pub(super) branch: (CopyId, Inst),
-    /// What the branches are on.
+    /// The value that the branches test.
     pub(super) condition: Terms,
-    /// Whether that is not zero.
+    /// Whether that value is not zero.
     pub(super) taken: bool,
 }
 
-/// Branches on values that are known, of which the result may have any.
+/// Branches on known values, any of which may be in the result.
 #[derive(Default)]
 pub(super) struct Runs {
-    /// The branches on the same value that come next behind each.
+    /// The next branches on the same value after each branch.
     next: FxHashMap<(CopyId, Inst), FxIndexSet<(CopyId, Inst)>>,
-    /// Branches of the result with what rides on one of the source that was taken for it.
+    /// Branches of the result with the metadata of a source branch that was matched with it.
     alike: FxHashSet<Inst>,
-    /// Branches of the source and of the result that were taken for each other, and how what rides
-    /// on them differs.
+    /// Branches of the source and of the result that were matched, and the difference in their
+    /// metadata.
     differing: Vec<((CopyId, Inst), Inst, Difference)>,
     /// Branches of the source that the current gap passed.
     passed: Vec<(CopyId, Inst)>,
-    /// Branches of the result that go one way on a path, each like one of the source that does.
+    /// Branches of the result that go one way on a path, each with a matching branch of the source.
     accounted: FxHashSet<Inst>,
 }
 
@@ -56,7 +56,7 @@ impl Runs {
 }
 
 impl Walk<'_> {
-    /// Which way a branch of the source goes that is on `terms`; `None` where that is not known.
+    /// Returns the way that a source branch on `terms` goes; `None` if that is unknown.
     ///
     /// A way that contradicts a constant is never taken, and clean-up folds by the constant there.
     pub(super) fn decided(&self, terms: &Terms, known: Option<&Known>) -> Option<bool> {
@@ -68,7 +68,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Which way a branch of the result goes behind `crossings`, if the path decides that.
+    /// Returns the way that a branch of the result goes after `crossings`, if the path decides
+    /// that.
     pub(super) fn decided_in_result(
         &self,
         condition: Value,
@@ -94,7 +95,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A branch of the source goes one way, or is in the result.
+    /// Notes that a branch of the source goes one way, or is in the result.
     pub(super) fn note_branch(
         &self,
         branch: (CopyId, Inst),
@@ -131,7 +132,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Compares what rides on a branch, which may be one behind it.
+    /// Compares the metadata of a branch; a later branch on the same value may have it instead.
     pub(super) fn check_branch_metadata(&self, copy: CopyId, inst: Inst, result: Inst) {
         let mut runs = self.runs.borrow_mut();
         match self.check_place(copy, inst, result) {
@@ -147,8 +148,8 @@ impl Walk<'_> {
         self.check_cold(copy, inst, result)
     }
 
-    /// Each branch of the result that is like none of those of the source that were taken for it is
-    /// like one behind them, on the same value.
+    /// Checks that each branch of the result has the metadata of a source branch that was matched
+    /// with it, or of a later one on the same value.
     pub(super) fn check_runs(&self) -> Result<(), Difference> {
         let runs = self.runs.borrow();
         let alike = |result: &Inst| runs.alike.contains(result);

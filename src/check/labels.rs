@@ -1,4 +1,4 @@
-//! Comparing the labels of values.
+//! Compares the labels of values.
 
 use super::difference::Difference;
 use super::tree::CopyId;
@@ -9,13 +9,13 @@ use cranelift_codegen::ir::{
 use rustc_hash::{FxHashMap, FxHashSet};
 
 impl Walk<'_> {
-    /// Each labelled source value that is reached has its labels in the result,
-    /// and the result has no others, but of values that are not reached. What
-    /// no instruction uses may be gone with a block that clean-up went past.
+    /// Checks that each reached, labelled source value has its labels in the result, and that the
+    /// result has no other labels, except of unreached values. A value that no instruction uses may
+    /// be gone with a block that clean-up removed.
     pub(super) fn check_labels(&self) -> Result<(), Difference> {
         let mut known: FxHashSet<(Value, Label)> = FxHashSet::default();
-        // Where the source is not followed, it is not known what became of a
-        // value: that of a call may be one that is reached.
+        // The fate of values in unreached parts of the source is unknown: the result of a call may
+        // have become a reached value.
         let mut unreached: FxHashSet<Label> = FxHashSet::default();
         let labels_after = self.labels_after();
         let mut on_the_way: FxHashMap<(CopyId, Value), Vec<Value>> = FxHashMap::default();
@@ -61,11 +61,11 @@ impl Walk<'_> {
         self.check_no_other_labels(&known, &unreached)
     }
 
-    /// Whether `value` may be gone: no instruction that is in the result uses it but to pass it on,
-    /// and splicing makes it a block parameter, which goes with a block that clean-up went past.
+    /// Returns whether `value` may be gone: instructions of the result only pass it on, and
+    /// splicing makes it a block parameter, which goes away with a block that clean-up removed.
     fn is_passed_over(&self, copy: CopyId, value: Value) -> bool {
         let (mut copy, mut value) = (copy, value);
-        // A valid function has no circle of such values.
+        // A valid function has no cycle of such values.
         for _ in 0..=self.tree.copies.len() {
             let func = self.tree.func(copy);
             if self.is_used(copy, value) {
@@ -73,7 +73,7 @@ impl Walk<'_> {
             }
             match func.dfg.value_def(value) {
                 ValueDef::Param(block, index) if func.layout.entry_block() == Some(block) => {
-                    // It is what was passed for it.
+                    // It is its argument.
                     let Some(site) = self.tree.site(copy) else {
                         return false;
                     };
@@ -88,8 +88,8 @@ impl Walk<'_> {
                     let Some(child) = self.tree.child(copy, call) else {
                         return self.became_try_call(copy, call);
                     };
-                    // It is what the only `return` returns; where several do,
-                    // they meet in a block that has it as parameter.
+                    // It is the value of the only `return`; several returns meet in a block that
+                    // has it as parameter.
                     let mut returns = Vec::new();
                     self.find_returns(child, &mut returns);
                     let [(of, only)] = returns[..] else {
@@ -107,7 +107,7 @@ impl Walk<'_> {
         false
     }
 
-    /// Whether a call got handlers, so that what it returns is the parameter of a block.
+    /// Returns whether a call got handlers, so that its results are parameters of a block.
     fn became_try_call(&self, copy: CopyId, call: Inst) -> bool {
         let result = self.matches.get(&(copy, call));
         result.is_some_and(|&result| {
@@ -128,7 +128,7 @@ impl Walk<'_> {
         insts.any(|inst| self.matches.contains_key(&(copy, inst)) && uses(inst))
     }
 
-    /// The `return`s of a copy, and of what replaced its tail calls.
+    /// Finds the `return`s of a copy, and of the copies that replaced its tail calls.
     fn find_returns(&self, copy: CopyId, returns: &mut Vec<(CopyId, Inst)>) {
         let mut work = vec![copy];
         while let Some(copy) = work.pop() {
@@ -144,8 +144,8 @@ impl Walk<'_> {
         }
     }
 
-    /// The labels of each value of the result and of its aliases: those that
-    /// the caller's own aliases had stay where they were.
+    /// Returns the labels of each value of the result and of its aliases: those that the caller's
+    /// own aliases had stay where they were.
     fn labels_after(&self) -> FxHashSet<(Value, Label)> {
         let dfg = &self.after.dfg;
         let labelled = dfg.values_labels.iter().flat_map(|labels| labels.keys());
@@ -191,7 +191,7 @@ impl Walk<'_> {
 type Label = (ValueLabel, SourceLoc);
 
 impl Walk<'_> {
-    /// Where locations are not compared, nor are those at which labels start.
+    /// Returns the labels of a value, without their start locations if locations are not compared.
     fn labels_of(&self, func: &Function, value: Value) -> Vec<Label> {
         let mut labels = labels_of(func, value);
         if !self.tree.keeps_locations {

@@ -1,7 +1,7 @@
-//! That no check of the stack was lost.
+//! Checks that no stack check was lost.
 //!
-//! A body with a `stack_limit` relies on a prologue that compares the stack pointer with it. In a
-//! copy there is no prologue but the result's, whose limit must therefore be the same.
+//! A body with a `stack_limit` relies on a prologue that compares the stack pointer with it. A copy
+//! has only the prologue of the result, whose limit must therefore be the same.
 
 use super::difference::Difference;
 use super::entities::special_param;
@@ -28,17 +28,18 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether `theirs`, of a copy, is loaded from where `ours` is. The flags of the loads do not
-    /// matter.
+    /// Returns whether `theirs`, of a copy, is loaded from the same place as `ours`. The flags of
+    /// the loads do not matter.
     fn is_limit(&self, copy: CopyId, theirs: GlobalValue, ours: GlobalValue) -> bool {
         let body = &self.tree.func(copy).global_values;
         let result = &self.after.global_values;
         let (mut theirs, mut ours) = (theirs, ours);
-        // A longer chain is a circle.
+        // A longer chain is a cycle.
         for loads in 0..=result.len() {
             match (body.get(theirs), result.get(ours)) {
                 (Some(GlobalValueData::VMContext), Some(GlobalValueData::VMContext)) => {
-                    // Without a load the limit is the `vmctx`, of which nothing is promised.
+                    // Without a load the limit is the `vmctx` itself, which the option does not
+                    // cover.
                     return self.tree.limits_are_per_thread && loads > 0
                         || self.has_vmctx_of_result(copy);
                 }
@@ -65,7 +66,7 @@ impl Walk<'_> {
     fn has_vmctx_of_result(&self, copy: CopyId) -> bool {
         debug_assert_ne!(copy, CopyTree::ROOT);
         let vmctx = special_param(self.tree.func(copy));
-        // Of a body that loops forever before it does anything, the parameters were never assigned.
+        // If a body loops forever without an effect, its parameters were never assigned.
         vmctx.is_some_and(|vmctx| self.terms[copy][vmctx].is_none()) || self.shares_vmctx(copy)
     }
 }

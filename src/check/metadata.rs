@@ -1,4 +1,4 @@
-//! Comparing what rides on instructions.
+//! Comparison of the metadata of instructions.
 
 use super::difference::Difference;
 use super::tree::CopyId;
@@ -22,7 +22,7 @@ impl Walk<'_> {
         self.check_cold(copy, inst, result)
     }
 
-    /// The replaced calls around a copy, outermost first.
+    /// Returns the replaced calls around a copy, outermost first.
     fn sites_around(&self, copy: CopyId) -> Vec<(CopyId, Inst)> {
         let mut sites = Vec::new();
         let mut site = self.tree.site(copy);
@@ -34,7 +34,7 @@ impl Walk<'_> {
         sites
     }
 
-    /// Whether some replaced call around a copy has a stack map.
+    /// Returns whether some replaced call around a copy has a stack map.
     pub(super) fn has_stack_map_around(&self, copy: CopyId) -> bool {
         self.sites_around(copy).into_iter().any(|(of, call)| {
             let entries = self.tree.func(of).dfg.user_stack_map_entries(call);
@@ -149,7 +149,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A block that is named is the one with the same `try_call`.
+    /// Checks that each block named by an instruction is the one with the same `try_call`.
     pub(super) fn check_named_blocks(&self) -> Result<(), Difference> {
         for &NamedBlock {
             copy,
@@ -162,7 +162,7 @@ impl Walk<'_> {
             let matched = last.and_then(|last| self.matches.get(&(copy, last)).copied());
             let same = match (matched, result) {
                 (Some(matched), Some(_)) => self.after.layout.inst_block(matched) == result,
-                // Nothing reaches the block on either side.
+                // The block is unreachable on both sides.
                 (None, Some(named)) => !self.domtree.is_reachable(named),
                 (matched, None) => matched.is_none(),
             };

@@ -1,61 +1,50 @@
-//! An independent checker: proves that a function is what inlining should have
-//! made of it.
+//! An independent checker: proves that a function is the correct result of inlining.
 //!
-//! [`check`] is given a caller as it was, the tree of calls that were replaced
-//! with the bodies that replaced them ([`CopyTree`]), and the function that
-//! came out, cleaned up or not. It follows both sides together, from the entry
-//! block, through every path: on the one side an imaginary machine that runs
-//! the caller and steps into a copy of the callee at each replaced call, on the
-//! other the function that came out. No code is shared with the splicing
-//! engine, and none of its intermediate results are trusted.
+//! [`check`] takes the original caller, the tree of replaced calls with their callees
+//! ([`CopyTree`]), and the resulting function, cleaned up or not. It follows both sides together,
+//! from the entry block, through every path: on one side an imaginary machine that runs the caller
+//! and steps into a copy of the callee at each replaced call, on the other side the result. The
+//! checker shares no code with the splicing engine, and trusts none of its intermediate results.
 //!
-//! **What is proved.** Every reachable instruction of the caller, and of each
-//! copy, stands in the result exactly once, in the same order on every path,
-//! and nothing else does but jumps. Its operands are equal to the originals':
-//! for each source value the checker keeps the set of result values that equal
-//! it on all paths (a greatest fixpoint, found by going around until no set
-//! shrinks), and an operand must be in that set. Calls, signatures, constants,
-//! memory flags, alias regions and global values are the same in content.
-//! Branches lead to corresponding places; a branch may be missing only where
-//! its condition is a constant, or where both its sides lead to one place and
-//! nothing needs what they differ in. Exceptional edges are the callee's own,
-//! then the replaced calls', innermost first. Stack slots keep kind, size,
-//! alignment and key, and none is that of two copies unless neither of them is
-//! inside the other and both use it through the same alias region; the caller's
-//! own are never a copy's. Tags are the tags of the replaced calls around the
-//! instruction, outermost first, then its own. Stack maps are the union, in the
-//! same order. Memory flags promise no more than holds in the caller's activation, unless
-//! the tree says that promises hold for the whole program. Source locations and value labels are kept, and no label is
-//! added, but that what no instruction uses may be gone with its labels, where
-//! splicing makes it a parameter and clean-up goes past its block. Cold stays
-//! cold. A structure passed by value is copied whole before the body, to a slot
-//! of its own. The stack limit of a copied body is checked by the prologue of
-//! the result.
+//! **What is proved.** Every reachable instruction of the caller, and of each copy, is in the
+//! result exactly once, in the same order on every path, and the result has no other instructions
+//! except jumps. Its operands are equal to the originals': for each source value the checker keeps
+//! the set of result values that equal it on all paths (a greatest fixpoint, found by iterating
+//! until no set shrinks), and an operand must be in that set. Calls, signatures, constants, memory
+//! flags, alias regions and global values are the same in content. Branches lead to corresponding
+//! places; a branch may be missing only where its condition is a constant, or where both its sides
+//! lead to one place and their differences are not needed. Exceptional edges are the callee's own,
+//! then the replaced calls', innermost first. Stack slots keep kind, size, alignment and key. Two
+//! copies share one only if they are not nested and both use it through the same alias region; the
+//! caller's own are never shared with a copy. Tags are the tags of the replaced calls around the
+//! instruction, outermost first, then its own. Stack maps are the union, in the same order. Memory
+//! flags promise no more than holds in the caller's activation, unless the tree says that promises
+//! hold for the whole program. Source locations and value labels are kept, and no label is added.
+//! One exception: a value that no instruction uses may be gone with its labels, if splicing makes
+//! it a parameter and clean-up removes its block. Cold blocks stay cold. A structure passed by
+//! value is copied whole before the body, to a slot of its own. The stack limit of a copied body is
+//! checked by the prologue of the result.
 //!
-//! **Branches that decide nothing.** Of several branches on one value that
-//! follow each other some may be gone. Which of them is left does not matter:
-//! behind the first all go the same way, so the first is taken for it. All ways
-//! from a branch that is gone are followed together to the place where they
-//! meet, so that a chain of such branches costs what its length is.
+//! **Branches that decide nothing.** Some of several successive branches on one value may be gone.
+//! It does not matter which of them remains: after the first all go the same way, so the first is
+//! matched with it. All ways from a removed branch are followed together to the place where they
+//! meet, so that the cost of a chain of such branches is linear in its length.
 //!
-//! **Where it cannot tell.** The answer is [`Undecided`] where a result goes
-//! wrong at another place if another of several branches on one value is taken
-//! for the one that is left; where a value equals more than a few others; and
-//! where the branches that are gone take more than a fixed number of steps for
-//! each instruction, as they do where many places lead into the same long
-//! stretch of them. It may still say no to a right result where loops consist
-//! of several branches on one value and do nothing: of random functions that
-//! hold little but branches on three values, about one in two thousand.
+//! **Where it cannot tell.** The answer is [`Undecided`] in three cases: if the place of a
+//! difference depends on which of several branches on one value is matched with the remaining one;
+//! if a value equals more than a few others; and if the removed branches take more than a fixed
+//! number of steps per instruction, as with many places that lead into the same long stretch of
+//! them. The checker may still reject a correct result with loops that consist of several branches
+//! on one value and have no effect: about one in two thousand random functions with little but
+//! branches on three values.
 //!
-//! **What is not proved.** That the callee was the right one, that the call was
-//! legal to replace (signatures, frame introspection: the engine's refusals),
-//! and anything about code that neither side can reach. Block order is not
-//! looked at, nor whether code became cold, nor stack slots without a key that
-//! nothing names.
+//! **What is not proved.** The choice of the callee, the legality of the replacement (signatures,
+//! frame introspection: the engine's refusals), and anything about code that is unreachable on both
+//! sides. Block order is not checked, nor whether code became cold, nor unused stack slots without
+//! a key.
 //!
-//! The idea of following two programs together until the pairs of places close
-//! is translation validation by simulation (Necula, PLDI 2000); that a compiler
-//! should carry such a checker with it is regalloc2's habit.
+//! Following two programs together until the pairs of places close is translation validation by
+//! simulation (Necula, PLDI 2000). Shipping such a checker with the compiler follows regalloc2.
 //!
 //! ```
 //! use cranelift_inliner::check::{CopyTree, check};
@@ -126,16 +115,15 @@ use cranelift_codegen::ir::Function;
 
 /// Proves that `after` is the root of `copies` with the copies in place.
 ///
-/// The cost is linear in the size of `after`, times the number of rounds that
-/// the fixpoint takes (two or three for usual code), and twice that before a
-/// difference is told.
+/// The cost is linear in the size of `after`, times the number of rounds of the fixpoint (two or
+/// three for usual code), and twice that before a difference is reported.
 ///
 /// # Errors
 ///
-/// [`CheckError::Difference`] with the first difference, in words, and
-/// [`CheckError::Undecided`] where the checker cannot tell.
+/// [`CheckError::Difference`] with the first difference, in words, and [`CheckError::Undecided`] if
+/// the checker cannot tell.
 pub fn check(copies: &CopyTree<'_>, after: &Function) -> Result<(), CheckError> {
-    // The functions may be anything; Cranelift's accessors may panic on them.
+    // The functions may be invalid, and Cranelift's accessors may panic on them.
     panics::catch(|| walk::Walk::prove(copies, after))
         .unwrap_or_else(|message| Err(Difference::malformed(message).into()))
 }

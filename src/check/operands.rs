@@ -1,4 +1,4 @@
-//! Comparing the operands of two instructions.
+//! Compares the operands of two instructions.
 
 use super::assigned::Assigned;
 use super::difference::Difference;
@@ -10,7 +10,7 @@ use cranelift_codegen::ir::{
     self, BlockArg, BlockCall, Inst, InstructionData, Value, ValueList, ValueListPool,
 };
 
-/// One operand of an instruction that is a reference to something.
+/// An operand of an instruction that refers to an entity or a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Operand {
     Value(Value),
@@ -28,8 +28,8 @@ pub(super) enum Operand {
     MemFlags(ir::MemFlags),
 }
 
-/// Takes an instruction apart: what refers to something, and the rest with all
-/// references blanked, which can be compared as it is.
+/// Splits an instruction into its references, and the rest with all references blanked, which can
+/// be compared directly.
 pub(super) fn take_apart(data: &InstructionData) -> (Vec<Operand>, InstructionData) {
     let mut parts = Parts {
         operands: Vec::new(),
@@ -170,7 +170,7 @@ impl Walk<'_> {
         Err(self.at(copy, inst, message).with_result(result))
     }
 
-    /// The type of an instruction that no operand tells.
+    /// Compares the type of an instruction that no operand determines.
     fn compare_ctrl_type(&self, copy: CopyId, inst: Inst, result: Inst) -> Result<(), Difference> {
         let types = |func: &ir::Function, inst: Inst| -> Vec<ir::Type> {
             let results = func.dfg.inst_results(inst).iter();
@@ -186,7 +186,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether a value of the result is equal to a source value here.
+    /// Returns whether a value of the result is equal to a source value here.
     pub(super) fn equals(&self, copy: CopyId, value: Value, result: Value) -> bool {
         let result = self.after.dfg.resolve_aliases(result);
         self.lookup(copy, value, &Assigned::default())

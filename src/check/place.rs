@@ -1,4 +1,4 @@
-//! Places in the result, and what holds there.
+//! Places in the result, and the facts that hold there.
 
 use super::known::Known;
 use super::walk::{Choice, Walk};
@@ -6,7 +6,7 @@ use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstructionData, V
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
-/// Something that a source value can be equal to.
+/// A term that a source value can be equal to.
 ///
 /// A returned value or a payload of an exception exists only on an edge.
 pub(super) type Term = BlockArg;
@@ -14,26 +14,26 @@ pub(super) type Term = BlockArg;
 /// The terms that equal a source value on every path seen so far.
 pub(super) type Terms = SmallVec<[Term; 2]>;
 
-/// How many terms of a source value are kept. Where a value is handed through a long line of
-/// blocks, it equals a parameter of each of them; the oldest and the newest are those that matter.
+/// The maximum number of terms of a source value. A value that is passed through a long line of
+/// blocks equals a parameter of each of them; the oldest and the newest terms matter.
 const MAX_TERMS: usize = 16;
 
-/// Where the result goes on.
+/// The place where the result goes on.
 #[derive(Clone, Copy)]
 pub(super) enum Next {
     At(Inst),
     Along(BlockCall),
 }
 
-/// The next instruction of the result that is no jump.
+/// The next instruction of the result that is not a jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     At(Inst),
-    /// The result jumps in a circle and does nothing more.
+    /// The result loops forever without an effect.
     Spins,
 }
 
-/// Where a stretch of the result without trace ends, and what is on the way there.
+/// The end of a stretch of the result without effects, and the crossings on the way there.
 pub(super) struct Settled {
     pub(super) place: Place,
     pub(super) crossings: Vec<Crossing>,
@@ -52,7 +52,7 @@ impl Crossing {
         self.passed.iter().map(|&(param, _)| param)
     }
 
-    /// What a value was before, if it is defined by then.
+    /// Returns the term of a value before the crossings, if it is defined by then.
     pub(super) fn before(&self, value: Value) -> Term {
         let passed = self.passed.iter().find(|&&(param, _)| param == value);
         passed.map_or(BlockArg::Value(value), |&(_, arg)| arg)
@@ -71,7 +71,7 @@ impl Entered {
         self.few.contains(&block) || self.many.contains(&block)
     }
 
-    /// False if it was entered before.
+    /// Notes that a block is entered; returns false if it was entered before.
     fn insert(&mut self, block: Block) -> bool {
         if self.contains(block) {
             return false;
@@ -86,7 +86,7 @@ impl Entered {
 }
 
 impl Walk<'_> {
-    /// Follows jumps of the result to the next instruction that does something.
+    /// Follows jumps of the result to the next instruction with an effect.
     pub(super) fn settle(&self, next: Next, known: Option<&Known>) -> Settled {
         let mut settled = Settled {
             place: Place::Spins,
@@ -114,7 +114,7 @@ impl Walk<'_> {
                 InstructionData::Brif { arg, blocks, .. } if self.choice == Choice::OnPaths => {
                     let taken = self.decided_in_result(arg, &settled.crossings, known);
                     let way = taken.map(|taken| blocks[usize::from(!taken)]);
-                    // On the way round once more it may go the other way.
+                    // In the next iteration it may go the other way.
                     way.filter(|way| !entered.contains(way.block(&self.after.dfg.value_lists)))
                         .inspect(|_| settled.branches.push(inst))
                 }
@@ -143,7 +143,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What still equals a source value after the crossings, if `terms` did
+    /// Returns the terms that still equal a source value after the crossings, if `terms` did
     /// before.
     pub(super) fn carry(&self, terms: &Terms, crossings: &[Crossing]) -> Terms {
         let mut terms = terms.clone();
@@ -154,8 +154,8 @@ impl Walk<'_> {
                 .filter(|(_, arg)| terms.contains(arg))
                 .map(|&(param, _)| BlockArg::Value(param));
             let became: Terms = became.collect();
-            // A value that is defined on the way around a loop is an old one
-            // once the header is entered again.
+            // A value that is defined on the way around a loop is outdated after the header is
+            // entered again.
             terms.retain(|term| match *term {
                 BlockArg::Value(value) => self.is_defined_above(value, crossing.block),
                 BlockArg::TryCallRet(_) | BlockArg::TryCallExn(_) => false,

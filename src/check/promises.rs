@@ -1,12 +1,12 @@
-//! What memory flags may promise in the result.
+//! The promises that memory flags may make in the result.
 //!
 //! `readonly`, `can_move` and alias regions are promised for one activation of one function, unless
-//! the tree says that they hold for the whole program. So what a copy accesses promises nothing,
-//! but where the caller itself loads from the same address, with the same flags, before the copy is
+//! the tree says that they hold for the whole program. So an access of a copy makes no promise,
+//! unless the caller itself loads from the same address, with the same flags, before the copy is
 //! executed. Stores of the caller have no region if some copy accesses memory that the caller may
-//! write, since Cranelift takes accesses to be apart that have different regions, and loads without
-//! region to be apart from stores with one. And the caller may not move what it loads from an
-//! address that was returned by a replaced call, or loaded after one.
+//! write, because Cranelift assumes that accesses in different regions do not overlap, nor loads
+//! without a region with stores in one. And the caller may not move a load whose address was
+//! returned by a replaced call, or loaded after one.
 
 use super::difference::Difference;
 use super::tree::{CopyId, CopyTree};
@@ -18,7 +18,7 @@ use cranelift_codegen::ir::{
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// An access of the result, and what it is in the source.
+/// An access of the result, and its counterpart in the source.
 #[derive(Clone, Copy)]
 struct Access {
     copy: CopyId,
@@ -27,8 +27,7 @@ struct Access {
     flags: MemFlagsData,
 }
 
-/// What a load promises of which address: where the address starts from, how it is loaded, and
-/// with which flags.
+/// The promise of a load: the base of its address, its form, and its flags.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Expression {
     base: Base,
@@ -41,12 +40,12 @@ struct Expression {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Base {
     Value(Value),
-    /// What the expression of this number loads.
+    /// The result of the load with this number.
     Loaded(usize),
 }
 
-/// Promising loads of the result by what they load: those of one number load the same value, as
-/// far as their promises hold.
+/// Promising loads of the result, numbered by their expressions: loads with one number load the
+/// same value, as far as their promises hold.
 #[derive(Default)]
 struct Expressions {
     known: FxHashMap<Expression, usize>,
@@ -57,7 +56,7 @@ fn is_promising(flags: MemFlagsData) -> bool {
     flags.readonly() || flags.can_move()
 }
 
-/// Trap, alignment and byte order: what an access is, wherever it is executed.
+/// Compares trap, alignment and byte order, the facts of an access that do not depend on its place.
 fn same_facts(a: MemFlagsData, b: MemFlagsData) -> bool {
     a.trap_code() == b.trap_code()
         && a.aligned() == b.aligned()
@@ -70,8 +69,8 @@ fn region_of(func: &Function, flags: MemFlagsData) -> Option<u32> {
 }
 
 impl Walk<'_> {
-    /// Whether the flags of the result's access may stand for those of the source. What they still
-    /// promise is looked at in the end.
+    /// Returns whether the flags of the result's access may stand for those of the source. Their
+    /// remaining promises are checked in the end.
     pub(super) fn same_access(&self, copy: CopyId, a: MemFlags, result: Inst, b: MemFlags) -> bool {
         let func = self.tree.func(copy);
         let (before, after) = (func.dfg.mem_flags[a], self.after.dfg.mem_flags[b]);
@@ -98,12 +97,12 @@ impl Walk<'_> {
                 && before.readonly() == after.readonly()
                 && (before.can_move() == after.can_move() || loses_move);
         }
-        // Which region a kept promise has is the caller's affair.
+        // The caller decides the region of a kept promise.
         is_promising(after) || regions.1.is_none()
     }
 
-    /// Whether a global value of a copy, which the result's prologue does not load, may have these
-    /// flags in the result.
+    /// Returns whether a global value of a copy, which the result's prologue does not load, may
+    /// have these flags in the result.
     pub(super) fn same_global_flags(&self, copy: CopyId, a: MemFlags, b: MemFlags) -> bool {
         let func = self.tree.func(copy);
         let (before, after) = (func.dfg.mem_flags[a], self.after.dfg.mem_flags[b]);
@@ -118,7 +117,7 @@ impl Walk<'_> {
         same_facts(before, after) && (plain || kept)
     }
 
-    /// Whether the stack limit of the result is computed with these flags.
+    /// Returns whether the stack limit of the result is computed with these flags.
     fn prologue_loads(&self, flags: MemFlags) -> bool {
         use cranelift_codegen::ir::GlobalValueData;
         let mut next = self.after.stack_limit;
@@ -144,7 +143,7 @@ impl Walk<'_> {
         copies.any(|(id, copy)| id != CopyTree::ROOT && has_struct_args(copy.func))
     }
 
-    /// A reachable store of the result that has a region, if there is one.
+    /// Returns a reachable store of the result that has a region, if there is one.
     pub(super) fn store_with_region(&self) -> Option<Inst> {
         *self.store_with_region.get_or_init(|| {
             let blocks = self.after.layout.blocks();
@@ -157,7 +156,7 @@ impl Walk<'_> {
         })
     }
 
-    /// The accesses of the result, as they stand.
+    /// Returns the accesses of the result, as they stand.
     fn accesses(&self) -> Vec<Access> {
         let blocks = self.after.layout.blocks();
         let blocks = blocks.filter(|&block| self.domtree.is_reachable(block));
@@ -175,7 +174,7 @@ impl Walk<'_> {
         accesses.collect()
     }
 
-    /// Looks at what the accesses of the result promise, when all are matched.
+    /// Checks the promises of the result's accesses, after all are matched.
     pub(super) fn check_promises(&self) -> Result<(), Difference> {
         if self.tree.copies.len() <= 1 {
             return Ok(());
@@ -184,7 +183,7 @@ impl Walk<'_> {
         if self.tree.holds_for_program {
             return self.check_structures(&accesses);
         }
-        // What is copied of structures was a call.
+        // The copies of structures were calls.
         let of_root = |access: &Access| {
             let data = &self.tree.func(access.copy).dfg.insts[access.inst];
             access.copy == CopyTree::ROOT && data.memflags().is_some()
@@ -208,7 +207,7 @@ impl Walk<'_> {
                     self.domtree.dominates(known, access.result, layout)
                 };
                 if !known.is_some_and(|known| known.iter().any(is_before)) {
-                    let message = "it promises what the caller does not promise before it";
+                    let message = "it has a promise that the caller does not make before it";
                     return Err(self.wrong(&access, message));
                 }
             }
@@ -229,7 +228,8 @@ impl Walk<'_> {
             .with_result(access.result)
     }
 
-    /// The caller's accesses may move where their addresses were known as early as they are now.
+    /// Checks that accesses of the caller that may move have addresses that were known as early as
+    /// they are now.
     fn check_own_promises(&self, own: &[Access]) -> Result<(), Difference> {
         let func = self.tree.func(CopyTree::ROOT);
         let mut late: Option<FxHashSet<Value>> = None;
@@ -250,8 +250,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The caller's values that come from a replaced call, or from a load that may have been after
-    /// a call and stays where it is.
+    /// Returns the caller's values that come from a replaced call, or from a load that may have
+    /// been after a call and stays where it is.
     fn late_values(&self) -> FxHashSet<Value> {
         let func = self.tree.func(CopyTree::ROOT);
         let dfg = &func.dfg;
@@ -290,7 +290,7 @@ impl Walk<'_> {
                     }
                 }
             }
-            // Only in the entry block is it known what comes before a call.
+            // Only in the entry block are the instructions before a call known.
             called = true;
         }
         let mut late = FxHashSet::default();
@@ -302,13 +302,14 @@ impl Walk<'_> {
         late
     }
 
-    /// Whether an access of a copy is directly to a stack slot that is not the caller's.
+    /// Returns whether an access is directly to a stack slot of a copy.
     fn is_in_own_slot(&self, data: &InstructionData) -> bool {
         let slot = address_of(data).and_then(|address| slot_at(self.after, address));
         slot.is_some_and(|slot| self.slots.is_of_copies(slot))
     }
 
-    /// What is copied in the caller's activation is not `readonly` in it.
+    /// Checks that memory of structures, which is written in the caller's activation, is not read
+    /// as `readonly`.
     fn check_structures(&self, accesses: &[Access]) -> Result<(), Difference> {
         for access in accesses {
             if !is_promising(access.flags) || access.copy == CopyTree::ROOT {
@@ -339,7 +340,7 @@ impl Walk<'_> {
     }
 }
 
-/// The address of an access.
+/// Returns the address of an access.
 fn address_of(data: &InstructionData) -> Option<Value> {
     match *data {
         InstructionData::Load { arg, .. } | InstructionData::LoadNoOffset { arg, .. } => Some(arg),
@@ -352,7 +353,7 @@ fn address_of(data: &InstructionData) -> Option<Value> {
     }
 }
 
-/// The slot of which `value` is the address.
+/// Returns the slot whose address is `value`.
 fn slot_at(func: &Function, value: Value) -> Option<StackSlot> {
     let value = func.dfg.resolve_aliases(value);
     match func.dfg.insts[func.dfg.value_def(value).inst()?] {
@@ -362,7 +363,7 @@ fn slot_at(func: &Function, value: Value) -> Option<StackSlot> {
 }
 
 impl Expressions {
-    /// The number of what the load `inst` of `func` loads, if it promises something.
+    /// Returns the number of the load `inst` of `func`, if it makes a promise.
     fn number(&mut self, func: &Function, inst: Inst) -> Option<usize> {
         // From the load at which the address starts.
         let mut chain = Vec::new();
@@ -392,7 +393,7 @@ impl Expressions {
     }
 }
 
-/// What a promising load loads, as if its address started from where it is, which it returns.
+/// Returns the base of a promising load's address, and the load's expression relative to that base.
 fn promised_load(func: &Function, inst: Inst) -> Option<(Value, Expression)> {
     let InstructionData::Load {
         opcode,

@@ -1,9 +1,9 @@
-//! For how long a value of the source equals a block parameter of the result.
+//! The scope in which a value of the source equals a block parameter of the result.
 //!
-//! On the way into a loop of the result both may be the same, and differ when the loop goes round.
-//! So where a block is entered, its parameters are other values from then on, and a value of the
-//! source that was computed before equals only those for which something is passed that it equals.
-//! Of a value that is computed anew before each use behind that place, nothing is forgotten.
+//! On the way into a loop of the result both may be the same, and differ in the next iteration. So
+//! when a block is entered, its parameters are new values, and an earlier value of the source
+//! equals only the parameters whose arguments it equals. Facts about a value that is recomputed
+//! before each later use are kept.
 
 use super::assigned::Assigned;
 use super::entities::special_param;
@@ -16,11 +16,11 @@ use cranelift_codegen::ir::{Block, Function, Inst, Value, ValueDef};
 use rustc_hash::FxHashMap;
 use std::ptr;
 
-/// Where the values of one function are used again.
+/// The liveness of the values of one function.
 pub(super) struct Liveness {
     cfg: ControlFlowGraph,
     uses: FxHashMap<Value, Vec<Inst>>,
-    /// The blocks at whose start a value is live, for those that were asked about.
+    /// The blocks at whose start a value is live; computed per value on first use.
     live_in: FxHashMap<Value, EntitySet<Block>>,
 }
 
@@ -46,8 +46,8 @@ impl Liveness {
         }
     }
 
-    /// Whether some use of `value` can come before it is computed anew, if `at` is executed next,
-    /// or was just now.
+    /// Returns whether some use of `value` can come before it is recomputed, if `at` is executed
+    /// next, or was executed just before.
     fn is_live(&mut self, func: &Function, value: Value, at: Inst, is_next: bool) -> bool {
         let Some(block) = func.layout.inst_block(at) else {
             return true;
@@ -91,8 +91,8 @@ impl Liveness {
 }
 
 impl Walk<'_> {
-    /// Forgets what equalled the parameters of blocks that are entered, of values that the gap,
-    /// which leads to `end`, does not assign.
+    /// Forgets that values equal the parameters of the entered blocks, except values that the gap,
+    /// which leads to `end`, assigns.
     pub(super) fn forget_params(
         &mut self,
         crossings: &[Crossing],
@@ -124,8 +124,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether a use of the value behind `end`, or in it where it is next, may be one of what it is
-    /// now.
+    /// Returns whether the present value may be used after `end`, or in `end` itself if that is
+    /// next.
     pub(super) fn is_live(
         &self,
         copy: CopyId,
@@ -152,7 +152,7 @@ impl Walk<'_> {
         let mut liveness = self.liveness.borrow_mut();
         let liveness = liveness.entry(ptr::from_ref(func));
         let liveness = liveness.or_insert_with(|| Liveness::new(func));
-        // What a replaced call passes was looked up when its copy was entered.
+        // The arguments of a replaced call were looked up when its copy was entered.
         liveness.is_live(func, value, inst, is_next && end.0 == copy)
     }
 }

@@ -1,12 +1,12 @@
-//! Which slot of the result each slot of the source is, and which may be one.
+//! The mapping from slots of the source to slots of the result, and the rules for shared ones.
 //!
-//! What a body leaves in its slots is lost when it ends. So one slot of the result may be that of
-//! several copies if of any two of them neither is inside the other: then one has ended before the
-//! other begins. It must be what each of them asks for: of the same kind, size, alignment and key.
-//! And it must be used through the same alias region by all, since Cranelift takes it that nothing
-//! is used through two. Where a body gives the address of a slot away, only copies of that very
-//! body can have it together, unless there are no alias regions in any of the functions, or none
-//! in any copy, because regions hold in their own functions only.
+//! The content of a body's slots is lost when it ends. So several copies may share one slot of the
+//! result if no two of them are nested: then one ends before the other begins. The slot must have
+//! the kind, size, alignment and key of each of them. All must access it through the same alias
+//! region, because Cranelift assumes that no address is accessed through two. If the address of a
+//! slot escapes from a body, only copies of the same body can share it, unless there are no alias
+//! regions in any of the functions, or none in any copy, because regions hold only in their own
+//! functions.
 
 use super::difference::Difference;
 use super::tree::{CopyId, CopyTree};
@@ -19,14 +19,14 @@ use cranelift_codegen::ir::{
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::ptr;
 
-/// Which slot of the result each slot of the source is, and whose each of the result is.
+/// The result's slot for each slot of the source, and the owners of each slot of the result.
 #[derive(Default)]
 pub(super) struct Slots {
     of: FxHashMap<(CopyId, StackSlot), StackSlot>,
     owners: FxHashMap<StackSlot, Owners>,
-    /// By function, which is told by where it is.
+    /// Keyed by the function's address.
     uses: FxHashMap<*const Function, SlotUses>,
-    /// Whether no function has alias regions, once that was looked up.
+    /// Whether no function has alias regions; computed on first use.
     without_regions: Option<bool>,
     dynamic_of: FxHashMap<(CopyId, ir::DynamicStackSlot), ir::DynamicStackSlot>,
     dynamic_owners: FxHashMap<ir::DynamicStackSlot, (CopyId, ir::DynamicStackSlot)>,
@@ -45,23 +45,23 @@ struct Owners {
     copies: FxHashMap<CopyId, SlotOwner>,
     /// Copies with some owner inside them.
     around: FxHashSet<CopyId>,
-    /// One of those whose code names the slot; the others are like it.
+    /// One of the owners whose code names the slot; the others are equivalent.
     named_by: Option<(CopyId, SlotOwner)>,
 }
 
-/// How code of one function uses a slot of its own.
+/// The uses of a slot by its own function.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SlotUse {
     /// By loads and stores through this alias region, or through none.
     Accessed(Option<u32>),
-    /// By whoever has its address, or through several regions.
+    /// Its address escapes, or it is accessed through several regions.
     GivenAway,
 }
 
 type SlotUses = FxHashMap<StackSlot, SlotUse>;
 
 impl Owners {
-    /// Whether `copy` is neither an owner nor inside or around one.
+    /// Returns whether `copy` is neither an owner nor nested with one.
     fn never_meet(&self, tree: &CopyTree<'_>, copy: CopyId) -> bool {
         let mut around = tree.site(copy).map(|site| site.parent);
         while let Some(copy) = around {
@@ -86,7 +86,7 @@ impl Owners {
 }
 
 impl Slots {
-    /// Forgets which slots are which, but not what was found out of the functions.
+    /// Clears the mapping of slots, but keeps the facts about functions.
     pub(super) fn forget_owners(&mut self) {
         self.of.clear();
         self.owners.clear();
@@ -105,20 +105,20 @@ impl Slots {
         self.claim(tree, slot, copy, SlotOwner::Structure(index))
     }
 
-    /// Whether a slot of the result is one of copies.
+    /// Returns whether a slot of the result belongs to copies.
     pub(super) fn is_of_copies(&self, slot: StackSlot) -> bool {
         let owners = self.owners.get(&slot);
         owners.is_some_and(|owners| !owners.copies.contains_key(&CopyTree::ROOT))
     }
 
-    /// Whether a structure passed by value is copied to a slot of the result.
+    /// Returns whether a structure passed by value is copied to a slot of the result.
     pub(super) fn holds_structure(&self, slot: StackSlot) -> bool {
         let owners = self.owners.get(&slot).into_iter();
         let mut owners = owners.flat_map(|owners| owners.copies.values());
         owners.any(|owner| matches!(owner, SlotOwner::Structure(_)))
     }
 
-    /// Claims a slot for code of `copy` that names it.
+    /// Claims a slot that code of `copy` names.
     fn claim(
         &mut self,
         tree: &CopyTree<'_>,
@@ -158,7 +158,7 @@ fn are_slots(one: SlotOwner, other: SlotOwner) -> bool {
     matches!((one, other), (SlotOwner::Slot(_), SlotOwner::Slot(_)))
 }
 
-/// Whether all copies access everything through no region.
+/// Returns whether all copies access memory only without regions.
 fn tree_has_no_regions(tree: &CopyTree<'_>) -> bool {
     let mut copies = tree.copies.values();
     !tree.holds_for_program || copies.all(|copy| copy.func.dfg.alias_regions.len() == 0)
@@ -180,14 +180,14 @@ fn used_alike(
     let mut used = |func: &Function, slot: StackSlot| {
         let uses = uses.entry(ptr::from_ref(func));
         let uses = uses.or_insert_with(|| slot_uses(func));
-        // A slot that nothing accesses can be in any memory.
+        // A slot without accesses can be in any memory.
         uses.get(&slot).copied().unwrap_or(SlotUse::Accessed(None))
     };
     let used = [used(func, slot), used(other_func, other_slot)];
     used[0] == used[1] && used[0] != SlotUse::GivenAway
 }
 
-/// What reachable code does with the addresses of its slots.
+/// Returns the uses of a function's slots by its reachable code.
 fn slot_uses(func: &Function) -> SlotUses {
     let cfg = ControlFlowGraph::with_function(func);
     let domtree = DominatorTree::with_function(func, &cfg);
@@ -233,16 +233,16 @@ fn slot_uses(func: &Function) -> SlotUses {
     uses
 }
 
-/// Slots of the result that are the same in all that can be seen of them.
+/// Slots of the result that are indistinguishable.
 #[derive(Default)]
 struct Candidates {
     all: Vec<StackSlot>,
-    /// Those that nobody has yet, the first at the end.
+    /// The slots without an owner, the first at the end.
     free: Vec<StackSlot>,
 }
 
 impl Walk<'_> {
-    /// Slots with a key are there for each copy, whether code uses them or not.
+    /// Checks that each copy has its slots with a key, whether code uses them or not.
     pub(super) fn check_keyed_slots(&mut self) -> Result<(), Difference> {
         let tree = self.tree;
         let mut candidates: FxHashMap<&StackSlotData, Candidates> = FxHashMap::default();
@@ -286,12 +286,12 @@ impl Walk<'_> {
         }
     }
 
-    /// Finds a place for a slot that no code of its copy names: one that nobody has or, failing
-    /// that, one of copies that `copy` never meets.
+    /// Finds a slot of the result for one that no code of its copy names: a free one, or else one
+    /// of copies that are never active together with `copy`.
     ///
-    /// Taking the first that will do finds a place for all, copies before those inside them, if
-    /// there is one: another choice is as good, since the two could be exchanged in all that is
-    /// inside of `copy`.
+    /// If there is an assignment for all slots, taking the first suitable one finds it, with copies
+    /// before those inside them: any other choice could be exchanged with it in all copies inside
+    /// `copy`.
     fn find_unnamed(&mut self, alike: &mut Candidates, copy: CopyId, slot: StackSlot) -> bool {
         let tree = self.tree;
         let owners = &mut self.slots.owners;

@@ -1,4 +1,4 @@
-//! Matching one instruction that does something.
+//! Matches one instruction with an effect.
 
 use super::assigned::Assigned;
 use super::difference::Difference;
@@ -49,7 +49,7 @@ impl Walk<'_> {
                     result: None,
                 });
             }
-            // What it is on was compared on the way to it.
+            // Its condition was compared on the way to it.
             _ if is_branch => {}
             _ => self.compare(copy, inst, &data, result, &result_data)?,
         }
@@ -144,7 +144,7 @@ impl Walk<'_> {
         });
     }
 
-    /// Whether an instruction of the result is about that global value.
+    /// Returns whether an instruction of the result is about that global value.
     fn is_global(&self, copy: CopyId, global: ir::GlobalValue, result: &InstructionData) -> bool {
         match *result {
             InstructionData::UnaryGlobalValue { global_value, .. } => {
@@ -154,8 +154,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A global value that starts from a copy's `vmctx`, as the computation
-    /// that it stands for.
+    /// Follows the computation of a global value that starts from a copy's `vmctx`.
     fn expanded_global(
         &mut self,
         copy: CopyId,
@@ -200,7 +199,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// One load or addition; returns its value and the instruction after it.
+    /// Follows one load or addition; returns its value and the instruction after it.
     fn expanded_step(
         &mut self,
         copy: CopyId,

@@ -64,8 +64,8 @@ struct StructCopy<'w, 'a> {
     copy: CopyId,
     call: Inst,
     child: CopyId,
-    /// Where the result goes on. What it passes on the way to the next instruction belongs to
-    /// the gap behind the copies.
+    /// The place where the result goes on. Its assignments on the way to the next instruction
+    /// belong to the gap after the copies.
     next: Next,
     /// The next instruction, unless the result loops forever.
     at: Option<Inst>,
@@ -81,7 +81,7 @@ impl StructCopy<'_, '_> {
         };
     }
 
-    /// Returns the copy's address; `next` is then what comes after it.
+    /// Reads one copy and returns its address; `next` is then the place after it.
     fn read(&mut self, size: u32, index: usize) -> Result<Value, Difference> {
         let slot = match self.data() {
             InstructionData::StackAddr {
@@ -117,9 +117,10 @@ impl StructCopy<'_, '_> {
         Ok(target)
     }
 
-    /// Where promises hold for the whole program, stores may have alias regions, and a load without
-    /// region does not see them. So something without region has to be stored before: nothing that
-    /// the copy itself stores, since of two equal stores one is dropped.
+    /// Reads the store before the copy. Where promises hold for the whole program, stores may have
+    /// alias regions, and a load without a region does not see them. So a store without a region
+    /// has to come first. It must differ from the stores of the copy, because one of two equal
+    /// stores is dropped.
     fn read_fence(&mut self, target: Value) -> Result<(), Difference> {
         let is_fence = match self.data() {
             InstructionData::Store {
@@ -174,7 +175,7 @@ impl StructCopy<'_, '_> {
         Ok(results.first().copied().unwrap_or(Value::from_u32(0)))
     }
 
-    /// A load and a store of the same bytes; returns their number.
+    /// Reads a load and a store of the same bytes; returns their number.
     fn read_word(&mut self, target: Value, offset: u32) -> Result<u32, Difference> {
         let source = self.source.clone();
         self.read_move(
@@ -222,14 +223,14 @@ impl StructCopy<'_, '_> {
         Ok(bytes)
     }
 
-    /// Whether an access promises nothing that the call did not.
+    /// Returns whether an access makes only the promises of the call.
     fn is_plain(&self, flags: MemFlags) -> bool {
         let flags = self.walk.after.dfg.mem_flags[flags];
         let plain = MemFlagsData::new();
         flags == plain || flags == plain.with_notrap()
     }
 
-    /// Eight bytes at a time, in a loop; returns the number of bytes.
+    /// Reads a loop over eight bytes at a time; returns the number of bytes.
     fn read_loop(&mut self, target: Value) -> Result<u32, Difference> {
         let after = self.walk.after;
         let first = self.at.and_then(|at| after.layout.next_inst(at));

@@ -1,4 +1,4 @@
-//! Which calls were replaced by which bodies.
+//! The replaced calls and the bodies in their place.
 
 use cranelift_codegen::ir::{ExceptionTable, Function, Inst, InstructionData, Opcode};
 use cranelift_entity::{PrimaryMap, entity_impl};
@@ -11,8 +11,7 @@ entity_impl!(CopyId, "copy");
 
 /// A caller and the copies of bodies in it.
 ///
-/// The tree says what is claimed: at this call of that body stands a copy of
-/// this callee.
+/// The tree is the claim to check: a copy of this callee replaces this call of that body.
 pub struct CopyTree<'f> {
     pub(super) copies: PrimaryMap<CopyId, Copy<'f>>,
     children: FxHashMap<(CopyId, Inst), CopyId>,
@@ -46,7 +45,7 @@ impl<'f> CopyTree<'f> {
     /// The caller itself.
     pub const ROOT: CopyId = CopyId(0);
 
-    /// The caller as it was, with nothing replaced.
+    /// Returns the caller as it was, with nothing replaced.
     pub fn new(caller: &'f Function) -> Self {
         let mut copies = PrimaryMap::new();
         copies.push(Copy {
@@ -63,9 +62,8 @@ impl<'f> CopyTree<'f> {
         }
     }
 
-    /// Leaves source locations out of the comparison: for functions whose
-    /// locations are entries of a [table](crate::locations), which are others
-    /// in each function.
+    /// Leaves source locations out of the comparison: for functions whose locations are entries of
+    /// a [table](crate::locations), which differ between functions.
     pub fn ignore_locations(&mut self) {
         self.keeps_locations = false;
     }
@@ -81,18 +79,17 @@ impl<'f> CopyTree<'f> {
         self.limits_are_per_thread = true;
     }
 
-    /// Takes it that what memory flags promise holds for the whole program, so that copies may
-    /// promise it too: see
+    /// Assumes that the promises of memory flags hold for the whole program, so that copies may
+    /// make them too: see
     /// [`MemoryPromises::WholeProgram`](crate::splice::MemoryPromises::WholeProgram).
     pub fn promise_for_whole_program(&mut self) {
         self.holds_for_program = true;
     }
 
-    /// Claims that `call`, an instruction of the body of `parent`, was replaced
-    /// by a copy of `callee`.
+    /// Claims that `call`, an instruction of the body of `parent`, was replaced by a copy of
+    /// `callee`.
     ///
-    /// `call` must be a direct call; if it is not, [`check`](super::check)
-    /// finds a difference.
+    /// `call` must be a direct call; if it is not, [`check`](super::check) finds a difference.
     pub fn add(&mut self, parent: CopyId, call: Inst, callee: &'f Function) -> CopyId {
         let around = self.copies.get(parent).map(|around| &around.func.dfg);
         let around = around.filter(|dfg| dfg.inst_is_valid(call));
@@ -109,7 +106,7 @@ impl<'f> CopyTree<'f> {
         copy
     }
 
-    /// The copy that replaced `call` in `parent`.
+    /// Returns the copy that replaced `call` in `parent`.
     pub(super) fn child(&self, parent: CopyId, call: Inst) -> Option<CopyId> {
         self.children.get(&(parent, call)).copied()
     }
@@ -122,8 +119,8 @@ impl<'f> CopyTree<'f> {
         self.copies[copy].site
     }
 
-    /// The site at which a `return` of `copy` goes on, past tail calls; `None`
-    /// where it returns from the caller itself.
+    /// Returns the site at which a `return` of `copy` goes on, past tail calls; `None` where it
+    /// returns from the caller itself.
     pub(super) fn returns_to(&self, mut copy: CopyId) -> Option<Site> {
         loop {
             let site = self.site(copy)?;

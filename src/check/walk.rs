@@ -1,12 +1,11 @@
-//! Following source and result together.
+//! Follows source and result together.
 //!
-//! Between two instructions that do something, both sides may take steps that
-//! leave no trace: jumps, on the source side also stepping into a copy and out
-//! of it again. Such a stretch is a *gap*. It starts where the last instruction
-//! was matched and ends at the next one on each side; what the source assigns
-//! on the way, to block parameters, parameters of copies and results of
-//! replaced calls, takes effect at the end of the gap, together with what the
-//! result assigned to its block parameters.
+//! Between two instructions with an effect, both sides may take silent steps: jumps, and on the
+//! source side also steps into a copy and out of it. Such a stretch is a *gap*. It starts where the
+//! last instruction was matched and ends at the next one on each side. The assignments of the
+//! source on the way, to block parameters, parameters of copies and results of replaced calls, take
+//! effect at the end of the gap, together with the assignments of the result to its block
+//! parameters.
 
 use super::assigned::Assigned;
 use super::difference::{CheckError, Difference, Undecided};
@@ -28,15 +27,15 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::{SmallVec, smallvec};
 use std::cell::{Cell, OnceCell, RefCell};
 
-/// Where the source goes on.
+/// The place where the source goes on.
 #[derive(Clone, Copy)]
 pub(super) enum Source {
     At(Inst),
-    /// Into a block, whose parameters the gap has assigned already.
+    /// A block, whose parameters the gap has assigned already.
     Enter(Block),
 }
 
-/// A stretch without trace that is still to be followed.
+/// A gap that is still to be followed.
 pub(super) struct Gap {
     pub(super) copy: CopyId,
     pub(super) source: Source,
@@ -46,8 +45,8 @@ pub(super) struct Gap {
     pub(super) known: Option<Known>,
 }
 
-/// Which branch of the source is taken for one of the result, where several on the same value
-/// follow each other and some may be gone.
+/// The source branch that is matched with one of the result, if there are several successive ones
+/// on the same value and some may be gone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Choice {
     /// The first, and no branch of the result is passed.
@@ -55,34 +54,34 @@ pub(super) enum Choice {
     /// The first, but branches of the result that can go one way only on a path are followed like
     /// jumps.
     OnPaths,
-    /// A later one, if the first does nothing but lead to that.
+    /// A later one, if the first only leads to that.
     Later,
 }
 
-/// What a step of the source comes to.
+/// The result of a step of the source.
 pub(super) enum Step {
-    /// It leaves no trace and leads there.
+    /// It is silent and leads there.
     On(CopyId, Source),
     /// It is a branch that the result does not have here, and can go both ways.
     Fork([BlockCall; 2]),
-    /// It is a branch on the value on which the result has one.
+    /// It is a branch on the same value as the result's.
     Branch,
-    /// It does something.
+    /// It has an effect.
     End,
 }
 
-/// An instruction of the source that does something.
+/// An instruction of the source with an effect.
 #[derive(Clone, Copy)]
 pub(super) struct End {
     pub(super) copy: CopyId,
     pub(super) inst: Inst,
-    /// Whether it is a branch that is on the same value as the one of the result, the way it was
+    /// Whether it is a branch on the same value as the result's, on the way by which it was
     /// reached.
     pub(super) is_branch: bool,
 }
 
-/// A block that an instruction of the source names, and the one that the
-/// result's names, if it names one.
+/// A block that an instruction of the source names, and the block that the result's instruction
+/// names, if any.
 pub(super) struct NamedBlock {
     pub(super) copy: CopyId,
     pub(super) inst: Inst,
@@ -94,19 +93,19 @@ pub(super) struct Walk<'a> {
     pub(super) tree: &'a CopyTree<'a>,
     pub(super) after: &'a Function,
     pub(super) domtree: DominatorTree,
-    /// What each source value equals; `None` until it is first assigned.
+    /// The terms that each source value equals; `None` until it is first assigned.
     pub(super) terms: PrimaryMap<CopyId, SecondaryMap<Value, Option<Terms>>>,
     pub(super) slots: Slots,
-    /// A reachable store of the result with an alias region, once that was looked up.
+    /// A reachable store of the result with an alias region; computed on first use.
     pub(super) store_with_region: OnceCell<Option<Inst>>,
-    /// Which source instruction each instruction of the result is.
+    /// The source instruction for each instruction of the result.
     pub(super) owners: FxHashMap<Inst, (CopyId, Inst)>,
     pub(super) matches: FxHashMap<(CopyId, Inst), Inst>,
-    /// To be compared when all is matched.
+    /// Compared after everything is matched.
     pub(super) named_blocks: Vec<NamedBlock>,
-    /// What values of functions with labels equalled on the way to where the
-    /// source does something next. There they may no longer, which is no loss
-    /// where nothing needs them, but they have their labels.
+    /// The terms that values of functions with labels equalled on the way to the source's next
+    /// effect. They may no longer hold there, which does not matter for values that are not needed,
+    /// but these values have their labels.
     pub(super) passed: FxHashSet<(CopyId, Value, Value)>,
     /// The blocks of the result that some path enters.
     entered_blocks: EntitySet<Block>,
@@ -114,22 +113,23 @@ pub(super) struct Walk<'a> {
     pub(super) entered: EntitySet<CopyId>,
     visited: FxHashMap<(CopyId, Inst), Place>,
     pub(super) work: Vec<Gap>,
-    /// Where values of the source equal a block parameter of the result.
+    /// The source values that equal a block parameter of the result.
     pub(super) equal_to_params: SecondaryMap<Value, Vec<(CopyId, Value)>>,
-    /// By function of the source, which is told by where it is.
+    /// By function of the source, keyed by its address.
     pub(super) liveness: RefCell<FxHashMap<*const Function, Liveness>>,
     pub(super) runs: RefCell<Runs>,
     pub(super) choice: Choice,
-    /// How many more steps may be taken where the result has none.
+    /// The remaining number of source steps without steps of the result.
     fuel: Cell<usize>,
-    /// Whether a value equals more than was kept in mind.
+    /// Whether a value equals more terms than were kept.
     pub(super) forgot: Cell<bool>,
-    /// Whether something was left open that more work might have decided.
+    /// Whether a question was left open that more work might have decided.
     pub(super) gave_up: Cell<bool>,
     pub(super) shrunk: bool,
 }
 
-/// How many steps may be taken where the result has none, for each instruction of the functions.
+/// The allowed number of source steps without steps of the result, per instruction of the
+/// functions.
 const FUEL_PER_INST: usize = 64;
 
 impl<'a> Walk<'a> {
@@ -162,8 +162,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Follows the source through the result, with another choice among branches on the same value
-    /// where the first leads to a difference. Where there was one, other choices still could be
-    /// right.
+    /// where the first leads to a difference. After a difference, other choices may still be right.
     pub(super) fn prove(tree: &'a CopyTree<'a>, after: &'a Function) -> Result<(), CheckError> {
         let mut first: Option<Difference> = None;
         let mut is_certain = true;
@@ -183,7 +182,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Whether a difference may come of what was not looked at.
+    /// Returns whether a difference may be due to a limit of the checker.
     fn is_uncertain(&self) -> bool {
         self.gave_up.get() || self.forgot.get()
     }
@@ -196,7 +195,7 @@ impl<'a> Walk<'a> {
         left.is_some()
     }
 
-    /// Goes around until nothing more turns out not to be equal.
+    /// Iterates until no more terms turn out to be unequal.
     fn run(&mut self) -> Result<(), Difference> {
         self.check_header()?;
         let copies = self.tree.copies.values().map(|copy| copy.func);
@@ -214,7 +213,7 @@ impl<'a> Walk<'a> {
                 Ok(()) if !self.shrunk => break,
                 Ok(()) => {}
                 Err(difference) => {
-                    // It may come of what was only thought to be equal.
+                    // It may be due to values that were only assumed to be equal.
                     let difference = first_difference.get_or_insert(difference);
                     if !self.shrunk {
                         return Err(difference.clone());
@@ -279,7 +278,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Takes the steps without trace and matches the instruction after them.
+    /// Takes the silent steps and matches the instruction after them.
     fn follow(&mut self, gap: Gap) -> Result<(), Difference> {
         let known = gap.known.as_ref();
         let settled = self.settle(gap.next, known);
@@ -335,8 +334,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The next instruction of the source that does something; none where both sides go round
-    /// forever and do nothing. Several are branches of which any may be the one of the result.
+    /// Returns the next instruction of the source with an effect; none if both sides loop forever
+    /// without one. Several are branches, any of which may be the one of the result.
     fn next_ends(
         &mut self,
         copy: CopyId,
@@ -359,7 +358,7 @@ impl<'a> Walk<'a> {
             match self.silent_step(copy, inst, settled, known, assigned)? {
                 Step::On(next_copy, next_source) => {
                     if !passed.insert((copy, inst)) {
-                        // The source jumps in a circle; so must the result.
+                        // The source loops forever; so must the result.
                         return if settled.place == Place::Spins {
                             Ok(SmallVec::new())
                         } else {
@@ -393,8 +392,8 @@ impl<'a> Walk<'a> {
                 Step::End => break here(false),
             }
         };
-        // Where the result has a branch and the source goes on otherwise, a branch before that is
-        // the one that differs.
+        // If the result has a branch and the source goes on in another way, an earlier branch is
+        // the difference.
         Ok(match (settled.place, last_branch) {
             (Place::At(result), Some(branch))
                 if is_brif(self.after, result) && !is_brif(self.tree.func(end.copy), end.inst) =>
@@ -434,7 +433,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What the next step of the source is, on the way to where the result is settled.
+    /// Returns the next step of the source, on the way to the place where the result is settled.
     pub(super) fn silent_step(
         &self,
         copy: CopyId,
@@ -497,9 +496,9 @@ impl<'a> Walk<'a> {
         Ok(Step::On(copy, Source::Enter(block)))
     }
 
-    /// Whether the result has a branch of this kind on this value here, so that
-    /// the source's was not folded. A value that the gap assigns is the one
-    /// after the crossings: it may be constant on this path alone.
+    /// Returns whether the result has a branch of this kind on this value here, so that the
+    /// source's was not folded. A value that the gap assigns is the one after the crossings: it may
+    /// be constant only on this path.
     pub(super) fn is_branch_on(
         &self,
         copy: CopyId,
@@ -528,8 +527,7 @@ impl<'a> Walk<'a> {
             })
     }
 
-    /// Steps into a copy: its parameters are the arguments. Returns its entry
-    /// block.
+    /// Steps into a copy: its parameters are the arguments. Returns its entry block.
     pub(super) fn enter(
         &self,
         copy: CopyId,
@@ -542,7 +540,7 @@ impl<'a> Walk<'a> {
             data,
             InstructionData::Call { .. } | InstructionData::TryCall { .. }
         ) {
-            return Err(self.at(copy, call, "it is no direct call, and cannot be replaced"));
+            return Err(self.at(copy, call, "it is not a direct call"));
         }
         let callee = self.tree.func(child);
         let entry = callee
@@ -564,8 +562,7 @@ impl<'a> Walk<'a> {
         Ok(entry)
     }
 
-    /// Steps out of a copy with what it returns; `None` where that returns from
-    /// the caller itself.
+    /// Steps out of a copy with its return values; `None` if that returns from the caller itself.
     pub(super) fn leave(
         &self,
         copy: CopyId,
@@ -591,8 +588,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Assigns the parameters of the block to which `call` leads; returned
-    /// values are those of a replaced `try_call`.
+    /// Assigns the parameters of the block to which `call` leads; returned values are those of a
+    /// replaced `try_call`.
     pub(super) fn assign(
         &self,
         copy: CopyId,
@@ -605,7 +602,7 @@ impl<'a> Walk<'a> {
         block
     }
 
-    /// The block to which `call` leads, and what is passed for its parameters.
+    /// Returns the block to which `call` leads, and the terms of the arguments for its parameters.
     pub(super) fn passed_along(
         &self,
         copy: CopyId,
@@ -637,7 +634,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What a source value equals, with what the gap assigned so far.
+    /// Returns the terms that a source value equals, with the assignments of the gap so far.
     pub(super) fn lookup(&self, copy: CopyId, value: Value, assigned: &Assigned) -> Terms {
         let value = self.tree.func(copy).dfg.resolve_aliases(value);
         let in_gap = assigned.get(copy, value);
@@ -670,8 +667,8 @@ impl<'a> Walk<'a> {
     /// Records that `result` is `inst`.
     pub(super) fn own(&mut self, copy: CopyId, inst: Inst, result: Inst) -> Result<(), Difference> {
         if let Some(&(other, other_inst)) = self.owners.get(&result) {
-            // A branch does nothing but choose, and where it decides nothing, it may be another on
-            // the same value that is left.
+            // A branch has no effect, and where it decides nothing, another one on the same value
+            // may be the remaining one.
             let may_share = is_brif(self.tree.func(copy), inst)
                 && is_brif(self.tree.func(other), other_inst)
                 && is_brif(self.after, result);
@@ -711,7 +708,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The terms of a value that is itself in the result.
+/// Returns the terms of a value that is itself in the result.
 pub(super) fn one(value: Value) -> Terms {
     [Term::Value(value)].into_iter().collect()
 }

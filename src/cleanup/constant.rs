@@ -1,23 +1,23 @@
-//! Conditions whose value is known from the instructions that compute them.
+//! Conditions that are constant by the instructions that compute them.
 
 use crate::body::resolve_alias;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{DataFlowGraph, InstructionData, Opcode, Type, Value, ValueDef};
 
-/// Front ends wrap a comparison in at most a few extensions and comparisons
-/// with zero; deeper expressions are left to Cranelift's optimizer.
+/// Front ends wrap a comparison in at most a few extensions and comparisons with zero; deeper
+/// expressions are left to Cranelift's optimizer.
 const MAX_DEPTH: u32 = 6;
 
-/// The bits of `value`, zero-extended, where it is an integer constant of up
-/// to 64 bits.
+/// Returns the bits of `value`, zero-extended, where it is an integer constant of up to 64 bits.
 pub(super) fn constant(dfg: &DataFlowGraph, value: Value) -> Option<u64> {
     evaluate(dfg, value, MAX_DEPTH, false)
 }
 
-/// As [`constant`], and where it is computed from constants as offsets into structures are.
+/// Like [`constant`], but also for values that are computed from constants, like offsets into
+/// structures.
 ///
-/// Conditions are left to [`constant`]: whoever proves that a branch was decided should not have
-/// to calculate.
+/// Conditions are left to [`constant`], so that a proof that a branch was decided needs no
+/// calculation.
 pub(super) fn computed_constant(dfg: &DataFlowGraph, value: Value) -> Option<u64> {
     evaluate(dfg, value, MAX_DEPTH, true)
 }
@@ -70,7 +70,8 @@ fn compute(opcode: Opcode, x: u64, y: impl FnOnce() -> Option<u64>) -> Option<u6
         Opcode::Iadd => x.wrapping_add(y()?),
         Opcode::Isub => x.wrapping_sub(y()?),
         Opcode::Imul => x.wrapping_mul(y()?),
-        // An amount that is not below the width is taken modulo the width.
+        // Amounts beyond the width are taken modulo the width; amounts below 8 are within every
+        // type.
         Opcode::Ishl => match y()? {
             amount @ 0..8 => x << amount,
             _ => return None,

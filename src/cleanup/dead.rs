@@ -1,6 +1,6 @@
-//! Instructions without an effect whose results are not used, and parameters that are not.
+//! Removal of instructions without an effect and without used results, and of unused parameters.
 //!
-//! What has a value label stays: a debugger may show it.
+//! Values with a label stay: a debugger may show them.
 
 use super::OptimizeOptions;
 use super::flow::{Flow, remove_params};
@@ -16,8 +16,7 @@ pub(super) struct DeadContext {
     work: Vec<Value>,
 }
 
-/// Removes what is not used; returns the number of parameters and of instructions. Nothing may be
-/// unreachable.
+/// Removes unused parameters and instructions; returns their numbers. No block may be unreachable.
 pub(super) fn drop_dead(
     func: &mut Function,
     flow: &Flow,
@@ -109,7 +108,7 @@ impl DeadContext {
         }
     }
 
-    /// All operands but what branches pass.
+    /// Notes all operands except the arguments of branches.
     fn note_operands(&mut self, func: &Function, inst: Inst) {
         for &arg in func.dfg.inst_args(inst) {
             self.note(func, arg);
@@ -124,7 +123,7 @@ impl DeadContext {
     }
 }
 
-/// Whether `inst` computes its results and does nothing else.
+/// Returns whether `inst` only computes its results.
 fn has_no_effect(func: &Function, inst: Inst) -> bool {
     let data = &func.dfg.insts[inst];
     let opcode = data.opcode();

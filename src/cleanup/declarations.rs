@@ -8,10 +8,10 @@ use cranelift_codegen::ir::{
 };
 
 /// Removes declarations of functions and signatures that no instruction names; returns their
-/// number. The others keep their order. Does nothing where something is named that is not there.
+/// number. The others keep their order. Does nothing if an instruction names a missing entity.
 ///
-/// A call that was inlined leaves a declaration behind, and with it the name of a function that may
-/// have been dropped.
+/// An inlined call leaves a declaration behind, and with it the name of a function that may have
+/// been dropped.
 pub(super) fn drop_unused_declarations(func: &mut Function) -> usize {
     let declared = func.dfg.ext_funcs.len() + func.dfg.signatures.len();
     if declared == 0 {
@@ -37,7 +37,7 @@ struct Uses {
 }
 
 impl Uses {
-    /// `None` where something is named that is not there.
+    /// Returns `None` if an instruction names a missing entity.
     fn find(func: &Function) -> Option<Self> {
         let mut uses = Uses {
             functions: EntitySet::with_capacity(func.dfg.ext_funcs.len()),
@@ -63,7 +63,7 @@ impl Uses {
                 }
             }
         }
-        // Also those of calls that are gone, which some look at all the same.
+        // Also those of removed calls, which some code still reads.
         for table in func.dfg.exception_tables.values() {
             uses.signature(func, table.signature())?;
         }
@@ -87,7 +87,7 @@ impl Uses {
         Some(())
     }
 
-    /// Removes everything else, and gives what is left its new number.
+    /// Removes everything else, and renumbers the rest.
     fn keep_only(&self, func: &mut Function) {
         let mut renamed_signatures: SecondaryMap<SigRef, SigRef> =
             SecondaryMap::with_default(SigRef::reserved_value());

@@ -1,4 +1,4 @@
-//! In which order the transforms run, and how often.
+//! The order of the transforms, and the number of rounds.
 
 use super::dead::{DeadContext, drop_dead};
 use super::decided::{self, DecidedContext, thread_decided};
@@ -42,7 +42,7 @@ impl OptimizeContext {
     }
 }
 
-/// Optimizes a function whose references all exist.
+/// Optimizes a function without references to missing entities.
 pub(super) fn optimize_checked(
     func: &mut Function,
     options: &OptimizeOptions,
@@ -195,7 +195,7 @@ fn thread_branches(
     thread_decided(func, flow, copies_left, handler_addresses, decided)
 }
 
-/// Whether there is a slot that could be private.
+/// Returns whether there is a slot that could be private.
 fn has_candidates(func: &Function) -> bool {
     let mut slots = func.sized_stack_slots.values();
     slots.any(|slot| slot.key.is_none())

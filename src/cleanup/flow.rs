@@ -8,17 +8,17 @@ use cranelift_codegen::ir::{
 };
 use smallvec::SmallVec;
 
-/// The edges of a function, none of whose blocks is unreachable.
+/// The edges of a function without unreachable blocks.
 ///
-/// Blocks are numbered in reverse postorder, which depends on how branches list their targets and
-/// on no numbers of entities, nor on the layout.
+/// Blocks are numbered in reverse postorder, which depends on the order of targets in branches, not
+/// on the numbers of entities or on the layout.
 #[derive(Default)]
 pub(super) struct Flow {
     order: Vec<Block>,
     numbers: SecondaryMap<Block, u32>,
     /// Edges, by the block that they lead to.
     into: Vec<Edge>,
-    /// Where the edges into each block begin.
+    /// The index at which the edges into each block begin.
     starts: Vec<u32>,
     seen: EntitySet<Block>,
     stack: Vec<(Block, u32)>,
@@ -111,30 +111,30 @@ impl Flow {
         }
     }
 
-    /// The blocks in reverse postorder. A block's place is its number.
+    /// Returns the blocks in reverse postorder. A block's place is its number.
     pub(super) fn blocks(&self) -> &[Block] {
         &self.order
     }
 
-    /// The number of `block`.
+    /// Returns the number of `block`.
     pub(super) fn number(&self, block: Block) -> u32 {
         self.numbers[block]
     }
 
-    /// The edges that lead to the block of this number.
+    /// Returns the edges that lead to the block of this number.
     pub(super) fn edges_into(&self, number: u32) -> &[Edge] {
         let start = self.starts[number as usize] as usize;
         let end = self.starts[number as usize + 1] as usize;
         &self.into[start..end]
     }
 
-    /// Whether a branch leads to the entry block, which valid functions have none of.
+    /// Returns whether a branch leads to the entry block, which is not valid.
     pub(super) fn returns_to_entry(&self) -> bool {
         !self.order.is_empty() && !self.edges_into(0).is_empty()
     }
 }
 
-/// Appends `args` to what an edge passes.
+/// Appends `args` to the arguments of an edge.
 pub(super) fn append_args(func: &mut Function, edge: Edge, args: impl Iterator<Item = Value>) {
     let Some(&call) = branches(func, edge.inst).get(edge.index as usize) else {
         debug_assert!(false, "{} has the edge", edge.inst);
@@ -147,8 +147,8 @@ pub(super) fn append_args(func: &mut Function, edge: Edge, args: impl Iterator<I
     set_call(func, edge, target, &all);
 }
 
-/// Removes the parameters of the block of this number for which `goes` says so, and what edges pass
-/// for them. What becomes of the parameters' values is up to the caller.
+/// Removes the parameters of the block of this number for which `goes` is true, and their
+/// arguments. The caller must handle the parameters' values.
 pub(super) fn remove_params(func: &mut Function, flow: &Flow, number: u32, goes: &[bool]) {
     let block = flow.blocks()[number as usize];
     let params: SmallVec<[Value; 8]> = func.dfg.block_params(block).into();
@@ -170,7 +170,8 @@ pub(super) fn remove_params(func: &mut Function, flow: &Flow, number: u32, goes:
     }
 }
 
-/// Lists of arguments may be shared by whoever copied a branch target, so that each gets a new one.
+/// Sets the target and the arguments of an edge. Copied branch targets may share lists of
+/// arguments, so each gets a new one.
 fn set_call(func: &mut Function, edge: Edge, target: Block, args: &[BlockArg]) {
     let pool = &mut func.stencil.dfg.value_lists;
     let call = BlockCall::new(target, args.iter().copied(), pool);

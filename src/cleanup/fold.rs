@@ -26,7 +26,7 @@ pub(super) fn fold_branches(func: &mut Function) -> usize {
     folded
 }
 
-/// Whether both lead to one block with the same arguments, by whatever names.
+/// Returns whether both lead to one block with the same arguments, after resolving aliases.
 fn is_same(dfg: &DataFlowGraph, taken: BlockCall, not_taken: BlockCall) -> bool {
     let pool = &dfg.value_lists;
     let same_value = |one, other| {

@@ -6,11 +6,11 @@ use crate::body::{branches, move_labels, resolve_alias};
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value};
 use smallvec::SmallVec;
 
-/// Appends each block to its predecessor where neither has another way to go
-/// or to come; returns their number.
+/// Appends each block to its predecessor if the edge between them is the only one out of the
+/// predecessor and into the block; returns their number.
 ///
-/// Each line is followed from its first block, so that no instruction moves
-/// twice. Nothing may be unreachable.
+/// Each line is followed from its first block, so that no instruction moves twice. No block may be
+/// unreachable.
 pub(super) fn merge_blocks(func: &mut Function, context: &mut CleanupContext) -> usize {
     find_joins(func, context);
     let mut merged = 0;
@@ -27,7 +27,7 @@ pub(super) fn merge_blocks(func: &mut Function, context: &mut CleanupContext) ->
     merged
 }
 
-/// Counts how many edges lead to each block.
+/// Counts the edges to each block.
 pub(super) fn count_edges(func: &Function, context: &mut CleanupContext) {
     context.edges.clear();
     for block in func.layout.blocks() {
@@ -50,7 +50,7 @@ fn find_joins(func: &Function, context: &mut CleanupContext) {
     }
 }
 
-/// The jump that ends `block`, if its target can be appended to `block`.
+/// Returns the jump that ends `block`, if its target can be appended to `block`.
 fn joining_jump(func: &Function, context: &CleanupContext, block: Block) -> Option<(Inst, Block)> {
     let jump = func.layout.last_inst(block)?;
     let InstructionData::Jump { destination, .. } = func.dfg.insts[jump] else {
@@ -97,7 +97,7 @@ fn append(
         func.layout.remove_inst(inst);
         func.layout.append_inst(inst, head);
     }
-    // What always leads to a cold block runs as rarely as that.
+    // A block that always leads to a cold block runs as rarely as that one.
     if func.layout.is_cold(block) {
         func.layout.set_cold(head);
     }

@@ -1,30 +1,26 @@
-//! Tidying a caller after its splices.
+//! Tidies a caller after its splices.
 //!
-//! Inlining leaves shapes that no front end would write: branches on constants
-//! that came in as arguments, blocks that lead nowhere else than to the next,
-//! handlers without a call that could throw, slots of code that is gone. Each
-//! costs the later compiler time, and some cost the running program as well.
+//! Inlining leaves code that no front end would write: branches on constants that came in as
+//! arguments, blocks that only lead to the next, handlers without a call that could throw, slots of
+//! removed code. Each costs compile time, and some cost run time as well.
 //!
 //! [`clean_up`] removes them with simple passes, each linear in the function:
 //!
 //! 1. branches on constants become jumps;
 //! 2. branches to a block that only jumps on go to its target;
-//! 3. blocks that nothing reaches any more go;
+//! 3. unreachable blocks are removed;
 //! 4. a block whose only predecessor only goes there is appended to it;
-//! 5. stack slots that nothing names any more go, and so do declarations of functions and
-//!    signatures.
+//! 5. unused stack slots are removed, and so are unused declarations of functions and signatures.
 //!
-//! Joining blocks replaces parameters by what is passed for them, which can
-//! make further conditions constant, and going past blocks can lead both ways of
-//! a branch to the same block, so the first four run again while they find
-//! something, a bounded number of times.
+//! Joining blocks replaces parameters by their arguments, which can make further conditions
+//! constant, and bypassing blocks can lead both ways of a branch to the same block. So the first
+//! four run again while they change the function, a bounded number of times.
 //!
-//! A block that is reached through cold blocks only becomes cold itself before
-//! each second step, since the joining of blocks spreads coldness along
-//! straight lines, however they came about.
+//! Before each second step, a block that is only reachable through cold blocks becomes cold itself,
+//! because the joining of blocks spreads coldness along straight lines of any origin.
 //!
-//! What a debugger sees is not tidied away: tagged instructions, keyed slots
-//! and the labels of values stay.
+//! Everything that a debugger sees is kept: tagged instructions, keyed slots and the labels of
+//! values.
 //!
 //! ```
 //! use cranelift_inliner::cleanup::{CleanupContext, clean_up};
@@ -93,25 +89,25 @@ pub struct CleanupContext {
 }
 
 impl CleanupContext {
-    /// An empty context.
+    /// Creates an empty context.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The calls that became direct when the last function was [optimized](optimize), in no
+    /// Returns the calls that became direct when the last function was [optimized](optimize), in no
     /// particular order. Some may be gone again.
     pub(crate) fn resolved_calls(&self) -> &[Inst] {
         self.optimize.resolved_calls()
     }
 
-    /// The indirect calls whose target is known and has another signature, with its name. Some may
-    /// be gone again, and some be there twice.
+    /// Returns the indirect calls of a known target with another signature, with its name.
+    /// Some may be gone again, and some may be listed twice.
     pub(crate) fn mismatched_calls(&self) -> &[(Inst, FunctionName)] {
         self.optimize.mismatched_calls()
     }
 }
 
-/// What [`clean_up`] did.
+/// The changes by [`clean_up`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CleanupStats {
@@ -129,7 +125,7 @@ pub struct CleanupStats {
     pub declarations_dropped: usize,
     /// Stack slots that became values.
     pub slots_promoted: usize,
-    /// Loads of these slots, and of what was copied from or to them, that became values.
+    /// Loads that became values, of these slots and of memory that was copied from or to them.
     pub loads_replaced: usize,
     /// Stores to these slots that became values.
     pub stores_replaced: usize,
@@ -141,7 +137,7 @@ pub struct CleanupStats {
     pub try_calls_replaced: usize,
     /// Loads of read-only tables that became the address of the function there.
     pub table_loads_replaced: usize,
-    /// Comparisons and branches decided by what is known of a slot's address.
+    /// Comparisons and branches decided by known facts about a slot's address.
     pub address_tests_folded: usize,
     /// Stores to private slots that nothing could read.
     pub stores_dropped: usize,
@@ -149,7 +145,7 @@ pub struct CleanupStats {
     pub branches_decided: usize,
     /// Block parameters that had one value, or were not used.
     pub params_dropped: usize,
-    /// Instructions without an effect whose results were not used.
+    /// Instructions without an effect and without used results.
     pub insts_dropped: usize,
 }
 
@@ -196,11 +192,10 @@ impl std::ops::AddAssign for CleanupStats {
     }
 }
 
-/// Tidies `func`; see the head of the module for what that means.
+/// Tidies `func`; see the [module](self) for the steps.
 ///
-/// `func` should be valid CLIF, and then it still is. The meaning of the
-/// function does not change. Where instructions refer to things that do not
-/// exist, nothing is done.
+/// Preserves validity and the behaviour of the function. A function whose instructions refer to
+/// missing entities is left unchanged.
 pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let handler_addresses = &mut context.handler_addresses;
     handler_addresses.clear();
@@ -210,8 +205,7 @@ pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupSta
     clean_up_checked(func, context)
 }
 
-/// As [`clean_up`], of a function whose references all exist and which has no
-/// handler addresses.
+/// Like [`clean_up`], but for a function without missing entities and handler addresses.
 pub(crate) fn clean_up_spliced(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     context.handler_addresses.clear();
     clean_up_checked(func, context)

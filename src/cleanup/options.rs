@@ -1,4 +1,4 @@
-//! Which transforms run, and what they may rely on.
+//! The transforms that run, and the facts that they may rely on.
 
 use super::Tables;
 use crate::program::FunctionName;
@@ -6,8 +6,8 @@ use cranelift_codegen::ir::{Endianness, ExternalName, FuncRef, Function, LibCall
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The transforms of [`optimize`](super::optimize), each with its switch, and what they may know
-/// of the target and the program. By default all are on, and nothing is known.
+/// The transforms of [`optimize`](super::optimize), each with its switch, and facts about the
+/// target and the program. By default all are on, without any facts.
 ///
 /// ```
 /// use cranelift_inliner::cleanup::OptimizeOptions;
@@ -19,22 +19,22 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OptimizeOptions {
-    /// Stack slots become values.
+    /// Promote stack slots to values.
     pub promote_slots: bool,
-    /// Stores to private stack slots go where nothing can read what they store.
+    /// Remove stores to private stack slots that are never read.
     pub drop_stores: bool,
-    /// Ways into a join on which its branch is decided go straight to where it leads.
+    /// Let ways into a join with a decided branch go straight to its target.
     pub thread_branches: bool,
-    /// Block parameters go that get one value or equal constants on all ways, or are not used.
+    /// Remove block parameters that have one value or equal constants on all ways, or no uses.
     pub drop_params: bool,
-    /// Instructions go that have no effect and whose results are not used.
+    /// Remove instructions without an effect and without used results.
     pub drop_insts: bool,
-    /// Indirect calls of a known function become direct.
+    /// Make indirect calls of a known function direct.
     pub resolve_targets: bool,
-    /// Calls with handlers become plain calls where the callee never throws.
+    /// Make calls with handlers plain calls if the callee never throws.
     pub drop_handlers: bool,
-    /// The byte order of the target. Where it is not known, accesses of several sizes at one place
-    /// are left in memory.
+    /// The byte order of the target. If unknown, accesses of several sizes at one place stay in
+    /// memory.
     pub endianness: Option<Endianness>,
     /// The functions that copy and fill memory, besides Cranelift's library calls.
     pub memory_functions: MemoryFunctions,
@@ -71,8 +71,8 @@ impl OptimizeOptions {
     }
 }
 
-/// The functions that do what C's `memcpy`, `memmove` and `memset` do. None by default: a name
-/// alone says little of a function, so the embedder has to promise it.
+/// The functions that behave like C's `memcpy`, `memmove` and `memset`. None by default: a name
+/// alone does not determine a function's behaviour, so the embedder has to promise it.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct MemoryFunctions {
@@ -83,7 +83,7 @@ pub struct MemoryFunctions {
 }
 
 impl MemoryFunctions {
-    /// The functions with the names that C has for them.
+    /// Returns the functions with the names that C has for them.
     ///
     /// ```
     /// use cranelift_inliner::cleanup::MemoryFunctions;
@@ -99,7 +99,7 @@ impl MemoryFunctions {
         }
     }
 
-    /// Whether `name` is one of them.
+    /// Returns whether `name` is one of them.
     pub fn contains(&self, name: &FunctionName) -> bool {
         self.find(name).is_some()
     }
@@ -113,7 +113,8 @@ impl MemoryFunctions {
         .find_map(|(names, function)| names.contains(name).then_some(function))
     }
 
-    /// What the function does to which `func_ref` of `func` refers, if it is one of these.
+    /// Returns the kind of the function to which `func_ref` of `func` refers, if it is one of
+    /// these.
     pub(super) fn of_callee(&self, func: &Function, func_ref: FuncRef) -> Option<MemoryFunction> {
         match &func.dfg.ext_funcs.get(func_ref)?.name {
             ExternalName::LibCall(LibCall::Memcpy | LibCall::Memmove) => Some(MemoryFunction::Copy),
@@ -123,7 +124,7 @@ impl MemoryFunctions {
     }
 }
 
-/// What a memory function does. Copies are made as if all bytes were read before the first is
+/// The effect of a memory function. Copies are made as if all bytes were read before the first is
 /// written, which is right for `memcpy` too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MemoryFunction {

@@ -1,7 +1,7 @@
-//! Block parameters that have one value, or equal constants, on all ways.
+//! Replaces block parameters that have one value, or equal constants, on all ways.
 //!
-//! That is an optimistic fixpoint: first it is assumed that what comes back around loops is no
-//! different, and where it is, the parameter stays and the rest is looked at again.
+//! This is an optimistic fixpoint: first the values over back edges are assumed to be the same.
+//! Where they are not, the parameter stays and the rest is checked again.
 
 use super::flow::{Flow, remove_params};
 use crate::body::{branches, move_labels, resolve_alias};
@@ -9,20 +9,20 @@ use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value, ValueDef};
 use smallvec::SmallVec;
 
-/// After so many times, nothing is removed: loops are nested far less deeply.
+/// After this number of phases, no parameter is removed: loops are nested far less deeply.
 const MOST_PHASES: usize = 64;
 
-/// What a parameter is known to be.
+/// The known value of a parameter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Known {
     #[default]
     Unseen,
-    /// This value, which is no parameter of which more is known.
+    /// This value, which is not itself a parameter with a known value.
     Value(Value),
     /// This constant, or others like it. Where it is the only one on the ways that go forward, it
     /// stands above all of them.
     Constant { value: Value, only: bool },
-    /// Of its own.
+    /// A value of its own.
     Itself,
 }
 
@@ -71,7 +71,7 @@ pub(super) fn unify_params(func: &mut Function, flow: &Flow, context: &mut Param
     removed
 }
 
-/// Finds what is known of each parameter; returns whether something is.
+/// Finds the known value of each parameter; returns whether there is any.
 fn find(func: &Function, flow: &Flow, context: &mut ParamsContext) -> bool {
     context.known.clear();
     for phase in 0.. {
@@ -79,7 +79,7 @@ fn find(func: &Function, flow: &Flow, context: &mut ParamsContext) -> bool {
             return false;
         }
         let mut some = false;
-        // What comes over edges that go forward.
+        // Values over forward edges.
         for (number, &block) in (0u32..).zip(flow.blocks()).skip(1) {
             for (index, &param) in func.dfg.block_params(block).iter().enumerate() {
                 if context.known[param] == Known::Itself {
@@ -99,7 +99,7 @@ fn find(func: &Function, flow: &Flow, context: &mut ParamsContext) -> bool {
         if !some {
             return false;
         }
-        // What comes back.
+        // Values over back edges.
         for (number, &block) in (0u32..).zip(flow.blocks()).skip(1) {
             if flow
                 .edges_into(number)
@@ -132,7 +132,7 @@ fn find(func: &Function, flow: &Flow, context: &mut ParamsContext) -> bool {
     false
 }
 
-/// What an edge passes for the parameter of this index.
+/// Returns the argument of an edge for the parameter of this index.
 fn passed(
     func: &Function,
     context: &ParamsContext,
@@ -200,7 +200,7 @@ fn definition(func: &Function, value: Value) -> Option<InstructionData> {
     Some(func.dfg.insts[inst])
 }
 
-/// The constant `value` once more, at the begin of `block`.
+/// Returns the constant `value` once more, at the begin of `block`.
 fn copied(func: &mut Function, value: Value, block: Block) -> Option<Value> {
     let ty = func.dfg.value_type(value);
     let data = definition(func, value)?;

@@ -1,4 +1,4 @@
-//! Stack slots that nothing names any more.
+//! Removal of unused stack slots.
 
 use crate::body::{resolve_alias, slot_overrun};
 use cranelift_codegen::entity::packed_option::ReservedValue;
@@ -7,12 +7,11 @@ use cranelift_codegen::ir::{
     DebugTag, Function, Inst, InstructionData, Opcode, StackSlot, StackSlotData, StackSlotKind,
 };
 
-/// Removes sized stack slots that no instruction, tag or stack map names and
-/// that have no key; returns their number.
+/// Removes sized stack slots that no instruction, tag or stack map names and that have no key;
+/// returns their number.
 ///
-/// The remaining slots move together. Cranelift has no way to change a stack
-/// map, so the slots that one names keep their number, and a gap that cannot
-/// be filled becomes a slot of no size.
+/// The remaining slots move together. Cranelift has no way to change a stack map, so the slots that
+/// one names keep their number, and a gap that cannot be filled becomes a slot of no size.
 pub(super) fn drop_unused_slots(func: &mut Function) -> usize {
     let count = func.sized_stack_slots.len();
     if count == 0 {
@@ -64,8 +63,8 @@ pub(super) fn drop_unused_slots(func: &mut Function) -> usize {
     dropped
 }
 
-/// Whether some code of the caller's own goes from one slot to the next, which must then stay where
-/// it is.
+/// Returns whether some code of the caller's own goes past the end of a slot into the next, which
+/// must then stay in its place.
 pub(super) fn relies_on_layout(func: &Function) -> bool {
     let blocks = func.layout.blocks();
     let insts = blocks.flat_map(|block| func.layout.block_insts(block));

@@ -1,9 +1,8 @@
-//! Stores to private stack slots that nothing can read.
+//! Removal of stores to private stack slots that are never read.
 //!
-//! A slot that cannot be promoted, for one because it is an array that is accessed at places which
-//! are not known, is private all the same if its address goes nowhere. Then a call or a fence
-//! between a store and the next one to the same place changes nothing, and a store after which no
-//! load of the slot comes goes.
+//! A slot that cannot be promoted, such as an array with accesses at unknown places, is still
+//! private if its address does not escape. Then a call or a fence between a store and the next one
+//! to the same place does not matter, and a store without a later load of the slot is removed.
 
 use super::flow::Flow;
 use super::options::OptimizeOptions;
@@ -14,7 +13,7 @@ use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Function, StackSlot};
 use std::ops::Range;
 
-/// A slot that is cut into more parts is not looked at.
+/// Slots with more parts are skipped.
 const MOST_PARTS: usize = 64;
 
 /// Removes stores that nothing can read; returns their number. Nothing may be unreachable.
@@ -58,7 +57,7 @@ pub(super) fn drop_stores(
     dead.len()
 }
 
-/// Goes backward through each block, from what is read behind it.
+/// Goes backward through each block, from the parts that are read after it.
 fn find_dead(
     func: &Function,
     flow: &Flow,
@@ -67,7 +66,7 @@ fn find_dead(
     reaching: &Reaching,
 ) -> Vec<usize> {
     let mut dead = Vec::new();
-    // Which parts are read later, where that is known for this block.
+    // The parts that are read later, if known for this block.
     let mut read_later: Vec<Option<(u32, bool)>> = vec![None; parts.count];
     for (index, event) in uses.events.iter().enumerate().rev() {
         let mut is_read = false;
@@ -92,7 +91,7 @@ fn find_dead(
             dead.push(index);
             continue;
         }
-        // What an event reads, it reads before it writes.
+        // An event reads before it writes.
         for pass_writes in [true, false] {
             parts.touches_of(event, |part, writes| {
                 if writes == pass_writes {
@@ -123,7 +122,7 @@ struct Parts {
 
 struct CutSlot {
     slot: StackSlot,
-    /// Where parts begin and end; there may be parts that nothing accesses.
+    /// The bounds of parts; some parts may have no accesses.
     cuts: Vec<u32>,
     /// The number of the first part.
     first: usize,
@@ -181,7 +180,7 @@ impl Parts {
         self.of.get(at)
     }
 
-    /// The numbers of the parts within `place`, if its slot is looked at.
+    /// Returns the numbers of the parts within `place`, if its slot is looked at.
     fn within(&self, place: Place) -> Option<Range<usize>> {
         let CutSlot { cuts, first, .. } = self.slot(place.slot)?;
         let start = cuts.partition_point(|&cut| cut < place.start);

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 /// Data that is never written and holds addresses of functions: vtables, tables of handlers.
 ///
-/// [`optimize`](super::optimize) takes a load from the symbol of such data for the address that is
-/// there. The pass adds those that a [`Program`](crate::program::Program::add_table) has.
+/// [`optimize`](super::optimize) replaces a load from the symbol of such data by the address there.
+/// The pass adds those that a [`Program`](crate::program::Program::add_table) has.
 ///
 /// ```
 /// use cranelift_codegen::{ir::Signature, isa::CallConv};
@@ -35,15 +35,15 @@ pub struct TableFunction {
 }
 
 impl TableFunction {
-    /// The function of this name and signature.
+    /// Returns the function of this name and signature.
     pub fn new(name: FunctionName, signature: Signature) -> Self {
         TableFunction { name, signature }
     }
 }
 
 impl Tables {
-    /// Says that the address of `function` is `offset` bytes behind the symbol `table`, for good.
-    /// Returns what was there.
+    /// Declares that the address of `function` is always `offset` bytes behind the symbol `table`.
+    /// Returns the earlier entry.
     pub fn insert(
         &mut self,
         table: FunctionName,
@@ -53,17 +53,17 @@ impl Tables {
         self.0.entry(table).or_default().insert(offset, function)
     }
 
-    /// The function whose address is at this place.
+    /// Returns the function whose address is at this offset.
     pub fn get(&self, table: &FunctionName, offset: i64) -> Option<&TableFunction> {
         self.0.get(table)?.get(&offset)
     }
 
-    /// Whether something is known of this table.
+    /// Returns whether there are entries of this table.
     pub fn contains(&self, table: &FunctionName) -> bool {
         self.0.contains_key(table)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

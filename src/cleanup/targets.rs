@@ -1,9 +1,9 @@
-//! Indirect calls whose target is known become direct ones.
+//! Turns indirect calls of known targets into direct ones.
 //!
-//! The callee is known where every value that can reach it through block parameters and selects is
-//! the address of the same function: a `func_addr`, or an entry of a [read-only
-//! table](super::Tables). Whether the call's signature is the function's is compared as data; where
-//! it differs, the call stays as it is, since only the machine can say what it does.
+//! The callee is known if every value that can reach it through block parameters and selects is the
+//! address of the same function: a `func_addr`, or an entry of a [read-only table](super::Tables).
+//! The signatures of call and function are compared as data; if they differ, the call is kept,
+//! because its effect depends on the machine.
 
 use super::constant::computed_constant;
 use super::flow::Flow;
@@ -16,14 +16,14 @@ use cranelift_codegen::ir::{
 };
 use smallvec::SmallVec;
 
-/// So many values are looked at for one callee. More than a few come up only where a loop hands
-/// one of many functions on.
+/// The limit of values that are followed for one callee. Only a loop that passes one of many
+/// functions on has more than a few.
 const MOST_VALUES: usize = 64;
 
-/// So many additions of constants are followed from a load to the symbol of its table.
+/// The limit of additions of constants from a load to the symbol of its table.
 const MOST_ADDITIONS: usize = 8;
 
-/// What was found, by instruction.
+/// The findings, by instruction.
 #[derive(Default)]
 pub(super) struct TargetsContext {
     /// The calls that became direct.
@@ -41,7 +41,7 @@ impl TargetsContext {
     }
 }
 
-/// What [`resolve_targets`] did.
+/// The changes by [`resolve_targets`].
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Resolved {
     pub(super) calls: usize,
@@ -156,7 +156,7 @@ fn is_equal(func: &Function, one: SigRef, other: SigRef) -> bool {
     }
 }
 
-/// The one function whose address `value` is, as one of the references to it.
+/// Returns the one function whose address `value` is, as one of the references to it.
 fn known_function(
     func: &Function,
     flow: &Flow,
@@ -180,7 +180,7 @@ fn known_function(
     known
 }
 
-/// Whether two references are to one function, declared alike.
+/// Returns whether two references are to one function, declared alike.
 fn is_same_function(func: &Function, one: FuncRef, other: FuncRef) -> bool {
     if one == other {
         return true;
@@ -207,7 +207,8 @@ struct Leaves {
 }
 
 impl Leaves {
-    /// `None` where there are too many, or one of them is none of the function's.
+    /// Finds the values that can reach `value`; `None` if there are too many, or one is not a value
+    /// of the function.
     fn of(&mut self, func: &Function, flow: &Flow, value: Value) -> Option<&[Value]> {
         self.seen.clear();
         self.leaves.clear();
@@ -256,7 +257,7 @@ impl Leaves {
     }
 }
 
-/// Whether a global value of `func` is the symbol of a table.
+/// Returns whether a global value of `func` is the symbol of a table.
 fn names_a_table(func: &Function, tables: &Tables) -> bool {
     func.global_values.values().any(|data| match data {
         GlobalValueData::Symbol { name, .. } => {
@@ -292,7 +293,7 @@ fn replace_table_loads(
     replaced
 }
 
-/// The function whose address `load` loads from a table.
+/// Returns the function whose address `load` loads from a table.
 fn loaded_function(
     func: &mut Function,
     flow: &Flow,
@@ -343,13 +344,13 @@ fn loaded_function(
     Some(func.import_function(ExtFuncData {
         name,
         signature,
-        // Nothing tells how near it is.
+        // Its distance is unknown.
         colocated: false,
         patchable: false,
     }))
 }
 
-/// The one symbol that `value` is an address in, and how many bytes behind it.
+/// Returns the one symbol that `value` is an address in, and how many bytes behind it.
 fn symbol(
     func: &Function,
     flow: &Flow,

@@ -1,22 +1,21 @@
 //! Branches to blocks that only jump on.
 //!
-//! A block that holds nothing but a jump can be gone past where every
-//! parameter of the block is used in that jump alone: whatever else the jump
-//! passes is defined above the block, hence above each of its predecessors.
+//! A block with only a jump can be bypassed if every parameter of the block is used only in that
+//! jump: all other arguments of the jump are defined above the block, hence above each of its
+//! predecessors.
 //!
-//! What such a jump passes is then passed by each branch that goes past it. So that many branches to
-//! one block do not make code longer, edges get no more arguments than are part of their
-//! instruction's [size](crate::body::code_size), unless they had more.
+//! Each bypassing branch then passes the jump's arguments. So that many branches to one block do
+//! not make code longer, edges get no more arguments than are part of their instruction's
+//! [size](crate::body::code_size), unless they had more.
 //!
-//! The labels of its parameters go with it. Where only one jump leads to it,
-//! it is left for [`merge`](super::merge), which moves them to what is passed,
-//! and so is what leads to it.
+//! The labels of its parameters go away with it. A block with a single jump to it is left for
+//! [`merge`](super::merge), which moves the labels to the arguments, and so are the blocks that
+//! lead to it.
 //!
-//! Which parameters are used elsewhere takes a look at all operands: when the
-//! first branch leads to such a block, and not again in later rounds. What
-//! clean-up does in between adds no use but where blocks are joined: what is
-//! passed for a parameter is then used where the parameter was, which
-//! [`passed_on`] notes.
+//! Finding the parameters that are used elsewhere takes a walk over all operands: at the first
+//! branch to such a block, and not again in later rounds. In between, clean-up adds uses only where
+//! it joins blocks: an argument is then used in the place of its parameter, which [`passed_on`]
+//! notes.
 
 use super::CleanupContext;
 use super::merge::count_edges;
@@ -30,7 +29,7 @@ use smallvec::SmallVec;
 /// Longer chains take another round.
 const MAX_HOPS: usize = 16;
 
-/// Lets branches go past blocks that only jump on; returns their number.
+/// Lets branches bypass blocks that only jump on; returns their number.
 pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) -> usize {
     if func.dfg.values_labels.is_some() {
         count_edges(func, context);
@@ -66,15 +65,15 @@ pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) ->
     threaded
 }
 
-/// How many arguments the edges of the table of `last` may get before they count.
+/// Returns the number of arguments that the edges of the table of `last` may get before they count.
 fn room_in_table_of(func: &Function, last: Inst) -> usize {
     let edges = branches(func, last).iter();
     let args = edges.map(|edge| edge.len(&func.dfg.value_lists));
     ENTRIES_IN_ONE.saturating_sub(args.sum())
 }
 
-/// Whether `last`, which goes where `call` does, is the only one to lead to a
-/// block that has labels.
+/// Returns whether `last`, which goes to the target of `call`, is the only branch to a block that
+/// has labels.
 fn will_be_appended(
     func: &Function,
     context: &CleanupContext,
@@ -91,8 +90,8 @@ fn will_be_appended(
         && params.any(|param| labels.contains_key(param))
 }
 
-/// Where `call` can go directly, if that is further than where it goes and takes no more than `most`
-/// arguments.
+/// Returns the target to which `call` can go directly, if that is further than now and takes at
+/// most `most` arguments.
 fn follow(
     func: &mut Function,
     context: &mut CleanupContext,
@@ -101,7 +100,7 @@ fn follow(
 ) -> Option<BlockCall> {
     let pool = &func.dfg.value_lists;
     let mut target = call.block(pool);
-    // Nearly all branches end here, so what they pass is not looked at before.
+    // Nearly all branches end here, so their arguments are not read before.
     forwards_to(func, context, target)?;
     let mut args: SmallVec<[BlockArg; 8]> = call.args(pool).collect();
     let mut hops = 0;
@@ -131,7 +130,7 @@ fn follow(
     (hops > 0 && args.len() <= most).then(|| BlockCall::new(target, args, pool))
 }
 
-/// The jump of a block that can be gone past.
+/// Returns the jump of a block that can be gone past.
 fn forwards_to(func: &Function, context: &mut CleanupContext, block: Block) -> Option<BlockCall> {
     let layout = &func.layout;
     let inst = layout.first_inst(block)?;
@@ -139,7 +138,7 @@ fn forwards_to(func: &Function, context: &mut CleanupContext, block: Block) -> O
         return None;
     };
     let target = destination.block(&func.dfg.value_lists);
-    // A cold block on the way is how a front end says that an edge is unlikely.
+    // Front ends mark an edge as unlikely by a cold block on the way.
     let loses_cold = layout.is_cold(block) && !layout.is_cold(target);
     if target == block || loses_cold || layout.entry_block() == Some(block) {
         return None;
@@ -154,11 +153,11 @@ fn forwards_to(func: &Function, context: &mut CleanupContext, block: Block) -> O
     (!stays).then_some(destination)
 }
 
-/// Finds, among the parameters of blocks that only branch on, those that are used
-/// outside their block. Such a branch may become a jump later.
+/// Finds, among the parameters of blocks that only branch on, those that are used outside their
+/// block. Such a branch may become a jump later.
 ///
-/// Few blocks have such parameters, so these are marked first, with whatever is
-/// an alias of them: then an operand is looked up in a set, and no further.
+/// Few blocks have such parameters, so these are marked first, with all their aliases: then an
+/// operand takes only one look-up in a set.
 fn find_escaping_params(func: &Function, context: &mut CleanupContext) {
     let CleanupContext {
         forwarded_params: forwarded,
@@ -202,7 +201,7 @@ fn find_escaping_params(func: &Function, context: &mut CleanupContext) {
         };
         for inst in func.layout.block_insts(block) {
             if Some(inst) == last {
-                // What branches pass, and the contexts of exceptions.
+                // The arguments of branches, and the contexts of exceptions.
                 dfg.inst_values(inst).for_each(&mut note_use);
             } else {
                 dfg.inst_args(inst).iter().copied().for_each(&mut note_use);

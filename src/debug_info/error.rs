@@ -7,8 +7,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DebugInfoError {
-    /// The object file is not an ELF file. Other formats keep DWARF in other
-    /// ways.
+    /// The object file is not an ELF file. Other formats keep DWARF in other ways.
     #[error("debug information can be written for ELF object files only, not for {format}")]
     Format {
         /// The object file's format.

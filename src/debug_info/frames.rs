@@ -1,4 +1,4 @@
-//! How to unwind.
+//! Unwind information.
 
 use super::DebugInfoError;
 use super::sections::{Placed, SectionWriter, endian};
@@ -7,7 +7,7 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::UnwindInfo;
 use gimli::write::{EhFrame, FrameTable};
 
-/// The contents of `.eh_frame`; `None` where the target unwinds otherwise.
+/// Returns the contents of `.eh_frame`; `None` where the target unwinds otherwise.
 pub(super) fn write(
     isa: &dyn TargetIsa,
     functions: &[Placed<'_>],

@@ -1,24 +1,23 @@
 //! DWARF for compiled functions: lines, inlined frames, variables, unwinding.
 //!
 //! [`DebugInfo::add_to`] adds sections to an object file that
-//! [`build_object`](crate::backend::build_object) made, before it becomes
-//! bytes:
+//! [`build_object`](crate::backend::build_object) made, before it becomes bytes:
 //!
-//! - `.debug_line`: the source line of each instruction, that of the innermost
-//!   function it comes from;
-//! - `.debug_info`: a subprogram for each function and, inside it, a tree of
-//!   inlined subroutines, made from the chains of the function's
-//!   [`LocationTable`]; each says where it was called and which code it covers.
-//!   Variables live in keyed stack slots that a [`VariableSchema`] describes;
-//! - `.eh_frame`: how to unwind, on systems that unwind with DWARF.
+//! - `.debug_line`: the source line of each instruction, that of the innermost function it comes
+//!   from;
+//! - `.debug_info`: a subprogram for each function and, inside it, a tree of inlined subroutines,
+//!   made from the chains of the function's [`LocationTable`]; each has the place of its call and
+//!   the code that it covers. Variables live in keyed stack slots that a [`VariableSchema`]
+//!   describes;
+//! - `.eh_frame`: unwind information, on systems that unwind with DWARF.
 //!
-//! A front end says what its locations mean through [`SourceMap`]. Two come
-//! with the crate: [`LineIsLocation`] for front ends whose `SourceLoc`s are
-//! line numbers, and [`ClifLines`], which leads to the CLIF text itself.
+//! A front end defines the meaning of its locations by a [`SourceMap`]. Two come with the crate:
+//! [`LineIsLocation`] for front ends whose `SourceLoc`s are line numbers, and [`ClifLines`], which
+//! leads to the CLIF text itself.
 //!
-//! The tree is built from the code, not from the calls that were inlined: what
-//! no instruction is left of has no frame. Two calls of one function with the
-//! same location are one inlined subroutine with several ranges.
+//! The tree is built from the code, not from the calls that were inlined: an inlined body without
+//! remaining instructions has no frame. Two calls of one function with the same location are one
+//! inlined subroutine with several ranges.
 //!
 //! ```
 //! use cranelift_inliner::backend::{
@@ -87,11 +86,11 @@ use cranelift_object::ObjectProduct;
 pub struct DebugFunction<'a> {
     /// Its code.
     pub compiled: &'a CompiledFunction,
-    /// What the code's source locations stand for.
+    /// The table of the code's source locations.
     pub locations: &'a LocationTable,
 }
 
-/// What is written for one object file.
+/// The debug information of one object file.
 pub struct DebugInfo<'a> {
     isa: &'a dyn TargetIsa,
     source: &'a dyn SourceMap,
@@ -100,8 +99,7 @@ pub struct DebugInfo<'a> {
 }
 
 impl<'a> DebugInfo<'a> {
-    /// Lines and inlined frames by `source`, and unwinding, for code that was
-    /// compiled for `isa`.
+    /// Lines and inlined frames by `source`, and unwinding, for code that was compiled for `isa`.
     pub fn new(isa: &'a dyn TargetIsa, source: &'a dyn SourceMap) -> Self {
         DebugInfo {
             isa,
@@ -111,27 +109,25 @@ impl<'a> DebugInfo<'a> {
         }
     }
 
-    /// Describes variables in stack slots as `schema` says.
+    /// Describes variables in stack slots by `schema`.
     #[must_use]
     pub fn variables(mut self, schema: &'a dyn VariableSchema) -> Self {
         self.variables = Some(schema);
         self
     }
 
-    /// Whether `.eh_frame` is written; it is by default.
+    /// Sets whether `.eh_frame` is written; it is by default.
     #[must_use]
     pub fn unwind(mut self, unwind: bool) -> Self {
         self.unwind = unwind;
         self
     }
 
-    /// Adds the sections to `object`, whose functions are `functions` in the
-    /// same order.
+    /// Adds the sections to `object`, whose functions are `functions` in the same order.
     ///
     /// # Errors
     ///
-    /// See [`DebugInfoError`]. `object` may then have some of the sections and
-    /// should be dropped.
+    /// See [`DebugInfoError`]. `object` may then have some of the sections and should be dropped.
     pub fn add_to(
         &self,
         object: &mut ObjectProduct,

@@ -59,12 +59,12 @@ impl<'a> Scopes<'a> {
         scopes
     }
 
-    /// The scope of a chain's innermost place, made if it is new.
+    /// Returns the scope of a chain's innermost place, made if it is new.
     fn scope(&mut self, chain: Chain<'a>) -> usize {
         let places: Vec<Place<'a>> = chain.collect();
         let mut at = 0;
         for (place, around) in places.iter().zip(places.iter().skip(1)).rev() {
-            // The entry of the call says everything about what is around it.
+            // The entry of the call determines everything around it.
             let Some(call) = place.call else {
                 continue;
             };
@@ -85,10 +85,10 @@ impl<'a> Scopes<'a> {
         at
     }
 
-    /// The scopes in which a variable in `slot` is seen.
+    /// Returns the scopes in which a variable in `slot` is seen.
     ///
-    /// A slot does not say which body it came with. Tagged points that name it
-    /// do; without any it must be the only body of the variable's function.
+    /// A slot does not say which body it came with. Tagged points that name it do; without any it
+    /// must be the only body of the variable's function.
     pub(super) fn of_variable(
         &mut self,
         function: &DebugFunction<'a>,

@@ -19,15 +19,15 @@ use rustc_hash::FxHashMap;
 pub(super) struct Placed<'a> {
     pub(super) function: DebugFunction<'a>,
     number: usize,
-    /// The symbol of the section that the function is in. The function's own
-    /// could mean another definition in the end.
+    /// The symbol of the section that the function is in. The function's own could mean another
+    /// definition in the end.
     section: SymbolId,
     /// Bytes from the section's start.
     offset: u64,
 }
 
 impl Placed<'_> {
-    /// The address `offset` bytes after the function's start.
+    /// Returns the address `offset` bytes after the function's start.
     pub(super) fn address(&self, offset: u32) -> Address {
         let addend = self.offset.saturating_add(u64::from(offset));
         Address::Symbol {
@@ -36,7 +36,7 @@ impl Placed<'_> {
         }
     }
 
-    /// The size of the code in bytes.
+    /// Returns the size of the code in bytes.
     pub(super) fn size(&self) -> u64 {
         self.function.compiled.code().len() as u64
     }
@@ -79,7 +79,7 @@ pub(super) fn place<'a>(
     Ok(placed)
 }
 
-/// Bytes and what is to be filled in.
+/// Bytes and the places to fill in.
 #[derive(Clone, Debug)]
 pub(super) struct SectionWriter {
     bytes: EndianVec<RunTimeEndian>,

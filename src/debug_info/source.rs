@@ -1,4 +1,4 @@
-//! What source locations mean.
+//! The meaning of source locations.
 
 use crate::program::FunctionName;
 use cranelift_codegen::ir::SourceLoc;
@@ -15,35 +15,33 @@ pub struct SourcePosition<'s> {
     pub column: u64,
 }
 
-/// How a front end's functions and locations lead to its source.
+/// Maps a front end's functions and locations to its source.
 pub trait SourceMap: Sync {
-    /// The path of the main source file, absolute or from
-    /// [`SourceMap::directory`].
+    /// Returns the path of the main source file, absolute or from [`SourceMap::directory`].
     fn unit(&self) -> &str;
 
-    /// The directory that relative paths start from.
+    /// Returns the directory that relative paths start from.
     fn directory(&self) -> &str;
 
-    /// The source language, a `DW_LANG` code of the DWARF standard. Debuggers
-    /// print values and names accordingly; C11, the default, leaves names as
-    /// they are.
+    /// Returns the source language, a `DW_LANG` code of the DWARF standard. Debuggers print values
+    /// and names accordingly; C11, the default, leaves names as they are.
     fn language(&self) -> u16 {
         gimli::DW_LANG_C11.0
     }
 
-    /// The name to show for `function`; by default its symbol.
+    /// Returns the name to show for `function`; by default its symbol.
     fn name(&self, function: &FunctionName) -> String {
         function.symbol()
     }
 
-    /// Where `function` is declared.
+    /// Returns where `function` is declared.
     fn declaration(&self, function: &FunctionName) -> Option<SourcePosition<'_>>;
 
-    /// What `location`, which is known, means in `function`.
+    /// Returns the position of `location`, which is known, in `function`.
     fn position(&self, function: &FunctionName, location: SourceLoc) -> Option<SourcePosition<'_>>;
 }
 
-/// For front ends whose source locations are the line numbers of one file.
+/// A map for front ends whose source locations are the line numbers of one file.
 #[derive(Clone, Debug)]
 pub struct LineIsLocation {
     file: String,
@@ -82,8 +80,7 @@ impl SourceMap for LineIsLocation {
     }
 }
 
-/// CLIF text as source: a location leads to the first instruction of the
-/// function that has it.
+/// CLIF text as source: a location leads to the first instruction of the function that has it.
 #[derive(Clone, Debug)]
 pub struct ClifLines {
     /// The first is the main one.
@@ -95,9 +92,8 @@ pub struct ClifLines {
 }
 
 impl ClifLines {
-    /// Finds the lines of functions and locations in `text`, which is that of
-    /// `file`, a path that is absolute or from `directory`. Text that is no
-    /// CLIF has none.
+    /// Finds the lines of functions and locations in `text`, the content of `file`, which is an
+    /// absolute path or relative to `directory`. Text that is not CLIF has none.
     pub fn new(file: impl Into<String>, directory: impl Into<String>, text: &str) -> Self {
         let mut lines = ClifLines {
             files: Vec::new(),
@@ -143,7 +139,7 @@ impl ClifLines {
     }
 }
 
-/// A line from where a source location would be.
+/// Returns a line from where a source location would be.
 fn without_tags(line: &str) -> &str {
     match line.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
         Some((_, rest)) => rest.trim_start(),

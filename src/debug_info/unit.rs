@@ -14,7 +14,7 @@ use gimli::write::{
 use gimli::{Encoding, Format, LineEncoding, Register};
 use rustc_hash::FxHashMap;
 
-/// What all current debuggers read without exceptions.
+/// All current debuggers read this version without exceptions.
 const VERSION: u16 = 4;
 
 pub(super) fn write(
@@ -91,7 +91,7 @@ impl<'a> UnitWriter<'a> {
         let language = AttributeValue::Language(gimli::DwLang(info.source.language()));
         let entry = dwarf.unit.get_mut(root);
         entry.set(gimli::DW_AT_language, language);
-        // What ranges are relative to.
+        // The base of ranges.
         let zero = AttributeValue::Address(Address::Constant(0));
         entry.set(gimli::DW_AT_low_pc, zero);
         UnitWriter {
@@ -349,7 +349,7 @@ impl<'a> UnitWriter<'a> {
     }
 }
 
-/// The number that DWARF gives the frame pointer.
+/// Returns the number that DWARF gives the frame pointer.
 fn frame_pointer(isa: &dyn TargetIsa) -> Option<Register> {
     use target_lexicon::Architecture;
     match isa.triple().architecture {
@@ -360,7 +360,7 @@ fn frame_pointer(isa: &dyn TargetIsa) -> Option<Register> {
     }
 }
 
-/// What a string in the sections can hold: bytes without NUL, at least one.
+/// Converts a string for the sections: at least one byte, without NUL.
 fn text(string: &str) -> Vec<u8> {
     let bytes: Vec<u8> = string.bytes().filter(|byte| *byte != 0).collect();
     match bytes.is_empty() {

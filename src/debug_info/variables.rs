@@ -1,19 +1,19 @@
-//! What keyed stack slots hold.
+//! Variables in keyed stack slots.
 
 use crate::program::FunctionName;
 use cranelift_codegen::ir::StackSlotKey;
 
-/// How an embedder's slot keys lead to variables of its source.
+/// Maps an embedder's slot keys to variables of its source.
 pub trait VariableSchema: Sync {
-    /// The variables in a slot with the key `key`; none where it holds none or
-    /// the key is unknown.
+    /// Returns the variables in a slot with the key `key`; none where it holds none or the key is
+    /// unknown.
     fn variables(&self, key: StackSlotKey) -> Vec<Variable>;
 }
 
 /// A variable in a stack slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
-    /// The function whose variable it is.
+    /// The function that has the variable.
     pub function: FunctionName,
     /// Its name.
     pub name: String,
@@ -30,11 +30,11 @@ pub struct VariableType {
     pub name: String,
     /// Its size in bytes.
     pub size: u8,
-    /// How its bytes are to be read.
+    /// The encoding of its bytes.
     pub encoding: VariableEncoding,
 }
 
-/// How the bytes of a variable are to be read.
+/// The encoding of a variable's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum VariableEncoding {

@@ -1,4 +1,4 @@
-//! What a policy can see of a call.
+//! A policy's view of a call.
 
 use super::Summary;
 use super::addresses::{SlotUses, slot_of};
@@ -19,7 +19,7 @@ pub struct CallSite<'a> {
     pub(crate) analysis: &'a RoundAnalysis<'a>,
 }
 
-/// What the pass knows of a site.
+/// The pass's facts about a site.
 #[derive(Clone, Copy)]
 pub(crate) struct SiteContext<'a> {
     pub(crate) caller_name: &'a FunctionName,
@@ -42,7 +42,7 @@ pub(crate) struct SiteContext<'a> {
     pub(crate) promotes_slots: bool,
 }
 
-/// Facts about a caller that are worked out when the first site asks.
+/// Facts about a caller, computed for the first site that needs them.
 pub(crate) struct RoundAnalysis<'a> {
     pub(crate) caller: &'a Function,
     loops: OnceLock<Loops>,
@@ -65,15 +65,15 @@ impl<'a> RoundAnalysis<'a> {
 
     fn loop_depth(&self, block: Block) -> u32 {
         let loops = self.loops.get_or_init(|| {
-            // A caller that nobody verified may trip Cranelift's analyses; it
-            // then counts as having no loops.
+            // An unverified caller may trip Cranelift's analyses; it then counts as having no
+            // loops.
             panics::catch(|| Loops::of(self.caller)).unwrap_or_default()
         });
         loops.depth(block)
     }
 }
 
-/// What is known of the value that a call passes.
+/// The known content of a value that a call passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Argument {
@@ -85,7 +85,7 @@ pub enum Argument {
     FunctionAddress,
     /// The address of a symbol or of a stack slot of the caller.
     Address,
-    /// Nothing.
+    /// Nothing is known.
     Unknown,
 }
 
@@ -105,7 +105,7 @@ pub struct SlotArgument {
 }
 
 impl Argument {
-    /// Whether the value is the same whenever the call is executed.
+    /// Returns whether the value is the same whenever the call is executed.
     pub fn is_constant(self) -> bool {
         matches!(
             self,
@@ -115,36 +115,37 @@ impl Argument {
 }
 
 impl<'a> CallSite<'a> {
-    /// The function that holds the call.
+    /// Returns the function that holds the call.
     pub fn caller_name(&self) -> &'a FunctionName {
         self.context.caller_name
     }
 
-    /// The function that is called.
+    /// Returns the function that is called.
     pub fn callee_name(&self) -> &'a FunctionName {
         self.context.callee_name
     }
 
-    /// The sites of the original program, as edges of its [call graph](Self::graph), and calls that
-    /// became direct since, that lead from the caller to this call: the call's own is the last one, and those before it are the
-    /// sites whose bodies it came in with. It is the same path whichever body was inlined first.
+    /// Returns the chain of inlined sites that leads from the caller to this call. Each step is a
+    /// site of the original program, as an edge of its [call graph](Self::graph), or a call that
+    /// became direct later. The last step is the call itself. The path does not depend on the order
+    /// in which the bodies were inlined.
     pub fn path(&self) -> &'a [PathStep] {
         self.context.path
     }
 
-    /// The call graph of the program as it was before anything was inlined.
+    /// Returns the call graph of the program as it was before anything was inlined.
     pub fn graph(&self) -> &'a CallGraph {
         self.context.graph
     }
 
-    /// The name of the call in the function that had it at first, which is another than
+    /// Returns the name of the call in the function whose original body has it, which is not
     /// [`CallSite::caller_name`] if the call came in with a body.
     pub fn name(&self) -> Option<SiteName> {
         let SiteContext { graph, program, .. } = self.context;
         graph.step_name(program, *self.path().last()?)
     }
 
-    /// The names of the sites of [`CallSite::path`].
+    /// Returns the names of the sites of [`CallSite::path`].
     pub fn path_names(&self) -> Vec<SiteName> {
         let SiteContext { graph, program, .. } = self.context;
         let path = self.path().iter();
@@ -152,50 +153,48 @@ impl<'a> CallSite<'a> {
             .collect()
     }
 
-    /// The caller's body as it stands. Sites that came in with an inlined
-    /// body are decided when that body is in place.
+    /// Returns the caller's body as it stands. Sites that came in with an inlined body are decided
+    /// after that body is in place.
     pub fn caller(&self) -> &'a Function {
         self.analysis.caller
     }
 
-    /// The callee's body as it would be copied: with everything that was
-    /// inlined into it.
+    /// Returns the callee's body as it would be copied: with everything that was inlined into it.
     pub fn callee(&self) -> &'a Function {
         self.context.callee
     }
 
-    /// The call, an instruction of [`CallSite::caller`].
+    /// Returns the call, an instruction of [`CallSite::caller`].
     pub fn call(&self) -> Inst {
         self.context.call
     }
 
-    /// Which kind of call it is.
+    /// Returns the kind of the call.
     pub fn kind(&self) -> CallKind {
         self.context.kind
     }
 
-    /// The call's opcode.
+    /// Returns the call's opcode.
     pub fn opcode(&self) -> Opcode {
         self.caller().dfg.insts[self.call()].opcode()
     }
 
-    /// The block that holds the call; `None` never for a site that the pass
-    /// offers.
+    /// Returns the block that holds the call; always `Some` for a site that the pass offers.
     pub fn block(&self) -> Option<Block> {
         self.caller().layout.inst_block(self.call())
     }
 
-    /// The call's source location, in the function whose call it was at first.
+    /// Returns the call's source location, in the function whose original body has the call.
     pub fn srcloc(&self) -> SourceLoc {
         self.context.srcloc
     }
 
-    /// The values that the call passes.
+    /// Returns the values that the call passes.
     pub fn args(&self) -> &'a [Value] {
         self.caller().dfg.inst_args(self.call())
     }
 
-    /// What is known of each value that the call passes.
+    /// Returns the known content of each value that the call passes.
     pub fn arguments(&self) -> impl ExactSizeIterator<Item = Argument> + use<'a> {
         let caller = self.caller();
         self.args()
@@ -226,7 +225,7 @@ impl<'a> CallSite<'a> {
         })
     }
 
-    /// The number of loops around the call in its caller.
+    /// Returns the number of loops around the call in its caller.
     ///
     /// Costs a dominator tree of the caller, once for all sites of a round.
     pub fn loop_depth(&self) -> u32 {
@@ -234,21 +233,22 @@ impl<'a> CallSite<'a> {
             .map_or(0, |block| self.analysis.loop_depth(block))
     }
 
-    /// How often the call is executed in this caller, if the pass has a [profile](crate::profile)
-    /// that knows the call; in a copy, an estimate.
+    /// Returns the number of executions of the call in this caller, if the pass has a
+    /// [profile](crate::profile) that knows the call; for a copy, it is an estimate.
     pub fn count(&self) -> Option<u64> {
         self.context.count
     }
 
-    /// How often the call is executed compared with others, if the pass has a
+    /// Returns how hot the call is compared with others; [`Heat::Unknown`] without a
     /// [profile](crate::profile).
     pub fn heat(&self) -> Heat {
         self.context.heat
     }
 
-    /// Whether the call's block is marked cold or ends in a trap, or the embedder says that the
-    /// call, the callee, or anything around the call is cold, or its profile that the call was
-    /// never executed. What the profile says is hot is not cold.
+    /// Returns whether the call is cold. It is cold if its block is marked cold or ends in a trap,
+    /// if the embedder says so of the call, the callee, or anything around the call, or if the
+    /// profile says that the call was never executed. A call that is hot by the profile is never
+    /// cold.
     pub fn is_cold(&self) -> bool {
         match self.heat() {
             Heat::Hot => return false,
@@ -261,24 +261,24 @@ impl<'a> CallSite<'a> {
         in_cold_block || self.context.cold || self.summary().attributes().cold
     }
 
-    /// Facts about the callee.
+    /// Returns the facts about the callee.
     pub fn summary(&self) -> &'a Summary {
         self.context.summary
     }
 
-    /// The caller's size as it would be now, in instructions: its own and
-    /// those of the callees that were accepted so far.
+    /// Returns the caller's size as it would be now, in instructions: its own and those of the
+    /// callees that were accepted so far.
     pub fn caller_insts(&self) -> usize {
         self.context.caller_insts
     }
 
-    /// The caller's size before anything was inlined, in instructions.
+    /// Returns the caller's size before anything was inlined, in instructions.
     pub fn caller_insts_at_start(&self) -> usize {
         self.context.caller_insts_at_start
     }
 
-    /// How many inlined bodies the call is in: 0 for a call of the caller's
-    /// own, 1 for a call that came in with a callee.
+    /// Returns the number of inlined bodies around the call: 0 for a call of the caller's own, 1
+    /// for a call that came in with a callee.
     pub fn depth(&self) -> u32 {
         self.context.depth
     }

@@ -12,7 +12,7 @@ pub struct FirstMatch<'a> {
 }
 
 impl<'a> FirstMatch<'a> {
-    /// No policy yet.
+    /// Creates an empty list of policies.
     pub fn new() -> Self {
         Self::default()
     }
@@ -40,11 +40,9 @@ pub struct FromFnMut<F>(Mutex<F>);
 
 /// Makes a policy of a closure that changes its own state.
 ///
-/// The closure is called by one thread at a time. In which order it sees the
-/// sites of functions that do not depend on each other is not determined when
-/// several threads run; a closure that only counts or records is fine, one
-/// whose answers depend on what it saw before needs a single thread to be
-/// repeatable.
+/// The closure is called by one thread at a time. With several threads, it sees the sites of
+/// independent functions in no determined order. A closure that only counts or records is fine; one
+/// whose answers depend on earlier calls needs a single thread to be repeatable.
 ///
 /// ```
 /// use cranelift_inliner::decide::{Decision, from_fn_mut};
@@ -68,8 +66,8 @@ where
     F: FnMut(&CallSite<'_>) -> Decision + Send,
 {
     fn decide(&self, site: &CallSite<'_>) -> Decision {
-        // A closure that panicked once is asked again; the panic itself
-        // reached whoever runs the pass.
+        // A closure that panicked once is called again; the panic itself reached the caller of the
+        // pass.
         let mut f = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         f(site)
     }

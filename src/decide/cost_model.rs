@@ -7,19 +7,18 @@ use crate::program::Linkage;
 use cranelift_codegen::ir::StackSlot;
 use smallvec::SmallVec;
 
-/// Inlines where what goes away is worth what is copied.
+/// Inlines where the saved work is worth the copied code.
 ///
-/// The cost of a site is the size of what it would add, in instructions, and a share of the stack
-/// slots that come into the caller's frame; the
-/// benefit is the number of instructions that inlining makes unnecessary: the
-/// call itself, the passing of its arguments, what folds because an
-/// argument is constant, and accesses of stack slots that become values. A site is inlined where the cost, less the benefit,
-/// does not exceed a threshold, and the threshold depends on how often the call
-/// seems to run. The scheme is LLVM's; the numbers are for Cranelift, whose
-/// optimizer does less afterwards, so that thresholds are lower.
+/// The cost of a site is the size of the copy, in instructions, and a share of the stack slots that
+/// come into the caller's frame. The benefit is the number of instructions that inlining makes
+/// unnecessary: the call itself, the passing of its arguments, the instructions that fold because an
+/// argument is constant, and the accesses of stack slots that become values. A site is inlined where
+/// the cost, less the benefit, does not exceed a threshold, and the threshold depends on how often
+/// the call seems to run. The scheme is LLVM's; the numbers are for Cranelift, whose optimizer does
+/// less afterwards, so that thresholds are lower.
 ///
-/// All numbers are in instructions of CLIF, each of which is taken to cost the
-/// same; long lists [count](super::Limits#sizes) as several. Set a field to change it:
+/// All numbers are in instructions of CLIF, which all cost the same here; long lists
+/// [count](super::Limits#sizes) as several. Set a field to change it:
 ///
 /// ```
 /// use cranelift_inliner::decide::CostModel;
@@ -30,47 +29,43 @@ use smallvec::SmallVec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CostModel {
-    /// What a site of average interest may add to the program.
+    /// The bound for a site of average interest.
     ///
-    /// 30 admits what a front end writes as a handful of source lines. On the
-    /// real modules that were tried, programs grow by 0.2 to 4.1 % in
-    /// instructions, with every function exported.
+    /// 30 admits a handful of source lines. On the real modules that were tried, programs grow by
+    /// 0.2 to 4.1 % in instructions, with every function exported.
     pub threshold: i64,
-    /// What a site may add for each loop around it, up to
-    /// [`CostModel::max_loop_depth`] of them.
+    /// Added to the bound for each loop around a site, up to [`CostModel::max_loop_depth`] of them.
     ///
-    /// A call in a loop runs more often than one outside; without a profile,
-    /// doubling the threshold in the first loop is what most compilers do.
+    /// A call in a loop runs more often than one outside; without a profile, most compilers double
+    /// the threshold in the first loop.
     pub loop_bonus: i64,
     /// Loops beyond this depth change nothing.
     pub max_loop_depth: u32,
-    /// What a site in cold code may add, and one that was never executed by
-    /// the [profile](crate::profile). Below zero, only what makes the program
-    /// smaller is inlined.
+    /// The bound for a site in cold code, or one that was never executed according to the
+    /// [profile](crate::profile). Below zero, a call is inlined only where that makes the program
+    /// smaller.
     pub cold_threshold: i64,
-    /// What a site may add that is hot by the [profile](crate::profile), unless
-    /// its loops allow more.
+    /// The bound for a site that is hot according to the [profile](crate::profile), unless its
+    /// loops allow more.
     ///
-    /// Loops only suggest that a call runs often; here it is known. LLVM gives
-    /// hot sites thirteen times its usual threshold; with the large functions
-    /// that this makes, Cranelift's register allocator does less well.
+    /// Loops only suggest that a call runs often; here it is known. LLVM gives hot sites thirteen
+    /// times its usual threshold; with the large functions that this makes, Cranelift's register
+    /// allocator does less well.
     pub hot_threshold: i64,
-    /// What the sole call site of a local function may add beyond its own
-    /// size, since the function itself goes away: the copy costs nothing in
-    /// code, but a very large caller compiles slowly.
+    /// The bound for the sole call site of a local function. The function itself goes away, so that
+    /// the copy costs nothing in code, but a very large caller compiles slowly.
     pub sole_call_site_threshold: i64,
     /// The instructions that a call takes beside its arguments: the call, the
     /// prologue and epilogue of the callee, and the registers saved around it.
     pub call_overhead: i64,
     /// The instructions that passing one argument or result takes.
     pub argument_overhead: i64,
-    /// What a call in the callee counts beside being an instruction: it
-    /// clobbers registers in the caller for as long as it is there.
+    /// The cost of a call in the callee, on top of its size: it clobbers registers in the caller.
     pub inner_call_cost: i64,
     /// Bytes of stack slots that cost nothing.
     ///
-    /// 256 are four cache lines: what a function writes around with its spilled registers and
-    /// saved ones anyway. GCC calls frames large from there on.
+    /// 256 are four cache lines, about as much as a function writes anyway for its spilled and
+    /// saved registers. GCC calls frames large from there on.
     pub free_frame_bytes: u64,
     /// Further bytes of stack slots that count as one instruction.
     ///
@@ -78,18 +73,17 @@ pub struct CostModel {
     /// counts two instructions, and a page 128, more than a site in the deepest loop may add
     /// unless a profile calls it hot.
     pub frame_bytes_per_inst: u64,
-    /// What goes away with a branch that folds: the branch and, on average,
-    /// the side that is not taken.
+    /// The benefit of a branch that folds: the branch and, on average, the side that is not taken.
     pub folded_branch: i64,
-    /// What goes away with a load or store of a stack slot that becomes values: the access. The
-    /// addition for its address and the wait for memory are not counted.
+    /// The benefit of a load or store of a stack slot that becomes values: the access. The addition
+    /// for its address and the wait for memory are not counted.
     pub promoted_access: i64,
     /// The most that stack slots count at one site: as much as a site of average interest may add.
     /// The accesses of a large caller shall not pay for a large callee, and the optimizer may find
     /// that a slot has to stay.
     pub max_promotion: i64,
-    /// No callee of more instructions is inlined, whatever the benefit. Wide
-    /// enough for a function that has only one caller.
+    /// No callee of more instructions is inlined, for any benefit. Large enough for a function with
+    /// a single caller.
     pub max_callee_insts: usize,
 }
 
@@ -120,7 +114,7 @@ impl CostModel {
         let summary = site.summary();
         let calls = self.inner_call_cost * count(summary.calls());
         let frame = summary.frame_bytes().saturating_sub(self.free_frame_bytes);
-        // Where no number of bytes makes an instruction, frames cost nothing.
+        // With a rate of 0, frames cost nothing.
         let frame = frame.checked_div(self.frame_bytes_per_inst).unwrap_or(0);
         let frame = usize::try_from(frame).unwrap_or(usize::MAX);
         count(summary.insts()) + calls + count(frame)

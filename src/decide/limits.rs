@@ -1,16 +1,16 @@
-//! Bounds that no policy can talk the pass out of.
+//! Bounds that no policy can lift.
 
 /// Hard limits of the pass, outside the policies.
 ///
-/// They are what makes inlining terminate in reasonable time and space for
-/// any program under any policy; where to stop for good code is the policy's
-/// business. A copy counts in full even where the callee is dropped afterwards.
+/// They make inlining terminate in reasonable time and space for any program under any policy;
+/// policies set their own, lower bounds for the quality of the code. A copy counts in full even
+/// where the callee is dropped afterwards.
 ///
 /// # Sizes
 ///
 /// The unit is the instruction of the layout. An instruction with a list counts one more for each
-/// entry from the ninth on, since each becomes code of its own: an argument or result of a call, a
-/// returned value, an argument of an edge, a target of a `br_table`, a handler or context of a
+/// entry from the ninth on, because each becomes code of its own: an argument or result of a call,
+/// a returned value, an argument of an edge, a target of a `br_table`, a handler or context of a
 /// `try_call`, an argument of any edge of such a table. Up to eight entries are part of the
 /// instruction, as many as calling conventions pass in registers, so that ordinary code is measured
 /// in instructions. A copy at a `try_call` has the size of the callee and of the handlers that each
@@ -23,32 +23,31 @@
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// A function does not grow beyond this size by inlining, in instructions. One
-    /// that is larger from the start gets nothing inlined.
+    /// A function does not grow beyond this size by inlining, in instructions. No call is inlined
+    /// into one that is larger from the start.
     ///
-    /// A million instructions is more than programs have in one function, and
-    /// keeps far away from what Cranelift can number registers for, beyond
-    /// which a caller would be compiled from its original body after all.
+    /// A million instructions is more than programs have in one function. It also stays far below
+    /// the number of registers that Cranelift can handle; a caller beyond that would be compiled
+    /// from its original body.
     pub function_insts: usize,
-    /// A function grows by at most this many times its size at the start, or
-    /// by [`Limits::function_growth_floor`] if that is more.
+    /// A function grows by at most this many times its size at the start, or by
+    /// [`Limits::function_growth_floor`] if that is more.
     ///
-    /// Policies that weigh cost and benefit stay far below; ten stops only
-    /// those that do not weigh, and lets even them replace every call of a
-    /// function that does nothing but call small ones.
+    /// Policies that weigh cost and benefit stay far below. Ten stops only the others, and still
+    /// lets them replace every call in a function that only calls small ones.
     pub function_growth: f64,
-    /// Every function may grow by this many instructions, so that a wrapper of
-    /// three instructions can still take in what it wraps.
+    /// Every function may grow by this many instructions, so that a wrapper of three instructions
+    /// can still take in its callee.
     pub function_growth_floor: usize,
-    /// The program grows by at most this many times its size at the start, or
-    /// by [`Limits::program_growth_floor`] if that is more.
+    /// The program grows by at most this many times its size at the start, or by
+    /// [`Limits::program_growth_floor`] if that is more.
     ///
-    /// Where the functions' own bounds add up to more, each is lowered in
-    /// proportion. A bound for each function rather than one pot for all is
-    /// what makes decisions independent of the order of threads.
+    /// Where the functions' own bounds add up to more, each is lowered in proportion. A bound per
+    /// function, instead of one budget for all, makes decisions independent of the order of
+    /// threads.
     pub program_growth: f64,
-    /// The program may grow by this many instructions in any case, so that a
-    /// small program is not held back by its size.
+    /// The program may grow by this many instructions in any case, so that a small program is not
+    /// held back by its size.
     pub program_growth_floor: usize,
     /// A function's stack slots do not grow beyond this many bytes by inlining. One that has more
     /// from the start gets no slots.
@@ -58,19 +57,19 @@ pub struct Limits {
     /// keep buffers of a page or two possible, while it takes a chain of 16 functions with the
     /// largest frames to fill the smallest stack in common use, the 512 KiB that Wasmtime gives.
     pub frame_bytes: u64,
-    /// As [`Limits::frame_bytes`], for callers that may be active many times at once: those that
-    /// call themselves, directly or through others, and those whose address is taken. It only
+    /// Like [`Limits::frame_bytes`], but for callers that may be active many times at once: those
+    /// that call themselves, directly or through others, and those whose address is taken. It only
     /// lowers the other limit.
     ///
     /// Here each level of the recursion takes the slots. 1 KiB is LLVM's bound for the allocations
     /// of a callee in a recursive caller; a recursion of a thousand levels takes no more than a
     /// megabyte of it.
     pub recursive_frame_bytes: u64,
-    /// The longest chain of calls that become one body: a callee inlined into
-    /// a callee inlined into a caller has depth 2.
+    /// The longest chain of calls that become one body: a callee inlined into a callee inlined into
+    /// a caller has depth 2.
     ///
-    /// It keeps a chain of N functions from making N²/2 copies. Source
-    /// programs seldom nest more than a dozen small functions.
+    /// It keeps a chain of N functions from making N²/2 copies. Source programs seldom nest more
+    /// than a dozen small functions.
     pub depth: u32,
 }
 
@@ -90,19 +89,19 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How much a function of the size `insts` may grow, in instructions.
+    /// Returns how much a function of `insts` instructions may grow, in instructions.
     pub fn growth_of_function(&self, insts: usize) -> usize {
         times(insts, self.function_growth).max(self.function_growth_floor)
     }
 
-    /// How much a program of the size `insts` may grow, in instructions.
+    /// Returns how much a program of `insts` instructions may grow, in instructions.
     pub fn growth_of_program(&self, insts: usize) -> usize {
         times(insts, self.program_growth).max(self.program_growth_floor)
     }
 }
 
-/// A factor that is negative or not a number counts as 0, a huge one as all
-/// there is; casts saturate.
+/// Multiplies. A factor that is negative or not a number counts as 0, and a huge one gives the
+/// largest number; casts saturate.
 fn times(insts: usize, factor: f64) -> usize {
     (insts as f64 * factor.max(0.0)) as usize
 }

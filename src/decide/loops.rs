@@ -1,10 +1,10 @@
-//! How many loops are around each block.
+//! The number of loops around each block.
 //!
 //! A loop is a natural loop: a header that dominates the source of an edge back to it, and all
-//! that reaches this edge without passing the header. Cranelift's `LoopAnalysis` finds the same
-//! loops, but assumes that every block is reachable: an unreachable block that branches into two
-//! loops sends it round for ever. A caller has such blocks until clean-up, and a policy is asked
-//! before.
+//! blocks that reach this edge without passing the header. Cranelift's `LoopAnalysis` finds the
+//! same loops, but assumes that every block is reachable: an unreachable block that branches into
+//! two loops makes it loop forever. A caller has such blocks until clean-up, and the policy decides
+//! before that.
 
 use crate::body::branches;
 use cranelift_codegen::dominator_tree::DominatorTree;
@@ -23,7 +23,7 @@ impl Loops {
     /// Finds the loops of `func`; none where a branch goes to no block of the layout. Panics where
     /// Cranelift's accessors do.
     pub(super) fn of(func: &Function) -> Self {
-        // Cranelift's graphs have room for each block that a branch names, whatever its number.
+        // Cranelift's graphs take memory up to the highest number of a block that a branch names.
         if !goes_to_blocks(func) {
             return Loops::default();
         }
@@ -54,13 +54,13 @@ impl Loops {
         Loops { depth }
     }
 
-    /// The number of loops around `block`; 0 where nothing reaches it.
+    /// Returns the number of loops around `block`; 0 if it is unreachable.
     pub(super) fn depth(&self, block: Block) -> u32 {
         self.depth[block]
     }
 }
 
-/// The reachable predecessors of `block`.
+/// Returns the reachable predecessors of `block`.
 fn predecessors<'a>(
     cfg: &'a ControlFlowGraph,
     domtree: &'a DominatorTree,
@@ -100,7 +100,7 @@ impl Forest {
         self.shortcut[block] = header.into();
     }
 
-    /// The header of the outermost loop around `block` so far; itself, where there is none.
+    /// Returns the header of the outermost loop around `block` so far; itself, where there is none.
     fn outermost(&mut self, block: Block) -> Block {
         let mut found = block;
         while let Some(next) = self.shortcut[found].expand() {
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(depths(&func), [0]);
     }
 
-    /// Random graphs, reducible or not, of which all blocks are reachable.
+    /// Random graphs, reducible or not, without unreachable blocks.
     #[test]
     fn reachable_loops_are_those_that_cranelift_finds() {
         let mut seed = 1_u32;

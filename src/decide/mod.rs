@@ -1,24 +1,20 @@
 //! Which calls to inline: the trait [`Inline`] and the policies that ship.
 //!
-//! A policy answers one question, for one direct call at a time: shall this
-//! call be replaced by the callee's body? It sees the call through a
-//! [`CallSite`] and answers with a [`Decision`], which always carries a reason
-//! that the report repeats. Policies do not have to know what is legal, how
-//! large a function may grow or where recursion ends: the pass keeps its own
-//! [`Limits`] and asks the splicing engine, so that even [`Always`] terminates
-//! and is safe.
+//! A policy answers one question, for one direct call at a time: should the callee's body replace
+//! this call? It sees the call through a [`CallSite`] and answers with a [`Decision`], which always
+//! carries a reason for the report. A policy need not deal with legality, the growth of functions
+//! or the end of recursion: the pass keeps its own [`Limits`] and asks the splicing engine, so that
+//! even [`Always`] terminates and is safe.
 //!
-//! The pass asks callee first: when a site is decided, the callee's body is
-//! final, with everything that was inlined into it. It asks from several
-//! threads at once, and each site exactly once. A policy whose answers depend
-//! only on the site gives the same program for any number of threads.
+//! The pass goes bottom-up: when a site is decided, the callee's body is final, with everything
+//! that was inlined into it. It asks from several threads at once, and each site exactly once. A
+//! policy whose answers depend only on the site gives the same program for any number of threads.
 //!
 //! * [`Always`] and [`Never`] are the two ends.
-//! * [`Small`] inlines what is small, as Wasmtime does.
-//! * [`CostModel`] weighs an estimated cost against an estimated benefit; it is
-//!   the default.
-//! * A closure `Fn(&CallSite) -> Decision` is a policy, and [`from_fn_mut`]
-//!   makes one of a closure that changes its own state.
+//! * [`Small`] inlines small callees, like Wasmtime.
+//! * [`CostModel`] weighs an estimated cost against an estimated benefit; it is the default.
+//! * A closure `Fn(&CallSite) -> Decision` is a policy, and [`from_fn_mut`] makes one of a closure
+//!   that changes its own state.
 //! * [`FirstMatch`] asks several policies in turn until one does not answer
 //!   [`Decision::Undecided`].
 //!
@@ -66,17 +62,15 @@ pub use summary::Summary;
 /// A policy is asked by several threads and moves with the pass that it belongs to, so it is `Send`
 /// and `Sync`.
 pub trait Inline: Send + Sync {
-    /// Whether the call at `site` shall be inlined.
+    /// Decides whether to inline the call at `site`.
     ///
-    /// Called once for each direct call of a function that the program
-    /// defines, those that come into a caller with an inlined body included,
-    /// callees before their callers, from several threads. For the result to
-    /// be the same for any number of threads, the answer must not depend on
-    /// what was asked before.
+    /// The pass calls this once for each direct call of a function that the program defines,
+    /// including calls that come into a caller with an inlined body. It visits callees before their
+    /// callers, from several threads. For the result to be the same for any number of threads, the
+    /// answer must not depend on earlier calls of this method.
     ///
-    /// The caller is known to be sound by then, and the callee's signature to be
-    /// the call's. The callee's code was not looked at: that is done where the
-    /// answer is to inline.
+    /// By then the caller is known to be sound, and the callee's signature to match the call. The
+    /// callee's code is checked only after an answer to inline.
     fn decide(&self, site: &CallSite<'_>) -> Decision;
 }
 
@@ -101,7 +95,7 @@ impl Inline for Box<dyn Inline + '_> {
     }
 }
 
-/// What a policy says of one call site, and why.
+/// A policy's answer for one call site, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Replace the call by the callee's body.
@@ -120,14 +114,14 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// Inline, because of `reason`.
+    /// Returns a decision to inline, because of `reason`.
     pub fn inline(reason: impl Into<PolicyReason>) -> Self {
         Decision::Inline {
             reason: reason.into(),
         }
     }
 
-    /// Keep the call, because of `reason`.
+    /// Returns a decision to keep the call, because of `reason`.
     pub fn keep(reason: impl Into<PolicyReason>) -> Self {
         Decision::Keep {
             reason: reason.into(),

@@ -1,4 +1,4 @@
-//! How much of a body would fold if a parameter were constant.
+//! Estimates how much of a body would fold if a parameter were constant.
 
 use super::addresses;
 use crate::body::resolve_alias;
@@ -6,7 +6,7 @@ use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::ir::{Function, Inst, InstructionData, Opcode, Value, ValueDef};
 
-/// What a parameter alone decides in a body.
+/// The part of a body that a parameter alone decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParameterUse {
@@ -17,7 +17,7 @@ pub struct ParameterUse {
     pub folded_branches: u32,
     /// Indirect calls through the parameter itself, which would become direct.
     pub indirect_calls: u32,
-    /// Uses of the parameter itself, of whatever kind.
+    /// Uses of the parameter itself, of any kind.
     pub uses: u32,
     /// What the body does with the parameter as an address.
     pub address: AddressUse,

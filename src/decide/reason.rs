@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// What a policy gives as its reason: a short phrase without a final period.
+/// The reason for a policy's answer: a short phrase without a final period.
 ///
-/// There is one for each call of a program, and hardly anybody reads them all. So those of
-/// the policies that ship are kept as figures, and become words when they are displayed. Two
-/// reasons are equal if their words are.
+/// There is one for each call of a program, and most are never read. So the policies that ship keep
+/// theirs as figures, which become words when they are displayed. Two reasons are equal if their
+/// words are.
 ///
 /// ```
 /// use cranelift_inliner::decide::PolicyReason;
@@ -35,7 +35,7 @@ enum Form {
     SmallCallee {
         insts: usize,
     },
-    /// What most weighings are, in less room.
+    /// The usual weighing, in compact form.
     Weighed {
         cost: i32,
         benefit: i32,
@@ -46,7 +46,7 @@ enum Form {
     WeighedInFull(Box<Weighing>),
 }
 
-/// What the cost model found out of a site.
+/// The cost model's findings about a site.
 #[derive(Clone, PartialEq)]
 pub(super) struct Weighing {
     pub(super) cost: i64,
@@ -56,24 +56,24 @@ pub(super) struct Weighing {
     pub(super) executed: Option<u64>,
     /// Stack slots of the caller that may become values.
     pub(super) slots: usize,
-    /// Whether the callee goes away with its only call.
+    /// Whether the callee goes away after inlining its only call.
     pub(super) sole_call_site: bool,
 }
 
 impl PolicyReason {
-    /// The callee has more than `most` instructions.
+    /// Returns the reason that the callee has more than `most` instructions.
     pub(super) fn large_callee(insts: usize, most: usize) -> Self {
         Self(Form::LargeCallee { insts, most })
     }
 
-    /// The caller and the callee have more than `most` instructions.
+    /// Returns the reason that the caller and the callee have more than `most` instructions.
     pub(super) fn large_sum(insts: usize, most: usize) -> Self {
         Self(Form::LargeSum { insts, most })
     }
 
-    /// How far the net cost (cost less benefit) of a site that a [`CostModel`](super::CostModel)
-    /// weighed lies below its threshold: negative where the site is kept. `None` for other reasons,
-    /// and for a site that is cheaper than every threshold.
+    /// Returns how far the net cost (cost less benefit) of a site that a
+    /// [`CostModel`](super::CostModel) weighed lies below its threshold: negative if the site is
+    /// kept. Returns `None` for other reasons, and for a site that is cheaper than every threshold.
     ///
     /// ```
     /// use cranelift_inliner::decide::{CostModel, PolicyReason};

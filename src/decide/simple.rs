@@ -12,7 +12,7 @@ impl Inline for Always {
     }
 }
 
-/// Inlines nothing but what an attribute demands.
+/// Inlines only the calls that an attribute demands.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Never;
 

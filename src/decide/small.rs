@@ -4,17 +4,15 @@ use super::{CallSite, Decision, Inline, PolicyReason};
 
 /// Inlines small callees into callers that stay within bounds.
 ///
-/// This is the heuristic of Wasmtime's inliner: one threshold for the callee,
-/// below which inlining hardly ever makes code larger, and one for the sum of
-/// caller and callee, above which compile time suffers.
+/// This is the heuristic of Wasmtime's inliner: one threshold for the callee, below which inlining
+/// rarely makes code larger, and one for the sum of caller and callee, above which compile time
+/// suffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Small {
-    /// The largest callee that is inlined, in instructions. Wasmtime's value
-    /// is 50.
+    /// The largest callee that is inlined, in instructions. Wasmtime's value is 50.
     pub callee_insts: usize,
-    /// The largest sum of caller and callee, in instructions. Wasmtime's value
-    /// is 2000.
+    /// The largest sum of caller and callee, in instructions. Wasmtime's value is 2000.
     pub sum_insts: usize,
 }
 
@@ -28,7 +26,7 @@ impl Default for Small {
 }
 
 impl Small {
-    /// The policy with these thresholds, in instructions.
+    /// Returns the policy with these thresholds, in instructions.
     pub fn new(callee_insts: usize, sum_insts: usize) -> Self {
         Small {
             callee_insts,

@@ -1,4 +1,4 @@
-//! What is known of a callee before its call is looked at.
+//! The facts about a callee that do not depend on the call site.
 
 use super::parameters::{ParameterUse, parameter_uses};
 use crate::body::{branches, slot_bytes};
@@ -9,11 +9,10 @@ use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::ir::{Block, Function, InstructionData, Opcode};
 use std::sync::{Arc, OnceLock};
 
-/// Facts about a function as it would be inlined: its final body, and its part
-/// in the program.
+/// Facts about a function as it would be inlined: its final body, and its part in the program.
 ///
-/// What the pass knows anyway is there at once; the body is read when something
-/// else is asked for the first time.
+/// The pass fills in the facts that it has anyway; the others are computed from the body on first
+/// use.
 #[derive(Debug)]
 pub struct Summary {
     facts: KnownFacts,
@@ -22,7 +21,7 @@ pub struct Summary {
     parameters: OnceLock<Vec<ParameterUse>>,
 }
 
-/// What the pass knows of a function without a look at its body.
+/// The pass's facts about a function, from outside its body.
 #[derive(Debug)]
 pub(crate) struct KnownFacts {
     pub(crate) size: usize,
@@ -36,7 +35,7 @@ pub(crate) struct KnownFacts {
     pub(crate) recursion: Recursion,
 }
 
-/// What one walk over a body tells.
+/// The results of one walk over a body.
 #[derive(Debug, Default)]
 struct Shape {
     blocks: usize,
@@ -69,7 +68,8 @@ impl Shape {
 }
 
 impl Summary {
-    /// `facts` must be those of the function whose final body `body` is.
+    /// Creates the summary of a function with the final body `body`; `facts` must be about the same
+    /// function.
     pub(crate) fn new(body: Arc<Function>, facts: KnownFacts) -> Self {
         Summary {
             facts,
@@ -79,57 +79,58 @@ impl Summary {
         }
     }
 
-    /// A body that nobody has checked may trip Cranelift's accessors; nothing is then known of
-    /// it, and the call is refused if somebody wants it.
+    /// Reads the body on first use. An unchecked body may trip Cranelift's accessors; it then has
+    /// no facts, and the engine refuses the call if the policy wants it.
     fn shape(&self) -> &Shape {
         self.shape
             .get_or_init(|| panics::catch(|| Shape::of(&self.body)).unwrap_or_default())
     }
 
-    /// Its size, in instructions; long lists [count](super::Limits#sizes) as several.
+    /// Returns its size, in instructions; long lists [count](super::Limits#sizes) as several.
     pub fn insts(&self) -> usize {
         self.facts.size
     }
 
-    /// Its blocks.
+    /// Returns the number of its blocks.
     pub fn blocks(&self) -> usize {
         self.shape().blocks
     }
 
-    /// Its loops, as the number of branches that go back in the layout. Front
-    /// ends lay out a loop's header before its body, so this is the number of
-    /// loops or a little more.
+    /// Returns the number of its loops, estimated by the branches that go back in the layout. Front
+    /// ends lay out a loop's header before its body, so this is the number of loops or a little
+    /// more.
     pub fn loops(&self) -> usize {
         self.shape().back_edges
     }
 
-    /// Its calls of every kind, indirect and tail calls included.
+    /// Returns the number of its calls of every kind, including indirect and tail calls.
     pub fn calls(&self) -> usize {
         self.facts.calls
     }
 
-    /// Its ways out: `return` and tail calls.
+    /// Returns the number of its exits: `return`s and tail calls.
     pub fn returns(&self) -> usize {
         self.shape().returns
     }
 
-    /// The bytes of its sized stack slots.
+    /// Returns the bytes of its sized stack slots.
     pub fn slot_bytes(&self) -> u64 {
         slot_bytes(&self.body)
     }
 
-    /// The bytes that a copy may add to its caller's frame: those of its sized stack slots and of
-    /// the structures that are passed to it by value. Fewer, where copies share slots.
+    /// Returns the bytes that a copy may add to its caller's frame: those of its sized stack slots
+    /// and of the structures that are passed to it by value. It adds fewer where copies share
+    /// slots.
     pub fn frame_bytes(&self) -> u64 {
         self.facts.frame_bytes
     }
 
-    /// How many call sites of the whole program named it before inlining.
+    /// Returns the number of call sites in the whole program that named it before inlining.
     pub fn call_sites(&self) -> usize {
         self.facts.call_sites
     }
 
-    /// Whether its address is taken anywhere in the program.
+    /// Returns whether its address is taken anywhere in the program.
     pub fn is_address_taken(&self) -> bool {
         self.facts.address_taken
     }
@@ -140,23 +141,23 @@ impl Summary {
         self.facts.never_throws
     }
 
-    /// Who may refer to it.
+    /// Returns its linkage.
     pub fn linkage(&self) -> Linkage {
         self.facts.linkage
     }
 
-    /// What the embedder said of it.
+    /// Returns the embedder's attributes for it.
     pub fn attributes(&self) -> Attributes {
         self.facts.attributes
     }
 
-    /// Whether and how it calls itself.
+    /// Returns whether and how it calls itself.
     pub fn recursion(&self) -> Recursion {
         self.facts.recursion
     }
 
-    /// Whether it goes away once its only call is inlined: it is local, one
-    /// site calls it and nobody takes its address.
+    /// Returns whether it goes away after inlining its only call: it is local, one site calls it,
+    /// and its address is not taken.
     pub fn has_sole_call_site(&self) -> bool {
         let facts = &self.facts;
         facts.linkage == Linkage::Local
@@ -165,8 +166,8 @@ impl Summary {
             && !facts.recursion.is_recursive()
     }
 
-    /// What each parameter, by its index, decides in the body. `body` must be
-    /// the function of the summary; it is read when first asked.
+    /// Returns, per parameter, how much of the body it decides. `body` must be the function of the
+    /// summary; it is read on first use.
     pub fn parameters(&self, body: &Function) -> &[ParameterUse] {
         let uses = || panics::catch(|| parameter_uses(body)).unwrap_or_default();
         self.parameters.get_or_init(uses)

@@ -10,12 +10,12 @@ use cranelift_codegen::ir::{Function, StackSlot, StackSlotData, StackSlotKey};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Collects the virtual frames of compiled functions in any order, and makes a [`FrameTable`] of
+/// Collects the virtual frames of compiled functions in any order, and makes a [`FrameTable`] from
 /// them.
 ///
 /// To fill it from several threads, give each a builder of its own and [`merge`](Self::merge) them.
-/// What is in the table depends on what was added, not on the order or on the builder to which it
-/// was added first.
+/// The table depends on the added functions and descriptors, not on their order or on the builder
+/// to which they were added first.
 #[derive(Clone, Debug)]
 pub struct FrameTableBuilder<S> {
     schema: S,
@@ -24,7 +24,7 @@ pub struct FrameTableBuilder<S> {
 }
 
 impl<S: FrameSchema> FrameTableBuilder<S> {
-    /// An empty builder that reads tags with `schema`.
+    /// Creates an empty builder that reads tags with `schema`.
     pub fn new(schema: S) -> Self {
         FrameTableBuilder {
             schema,
@@ -51,7 +51,7 @@ impl<S: FrameSchema> FrameTableBuilder<S> {
         }
     }
 
-    /// Describes the slots that have `key`. The bytes mean nothing here.
+    /// Describes the slots that have `key`. The bytes are opaque here.
     ///
     /// # Errors
     ///
@@ -72,15 +72,15 @@ impl<S: FrameSchema> FrameTableBuilder<S> {
         Ok(())
     }
 
-    /// Describes the keyed slots of a function as its source has it, with what `descriptor` gives
-    /// for each.
+    /// Sets the descriptors of the keyed slots of a function in its original form; `descriptor`
+    /// returns each slot's descriptor.
     ///
-    /// Call it for every function of the program, those included that are dropped because every
-    /// call to them was inlined: the copies of their slots have their keys.
+    /// Call it for every function of the program, even one that is dropped because every call of it
+    /// was inlined: the copies of its slots have its keys.
     ///
     /// # Errors
     ///
-    /// [`BuildError::DescriptorConflict`]; then none of the slots has been described.
+    /// [`BuildError::DescriptorConflict`]; then no descriptor has been set.
     pub fn describe_slots<D: Into<Box<[u8]>>>(
         &mut self,
         source: &Function,
@@ -102,12 +102,12 @@ impl<S: FrameSchema> FrameTableBuilder<S> {
         self.add_descriptors(new)
     }
 
-    /// Adds everything that is in `other`.
+    /// Adds the content of `other`.
     ///
     /// # Errors
     ///
     /// [`BuildError::DuplicateIdentity`] and [`BuildError::DescriptorConflict`]; this builder is
-    /// then as it was.
+    /// then unchanged.
     pub fn merge(&mut self, other: Self) -> Result<(), BuildError> {
         for (identity, theirs) in &other.functions {
             if let Some(ours) = self.functions.get(identity) {
@@ -129,25 +129,24 @@ impl<S: FrameSchema> FrameTableBuilder<S> {
         Ok(())
     }
 
-    /// How many functions were added.
+    /// Returns the number of functions that were added.
     pub fn len(&self) -> usize {
         self.functions.len()
     }
 
-    /// Whether no function was added.
+    /// Returns whether no function was added.
     pub fn is_empty(&self) -> bool {
         self.functions.is_empty()
     }
 
-    /// Lays the functions out: `text_offset` tells for each identity where its code begins, in
-    /// bytes from the start of the text. Functions for which it says `None` are left out, as a
-    /// linker leaves out what nothing needs. Descriptors are kept whether a function uses their
-    /// keys or not.
+    /// Lays the functions out: `text_offset` returns for each identity where its code begins, in
+    /// bytes from the start of the text. It returns `None` for functions to leave out, such as
+    /// those that the linker removed. Descriptors are kept even if no function uses their keys.
     ///
     /// # Errors
     ///
-    /// [`BuildError::Overlap`] for two functions in one place, [`BuildError::TooLarge`] for what
-    /// does not fit into 32 bits, such as text beyond 4 GiB.
+    /// [`BuildError::Overlap`] for two functions in one place, [`BuildError::TooLarge`] for numbers
+    /// that do not fit into 32 bits, such as text beyond 4 GiB.
     pub fn link(
         &self,
         mut text_offset: impl FnMut(u64) -> Option<u64>,
@@ -188,7 +187,7 @@ impl<S: FrameSchema> FrameTableBuilder<S> {
 }
 
 fn duplicate(identity: u64, one: &FunctionFrames, other: &FunctionFrames) -> BuildError {
-    // Which of them came first depends on the order; the names do not.
+    // Their order depends on the order of additions; the names do not.
     let (first, second) = if one.name <= other.name {
         (one, other)
     } else {
@@ -208,17 +207,17 @@ pub struct FrameTable {
 }
 
 impl FrameTable {
-    /// The encoding, to be written wherever a [`FrameTableReader`] will find it.
+    /// Returns the encoding, to be written wherever a [`FrameTableReader`] will find it.
     pub fn bytes(&self) -> &[u8] {
         &self.encoded.bytes
     }
 
-    /// The encoding, without copying it.
+    /// Returns the encoding, without copying it.
     pub fn into_bytes(self) -> Vec<u8> {
         self.encoded.bytes
     }
 
-    /// A reader of this table.
+    /// Returns a reader of this table.
     pub fn reader(&self) -> FrameTableReader<'_> {
         FrameTableReader {
             bytes: &self.encoded.bytes,

@@ -1,4 +1,4 @@
-//! Going over the columns of a table whose rows are told by how they differ from those before.
+//! Iteration over the columns of a table whose rows are stored as differences from earlier ones.
 
 use super::error::{TableError, TablePart};
 use super::format::{DELTA_TAGS, FRAMES_PER_BLOCK, POINTS_PER_BLOCK, apply, read_varint};
@@ -14,14 +14,14 @@ pub(super) struct FrameRow {
     pub(super) tag_count: u64,
     /// Where its tags begin in the column.
     pub(super) tags_at: usize,
-    /// What they are told as differences from.
+    /// The tags that they are stored as differences from.
     pub(super) bases: [u32; DELTA_TAGS],
 }
 
 /// Goes over points one after the other.
 pub(super) struct PointCursor<'a> {
     reader: FrameTableReader<'a>,
-    /// Of the point that is next.
+    /// The index of the next point.
     pub(super) index: u32,
     /// Where it is in the column.
     pub(super) at: usize,
@@ -30,7 +30,7 @@ pub(super) struct PointCursor<'a> {
 }
 
 impl<'a> PointCursor<'a> {
-    /// `index` is the first of a block.
+    /// Starts at the point `index`, the first of a block.
     pub(super) fn new(reader: FrameTableReader<'a>, index: u32) -> Self {
         PointCursor {
             reader,
@@ -85,7 +85,7 @@ impl<'a> PointCursor<'a> {
 /// Goes over frames one after the other.
 pub(super) struct FrameCursor<'a> {
     stream: &'a [u8],
-    /// Of the frame that is next.
+    /// The index of the next frame.
     pub(super) index: u32,
     /// Where it is in the column.
     pub(super) at: usize,
@@ -94,7 +94,7 @@ pub(super) struct FrameCursor<'a> {
 }
 
 impl<'a> FrameCursor<'a> {
-    /// `index` is the first of the block that begins at `at`.
+    /// Starts at the frame `index`, the first of the block that begins at `at`.
     pub(super) fn new(reader: &FrameTableReader<'a>, index: u32, at: usize) -> Self {
         FrameCursor {
             stream: reader.frame_stream(),
@@ -159,8 +159,8 @@ impl<'a> TagCursor<'a> {
         }
     }
 
-    /// The next tag's number and whether it is that of a slot; `Some(None)` for one that cannot be
-    /// read.
+    /// Returns the next tag's number and whether it is that of a slot; `Some(None)` for one that
+    /// cannot be read.
     pub(super) fn next(&mut self) -> Option<Option<(u32, bool)>> {
         self.left = self.left.checked_sub(1)?;
         let tag = read_varint(self.stream, &mut self.at);

@@ -1,4 +1,4 @@
-//! From placed functions to the bytes that `docs/FRAMES.md` describes.
+//! Encodes placed functions as the bytes that `docs/FRAMES.md` describes.
 
 use super::error::BuildError;
 use super::format::{
@@ -22,7 +22,7 @@ impl Placed<'_> {
     }
 }
 
-/// A table with what its header says.
+/// A table with the content of its header.
 #[derive(Clone, Debug)]
 pub(super) struct Encoded {
     pub(super) bytes: Vec<u8>,
@@ -67,7 +67,7 @@ pub(super) fn encode(
             frames.push(parent, tags)?;
         }
         for point in &function.frames.points {
-            // In the code, whose end has 32 bits.
+            // The point is in the code, whose end fits into 32 bits.
             let offset = function.start.saturating_add(point.offset);
             points.push(offset, point.pre, first_frame.saturating_add(point.frame))?;
         }
@@ -167,7 +167,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// 0 for no key, else one more than the key's number.
+    /// Returns 0 without a key, otherwise one more than the key's number.
     fn reference(&self, key: Option<u64>) -> u32 {
         let number = key.and_then(|key| self.numbers.get(&key));
         number.map_or(0, |number| number.saturating_add(1))
@@ -212,7 +212,7 @@ struct Frames {
 }
 
 impl Frames {
-    /// `parent` is 0 for none, else one more than its number.
+    /// Adds a frame. `parent` is 0 for none, otherwise one more than its number.
     fn push(
         &mut self,
         parent: u32,

@@ -1,4 +1,4 @@
-//! What can go wrong in building, reading and walking, as values that can be kept and compared.
+//! Errors of building, reading and walking, as values that can be kept and compared.
 
 use super::memory::UnreadableMemory;
 use super::schema::SchemaViolation;
@@ -10,7 +10,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum BuildError {
     /// The schema cannot split the tags of a point.
-    #[error("{function}, offset {offset:#x} ({position:?}): the tags are no frames: {violation}")]
+    #[error("{function}, offset {offset:#x} ({position:?}): the tags are not frames: {violation}")]
     Schema {
         /// The function's name as CLIF prints it.
         function: String,
@@ -18,7 +18,7 @@ pub enum BuildError {
         offset: u32,
         /// Before or after the instruction.
         position: MachDebugTagPos,
-        /// The schema's words.
+        /// The schema's message.
         violation: SchemaViolation,
     },
     /// A tag names a stack slot that the compiled function has no place for.
@@ -48,7 +48,7 @@ pub enum BuildError {
         function: String,
         /// Bytes from the start of the function.
         offset: u32,
-        /// How many there may be.
+        /// The maximum.
         limit: u32,
     },
     /// Two functions were added under one identity.
@@ -77,30 +77,30 @@ pub enum BuildError {
         /// Where the second begins, in bytes from the start of the text.
         offset: u64,
     },
-    /// Something does not fit into the 32 bits that the table has for it.
+    /// A number does not fit into its 32 bits in the table.
     #[error("the table cannot hold {what}: more than 32 bits")]
     TooLarge {
-        /// What it is.
+        /// The name of the part.
         what: &'static str,
     },
 }
 
-/// Why bytes are no table, or a part of them cannot be read.
+/// The reason why bytes are not a table, or a part of them cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TableError {
     /// There are fewer bytes than the table says it has, or than a header has.
     #[error("the table is cut short: {length} bytes where {needed} are needed")]
     Truncated {
-        /// How many bytes there should be at least.
+        /// The least number of bytes that the table needs.
         needed: u64,
-        /// How many there are.
+        /// The number of bytes given.
         length: u64,
     },
     /// The first bytes are not those of a table.
-    #[error("this is no frame table")]
+    #[error("this is not a frame table")]
     BadMagic,
-    /// A version that this reader does not know.
+    /// The version is unknown to this reader.
     #[error("the table has version {version}, this reader knows {known}")]
     UnsupportedVersion {
         /// The table's.
@@ -111,17 +111,17 @@ pub enum TableError {
     /// The header contradicts itself.
     #[error("the table's header is malformed: {reason}")]
     Header {
-        /// What is wrong.
+        /// The defect.
         reason: &'static str,
     },
     /// A row of a column is malformed.
     #[error("{part} {index} is malformed: {reason}")]
     Malformed {
-        /// Which column.
+        /// The column.
         part: TablePart,
-        /// Which row, from 0.
+        /// The row, from 0.
         index: u32,
-        /// What is wrong.
+        /// The defect.
         reason: &'static str,
     },
 }
@@ -163,7 +163,7 @@ pub enum SlotReadError {
     OutOfSlot {
         /// The first byte asked for.
         start: u64,
-        /// The end of what was asked for.
+        /// The end of the requested range.
         end: u64,
         /// The slot's size in bytes.
         size: u32,
@@ -191,25 +191,25 @@ pub enum WalkError {
     /// A frame cannot be read.
     #[error(transparent)]
     Memory(#[from] UnreadableMemory),
-    /// A frame pointer that is no multiple of 8.
+    /// A frame pointer that is not a multiple of 8.
     #[error("the frame pointer {fp:#x} is misaligned")]
     Misaligned {
         /// The frame pointer.
         fp: u64,
     },
-    /// A frame pointer at or below that of the frame which it was saved by: the chain has a loop,
-    /// or it is no chain of frame pointers.
+    /// A saved frame pointer at or below that of the frame that saved it: the chain has a loop, or
+    /// it is not a chain of frame pointers.
     #[error("the frame at {fp:#x} saved the frame pointer {next:#x}, which is not above it")]
     NotAscending {
         /// The frame pointer of the callee.
         fp: u64,
-        /// What it saved as its caller's.
+        /// The frame pointer that it saved for its caller.
         next: u64,
     },
     /// More physical frames than the walk may visit.
     #[error("more than {limit} physical frames")]
     TooManyFrames {
-        /// How many it may visit.
+        /// The maximum number of frames.
         limit: usize,
     },
 }

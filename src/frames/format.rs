@@ -13,21 +13,21 @@ pub(super) const FRAME_BLOCK_ROW: usize = 4;
 pub(super) const SLOT_ROW: usize = 12;
 pub(super) const KEY_ROW: usize = 16;
 
-/// How many points one row of the point index stands for.
+/// The number of points per row of the point index.
 pub(super) const POINTS_PER_BLOCK: u32 = 32;
-/// How many frames one row of the frame index stands for.
+/// The number of frames per row of the frame index.
 pub(super) const FRAMES_PER_BLOCK: u32 = 16;
 
-/// How many of a frame's tags are told as differences from those of the frame before.
+/// The number of a frame's tags that are stored as differences from those of the frame before.
 pub(super) const DELTA_TAGS: usize = 4;
 
 /// The most virtual frames at one point.
 pub(super) const MAX_DEPTH: u32 = 1 << 16;
 
-/// What a key's descriptor length is where nobody described the key.
+/// The descriptor length of a key without a descriptor.
 pub(super) const NO_DESCRIPTOR: u32 = u32::MAX;
 
-/// How many rows or bytes each column has.
+/// The number of rows or bytes of each column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) functions: u32,
@@ -64,7 +64,7 @@ impl Counts {
         self.frames.div_ceil(FRAMES_PER_BLOCK)
     }
 
-    /// `None` where the sum does not fit.
+    /// Returns where each column starts; `None` if the sum does not fit.
     pub(super) fn starts(&self) -> Option<Starts> {
         let mut at = HEADER_BYTES;
         let mut column = |count: u32, row: usize| {
@@ -204,7 +204,7 @@ pub(super) fn read_varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
     None
 }
 
-/// A difference as an unsigned number that is small where the difference is.
+/// Encodes a difference as an unsigned number that is small for small differences.
 pub(super) fn zigzag(difference: i64) -> u64 {
     ((difference << 1) ^ (difference >> 63)) as u64
 }
@@ -213,7 +213,7 @@ pub(super) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-/// The number that differs by `difference` from `base`, if it has 32 bits.
+/// Returns the number that differs by `difference` from `base`, if it has 32 bits.
 pub(super) fn apply(base: u32, difference: u64) -> Option<u32> {
     let value = i64::from(base).checked_add(unzigzag(difference))?;
     u32::try_from(value).ok()

@@ -1,4 +1,4 @@
-//! Virtual frames as a reader sees them.
+//! Virtual frames for readers.
 
 use super::cursor::{FrameRow, TagCursor};
 use super::error::{SlotReadError, TableError, TablePart};
@@ -8,7 +8,7 @@ use cranelift_codegen::ir::StackSlotKey;
 
 /// The virtual frames of one program point.
 ///
-/// In the table each frame names the frame around it, so that lists share what is common to them.
+/// In the table each frame names the frame around it, so that lists share their common frames.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameList<'a> {
     reader: FrameTableReader<'a>,
@@ -26,16 +26,16 @@ pub struct VirtualFrame<'a> {
 /// A tag of a virtual frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameTag<'a> {
-    /// A number that means something to the embedder alone.
+    /// A number with a meaning to the embedder alone.
     User(u32),
     /// A stack slot.
     Slot(SlotPlace<'a>),
 }
 
-/// A stack slot of a virtual frame: where this copy of it is, and what is common to all copies.
+/// A stack slot of a virtual frame: the place of this copy, and the data common to all copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotPlace<'a> {
-    /// Bytes from where the physical frame's frame pointer points up to the slot; negative, for
+    /// The offset of the slot from the physical frame's frame pointer, in bytes; negative, because
     /// slots lie below.
     pub fp_offset: i32,
     /// The slot's size in bytes.
@@ -46,7 +46,7 @@ pub struct SlotPlace<'a> {
     pub descriptor: Option<&'a [u8]>,
 }
 
-/// How many frames of a list an outermost-first iteration finds at once.
+/// The number of frames that an outermost-first iteration looks up at once.
 const CHUNK: u32 = 16;
 
 impl<'a> FrameList<'a> {
@@ -54,13 +54,13 @@ impl<'a> FrameList<'a> {
         FrameList { reader, innermost }
     }
 
-    /// A number that two lists of one table have in common exactly if they have the same frames
-    /// and were made from the same function.
+    /// Returns a number that two lists of one table have in common exactly if they have the same
+    /// frames and were made from the same function.
     pub fn id(&self) -> u32 {
         self.innermost
     }
 
-    /// How many frames there are. Costs a walk over them.
+    /// Returns the number of frames. Costs a walk over them.
     ///
     /// # Errors
     ///
@@ -74,8 +74,8 @@ impl<'a> FrameList<'a> {
         Ok(depth)
     }
 
-    /// The frames from the one that the program is in to the one around all others. After an error
-    /// it ends.
+    /// Returns the frames from the one that the program is in to the one around all others. After
+    /// an error it ends.
     pub fn innermost_first(
         &self,
     ) -> impl Iterator<Item = Result<VirtualFrame<'a>, TableError>> + use<'a> {
@@ -97,8 +97,8 @@ impl<'a> FrameList<'a> {
         })
     }
 
-    /// The frames from the one around all others to the one that the program is in. After an error
-    /// it ends.
+    /// Returns the frames from the one around all others to the one that the program is in. After
+    /// an error it ends.
     ///
     /// Nothing is allocated for it: the chain is walked once for every 16 frames.
     pub fn outermost_first(
@@ -106,12 +106,12 @@ impl<'a> FrameList<'a> {
     ) -> impl Iterator<Item = Result<VirtualFrame<'a>, TableError>> + use<'a> {
         let list = *self;
         let reader = self.reader;
-        // How many frames, from the innermost, are still to come; known after the first step.
+        // The number of remaining frames, counted from the innermost; known after the first step.
         let mut left = None;
         let mut chunk = [0_u32; CHUNK as usize];
         let mut in_chunk = 0_u32;
         let mut step = move || -> Result<Option<VirtualFrame<'a>>, TableError> {
-            // Nothing is to come after an error.
+            // Nothing follows an error.
             let remaining = match left.replace(0) {
                 Some(remaining) => remaining,
                 None => list.depth()?,
@@ -146,8 +146,8 @@ impl<'a> VirtualFrame<'a> {
         })
     }
 
-    /// The frame's tags in their order, without those that only delimit frames. After an error it
-    /// ends.
+    /// Returns the frame's tags in their order, without those that only delimit frames. After an
+    /// error it ends.
     pub fn tags(&self) -> impl Iterator<Item = Result<FrameTag<'a>, TableError>> + use<'a> {
         let reader = self.reader;
         let number = self.number;
@@ -167,18 +167,18 @@ impl<'a> VirtualFrame<'a> {
 }
 
 impl SlotPlace<'_> {
-    /// The slot's address in the physical frame whose frame pointer is `fp`; `None` where that is
-    /// outside of the address space.
+    /// Returns the slot's address in the physical frame whose frame pointer is `fp`; `None` if that
+    /// is outside of the address space.
     pub fn address(&self, fp: u64) -> Option<u64> {
         fp.checked_add_signed(i64::from(self.fp_offset))
     }
 
-    /// Reads `out.len()` bytes of the slot, from `start` bytes behind its beginning, in the
-    /// physical frame whose frame pointer is `fp`.
+    /// Reads `out.len()` bytes of the slot, from offset `start` in the slot, in the physical frame
+    /// whose frame pointer is `fp`.
     ///
     /// # Errors
     ///
-    /// A range that is not all in the slot, and memory that cannot be read.
+    /// A range that is not within the slot, or memory that cannot be read.
     pub fn read(
         &self,
         fp: u64,

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// What the table needs of a compiled function. Frames and slots are numbered within it.
+/// The parts of a compiled function that the table needs. Frames and slots are numbered within it.
 #[derive(Clone, Debug)]
 pub(super) struct FunctionFrames {
     pub(super) name: String,
@@ -155,7 +155,7 @@ impl<S: FrameSchema> Collector<'_, S> {
         Ok(())
     }
 
-    /// The number of the frame with these tags in `parent`.
+    /// Returns the number of the frame with these tags in `parent`.
     fn frame(
         &mut self,
         parent: Option<u32>,

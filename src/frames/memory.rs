@@ -2,14 +2,15 @@
 
 use thiserror::Error;
 
-/// Memory of the program whose stack is looked at: this process's own, a copy of a stack, a core
-/// file, another process's.
+/// Memory of the program whose stack is walked: this process's own, a copy of a stack, a core file,
+/// another process's.
 pub trait FrameMemory {
     /// Fills `out` with the bytes at `address`.
     ///
     /// # Errors
     ///
-    /// [`UnreadableMemory`] if not all of them can be read; what `out` holds is then unspecified.
+    /// [`UnreadableMemory`] if not all of them can be read; the content of `out` is then
+    /// unspecified.
     fn read(&self, address: u64, out: &mut [u8]) -> Result<(), UnreadableMemory>;
 }
 
@@ -23,9 +24,9 @@ impl<M: FrameMemory + ?Sized> FrameMemory for &M {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{length} bytes at {address:#x} cannot be read")]
 pub struct UnreadableMemory {
-    /// Where the bytes were asked for.
+    /// The address of the request.
     pub address: u64,
-    /// How many were asked for.
+    /// The length of the request, in bytes.
     pub length: usize,
 }
 
@@ -48,7 +49,7 @@ pub struct CopiedMemory<'a> {
 }
 
 impl<'a> CopiedMemory<'a> {
-    /// `bytes`, which stood at the address `base`.
+    /// Creates a copy of memory: `bytes`, which were at the address `base`.
     pub fn new(base: u64, bytes: &'a [u8]) -> Self {
         CopiedMemory { base, bytes }
     }

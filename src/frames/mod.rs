@@ -1,45 +1,44 @@
-//! Virtual frames: the stack that the source program has, whatever was inlined.
+//! Virtual frames: the stack of the source program, independent of inlining.
 //!
 //! After inlining, one physical frame stands for several calls of the source program. Each of these
-//! is a *virtual frame*. What identifies them is what the embedder put there: debug tags on calls
-//! and sequence points, and keys on stack slots. Splicing puts the tags of the replaced call before
-//! those of each tagged instruction of the callee, so that the tags of an instruction spell the
-//! whole virtual stack within its physical frame, outermost first. This module turns that into a
-//! table that a debugger, a profiler or a collector can look things up in.
+//! is a *virtual frame*. The embedder identifies them by debug tags on calls and sequence points,
+//! and by keys on stack slots. Splicing puts the tags of the replaced call before those of each
+//! tagged instruction of the callee, so that the tags of an instruction spell the whole virtual
+//! stack within its physical frame, outermost first. This module turns the tags into a lookup table
+//! for a debugger, a profiler or a collector.
 //!
-//! * [`FrameSchema`] is how an embedder says where one frame's tags end and the next one's begin.
+//! * [`FrameSchema`] defines where one frame's tags end and the next one's begin.
 //! * [`FrameTableBuilder`] collects compiled functions, in any order and on any thread, and lays
-//!   them out as a [`FrameTable`] once it is known where their code went.
-//! * [`FrameTableReader`] reads the table's bytes where they lie: from a place in the code to its
+//!   them out as a [`FrameTable`] after their code has been placed.
+//! * [`FrameTableReader`] reads the table's bytes in place: from an offset in the code to its
 //!   [`VirtualFrame`]s, their tags, and for a slot its [`SlotPlace`].
 //! * [`StackWalker`] follows frame pointers from frame to frame and gives the virtual stack.
 //! * `add_frame_section` (feature `object`) puts the table into an object file.
 //!
-//! *What depends on the place is kept apart from what depends on the key.* A slot's distance from
-//! the frame pointer is another for each copy of a function, so each copy has its own row for it.
-//! What the slot means to the embedder is the same for all, so it is stored once, under the slot's
-//! key: the *descriptor*. Descriptors are given with the source of a function
-//! ([`FrameTableBuilder::describe_slots`]), so a function of which nothing but copies is left still
-//! describes these.
+//! *Places and keys have separate rows.* A slot's distance from the frame pointer differs for each
+//! copy of a function, so each copy has its own row for it. The meaning of the slot to the embedder
+//! is the same for all copies, so it is stored once, under the slot's key: the *descriptor*.
+//! Descriptors are given with the original function ([`FrameTableBuilder::describe_slots`]), so
+//! they describe its copies even if the function itself is dropped.
 //!
 //! *Lists share.* A frame refers to the frame around it, so that all points in one inlined body
-//! share what is outside of it, and a point names only its innermost frame.
+//! share the frames around it, and a point names only its innermost frame.
 //!
 //! *A reader trusts nothing.* Bytes come from files; each row is checked as it is read, and no
-//! input makes the reader panic, read outside of the table, or go on without end.
-//! `docs/FRAMES.md` describes the bytes.
+//! input makes the reader panic, read outside of the table, or loop forever. `docs/FRAMES.md`
+//! describes the bytes.
 //!
-//! # What tags have to be like
+//! # Requirements on tags
 //!
 //! The tags of an inlined instruction are those of the calls around it and its own. A call without
-//! tags breaks that chain: what is inlined at it is seen without the frames around it. To look the
-//! same however much was inlined, a program must
+//! tags breaks that chain: the body inlined at it appears without the frames around it. For the
+//! same virtual stack at any degree of inlining, a program must
 //!
-//! * tag every call through which something tagged can be reached; and
-//! * tag a `return_call` with a frame that stands for none, such as `User(0)` in [`CountedFrames`],
-//!   if what it calls is tagged. Without inlining, the frame of the function that makes the tail
-//!   call is gone. Inlined at a call that returns, the `return_call` becomes a call of the
-//!   caller's, whose tags must be those of the frames around it and no more.
+//! * tag every call from which a tagged instruction can be reached; and
+//! * tag a `return_call` with an empty frame, such as `User(0)` in [`CountedFrames`], if its callee
+//!   is tagged. Without inlining, the frame of the function that makes the tail call is gone.
+//!   Inlined at a call that returns, the `return_call` becomes a call of the caller's, whose tags
+//!   must be those of the frames around it and no more.
 //!
 //! # Example
 //!

@@ -22,7 +22,7 @@ pub enum FrameSectionError {
         /// The function, as cranelift-module numbers it.
         function: FuncId,
     },
-    /// The functions are in different sections, so there is no one text to count from.
+    /// The functions are in different sections, so that their offsets have no common base.
     #[error("{function} is in another section than the functions before it")]
     SeveralSections {
         /// The function, as cranelift-module numbers it.
@@ -31,17 +31,17 @@ pub enum FrameSectionError {
     /// The `object` library failed.
     #[error("the section cannot be written: {reason}")]
     Writing {
-        /// Its words.
+        /// The library's message.
         reason: String,
     },
 }
 
-/// Where the code of each of `functions` begins, in bytes from the start of the text section: what
-/// [`FrameTableBuilder::link`](super::FrameTableBuilder::link) asks for.
+/// Returns where the code of each of `functions` begins, in bytes from the start of the text
+/// section, for [`FrameTableBuilder::link`](super::FrameTableBuilder::link).
 ///
-/// A linker that puts several object files together moves each file's text as a whole, so the
-/// offsets stay right if they are counted from where this file's text went. The address of any
-/// function of the file, less its offset, is that place.
+/// A linker moves the text of each object file as a whole, so the offsets stay right relative to
+/// the start of this file's text. That start is the address of any function of the file, less its
+/// offset.
 ///
 /// # Errors
 ///

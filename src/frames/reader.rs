@@ -10,11 +10,10 @@ use super::frame::{FrameList, SlotPlace};
 use cranelift_codegen::MachDebugTagPos;
 use cranelift_codegen::ir::StackSlotKey;
 
-/// Reads a table where it lies, without allocating.
+/// Reads a table in place, without allocating.
 ///
-/// It never panics, whatever the bytes: each row is checked when it is read, and one that is
-/// malformed is a [`TableError`]. To know beforehand that there is none, call
-/// [`validate`](Self::validate) once.
+/// It does not panic for any bytes: each row is checked when it is read, and a malformed one is a
+/// [`TableError`]. To rule these errors out beforehand, call [`validate`](Self::validate) once.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameTableReader<'a> {
     pub(super) bytes: &'a [u8],
@@ -34,7 +33,7 @@ pub struct TableFunction {
 }
 
 impl TableFunction {
-    /// Where its code ends, in bytes from the start of the text.
+    /// Returns where its code ends, in bytes from the start of the text.
     pub fn end(&self) -> u64 {
         u64::from(self.start) + u64::from(self.length)
     }
@@ -45,16 +44,16 @@ impl TableFunction {
 pub struct TablePoint<'a> {
     /// Where it is, in bytes from the start of the text.
     pub offset: u32,
-    /// Whether the frames are those of the instruction that ends there (`Post`: a call that returns
-    /// there) or of the one that begins there (`Pre`).
+    /// Whether the frames are those of the instruction that ends there (`Post`: a call with this
+    /// return address) or of the one that begins there (`Pre`).
     pub position: MachDebugTagPos,
     /// The virtual frames; there is at least one.
     pub frames: FrameList<'a>,
 }
 
 impl<'a> FrameTableReader<'a> {
-    /// The table at the start of `bytes`. What follows it is ignored, so that a section with
-    /// padding can be given as it is.
+    /// Returns the table at the start of `bytes`. Bytes after the table are ignored, so that a
+    /// section with padding can be passed as it is.
     ///
     /// # Errors
     ///
@@ -69,27 +68,27 @@ impl<'a> FrameTableReader<'a> {
         })
     }
 
-    /// The table's length in bytes.
+    /// Returns the table's length in bytes.
     pub fn table_bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// How many program points there are.
+    /// Returns the number of program points.
     pub fn point_count(&self) -> u32 {
         self.counts.points
     }
 
-    /// How many different virtual frames there are; points share them.
+    /// Returns the number of different virtual frames; points share them.
     pub fn frame_count(&self) -> u32 {
         self.counts.frames
     }
 
-    /// The most virtual frames at one point.
+    /// Returns the most virtual frames at one point.
     pub fn max_depth(&self) -> u32 {
         self.counts.max_depth
     }
 
-    /// The functions in the order of the text.
+    /// Returns the functions in the order of the text.
     pub fn functions(
         &self,
     ) -> impl ExactSizeIterator<Item = Result<TableFunction, TableError>> + use<'a> {
@@ -97,9 +96,10 @@ impl<'a> FrameTableReader<'a> {
         rows(self.counts.functions).map(move |index| reader.function(index))
     }
 
-    /// The function whose code the byte at `offset` from the start of the text is in. O(log n).
+    /// Returns the function whose code contains the byte at `offset` from the start of the text.
+    /// O(log n).
     ///
-    /// A return address may be the first byte behind a function, so ask with the one before it.
+    /// A return address may be the first byte after a function, so pass the address before it.
     ///
     /// # Errors
     ///
@@ -115,8 +115,8 @@ impl<'a> FrameTableReader<'a> {
         Ok((u64::from(offset) < function.end()).then_some(function))
     }
 
-    /// The virtual frames at `offset` from the start of the text, `position` the instruction there;
-    /// `None` for a point without. O(log n).
+    /// Returns the virtual frames at `offset` from the start of the text, `position` the
+    /// instruction there; `None` for a point without. O(log n).
     ///
     /// A `sequence_point` has no code of its own, so several may be at one `Pre` point. These are
     /// the frames of the last of them; [`points_at`](Self::points_at) has them all.
@@ -136,8 +136,8 @@ impl<'a> FrameTableReader<'a> {
         Ok(last)
     }
 
-    /// All points at `offset`, `position` the instruction there, in the order in which they are
-    /// passed. O(log n) up to the first of them.
+    /// Returns all points at `offset`, `position` the instruction there, in the order in which they
+    /// are passed. O(log n) up to the first of them.
     pub fn points_at(
         &self,
         offset: u32,
@@ -155,17 +155,17 @@ impl<'a> FrameTableReader<'a> {
             })
     }
 
-    /// All points in the order of the text. After an error it ends.
+    /// Returns all points in the order of the text. After an error it ends.
     pub fn points(&self) -> impl Iterator<Item = Result<TablePoint<'a>, TableError>> + use<'a> {
         self.points_from(0)
     }
 
-    /// The points at and behind `offset` in the order of the text.
+    /// Returns the points at and behind `offset` in the order of the text.
     pub fn points_from(
         &self,
         offset: u32,
     ) -> impl Iterator<Item = Result<TablePoint<'a>, TableError>> + use<'a> {
-        // A block whose first point is at `offset` may not have the first one that is there.
+        // The first point at `offset` may be in the block before the one that starts with `offset`.
         let before = partition_point(self.counts.point_blocks(), |block| {
             Ok(self.point_block(block)?.0 < offset)
         });
@@ -179,15 +179,15 @@ impl<'a> FrameTableReader<'a> {
         std::iter::from_fn(move || {
             match &mut cursor {
                 Ok(cursor) => cursor.next(),
-                // Told once.
+                // The error is returned once.
                 Err(error) => error.take().map(Err),
             }
         })
         .skip_while(move |point| matches!(point, Ok(point) if point.offset < offset))
     }
 
-    /// The descriptor of `key`, in logarithmic time; `None` for a key without, or one that is not
-    /// in the table.
+    /// Returns the descriptor of `key`, in logarithmic time; `None` for a key without a descriptor,
+    /// or one that is not in the table.
     ///
     /// # Errors
     ///
@@ -204,7 +204,7 @@ impl<'a> FrameTableReader<'a> {
         Ok(descriptor.filter(|_| found == key.bits()))
     }
 
-    /// Every key with its descriptor, by key.
+    /// Returns every key with its descriptor, by key.
     pub fn keys(
         &self,
     ) -> impl ExactSizeIterator<Item = Result<(StackSlotKey, Option<&'a [u8]>), TableError>> + use<'a>
@@ -228,7 +228,7 @@ impl<'a> FrameTableReader<'a> {
         .ok_or(missing(TablePart::Function, index))
     }
 
-    /// The offset of the first point of a block, and where the block begins in the column.
+    /// Returns the offset of the first point of a block, and where the block begins in the column.
     pub(super) fn point_block(&self, block: u32) -> Result<(u32, usize), TableError> {
         let row = self.row(self.starts.point_index, POINT_BLOCK_ROW, block);
         row.and_then(|at| {
@@ -241,7 +241,7 @@ impl<'a> FrameTableReader<'a> {
         ))
     }
 
-    /// Where a block of frames begins in the column.
+    /// Returns where a block of frames begins in the column.
     pub(super) fn frame_block(&self, block: u32) -> Result<usize, TableError> {
         let row = self.row(self.starts.frame_index, FRAME_BLOCK_ROW, block);
         row.and_then(|at| usize::try_from(u32_at(self.bytes, at)?).ok())
@@ -343,8 +343,8 @@ impl<'a> FrameTableReader<'a> {
         }
     }
 
-    /// Where row `index` of the column at `start` is. The header was checked to have room for every
-    /// row, so this overflows for no index below the count.
+    /// Returns the place of row `index` of the column at `start`. The header was checked to have
+    /// room for every row, so this does not overflow for any index below the count.
     fn row(&self, start: usize, row: usize, index: u32) -> Option<usize> {
         usize::try_from(index)
             .ok()?
@@ -370,8 +370,8 @@ fn missing(part: TablePart, index: u32) -> TableError {
     malformed(part, index, "it is beyond the end")
 }
 
-/// How many of the first rows satisfy `holds`, which must not hold behind one for which it does
-/// not.
+/// Returns the number of leading rows that satisfy `holds`, which must not hold for any row after
+/// one for which it does not.
 fn partition_point(
     count: u32,
     holds: impl Fn(u32) -> Result<bool, TableError>,

@@ -1,27 +1,27 @@
-//! How an embedder's debug tags fall into frames.
+//! The division of an embedder's debug tags into frames.
 
 use cranelift_codegen::ir::DebugTag;
 use std::borrow::Cow;
 use thiserror::Error;
 
-/// Says where one virtual frame's tags end and the next one's begin.
+/// Splits tags into virtual frames.
 ///
-/// Tags mean nothing to Cranelift and nothing to this crate: inlining only puts the tags of the
-/// call before those of what the call's callee does. An embedder that wants to read them as a stack
-/// has to choose a form in which the sequence can be split again. Three forms are provided:
-/// [`FixedFrames`], [`CountedFrames`] and [`WasmtimeFrames`].
+/// Tags have no meaning for Cranelift or for this crate: inlining only puts the tags of the call
+/// before those of the callee's instructions. To read them as a stack, an embedder has to choose a
+/// form in which the sequence can be split again. Three forms are provided: [`FixedFrames`],
+/// [`CountedFrames`] and [`WasmtimeFrames`].
 pub trait FrameSchema: Sync {
-    /// How many of `tags` belong to the first frame in them, the outermost. `tags` has at least one
-    /// tag; the result must be at least 1 and at most the number of tags, else the sequence counts
-    /// as one that cannot be split.
+    /// Returns how many of `tags` belong to the first frame in them, the outermost. `tags` has at
+    /// least one tag. The result must be at least 1 and at most the number of tags; otherwise the
+    /// sequence counts as one that cannot be split.
     ///
     /// # Errors
     ///
-    /// What is wrong with the sequence.
+    /// The defect of the sequence.
     fn first_frame(&self, tags: &[DebugTag]) -> Result<usize, SchemaViolation>;
 
-    /// Which of the first frame's tags its frame keeps in the table: those from this one on. The
-    /// tags before it only delimit the frame. 0 unless a schema says otherwise.
+    /// Returns the index of the first tag of a frame that the table keeps. The tags before it only
+    /// delimit the frame. 0 by default.
     fn delimiters(&self) -> usize {
         0
     }
@@ -43,7 +43,7 @@ impl<S: FrameSchema + ?Sized> FrameSchema for &S {
 pub struct SchemaViolation(Cow<'static, str>);
 
 impl SchemaViolation {
-    /// A violation that `reason` describes.
+    /// Creates a violation that `reason` describes.
     pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         SchemaViolation(reason.into())
     }

@@ -1,4 +1,4 @@
-//! Checking a whole table at once.
+//! Checks a whole table at once.
 
 use super::cursor::{FrameCursor, PointCursor, TagCursor};
 use super::error::{TableError, TablePart};
@@ -7,16 +7,15 @@ use super::reader::{FrameTableReader, malformed};
 use cranelift_codegen::MachDebugTagPos;
 
 impl FrameTableReader<'_> {
-    /// Checks everything that is in the table, in linear time. What this accepts is read without
-    /// errors.
+    /// Checks the whole table, in linear time. A table that passes is read without errors.
     ///
-    /// Beyond what reading checks, columns must be in order without gaps, points must be in their
-    /// functions, and the depth in the header must be the greatest there is. One number for each
-    /// frame is allocated.
+    /// In addition to the checks of reading, columns must be in order without gaps, points must be
+    /// in their functions, and the depth in the header must be the greatest depth of a frame. One
+    /// number for each frame is allocated.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong.
+    /// The first defect.
     pub fn validate(&self) -> Result<(), TableError> {
         self.validate_functions()?;
         self.validate_keys()?;
@@ -55,12 +54,12 @@ impl FrameTableReader<'_> {
         Ok(())
     }
 
-    /// The depth of each frame.
+    /// Returns the depth of each frame.
     fn validate_frames(&self) -> Result<Vec<u32>, TableError> {
         let stream = self.frame_stream();
         let count = self.counts.frames;
         let wrong = |index, reason| Err(malformed(TablePart::Frame, index, reason));
-        // A frame has two bytes at least, so a count beyond that is not worth the memory.
+        // A frame has at least two bytes, so a larger count is wrong and not worth the memory.
         if usize::try_from(count).is_ok_and(|count| count > stream.len() / 2) {
             return wrong(count, "there are fewer bytes than frames need");
         }
@@ -115,7 +114,7 @@ impl FrameTableReader<'_> {
                 return wrong("it is out of order");
             }
             last = Some((point.offset, pre));
-            // What ends at a function's end is still in it.
+            // A point at a function's end still belongs to it.
             let mut inside = self.function_at(point.offset)?.is_some();
             if let Some(before) = point.offset.checked_sub(1) {
                 inside |= self.function_at(before)?.is_some();

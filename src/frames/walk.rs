@@ -1,4 +1,4 @@
-//! From a stack of physical frames to the stack that the source program has.
+//! Walks a stack of physical frames to give the source program's stack.
 
 use super::error::{TableError, WalkError};
 use super::frame::{FrameList, VirtualFrame};
@@ -9,7 +9,7 @@ use cranelift_codegen::MachDebugTagPos;
 /// Frame pointers are multiples of this on the targets that the walker knows.
 const FP_ALIGNMENT: u64 = 8;
 
-/// How many physical frames a walk visits unless told otherwise.
+/// The default limit of physical frames that a walk visits.
 const DEFAULT_LIMIT: usize = 1 << 20;
 
 /// Where a walk begins: in the innermost physical frame that is in the text.
@@ -18,7 +18,7 @@ pub struct WalkStart {
     /// The program counter: the address to which a call made there will return, or that of an
     /// instruction that the program stopped at.
     pub pc: u64,
-    /// What the frame-pointer register holds in that frame.
+    /// The frame-pointer register in that frame.
     pub fp: u64,
     /// `Post` for a return address, `Pre` for an instruction.
     pub position: MachDebugTagPos,
@@ -26,15 +26,14 @@ pub struct WalkStart {
 
 /// Walks the stack of a program that keeps frame pointers, innermost frame first.
 ///
-/// It knows frames as x64 and aarch64 lay them out: at the frame pointer the caller's frame pointer
-/// was saved, and 8 bytes above it the return address. Code for these targets has such frames if it
-/// is compiled with Cranelift's `preserve_frame_pointers`. Signed return addresses are not
-/// understood.
+/// It expects the frame layout of x64 and aarch64: the caller's frame pointer was saved at the
+/// frame pointer, and the return address is 8 bytes above it. Code for these targets has such
+/// frames if it is compiled with Cranelift's `preserve_frame_pointers`. Signed return addresses are
+/// not understood.
 ///
-/// The walk ends at the first address outside of the text's functions, or where
-/// [`stop_at`](Self::stop_at) says. As an iterator it gives the physical frames, after an error
-/// nothing more; [`virtual_frames`](Self::virtual_frames) gives what the source program calls
-/// frames.
+/// The walk ends at the first address outside of the text's functions, or at the frame given to
+/// [`stop_at`](Self::stop_at). As an iterator it yields the physical frames, and nothing after an
+/// error; [`virtual_frames`](Self::virtual_frames) yields the frames of the source program.
 ///
 /// ```
 /// use cranelift_codegen::MachDebugTagPos;
@@ -67,15 +66,15 @@ pub struct PhysicalFrame<'a> {
     pub pc: u64,
     /// Its frame pointer, from which its slots are counted.
     pub fp: u64,
-    /// The function whose code `pc` is in.
+    /// The function whose code contains `pc`.
     pub function: TableFunction,
     /// Its virtual frames; `None` where the instruction has no tags.
     pub frames: Option<FrameList<'a>>,
 }
 
 impl<'a, M: FrameMemory> StackWalker<'a, M> {
-    /// A walk from `start` over a stack in `memory`, whose code is that of `table` with the text at
-    /// the address `text`.
+    /// Starts a walk at `start` over a stack in `memory`. The code is that of `table`, with the
+    /// text at the address `text`.
     pub fn new(table: FrameTableReader<'a>, text: u64, memory: M, start: WalkStart) -> Self {
         StackWalker {
             table,
@@ -102,8 +101,8 @@ impl<'a, M: FrameMemory> StackWalker<'a, M> {
         self
     }
 
-    /// The virtual frames, innermost first, each with the frame pointer that its slots are counted
-    /// from. Physical frames without any are passed over.
+    /// Returns the virtual frames, innermost first, each with the frame pointer that its slots are
+    /// counted from. Physical frames without any are passed over.
     pub fn virtual_frames(
         self,
     ) -> impl Iterator<Item = Result<(u64, VirtualFrame<'a>), WalkError>> {
@@ -141,7 +140,7 @@ impl<'a, M: FrameMemory> StackWalker<'a, M> {
         }))
     }
 
-    /// Where in the text `at` is; `None` for an address outside.
+    /// Returns the offset of `at` in the text, with its function; `None` for an address outside.
     fn locate(&self, at: WalkStart) -> Result<Option<(u32, TableFunction)>, TableError> {
         let Some(offset) = at.pc.checked_sub(self.text) else {
             return Ok(None);
@@ -161,7 +160,7 @@ impl<'a, M: FrameMemory> StackWalker<'a, M> {
         Ok(function.map(|function| (offset, function)))
     }
 
-    /// The frame that called the one at `fp`; `None` if it is not in the text.
+    /// Returns the frame that called the one at `fp`; `None` if it is not in the text.
     fn caller(&self, fp: u64) -> Result<Option<WalkStart>, WalkError> {
         if !fp.is_multiple_of(FP_ALIGNMENT) {
             return Err(WalkError::Misaligned { fp });

@@ -1,4 +1,4 @@
-//! Making the graph: functions are scanned in parallel, and what was found is joined in order.
+//! Builds the graph: functions are scanned in parallel, and the results are joined in order.
 
 use super::components::Components;
 use super::{CallEdge, CallGraph, CallKind, CallNode, SiteId};
@@ -27,9 +27,9 @@ pub(super) fn build(program: &Program) -> CallGraph {
     join.finish(program)
 }
 
-/// What one function calls, and whose address it takes.
+/// The callees of one function, and the functions whose address it takes.
 struct Scan {
-    /// What each function reference stands for.
+    /// The node of each function reference.
     targets: PrimaryMap<ir::FuncRef, Option<CallNode>>,
     /// In the order of the layout.
     sites: Vec<(CallEdge, ir::FuncRef)>,
@@ -71,7 +71,7 @@ fn scan(program: &Program, func: &ir::Function) -> Scan {
     }
     for block in func.layout.blocks() {
         for inst in func.layout.block_insts(block) {
-            // A layout made by hand may hold what the data-flow graph lacks.
+            // A layout made by hand may hold instructions that the data-flow graph lacks.
             if inst.index() < func.dfg.num_insts() {
                 scan.instruction(block, inst, &func.dfg.insts[inst]);
             }
@@ -80,7 +80,7 @@ fn scan(program: &Program, func: &ir::Function) -> Scan {
     scan
 }
 
-/// The node for `name` in `func`; `None` if `func` does not declare it.
+/// Returns the node for `name` in `func`; `None` if `func` does not declare it.
 fn target(program: &Program, func: &ir::Function, name: &ExternalName) -> Option<CallNode> {
     if matches!(
         name,
@@ -123,20 +123,20 @@ impl Scan {
             inst,
             block,
             kind,
-            // Counted when it is known which references mean the same callee.
+            // Counted after references to the same callee are joined.
             ordinal: 0,
         };
         self.sites.push((edge, func_ref));
     }
 }
 
-/// The graph as far as it is made.
+/// The graph under construction.
 struct Join {
     graph: DiGraph<CallNode, CallEdge>,
-    /// The nodes that are no functions.
+    /// The nodes that are not functions.
     others: FxHashMap<CallNode, NodeIndex>,
     sites: PrimaryMap<FunctionId, Range<usize>>,
-    /// How many sites the current caller has for each callee so far.
+    /// The number of sites that the current caller has for each callee so far.
     sites_of: FxHashMap<NodeIndex, u32>,
     indirect_calls: PrimaryMap<FunctionId, usize>,
     sizes: PrimaryMap<FunctionId, usize>,
@@ -166,7 +166,7 @@ impl Join {
         }
     }
 
-    /// Adds what was found in `caller`, which is the next function in input order.
+    /// Adds the result for `caller`, the next function in input order.
     fn add(&mut self, caller: FunctionId, scan: Scan) {
         let caller = NodeIndex::new(caller.index());
         let first_edge = self.graph.edge_count();
@@ -206,7 +206,7 @@ impl Join {
         self.indirect_calls.push(scan.indirect_calls);
     }
 
-    /// The node that `func_ref` stands for, looked up once for all its uses in a function.
+    /// Returns the node that `func_ref` stands for, looked up once for all its uses in a function.
     fn node_of(
         &mut self,
         func_ref: ir::FuncRef,
@@ -265,8 +265,8 @@ impl Join {
     }
 }
 
-/// The edges that lead to the first `function_count` nodes, by node and then in their order, and
-/// each node's part of them.
+/// Returns the edges that lead to the first `function_count` nodes, by node and then in their
+/// order, and each node's part of them.
 fn incoming(
     graph: &DiGraph<CallNode, CallEdge>,
     function_count: usize,
@@ -287,7 +287,7 @@ fn incoming(
         .map(|count| {
             let start = end;
             end += count;
-            // Grows to its end as the edges are put in.
+            // The end grows as edges are added.
             start..start
         })
         .collect();

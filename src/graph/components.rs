@@ -22,23 +22,23 @@ pub enum Recursion {
     Direct,
     /// It calls others that lead back to it, but not itself.
     Mutual {
-        /// How many functions its component has.
+        /// The number of functions in its component.
         size: usize,
     },
     /// It calls itself, and also others that lead back to it.
     DirectAndMutual {
-        /// How many functions its component has.
+        /// The number of functions in its component.
         size: usize,
     },
 }
 
 impl Recursion {
-    /// Whether a call leads back to the function at all.
+    /// Returns whether a call leads back to the function at all.
     pub fn is_recursive(self) -> bool {
         self != Recursion::None
     }
 
-    /// Whether the function calls itself.
+    /// Returns whether the function calls itself.
     pub fn is_direct(self) -> bool {
         matches!(self, Recursion::Direct | Recursion::DirectAndMutual { .. })
     }
@@ -140,7 +140,7 @@ impl Components {
     }
 }
 
-/// Each function's place when all are sorted by name.
+/// Returns each function's place when all are sorted by name.
 fn ranks_by_name(program: &Program) -> SecondaryMap<FunctionId, usize> {
     let mut by_name: Vec<_> = program.iter().collect();
     by_name.sort_unstable_by_key(|(_, function)| function.name());
@@ -151,8 +151,8 @@ fn ranks_by_name(program: &Program) -> SecondaryMap<FunctionId, usize> {
     rank
 }
 
-/// The components of the first `function_count` nodes, callees first. Their heights and cycles are
-/// still to be found.
+/// Returns the components of the first `function_count` nodes, callees first. Their heights and
+/// cycles are still to be found.
 fn find(graph: &DiGraph<CallNode, CallEdge>, function_count: usize) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     for nodes in kosaraju_scc(graph) {

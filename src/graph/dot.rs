@@ -8,12 +8,12 @@ use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 
 impl CallGraph {
-    /// The graph in the DOT language of Graphviz.
+    /// Returns the graph in the DOT language of Graphviz.
     ///
     /// Functions of the program are boxes: with a bold border when exported, a plain one when
     /// local, a dashed one when interposable, and doubled when their address is taken. Names that
-    /// the program does not define are dotted ellipses. An arrow is one call site; those that are
-    /// no plain `call` say what they are. `program` is the one that the graph was made from.
+    /// the program does not define are dotted ellipses. An arrow is one call site; its label is the
+    /// opcode unless that is a plain `call`. `program` must be the program of the graph.
     ///
     /// ```
     /// use cranelift_inliner::graph::CallGraph;
@@ -29,11 +29,11 @@ impl CallGraph {
         self.to_dot_with(program, |_| String::new())
     }
 
-    /// As [`to_dot`](Self::to_dot), with more attributes for each arrow.
+    /// Like [`to_dot`](Self::to_dot), with more attributes for each arrow.
     ///
-    /// `attributes` is called once a call site, in the order of the edges, and returns DOT
+    /// `attributes` is called once per call site, in the order of the edges, and returns DOT
     /// attributes such as `color=red tooltip="too large"`; text of unknown content goes through
-    /// [`dot_quoted`]. An attribute given here stands in for one that the arrow already has.
+    /// [`dot_quoted`]. An attribute given here replaces one that the arrow already has.
     pub fn to_dot_with(
         &self,
         program: &Program,
@@ -93,7 +93,7 @@ impl CallGraph {
     }
 }
 
-/// `text` as a quoted string of the DOT language that shows as it stands: Graphviz would take
+/// Quotes `text` as a string of the DOT language that is displayed literally: Graphviz would take
 /// backslashes for its own escapes and ampersands for entities of HTML.
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! Numbers for what a call graph holds.
+//! Numbers of the nodes and sites of a call graph.
 
 use cranelift_entity::entity_impl;
 
@@ -6,7 +6,7 @@ use cranelift_entity::entity_impl;
 ///
 /// Sites are numbered from 0, by caller in input order, and then in the order of the caller's
 /// layout. A number means the same site in every graph of the same program;
-/// [`SiteName`](super::SiteName) is for what outlasts the program.
+/// [`SiteName`](super::SiteName) identifies it in other programs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SiteId(u32);
 entity_impl!(SiteId, "site");

@@ -1,8 +1,8 @@
-//! Who calls whom.
+//! The call graph of a program.
 //!
-//! A [`CallGraph`] is made once from a [`Program`] and then answers what a bottom-up pass and its
-//! policies ask: in which order to visit the functions, which of them recurse, how many call
-//! sites name a function, and who else may call it.
+//! A [`CallGraph`] is made once from a [`Program`]. It gives a bottom-up pass and its policies the
+//! order in which to visit the functions, the recursive ones among them, the number of call sites
+//! of each function, and whether other code may call it.
 //!
 //! ```
 //! use cranelift_inliner::graph::{CallGraph, CallKind, Recursion};
@@ -48,37 +48,37 @@
 //!
 //! # Nodes and edges
 //!
-//! The graph is a [`petgraph::graph::DiGraph`], so that all of petgraph works on it
-//! ([`CallGraph::as_petgraph`]). There is one node a function of the program, in input order, and
-//! then one node a name that is called or whose address is taken but that no function defines.
-//! There is one edge a *call site*, a `call`, `return_call` or `try_call` instruction in the
-//! layout; two calls of one function are two edges.
+//! Nodes have the numbers [`NodeId`], and call sites the numbers [`SiteId`]. There is one node per
+//! function of the program, in input order, and then one node per undefined name that is called or
+//! whose address is taken. There is one edge per *call site*, a `call`, `return_call` or `try_call`
+//! instruction in the layout; two calls of one function are two edges.
 //!
-//! # What the edges do not show
+//! # Calls without an edge
 //!
 //! An indirect call has no edge; [`CallGraph::indirect_calls`] counts them. A function whose
 //! address is taken, by `func_addr`, by a global value that is its symbol, or by a [table of the
 //! program](Program::add_table), may be called from anywhere; [`CallGraph::address_taken`] counts
-//! the places. An exported function may be called
-//! from outside the program.
+//! the places. An exported function may be called from outside the program.
 //!
 //! # Names of sites
 //!
-//! An instruction's number says nothing once the program was built anew. A [`SiteName`] does:
-//! caller, callee, and which of the calls between the two.
+//! The number of an instruction means nothing in another build of the program. A [`SiteName`]
+//! identifies a site across builds: by its caller, its callee, and its ordinal among the calls
+//! between the two.
 //!
 //! # Order
 //!
 //! *Components* are the strongly connected components of the graph, found with Kosaraju's
 //! algorithm, which petgraph implements without recursion: a chain of calls may be as long as the
-//! program. They are numbered bottom-up: by height, where what calls no other component has
-//! height 0 and a component is one higher than the highest that it calls, and among equal heights
-//! by the least name. Within a component the functions are ordered by name. So the order depends
-//! on the names and the calls and not on the order of the input.
+//! program. They are numbered bottom-up: by height, and among equal heights by the least name. A
+//! component that calls no other has height 0, and each other one is one higher than the highest
+//! that it calls. Within a component the functions are ordered by name. So the order depends on the
+//! names and the calls, not on the order of the input.
 //!
-//! A function whose address is taken comes before those that take it, as if they called it, since
-//! they may turn out to. Where that and the calls make a cycle of components, only the calls order
-//! these among each other. A function that names a table takes the addresses in it.
+//! A function whose address is taken comes before those that take it, as if they called it, because
+//! an indirect call there may become direct. Where this rule and the calls make a cycle of
+//! components, only the calls order the components of the cycle. A function that names a table
+//! takes the addresses in it.
 //!
 //! # Cost
 //!
@@ -104,7 +104,7 @@ use petgraph::graph::{DiGraph, EdgeIndex};
 use std::fmt;
 use std::ops::Range;
 
-/// What a node of the graph stands for.
+/// The function or name behind a node of the graph.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum CallNode {
     /// A function that the program defines.
@@ -115,7 +115,7 @@ pub enum CallNode {
     Runtime(ExternalName),
 }
 
-/// The instruction by which a call site calls.
+/// The kind of a call instruction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum CallKind {
     /// `call`: returns to the instruction after it.
@@ -137,16 +137,16 @@ impl fmt::Display for CallKind {
     }
 }
 
-/// A call site: where in its caller it stands, and how it calls.
+/// A call site: its place in the caller, and its kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct CallEdge {
     /// The call instruction.
     pub inst: ir::Inst,
     /// The block that holds it.
     pub block: ir::Block,
-    /// Which instruction it is.
+    /// The kind of the instruction.
     pub kind: CallKind,
-    /// How many sites that its caller has before it in the layout call the same.
+    /// The number of earlier sites in the caller's layout that call the same function.
     pub ordinal: u32,
 }
 
@@ -161,12 +161,12 @@ pub struct SiteRef<'a> {
     pub callee_node: NodeId,
     /// The callee.
     pub callee: &'a CallNode,
-    /// Where and how.
+    /// The place and the kind of the call.
     pub edge: CallEdge,
 }
 
 impl SiteRef<'_> {
-    /// The function that is called, if the program defines it.
+    /// Returns the function that is called, if the program defines it.
     pub fn callee_function(&self) -> Option<FunctionId> {
         match self.callee {
             CallNode::Function(id) => Some(*id),
@@ -177,8 +177,8 @@ impl SiteRef<'_> {
 
 /// The call graph of a [`Program`]. See the [module](self) for an example.
 ///
-/// It describes the program as it was when the graph was made. Asked about a function that the
-/// program did not have, it answers as for one that neither calls nor is called.
+/// It describes the program as it was when the graph was made. A function that the program did not
+/// have counts as one without calls and callers.
 #[derive(Clone, Debug)]
 pub struct CallGraph {
     /// The functions' nodes come first, with the indices of their ids.
@@ -201,7 +201,7 @@ pub struct CallGraph {
 }
 
 impl CallGraph {
-    /// The call graph of `program`.
+    /// Returns the call graph of `program`.
     ///
     /// The functions need not be valid: a call of a function that its caller does not declare has
     /// no edge.
@@ -234,12 +234,12 @@ impl CallGraph {
         edges.filter_map(|edge| self.site(SiteId::new(edge)))
     }
 
-    /// How many functions the graph has.
+    /// Returns the number of functions.
     pub fn function_count(&self) -> usize {
         self.sites.len()
     }
 
-    /// How many call sites all functions have together, those of external names included.
+    /// Returns the number of call sites of all functions together, with those of external names.
     pub fn site_count(&self) -> usize {
         self.graph.edge_count()
     }
@@ -257,20 +257,21 @@ impl CallGraph {
         })
     }
 
-    /// The call sites of a function, in the order of its layout.
+    /// Returns the call sites of a function, in the order of its layout.
     pub fn callees(&self, id: FunctionId) -> impl DoubleEndedIterator<Item = SiteRef<'_>> {
         let edges = self.sites.get(id).cloned().unwrap_or_default();
         edges.filter_map(|edge| self.site(SiteId::new(edge)))
     }
 
-    /// The call sites that call a function, by caller in input order and then in the order of the
-    /// caller's layout.
+    /// Returns the call sites that call a function, by caller in input order and then in the order
+    /// of the caller's layout.
     pub fn callers(&self, id: FunctionId) -> impl DoubleEndedIterator<Item = SiteRef<'_>> {
         let edges = self.incoming(id).iter();
         edges.filter_map(|&edge| self.site(edge))
     }
 
-    /// How many call sites of the program call a function, its own included.
+    /// Returns the number of call sites in the program that call a function, with its own calls of
+    /// itself.
     pub fn call_count(&self, id: FunctionId) -> usize {
         self.incoming(id).len()
     }
@@ -280,30 +281,30 @@ impl CallGraph {
         self.incoming.get(range).unwrap_or_default()
     }
 
-    /// How many indirect calls a function makes: `call_indirect`, `return_call_indirect` and
-    /// `try_call_indirect` instructions.
+    /// Returns the number of indirect calls that a function makes: `call_indirect`,
+    /// `return_call_indirect` and `try_call_indirect` instructions.
     pub fn indirect_calls(&self, id: FunctionId) -> usize {
         self.indirect_calls.get(id).copied().unwrap_or(0)
     }
 
-    /// The size of a function; see [`Limits`](crate::decide::Limits#sizes).
+    /// Returns the size of a function; see [`Limits`](crate::decide::Limits#sizes).
     pub(crate) fn size(&self, id: FunctionId) -> usize {
         self.sizes.get(id).copied().unwrap_or(0)
     }
 
-    /// How many call sites a function has.
+    /// Returns the number of call sites in a function.
     pub(crate) fn direct_calls(&self, id: FunctionId) -> usize {
         self.sites.get(id).map_or(0, ExactSizeIterator::len)
     }
 
-    /// How many calls of every kind a function makes, in its layout.
+    /// Returns the number of calls of every kind in a function's layout.
     pub(crate) fn calls(&self, id: FunctionId) -> usize {
         let direct = self.direct_calls(id);
         direct.saturating_add(self.indirect_calls(id))
     }
 
-    /// The functions that a function calls or takes the address of. One that it
-    /// calls more than once comes more than once.
+    /// Returns the functions that a function calls or takes the address of. A function with several
+    /// calls comes several times.
     pub(crate) fn references(&self, id: FunctionId) -> impl Iterator<Item = FunctionId> {
         let called = self.callees(id);
         let called = called.filter_map(|site| site.callee_function());
@@ -311,14 +312,14 @@ impl CallGraph {
         called.chain(addressed.copied())
     }
 
-    /// The functions whose address a function takes, or that are in tables that it names; each
-    /// once.
+    /// Returns the functions whose address a function takes, directly or through a table that it
+    /// names; each once.
     pub(crate) fn addressed(&self, id: FunctionId) -> &[FunctionId] {
         self.addressed.get(id).map_or(&[], |addressed| addressed)
     }
 
-    /// Whether a function takes the address of any function, of the program or not, or of one in a
-    /// table.
+    /// Returns whether a function takes the address of any function, defined or not, directly or
+    /// through a table.
     pub(crate) fn takes_addresses(&self, id: FunctionId) -> bool {
         self.takes_addresses.contains(id)
     }
@@ -328,63 +329,63 @@ impl CallGraph {
         self.switches_stacks.contains(id)
     }
 
-    /// Which cycle of calls and addresses a component is in, perhaps alone: a number below
-    /// [`component_count`](Self::component_count).
+    /// Returns the cycle of calls and addresses that a component is in, perhaps alone: a number
+    /// below [`component_count`](Self::component_count).
     pub(crate) fn cycle(&self, component: ComponentId) -> Option<u32> {
         self.components.cycle(component)
     }
 
-    /// In how many places of the program the address of a function is taken: `func_addr`
+    /// Returns the number of places in the program that take the address of a function: `func_addr`
     /// instructions, global values that are its symbol, used or not, and entries of tables.
     pub fn address_taken(&self, id: FunctionId) -> usize {
         self.node(id)
             .map_or(0, |node| self.node_address_taken(node))
     }
 
-    /// Whether the address of a function is taken anywhere in the program.
+    /// Returns whether the address of a function is taken anywhere in the program.
     pub fn is_address_taken(&self, id: FunctionId) -> bool {
         self.address_taken(id) > 0
     }
 
-    /// As [`address_taken`](Self::address_taken), of any node.
+    /// Like [`address_taken`](Self::address_taken), but for any node.
     pub fn node_address_taken(&self, node: NodeId) -> usize {
         self.address_taken.get(node.index()).copied().unwrap_or(0)
     }
 
-    /// The nodes that are no functions of the program, in the order in which the program first
-    /// calls them or takes their address.
+    /// Returns the nodes that are not functions of the program, in the order in which the program
+    /// first calls them or takes their address.
     pub fn externals(&self) -> impl DoubleEndedIterator<Item = (NodeId, &CallNode)> {
         self.nodes().skip(self.sites.len())
     }
 
-    /// All functions by component, callees before their callers, and functions before those that
-    /// take their address where no cycle forbids it. Functions of one component call each other,
-    /// directly or over others, and stand in the order of their names.
+    /// Returns all functions by component, callees before their callers, and functions before those
+    /// that take their address where no cycle forbids it. Functions of one component call each
+    /// other, directly or over others, and stand in the order of their names.
     pub fn bottom_up(&self) -> impl DoubleEndedIterator<Item = &[FunctionId]> + ExactSizeIterator {
         self.components.iter()
     }
 
-    /// How many components there are.
+    /// Returns the number of components.
     pub fn component_count(&self) -> usize {
         self.components.len()
     }
 
-    /// The component of a function; `None` if the program did not have the function.
+    /// Returns the component of a function; `None` if the program did not have the function.
     ///
     /// Components are numbered in the order of [`bottom_up`](Self::bottom_up).
     pub fn component(&self, id: FunctionId) -> Option<ComponentId> {
         self.components.of(id)
     }
 
-    /// The functions of a component in the order of their names; empty if there is no such
+    /// Returns the functions of a component in the order of their names; empty if there is no such
     /// component.
     pub fn members(&self, component: ComponentId) -> &[FunctionId] {
         self.components.members(component)
     }
 
-    /// Whether direct calls lead from a function back to it, and how.
+    /// Returns whether and how direct calls lead from a function back to it.
     ///
-    /// Calls of all three kinds count. Indirect calls do not: nobody knows where they go.
+    /// Calls of all three kinds count. Indirect calls do not, because their targets are unknown.
     pub fn recursion(&self, id: FunctionId) -> Recursion {
         self.components.recursion(id)
     }

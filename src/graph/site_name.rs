@@ -9,9 +9,9 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum PathStep {
-    /// A direct call that the front end made.
+    /// A call that was direct from the start.
     Site(SiteId),
-    /// A call that the front end made indirect, and that became direct when its target was known.
+    /// A call that was indirect at first, and became direct when its target was known.
     Resolved {
         /// The stage of the pass before which it became direct, from 1.
         stage: u8,
@@ -19,13 +19,14 @@ pub enum PathStep {
         caller: FunctionId,
         /// The function that is called.
         callee: FunctionId,
-        /// How many calls of the callee before it in the layout became direct in the same stage.
+        /// The number of earlier calls of the callee in the layout that became direct in the same
+        /// stage.
         ordinal: u32,
     },
 }
 
 impl PathStep {
-    /// The number of a call that was direct from the start.
+    /// Returns the number of a call that was direct from the start.
     pub fn site(self) -> Option<SiteId> {
         match self {
             PathStep::Site(site) => Some(site),
@@ -34,16 +35,17 @@ impl PathStep {
     }
 }
 
-/// The name of a call site: who calls whom, and which of the calls between the two it is.
+/// The name of a call site: its caller, its callee, and its ordinal among the calls between the
+/// two.
 ///
-/// Sites are counted in the order of the caller's layout, in the body that the front end made,
-/// each callee apart. So the name of a site stays what it is when other functions change, and when
-/// its caller gets or loses calls of *other* functions. It changes only with the calls of the same
-/// callee before it in the same caller. Profiles, hints and plans that are kept in files name sites
-/// so, with the [location](CallGraph::site_location) beside it as a check.
+/// Sites are counted per callee, in the order of the caller's layout, in the body that the front
+/// end made. So the name of a site does not change when other functions change, or when its caller
+/// gets or loses calls of *other* functions. It changes only with the earlier calls of the same
+/// callee in the same caller. Files of profiles, hints and plans name sites in this way, with the
+/// [location](CallGraph::site_location) as a check.
 ///
-/// A call that comes into a function with an inlined body has no name of its own there. It is
-/// still the site that its first caller has, and where it is now, is a path of sites: see
+/// A call that comes into a function with an inlined body has no name of its own there. It keeps
+/// the name from its first caller, and its present place is a path of sites: see
 /// [`SiteRecord::path`](crate::pass::SiteRecord::path).
 ///
 /// ```
@@ -70,15 +72,15 @@ impl PathStep {
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SiteName {
-    /// The function whose body had the call at first.
+    /// The function whose original body has the call.
     pub caller: FunctionName,
-    /// What is called; the program need not define it.
+    /// The function that is called; the program need not define it.
     pub callee: FunctionName,
-    /// How many calls of the same callee the caller has before this one.
+    /// The number of calls of the same callee in the caller before this one.
     pub ordinal: u32,
-    /// 0 for a call that was direct from the start. Otherwise the call was indirect until its
-    /// target was known, this is the stage of the pass before which that was, and only calls of the
-    /// same stage are counted.
+    /// 0 for a call that was direct from the start. Otherwise the call was indirect, this is the
+    /// stage of the pass before which its target became known, and only calls of the same stage are
+    /// counted.
     pub stage: u32,
 }
 
@@ -100,8 +102,8 @@ impl fmt::Display for SiteName {
 }
 
 impl CallGraph {
-    /// The name of a site; `None` for a call of one of Cranelift's own routines, and if the graph
-    /// has no such site. `program` must be the one that the graph was made of, as it was then.
+    /// Returns the name of a site; `None` for a call of one of Cranelift's own routines, and if the
+    /// graph has no such site. `program` must be the program of the graph, unchanged.
     pub fn site_name(&self, program: &Program, id: SiteId) -> Option<SiteName> {
         let site = self.site(id)?;
         let callee = match site.callee {
@@ -117,7 +119,7 @@ impl CallGraph {
         })
     }
 
-    /// As [`site_name`](Self::site_name), of any step of a path.
+    /// Like [`site_name`](Self::site_name), but for any step of a path.
     pub fn step_name(&self, program: &Program, step: PathStep) -> Option<SiteName> {
         match step {
             PathStep::Site(site) => self.site_name(program, site),
@@ -135,7 +137,8 @@ impl CallGraph {
         }
     }
 
-    /// The names of all sites that have one, by caller in input order, then in layout order.
+    /// Returns the names of all sites that have one, by caller in input order, then in layout
+    /// order.
     pub fn site_names<'a>(
         &'a self,
         program: &'a Program,
@@ -144,9 +147,9 @@ impl CallGraph {
         sites.filter_map(|site| Some((site, self.site_name(program, site.id)?)))
     }
 
-    /// The site of this name; `None` if the program has none.
+    /// Returns the site of this name; `None` if the program has none.
     ///
-    /// Takes time linear in the sites of the caller; who has many names to look up puts
+    /// Takes time linear in the sites of the caller. To look up many names, put
     /// [`site_names`](Self::site_names) into a map.
     pub fn find_site(&self, program: &Program, name: &SiteName) -> Option<SiteRef<'_>> {
         let mut sites = self.callees(program.id(&name.caller)?);
@@ -163,14 +166,14 @@ impl CallGraph {
         })
     }
 
-    /// The site that the instruction `call` of the function `caller` is; `None` if it is no direct
-    /// call. Takes time linear in the sites of the caller.
+    /// Returns the site of the instruction `call` in the function `caller`; `None` if it is not a
+    /// direct call. Takes time linear in the sites of the caller.
     pub fn site_at(&self, caller: FunctionId, call: Inst) -> Option<SiteRef<'_>> {
         self.callees(caller).find(|site| site.edge.inst == call)
     }
 
-    /// The source location of a site in the body of its caller; the default one if nothing is
-    /// known.
+    /// Returns the source location of a site in the body of its caller; the default one if nothing
+    /// is known.
     pub fn site_location(&self, program: &Program, id: SiteId) -> SourceLoc {
         let location = || {
             let site = self.site(id)?;

@@ -1,4 +1,4 @@
-//! What a call graph says of small programs of each shape.
+//! Call graphs of small programs of each shape.
 
 use super::*;
 use cranelift_codegen::ir::Function;
@@ -7,7 +7,7 @@ fn parse(text: &str) -> Program {
     Program::from_clif(text, "t.clif").unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A function that calls `callees` in this order and returns.
+/// Returns a function that calls `callees` in this order and returns.
 fn function(name: &str, callees: &[&str]) -> String {
     let mut text = format!("function {name}() {{\n");
     for (index, callee) in callees.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Making a table while bodies are spliced.
+//! Builds a table while bodies are spliced.
 
 use super::table::{Entry, LocationTable};
 use crate::body::{for_each_label_srcloc, rebase_srclocs};
@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{Function, RelSourceLoc, SourceLoc};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-/// The table of a function into which bodies are being inlined.
+/// The table of a function during inlining.
 ///
 /// ```
 /// use cranelift_inliner::locations::{LocationBuilder, LocationTable};
@@ -55,7 +55,7 @@ pub struct LocationBuilder {
     translation: Translation,
 }
 
-/// What became of a callee's entries and names during one splice.
+/// The new numbers of a callee's entries and names during one splice.
 #[derive(Default)]
 struct Translation {
     entries: Vec<Option<u32>>,
@@ -65,8 +65,7 @@ struct Translation {
 }
 
 impl LocationBuilder {
-    /// Turns the locations of `func`, which must be the front end's, into
-    /// entries.
+    /// Turns the locations of `func`, which must be the front end's, into entries.
     pub fn begin(func: &mut Function) -> Self {
         let name = FunctionName::from(func.name.clone());
         let mut builder = LocationBuilder {
@@ -95,9 +94,8 @@ impl LocationBuilder {
 
     /// Takes up a finished table again, to inline further into its function.
     ///
-    /// `func` is the function that the table was made for, with the locations
-    /// that [`LocationBuilder::finish`] gave it, or for
-    /// [`LocationTable::own`] with its own.
+    /// `func` is the function that the table was made for, with the locations that
+    /// [`LocationBuilder::finish`] gave it, or for [`LocationTable::own`] with its own.
     pub fn resume(table: LocationTable, func: &mut Function) -> Self {
         let LocationTable { names, entries } = table;
         let Some(entries) = entries else {
@@ -120,9 +118,8 @@ impl LocationBuilder {
         }
     }
 
-    /// The translation of locations for one splice of the function that
-    /// `callee` belongs to, for
-    /// [`Session::splice_with`](crate::splice::Session::splice_with).
+    /// Returns the translation of locations for one splice of the function that `callee` belongs
+    /// to, for [`Session::splice_with`](crate::splice::Session::splice_with).
     pub fn inlining<'b>(&'b mut self, callee: &'b LocationTable) -> InlinedLocations<'b> {
         let translation = &mut self.translation;
         translation.entries.clear();
@@ -138,15 +135,15 @@ impl LocationBuilder {
         }
     }
 
-    /// The location that an entry of the table so far stands for, in the
-    /// function that it comes from.
+    /// Returns the location that an entry of the table so far stands for, in the function that it
+    /// comes from.
     pub fn own_location(&self, location: SourceLoc) -> SourceLoc {
         let entry = self.entries.get(location.bits() as usize);
         entry.map_or(SourceLoc::default(), |entry| entry.location)
     }
 
-    /// The table of `func` as it is: entries that nothing in it uses are
-    /// dropped, and the others get new numbers, which `func` then has.
+    /// Returns the table of `func` as it is: entries that nothing in it uses are dropped, and the
+    /// others get new numbers, which `func` then has.
     pub fn finish(self, func: &mut Function) -> LocationTable {
         let mut used = vec![false; self.entries.len()];
         rewrite(func, |location| {
@@ -208,7 +205,7 @@ impl LocationBuilder {
         number
     }
 
-    /// The number of an entry that says this; `None` where no number is left.
+    /// Returns the number of an entry with this content; `None` if no number is left.
     fn entry(&mut self, entry: Entry) -> Option<u32> {
         if let Some(&number) = self.entry_numbers.get(&entry) {
             return Some(number);
@@ -218,7 +215,7 @@ impl LocationBuilder {
         Some(number)
     }
 
-    /// The number of a new entry, whatever other ones say; `None` where no number is left.
+    /// Returns the number of a new entry, even if an equal one exists; `None` if no number is left.
     fn new_entry(&mut self, entry: Entry) -> Option<u32> {
         let number = u32::try_from(self.entries.len()).ok()?;
         if SourceLoc::new(number).is_default() {
@@ -229,8 +226,8 @@ impl LocationBuilder {
         Some(number)
     }
 
-    /// The entry of one more body that is inlined at a call which has the entry `call`: another
-    /// one that says the same where a body is inlined at it already.
+    /// Returns the entry for one more body inlined at a call with the entry `call`: a duplicate of
+    /// it if another body is inlined there already.
     fn body_at(&mut self, call: u32) -> Option<u32> {
         let has_body = self.has_body.get(call as usize).copied()?;
         let number = match has_body {
@@ -242,8 +239,8 @@ impl LocationBuilder {
     }
 }
 
-/// Replaces the locations of what `func` executes, labels of values included;
-/// all others become unknown.
+/// Replaces the locations of the instructions in the layout of `func` and of its value labels; all
+/// others become unknown.
 fn rewrite(func: &mut Function, mut entry: impl FnMut(SourceLoc) -> Option<u32>) {
     // Relative to 0 each number is itself, and only the unknown one is unknown.
     rebase_srclocs(func, SourceLoc::new(0));
@@ -323,7 +320,7 @@ impl InlinedLocations<'_> {
         self.unknown
     }
 
-    /// The entry of a location that is the callee's own.
+    /// Returns the entry of a location of the callee's own code.
     fn own(&mut self, location: SourceLoc, call: u32) -> Option<u32> {
         if let Some((last, entry)) = self.builder.translation.last
             && last == location
@@ -340,8 +337,7 @@ impl InlinedLocations<'_> {
         Some(entry)
     }
 
-    /// The entry that stands for an entry of the callee, after those that it
-    /// is inlined at.
+    /// Returns the entry that stands for an entry of the callee, after those that it is inlined at.
     fn translate(&mut self, entries: &[Entry], number: u32, call: u32) -> Option<u32> {
         let mut missing: SmallVec<[u32; 8]> = SmallVec::new();
         let mut at = number;
@@ -359,8 +355,8 @@ impl InlinedLocations<'_> {
             let entry = &entries[at as usize];
             let name = self.name(entry.name);
             self.builder.has_body[result as usize] = true;
-            // The call has no other body, so no entry from before this splice says the same. Where
-            // two entries of the callee do, each is a call with a body of its own.
+            // The call has no other body, so no entry from before this splice is equal. Equal
+            // entries of the callee are calls with bodies of their own.
             result = self.builder.new_entry(Entry {
                 name,
                 location: entry.location,

@@ -7,7 +7,7 @@ use cranelift_codegen::ir::SourceLoc;
 use cranelift_codegen::{Final, MachSrcLoc};
 use std::ops::Range;
 
-/// Tells of each byte of a compiled function where it comes from.
+/// Maps each byte of a compiled function to its source.
 #[derive(Clone, Copy, Debug)]
 pub struct CodeLocations<'a> {
     ranges: &'a [MachSrcLoc<Final>],
@@ -16,8 +16,8 @@ pub struct CodeLocations<'a> {
 }
 
 impl<'a> CodeLocations<'a> {
-    /// The locations of `compiled`, a function compiled from the body that
-    /// `table` belongs to.
+    /// Returns the locations of `compiled`, a function compiled from the body that `table` belongs
+    /// to.
     pub fn new(compiled: &'a CompiledFunction, table: &'a LocationTable) -> Self {
         CodeLocations {
             ranges: compiled.source_locations(),
@@ -27,27 +27,26 @@ impl<'a> CodeLocations<'a> {
         }
     }
 
-    /// The places that the instruction at `offset`, in bytes from the start of
-    /// the code, comes from, innermost first.
+    /// Returns the places that the instruction at `offset` comes from, innermost first. `offset` is
+    /// in bytes from the start of the code.
     ///
-    /// There is always one: what has no location of its own, such as the
-    /// prologue, is at an unknown location of the compiled function. The offset
-    /// of a trap is that of its instruction; for a call's return address use
-    /// [`CodeLocations::lookup_return_address`].
+    /// There is always one: code without a location of its own, such as the prologue, is at an
+    /// unknown location of the compiled function. The offset of a trap is that of its instruction;
+    /// for a call's return address use [`CodeLocations::lookup_return_address`].
     ///
     /// Costs O(log n) for n ranges.
     pub fn lookup(&self, offset: CodeOffset) -> Chain<'a> {
         self.table.chain(self.location(offset))
     }
 
-    /// The places that the call comes from which returns to `offset`, in bytes
-    /// from the start of the code.
+    /// Returns the places that the call comes from which returns to `offset`, in bytes from the
+    /// start of the code.
     pub fn lookup_return_address(&self, offset: CodeOffset) -> Chain<'a> {
-        // The call ends right before, whatever follows it.
+        // The call ends right before this offset.
         self.lookup(offset.wrapping_sub(1))
     }
 
-    /// The location of the instruction at `offset`, which the table explains.
+    /// Returns the location of the instruction at `offset`, which the table explains.
     pub fn location(&self, offset: CodeOffset) -> SourceLoc {
         let after = self.ranges.partition_point(|range| range.start <= offset);
         let range = after.checked_sub(1).and_then(|last| self.ranges.get(last));
@@ -56,8 +55,8 @@ impl<'a> CodeLocations<'a> {
             .map_or_else(SourceLoc::default, |range| range.loc)
     }
 
-    /// The whole code in order, in ranges of one location each; neighbours
-    /// have different ones.
+    /// Returns the whole code in order, in ranges of one location each; neighbours have different
+    /// ones.
     pub fn ranges(&self) -> impl Iterator<Item = (Range<CodeOffset>, SourceLoc)> + use<'a> {
         let (ranges, size) = (self.ranges, self.size);
         let mut next = 0;

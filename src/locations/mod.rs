@@ -1,16 +1,15 @@
 //! Source locations with their inlining history.
 //!
-//! A `SourceLoc` is a number that means something to the front end, within the
-//! function that it was given for. Once a body is copied into another function
-//! the number alone no longer tells which function it belongs to, nor through
-//! which calls the code got where it is. Two ways to deal with that:
+//! A `SourceLoc` is a number with a meaning to the front end, within one function. After a body is
+//! copied into another function, the number alone no longer identifies its function, nor the
+//! inlined calls around the code. There are two ways to deal with that:
 //!
-//! - *Keep* ([`LocationMode::Keep`]): copies have the callee's locations as
-//!   they are. That is enough where locations are unique in the program.
-//! - *Inlined at* ([`LocationMode::InlinedAt`]): every location of a function
-//!   becomes the index of an entry in a [`LocationTable`] that goes with the
-//!   function. An entry says which function the code is from, the location in
-//!   it, and the entry of the call that was replaced by it, if there was one:
+//! - *Keep* ([`LocationMode::Keep`]): copies have the callee's locations as they are. That is
+//!   enough if locations are unique in the program.
+//! - *Inlined at* ([`LocationMode::InlinedAt`]): every location of a function becomes the index of
+//!   an entry in a [`LocationTable`] that goes with the function. An entry has the function that
+//!   the code is from, the location in it, and the entry of the call that was replaced by it, if
+//!   any:
 //!
 //! ```text
 //! %main calls %norm at 7, %norm calls %square at 3:
@@ -21,22 +20,18 @@
 //!      2  %square          1  entry 1
 //! ```
 //!
-//! A table stands on its own, so functions can be worked on in parallel. It is
-//! made in three steps. [`LocationBuilder::begin`] turns the locations of a
-//! caller into entries. Each splice gets a translation from
-//! [`LocationBuilder::inlining`], which puts the callee's entries (it may have
-//! had bodies inlined itself) under the call's. [`LocationBuilder::finish`]
-//! drops what no instruction uses any more and numbers the rest anew.
+//! A table stands on its own, so functions can be worked on in parallel. It is made in three steps.
+//! [`LocationBuilder::begin`] turns the locations of a caller into entries. Each splice gets a
+//! translation from [`LocationBuilder::inlining`], which puts the callee's entries (it may have had
+//! bodies inlined itself) under the call's. [`LocationBuilder::finish`] drops unused entries and
+//! renumbers the rest.
 //!
-//! Each inlined body hangs at an entry of its own. Where two calls have the
-//! same location, or none, the second body gets another entry that says the
-//! same as the first one's, so that debuggers show two frames and not one.
-//! Beside these, entries that would say the same are one. A table therefore
-//! grows with the copied bodies, by at most an entry for each location in a
-//! body and one for its call.
+//! Each inlined body has a parent entry of its own. If two calls have the same location, or none,
+//! the second body gets a duplicate of the first one's entry, so that debuggers show two frames.
+//! All other equal entries are merged. A table therefore grows with the copied bodies, by at most
+//! an entry for each location in a body and one for its call.
 //!
-//! A translation costs a look-up in a dense table for an instruction: copying
-//! stays linear.
+//! A translation costs a look-up in a dense table per instruction: copying stays linear.
 //!
 //! After compilation [`CodeLocations`] answers for each byte of the code.
 //!
@@ -82,14 +77,14 @@ pub use builder::{InlinedLocations, LocationBuilder};
 pub use code::CodeLocations;
 pub use table::{Chain, LocationTable, Place};
 
-/// What the source locations of inlined instructions are.
+/// The source locations of inlined instructions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LocationMode {
     /// The callee's, as they are.
     #[default]
     Keep,
-    /// Entries of the function's [`LocationTable`]. This holds for all
-    /// functions of the result, also those into which nothing was inlined.
+    /// Entries of the function's [`LocationTable`]. This holds for all functions of the result,
+    /// also those without inlined calls.
     InlinedAt,
 }

@@ -7,13 +7,13 @@ use std::iter::FusedIterator;
 
 /// The inlining history of one function's source locations.
 ///
-/// See the head of the module. The locations of the function's instructions
-/// are indices into this table.
+/// See the head of the module. The locations of the function's instructions are indices into this
+/// table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocationTable {
     /// Each function once, the one that the table belongs to first.
     pub(super) names: Vec<FunctionName>,
-    /// `None` where locations are the function's own and no entries.
+    /// `None` if locations are the function's own, without entries.
     pub(super) entries: Option<Vec<Entry>>,
 }
 
@@ -26,21 +26,21 @@ pub(super) struct Entry {
     pub(super) call: Option<u32>,
 }
 
-/// Where an instruction comes from: one level of its inlining history.
+/// The source of an instruction: one level of its inlining history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'t> {
     /// The function in whose source the instruction is.
     pub function: &'t FunctionName,
-    /// Where in the function, as its front end counts; it may be unknown.
+    /// The front end's location in the function; it may be unknown.
     pub location: SourceLoc,
-    /// The entry, in the same table, of the call at which `function` was
-    /// inlined; `None` where it is the function that was compiled.
+    /// The entry, in the same table, of the call at which `function` was inlined; `None` where it
+    /// is the function that was compiled.
     pub call: Option<SourceLoc>,
 }
 
 impl LocationTable {
-    /// The table of a function called `name` whose locations are no entries
-    /// but its front end's, as they are before anything is inlined.
+    /// Returns the table of a function called `name` before inlining, whose locations are its front
+    /// end's and not entries.
     pub fn own(name: FunctionName) -> Self {
         LocationTable {
             names: vec![name],
@@ -48,39 +48,37 @@ impl LocationTable {
         }
     }
 
-    /// Whether locations are the function's own, as [`LocationTable::own`]
-    /// says.
+    /// Returns whether locations are the function's own; see [`LocationTable::own`].
     pub fn is_own(&self) -> bool {
         self.entries.is_none()
     }
 
-    /// The function that the table belongs to.
+    /// Returns the function that the table belongs to.
     pub fn function(&self) -> &FunctionName {
         // Every constructor puts it there.
         &self.names[0]
     }
 
-    /// The names of the functions that occur, each once, beginning with
+    /// Returns the names of the functions that occur, each once, beginning with
     /// [`LocationTable::function`].
     pub fn functions(&self) -> &[FunctionName] {
         &self.names
     }
 
-    /// The number of entries: valid locations are less than it.
+    /// Returns the number of entries: valid locations are less than it.
     pub fn len(&self) -> usize {
         self.entries.as_ref().map_or(0, Vec::len)
     }
 
-    /// Whether there are no entries.
+    /// Returns whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The places that `location` of the function stands for, innermost first.
+    /// Returns the places that `location` of the function stands for, innermost first.
     ///
-    /// There is at least one, and the last one's function is the table's. An
-    /// unknown location, or one that is no entry, is an unknown location in
-    /// the table's function.
+    /// There is at least one, and the last one's function is the table's. An unknown location, or
+    /// one that is not an entry, is an unknown location in the table's function.
     pub fn chain(&self, location: SourceLoc) -> Chain<'_> {
         Chain {
             table: self,
@@ -88,7 +86,7 @@ impl LocationTable {
         }
     }
 
-    /// The innermost place of `location`.
+    /// Returns the innermost place of `location`.
     pub fn innermost(&self, location: SourceLoc) -> Place<'_> {
         let own = |location| Place {
             function: self.function(),

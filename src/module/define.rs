@@ -1,4 +1,4 @@
-//! Defining a function in the wrapped module.
+//! Defines a function in the wrapped module.
 
 use super::InliningModule;
 use super::error::{gave_up, naming};
@@ -17,15 +17,15 @@ use std::sync::Arc;
 /// Why a function was defined as it was before inlining.
 type Fallback = String;
 
-/// What compiling one body came to.
+/// The reason why a body could not be compiled.
 enum Failure {
     Error(ModuleError),
     Panic(String),
 }
 
 impl<M: Module> InliningModule<'_, M> {
-    /// Defines a function that is held back with its final body, or with the one that it had where
-    /// Cranelift refuses the final one for what inlining may have brought about.
+    /// Defines a held function with its final body. If Cranelift rejects that for a reason that
+    /// inlining can cause, defines the function with its original body.
     pub(super) fn define_or_fall_back(
         &mut self,
         function: FuncId,
@@ -98,7 +98,7 @@ impl<M: Module> InliningModule<'_, M> {
         defined.map_err(|error| self.named(function, error))
     }
 
-    /// Puts a trap under the name of each function that is held back still.
+    /// Defines each function that is still held as a trap.
     pub(super) fn define_traps(&mut self, report: &mut ModuleReport) -> ModuleResult<()> {
         if self.held.is_empty() {
             return Ok(());
@@ -124,7 +124,7 @@ impl<M: Module> InliningModule<'_, M> {
 }
 
 impl Failure {
-    /// As [`CompileError::may_be_due_to_inlining`](crate::backend::CompileError).
+    /// Like [`CompileError::may_be_due_to_inlining`](crate::backend::CompileError).
     fn may_be_due_to_inlining(&self) -> bool {
         match self {
             Failure::Panic(_) => true,
@@ -146,7 +146,7 @@ impl Failure {
     }
 }
 
-/// The relocations of compiled code as the wrapped module wants them.
+/// Returns the relocations of compiled code as the wrapped module wants them.
 pub(super) fn relocations(
     symbols: &Symbols,
     function: FuncId,
@@ -182,7 +182,7 @@ fn target(symbols: &Symbols, function: FuncId, target: &RelocationTarget) -> Mod
     }
 }
 
-/// The code of a function that does nothing but trap.
+/// Returns the code of a function that only traps.
 fn trap(isa: &dyn TargetIsa) -> ModuleResult<Vec<u8>> {
     let signature = Signature::new(isa.default_call_conv());
     let mut func = Function::with_name_signature(UserFuncName::default(), signature);

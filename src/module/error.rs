@@ -3,8 +3,7 @@
 use cranelift_module::ModuleError;
 use thiserror::Error;
 
-/// What the wrapped module has against a function that was held back; found in a
-/// [`ModuleError::Backend`].
+/// The wrapped module's error about a held function, inside a [`ModuleError::Backend`].
 ///
 /// ```
 /// use cranelift_inliner::module::DefineError;
@@ -43,12 +42,12 @@ pub(super) fn naming(function: &str, error: ModuleError) -> ModuleError {
     }
 }
 
-/// The error of a module for whatever else can go wrong.
+/// Converts any other error to that of a module.
 pub(super) fn other(error: impl std::error::Error + Send + Sync + 'static) -> ModuleError {
     ModuleError::Backend(anyhow::Error::new(error))
 }
 
-/// A panic of the code that we call.
+/// Converts a panic of Cranelift to the error of a module.
 pub(super) fn gave_up(who: &str, panic: &str) -> ModuleError {
     ModuleError::Backend(anyhow::anyhow!("{who} gave up: {panic}"))
 }

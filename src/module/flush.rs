@@ -1,4 +1,4 @@
-//! From what is held back to a program, and from the program's result to definitions.
+//! Makes a program from the held bodies, and definitions from the result of the pass.
 
 use super::error::{naming, other};
 use super::held::Body;
@@ -37,13 +37,13 @@ pub(super) fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> ModuleResu
 }
 
 impl<M: Module> InliningModule<'_, M> {
-    /// What is held back, and of what was flushed the bodies that may be inlined into it.
+    /// Makes a program of the held bodies, and of the flushed ones that may be inlined into them.
     ///
     /// A front end that flushes after each function must not pay for all earlier ones each time. So
-    /// flushed bodies are looked for from the nearest on. A body that is larger than any function
-    /// here may grow by is left out, and so are those deeper than copies may nest: they could not be
-    /// inlined. The callees of flushed bodies come as long as all of them together are not larger
-    /// than that growth.
+    /// flushed bodies are searched from the nearest on. Bodies that could not be inlined are left
+    /// out: those larger than the allowed growth of any held function, and those deeper than copies
+    /// may nest. Callees of flushed bodies are taken as long as their total size is within the
+    /// growth of all held functions together.
     fn program(&mut self) -> ModuleResult<Program> {
         let mut program = Program::new();
         let limits = *self.inliner.hard_limits();
@@ -93,7 +93,7 @@ impl<M: Module> InliningModule<'_, M> {
         Ok(program)
     }
 
-    /// Adds a body that is held back, or one that was flushed before and is there to be inlined.
+    /// Adds a held body, or one that was flushed before and may be inlined.
     fn add(
         &self,
         program: &mut Program,
@@ -124,8 +124,8 @@ impl<M: Module> InliningModule<'_, M> {
         added.map_err(|error| naming(&symbol, other(error)))
     }
 
-    /// Gives the calls of the program counters, if they are to be counted, in a table that the
-    /// wrapped module gets.
+    /// Gives the calls of the program counters, if counting is on, in a table of the wrapped
+    /// module.
     fn add_counters(&mut self, program: &mut Program) -> ModuleResult<Option<Counters>> {
         if !self.count_calls {
             return Ok(None);
@@ -144,7 +144,7 @@ impl<M: Module> InliningModule<'_, M> {
         }))
     }
 
-    /// The wrapped module compiles one function after the other.
+    /// Lets the wrapped module compile one function after the other.
     fn flush_in_turn(&mut self, program: Program) -> ModuleResult<ModuleReport> {
         let order = self.module.isa().endianness();
         let inlined = self.inliner.run_in_order(&program, order);
@@ -171,7 +171,7 @@ impl<M: Module> InliningModule<'_, M> {
             } else {
                 body
             };
-            // What falls back may need functions that were inlined into all others.
+            // A fallback may need functions that were inlined into all others.
             for reference in References::of(&program, &used).functions {
                 let here = program[reference].linkage() != Linkage::AvailableExternally;
                 if here && needed.insert(reference) {
@@ -185,7 +185,7 @@ impl<M: Module> InliningModule<'_, M> {
         Ok(report)
     }
 
-    /// The pass compiles, and the wrapped module gets bytes.
+    /// Lets the pass compile; the wrapped module gets bytes.
     fn flush_in_parallel(&mut self, program: Program) -> ModuleResult<ModuleReport> {
         let isa = self.module.isa();
         let (inlined, compiled) = self.inliner.run_and_compile(&program, isa).map_err(other)?;
@@ -224,7 +224,7 @@ impl<M: Module> InliningModule<'_, M> {
         Ok(())
     }
 
-    /// The local functions among those that were defined now to which nothing refers.
+    /// Returns the local functions among those that were defined now to which nothing refers.
     fn unused(&self, report: &ModuleReport) -> Vec<FuncId> {
         let program = report.program();
         let is_root = |&function: &FuncId| {
@@ -254,8 +254,8 @@ impl<M: Module> InliningModule<'_, M> {
             .collect()
     }
 
-    /// Keeps a body that was defined, with hints for the calls that it has now. Functions that it
-    /// refers to and that are not defined yet are in use from now on.
+    /// Keeps a defined body, with hints for its present calls. Undefined functions that it refers
+    /// to are in use from now on.
     fn set_flushed(&mut self, function: FuncId, body: Body, fell_back: bool, inlined: &Inlined) {
         if !fell_back {
             let result = inlined.program();

@@ -46,7 +46,7 @@ use cranelift_module::{DataId, FuncId, ModuleRelocTarget, ModuleResult};
 /// # Ok::<(), ModuleError>(())
 /// ```
 impl InliningModule<'_, JITModule> {
-    /// [Flushes](InliningModule::flush) what is held back, and finalizes it with
+    /// [Flushes](InliningModule::flush) the held functions, and finalizes them with
     /// [`JITModule::finalize_definitions`].
     ///
     /// # Errors
@@ -56,31 +56,31 @@ impl InliningModule<'_, JITModule> {
         self.flushed_module()?.finalize_definitions()
     }
 
-    /// The address of a function: [`JITModule::get_finalized_function`].
+    /// Returns the address of a function: [`JITModule::get_finalized_function`].
     ///
     /// # Panics
     ///
-    /// As the JIT does, for a function that was not finalized since it was defined. One that is held
-    /// back because it is [unused](InliningModule::drop_unused) was not finalized.
+    /// Panics like the JIT for a function that was not finalized after its definition. A function
+    /// that is held back as [unused](InliningModule::drop_unused) was not finalized.
     pub fn get_finalized_function(&self, function: FuncId) -> *const u8 {
         self.module().get_finalized_function(function)
     }
 
-    /// The address and the size of a data object: [`JITModule::get_finalized_data`].
+    /// Returns the address and the size of a data object: [`JITModule::get_finalized_data`].
     ///
     /// # Panics
     ///
-    /// As the JIT does, for data that was not finalized since it was defined.
+    /// Panics like the JIT for data that was not finalized after its definition.
     pub fn get_finalized_data(&self, data: DataId) -> (*const u8, usize) {
         self.module().get_finalized_data(data)
     }
 
-    /// The address that a relocation resolves to: [`JITModule::get_address`].
+    /// Returns the address that a relocation resolves to: [`JITModule::get_address`].
     ///
     /// # Panics
     ///
-    /// As the JIT does, for a name that it cannot resolve. A function that is held back has no
-    /// address yet: call [`finalize_definitions`](Self::finalize_definitions) first.
+    /// Panics like the JIT for a name that it cannot resolve. A held function has no address yet:
+    /// call [`finalize_definitions`](Self::finalize_definitions) first.
     pub fn get_address(&self, name: &ModuleRelocTarget) -> *const u8 {
         self.module().get_address(name)
     }

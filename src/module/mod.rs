@@ -1,10 +1,10 @@
 //! The pass around `cranelift_module` (feature `module`).
 //!
-//! A front end that is written against [`Module`] calls `declare_function`, `define_function` and
-//! the rest, and the module compiles each function as it comes. [`InliningModule`] stands between
-//! the two: it is a [`Module`] itself, holds the bodies back, and once all are there inlines across
-//! them and defines them in the module that it wraps. Only the construction of the module and the
-//! end of the compilation change:
+//! A front end written against [`Module`] calls `declare_function`, `define_function` and the rest,
+//! and the module compiles each function as it comes. [`InliningModule`] stands between the two. It
+//! is a [`Module`] itself and holds the bodies back. At the end it inlines across all of them and
+//! defines them in the wrapped module. Only the construction of the module and the end of the
+//! compilation change:
 //!
 //! ```
 //! use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, types};
@@ -61,18 +61,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What stays as it is
+//! # Unchanged behaviour
 //!
-//! Declarations go to the wrapped module at once, so that ids, names and errors are its own. So
-//! does data, and so do functions that are defined by their bytes: they are external to the pass.
-//! A function that is defined twice, or though it is an import, is refused by the same call as
-//! without the stage; and where the target's flags have the verifier on, it looks at each body when
-//! the body is defined. What only compiling can find out, comes out of
-//! [`flush`](InliningModule::flush) or [`finish`](InliningModule::finish), as a [`ModuleError`]
-//! that names the function.
+//! Declarations go to the wrapped module at once, so that ids, names and errors are its own. So do
+//! data and functions that are defined by their bytes: they are external to the pass. A second
+//! definition, or the definition of an import, is rejected by the same call as without the stage.
+//! If the target's flags have the verifier on, it checks each body when the body is defined. Errors
+//! of compilation come from [`flush`](InliningModule::flush) or [`finish`](InliningModule::finish),
+//! as a [`ModuleError`] that names the function.
 //!
 //! Functions are compiled by the wrapped module's own `define_function`, so that it makes its
-//! relocations, unwind information and logs as always. It sees each body under the name that the
+//! relocations, unwind information and logs as usual. It sees each body under the name that the
 //! front end gave it. Traps, source locations and debug tags come with the code as the pass leaves
 //! them.
 //!
@@ -84,48 +83,48 @@
 //! | `Local`, `Hidden`, `Export` | may be inlined; kept |
 //! | `Preemptible` | never inlined; kept |
 //!
-//! Front ends ask a JIT for the addresses of `Local` functions too, by their ids or their names, and
-//! nothing in the module tells which ones. So all are kept, which costs the code of those that were
-//! inlined everywhere: [`ModuleReport::unused`]. In an object file a local symbol cannot be asked
-//! for: [`for_object_file`](InliningModule::for_object_file) drops local functions that nothing
-//! refers to any more, and a JIT whose entries are exported or [kept](InliningModule::keep) can
-//! [say the same](InliningModule::drop_unused).
+//! Front ends ask a JIT for the addresses of `Local` functions too, by their ids or their names,
+//! and the module does not show which ones. So all are kept, which costs the code of those that
+//! were inlined everywhere: [`ModuleReport::unused`]. In an object file, local symbols cannot be
+//! looked up: [`for_object_file`](InliningModule::for_object_file) drops local functions without
+//! remaining references. A JIT whose entries are exported or [kept](InliningModule::keep) can [do
+//! the same](InliningModule::drop_unused).
 //!
 //! A function is in use if code, data or a function defined by its bytes refers to it, or if `keep`
-//! was called for it. The linkage that counts is the one at the flush.
+//! was called for it. The linkage at the time of the flush counts.
 //!
-//! `Module` has no way to take back a declaration, and `ObjectModule` insists that what is declared
-//! as local is defined. So a dropped function leaves its name with a single trap under it, at the
-//! end of the code.
+//! `Module` cannot remove a declaration, and `ObjectModule` requires that each local function is
+//! defined. So a dropped function keeps its name, with a single trap as its code, after all other
+//! functions.
 //!
-//! Data that is not writable, thread-local or preemptible is taken for what it is defined to hold: a
-//! call through an address in it is a call of the function there, if the data is defined before the
-//! flush.
+//! Data that is not writable, thread-local or preemptible is constant: a call through an address in
+//! it is a call of the function there, if the data is defined before the flush.
 //!
 //! # Names
 //!
 //! In the program that the pass works on, and so in reports, profiles and plans, a function is
-//! named by its symbol, `%main` for `main`; one without a name as `cranelift_module` would name it.
+//! named by its symbol, `%main` for `main`; a function without a name gets the name that
+//! `cranelift_module` would give it.
 //!
-//! # Steering
+//! # Attributes, hints and profiles
 //!
-//! [`set_attributes`](InliningModule::set_attributes) says of a function that it is always or never
-//! to be inlined, that it is cold, or that everything below it is to be inlined;
-//! [`set_hint`](InliningModule::set_hint) says it of one call. Both may come before or after the
-//! definition, up to the flush. The [report](ModuleReport) lists what could not be done, and why.
-//! [`count_calls`](InliningModule::count_calls) puts counters at calls, from which comes the
-//! profile for the next time ([`Inliner::profile`]).
+//! [`set_attributes`](InliningModule::set_attributes) marks a function as always or never inlined,
+//! as cold, or demands inlining everything below it; [`set_hint`](InliningModule::set_hint) does so
+//! for one call. Both may come before or after the definition, up to the flush. The
+//! [report](ModuleReport) lists the unmet demands, with reasons.
+//! [`count_calls`](InliningModule::count_calls) puts counters at calls, which give the profile for
+//! the next build ([`Inliner::profile`]).
 //!
-//! # What is different
+//! # Differences
 //!
 //! After `define_function` the context holds the function as the front end made it, neither
-//! legalized nor optimized, and no compiled code: [`Context::compiled_code`] is `None`, whatever the
-//! context was used for before. [`on_define`](InliningModule::on_define) gives each context when it
-//! was compiled. A module of the front end's own that reads compiled code as it forwards a definition
-//! is therefore the one to wrap, and not one to put around an [`InliningModule`].
+//! legalized nor optimized, and no compiled code: [`Context::compiled_code`] is `None`, even if the
+//! context was used before. [`on_define`](InliningModule::on_define) passes each context after its
+//! compilation. So if a front end has its own module that reads compiled code as it forwards a
+//! definition, wrap that module; do not put it around an [`InliningModule`].
 //!
-//! The [guide](https://docs.rs/cranelift-inliner/latest/cranelift_inliner/guide/) has a table of
-//! what front ends call, on a plain module and on a wrapped one.
+//! The [guide](https://docs.rs/cranelift-inliner/latest/cranelift_inliner/guide/) compares the
+//! calls of front ends on a plain module and on a wrapped one.
 
 mod define;
 mod error;
@@ -161,7 +160,7 @@ use std::sync::Arc;
 use symbols::Symbols;
 
 /// A [`Module`] that inlines across its functions before it defines them in another one. See the
-/// [module](self) for an example and for what it does with linkage, names and errors.
+/// [module](self) for an example and for its treatment of linkage, names and errors.
 pub struct InliningModule<'a, M> {
     module: M,
     inliner: Inliner<'a>,
@@ -173,9 +172,9 @@ pub struct InliningModule<'a, M> {
     symbols: Symbols,
     attributes: SecondaryMap<FuncId, Attributes>,
     hints: FxHashMap<FuncId, BTreeMap<ir::Inst, SiteHint>>,
-    /// What has been defined, by whatever method.
+    /// The defined functions, by any method.
     defined: EntitySet<FuncId>,
-    /// Read-only data that holds addresses of functions: which one, so many bytes behind the begin.
+    /// Read-only data with addresses of functions: the offset of each, in bytes, and its function.
     tables: BTreeMap<DataId, Vec<(i64, FuncId)>>,
     /// Functions that the wrapped module's code and data refer to beyond the pass's reach.
     used_outside: EntitySet<FuncId>,
@@ -191,11 +190,11 @@ type OnFlush<'a> = dyn FnMut(&ModuleReport) + Send + 'a;
 impl<'a, M: Module> InliningModule<'a, M> {
     /// Wraps `module`. `inliner` holds the policy, the limits and all other settings of the pass.
     ///
-    /// What `module` has defined already stays as it is and is external to the pass. That such a
-    /// function is defined once more, is only noticed when the definition is flushed.
+    /// Functions that `module` has defined already stay as they are and are external to the pass. A
+    /// second definition of such a function is only rejected at its flush.
     ///
-    /// Every function is defined in the end, also a local one that nothing calls any more:
-    /// [`drop_unused`](Self::drop_unused).
+    /// Every function is defined in the end, even an unused local one;
+    /// [`drop_unused`](Self::drop_unused) changes that.
     pub fn new(module: M, inliner: Inliner<'a>) -> Self {
         Self {
             module,
@@ -216,8 +215,8 @@ impl<'a, M: Module> InliningModule<'a, M> {
         }
     }
 
-    /// Wraps a module that writes an object file, in which nothing can ask for a local function
-    /// afterwards. Those that nothing refers to any more are [dropped](Self::drop_unused).
+    /// Wraps a module that writes an object file, in which local functions cannot be looked up
+    /// afterwards. Unused ones are [dropped](Self::drop_unused).
     ///
     /// Definitions in the finished module come too late to be seen. If one refers to a local
     /// function, or if tables of the front end's own need one, call [`keep`](Self::keep) for it.
@@ -225,21 +224,21 @@ impl<'a, M: Module> InliningModule<'a, M> {
         Self::new(module, inliner).drop_unused(true)
     }
 
-    /// The wrapped module. It lacks the bodies that are held back.
+    /// Returns the wrapped module. It lacks the bodies that are held back.
     pub fn module(&self) -> &M {
         &self.module
     }
 
-    /// The wrapped module, for methods of its own. It lacks the bodies that are held back.
+    /// Returns the wrapped module, for methods of its own. It lacks the held bodies.
     ///
-    /// Definitions go through the [`InliningModule`]. One that is made here is not inlined, and the
-    /// functions that it refers to are not known to be in use.
+    /// Definitions go through the [`InliningModule`]. A definition made here is not inlined, and
+    /// the functions that it refers to do not count as used.
     pub fn module_mut(&mut self) -> &mut M {
         &mut self.module
     }
 
-    /// [Flushes](Self::flush), and gives the wrapped module with all that it is to have by now: for
-    /// the methods that it has beyond the trait, such as a JIT's `finalize_definitions`.
+    /// [Flushes](Self::flush), and returns the wrapped module with all definitions so far, for its
+    /// methods beyond the trait, such as a JIT's `finalize_definitions`.
     ///
     /// ```
     /// # use cranelift_inliner::{decide::CostModel, module::InliningModule, pass::Inliner};
@@ -262,50 +261,50 @@ impl<'a, M: Module> InliningModule<'a, M> {
         Ok(&mut self.module)
     }
 
-    /// The functions whose bodies are held back, in the order of their definition.
+    /// Returns the functions whose bodies are held back, in the order of their definition.
     pub fn held(&self) -> impl ExactSizeIterator<Item = FuncId> + '_ {
         self.held.keys().copied()
     }
 
-    /// The wrapped module, without the bodies that are held back still. For giving up after an
-    /// error; [`finish`](Self::finish) is the way to the end.
+    /// Returns the wrapped module, without the bodies that are held back still. For giving up after
+    /// an error; [`finish`](Self::finish) is the way to the end.
     pub fn into_module(self) -> M {
         self.module
     }
 
-    /// Defines in the wrapped module what can be said to be needed by now, and lets it be called:
-    /// for a JIT that must run something before everything is there.
+    /// Defines the functions that are needed so far in the wrapped module, for a JIT that must run
+    /// some of them before all are defined.
     ///
-    /// Inlining goes across all bodies that are held back and those that were flushed before,
-    /// which are not changed any more. Of these, bodies that could not be inlined within the
-    /// [limits](crate::decide::Limits) are left out, and so are callees of callees that are together
-    /// larger than what is held back may grow by. So a flush costs no more, however many there were
-    /// before. If unused functions are [dropped](Self::drop_unused), local
-    /// functions that nothing uses yet are held on to, since what comes later may use them.
+    /// Inlining goes across all held bodies and those that were flushed before, which no longer
+    /// change. Flushed bodies that could not be inlined within the [limits](crate::decide::Limits)
+    /// are left out, and so are callees of callees beyond the total growth that the held bodies may
+    /// have. So the cost of a flush does not grow with the number of earlier ones. If unused
+    /// functions are [dropped](Self::drop_unused), local functions that are not used yet are still
+    /// held, because later functions may use them.
     ///
     /// # Errors
     ///
-    /// As for [`finish`](Self::finish). What is defined by then stays defined, and the rest is held
-    /// back as before.
+    /// As for [`finish`](Self::finish). Functions that are defined by then stay defined, and the
+    /// others are held as before.
     pub fn flush(&mut self) -> ModuleResult<ModuleReport> {
         let report = flush::flush(self)?;
         self.tell(&report);
         Ok(report)
     }
 
-    /// Inlines across all functions and defines them in the wrapped module. Returns the module,
-    /// to be finished or finalized in its own way, and what was done.
+    /// Inlines across all functions and defines them in the wrapped module. Returns the module, to
+    /// be finished or finalized in its own way, and the report.
     ///
-    /// The report is about the functions that were held back until now. Those that were flushed
-    /// before are in the report of their flush.
+    /// The report covers the functions that were held until now. Earlier ones are in the report of
+    /// their flush.
     ///
     /// # Errors
     ///
-    /// What the wrapped module says of a function. An error that does not name the function by
-    /// itself is a [`ModuleError::Backend`] with a [`DefineError`] in it. A function that is too
-    /// large for Cranelift only since something was inlined into it is no error: it is defined as
-    /// it was. If the pass is set to verify or to check and finds fault, the error is a
-    /// [`ModuleError::Backend`] with a [`PassError`](crate::pass::PassError) in it.
+    /// The wrapped module's error about a function. An error that does not name the function by
+    /// itself is a [`ModuleError::Backend`] with a [`DefineError`] in it. A function that becomes
+    /// too large for Cranelift by inlining is not an error: its original body is defined. If the
+    /// pass is set to verify or to check and finds a fault, the error is a [`ModuleError::Backend`]
+    /// with a [`PassError`](crate::pass::PassError) in it.
     pub fn finish(mut self) -> ModuleResult<(M, ModuleReport)> {
         let mut report = flush::flush(&mut self)?;
         self.define_traps(&mut report)?;
@@ -319,7 +318,8 @@ impl<'a, M: Module> InliningModule<'a, M> {
         }
     }
 
-    /// The error of a plain module for a definition that cannot be, before it is looked at.
+    /// Returns the error of a plain module for a function that cannot be defined, before the body
+    /// is read.
     fn check_definable(&self, function: FuncId) -> ModuleResult<()> {
         let (linkage, name) = self.declared(function)?;
         if !linkage.is_definable() {
@@ -331,9 +331,9 @@ impl<'a, M: Module> InliningModule<'a, M> {
         Ok(())
     }
 
-    /// The linkage and the symbol of a function.
+    /// Returns the linkage and the symbol of a function.
     fn declared(&self, function: FuncId) -> ModuleResult<(Linkage, String)> {
-        // There is no way to ask whether an id is one of the module.
+        // The module cannot be asked whether an id is one of its own.
         let declared = panics::catch(|| {
             let declaration = self.module.declarations().get_function_decl(function);
             let name = declaration.linkage_name(function).into_owned();
@@ -342,7 +342,7 @@ impl<'a, M: Module> InliningModule<'a, M> {
         declared.map_err(|_| ModuleError::Undeclared(function.to_string()))
     }
 
-    /// Whether nothing but its definition says what data holds.
+    /// Returns whether the definition of data alone determines its content.
     fn is_constant(&self, data: DataId) -> bool {
         let declared = panics::catch(|| {
             let declaration = self.module.declarations().get_data_decl(data);

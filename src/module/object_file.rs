@@ -4,7 +4,7 @@ use super::{InliningModule, ModuleReport};
 use cranelift_module::ModuleResult;
 use cranelift_object::{ObjectModule, ObjectProduct};
 
-/// The method of [`ObjectModule`] that is not in the trait (feature `object`).
+/// The method of [`ObjectModule`] outside the trait (feature `object`).
 impl InliningModule<'_, ObjectModule> {
     /// [Finishes](InliningModule::finish) the inlining and then the object file, with
     /// [`ObjectModule::finish`].

@@ -1,12 +1,12 @@
-//! Which functions are used by what the pass cannot change: data, ready-made code, and bodies that
-//! the wrapped module has.
+//! Functions used from outside the pass: by data, ready-made code, and bodies that the wrapped
+//! module has.
 
 use super::symbols::Symbols;
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{Function, GlobalValueData};
 use cranelift_module::{DataDescription, FuncId, ModuleReloc, ModuleRelocTarget};
 
-/// The function that a relocation of the wrapped module is about.
+/// Returns the function that a relocation of the wrapped module is about.
 fn function(target: &ModuleRelocTarget) -> Option<FuncId> {
     match *target {
         ModuleRelocTarget::User {
@@ -26,7 +26,8 @@ pub(super) fn used_by_code(relocations: &[ModuleReloc]) -> impl Iterator<Item = 
         .filter_map(|relocation| function(&relocation.name))
 }
 
-/// A declaration whose address is written nowhere does not count.
+/// Returns the functions that data uses. A declaration without an address in the data does not
+/// count.
 pub(super) fn used_by_data(data: &DataDescription) -> impl Iterator<Item = FuncId> {
     let functions = data.function_relocs.iter();
     let functions = functions.filter_map(|(_, target)| data.function_decls.get(*target));
@@ -35,7 +36,7 @@ pub(super) fn used_by_data(data: &DataDescription) -> impl Iterator<Item = FuncI
     functions.chain(objects).filter_map(function)
 }
 
-/// The functions whose addresses data holds, and how many bytes behind its begin.
+/// Returns the functions whose addresses are in the data, with their offsets in bytes.
 pub(super) fn table(data: &DataDescription) -> Vec<(i64, FuncId)> {
     let functions = data.function_relocs.iter();
     let functions = functions.filter_map(|&(offset, target)| {
@@ -45,8 +46,8 @@ pub(super) fn table(data: &DataDescription) -> Vec<(i64, FuncId)> {
     functions.collect()
 }
 
-/// All that a body declares counts: of a function that has no body yet, no call can have been
-/// inlined.
+/// Returns the functions that a body uses. All its declarations count: calls of functions without a
+/// body yet cannot have been inlined.
 pub(super) fn used_by_body(symbols: &Symbols, body: &Function) -> Vec<FuncId> {
     let functions = body.dfg.ext_funcs.values().map(|function| &function.name);
     let globals = body.global_values.values();

@@ -1,4 +1,4 @@
-//! What became of the functions of a module.
+//! The report about the functions of a module.
 
 use crate::locations::LocationTable;
 use crate::pass::{Inlined, Recorded, SiteRecord};
@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
-/// What one [flush](super::InliningModule::flush) did, or the
-/// [last one](super::InliningModule::finish).
+/// The report of a [flush](super::InliningModule::flush), or of the [last
+/// one](super::InliningModule::finish).
 ///
-/// Displayed, it is one line: how many calls were inlined and how many stayed, by the short names of
-/// the reasons, and how many functions were defined and dropped. A line more follows for each
-/// [warning](Inlined::warnings) and for each demand that could not be met. The alternate form,
-/// `{:#}`, lists every call with its decision and the reason first.
+/// Displayed, it is one line with the numbers of inlined calls, of kept calls by the short names of
+/// their reasons, and of defined and dropped functions. Another line follows for each
+/// [warning](Inlined::warnings) and for each unmet demand. The alternate form, `{:#}`, lists every
+/// call with its decision and the reason first.
 pub struct ModuleReport {
     program: Program,
     inlined: Inlined,
@@ -72,14 +72,14 @@ impl ModuleReport {
         self.counters = counters;
     }
 
-    /// The table of counters, if calls are [counted](super::InliningModule::count_calls): 64-bit
-    /// numbers in the byte order of the machine.
+    /// Returns the table of counters, if calls are [counted](super::InliningModule::count_calls):
+    /// 64-bit numbers in the byte order of the machine.
     pub fn counters(&self) -> Option<DataId> {
         self.counters.as_ref().map(|counters| counters.table)
     }
 
-    /// The profile that the table of [`ModuleReport::counters`] holds when the program has run. It
-    /// is empty if calls are not counted.
+    /// Returns the profile that the table of [`ModuleReport::counters`] holds when the program has
+    /// run. It is empty if calls are not counted.
     ///
     /// # Errors
     ///
@@ -95,54 +95,54 @@ impl ModuleReport {
         }
     }
 
-    /// The functions as they were held back, named by their symbols, and with counters if calls are
-    /// [counted](super::InliningModule::count_calls). Those that an earlier flush
-    /// defined are
-    /// [available externally](crate::program::Linkage::AvailableExternally), as far as they matter.
+    /// Returns the functions as they were held back, named by their symbols, and with counters if
+    /// calls are [counted](super::InliningModule::count_calls). Those that an earlier flush defined
+    /// are [available externally](crate::program::Linkage::AvailableExternally), as far as they
+    /// matter.
     pub fn program(&self) -> &Program {
         &self.program
     }
 
-    /// What the pass made of [`ModuleReport::program`]: every decision with its reason, sizes, and
-    /// times.
+    /// Returns the result of the pass over [`ModuleReport::program`]: every decision with its
+    /// reason, sizes, and times.
     pub fn inlined(&self) -> &Inlined {
         &self.inlined
     }
 
-    /// The functions that were defined, in this order.
+    /// Returns the functions that were defined, in this order.
     pub fn defined(&self) -> &[FuncId] {
         &self.defined
     }
 
-    /// The local functions that were defined though nothing in the module refers to them: they are
-    /// there to be asked for. [`drop_unused`](super::InliningModule::drop_unused) would save their
-    /// code.
+    /// Returns the local functions that were defined though nothing in the module refers to them:
+    /// they are there to be asked for. [`drop_unused`](super::InliningModule::drop_unused) would
+    /// save their code.
     ///
     /// Functions that are not flushed yet may come to use them.
     pub fn unused(&self) -> &[FuncId] {
         &self.unused
     }
 
-    /// The local functions that nothing used, in the order of their definition. They have a trap in
-    /// place of their code.
+    /// Returns the local functions that nothing used, in the order of their definition. They have a
+    /// trap in place of their code.
     pub fn dropped(&self) -> &[FuncId] {
         &self.dropped
     }
 
-    /// The functions that were defined as they were before inlining, with what Cranelift had
-    /// against what inlining made of them.
+    /// Returns the functions that were defined with their original bodies, with Cranelift's error
+    /// about the inlined ones.
     pub fn fallbacks(&self) -> &[(FuncId, String)] {
         &self.fallbacks
     }
 
-    /// The function of [`ModuleReport::program`] that was defined as `function`; `None` if it was
-    /// not defined now.
+    /// Returns the function of [`ModuleReport::program`] that was defined as `function`; `None` if
+    /// it was not defined now.
     pub fn function(&self, function: FuncId) -> Option<FunctionId> {
         self.ids[function]
     }
 
-    /// What the source locations in the code of `function` stand for; `None` if the pass was to
-    /// keep them as they are, and for a function that was not defined now.
+    /// Returns the table of the source locations in the code of `function`; `None` if the pass
+    /// keeps locations as they are, or if the function was not defined in this flush.
     pub fn locations(&self, function: FuncId) -> Option<Arc<LocationTable>> {
         let id = self.function(function)?;
         let table = self.inlined.locations(id)?;
@@ -161,7 +161,7 @@ impl ModuleReport {
     }
 }
 
-/// A function's name without the `%` that CLIF puts before it.
+/// Returns a function's name without the `%` that CLIF puts before it.
 fn symbol(name: &FunctionName) -> String {
     let name = name.to_string();
     match name.strip_prefix('%') {
@@ -220,7 +220,7 @@ impl fmt::Display for ModuleReport {
 }
 
 impl ModuleReport {
-    /// Every call with its decision, by caller.
+    /// Writes every call with its decision, by caller.
     fn write_calls(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last = None;
         for site in self.inlined.sites() {
@@ -257,7 +257,7 @@ impl ModuleReport {
     }
 }
 
-/// `1 call`, `2 calls`.
+/// Formats a number with its noun: `1 call`, `2 calls`.
 fn count(number: usize, what: &str) -> String {
     match number {
         1 => format!("1 {what}"),

@@ -1,8 +1,7 @@
-//! Functions named by their symbols while the pass works on them, and by their ids before and
-//! after.
+//! Names of functions: symbols during the pass, and ids before and after it.
 //!
-//! In the bodies of a front end a callee is `u0:3`, the function with the id 3. What people read,
-//! and what is to be found again in the next build, has to say `%main`.
+//! In the bodies of a front end a callee is `u0:3`, the function with the id 3. Reports for people,
+//! and names that the next build looks up, must say `%main`.
 
 use crate::panics;
 use crate::program::FunctionName;
@@ -26,17 +25,17 @@ pub(super) struct Symbols {
 }
 
 impl Symbols {
-    /// The id of the function that is named so; `None` for what is no function of the module.
+    /// Returns the id of the function of this name; `None` if the module has no such function.
     pub(super) fn id(&self, name: &FunctionName) -> Option<FuncId> {
         self.ids.get(name).copied()
     }
 
-    /// The name that a function was given; `None` if no body has named it yet.
+    /// Returns the name that a function was given; `None` if no body has named it yet.
     pub(super) fn known(&self, id: FuncId) -> Option<&FunctionName> {
         self.names.get(&id)
     }
 
-    /// The name of a function; `None` if there is none with this id.
+    /// Returns the name of a function; `None` if there is none with this id.
     fn name(&mut self, declarations: &ModuleDeclarations, id: FuncId) -> Option<FunctionName> {
         if let Some(name) = self.names.get(&id) {
             return Some(name.clone());
@@ -55,7 +54,7 @@ impl Symbols {
         Some(name)
     }
 
-    /// A copy of `func`, the body of `id`, in which functions have their symbols.
+    /// Returns a copy of `func`, the body of `id`, in which functions have their symbols.
     pub(super) fn with_symbols(
         &mut self,
         declarations: &ModuleDeclarations,
@@ -97,7 +96,7 @@ impl Symbols {
         });
     }
 
-    /// Gives what `func` declares the names that `rename` says.
+    /// Renames the declarations of `func` by `rename`.
     fn rename(
         &mut self,
         func: &mut Function,

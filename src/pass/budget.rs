@@ -1,4 +1,4 @@
-//! How much each function may grow.
+//! The growth that each function is allowed.
 
 use crate::decide::Limits;
 use crate::program::FunctionId;
@@ -6,10 +6,9 @@ use cranelift_entity::SecondaryMap;
 
 /// Splits the growth of the program among its functions.
 ///
-/// A common pot would make one function's decisions depend on how far the
-/// others are, hence on threads. So each function gets a share beforehand: what
-/// [`Limits`] allow a function of its size, lowered in proportion where the
-/// shares would add up to more than the program may grow.
+/// With a common budget, one function's decisions would depend on the progress of the others, hence
+/// on threads. So each function gets a share beforehand: the growth that [`Limits`] allow for its
+/// size, lowered in proportion if the shares add up to more than the growth of the program.
 pub(super) fn growth_shares(
     sizes: &SecondaryMap<FunctionId, usize>,
     ids: &[FunctionId],

@@ -1,12 +1,11 @@
 //! Inlining into one function.
 //!
-//! Sites are decided in rounds. The first round looks at the calls that the
-//! function has of its own; all of them are decided on the unchanged body, and
-//! then the accepted ones are spliced in one sweep. The calls that came in with
-//! the bodies make the next round, and so on until a round accepts nothing.
-//! Each call is decided once. Calls that become direct when the result is optimized make a further
-//! stage, with rounds of its own. All rounds of a stage share one session, so what they look
-//! at from the second round on is cut into more blocks than it will have.
+//! Sites are decided in rounds. The first round looks at the calls that the function has of its
+//! own; all of them are decided on the unchanged body, and then the accepted ones are spliced in
+//! one sweep. The calls that came in with the bodies make the next round, and so on until a round
+//! accepts none. Each call is decided once. Calls that become direct when the result is optimized
+//! make a further stage, with rounds of its own. All rounds of a stage share one session, so from
+//! the second round on, the body has more blocks than it will have in the end.
 
 use super::Inliner;
 use super::chains::Chains;
@@ -47,9 +46,9 @@ pub(super) struct Candidate {
     pub(super) depth: u32,
 }
 
-/// A call that is to be inlined.
+/// A call accepted for inlining.
 struct Accepted {
-    /// By how much the caller grows.
+    /// The growth of the caller.
     size: usize,
     call: Inst,
     callee: FunctionId,
@@ -59,10 +58,10 @@ struct Accepted {
     record: usize,
 }
 
-/// What was accepted in a round so far.
+/// The accepted calls of a round so far, in sizes.
 struct Grown {
     code: usize,
-    /// The most that the caller's slots can come to.
+    /// The most bytes that the caller's slots can take.
     frame: u64,
     /// The callees, which share their slots with further copies of them in the same round: none of
     /// these is inside another.
@@ -70,8 +69,8 @@ struct Grown {
 }
 
 impl Grown {
-    /// What the caller's slots can come to with one more copy of `callee`, which has `bytes` of
-    /// them.
+    /// Returns the most bytes of the caller's slots after one more copy of `callee`, which has
+    /// `bytes` of them.
     fn frame_with(&self, callee: FunctionId, bytes: u64, shares: bool) -> u64 {
         match shares && self.with_frames.contains(&callee) {
             true => self.frame,
@@ -80,10 +79,10 @@ impl Grown {
     }
 }
 
-/// What the slots of the function `id` may come to.
+/// Returns the limit for the slots of the function `id`, in bytes.
 fn frame_limit(inliner: &Inliner<'_>, state: &State<'_>, id: FunctionId) -> u64 {
     let graph = &state.graph;
-    // An address is called from anywhere, also from further in.
+    // An address can be called from anywhere, also from within the function's own callees.
     let may_recur = graph.recursion(id).is_recursive()
         || graph.is_address_taken(id)
         || state.in_tables.contains(id);
@@ -105,7 +104,7 @@ struct CameIn {
     depth: u32,
 }
 
-/// What inlining made of a function beside its body.
+/// The results of inlining into a function, beside its body.
 pub(super) struct InlinedCaller {
     /// The table of the body, if its source locations are entries.
     pub(super) locations: Option<LocationBuilder>,
@@ -113,12 +112,12 @@ pub(super) struct InlinedCaller {
     pub(super) records: Vec<SiteRecord>,
     pub(super) inlined: usize,
     pub(super) depth: u32,
-    /// Whether there are calls left that only the optimizer may know what to do with, though
-    /// nothing was inlined: of memory functions, and indirect ones.
+    /// Whether there are remaining calls that only the optimizer may handle, even without inlining:
+    /// those of memory functions, and indirect ones.
     pub(super) left_to_optimizer: bool,
     /// The size of the body, as far as it is known.
     pub(super) size: usize,
-    /// By how much copies made it larger.
+    /// The growth by copies so far.
     pub(super) grown: usize,
     pub(super) promises: DroppedPromises,
 }
@@ -159,8 +158,8 @@ pub(super) fn inline_into(
     (result, body)
 }
 
-/// The calls that a function has of its own, in layout order, but for those of
-/// external functions. They are not collected: a function may have very many.
+/// Returns a function's own calls, in layout order, except those of external functions. They are
+/// not collected, because a function may have very many.
 fn own_candidates(state: &State<'_>, id: FunctionId) -> impl Iterator<Item = Candidate> {
     let sites = state.graph.callees(id);
     let sites = sites.filter_map(|site| Some((site, site.callee_function()?)));
@@ -181,7 +180,7 @@ pub(super) struct CallerJob<'a> {
     pub(super) id: FunctionId,
     pub(super) stage: u8,
     frame_limit: u64,
-    /// The most that the caller's slots come to after this round.
+    /// The most bytes that the caller's slots take after this round.
     frame_planned: u64,
     chains: Chains,
     targets: Vec<Option<FunctionId>>,
@@ -214,8 +213,8 @@ impl<'a> CallerJob<'a> {
 }
 
 impl CallerJob<'_> {
-    /// Decides the candidates, calls of `before`, and those that come in with them, and splices
-    /// what is accepted; returns the body that comes of it, or `None` where nothing was inlined.
+    /// Decides the candidates, which are calls of `before`, and the calls that come in with them,
+    /// and splices the accepted ones. Returns the resulting body, or `None` if no call was inlined.
     pub(super) fn run(
         &mut self,
         before: &Function,
@@ -229,8 +228,8 @@ impl CallerJob<'_> {
             return None;
         }
         let inlined_before = self.result.inlined;
-        // One session for all rounds: a call that came in knows what its copies
-        // inherit, which its instruction alone does not tell.
+        // One session for all rounds: it keeps the inherited data of calls that came in, such as
+        // debug tags, which their instructions alone do not have.
         let mut body = before.clone();
         let begins = self.result.locations.is_none();
         if begins && self.inliner.locations == LocationMode::InlinedAt {
@@ -250,7 +249,7 @@ impl CallerJob<'_> {
         for &callee in &self.came_in {
             state.release_if_last(callee);
         }
-        // Where everything was refused, the body is what it was, and may be shared.
+        // If all calls were refused, the body is unchanged, and may be shared.
         if self.result.inlined > inlined_before {
             return Some(body);
         }
@@ -260,7 +259,7 @@ impl CallerJob<'_> {
         None
     }
 
-    /// The location of a call in the function whose call it was at first.
+    /// Returns the location of a call in the function whose original body has it.
     pub(super) fn srcloc(&self, caller: &Function, call: Inst) -> SourceLoc {
         let location = caller.srcloc(call);
         match &self.result.locations {
@@ -303,7 +302,7 @@ impl CallerJob<'_> {
         }
     }
 
-    /// Whether there is a record of a call of the function's own that stays a call.
+    /// Returns whether a call of the function's own gets a record if it stays a call.
     pub(super) fn is_recorded(&self, call: Inst, steering: &Steering) -> bool {
         match self.inliner.records {
             Recorded::All => true,
@@ -314,7 +313,7 @@ impl CallerJob<'_> {
         }
     }
 
-    /// The record of a candidate that was decided when the caller had the size `size`.
+    /// Returns the record of a candidate that was decided when the caller had the size `size`.
     fn record(
         &self,
         candidate: Candidate,
@@ -340,8 +339,8 @@ impl CallerJob<'_> {
         }
     }
 
-    /// The size of a copy in place of the candidate: the callee's, and that of the handlers which
-    /// its calls get.
+    /// Returns the size of a copy in place of the candidate: the callee's, and that of the handlers
+    /// which its calls get.
     fn copy_size(&self, candidate: &Candidate, caller: &Function) -> usize {
         let size = self.state.size_of(candidate.callee);
         if candidate.kind != CallKind::TryCall {
@@ -434,7 +433,7 @@ impl CallerJob<'_> {
             && self.state.call_never_throws(options, self.id, name)
     }
 
-    /// `Ok` to inline, `Err` to keep.
+    /// Decides one candidate: `Ok` to inline, `Err` to keep.
     fn decide_one(
         &self,
         candidate: &Candidate,
@@ -493,7 +492,7 @@ impl CallerJob<'_> {
         Ok(wanted)
     }
 
-    /// What the embedder and the policy say; `Ok` to inline.
+    /// Asks the embedder's directives and the policy; returns `Ok` to inline.
     fn ask(
         &self,
         candidate: &Candidate,
@@ -541,8 +540,8 @@ impl CallerJob<'_> {
         }
     }
 
-    /// The callee, unless inlining it here would repeat a body around the call
-    /// or it is not final.
+    /// Returns the callee, unless inlining it here would repeat a body around the call or it is not
+    /// final.
     fn final_callee(&self, candidate: &Candidate) -> Option<&Final> {
         let callee = candidate.callee;
         let repeats =
@@ -550,7 +549,7 @@ impl CallerJob<'_> {
         if repeats {
             return None;
         }
-        // What became direct need not be ordered.
+        // The callee of a call that became direct need not be ordered.
         let is_resolved = matches!(
             candidate.origin.path().last(),
             Some(PathStep::Resolved { .. })
@@ -631,8 +630,8 @@ impl CallerJob<'_> {
         came_in
     }
 
-    /// The calls among `came_in` that name functions of the program and were
-    /// not in code that turned out to be unreachable.
+    /// Returns the calls among `came_in` that name functions of the program and were not in code
+    /// that turned out to be unreachable.
     fn find_candidates(&mut self, body: &Function, came_in: Vec<CameIn>) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for came_in in came_in {
@@ -669,7 +668,7 @@ impl CallerJob<'_> {
         candidates
     }
 
-    /// The path of the call that the body replaced, and from there on the callee's own.
+    /// Returns the path of the call that the body replaced, and from there on the callee's own.
     fn path_of(&self, came_in: &CameIn) -> Vec<PathStep> {
         let Some(around) = self.result.records.get(came_in.record) else {
             debug_assert!(false, "what was inlined has a record");
@@ -681,7 +680,7 @@ impl CallerJob<'_> {
         let call = came_in.copied.callee_inst;
         let within = body.map_or(&[][..], |body| body.path_to(call));
         let mut path = [around.path(), within].concat();
-        // A body that is available externally was not looked at, and its calls are its own.
+        // Calls of a body that is available externally were not decided, and are its own.
         if within.is_empty() {
             let own = around
                 .callee_id
@@ -691,8 +690,8 @@ impl CallerJob<'_> {
         path
     }
 
-    /// The function of the program that a reference names. Names are looked up
-    /// once for each reference, not for each call.
+    /// Returns the function of the program that a reference names. Names are looked up once for
+    /// each reference, not for each call.
     pub(super) fn target(&mut self, body: &Function, func_ref: FuncRef) -> Option<FunctionId> {
         while self.targets.len() <= func_ref.index() {
             let next = FuncRef::new(self.targets.len());
@@ -702,7 +701,7 @@ impl CallerJob<'_> {
     }
 }
 
-/// The kind of a direct call.
+/// Returns the kind of a direct call.
 pub(super) fn kind_of(opcode: Opcode) -> CallKind {
     match opcode {
         Opcode::ReturnCall | Opcode::ReturnCallIndirect => CallKind::ReturnCall,

@@ -1,4 +1,4 @@
-//! Which bodies are around a call that came in.
+//! The bodies around calls that came in.
 
 use crate::program::FunctionId;
 
@@ -12,7 +12,7 @@ impl Chains {
         self.0.len() - 1
     }
 
-    /// From the innermost body outwards.
+    /// Iterates from the innermost body outwards.
     pub(super) fn walk(&self, mut link: Option<usize>) -> impl Iterator<Item = FunctionId> + '_ {
         std::iter::from_fn(move || {
             let (around, callee) = *self.0.get(link?)?;

@@ -1,10 +1,9 @@
-//! Compiling functions while others are still inlined into.
+//! Compiles functions in parallel with inlining into others.
 //!
-//! An exported function is compiled as soon as its body is final. A local one
-//! may turn out to be unused, so it waits until all functions that called it or took
-//! its address are final and is then compiled if one of them still does. A function that
-//! falls back to its original body can need a local one that was passed over;
-//! these are compiled at the end.
+//! An exported function is compiled as soon as its body is final. A local one may turn out to be
+//! unused, so it waits until all functions that called it or took its address are final and is then
+//! compiled if one of them still does. A function that falls back to its original body can need a
+//! local one that was passed over; these are compiled at the end.
 
 use super::state::State;
 use crate::backend::{
@@ -20,13 +19,13 @@ use std::sync::{Arc, OnceLock};
 #[derive(Default)]
 pub struct CompiledProgram {
     functions: Vec<(FunctionId, Compilation)>,
-    /// For each of `functions` what its source locations stand for.
+    /// The table of source locations for each of `functions`.
     locations: Vec<Option<Arc<LocationTable>>>,
 }
 
 impl CompiledProgram {
-    /// The compiled functions in input order, by their ids in the program that
-    /// went in. Functions that nothing needs any more are missing.
+    /// Returns the compiled functions in input order, by their ids in the program that went in.
+    /// Functions that are no longer needed are missing.
     pub fn iter(
         &self,
     ) -> impl DoubleEndedIterator<Item = (FunctionId, &CompiledFunction)> + ExactSizeIterator {
@@ -35,14 +34,14 @@ impl CompiledProgram {
             .map(|(id, compilation)| (*id, &compilation.function))
     }
 
-    /// The code of a function of the input; `None` if it was dropped.
+    /// Returns the code of a function of the input; `None` if it was dropped.
     pub fn get(&self, id: FunctionId) -> Option<&CompiledFunction> {
         let (_, compilation) = self.functions.get(self.position(id)?)?;
         Some(&compilation.function)
     }
 
-    /// What the source locations of [`CompiledProgram::get`]'s code stand for;
-    /// `None` if the pass was to keep them as they are.
+    /// Returns the table of the source locations in [`CompiledProgram::get`]'s code; `None` if the
+    /// pass keeps locations as they are.
     pub fn locations(&self, id: FunctionId) -> Option<&Arc<LocationTable>> {
         self.locations.get(self.position(id)?)?.as_ref()
     }
@@ -51,14 +50,14 @@ impl CompiledProgram {
         self.functions.binary_search_by_key(&id, |(id, _)| *id).ok()
     }
 
-    /// The functions that were compiled from their original body, and why.
+    /// Returns the functions that were compiled from their original body, and why.
     pub fn fallbacks(&self) -> impl Iterator<Item = (FunctionId, &Fallback)> {
         self.functions
             .iter()
             .filter_map(|(id, compilation)| Some((*id, compilation.body.fallback()?)))
     }
 
-    /// The bytes of code of all functions.
+    /// Returns the bytes of code of all functions.
     pub fn code_bytes(&self) -> usize {
         let functions = self.functions.iter();
         functions
@@ -83,8 +82,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The functions that can be compiled now that `id` is final, and with it
-    /// all functions that call those of `callers_done`.
+    /// Returns the functions that can be compiled now that `id` is final, and with it all functions
+    /// that call those of `callers_done`.
     pub(super) fn ready(
         &self,
         state: &State<'_>,
@@ -114,8 +113,8 @@ impl<'a> Compiler<'a> {
         };
         self.results[id].get_or_init(|| {
             self.scratch.with(|scratch| {
-                // What nothing was inlined into differs from the original in
-                // the numbers of its source locations at most.
+                // A body without inlined calls differs from the original at most in the numbers of
+                // its source locations.
                 let original = match done.inlined {
                     0 => &done.body,
                     _ => state.program[id].body(),
@@ -125,7 +124,7 @@ impl<'a> Compiler<'a> {
         });
     }
 
-    /// Compiles what is still missing and returns everything that is live.
+    /// Compiles the missing functions and returns all live ones.
     pub(super) fn finish(mut self, state: &State<'_>) -> Result<CompiledProgram, CompileError> {
         let live = self.compile_live(state);
         let mut program = CompiledProgram::default();
@@ -140,8 +139,7 @@ impl<'a> Compiler<'a> {
         Ok(program)
     }
 
-    /// Follows references from what is exported through the bodies that were
-    /// really compiled.
+    /// Follows references from exported functions through the bodies that were actually compiled.
     fn compile_live(&self, state: &State<'_>) -> EntitySet<FunctionId> {
         reach(state, |id| {
             self.compile(state, id);
@@ -157,7 +155,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// What the source locations of the body that was compiled stand for.
+/// Returns the table of the source locations in the compiled body.
 fn locations_used(
     state: &State<'_>,
     id: FunctionId,
@@ -177,21 +175,21 @@ fn is_referenced(state: &State<'_>, callee: FunctionId) -> bool {
     users.any(|user| {
         let done = state.finals.get(user).and_then(OnceLock::get);
         let references = done.map(|done| done.references.as_deref());
-        // What was not inlined into still has the call.
+        // A body without inlined calls still has the call.
         references
             .flatten()
             .is_none_or(|references| references.contains(&callee))
     })
 }
 
-/// The functions that something needs: those that others than the program may
-/// call, and what these refer to in their final bodies.
+/// Returns the functions that are needed: those that code outside the program may call, and the
+/// functions to which their final bodies refer.
 pub(super) fn live_functions(state: &State<'_>) -> EntitySet<FunctionId> {
     reach(state, |id| state.references(id).unwrap_or_default())
 }
 
-/// What others than the program may call, and what is reached from there by
-/// `references` of functions that have code.
+/// Returns the functions that code outside the program may call, and those reached from there by
+/// `references` of functions with code.
 fn reach(
     state: &State<'_>,
     mut references: impl FnMut(FunctionId) -> Vec<FunctionId>,

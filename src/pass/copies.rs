@@ -1,12 +1,12 @@
-//! From records of what was inlined to what the checker is told.
+//! Makes the checker's tree of copies from records.
 
 use super::report::SiteRecord;
 use crate::check::{CopyId, CopyTree};
 use crate::program::FunctionId;
 use cranelift_codegen::ir::Function;
 
-/// What the records of a stage, from the one of index `first` on, claim to have been made of
-/// `original`, with which the stage began. `body_of` gives the final body of a callee.
+/// Returns the tree of copies by the records of a stage, which start at the index `first`.
+/// `original` is the body with which the stage began. `body_of` gives the final body of a callee.
 pub(super) fn copy_tree<'f>(
     original: &'f Function,
     records: &[SiteRecord],

@@ -9,20 +9,19 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PassError {
-    /// A function does not verify after inlining into it. The input was valid
-    /// and a stage of this crate is not: please report it.
+    /// A function does not verify after inlining into it. The input was valid and a stage of this
+    /// crate is not: please report it.
     #[error("{function} does not verify after {stage}: {source}")]
     Verifier {
         /// The function.
         function: FunctionName,
         /// The stage that ran last.
         stage: Stage,
-        /// What Cranelift's verifier says.
+        /// The error of Cranelift's verifier.
         source: VerifyError,
     },
-    /// A function is not what inlining should have made of it, says the
-    /// [checker](crate::check). A stage of this crate is wrong: please report
-    /// it.
+    /// By the [checker](crate::check), a function is not the correct result of inlining. A stage of
+    /// this crate is wrong: please report it.
     #[error("{function} is wrong after {stage}: {source}")]
     Check {
         /// The function.
@@ -32,17 +31,17 @@ pub enum PassError {
         /// The first difference.
         source: Difference,
     },
-    /// A function does something else after optimizing, says the [checker](crate::check), or
-    /// something that the checker does not follow. In either case, please report it.
+    /// By the [checker](crate::check), a function behaves differently after optimizing, or in a way
+    /// that the checker cannot follow. In either case, please report it.
     #[error("{function} is not proved after optimizing: {source}")]
     CheckOptimized {
         /// The function.
         function: FunctionName,
-        /// What differs, or what the checker does not follow.
+        /// The difference, or the place that the checker cannot follow.
         source: Unproved,
     },
-    /// The [checker](crate::check) cannot tell whether a function is what inlining should have made
-    /// of it. It may well be: without the checker the pass gives it.
+    /// The [checker](crate::check) cannot tell whether a function is the correct result of
+    /// inlining. It may well be correct: without the checker the pass returns it.
     #[error("{function} after {stage}: {source}")]
     Undecided {
         /// The function.
@@ -58,8 +57,8 @@ pub enum PassError {
 }
 
 impl PassError {
-    /// Whether the [checker](crate::check) cannot tell if a function is right, and nothing was
-    /// found to be wrong.
+    /// Returns whether the [checker](crate::check) cannot tell if a function is correct, without
+    /// having found a difference.
     pub fn is_undecided(&self) -> bool {
         match self {
             PassError::Undecided { .. } => true,
@@ -68,7 +67,7 @@ impl PassError {
         }
     }
 
-    /// What the checker says of `function` after `stage`.
+    /// Converts an error of the checker about `function` after `stage`.
     pub(super) fn of_check(error: CheckError, function: FunctionName, stage: Stage) -> Self {
         match error {
             CheckError::Difference(source) => PassError::Check {

@@ -13,15 +13,15 @@ use cranelift_entity::SecondaryMap;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
-/// A program after inlining, and what was done to it.
+/// A program after inlining, with the report.
 ///
-/// Functions are named by their ids in the program that went in.
+/// Functions are named by their ids in the input program.
 pub struct Inlined {
     pub(super) program: Program,
     pub(super) graph: CallGraph,
     pub(super) bodies: SecondaryMap<FunctionId, Option<Arc<Function>>>,
     pub(super) locations: SecondaryMap<FunctionId, Option<Arc<LocationTable>>>,
-    /// By caller, so that what the threads made is not copied.
+    /// By caller, so that the threads' records are not copied.
     pub(super) sites: SecondaryMap<FunctionId, Box<[SiteRecord]>>,
     pub(super) recorded: Recorded,
     pub(super) splice_options: SpliceOptions,
@@ -31,32 +31,32 @@ pub struct Inlined {
 }
 
 impl Inlined {
-    /// The program that came out: dropped functions are missing, so ids differ
-    /// from those of the input.
+    /// Returns the resulting program. Dropped functions are missing, so ids differ from those of
+    /// the input.
     pub fn program(&self) -> &Program {
         &self.program
     }
 
-    /// What the pass took memory flags to promise.
+    /// Returns the scope that the pass assumed for the promises of memory flags.
     pub fn memory_promises(&self) -> MemoryPromises {
         self.splice_options.memory_promises
     }
 
-    /// The call graph of the program that went in.
+    /// Returns the call graph of the input.
     pub fn graph(&self) -> &CallGraph {
         &self.graph
     }
 
-    /// The final body of a function of the input, dropped or not.
+    /// Returns the final body of a function of the input, dropped or not.
     pub fn body(&self, id: FunctionId) -> Option<&Arc<Function>> {
         self.bodies[id].as_ref()
     }
 
-    /// Says of a function of the input which bodies the result holds in place of which calls, for
-    /// [`check`](crate::check::check): what was spliced before the function was optimized, if it
-    /// was. `None` for a function that the input does not have.
+    /// Returns the tree of copies in a function of the input, for [`check`](crate::check::check).
+    /// It has the splices before the first optimization of the function. Returns `None` for a
+    /// function that the input does not have.
     ///
-    /// `program` must be the one that went in, and the calls that were inlined must have been
+    /// `program` must be the input, and the inlined calls must have been
     /// [recorded](Self::recorded).
     ///
     /// ```
@@ -93,9 +93,9 @@ impl Inlined {
         Some(copies)
     }
 
-    /// The same result with other bodies: for each function of the input, dropped or not, `body`
-    /// is given its id and final body, and returns what a later stage made of it. The report stays
-    /// that of the pass.
+    /// Returns the same result with other bodies. For each function of the input, dropped or not,
+    /// `body` takes its id and final body, and returns the body from a later stage. The report
+    /// stays that of the pass.
     ///
     /// ```
     /// # use cranelift_inliner::{cleanup, decide::Always, pass::Inliner, program::Program};
@@ -134,45 +134,46 @@ impl Inlined {
         Ok(self)
     }
 
-    /// What the source locations in [`Inlined::body`] stand for; `None` if the
-    /// pass was to keep them as they are.
+    /// Returns the table of the source locations in [`Inlined::body`]; `None` if the pass keeps
+    /// locations as they are.
     pub fn locations(&self, id: FunctionId) -> Option<&Arc<LocationTable>> {
         self.locations[id].as_ref()
     }
 
-    /// Every decision, by caller in input order, but for those that
-    /// [`Inliner::records`](super::Inliner::records) leaves out. A function's own calls come
-    /// first, in layout order; calls that came in with bodies follow.
+    /// Returns every decision, by caller in input order, except those that
+    /// [`Inliner::records`](super::Inliner::records) leaves out. A function's own calls come first,
+    /// in layout order; calls that came in with bodies follow.
     pub fn sites(&self) -> impl Iterator<Item = &SiteRecord> {
         self.sites.values().flatten()
     }
 
-    /// Of which calls there are records, as [`Inliner::records`](super::Inliner::records) said.
+    /// Returns which calls have records, as set by [`Inliner::records`](super::Inliner::records).
     pub fn recorded(&self) -> Recorded {
         self.recorded
     }
 
-    /// What splices were allowed to do, as [`Inliner::splice_options`](super::Inliner::splice_options)
-    /// said. A [check](crate::check) of the result depends on them.
+    /// Returns the options of the splices, as set by
+    /// [`Inliner::splice_options`](super::Inliner::splice_options). A [check](crate::check) of the
+    /// result depends on them.
     pub fn splice_options(&self) -> &SpliceOptions {
         &self.splice_options
     }
 
-    /// The decisions about the calls of one function of the input, in the order of
+    /// Returns the decisions about the calls of one function of the input, in the order of
     /// [`Inlined::sites`].
     pub fn sites_of(&self, caller: FunctionId) -> &[SiteRecord] {
         &self.sites[caller]
     }
 
-    /// The names of the sites that lead from a record's caller to its call, the call's own last;
-    /// see [`SiteRecord::path`]. `program` must be the one that went in.
+    /// Returns the names of the sites that lead from a record's caller to its call, the call's own
+    /// last; see [`SiteRecord::path`]. `program` must be the one that went in.
     pub fn path(&self, program: &Program, record: &SiteRecord) -> Vec<SiteName> {
         let path = record.path().iter();
         path.filter_map(|&step| self.graph.step_name(program, step))
             .collect()
     }
 
-    /// The sites that the embedder wants inlined and that stayed calls. Their
+    /// Returns the sites that the embedder wants inlined and that stayed calls. Their
     /// [reasons](SiteRecord::reason) say why.
     ///
     /// ```
@@ -199,9 +200,9 @@ impl Inlined {
             .filter(|site| site.demand().is_some() && !site.inlined)
     }
 
-    /// In words, what the embedder demanded of a site of [`Inlined::unmet`] or any other: a
-    /// sentence without a final period. `None` where nothing was demanded. `program` must be the
-    /// one that went in.
+    /// Returns the embedder's demand for a site of [`Inlined::unmet`] or any other, in words: a
+    /// sentence without a final period. Returns `None` without a demand. `program` must be the
+    /// input.
     pub fn demand(&self, program: &Program, record: &SiteRecord) -> Option<String> {
         let name = |id| program.get(id).map(|function| function.name());
         Some(match record.demand()? {
@@ -215,12 +216,12 @@ impl Inlined {
         })
     }
 
-    /// What became of a function of the input.
+    /// Returns the statistics of a function of the input.
     pub fn stats(&self, id: FunctionId) -> FunctionStats {
         self.stats[id]
     }
 
-    /// What the embedder has probably not meant.
+    /// Returns warnings about probable mistakes of the embedder.
     ///
     /// ```
     /// use cranelift_inliner::{decide::Always, pass::Inliner, program::Program};
@@ -236,7 +237,7 @@ impl Inlined {
         self.warnings.iter()
     }
 
-    /// Time spent, added up over all threads.
+    /// Returns the time spent, added up over all threads.
     pub fn times(&self) -> StageTimes {
         self.times
     }

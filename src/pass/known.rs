@@ -1,4 +1,4 @@
-//! What the checker of optimized bodies is told of the rest of the program.
+//! The facts about the program for the checker of optimized bodies.
 
 use super::state::{Final, State};
 use crate::check::{MemoryCall, Surroundings};
@@ -6,7 +6,7 @@ use crate::cleanup::OptimizeOptions;
 use crate::program::{FunctionName, Linkage};
 use cranelift_codegen::ir::{Endianness, Function};
 
-/// The program as far as it is inlined into, and the embedder's promises.
+/// The final functions of the program so far, and the embedder's promises.
 pub(super) struct Known<'a> {
     pub(super) state: &'a State<'a>,
     pub(super) options: &'a OptimizeOptions,

@@ -1,13 +1,12 @@
-//! Whether a call can be spliced: asked of the caller as it was, or of the session that has begun to
-//! change it.
+//! Legality of a splice, by the original caller, or by the session that has begun to change it.
 
 use crate::splice::{Checker, Outline, Refusal, Session};
 use cranelift_codegen::ir::{Function, Inst};
 
-/// Whether a call can be spliced.
+/// Decides whether a call can be spliced.
 ///
-/// What signatures and declarations tell is looked at before the policy is
-/// asked, the callee's code after: most calls are not wanted.
+/// Signatures and declarations are checked before the policy decides, and the callee's code after:
+/// most calls are not wanted.
 pub(super) trait Legality {
     fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal>;
 

@@ -1,23 +1,21 @@
 //! The pass: policies and splices over a whole program, bottom-up.
 //!
-//! [`Inliner`] takes a [`Program`] and gives back an [`Inlined`] one. Functions
-//! are taken component by component of the call graph, callees first, so that
-//! what is inlined is final: it was inlined into and cleaned up itself. A
-//! function starts as soon as everything that it calls is done; there is no
-//! barrier between levels of the graph, nor between inlining and compiling.
+//! [`Inliner`] takes a [`Program`] and gives back an [`Inlined`] one. Functions are taken component
+//! by component of the call graph, callees first, so that inlined bodies are final: with their own
+//! calls inlined, and cleaned up. A function starts as soon as all its callees are done; there is
+//! no barrier between levels of the graph, nor between inlining and compiling.
 //!
-//! *Termination.* A call is inlined only if its callee is final and is not
-//! already among the bodies around the call. Within a component of functions
-//! that call each other, members are taken in the order of their names, so the
-//! first sees none of the others and the last sees all.
+//! *Termination.* A call is inlined only if its callee is final and is not already among the bodies
+//! around the call. Within a component of functions that call each other, members are taken in the
+//! order of their names, so the first sees none of the others and the last sees all.
 //!
-//! *Determinism.* A function's result depends on its own body, on its callees'
-//! results and on its share of the program's growth, which is fixed
-//! beforehand. No order of threads enters, and none of the input either.
+//! *Determinism.* A function's result depends on its own body, on its callees' results and on its
+//! share of the program's growth, which is fixed beforehand. It depends neither on the order of
+//! threads nor on the order of the input.
 //!
-//! *Nothing is lost.* A function that Cranelift refuses after inlining is
-//! compiled from its original body, and functions that this needs are compiled
-//! even where every other call to them was inlined.
+//! *Nothing is lost.* A function that Cranelift rejects after inlining is compiled from its
+//! original body, and the functions that this body needs are compiled even if every other call of
+//! them was inlined.
 //!
 //! ```
 //! use cranelift_inliner::decide::CostModel;
@@ -109,28 +107,28 @@ pub struct Inliner<'a> {
     observer: Option<Box<dyn Observer + 'a>>,
 }
 
-/// Which functions are [optimized](crate::cleanup::optimize).
+/// The functions that are [optimized](crate::cleanup::optimize).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Optimize {
-    /// None: functions are tidied after their splices, and that is all.
+    /// No optimization: functions are only tidied after their splices.
     None,
-    /// Those into which something was inlined, and those that call
-    /// [memory functions](crate::cleanup::MemoryFunctions) of the program.
+    /// Functions with inlined calls, and those that call [memory
+    /// functions](crate::cleanup::MemoryFunctions) of the program.
     #[default]
     Inlined,
-    /// All.
+    /// All functions.
     All,
 }
 
-/// Is told what the pass has done, from several threads, in no fixed order.
+/// Observes the progress of the pass, from several threads, in no fixed order.
 pub trait Observer: Send + Sync {
-    /// A function's body is final.
+    /// Called when a function's body is final.
     fn inlined(&self, function: FunctionId) {
         let _ = function;
     }
 
-    /// A function was compiled.
+    /// Called after a function was compiled.
     fn compiled(&self, function: FunctionId) {
         let _ = function;
     }
@@ -147,7 +145,7 @@ impl<O: Observer + ?Sized> Observer for &O {
 }
 
 impl<'a> Inliner<'a> {
-    /// A pass that decides with `policy`, within the default [`Limits`].
+    /// Creates a pass that decides with `policy`, within the default [`Limits`].
     pub fn new(policy: impl Inline + 'a) -> Self {
         Inliner {
             policy: Box::new(policy),
@@ -173,17 +171,16 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// Sets what splices may do.
+    /// Sets the options of splices.
     #[must_use]
     pub fn splice_options(mut self, options: SpliceOptions) -> Self {
         self.splice_options = options;
         self
     }
 
-    /// Whether callees that read thread-local variables stay calls; off by default.
+    /// Sets whether callees that read thread-local variables stay calls; off by default.
     ///
-    /// Needed where a call may return on another thread than it was made on, as with fibers that
-    /// move between threads; see
+    /// Needed if a call may return on another thread, as with fibers that move between threads; see
     /// [`SpliceOptions::refuse_thread_locals`].
     ///
     /// ```
@@ -216,8 +213,8 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// Sets what memory flags promise, which is one of the
-    /// [splice options](Self::splice_options): for each function by itself by default.
+    /// Sets the scope of the promises of memory flags, one of the [splice
+    /// options](Self::splice_options); by default each function by itself.
     ///
     /// ```
     /// use cranelift_inliner::decide::CostModel;
@@ -235,18 +232,18 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// Gives the hard limits that are set.
+    /// Returns the hard limits.
     pub fn hard_limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Says whether functions are cleaned up after their splices.
+    /// Returns whether functions are cleaned up after their splices.
     pub fn cleans_up(&self) -> bool {
         self.clean_up
     }
 
-    /// Gives the options that splices into functions of `program` are made with: those that were
-    /// set, without looking for alias regions where no function has any.
+    /// Returns the options of splices into functions of `program`: those that were set, with a note
+    /// if no function has alias regions.
     pub fn splice_options_for(&self, program: &Program) -> SpliceOptions {
         let mut options = self.splice_options.clone();
         let mut bodies = program.iter().map(|(_, function)| function.body());
@@ -254,23 +251,22 @@ impl<'a> Inliner<'a> {
         options
     }
 
-    /// Sets what the source locations of inlined instructions are; those of
-    /// the callee by default.
+    /// Sets the source locations of inlined instructions; those of the callee by default.
     #[must_use]
     pub fn locations(mut self, mode: LocationMode) -> Self {
         self.locations = mode;
         self
     }
 
-    /// Whether functions are cleaned up after their splices; on by default.
+    /// Sets whether functions are cleaned up after their splices; on by default.
     #[must_use]
     pub fn clean_up(mut self, clean_up: bool) -> Self {
         self.clean_up = clean_up;
         self
     }
 
-    /// Which functions are optimized after their clean-up; by default, those into which something
-    /// was inlined. Without [clean-up](Inliner::clean_up) none are.
+    /// Sets which functions are optimized after their clean-up; by default, those with inlined
+    /// calls. Without [clean-up](Inliner::clean_up) none are.
     ///
     /// A build for debugging sets [`Optimize::None`].
     #[must_use]
@@ -279,17 +275,17 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// Sets the transforms of [`Inliner::optimize`], and what they may rely on.
+    /// Sets the transforms of [`Inliner::optimize`], and the facts that they may rely on.
     ///
     /// Calls of the functions that [`OptimizeOptions::memory_functions`] names are not inlined
-    /// where slots are promoted, since a promoted slot has no address to copy from or to.
+    /// where slots are promoted, because a promoted slot has no address to copy from or to.
     #[must_use]
     pub fn optimize_options(mut self, options: OptimizeOptions) -> Self {
         self.optimize_options = options;
         self
     }
 
-    /// Whether a function is optimized, `inlined` calls of which were inlined.
+    /// Returns whether a function with `inlined` inlined calls is optimized.
     pub(crate) fn optimizes(&self, inlined: usize) -> bool {
         self.clean_up
             && match self.optimize {
@@ -299,9 +295,9 @@ impl<'a> Inliner<'a> {
             }
     }
 
-    /// Does to `body` what the pass does to a function after its splices: tidies and optimizes it,
-    /// as far as the settings say. For embedders that splice on their own, and compare. What the pass
-    /// knows of the program's other functions, such as which never throw, is not known here.
+    /// Tidies and optimizes `body` by the settings, like the pass does after its splices. For
+    /// embedders that splice on their own, and compare.
+    /// The other functions of the program are unknown here, such as whether they throw.
     ///
     /// ```
     /// use cranelift_inliner::cleanup::CleanupContext;
@@ -323,8 +319,8 @@ impl<'a> Inliner<'a> {
         }
     }
 
-    /// The same pass without optimization and without an observer, for what can be said of splices
-    /// and tidying alone.
+    /// Returns the same pass without optimization and without an observer, for questions about
+    /// splices and tidying alone.
     #[must_use]
     pub fn without_optimization(&self) -> Inliner<'_> {
         Inliner {
@@ -344,7 +340,7 @@ impl<'a> Inliner<'a> {
         }
     }
 
-    /// Whether calls of `name` stay calls, for the optimizer to see.
+    /// Returns whether calls of `name` stay calls, for the optimizer to see.
     pub(super) fn keeps_memory_function(&self, name: &FunctionName) -> bool {
         let options = &self.optimize_options;
         self.optimizes(1) && options.promote_slots && options.memory_functions.contains(name)
@@ -360,20 +356,18 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// Proves with the independent [checker](crate::check) that each function
-    /// is what its splices, and then its tidying, should have made of it, and
-    /// that what [optimizing](Inliner::optimize) made of that
-    /// [does the same](crate::check::check_optimized). Off by default. Where
-    /// locations are [entries of tables](LocationMode::InlinedAt), they are
-    /// not compared.
+    /// Proves with the independent [checker](crate::check) that each function is the correct result
+    /// of its splices and of tidying, and that [optimizing](Inliner::optimize) [preserves its
+    /// behaviour](crate::check::check_optimized). Off by default. If locations are [entries of
+    /// tables](LocationMode::InlinedAt), they are not compared.
     #[must_use]
     pub fn check(mut self, check: bool) -> Self {
         self.check = check;
         self
     }
 
-    /// Tells policies how often sites were executed. What does not fit the program is not used;
-    /// [`Profile::mismatches`] says what that is.
+    /// Gives policies the execution counts of sites. Counts that do not match the program are
+    /// ignored; [`Profile::mismatches`] lists them.
     ///
     /// `profile` is a `&Profile`, a `Profile` or an `Arc<Profile>`.
     #[must_use]
@@ -382,22 +376,21 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// Whether attributes and hints that demand inlining come before the policy; they do by
-    /// default. Without, the policy is asked about these calls as about all others. What must
-    /// *never* be inlined stays a call either way.
+    /// Sets whether attributes and hints that demand inlining take precedence over the policy; on
+    /// by default. If off, the policy decides about these calls like about all others. Calls that
+    /// must *never* be inlined stay calls either way.
     ///
-    /// [Bisecting](crate::plan::bisect) a plan needs this: a call that a demand inlines all the
-    /// same cannot be left out.
+    /// [Bisecting](crate::plan::bisect) a plan needs this off: otherwise a call that a demand
+    /// inlines cannot be left out.
     #[must_use]
     pub fn meet_demands(mut self, meet_demands: bool) -> Self {
         self.meet_demands = meet_demands;
         self
     }
 
-    /// Of which calls the result has a record; of all of them by default. What is inlined does not
-    /// depend on it.
+    /// Sets which calls are recorded; all by default. Decisions do not depend on it.
     ///
-    /// A [plan](crate::plan::Plan::record) that is made of the result does not list what has no
+    /// A [plan](crate::plan::Plan::record) made from the result does not list calls without a
     /// record.
     ///
     /// ```
@@ -432,7 +425,7 @@ impl<'a> Inliner<'a> {
         self
     }
 
-    /// Tells `observer`, which may be a reference, of each function that is done.
+    /// Sets an observer of the finished functions, which may be a reference.
     #[must_use]
     pub fn observe(mut self, observer: impl Observer + 'a) -> Self {
         self.observer = Some(Box::new(observer));
@@ -454,7 +447,7 @@ impl<'a> Inliner<'a> {
         run::run(self, program, None, None).map(|(inlined, _)| inlined)
     }
 
-    /// As [`Inliner::run`], for a target of this byte order.
+    /// Like [`Inliner::run`], but for a target of this byte order.
     #[cfg(feature = "module")]
     pub(crate) fn run_in_order(
         &self,
@@ -464,13 +457,13 @@ impl<'a> Inliner<'a> {
         run::run(self, program, None, Some(order)).map(|(inlined, _)| inlined)
     }
 
-    /// Inlines across `program` and compiles the result for `isa`, each
-    /// function as soon as its body is final.
+    /// Inlines across `program` and compiles the result for `isa`, each function as soon as its
+    /// body is final.
     ///
     /// # Errors
     ///
-    /// As [`Inliner::run`], and [`PassError::Compile`] for a function that
-    /// does not compile even as it was.
+    /// Those of [`Inliner::run`], and [`PassError::Compile`] for a function with an original body
+    /// that does not compile.
     pub fn run_and_compile(
         &self,
         program: &Program,

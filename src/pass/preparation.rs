@@ -1,18 +1,17 @@
-//! What is worked out of a final body for its callers, and for how long.
+//! The preparation of final bodies for their callers, and its lifetime.
 //!
-//! Of every callee that somebody wants, the facts are needed on which refusals
-//! depend; they are small, and stay. The tables of a copy are as large as the
-//! body. They stay from the first caller into which the callee may go to the
-//! last function that calls it, and are made again for whoever else the callee
-//! comes to with other bodies. So what is kept does not depend on how many calls
-//! are only looked at.
+//! For every wanted callee, the facts that refusals depend on are needed; they are small, and kept
+//! to the end. The tables of a copy are as large as the body. They are kept from the first caller
+//! that may inline the callee to the last function that calls it, and rebuilt for callers that get
+//! calls of it with other bodies. So the memory does not depend on the number of calls that stay
+//! calls.
 
 use crate::splice::{Callee, CalleeFacts, CalleeTables, Outline, Refusal};
 use cranelift_codegen::ir::Function;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Bodies of more instructions get no tables until somebody wants them, so that
-/// the one walk more is paid seldom, and what one body takes up is bounded.
+/// Larger bodies get no tables until they are inlined, so that the second walk is rare, and the
+/// memory of each unwanted body is bounded.
 const SELDOM_WANTED: usize = 1000;
 
 #[derive(Default)]
@@ -29,8 +28,8 @@ struct Tables {
 }
 
 impl Preparation {
-    /// What a refusal can depend on in `body`, which is the same each time. The
-    /// first to ask pays for the walk, which makes the tables of small bodies as well.
+    /// Returns the facts about `body` that refusals depend on; `body` must be the same each time.
+    /// The first call pays for the walk, which makes the tables of small bodies as well.
     pub(super) fn outline<'f>(&'f self, body: &'f Function) -> Result<Outline<'f>, &'f Refusal> {
         let facts = self.facts.get_or_init(|| {
             let facts = if body.dfg.num_insts() > SELDOM_WANTED {
@@ -51,10 +50,10 @@ impl Preparation {
         Ok(facts)
     }
 
-    /// The tables of `body`, which are kept from now on.
+    /// Returns the tables of `body`, which are kept from now on.
     pub(super) fn tables_of(&self, body: &Function) -> Result<Arc<CalleeTables>, Refusal> {
         let outline = self.outline(body).map_err(Clone::clone)?;
-        // Whoever else wants them waits, instead of making them as well.
+        // Other threads that want them wait, instead of making them as well.
         let mut tables = self.tables();
         tables.wanted = true;
         if let Some(kept) = &tables.kept {
@@ -70,7 +69,7 @@ impl Preparation {
         self.tables().wanted = true;
     }
 
-    /// Frees the tables where nobody wanted them so far.
+    /// Frees the tables, unless they were wanted.
     pub(super) fn release_unless_wanted(&self) {
         let mut tables = self.tables();
         if !tables.wanted {
@@ -78,7 +77,7 @@ impl Preparation {
         }
     }
 
-    /// Frees the tables. Who has them keeps them.
+    /// Frees the tables. Callers that hold them keep them.
     pub(super) fn release(&self) {
         *self.tables() = Tables::default();
     }

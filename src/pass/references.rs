@@ -1,18 +1,18 @@
-//! Which functions of the program a body refers to.
+//! The functions of the program that a body refers to.
 
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{ExternalName, FuncRef, Function, GlobalValueData, InstructionData};
 use cranelift_entity::EntitySet;
 
-/// What one walk over a body tells that goes on to others.
+/// The references of a body to functions, from one walk over it.
 pub(crate) struct References {
     /// Its calls of every kind.
     pub(crate) calls: usize,
-    /// The functions that its code calls or whose address it takes, each once, in
-    /// the order of first reference.
+    /// The functions that its code calls or whose address it takes, each once, in the order of
+    /// first reference.
     ///
-    /// A declaration that no instruction uses does not count; a global value that
-    /// is a function's symbol always does.
+    /// A declaration that no instruction uses does not count; a global value that is a function's
+    /// symbol always does.
     pub(crate) functions: Vec<FunctionId>,
 }
 

@@ -1,4 +1,4 @@
-//! What the pass did at each call site, and why.
+//! The report: the decision at each call site, with its reason.
 
 use crate::cleanup::CleanupStats;
 use crate::decide::PolicyReason;
@@ -10,23 +10,22 @@ use std::fmt;
 
 /// One decision about one call site.
 ///
-/// A call that came into its caller with an inlined body is a site of its own:
-/// [`SiteRecord::via`] names the bodies that it came with.
+/// A call that came into its caller with an inlined body is a site of its own: [`SiteRecord::via`]
+/// names the bodies that it came with.
 ///
-/// There is one for each call of a program, so what only few have is kept apart, and read by
-/// methods.
+/// There is one for each call of a program, so rare data is kept apart, and read by methods.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SiteRecord {
     /// The function into which the callee was, or would have been, inlined.
     pub caller: FunctionId,
-    /// What is called.
+    /// The name of the callee.
     pub callee: FunctionName,
-    /// The function of the program that is called; `None` for an external one.
+    /// The callee in the program; `None` for an external one.
     pub callee_id: Option<FunctionId>,
     /// The call, an instruction of the caller when the site was decided.
     pub inst: Inst,
-    /// Which kind of call it was.
+    /// The kind of the call.
     pub kind: CallKind,
     /// The call's source location.
     pub srcloc: SourceLoc,
@@ -41,8 +40,8 @@ pub struct SiteRecord {
 }
 
 impl SiteRecord {
-    /// The same call in the body that it comes from: the caller's own, or the
-    /// final body of the last function of [`SiteRecord::via`].
+    /// Returns the same call in the body that it comes from: the caller's own, or the final body of
+    /// the last function of [`SiteRecord::via`].
     pub fn source_inst(&self) -> Inst {
         match &self.origin {
             Origin::Own(_) | Origin::Resolved(_) => self.inst,
@@ -50,9 +49,9 @@ impl SiteRecord {
         }
     }
 
-    /// The record of the call that brought this one into the caller, as an
-    /// index among the records of the same caller; `None` for a call of the
-    /// caller's own, or one that became direct there.
+    /// Returns the record of the call that brought this one into the caller, as an index among the
+    /// records of the same caller; `None` for a call of the caller's own, or one that became direct
+    /// there.
     pub fn parent(&self) -> Option<usize> {
         match &self.origin {
             Origin::Own(_) | Origin::Resolved(_) => None,
@@ -60,8 +59,8 @@ impl SiteRecord {
         }
     }
 
-    /// The callees inlined around the call, outermost first; empty for a call
-    /// of the caller's own.
+    /// Returns the callees inlined around the call, outermost first; empty for a call of the
+    /// caller's own.
     pub fn via(&self) -> &[FunctionId] {
         match &self.origin {
             Origin::Own(_) | Origin::Resolved(_) => &[],
@@ -69,18 +68,18 @@ impl SiteRecord {
         }
     }
 
-    /// The sites of the original program, as edges of the call graph, that lead from the caller to
-    /// this call: one for a call of the caller's own; for one that came in with a body, the sites
-    /// whose bodies it came with and then its own. Each site's callee is the next one's caller.
+    /// Returns the chain of inlined sites that leads from the caller to this call, as edges of the
+    /// original call graph: for a call of the caller's own, that call alone; for one that came in
+    /// with a body, the sites of the bodies around it and then its own. Each site's callee is the
+    /// next one's caller.
     ///
-    /// It does not tell in which function which body was inlined first, so it names the call
-    /// whatever else is decided: [`Inlined::path`](super::Inlined::path) gives the names.
+    /// It does not depend on the order in which the bodies were inlined, nor on other decisions;
+    /// [`Inlined::path`](super::Inlined::path) gives the names.
     pub fn path(&self) -> &[PathStep] {
         self.origin.path()
     }
 
-    /// Whether the call was indirect in the body that the front end made, or in a body that came
-    /// in, until its target was known.
+    /// Returns whether the call was indirect in its original body until its target became known.
     pub fn is_resolved(&self) -> bool {
         match &self.origin {
             Origin::Own(_) => false,
@@ -91,9 +90,9 @@ impl SiteRecord {
         }
     }
 
-    /// The stage in which it was decided: 0, or which one after calls became direct. What
-    /// [`SiteRecord::source_inst`] and [`SiteRecord::parent`] say is about the body with which that
-    /// stage began.
+    /// Returns the stage in which it was decided: 0, or the number of a later one, after calls
+    /// became direct. [`SiteRecord::source_inst`] and [`SiteRecord::parent`] refer to the body with
+    /// which that stage began.
     pub fn stage(&self) -> u32 {
         match &self.origin {
             Origin::Own(_) => 0,
@@ -102,47 +101,46 @@ impl SiteRecord {
         }
     }
 
-    /// What the embedder demanded of the site; `None` where that was for the policy to decide. It
-    /// is the demand whether or not it could be met: see [`Inlined::unmet`](super::Inlined::unmet).
+    /// Returns the embedder's demand for the site, met or [unmet](super::Inlined::unmet); `None` if
+    /// the policy was to decide.
     pub fn demand(&self) -> Option<Demand> {
         self.outside.0.as_ref()?.demand
     }
 
-    /// How often the call is executed in the caller, by the profile; `None` where nothing is known
-    /// of it.
+    /// Returns the number of executions of the call in the caller, by the profile; `None` if
+    /// unknown.
     pub fn count(&self) -> Option<u64> {
         self.outside.0.as_ref()?.count
     }
 
-    /// The callee's size as it would be copied, in instructions; 0 for an
-    /// external one.
+    /// Returns the callee's size as it would be copied, in instructions; 0 for an external one.
     pub fn callee_insts(&self) -> usize {
         usize::try_from(self.callee_insts).unwrap_or(usize::MAX)
     }
 
-    /// The caller's size when the site was decided, in instructions.
+    /// Returns the caller's size when the site was decided, in instructions.
     pub fn caller_insts(&self) -> usize {
         usize::try_from(self.caller_insts).unwrap_or(usize::MAX)
     }
 }
 
-/// Of which calls the pass keeps a [`SiteRecord`]; set with
+/// The calls for which the pass keeps a [`SiteRecord`]; set with
 /// [`Inliner::records`](super::Inliner::records).
 ///
-/// A record takes 96 bytes, and most calls of a large program stay as they are, so that the records
-/// of these may need more memory than all that was inlined.
+/// A record takes 96 bytes, and most calls of a large program stay calls, so that their records may
+/// need more memory than all inlined bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Recorded {
-    /// Of every call that was decided.
+    /// Every call that was decided.
     #[default]
     All,
-    /// Of every call but those of a function's own that were decided to stay calls, unless a demand
-    /// or a hint names them. What is left out is in the call graph; why it stayed a call is lost.
+    /// Every call, except a function's own calls that stay calls without a demand or a hint. The
+    /// call graph has the omitted ones; their reasons are lost.
     Changes,
 }
 
-/// Where a call comes from. Most are the caller's own, of which there is little to say.
+/// The origin of a call. Most are the caller's own, with little data.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Origin {
     /// A site of the call graph.
@@ -151,7 +149,7 @@ pub(super) enum Origin {
     Resolved(Box<ResolvedAt>),
 }
 
-/// What there is to say of a call that came in with a body.
+/// The data of a call that came in with a body.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct CameInWith {
     pub(super) source_inst: Inst,
@@ -161,7 +159,7 @@ pub(super) struct CameInWith {
     pub(super) stage: u8,
 }
 
-/// What there is to say of a call that became direct in its caller.
+/// The data of a call that became direct in its caller.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ResolvedAt {
     pub(super) stage: u8,
@@ -179,7 +177,7 @@ impl Origin {
     }
 }
 
-/// What is said of a site from outside the program, if anything is.
+/// Data about a site from outside the program, if any.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Outside(Option<Box<Said>>);
 
@@ -196,12 +194,12 @@ impl Outside {
     }
 }
 
-/// A size as records keep it. CLIF cannot number more instructions.
+/// Returns a size as records keep it. CLIF cannot number more instructions.
 pub(super) fn record_size(insts: usize) -> u32 {
     u32::try_from(insts).unwrap_or(u32::MAX)
 }
 
-/// Why an embedder wants a call inlined, whatever the policy says.
+/// Why an embedder wants a call inlined, regardless of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Demand {
@@ -221,24 +219,24 @@ pub enum Demand {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The policy said so; this is what it gave as its reason.
+    /// The policy decided, with this reason.
     Policy(PolicyReason),
     /// The policy left the site undecided.
     Undecided,
-    /// The callee's attribute said so.
+    /// The callee's attribute decided.
     Attribute(InlineAttribute),
-    /// A hint on the call said so.
+    /// A hint on the call decided.
     Hint(SiteHint),
-    /// A function or a call above is to be flattened.
+    /// A function or a call above has the `flatten` demand.
     Flatten,
     /// The splicing engine refused.
     Refused(Box<Refusal>),
-    /// The callee is the caller, is being inlined around the call already, or
-    /// is in the caller's component and not final yet.
+    /// The callee is the caller, is being inlined around the call already, or is in the caller's
+    /// component and not final yet.
     Recursion,
     /// The callee may be replaced at link time.
     Interposable,
-    /// The callee copies or fills memory, and the optimizer takes calls of it apart.
+    /// The callee copies or fills memory, and the optimizer expands calls of it.
     MemoryFunction,
     /// The program does not define the callee.
     External,
@@ -249,8 +247,8 @@ pub enum Reason {
     /// active many times at once,
     /// [`Limits::recursive_frame_bytes`](crate::decide::Limits::recursive_frame_bytes).
     FrameSize,
-    /// The caller's share of [`Limits::program_growth`](crate::decide::Limits::program_growth)
-    /// is used up.
+    /// The caller's share of [`Limits::program_growth`](crate::decide::Limits::program_growth) is
+    /// used up.
     ProgramGrowth,
     /// The bodies would nest beyond [`Limits::depth`](crate::decide::Limits::depth).
     Depth,
@@ -261,8 +259,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// A short, stable, lower-case name, such as `policy` or
-    /// `signature-mismatch`, for tables and machine-readable output.
+    /// Returns a short, stable, lower-case name, such as `policy` or `signature-mismatch`, for
+    /// tables and machine-readable output.
     pub fn slug(&self) -> &'static str {
         match self {
             Reason::Policy(_) => "policy",
@@ -312,7 +310,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What became of one function.
+/// The statistics of one function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FunctionStats {
@@ -328,12 +326,12 @@ pub struct FunctionStats {
     pub inlined: usize,
     /// The longest chain of bodies inlined into each other in it.
     pub depth: u32,
-    /// Accesses that have lost what their flags promise; see
+    /// Accesses that have lost promises of their flags; see
     /// [`MemoryPromises`](crate::splice::MemoryPromises).
     pub promises: DroppedPromises,
-    /// What clean-up did after the splices.
+    /// The changes by clean-up after the splices.
     pub cleanup: CleanupStats,
-    /// Whether it was dropped: it is local and nothing refers to it any more.
+    /// Whether it was dropped: it is local and without remaining references.
     pub dropped: bool,
 }
 

@@ -1,9 +1,9 @@
 //! Calls that became direct when a body was optimized.
 //!
-//! Their targets were known only after others had been inlined and slots promoted, so they are
+//! Their targets became known only after other calls were inlined and slots promoted, so they are
 //! decided in a further stage, on the body as it is then: some programs need inline, promote,
-//! inline, promote. Which bodies are around such a call is not known any more, so what ends it are
-//! the number of stages and the limits, which hold over all of them.
+//! inline, promote. The bodies around such a call are no longer known, so the number of stages and
+//! the limits, which hold over all of them, end the process.
 
 use super::Inliner;
 use super::caller::{CallerJob, Candidate, InlinedCaller, kind_of};
@@ -17,21 +17,21 @@ use cranelift_codegen::ir::{Function, Inst, InstructionData};
 use cranelift_entity::EntitySet;
 use rustc_hash::FxHashMap;
 
-/// After it, what becomes direct stays a call. Each stage needs a target that the one before
-/// brought to light; closures in closures in closures are rare.
+/// Calls that become direct after this stage stay calls. Each stage needs a target that the one
+/// before revealed; closures in closures in closures are rare.
 pub(super) const LAST_STAGE: u8 = 3;
 
-/// What the optimizer found.
+/// The findings of the optimizer.
 pub(super) struct FoundTargets {
-    /// The stage that it makes.
+    /// The stage for these calls.
     stage: u8,
     resolved: EntitySet<Inst>,
     mismatched: Vec<(Inst, FunctionName)>,
 }
 
 impl FoundTargets {
-    /// What there is in `context` of the last function that was optimized; `None` where that is
-    /// nothing.
+    /// Returns the findings in `context` about the last optimized function; `None` if there are
+    /// none.
     pub(super) fn take(context: &CleanupContext, stage: u8) -> Option<Self> {
         let resolved = context.resolved_calls();
         let mismatched = context.mismatched_calls();
@@ -69,8 +69,8 @@ pub(super) fn inline_resolved(
 }
 
 impl CallerJob<'_> {
-    /// Those of `resolved` that are still there, in the order of the layout, but for those of
-    /// external functions, which are recorded.
+    /// Returns the calls of `resolved` that still exist, in the order of the layout, except those
+    /// of external functions, which are recorded.
     fn candidates(&mut self, body: &Function, resolved: &EntitySet<Inst>) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         let mut ordinals: FxHashMap<FunctionId, u32> = FxHashMap::default();

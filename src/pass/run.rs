@@ -117,7 +117,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     }
 }
 
-/// The tables of the program, beside those that the embedder knows.
+/// Returns the tables of the program, beside those that the embedder knows.
 fn tables(program: &Program, known: &Tables) -> Tables {
     let mut tables = known.clone();
     for table in program.tables() {
@@ -135,7 +135,7 @@ fn tables(program: &Program, known: &Tables) -> Tables {
 
 pub(super) struct Run<'a> {
     pub(super) inliner: &'a Inliner<'a>,
-    /// Those of the pass, with the byte order of what it compiles for.
+    /// The options of the pass, with the byte order of the target.
     pub(super) optimize_options: OptimizeOptions,
     pub(super) state: &'a State<'a>,
     compiler: Option<Compiler<'a>>,
@@ -220,7 +220,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
         let body: &Option<Arc<Function>> = &bodies[id];
         body.as_ref().filter(|_| live.contains(id)).map(Arc::clone)
     });
-    // The names are those of a program that exists already.
+    // The names are those of an existing program.
     debug_assert!(kept.is_ok(), "names that were good are not any more");
     let mut kept = kept.unwrap_or_default();
     pass_on_hints(program, &graph, sites.values().flatten(), &mut kept);
@@ -238,7 +238,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined 
     }
 }
 
-/// Gives the calls that are left the hints of the calls that they come from.
+/// Gives the remaining calls the hints of their original calls.
 fn pass_on_hints<'r>(
     program: &Program,
     graph: &CallGraph,

@@ -1,10 +1,9 @@
-//! Running components bottom-up without barriers, the longest way to go first.
+//! Runs components bottom-up without barriers, the longest remaining chain first.
 //!
-//! A component is ready when all that it calls is done, and all whose address it takes, unless the
-//! two are in a cycle of calls and addresses. What waits for a thread
-//! is taken by how much work follows at least: its own, and that of the longest
-//! chain of callers that wait for it in turn. So threads do not end up with one
-//! long chain that nobody began in time.
+//! A component is ready when all its callees are done, and all functions whose address it takes,
+//! except those in one cycle of calls and addresses with it. Ready tasks are taken by the least
+//! work that follows: their own, and that of the longest chain of callers that wait for them in
+//! turn. So threads do not end up with one long chain that was started too late.
 
 use crate::graph::{CallGraph, ComponentId};
 use crate::program::FunctionId;
@@ -13,43 +12,42 @@ use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// What is done for each component.
+/// The work for each component.
 pub(super) trait Work<'s>: Sync {
-    /// Called when everything that the component calls is done. Returns the
-    /// functions that can be compiled now, with their sizes in instructions.
+    /// Called after all callees of the component are done. Returns the functions that can be
+    /// compiled now, with their sizes in instructions.
     fn component(&'s self, component: ComponentId) -> Vec<(FunctionId, u64)>;
 
     /// Compiles one of them.
     fn compile(&'s self, function: FunctionId);
 }
 
-/// How much longer it takes to compile a function than to inline into it: about
-/// that many times.
+/// The cost of compiling a function, as a multiple of that of inlining into it.
 const COMPILING: u64 = 8;
 
-/// Which components wait for which.
+/// The dependencies between components.
 pub(super) struct Schedule {
-    /// How many components of its cycle, and how many other cycles, each one still waits for.
+    /// The number of components of its cycle, and of other cycles, that each one still waits for.
     waits_for: Vec<AtomicUsize>,
     /// The components that wait for each one, in its cycle.
     wakes: Vec<Vec<u32>>,
-    /// Which cycle of calls and addresses each one is in.
+    /// The cycle of calls and addresses of each one.
     cycle_of: Vec<u32>,
-    /// How many components of each cycle are still to be done.
+    /// The number of components of each cycle that are still to be done.
     cycles_left: Vec<AtomicUsize>,
-    /// The components beyond it that wait for each cycle. They wait for all of it: only so it does
-    /// not depend on threads which functions are final whose address came in with a body.
+    /// The components beyond it that wait for each cycle. They wait for the whole cycle. Otherwise
+    /// it would depend on threads whether a function is final when its address comes in with a
+    /// body.
     cycles_wake: Vec<Vec<u32>>,
     components: Vec<ComponentId>,
     /// The work that follows for each component until all is done, itself
     /// included, in instructions of the original bodies.
     work_ahead: Vec<u64>,
-    /// What waits for a thread.
+    /// The tasks that wait for a thread.
     ready: Mutex<BinaryHeap<Task>>,
 }
 
-/// Tasks are ordered by the work ahead. Nothing depends on the order of equal
-/// ones but the use of threads.
+/// Tasks are ordered by the work ahead. The order of equal ones affects only the use of threads.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Task {
     work_ahead: u64,
@@ -63,7 +61,7 @@ enum What {
 }
 
 impl Schedule {
-    /// The order for `graph`: linear in functions plus sites.
+    /// Returns the order for `graph`: linear in functions plus sites.
     pub(super) fn new(graph: &CallGraph) -> Self {
         let count = graph.component_count();
         let mut number_of = vec![0u32; graph.function_count()];
@@ -85,8 +83,8 @@ impl Schedule {
         let mut wakes = vec![Vec::new(); count];
         let mut cycles_wake = vec![Vec::new(); count];
         let mut waits_for = Vec::with_capacity(count);
-        // The last component that was seen to wait for each one, so that
-        // several sites between the same two count once.
+        // The last component found to wait for each one, so that several sites between the same two
+        // count once.
         let mut last_waiter = vec![u32::MAX; count];
         let mut last_waiter_of_cycle = vec![u32::MAX; count];
         for (number, members) in (0u32..).zip(graph.bottom_up()) {
@@ -136,8 +134,8 @@ impl Schedule {
     /// Does `work` once for each component, after all components that it
     /// calls into, on the current rayon pool.
     pub(super) fn run<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>) {
-        // Those that wait for nothing are collected first: once work runs,
-        // the counters of others reach zero too.
+        // Components without dependencies are collected first: after work has started, the counters
+        // of others reach zero too.
         let ready: Vec<usize> = (0..self.waits_for.len())
             .filter(|&number| self.waits_for[number].load(Ordering::Relaxed) == 0)
             .collect();
@@ -152,8 +150,7 @@ impl Schedule {
         self.push(scope, work, Task { work_ahead, what });
     }
 
-    /// Lets some thread do the most urgent task, once for each task that is
-    /// pushed.
+    /// Pushes a task, and lets some thread do the most urgent one.
     fn push<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>, task: Task) {
         let ready = || self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         ready().push(task);
@@ -193,8 +190,8 @@ impl Schedule {
     }
 }
 
-/// Callers come after what they call, so that from the last component on, those
-/// that wait for one are known before it.
+/// Callers come after their callees, so that in reverse order, the components that wait for one are
+/// known before it.
 fn work_ahead(
     graph: &CallGraph,
     wakes: &[Vec<u32>],
@@ -228,7 +225,7 @@ mod tests {
     use super::*;
     use crate::program::Program;
 
-    /// Notes what is done, in which order.
+    /// Notes the tasks in the order in which they are done.
     struct Notes<'a>(&'a Program, &'a CallGraph, Mutex<Vec<String>>);
 
     impl Notes<'_> {

@@ -4,7 +4,7 @@ use crate::profile::Profile;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// Something that a pass reads: borrowed, or owned together with others.
+/// A value that a pass reads: borrowed, or shared with other owners.
 ///
 /// It comes from a reference or an [`Arc`], and a [`Profile`] also from the value itself. Owned, it
 /// limits no lifetime:

@@ -1,7 +1,8 @@
-//! What is done to one function, stage by stage.
+//! The stages of one function.
 //!
 //! A stage splices, tidies and optimizes. The first one begins with the body of the program and its
-//! own calls, a further one with what the one before made, and the calls that became direct in it.
+//! own calls, each further one with the result of the stage before, and the calls that became
+//! direct in it.
 
 use super::caller::{CallerScratch, InlinedCaller, inline_into};
 use super::copies::copy_tree;
@@ -24,11 +25,12 @@ use cranelift_codegen::ir::Function;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, PoisonError};
 
-/// Below so many instructions, the allocations of a clone cost more than its room is worth.
+/// Below this number of instructions, the allocations of a clone cost more than the memory that it
+/// saves.
 const WORTH_PACKING: usize = 250;
 
-/// While a body is packed it is there twice. So all that are final must be this many times as large,
-/// or the most memory would be needed then.
+/// A body exists twice while it is packed. So all final bodies must be this many times as large, or
+/// packing would raise the peak of memory.
 const PACKED_AMONG: usize = 2;
 
 impl Run<'_> {
@@ -40,7 +42,7 @@ impl Run<'_> {
         let inlined_at = self.inliner.locations == LocationMode::InlinedAt;
         let mut table = None;
         let body = match body {
-            // After an error the run has failed; what is left only has to come to an end.
+            // After an error the run has failed; the remaining work only has to end.
             Err(Unsound) => Arc::clone(original),
             Ok(None) if !inlined_at => Arc::clone(original),
             Ok(body) => {
@@ -140,7 +142,7 @@ impl Run<'_> {
         (caller, Ok(body))
     }
 
-    /// Tidies what a stage spliced; returns whether it is what it should be.
+    /// Tidies the result of a stage's splices; returns whether it is correct.
     fn tidy(
         &self,
         id: FunctionId,
@@ -155,7 +157,7 @@ impl Run<'_> {
         if !self.inliner.clean_up {
             return true;
         }
-        // The session has checked the caller and what it copied.
+        // The session has checked the caller and the callees.
         let needs_check = scratch.splice.left_handler_addresses();
         let context = &mut scratch.cleanup;
         *stats += self.clock.cleanup.time(|| match needs_check {
@@ -165,8 +167,8 @@ impl Run<'_> {
         self.is_sound(id, body, made, Stage::Cleanup)
     }
 
-    /// What optimizing makes of a body; `None` where that is the same, so that the body stays
-    /// shared with the input.
+    /// Optimizes a body; returns `None` if it does not change, so that the body stays shared with
+    /// the input.
     fn optimize(
         &self,
         id: FunctionId,
@@ -192,10 +194,10 @@ impl Run<'_> {
         }
     }
 
-    /// The same function in tables without room to grow, if that is worth it.
+    /// Shrinks the function's tables to their content, if that is worth it.
     ///
-    /// A table that was full when the caller was copied has doubled with the first entry that came
-    /// in, and a final body stays to the end. A clone is the only way to get rid of the rest.
+    /// A table that was full when the caller was copied has doubled with the first new entry, and a
+    /// final body is kept to the end. Only a clone frees the unused capacity.
     fn pack(&self, body: Function) -> Function {
         let insts = body.dfg.num_insts();
         let before = self.final_insts.fetch_add(insts, Ordering::Relaxed);
@@ -287,15 +289,15 @@ impl Run<'_> {
     }
 }
 
-/// A result that is not what it should be; the error is kept.
+/// The error for an incorrect result; its details are kept elsewhere.
 struct Unsound;
 
-/// What was made of a body in one stage.
+/// The result of one stage.
 pub(super) struct Made<'a> {
     /// The body with which the stage began.
     pub(super) before: &'a Function,
     /// The records of the stage.
     pub(super) records: &'a [SiteRecord],
-    /// How many records there were before.
+    /// The number of records before the stage.
     pub(super) first: usize,
 }

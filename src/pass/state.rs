@@ -1,4 +1,4 @@
-//! What the threads of one run share.
+//! The state that the threads of one run share.
 
 use super::preparation::Preparation;
 use super::report::SiteRecord;
@@ -15,14 +15,14 @@ use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// A function to which nothing more is done.
+/// A final function.
 pub(super) struct Final {
     pub(super) body: Arc<Function>,
-    /// What the body's source locations stand for, where they are entries.
+    /// The table of the body's source locations, if they are entries.
     pub(super) locations: Option<Arc<LocationTable>>,
     /// Its size; see [`Limits`](crate::decide::Limits#sizes).
     pub(super) size: usize,
-    /// What a copy of it may add to its caller's frame.
+    /// The bytes that a copy of it may add to its caller's frame.
     pub(super) frame_bytes: u64,
     /// Calls of every kind.
     pub(super) calls: usize,
@@ -37,15 +37,15 @@ pub(super) struct Final {
     /// they are those of the original body.
     pub(super) references: Option<Box<[FunctionId]>>,
     pub(super) preparation: Preparation,
-    /// Filled by the first caller that needs it. In a box, as most have none.
+    /// Filled by the first caller that needs it. In a box, because most functions have none.
     pub(super) summary: OnceLock<Box<Summary>>,
-    /// The record of each call that is left; filled by the first caller that needs it.
+    /// The record of each remaining call; filled by the first caller that needs it.
     pub(super) kept: OnceLock<FxHashMap<Inst, usize>>,
 }
 
 impl Final {
-    /// The sites of the original program that lead from this function to `call`, a call of its
-    /// final body.
+    /// Returns the sites of the original program that lead from this function to `call`, a call of
+    /// its final body.
     pub(super) fn path_to(&self, call: Inst) -> &[PathStep] {
         let kept = self.kept.get_or_init(|| {
             let records = self.records.iter().enumerate();
@@ -74,12 +74,12 @@ pub(super) struct State<'a> {
     pub(super) never_throwing: EntitySet<FunctionId>,
     /// Whether there is any call with handlers.
     pub(super) has_handlers: bool,
-    /// How many functions that call each one, or take its address, are not final.
+    /// The number of functions that call each one, or take its address, and are not final.
     pub(super) callers_left: PrimaryMap<FunctionId, AtomicUsize>,
 }
 
 impl State<'_> {
-    /// The functions that `id` calls or may turn out to call: those whose address it takes.
+    /// Returns the functions that `id` calls or may turn out to call: those whose address it takes.
     pub(super) fn callees(&self, id: FunctionId) -> Vec<FunctionId> {
         let mut callees: Vec<_> = self.graph.references(id).collect();
         callees.sort_unstable();
@@ -87,8 +87,8 @@ impl State<'_> {
         callees
     }
 
-    /// The functions of the program to which the final body of `id` refers,
-    /// some perhaps more than once; `None` if it is not final.
+    /// Returns the functions of the program to which the final body of `id` refers, some perhaps
+    /// more than once; `None` if it is not final.
     pub(super) fn references(&self, id: FunctionId) -> Option<Vec<FunctionId>> {
         let done = self.finals.get(id)?.get()?;
         Some(match &done.references {
@@ -107,8 +107,7 @@ impl State<'_> {
         was_last
     }
 
-    /// Frees what is kept to splice `callee`, unless a function that calls it
-    /// is still to come.
+    /// Frees the preparation of `callee`, unless a function that calls it is still to come.
     pub(super) fn release_if_last(&self, callee: FunctionId) {
         if self.callers_left[callee].load(Ordering::Acquire) == 0 {
             self.release(callee);
@@ -121,32 +120,34 @@ impl State<'_> {
         }
     }
 
-    /// Whether the function can be part of the result at all.
+    /// Returns whether the function can be part of the result at all.
     pub(super) fn is_emitted(&self, id: FunctionId) -> bool {
         self.program[id].linkage() != Linkage::AvailableExternally
     }
 
-    /// The functions that are part of the result because tables hold their addresses.
+    /// Returns the functions that are part of the result because tables hold their addresses.
     pub(super) fn kept_by_tables(&self) -> impl Iterator<Item = FunctionId> + '_ {
         self.in_tables.iter().filter(|&id| self.is_emitted(id))
     }
 
-    /// How often a call is executed to which these sites lead.
+    /// Returns the number of executions of the call at the end of `path`.
     pub(super) fn count(&self, path: &[PathStep]) -> Option<u64> {
         self.counts.as_ref()?.of_path(&self.graph, path)
     }
 
-    /// Whether optimizing the body of `id` may find indirect calls with a known target, though
-    /// nothing is inlined.
+    /// Returns whether optimizing the body of `id` may find indirect calls with a known target,
+    /// even without inlining.
     pub(super) fn may_know_targets(&self, id: FunctionId) -> bool {
         self.graph.indirect_calls(id) > 0 && self.graph.takes_addresses(id)
     }
 
-    /// Whether it is certain, whatever threads do, that `callee` is final or not when it is the
-    /// turn of `id`, if its address came to `id` somehow.
+    /// Returns whether the order of `id` and `callee` is fixed, for any timing of threads: when
+    /// `id` is processed and has got the address of `callee`, `callee` is either always final or
+    /// never.
     ///
-    /// Where the two are in no cycle of calls and addresses, all that refers to `callee` waits for
-    /// it. Within a component, members come in turn. Else only what `id` calls is waited for.
+    /// If the two are not in one cycle of calls and addresses, all functions that refer to `callee`
+    /// wait for it. Within a component, members come in turn. Otherwise `id` waits only for the
+    /// functions that it calls.
     pub(super) fn is_ordered(&self, id: FunctionId, callee: FunctionId) -> bool {
         let graph = &self.graph;
         let cycle = |id| graph.cycle(graph.component(id)?);
@@ -160,7 +161,7 @@ impl State<'_> {
         cycle(id) != cycle(callee) || component(id) == component(callee) || calls(callee)
     }
 
-    /// The size of a callee as far as it is known.
+    /// Returns the size of a callee as far as it is known.
     pub(super) fn size_of(&self, id: FunctionId) -> usize {
         let done = self.finals.get(id).and_then(OnceLock::get);
         done.map_or(self.sizes[id], |done| done.size)

@@ -1,5 +1,5 @@
-//! What the embedder says of a call: by the callee's attributes, by a hint on the call, and by
-//! what is around it.
+//! The embedder's directives for a call: from the callee's attributes, the hints on the call and on
+//! the inlined calls around it, and the attributes of the callers.
 
 use super::Inliner;
 use super::report::{Demand, Reason};
@@ -7,18 +7,19 @@ use super::state::State;
 use crate::graph::PathStep;
 use crate::program::{FunctionId, InlineAttribute, SiteHint};
 
-/// What is said of one call.
+/// The directives for one call.
 pub(super) struct Steering {
     /// Why it must stay a call.
     pub(super) forbidden: Option<Reason>,
-    /// Why it should be inlined whatever the policy says.
+    /// Why it should be inlined, regardless of the policy.
     pub(super) demand: Option<Demand>,
     /// It is seldom executed.
     pub(super) cold: bool,
 }
 
 impl Steering {
-    /// Of a call of `callee`, to which the sites of `path` lead; its own is the last one.
+    /// Returns the directives for a call of `callee` at the end of `path`; the last site is the
+    /// call's own.
     pub(super) fn of(
         inliner: &Inliner<'_>,
         state: &State<'_>,
@@ -92,8 +93,8 @@ impl Steering {
         steering
     }
 
-    /// Of a call of an external function. To flatten is to inline what has a body, so only a hint
-    /// on the call itself counts.
+    /// Returns the directives for a call of an external function. Flattening inlines functions with
+    /// a body, so only a hint on the call itself counts.
     pub(super) fn of_external(inliner: &Inliner<'_>, state: &State<'_>, path: &[PathStep]) -> Self {
         let mut steering = Self::of(inliner, state, path, None);
         let is_hint = |demand: &Demand| matches!(demand, Demand::Hint(_));
@@ -103,7 +104,7 @@ impl Steering {
 }
 
 impl Demand {
-    /// The reason of a call that is inlined because of it.
+    /// Returns the reason for a call that is inlined because of it.
     pub(super) fn reason(self) -> Reason {
         match self {
             Demand::Attribute => Reason::Attribute(InlineAttribute::Always),

@@ -1,16 +1,16 @@
-//! What an embedder has probably not meant.
+//! Warnings about probable mistakes of the embedder.
 
 use crate::program::{Linkage, Program};
 use std::fmt;
 
-/// Something about a program that makes its result of little use, though nothing is wrong with it.
+/// A property of a valid program that makes its result of little use.
 /// [`Inlined::warnings`](super::Inlined::warnings) lists them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
     /// All functions are local, so nothing can call them and all are dropped.
     NothingExported {
-        /// How many they are.
+        /// The number of functions.
         functions: usize,
     },
 }

@@ -1,26 +1,26 @@
-//! Finding the one decision that makes something fail.
+//! Finds the decision that makes a program fail.
 //!
-//! The inlined sites of a plan are put in an order in which each stands after all that it depends
-//! on. The first `k` of them, all others kept, are then a plan of their own that the pass can
-//! follow to the letter, for every `k`. So there is a first `k` that fails, if all fail together,
-//! and the last of these `k` is the decision that was looked for.
+//! The inlined sites of a plan are ordered so that each comes after the sites that it depends on.
+//! For every `k`, the first `k` of them, with all others kept, are then a plan that the pass can
+//! follow exactly. So if the whole plan fails, there is a smallest `k` that fails, and the last of
+//! its sites is the wanted decision.
 
 use super::{Plan, SitePath};
 use crate::graph::CallGraph;
 use crate::program::{FunctionName, Program};
 use std::collections::BTreeMap;
 
-/// What [`bisect`] found, and in how many runs.
+/// The result of [`bisect`], and the number of runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bisection {
-    /// What was found.
+    /// The outcome.
     pub outcome: Outcome,
-    /// How often it was asked whether a plan fails.
+    /// The number of calls of the test.
     pub runs: usize,
 }
 
-/// What bisecting a plan says.
+/// The outcome of bisecting a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The whole plan does not fail.
@@ -38,30 +38,30 @@ pub enum Outcome {
     },
 }
 
-/// What [`bisect`] is about to ask.
+/// The next question of [`bisect`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Step {
     /// Which run this is, from 1.
     pub run: usize,
-    /// How many sites are inlined in it.
+    /// The number of sites that it inlines.
     pub inlined: usize,
-    /// How many sites the decision may still be at.
+    /// The number of sites that may still hold the decision.
     pub candidates: usize,
 }
 
-/// Finds the decision of `plan` that makes `fails` say yes.
+/// Finds the decision of `plan` that makes `fails` return true.
 ///
-/// `fails` is asked whether it goes wrong when `program` is inlined by a plan, with
-/// [`Fallback::Keep`](super::Fallback::Keep) for what that does not list. It must always say the
-/// same of the same plan. Attributes and hints that demand inlining come before a plan, so it
-/// should switch them off with
-/// [`Inliner::meet_demands`](crate::pass::Inliner::meet_demands): what is left out of a plan would
-/// be inlined nevertheless.
+/// `fails` inlines `program` by a plan, with [`Fallback::Keep`](super::Fallback::Keep) for sites
+/// that the plan does not list, and returns whether the result is wrong. It must always give the
+/// same answer for the same plan. Attributes and hints that demand inlining take precedence over a
+/// plan. So `fails` should switch them off with
+/// [`Inliner::meet_demands`](crate::pass::Inliner::meet_demands); otherwise sites that a plan
+/// leaves out are inlined nevertheless.
 ///
-/// `fails` is asked at most log₂(n) + 2 times, where n is how many sites `plan` inlines. If
-/// several decisions go wrong each on its own, one of them is found; the plan that fails may hold
-/// others that are needed for it.
+/// `fails` is called at most log₂(n) + 2 times, where n is the number of sites that `plan` inlines.
+/// If several decisions are each wrong on their own, one of them is found; the failing plan may
+/// hold others that are needed for it.
 ///
 /// # Errors
 ///
@@ -136,7 +136,7 @@ pub fn bisect<E>(
     Ok(Bisection { outcome, runs })
 }
 
-/// The sites that `plan` inlines, each after those that it depends on: callers after their
+/// Returns the sites that `plan` inlines, each after those that it depends on: callers after their
 /// callees, as the pass takes them, and within a caller a call after the one that brings it in, and
 /// one that became direct after all that was spliced before.
 fn dependable_order<'a>(plan: &'a Plan, program: &Program) -> Vec<&'a SitePath> {
@@ -155,7 +155,7 @@ fn dependable_order<'a>(plan: &'a Plan, program: &Program) -> Vec<&'a SitePath> 
     order
 }
 
-/// `plan` with the first `count` sites of `order` inlined and all others kept.
+/// Returns `plan` with the first `count` sites of `order` inlined and all others kept.
 fn first(plan: &Plan, order: &[&SitePath], count: usize) -> Plan {
     let mut first = plan.clone();
     for path in order.iter().skip(count) {

@@ -1,4 +1,4 @@
-//! Where a run and a plan do not agree.
+//! Differences between a run and a plan.
 
 use super::record::{is_decision, location_of, path_of};
 use super::{Plan, SitePath};
@@ -8,21 +8,21 @@ use cranelift_codegen::ir::SourceLoc;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A site of which plan and run say different things.
+/// A site at which plan and run differ.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Deviation {
     /// The site.
     pub path: SitePath,
-    /// What is different.
+    /// The difference.
     pub kind: DeviationKind,
 }
 
-/// What is different between a plan and a run.
+/// The kind of a difference between a plan and a run.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum DeviationKind {
-    /// The plan does not list the site; this is what became of it, and why.
+    /// The plan does not list the site.
     Unlisted {
         /// Whether it was inlined.
         inlined: bool,
@@ -37,18 +37,18 @@ pub enum DeviationKind {
         /// The one that the program has.
         found: SourceLoc,
     },
-    /// The run did not do what the plan says.
+    /// The run did not follow the plan.
     NotFollowed {
-        /// What the plan says: to inline, or to keep the call.
+        /// Whether the plan says to inline the call, or to keep it.
         inline: bool,
         /// Why something else was done.
         reason: Reason,
     },
-    /// The plan says to inline the site, and it stayed a call. The run kept
-    /// [no record](crate::pass::Recorded) that would say why.
+    /// The plan says to inline the site, and it stayed a call. The run kept [no
+    /// record](crate::pass::Recorded) with the reason.
     Unrecorded,
-    /// No call with this path was decided in the run: it is not in the program any more, or a
-    /// body that it would have come in with did not.
+    /// No call with this path was decided in the run: it is not in the program any more, or a body
+    /// that it would have come in with did not.
     Missing,
 }
 
@@ -76,13 +76,13 @@ impl fmt::Display for Deviation {
 }
 
 impl Plan {
-    /// Where a run did not follow the plan, in the order of sites: the sites that it does not
-    /// list, those that it lists and that are elsewhere or not there, and those of which
-    /// something else became. `program` must be the one that went in.
+    /// Returns where a run did not follow the plan, in the order of sites: the sites that the plan
+    /// does not list, the listed sites that moved or are missing, and those with another outcome.
+    /// `program` must be the input of the run.
     ///
-    /// A location is compared where both the plan and the program have one. The site was decided
-    /// by its name nevertheless. Of a call that stayed one without a
-    /// [record](crate::pass::Recorded) it is told only that it was to be inlined.
+    /// Locations are compared where both the plan and the program have one; sites are decided by
+    /// name alone. For a kept call without a [record](crate::pass::Recorded), the only deviation is
+    /// that it was to be inlined.
     pub fn deviations(&self, program: &Program, inlined: &Inlined) -> Vec<Deviation> {
         let mut deviations = Vec::new();
         let mut seen = BTreeSet::new();
@@ -128,13 +128,13 @@ impl Plan {
             let path = path.clone();
             deviations.push(Deviation { path, kind });
         }
-        // The sort is stable: a site that moved and was not followed is told of in this order.
+        // The sort is stable: a move of a site comes before its other deviations.
         deviations.sort_by(|a, b| a.path.cmp(&b.path));
         deviations
     }
 }
 
-/// Whether a path without a record is that of a call that stayed one: such are calls of a
+/// Returns whether a path without a record is that of a kept call; such a call is one of a
 /// function's own.
 fn is_unrecorded(path: &SitePath, program: &Program, inlined: &Inlined) -> bool {
     let mut names = path.names();

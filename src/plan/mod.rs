@@ -1,25 +1,24 @@
-//! Decisions kept in a file: recorded in one run, followed in another.
+//! Decisions in a file: recorded in one run, replayed in another.
 //!
-//! A [`Plan`] lists call sites, each with what became of it. It is made of the report of a run
+//! A [`Plan`] lists call sites with their outcomes. It is made from the report of a run
 //! ([`Plan::record`]), written and read as text (its [`Display`](std::fmt::Display) and
 //! [`FromStr`](std::str::FromStr); `docs/PLANS.md` describes the form), and followed by the policy
-//! [`Replay`]. Whoever wants to know what a change of the compiler or of the program does to the
-//! code, all decisions being equal, replays a plan. Whoever looks for the decision that breaks a
-//! program bisects one: [`bisect`].
+//! [`Replay`]. Replay a plan to see the effect of a change of the compiler or of the program on the
+//! code with the same decisions. Bisect a plan, with [`bisect`], to find the decision that breaks a
+//! program.
 //!
-//! # What a plan outlasts
+//! # Changes of the program
 //!
-//! Sites are named by [`SitePath`]s, which are made of [names](SiteName) and not of numbers of
-//! instructions. So functions may come and go, change their order or their bodies, and callers may
-//! get calls of other functions: the decisions on all sites that are still there stay the same.
-//! What a name cannot tell is that a call of the same callee came in before it. The source
-//! location that stands beside each name gives that away: [`Plan::deviations`] reports it, and
-//! whatever else of a plan a run did not follow.
+//! Sites are identified by [`SitePath`]s, which consist of [names](SiteName) instead of instruction
+//! numbers. So functions may be added, removed, reordered or changed, and callers may get calls of
+//! other functions: the decisions on all remaining sites stay the same. A name alone does not show
+//! a new call of the same callee before the site. The source location beside each name does:
+//! [`Plan::deviations`] reports it, with all other differences between plan and run.
 //!
-//! # What a plan cannot do
+//! # Limits of a plan
 //!
-//! It decides where the pass asks a policy. What is refused stays refused, limits hold, and the
-//! attributes of functions and the hints of calls come first, unless
+//! It decides where the pass asks a policy. Refusals and limits hold, and the attributes of
+//! functions and the hints of calls take precedence, unless
 //! [`Inliner::meet_demands`](crate::pass::Inliner::meet_demands) is switched off.
 //!
 //! ```
@@ -89,56 +88,56 @@ pub struct Plan {
     sites: BTreeMap<SitePath, PlannedSite>,
 }
 
-/// What a plan says of a site.
+/// A plan's entry for a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedSite {
-    /// Whether the call shall be replaced by the callee's body.
+    /// Whether to replace the call by the callee's body.
     pub inline: bool,
-    /// The call's source location in the function that had it at first, as a check of the name;
-    /// the default one where nothing is known.
+    /// The call's source location in the function whose original body has it, as a check of the
+    /// name; the default one if unknown.
     pub location: SourceLoc,
-    /// Why it was decided so; may be empty. It is for readers and changes nothing.
+    /// The reason for readers; may be empty.
     pub reason: String,
 }
 
 impl Plan {
-    /// A plan that lists no site.
+    /// Creates a plan that lists no site.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says what shall become of a site; returns what was said of it before.
+    /// Sets the entry of a site; returns the earlier one.
     pub fn insert(&mut self, path: SitePath, site: PlannedSite) -> Option<PlannedSite> {
         self.sites.insert(path, site)
     }
 
-    /// What the plan says of a site; `None` if it does not list it.
+    /// Returns the entry of a site; `None` if the plan does not list it.
     pub fn get(&self, path: &SitePath) -> Option<&PlannedSite> {
         self.sites.get(path)
     }
 
-    /// As [`get`](Self::get), to be changed.
+    /// Like [`get`](Self::get), but for changing the entry.
     pub fn get_mut(&mut self, path: &SitePath) -> Option<&mut PlannedSite> {
         self.sites.get_mut(path)
     }
 
-    /// All sites, by caller in the order of names, then by path: a site stands before those in
-    /// the body that takes its place.
+    /// Returns all sites, by caller in the order of names, then by path: a site comes before those
+    /// in the body that takes its place.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&SitePath, &PlannedSite)> {
         self.sites.iter()
     }
 
-    /// How many sites it lists.
+    /// Returns the number of listed sites.
     pub fn len(&self) -> usize {
         self.sites.len()
     }
 
-    /// Whether it lists none.
+    /// Returns whether it lists no site.
     pub fn is_empty(&self) -> bool {
         self.sites.is_empty()
     }
 
-    /// How many of its sites shall be inlined.
+    /// Returns the number of sites to inline.
     pub fn inlined(&self) -> usize {
         self.sites.values().filter(|site| site.inline).count()
     }

@@ -6,57 +6,57 @@ use crate::program::{FunctionName, ParseNameError};
 use cranelift_codegen::ir::SourceLoc;
 use std::str::FromStr;
 
-/// A text is no plan.
+/// The error for a text that is not a plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
 #[non_exhaustive]
 pub struct ParsePlanError {
-    /// The line that is wrong, from 1.
+    /// The line of the error, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The error in the line.
     #[source]
     pub problem: PlanProblem,
 }
 
-/// What can be wrong with a line of a plan.
+/// An error in a line of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanProblem {
     /// The text does not begin as a plan does.
-    #[error("this is no plan: the first line must be `{MAGIC} {VERSION}`")]
+    #[error("this is not a plan: the first line must be `{MAGIC} {VERSION}`")]
     NoPlan,
-    /// The plan is of a version that this one does not know.
+    /// The version of the plan is unknown.
     #[error(
         "this plan is of version {0}, and only {VERSION_WITHOUT_END} and {VERSION} can be read"
     )]
     Version(String),
-    /// A line begins with none of the words that lines begin with.
+    /// A line begins with an unknown word.
     #[error("expected `function`, `inline`, `keep` or `end`, not `{0}`")]
     Keyword(String),
     /// The last line is missing, so that others may be too.
     #[error("the plan has no end: its last line must be `end`, so it was cut")]
     Cut,
-    /// Something stands behind the last line.
+    /// There is text after the last line.
     #[error("nothing may stand behind the line `end`")]
     BehindEnd,
     /// A site stands before the first function.
     #[error("a site needs a line `function NAME` before it")]
     NoFunction,
-    /// Something is missing at the end of the line.
+    /// A word is missing at the end of the line.
     #[error("expected {0} at the end of the line")]
     Missing(&'static str),
-    /// Something else should stand in a place.
+    /// A word is not the expected one.
     #[error("expected {expected}, not `{found}`")]
     Unexpected {
-        /// What should stand there.
+        /// The expected text.
         expected: &'static str,
-        /// What does.
+        /// The text that is there.
         found: String,
     },
-    /// A function's name is none.
+    /// A function name is invalid.
     #[error(transparent)]
     Name(#[from] ParseNameError),
-    /// A name in quotes has no end, or an escape in it is none.
+    /// A name in quotes has no end, or an invalid escape.
     #[error("the name in quotes has no end, or an escape other than `\\\\`, `\\\"` and `\\x00`")]
     Quotes,
     /// The site is listed already.
@@ -91,7 +91,7 @@ impl FromStr for Plan {
     }
 }
 
-/// Whether the plan must have a last line that says so.
+/// Returns whether the plan must have an end line.
 fn header(line: &str) -> Result<bool, PlanProblem> {
     let version = line.strip_prefix(MAGIC).ok_or(PlanProblem::NoPlan)?;
     match version.trim() {
@@ -168,7 +168,7 @@ impl Reader {
     }
 }
 
-/// What is left of a line, to be read word by word up to the comment.
+/// The rest of a line, read word by word up to the comment.
 struct Words<'a>(&'a str);
 
 enum Word<'a> {
@@ -209,7 +209,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// The number of a step and its stage.
+    /// Returns the number of a step and its stage.
     fn ordinal(&mut self) -> Result<(u32, u32), PlanProblem> {
         let what = "a number such as #0";
         let word = self.required(what)?;
@@ -220,7 +220,7 @@ impl<'a> Words<'a> {
         number.ok_or_else(|| word.instead_of(what))
     }
 
-    /// What stands after the `;`, if all words were read.
+    /// Returns the comment after the `;`, if all words were read.
     fn comment(&self) -> &'a str {
         self.0.trim_start().strip_prefix(';').unwrap_or("").trim()
     }
@@ -251,7 +251,7 @@ impl Word<'_> {
     }
 }
 
-/// The two numbers of `0~1`, or of `0`, which is of no stage.
+/// Returns the two numbers of `0~1`, or of `0`, without a stage.
 fn number_and_stage(text: &str) -> Option<(u32, u32)> {
     match text.split_once('~') {
         None => Some((text.parse().ok()?, 0)),
@@ -262,7 +262,7 @@ fn number_and_stage(text: &str) -> Option<(u32, u32)> {
     }
 }
 
-/// The bytes up to the closing quote, and what stands after it.
+/// Returns the bytes up to the closing quote, and the rest after it.
 fn unquote(text: &str) -> Option<(Vec<u8>, &str)> {
     let mut bytes = Vec::new();
     let mut rest = text;

@@ -5,11 +5,11 @@ use crate::program::FunctionName;
 use cranelift_codegen::ir::UserFuncName;
 use std::fmt::{self, Write as _};
 
-/// What the first line of a plan says, before the version.
+/// The start of a plan's first line, before the version.
 pub(super) const MAGIC: &str = "clif-inline plan";
 /// The version of the form that is written.
 pub(super) const VERSION: &str = "2";
-/// The version before, which has no last line: of one that was cut nothing tells that it was.
+/// The previous version. It has no last line, so that a cut file is not detected.
 pub(super) const VERSION_WITHOUT_END: &str = "1";
 
 /// Writes the plan as `docs/PLANS.md` describes it, the same text for the same plan.
@@ -50,7 +50,7 @@ fn one_line(reason: &str) -> String {
     words.join(" ").trim().to_owned()
 }
 
-/// A name as one word: in quotes, unless it is made of what names usually are.
+/// Formats a name as one word: in quotes, unless it has only the usual characters of names.
 fn name(name: &FunctionName) -> String {
     let UserFuncName::Testcase(testcase) = name.as_user_func_name() else {
         return name.to_string();

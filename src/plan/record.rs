@@ -1,4 +1,4 @@
-//! From the report of a run to a plan.
+//! Makes a plan from the report of a run.
 
 use super::{Plan, PlannedSite, SitePath};
 use crate::pass::{Inlined, Reason, SiteRecord};
@@ -7,13 +7,13 @@ use crate::splice::Refusal;
 use cranelift_codegen::ir::SourceLoc;
 
 impl Plan {
-    /// The decisions of a run. `program` must be the one that went in.
+    /// Makes a plan from the decisions of a run. `program` must be the input of the run.
     ///
-    /// Listed is what was inlined, and what was left a call because a policy, an attribute or a
-    /// limit wanted it so, or because the callee's code forbids what they wanted, or there was no
-    /// room for it any more. What the two signatures or the declaration of the callee forbid is not:
-    /// nobody is asked about that. Nor is a call of which the run keeps
-    /// [no record](crate::pass::Recorded).
+    /// The plan lists the calls that were inlined, and those that were kept because of a policy, an
+    /// attribute or a limit, because the callee's code forbids inlining, or because the caller's
+    /// capacity was exhausted. It does not list a call that the two signatures or the declaration
+    /// of the callee forbid to inline, because no policy is asked about it, nor a call of which the
+    /// run keeps [no record](crate::pass::Recorded).
     pub fn record(program: &Program, inlined: &Inlined) -> Self {
         let mut plan = Self::new();
         for record in inlined.sites().filter(|record| is_decision(record)) {
@@ -38,7 +38,8 @@ pub(super) fn path_of(
     SitePath::from_names(&inlined.path(program, record))
 }
 
-/// Where the call was in the function that had it at first, whatever became of its location since.
+/// Returns the location of the call in the function whose original body has it, whatever its
+/// location is now.
 pub(super) fn location_of(program: &Program, inlined: &Inlined, record: &SiteRecord) -> SourceLoc {
     let site = record.path().last().and_then(|step| step.site());
     site.map_or_else(SourceLoc::default, |site| {
@@ -46,8 +47,9 @@ pub(super) fn location_of(program: &Program, inlined: &Inlined, record: &SiteRec
     })
 }
 
-/// Whether somebody was asked. Of what Cranelift's types and rules forbid, nobody is where the two
-/// signatures or the declaration of the callee tell; what else is refused, somebody wanted inlined.
+/// Returns whether the record is a decision. A policy, attribute or hint is not asked about a call
+/// that the two signatures or the declaration of the callee forbid to inline; any other refused
+/// call was wanted inlined.
 pub(super) fn is_decision(record: &SiteRecord) -> bool {
     match &record.reason {
         _ if record.inlined => true,

@@ -3,25 +3,26 @@
 use super::{Plan, SitePath};
 use crate::decide::{CallSite, Decision, Inline};
 
-/// Who decides about sites that a plan does not list.
+/// The decision about sites that a plan does not list.
 pub enum Fallback<'a> {
     /// Another policy.
     Policy(Box<dyn Inline + 'a>),
-    /// Nobody: they stay calls.
+    /// They stay calls.
     Keep,
 }
 
-/// Decides as a [`Plan`] says.
+/// Decides by a [`Plan`].
 ///
-/// A decision's reason is that of the plan after the word `planned`. Which sites the plan did not
-/// list, and which it listed in vain, is in [`Plan::deviations`] after the run.
+/// A decision's reason is that of the plan after the word `planned`. After the run,
+/// [`Plan::deviations`] gives the sites that the plan does not list, and its entries that were not
+/// followed.
 pub struct Replay<'a> {
     plan: &'a Plan,
     fallback: Fallback<'a>,
 }
 
 impl<'a> Replay<'a> {
-    /// Follows `plan`, and `fallback` where it says nothing.
+    /// Follows `plan`, and `fallback` for sites that it does not list.
     pub fn new(plan: &'a Plan, fallback: Fallback<'a>) -> Self {
         Replay { plan, fallback }
     }
@@ -44,7 +45,7 @@ impl Inline for Replay<'_> {
     }
 }
 
-/// A plan that was recorded while another was followed says `planned` once.
+/// Returns the reason with one `planned`, even if the plan was recorded while another was followed.
 fn planned_reason(reason: &str) -> String {
     match reason {
         "" => "planned".to_owned(),

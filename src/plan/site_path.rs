@@ -1,16 +1,16 @@
-//! Where a call is, in names.
+//! The place of a call, in names.
 
 use crate::graph::SiteName;
 use crate::program::FunctionName;
 use std::fmt;
 
-/// The place of a call in a function: the function's own call, or a call in a body that takes the
-/// place of one, in any depth.
+/// A call site in a function, identified by the chain of inlined calls that leads to it. The chain
+/// of a function's own call is that call alone.
 ///
-/// It is what [`Inlined::path`](crate::pass::Inlined::path) and
-/// [`CallSite::path_names`](crate::decide::CallSite::path_names) give, without saying twice that
-/// each site's callee is the next one's caller. Paths are ordered by caller, then by their steps;
-/// a path stands before those that go on from it.
+/// It has the content of [`Inlined::path`](crate::pass::Inlined::path) and
+/// [`CallSite::path_names`](crate::decide::CallSite::path_names) without the repetition of each
+/// site's callee as the next one's caller. Paths are ordered by caller, then by their steps; a path
+/// comes before its extensions.
 ///
 /// ```
 /// use cranelift_inliner::plan::SitePath;
@@ -31,11 +31,11 @@ pub struct SitePath {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
 pub struct SiteStep {
-    /// What is called.
+    /// The function that is called.
     pub callee: FunctionName,
     /// 0, or the stage of the pass before which the call became direct: see [`SiteName::stage`].
     pub stage: u32,
-    /// How many calls of the callee of the same stage stand before this one in its caller.
+    /// The number of calls of the callee of the same stage before this one in its caller.
     pub ordinal: u32,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for SiteStep {
 }
 
 impl SiteStep {
-    /// What stands behind the name.
+    /// Formats the ordinal and the stage, which follow the name.
     pub(super) fn number(&self) -> String {
         match self.stage {
             0 => format!("#{}", self.ordinal),
@@ -57,7 +57,8 @@ impl SiteStep {
 }
 
 impl SitePath {
-    /// The call of `callee` that has `ordinal` others of the same callee before it in `caller`.
+    /// Returns the call of `callee` that has `ordinal` others of the same callee before it in
+    /// `caller`.
     pub fn new(caller: FunctionName, callee: FunctionName, ordinal: u32) -> Self {
         SitePath {
             caller,
@@ -66,14 +67,15 @@ impl SitePath {
         .then(callee, ordinal)
     }
 
-    /// The call of `callee` in the body that takes the place of this one.
+    /// Returns the call of `callee` in the body that takes the place of this one.
     #[must_use]
     pub fn then(self, callee: FunctionName, ordinal: u32) -> Self {
         self.then_resolved(callee, ordinal, 0)
     }
 
-    /// As [`then`](Self::then), of a call that was indirect until its target was known: before
-    /// `stage`, among whose calls of the callee it has `ordinal` before it.
+    /// Like [`then`](Self::then), but for a call that was indirect until its target became known
+    /// before `stage`. `ordinal` counts the earlier calls of the callee that became direct in that
+    /// stage.
     #[must_use]
     pub fn then_resolved(mut self, callee: FunctionName, ordinal: u32, stage: u32) -> Self {
         self.steps.push(SiteStep {
@@ -84,21 +86,21 @@ impl SitePath {
         self
     }
 
-    /// The path of a call of `caller`'s own that was indirect until its target was known; see
+    /// Returns the path of `caller`'s own call that was indirect until its target became known; see
     /// [`then_resolved`](Self::then_resolved).
     pub fn resolved(caller: FunctionName, callee: FunctionName, ordinal: u32, stage: u32) -> Self {
         let steps = Vec::new();
         SitePath { caller, steps }.then_resolved(callee, ordinal, stage)
     }
 
-    /// Before which stage of the pass the call of the caller's own became direct on which the path
-    /// begins; 0 if it was direct from the start.
+    /// Returns the stage of the pass before which the first call of the path became direct; 0 if it
+    /// was direct from the start.
     pub fn stage(&self) -> u32 {
         self.steps.first().map_or(0, |step| step.stage)
     }
 
-    /// The path of these sites; `None` if there are none, or if one is no call that the callee of
-    /// the one before has.
+    /// Returns the path of these sites; `None` if there are none, or if the caller of one is not
+    /// the callee of the one before.
     pub fn from_names(names: &[SiteName]) -> Option<Self> {
         let (first, rest) = names.split_first()?;
         let SiteName {
@@ -117,7 +119,7 @@ impl SitePath {
         Some(path)
     }
 
-    /// The names of its sites, the function's own first.
+    /// Returns the names of its sites, the function's own first.
     pub fn names(&self) -> impl Iterator<Item = SiteName> {
         let callees = self.steps.iter().map(|step| &step.callee);
         let callers = std::iter::once(&self.caller).chain(callees);
@@ -129,17 +131,17 @@ impl SitePath {
         })
     }
 
-    /// The function in which the call is.
+    /// Returns the function in which the call is.
     pub fn caller(&self) -> &FunctionName {
         &self.caller
     }
 
-    /// What is called.
+    /// Returns the function that is called.
     pub fn callee(&self) -> &FunctionName {
         self.steps.last().map_or(&self.caller, |step| &step.callee)
     }
 
-    /// The calls from the caller on.
+    /// Returns the calls from the caller on.
     pub fn steps(&self) -> &[SiteStep] {
         &self.steps
     }

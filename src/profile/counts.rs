@@ -9,7 +9,7 @@ use cranelift_entity::{EntityRef, SecondaryMap};
 /// Counts by site.
 pub(crate) struct SiteCounts {
     counts: Vec<Option<u64>>,
-    /// How often each function was called from the sites that the profile knows.
+    /// The number of calls of each function from the sites in the profile.
     entries: SecondaryMap<FunctionId, u64>,
     hot_count: u64,
 }
@@ -43,8 +43,9 @@ impl SiteCounts {
         self.counts.get(site.index()).copied().flatten()
     }
 
-    /// How often the call is executed to which the sites of `path` lead from a function that they
-    /// are inlined into; `None` where one of them was an indirect call, which nobody counts.
+    /// Returns the number of executions of the call at the end of `path`, in the function into
+    /// which the sites before it are inlined. Returns `None` if one of them was an indirect call,
+    /// because these are not counted.
     pub(crate) fn of_path(&self, graph: &CallGraph, path: &[PathStep]) -> Option<u64> {
         let (first, rest) = path.split_first()?;
         let mut executed = self.of_site(first.site()?)?;
@@ -54,7 +55,7 @@ impl SiteCounts {
             let count = self.of_site(site)?;
             let entries = u128::from(self.entries[caller]).max(1);
             let part = u128::from(count) * u128::from(executed) / entries;
-            // There may be calls from outside that nobody counted.
+            // There may be calls from outside that were not counted.
             executed = u64::try_from(part).map_or(count, |part| part.min(count));
         }
         Some(executed)

@@ -12,19 +12,19 @@ use cranelift_codegen::ir::{
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The symbol of the table of counters, where nobody chose another.
+/// The default symbol of the table of counters.
 pub const COUNTERS: &str = "clif_inline_counters";
 
 /// A program with a counter at each direct call site.
 ///
-/// Before each call stands the increment of a 64-bit counter in a table: as many counters as there
-/// are [`sites`](Self::sites), in their order, in the byte order of the machine, from the symbol on
-/// that [`new`](Self::new) was given. Whoever runs the program puts the table there, filled with
-/// zeros, and takes the [profile](Self::profile) from it afterwards.
+/// Before each call stands the increment of a 64-bit counter in a table, which starts at the symbol
+/// given to [`new`](Self::new). It has one counter per [site](Self::sites), in their order and in
+/// the byte order of the machine. The embedder defines the table, filled with zeros, and takes the
+/// [profile](Self::profile) from it after the run.
 ///
 /// A counter stays with its call. So the program may be inlined and compiled like any other, and
-/// counts the same. Increments are not atomic: calls that several threads make at once may be lost.
-/// Addresses are taken to have 64 bits.
+/// counts the same. Increments are not atomic: simultaneous calls on several threads may be lost.
+/// Addresses must have 64 bits.
 ///
 /// ```
 /// use cranelift_inliner::profile::{COUNTERS, Instrumented};
@@ -62,13 +62,13 @@ pub enum InstrumentError {
     Function {
         /// The function.
         function: FunctionName,
-        /// What stands against it.
+        /// The reason.
         message: String,
     },
     /// There are more sites than a load's offset can reach.
     #[error("{sites} call sites are too many for one table of counters")]
     TooManySites {
-        /// How many there are.
+        /// The number of sites.
         sites: usize,
     },
     /// The table's symbol cannot be a name in the program.
@@ -89,7 +89,7 @@ pub struct WrongLength {
 impl Instrumented {
     /// Gives each direct call site of `program` that has a [name](SiteName) a counter in the table
     /// at the symbol `table`. Functions that are [available
-    /// externally](Linkage::AvailableExternally) get none: who defined them decided that.
+    /// externally](Linkage::AvailableExternally) get none, because their definition is elsewhere.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ impl Instrumented {
                 bodies.push(Arc::clone(function.body()));
                 continue;
             }
-            // What is inserted next to is checked by nobody, and the table of memory flags may be
+            // The body is not checked before the insertion, and its table of memory flags may be
             // full.
             let counted = panics::catch(|| {
                 let mut body = (**function.body()).clone();
@@ -141,22 +141,22 @@ impl Instrumented {
         })
     }
 
-    /// The program with counters. Linkage, attributes and hints are those of the original.
+    /// Returns the program with counters. Linkage, attributes and hints are those of the original.
     pub fn program(&self) -> &Program {
         &self.program
     }
 
-    /// What each counter counts, in the order of the table.
+    /// Returns the site of each counter, in the order of the table.
     pub fn sites(&self) -> impl ExactSizeIterator<Item = &SiteName> {
         self.sites.iter().map(|(name, _)| name)
     }
 
-    /// How many bytes the table takes.
+    /// Returns the size of the table in bytes.
     pub fn table_bytes(&self) -> usize {
         self.sites.len().saturating_mul(8)
     }
 
-    /// The profile that the table holds after the program ran. It lists every site.
+    /// Returns the profile that the table holds after the program ran. It lists every site.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl Instrumented {
     }
 }
 
-/// The calls of a function that have names, which are added to `sites`.
+/// Returns the calls of a function that have names, which are added to `sites`.
 fn named_calls(
     program: &Program,
     graph: &CallGraph,
@@ -193,7 +193,7 @@ fn named_calls(
     calls
 }
 
-/// The place of a counter in the table.
+/// Returns the place of a counter in the table.
 fn offset(index: usize) -> Option<Offset32> {
     let bytes = index.checked_mul(8)?;
     Some(Offset32::new(i32::try_from(bytes).ok()?))

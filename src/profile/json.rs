@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 const FORMAT: &str = "clif-inline profile";
 const VERSION: u32 = 1;
 
-/// A text is no profile.
+/// The error for a text that is not a profile.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseProfileError {
-    /// It is no JSON, or JSON of another form.
+    /// The text is not JSON, or JSON of another form.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// It is the JSON of something else.
-    #[error("this is no profile: `format` is `{0}`, not `{FORMAT}`")]
+    #[error("this is not a profile: `format` is `{0}`, not `{FORMAT}`")]
     Format(String),
     /// The profile is of a version that this one does not know.
     #[error("this profile is of version {0}, and only version {VERSION} can be read")]
@@ -26,7 +26,7 @@ pub enum ParseProfileError {
     #[error(transparent)]
     Name(#[from] ParseNameError),
     /// A location is none.
-    #[error("`{0}` is no source location: expected `@` and a hexadecimal number, as in CLIF")]
+    #[error("`{0}` is not a source location: expected `@` and a hexadecimal number, as in CLIF")]
     Location(String),
     /// A site is listed twice.
     #[error("{0} is listed twice")]
@@ -55,7 +55,7 @@ struct Site {
 }
 
 impl Profile {
-    /// The profile in a text of the form that `docs/PROFILE.md` describes.
+    /// Returns the profile in a text of the form that `docs/PROFILE.md` describes.
     ///
     /// ```
     /// use cranelift_inliner::profile::Profile;
@@ -100,8 +100,8 @@ impl Profile {
         Ok(profile)
     }
 
-    /// The text of the profile's file: JSON, with the sites in the order of their names, one a
-    /// line.
+    /// Returns the text of the profile's file: JSON, with the sites in the order of their names,
+    /// one per line.
     pub fn to_json(&self) -> String {
         let mut text =
             format!("{{\n  \"format\": \"{FORMAT}\",\n  \"version\": {VERSION},\n  \"sites\": [");

@@ -1,4 +1,4 @@
-//! Where a profile is of another program.
+//! Mismatches between a profile and a program.
 
 use super::Profile;
 use crate::graph::{CallGraph, SiteName};
@@ -6,17 +6,17 @@ use crate::program::Program;
 use cranelift_codegen::ir::SourceLoc;
 use std::fmt;
 
-/// A site of a profile that is not used for a program.
+/// A site of a profile whose count is not used for a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mismatch {
     /// The site.
     pub site: SiteName,
-    /// What is wrong with it.
+    /// The reason.
     pub kind: MismatchKind,
 }
 
-/// What keeps a count from being used.
+/// The reason why a count is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MismatchKind {
@@ -44,8 +44,8 @@ impl fmt::Display for Mismatch {
 }
 
 impl Profile {
-    /// The sites whose counts are not used for `program`, in the order of their names. `graph` must
-    /// be the program's call graph.
+    /// Returns the sites whose counts are not used for `program`, in the order of their names.
+    /// `graph` must be the program's call graph.
     pub fn mismatches(&self, program: &Program, graph: &CallGraph) -> Vec<Mismatch> {
         let mut unused = self.sites.clone();
         let mut mismatches = Vec::new();
@@ -74,7 +74,7 @@ impl Profile {
     }
 }
 
-/// Whether a location does not speak against a name; one that is not known never does.
+/// Returns whether two locations can belong to the same site; an unknown one always can.
 pub(super) fn is_same(profile: SourceLoc, program: SourceLoc) -> bool {
     profile.is_default() || program.is_default() || profile == program
 }

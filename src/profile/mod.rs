@@ -1,13 +1,13 @@
-//! How often calls were executed.
+//! Execution counts of calls.
 //!
-//! A [`Profile`] says it of call sites, which it knows by their [names](SiteName), so that it
-//! outlasts changes of the program elsewhere. A pass that has one
-//! ([`Inliner::profile`](crate::pass::Inliner::profile)) tells policies: [`CallSite::count`] and
-//! [`CallSite::heat`]. The [`CostModel`](crate::decide::CostModel) gives hot sites more budget and
-//! those that were never executed none.
+//! A [`Profile`] holds the counts of call sites. It identifies sites by their [names](SiteName), so
+//! that it stays valid when the program changes elsewhere. A pass with a profile
+//! ([`Inliner::profile`](crate::pass::Inliner::profile)) passes the counts on to policies:
+//! [`CallSite::count`] and [`CallSite::heat`]. The [`CostModel`](crate::decide::CostModel) gives
+//! hot sites more budget and those that were never executed none.
 //!
 //! A profile is made by running the program with counters in it ([`Instrumented`]), by hand, or
-//! from whatever else a compiler knows. Its file is JSON (feature `profile`); `docs/PROFILE.md`
+//! from other knowledge of a compiler. Its file is JSON (feature `profile`); `docs/PROFILE.md`
 //! describes it.
 //!
 //! ```
@@ -53,16 +53,16 @@
 //!
 //! # Copies
 //!
-//! A call that came in with a body is executed as often as that body. A profile knows only how
-//! often the call was executed in its own function, so the count is divided among the copies: where
-//! a third of all known calls of a function is made from one site, a third of the calls in the
-//! function is taken to be made on its behalf.
+//! A call that came in with a body is executed as often as that body. A profile has only the count
+//! of the call in its own function, so the count is divided among the copies: if one site makes a
+//! third of all known calls of a function, a third of the calls in the function counts for its
+//! copy.
 //!
-//! # What is hot
+//! # Hot sites
 //!
-//! The sites of a profile are ordered by their counts. Those at the top that make up 99 % of all
-//! calls together are hot, as in LLVM's profile summary, and so is every other site with as many
-//! calls; but none with less than [`Profile::LEAST_HOT`].
+//! The sites of a profile are ordered by their counts. The top sites that together make up 99 % of
+//! all calls are hot, as in LLVM's profile summary, and so is every other site with as many calls;
+//! but none with less than [`Profile::LEAST_HOT`].
 
 mod counts;
 mod instrument;
@@ -82,26 +82,25 @@ use crate::graph::SiteName;
 use cranelift_codegen::ir::SourceLoc;
 use std::collections::BTreeMap;
 
-/// How often call sites were executed. See the [module](self) for an example.
+/// The execution counts of call sites. See the [module](self) for an example.
 ///
-/// A site that it does not list is one of which nothing is known, which is not the same as a count
-/// of 0.
+/// The count of an unlisted site is unknown, which is not the same as a count of 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     sites: BTreeMap<SiteName, SiteCount>,
 }
 
-/// What a profile says of a site.
+/// A profile's entry for a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SiteCount {
     /// The call's source location, as a check of its name; the default one where nothing is known.
     pub location: SourceLoc,
-    /// How often the call was executed.
+    /// The number of executions of the call.
     pub count: u64,
 }
 
-/// How often a site is executed, compared with the others of a profile.
+/// The count of a site, compared with the others of a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Heat {
     /// Nothing is known.
@@ -118,38 +117,38 @@ impl Profile {
     /// No site that was executed less often than this is hot, however little else was.
     pub const LEAST_HOT: u64 = 100;
 
-    /// A profile that lists no site.
+    /// Creates a profile that lists no site.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Says how often a site was executed, in place of what was said before.
+    /// Sets the count of a site; an earlier one is replaced.
     pub fn insert(&mut self, site: SiteName, location: SourceLoc, count: u64) {
         self.sites.insert(site, SiteCount { location, count });
     }
 
-    /// What is said of a site; `None` if it is not listed.
+    /// Returns the entry of a site; `None` if it is not listed.
     pub fn get(&self, site: &SiteName) -> Option<SiteCount> {
         self.sites.get(site).copied()
     }
 
-    /// All sites, in the order of their names.
+    /// Returns all sites, in the order of their names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&SiteName, SiteCount)> {
         self.sites.iter().map(|(name, count)| (name, *count))
     }
 
-    /// How many sites are listed.
+    /// Returns the number of listed sites.
     pub fn len(&self) -> usize {
         self.sites.len()
     }
 
-    /// Whether no site is listed.
+    /// Returns whether no site is listed.
     pub fn is_empty(&self) -> bool {
         self.sites.is_empty()
     }
 
-    /// Adds the counts of another profile, of another run of the program. Where the two have
-    /// different locations for a site, the other's is taken.
+    /// Adds the counts of another profile, of another run of the program. If the two have different
+    /// locations for a site, the other's is kept.
     pub fn add(&mut self, other: &Profile) {
         for (name, new) in other.iter() {
             let count = self.get(name).map_or(0, |known| known.count);
@@ -157,7 +156,7 @@ impl Profile {
         }
     }
 
-    /// The least count with which a site is hot.
+    /// Returns the least count with which a site is hot.
     pub fn hot_count(&self) -> u64 {
         let mut counts: Vec<u64> = self.sites.values().map(|site| site.count).collect();
         counts.sort_unstable_by(|a, b| b.cmp(a));

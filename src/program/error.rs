@@ -1,4 +1,4 @@
-//! What can be wrong with a program.
+//! Errors about programs.
 
 use super::function::Origin;
 use super::name::FunctionName;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// Why a program could not be read, changed, verified or written.
 ///
-/// Every error that concerns a function names it, and says where it comes from if that is known.
+/// Every error about a function names it, and its origin if that is known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProgramError {
@@ -18,9 +18,9 @@ pub enum ProgramError {
     DuplicateName {
         /// The name.
         name: FunctionName,
-        /// Where the definition that came first in the input is from.
+        /// The origin of the first definition in the input.
         first: Option<Origin>,
-        /// Where the other definition is from.
+        /// The origin of the other definition.
         second: Option<Origin>,
     },
 
@@ -31,8 +31,8 @@ pub enum ProgramError {
         name: FunctionName,
     },
 
-    /// Something was said of a call that is none.
-    #[error("{call} of function {function} is no direct call")]
+    /// A hint was given for an instruction that is not a direct call.
+    #[error("{call} of function {function} is not a direct call")]
     NoCall {
         /// The function.
         function: FunctionName,
@@ -40,15 +40,15 @@ pub enum ProgramError {
         call: Inst,
     },
 
-    /// A test-case name that a function has or refers to is not UTF-8, so that no text can show
-    /// the function.
+    /// A test-case name that a function has or refers to is not UTF-8, so that no text can show the
+    /// function.
     #[error("function {function} ({}): the name {name} is not UTF-8", place(.origin))]
     NameNotUtf8 {
         /// The function that has the name or refers to it.
         function: FunctionName,
         /// Where the function comes from.
         origin: Option<Origin>,
-        /// The name; displayed, it shows a replacement for what is not UTF-8.
+        /// The name; displayed, it shows a replacement for the bytes that are not UTF-8.
         name: FunctionName,
     },
 
@@ -74,7 +74,7 @@ pub enum ProgramError {
         file: Arc<str>,
         /// The line, counted from 1.
         line: u32,
-        /// What the reader has against it.
+        /// The reader's message.
         message: String,
     },
 
@@ -83,7 +83,7 @@ pub enum ProgramError {
     Read {
         /// The path as it was given.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 
@@ -105,7 +105,7 @@ pub enum ProgramError {
         function: FunctionName,
         /// Where it comes from.
         origin: Option<Origin>,
-        /// What stands against it.
+        /// The reason.
         message: String,
     },
 

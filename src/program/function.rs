@@ -1,4 +1,4 @@
-//! One function of a program, with what is known of it beside its body.
+//! One function of a program: its body, linkage, attributes, hints and origin.
 
 use super::header::FileHeader;
 use super::name::FunctionName;
@@ -14,24 +14,25 @@ use std::sync::Arc;
 pub struct FunctionId(u32);
 entity_impl!(FunctionId, "function");
 
-/// Who may refer to a function.
+/// The linkage of a function: the code that may refer to it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Linkage {
-    /// Others than this program's functions may call it: it is always kept.
+    /// Code outside the program may call it: it is always kept.
     #[default]
     Exported,
-    /// Only this program's functions refer to it: it may be dropped when none does any more.
+    /// Only this program's functions refer to it: it may be dropped when it is unreferenced.
     Local,
     /// Its definition may be replaced at link time: it is kept, and never inlined.
     Interposable,
-    /// It is defined elsewhere, and its body is here to be inlined and for nothing else: nothing is
-    /// inlined into it, and it is not part of the result. A call of it that is left is a call of an
-    /// external function. LLVM's `available_externally`.
+    /// It is defined elsewhere, and its body is here only to be inlined: nothing is inlined into
+    /// it, and it is not part of the result. A remaining call of it is a call of an external
+    /// function. LLVM's `available_externally`.
     AvailableExternally,
 }
 
 impl Linkage {
-    /// Whether the function is part of the result even if nothing in the program refers to it.
+    /// Returns whether the function is part of the result even if nothing in the program refers to
+    /// it.
     pub fn is_kept(self) -> bool {
         match self {
             Linkage::Exported | Linkage::Interposable => true,
@@ -54,7 +55,7 @@ impl fmt::Display for Linkage {
 /// The place in the input that a function comes from.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Origin {
-    /// The file as it was named, or what the embedder called the text.
+    /// The file as it was named, or the embedder's name for the text.
     pub file: Arc<str>,
     /// The line of the word `function`, counted from 1.
     pub line: u32,
@@ -66,14 +67,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A comment in or after a function that asks for the function to be executed, as Cranelift's
-/// filetests write it: `; run: %add(1, 2) == 3` or `; print: %add(1, 2)`.
+/// A comment in or after a function that asks for its execution, in the form of Cranelift's
+/// filetests: `; run: %add(1, 2) == 3` or `; print: %add(1, 2)`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RunDirective {
     /// The line of the comment, counted from 1.
     pub line: u32,
-    /// The comment from the word `run` or `print` on, without the `;` before it. It is not
-    /// checked; `cranelift_reader::parse_run_command` reads it.
+    /// The comment from the word `run` or `print` on, without the `;` before it. It is not checked;
+    /// `cranelift_reader::parse_run_command` reads it.
     pub text: String,
 }
 
@@ -109,7 +110,7 @@ pub struct ProgramFunction {
 }
 
 impl ProgramFunction {
-    /// An exported function without attributes, named as its body is.
+    /// Creates an exported function without attributes, named as its body is.
     pub fn new(body: impl Into<Arc<ir::Function>>) -> Self {
         let body = body.into();
         Self {
@@ -124,20 +125,20 @@ impl ProgramFunction {
         }
     }
 
-    /// The same function with another linkage.
+    /// Sets the linkage.
     pub fn with_linkage(mut self, linkage: Linkage) -> Self {
         self.linkage = linkage;
         self
     }
 
-    /// The same function with other attributes.
+    /// Sets the attributes.
     pub fn with_attributes(mut self, attributes: Attributes) -> Self {
         self.attributes = attributes;
         self
     }
 
-    /// The same function with a hint on `call`, one of its direct calls; what is no direct call
-    /// of its layout gets none.
+    /// Sets a hint on `call`, which must be a direct call in the layout; other instructions get
+    /// none.
     pub fn with_hint(mut self, call: ir::Inst, hint: SiteHint) -> Self {
         if self.is_direct_call(call) {
             self.hints.insert(call, hint);
@@ -145,14 +146,14 @@ impl ProgramFunction {
         self
     }
 
-    /// The same function said to come from `origin`, which errors then name.
+    /// Sets the origin, which errors then name.
     pub fn with_origin(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
         self
     }
 
-    /// The same function with another body, and with that body's name. Hints are about the calls of
-    /// the old one and are gone.
+    /// Sets the same function with another body, and with that body's name. Hints are about the
+    /// calls of the old one and are gone.
     pub fn with_body(mut self, body: impl Into<Arc<ir::Function>>) -> Self {
         let body = body.into();
         if !Arc::ptr_eq(&body, &self.body) {
@@ -173,39 +174,39 @@ impl ProgramFunction {
         self
     }
 
-    /// The name that calls refer to.
+    /// Returns the name that calls refer to.
     pub fn name(&self) -> &FunctionName {
         &self.name
     }
 
-    /// The body.
+    /// Returns the body.
     pub fn body(&self) -> &Arc<ir::Function> {
         &self.body
     }
 
-    /// Who may refer to the function.
+    /// Returns the linkage.
     pub fn linkage(&self) -> Linkage {
         self.linkage
     }
 
-    /// What the embedder says of it.
+    /// Returns the embedder's attributes.
     pub fn attributes(&self) -> Attributes {
         self.attributes
     }
 
-    /// What the embedder says of the call `call` of the body.
+    /// Returns the embedder's hint for the call `call` of the body.
     pub fn hint(&self, call: ir::Inst) -> Option<SiteHint> {
         self.hints.get(&call).copied()
     }
 
-    /// All hints, in the order of the instructions' numbers.
+    /// Returns all hints, in the order of the instructions' numbers.
     pub fn hints(&self) -> impl ExactSizeIterator<Item = (ir::Inst, SiteHint)> + '_ {
         self.hints.iter().map(|(call, hint)| (*call, *hint))
     }
 
     pub(super) fn is_direct_call(&self, call: ir::Inst) -> bool {
         let body = &self.body;
-        // Nothing may be asked about an instruction that the body does not have.
+        // Cranelift's accessors panic for an instruction that the body does not have.
         call.index() < body.dfg.num_insts()
             && body.layout.inst_block(call).is_some()
             && matches!(
@@ -214,17 +215,18 @@ impl ProgramFunction {
             )
     }
 
-    /// Where it comes from; `None` where it was built in memory and nobody said.
+    /// Returns where it comes from; `None` if it was built in memory without an origin.
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref()
     }
 
-    /// The `run` and `print` directives in and after the function, in the order of the text.
+    /// Returns the `run` and `print` directives in and after the function, in the order of the
+    /// text.
     pub fn run_directives(&self) -> &[RunDirective] {
         &self.directives
     }
 
-    /// The header of the text that the function was read from; `None` where it was built in
+    /// Returns the header of the text that the function was read from; `None` where it was built in
     /// memory.
     pub fn header(&self) -> Option<&FileHeader> {
         self.header.as_deref()

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-/// What a header line is about: its first word.
+/// The kind of a header line: its first word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HeaderKind {
-    /// `test run`, `test compile precise-output`: what Cranelift's own test runner shall do.
+    /// `test run`, `test compile precise-output`: a command of Cranelift's own test runner.
     Test,
     /// `set opt_level=speed`: settings that do not depend on the target.
     Set,
     /// `target x86_64 has_avx2`: a target, with settings of its own.
     Target,
-    /// `feature "pulley"`: what Cranelift must have been built with.
+    /// `feature "pulley"`: a feature that Cranelift must have been built with.
     Feature,
 }
 
@@ -34,16 +34,16 @@ pub struct HeaderLine {
     pub line: u32,
     /// Its first word.
     pub kind: HeaderKind,
-    /// What follows the first word, without the spaces around it.
+    /// The rest of the line after the first word, without the spaces around it.
     pub text: String,
 }
 
 /// The header of one text: its `test`, `set`, `target` and `feature` lines, in their order.
 ///
-/// A program keeps them for those who execute it. Of themselves they change one thing, as in
-/// Cranelift's reader: where a line says `test run`, a signature that names no calling convention
-/// has the host's default one instead of `fast`. Their settings and targets are not checked here,
-/// so that a file made for a target that this build lacks can still be read.
+/// A program keeps them for its execution. By themselves they change one thing, as in Cranelift's
+/// reader: with `test run`, a signature that names no calling convention has the host's default one
+/// instead of `fast`. Their settings and targets are not checked here, so that a file made for a
+/// target that this build lacks can still be read.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct FileHeader {
     file: Arc<str>,
@@ -51,17 +51,17 @@ pub struct FileHeader {
 }
 
 impl FileHeader {
-    /// The file as it was named.
+    /// Returns the file as it was named.
     pub fn file(&self) -> &Arc<str> {
         &self.file
     }
 
-    /// All lines of the header. A `set` line concerns the `target` lines after it.
+    /// Returns all lines of the header. A `set` line concerns the `target` lines after it.
     pub fn lines(&self) -> &[HeaderLine] {
         &self.lines
     }
 
-    /// What the lines of one kind say.
+    /// Returns the text of the lines of one kind.
     pub fn texts(&self, kind: HeaderKind) -> impl Iterator<Item = &str> {
         self.lines
             .iter()
@@ -69,14 +69,14 @@ impl FileHeader {
             .map(|line| line.text.as_str())
     }
 
-    /// Whether a line is `test <command>`, with or without options.
+    /// Returns whether a line is `test <command>`, with or without options.
     pub fn has_test(&self, command: &str) -> bool {
         self.texts(HeaderKind::Test)
             .any(|text| text.split_whitespace().next() == Some(command))
     }
 
-    /// Reads the header at the start of `text`; also returns how many bytes and how many whole
-    /// lines come before the first line that is neither header, comment nor blank.
+    /// Reads the header at the start of `text`; also returns the number of bytes and of whole lines
+    /// before the first line that is neither header, comment nor blank.
     pub(super) fn scan(file: &Arc<str>, text: &str) -> (Self, usize, usize) {
         let mut lines = Vec::new();
         let mut bytes = 0;

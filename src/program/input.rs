@@ -1,4 +1,4 @@
-//! Reading programs from files, folders and standard input.
+//! Reads programs from files, folders and standard input.
 
 use super::error::ProgramError;
 use super::text::{self, ParsedText};
@@ -9,21 +9,21 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How errors and origins name standard input.
+/// The name of standard input in errors and origins.
 const STANDARD_INPUT: &str = "<stdin>";
 
 impl Program {
     /// Reads one program from all of `paths`, in the order given.
     ///
-    /// A path is a file of CLIF text, `-` for standard input, or a folder, whose files with the
-    /// ending `.clif`, sorted by file name, are taken (what `wasmtime compile --emit-clif`
-    /// writes); folders inside it are not. Functions may call each other across files.
+    /// A path is a file of CLIF text, `-` for standard input, or a folder. Of a folder, such as the
+    /// output of `wasmtime compile --emit-clif`, the files with the ending `.clif` are read, sorted
+    /// by file name; folders inside it are not. Functions may call each other across files.
     ///
     /// # Errors
     ///
-    /// [`ProgramError::Read`] for what cannot be read, [`ProgramError::Empty`] for a file without
-    /// a function and for no paths at all, [`ProgramError::NoFiles`] for a folder without a
-    /// `.clif` file, [`ProgramError::Syntax`] for text that does not parse, and
+    /// [`ProgramError::Read`] for a path that cannot be read, [`ProgramError::Empty`] for a file
+    /// without a function and for an empty list of paths, [`ProgramError::NoFiles`] for a folder
+    /// without a `.clif` file, [`ProgramError::Syntax`] for text that does not parse, and
     /// [`ProgramError::DuplicateName`].
     pub fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Program, ProgramError> {
         let mut files = Vec::new();
@@ -47,7 +47,7 @@ impl Program {
 
 enum InputFile {
     OnDisk(PathBuf),
-    /// Read at once: it is there only once, and the order of the paths decides who gets it.
+    /// Read at once: it can be read only once, and the first path that names it gets it.
     StandardInput(String),
 }
 
@@ -96,7 +96,7 @@ fn collect_files(path: &Path, files: &mut Vec<InputFile>) -> Result<(), ProgramE
     Ok(())
 }
 
-/// The text that `bytes` are; where they are none, says on which line.
+/// Converts `bytes` to text; an error names the line that is not UTF-8.
 fn utf8(bytes: Vec<u8>, file: &Arc<str>) -> Result<String, ProgramError> {
     String::from_utf8(bytes).map_err(|error| {
         let text = error.as_bytes().get(..error.utf8_error().valid_up_to());

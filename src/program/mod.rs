@@ -1,7 +1,7 @@
 //! A set of functions that call each other by name.
 //!
-//! Everything else in this crate works on a [`Program`]. It is built in memory, from
-//! [`ir::Function`]s that an embedder's frontend made, or from CLIF text:
+//! Everything else in this crate works on a [`Program`]. It is built in memory, from an embedder's
+//! [`ir::Function`]s, or from CLIF text:
 //!
 //! ```
 //! use cranelift_inliner::program::{FunctionName, Linkage, Program};
@@ -33,27 +33,26 @@
 //! # Names
 //!
 //! A call in CLIF names its callee by a [`FunctionName`], and the program maps names to the
-//! functions that define them, the [`FunctionId`]s. A name that no function defines is external.
-//! No two functions have one name.
+//! functions that define them, the [`FunctionId`]s. A name that no function defines is external. No
+//! two functions have one name.
 //!
-//! # What is beside the body
+//! # Linkage, attributes and hints
 //!
-//! CLIF says nothing of how visible a function is, nor whether it is worth inlining. A
-//! [`ProgramFunction`] adds that to the body: its [`Linkage`], its [`Attributes`], and what is
-//! known or wanted of single calls, the [`SiteHint`]s. Text read as it stands gives exported
-//! functions without attributes, which is right though it leaves nothing to drop;
-//! [`Program::export_only`] tells which functions really are entered from outside.
+//! CLIF does not express the visibility of a function, nor whether it is worth inlining. A
+//! [`ProgramFunction`] adds that to the body: its [`Linkage`], its [`Attributes`], and the
+//! [`SiteHint`]s of single calls. Functions read from text are exported and have no attributes.
+//! That is safe, but no function can be dropped; [`Program::export_only`] makes all others local.
 //!
 //! # Order
 //!
-//! Functions are numbered and iterated in input order, and whatever is computed over all of them
-//! (parsing, verifying, printing) runs in parallel and reports in this order, so that neither the
-//! result nor the error depends on the number of threads.
+//! Functions are numbered and iterated in input order, and all work over them (parsing, verifying,
+//! printing) runs in parallel and reports in this order, so that neither the result nor the error
+//! depends on the number of threads.
 //!
 //! # Bodies are shared
 //!
-//! A body is an [`Arc`]: cloning a program copies no function, and a pass that changes some of
-//! them makes a new program with [`Program::with_bodies`] and leaves its input as it was.
+//! A body is an [`Arc`]: cloning a program copies no function. A pass that changes some functions
+//! makes a new program with [`Program::with_bodies`] and leaves its input as it was.
 
 mod error;
 mod function;
@@ -95,12 +94,12 @@ pub struct Program {
 type Table = BTreeMap<i64, FunctionName>;
 
 impl Program {
-    /// A program without functions.
+    /// Creates a program without functions.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The program of one CLIF text. `file` is what errors and origins call the text.
+    /// Parses one CLIF text. Errors and origins name the text `file`.
     ///
     /// The text may be plain CLIF or a Cranelift filetest, whose header lines and `run`
     /// directives are kept (see [`FileHeader`] and [`RunDirective`]). A comment before the first
@@ -132,7 +131,7 @@ impl Program {
 
     /// Adds an exported function without attributes, named as `body` is.
     ///
-    /// The body need not be valid; [`verify`](Self::verify) tells.
+    /// The body need not be valid; [`verify`](Self::verify) checks it.
     ///
     /// # Errors
     ///
@@ -164,58 +163,59 @@ impl Program {
         id
     }
 
-    /// The function that defines `name`; `None` if the name is external.
+    /// Returns the function that defines `name`; `None` if the name is external.
     pub fn id(&self, name: &FunctionName) -> Option<FunctionId> {
         self.by_name.get(name).copied()
     }
 
-    /// The function `id`; `None` if this program has fewer functions. Where `id` is known to be
-    /// from this program, `program[id]` is shorter.
+    /// Returns the function `id`; `None` if this program has fewer functions. Where `id` is known
+    /// to be from this program, `program[id]` is shorter.
     pub fn get(&self, id: FunctionId) -> Option<&ProgramFunction> {
         self.functions.get(id)
     }
 
-    /// All functions in input order.
+    /// Returns all functions in input order.
     pub fn iter(
         &self,
     ) -> impl DoubleEndedIterator<Item = (FunctionId, &ProgramFunction)> + ExactSizeIterator {
         self.functions.iter()
     }
 
-    /// All functions' ids in input order.
+    /// Returns all functions' ids in input order.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = FunctionId> + ExactSizeIterator + use<> {
         self.functions.keys()
     }
 
-    /// How many functions the program defines.
+    /// Returns the number of functions that the program defines.
     pub fn len(&self) -> usize {
         self.functions.len()
     }
 
-    /// Whether the program defines no function.
+    /// Returns whether the program defines no function.
     pub fn is_empty(&self) -> bool {
         self.functions.is_empty()
     }
 
-    /// The function that `func_ref` of `func` refers to; `None` where it is external, or no
+    /// Returns the function that `func_ref` of `func` refers to; `None` where it is external, or no
     /// reference of `func` (see [`FunctionName::of_callee`]).
     pub fn callee(&self, func: &ir::Function, func_ref: ir::FuncRef) -> Option<FunctionId> {
         self.id(&FunctionName::of_callee(func, func_ref)?)
     }
 
-    /// The headers of the texts that the program was read from, one a text, in input order.
+    /// Returns the headers of the texts that the program was read from, one per text, in input
+    /// order.
     pub fn headers(&self) -> &[Arc<FileHeader>] {
         &self.headers
     }
 
-    /// Says of data that is never written which addresses of functions it holds, each so many
-    /// bytes behind the symbol `name`, and for good: a vtable, a table of handlers. What was said
-    /// of `name` before is forgotten.
+    /// Declares the function addresses in data that is never written, such as a vtable or a table
+    /// of handlers. Each comes with its offset from the symbol `name`, in bytes. An earlier table
+    /// of `name` is replaced.
     ///
-    /// The functions need not be in the program. Those that are, are needed as long as the data
-    /// may be, which is always. The optimizer takes a load of an address in the data for that
-    /// function. So it must be this data that the program has in the end: not one that may be
-    /// replaced at link time, and not one whose addresses somebody writes.
+    /// The functions need not be in the program. Those in the program are always kept, because the
+    /// data may be used at any time. The optimizer replaces a load of such an address by the
+    /// address of the function. So the data must not be replaced at link time, and its addresses
+    /// must not be written.
     ///
     /// ```
     /// use cranelift_inliner::{decide::Always, pass::Inliner, pass::Optimize, program::Program};
@@ -248,14 +248,14 @@ impl Program {
         Arc::make_mut(&mut self.tables).insert(name, functions.into_iter().collect());
     }
 
-    /// What is known of a table: which function's address it holds, how many bytes behind its
-    /// symbol, in this order.
+    /// Returns the entries of a table: the offset from its symbol, in bytes, and the function whose
+    /// address is there; in the order of the offsets.
     pub fn table(&self, name: &FunctionName) -> impl Iterator<Item = (i64, &FunctionName)> {
         let table = self.tables.get(name).into_iter().flatten();
         table.map(|(&offset, function)| (offset, function))
     }
 
-    /// The names of all tables, in their order.
+    /// Returns the names of all tables, in their order.
     pub fn tables(&self) -> impl ExactSizeIterator<Item = &FunctionName> {
         self.tables.keys()
     }
@@ -264,16 +264,16 @@ impl Program {
         !self.tables.is_empty()
     }
 
-    /// The functions of the program that tables hold, each as often as they do.
+    /// Returns the functions of the program that tables hold, each as often as they do.
     pub(crate) fn table_functions(&self) -> impl Iterator<Item = FunctionId> {
         let functions = self.tables.values().flat_map(BTreeMap::values);
         functions.filter_map(|name| self.id(name))
     }
 
-    /// The program that has, for each function of this one in order, the body that `body` gives
-    /// for it, or lacks the function where that is `None`. All else is as in this program.
+    /// Returns this program with other bodies. `body` is called for each function in order and
+    /// gives its new body, or `None` to leave the function out. All else is as in this program.
     ///
-    /// Where a function is left out, those after it have other ids than before.
+    /// After a function that is left out, the others have new ids.
     ///
     /// ```
     /// # use cranelift_inliner::program::Program;
@@ -289,7 +289,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// Those of [`add_function`](Self::add_function), which occur only if `body` gives a body
+    /// Those of [`add_function`](Self::add_function), which occur only if `body` returns a body
     /// with another name.
     pub fn with_bodies(
         &self,
@@ -320,7 +320,7 @@ impl Index<FunctionId> for Program {
     }
 }
 
-/// Adds what was parsed from one text to `program`, all or nothing.
+/// Adds the content of one text to `program`, all or nothing.
 fn merge(program: &mut Program, text: text::ParsedText) -> Result<Vec<FunctionId>, ProgramError> {
     let mut new = FxHashMap::default();
     for (index, function) in text.functions.iter().enumerate() {
@@ -373,7 +373,7 @@ fn check_names_are_utf8(function: &ProgramFunction) -> Result<(), ProgramError> 
     Ok(())
 }
 
-/// Every external name that `func` declares: of functions, then of symbols.
+/// Returns every external name that `func` declares: of functions, then of symbols.
 fn referenced_names(func: &ir::Function) -> impl Iterator<Item = &ExternalName> {
     let functions = func.dfg.ext_funcs.values().map(|declared| &declared.name);
     let symbols = func.global_values.values().filter_map(|data| match data {

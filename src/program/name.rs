@@ -6,13 +6,13 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-/// The name of a function: what a definition is called, and what a call refers to.
+/// The name of a function, in its definition and in calls.
 ///
 /// Cranelift has two kinds. A *user name* is a pair of numbers, `u0:4`; a *test-case name* is a
 /// string of bytes, `%foo`. A function without a name of its own has Cranelift's default, `u0:0`.
 ///
-/// Names are totally ordered, user names by namespace and index before test-case names by bytes,
-/// so that what is sorted by name does not depend on the order of the input.
+/// Names are totally ordered, user names by namespace and index before test-case names by bytes, so
+/// that an order by name does not depend on the order of the input.
 ///
 /// ```
 /// use cranelift_inliner::program::FunctionName;
@@ -28,26 +28,25 @@ use std::str::FromStr;
 pub struct FunctionName(UserFuncName);
 
 impl FunctionName {
-    /// The user name `u<namespace>:<index>`.
+    /// Returns the user name `u<namespace>:<index>`.
     pub fn user(namespace: u32, index: u32) -> Self {
         Self(UserFuncName::user(namespace, index))
     }
 
-    /// The test-case name of these bytes, without the `%` that text puts before it.
+    /// Returns the test-case name of these bytes, without the `%` that text puts before it.
     pub fn testcase(name: impl AsRef<[u8]>) -> Self {
         Self(UserFuncName::testcase(name))
     }
 
-    /// The name of the function that `func_ref` of `func` refers to.
+    /// Returns the name of the function that `func_ref` of `func` refers to.
     ///
-    /// `None` for what is no function of any program, namely the library calls and known symbols
-    /// that Cranelift itself defines (see [`ir::LibCall`]), and for a reference that `func` does
-    /// not declare.
+    /// Returns `None` for the library calls and known symbols that Cranelift itself defines (see
+    /// [`ir::LibCall`]), and for a reference that `func` does not declare.
     pub fn of_callee(func: &ir::Function, func_ref: ir::FuncRef) -> Option<Self> {
         Self::of_external(func, &func.dfg.ext_funcs.get(func_ref)?.name)
     }
 
-    /// The name that `name`, as it stands in `func`, refers to; `None` as in
+    /// Returns the name that `name`, as it stands in `func`, refers to; `None` as in
     /// [`of_callee`](Self::of_callee).
     pub fn of_external(func: &ir::Function, name: &ExternalName) -> Option<Self> {
         match name {
@@ -60,12 +59,12 @@ impl FunctionName {
         }
     }
 
-    /// The name as Cranelift holds it.
+    /// Returns the name as Cranelift holds it.
     pub fn as_user_func_name(&self) -> &UserFuncName {
         &self.0
     }
 
-    /// Whether the name can be written as text at all: a test-case name must be UTF-8.
+    /// Returns whether the name can be written as text at all: a test-case name must be UTF-8.
     pub fn is_utf8(&self) -> bool {
         match &self.0 {
             UserFuncName::User(_) => true,
@@ -73,8 +72,8 @@ impl FunctionName {
         }
     }
 
-    /// Whether Cranelift's reader takes the printed name for the same name again: a test-case
-    /// name may hold only ASCII letters, digits and `_`.
+    /// Returns whether Cranelift's reader takes the printed name for the same name again: a
+    /// test-case name may hold only ASCII letters, digits and `_`.
     pub fn is_clif(&self) -> bool {
         match &self.0 {
             UserFuncName::User(_) => true,
@@ -85,11 +84,11 @@ impl FunctionName {
         }
     }
 
-    /// The name as a symbol of an object file. Different names have different symbols.
+    /// Returns the name as a symbol of an object file. Different names have different symbols.
     ///
     /// `u0:4` becomes `u0_4`. A test-case name stands for itself, with these exceptions: a byte
-    /// that is no ASCII letter, digit, `_` or `.` becomes `$` and its two hexadecimal digits; the
-    /// empty name becomes `$`; and a name that is itself of the form `u0_4`, with any number of
+    /// that is not an ASCII letter, digit, `_` or `.` becomes `$` and its two hexadecimal digits;
+    /// the empty name becomes `$`; and a name that is itself of the form `u0_4`, with any number of
     /// `_` before it, gets one more `_` in front.
     pub fn symbol(&self) -> String {
         let raw = match &self.0 {
@@ -115,7 +114,7 @@ impl FunctionName {
     }
 }
 
-/// Whether `name` is `u<digits>_<digits>` after any number of `_`.
+/// Returns whether `name` is `u<digits>_<digits>` after any number of `_`.
 fn looks_like_user_symbol(name: &[u8]) -> bool {
     let is_number = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let underscores = name.iter().take_while(|byte| **byte == b'_').count();
@@ -179,9 +178,9 @@ impl fmt::Debug for FunctionName {
     }
 }
 
-/// The text given for a [`FunctionName`] is none.
+/// The error for a text that is not a [`FunctionName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no function name: expected `%name`, `name` or `u<namespace>:<index>`")]
+#[error("`{text}` is not a function name: expected `%name`, `name` or `u<namespace>:<index>`")]
 pub struct ParseNameError {
     /// The text.
     pub text: String,
@@ -189,9 +188,9 @@ pub struct ParseNameError {
 
 /// Reads `%foo`, `foo` (the same name) or `u0:4`.
 ///
-/// What follows a `%` is taken as it stands, so that every name that is UTF-8 reads back from what
-/// it displays as. Without a `%`, an empty text is refused, and so is one that begins like a user
-/// name, with `u`, digits and a colon, but is none.
+/// The text after a `%` is taken as it stands, so that every UTF-8 name reads back from its
+/// displayed form. Without a `%`, an empty text is refused, and so is one that begins like a user
+/// name, with `u`, digits and a colon, but is not one.
 impl FromStr for FunctionName {
     type Err = ParseNameError;
 

@@ -1,4 +1,4 @@
-//! From a program back to CLIF text.
+//! Prints a program as CLIF text.
 
 use super::{
     FunctionName, Program, ProgramError, ProgramFunction, referenced_names, tables, text_writer,
@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{self, ExternalName};
 use rayon::prelude::*;
 use std::io;
 
-/// How many functions are held as text at a time.
+/// The number of functions that are held as text at a time.
 const BATCH: usize = 256;
 
 impl Program {
@@ -41,7 +41,7 @@ impl Program {
         Ok(())
     }
 
-    /// The text that [`write_clif`](Self::write_clif) writes.
+    /// Returns the text that [`write_clif`](Self::write_clif) writes.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ fn text_that_reads_back(function: &ProgramFunction) -> Result<String, ProgramErr
     body_text(function.body()).map_err(unprintable)
 }
 
-/// Prints `func` in full: with the dynamic types, the memory flags and the names of symbols that
+/// Prints `func` in full, with the dynamic types, memory flags and names of symbols that
 /// Cranelift's own printer leaves out.
 ///
 /// The text is for comparing and showing. It need not read back, unlike that of
@@ -101,7 +101,7 @@ fn body_text(func: &ir::Function) -> Result<String, String> {
     }
 }
 
-/// What of `func` the printer writes in a way that the reader takes for something else.
+/// Returns the part of `func` that the reader would take for something else in the printed text.
 fn what_does_not_read_back(func: &ir::Function) -> Option<String> {
     let own_name = FunctionName::from(func.name.clone());
     if !own_name.is_clif() {
@@ -129,12 +129,12 @@ fn what_does_not_read_back(func: &ir::Function) -> Option<String> {
             "the description of {region} holds a quotation mark"
         ));
     }
-    // Of values that do not exist the types cannot be asked for; the printer tells of those.
+    // The types of values that do not exist cannot be asked for; the printer reports those values.
     panics::catch(|| dynamic_type_that_does_not_read_back(func)).unwrap_or_default()
 }
 
-/// CLIF names a dynamic type where it is that of an instruction, by its declaration, and nowhere
-/// else.
+/// Finds a value of a dynamic type that does not read back: CLIF names such a type only at
+/// instructions, by its declaration.
 fn dynamic_type_that_does_not_read_back(func: &ir::Function) -> Option<String> {
     let is_dynamic = |value: &ir::Value| func.dfg.value_type(*value).is_dynamic_vector();
     for block in func.layout.blocks() {
@@ -198,7 +198,7 @@ block0:
         assert_eq!(printed.unwrap_or_else(|error| panic!("{error}")), text);
     }
 
-    /// Of two dynamic types the one that it is, wherever the type has to be written.
+    /// With two dynamic types, the right one is written wherever the type appears.
     #[test]
     fn dynamic_types_of_instructions_read_back() {
         let text = "\

@@ -1,36 +1,37 @@
-//! What must be known of a text before Cranelift's reader sees it.
+//! Checks of a text before Cranelift's reader sees it.
 //!
-//! The reader makes an entity of each number below one that it meets, so that a few bytes can ask
-//! for all memory. And it loses a source location that is one below the first of its function.
+//! For each number of an entity, the reader makes all entities with lower numbers, so that a few
+//! bytes can take all memory. It also loses a source location that is one below the first of its
+//! function.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// How many numbers of entities a text of `bytes` may leave out, beside one for each byte of the
-/// function.
+/// Returns the number of entities that a text of `bytes` may leave out, beside one for each byte of
+/// the function.
 ///
-/// A number that is left out costs the reader up to about a hundred bytes of memory. Text that was
-/// written from a function that was optimized leaves out the numbers of what is gone, so a million
-/// may be left out of the shortest text. And front ends that name what each function refers to by
-/// numbers that they have for the whole program leave out more the longer the program is.
+/// A number that is left out costs the reader up to about a hundred bytes of memory. The text of an
+/// optimized function leaves out the numbers of removed entities, so even the shortest text may
+/// leave out a million. Some front ends number references across the whole program, and leave out
+/// more numbers the longer the program is.
 pub(super) fn most_left_out(bytes: usize) -> usize {
     const OF_ANY_TEXT: usize = 1 << 20;
     const PER_BYTE: usize = 32;
     bytes.saturating_mul(PER_BYTE).saturating_add(OF_ANY_TEXT)
 }
 
-/// The kinds of entities of which the reader, or an analysis behind it, makes all that are below a
+/// The kinds of entities for which the reader, or an analysis behind it, makes all entities below a
 /// number.
 const KINDS: [&str; 11] = [
     "v", "block", "ss", "dss", "dt", "gv", "const", "fn", "sig", "extable", "region",
 ];
 
-/// What stands in the text of one function.
+/// The findings in the text of one function.
 #[derive(Default)]
 pub(super) struct Scan<'a> {
-    /// How many numbers of entities the text leaves out, beside one for each of its bytes.
+    /// The number of entities that the text leaves out, beside one for each of its bytes.
     pub(super) left_out: usize,
-    /// The entity with the greatest number, and how many lines end before it.
+    /// The entity with the greatest number, and the number of lines before it.
     pub(super) greatest: Option<(&'a str, usize)>,
     /// The places of the digits of source locations, in order.
     locations: Vec<Range<usize>>,
@@ -92,8 +93,8 @@ impl<'a> Scan<'a> {
         scan
     }
 
-    /// The same text with other source locations, if the reader would lose one of those that it
-    /// has, and which it stands for by which.
+    /// Returns the same text with other source locations, if the reader would lose one of those
+    /// that it has, and which it stands for by which.
     pub(super) fn with_other_locations(&self, text: &str) -> Option<(String, Vec<u32>)> {
         let location = |place: &Range<usize>| {
             let digits = text.get(place.clone())?;
@@ -128,12 +129,12 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The kind and number of an entity that the reader takes `word` for.
+/// Returns the kind and number of an entity that the reader takes `word` for.
 fn entity(word: &str) -> Option<(usize, u64)> {
     let kind = word.trim_end_matches(|c: char| c.is_ascii_digit());
     let digits = word.get(kind.len()..).filter(|digits| !digits.is_empty())?;
     let kind = KINDS.iter().position(|&known| known == kind)?;
-    // What is no number of 32 bits is none of an entity either.
+    // A number of more than 32 bits is not an entity number.
     digits
         .parse::<u32>()
         .ok()
@@ -144,7 +145,7 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// The first place from `at` on whose byte is another.
+/// Returns the first position from `at` on at which `is_inside` is false.
 fn end(bytes: &[u8], at: usize, is_inside: impl Fn(u8) -> bool) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest.iter().take_while(|&&byte| is_inside(byte)).count()

@@ -1,5 +1,4 @@
-//! What an embedder says of functions and calls: who may refer to them, demands, and what it knows
-//! of how often they run.
+//! An embedder's statements about functions and calls: linkage, demands, and expected coldness.
 
 use super::Program;
 use super::error::ProgramError;
@@ -9,7 +8,7 @@ use cranelift_codegen::ir;
 use rustc_hash::FxHashSet;
 use std::fmt;
 
-/// What an embedder demands for the calls of a function.
+/// An embedder's demand for the calls of a function.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum InlineAttribute {
     /// Nothing: the policy decides.
@@ -21,7 +20,7 @@ pub enum InlineAttribute {
     Never,
 }
 
-/// What an embedder says of a function beside its body.
+/// An embedder's attributes of a function.
 ///
 /// ```
 /// use cranelift_inliner::program::{Attributes, InlineAttribute};
@@ -39,17 +38,16 @@ pub struct Attributes {
     pub inline: InlineAttribute,
     /// It seldom runs, and so do the calls in it.
     pub cold: bool,
-    /// Inline everything below it that the program defines: the functions that it calls, those that
-    /// they call, and so on, wherever that is legal. Functions that are
-    /// [never](InlineAttribute::Never) to be inlined are not. GCC's `flatten`.
+    /// Inline all functions below it that the program defines: its callees, their callees, and so
+    /// on, wherever that is legal. Functions with [`InlineAttribute::Never`] are not inlined. GCC's
+    /// `flatten`.
     pub flatten: bool,
 }
 
-/// What an embedder says of one call. It says more than the attributes of the callee, and comes
-/// first where the two disagree.
+/// An embedder's hint for one call. It takes precedence over the attributes of the callee.
 ///
-/// A hint goes with the call: where the body that has the call is inlined elsewhere, it holds for
-/// the call's copy.
+/// A hint goes with the call: where the body around the call is inlined elsewhere, the hint holds
+/// for the copy.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
 pub enum SiteHint {
@@ -75,7 +73,7 @@ impl fmt::Display for SiteHint {
 }
 
 impl Program {
-    /// Sets who may refer to the function `name`.
+    /// Sets the linkage of the function `name`.
     ///
     /// # Errors
     ///
@@ -89,7 +87,7 @@ impl Program {
         Ok(())
     }
 
-    /// Sets what the embedder says of the function `name`.
+    /// Sets the attributes of the function `name`.
     ///
     /// # Errors
     ///
@@ -103,16 +101,16 @@ impl Program {
         Ok(())
     }
 
-    /// Says something of one call: the instruction `call` of the function `caller`. A hint that was
-    /// there before is replaced.
+    /// Sets the hint of one call: the instruction `call` of the function `caller`. An earlier hint
+    /// is replaced.
     ///
-    /// Who has a [`SiteName`](crate::graph::SiteName) and no instruction asks
-    /// [`CallGraph::find_site`](crate::graph::CallGraph::find_site).
+    /// To hint a site by its [`SiteName`](crate::graph::SiteName), look it up with
+    /// [`CallGraph::find_site`](crate::graph::CallGraph::find_site) first.
     ///
     /// # Errors
     ///
     /// [`ProgramError::UnknownName`] if the program does not define the caller, and
-    /// [`ProgramError::NoCall`] if the instruction is no direct call in its layout.
+    /// [`ProgramError::NoCall`] if the instruction is not a direct call in its layout.
     pub fn set_hint(
         &mut self,
         caller: &FunctionName,
@@ -131,7 +129,7 @@ impl Program {
     }
 
     /// Makes the functions called `names` exported and all others local. Interposable functions and
-    /// those that are available externally stay so, for that is no question of who calls them.
+    /// those that are available externally are left unchanged.
     ///
     /// # Errors
     ///

@@ -1,9 +1,9 @@
-//! From CLIF text to functions.
+//! Parses CLIF text to functions.
 //!
 //! The text is cut at function boundaries and the pieces are parsed in parallel by Cranelift's
 //! reader. A piece is one function and the comments after it, which is how the reader assigns
 //! comments to functions. The cut follows the reader's lexer: braces count except in comments and
-//! in strings. What the reader cannot cope with is looked for [before](super::scan).
+//! in strings. Text that the reader cannot cope with is refused [before](super::scan).
 
 use super::error::ProgramError;
 use super::function::{Origin, ProgramFunction, RunDirective};
@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use std::sync::Arc;
 use target_lexicon::Triple;
 
-/// What one text holds.
+/// The content of one text.
 pub(super) struct ParsedText {
     pub(super) header: Arc<FileHeader>,
     pub(super) functions: Vec<ProgramFunction>,
@@ -96,7 +96,7 @@ fn check_numbers(
 #[derive(Debug, PartialEq)]
 struct Piece<'a> {
     text: &'a str,
-    /// How many lines of the whole text end before the piece.
+    /// The number of lines of the whole text before the piece.
     lines_before: usize,
 }
 
@@ -254,7 +254,7 @@ fn run_directives(piece: &Piece<'_>, comments: &[Comment<'_>]) -> Vec<RunDirecti
 
 /// Finds the line of slices of a piece, which are asked for in the order of the text.
 ///
-/// The reader says of a comment which entity it belongs to but not where it stands.
+/// The reader gives the entity that a comment belongs to but not its line.
 struct LineCounter<'a> {
     text: &'a str,
     counted_to: usize,
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn strange_text_is_an_error_and_no_panic() {
-        // The reader looks up the scale of `dt0` in a global value that is not there.
+        // The reader looks up the scale of `dt0` in a global value that does not exist.
         let panics = "function %a() {\n    dt0 = i8*gv0\nblock0:\n    v0 = iconst.dt0 1\n\
                       \x20   return\n}\n";
         let (line, message) = syntax_error(&format!("; first\n{panics}"));
@@ -445,11 +445,11 @@ mod tests {
         };
         let most = most_left_out(0);
         assert!(parse(&sparse(most), &file()).is_ok());
-        // All functions share what may be left out.
+        // All functions share the allowance.
         let half = sparse(most * 2 / 3);
         assert!(parse(&half, &file()).is_ok());
         assert_eq!(syntax_error(&format!("{half}{half}")).0, 8);
-        // Numbers of the whole program, of which each function has its own.
+        // Numbers that are unique in the whole program.
         let function = |number: usize| {
             format!("function %f{number}() {{\n    fn{number} = %g()\nblock0:\n    return\n}}\n")
         };

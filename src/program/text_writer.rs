@@ -1,12 +1,11 @@
-//! A printer for what Cranelift's own leaves out.
+//! A printer for the parts that Cranelift's own leaves out.
 //!
-//! Cranelift prints a global value's user-defined name as an index into the
-//! function's table of names, which the reader takes for an index into its own
-//! table. It does not print dynamic types at all, and where an instruction has
-//! one, something that is no type in CLIF. Nor does it print the memory flags
-//! of `atomic_rmw` and `atomic_cas`, among them the byte order, nor the stack map
-//! of a `stack_switch`. Functions that have none of these are printed by
-//! Cranelift.
+//! Cranelift prints a global value's user-defined name as an index into the function's table of
+//! names, which the reader takes for an index into its own table. It does not print declarations of
+//! dynamic types, and it prints the type of an instruction that has one as something that is not a
+//! type in CLIF. Nor does it print the memory flags of `atomic_rmw` and `atomic_cas`, among them
+//! the byte order, nor the stack map of a `stack_switch`. Functions that have none of these are
+//! printed by Cranelift.
 
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::SigRef;
@@ -20,7 +19,7 @@ use cranelift_entity::SecondaryMap;
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-/// The text of `func`.
+/// Returns the text of `func`.
 pub(super) fn function_text(func: &Function) -> Result<String, fmt::Error> {
     let func = &*without_empty_margin(func);
     if !needs_help(func) {
@@ -31,11 +30,11 @@ pub(super) fn function_text(func: &Function) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-/// `func` itself, or without the tables of source locations and tags where they are of instructions
-/// only that are no more.
+/// Returns `func`, without its tables of source locations and tags where these have entries only
+/// for removed instructions.
 ///
-/// Cranelift leaves a margin for locations and tags if there is any in the tables. Text read back
-/// has none in its tables, and would be printed without the margin.
+/// Cranelift prints a margin for locations and tags if the tables have any. A function read back
+/// from the text has none in its tables, and would be printed without the margin.
 fn without_empty_margin(func: &Function) -> Cow<'_, Function> {
     let has_margin = !func.srclocs.is_empty() || !func.debug_tags.is_empty();
     let mut insts = func
@@ -73,8 +72,8 @@ fn needs_help(func: &Function) -> bool {
         })
 }
 
-/// The memory flags of an atomic read-modify-write, each with a space before
-/// it; empty for other instructions.
+/// Returns the memory flags of an atomic read-modify-write, each with a space before it; empty for
+/// other instructions.
 fn atomic_flags(func: &Function, inst: Inst) -> String {
     match func.dfg.insts[inst] {
         InstructionData::AtomicRmw { flags, .. } | InstructionData::AtomicCas { flags, .. } => {
@@ -84,7 +83,7 @@ fn atomic_flags(func: &Function, inst: Inst) -> String {
     }
 }
 
-/// The declared type that instructions and slots of type `ty` name.
+/// Returns the declared type that instructions and slots of type `ty` name.
 pub(super) fn dynamic_type(func: &Function, ty: Type) -> Option<DynamicType> {
     let types = func.dfg.dynamic_types.keys();
     types
@@ -92,7 +91,7 @@ pub(super) fn dynamic_type(func: &Function, ty: Type) -> Option<DynamicType> {
         .find(|&declared| func.get_concrete_dynamic_ty(declared) == Some(ty))
 }
 
-/// The text of an instruction with the name of its dynamic type, if it has one.
+/// Returns the text of an instruction with the name of its dynamic type, if it has one.
 fn with_dynamic_type(func: &Function, inst: Inst, text: String) -> Result<String, fmt::Error> {
     const NO_TYPE: &str = ".types::";
     if !text.contains(NO_TYPE) {
@@ -103,8 +102,8 @@ fn with_dynamic_type(func: &Function, inst: Inst, text: String) -> Result<String
     Ok(text.replacen(&format!(".{ty}"), &format!(".{declared}"), 1))
 }
 
-/// The entries of a stack map that Cranelift does not print: that of an
-/// instruction which is a safepoint and no call by its format.
+/// Returns the entries of a stack map that Cranelift does not print: that of an instruction which
+/// is a safepoint and no call by its format.
 fn left_out_map(func: &Function, inst: Inst) -> &[UserStackMapEntry] {
     match func.dfg.insts[inst].opcode() {
         Opcode::StackSwitch => func.dfg.user_stack_map_entries(inst).unwrap_or_default(),
@@ -155,8 +154,8 @@ impl FuncWriter for FullWriter {
         w.write_str(&text[operands..])
     }
 
-    /// Declares everything before it is used, which Cranelift's own order does
-    /// not do for dynamic types.
+    /// Declares everything before it is used, which Cranelift's own order does not do for dynamic
+    /// types.
     fn write_preamble(&mut self, w: &mut dyn Write, func: &Function) -> Result<bool, fmt::Error> {
         for (region, data) in func.dfg.alias_regions.iter() {
             writeln!(
@@ -201,8 +200,8 @@ impl FuncWriter for FullWriter {
     }
 }
 
-/// The stack map stands behind the operands, and before what Cranelift tells of
-/// these in a comment. Aliases of the results follow on lines of their own.
+/// Writes an instruction with its stack map, which stands after the operands and before Cranelift's
+/// comment about these. Aliases of the results follow on lines of their own.
 fn write_with_map(w: &mut dyn Write, text: &str, entries: &[UserStackMapEntry]) -> fmt::Result {
     let line = text.find('\n').unwrap_or(text.len());
     let operands = text[..line].find("  ; ").unwrap_or(line);

@@ -1,4 +1,4 @@
-//! Checking every function of a program with Cranelift's verifier.
+//! Checks every function of a program with Cranelift's verifier.
 
 use super::{Program, ProgramError, ProgramFunction};
 use crate::panics;
@@ -14,9 +14,9 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`ProgramError::Verifier`] for the first function in input order that the verifier
-    /// rejects, whatever the number of threads. A function so malformed that the verifier itself
-    /// panics is rejected as well.
+    /// [`ProgramError::Verifier`] for the first function in input order that the verifier rejects,
+    /// with any number of threads. A function so malformed that the verifier itself panics is
+    /// rejected as well.
     pub fn verify<'a>(&self, fisa: impl Into<FlagsOrIsa<'a>>) -> Result<(), ProgramError> {
         let fisa = fisa.into();
         let rejected = self
@@ -31,7 +31,7 @@ impl Program {
 fn reject(function: &ProgramFunction, fisa: FlagsOrIsa<'_>) -> Option<ProgramError> {
     let body = function.body();
     let message = match panics::catch(|| {
-        // The message is made in here because showing an error can panic like finding it.
+        // The message is made in here because displaying an error can panic like finding it.
         verify_function(body, fisa).map_err(|errors| errors.to_string())
     }) {
         Ok(Ok(())) => return None,

@@ -1,11 +1,10 @@
 //! A callee prepared for splicing: read once, copied many times.
 //!
-//! Everything that can be known without the caller is worked out here: which
-//! blocks are reachable and in which order definitions come before uses, what
-//! each alias stands for, each instruction's controlling type, which entities
-//! are used at all, and whether something in the body restricts where it may
-//! go. The same walk checks every reference that the copy will follow, so that
-//! copying cannot fail half-way, whatever the input.
+//! All facts that do not depend on the caller are computed here: the reachable blocks in an order
+//! in which definitions come before uses, the value behind each alias, each instruction's
+//! controlling type, the used entities, and restrictions on the call sites that the body can go to.
+//! The same walk checks every reference that the copy will follow, so that copying cannot fail
+//! half-way for any input.
 
 use super::Refusal;
 use super::facts::{CalleeFacts, Outline};
@@ -17,9 +16,9 @@ use std::borrow::Cow;
 
 /// A function body ready to be spliced into any number of callers.
 ///
-/// Preparing costs one walk over the body; each splice then only copies. The
-/// tables can be kept beside the body with [`Callee::into_tables`] and put
-/// together again with [`Callee::from_tables`].
+/// Preparing costs one walk over the body; each splice then only copies. The tables can be kept
+/// beside the body with [`Callee::into_tables`] and put together again with
+/// [`Callee::from_tables`].
 ///
 /// ```
 /// use cranelift_inliner::splice::Callee;
@@ -52,7 +51,7 @@ pub struct Callee<'f> {
 /// The part of a prepared [`Callee`] that does not borrow the function.
 #[derive(Clone)]
 pub struct CalleeTables(
-    /// In a box, since it is passed on several times, and large enough for moves to count.
+    /// In a box, because it is moved several times and large enough for that to cost time.
     pub(super) Box<Tables>,
 );
 
@@ -66,11 +65,11 @@ impl CalleeFacts {
 }
 
 impl<'f> Outline<'f> {
-    /// Makes the tables that a copy needs, anew: costs one walk.
+    /// Rebuilds the tables that a copy needs; costs one walk over the body.
     ///
     /// # Errors
     ///
-    /// As [`Callee::new`], where the function is another than that of the facts.
+    /// Those of [`Callee::new`], if the facts are about another function.
     pub(crate) fn prepare(&self) -> Result<Callee<'f>, Refusal> {
         let mut callee = Callee::new(self.func)?;
         callee.tables.to_mut().0.facts.id = self.facts.id;
@@ -79,22 +78,20 @@ impl<'f> Outline<'f> {
 }
 
 impl CalleeTables {
-    /// What a refusal can depend on.
+    /// Returns the facts that refusals depend on.
     pub(crate) fn facts(&self) -> &CalleeFacts {
         &self.0.facts
     }
 }
 
 impl<'f> Callee<'f> {
-    /// Reads `func` and checks everything that a splice relies on.
+    /// Reads `func` and checks all properties that a splice relies on.
     ///
-    /// The cost is linear in the size of `func`. It need not be verified or
-    /// legalized.
+    /// The cost is linear in the size of `func`. It need not be verified or legalized.
     ///
     /// # Errors
     ///
-    /// [`Refusal::MalformedCallee`] where the body breaks a rule of CLIF on
-    /// which copying relies.
+    /// [`Refusal::MalformedCallee`] where the body breaks a rule of CLIF on which copying relies.
     pub fn new(func: &'f ir::Function) -> Result<Self, Refusal> {
         match panics::catch(|| Survey::new(func).run()) {
             Ok(Ok(tables)) => Ok(Callee {
@@ -105,11 +102,11 @@ impl<'f> Callee<'f> {
         }
     }
 
-    /// Puts `func` and tables that were made from it together again.
+    /// Joins `func` with tables that were made from it.
     ///
-    /// `tables` must come from [`Callee::into_tables`] of the same unchanged
-    /// function. Where `func` has other numbers of values, instructions, blocks
-    /// or other entities, splicing it is refused as malformed.
+    /// `tables` must come from [`Callee::into_tables`] of the same unchanged function. Where `func`
+    /// has other numbers of values, instructions, blocks or other entities, splicing it is refused
+    /// as malformed.
     pub fn from_tables(func: &'f ir::Function, tables: &'f CalleeTables) -> Self {
         Callee {
             func,
@@ -117,7 +114,7 @@ impl<'f> Callee<'f> {
         }
     }
 
-    /// Takes the tables out, so that they can be kept beside the function.
+    /// Returns the tables, so that they can be kept without the borrowed function.
     pub fn into_tables(self) -> CalleeTables {
         self.tables.into_owned()
     }
@@ -126,24 +123,22 @@ impl<'f> Callee<'f> {
         &self.tables.0
     }
 
-    /// What a refusal can depend on.
+    /// Returns the facts that refusals depend on.
     pub(crate) fn outline(&self) -> Outline<'_> {
         Outline::new(self.func, &self.tables().facts)
     }
 
-    /// The function that was prepared.
+    /// Returns the function that was prepared.
     pub fn function(&self) -> &'f ir::Function {
         self.func
     }
 
-    /// The number of instructions in reachable blocks. A splice copies no more
-    /// of them.
+    /// Returns the number of instructions in reachable blocks. A splice copies no more of them.
     pub fn reachable_insts(&self) -> usize {
         self.tables().facts.insts
     }
 
-    /// The number of blocks that are reachable from the entry block, itself
-    /// included.
+    /// Returns the number of blocks that are reachable from the entry block, itself included.
     pub fn reachable_blocks(&self) -> usize {
         self.tables().facts.blocks
     }

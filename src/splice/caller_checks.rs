@@ -1,19 +1,18 @@
-//! What of a caller is checked before it is changed, and when.
+//! Lazy validation of the caller.
 //!
-//! A splice moves what follows its call in the block, and adds to the caller's tables. So it is
-//! enough that the instructions of this block exist, which is looked at once for each block, before
-//! the first of its calls is replaced. The rest of the caller may be anything, and is not read: most
-//! callers are much larger than the blocks with calls that are worth inlining.
+//! A splice moves the instructions after its call, and adds to the caller's tables. So it is enough
+//! that the instructions of this block exist. That is checked once per block, before the first of
+//! its calls is replaced. The rest of the caller is not read and may be invalid: most callers are
+//! much larger than the blocks with calls that are worth inlining.
 //!
-//! What is not read may still have a place in the layout without being there, and Cranelift would
-//! give its number to something new. So the numbers that a copy is going to use are looked up in
-//! the layout.
+//! The unread part may have entities in the layout that do not exist, and Cranelift would give
+//! their numbers to new ones. So the numbers that a copy will use are looked up in the layout.
 //!
 //! The whole caller is checked instead, once, where
 //!
 //! - it has exception tables, so that it may have handler addresses;
-//! - a copy adds stack slots: a tag or a stack map somewhere may name a slot that is not there, and
-//!   the new one would take its place;
+//! - a copy adds stack slots: a tag or a stack map may name a slot that does not exist, and the new
+//!   one would take its place;
 //! - a copy needs so many numbers that looking them up would cost as much.
 
 use super::Refusal;
@@ -25,16 +24,16 @@ use cranelift_codegen::entity::{EntityRef, EntitySet};
 use cranelift_codegen::ir::{Block, Function, Inst, Opcode};
 use std::cell::{Cell, OnceCell, RefCell};
 
-/// How many numbers can be looked up for the cost of checking one instruction.
+/// The number of look-ups that cost as much as checking one instruction.
 const NUMBERS_FOR_ONE: usize = 4;
 
 /// Entities have lower numbers.
 const MOST_NUMBERS: usize = u32::MAX as usize;
 
-/// What is known of the caller of a session.
+/// The facts about the caller of a session.
 #[derive(Default)]
 pub(super) struct CallerChecks {
-    /// Whether the whole caller is sound, once that was looked at.
+    /// Whether the whole caller is sound, if that was checked.
     whole: OnceCell<Result<(), String>>,
     /// The caller's own blocks have lower numbers; others were checked as the callee's.
     own_blocks: usize,
@@ -42,15 +41,15 @@ pub(super) struct CallerChecks {
     sound: RefCell<EntitySet<Block>>,
     /// Calls in sound blocks: each may come to end a segment of its own.
     calls: Cell<usize>,
-    /// Up to these numbers, nothing is in the layout that the caller does not have.
+    /// Up to these numbers, the layout has no entities that do not exist.
     free_insts: Cell<usize>,
     free_blocks: Cell<usize>,
 }
 
-/// What one walk over a caller tells.
+/// The results of one walk over a caller.
 pub(crate) struct CheckedCaller {
     pub(super) handler_addresses: HandlerAddresses,
-    /// Why nothing can be spliced into it.
+    /// The reason why no callee can be spliced into it.
     pub(super) error: Option<String>,
 }
 
@@ -66,7 +65,7 @@ impl CheckedCaller {
 }
 
 impl CallerChecks {
-    /// Starts with `caller`, of which nothing is known.
+    /// Starts with `caller`, without any facts about it.
     pub(super) fn start(&mut self, caller: &Function) {
         self.whole.take();
         self.own_blocks = caller.dfg.num_blocks();
@@ -81,7 +80,8 @@ impl CallerChecks {
         self.whole = OnceCell::from(error.map_or(Ok(()), Err));
     }
 
-    /// Looks at what putting `callee` in the place of `call` relies on, apart from the call itself.
+    /// Checks the parts of the caller that putting `callee` in the place of `call` relies on, apart
+    /// from the call itself.
     pub(super) fn check(
         &self,
         caller: &Function,
@@ -121,8 +121,8 @@ impl CallerChecks {
         Ok(())
     }
 
-    /// Whether the numbers of what a copy that adds `growth` needs are free in the layout, and of
-    /// what is added if it cuts the call's block.
+    /// Checks that the layout has no entities with the numbers that a copy with this `growth`
+    /// needs, and with those for splitting the call's block if it `cuts`.
     ///
     /// `caller` must have room for them.
     pub(super) fn check_numbers(
@@ -134,7 +134,7 @@ impl CallerChecks {
         if self.whole.get().is_some() {
             return Ok(());
         }
-        // What follows each call may become a block of its own, with a jump to it.
+        // The instructions after each call may become a block of their own, with a jump to it.
         let calls = if cuts { self.calls.get() } else { 0 };
         let insts = growth.insts + calls;
         let blocks = growth.blocks + calls;
@@ -168,7 +168,8 @@ fn needs_whole(caller: &Function, callee: Outline<'_>) -> bool {
     callee.facts.adds_slots || callee.facts.insts / NUMBERS_FOR_ONE > caller.dfg.num_insts()
 }
 
-/// The calls of a sound block: its instructions exist, and a terminator is the last of them.
+/// Returns the calls of a sound block: its instructions exist, and a terminator is the last of
+/// them.
 ///
 /// Panics where the list of a call's results lies outside of the pool.
 fn count_calls(caller: &Function, block: Block) -> Result<usize, String> {

@@ -27,7 +27,7 @@ pub struct SpliceContext {
     pub(super) inherited_tags: InheritedTags,
     /// Results of spliced calls, in the order in which they became aliases.
     pub(super) aliases: Vec<Value>,
-    /// Nothing but a test sets other limits than those of CLIF.
+    /// Only tests set other limits than those of CLIF.
     pub(super) limits: EntityLimits,
     pub(super) segments: Segments,
     pub(super) checks: CallerChecks,

@@ -1,25 +1,25 @@
-//! Which values of a function are made of certain others.
+//! Values of a function that are derived from given ones.
 
 use cranelift_codegen::entity::{EntityRef, EntitySet};
 use cranelift_codegen::ir::{BlockArg, Function, Inst, InstructionData, Value};
 
-/// Values that are made of others, through instructions, edges and aliases.
+/// Values derived from others, through instructions, edges and aliases.
 pub(super) struct Derived(EntitySet<Value>);
 
-/// What an instruction makes of values.
+/// How an instruction passes values on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// Its results are made of its operands.
+    /// Its results are derived from its operands.
     Through,
     /// Its results are not.
     Ends,
-    /// Its results are looked for themselves.
+    /// Its results are starting points themselves.
     Starts,
 }
 
 impl Derived {
-    /// Finds what is made of `pending` in instructions with numbers below `insts`. Results of calls
-    /// are made of nothing.
+    /// Finds the values derived from `pending` by instructions with numbers below `insts`. Results
+    /// of calls are not derived from their arguments.
     ///
     /// Costs one walk over these instructions. Panics where the function is malformed.
     pub(super) fn find(
@@ -73,11 +73,11 @@ impl Derived {
     }
 }
 
-/// What is made of each value, as lists in one table.
+/// The values derived from each value, as lists in one table.
 struct Uses {
     /// The first of each value's entries, plus one.
     first: Vec<usize>,
-    /// What is made, and the next entry of the same value, plus one.
+    /// The derived value, and the index of the next entry of the same value, plus one.
     entries: Vec<(Value, usize)>,
 }
 

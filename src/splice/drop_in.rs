@@ -5,23 +5,22 @@ use cranelift_codegen::CodegenResult;
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{self, Inst, InstructionData};
 
-/// Visits the direct calls of `func` and inlines those that `inliner` says.
+/// Visits the direct calls of `func` and inlines those that `inliner` chooses.
 ///
-/// This takes the place of [`cranelift_codegen::Context::inline`] for embedders
-/// that implement [`cranelift_codegen::inline::Inline`]: calls are visited in
-/// layout order, `visit_callee` decides whether those that came in with a body
-/// are visited too, right after their body, and the result tells whether
-/// anything was inlined. Patchable and indirect calls are not offered.
+/// This takes the place of [`cranelift_codegen::Context::inline`] for embedders that implement
+/// [`cranelift_codegen::inline::Inline`]: calls are visited in layout order, `visit_callee` decides
+/// whether calls that came in with a body are visited too, right after their body, and the result
+/// is whether anything was inlined. Patchable and indirect calls are not offered.
 ///
-/// Where Cranelift would panic or fail — a signature that differs, a full set
-/// of memory flags, a callee that does not verify — the call is kept.
+/// Where Cranelift would panic or fail — a signature that differs, a full set of memory flags, a
+/// callee that does not verify — the call is kept.
 ///
-/// Memory flags are copied as Cranelift copies them, by its contract: alias regions are numbered
-/// once for the whole compilation, and `readonly` and `can_move` hold in whatever the function is
+/// Memory flags are copied like in Cranelift, by its contract: alias regions are numbered once for
+/// the whole compilation, and `readonly` and `can_move` hold in every function that the body is
 /// inlined into ([`MemoryPromises::WholeProgram`]).
 ///
-/// As with Cranelift's own function, an inliner that answers a recursive call
-/// with `visit_callee` every time does not terminate.
+/// As with Cranelift's own function, an inliner that answers a recursive call with `visit_callee`
+/// every time does not terminate.
 ///
 /// ```
 /// use cranelift_codegen::inline::{Inline, InlineCommand};
@@ -77,18 +76,18 @@ pub fn inline_calls(func: &mut ir::Function, inliner: impl Inline) -> CodegenRes
     inline_calls_with(func, inliner, &options)
 }
 
-/// Does the same as [`inline_calls`], with options of the embedder's.
+/// Like [`inline_calls`], but with the embedder's options.
 ///
-/// Memory flags are taken as [`SpliceOptions::memory_promises`] says: for each function by itself, by
+/// The scope of memory flags is [`SpliceOptions::memory_promises`]: each function by itself, by
 /// default, while [`inline_calls`] takes them for the whole program.
 ///
-/// Cranelift's own function copies whatever it is given. Where a refusal is not wanted, allow what
-/// it is about, after reading the promise that goes with it: for functions that begin with a check
-/// of the stack pointer, [`SpliceOptions::allow_stack_pointer`]; for calls that pass another
+/// Cranelift's own function does not refuse such callees. To avoid a refusal, set the option that
+/// allows the callee, after reading the promise that goes with it: for functions that begin with a
+/// check of the stack pointer, [`SpliceOptions::allow_stack_pointer`]; for calls that pass another
 /// `vmctx` between functions with a `stack_limit`, [`SpliceOptions::stack_limit_is_per_thread`].
 ///
-/// An embedder that wants more, such as the [refusals](super::Refusal) or locations of its own, finds
-/// all that this function does in [`Session`](super::Session).
+/// Embedders that need more, such as the [refusals](super::Refusal) or locations of their own, can
+/// write the same loop with [`Session`](super::Session).
 ///
 /// ```
 /// # use cranelift_codegen::inline::{Inline, InlineCommand};
@@ -185,7 +184,7 @@ pub fn inline_calls_with(
     Ok(inlined_any)
 }
 
-/// A direct call that may be inlined as far as its own instruction tells.
+/// Returns whether `inst` is a direct call whose kind may be inlined.
 fn is_candidate(func: &ir::Function, inst: Inst) -> bool {
     match func.dfg.insts[inst] {
         InstructionData::Call { func_ref, .. } | InstructionData::TryCall { func_ref, .. } => {

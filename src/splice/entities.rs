@@ -1,9 +1,8 @@
-//! What a callee's entities are called in the caller.
+//! Translation of a callee's entities to the caller's.
 //!
-//! Signatures, function references, global values, constants, immediates and
-//! memory flags that the caller already has are shared. The translation of one callee is
-//! made once for a caller, whatever the number of copies; stack slots, blocks
-//! and values are each copy's own affair.
+//! Signatures, function references, global values, constants, immediates and memory flags that the
+//! caller already has are shared. The translation of one callee is made once per caller, for any
+//! number of copies; each copy has its own stack slots, blocks and values.
 
 use super::caller_promises::{CallerPromises, same_promise};
 use super::facts::Outline;
@@ -54,7 +53,7 @@ pub(super) struct CallerEntities {
 }
 
 impl CallerEntities {
-    /// Forgets the translation of a callee that will not come again.
+    /// Forgets the translation of a callee that is no longer needed.
     pub(super) fn forget(&mut self, callee: &Callee<'_>) {
         for shares_vmctx in [false, true] {
             self.maps.remove(&(callee.tables().facts.id, shares_vmctx));
@@ -72,9 +71,9 @@ impl CallerEntities {
         self.maps.clear();
     }
 
-    /// Whether everything that `callee` needs can be named in `caller`.
+    /// Checks that `caller` has the capacity for all entities that `callee` needs.
     ///
-    /// Reads only. After `Ok`, [`CallerEntities::translate`] does not fail.
+    /// Only reads. After `Ok`, [`CallerEntities::translate`] does not fail.
     pub(super) fn check(
         &self,
         caller: &ir::Function,
@@ -104,10 +103,10 @@ impl CallerEntities {
         }
     }
 
-    /// How many memory flags `caller` has.
+    /// Returns the number of memory flags of `caller`.
     fn count_mem_flags(&self, caller: &ir::Function) -> usize {
         let set = &caller.dfg.mem_flags;
-        // The set does not tell its size, but it is dense and only grows.
+        // Cranelift does not expose the size of the set, but it is dense and only grows.
         let mut low = self.mem_flags_count.get();
         let mut high = MEM_FLAGS_CAPACITY;
         while low < high {
@@ -125,9 +124,9 @@ impl CallerEntities {
         low
     }
 
-    /// How many flags may be added beside those of the callee to the `count` that are there.
+    /// Returns how many flags may be added to the present `count`, beside those of the callee.
     fn other_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>, count: usize) -> usize {
-        // A structure passed by value is copied with flags of our own.
+        // The engine copies structures passed by value with flags of its own.
         let copies_structures = callee.facts.structures > 0;
         let used = callee.facts.mem_flags.len();
         let promises = &self.promises;
@@ -135,14 +134,14 @@ impl CallerEntities {
             + usize::from(copies_structures)
     }
 
-    /// How many flags of `callee` are missing in `caller`.
+    /// Returns the number of flags of `callee` that `caller` lacks.
     fn count_missing_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>) -> usize {
         let used = callee.facts.mem_flags.iter();
         let missing = used.filter_map(|&flags| self.missing_mem_flags(caller, callee.func, flags));
         missing.collect::<FxHashSet<_>>().len()
     }
 
-    /// How many flags `caller` has at most once `callee` is translated, for debug builds.
+    /// Returns the most flags that `caller` has after translating `callee`, for debug builds.
     fn most_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>) -> usize {
         let count = self.count_mem_flags(caller);
         count
@@ -150,8 +149,8 @@ impl CallerEntities {
             + self.count_missing_mem_flags(caller, callee)
     }
 
-    /// What has to be added to the flags of `caller` for `flags` of `callee`: the flags but for
-    /// the region, and the number that the user gave that.
+    /// Returns the flags that `caller` lacks for `flags` of `callee`: without their region, and the
+    /// user's number of that.
     fn missing_mem_flags(
         &self,
         caller: &ir::Function,
@@ -175,12 +174,12 @@ impl CallerEntities {
         (!is_there).then_some((plain, user_id))
     }
 
-    /// Names everything that `callee` uses in `caller`, adding what is missing.
+    /// Translates all entities that `callee` uses to `caller`, and adds the missing ones.
     ///
     /// # Errors
     ///
-    /// None after [`CallerEntities::check`]. Where that counted wrongly, a table has no room; the
-    /// caller then has entities that nothing uses.
+    /// None after [`CallerEntities::check`]. If its count was wrong, a table is full, and the
+    /// caller then has unused entities.
     pub(super) fn translate(
         &mut self,
         caller: &mut ir::Function,
@@ -231,14 +230,15 @@ impl CallerEntities {
         Ok(())
     }
 
-    /// The translation of `callee`, which was made by [`CallerEntities::translate`].
+    /// Returns the translation of `callee`, which was made by [`CallerEntities::translate`].
     pub(super) fn maps(&self, callee: &Callee<'_>, shares_vmctx: bool) -> &EntityMaps {
         &self.maps[&(callee.tables().facts.id, shares_vmctx)]
     }
 }
 
-/// So many times the caller's entities are compared one by one, if they are no
-/// more than that. Most callers have few, and callees that name few.
+/// The limit of linear search: both the number of searches before the index is built, and the size
+/// of the largest table that is searched linearly. Most callers have few entities, and callees that
+/// use few.
 const COMPARED: usize = 16;
 
 /// Finds entities of one kind by content, filled when there is much to find.
@@ -246,7 +246,7 @@ struct ContentIndex<K> {
     by_hash: FxHashMap<u64, K>,
     /// The number of the caller's entities that were indexed.
     indexed: usize,
-    /// How many times they were compared.
+    /// The number of linear searches.
     compared: usize,
 }
 
@@ -316,7 +316,7 @@ struct Translation<'a> {
     globals: &'a mut ContentIndex<ir::GlobalValue>,
     immediates: &'a mut ContentIndex<ir::Immediate>,
     promises: &'a CallerPromises,
-    /// Whether the caller had no room for some flags.
+    /// Whether the caller's table was too full for some flags.
     is_full: bool,
     maps: EntityMaps,
 }
@@ -371,7 +371,7 @@ impl Translation<'_> {
         if let Some(region) = data.alias_region() {
             let region = &self.callee.dfg.alias_regions[region];
             let regions = &mut self.caller.dfg.alias_regions;
-            // Only a region that is new needs a copy of its description.
+            // Only a new region needs a copy of its description.
             let existing = regions.get(region.user_id);
             let translated = existing.unwrap_or_else(|| regions.insert(region.clone()));
             data.set_alias_region(Some(translated));
@@ -482,7 +482,7 @@ impl Translation<'_> {
         }
     }
 
-    /// Dynamic types are few, so they are compared one by one.
+    /// Translates a dynamic type. There are few, so they are compared one by one.
     fn dynamic_type(&mut self, ty: ir::DynamicType) -> ir::DynamicType {
         let data = &self.callee.dfg.dynamic_types[ty];
         let translated = ir::DynamicTypeData {
@@ -498,8 +498,8 @@ impl Translation<'_> {
     }
 }
 
-/// A value has only its type, not the entity that declares the scale, so one
-/// type cannot have two scales in a function.
+/// Checks the scales of dynamic types. A value has only its type, not the entity that declares the
+/// scale, so one type cannot have two scales in a function.
 fn check_dynamic_types(
     caller: &ir::Function,
     callee: Outline<'_>,

@@ -1,8 +1,8 @@
-//! What a refusal can depend on in a callee, apart from the tables of its copy.
+//! The facts about a callee that refusals depend on, without the tables of its copy.
 //!
-//! Most calls that could be inlined are not wanted. Whether one could be is
-//! known from these few facts and the function itself, so that the tables,
-//! which are as large as the body, need not be kept for the others.
+//! Most calls that could be inlined are not wanted. These few facts and the function itself decide
+//! whether a call can be inlined, so that the tables, which are as large as the body, need not be
+//! kept for all callees.
 
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{self, ArgumentPurpose, Opcode};
@@ -12,16 +12,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
-/// What the walk over a callee tells that its tables are not needed for.
+/// The results of the walk over a callee, except its tables.
 #[derive(Clone)]
 pub(crate) struct CalleeFacts {
-    /// Tells prepared bodies apart, so that a caller's translation of one is
-    /// found again. It stays the same when the tables are made again.
+    /// Identifies a prepared body, so that a caller's translation of it is found again. It stays
+    /// the same when the tables are rebuilt.
     pub(super) id: u64,
     /// Reachable blocks and the instructions in them.
     pub(super) blocks: usize,
     pub(super) insts: usize,
-    /// The opcodes of instructions that see the physical frame, each once.
+    /// The opcodes of instructions that read the physical frame, each once.
     pub(super) introspection: Vec<Opcode>,
     /// The calling conventions of calls that do not already catch everything.
     pub(super) inner_call_convs: SmallVec<[CallConv; 4]>,
@@ -32,8 +32,8 @@ pub(crate) struct CalleeFacts {
     pub(super) reads_thread_locals: bool,
     /// Whether some exception table of the callee names a dynamic context.
     pub(super) has_exception_context: bool,
-    /// Reachable instructions that leave the callee for its caller: `return`,
-    /// `return_call` and `return_call_indirect`.
+    /// Reachable instructions that leave the callee for its caller: `return`, `return_call` and
+    /// `return_call_indirect`.
     pub(super) returns: usize,
     /// A stack slot beyond which the callee reaches.
     pub(super) overrun_slot: Option<ir::StackSlot>,
@@ -41,25 +41,23 @@ pub(crate) struct CalleeFacts {
     pub(super) adds_slots: bool,
     /// Structures that are passed by value.
     pub(super) structures: usize,
-    /// Whether a copy takes one block, and nothing but the callee's instructions
-    /// is in it.
+    /// Whether a copy takes one block, with only the callee's instructions in it.
     pub(super) is_straight: bool,
-    /// The number of instructions that a copy makes, without those for which
-    /// that depends on the call.
+    /// The number of instructions in a copy, without those that depend on the call.
     pub(super) certain_insts: usize,
     pub(super) values_added: usize,
-    /// Instructions, with one result each, to which global values that lead to
-    /// `vmctx` may have to be expanded.
+    /// Instructions, with one result each, to which global values that lead to `vmctx` may have to
+    /// be expanded.
     pub(super) vmctx_insts_added: usize,
     /// The memory flags that reachable code uses.
     pub(super) mem_flags: SmallVec<[ir::MemFlags; 4]>,
     /// The scales of dynamic types that lead to the `vmctx` parameter.
     pub(super) vmctx_scales: Vec<ir::GlobalValue>,
-    /// The counts of the function of which these are the facts.
+    /// The entity counts of the function, to recognize it.
     counts: EntityCounts,
 }
 
-/// How many entities of each kind a function has.
+/// The number of entities of each kind in a function.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct EntityCounts([u32; 9]);
 
@@ -83,7 +81,7 @@ impl EntityCounts {
 }
 
 impl CalleeFacts {
-    /// Nothing yet, about `func`.
+    /// Creates the facts about `func`, before the survey fills them in.
     pub(super) fn new(func: &ir::Function) -> Self {
         let structures = func.signature.params.iter();
         let structures = structures
@@ -129,7 +127,7 @@ impl CalleeFacts {
     }
 }
 
-/// A callee as far as a refusal can depend on it.
+/// A callee with the facts that refusals depend on.
 #[derive(Clone, Copy)]
 pub(crate) struct Outline<'f> {
     pub(super) func: &'f ir::Function,
@@ -137,12 +135,12 @@ pub(crate) struct Outline<'f> {
 }
 
 impl<'f> Outline<'f> {
-    /// `facts` must be those of `func`.
+    /// Joins `func` with its `facts`.
     pub(crate) fn new(func: &'f ir::Function, facts: &'f CalleeFacts) -> Self {
         Outline { func, facts }
     }
 
-    /// Whether the facts can be those of the function.
+    /// Returns whether the facts can be those of the function.
     pub(super) fn is_consistent(&self) -> bool {
         self.facts.counts == EntityCounts::of(self.func)
     }

@@ -1,9 +1,9 @@
-//! Debug tags of calls that carry none themselves.
+//! Debug tags inherited by untagged calls.
 //!
-//! A call without tags gets none when it is copied. When such a copy is spliced
-//! in turn, the tagged instructions of that body must still begin with the tags
-//! of the outermost frame, as they do where the inner splice ran first. So the
-//! session remembers with which tags an untagged call came in.
+//! A call without tags gets none when it is copied. When such a copy is spliced in turn, the tagged
+//! instructions of that body must still begin with the tags of the outermost frame, as they do
+//! where the inner splice ran first. So the session remembers with which tags an untagged call came
+//! in.
 
 use cranelift_codegen::ir::{DebugTag, Inst};
 use rustc_hash::FxHashMap;
@@ -21,7 +21,7 @@ impl InheritedTags {
         self.of_calls.clear();
     }
 
-    /// The tags with which an untagged `call` came in; empty for others.
+    /// Returns the tags with which an untagged `call` came in; empty for others.
     pub(super) fn of(&self, call: Inst) -> &[DebugTag] {
         let range = self.of_calls.get(&call).cloned().unwrap_or_default();
         self.pool.get(range).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Translating an instruction's operands from callee to caller.
+//! Translates an instruction's operands from callee to caller.
 
 use super::entities::EntityMaps;
 use super::tables::Tables;
@@ -29,18 +29,18 @@ impl OuterHandlers {
         }
     }
 
-    /// Whether there is a handler at all.
+    /// Returns whether there is a handler at all.
     pub(super) fn catches(&self) -> bool {
         self.catches
     }
 
-    /// Whether there are handlers that no copied call reaches.
+    /// Returns whether there are handlers that no copied call reaches.
     pub(super) fn is_unused(&self) -> bool {
         self.catches && !self.used
     }
 
-    /// The items for one more call. Lists of arguments are not shared between
-    /// instructions, which may change them independently.
+    /// Returns the items for one more call. Lists of arguments are not shared between instructions,
+    /// which may change them independently.
     pub(super) fn copy_items(&mut self, pool: &mut ValueListPool) -> Vec<ExceptionTableItem> {
         self.used = true;
         self.items
@@ -57,7 +57,7 @@ impl OuterHandlers {
             .collect()
     }
 
-    /// The normal edge, with `returned` in the place of the call's results.
+    /// Returns the normal edge, with `returned` in the place of the call's results.
     pub(super) fn normal_with(&self, returned: &[Value], pool: &mut ValueListPool) -> BlockCall {
         let args: SmallVec<[BlockArg; 8]> = self
             .normal
@@ -139,9 +139,9 @@ impl InstructionMapper for Mapper<'_> {
                 }
             })
             .collect();
-        // What the callee catches in any case never reached the caller. Some
-        // readers of exception tables try all tags before the default, so that
-        // adding the caller's tags behind it would not be harmless.
+        // Exceptions that the callee catches in any case never reached the caller. Some readers of
+        // exception tables try all tags before the default, so that adding the caller's tags behind
+        // it would not be harmless.
         if let Some(outer) = self.outer.as_mut().filter(|outer| outer.catches())
             && !catches_all
         {
@@ -162,8 +162,8 @@ impl InstructionMapper for Mapper<'_> {
         BlockCall::new(block, args, self.value_lists)
     }
 
-    /// Only `get_exception_handler_address` names a block without branching to
-    /// it; it is translated when the place of the terminator is known.
+    /// Keeps the block. Only `get_exception_handler_address` names one without branching to it, and
+    /// is translated when the place of the terminator is known.
     fn map_block(&mut self, block: Block) -> Block {
         block
     }
@@ -197,7 +197,7 @@ impl InstructionMapper for Mapper<'_> {
     }
 }
 
-/// Whether an item of an exception table catches.
+/// Returns whether an item of an exception table catches.
 fn is_handler(item: &ExceptionTableItem) -> bool {
     !matches!(item, ExceptionTableItem::Context(_))
 }

@@ -1,20 +1,20 @@
-//! What memory flags promise, and to how much of a program.
+//! The promises of memory flags, and their scope.
 //!
 //! Cranelift reads three promises from the flags of an access:
 //!
 //! - `readonly`: nothing writes that memory from the function's call to its exit.
-//! - `can_move`: the access may stand wherever its address is known, past branches as well.
-//!   A load with both flags that cannot trap is a pure value to the optimizer: it is merged with
-//!   its like, lifted out of loops and above the branch that guards it.
+//! - `can_move`: the access may stand wherever its address is known, past branches as well. A load
+//!   with both flags that cannot trap is a pure value to the optimizer: it is merged with equal
+//!   loads, and hoisted out of loops and above the branch that guards it.
 //! - The alias region: no address is accessed through two regions, or through one and through none.
-//!   A load sees the last store of its own region and stores without region; a load without region
-//!   sees only the latter. So what two accesses are told to be apart by their regions is forwarded,
-//!   merged and dropped past each other.
+//!   A load sees the last store of its own region and stores without a region; a load without a
+//!   region sees only the latter. So accesses in different regions are forwarded, merged and
+//!   dropped past each other.
 //!
 //! All are made for one activation of one function. A copy of a body is executed in an activation
-//! of its caller, which is longer: before, after and between executions of the copy other code may
-//! write, and the check that a `can_move` load relies on may stand in the caller. Of two bodies the
-//! regions have nothing to do with each other, nor have those of two executions of one body.
+//! of its caller, which is longer: other code may write before, after and between executions of the
+//! copy, and the check that a `can_move` load relies on may be in the caller. Regions of two bodies
+//! are unrelated, and so are those of two executions of one body.
 
 use super::tables::{Base, MemoryUse, PromisedLoad, Tables};
 use cranelift_codegen::entity::EntityRef;
@@ -24,11 +24,11 @@ use cranelift_codegen::ir::{
 };
 use rustc_hash::FxHashMap;
 
-/// What the flags of memory accesses promise: `readonly`, `can_move` and alias regions.
+/// The scope of the promises of memory accesses: `readonly`, `can_move` and alias regions.
 ///
-/// With Cranelift alone they promise something for one activation of one function. A copy of a
-/// body in a caller is part of a longer activation, in which the promise may not hold, unless the
-/// front end makes it for the whole program.
+/// In Cranelift alone, a promise holds for one activation of one function. A copy of a body in a
+/// caller is part of a longer activation, in which the promise may not hold, unless the front end
+/// makes it for the whole program.
 ///
 /// ```
 /// use cranelift_inliner::splice::{MemoryPromises, SpliceOptions, splice};
@@ -75,21 +75,21 @@ pub enum MemoryPromises {
     /// they may write.
     #[default]
     PerFunction,
-    /// A promise holds in whatever the function is inlined into, and two regions with one
-    /// `user_id` are the same in all functions. This is what Cranelift's own inliner asks for.
+    /// A promise holds in every function that the body is inlined into, and two regions with one
+    /// `user_id` are the same in all functions. Cranelift's own inliner requires this.
     ///
-    /// Nothing is lost but in loads of a structure that is passed by value, which the copy writes
-    /// wherever it is executed.
+    /// Only loads of a structure that is passed by value lose promises, because each execution of
+    /// the copy writes it.
     WholeProgram,
 }
 
-/// Whether an access with these flags may be moved or merged for more than its place tells.
+/// Returns whether these flags allow to move or merge an access beyond the rules for its place.
 pub(super) fn is_promising(flags: MemFlagsData) -> bool {
     flags.readonly() || flags.can_move()
 }
 
-/// The flags without what holds for one activation only. Alignment, byte order and the trap are
-/// facts of the access where it stands.
+/// Returns the flags without the promises for one activation. Alignment, byte order and the trap
+/// are facts of the access in its place.
 pub(super) fn without_promises(flags: MemFlagsData) -> MemFlagsData {
     let mut plain = MemFlagsData::new().with_trap_code(flags.trap_code());
     if flags.aligned() {
@@ -101,12 +101,12 @@ pub(super) fn without_promises(flags: MemFlagsData) -> MemFlagsData {
     plain
 }
 
-/// The flags of an access of memory that is written in the same activation.
+/// Returns the flags of an access of memory that is written in the same activation.
 pub(super) fn without_flags(flags: MemFlagsData) -> MemFlagsData {
     without_promises(flags).with_alias_region(flags.alias_region())
 }
 
-/// The flags of an access that stays where it is.
+/// Returns the flags of an access that stays where it is.
 pub(super) fn without_can_move(flags: MemFlagsData) -> MemFlagsData {
     let mut pinned = without_flags(flags);
     if flags.readonly() {
@@ -115,7 +115,7 @@ pub(super) fn without_can_move(flags: MemFlagsData) -> MemFlagsData {
     pinned
 }
 
-/// Looks at all accesses of `func`.
+/// Collects all accesses of `func`.
 pub(super) fn memory_use(func: &Function, tables: &Tables) -> MemoryUse {
     let mut used = MemoryUse::default();
     if tables.facts.mem_flags.is_empty() {
@@ -166,7 +166,7 @@ pub(super) fn memory_use(func: &Function, tables: &Tables) -> MemoryUse {
     used
 }
 
-/// Whether `address`, which is no alias, is that of a stack slot.
+/// Returns whether `address`, which is not an alias, is that of a stack slot.
 fn is_slot_address(func: &Function, address: Value) -> bool {
     if address.index() >= func.dfg.num_values() {
         return false;

@@ -1,9 +1,8 @@
 //! The splicing engine: one callee body into one call site.
 //!
-//! [`splice`] replaces one call by a copy of the body that it calls. A
-//! [`Session`] does that for many calls of one caller, and [`inline_calls`]
-//! takes the place of [`cranelift_codegen::Context::inline`]. Nothing here
-//! decides which calls are worth it.
+//! [`splice`] replaces one call by a copy of the callee's body. A [`Session`] does that for many
+//! calls of one caller, and [`inline_calls`] takes the place of
+//! [`cranelift_codegen::Context::inline`]. The engine does not decide which calls to inline.
 //!
 //! ```
 //! use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
@@ -49,79 +48,71 @@
 //!
 //! # How a splice goes
 //!
-//! *Prepare.* [`Callee::new`] walks the callee once. It puts the reachable
-//! blocks in reverse postorder, in which definitions come before uses, follows
-//! the aliases, notes which entities are used at all and what restricts where
-//! the body may go. It also checks every reference that the copy will follow,
-//! so that a callee that no verifier has seen cannot make the copy fail.
+//! *Prepare.* [`Callee::new`] walks the callee once. It puts the reachable blocks in reverse
+//! postorder, in which definitions come before uses, follows the aliases, and collects the used
+//! entities and the restrictions on call sites. It also checks every reference that the copy will
+//! follow, so that an unverified callee cannot make the copy fail.
 //!
-//! *Plan.* Everything about the call that can be wrong is looked at before the
-//! caller is touched. A [`Refusal`] therefore leaves it byte for byte as it was.
-//! Of the rest of the caller only the call's block matters to most splices.
+//! *Plan.* All checks of the call come before any change of the caller. A [`Refusal`] therefore
+//! leaves it unchanged, byte for byte. Of the rest of the caller, most splices read only the call's
+//! block.
 //!
-//! *Isolate.* What follows a `call` is cut off, so that the block ends where
-//! the call was. To keep that linear for a block with many calls, the block is
-//! cut once into segments that are joined in the end, when the session
-//! finishes. Between splices the caller is valid CLIF. A short callee of one
-//! block, or of blocks in one line, goes between the instructions around the
-//! call instead.
+//! *Isolate.* The instructions after a `call` are split off, so that the block ends where the call
+//! was. To keep that linear for a block with many calls, the block is split once into segments,
+//! which are joined when the session finishes. Between splices the caller is valid CLIF. A short
+//! callee of one block, or of blocks in one line, goes between the instructions around the call
+//! instead.
 //!
-//! *Copy.* The callee's entry block goes on in the call's block; its other
-//! reachable blocks follow in the caller's layout in their own order. The
-//! arguments stand for the parameters. Signatures, function references, global
-//! values, constants and immediates that the caller has already are shared, and
-//! so are stack slots of copies that are not inside each other; only values,
-//! blocks and tables are new in each copy.
+//! *Copy.* The callee's entry block goes on in the call's block; its other reachable blocks follow
+//! in the caller's layout in their own order. The arguments stand for the parameters. Signatures,
+//! function references, global values, constants and immediates that the caller has already are
+//! shared, and so are stack slots of copies that are not nested; only values, blocks and tables are
+//! new in each copy.
 //!
-//! *Join.* Where the callee has one return, what followed the call goes on in
-//! the returning block, and the call's results become aliases of what is
-//! returned. Only several returns make a block where they meet, whose
-//! parameters the results become. Where the callee never returns, what followed
-//! goes. At a `try_call` returns jump along its normal edge, and at a
+//! *Join.* If the callee has one return, the instructions after the call go on in the returning
+//! block, and the call's results become aliases of the returned values. Several returns jump to a
+//! new block, and the results become its parameters. If the callee never returns, the instructions
+//! after the call are removed. At a `try_call`, returns jump along its normal edge, and at a
 //! `return_call` they return from the caller.
 //!
-//! # What is kept
+//! # Preserved behaviour
 //!
-//! - A structure passed by value (`sarg`) is copied to a slot of the caller's,
-//!   so that the callee's changes stay its own.
-//! - At a `try_call`, what leaves the inlined body finds the callee's handlers
-//!   first and then the caller's: the caller's are added to each inner table
-//!   that does not catch everything, and calls become `try_call`s.
-//! - A tail call of the callee stays one at a `return_call`. Elsewhere the
-//!   caller's frame has to survive it, so it becomes a call.
-//! - A global value that starts from the callee's `vmctx` parameter means the
-//!   argument: the caller's own global value where the call passes the caller's
-//!   `vmctx` on, and otherwise the loads and sums that it stands for.
-//! - `get_exception_handler_address` follows the `try_call` that it is about.
-//! - A tagged instruction of the body gets the call's debug tags and then its
-//!   own. An untagged one gets none, but where it is a call that is spliced in
-//!   the same session, its body gets the outer tags all the same, so that the
-//!   order of the splices does not matter.
+//! - A structure passed by value (`sarg`) is copied to a slot of the caller's, so that the callee's
+//!   changes stay its own.
+//! - At a `try_call`, an exception in the inlined body reaches the callee's handlers first and then
+//!   the caller's: the caller's are added to each inner table that does not catch everything, and
+//!   calls become `try_call`s.
+//! - A tail call of the callee stays a tail call at a `return_call`. Elsewhere the caller's frame
+//!   has to survive it, so it becomes a call.
+//! - A global value that starts from the callee's `vmctx` parameter means the argument: the
+//!   caller's own global value where the call passes the caller's `vmctx` on, and otherwise
+//!   explicit loads and sums.
+//! - `get_exception_handler_address` follows its `try_call`.
+//! - A tagged instruction of the body gets the call's debug tags and then its own. An untagged one
+//!   gets none. But if it is a call that is spliced in the same session, its body still gets the
+//!   outer tags, so that the order of the splices does not matter.
 //! - Calls that come in have the references of both frames in their stack maps.
-//! - Source locations and value labels. Stack slots with a key are copied even
-//!   where nothing uses them, since the key is for somebody else.
+//! - Source locations and value labels. Stack slots with a key are copied even if unused, because
+//!   other tools look them up by the key.
 //!
-//! # What is refused
+//! # Refusals
 //!
-//! Each of these is a variant of [`Refusal`], with its reason there: a
-//! signature that is not the definition's; a `patchable` call; a callee that
-//! looks at its own frame, unless [`SpliceOptions`] allow it; a `try_call` whose
-//! handler somebody takes the address of; a callee with a `stack_limit` that
-//! the caller's prologue does not check, of which [`SpliceOptions`] can say
-//! more; handlers that cannot be carried to a
-//! call of the callee, because its calling convention has no exceptions, because
-//! it must stay patchable, or because the caller's tags would be matched in a
-//! context of the callee; a `stack_switch` where it would need the caller's handlers
-//! or stack map; thread-locals, if [`SpliceOptions`] say so; a callee that reaches
-//! beyond one of its stack slots; dynamic types with two scales; more memory flags than
-//! a function can hold; unreachable calls; and what is no valid CLIF.
+//! Each of these is a variant of [`Refusal`], with its reason there: a signature that is not the
+//! definition's; a `patchable` call; a callee that reads its own frame, unless [`SpliceOptions`]
+//! allow it; a `try_call` with a handler whose address is taken; a callee with a `stack_limit` that
+//! the caller's prologue does not check, unless [`SpliceOptions`] allow it; handlers that cannot be
+//! carried to a call of the callee, because its calling convention has no exceptions, because it
+//! must stay patchable, or because the caller's tags would be matched in a context of the callee; a
+//! `stack_switch` where it would need the caller's handlers or stack map; thread-locals, if
+//! [`SpliceOptions`] forbid them; a callee that reaches beyond one of its stack slots; dynamic
+//! types with two scales; more memory flags than a function can hold; unreachable calls; and
+//! invalid CLIF.
 //!
-//! # Where ideas come from
+//! # Sources
 //!
-//! That the tags of a call come before those of the body, and that the caller's
-//! handlers follow the callee's, is what Cranelift's own inliner does. Joining
-//! blocks without glue is common in compilers that inline on SSA form, such as
-//! LLVM.
+//! The order of tags (those of the call before those of the body) and of handlers (the callee's
+//! before the caller's) is that of Cranelift's own inliner. Joining blocks without glue is common
+//! in compilers that inline on SSA form, such as LLVM.
 
 mod callee;
 mod caller_checks;
@@ -160,7 +151,7 @@ pub use tables::{CopiedCall, DroppedPromises};
 
 use cranelift_codegen::ir;
 
-/// What an embedder allows a splice to do.
+/// An embedder's permissions for a splice.
 ///
 /// ```
 /// let mut options = cranelift_inliner::splice::SpliceOptions::default();
@@ -170,58 +161,52 @@ use cranelift_codegen::ir;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SpliceOptions {
-    /// Inline callees that use `get_frame_pointer`, which then gives the
-    /// caller's. Off by default.
+    /// Inline callees that use `get_frame_pointer`, which then gives the caller's. Off by default.
     pub allow_frame_pointer: bool,
-    /// Inline callees that use `get_stack_pointer`, which then gives the
-    /// caller's. Off by default. A front end that compares it with a limit to
-    /// detect stack overflow can allow it: the caller's frame holds the
-    /// callee's.
+    /// Inline callees that use `get_stack_pointer`, which then gives the caller's. Off by default.
+    /// A front end that compares it with a limit to detect stack overflow can allow it: the
+    /// caller's frame holds the callee's.
     pub allow_stack_pointer: bool,
-    /// Inline callees that use `get_return_address`, which then gives where
-    /// the caller returns to. Off by default.
+    /// Inline callees that use `get_return_address`, which then gives the caller's return address.
+    /// Off by default.
     pub allow_return_address: bool,
     /// The program's stack limits are those of the running thread. Off by default.
     ///
-    /// A callee with a `stack_limit` is inlined only where the caller's prologue
-    /// checks the same limit, for the callee's frame becomes a part of the
-    /// caller's. Without this option, the same limit means the same loads from the
-    /// same `vmctx`. With it, the `vmctx` may be another one, as in a call from one
-    /// instance to another.
+    /// A callee with a `stack_limit` is inlined only where the caller's prologue checks the same
+    /// limit, for the callee's frame becomes a part of the caller's. Without this option, the same
+    /// limit means the same loads from the same `vmctx`. With it, the `vmctx` may be another one,
+    /// as in a call from one instance to another.
     ///
-    /// The embedder promises: if two functions get their `stack_limit` by the same
-    /// loads, with the same offsets and types, each from its own `vmctx`, then both
-    /// find the same limit whenever one of them calls the other directly. A limit
-    /// that one of the functions changes for its callee, or a callee that runs on
-    /// another stack than its caller, breaks that promise.
+    /// The embedder promises: if two functions get their `stack_limit` by the same loads, with the
+    /// same offsets and types, each from its own `vmctx`, then both find the same limit whenever
+    /// one of them calls the other directly. A limit that one of the functions changes for its
+    /// callee, or a callee that runs on another stack than its caller, breaks that promise.
     ///
-    /// A caller without a `stack_limit` checks nothing, and the callee is refused
-    /// all the same; so is one that gets its limit by other loads, or by none.
+    /// A caller without a `stack_limit` has no check, and the callee is still refused; so is one
+    /// that gets its limit by other loads, or by none.
     pub stack_limit_is_per_thread: bool,
-    /// The embedder's unwinder restores callee-saved registers before it
-    /// resumes in any handler. Off by default: handlers of `tail`, `winch` and
-    /// `preserve_all` calls do not need that, those of other calls do, and
-    /// inlining at a `try_call` of the first kind can bring in a call of the
+    /// The embedder's unwinder restores callee-saved registers before it resumes in any handler.
+    /// Off by default: handlers of `tail`, `winch` and `preserve_all` calls do not need that, those
+    /// of other calls do, and inlining at a `try_call` of the first kind can bring in a call of the
     /// second.
     pub unwinder_restores_registers: bool,
     /// Refuse callees that read thread-local variables. Off by default.
     ///
-    /// Cranelift takes the address of a thread-local for the same all through a function, and
-    /// computes it once. A program of which a call may return on another thread than it was made
-    /// on, as with fibers that move between threads, keeps its accesses in functions that make no
-    /// such call; inlined into one that does, they would be merged across it.
+    /// Cranelift assumes that the address of a thread-local is the same throughout a function, and
+    /// computes it once. With fibers that move between threads, a call may return on another
+    /// thread. Programs with such calls keep thread-local accesses in functions without them; after
+    /// inlining into a function with such a call, the accesses would be merged across it.
     pub refuse_thread_locals: bool,
-    /// Let copies that are not inside each other use the same stack slots. On
-    /// by default; without it each copy has slots of its own.
+    /// Let copies that are not nested use the same stack slots. On by default; without it each copy
+    /// has slots of its own.
     ///
-    /// Slots are shared by what is spliced in one session, between slots of the
-    /// same kind, size, alignment and key. The caller's own are not shared.
+    /// The copies of one session share slots of the same kind, size, alignment and key. The
+    /// caller's own are not shared.
     pub share_slots: bool,
-    /// What memory flags of callers and callees promise. For each function by itself, unless the
-    /// front end says that they hold for the whole program.
+    /// The scope of the promises of memory flags: each function by itself, unless the front end
+    /// declares that they hold for the whole program.
     pub memory_promises: MemoryPromises,
-    /// Neither the callers nor any callee have alias regions, so that more slots
-    /// can be shared.
+    /// Neither the callers nor any callee have alias regions, so that more slots can be shared.
     pub(crate) no_alias_regions: bool,
 }
 
@@ -254,9 +239,9 @@ impl SpliceOptions {
 
 /// Replaces the call `call` of `caller` by a copy of `callee`'s body.
 ///
-/// For many calls of one caller or of one callee, prepare a [`Callee`] and open
-/// a [`Session`] instead: this function does both anew each time, which costs
-/// one walk over the callee, and one over the call's block or the whole caller.
+/// For many calls of one caller or of one callee, prepare a [`Callee`] and open a [`Session`]
+/// instead: this function does both on each call, which costs one walk over the callee, and one
+/// over the call's block or the whole caller.
 ///
 /// # Errors
 ///

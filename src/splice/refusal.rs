@@ -1,31 +1,28 @@
-//! Why a splice was not done.
+//! Reasons for refused splices.
 
 use cranelift_codegen::ir;
 use std::fmt;
 use thiserror::Error;
 
-/// Why a call was left as it is.
+/// The reason why a call was left unchanged.
 ///
-/// A refused splice has not touched its caller. Every way in which a splice
-/// could change the meaning of a program is one variant here, so that a report
-/// can tell them apart; [`Refusal::slug`] is a short stable name of the variant
-/// for tables and machine-readable output.
+/// A refused splice has not touched its caller. Every way in which a splice could change the
+/// meaning of a program is one variant here, so that a report can tell them apart;
+/// [`Refusal::slug`] is a short stable name of the variant for tables and machine-readable output.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The instruction is not a `call`, `return_call` or `try_call` in the
-    /// caller's layout.
+    /// The instruction is not a `call`, `return_call` or `try_call` in the caller's layout.
     #[error("{0} is not a direct call in the caller")]
     NotADirectCall(ir::Inst),
 
-    /// The call or its operands break CLIF's own rules; the verifier would
-    /// reject the caller.
+    /// The call or its operands break CLIF's own rules; the verifier would reject the caller.
     #[error("the call is malformed: {0}")]
     MalformedCall(&'static str),
 
     /// The caller breaks CLIF's own rules; the verifier would reject it. A
-    /// [`Session`](super::Session) looks only at what a splice relies on, so
-    /// that not every such caller is refused.
+    /// [`Session`](super::Session) checks only the parts that a splice relies on, so that not every
+    /// such caller is refused.
     #[error("the caller is malformed: {0}")]
     MalformedCaller(String),
 
@@ -33,12 +30,11 @@ pub enum Refusal {
     #[error("the callee is malformed: {0}")]
     MalformedCallee(String),
 
-    /// The call sits in code that nothing reaches any more.
+    /// The call is in unreachable code.
     #[error("the call is unreachable")]
     Unreachable,
 
-    /// The function reference is `patchable`: the call must stay a call so
-    /// that it can be patched.
+    /// The function reference is `patchable`: the call must stay a call so that it can be patched.
     #[error("the call is patchable and must stay a call")]
     Patchable,
 
@@ -46,13 +42,11 @@ pub enum Refusal {
     #[error("the call's signature differs from the definition's: {0}")]
     SignatureMismatch(SignatureMismatch),
 
-    /// The callee asks for its own frame or return address, which an inlined
-    /// body does not have.
+    /// The callee asks for its own frame or return address, which an inlined body does not have.
     #[error("the callee uses `{0}`, which sees the physical frame")]
     FrameIntrospection(ir::Opcode),
 
-    /// A `get_exception_handler_address` names the block of the `try_call`
-    /// that would go away.
+    /// A `get_exception_handler_address` names the block of the `try_call` that would go away.
     #[error("`get_exception_handler_address` names the call's block {0}")]
     HandlerAddress(ir::Block),
 
@@ -60,23 +54,22 @@ pub enum Refusal {
     #[error("the callee's `stack_limit` is not the caller's")]
     StackLimit,
 
-    /// At a `try_call` site, a call of the callee uses a calling convention
-    /// through which the caller's handlers cannot be reached: it does not
-    /// support exceptions, or has fewer payloads than the handlers take, or its
-    /// handlers expect an unwinder that restores registers where the replaced
-    /// call's do not (`system_v` in a `tail` callee; see
+    /// At a `try_call` site, a call of the callee uses a calling convention through which the
+    /// caller's handlers cannot be reached: it does not support exceptions, or has fewer payloads
+    /// than the handlers take, or its handlers expect an unwinder that restores registers where the
+    /// replaced call's do not (`system_v` in a `tail` callee; see
     /// [`SpliceOptions::unwinder_restores_registers`](super::SpliceOptions::unwinder_restores_registers)).
     #[error("the callee calls through `{0}`, which cannot carry the caller's exception handlers")]
     UncatchableCall(cranelift_codegen::isa::CallConv),
 
-    /// At a `try_call` site, a `patchable` call of the callee would have to
-    /// become a `try_call`, which cannot be patched.
+    /// At a `try_call` site, a `patchable` call of the callee would have to become a `try_call`,
+    /// which cannot be patched.
     #[error("a patchable call of the callee would need the caller's exception handlers")]
     PatchableUnderHandler,
 
-    /// At a `try_call` site, a `stack_switch` of the callee would be executed in the caller's frame,
-    /// and no instruction can give it the caller's handlers: an unwinder that comes to the frame
-    /// from the other stack would go past them.
+    /// At a `try_call` site, a `stack_switch` of the callee would be executed in the caller's
+    /// frame, and no instruction can give it the caller's handlers: an unwinder that comes to the
+    /// frame from the other stack would go past them.
     #[error("the callee switches stacks, where the caller's exception handlers are not found")]
     StackSwitchUnderHandler,
 
@@ -92,18 +85,17 @@ pub enum Refusal {
     #[error("the callee reads a thread-local variable")]
     ThreadLocal,
 
-    /// At a `try_call` site, the callee's exception table ends in a dynamic
-    /// context, and the caller's tags would wrongly be matched in it.
+    /// At a `try_call` site, the callee's exception table ends in a dynamic context, and the
+    /// caller's tags would wrongly be matched in it.
     #[error("the caller's handlers would be matched in the callee's exception context")]
     ExceptionContext,
 
-    /// The callee addresses memory beyond this stack slot, where the next one is in its own frame.
-    /// In the caller's it is something else.
+    /// The callee addresses memory beyond this stack slot. In its own frame the next slot is there;
+    /// in the caller's frame it is another one.
     #[error("the callee reaches beyond its stack slot {0}")]
     SlotOverrun(ir::StackSlot),
 
-    /// The callee takes a structure of this many bytes by value, more than a
-    /// stack frame can hold.
+    /// The callee takes a structure of this many bytes by value, more than a stack frame can hold.
     #[error("the callee takes a structure of {0} bytes by value")]
     StructTooLarge(u32),
 
@@ -111,12 +103,12 @@ pub enum Refusal {
     #[error("dynamic type {0} has another scale in the caller")]
     DynamicType(ir::DynamicType),
 
-    /// A global value of the callee leads to its `vmctx` parameter in a place
-    /// where the call's argument cannot stand.
+    /// A global value of the callee leads to its `vmctx` parameter in a place where the call's
+    /// argument is not possible.
     #[error("global value {0} of the callee depends on its `vmctx` parameter")]
     VmctxGlobal(ir::GlobalValue),
 
-    /// The caller's table of memory flags has no room for the callee's.
+    /// The caller's table of memory flags has no capacity left for the callee's.
     #[error("the caller's set of memory flags is full")]
     MemFlagsFull,
 
@@ -126,8 +118,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// A short, stable, lower-case name of the variant, such as
-    /// `signature-mismatch`.
+    /// Returns a short, stable, lower-case name of the variant, such as `signature-mismatch`.
     pub fn slug(&self) -> &'static str {
         match self {
             Refusal::NotADirectCall(_) => "not-a-direct-call",
@@ -176,8 +167,8 @@ pub enum SignatureMismatch {
 }
 
 impl SignatureMismatch {
-    /// The first difference between `call` and `definition`, or `None` where
-    /// they are equal.
+    /// Returns the first difference between `call` and `definition`, or `None` where they are
+    /// equal.
     pub fn between(call: &ir::Signature, definition: &ir::Signature) -> Option<Self> {
         if call.call_conv != definition.call_conv {
             return Some(Self::CallConv(call.call_conv, definition.call_conv));

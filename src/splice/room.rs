@@ -1,14 +1,14 @@
-//! How many entities a caller can hold.
+//! The capacity of a caller for entities.
 //!
-//! CLIF numbers entities with 32 bits, and an argument of a block has two bits
-//! less for the number of its value. Going beyond is a panic in Cranelift, in
-//! the middle of a copy. So what a copy adds is counted before, rounded up.
+//! CLIF numbers entities with 32 bits, and an argument of a block has two bits less for the number
+//! of its value. Going beyond is a panic in Cranelift, in the middle of a copy. So the entities
+//! that a copy adds are counted before, rounded up.
 
 use super::Refusal;
 use super::facts::Outline;
 use cranelift_codegen::ir;
 
-/// What a function may grow to: its entities of each kind stay below.
+/// The capacity of a function: its number of entities of each kind stays below.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EntityLimits {
     pub(super) values: usize,
@@ -17,9 +17,8 @@ pub(super) struct EntityLimits {
 }
 
 impl Default for EntityLimits {
-    /// Those of CLIF. Blocks and instructions have half of what an index can
-    /// hold or less, which leaves room for the segments into which a caller's
-    /// block is cut.
+    /// Returns CLIF's own limits. For blocks and instructions these are at most half of the range
+    /// of an index, which leaves room for the segments into which a caller's block is split.
     fn default() -> Self {
         EntityLimits {
             values: 1 << 30,
@@ -29,13 +28,13 @@ impl Default for EntityLimits {
     }
 }
 
-/// What copying one structure passed by value adds at most: an unrolled copy of
-/// 127 bytes is 18 loads and stores and an address.
+/// The most instructions that copying one structure passed by value adds: an unrolled copy of 127
+/// bytes is 18 loads and stores and an address.
 const INSTS_OF_STRUCTURE: usize = 40;
 const VALUES_OF_STRUCTURE: usize = 20;
 const BLOCKS_OF_STRUCTURE: usize = 2;
 
-/// What a copy of a body adds at most to its caller.
+/// The most entities that a copy of a body adds to its caller.
 pub(super) struct Growth {
     values: usize,
     pub(super) blocks: usize,
@@ -43,7 +42,8 @@ pub(super) struct Growth {
 }
 
 impl Growth {
-    /// Of a copy of `callee` in the place of a call that `catches` exceptions, or that does not.
+    /// Returns the growth by a copy of `callee` in the place of a call; `catches` tells whether the
+    /// call catches exceptions.
     pub(super) fn of(callee: Outline<'_>, catches: bool) -> Self {
         let facts = callee.facts;
         let structures = facts.structures;
@@ -52,17 +52,18 @@ impl Growth {
         let cuts = if catches { facts.insts } else { 0 };
         Growth {
             values: facts.values_added + expanded + structures * VALUES_OF_STRUCTURE,
-            // The entry goes into the call's block. There may be one block more where several
-            // returns meet, and one with what followed the call.
+            // The entry goes into the call's block. There may be one more block where several
+            // returns meet, and one for the instructions after the call.
             blocks: facts.blocks + 1 + cuts + structures * BLOCKS_OF_STRUCTURE,
-            // A tail call becomes a call and a jump; one more jump leads to what followed.
+            // A tail call becomes a call and a jump; one more jump leads to the instructions after
+            // the call.
             insts: facts.insts + facts.returns + 1 + expanded + structures * INSTS_OF_STRUCTURE,
         }
     }
 }
 
 impl Growth {
-    /// Of nothing to what `caller` is now.
+    /// Returns the growth from an empty function to `caller`.
     pub(super) fn until(caller: &ir::Function) -> Self {
         Growth {
             values: caller.dfg.num_values(),
@@ -71,7 +72,7 @@ impl Growth {
         }
     }
 
-    /// Whether `caller` has grown from `start` by no more than this.
+    /// Returns whether `caller` has grown from `start` by no more than this.
     pub(super) fn covers(&self, start: &Growth, caller: &ir::Function) -> bool {
         let now = Growth::until(caller);
         now.values - start.values <= self.values
@@ -81,7 +82,7 @@ impl Growth {
 }
 
 impl EntityLimits {
-    /// Whether `caller` can take a copy that adds `growth`.
+    /// Checks that `caller` has the capacity for a copy that adds `growth`.
     pub(super) fn check(&self, caller: &ir::Function, growth: &Growth) -> Result<(), Refusal> {
         let dfg = &caller.dfg;
         if dfg.num_values() + growth.values >= self.values {

@@ -1,10 +1,9 @@
-//! Blocks cut into segments while their calls are spliced.
+//! Blocks split into segments while their calls are spliced.
 //!
-//! A splice replaces a call in the middle of a block, and what follows the
-//! call goes on where the callee returns. Moving what follows for each call
-//! would make a block with N calls cost N² moves. So the first splice in a
-//! block cuts what follows the call into segments, each of which ends in a
-//! call and a jump to the next segment:
+//! A splice replaces a call in the middle of a block, and the instructions after the call go on
+//! where the callee returns. Moving them for each call would make a block with N calls cost N²
+//! moves. So the first splice in a block splits the instructions after the call into segments, each
+//! of which ends in a call and a jump to the next segment:
 //!
 //! ```text
 //! block0:                 block0:                     block0:
@@ -20,16 +19,14 @@
 //!                             return                      return
 //! ```
 //!
-//! From then on a call of these segments is the last instruction before a
-//! jump, and replacing it moves nothing. In the end the segments are joined
-//! again. An instruction moves when the part of the block in which it lies is
-//! first cut, and when it is joined: twice at most, whatever the order in which
-//! the calls are spliced.
+//! From then on a call of these segments is the last instruction before a jump, and replacing it
+//! moves nothing. In the end the segments are joined again. An instruction moves when its part of
+//! the block is first split, and when it is joined: at most twice, for any order of the splices.
 //!
-//! A copy that [goes in place](super::in_place) cuts nothing.
+//! A copy that [goes in place](super::in_place) does not split the block.
 //!
-//! Who knows which calls are coming can say so. Then only these end segments,
-//! and a call that comes nevertheless cuts its own segment once more.
+//! A session may be told which calls to expect. Then only these end segments, and an unexpected
+//! call splits its own segment once more.
 
 use crate::body::HandlerAddresses;
 use cranelift_codegen::entity::packed_option::PackedOption;
@@ -37,24 +34,24 @@ use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode, Value};
 use smallvec::SmallVec;
 
-/// What is going to be in the place of a call.
+/// The kind of the code that replaces a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     /// A copy that goes between the instructions around the call.
     InPlace,
-    /// One after which the caller goes on.
+    /// A copy after which the caller goes on.
     Returns,
-    /// One after which it does not.
+    /// A copy after which the caller does not go on.
     Ends,
 }
 
 /// The place of a call that was taken out of its block.
 #[derive(Clone, Copy)]
 pub(super) enum Opening {
-    /// The end of the block, after which nothing goes on: the call was the
-    /// terminator, or does not return.
+    /// The end of the block, without a continuation: the call was the terminator, or does not
+    /// return.
     AtEnd,
-    /// The end of the block. This jump leads to what followed, and is for
+    /// The end of the block. This jump leads to the instructions after the call, and is for
     /// [`Segments::close`].
     Onward(Inst),
     /// Before this instruction.
@@ -70,7 +67,7 @@ pub(super) struct Segments {
     order: Vec<Block>,
     /// Segments to which no callee returned.
     dead: EntitySet<Block>,
-    /// Calls that somebody said will be spliced.
+    /// Calls that the session expects to splice.
     expected: EntitySet<Inst>,
 }
 
@@ -82,19 +79,18 @@ impl Segments {
         self.expected.clear();
     }
 
-    /// Lets `call` end a segment when its block is cut, and calls that are not
-    /// expected no more.
+    /// Lets `call` end a segment when its block is split. Calls that are not expected then no
+    /// longer do.
     pub(super) fn expect(&mut self, call: Inst) {
         self.expected.insert(call);
     }
 
-    /// Whether `block` is known to be a segment that nothing reaches.
+    /// Returns whether `block` is known to be a segment that nothing reaches.
     pub(super) fn is_dead(&self, block: Block) -> bool {
         self.dead.contains(block)
     }
 
-    /// Takes `call` out of `block`, in which it is, and makes the place for
-    /// `copy`.
+    /// Removes `call` from its `block`, and makes the place for `copy`.
     pub(super) fn open(
         &mut self,
         func: &mut Function,
@@ -134,7 +130,7 @@ impl Segments {
         Opening::AtEnd
     }
 
-    /// The segment to which `jump` leads, if it is one of ours.
+    /// Returns the segment to which `jump` leads, if it is one of ours.
     fn segment_after(&self, func: &Function, jump: Inst) -> Option<Block> {
         let InstructionData::Jump { destination, .. } = func.dfg.insts[jump] else {
             return None;
@@ -143,11 +139,10 @@ impl Segments {
         (self.jumps[target].expand() == Some(jump)).then_some(target)
     }
 
-    /// Cuts what follows `call` in `block`, and returns the jump after `call`.
+    /// Splits off the instructions after `call` in `block`, and returns the jump to them.
     ///
-    /// Every direct call after `call` ends a segment, or where `call` was
-    /// expected, every expected one. They are cut from the last one on, so that
-    /// each instruction moves once.
+    /// Every direct call after `call` ends a segment; if `call` was expected, only the expected
+    /// ones do. Segments are split off from the last one on, so that each instruction moves once.
     fn cut(
         &mut self,
         func: &mut Function,
@@ -196,14 +191,13 @@ impl Segments {
         onward
     }
 
-    /// Lets the callee return to what followed the call, from `block`.
+    /// Lets the callee return to the instructions after the call, from `block`.
     pub(super) fn close(func: &mut Function, onward: Inst, block: Block) {
         func.layout.append_inst(onward, block);
     }
 
-    /// Notes that nothing returns to what followed `call`, which is in `segment`
-    /// now. Until it is removed it still uses the call's results, so these
-    /// become its parameters.
+    /// Notes that nothing returns to `segment`, which has the instructions after `call`. Until it
+    /// is removed it still uses the call's results, so these become its parameters.
     fn abandon(&mut self, func: &mut Function, call: Inst, segment: Block) {
         let results: SmallVec<[Value; 4]> = func.dfg.inst_results(call).into();
         func.dfg.detach_inst_results(call);
@@ -223,8 +217,8 @@ impl Segments {
     pub(super) fn join(&mut self, func: &mut Function, handler_addresses: &mut HandlerAddresses) {
         let mut pending: SmallVec<[(Block, Inst); 16]> = SmallVec::new();
         for segment in std::mem::take(&mut self.order) {
-            // What comes before a segment is joined first, so that the segment
-            // moves to its final place at once.
+            // The segments before a segment are joined first, so that it moves to its final place
+            // at once.
             let mut current = segment;
             while let Some(jump) = self.jumps[current].take()
                 && let Some(before) = func.layout.inst_block(jump)
@@ -239,7 +233,7 @@ impl Segments {
     }
 }
 
-/// Moves what is in `segment` to where `jump` leads to it.
+/// Moves the instructions of `segment` to the place of `jump`, which leads to it.
 fn join_one(
     func: &mut Function,
     handler_addresses: &mut HandlerAddresses,

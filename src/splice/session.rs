@@ -1,4 +1,4 @@
-//! Splicing many calls of one caller.
+//! Splices many calls of one caller.
 
 use super::caller_checks::CheckedCaller;
 use super::context::SpliceContext;
@@ -16,7 +16,7 @@ use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{self, Inst, Opcode, Value};
 
 impl SpliceContext {
-    /// An empty context.
+    /// Creates an empty context.
     pub fn new() -> Self {
         Self::default()
     }
@@ -41,14 +41,14 @@ impl SpliceContext {
         self.start(caller, HandlerAddresses::default(), options)
     }
 
-    /// Whether the caller of the last session, which was finished, has handler
-    /// addresses. Some may be in blocks that were removed.
+    /// Returns whether the caller of the last, finished session has handler addresses. Some may be
+    /// in removed blocks.
     pub(crate) fn left_handler_addresses(&self) -> bool {
         !self.handler_addresses.is_empty()
     }
 
-    /// As [`SpliceContext::session`] of a caller that was checked: `checked` is
-    /// of a function with the same instructions as `caller`.
+    /// Like [`SpliceContext::session`], but for a checked caller: `checked` is from a function with
+    /// the same instructions as `caller`.
     pub(crate) fn session_of_checked<'s>(
         &'s mut self,
         caller: &'s mut ir::Function,
@@ -84,13 +84,13 @@ impl SpliceContext {
 
 /// Splices calls of one caller, one after the other, in any order.
 ///
-/// Between splices the caller is valid CLIF, but blocks whose calls were spliced
-/// are cut into several; [`Session::finish`], or dropping the session, joins
-/// them again. N splices cost O(N) plus what is copied.
+/// Between splices the caller is valid CLIF, but blocks with spliced calls are split into several;
+/// [`Session::finish`], or dropping the session, joins them again. N splices cost O(N) plus the
+/// size of the copies.
 ///
-/// A loop of an embedder's own needs no more than this type. Of each direct call, it prepares the
-/// body with [`Callee::new`], tries [`Session::splice`], goes on with the [`CopiedCall`]s if they
-/// are to be visited, and [forgets](Session::forget) a callee that it does not keep.
+/// An embedder's own loop needs only this type. For each direct call, it prepares the body with
+/// [`Callee::new`], tries [`Session::splice`], goes on with the [`CopiedCall`]s if they are to be
+/// visited, and [forgets](Session::forget) a callee that it does not keep.
 ///
 /// Calls that came in with a body can be spliced in the same session:
 ///
@@ -132,24 +132,24 @@ impl SpliceContext {
 pub struct Session<'s> {
     context: &'s mut SpliceContext,
     caller: &'s mut ir::Function,
-    /// The caller's instructions with lower numbers were there first.
+    /// The caller's own instructions have lower numbers.
     own_insts: usize,
     options: &'s SpliceOptions,
     leaves_unreachable: bool,
 }
 
 impl Session<'_> {
-    /// The caller as it stands.
+    /// Returns the caller as it stands.
     pub fn caller(&self) -> &ir::Function {
         self.caller
     }
 
-    /// Says which calls are going to be spliced, apart from those whose copies
-    /// [go in place](Session::goes_in_place).
+    /// Announces the calls to splice, apart from those whose copies [go in
+    /// place](Session::goes_in_place).
     ///
-    /// It need not be said, and other calls can be spliced all the same. But a
-    /// block in which few of many calls are spliced is then cut only at these,
-    /// which saves work, and unused numbers of blocks and instructions.
+    /// This is optional, and other calls can still be spliced. But a block in which few of many
+    /// calls are spliced is then split only at these, which saves work, and unused numbers of
+    /// blocks and instructions.
     ///
     /// ```
     /// # use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
@@ -188,11 +188,11 @@ impl Session<'_> {
         }
     }
 
-    /// Whether a copy of `callee` would be put between the instructions around `call`, so that its
-    /// block is not cut.
+    /// Returns whether a copy of `callee` would be put between the instructions around `call`, so
+    /// that its block is not split.
     ///
-    /// So it is for callees of one block with few instructions, while the caller is not so large
-    /// that Cranelift would number a long block again and again. Such a call need not be
+    /// This holds for single-block callees with few instructions, unless the caller is so large
+    /// that Cranelift would renumber a long block again and again. Such a call need not be
     /// [expected](Session::expect).
     pub fn goes_in_place(&self, call: Inst, callee: &Callee<'_>) -> bool {
         let dfg = &self.caller.dfg;
@@ -201,7 +201,7 @@ impl Session<'_> {
             && goes_in_place(self.caller, self.own_insts, call, &callee.tables().facts)
     }
 
-    /// Whether `call` could be replaced by `callee` now.
+    /// Checks whether `callee` can replace `call` now.
     ///
     /// # Errors
     ///
@@ -210,13 +210,13 @@ impl Session<'_> {
         self.check_outline(call, callee.outline())
     }
 
-    /// As [`Session::check`], of a callee that is not prepared.
+    /// Like [`Session::check`], but for a callee that is not prepared.
     pub(crate) fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
         self.plan(call, callee).map(|_| ())
     }
 
-    /// As [`Session::check`], as far as the signatures and the caller's declaration of the callee
-    /// tell.
+    /// Like [`Session::check`], but only by the signatures and the caller's declaration of the
+    /// callee.
     pub(crate) fn check_call(&self, call: Inst, callee: &ir::Function) -> Result<(), Refusal> {
         check_call(self.caller, call, callee).map(|_| ())
     }
@@ -233,8 +233,8 @@ impl Session<'_> {
         self.splice_with(call, callee, &mut KeepLocations)
     }
 
-    /// As [`Session::splice`], where `locations` chooses the source locations
-    /// of the copied instructions.
+    /// Like [`Session::splice`], but `locations` chooses the source locations of the copied
+    /// instructions.
     ///
     /// # Errors
     ///
@@ -305,20 +305,19 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Frees what is kept for further copies of `callee` in this caller.
+    /// Frees the memory kept for further copies of `callee` in this caller.
     ///
-    /// The session remembers under which numbers the caller has a callee's entities. If a callee is
-    /// prepared for one call only and dropped, as in a loop that gets its callees one by one, that
-    /// memory is of no more use and grows with the calls. A copy of a callee that was forgotten is
-    /// as good as any other.
+    /// The session keeps a table from a callee's entities to the caller's. If each callee is
+    /// prepared for one call only and dropped, these tables are useless and grow with the calls. A
+    /// forgotten callee can be copied again, with the same result.
     pub fn forget(&mut self, callee: &Callee<'_>) {
         self.context.entities.forget(callee);
     }
 
-    /// Joins what was cut and removes what nothing reaches any more.
+    /// Joins the segments and removes unreachable blocks.
     ///
-    /// Returns how many accesses of the caller and of its copies have lost what their flags
-    /// promised; see [`MemoryPromises`](super::MemoryPromises).
+    /// Returns the numbers of accesses of the caller and its copies that have lost promises of
+    /// their flags; see [`MemoryPromises`](super::MemoryPromises).
     pub fn finish(mut self) -> DroppedPromises {
         self.close();
         self.context.entities.promises.dropped()
@@ -365,8 +364,8 @@ impl Session<'_> {
     }
 }
 
-/// What can be said of a call without a session: everything but whether it is
-/// still reachable and whether the caller's tables have room.
+/// Checks a call without a session: everything except whether it is still reachable and whether the
+/// caller's tables have room.
 fn check_in_caller(
     caller: &ir::Function,
     handler_addresses: &HandlerAddresses,
@@ -388,11 +387,11 @@ fn check_in_caller(
     Ok(site)
 }
 
-/// Tells of calls of one unchanged caller whether they can be spliced.
+/// Checks whether calls in an unmodified caller can be spliced.
 ///
-/// This is for whoever decides about many calls before the first is spliced,
-/// and may not splice any. What fills up as splices go on is not looked at:
-/// memory flags and entity numbers.
+/// It is for embedders that decide about many calls before the first splice, and may not splice
+/// any. It does not account for resources used up by earlier splices: memory flags and entity
+/// numbers.
 pub struct Checker<'c> {
     caller: &'c ir::Function,
     options: &'c SpliceOptions,
@@ -400,8 +399,8 @@ pub struct Checker<'c> {
 }
 
 impl<'c> Checker<'c> {
-    /// Costs one walk over the caller, in which all of it is checked, and not
-    /// only what a splice relies on.
+    /// Costs one walk over the caller, which checks all of it, not only the parts that a splice
+    /// relies on.
     pub fn new(caller: &'c ir::Function, options: &'c SpliceOptions) -> Self {
         Checker {
             caller,
@@ -410,12 +409,12 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// For a session of a copy of the caller.
+    /// Returns the results for a session on a copy of the caller.
     pub(crate) fn into_checked(self) -> CheckedCaller {
         self.checked
     }
 
-    /// Whether `call` can be replaced by `callee`.
+    /// Checks whether `callee` can replace `call`.
     ///
     /// # Errors
     ///
@@ -424,8 +423,8 @@ impl<'c> Checker<'c> {
         self.check_outline(call, callee.outline())
     }
 
-    /// As [`Checker::check`], as far as the signatures and the caller's declaration of the callee
-    /// tell.
+    /// Like [`Checker::check`], but only by the signatures and the caller's declaration of the
+    /// callee.
     pub(crate) fn check_call(&self, call: Inst, callee: &ir::Function) -> Result<(), Refusal> {
         if let Some(error) = &self.checked.error {
             return Err(Refusal::MalformedCaller(error.clone()));
@@ -433,7 +432,7 @@ impl<'c> Checker<'c> {
         check_call(self.caller, call, callee).map(|_| ())
     }
 
-    /// As [`Checker::check`], of a callee that is not prepared.
+    /// Like [`Checker::check`], but for a callee that is not prepared.
     pub(crate) fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
         if let Some(error) = &self.checked.error {
             return Err(Refusal::MalformedCaller(error.clone()));
@@ -445,15 +444,15 @@ impl<'c> Checker<'c> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        // Nothing is left to do unless the session was not finished.
+        // This does nothing if the session was finished.
         self.close();
     }
 }
 
-/// Makes each alias one of a value that is none.
+/// Makes each alias one of a value that is not an alias.
 ///
-/// Each was made an alias of such a value, which may have become an alias later.
-/// So the later ones are short already when an earlier one comes.
+/// Each was made an alias of such a value, which may have become an alias later. So in reverse
+/// order the later ones are short already when an earlier one comes.
 fn shorten_aliases(func: &mut ir::Function, aliases: &[Value]) {
     let dfg = &mut func.dfg;
     for &alias in aliases.iter().rev() {

@@ -1,20 +1,18 @@
 //! Stack slots that copies share.
 //!
-//! What a body leaves in its slots is lost when it ends. Of two copies in one caller, neither of
-//! them inside the other, one has ended before the other begins, so both can use the same slots.
-//! Copies inside each other cannot, and the caller's own slots stay its own.
+//! The content of a body's slots is lost when it ends. Of two copies in one caller that are not
+//! nested, one ends before the other begins, so both can use the same slots. Nested copies cannot,
+//! and the caller's own slots are never shared.
 //!
-//! Slots are shared within a *class*: same kind, size, alignment and key, and used through the same
-//! alias region, which only code tells that keeps the address to itself (see
-//! [`slot_access`](super::slot_access)). Where the address goes elsewhere, copies of the same body
-//! share the slot all the same, since what it is used for is the same; and where no function of the
-//! program has alias regions at all, which the pass knows, it does not matter where the address
-//! goes.
+//! Slots are shared within a *class*: same kind, size, alignment and key, and accesses through the
+//! same alias region. The region is only known if the address does not escape (see
+//! [`slot_access`](super::slot_access)). Where it escapes, copies of the same body still share the
+//! slot, because they use it in the same way. If no function of the program has alias regions,
+//! which the pass knows, escapes do not matter.
 //!
 //! Each class is a row of slots in the caller. A copy takes the next slots of the row after those
-//! of the copies around it. So which slots it gets depends on what it is inside of and on nothing
-//! else: not on the order of the splices, and not on how many there are. A row is as long as the
-//! copies inside each other need, which is the least that is possible.
+//! of the copies around it. So its slots depend only on the copies around it, not on the order or
+//! the number of the splices. A row is as long as the nested copies need, which is the minimum.
 
 use super::tables::{CopiedCall, SlotAccess, Tables};
 use super::{MemoryPromises, SpliceOptions};
@@ -31,11 +29,11 @@ pub(super) struct SharedSlots {
     rows: Vec<Vec<StackSlot>>,
     /// For each copy that has slots, the next such one around it.
     around: Vec<Option<CopyNumber>>,
-    /// Where in the row of a class a copy's slots end, if it has any there.
+    /// The end of a copy's slots in the row of a class, if it has any there.
     ends: FxHashMap<(CopyNumber, usize), usize>,
     /// The copies with which calls came in, if these or others around them have slots.
     came_in: FxHashMap<Inst, CopyNumber>,
-    /// The copy around the one that is being made, and itself, once it has slots.
+    /// The copy around the current one, and the current one itself, after it has slots.
     outer: Option<CopyNumber>,
     current: Option<CopyNumber>,
 }
@@ -60,7 +58,7 @@ pub(super) enum Sharers {
 }
 
 impl SharedSlots {
-    /// Those of a slot of the callee.
+    /// Returns the copies that a slot of the callee can be shared with.
     pub(super) fn sharers(&self, tables: &Tables, slot: StackSlot, access: SlotAccess) -> Sharers {
         match access {
             _ if self.no_alias_regions => Sharers::Region(None),
@@ -88,7 +86,7 @@ impl SharedSlots {
         self.current = None;
     }
 
-    /// The next slot of the copy.
+    /// Returns the next slot of the copy.
     pub(super) fn take(
         &mut self,
         caller: &mut Function,
@@ -133,7 +131,7 @@ impl SharedSlots {
         }
     }
 
-    /// Where the slots of a class end that `copy` and those around it have.
+    /// Returns the end of the slots of a class that `copy` and those around it have.
     fn end_around(&self, copy: CopyNumber, class: usize) -> usize {
         let mut at = Some(copy);
         while let Some(copy) = at {

@@ -1,5 +1,4 @@
-//! One call to be replaced: everything about it that can be wrong is looked at
-//! before the caller is touched.
+//! Checks of one call, before the caller is changed.
 
 use super::facts::{CalleeFacts, Outline};
 use super::refusal::SignatureMismatch;
@@ -12,7 +11,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::CallConv;
 use smallvec::SmallVec;
 
-/// What kind of call is replaced.
+/// The kind of the replaced call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SiteKind {
     Call,
@@ -20,7 +19,7 @@ pub(super) enum SiteKind {
     ReturnCall,
 }
 
-/// A call that can be replaced as far as the two functions tell.
+/// A call that the two functions allow to replace.
 pub(super) struct LegalSite {
     pub(super) kind: SiteKind,
     pub(super) block: Block,
@@ -30,7 +29,7 @@ pub(super) struct LegalSite {
     pub(super) shares_vmctx: bool,
 }
 
-/// A call that is about to be replaced, with what it hands on to the copy.
+/// A call that is about to be replaced, with the metadata for the copy.
 pub(super) struct Site {
     pub(super) kind: SiteKind,
     pub(super) block: Block,
@@ -42,7 +41,7 @@ pub(super) struct Site {
 }
 
 impl LegalSite {
-    /// Reads from `caller` what the copy of the body takes over from `call`.
+    /// Reads the metadata of `call` that the copy of the body takes over.
     pub(super) fn with_metadata(self, caller: &ir::Function, call: Inst) -> Site {
         let stack_map = caller.dfg.user_stack_map_entries(call);
         Site {
@@ -57,17 +56,16 @@ impl LegalSite {
     }
 }
 
-/// A call that is where its kind belongs and names what it calls.
+/// A direct call in a place that is valid for its kind.
 pub(super) struct NamedCall {
     kind: SiteKind,
     block: Block,
     args: ir::ValueList,
 }
 
-/// Looks at `call` and decides whether `callee` can take its place.
+/// Checks whether `callee` can take the place of `call`.
 ///
-/// Reads only; what depends on entity tables and on other instructions than
-/// the call is left to the session.
+/// Only reads; the session checks entity tables and other instructions than the call.
 pub(super) fn check_site(
     caller: &ir::Function,
     call: Inst,
@@ -83,7 +81,7 @@ pub(super) fn check_site(
         .iter()
         .any(|result| args.contains(result))
     {
-        // Only in unreachable code can that be valid CLIF.
+        // That is valid CLIF only in unreachable code.
         return Err(Refusal::Unreachable);
     }
     let shares_vmctx = shares_vmctx(caller, &callee.func.signature, &args);
@@ -128,8 +126,8 @@ pub(super) fn check_site(
     })
 }
 
-/// The part of [`check_site`] for which the signatures and the caller's
-/// declaration of the callee are enough.
+/// Returns the part of [`check_site`] for which the signatures and the caller's declaration of the
+/// callee are enough.
 pub(super) fn check_call(
     caller: &ir::Function,
     call: Inst,
@@ -223,8 +221,8 @@ fn check_signature(
     Ok(())
 }
 
-/// A structure passed by value goes into a slot of the caller's frame, whose
-/// bytes are reached by signed 32-bit offsets.
+/// Checks the sizes of structures passed by value. They go into slots of the caller's frame, with
+/// signed 32-bit offsets.
 fn check_structures(signature: &ir::Signature) -> Result<(), Refusal> {
     for param in &signature.params {
         match param.purpose {
@@ -307,15 +305,15 @@ fn shares_vmctx(caller: &ir::Function, callee: &ir::Signature, args: &[Value]) -
     params.get(ours).is_some() && params.get(ours) == args.get(theirs)
 }
 
-/// How many loads lead from the `vmctx` to two global values, each of its own function; `None` if
-/// they are not the same loads.
+/// Returns the number of loads from the `vmctx` to two global values, each of its own function;
+/// `None` if they are not the same loads.
 fn same_loads(
     caller: &ir::Function,
     mut ours: ir::GlobalValue,
     callee: &ir::Function,
     mut theirs: ir::GlobalValue,
 ) -> Option<usize> {
-    // Bounded, because nobody promised that the caller's chain ends.
+    // Bounded, because an unverified caller's chain may not end.
     for loads in 0..=caller.global_values.len() {
         let pair = (
             caller.global_values.get(ours),
@@ -406,9 +404,9 @@ fn check_handlers(
     Ok(())
 }
 
-/// Whether Cranelift takes it that an unwinder which resumes in a handler of a
-/// call of this convention has restored the callee-saved registers. For the
-/// others it keeps nothing in registers across such a call.
+/// Returns whether Cranelift assumes, for calls of this convention, that an unwinder restores the
+/// callee-saved registers before it resumes in a handler. For other conventions it keeps nothing in
+/// registers across such a call.
 fn restores_registers(call_conv: CallConv) -> bool {
     !matches!(
         call_conv,

@@ -1,8 +1,8 @@
-//! Through which alias regions a body uses each of its stack slots.
+//! The alias regions through which a body uses each of its stack slots.
 //!
-//! Cranelift takes it that no address is used through two alias regions, or through one and
-//! through none: it drops a store that it finds to repeat the last one of its region. A slot that
-//! two bodies share must therefore be used through the same region by both.
+//! Cranelift assumes that no address is used through two alias regions, or through one and through
+//! none: it drops a store that repeats the last one of its region. So two bodies that share a slot
+//! must access it through the same region.
 
 use super::tables::{SlotAccess, Tables};
 use cranelift_codegen::entity::EntityRef;
@@ -10,7 +10,7 @@ use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{Function, InstructionData, MemFlags, Value};
 use rustc_hash::FxHashMap;
 
-/// The access of each used slot, in the order of the list of used slots.
+/// Returns the access of each used slot, in the order of the list of used slots.
 pub(super) fn of_used_slots(func: &Function, tables: &Tables) -> Vec<SlotAccess> {
     let slots = &tables.used.slots.list;
     if slots.is_empty() {
@@ -20,7 +20,7 @@ pub(super) fn of_used_slots(func: &Function, tables: &Tables) -> Vec<SlotAccess>
     let places: FxHashMap<_, _> = places.map(|(place, &slot)| (slot, place)).collect();
     let mut found: Vec<Option<SlotAccess>> = vec![None; slots.len()];
     let mut addresses: FxHashMap<Value, usize> = FxHashMap::default();
-    // In this order definitions come before uses.
+    // Definitions come before uses in this order.
     for plan in &tables.insts {
         match plan.data {
             InstructionData::StackAddr { stack_slot, .. } => {

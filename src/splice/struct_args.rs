@@ -1,18 +1,16 @@
 //! Structures passed by value.
 //!
-//! For a parameter `sarg(N)` the caller passes an address, and the calling
-//! convention copies the N bytes there, so that the callee's changes stay its
-//! own. An inlined body gets the same: a stack slot of the caller into which
-//! the bytes are copied at the call.
+//! For a parameter `sarg(N)` the caller passes an address, and the calling convention copies the N
+//! bytes there, so that the callee's changes stay its own. An inlined body gets the same: a stack
+//! slot of the caller into which the bytes are copied at the call.
 //!
-//! The structure may have been written through any alias region, and is going to
-//! be read through any. A store without region is seen by every later access. But
-//! a load without region sees only such stores. So where stores may have regions,
-//! one byte is stored to the new slot first, which ends what is known of memory as
-//! a call would. It is stored by another instruction than those that copy, which
-//! is why Cranelift takes neither for a repetition of the other. And it is one of
-//! the slot's own address, so that nobody takes the slot for private and the store
-//! for one that can go.
+//! The structure may have been written through any alias region, and may be read through any. A
+//! store without a region is seen by every later access. But a load without a region sees only such
+//! stores. So where stores may have regions, one byte is stored to the new slot first, which
+//! invalidates Cranelift's knowledge of memory like a call. The instruction of that store differs
+//! from those that copy, so that Cranelift takes neither for a repetition of the other. And the
+//! byte comes from the slot's own address, so that the address escapes, and the store is not
+//! removed as one to a private slot.
 
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -30,7 +28,7 @@ const UNROLLED_BYTES: u32 = 128;
 /// The strictest alignment that a calling convention gives such a structure.
 const ALIGN_SHIFT: u8 = 4;
 
-/// The slot that a structure of `size` bytes is copied to.
+/// Returns the slot that a structure of `size` bytes is copied to.
 pub(super) fn slot_data(size: u32) -> StackSlotData {
     StackSlotData::new(StackSlotKind::ExplicitSlot, size, ALIGN_SHIFT)
 }
@@ -66,8 +64,8 @@ pub(super) fn copy(
     (copy, rest)
 }
 
-/// The structure may be anywhere and at any alignment; that it can be read was
-/// the caller's promise already.
+/// Returns the flags for copying a structure, which may be anywhere and at any alignment. The
+/// caller already promised that it can be read.
 pub(super) fn flags() -> MemFlagsData {
     MemFlagsData::new().with_notrap()
 }

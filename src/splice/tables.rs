@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{
 };
 use smallvec::SmallVec;
 
-/// What is worked out of a callee once.
+/// The tables of a callee, computed once.
 #[derive(Clone)]
 pub(super) struct Tables {
     pub(super) facts: CalleeFacts,
@@ -26,15 +26,15 @@ pub(super) struct Tables {
     pub(super) block_place: Vec<u32>,
     /// Instructions of `blocks`, block after block.
     pub(super) insts: Vec<InstPlan>,
-    /// What each value that is used stands for once aliases are followed.
+    /// The value behind each used value, after following aliases.
     pub(super) resolved: Vec<Value>,
     pub(super) used: UsedEntities,
-    /// Who uses each of the used slots.
+    /// The accesses to each of the used slots.
     pub(super) slot_access: Vec<SlotAccess>,
     pub(super) memory: MemoryUse,
     /// Whether each global value, by index, leads to the `vmctx` parameter.
     pub(super) from_vmctx: SmallVec<[bool; 8]>,
-    /// Labels of values, by the value that is copied.
+    /// Labels of values, by the copied value.
     pub(super) labels: Vec<(Value, Vec<ValueLabelStart>)>,
     pub(super) has_inner_calls: bool,
 }
@@ -50,8 +50,7 @@ pub(super) struct BlockPlan {
 #[derive(Clone, Copy)]
 pub(super) struct InstPlan {
     pub(super) inst: Inst,
-    /// What the instruction is, with aliases followed where its operands are
-    /// not in a list.
+    /// The instruction, with aliases followed in operands that are not in a list.
     pub(super) data: InstructionData,
     pub(super) ctrl_type: Type,
     pub(super) class: InstClass,
@@ -66,13 +65,13 @@ pub(super) enum Results {
     Several,
 }
 
-/// What the copy has to do for an instruction beyond mapping its operands.
+/// The work of the copy for an instruction, beyond mapping its operands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum InstClass {
     Plain,
-    /// Carries tags but is no call.
+    /// Has tags but is not a call.
     SequencePoint,
-    /// Carries tags and a stack map like a call, and has no signature.
+    /// Has tags and a stack map like a call, but no signature.
     StackSwitch,
     /// `call` or `call_indirect`.
     Call,
@@ -101,7 +100,7 @@ pub(super) struct UsedEntities {
 
 #[derive(Clone)]
 pub(super) struct Used<K: EntityRef> {
-    /// One bit for each of the first 64 entities, which are all in most bodies.
+    /// One bit for each of the first 64 entities, which are all entities of most bodies.
     seen_first: u64,
     seen: Option<Box<EntitySet<K>>>,
     pub(super) list: SmallVec<[K; 4]>,
@@ -142,25 +141,25 @@ impl<K: EntityRef> Used<K> {
     }
 }
 
-/// Who uses a slot, as far as its body tells.
+/// The accesses to a slot, as far as the body shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SlotAccess {
-    /// Nothing, or only loads and stores of the body itself, through the alias region with this
-    /// number of the user's or, for `None`, through no region.
+    /// Only loads and stores of the body itself, if any, all through the alias region with this
+    /// number of the user's or, for `None`, without a region.
     Direct(Option<u32>),
-    /// Whoever gets to know its address.
+    /// Its address escapes.
     Anyone,
 }
 
-/// How a body accesses memory.
+/// The memory accesses of a body.
 #[derive(Clone, Default)]
 pub(super) struct MemoryUse {
-    /// Loads whose flags promise something, in an order in which definitions come before uses.
+    /// Loads with promises, in an order in which definitions come before uses.
     pub(super) promised: Vec<PromisedLoad>,
-    /// Accesses of memory that is not certainly the body's own frame. Code of the caller never
+    /// Accesses of memory that may be outside of the body's own frame. Code of the caller never
     /// runs between those of a copy to its own frame.
     pub(super) outside: usize,
-    /// What is lost in a copy for which the caller promises nothing.
+    /// The promises that a copy loses if the caller makes none.
     pub(super) promising: DroppedPromises,
 }
 
@@ -174,7 +173,7 @@ pub(super) struct PromisedLoad {
     pub(super) offset: Offset32,
 }
 
-/// What the address of a [`PromisedLoad`] starts from.
+/// The base of the address of a [`PromisedLoad`].
 #[derive(Clone, Copy)]
 pub(super) enum Base {
     Value(Value),
@@ -182,7 +181,7 @@ pub(super) enum Base {
     Load(usize),
 }
 
-/// How many loads and stores of a caller and of the copies in it have lost what they promised.
+/// The numbers of loads and stores of a caller and its copies that have lost their promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DroppedPromises {

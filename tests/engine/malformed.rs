@@ -446,7 +446,7 @@ fn what_is_wrong_is_told() {
     );
     assert_eq!(
         refusal("function %f(i32) -> i64 system_v {\nblock0(v0: i32):\n return v0\n}").unwrap(),
-        "the callee is malformed: inst0 does not return what the signature says"
+        "the callee is malformed: inst0 does not return the types of the signature"
     );
 }
 

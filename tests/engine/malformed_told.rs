@@ -47,7 +47,7 @@ fn a_body_that_is_not_its_signatures() {
         let text = format!("function %f({signature}) tail {{\nblock0({block}):\n return\n}}");
         assert_eq!(told_at_once(&text), params);
     }
-    let returns = "inst0 does not return what the signature says";
+    let returns = "inst0 does not return the types of the signature";
     for (signature, end) in [
         ("i32, i32", "return v0"),
         ("i32", "return v0, v0"),

@@ -84,7 +84,7 @@ fn a_hint_on_what_is_no_call_is_an_error_of_the_flush() {
     module.set_hint(ids["main"], Inst::from_u32(77), SiteHint::Always);
     let error = module.flush().map(|_| ()).unwrap_err().to_string();
     assert!(
-        error.contains("inst77 of function %main is no direct call"),
+        error.contains("inst77 of function %main is not a direct call"),
         "{error}"
     );
 }

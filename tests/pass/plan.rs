@@ -563,7 +563,7 @@ fn errors_name_the_line() {
         ),
         (
             "function %f\nkeep u0:x #0",
-            "line 3: `u0:x` is no function name: expected `%name`, `name` or `u<namespace>:<index>`",
+            "line 3: `u0:x` is not a function name: expected `%name`, `name` or `u<namespace>:<index>`",
         ),
         (
             "function %f\nkeep %g #0 @x",

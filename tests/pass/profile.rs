@@ -261,7 +261,7 @@ fn what_is_no_profile_is_refused() {
     let error = |result: Result<Profile, ParseProfileError>| result.unwrap_err().to_string();
     assert_eq!(
         error(with("other", 1, good)),
-        "this is no profile: `format` is `other`, not `clif-inline profile`"
+        "this is not a profile: `format` is `other`, not `clif-inline profile`"
     );
     assert_eq!(
         error(with("clif-inline profile", 2, good)),

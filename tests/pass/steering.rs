@@ -242,7 +242,7 @@ fn only_direct_calls_take_hints() {
         let error = program
             .set_hint(&name("main"), Inst::from_u32(inst), SiteHint::Always)
             .unwrap_err();
-        let expected = format!("inst{inst} of function %main is no direct call");
+        let expected = format!("inst{inst} of function %main is not a direct call");
         assert_eq!(error.to_string(), expected);
     }
     assert!(

@@ -1,4 +1,4 @@
-//! What is known of values on the way into a block.
+//! Facts about values on the way into a block.
 
 use crate::body::resolve_alias;
 use crate::cleanup::constant::{compare, mask, sign_extend};
@@ -12,10 +12,10 @@ use smallvec::SmallVec;
 /// A condition is rarely wrapped more often.
 const MAX_DEPTH: u32 = 6;
 
-/// Over so many blocks that have one way in, branches before are looked at.
+/// The number of blocks with one way in that are searched for earlier branches.
 const MOST_BRANCHES: usize = 8;
 
-/// What is known of an integer.
+/// The facts about an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
     Nothing,
@@ -38,7 +38,8 @@ impl<'a> Ways<'a> {
         Ways { func, flow, block }
     }
 
-    /// What is known of `value` in the block when it is entered by `edge`, which passes `passed`.
+    /// Returns the facts about `value` in the block when it is entered by `edge`, with the
+    /// arguments of `passed`.
     pub(super) fn known(&self, edge: Edge, passed: BlockCall, value: Value) -> Known {
         let way = Way {
             func: self.func,
@@ -49,7 +50,7 @@ impl<'a> Ways<'a> {
         way.known(value, MAX_DEPTH)
     }
 
-    /// What the branches before `edge` say.
+    /// Returns the facts from the branches before `edge`.
     fn facts(&self, mut edge: Edge) -> Facts {
         let mut facts = Facts::new();
         for _ in 0..MOST_BRANCHES {
@@ -64,7 +65,7 @@ impl<'a> Ways<'a> {
         facts
     }
 
-    /// Adds what follows from `value` being zero or not.
+    /// Adds the facts that follow from `value` being zero or not.
     fn learn(&self, value: Value, holds: bool, depth: u32, facts: &mut Facts) {
         let dfg = &self.func.dfg;
         let (Some(depth), Some(value)) = (depth.checked_sub(1), resolve_alias(dfg, value)) else {
@@ -130,8 +131,8 @@ impl Way<'_> {
         match dfg.value_def(value) {
             ValueDef::Param(block, index) if block == self.block => {
                 match self.passed.args(&dfg.value_lists).nth(index) {
-                    // Nothing that is passed depends on the block's own parameters: the block is
-                    // not in a loop that it begins.
+                    // The arguments do not depend on the block's own parameters: the block is not
+                    // the header of a loop.
                     Some(BlockArg::Value(value)) => self.known(value, depth),
                     _ => Known::Nothing,
                 }

@@ -1,7 +1,7 @@
 //! Joins whose branch is decided on some of the ways that lead to them.
 //!
-//! An option is built on two ways, as a constant tag and a value, the ways meet, and the tag is
-//! tested again. Each way on which the outcome is known goes straight to where the branch leads:
+//! For example, two ways build an option, as a constant tag and a value, the ways meet, and the tag
+//! is tested again. Each way with a known outcome goes straight to the branch's target:
 //!
 //! ```text
 //!  block1: jump block3(1, v5)                 block1: jump block6(1, v5)
@@ -10,16 +10,16 @@
 //!                                             block7(tag'', v''): jump block5
 //! ```
 //!
-//! Such a way gets a copy of the join, whose branch is a jump. Where a value of the join is used
-//! behind it, there are several definitions of it then, which become one through parameters of the
-//! blocks where ways meet (see [`Reaching`]).
+//! Such a way gets a copy of the join, with a jump in the place of the branch. A value of the join
+//! that is used after it then has several definitions, which are united by parameters of the blocks
+//! where ways meet (see [`Reaching`]).
 //!
-//! The scheme and most of what it refuses are those of LLVM's `JumpThreading`: no copy of a loop's
+//! The scheme and most of its refusals are those of LLVM's `JumpThreading`: no copy of a loop's
 //! header, which would give the loop a second entry, and few copied instructions.
 //!
 //! *Refused:* joins with a call, a tag, a `sequence_point` or another side effect that is more than
-//! a load or a store, so that everything a debugger may stop at exists as often as before; joins
-//! that are cold where what follows is not; ways out of a `try_call`.
+//! a load or a store, so that every place at which a debugger may stop exists as often as before;
+//! cold joins with a target that is not cold; ways out of a `try_call`.
 
 mod known;
 mod repair;
@@ -39,18 +39,18 @@ use known::{Known, Ways};
 use repair::Definition;
 use smallvec::SmallVec;
 
-/// A join of more instructions is not copied. What front ends put between a join and its branch is
-/// a comparison or two, and the loads of what the sides have in common.
+/// A join of more instructions is not copied. Front ends put a comparison or two between a join and
+/// its branch, and the loads of values that the sides have in common.
 const MOST_COPIED: usize = 8;
 
-/// So many instructions may be copied in a function of any size, and in a larger one a share of
-/// [`COPIED_SHARE`] beyond them.
+/// The number of instructions that may be copied in a function of any size; [`COPIED_SHARE`] adds
+/// more for larger ones.
 const COPIED_ANYWAY: usize = 64;
 
-/// One copied instruction for so many of the function.
+/// The number of a function's instructions per additional copied instruction.
 const COPIED_SHARE: usize = 4;
 
-/// So many values may get a second definition at once. Each may become a parameter of one and the
+/// The limit of values that get a second definition at once. Each may become a parameter of the
 /// same block, which can have a few thousand.
 const MOST_VALUES: usize = 2000;
 
@@ -73,7 +73,7 @@ struct Way {
     leads_to: BlockCall,
 }
 
-/// How many instructions [`thread_decided`] may still copy into `func`.
+/// Returns the number of instructions that [`thread_decided`] may still copy into `func`.
 pub(super) fn budget(func: &Function) -> usize {
     let insts = func
         .layout
@@ -162,9 +162,9 @@ fn decides(func: &Function, branch: Inst) -> bool {
     )
 }
 
-/// The number of instructions of a join but its branch, if it may be copied.
+/// Returns the number of instructions of a join but its branch, if it may be copied.
 fn copied_size(func: &Function, join: Block, branch: Inst) -> Option<usize> {
-    // The branch becomes a jump, which mostly goes.
+    // The branch becomes a jump, which is mostly removed.
     let mut size = 1;
     for inst in func
         .layout
@@ -185,8 +185,8 @@ fn copied_size(func: &Function, join: Block, branch: Inst) -> Option<usize> {
     func.debug_tags.get(branch).is_empty().then_some(size)
 }
 
-/// Whether the results of `inst` are those that a clone of it would get, which is not so in every
-/// function that nobody verified.
+/// Returns whether the results of `inst` are those that a clone of it would get, which may not hold
+/// in an unverified function.
 fn has_usual_results(func: &Function, inst: Inst) -> bool {
     let dfg = &func.dfg;
     let usual = || {
@@ -199,7 +199,7 @@ fn has_usual_results(func: &Function, inst: Inst) -> bool {
     panics::catch(usual).is_ok_and(|is_usual| is_usual)
 }
 
-/// Where `branch` leads, by what is known of its condition.
+/// Returns the target of `branch`, by the facts about its condition.
 fn destination(func: &Function, branch: Inst, known: impl Fn(Value) -> Known) -> Option<BlockCall> {
     match func.dfg.insts[branch] {
         InstructionData::Brif { arg, blocks, .. } => {
@@ -282,13 +282,13 @@ fn copy_join(func: &mut Function, way: &Way, definitions: &mut Vec<Definition>) 
 
 fn copy_location(func: &mut Function, from: Inst, to: Inst) {
     let location = func.stencil.srclocs[from];
-    // A function of which nothing has a location is printed in another way.
+    // A function without any locations is printed in another way.
     if !location.is_default() {
         func.stencil.srclocs[to] = location;
     }
 }
 
-/// Lets the branch of `way` lead to `copy` with what it passes.
+/// Lets the branch of `way` lead to `copy`, with its arguments.
 fn redirect(func: &mut Function, way: &Way, copy: Block) {
     let Some(passed) = branches(func, way.branch).get(way.index) else {
         debug_assert!(false, "{} has the edge", way.branch);

@@ -87,7 +87,7 @@ pub(super) fn repair(func: &mut Function, flow: &Flow, context: &mut DecidedCont
             let Some(index) = variable_of(func, &context.variables, operand) else {
                 continue;
             };
-            // Nothing enters a block that defines the value itself.
+            // No value enters a block that defines it itself.
             if let Some(value) = value_of(index, reaching.entering(index, block)) {
                 replaced.push((operand, value));
             }
@@ -103,8 +103,8 @@ fn forget(context: &mut DecidedContext, variables: &[Variable]) {
     }
 }
 
-/// The values that have several definitions, each once, in the order of `definitions`; their
-/// numbers, plus one, go into the context.
+/// Returns the values that have several definitions, each once, in the order of `definitions`;
+/// their numbers, plus one, go into the context.
 fn number_variables(context: &mut DecidedContext) -> Vec<Variable> {
     let mut variables = Vec::new();
     for &Definition { value, join, .. } in &context.definitions {
@@ -125,7 +125,7 @@ fn variable_of(
     numbers[value].checked_sub(1).map(|number| number as usize)
 }
 
-/// Finds where variables are defined and used, and what each definition is.
+/// Finds the definitions and uses of variables, with the value of each definition.
 fn find_touches(
     func: &Function,
     flow: &Flow,
@@ -197,8 +197,8 @@ fn find_touches(
     }
 }
 
-/// Replaces operands of `inst`. What it passes to blocks is listed anew, in case that the list is
-/// that of another branch as well.
+/// Replaces operands of `inst`. Its arguments for blocks go into a new list, because another branch
+/// may share the old one.
 fn replace(func: &mut Function, inst: Inst, values: &[(Value, Value)]) {
     for index in 0..branches(func, inst).len() {
         let pool = &func.dfg.value_lists;

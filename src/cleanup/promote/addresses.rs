@@ -1,7 +1,7 @@
-//! Which values are addresses of stack slots, and where in them they point.
+//! The values that are addresses of stack slots, with their offsets.
 //!
-//! This is an optimistic fixpoint: a block parameter is taken for whatever all that was seen to be
-//! passed for it is, and falls when something else turns up.
+//! This is an optimistic fixpoint: a block parameter has the address that all its visited arguments
+//! have, and loses it when another argument differs.
 
 use super::super::constant::computed_constant;
 use super::super::flow::Flow;
@@ -10,22 +10,22 @@ use crate::body::{branches, resolve_alias};
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Function, Inst, InstructionData, Opcode, StackSlot, Value, types};
 
-/// What a value is known to be.
+/// The known address of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::cleanup) enum Address {
-    /// Not the address of a slot, as far as can be told.
+    /// Not known to be the address of a slot.
     #[default]
     Other,
-    /// Nothing was seen of it yet.
+    /// It was not visited yet.
     Unseen,
     /// This many bytes from the begin of a slot.
     At(StackSlot, i64),
-    /// Computed from the address of a slot and something that is not constant.
+    /// Computed from the address of a slot and a value that is not constant.
     Somewhere(StackSlot),
 }
 
 impl Address {
-    /// The slot from whose address the value was computed.
+    /// Returns the slot from whose address the value was computed.
     pub(in crate::cleanup) fn slot(self) -> Option<StackSlot> {
         match self {
             Address::At(slot, _) | Address::Somewhere(slot) => Some(slot),
@@ -61,8 +61,8 @@ impl Address {
 #[derive(Default)]
 pub(in crate::cleanup) struct Addresses {
     of: SecondaryMap<Value, Address>,
-    /// The instructions that may compute one, in the order of blocks; those of a block end where
-    /// `ends` says.
+    /// The instructions that may compute one, in the order of blocks; those of a block end at its
+    /// entry in `ends`.
     insts: Vec<Inst>,
     ends: Vec<usize>,
 }
@@ -94,7 +94,7 @@ impl Addresses {
         while self.sweep(func, flow, functions) {}
     }
 
-    /// Looks at everything once; returns whether a parameter changed that was looked at before.
+    /// Visits all instructions once; returns whether a parameter changed that was visited before.
     fn sweep(&mut self, func: &Function, flow: &Flow, functions: &MemoryFunctions) -> bool {
         let mut again = false;
         let mut start = 0;
@@ -176,9 +176,9 @@ impl Addresses {
         })
     }
 
-    /// What is known of `value`.
+    /// Returns the known address of `value`.
     pub(in crate::cleanup) fn of(&self, func: &Function, value: Value) -> Address {
-        // Most values are no aliases, which is cheap to see.
+        // Most values are not aliases, which is cheap to check.
         let value = match func.dfg.value_alias_dest_for_serialization(value) {
             None => Some(value),
             Some(_) => resolve_alias(&func.dfg, value),
@@ -187,7 +187,7 @@ impl Addresses {
     }
 }
 
-/// The argument that a memory function returns, if `inst` is a call of one that returns it.
+/// Returns the argument that a memory function returns, if `inst` is a call of one that returns it.
 pub(super) fn returns_destination<'f>(
     func: &'f Function,
     inst: Inst,
@@ -198,7 +198,7 @@ pub(super) fn returns_destination<'f>(
     func.dfg.inst_args(inst).first()
 }
 
-/// What `inst` does, if it is a call of a memory function as C has it.
+/// Returns the effect of `inst`, if it is a call of a memory function with C's signature.
 pub(super) fn memory_call(
     func: &Function,
     inst: Inst,

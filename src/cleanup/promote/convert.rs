@@ -1,4 +1,4 @@
-//! Values of one type made of values of others that have the same bits in memory.
+//! Conversion of values between types with the same bits in memory.
 
 use super::super::constant::constant;
 use super::pieces::Order;
@@ -9,21 +9,21 @@ use cranelift_codegen::ir::{
     types,
 };
 
-/// A cursor before `inst`, with its location.
+/// Returns a cursor before `inst`, with its location.
 pub(super) fn before(func: &mut Function, inst: Inst) -> FuncCursor<'_> {
     let location = func.srcloc(inst);
     located(FuncCursor::new(func).at_inst(inst), location)
 }
 
 fn located(cursor: FuncCursor<'_>, location: SourceLoc) -> FuncCursor<'_> {
-    // The first location that a cursor is given is what the function's are relative to.
+    // The first location that a cursor gets becomes the base of the function's locations.
     match location.is_default() {
         true => cursor,
         false => cursor.with_srcloc(location),
     }
 }
 
-/// The integer type of this many bytes.
+/// Returns the integer type of this many bytes.
 fn integer(bytes: u32) -> Type {
     match bytes {
         1 => types::I8,
@@ -37,7 +37,7 @@ fn integer(bytes: u32) -> Type {
     }
 }
 
-/// `value` as one of type `ty`, which has as many bits.
+/// Converts `value` to type `ty`, which has as many bits.
 pub(super) fn convert(cursor: &mut FuncCursor<'_>, value: Value, ty: Type, order: Order) -> Value {
     let from = cursor.func.dfg.value_type(value);
     if from == ty {
@@ -52,12 +52,12 @@ pub(super) fn convert(cursor: &mut FuncCursor<'_>, value: Value, ty: Type, order
     cursor.ins().bitcast(ty, flags, value)
 }
 
-/// Whether [`zero`] can make one.
+/// Returns whether [`zero`] can make one.
 pub(super) fn has_zero(ty: Type) -> bool {
     super::pieces::is_word(ty) || ty == types::I128 || (ty.is_vector() && ty.bits() == 128)
 }
 
-/// A constant of which all bits are zero.
+/// Returns a constant with all bits zero.
 pub(super) fn zero(cursor: &mut FuncCursor<'_>, ty: Type) -> Value {
     match ty {
         types::F32 => cursor.ins().f32const(Ieee32::with_bits(0)),
@@ -76,7 +76,7 @@ pub(super) fn zero(cursor: &mut FuncCursor<'_>, ty: Type) -> Value {
     }
 }
 
-/// A word of type `ty`, each byte of which is `byte`.
+/// Returns a word of type `ty` with each byte `byte`.
 pub(super) fn filled(cursor: &mut FuncCursor<'_>, byte: u8, ty: Type) -> Value {
     if byte == 0 {
         return zero(cursor, ty);
@@ -86,7 +86,7 @@ pub(super) fn filled(cursor: &mut FuncCursor<'_>, byte: u8, ty: Type) -> Value {
     convert(cursor, value, ty, Order::Any)
 }
 
-/// The lowest bits of `bits` as an integer.
+/// Returns the lowest bits of `bits` as an integer.
 fn word(cursor: &mut FuncCursor<'_>, bits: u64, ty: Type) -> Value {
     let bits = bits & (u64::MAX >> (64 - ty.bits()));
     cursor.ins().iconst(ty, bits.cast_signed())
@@ -101,7 +101,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// How far to the left the part is in a word of `bytes` bytes, in bits.
+    /// Returns the distance of the part from the low end of a word of `bytes` bytes, in bits.
     fn shift(self, bytes: u32, endianness: Endianness) -> u32 {
         8 * match endianness {
             Endianness::Little => self.offset,
@@ -110,7 +110,7 @@ impl Part {
     }
 }
 
-/// The word of type `ty` that these parts make up.
+/// Returns the word of type `ty` that these parts make up.
 pub(super) fn compose(
     cursor: &mut FuncCursor<'_>,
     parts: &[(Part, Value)],
@@ -151,7 +151,7 @@ pub(super) fn compose(
     convert(cursor, sum, ty, Order::Any)
 }
 
-/// A part of a word, as a value of type `ty`.
+/// Returns a part of a word, as a value of type `ty`.
 pub(super) fn extract(
     cursor: &mut FuncCursor<'_>,
     value: Value,
@@ -181,7 +181,7 @@ pub(super) fn extract(
     convert(cursor, value, ty, Order::Any)
 }
 
-/// The two halves of an `i128` in the order in which they are in memory.
+/// Returns the two halves of an `i128` in the order in which they are in memory.
 pub(super) fn halves(
     cursor: &mut FuncCursor<'_>,
     value: Value,
@@ -194,7 +194,7 @@ pub(super) fn halves(
     }
 }
 
-/// The `i128` whose halves these are, in the order in which they are in memory.
+/// Returns the `i128` of these halves, which are in memory order.
 pub(super) fn join(
     cursor: &mut FuncCursor<'_>,
     [first, second]: [Value; 2],

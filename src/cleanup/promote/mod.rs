@@ -1,23 +1,23 @@
-//! Stack slots become values.
+//! Promotion of stack slots to values.
 //!
-//! A slot that nothing outside the function can see is as good as a few variables, and those are
-//! better off as values: later stages see through them, and they may be in registers. So a slot
-//! of a fixed size without a key, whose address is only used to load and store at constant places
+//! A slot that is invisible outside the function is equivalent to a few variables, and these are
+//! better as values: later stages see through them, and they may be in registers. So a slot of a
+//! fixed size without a key, with an address that is only used to load and store at constant places
 //! in it, is cut into [pieces](pieces), and each piece becomes values, with block parameters where
 //! [several meet](reaching).
 //!
-//! *What may be done with an address.* It may be the operand of loads and stores of whole values,
-//! be added to or subtracted from a constant, be passed for a block parameter that is always this
-//! address, be chosen by a `select` from twice the same one, be compared with null or another
-//! place in the same slot, and be what a memory function of known size copies or fills. All else
-//! lets the whole slot escape: a stored address, one that is passed to a call, returned, named by
-//! a tag or a stack map, atomic accesses, and accesses that reach out of the slot.
+//! *Allowed uses of an address.* It may be the operand of loads and stores of whole values, be
+//! added to or subtracted from a constant, be passed for a block parameter that is always this
+//! address, be both choices of a `select`, be compared with null or another place in the same slot,
+//! and be an operand of a memory function of known size that copies or fills. All other uses let
+//! the whole slot escape: a stored address, one that is passed to a call, returned, named by a tag
+//! or a stack map, atomic accesses, and accesses that reach out of the slot.
 //!
-//! *What was not written* reads as zero: any value is right, if it is always the same one.
+//! *Unwritten parts* read as zero: any value is right, if it is always the same one.
 //!
-//! *What remains.* No access of a slot traps, so none leaves a trap behind. Labels of a load's
-//! result go to the value that it loaded; stores of a slot have none. Labels of addresses that are
-//! gone go.
+//! *Remains.* Accesses of a slot do not trap, so they leave no trap behind. Labels of a load's
+//! result go to the value that it loaded; stores of a slot have none. Labels of removed addresses
+//! are dropped.
 
 pub(super) mod addresses;
 mod convert;
@@ -37,7 +37,8 @@ use reaching::{Reaching, Touch};
 use rewrite::{Rewriter, fold_tests};
 use scan::{Action, Event, Place, Uses};
 
-/// A block can only have so many parameters, and with as many values alive nothing is gained.
+/// The number of parameters of a block is limited, and with this many live values promotion gains
+/// nothing.
 const MOST_PARAMS: usize = 4000;
 
 /// Scratch memory.
@@ -50,7 +51,7 @@ pub(super) struct PromoteContext {
     pub(super) touches: Vec<Touch>,
 }
 
-/// Promotes the slots of `func` that can be promoted now. Nothing may be unreachable.
+/// Promotes the slots of `func` that can be promoted now. No block may be unreachable.
 pub(super) fn promote_slots(
     func: &mut Function,
     flow: &Flow,
@@ -96,7 +97,7 @@ pub(super) fn promote_slots(
     stats
 }
 
-/// Whether there is room for the memory flags that may be added.
+/// Returns whether the table has room for the memory flags that may be added.
 fn has_room(func: &Function) -> bool {
     const MORE: usize = 8;
     let last = MemFlags::new(usize::from(u16::MAX) - 1 - MORE);

@@ -1,8 +1,8 @@
-//! Cutting slots into pieces, each of which becomes a variable.
+//! Division of slots into pieces, each of which becomes a variable.
 //!
 //! A slot is cut wherever an access of it begins or ends, so that each access is of one or more
-//! whole pieces. A copy from one slot to another reads what the other's pieces are, which cuts the
-//! first one too; a copy to memory reads everything.
+//! whole pieces. A copy from one slot to another reads the pieces of the target, which cuts the
+//! source too; a copy to memory reads everything.
 
 use super::super::options::OptimizeOptions;
 use super::convert::has_zero;
@@ -11,10 +11,10 @@ use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Endianness, Function, StackSlot, Type, types};
 use std::ops::Range;
 
-/// Slots of more pieces stay in memory: as values they would all be spilled.
+/// Slots with more pieces stay in memory: as values they would all be spilled.
 const MOST_PIECES: usize = 64;
 
-/// Each time, a slot that cannot be cut becomes memory for the others.
+/// In each attempt, a slot that cannot be cut becomes memory for the others.
 const MOST_ATTEMPTS: usize = 8;
 
 /// A copy within a slot to another place of it can cut it more finely again and again.
@@ -39,7 +39,7 @@ pub(super) enum Order {
     /// It does not matter: all accesses are of single bytes.
     #[default]
     Any,
-    /// The target's, which is not known.
+    /// The target's, which is unknown.
     Native,
     Is(Endianness),
 }
@@ -52,7 +52,7 @@ impl Order {
         }
     }
 
-    /// The order, where it is known.
+    /// Returns the order, where it is known.
     pub(super) fn known(self) -> Option<Endianness> {
         match self {
             Order::Is(endianness) => Some(endianness),
@@ -61,12 +61,12 @@ impl Order {
     }
 }
 
-/// What of a slot is accessed.
+/// The accesses of a slot.
 #[derive(Clone, Debug, Default)]
 struct Shape {
     slot: Option<StackSlot>,
     cuts: Vec<u32>,
-    /// Parts that are read, whatever they hold.
+    /// Parts that are read as bytes of any type.
     covered: Vec<(u32, u32)>,
     typed: Vec<(u32, Type)>,
     order: Order,
@@ -113,23 +113,23 @@ impl Pieces {
         self.all.clear();
     }
 
-    /// The slots, in the order in which the function uses them.
+    /// Returns the slots, in the order in which the function uses them.
     pub(super) fn slots(&self) -> impl Iterator<Item = StackSlot> {
         let kept = self.shapes.iter().filter(|shape| !shape.rejected);
         kept.filter_map(|shape| shape.slot)
     }
 
-    /// Whether `slot` becomes values.
+    /// Returns whether `slot` becomes values.
     pub(super) fn has(&self, slot: StackSlot) -> bool {
         self.shape(slot).is_some()
     }
 
-    /// The order of bytes in `slot`.
+    /// Returns the order of bytes in `slot`.
     pub(super) fn order(&self, slot: StackSlot) -> Order {
         self.shape(slot).map_or(Order::Any, |shape| shape.order)
     }
 
-    /// The numbers of the pieces within `place`.
+    /// Returns the numbers of the pieces within `place`.
     pub(super) fn within(&self, place: Place) -> Range<usize> {
         let Some(shape) = self.shape(place.slot) else {
             return 0..0;
@@ -140,7 +140,7 @@ impl Pieces {
         shape.pieces.start + start..shape.pieces.start + end.max(start)
     }
 
-    /// `side` as a place in a slot that becomes values.
+    /// Returns `side` as a place in a slot that becomes values.
     pub(super) fn promoted(&self, side: Side) -> Option<Place> {
         match side {
             Side::Slot(place) if self.has(place.slot) => Some(place),
@@ -188,7 +188,7 @@ impl Pieces {
         }
     }
 
-    /// Notes what is accessed; returns whether the order of bytes agrees.
+    /// Notes the accesses of an event; returns whether the byte orders agree.
     fn note(&mut self, func: &Function, event: &Event, options: &OptimizeOptions) -> bool {
         match event.action {
             Action::Access {
@@ -239,8 +239,8 @@ impl Pieces {
         }
     }
 
-    /// What is read of the target of a copy is read of its source; returns whether that came to an
-    /// end.
+    /// Marks the parts of a copy's source as read that are read from its target; returns whether
+    /// that reached a fixpoint.
     fn follow_copies(&mut self, func: &Function, events: &[Event]) -> bool {
         for shape in &mut self.shapes {
             shape.tidy();
@@ -355,7 +355,7 @@ impl Pieces {
         !shape.rejected
     }
 
-    /// Rejects the slot of an access that cannot be made of pieces; returns whether there was none.
+    /// Rejects the slot of an access that is not made of pieces; returns whether there was none.
     fn check(&mut self, event: &Event) -> bool {
         let (place, ty) = match event.action {
             Action::Access { place, ty, .. } => (place, Some(ty)),
@@ -363,7 +363,7 @@ impl Pieces {
                 let (Some(to), Some(from)) = (self.promoted(to), self.promoted(from)) else {
                     return true;
                 };
-                // Each piece of the target is read of the source.
+                // Each piece of the target is read from the source.
                 let pieces = self.within(to);
                 let mut good = true;
                 for piece in pieces {
@@ -419,7 +419,7 @@ impl Pieces {
 }
 
 impl Shape {
-    /// Sorts what there is and removes what is there twice.
+    /// Sorts the entries and removes duplicates.
     fn tidy(&mut self) {
         self.cuts.sort_unstable();
         self.cuts.dedup();
@@ -435,7 +435,7 @@ impl Shape {
         self.typed = typed;
     }
 
-    /// What is read of `place`, as a shape of a slot in which it begins at `start`.
+    /// Returns the accesses within `place`, as the shape of a slot in which it begins at `start`.
     fn seen_from(&self, place: Place, start: u32) -> Shape {
         let (low, high) = (place.start, place.end());
         let moved = |at: u32| at - low + start;
@@ -462,7 +462,7 @@ impl Shape {
         seen
     }
 
-    /// Adds what is in `other`; returns whether something was not there.
+    /// Adds the content of `other`; returns whether this changed.
     fn add(&mut self, other: Shape) -> bool {
         let before = (self.cuts.len(), self.covered.len(), self.typed.len());
         for cut in other.cuts {
@@ -484,7 +484,7 @@ impl Shape {
     }
 }
 
-/// Pieces for a part that no single access reads or writes as a whole.
+/// Adds pieces for a part that no single access reads or writes as a whole.
 fn fill(pieces: &mut Vec<Piece>, mut start: u32, end: u32) {
     while start < end {
         let ty = match end - start {
@@ -498,8 +498,8 @@ fn fill(pieces: &mut Vec<Piece>, mut start: u32, end: u32) {
     }
 }
 
-/// Whether values of this type are words of one to eight bytes, whose bits can be taken for an
-/// integer's on every target.
+/// Returns whether values of this type are words of one to eight bytes, with bits that can be used
+/// as an integer on every target.
 pub(super) fn is_word(ty: Type) -> bool {
     matches!(
         ty,
@@ -507,7 +507,8 @@ pub(super) fn is_word(ty: Type) -> bool {
     )
 }
 
-/// Whether a value of one type can stand for what a load of another type of the same size gives.
+/// Returns whether a value of one type can replace the result of a load of another type of the same
+/// size.
 fn converts(from: Type, to: Type, order: Order) -> bool {
     if from == to {
         return true;

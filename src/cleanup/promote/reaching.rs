@@ -1,16 +1,16 @@
-//! Which write of a variable reaches which read, and where several meet.
+//! The writes that reach each read of a variable, and the places where several meet.
 //!
 //! Each variable is looked at in the blocks in which it is live alone: going back from its reads to
 //! its writes finds these. There it is assumed that all that reaches a block over edges which go
 //! forward is one value; a block where two meet, or into which something else comes back, gets a
-//! parameter, and the rest is looked at again. So parameters are pruned, and there is one only where
-//! two values meet (of Braun et al., "Simple and Efficient Construction of SSA Form", this has the
-//! optimism and not the order of work).
+//! parameter, and the rest is looked at again. So parameters are pruned, and there is one only
+//! where two values meet (of Braun et al., "Simple and Efficient Construction of SSA Form", this
+//! has the optimism and not the order of work).
 
 use super::super::flow::Flow;
 use std::ops::Range;
 
-/// After so many times, each block where ways meet gets a parameter, which is right always.
+/// After this number of phases, each block where ways meet gets a parameter, which is always right.
 const MOST_PHASES: usize = 32;
 
 /// One read or write of a variable.
@@ -22,12 +22,12 @@ pub(in crate::cleanup) struct Touch {
     pub(in crate::cleanup) writes: bool,
 }
 
-/// Where a variable has its value from.
+/// The source of a variable's value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::cleanup) enum Origin {
     #[default]
     Unknown,
-    /// Nothing was written on the way.
+    /// The variable was not written on the way.
     Nothing,
     /// The write with this number among the touches.
     Write(u32),
@@ -35,12 +35,12 @@ pub(in crate::cleanup) enum Origin {
     Param(u32),
 }
 
-/// What reaches what.
+/// The definitions that reach each use.
 #[derive(Default)]
 pub(in crate::cleanup) struct Reaching {
     /// By variable, in the order of instructions.
     touches: Vec<Touch>,
-    /// Where the touches of each variable begin.
+    /// The index at which the touches of each variable begin.
     starts: Vec<u32>,
     /// The blocks in which each variable is live at the begin, in order.
     live: Vec<(u32, Origin)>,
@@ -166,7 +166,7 @@ impl Reaching {
 
     fn find_origins_of(&mut self, flow: &Flow, live: Range<usize>) {
         for phase in 0.. {
-            // What comes over edges that go forward.
+            // Values over forward edges.
             for index in live.clone() {
                 let (block, _) = self.live[index];
                 if self.origin[block as usize] == Origin::Param(block) {
@@ -187,7 +187,7 @@ impl Reaching {
                     }
                 };
             }
-            // What comes back.
+            // Values over back edges.
             let mut changed = false;
             for index in live.clone() {
                 let (block, _) = self.live[index];
@@ -210,7 +210,8 @@ impl Reaching {
         }
     }
 
-    /// What the variable at hand has at the end of a block in which it was written or is live.
+    /// Returns the source of the current variable's value at the end of a block in which it was
+    /// written or is live.
     fn leaving(&self, block: u32) -> Origin {
         match self.last_write[block as usize] {
             Some(write) => Origin::Write(write),
@@ -222,17 +223,17 @@ impl Reaching {
         self.starts[variable] as usize..self.starts[variable + 1] as usize
     }
 
-    /// The number of the first touch of a variable.
+    /// Returns the number of the first touch of a variable.
     pub(in crate::cleanup) fn first_touch(&self, variable: usize) -> u32 {
         self.starts[variable]
     }
 
-    /// The number of all touches.
+    /// Returns the number of all touches.
     pub(in crate::cleanup) fn len(&self) -> usize {
         self.touches.len()
     }
 
-    /// Where a variable that is live at the begin of a block has its value from.
+    /// Returns the source of a variable's value at the start of a block in which it is live there.
     pub(in crate::cleanup) fn entering(&self, variable: usize, block: u32) -> Option<Origin> {
         let live = &self.live[self.live_of[variable].clone()];
         let index = live
@@ -241,7 +242,7 @@ impl Reaching {
         Some(live[index].1)
     }
 
-    /// Where a variable has its value from at the end of a block.
+    /// Returns the source of a variable's value at the end of a block.
     pub(in crate::cleanup) fn at_end(&self, variable: usize, block: u32) -> Option<Origin> {
         let touches = &self.touches[self.touches_of(variable)];
         let behind = touches.partition_point(|touch| touch.block <= block);
@@ -256,7 +257,7 @@ impl Reaching {
         }
     }
 
-    /// The parameters that blocks get, by variable and then by block.
+    /// Returns the parameters that blocks get, by variable and then by block.
     pub(in crate::cleanup) fn params(&self) -> impl Iterator<Item = (usize, u32)> {
         let variables = self.live_of.iter().enumerate();
         variables.flat_map(|(variable, live)| {
@@ -266,7 +267,7 @@ impl Reaching {
         })
     }
 
-    /// The most parameters that one block gets.
+    /// Returns the most parameters that one block gets.
     pub(in crate::cleanup) fn most_params(&self, flow: &Flow) -> usize {
         let mut counts = vec![0; flow.blocks().len()];
         for (_, block) in self.params() {
@@ -275,7 +276,7 @@ impl Reaching {
         counts.into_iter().max().unwrap_or(0)
     }
 
-    /// Whether a variable is live at the begin of a block.
+    /// Returns whether a variable is live at the start of a block.
     pub(in crate::cleanup) fn is_live_in(&self, variable: usize, block: u32) -> bool {
         let live = &self.live[self.live_of[variable].clone()];
         live.binary_search_by_key(&block, |&(block, _)| block)

@@ -1,4 +1,4 @@
-//! Putting values in the place of accesses.
+//! Replaces accesses by values.
 
 use super::super::CleanupStats;
 use super::super::flow::{Flow, append_args, remove_params};
@@ -18,7 +18,7 @@ use cranelift_codegen::ir::{
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-/// A word that was put together: its parts, in the order of memory.
+/// A composed word: its parts, in the order of memory.
 type Composition = (Endianness, Vec<(Part, Value)>);
 
 pub(super) struct Rewriter<'a> {
@@ -31,13 +31,13 @@ pub(super) struct Rewriter<'a> {
     current: Vec<Option<(u32, Value)>>,
     /// The number of each variable's next touch.
     next_touch: Vec<u32>,
-    /// What each touch wrote.
+    /// The value that each touch wrote.
     written: Vec<Option<Value>>,
     /// New parameters, by block and then by variable.
     params: Vec<(u32, usize, Value)>,
     zeros: FxHashMap<Type, Value>,
     composed: FxHashMap<Value, Composition>,
-    /// Of which word a value is which part.
+    /// For each extracted value, its word and its part of that.
     extracted: FxHashMap<Value, (Endianness, Value, Part)>,
     stats: CleanupStats,
 }
@@ -81,7 +81,7 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// Replaces everything that is done with the slots; returns what was done.
+    /// Replaces all uses of the slots; returns the statistics.
     pub(super) fn run(mut self, uses: &Uses, addresses: &Addresses) -> CleanupStats {
         for event in &uses.events {
             self.event(event);
@@ -142,7 +142,7 @@ impl<'a> Rewriter<'a> {
         self.remove(inst);
     }
 
-    /// Takes out an instruction that was replaced.
+    /// Removes a replaced instruction.
     fn remove(&mut self, inst: Inst) {
         if self.func.dfg.insts[inst].opcode().is_call() {
             let result = self.func.dfg.inst_results(inst).first().copied();
@@ -155,7 +155,7 @@ impl<'a> Rewriter<'a> {
         self.func.layout.remove_inst(inst);
     }
 
-    /// Makes `old`, which nothing defines any more, stand for `new`.
+    /// Makes `old`, which is no longer defined, an alias of `new`.
     fn replace(&mut self, old: Value, new: Value) {
         let new = resolved(self.func, new);
         if old != new {
@@ -196,7 +196,7 @@ impl<'a> Rewriter<'a> {
         self.split(place, value, inst)
     }
 
-    /// The values of the pieces within `place` after `value` is written to it.
+    /// Returns the values of the pieces within `place` after `value` is written to it.
     fn split(&mut self, place: Place, value: Value, inst: Inst) -> SmallVec<[Value; 4]> {
         let pieces = &self.pieces.all[self.pieces.within(place)];
         let order = self.pieces.order(place.slot);
@@ -237,7 +237,7 @@ impl<'a> Rewriter<'a> {
         written.collect()
     }
 
-    /// What `place` holds before `inst`, as a value of type `ty`.
+    /// Returns the content of `place` before `inst`, as a value of type `ty`.
     fn read(&mut self, place: Place, ty: Type, block: u32, inst: Inst) -> Value {
         let range = self.pieces.within(place);
         let order = self.pieces.order(place.slot);
@@ -274,7 +274,7 @@ impl<'a> Rewriter<'a> {
         value
     }
 
-    /// The word that was cut into just these parts, if they come from one.
+    /// Returns the word that was cut into just these parts, if they come from one.
     fn word_of(&self, parts: &[(Part, Value)], ty: Type, endianness: Endianness) -> Option<Value> {
         let (_, first) = parts.first()?;
         let &(_, word, _) = self.extracted.get(first)?;
@@ -284,7 +284,7 @@ impl<'a> Rewriter<'a> {
         (are_its_own && self.func.dfg.value_type(word) == ty).then_some(word)
     }
 
-    /// The value of a variable at the place up to which the block was rewritten.
+    /// Returns the value of a variable at the place up to which the block was rewritten.
     fn variable(&mut self, variable: usize, block: u32) -> Value {
         if let Some((known, value)) = self.current[variable]
             && known == block
@@ -318,7 +318,7 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// What a variable holds that nothing was written to.
+    /// Returns the value of an unwritten variable.
     fn zero(&mut self, ty: Type) -> Value {
         if let Some(&value) = self.zeros.get(&ty) {
             return value;
@@ -388,7 +388,7 @@ impl<'a> Rewriter<'a> {
         resolved(self.func, value)
     }
 
-    /// How copies access memory: it is there, and its alignment is not known.
+    /// Returns the flags for copies: the memory is accessible, and its alignment is unknown.
     fn flags(&self, place: Place) -> MemFlagsData {
         let flags = MemFlagsData::new().with_notrap();
         match self.pieces.order(place.slot).known() {
@@ -399,7 +399,7 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// Passes what the new parameters are to be.
+    /// Passes the arguments for the new parameters.
     fn pass_params(&mut self) {
         let mut start = 0;
         while let Some(&(block, ..)) = self.params.get(start) {
@@ -419,14 +419,15 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// Removes what computed addresses of the slots, and the parameters that were such addresses.
+    /// Removes the instructions that compute addresses of the slots, and the parameters that were
+    /// such addresses.
     fn remove_addresses(&mut self, uses: &Uses, addresses: &Addresses) {
         for (number, &block) in (0u32..).zip(self.flow.blocks()) {
             let is_address = |&param: &Value| {
                 let slot = addresses.of(self.func, param).slot();
                 slot.is_some_and(|slot| self.pieces.has(slot))
             };
-            // New parameters are at the end, and are values of which nothing is known.
+            // New parameters are at the end, and are values without known facts.
             let params = self.func.dfg.block_params(block);
             let goes: SmallVec<[bool; 8]> = params.iter().map(is_address).collect();
             if goes.contains(&true) {
@@ -448,7 +449,7 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// An address that is gone is the value of no variable any more.
+    /// Drops the labels of a removed address, which is no longer the value of a variable.
     fn forget_labels(&mut self, value: Value) {
         if let Some(labels) = &mut self.func.dfg.values_labels {
             labels.remove(&value);
@@ -463,14 +464,14 @@ fn part_of(place: Place, piece: &Piece) -> Part {
     }
 }
 
-/// Where a piece is in a copy: no more than a copy's size from its begin.
+/// Returns the offset of a piece in a copy, which is at most the copy's size.
 fn offset(place: Place, piece: &Piece) -> i32 {
     let offset = i32::try_from(piece.start - place.start);
     debug_assert!(offset.is_ok(), "longer copies are left alone");
     offset.unwrap_or(i32::MAX)
 }
 
-/// Puts what is known of tests of addresses in their place; returns their number.
+/// Replaces tests of addresses by their known results; returns their number.
 pub(super) fn fold_tests(func: &mut Function, tests: &[Test]) -> usize {
     for test in tests {
         match *test {

@@ -1,4 +1,4 @@
-//! What is done with the addresses of slots: accesses that can be followed, and escapes.
+//! The uses of slot addresses: accesses that can be followed, and escapes.
 
 use super::super::constant::constant;
 use super::super::flow::Flow;
@@ -11,10 +11,10 @@ use cranelift_codegen::ir::{
     DebugTag, Function, Inst, InstructionData, MemFlags, Opcode, StackSlot, Type, Value, types,
 };
 
-/// Copies and fills of more bytes are not taken apart where memory that stays is on one side.
+/// Larger copies and fills are not expanded if one side stays in memory.
 pub(super) const LARGEST_MEMORY_CALL: u32 = 256;
 
-/// What is known of a slot, the worst last.
+/// The state of a slot, the worst last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::cleanup) enum Privacy {
     /// All accesses are at constant places within it.
@@ -22,7 +22,7 @@ pub(in crate::cleanup) enum Privacy {
     Fixed,
     /// It is only accessed by loads and stores of the function, at places that are not all known.
     Indexed,
-    /// Something else may see it.
+    /// Other code may access it.
     Escapes,
 }
 
@@ -47,7 +47,7 @@ pub(in crate::cleanup) enum Side {
     Memory(Value),
 }
 
-/// What an instruction does with slots.
+/// The effect of an instruction on slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cleanup) enum Action {
     /// A load or store of a value that has this type in memory.
@@ -66,7 +66,7 @@ pub(in crate::cleanup) enum Action {
         place: Place,
         byte: u8,
     },
-    /// A load from somewhere in a slot.
+    /// A load from an unknown place in a slot.
     LoadSomewhere(StackSlot),
 }
 
@@ -79,7 +79,7 @@ pub(in crate::cleanup) struct Event {
     pub(in crate::cleanup) action: Action,
 }
 
-/// What an instruction that only tests an address comes to.
+/// The result of an instruction that only tests an address.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Test {
     /// A comparison with this result.
@@ -97,12 +97,12 @@ pub(in crate::cleanup) struct Uses {
     /// In the order of blocks and instructions.
     pub(in crate::cleanup) events: Vec<Event>,
     pub(super) tests: Vec<Test>,
-    /// The instructions whose result is the address of a slot.
+    /// The instructions that compute the address of a slot.
     pub(super) address_insts: Vec<(Inst, StackSlot)>,
 }
 
 impl Uses {
-    /// Finds all uses in `func`, of which `addresses` are the addresses.
+    /// Finds all uses in `func`; `addresses` must be those of `func`.
     pub(in crate::cleanup) fn find(
         &mut self,
         func: &Function,
@@ -212,7 +212,7 @@ impl Scan<'_> {
                 ..
             } => {
                 self.escape(value);
-                // Nor need an alias stand for anything.
+                // An alias may not resolve either.
                 let ty = resolve_alias(dfg, value)
                     .and_then(|value| memory_type(opcode, dfg.value_type(value)));
                 self.access(inst, address, offset.into(), ty, flags, true);
@@ -259,7 +259,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Whether `inst` computes an address from those among `args`; if not, they escape.
+    /// Returns whether `inst` computes an address from those among `args`; if not, they escape.
     fn computes_address(&mut self, inst: Inst, args: &[Value]) -> bool {
         let result = self.func.dfg.inst_results(inst).first();
         let slot = result.and_then(|&result| self.of(result).slot());
@@ -271,7 +271,7 @@ impl Scan<'_> {
         slot.is_some()
     }
 
-    /// Slots that tags and stack maps name.
+    /// Lets slots escape that tags and stack maps name.
     fn outside_names(&mut self, inst: Inst, opcode: Opcode) {
         if !opcode.is_call() && opcode != Opcode::SequencePoint {
             return;
@@ -287,8 +287,8 @@ impl Scan<'_> {
         }
     }
 
-    /// What branches pass, and the contexts of exceptions: an address may go on as a parameter that
-    /// is this address always.
+    /// Visits the arguments of branches and the contexts of exceptions: an address may go on as a
+    /// parameter that is always this address.
     fn passed_on(&mut self, last: Inst) {
         let func = self.func;
         let pool = &func.dfg.value_lists;
@@ -315,7 +315,8 @@ impl Scan<'_> {
         }
     }
 
-    /// `size` bytes at `offset` from `address`, if that is a known place within a slot.
+    /// Returns the place of `size` bytes at `offset` from `address`, if it is known and within a
+    /// slot.
     fn place(&self, address: Address, offset: i64, size: u32) -> Option<Place> {
         let Address::At(slot, start) = address else {
             return None;
@@ -365,7 +366,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Whether `value` points into a slot, or directly behind it: then it is not null.
+    /// Returns whether `value` points into a slot, or directly behind it: then it is not null.
     fn is_within(&self, value: Value) -> bool {
         self.place(self.of(value), 0, 0).is_some()
     }
@@ -399,7 +400,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Whether `inst` is a call of a memory function that can be taken apart, or needs not be.
+    /// Returns whether `inst` is a call of a memory function that can be expanded, or need not be.
     fn memory_call(&mut self, inst: Inst) -> bool {
         let func = self.func;
         let Some(function) = memory_call(func, inst, self.functions) else {
@@ -458,7 +459,8 @@ impl Scan<'_> {
     }
 }
 
-/// What `cond` says of two addresses in one slot; `None` where it takes them for signed numbers.
+/// Returns the result of `cond` for two addresses in one slot; `None` if it compares them as signed
+/// numbers.
 fn decide(cond: IntCC, one: u32, other: u32) -> Option<bool> {
     Some(match cond {
         IntCC::Equal => one == other,
@@ -471,7 +473,7 @@ fn decide(cond: IntCC, one: u32, other: u32) -> Option<bool> {
     })
 }
 
-/// The type that an access has in memory, if it is one that can be followed.
+/// Returns the type that an access has in memory, if it is one that can be followed.
 fn memory_type(opcode: Opcode, register: Type) -> Option<Type> {
     Some(match opcode {
         Opcode::Load | Opcode::Store if register.is_dynamic_vector() => return None,
@@ -483,7 +485,7 @@ fn memory_type(opcode: Opcode, register: Type) -> Option<Type> {
     })
 }
 
-/// The value for which `value` stands.
+/// Returns the value for which `value` stands.
 pub(super) fn resolved(func: &Function, value: Value) -> Value {
     resolve_alias(&func.dfg, value).unwrap_or(value)
 }

@@ -1,4 +1,4 @@
-//! The flags of a caller, and what becomes of them.
+//! The memory flags of a caller, and their replacements.
 
 use crate::splice::Refusal;
 use crate::splice::memory_promises::without_can_move;
@@ -6,7 +6,8 @@ use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Function, Inst, MemFlags, MemFlagsData};
 use rustc_hash::FxHashSet;
 
-/// The flags of `func`, of which there is no list: they are dense, and their number is not told.
+/// Returns the flags of `func`. Cranelift exposes neither a list nor the number of them, but they
+/// are dense.
 pub(super) fn flags_of(func: &Function) -> impl Iterator<Item = MemFlagsData> {
     let set = &func.dfg.mem_flags;
     (0..)
@@ -15,7 +16,7 @@ pub(super) fn flags_of(func: &Function) -> impl Iterator<Item = MemFlagsData> {
         .map(|flags| set[flags])
 }
 
-/// The flags that instructions of `func` have.
+/// Returns the flags that instructions of `func` have.
 pub(super) fn used_flags(func: &Function) -> FxHashSet<MemFlagsData> {
     let set = &func.dfg.mem_flags;
     let insts = (0..func.dfg.num_insts()).map(Inst::new);
@@ -24,18 +25,19 @@ pub(super) fn used_flags(func: &Function) -> FxHashSet<MemFlagsData> {
     used.map(|flags| set[flags]).collect()
 }
 
-/// What flags with a region become in a store that loses it.
+/// Returns flags with a region without it, for stores that lose it.
 pub(super) fn without_region(flags: MemFlagsData) -> Option<MemFlagsData> {
     let has_region = flags.alias_region().is_some();
     has_region.then(|| flags.with_alias_region(None))
 }
 
-/// What flags of an access that can move become where it may not.
+/// Returns flags with `can_move` without it, for accesses that must not move.
 pub(super) fn pinned(flags: MemFlagsData) -> Option<MemFlagsData> {
     flags.can_move().then(|| without_can_move(flags))
 }
 
-/// Adds to the flags of `func` what `change` makes of them; returns that by their numbers.
+/// Adds the results of `change` to the flags of `func`; returns them by the numbers of the
+/// originals.
 pub(super) fn added_flags(
     func: &mut Function,
     change: impl Fn(MemFlagsData) -> Option<MemFlagsData>,

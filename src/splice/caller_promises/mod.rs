@@ -1,4 +1,4 @@
-//! What a caller promises of memory, and what of it holds for the copies in it.
+//! A caller's promises about memory, and which of them hold for the copies in it.
 //!
 //! A load of the caller that is executed before a copy makes its promise for the whole activation,
 //! in which the copy's instructions are executed too. So a load of the copy from the same address
@@ -6,12 +6,12 @@
 //! executed before every call that follows them there, and before every call of another block.
 //! Where a copy's load gets the same flags, Cranelift merges the two.
 //!
-//! The caller's own loads keep what they promise, since the copies are a part of its activation.
-//! But `can_move` is bounded by where the address is known, and inlining changes that: what was the
-//! result of a call, which returns only after its checks, may be an argument of that call. And what
-//! was loaded from memory after a call may be known from before it, now that nothing stands between
-//! a store and the load. So a load of the caller whose address comes from either may not move any
-//! more.
+//! The caller's own loads keep their promises, because the copies are a part of its activation. But
+//! a `can_move` load may go wherever its address is known, and inlining extends that range: an
+//! address that was the result of a call, which returns only after its checks, may become an
+//! argument of that call. And an address loaded from memory after a call may become known before
+//! it, because no call stands between a store and the load any more. So a load of the caller whose
+//! address comes from either may no longer move.
 
 mod flags;
 mod taken;
@@ -31,11 +31,11 @@ use cranelift_codegen::ir::{
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// In a caller with no more flags, each that it may need is made. Otherwise those that it uses are
-/// looked up first.
+/// In a caller with at most this number of flags, all replacements are made. Otherwise the used
+/// flags are looked up first.
 const FEW_FLAGS: usize = 4096;
 
-/// The promises of one caller, and what is lost of those of its copies and of its own.
+/// The promises of one caller, and the lost ones of its own accesses and of its copies.
 #[derive(Default)]
 pub(super) struct CallerPromises {
     kinds: MemoryPromises,
@@ -43,12 +43,12 @@ pub(super) struct CallerPromises {
     scanned: bool,
     /// Loads of the entry block, by their address; those of one address in layout order.
     loads: FxHashMap<(Value, Offset32), Vec<EntryLoad>>,
-    /// How many loads are known to be executed before a call, unless all are.
+    /// The number of loads that are executed before a call, unless all are.
     before: FxHashMap<Inst, usize>,
     /// The caller's global values that its prologue loads.
     globals: Vec<ir::GlobalValue>,
-    /// By their numbers, what flags with a region become in a store that loses it, and then what
-    /// flags with `can_move` become in an access that may not.
+    /// By number, the flags for stores that lose their region, and the flags for accesses that lose
+    /// `can_move`.
     without_region: Vec<Option<MemFlags>>,
     pinned: Vec<Option<MemFlags>>,
     /// Loads of the entry block before its first call.
@@ -63,7 +63,7 @@ pub(super) struct CallerPromises {
     dropped: DroppedPromises,
 }
 
-/// A load that promises something.
+/// A load that makes a promise.
 #[derive(Clone, Copy)]
 struct EntryLoad {
     number: usize,
@@ -92,7 +92,7 @@ impl CallerPromises {
         self.dropped = DroppedPromises::default();
     }
 
-    /// Whether stores of the caller or of any copy may have regions when all is done, beside a
+    /// Returns whether stores of the caller or of any copy may have regions in the end, beside a
     /// copy that accesses memory.
     pub(super) fn stores_have_regions(&self) -> bool {
         self.kinds == MemoryPromises::WholeProgram && !self.no_alias_regions
@@ -102,13 +102,13 @@ impl CallerPromises {
         self.dropped
     }
 
-    /// The global values of the caller whose loads its prologue executes.
+    /// Returns the global values of the caller whose loads are in its prologue.
     pub(super) fn globals(&self) -> &[ir::GlobalValue] {
         &self.globals
     }
 
-    /// How many flags the next copy may add to those of `caller`, which are `flags` in number,
-    /// beyond those of its own `used` ones.
+    /// Returns how many flags the next copy may add to the `flags` ones of `caller`, beyond its own
+    /// `used` ones.
     pub(super) fn most_flags_added(
         &self,
         caller: &Function,
@@ -137,7 +137,7 @@ impl CallerPromises {
         }
     }
 
-    /// Looks at the caller before the first copy, and makes the flags that its accesses may need.
+    /// Reads the caller before the first copy, and makes the flags that its accesses may need.
     pub(super) fn prepare(&mut self, caller: &mut Function) -> Result<(), Refusal> {
         if self.kinds == MemoryPromises::WholeProgram || self.scanned {
             return Ok(());
@@ -170,7 +170,8 @@ impl CallerPromises {
         let mut number = 0;
         for inst in caller.layout.block_insts(entry) {
             if !dfg.inst_is_valid(inst) {
-                // No call of such a block is replaced, and of others this tells nothing.
+                // No call of such a block is replaced, and the loads are not known to come before
+                // others.
                 self.loads.clear();
                 return;
             }
@@ -209,7 +210,7 @@ impl CallerPromises {
         }
     }
 
-    /// Cranelift computes the stack limit in the prologue.
+    /// Finds the global values of the stack limit, which Cranelift computes in the prologue.
     fn scan_globals(&mut self, caller: &Function) {
         let mut next = caller.stack_limit;
         while let Some(global) = next
@@ -245,13 +246,14 @@ impl CallerPromises {
         }
     }
 
-    /// Whether some access of the caller can move.
+    /// Returns whether some access of the caller can move.
     fn can_pin(&self) -> bool {
         self.pinned.iter().any(Option::is_some)
     }
 
-    /// Gives loads of a copy back what the caller promises of them, and drops the regions of the
-    /// caller's own stores where the copy needs that. `values` are the copy's by the callee's.
+    /// Restores the promises of a copy's loads that the caller makes too, and drops the regions of
+    /// the caller's own stores where the copy needs that. `values` maps the callee's values to the
+    /// copy's.
     pub(super) fn finish_copy(
         &mut self,
         caller: &mut Function,
@@ -299,7 +301,7 @@ impl CallerPromises {
             return kept;
         }
         let executed = self.before.get(&call).copied().unwrap_or(usize::MAX);
-        // What the caller has loaded from the same address, for each load of the callee.
+        // For each load of the callee, the caller's load from the same address.
         let mut same: Vec<Option<Value>> = Vec::with_capacity(promised.len());
         for load in promised {
             let base = match load.base {
@@ -340,7 +342,7 @@ impl CallerPromises {
         self.structures.extend(structures);
     }
 
-    /// The flags in a copy for the callee's `flags`.
+    /// Returns the flags in a copy for the callee's `flags`.
     pub(super) fn flags_in_copy(&self, flags: MemFlagsData) -> MemFlagsData {
         match self.kinds {
             MemoryPromises::PerFunction => without_promises(flags),
@@ -349,7 +351,8 @@ impl CallerPromises {
     }
 }
 
-/// How many loads of a copy promise what the caller promises of the same address.
+/// The number of loads of a copy that keep their promises, because the caller makes them for the
+/// same address.
 #[derive(Default)]
 struct Kept {
     flags: usize,
@@ -358,14 +361,14 @@ struct Kept {
     regions: usize,
 }
 
-/// The copy of the load with this result.
+/// Returns the copy of the load with this result.
 fn load_of(caller: &Function, values: &[Value], result: Value) -> Option<Inst> {
     let copy = values.get(result.index()).copied()?;
     caller.dfg.value_def(copy).inst()
 }
 
-/// Whether `value` stays the value that it is: the result of a call becomes an alias of what a
-/// copy returns, sooner or later.
+/// Returns whether `value` stays a value of its own: the result of a call may become an alias of a
+/// copy's return value later.
 fn is_lasting(func: &Function, value: Value) -> bool {
     match func.dfg.value_def(value) {
         ValueDef::Result(inst, _) => {
@@ -376,7 +379,7 @@ fn is_lasting(func: &Function, value: Value) -> bool {
     }
 }
 
-/// Finds one of the global values `promised` of `caller` with the content of `data`, but for the
+/// Finds one of the global values `promised` of `caller` with the content of `data`, ignoring the
 /// region.
 pub(super) fn same_promise(
     caller: &Function,

@@ -1,5 +1,5 @@
-//! What is taken from accesses because of copies: from the caller's own, and from those that read
-//! what a copy writes.
+//! Removal of promises that copies make false: of the caller's own accesses, and of those that read
+//! memory that a copy writes.
 
 use super::CallerPromises;
 use super::flags::flags_of;
@@ -11,7 +11,7 @@ use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Function, Inst, InstructionData, Opcode, Value};
 
 impl CallerPromises {
-    /// Takes from accesses what copies have made false. The caller's own instructions have numbers
+    /// Removes the promises that copies have made false. The caller's own instructions have numbers
     /// below `own_insts`.
     pub(in crate::splice) fn finish(&mut self, caller: &mut Function, own_insts: usize) {
         let has_copies = std::mem::take(&mut self.has_copies);
@@ -27,17 +27,17 @@ impl CallerPromises {
         }
     }
 
-    /// Pins the caller's accesses whose addresses are known earlier now than they were.
+    /// Pins the caller's accesses whose addresses are now known earlier than before.
     fn pin(&mut self, caller: &mut Function, own_insts: usize) {
         let returned = std::mem::take(&mut self.returned);
-        // Nobody has looked at most of the caller. Where it is malformed, nothing moves.
+        // Most of the caller is unchecked. If it is malformed, nothing moves.
         let early = panics::catch(|| {
             Derived::find(caller, own_insts, returned, |inst, data| {
                 let flags = data.memflags_data(&caller.dfg);
                 let stays = flags.is_none_or(|flags| !flags.can_move());
                 match data.opcode().can_load() && stays {
-                    // The load stays behind the calls that it follows, but what it loads may be
-                    // what was stored before, which Cranelift finds out once they are gone.
+                    // The load stays after the calls that it follows, but its result may be a value
+                    // that was stored before them, which Cranelift finds out after they are gone.
                     true if self.first_loads.contains(&inst) => Flow::Ends,
                     true => Flow::Starts,
                     false => Flow::Through,
@@ -126,7 +126,7 @@ impl CallerPromises {
         self.dropped.flags += usize::from(caller.layout.inst_block(inst).is_some());
     }
 
-    /// A store without region is seen by every load, whatever the load's region is.
+    /// Removes the regions of the caller's stores: loads of any region see a store without one.
     pub(super) fn drop_regions(&mut self, caller: &mut Function) {
         let all_gone = std::mem::replace(&mut self.regions_gone, true);
         if all_gone || caller.dfg.alias_regions.len() == 0 {

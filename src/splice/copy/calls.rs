@@ -1,4 +1,4 @@
-//! Copying what leaves the body: calls and returns.
+//! Copying of calls and returns.
 
 use super::Copy;
 use crate::body::move_labels;
@@ -12,7 +12,7 @@ use cranelift_codegen::ir::{
 use smallvec::SmallVec;
 
 impl Copy<'_> {
-    /// Tags, stack map and report of a copied call.
+    /// Sets the tags and the stack map of a copied call, and reports it.
     pub(super) fn finish_call(&mut self, inst: Inst, copy: Inst) {
         self.copy_tags(inst, copy);
         if self.caller.dfg.insts[copy].opcode().is_safepoint() {
@@ -60,8 +60,8 @@ impl Copy<'_> {
         rest
     }
 
-    /// Appends `data`, a `call` or `call_indirect` of any kind, as one that
-    /// catches what the replaced `try_call` would have caught.
+    /// Appends `data`, a `call` or `call_indirect` of any kind, as one with the handlers of the
+    /// replaced `try_call`.
     fn append_try_call(
         &mut self,
         data: InstructionData,
@@ -120,7 +120,7 @@ impl Copy<'_> {
         self.leave(&returned, at, plan.inst);
     }
 
-    /// Goes on after the call with `returned`.
+    /// Continues after the call with `returned` as its results.
     fn leave(&mut self, returned: &[Value], at: Block, srcloc_of: Inst) {
         if let Some(outer) = &self.outer {
             self.normal_edge_used = true;
@@ -169,7 +169,7 @@ impl Copy<'_> {
             }
         };
         if let Some(outer) = self.outer.as_ref().filter(|outer| outer.catches()) {
-            // What the tail callee returns is what the `try_call` returned.
+            // The results of the tail callee are those of the `try_call`.
             self.normal_edge_used = true;
             let normal = outer
                 .normal

@@ -8,8 +8,8 @@ use cranelift_codegen::ir::{self, Block, GlobalValueData, Inst, InstructionData,
 use smallvec::SmallVec;
 
 impl Copy<'_> {
-    /// A global value that starts from the callee's `vmctx` becomes the
-    /// computation that it stands for, starting from the argument.
+    /// Expands a global value that starts from the callee's `vmctx` to its computation, starting
+    /// from the argument.
     pub(super) fn copy_vmctx_global(&mut self, plan: &InstPlan, at: Block) {
         let InstructionData::UnaryGlobalValue { global_value, .. } = plan.data else {
             debug_assert!(false, "{} names no global value", plan.inst);
@@ -96,7 +96,7 @@ impl Copy<'_> {
     }
 }
 
-/// `iconst` takes an immediate whose bits beyond its type are zero.
+/// Clears the bits beyond the type, as `iconst` requires of its immediate.
 fn mask(bits: i64, ty: ir::Type) -> i64 {
     match ty.bits() {
         0..64 => bits & ((1 << ty.bits()) - 1),

@@ -1,11 +1,10 @@
-//! Copying one callee body into one call site.
+//! Copies one callee body into one call site.
 //!
-//! By the time a [`Copy`] exists, the call has been taken out of its block, and
-//! nothing can fail any more. The callee's entry block goes on in the call's
-//! block; its other blocks follow in the caller's layout in their own order.
-//! Instructions are appended in reverse postorder, so that each value's
-//! translation is known before it is used. A callee of one block may go between
-//! the instructions around the call instead.
+//! By the time a [`Copy`] exists, the call has been taken out of its block, and nothing can fail
+//! any more. The callee's entry block goes on in the call's block; its other blocks follow in the
+//! caller's layout in their own order. Instructions are appended in reverse postorder, so that each
+//! value's translation is known before it is used. A callee of one block may go between the
+//! instructions around the call instead.
 
 mod calls;
 mod globals;
@@ -24,7 +23,7 @@ use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{self, Block, Function, Inst, InstructionData, MemFlags, Value};
 use smallvec::SmallVec;
 
-/// What a copy leaves to the session.
+/// The results of a copy for the session.
 pub(super) struct Copied {
     /// Where the instructions after a `call` continue; `None` where the callee
     /// never returns to them.
@@ -42,9 +41,9 @@ pub(super) struct Copy<'a> {
     /// Whether stores of the caller or of any copy may have alias regions.
     stores_have_regions: bool,
     call: Inst,
-    /// What the copy is put before, if that is not the end of its blocks.
+    /// The instruction before which the copy goes, if not at the end of its blocks.
     before: Option<Inst>,
-    /// Translations by the callee's index. Only what the callee uses is set.
+    /// Translations by the callee's index. Only the entities that the callee uses are set.
     values: &'a mut Vec<Value>,
     /// Translations by the index in [`Tables::blocks`].
     blocks: &'a mut Vec<Block>,
@@ -61,7 +60,7 @@ pub(super) struct Copy<'a> {
     aliases: &'a mut Vec<Value>,
     outer: Option<OuterHandlers>,
     cold: bool,
-    /// `None` where the callee has no locations to be translated.
+    /// `None` if the callee has no locations to translate.
     locations: Option<&'a mut dyn SpliceLocations>,
     has_tags: bool,
     join: Option<Block>,
@@ -192,8 +191,8 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Makes the entry block's parameters stand for the arguments. Returns the
-    /// block in which the body starts.
+    /// Maps the entry block's parameters to the arguments. Returns the block in which the body
+    /// starts.
     fn bind_args(&mut self) -> Block {
         let callee = self.callee;
         let mut block = self.site.block;
@@ -242,8 +241,7 @@ impl<'a> Copy<'a> {
         self.last_pieces.clear();
         self.last_pieces.extend_from_slice(self.blocks);
         if self.site.kind == SiteKind::Call && tables.facts.returns > 1 {
-            // The results themselves become the parameters, so that no use of
-            // them has to be looked at.
+            // The results themselves become the parameters, so that no use of them has to change.
             let join = self.new_block_after(previous, false);
             let results: SmallVec<[Value; 4]> = self.caller.dfg.inst_results(self.call).into();
             self.caller.dfg.detach_inst_results(self.call);
@@ -308,7 +306,7 @@ impl<'a> Copy<'a> {
         self.last_pieces[index] = at;
     }
 
-    /// The caller's version of an instruction.
+    /// Returns the caller's version of an instruction.
     #[inline(always)]
     pub(super) fn map_data(&mut self, plan: &InstPlan) -> InstructionData {
         let value = |value: Value| Some(self.values[value.index()]);
@@ -337,7 +335,7 @@ impl<'a> Copy<'a> {
         })
     }
 
-    // A part of its caller, since every copied instruction comes here.
+    // Always inlined, because every copied instruction goes through here.
     #[inline(always)]
     fn append(&mut self, data: InstructionData, at: Block, srcloc_of: Inst) -> Inst {
         let inst = self.caller.dfg.make_inst(data);
@@ -383,7 +381,7 @@ impl<'a> Copy<'a> {
         copy
     }
 
-    /// Only calls and sequence points come here: nothing else may carry tags.
+    /// Copies tags. Only calls and sequence points may have them.
     fn copy_tags(&mut self, inst: Inst, copy: Inst) {
         if !self.has_tags {
             return;
@@ -401,7 +399,8 @@ impl<'a> Copy<'a> {
         self.caller.debug_tags.set(copy, tags);
     }
 
-    /// The block that is named is known only when all blocks are copied.
+    /// Copies a `get_exception_handler_address`. The named block is known only after all blocks are
+    /// copied.
     fn copy_handler_address(&mut self, plan: &InstPlan, at: Block) {
         let copy = self.copy_inst(plan, at);
         self.copied_addresses.push(copy);
@@ -425,7 +424,7 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Calls were copied in reverse postorder, but are visited as they stand.
+    /// Sorts the copied calls by layout; they were copied in reverse postorder.
     fn order_copied_calls(&mut self) {
         let tables = self.tables;
         if !tables.layout_is_ordered && self.copied_calls.len() > 1 {
@@ -448,7 +447,7 @@ impl<'a> Copy<'a> {
     }
 }
 
-/// Apart, so that appending stays short: nearly all instructions are appended.
+/// Inserts before `next`. A separate function keeps appending short, which is the usual case.
 #[inline(never)]
 fn insert(caller: &mut Function, inst: Inst, next: Inst) {
     caller.layout.insert_inst(inst, next);

@@ -1,4 +1,4 @@
-//! Instructions of the most common formats, looked at in fewer steps.
+//! A faster path for instructions of the most common formats.
 //!
 //! Most instructions of [these formats](crate::body::map_common) are like one
 //! that was seen before.
@@ -12,9 +12,8 @@ use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{self, Inst, InstructionData, Value, types};
 
 impl Survey<'_> {
-    /// Does what [`Survey::survey_inst`] does, for most instructions. Returns
-    /// whether it did: all others, and those that something is wrong with, are
-    /// left to the other.
+    /// Does the work of [`Survey::survey_inst`] for the common instructions, and returns whether it
+    /// did. All others, and malformed ones, are left to that method.
     #[inline]
     pub(super) fn survey_common_inst(&mut self, inst: Inst, original: &InstructionData) -> bool {
         // Aliases are followed, and all that is referred to is there.
@@ -57,14 +56,14 @@ impl Survey<'_> {
         true
     }
 
-    /// What `value` stands for, if it is no alias or was used before.
+    /// Returns the value behind `value`, if it is not an alias or was used before.
     #[inline]
     fn known(&self, value: Value) -> Option<Value> {
         let resolved = *self.tables.resolved.get(value.index())?;
         (!resolved.is_reserved_value()).then_some(resolved)
     }
 
-    /// The flags, if they were used before.
+    /// Returns the flags, if they were used before.
     #[inline]
     fn known_flags(&self, flags: ir::MemFlags) -> Option<ir::MemFlags> {
         self.tables.used.mem_flags.contains(flags).then_some(flags)

@@ -1,4 +1,4 @@
-//! What each instruction is to a splice, and whether it can be copied at all.
+//! The role of each instruction in a splice, and whether it can be copied at all.
 
 use super::Survey;
 use crate::body::has_signature;
@@ -12,7 +12,7 @@ use cranelift_codegen::ir::{
 };
 
 impl Survey<'_> {
-    /// Looks at `inst`, which is `original`.
+    /// Surveys `inst`, whose data is `original`.
     pub(super) fn survey_inst(
         &mut self,
         inst: Inst,
@@ -22,7 +22,7 @@ impl Survey<'_> {
         if opcode.format() != InstructionFormat::from(original) {
             return Err(format!("{inst} has an opcode of another format"));
         }
-        // Looks at all that the instruction refers to.
+        // Visits all references of the instruction.
         let data = original.map(&mut *self);
         if let Some(error) = &self.error {
             return Err(format!("{inst}: {error}"));
@@ -45,8 +45,7 @@ impl Survey<'_> {
         Ok(())
     }
 
-    /// The controlling type and the results, each of the type that its opcode
-    /// gives it.
+    /// Returns the controlling type and the results, each of the type that its opcode gives it.
     fn survey_results(&mut self, inst: Inst, opcode: Opcode) -> Result<(Type, Results), String> {
         let dfg = &self.func.dfg;
         let results = dfg.inst_results(inst);
@@ -79,7 +78,7 @@ impl Survey<'_> {
         Ok((ctrl_type, plan))
     }
 
-    /// Checks types that were not seen before, of at most one result.
+    /// Checks types of at most one result that are not in the cache.
     #[cold]
     pub(super) fn learn_types(
         &mut self,
@@ -93,7 +92,7 @@ impl Survey<'_> {
         Ok(())
     }
 
-    /// The type of `value`, or of what it is an alias of.
+    /// Returns the type of `value`, or of the value behind the alias.
     fn type_of(&self, value: Value) -> Option<Type> {
         let resolved = self.tables.resolved.get(value.index())?;
         Some(self.func.dfg.value_type(*resolved))
@@ -108,7 +107,7 @@ impl Survey<'_> {
         }
     }
 
-    /// Whether `value` is no alias and was not defined before; it is now.
+    /// Returns whether `value` is not an alias and was not defined before, and marks it as defined.
     #[inline]
     pub(super) fn define_first(&mut self, value: Value) -> bool {
         let dfg = &self.func.dfg;
@@ -141,7 +140,7 @@ impl Survey<'_> {
                         .zip(expected)
                         .all(|(&v, r)| self.type_of(v) == Some(r.value_type));
                 if !matches {
-                    return Err(format!("{inst} does not return what the signature says"));
+                    return Err(format!("{inst} does not return the types of the signature"));
                 }
                 self.tables.facts.returns += 1;
                 InstClass::Return
@@ -214,15 +213,15 @@ impl Survey<'_> {
             sig.returns.iter().map(|r| r.value_type).collect()
         };
         if types(&signatures[signature]) != types(&self.func.signature) {
-            return Err(format!("{inst} does not return what the signature says"));
+            return Err(format!("{inst} does not return the types of the signature"));
         }
         self.tables.facts.returns += 1;
         self.tables.facts.values_added += signatures[signature].returns.len();
         Ok(InstClass::ReturnCall)
     }
 
-    /// Such a global value may have to be expanded to the instructions for
-    /// which it stands, so these must exist for its types.
+    /// Checks the types of a global value from the `vmctx`. It may have to be expanded to
+    /// instructions, so these must exist for its types.
     fn check_vmctx_global(&mut self, inst: Inst, global: ir::GlobalValue) -> Result<(), String> {
         let func = self.func;
         let mut current = global;
@@ -295,7 +294,7 @@ impl Survey<'_> {
     }
 }
 
-/// Whether the results have the types that the opcode gives them.
+/// Checks whether the results have the types that the opcode gives them.
 fn check_result_types(func: &ir::Function, inst: Inst, ctrl_type: Type) -> Result<(), String> {
     let dfg = &func.dfg;
     let results = dfg.inst_results(inst);
@@ -312,8 +311,8 @@ fn check_result_types(func: &ir::Function, inst: Inst, ctrl_type: Type) -> Resul
     }
 }
 
-/// The controlling type of `inst`, which has at most one result, if that has
-/// the right type.
+/// Returns the controlling type of `inst`, which has at most one result, if that has the right
+/// type.
 #[inline]
 pub(super) fn likely_ctrl_type(
     func: &ir::Function,

@@ -1,17 +1,16 @@
-//! Which opcodes gave which types to their results before.
+//! A cache of the valid result types of opcodes.
 //!
-//! Most instructions are like one that was seen before, and working out the
-//! type of a result from its opcode's constraints costs more than the rest of
-//! looking at an instruction.
+//! Most instructions are like one that was seen before, and working out the type of a result from
+//! its opcode's constraints costs more than the rest of looking at an instruction.
 
 use cranelift_codegen::ir::{Opcode, Type, types};
 use std::cell::Cell;
 
-/// A power of two, so that finding an entry's place costs nothing.
+/// A power of two, so that the place of an entry is cheap to compute.
 const ENTRIES: usize = 256;
 
-/// An opcode, the controlling type and the result's type, `INVALID` where there
-/// is none. In one number, so that it is compared at once.
+/// An opcode, the controlling type and the result's type, `INVALID` where there is none. Packed
+/// into one number for fast comparison.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Known(u64);
 
@@ -21,8 +20,8 @@ impl Known {
         Known(u64::from(opcode as u8) << 32 | types)
     }
 
-    /// The usual types have neighbouring numbers, and most instructions have a
-    /// result of their controlling type.
+    /// Returns the place in the cache. The usual types have neighbouring numbers, and most
+    /// instructions have a result of their controlling type.
     fn place(self) -> usize {
         let Known(known) = self;
         let mixed = (known >> 32) + (known >> 16 & 0xffff) * 67 + (known & 0xffff) * 13;
@@ -30,11 +29,10 @@ impl Known {
     }
 }
 
-/// Remembers, for opcodes with at most one result, types that were found right.
-/// A later entry may push out an earlier one.
+/// Caches, for opcodes with at most one result, types that were found valid. A later entry may
+/// evict an earlier one.
 ///
-/// What is right depends on Cranelift's opcodes alone, so that a thread goes on
-/// with what it knew from the function before.
+/// Validity depends only on Cranelift's opcodes, so that a thread keeps the cache across functions.
 pub(super) struct KnownTypes([Known; ENTRIES]);
 
 thread_local! {
@@ -47,25 +45,25 @@ impl KnownTypes {
         known.unwrap_or_else(|| Box::new(KnownTypes::new()))
     }
 
-    /// Lets the thread's next function have it.
+    /// Returns the cache to the thread for its next function.
     pub(super) fn give_back(self: Box<Self>) {
         OF_THREAD.set(Some(self));
     }
 
     fn new() -> Self {
-        // `nop` is right with these types, whether it was seen or not.
+        // These types are always valid for `nop`.
         let nop = Known::new(Opcode::Nop, types::INVALID, types::INVALID);
         KnownTypes([nop; ENTRIES])
     }
 
-    /// Whether the types were found right before.
+    /// Returns whether the types were found valid before.
     #[inline]
     pub(super) fn contains(&self, opcode: Opcode, ctrl_type: Type, result_type: Type) -> bool {
         let known = Known::new(opcode, ctrl_type, result_type);
         self.0[known.place()] == known
     }
 
-    /// Remembers types that are right.
+    /// Adds valid types.
     pub(super) fn add(&mut self, opcode: Opcode, ctrl_type: Type, result_type: Type) {
         let known = Known::new(opcode, ctrl_type, result_type);
         self.0[known.place()] = known;

@@ -1,19 +1,20 @@
 //! Callees whose blocks are one straight line.
 //!
-//! Front ends that return from one place make small functions of two blocks: one that computes, and
-//! jumps to one that returns. Such a callee is taken for a single block without the jumps, so that
-//! its copies need no blocks, and [short ones](crate::splice::in_place) do not cut the block of
-//! their call. The parameters of its blocks stand for what the jumps pass.
+//! Front ends that return from one place make small functions of two blocks: one that computes and
+//! jumps to one that returns. Such a callee is treated like a single block without the jumps, so
+//! that its copies need no blocks, and [short ones](crate::splice::in_place) do not split the block
+//! of their call. The parameters of its blocks become the arguments of the jumps.
 
 use super::Survey;
 use crate::splice::tables::BlockPlan;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, InstructionData};
 
-/// Whether `order`, the reachable blocks in reverse postorder, is one line of several blocks.
+/// Returns whether `order`, the reachable blocks in reverse postorder, is one line of several
+/// blocks.
 ///
-/// Not where that would lose something: labels of parameters, a block that is cold, or the order
-/// in which calls stand.
+/// Returns false where joining would lose information: labels of parameters, a cold block, or the
+/// order of calls.
 pub(super) fn is_line(func: &Function, order: &[Block]) -> bool {
     order.len() > 1
         && func.dfg.values_labels.is_none()
@@ -24,7 +25,7 @@ pub(super) fn is_line(func: &Function, order: &[Block]) -> bool {
         && order.last().is_some_and(|&block| ends(func, block))
 }
 
-/// Whether `block` can be joined with `next`.
+/// Returns whether `block` can be joined with `next`.
 fn leads_on(func: &Function, block: Block, next: Block) -> bool {
     let dfg = &func.dfg;
     let last = func.layout.last_inst(block);
@@ -47,7 +48,7 @@ fn leads_on(func: &Function, block: Block, next: Block) -> bool {
         && destination.args(pool).zip(params).all(fits)
 }
 
-/// Whether nothing follows `block`.
+/// Returns whether nothing follows `block`.
 fn ends(func: &Function, block: Block) -> bool {
     let dfg = &func.dfg;
     let last = func.layout.last_inst(block);
@@ -59,8 +60,7 @@ fn ends(func: &Function, block: Block) -> bool {
 }
 
 impl Survey<'_> {
-    /// Leaves `jump`, which was just looked at and leads on in the line, out of
-    /// what is copied.
+    /// Leaves `jump`, the current instruction, which leads on in the line, out of the copy.
     pub(super) fn bind_next(&mut self, jump: Inst) -> Result<(), String> {
         if self.keeps_insts {
             self.tables.insts.pop();
@@ -82,7 +82,7 @@ impl Survey<'_> {
         Ok(())
     }
 
-    /// Makes one block of all that is copied.
+    /// Makes one block of all copied instructions.
     pub(super) fn join_line(&mut self, entry: Block) -> Result<(), String> {
         let insts = u32::try_from(self.tables.insts.len());
         let insts = insts.map_err(|_| "it has too many instructions")?;

@@ -77,7 +77,7 @@ impl<'f> Survey<'f> {
         Ok(self.tables)
     }
 
-    /// Checks as much, and keeps only what refusals depend on.
+    /// Makes the same checks, and keeps only the facts that refusals depend on.
     pub(super) fn facts(mut self) -> Result<CalleeFacts, String> {
         self.walk()?;
         self.known_types.give_back();
@@ -115,7 +115,7 @@ impl<'f> Survey<'f> {
         Ok(order)
     }
 
-    /// What `value` stands for, if that is defined already.
+    /// Returns the value behind `value`, if that is defined already.
     pub(super) fn resolve(&mut self, value: Value) -> Option<Value> {
         let dfg = &self.func.dfg;
         let resolved = &mut self.tables.resolved;
@@ -133,7 +133,7 @@ impl<'f> Survey<'f> {
                 return None;
             }
         };
-        // So that the next alias in a chain is short.
+        // This keeps chains short for later aliases.
         let mut current = value;
         while let Some(known) = resolved.get_mut(current.index())
             && known.is_reserved_value()
@@ -204,8 +204,7 @@ impl<'f> Survey<'f> {
         }
     }
 
-    /// A value of a dynamic type names no entity, so every declared type
-    /// counts as used.
+    /// Marks every declared dynamic type as used, because values of such a type name no entity.
     fn use_dynamic_types(&mut self) -> Result<(), String> {
         let func = self.func;
         for data in func.dfg.dynamic_types.values() {
@@ -266,7 +265,7 @@ impl<'f> Survey<'f> {
             }
         }
         order.reverse();
-        // What was seen gets its place in the order instead.
+        // The visited blocks get their positions in the order instead.
         self.tables.block_index = seen;
         for (index, block) in (0u32..).zip(&order) {
             self.tables.block_index[block.index()] = index;
@@ -353,7 +352,7 @@ impl<'f> Survey<'f> {
         }
     }
 
-    /// A key is how an embedder finds a slot, used by code or not.
+    /// Keeps slots with a key, because embedders look them up by it, used by code or not.
     fn keep_keyed_slots(&mut self) {
         for (slot, data) in self.func.sized_stack_slots.iter() {
             if data.key.is_some() {

@@ -18,10 +18,10 @@ impl Survey<'_> {
     }
 }
 
-/// Visiting operands through Cranelift's own mapper covers every instruction
-/// format, those that a later version adds included.
+/// Visiting operands through Cranelift's own mapper covers every instruction format, including
+/// those of later versions.
 impl InstructionMapper for Survey<'_> {
-    /// Returns what `value` stands for.
+    /// Returns the value behind `value`, after following aliases.
     #[inline]
     fn map_value(&mut self, value: Value) -> Value {
         self.resolve(value).unwrap_or_else(|| {
@@ -163,8 +163,8 @@ impl InstructionMapper for Survey<'_> {
     }
 
     fn map_constant(&mut self, constant: ir::Constant) -> ir::Constant {
-        // The pool has no check of its own; where the constant is missing,
-        // this panics and `Callee::new` turns that into an error.
+        // The pool has no check of its own; where the constant is missing, this panics and
+        // `Callee::new` turns that into an error.
         let _ = self.func.dfg.constants.get(constant);
         self.tables.used.constants.add(constant);
         constant
@@ -194,7 +194,7 @@ impl InstructionMapper for Survey<'_> {
     }
 }
 
-/// Whether a user-defined name is in the function's own table of names.
+/// Returns whether a user-defined name is in the function's own table of names.
 fn name_is_valid(func: &ir::Function, name: &ir::ExternalName) -> bool {
     match name {
         ir::ExternalName::User(name_ref) => func.params.user_named_funcs().is_valid(*name_ref),

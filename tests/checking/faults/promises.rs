@@ -11,12 +11,12 @@ pub(super) const PROMISES: Base = Base {
         edited(
             "a copy promises that memory is not written",
             &[("load.i64 notrap v1+16", "load.i64 notrap readonly v1+16")],
-            "does not promise",
+            "does not make",
         ),
         edited(
             "a copy promises that its load can move",
             &[("load.i64 notrap v1+16", "load.i64 notrap can_move v1+16")],
-            "does not promise",
+            "does not make",
         ),
         edited(
             "a copy loads through its own region",
@@ -57,7 +57,7 @@ pub(super) const PROMISES: Base = Base {
                 "v9 = load.i64 notrap aligned readonly can_move region0 v0+8",
                 "v9 = load.i64 notrap aligned readonly region0 v0+8",
             )],
-            "does not promise",
+            "does not make",
         ),
     ],
 };
