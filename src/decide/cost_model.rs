@@ -95,7 +95,7 @@ impl Default for CostModel {
             max_loop_depth: 2,
             cold_threshold: 0,
             hot_threshold: 200,
-            sole_call_site_threshold: 400,
+            sole_call_site_threshold: 2000,
             call_overhead: 8,
             argument_overhead: 1,
             inner_call_cost: 5,

@@ -3,8 +3,9 @@
 /// Hard limits of the pass, outside the policies.
 ///
 /// They make inlining terminate in reasonable time and space for any program under any policy;
-/// policies set their own, lower bounds for the quality of the code. A copy counts in full even
-/// where the callee is dropped afterwards.
+/// policies set their own, lower bounds for the quality of the code. A copy counts in full, except
+/// against the bounds of growth if it takes the place of its original: the callee is local, and the
+/// call is the only reference to it.
 ///
 /// # Sizes
 ///

@@ -50,6 +50,8 @@ pub(super) struct Candidate {
 struct Accepted {
     /// The growth of the caller.
     size: usize,
+    /// How much of that counts against its share of growth.
+    counted: usize,
     call: Inst,
     callee: FunctionId,
     chain: Option<usize>,
@@ -61,6 +63,8 @@ struct Accepted {
 /// The accepted calls of a round so far, in sizes.
 struct Grown {
     code: usize,
+    /// The part of the code that counts against the caller's share of growth.
+    counted: usize,
     /// The most bytes that the caller's slots can take.
     frame: u64,
     /// The callees, which share their slots with further copies of them in the same round: none of
@@ -117,7 +121,7 @@ pub(super) struct InlinedCaller {
     pub(super) left_to_optimizer: bool,
     /// The size of the body, as far as it is known.
     pub(super) size: usize,
-    /// The growth by copies so far.
+    /// The growth by copies so far, except those that took the place of their originals.
     pub(super) grown: usize,
     pub(super) promises: DroppedPromises,
 }
@@ -368,6 +372,7 @@ impl CallerJob<'_> {
         let analysis = RoundAnalysis::new(caller);
         let mut grown = Grown {
             code: 0,
+            counted: 0,
             frame: slot_bytes(caller),
             with_frames: FxHashSet::default(),
         };
@@ -393,7 +398,9 @@ impl CallerJob<'_> {
             let (Ok(reason) | Err(reason)) = decision;
             let callee = self.final_callee(&candidate);
             if inline {
+                let counted = if self.moves(&candidate) { 0 } else { copy };
                 grown.code = grown.code.saturating_add(copy);
+                grown.counted = grown.counted.saturating_add(counted);
                 if let Some(callee) = callee {
                     let shares = self.state.splice_options.share_slots;
                     grown.frame = grown.frame_with(candidate.callee, callee.frame_bytes, shares);
@@ -404,6 +411,7 @@ impl CallerJob<'_> {
                 }
                 accepted.push(Accepted {
                     size: copy,
+                    counted,
                     call: candidate.call,
                     callee: candidate.callee,
                     chain: candidate.chain,
@@ -485,11 +493,24 @@ impl CallerJob<'_> {
         if callee.frame_bytes > 0 && frame > self.frame_limit {
             return Err(Reason::FrameSize);
         }
-        let growth = self.result.grown.saturating_add(grown.code);
-        if growth.saturating_add(copy) > state.growth_shares[self.id] {
+        let growth = self.result.grown.saturating_add(grown.counted);
+        if !self.moves(candidate) && growth.saturating_add(copy) > state.growth_shares[self.id] {
             return Err(Reason::ProgramGrowth);
         }
         Ok(wanted)
+    }
+
+    /// Returns whether the copy takes the place of its original, so that the program does not grow: the
+    /// call is the only reference to a local function.
+    ///
+    /// A call that came in with a body has its original elsewhere, so it is never the only one.
+    fn moves(&self, candidate: &Candidate) -> bool {
+        let graph = &self.state.graph;
+        let callee = candidate.callee;
+        matches!(candidate.origin, Origin::Own(_))
+            && self.state.program[callee].linkage() == Linkage::Local
+            && graph.call_count(callee) == 1
+            && !graph.is_address_taken(callee)
     }
 
     /// Asks the embedder's directives and the policy; returns `Ok` to inline.
@@ -605,7 +626,7 @@ impl CallerJob<'_> {
                 Ok(copied) => {
                     let result = &mut *self.result;
                     result.size = result.size.saturating_add(site.size);
-                    result.grown = result.grown.saturating_add(site.size);
+                    result.grown = result.grown.saturating_add(site.counted);
                     self.result.records[record].inlined = true;
                     self.result.inlined += 1;
                     let depth = site.depth + 1;
