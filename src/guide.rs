@@ -6,7 +6,7 @@
 //! [`CostModel`]: crate::decide::CostModel
 //! [`LocationTable`]: crate::locations::LocationTable
 //! [`SiteRecord`]: crate::pass::SiteRecord
-//! [`Recorded`]: crate::pass::Recorded
+//! [`RecordLevel`]: crate::pass::RecordLevel
 //! [`Refusal`]: crate::splice::Refusal
 //! [`Reason`]: crate::pass::Reason
 //! [`Limits`]: crate::decide::Limits

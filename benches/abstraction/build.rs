@@ -7,7 +7,7 @@ use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{TargetSettings, target};
 use cranelift_inliner::decide::CostModel;
 use cranelift_inliner::module::InliningModule;
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Module, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
@@ -33,7 +33,7 @@ impl Variant {
         let inliner = Inliner::new(CostModel::default());
         match self {
             Variant::Plain | Variant::ByHand => None,
-            Variant::Inlined => Some(inliner),
+            Variant::Inlined => Some(inliner.optimize(Optimize::None)),
             Variant::Optimized => Some(inliner),
         }
     }
@@ -67,7 +67,8 @@ impl Variant {
                 (module, id)
             }
             Some(inliner) => {
-                let mut module = InliningModule::new(module, inliner);
+                // The function is exported, so dropping the others is safe for the JIT too.
+                let mut module = InliningModule::for_object_file(module, inliner);
                 let id = compile(&program, &mut module).unwrap()[function];
                 (module.finish().unwrap().0, id)
             }

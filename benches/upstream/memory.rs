@@ -2,7 +2,7 @@
 
 use crate::stage::Stage;
 use crate::table::{Measured, Results, Row};
-use cranelift_inliner::pass::Recorded;
+use cranelift_inliner::pass::RecordLevel;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -17,18 +17,22 @@ pub(crate) fn measure(
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let one_thread = one_thread.unwrap_or_else(|error| panic!("{error}"));
     // One-time allocations of threads and hooks do not belong to the stage.
-    one_thread.install(|| drop(stage.ours(Recorded::All)));
+    one_thread.install(|| drop(stage.ours(RecordLevel::All)));
     let peer = one_thread.install(|| peak(|| stage.upstream()));
     // The peer's order of functions is not included.
     let ordered = one_thread.install(|| peak(|| (stage.graph(), stage.upstream())));
     let kinds = [
-        ("peak memory of the stage", Recorded::Changes, peer),
+        ("peak memory of the stage", RecordLevel::Changes, peer),
         (
             "peak memory, a call graph for both",
-            Recorded::Changes,
+            RecordLevel::Changes,
             ordered,
         ),
-        ("peak memory, a record of every call", Recorded::All, peer),
+        (
+            "peak memory, a record of every call",
+            RecordLevel::All,
+            peer,
+        ),
     ];
     for (what, records, peer) in kinds {
         let ours = one_thread.install(|| peak(|| stage.ours(records)));

@@ -10,7 +10,7 @@ use crate::table::{Measured, Results, Row};
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_inliner::backend::{CompileScratch, compile_function};
-use cranelift_inliner::pass::Recorded;
+use cranelift_inliner::pass::RecordLevel;
 use std::sync::Arc;
 
 /// Sizes of compiled functions, added up.
@@ -28,7 +28,7 @@ pub(crate) fn measure(
     options: &Options,
     results: &mut Results,
 ) {
-    let inlined = stage.ours(Recorded::All);
+    let inlined = stage.ours(RecordLevel::All);
     let mut upstream = stage.upstream();
     let (mut ours, mut peers) = (Vec::new(), Vec::new());
     for id in stage.callers() {

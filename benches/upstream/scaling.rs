@@ -12,7 +12,7 @@ use crate::stage::Stage;
 use crate::table::{Measured, Results, Row};
 use cranelift_codegen::Context;
 use cranelift_inliner::decide::{Always, Limits};
-use cranelift_inliner::pass::{Inliner, Recorded};
+use cranelift_inliner::pass::{Inliner, RecordLevel};
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::SpliceContext;
 use std::fmt::Write as _;
@@ -116,7 +116,7 @@ fn times(
         return (ours, peer);
     }
     let stage = Stage::new(program, decisions);
-    let ours = best(&mut || time(|| stage.ours(Recorded::All)));
+    let ours = best(&mut || time(|| stage.ours(RecordLevel::All)));
     let peer = patient.then(|| best(&mut || time(|| stage.upstream())));
     (ours, peer)
 }

@@ -11,13 +11,13 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_inliner::backend::{CompileError, ScratchPool, compile_function};
 use cranelift_inliner::decide::{Decision, Limits};
 use cranelift_inliner::graph::CallGraph;
-use cranelift_inliner::pass::{Inlined, Inliner, Recorded};
+use cranelift_inliner::pass::{Inlined, Inliner, RecordLevel};
 use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Recorded decisions in the form that both sides use.
+/// RecordLevel decisions in the form that both sides use.
 pub(crate) struct Stage<'a> {
     program: &'a Program,
     by_name: HashMap<FunctionName, HashSet<Inst>>,
@@ -66,7 +66,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Runs this crate's pass.
-    pub(crate) fn ours(&self, records: Recorded) -> Inlined {
+    pub(crate) fn ours(&self, records: RecordLevel) -> Inlined {
         let inlined = self.inliner().records(records).run(self.program);
         inlined.unwrap_or_else(|error| panic!("{error}"))
     }

@@ -13,7 +13,7 @@ entity_impl!(CopyId, "copy");
 ///
 /// The tree is the claim to check: a copy of this callee replaces this call of that body.
 pub struct CopyTree<'f> {
-    pub(super) copies: PrimaryMap<CopyId, Copy<'f>>,
+    pub(super) copies: PrimaryMap<CopyId, CopyNode<'f>>,
     children: FxHashMap<(CopyId, Inst), CopyId>,
     pub(super) keeps_locations: bool,
     pub(super) shares_slots: bool,
@@ -21,7 +21,7 @@ pub struct CopyTree<'f> {
     pub(super) holds_for_program: bool,
 }
 
-pub(super) struct Copy<'f> {
+pub(super) struct CopyNode<'f> {
     pub(super) func: &'f Function,
     pub(super) site: Option<Site>,
 }
@@ -48,7 +48,7 @@ impl<'f> CopyTree<'f> {
     /// Returns the caller as it was, with nothing replaced.
     pub fn new(caller: &'f Function) -> Self {
         let mut copies = PrimaryMap::new();
-        copies.push(Copy {
+        copies.push(CopyNode {
             func: caller,
             site: None,
         });
@@ -98,7 +98,7 @@ impl<'f> CopyTree<'f> {
             Some(data) if data.opcode() == Opcode::ReturnCall => SiteKind::ReturnCall,
             _ => SiteKind::Call,
         };
-        let copy = self.copies.push(Copy {
+        let copy = self.copies.push(CopyNode {
             func: callee,
             site: Some(Site { parent, call, kind }),
         });

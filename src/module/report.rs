@@ -1,7 +1,7 @@
 //! The report about the functions of a module.
 
 use crate::locations::LocationTable;
-use crate::pass::{Inlined, Recorded, SiteRecord};
+use crate::pass::{Inlined, RecordLevel, SiteRecord};
 use crate::profile::{Instrumented, Profile, WrongLength};
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_entity::SecondaryMap;
@@ -185,7 +185,7 @@ impl fmt::Display for ModuleReport {
         }
         write!(f, "{} inlined", count(inlined, "call"))?;
         // Without a record of every call, the number of those that stayed is not known.
-        if self.inlined.recorded() == Recorded::All {
+        if self.inlined.recorded() == RecordLevel::All {
             write!(f, ", {} kept", kept.values().sum::<usize>())?;
             let mut reasons: Vec<(&str, usize)> = kept.into_iter().collect();
             reasons.sort_by_key(|&(_, count)| Reverse(count));

@@ -9,13 +9,13 @@
 
 use super::Inliner;
 use super::chains::Chains;
+use super::directives::Directives;
 use super::legality::Legality;
 use super::report::{
-    CameInWith, Demand, Origin, Outside, Reason, Recorded, SiteRecord, record_size,
+    CameInWith, Demand, Origin, Outside, Reason, RecordLevel, SiteRecord, record_size,
 };
 use super::resolved::LAST_STAGE;
 use super::state::{Final, State};
-use super::steering::Steering;
 use crate::body::{handler_copies_size, slot_bytes};
 use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
@@ -150,7 +150,7 @@ pub(super) fn inline_into(
     result.left_to_optimizer =
         inliner.optimize_options.resolve_targets && state.may_know_targets(id);
     let mut job = CallerJob::new(inliner, state, id, 0, &mut result);
-    if inliner.records == Recorded::All {
+    if inliner.records == RecordLevel::All {
         let calls = state.graph.direct_calls(id);
         job.result.records.reserve_exact(calls);
     }
@@ -285,8 +285,8 @@ impl CallerJob<'_> {
                 && options.drop_handlers
                 && options.function_never_throws(name);
             let path = [PathStep::Site(site.id)];
-            let steering = Steering::of_external(self.inliner, state, &path);
-            if !self.is_recorded(site.edge.inst, &steering) {
+            let directives = Directives::of_external(self.inliner, state, &path);
+            if !self.is_recorded(site.edge.inst, &directives) {
                 continue;
             }
             self.result.records.push(SiteRecord {
@@ -299,7 +299,7 @@ impl CallerJob<'_> {
                 inlined: false,
                 reason: Reason::External,
                 origin: Origin::Own(PathStep::Site(site.id)),
-                outside: Outside::new(steering.demand, state.count(&path)),
+                outside: Outside::new(directives.demand, state.count(&path)),
                 callee_insts: 0,
                 caller_insts: record_size(self.result.size),
             });
@@ -307,12 +307,12 @@ impl CallerJob<'_> {
     }
 
     /// Returns whether a call of the function's own gets a record if it stays a call.
-    pub(super) fn is_recorded(&self, call: Inst, steering: &Steering) -> bool {
+    pub(super) fn is_recorded(&self, call: Inst, directives: &Directives) -> bool {
         match self.inliner.records {
-            Recorded::All => true,
+            RecordLevel::All => true,
             // The hint is passed on to the call in the result.
-            Recorded::Changes => {
-                steering.demand.is_some() || self.state.program[self.id].hint(call).is_some()
+            RecordLevel::Changes => {
+                directives.demand.is_some() || self.state.program[self.id].hint(call).is_some()
             }
         }
     }
@@ -379,11 +379,11 @@ impl CallerJob<'_> {
         for candidate in candidates {
             let callee = Some(candidate.callee);
             let path = candidate.origin.path();
-            let steering = Steering::of(self.inliner, self.state, path, callee);
+            let directives = Directives::of(self.inliner, self.state, path, callee);
             let size = self.result.size.saturating_add(grown.code);
             let copy = self.copy_size(&candidate, caller);
             let decision =
-                self.decide_one(&candidate, &steering, legality, &analysis, copy, &grown);
+                self.decide_one(&candidate, &directives, legality, &analysis, copy, &grown);
             let inline = decision.is_ok();
             trace!(
                 "{}: {} of {} {}: {}",
@@ -421,11 +421,11 @@ impl CallerJob<'_> {
             } else {
                 callee.inspect(|callee| callee.preparation.release_unless_wanted());
                 let is_own = matches!(candidate.origin, Origin::Own(_));
-                if is_own && !self.is_recorded(candidate.call, &steering) {
+                if is_own && !self.is_recorded(candidate.call, &directives) {
                     continue;
                 }
             }
-            let record = self.record(candidate, caller, steering.demand, reason, size);
+            let record = self.record(candidate, caller, directives.demand, reason, size);
             self.result.records.push(record);
         }
         self.frame_planned = grown.frame;
@@ -445,7 +445,7 @@ impl CallerJob<'_> {
     fn decide_one(
         &self,
         candidate: &Candidate,
-        steering: &Steering,
+        directives: &Directives,
         legality: &impl Legality,
         analysis: &RoundAnalysis<'_>,
         copy: usize,
@@ -460,7 +460,7 @@ impl CallerJob<'_> {
         if self.inliner.keeps_memory_function(function.name()) {
             return Err(Reason::MemoryFunction);
         }
-        if let Some(reason) = &steering.forbidden {
+        if let Some(reason) = &directives.forbidden {
             return Err(reason.clone());
         }
         if self.stage > LAST_STAGE {
@@ -471,11 +471,11 @@ impl CallerJob<'_> {
         legality
             .check_call(candidate.call, &callee.body)
             .map_err(refused)?;
-        let wanted = self.ask(candidate, steering, callee, analysis, size)?;
-        let outline = callee.preparation.outline(&callee.body);
-        let legal = outline.map_err(Clone::clone);
+        let wanted = self.ask(candidate, directives, callee, analysis, size)?;
+        let view = callee.preparation.view(&callee.body);
+        let legal = view.map_err(Clone::clone);
         legal
-            .and_then(|outline| legality.check_outline(candidate.call, outline))
+            .and_then(|view| legality.check_view(candidate.call, view))
             .map_err(refused)?;
         let limits = &self.inliner.limits;
         let nested = candidate
@@ -517,14 +517,14 @@ impl CallerJob<'_> {
     fn ask(
         &self,
         candidate: &Candidate,
-        steering: &Steering,
+        directives: &Directives,
         callee: &Final,
         analysis: &RoundAnalysis<'_>,
         size: usize,
     ) -> Result<Reason, Reason> {
         let state = self.state;
         let function = &state.program[candidate.callee];
-        if let Some(demand) = steering.demand {
+        if let Some(demand) = directives.demand {
             return Ok(demand.reason());
         }
         let count = state.count(candidate.origin.path());
@@ -543,7 +543,7 @@ impl CallerJob<'_> {
                 caller_insts: size,
                 caller_insts_at_start: state.sizes[self.id],
                 depth: candidate.depth,
-                cold: steering.cold,
+                cold: directives.cold,
                 count,
                 heat: state
                     .counts

@@ -1,7 +1,7 @@
 //! The result of the pass.
 
 use super::copies::copy_tree;
-use super::report::{Demand, FunctionStats, Recorded, SiteRecord, StageTimes};
+use super::report::{Demand, FunctionStats, RecordLevel, SiteRecord, StageTimes};
 use super::warning::Warning;
 use crate::check::CopyTree;
 use crate::graph::{CallGraph, SiteName};
@@ -23,7 +23,7 @@ pub struct Inlined {
     pub(super) locations: SecondaryMap<FunctionId, Option<Arc<LocationTable>>>,
     /// By caller, so that the threads' records are not copied.
     pub(super) sites: SecondaryMap<FunctionId, Box<[SiteRecord]>>,
-    pub(super) recorded: Recorded,
+    pub(super) recorded: RecordLevel,
     pub(super) splice_options: SpliceOptions,
     pub(super) stats: SecondaryMap<FunctionId, FunctionStats>,
     pub(super) times: StageTimes,
@@ -148,7 +148,7 @@ impl Inlined {
     }
 
     /// Returns which calls have records, as set by [`Inliner::records`](super::Inliner::records).
-    pub fn recorded(&self) -> Recorded {
+    pub fn recorded(&self) -> RecordLevel {
         self.recorded
     }
 

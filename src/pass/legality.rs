@@ -1,6 +1,6 @@
 //! Legality of a splice, by the original caller, or by the session that has begun to change it.
 
-use crate::splice::{Checker, Outline, Refusal, Session};
+use crate::splice::{CalleeView, Checker, Refusal, Session};
 use cranelift_codegen::ir::{Function, Inst};
 
 /// Decides whether a call can be spliced.
@@ -10,7 +10,7 @@ use cranelift_codegen::ir::{Function, Inst};
 pub(super) trait Legality {
     fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal>;
 
-    fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal>;
+    fn check_view(&self, call: Inst, callee: CalleeView<'_>) -> Result<(), Refusal>;
 }
 
 impl Legality for Checker<'_> {
@@ -18,8 +18,8 @@ impl Legality for Checker<'_> {
         Checker::check_call(self, call, callee)
     }
 
-    fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
-        Checker::check_outline(self, call, callee)
+    fn check_view(&self, call: Inst, callee: CalleeView<'_>) -> Result<(), Refusal> {
+        Checker::check_view(self, call, callee)
     }
 }
 
@@ -28,7 +28,7 @@ impl Legality for Session<'_> {
         Session::check_call(self, call, callee)
     }
 
-    fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
-        Session::check_outline(self, call, callee)
+    fn check_view(&self, call: Inst, callee: CalleeView<'_>) -> Result<(), Refusal> {
+        Session::check_view(self, call, callee)
     }
 }

@@ -47,6 +47,7 @@ mod caller;
 mod chains;
 mod compile;
 mod copies;
+mod directives;
 mod error;
 mod inlined;
 mod known;
@@ -60,7 +61,6 @@ mod schedule;
 mod shared;
 mod stages;
 mod state;
-mod steering;
 mod throwing;
 mod warning;
 
@@ -69,7 +69,7 @@ pub use error::{PassError, Stage};
 pub use inlined::Inlined;
 #[cfg(feature = "module")]
 pub(crate) use references::References;
-pub use report::{Demand, FunctionStats, Reason, Recorded, SiteRecord, StageTimes};
+pub use report::{Demand, FunctionStats, Reason, RecordLevel, SiteRecord, StageTimes};
 pub use shared::Shared;
 pub use warning::Warning;
 
@@ -103,7 +103,7 @@ pub struct Inliner<'a> {
     check: bool,
     profile: Option<Shared<'a, Profile>>,
     meet_demands: bool,
-    records: Recorded,
+    records: RecordLevel,
     observer: Option<Box<dyn Observer + 'a>>,
 }
 
@@ -159,7 +159,7 @@ impl<'a> Inliner<'a> {
             check: false,
             profile: None,
             meet_demands: true,
-            records: Recorded::default(),
+            records: RecordLevel::default(),
             observer: None,
         }
     }
@@ -395,7 +395,7 @@ impl<'a> Inliner<'a> {
     ///
     /// ```
     /// use cranelift_inliner::decide::CostModel;
-    /// use cranelift_inliner::pass::{Inliner, Recorded};
+    /// use cranelift_inliner::pass::{Inliner, RecordLevel};
     /// use cranelift_inliner::program::Program;
     ///
     /// let program = Program::from_clif("
@@ -414,13 +414,13 @@ impl<'a> Inliner<'a> {
     /// }", "main.clif")?;
     /// let inliner = Inliner::new(CostModel::default());
     /// assert_eq!(inliner.run(&program)?.sites().count(), 2);
-    /// let inlined = inliner.records(Recorded::Changes).run(&program)?;
+    /// let inlined = inliner.records(RecordLevel::Changes).run(&program)?;
     /// let recorded: Vec<String> = inlined.sites().map(|site| site.callee.to_string()).collect();
     /// assert_eq!(recorded, ["%one"]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn records(mut self, records: Recorded) -> Self {
+    pub fn records(mut self, records: RecordLevel) -> Self {
         self.records = records;
         self
     }

@@ -6,7 +6,7 @@
 //! calls of it with other bodies. So the memory does not depend on the number of calls that stay
 //! calls.
 
-use crate::splice::{Callee, CalleeFacts, CalleeTables, Outline, Refusal};
+use crate::splice::{Callee, CalleeFacts, CalleeTables, CalleeView, Refusal};
 use cranelift_codegen::ir::Function;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -30,7 +30,7 @@ struct Tables {
 impl Preparation {
     /// Returns the facts about `body` that refusals depend on; `body` must be the same each time.
     /// The first call pays for the walk, which makes the tables of small bodies as well.
-    pub(super) fn outline<'f>(&'f self, body: &'f Function) -> Result<Outline<'f>, &'f Refusal> {
+    pub(super) fn view<'f>(&'f self, body: &'f Function) -> Result<CalleeView<'f>, &'f Refusal> {
         let facts = self.facts.get_or_init(|| {
             let facts = if body.dfg.num_insts() > SELDOM_WANTED {
                 CalleeFacts::of(body)
@@ -40,7 +40,7 @@ impl Preparation {
             Box::new(facts)
         });
         let facts = (**facts).as_ref()?;
-        Ok(Outline::new(body, facts))
+        Ok(CalleeView::new(body, facts))
     }
 
     fn facts_and_tables(&self, body: &Function) -> Result<CalleeFacts, Refusal> {
@@ -52,14 +52,14 @@ impl Preparation {
 
     /// Returns the tables of `body`, which are kept from now on.
     pub(super) fn tables_of(&self, body: &Function) -> Result<Arc<CalleeTables>, Refusal> {
-        let outline = self.outline(body).map_err(Clone::clone)?;
+        let view = self.view(body).map_err(Clone::clone)?;
         // Other threads that want them wait, instead of making them as well.
         let mut tables = self.tables();
         tables.wanted = true;
         if let Some(kept) = &tables.kept {
             return Ok(Arc::clone(kept));
         }
-        let made = Arc::new(outline.prepare()?.into_tables());
+        let made = Arc::new(view.prepare()?.into_tables());
         tables.kept = Some(Arc::clone(&made));
         Ok(made)
     }
@@ -141,7 +141,7 @@ mod tests {
         let callee = &cranelift_reader::parse_functions(TEXT).unwrap()[0];
         let preparation = Preparation::default();
         let is_kept = || preparation.tables().kept.is_some();
-        assert!(preparation.outline(callee).is_ok() && is_kept());
+        assert!(preparation.view(callee).is_ok() && is_kept());
         preparation.release_unless_wanted();
         assert!(!is_kept());
         assert!(preparation.tables_of(callee).is_ok() && is_kept());

@@ -131,7 +131,7 @@ impl SiteRecord {
 /// need more memory than all inlined bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Recorded {
+pub enum RecordLevel {
     /// Every call that was decided.
     #[default]
     All,

@@ -7,7 +7,7 @@
 
 use super::Inliner;
 use super::caller::{CallerJob, Candidate, InlinedCaller, kind_of};
-use super::report::{Origin, Outside, Reason, Recorded, ResolvedAt, SiteRecord, record_size};
+use super::report::{Origin, Outside, Reason, RecordLevel, ResolvedAt, SiteRecord, record_size};
 use super::state::State;
 use crate::cleanup::CleanupContext;
 use crate::graph::PathStep;
@@ -127,7 +127,7 @@ impl CallerJob<'_> {
     }
 
     fn record_kept(&mut self, body: &Function, call: Inst, callee: FunctionName, reason: Reason) {
-        if self.inliner.records != Recorded::All {
+        if self.inliner.records != RecordLevel::All {
             return;
         }
         let callee_id = match reason {

@@ -4,7 +4,7 @@ use super::caller::CallerScratch;
 use super::compile::{CompiledProgram, Compiler, live_functions};
 use super::error::PassError;
 use super::inlined::Inlined;
-use super::report::{FunctionStats, Recorded, SiteRecord, StageTimes};
+use super::report::{FunctionStats, RecordLevel, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
 use super::throwing::never_throwing;
@@ -181,7 +181,7 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
     }
 }
 
-fn conclude(state: State<'_>, times: StageTimes, recorded: Recorded) -> Inlined {
+fn conclude(state: State<'_>, times: StageTimes, recorded: RecordLevel) -> Inlined {
     let live = live_functions(&state);
     let State {
         program,

@@ -2,7 +2,7 @@
 
 use super::record::{is_decision, location_of, path_of};
 use super::{Plan, SitePath};
-use crate::pass::{Inlined, Reason, Recorded};
+use crate::pass::{Inlined, Reason, RecordLevel};
 use crate::program::Program;
 use cranelift_codegen::ir::SourceLoc;
 use std::collections::BTreeSet;
@@ -45,7 +45,7 @@ pub enum DeviationKind {
         reason: Reason,
     },
     /// The plan says to inline the site, and it stayed a call. The run kept [no
-    /// record](crate::pass::Recorded) with the reason.
+    /// record](crate::pass::RecordLevel) with the reason.
     Unrecorded,
     /// No call with this path was decided in the run: it is not in the program any more, or a body
     /// that it would have come in with did not.
@@ -81,7 +81,7 @@ impl Plan {
     /// `program` must be the input of the run.
     ///
     /// Locations are compared where both the plan and the program have one; sites are decided by
-    /// name alone. For a kept call without a [record](crate::pass::Recorded), the only deviation is
+    /// name alone. For a kept call without a [record](crate::pass::RecordLevel), the only deviation is
     /// that it was to be inlined.
     pub fn deviations(&self, program: &Program, inlined: &Inlined) -> Vec<Deviation> {
         let mut deviations = Vec::new();
@@ -139,6 +139,6 @@ impl Plan {
 fn is_unrecorded(path: &SitePath, program: &Program, inlined: &Inlined) -> bool {
     let mut names = path.names();
     let own = names.next().filter(|_| names.next().is_none());
-    inlined.recorded() == Recorded::Changes
+    inlined.recorded() == RecordLevel::Changes
         && own.is_some_and(|name| inlined.graph().find_site(program, &name).is_some())
 }

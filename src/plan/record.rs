@@ -13,7 +13,7 @@ impl Plan {
     /// attribute or a limit, because the callee's code forbids inlining, or because the caller's
     /// capacity was exhausted. It does not list a call that the two signatures or the declaration
     /// of the callee forbid to inline, because no policy is asked about it, nor a call of which the
-    /// run keeps [no record](crate::pass::Recorded).
+    /// run keeps [no record](crate::pass::RecordLevel).
     pub fn record(program: &Program, inlined: &Inlined) -> Self {
         let mut plan = Self::new();
         for record in inlined.sites().filter(|record| is_decision(record)) {

@@ -1,8 +1,8 @@
 //! One function of a program: its body, linkage, attributes, hints and origin.
 
+use super::directives::{Attributes, SiteHint};
 use super::header::FileHeader;
 use super::name::FunctionName;
-use super::steering::{Attributes, SiteHint};
 use cranelift_codegen::ir;
 use cranelift_entity::{EntityRef, entity_impl};
 use std::collections::BTreeMap;

@@ -54,6 +54,7 @@
 //! A body is an [`Arc`]: cloning a program copies no function. A pass that changes some functions
 //! makes a new program with [`Program::with_bodies`] and leaves its input as it was.
 
+mod directives;
 mod error;
 mod function;
 mod header;
@@ -61,18 +62,17 @@ mod input;
 mod name;
 mod print;
 mod scan;
-mod steering;
 mod tables;
 mod text;
 mod text_writer;
 mod verify;
 
+pub use directives::{Attributes, InlineAttribute, SiteHint};
 pub use error::ProgramError;
 pub use function::{FunctionId, Linkage, Origin, ProgramFunction, RunDirective};
 pub use header::{FileHeader, HeaderKind, HeaderLine};
 pub use name::{FunctionName, ParseNameError};
 pub use print::function_text;
-pub use steering::{Attributes, InlineAttribute, SiteHint};
 
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData};
 use cranelift_entity::PrimaryMap;

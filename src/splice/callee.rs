@@ -7,7 +7,7 @@
 //! half-way for any input.
 
 use super::Refusal;
-use super::facts::{CalleeFacts, Outline};
+use super::facts::{CalleeFacts, CalleeView};
 use super::survey::Survey;
 use super::tables::Tables;
 use crate::panics;
@@ -64,7 +64,7 @@ impl CalleeFacts {
     }
 }
 
-impl<'f> Outline<'f> {
+impl<'f> CalleeView<'f> {
     /// Rebuilds the tables that a copy needs; costs one walk over the body.
     ///
     /// # Errors
@@ -124,8 +124,8 @@ impl<'f> Callee<'f> {
     }
 
     /// Returns the facts that refusals depend on.
-    pub(crate) fn outline(&self) -> Outline<'_> {
-        Outline::new(self.func, &self.tables().facts)
+    pub(crate) fn view(&self) -> CalleeView<'_> {
+        CalleeView::new(self.func, &self.tables().facts)
     }
 
     /// Returns the function that was prepared.

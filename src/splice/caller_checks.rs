@@ -16,8 +16,8 @@
 //! - a copy needs so many numbers that looking them up would cost as much.
 
 use super::Refusal;
-use super::facts::Outline;
-use super::room::Growth;
+use super::capacity::Growth;
+use super::facts::CalleeView;
 use crate::body::{HandlerAddresses, check_params, check_structure};
 use crate::panics;
 use cranelift_codegen::entity::{EntityRef, EntitySet};
@@ -86,7 +86,7 @@ impl CallerChecks {
         &self,
         caller: &Function,
         call: Inst,
-        callee: Outline<'_>,
+        callee: CalleeView<'_>,
     ) -> Result<(), Refusal> {
         let checked = match self.whole.get() {
             Some(Ok(())) => return Ok(()),
@@ -164,7 +164,7 @@ impl CallerChecks {
     }
 }
 
-fn needs_whole(caller: &Function, callee: Outline<'_>) -> bool {
+fn needs_whole(caller: &Function, callee: CalleeView<'_>) -> bool {
     callee.facts.adds_slots || callee.facts.insts / NUMBERS_FOR_ONE > caller.dfg.num_insts()
 }
 

@@ -1,9 +1,9 @@
 //! What a session keeps while it splices, and a copy writes to.
 
 use super::caller_checks::CallerChecks;
+use super::capacity::EntityLimits;
 use super::entities::CallerEntities;
 use super::inherited_tags::InheritedTags;
-use super::room::EntityLimits;
 use super::segments::Segments;
 use super::shared_slots::SharedSlots;
 use super::tables::CopiedCall;

@@ -5,7 +5,7 @@
 //! number of copies; each copy has its own stack slots, blocks and values.
 
 use super::caller_promises::{CallerPromises, same_promise};
-use super::facts::Outline;
+use super::facts::CalleeView;
 use super::memory_promises::is_promising;
 use super::tables::Tables;
 use super::{Callee, Refusal, SpliceOptions, struct_args};
@@ -77,7 +77,7 @@ impl CallerEntities {
     pub(super) fn check(
         &self,
         caller: &ir::Function,
-        callee: Outline<'_>,
+        callee: CalleeView<'_>,
         shares_vmctx: bool,
     ) -> Result<(), Refusal> {
         if self.maps.contains_key(&(callee.facts.id, shares_vmctx)) {
@@ -87,7 +87,11 @@ impl CallerEntities {
         check_dynamic_types(caller, callee, shares_vmctx)
     }
 
-    fn check_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>) -> Result<(), Refusal> {
+    fn check_mem_flags(
+        &self,
+        caller: &ir::Function,
+        callee: CalleeView<'_>,
+    ) -> Result<(), Refusal> {
         let count = self.count_mem_flags(caller);
         let others = self.other_mem_flags(caller, callee, count);
         let room = MEM_FLAGS_CAPACITY - count;
@@ -125,7 +129,12 @@ impl CallerEntities {
     }
 
     /// Returns how many flags may be added to the present `count`, beside those of the callee.
-    fn other_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>, count: usize) -> usize {
+    fn other_mem_flags(
+        &self,
+        caller: &ir::Function,
+        callee: CalleeView<'_>,
+        count: usize,
+    ) -> usize {
         // The engine copies structures passed by value with flags of its own.
         let copies_structures = callee.facts.structures > 0;
         let used = callee.facts.mem_flags.len();
@@ -135,14 +144,14 @@ impl CallerEntities {
     }
 
     /// Returns the number of flags of `callee` that `caller` lacks.
-    fn count_missing_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>) -> usize {
+    fn count_missing_mem_flags(&self, caller: &ir::Function, callee: CalleeView<'_>) -> usize {
         let used = callee.facts.mem_flags.iter();
         let missing = used.filter_map(|&flags| self.missing_mem_flags(caller, callee.func, flags));
         missing.collect::<FxHashSet<_>>().len()
     }
 
     /// Returns the most flags that `caller` has after translating `callee`, for debug builds.
-    fn most_mem_flags(&self, caller: &ir::Function, callee: Outline<'_>) -> usize {
+    fn most_mem_flags(&self, caller: &ir::Function, callee: CalleeView<'_>) -> usize {
         let count = self.count_mem_flags(caller);
         count
             + self.other_mem_flags(caller, callee, count)
@@ -186,7 +195,7 @@ impl CallerEntities {
         callee: &Callee<'_>,
         shares_vmctx: bool,
     ) -> Result<(), Refusal> {
-        let most = cfg!(debug_assertions).then(|| self.most_mem_flags(caller, callee.outline()));
+        let most = cfg!(debug_assertions).then(|| self.most_mem_flags(caller, callee.view()));
         let result = self.try_translate(caller, callee, shares_vmctx);
         debug_assert!(
             result.is_ok() && most.is_none_or(|most| self.count_mem_flags(caller) <= most),
@@ -502,7 +511,7 @@ impl Translation<'_> {
 /// scale, so one type cannot have two scales in a function.
 fn check_dynamic_types(
     caller: &ir::Function,
-    callee: Outline<'_>,
+    callee: CalleeView<'_>,
     shares_vmctx: bool,
 ) -> Result<(), Refusal> {
     let scale_of =

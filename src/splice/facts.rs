@@ -129,15 +129,15 @@ impl CalleeFacts {
 
 /// A callee with the facts that refusals depend on.
 #[derive(Clone, Copy)]
-pub(crate) struct Outline<'f> {
+pub(crate) struct CalleeView<'f> {
     pub(super) func: &'f ir::Function,
     pub(super) facts: &'f CalleeFacts,
 }
 
-impl<'f> Outline<'f> {
+impl<'f> CalleeView<'f> {
     /// Joins `func` with its `facts`.
     pub(crate) fn new(func: &'f ir::Function, facts: &'f CalleeFacts) -> Self {
-        Outline { func, facts }
+        CalleeView { func, facts }
     }
 
     /// Returns whether the facts can be those of the function.

@@ -1,11 +1,11 @@
 //! Splices many calls of one caller.
 
 use super::caller_checks::CheckedCaller;
+use super::capacity::Growth;
 use super::context::SpliceContext;
-use super::copy::Copy;
-use super::facts::Outline;
+use super::copy::BodyCopier;
+use super::facts::CalleeView;
 use super::in_place::goes_in_place;
-use super::room::Growth;
 use super::segments::{Opening, Segments, Shape};
 use super::site::{LegalSite, SiteKind, check_call, check_site};
 use super::tables::{CopiedCall, DroppedPromises};
@@ -207,11 +207,11 @@ impl Session<'_> {
     ///
     /// The reason for which [`Session::splice`] would refuse.
     pub fn check(&self, call: Inst, callee: &Callee<'_>) -> Result<(), Refusal> {
-        self.check_outline(call, callee.outline())
+        self.check_view(call, callee.view())
     }
 
     /// Like [`Session::check`], but for a callee that is not prepared.
-    pub(crate) fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
+    pub(crate) fn check_view(&self, call: Inst, callee: CalleeView<'_>) -> Result<(), Refusal> {
         self.plan(call, callee).map(|_| ())
     }
 
@@ -260,7 +260,7 @@ impl Session<'_> {
         callee: &Callee<'_>,
         locations: &mut dyn SpliceLocations,
     ) -> Result<(), Refusal> {
-        let (site, shape) = self.plan(call, callee.outline())?;
+        let (site, shape) = self.plan(call, callee.view())?;
         let mut site = site.with_metadata(self.caller, call);
         if site.tags.is_empty() {
             site.tags = self.context.inherited_tags.of(call).to_vec();
@@ -282,9 +282,10 @@ impl Session<'_> {
             Opening::AtEnd | Opening::Onward(_) => None,
         };
         let start = Growth::until(self.caller);
-        let copied = Copy::new(self.caller, context, callee, &site, call, before, locations).run();
+        let copied =
+            BodyCopier::new(self.caller, context, callee, &site, call, before, locations).run();
         debug_assert!(
-            Growth::of(callee.outline(), matches!(site.kind, SiteKind::TryCall(_)))
+            Growth::of(callee.view(), matches!(site.kind, SiteKind::TryCall(_)))
                 .covers(&start, self.caller),
             "a copy of {} adds more than was counted",
             callee.func.name
@@ -337,7 +338,7 @@ impl Session<'_> {
         }
     }
 
-    fn plan(&self, call: Inst, callee: Outline<'_>) -> Result<(LegalSite, Shape), Refusal> {
+    fn plan(&self, call: Inst, callee: CalleeView<'_>) -> Result<(LegalSite, Shape), Refusal> {
         let context = &*self.context;
         context.checks.check(self.caller, call, callee)?;
         let addresses = &context.handler_addresses;
@@ -370,7 +371,7 @@ fn check_in_caller(
     caller: &ir::Function,
     handler_addresses: &HandlerAddresses,
     call: Inst,
-    callee: Outline<'_>,
+    callee: CalleeView<'_>,
     options: &SpliceOptions,
 ) -> Result<LegalSite, Refusal> {
     if !callee.is_consistent() {
@@ -420,7 +421,7 @@ impl<'c> Checker<'c> {
     ///
     /// The reason for which [`Session::splice`] would refuse.
     pub fn check(&self, call: Inst, callee: &Callee<'_>) -> Result<(), Refusal> {
-        self.check_outline(call, callee.outline())
+        self.check_view(call, callee.view())
     }
 
     /// Like [`Checker::check`], but only by the signatures and the caller's declaration of the
@@ -433,7 +434,7 @@ impl<'c> Checker<'c> {
     }
 
     /// Like [`Checker::check`], but for a callee that is not prepared.
-    pub(crate) fn check_outline(&self, call: Inst, callee: Outline<'_>) -> Result<(), Refusal> {
+    pub(crate) fn check_view(&self, call: Inst, callee: CalleeView<'_>) -> Result<(), Refusal> {
         if let Some(error) = &self.checked.error {
             return Err(Refusal::MalformedCaller(error.clone()));
         }

@@ -1,6 +1,6 @@
 //! Checks of one call, before the caller is changed.
 
-use super::facts::{CalleeFacts, Outline};
+use super::facts::{CalleeFacts, CalleeView};
 use super::refusal::SignatureMismatch;
 use super::{Refusal, SpliceOptions};
 use crate::body::resolve_alias;
@@ -69,7 +69,7 @@ pub(super) struct NamedCall {
 pub(super) fn check_site(
     caller: &ir::Function,
     call: Inst,
-    callee: Outline<'_>,
+    callee: CalleeView<'_>,
     options: &SpliceOptions,
 ) -> Result<LegalSite, Refusal> {
     let dfg = &caller.dfg;

@@ -153,7 +153,7 @@ fn checked() -> Names {
         pass::Optimize,
         pass::PassError,
         pass::Reason,
-        pass::Recorded,
+        pass::RecordLevel,
         pass::Shared<'static, profile::Profile>,
         pass::SiteRecord,
         pass::Stage,

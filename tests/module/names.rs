@@ -4,7 +4,7 @@ use crate::support::{ObjectFile, front_end, inlining, inlining_object, jit};
 use cranelift_codegen::ir::{TrapCode, UserFuncName};
 use cranelift_inliner::decide::{Always, Never};
 use cranelift_inliner::module::InliningModule;
-use cranelift_inliner::pass::{Inliner, Recorded};
+use cranelift_inliner::pass::{Inliner, RecordLevel};
 use cranelift_module::{DataDescription, Linkage, Module};
 
 const TEXT: &str = "fn leaf(x) = x + 1; fn outside(x); export fn main(x) = outside(leaf(x));";
@@ -50,7 +50,7 @@ fn a_report_is_short_unless_all_is_asked_for() {
 /// Of how many calls nobody knows then.
 #[test]
 fn a_report_without_all_records_counts_what_was_inlined() {
-    let inliner = Inliner::new(Always).records(Recorded::Changes);
+    let inliner = Inliner::new(Always).records(RecordLevel::Changes);
     let mut module = InliningModule::new(jit(), inliner).drop_unused(true);
     front_end(TEXT, &mut module).unwrap();
     let (_, report) = module.finish().unwrap();

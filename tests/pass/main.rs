@@ -2,6 +2,7 @@
 //! says, and that the result does not depend on threads or on the order of the input.
 
 mod determinism;
+mod directives;
 mod exhaustion;
 mod facts;
 mod fallback;
@@ -22,6 +23,5 @@ mod shipped_modules;
 mod site_names;
 mod sizes;
 mod slot_facts;
-mod steering;
 mod support;
 mod throwing;

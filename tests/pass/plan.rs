@@ -3,7 +3,7 @@
 use cranelift_codegen::ir::SourceLoc;
 use cranelift_inliner::decide::{Always, CallSite, CostModel, Decision, Inline, Never};
 use cranelift_inliner::graph::CallGraph;
-use cranelift_inliner::pass::{Inlined, Inliner, Reason, Recorded};
+use cranelift_inliner::pass::{Inlined, Inliner, Reason, RecordLevel};
 use cranelift_inliner::plan::{
     Deviation, DeviationKind, Fallback, Outcome, Plan, PlanProblem, PlannedSite, Replay, SitePath,
     bisect,
@@ -192,7 +192,7 @@ fn a_call_without_a_record_is_not_missing() {
     let program = program(&layered());
     let plan = Plan::record(&program, &run(&program, by_path));
     let deviations = |policy: &dyn Inline| {
-        let inliner = Inliner::new(policy).records(Recorded::Changes);
+        let inliner = Inliner::new(policy).records(RecordLevel::Changes);
         plan.deviations(&program, &inliner.run(&program).unwrap())
     };
     assert_eq!(deviations(&Replay::new(&plan, Fallback::Keep)), []);

@@ -3,7 +3,7 @@
 use super::support::{POLICIES, id, leaf, name, policy, program_exporting, run, through};
 use cranelift_codegen::ir::Inst;
 use cranelift_inliner::decide::{CallSite, Decision};
-use cranelift_inliner::pass::{Inlined, Inliner, Recorded, SiteRecord};
+use cranelift_inliner::pass::{Inlined, Inliner, RecordLevel, SiteRecord};
 use cranelift_inliner::program::{FunctionId, Program, SiteHint};
 
 /// The hints of all calls.
@@ -34,10 +34,10 @@ fn told(inlined: &Inlined, record: &SiteRecord) -> String {
 }
 
 /// Runs the pass with all records and with those of changes. The results must be the same, and the
-/// records that are left those that `Recorded::Changes` promises. Returns how many were left out.
+/// records that are left those that `RecordLevel::Changes` promises. Returns how many were left out.
 fn check<'a>(program: &Program, inliner: impl Fn() -> Inliner<'a>) -> usize {
     let all = run(inliner().check(true), program);
-    let changes = run(inliner().check(true).records(Recorded::Changes), program);
+    let changes = run(inliner().check(true).records(RecordLevel::Changes), program);
     assert_eq!(
         all.program().to_clif().unwrap(),
         changes.program().to_clif().unwrap()

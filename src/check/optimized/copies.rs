@@ -20,7 +20,7 @@ pub(super) struct Copying {
 }
 
 /// A copy between a private slot and other memory.
-struct Copy {
+struct SlotCopy {
     slot: StackSlot,
     start: u32,
     other: Node,
@@ -30,7 +30,7 @@ struct Copy {
 }
 
 impl Walk<'_> {
-    fn copy_at(&mut self, inst: Inst) -> Option<Copy> {
+    fn copy_at(&mut self, inst: Inst) -> Option<SlotCopy> {
         let KnownMemoryCall {
             kind,
             to,
@@ -52,7 +52,7 @@ impl Walk<'_> {
         let &Term::Slot(named, start) = self.world.nodes.term(place) else {
             return None;
         };
-        Some(Copy {
+        Some(SlotCopy {
             slot: self.world.tracking.slot_of(Side::Before, named)?,
             start: u32::try_from(start).ok()?,
             other,
@@ -155,7 +155,7 @@ impl Walk<'_> {
         }
     }
 
-    fn finish_copy(&mut self, inst: Inst, copy: &Copy) -> Outcome {
+    fn finish_copy(&mut self, inst: Inst, copy: &SlotCopy) -> Outcome {
         let copying = std::mem::take(&mut self.copying);
         if copy.is_into_slot {
             let mut held = self.held(Side::Before, copy.slot);

@@ -1,6 +1,6 @@
 //! Copying of calls and returns.
 
-use super::Copy;
+use super::BodyCopier;
 use crate::body::move_labels;
 use crate::splice::mapper::OuterHandlers;
 use crate::splice::site::SiteKind;
@@ -11,7 +11,7 @@ use cranelift_codegen::ir::{
 };
 use smallvec::SmallVec;
 
-impl Copy<'_> {
+impl BodyCopier<'_> {
     /// Sets the tags and the stack map of a copied call, and reports it.
     pub(super) fn finish_call(&mut self, inst: Inst, copy: Inst) {
         self.copy_tags(inst, copy);

@@ -1,13 +1,13 @@
 //! Global values that start from the callee's `vmctx` parameter.
 
-use super::Copy;
+use super::BodyCopier;
 use crate::splice::tables::InstPlan;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::ir::{self, Block, GlobalValueData, Inst, InstructionData, Opcode, Value};
 use smallvec::SmallVec;
 
-impl Copy<'_> {
+impl BodyCopier<'_> {
     /// Expands a global value that starts from the callee's `vmctx` to its computation, starting
     /// from the argument.
     pub(super) fn copy_vmctx_global(&mut self, plan: &InstPlan, at: Block) {

@@ -1,6 +1,6 @@
 //! Copies one callee body into one call site.
 //!
-//! By the time a [`Copy`] exists, the call has been taken out of its block, and nothing can fail
+//! By the time a [`BodyCopier`] exists, the call has been taken out of its block, and nothing can fail
 //! any more. The callee's entry block goes on in the call's block; its other blocks follow in the
 //! caller's layout in their own order. Instructions are appended in reverse postorder, so that each
 //! value's translation is known before it is used. A callee of one block may go between the
@@ -32,7 +32,7 @@ pub(super) struct Copied {
     pub(super) leaves_unreachable: bool,
 }
 
-pub(super) struct Copy<'a> {
+pub(super) struct BodyCopier<'a> {
     caller: &'a mut Function,
     callee: &'a Function,
     tables: &'a Tables,
@@ -68,7 +68,7 @@ pub(super) struct Copy<'a> {
     normal_edge_used: bool,
 }
 
-impl<'a> Copy<'a> {
+impl<'a> BodyCopier<'a> {
     pub(super) fn new(
         caller: &'a mut Function,
         context: &'a mut SpliceContext,
@@ -109,7 +109,7 @@ impl<'a> Copy<'a> {
         grow(dynamic_slots, func.dynamic_stack_slots.len());
         blocks.clear();
         blocks.resize(callee.tables().blocks.len(), Block::reserved_value());
-        Copy {
+        BodyCopier {
             cold: caller.layout.is_cold(site.block),
             locations: (locations.places_unknown() || !func.srclocs.is_empty())
                 .then_some(locations),

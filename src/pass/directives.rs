@@ -8,7 +8,7 @@ use crate::graph::PathStep;
 use crate::program::{FunctionId, InlineAttribute, SiteHint};
 
 /// The directives for one call.
-pub(super) struct Steering {
+pub(super) struct Directives {
     /// Why it must stay a call.
     pub(super) forbidden: Option<Reason>,
     /// Why it should be inlined, regardless of the policy.
@@ -17,7 +17,7 @@ pub(super) struct Steering {
     pub(super) cold: bool,
 }
 
-impl Steering {
+impl Directives {
     /// Returns the directives for a call of `callee` at the end of `path`; the last site is the
     /// call's own.
     pub(super) fn of(
@@ -26,18 +26,18 @@ impl Steering {
         path: &[PathStep],
         callee: Option<FunctionId>,
     ) -> Self {
-        let mut steering = Self::said(state, path, callee);
+        let mut directives = Self::said(state, path, callee);
         if !inliner.meet_demands {
-            steering.demand = None;
+            directives.demand = None;
         }
-        steering
+        directives
     }
 
     fn said(state: &State<'_>, path: &[PathStep], callee: Option<FunctionId>) -> Self {
         let attribute = callee
             .and_then(|id| state.program.get(id))
             .map_or(InlineAttribute::None, |callee| callee.attributes().inline);
-        let mut steering = Steering {
+        let mut directives = Directives {
             forbidden: None,
             demand: None,
             cold: false,
@@ -58,17 +58,17 @@ impl Steering {
             let caller = &state.program[caller_id];
             if caller.attributes().flatten {
                 let flatten = || Demand::Flatten(caller_id);
-                steering.demand.get_or_insert_with(flatten);
+                directives.demand.get_or_insert_with(flatten);
             }
-            steering.cold |= caller.attributes().cold;
+            directives.cold |= caller.attributes().cold;
             let hint = site.and_then(|site| caller.hint(site.edge.inst));
-            steering.cold |= hint == Some(SiteHint::Cold);
+            directives.cold |= hint == Some(SiteHint::Cold);
             match hint {
                 hint if is_own => own_hint = hint,
                 Some(SiteHint::Flatten) => {
                     if let Some(site) = site {
                         let flatten = || Demand::FlattenCall(site.id);
-                        steering.demand.get_or_insert_with(flatten);
+                        directives.demand.get_or_insert_with(flatten);
                     }
                 }
                 _ => {}
@@ -76,30 +76,30 @@ impl Steering {
         }
         match own_hint {
             Some(hint @ (SiteHint::Always | SiteHint::Flatten)) => {
-                steering.demand = Some(Demand::Hint(hint));
-                return steering;
+                directives.demand = Some(Demand::Hint(hint));
+                return directives;
             }
             Some(SiteHint::Never) => {
-                steering.forbidden = Some(Reason::Hint(SiteHint::Never));
-                return steering;
+                directives.forbidden = Some(Reason::Hint(SiteHint::Never));
+                return directives;
             }
             Some(SiteHint::Cold) | None => {}
         }
         match attribute {
-            InlineAttribute::Always => steering.demand = Some(Demand::Attribute),
-            InlineAttribute::Never => steering.forbidden = Some(Reason::Attribute(attribute)),
+            InlineAttribute::Always => directives.demand = Some(Demand::Attribute),
+            InlineAttribute::Never => directives.forbidden = Some(Reason::Attribute(attribute)),
             InlineAttribute::None => {}
         }
-        steering
+        directives
     }
 
     /// Returns the directives for a call of an external function. Flattening inlines functions with
     /// a body, so only a hint on the call itself counts.
     pub(super) fn of_external(inliner: &Inliner<'_>, state: &State<'_>, path: &[PathStep]) -> Self {
-        let mut steering = Self::of(inliner, state, path, None);
+        let mut directives = Self::of(inliner, state, path, None);
         let is_hint = |demand: &Demand| matches!(demand, Demand::Hint(_));
-        steering.demand = steering.demand.filter(is_hint);
-        steering
+        directives.demand = directives.demand.filter(is_hint);
+        directives
     }
 }
 

@@ -5,7 +5,7 @@
 //! that a copy adds are counted before, rounded up.
 
 use super::Refusal;
-use super::facts::Outline;
+use super::facts::CalleeView;
 use cranelift_codegen::ir;
 
 /// The capacity of a function: its number of entities of each kind stays below.
@@ -44,7 +44,7 @@ pub(super) struct Growth {
 impl Growth {
     /// Returns the growth by a copy of `callee` in the place of a call; `catches` tells whether the
     /// call catches exceptions.
-    pub(super) fn of(callee: Outline<'_>, catches: bool) -> Self {
+    pub(super) fn of(callee: CalleeView<'_>, catches: bool) -> Self {
         let facts = callee.facts;
         let structures = facts.structures;
         let expanded = facts.vmctx_insts_added;
