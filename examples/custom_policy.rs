@@ -74,7 +74,7 @@ struct KnownShape;
 
 impl Inline for KnownShape {
     fn decide(&self, site: &CallSite<'_>) -> Decision {
-        let folds = site.summary().parameters(site.callee());
+        let folds = site.summary().parameters();
         match (site.arguments().nth(1), folds.get(1)) {
             (Some(Argument::Int(shape)), Some(shape_use)) if shape_use.folded_branches > 0 => {
                 Decision::inline(format!("shape {shape}"))

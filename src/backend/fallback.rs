@@ -1,21 +1,11 @@
-//! Inlined bodies first, originals where Cranelift refuses them, many at once.
+//! Inlined bodies first, and originals where Cranelift refuses them.
 
-use super::compile::{CompileScratch, ScratchPool, compile_function};
+use super::compile::{CompileScratch, compile_function};
 use super::compiled::CompiledFunction;
 use super::error::CompileError;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
-use rayon::prelude::*;
 use std::sync::Arc;
-
-/// A function to compile: its final body, and the one to go back to.
-#[derive(Clone, Debug)]
-pub struct CompileJob {
-    /// The body after inlining and clean-up.
-    pub body: Arc<Function>,
-    /// The body before inlining; the same `Arc` if it is unchanged.
-    pub original: Arc<Function>,
-}
 
 /// A compiled function and which body it came from.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,25 +72,9 @@ pub fn compile_with_fallback(
     }
 }
 
-/// Compiles each job as [`compile_with_fallback`] does, in parallel on the current rayon pool.
-///
-/// The results are in the order of the jobs, and do not depend on the number of threads; one job's
-/// failure does not stop the others.
-pub fn compile_program(
-    isa: &dyn TargetIsa,
-    jobs: &[CompileJob],
-) -> Vec<Result<Compilation, CompileError>> {
-    let scratches = ScratchPool::new();
-    jobs.par_iter()
-        .map(|job| {
-            scratches.with(|scratch| compile_with_fallback(isa, &job.body, &job.original, scratch))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{BodyUsed, CompileJob, compile_program, compile_with_fallback};
+    use super::{BodyUsed, compile_with_fallback};
     use crate::backend::{CompileError, CompileScratch, TargetSettings, compile_function, target};
     use cranelift_codegen::ir::{Function, UserFuncName};
     use std::sync::Arc;
@@ -214,46 +188,5 @@ mod tests {
         );
         let result = compile_with_fallback(&*isa, &bad, &small(), &mut CompileScratch::new());
         assert!(matches!(result, Err(CompileError::Verifier { .. })));
-    }
-
-    #[test]
-    fn many_jobs_give_the_same_results_in_order_for_any_number_of_threads() {
-        let isa = target("host", &TargetSettings::new()).unwrap();
-        let jobs: Vec<CompileJob> = (0..40)
-            .map(|number| {
-                let original = parse(&format!(
-                    "function u1:{number}(i64) -> i64 system_v {{
-                         fn0 = u2:{number}(i64) -> i64 system_v
-                     block0(v0: i64):
-                         v1 = iconst.i64 {number}
-                         v2 = call fn0(v1)
-                         return v2
-                     }}"
-                ));
-                let body = match number % 10 {
-                    7 => too_large(),
-                    _ => original.clone(),
-                };
-                CompileJob { body, original }
-            })
-            .collect();
-        let with_threads = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| compile_program(&*isa, &jobs))
-        };
-        let one = with_threads(1);
-        for (number, result) in one.iter().enumerate() {
-            let compiled = result.as_ref().unwrap();
-            assert_eq!(
-                compiled.function.name(),
-                &UserFuncName::user(1, number as u32)
-            );
-            assert_eq!(compiled.body.fallback().is_some(), number % 10 == 7);
-        }
-        assert_eq!(with_threads(4), one);
-        assert_eq!(with_threads(3), one);
     }
 }

@@ -67,9 +67,7 @@ mod verify;
 pub use compile::{CompileScratch, ScratchPool, compile_function, compile_owned_function};
 pub use compiled::{CompiledFunction, DebugTagPoint, FrameSlot};
 pub use error::{CompileError, TargetError, VerifyError};
-pub use fallback::{
-    BodyUsed, Compilation, CompileJob, Fallback, compile_program, compile_with_fallback,
-};
+pub use fallback::{BodyUsed, Compilation, Fallback, compile_with_fallback};
 #[cfg(feature = "object")]
 pub use object::{
     ObjectError, ObjectFunction, ObjectLinkage, build_object, emit_object, write_object,

@@ -132,7 +132,7 @@ impl CostModel {
             let Some(slot) = argument else {
                 continue;
             };
-            let uses = *uses.get_or_insert_with(|| site.summary().parameters(site.callee()));
+            let uses = *uses.get_or_insert_with(|| site.summary().parameters());
             let used = uses.get(index).copied().unwrap_or_default();
             if used.address != AddressUse::Accessed {
                 continue;
@@ -155,7 +155,7 @@ impl CostModel {
             if !argument.is_constant() {
                 continue;
             }
-            let uses = site.summary().parameters(site.callee());
+            let uses = site.summary().parameters();
             let folds = uses.get(index).copied().unwrap_or_default();
             benefit += i64::from(folds.folded_insts);
             benefit += self.folded_branch * i64::from(folds.folded_branches);

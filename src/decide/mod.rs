@@ -97,6 +97,7 @@ impl Inline for Box<dyn Inline + '_> {
 
 /// A policy's answer for one call site, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Decision {
     /// Replace the call by the callee's body.
     Inline {

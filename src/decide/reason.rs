@@ -97,22 +97,45 @@ impl PolicyReason {
     /// let inlined = Inliner::new(model).run(&Program::from_clif(text, "square.clif")?)?;
     /// let site = inlined.sites().next().ok_or("no site")?;
     /// assert!(!site.inlined);
-    /// assert!(matches!(&site.reason, Reason::Policy(reason) if reason.margin() < Some(0)));
+    /// let Reason::Policy(reason) = &site.reason else { return Err("another reason".into()) };
+    /// assert_eq!((reason.cost(), reason.benefit(), reason.threshold()), (Some(2), Some(10), Some(-1000)));
+    /// assert_eq!(reason.margin(), Some(-992));
     /// assert_eq!(PolicyReason::from("a getter").margin(), None);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn margin(&self) -> Option<i64> {
-        let (cost, benefit, threshold) = match &self.0 {
-            &Form::Weighed {
-                cost,
-                benefit,
-                threshold,
-                ..
-            } => (cost.into(), benefit.into(), threshold.map(i64::from)),
-            Form::WeighedInFull(weighing) => (weighing.cost, weighing.benefit, weighing.threshold),
-            _ => return None,
-        };
-        Some(threshold?.saturating_sub(cost.saturating_sub(benefit)))
+        let net = self.cost()?.saturating_sub(self.benefit()?);
+        Some(self.threshold()?.saturating_sub(net))
+    }
+
+    /// Returns the cost that a [`CostModel`](super::CostModel) found, in instructions; `None` for
+    /// other reasons.
+    pub fn cost(&self) -> Option<i64> {
+        match &self.0 {
+            &Form::Weighed { cost, .. } => Some(cost.into()),
+            Form::WeighedInFull(weighing) => Some(weighing.cost),
+            _ => None,
+        }
+    }
+
+    /// Returns the benefit that a [`CostModel`](super::CostModel) found, in instructions; `None` for
+    /// other reasons.
+    pub fn benefit(&self) -> Option<i64> {
+        match &self.0 {
+            &Form::Weighed { benefit, .. } => Some(benefit.into()),
+            Form::WeighedInFull(weighing) => Some(weighing.benefit),
+            _ => None,
+        }
+    }
+
+    /// Returns the threshold of a [`CostModel`](super::CostModel), in instructions; `None` for other
+    /// reasons, and for a site that is cheaper than every threshold.
+    pub fn threshold(&self) -> Option<i64> {
+        match &self.0 {
+            &Form::Weighed { threshold, .. } => threshold.map(i64::from),
+            Form::WeighedInFull(weighing) => weighing.threshold,
+            _ => None,
+        }
     }
 
     pub(super) fn small_callee(insts: usize) -> Self {

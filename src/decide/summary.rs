@@ -166,10 +166,10 @@ impl Summary {
             && !facts.recursion.is_recursive()
     }
 
-    /// Returns, per parameter, how much of the body it decides. `body` must be the function of the
-    /// summary; it is read on first use.
-    pub fn parameters(&self, body: &Function) -> &[ParameterUse] {
-        let uses = || panics::catch(|| parameter_uses(body)).unwrap_or_default();
+    /// Returns what each parameter, by its index, decides in the body; the body is read for the first
+    /// question.
+    pub fn parameters(&self) -> &[ParameterUse] {
+        let uses = || panics::catch(|| parameter_uses(&self.body)).unwrap_or_default();
         self.parameters.get_or_init(uses)
     }
 }

@@ -117,6 +117,7 @@ pub enum CallNode {
 
 /// The kind of a call instruction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
 pub enum CallKind {
     /// `call`: returns to the instruction after it.
     Call,
@@ -139,6 +140,7 @@ impl fmt::Display for CallKind {
 
 /// A call site: its place in the caller, and its kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub struct CallEdge {
     /// The call instruction.
     pub inst: ir::Inst,
@@ -152,6 +154,7 @@ pub struct CallEdge {
 
 /// A call site together with both its ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct SiteRef<'a> {
     /// Its number.
     pub id: SiteId,

@@ -188,7 +188,7 @@ impl Inlined {
     ///     v1 = call fn0(v0)
     ///     return v1
     /// }", "f.clif")?;
-    /// let flatten = Attributes { flatten: true, ..Attributes::default() };
+    /// let flatten = Attributes::default().with_flatten(true);
     /// program.set_attributes(&"f".parse()?, flatten)?;
     /// let inlined = Inliner::new(Never).run(&program)?;
     /// let reasons: Vec<String> = inlined.unmet().map(|site| site.reason.to_string()).collect();

@@ -90,6 +90,7 @@ pub struct Plan {
 
 /// A plan's entry for a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PlannedSite {
     /// Whether to replace the call by the callee's body.
     pub inline: bool,
@@ -98,6 +99,17 @@ pub struct PlannedSite {
     pub location: SourceLoc,
     /// The reason for readers; may be empty.
     pub reason: String,
+}
+
+impl PlannedSite {
+    /// Creates an entry without a location and a reason.
+    pub fn new(inline: bool) -> Self {
+        PlannedSite {
+            inline,
+            location: SourceLoc::default(),
+            reason: String::new(),
+        }
+    }
 }
 
 impl Plan {

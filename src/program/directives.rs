@@ -25,14 +25,12 @@ pub enum InlineAttribute {
 /// ```
 /// use cranelift_inliner::program::{Attributes, InlineAttribute};
 ///
-/// let panicking = Attributes {
-///     inline: InlineAttribute::Never,
-///     cold: true,
-///     ..Attributes::default()
-/// };
+/// let never = Attributes::default().with_inline(InlineAttribute::Never);
+/// let panicking = never.with_cold(true);
 /// assert!(!panicking.flatten);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
 pub struct Attributes {
     /// Whether its calls are to be inlined.
     pub inline: InlineAttribute,
@@ -42,6 +40,29 @@ pub struct Attributes {
     /// on, wherever that is legal. Functions with [`InlineAttribute::Never`] are not inlined. GCC's
     /// `flatten`.
     pub flatten: bool,
+}
+
+impl Attributes {
+    /// Returns the attributes with another answer to whether its calls are to be inlined.
+    #[must_use]
+    pub const fn with_inline(mut self, inline: InlineAttribute) -> Self {
+        self.inline = inline;
+        self
+    }
+
+    /// Returns the attributes with another answer to whether it seldom runs.
+    #[must_use]
+    pub const fn with_cold(mut self, cold: bool) -> Self {
+        self.cold = cold;
+        self
+    }
+
+    /// Returns the attributes with another answer to whether all below it is inlined.
+    #[must_use]
+    pub const fn with_flatten(mut self, flatten: bool) -> Self {
+        self.flatten = flatten;
+        self
+    }
 }
 
 /// An embedder's hint for one call. It takes precedence over the attributes of the callee.

@@ -16,6 +16,7 @@ entity_impl!(FunctionId, "function");
 
 /// The linkage of a function: the code that may refer to it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
 pub enum Linkage {
     /// Code outside the program may call it: it is always kept.
     #[default]

@@ -46,7 +46,6 @@ fn checked() -> Names {
         backend::BodyUsed,
         backend::Compilation,
         backend::CompileError,
-        backend::CompileJob,
         backend::CompileScratch,
         backend::CompiledFunction,
         backend::DebugTagPoint<'static>,

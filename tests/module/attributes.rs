@@ -10,10 +10,7 @@ use cranelift_inliner::program::{Attributes, InlineAttribute, SiteHint};
 const TEXT: &str = "fn callee(x) = x * 3; export fn main(x) = callee(x);";
 
 fn attribute(inline: InlineAttribute) -> Attributes {
-    Attributes {
-        inline,
-        ..Attributes::default()
-    }
+    Attributes::default().with_inline(inline)
 }
 
 #[test]
@@ -94,10 +91,7 @@ fn the_report_tells_which_demands_are_not_met() {
     let text = "export fn main(x) = if x < 1 then 0 else main(x - 1);";
     let mut module = InliningModule::new(jit(), Inliner::new(Never));
     let ids = front_end(text, &mut module).unwrap();
-    let flatten = Attributes {
-        flatten: true,
-        ..Attributes::default()
-    };
+    let flatten = Attributes::default().with_flatten(true);
     module.set_attributes(ids["main"], flatten);
     let (_, report) = module.finish().unwrap();
     assert_eq!(report.inlined().unmet().count(), 1);

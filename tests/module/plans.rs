@@ -29,10 +29,7 @@ fn but_one(site: &CallSite<'_>) -> Decision {
 fn compile(inliner: Inliner<'_>, inline: InlineAttribute) -> ([Option<Vec<u8>>; 2], ModuleReport) {
     let mut module = InliningModule::new(object(), inliner);
     let ids = front_end(PROGRAM, &mut module).unwrap();
-    let attributes = Attributes {
-        inline,
-        ..Attributes::default()
-    };
+    let attributes = Attributes::default().with_inline(inline);
     module.set_attributes(ids["leaf"], attributes);
     module.keep(ids["middle"]);
     let (module, report) = module.finish().unwrap();

@@ -228,7 +228,7 @@ fn the_summary_is_that_of_the_finished_callee() {
         assert_eq!(summary.linkage(), Linkage::Local);
         assert_eq!(summary.recursion(), Recursion::None);
         assert!(!summary.is_address_taken() && !summary.has_sole_call_site());
-        let parameters = summary.parameters(site.callee());
+        let parameters = summary.parameters();
         assert_eq!(parameters.len(), 2);
         assert_eq!(parameters[0].indirect_calls, 0);
         assert_eq!(parameters[1].indirect_calls, 1);

@@ -105,10 +105,7 @@ fn a_large_buffer_stays_out_of_a_recursive_function() {
 fn a_demand_does_not_lift_the_limit() {
     let mut program =
         program(&(buffered("buffer", 8 << 10) + &countdown("down", "down", "buffer")));
-    let always = Attributes {
-        inline: InlineAttribute::Always,
-        ..Attributes::default()
-    };
+    let always = Attributes::default().with_inline(InlineAttribute::Always);
     program.set_attributes(&name("buffer"), always).unwrap();
     let inlined = run(Inliner::new(CostModel::default()), &program);
     assert_eq!(

@@ -156,10 +156,7 @@ fn the_attribute_always_does_not_lift_the_limits() {
     use super::support::name;
     use cranelift_inliner::program::{Attributes, InlineAttribute};
     let mut program = program(&(leaf("leaf", 90) + &through("main", &["leaf"])));
-    let always = Attributes {
-        inline: InlineAttribute::Always,
-        ..Attributes::default()
-    };
+    let always = Attributes::default().with_inline(InlineAttribute::Always);
     program.set_attributes(&name("leaf"), always).unwrap();
     let mut limits = Limits::default();
     limits.function_insts = 50;

@@ -9,10 +9,7 @@ use cranelift_inliner::pass::{Inliner, Reason, Warning};
 use cranelift_inliner::program::{Attributes, InlineAttribute, Linkage, Program};
 
 fn attributes(inline: InlineAttribute) -> Attributes {
-    Attributes {
-        inline,
-        ..Attributes::default()
-    }
+    Attributes::default().with_inline(inline)
 }
 
 #[test]
@@ -187,10 +184,7 @@ fn a_cold_function_is_not_worth_what_a_hot_one_is() {
     let mut program = program(&text);
     let inlined = run(Inliner::new(CostModel::default()), &program);
     assert!(sites_of(&inlined, &program, "main")[0].inlined);
-    let cold = Attributes {
-        cold: true,
-        ..Attributes::default()
-    };
+    let cold = Attributes::default().with_cold(true);
     program.set_attributes(&name("callee"), cold).unwrap();
     let inlined = run(Inliner::new(CostModel::default()), &program);
     assert!(!sites_of(&inlined, &program, "main")[0].inlined);

@@ -254,11 +254,8 @@ fn the_policy_decides_what_the_plan_does_not_list() {
         let name = |name: &str| name.parse().unwrap();
         SitePath::new(name("main"), name(callee), ordinal)
     };
-    let keep = PlannedSite {
-        inline: false,
-        location: SourceLoc::default(),
-        reason: "by hand".into(),
-    };
+    let mut keep = PlannedSite::new(false);
+    keep.reason = "by hand".into();
     plan.insert(path("middle", 1), keep);
     let fallback = Fallback::Policy(Box::new(Always));
     let inlined = run(&program, Replay::new(&plan, fallback));
@@ -280,10 +277,10 @@ fn the_policy_decides_what_the_plan_does_not_list() {
 fn demanding() -> Program {
     let mut program = program(&layered());
     let name = |name: &str| -> FunctionName { name.parse().unwrap() };
-    let attributes = |inline, flatten| Attributes {
-        inline,
-        flatten,
-        ..Attributes::default()
+    let attributes = |inline, flatten| {
+        Attributes::default()
+            .with_inline(inline)
+            .with_flatten(flatten)
     };
     for (function, inline, flatten) in [
         ("inner", InlineAttribute::Always, false),
@@ -432,8 +429,7 @@ proptest! {
         let path = |ordinal| SitePath::new("a".parse().unwrap(), "b".parse().unwrap(), ordinal);
         let mut plan = Plan::new();
         for ordinal in 0..count {
-            let site = PlannedSite { inline: true, location: SourceLoc::default(), reason: String::new() };
-            plan.insert(path(ordinal), site);
+            plan.insert(path(ordinal), PlannedSite::new(true));
         }
         let mut runs = 0_u32;
         let found = bisect(&plan, &Program::new(), |plan, _| -> Result<bool, ()> {
@@ -468,7 +464,9 @@ proptest! {
             }
             prop_assert_eq!(SitePath::from_names(&path.names().collect::<Vec<_>>()), Some(path.clone()));
             let location = location.map_or_else(SourceLoc::default, SourceLoc::new);
-            plan.insert(path, PlannedSite { inline, location, reason });
+            let mut site = PlannedSite::new(inline);
+            (site.location, site.reason) = (location, reason);
+            plan.insert(path, site);
         }
         let text = plan.to_string();
         prop_assert_eq!(text.parse::<Plan>(), Ok(plan), "{}", text);

@@ -100,8 +100,8 @@ pub(super) fn object(
                 Linkage::Exported => ObjectLinkage::Export,
                 Linkage::Local => ObjectLinkage::Local,
                 Linkage::Interposable => ObjectLinkage::Preemptible,
-                // These are never compiled.
-                Linkage::AvailableExternally => return None,
+                // Functions that are available elsewhere are never compiled.
+                _ => return None,
             };
             Some(ObjectFunction {
                 symbol: function.name().symbol(),

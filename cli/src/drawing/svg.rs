@@ -219,7 +219,7 @@ impl Svg {
             (_, Some(Linkage::Exported)) => "exported",
             (_, Some(Linkage::Local)) => "local",
             (_, Some(Linkage::Interposable)) => "interposable",
-            (_, None | Some(Linkage::AvailableExternally)) => "outside",
+            _ => "outside",
         };
         let (left, top) = (x - width / 2.0, y - NODE_HEIGHT / 2.0);
         self.line(&format!("<g class=\"node middle {class}\">"));
