@@ -64,11 +64,7 @@ impl<'a> RoundAnalysis<'a> {
     }
 
     fn loop_depth(&self, block: Block) -> u32 {
-        let loops = self.loops.get_or_init(|| {
-            // An unverified caller may trip Cranelift's analyses; it then counts as having no
-            // loops.
-            panics::catch(|| Loops::of(self.caller)).unwrap_or_default()
-        });
+        let loops = self.loops.get_or_init(|| Loops::of(self.caller));
         loops.depth(block)
     }
 }

@@ -7,22 +7,46 @@
 //! before that.
 
 use crate::body::branches;
+use crate::panics;
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::{Block, Function};
 use cranelift_codegen::packed_option::PackedOption;
 
-/// The loops of one function, nearly linear in its edges.
-#[derive(Default)]
-pub(super) struct Loops {
+/// The loops of one function.
+///
+/// ```
+/// use cranelift_inliner::decide::Loops;
+///
+/// let text = "function %f(i32) {
+/// block0(v0: i32):
+///     jump block1
+/// block1:
+///     brif v0, block1, block2
+/// block2:
+///     return
+/// }";
+/// let func = cranelift_reader::parse_functions(text)?.remove(0);
+/// let loops = Loops::of(&func);
+/// let depths: Vec<u32> = func.layout.blocks().map(|block| loops.depth(block)).collect();
+/// assert_eq!(depths, [0, 1, 0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Loops {
     depth: SecondaryMap<Block, u32>,
 }
 
 impl Loops {
-    /// Finds the loops of `func`; none where a branch goes to no block of the layout. Panics where
-    /// Cranelift's accessors do.
-    pub(super) fn of(func: &Function) -> Self {
+    /// Finds the loops of `func`, in time nearly linear in its edges. Unreachable blocks are in no
+    /// loop. A function that is malformed has no loops.
+    pub fn of(func: &Function) -> Self {
+        panics::catch(|| Self::find(func)).unwrap_or_default()
+    }
+
+    /// Panics where Cranelift's accessors do.
+    fn find(func: &Function) -> Self {
         // Cranelift's graphs take memory up to the highest number of a block that a branch names.
         if !goes_to_blocks(func) {
             return Loops::default();
@@ -55,7 +79,7 @@ impl Loops {
     }
 
     /// Returns the number of loops around `block`; 0 if it is unreachable.
-    pub(super) fn depth(&self, block: Block) -> u32 {
+    pub fn depth(&self, block: Block) -> u32 {
         self.depth[block]
     }
 }
@@ -199,6 +223,8 @@ mod tests {
             let cfg = ControlFlowGraph::with_function(&func);
             let domtree = DominatorTree::with_function(&func, &cfg);
             let mut theirs = LoopAnalysis::new();
+            // Every block is reachable here.
+            #[expect(clippy::disallowed_methods)]
             theirs.compute(&func, &cfg, &domtree);
             let theirs = func
                 .layout

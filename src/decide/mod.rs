@@ -50,6 +50,7 @@ pub(crate) use call_site::{RoundAnalysis, SiteContext};
 pub use compose::{FirstMatch, FromFnMut, from_fn_mut};
 pub use cost_model::CostModel;
 pub use limits::Limits;
+pub use loops::Loops;
 pub use parameters::{AddressUse, ParameterUse};
 pub use reason::PolicyReason;
 pub use simple::{Always, Never};

@@ -94,6 +94,7 @@ fn checked() -> Names {
         decide::FirstMatch<'static>,
         decide::FromFnMut<fn(&decide::CallSite<'_>) -> decide::Decision>,
         decide::Limits,
+        decide::Loops,
         decide::Never,
         decide::ParameterUse,
         decide::PolicyReason,

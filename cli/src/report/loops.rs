@@ -1,25 +1,17 @@
 //! Loop depths of calls.
 
-use cranelift_codegen::dominator_tree::DominatorTree;
-use cranelift_codegen::flowgraph::ControlFlowGraph;
-use cranelift_codegen::ir::{Block, Function};
-use cranelift_codegen::loop_analysis::LoopAnalysis;
-use cranelift_inliner::panics;
+use cranelift_inliner::decide::Loops;
 use cranelift_inliner::pass::{Inlined, SiteRecord};
 use cranelift_inliner::program::{FunctionId, Program};
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
-use std::collections::hash_map::Entry;
-
-/// By block.
-type Depths = FxHashMap<Block, usize>;
 
 /// The loops of functions, computed on demand.
 pub(super) struct LoopDepths<'a> {
     program: &'a Program,
     inlined: &'a Inlined,
-    /// By function, for its body before or after; `None` if the body cannot be analyzed.
-    depths: RefCell<FxHashMap<(FunctionId, bool), Option<Depths>>>,
+    /// By function, for its body before or after.
+    loops: RefCell<FxHashMap<(FunctionId, bool), Loops>>,
 }
 
 impl<'a> LoopDepths<'a> {
@@ -27,13 +19,13 @@ impl<'a> LoopDepths<'a> {
         Self {
             program,
             inlined,
-            depths: RefCell::default(),
+            loops: RefCell::default(),
         }
     }
 
     /// Returns the loop depth of the call in the body that it comes from: the caller's input body,
     /// or the final body of the inlined function.
-    pub(super) fn of(&self, site: &SiteRecord) -> Option<usize> {
+    pub(super) fn of(&self, site: &SiteRecord) -> Option<u32> {
         let (key, body) = match site.via().last() {
             // Its instruction is not in any kept body.
             None if site.is_resolved() => return None,
@@ -41,22 +33,8 @@ impl<'a> LoopDepths<'a> {
             Some(&id) => ((id, true), self.inlined.body(id)?),
         };
         let block = body.layout.inst_block(site.source_inst())?;
-        let mut depths = self.depths.borrow_mut();
-        let depths = match depths.entry(key) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(panics::catch(|| depths_of(body)).ok()),
-        };
-        depths.as_ref()?.get(&block).copied()
+        let mut loops = self.loops.borrow_mut();
+        let loops = loops.entry(key).or_insert_with(|| Loops::of(body));
+        Some(loops.depth(block))
     }
-}
-
-fn depths_of(body: &Function) -> Depths {
-    let cfg = ControlFlowGraph::with_function(body);
-    let domtree = DominatorTree::with_function(body, &cfg);
-    let mut loops = LoopAnalysis::new();
-    loops.compute(body, &cfg, &domtree);
-    let blocks = body.layout.blocks();
-    blocks
-        .map(|block| (block, loops.loop_level(block).level()))
-        .collect()
 }
