@@ -641,6 +641,30 @@ block0(v0: i64):
 }
 
 #[test]
+fn one_of_three_loads_of_one_thing_is_gone() {
+    let text = "
+function %f(i64) -> i32, i32 system_v {
+    fn0 = %g(i32, i32) system_v
+block0(v0: i64):
+    v1 = load.i32 notrap v0
+    v2 = load.i32 notrap v0
+    v3 = load.i32 notrap v0
+    call fn0(v2, v3)
+    return v2, v3
+}";
+    accept(text, &text.replace("    v1 = load.i32 notrap v0\n", ""));
+    // A store between two of them makes them differ.
+    let stored = text.replace("    v3 = load", "    store v2, v0\n    v3 = load");
+    let without = stored.replace("    v1 = load.i32 notrap v0\n", "");
+    accept(&stored, &without);
+    let swapped = without.replace("call fn0(v2, v3)", "call fn0(v3, v2)");
+    assert!(prove(&stored, &swapped, "").is_err());
+    // Nor is a load of something else the same.
+    let beside = without.replace("v3 = load.i32 notrap v0", "v3 = load.i32 notrap v0+4");
+    assert!(prove(&stored, &beside, "").is_err());
+}
+
+#[test]
 fn the_first_of_two_branches_on_one_value_is_gone() {
     accept(
         "

@@ -260,19 +260,24 @@ impl Walk<'_> {
             self.after.compute(&mut self.world, result);
         } else {
             let constant = self.address_in_data(inst);
+            // Equal loads with nothing between them load the same. Which of several was left out
+            // cannot be seen, so the match may be with another one than was kept.
+            let is_load = super::memory::is_harmless_load(func, inst);
+            let key = is_load.then(|| self.load_key(inst)).flatten();
+            let known = key.and_then(|key| self.loaded.get(&key).copied());
             for (index, (&value, &other)) in values.iter().zip(results).enumerate() {
                 let width = after.dfg.value_type(other).bits();
                 let symbol = Symbol::Result(result, index);
-                let node = match constant {
-                    Some(name) => self.world.nodes.node(Term::Function(name), width),
-                    None => self.world.nodes.symbol(symbol, width),
+                let node = match (constant, known) {
+                    (Some(name), _) => self.world.nodes.node(Term::Function(name), width),
+                    (None, Some(known)) => known,
+                    (None, None) => self.world.nodes.symbol(symbol, width),
                 };
                 self.before.set(value, Some(node));
                 self.after.set(other, Some(node));
             }
-            if let (&[value], true) = (values, super::memory::is_harmless_load(func, inst))
-                && let (Some(key), Some(node)) =
-                    (self.load_key(inst), self.before.get(&mut self.world, value))
+            if let (&[value], Some(key)) = (values, key)
+                && let Some(node) = self.before.get(&mut self.world, value)
             {
                 self.loaded.insert(key, node);
             }
