@@ -4,6 +4,7 @@ use crate::ROOT;
 use crate::support::{COUNTED, UNVERIFIABLE, Workplace, command};
 use object::read::{Object as _, ObjectSymbol as _};
 use std::fs;
+use std::process::{Command, Stdio};
 
 /// `count` functions, of which each calls some before it.
 fn many_functions(count: usize) -> String {
@@ -763,4 +764,33 @@ block0:
     assert!(splices.contains(" becomes %pick"), "{splices}");
     assert!(!splices.contains("is to be inlined"), "{splices}");
     assert_eq!(logged(None), "");
+}
+
+/// Cranelift's analysis of loops does not end on such a function, and takes all memory.
+#[test]
+fn commands_end_where_unreachable_blocks_branch_into_two_loops() {
+    let module = "function %g() -> i32 {\nblock0:\n    v0 = iconst.i32 1\n    return v0\n}\n\
+                  function %f(i32) {\n    fn0 = %g() -> i32\nblock0(v0: i32):\n    return\n\
+                  block1:\n    brif v0, block2, block4\n\
+                  block2:\n    v1 = call fn0()\n    jump block3\nblock3:\n    jump block2\n\
+                  block4:\n    v2 = call fn0()\n    jump block5\nblock5:\n    jump block4\n}\n";
+    let place = Workplace::with(&[("m.clif", module)]);
+    for arguments in [
+        "opt m.clif --check -o out.clif",
+        "compile m.clif -o out.o",
+        "report m.clif -o out.html",
+        "graph m.clif -o out.svg",
+        "explain m.clif --function f",
+    ] {
+        let output = Command::new("sh")
+            .args(["-c", "ulimit -v 4000000; exec \"$0\" \"$@\""])
+            .arg(env!("CARGO_BIN_EXE_clif-inline"))
+            .args(arguments.split(' '))
+            .current_dir(place.path(""))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments}: {error}");
+    }
 }
