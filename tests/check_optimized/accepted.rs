@@ -664,6 +664,35 @@ block0(v0: i64):
     assert!(prove(&stored, &beside, "").is_err());
 }
 
+/// The way of the first entry is never taken, since what selects it is not zero.
+#[test]
+fn a_table_contradicts_an_earlier_branch() {
+    let text = "
+function %f(i32) system_v {
+    fn0 = %g(i32) system_v
+block0(v0: i32):
+    v1 = iconst.i32 1
+    v2 = iconst.i32 2
+    brif v0, block2, block1
+block1:
+    return
+block2:
+    br_table v0, block3, [block3, block3]
+block3:
+    brif v0, block4, block5
+block4:
+    call fn0(v1)
+    return
+block5:
+    call fn0(v2)
+    return
+}";
+    let decided = text.replace("    brif v0, block4, block5", "    jump block4");
+    accept(text, &decided);
+    let other = text.replace("    brif v0, block4, block5", "    jump block5");
+    assert!(prove(text, &other, "").is_err());
+}
+
 #[test]
 fn the_first_of_two_branches_on_one_value_is_gone() {
     accept(

@@ -384,7 +384,7 @@ impl Walk<'_> {
         for (number, (&side, &other)) in (0u128..).zip(sides.iter().zip(others)) {
             let mark = self.mark();
             if let (Some(index), Some(value)) = (index, number.checked_sub(1)) {
-                self.facts.insert(index, super::facts::Fact::Is(value));
+                super::facts::learn_value(&self.world, &mut self.facts, index, value);
             }
             self.follow_edge(block, (side, &[]), (other, &[]))?;
             self.rollback(&mark);

@@ -12,6 +12,17 @@ pub(super) enum Fact {
     NotZero,
 }
 
+impl Fact {
+    /// Returns what holds of a term where one of two facts does.
+    pub(super) fn either(self, other: Fact) -> Option<Fact> {
+        if self == other {
+            return Some(self);
+        }
+        let is_not_zero = |fact| !matches!(fact, Fact::Is(0));
+        (is_not_zero(self) && is_not_zero(other)).then_some(Fact::NotZero)
+    }
+}
+
 pub(super) type Facts = BTreeMap<Node, Fact>;
 
 /// Conditions are looked through as deep as this.
@@ -103,8 +114,20 @@ fn comparison(world: &World, node: Node) -> Option<(IntCC, Node, Node)> {
     }
 }
 
-/// Notes that a term is zero or is not.
+/// Notes that a term has a value, unless something else is known of it.
+pub(super) fn learn_value(world: &World, facts: &mut Facts, node: Node, value: u128) {
+    let is_contradiction = value == 0 && truth_of(world, facts, node) == Some(true);
+    if !is_contradiction && value_of(world, facts, node).is_none() {
+        facts.insert(node, Fact::Is(value));
+    }
+}
+
+/// Notes that a term is zero or is not. What was known before stays: where it contradicts this, the
+/// way is never taken, and the function before may follow either.
 pub(super) fn learn(world: &World, facts: &mut Facts, node: Node, truth: bool) {
+    if truth_of(world, facts, node).is_some() {
+        return;
+    }
     learn_at(world, facts, node, truth, MAX_DEPTH);
 }
 

@@ -132,12 +132,14 @@ impl World {
             changed |= *known != node;
             *known = node;
         }
-        let facts = state.facts.len();
         let others = other.facts;
-        state
-            .facts
-            .retain(|node, fact| others.get(node) == Some(fact));
-        changed || state.facts.len() != facts
+        state.facts.retain(|node, fact| {
+            let both = others.get(node).and_then(|&other| fact.either(other));
+            changed |= both != Some(*fact);
+            *fact = both.unwrap_or(*fact);
+            both.is_some()
+        });
+        changed
     }
 
     /// What an entry is that was `old` and is `new` on another way, together.
