@@ -7,7 +7,8 @@ use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Small};
 use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::{Inliner, Optimize};
-use cranelift_inliner::program::{FunctionId, Program, ProgramFunction};
+use cranelift_inliner::profile::Instrumented;
+use cranelift_inliner::program::{FunctionId, FunctionName, Program, ProgramFunction};
 use cranelift_inliner::splice::MemoryPromises;
 use cranelift_inliner_testing::decisions::decisions;
 use cranelift_inliner_testing::generate::{CallGraph, Feature, Generated, Shape, programs};
@@ -93,6 +94,19 @@ fn reads_of_thread_locals(func: &Function) -> usize {
         .flat_map(|block| func.layout.block_insts(block));
     insts
         .filter(|&inst| func.dfg.insts[inst].opcode() == Opcode::TlsValue)
+        .count()
+}
+
+/// Accesses of memory with a flag or region that Cranelift may move or merge them by.
+fn promising_accesses(func: &Function) -> usize {
+    let insts = func
+        .layout
+        .blocks()
+        .flat_map(|block| func.layout.block_insts(block));
+    let flags = insts.filter_map(|inst| func.dfg.insts[inst].memflags());
+    let flags = flags.map(|flags| func.dfg.mem_flags[flags]);
+    flags
+        .filter(|flags| flags.readonly() || flags.can_move() || flags.alias_region().is_some())
         .count()
 }
 
@@ -209,6 +223,21 @@ proptest! {
         let inlined = inliner.run(&generated.program)?;
         properties::any_order(&generated.program, &inlined, &inliner, seeded(seed))?;
         properties::accounted_for(&generated.program, &inlined)?;
+    }
+
+    /// A counter changes while the function is executed, so it is neither read-only nor movable, and
+    /// the caller's alias regions do not name it.
+    #[test]
+    fn counters_promise_nothing(generated in programs(promising())) {
+        let program = &generated.program;
+        let instrumented = Instrumented::new(program, &FunctionName::user(9, 9))?;
+        for (id, function) in instrumented.program().iter() {
+            let before = program.get(id).map(|function| promising_accesses(function.body()));
+            prop_assert_eq!(before, Some(promising_accesses(function.body())));
+        }
+        let inliner = Inliner::new(Always).check(true).optimize(Optimize::None);
+        let inlined = inliner.run(instrumented.program())?;
+        properties::accounted_for(instrumented.program(), &inlined)?;
     }
 
     #[test]
