@@ -16,9 +16,7 @@
 //!   original is compiled instead, and a [`Fallback`] gives the reason. The original has the calls
 //!   that were inlined. So before a caller drops unused functions, it must take the calls of the
 //!   [`BodyUsed::Original`] bodies into account.
-//! * [`compile_program`] does that for many functions on the current rayon pool; a pass that
-//!   compiles each function as soon as its body is final calls [`compile_with_fallback`] itself
-//!   with a scratch from a [`ScratchPool`].
+//! * [`ScratchPool`] hands out scratch memory to the threads that compile.
 //! * `write_object` (feature `object`) writes an object file for a linker.
 //!
 //! Three decisions shape it. *A body is cloned once*, into the reused Cranelift context of a
