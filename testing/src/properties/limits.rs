@@ -84,11 +84,12 @@ pub fn within_limits(before: &Program, inlined: &Inlined, limits: &Limits) -> Re
             return broken(format!("{frame} bytes of stack slots instead of {allowed}"));
         }
         let after = inlined.body(id).map_or(0, |body| size_of(body));
-        // Joins are copied for ways on which their branch is decided, and slots that become values
-        // may need conversions.
+        // Joins are copied for ways on which their branch is decided, slots that become values may
+        // need conversions, and a call that loses its handlers is followed by a jump.
         let cleanup = inlined.stats(id).cleanup;
         let is_larger = cleanup.branches_decided > 0
             || cleanup.slots_promoted > 0
+            || cleanup.try_calls_replaced > 0
             || cleanup.memory_calls_replaced > 0;
         if let Some(glue) = glue.filter(|_| !is_larger)
             && after > insts.saturating_add(growth).saturating_add(glue)
