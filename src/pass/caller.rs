@@ -14,8 +14,7 @@ use super::legality::Legality;
 use super::report::{
     CameInWith, Demand, Origin, Outside, Reason, RecordLevel, SiteRecord, record_size,
 };
-use super::resolved::LAST_STAGE;
-use super::state::{Final, State};
+use super::state::{Final, LAST_STAGE, State};
 use crate::body::{handler_copies_size, slot_bytes};
 use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};

@@ -54,6 +54,7 @@
 //! A body is an [`Arc`]: cloning a program copies no function. A pass that changes some functions
 //! makes a new program with [`Program::with_bodies`] and leaves its input as it was.
 
+mod attributes;
 mod directives;
 mod error;
 mod function;
@@ -67,7 +68,7 @@ mod text;
 mod text_writer;
 mod verify;
 
-pub use directives::{Attributes, InlineAttribute, SiteHint};
+pub use attributes::{Attributes, InlineAttribute, SiteHint};
 pub use error::ProgramError;
 pub use function::{FunctionId, Linkage, Origin, ProgramFunction, RunDirective};
 pub use header::{FileHeader, HeaderKind, HeaderLine};

@@ -1,5 +1,6 @@
 //! What the documents name is there, and what is published.
 
+mod layering;
 mod package;
 #[cfg(all(
     feature = "dwarf",

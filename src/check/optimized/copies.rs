@@ -12,13 +12,6 @@ use super::walk::{Outcome, Walk};
 use cranelift_codegen::ir::{Inst, Opcode, StackSlot};
 use std::rc::Rc;
 
-/// A copy that the function before is at, as far as the optimised one made it.
-#[derive(Clone, Default)]
-pub(super) struct Copying {
-    /// What was loaded or stored, by where it is in the copied bytes.
-    pieces: Vec<Piece>,
-}
-
 /// A copy between a private slot and other memory.
 struct SlotCopy {
     slot: StackSlot,

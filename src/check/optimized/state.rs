@@ -22,6 +22,13 @@ pub(super) struct State {
     pub(super) facts: Facts,
 }
 
+/// The finished part of a copy that was taken apart, while the function before is at it.
+#[derive(Clone, Default)]
+pub(super) struct Copying {
+    /// The loaded or stored pieces, each at its offset in the copied bytes.
+    pub(super) pieces: Vec<Piece>,
+}
+
 impl World {
     /// The memory of one function in a state.
     pub(super) fn memory_in(&mut self, state: &State, side: Side) -> Memory {

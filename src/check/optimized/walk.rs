@@ -5,14 +5,13 @@
 //! side by itself; what has one must be done by both.
 
 use super::contents::ContentId;
-use super::copies::Copying;
 use super::evaluate::World;
 use super::facts::{Facts, learn, truth_of, value_of};
 use super::liveness::Liveness;
 use super::machine::{Accessed, Args, Machine};
 use super::memory::Memory;
 use super::nodes::{Node, Nodes, Side, Symbol};
-use super::state::State;
+use super::state::{Copying, State};
 use super::surroundings::Surroundings;
 use super::tracking::Tracking;
 use super::{Unproved, edges};
