@@ -93,7 +93,7 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    /// `sites` in layout order, which is the order of the questions.
+    /// Returns a policy for `sites` in layout order, which is the order of the questions.
     pub(crate) fn new(sites: &'a [(Inst, usize)], bodies: &'a [Arc<Function>]) -> Self {
         Replay { sites, bodies }
     }

@@ -244,7 +244,7 @@ pub fn optimize(
     optimize_in_program(func, options, &never_throws, context)
 }
 
-/// As [`optimize`], where `never_throws` tells of all functions.
+/// Like [`optimize`], but with `never_throws` for all functions.
 pub(crate) fn optimize_in_program(
     func: &mut Function,
     options: &OptimizeOptions,

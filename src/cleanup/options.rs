@@ -38,9 +38,9 @@ pub struct OptimizeOptions {
     pub endianness: Option<Endianness>,
     /// The functions that copy and fill memory, besides Cranelift's library calls.
     pub memory_functions: MemoryFunctions,
-    /// Functions of which the embedder promises that they never throw. The pass finds out by itself
-    /// which functions of the program never do, and takes all others to throw but for Cranelift's
-    /// library calls and [`memory_functions`](Self::memory_functions).
+    /// Functions of which the embedder promises that they never throw. The pass finds those of the
+    /// program by itself. All others are assumed to throw, except Cranelift's library calls and
+    /// [`memory_functions`](Self::memory_functions).
     pub never_throws: Arc<BTreeSet<FunctionName>>,
     /// Data that is never written and holds addresses of functions.
     pub tables: Arc<Tables>,
@@ -65,7 +65,7 @@ impl Default for OptimizeOptions {
 }
 
 impl OptimizeOptions {
-    /// Whether the embedder's word on the function is that it never throws.
+    /// Returns whether the embedder promises that the function never throws.
     pub(crate) fn function_never_throws(&self, name: &FunctionName) -> bool {
         self.never_throws.contains(name) || self.memory_functions.contains(name)
     }

@@ -120,7 +120,8 @@ impl CostModel {
         count(summary.insts()) + calls + count(frame)
     }
 
-    /// What stack slots of the caller add to the benefit, and how many of them would become values.
+    /// Returns the benefit from stack slots of the caller, and the number of them that would become
+    /// values.
     ///
     /// A slot that other calls get too only counts with the callee's accesses, like in LLVM: calls
     /// that share a slot, such as those of an iterator, are alike, and tend to go together.

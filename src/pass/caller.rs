@@ -431,7 +431,7 @@ impl CallerJob<'_> {
         accepted
     }
 
-    /// Whether the call has handlers, and an exception of its callee never comes to them.
+    /// Returns whether the call has handlers, and an exception of its callee never comes to them.
     fn may_drop_handlers(&self, candidate: &Candidate) -> bool {
         let options = &self.inliner.optimize_options;
         let name = self.state.program[candidate.callee].name();

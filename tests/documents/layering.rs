@@ -22,7 +22,7 @@ struct Source {
     named: BTreeSet<String>,
 }
 
-/// The files below `src`, by module.
+/// Returns the files below `src`, by module.
 fn sources() -> BTreeMap<Segments, Source> {
     let mut sources = BTreeMap::new();
     read_folder(&root().join("src"), &Vec::new(), &mut sources);

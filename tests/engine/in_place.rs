@@ -9,7 +9,7 @@ use cranelift_codegen::verify_function;
 use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
 use std::fmt::Write;
 
-/// A callee of one block that copies `insts` instructions.
+/// Returns a callee of one block that copies `insts` instructions.
 fn straight(insts: usize) -> String {
     let mut text = String::from("function %callee(i32) -> i32 system_v {\nblock0(v0: i32):\n");
     for inst in 1..=insts {
@@ -19,7 +19,7 @@ fn straight(insts: usize) -> String {
     text
 }
 
-/// A caller with one call, and `insts` instructions beside it and what returns.
+/// Returns a caller with one call, and `insts` instructions beside it and what returns.
 fn caller(insts: usize) -> String {
     let mut text = String::from(
         "function %caller(i32) -> i32 system_v {
@@ -65,7 +65,7 @@ fn splice_first(caller: &mut Function, callee: &Callee<'_>) {
     verify_function(caller, &Flags::new(builder())).unwrap();
 }
 
-/// `callee` becomes `expected` in a caller that calls it once and returns what it returned.
+/// Checks that `callee` becomes `expected` in a caller that calls it once and returns its result.
 #[track_caller]
 fn check(callee: &str, expected: &str) {
     let functions = parse(callee);
@@ -340,7 +340,7 @@ fn a_jump_that_does_not_fit_is_no_part_of_a_line() {
     }
 }
 
-/// The second function of `text`, after the first replaced its first call.
+/// Returns the second function of `text`, after the first replaced its first call.
 fn spliced(text: &str) -> Function {
     let mut functions = parse(text);
     let mut caller = functions.remove(1);

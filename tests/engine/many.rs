@@ -12,7 +12,7 @@ use std::fmt::Write;
 
 const CALLS: usize = 40_000;
 
-/// A block of `calls` calls, each of which takes the result before it.
+/// Returns a block of `calls` calls, each of which takes the result before it.
 fn caller(calls: usize) -> Function {
     let mut text = String::from(
         "function %caller(i32) -> i32 system_v {\n    \
@@ -71,7 +71,7 @@ fn calls_of(func: &Function) -> Vec<Inst> {
         .collect()
 }
 
-/// An order without any order in it, the same every time.
+/// Shuffles calls, the same way every time.
 fn shuffle(calls: &mut [Inst]) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for index in (1..calls.len()).rev() {
@@ -94,8 +94,8 @@ fn splice_all(func: &mut Function, callee: &Function, calls: &[Inst]) {
     session.finish();
 }
 
-/// With slots of both kinds: used by the body alone, and given away. After these, the body goes on
-/// with `end`.
+/// Returns a callee with a slot that only the body uses and one whose address escapes. After these,
+/// the body goes on with `end`.
 fn with_slots(end: &str) -> Function {
     let start = "function %callee(i32) -> i32 system_v {
     ss0 = explicit_slot 16
@@ -118,7 +118,7 @@ fn check_valid(func: &Function) {
     verify_function(func, &Flags::new(builder())).unwrap();
 }
 
-/// The instructions as they stand, without their numbers.
+/// Returns the instructions as they stand, without their numbers.
 fn opcodes(func: &Function) -> Vec<Vec<Opcode>> {
     let in_block = |block| {
         let insts = func.layout.block_insts(block);

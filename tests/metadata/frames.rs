@@ -28,7 +28,7 @@ fn compile(text: &str) -> Vec<CompiledFunction> {
         .collect()
 }
 
-/// The functions one after the other, 64 bytes apart at least.
+/// Returns the functions one after the other, 64 bytes apart at least.
 fn link<S: FrameSchema>(
     builder: &FrameTableBuilder<S>,
     functions: &[CompiledFunction],

@@ -15,7 +15,7 @@ fn compile(text: &str) -> (Function, CompiledFunction) {
     (function, compiled)
 }
 
-/// A call in `depth` virtual frames without tags of their own.
+/// Returns a call in `depth` virtual frames without tags of their own.
 fn nested(depth: usize) -> CompiledFunction {
     let tags = vec!["0"; depth].join(", ");
     let text = format!(

@@ -75,7 +75,7 @@ fn write(target_name: &str, text: &str) -> Result<Vec<u8>, ObjectError> {
     write_object(&isa, "module", &described(&compiled), default_symbol)
 }
 
-/// The symbols that the relocations of `.text` refer to.
+/// Returns the symbols that the relocations of `.text` refer to.
 fn relocated_symbols(file: &object::File<'_>) -> Vec<String> {
     let text = file.section_by_name(".text").unwrap();
     let mut names: Vec<String> = text

@@ -25,7 +25,7 @@ fn but_one(site: &CallSite<'_>) -> Decision {
     }
 }
 
-/// The code of `%main` and `%middle` with these decisions.
+/// Returns the code of `%main` and `%middle` with these decisions.
 fn compile(inliner: Inliner<'_>, inline: InlineAttribute) -> ([Option<Vec<u8>>; 2], ModuleReport) {
     let mut module = InliningModule::new(object(), inliner);
     let ids = front_end(PROGRAM, &mut module).unwrap();

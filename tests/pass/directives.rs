@@ -7,7 +7,7 @@ use cranelift_inliner::graph::CallGraph;
 use cranelift_inliner::pass::{Demand, Inlined, Inliner, Reason};
 use cranelift_inliner::program::{Attributes, InlineAttribute, Program, ProgramError, SiteHint};
 
-/// The number of the call in `caller` that is its `index`th.
+/// Returns the number of the call in `caller` that is its `index`th.
 fn call(program: &Program, caller: &str, index: usize) -> Inst {
     let graph = CallGraph::new(program);
     let mut sites = graph.callees(id(program, caller));
@@ -34,7 +34,8 @@ fn unmet(program: &Program, inlined: &Inlined) -> Vec<String> {
     told.collect()
 }
 
-/// %main calls %middle and %leaf; %middle calls %inner and %outside; %inner calls %leaf twice.
+/// Returns a program whose `%main` calls `%middle` and `%leaf`; `%middle` calls `%inner` and
+/// `%outside`; `%inner` calls `%leaf` twice.
 fn nested() -> Program {
     let text = leaf("leaf", 2)
         + &through("inner", &["leaf", "leaf"])

@@ -12,8 +12,8 @@ use cranelift_inliner::program::{Attributes, FunctionName, InlineAttribute, Prog
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// A function that adds to its parameter and then calls these, each on what the last one gave.
-/// The location of a call is `base` and its place among the calls.
+/// Returns a function that adds to its parameter and then calls these, each on what the last one
+/// gave. The location of a call is `base` and its place among the calls.
 fn function(name: &str, base: u32, callees: &[&str]) -> String {
     let mut declared = callees.to_vec();
     declared.sort_unstable();
@@ -51,7 +51,7 @@ fn replay(plan: &Plan, program: &Program) -> Inlined {
     run(program, Replay::new(plan, Fallback::Keep))
 }
 
-/// Three levels, a pair with two sites, and a call of a function by itself.
+/// Returns three levels, a pair with two sites, and a call of a function by itself.
 fn layered() -> Vec<String> {
     vec![
         function("main", 0x100, &["middle", "leaf", "middle", "again"]),
@@ -271,9 +271,9 @@ fn the_policy_decides_what_the_plan_does_not_list() {
     assert_eq!(record.reason, Reason::Policy("planned: by hand".into()));
 }
 
-/// As `layered`, with each kind of demand and prohibition: `%inner` is always to be inlined,
-/// `%again` never and yet once, `%main` is to be flattened, and so is its first call; the first
-/// call of `%middle` is always to be inlined, and its last one never.
+/// Returns a program like `layered`, but with each kind of demand and prohibition: `%inner` is always to
+/// be inlined, `%again` never and yet once, `%main` is to be flattened, and so is its first call;
+/// the first call of `%middle` is always to be inlined, and its last one never.
 fn demanding() -> Program {
     let mut program = program(&layered());
     let name = |name: &str| -> FunctionName { name.parse().unwrap() };

@@ -29,7 +29,7 @@ fn profile(sites: &[(&str, &str, u32, u64)]) -> Profile {
     profile
 }
 
-/// A function of `insts` additions that calls `callees` in turn.
+/// Returns a function of `insts` additions that calls `callees` in turn.
 fn function(name: &str, insts: usize, callees: &[&str]) -> String {
     let mut text = format!("function {name}(i64) -> i64 fast {{\n");
     for (index, callee) in callees.iter().enumerate() {
@@ -57,7 +57,7 @@ fn program(text: &str) -> Program {
     Program::from_clif(text, "test").unwrap()
 }
 
-/// What a policy that inlines everything sees: caller, callee, count and heat.
+/// Returns the facts that a policy which inlines everything gets: caller, callee, count and heat.
 fn seen(program: &Program, profile: &Profile) -> Vec<(String, String, Option<u64>, Heat)> {
     let seen = Mutex::new(Vec::new());
     let policy = |site: &CallSite<'_>| {

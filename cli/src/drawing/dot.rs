@@ -58,7 +58,7 @@ fn is_shown(picture: &Picture<'_>, line: &str) -> bool {
     nodes.into_iter().all(|node| picture.shows(node))
 }
 
-/// The legend as a table in one node: its edges would be laid out like those of the graph.
+/// Returns the legend as a table in one node: its edges would be laid out like those of the graph.
 fn legend() -> String {
     let mut rows = String::new();
     for verdict in Verdict::ALL {

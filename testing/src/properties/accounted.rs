@@ -5,8 +5,8 @@ use cranelift_inliner::check::{CheckError, check};
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{FunctionName, Program};
 
-/// Each function of the result matches the report: it is the input function, with each inlined call
-/// replaced by the final body of its callee.
+/// Checks that each function of the result matches the report: it is the input function, with each
+/// inlined call replaced by the final body of its callee.
 ///
 /// The [checker](cranelift_inliner::check), whose documentation lists what it proves, proves this
 /// for instructions, operands and edges, and with them tags, slot keys, source locations, value
