@@ -1,10 +1,11 @@
 //! Compiles one body to machine code, reusing the memory of earlier compilations.
 
 use super::compiled::CompiledFunction;
-use super::error::{CompileError, printable};
+use super::error::CompileError;
 use super::relocation::NamesUsed;
 use super::try_call_tags::TryCallTags;
 use crate::panics;
+use crate::program::FunctionName;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
@@ -125,13 +126,13 @@ pub fn compile_owned_function(
         (context, result.map(|()| code))
     })
     .map_err(|message| CompileError::Panicked {
-        function: printable(&name),
+        function: FunctionName::from(name.clone()),
         message,
     })?;
     scratch.context = Some(context);
 
     let code = result?.ok_or_else(|| CompileError::Internal {
-        function: printable(&name),
+        function: FunctionName::from(name.clone()),
         message: "there is no code after a successful compilation".to_owned(),
     })?;
     let relocations = names.relocations(&code)?;

@@ -529,17 +529,21 @@ impl CallerJob<'_> {
         if let Some(demand) = directives.demand {
             return Ok(demand.reason());
         }
+        let Some(block) = analysis.caller.layout.inst_block(candidate.call) else {
+            debug_assert!(false, "{} is in the layout", candidate.call);
+            return Err(Reason::Refused(Box::new(Refusal::Unreachable)));
+        };
         let count = state.count(candidate.origin.path());
         let site = CallSite {
             context: SiteContext {
                 caller_name: state.program[self.id].name(),
                 callee_name: function.name(),
                 graph: &state.graph,
-                program: state.program,
                 path: candidate.origin.path(),
                 callee: &callee.body,
                 summary: state.summary(candidate.callee, callee),
                 call: candidate.call,
+                block,
                 srcloc: self.srcloc(analysis.caller, candidate.call),
                 kind: candidate.kind,
                 caller_insts: size,

@@ -2,8 +2,7 @@
 //! is cut.
 
 use crate::functions::{calls_of, parse};
-use cranelift_codegen::entity::EntityRef;
-use cranelift_codegen::ir::{Function, Inst, Opcode};
+use cranelift_codegen::ir::{Function, Opcode};
 use cranelift_codegen::settings::{Flags, builder};
 use cranelift_codegen::verify_function;
 use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
