@@ -253,7 +253,7 @@ mod tests {
         let mut scratch = CompileScratch::new();
         match compile_function(&*isa, &by_value, &mut scratch) {
             Err(CompileError::Panicked { function, message }) => {
-                assert_eq!(function, "%by_value");
+                assert_eq!(function.to_string(), "%by_value");
                 assert!(message.contains("StructArgument"), "{message}");
             }
             other => panic!("{other:?}"),
@@ -283,7 +283,7 @@ mod tests {
             ExternalName::User(cranelift_codegen::ir::UserExternalNameRef::from_u32(77));
         assert!(matches!(
             compile_function(&*isa, &dangling, &mut scratch),
-            Err(CompileError::DanglingName { function, .. }) if function == "%d"
+            Err(CompileError::DanglingName { function, .. }) if function.to_string() == "%d"
         ));
 
         let mut unprintable = sum();
@@ -308,7 +308,7 @@ mod tests {
         );
         match compile_function(&*isa, &bad, &mut CompileScratch::new()) {
             Err(CompileError::Verifier { function, messages }) => {
-                assert_eq!(function, "%bad");
+                assert_eq!(function.to_string(), "%bad");
                 assert!(messages[0].contains("inst0"), "{messages:?}");
             }
             other => panic!("{other:?}"),

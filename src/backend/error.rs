@@ -225,7 +225,7 @@ mod tests {
         let name = UserFuncName::user(1, 2);
         let error = CompileError::from_codegen(&name, &CodegenError::CodeTooLarge);
         assert_eq!(error.to_string(), "u1:2: the code is too large");
-        assert_eq!(error.function(), "u1:2");
+        assert_eq!(error.function().to_string(), "u1:2");
         assert!(error.may_be_due_to_inlining());
     }
 

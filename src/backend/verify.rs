@@ -61,7 +61,7 @@ mod tests {
         );
         let isa = target("host", &TargetSettings::new()).unwrap();
         let error = verify_function(&function, &*isa).unwrap_err();
-        assert_eq!(error.function, "%bad");
+        assert_eq!(error.function.to_string(), "%bad");
         assert_eq!(error.messages.len(), 2, "{error}");
         assert!(error.messages[0].contains("inst0"), "{error}");
         assert!(error.messages[1].contains("inst1"), "{error}");

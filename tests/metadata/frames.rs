@@ -293,8 +293,8 @@ fn what_cannot_be_added_leaves_the_builder_as_it_was() {
     let overlap = builder.link(Some);
     assert!(
         matches!(&overlap, Err(BuildError::Overlap { first, second, offset: 2 })
-            if first == FunctionName::testcase("inner")
-                && second == FunctionName::testcase("outer")),
+            if *first == FunctionName::testcase("inner")
+                && *second == FunctionName::testcase("outer")),
         "{overlap:?}"
     );
     let far = builder.link(|identity| Some(identity << 32));
