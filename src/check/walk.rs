@@ -339,8 +339,8 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn at(&self, copy: CopyId, inst: Inst, message: impl Into<String>) -> Difference {
-        let name = crate::program::FunctionName::from(self.tree.func(copy).name.clone());
-        Difference::at(copy, name.to_string(), inst, message)
+        let name = self.tree.func(copy).name.clone();
+        Difference::at(copy, name.into(), inst, message)
     }
 
     fn check_nothing_is_left_over(&self) -> Result<(), Difference> {

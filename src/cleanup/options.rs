@@ -12,8 +12,7 @@ use std::sync::Arc;
 /// ```
 /// use cranelift_inliner::cleanup::OptimizeOptions;
 ///
-/// let mut options = OptimizeOptions::default();
-/// options.drop_stores = false;
+/// let options = OptimizeOptions::default().with_drop_stores(false);
 /// assert!(options.promote_slots);
 /// ```
 #[derive(Clone, Debug)]
@@ -64,6 +63,20 @@ impl Default for OptimizeOptions {
     }
 }
 
+settings!(OptimizeOptions {
+    with_promote_slots: promote_slots: bool,
+    with_drop_stores: drop_stores: bool,
+    with_thread_branches: thread_branches: bool,
+    with_drop_params: drop_params: bool,
+    with_drop_insts: drop_insts: bool,
+    with_resolve_targets: resolve_targets: bool,
+    with_drop_handlers: drop_handlers: bool,
+    with_endianness: endianness: Option<Endianness>,
+    with_memory_functions: memory_functions: MemoryFunctions,
+    with_never_throws: never_throws: Arc<BTreeSet<FunctionName>>,
+    with_tables: tables: Arc<Tables>,
+});
+
 impl OptimizeOptions {
     /// Returns whether the embedder promises that the function never throws.
     pub(crate) fn function_never_throws(&self, name: &FunctionName) -> bool {
@@ -81,6 +94,11 @@ pub struct MemoryFunctions {
     /// `memset(to, byte, bytes)`.
     pub set: Vec<FunctionName>,
 }
+
+settings!(MemoryFunctions {
+    with_copy: copy: Vec<FunctionName>,
+    with_set: set: Vec<FunctionName>,
+});
 
 impl MemoryFunctions {
     /// Returns the functions with the names that C has for them.

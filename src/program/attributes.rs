@@ -36,28 +36,11 @@ pub struct Attributes {
     pub flatten: bool,
 }
 
-impl Attributes {
-    /// Returns the attributes with another answer to whether its calls are to be inlined.
-    #[must_use]
-    pub const fn with_inline(mut self, inline: InlineAttribute) -> Self {
-        self.inline = inline;
-        self
-    }
-
-    /// Returns the attributes with another answer to whether it seldom runs.
-    #[must_use]
-    pub const fn with_cold(mut self, cold: bool) -> Self {
-        self.cold = cold;
-        self
-    }
-
-    /// Returns the attributes with another answer to whether all below it is inlined.
-    #[must_use]
-    pub const fn with_flatten(mut self, flatten: bool) -> Self {
-        self.flatten = flatten;
-        self
-    }
-}
+settings!(Attributes {
+    with_inline: inline: InlineAttribute,
+    with_cold: cold: bool,
+    with_flatten: flatten: bool,
+});
 
 /// An embedder's hint for one call. It takes precedence over the attributes of the callee.
 ///

@@ -185,6 +185,7 @@ fn checked() -> Names {
         program::FileHeader,
         program::FunctionId,
         program::FunctionName,
+        program::FunctionRef<'static>,
         program::HeaderKind,
         program::HeaderLine,
         program::InlineAttribute,

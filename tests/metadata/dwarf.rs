@@ -467,7 +467,7 @@ fn a_function_that_is_not_in_the_object_is_an_error() {
     let lines = clif_lines();
     let error = DebugInfo::new(&*isa, &lines).add_to(&mut product, &[debug]);
     let expected = DebugInfoError::NotInObject {
-        function: "%check".to_owned(),
+        function: FunctionName::testcase("check"),
         number: 0,
     };
     assert_eq!(error, Err(expected));

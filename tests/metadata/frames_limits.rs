@@ -47,7 +47,7 @@ fn frames_do_not_nest_beyond_the_limit() {
     else {
         panic!("{error}");
     };
-    assert_eq!(function, "u3:4");
+    assert_eq!(function.to_string(), "u3:4");
     assert_eq!(*told, limit as u32);
     assert_eq!(builder.len(), 1);
     assert_eq!(

@@ -56,7 +56,7 @@ fn flatten_inlines_everything_below_and_nothing_elsewhere() {
     for site in sites_of(&inlined, &program, "main") {
         assert_eq!(site.reason, Reason::Flatten);
         assert_eq!(site.demand(), Some(Demand::Flatten(main)));
-        let told = inlined.demand(&program, site);
+        let told = inlined.demand(site);
         assert_eq!(told.as_deref(), Some("%main is to be flattened"));
     }
     for function in ["inner", "middle", "main"] {
@@ -84,7 +84,7 @@ fn a_flattened_call_flattens_what_comes_in_with_it_and_no_other_call() {
         Some(Demand::FlattenCall(first.path()[0].site().unwrap()))
     );
     assert_eq!(
-        inlined.demand(&program, inlined_sites[1]).as_deref(),
+        inlined.demand(inlined_sites[1]).as_deref(),
         Some("the call %main -> %middle #0 is to be flattened")
     );
 }
@@ -134,7 +134,7 @@ fn demands_that_cannot_be_met_say_why() {
     );
     let told: Vec<_> = inlined
         .unmet()
-        .map(|site| inlined.demand(&program, site).unwrap())
+        .map(|site| inlined.demand(site).unwrap())
         .collect();
     assert_eq!(
         told,

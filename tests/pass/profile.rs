@@ -215,7 +215,7 @@ fn counts_of_another_program_are_not_used() {
     let seen = seen(&program, &counts);
     let told: Vec<_> = seen.into_iter().map(|entry| entry.2).collect();
     assert_eq!(told, [Some(1_000), None, Some(3_000)]);
-    let mismatches = counts.mismatches(&program, &CallGraph::new(&program));
+    let mismatches = counts.mismatches(&CallGraph::new(&program));
     let told: Vec<_> = mismatches.iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
@@ -333,7 +333,7 @@ fn each_call_gets_a_counter_whatever_kind_it_is() {
     assert_eq!(text.matches("symbol u9:9").count(), 1, "{text}");
     // Names are those of the program without counters.
     let graph = CallGraph::new(instrumented.program());
-    for (index, (_, name)) in graph.site_names(instrumented.program()).enumerate() {
+    for (index, (_, name)) in graph.site_names().enumerate() {
         assert_eq!(name.to_string(), sites[index]);
     }
     // Counters go with their calls.

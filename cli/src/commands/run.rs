@@ -182,7 +182,7 @@ impl<'a> Runner<'a> {
         self.statistics.add(program, &inlined);
         self.records
             .append_remarks(&mut self.remarks, program, &inlined);
-        self.recorded = self.records.recorded(program, &inlined);
+        self.recorded = self.records.recorded(&inlined);
         let functions = inlined.program().iter();
         Ok(functions
             .map(|(_, function)| Arc::clone(function.body()))

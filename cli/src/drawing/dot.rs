@@ -13,7 +13,7 @@ use std::thread;
 /// nodes, and a legend.
 pub(crate) fn text(picture: &Picture<'_>) -> String {
     let graph = picture.inlined.graph();
-    let graph = graph.to_dot_with(picture.program, |site| {
+    let graph = graph.to_dot_with(|site| {
         let (verdict, reason) = picture.verdict(site);
         let Look { color, style, .. } = Look::of(verdict);
         let tooltip = dot_quoted(&format!("{verdict}: {reason}"));

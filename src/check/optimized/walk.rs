@@ -449,8 +449,8 @@ impl<'a> Walk<'a> {
         message: impl Into<String>,
         answer: fn(Difference) -> Unproved,
     ) -> Box<Unproved> {
-        let name = crate::program::FunctionName::from(self.before.func.name.clone());
-        let difference = Difference::at(CopyTree::ROOT, name.to_string(), inst, message);
+        let name = self.before.func.name.clone().into();
+        let difference = Difference::at(CopyTree::ROOT, name, inst, message);
         Box::new(answer(difference))
     }
 
@@ -468,8 +468,7 @@ impl<'a> Walk<'a> {
         message: impl Into<String>,
         answer: fn(Difference) -> Unproved,
     ) -> Box<Unproved> {
-        let name = crate::program::FunctionName::from(self.before.func.name.clone());
-        let name = name.to_string();
+        let name = self.before.func.name.clone().into();
         let difference = Difference::at(CopyTree::ROOT, name, self.position, message);
         Box::new(answer(difference.with_result(result)))
     }

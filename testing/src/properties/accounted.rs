@@ -36,7 +36,7 @@ pub fn unproved(before: &Program, inlined: &Inlined) -> Result<Vec<FunctionName>
         let Some(after) = inlined.body(id) else {
             return broken("there is no body".into());
         };
-        let Some(copies) = inlined.copies(before, id) else {
+        let Some(copies) = inlined.copies(id) else {
             return broken("there are no records".into());
         };
         match check(&copies, after) {
