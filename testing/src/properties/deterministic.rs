@@ -180,13 +180,13 @@ fn stream(
     if let Some(error) = streamed.front_end {
         return Some(Err(error.to_string()));
     }
-    let mut compiled = Some(&streamed.compiled);
-    for (_, error) in &streamed.errors {
-        match error {
-            PassError::Compile(_) => compiled = None,
-            error => return Some(Err(error.to_string())),
-        }
+    match streamed.errors.first() {
+        None => {}
+        // The results of the whole program are then those for no target.
+        Some((_, PassError::Compile(_))) => return None,
+        Some((_, error)) => return Some(Err(error.to_string())),
     }
+    let compiled = Some(&streamed.compiled);
     Some(Ok(outcomes(program, &streamed.inlined, compiled)))
 }
 
