@@ -8,9 +8,8 @@ fn parse(text: &str) -> Function {
     cranelift_reader::parse_functions(text).unwrap().remove(0)
 }
 
-/// Returns a chain of branches on the first parameter; each passes the second one, by this name or
-/// by that of what was passed before. After `kept` of them, counted from the end, only the rest is
-/// there.
+/// Returns a chain of branches on the first parameter; each passes the second one, by its own name
+/// or by the parameter that was passed before. Only the last `kept` of them are there.
 fn chain(length: usize, kept: usize) -> String {
     let mut text = "function %f(i32, i32) -> i32 fast {\nblock0(v0: i32, v1: i32):\n".to_owned();
     let first = length - kept;

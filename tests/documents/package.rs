@@ -1,4 +1,4 @@
-//! What is published: all that the packages include and show, and nothing to test them with.
+//! The published packages: everything that they include and show, and no test data.
 
 use crate::root;
 use std::collections::BTreeSet;

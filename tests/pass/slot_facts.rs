@@ -1,4 +1,5 @@
-//! What a policy sees of stack slots whose addresses calls pass, and what the cost model makes of it.
+//! A policy's facts about stack slots whose addresses calls pass, and their effect on the cost
+//! model.
 
 use crate::support::{program, program_exporting, run};
 use cranelift_inliner::cleanup::OptimizeOptions;

@@ -170,7 +170,7 @@ fn only_files_below_the_folder_can_be_read() {
     fs::write(folder.path("inside/file"), "text").expect("it can be written");
     fs::write(folder.path("secret"), "hidden").expect("it can be written");
     std::os::unix::fs::symlink("../secret", folder.path("inside/link")).expect("links work");
-    // Prints what is in the file, or else an `e`.
+    // Prints the contents of the file, or else an `e`.
     let program = |name: &str| {
         let length = name.len();
         format!(

@@ -6,7 +6,7 @@ use crate::memory::Memory;
 use crate::wasi::Wasi;
 use std::sync::Arc;
 
-/// What host functions of an instance work on.
+/// The state that host functions of an instance work on.
 #[derive(Debug)]
 pub struct Host {
     pub(crate) image: Arc<Image>,
