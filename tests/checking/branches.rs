@@ -91,7 +91,7 @@ fn chains_of_branches_that_decide_nothing_are_accepted_however_many_are_left() {
     }
 }
 
-/// From each of many places the chain is followed anew, until that is too much.
+/// The chain is followed again from each of many places, until that takes too much work.
 #[test]
 fn what_takes_too_much_work_is_not_called_wrong() {
     assert_eq!(accepts(&fan(20, 20), &fan(20, 0)), Ok(()));

@@ -252,7 +252,7 @@ fn a_line_is_left_in_blocks_where_joining_would_lose_something() {
     }));
 }
 
-/// A loop of blocks that only jump is no line, and neither are blocks in another order.
+/// A loop of blocks that only jump is not a line, and neither are blocks in another order.
 #[test]
 fn blocks_that_come_back_are_no_line() {
     let comes_back = "function %callee(i32) -> i32 system_v {

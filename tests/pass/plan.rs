@@ -338,7 +338,7 @@ fn what_is_said_of_functions_and_calls_comes_before_the_plan() {
         "hint never",
     ];
     assert_eq!(Vec::from_iter(reasons), expected);
-    // Each of them is told of.
+    // Each of them is reported.
     let deviations = opposite.deviations(&replayed);
     let kept_word = "%main -> %middle #0 was to be kept and was inlined: hint flatten";
     let told: Vec<_> = deviations.iter().map(ToString::to_string).collect();
@@ -484,7 +484,7 @@ fn name() -> impl Strategy<Value = FunctionName> {
     ]
 }
 
-/// However a plan is cut, it is no plan any more; one of the version before may be.
+/// A plan that is cut anywhere is not a plan; one of the version before may be.
 #[test]
 fn a_plan_that_was_cut_is_an_error() {
     let program = program(&layered());

@@ -107,7 +107,7 @@ fn a_trap_tells_of_inlined_functions_too() {
     assert!(!plain.contains("inlined"), "{plain}");
     let inlined = text(&inlined.stderr);
     assert_eq!(inlined.matches(", inlined").count(), 2, "{inlined}");
-    // But for that, they are the same places.
+    // Otherwise they are the same places.
     assert_eq!(inlined.replace(", inlined", ""), plain);
 }
 

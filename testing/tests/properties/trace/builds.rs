@@ -68,7 +68,7 @@ pub(crate) const ORDERS: [Order; 6] = [
     Order::BottomUp,
 ];
 
-/// Returns the program with everything inlined into `%main`, in `order`, but for recursive calls;
+/// Returns the program with everything inlined into `%main`, in `order`, except recursive calls;
 /// the other functions stay as they are.
 pub(crate) fn by_order(
     program: &Program,
