@@ -96,9 +96,13 @@ impl<'a, M: FrameMemory> BacktraceWalker<'a, M> {
     fn visit(&mut self, at: Start) -> Result<Option<BacktraceFrame<'a>>, BacktraceWalkError> {
         let offset = at.pc.checked_sub(self.text);
         let offset = offset.and_then(|offset| u32::try_from(offset).ok());
-        // A return address may be the first byte behind the text.
         let end = self.table.text_bytes();
-        let Some(offset) = offset.filter(|&at| at <= end) else {
+        // A call ends where it returns to, which may be the first byte behind the text.
+        let is_within = |offset: u32| match at.is_trap {
+            true => offset < end,
+            false => 0 < offset && offset <= end,
+        };
+        let Some(offset) = offset.filter(|&offset| is_within(offset)) else {
             return Ok(None);
         };
         let places = match at.is_trap {
