@@ -1,6 +1,8 @@
 //! [`InliningModule`]: crate::module::InliningModule
 //! [`Program`]: crate::program::Program
 //! [`Inliner::stream`]: crate::pass::Inliner::stream
+//! [`BacktraceTable`]: crate::backtrace::BacktraceTable
+//! [`BacktraceWalker`]: crate::backtrace::BacktraceWalker
 //! [`inline_calls`]: crate::splice::inline_calls
 //! [`inline_calls_with`]: crate::splice::inline_calls_with
 //! [`Session`]: crate::splice::Session

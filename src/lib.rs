@@ -53,6 +53,7 @@
 //! * `debug_info` (feature `dwarf`): DWARF for compiled functions.
 //! * [`pass`]: all of these over a whole program, in parallel, with a report.
 //! * [`plan`]: the decisions of a run: kept in a file, replayed, and bisected.
+//! * [`backtrace`]: the source places of return addresses and traps, for backtraces at run time.
 //! * [`frames`]: from the tags and keys of compiled functions to the source program's stack.
 //! * `module` (feature `module`): the pass around a `cranelift_module::Module`, for front ends
 //!   written against it.
@@ -93,6 +94,7 @@ mod settings;
 mod trace;
 
 pub mod backend;
+pub mod backtrace;
 mod body;
 pub mod check;
 pub mod cleanup;

@@ -175,7 +175,7 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 /// Appends `value` in groups of 7 bits, the lowest first; all but the last have the high bit set.
-pub(super) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -188,7 +188,7 @@ const VARINT_BYTES: usize = 5;
 
 /// Reads the varint at `at` and moves `at` behind it. `None` where it runs out of `bytes`, is too
 /// long, or longer than it needs to be.
-pub(super) fn read_varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
+pub(crate) fn read_varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let rest = bytes.get(*at..)?;
     let mut value = 0;
     for (index, &byte) in rest.iter().take(VARINT_BYTES).enumerate() {
@@ -214,12 +214,12 @@ pub(super) fn unzigzag(value: u64) -> i64 {
 }
 
 /// Returns the number that differs by `difference` from `base`, if it has 32 bits.
-pub(super) fn apply(base: u32, difference: u64) -> Option<u32> {
+pub(crate) fn apply(base: u32, difference: u64) -> Option<u32> {
     let value = i64::from(base).checked_add(unzigzag(difference))?;
     u32::try_from(value).ok()
 }
 
-pub(super) fn difference(value: u32, base: u32) -> u64 {
+pub(crate) fn difference(value: u32, base: u32) -> u64 {
     zigzag(i64::from(value) - i64::from(base))
 }
 

@@ -124,8 +124,11 @@ mod walk;
 
 pub use builder::{FrameTable, FrameTableBuilder};
 pub use error::{BuildError, SlotReadError, TableError, TablePart, WalkError};
+pub(crate) use format::{apply, difference, read_varint, write_varint};
 pub use frame::{FrameList, FrameTag, VirtualFrame};
 pub use memory::{CopiedMemory, FrameMemory, UnreadableMemory};
+#[cfg(feature = "object")]
+pub(crate) use object::add_section;
 #[cfg(feature = "object")]
 pub use object::{FRAME_SECTION, FrameSectionError, add_frame_section, text_offsets};
 pub use points::TablePoint;
@@ -134,4 +137,5 @@ pub use schema::{
     CountedFrames, FixedFrames, FrameSchema, SchemaViolation, WasmtimeFrames, split_frames,
 };
 pub use slot::SlotPlace;
+pub(crate) use walk::saved_frame;
 pub use walk::{PhysicalFrame, StackWalker, WalkStart};

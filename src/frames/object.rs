@@ -81,16 +81,26 @@ pub fn add_frame_section(
     table: &FrameTable,
     symbol: Option<&str>,
 ) -> Result<(), FrameSectionError> {
+    add_section(product, FRAME_SECTION, table.bytes(), symbol)
+}
+
+/// Adds `bytes` as a read-only section that is loaded with the program, with a symbol at its start.
+pub(crate) fn add_section(
+    product: &mut ObjectProduct,
+    name: &str,
+    bytes: &[u8],
+    symbol: Option<&str>,
+) -> Result<(), FrameSectionError> {
     let object = &mut product.object;
     panics::catch(|| {
-        let name = FRAME_SECTION.as_bytes().to_vec();
+        let name = name.as_bytes().to_vec();
         let section = object.add_section(Vec::new(), name, SectionKind::ReadOnlyData);
-        let offset = object.append_section_data(section, table.bytes(), 8);
+        let offset = object.append_section_data(section, bytes, 8);
         if let Some(symbol) = symbol {
             object.add_symbol(Symbol {
                 name: symbol.as_bytes().to_vec(),
                 value: offset,
-                size: table.bytes().len() as u64,
+                size: bytes.len() as u64,
                 kind: SymbolKind::Data,
                 scope: SymbolScope::Linkage,
                 weak: false,

@@ -2,7 +2,7 @@
 
 use super::error::{TableError, WalkError};
 use super::frame::{FrameList, VirtualFrame};
-use super::memory::FrameMemory;
+use super::memory::{FrameMemory, UnreadableMemory};
 use super::rows::{FrameTableReader, TableFunction};
 use cranelift_codegen::MachDebugTagPos;
 
@@ -165,13 +165,10 @@ impl<'a, M: FrameMemory> StackWalker<'a, M> {
         if !fp.is_multiple_of(FP_ALIGNMENT) {
             return Err(WalkError::Misaligned { fp });
         }
-        let mut words = [0; 16];
-        self.memory.read(fp, &mut words)?;
-        let (saved, return_address) = words.split_at(8);
-        let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
+        let (pc, caller_fp) = saved_frame(&self.memory, fp)?;
         let caller = WalkStart {
-            pc: word(return_address),
-            fp: word(saved),
+            pc,
+            fp: caller_fp,
             position: MachDebugTagPos::Post,
         };
         if self.locate(caller)?.is_none() {
@@ -183,6 +180,18 @@ impl<'a, M: FrameMemory> StackWalker<'a, M> {
         }
         Ok(Some(caller))
     }
+}
+
+/// Returns the return address and the frame pointer that the frame at `fp` has saved.
+pub(crate) fn saved_frame(
+    memory: &impl FrameMemory,
+    fp: u64,
+) -> Result<(u64, u64), UnreadableMemory> {
+    let mut words = [0; 16];
+    memory.read(fp, &mut words)?;
+    let (saved, return_address) = words.split_at(8);
+    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
+    Ok((word(return_address), word(saved)))
 }
 
 impl<'a, M: FrameMemory> Iterator for StackWalker<'a, M> {

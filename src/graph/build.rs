@@ -294,7 +294,7 @@ impl Join {
 
 /// Returns the edges that lead to the first `function_count` nodes, by node and then in their
 /// order, and each node's part of them.
-fn incoming(
+pub(super) fn incoming(
     graph: &DiGraph<CallNode, CallEdge>,
     function_count: usize,
 ) -> (Vec<SiteId>, PrimaryMap<FunctionId, Range<usize>>) {

@@ -4,11 +4,12 @@
 //! the numbers that they will have, since the sites of a function have consecutive numbers. The
 //! instructions behind them become known with the body.
 
-use super::build::{Scan, build_declared, scan};
+use super::build::{Scan, build_declared, incoming, scan};
 use super::{CallEdge, CallGraph, CallNode, NodeId};
 use crate::program::{Declaration, FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::Function;
-use cranelift_entity::{EntityRef, PrimaryMap};
+use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
+use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, OnceLock};
 use thiserror::Error;
@@ -61,6 +62,7 @@ pub(super) struct LateSites {
 struct LateBody {
     sites: Box<[(CallEdge, NodeId)]>,
     takes_addresses: bool,
+    size: usize,
 }
 
 impl LateSites {
@@ -121,11 +123,39 @@ impl CallGraph {
             let body = LateBody {
                 sites: sites.into(),
                 takes_addresses,
+                size: scan.size,
             };
             let is_first = place.set(body).is_ok();
             debug_assert!(is_first, "a second body is refused before");
         }
         Ok(scan.size)
+    }
+
+    /// Makes the graph one of bodies, after all of them have come: each site has its instruction, and
+    /// leads to the callee of that. `program` has the bodies.
+    pub(crate) fn settle(&mut self, program: Program) {
+        self.program = program;
+        if self.late.is_none() {
+            return;
+        }
+        let mut graph = DiGraph::with_capacity(self.node_count(), self.site_count());
+        for node in self.graph.raw_nodes() {
+            graph.add_node(node.weight.clone());
+        }
+        for site in self.sites() {
+            let [caller, callee] = [site.caller.index(), site.callee_node.index()];
+            graph.add_edge(NodeIndex::new(caller), NodeIndex::new(callee), site.edge);
+        }
+        let mut takes_addresses = EntitySet::new();
+        takes_addresses.extend(self.program.ids().filter(|&id| self.takes_addresses(id)));
+        self.takes_addresses = takes_addresses;
+        for (id, size) in self.sizes.iter_mut() {
+            let late = self.late.as_ref().and_then(|late| late.body(id));
+            *size = late.map_or(*size, |body| body.size);
+        }
+        self.graph = graph;
+        (self.incoming, self.incoming_of) = incoming(&self.graph, self.program.len());
+        self.late = None;
     }
 
     fn check_addresses(&self, id: FunctionId, scan: &Scan) -> Result<(), DeclarationMismatch> {

@@ -138,15 +138,14 @@ impl Inlined {
         Ok(self)
     }
 
-    /// Makes the graph anew if it was made from declarations: its sites then have the instructions
-    /// of the bodies, under the same numbers.
+    /// Gives the graph, which was made from declarations, the bodies of the input.
     pub(super) fn with_bodies_of_input(mut self) -> Self {
         let bodies = self
             .input()
             .with_bodies(|_, function| Some(Arc::clone(function.body())));
         debug_assert!(bodies.is_ok(), "the names are those of the declarations");
         if let Ok(program) = bodies {
-            self.graph = CallGraph::new(&program);
+            self.graph.settle(program);
         }
         self
     }

@@ -5,8 +5,8 @@
 
 use crate::root;
 use cranelift_inliner::{
-    backend, check, cleanup, debug_info, decide, frames, graph, locations, module, pass, plan,
-    profile, program, splice,
+    backend, backtrace, check, cleanup, debug_info, decide, frames, graph, locations, module, pass,
+    plan, profile, program, splice,
 };
 use cranelift_inliner_testing as testing;
 use cranelift_jit::JITModule;
@@ -71,6 +71,17 @@ fn checked() -> Names {
         check::Unproved,
         check::MemoryCall,
         check::Unproved,
+        backtrace::Backtrace<'static>,
+        backtrace::BacktraceError,
+        backtrace::BacktraceFrame<'static>,
+        backtrace::BacktraceName<'static>,
+        backtrace::BacktracePlace<'static>,
+        backtrace::BacktraceReader<'static>,
+        backtrace::BacktraceTable,
+        backtrace::BacktraceWalkError,
+        backtrace::BacktraceWalker<'static, frames::CopiedMemory<'static>>,
+        backtrace::FunctionBacktraces,
+        backtrace::LinkError,
         cleanup::CleanupContext,
         cleanup::CleanupStats,
         cleanup::MemoryFunctions,

@@ -5,10 +5,14 @@ use cranelift_inliner::backend::{
     CompileScratch, ObjectFunction, ObjectLinkage, TargetSettings, build_object, compile_function,
     default_symbol, target,
 };
+use cranelift_inliner::backtrace::{
+    BACKTRACE_SECTION, BacktraceReader, BacktraceTable, FunctionBacktraces, add_backtrace_section,
+};
 use cranelift_inliner::frames::{
     FRAME_SECTION, FixedFrames, FrameSectionError, FrameTableBuilder, FrameTableReader,
     add_frame_section, text_offsets,
 };
+use cranelift_inliner::locations::LocationTable;
 use cranelift_module::FuncId;
 use object::{Object, ObjectSection, ObjectSymbol};
 
@@ -69,11 +73,25 @@ fn the_section_is_read_back_with_offsets_of_the_text() {
             .link(|identity| offsets.get(identity as usize).copied())
             .unwrap();
         add_frame_section(&mut product, &table, Some("frame_table")).unwrap();
+        let places = functions.iter().map(|compiled| {
+            let locations = LocationTable::own(compiled.name().clone().into());
+            FunctionBacktraces::of(compiled, &locations).unwrap()
+        });
+        let places: Vec<_> = places.collect();
+        let backtraces = BacktraceTable::link(offsets.iter().copied().zip(&places)).unwrap();
+        add_backtrace_section(&mut product, &backtraces, None).unwrap();
         let bytes = product.emit().unwrap();
 
         let file = object::File::parse(&*bytes).unwrap();
         let section = file.section_by_name(FRAME_SECTION).unwrap();
         let data = section.data().unwrap();
+        let section_of_backtraces = file.section_by_name(BACKTRACE_SECTION).unwrap();
+        let found = BacktraceReader::new(section_of_backtraces.data().unwrap()).unwrap();
+        assert_eq!(found.point_count(), 3, "{name}");
+        let call = functions[1].call_sites().next().unwrap().ret_addr;
+        let call = u32::try_from(offsets[1]).unwrap() + call;
+        let place = found.return_address(call).unwrap().unwrap().next().unwrap();
+        assert_eq!(place.unwrap().to_string(), "%second");
         assert!(data.starts_with(table.bytes()), "{name}");
         let symbol = file
             .symbols()

@@ -1,6 +1,8 @@
 //! Descriptions of code: source locations, frame tables, DWARF, and the object files that hold
 //! them.
 
+#[cfg(feature = "all-arch")]
+mod backtrace;
 #[cfg(feature = "dwarf")]
 mod dwarf;
 mod frames;

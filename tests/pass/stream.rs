@@ -4,6 +4,7 @@ use super::support::{POLICIES, isa, name, policy, program_exporting};
 use cranelift_codegen::ir::{AbiParam, Signature, types};
 use cranelift_codegen::isa::CallConv;
 use cranelift_inliner::decide::{Always, CostModel};
+use cranelift_inliner::graph::CallGraph;
 use cranelift_inliner::pass::{DeclaredProgram, Inliner, PassError, Stream, StreamError, Streamed};
 use cranelift_inliner::program::{Declaration, FunctionId, Linkage, Program};
 use std::sync::Mutex;
@@ -101,6 +102,13 @@ fn a_stream_gives_what_the_whole_program_gives() {
                 streamed.inlined.input().to_clif().unwrap(),
                 program.to_clif().unwrap(),
             );
+            let sites = |graph: &CallGraph| format!("{:?}", graph.sites().collect::<Vec<_>>());
+            let callers = |graph: &CallGraph| {
+                let callers = |id| graph.callers(id).map(|site| site.id).collect::<Vec<_>>();
+                program.ids().map(callers).collect::<Vec<_>>()
+            };
+            assert_eq!(sites(streamed.inlined.graph()), sites(inlined.graph()));
+            assert_eq!(callers(streamed.inlined.graph()), callers(inlined.graph()));
         }
     }
 }
@@ -159,7 +167,7 @@ fn a_declared_size_is_an_estimate() {
     let program = program();
     let mut declared = DeclaredProgram::new();
     for (id, _) in program.iter() {
-        let graph = cranelift_inliner::graph::CallGraph::new(&program);
+        let graph = CallGraph::new(&program);
         let mut declaration = graph.declaration(id).unwrap();
         declaration.insts += 100;
         declared.declare(declaration);

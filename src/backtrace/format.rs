@@ -1,0 +1,117 @@
+//! The header, and the sizes of blocks; see the head of the module.
+
+use super::error::BacktraceError;
+
+pub(super) const MAGIC: [u8; 8] = *b"CLIFBTRC";
+pub(super) const VERSION: u32 = 1;
+pub(super) const HEADER_BYTES: usize = 40;
+
+/// A look-up reads half of this on average, and the index costs four bytes per block.
+pub(super) const PLACES_PER_BLOCK: u32 = 16;
+/// Like [`PLACES_PER_BLOCK`]; points are shorter.
+pub(super) const POINTS_PER_BLOCK: u32 = 32;
+
+pub(super) const POINT_BLOCK_ROW: usize = 8;
+
+/// Texts end before this offset, so that a key has 32 bits.
+pub(super) const TEXT_LIMIT: u64 = 1 << 31;
+
+/// The numbers of the header, in its order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) names: u32,
+    pub(super) places: u32,
+    pub(super) points: u32,
+    pub(super) name_bytes: u32,
+    pub(super) place_bytes: u32,
+    pub(super) point_bytes: u32,
+    /// The end of the last function's code.
+    pub(super) text_bytes: u32,
+}
+
+/// Where the parts begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    pub(super) name_ends: usize,
+    pub(super) place_blocks: usize,
+    pub(super) point_blocks: usize,
+    pub(super) names: usize,
+    pub(super) places: usize,
+    pub(super) points: usize,
+    pub(super) end: usize,
+}
+
+impl Header {
+    pub(super) fn place_blocks(&self) -> u32 {
+        self.places.div_ceil(PLACES_PER_BLOCK)
+    }
+
+    pub(super) fn point_blocks(&self) -> u32 {
+        self.points.div_ceil(POINTS_PER_BLOCK)
+    }
+
+    /// Returns where the parts begin; `None` if that is more than an address has.
+    pub(super) fn parts(&self) -> Option<Parts> {
+        let mut at = HEADER_BYTES;
+        let mut next = |count: u32, size: usize| {
+            let start = at;
+            at = at.checked_add(usize::try_from(count).ok()?.checked_mul(size)?)?;
+            Some(start)
+        };
+        Some(Parts {
+            name_ends: next(self.names, 4)?,
+            place_blocks: next(self.place_blocks(), 4)?,
+            point_blocks: next(self.point_blocks(), POINT_BLOCK_ROW)?,
+            names: next(self.name_bytes, 1)?,
+            places: next(self.place_bytes, 1)?,
+            points: next(self.point_bytes, 1)?,
+            end: at,
+        })
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend(MAGIC);
+        for number in [
+            VERSION,
+            self.names,
+            self.places,
+            self.points,
+            self.name_bytes,
+            self.place_bytes,
+            self.point_bytes,
+            self.text_bytes,
+        ] {
+            out.extend(number.to_le_bytes());
+        }
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Result<(Self, Parts), BacktraceError> {
+        let number = |index: usize| u32_at(bytes, 8 + 4 * index);
+        if bytes.get(..8) != Some(&MAGIC) || number(0) != Some(VERSION) {
+            return Err(BacktraceError::NotATable);
+        }
+        let number = |index| number(index).ok_or(BacktraceError::NotATable);
+        let header = Header {
+            names: number(1)?,
+            places: number(2)?,
+            points: number(3)?,
+            name_bytes: number(4)?,
+            place_bytes: number(5)?,
+            point_bytes: number(6)?,
+            text_bytes: number(7)?,
+        };
+        let parts = header.parts().ok_or(BacktraceError::NotATable)?;
+        if parts.end > bytes.len() {
+            return Err(BacktraceError::Truncated {
+                needed: parts.end as u64,
+                given: bytes.len() as u64,
+            });
+        }
+        Ok((header, parts))
+    }
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let end = at.checked_add(4)?;
+    Some(u32::from_le_bytes(bytes.get(at..end)?.try_into().ok()?))
+}

@@ -1,0 +1,289 @@
+//! Reads tables in place.
+
+use super::error::BacktraceError;
+use super::format::{Header, PLACES_PER_BLOCK, POINT_BLOCK_ROW, POINTS_PER_BLOCK, Parts, u32_at};
+use crate::frames::{apply, read_varint};
+use crate::program::FunctionName;
+use cranelift_codegen::ir::SourceLoc;
+use std::fmt;
+
+/// Reads the bytes of a [`BacktraceTable`](super::BacktraceTable).
+///
+/// It trusts none of them, allocates nothing and takes no lock.
+#[derive(Clone, Copy, Debug)]
+pub struct BacktraceReader<'a> {
+    bytes: &'a [u8],
+    header: Header,
+    parts: Option<Parts>,
+}
+
+/// A reader of a table without functions.
+impl Default for BacktraceReader<'_> {
+    fn default() -> Self {
+        BacktraceReader {
+            bytes: &[],
+            header: Header::default(),
+            parts: None,
+        }
+    }
+}
+
+impl<'a> BacktraceReader<'a> {
+    /// Reads the table at the start of `bytes`. More bytes may follow it.
+    ///
+    /// # Errors
+    ///
+    /// [`BacktraceError::NotATable`] and [`BacktraceError::Truncated`]. The content is read when it
+    /// is asked for.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, BacktraceError> {
+        let (header, parts) = Header::read(bytes)?;
+        Ok(BacktraceReader {
+            bytes,
+            header,
+            parts: Some(parts),
+        })
+    }
+
+    /// Returns the size of the table, in bytes.
+    pub fn table_bytes(&self) -> usize {
+        self.parts.map_or(0, |parts| parts.end)
+    }
+
+    /// Returns the number of return addresses and traps.
+    pub fn point_count(&self) -> u32 {
+        self.header.points
+    }
+
+    /// Returns the end of the code that the table is for, in bytes from the start of the text.
+    pub fn text_bytes(&self) -> u32 {
+        self.header.text_bytes
+    }
+
+    /// Returns the source places of the call that returns to `offset`, in bytes from the start of
+    /// the text; `None` if no call does.
+    ///
+    /// # Errors
+    ///
+    /// [`BacktraceError::Malformed`] for corrupt bytes.
+    pub fn return_address(&self, offset: u32) -> Result<Option<Backtrace<'a>>, BacktraceError> {
+        self.find(u64::from(offset) * 2)
+    }
+
+    /// Returns the source places of the instruction at `offset`, in bytes from the start of the
+    /// text; `None` if it cannot trap.
+    ///
+    /// # Errors
+    ///
+    /// [`BacktraceError::Malformed`] for corrupt bytes.
+    pub fn trap(&self, offset: u32) -> Result<Option<Backtrace<'a>>, BacktraceError> {
+        self.find(u64::from(offset) * 2 + 1)
+    }
+
+    fn find(&self, key: u64) -> Result<Option<Backtrace<'a>>, BacktraceError> {
+        let (Ok(key), Some(parts)) = (u32::try_from(key), self.parts) else {
+            return Ok(None);
+        };
+        let first_key = |block: u32| {
+            u32_at(
+                self.bytes,
+                parts.point_blocks + block as usize * POINT_BLOCK_ROW,
+            )
+            .ok_or(malformed("point block", block))
+        };
+        // The first block that begins after the key.
+        let (mut low, mut high) = (0, self.header.point_blocks());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match first_key(middle)? <= key {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        let Some(block) = low.checked_sub(1) else {
+            return Ok(None);
+        };
+        let row = parts.point_blocks + block as usize * POINT_BLOCK_ROW;
+        let begin = u32_at(self.bytes, row + 4).ok_or(malformed("point block", block))?;
+        let stream = self.part(parts.points, parts.end);
+        let mut at = begin as usize;
+        let (mut found, mut place) = (first_key(block)?, 0);
+        let first = block * POINTS_PER_BLOCK;
+        let last = self
+            .header
+            .points
+            .min(first.saturating_add(POINTS_PER_BLOCK));
+        for index in first..last {
+            let wrong = malformed("point", index);
+            if index > first {
+                let step = read_varint(stream, &mut at).ok_or(wrong)?;
+                let step = u32::try_from(step).ok();
+                found = step.and_then(|step| found.checked_add(step)).ok_or(wrong)?;
+            }
+            let step = read_varint(stream, &mut at).ok_or(wrong)?;
+            place = apply(place, step).ok_or(wrong)?;
+            if found >= key {
+                break;
+            }
+        }
+        Ok((found == key).then_some(Backtrace {
+            reader: *self,
+            next: Some(place),
+        }))
+    }
+
+    /// Returns the place of a number, and that of its caller.
+    fn place(&self, number: u32) -> Result<(BacktracePlace<'a>, Option<u32>), BacktraceError> {
+        let wrong = malformed("place", number);
+        let parts = self.parts.ok_or(wrong)?;
+        if number >= self.header.places {
+            return Err(wrong);
+        }
+        let block = number / PLACES_PER_BLOCK;
+        let row = parts.place_blocks + block as usize * 4;
+        let mut at = u32_at(self.bytes, row).ok_or(wrong)? as usize;
+        let stream = self.part(parts.places, parts.points);
+        let (mut back, mut name, mut location) = (0, 0, 0);
+        for _ in block * PLACES_PER_BLOCK..=number {
+            back = read_varint(stream, &mut at).ok_or(wrong)?;
+            let step = read_varint(stream, &mut at).ok_or(wrong)?;
+            name = apply(name, step).ok_or(wrong)?;
+            let step = read_varint(stream, &mut at).ok_or(wrong)?;
+            location = apply(location, step).ok_or(wrong)?;
+        }
+        // Callers come before the places in them, so that every chain ends.
+        let caller = match back {
+            0 => None,
+            back => {
+                let back = u32::try_from(back).ok();
+                Some(
+                    back.and_then(|back| number.checked_sub(back))
+                        .ok_or(wrong)?,
+                )
+            }
+        };
+        let place = BacktracePlace {
+            function: self.name(name)?,
+            location: SourceLoc::new(location),
+        };
+        Ok((place, caller))
+    }
+
+    fn name(&self, number: u32) -> Result<BacktraceName<'a>, BacktraceError> {
+        let wrong = malformed("name", number);
+        let parts = self.parts.ok_or(wrong)?;
+        if number >= self.header.names {
+            return Err(wrong);
+        }
+        let end = |number: u32| u32_at(self.bytes, parts.name_ends + number as usize * 4);
+        let begin = number.checked_sub(1).map_or(Some(0), end).ok_or(wrong)?;
+        let end = end(number).ok_or(wrong)?;
+        let names = self.part(parts.names, parts.places);
+        let bytes = names.get(begin as usize..end as usize).ok_or(wrong)?;
+        match bytes.split_first() {
+            Some((0, numbers)) => {
+                let mut at = 0;
+                let mut number = || {
+                    let number = read_varint(numbers, &mut at)?;
+                    u32::try_from(number).ok()
+                };
+                Ok(BacktraceName::User {
+                    namespace: number().ok_or(wrong)?,
+                    index: number().ok_or(wrong)?,
+                })
+            }
+            Some((1, text)) => Ok(BacktraceName::Text(text)),
+            _ => Err(wrong),
+        }
+    }
+
+    fn part(&self, begin: usize, end: usize) -> &'a [u8] {
+        self.bytes.get(begin..end).unwrap_or_default()
+    }
+}
+
+fn malformed(part: &'static str, index: u32) -> BacktraceError {
+    BacktraceError::Malformed { part, index }
+}
+
+/// The source places of one point, innermost first. Ends after an error.
+#[derive(Clone, Copy, Debug)]
+pub struct Backtrace<'a> {
+    reader: BacktraceReader<'a>,
+    next: Option<u32>,
+}
+
+impl<'a> Iterator for Backtrace<'a> {
+    type Item = Result<BacktracePlace<'a>, BacktraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let place = self.reader.place(self.next.take()?);
+        Some(place.map(|(place, caller)| {
+            self.next = caller;
+            place
+        }))
+    }
+}
+
+impl std::iter::FusedIterator for Backtrace<'_> {}
+
+/// A place in the source program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BacktracePlace<'a> {
+    /// The function in whose source it is.
+    pub function: BacktraceName<'a>,
+    /// The front end's location in the function; it may be unknown.
+    pub location: SourceLoc,
+}
+
+/// Writes the function and the location, like CLIF prints both.
+impl fmt::Display for BacktracePlace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.location.is_default() {
+            true => write!(f, "{}", self.function),
+            false => write!(f, "{} {}", self.function, self.location),
+        }
+    }
+}
+
+/// The name of a function, where it lies in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BacktraceName<'a> {
+    /// `u<namespace>:<index>`.
+    User {
+        /// The namespace.
+        namespace: u32,
+        /// The index in it.
+        index: u32,
+    },
+    /// The bytes of any other name.
+    Text(&'a [u8]),
+}
+
+impl BacktraceName<'_> {
+    /// Returns the name on its own. This allocates memory.
+    pub fn to_name(&self) -> FunctionName {
+        match *self {
+            BacktraceName::User { namespace, index } => FunctionName::user(namespace, index),
+            BacktraceName::Text(bytes) => FunctionName::testcase(bytes),
+        }
+    }
+}
+
+/// Writes the name like CLIF prints it, with a replacement for bytes that are not UTF-8.
+impl fmt::Display for BacktraceName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BacktraceName::User { namespace, index } => write!(f, "u{namespace}:{index}"),
+            BacktraceName::Text(bytes) => {
+                f.write_str("%")?;
+                for chunk in bytes.utf8_chunks() {
+                    f.write_str(chunk.valid())?;
+                    if !chunk.invalid().is_empty() {
+                        f.write_str("\u{fffd}")?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
