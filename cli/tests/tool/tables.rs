@@ -116,7 +116,7 @@ fn modules_with_tables_run_inlined_or_not() {
     }
     let failed = place.run("run bad.clif").failed();
     assert!(failed.contains("bad.clif:1: "), "{failed}");
-    // A table with an unknown function passes the directive over, with the reason.
+    // A directive that reaches a table with an unknown function is skipped, with the reason.
     let told = place.run("run missing.clif --policy never").ok();
     assert!(told.contains("no function %no_such_function"), "{told}");
 }
