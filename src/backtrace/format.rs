@@ -7,9 +7,11 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const HEADER_BYTES: usize = 40;
 
 /// A look-up reads half of this on average, and the index costs four bytes per block.
-pub(super) const PLACES_PER_BLOCK: u32 = 16;
-/// Like [`PLACES_PER_BLOCK`]; points are shorter.
-pub(super) const POINTS_PER_BLOCK: u32 = 32;
+pub(super) const SCOPES_PER_BLOCK: u32 = 16;
+/// Like [`SCOPES_PER_BLOCK`].
+pub(super) const NAMES_PER_BLOCK: u32 = 16;
+/// Points are shorter, and more than all others.
+pub(super) const POINTS_PER_BLOCK: u32 = 64;
 
 pub(super) const POINT_BLOCK_ROW: usize = 8;
 
@@ -20,10 +22,10 @@ pub(super) const TEXT_LIMIT: u64 = 1 << 31;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) names: u32,
-    pub(super) places: u32,
+    pub(super) scopes: u32,
     pub(super) points: u32,
     pub(super) name_bytes: u32,
-    pub(super) place_bytes: u32,
+    pub(super) scope_bytes: u32,
     pub(super) point_bytes: u32,
     /// The end of the last function's code.
     pub(super) text_bytes: u32,
@@ -32,18 +34,22 @@ pub(super) struct Header {
 /// Where the parts begin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts {
-    pub(super) name_ends: usize,
-    pub(super) place_blocks: usize,
+    pub(super) name_blocks: usize,
+    pub(super) scope_blocks: usize,
     pub(super) point_blocks: usize,
     pub(super) names: usize,
-    pub(super) places: usize,
+    pub(super) scopes: usize,
     pub(super) points: usize,
     pub(super) end: usize,
 }
 
 impl Header {
-    pub(super) fn place_blocks(&self) -> u32 {
-        self.places.div_ceil(PLACES_PER_BLOCK)
+    pub(super) fn name_blocks(&self) -> u32 {
+        self.names.div_ceil(NAMES_PER_BLOCK)
+    }
+
+    pub(super) fn scope_blocks(&self) -> u32 {
+        self.scopes.div_ceil(SCOPES_PER_BLOCK)
     }
 
     pub(super) fn point_blocks(&self) -> u32 {
@@ -59,11 +65,11 @@ impl Header {
             Some(start)
         };
         Some(Parts {
-            name_ends: next(self.names, 4)?,
-            place_blocks: next(self.place_blocks(), 4)?,
+            name_blocks: next(self.name_blocks(), 4)?,
+            scope_blocks: next(self.scope_blocks(), 4)?,
             point_blocks: next(self.point_blocks(), POINT_BLOCK_ROW)?,
             names: next(self.name_bytes, 1)?,
-            places: next(self.place_bytes, 1)?,
+            scopes: next(self.scope_bytes, 1)?,
             points: next(self.point_bytes, 1)?,
             end: at,
         })
@@ -74,10 +80,10 @@ impl Header {
         for number in [
             VERSION,
             self.names,
-            self.places,
+            self.scopes,
             self.points,
             self.name_bytes,
-            self.place_bytes,
+            self.scope_bytes,
             self.point_bytes,
             self.text_bytes,
         ] {
@@ -93,10 +99,10 @@ impl Header {
         let number = |index| number(index).ok_or(BacktraceError::NotATable);
         let header = Header {
             names: number(1)?,
-            places: number(2)?,
+            scopes: number(2)?,
             points: number(3)?,
             name_bytes: number(4)?,
-            place_bytes: number(5)?,
+            scope_bytes: number(5)?,
             point_bytes: number(6)?,
             text_bytes: number(7)?,
         };

@@ -12,26 +12,27 @@ use rustc_hash::FxHashMap;
 pub struct FunctionBacktraces {
     /// The function itself first.
     pub(super) names: Vec<FunctionName>,
-    /// Callers' places before those in them.
-    pub(super) places: Vec<Place>,
+    /// The function itself first, and scopes before those in them.
+    pub(super) scopes: Vec<Scope>,
     /// Sorted by key, each key once.
     pub(super) points: Vec<Point>,
     pub(super) code_bytes: u32,
 }
 
+/// A body: that of the function, or one that was inlined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct Scope {
     pub(super) name: u32,
-    pub(super) location: SourceLoc,
-    /// The place of the call that was replaced.
-    pub(super) caller: Option<u32>,
+    /// The scope with the call that was replaced, and the location of the call in it.
+    pub(super) call: Option<(u32, SourceLoc)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Point {
     /// Twice the offset, plus 1 for a trap.
     pub(super) key: u32,
-    pub(super) place: u32,
+    pub(super) scope: u32,
+    pub(super) location: u32,
 }
 
 impl FunctionBacktraces {
@@ -56,7 +57,10 @@ impl FunctionBacktraces {
             names: FxHashMap::default(),
             into: FunctionBacktraces {
                 names: vec![locations.function().clone()],
-                places: Vec::new(),
+                scopes: vec![Scope {
+                    name: 0,
+                    call: None,
+                }],
                 points: Vec::new(),
                 code_bytes,
             },
@@ -74,8 +78,12 @@ impl FunctionBacktraces {
             (trap.offset.wrapping_mul(2) | 1, location)
         });
         for (key, location) in calls.chain(traps) {
-            let place = collector.place(location);
-            collector.into.points.push(Point { key, place });
+            let (scope, location) = collector.place(location);
+            collector.into.points.push(Point {
+                key,
+                scope,
+                location: location.bits(),
+            });
         }
         let points = &mut collector.into.points;
         points.sort_unstable();
@@ -98,48 +106,47 @@ impl FunctionBacktraces {
 
 struct Collector<'a> {
     locations: &'a LocationTable,
-    /// The places of locations, in the function's numbers.
-    known: FxHashMap<SourceLoc, u32>,
+    /// By the call that was replaced and the function in its place.
+    known: FxHashMap<(SourceLoc, &'a FunctionName), u32>,
     names: FxHashMap<&'a FunctionName, u32>,
     into: FunctionBacktraces,
 }
 
 impl<'a> Collector<'a> {
-    fn place(&mut self, location: SourceLoc) -> u32 {
+    /// Returns the scope of a location, and the front end's location in it.
+    fn place(&mut self, location: SourceLoc) -> (u32, SourceLoc) {
+        let innermost = self.locations.innermost(location);
         let mut missing = Vec::new();
-        let mut caller = None;
-        let mut next = Some(location);
-        while let Some(at) = next {
-            if let Some(&known) = self.known.get(&at) {
-                caller = Some(known);
+        let mut scope = 0;
+        let mut at = innermost;
+        while let Some(call) = at.call {
+            if let Some(&known) = self.known.get(&(call, at.function)) {
+                scope = known;
                 break;
             }
-            let place = self.locations.innermost(at);
-            missing.push((at, place));
-            next = place.call;
+            missing.push((call, at.function));
+            at = self.locations.innermost(call);
         }
-        // Callers first.
-        for (at, place) in missing.into_iter().rev() {
+        // The scopes around others first.
+        for (call, function) in missing.into_iter().rev() {
             let count = self.names.len();
-            let name = *self.names.entry(place.function).or_insert_with(|| {
-                self.into.names.push(place.function.clone());
+            let name = *self.names.entry(function).or_insert_with(|| {
+                self.into.names.push(function.clone());
                 index(count)
             });
-            let number = index(self.into.places.len());
-            self.into.places.push(Place {
+            let number = index(self.into.scopes.len());
+            self.into.scopes.push(Scope {
                 name,
-                location: place.location,
-                caller,
+                call: Some((scope, self.locations.innermost(call).location)),
             });
-            self.known.insert(at, number);
-            caller = Some(number);
+            self.known.insert((call, function), number);
+            scope = number;
         }
-        debug_assert!(caller.is_some(), "every location has a place");
-        caller.unwrap_or(0)
+        (scope, innermost.location)
     }
 }
 
-/// Numbers of places and names: there are fewer than bytes of code and of locations, which have 32
+/// Numbers of scopes and names: there are fewer than bytes of code and of locations, which have 32
 /// bits.
 fn index(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)

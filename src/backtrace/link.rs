@@ -1,8 +1,8 @@
 //! Joins functions to a table.
 
 use super::error::LinkError;
-use super::format::{Header, PLACES_PER_BLOCK, POINTS_PER_BLOCK, TEXT_LIMIT};
-use super::function::{FunctionBacktraces, Place, Point};
+use super::format::{Header, NAMES_PER_BLOCK, POINTS_PER_BLOCK, SCOPES_PER_BLOCK, TEXT_LIMIT};
+use super::function::{FunctionBacktraces, Point, Scope};
 use super::reader::BacktraceReader;
 use crate::frames::{difference, write_varint};
 use crate::program::FunctionName;
@@ -78,8 +78,8 @@ impl BacktraceTable {
 struct Linker<'f> {
     names: Vec<&'f FunctionName>,
     name_numbers: FxHashMap<&'f FunctionName, u32>,
-    places: Vec<Place>,
-    place_numbers: FxHashMap<Place, u32>,
+    scopes: Vec<Scope>,
+    scope_numbers: FxHashMap<Scope, u32>,
     points: Vec<Point>,
     text_bytes: u32,
 }
@@ -94,24 +94,24 @@ impl<'f> Linker<'f> {
                 next
             }));
         }
-        let mut places: Vec<u32> = Vec::with_capacity(function.places.len());
-        for place in &function.places {
-            let place = Place {
-                name: names[place.name as usize],
-                location: place.location,
-                // Callers' places come first.
-                caller: place.caller.map(|caller| places[caller as usize]),
+        let mut scopes: Vec<u32> = Vec::with_capacity(function.scopes.len());
+        for scope in &function.scopes {
+            let scope = Scope {
+                name: names[scope.name as usize],
+                // The scopes around others come first.
+                call: scope.call.map(|(around, at)| (scopes[around as usize], at)),
             };
-            let next = count(self.places.len(), "so many places")?;
-            places.push(*self.place_numbers.entry(place).or_insert_with(|| {
-                self.places.push(place);
+            let next = count(self.scopes.len(), "so many scopes")?;
+            scopes.push(*self.scope_numbers.entry(scope).or_insert_with(|| {
+                self.scopes.push(scope);
                 next
             }));
         }
         self.points
             .extend(function.points.iter().map(|point| Point {
                 key: start * 2 + point.key,
-                place: places[point.place as usize],
+                scope: scopes[point.scope as usize],
+                location: point.location,
             }));
         Ok(())
     }
@@ -120,55 +120,28 @@ impl<'f> Linker<'f> {
         // A return address may be the first byte behind its function, where the next one begins.
         self.points.sort_unstable();
         self.points.dedup_by_key(|point| point.key);
-        let (mut ends, mut names) = (Vec::new(), Vec::new());
-        for name in &self.names {
-            write_name(&mut names, name);
-            ends.push(count(names.len(), "so many names")?);
-        }
-        let (mut place_blocks, mut places) = (Vec::new(), Vec::new());
-        let (mut name, mut location) = (0, 0);
-        for (number, place) in (0u32..).zip(&self.places) {
-            if number.is_multiple_of(PLACES_PER_BLOCK) {
-                place_blocks.push(count(places.len(), "so many places")?);
-                (name, location) = (0, 0);
-            }
-            let back = place.caller.map_or(0, |caller| number - caller);
-            write_varint(&mut places, back.into());
-            write_varint(&mut places, difference(place.name, name));
-            write_varint(&mut places, difference(place.location.bits(), location));
-            (name, location) = (place.name, place.location.bits());
-        }
-        let (mut point_blocks, mut points) = (Vec::new(), Vec::new());
-        let mut last = Point { key: 0, place: 0 };
-        for (number, point) in (0u32..).zip(&self.points) {
-            if number.is_multiple_of(POINTS_PER_BLOCK) {
-                point_blocks.push((point.key, count(points.len(), "so many points")?));
-                last.place = 0;
-            } else {
-                write_varint(&mut points, (point.key - last.key).into());
-            }
-            write_varint(&mut points, difference(point.place, last.place));
-            last = *point;
-        }
+        let (name_blocks, names) = self.write_names()?;
+        let (scope_blocks, scopes) = self.write_scopes()?;
+        let (point_blocks, points) = self.write_points()?;
         let header = Header {
             names: count(self.names.len(), "so many names")?,
-            places: count(self.places.len(), "so many places")?,
+            scopes: count(self.scopes.len(), "so many scopes")?,
             points: count(self.points.len(), "so many points")?,
             name_bytes: count(names.len(), "so many names")?,
-            place_bytes: count(places.len(), "so many places")?,
+            scope_bytes: count(scopes.len(), "so many scopes")?,
             point_bytes: count(points.len(), "so many points")?,
             text_bytes: self.text_bytes,
         };
         let mut bytes = Vec::new();
         header.write(&mut bytes);
-        bytes.extend(ends.into_iter().flat_map(u32::to_le_bytes));
-        bytes.extend(place_blocks.into_iter().flat_map(u32::to_le_bytes));
-        for (key, at) in point_blocks {
-            bytes.extend(key.to_le_bytes());
-            bytes.extend(at.to_le_bytes());
-        }
+        let point_blocks = point_blocks.into_iter().flatten();
+        let blocks = name_blocks
+            .into_iter()
+            .chain(scope_blocks)
+            .chain(point_blocks);
+        bytes.extend(blocks.flat_map(u32::to_le_bytes));
         bytes.extend(names);
-        bytes.extend(places);
+        bytes.extend(scopes);
         bytes.extend(points);
         debug_assert_eq!(
             header.parts().map(|parts| parts.end),
@@ -177,19 +150,75 @@ impl<'f> Linker<'f> {
         );
         Ok(BacktraceTable { bytes })
     }
-}
 
-fn write_name(out: &mut Vec<u8>, name: &FunctionName) {
-    match name.clone().into() {
-        UserFuncName::User(name) => {
-            out.push(0);
-            write_varint(out, name.namespace.into());
-            write_varint(out, name.index.into());
+    fn write_names(&self) -> Result<(Vec<u32>, Vec<u8>), LinkError> {
+        let (mut blocks, mut names) = (Vec::new(), Vec::new());
+        let mut index = 0;
+        for (number, &name) in (0u32..).zip(&self.names) {
+            if number.is_multiple_of(NAMES_PER_BLOCK) {
+                blocks.push(count(names.len(), "so many names")?);
+                index = 0;
+            }
+            match name.clone().into() {
+                UserFuncName::User(name) => {
+                    write_varint(&mut names, u64::from(name.namespace) << 1);
+                    write_varint(&mut names, difference(name.index, index));
+                    index = name.index;
+                }
+                UserFuncName::Testcase(name) => {
+                    let length = count(name.raw().len(), "so long a name")?;
+                    write_varint(&mut names, u64::from(length) << 1 | 1);
+                    names.extend(name.raw());
+                }
+            }
         }
-        UserFuncName::Testcase(name) => {
-            out.push(1);
-            out.extend(name.raw());
+        Ok((blocks, names))
+    }
+
+    fn write_scopes(&self) -> Result<(Vec<u32>, Vec<u8>), LinkError> {
+        let (mut blocks, mut scopes) = (Vec::new(), Vec::new());
+        let (mut name, mut location) = (0, 0);
+        for (number, scope) in (0u32..).zip(&self.scopes) {
+            if number.is_multiple_of(SCOPES_PER_BLOCK) {
+                blocks.push(count(scopes.len(), "so many scopes")?);
+                (name, location) = (0, 0);
+            }
+            let back = scope.call.map_or(0, |(around, _)| number - around);
+            write_varint(&mut scopes, back.into());
+            write_varint(&mut scopes, difference(scope.name, name));
+            name = scope.name;
+            if let Some((_, at)) = scope.call {
+                write_varint(&mut scopes, difference(at.bits(), location));
+                location = at.bits();
+            }
         }
+        Ok((blocks, scopes))
+    }
+
+    fn write_points(&self) -> Result<(Vec<[u32; 2]>, Vec<u8>), LinkError> {
+        let (mut blocks, mut points) = (Vec::new(), Vec::new());
+        let start = Point {
+            key: 0,
+            scope: 0,
+            location: 0,
+        };
+        let mut last = start;
+        for (number, point) in (0u32..).zip(&self.points) {
+            if number.is_multiple_of(POINTS_PER_BLOCK) {
+                blocks.push([point.key, count(points.len(), "so many points")?]);
+                last = start;
+            } else {
+                write_varint(&mut points, (point.key - last.key).into());
+            }
+            let is_elsewhere = point.scope != last.scope;
+            let step = difference(point.location, last.location);
+            write_varint(&mut points, step << 1 | u64::from(is_elsewhere));
+            if is_elsewhere {
+                write_varint(&mut points, difference(point.scope, last.scope));
+            }
+            last = *point;
+        }
+        Ok((blocks, points))
     }
 }
 

@@ -20,19 +20,23 @@
 //! All numbers are little-endian. *Varints* and differences are as in [frame
 //! tables](crate::frames). After the header come:
 //!
-//! - the end of each name in the bytes of names, a `u32` per name;
-//! - where each block of 16 places begins in the stream of places, a `u32` per block;
-//! - for each block of 32 points, the `u32` key of its first point, and where its other bytes begin
+//! - where each block of 16 names begins in the stream of names, a `u32` per block;
+//! - the same for the scopes;
+//! - for each block of 64 points, the `u32` key of its first point, and where its other bytes begin
 //!   in the stream of points, a `u32`;
-//! - the names: a byte 0 and two varints for a user name `u<namespace>:<index>`, or a byte 1 and the
-//!   bytes of any other;
-//! - the places: how far before it its caller's place is, 0 for none, as a varint; then its name and
-//!   its location, each as the difference from the place before in the block, or from 0;
+//! - the names: for a user name `u<namespace>:<index>`, twice the namespace as a varint, and the
+//!   index as the difference from that of the user name before in the block, or from 0; for any
+//!   other, twice the number of its bytes plus 1, and the bytes;
+//! - the scopes, which are the bodies that code belongs to: how far before it the scope around it is
+//!   as a varint, 0 for a function that was compiled; the name, as the difference from that of the
+//!   scope before in the block, or from 0; and, in an inlined body, the location of the call in the
+//!   scope around it, likewise;
 //! - the points, by key: the key less that of the point before, as a varint, except for the first of
-//!   a block; then the place, as the difference from the point before in the block, or from 0.
+//!   a block; then twice the difference of the location from that of the point before in the block,
+//!   or from 0, as a varint, plus 1 if the scope is another; then the difference of the scope.
 //!
-//! A key is twice the offset in the text, plus 1 for a trap. Places are shared: two chains with a
-//! common tail have it once, as in the inlining trees of Go's `pclntab` and of V8.
+//! A key is twice the offset in the text, plus 1 for a trap. Scopes are shared: chains with a common
+//! tail have it once, as in the inlining trees of Go's `pclntab`.
 //!
 //! ```
 //! use cranelift_inliner::backend::{TargetSettings, target};

@@ -1,7 +1,9 @@
 //! Reads tables in place.
 
 use super::error::BacktraceError;
-use super::format::{Header, PLACES_PER_BLOCK, POINT_BLOCK_ROW, POINTS_PER_BLOCK, Parts, u32_at};
+use super::format::{
+    Header, NAMES_PER_BLOCK, POINT_BLOCK_ROW, POINTS_PER_BLOCK, Parts, SCOPES_PER_BLOCK, u32_at,
+};
 use crate::frames::{apply, read_varint};
 use crate::program::FunctionName;
 use cranelift_codegen::ir::SourceLoc;
@@ -106,7 +108,7 @@ impl<'a> BacktraceReader<'a> {
         let begin = u32_at(self.bytes, row + 4).ok_or(malformed("point block", block))?;
         let stream = self.part(parts.points, parts.end);
         let mut at = begin as usize;
-        let (mut found, mut place) = (first_key(block)?, 0);
+        let (mut found, mut scope, mut location) = (first_key(block)?, 0, 0);
         let first = block * POINTS_PER_BLOCK;
         let last = self
             .header
@@ -120,52 +122,52 @@ impl<'a> BacktraceReader<'a> {
                 found = step.and_then(|step| found.checked_add(step)).ok_or(wrong)?;
             }
             let step = read_varint(stream, &mut at).ok_or(wrong)?;
-            place = apply(place, step).ok_or(wrong)?;
+            location = apply(location, step >> 1).ok_or(wrong)?;
+            if step & 1 == 1 {
+                let step = read_varint(stream, &mut at).ok_or(wrong)?;
+                scope = apply(scope, step).ok_or(wrong)?;
+            }
             if found >= key {
                 break;
             }
         }
         Ok((found == key).then_some(Backtrace {
             reader: *self,
-            next: Some(place),
+            next: Some((scope, SourceLoc::new(location))),
         }))
     }
 
-    /// Returns the place of a number, and that of its caller.
-    fn place(&self, number: u32) -> Result<(BacktracePlace<'a>, Option<u32>), BacktraceError> {
-        let wrong = malformed("place", number);
+    /// Returns the name of a scope, and the call that it is in place of.
+    fn scope(&self, number: u32) -> Result<(BacktraceName<'a>, Option<Call>), BacktraceError> {
+        let wrong = malformed("scope", number);
         let parts = self.parts.ok_or(wrong)?;
-        if number >= self.header.places {
+        if number >= self.header.scopes {
             return Err(wrong);
         }
-        let block = number / PLACES_PER_BLOCK;
-        let row = parts.place_blocks + block as usize * 4;
+        let block = number / SCOPES_PER_BLOCK;
+        let row = parts.scope_blocks + block as usize * 4;
         let mut at = u32_at(self.bytes, row).ok_or(wrong)? as usize;
-        let stream = self.part(parts.places, parts.points);
+        let stream = self.part(parts.scopes, parts.points);
         let (mut back, mut name, mut location) = (0, 0, 0);
-        for _ in block * PLACES_PER_BLOCK..=number {
+        for _ in block * SCOPES_PER_BLOCK..=number {
             back = read_varint(stream, &mut at).ok_or(wrong)?;
             let step = read_varint(stream, &mut at).ok_or(wrong)?;
             name = apply(name, step).ok_or(wrong)?;
-            let step = read_varint(stream, &mut at).ok_or(wrong)?;
-            location = apply(location, step).ok_or(wrong)?;
+            if back > 0 {
+                let step = read_varint(stream, &mut at).ok_or(wrong)?;
+                location = apply(location, step).ok_or(wrong)?;
+            }
         }
-        // Callers come before the places in them, so that every chain ends.
-        let caller = match back {
+        // The scopes around others come before them, so that every chain ends.
+        let call = match back {
             0 => None,
             back => {
                 let back = u32::try_from(back).ok();
-                Some(
-                    back.and_then(|back| number.checked_sub(back))
-                        .ok_or(wrong)?,
-                )
+                let around = back.and_then(|back| number.checked_sub(back));
+                Some((around.ok_or(wrong)?, SourceLoc::new(location)))
             }
         };
-        let place = BacktracePlace {
-            function: self.name(name)?,
-            location: SourceLoc::new(location),
-        };
-        Ok((place, caller))
+        Ok((self.name(name)?, call))
     }
 
     fn name(&self, number: u32) -> Result<BacktraceName<'a>, BacktraceError> {
@@ -174,32 +176,39 @@ impl<'a> BacktraceReader<'a> {
         if number >= self.header.names {
             return Err(wrong);
         }
-        let end = |number: u32| u32_at(self.bytes, parts.name_ends + number as usize * 4);
-        let begin = number.checked_sub(1).map_or(Some(0), end).ok_or(wrong)?;
-        let end = end(number).ok_or(wrong)?;
-        let names = self.part(parts.names, parts.places);
-        let bytes = names.get(begin as usize..end as usize).ok_or(wrong)?;
-        match bytes.split_first() {
-            Some((0, numbers)) => {
-                let mut at = 0;
-                let mut number = || {
-                    let number = read_varint(numbers, &mut at)?;
-                    u32::try_from(number).ok()
-                };
-                Ok(BacktraceName::User {
-                    namespace: number().ok_or(wrong)?,
-                    index: number().ok_or(wrong)?,
-                })
-            }
-            Some((1, text)) => Ok(BacktraceName::Text(text)),
-            _ => Err(wrong),
+        let block = number / NAMES_PER_BLOCK;
+        let row = parts.name_blocks + block as usize * 4;
+        let mut at = u32_at(self.bytes, row).ok_or(wrong)? as usize;
+        let stream = self.part(parts.names, parts.scopes);
+        let mut last_index = 0;
+        let mut name = Err(wrong);
+        for _ in block * NAMES_PER_BLOCK..=number {
+            let start = read_varint(stream, &mut at).ok_or(wrong)?;
+            let number = u32::try_from(start >> 1).map_err(|_| wrong)?;
+            name = Ok(if start & 1 == 1 {
+                let end = at.checked_add(number as usize).ok_or(wrong)?;
+                let text = stream.get(at..end).ok_or(wrong)?;
+                at = end;
+                BacktraceName::Text(text)
+            } else {
+                let step = read_varint(stream, &mut at).ok_or(wrong)?;
+                last_index = apply(last_index, step).ok_or(wrong)?;
+                BacktraceName::User {
+                    namespace: number,
+                    index: last_index,
+                }
+            });
         }
+        name
     }
 
     fn part(&self, begin: usize, end: usize) -> &'a [u8] {
         self.bytes.get(begin..end).unwrap_or_default()
     }
 }
+
+/// A call that was replaced: its scope, and its location there.
+type Call = (u32, SourceLoc);
 
 fn malformed(part: &'static str, index: u32) -> BacktraceError {
     BacktraceError::Malformed { part, index }
@@ -209,17 +218,18 @@ fn malformed(part: &'static str, index: u32) -> BacktraceError {
 #[derive(Clone, Copy, Debug)]
 pub struct Backtrace<'a> {
     reader: BacktraceReader<'a>,
-    next: Option<u32>,
+    next: Option<Call>,
 }
 
 impl<'a> Iterator for Backtrace<'a> {
     type Item = Result<BacktracePlace<'a>, BacktraceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let place = self.reader.place(self.next.take()?);
-        Some(place.map(|(place, caller)| {
-            self.next = caller;
-            place
+        let (scope, location) = self.next.take()?;
+        let scope = self.reader.scope(scope);
+        Some(scope.map(|(function, call)| {
+            self.next = call;
+            BacktracePlace { function, location }
         }))
     }
 }
