@@ -18,7 +18,7 @@ mod unreachable;
 pub(crate) use alias::resolve_alias;
 pub use cold::spread_cold;
 pub(crate) use common_formats::map_common;
-pub(crate) use definitions::check_definitions;
+pub(crate) use definitions::{check_argument_counts, check_definitions};
 pub(crate) use handler_addresses::{HandlerAddresses, null_address};
 pub(crate) use labels::{copy_labels, copy_labels_within, labels_of, move_labels};
 pub(crate) use mentions::{Mention, mentions};

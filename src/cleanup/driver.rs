@@ -6,11 +6,13 @@ use super::flow::Flow;
 use super::handlers::drop_handlers;
 use super::params::{ParamsContext, unify_params};
 use super::promote::{PromoteContext, promote_slots};
+use super::scope::{Before, Scope};
 use super::stores::drop_stores;
 use super::targets::{Resolved, TargetsContext, resolve_targets};
-use super::{CleanupContext, CleanupStats, OptimizeOptions, declarations, slots, tidy, trace_step};
+use super::{CleanupContext, CleanupStats, OptimizeOptions, slots, tidy, trace_step};
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{ExternalName, Function, Inst};
+use std::borrow::Cow;
 
 /// A slot may hold the address of another, which can only be promoted after it, and so on: the
 /// environment of a closure of a closure. Deeper nests are rare.
@@ -20,6 +22,7 @@ const MOST_ROUNDS: usize = 6;
 #[derive(Default)]
 pub(super) struct OptimizeContext {
     flow: Flow,
+    scope: Scope,
     params: ParamsContext,
     dead: DeadContext,
     decided: DecidedContext,
@@ -42,41 +45,47 @@ impl OptimizeContext {
     }
 }
 
-/// Optimizes a function without references to missing entities.
+/// Optimizes a tidy function without references to missing entities.
 pub(super) fn optimize_checked(
     func: &mut Function,
     options: &OptimizeOptions,
     never_throws: &dyn Fn(&FunctionName) -> bool,
+    before: Option<Before>,
     context: &mut CleanupContext,
 ) -> CleanupStats {
-    let mut stats = tidy(func, context);
-    let mut options = options.clone();
-    if slots::relies_on_layout(func) {
+    let mut stats = CleanupStats::default();
+    let mut options = Cow::Borrowed(options);
+    if !func.sized_stack_slots.is_empty() && slots::relies_on_layout(func) {
         // A slot may be accessed by the address of another.
+        let options = options.to_mut();
         options.promote_slots = false;
         options.drop_stores = false;
     }
-    let options = &options;
-    let mut copies_left = decided::budget(func);
+    let options = &*options;
+    let survey = context.optimize.scope.begin(func, before);
+    let mut copies_left = decided::budget(survey.insts);
+    let mut may_be_unused = context.optimize.scope.is_whole();
     for _ in 0..MOST_ROUNDS {
         let OptimizeContext {
             flow,
+            scope,
             params,
             dead,
             promote,
             ..
         } = &mut context.optimize;
         flow.compute(func);
+        scope.find(func, flow);
         let mut unified = 0;
         if options.drop_params {
-            unified = unify_params(func, flow, params);
+            unified = unify_params(func, flow, scope, params);
             let counts = CleanupStats {
                 params_dropped: unified,
                 ..CleanupStats::default()
             };
             add(&mut stats, func, "parameters with one value", counts);
         }
-        if options.drop_params || options.drop_insts {
+        if may_be_unused {
             let counts = unused(func, flow, options, dead);
             add(&mut stats, func, "not used", counts);
         }
@@ -85,24 +94,28 @@ pub(super) fn optimize_checked(
             promoted = promote_slots(func, flow, options, promote);
             add(&mut stats, func, "promoted", promoted);
         }
-        let is_changed = unified > 0 || promoted != CleanupStats::default();
-        if is_changed {
-            stats += tidy(func, context);
+        let mut is_changed = promoted != CleanupStats::default();
+        may_be_unused |= is_changed;
+        if unified > 0 || is_changed {
+            let tidied = tidy(func, context);
+            stats += tidied;
+            is_changed |= tidied != CleanupStats::default();
+            if is_changed {
+                context.optimize.flow.compute(func);
+            }
         }
-        let mut resolved = Resolved::default();
-        if options.resolve_targets {
+        if options.resolve_targets && (survey.has_indirect_calls || !options.tables.is_empty()) {
             let OptimizeContext { flow, targets, .. } = &mut context.optimize;
-            flow.compute(func);
-            resolved = resolve_targets(func, flow, options, targets);
+            let resolved = resolve_targets(func, flow, options, targets);
             let counts = CleanupStats {
                 calls_resolved: resolved.calls,
                 table_loads_replaced: resolved.loads,
                 ..CleanupStats::default()
             };
             add(&mut stats, func, "targets known", counts);
+            is_changed |= resolved != Resolved::default();
         }
-        let mut plain = 0;
-        if options.drop_handlers {
+        if options.drop_handlers && survey.has_handlers {
             let never_throws = |func: &Function, func_ref| match func.dfg.ext_funcs.get(func_ref) {
                 Some(declared) => match &declared.name {
                     ExternalName::LibCall(_) => true,
@@ -111,25 +124,27 @@ pub(super) fn optimize_checked(
                 },
                 None => false,
             };
-            plain = drop_handlers(func, &context.handler_addresses, never_throws);
+            let plain = drop_handlers(func, &context.handler_addresses, never_throws);
             stats.try_calls_replaced += plain;
             if plain > 0 {
                 stats += tidy(func, context);
+                context.optimize.flow.compute(func);
+                is_changed = true;
             }
         }
-        let is_changed = is_changed || resolved != Resolved::default() || plain > 0;
-        let decided = match options.thread_branches {
-            true => thread_branches(func, &mut copies_left, context),
-            false => 0,
-        };
-        let counts = CleanupStats {
-            branches_decided: decided,
-            ..CleanupStats::default()
-        };
-        add(&mut stats, func, "branches decided", counts);
-        if decided > 0 {
-            stats += tidy(func, context);
-        } else if !is_changed {
+        if options.thread_branches {
+            let decided = thread_branches(func, &mut copies_left, context);
+            let counts = CleanupStats {
+                branches_decided: decided,
+                ..CleanupStats::default()
+            };
+            add(&mut stats, func, "branches decided", counts);
+            if decided > 0 {
+                stats += tidy(func, context);
+                is_changed = true;
+            }
+        }
+        if !is_changed {
             break;
         }
     }
@@ -152,12 +167,6 @@ pub(super) fn optimize_checked(
             add(&mut stats, func, "not used", counts);
         }
     }
-    let counts = CleanupStats {
-        slots_dropped: slots::drop_unused_slots(func),
-        declarations_dropped: declarations::drop_unused_declarations(func),
-        ..CleanupStats::default()
-    };
-    add(&mut stats, func, "not named", counts);
     stats
 }
 
@@ -167,6 +176,9 @@ fn unused(
     options: &OptimizeOptions,
     context: &mut DeadContext,
 ) -> CleanupStats {
+    if !options.drop_params && !options.drop_insts {
+        return CleanupStats::default();
+    }
     let (params_dropped, insts_dropped) = drop_dead(func, flow, options, context);
     CleanupStats {
         params_dropped,
@@ -188,11 +200,17 @@ fn thread_branches(
 ) -> usize {
     let CleanupContext {
         handler_addresses,
-        optimize: OptimizeContext { flow, decided, .. },
+        optimize:
+            OptimizeContext {
+                flow,
+                scope,
+                decided,
+                ..
+            },
         ..
     } = context;
-    flow.compute(func);
-    thread_decided(func, flow, copies_left, handler_addresses, decided)
+    scope.find(func, flow);
+    thread_decided(func, flow, scope, copies_left, handler_addresses, decided)
 }
 
 /// Returns whether there is a slot that could be private.

@@ -55,6 +55,7 @@ mod merge;
 mod options;
 mod params;
 mod promote;
+mod scope;
 mod slots;
 mod stores;
 mod tables;
@@ -63,9 +64,13 @@ mod thread;
 
 pub use crate::body::spread_cold;
 pub use options::{MemoryFunctions, OptimizeOptions};
+pub(crate) use scope::Before;
 pub use tables::{TableFunction, Tables};
 
-use crate::body::{HandlerAddresses, check_definitions, check_structure, drop_unreachable_blocks};
+use crate::body::{
+    HandlerAddresses, check_argument_counts, check_definitions, check_structure,
+    drop_unreachable_blocks,
+};
 use crate::program::FunctionName;
 use crate::trace::Name;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
@@ -241,14 +246,16 @@ pub fn optimize(
     context: &mut CleanupContext,
 ) -> CleanupStats {
     let never_throws = |name: &FunctionName| options.function_never_throws(name);
-    optimize_in_program(func, options, &never_throws, context)
+    optimize_in_program(func, options, &never_throws, None, context)
 }
 
-/// Like [`optimize`], but with `never_throws` for all functions.
+/// Like [`optimize`], but with `never_throws` for all functions. With `before`, mainly the code is
+/// looked at that came into a function with these entities.
 pub(crate) fn optimize_in_program(
     func: &mut Function,
     options: &OptimizeOptions,
     never_throws: &dyn Fn(&FunctionName) -> bool,
+    before: Option<Before>,
     context: &mut CleanupContext,
 ) -> CleanupStats {
     context.optimize.clear();
@@ -258,13 +265,47 @@ pub(crate) fn optimize_in_program(
     if !is_sound || !check_definitions(func) {
         return CleanupStats::default();
     }
-    driver::optimize_checked(func, options, never_throws, context)
+    let mut stats = tidy(func, context);
+    stats += driver::optimize_checked(func, options, never_throws, before, context);
+    stats += drop_unnamed(func);
+    stats
+}
+
+/// Like [`optimize_in_program`], for a function that [`clean_up_spliced`] has tidied.
+pub(crate) fn optimize_tidied(
+    func: &mut Function,
+    options: &OptimizeOptions,
+    never_throws: &dyn Fn(&FunctionName) -> bool,
+    before: Option<Before>,
+    context: &mut CleanupContext,
+) -> CleanupStats {
+    context.optimize.clear();
+    context.handler_addresses.clear();
+    // The session has not looked at the edges within a callee.
+    if !check_argument_counts(func) || !check_definitions(func) {
+        return CleanupStats::default();
+    }
+    let mut stats = driver::optimize_checked(func, options, never_throws, before, context);
+    if stats != CleanupStats::default() {
+        stats += drop_unnamed(func);
+    }
+    stats
 }
 
 fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = tidy(func, context);
-    stats.slots_dropped = slots::drop_unused_slots(func);
-    stats.declarations_dropped = declarations::drop_unused_declarations(func);
+    stats += drop_unnamed(func);
+    stats
+}
+
+/// Removes slots and declarations that nothing names.
+fn drop_unnamed(func: &mut Function) -> CleanupStats {
+    let stats = CleanupStats {
+        slots_dropped: slots::drop_unused_slots(func),
+        declarations_dropped: declarations::drop_unused_declarations(func),
+        ..CleanupStats::default()
+    };
+    trace_step(func, "not named", &stats);
     stats
 }
 

@@ -297,6 +297,11 @@ impl<'a> Inliner<'a> {
             }
     }
 
+    /// Returns whether only that part of a function is optimized which its splices have changed.
+    pub(crate) fn optimizes_part(&self) -> bool {
+        self.optimize == Optimize::Inlined
+    }
+
     /// Tidies and optimizes `body` by the settings, like the pass does after its splices. For
     /// embedders that splice on their own, and compare.
     /// The other functions of the program are unknown here, such as whether they throw.

@@ -26,6 +26,7 @@ mod repair;
 
 use super::flow::Flow;
 use super::promote::reaching::{Reaching, Touch};
+use super::scope::Scope;
 use crate::body::{
     HandlerAddresses, branches, branches_mut, copy_labels_within, drop_unreachable_blocks,
     resolve_alias,
@@ -73,20 +74,18 @@ struct Way {
     leads_to: BlockCall,
 }
 
-/// Returns the number of instructions that [`thread_decided`] may still copy into `func`.
-pub(super) fn budget(func: &Function) -> usize {
-    let insts = func
-        .layout
-        .blocks()
-        .map(|block| func.layout.block_insts(block).count());
-    COPIED_ANYWAY + insts.sum::<usize>() / COPIED_SHARE
+/// Returns the number of instructions that [`thread_decided`] may copy into a function of `insts`
+/// instructions.
+pub(super) fn budget(insts: usize) -> usize {
+    COPIED_ANYWAY + insts / COPIED_SHARE
 }
 
-/// Sends the ways on which a join's branch is decided past it; returns their number. Nothing may be
-/// unreachable. `flow` is of no use afterwards.
+/// Sends the ways on which the branch of a join in `scope` is decided past it; returns their
+/// number. Nothing may be unreachable. If there are any, `flow` is of no use afterwards.
 pub(super) fn thread_decided(
     func: &mut Function,
     flow: &mut Flow,
+    scope: &Scope,
     budget: &mut usize,
     handler_addresses: &mut HandlerAddresses,
     context: &mut DecidedContext,
@@ -94,7 +93,7 @@ pub(super) fn thread_decided(
     if flow.returns_to_entry() {
         return 0;
     }
-    find_ways(func, flow, budget, &mut context.ways);
+    find_ways(func, flow, scope, budget, &mut context.ways);
     let threaded = context.ways.len();
     if threaded == 0 {
         return 0;
@@ -109,10 +108,19 @@ pub(super) fn thread_decided(
     threaded
 }
 
-fn find_ways(func: &Function, flow: &Flow, budget: &mut usize, found: &mut Vec<Way>) {
+fn find_ways(
+    func: &Function,
+    flow: &Flow,
+    scope: &Scope,
+    budget: &mut usize,
+    found: &mut Vec<Way>,
+) {
     found.clear();
     let mut values_left = MOST_VALUES;
     for (number, &join) in (0u32..).zip(flow.blocks()).skip(1) {
+        if !scope.contains(join) {
+            continue;
+        }
         let edges = flow.edges_into(number);
         let is_header = edges.iter().any(|edge| edge.from >= number);
         let Some(branch) = func.layout.last_inst(join) else {
