@@ -28,7 +28,10 @@ pub(crate) fn check_definitions(func: &Function) -> bool {
 /// verifier checks it, and [`check_structure`](super::check_structure) as well.
 pub(crate) fn check_argument_counts(func: &Function) -> bool {
     let pool = &func.dfg.value_lists;
-    let mut ends = func.layout.blocks().filter_map(|block| func.layout.last_inst(block));
+    let mut ends = func
+        .layout
+        .blocks()
+        .filter_map(|block| func.layout.last_inst(block));
     ends.all(|last| {
         let mut calls = branches(func, last).iter();
         calls.all(|call| call.len(pool) == func.dfg.block_params(call.block(pool)).len())

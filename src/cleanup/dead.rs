@@ -179,6 +179,9 @@ fn has_no_effect(func: &Function, inst: Inst) -> bool {
         return false;
     }
     // The function may not have been verified, so the flags may not be there.
-    let flags = || data.memflags().filter(|&flags| func.dfg.mem_flags.is_valid(flags));
+    let flags = || {
+        data.memflags()
+            .filter(|&flags| func.dfg.mem_flags.is_valid(flags))
+    };
     effect == Effect::None || flags().is_some_and(|flags| func.dfg.mem_flags[flags].notrap())
 }

@@ -311,7 +311,7 @@ fn drop_unnamed(func: &mut Function) -> CleanupStats {
 
 /// Tidies all but slots.
 fn trace_step(func: &Function, step: &str, stats: &CleanupStats) {
-    if cfg!(feature = "trace-log") && *stats != CleanupStats::default() {
+    if traces!() && *stats != CleanupStats::default() {
         let stats = format!("{stats:?}");
         let counts = stats
             .trim_start_matches("CleanupStats { ")

@@ -41,6 +41,7 @@ mod limits;
 mod loops;
 mod parameters;
 mod reason;
+mod search_tree;
 mod simple;
 mod small;
 mod summary;

@@ -353,8 +353,9 @@ impl<'a> Inliner<'a> {
         self.optimizes(1) && options.promote_slots && options.memory_functions.contains(name)
     }
 
-    /// Runs Cranelift's verifier with `isa` after the splices into each
-    /// function and again after its clean-up. Off by default.
+    /// Runs Cranelift's verifier with `isa` on the final body of each changed function. If it finds
+    /// an error, the function is done once more, with the verifier after each step, so that the
+    /// error names the step. Off by default.
     ///
     /// `isa` is a `&dyn TargetIsa` or an [`OwnedTargetIsa`](cranelift_codegen::isa::OwnedTargetIsa).
     #[must_use]

@@ -134,6 +134,7 @@ fn find_ways(
         };
         let values = func.dfg.block_params(join).len() + size;
         let ways = Ways::new(func, flow, join);
+        let mut may_be_cloned = None;
         for &edge in edges {
             let Some(passed) = branches(func, edge.inst).get(edge.index as usize) else {
                 debug_assert!(false, "{} has the edge", edge.inst);
@@ -150,6 +151,10 @@ fn find_ways(
             let target = leads_to.block(&func.dfg.value_lists);
             if func.layout.is_cold(join) && !func.layout.is_cold(target) {
                 continue;
+            }
+            // Only few joins get here.
+            if !*may_be_cloned.get_or_insert_with(|| have_usual_results(func, join)) {
+                break;
             }
             *budget -= size;
             values_left -= values;
@@ -183,8 +188,7 @@ fn copied_size(func: &Function, join: Block, branch: Inst) -> Option<usize> {
         let stays = opcode.is_call()
             || opcode.other_side_effects()
             || opcode.is_safepoint()
-            || !func.debug_tags.get(inst).is_empty()
-            || !has_usual_results(func, inst);
+            || !func.debug_tags.get(inst).is_empty();
         size += 1;
         if stays || size > MOST_COPIED + 1 {
             return None;
@@ -193,18 +197,18 @@ fn copied_size(func: &Function, join: Block, branch: Inst) -> Option<usize> {
     func.debug_tags.get(branch).is_empty().then_some(size)
 }
 
-/// Returns whether the results of `inst` are those that a clone of it would get, which may not hold
-/// in an unverified function.
-fn has_usual_results(func: &Function, inst: Inst) -> bool {
+/// Returns whether the results of all instructions of `join` are those that clones would get, which
+/// may not hold in an unverified function.
+fn have_usual_results(func: &Function, join: Block) -> bool {
     let dfg = &func.dfg;
-    let usual = || {
+    let usual = |inst| {
         let types = dfg.inst_result_types(inst, dfg.ctrl_typevar(inst));
         types.eq(dfg
             .inst_results(inst)
             .iter()
             .map(|&value| dfg.value_type(value)))
     };
-    panics::catch(usual).is_ok_and(|is_usual| is_usual)
+    panics::catch(|| func.layout.block_insts(join).all(usual)).is_ok_and(|is_usual| is_usual)
 }
 
 /// Returns the target of `branch`, by the facts about its condition.
