@@ -1,6 +1,5 @@
 //! Consistency of parameters and results with their values.
 
-use super::branches;
 use cranelift_codegen::ir::{Function, Value, ValueDef};
 
 /// Returns whether each parameter and each result in the layout is not an alias, and is recorded as
@@ -21,19 +20,5 @@ pub(crate) fn check_definitions(func: &Function) -> bool {
                 let mut results = results.map(|(index, &value)| (value, index));
                 results.all(|(value, index)| is_defined(value, ValueDef::Result(inst, index)))
             })
-    })
-}
-
-/// Returns whether each branch passes as many arguments as its targets have parameters. The
-/// verifier checks it, and [`check_structure`](super::check_structure) as well.
-pub(crate) fn check_argument_counts(func: &Function) -> bool {
-    let pool = &func.dfg.value_lists;
-    let mut ends = func
-        .layout
-        .blocks()
-        .filter_map(|block| func.layout.last_inst(block));
-    ends.all(|last| {
-        let mut calls = branches(func, last).iter();
-        calls.all(|call| call.len(pool) == func.dfg.block_params(call.block(pool)).len())
     })
 }

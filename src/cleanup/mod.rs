@@ -68,8 +68,7 @@ pub(crate) use scope::Before;
 pub use tables::{TableFunction, Tables};
 
 use crate::body::{
-    HandlerAddresses, check_argument_counts, check_definitions, check_structure,
-    drop_unreachable_blocks,
+    HandlerAddresses, check_definitions, check_edges, check_structure, drop_unreachable_blocks,
 };
 use crate::program::FunctionName;
 use crate::trace::Name;
@@ -282,7 +281,7 @@ pub(crate) fn optimize_tidied(
     context.optimize.clear();
     context.handler_addresses.clear();
     // The session has not looked at the edges within a callee.
-    if !check_argument_counts(func) || !check_definitions(func) {
+    if check_edges(func).is_err() || !check_definitions(func) {
         return CleanupStats::default();
     }
     let mut stats = driver::optimize_checked(func, options, never_throws, before, context);
