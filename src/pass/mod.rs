@@ -268,7 +268,9 @@ impl<'a> Inliner<'a> {
     }
 
     /// Sets which functions are optimized after their clean-up; by default, those with inlined
-    /// calls. Without [clean-up](Inliner::clean_up) none are.
+    /// calls. If less than an eighth of such a function came in, only that part is searched for
+    /// decided branches and for parameters with one value, and the blocks to which it leads; with
+    /// [`Optimize::All`], all of it. Without [clean-up](Inliner::clean_up) none are.
     ///
     /// A build for debugging sets [`Optimize::None`].
     #[must_use]

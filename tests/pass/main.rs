@@ -18,6 +18,7 @@ mod recorded;
 mod recursion;
 mod report;
 mod resolved;
+mod scope;
 mod shapes;
 mod shipped_modules;
 mod site_names;
