@@ -11,6 +11,9 @@ use cranelift_codegen::ir::{Block, Function, Inst, InstructionData};
 /// Where this share of a function or more came in with its last splices, all of it is looked at.
 const WHOLE_FROM_SHARE: usize = 8;
 
+/// All of a function of up to this number of instructions is looked at, which costs next to nothing.
+const ALWAYS_WHOLE: usize = 64;
+
 /// The numbers of a body's entities before its splices. Higher ones came in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Before {
@@ -74,7 +77,8 @@ impl Scope {
                 }
             }
         }
-        let is_whole = new.saturating_mul(WHOLE_FROM_SHARE) >= survey.insts;
+        let is_whole =
+            survey.insts <= ALWAYS_WHOLE || new.saturating_mul(WHOLE_FROM_SHARE) >= survey.insts;
         self.before = before.filter(|_| !is_whole);
         survey
     }

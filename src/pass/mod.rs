@@ -75,7 +75,7 @@ pub use shared::Shared;
 pub use stream::{DeclaredProgram, Stream, StreamError, Streamed};
 pub use warning::Warning;
 
-use crate::cleanup::{CleanupContext, OptimizeOptions, clean_up, optimize};
+use crate::cleanup::{Before, CleanupContext, OptimizeOptions, clean_up, optimize_in_program};
 use crate::decide::{Inline, Limits};
 use crate::locations::LocationMode;
 use crate::profile::Profile;
@@ -304,8 +304,8 @@ impl<'a> Inliner<'a> {
         self.optimize == Optimize::Inlined
     }
 
-    /// Tidies and optimizes `body` by the settings, like the pass does after its splices. For
-    /// embedders that splice on their own, and compare.
+    /// Tidies and optimizes `body` by the settings, like the pass does after its splices into the
+    /// body `before`. For embedders that splice on their own, and compare.
     /// The other functions of the program are unknown here, such as whether they throw.
     ///
     /// ```
@@ -315,16 +315,20 @@ impl<'a> Inliner<'a> {
     ///
     /// let text = "function %f() {\nblock0:\n jump block1\nblock1:\n return\n}";
     /// let mut func = cranelift_reader::parse_functions(text)?.remove(0);
-    /// Inliner::new(Always).finish(&mut func, &mut CleanupContext::new());
+    /// let before = func.clone();
+    /// Inliner::new(Always).finish(&before, &mut func, &mut CleanupContext::new());
     /// assert_eq!(func.layout.blocks().count(), 1);
     /// # Ok::<(), cranelift_reader::ParseError>(())
     /// ```
-    pub fn finish(&self, body: &mut Function, context: &mut CleanupContext) {
+    pub fn finish(&self, before: &Function, body: &mut Function, context: &mut CleanupContext) {
         if self.clean_up {
             clean_up(body, context);
         }
         if self.optimizes(1) {
-            optimize(body, &self.optimize_options, context);
+            let options = &self.optimize_options;
+            let never_throws = |name: &FunctionName| options.function_never_throws(name);
+            let before = self.optimizes_part().then(|| Before::of(before));
+            optimize_in_program(body, options, &never_throws, before, context);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::check::{check, check_optimized};
 use crate::cleanup::{
     Before, CleanupStats, clean_up, clean_up_spliced, optimize_in_program, optimize_tidied,
 };
-use crate::locations::{LocationMode, LocationTable};
+use crate::locations::{LocationBuilder, LocationMode};
 use crate::program::{FunctionId, FunctionName};
 use crate::splice::MemoryPromises;
 use cranelift_codegen::ir::Function;
@@ -42,16 +42,18 @@ impl Run<'_> {
         let original = program[id].body();
         let (mut caller, body, stats) = self.verified_stages(id, scratch);
         let inlined_at = self.inliner.locations == LocationMode::InlinedAt;
-        // Where nothing was inlined, locations stay the front end's.
-        let own = || LocationTable::own(self.state.program[id].name().clone());
-        let mut table = inlined_at.then(|| Arc::new(own()));
+        let mut table = None;
         let body = match body {
             // After an error the run has failed; the remaining work only has to end.
-            Err(Unsound) | Ok(None) => Arc::clone(original),
-            Ok(Some(mut body)) => {
-                if let Some(builder) = caller.locations.take() {
-                    table = Some(Arc::new(builder.finish(&mut body)));
+            Err(Unsound) => Arc::clone(original),
+            Ok(None) if !inlined_at => Arc::clone(original),
+            Ok(body) => {
+                let mut body = body.unwrap_or_else(|| (**original).clone());
+                let mut builder = caller.locations.take();
+                if inlined_at && builder.is_none() {
+                    builder = Some(LocationBuilder::begin(&mut body));
                 }
+                table = builder.map(|builder| Arc::new(builder.finish(&mut body)));
                 Arc::new(match caller.inlined {
                     0 => body,
                     _ => self.pack(body),

@@ -64,5 +64,6 @@ fn a_small_copy_in_a_large_function_is_optimized_alone() {
 
 #[test]
 fn a_function_that_came_in_for_a_large_part_is_optimized_as_a_whole() {
-    assert_eq!(decided(0, Optimize::Inlined), 4);
+    let (part, all) = (decided(0, Optimize::Inlined), decided(0, Optimize::All));
+    assert!(part == all && all > 2);
 }
