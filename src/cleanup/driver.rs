@@ -51,7 +51,8 @@ pub(super) fn optimize_checked(
 ) -> CleanupStats {
     let mut stats = tidy(func, context);
     let mut options = options.clone();
-    if slots::relies_on_layout(func) {
+    let follows_slots = !slots::relies_on_layout(func);
+    if !follows_slots {
         // A slot may be accessed by the address of another.
         options.promote_slots = false;
         options.drop_stores = false;
@@ -119,7 +120,7 @@ pub(super) fn optimize_checked(
         }
         let is_changed = is_changed || resolved != Resolved::default() || plain > 0;
         let decided = match options.thread_branches {
-            true => thread_branches(func, &mut copies_left, context),
+            true => thread_branches(func, follows_slots, &mut copies_left, context),
             false => 0,
         };
         let counts = CleanupStats {
@@ -183,6 +184,7 @@ fn add(stats: &mut CleanupStats, func: &Function, step: &str, counts: CleanupSta
 
 fn thread_branches(
     func: &mut Function,
+    follows_slots: bool,
     copies_left: &mut usize,
     context: &mut CleanupContext,
 ) -> usize {
@@ -192,7 +194,14 @@ fn thread_branches(
         ..
     } = context;
     flow.compute(func);
-    thread_decided(func, flow, copies_left, handler_addresses, decided)
+    thread_decided(
+        func,
+        flow,
+        follows_slots,
+        copies_left,
+        handler_addresses,
+        decided,
+    )
 }
 
 /// Returns whether there is a slot that could be private.

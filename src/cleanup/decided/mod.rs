@@ -83,10 +83,12 @@ pub(super) fn budget(func: &Function) -> usize {
 }
 
 /// Sends the ways on which a join's branch is decided past it; returns their number. Nothing may be
-/// unreachable. `flow` is of no use afterwards.
+/// unreachable. `flow` is of no use afterwards. With `follows_slots`, no access goes from one stack
+/// slot to another.
 pub(super) fn thread_decided(
     func: &mut Function,
     flow: &mut Flow,
+    follows_slots: bool,
     budget: &mut usize,
     handler_addresses: &mut HandlerAddresses,
     context: &mut DecidedContext,
@@ -94,7 +96,7 @@ pub(super) fn thread_decided(
     if flow.returns_to_entry() {
         return 0;
     }
-    find_ways(func, flow, budget, &mut context.ways);
+    find_ways(func, flow, follows_slots, budget, &mut context.ways);
     let threaded = context.ways.len();
     if threaded == 0 {
         return 0;
@@ -109,7 +111,13 @@ pub(super) fn thread_decided(
     threaded
 }
 
-fn find_ways(func: &Function, flow: &Flow, budget: &mut usize, found: &mut Vec<Way>) {
+fn find_ways(
+    func: &Function,
+    flow: &Flow,
+    follows_slots: bool,
+    budget: &mut usize,
+    found: &mut Vec<Way>,
+) {
     found.clear();
     let mut values_left = MOST_VALUES;
     for (number, &join) in (0u32..).zip(flow.blocks()).skip(1) {
@@ -125,7 +133,7 @@ fn find_ways(func: &Function, flow: &Flow, budget: &mut usize, found: &mut Vec<W
             continue;
         };
         let values = func.dfg.block_params(join).len() + size;
-        let ways = Ways::new(func, flow, join);
+        let ways = Ways::new(func, flow, join, follows_slots);
         for &edge in edges {
             let Some(passed) = branches(func, edge.inst).get(edge.index as usize) else {
                 debug_assert!(false, "{} has the edge", edge.inst);
