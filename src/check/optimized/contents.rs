@@ -182,7 +182,43 @@ impl Contents {
     /// What an instruction is apart from the values that it takes, from the slot whose address it
     /// takes, and from where it branches to.
     pub(super) fn shape(&mut self, func: &Function, inst: Inst) -> ContentId {
-        let (operands, data) = take_apart(&func.dfg.insts[inst]);
+        let ty = |&value| func.dfg.value_type(value);
+        let args = func.dfg.inst_args(inst).iter().map(ty).collect();
+        let results = func.dfg.inst_results(inst).iter().map(ty).collect();
+        self.shape_of(func, &func.dfg.insts[inst], args, results)
+    }
+
+    /// The shape of a load that loads what `store` stores, with the type of the stored value.
+    pub(super) fn load_of_stored(&mut self, func: &Function, store: Inst) -> Option<ContentId> {
+        let InstructionData::Store {
+            opcode: Opcode::Store,
+            args: [value, address],
+            flags,
+            offset,
+        } = func.dfg.insts[store]
+        else {
+            return None;
+        };
+        let load = InstructionData::Load {
+            opcode: Opcode::Load,
+            arg: address,
+            flags,
+            offset,
+        };
+        let [value, address] = [value, address].map(|value| func.dfg.value_type(value));
+        let args = [address].into_iter().collect();
+        let results = [value].into_iter().collect();
+        Some(self.shape_of(func, &load, args, results))
+    }
+
+    fn shape_of(
+        &mut self,
+        func: &Function,
+        data: &InstructionData,
+        args: SmallVec<[Type; 4]>,
+        results: SmallVec<[Type; 2]>,
+    ) -> ContentId {
+        let (operands, data) = take_apart(data);
         let mut refers = SmallVec::new();
         for operand in operands {
             refers.push(match operand {
@@ -206,15 +242,25 @@ impl Contents {
                 | Operand::Slot(_) => continue,
             });
         }
-        let ty = |&value| func.dfg.value_type(value);
-        let args = func.dfg.inst_args(inst).iter().map(ty).collect();
-        let results = func.dfg.inst_results(inst).iter().map(ty).collect();
         self.number(Content::Shape {
             data,
             refers,
             args,
             results,
         })
+    }
+
+    /// Which bytes behind its operand a load loads, by its shape.
+    pub(super) fn loaded_range(&self, load: ContentId) -> Option<(i64, i64)> {
+        let Content::Shape { data, results, .. } = self.get(load) else {
+            return None;
+        };
+        let (InstructionData::Load { offset, .. }, &[ty]) = (data, &results[..]) else {
+            return None;
+        };
+        // One that extends loads fewer.
+        let start = i64::from(i32::from(*offset));
+        Some((start, start + i64::from(ty.bytes())))
     }
 
     /// The shape of a `sextend`.

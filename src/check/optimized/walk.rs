@@ -57,8 +57,8 @@ pub(super) struct Walk<'a> {
     pub(super) block: Option<Block>,
     /// Loads that the function before did alone since the block was entered.
     pub(super) passed_loads: u32,
-    /// What was loaded since then and since the last effect, by the load without its operand and
-    /// the address.
+    /// What was loaded or stored since then and is still there, by the load without its operand
+    /// and the address.
     pub(super) loaded: FxHashMap<(ContentId, Node), Node>,
     /// The copy that the function before is at.
     pub(super) copying: Copying,

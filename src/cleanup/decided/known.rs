@@ -17,7 +17,7 @@ const MAX_DEPTH: u32 = 6;
 const MOST_BRANCHES: usize = 8;
 
 /// The number of instructions that are searched for the store before a load.
-const MOST_INSTS: u32 = 64;
+const MOST_INSTS: usize = 64;
 
 /// The facts about an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,30 +202,20 @@ impl Way<'_> {
             ty,
             flags,
         };
-        let mut edge = Some(self.edge);
-        let mut at = load;
-        let mut insts_left = MOST_INSTS;
-        for _ in 0..MOST_BRANCHES {
-            while let Some(inst) = func.layout.prev_inst(at) {
-                insts_left -= 1;
-                match self.write(inst, sought) {
-                    Write::None if insts_left > 0 => at = inst,
-                    Write::Of(value) => return Some(value),
-                    Write::None | Write::Unknown => return None,
-                }
-            }
-            // From the begin of the block to the branch before it, which may be a call.
-            let Edge { inst, from, .. } = edge?;
-            if !matches!(self.write(inst, sought), Write::None) {
-                return None;
-            }
-            at = inst;
-            edge = match self.ways.flow.edges_into(from) {
-                [before] => Some(*before),
-                _ => None,
-            };
+        // The copy of the join is joined to the block of a jump, so that nothing is between them.
+        if func.dfg.insts[self.edge.inst].opcode() != Opcode::Jump {
+            return None;
         }
-        None
+        let search = |from: Inst| {
+            let before = std::iter::successors(Some(from), |&inst| func.layout.prev_inst(inst));
+            let mut writes = before.skip(1).take(MOST_INSTS);
+            writes.find_map(|inst| match self.write(inst, sought) {
+                Write::None => None,
+                Write::Of(value) => Some(Some(value)),
+                Write::Unknown => Some(None),
+            })
+        };
+        search(load).or_else(|| search(self.edge.inst))?
     }
 
     /// Returns what `inst` writes to the sought place.
