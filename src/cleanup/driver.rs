@@ -4,11 +4,15 @@ use super::dead::{DeadContext, drop_dead};
 use super::decided::{self, DecidedContext, thread_decided};
 use super::flow::Flow;
 use super::handlers::drop_handlers;
+use super::held::Contents;
 use super::params::{ParamsContext, unify_params};
 use super::promote::{PromoteContext, promote_slots};
 use super::stores::drop_stores;
 use super::targets::{Resolved, TargetsContext, resolve_targets};
-use super::{CleanupContext, CleanupStats, OptimizeOptions, declarations, slots, tidy, trace_step};
+use super::{
+    CleanupContext, CleanupStats, OptimizeOptions, Others, declarations, guards, slots, tidy,
+    trace_step,
+};
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{ExternalName, Function, Inst};
 
@@ -25,6 +29,7 @@ pub(super) struct OptimizeContext {
     decided: DecidedContext,
     promote: PromoteContext,
     targets: TargetsContext,
+    contents: Contents,
 }
 
 impl OptimizeContext {
@@ -46,7 +51,7 @@ impl OptimizeContext {
 pub(super) fn optimize_checked(
     func: &mut Function,
     options: &OptimizeOptions,
-    never_throws: &dyn Fn(&FunctionName) -> bool,
+    others: Others<'_>,
     context: &mut CleanupContext,
 ) -> CleanupStats {
     let mut stats = tidy(func, context);
@@ -56,6 +61,7 @@ pub(super) fn optimize_checked(
         // A slot may be accessed by the address of another.
         options.promote_slots = false;
         options.drop_stores = false;
+        options.guard_calls = false;
     }
     let options = &options;
     let mut copies_left = decided::budget(func);
@@ -102,13 +108,27 @@ pub(super) fn optimize_checked(
             };
             add(&mut stats, func, "targets known", counts);
         }
+        let mut guards = 0;
+        if options.guard_calls && has_candidates(func) && guards::has_indirect_calls(func) {
+            let OptimizeContext { flow, contents, .. } = &mut context.optimize;
+            flow.compute(func);
+            guards = guards::decide_guards(func, flow, contents);
+            let counts = CleanupStats {
+                guards_decided: guards,
+                ..CleanupStats::default()
+            };
+            add(&mut stats, func, "guards decided", counts);
+            if guards > 0 {
+                stats += tidy(func, context);
+            }
+        }
         let mut plain = 0;
         if options.drop_handlers {
             let never_throws = |func: &Function, func_ref| match func.dfg.ext_funcs.get(func_ref) {
                 Some(declared) => match &declared.name {
                     ExternalName::LibCall(_) => true,
                     name => FunctionName::of_external(func, name)
-                        .is_some_and(|name| never_throws(&name)),
+                        .is_some_and(|name| (others.never_throws)(&name)),
                 },
                 None => false,
             };
@@ -118,7 +138,7 @@ pub(super) fn optimize_checked(
                 stats += tidy(func, context);
             }
         }
-        let is_changed = is_changed || resolved != Resolved::default() || plain > 0;
+        let is_changed = is_changed || resolved != Resolved::default() || guards + plain > 0;
         let decided = match options.thread_branches {
             true => thread_branches(func, follows_slots, &mut copies_left, context),
             false => 0,
@@ -152,6 +172,20 @@ pub(super) fn optimize_checked(
             let counts = unused(func, flow, options, dead);
             add(&mut stats, func, "not used", counts);
         }
+    }
+    if options.guard_calls && has_candidates(func) && guards::has_indirect_calls(func) {
+        let OptimizeContext {
+            flow,
+            contents,
+            targets,
+            ..
+        } = &mut context.optimize;
+        flow.compute(func);
+        let counts = CleanupStats {
+            calls_guarded: guards::guard_calls(func, flow, others.may_inline, contents, targets),
+            ..CleanupStats::default()
+        };
+        add(&mut stats, func, "targets likely", counts);
     }
     let counts = CleanupStats {
         slots_dropped: slots::drop_unused_slots(func),

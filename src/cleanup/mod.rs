@@ -50,7 +50,9 @@ mod declarations;
 mod driver;
 mod flow;
 mod fold;
+mod guards;
 mod handlers;
+mod held;
 mod merge;
 mod options;
 mod params;
@@ -133,6 +135,10 @@ pub struct CleanupStats {
     pub memory_calls_replaced: usize,
     /// Indirect calls of a known function that became direct.
     pub calls_resolved: usize,
+    /// Indirect calls that got a test for their likely target.
+    pub calls_guarded: usize,
+    /// Such tests that were decided.
+    pub guards_decided: usize,
     /// Calls with handlers that became plain calls, since the callee never throws.
     pub try_calls_replaced: usize,
     /// Loads of read-only tables that became the address of the function there.
@@ -163,6 +169,8 @@ impl std::ops::AddAssign for CleanupStats {
             stores_replaced,
             memory_calls_replaced,
             calls_resolved,
+            calls_guarded,
+            guards_decided,
             try_calls_replaced,
             table_loads_replaced,
             address_tests_folded,
@@ -182,6 +190,8 @@ impl std::ops::AddAssign for CleanupStats {
         self.stores_replaced += stores_replaced;
         self.memory_calls_replaced += memory_calls_replaced;
         self.calls_resolved += calls_resolved;
+        self.calls_guarded += calls_guarded;
+        self.guards_decided += guards_decided;
         self.try_calls_replaced += try_calls_replaced;
         self.table_loads_replaced += table_loads_replaced;
         self.address_tests_folded += address_tests_folded;
@@ -240,15 +250,27 @@ pub fn optimize(
     options: &OptimizeOptions,
     context: &mut CleanupContext,
 ) -> CleanupStats {
-    let never_throws = |name: &FunctionName| options.function_never_throws(name);
-    optimize_in_program(func, options, &never_throws, context)
+    let others = Others {
+        never_throws: &|name| options.function_never_throws(name),
+        may_inline: &|_| false,
+    };
+    optimize_in_program(func, options, others, context)
 }
 
-/// As [`optimize`], where `never_throws` tells of all functions.
+/// Facts about the functions that a function refers to.
+#[derive(Clone, Copy)]
+pub(crate) struct Others<'a> {
+    /// Whether no exception comes out of it.
+    pub(crate) never_throws: &'a dyn Fn(&FunctionName) -> bool,
+    /// Whether it would probably be inlined if it were called directly.
+    pub(crate) may_inline: &'a dyn Fn(&FunctionName) -> bool,
+}
+
+/// As [`optimize`], with what is known of all functions.
 pub(crate) fn optimize_in_program(
     func: &mut Function,
     options: &OptimizeOptions,
-    never_throws: &dyn Fn(&FunctionName) -> bool,
+    others: Others<'_>,
     context: &mut CleanupContext,
 ) -> CleanupStats {
     context.optimize.clear();
@@ -258,7 +280,7 @@ pub(crate) fn optimize_in_program(
     if !is_sound || !check_definitions(func) {
         return CleanupStats::default();
     }
-    driver::optimize_checked(func, options, never_throws, context)
+    driver::optimize_checked(func, options, others, context)
 }
 
 fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {

@@ -31,6 +31,9 @@ pub struct OptimizeOptions {
     pub drop_insts: bool,
     /// Make indirect calls of a known function direct.
     pub resolve_targets: bool,
+    /// Test for the likely target of an indirect call, whose address a stack slot holds, so that it
+    /// can be inlined. Only the pass does so, which inlines afterwards.
+    pub guard_calls: bool,
     /// Make calls with handlers plain calls if the callee never throws.
     pub drop_handlers: bool,
     /// The byte order of the target. If unknown, accesses of several sizes at one place stay in
@@ -55,6 +58,7 @@ impl Default for OptimizeOptions {
             drop_params: true,
             drop_insts: true,
             resolve_targets: true,
+            guard_calls: true,
             drop_handlers: true,
             endianness: None,
             memory_functions: MemoryFunctions::default(),

@@ -69,6 +69,11 @@ impl Walk<'_> {
         if is_only_way && hints.first() == Some(&self.position) {
             return Ok(self.position);
         }
+        if self.comes_from_indirect_call() && !self.before.func.layout.is_block_inserted(target) {
+            let trail = self.trail(true)?;
+            self.trails.insert(target, trail);
+            return Ok(self.position);
+        }
         for forks in [false, true] {
             let trail = self.trail(forks)?;
             let hinted = hints.iter().find(|hint| trail.contains(hint)).copied();

@@ -36,6 +36,9 @@ impl Walk<'_> {
                 self.next_inst()?;
                 continue;
             }
+            if self.is_guard(inst, result) {
+                return self.follow_guard(block, result);
+            }
             if !self.fork()? {
                 let func = self.before.func;
                 let message = format!(

@@ -102,7 +102,7 @@ fn truth_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<bool
 }
 
 /// The operands of a comparison of scalars.
-fn comparison(world: &World, node: Node) -> Option<(IntCC, Node, Node)> {
+pub(super) fn comparison(world: &World, node: Node) -> Option<(IntCC, Node, Node)> {
     let Term::Computed { shape, args, .. } = world.nodes.term(node) else {
         return None;
     };

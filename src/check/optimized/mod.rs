@@ -27,7 +27,8 @@
 //! **What is proved.** On every path calls, accesses of other memory, atomics, fences, traps and
 //! sequence points are the same, in the same order, with equal operands, flags, source locations,
 //! tags and stack maps; so are the ends, the stack limit and the handlers. An indirect call may be a
-//! direct one where its target is the address of that function and the signatures are equal; a
+//! direct one where its target is the address of that function and the signatures are equal, and it
+//! may be preceded by a test whether it is; a
 //! `try_call` may be a call where nothing that the callee reaches throws. A branch may be left out
 //! where the checker knows its condition on that way: by a constant, by an earlier branch or trap on
 //! it, by a comparison with what is known; or where all sides come to one place without having
@@ -104,6 +105,7 @@ mod entities;
 mod evaluate;
 mod facts;
 mod fork;
+mod guards;
 mod labels;
 mod liveness;
 mod machine;

@@ -288,7 +288,8 @@ fn copy_join(func: &mut Function, way: &Way, definitions: &mut Vec<Definition>) 
     }));
 }
 
-fn copy_location(func: &mut Function, from: Inst, to: Inst) {
+/// Gives `to` the location of `from`.
+pub(super) fn copy_location(func: &mut Function, from: Inst, to: Inst) {
     let location = func.stencil.srclocs[from];
     // A function without any locations is printed in another way.
     if !location.is_default() {
