@@ -1,5 +1,6 @@
 //! The order of the transforms, and the number of rounds.
 
+use super::comparisons::simplify_comparisons;
 use super::dead::{DeadContext, drop_dead};
 use super::decided::{self, DecidedContext, thread_decided};
 use super::flow::Flow;
@@ -63,6 +64,7 @@ pub(super) fn optimize_checked(
         options.drop_stores = false;
         options.guard_calls = false;
     }
+    options.guard_calls &= options.resolve_targets;
     let options = &options;
     let mut copies_left = decided::budget(func);
     for _ in 0..MOST_ROUNDS {
@@ -154,24 +156,32 @@ pub(super) fn optimize_checked(
             break;
         }
     }
-    if options.drop_stores && has_candidates(func) {
-        let OptimizeContext {
-            flow,
-            dead,
-            promote,
-            ..
-        } = &mut context.optimize;
+    let mut leaves_unused = false;
+    if options.simplify_comparisons {
+        let flow = &mut context.optimize.flow;
         flow.compute(func);
-        let dropped = drop_stores(func, flow, options, promote);
         let counts = CleanupStats {
-            stores_dropped: dropped,
+            comparisons_simplified: simplify_comparisons(func, flow),
             ..CleanupStats::default()
         };
+        leaves_unused |= counts.comparisons_simplified > 0;
+        add(&mut stats, func, "comparisons", counts);
+    }
+    if options.drop_stores && has_candidates(func) {
+        let OptimizeContext { flow, promote, .. } = &mut context.optimize;
+        flow.compute(func);
+        let counts = CleanupStats {
+            stores_dropped: drop_stores(func, flow, options, promote),
+            ..CleanupStats::default()
+        };
+        leaves_unused |= counts.stores_dropped > 0;
         add(&mut stats, func, "stores not read", counts);
-        if dropped > 0 {
-            let counts = unused(func, flow, options, dead);
-            add(&mut stats, func, "not used", counts);
-        }
+    }
+    if leaves_unused && (options.drop_insts || options.drop_params) {
+        let OptimizeContext { flow, dead, .. } = &mut context.optimize;
+        flow.compute(func);
+        let counts = unused(func, flow, options, dead);
+        add(&mut stats, func, "not used", counts);
     }
     if options.guard_calls && has_candidates(func) && guards::has_indirect_calls(func) {
         let OptimizeContext {

@@ -43,6 +43,7 @@
 //! # Ok::<(), cranelift_reader::ParseError>(())
 //! ```
 
+mod comparisons;
 mod constant;
 mod dead;
 mod decided;
@@ -145,6 +146,8 @@ pub struct CleanupStats {
     pub table_loads_replaced: usize,
     /// Comparisons and branches decided by known facts about a slot's address.
     pub address_tests_folded: usize,
+    /// Comparisons of the result of a comparison that became that, or its opposite.
+    pub comparisons_simplified: usize,
     /// Stores to private slots that nothing could read.
     pub stores_dropped: usize,
     /// Ways into a join that go straight to where the join's branch leads.
@@ -174,6 +177,7 @@ impl std::ops::AddAssign for CleanupStats {
             try_calls_replaced,
             table_loads_replaced,
             address_tests_folded,
+            comparisons_simplified,
             stores_dropped,
             branches_decided,
             params_dropped,
@@ -195,6 +199,7 @@ impl std::ops::AddAssign for CleanupStats {
         self.try_calls_replaced += try_calls_replaced;
         self.table_loads_replaced += table_loads_replaced;
         self.address_tests_folded += address_tests_folded;
+        self.comparisons_simplified += comparisons_simplified;
         self.stores_dropped += stores_dropped;
         self.branches_decided += branches_decided;
         self.params_dropped += params_dropped;

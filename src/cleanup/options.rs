@@ -25,6 +25,8 @@ pub struct OptimizeOptions {
     pub drop_stores: bool,
     /// Let ways into a join with a decided branch go straight to its target.
     pub thread_branches: bool,
+    /// Replace comparisons of what another comparison computed.
+    pub simplify_comparisons: bool,
     /// Remove block parameters that have one value or equal constants on all ways, or no uses.
     pub drop_params: bool,
     /// Remove instructions without an effect and without used results.
@@ -32,7 +34,8 @@ pub struct OptimizeOptions {
     /// Make indirect calls of a known function direct.
     pub resolve_targets: bool,
     /// Test for the likely target of an indirect call, whose address a stack slot holds, so that it
-    /// can be inlined. Only the pass does so, which inlines afterwards.
+    /// can be inlined. Only the pass does so, which inlines afterwards, and only together with
+    /// [`resolve_targets`](Self::resolve_targets).
     pub guard_calls: bool,
     /// Make calls with handlers plain calls if the callee never throws.
     pub drop_handlers: bool,
@@ -55,6 +58,7 @@ impl Default for OptimizeOptions {
             promote_slots: true,
             drop_stores: true,
             thread_branches: true,
+            simplify_comparisons: true,
             drop_params: true,
             drop_insts: true,
             resolve_targets: true,

@@ -3,6 +3,7 @@
 use super::super::operands::{Operand, take_apart};
 use crate::program::FunctionName;
 use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::ir::condcodes::CondCode;
 use cranelift_codegen::ir::{
     self, ExternalName, FuncRef, Function, GlobalValueData, Inst, InstructionData, MemFlagsData,
     Opcode, Signature, Type, Value,
@@ -290,6 +291,25 @@ impl Contents {
             Content::Shape { results, .. } => matches!(results[..], [ty] if ty.is_int()),
             _ => false,
         }
+    }
+
+    /// Whether an instruction computes 1 or 0 from a comparison of scalars.
+    pub(super) fn is_comparison(&self, shape: ContentId) -> bool {
+        let compares = matches!(self.opcode(shape), Some(Opcode::Icmp | Opcode::Fcmp));
+        compares && self.is_scalar(shape)
+    }
+
+    /// The comparison of integers that holds where another does not.
+    pub(super) fn opposite(&mut self, shape: ContentId) -> Option<ContentId> {
+        let mut content = self.get(shape).clone();
+        match &mut content {
+            Content::Shape {
+                data: InstructionData::IntCompare { cond, .. },
+                ..
+            } => *cond = cond.complement(),
+            _ => return None,
+        }
+        Some(self.number(content))
     }
 
     pub(super) fn opcode(&self, shape: ContentId) -> Option<Opcode> {
