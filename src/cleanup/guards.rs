@@ -22,7 +22,7 @@
 //! same, the test and the indirect call go, and the slot becomes values. If it does not, the test
 //! stays: this is the guarded devirtualization of compilers with profiles.
 
-use super::decided::copy_location;
+use super::decided::{copy_location, set_condition};
 use super::flow::Flow;
 use super::held::{Contents, Held};
 use super::targets::{TargetsContext, direct_call, has_signature};
@@ -74,14 +74,8 @@ pub(super) fn decide_guards(func: &mut Function, flow: &Flow, contents: &mut Con
         if !contents.is_reached(number) {
             continue;
         }
-        let known = FuncCursor::new(func)
-            .at_inst(last)
-            .ins()
-            .iconst(types::I8, i64::from(holds));
-        if let InstructionData::Brif { arg, .. } = &mut func.dfg.insts[last] {
-            *arg = known;
-            decided += 1;
-        }
+        set_condition(FuncCursor::new(func).at_inst(last), holds);
+        decided += 1;
     }
     decided
 }

@@ -3,7 +3,7 @@
 use crate::body::resolve_alias;
 use crate::cleanup::constant::{compare, mask, sign_extend};
 use crate::cleanup::flow::{Edge, Flow};
-use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
 use cranelift_codegen::ir::{
     Block, BlockArg, BlockCall, Function, Inst, InstructionData, MemFlags, Opcode, StackSlot, Type,
     Value, ValueDef,
@@ -121,6 +121,19 @@ impl<'a> Ways<'a> {
     }
 }
 
+/// Returns whether two values are one, or equal constants.
+fn is_same_value(func: &Function, one: Value, other: Value) -> bool {
+    let Some(other) = resolve_alias(&func.dfg, other) else {
+        return false;
+    };
+    let is_equal = || {
+        let same_type = func.dfg.value_type(one) == func.dfg.value_type(other);
+        let constant = constant(func, one);
+        same_type && constant.is_some() && constant == self::constant(func, other)
+    };
+    one == other || is_equal()
+}
+
 fn constant(func: &Function, value: Value) -> Option<u64> {
     crate::cleanup::constant::constant(&func.dfg, value)
 }
@@ -180,6 +193,56 @@ impl Way<'_> {
             }
             ValueDef::Result(inst, 0) => self.computed(&dfg.insts[inst], ty, depth),
             _ => Known::Nothing,
+        }
+    }
+
+    /// Returns the result of a comparison that is like an earlier one, whose result is known.
+    fn compared_before(&self, cond: IntCC, x: Value, y: Value) -> Known {
+        let dfg = &self.func.dfg;
+        let [x, y] = [x, y].map(|value| self.on_this_way(value));
+        for &(value, known) in &self.facts {
+            let ValueDef::Result(inst, 0) = dfg.value_def(value) else {
+                continue;
+            };
+            let InstructionData::IntCompare {
+                args: [a, b],
+                cond: of,
+                ..
+            } = dfg.insts[inst]
+            else {
+                continue;
+            };
+            let is_same = |one: Option<Value>, other: Value| {
+                one.is_some_and(|one| is_same_value(self.func, one, other))
+            };
+            let of = if is_same(x, a) && is_same(y, b) {
+                of
+            } else if is_same(x, b) && is_same(y, a) {
+                of.swap_args()
+            } else {
+                continue;
+            };
+            let held = known != Known::Bits(0);
+            if of == cond {
+                return Known::Bits(held.into());
+            }
+            if of == cond.complement() {
+                return Known::Bits((!held).into());
+            }
+        }
+        Known::Nothing
+    }
+
+    /// Returns the value that the way passes for a parameter of the block, or else `value`.
+    fn on_this_way(&self, value: Value) -> Option<Value> {
+        let dfg = &self.func.dfg;
+        let value = resolve_alias(dfg, value)?;
+        match dfg.value_def(value) {
+            ValueDef::Param(block, index) if block == self.block => {
+                let passed = self.passed.args(&dfg.value_lists).nth(index)?;
+                resolve_alias(dfg, passed.as_value()?)
+            }
+            _ => Some(value),
         }
     }
 
@@ -265,10 +328,7 @@ impl Way<'_> {
         let mut address = resolve_alias(dfg, address)?;
         for _ in 0..MAX_DEPTH {
             address = match dfg.value_def(address) {
-                ValueDef::Param(block, index) if block == self.block => {
-                    let passed = self.passed.args(&dfg.value_lists).nth(index)?;
-                    resolve_alias(dfg, passed.as_value()?)?
-                }
+                ValueDef::Param(block, _) if block == self.block => self.on_this_way(address)?,
                 ValueDef::Result(inst, 0) => match dfg.insts[inst] {
                     InstructionData::StackAddr {
                         stack_slot,
@@ -322,14 +382,12 @@ impl Way<'_> {
                     (Known::Bits(x), Known::Bits(y)) => {
                         Known::Bits(u64::from(compare(cond, x, y, compared)))
                     }
-                    (Known::NotZero, Known::Bits(0)) | (Known::Bits(0), Known::NotZero) => {
-                        match cond {
-                            IntCC::Equal => Known::Bits(0),
-                            IntCC::NotEqual => Known::Bits(1),
-                            _ => Known::Nothing,
-                        }
+                    (Known::NotZero, Known::Bits(0)) | (Known::Bits(0), Known::NotZero)
+                        if cond == IntCC::Equal || cond == IntCC::NotEqual =>
+                    {
+                        Known::Bits(u64::from(cond == IntCC::NotEqual))
                     }
-                    _ => Known::Nothing,
+                    _ => self.compared_before(cond, x, y),
                 }
             }
             InstructionData::Binary {
