@@ -86,7 +86,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// First, for the macro.
+// First, for their macros.
+#[macro_use]
+mod settings;
 #[macro_use]
 mod trace;
 

@@ -22,7 +22,7 @@ fvdemote fvpromote_low fcvt_to_uint_sat fcvt_to_sint_sat x86_cvtt2dq fcvt_from_u
 fcvt_from_sint isplit iconcat extract_vector
 ";
 
-/// By opcode, the properties that the document gives it.
+/// Returns the properties that the document gives each opcode.
 fn documented() -> BTreeMap<String, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/METADATA.md");
     let text = fs::read_to_string(path).unwrap();

@@ -163,7 +163,7 @@ fn direct_calls(func: &Function) -> Vec<Inst> {
     calls.collect()
 }
 
-/// The child's work: splices the functions in `folder` with the engine `side`.
+/// Does the child's work: splices the functions in `folder` with the engine `side`.
 pub(crate) fn run_child(side: &str, folder: &Path) {
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let parse = |name: &str| cranelift_reader::parse_functions(&read(name)).unwrap();
@@ -190,14 +190,14 @@ pub(crate) fn run_child(side: &str, folder: &Path) {
     }
 }
 
-/// The other child's work: compiles the results of `side` for the functions in `folder`.
+/// Does the other child's work: compiles the results of `side` for the functions in `folder`.
 pub(crate) fn run_compiling_child(side: &str, folder: &Path, isa: &dyn TargetIsa) {
     let text = fs::read_to_string(folder.join(format!("{side}.clif"))).unwrap();
     let bodies = cranelift_reader::parse_functions(&text).unwrap();
     compile_for_counting(&bodies, isa);
 }
 
-/// Callgrind finds this function by its name.
+/// Compiles bodies. Callgrind finds this function by its name.
 #[inline(never)]
 fn compile_for_counting(bodies: &[Function], isa: &dyn TargetIsa) {
     let mut scratch = CompileScratch::new();

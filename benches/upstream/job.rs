@@ -50,27 +50,27 @@ pub(crate) fn splice_ours(work: &Work, callers: &mut [Function], context: &mut S
     let options = SpliceOptions::default();
     let mut tables: Vec<Option<CalleeTables>> = vec![None; work.bodies.len()];
     for (job, caller) in work.jobs.iter().zip(callers) {
-        let mut session = context.session(caller, &options);
-        for &(call, body) in &job.sites {
-            let callee = &work.bodies[body];
-            let tables = tables[body].get_or_insert_with(|| {
-                let callee = Callee::new(callee);
+        for &(_, body) in &job.sites {
+            tables[body].get_or_insert_with(|| {
+                let callee = Callee::new(&work.bodies[body]);
                 callee
                     .unwrap_or_else(|error| panic!("{error}"))
                     .into_tables()
             });
-            if !session.goes_in_place(call, &Callee::from_tables(callee, tables)) {
-                session.expect([call]);
-            }
         }
-        for &(call, body) in &job.sites {
-            let Some(tables) = &tables[body] else {
-                continue;
-            };
-            let callee = Callee::from_tables(&work.bodies[body], tables);
-            let spliced = session.splice(call, &callee);
-            spliced.unwrap_or_else(|error| panic!("{call}: {error}"));
-        }
+        let prepared = job.sites.iter().filter_map(|&(call, body)| {
+            let tables = tables[body].as_ref()?;
+            Some((call, Callee::from_tables(&work.bodies[body], tables)))
+        });
+        let prepared: Vec<_> = prepared.collect();
+        let splices: Vec<_> = prepared
+            .iter()
+            .map(|(call, callee)| (*call, callee))
+            .collect();
+        let mut session = context.session(caller, &options);
+        session.splice_all(&splices, |index, spliced| {
+            spliced.unwrap_or_else(|error| panic!("{}: {error}", splices[index].0));
+        });
         session.finish();
     }
 }
@@ -93,7 +93,7 @@ pub(crate) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    /// `sites` in layout order, which is the order of the questions.
+    /// Returns a policy for `sites` in layout order, which is the order of the questions.
     pub(crate) fn new(sites: &'a [(Inst, usize)], bodies: &'a [Arc<Function>]) -> Self {
         Replay { sites, bodies }
     }

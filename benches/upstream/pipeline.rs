@@ -46,7 +46,7 @@ pub(crate) fn measure(
     }
 }
 
-/// The default policy, which does not depend on the recorded decisions.
+/// Measures the default policy, which does not depend on the recorded decisions.
 pub(crate) fn measure_default(
     module: &str,
     program: &Program,
@@ -106,7 +106,7 @@ fn row(module: &str, policy: &'static str, what: String, rounds: &Rounds) -> Row
     }
 }
 
-/// One thread, and as many as the machine has.
+/// Returns the numbers of threads: one, and as many as the machine has.
 fn thread_counts() -> Vec<usize> {
     let all = available_parallelism().map_or(1, usize::from);
     if all > 1 { vec![1, all] } else { vec![1] }

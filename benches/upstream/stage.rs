@@ -42,13 +42,13 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The callers, in input order.
+    /// Returns the callers, in input order.
     pub(crate) fn callers(&self) -> Vec<FunctionId> {
         let ids = self.program.ids();
         ids.filter(|id| self.sites.contains_key(id)).collect()
     }
 
-    /// This crate's pass with a policy that repeats the decisions.
+    /// Returns this crate's pass with a policy that repeats the decisions.
     pub(crate) fn inliner(&self) -> Inliner<'_> {
         let mut limits = Limits::default();
         limits.function_growth = f64::INFINITY;
@@ -71,7 +71,7 @@ impl<'a> Stage<'a> {
         inlined.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The call graph, of which the peer gets only the order.
+    /// Returns the call graph, of which the peer gets only the order.
     pub(crate) fn graph(&self) -> CallGraph {
         CallGraph::new(self.program)
     }

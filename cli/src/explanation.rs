@@ -141,7 +141,7 @@ impl<'a> Explanation<'a> {
     }
 }
 
-/// What inlining opened in a function, as the end of a sentence.
+/// Returns the gains of inlining in a function, as the end of a sentence.
 fn gains(stats: &CleanupStats) -> String {
     let gains = [
         (

@@ -47,16 +47,16 @@ impl Failure {
             PassError::CheckOptimized { function, .. } | PassError::Undecided { function, .. }
                 if error.is_undecided() =>
             {
-                let place = place_of(&function.to_string(), program);
+                let place = place_of(Some(function), program);
                 return Self::Undecided(place + &error.to_string());
             }
             PassError::Verifier { function, .. }
             | PassError::Check { function, .. }
-            | PassError::CheckOptimized { function, .. } => function.to_string(),
-            PassError::Compile(error) => error.function().to_owned(),
-            _ => String::new(),
+            | PassError::CheckOptimized { function, .. } => Some(function),
+            PassError::Compile(error) => Some(error.function()),
+            _ => None,
         };
-        Self::at_function(&function, error, program)
+        Self::at_function(function, error, program)
     }
 
     /// The object file of `program` could not be made.
@@ -65,9 +65,9 @@ impl Failure {
             ObjectError::BadSymbol { function, .. }
             | ObjectError::ThreadLocalMismatch { function, .. }
             | ObjectError::Relocation { function, .. }
-            | ObjectError::RelocationOffset { function, .. } => function,
-            ObjectError::DuplicateSymbol { second, .. } => second,
-            _ => "",
+            | ObjectError::RelocationOffset { function, .. } => Some(function),
+            ObjectError::DuplicateSymbol { second, .. } => Some(second),
+            _ => None,
         };
         Self::at_function(function, error, program)
     }
@@ -75,14 +75,18 @@ impl Failure {
     /// The debug information of `program` could not be written.
     pub(crate) fn debug_info(error: &DebugInfoError, program: &Program) -> Self {
         let function = match error {
-            DebugInfoError::Unwind(error) => error.function(),
-            DebugInfoError::NotInObject { function, .. } => function,
-            _ => "",
+            DebugInfoError::Unwind(error) => Some(error.function()),
+            DebugInfoError::NotInObject { function, .. } => Some(function),
+            _ => None,
         };
         Self::at_function(function, error, program)
     }
 
-    fn at_function(function: &str, error: &dyn Display, program: &Program) -> Self {
+    fn at_function(
+        function: Option<&FunctionName>,
+        error: &dyn Display,
+        program: &Program,
+    ) -> Self {
         Self::Message(place_of(function, program) + &error.to_string())
     }
 
@@ -170,16 +174,15 @@ impl From<ProgramError> for Failure {
 }
 
 /// Returns `file:line: ` of the function that an error names, as far as it is known.
-fn place_of(function: &str, program: &Program) -> String {
-    let name = function.parse::<FunctionName>().ok();
-    let id = name.and_then(|name| program.id(&name));
+fn place_of(function: Option<&FunctionName>, program: &Program) -> String {
+    let id = function.and_then(|name| program.id(name));
     let origin = id.and_then(|id| program.get(id)?.origin());
     origin.map_or_else(String::new, |origin| format!("{origin}: "))
 }
 
 /// Warns of a function that was compiled from its original body.
 pub(crate) fn warn_of_fallback(error: &CompileError, program: &Program) {
-    let place = place_of(error.function(), program);
+    let place = place_of(Some(error.function()), program);
     warn(&format!(
         "{place}compiled as it was before inlining: {error}"
     ));

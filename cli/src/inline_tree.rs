@@ -37,7 +37,7 @@ pub(crate) struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// `None` for an unreachable call.
+    /// Returns the verdict; `None` for an unreachable call.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         (!self.unreachable).then(|| Verdict::of(self.record))
     }

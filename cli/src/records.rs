@@ -84,7 +84,7 @@ impl Records {
     ) -> Result<(), Failure> {
         progress.pause(|| {
             if let Some(profile) = &self.profile {
-                let mismatches = profile.mismatches(program, inlined.graph());
+                let mismatches = profile.mismatches(inlined.graph());
                 let file = self.profile_path.display();
                 warn_of_some(&format!("{file}: "), &mismatches, "counts are not used");
             }
@@ -108,7 +108,7 @@ impl Records {
         let Some(followed) = &self.followed else {
             return Ok(());
         };
-        let deviations = followed.plan.deviations(program, inlined);
+        let deviations = followed.plan.deviations(inlined);
         let is_unlisted =
             |deviation: &&Deviation| matches!(deviation.kind, DeviationKind::Unlisted { .. });
         let (unlisted, others): (Vec<_>, Vec<_>) = deviations.iter().partition(is_unlisted);
@@ -133,7 +133,7 @@ impl Records {
         let mut remarks = Vec::new();
         self.append_remarks(&mut remarks, program, inlined);
         self.write_remarks(&remarks)?;
-        match self.recorded(program, inlined) {
+        match self.recorded(inlined) {
             Some(plan) => self.write_plan(&plan),
             None => Ok(()),
         }
@@ -160,8 +160,8 @@ impl Records {
     }
 
     /// Returns the plan of a run, if requested.
-    pub(crate) fn recorded(&self, program: &Program, inlined: &Inlined) -> Option<Plan> {
-        self.plan.as_ref().map(|_| Plan::record(program, inlined))
+    pub(crate) fn recorded(&self, inlined: &Inlined) -> Option<Plan> {
+        self.plan.as_ref().map(|_| Plan::record(inlined))
     }
 
     /// Writes the plan of a run.
@@ -192,7 +192,7 @@ impl Records {
 /// Warns of calls that stay although the arguments demand inlining.
 fn warn_of_unmet(program: &Program, inlined: &Inlined) {
     let told = inlined.unmet().filter_map(|site| {
-        let demand = inlined.demand(program, site)?;
+        let demand = inlined.demand(site)?;
         let caller = program.get(site.caller)?.name();
         let (callee, reason) = (&site.callee, &site.reason);
         Some(format!(

@@ -163,7 +163,8 @@ pub(crate) fn profile(arguments: &PolicyArguments) -> Result<Option<Profile>, Fa
     }
 }
 
-/// A factor from the arguments applies to small functions too: the floor is for the default.
+/// Returns the limits of the arguments. A factor from them applies to small functions too: the
+/// floor is for the default.
 fn limits(arguments: &LimitArguments) -> Limits {
     let mut limits = Limits::default();
     limits.function_insts = arguments.max_function_insts;

@@ -69,7 +69,7 @@ fn totals(statistics: &Statistics) -> String {
     table(rows, 1)
 }
 
-/// A number without a value before.
+/// Returns a number without a value before.
 fn only_after(label: &str, value: usize) -> [String; 4] {
     let label = label.to_owned();
     [label, String::new(), value.to_string(), String::new()]
@@ -160,7 +160,7 @@ fn times(phases: &Phases) -> Option<String> {
     Some(table(table_rows, 1))
 }
 
-/// The first row is a head; columns from `numbers` on are aligned to the right.
+/// Returns a table. The first row is a head; columns from `numbers` on are aligned to the right.
 fn table<const N: usize>(rows: Vec<[String; N]>, numbers: usize) -> String {
     let mut table = Builder::from_iter(rows).build();
     table

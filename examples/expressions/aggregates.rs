@@ -10,7 +10,7 @@ use cranelift_module::{Module, ModuleError};
 const WORD: i32 = 8;
 
 impl<M: Module> Compiler<'_, M> {
-    /// The address of a new slot.
+    /// Returns the address of a new slot.
     pub(super) fn slot(&mut self, words: u32) -> Value {
         let size = words * WORD.unsigned_abs();
         let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 3);
@@ -32,7 +32,7 @@ impl<M: Module> Compiler<'_, M> {
             .store(flags, value, address, index * WORD);
     }
 
-    /// The size of an aggregate.
+    /// Returns the size of an aggregate.
     pub(super) fn words(&self, ty: &Type) -> Result<u32, ModuleError> {
         match ty {
             Type::Record(name) => {

@@ -23,7 +23,7 @@ impl Closure {
         &self.name
     }
 
-    /// The number of parameters of the code. The first is the closure itself.
+    /// Returns the number of parameters of the code. The first is the closure itself.
     pub(super) fn parameters(&self) -> usize {
         self.parameters.len() + 1
     }

@@ -71,7 +71,8 @@ pub(crate) fn compile<M: Module>(
     Ok(functions.map(|(name, (id, _))| (name, id)).collect())
 }
 
-/// A function that returns an aggregate gets its address as the last parameter.
+/// Returns the signature of a function. One that returns an aggregate gets its address as the last
+/// parameter.
 pub(super) fn signature<M: Module>(module: &M, parameters: usize, result: &Type) -> Signature {
     let mut signature = module.make_signature();
     signature.params = vec![AbiParam::new(types::I64); parameters];

@@ -26,7 +26,7 @@ pub(crate) fn parse(text: &str) -> Result<Program, String> {
     Ok(program)
 }
 
-/// The tokens in reverse, so that the next one is popped.
+/// Returns the tokens in reverse, so that the next one is popped.
 fn tokens(text: &str) -> Vec<String> {
     let mut tokens: Vec<String> = Vec::new();
     let lines = text.lines();

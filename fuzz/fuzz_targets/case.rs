@@ -57,7 +57,7 @@ pub fn options() -> SpliceOptions {
     options
 }
 
-/// Small enough that no input takes long.
+/// Returns limits so small that no input takes long.
 pub fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.function_insts = 4_000;
@@ -65,7 +65,7 @@ pub fn limits() -> Limits {
     limits
 }
 
-/// One thread, so that libFuzzer sees the same coverage for the same input.
+/// Restricts the pass to one thread, so that libFuzzer sees the same coverage for the same input.
 pub fn use_one_thread() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
     pool.build_global().expect("the first pool of the process");

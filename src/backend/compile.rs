@@ -1,10 +1,11 @@
 //! Compiles one body to machine code, reusing the memory of earlier compilations.
 
 use super::compiled::CompiledFunction;
-use super::error::{CompileError, printable};
+use super::error::CompileError;
 use super::relocation::NamesUsed;
 use super::try_call_tags::TryCallTags;
 use crate::panics;
+use crate::program::FunctionName;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
@@ -125,13 +126,13 @@ pub fn compile_owned_function(
         (context, result.map(|()| code))
     })
     .map_err(|message| CompileError::Panicked {
-        function: printable(&name),
+        function: FunctionName::from(name.clone()),
         message,
     })?;
     scratch.context = Some(context);
 
     let code = result?.ok_or_else(|| CompileError::Internal {
-        function: printable(&name),
+        function: FunctionName::from(name.clone()),
         message: "there is no code after a successful compilation".to_owned(),
     })?;
     let relocations = names.relocations(&code)?;
@@ -252,7 +253,7 @@ mod tests {
         let mut scratch = CompileScratch::new();
         match compile_function(&*isa, &by_value, &mut scratch) {
             Err(CompileError::Panicked { function, message }) => {
-                assert_eq!(function, "%by_value");
+                assert_eq!(function.to_string(), "%by_value");
                 assert!(message.contains("StructArgument"), "{message}");
             }
             other => panic!("{other:?}"),
@@ -282,7 +283,7 @@ mod tests {
             ExternalName::User(cranelift_codegen::ir::UserExternalNameRef::from_u32(77));
         assert!(matches!(
             compile_function(&*isa, &dangling, &mut scratch),
-            Err(CompileError::DanglingName { function, .. }) if function == "%d"
+            Err(CompileError::DanglingName { function, .. }) if function.to_string() == "%d"
         ));
 
         let mut unprintable = sum();
@@ -307,7 +308,7 @@ mod tests {
         );
         match compile_function(&*isa, &bad, &mut CompileScratch::new()) {
             Err(CompileError::Verifier { function, messages }) => {
-                assert_eq!(function, "%bad");
+                assert_eq!(function.to_string(), "%bad");
                 assert!(messages[0].contains("inst0"), "{messages:?}");
             }
             other => panic!("{other:?}"),

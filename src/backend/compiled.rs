@@ -3,10 +3,11 @@
 //! All offsets into the code are in bytes from the function's first byte. It stands on its own:
 //! names are resolved and the body is no longer needed.
 
-use super::error::{CompileError, printable};
+use super::error::CompileError;
 use super::relocation::Relocation;
 use super::try_call_tags::Recovered;
 use crate::panics;
+use crate::program::FunctionName;
 use cranelift_codegen::binemit::CodeOffset;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{DebugTag, StackSlot, StackSlotKey, UserFuncName, UserStackMap};
@@ -199,7 +200,7 @@ impl CompiledFunction {
     pub fn unwind_info(&self, isa: &dyn TargetIsa) -> Result<Option<UnwindInfo>, CompileError> {
         panics::catch(|| self.code.create_unwind_info(isa))
             .map_err(|message| CompileError::Panicked {
-                function: printable(&self.name),
+                function: FunctionName::from(self.name.clone()),
                 message,
             })?
             .map_err(|error| CompileError::from_codegen(&self.name, &error))

@@ -1,5 +1,6 @@
 //! Errors on the way to machine code, as values that can be kept and compared.
 
+use crate::program::FunctionName;
 use cranelift_codegen::CodegenError;
 use cranelift_codegen::ir::UserFuncName;
 use cranelift_codegen::isa::LookupError;
@@ -92,20 +93,20 @@ pub enum CompileError {
     /// The body needs more of something (frame, arguments) than Cranelift or the target allows.
     #[error("{function}: an implementation limit of the code generator is exceeded")]
     ImplLimitExceeded {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
     },
     /// The code would be larger than the target or the register allocator can handle.
     #[error("{function}: the code is too large")]
     CodeTooLarge {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
     },
     /// The body uses a feature that this target, with these settings, does not support.
     #[error("{function}: unsupported by the target: {feature}")]
     Unsupported {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// Cranelift's message.
         feature: String,
     },
@@ -113,40 +114,40 @@ pub enum CompileError {
     /// feature that the target does not have.
     #[error("{function}: the code generator panicked: {message}")]
     Panicked {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// The panic's message.
         message: String,
     },
     /// The verifier that the setting `enable_verifier` runs during compilation rejected the body.
     #[error("{function}: the verifier rejects the body: {}", .messages.join("; "))]
     Verifier {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// One message per error, each with its place in the function.
         messages: Vec<String>,
     },
     /// The code generator failed for a reason of its own.
     #[error("{function}: the code generator failed: {message}")]
     Internal {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// Cranelift's message.
         message: String,
     },
     /// A function's name, or a name that it refers to, is not valid UTF-8.
     #[error("{function}: the name `{name}` is not valid UTF-8")]
     NameNotUtf8 {
-        /// The function's name as CLIF prints it, with invalid bytes replaced.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// The offending name, with invalid bytes replaced.
         name: String,
     },
     /// The body refers to an entry of its table of user names that does not exist.
     #[error("{function}: a reference to the user name {reference}, which is not declared")]
     DanglingName {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// The entry, as CLIF numbers it.
         reference: String,
     },
@@ -154,7 +155,7 @@ pub enum CompileError {
 
 impl CompileError {
     pub(super) fn from_codegen(function: &UserFuncName, error: &CodegenError) -> Self {
-        let function = printable(function);
+        let function = FunctionName::from(function.clone());
         match error {
             CodegenError::ImplLimitExceeded => CompileError::ImplLimitExceeded { function },
             CodegenError::CodeTooLarge => CompileError::CodeTooLarge { function },
@@ -173,8 +174,8 @@ impl CompileError {
         }
     }
 
-    /// Returns the name of the function that could not be compiled, as CLIF prints it.
-    pub fn function(&self) -> &str {
+    /// Returns the function that could not be compiled.
+    pub fn function(&self) -> &FunctionName {
         match self {
             CompileError::ImplLimitExceeded { function }
             | CompileError::CodeTooLarge { function }
@@ -205,22 +206,11 @@ impl CompileError {
 #[error("{function}: the verifier rejects the body: {}", .messages.join("; "))]
 #[non_exhaustive]
 pub struct VerifyError {
-    /// The function's name as CLIF prints it.
-    pub function: String,
+    /// The function.
+    pub function: FunctionName,
     /// One message per error, each with its place in the function; never empty. If the verifier
     /// itself panics, the only message says so.
     pub messages: Vec<String>,
-}
-
-/// Returns a function's name as CLIF prints it; unlike Cranelift's own printing it does not panic
-/// where a name's bytes are not UTF-8.
-pub(super) fn printable(name: &UserFuncName) -> String {
-    match name {
-        UserFuncName::User(user) => user.to_string(),
-        UserFuncName::Testcase(testcase) => {
-            format!("%{}", String::from_utf8_lossy(testcase.raw()))
-        }
-    }
 }
 
 #[cfg(test)]
@@ -235,7 +225,7 @@ mod tests {
         let name = UserFuncName::user(1, 2);
         let error = CompileError::from_codegen(&name, &CodegenError::CodeTooLarge);
         assert_eq!(error.to_string(), "u1:2: the code is too large");
-        assert_eq!(error.function(), "u1:2");
+        assert_eq!(error.function().to_string(), "u1:2");
         assert!(error.may_be_due_to_inlining());
     }
 

@@ -126,7 +126,7 @@ mod tests {
         let mut scratch = CompileScratch::new();
         let compiled = compile_with_fallback(&*isa, &too_large(), &small(), &mut scratch).unwrap();
         let reason = CompileError::ImplLimitExceeded {
-            function: "%f".to_owned(),
+            function: crate::program::FunctionName::testcase("f"),
         };
         assert_eq!(
             compiled.body.fallback().map(|fallback| &fallback.reason),
@@ -171,7 +171,7 @@ mod tests {
         let both = compile_with_fallback(&*isa, &large, &empty, &mut scratch);
         assert!(matches!(
             both,
-            Err(CompileError::Panicked { function, .. }) if function == "%empty"
+            Err(CompileError::Panicked { function, .. }) if function.to_string() == "%empty"
         ));
     }
 

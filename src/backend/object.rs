@@ -10,9 +10,9 @@
 //! two names become one symbol without a word; so the targets are resolved here.
 
 use super::compiled::CompiledFunction;
-use super::error::printable;
 use super::relocation::{Relocation, RelocationTarget};
 use crate::panics;
+use crate::program::FunctionName;
 use cranelift_codegen::ir::{Signature, UserFuncName};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_module::{
@@ -62,8 +62,8 @@ pub enum ObjectError {
     /// A symbol that object files cannot hold.
     #[error("{function}: `{}` cannot be a symbol", .symbol.escape_default())]
     BadSymbol {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// The symbol: empty, or with a NUL byte in it.
         symbol: String,
     },
@@ -73,18 +73,18 @@ pub enum ObjectError {
     DuplicateSymbol {
         /// The symbol.
         symbol: String,
-        /// The name of the function that has it, as CLIF prints it.
-        first: String,
-        /// The other name, as CLIF prints it.
-        second: String,
+        /// The function that has it.
+        first: FunctionName,
+        /// The other name.
+        second: FunctionName,
     },
     /// A symbol is thread-local in one function and not in another.
     #[error(
         "{function}: the symbol `{symbol}` is thread-local here and not elsewhere, or the other way round"
     )]
     ThreadLocalMismatch {
-        /// The function where it was noticed, as CLIF prints it.
-        function: String,
+        /// The function where it was noticed.
+        function: FunctionName,
         /// The symbol.
         symbol: String,
     },
@@ -93,8 +93,8 @@ pub enum ObjectError {
         "{function}: no relocation {kind} at offset {offset:#x} in this object format: {reason}"
     )]
     Relocation {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// The relocation's kind as Cranelift prints it.
         kind: String,
         /// Bytes from the start of the function.
@@ -105,8 +105,8 @@ pub enum ObjectError {
     /// A relocation lies outside of its function's code.
     #[error("{function}: a relocation at offset {offset:#x}, outside of the code")]
     RelocationOffset {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// Bytes from the start of the function.
         offset: u32,
     },
@@ -293,7 +293,7 @@ impl<'a, F: Fn(&UserFuncName) -> String> Writer<'a, F> {
             let lacking = each.find(|relocation| define(slice::from_ref(relocation)).is_err());
             Err(match lacking {
                 Some(relocation) => ObjectError::Relocation {
-                    function: printable(compiled.name()),
+                    function: FunctionName::from(compiled.name().clone()),
                     kind: relocation.kind.to_string(),
                     offset: relocation.offset,
                     reason,
@@ -311,7 +311,7 @@ impl<'a, F: Fn(&UserFuncName) -> String> Writer<'a, F> {
     ) -> Result<ModuleReloc, ObjectError> {
         if relocation.offset as usize >= compiled.code().len() {
             return Err(ObjectError::RelocationOffset {
-                function: printable(compiled.name()),
+                function: FunctionName::from(compiled.name().clone()),
                 offset: relocation.offset,
             });
         }
@@ -331,8 +331,8 @@ impl<'a, F: Fn(&UserFuncName) -> String> Writer<'a, F> {
                 let thread_local = matches!(relocation.target, RelocationTarget::ThreadLocal(_));
                 if symbol.is_thread_local() != thread_local {
                     return Err(ObjectError::ThreadLocalMismatch {
-                        function: printable(compiled.name()),
-                        symbol: printable(name),
+                        function: FunctionName::from(compiled.name().clone()),
+                        symbol: FunctionName::from(name.clone()).to_string(),
                     });
                 }
                 symbol.target()
@@ -385,7 +385,7 @@ impl<'a, F: Fn(&UserFuncName) -> String> Writer<'a, F> {
 fn check_symbol(function: &UserFuncName, symbol: &str) -> Result<(), ObjectError> {
     if symbol.is_empty() || symbol.contains('\0') {
         return Err(ObjectError::BadSymbol {
-            function: printable(function),
+            function: FunctionName::from(function.clone()),
             symbol: symbol.to_owned(),
         });
     }
@@ -395,8 +395,8 @@ fn check_symbol(function: &UserFuncName, symbol: &str) -> Result<(), ObjectError
 fn duplicate(symbol: &str, first: &UserFuncName, second: &UserFuncName) -> ObjectError {
     ObjectError::DuplicateSymbol {
         symbol: symbol.to_owned(),
-        first: printable(first),
-        second: printable(second),
+        first: FunctionName::from(first.clone()),
+        second: FunctionName::from(second.clone()),
     }
 }
 

@@ -3,7 +3,8 @@
 //! Cranelift's relocations refer to entries of the body's tables, and they do not tell a function
 //! from a datum. Both are settled here, while the body is still at hand.
 
-use super::error::{CompileError, printable};
+use super::error::CompileError;
+use crate::program::FunctionName;
 use cranelift_codegen::binemit::{Addend, CodeOffset, Reloc};
 use cranelift_codegen::ir::{
     ExternalName, Function, GlobalValueData, KnownSymbol, LibCall, UserFuncName,
@@ -130,7 +131,7 @@ impl NamesUsed {
             FinalizedRelocTarget::ExternalName(name) => {
                 let declared = self.targets.get(name).cloned();
                 declared.ok_or_else(|| CompileError::DanglingName {
-                    function: printable(&self.function),
+                    function: FunctionName::from(self.function.clone()),
                     reference: name.display(None).to_string(),
                 })?
             }
@@ -146,7 +147,7 @@ fn user_name(
         ExternalName::User(reference) => match function.params.user_named_funcs().get(*reference) {
             Some(user) => Ok(Some(UserFuncName::User(user.clone()))),
             None => Err(CompileError::DanglingName {
-                function: printable(&function.name),
+                function: FunctionName::from(function.name.clone()),
                 reference: reference.to_string(),
             }),
         },
@@ -163,8 +164,8 @@ fn check_utf8(function: &Function, name: &UserFuncName) -> Result<(), CompileErr
     match name {
         UserFuncName::Testcase(testcase) if std::str::from_utf8(testcase.raw()).is_err() => {
             Err(CompileError::NameNotUtf8 {
-                function: printable(&function.name),
-                name: printable(name),
+                function: FunctionName::from(function.name.clone()),
+                name: FunctionName::from(name.clone()).to_string(),
             })
         }
         _ => Ok(()),

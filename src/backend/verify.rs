@@ -1,7 +1,8 @@
 //! Cranelift's verifier, with errors that can be kept.
 
-use super::error::{VerifyError, printable};
+use super::error::VerifyError;
 use crate::panics;
+use crate::program::FunctionName;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::settings::FlagsOrIsa;
 
@@ -23,7 +24,7 @@ pub fn verify_function<'a>(
             Err(message) => vec![format!("the verifier panicked: {message}")],
         };
     Err(VerifyError {
-        function: printable(&function.name),
+        function: FunctionName::from(function.name.clone()),
         messages,
     })
 }
@@ -60,7 +61,7 @@ mod tests {
         );
         let isa = target("host", &TargetSettings::new()).unwrap();
         let error = verify_function(&function, &*isa).unwrap_err();
-        assert_eq!(error.function, "%bad");
+        assert_eq!(error.function.to_string(), "%bad");
         assert_eq!(error.messages.len(), 2, "{error}");
         assert!(error.messages[0].contains("inst0"), "{error}");
         assert!(error.messages[1].contains("inst1"), "{error}");

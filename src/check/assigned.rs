@@ -98,7 +98,7 @@ impl IntoIterator for Assigned {
 #[cfg(test)]
 mod tests {
     use super::super::CopyTree;
-    use super::super::walk::one;
+    use super::super::place::one;
     use super::*;
 
     #[test]

@@ -5,9 +5,9 @@
 
 use super::assigned::Assigned;
 use super::difference::Difference;
-use super::place::{Next, Term, Terms};
+use super::place::{Next, Term, Terms, one};
+use super::tables::{Gap, Source, Walk};
 use super::tree::{CopyId, SiteKind};
-use super::walk::{Gap, Source, Walk, one};
 use cranelift_codegen::ir::{
     BlockCall, ExceptionTable, ExceptionTableData, ExceptionTableItem, FuncRef, Function, Inst,
     InstructionData, Opcode, SigRef, Value,

@@ -1,7 +1,7 @@
 //! Conditions of the source that are constant in the result.
 
 use super::place::Terms;
-use super::walk::Walk;
+use super::tables::Walk;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstructionData, Opcode, Value, ValueDef};
 

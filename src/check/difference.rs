@@ -1,6 +1,7 @@
 //! The first difference.
 
 use super::tree::CopyId;
+use crate::program::FunctionName;
 use cranelift_codegen::ir::Inst;
 use std::fmt;
 use thiserror::Error;
@@ -51,7 +52,7 @@ impl Undecided {
 /// A difference between a function and the correct result of inlining.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub struct Difference {
-    place: Option<(CopyId, String, Inst)>,
+    place: Option<(CopyId, FunctionName, Inst)>,
     result: Option<Inst>,
     message: String,
 }
@@ -59,7 +60,7 @@ pub struct Difference {
 impl Difference {
     pub(super) fn at(
         copy: CopyId,
-        function: String,
+        function: FunctionName,
         inst: Inst,
         message: impl Into<String>,
     ) -> Self {

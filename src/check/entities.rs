@@ -1,8 +1,8 @@
 //! Comparison of the entities that instructions refer to, by content.
 
 use super::difference::Difference;
+use super::tables::Walk;
 use super::tree::{CopyId, CopyTree};
-use super::walk::Walk;
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{self, ArgumentPurpose, ExternalName, Function, GlobalValueData};
 

@@ -10,10 +10,9 @@
 
 use super::assigned::Assigned;
 use super::difference::Difference;
-use super::known::Known;
 use super::place::{Place, Settled};
+use super::tables::{End, Known, Source, Step, Walk};
 use super::tree::CopyId;
-use super::walk::{End, Source, Step, Walk};
 use cranelift_codegen::ir::{Inst, InstructionData};
 use rustc_hash::FxBuildHasher;
 use smallvec::{SmallVec, smallvec};

@@ -8,52 +8,10 @@
 
 use super::difference::Difference;
 use super::place::{Crossing, Settled, Term, Terms};
+use super::tables::{Choice, Known, Walk};
 use super::tree::CopyId;
-use super::walk::{Choice, Walk};
 use cranelift_codegen::ir::{BlockArg, Inst, SourceLoc, Value};
-use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
-
-type FxIndexSet<T> = indexmap::IndexSet<T, FxBuildHasher>;
-
-/// The condition known from the last branch on a path.
-pub(super) struct Known {
-    /// The branch of the source.
-    pub(super) branch: (CopyId, Inst),
-    /// The value that the branches test.
-    pub(super) condition: Terms,
-    /// Whether that value is not zero.
-    pub(super) taken: bool,
-}
-
-/// Branches on known values, any of which may be in the result.
-#[derive(Default)]
-pub(super) struct Runs {
-    /// The next branches on the same value after each branch.
-    next: FxHashMap<(CopyId, Inst), FxIndexSet<(CopyId, Inst)>>,
-    /// Branches of the result with the metadata of a source branch that was matched with it.
-    alike: FxHashSet<Inst>,
-    /// Branches of the source and of the result that were matched, and the difference in their
-    /// metadata.
-    differing: Vec<((CopyId, Inst), Inst, Difference)>,
-    /// Branches of the source that the current gap passed.
-    passed: Vec<(CopyId, Inst)>,
-    /// Branches of the result that go one way on a path, each with a matching branch of the source.
-    accounted: FxHashSet<Inst>,
-}
-
-impl Runs {
-    pub(super) fn start_gap(&mut self) {
-        self.passed.clear();
-    }
-
-    pub(super) fn is_accounted(&self, result: Inst) -> bool {
-        self.accounted.contains(&result)
-    }
-
-    fn follows(&mut self, branch: (CopyId, Inst), next: (CopyId, Inst)) {
-        self.next.entry(branch).or_default().insert(next);
-    }
-}
+use rustc_hash::FxHashSet;
 
 impl Walk<'_> {
     /// Returns the way that a source branch on `terms` goes; `None` if that is unknown.

@@ -1,8 +1,8 @@
 //! Compares the labels of values.
 
 use super::difference::Difference;
+use super::tables::Walk;
 use super::tree::CopyId;
-use super::walk::Walk;
 use cranelift_codegen::ir::{
     BlockArg, Function, Inst, Opcode, SourceLoc, Value, ValueDef, ValueLabel, ValueLabelAssignments,
 };

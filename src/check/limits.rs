@@ -5,8 +5,8 @@
 
 use super::difference::Difference;
 use super::entities::special_param;
+use super::tables::Walk;
 use super::tree::{CopyId, CopyTree};
-use super::walk::Walk;
 use cranelift_codegen::ir::{GlobalValue, GlobalValueData};
 
 impl Walk<'_> {

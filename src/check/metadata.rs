@@ -1,8 +1,8 @@
 //! Comparison of the metadata of instructions.
 
 use super::difference::Difference;
+use super::tables::{NamedBlock, Walk};
 use super::tree::CopyId;
-use super::walk::{NamedBlock, Walk};
 use cranelift_codegen::ir::{DebugTag, Function, Inst, Opcode, UserStackMapEntry};
 
 impl Walk<'_> {

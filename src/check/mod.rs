@@ -94,15 +94,20 @@ mod forks;
 mod known;
 mod labels;
 mod limits;
+mod liveness;
 mod metadata;
 mod operands;
 mod optimized;
 mod place;
 mod promises;
 mod scope;
+mod settle;
+mod silent;
+mod slot_owners;
 mod slots;
 mod steps;
 mod struct_args;
+mod tables;
 mod tree;
 mod walk;
 
@@ -124,6 +129,6 @@ use cranelift_codegen::ir::Function;
 /// the checker cannot tell.
 pub fn check(copies: &CopyTree<'_>, after: &Function) -> Result<(), CheckError> {
     // The functions may be invalid, and Cranelift's accessors may panic on them.
-    panics::catch(|| walk::Walk::prove(copies, after))
+    panics::catch(|| tables::Walk::prove(copies, after))
         .unwrap_or_else(|message| Err(Difference::malformed(message).into()))
 }

@@ -2,8 +2,8 @@
 
 use super::assigned::Assigned;
 use super::difference::Difference;
+use super::tables::{NamedBlock, Walk};
 use super::tree::CopyId;
-use super::walk::{NamedBlock, Walk};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::instructions::InstructionMapper;
 use cranelift_codegen::ir::{

@@ -9,8 +9,9 @@
 //! returned by a replaced call, or loaded after one.
 
 use super::difference::Difference;
+use super::silent::has_struct_args;
+use super::tables::Walk;
 use super::tree::{CopyId, CopyTree};
-use super::walk::{Walk, has_struct_args};
 use cranelift_codegen::ir::immediates::Offset32;
 use cranelift_codegen::ir::{
     BlockArg, Function, Inst, InstructionData, MemFlags, MemFlagsData, Opcode, StackSlot, Type,

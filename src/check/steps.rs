@@ -3,10 +3,9 @@
 use super::assigned::Assigned;
 use super::difference::Difference;
 use super::entities::special_param;
-use super::known::Known;
-use super::place::{Next, Term, Terms};
+use super::place::{Next, Term, Terms, one};
+use super::tables::{Gap, Known, NamedBlock, Source, Walk};
 use super::tree::{CopyId, CopyTree};
-use super::walk::{Gap, NamedBlock, Source, Walk, one};
 use cranelift_codegen::ir::{
     self, BlockCall, Function, GlobalValueData, Inst, InstructionData, Opcode, Value,
 };

@@ -2,9 +2,9 @@
 
 use super::assigned::Assigned;
 use super::difference::Difference;
-use super::place::{Next, Place, Terms};
+use super::place::{Next, Place, Terms, one};
+use super::tables::{Gap, Source, Walk};
 use super::tree::CopyId;
-use super::walk::{Gap, Source, Walk, one};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     ArgumentPurpose, BlockArg, Inst, InstructionData, MemFlags, MemFlagsData, Opcode, StackSlot,

@@ -34,7 +34,7 @@ pub(super) struct OptimizeContext {
 }
 
 impl OptimizeContext {
-    /// Forgets what was found in the last function.
+    /// Forgets the findings of the last function.
     pub(super) fn clear(&mut self) {
         self.targets.clear();
     }

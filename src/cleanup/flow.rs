@@ -1,5 +1,6 @@
 //! The edges between a function's blocks, and an order of them.
 
+use super::CleanupContext;
 use crate::body::{branches, branches_mut};
 use cranelift_codegen::entity::packed_option::ReservedValue;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
@@ -207,6 +208,18 @@ fn unshare_tables(func: &mut Function) {
                 }
             }
             _ => {}
+        }
+    }
+}
+
+/// Counts the edges to each block.
+pub(super) fn count_edges(func: &Function, context: &mut CleanupContext) {
+    context.edges.clear();
+    for block in func.layout.blocks() {
+        if let Some(last) = func.layout.last_inst(block) {
+            for call in branches(func, last) {
+                context.edges[call.block(&func.dfg.value_lists)] += 1;
+            }
         }
     }
 }

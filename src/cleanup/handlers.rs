@@ -1,8 +1,8 @@
-//! Calls with handlers whose callee never throws become plain calls.
+//! Calls with handlers become plain calls if the callee never throws.
 //!
-//! The call goes on with a jump along its normal edge, and handlers that no other call reaches are
-//! left to [`tidy`](super::tidy). A call stays as it is where an instruction takes the address of
-//! one of its handlers, since that names the call's block.
+//! A jump along the normal edge follows the call. Handlers that no other call reaches are left to
+//! [`tidy`](super::tidy). A call stays if an instruction takes the address of one of its handlers,
+//! because that names the call's block.
 
 use crate::body::HandlerAddresses;
 use cranelift_codegen::ir::{
@@ -11,7 +11,8 @@ use cranelift_codegen::ir::{
 };
 use smallvec::SmallVec;
 
-/// Makes plain calls of the calls with handlers that `never_throws` accepts; returns their number.
+/// Replaces the calls with handlers that `never_throws` accepts by plain calls; returns their
+/// number.
 pub(super) fn drop_handlers(
     func: &mut Function,
     handler_addresses: &HandlerAddresses,
@@ -42,7 +43,7 @@ pub(super) fn drop_handlers(
     replaced
 }
 
-/// Whether a plain call of the function has the signature of the call with handlers.
+/// Returns whether a plain call of the function has the signature of the call with handlers.
 fn can_be_plain(func: &Function, func_ref: FuncRef, exception: ExceptionTable) -> bool {
     let dfg = &func.dfg;
     let (Some(callee), Some(table)) = (
@@ -68,7 +69,7 @@ fn can_be_plain(func: &Function, func_ref: FuncRef, exception: ExceptionTable) -
     !callee.patchable && declared == called && has_results
 }
 
-/// Returns whether the call is plain now.
+/// Replaces a call with handlers by a plain one; returns whether it could.
 fn make_plain(func: &mut Function, block: Block, call: Inst) -> bool {
     let InstructionData::TryCall {
         args,

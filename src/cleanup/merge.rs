@@ -1,6 +1,7 @@
 //! Straight lines of blocks.
 
 use super::CleanupContext;
+use super::flow::count_edges;
 use super::thread::passed_on;
 use crate::body::{branches, move_labels, resolve_alias};
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value};
@@ -25,18 +26,6 @@ pub(super) fn merge_blocks(func: &mut Function, context: &mut CleanupContext) ->
         next = func.layout.next_block(head);
     }
     merged
-}
-
-/// Counts the edges to each block.
-pub(super) fn count_edges(func: &Function, context: &mut CleanupContext) {
-    context.edges.clear();
-    for block in func.layout.blocks() {
-        if let Some(last) = func.layout.last_inst(block) {
-            for call in branches(func, last) {
-                context.edges[call.block(&func.dfg.value_lists)] += 1;
-            }
-        }
-    }
 }
 
 /// Finds the blocks that will be appended to another.

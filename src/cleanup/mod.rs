@@ -271,7 +271,7 @@ pub(crate) struct Others<'a> {
     pub(crate) may_inline: &'a dyn Fn(&FunctionName) -> bool,
 }
 
-/// As [`optimize`], with what is known of all functions.
+/// Like [`optimize`], but with facts about all functions.
 pub(crate) fn optimize_in_program(
     func: &mut Function,
     options: &OptimizeOptions,

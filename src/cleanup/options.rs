@@ -12,8 +12,7 @@ use std::sync::Arc;
 /// ```
 /// use cranelift_inliner::cleanup::OptimizeOptions;
 ///
-/// let mut options = OptimizeOptions::default();
-/// options.drop_stores = false;
+/// let options = OptimizeOptions::default().with_drop_stores(false);
 /// assert!(options.promote_slots);
 /// ```
 #[derive(Clone, Debug)]
@@ -44,9 +43,9 @@ pub struct OptimizeOptions {
     pub endianness: Option<Endianness>,
     /// The functions that copy and fill memory, besides Cranelift's library calls.
     pub memory_functions: MemoryFunctions,
-    /// Functions of which the embedder promises that they never throw. The pass finds out by itself
-    /// which functions of the program never do, and takes all others to throw but for Cranelift's
-    /// library calls and [`memory_functions`](Self::memory_functions).
+    /// Functions of which the embedder promises that they never throw. The pass finds those of the
+    /// program by itself. All others are assumed to throw, except Cranelift's library calls and
+    /// [`memory_functions`](Self::memory_functions).
     pub never_throws: Arc<BTreeSet<FunctionName>>,
     /// Data that is never written and holds addresses of functions.
     pub tables: Arc<Tables>,
@@ -72,8 +71,22 @@ impl Default for OptimizeOptions {
     }
 }
 
+settings!(OptimizeOptions {
+    with_promote_slots: promote_slots: bool,
+    with_drop_stores: drop_stores: bool,
+    with_thread_branches: thread_branches: bool,
+    with_drop_params: drop_params: bool,
+    with_drop_insts: drop_insts: bool,
+    with_resolve_targets: resolve_targets: bool,
+    with_drop_handlers: drop_handlers: bool,
+    with_endianness: endianness: Option<Endianness>,
+    with_memory_functions: memory_functions: MemoryFunctions,
+    with_never_throws: never_throws: Arc<BTreeSet<FunctionName>>,
+    with_tables: tables: Arc<Tables>,
+});
+
 impl OptimizeOptions {
-    /// Whether the embedder's word on the function is that it never throws.
+    /// Returns whether the embedder promises that the function never throws.
     pub(crate) fn function_never_throws(&self, name: &FunctionName) -> bool {
         self.never_throws.contains(name) || self.memory_functions.contains(name)
     }
@@ -89,6 +102,11 @@ pub struct MemoryFunctions {
     /// `memset(to, byte, bytes)`.
     pub set: Vec<FunctionName>,
 }
+
+settings!(MemoryFunctions {
+    with_copy: copy: Vec<FunctionName>,
+    with_set: set: Vec<FunctionName>,
+});
 
 impl MemoryFunctions {
     /// Returns the functions with the names that C has for them.

@@ -18,7 +18,7 @@
 //! notes.
 
 use super::CleanupContext;
-use super::merge::count_edges;
+use super::flow::count_edges;
 use crate::body::{ENTRIES_IN_ONE, branches, branches_mut, resolve_alias};
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{

@@ -1,6 +1,7 @@
 //! Errors of writing DWARF.
 
 use crate::backend::CompileError;
+use crate::program::FunctionName;
 use thiserror::Error;
 
 /// Why debug information could not be written.
@@ -16,8 +17,8 @@ pub enum DebugInfoError {
     /// A function is not defined in the object file.
     #[error("{function} is not the function number {number} of the object file")]
     NotInObject {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// Its place among the functions that were given.
         number: usize,
     },

@@ -64,7 +64,7 @@ pub(super) fn place<'a>(
             Some((SymbolSection::Section(section), offset)) => (section, offset),
             _ => {
                 return Err(DebugInfoError::NotInObject {
-                    function: function.locations.function().to_string(),
+                    function: function.locations.function().clone(),
                     number,
                 });
             }

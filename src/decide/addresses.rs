@@ -1,7 +1,7 @@
-//! Where the addresses go that a body gets as parameters or has of its own stack slots.
+//! The uses of addresses that a body gets as parameters, and of those of its own stack slots.
 //!
 //! An estimate for policies, from one walk over a body: addresses are followed through additions of
-//! constants, and not through block parameters. The optimizer looks closer.
+//! constants, but not through block parameters. The optimizer looks closer.
 
 use crate::body::{branches, resolve_alias};
 use cranelift_codegen::entity::SecondaryMap;
@@ -9,7 +9,7 @@ use cranelift_codegen::ir::{
     DebugTag, Function, Inst, InstructionData, Opcode, StackSlot, Value, ValueDef,
 };
 
-/// So many additions of constants are followed back. Front ends make one or two.
+/// The maximum number of additions of constants that are followed back. Front ends make one or two.
 const MOST_ADDITIONS: usize = 8;
 
 /// A use of an address.
@@ -19,12 +19,11 @@ pub(super) enum AddressUse {
     Access { is_memory: bool },
     /// An argument of a call.
     Passed(Inst),
-    /// Any other.
+    /// Any other use.
     Other,
 }
 
-/// Tells `note` of each use of a value that is, plus constants, one for which `origin` has an
-/// answer.
+/// Calls `note` for each use of a value that is, up to added constants, one with an `origin`.
 pub(super) fn for_each_use<O: Copy>(
     func: &Function,
     origin: impl Fn(Value) -> Option<O>,
@@ -58,7 +57,7 @@ pub(super) fn for_each_use<O: Copy>(
                     }
                     continue;
                 }
-                // What is added counts where the sum is used.
+                // The uses of the sum count, not the addition.
                 InstructionData::Binary {
                     opcode: Opcode::Iadd,
                     args: [one, other],
@@ -90,7 +89,7 @@ pub(super) fn for_each_use<O: Copy>(
     }
 }
 
-/// The value to which constants were added.
+/// Returns the value to which constants were added.
 pub(super) fn base(func: &Function, value: Value) -> Option<Value> {
     let mut value = resolve_alias(&func.dfg, value)?;
     for _ in 0..MOST_ADDITIONS {
@@ -121,7 +120,7 @@ fn is_constant(func: &Function, value: Value) -> bool {
         if func.dfg.insts[inst].opcode() == Opcode::Iconst)
 }
 
-/// The slot whose address `value` is, plus constants.
+/// Returns the slot whose address `value` is, up to added constants.
 pub(super) fn slot_of(func: &Function, value: Value) -> Option<StackSlot> {
     slot_of_base(func, base(func, value)?)
 }
@@ -136,13 +135,13 @@ fn slot_of_base(func: &Function, value: Value) -> Option<StackSlot> {
     }
 }
 
-/// What a caller does with its stack slots.
+/// The uses of a caller's stack slots.
 #[derive(Debug, Default)]
 pub(super) struct SlotUses {
     of: SecondaryMap<StackSlot, SlotUse>,
 }
 
-/// What a caller does with one of its slots.
+/// The uses of a slot by its function.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SlotUse {
     /// Calls that get the address, each once.
@@ -151,7 +150,7 @@ pub(super) struct SlotUse {
     last_call: Option<Inst>,
     /// Loads and stores of the caller itself.
     pub(super) accesses: u32,
-    /// Whether the slot stays in memory whatever becomes of calls.
+    /// Whether the slot stays in memory even if all calls are inlined.
     pub(super) stays: bool,
 }
 

@@ -7,7 +7,7 @@ use crate::body::resolve_alias;
 use crate::graph::{CallGraph, CallKind, PathStep, SiteName};
 use crate::panics;
 use crate::profile::Heat;
-use crate::program::{FunctionName, Program};
+use crate::program::FunctionName;
 use cranelift_codegen::ir::{
     Block, Function, Inst, InstructionData, Opcode, SourceLoc, StackSlot, Value, ValueDef,
 };
@@ -25,11 +25,11 @@ pub(crate) struct SiteContext<'a> {
     pub(crate) caller_name: &'a FunctionName,
     pub(crate) callee_name: &'a FunctionName,
     pub(crate) graph: &'a CallGraph,
-    pub(crate) program: &'a Program,
     pub(crate) path: &'a [PathStep],
     pub(crate) callee: &'a Function,
     pub(crate) summary: &'a Summary,
     pub(crate) call: Inst,
+    pub(crate) block: Block,
     pub(crate) srcloc: SourceLoc,
     pub(crate) kind: CallKind,
     pub(crate) caller_insts: usize,
@@ -137,16 +137,14 @@ impl<'a> CallSite<'a> {
     /// Returns the name of the call in the function whose original body has it, which is not
     /// [`CallSite::caller_name`] if the call came in with a body.
     pub fn name(&self) -> Option<SiteName> {
-        let SiteContext { graph, program, .. } = self.context;
-        graph.step_name(program, *self.path().last()?)
+        self.context.graph.step_name(*self.path().last()?)
     }
 
     /// Returns the names of the sites of [`CallSite::path`].
     pub fn path_names(&self) -> Vec<SiteName> {
-        let SiteContext { graph, program, .. } = self.context;
+        let graph = self.context.graph;
         let path = self.path().iter();
-        path.filter_map(|&step| graph.step_name(program, step))
-            .collect()
+        path.filter_map(|&step| graph.step_name(step)).collect()
     }
 
     /// Returns the caller's body as it stands. Sites that came in with an inlined body are decided
@@ -175,9 +173,9 @@ impl<'a> CallSite<'a> {
         self.caller().dfg.insts[self.call()].opcode()
     }
 
-    /// Returns the block that holds the call; always `Some` for a site that the pass offers.
-    pub fn block(&self) -> Option<Block> {
-        self.caller().layout.inst_block(self.call())
+    /// Returns the block that holds the call.
+    pub fn block(&self) -> Block {
+        self.context.block
     }
 
     /// Returns the call's source location, in the function whose original body has the call.
@@ -225,8 +223,7 @@ impl<'a> CallSite<'a> {
     ///
     /// Costs a dominator tree of the caller, once for all sites of a round.
     pub fn loop_depth(&self) -> u32 {
-        self.block()
-            .map_or(0, |block| self.analysis.loop_depth(block))
+        self.analysis.loop_depth(self.block())
     }
 
     /// Returns the number of executions of the call in this caller, if the pass has a
@@ -251,9 +248,7 @@ impl<'a> CallSite<'a> {
             Heat::Never => return true,
             Heat::Warm | Heat::Unknown => {}
         }
-        let in_cold_block = self
-            .block()
-            .is_some_and(|block| self.caller().is_effectively_cold(block));
+        let in_cold_block = self.caller().is_effectively_cold(self.block());
         in_cold_block || self.context.cold || self.summary().attributes().cold
     }
 

@@ -18,13 +18,13 @@ use smallvec::SmallVec;
 /// less afterwards, so that thresholds are lower.
 ///
 /// All numbers are in instructions of CLIF, which all cost the same here; long lists
-/// [count](super::Limits#sizes) as several. Set a field to change it:
+/// [count](super::Limits#sizes) as several. To change some of them:
 ///
 /// ```
 /// use cranelift_inliner::decide::CostModel;
 ///
-/// let mut model = CostModel::default();
-/// model.threshold = 100;
+/// let model = CostModel::default().with_threshold(100).with_loop_bonus(0);
+/// assert_eq!(model.threshold, 100);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -87,6 +87,24 @@ pub struct CostModel {
     pub max_callee_insts: usize,
 }
 
+settings!(CostModel {
+    with_threshold: threshold: i64,
+    with_loop_bonus: loop_bonus: i64,
+    with_max_loop_depth: max_loop_depth: u32,
+    with_cold_threshold: cold_threshold: i64,
+    with_hot_threshold: hot_threshold: i64,
+    with_sole_call_site_threshold: sole_call_site_threshold: i64,
+    with_call_overhead: call_overhead: i64,
+    with_argument_overhead: argument_overhead: i64,
+    with_inner_call_cost: inner_call_cost: i64,
+    with_free_frame_bytes: free_frame_bytes: u64,
+    with_frame_bytes_per_inst: frame_bytes_per_inst: u64,
+    with_folded_branch: folded_branch: i64,
+    with_promoted_access: promoted_access: i64,
+    with_max_promotion: max_promotion: i64,
+    with_max_callee_insts: max_callee_insts: usize,
+});
+
 impl Default for CostModel {
     fn default() -> Self {
         CostModel {
@@ -120,7 +138,8 @@ impl CostModel {
         count(summary.insts()) + calls + count(frame)
     }
 
-    /// What stack slots of the caller add to the benefit, and how many of them would become values.
+    /// Returns the benefit from stack slots of the caller, and the number of them that would become
+    /// values.
     ///
     /// A slot that other calls get too only counts with the callee's accesses, like in LLVM: calls
     /// that share a slot, such as those of an iterator, are alike, and tend to go together.

@@ -89,6 +89,17 @@ impl Default for Limits {
     }
 }
 
+settings!(Limits {
+    with_function_insts: function_insts: usize,
+    with_function_growth: function_growth: f64,
+    with_function_growth_floor: function_growth_floor: usize,
+    with_program_growth: program_growth: f64,
+    with_program_growth_floor: program_growth_floor: usize,
+    with_frame_bytes: frame_bytes: u64,
+    with_recursive_frame_bytes: recursive_frame_bytes: u64,
+    with_depth: depth: u32,
+});
+
 impl Limits {
     /// Returns how much a function of `insts` instructions may grow, in instructions.
     pub fn growth_of_function(&self, insts: usize) -> usize {

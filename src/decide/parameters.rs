@@ -19,13 +19,13 @@ pub struct ParameterUse {
     pub indirect_calls: u32,
     /// Uses of the parameter itself, of any kind.
     pub uses: u32,
-    /// What the body does with the parameter as an address.
+    /// The uses of the parameter as an address.
     pub address: AddressUse,
     /// Loads and stores at constant offsets from the parameter.
     pub accesses: u32,
 }
 
-/// What a body does with a parameter as an address: the worst of all its uses.
+/// The uses of a parameter as an address: the worst of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum AddressUse {
@@ -38,7 +38,7 @@ pub enum AddressUse {
     Escapes,
 }
 
-/// Where a value comes from, as far as folding is concerned.
+/// The origin of a value, as far as folding is concerned.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Source {
     #[default]

@@ -92,8 +92,10 @@ impl PolicyReason {
     ///     v1 = call fn0(v0)
     ///     return v1
     /// }";
-    /// let mut model = CostModel::default();
-    /// (model.threshold, model.loop_bonus, model.cold_threshold) = (-1000, 0, -1000);
+    /// let model = CostModel::default()
+    ///     .with_threshold(-1000)
+    ///     .with_loop_bonus(0)
+    ///     .with_cold_threshold(-1000);
     /// let inlined = Inliner::new(model).run(&Program::from_clif(text, "square.clif")?)?;
     /// let site = inlined.sites().next().ok_or("no site")?;
     /// assert!(!site.inlined);

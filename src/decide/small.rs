@@ -25,6 +25,11 @@ impl Default for Small {
     }
 }
 
+settings!(Small {
+    with_callee_insts: callee_insts: usize,
+    with_sum_insts: sum_insts: usize,
+});
+
 impl Small {
     /// Returns the policy with these thresholds, in instructions.
     pub fn new(callee_insts: usize, sum_insts: usize) -> Self {

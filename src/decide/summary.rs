@@ -135,8 +135,9 @@ impl Summary {
         self.facts.address_taken
     }
 
-    /// Whether no exception comes out of a call of it: none of its own calls lets one through. The
-    /// [embedder's word](crate::cleanup::OptimizeOptions::never_throws) counts for external ones.
+    /// Returns whether no exception comes out of a call of it: none of its own calls passes one on.
+    /// [Promises of the embedder](crate::cleanup::OptimizeOptions::never_throws) count for external
+    /// ones.
     pub fn never_throws(&self) -> bool {
         self.facts.never_throws
     }
@@ -166,8 +167,8 @@ impl Summary {
             && !facts.recursion.is_recursive()
     }
 
-    /// Returns what each parameter, by its index, decides in the body; the body is read for the first
-    /// question.
+    /// Returns the instructions that each parameter, by its index, decides in the body; the first
+    /// call reads the body.
     pub fn parameters(&self) -> &[ParameterUse] {
         let uses = || panics::catch(|| parameter_uses(&self.body)).unwrap_or_default();
         self.parameters.get_or_init(uses)

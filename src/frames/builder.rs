@@ -3,7 +3,7 @@
 use super::encode::{Encoded, Placed, encode};
 use super::error::BuildError;
 use super::function::FunctionFrames;
-use super::reader::FrameTableReader;
+use super::rows::FrameTableReader;
 use super::schema::FrameSchema;
 use crate::backend::CompiledFunction;
 use cranelift_codegen::ir::{Function, StackSlot, StackSlotData, StackSlotKey};

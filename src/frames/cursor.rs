@@ -1,10 +1,8 @@
-//! Iteration over the columns of a table whose rows are stored as differences from earlier ones.
+//! Iteration over the frames of a table, which are stored as differences from earlier ones.
 
 use super::error::{TableError, TablePart};
-use super::format::{DELTA_TAGS, FRAMES_PER_BLOCK, POINTS_PER_BLOCK, apply, read_varint};
-use super::frame::FrameList;
-use super::reader::{FrameTableReader, TablePoint, malformed};
-use cranelift_codegen::MachDebugTagPos;
+use super::format::{DELTA_TAGS, FRAMES_PER_BLOCK, apply, read_varint};
+use super::rows::{FrameTableReader, malformed};
 
 /// A frame as it lies in the stream.
 #[derive(Clone, Copy, Debug)]
@@ -16,70 +14,6 @@ pub(super) struct FrameRow {
     pub(super) tags_at: usize,
     /// The tags that they are stored as differences from.
     pub(super) bases: [u32; DELTA_TAGS],
-}
-
-/// Goes over points one after the other.
-pub(super) struct PointCursor<'a> {
-    reader: FrameTableReader<'a>,
-    /// The index of the next point.
-    pub(super) index: u32,
-    /// Where it is in the column.
-    pub(super) at: usize,
-    offset: u32,
-    frame: u32,
-}
-
-impl<'a> PointCursor<'a> {
-    /// Starts at the point `index`, the first of a block.
-    pub(super) fn new(reader: FrameTableReader<'a>, index: u32) -> Self {
-        PointCursor {
-            reader,
-            index,
-            at: 0,
-            offset: 0,
-            frame: 0,
-        }
-    }
-
-    fn read(&mut self) -> Result<TablePoint<'a>, TableError> {
-        let index = self.index;
-        if index.is_multiple_of(POINTS_PER_BLOCK) {
-            (self.offset, self.at) = self.reader.point_block(index / POINTS_PER_BLOCK)?;
-            self.frame = 0;
-        }
-        let stream = self.reader.point_stream();
-        let wrong = |reason| malformed(TablePart::Point, index, reason);
-        let unreadable = wrong("a number cannot be read");
-        let step = read_varint(stream, &mut self.at).ok_or(unreadable)?;
-        let frame = read_varint(stream, &mut self.at).ok_or(unreadable)?;
-        let offset = u64::from(self.offset).checked_add(step >> 1);
-        let offset = offset.and_then(|offset| u32::try_from(offset).ok());
-        self.offset = offset.ok_or(wrong("its offset has more than 32 bits"))?;
-        let frame = apply(self.frame, frame);
-        let frame = frame.filter(|&frame| frame < self.reader.counts.frames);
-        self.frame = frame.ok_or(wrong("there is no such frame"))?;
-        self.index += 1;
-        Ok(TablePoint {
-            offset: self.offset,
-            position: if step & 1 == 0 {
-                MachDebugTagPos::Post
-            } else {
-                MachDebugTagPos::Pre
-            },
-            frames: FrameList::new(self.reader, self.frame),
-        })
-    }
-
-    pub(super) fn next(&mut self) -> Option<Result<TablePoint<'a>, TableError>> {
-        if self.index >= self.reader.counts.points {
-            return None;
-        }
-        let point = self.read();
-        if point.is_err() {
-            self.index = self.reader.counts.points;
-        }
-        Some(point)
-    }
 }
 
 /// Goes over frames one after the other.
@@ -135,6 +69,24 @@ impl<'a> FrameCursor<'a> {
         self.at = tags.at;
         self.index = index.saturating_add(1);
         Ok(row)
+    }
+}
+
+impl FrameTableReader<'_> {
+    /// Reads up to a block's frame `index`.
+    pub(super) fn frame_row(&self, index: u32) -> Result<FrameRow, TableError> {
+        if index >= self.counts.frames {
+            return Err(malformed(TablePart::Frame, index, "there is no such frame"));
+        }
+        let block = index / FRAMES_PER_BLOCK;
+        let mut cursor = FrameCursor::new(self, block * FRAMES_PER_BLOCK, self.frame_block(block)?);
+        loop {
+            let at = cursor.index;
+            let row = cursor.next()?;
+            if at == index {
+                return Ok(row);
+            }
+        }
     }
 }
 

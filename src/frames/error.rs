@@ -2,6 +2,7 @@
 
 use super::memory::UnreadableMemory;
 use super::schema::SchemaViolation;
+use crate::program::FunctionName;
 use cranelift_codegen::MachDebugTagPos;
 use thiserror::Error;
 
@@ -12,8 +13,8 @@ pub enum BuildError {
     /// The schema cannot split the tags of a point.
     #[error("{function}, offset {offset:#x} ({position:?}): the tags are not frames: {violation}")]
     Schema {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// Bytes from the start of the function.
         offset: u32,
         /// Before or after the instruction.
@@ -26,8 +27,8 @@ pub enum BuildError {
         "{function}, offset {offset:#x}: the tags name {slot}, which has no place in the frame"
     )]
     NoSuchSlot {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// Bytes from the start of the function.
         offset: u32,
         /// The slot as CLIF prints it.
@@ -36,16 +37,16 @@ pub enum BuildError {
     /// A slot lies further from the frame pointer than a signed 32-bit offset reaches.
     #[error("{function}: {slot} is out of reach of the frame pointer")]
     SlotOutOfReach {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// The slot as CLIF prints it.
         slot: String,
     },
     /// More frames at one point than a table can hold.
     #[error("{function}, offset {offset:#x}: more than {limit} frames at one point")]
     TooDeep {
-        /// The function's name as CLIF prints it.
-        function: String,
+        /// The function.
+        function: FunctionName,
         /// Bytes from the start of the function.
         offset: u32,
         /// The maximum.
@@ -56,10 +57,10 @@ pub enum BuildError {
     DuplicateIdentity {
         /// The identity.
         identity: u64,
-        /// The name of one function as CLIF prints it.
-        first: String,
-        /// The name of the other.
-        second: String,
+        /// One function.
+        first: FunctionName,
+        /// The other.
+        second: FunctionName,
     },
     /// One key was given two descriptors that differ.
     #[error("the key {key:#x} has two descriptors")]
@@ -70,10 +71,10 @@ pub enum BuildError {
     /// Two functions were placed over each other.
     #[error("{first} and {second} overlap at text offset {offset:#x}")]
     Overlap {
-        /// The name of the function that begins first, as CLIF prints it.
-        first: String,
-        /// The name of the other.
-        second: String,
+        /// The function that begins first.
+        first: FunctionName,
+        /// The other.
+        second: FunctionName,
         /// Where the second begins, in bytes from the start of the text.
         offset: u64,
     },

@@ -4,8 +4,9 @@ use super::error::BuildError;
 use super::format::MAX_DEPTH;
 use super::schema::{FrameSchema, split_frames};
 use crate::backend::{CompiledFunction, DebugTagPoint};
+use crate::program::FunctionName;
 use cranelift_codegen::MachDebugTagPos;
-use cranelift_codegen::ir::{DebugTag, StackSlot, UserFuncName};
+use cranelift_codegen::ir::{DebugTag, StackSlot};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -13,7 +14,7 @@ use std::ops::Range;
 /// The parts of a compiled function that the table needs. Frames and slots are numbered within it.
 #[derive(Clone, Debug)]
 pub(super) struct FunctionFrames {
-    pub(super) name: String,
+    pub(super) name: FunctionName,
     pub(super) code_bytes: u32,
     pub(super) points: Vec<LocalPoint>,
     pub(super) frames: Vec<LocalFrame>,
@@ -59,7 +60,7 @@ impl FunctionFrames {
         schema: &impl FrameSchema,
         compiled: &CompiledFunction,
     ) -> Result<Self, BuildError> {
-        let name = printable(compiled.name());
+        let name = FunctionName::from(compiled.name().clone());
         let code_bytes =
             u32::try_from(compiled.code().len()).map_err(|_| BuildError::TooLarge {
                 what: "the size of a function",
@@ -210,13 +211,4 @@ impl<S: FrameSchema> Collector<'_, S> {
 
 pub(super) fn count(number: usize, what: &'static str) -> Result<u32, BuildError> {
     u32::try_from(number).map_err(|_| BuildError::TooLarge { what })
-}
-
-fn printable(name: &UserFuncName) -> String {
-    match name {
-        UserFuncName::User(user) => user.to_string(),
-        UserFuncName::Testcase(testcase) => {
-            format!("%{}", String::from_utf8_lossy(testcase.raw()))
-        }
-    }
 }

@@ -114,19 +114,24 @@ mod function;
 mod memory;
 #[cfg(feature = "object")]
 mod object;
+mod points;
 mod reader;
+mod rows;
 mod schema;
+mod slot;
 mod validate;
 mod walk;
 
 pub use builder::{FrameTable, FrameTableBuilder};
 pub use error::{BuildError, SlotReadError, TableError, TablePart, WalkError};
-pub use frame::{FrameList, FrameTag, SlotPlace, VirtualFrame};
+pub use frame::{FrameList, FrameTag, VirtualFrame};
 pub use memory::{CopiedMemory, FrameMemory, UnreadableMemory};
 #[cfg(feature = "object")]
 pub use object::{FRAME_SECTION, FrameSectionError, add_frame_section, text_offsets};
-pub use reader::{FrameTableReader, TableFunction, TablePoint};
+pub use points::TablePoint;
+pub use rows::{FrameTableReader, TableFunction};
 pub use schema::{
     CountedFrames, FixedFrames, FrameSchema, SchemaViolation, WasmtimeFrames, split_frames,
 };
+pub use slot::SlotPlace;
 pub use walk::{PhysicalFrame, StackWalker, WalkStart};

@@ -1,9 +1,10 @@
 //! Checks a whole table at once.
 
-use super::cursor::{FrameCursor, PointCursor, TagCursor};
+use super::cursor::{FrameCursor, TagCursor};
 use super::error::{TableError, TablePart};
 use super::format::{FRAMES_PER_BLOCK, POINTS_PER_BLOCK};
-use super::reader::{FrameTableReader, malformed};
+use super::points::PointCursor;
+use super::rows::{FrameTableReader, malformed};
 use cranelift_codegen::MachDebugTagPos;
 
 impl FrameTableReader<'_> {

@@ -3,7 +3,7 @@
 use super::error::{TableError, WalkError};
 use super::frame::{FrameList, VirtualFrame};
 use super::memory::FrameMemory;
-use super::reader::{FrameTableReader, TableFunction};
+use super::rows::{FrameTableReader, TableFunction};
 use cranelift_codegen::MachDebugTagPos;
 
 /// Frame pointers are multiples of this on the targets that the walker knows.

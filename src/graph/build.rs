@@ -250,6 +250,7 @@ impl Join {
         let (incoming, incoming_of) = incoming(&self.graph, program.len());
         let components = Components::new(program, &self.graph, &self.addressed);
         CallGraph {
+            program: program.clone(),
             graph: self.graph,
             sites: self.sites,
             incoming,

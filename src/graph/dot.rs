@@ -13,7 +13,7 @@ impl CallGraph {
     /// Functions of the program are boxes: with a bold border when exported, a plain one when
     /// local, a dashed one when interposable, and doubled when their address is taken. Names that
     /// the program does not define are dotted ellipses. An arrow is one call site; its label is the
-    /// opcode unless that is a plain `call`. `program` must be the program of the graph.
+    /// opcode unless that is a plain `call`.
     ///
     /// ```
     /// use cranelift_inliner::graph::CallGraph;
@@ -21,12 +21,12 @@ impl CallGraph {
     ///
     /// let text = "function %f() {\n fn0 = %g()\nblock0:\n return_call fn0()\n}";
     /// let program = Program::from_clif(text, "example")?;
-    /// let dot = CallGraph::new(&program).to_dot(&program);
+    /// let dot = CallGraph::new(&program).to_dot();
     /// assert!(dot.contains("0 -> 1 [ label=\"return_call\"]"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn to_dot(&self, program: &Program) -> String {
-        self.to_dot_with(program, |_| String::new())
+    pub fn to_dot(&self) -> String {
+        self.to_dot_with(|_| String::new())
     }
 
     /// Like [`to_dot`](Self::to_dot), with more attributes for each arrow.
@@ -34,11 +34,8 @@ impl CallGraph {
     /// `attributes` is called once per call site, in the order of the edges, and returns DOT
     /// attributes such as `color=red tooltip="too large"`; text of unknown content goes through
     /// [`dot_quoted`]. An attribute given here replaces one that the arrow already has.
-    pub fn to_dot_with(
-        &self,
-        program: &Program,
-        attributes: impl Fn(SiteRef<'_>) -> String,
-    ) -> String {
+    pub fn to_dot_with(&self, attributes: impl Fn(SiteRef<'_>) -> String) -> String {
+        let program = self.program();
         let edge_attributes = |site: Option<SiteRef<'_>>| {
             let Some(site) = site else {
                 return String::new();

@@ -180,10 +180,11 @@ impl SiteRef<'_> {
 
 /// The call graph of a [`Program`]. See the [module](self) for an example.
 ///
-/// It describes the program as it was when the graph was made. A function that the program did not
-/// have counts as one without calls and callers.
+/// It keeps the program as it was when the graph was made. A function that the program did not have
+/// counts as one without calls and callers.
 #[derive(Clone, Debug)]
 pub struct CallGraph {
+    program: Program,
     /// The functions' nodes come first, with the indices of their ids.
     graph: DiGraph<CallNode, CallEdge>,
     /// The edges of each function's call sites: they are consecutive.
@@ -210,6 +211,11 @@ impl CallGraph {
     /// no edge.
     pub fn new(program: &Program) -> Self {
         build::build(program)
+    }
+
+    /// Returns the program of the graph, as it was when the graph was made.
+    pub fn program(&self) -> &Program {
+        &self.program
     }
 
     /// Returns the node of a function; `None` if the program did not have it.

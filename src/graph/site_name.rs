@@ -1,7 +1,7 @@
 //! Names for call sites that outlast a change of the program.
 
 use super::{CallGraph, CallNode, SiteId, SiteRef};
-use crate::program::{FunctionId, FunctionName, Program};
+use crate::program::{FunctionId, FunctionName};
 use cranelift_codegen::ir::{Inst, SourceLoc};
 use std::fmt;
 
@@ -64,7 +64,7 @@ impl PathStep {
 /// }", "example")?;
 /// let graph = CallGraph::new(&program);
 /// let names: Vec<String> = graph
-///     .site_names(&program)
+///     .site_names()
 ///     .map(|(_, name)| name.to_string())
 ///     .collect();
 /// assert_eq!(names, ["%a -> %b #0", "%a -> %c #0", "%a -> %b #1"]);
@@ -103,8 +103,9 @@ impl fmt::Display for SiteName {
 
 impl CallGraph {
     /// Returns the name of a site; `None` for a call of one of Cranelift's own routines, and if the
-    /// graph has no such site. `program` must be the program of the graph, unchanged.
-    pub fn site_name(&self, program: &Program, id: SiteId) -> Option<SiteName> {
+    /// graph has no such site.
+    pub fn site_name(&self, id: SiteId) -> Option<SiteName> {
+        let program = self.program();
         let site = self.site(id)?;
         let callee = match site.callee {
             CallNode::Function(id) => program.get(*id)?.name().clone(),
@@ -120,9 +121,10 @@ impl CallGraph {
     }
 
     /// Like [`site_name`](Self::site_name), but for any step of a path.
-    pub fn step_name(&self, program: &Program, step: PathStep) -> Option<SiteName> {
+    pub fn step_name(&self, step: PathStep) -> Option<SiteName> {
+        let program = self.program();
         match step {
-            PathStep::Site(site) => self.site_name(program, site),
+            PathStep::Site(site) => self.site_name(site),
             PathStep::Resolved {
                 stage,
                 caller,
@@ -139,19 +141,17 @@ impl CallGraph {
 
     /// Returns the names of all sites that have one, by caller in input order, then in layout
     /// order.
-    pub fn site_names<'a>(
-        &'a self,
-        program: &'a Program,
-    ) -> impl Iterator<Item = (SiteRef<'a>, SiteName)> {
+    pub fn site_names(&self) -> impl Iterator<Item = (SiteRef<'_>, SiteName)> {
         let sites = self.sites();
-        sites.filter_map(|site| Some((site, self.site_name(program, site.id)?)))
+        sites.filter_map(|site| Some((site, self.site_name(site.id)?)))
     }
 
     /// Returns the site of this name; `None` if the program has none.
     ///
     /// Takes time linear in the sites of the caller. To look up many names, put
     /// [`site_names`](Self::site_names) into a map.
-    pub fn find_site(&self, program: &Program, name: &SiteName) -> Option<SiteRef<'_>> {
+    pub fn find_site(&self, name: &SiteName) -> Option<SiteRef<'_>> {
+        let program = self.program();
         let mut sites = self.callees(program.id(&name.caller)?);
         sites.find(|site| {
             name.stage == 0
@@ -174,10 +174,10 @@ impl CallGraph {
 
     /// Returns the source location of a site in the body of its caller; the default one if nothing
     /// is known.
-    pub fn site_location(&self, program: &Program, id: SiteId) -> SourceLoc {
+    pub fn site_location(&self, id: SiteId) -> SourceLoc {
         let location = || {
             let site = self.site(id)?;
-            let body = program.get(site.caller)?.body();
+            let body = self.program.get(site.caller)?.body();
             Some(body.srcloc(site.edge.inst))
         };
         location().unwrap_or_default()

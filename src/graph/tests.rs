@@ -297,7 +297,7 @@ fn functions_of_another_program_are_answered_for() {
     assert_eq!(graph.address_taken(foreign), 0);
     let empty = CallGraph::new(&Program::new());
     assert_eq!(empty.bottom_up().len(), 0);
-    assert_eq!(empty.to_dot(&small), "digraph {\n}\n");
+    assert_eq!(empty.to_dot(), "digraph {\n}\n");
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn dot_shows_linkage_kinds_and_what_the_callback_adds() {
         .unwrap_or_else(|error| panic!("{error}"));
     let graph = CallGraph::new(&program);
     assert_eq!(
-        graph.to_dot(&program),
+        graph.to_dot(),
         "digraph {\n    \
              0 [ label=\"%f\" shape=box style=bold]\n    \
              1 [ label=\"%g\" shape=box style=solid peripheries=2]\n    \
@@ -374,7 +374,7 @@ fn dot_shows_linkage_kinds_and_what_the_callback_adds() {
              0 -> 2 [ label=\"return_call\"]\n\
          }\n"
     );
-    let coloured = graph.to_dot_with(&program, |site| match site.callee_function() {
+    let coloured = graph.to_dot_with(|site| match site.callee_function() {
         Some(_) => "color=green".to_string(),
         None => "color=grey".to_string(),
     });
@@ -391,6 +391,6 @@ fn dot_quotes_names_that_would_end_the_label() {
     body.name = ir::UserFuncName::testcase("a\"\\&\n");
     let mut program = Program::new();
     program.add(body).unwrap_or_else(|error| panic!("{error}"));
-    let dot = CallGraph::new(&program).to_dot(&program);
+    let dot = CallGraph::new(&program).to_dot();
     assert!(dot.contains(r#"label="%a\"\\&amp;\n" shape"#), "{dot}");
 }

@@ -64,6 +64,16 @@ struct Translation {
     last: Option<(SourceLoc, u32)>,
 }
 
+impl Translation {
+    fn restart(&mut self, callee: &LocationTable) {
+        self.entries.clear();
+        self.entries.resize(callee.len(), None);
+        self.names.clear();
+        self.names.resize(callee.functions().len(), None);
+        self.last = None;
+    }
+}
+
 impl LocationBuilder {
     /// Turns the locations of `func`, which must be the front end's, into entries.
     pub fn begin(func: &mut Function) -> Self {
@@ -121,15 +131,28 @@ impl LocationBuilder {
     /// Returns the translation of locations for one splice of the function that `callee` belongs
     /// to, for [`Session::splice_with`](crate::splice::Session::splice_with).
     pub fn inlining<'b>(&'b mut self, callee: &'b LocationTable) -> InlinedLocations<'b> {
-        let translation = &mut self.translation;
-        translation.entries.clear();
-        translation.entries.resize(callee.len(), None);
-        translation.names.clear();
-        translation.names.resize(callee.functions().len(), None);
-        translation.last = None;
+        self.translation.restart(callee);
         InlinedLocations {
             builder: self,
-            callee,
+            callees: &[],
+            callee: Some(callee),
+            call: None,
+            unknown: None,
+        }
+    }
+
+    /// Returns the translation of locations for several splices, for
+    /// [`Session::splice_all_with`](crate::splice::Session::splice_all_with). `callees` has the
+    /// table of each callee, in the order of the splices; locations of splices beyond its end
+    /// become unknown.
+    pub fn inlining_all<'b>(
+        &'b mut self,
+        callees: &'b [&'b LocationTable],
+    ) -> InlinedLocations<'b> {
+        InlinedLocations {
+            builder: self,
+            callees,
+            callee: None,
             call: None,
             unknown: None,
         }
@@ -271,22 +294,29 @@ fn rewrite(func: &mut Function, mut entry: impl FnMut(SourceLoc) -> Option<u32>)
 /// The translation of a callee's locations for one splice.
 pub struct InlinedLocations<'b> {
     builder: &'b mut LocationBuilder,
-    callee: &'b LocationTable,
+    /// Of the splices still to come.
+    callees: &'b [&'b LocationTable],
+    /// Of this splice.
+    callee: Option<&'b LocationTable>,
     call: Option<u32>,
     /// The entry of the callee's instructions without a location.
     unknown: Option<u32>,
 }
 
 impl SpliceLocations for InlinedLocations<'_> {
+    fn start(&mut self, splice: usize) {
+        if !self.callees.is_empty() {
+            self.callee = self.callees.get(splice).copied();
+        }
+        self.call = None;
+        self.unknown = None;
+        if let Some(callee) = self.callee {
+            self.builder.translation.restart(callee);
+        }
+    }
+
     fn spliced(&mut self, own: SourceLoc, call: SourceLoc) -> SourceLoc {
-        let entry = self.call(call).and_then(|call| match &self.callee.entries {
-            Some(entries) => match entries.get(own.bits() as usize) {
-                Some(_) => self.translate(entries, own.bits(), call),
-                None => self.unknown(call),
-            },
-            None if own.is_default() => self.unknown(call),
-            None => self.own(own, call),
-        });
+        let entry = self.entry(own, call);
         entry.map_or_else(SourceLoc::default, SourceLoc::new)
     }
 
@@ -296,6 +326,18 @@ impl SpliceLocations for InlinedLocations<'_> {
 }
 
 impl InlinedLocations<'_> {
+    fn entry(&mut self, own: SourceLoc, call: SourceLoc) -> Option<u32> {
+        let callee = self.callee?;
+        let call = self.call(call)?;
+        match &callee.entries {
+            Some(entries) if entries.get(own.bits() as usize).is_some() => {
+                self.translate(callee, entries, own.bits(), call)
+            }
+            None if !own.is_default() => self.own(callee, own, call),
+            _ => self.unknown(callee, call),
+        }
+    }
+
     fn call(&mut self, location: SourceLoc) -> Option<u32> {
         if self.call.is_none() {
             let known = self.builder.entries.len() > location.bits() as usize;
@@ -313,21 +355,21 @@ impl InlinedLocations<'_> {
         self.call
     }
 
-    fn unknown(&mut self, call: u32) -> Option<u32> {
+    fn unknown(&mut self, callee: &LocationTable, call: u32) -> Option<u32> {
         if self.unknown.is_none() {
-            self.unknown = self.own(SourceLoc::default(), call);
+            self.unknown = self.own(callee, SourceLoc::default(), call);
         }
         self.unknown
     }
 
     /// Returns the entry of a location of the callee's own code.
-    fn own(&mut self, location: SourceLoc, call: u32) -> Option<u32> {
+    fn own(&mut self, callee: &LocationTable, location: SourceLoc, call: u32) -> Option<u32> {
         if let Some((last, entry)) = self.builder.translation.last
             && last == location
         {
             return Some(entry);
         }
-        let name = self.name(0);
+        let name = self.name(callee, 0);
         let entry = self.builder.entry(Entry {
             name,
             location,
@@ -338,7 +380,13 @@ impl InlinedLocations<'_> {
     }
 
     /// Returns the entry that stands for an entry of the callee, after those that it is inlined at.
-    fn translate(&mut self, entries: &[Entry], number: u32, call: u32) -> Option<u32> {
+    fn translate(
+        &mut self,
+        callee: &LocationTable,
+        entries: &[Entry],
+        number: u32,
+        call: u32,
+    ) -> Option<u32> {
         let mut missing: SmallVec<[u32; 8]> = SmallVec::new();
         let mut at = number;
         let mut result = loop {
@@ -353,7 +401,7 @@ impl InlinedLocations<'_> {
         };
         while let Some(at) = missing.pop() {
             let entry = &entries[at as usize];
-            let name = self.name(entry.name);
+            let name = self.name(callee, entry.name);
             self.builder.has_body[result as usize] = true;
             // The call has no other body, so no entry from before this splice is equal. Equal
             // entries of the callee are calls with bodies of their own.
@@ -367,12 +415,12 @@ impl InlinedLocations<'_> {
         Some(result)
     }
 
-    fn name(&mut self, number: u32) -> u32 {
+    fn name(&mut self, callee: &LocationTable, number: u32) -> u32 {
         let number = number as usize;
         if let Some(known) = self.builder.translation.names[number] {
             return known;
         }
-        let name = self.builder.name(&self.callee.names[number]);
+        let name = self.builder.name(&callee.names[number]);
         self.builder.translation.names[number] = Some(name);
         name
     }

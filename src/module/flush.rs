@@ -149,7 +149,7 @@ impl<M: Module> InliningModule<'_, M> {
         let order = self.module.isa().endianness();
         let inlined = self.inliner.run_in_order(&program, order);
         let inlined = inlined.map_err(other)?;
-        let mut report = ModuleReport::new(program, inlined);
+        let mut report = ModuleReport::new(inlined);
         let program = report.program().clone();
         let mut needed = EntitySet::with_capacity(program.len());
         let mut queue: VecDeque<FunctionId> = program.ids().collect();
@@ -189,7 +189,7 @@ impl<M: Module> InliningModule<'_, M> {
     fn flush_in_parallel(&mut self, program: Program) -> ModuleResult<ModuleReport> {
         let isa = self.module.isa();
         let (inlined, compiled) = self.inliner.run_and_compile(&program, isa).map_err(other)?;
-        let mut report = ModuleReport::new(program, inlined);
+        let mut report = ModuleReport::new(inlined);
         self.define_compiled(&compiled, &mut report)?;
         Ok(report)
     }

@@ -19,7 +19,6 @@ use std::sync::Arc;
 /// [warning](Inlined::warnings) and for each unmet demand. The alternate form, `{:#}`, lists every
 /// call with its decision and the reason first.
 pub struct ModuleReport {
-    program: Program,
     inlined: Inlined,
     defined: Vec<FuncId>,
     dropped: Vec<FuncId>,
@@ -36,9 +35,8 @@ pub(super) struct Counters {
 }
 
 impl ModuleReport {
-    pub(super) fn new(program: Program, inlined: Inlined) -> Self {
+    pub(super) fn new(inlined: Inlined) -> Self {
         Self {
-            program,
             inlined,
             defined: Vec::new(),
             dropped: Vec::new(),
@@ -100,7 +98,7 @@ impl ModuleReport {
     /// are [available externally](crate::program::Linkage::AvailableExternally), as far as they
     /// matter.
     pub fn program(&self) -> &Program {
-        &self.program
+        self.inlined.input()
     }
 
     /// Returns the result of the pass over [`ModuleReport::program`]: every decision with its
@@ -148,14 +146,17 @@ impl ModuleReport {
         let table = self.inlined.locations(id)?;
         let fell_back = self.fallbacks.iter().any(|(id, _)| *id == function);
         Some(if fell_back {
-            Arc::new(LocationTable::own(self.program.get(id)?.name().clone()))
+            Arc::new(LocationTable::own(
+                self.inlined.input().get(id)?.name().clone(),
+            ))
         } else {
             Arc::clone(table)
         })
     }
 
     fn symbol(&self, id: FunctionId) -> impl fmt::Display + '_ {
-        self.program
+        self.inlined
+            .input()
             .get(id)
             .map_or("?".into(), |function| symbol(function.name()))
     }
@@ -249,7 +250,7 @@ impl ModuleReport {
             write!(f, "{} > ", self.symbol(id))?;
         }
         write!(f, "{}: {}", symbol(&site.callee), site.reason)?;
-        let unmet = self.inlined.demand(&self.program, site);
+        let unmet = self.inlined.demand(site);
         match unmet.filter(|_| !site.inlined) {
             Some(demand) => write!(f, ", though {demand}"),
             None => Ok(()),

@@ -14,19 +14,21 @@ use super::legality::Legality;
 use super::report::{
     CameInWith, Demand, Origin, Outside, Reason, RecordLevel, SiteRecord, record_size,
 };
-use super::resolved::LAST_STAGE;
-use super::state::{Final, State};
+use super::state::{Final, LAST_STAGE, State};
 use crate::body::{handler_copies_size, slot_bytes};
 use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
 use crate::graph::{CallKind, CallNode, PathStep};
-use crate::locations::{LocationBuilder, LocationMode};
+use crate::locations::{LocationBuilder, LocationMode, LocationTable};
 use crate::profile::Heat;
 use crate::program::{FunctionId, Linkage};
-use crate::splice::{Callee, Checker, CopiedCall, DroppedPromises, Session, SpliceContext};
+use crate::splice::{
+    Callee, Checker, CopiedCall, DroppedPromises, Refusal, Session, SpliceContext,
+};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 use rustc_hash::FxHashSet;
+use std::sync::OnceLock;
 
 /// Scratch memory of one thread.
 #[derive(Default)]
@@ -432,7 +434,7 @@ impl CallerJob<'_> {
         accepted
     }
 
-    /// Whether the call has handlers, and an exception of its callee never comes to them.
+    /// Returns whether the call has handlers, and an exception of its callee never comes to them.
     fn may_drop_handlers(&self, candidate: &Candidate) -> bool {
         let options = &self.inliner.optimize_options;
         let name = self.state.program[candidate.callee].name();
@@ -527,17 +529,21 @@ impl CallerJob<'_> {
         if let Some(demand) = directives.demand {
             return Ok(demand.reason());
         }
+        let Some(block) = analysis.caller.layout.inst_block(candidate.call) else {
+            debug_assert!(false, "{} is in the layout", candidate.call);
+            return Err(Reason::Refused(Box::new(Refusal::Unreachable)));
+        };
         let count = state.count(candidate.origin.path());
         let site = CallSite {
             context: SiteContext {
                 caller_name: state.program[self.id].name(),
                 callee_name: function.name(),
                 graph: &state.graph,
-                program: state.program,
                 path: candidate.origin.path(),
                 callee: &callee.body,
                 summary: state.summary(candidate.callee, callee),
                 call: candidate.call,
+                block,
                 srcloc: self.srcloc(analysis.caller, candidate.call),
                 kind: candidate.kind,
                 caller_insts: size,
@@ -584,71 +590,83 @@ impl CallerJob<'_> {
     /// Splices the accepted calls; returns the calls that came in.
     fn splice(&mut self, accepted: Vec<Accepted>, session: &mut Session<'_>) -> Vec<CameIn> {
         let state = self.state;
-        let mut came_in = Vec::new();
-        let ready: Vec<_> = accepted
-            .into_iter()
-            .filter_map(|site| {
-                let callee = state.finals.get(site.callee)?.get()?;
-                let tables = callee.preparation.tables_of(&callee.body);
-                Some((site, callee, tables))
-            })
-            .collect();
-        for (site, callee, tables) in &ready {
-            let in_place = |tables| {
-                session.goes_in_place(site.call, &Callee::from_tables(&callee.body, tables))
-            };
-            if !tables.as_deref().is_ok_and(in_place) {
-                session.expect([site.call]);
-            }
-        }
-        for (site, callee, tables) in ready {
-            let record = site.record;
-            let locations = self
-                .result
-                .locations
-                .as_mut()
-                .zip(callee.locations.as_ref());
-            let prepared = match &tables {
-                Ok(tables) => Ok(Callee::from_tables(&callee.body, tables)),
-                Err(refusal) => Err(refusal.clone()),
-            };
-            let spliced = match (prepared, locations) {
-                (Ok(prepared), Some((builder, table))) => {
-                    session.splice_with(site.call, &prepared, &mut builder.inlining(table))
-                }
-                (Ok(prepared), None) => session.splice(site.call, &prepared),
-                (Err(refusal), _) => Err(refusal),
-            };
+        let mut ready = Vec::with_capacity(accepted.len());
+        for site in accepted {
             if site.depth > 0 || self.stage > 0 {
                 self.came_in.push(site.callee);
             }
-            match spliced {
-                Ok(copied) => {
-                    let result = &mut *self.result;
-                    result.size = result.size.saturating_add(site.size);
-                    result.grown = result.grown.saturating_add(site.counted);
-                    self.result.records[record].inlined = true;
-                    self.result.inlined += 1;
-                    let depth = site.depth + 1;
-                    self.result.depth = self.result.depth.max(depth + callee.depth);
-                    let chain = self.chains.push(site.chain, site.callee);
-                    came_in.extend(copied.iter().map(|&copied| CameIn {
-                        copied,
-                        record,
-                        chain,
-                        depth,
-                    }));
-                }
-                Err(refusal) => {
-                    self.result.records[record].reason = Reason::Refused(Box::new(refusal));
-                }
+            let Some(callee) = state.finals.get(site.callee).and_then(OnceLock::get) else {
+                debug_assert!(false, "an accepted callee is final");
+                continue;
+            };
+            match callee.preparation.tables_of(&callee.body) {
+                Ok(tables) => ready.push((site, callee, tables)),
+                Err(refusal) => self.refuse(&site, refusal),
             }
         }
+        let prepared: Vec<Callee<'_>> = ready
+            .iter()
+            .map(|(_, callee, tables)| Callee::from_tables(&callee.body, tables))
+            .collect();
+        let splices: Vec<_> = ready
+            .iter()
+            .zip(&prepared)
+            .map(|((site, ..), prepared)| (site.call, prepared))
+            .collect();
+        let mut builder = self.result.locations.take();
+        let mut came_in = Vec::new();
+        let each = |index: usize, spliced: Result<&[CopiedCall], Refusal>| {
+            let (site, callee, _) = &ready[index];
+            match spliced {
+                Ok(copied) => self.spliced(site, callee, copied, &mut came_in),
+                Err(refusal) => self.refuse(site, refusal),
+            }
+        };
+        match &mut builder {
+            Some(builder) => {
+                let tables = ready
+                    .iter()
+                    .map(|(_, callee, _)| callee.locations.as_deref());
+                let tables: Vec<&LocationTable> = tables.flatten().collect();
+                debug_assert_eq!(tables.len(), ready.len(), "each final callee has a table");
+                session.splice_all_with(&splices, &mut builder.inlining_all(&tables), each);
+            }
+            None => session.splice_all(&splices, each),
+        }
+        self.result.locations = builder;
         debug_assert!(
             slot_bytes(session.caller()) <= self.frame_planned,
             "more slots came in than were counted"
         );
         came_in
+    }
+
+    fn refuse(&mut self, site: &Accepted, refusal: Refusal) {
+        self.result.records[site.record].reason = Reason::Refused(Box::new(refusal));
+    }
+
+    /// Counts a splice, and adds the calls that it brought to `came_in`.
+    fn spliced(
+        &mut self,
+        site: &Accepted,
+        callee: &Final,
+        copied: &[CopiedCall],
+        came_in: &mut Vec<CameIn>,
+    ) {
+        let result = &mut *self.result;
+        result.size = result.size.saturating_add(site.size);
+        result.grown = result.grown.saturating_add(site.counted);
+        result.records[site.record].inlined = true;
+        result.inlined += 1;
+        let depth = site.depth + 1;
+        result.depth = result.depth.max(depth + callee.depth);
+        let chain = self.chains.push(site.chain, site.callee);
+        came_in.extend(copied.iter().map(|&copied| CameIn {
+            copied,
+            record: site.record,
+            chain,
+            depth,
+        }));
     }
 
     /// Returns the calls among `came_in` that name functions of the program and were not in code

@@ -37,6 +37,11 @@ impl Inlined {
         &self.program
     }
 
+    /// Returns the program that went in.
+    pub fn input(&self) -> &Program {
+        self.graph.program()
+    }
+
     /// Returns the scope that the pass assumed for the promises of memory flags.
     pub fn memory_promises(&self) -> MemoryPromises {
         self.splice_options.memory_promises
@@ -56,8 +61,7 @@ impl Inlined {
     /// It has the splices before the first optimization of the function. Returns `None` for a
     /// function that the input does not have.
     ///
-    /// `program` must be the input, and the inlined calls must have been
-    /// [recorded](Self::recorded).
+    /// The inlined calls must have been [recorded](Self::recorded).
     ///
     /// ```
     /// # use cranelift_inliner::{check::check, decide::Always, pass::Inliner, program::Program};
@@ -66,18 +70,18 @@ impl Inlined {
     /// # let program = Program::from_clif(text, "example")?;
     /// let inlined = Inliner::new(Always).run(&program)?;
     /// for (id, _) in program.iter() {
-    ///     let (copies, body) = (inlined.copies(&program, id), inlined.body(id));
+    ///     let (copies, body) = (inlined.copies(id), inlined.body(id));
     ///     check(&copies.unwrap(), body.unwrap())?;
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn copies<'f>(&'f self, program: &'f Program, id: FunctionId) -> Option<CopyTree<'f>> {
+    pub fn copies(&self, id: FunctionId) -> Option<CopyTree<'_>> {
         self.bodies[id].as_ref()?;
         let body_of = |id| self.body(id).map(|body| &**body);
         let sites = self.sites_of(id);
         let first_stage = sites.partition_point(|site| site.stage() == 0);
         let sites = sites.get(..first_stage).unwrap_or_default();
-        let mut copies = copy_tree(program.get(id)?.body(), sites, 0, body_of);
+        let mut copies = copy_tree(self.input().get(id)?.body(), sites, 0, body_of);
         if self.locations(id).is_some() {
             copies.ignore_locations();
         }
@@ -166,10 +170,10 @@ impl Inlined {
     }
 
     /// Returns the names of the sites that lead from a record's caller to its call, the call's own
-    /// last; see [`SiteRecord::path`]. `program` must be the one that went in.
-    pub fn path(&self, program: &Program, record: &SiteRecord) -> Vec<SiteName> {
+    /// last; see [`SiteRecord::path`].
+    pub fn path(&self, record: &SiteRecord) -> Vec<SiteName> {
         let path = record.path().iter();
-        path.filter_map(|&step| self.graph.step_name(program, step))
+        path.filter_map(|&step| self.graph.step_name(step))
             .collect()
     }
 
@@ -201,16 +205,15 @@ impl Inlined {
     }
 
     /// Returns the embedder's demand for a site of [`Inlined::unmet`] or any other, in words: a
-    /// sentence without a final period. Returns `None` without a demand. `program` must be the
-    /// input.
-    pub fn demand(&self, program: &Program, record: &SiteRecord) -> Option<String> {
-        let name = |id| program.get(id).map(|function| function.name());
+    /// sentence without a final period. Returns `None` without a demand.
+    pub fn demand(&self, record: &SiteRecord) -> Option<String> {
+        let name = |id| self.input().get(id).map(|function| function.name());
         Some(match record.demand()? {
             Demand::Attribute => format!("{} has the attribute always", record.callee),
             Demand::Hint(hint) => format!("the call has the hint {hint}"),
             Demand::Flatten(function) => format!("{} is to be flattened", name(function)?),
             Demand::FlattenCall(site) => {
-                let site = self.graph.site_name(program, site)?;
+                let site = self.graph.site_name(site)?;
                 format!("the call {site} is to be flattened")
             }
         })

@@ -17,10 +17,6 @@ use cranelift_codegen::ir::{Function, Inst, InstructionData};
 use cranelift_entity::EntitySet;
 use rustc_hash::FxHashMap;
 
-/// Calls that become direct after this stage stay calls. Each stage needs a target that the one
-/// before revealed; closures in closures in closures are rare.
-pub(super) const LAST_STAGE: u8 = 3;
-
 /// The findings of the optimizer.
 pub(super) struct FoundTargets {
     /// The stage for these calls.

@@ -100,7 +100,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     let mut bodies = program.iter().map(|(_, function)| function.body());
     let has_handlers = bodies.any(|body| !body.dfg.exception_tables.is_empty());
     let counts = inliner.profile.as_deref();
-    let counts = counts.map(|profile| SiteCounts::new(profile, program, &graph));
+    let counts = counts.map(|profile| SiteCounts::new(profile, &graph));
     State {
         program,
         splice_options: inliner.splice_options_for(program),

@@ -15,6 +15,10 @@ use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+/// Calls that become direct after this stage stay calls. Each stage needs a target that the one
+/// before revealed; closures in closures in closures are rare.
+pub(super) const LAST_STAGE: u8 = 3;
+
 /// A final function.
 pub(super) struct Final {
     pub(super) body: Arc<Function>,

@@ -1,9 +1,9 @@
-//! Which functions never throw.
+//! Functions that never throw.
 //!
-//! Code of CLIF throws nowhere by itself: an exception comes out of a call and goes on to the
-//! caller, unless the call has a handler for all. So a function never throws where no call lets
-//! through an exception of a function that may: an external one, unless the embedder says
-//! otherwise, or one that is not known. Another stack may throw too when it is switched to.
+//! CLIF has no instruction that throws: an exception comes out of a call and goes on to the caller,
+//! unless the call has a handler for all. So a function never throws if none of its calls passes on
+//! an exception of a function that may throw. Unknown functions may, and so may external ones,
+//! unless the embedder says otherwise. Another stack may also throw after a switch to it.
 
 use super::Inliner;
 use super::state::{Final, State};
@@ -16,8 +16,8 @@ use cranelift_codegen::ir::{
 use cranelift_entity::{EntitySet, SecondaryMap};
 use std::sync::OnceLock;
 
-/// The functions that never throw as they came in, callees first. Those of a component share their
-/// answer.
+/// Finds the functions that never throw as they came in, callees first. Those of a component share
+/// their answer.
 pub(super) fn never_throwing(
     inliner: &Inliner<'_>,
     program: &Program,
@@ -69,7 +69,7 @@ fn has_default(func: &Function, exception: ExceptionTable) -> bool {
 }
 
 impl State<'_> {
-    /// Whether no call that the function `caller` makes of `name` throws.
+    /// Returns whether no call of `name` by the function `caller` throws.
     pub(super) fn call_never_throws(
         &self,
         options: &OptimizeOptions,
@@ -85,7 +85,7 @@ impl State<'_> {
         if self.never_throwing.contains(callee) {
             return true;
         }
-        // What is final may be better, but must not depend on threads.
+        // The final body may be better, but the answer must not depend on threads.
         let graph = &self.graph;
         let cycle = |id| graph.cycle(graph.component(id)?);
         let is_ordered =
@@ -94,7 +94,7 @@ impl State<'_> {
         is_ordered && done.is_some_and(|done: &Final| done.never_throws)
     }
 
-    /// Whether the final body of the function `id` never throws.
+    /// Returns whether the final body of the function `id` never throws.
     pub(super) fn body_never_throws(
         &self,
         options: &OptimizeOptions,

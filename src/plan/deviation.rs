@@ -3,7 +3,6 @@
 use super::record::{is_decision, location_of, path_of};
 use super::{Plan, SitePath};
 use crate::pass::{Inlined, Reason, RecordLevel};
-use crate::program::Program;
 use cranelift_codegen::ir::SourceLoc;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -78,16 +77,15 @@ impl fmt::Display for Deviation {
 impl Plan {
     /// Returns where a run did not follow the plan, in the order of sites: the sites that the plan
     /// does not list, the listed sites that moved or are missing, and those with another outcome.
-    /// `program` must be the input of the run.
     ///
     /// Locations are compared where both the plan and the program have one; sites are decided by
     /// name alone. For a kept call without a [record](crate::pass::RecordLevel), the only deviation is
     /// that it was to be inlined.
-    pub fn deviations(&self, program: &Program, inlined: &Inlined) -> Vec<Deviation> {
+    pub fn deviations(&self, inlined: &Inlined) -> Vec<Deviation> {
         let mut deviations = Vec::new();
         let mut seen = BTreeSet::new();
         for record in inlined.sites() {
-            let Some(path) = path_of(program, inlined, record) else {
+            let Some(path) = path_of(inlined, record) else {
                 continue;
             };
             let mut deviates = |kind| {
@@ -103,7 +101,7 @@ impl Plan {
                 }
                 continue;
             };
-            let found = location_of(program, inlined, record);
+            let found = location_of(inlined, record);
             let known = !planned.location.is_default() && !found.is_default();
             if known && planned.location != found {
                 deviates(DeviationKind::Moved {
@@ -120,7 +118,7 @@ impl Plan {
             seen.insert(path);
         }
         for (path, planned) in self.iter().filter(|(path, _)| !seen.contains(path)) {
-            let kind = match (is_unrecorded(path, program, inlined), planned.inline) {
+            let kind = match (is_unrecorded(path, inlined), planned.inline) {
                 (true, false) => continue,
                 (true, true) => DeviationKind::Unrecorded,
                 (false, _) => DeviationKind::Missing,
@@ -136,9 +134,9 @@ impl Plan {
 
 /// Returns whether a path without a record is that of a kept call; such a call is one of a
 /// function's own.
-fn is_unrecorded(path: &SitePath, program: &Program, inlined: &Inlined) -> bool {
+fn is_unrecorded(path: &SitePath, inlined: &Inlined) -> bool {
     let mut names = path.names();
     let own = names.next().filter(|_| names.next().is_none());
     inlined.recorded() == RecordLevel::Changes
-        && own.is_some_and(|name| inlined.graph().find_site(program, &name).is_some())
+        && own.is_some_and(|name| inlined.graph().find_site(&name).is_some())
 }

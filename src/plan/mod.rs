@@ -43,7 +43,7 @@
 //! }";
 //! let program = Program::from_clif(norm, "norm.clif")?;
 //! let inlined = Inliner::new(CostModel::default()).run(&program)?;
-//! let text = Plan::record(&program, &inlined).to_string();
+//! let text = Plan::record(&inlined).to_string();
 //! assert_eq!(text, "\
 //! clif-inline plan 2
 //!
@@ -59,7 +59,7 @@
 //! let replay = Replay::new(&plan, Fallback::Policy(Box::new(Never)));
 //! let replayed = Inliner::new(replay).run(&program)?;
 //! assert_eq!(replayed.sites().filter(|site| site.inlined).count(), 1);
-//! assert!(plan.deviations(&program, &replayed).is_empty());
+//! assert!(plan.deviations(&replayed).is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -2,25 +2,24 @@
 
 use super::{Plan, PlannedSite, SitePath};
 use crate::pass::{Inlined, Reason, SiteRecord};
-use crate::program::Program;
 use crate::splice::Refusal;
 use cranelift_codegen::ir::SourceLoc;
 
 impl Plan {
-    /// Makes a plan from the decisions of a run. `program` must be the input of the run.
+    /// Makes a plan from the decisions of a run.
     ///
     /// The plan lists the calls that were inlined, and those that were kept because of a policy, an
     /// attribute or a limit, because the callee's code forbids inlining, or because the caller's
     /// capacity was exhausted. It does not list a call that the two signatures or the declaration
     /// of the callee forbid to inline, because no policy is asked about it, nor a call of which the
     /// run keeps [no record](crate::pass::RecordLevel).
-    pub fn record(program: &Program, inlined: &Inlined) -> Self {
+    pub fn record(inlined: &Inlined) -> Self {
         let mut plan = Self::new();
         for record in inlined.sites().filter(|record| is_decision(record)) {
-            if let Some(path) = path_of(program, inlined, record) {
+            if let Some(path) = path_of(inlined, record) {
                 let site = PlannedSite {
                     inline: record.inlined,
-                    location: location_of(program, inlined, record),
+                    location: location_of(inlined, record),
                     reason: record.reason.to_string(),
                 };
                 plan.insert(path, site);
@@ -30,20 +29,16 @@ impl Plan {
     }
 }
 
-pub(super) fn path_of(
-    program: &Program,
-    inlined: &Inlined,
-    record: &SiteRecord,
-) -> Option<SitePath> {
-    SitePath::from_names(&inlined.path(program, record))
+pub(super) fn path_of(inlined: &Inlined, record: &SiteRecord) -> Option<SitePath> {
+    SitePath::from_names(&inlined.path(record))
 }
 
 /// Returns the location of the call in the function whose original body has it, whatever its
 /// location is now.
-pub(super) fn location_of(program: &Program, inlined: &Inlined, record: &SiteRecord) -> SourceLoc {
+pub(super) fn location_of(inlined: &Inlined, record: &SiteRecord) -> SourceLoc {
     let site = record.path().last().and_then(|step| step.site());
     site.map_or_else(SourceLoc::default, |site| {
-        inlined.graph().site_location(program, site)
+        inlined.graph().site_location(site)
     })
 }
 

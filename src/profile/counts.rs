@@ -3,7 +3,7 @@
 use super::mismatch::is_same;
 use super::{Heat, Profile};
 use crate::graph::{CallGraph, PathStep, SiteId};
-use crate::program::{FunctionId, Program};
+use crate::program::FunctionId;
 use cranelift_entity::{EntityRef, SecondaryMap};
 
 /// Counts by site.
@@ -15,14 +15,14 @@ pub(crate) struct SiteCounts {
 }
 
 impl SiteCounts {
-    pub(crate) fn new(profile: &Profile, program: &Program, graph: &CallGraph) -> Self {
+    pub(crate) fn new(profile: &Profile, graph: &CallGraph) -> Self {
         let mut counts = vec![None; graph.site_count()];
         let mut entries: SecondaryMap<FunctionId, u64> = SecondaryMap::new();
-        for (site, name) in graph.site_names(program) {
+        for (site, name) in graph.site_names() {
             let Some(known) = profile.get(&name) else {
                 continue;
             };
-            if !is_same(known.location, graph.site_location(program, site.id)) {
+            if !is_same(known.location, graph.site_location(site.id)) {
                 continue;
             }
             if let Some(count) = counts.get_mut(site.id.index()) {

@@ -104,7 +104,7 @@ impl Instrumented {
                 continue;
             }
             let first = sites.len();
-            let calls = named_calls(program, &graph, id, &mut sites);
+            let calls = named_calls(&graph, id, &mut sites);
             let offsets = (first..sites.len()).map(offset);
             let Some(offsets) = offsets.collect::<Option<Vec<_>>>() else {
                 let sites = graph.site_count();
@@ -178,15 +178,14 @@ impl Instrumented {
 
 /// Returns the calls of a function that have names, which are added to `sites`.
 fn named_calls(
-    program: &Program,
     graph: &CallGraph,
     id: FunctionId,
     sites: &mut Vec<(SiteName, SourceLoc)>,
 ) -> Vec<Inst> {
     let mut calls = Vec::new();
     for site in graph.callees(id) {
-        if let Some(name) = graph.site_name(program, site.id) {
-            sites.push((name, graph.site_location(program, site.id)));
+        if let Some(name) = graph.site_name(site.id) {
+            sites.push((name, graph.site_location(site.id)));
             calls.push(site.edge.inst);
         }
     }

@@ -2,7 +2,6 @@
 
 use super::Profile;
 use crate::graph::{CallGraph, SiteName};
-use crate::program::Program;
 use cranelift_codegen::ir::SourceLoc;
 use std::fmt;
 
@@ -44,16 +43,16 @@ impl fmt::Display for Mismatch {
 }
 
 impl Profile {
-    /// Returns the sites whose counts are not used for `program`, in the order of their names.
-    /// `graph` must be the program's call graph.
-    pub fn mismatches(&self, program: &Program, graph: &CallGraph) -> Vec<Mismatch> {
+    /// Returns the sites whose counts are not used for the program of `graph`, in the order of their
+    /// names.
+    pub fn mismatches(&self, graph: &CallGraph) -> Vec<Mismatch> {
         let mut unused = self.sites.clone();
         let mut mismatches = Vec::new();
-        for (site, name) in graph.site_names(program) {
+        for (site, name) in graph.site_names() {
             let Some(known) = unused.remove(&name) else {
                 continue;
             };
-            let location = graph.site_location(program, site.id);
+            let location = graph.site_location(site.id);
             if !is_same(known.location, location) {
                 mismatches.push(Mismatch {
                     site: name,

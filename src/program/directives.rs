@@ -1,124 +1,73 @@
 //! An embedder's statements about functions and calls: linkage, demands, and expected coldness.
 
 use super::Program;
+use super::attributes::{Attributes, SiteHint};
 use super::error::ProgramError;
-use super::function::{Linkage, ProgramFunction};
+use super::function::{FunctionId, Linkage, ProgramFunction};
 use super::name::FunctionName;
 use cranelift_codegen::ir;
 use rustc_hash::FxHashSet;
-use std::fmt;
+use std::sync::Arc;
 
-/// An embedder's demand for the calls of a function.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum InlineAttribute {
-    /// Nothing: the policy decides.
-    #[default]
-    None,
-    /// Inline it wherever that is legal.
-    Always,
-    /// Never inline it.
-    Never,
-}
-
-/// An embedder's attributes of a function.
+/// A function of a program, by its id or its name.
 ///
 /// ```
-/// use cranelift_inliner::program::{Attributes, InlineAttribute};
+/// use cranelift_inliner::program::{Attributes, FunctionName, Linkage, Program};
 ///
-/// let never = Attributes::default().with_inline(InlineAttribute::Never);
-/// let panicking = never.with_cold(true);
-/// assert!(!panicking.flatten);
+/// let mut program = Program::from_clif("function %f() {\nblock0:\n return\n}", "f.clif")?;
+/// let name: FunctionName = "f".parse()?;
+/// program.set_attributes(&name, Attributes::default().with_cold(true))?;
+/// let id = program.id(&name).ok_or("no %f")?;
+/// program.set_linkage(id, Linkage::Local)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[non_exhaustive]
-pub struct Attributes {
-    /// Whether its calls are to be inlined.
-    pub inline: InlineAttribute,
-    /// It seldom runs, and so do the calls in it.
-    pub cold: bool,
-    /// Inline all functions below it that the program defines: its callees, their callees, and so
-    /// on, wherever that is legal. Functions with [`InlineAttribute::Never`] are not inlined. GCC's
-    /// `flatten`.
-    pub flatten: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FunctionRef<'n> {
+    /// The function's id.
+    Id(FunctionId),
+    /// The function's name.
+    Name(&'n FunctionName),
 }
 
-impl Attributes {
-    /// Returns the attributes with another answer to whether its calls are to be inlined.
-    #[must_use]
-    pub const fn with_inline(mut self, inline: InlineAttribute) -> Self {
-        self.inline = inline;
-        self
-    }
-
-    /// Returns the attributes with another answer to whether it seldom runs.
-    #[must_use]
-    pub const fn with_cold(mut self, cold: bool) -> Self {
-        self.cold = cold;
-        self
-    }
-
-    /// Returns the attributes with another answer to whether all below it is inlined.
-    #[must_use]
-    pub const fn with_flatten(mut self, flatten: bool) -> Self {
-        self.flatten = flatten;
-        self
+impl From<FunctionId> for FunctionRef<'_> {
+    fn from(id: FunctionId) -> Self {
+        FunctionRef::Id(id)
     }
 }
 
-/// An embedder's hint for one call. It takes precedence over the attributes of the callee.
-///
-/// A hint goes with the call: where the body around the call is inlined elsewhere, the hint holds
-/// for the copy.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[non_exhaustive]
-pub enum SiteHint {
-    /// Inline this call if that is legal.
-    Always,
-    /// Leave this call.
-    Never,
-    /// It is seldom executed, and so are the calls in the body if it is inlined.
-    Cold,
-    /// Inline this call and everything below it, as far as that is legal.
-    Flatten,
-}
-
-impl fmt::Display for SiteHint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SiteHint::Always => "always",
-            SiteHint::Never => "never",
-            SiteHint::Cold => "cold",
-            SiteHint::Flatten => "flatten",
-        })
+impl<'n> From<&'n FunctionName> for FunctionRef<'n> {
+    fn from(name: &'n FunctionName) -> Self {
+        FunctionRef::Name(name)
     }
 }
 
 impl Program {
-    /// Sets the linkage of the function `name`.
+    /// Sets the linkage of a function.
     ///
     /// # Errors
     ///
-    /// [`ProgramError::UnknownName`] if the program does not define it.
-    pub fn set_linkage(
+    /// [`ProgramError::UnknownName`] or [`ProgramError::UnknownId`] if the program does not define
+    /// it.
+    pub fn set_linkage<'n>(
         &mut self,
-        name: &FunctionName,
+        function: impl Into<FunctionRef<'n>>,
         linkage: Linkage,
     ) -> Result<(), ProgramError> {
-        self.named_mut(name)?.linkage = linkage;
+        self.function_mut(function.into())?.linkage = linkage;
         Ok(())
     }
 
-    /// Sets the attributes of the function `name`.
+    /// Sets the attributes of a function.
     ///
     /// # Errors
     ///
-    /// [`ProgramError::UnknownName`] if the program does not define it.
-    pub fn set_attributes(
+    /// As for [`set_linkage`](Self::set_linkage).
+    pub fn set_attributes<'n>(
         &mut self,
-        name: &FunctionName,
+        function: impl Into<FunctionRef<'n>>,
         attributes: Attributes,
     ) -> Result<(), ProgramError> {
-        self.named_mut(name)?.attributes = attributes;
+        self.function_mut(function.into())?.attributes = attributes;
         Ok(())
     }
 
@@ -130,18 +79,18 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`ProgramError::UnknownName`] if the program does not define the caller, and
-    /// [`ProgramError::NoCall`] if the instruction is not a direct call in its layout.
-    pub fn set_hint(
+    /// As for [`set_linkage`](Self::set_linkage), and [`ProgramError::NoCall`] if the instruction is
+    /// not a direct call in the caller's layout.
+    pub fn set_hint<'n>(
         &mut self,
-        caller: &FunctionName,
+        caller: impl Into<FunctionRef<'n>>,
         call: ir::Inst,
         hint: SiteHint,
     ) -> Result<(), ProgramError> {
-        let function = self.named_mut(caller)?;
+        let function = self.function_mut(caller.into())?;
         if !function.is_direct_call(call) {
             return Err(ProgramError::NoCall {
-                function: caller.clone(),
+                function: function.name().clone(),
                 call,
             });
         }
@@ -162,7 +111,7 @@ impl Program {
             let id = self.id(name).ok_or_else(|| unknown(name))?;
             exported.insert(id);
         }
-        for (id, function) in self.functions.iter_mut() {
+        for (id, function) in Arc::make_mut(&mut self.functions).iter_mut() {
             if matches!(function.linkage, Linkage::Exported | Linkage::Local) {
                 function.linkage = if exported.contains(&id) {
                     Linkage::Exported
@@ -174,10 +123,19 @@ impl Program {
         Ok(())
     }
 
-    fn named_mut(&mut self, name: &FunctionName) -> Result<&mut ProgramFunction, ProgramError> {
-        self.id(name)
-            .and_then(|id| self.functions.get_mut(id))
-            .ok_or_else(|| unknown(name))
+    fn function_mut(
+        &mut self,
+        function: FunctionRef<'_>,
+    ) -> Result<&mut ProgramFunction, ProgramError> {
+        let id = match function {
+            FunctionRef::Id(id) => Some(id).filter(|&id| self.functions.is_valid(id)),
+            FunctionRef::Name(name) => self.id(name),
+        };
+        id.and_then(|id| Arc::make_mut(&mut self.functions).get_mut(id))
+            .ok_or_else(|| match function {
+                FunctionRef::Id(id) => ProgramError::UnknownId { id },
+                FunctionRef::Name(name) => unknown(name),
+            })
     }
 }
 
@@ -188,6 +146,7 @@ fn unknown(name: &FunctionName) -> ProgramError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::InlineAttribute;
 
     const TEXT: &str = "function %a() {\nblock0:\n    return\n}\n\
                         function %b() {\nblock0:\n    return\n}\n";
@@ -233,5 +192,30 @@ mod tests {
         let seen: Vec<Attributes> = program.iter().map(|(_, f)| f.attributes()).collect();
         assert_eq!(seen, [Attributes::default(), cold]);
         assert!(program.set_attributes(&name("c"), cold).is_err());
+    }
+
+    #[test]
+    fn a_function_is_set_by_its_id_as_well() {
+        let mut program =
+            Program::from_clif(TEXT, "t.clif").unwrap_or_else(|error| panic!("{error}"));
+        let before = program.clone();
+        let b = program.id(&name("b")).unwrap_or_else(|| panic!("no %b"));
+        let cold = Attributes::default().with_cold(true);
+        program
+            .set_attributes(b, cold)
+            .and_then(|()| program.set_linkage(b, Linkage::Local))
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(program[b].attributes(), cold);
+        assert_eq!(program[b].linkage(), Linkage::Local);
+        assert_eq!(before[b].linkage(), Linkage::Exported, "a clone is apart");
+        let none = FunctionId::from_u32(2);
+        let error = program.set_linkage(none, Linkage::Local).unwrap_err();
+        assert_eq!(error.to_string(), "the program has no function number 2");
+        let call = ir::Inst::from_u32(0);
+        let error = program.set_hint(b, call, SiteHint::Never).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "inst0 of function %b is not a direct call"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Errors about programs.
 
-use super::function::Origin;
+use super::function::{FunctionId, Origin};
 use super::name::FunctionName;
 use cranelift_codegen::ir::Inst;
 use std::io;
@@ -29,6 +29,13 @@ pub enum ProgramError {
     UnknownName {
         /// The name.
         name: FunctionName,
+    },
+
+    /// A function was asked for by an id that the program does not have.
+    #[error("the program has no function number {}", .id.as_u32())]
+    UnknownId {
+        /// The id.
+        id: FunctionId,
     },
 
     /// A hint was given for an instruction that is not a direct call.

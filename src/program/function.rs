@@ -1,6 +1,6 @@
 //! One function of a program: its body, linkage, attributes, hints and origin.
 
-use super::directives::{Attributes, SiteHint};
+use super::attributes::{Attributes, SiteHint};
 use super::header::FileHeader;
 use super::name::FunctionName;
 use cranelift_codegen::ir;

@@ -54,6 +54,7 @@
 //! A body is an [`Arc`]: cloning a program copies no function. A pass that changes some functions
 //! makes a new program with [`Program::with_bodies`] and leaves its input as it was.
 
+mod attributes;
 mod directives;
 mod error;
 mod function;
@@ -67,7 +68,8 @@ mod text;
 mod text_writer;
 mod verify;
 
-pub use directives::{Attributes, InlineAttribute, SiteHint};
+pub use attributes::{Attributes, InlineAttribute, SiteHint};
+pub use directives::FunctionRef;
 pub use error::ProgramError;
 pub use function::{FunctionId, Linkage, Origin, ProgramFunction, RunDirective};
 pub use header::{FileHeader, HeaderKind, HeaderLine};
@@ -82,10 +84,12 @@ use std::ops::Index;
 use std::sync::Arc;
 
 /// A set of functions that call each other by name. See the [module](self) for an example.
+///
+/// A clone shares everything with the original until one of them is changed, so cloning is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
-    functions: PrimaryMap<FunctionId, ProgramFunction>,
-    by_name: FxHashMap<FunctionName, FunctionId>,
+    functions: Arc<PrimaryMap<FunctionId, ProgramFunction>>,
+    by_name: Arc<FxHashMap<FunctionName, FunctionId>>,
     headers: Vec<Arc<FileHeader>>,
     tables: Arc<BTreeMap<FunctionName, Table>>,
 }
@@ -158,8 +162,8 @@ impl Program {
     /// Adds a function whose name is known to be new and UTF-8.
     fn push(&mut self, function: ProgramFunction) -> FunctionId {
         let name = function.name().clone();
-        let id = self.functions.push(function);
-        self.by_name.insert(name, id);
+        let id = Arc::make_mut(&mut self.functions).push(function);
+        Arc::make_mut(&mut self.by_name).insert(name, id);
         id
     }
 

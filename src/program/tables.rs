@@ -50,12 +50,12 @@ pub(super) fn scan(file: &Arc<str>, text: &str, bytes: usize) -> Result<TextTabl
     Ok(tables)
 }
 
-/// The name of the table and its entries; `None` for any other comment.
+/// Returns the name of the table and its entries; `None` for any other comment.
 fn directive(line: &str) -> Option<(&str, &str)> {
     let comment = line.trim().trim_start_matches(';').trim_start();
     let rest = comment.strip_prefix("table:")?.trim_start();
     let (name, entries) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
-    // Other words are prose.
+    // Comments with other words are prose.
     let is_user = || {
         let numbers = name.strip_prefix('u')?.split_once(':')?;
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -72,7 +72,7 @@ fn parse_offset(text: &str) -> Option<i64> {
     }
 }
 
-/// Finds an entry that says something else than one of `program` does.
+/// Finds an entry that contradicts one of `program`.
 pub(super) fn conflict(
     program: &Program,
     tables: &TextTables,

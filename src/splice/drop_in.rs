@@ -124,8 +124,7 @@ pub fn inline_calls(func: &mut ir::Function, inliner: impl Inline) -> CodegenRes
 /// }")?;
 /// let mut caller = functions.pop().unwrap();
 /// let inliner = Always(functions.remove(0));
-/// let mut options = SpliceOptions::default();
-/// options.allow_stack_pointer = true;
+/// let options = SpliceOptions::default().with_allow_stack_pointer(true);
 /// assert!(inline_calls_with(&mut caller, inliner, &options)?);
 /// assert!(!caller.to_string().contains("call fn0"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -9,6 +9,12 @@ use cranelift_codegen::ir::SourceLoc;
 /// [`LocationBuilder::inlining`](crate::locations::LocationBuilder::inlining) gives numbers that
 /// also identify the inlined call.
 pub trait SpliceLocations {
+    /// Called before each splice of [`Session::splice_all_with`](super::Session::splice_all_with)
+    /// with its index in the list, also if it is then refused.
+    fn start(&mut self, splice: usize) {
+        let _ = splice;
+    }
+
     /// Returns the location of a copy: `own` is that of the callee's instruction and `call` that of
     /// the replaced call, each unknown where the instruction has none. During one splice `call`
     /// stays the same.

@@ -52,8 +52,7 @@ use rustc_hash::FxHashMap;
 /// let guarded = &functions[1];
 /// let call = guarded.layout.blocks().nth(1).and_then(|block| guarded.layout.first_inst(block));
 /// let spliced = |promises| {
-///     let mut options = SpliceOptions::default();
-///     options.memory_promises = promises;
+///     let options = SpliceOptions::default().with_memory_promises(promises);
 ///     let mut caller = guarded.clone();
 ///     splice(&mut caller, call.unwrap(), &functions[0], &options)?;
 ///     Ok::<_, cranelift_inliner::splice::Refusal>(caller.to_string())

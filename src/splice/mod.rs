@@ -154,9 +154,12 @@ use cranelift_codegen::ir;
 /// An embedder's permissions for a splice.
 ///
 /// ```
-/// let mut options = cranelift_inliner::splice::SpliceOptions::default();
+/// use cranelift_inliner::splice::SpliceOptions;
+///
+/// let options = SpliceOptions::default();
 /// assert!(!options.allow_stack_pointer);
-/// options.allow_stack_pointer = true;
+/// let options = options.with_allow_stack_pointer(true);
+/// # let _ = options;
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -225,6 +228,17 @@ impl Default for SpliceOptions {
         }
     }
 }
+
+settings!(SpliceOptions {
+    with_allow_frame_pointer: allow_frame_pointer: bool,
+    with_allow_stack_pointer: allow_stack_pointer: bool,
+    with_allow_return_address: allow_return_address: bool,
+    with_stack_limit_is_per_thread: stack_limit_is_per_thread: bool,
+    with_unwinder_restores_registers: unwinder_restores_registers: bool,
+    with_refuse_thread_locals: refuse_thread_locals: bool,
+    with_share_slots: share_slots: bool,
+    with_memory_promises: memory_promises: MemoryPromises,
+});
 
 impl SpliceOptions {
     fn allows(&self, opcode: ir::Opcode) -> bool {

@@ -90,7 +90,8 @@ impl SpliceContext {
 ///
 /// An embedder's own loop needs only this type. For each direct call, it prepares the body with
 /// [`Callee::new`], tries [`Session::splice`], goes on with the [`CopiedCall`]s if they are to be
-/// visited, and [forgets](Session::forget) a callee that it does not keep.
+/// visited, and [forgets](Session::forget) a callee that it does not keep. If it knows several
+/// calls beforehand, [`Session::splice_all`] replaces them with less work.
 ///
 /// Calls that came in with a body can be spliced in the same session:
 ///
@@ -144,63 +145,6 @@ impl Session<'_> {
         self.caller
     }
 
-    /// Announces the calls to splice, apart from those whose copies [go in
-    /// place](Session::goes_in_place).
-    ///
-    /// This is optional, and other calls can still be spliced. But a block in which few of many
-    /// calls are spliced is then split only at these, which saves work, and unused numbers of
-    /// blocks and instructions.
-    ///
-    /// ```
-    /// # use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
-    /// let mut functions = cranelift_reader::parse_functions("
-    /// function %callee(i32) system_v {
-    /// block0(v0: i32):
-    ///     brif v0, block1, block1
-    /// block1:
-    ///     return
-    /// }
-    /// function %caller(i32) system_v {
-    ///     fn0 = %callee(i32) system_v
-    /// block0(v0: i32):
-    ///     call fn0(v0)
-    ///     call fn0(v0)
-    ///     return
-    /// }")?;
-    /// let mut caller = functions.pop().unwrap();
-    /// let callee = Callee::new(&functions[0])?;
-    /// let entry = caller.layout.entry_block().unwrap();
-    /// let call = caller.layout.first_inst(entry).unwrap();
-    ///
-    /// let options = SpliceOptions::default();
-    /// let mut context = SpliceContext::new();
-    /// let mut session = context.session(&mut caller, &options);
-    /// session.expect([call]);
-    /// session.splice(call, &callee)?;
-    /// session.finish();
-    /// // The callee's second block came in, and only what followed the first call was cut off.
-    /// assert_eq!(caller.dfg.num_blocks(), 3);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn expect(&mut self, calls: impl IntoIterator<Item = Inst>) {
-        for call in calls {
-            self.context.segments.expect(call);
-        }
-    }
-
-    /// Returns whether a copy of `callee` would be put between the instructions around `call`, so
-    /// that its block is not split.
-    ///
-    /// This holds for single-block callees with few instructions, unless the caller is so large
-    /// that Cranelift would renumber a long block again and again. Such a call need not be
-    /// [expected](Session::expect).
-    pub fn goes_in_place(&self, call: Inst, callee: &Callee<'_>) -> bool {
-        let dfg = &self.caller.dfg;
-        call.index() < dfg.num_insts()
-            && dfg.insts[call].opcode() == Opcode::Call
-            && goes_in_place(self.caller, self.own_insts, call, &callee.tables().facts)
-    }
-
     /// Checks whether `callee` can replace `call` now.
     ///
     /// # Errors
@@ -252,6 +196,85 @@ impl Session<'_> {
             Err(refusal) => trace!("{caller}: {call} is refused: {refusal}"),
         }
         result.map(|()| &self.context.copied_calls[..])
+    }
+
+    /// Replaces several calls, in the order of the list, each like [`Session::splice`].
+    ///
+    /// `each` gets the index of every splice with its result: the direct calls that came in, or the
+    /// refusal. A refusal does not end the list.
+    ///
+    /// The result is the same as from single splices. But a block in which few of many calls are
+    /// spliced is then split only at these, which saves work, and unused numbers of blocks and
+    /// instructions.
+    ///
+    /// ```
+    /// # use cranelift_inliner::splice::{Callee, SpliceContext, SpliceOptions};
+    /// let mut functions = cranelift_reader::parse_functions("
+    /// function %callee(i32) system_v {
+    /// block0(v0: i32):
+    ///     brif v0, block1, block1
+    /// block1:
+    ///     return
+    /// }
+    /// function %caller(i32) system_v {
+    ///     fn0 = %callee(i32) system_v
+    /// block0(v0: i32):
+    ///     call fn0(v0)
+    ///     call fn0(v0)
+    ///     call fn0(v0)
+    ///     return
+    /// }")?;
+    /// let mut caller = functions.pop().unwrap();
+    /// let callee = Callee::new(&functions[0])?;
+    /// let entry = caller.layout.entry_block().unwrap();
+    /// let calls: Vec<_> = caller.layout.block_insts(entry).take(2).collect();
+    ///
+    /// let options = SpliceOptions::default();
+    /// let mut context = SpliceContext::new();
+    /// let mut session = context.session(&mut caller, &options);
+    /// let mut refusals = Vec::new();
+    /// session.splice_all(&[(calls[0], &callee), (calls[1], &callee)], |_, copied| {
+    ///     refusals.extend(copied.err());
+    /// });
+    /// session.finish();
+    /// assert!(refusals.is_empty());
+    /// // Each copy brought the callee's second block, and each call cut off what followed it.
+    /// assert_eq!(caller.dfg.num_blocks(), 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn splice_all(
+        &mut self,
+        splices: &[(Inst, &Callee<'_>)],
+        each: impl FnMut(usize, Result<&[CopiedCall], Refusal>),
+    ) {
+        self.splice_all_with(splices, &mut KeepLocations, each);
+    }
+
+    /// Like [`Session::splice_all`], but `locations` chooses the source locations of the copied
+    /// instructions. It is [told](SpliceLocations::start) which splice begins.
+    pub fn splice_all_with(
+        &mut self,
+        splices: &[(Inst, &Callee<'_>)],
+        locations: &mut dyn SpliceLocations,
+        mut each: impl FnMut(usize, Result<&[CopiedCall], Refusal>),
+    ) {
+        for &(call, callee) in splices {
+            // A call whose copy goes in place does not end a segment.
+            if !self.goes_in_place(call, callee) {
+                self.context.segments.expect(call);
+            }
+        }
+        for (index, &(call, callee)) in splices.iter().enumerate() {
+            locations.start(index);
+            each(index, self.splice_with(call, callee, locations));
+        }
+    }
+
+    fn goes_in_place(&self, call: Inst, callee: &Callee<'_>) -> bool {
+        let dfg = &self.caller.dfg;
+        call.index() < dfg.num_insts()
+            && dfg.insts[call].opcode() == Opcode::Call
+            && goes_in_place(self.caller, self.own_insts, call, &callee.tables().facts)
     }
 
     fn replace(

@@ -23,9 +23,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// So many programs, the same each time; or as many as `PROPTEST_CASES` says, and others each time.
-/// About one of a thousand is right and not seen to be, so that a search takes no part in a run of
-/// all tests.
+/// Returns a configuration with this many programs, the same each time; or as many as
+/// `PROPTEST_CASES` says, and others each time. About one right body of a thousand is not proved,
+/// so the run of all tests does not search for new ones.
 fn cases(cases: u32) -> ProptestConfig {
     let by_default = ProptestConfig::default();
     let (cases, rng_seed) = match std::env::var_os("PROPTEST_CASES") {
@@ -41,14 +41,14 @@ fn cases(cases: u32) -> ProptestConfig {
     }
 }
 
-/// A program with everything inlined, and not cleaned up.
+/// Returns a program with everything inlined, and not cleaned up.
 fn spliced(program: &Program) -> Program {
     let inlined = Inliner::new(Always).clean_up(false).run(program).unwrap();
     let bodies = program.with_bodies(|id, _| inlined.body(id).map(Arc::clone));
     bodies.unwrap()
 }
 
-/// Every body passes against itself, and cleaned up.
+/// Checks that every body passes against itself, and cleaned up.
 fn check_cleaned_up(program: &Program, endianness: Endianness) -> Result<(), String> {
     let surroundings = Whole {
         program: program.clone(),
@@ -120,7 +120,7 @@ fn modules_of_this_repository_pass() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Every body passes optimised, as the pass does it, with all transforms or some.
+/// Checks that every body passes optimised, like in the pass, with all transforms or some.
 fn check_optimized_bodies(
     program: &Program,
     endianness: Option<Endianness>,
@@ -159,8 +159,8 @@ fn check_optimized_bodies(
     Ok(())
 }
 
-/// Without tables of hundreds of targets, of which the checker says that they take too long, and
-/// without large slots, which are nothing to it.
+/// Returns a shape without tables of hundreds of targets, for which the checker gives up, and
+/// without large slots, which make no difference to it.
 fn shape() -> Shape {
     Shape::new()
         .without(Feature::LongLists)
@@ -374,7 +374,7 @@ fn mutate(func: &mut Function, dice: &mut Dice) -> bool {
     }
 }
 
-/// How many mistakes were made, and how many passed.
+/// Returns how many mistakes were made, and how many passed.
 fn check_mistakes(generated: &Generated, shape: &Shape, seed: u64) -> Result<[usize; 2], String> {
     let program = spliced(&generated.program);
     let isa = target("x64", &TargetSettings::new()).unwrap();

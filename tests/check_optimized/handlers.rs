@@ -3,7 +3,8 @@
 use crate::support::prove;
 use cranelift_inliner::check::Unproved;
 
-/// Whether a call of `%callee` may lose a handler for all, in a program with these functions.
+/// Returns whether a call of `%callee` may lose a handler for all, in a program with these
+/// functions.
 fn may_lose_handlers(program: &str) -> Result<(), Unproved> {
     let before = "
 function %main(i64) -> i64 system_v {
@@ -26,7 +27,7 @@ block0(v0: i64):
     prove(before, after, program)
 }
 
-/// A `%callee` with this body.
+/// Returns a `%callee` with this body.
 fn callee(body: &str) -> String {
     format!(
         "function %callee(i64) -> i64 system_v {{

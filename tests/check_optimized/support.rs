@@ -24,7 +24,7 @@ pub(crate) struct Fault {
     pub(crate) message: &'static str,
 }
 
-/// A mistake in the body after.
+/// Returns a mistake in the body after.
 pub(crate) const fn fault(
     name: &'static str,
     edits: &'static [(&'static str, &'static str)],
@@ -38,7 +38,7 @@ pub(crate) const fn fault(
     }
 }
 
-/// A body before for which the one after is wrong.
+/// Returns a body before for which the one after is wrong.
 pub(crate) const fn before(
     name: &'static str,
     edits: &'static [(&'static str, &'static str)],
@@ -89,7 +89,7 @@ pub(crate) fn read(text: &str) -> Result<Function, String> {
     }
 }
 
-/// A text that starts with `; big` is of a big-endian target.
+/// Returns a text that starts with `; big` is of a big-endian target.
 pub(crate) fn prove(before: &str, after: &str, program: &str) -> Result<(), Unproved> {
     let endianness = match before.trim_start().starts_with("; big") {
         true => Endianness::Big,

@@ -8,8 +8,9 @@ fn parse(text: &str) -> Function {
     cranelift_reader::parse_functions(text).unwrap().remove(0)
 }
 
-/// A chain of branches on the first parameter; each passes the second one, by this name or by that
-/// of what was passed before. After `kept` of them, counted from the end, only the rest is there.
+/// Returns a chain of branches on the first parameter; each passes the second one, by this name or
+/// by that of what was passed before. After `kept` of them, counted from the end, only the rest is
+/// there.
 fn chain(length: usize, kept: usize) -> String {
     let mut text = "function %f(i32, i32) -> i32 fast {\nblock0(v0: i32, v1: i32):\n".to_owned();
     let first = length - kept;
@@ -24,8 +25,8 @@ fn chain(length: usize, kept: usize) -> String {
     text + &format!("block{end}(v{param}: i32):\n    return v{param}\n}}")
 }
 
-/// A branch to many blocks, each of which calls and then goes into one chain of branches that decide
-/// nothing.
+/// Returns a branch to many blocks, each of which calls and then goes into one chain of branches
+/// that decide nothing.
 fn fan(ways: usize, length: usize) -> String {
     let targets: Vec<String> = (1..=ways).map(|way| format!("block{way}")).collect();
     let targets = targets.join(", ");
@@ -44,7 +45,7 @@ fn fan(ways: usize, length: usize) -> String {
     text + &format!("block{}:\n    return v1\n}}", first + length)
 }
 
-/// Whether `after` is `before` with nothing replaced, says the checker.
+/// Returns whether `after` is `before` with nothing replaced, says the checker.
 fn accepts(before: &str, after: &str) -> Result<(), String> {
     let before = parse(before);
     check(&CopyTree::new(&before), &parse(after)).map_err(|difference| difference.to_string())

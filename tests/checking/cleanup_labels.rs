@@ -11,7 +11,7 @@ use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::SpliceOptions;
 
-/// `func` with a label for the variable 3 on a value.
+/// Returns `func` with a label for the variable 3 on a value.
 fn labelled(func: &Function, value: u32) -> Function {
     let mut func = func.clone();
     func.collect_debug_info();

@@ -54,7 +54,7 @@ impl Spliced {
     }
 }
 
-/// The functions of a text by name.
+/// Returns the functions of a text by name.
 pub(crate) fn parse(text: &str) -> Functions {
     let functions = cranelift_reader::parse_functions(text).unwrap();
     let by_name = functions
@@ -138,7 +138,7 @@ pub(crate) fn splice_all(
     Spliced { after, claims }
 }
 
-/// The name that a direct call names.
+/// Returns the name that a direct call names.
 fn called(func: &Function, inst: Inst) -> Option<String> {
     match func.dfg.insts[inst] {
         InstructionData::Call { func_ref, .. } | InstructionData::TryCall { func_ref, .. } => {

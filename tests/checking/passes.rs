@@ -21,7 +21,7 @@ const ORDERS: [Order; 6] = [
     Order::Mixed(4),
 ];
 
-/// The CLIF files below a folder of the repository.
+/// Returns the CLIF files below a folder of the repository.
 fn clif_files(folder: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
@@ -42,7 +42,7 @@ fn clif_files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The functions of each file, without what stands below a filetest's marker.
+/// Returns the functions of each file, without what stands below a filetest's marker.
 fn modules() -> Vec<(String, String)> {
     let folders = [
         "tests/filetests",

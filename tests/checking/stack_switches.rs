@@ -24,7 +24,7 @@ block0(v0: i64):
     return v1
 }";
 
-/// What the checker says of `after`, in which the first call of `before` is replaced.
+/// Returns the checker's answer for `after`, in which the first call of `before` is replaced.
 fn told(before: &str, after: &str) -> Result<(), String> {
     let (before, callee, after) = (parse(before), parse(CALLEE), parse(after));
     let mut copies = CopyTree::new(&before);

@@ -7,7 +7,8 @@ fn functions(text: &str) -> Vec<Function> {
     cranelift_reader::parse_functions(text).unwrap()
 }
 
-/// A caller that passes a structure of this size, and then goes on to a block with a parameter.
+/// Returns a caller that passes a structure of this size, and then goes on to a block with a
+/// parameter.
 fn caller(size: u32, after: &str) -> String {
     format!(
         "

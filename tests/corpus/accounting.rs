@@ -107,7 +107,7 @@ impl Visible {
         }
     }
 
-    /// Each point in words, with slots named by what they are.
+    /// Describes each point in words, with slots named by their content.
     fn describe(&self) -> Vec<String> {
         let describe = |point: &Point| {
             let tags: Vec<String> = point
@@ -123,8 +123,8 @@ impl Visible {
         self.points.iter().map(describe).collect()
     }
 
-    /// The slots with the points that name each: two copies that shared a slot, or two tags of one
-    /// frame that named different copies' slots, would differ here.
+    /// Returns the slots with the points that name each: two copies that shared a slot, or two tags
+    /// of one frame that named different copies' slots, would differ here.
     fn slots_with_points(&self) -> Vec<(Slot, Vec<String>)> {
         let mut slots: Vec<(Slot, Vec<String>)> = self
             .slots
@@ -217,7 +217,7 @@ fn walk(func: &Function, callee_returns: impl Fn(Inst) -> Option<bool>) -> Walk 
     walk
 }
 
-/// What each function must show, by what the report says was inlined.
+/// Returns the visible points of each function, by the inlined calls in the report.
 fn expected(program: &Program, inlined: &Inlined) -> HashMap<FunctionId, Visible> {
     let mut callees = HashMap::new();
     for site in inlined.sites().filter(|site| site.inlined) {
@@ -242,7 +242,7 @@ fn expected(program: &Program, inlined: &Inlined) -> HashMap<FunctionId, Visible
     visible.collect()
 }
 
-/// Up to ten points of which there are more on one side.
+/// Returns up to ten points of which there are more on one side.
 fn differences(result: Vec<String>, expected: Vec<String>) -> Vec<String> {
     let mut counts: BTreeMap<String, i64> = BTreeMap::new();
     for point in result {
@@ -256,7 +256,7 @@ fn differences(result: Vec<String>, expected: Vec<String>) -> Vec<String> {
     told.take(10).collect()
 }
 
-/// With the points of all slots that are the same for those who do not see where they are.
+/// Merges the points of slots that differ only in their places.
 fn merged(slots: Vec<(Slot, Vec<String>)>) -> Vec<(Slot, Vec<String>)> {
     let mut merged: BTreeMap<Slot, Vec<String>> = BTreeMap::new();
     for (slot, points) in slots {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The modules to read, smallest first, with their text.
+/// Returns the modules to read, smallest first, with their text.
 pub(super) fn corpus() -> impl Iterator<Item = (PathBuf, String)> {
     let mut files = list();
     if env::var_os("CLIF_CORPUS_ALL").is_none() {
@@ -20,7 +20,7 @@ pub(super) fn corpus() -> impl Iterator<Item = (PathBuf, String)> {
     })
 }
 
-/// The module called `name`, if it is there.
+/// Returns the module called `name`, if it is there.
 pub(super) fn module(name: &str) -> Option<String> {
     let path = list().into_iter().find(|path| module_name(path) == name);
     if path.is_none() {
@@ -29,7 +29,7 @@ pub(super) fn module(name: &str) -> Option<String> {
     text(&path?)
 }
 
-/// What a module is called: its file name without what says how it is packed.
+/// Returns the name of a module: its file name without the endings of compression.
 pub(super) fn module_name(path: &Path) -> &str {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.unwrap_or_default();
@@ -56,7 +56,7 @@ fn list() -> Vec<PathBuf> {
     files.into_iter().map(|(_, path)| path).collect()
 }
 
-/// The text of a module; `None` if it is packed and there is no `xz`.
+/// Returns the text of a module; `None` if it is packed and there is no `xz`.
 fn text(path: &Path) -> Option<String> {
     if path.extension()? == "clif" {
         return Some(fs::read_to_string(path).unwrap());

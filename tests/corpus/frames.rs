@@ -42,7 +42,7 @@ fn modules() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The text of a module; `None` if it is packed and there is no `xz`.
+/// Returns the text of a module; `None` if it is packed and there is no `xz`.
 fn text(path: &Path) -> Option<String> {
     if path.extension()? == "clif" {
         return Some(fs::read_to_string(path).unwrap());
@@ -52,7 +52,7 @@ fn text(path: &Path) -> Option<String> {
     Some(String::from_utf8(unpacked.stdout).unwrap())
 }
 
-/// Wasmtime's keys are the numbers of functions.
+/// Returns the function of a key: Wasmtime's keys are the numbers of functions.
 fn function_of_key(program: &Program, key: u64) -> FunctionId {
     let name = FunctionName::user((key >> 32) as u32, key as u32);
     let id = program.id(&name);
@@ -128,8 +128,8 @@ impl Source {
     }
 }
 
-/// The program counters in the tags of the instructions that are reached if an instruction for
-/// which `ends` holds does not go on, and whether a return is.
+/// Returns the program counters in the tags of the instructions that are reached if an instruction
+/// for which `ends` holds does not go on, and whether a return is.
 fn reachable(body: &Function, ends: &dyn Fn(&Function, Inst) -> bool) -> (BTreeSet<u32>, bool) {
     let mut reached = BTreeSet::new();
     let mut work: Vec<_> = body.layout.entry_block().into_iter().collect();
@@ -156,7 +156,7 @@ fn reachable(body: &Function, ends: &dyn Fn(&Function, Inst) -> bool) -> (BTreeS
     (places, returns)
 }
 
-/// How many copies of each function the report says are in each, itself included.
+/// Returns how many copies of each function the report says are in each, itself included.
 fn copies(inlined: &Inlined, program: &Program) -> Vec<BTreeMap<FunctionId, usize>> {
     let mut bodies: BTreeMap<FunctionId, Vec<FunctionId>> = BTreeMap::new();
     for site in inlined.sites().filter(|site| site.inlined) {

@@ -50,7 +50,7 @@ fn real_modules_are_inlined_verified_and_compiled() {
     }
 }
 
-/// The counts of a report in one line.
+/// Returns the counts of a report in one line.
 fn line(inlined: &Inlined) -> String {
     let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
     let mut count = 0;
@@ -72,8 +72,8 @@ fn line(inlined: &Inlined) -> String {
     )
 }
 
-/// Each direct call of the input has one record, what the records say they inlined is gone, and
-/// what they say they kept is there.
+/// Checks that each direct call of the input has one record, that inlined calls are gone, and that
+/// kept ones are there.
 fn check_report(program: &Program, inlined: &Inlined) {
     let mut own = HashSet::new();
     for site in inlined.sites().filter(|site| site.via().is_empty()) {

@@ -19,12 +19,9 @@ fn a_plan_of_a_real_module_gives_the_same_module_again() {
         let policies: [&dyn Inline; 2] = [&CostModel::default(), &Always];
         for policy in policies {
             let inlined = Inliner::new(policy).run(&program).unwrap();
-            let plan: Plan = Plan::record(&program, &inlined)
-                .to_string()
-                .parse()
-                .unwrap();
+            let plan: Plan = Plan::record(&inlined).to_string().parse().unwrap();
             let replayed = replay(&plan, &program);
-            assert_eq!(plan.deviations(&program, &replayed), [], "{module}");
+            assert_eq!(plan.deviations(&replayed), [], "{module}");
             let text = |inlined: &Inlined| inlined.program().to_clif().unwrap();
             assert!(text(&replayed) == text(&inlined), "{module}");
         }
@@ -38,13 +35,13 @@ fn a_fault_planted_in_a_real_module_is_found_within_the_bound() {
     };
     let program = Program::from_clif(&text, module_name(&path)).unwrap();
     let inlined = Inliner::new(Always).run(&program).unwrap();
-    let plan = Plan::record(&program, &inlined);
+    let plan = Plan::record(&inlined);
     let sites = plan.iter().filter(|(_, site)| site.inline);
     let sites: Vec<_> = sites.map(|(path, _)| path).collect();
     let bound = (sites.len() as f64).log2() + 2.0;
     for planted in sites.iter().step_by(sites.len().div_ceil(4).max(1)) {
         let found = bisect(&plan, &program, |plan, _| -> Result<bool, ()> {
-            let recorded = Plan::record(&program, &replay(plan, &program));
+            let recorded = Plan::record(&replay(plan, &program));
             Ok(recorded.get(planted).is_some_and(|site| site.inline))
         });
         let found = found.unwrap();

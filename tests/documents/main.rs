@@ -1,5 +1,6 @@
 //! What the documents name is there, and what is published.
 
+mod layering;
 mod package;
 #[cfg(all(
     feature = "dwarf",
@@ -36,13 +37,13 @@ fn documents() -> Vec<(PathBuf, String)> {
     paths.into_iter().map(read).collect()
 }
 
-/// What stands between `open` and `close`, wherever both do.
+/// Returns the texts between each `open` and the next `close`.
 fn between<'a>(text: &'a str, open: &'a str, close: char) -> impl Iterator<Item = &'a str> {
     let parts = text.split(open).skip(1);
     parts.filter_map(move |part| part.split(close).next())
 }
 
-/// Whether the file is there, and the heading where a link names one.
+/// Returns whether the file is there, and the heading where a link names one.
 fn leads_to_a_file(link: &Path) -> bool {
     let link = link.to_str().unwrap();
     match link.split_once('#') {
@@ -52,7 +53,7 @@ fn leads_to_a_file(link: &Path) -> bool {
     }
 }
 
-/// What the headings of a document are called in links.
+/// Returns the anchors of a document's headings.
 fn anchors(text: &str) -> impl Iterator<Item = String> {
     let headings = text.lines().filter(|line| line.starts_with("##"));
     headings.map(|heading| {
@@ -141,7 +142,7 @@ fn the_code_map_has_every_folder() {
     }
 }
 
-/// The short names that the method `slug` in a source file gives.
+/// Returns the short names that the method `slug` in a source file gives.
 fn slugs(path: &str) -> BTreeSet<String> {
     let source = fs::read_to_string(root().join(path)).unwrap();
     let (_, method) = source.split_once("pub fn slug(&self)").unwrap();

@@ -13,7 +13,7 @@ const PACKAGES: [(&str, &str); 3] = [
     ("cranelift-inliner-testing", "testing"),
 ];
 
-/// The files of a package; `None` where this is no checkout, as in the package itself.
+/// Returns the files of a package; `None` where this is no checkout, as in the package itself.
 fn packaged(package: &str) -> Option<BTreeSet<String>> {
     if !root().join(".git").exists() {
         eprintln!("passed over: this is no checkout");

@@ -29,7 +29,7 @@ macro_rules! check_types {
     };
 }
 
-/// `("splice", "Callee")` of `splice::Callee<'static>`.
+/// Returns `("splice", "Callee")` of `splice::Callee<'static>`.
 fn module_and_name(path: &str) -> (String, String) {
     let path: String = path.split_whitespace().collect();
     let path = path.split('<').next().unwrap();
@@ -185,6 +185,7 @@ fn checked() -> Names {
         program::FileHeader,
         program::FunctionId,
         program::FunctionName,
+        program::FunctionRef<'static>,
         program::HeaderKind,
         program::HeaderLine,
         program::InlineAttribute,
@@ -251,7 +252,7 @@ fn testing(names: &mut Names) {
     );
 }
 
-/// The types that a file declares at its top level.
+/// Returns the types that a file declares at its top level.
 fn declared_in(source: &str) -> impl Iterator<Item = &str> {
     let declarations = source.lines().filter_map(|line| {
         let words = ["pub struct ", "pub enum ", "pub union "];
@@ -263,7 +264,7 @@ fn declared_in(source: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The public types of a folder, as types of the module `module`.
+/// Adds the public types of a folder, as types of the module `module`.
 fn collect(folder: &Path, module: Option<&str>, names: &mut Names) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -49,7 +49,7 @@ block0(v0: i32):
     trap user1
 }";
 
-/// The caller with its call in the first of three blocks.
+/// Returns the caller with its call in the first of three blocks.
 fn caller() -> Function {
     functions(
         "function %caller(i32) -> i32 system_v {
@@ -69,7 +69,7 @@ fn caller() -> Function {
     .remove(0)
 }
 
-/// What splicing `callee` into `caller` comes to; a refusal has changed nothing.
+/// Returns the outcome of splicing `callee` into `caller`; a refusal has changed nothing.
 fn spliced(caller: &Function, callee: &str) -> Result<Function, Refusal> {
     let callee = &functions(callee)[0];
     let mut func = caller.clone();

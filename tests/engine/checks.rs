@@ -6,7 +6,7 @@ use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, verify_function};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The backend of `target` with the `settings` that the text names.
+/// Returns the backend of `target` with the `settings` that the text names.
 pub(crate) fn isa(target: &str, settings: &[String]) -> Result<OwnedTargetIsa, String> {
     let mut builder = settings::builder();
     // On x64 tail calls need them.
@@ -35,14 +35,14 @@ pub(crate) fn isa(target: &str, settings: &[String]) -> Result<OwnedTargetIsa, S
         .map_err(|error| error.to_string())
 }
 
-/// `func` must pass the verifier.
+/// Verifies `func`.
 pub(crate) fn check_valid(func: &Function, isa: &dyn TargetIsa) -> Result<(), String> {
     let name = isa.triple().architecture;
     verify_function(func, isa)
         .map_err(|errors| format!("the verifier for {name} rejects {}:\n{errors}", func.name))
 }
 
-/// `func` must compile.
+/// Compiles `func`.
 pub(crate) fn compile(func: &Function, isa: &dyn TargetIsa) -> Result<(), String> {
     let mut context = Context::for_function(func.clone());
     let compiled = catch_unwind(AssertUnwindSafe(|| {

@@ -7,8 +7,9 @@ use cranelift_inliner::decide::Always;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
 
-/// What `%main` returns after `%choose`, which returns 10 where `condition` computes something else
-/// than 0 from `v0` and `v1` and 20 otherwise, was inlined with constant arguments.
+/// Inlines `%choose` into `%main` with constant arguments, and returns the result of `%main`.
+/// `%choose` returns 10 if `condition` computes another value than 0 from `v0` and `v1`, and 20
+/// otherwise.
 fn chosen(types: [&str; 2], condition: &str, arguments: [i64; 2]) -> i64 {
     let [a, b] = types;
     let [x, y] = arguments;

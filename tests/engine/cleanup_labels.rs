@@ -5,7 +5,8 @@ use cranelift_codegen::ir::{
 };
 use cranelift_inliner::cleanup::{CleanupContext, clean_up};
 
-/// The function of `text` after clean-up, and whether the label that `value` had is on `on`.
+/// Returns the function of `text` after clean-up, and whether the label that `value` had is on
+/// `on`.
 fn keeps_label(text: &str, value: u32, on: u32) -> (Function, bool) {
     let mut func = cranelift_reader::parse_functions(text).unwrap().remove(0);
     func.dfg.collect_debug_info();

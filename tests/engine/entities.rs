@@ -3,7 +3,7 @@
 use cranelift_codegen::ir::{Function, GlobalValueData, Inst, InstructionData, Opcode, types};
 use cranelift_inliner::splice::{Callee, Refusal, SpliceOptions, splice};
 
-/// A callee, and a caller of it.
+/// Returns a callee, and a caller of it.
 fn pair(text: &str) -> [Function; 2] {
     let functions = cranelift_reader::parse_functions(text).unwrap();
     functions.try_into().map_err(|_| "two functions").unwrap()

@@ -99,7 +99,7 @@ fn check(file: &Path, update: bool) -> Result<(), String> {
     Err(format!("not what is expected\n{diff}"))
 }
 
-/// What becomes of `before`, as it stands below the marker.
+/// Returns the result of `before`, as it is below the marker.
 fn run(before: &str) -> Result<String, String> {
     let script = crate::steps::Script::parse(before)?;
     let outcome = script.run()?;

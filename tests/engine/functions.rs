@@ -6,7 +6,7 @@ pub(crate) fn parse(text: &str) -> Vec<Function> {
     cranelift_reader::parse_functions(text).unwrap()
 }
 
-/// The calls of every kind, as they stand.
+/// Returns the calls of every kind, as they stand.
 pub(crate) fn calls_of(func: &Function) -> Vec<Inst> {
     func.layout
         .blocks()

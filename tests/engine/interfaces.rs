@@ -280,7 +280,7 @@ fn the_drop_in_is_content_with_calls_that_nothing_reaches_any_more() {
     assert_eq!(calls_of(&caller), []);
 }
 
-/// A loop of an embedder's own: `inline_calls` by the public interface alone.
+/// Returns a loop of an embedder's own: `inline_calls` by the public interface alone.
 fn inline_by_session(
     func: &mut Function,
     bodies: &[Function],

@@ -23,8 +23,8 @@ fn parse(text: &str) -> Function {
     cranelift_reader::parse_functions(text).unwrap().remove(0)
 }
 
-/// The functions of all filetests, before their steps.
-/// The functions of each file about splices and tidying.
+/// Returns the functions of all filetests, before their steps. The functions of each file about
+/// splices and tidying.
 fn functions() -> Vec<Vec<Function>> {
     functions_in(|folder| !ABOUT_OPTIMIZING.contains(&folder))
 }
@@ -135,7 +135,7 @@ impl InstructionMapper for Shift<'_> {
     }
 }
 
-/// Every function that one small step makes out of `func`.
+/// Returns every function that one small step makes out of `func`.
 fn corruptions(func: &Function) -> Vec<(String, Function)> {
     let mut corrupted = Vec::new();
     let mut add = |what: String, change: &mut dyn FnMut(&mut Function)| {
@@ -344,13 +344,13 @@ impl InLayout for ir::DataFlowGraph {
     }
 }
 
-/// A panic names what was done to the function.
+/// Fails with a description of the change to the function if `check` panics.
 fn without_panic(what: &str, check: impl FnOnce()) {
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
     assert!(result.is_ok(), "panics: {what}");
 }
 
-/// Nothing is promised of what comes of it.
+/// Optimizes a malformed function. The result may be anything.
 fn optimize_whatever_is_wrong(func: &Function) {
     let mut options = OptimizeOptions::default();
     options.memory_functions = MemoryFunctions::of_c();

@@ -17,7 +17,7 @@ fn inst(func: &Function, index: usize) -> Inst {
     insts.nth(index).unwrap()
 }
 
-/// What is told of the first function of `text` after `change`.
+/// Returns the error about the first function of `text` after `change`.
 fn told(text: &str, change: impl FnOnce(&mut Function)) -> String {
     let mut callee = parse(text).remove(0);
     assert!(Callee::new(&callee).is_ok(), "{callee}");
@@ -28,7 +28,7 @@ fn told(text: &str, change: impl FnOnce(&mut Function)) -> String {
     }
 }
 
-/// What is told of the first function of `text`, which is wrong as it stands.
+/// Returns the error about the first function of `text`, which is malformed as it is.
 fn told_at_once(text: &str) -> String {
     match Callee::new(&parse(text)[0]).map(drop) {
         Err(Refusal::MalformedCallee(why)) => why,
@@ -281,7 +281,7 @@ fn an_alias_region_that_is_not_there() {
     );
 }
 
-/// What is told of the only call of the second function, after `change`.
+/// Returns the error about the only call of the second function, after `change`.
 fn told_of_call(text: &str, change: impl FnOnce(&mut [Function])) -> Result<(), Refusal> {
     let mut functions = parse(text);
     change(&mut functions);

@@ -12,7 +12,7 @@ use std::fmt::Write;
 
 const CALLS: usize = 40_000;
 
-/// A block of `calls` calls, each of which takes the result before it.
+/// Returns a block of `calls` calls, each of which takes the result before it.
 fn caller(calls: usize) -> Function {
     let mut text = String::from(
         "function %caller(i32) -> i32 system_v {\n    \
@@ -71,7 +71,7 @@ fn calls_of(func: &Function) -> Vec<Inst> {
         .collect()
 }
 
-/// An order without any order in it, the same every time.
+/// Shuffles calls, the same way every time.
 fn shuffle(calls: &mut [Inst]) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for index in (1..calls.len()).rev() {
@@ -94,8 +94,8 @@ fn splice_all(func: &mut Function, callee: &Function, calls: &[Inst]) {
     session.finish();
 }
 
-/// With slots of both kinds: used by the body alone, and given away. After these, the body goes on
-/// with `end`.
+/// Returns a callee with a slot that only the body uses and one whose address escapes. After these,
+/// the body goes on with `end`.
 fn with_slots(end: &str) -> Function {
     let start = "function %callee(i32) -> i32 system_v {
     ss0 = explicit_slot 16
@@ -118,7 +118,7 @@ fn check_valid(func: &Function) {
     verify_function(func, &Flags::new(builder())).unwrap();
 }
 
-/// The instructions as they stand, without their numbers.
+/// Returns the instructions as they stand, without their numbers.
 fn opcodes(func: &Function) -> Vec<Vec<Opcode>> {
     let in_block = |block| {
         let insts = func.layout.block_insts(block);
@@ -127,10 +127,10 @@ fn opcodes(func: &Function) -> Vec<Vec<Opcode>> {
     func.layout.blocks().map(in_block).collect()
 }
 
-/// Which calls are expected saves work and changes nothing else, not even where
-/// others are spliced as well, or calls that were expected are not.
+/// Splicing calls together saves work and changes nothing else, not even where other calls are
+/// spliced afterwards, or some are refused.
 #[test]
-fn calls_that_are_expected_and_others_give_the_same_code() {
+fn calls_spliced_together_and_one_by_one_give_the_same_code() {
     let mut text = String::from(
         "function %caller(i32) -> i32 system_v {\n fn0 = %callee(i32) -> i32 system_v\nblock0(v0: i32):\n",
     );
@@ -141,26 +141,40 @@ fn calls_that_are_expected_and_others_give_the_same_code() {
     let (caller, callee) = (parse(&text), with_slots(BRANCHES));
     let mut calls = calls_of(&caller);
     shuffle(&mut calls);
-    let spliced = |expected: &[Inst]| {
+    let wrong = parse("function %callee() system_v {\nblock0:\n return\n}");
+    let spliced = |together: std::ops::Range<usize>, refused: &[Inst]| {
         let mut func = caller.clone();
-        let callee = Callee::new(&callee).unwrap();
+        let (callee, wrong) = (Callee::new(&callee).unwrap(), Callee::new(&wrong).unwrap());
         let options = SpliceOptions::default();
         let mut context = SpliceContext::new();
         let mut session = context.session(&mut func, &options);
-        session.expect(expected.iter().copied());
-        for &call in &calls[..8] {
-            session.splice(call, &callee).unwrap();
-            check_valid(session.caller());
+        let splices: Vec<(Inst, &Callee<'_>)> = calls[together.clone()]
+            .iter()
+            .map(|&call| (call, &callee))
+            .chain(refused.iter().map(|&call| (call, &wrong)))
+            .collect();
+        let mut results = Vec::new();
+        session.splice_all(&splices, |index, copied| {
+            results.push((index, copied.is_ok()))
+        });
+        let expected = (0..splices.len()).map(|index| (index, index < together.len()));
+        assert!(results.into_iter().eq(expected));
+        check_valid(session.caller());
+        for (index, &call) in calls[..8].iter().enumerate() {
+            if !together.contains(&index) {
+                session.splice(call, &callee).unwrap();
+                check_valid(session.caller());
+            }
         }
         session.finish();
         check_valid(&func);
         (opcodes(&func), func.dfg.num_blocks())
     };
-    let (unsaid, blocks) = spliced(&[]);
-    assert_eq!(spliced(&calls).0, unsaid);
-    assert_eq!(spliced(&calls[4..]).0, unsaid);
-    let (exact, fewer_blocks) = spliced(&calls[..8]);
-    assert_eq!(exact, unsaid);
+    let (single, blocks) = spliced(0..0, &[]);
+    assert_eq!(spliced(0..3, &[]).0, single);
+    assert_eq!(spliced(4..8, &calls[8..]).0, single);
+    let (together, fewer_blocks) = spliced(0..8, &[]);
+    assert_eq!(together, single);
     assert!(fewer_blocks < blocks, "{fewer_blocks} of {blocks}");
 }
 

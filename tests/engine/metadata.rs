@@ -38,7 +38,7 @@ fn label(func: &mut Function, value: u32, label: u32, from: u32) {
     );
 }
 
-/// The labels of a value, with where they start.
+/// Returns the labels of a value, with where they start.
 fn labels(func: &Function, value: u32) -> Vec<(u32, SourceLoc)> {
     let labels = func.dfg.values_labels.as_ref().unwrap();
     match labels.get(&Value::from_u32(value)) {

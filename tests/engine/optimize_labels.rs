@@ -20,7 +20,7 @@ fn label(func: &mut Function, value: u32, label: u32) {
     labels.insert(Value::from_u32(value), starts);
 }
 
-/// The labels of a value, in order.
+/// Returns the labels of a value, in order.
 fn labels(func: &Function, value: u32) -> Vec<u32> {
     let labels = func.dfg.values_labels.as_ref().unwrap();
     let mut found = match labels.get(&Value::from_u32(value)) {

@@ -9,7 +9,7 @@ use cranelift_inliner::splice::{
     Callee, MemoryPromises, Refusal, Session, SpliceContext, SpliceOptions, inline_calls, splice,
 };
 
-/// A callee, and a caller of it.
+/// Returns a callee, and a caller of it.
 fn pair(text: &str) -> [Function; 2] {
     parse(text).try_into().map_err(|_| "two functions").unwrap()
 }

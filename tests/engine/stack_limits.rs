@@ -14,7 +14,7 @@ fn spliced(theirs: &str, ours: &str) -> Result<(), Refusal> {
     spliced_with(theirs, ours, "v0", false)
 }
 
-/// The same, where `vmctx` is passed on: `v0` is the caller's own, `v1` another.
+/// Returns the same, where `vmctx` is passed on: `v0` is the caller's own, `v1` another.
 ///
 /// The checker has code of its own that compares limits. It must agree with the engine, and sees
 /// what would be lost if the engine did not refuse.

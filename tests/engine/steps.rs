@@ -373,7 +373,7 @@ impl Script {
     }
 }
 
-/// Splices, and where that is refused, sees to it that nothing was changed.
+/// Splices; if that is refused, checks that nothing has changed.
 fn splice_unchanged_if_refused(
     session: &mut Session<'_>,
     call: Inst,
@@ -392,7 +392,7 @@ fn splice_unchanged_if_refused(
     copied
 }
 
-/// The function reference that a direct call names.
+/// Returns the function reference that a direct call names.
 fn called(func: &Function, inst: Inst) -> Option<ir::FuncRef> {
     match func.dfg.insts[inst] {
         InstructionData::Call { func_ref, .. } | InstructionData::TryCall { func_ref, .. } => {
@@ -402,7 +402,7 @@ fn called(func: &Function, inst: Inst) -> Option<ir::FuncRef> {
     }
 }
 
-/// The function of the file that a direct call calls.
+/// Returns the function of the file that a direct call calls.
 fn target<'f>(
     func: &Function,
     inst: Inst,
@@ -450,7 +450,7 @@ impl Inline for ByName<'_> {
     }
 }
 
-/// Printing, parsing and printing again must not change the text.
+/// Checks that printing, parsing and printing again does not change the text.
 fn check_text(func: &Function) -> Result<(), String> {
     let text = func.to_string();
     let parsed = cranelift_reader::parse_functions(&text)

@@ -7,7 +7,7 @@ use cranelift_codegen::ir::{Function, GlobalValueData};
 use cranelift_inliner::splice::inline_calls;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The functions of `text`, of which the first is the callee of the second.
+/// Returns the functions of `text`, of which the first is the callee of the second.
 fn parse(text: &str) -> [Function; 2] {
     let functions = cranelift_reader::parse_functions(text).unwrap();
     functions.try_into().map_err(|_| "two functions").unwrap()
@@ -33,7 +33,7 @@ mod native {
     use cranelift_inliner::program::Program;
     use cranelift_inliner_testing::execute::{Engine, Invocation, Outcome};
 
-    /// What `%caller` returns for `argument`.
+    /// Returns the result of `%caller` for `argument`.
     pub(crate) fn call_caller(callee: &Function, caller: &Function, argument: i64) -> i64 {
         let mut program = Program::new();
         program.add(callee.clone()).unwrap();
@@ -54,7 +54,7 @@ mod native {
     }
 }
 
-/// Whether `func` verifies and compiles for `target`.
+/// Returns whether `func` verifies and compiles for `target`.
 fn check(func: &Function, target: &str) -> Result<(), String> {
     let isa = crate::checks::isa(target, &[])?;
     let valid = catch_unwind(AssertUnwindSafe(|| crate::checks::check_valid(func, &*isa)));

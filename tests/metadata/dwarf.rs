@@ -152,8 +152,8 @@ fn the_clif_text_is_a_source() {
 
 type Reader = gimli::EndianArcSlice<gimli::RunTimeEndian>;
 
-/// The debug information of an object file that was not linked: every section
-/// is at 0 and gets its relocations applied.
+/// Returns the debug information of an object file that was not linked: every section is at 0 and
+/// gets its relocations applied.
 fn read(bytes: &[u8]) -> gimli::Dwarf<Reader> {
     let file = object::File::parse(bytes).unwrap();
     let endian = match file.is_little_endian() {
@@ -192,7 +192,7 @@ fn read(bytes: &[u8]) -> gimli::Dwarf<Reader> {
     .unwrap()
 }
 
-/// Name and line of each frame, innermost first.
+/// Returns name and line of each frame, innermost first.
 fn frames(context: &Context<Reader>, address: u64) -> Vec<(String, Option<u32>)> {
     let mut frames = context.find_frames(address).skip_all_loads().unwrap();
     let mut found = Vec::new();
@@ -296,7 +296,7 @@ struct InlinedBody {
     ranges: Vec<(u64, u64)>,
 }
 
-/// The inlined bodies of the function `main`, in order.
+/// Returns the inlined bodies of the function `main`, in order.
 fn inlined_bodies(dwarf: &gimli::Dwarf<Reader>) -> Vec<InlinedBody> {
     let header = dwarf.units().next().unwrap().unwrap();
     let unit = dwarf.unit(header).unwrap();
@@ -467,13 +467,13 @@ fn a_function_that_is_not_in_the_object_is_an_error() {
     let lines = clif_lines();
     let error = DebugInfo::new(&*isa, &lines).add_to(&mut product, &[debug]);
     let expected = DebugInfoError::NotInObject {
-        function: "%check".to_owned(),
+        function: FunctionName::testcase("check"),
         number: 0,
     };
     assert_eq!(error, Err(expected));
 }
 
-/// What a program prints; `None`, with a message, where it is not installed.
+/// Returns the output of a program; `None`, with a message, if it is not installed.
 fn run(program: &str, args: &[&str], folder: &Path) -> Option<String> {
     let output = match Command::new(program)
         .args(args)

@@ -13,7 +13,7 @@ use cranelift_inliner::frames::{
     FrameTableReader, FrameTag, SlotPlace, TableError, WasmtimeFrames,
 };
 use cranelift_inliner::pass::Inliner;
-use cranelift_inliner::program::Program;
+use cranelift_inliner::program::{FunctionName, Program};
 use cranelift_inliner::splice::SpliceOptions;
 use proptest::prelude::*;
 use std::thread;
@@ -28,7 +28,7 @@ fn compile(text: &str) -> Vec<CompiledFunction> {
         .collect()
 }
 
-/// The functions one after the other, 64 bytes apart at least.
+/// Returns the functions one after the other, 64 bytes apart at least.
 fn link<S: FrameSchema>(
     builder: &FrameTableBuilder<S>,
     functions: &[CompiledFunction],
@@ -109,7 +109,7 @@ fn each_schema_reads_its_own_form() {
                 position,
                 ..
             } => {
-                assert_eq!(function, "%f");
+                assert_eq!(function.to_string(), "%f");
                 let functions = compile(&TAGGED.replace("TAGS", tags));
                 let mut points = functions[0].debug_tags();
                 assert!(
@@ -272,8 +272,8 @@ fn what_cannot_be_added_leaves_the_builder_as_it_was() {
     let duplicate = builder.add(1, &functions[1]);
     let expected = BuildError::DuplicateIdentity {
         identity: 1,
-        first: "%inner".into(),
-        second: "%outer".into(),
+        first: FunctionName::testcase("inner"),
+        second: FunctionName::testcase("outer"),
     };
     assert_eq!(duplicate, Err(expected.clone()));
     let conflict = Err(BuildError::DescriptorConflict { key: 5 });
@@ -293,7 +293,8 @@ fn what_cannot_be_added_leaves_the_builder_as_it_was() {
     let overlap = builder.link(Some);
     assert!(
         matches!(&overlap, Err(BuildError::Overlap { first, second, offset: 2 })
-            if first == "%inner" && second == "%outer"),
+            if *first == FunctionName::testcase("inner")
+                && *second == FunctionName::testcase("outer")),
         "{overlap:?}"
     );
     let far = builder.link(|identity| Some(identity << 32));

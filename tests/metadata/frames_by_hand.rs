@@ -33,7 +33,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// 0, -1, 1, -2 … as 0, 1, 2, 3 …
+/// Encodes differences 0, -1, 1, -2 … as 0, 1, 2, 3 …
 fn signed(value: u32, base: u32) -> u64 {
     let difference = i64::from(value) - i64::from(base);
     if difference < 0 {
@@ -138,7 +138,7 @@ impl Columns {
         FrameTableReader::new(&bytes)?.validate()
     }
 
-    /// What validating says after `change`.
+    /// Returns the result of validation after `change`.
     fn after(&self, change: impl FnOnce(&mut Columns)) -> Result<(), TableError> {
         let mut changed = self.clone();
         change(&mut changed);
@@ -154,8 +154,8 @@ fn wrong(part: TablePart, index: u32, reason: &'static str) -> Result<(), TableE
     })
 }
 
-/// Two functions of 40 and 20 bytes; 40 points, 20 frames, so that either has two blocks. Frame 1
-/// is around frame 2, which is around frame 18; the others are alone.
+/// Returns two functions of 40 and 20 bytes; 40 points, 20 frames, so that either has two blocks.
+/// Frame 1 is around frame 2, which is around frame 18; the others are alone.
 fn good() -> Columns {
     let tags: Vec<Vec<(u32, bool)>> = (0..20)
         .map(|frame| {

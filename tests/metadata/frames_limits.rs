@@ -15,7 +15,7 @@ fn compile(text: &str) -> (Function, CompiledFunction) {
     (function, compiled)
 }
 
-/// A call in `depth` virtual frames without tags of their own.
+/// Returns a call in `depth` virtual frames without tags of their own.
 fn nested(depth: usize) -> CompiledFunction {
     let tags = vec!["0"; depth].join(", ");
     let text = format!(
@@ -47,7 +47,7 @@ fn frames_do_not_nest_beyond_the_limit() {
     else {
         panic!("{error}");
     };
-    assert_eq!(function, "u3:4");
+    assert_eq!(function.to_string(), "u3:4");
     assert_eq!(*told, limit as u32);
     assert_eq!(builder.len(), 1);
     assert_eq!(

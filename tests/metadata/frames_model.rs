@@ -28,7 +28,7 @@ pub(crate) struct Model {
     pub(crate) end: u32,
 }
 
-/// Where each function goes: one after the other with gaps.
+/// Returns the offset of each function: one after the other with gaps.
 pub(crate) fn offsets(functions: &[CompiledFunction]) -> Vec<u64> {
     let mut next = 16;
     let offsets = functions.iter().map(|function| {
@@ -150,7 +150,7 @@ pub(crate) fn read_everything(reader: &FrameTableReader<'_>) -> Result<(), Table
     result
 }
 
-/// The length that a header's counts add up to, by the documentation.
+/// Returns the length that a header's counts add up to, by the documentation.
 pub(crate) fn total_length(header: &[u8]) -> usize {
     let word = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap()) as usize;
     let (points, frames) = (word(20), word(28));
@@ -164,7 +164,7 @@ pub(crate) fn total_length(header: &[u8]) -> usize {
         + word(44)
 }
 
-/// `count` functions with random slots and tags, in the form of counted frames, and random
+/// Returns `count` functions with random slots and tags, in the form of counted frames, and random
 /// descriptors.
 pub(crate) fn compile_random(
     seed: u64,

@@ -12,7 +12,7 @@ use cranelift_inliner::frames::{
 const TEXT: u64 = 0x40_0000;
 const STACK: u64 = 0x7000;
 
-/// `%f` with one tagged call, at the text's start, and where that call returns to.
+/// Returns `%f` with one tagged call, at the text's start, and where that call returns to.
 fn table() -> (FrameTable, u64) {
     let function = cranelift_reader::parse_functions(
         "function %f(i64) -> i64 fast {
@@ -35,7 +35,7 @@ fn table() -> (FrameTable, u64) {
     (table, TEXT + u64::from(call))
 }
 
-/// A stack of words from [`STACK`] on.
+/// Returns a stack of words from [`STACK`] on.
 fn stack(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }

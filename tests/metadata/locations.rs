@@ -67,7 +67,7 @@ fn places(chain: impl Iterator<Item = impl ToString>) -> Vec<String> {
     chain.map(|place| place.to_string()).collect()
 }
 
-/// The places of each instruction of a body, in layout order.
+/// Returns the places of each instruction of a body, in layout order.
 fn chains(body: &Function, table: &LocationTable) -> Vec<String> {
     insts(body)
         .map(|inst| places(table.chain(body.srcloc(inst))).join(" < "))
@@ -245,7 +245,8 @@ block0(v0: i32):
     assert_eq!(table(&unplaced, "%main"), expected);
 }
 
-/// The numbers of the calls at which the bodies around each trap were inlined, innermost first.
+/// Returns the numbers of the calls at which the bodies around each trap were inlined, innermost
+/// first.
 fn bodies_around_traps(body: &Function, table: &LocationTable) -> Vec<Vec<SourceLoc>> {
     let is_trap = |inst: &Inst| matches!(body.dfg.insts[*inst], InstructionData::CondTrap { .. });
     insts(body)

@@ -20,7 +20,7 @@ fn parse(text: &str) -> Vec<Function> {
     cranelift_reader::parse_functions(text).unwrap()
 }
 
-/// The last function, with everything inlined into it.
+/// Returns the last function, with everything inlined into it.
 fn compile(functions: Vec<Function>, target_name: &str, level: &str) -> Compiled {
     let mut program = Program::new();
     let mut last = None;
@@ -55,7 +55,7 @@ impl Compiled {
         places.lookup(offset).next().unwrap().to_string()
     }
 
-    /// The labels of the values that are somewhere at `offset`.
+    /// Returns the labels of the values that are somewhere at `offset`.
     fn labels_at(&self, offset: u32) -> BTreeSet<u32> {
         let ranges = self.code.value_label_ranges().iter();
         let here = ranges.filter(|(_, ranges)| {
@@ -66,7 +66,7 @@ impl Compiled {
     }
 }
 
-/// Text cannot say labels.
+/// Adds a label, which text cannot express.
 fn label(func: &mut Function, value: u32, label: u32) {
     let labels = func.dfg.values_labels.get_or_insert_default();
     let start = ValueLabelStart {

@@ -6,6 +6,7 @@ use cranelift_inliner::backend::{
     CompileScratch, CompiledFunction, ObjectError, ObjectFunction, ObjectLinkage, TargetSettings,
     compile_function, default_symbol, target, write_object,
 };
+use cranelift_inliner::program::FunctionName;
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget};
 use std::process::Command;
 
@@ -75,7 +76,7 @@ fn write(target_name: &str, text: &str) -> Result<Vec<u8>, ObjectError> {
     write_object(&isa, "module", &described(&compiled), default_symbol)
 }
 
-/// The symbols that the relocations of `.text` refer to.
+/// Returns the symbols that the relocations of `.text` refer to.
 fn relocated_symbols(file: &object::File<'_>) -> Vec<String> {
     let text = file.section_by_name(".text").unwrap();
     let mut names: Vec<String> = text
@@ -210,8 +211,8 @@ fn symbols_that_clash_are_told_apart() {
     let clash = |first: &str, second: &str, symbol: &str| {
         Err(ObjectError::DuplicateSymbol {
             symbol: symbol.to_owned(),
-            first: first.to_owned(),
-            second: second.to_owned(),
+            first: first.parse().unwrap(),
+            second: second.parse().unwrap(),
         })
     };
     assert_eq!(
@@ -228,7 +229,7 @@ fn symbols_that_clash_are_told_apart() {
         assert!(matches!(
             write(&[function(0, bad)]),
             Err(ObjectError::BadSymbol { function, symbol })
-                if function == "%f" && symbol == bad
+                if function == FunctionName::testcase("f") && symbol == bad
         ));
     }
     assert!(write(&[function(0, "a"), function(1, "b")]).is_ok());
@@ -246,7 +247,7 @@ fn a_symbol_is_thread_local_everywhere_or_nowhere() {
     );
     assert!(matches!(
         write_object(&isa, "m", &described(&compiled), default_symbol),
-        Err(ObjectError::ThreadLocalMismatch { function, .. }) if function == "%g"
+        Err(ObjectError::ThreadLocalMismatch { function, .. }) if function == FunctionName::testcase("g")
     ));
 }
 
@@ -289,7 +290,7 @@ fn a_relocation_that_the_format_lacks_is_an_error_that_names_the_place() {
             offset,
             ..
         }) => {
-            assert_eq!(function, "%f");
+            assert_eq!(function.to_string(), "%f");
             assert_eq!((kind, offset), lacking);
         }
         other => panic!("{other:?}"),

@@ -43,7 +43,8 @@ fn limits_are_those_of_the_pass() {
     );
 }
 
-/// The calls of the last function of a program. A front end that gives hints knows them itself.
+/// Returns the calls of the last function of a program. A front end that gives hints knows them
+/// itself.
 fn calls_of_last(text: &str) -> Vec<Inst> {
     let mut module = InliningModule::new(jit(), Inliner::new(Never));
     front_end(text, &mut module).unwrap();

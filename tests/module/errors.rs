@@ -11,7 +11,7 @@ use cranelift_inliner::pass::Inliner;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleError, default_libcall_names};
 
-/// What a front end does wrong, step by step: each step's error as text.
+/// Makes the mistakes of a front end, step by step; returns each step's error as text.
 fn mistakes<M: Module>(module: &mut M) -> Vec<String> {
     let mut signature = module.make_signature();
     let mut other = module.make_signature();
@@ -120,7 +120,8 @@ fn an_id_of_another_module_is_an_error() {
     assert!(matches!(error, ModuleError::Undeclared(_)));
 }
 
-/// A front end whose function `%big` has a frame that no target allows, and is called by `%main`.
+/// Returns a front end whose function `%big` has a frame that no target allows, and is called by
+/// `%main`.
 fn with_big_frame<M: Module>(module: &mut M) -> [FuncId; 2] {
     let signature = module.make_signature();
     let big = module

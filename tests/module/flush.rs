@@ -23,9 +23,7 @@ fn what_was_flushed_runs_and_is_inlined_into_what_comes_later() {
     assert_eq!(report.defined(), [second["nine"]]);
     assert!(report.inlined().sites().all(|site| site.inlined));
     let sites = report.inlined().sites();
-    let path = report
-        .inlined()
-        .path(report.program(), sites.last().unwrap());
+    let path = report.inlined().path(sites.last().unwrap());
     assert_eq!(path.len(), 1);
     module.module_mut().finalize_definitions().unwrap();
     let nine = module.module().get_finalized_function(second["nine"]);

@@ -9,12 +9,12 @@ use cranelift_inliner::pass::Reason;
 use cranelift_module::{DataDescription, Linkage, Module, ModuleReloc, ModuleRelocTarget};
 use object::{ObjectSymbol, SymbolScope};
 
-/// `%main` calls `%callee`, whose linkage is put before it.
+/// Returns a text in which `%main` calls `%callee`, whose linkage is put before it.
 fn calling(linkage: &str) -> String {
     format!("{linkage} fn callee(x) = x * 3; export fn main(x) = callee(x) + callee(1);")
 }
 
-/// Whether all calls of `%main` were inlined; not some.
+/// Returns whether all calls of `%main` were inlined; not some.
 fn all_inlined(report: &ModuleReport) -> bool {
     let sites: Vec<_> = report.inlined().sites().collect();
     let inlined = sites.iter().filter(|site| site.inlined).count();
@@ -167,7 +167,7 @@ fn a_local_function_whose_address_is_taken_is_kept() {
     assert_eq!(crate::support::call(address, &[1]), 8);
 }
 
-/// A table of the addresses of `%table_used`, and a declaration of `%declared_only` in it.
+/// Returns a table of the addresses of `%table_used`, and a declaration of `%declared_only` in it.
 fn with_table<M: Module>(module: &mut M) -> cranelift_module::DataId {
     let text = "fn table_used(x) = x + 7; fn declared_only(x) = x + 8;
                 export fn main(x) = table_used(x) + declared_only(x);";

@@ -105,7 +105,7 @@ fn the_wrapped_module_sees_the_names_of_the_front_end() {
     assert_eq!(seen, expected);
 }
 
-/// The trap codes in the code of `%main`, as the wrapped module compiles it.
+/// Returns the trap codes in the code of `%main`, as the wrapped module compiles it.
 fn traps_of_main(inliner: Inliner<'_>) -> Vec<TrapCode> {
     let text = "fn quotient(a, b) = a / b; export fn main(a, b) = quotient(a, b);";
     let mut traps = Vec::new();

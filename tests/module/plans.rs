@@ -25,7 +25,7 @@ fn but_one(site: &CallSite<'_>) -> Decision {
     }
 }
 
-/// The code of `%main` and `%middle` with these decisions.
+/// Returns the code of `%main` and `%middle` with these decisions.
 fn compile(inliner: Inliner<'_>, inline: InlineAttribute) -> ([Option<Vec<u8>>; 2], ModuleReport) {
     let mut module = InliningModule::new(object(), inliner);
     let ids = front_end(PROGRAM, &mut module).unwrap();
@@ -45,12 +45,12 @@ fn replay(plan: &Plan) -> Inliner<'_> {
 fn a_plan_of_a_module_is_followed_in_another_run() {
     let policy: &dyn Inline = &but_one;
     let (code, report) = compile(Inliner::new(policy), InlineAttribute::None);
-    let plan = Plan::record(report.program(), report.inlined());
+    let plan = Plan::record(report.inlined());
     assert!(plan.inlined() >= 3 && plan.inlined() < plan.len(), "{plan}");
     let read: Plan = plan.to_string().parse().unwrap();
     let (again, report) = compile(replay(&read), InlineAttribute::None);
     assert!(again == code);
-    assert_eq!(read.deviations(report.program(), report.inlined()), []);
+    assert_eq!(read.deviations(report.inlined()), []);
 
     // An attribute comes first, unless demands are not met.
     let (demanded, _) = compile(replay(&read), InlineAttribute::Always);

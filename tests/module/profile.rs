@@ -14,7 +14,7 @@ const TEXT: &str = "
     export fn other(n) = main(n);
 ";
 
-/// What the table of a finished JIT holds.
+/// Reads the table of a finished JIT.
 fn read(jit: &JITModule, report: &ModuleReport) -> Profile {
     let (address, bytes) = jit.get_finalized_data(report.counters().unwrap());
     // SAFETY: the table is aligned and has so many bytes, and nothing runs that would write them.

@@ -8,7 +8,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
 
-/// The next region of `func`.
+/// Returns the next region of `func`.
 fn region(func: &mut Function, description: &'static str) -> AliasRegion {
     let user_id = u32::try_from(func.dfg.alias_regions.len()).unwrap();
     func.dfg.alias_regions.insert(AliasRegionData {

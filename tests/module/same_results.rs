@@ -132,7 +132,7 @@ fn compiled_contexts_are_given_to_who_asks() {
     assert_eq!(seen, report.defined());
 }
 
-/// Two functions that ask for a listing: `%f` and `%g`, which calls it.
+/// Returns two functions that ask for a listing: `%f` and `%g`, which calls it.
 fn front_end_with<M: Module>(
     module: &mut M,
     mut context: cranelift_codegen::Context,

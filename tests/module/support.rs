@@ -23,7 +23,7 @@ pub(crate) fn jit() -> JITModule {
     JITModule::new(builder)
 }
 
-/// What programs may import.
+/// A function that programs may import.
 extern "C" fn outside(x: i64) -> i64 {
     x + 1000
 }
@@ -117,7 +117,7 @@ impl ObjectFile {
         object::File::parse(&*self.0).unwrap()
     }
 
-    /// The bytes of a function that the file defines.
+    /// Returns the bytes of a function that the file defines.
     pub(crate) fn code(&self, name: &str) -> Option<Vec<u8>> {
         let file = self.read();
         let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name))?;
@@ -139,7 +139,7 @@ impl ObjectFile {
             .map(|symbol| ask(&symbol))
     }
 
-    /// The symbols that relocations of a section refer to, in their order.
+    /// Returns the symbols that relocations of a section refer to, in their order.
     pub(crate) fn relocations(&self, section: &str) -> Vec<String> {
         let file = self.read();
         let section = file.section_by_name(section).unwrap();
@@ -162,7 +162,7 @@ impl ObjectFile {
     }
 }
 
-/// The names of functions of a module.
+/// Returns the names of functions of a module.
 pub(crate) fn names<M: Module>(module: &M, functions: &[FuncId]) -> Vec<String> {
     let declarations = module.declarations();
     let name = |&id: &FuncId| {

@@ -7,7 +7,7 @@ use cranelift_inliner::program::{FunctionName, Program};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// Three layers with recursion among them, and a share of growth that does not suffice.
+/// Returns three layers with recursion among them, and a share of growth that does not suffice.
 fn layered() -> Vec<String> {
     let mut functions = Vec::new();
     for number in 0..12 {
@@ -93,7 +93,7 @@ fn nor_do_they_for_the_machine_code() {
     assert!(compile(2) == one && compile(8) == one);
 }
 
-/// What became of each function, by name.
+/// Returns the outcome for each function, by name.
 fn outcome(program: &Program, inlined: &Inlined) -> BTreeMap<FunctionName, (String, Vec<String>)> {
     program
         .iter()

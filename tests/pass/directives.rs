@@ -7,7 +7,7 @@ use cranelift_inliner::graph::CallGraph;
 use cranelift_inliner::pass::{Demand, Inlined, Inliner, Reason};
 use cranelift_inliner::program::{Attributes, InlineAttribute, Program, ProgramError, SiteHint};
 
-/// The number of the call in `caller` that is its `index`th.
+/// Returns the number of the call in `caller` that is its `index`th.
 fn call(program: &Program, caller: &str, index: usize) -> Inst {
     let graph = CallGraph::new(program);
     let mut sites = graph.callees(id(program, caller));
@@ -34,7 +34,8 @@ fn unmet(program: &Program, inlined: &Inlined) -> Vec<String> {
     told.collect()
 }
 
-/// %main calls %middle and %leaf; %middle calls %inner and %outside; %inner calls %leaf twice.
+/// Returns a program whose `%main` calls `%middle` and `%leaf`; `%middle` calls `%inner` and
+/// `%outside`; `%inner` calls `%leaf` twice.
 fn nested() -> Program {
     let text = leaf("leaf", 2)
         + &through("inner", &["leaf", "leaf"])
@@ -55,7 +56,7 @@ fn flatten_inlines_everything_below_and_nothing_elsewhere() {
     for site in sites_of(&inlined, &program, "main") {
         assert_eq!(site.reason, Reason::Flatten);
         assert_eq!(site.demand(), Some(Demand::Flatten(main)));
-        let told = inlined.demand(&program, site);
+        let told = inlined.demand(site);
         assert_eq!(told.as_deref(), Some("%main is to be flattened"));
     }
     for function in ["inner", "middle", "main"] {
@@ -83,7 +84,7 @@ fn a_flattened_call_flattens_what_comes_in_with_it_and_no_other_call() {
         Some(Demand::FlattenCall(first.path()[0].site().unwrap()))
     );
     assert_eq!(
-        inlined.demand(&program, inlined_sites[1]).as_deref(),
+        inlined.demand(inlined_sites[1]).as_deref(),
         Some("the call %main -> %middle #0 is to be flattened")
     );
 }
@@ -133,7 +134,7 @@ fn demands_that_cannot_be_met_say_why() {
     );
     let told: Vec<_> = inlined
         .unmet()
-        .map(|site| inlined.demand(&program, site).unwrap())
+        .map(|site| inlined.demand(site).unwrap())
         .collect();
     assert_eq!(
         told,

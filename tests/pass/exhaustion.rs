@@ -50,7 +50,7 @@ fn fill_mem_flags(func: &mut Function, count: u32) {
     }
 }
 
-/// The program of `LOADS` where `%main` has room for `room` more memory flags.
+/// Returns the program of `LOADS` where `%main` has room for `room` more memory flags.
 fn with_room(room: u32) -> Program {
     let original = program(LOADS);
     let mut filled = Program::new();

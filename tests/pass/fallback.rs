@@ -8,7 +8,7 @@ use cranelift_inliner::decide::{Always, Limits};
 use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::program::Program;
 
-/// A function with a frame of `bytes`, which calls `callee`.
+/// Returns a function with a frame of `bytes`, which calls `callee`.
 fn with_frame(name: &str, bytes: u32, callee: &str) -> String {
     format!(
         "function %{name}(i32) -> i32 fast {{

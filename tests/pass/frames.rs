@@ -5,12 +5,12 @@ use cranelift_inliner::decide::{Always, CostModel, Limits};
 use cranelift_inliner::pass::{Inlined, Inliner, Optimize};
 use cranelift_inliner::program::{Attributes, InlineAttribute, Program};
 
-/// What the pass makes of `program`, with slots left as they come in.
+/// Runs the pass on `program`, with slots left as they come in.
 fn run(inliner: Inliner<'_>, program: &Program) -> Inlined {
     support::run(inliner.optimize(Optimize::None), program)
 }
 
-/// A function with a buffer of `bytes`.
+/// Returns a function with a buffer of `bytes`.
 fn buffered(name: &str, bytes: u32) -> String {
     format!(
         "function %{name}(i64) -> i64 fast {{
@@ -24,7 +24,7 @@ fn buffered(name: &str, bytes: u32) -> String {
     )
 }
 
-/// A function that calls `callees` in a row.
+/// Returns a function that calls `callees` in a row.
 fn calling(name: &str, callees: &[&str]) -> String {
     let mut text = format!("function %{name}(i64) -> i64 fast {{\n");
     for (index, callee) in callees.iter().enumerate() {
@@ -37,7 +37,7 @@ fn calling(name: &str, callees: &[&str]) -> String {
     text + &format!("    return v{}\n}}\n", callees.len())
 }
 
-/// A function that calls `next` while its argument is not zero, and `callee` at the end.
+/// Returns a function that calls `next` while its argument is not zero, and `callee` at the end.
 fn countdown(name: &str, next: &str, callee: &str) -> String {
     format!(
         "function %{name}(i64) -> i64 fast {{

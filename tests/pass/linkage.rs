@@ -190,7 +190,8 @@ fn a_cold_function_is_not_worth_what_a_hot_one_is() {
     assert!(!sites_of(&inlined, &program, "main")[0].inlined);
 }
 
-/// %main calls %inlined and %kept, which are defined elsewhere; %kept calls %inner.
+/// Returns a program whose `%main` calls `%inlined` and `%kept`, which are defined elsewhere;
+/// `%kept` calls `%inner`.
 fn elsewhere() -> Program {
     let text = leaf("inlined", 2)
         + &leaf("inner", 3)

@@ -12,8 +12,8 @@ use cranelift_inliner::program::{Attributes, FunctionName, InlineAttribute, Prog
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// A function that adds to its parameter and then calls these, each on what the last one gave.
-/// The location of a call is `base` and its place among the calls.
+/// Returns a function that adds to its parameter and then calls these, each on what the last one
+/// gave. The location of a call is `base` and its place among the calls.
 fn function(name: &str, base: u32, callees: &[&str]) -> String {
     let mut declared = callees.to_vec();
     declared.sort_unstable();
@@ -51,7 +51,7 @@ fn replay(plan: &Plan, program: &Program) -> Inlined {
     run(program, Replay::new(plan, Fallback::Keep))
 }
 
-/// Three levels, a pair with two sites, and a call of a function by itself.
+/// Returns three levels, a pair with two sites, and a call of a function by itself.
 fn layered() -> Vec<String> {
     vec![
         function("main", 0x100, &["middle", "leaf", "middle", "again"]),
@@ -85,28 +85,24 @@ fn what_is_recorded_and_followed_gives_the_same_program_and_the_same_plan() {
     let policies: [&dyn Inline; 4] = [&Always, &Never, &CostModel::default(), &by_path];
     for policy in policies {
         let inlined = run(&program, policy);
-        let plan = Plan::record(&program, &inlined);
+        let plan = Plan::record(&inlined);
         let read: Plan = plan.to_string().parse().unwrap();
         assert_eq!(read, plan);
         let replayed = replay(&read, &program);
         let text = |inlined: &Inlined| inlined.program().to_clif().unwrap();
         assert_eq!(text(&replayed), text(&inlined));
-        assert_eq!(plan.deviations(&program, &replayed), []);
-        let again = Plan::record(&program, &replayed);
+        assert_eq!(plan.deviations(&replayed), []);
+        let again = Plan::record(&replayed);
         assert_eq!(decisions(&again), decisions(&plan));
         let third = replay(&again, &program);
-        assert_eq!(
-            Plan::record(&program, &third),
-            again,
-            "`planned` is said once"
-        );
+        assert_eq!(Plan::record(&third), again, "`planned` is said once");
     }
 }
 
 #[test]
 fn a_plan_outlasts_changes_elsewhere() {
     let before = program(&layered());
-    let plan = Plan::record(&before, &run(&before, by_path));
+    let plan = Plan::record(&run(&before, by_path));
     assert!(plan.inlined() > 5 && plan.inlined() < plan.len(), "{plan}");
 
     let mut functions = layered();
@@ -119,12 +115,12 @@ fn a_plan_outlasts_changes_elsewhere() {
     *functions.last_mut().unwrap() = function("main", 0x100, &main);
     let after = program(&functions);
     let replayed = replay(&plan, &after);
-    let now = decisions(&Plan::record(&after, &replayed));
+    let now = decisions(&Plan::record(&replayed));
     for decision in decisions(&plan) {
         assert!(now.contains(&decision), "{decision:?} in {now:#?}");
     }
     // The calls that came in have moved others; nothing else is wrong.
-    for Deviation { path, kind, .. } in plan.deviations(&after, &replayed) {
+    for Deviation { path, kind, .. } in plan.deviations(&replayed) {
         match kind {
             DeviationKind::Moved { .. } => assert_eq!(path.caller().to_string(), "%main"),
             DeviationKind::Unlisted { inlined, .. } => {
@@ -140,12 +136,12 @@ fn a_plan_outlasts_changes_elsewhere() {
 fn each_kind_of_deviation_is_told() {
     let before = program(&layered());
     let inlined = run(&before, Always);
-    let plan = Plan::record(&before, &inlined);
+    let plan = Plan::record(&inlined);
     let told = |functions: &[String], change: &dyn Fn(&mut Program)| {
         let mut after = program(functions);
         change(&mut after);
         let inlined = replay(&plan, &after);
-        let deviations = plan.deviations(&after, &inlined);
+        let deviations = plan.deviations(&inlined);
         deviations
             .iter()
             .map(ToString::to_string)
@@ -190,10 +186,10 @@ fn each_kind_of_deviation_is_told() {
 #[test]
 fn a_call_without_a_record_is_not_missing() {
     let program = program(&layered());
-    let plan = Plan::record(&program, &run(&program, by_path));
+    let plan = Plan::record(&run(&program, by_path));
     let deviations = |policy: &dyn Inline| {
         let inliner = Inliner::new(policy).records(RecordLevel::Changes);
-        plan.deviations(&program, &inliner.run(&program).unwrap())
+        plan.deviations(&inliner.run(&program).unwrap())
     };
     assert_eq!(deviations(&Replay::new(&plan, Fallback::Keep)), []);
 
@@ -220,14 +216,14 @@ fn a_site_that_splices_before_it_made_unreachable_is_listed() {
     functions.push(function("top", 0x700, &["traps", "leaf"]));
     let program = program(&functions);
     let inlined = run(&program, Always);
-    let plan = Plan::record(&program, &inlined);
+    let plan = Plan::record(&inlined);
     let name = |name: &str| name.parse().unwrap();
     let listed = plan
         .get(&SitePath::new(name("top"), name("leaf"), 0))
         .unwrap();
     assert!(!listed.inline);
     assert_eq!(listed.reason, "the call is unreachable");
-    assert_eq!(plan.deviations(&program, &replay(&plan, &program)), []);
+    assert_eq!(plan.deviations(&replay(&plan, &program)), []);
 }
 
 /// The policy is asked before the callee's code is looked at, so it must find what it wanted then.
@@ -239,11 +235,11 @@ fn what_the_callees_code_forbids_is_listed() {
     );
     let program = program(&[function("main", 0x100, &["leaf", "outside"]), looking]);
     let inlined = run(&program, Always);
-    let plan = Plan::record(&program, &inlined);
+    let plan = Plan::record(&inlined);
     assert_eq!(decisions(&plan), [("%main -> %leaf #0".to_owned(), false)]);
     let again = replay(&plan, &program);
-    assert_eq!(plan.deviations(&program, &again), []);
-    assert_eq!(plan.deviations(&program, &inlined), []);
+    assert_eq!(plan.deviations(&again), []);
+    assert_eq!(plan.deviations(&inlined), []);
 }
 
 #[test]
@@ -259,7 +255,7 @@ fn the_policy_decides_what_the_plan_does_not_list() {
     plan.insert(path("middle", 1), keep);
     let fallback = Fallback::Policy(Box::new(Always));
     let inlined = run(&program, Replay::new(&plan, fallback));
-    let recorded = Plan::record(&program, &inlined);
+    let recorded = Plan::record(&inlined);
     let site = |callee, ordinal| recorded.get(&path(callee, ordinal)).unwrap();
     assert!(site("middle", 0).inline && site("leaf", 0).inline && !site("middle", 1).inline);
     assert_eq!(site("middle", 1).reason, "planned: by hand");
@@ -271,9 +267,9 @@ fn the_policy_decides_what_the_plan_does_not_list() {
     assert_eq!(record.reason, Reason::Policy("planned: by hand".into()));
 }
 
-/// As `layered`, with each kind of demand and prohibition: `%inner` is always to be inlined,
-/// `%again` never and yet once, `%main` is to be flattened, and so is its first call; the first
-/// call of `%middle` is always to be inlined, and its last one never.
+/// Returns a program like `layered`, but with each kind of demand and prohibition: `%inner` is always to
+/// be inlined, `%again` never and yet once, `%main` is to be flattened, and so is its first call;
+/// the first call of `%middle` is always to be inlined, and its last one never.
 fn demanding() -> Program {
     let mut program = program(&layered());
     let name = |name: &str| -> FunctionName { name.parse().unwrap() };
@@ -308,7 +304,7 @@ fn demanding() -> Program {
 #[test]
 fn what_is_said_of_functions_and_calls_comes_before_the_plan() {
     let program = demanding();
-    let plan = Plan::record(&program, &run(&program, Never));
+    let plan = Plan::record(&run(&program, Never));
     assert!(plan.inlined() > 5, "{plan}");
     let mut opposite = plan.clone();
     let paths: Vec<_> = plan.iter().map(|(path, _)| path.clone()).collect();
@@ -318,7 +314,7 @@ fn what_is_said_of_functions_and_calls_comes_before_the_plan() {
     }
     let replayed = replay(&opposite, &program);
     let undemanded = |reason: &str| reason.starts_with("policy") || reason.starts_with("planned");
-    let recorded = Plan::record(&program, &replayed);
+    let recorded = Plan::record(&replayed);
     let mut reasons = BTreeSet::new();
     for (path, site) in plan.iter().filter(|(_, site)| !undemanded(&site.reason)) {
         // What came in with a body before may be inlined into that body now.
@@ -342,7 +338,7 @@ fn what_is_said_of_functions_and_calls_comes_before_the_plan() {
     ];
     assert_eq!(Vec::from_iter(reasons), expected);
     // Each of them is told of.
-    let deviations = opposite.deviations(&program, &replayed);
+    let deviations = opposite.deviations(&replayed);
     let kept_word = "%main -> %middle #0 was to be kept and was inlined: hint flatten";
     let told: Vec<_> = deviations.iter().map(ToString::to_string).collect();
     assert!(told.iter().any(|line| line == kept_word), "{told:#?}");
@@ -352,11 +348,8 @@ fn what_is_said_of_functions_and_calls_comes_before_the_plan() {
 #[test]
 fn demands_that_are_not_met_leave_the_plan_alone() {
     let program = demanding();
-    let plan = Plan::record(&program, &run(&program, Never));
-    assert_eq!(
-        plan.deviations(&program, &replay_alone(&plan, &program)),
-        []
-    );
+    let plan = Plan::record(&run(&program, Never));
+    assert_eq!(plan.deviations(&replay_alone(&plan, &program)), []);
     let mut none = plan.clone();
     for (path, _) in plan.iter() {
         none.get_mut(path).unwrap().inline = false;
@@ -380,19 +373,19 @@ fn bisecting_finds_faults_that_attributes_and_hints_demand() {
 fn find_every_fault(program: &Program) {
     let policies: [&dyn Inline; 2] = [&Always, &by_path];
     for policy in policies {
-        let plan = Plan::record(program, &run(program, policy));
+        let plan = Plan::record(&run(program, policy));
         let count = plan.inlined();
         assert!(count >= 6);
         for (planted, _) in plan.iter().filter(|(_, site)| site.inline) {
             let mut runs = 0;
             let is_inlined = |plan: &Plan| {
                 let inlined = replay_alone(plan, program);
-                let deviations = plan.deviations(program, &inlined);
+                let deviations = plan.deviations(&inlined);
                 let not_followed = |deviation: &&Deviation| {
                     matches!(deviation.kind, DeviationKind::NotFollowed { .. })
                 };
                 assert_eq!(deviations.iter().find(not_followed), None);
-                let recorded = Plan::record(program, &inlined);
+                let recorded = Plan::record(&inlined);
                 recorded.get(planted).is_some_and(|site| site.inline)
             };
             let found = bisect(&plan, program, |plan, step| -> Result<bool, ()> {
@@ -494,7 +487,7 @@ fn name() -> impl Strategy<Value = FunctionName> {
 #[test]
 fn a_plan_that_was_cut_is_an_error() {
     let program = program(&layered());
-    let plan = Plan::record(&program, &run(&program, Always));
+    let plan = Plan::record(&run(&program, Always));
     let text = plan.to_string();
     assert_eq!(text.parse::<Plan>().as_ref(), Ok(&plan));
     for cut in 0..text.trim_end().len() {
@@ -518,7 +511,7 @@ fn a_plan_that_was_cut_is_an_error() {
 #[test]
 fn bisecting_says_when_inlining_is_not_the_reason() {
     let program = program(&layered());
-    let plan = Plan::record(&program, &run(&program, Always));
+    let plan = Plan::record(&run(&program, Always));
     let passes = bisect(&plan, &program, |_, _| Ok::<_, ()>(false)).unwrap();
     assert_eq!((passes.outcome, passes.runs), (Outcome::Passes, 1));
     let fails = bisect(&plan, &program, |_, _| Ok::<_, ()>(true)).unwrap();

@@ -79,7 +79,7 @@ fn the_first_policy_that_decides_wins() {
     assert!(!sites[1].inlined);
 }
 
-/// Whether `policy` inlines the one call of `%main` in `text`, `%main` being exported.
+/// Returns whether `policy` inlines the one call of `%main` in `text`, `%main` being exported.
 fn inlines(policy: impl cranelift_inliner::decide::Inline, text: &str) -> bool {
     let program = program_exporting(text, &["main"]);
     let inlined = run(Inliner::new(policy), &program);
@@ -107,8 +107,8 @@ fn small_adds_up_what_was_accepted_before() {
     assert_eq!(decisions, [true, true, false, false, false]);
 }
 
-/// `%main` calls `%callee` with what `argument` defines as v1, inside `loops` loops. Another
-/// function calls it too, so that it is nobody's sole callee.
+/// Returns a program whose `%main` calls `%callee` with the value v1 that `argument` defines,
+/// inside `loops` loops. Another function calls it too, so that no call is its sole one.
 fn call_with(callee: &str, argument: &str, loops: usize) -> String {
     let mut text = callee.to_owned();
     text += &through("another", &["callee"]);

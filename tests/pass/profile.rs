@@ -29,7 +29,7 @@ fn profile(sites: &[(&str, &str, u32, u64)]) -> Profile {
     profile
 }
 
-/// A function of `insts` additions that calls `callees` in turn.
+/// Returns a function of `insts` additions that calls `callees` in turn.
 fn function(name: &str, insts: usize, callees: &[&str]) -> String {
     let mut text = format!("function {name}(i64) -> i64 fast {{\n");
     for (index, callee) in callees.iter().enumerate() {
@@ -57,7 +57,7 @@ fn program(text: &str) -> Program {
     Program::from_clif(text, "test").unwrap()
 }
 
-/// What a policy that inlines everything sees: caller, callee, count and heat.
+/// Returns the facts that a policy which inlines everything gets: caller, callee, count and heat.
 fn seen(program: &Program, profile: &Profile) -> Vec<(String, String, Option<u64>, Heat)> {
     let seen = Mutex::new(Vec::new());
     let policy = |site: &CallSite<'_>| {
@@ -215,7 +215,7 @@ fn counts_of_another_program_are_not_used() {
     let seen = seen(&program, &counts);
     let told: Vec<_> = seen.into_iter().map(|entry| entry.2).collect();
     assert_eq!(told, [Some(1_000), None, Some(3_000)]);
-    let mismatches = counts.mismatches(&program, &CallGraph::new(&program));
+    let mismatches = counts.mismatches(&CallGraph::new(&program));
     let told: Vec<_> = mismatches.iter().map(ToString::to_string).collect();
     assert_eq!(
         told,
@@ -333,7 +333,7 @@ fn each_call_gets_a_counter_whatever_kind_it_is() {
     assert_eq!(text.matches("symbol u9:9").count(), 1, "{text}");
     // Names are those of the program without counters.
     let graph = CallGraph::new(instrumented.program());
-    for (index, (_, name)) in graph.site_names(instrumented.program()).enumerate() {
+    for (index, (_, name)) in graph.site_names().enumerate() {
         assert_eq!(name.to_string(), sites[index]);
     }
     // Counters go with their calls.

@@ -6,7 +6,7 @@ use cranelift_inliner::decide::{CallSite, Decision};
 use cranelift_inliner::pass::{Inlined, Inliner, RecordLevel, SiteRecord};
 use cranelift_inliner::program::{FunctionId, Program, SiteHint};
 
-/// The hints of all calls.
+/// Returns the hints of all calls.
 fn hints(program: &Program) -> Vec<(FunctionId, Inst, SiteHint)> {
     let of = |id| {
         let hints = program[id].hints();
@@ -15,7 +15,7 @@ fn hints(program: &Program) -> Vec<(FunctionId, Inst, SiteHint)> {
     program.ids().flat_map(of).collect()
 }
 
-/// What a record says, with its parent named by its place in the text instead of by its index.
+/// Describes a record, with its parent named by its place in the text instead of by its index.
 fn told(inlined: &Inlined, record: &SiteRecord) -> String {
     let parent = record.parent();
     let parent = parent.map(|parent| &inlined.sites_of(record.caller)[parent]);

@@ -43,7 +43,7 @@ fn told(inlined: &Inlined, program: &Program, caller: &str) -> Vec<String> {
     sites
         .filter(|site| site.is_resolved())
         .map(|site| {
-            let path = inlined.path(program, site);
+            let path = inlined.path(site);
             let path: Vec<_> = path.iter().map(ToString::to_string).collect();
             let became = if site.inlined { "inlined" } else { "kept" };
             format!("{} {became}: {}", path.join(" > "), site.reason.slug())
@@ -114,12 +114,12 @@ fn a_call_that_no_policy_wants_is_direct_and_has_a_name_where_it_comes_in() {
 fn a_plan_of_the_run_is_followed_to_the_letter() {
     let program = program(CLOSURE);
     let inlined = run(Inliner::new(Always), &program);
-    let plan = Plan::record(&program, &inlined).to_string();
+    let plan = Plan::record(&inlined).to_string();
     assert!(plan.contains("inline %leaf #1~1"), "{plan}");
     let plan: Plan = plan.parse().unwrap();
     let replay = || Replay::new(&plan, Fallback::Policy(Box::new(Never)));
     let again = run(Inliner::new(replay()), &program);
-    assert!(plan.deviations(&program, &again).is_empty());
+    assert!(plan.deviations(&again).is_empty());
     for name in ["leaf", "apply", "main"] {
         assert_eq!(text(&again, &program, name), text(&inlined, &program, name));
     }
@@ -130,13 +130,13 @@ fn a_plan_of_the_run_is_followed_to_the_letter() {
         .unwrap();
     let replay = Replay::new(&kept, Fallback::Keep);
     let half = run(Inliner::new(replay), &program);
-    assert!(kept.deviations(&program, &half).is_empty());
+    assert!(kept.deviations(&half).is_empty());
     assert!(text(&half, &program, "main").contains("call fn"));
 
     // Where the target is never known, the plan names what is not there.
     let replay = Replay::new(&plan, Fallback::Keep);
     let none = run(Inliner::new(replay).optimize(Optimize::None), &program);
-    let deviations = plan.deviations(&program, &none);
+    let deviations = plan.deviations(&none);
     let deviations: Vec<_> = deviations.iter().map(ToString::to_string).collect();
     assert_eq!(
         deviations,

@@ -115,7 +115,8 @@ fn a_program_without_functions_stays_so() {
     assert!(inlined.sites().next().is_none());
 }
 
-/// How many stack slots `%main` has when two bodies are inlined into it, one after the other.
+/// Returns how many stack slots `%main` has when two bodies are inlined into it, one after the
+/// other.
 fn slots_of_main(bodies: [&str; 2], others: &str, promises: MemoryPromises) -> usize {
     let [first, second] = bodies;
     let text = format!(

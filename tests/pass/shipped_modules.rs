@@ -26,7 +26,7 @@ fn modules() -> Vec<(String, String)> {
     modules
 }
 
-/// The program of a module, with the functions that its directives call exported.
+/// Returns the program of a module, with the functions that its directives call exported.
 fn program(name: &str, text: &str) -> Program {
     let mut program = Program::from_clif(text, name).unwrap();
     let called: Vec<FunctionName> = program

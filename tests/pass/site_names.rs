@@ -10,13 +10,13 @@ use std::sync::Mutex;
 
 fn names(program: &Program) -> Vec<String> {
     let graph = CallGraph::new(program);
-    let names = graph.site_names(program);
+    let names = graph.site_names();
     names.map(|(_, name)| name.to_string()).collect()
 }
 
 fn paths(inlined: &Inlined, program: &Program, caller: &str) -> Vec<Vec<String>> {
     let sites = sites_of(inlined, program, caller);
-    let path = |site| inlined.path(program, site);
+    let path = |site| inlined.path(site);
     let names = |path: Vec<SiteName>| path.iter().map(SiteName::to_string).collect();
     sites.into_iter().map(path).map(names).collect()
 }
@@ -72,8 +72,8 @@ fn references_of_one_name_count_together_and_cranelifts_routines_have_none() {
 fn a_site_is_found_by_its_name_and_by_its_instruction() {
     let program = program(&(leaf("f", 2) + &through("main", &["f", "ext", "f"])));
     let graph = CallGraph::new(&program);
-    for (site, name) in graph.site_names(&program) {
-        let found = graph.find_site(&program, &name).unwrap();
+    for (site, name) in graph.site_names() {
+        let found = graph.find_site(&name).unwrap();
         assert_eq!(found.id, site.id);
         let at = graph.site_at(site.caller, site.edge.inst).unwrap();
         assert_eq!(at.id, site.id);
@@ -84,7 +84,7 @@ fn a_site_is_found_by_its_name_and_by_its_instruction() {
         ordinal: 2,
         stage: 0,
     };
-    assert!(graph.find_site(&program, &missing).is_none());
+    assert!(graph.find_site(&missing).is_none());
 }
 
 #[test]
@@ -146,10 +146,7 @@ fn a_policy_sees_the_names_of_the_report() {
         only_into(&["%main"])(site)
     };
     let inlined = run(Inliner::new(policy), &program);
-    let mut reported: Vec<_> = inlined
-        .sites()
-        .map(|site| inlined.path(&program, site))
-        .collect();
+    let mut reported: Vec<_> = inlined.sites().map(|site| inlined.path(site)).collect();
     let mut seen = seen.into_inner().unwrap();
     seen.sort();
     reported.sort();

@@ -6,7 +6,7 @@ use cranelift_inliner::pass::{Inlined, Inliner};
 use cranelift_inliner::program::Program;
 use std::fmt::Write;
 
-/// A helper with a `br_table` of `targets` targets beside its default.
+/// Returns a helper with a `br_table` of `targets` targets beside its default.
 fn switch(targets: usize) -> String {
     let table: Vec<&str> = (0..targets).map(|_| "block2").collect();
     format!(
@@ -23,8 +23,8 @@ fn switch(targets: usize) -> String {
     )
 }
 
-/// A caller with a `try_call` of `%callee`, which makes `calls` calls, and as many handlers as
-/// `handlers`.
+/// Returns a caller with a `try_call` of `%callee`, which makes `calls` calls, and as many handlers
+/// as `handlers`.
 fn handled(calls: usize, handlers: usize) -> Program {
     let mut text = "function %callee() tail {\n    fn0 = %outside() tail\nblock0:\n".to_owned();
     for _ in 0..calls {

@@ -6,7 +6,7 @@ use cranelift_inliner::decide::{AddressUse, CallSite, CostModel, Decision, SlotA
 use cranelift_inliner::pass::{Inlined, Inliner, Optimize};
 use std::sync::Mutex;
 
-/// What the callee `%f`, with the parameters `params` and this body, does with each.
+/// Returns the uses of each parameter in a callee `%f` with the parameters `params` and this body.
 fn uses_of(params: &str, body: &str) -> Vec<(AddressUse, u32)> {
     let text = format!(
         "function %f({params}) -> i64 system_v {{
@@ -86,7 +86,7 @@ block0(v0: i64):
     return v3
 }\n";
 
-/// A `%main` with a record in a slot, which it fills and then uses so.
+/// Returns a `%main` with a record in a slot, which it fills and then uses so.
 fn with_record(slot: &str, rest: &str) -> String {
     format!(
         "{GET}function %main(i64) -> i64 system_v {{
@@ -104,7 +104,7 @@ fn with_record(slot: &str, rest: &str) -> String {
     )
 }
 
-/// What is seen of the one argument of each call of `%get`.
+/// Returns the facts about the one argument of each call of `%get`.
 fn seen_of(inliner: impl Fn(Inliner<'_>) -> Inliner<'_>, text: &str) -> Vec<Option<SlotArgument>> {
     let seen = Mutex::new(Vec::new());
     let policy = |site: &CallSite<'_>| {

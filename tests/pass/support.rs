@@ -32,7 +32,7 @@ pub(super) fn program(text: &str) -> Program {
     program
 }
 
-/// The program with only `exported` visible from outside.
+/// Returns the program with only `exported` visible from outside.
 pub(super) fn program_exporting(text: &str, exported: &[&str]) -> Program {
     let mut program = program(text);
     let names: Vec<_> = exported.iter().map(|text| name(text)).collect();
@@ -40,7 +40,7 @@ pub(super) fn program_exporting(text: &str, exported: &[&str]) -> Program {
     program
 }
 
-/// What the pass makes of `program`, each step verified.
+/// Runs the pass on `program`, each step verified.
 pub(super) fn run(inliner: Inliner<'_>, program: &Program) -> Inlined {
     let isa = isa("x86_64");
     let inlined = inliner.verify_with(&*isa).run(program).unwrap();
@@ -56,7 +56,7 @@ pub(super) fn id(program: &Program, text: &str) -> FunctionId {
     program.id(&name(text)).unwrap()
 }
 
-/// The sites of a caller, in the order of the report.
+/// Returns the sites of a caller, in the order of the report.
 pub(super) fn sites_of<'a>(
     inlined: &'a Inlined,
     program: &Program,
@@ -67,7 +67,7 @@ pub(super) fn sites_of<'a>(
     sites.filter(|site| site.caller == caller).collect()
 }
 
-/// The text of a function after the pass.
+/// Returns the text of a function after the pass.
 pub(super) fn body_text(inlined: &Inlined, program: &Program, function: &str) -> String {
     inlined
         .body(id(program, function))
@@ -76,7 +76,7 @@ pub(super) fn body_text(inlined: &Inlined, program: &Program, function: &str) ->
         .to_string()
 }
 
-/// How many calls of any kind a function has after the pass.
+/// Returns how many calls of any kind a function has after the pass.
 pub(super) fn calls_left(inlined: &Inlined, program: &Program, function: &str) -> usize {
     let body = inlined.body(id(program, function)).unwrap();
     let insts = body
@@ -88,8 +88,8 @@ pub(super) fn calls_left(inlined: &Inlined, program: &Program, function: &str) -
         .count()
 }
 
-/// A function `%name(i32) -> i32` that passes twice its parameter through each
-/// of `callees` in turn: two instructions and the calls.
+/// Returns a function `%name(i32) -> i32` that passes twice its parameter through each of `callees`
+/// in turn: two instructions and the calls.
 pub(super) fn through(name: &str, callees: &[&str]) -> String {
     let mut text = format!("function %{name}(i32) -> i32 fast {{\n");
     for (index, callee) in callees.iter().enumerate() {
@@ -102,7 +102,7 @@ pub(super) fn through(name: &str, callees: &[&str]) -> String {
     text + &format!("    return v{}\n}}\n", callees.len() + 1)
 }
 
-/// A function `%name(i32) -> i32` of `insts` instructions, the return included.
+/// Returns a function `%name(i32) -> i32` of `insts` instructions, the return included.
 pub(super) fn leaf(name: &str, insts: usize) -> String {
     let mut text = format!("function %{name}(i32) -> i32 fast {{\nblock0(v0: i32):\n");
     for index in 1..insts {

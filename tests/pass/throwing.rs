@@ -7,7 +7,7 @@ use cranelift_inliner::pass::{Inlined, Inliner, Optimize};
 use cranelift_inliner::program::{FunctionName, Linkage, Program};
 use std::sync::{Arc, Mutex};
 
-/// A function `%main` that calls `%callee` with a handler for all, and `rest` beside it.
+/// Returns a function `%main` that calls `%callee` with a handler for all, and `rest` beside it.
 fn with_handler(rest: &str) -> String {
     format!(
         "function %main(i64) -> i64 system_v {{
@@ -25,7 +25,7 @@ fn with_handler(rest: &str) -> String {
     )
 }
 
-/// A function that calls `callee` and adds.
+/// Returns a function that calls `callee` and adds.
 fn calls(name: &str, callee: &str) -> String {
     format!(
         "function %{name}(i64) -> i64 system_v {{
@@ -47,7 +47,7 @@ fn replaced(inlined: &Inlined, program: &Program) -> usize {
     stats.cleanup.try_calls_replaced
 }
 
-/// Whether `%main` keeps its handler where nothing is inlined.
+/// Returns whether `%main` keeps its handler where nothing is inlined.
 fn keeps_handler(rest: &str) -> bool {
     let program = program(&with_handler(rest));
     let inlined = run(checked(), &program);

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 
 const SHARED: &str = "help-shared";
 
-/// The complete command line, for man pages and completions.
+/// Returns the complete command line, for man pages and completions.
 pub(crate) fn whole() -> Command {
     with_shared_flag(Arguments::command())
 }
@@ -40,7 +40,7 @@ pub(crate) fn command() -> Command {
     })
 }
 
-/// The output of `--help-shared`, if the arguments of this process ask for it.
+/// Returns the output of `--help-shared`, if the arguments of this process ask for it.
 pub(crate) fn asked_for_shared() -> Option<StyledStr> {
     let arguments: Vec<OsString> = env::args_os()
         .skip(1)

@@ -59,7 +59,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// `None` for commands that do not inline.
+    /// Returns the shared arguments; `None` for commands that do not inline.
     pub(crate) fn common(&self) -> Option<&CommonArguments> {
         Some(match self {
             Self::Opt(arguments) => &arguments.common,

@@ -250,7 +250,7 @@ pub(crate) struct LimitArguments {
     pub(crate) max_depth: u32,
 }
 
-/// A factor of growth.
+/// Parses a factor of growth.
 fn growth(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(times) if times.is_finite() && times >= 0.0 => Ok(times),

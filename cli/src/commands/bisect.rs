@@ -142,7 +142,7 @@ impl Trial<'_> {
         output.write_bytes(&bytes).map_err(Trouble::File)
     }
 
-    /// Whether the command passes.
+    /// Returns whether the command passes.
     fn run_command(&self) -> Result<bool, Failure> {
         let path = self.file.to_string_lossy();
         let mut words = self.arguments.command.iter();

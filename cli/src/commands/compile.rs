@@ -60,7 +60,7 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     finished.print(&output)
 }
 
-/// A hint to options that show more than the table.
+/// Returns a hint to options that show more than the table.
 fn next(inputs: &[PathBuf]) -> String {
     let inputs: Vec<_> = inputs
         .iter()

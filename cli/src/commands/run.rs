@@ -182,7 +182,7 @@ impl<'a> Runner<'a> {
         self.statistics.add(program, &inlined);
         self.records
             .append_remarks(&mut self.remarks, program, &inlined);
-        self.recorded = self.records.recorded(program, &inlined);
+        self.recorded = self.records.recorded(&inlined);
         let functions = inlined.program().iter();
         Ok(functions
             .map(|(_, function)| Arc::clone(function.body()))
@@ -232,7 +232,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Without directives to execute there is no inlining, and no plan.
+    /// Reports a missing plan: without directives to execute, the pass does not run.
     fn check_plan(&mut self) {
         let nothing_failed = self.failed_files.is_empty();
         if self.records.want_plan() && self.recorded.is_none() && nothing_failed {
@@ -241,7 +241,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Otherwise a run without any directive would count as a success.
+    /// Reports a run without any directive, which would otherwise count as a success.
     fn check_directives(&mut self) {
         let directives = self.directives();
         let none = directives.passed + directives.failed + directives.passed_over == 0;
@@ -347,7 +347,7 @@ fn in_words(failure: impl Into<Failure>) -> String {
     failure.into().to_string()
 }
 
-/// The text of a file, and its name in messages.
+/// Returns the text of a file, and its name in messages.
 fn read(path: &Path) -> Result<(std::path::PathBuf, String), String> {
     let name = match path == Path::new("-") {
         true => Path::new("<stdin>"),

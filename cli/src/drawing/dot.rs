@@ -13,7 +13,7 @@ use std::thread;
 /// nodes, and a legend.
 pub(crate) fn text(picture: &Picture<'_>) -> String {
     let graph = picture.inlined.graph();
-    let graph = graph.to_dot_with(picture.program, |site| {
+    let graph = graph.to_dot_with(|site| {
         let (verdict, reason) = picture.verdict(site);
         let Look { color, style, .. } = Look::of(verdict);
         let tooltip = dot_quoted(&format!("{verdict}: {reason}"));
@@ -58,7 +58,7 @@ fn is_shown(picture: &Picture<'_>, line: &str) -> bool {
     nodes.into_iter().all(|node| picture.shows(node))
 }
 
-/// The legend as a table in one node: its edges would be laid out like those of the graph.
+/// Returns the legend as a table in one node: its edges would be laid out like those of the graph.
 fn legend() -> String {
     let mut rows = String::new();
     for verdict in Verdict::ALL {

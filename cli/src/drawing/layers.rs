@@ -76,8 +76,8 @@ fn downward(count: usize, edges: &[(usize, usize)]) -> Downward {
     Downward { edges, order }
 }
 
-/// The layer of each node, from 0 at the top: below its callers, and no higher than its callees
-/// need it.
+/// Returns the layer of each node, from 0 at the top: below its callers, and no higher than its
+/// callees need it.
 fn layers(downward: &Downward) -> Vec<usize> {
     let Downward { edges, order } = downward;
     let mut layers = vec![0; order.len()];

@@ -75,7 +75,7 @@ struct Part {
     edges: Vec<(usize, usize)>,
 }
 
-/// The parts in the order of their first nodes.
+/// Returns the parts in the order of their first nodes.
 fn parts(count: usize, edges: &[(usize, usize)]) -> Vec<Part> {
     let mut sets = UnionFind::<usize>::new(count);
     for &(a, b) in edges {
@@ -144,7 +144,7 @@ mod tests {
         layout(&vec![(80.0, HEIGHT); count], edges, GAPS)
     }
 
-    /// Whether all nodes are in the picture and none overlaps another.
+    /// Checks that all nodes are in the picture and none overlaps another.
     fn assert_apart(layout: &Layout, sizes: &[Size]) {
         let mut nodes: Vec<_> = layout.nodes.iter().zip(sizes).collect();
         nodes.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));

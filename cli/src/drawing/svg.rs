@@ -150,7 +150,7 @@ impl Svg {
         ));
     }
 
-    /// `before` is the number of arrows already drawn between the same two nodes.
+    /// Draws an arrow; `before` is the number of arrows already drawn between the same two nodes.
     fn arrow(&mut self, arrow: &Arrow, before: usize, layout: &Layout, nodes: &[Node]) {
         let at = |node: usize| layout.nodes.get(node).copied().unwrap_or_default();
         let name = |node: usize| nodes.get(node).map_or("", |node| node.name.as_str());

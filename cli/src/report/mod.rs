@@ -140,7 +140,7 @@ pub(crate) fn page(
     markup.into_string()
 }
 
-/// The parts of the page.
+/// Returns the parts of the page.
 fn sections(report: &Report<'_>, statistics: &Statistics) -> Markup {
     let drawing = picture::draw(report);
     let left_out = report.shown.left_out();

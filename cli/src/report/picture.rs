@@ -208,7 +208,8 @@ fn short(name: &str) -> String {
     }
 }
 
-/// A line from border to border, bent so that lines between the same two discs are separate.
+/// Returns a line from border to border, bent so that lines between the same two discs are
+/// separate.
 fn path((from, from_radius): (Point, f64), (to, to_radius): (Point, f64), nth: usize) -> String {
     let (x, y) = (to.0 - from.0, to.1 - from.1);
     let length = (x * x + y * y).sqrt();

@@ -182,7 +182,7 @@ mod tests {
     use cranelift_inliner::decide::Always;
     use cranelift_inliner::pass::Inliner;
 
-    /// A function with a body of so many additions, and calls of %leaf before them.
+    /// Returns a function with a body of so many additions, and calls of %leaf before them.
     fn function(name: &str, additions: usize, calls: usize) -> String {
         let mut text = format!(
             "function %{name}(i64) -> i64 {{\n    fn0 = %leaf(i64) -> i64\nblock0(v0: i64):\n"

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 /// The most sites shown of one function; fewer in a large program.
 const SITES: [usize; 9] = [500, 250, 100, 50, 20, 10, 5, 2, 1];
 
-/// The trees of all functions.
+/// Returns the trees of all functions.
 pub(super) fn trees(report: &Report<'_>) -> Markup {
     let functions = &report.shown.functions;
     let sizes: Vec<usize> = functions

@@ -32,7 +32,7 @@ fn assert_all_pass(text: &str) {
     assert_eq!(report.passed, text.matches("; run").count());
 }
 
-/// A file whose header asks for one run here, with `flags` set before its target.
+/// Returns a file whose header asks for one run here, with `flags` set before its target.
 fn on_host(flags: &str, functions: &str) -> String {
     format!("test run\n{flags}\ntarget {HOST}\n{functions}")
 }

@@ -6,7 +6,7 @@ use object::read::{Object as _, ObjectSymbol as _};
 use std::fs;
 use std::process::{Command, Stdio};
 
-/// `count` functions, of which each calls some before it.
+/// Returns `count` functions, of which each calls some before it.
 fn many_functions(count: usize) -> String {
     let mut text = String::new();
     for index in 0..count {
@@ -162,7 +162,7 @@ fn the_number_of_threads_changes_no_byte() {
     assert!(outputs(8) == one);
 }
 
-/// `%f` calls `%g`, which has 22 instructions and does not fold, twice.
+/// Returns a module whose `%f` twice calls `%g`, which has 22 instructions and does not fold.
 fn two_calls() -> String {
     let mut body = String::new();
     for value in 1..=20 {
@@ -272,7 +272,7 @@ fn commands_name_the_file_that_they_wrote() {
     assert_eq!(place.run("opt m.clif").err, "");
 }
 
-/// The cells of the table's row about code.
+/// Returns the cells of the table's row about code.
 fn code_bytes(table: &str) -> Vec<usize> {
     let row = table.lines().find(|line| line.contains("code bytes"));
     let cells = row.unwrap().split('│').skip(2).take(2).map(str::trim);

@@ -17,8 +17,8 @@ struct Block {
     text: String,
 }
 
-/// The fenced blocks of a document, in order; text between two of them counts as a block without a
-/// language.
+/// Returns the fenced blocks of a document, in order; text between two of them counts as a block
+/// without a language.
 fn blocks(document: &str) -> Vec<Block> {
     let parts = document.split("\n```").enumerate();
     parts

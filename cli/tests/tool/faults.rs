@@ -12,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 /// The old content that every output of these tests replaces.
 const OLD: &str = "what was here before";
 
-/// So large that each output of the tool takes more than one write.
+/// Returns a module so large that each output of the tool takes more than one write.
 fn large_module(functions: usize) -> String {
     let mut text = String::new();
     for index in 0..functions {
@@ -31,7 +31,7 @@ block0(v0: i64):
     text
 }
 
-/// A module, its text, and an old output.
+/// Returns a module, its text, and an old output.
 fn place(functions: usize) -> (Workplace, String) {
     let text = large_module(functions);
     (Workplace::with(&[("m.clif", &text), ("out", OLD)]), text)
@@ -98,12 +98,12 @@ fn a_new_file_that_does_not_fit_is_not_made() {
     assert_eq!(place.files(), ["m.clif", "out"]);
 }
 
-/// By its length, which takes less time to ask for than the text.
+/// Returns whether a file is the old output, by its length, which is faster to get than the text.
 fn is_old(path: &Path) -> bool {
     fs::metadata(path).unwrap().len() == OLD.len() as u64
 }
 
-/// The files that an interrupted run left, by the name that tells them apart.
+/// Returns the files that an interrupted run left, by the name that tells them apart.
 fn leftovers(place: &Workplace) -> Vec<String> {
     let mut files = place.files();
     files.retain(|name| name.starts_with(".clif-inline-"));
@@ -179,8 +179,8 @@ fn writing(place: &Workplace, mut tool: Command) -> Child {
     child
 }
 
-/// The command with the signals of [`send`] as a terminal leaves them, even where this process was
-/// started in the background by a shell, with some of them ignored.
+/// Returns the command with the signals of [`send`] as a terminal leaves them, even where this
+/// process was started in the background by a shell, with some of them ignored.
 fn with_default_signals(mut tool: Command) -> Command {
     // SAFETY: `signal` may be called between `fork` and `exec`, and the closure allocates nothing.
     unsafe {
@@ -360,7 +360,7 @@ fn a_reader_that_goes_away_ends_any_command_without_a_word() {
     }
 }
 
-/// The tool in `folder` as a user without write permission, unlike root.
+/// Returns the tool in `folder` as a user without write permission, unlike root.
 fn command_without_privileges(place: &Workplace, folder: &Path) -> Command {
     let probe = folder.join("probe");
     if fs::write(&probe, "").is_err() {

@@ -42,7 +42,7 @@ fn the_file_name_decides_between_dot_and_svg() {
     assert!(place.read("g.SVG").starts_with("<?xml"));
 }
 
-/// All text inside elements of this name.
+/// Returns all text inside elements of this name.
 fn texts(document: &roxmltree::Document<'_>, name: &str) -> Vec<String> {
     document
         .descendants()
@@ -95,7 +95,8 @@ fn several_calls_between_two_functions_are_one_arrow_with_their_number() {
     assert_eq!(place.run("graph m.clif").ok().matches(" -> ").count(), 3);
 }
 
-/// `%f0` calls `%f1`, which calls `%f2`, and so on to `%f6`; `%g` calls `%f3` too.
+/// Returns a module whose `%f0` calls `%f1`, which calls `%f2`, and so on to `%f6`; `%g` calls
+/// `%f3` too.
 fn chain() -> String {
     let function = |name: &str, callee: &str| {
         format!(

@@ -171,7 +171,7 @@ fn a_file_that_is_no_plan_is_told_with_its_line() {
     assert!(failed.contains("missing.plan: "), "{failed}");
 }
 
-/// A function that calls `count` others, each of which holds a constant of its own.
+/// Returns a function that calls `count` others, each of which holds a constant of its own.
 fn wide(count: usize) -> String {
     let mut text = String::from("function %main(i32) -> i32 {\n");
     for index in 0..count {

@@ -61,7 +61,7 @@ fn llvm_remarkutil_reads_every_remark() {
     assert_eq!(without_style(&back), without_style(&place.read("r.yaml")));
 }
 
-/// The lines of YAML without quotes and without spaces that mean nothing.
+/// Returns the lines of YAML without quotes and without spaces that mean nothing.
 fn without_style(yaml: &str) -> Vec<String> {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let lines = yaml.lines().map(words);

@@ -9,7 +9,7 @@ fn section<'a>(page: &'a str, id: &str) -> &'a str {
     &rest[..rest.find("</section>").unwrap()]
 }
 
-/// The rows of a table, each the texts of its cells.
+/// Returns the rows of a table, each the texts of its cells.
 fn rows(section: &str) -> Vec<Vec<String>> {
     let body = section.split("<tbody>").nth(1).unwrap();
     let body = body.split("</tbody>").next().unwrap();
@@ -300,7 +300,8 @@ fn trees_without_end_are_cut() {
     assert!(page.len() < 4_000_000, "{} bytes", page.len());
 }
 
-/// A module of more functions than a page has room for. Those with calls come last, and grow.
+/// Returns a module of more functions than a page has room for. Those with calls come last, and
+/// grow.
 fn too_many(count: usize) -> String {
     let name = |index: usize| format!("{}{index}", "a_name_that_takes_room_".repeat(8));
     let mut text = String::new();

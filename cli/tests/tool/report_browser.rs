@@ -6,7 +6,7 @@ use crate::support::Workplace;
 use serde_json::json;
 use std::env;
 
-/// `count` functions, of which most call two before them.
+/// Returns `count` functions, of which most call two before them.
 fn many_functions(count: usize) -> String {
     let mut text = String::new();
     for index in 0..count {
@@ -33,7 +33,7 @@ fn many_functions(count: usize) -> String {
     text
 }
 
-/// The text of a function in a module.
+/// Returns the text of a function in a module.
 fn function<'a>(module: &'a str, name: &str) -> &'a str {
     let start = module.find(&format!("function {name}(")).unwrap();
     let rest = &module[start..];
@@ -46,7 +46,7 @@ fn assert_no_complaint(browser: &Browser) {
     assert_eq!(loaded, json!([]), "the page needs nothing from anywhere");
 }
 
-/// The numbers in a column of a table, from top to bottom.
+/// Returns the numbers in a column of a table, from top to bottom.
 fn column(browser: &Browser, table: &str, number: usize) -> Vec<f64> {
     let cells = browser.run(&format!(
         "return [...document.querySelectorAll('{table} tbody tr > :nth-child({number})')]

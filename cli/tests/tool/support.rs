@@ -51,7 +51,7 @@ impl Workplace {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// With these files in it.
+    /// Creates a workplace with these files in it.
     pub(crate) fn with(files: &[(&str, &str)]) -> Self {
         let place = Self::new();
         for (name, text) in files {
@@ -78,7 +78,7 @@ impl Workplace {
         fs::read(self.path(name)).unwrap()
     }
 
-    /// The names of all files, sorted.
+    /// Returns the names of all files, sorted.
     pub(crate) fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<_> = entries
@@ -93,7 +93,7 @@ impl Workplace {
         self.run_with(arguments, "")
     }
 
-    /// The same with something on standard input.
+    /// Returns the same with something on standard input.
     pub(crate) fn run_with(&self, arguments: &str, input: &str) -> Ran {
         let mut child = command(self.0.path())
             .args(arguments.split_whitespace())
@@ -107,7 +107,7 @@ impl Workplace {
     }
 }
 
-/// The tool, to be run in a folder.
+/// Returns the tool, to be run in a folder.
 pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clif-inline"));
     command
@@ -137,28 +137,28 @@ impl Ran {
         ran
     }
 
-    /// Standard output, of a run that must have succeeded.
+    /// Returns standard output, of a run that must have succeeded.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert_eq!(self.status, 0, "{}", self.err);
         String::from_utf8(self.out).unwrap()
     }
 
-    /// Standard error, of a run that must have failed with status 1.
+    /// Returns standard error, of a run that must have failed with status 1.
     #[track_caller]
     pub(crate) fn failed(self) -> String {
         assert_eq!(self.status, 1, "{self:?}");
         self.err
     }
 
-    /// Standard error, of a run whose arguments must have been refused.
+    /// Returns standard error, of a run whose arguments must have been refused.
     #[track_caller]
     pub(crate) fn misused(self) -> String {
         assert_eq!(self.status, 2, "{self:?}");
         self.err
     }
 
-    /// Standard output as JSON, of a run that must have succeeded.
+    /// Returns standard output as JSON, of a run that must have succeeded.
     #[track_caller]
     pub(crate) fn json(self) -> serde_json::Value {
         serde_json::from_str(&self.ok()).unwrap()

@@ -54,7 +54,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The stage with these options; `None` if nothing is to be inlined.
+    /// Returns the stage with these options; `None` if nothing is to be inlined.
     pub fn inliner(&self) -> Option<Inliner<'static>> {
         let inliner = match self.policy {
             Policy::None => return None,
@@ -242,7 +242,7 @@ fn isa(is_pic: bool) -> Result<OwnedTargetIsa> {
     target("host", &settings).map_err(|error| Error::Target(error.to_string()))
 }
 
-/// A JIT for the host, which knows the runtime's functions.
+/// Returns a JIT for the host, which knows the runtime's functions.
 ///
 /// # Errors
 ///
@@ -282,7 +282,7 @@ pub fn jit(wasm: &[u8], options: &Options) -> Result<JitProgram> {
     jit_with(wasm, options.inliner())
 }
 
-/// As [`jit`], with a policy of the caller's own.
+/// Like [`jit`], but with a policy of the caller's own.
 ///
 /// # Errors
 ///
@@ -293,7 +293,7 @@ pub fn jit_with(wasm: &[u8], inliner: Option<Inliner<'_>>) -> Result<JitProgram>
 }
 
 impl JitProgram {
-    /// The program of a JIT in which all functions are defined.
+    /// Returns the program of a JIT in which all functions are defined.
     ///
     /// # Errors
     ///

@@ -48,7 +48,7 @@ const MISSING: &[&str] = &[
 /// WASI's error number for that.
 const NOT_THERE: i64 = 52;
 
-/// A function that is called like those of the module, in place of an imported one.
+/// Returns a function that is called like those of the module, in place of an imported one.
 pub(crate) fn wrapper(
     module: &ParsedModule<'_>,
     target: &mut dyn Module,
@@ -105,7 +105,7 @@ pub(crate) fn wrapper(
     Ok((id, func))
 }
 
-/// The signature of entries: the context, and where values are passed.
+/// Returns the signature of entries: the context, and where values are passed.
 pub(crate) fn entry_signature(target: &dyn Module) -> Signature {
     let mut signature = target.make_signature();
     signature.params = vec![AbiParam::new(types::I64); 2];
@@ -113,8 +113,8 @@ pub(crate) fn entry_signature(target: &dyn Module) -> Signature {
     signature
 }
 
-/// A function by which the host enters function `number`. It tells the context where to go on after
-/// a trap: in its handler of exceptions, since a trap leaves as an exception does.
+/// Returns a function by which the host enters function `number`. It tells the context where to go
+/// on after a trap: in its handler of exceptions, since a trap leaves as an exception does.
 pub(crate) fn entry(
     module: &ParsedModule<'_>,
     target: &mut dyn Module,

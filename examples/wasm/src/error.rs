@@ -44,7 +44,7 @@ impl From<ModuleError> for Error {
     }
 }
 
-/// What the verifier says is not in the error's own message.
+/// Returns the text of an error, with the verifier's messages, which the error's own text lacks.
 fn explain(error: &ModuleError) -> String {
     match error {
         ModuleError::Compilation(CodegenError::Verifier(errors)) => errors.to_string(),
@@ -55,7 +55,7 @@ fn explain(error: &ModuleError) -> String {
 /// The result of compiling.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The error for a feature that is not there.
+/// Returns the error for a feature that is not there.
 pub(crate) fn unsupported<T>(feature: impl Into<String>, offset: u64) -> Result<T> {
     Err(Error::Unsupported {
         feature: format!("{} are", feature.into()),

@@ -20,7 +20,7 @@ pub(crate) struct CodeInfo {
 }
 
 impl CodeInfo {
-    /// Of what has just been compiled; `None` if nothing has.
+    /// Returns the facts about the code that was just compiled; `None` without such code.
     pub(crate) fn new(context: &Context) -> Option<Self> {
         let compiled = context.compiled_code()?;
         let traps = compiled.buffer.traps().iter();
@@ -61,12 +61,12 @@ fn trap_kind(code: TrapCode) -> Option<TrapKind> {
     })
 }
 
-/// The symbol of a function.
+/// Returns the symbol of a function.
 pub(crate) fn symbol(number: u32) -> String {
     format!("wasm{number}")
 }
 
-/// The number of the function with this symbol, as the inlining stage writes it.
+/// Returns the number of the function with this symbol, as the inlining stage writes it.
 fn number(name: &str) -> Option<u32> {
     name.strip_prefix("%wasm")?.parse().ok()
 }
@@ -126,7 +126,7 @@ pub(crate) fn describe(
     }
 }
 
-/// The image of a module without its functions.
+/// Returns the image of a module without its functions.
 pub(crate) fn without_functions(module: &ParsedModule<'_>, entries: &[u32]) -> Image {
     let entry = |function| {
         let position = entries.iter().position(|&entry| entry == function);
@@ -164,7 +164,7 @@ pub(crate) fn without_functions(module: &ParsedModule<'_>, entries: &[u32]) -> I
     }
 }
 
-/// The functions that the host enters: exported ones and the start function, each once.
+/// Returns the functions that the host enters: exported ones and the start function, each once.
 pub(crate) fn entries(module: &ParsedModule<'_>) -> Vec<u32> {
     let exports = module.exports.iter();
     let exported = exports.filter(|export| export.kind == ExternalKind::Func);

@@ -173,7 +173,8 @@ fn link(object: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// The runtime as a static library: `WASM_RUNTIME`, or where Cargo puts it beside this program.
+/// Returns the runtime as a static library: `WASM_RUNTIME`, or where Cargo puts it beside this
+/// program.
 fn runtime() -> Result<PathBuf, Box<dyn Error>> {
     const STEM: &str = "libcranelift_inliner_wasm_runtime";
     if let Some(path) = env::var_os("WASM_RUNTIME") {

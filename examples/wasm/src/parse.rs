@@ -83,12 +83,12 @@ impl<'a> ParsedModule<'a> {
         Ok(module)
     }
 
-    /// The type of a function.
+    /// Returns the type of a function.
     pub(crate) fn signature(&self, function: u32) -> &Signature {
         &self.types[self.functions[function as usize] as usize]
     }
 
-    /// What to call a function when talking to people.
+    /// Returns the name of a function in messages.
     pub(crate) fn name(&self, function: u32) -> String {
         let name = self.names.get(&function).cloned();
         name.unwrap_or_else(|| format!("function {function}"))
@@ -249,7 +249,7 @@ impl<'a> ParsedModule<'a> {
         Ok(())
     }
 
-    /// Names are for people only: what cannot be read is left out.
+    /// Adds names, which serve only messages: unreadable ones are left out.
     fn add_names(&mut self, names: wasmparser::NameSectionReader<'a>) {
         for name in names.into_iter().flatten() {
             if let Name::Function(functions) = name {
@@ -261,7 +261,7 @@ impl<'a> ParsedModule<'a> {
     }
 }
 
-/// The type of a value in a function or a global.
+/// Returns the type of a value in a function or a global.
 pub(crate) fn value_type(ty: ValType, offset: u64) -> Result<ValueType> {
     match ty {
         ValType::I32 => Ok(ValueType::I32),
@@ -280,7 +280,7 @@ fn function_references(ty: RefType, offset: u64) -> Result<()> {
     }
 }
 
-/// The bits of a constant.
+/// Returns the bits of a constant.
 fn constant(expression: &ConstExpr<'_>) -> Result<u64> {
     let mut reader = expression.get_operators_reader();
     let offset = reader.original_position();

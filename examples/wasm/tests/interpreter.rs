@@ -36,7 +36,7 @@ fn hash(bytes: &[u8]) -> u64 {
     })
 }
 
-/// The arguments of a call: the same for both engines, different from call to call.
+/// Returns the arguments of a call: the same for both engines, different from call to call.
 fn argument(call: usize, index: usize, ty: ValueType) -> u64 {
     let number = (call as u64 * 7 + index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     match ty {

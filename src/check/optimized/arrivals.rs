@@ -1,4 +1,4 @@
-//! Ways to the blocks of the optimised function, and where the other one is meanwhile.
+//! Ways to the blocks of the optimised function, and the place of the other function on each.
 
 use super::Unproved;
 use super::nodes::Node;
@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 impl Walk<'_> {
-    /// What holds on all ways that do not go back. What ways back contradicted counts anew.
+    /// Joins the states of all ways that do not go back. Ways back that contradicted them are
+    /// counted anew.
     pub(super) fn bring_together(&mut self, block: Block) {
         let ways = &mut self.ways[block];
         if !std::mem::take(&mut ways.changed) {
@@ -26,8 +27,8 @@ impl Walk<'_> {
         self.states[block] = Some(state);
     }
 
-    /// Block starts that the function before comes to, and the last place: where it does something
-    /// or, with `forks`, where a branch decides something.
+    /// Returns the block starts that the function before reaches, and the last place: its next
+    /// effect or, with `forks`, the next branch that decides something.
     pub(super) fn trail(&mut self, forks: bool) -> Outcome<Vec<Inst>> {
         let mark = self.mark();
         let mut trail = vec![self.position];
@@ -58,8 +59,8 @@ impl Walk<'_> {
         Ok(trail)
     }
 
-    /// Where the function before is to be at the start of a block: a guess, which only has to be
-    /// the same on all ways.
+    /// Chooses the place of the function before at the start of a block. It is a guess; it only has
+    /// to be the same on all ways.
     pub(super) fn choose(&mut self, target: Block) -> Outcome<Inst> {
         if let Some(&position) = self.positions.get(&target) {
             return Ok(position);
@@ -93,8 +94,8 @@ impl Walk<'_> {
         Ok(self.position)
     }
 
-    /// Likely places. Blocks that were not made anew have the numbers they had; others often lead
-    /// to one of those.
+    /// Returns likely places. Blocks that are not new have the numbers that they had; other blocks
+    /// often lead to one of those.
     pub(super) fn hints(&self, target: Block, is_only_way: bool) -> Vec<Inst> {
         let (before, after) = (self.before.func, self.after.func);
         let mut hints = Vec::new();
@@ -178,7 +179,7 @@ impl Walk<'_> {
         self.rollback(&mark);
         let ways = &mut self.ways[target];
         let changed = match &mut self.states[target] {
-            // Those that wait for what came anew on other ways are looked at later.
+            // A way back waits until changes on other ways are joined.
             Some(_) if is_back && ways.changed => false,
             Some(known) if is_back => self.world.meet(target, known, state),
             _ => match ways.forward.iter_mut().find(|(way, _)| *way == edge) {
@@ -201,7 +202,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Another place for the function before at the start of a block, from the next round on.
+    /// Chooses another place of the function before for the start of a block, from the next round
+    /// on.
     pub(super) fn choose_again(&mut self, target: Block, position: Inst) -> Outcome {
         let trail = self.trail(true)?;
         self.check_unwritten(trail.last().copied())?;
@@ -251,10 +253,9 @@ impl Walk<'_> {
         }
     }
 
-    /// A circle of the optimised function without end must be one of the other.
+    /// Checks that an endless loop of the optimised function without effects is one of the other.
     pub(super) fn check_idle(&self) -> Outcome {
-        // Edges that do not go back lead round in no circle, so a search for circles has to look
-        // at idle edges only.
+        // On other edges the function before advances.
         let mut done: FxHashSet<Block> = FxHashSet::default();
         let mut open: FxHashSet<Block> = FxHashSet::default();
         let mut starts: Vec<Block> = self.idle.keys().copied().collect();

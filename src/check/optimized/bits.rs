@@ -1,12 +1,12 @@
-//! Terms put together from bits of others.
+//! Terms composed of bits of others.
 //!
-//! Shifts by constants, masks, widening and narrowing, and loads of a part of what was stored or
-//! of several things that were stored all come down to rows of bits, of which there is one form.
+//! Shifts by constants, masks, widening, narrowing, and loads of parts of stored values are all
+//! rows of bits, which have one canonical form.
 
 use super::nodes::{Node, Nodes, Term, mask};
 use smallvec::SmallVec;
 
-/// Bits of a term: from which one on, and how many.
+/// A run of bits of a term: the first one, and the number.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Run {
     of: Node,
@@ -16,7 +16,7 @@ struct Run {
 
 type Runs = SmallVec<[Run; 4]>;
 
-/// Longer rows are left to the instructions that make them.
+/// Longer rows stay the instructions that make them.
 const MAX_RUNS: usize = 64;
 
 impl Nodes {
@@ -34,7 +34,7 @@ impl Nodes {
                 low: *low,
                 width,
             }),
-            // Rows are never in rows.
+            // Rows are not nested.
             Term::Row(parts) => parts.iter().for_each(|&part| self.collect_runs(part, runs)),
             _ => runs.push(Run {
                 of: node,
@@ -102,7 +102,7 @@ impl Nodes {
         }
     }
 
-    /// Bits of a term; `low + width` is at most its width.
+    /// Returns bits of a term; `low + width` is at most its width.
     pub(super) fn bits(&mut self, node: Node, low: u32, width: u32) -> Node {
         if low == 0 && width == self.width(node) {
             return node;
@@ -112,7 +112,7 @@ impl Nodes {
         self.build(runs)
     }
 
-    /// Terms one after the other, from the lowest bits on.
+    /// Returns terms side by side, from the lowest bits on.
     pub(super) fn row(&mut self, parts: &[Node]) -> Node {
         let mut runs = Runs::new();
         for &part in parts {
@@ -149,7 +149,7 @@ impl Nodes {
         self.zero_extended(kept, width)
     }
 
-    /// `node & constant`, if the constant has few runs of ones.
+    /// Returns `node & constant`, if the constant has few runs of ones.
     pub(super) fn masked(&mut self, node: Node, constant: u128) -> Option<Node> {
         let width = self.width(node);
         let mut parts: SmallVec<[Node; 4]> = SmallVec::new();
@@ -175,7 +175,7 @@ impl Nodes {
         Some(self.row(&parts))
     }
 
-    /// `a | b`, if wherever one has bits that are not known to be zero, all bits of the other are.
+    /// Returns `a | b`, if each bit is known to be zero in one of them.
     pub(super) fn disjoint(&mut self, a: Node, b: Node) -> Option<Node> {
         let is_row = |node: Node| matches!(self.term(node), Term::Row(_));
         let constants = [a, b].map(|node| self.constant_of(node));

@@ -9,7 +9,7 @@ use cranelift_codegen::ir::{
     Function, Inst, InstructionData, SigRef, Value,
 };
 
-/// The parts of a call, whatever its format.
+/// The parts of a call of any format.
 pub(super) struct Call<'f> {
     callee: Option<FuncRef>,
     /// The address of an indirect call.
@@ -68,7 +68,7 @@ pub(super) fn call(func: &Function, inst: Inst) -> Option<Call<'_>> {
 }
 
 impl Walk<'_> {
-    /// Whether both are direct calls of one function.
+    /// Returns whether both are direct calls of one function.
     pub(super) fn calls_the_same(&mut self, inst: Inst, result: Inst) -> bool {
         let callees = [
             call(self.before.func, inst).and_then(|call| call.callee),
@@ -182,7 +182,7 @@ impl Walk<'_> {
         self.note_kept(inst);
     }
 
-    /// What both edges of a handler may pass on of the exception.
+    /// Returns the exception's payloads that the edges of a handler pass on, each with a symbol.
     pub(super) fn payloads(
         &mut self,
         result: Inst,
@@ -230,7 +230,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Compares who is called, and returns the name, if it is known.
+    /// Compares the callees, and returns the name, if it is known.
     pub(super) fn match_callee(
         &mut self,
         (inst, of): (Inst, &Call<'_>),
@@ -283,9 +283,9 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether a function that an address was taken of may be called directly so: it has the
-    /// signature, by its body or, if that is not known, by what the function before declares of
-    /// it; and it is declared to be as near.
+    /// Returns whether a function may be called directly with this declaration: it has the
+    /// signature, by its body or, without one, by the declaration in the function before; and it is
+    /// declared to be as near.
     pub(super) fn is_declared_so(
         &mut self,
         name: ContentId,
@@ -325,11 +325,11 @@ impl Walk<'_> {
             let real = Content::Signature(body.signature.clone());
             has_signature = self.world.contents.number(real) == signature;
         }
-        // One whose address comes from data alone is not declared before.
+        // A function whose address comes from data alone is not declared before.
         has_signature && (is_as_near || !is_declared && !colocated)
     }
 
-    /// `None` where that depends on too many functions.
+    /// Returns whether the callee never throws; `None` if that depends on too many functions.
     pub(super) fn never_throws(&self, name: Option<ContentId>) -> Option<bool> {
         let name = name.map(|name| self.world.contents.get(name));
         match name {

@@ -1,4 +1,4 @@
-//! What instructions of both functions refer to, numbered by content.
+//! The entities to which instructions of both functions refer, numbered by content.
 
 use super::super::operands::{Operand, take_apart};
 use crate::program::FunctionName;
@@ -19,7 +19,7 @@ pub(super) struct ContentId(u32);
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Name {
     Program(FunctionName),
-    /// What Cranelift itself defines.
+    /// A name that Cranelift itself defines.
     Builtin(ExternalName),
 }
 
@@ -34,7 +34,7 @@ pub(super) enum Content {
         patchable: bool,
     },
     Bytes(Vec<u8>),
-    /// Flags without their region, and the region by the front end's number.
+    /// Flags without their region, and the front end's number of the region.
     MemFlags(MemFlagsData, Option<u32>),
     Symbol {
         name: ContentId,
@@ -56,14 +56,14 @@ pub(super) enum Content {
     },
     DynamicScale(Type),
     DynamicSlot(u32),
-    /// An instruction without the values that it takes.
+    /// An instruction without its operands.
     Shape {
         data: InstructionData,
         refers: SmallVec<[ContentId; 2]>,
         args: SmallVec<[Type; 4]>,
         results: SmallVec<[Type; 2]>,
     },
-    /// What no instruction of ours is.
+    /// The content of malformed entities.
     Invalid,
 }
 
@@ -126,7 +126,7 @@ impl Contents {
     }
 
     pub(super) fn global(&mut self, func: &Function, global: ir::GlobalValue) -> ContentId {
-        // No chain is longer, unless it is a circle.
+        // A longer chain is a cycle.
         self.global_chain(func, global, func.global_values.len())
     }
 
@@ -180,8 +180,8 @@ impl Contents {
         self.number(content)
     }
 
-    /// What an instruction is apart from the values that it takes, from the slot whose address it
-    /// takes, and from where it branches to.
+    /// Returns the shape of an instruction: everything except its operands, the slot whose address
+    /// it takes, and its targets.
     pub(super) fn shape(&mut self, func: &Function, inst: Inst) -> ContentId {
         let ty = |&value| func.dfg.value_type(value);
         let args = func.dfg.inst_args(inst).iter().map(ty).collect();
@@ -264,7 +264,7 @@ impl Contents {
         Some((start, start + i64::from(ty.bytes())))
     }
 
-    /// The shape of a `sextend`.
+    /// Returns the shape of a `sextend`.
     pub(super) fn sign_extension(&mut self, from: Type, to: Type) -> ContentId {
         let data = InstructionData::Unary {
             opcode: Opcode::Sextend,
@@ -285,7 +285,7 @@ impl Contents {
         }
     }
 
-    /// Whether an instruction has one result, and that is no vector.
+    /// Returns whether an instruction has one result, which is not a vector.
     pub(super) fn is_scalar(&self, shape: ContentId) -> bool {
         match self.get(shape) {
             Content::Shape { results, .. } => matches!(results[..], [ty] if ty.is_int()),
@@ -334,7 +334,7 @@ impl Shapes {
     }
 }
 
-/// Whether an instruction does nothing but compute its results from what it takes.
+/// Returns whether an instruction only computes its results from its operands.
 pub(super) fn is_pure(func: &Function, inst: Inst) -> bool {
     let opcode = func.dfg.insts[inst].opcode();
     let acts = opcode.can_trap()

@@ -1,8 +1,7 @@
-//! Copies between a private slot and other memory that were taken apart.
+//! Copies between a private slot and other memory that were split.
 //!
-//! The function before calls `memcpy`; the optimised one has a load of the other memory for each
-//! piece that is needed, or a store for each piece. Nothing else happens between these, so that it
-//! does not matter when each of them does.
+//! The function before calls `memcpy`; the optimised one has a load of the other memory, or a store
+//! to it, per needed piece. Nothing else happens between these, so their order does not matter.
 
 use super::memory::{Piece, access};
 use super::memory_calls::KnownMemoryCall;
@@ -11,13 +10,6 @@ use super::surroundings::MemoryCall;
 use super::walk::{Outcome, Walk};
 use cranelift_codegen::ir::{Inst, Opcode, StackSlot};
 use std::rc::Rc;
-
-/// A copy that the function before is at, as far as the optimised one made it.
-#[derive(Clone, Default)]
-pub(super) struct Copying {
-    /// What was loaded or stored, by where it is in the copied bytes.
-    pieces: Vec<Piece>,
-}
 
 /// A copy between a private slot and other memory.
 struct SlotCopy {
@@ -62,12 +54,13 @@ impl Walk<'_> {
         })
     }
 
-    /// Whether an instruction copies between a private slot and other memory.
+    /// Returns whether an instruction copies between a private slot and other memory.
     pub(super) fn is_open_copy(&mut self, inst: Inst) -> bool {
         self.copy_at(inst).is_some()
     }
 
-    /// Whether such a copy is still one call of the optimised function: the slot is then passed.
+    /// Returns whether such a copy is still one call of the optimised function, which passes the
+    /// slot.
     pub(super) fn is_same_copy(&mut self, inst: Inst, result: Inst) -> bool {
         if !self.copying.pieces.is_empty() || !self.calls_the_same(inst, result) {
             return false;
@@ -84,8 +77,8 @@ impl Walk<'_> {
         args.len() == others.len() && args.iter().zip(&others).all(same)
     }
 
-    /// Matches a load or store of the optimised function with a part of the copy that the other is
-    /// at; false where it is none.
+    /// Matches a load or store of the optimised function with a part of the copy at which the other
+    /// function is; returns false if it is not a part.
     pub(super) fn copy_part(&mut self, inst: Inst, result: Inst) -> Outcome<bool> {
         let func = self.after.func;
         let opcode = func.dfg.insts[result].opcode();
@@ -142,8 +135,8 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// Goes past a copy into a private slot. Of bytes that the optimised function did not load
-    /// nothing is known; if something needs them, that is noticed there.
+    /// Goes past a copy into a private slot. Bytes that the optimised function did not load are
+    /// unknown; a use of them is noticed there.
     pub(super) fn pass_copy(&mut self) -> Outcome<bool> {
         let inst = self.position;
         match self.copy_at(inst) {
@@ -187,7 +180,7 @@ impl Walk<'_> {
         end >= bytes
     }
 
-    /// An address without the constants that were added to it last, and their sum.
+    /// Returns an address without the constants that were added to it last, and their sum.
     fn base_and_offset(&self, address: Node) -> (Node, i128) {
         let nodes = &self.world.nodes;
         let (mut base, mut offset) = (address, 0);

@@ -1,4 +1,4 @@
-//! What both functions must do.
+//! Effects, which both functions must have.
 
 use super::calls::call;
 use super::contents::{Content, ContentId, Name};
@@ -8,7 +8,7 @@ use super::{Unproved, edges};
 use cranelift_codegen::ir::{Block, BlockCall, Inst, InstructionData, Opcode};
 
 impl Walk<'_> {
-    /// Matches something that the optimised function does with what the other does next.
+    /// Matches an effect of the optimised function with the next one of the other.
     pub(super) fn match_effect(&mut self, block: Block, result: Inst) -> Outcome {
         loop {
             self.advance()?;
@@ -26,7 +26,7 @@ impl Walk<'_> {
             if let InstructionData::ExceptionHandlerAddress { block, .. } =
                 self.before.func.dfg.insts[inst]
             {
-                // It may be 0 where nothing reaches the block.
+                // The address may be 0 if the block is unreachable.
                 for &value in self.before.func.dfg.inst_results(inst) {
                     let width = self.before.func.dfg.value_type(value).bits();
                     let zero = self.world.nodes.constant(0, width);
@@ -109,9 +109,9 @@ impl Walk<'_> {
         self.next_inst()
     }
 
-    /// Goes past a load that only loads. If something needs what it loads, that is noticed there.
-    /// From a known place outside that is some value, which is none of the optimised function's and
-    /// no address of a private slot.
+    /// Goes past a load without other effects; a later use of its result is noticed there. From a
+    /// known place outside, the result is a value that is neither one of the optimised function's
+    /// nor an address of a private slot.
     pub(super) fn pass_load(&mut self, is_outside: bool) -> Outcome<bool> {
         let inst = self.position;
         let func = self.before.func;
@@ -183,14 +183,14 @@ impl Walk<'_> {
         self.loaded.insert((load, address), value);
     }
 
-    /// Two loads with this in common load the same, if nothing happens between them.
+    /// Returns a key that is equal for loads with the same result, if nothing happens between them.
     fn load_key(&mut self, inst: Inst) -> Option<(ContentId, Node)> {
         let address = *self.before.args(&mut self.world, inst).first()?;
         Some((self.before.shape(&mut self.world, inst), address?))
     }
 
-    /// Whether an instruction may be what the other became, by its operation alone; of branches
-    /// and loads, which may be gone, by the operands too.
+    /// Returns whether an instruction may be the counterpart of the other, by its operation alone;
+    /// for branches and loads, which may be gone, by the operands too.
     fn is_same_kind(&mut self, inst: Inst, result: Inst) -> Outcome<bool> {
         let data = self.before.func.dfg.insts[inst];
         let opcode = data.opcode();
@@ -205,7 +205,7 @@ impl Walk<'_> {
         if !is_branch && !super::memory::is_harmless_load(self.before.func, inst) {
             return Ok(true);
         }
-        // Of two branches on one value, or of two loads of one thing, the first may be gone.
+        // Of two branches on one value, or of two loads of one address, the first may be gone.
         let same_location = self.before.func.srcloc(inst) == self.after.func.srcloc(result);
         if self.surroundings.keeps_locations() && !same_location {
             return Ok(false);
@@ -239,7 +239,7 @@ impl Walk<'_> {
         self.wrong(result, message)
     }
 
-    /// Compares two operands. What is given away with `escapes` may be used by anything later.
+    /// Compares two operands. With `escapes`, anything may use the operand later.
     pub(super) fn match_nodes(
         &mut self,
         (inst, a): (Inst, Option<Node>),
@@ -282,8 +282,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The results are the same on both sides: what the operands make them where an instruction
-    /// only computes, and else anything.
+    /// Defines the results on both sides as equal: the computed value if the instruction only
+    /// computes, and otherwise a new symbol.
     fn match_results(&mut self, inst: Inst, result: Inst) -> Outcome {
         let (func, after) = (self.before.func, self.after.func);
         let values = func.dfg.inst_results(inst);
@@ -299,8 +299,8 @@ impl Walk<'_> {
             self.after.compute(&mut self.world, result);
         } else {
             let constant = self.address_in_data(inst);
-            // Equal loads with nothing between them load the same. Which of several was left out
-            // cannot be seen, so the match may be with another one than was kept.
+            // Equal loads with nothing between them have equal results. It is unknown which of
+            // several was left out, so the match may be with another one than was kept.
             let is_load = super::memory::is_harmless_load(func, inst);
             let key = is_load.then(|| self.load_key(inst)).flatten();
             let known = key.and_then(|key| self.loaded.get(&key).copied());
@@ -327,7 +327,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The function whose address a load finds in data that does not change.
+    /// Returns the function whose address a load reads from constant data.
     fn address_in_data(&mut self, inst: Inst) -> Option<ContentId> {
         let func = self.before.func;
         let InstructionData::Load {

@@ -1,4 +1,4 @@
-//! What belongs to the functions as a whole.
+//! Entities and settings of the functions as a whole.
 
 use super::Unproved;
 use super::nodes::Side;
@@ -45,7 +45,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A block that is named is the one with the same call at its end.
+    /// Checks named blocks: each is the one with the same call at its end.
     pub(super) fn check_named_blocks(&self) -> Outcome {
         for &(inst, a, result, b) in &self.named_blocks {
             let last = self.before.func.layout.last_inst(a);
@@ -55,7 +55,7 @@ impl Walk<'_> {
                     let other = self.after.func.layout.last_inst(b);
                     matched.len() == 1 && other.is_some_and(|other| matched.contains(&other))
                 }
-                // Nothing reaches the block on either side.
+                // The block is unreachable on both sides.
                 (None, Some(b)) => self.states[b].is_none(),
                 (matched, None) => matched.is_none(),
             };
@@ -66,7 +66,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Slots with a key are there, whether code uses them or not, and no others with one.
+    /// Checks that slots with a key are there, used or not, and no others with a key.
     pub(super) fn check_keyed_slots(&mut self) -> Outcome {
         let (before, after) = (self.before.func, self.after.func);
         let mut open: FxHashMap<&StackSlotData, i64> = FxHashMap::default();

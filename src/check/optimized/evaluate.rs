@@ -1,4 +1,4 @@
-//! What pure instructions compute.
+//! Semantics of pure instructions.
 
 use super::contents::{Contents, Shapes};
 use super::nodes::{Node, Nodes, Side, SlotRef, Term, mask, signed};
@@ -8,15 +8,15 @@ use cranelift_codegen::ir::{Endianness, Function, Inst, InstructionData, Opcode,
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Everything that terms are made in.
+/// The tables of terms, contents and slots.
 pub(super) struct World {
     pub(super) nodes: Nodes,
     pub(super) contents: Contents,
     pub(super) tracking: Tracking,
     pub(super) endianness: Option<Endianness>,
-    /// How many stores lie above the memory that is looked at.
+    /// The number of stores above the memory under examination.
     pub(super) stores_above: u32,
-    /// Slots whose addresses are in bytes of a slot that are not known, where ways met.
+    /// Slots whose addresses are in unknown bytes of a slot after ways met.
     pub(super) hidden: BTreeMap<(Side, StackSlot), BTreeSet<SlotRef>>,
 }
 
@@ -35,7 +35,7 @@ impl World {
         self.nodes.slot(named, offset, width, is_private)
     }
 
-    /// The results of an instruction that computes them from `args` alone.
+    /// Returns the results of an instruction that computes them from `args` alone.
     pub(super) fn evaluate(
         &mut self,
         (func, side): (&Function, Side),
@@ -174,7 +174,7 @@ impl World {
         }
     }
 
-    /// A vector's bits as memory holds them where bytes are in big-endian order.
+    /// Returns a vector's bits as they are in memory in big-endian order.
     pub(super) fn lanes_reversed(&mut self, node: Node, ty: Type) -> Node {
         if ty.lane_count() <= 1 {
             return node;
@@ -273,7 +273,7 @@ impl World {
         }
     }
 
-    /// The address of a slot, further on by a constant.
+    /// Returns the address of a slot, moved by a constant.
     pub(super) fn added(&mut self, address: Node, by: Node) -> Option<Node> {
         let (&Term::Slot(slot, offset), &Term::Constant(bits)) =
             (self.nodes.term(address), self.nodes.term(by))
@@ -344,7 +344,7 @@ impl World {
         let (a, b) = match (self.nodes.term(x), self.nodes.term(y)) {
             (&Term::Constant(a), &Term::Constant(b)) => (a, b),
             (&Term::Slot(a, from), &Term::Slot(b, to)) if a == b => {
-                // The end of a slot is no lower than any byte of it.
+                // The end of a slot is not below any byte of it.
                 let size = i64::from(self.tracking.size(a.0, a.1));
                 let are_inside = [from, to].iter().all(|at| (0..=size).contains(at));
                 return match cond {
@@ -383,7 +383,7 @@ impl World {
     }
 }
 
-/// Whether a comparison of constants of a width holds.
+/// Returns whether a comparison of constants of a width holds.
 pub(super) fn holds(cond: IntCC, a: u128, b: u128, width: u32) -> bool {
     use IntCC::*;
     let (sa, sb) = (signed(a, width), signed(b, width));

@@ -1,4 +1,4 @@
-//! What branches told.
+//! Facts from branches.
 
 use super::evaluate::{World, holds};
 use super::nodes::{Node, Term, mask};
@@ -13,7 +13,7 @@ pub(super) enum Fact {
 }
 
 impl Fact {
-    /// Returns what holds of a term where one of two facts does.
+    /// Returns the fact that holds if one of two facts does.
     pub(super) fn either(self, other: Fact) -> Option<Fact> {
         if self == other {
             return Some(self);
@@ -25,15 +25,15 @@ impl Fact {
 
 pub(super) type Facts = BTreeMap<Node, Fact>;
 
-/// Conditions are looked through as deep as this.
+/// The maximum depth to which conditions are examined.
 const MAX_DEPTH: u32 = 6;
 
-/// The value of a term, if it is known here.
+/// Returns the value of a term, if it is known here.
 pub(super) fn value_of(world: &World, facts: &Facts, node: Node) -> Option<u128> {
     value_at(world, facts, node, MAX_DEPTH)
 }
 
-/// Whether a term is other than zero, if that is known here.
+/// Returns whether a term is not zero, if that is known here.
 pub(super) fn truth_of(world: &World, facts: &Facts, node: Node) -> Option<bool> {
     truth_at(world, facts, node, MAX_DEPTH)
 }
@@ -101,7 +101,7 @@ fn truth_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<bool
     }
 }
 
-/// The operands of a comparison of scalars.
+/// Returns the operands of a comparison of scalars.
 pub(super) fn comparison(world: &World, node: Node) -> Option<(IntCC, Node, Node)> {
     let Term::Computed { shape, args, .. } = world.nodes.term(node) else {
         return None;
@@ -114,7 +114,7 @@ pub(super) fn comparison(world: &World, node: Node) -> Option<(IntCC, Node, Node
     }
 }
 
-/// Notes that a term has a value, unless something else is known of it.
+/// Notes the value of a term, unless another fact about it is known.
 pub(super) fn learn_value(world: &World, facts: &mut Facts, node: Node, value: u128) {
     let is_contradiction = value == 0 && truth_of(world, facts, node) == Some(true);
     if !is_contradiction && value_of(world, facts, node).is_none() {
@@ -122,8 +122,8 @@ pub(super) fn learn_value(world: &World, facts: &mut Facts, node: Node, value: u
     }
 }
 
-/// Notes that a term is zero or is not. What was known before stays: where it contradicts this, the
-/// way is never taken, and the function before may follow either.
+/// Notes that a term is zero or is not. An earlier fact stays: if it contradicts this one, the way
+/// is never taken, and the function before may follow either.
 pub(super) fn learn(world: &World, facts: &mut Facts, node: Node, truth: bool) {
     if truth_of(world, facts, node).is_some() {
         return;
@@ -142,7 +142,7 @@ fn learn_at(world: &World, facts: &mut Facts, node: Node, truth: bool, depth: u3
     let is_comparison = comparison(world, node);
     let fact = match truth {
         false => Fact::Is(0),
-        // What a comparison computes is 0 or 1.
+        // The result of a comparison is 0 or 1.
         true if is_comparison.is_some() => Fact::Is(1),
         true => Fact::NotZero,
     };

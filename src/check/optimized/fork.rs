@@ -1,7 +1,7 @@
 //! Branches of the function before that decide nothing.
 //!
-//! Where all sides of a branch come to one place without having done anything, the optimised
-//! function may lack the branch. Of what differs between the sides nothing is known from there on.
+//! If all sides of a branch lead to one place without an effect, the optimised function may lack
+//! the branch. The values that differ between the sides are unknown from there on.
 
 use super::evaluate::World;
 use super::facts::learn;
@@ -14,17 +14,17 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// How many such branches may be inside each other.
+/// The maximum nesting of such branches.
 const MAX_FORKS: u32 = 4;
-/// How many blocks each side may have: a few first, since sides are often short, and what is
-/// behind the place where they meet may be long.
+/// The maximum number of blocks per side, tried in this order: sides are often short, and the code
+/// after the place where they meet may be long.
 const MAX_BLOCKS: [usize; 5] = [1, 2, 4, 8, 32];
-/// How many steps may be taken on all sides.
+/// The maximum number of steps on all sides.
 const MAX_STEPS: usize = 512;
-/// Branches to more places always decide something.
+/// Branches with more targets are always taken to decide something.
 const MAX_SIDES: usize = 16;
 
-/// A place on one side, with what was assigned until then.
+/// A place on one side, with the assignments up to it.
 struct Stop {
     at: Inst,
     assigned: Vec<(Value, Option<Node>)>,
@@ -32,7 +32,7 @@ struct Stop {
 }
 
 impl Walk<'_> {
-    /// Goes past a branch that decides nothing; false where there is none.
+    /// Goes past a branch that decides nothing; returns false if there is none.
     pub(super) fn fork(&mut self) -> Outcome<bool> {
         let branch = self.position;
         if self.deciding.contains(&branch) {
@@ -69,7 +69,7 @@ impl Walk<'_> {
             if depth + 1 == MAX_FORKS {
                 self.fork_steps = MAX_STEPS;
             }
-            // What one side explores in vain is not taken from the others.
+            // Steps that one side takes in vain are not charged to the others.
             let share = self.fork_steps / sides.len().max(1);
             let mut stops = Vec::new();
             for (index, &side) in sides.iter().enumerate() {
@@ -126,7 +126,7 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// The block starts and the end of a side.
+    /// Returns the block starts and the end of a side.
     fn stops(
         &mut self,
         mark: &super::walk::Mark,
@@ -178,7 +178,7 @@ impl Walk<'_> {
     }
 }
 
-/// The first place on one side that is on all others too, as it is on each.
+/// Returns the first place on one side that is on all others too, with its stop on each side.
 fn meet(sides: Vec<Vec<Stop>>) -> Option<Vec<Stop>> {
     let (first, others) = sides.split_first()?;
     let is_common = |stop: &&Stop| {
@@ -194,7 +194,7 @@ fn meet(sides: Vec<Vec<Stop>>) -> Option<Vec<Stop>> {
 }
 
 impl World {
-    /// Forgets of `memory` what `other` does not hold too.
+    /// Keeps the facts in `memory` that `other` has too.
     fn keep_common(&mut self, memory: &mut Memory, other: &Memory) {
         let slots: BTreeSet<StackSlot> = memory.keys().chain(other.keys()).copied().collect();
         for slot in slots {

@@ -1,4 +1,4 @@
-//! Labels of values, and locations of what computes them.
+//! Labels of values, and locations of computed values.
 
 use super::nodes::{Entry, Node, Side, Symbol, Term};
 use super::state::State;
@@ -9,22 +9,22 @@ use cranelift_codegen::ir::{
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// A label and where it starts.
+/// A label and its start.
 type Label = (ValueLabel, SourceLoc);
 
-/// Labels that were met, by what the values are.
+/// Labels that were seen, by the terms of their values.
 #[derive(Default)]
 pub(super) struct Seen {
     labels: [Option<FxHashMap<Value, Vec<Label>>>; 2],
     before: FxHashSet<(Node, Label)>,
     after: FxHashMap<(Node, Label), Value>,
-    /// What must have its labels in the optimised function, and the value that has them.
+    /// Terms that must have a label in the optimised function, each with the value that has it.
     wanted: FxHashMap<(Node, Label), Value>,
-    /// Values with labels of the function before that are reached.
+    /// The reachable values with labels of the function before.
     reached: FxHashSet<Value>,
     /// Edges of the function before that are taken, by their branches.
     taken: FxHashSet<(Inst, BlockCall)>,
-    /// Values of which it is not known what they are.
+    /// Whether the term of some value with a label is unknown.
     is_unsure: bool,
 }
 
@@ -44,7 +44,7 @@ impl Walk<'_> {
         all.get(&value).cloned().unwrap_or_default()
     }
 
-    /// Notes that the function before goes along an edge from where it is.
+    /// Notes that the function before takes an edge from its place.
     pub(super) fn note_taken(&mut self, edge: BlockCall) {
         if self.is_final && self.before.func.dfg.values_labels.is_some() {
             self.seen.taken.insert((self.position, edge));
@@ -99,7 +99,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes the labels of what is live at the start of a block.
+    /// Notes the labels of live values at the start of a block.
     pub(super) fn note_state(&mut self, block: Block, state: &State) {
         if !self.is_final {
             return;
@@ -122,7 +122,7 @@ impl Walk<'_> {
                     self.seen.after.insert((node, label), value);
                 }
             }
-            // A parameter that is there for one of the function before has its labels.
+            // A parameter that replaces one of the function before has its labels.
             let Some(node) = node else { continue };
             let is_join = matches!(
                 *self.world.nodes.term(node),
@@ -141,7 +141,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether a value is a parameter of the block where the function before is.
+    /// Returns whether a value is a parameter of the block in which the function before is.
     fn is_param_at(&self, value: Value, position: Inst) -> bool {
         let func = self.before.func;
         let block = func.layout.inst_block(position);
@@ -151,8 +151,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes that something that both functions do uses an operand of the function before: what it
-    /// is has its labels, if it is the result of something that is done or computed.
+    /// Notes that an instruction of both functions uses an operand of the function before: its term
+    /// has the labels, if it is the result of an effect or a computation.
     pub(super) fn note_use(&mut self, inst: Inst, index: usize) {
         if !self.is_final {
             return;
@@ -165,14 +165,14 @@ impl Walk<'_> {
         let ValueDef::Result(of, _) = func.dfg.value_def(value) else {
             return;
         };
-        // Loads may have become what was stored before, which has labels of its own.
+        // A load may have become the value that was stored before, which has labels of its own.
         if func.dfg.insts[of].opcode().can_load() && !func.dfg.insts[of].opcode().is_call() {
             return;
         }
         self.want_labels(value);
     }
 
-    /// Notes that both functions did something: its results have their labels.
+    /// Notes that both functions have an instruction: its results keep their labels.
     pub(super) fn note_kept(&mut self, inst: Inst) {
         if !self.is_final {
             return;
@@ -199,7 +199,7 @@ impl Walk<'_> {
         let wanted = self.seen.wanted.iter();
         let lost = wanted.filter(|(wanted, _)| !self.seen.after.contains_key(wanted));
         let lost = in_order(lost);
-        // What became of values that nothing reaches is not known.
+        // Unreachable values have no known terms.
         let labels = all_labels(self.before.func, self.surroundings.keeps_locations());
         let mut unreached: FxHashSet<Label> = FxHashSet::default();
         for (value, labels) in labels {
@@ -235,8 +235,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Labels of parameters and of what is loaded where the function before comes by ways that it is
-    /// known not to take. What these are then is not known.
+    /// Returns labels of parameters and of loaded values on ways that the function before never
+    /// takes. Their terms are unknown.
     fn labels_on_other_ways(&self) -> FxHashSet<Label> {
         let func = self.before.func;
         let mut seen: FxHashSet<Block> = FxHashSet::default();
@@ -274,8 +274,8 @@ impl Walk<'_> {
         open
     }
 
-    /// Whether what is labelled alike would be equal if slots were, which is looked at in the next
-    /// round.
+    /// Returns whether values with the same label would be equal if slots were, which the next
+    /// round uses.
     fn find_labelled(
         &mut self,
         lost: &[(Value, Node, Label)],
@@ -310,7 +310,7 @@ fn in_order<'a>(
     labelled
 }
 
-/// The labels of all values, each with those of its aliases.
+/// Returns the labels of all values, each with those of its aliases.
 fn all_labels(func: &Function, keeps_locations: bool) -> FxHashMap<Value, Vec<Label>> {
     let mut all: FxHashMap<Value, Vec<Label>> = FxHashMap::default();
     let Some(labels) = &func.dfg.values_labels else {

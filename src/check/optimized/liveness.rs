@@ -1,4 +1,4 @@
-//! Which values matter where.
+//! Liveness of values.
 
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
@@ -6,15 +6,15 @@ use cranelift_codegen::ir::{Block, Function, Inst, Value, ValueDef};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::rc::Rc;
 
-/// Live values of one function. Those that an instruction without operands computes are left out:
-/// they are the same everywhere.
+/// Live values of one function, without those of instructions without operands, which are the same
+/// everywhere.
 pub(super) struct Liveness {
     live_in: SecondaryMap<Block, Vec<Value>>,
     at: FxHashMap<Inst, Rc<[Value]>>,
 }
 
 impl Liveness {
-    /// `None` where the lists would have more than `limit` entries.
+    /// Computes liveness; `None` if the lists would have more than `limit` entries.
     pub(super) fn new(func: &Function, cfg: &ControlFlowGraph, limit: usize) -> Option<Self> {
         let mut uses: SecondaryMap<Value, Vec<Block>> = SecondaryMap::new();
         let mut used = Vec::new();
@@ -38,7 +38,7 @@ impl Liveness {
         used.sort_unstable();
         let mut live_in: SecondaryMap<Block, Vec<Value>> = SecondaryMap::new();
         let mut entries = 0;
-        // Values come in order, so a list that ends with one has it already.
+        // Values come in order, so a value in the list is its last entry.
         for value in used {
             let home = home_of(func, value);
             let mut work = std::mem::take(&mut uses[value]);
@@ -60,20 +60,20 @@ impl Liveness {
         })
     }
 
-    /// Values from outside that a block or what follows it uses, without its parameters.
+    /// Returns values from outside that are used in a block or after it, without its parameters.
     pub(super) fn live_in(&self, block: Block) -> &[Value] {
         &self.live_in[block]
     }
 
-    /// Values that are needed from an instruction on, parameters of its block included, and all of
-    /// these if it is the first.
+    /// Returns values that are needed from an instruction on, including parameters of its block. If
+    /// it is the first of the block, all parameters are among them.
     pub(super) fn live_at(&mut self, func: &Function, inst: Inst) -> Rc<[Value]> {
         if let Some(live) = self.at.get(&inst) {
             return Rc::clone(live);
         }
         let mut live: FxHashSet<Value> = FxHashSet::default();
         let mut defined: FxHashSet<Value> = FxHashSet::default();
-        // Parameters that nothing uses may have labels.
+        // Unused parameters may have labels.
         let block = func.layout.inst_block(inst);
         if let Some(block) = block.filter(|&block| func.layout.first_inst(block) == Some(inst)) {
             live.extend(func.dfg.block_params(block));
@@ -109,7 +109,7 @@ fn home_of(func: &Function, value: Value) -> Option<Block> {
     }
 }
 
-/// Whether a value can be computed anywhere, from nothing.
+/// Returns whether a value can be computed anywhere without operands.
 pub(super) fn is_everywhere(func: &Function, value: Value) -> bool {
     match func.dfg.value_def(value) {
         ValueDef::Result(inst, _) => {

@@ -20,17 +20,17 @@ pub(super) struct Machine<'f> {
     /// With the number of the block's turn in which it was set.
     values: SecondaryMap<Value, (u32, Option<Node>)>,
     turn: u32,
-    /// What was set, and what was there before.
+    /// The values that were set, each with its value before.
     log: Vec<(Value, (u32, Option<Node>))>,
     pub(super) memory: Rc<Memory>,
 }
 
-/// What a load or store did.
+/// The result of a load or store.
 pub(super) enum Accessed {
-    /// It is none of a private slot.
+    /// It does not access a private slot.
     Nothing,
     Done,
-    /// Its address is not known.
+    /// Its address is unknown.
     Unknown,
 }
 
@@ -65,7 +65,7 @@ impl<'f> Machine<'f> {
         self.log.len()
     }
 
-    /// What was set since the mark, each with what it is now.
+    /// Returns the values that were set after the mark, each with its present term.
     pub(super) fn set_since(&self, mark: usize) -> Vec<(Value, Option<Node>)> {
         let since = self.log.get(mark..).unwrap_or_default();
         since
@@ -82,7 +82,7 @@ impl<'f> Machine<'f> {
         }
     }
 
-    /// What a value is now; `None` if that is not known.
+    /// Returns the present term of a value; `None` if it is unknown.
     pub(super) fn get(&mut self, world: &mut World, value: Value) -> Option<Node> {
         let value = self.func.dfg.resolve_aliases(value);
         let (turn, node) = self.values[value];
@@ -125,7 +125,7 @@ impl<'f> Machine<'f> {
         is_pure(self.func, inst)
     }
 
-    /// Loads from or stores to a private slot.
+    /// Executes a load from or a store to a private slot.
     pub(super) fn access(&mut self, world: &mut World, inst: Inst) -> Accessed {
         let Some(access) = access(self.func, inst) else {
             return Accessed::Nothing;

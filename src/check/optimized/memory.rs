@@ -1,4 +1,4 @@
-//! What slots hold.
+//! The contents of slots.
 
 use super::evaluate::World;
 use super::nodes::{Node, Side, SlotRef, Symbol, Term};
@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
-/// Bytes that were stored; `None` for what is not known.
+/// Stored bytes; `None` for unknown ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Piece {
     pub(super) start: u32,
@@ -22,16 +22,16 @@ impl Piece {
     }
 }
 
-/// What a slot holds.
+/// The contents of a slot.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Held {
-    /// Where there is no piece.
+    /// The bytes outside of all pieces.
     pub(super) behind: Option<Node>,
-    /// Apart from each other and in order.
+    /// In order, without overlap.
     pub(super) pieces: Vec<Piece>,
 }
 
-/// What was stored in the slots of a function; those that nothing was stored in are not there.
+/// The contents of a function's slots; slots without a store are absent.
 pub(super) type Memory = BTreeMap<StackSlot, Held>;
 
 /// An access as a load or store with an address and an offset.
@@ -41,14 +41,14 @@ pub(super) struct Access {
     pub(super) offset: i32,
     /// In bytes.
     pub(super) size: u32,
-    /// Of what is loaded or stored.
+    /// The type of the loaded or stored value.
     pub(super) ty: Type,
     pub(super) is_signed: bool,
     pub(super) flags: MemFlagsData,
 }
 
 impl Access {
-    /// Whether it takes nothing for granted that a copy byte by byte does not.
+    /// Returns whether it assumes no more than a copy byte by byte does.
     pub(super) fn promises_nothing(&self) -> bool {
         !self.flags.aligned()
             && !self.flags.readonly()
@@ -57,7 +57,8 @@ impl Access {
     }
 }
 
-/// Accesses that can be taken apart. Those of vectors that are widened are not among them.
+/// Returns the access of an instruction, if it can be split into bytes; widening loads of vectors
+/// cannot.
 pub(super) fn access(func: &Function, inst: Inst) -> Option<Access> {
     let (address, stored, offset, flags) = match func.dfg.insts[inst] {
         InstructionData::Load {
@@ -98,7 +99,7 @@ pub(super) fn access(func: &Function, inst: Inst) -> Option<Access> {
     })
 }
 
-/// Whether a load only loads, so that it may be gone where nothing needs what it loads.
+/// Returns whether a load has no other effect, so that it may be gone if its result is unused.
 pub(super) fn is_harmless_load(func: &Function, inst: Inst) -> bool {
     match func.dfg.insts[inst] {
         InstructionData::Load { flags, .. } => func.dfg.mem_flags[flags].notrap(),
@@ -106,22 +107,22 @@ pub(super) fn is_harmless_load(func: &Function, inst: Inst) -> bool {
     }
 }
 
-/// Where an access goes.
+/// The place of an access.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
-    /// To no private slot.
+    /// Not in a private slot.
     Outside,
     At(StackSlot, u32),
     /// Somewhere in a private slot, at an address that is not constant.
     Within(StackSlot, Node),
-    /// The address is not known.
+    /// The address is unknown.
     Unknown,
 }
 
-/// How many stores at addresses that are not constant are looked under.
+/// The maximum number of stores at addresses that are not constant below which bytes are looked up.
 const MAX_STORES: u32 = 32;
 
-/// Addresses that are computed in more steps are not looked through.
+/// The maximum number of steps of a computed address that is examined.
 const MAX_ADDRESS_DEPTH: u32 = 16;
 
 impl World {
@@ -166,7 +167,7 @@ impl World {
         Place::Outside
     }
 
-    /// The private slot in which both terms are addresses.
+    /// Returns the private slot in which both terms are addresses.
     pub(super) fn common_base(&self, a: Node, b: Node) -> Option<SlotRef> {
         let (&[base], &[other]) = (self.nodes.mentions(a), self.nodes.mentions(b)) else {
             return None;
@@ -177,7 +178,7 @@ impl World {
         (base == other && both).then_some(base)
     }
 
-    /// Whether a term that mentions one slot is the address of something in it.
+    /// Returns whether a term that mentions one slot is an address in it.
     fn points_into(&self, node: Node, depth: u32) -> bool {
         let Some(depth) = depth.checked_sub(1) else {
             return false;
@@ -202,9 +203,10 @@ impl World {
         }
     }
 
-    /// What is behind all pieces of a slot when the function is called. What no store precedes may
-    /// be read as anything, but as the same each time. So it can be chosen for the function before,
-    /// once for each slot: it is what the slot of the optimised function holds, or zeros.
+    /// Returns the memory behind all pieces of a slot when the function is called. Bytes that no
+    /// store precedes may be read as anything, but as the same each time. So the contents can be
+    /// chosen for the function before, once per slot: those of the optimised function's slot, or
+    /// zeros.
     pub(super) fn initially_behind(&mut self, side: Side, slot: StackSlot) -> Node {
         let named = self.tracking.named(side, slot);
         let is_paired = self.tracking.pair(slot).is_some();
@@ -222,8 +224,8 @@ impl World {
         }
     }
 
-    /// Bytes of what is behind. What was stored elsewhere does not matter, so of memory under a
-    /// store at an address that is not constant only the same bytes count.
+    /// Returns bytes of the memory behind. Stores elsewhere do not matter, so of memory below a
+    /// store at an address that is not constant, only the same bytes are taken.
     pub(super) fn part(&mut self, behind: Node, start: u32, size: u32) -> Node {
         let &Term::Stored {
             memory,
@@ -276,7 +278,7 @@ impl World {
         self.read(&held, start, size)
     }
 
-    /// Bytes of a stored term: `offset` bytes after its first one in memory.
+    /// Returns bytes of a stored term, beginning `offset` bytes after its first one in memory.
     pub(super) fn bytes_of(&mut self, node: Node, offset: u32, size: u32) -> Option<Node> {
         let all = self.nodes.width(node) / 8;
         if offset == 0 && size == all {
@@ -286,7 +288,7 @@ impl World {
             Some(Endianness::Little) => offset,
             Some(Endianness::Big) => all.checked_sub(offset + size)?,
             None => {
-                // Zeros look the same in every order.
+                // Zeros are the same in every order.
                 if self.nodes.constant_of(node) == Some(0) {
                     return Some(self.nodes.constant(0, size * 8));
                 }
@@ -320,7 +322,7 @@ impl World {
         }
     }
 
-    /// The term of which this is a piece, and where.
+    /// Returns the term that this is a piece of, and its offset there.
     pub(super) fn piece(&self, node: Node) -> (Node, u32) {
         match *self.nodes.term(node) {
             Term::Piece(of, start) => (of, start),
@@ -328,7 +330,7 @@ impl World {
         }
     }
 
-    /// Bytes one after the other in memory, in an unknown byte order.
+    /// Returns bytes side by side in memory, in an unknown byte order.
     pub(super) fn sequence(&mut self, parts: &[Node]) -> Node {
         let mut all: SmallVec<[Node; 4]> = SmallVec::new();
         for &part in parts {
@@ -433,8 +435,8 @@ impl World {
         held.pieces.splice(first..last.max(first), new);
     }
 
-    /// All that a slot holds, as one term: pieces next to each other are one, wherever they were
-    /// stored apart.
+    /// Returns the whole contents of a slot as one term. Adjacent pieces become one, however they
+    /// were stored.
     fn whole(&mut self, held: &Held) -> Option<Node> {
         let behind = held.behind?;
         let mut runs: Vec<(u32, u32)> = Vec::new();
@@ -460,8 +462,8 @@ impl World {
         Some(self.nodes.node(Term::Memory { behind, pieces }, 0))
     }
 
-    /// Something needs bytes of a slot that are not known: slots whose addresses may be there are
-    /// memory like any other.
+    /// Notes a use of unknown bytes of a slot: slots whose addresses may be there are ordinary
+    /// memory.
     pub(super) fn reveal(&mut self, side: Side, slot: StackSlot) {
         for named in self.hidden.remove(&(side, slot)).into_iter().flatten() {
             self.tracking.share_named(named);

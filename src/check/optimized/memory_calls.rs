@@ -8,22 +8,22 @@ use super::walk::{Outcome, Walk};
 use cranelift_codegen::ir::{ExternalName, Inst, InstructionData, StackSlot};
 use std::rc::Rc;
 
-/// Bytes that are filled or copied at once at most.
+/// The maximum number of bytes that are filled or copied as one piece.
 const CHUNK: u32 = 8;
 /// Longer copies are calls like any other.
 const MAX_BYTES: u32 = 4096;
 
-/// What a call copies or fills.
+/// The operands of a call that copies or fills.
 pub(super) struct KnownMemoryCall {
     pub(super) kind: MemoryCall,
     pub(super) to: Node,
-    /// Or the byte to fill with.
+    /// For a fill, the byte.
     pub(super) from: Node,
     pub(super) bytes: u32,
 }
 
 impl Walk<'_> {
-    /// A call that copies or fills so many bytes, which are known.
+    /// Returns the operands of a call that copies or fills a known number of bytes.
     pub(super) fn known_memory_call(&mut self, side: Side, inst: Inst) -> Option<KnownMemoryCall> {
         let machine = match side {
             Side::Before => &mut self.before,
@@ -67,7 +67,7 @@ impl Walk<'_> {
         })
     }
 
-    /// Takes a call that copies or fills only private slots; false where it is none.
+    /// Executes a call that copies or fills only private slots; returns false if it is not one.
     pub(super) fn memory_call(&mut self, side: Side, inst: Inst) -> Outcome<bool> {
         let Some(call) = self.known_memory_call(side, inst) else {
             return Ok(false);
@@ -136,7 +136,8 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// Whether an address is one of a private slot, with so many bytes there; notes nothing.
+    /// Returns whether an address is a constant offset in a private slot, with this many bytes
+    /// after it. Notes nothing.
     pub(super) fn is_constant_place(&self, side: Side, address: Node, bytes: u32) -> bool {
         let super::nodes::Term::Slot(named, start) = *self.world.nodes.term(address) else {
             return false;
@@ -161,7 +162,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Pieces in which bytes are read from `first` on: none lies across the end of what is held.
+    /// Returns the pieces, from `first` on, in which bytes are read. None crosses the end of a held
+    /// piece.
     fn chunks(read: &Held, first: u32, bytes: u32) -> Vec<(u32, u32)> {
         let mut ends: std::collections::BTreeSet<u32> = std::collections::BTreeSet::new();
         let mut add = |end: u32, base: u32| {

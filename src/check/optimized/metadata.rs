@@ -1,4 +1,4 @@
-//! What rides on instructions.
+//! Metadata of instructions.
 
 use super::nodes::Side;
 use super::walk::{Outcome, Walk};

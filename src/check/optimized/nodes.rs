@@ -1,7 +1,7 @@
-//! Terms: what values of both functions are, in common symbols.
+//! Terms: the values of both functions in common symbols.
 //!
-//! A term is a string of bits. Scalars of one size are the same term whatever their types are, so
-//! that a `bitcast` between them is nothing. Vectors have lane 0 in their lowest bits. Equal terms
+//! A term is a string of bits. Scalars of one size are the same term, whatever their types, so a
+//! `bitcast` between them changes nothing. Vectors have lane 0 in their lowest bits. Equal terms
 //! have equal numbers, and are equal wherever all their symbols mean the same.
 
 use super::contents::ContentId;
@@ -9,7 +9,7 @@ use cranelift_codegen::ir::{Block, Endianness, Inst, StackSlot, Value};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-/// A byte order, the target's if it is none, and the bits of a lane, 0 for what has none.
+/// A byte order (`None` for the target's), and the bits of a lane, or 0 without lanes.
 pub(super) type Order = (Option<Endianness>, u32);
 
 /// The number of a term.
@@ -22,35 +22,35 @@ pub(super) enum Side {
     After,
 }
 
-/// A slot of one of the functions. One of the optimised function that is known to be one of the
-/// other is named like that.
+/// A slot of one of the functions. A slot of the optimised function that is paired with one of the
+/// other function has the name of that one.
 pub(super) type SlotRef = (Side, StackSlot);
 
-/// What is known at the start of a block.
+/// An entry of the state at the start of a block.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum Entry {
     After(Value),
     Before(Value),
-    /// Bytes of a slot from an offset on.
+    /// The bytes of a slot from an offset on.
     Range(Side, StackSlot, u32),
-    /// What is behind the ranges of a slot.
+    /// The memory behind the ranges of a slot.
     Backing(Side, StackSlot),
 }
 
-/// Something that is not computed from anything else here.
+/// A term that is not computed from others.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Symbol {
     Param(usize),
     /// A result of an instruction of the optimised function.
     Result(Inst, usize),
-    /// A value on the edge of this number of a call.
+    /// A value on the edge with this number of a call.
     OnEdge(Inst, usize, u32),
-    /// What the function before loads and the optimised one does not, by the block of this at
-    /// which it is, and counted there.
+    /// A load by the function before that the optimised one does not do: the block in which it is
+    /// followed, and a count in that block.
     Passed(Option<Block>, u32),
-    /// What was passed for all entries of a class at a block of the optimised function.
+    /// The values that are passed for all entries of a class at a block of the optimised function.
     Join(Block, Entry),
-    /// What a slot holds when the function is called.
+    /// The contents of a slot when the function is called.
     Uninitialised(Side, StackSlot),
 }
 
@@ -66,43 +66,43 @@ pub(super) enum Term {
         index: usize,
         args: Box<[Node]>,
     },
-    /// Bits of a term from this one on.
+    /// The bits of a term from this one on.
     Bits(Node, u32),
-    /// Terms one after the other, from the lowest bits on.
+    /// Terms side by side, from the lowest bits on.
     Row(Box<[Node]>),
-    /// A vector with its lanes of so many bits in reverse order.
+    /// A vector with its lanes, of this many bits, in reverse order.
     Reversed(Node, u32),
     SwappedBytes(Node),
-    /// Bytes that memory holds of a term, from this one on, whatever the byte order.
+    /// The bytes of a stored term from this one on, in either byte order.
     Piece(Node, u32),
-    /// Bytes as they stand one after the other in memory, whatever the byte order.
+    /// Bytes side by side in memory, in either byte order.
     Sequence(Box<[Node]>),
-    /// What memory holds of a term that is stored in a byte order, in lanes of so many bits, where
-    /// the byte order of other accesses is not known.
+    /// A term as it is stored, with its byte order and the bits of its lanes, if other accesses may
+    /// have another byte order.
     Image(Node, Order),
-    /// What is loaded of bytes that memory holds, in a byte order.
+    /// A load of bytes in memory, with its byte order.
     View(Node, Order),
-    /// Memory that holds zeros, for no reason but that it may hold anything.
+    /// Memory that may hold anything, and is assumed to hold zeros.
     Zeros,
-    /// Memory: something behind, and pieces before it.
+    /// Memory: a background, and pieces before it.
     Memory {
         behind: Node,
         pieces: Box<[(u32, u32, Node)]>,
     },
-    /// Memory after a store somewhere in it.
+    /// Memory after a store at an unknown offset in it.
     Stored {
         memory: Node,
         address: Node,
         offset: i32,
         value: Node,
     },
-    /// What an access of memory somewhere in it reads.
+    /// A load at an unknown offset in memory.
     Read {
         memory: Node,
         address: Node,
         offset: i32,
     },
-    /// Bytes of memory from an offset on, after a store that may be to some of them.
+    /// Bytes of memory from an offset on, after a store that may overlap some of them.
     Overlaid {
         below: Node,
         start: u32,
@@ -110,18 +110,18 @@ pub(super) enum Term {
         offset: i32,
         value: Node,
     },
-    /// Bytes of memory from an offset on.
+    /// The bytes of memory from an offset on.
     Part(Node, u32),
 }
 
-/// Terms that mention more slots than this have them accessed for good.
+/// The slots of a term that mentions more than this escape.
 const MAX_MENTIONED: usize = 8;
 
 struct Known {
     term: Term,
-    /// In bits; 0 for memory.
+    /// The width in bits; 0 for memory.
     width: u32,
-    /// The private slots whose addresses can be told from it.
+    /// The private slots whose addresses can be derived from it.
     mentions: SmallVec<[SlotRef; 1]>,
 }
 
@@ -130,9 +130,9 @@ struct Known {
 pub(super) struct Nodes {
     numbers: FxHashMap<(Term, u32), Node>,
     all: Vec<Known>,
-    /// Slots that are mentioned by too large terms.
+    /// Slots mentioned by terms that are too large.
     pub(super) overflown: Vec<SlotRef>,
-    /// What joins were made of, each time two things that came together.
+    /// The parts of joins, in pairs of terms that met.
     pub(super) joined: FxHashMap<Node, SmallVec<[(Node, Node); 1]>>,
 }
 
@@ -149,7 +149,7 @@ impl Nodes {
         &self.all[node.0 as usize].mentions
     }
 
-    /// The node of a term as it stands.
+    /// Returns the node of a term, without simplifying it.
     pub(super) fn node(&mut self, term: Term, width: u32) -> Node {
         let key = (term, width);
         if let Some(&node) = self.numbers.get(&key) {
@@ -166,7 +166,7 @@ impl Nodes {
         node
     }
 
-    /// The address of a slot that is not private tells nothing.
+    /// Returns the address of a slot that is not private mentions no slot.
     pub(super) fn slot(
         &mut self,
         slot: SlotRef,
@@ -185,8 +185,8 @@ impl Nodes {
         self.node(Term::Symbol(symbol), width)
     }
 
-    /// A symbol for several things together; with `base`, all of them are addresses in that slot.
-    /// False if it was something else before.
+    /// Defines a symbol for several terms together; with `base`, all of them are addresses in that
+    /// slot. Returns false if the symbol was something else before.
     pub(super) fn join(
         &mut self,
         symbol: Symbol,
@@ -202,7 +202,7 @@ impl Nodes {
         (node, is_same)
     }
 
-    /// Whether a term is put together of bytes of what is passed to a block.
+    /// Returns whether a term is composed of bytes of values that are passed to a block.
     pub(super) fn leans_on(&self, node: Node, block: Block) -> bool {
         match self.term(node) {
             Term::Symbol(Symbol::Join(of, _)) => *of == block,
@@ -263,7 +263,7 @@ impl Nodes {
                 add(&self.all, *behind);
                 pieces.iter().for_each(|&(_, _, node)| add(&self.all, node));
             }
-            // Where something is does not tell from what is there.
+            // An address does not depend on the contents of its slot.
             Term::Stored { memory, value, .. } => {
                 add(&self.all, *memory);
                 add(&self.all, *value);
@@ -282,7 +282,7 @@ impl Nodes {
     }
 }
 
-/// As many ones as a term of this width has bits.
+/// Returns a number with a one for each bit of a term of this width.
 pub(super) fn mask(width: u32) -> u128 {
     match width {
         0 => 0,

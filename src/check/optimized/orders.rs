@@ -1,4 +1,4 @@
-//! Types and byte orders of what is stored and loaded.
+//! Types and byte orders of stored and loaded values.
 
 use super::evaluate::World;
 use super::memory::Access;
@@ -6,14 +6,14 @@ use super::nodes::{Node, Order, Term, signed};
 use cranelift_codegen::ir::{Endianness, Type};
 
 impl World {
-    /// What memory holds after a store of `value`, as a number in native byte order.
+    /// Returns the contents of memory after a store of `value`, as a number in native byte order.
     pub(super) fn as_held(&mut self, access: &Access, value: Option<Node>) -> Option<Node> {
         let value = value?;
         let value = self.nodes.bits(value, 0, access.size * 8);
         self.reordered(access, value, true)
     }
 
-    /// What a load makes of what memory holds.
+    /// Returns the result of a load of these bits in memory.
     pub(super) fn as_loaded(&mut self, access: &Access, bits: Option<Node>) -> Option<Node> {
         let value = self.reordered(access, bits?, false)?;
         let width = access.ty.bits();
@@ -43,7 +43,7 @@ impl World {
         let width = self.nodes.width(node);
         match *self.nodes.term(node) {
             Term::View(bits, of) if of == order => bits,
-            // Zeros look the same in every order.
+            // Zeros are the same in every order.
             Term::Constant(0) => node,
             _ if width == 8 => node,
             _ => self.nodes.node(Term::Image(node, order), width),

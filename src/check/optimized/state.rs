@@ -1,4 +1,4 @@
-//! What is known at the start of a block of the optimised function.
+//! The facts at the start of a block of the optimised function.
 
 use super::evaluate::World;
 use super::facts::Facts;
@@ -9,12 +9,12 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Wider terms are not taken apart, in bits.
+/// The maximum width, in bits, of terms that are split.
 const MAX_WIDTH: u32 = 256;
 
 #[derive(Clone, PartialEq)]
 pub(super) struct State {
-    /// Where the function before optimisation is.
+    /// The place of the function before optimisation.
     pub(super) position: Inst,
     pub(super) before: Vec<(Value, Option<Node>)>,
     pub(super) after: Vec<(Value, Option<Node>)>,
@@ -22,8 +22,15 @@ pub(super) struct State {
     pub(super) facts: Facts,
 }
 
+/// The finished part of a copy that was taken apart, while the function before is at it.
+#[derive(Clone, Default)]
+pub(super) struct Copying {
+    /// The loaded or stored pieces, each at its offset in the copied bytes.
+    pub(super) pieces: Vec<Piece>,
+}
+
 impl World {
-    /// The memory of one function in a state.
+    /// Returns the memory of one function in a state.
     pub(super) fn memory_in(&mut self, state: &State, side: Side) -> Memory {
         let mut memory = Memory::new();
         for (&(of, slot), held) in &state.slots {
@@ -41,7 +48,7 @@ impl World {
         memory
     }
 
-    /// Cuts what two ways bring in the same places; whether that cut the first further.
+    /// Cuts the pieces of two ways at the same offsets; returns whether that cut the first further.
     fn cut_alike(&mut self, one: &mut Held, other: &mut Held) -> bool {
         let same = |a: &Piece, b: &Piece| (a.start, a.size) == (b.start, b.size);
         let is_alike = one.pieces.len() == other.pieces.len()
@@ -81,8 +88,8 @@ impl World {
         one.pieces.len() != before
     }
 
-    /// Keeps of `state` only what holds in `other` too, which arrives at the same place. Whether
-    /// that is less.
+    /// Keeps the facts of `state` that hold in `other` too, which arrives at the same place.
+    /// Returns whether there are fewer.
     pub(super) fn meet(&mut self, block: Block, state: &mut State, mut other: State) -> bool {
         let slots: Vec<(Side, StackSlot)> = {
             let all = state.slots.keys().chain(other.slots.keys());
@@ -118,7 +125,8 @@ impl World {
                 pairs.push((entry, &mut known.node, new.node));
             }
         }
-        // What the optimised function passes comes first, so that everything else is told by that.
+        // Values that the optimised function passes come first, so that other entries are named by
+        // them.
         pairs.sort_by_key(|&(entry, ..)| rank(entry));
         let mut classes = Classes::default();
         for (entry, known, new) in pairs {
@@ -142,7 +150,7 @@ impl World {
         changed
     }
 
-    /// What an entry is that was `old` and is `new` on another way, together.
+    /// Returns the common value of an entry that was `old` and is `new` on another way.
     fn joined(
         &mut self,
         block: Block,
@@ -158,7 +166,7 @@ impl World {
         let base = self.common_base(old, new);
         if base.is_none() && !mentioned.is_empty() {
             if let Entry::Range(side, slot, _) = entry {
-                // As long as nothing reads it, it does no harm to forget it.
+                // It does no harm to forget it while nothing reads it.
                 self.hidden
                     .entry((side, slot))
                     .or_default()
@@ -225,7 +233,7 @@ impl World {
         }
     }
 
-    /// A byte of a term: from its low end, or as memory holds it where the order is not known.
+    /// Returns a byte of a term: from its low end, or in memory order if the byte order is unknown.
     fn byte(&mut self, of: Node, at: u32) -> Node {
         match self.endianness {
             Some(_) => self.nodes.bits(of, at * 8, 8),
@@ -234,8 +242,8 @@ impl World {
     }
 }
 
-/// Entries, or bytes of them, that were equal and are equal again: what they are together. It is
-/// named by the first of them.
+/// The common values of entries, or of bytes of them, that were equal and are equal again. Each is
+/// named by the first of its entries.
 #[derive(Default)]
 struct Classes {
     whole: FxHashMap<(Node, Node), Node>,

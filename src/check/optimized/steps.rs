@@ -1,4 +1,4 @@
-//! Steps of the function before that have no effect outside.
+//! Steps of the function before without an effect outside.
 
 use super::Unproved;
 use super::facts::{truth_of, value_of};
@@ -9,7 +9,7 @@ use cranelift_codegen::ir::{BlockArg, BlockCall, Inst, InstructionData, Opcode};
 use rustc_hash::FxHashSet;
 
 impl Walk<'_> {
-    /// Lets the function before go along one of its edges.
+    /// Takes an edge in the function before.
     pub(super) fn take_edge(&mut self, edge: BlockCall, extra: &[BlockArgNode]) -> Outcome {
         self.note_taken(edge);
         let func = self.before.func;
@@ -39,7 +39,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A step of the function before that has no effect outside.
+    /// Takes a step of the function before that has no effect outside.
     pub(super) fn step(&mut self) -> Outcome<Step> {
         self.spend(1)?;
         let inst = self.position;
@@ -98,7 +98,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Lets the function before go on to where it does something.
+    /// Advances the function before to its next effect.
     pub(super) fn advance(&mut self) -> Outcome {
         let before = self.before.func;
         let mut blocks = 0;
@@ -113,7 +113,7 @@ impl Walk<'_> {
                     }
                 }
                 Step::None => return Ok(()),
-                // A load at an unknown address loads something unknown.
+                // A load at an unknown address has an unknown result.
                 Step::Unknown if self.pass_load(false)? => {}
                 Step::Unknown => {
                     let message = "its address is not known";
@@ -123,8 +123,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Lets the function before go on to a place, past branches that decide nothing; false if it
-    /// does not come there.
+    /// Advances the function before to a place, past branches that decide nothing; returns false if
+    /// it does not get there.
     pub(super) fn advance_to(&mut self, target: Inst, moving: bool) -> Outcome<bool> {
         let mut passed: FxHashSet<Inst> = FxHashSet::default();
         let mut moving = moving;
@@ -147,7 +147,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether an instruction that can trap does not.
+    /// Returns whether an instruction that can trap does not.
     pub(super) fn cannot_trap(&mut self, side: Side, inst: Inst) -> bool {
         let machine = match side {
             Side::Before => &mut self.before,

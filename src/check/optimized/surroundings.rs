@@ -1,4 +1,4 @@
-//! What has to be known of other functions and of data.
+//! The facts about other functions and about data that a proof may use.
 
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{
@@ -6,11 +6,10 @@ use cranelift_codegen::ir::{
 };
 use rustc_hash::FxHashSet;
 
-/// What [`check_optimized`](super::check_optimized) may take as known beside the two bodies.
+/// The facts that [`check_optimized`](super::check_optimized) may use beside the two bodies.
 ///
-/// Everything but the embedder's word about functions without a body is told as it stands: as
-/// bodies, and as data. The checker reads them itself, and draws its own conclusions. Each method
-/// has a default that tells nothing.
+/// Except for the embedder's statements about functions without a body, the facts are bodies and
+/// data, from which the checker draws its own conclusions. Each method has a default without facts.
 ///
 /// ```
 /// use cranelift_inliner::check::Surroundings;
@@ -27,47 +26,48 @@ use rustc_hash::FxHashSet;
 /// # let _ = Whole(&Program::new()).body(&FunctionName::user(0, 0));
 /// ```
 pub trait Surroundings {
-    /// The byte order of memory accesses that name none. Without it, a piece of a slot can only be
-    /// read as a whole.
+    /// Returns the byte order of memory accesses that name none. Without it, a piece of a slot can
+    /// only be read as a whole.
     fn endianness(&self) -> Option<Endianness> {
         None
     }
 
-    /// A body of the function, before or after any optimisation; `None` for a function whose body
-    /// is not known or may be replaced by another when the program is linked.
+    /// Returns a body of the function, before or after any optimisation; `None` for a function
+    /// whose body is not known or may be replaced by another when the program is linked.
     fn body(&self, name: &FunctionName) -> Option<&Function> {
         let _ = name;
         None
     }
 
-    /// Whether no call of a function without a known body ever throws. The checker cannot look
-    /// this up: it is the embedder's word.
+    /// Returns whether no call of a function without a known body ever throws. The checker trusts
+    /// the embedder here.
     fn never_throws(&self, name: &FunctionName) -> bool {
         let _ = name;
         false
     }
 
-    /// The function whose address stands at `offset` in data that nothing changes, as in a table
-    /// of virtual methods.
+    /// Returns the function whose address is at `offset` in constant data, as in a table of virtual
+    /// methods.
     fn address_in_data(&self, data: &FunctionName, offset: i64) -> Option<FunctionName> {
         let _ = (data, offset);
         None
     }
 
-    /// Whether calls of the function copy or fill memory as a function of the C library does.
+    /// Returns the function of the C library that calls of `name` behave like, if it copies or
+    /// fills memory.
     fn memory_call(&self, name: &FunctionName) -> Option<MemoryCall> {
         let _ = name;
         None
     }
 
-    /// Whether source locations have to be the same. False where they are entries of a table that
-    /// differs between the bodies.
+    /// Returns whether source locations have to be the same. False if they are entries of a table
+    /// that differs between the bodies.
     fn keeps_locations(&self) -> bool {
         true
     }
 }
 
-/// [`Surroundings`] that tell nothing but a byte order.
+/// [`Surroundings`] without any facts except a byte order.
 ///
 /// ```
 /// use cranelift_codegen::ir::Endianness;
@@ -104,11 +104,11 @@ impl MemoryCall {
     }
 }
 
-/// How many bodies are read for one call.
+/// The maximum number of bodies that are read for one call.
 const MAX_BODIES: usize = 4096;
 
-/// Whether a call of `name` cannot throw: no function that it reaches through calls whose
-/// exceptions come through throws by itself. `None` where there are too many.
+/// Returns whether a call of `name` cannot throw: each function that it reaches, except below calls
+/// that catch everything, has a known body or never throws. `None` if there are too many functions.
 pub(super) fn cannot_throw(surroundings: &dyn Surroundings, name: &FunctionName) -> Option<bool> {
     let mut seen: FxHashSet<FunctionName> = FxHashSet::default();
     let mut work = vec![name.clone()];
@@ -132,7 +132,7 @@ pub(super) fn cannot_throw(surroundings: &dyn Surroundings, name: &FunctionName)
     Some(true)
 }
 
-/// The calls whose exceptions come through; false where one may be of any function.
+/// Adds the callees of calls whose exceptions are passed on; false if one may be any function.
 fn note_throwing_calls(func: &Function, work: &mut Vec<FunctionName>) -> bool {
     for block in func.layout.blocks() {
         for inst in func.layout.block_insts(block) {

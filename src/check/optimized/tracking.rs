@@ -1,8 +1,7 @@
-//! Which slots are private, and what is known of them in both functions.
+//! Private slots, and the facts about them in both functions.
 //!
-//! A slot is taken to be private, so that loads and stores are all that reaches it, until its
-//! address is seen to go elsewhere. Then everything is followed anew, with the slot as memory like
-//! any other.
+//! A slot is assumed to be private, so that only loads and stores reach it, until its address is
+//! seen to escape. Then the proof starts again, with the slot as ordinary memory.
 
 use super::nodes::{Side, SlotRef};
 use cranelift_codegen::entity::EntitySet;
@@ -12,11 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Tracking {
     slots: [Vec<StackSlotData>; 2],
-    /// The slots that are known not to be private; what is found on the way counts from the next
-    /// time on.
+    /// The slots that are known not to be private. Those found in a round are added after it.
     shared: [EntitySet<StackSlot>; 2],
     found_shared: BTreeSet<(Side, StackSlot)>,
-    /// Slots of the optimised function that are slots of the other.
+    /// The paired slot of the function before, by slot of the optimised one.
     pair_of_after: FxHashMap<StackSlot, StackSlot>,
     pair_of_before: BTreeMap<StackSlot, StackSlot>,
     found_pairs: Vec<(StackSlot, StackSlot)>,
@@ -68,7 +66,7 @@ impl Tracking {
         self.is_private(side, slot)
     }
 
-    /// What the slot is called in terms.
+    /// Returns the slot's name in terms.
     pub(super) fn named(&self, side: Side, slot: StackSlot) -> SlotRef {
         match (side, self.pair_of_after.get(&slot)) {
             (Side::After, Some(&paired)) => (Side::Before, paired),
@@ -76,7 +74,7 @@ impl Tracking {
         }
     }
 
-    /// The slot of the function on `side` that terms call so.
+    /// Returns the slot of the function on `side` with this name in terms.
     pub(super) fn slot_of(&self, side: Side, named: SlotRef) -> Option<StackSlot> {
         match (side, named) {
             (Side::After, (Side::Before, slot)) => self.pair_of_before.get(&slot).copied(),
@@ -84,7 +82,7 @@ impl Tracking {
         }
     }
 
-    /// The slot of the optimised function that is this one of the other.
+    /// Returns the paired slot of the optimised function.
     pub(super) fn pair(&self, before: StackSlot) -> Option<StackSlot> {
         self.pair_of_before.get(&before).copied()
     }
@@ -93,12 +91,12 @@ impl Tracking {
         self.pair_of_after.contains_key(&after)
     }
 
-    /// Whether an address is that of a byte of the slot, so that it is not 0.
+    /// Returns whether an address is that of a byte of the slot, so that it is not 0.
     pub(super) fn is_inside(&self, (side, slot): SlotRef, offset: i64) -> bool {
         (0..i64::from(self.size(side, slot))).contains(&offset)
     }
 
-    /// Takes a slot for memory like any other, the next time.
+    /// Makes a slot ordinary memory, from the next round on.
     pub(super) fn share(&mut self, side: Side, slot: StackSlot) {
         if self.is_private(side, slot) {
             self.found_shared.insert((side, slot));
@@ -115,7 +113,7 @@ impl Tracking {
         }
     }
 
-    /// Takes the slots for one, from the next time on; false where they cannot be.
+    /// Pairs two slots, from the next round on; returns false if that is impossible.
     pub(super) fn unite(&mut self, before: StackSlot, after: StackSlot) -> bool {
         if self.pair(before) == Some(after) {
             return true;
@@ -146,8 +144,8 @@ impl Tracking {
         self.zeros.contains(&before)
     }
 
-    /// Decides that what a slot of the function before holds when it is called are zeros; false
-    /// where that was decided otherwise.
+    /// Decides that a slot of the function before holds zeros when it is called; returns false if
+    /// its contents are decided otherwise.
     pub(super) fn choose_zeros(&mut self, before: StackSlot) -> bool {
         if self.pair(before).is_some() || self.zeros.contains(&before) {
             return false;
@@ -157,17 +155,17 @@ impl Tracking {
         true
     }
 
-    /// Whether something was found that makes it necessary to follow everything anew.
+    /// Returns whether a finding makes another round necessary.
     pub(super) fn is_dirty(&self) -> bool {
         self.dirty
     }
 
-    /// Makes it necessary.
+    /// Makes another round necessary.
     pub(super) fn start_anew(&mut self) {
         self.dirty = true;
     }
 
-    /// Lets what was found count.
+    /// Applies the findings of a round.
     pub(super) fn settle(&mut self) {
         for (side, slot) in std::mem::take(&mut self.found_shared) {
             self.shared[index(side)].insert(slot);
@@ -177,7 +175,7 @@ impl Tracking {
             self.pair_of_after.insert(after, before);
         }
         self.zeros.append(&mut self.found_zeros);
-        // One of a pair cannot be private without the other.
+        // Of a pair, both are private or none is.
         for (&before, &after) in &self.pair_of_before {
             let [of_before, of_after] = &mut self.shared;
             if of_before.contains(before) || of_after.contains(after) {
@@ -189,8 +187,8 @@ impl Tracking {
     }
 }
 
-/// Slots that a debugger finds by themselves. Those that tags and stack maps name are found where
-/// these are.
+/// Returns slots that a debugger finds by their keys. Those that tags and stack maps name are found
+/// by these.
 fn keyed_slots(func: &Function) -> EntitySet<StackSlot> {
     let mut seen = EntitySet::new();
     for (slot, data) in func.sized_stack_slots.iter() {

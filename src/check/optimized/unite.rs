@@ -1,18 +1,18 @@
 //! Terms that are equal if slots are.
 //!
-//! Which slot of the optimised function is which of the other is found where terms that must be
-//! equal differ in slots alone. What a slot holds that nothing was stored in is found likewise.
+//! If terms that must be equal differ only in slots, these slots are paired. The contents of slots
+//! before their first store are found likewise.
 
 use super::nodes::{Node, Side, Symbol, Term};
 use super::walk::Walk;
 use rustc_hash::FxHashSet;
 
-/// How many terms are looked through that turn out to be different.
+/// The maximum number of terms that are compared before they are taken to be different.
 const MAX_TERMS: usize = 1000;
 
 impl Walk<'_> {
-    /// Whether two terms are equal if slots in them are the same: takes slots in the same places
-    /// of them for one.
+    /// Pairs the slots at the same places of two terms that must be equal; returns whether the next
+    /// round may find them equal.
     pub(super) fn unites(&mut self, a: Node, b: Node) -> bool {
         let mut seen: FxHashSet<(Node, Node)> = FxHashSet::default();
         let mut found = false;
@@ -42,7 +42,7 @@ impl Walk<'_> {
         found || self.choose_zeros(a)
     }
 
-    /// Decides that slots which a term of the function before depends on held zeros when the
+    /// Decides that slots on which a term of the function before depends held zeros when the
     /// function was called, where that was open.
     pub(super) fn choose_zeros(&mut self, node: Node) -> bool {
         let mut seen: FxHashSet<Node> = FxHashSet::default();
@@ -66,7 +66,7 @@ impl Walk<'_> {
     }
 }
 
-/// What a term is made of.
+/// Returns the parts of a term.
 fn parts(term: &Term) -> Vec<Node> {
     match term {
         Term::Computed { args, .. } | Term::Row(args) | Term::Sequence(args) => args.to_vec(),

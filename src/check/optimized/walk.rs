@@ -1,18 +1,17 @@
-//! Following both functions together.
+//! The walk that follows both functions together.
 //!
-//! The optimised function leads: its blocks are taken in turn, and the other function goes on from
-//! the place where it was when the block was entered. What has no effect outside is done on each
-//! side by itself; what has one must be done by both.
+//! The optimised function leads: its blocks are taken in turn, and the other function continues
+//! from its place at the start of the block. Each side takes steps without an effect by itself;
+//! both must have the same effects.
 
 use super::contents::ContentId;
-use super::copies::Copying;
 use super::evaluate::World;
 use super::facts::{Facts, learn, truth_of, value_of};
 use super::liveness::Liveness;
 use super::machine::{Accessed, Args, Machine};
 use super::memory::Memory;
 use super::nodes::{Node, Nodes, Side, Symbol};
-use super::state::State;
+use super::state::{Copying, State};
 use super::surroundings::Surroundings;
 use super::tracking::Tracking;
 use super::{Unproved, edges};
@@ -24,26 +23,26 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// How often everything is followed anew because something was found on the way.
+/// The maximum number of rounds, each of which uses the findings of those before.
 const MAX_ROUNDS: usize = 48;
-/// Steps for each instruction, over all rounds, and some for short functions.
+/// The maximum number of steps per instruction, over all rounds; short functions get some more.
 const STEPS_PER_INST: usize = 1500;
 const MIN_STEPS: usize = 20_000;
-/// Entries of lists of live values for each instruction.
+/// The maximum number of entries in lists of live values, per instruction.
 const LIVE_PER_INST: usize = 200;
-/// How many blocks of the function before may be passed without anything happening.
+/// The maximum number of blocks of the function before that are passed without an effect.
 pub(super) const MAX_SILENT_BLOCKS: usize = 4096;
 
-/// How many blocks that follow each other are asked where they were.
+/// The maximum number of successive blocks whose old places are tried.
 pub(super) const MAX_HINTS: usize = 8;
 
 pub(super) type Outcome<T = ()> = Result<T, Box<Unproved>>;
 
-/// What is kept from round to round.
+/// The state that is kept between rounds.
 struct Lasting {
     tracking: Tracking,
-    /// Where the function before is at the start of a block, for blocks where the first choice was
-    /// wrong.
+    /// The place of the function before at the start of a block, for blocks with a wrong first
+    /// choice.
     positions: FxHashMap<Block, Inst>,
     steps_left: usize,
 }
@@ -53,23 +52,23 @@ pub(super) struct Walk<'a> {
     pub(super) world: World,
     pub(super) before: Machine<'a>,
     pub(super) after: Machine<'a>,
-    /// The block of the optimised function that is followed.
+    /// The current block of the optimised function.
     pub(super) block: Option<Block>,
-    /// Loads that the function before did alone since the block was entered.
+    /// Loads that only the function before did in this block.
     pub(super) passed_loads: u32,
-    /// What was loaded or stored since then and is still there, by the load without its operand
-    /// and the address.
+    /// Values loaded or stored in this block that are still there, by a load of them without its
+    /// operand and the address.
     pub(super) loaded: FxHashMap<(ContentId, Node), Node>,
-    /// The copy that the function before is at.
+    /// The copy at which the function before is.
     pub(super) copying: Copying,
-    /// Where the function before is.
+    /// The place of the function before.
     pub(super) position: Inst,
-    /// Steps that it took since the block was entered.
+    /// Its steps in this block.
     pub(super) progress: usize,
     pub(super) facts: Facts,
     pub(super) states: SecondaryMap<Block, Option<State>>,
     pub(super) ways: SecondaryMap<Block, Ways>,
-    /// Where else the function before could have been at the start of a block.
+    /// Other possible places of the function before at the start of a block.
     pub(super) trails: FxHashMap<Block, Vec<Inst>>,
     pub(super) positions: FxHashMap<Block, Inst>,
     pub(super) wants_other_position: bool,
@@ -77,30 +76,30 @@ pub(super) struct Walk<'a> {
     pub(super) preds: SecondaryMap<Block, u32>,
     pub(super) work: BTreeSet<(u32, Block)>,
     steps_left: usize,
-    /// Whether all that is known has been found, and is only looked at.
+    /// Whether all facts have been found, and are only compared.
     pub(super) is_final: bool,
     /// Branches of the function before that decide something.
     pub(super) deciding: FxHashSet<Inst>,
-    /// Steps that may still be taken to see whether a branch does.
+    /// The remaining steps for finding out whether a branch does.
     pub(super) fork_steps: usize,
-    /// Edges of the optimised function on which the other one does nothing.
+    /// Edges of the optimised function on which the other one has no effect.
     pub(super) idle: FxHashMap<Block, Vec<Block>>,
     pub(super) seen: super::labels::Seen,
     pub(super) matched: FxHashMap<Inst, FxHashSet<Inst>>,
     pub(super) named_blocks: Vec<(Inst, Block, Inst, Option<Block>)>,
 }
 
-/// What arrives at a block.
+/// The states that arrive at a block.
 #[derive(Clone, Default)]
 pub(super) struct Ways {
-    /// On each way that does not go back, with the edge that it ends in.
+    /// The state on each way that does not go back, with the edge that it ends in.
     pub(super) forward: Vec<(Option<(Block, BlockCall)>, State)>,
-    /// Whether one of these changed since the block was followed.
+    /// Whether one of these changed after the block was followed.
     pub(super) changed: bool,
     pub(super) position: Option<Inst>,
 }
 
-/// Where to go back to.
+/// A state to which the walk can return.
 pub(super) struct Mark {
     values: usize,
     memory: Rc<Memory>,
@@ -112,13 +111,13 @@ pub(super) struct Mark {
 
 pub(super) enum Step {
     Taken,
-    /// The instruction does something.
+    /// The instruction has an effect.
     None,
-    /// It is not known whether the instruction accesses a private slot.
+    /// It is unknown whether the instruction accesses a private slot.
     Unknown,
 }
 
-/// Proves one function from the other, in as many rounds as it takes.
+/// Proves one function from the other.
 pub(super) fn prove(
     before: &Function,
     after: &Function,
@@ -242,7 +241,7 @@ impl<'a> Walk<'a> {
             if self.world.tracking.is_dirty() || self.wants_other_position {
                 return Ok(());
             }
-            // Once more with all that is known, which must turn out to be so.
+            // In the last round, all facts must turn out the same.
             self.is_final = true;
             self.seen = Default::default();
             self.idle.clear();
@@ -314,7 +313,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Follows a block from what is known at its start.
+    /// Follows a block from the facts at its start.
     fn follow(&mut self, block: Block) -> Outcome {
         self.bring_together(block);
         let Some(state) = self.states[block].clone() else {
@@ -398,7 +397,7 @@ impl<'a> Walk<'a> {
         self.match_effect(block, inst)
     }
 
-    /// Goes along an edge of the optimised function.
+    /// Takes an edge of the optimised function.
     pub(super) fn go(&mut self, from: Block, edge: BlockCall, extra: &[BlockArgNode]) -> Outcome {
         let func = self.after.func;
         let target = edge.block(&func.dfg.value_lists);
@@ -423,7 +422,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What the function before has set since the mark.
+    /// Returns the values that the function before has set after the mark.
     pub(super) fn set_since(&self, mark: &Mark) -> Vec<(Value, Option<super::nodes::Node>)> {
         self.before.set_since(mark.values)
     }
@@ -443,15 +442,15 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// An answer at an instruction of the function before.
+    /// Returns the answer for a difference at an instruction of the function before.
     pub(super) fn at(
         &self,
         inst: Inst,
         message: impl Into<String>,
         answer: fn(Difference) -> Unproved,
     ) -> Box<Unproved> {
-        let name = crate::program::FunctionName::from(self.before.func.name.clone());
-        let difference = Difference::at(CopyTree::ROOT, name.to_string(), inst, message);
+        let name = self.before.func.name.clone().into();
+        let difference = Difference::at(CopyTree::ROOT, name, inst, message);
         Box::new(answer(difference))
     }
 
@@ -469,14 +468,13 @@ impl<'a> Walk<'a> {
         message: impl Into<String>,
         answer: fn(Difference) -> Unproved,
     ) -> Box<Unproved> {
-        let name = crate::program::FunctionName::from(self.before.func.name.clone());
-        let name = name.to_string();
+        let name = self.before.func.name.clone().into();
         let difference = Difference::at(CopyTree::ROOT, name, self.position, message);
         Box::new(answer(difference.with_result(result)))
     }
 }
 
-/// What a returned value or the payload of an exception is on an edge.
+/// A returned value or the payload of an exception on an edge, with its term.
 pub(super) type BlockArgNode = (BlockArg, Option<super::nodes::Node>);
 
 pub(super) fn find_extra(extra: &[BlockArgNode], arg: BlockArg) -> Option<super::nodes::Node> {
@@ -484,7 +482,7 @@ pub(super) fn find_extra(extra: &[BlockArgNode], arg: BlockArg) -> Option<super:
     found.and_then(|(_, node)| *node)
 }
 
-/// Numbers from 1 on; 0 for what the entry block does not lead to.
+/// Returns the numbers of blocks in reverse postorder, from 1 on; 0 for unreachable blocks.
 fn reverse_postorder(func: &Function) -> SecondaryMap<Block, u32> {
     let mut order = SecondaryMap::new();
     let mut seen: FxHashSet<Block> = FxHashSet::default();

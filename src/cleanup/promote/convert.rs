@@ -1,13 +1,40 @@
 //! Conversion of values between types with the same bits in memory.
 
 use super::super::constant::constant;
-use super::pieces::Order;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::{
     ConstantData, Endianness, Function, Inst, InstBuilder, MemFlagsData, SourceLoc, Type, Value,
     types,
 };
+
+/// The byte order in which numbers are in a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Order {
+    /// It does not matter: all accesses are of single bytes.
+    #[default]
+    Any,
+    /// The target's, which is unknown.
+    Native,
+    Is(Endianness),
+}
+
+impl Order {
+    pub(super) fn meet(self, other: Order) -> Option<Order> {
+        match (self, other) {
+            (Order::Any, order) | (order, Order::Any) => Some(order),
+            _ => (self == other).then_some(self),
+        }
+    }
+
+    /// Returns the order, where it is known.
+    pub(super) fn known(self) -> Option<Endianness> {
+        match self {
+            Order::Is(endianness) => Some(endianness),
+            Order::Any | Order::Native => None,
+        }
+    }
+}
 
 /// Returns a cursor before `inst`, with its location.
 pub(super) fn before(func: &mut Function, inst: Inst) -> FuncCursor<'_> {

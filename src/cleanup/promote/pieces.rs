@@ -5,10 +5,10 @@
 //! source too; a copy to memory reads everything.
 
 use super::super::options::OptimizeOptions;
-use super::convert::has_zero;
+use super::convert::{Order, has_zero};
 use super::scan::{Action, Event, Place, Privacy, Side, Uses};
 use cranelift_codegen::entity::SecondaryMap;
-use cranelift_codegen::ir::{Endianness, Function, StackSlot, Type, types};
+use cranelift_codegen::ir::{Function, StackSlot, Type, types};
 use std::ops::Range;
 
 /// Slots with more pieces stay in memory: as values they would all be spilled.
@@ -30,34 +30,6 @@ pub(super) struct Piece {
 impl Piece {
     pub(super) fn end(self) -> u32 {
         self.start + self.ty.bytes()
-    }
-}
-
-/// The byte order in which numbers are in a slot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Order {
-    /// It does not matter: all accesses are of single bytes.
-    #[default]
-    Any,
-    /// The target's, which is unknown.
-    Native,
-    Is(Endianness),
-}
-
-impl Order {
-    fn meet(self, other: Order) -> Option<Order> {
-        match (self, other) {
-            (Order::Any, order) | (order, Order::Any) => Some(order),
-            _ => (self == other).then_some(self),
-        }
-    }
-
-    /// Returns the order, where it is known.
-    pub(super) fn known(self) -> Option<Endianness> {
-        match self {
-            Order::Is(endianness) => Some(endianness),
-            Order::Any | Order::Native => None,
-        }
     }
 }
 

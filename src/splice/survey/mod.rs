@@ -331,7 +331,7 @@ impl<'f> Survey<'f> {
         Ok(())
     }
 
-    /// Blocks keep the callee's own order in the caller's layout.
+    /// Orders the blocks of the layout: they keep the callee's order in the caller's.
     fn order_layout(&mut self, order: &[Block]) {
         let tables = &mut self.tables;
         if order.len() == 1 {

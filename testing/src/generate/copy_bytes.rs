@@ -10,7 +10,7 @@ use cranelift_inliner::program::FunctionName;
 /// Its name.
 pub(super) const COPY_BYTES: &str = "copy_bytes";
 
-/// Its signature: destination, source, number of bytes; it returns the destination.
+/// Returns its signature: destination, source, number of bytes; it returns the destination.
 pub(super) fn copy_bytes_signature() -> Signature {
     let mut signature = Signature::new(CallConv::SystemV);
     signature.params = [types::I64; 3].map(AbiParam::new).to_vec();

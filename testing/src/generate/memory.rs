@@ -23,7 +23,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// A slot without a region, known only to its maker, aligned to 8 bytes.
+    /// Returns a slot without a region, known only to its maker, aligned to 8 bytes.
     pub(super) fn local(slot: StackSlot, size: u32) -> Self {
         Slot {
             slot,

@@ -219,7 +219,7 @@ impl Plan {
         choices.one_of(&all).unwrap_or(CallConv::SystemV)
     }
 
-    /// At most two results: riscv64 has no registers for more.
+    /// Returns a signature with at most two results: riscv64 has no registers for more.
     fn signature(&self, choices: &mut Choices<'_, '_>, call_conv: CallConv) -> Signature {
         let mut signature = Signature::new(call_conv);
         let most = match choices.byte() {

@@ -5,8 +5,8 @@ use cranelift_inliner::check::{CheckError, check};
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{FunctionName, Program};
 
-/// Each function of the result matches the report: it is the input function, with each inlined call
-/// replaced by the final body of its callee.
+/// Checks that each function of the result matches the report: it is the input function, with each
+/// inlined call replaced by the final body of its callee.
 ///
 /// The [checker](cranelift_inliner::check), whose documentation lists what it proves, proves this
 /// for instructions, operands and edges, and with them tags, slot keys, source locations, value
@@ -36,7 +36,7 @@ pub fn unproved(before: &Program, inlined: &Inlined) -> Result<Vec<FunctionName>
         let Some(after) = inlined.body(id) else {
             return broken("there is no body".into());
         };
-        let Some(copies) = inlined.copies(before, id) else {
+        let Some(copies) = inlined.copies(id) else {
             return broken("there are no records".into());
         };
         match check(&copies, after) {

@@ -11,9 +11,10 @@ use cranelift_inliner::program::Program;
 /// The most instructions that the interpreter executes for one invocation.
 const FUEL: u64 = 1_000_000;
 
-/// Each invocation calls the same functions of the host with the same arguments in the same order,
-/// and ends in the same way: with the same results, the same trap or the same exception; in the
-/// interpreter and natively before, and natively after, with and without optimization.
+/// Checks that each invocation calls the same functions of the host with the same arguments in the
+/// same order, and ends in the same way: with the same results, the same trap or the same
+/// exception; in the interpreter and natively before, and natively after, with and without
+/// optimization.
 ///
 /// If the interpreter cannot run an invocation, only the input's native behaviour counts. If that
 /// cannot run either, the result is not checked. Invocations must

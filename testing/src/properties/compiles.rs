@@ -8,8 +8,8 @@ use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{FunctionId, Program};
 use std::sync::Arc;
 
-/// Each function of the result verifies, and compiles for x64, aarch64, riscv64 and s390x, with
-/// and without optimization.
+/// Checks that each function of the result verifies, and compiles for x64, aarch64, riscv64 and
+/// s390x, with and without optimization.
 ///
 /// # Errors
 ///
@@ -25,7 +25,7 @@ pub fn compiles(before: &Program, inlined: &Inlined) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Each function of the result verifies, and compiles for `isa`.
+/// Checks that each function of the result verifies, and compiles for `isa`.
 ///
 /// Functions without inlined calls are skipped, since they are unchanged. A function may fail if
 /// one of its input functions fails too, or if it is too large for Cranelift: the pass then

@@ -13,9 +13,9 @@ use std::sync::OnceLock;
 /// The threads of the pools: one, and more than the functions of a small program can use.
 const THREADS: [usize; 2] = [1, 5];
 
-/// The result of `inliner` on `program` does not depend on the number of threads and the order of
-/// the functions: the same bodies, the same decisions for the same reasons, the same dropped
-/// functions, and the same machine code for x64.
+/// Checks that the result of `inliner` on `program` does not depend on the number of threads and
+/// the order of the functions: the same bodies, the same decisions for the same reasons, the same
+/// dropped functions, and the same machine code for x64.
 ///
 /// # Errors
 ///

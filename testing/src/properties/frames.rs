@@ -10,9 +10,10 @@ use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{FunctionName, Program};
 use std::hint::black_box;
 
-/// At each call of the host, the stack of the source program is the same before and after,
-/// natively, with and without optimization: the same frames with the same tags, which are numbers,
-/// or slots with the same key and the same bytes. `schema` splits the program's tags into frames.
+/// Checks that at each call of the host, the stack of the source program is the same before and
+/// after, natively, with and without optimization: the same frames with the same tags, which are
+/// numbers, or slots with the same key and the same bytes. `schema` splits the program's tags into
+/// frames.
 ///
 /// Three things are not checked: programs whose tags are not in the form of `schema`, calls of the
 /// host with an untagged call on the stack, and bytes of slots that were never written. Invocations

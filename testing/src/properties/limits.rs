@@ -8,7 +8,8 @@ use cranelift_inliner::graph::CallKind;
 use cranelift_inliner::pass::{Inlined, SiteRecord};
 use cranelift_inliner::program::{FunctionId, Linkage, Program};
 
-/// No function of the result, and not the program as a whole, grows or nests beyond `limits`.
+/// Checks that no function of the result, and not the program as a whole, grows or nests beyond
+/// `limits`.
 ///
 /// The bodies themselves are counted, and the report must have the same numbers.
 ///

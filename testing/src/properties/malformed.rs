@@ -8,8 +8,8 @@ use cranelift_inliner::pass::{Inlined, Reason};
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::Refusal;
 
-/// No call is refused because it, its caller or its callee is malformed, unless Cranelift's
-/// verifier rejects one of both functions too.
+/// Checks that no call is refused because it, its caller or its callee is malformed, unless
+/// Cranelift's verifier rejects one of both functions too.
 ///
 /// # Errors
 ///

@@ -14,10 +14,10 @@ use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 
-/// The result of `inliner` for each function equals the result of splicing the same calls one after
-/// the other, up to [renaming](crate::canonical). With several sessions, the layout of blocks may
-/// differ too. Copies share stack slots only within a session, so a result of several sessions
-/// without sharing is compared with one of a single session without sharing.
+/// Checks that the result of `inliner` for each function equals the result of splicing the same
+/// calls one after the other, up to [renaming](crate::canonical). With several sessions, the layout
+/// of blocks may differ too. Copies share stack slots only within a session, so a result of several
+/// sessions without sharing is compared with one of a single session without sharing.
 ///
 /// `choose` decides the order: it gets the number of calls that could be spliced next, and returns
 /// the index of the next one, modulo that number. Before the first splice into a function, and

@@ -5,8 +5,8 @@ use cranelift_codegen::ir::{Function, Inst};
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{Program, ProgramError};
 
-/// The text of the inlined program, read and printed again, is the same, and the program read back
-/// has the same stack maps and tags.
+/// Checks that the text of the inlined program, read and printed again, is the same, and the
+/// program read back has the same stack maps and tags.
 ///
 /// If `before` does not satisfy this either, the result is not checked: it may have a name that
 /// CLIF cannot express.

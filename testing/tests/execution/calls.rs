@@ -42,7 +42,7 @@ block0(v0: i64):
     assert_ne!(seen.outcome, other.outcome);
 }
 
-/// More parameters of all types than there are registers, in and out.
+/// Returns more parameters of all types than there are registers, in and out.
 fn all_types(convention: &str, results: &str) -> String {
     let types = "i8, i16, i32, i64, i128, f32, f64, i8x16, i16x8, i32x4, i64x2, f32x4, f64x2";
     let both = format!("{types}, {types}");

@@ -39,7 +39,7 @@ fn threads_trap_each_on_their_own() {
     });
 }
 
-/// The number of mappings of this process's memory.
+/// Returns the number of mappings of this process's memory.
 #[cfg(target_os = "linux")]
 fn mappings() -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();

@@ -21,7 +21,7 @@ fn returns(clif: &str, invocation: &Invocation, expected: i64) {
     );
 }
 
-/// As [`returns`], where the interpreter can tell as well.
+/// Like [`returns`], but also in the interpreter.
 fn returns_everywhere(clif: &str, invocation: &Invocation, expected: i64) {
     let seen = everywhere(clif, invocation);
     assert_eq!(

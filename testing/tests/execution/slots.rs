@@ -7,7 +7,8 @@ use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::splice::MemoryPromises;
 use cranelift_inliner_testing::execute::Outcome;
 
-/// A body that stores its parameter to a slot of its own and loads it again, both with `flags`.
+/// Returns a body that stores its parameter to a slot of its own and loads it again, both with
+/// `flags`.
 fn through_a_slot(name: &str, flags: &str, load: &str) -> String {
     let region = match flags.contains("region0") {
         true => "region0 = 5 \"own\"",
@@ -127,7 +128,8 @@ block0(v0: i64):
     assert!(matches!(&seen.outcome, Outcome::Returned(_)));
 }
 
-/// A body that stores a value `computed` from its parameter, and has the parameter added in place.
+/// Returns a body that stores a value `computed` from its parameter, and has the parameter added in
+/// place.
 fn gives_away(name: &str, computed: &str) -> String {
     format!(
         "
@@ -147,8 +149,8 @@ block0(v0: i64):
     )
 }
 
-/// Two bodies that give the addresses of their slots away, and one that uses another slot with
-/// `flags`.
+/// Returns two bodies that give the addresses of their slots away, and one that uses another slot
+/// with `flags`.
 fn given_away(flags: &str, region: &str) -> String {
     let one = gives_away("one", "bor v0, v0");
     let two = gives_away("two", "bnot v0");

@@ -4,8 +4,8 @@ use crate::support::{call, natively};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_inliner_testing::execute::Outcome;
 
-/// A coroutine that adds up the sent values, on a stack that is a slot of `%main`. Everything that
-/// switches is a function of its own, which is inlined into both sides.
+/// Returns a coroutine that adds up the sent values, on a stack that is a slot of `%main`.
+/// Everything that switches is a function of its own, which is inlined into both sides.
 fn coroutine(between: &str) -> String {
     format!(
         "

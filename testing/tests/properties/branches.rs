@@ -31,7 +31,8 @@ impl Numbers {
     }
 }
 
-/// A function of a few blocks, most of which do nothing but branch, often on the same value.
+/// Returns a function of a few blocks, most of which do nothing but branch, often on the same
+/// value.
 fn branching(numbers: &mut Numbers) -> String {
     let blocks = 2 + numbers.below(8);
     let params: Vec<usize> = (0..=blocks).map(|_| numbers.below(3)).collect();

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseResult};
 use std::sync::Arc;
 
-/// How many programs each test makes, unless `PROPTEST_CASES` asks for another number.
+/// Returns how many programs each test makes, unless `PROPTEST_CASES` asks for another number.
 pub(crate) fn cases(cases: u32) -> ProptestConfig {
     let by_default = ProptestConfig::default();
     ProptestConfig {
@@ -46,8 +46,8 @@ fn switching() -> Shape {
     Shape::new().with(Feature::StackSwitches)
 }
 
-/// Functions that access memory of their callers. Structures are passed by value where backends of
-/// the machine take them.
+/// Returns functions that access memory of their callers. Structures are passed by value where
+/// backends of the machine take them.
 fn promising() -> Shape {
     by_value().with(Feature::Promises)
 }
@@ -61,7 +61,7 @@ fn by_value() -> Shape {
     }
 }
 
-/// `program` with a thread-local that those functions read whose bit is set in `readers`.
+/// Returns `program` with a thread-local that those functions read whose bit is set in `readers`.
 fn with_thread_locals(program: &Program, readers: u8) -> Program {
     let with_read = |function: &Function| {
         let mut body = function.clone();

@@ -11,7 +11,7 @@ use cranelift_inliner_testing::properties;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The CLIF files below a folder of the repository.
+/// Finds the CLIF files below a folder of the repository.
 fn clif_files(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -26,7 +26,7 @@ fn clif_files(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The modules, without the part below a filetest's marker.
+/// Returns the modules, without the part below a filetest's marker.
 fn modules() -> Vec<(String, Program)> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let mut files = Vec::new();

@@ -12,7 +12,8 @@ use cranelift_inliner_testing::generate::{CallGraph, Feature, Generated, Shape, 
 use cranelift_inliner_testing::properties::{self, seeded};
 use proptest::prelude::*;
 
-/// Some of the transforms; the generated function that copies bytes is one that is known to.
+/// Returns some of the transforms; the generated function that copies bytes is one that is known
+/// to.
 fn options() -> impl Strategy<Value = OptimizeOptions> {
     let switches = prop_oneof![4 => Just([true; 7]), 1 => any::<[bool; 7]>()];
     (switches, any::<bool>(), any::<bool>()).prop_map(|(on, knows_order, knows_copies)| {

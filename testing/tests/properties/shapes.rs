@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 const SEEDS: u64 = 300;
 
-/// Bytes that differ in each of their parts from one seed to the next.
+/// Returns bytes that differ in each of their parts from one seed to the next.
 fn bytes(seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let length = 16 + seed as usize % 700;
@@ -34,7 +34,7 @@ fn generate(shape: &Shape, seed: u64) -> Generated {
         .unwrap()
 }
 
-/// All architectures; riscv64 with the feature that vectors need.
+/// Returns all architectures; riscv64 with the feature that vectors need.
 fn isas() -> [OwnedTargetIsa; 4] {
     let plain = TargetSettings::new();
     let vectors = TargetSettings::new().setting("has_v");
@@ -307,7 +307,7 @@ fn everything_occurs() {
     assert!(seen.len() > 150, "{seen:?}");
 }
 
-/// Whether a block that nothing reaches branches into two loops.
+/// Returns whether a block that nothing reaches branches into two loops.
 fn enters_two_loops(func: &Function) -> bool {
     let cfg = ControlFlowGraph::with_function(func);
     let domtree = DominatorTree::with_function(func, &cfg);

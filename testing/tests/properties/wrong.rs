@@ -57,7 +57,7 @@ fn always() -> Inliner<'static> {
     Inliner::new(Always)
 }
 
-/// The result of the pass, with `%main` changed afterwards.
+/// Returns the result of the pass, with `%main` changed afterwards.
 fn changed(change: impl Fn(&mut Function)) -> Inlined {
     let inlined = always().run(&program()).unwrap();
     let changed = inlined.with_bodies(|_, body| {

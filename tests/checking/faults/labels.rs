@@ -26,8 +26,8 @@ block0(v0: i32, v1: i64):
     return v4
 }";
 
-/// The module, with labels on a result and on a parameter of the callee, and
-/// on a result of the caller.
+/// Returns the module, with labels on a result and on a parameter of the callee, and on a result of
+/// the caller.
 fn labelled() -> Functions {
     let mut functions = parse(MODULE);
     for (name, value, label) in [("%callee", 0, 10), ("%callee", 4, 14), ("%caller", 4, 24)] {
@@ -46,7 +46,7 @@ fn put(func: &mut Function, value: Value, label: u32, from: u32) {
     labels.insert(value, ValueLabelAssignments::Starts(vec![start]));
 }
 
-/// The value that has the label, which is taken away.
+/// Returns the value that has the label, which is taken away.
 fn take(func: &mut Function, label: u32) -> (Value, ValueLabelAssignments) {
     let labels = func.dfg.values_labels.as_mut().unwrap();
     let has = |assignments: &ValueLabelAssignments| match assignments {

@@ -65,8 +65,7 @@ const BASES: [Base; 13] = [
     promises::STRUCTURES_AND_REGIONS,
 ];
 
-/// The text of a function with single spaces, so that edits need not care for
-/// columns.
+/// Returns the text of a function with single spaces, so that edits need not care for columns.
 fn plain_text(func: &Function) -> String {
     let text = func.to_string();
     let lines = text.lines().map(|line| {

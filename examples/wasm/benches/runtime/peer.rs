@@ -49,7 +49,7 @@ fn inline_all(functions: &mut [(FuncId, Function)]) {
     }
 }
 
-/// The id of a function that is called by name.
+/// Returns the id of a function that is called by name.
 fn called(function: &Function, reference: FuncRef) -> Option<u32> {
     match function.dfg.ext_funcs[reference].name {
         ExternalName::User(name) => Some(function.params.user_named_funcs()[name].index),

@@ -35,7 +35,7 @@ fn ratio(row: &Row, variant: usize, figure: Figure) -> f64 {
     figure(&row.cells[variant]) / figure(&row.cells[0])
 }
 
-/// The geometric mean of a variant's ratios.
+/// Returns the geometric mean of a variant's ratios.
 fn mean(rows: &[Row], variant: usize, figure: Figure) -> f64 {
     let logs = rows.iter().map(|row| ratio(row, variant, figure).ln());
     (logs.sum::<f64>() / rows.len() as f64).exp()
@@ -74,7 +74,7 @@ pub(crate) fn print(variants: &[Variant], rows: &[Row]) {
     }
 }
 
-/// All figures, and the means.
+/// Returns all figures, and the means.
 pub(crate) fn json(variants: &[Variant], rows: &[Row]) -> String {
     let programs = rows.iter().map(|row| {
         let cells = variants.iter().zip(&row.cells).map(|(variant, cell)| {

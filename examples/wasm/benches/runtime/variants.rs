@@ -20,7 +20,7 @@ enum How {
 }
 
 impl Variant {
-    /// All ways. The first one is what the others are compared to.
+    /// Returns all ways. The first one is what the others are compared to.
     pub(crate) fn all() -> Vec<Self> {
         let new = |name: &str, inlined_by_llvm, how| Self {
             name: name.to_owned(),
@@ -44,7 +44,7 @@ impl Variant {
         ]
     }
 
-    /// The cost model with other numbers: `NAME=NUMBER,...`.
+    /// Returns the cost model with other numbers: `NAME=NUMBER,...`.
     pub(crate) fn model(numbers: &str) -> Self {
         let mut model = CostModel::default();
         for pair in numbers.split(',') {

@@ -12,7 +12,8 @@ use arbitrary::Unstructured;
 use std::io::{self, BufWriter, Write};
 use wasm_smith::{Config, Module};
 
-/// What the compiler has: WebAssembly 2.0 without SIMD and without references in functions.
+/// Returns the features of the compiler: WebAssembly 2.0 without SIMD and without references in
+/// functions.
 fn config(number: u64) -> Config {
     Config {
         allow_start_export: number % 4 == 0,
@@ -49,7 +50,7 @@ fn config(number: u64) -> Config {
     }
 }
 
-/// A generator of numbers by Vigna (SplitMix64), for the bytes that a module is made of.
+/// Returns a generator of numbers by Vigna (SplitMix64), for the bytes that a module is made of.
 fn bytes(number: u64) -> Vec<u8> {
     let mut state = number;
     let words = (0..1024).flat_map(|_| {

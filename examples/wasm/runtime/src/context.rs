@@ -24,12 +24,12 @@ pub struct Context {
     pub host: *mut Host,
 }
 
-/// The offset of the address of a table.
+/// Returns the offset of the address of a table.
 pub fn table_offset(table: u32) -> i32 {
     (size_of::<Context>() + 8 * table as usize) as i32
 }
 
-/// The offset of a global in the context of a module with this many tables.
+/// Returns the offset of a global in the context of a module with this many tables.
 pub fn global_offset(tables: usize, global: u32) -> i32 {
     (size_of::<Context>() + 8 * (tables + global as usize)) as i32
 }

@@ -208,20 +208,20 @@ impl Instance {
         }
     }
 
-    /// The bytes of the memory.
+    /// Returns the bytes of the memory.
     pub fn memory(&mut self) -> &mut [u8] {
         // SAFETY: no code of the instance runs while it is borrowed.
         let host = unsafe { &mut *self.host };
         host.memory.as_mut().map_or(&mut [], Memory::bytes)
     }
 
-    /// What was written to standard output, if [`Wasi`] was told to keep it.
+    /// Returns the bytes written to standard output, if [`Wasi`] keeps them.
     pub fn output(&self) -> &[u8] {
         // SAFETY: as in `memory`.
         unsafe { (*self.host).wasi.output() }
     }
 
-    /// The value of an exported global.
+    /// Returns the value of an exported global.
     pub fn global(&self, name: &str) -> Option<u64> {
         let export = self.image.exports.iter().find(|e| e.name == name)?;
         let Exported::Global(global, ty) = export.item else {

@@ -30,17 +30,17 @@ impl Memory {
         Ok(memory)
     }
 
-    /// The first byte.
+    /// Returns the first byte.
     pub fn base(&mut self) -> *mut u8 {
         self.reserved.as_mut_ptr()
     }
 
-    /// The size.
+    /// Returns the size.
     pub fn pages(&self) -> u64 {
         self.pages
     }
 
-    /// The bytes of the memory as large as it is.
+    /// Returns the bytes of the memory as large as it is.
     pub fn bytes(&mut self) -> &mut [u8] {
         let len = (self.pages * PAGE) as usize;
         // SAFETY: `extend` has made these accessible, and they are zero at first. The program,

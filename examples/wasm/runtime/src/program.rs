@@ -26,7 +26,7 @@ pub fn run_command(instance: &mut Instance) -> i32 {
     }
 }
 
-/// What `main` of a linked program calls.
+/// Runs a linked program: its `main` calls this.
 ///
 /// # Safety
 ///

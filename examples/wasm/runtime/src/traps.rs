@@ -184,7 +184,7 @@ pub(crate) fn install() {
     });
 }
 
-/// Program counter, frame pointer and stack pointer of what a signal interrupted.
+/// Returns program counter, frame pointer and stack pointer of what a signal interrupted.
 #[cfg(target_arch = "x86_64")]
 fn registers(context: &mut libc::ucontext_t) -> [*mut usize; 3] {
     let registers = &mut context.uc_mcontext.gregs;
@@ -196,7 +196,7 @@ fn registers(context: &mut libc::ucontext_t) -> [*mut usize; 3] {
     ]
 }
 
-/// Program counter, frame pointer and stack pointer of what a signal interrupted.
+/// Returns program counter, frame pointer and stack pointer of what a signal interrupted.
 #[cfg(target_arch = "aarch64")]
 fn registers(context: &mut libc::ucontext_t) -> [*mut usize; 3] {
     let registers = &mut context.uc_mcontext;
@@ -229,7 +229,7 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut libc
     pass_on(signal, info, context);
 }
 
-/// The addresses of the instruction and of the calls around it, up to the entry's frame.
+/// Returns the addresses of the instruction and of the calls around it, up to the entry's frame.
 ///
 /// # Safety
 ///

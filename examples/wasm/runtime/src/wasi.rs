@@ -72,13 +72,14 @@ pub struct Wasi {
 }
 
 impl Wasi {
-    /// With the standard streams of this process, and nothing else.
+    /// Returns an environment with the standard streams of this process, and nothing else.
     pub fn inherit() -> Self {
         Self::with([Descriptor::Input, Descriptor::Output, Descriptor::Error])
     }
 
-    /// Without input. Output is kept for [`Instance::output`](crate::Instance::output), and what is
-    /// written to the stream for errors is dropped with the instance.
+    /// Returns an environment without input. Output is kept for
+    /// [`Instance::output`](crate::Instance::output), and bytes written to the stream for errors
+    /// are dropped with the instance.
     pub fn captured() -> Self {
         Self::with([
             Descriptor::Kept(Vec::new()),
@@ -168,8 +169,8 @@ impl Wasi {
         put(memory, to, &nanoseconds.to_le_bytes())
     }
 
-    /// Clock 0 is that of the calendar. The time of the processor (2 and 3) is taken for that
-    /// since the start.
+    /// Returns the time of a clock. Clock 0 is that of the calendar. The time of the processor (2
+    /// and 3) is taken to be the time after the start.
     fn time(&self, clock: u32) -> Result<Duration> {
         match clock {
             0 => Ok(SystemTime::now()
@@ -370,7 +371,7 @@ impl Wasi {
         put(memory, to, &(opened as u32).to_le_bytes())
     }
 
-    /// The real path of a file below a folder. Symbolic links may not lead out of it.
+    /// Returns the real path of a file below a folder. Symbolic links may not lead out of it.
     fn resolve(&mut self, memory: &mut [u8], fd: u32, path: u32, len: u32) -> Result<PathBuf> {
         let Descriptor::Folder { path: folder, .. } = self.descriptor(fd)? else {
             return Err(Errno::NotFolder);
@@ -409,7 +410,7 @@ fn put(memory: &mut [u8], to: u32, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Start and length of the buffer with this number, in a list of buffers.
+/// Returns start and length of the buffer with this number, in a list of buffers.
 fn range_of(memory: &mut [u8], buffers: u32, index: u32) -> Result<(u32, u32)> {
     let at = u64::from(buffers) + 8 * u64::from(index);
     let at = u32::try_from(at).map_err(|_| Errno::Fault)?;

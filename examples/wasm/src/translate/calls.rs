@@ -17,7 +17,7 @@ impl Translator<'_, '_, '_> {
         self.stack.extend(self.builder.inst_results(call));
     }
 
-    /// The context and the operands of a call.
+    /// Returns the context and the operands of a call.
     fn arguments(&mut self, params: usize) -> Vec<Value> {
         let mut arguments = vec![self.context];
         arguments.extend(self.pop_many(params));
@@ -64,7 +64,7 @@ impl Translator<'_, '_, '_> {
         self.stack.extend(self.builder.inst_results(call));
     }
 
-    /// The address of an element, which must be in the table.
+    /// Returns the address of an element, which must be in the table.
     fn element(&mut self, table: u32, index: Value) -> Value {
         let len = i64::from(self.module.tables[table as usize]);
         let outside = self

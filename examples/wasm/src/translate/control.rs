@@ -128,7 +128,7 @@ impl Translator<'_, '_, '_> {
         });
     }
 
-    /// `else`.
+    /// Translates `else`.
     pub(super) fn begin_else(&mut self) {
         let Some(frame) = self.frames.last() else {
             return;
@@ -152,7 +152,7 @@ impl Translator<'_, '_, '_> {
         }
     }
 
-    /// From the end of a frame to what comes after it.
+    /// Jumps from the end of a frame to the code after it.
     fn leave_frame(&mut self) {
         if let Some(frame) = self.frames.last_mut() {
             frame.exits = true;
@@ -162,7 +162,7 @@ impl Translator<'_, '_, '_> {
         }
     }
 
-    /// `end`.
+    /// Translates `end`.
     pub(super) fn end(&mut self) {
         let Some(frame) = self.frames.last() else {
             return;
@@ -214,7 +214,7 @@ impl Translator<'_, '_, '_> {
         self.leave_reachable();
     }
 
-    /// What follows in this frame is never reached.
+    /// Marks the rest of this frame as unreachable.
     fn leave_reachable(&mut self) {
         self.reachable = false;
         if let Some(frame) = self.frames.last() {
@@ -229,7 +229,7 @@ impl Translator<'_, '_, '_> {
         self.leave_reachable();
     }
 
-    /// The block of a branch and the values it takes along.
+    /// Returns the block of a branch and the values it takes along.
     fn branch_target(&mut self, depth: u32) -> (Block, Vec<BlockArg>) {
         let index = self.frames.len() - 1 - depth as usize;
         let frame = &mut self.frames[index];

@@ -8,7 +8,8 @@ use std::mem::offset_of;
 use wasmparser::MemArg;
 
 impl Translator<'_, '_, '_> {
-    /// The address of an access and what is to be added to it. Guard pages are the bounds check.
+    /// Returns the address of an access and what is to be added to it. Guard pages are the bounds
+    /// check.
     fn address(&mut self, access: &MemArg) -> (Value, i32) {
         let index = self.pop();
         // Cranelift loads it once in a function.
@@ -95,13 +96,13 @@ impl Translator<'_, '_, '_> {
         Ok(())
     }
 
-    /// An instruction on a range of memory, done by the host: `immediates` come before its three
-    /// operands.
+    /// Returns an instruction on a range of memory, done by the host: `immediates` come before its
+    /// three operands.
     pub(super) fn memory_range(&mut self, name: &str, immediates: &[u32]) -> Result<()> {
         self.range(name, immediates, TrapCode::HEAP_OUT_OF_BOUNDS)
     }
 
-    /// As [`Self::memory_range`], for tables.
+    /// Like [`Self::memory_range`], but for tables.
     pub(super) fn table_range(&mut self, name: &str, immediates: &[u32]) -> Result<()> {
         self.range(name, immediates, TABLE_OUT_OF_BOUNDS)
     }

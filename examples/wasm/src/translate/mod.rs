@@ -34,7 +34,7 @@ pub(crate) const EXIT: TrapCode = TrapCode::unwrap_user(5);
 /// no registers to restore.
 pub(crate) const CONVENTION: CallConv = CallConv::Tail;
 
-/// The type of CLIF for a type of WebAssembly.
+/// Returns the type of CLIF for a type of WebAssembly.
 pub(crate) fn clif_type(ty: ValueType) -> ir::Type {
     match ty {
         ValueType::I32 => types::I32,
@@ -44,7 +44,7 @@ pub(crate) fn clif_type(ty: ValueType) -> ir::Type {
     }
 }
 
-/// The signature of a compiled function, which has the context before its parameters.
+/// Returns the signature of a compiled function, which has the context before its parameters.
 pub(crate) fn compiled_signature(signature: &Signature) -> ir::Signature {
     let param = |&ty: &ValueType| AbiParam::new(clif_type(ty));
     let mut compiled = ir::Signature::new(CONVENTION);
@@ -63,7 +63,7 @@ pub(crate) struct Declared {
 }
 
 impl Declared {
-    /// The id of a function of the host.
+    /// Returns the id of a function of the host.
     pub(crate) fn host_function(
         &mut self,
         target: &mut dyn Module,
@@ -96,7 +96,7 @@ enum Region {
 }
 
 impl Region {
-    /// The flags of an access. Regions have the same numbers in all functions.
+    /// Returns the flags of an access. Regions have the same numbers in all functions.
     fn flags(self, func: &mut Function) -> MemFlagsData {
         let region = func.dfg.alias_regions.insert(AliasRegionData {
             user_id: self as u32,
@@ -206,7 +206,7 @@ pub(crate) fn translate_body(
     Ok((id, func))
 }
 
-/// A body can be translated more than once, but a validator is used up.
+/// Copies a validator, since a body may be translated more than once and uses one up.
 fn copy(
     validator: &wasmparser::FuncToValidate<wasmparser::ValidatorResources>,
 ) -> wasmparser::FuncToValidate<wasmparser::ValidatorResources> {
@@ -251,7 +251,7 @@ impl Translator<'_, '_, '_> {
         self.stack.push(value);
     }
 
-    /// The validator has seen to it that the stack is high enough.
+    /// Pops a value. The validator has checked the height of the stack.
     fn pop(&mut self) -> Value {
         self.stack.pop().expect("the module is valid")
     }

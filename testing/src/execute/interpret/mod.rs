@@ -126,7 +126,7 @@ pub fn interpret_in_order(
     })
 }
 
-/// The error at an instruction.
+/// Returns the error at an instruction.
 fn not_interpretable(function: &Function, inst: Option<Inst>, reason: String) -> ExecuteError {
     let printed = inst.map(|inst| panics::catch(|| function.dfg.display_inst(inst).to_string()));
     ExecuteError::NotInterpretable {

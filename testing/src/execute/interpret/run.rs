@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The operations whose results Cranelift makes canonical if the setting is on.
+/// Returns the operations whose results Cranelift makes canonical if the setting is on.
 fn gives_canonical_nan(opcode: Opcode) -> bool {
     matches!(
         opcode,

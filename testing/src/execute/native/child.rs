@@ -272,7 +272,7 @@ impl SharedCounters {
         Err(std::io::ErrorKind::Unsupported.into())
     }
 
-    /// The system does not map zero bytes.
+    /// Returns a length that the system maps; it does not map zero bytes.
     #[cfg(unix)]
     fn bytes(len: usize) -> usize {
         len.max(1).saturating_mul(size_of::<u64>())

@@ -31,7 +31,7 @@ pub(super) struct Code {
 }
 
 impl Code {
-    /// `module` must be finalized.
+    /// Creates a machine for the code of `module`, which must be finalized.
     pub(super) fn new(module: JITModule) -> Self {
         Code {
             module: Some(module),
@@ -336,7 +336,8 @@ mod here {
         }
     }
 
-    /// The program counter and the register of a first argument in a stopped thread's context.
+    /// Returns the program counter and the register of a first argument in a stopped thread's
+    /// context.
     #[cfg(target_os = "linux")]
     unsafe fn registers<'a>(context: *mut c_void) -> (&'a mut u64, &'a mut u64) {
         let context = context.cast::<libc::ucontext_t>();
@@ -351,7 +352,8 @@ mod here {
         }
     }
 
-    /// The program counter and the register of a first argument in a stopped thread's context.
+    /// Returns the program counter and the register of a first argument in a stopped thread's
+    /// context.
     #[cfg(target_os = "macos")]
     unsafe fn registers<'a>(context: *mut c_void) -> (&'a mut u64, &'a mut u64) {
         let context = context.cast::<libc::ucontext_t>();

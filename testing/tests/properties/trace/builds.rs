@@ -21,7 +21,7 @@ pub(crate) fn isa(name: &str, level: OptLevel) -> OwnedTargetIsa {
     target(name, &settings).unwrap()
 }
 
-/// The program as the pass makes it, with how many calls it inlined.
+/// Returns the program as the pass makes it, with how many calls it inlined.
 pub(crate) fn by_pass(
     program: &Program,
     isa: &dyn TargetIsa,
@@ -68,8 +68,8 @@ pub(crate) const ORDERS: [Order; 6] = [
     Order::BottomUp,
 ];
 
-/// The program with everything inlined into `%main`, in `order`, but for recursive calls; the other
-/// functions stay as they are.
+/// Returns the program with everything inlined into `%main`, in `order`, but for recursive calls;
+/// the other functions stay as they are.
 pub(crate) fn by_order(
     program: &Program,
     isa: &dyn TargetIsa,

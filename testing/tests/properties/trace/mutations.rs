@@ -122,7 +122,7 @@ impl Subject {
         subject
     }
 
-    /// The traces for each argument with `body` as the main function's.
+    /// Returns the traces for each argument with `body` as the main function's.
     fn traces<'s>(
         &'s self,
         body: &Function,
@@ -135,7 +135,7 @@ impl Subject {
         })
     }
 
-    /// Whether one of the traces of `body` is not as it should be.
+    /// Returns whether one of the traces of `body` is not as it should be.
     fn is_noticed(&self, body: &Function) -> bool {
         let mut pairs = self.traces(body).zip(&self.expected);
         pairs.any(|(actual, expected)| actual.as_ref() != Ok(expected))

@@ -95,7 +95,7 @@ pub(crate) fn run(isa: &OwnedTargetIsa, source: &Program, build: &Build, argumen
     }
 }
 
-/// The table of a build, with descriptors from the source.
+/// Returns the table of a build, with descriptors from the source.
 pub(crate) fn table(source: &Program, build: &Build, run: &Run) -> Result<FrameTable, String> {
     let functions = build
         .iter()
@@ -107,7 +107,7 @@ pub(crate) fn table(source: &Program, build: &Build, run: &Run) -> Result<FrameT
     table.map_err(|error| error.to_string())
 }
 
-/// A debugger's view of a run.
+/// Returns a debugger's view of a run.
 pub(crate) fn trace(table: &FrameTable, run: &Run) -> Result<Trace, String> {
     let events = run.events.iter();
     let events = events.map(|(arguments, snapshot)| {

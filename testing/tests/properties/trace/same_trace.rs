@@ -16,7 +16,7 @@ fn trace_of(program: &Program, level: OptLevel, build: &Build, argument: i64) ->
     recording::trace(&table, &run).unwrap()
 }
 
-/// The trace without any inlining or optimization.
+/// Returns the trace without any inlining or optimization.
 fn reference(case: &Case, argument: i64) -> Trace {
     let program = parse(case);
     let isa = isa("host", OptLevel::None);

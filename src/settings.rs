@@ -1,0 +1,23 @@
+//! The macro for settings that are plain data.
+//!
+//! Such a type is `#[non_exhaustive]` with a `Default`, so outside of this crate it cannot be
+//! written as a literal. A method per field sets it in the middle of an expression.
+
+/// Writes `with_field` for each field of `Type`.
+macro_rules! settings {
+    ($Type:ident { $($with:ident: $field:ident: $Value:ty),+ $(,)? }) => {
+        impl $Type {
+            $(
+                #[doc = concat!(
+                    "Returns the same with another [`", stringify!($field), "`](field@Self::",
+                    stringify!($field), ")."
+                )]
+                #[must_use]
+                pub fn $with(mut self, $field: $Value) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )+
+        }
+    };
+}
