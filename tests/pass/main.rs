@@ -7,6 +7,7 @@ mod exhaustion;
 mod facts;
 mod fallback;
 mod frames;
+mod guards;
 mod limits;
 mod linkage;
 mod naming;
