@@ -3,7 +3,7 @@
 use super::evaluate::{World, holds};
 use super::nodes::{Node, Term, mask};
 use cranelift_codegen::ir::InstructionData;
-use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,18 +68,36 @@ fn value_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<u128
                 [Some(a), Some(b)] => {
                     return Some(holds(cond, a, b, world.nodes.width(x)).into());
                 }
-                [Some(0), None] => !truth_at(world, facts, y, depth)?,
-                [None, Some(0)] => !truth_at(world, facts, x, depth)?,
-                _ => return None,
-            };
-            match cond {
-                IntCC::Equal => Some(equal.into()),
-                IntCC::NotEqual => Some((!equal).into()),
+                [Some(0), None] => truth_at(world, facts, y, depth).map(|truth| !truth),
+                [None, Some(0)] => truth_at(world, facts, x, depth).map(|truth| !truth),
                 _ => None,
+            };
+            match (cond, equal) {
+                (IntCC::Equal, Some(equal)) => Some(equal.into()),
+                (IntCC::NotEqual, Some(equal)) => Some((!equal).into()),
+                _ => Some(compared(world, facts, (cond, x, y))?.into()),
             }
         }
         _ => None,
     }
+}
+
+/// Returns whether a comparison holds, by what is known of one with the same operands, in either
+/// order.
+fn compared(world: &World, facts: &Facts, (cond, x, y): (IntCC, Node, Node)) -> Option<bool> {
+    facts.iter().find_map(|(&node, &fact)| {
+        let (of, a, b) = comparison(world, node)?;
+        let of = match (a, b) {
+            operands if operands == (x, y) => of,
+            operands if operands == (y, x) => of.swap_args(),
+            _ => return None,
+        };
+        let holds = fact != Fact::Is(0);
+        if of == cond {
+            return Some(holds);
+        }
+        (of == cond.complement()).then_some(!holds)
+    })
 }
 
 fn truth_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<bool> {

@@ -139,7 +139,14 @@ pub(super) fn prove(
         }
         let is_settled = !walk.wants_other_position && !walk.world.tracking.is_dirty();
         if is_settled {
-            return outcome;
+            // Accesses of such a slot differ from what is right.
+            let is_lost = walk.world.tracking.has_lost_slots();
+            return outcome.map_err(|unproved| match *unproved {
+                Unproved::Wrong(difference) if is_lost => {
+                    Box::new(Unproved::CannotTell(difference))
+                }
+                unproved => Box::new(unproved),
+            });
         }
         if walk.steps_left == 0 {
             break;
