@@ -1,5 +1,6 @@
 //! [`InliningModule`]: crate::module::InliningModule
 //! [`Program`]: crate::program::Program
+//! [`Inliner::stream`]: crate::pass::Inliner::stream
 //! [`inline_calls`]: crate::splice::inline_calls
 //! [`inline_calls_with`]: crate::splice::inline_calls_with
 //! [`Session`]: crate::splice::Session

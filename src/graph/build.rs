@@ -3,7 +3,7 @@
 use super::components::Components;
 use super::{CallEdge, CallGraph, CallKind, CallNode, SiteId};
 use crate::body::code_size;
-use crate::program::{FunctionId, FunctionName, Program};
+use crate::program::{Declaration, FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData, InstructionData, Opcode};
 use cranelift_entity::packed_option::ReservedValue;
 use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
@@ -27,22 +27,33 @@ pub(super) fn build(program: &Program) -> CallGraph {
     join.finish(program)
 }
 
-/// The callees of one function, and the functions whose address it takes.
-struct Scan {
-    /// The node of each function reference.
-    targets: PrimaryMap<ir::FuncRef, Option<CallNode>>,
-    /// In the order of the layout.
-    sites: Vec<(CallEdge, ir::FuncRef)>,
-    addressed: Vec<ir::FuncRef>,
-    addressed_symbols: Vec<CallNode>,
-    /// The functions in the tables that it names.
-    in_tables: Vec<FunctionId>,
-    indirect_calls: usize,
-    switches_stacks: bool,
-    size: usize,
+/// Builds the graph of functions that are only declared, in the order of their declarations. Their
+/// sites have no instructions yet.
+pub(super) fn build_declared(program: &Program, declarations: &[Declaration]) -> CallGraph {
+    let sites = declarations.iter().map(Declaration::call_count).sum();
+    let mut join = Join::new(program, sites);
+    for (caller, declaration) in program.ids().zip(declarations) {
+        join.add(caller, Scan::declared(program, declaration));
+    }
+    join.finish(program)
 }
 
-fn scan(program: &Program, func: &ir::Function) -> Scan {
+/// The callees of one function, and the functions whose address it takes.
+pub(super) struct Scan {
+    /// The node of each function reference.
+    pub(super) targets: PrimaryMap<ir::FuncRef, Option<CallNode>>,
+    /// In the order of the layout.
+    pub(super) sites: Vec<(CallEdge, ir::FuncRef)>,
+    pub(super) addressed: Vec<ir::FuncRef>,
+    pub(super) addressed_symbols: Vec<CallNode>,
+    /// The functions in the tables that it names.
+    pub(super) in_tables: Vec<FunctionId>,
+    pub(super) indirect_calls: usize,
+    pub(super) switches_stacks: bool,
+    pub(super) size: usize,
+}
+
+pub(super) fn scan(program: &Program, func: &ir::Function) -> Scan {
     let declared = func.dfg.ext_funcs.values();
     let mut scan = Scan {
         targets: declared
@@ -96,6 +107,31 @@ fn target(program: &Program, func: &ir::Function, name: &ExternalName) -> Option
 }
 
 impl Scan {
+    fn declared(program: &Program, declaration: &Declaration) -> Self {
+        let node = |name: &FunctionName| match program.id(name) {
+            Some(id) => CallNode::Function(id),
+            None => CallNode::External(name.clone()),
+        };
+        let mut scan = Scan {
+            targets: PrimaryMap::with_capacity(declaration.calls.len()),
+            sites: Vec::with_capacity(declaration.call_count()),
+            addressed: Vec::new(),
+            addressed_symbols: declaration.addresses.iter().map(node).collect(),
+            in_tables: Vec::new(),
+            indirect_calls: declaration.indirect_calls,
+            switches_stacks: declaration.switches_stacks,
+            size: declaration.insts,
+        };
+        for (callee, count) in &declaration.calls {
+            let func_ref = scan.targets.push(Some(node(callee)));
+            for _ in 0..*count {
+                let (inst, block) = (ir::Inst::reserved_value(), ir::Block::reserved_value());
+                scan.site(inst, block, CallKind::Call, func_ref);
+            }
+        }
+        scan
+    }
+
     fn instruction(&mut self, block: ir::Block, inst: ir::Inst, data: &InstructionData) {
         match *data {
             InstructionData::Call {
@@ -116,6 +152,10 @@ impl Scan {
             InstructionData::FuncAddr { func_ref, .. } => self.addressed.push(func_ref),
             _ => self.switches_stacks |= data.opcode() == Opcode::StackSwitch,
         }
+    }
+
+    pub(super) fn takes_addresses(&self) -> bool {
+        !self.addressed.is_empty() || !self.in_tables.is_empty()
     }
 
     fn site(&mut self, inst: ir::Inst, block: ir::Block, kind: CallKind, func_ref: ir::FuncRef) {
@@ -170,7 +210,7 @@ impl Join {
     fn add(&mut self, caller: FunctionId, scan: Scan) {
         let caller = NodeIndex::new(caller.index());
         let first_edge = self.graph.edge_count();
-        if !scan.addressed.is_empty() || !scan.in_tables.is_empty() {
+        if scan.takes_addresses() {
             self.takes_addresses.insert(FunctionId::new(caller.index()));
         }
         if scan.switches_stacks {
@@ -262,6 +302,7 @@ impl Join {
             switches_stacks: self.switches_stacks,
             address_taken: self.address_taken,
             components,
+            late: None,
         }
     }
 }

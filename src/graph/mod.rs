@@ -89,20 +89,24 @@ mod build;
 mod components;
 mod dot;
 mod ids;
+mod late;
 mod site_name;
 
 pub use components::{ComponentId, Recursion};
 pub use dot::dot_quoted;
 pub use ids::{NodeId, SiteId};
+pub use late::DeclarationMismatch;
 pub use site_name::{PathStep, SiteName};
 
 use crate::program::{FunctionId, FunctionName, Program};
 use components::Components;
 use cranelift_codegen::ir::{self, ExternalName};
 use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
-use petgraph::graph::{DiGraph, EdgeIndex};
+use late::LateSites;
+use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The function or name behind a node of the graph.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -202,6 +206,8 @@ pub struct CallGraph {
     /// By node.
     address_taken: Vec<usize>,
     components: Components,
+    /// The sites of functions whose bodies come after the graph was made.
+    late: Option<Arc<LateSites>>,
 }
 
 impl CallGraph {
@@ -257,12 +263,21 @@ impl CallGraph {
     pub fn site(&self, id: SiteId) -> Option<SiteRef<'_>> {
         let edge = EdgeIndex::new(id.index());
         let (source, target) = self.graph.edge_endpoints(edge)?;
+        let caller = FunctionId::new(source.index());
+        let late = self.late.as_ref().and_then(|late| {
+            let first = self.sites.get(caller)?.start;
+            late.site(caller, id.index().checked_sub(first)?)
+        });
+        let (edge, target) = match late {
+            Some((edge, node)) => (edge, NodeIndex::new(node.index())),
+            None => (*self.graph.edge_weight(edge)?, target),
+        };
         Some(SiteRef {
             id,
-            caller: FunctionId::new(source.index()),
+            caller,
             callee_node: NodeId::new(target.index()),
             callee: self.graph.node_weight(target)?,
-            edge: *self.graph.edge_weight(edge)?,
+            edge,
         })
     }
 
@@ -330,7 +345,8 @@ impl CallGraph {
     /// Returns whether a function takes the address of any function, defined or not, directly or
     /// through a table.
     pub(crate) fn takes_addresses(&self, id: FunctionId) -> bool {
-        self.takes_addresses.contains(id)
+        let late = self.late.as_ref().and_then(|late| late.takes_addresses(id));
+        late.unwrap_or_else(|| self.takes_addresses.contains(id))
     }
 
     /// Returns whether the function goes on on other stacks, where anything may be called.

@@ -142,7 +142,7 @@ pub(super) fn inline_into(
         inlined: 0,
         depth: 0,
         left_to_optimizer: false,
-        size: state.sizes[id],
+        size: state.size_at_start(id),
         grown: 0,
         promises: DroppedPromises::default(),
     };
@@ -547,7 +547,7 @@ impl CallerJob<'_> {
                 srcloc: self.srcloc(analysis.caller, candidate.call),
                 kind: candidate.kind,
                 caller_insts: size,
-                caller_insts_at_start: state.sizes[self.id],
+                caller_insts_at_start: state.size_at_start(self.id),
                 depth: candidate.depth,
                 cold: directives.cold,
                 count,

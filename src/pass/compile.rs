@@ -66,17 +66,27 @@ impl CompiledProgram {
     }
 }
 
+/// Called with each function after it was compiled.
+pub(super) type OnCompiled<'a> =
+    dyn Fn(FunctionId, Result<&CompiledFunction, &CompileError>) + Sync + 'a;
+
 /// The compiling half of one run.
 pub(super) struct Compiler<'a> {
     isa: &'a dyn TargetIsa,
+    on_compiled: Option<&'a OnCompiled<'a>>,
     scratch: ScratchPool,
     results: PrimaryMap<FunctionId, OnceLock<Result<Compilation, CompileError>>>,
 }
 
 impl<'a> Compiler<'a> {
-    pub(super) fn new(isa: &'a dyn TargetIsa, state: &State<'_>) -> Self {
+    pub(super) fn new(
+        isa: &'a dyn TargetIsa,
+        state: &State<'_>,
+        on_compiled: Option<&'a OnCompiled<'a>>,
+    ) -> Self {
         Compiler {
             isa,
+            on_compiled,
             scratch: ScratchPool::new(),
             results: state.program.ids().map(|_| OnceLock::new()).collect(),
         }
@@ -111,7 +121,9 @@ impl<'a> Compiler<'a> {
             debug_assert!(false, "{id} is compiled before it is final");
             return;
         };
-        self.results[id].get_or_init(|| {
+        let mut is_first = false;
+        let result = self.results[id].get_or_init(|| {
+            is_first = true;
             self.scratch.with(|scratch| {
                 // A body without inlined calls differs from the original at most in the numbers of
                 // its source locations.
@@ -122,21 +134,40 @@ impl<'a> Compiler<'a> {
                 compile_with_fallback(self.isa, &done.body, original, scratch)
             })
         });
+        if is_first && let Some(on_compiled) = self.on_compiled {
+            on_compiled(id, result.as_ref().map(|compilation| &compilation.function));
+        }
     }
 
     /// Compiles the missing functions and returns all live ones.
-    pub(super) fn finish(mut self, state: &State<'_>) -> Result<CompiledProgram, CompileError> {
+    pub(super) fn finish(self, state: &State<'_>) -> Result<CompiledProgram, CompileError> {
+        let (program, errors) = self.finish_all(state);
+        match errors.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(program),
+        }
+    }
+
+    /// Like [`Compiler::finish`], but goes on after errors.
+    pub(super) fn finish_all(
+        mut self,
+        state: &State<'_>,
+    ) -> (CompiledProgram, Vec<(FunctionId, CompileError)>) {
         let live = self.compile_live(state);
         let mut program = CompiledProgram::default();
+        let mut errors = Vec::new();
         for id in state.program.ids().filter(|&id| live.contains(id)) {
-            if let Some(result) = self.results[id].take() {
-                let compilation = result?;
-                let locations = locations_used(state, id, &compilation);
-                program.locations.push(locations);
-                program.functions.push((id, compilation));
+            match self.results[id].take() {
+                Some(Ok(compilation)) => {
+                    let locations = locations_used(state, id, &compilation);
+                    program.locations.push(locations);
+                    program.functions.push((id, compilation));
+                }
+                Some(Err(error)) => errors.push((id, error)),
+                None => {}
             }
         }
-        Ok(program)
+        (program, errors)
     }
 
     /// Follows references from exported functions through the bodies that were actually compiled.

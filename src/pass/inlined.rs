@@ -138,6 +138,19 @@ impl Inlined {
         Ok(self)
     }
 
+    /// Makes the graph anew if it was made from declarations: its sites then have the instructions
+    /// of the bodies, under the same numbers.
+    pub(super) fn with_bodies_of_input(mut self) -> Self {
+        let bodies = self
+            .input()
+            .with_bodies(|_, function| Some(Arc::clone(function.body())));
+        debug_assert!(bodies.is_ok(), "the names are those of the declarations");
+        if let Ok(program) = bodies {
+            self.graph = CallGraph::new(&program);
+        }
+        self
+    }
+
     /// Returns the table of the source locations in [`Inlined::body`]; `None` if the pass keeps
     /// locations as they are.
     pub fn locations(&self, id: FunctionId) -> Option<&Arc<LocationTable>> {

@@ -61,6 +61,7 @@ mod schedule;
 mod shared;
 mod stages;
 mod state;
+mod stream;
 mod throwing;
 mod warning;
 
@@ -71,6 +72,7 @@ pub use inlined::Inlined;
 pub(crate) use references::References;
 pub use report::{Demand, FunctionStats, Reason, RecordLevel, SiteRecord, StageTimes};
 pub use shared::Shared;
+pub use stream::{DeclaredProgram, Stream, StreamError, Streamed};
 pub use warning::Warning;
 
 use crate::cleanup::{CleanupContext, OptimizeOptions, clean_up, optimize};

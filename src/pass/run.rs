@@ -19,7 +19,7 @@ use crate::program::{FunctionId, Linkage, Program};
 use cranelift_codegen::ir::{Endianness, Function};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,24 +30,13 @@ pub(super) fn run(
     order: Option<Endianness>,
 ) -> Result<(Inlined, Option<CompiledProgram>), PassError> {
     let clock = Clock::default();
-    let state = clock.graph.time(|| prepare(inliner, program));
-    let mut optimize_options = inliner.optimize_options.clone();
-    if order.is_some() {
-        optimize_options.endianness = order;
-    }
-    if program.has_tables() {
-        optimize_options.tables = Arc::new(tables(program, &optimize_options.tables));
-    }
-    let run = Run {
-        inliner,
-        optimize_options,
-        state: &state,
-        compiler: isa.map(|isa| Compiler::new(isa, &state)),
-        scratch: ScratchPool::new(),
-        clock: &clock,
-        final_insts: AtomicUsize::new(0),
-        errors: Mutex::new(Vec::new()),
-    };
+    let state = clock.graph.time(|| {
+        let mut bodies = program.iter().map(|(_, function)| function.body());
+        let has_handlers = bodies.any(|body| !body.dfg.exception_tables.is_empty());
+        prepare(inliner, program, CallGraph::new(program), has_handlers)
+    });
+    let compiler = isa.map(|isa| Compiler::new(isa, &state, None));
+    let run = Run::new(inliner, &state, &clock, compiler, order);
     let schedule = Schedule::new(&state.graph);
     rayon::scope(|scope| schedule.run(scope, &run));
     let Run {
@@ -65,8 +54,12 @@ pub(super) fn run(
     Ok((conclude(state, clock.times(), inliner.records), compiled))
 }
 
-fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
-    let graph = CallGraph::new(program);
+pub(super) fn prepare<'a>(
+    inliner: &Inliner<'_>,
+    program: &'a Program,
+    graph: CallGraph,
+    has_handlers: bool,
+) -> State<'a> {
     let ids: Vec<FunctionId> = program.ids().collect();
     let mut sizes = SecondaryMap::with_capacity(ids.len());
     for &id in &ids {
@@ -97,8 +90,6 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
     });
     let callers_left = callers_left.collect();
     let never_throwing = never_throwing(inliner, program, &graph);
-    let mut bodies = program.iter().map(|(_, function)| function.body());
-    let has_handlers = bodies.any(|body| !body.dfg.exception_tables.is_empty());
     let counts = inliner.profile.as_deref();
     let counts = counts.map(|profile| SiteCounts::new(profile, &graph));
     State {
@@ -107,6 +98,7 @@ fn prepare<'a>(inliner: &Inliner<'_>, program: &'a Program) -> State<'a> {
         graph,
         counts,
         sizes,
+        late_sizes: PrimaryMap::new(),
         growth_shares,
         finals,
         addressed_by,
@@ -138,17 +130,52 @@ pub(super) struct Run<'a> {
     /// The options of the pass, with the byte order of the target.
     pub(super) optimize_options: OptimizeOptions,
     pub(super) state: &'a State<'a>,
-    compiler: Option<Compiler<'a>>,
+    pub(super) compiler: Option<Compiler<'a>>,
     scratch: ScratchPool<CallerScratch>,
     pub(super) clock: &'a Clock,
     /// Instructions in the tables of the bodies that this run has made.
     pub(super) final_insts: AtomicUsize,
     pub(super) errors: Mutex<Vec<(FunctionId, PassError)>>,
+    /// Nothing more is to be done.
+    pub(super) is_cancelled: AtomicBool,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        inliner: &'a Inliner<'a>,
+        state: &'a State<'a>,
+        clock: &'a Clock,
+        compiler: Option<Compiler<'a>>,
+        order: Option<Endianness>,
+    ) -> Self {
+        let program = state.program;
+        let mut optimize_options = inliner.optimize_options.clone();
+        if order.is_some() {
+            optimize_options.endianness = order;
+        }
+        if program.has_tables() {
+            optimize_options.tables = Arc::new(tables(program, &optimize_options.tables));
+        }
+        Run {
+            inliner,
+            optimize_options,
+            state,
+            compiler,
+            scratch: ScratchPool::new(),
+            clock,
+            final_insts: AtomicUsize::new(0),
+            errors: Mutex::new(Vec::new()),
+            is_cancelled: AtomicBool::new(false),
+        }
+    }
 }
 
 impl<'s, 'a: 's> Work<'s> for Run<'a> {
     fn component(&'s self, component: ComponentId) -> Vec<(FunctionId, u64)> {
         let state = self.state;
+        if self.is_cancelled.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
         for &id in state.graph.members(component) {
             let done = self.scratch.with(|scratch| self.function(id, scratch));
             // Each function is in one component, so this is the first time.
@@ -174,6 +201,9 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
         let Some(compiler) = &self.compiler else {
             return;
         };
+        if self.is_cancelled.load(Ordering::Relaxed) {
+            return;
+        }
         self.clock.compile.time(|| compiler.compile(self.state, id));
         if let Some(observer) = &self.inliner.observer {
             observer.compiled(id);
@@ -181,12 +211,16 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
     }
 }
 
-fn conclude(state: State<'_>, times: StageTimes, recorded: RecordLevel) -> Inlined {
+pub(super) fn conclude(state: State<'_>, times: StageTimes, recorded: RecordLevel) -> Inlined {
     let live = live_functions(&state);
+    let start: SecondaryMap<FunctionId, usize> = state
+        .program
+        .ids()
+        .map(|id| (id, state.size_at_start(id)))
+        .collect();
     let State {
         program,
         graph,
-        sizes,
         finals,
         splice_options,
         ..
@@ -202,7 +236,7 @@ fn conclude(state: State<'_>, times: StageTimes, recorded: RecordLevel) -> Inlin
         };
         let before = program[id].body();
         stats[id] = FunctionStats {
-            insts_before: sizes[id],
+            insts_before: start[id],
             insts_after: done.size,
             slot_bytes_before: slot_bytes(before),
             slot_bytes_after: slot_bytes(&done.body),
@@ -265,11 +299,11 @@ fn pass_on_hints<'r>(
 /// Time spent in the stages, added up over threads.
 #[derive(Default)]
 pub(super) struct Clock {
-    graph: Stopwatch,
+    pub(super) graph: Stopwatch,
     pub(super) inline: Stopwatch,
     pub(super) cleanup: Stopwatch,
     pub(super) verify: Stopwatch,
-    compile: Stopwatch,
+    pub(super) compile: Stopwatch,
 }
 
 #[derive(Default)]
@@ -290,7 +324,7 @@ impl Stopwatch {
 }
 
 impl Clock {
-    fn times(&self) -> StageTimes {
+    pub(super) fn times(&self) -> StageTimes {
         StageTimes {
             graph: self.graph.total(),
             inline: self.inline.total(),

@@ -10,7 +10,7 @@ use crate::program::FunctionId;
 use rayon::Scope;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The work for each component.
 pub(super) trait Work<'s>: Sync {
@@ -27,7 +27,8 @@ const COMPILING: u64 = 8;
 
 /// The dependencies between components.
 pub(super) struct Schedule {
-    /// The number of components of its cycle, and of other cycles, that each one still waits for.
+    /// The number of components of its cycle, and of other cycles, that each one still waits for;
+    /// and of its own bodies, where [these come later](Schedule::await_bodies).
     waits_for: Vec<AtomicUsize>,
     /// The components that wait for each one, in its cycle.
     wakes: Vec<Vec<u32>>,
@@ -40,6 +41,8 @@ pub(super) struct Schedule {
     /// body.
     cycles_wake: Vec<Vec<u32>>,
     components: Vec<ComponentId>,
+    /// The number of the component of each function.
+    number_of: Vec<u32>,
     /// The work that follows for each component until all is done, itself
     /// included, in instructions of the original bodies.
     work_ahead: Vec<u64>,
@@ -126,8 +129,36 @@ impl Schedule {
             cycles_left,
             cycles_wake,
             components,
+            number_of,
             work_ahead,
             ready: Mutex::default(),
+        }
+    }
+
+    /// Lets each component wait for the bodies of its members as well.
+    pub(super) fn await_bodies(&self) {
+        for &number in &self.number_of {
+            if let Some(waits) = self.waits_for.get(number as usize) {
+                waits.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Notes that the body of a function is there, and runs its component if that waited for
+    /// nothing else.
+    pub(super) fn arrived<'s>(
+        &'s self,
+        scope: &Scope<'s>,
+        work: &'s impl Work<'s>,
+        function: FunctionId,
+    ) {
+        let Some(&number) = self.number_of.get(index(function)) else {
+            debug_assert!(false, "{function} is in a component");
+            return;
+        };
+        let number = number as usize;
+        if is_last(&self.waits_for[number]) {
+            self.component_is_ready(scope, work, number);
         }
     }
 
@@ -152,16 +183,30 @@ impl Schedule {
 
     /// Pushes a task, and lets some thread do the most urgent one.
     fn push<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>, task: Task) {
-        let ready = || self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        ready().push(task);
-        scope.spawn(move |scope| {
-            let task = ready().pop();
-            match task.map(|task| task.what) {
-                Some(What::Component(number)) => self.run_one(scope, work, number),
-                Some(What::Compile(function)) => work.compile(function),
-                None => debug_assert!(false, "a task is pushed for each that is taken"),
-            }
-        });
+        self.tasks().push(task);
+        scope.spawn(move |scope| self.do_one(scope, work));
+    }
+
+    /// Does the most urgent task, if any waits: another thread may have [helped](Self::help) and
+    /// taken the last one.
+    fn do_one<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>) {
+        let task = self.tasks().pop();
+        match task.map(|task| task.what) {
+            Some(What::Component(number)) => self.run_one(scope, work, number),
+            Some(What::Compile(function)) => work.compile(function),
+            None => {}
+        }
+    }
+
+    /// Does tasks on this thread while more than `most` wait for one.
+    pub(super) fn help<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>, most: usize) {
+        while self.tasks().len() > most {
+            self.do_one(scope, work);
+        }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, BinaryHeap<Task>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run_one<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>, number: usize) {
@@ -173,9 +218,6 @@ impl Schedule {
                 self.push(scope, work, Task { work_ahead, what });
             }
         }
-        // Acquire and release order the results of all callees before the
-        // work of their caller.
-        let is_last = |count: &AtomicUsize| count.fetch_sub(1, Ordering::AcqRel) == 1;
         let cycle = self.cycle_of[number] as usize;
         let beyond = match is_last(&self.cycles_left[cycle]) {
             true => &self.cycles_wake[cycle][..],
@@ -188,6 +230,12 @@ impl Schedule {
             }
         }
     }
+}
+
+/// Acquire and release order the bodies, and the results of all callees, before the work of their
+/// caller.
+fn is_last(count: &AtomicUsize) -> bool {
+    count.fetch_sub(1, Ordering::AcqRel) == 1
 }
 
 /// Callers come after their callees, so that in reverse order, the components that wait for one are

@@ -67,7 +67,7 @@ impl Run<'_> {
         Final {
             size: match changed {
                 true => code_size(&body),
-                false => state.sizes[id],
+                false => state.size_at_start(id),
             },
             frame_bytes: frame_bytes(&body),
             never_throws: state.body_never_throws(&self.optimize_options, id, &body),

@@ -65,8 +65,10 @@ pub(super) struct State<'a> {
     pub(super) program: &'a Program,
     pub(super) splice_options: SpliceOptions,
     pub(super) graph: CallGraph,
-    /// Sizes before inlining.
+    /// Sizes before inlining, as far as they are known beforehand.
     pub(super) sizes: SecondaryMap<FunctionId, usize>,
+    /// Sizes of bodies that come later; empty otherwise.
+    pub(super) late_sizes: PrimaryMap<FunctionId, OnceLock<usize>>,
     pub(super) growth_shares: SecondaryMap<FunctionId, usize>,
     pub(super) counts: Option<SiteCounts>,
     pub(super) finals: PrimaryMap<FunctionId, OnceLock<Final>>,
@@ -165,9 +167,16 @@ impl State<'_> {
         cycle(id) != cycle(callee) || component(id) == component(callee) || calls(callee)
     }
 
+    /// Returns the size before inlining of a function whose body is there.
+    pub(super) fn size_at_start(&self, id: FunctionId) -> usize {
+        let late = self.late_sizes.get(id).and_then(OnceLock::get);
+        late.copied().unwrap_or_else(|| self.sizes[id])
+    }
+
     /// Returns the size of a callee as far as it is known.
     pub(super) fn size_of(&self, id: FunctionId) -> usize {
         let done = self.finals.get(id).and_then(OnceLock::get);
+        // Not that of a body which is there but not final: that would depend on threads.
         done.map_or(self.sizes[id], |done| done.size)
     }
 

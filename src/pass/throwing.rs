@@ -13,6 +13,7 @@ use crate::program::{FunctionId, FunctionName, Linkage, Program};
 use cranelift_codegen::ir::{
     ExceptionTable, ExceptionTableItem, ExternalName, FuncRef, Function, InstructionData, Opcode,
 };
+use cranelift_entity::packed_option::ReservedValue;
 use cranelift_entity::{EntitySet, SecondaryMap};
 use std::sync::OnceLock;
 
@@ -54,6 +55,10 @@ pub(super) fn never_throwing(
 }
 
 fn catches_all(func: &Function, site: &SiteRef<'_>) -> bool {
+    // The body of a declared function is not there yet.
+    if site.edge.inst.is_reserved_value() {
+        return false;
+    }
     match func.dfg.insts[site.edge.inst] {
         InstructionData::TryCall { exception, .. } => has_default(func, exception),
         _ => false,

@@ -7,7 +7,7 @@ use cranelift_codegen::ir;
 use cranelift_entity::{EntityRef, entity_impl};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A function of a [`Program`](super::Program): an index in input order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,7 +101,10 @@ pub struct RunDirective {
 #[derive(Clone, Debug)]
 pub struct ProgramFunction {
     name: FunctionName,
+    /// Without instructions if the body comes later.
     body: Arc<ir::Function>,
+    /// The body of a declared function, once it is there. Clones get it as well.
+    late: Option<Arc<OnceLock<Arc<ir::Function>>>>,
     pub(super) linkage: Linkage,
     pub(super) attributes: Attributes,
     pub(super) hints: BTreeMap<ir::Inst, SiteHint>,
@@ -117,6 +120,7 @@ impl ProgramFunction {
         Self {
             name: FunctionName::from(body.name.clone()),
             body,
+            late: None,
             linkage: Linkage::default(),
             attributes: Attributes::default(),
             hints: BTreeMap::new(),
@@ -124,6 +128,27 @@ impl ProgramFunction {
             directives: Vec::new(),
             header: None,
         }
+    }
+
+    /// Creates a function whose body [comes later](Self::arrive), and has this name and signature.
+    pub(crate) fn declared(name: FunctionName, signature: ir::Signature) -> Self {
+        let empty = ir::Function::with_name_signature(name.into(), signature);
+        Self {
+            late: Some(Arc::default()),
+            ..Self::new(empty)
+        }
+    }
+
+    /// Takes the body of a declared function; returns whether it is the first one.
+    pub(crate) fn arrive(&self, body: Arc<ir::Function>) -> bool {
+        self.late
+            .as_ref()
+            .is_some_and(|late| late.set(body).is_ok())
+    }
+
+    /// Returns whether the body is still to come.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.late.as_ref().is_some_and(|late| late.get().is_none())
     }
 
     /// Sets the linkage.
@@ -157,9 +182,10 @@ impl ProgramFunction {
     /// calls of the old one and are gone.
     pub fn with_body(mut self, body: impl Into<Arc<ir::Function>>) -> Self {
         let body = body.into();
-        if !Arc::ptr_eq(&body, &self.body) {
+        if !Arc::ptr_eq(&body, self.body()) {
             self.hints.clear();
         }
+        self.late = None;
         self.body = body;
         self.name = FunctionName::from(self.body.name.clone());
         self
@@ -182,7 +208,8 @@ impl ProgramFunction {
 
     /// Returns the body.
     pub fn body(&self) -> &Arc<ir::Function> {
-        &self.body
+        let late = self.late.as_ref().and_then(|late| late.get());
+        late.unwrap_or(&self.body)
     }
 
     /// Returns the linkage.
@@ -206,7 +233,7 @@ impl ProgramFunction {
     }
 
     pub(super) fn is_direct_call(&self, call: ir::Inst) -> bool {
-        let body = &self.body;
+        let body = self.body();
         // Cranelift's accessors panic for an instruction that the body does not have.
         call.index() < body.dfg.num_insts()
             && body.layout.inst_block(call).is_some()

@@ -55,6 +55,7 @@
 //! makes a new program with [`Program::with_bodies`] and leaves its input as it was.
 
 mod attributes;
+mod declaration;
 mod directives;
 mod error;
 mod function;
@@ -69,6 +70,7 @@ mod text_writer;
 mod verify;
 
 pub use attributes::{Attributes, InlineAttribute, SiteHint};
+pub use declaration::Declaration;
 pub use directives::FunctionRef;
 pub use error::ProgramError;
 pub use function::{FunctionId, Linkage, Origin, ProgramFunction, RunDirective};

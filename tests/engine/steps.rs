@@ -17,6 +17,7 @@
 //! ; promises for the whole program    for the splices of the file: what flags of memory promise
 //! ; share no slots                    between copies, for the splices of the file
 //! ; stack limits are per thread       for the splices of the file
+//! ; table: %t 8=%f                   a read-only table of functions of the file, for `optimize`
 //! ; set preserve_frame_pointers       a setting of Cranelift for verifying and compiling
 //! ; targets aarch64 x86_64            compile the result for these only
 //! ; do not compile                    only verify it
@@ -32,8 +33,9 @@ use cranelift_codegen::ir::{
 };
 use cranelift_inliner::check::{CopyId, CopyTree, check};
 use cranelift_inliner::cleanup::{
-    CleanupContext, MemoryFunctions, OptimizeOptions, clean_up, optimize,
+    CleanupContext, MemoryFunctions, OptimizeOptions, TableFunction, Tables, clean_up, optimize,
 };
+use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::{
     Callee, CalleeTables, CopiedCall, MemoryPromises, Refusal, Session, SpliceContext,
     SpliceOptions, inline_calls_with,
@@ -53,6 +55,7 @@ pub(crate) struct Script {
     pub(crate) compiles: bool,
     steps: Vec<Step>,
     options: SpliceOptions,
+    tables: Arc<Tables>,
     functions: BTreeMap<String, Function>,
 }
 
@@ -136,6 +139,7 @@ impl Script {
             compiles: true,
             steps: Vec::new(),
             options: SpliceOptions::default(),
+            tables: Arc::default(),
             functions: BTreeMap::new(),
         };
         for line in text.lines() {
@@ -153,7 +157,22 @@ impl Script {
             crate::checks::check_valid(&func, &*isa)?;
             script.functions.insert(func.name.to_string(), func);
         }
+        script.tables = Arc::new(script.tables_of(text)?);
         Ok(script)
+    }
+
+    fn tables_of(&self, text: &str) -> Result<Tables, String> {
+        let mut tables = Tables::default();
+        let program = Program::from_clif(text, "filetest").map_err(|error| error.to_string())?;
+        for table in program.tables() {
+            for (offset, name) in program.table(table) {
+                let function = self.functions.get(&name.to_string());
+                let function = function.ok_or_else(|| format!("the file has no {name}"))?;
+                let entry = TableFunction::new(name.clone(), function.signature.clone());
+                tables.insert(table.clone(), offset, entry);
+            }
+        }
+        Ok(tables)
     }
 
     fn parse_line(&mut self, line: &str) -> Result<(), String> {
@@ -272,7 +291,9 @@ impl Script {
                 }
             }
             if let Step::Optimize { options, .. } = step {
-                optimize(&mut func, options, &mut CleanupContext::new());
+                let mut options = options.clone();
+                options.tables = Arc::clone(&self.tables);
+                optimize(&mut func, &options, &mut CleanupContext::new());
             }
             functions.insert(name.clone(), func);
             if !changed.contains(name) {

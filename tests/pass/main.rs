@@ -24,5 +24,6 @@ mod shipped_modules;
 mod site_names;
 mod sizes;
 mod slot_facts;
+mod stream;
 mod support;
 mod throwing;

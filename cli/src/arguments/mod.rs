@@ -335,7 +335,7 @@ pub(crate) struct ExplainArguments {
 /// before and after. Tables, trees and the picture also work without scripts.
 ///
 /// The page stays under 10 MB. For a large module it leaves out the functions that changed least,
-/// some call sites, and the text of functions, with a note.
+/// some call sites, and the text and machine code of functions, with a note.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -344,6 +344,9 @@ Examples:
 
   The result with only main called from outside:
     clif-inline report module.clif --export main -o main.html
+
+  With the machine code for aarch64 beside the text:
+    clif-inline report module.clif --machine-code --target aarch64
 
   A large module, without the text of its functions:
     clif-inline report clif/ --no-clif -o report.html")]
@@ -360,6 +363,12 @@ pub(crate) struct ReportCommandArguments {
     /// Leave out the text of functions, which is most of the page
     #[arg(long)]
     pub(crate) no_clif: bool,
+
+    /// Compile the functions, and show their machine code beside their text
+    ///
+    /// The code is listed by Cranelift, after register allocation.
+    #[arg(long)]
+    pub(crate) machine_code: bool,
 
     #[command(flatten)]
     pub(crate) plan: PlanArguments,

@@ -2,9 +2,10 @@
 
 use super::job::Job;
 use crate::arguments::ReportCommandArguments;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::output::{self, Output};
-use crate::report;
+use crate::report::{self, MachineCode};
+use cranelift_inliner::locations::LocationMode;
 
 pub(crate) fn report(arguments: &ReportCommandArguments) -> Result<(), Failure> {
     let inputs = &arguments.inputs.paths;
@@ -15,13 +16,33 @@ pub(crate) fn report(arguments: &ReportCommandArguments) -> Result<(), Failure> 
     let output = Output::from_argument(&path);
     let mut job = Job::begin(&arguments.common, &arguments.plan, &arguments.target)?;
     let program = job.read(inputs)?;
-    let inlined = job.inline(&program)?;
+    let (inlined, compiled) = match arguments.machine_code {
+        true => {
+            let (inlined, compiled) = job.inline_and_compile(&program, LocationMode::Keep)?;
+            (inlined, Some(compiled))
+        }
+        false => (job.inline(&program)?, None),
+    };
+    let code = compiled
+        .as_ref()
+        .map(|compiled| MachineCode::new(job.isa.clone(), compiled));
     let (finished, ()) = job.write("writing", &program, &inlined, |statistics| {
         let title = inputs.first().and_then(|path| path.file_name());
         let title = title.map_or_else(|| "module".into(), |name| name.to_string_lossy());
-        let page = report::page(&title, &program, &inlined, statistics, !arguments.no_clif);
+        let with_clif = !arguments.no_clif;
+        let page = report::page(
+            &title,
+            &program,
+            &inlined,
+            statistics,
+            with_clif,
+            code.as_ref(),
+        );
         output.write_bytes(page.as_bytes())
     })?;
+    for (_, fallback) in compiled.iter().flat_map(|compiled| compiled.fallbacks()) {
+        failure::warn_of_fallback(&fallback.reason, &program);
+    }
     finished.tell(&output, ", to be opened in a browser");
     finished.print(&output)
 }

@@ -199,6 +199,11 @@ impl<'a> Runner<'a> {
             };
             program.add_function(ProgramFunction::new(function.clone()).with_origin(origin))?;
         }
+        for name in script.tables.tables() {
+            let entries = script.tables.table(name);
+            let entries = entries.map(|(offset, function)| (offset, function.clone()));
+            program.add_table(name.clone(), entries);
+        }
         let called: Vec<_> = script.called().cloned().map(FunctionName::from).collect();
         self.names.apply_where_defined(&mut program, &called)?;
         let names = self

@@ -4,6 +4,7 @@
 //! and the picture are plain HTML and SVG; the script in `page.js` adds sorting, filters, zoom and
 //! the texts. All markup is made with [`maud`], which escapes text from the program.
 
+mod code;
 mod limits;
 mod loops;
 mod picture;
@@ -15,6 +16,7 @@ use crate::drawing::picture::{Arrow, Node, Picture};
 use crate::inline_tree::InlineTrees;
 use crate::statistics::{Statistics, counted};
 use crate::verdict::Verdict;
+pub(crate) use code::MachineCode;
 use cranelift_inliner::pass::Inlined;
 use cranelift_inliner::program::{FunctionId, Program};
 use limits::Shown;
@@ -81,28 +83,34 @@ struct Data {
     sizes: Vec<(usize, Option<usize>)>,
     /// Caller, callee, verdict and number of sites.
     calls: Vec<(usize, usize, String, usize)>,
-    /// The numbers of the functions in each chunk of texts.
+    /// The numbers of the functions in each chunk of CLIF.
     texts: Vec<Vec<usize>>,
+    /// The numbers of the functions in each chunk of machine code.
+    code: Vec<Vec<usize>>,
 }
 
-/// Returns the page about the result of the pass on `program`.
+/// Returns the page about the result of the pass on `program`, with machine code if it has some.
 pub(crate) fn page(
     title: &str,
     program: &Program,
     inlined: &Inlined,
     statistics: &Statistics,
     with_texts: bool,
+    code: Option<&MachineCode<'_>>,
 ) -> String {
     let report = Report::new(program, inlined);
     let heading = format!("Inlining report: {title}");
     let sections = sections(&report, statistics).into_string();
     // The rest besides the sections: numbers of the texts, and some markup around everything.
-    let numbers = 8 * report.shown.functions.len();
-    let around = data(&report, &[]).len() + numbers + STYLE.len() + SCRIPT.len() + 10_000;
+    let numbers = 16 * report.shown.functions.len();
+    let around = data(&report, &[], &[]).len() + numbers + STYLE.len() + SCRIPT.len() + 10_000;
     let room = limits::PAGE.saturating_sub(sections.len() + around + 6 * heading.len());
-    let texts = with_texts.then(|| texts::compress(&report, room));
+    let texts = with_texts.then(|| texts::clif(&report, room));
     let texts = texts.unwrap_or_default();
-    let data = data(&report, &texts.numbers);
+    let room = room.saturating_sub(texts.bytes());
+    let code = code.map(|code| texts::machine_code(&report, code, room));
+    let code = code.unwrap_or_default();
+    let data = data(&report, &texts.numbers, &code.numbers);
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -129,9 +137,13 @@ pub(crate) fn page(
                     (PreEscaped(&sections))
                 }
                 script type="application/json" id="data" { (PreEscaped(data)) }
-                @if texts.left_out > 0 { footer { p { (texts_left_out(&texts)) } } }
+                @if texts.left_out > 0 { footer { p { (texts_left_out(&texts, "text")) } } }
+                @if code.left_out > 0 { footer { p { (texts_left_out(&code, "machine code")) } } }
                 @for (number, chunk) in texts.chunks.iter().enumerate() {
                     script type="text/plain" id={ "t" (number) } { (PreEscaped(chunk)) }
+                }
+                @for (number, chunk) in code.chunks.iter().enumerate() {
+                    script type="text/plain" id={ "c" (number) } { (PreEscaped(chunk)) }
                 }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -176,12 +188,16 @@ fn sections(report: &Report<'_>, statistics: &Statistics) -> Markup {
     }
 }
 
-fn texts_left_out(texts: &Texts) -> String {
+fn texts_left_out(texts: &Texts, kind: &str) -> String {
     let left_out = counted(texts.left_out, "function");
+    let other = match kind {
+        "text" => "opt",
+        _ => "compile",
+    };
     format!(
-        "The page stays under 10 MB, so the text of {left_out} is left out: those that \
+        "The page stays under 10 MB, so the {kind} of {left_out} is left out: those that \
          changed least, and the largest of the unchanged ones. \
-         `clif-inline opt` writes all of them."
+         `clif-inline {other}` writes all of them."
     )
 }
 
@@ -215,7 +231,7 @@ fn graph(report: &Report<'_>, drawing: &picture::Drawing) -> Markup {
 }
 
 /// Returns the data as JSON for a script element: it cannot end the element.
-fn data(report: &Report<'_>, texts: &[Vec<usize>]) -> String {
+fn data(report: &Report<'_>, texts: &[Vec<usize>], code: &[Vec<usize>]) -> String {
     let sizes = report.shown.functions.iter().map(|&id| {
         let stats = report.inlined.stats(id);
         (
@@ -230,6 +246,7 @@ fn data(report: &Report<'_>, texts: &[Vec<usize>]) -> String {
         sizes: sizes.collect(),
         calls: calls.collect(),
         texts: texts.to_vec(),
+        code: code.to_vec(),
     };
     // Numbers and strings are always valid JSON.
     let json = serde_json::to_string(&data).unwrap_or_default();

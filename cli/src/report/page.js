@@ -295,20 +295,27 @@
 
   // The texts of functions: a chunk is unpacked when its first text is shown.
   const chunks = new Map();
-  const unpack = async (chunk) => {
-    const bytes = Uint8Array.from(atob(one("#t" + chunk).textContent), (c) => c.charCodeAt(0));
+  const unpack = async (id) => {
+    const bytes = Uint8Array.from(atob(one("#" + id).textContent), (c) => c.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
     return JSON.parse(await new Response(stream).text());
   };
-  // The place of a function's text: its chunk, and its index there.
-  const places = new Map();
-  data.texts.forEach((numbers, chunk) =>
-    numbers.forEach((number, place) => places.set(number, { chunk, place })),
-  );
-  const textOf = async (number) => {
-    const { chunk, place } = places.get(number);
+  // The place of a function's text: the id of its chunk, and its index there.
+  const placesIn = (lists, prefix) => {
+    const places = new Map();
+    lists.forEach((numbers, chunk) =>
+      numbers.forEach((number, place) => places.set(number, { chunk: prefix + chunk, place })),
+    );
+    return places;
+  };
+  const places = placesIn(data.texts, "t");
+  const codePlaces = placesIn(data.code, "c");
+  const entry = async ({ chunk, place }) => {
     if (!chunks.has(chunk)) chunks.set(chunk, unpack(chunk));
-    const [before, pieces] = (await chunks.get(chunk))[place];
+    return (await chunks.get(chunk))[place];
+  };
+  const textOf = async (number) => {
+    const [before, pieces] = await entry(places.get(number));
     return { before: before.split("\n"), pieces };
   };
   const textAfter = ({ before, pieces }) => {
@@ -374,6 +381,13 @@
       view("Changes", async () => {
         const text = await textOf(number);
         return text.pieces ? pre(changes(text)) : [make("p", {}, "Inlining did not change the text.")];
+      });
+    }
+    if (codePlaces.has(number)) {
+      view("Machine code", async () => {
+        const code = pre([await entry(codePlaces.get(number))]);
+        if (!places.has(number)) return code;
+        return [make("div", { class: "both" }, ...pre([textAfter(await textOf(number))]), ...code)];
       });
     }
     first.click();

@@ -1,10 +1,11 @@
-//! The CLIF of all functions before and after, compact enough to embed.
+//! The CLIF of all functions before and after, and their machine code, compact enough to embed.
 //!
-//! The text after is stored as kept and new lines of the text before. Functions are compressed in
+//! The CLIF after is stored as kept and new lines of the CLIF before. Functions are compressed in
 //! groups of a hundred kilobytes, so that showing one does not unpack all. If the space is too
-//! small, those that changed most come first.
+//! small, those that changed most come first, and CLIF comes before machine code.
 
 use super::Report;
+use super::code::MachineCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cranelift_inliner::pass::Inlined;
@@ -51,6 +52,14 @@ pub(super) struct Texts {
     pub(super) left_out: usize,
 }
 
+impl Texts {
+    /// Returns the bytes of the chunks in the page.
+    pub(super) fn bytes(&self) -> usize {
+        let bytes = |chunk: &String| chunk.len() + ELEMENT_BYTES;
+        self.chunks.iter().map(bytes).sum()
+    }
+}
+
 /// Functions whose texts are compressed together.
 #[derive(Default)]
 struct Group {
@@ -58,11 +67,38 @@ struct Group {
     texts: Vec<String>,
 }
 
-/// Returns the texts of a report's functions before and after, in at most `room` bytes: those that
-/// changed most first, then the unchanged ones, the smallest first.
-pub(super) fn compress(report: &Report<'_>, mut room: usize) -> Texts {
+/// Returns the CLIF of a report's functions before and after, in at most `room` bytes.
+pub(super) fn clif(report: &Report<'_>, room: usize) -> Texts {
+    let json = |number: usize| {
+        let id = report.shown.functions[number];
+        to_json(&text(report.program, report.inlined, id))
+    };
+    compress(report, |_| true, json, room)
+}
+
+/// Returns the machine code of a report's functions, in at most `room` bytes.
+pub(super) fn machine_code(report: &Report<'_>, code: &MachineCode<'_>, room: usize) -> Texts {
+    let id = |number: usize| report.shown.functions[number];
+    let json = |number| to_json(&code.listing(report.program, report.inlined, id(number)));
+    compress(report, |number| code.has(id(number)), json, room)
+}
+
+fn to_json(text: &impl Serialize) -> String {
+    // Strings and numbers are always valid JSON.
+    serde_json::to_string(text).unwrap_or_else(|_| "null".to_owned())
+}
+
+/// Compresses the texts, in JSON, of the functions that have one: those that changed most first,
+/// then the unchanged ones, the smallest first.
+fn compress(
+    report: &Report<'_>,
+    has_text: impl Fn(usize) -> bool,
+    json: impl Fn(usize) -> String + Sync,
+    mut room: usize,
+) -> Texts {
     let functions = &report.shown.functions;
     let mut order: Vec<usize> = (0..functions.len()).collect();
+    order.retain(|&number| has_text(number));
     order.sort_by_key(|&number| {
         let stats = report.inlined.stats(functions[number]);
         let change = stats.insts_after.abs_diff(stats.insts_before);
@@ -73,7 +109,7 @@ pub(super) fn compress(report: &Report<'_>, mut room: usize) -> Texts {
     let mut texts = Texts::default();
     let mut left = order.as_slice();
     while !left.is_empty() {
-        let groups = groups(report, &mut left);
+        let groups = groups(&json, &mut left);
         let chunks: Vec<String> = groups
             .par_iter()
             .map(|group| {
@@ -101,23 +137,12 @@ pub(super) fn compress(report: &Report<'_>, mut room: usize) -> Texts {
 }
 
 /// Returns the next groups of the functions that are `left`.
-fn groups(report: &Report<'_>, left: &mut &[usize]) -> Vec<Group> {
+fn groups(json: &(impl Fn(usize) -> String + Sync), left: &mut &[usize]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut bytes = CHUNK_BYTES;
     while !left.is_empty() && (groups.len() < AT_ONCE || bytes < CHUNK_BYTES) {
         let (next, rest) = left.split_at(left.len().min(AT_ONCE));
-        let texts: Vec<String> = next
-            .par_iter()
-            .map(|&number| {
-                let text = text(
-                    report.program,
-                    report.inlined,
-                    report.shown.functions[number],
-                );
-                // Strings and numbers are always valid JSON.
-                serde_json::to_string(&text).unwrap_or_else(|_| "[\"\",null]".to_owned())
-            })
-            .collect();
+        let texts: Vec<String> = next.par_iter().map(|&number| json(number)).collect();
         *left = rest;
         for (&number, text) in next.iter().zip(texts) {
             if bytes >= CHUNK_BYTES {
@@ -138,16 +163,16 @@ fn text(program: &Program, inlined: &Inlined, id: FunctionId) -> Text {
     let Some(function) = program.get(id) else {
         return Text(String::new(), None);
     };
-    let before = clif(function.clone());
+    let before = clif_of(function.clone());
     let after = inlined.body(id);
     let after = after.filter(|after| !Arc::ptr_eq(after, function.body()));
-    let after = after.map(|after| clif(ProgramFunction::new(Arc::clone(after))));
+    let after = after.map(|after| clif_of(ProgramFunction::new(Arc::clone(after))));
     let pieces = after.map(|after| pieces(&before, &after));
     Text(before, pieces)
 }
 
 /// Returns the text of one function, or the reason for its absence.
-fn clif(function: ProgramFunction) -> String {
+fn clif_of(function: ProgramFunction) -> String {
     let mut alone = Program::new();
     let text = alone.add_function(function).and_then(|_| alone.to_clif());
     text.unwrap_or_else(|error| format!("; {error}"))
@@ -179,6 +204,7 @@ fn pieces(before: &str, after: &str) -> Vec<Piece> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cranelift_inliner::backend::{TargetSettings, target};
     use cranelift_inliner::decide::Always;
     use cranelift_inliner::pass::Inliner;
 
@@ -207,7 +233,7 @@ mod tests {
         let program = Program::from_clif(&text, "test").unwrap();
         let inlined = Inliner::new(Always).run(&program).unwrap();
         let report = Report::new(&program, &inlined);
-        let all = compress(&report, usize::MAX);
+        let all = clif(&report, usize::MAX);
         // Each of the large ones fills a chunk; %leaf did not change, and is small.
         assert_eq!(all.numbers, [vec![3], vec![2], vec![0, 1]]);
         assert_eq!(all.left_out, 0);
@@ -218,12 +244,33 @@ mod tests {
                 .sum()
         };
         for chunks in 0..=3 {
-            let some = compress(&report, bytes(chunks));
+            let some = clif(&report, bytes(chunks));
             assert_eq!(some.chunks, all.chunks[..chunks]);
             assert_eq!(some.numbers, all.numbers[..chunks]);
             let shown: usize = some.numbers.iter().map(Vec::len).sum();
             assert_eq!(shown + some.left_out, 4);
         }
+    }
+
+    #[test]
+    fn machine_code_is_left_out_by_the_same_rule() {
+        let text = function("large", 9000, 0)
+            + &function("once", 9000, 1)
+            + &function("leaf", 3, 0).replace("fn0 = %leaf(i64) -> i64\n", "");
+        let program = Program::from_clif(&text, "test").unwrap();
+        let isa = target("x64", &TargetSettings::new()).unwrap();
+        let (inlined, compiled) = Inliner::new(Always)
+            .run_and_compile(&program, &*isa)
+            .unwrap();
+        let code = MachineCode::new(isa, &compiled);
+        let report = Report::new(&program, &inlined);
+        let all = machine_code(&report, &code, usize::MAX);
+        assert_eq!(all.numbers.concat(), [1, 2, 0]);
+        assert_eq!(all.left_out, 0);
+        let some = machine_code(&report, &code, all.bytes() - 1);
+        assert_eq!(some.left_out, 3 - some.numbers.concat().len());
+        assert!(some.left_out > 0 && all.numbers.starts_with(&some.numbers));
+        assert!(some.bytes() < all.bytes());
     }
 
     fn put_together(before: &str, pieces: &[Piece]) -> String {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use cranelift_codegen::ir::{Function, UserFuncName};
 use cranelift_inliner::backend::{CompiledFunction, ScratchPool};
 use cranelift_inliner::profile::COUNTERS;
-use cranelift_inliner::program::FunctionName;
+use cranelift_inliner::program::{self, FunctionName};
 use cranelift_inliner_testing::execute::{IsolatedProgram, SharedCounters, process_symbol};
 use rayon::prelude::*;
 
@@ -25,10 +25,11 @@ pub(super) struct Program {
 
 impl Program {
     /// Compiles and links the `wanted` of `functions`, given by name, and the functions that they
-    /// reach.
+    /// reach, also through the tables of `tables`.
     pub(super) fn link(
         host: &Host,
         functions: &HashMap<FunctionName, &Function>,
+        tables: &program::Program,
         wanted: impl Iterator<Item = FunctionName>,
         counters: Option<&SharedCounters>,
     ) -> Result<Self, String> {
@@ -45,6 +46,8 @@ impl Program {
             for name in std::mem::take(&mut wave) {
                 if let Some(body) = functions.get(&name) {
                     bodies.push((name, *body));
+                } else if tables.table(&name).next().is_some() {
+                    wave.extend(tables.table(&name).map(|(_, function)| function.clone()));
                 } else if address(&name, counters).is_none() {
                     let reason = format!("no function {name} in the program or on the host");
                     obstacles.insert(name, Obstacle::PassOver(reason));
@@ -71,7 +74,7 @@ impl Program {
                 }
             }
         }
-        spread(&compiled, &mut obstacles);
+        spread(&compiled, tables, &mut obstacles);
         compiled.retain(|name, _| !obstacles.contains_key(name));
 
         let code: Vec<&CompiledFunction> = compiled.values().collect();
@@ -81,7 +84,7 @@ impl Program {
             Some((name, &body.signature))
         });
         let symbol = |name: &FunctionName| address(name, counters);
-        let code = IsolatedProgram::link(&host.isa, &code, callable, symbol);
+        let code = IsolatedProgram::link(&host.isa, tables, &code, callable, symbol);
         Ok(Self {
             code: code.map_err(|error| error.to_string())?,
             obstacles,
@@ -109,12 +112,18 @@ fn address(name: &FunctionName, counters: Option<&SharedCounters>) -> Option<*co
 /// Propagates obstacles from functions to those that reach them.
 fn spread(
     compiled: &BTreeMap<FunctionName, CompiledFunction>,
+    tables: &program::Program,
     obstacles: &mut BTreeMap<FunctionName, Obstacle>,
 ) {
     let mut referrers: HashMap<FunctionName, Vec<&FunctionName>> = HashMap::new();
     for (name, code) in compiled {
         for target in referenced(code) {
             referrers.entry(target).or_default().push(name);
+        }
+    }
+    for name in tables.tables().filter(|name| !compiled.contains_key(name)) {
+        for (_, function) in tables.table(name) {
+            referrers.entry(function.clone()).or_default().push(name);
         }
     }
     let mut blocked: VecDeque<FunctionName> = obstacles.keys().cloned().collect();

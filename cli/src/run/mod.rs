@@ -203,7 +203,9 @@ fn execute_on(
     }
 
     let wanted = ready.iter().map(|call| call.invocation.function.clone());
-    match caught(|| Program::link(host, &by_name, wanted, counters)).and_then(|linked| linked) {
+    match caught(|| Program::link(host, &by_name, &script.tables, wanted, counters))
+        .and_then(|linked| linked)
+    {
         Err(message) => {
             for call in &ready {
                 let verdict = Verdict::Failed(format!("linking: {message}"));

@@ -13,6 +13,7 @@ use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir;
 use cranelift_codegen::isa::{self, CallConv, LookupError, OwnedTargetIsa};
 use cranelift_codegen::settings::Flags;
+use cranelift_inliner::program::{Program, ProgramError};
 use cranelift_reader::{
     Comment, Feature, Invocation, IsaSpec, ParseError, ParseOptions, RunCommand, TestCommand,
     TestFile, parse_run_command, parse_test,
@@ -30,6 +31,8 @@ pub(crate) struct Script {
     pub(crate) functions: Vec<ir::Function>,
     /// The first line of each of them, counted from 1.
     pub(crate) function_lines: Vec<usize>,
+    /// A program with the tables of the file and without its functions.
+    pub(crate) tables: Program,
     /// The directives that name no function of the file, as `file:line: message`.
     pub(crate) warnings: Vec<String>,
 }
@@ -108,7 +111,12 @@ impl Script {
                         "a directive stands before every function, and must stand after its own"
                             .to_owned(),
                     )),
-                    None => Ok(Self::from_test_file(path, text, file)),
+                    None => {
+                        let mut script = Self::from_test_file(path, text, file);
+                        script.tables =
+                            tables(path, text).map_err(|(line, message)| error(line, message))?;
+                        Ok(script)
+                    }
                 }
             }
         }
@@ -133,6 +141,7 @@ impl Script {
             plan: Plan::PassOver(warning.message.clone()),
             directives,
             functions: Vec::new(),
+            tables: Program::new(),
             function_lines: Vec::new(),
             warnings: Vec::new(),
         }
@@ -184,6 +193,7 @@ impl Script {
             directives,
             functions,
             function_lines,
+            tables: Program::new(),
             warnings,
         }
     }
@@ -210,6 +220,26 @@ impl Script {
     pub(crate) fn directive_count(&self) -> usize {
         self.directives.len()
     }
+}
+
+/// Returns a program with the tables of a text, or the line and the message of an error in them.
+fn tables(path: &Path, text: &str) -> Result<Program, (usize, String)> {
+    let mut tables = Program::new();
+    if text.contains("table:") {
+        let whole = Program::from_clif(text, &path.to_string_lossy());
+        let whole = whole.map_err(|error| match error {
+            ProgramError::Syntax { line, message, .. } => {
+                (usize::try_from(line).unwrap_or(1), message)
+            }
+            other => (1, other.to_string()),
+        })?;
+        for name in whole.tables() {
+            let entries = whole.table(name);
+            let entries = entries.map(|(offset, function)| (offset, function.clone()));
+            tables.add_table(name.clone(), entries);
+        }
+    }
+    Ok(tables)
 }
 
 fn plan(

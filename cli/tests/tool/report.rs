@@ -1,7 +1,11 @@
 //! The tool's `report`, as far as the page is the same without scripts.
 
 use crate::support::{COUNTED, Workplace, command};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use roxmltree::{Document, Node};
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 fn section<'a>(page: &'a str, id: &str) -> &'a str {
     let start = page.find(&format!("<section id=\"{id}\">")).unwrap();
@@ -422,4 +426,59 @@ fn sites_have_their_counts_loops_and_margins_and_the_hottest_comes_first() {
         let margin: i64 = site[8].parse().unwrap();
         assert_eq!(margin >= 0, site[2] == "inlined", "{site:?}");
     }
+}
+
+/// Returns the texts in a page's chunks of a kind, by the name of their function.
+fn texts(page: &str, member: &str, prefix: char) -> BTreeMap<String, Value> {
+    let data = page.split("id=\"data\">").nth(1).unwrap();
+    let data: Value = serde_json::from_str(data.split("</script>").next().unwrap()).unwrap();
+    let mut texts = BTreeMap::new();
+    for (chunk, numbers) in data[member].as_array().unwrap().iter().enumerate() {
+        let start = format!("<script type=\"text/plain\" id=\"{prefix}{chunk}\">");
+        let packed = page.split(&start).nth(1).unwrap();
+        let packed = packed.split("</script>").next().unwrap();
+        let packed = STANDARD.decode(packed).unwrap();
+        let json = miniz_oxide::inflate::decompress_to_vec(&packed).unwrap();
+        let of_chunk: Vec<Value> = serde_json::from_slice(&json).unwrap();
+        let numbers = numbers.as_array().unwrap();
+        assert_eq!(numbers.len(), of_chunk.len());
+        for (number, text) in numbers.iter().zip(of_chunk) {
+            let index = usize::try_from(number.as_u64().unwrap()).unwrap();
+            let name = data["names"][index].as_str().unwrap().to_owned();
+            texts.insert(name, text);
+        }
+    }
+    texts
+}
+
+#[test]
+fn machine_code_is_in_the_page_on_request_for_the_functions_that_have_some() {
+    let text = "function %leaf(i64) -> i64 {\nblock0(v0: i64):\n    v1 = imul v0, v0\n    return v1\n}\n\
+        function %main(i64) -> i64 {\n    fn0 = %leaf(i64) -> i64\nblock0(v0: i64):\n    \
+        v1 = call fn0(v0)\n    return v1\n}\n";
+    let place = Workplace::with(&[("m.clif", text)]);
+    let page = |arguments: &str| {
+        place
+            .run(&format!(
+                "report m.clif --export main {arguments} -o m.html"
+            ))
+            .ok();
+        place.read("m.html")
+    };
+    assert_eq!(texts(&page(""), "code", 'c').len(), 0);
+    for (target, multiplication) in [("x64", "imulq"), ("aarch64", "madd")] {
+        let page = page(&format!("--machine-code --target {target}"));
+        let code = texts(&page, "code", 'c');
+        // %leaf was dropped, so it has none.
+        assert_eq!(code.keys().collect::<Vec<_>>(), ["%main"]);
+        let listing = code["%main"].as_str().unwrap();
+        assert!(listing.contains(multiplication), "{listing}");
+        assert!(!listing.contains("call"), "{listing}");
+        // The text is there as well, unless it is left out.
+        assert_eq!(texts(&page, "texts", 't').len(), 2);
+    }
+    let alone = page("--machine-code --no-clif");
+    assert_eq!(texts(&alone, "texts", 't').len(), 0);
+    assert_eq!(texts(&alone, "code", 'c').len(), 1);
+    assert_eq!(page("--machine-code --no-clif --threads 1"), alone);
 }

@@ -167,6 +167,28 @@ fn a_report_of_a_thousand_functions_sorts_and_shows_trees_and_texts() {
 }
 
 #[test]
+fn machine_code_is_shown_beside_the_text() {
+    let Some(browser) = Browser::start(1400, 1000) else {
+        return;
+    };
+    let place = Workplace::with(&[("m.clif", &many_functions(60))]);
+    place
+        .run("report m.clif --machine-code --target x64 -o report.html")
+        .ok();
+    browser.open(&place.path("report.html"));
+    browser.run("location.hash = 'f59'");
+    browser.wait_for("document.querySelector('aside .views button:nth-child(5)')");
+    browser.click("aside .views button:nth-child(5)");
+    browser.wait_for("document.querySelectorAll('aside .both pre').length === 2");
+    let shown = browser
+        .run("return [...document.querySelectorAll('aside .both pre')].map((e) => e.textContent)");
+    let texts: [String; 2] = serde_json::from_value(shown).unwrap();
+    assert!(texts[0].starts_with("function %f59("), "{}", texts[0]);
+    assert!(texts[1].contains("imulq"), "{}", texts[1]);
+    assert_no_complaint(&browser);
+}
+
+#[test]
 fn a_phone_shows_all_without_scrolling_sideways() {
     let Some(browser) = Browser::start(500, 800) else {
         return;

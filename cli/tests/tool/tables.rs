@@ -94,3 +94,29 @@ fn tables_of_several_files_are_put_together() {
         "{failed}"
     );
 }
+
+#[test]
+fn modules_with_tables_run_inlined_or_not() {
+    // The directive calls the function before it.
+    let functions: Vec<_> = DYN.split_inclusive("}\n").collect();
+    let ordered = format!(
+        "; table: %vtable 24=%area\n\n{}{}{}; run: %main(7) == 49\n",
+        functions[1], functions[2], functions[0]
+    );
+    let bad = ordered.replace("24=%area", "24:%area");
+    let missing = ordered.replace("24=%area", "24=%no_such_function");
+    let place = Workplace::with(&[
+        ("m.clif", &ordered),
+        ("bad.clif", &bad),
+        ("missing.clif", &missing),
+    ]);
+    for policy in ["never", "always"] {
+        let told = place.run(&format!("run m.clif --policy {policy}")).ok();
+        assert!(told.contains("1 passed"), "{told}");
+    }
+    let failed = place.run("run bad.clif").failed();
+    assert!(failed.contains("bad.clif:1: "), "{failed}");
+    // A table with an unknown function passes the directive over, with the reason.
+    let told = place.run("run missing.clif --policy never").ok();
+    assert!(told.contains("no function %no_such_function"), "{told}");
+}

@@ -30,17 +30,9 @@ const TEXT: &str = "
 fn takes(inliner: &Inliner<'_>, change: impl FnOnce(&mut Function)) -> bool {
     let program = Program::from_clif(TEXT, "test").unwrap();
     let main = program.id(&"main".parse().unwrap()).unwrap();
-    let state = prepare(inliner, &program);
-    let run = Run {
-        inliner,
-        state: &state,
-        optimize_options: OptimizeOptions::default(),
-        compiler: None,
-        scratch: ScratchPool::new(),
-        clock: &Clock::default(),
-        errors: Mutex::default(),
-        final_insts: AtomicUsize::new(0),
-    };
+    let state = prepare(inliner, &program, CallGraph::new(&program), false);
+    let clock = Clock::default();
+    let run = Run::new(inliner, &state, &clock, None, None);
     for members in state.graph.bottom_up() {
         for &id in members {
             let done = run.scratch.with(|scratch| run.function(id, scratch));

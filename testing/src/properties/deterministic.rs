@@ -4,7 +4,9 @@ use super::broken::{Broken, Property, first_difference};
 use crate::targets::Architecture;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::CompiledFunction;
-use cranelift_inliner::pass::{Inlined, Inliner, PassError};
+use cranelift_inliner::pass::{
+    CompiledProgram, DeclaredProgram, Inlined, Inliner, PassError, StreamError,
+};
 use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use rayon::ThreadPool;
 use std::collections::BTreeMap;
@@ -15,7 +17,9 @@ const THREADS: [usize; 2] = [1, 5];
 
 /// Checks that the result of `inliner` on `program` does not depend on the number of threads and
 /// the order of the functions: the same bodies, the same decisions for the same reasons, the same
-/// dropped functions, and the same machine code for x64.
+/// dropped functions, and the same machine code for x64. The result of a
+/// [stream](Inliner::stream) of the same bodies must not depend on the order of their arrival
+/// either. If no call has handlers, it must be that of the whole program.
 ///
 /// # Errors
 ///
@@ -40,6 +44,24 @@ pub fn deterministic(program: &Program, inliner: &Inliner<'_>) -> Result<(), Bro
                 .compare(&outcome)
                 .map_err(|broken| broken.at(place))?;
         }
+    }
+    // Cranelift's own routines cannot be declared.
+    let Some(declared) = DeclaredProgram::of(program) else {
+        return Ok(());
+    };
+    let mut reference = Some(reference).filter(|_| !declared.has_handlers);
+    for (order, pool) in [(&reversed, 0), (&odd_first, 1), (&ids, 1)] {
+        let Some(outcome) = Outcome::of_stream(program, &declared, order, inliner, pool) else {
+            break;
+        };
+        let Some(reference) = &reference else {
+            reference = Some(outcome);
+            continue;
+        };
+        let place = format!("a stream on {} threads", THREADS[pool]);
+        reference
+            .compare(&outcome)
+            .map_err(|broken| broken.at(place))?;
     }
     Ok(())
 }
@@ -67,6 +89,23 @@ impl Outcome {
             Some(pool) => pool.install(run),
             None => run(),
         })
+    }
+
+    /// Streams the bodies, which arrive in `order` from two threads. `None` if the pass cannot
+    /// stream.
+    fn of_stream(
+        program: &Program,
+        declared: &DeclaredProgram,
+        order: &[FunctionId],
+        inliner: &Inliner<'_>,
+        pool: usize,
+    ) -> Option<Self> {
+        let run = || stream(program, declared, order, inliner);
+        match self::pool(pool) {
+            Some(pool) => pool.install(run),
+            None => run(),
+        }
+        .map(Outcome)
     }
 
     fn compare(&self, other: &Outcome) -> Result<(), Broken> {
@@ -114,20 +153,59 @@ fn run(
         },
         None => (inliner.run(program)?, None),
     };
+    Ok(outcomes(program, &inlined, compiled.as_ref()))
+}
+
+fn stream(
+    program: &Program,
+    declared: &DeclaredProgram,
+    order: &[FunctionId],
+    inliner: &Inliner<'_>,
+) -> Option<Result<BTreeMap<FunctionName, OfFunction>, String>> {
+    let isa = Architecture::X64.isa(OptLevel::Speed)?;
+    let (first, second) = order.split_at(order.len() / 2);
+    let streamed = inliner.stream(declared, &**isa, &|_, _| {}, |stream| {
+        let define = |ids: &[FunctionId]| {
+            let bodies = ids.iter().map(|&id| program[id].body().clone());
+            bodies.map(|body| stream.define(body)).find_map(Result::err)
+        };
+        let (first, second) = rayon::join(|| define(first), || define(second));
+        first.or(second)
+    });
+    let streamed = match streamed {
+        Ok(streamed) => streamed,
+        Err(StreamError::Profile) => return None,
+        Err(error) => return Some(Err(error.to_string())),
+    };
+    if let Some(error) = streamed.front_end {
+        return Some(Err(error.to_string()));
+    }
+    match streamed.errors.first() {
+        None => {}
+        // The results of the whole program are then those for no target.
+        Some((_, PassError::Compile(_))) => return None,
+        Some((_, error)) => return Some(Err(error.to_string())),
+    }
+    let compiled = Some(&streamed.compiled);
+    Some(Ok(outcomes(program, &streamed.inlined, compiled)))
+}
+
+fn outcomes(
+    program: &Program,
+    inlined: &Inlined,
+    compiled: Option<&CompiledProgram>,
+) -> BTreeMap<FunctionName, OfFunction> {
     let outcomes = program.iter().map(|(id, function)| {
         let body = inlined.body(id);
         let outcome = OfFunction {
             text: body.map_or_else(String::new, |body| body.display().to_string()),
-            sites: sites(program, &inlined, id),
+            sites: sites(program, inlined, id),
             dropped: inlined.stats(id).dropped,
-            code: compiled
-                .as_ref()
-                .and_then(|compiled| compiled.get(id))
-                .cloned(),
+            code: compiled.and_then(|compiled| compiled.get(id)).cloned(),
         };
         (function.name().clone(), outcome)
     });
-    Ok(outcomes.collect())
+    outcomes.collect()
 }
 
 fn sites(program: &Program, inlined: &Inlined, id: FunctionId) -> Vec<String> {

@@ -25,7 +25,7 @@ fn link(
     let callable = program
         .iter()
         .map(|(_, function)| (function.name(), &function.body().signature));
-    IsolatedProgram::link(&isa, &compiled, callable, symbol)
+    IsolatedProgram::link(&isa, &program, &compiled, callable, symbol)
 }
 
 fn call(function: &str, arguments: &[i64]) -> Invocation {
@@ -104,4 +104,39 @@ fn symbols_are_those_of_the_process_and_of_cranelift() {
     for symbol in ["", "no_function_has_this_name", "with\0zero"] {
         assert_eq!(process_symbol(symbol), None);
     }
+}
+
+#[test]
+fn tables_are_defined_for_isolated_programs() {
+    let text = "\
+; table: %handlers -8=%twice 16=%outside
+
+function %main(i64, i64) -> i64 {
+    gv0 = symbol colocated %handlers
+    sig0 = (i64) -> i64
+block0(v0: i64, v1: i64):
+    v2 = symbol_value.i64 gv0
+    v3 = iadd v2, v0
+    v4 = load.i64 notrap v3
+    v5 = call_indirect sig0, v4(v1)
+    return v5
+}
+function %twice(i64) -> i64 {
+block0(v0: i64):
+    v1 = iadd v0, v0
+    return v1
+}";
+    let outside = |name: &FunctionName| {
+        let is_outside = name.to_string() == "%outside";
+        is_outside.then(|| process_symbol("labs")).flatten()
+    };
+    let program = link(text, outside).unwrap();
+    let ended = program.call_all(&[call("main", &[-8, -21]), call("main", &[16, -21])]);
+    let returned = |outcome: &Result<_, _>, value| matches!(outcome, Ok(IsolatedOutcome::Returned(values)) if *values == [DataValue::I64(value)]);
+    assert!(
+        returned(&ended[0], -42) && returned(&ended[1], 21),
+        "{ended:?}"
+    );
+    let error = link(text, |_| None).unwrap_err().to_string();
+    assert!(error.contains("%outside"), "{error}");
 }

@@ -13,4 +13,5 @@ mod slots;
 mod snapshots;
 mod stacks;
 mod support;
+mod tables;
 mod traps;

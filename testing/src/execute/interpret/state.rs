@@ -48,6 +48,8 @@ pub(super) struct Memory<'a> {
     /// The byte order of accesses without one.
     order: Endianness,
     pinned: DataValue,
+    /// The tables whose address was taken.
+    tables: RefCell<IndexSet<FunctionName>>,
     /// The functions of the host whose address was taken.
     host_addresses: RefCell<IndexSet<FunctionName>>,
 }
@@ -60,6 +62,7 @@ impl<'a> Memory<'a> {
             stack: Vec::new(),
             order,
             pinned: DataValue::I64(0),
+            tables: RefCell::default(),
             host_addresses: RefCell::default(),
         }
     }
@@ -105,6 +108,48 @@ impl<'a> Memory<'a> {
         }
     }
 
+    /// Returns the address of a function, of the program or of the host.
+    fn address_of(&self, size: AddressSize, name: FunctionName) -> Result<Address, MemoryError> {
+        let (entry, index) = match self.program.id(&name) {
+            Some(id) => (IN_PROGRAM, u64::from(id.as_u32())),
+            None => {
+                let (index, _) = self.host_addresses.borrow_mut().insert_full(name);
+                (IN_HOST, index as u64)
+            }
+        };
+        Address::from_parts(size, AddressRegion::Function, entry, index)
+    }
+
+    /// Returns the address at an offset from a symbol; `None` if it is not a table.
+    fn table_address(
+        &self,
+        name: &ExternalName,
+        offset: i64,
+    ) -> Option<Result<Address, MemoryError>> {
+        let name = FunctionName::of_external(self.get_current_function(), name)?;
+        self.program.table(&name).next()?;
+        let (index, _) = self.tables.borrow_mut().insert_full(name);
+        let offset = TABLE_START.wrapping_add_signed(offset);
+        let region = AddressRegion::GlobalValue;
+        Some(Address::from_parts(
+            AddressSize::_64,
+            region,
+            index as u64,
+            offset,
+        ))
+    }
+
+    /// Returns the function address that a table has at `address`.
+    fn load_from_table(&self, address: &Address) -> Option<DataValue> {
+        let tables = self.tables.borrow();
+        let name = tables.get_index(usize::try_from(address.entry).ok()?)?;
+        let offset = address.offset.wrapping_sub(TABLE_START).cast_signed();
+        let mut entries = self.program.table(name);
+        let (_, function) = entries.find(|&(at, _)| at == offset)?;
+        let function = self.address_of(address.size, function.clone()).ok()?;
+        DataValue::try_from(function).ok()
+    }
+
     fn range(&self, address: &Address, size: usize) -> Option<std::ops::Range<usize>> {
         let start = usize::try_from(address.offset).ok()?;
         let end = start.checked_add(size)?;
@@ -118,6 +163,9 @@ pub(super) struct TooDeep;
 /// The entries of function addresses.
 const IN_PROGRAM: u64 = 0;
 const IN_HOST: u64 = 1;
+
+/// The offset of a table's symbol in its addresses, so that those of negative offsets are valid.
+const TABLE_START: u64 = 1 << 40;
 
 /// Returns the bounds of each stack slot in its frame.
 fn slot_places(function: &Function) -> impl Iterator<Item = (usize, usize)> {
@@ -185,6 +233,12 @@ impl<'a> State<'a> for Memory<'a> {
         flags: MemFlagsData,
     ) -> Result<DataValue, MemoryError> {
         let size = ty.bytes() as usize;
+        if address.region == AddressRegion::GlobalValue
+            && ty == types::I64
+            && let Some(function) = self.load_from_table(&address)
+        {
+            return Ok(function);
+        }
         let bytes = self.range(&address, size);
         let Some(bytes) = bytes.and_then(|range| self.stack.get(range)) else {
             return Err(MemoryError::OutOfBoundsLoad {
@@ -229,14 +283,7 @@ impl<'a> State<'a> for Memory<'a> {
         let Some(name) = FunctionName::of_external(self.get_current_function(), name) else {
             return Err(MemoryError::InvalidEntry { entry: 0, max: 0 });
         };
-        let (entry, index) = match self.program.id(&name) {
-            Some(id) => (IN_PROGRAM, u64::from(id.as_u32())),
-            None => {
-                let (index, _) = self.host_addresses.borrow_mut().insert_full(name);
-                (IN_HOST, index as u64)
-            }
-        };
-        Address::from_parts(size, AddressRegion::Function, entry, index)
+        self.address_of(size, name)
     }
 
     fn get_function_from_address(&self, address: Address) -> Option<InterpreterFunctionRef<'a>> {
@@ -258,8 +305,18 @@ impl<'a> State<'a> for Memory<'a> {
                     let context = context.ok_or(MemoryError::InvalidAddressType(types::I64))?;
                     break self.current_frame().get(context).clone();
                 }
-                GlobalValueData::Symbol { .. } | GlobalValueData::DynScaleTargetConst { .. } => {
-                    panic!("there is no data and no dynamic vector type")
+                GlobalValueData::Symbol {
+                    name,
+                    offset,
+                    tls: false,
+                    ..
+                } => match self.table_address(name, offset.bits()) {
+                    Some(address) => break DataValue::try_from(address?)?,
+                    None => panic!("there is no data except tables of functions"),
+                },
+                GlobalValueData::Symbol { .. } => panic!("there are no thread-locals"),
+                GlobalValueData::DynScaleTargetConst { .. } => {
+                    panic!("there is no dynamic vector type")
                 }
                 data @ (GlobalValueData::Load { base, .. }
                 | GlobalValueData::IAddImm { base, .. }) => {

@@ -3,8 +3,9 @@
 use super::child::{self, Call, Ending};
 use super::glue;
 use super::image::Image;
-use super::loader::Loader;
+use super::loader::{Loader, Target};
 use super::machine::Code;
+use super::tables;
 use super::{Callable, check_arguments, compile_glue};
 use crate::execute::Invocation;
 use crate::execute::error::ExecuteError;
@@ -13,7 +14,7 @@ use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_inliner::backend::{CompileScratch, CompiledFunction};
 use cranelift_inliner::panics;
-use cranelift_inliner::program::FunctionName;
+use cranelift_inliner::program::{FunctionName, Program};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -46,7 +47,7 @@ use std::sync::Arc;
 /// # if !cfg!(unix) { return Ok(()) }
 /// let callable = [(function.name(), &function.body().signature)];
 /// let symbol = |name: &_| (*name == "abs".parse().ok()?).then(|| process_symbol("abs"))?;
-/// let linked = IsolatedProgram::link(&isa, &[&compiled], callable, symbol)?;
+/// let linked = IsolatedProgram::link(&isa, &program, &[&compiled], callable, symbol)?;
 /// let call = Invocation { function: "absolute".parse()?, arguments: vec![DataValue::I32(-7)] };
 /// let ended = linked.call_all([&call]).remove(0)?;
 /// assert!(matches!(ended, IsolatedOutcome::Returned(values) if values == [DataValue::I32(7)]));
@@ -78,8 +79,9 @@ impl std::fmt::Debug for IsolatedProgram {
 
 impl IsolatedProgram {
     /// Links `functions`, which must be compiled for `isa`, this machine's, without `is_pic`.
-    /// Functions in `callable` can be called, by name and signature. `symbol` looks up names
-    /// without a function.
+    /// Functions in `callable` can be called, by name and signature. The
+    /// [tables](Program::add_table) of `program` to which they refer are defined. `symbol` looks up
+    /// all other names.
     ///
     /// # Errors
     ///
@@ -87,6 +89,7 @@ impl IsolatedProgram {
     /// cannot have.
     pub fn link<'a>(
         isa: &OwnedTargetIsa,
+        program: &Program,
         functions: &[&CompiledFunction],
         callable: impl IntoIterator<Item = (&'a FunctionName, &'a Signature)>,
         symbol: impl Fn(&FunctionName) -> Option<*const u8>,
@@ -104,7 +107,7 @@ impl IsolatedProgram {
                 (name, signature, entry)
             })
             .collect();
-        let linked = panics::catch(|| place(isa, functions, &glue, symbol));
+        let linked = panics::catch(|| place(isa, program, functions, &glue, symbol));
         let Placed {
             code,
             image,
@@ -231,6 +234,7 @@ struct Placed {
 
 fn place(
     isa: &OwnedTargetIsa,
+    program: &Program,
     functions: &[&CompiledFunction],
     glue: &[Result<CompiledFunction, String>],
     symbol: impl Fn(&FunctionName) -> Option<*const u8>,
@@ -240,32 +244,42 @@ fn place(
     for (index, function) in functions.iter().enumerate() {
         known.insert(name_of(function), index);
     }
+    let mut tables = tables::referenced(program, functions)?;
+    tables.retain(|name, _| !known.contains_key(name));
     let mut symbols = Vec::new();
     let mut imports: FxHashMap<FunctionName, usize> = FxHashMap::default();
-    for function in functions {
-        for relocation in function.relocations() {
-            let Some(name) = relocation.target.name().cloned().map(FunctionName::from) else {
-                continue;
-            };
-            if known.contains_key(&name) || imports.contains_key(&name) {
-                continue;
-            }
-            let address = symbol(&name).ok_or_else(|| format!("there is no {name}"))?;
-            imports.insert(name, symbols.len());
-            symbols.push((format!("symbol{}", symbols.len()), address));
+    let relocations = functions.iter().flat_map(|function| function.relocations());
+    let of_code = relocations.filter_map(|relocation| relocation.target.name());
+    let of_code = of_code.cloned().map(FunctionName::from);
+    let of_tables = tables.values().flat_map(|table| &table.entries);
+    for name in of_code.chain(of_tables.map(|(_, name)| name.clone())) {
+        let is_here = known.contains_key(&name) || tables.contains_key(&name);
+        if is_here || imports.contains_key(&name) {
+            continue;
         }
+        let address = symbol(&name).ok_or_else(|| format!("there is no {name}"))?;
+        imports.insert(name, symbols.len());
+        symbols.push((format!("symbol{}", symbols.len()), address));
     }
 
     let sound = glue.iter().filter_map(|entry| entry.as_ref().ok());
     let all = functions.iter().copied().chain(sound);
-    let mut loader = Loader::new(isa, all, symbols.clone())?;
+    let mut loader = Loader::new(isa, all, tables.values(), symbols.clone())?;
     let ids = loader.declare(functions.len())?;
     let imported = symbols.iter().map(|(symbol, _)| loader.import(symbol));
     let imported: Vec<_> = imported.collect::<Result<_, String>>()?;
+    let of_name = |name: &FunctionName| match known.get(name) {
+        Some(&index) => ids.get(index).copied(),
+        None => imported.get(*imports.get(name)?).copied(),
+    };
+    let mut places: FxHashMap<&FunctionName, Target> = FxHashMap::default();
+    for (name, table) in &tables {
+        places.insert(name, loader.define_table(table, of_name)?);
+    }
     for (function, &id) in functions.iter().zip(&ids) {
-        loader.define(id, function, |name| match known.get(name) {
-            Some(&index) => ids.get(index).copied(),
-            None => imported.get(*imports.get(name)?).copied(),
+        loader.define(id, function, |name| match places.get(name) {
+            Some(table) => Some(*table),
+            None => of_name(name).map(Target::function),
         })?;
     }
     let mut entry_ids = Vec::new();

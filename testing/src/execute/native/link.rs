@@ -5,8 +5,9 @@
 
 use super::glue::{NUMBER, RECORDER};
 use super::image::Image;
-use super::loader::Loader;
+use super::loader::{Loader, Target};
 use super::machine::{self, Code};
+use super::tables::{self, TableData};
 use super::{Callable, Engine, GlueKind, NativeProgram};
 use crate::execute::error::ExecuteError;
 use cranelift_codegen::ir::{Function, Signature};
@@ -15,6 +16,7 @@ use cranelift_inliner::backend::{CompiledFunction, RelocationTarget};
 use cranelift_inliner::panics;
 use cranelift_inliner::program::{FunctionName, Linkage as ProgramLinkage, Program};
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) fn link(
@@ -44,6 +46,8 @@ struct Plan {
     not_callable: Vec<(FunctionName, ExecuteError)>,
     /// The referenced functions of the host, with their shims.
     host: Vec<(FunctionName, Signature, Arc<CompiledFunction>)>,
+    /// The referenced tables.
+    tables: BTreeMap<FunctionName, TableData>,
     known: FxHashMap<FunctionName, Known>,
 }
 
@@ -63,7 +67,10 @@ impl Plan {
         functions: &[&CompiledFunction],
     ) -> Result<Self, ExecuteError> {
         let declared = declared(source)?;
+        let tables = tables::referenced(source, functions);
+        let tables = tables.map_err(|reason| ExecuteError::Unsupported { reason })?;
         let mut plan = Plan {
+            tables,
             callable: Vec::new(),
             not_callable: Vec::new(),
             host: Vec::new(),
@@ -86,6 +93,16 @@ impl Plan {
         for function in functions {
             for relocation in function.relocations() {
                 plan.need(engine, source, &declared, function, &relocation.target)?;
+            }
+        }
+        let of_tables: Vec<FunctionName> = plan
+            .tables
+            .values()
+            .flat_map(|table| table.entries.iter().map(|(_, name)| name.clone()))
+            .collect();
+        if let Some(first) = functions.first() {
+            for name in of_tables {
+                plan.need_name(engine, source, &declared, first, name)?;
             }
         }
         Ok(plan)
@@ -115,6 +132,27 @@ impl Plan {
                 return missing(format!("there is no {target:?}"));
             }
         };
+        match self.tables.contains_key(&name) {
+            true => Ok(()),
+            false => self.need_name(engine, source, declared, function, name),
+        }
+    }
+
+    /// Adds the function `name`, to which `function` refers, itself or through a table.
+    fn need_name(
+        &mut self,
+        engine: &Engine,
+        source: &Program,
+        declared: &FxHashMap<FunctionName, &Signature>,
+        function: &CompiledFunction,
+        name: FunctionName,
+    ) -> Result<(), ExecuteError> {
+        let missing = |reason| {
+            Err(ExecuteError::Link {
+                function: FunctionName::from(function.name().clone()),
+                reason,
+            })
+        };
         if self.known.contains_key(&name) {
             return Ok(());
         }
@@ -143,16 +181,24 @@ impl Plan {
             .map(|number| (number_symbol(number), std::ptr::without_provenance(number)));
         let recorder = (RECORDER.to_owned(), machine::recorder());
         let symbols = numbers.chain([recorder]).collect();
-        let mut loader = Loader::new(&engine.isa, all, symbols)?;
+        let mut loader = Loader::new(&engine.isa, all, self.tables.values(), symbols)?;
 
         let ids = loader.declare(functions.len())?;
         let entries = loader.declare(self.callable.len())?;
         let shims = loader.declare(self.host.len())?;
 
-        for (function, &id) in functions.iter().zip(&ids) {
-            loader.define(id, function, |name| match self.known.get(name)? {
-                Known::Function(index) => ids.get(*index).copied(),
-                Known::Host(number) => shims.get(*number).copied(),
+        let function = |name: &FunctionName| match self.known.get(name)? {
+            Known::Function(index) => ids.get(*index).copied(),
+            Known::Host(number) => shims.get(*number).copied(),
+        };
+        let mut tables: FxHashMap<&FunctionName, Target> = FxHashMap::default();
+        for (name, table) in &self.tables {
+            tables.insert(name, loader.define_table(table, function)?);
+        }
+        for (compiled, &id) in functions.iter().zip(&ids) {
+            loader.define(id, compiled, |name| match tables.get(name) {
+                Some(table) => Some(*table),
+                None => function(name).map(Target::function),
             })?;
         }
         for ((.., entry), &id) in self.callable.iter().zip(&entries) {
@@ -162,10 +208,12 @@ impl Plan {
             let recorder = loader.import(RECORDER)?;
             let number = loader.import(&number_symbol(number))?;
             loader.define(id, shim, |name| {
-                match *name == FunctionName::testcase(RECORDER) {
-                    true => Some(recorder),
-                    false => Some(number),
-                }
+                Some(Target::function(
+                    match *name == FunctionName::testcase(RECORDER) {
+                        true => recorder,
+                        false => number,
+                    },
+                ))
             })?;
         }
 

@@ -1,13 +1,15 @@
 //! Executable memory, filled by cranelift-jit.
 
 use super::libcalls;
+use super::tables::TableData;
 use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_inliner::backend::{CompiledFunction, RelocationTarget};
 use cranelift_inliner::program::FunctionName;
 use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
 use cranelift_module::{
-    FuncId, FuncOrDataId, Linkage, Module, ModuleReloc, ModuleRelocTarget, default_libcall_names,
+    DataDescription, DataId, FuncId, FuncOrDataId, Linkage, Module, ModuleReloc, ModuleRelocTarget,
+    default_libcall_names,
 };
 
 /// The least alignment of a function, in bytes.
@@ -19,6 +21,23 @@ const PAGE: usize = 16 << 10;
 /// The most bytes that cranelift-jit adds per relocation: a jump to a far address.
 const VENEER: usize = 24;
 
+/// The object to which a name in code refers.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    id: FuncOrDataId,
+    /// The offset of the name in the object.
+    offset: i64,
+}
+
+impl Target {
+    pub(super) fn function(id: FuncId) -> Self {
+        Target {
+            id: FuncOrDataId::Func(id),
+            offset: 0,
+        }
+    }
+}
+
 /// Functions during loading.
 pub(super) struct Loader {
     module: JITModule,
@@ -27,19 +46,22 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// Reserves memory for `functions`, which may refer to `symbols` by name, and to the runtime
-    /// routines of Cranelift's code generation. A single range of addresses keeps calls in reach.
+    /// Reserves memory for `functions` and `tables`. Functions may refer to `symbols` by name, and to
+    /// the runtime routines of Cranelift's code generation. A single range of addresses keeps calls
+    /// in reach.
     pub(super) fn new<'a>(
         isa: &OwnedTargetIsa,
         functions: impl Iterator<Item = &'a CompiledFunction>,
+        tables: impl Iterator<Item = &'a TableData>,
         symbols: Vec<(String, *const u8)>,
     ) -> Result<Self, String> {
         let size = functions.map(|function| {
             let code = function.code().len() + function.relocations().len() * VENEER;
             code.next_multiple_of(PAGE) + PAGE
         });
-        let memory =
-            ArenaMemoryProvider::new_with_size(size.sum()).map_err(|error| error.to_string())?;
+        let tables = tables.map(|table| table.size.next_multiple_of(PAGE) + PAGE);
+        let memory = ArenaMemoryProvider::new_with_size(size.chain(tables).sum());
+        let memory = memory.map_err(|error| error.to_string())?;
         let mut builder = JITBuilder::with_isa(isa.clone(), default_libcall_names());
         builder.memory_provider(Box::new(memory));
         builder.symbol_lookup_fn(Box::new(libcalls::address));
@@ -68,20 +90,46 @@ impl Loader {
             .map_err(|error| error.to_string())
     }
 
+    /// Defines a table whose functions `resolve` looks up.
+    pub(super) fn define_table(
+        &mut self,
+        table: &TableData,
+        resolve: impl Fn(&FunctionName) -> Option<FuncId>,
+    ) -> Result<Target, String> {
+        let declared = self.module.declare_anonymous_data(false, false);
+        let id: DataId = declared.map_err(|error| error.to_string())?;
+        let mut data = DataDescription::new();
+        data.define(vec![0; table.size].into_boxed_slice());
+        data.set_align(u64::from(ALIGNMENT));
+        for (offset, name) in &table.entries {
+            let function = resolve(name).ok_or_else(|| format!("there is no {name}"))?;
+            let function = self.module.declare_func_in_data(function, &mut data);
+            data.write_function_addr(*offset, function);
+        }
+        let defined = self.module.define_data(id, &data);
+        defined.map_err(|error| error.to_string())?;
+        Ok(Target {
+            id: FuncOrDataId::Data(id),
+            offset: table.before,
+        })
+    }
+
     /// Defines `id`. Names that the code refers to are looked up by `resolve`.
     pub(super) fn define(
         &mut self,
         id: FuncId,
         function: &CompiledFunction,
-        resolve: impl Fn(&FunctionName) -> Option<FuncId>,
+        resolve: impl Fn(&FunctionName) -> Option<Target>,
     ) -> Result<(), String> {
         let mut relocations = Vec::with_capacity(function.relocations().len());
         for relocation in function.relocations() {
+            let mut addend = relocation.addend;
             let target = match &relocation.target {
                 RelocationTarget::Function(name) | RelocationTarget::Data(name) => {
                     let name = FunctionName::from(name.clone());
-                    let id = resolve(&name).ok_or_else(|| format!("there is no {name}"))?;
-                    ModuleRelocTarget::from(FuncOrDataId::Func(id))
+                    let target = resolve(&name).ok_or_else(|| format!("there is no {name}"))?;
+                    addend += target.offset;
+                    ModuleRelocTarget::from(target.id)
                 }
                 RelocationTarget::LibCall(routine) => ModuleRelocTarget::LibCall(*routine),
                 RelocationTarget::FunctionOffset(offset) => {
@@ -93,7 +141,7 @@ impl Loader {
                 offset: relocation.offset,
                 kind: relocation.kind,
                 name: target,
-                addend: relocation.addend,
+                addend,
             });
         }
         let alignment = u64::from(

@@ -17,6 +17,7 @@ mod libcalls;
 mod link;
 mod loader;
 mod machine;
+mod tables;
 #[cfg(all(unix, target_arch = "x86_64"))]
 mod unwind;
 
@@ -204,7 +205,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::Link`] if a function refers to data or to a function without code, and
+    /// [`ExecuteError::Link`] if a function refers to data other than a
+    /// [table](Program::add_table) of `source`, or to a function without code, and
     /// [`ExecuteError::Signature`] if a function of the host has two declared signatures or cannot
     /// be called through [`DataValue`](cranelift_codegen::data_value::DataValue)s, for example
     /// because of by-value struct arguments.

@@ -1,0 +1,261 @@
+//! The wall time of translating, inlining and compiling, with and without a barrier.
+//!
+//! ```text
+//! cargo bench --all-features --bench stream -- [--rounds N] [--threads N] [FILE.clif ...]
+//! ```
+//!
+//! The front end reads the CLIF text of each function, on the same threads as the rest, and has
+//! scanned its source for the declarations. In each round the ways take turns: without inlining, a
+//! function is compiled as soon as it is translated; the pass over the whole program waits for the
+//! last body; a stream takes bodies as they come. Printed are the least wall times over all rounds,
+//! and the time to the first compiled function, relative to those without inlining.
+
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::Function;
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use cranelift_inliner::backend::{TargetSettings, target};
+use cranelift_inliner::decide::CostModel;
+use cranelift_inliner::pass::{DeclaredProgram, Inliner, Optimize};
+use cranelift_inliner::program::{Program, function_text};
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::error::Error;
+use std::fmt::Write;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The functions of the program without an input file.
+const FUNCTIONS: usize = 600;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut rounds = 9;
+    let mut threads = std::thread::available_parallelism()?.get();
+    let mut files = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().unwrap_or_default().parse();
+        match &*argument {
+            "--rounds" => rounds = number()?,
+            "--threads" => threads = number()?,
+            // Cargo passes it to every bench.
+            "--bench" => {}
+            _ => files.push(argument),
+        }
+    }
+    let isa = target("host", &TargetSettings::new())?;
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
+    println!("{threads} threads, least of {rounds} rounds, without inlining = 1");
+    println!(
+        "{:32} {:>9} {:>9} {:>9} {:>9}",
+        "", "pass", "stream", "first:", "stream"
+    );
+    let mut inputs = Vec::new();
+    for file in &files {
+        inputs.push((
+            file.clone(),
+            Program::from_clif(&std::fs::read_to_string(file)?, file)?,
+        ));
+    }
+    if inputs.is_empty() {
+        inputs.push((format!("{FUNCTIONS} generated functions"), generated()?));
+    }
+    for (name, program) in &inputs {
+        let job = Job::new(program, &isa, &pool)?;
+        let best = job.rounds(rounds);
+        let ratio = |of: Duration, to: Duration| of.as_secs_f64() / to.as_secs_f64();
+        let [plain, pass, stream] = best;
+        println!(
+            "{name:32} {:9.3} {:9.3} {:9.3} {:9.3}",
+            ratio(pass.whole, plain.whole),
+            ratio(stream.whole, plain.whole),
+            ratio(pass.first, plain.first),
+            ratio(stream.first, plain.first),
+        );
+    }
+    Ok(())
+}
+
+/// Makes layers of functions: each branches, loops, and calls up to three functions of the layer
+/// below.
+fn generated() -> Result<Program, Box<dyn Error>> {
+    let mut text = String::new();
+    for number in 0..FUNCTIONS {
+        let callees = [1, 2, 3].map(|step| number + step * (1 + number % 37));
+        let callees: Vec<usize> = callees
+            .into_iter()
+            .filter(|&callee| callee < FUNCTIONS)
+            .collect();
+        writeln!(text, "function %f{number}(i64, i64) -> i64 fast {{")?;
+        for (index, callee) in callees.iter().enumerate() {
+            writeln!(text, "    fn{index} = %f{callee}(i64, i64) -> i64 fast")?;
+        }
+        writeln!(text, "block0(v0: i64, v1: i64):\n    jump block1(v0, v1)")?;
+        writeln!(text, "block1(v2: i64, v3: i64):")?;
+        let mut value = 3;
+        for step in 0..number % 60 {
+            let opcode = ["iadd", "bxor", "imul", "isub"][step % 4];
+            writeln!(text, "    v{} = {opcode} v{value}, v2", value + 1)?;
+            value += 1;
+        }
+        for index in 0..callees.len() {
+            writeln!(text, "    v{} = call fn{index}(v{value}, v2)", value + 1)?;
+            value += 1;
+        }
+        let (one, less) = (value + 1, value + 2);
+        writeln!(
+            text,
+            "    v{one} = iconst.i64 1\n    v{less} = isub v2, v{one}"
+        )?;
+        writeln!(text, "    brif v{less}, block1(v{less}, v{value}), block2")?;
+        writeln!(text, "block2:\n    return v{value}\n}}")?;
+    }
+    let mut program = Program::from_clif(&text, "generated")?;
+    program.export_only(&["f0".parse()?])?;
+    Ok(program)
+}
+
+#[derive(Clone, Copy)]
+struct Times {
+    whole: Duration,
+    /// Until the first function was compiled.
+    first: Duration,
+}
+
+struct Job<'a> {
+    texts: Vec<String>,
+    program: &'a Program,
+    declared: DeclaredProgram,
+    isa: &'a OwnedTargetIsa,
+    pool: &'a ThreadPool,
+}
+
+impl<'a> Job<'a> {
+    fn new(
+        program: &'a Program,
+        isa: &'a OwnedTargetIsa,
+        pool: &'a ThreadPool,
+    ) -> Result<Self, Box<dyn Error>> {
+        let texts = program
+            .iter()
+            .map(|(_, function)| function_text(function.body()));
+        Ok(Job {
+            texts: texts.collect::<Result<_, _>>()?,
+            program,
+            declared: DeclaredProgram::of(program).ok_or("a call of Cranelift's own routines")?,
+            isa,
+            pool,
+        })
+    }
+
+    fn rounds(&self, rounds: usize) -> [Times; 3] {
+        let mut best: Option<[Times; 3]> = None;
+        for _ in 0..rounds.max(1) {
+            let times = [
+                self.pool.install(|| self.plain()),
+                self.pool.install(|| self.pass()),
+                self.pool.install(|| self.stream()),
+            ];
+            let least = |one: Times, other: Times| Times {
+                whole: one.whole.min(other.whole),
+                first: one.first.min(other.first),
+            };
+            best = Some(match best {
+                None => times,
+                Some(best) => [0, 1, 2].map(|way| least(best[way], times[way])),
+            });
+        }
+        best.unwrap_or_else(|| unreachable!("there is a round"))
+    }
+
+    fn plain(&self) -> Times {
+        let start = Start::new();
+        let isa: &dyn TargetIsa = &**self.isa;
+        self.texts
+            .par_iter()
+            .for_each_init(Context::new, |context, text| {
+                context.clear();
+                context.func = translate(text);
+                let compiled = context.compile(isa, &mut ControlPlane::default());
+                compiled.unwrap_or_else(|error| panic!("{}", error.inner));
+                start.compiled();
+            });
+        start.end()
+    }
+
+    fn pass(&self) -> Times {
+        let start = Start::new();
+        let bodies: Vec<Function> = self.texts.par_iter().map(|text| translate(text)).collect();
+        let mut program = Program::new();
+        for ((_, function), body) in self.program.iter().zip(bodies) {
+            let function = function.clone().with_body(body);
+            program
+                .add_function(function)
+                .unwrap_or_else(|error| panic!("{error}"));
+        }
+        let result = inliner()
+            .observe(&start)
+            .run_and_compile(&program, &**self.isa);
+        result.unwrap_or_else(|error| panic!("{error}"));
+        start.end()
+    }
+
+    fn stream(&self) -> Times {
+        let start = Start::new();
+        let result = inliner().stream(
+            &self.declared,
+            &**self.isa,
+            &|_, _| start.compiled(),
+            |stream| {
+                self.texts.par_iter().for_each(|text| {
+                    let defined = stream.define(translate(text));
+                    defined.unwrap_or_else(|error| panic!("{error}"));
+                });
+            },
+        );
+        result.unwrap_or_else(|error| panic!("{error}"));
+        start.end()
+    }
+}
+
+fn inliner() -> Inliner<'static> {
+    Inliner::new(CostModel::default()).optimize(Optimize::Inlined)
+}
+
+fn translate(text: &str) -> Function {
+    let functions = cranelift_reader::parse_functions(text);
+    let mut functions = functions.unwrap_or_else(|error| panic!("{error}"));
+    functions.remove(0)
+}
+
+struct Start {
+    at: Instant,
+    first: OnceLock<Duration>,
+}
+
+impl Start {
+    fn new() -> Self {
+        Start {
+            at: Instant::now(),
+            first: OnceLock::new(),
+        }
+    }
+
+    fn compiled(&self) {
+        self.first.get_or_init(|| self.at.elapsed());
+    }
+
+    fn end(self) -> Times {
+        let whole = self.at.elapsed();
+        Times {
+            whole,
+            first: self.first.into_inner().unwrap_or(whole),
+        }
+    }
+}
+
+impl cranelift_inliner::pass::Observer for Start {
+    fn compiled(&self, _: cranelift_inliner::program::FunctionId) {
+        Start::compiled(self);
+    }
+}

@@ -1,0 +1,265 @@
+//! The sites of functions whose bodies come after the graph was made.
+//!
+//! Such a graph is made from [declarations](Declaration). It has as many sites as these say, with
+//! the numbers that they will have, since the sites of a function have consecutive numbers. The
+//! instructions behind them become known with the body.
+
+use super::build::{Scan, build_declared, scan};
+use super::{CallEdge, CallGraph, CallNode, NodeId};
+use crate::program::{Declaration, FunctionId, FunctionName, Program};
+use cranelift_codegen::ir::Function;
+use cranelift_entity::{EntityRef, PrimaryMap};
+use rustc_hash::FxHashMap;
+use std::sync::{Arc, OnceLock};
+use thiserror::Error;
+
+/// A difference between a body and its declaration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DeclarationMismatch {
+    /// The signature is another one.
+    #[error("its signature is another one")]
+    Signature,
+    /// The direct calls are others.
+    #[error("it has {found} calls of {callee}, and {declared} were declared")]
+    Calls {
+        /// The first callee with another number of calls.
+        callee: FunctionName,
+        /// The number of calls in the body.
+        found: usize,
+        /// The declared number.
+        declared: usize,
+    },
+    /// The number of indirect calls is another one.
+    #[error("it has {found} indirect calls, and {declared} were declared")]
+    IndirectCalls {
+        /// The number in the body.
+        found: usize,
+        /// The declared number.
+        declared: usize,
+    },
+    /// It takes the addresses of other functions.
+    #[error("it takes the addresses of other functions than declared")]
+    Addresses,
+    /// Only one of the two switches stacks.
+    #[error("it switches stacks against its declaration, or does not")]
+    StackSwitches,
+    /// It has what the stream was told that no function has.
+    #[error("it has {0}, which no function was to have")]
+    Promise(&'static str),
+}
+
+#[derive(Debug)]
+pub(super) struct LateSites {
+    bodies: PrimaryMap<FunctionId, OnceLock<LateBody>>,
+    /// The nodes that are not functions.
+    others: FxHashMap<CallNode, NodeId>,
+}
+
+/// What the graph has of a body.
+#[derive(Debug)]
+struct LateBody {
+    sites: Box<[(CallEdge, NodeId)]>,
+    takes_addresses: bool,
+}
+
+impl LateSites {
+    /// Returns the site `index` of the function `caller`, counted from its first one.
+    pub(super) fn site(&self, caller: FunctionId, index: usize) -> Option<(CallEdge, NodeId)> {
+        self.body(caller)?.sites.get(index).copied()
+    }
+
+    /// Whether a function takes addresses by its body; `None` before that is there.
+    pub(super) fn takes_addresses(&self, id: FunctionId) -> Option<bool> {
+        Some(self.body(id)?.takes_addresses)
+    }
+
+    fn body(&self, id: FunctionId) -> Option<&LateBody> {
+        self.bodies.get(id)?.get()
+    }
+}
+
+impl CallGraph {
+    /// Returns the graph of a program of declared functions, whose bodies [come
+    /// later](Self::arrive). `declarations` are those of the functions, in their order.
+    pub(crate) fn of_declared(program: &Program, declarations: &[Declaration]) -> Self {
+        let mut graph = build_declared(program, declarations);
+        let others = graph.externals();
+        let late = LateSites {
+            others: others.map(|(id, node)| (node.clone(), id)).collect(),
+            bodies: program.ids().map(|_| OnceLock::new()).collect(),
+        };
+        graph.late = Some(Arc::new(late));
+        graph
+    }
+
+    /// Takes the sites of the body of a declared function, and returns its size; see
+    /// [`Limits`](crate::decide::Limits#sizes).
+    pub(crate) fn arrive(
+        &self,
+        id: FunctionId,
+        body: &Function,
+    ) -> Result<usize, DeclarationMismatch> {
+        let Some(late) = &self.late else {
+            debug_assert!(false, "the graph was made of declarations");
+            return Err(DeclarationMismatch::Promise("a body"));
+        };
+        let scan = scan(&self.program, body);
+        self.check_addresses(id, &scan)?;
+        if scan.indirect_calls != self.indirect_calls(id) {
+            return Err(DeclarationMismatch::IndirectCalls {
+                found: scan.indirect_calls,
+                declared: self.indirect_calls(id),
+            });
+        }
+        if scan.switches_stacks != self.switches_stacks(id) {
+            return Err(DeclarationMismatch::StackSwitches);
+        }
+        let sites = self.sites_of(id, &scan, late)?;
+        let takes_addresses = scan.takes_addresses();
+        if let Some(place) = late.bodies.get(id) {
+            let body = LateBody {
+                sites: sites.into(),
+                takes_addresses,
+            };
+            let is_first = place.set(body).is_ok();
+            debug_assert!(is_first, "a second body is refused before");
+        }
+        Ok(scan.size)
+    }
+
+    fn check_addresses(&self, id: FunctionId, scan: &Scan) -> Result<(), DeclarationMismatch> {
+        let by_instruction = scan.addressed.iter().filter_map(|&name| {
+            let target = scan.targets.get(name)?;
+            target.as_ref()
+        });
+        let functions = by_instruction.chain(&scan.addressed_symbols);
+        let functions = functions.filter_map(|node| match node {
+            CallNode::Function(id) => Some(*id),
+            CallNode::External(_) | CallNode::Runtime(_) => None,
+        });
+        let mut functions: Vec<FunctionId> = functions.chain(scan.in_tables.clone()).collect();
+        functions.sort_unstable();
+        functions.dedup();
+        match functions == self.addressed(id) {
+            true => Ok(()),
+            false => Err(DeclarationMismatch::Addresses),
+        }
+    }
+
+    fn sites_of(
+        &self,
+        id: FunctionId,
+        scan: &Scan,
+        late: &LateSites,
+    ) -> Result<Vec<(CallEdge, NodeId)>, DeclarationMismatch> {
+        let mut declared: FxHashMap<NodeId, usize> = FxHashMap::default();
+        for site in self.callees(id) {
+            *declared.entry(site.callee_node).or_default() += 1;
+        }
+        let mut found: FxHashMap<NodeId, u32> = FxHashMap::default();
+        let mut sites = Vec::with_capacity(scan.sites.len());
+        // A function that was not declared to be called, and has no node.
+        let mut stranger = None;
+        for &(mut edge, func_ref) in &scan.sites {
+            let Some(target) = scan.targets.get(func_ref).and_then(Option::as_ref) else {
+                continue;
+            };
+            let node = match target {
+                CallNode::Function(id) => Some(NodeId::new(id.index())),
+                other => late.others.get(other).copied(),
+            };
+            let Some(node) = node else {
+                stranger = stranger.or(Some(target));
+                continue;
+            };
+            let count = found.entry(node).or_default();
+            edge.ordinal = *count;
+            *count = count.saturating_add(1);
+            sites.push((edge, node));
+        }
+        let called = |node: NodeId| found.get(&node).map_or(0, |&count| count as usize);
+        let by_body = sites.iter().map(|&(_, node)| node);
+        let by_declaration = self.callees(id).map(|site| site.callee_node);
+        let mut nodes = by_body.chain(by_declaration);
+        let other = nodes.find(|&node| called(node) != declared.get(&node).copied().unwrap_or(0));
+        let mismatch = |target: &CallNode, found, declared| DeclarationMismatch::Calls {
+            callee: self.name_of(target),
+            found,
+            declared,
+        };
+        match (other, stranger) {
+            (Some(node), _) => {
+                let declared = declared.get(&node).copied().unwrap_or(0);
+                let target = self.nodes().nth(node.index());
+                Err(
+                    target.map_or(DeclarationMismatch::Addresses, |(_, target)| {
+                        mismatch(target, called(node), declared)
+                    }),
+                )
+            }
+            (None, Some(target)) => {
+                let calls = scan.sites.iter().filter(|(_, func_ref)| {
+                    scan.targets.get(*func_ref).and_then(Option::as_ref) == Some(target)
+                });
+                Err(mismatch(target, calls.count(), 0))
+            }
+            (None, None) => Ok(sites),
+        }
+    }
+
+    fn name_of(&self, node: &CallNode) -> FunctionName {
+        match node {
+            CallNode::Function(id) => match self.program.get(*id) {
+                Some(function) => function.name().clone(),
+                None => FunctionName::testcase(""),
+            },
+            CallNode::External(name) => name.clone(),
+            CallNode::Runtime(name) => FunctionName::testcase(name.display(None).to_string()),
+        }
+    }
+
+    /// Returns the declaration that says of a function all that its body does.
+    ///
+    /// Calls of Cranelift's own routines cannot be declared; `None` for a function that has any, and
+    /// for one that the program does not have.
+    ///
+    /// ```
+    /// use cranelift_inliner::{graph::CallGraph, program::Program};
+    ///
+    /// let text = "function %f() {\n fn0 = %g()\nblock0:\n call fn0()\n return\n}";
+    /// let program = Program::from_clif(text, "f.clif")?;
+    /// let graph = CallGraph::new(&program);
+    /// let declaration = graph.declaration(program.id(&"f".parse()?).unwrap()).unwrap();
+    /// assert_eq!(declaration.calls, [("g".parse()?, 1)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn declaration(&self, id: FunctionId) -> Option<Declaration> {
+        let function = self.program.get(id)?;
+        let mut calls: Vec<(FunctionName, usize)> = Vec::new();
+        let mut places: FxHashMap<NodeId, usize> = FxHashMap::default();
+        for site in self.callees(id) {
+            let name = match site.callee {
+                CallNode::Function(_) | CallNode::External(_) => self.name_of(site.callee),
+                CallNode::Runtime(_) => return None,
+            };
+            let place = *places.entry(site.callee_node).or_insert_with(|| {
+                calls.push((name, 0));
+                calls.len() - 1
+            });
+            calls[place].1 += 1;
+        }
+        let addressed = self.addressed(id).iter();
+        let addressed = addressed.filter_map(|&id| Some(self.program.get(id)?.name().clone()));
+        let signature = function.body().signature.clone();
+        Some(
+            Declaration::new(function.name().clone(), signature, self.size(id))
+                .with_linkage(function.linkage())
+                .with_attributes(function.attributes())
+                .with_calls(calls)
+                .with_indirect_calls(self.indirect_calls(id))
+                .with_addresses(addressed.collect())
+                .with_switches_stacks(self.switches_stacks(id)),
+        )
+    }
+}

@@ -1,0 +1,383 @@
+//! The pass over functions that come one by one.
+//!
+//! The pass over a whole program waits for the last body before it starts, and a front end that
+//! translates in parallel waits with it. Here a front end declares its functions first, and hands in
+//! bodies in any order while it translates. A component of the call graph starts as soon as its own
+//! bodies are there and its callees are done; from there on everything is as in the whole program.
+//!
+//! *Determinism.* Decisions depend on the declarations and the bodies, not on the order of arrival
+//! or on threads, because a function never sees more than the final bodies of callees that it waits
+//! for. If the declared sizes are those of the bodies, the result is that of [`Inliner::run`].
+
+use super::compile::Compiler;
+use super::error::PassError;
+use super::run::{Clock, Run, conclude, prepare};
+use super::schedule::Schedule;
+use super::state::State;
+use super::{CompiledProgram, Inlined, Inliner};
+use crate::backend::{CompileError, CompiledFunction};
+use crate::graph::{CallGraph, DeclarationMismatch};
+use crate::program::{Declaration, FunctionId, FunctionName, Program, ProgramError};
+use cranelift_codegen::ir::Function;
+use cranelift_codegen::isa::TargetIsa;
+use rayon::Scope;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, PoisonError};
+use thiserror::Error;
+
+/// Functions that are declared before their bodies come.
+///
+/// ```
+/// use cranelift_codegen::ir::{Signature, UserFuncName};
+/// use cranelift_inliner::pass::DeclaredProgram;
+/// use cranelift_inliner::program::Declaration;
+///
+/// # let signature = Signature::new(cranelift_codegen::isa::CallConv::Fast);
+/// let mut program = DeclaredProgram::new();
+/// program.declare(Declaration::new("main".parse()?, signature, 10));
+/// program.has_handlers = false;
+/// # Ok::<(), cranelift_inliner::program::ParseNameError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DeclaredProgram {
+    functions: Vec<Declaration>,
+    tables: BTreeMap<FunctionName, Vec<(i64, FunctionName)>>,
+    /// Whether any body has calls with handlers; on by default. If off, less has to be looked at.
+    pub has_handlers: bool,
+    /// Whether any body has alias regions; on by default. If off, copies share more stack slots.
+    pub has_alias_regions: bool,
+    /// The number of functions that may wait for a thread. Threads that hand in more bodies help
+    /// with these first, so that a fast front end does not hold the whole program in memory. 1024
+    /// by default, enough for any pool to find work.
+    pub queue_capacity: usize,
+}
+
+impl Default for DeclaredProgram {
+    fn default() -> Self {
+        DeclaredProgram {
+            functions: Vec::new(),
+            tables: BTreeMap::new(),
+            has_handlers: true,
+            has_alias_regions: true,
+            queue_capacity: 1024,
+        }
+    }
+}
+
+impl DeclaredProgram {
+    /// Creates a program without functions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Declares a function. Their order is that of the functions in the result.
+    pub fn declare(&mut self, function: Declaration) {
+        self.functions.push(function);
+    }
+
+    /// Declares the function addresses in data that is never written, like [`Program::add_table`].
+    pub fn add_table(
+        &mut self,
+        name: FunctionName,
+        functions: impl IntoIterator<Item = (i64, FunctionName)>,
+    ) {
+        self.tables.insert(name, functions.into_iter().collect());
+    }
+
+    /// Returns the declarations that say of `program` all that its bodies do.
+    ///
+    /// `None` if a function calls one of Cranelift's own routines, which cannot be declared.
+    pub fn of(program: &Program) -> Option<Self> {
+        let graph = CallGraph::new(program);
+        let mut declared = DeclaredProgram {
+            has_handlers: false,
+            has_alias_regions: false,
+            ..Self::default()
+        };
+        for (id, function) in program.iter() {
+            declared.declare(graph.declaration(id)?);
+            let dfg = &function.body().dfg;
+            declared.has_handlers |= !dfg.exception_tables.is_empty();
+            declared.has_alias_regions |= dfg.alias_regions.len() > 0;
+        }
+        for name in program.tables() {
+            let functions = program.table(name);
+            let functions = functions.map(|(offset, function)| (offset, function.clone()));
+            declared.add_table(name.clone(), functions);
+        }
+        Some(declared)
+    }
+
+    fn program(&self) -> Result<Program, ProgramError> {
+        let mut program = Program::new();
+        for declaration in &self.functions {
+            program.add_function(declaration.function())?;
+        }
+        for (name, functions) in &self.tables {
+            program.add_table(name.clone(), functions.iter().cloned());
+        }
+        Ok(program)
+    }
+}
+
+/// Why a stream did not take a body, or did not finish.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// The declarations are not a program.
+    #[error(transparent)]
+    Declarations(#[from] ProgramError),
+    /// A body has a name that was not declared.
+    #[error("{function} was not declared")]
+    Undeclared {
+        /// The function.
+        function: FunctionName,
+    },
+    /// A function has its body already.
+    #[error("{function} has a body already")]
+    Twice {
+        /// The function.
+        function: FunctionName,
+    },
+    /// A body is not as it was declared. The function is still without one.
+    #[error("{function} is not as declared: {mismatch}")]
+    NotAsDeclared {
+        /// The function.
+        function: FunctionName,
+        /// The difference.
+        mismatch: DeclarationMismatch,
+    },
+    /// The front end is done, and functions have no body.
+    #[error("{} functions have no body, {first} among them", .count)]
+    Missing {
+        /// The first one in the order of declarations.
+        first: FunctionName,
+        /// Their number.
+        count: usize,
+    },
+    /// The stream was [cancelled](Stream::cancel).
+    #[error("the stream was cancelled")]
+    Cancelled,
+    /// The pass has a [profile](Inliner::profile), whose counts need all bodies.
+    #[error("a stream cannot use a profile")]
+    Profile,
+}
+
+/// The result of a stream.
+#[non_exhaustive]
+pub struct Streamed<T> {
+    /// The program after inlining, with the report.
+    pub inlined: Inlined,
+    /// The machine code of all functions that are needed and have no error.
+    pub compiled: CompiledProgram,
+    /// The errors, in the order of functions; those of compiling went to the callback as well.
+    pub errors: Vec<(FunctionId, PassError)>,
+    /// The result of the front end.
+    pub front_end: T,
+}
+
+/// Takes bodies while the pass runs; see [`Inliner::stream`]. Threads may share it.
+pub struct Stream<'r, 's> {
+    scope: &'r Scope<'s>,
+    schedule: &'s Schedule,
+    run: &'s Run<'s>,
+    declared: &'r DeclaredProgram,
+}
+
+impl<'s> Stream<'_, 's> {
+    /// Hands in a body, under its own name, and returns the function.
+    ///
+    /// The work that becomes possible is done by the threads of the current rayon pool. Where more
+    /// tasks wait for a thread than [`DeclaredProgram::queue_capacity`], this call does some of them
+    /// before it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::Undeclared`], [`StreamError::Twice`], [`StreamError::NotAsDeclared`] and
+    /// [`StreamError::Cancelled`]. The stream goes on.
+    pub fn define(&self, body: impl Into<Arc<Function>>) -> Result<FunctionId, StreamError> {
+        let body = body.into();
+        if self.is_cancelled() {
+            return Err(StreamError::Cancelled);
+        }
+        let name = FunctionName::from(body.name.clone());
+        let state = self.run.state;
+        let Some(id) = state.program.id(&name) else {
+            return Err(StreamError::Undeclared { function: name });
+        };
+        let place = state.late_sizes.get(id);
+        if !state.program[id].is_awaited() {
+            return Err(StreamError::Twice { function: name });
+        }
+        let size = self.check(id, &body).map_err(|mismatch| {
+            let function = name.clone();
+            StreamError::NotAsDeclared { function, mismatch }
+        })?;
+        // Of two threads with the same function, one is told here.
+        if place.is_none_or(|place| place.set(size).is_err()) || !state.program[id].arrive(body) {
+            return Err(StreamError::Twice { function: name });
+        }
+        self.schedule.arrived(self.scope, self.run, id);
+        let capacity = self.declared.queue_capacity;
+        self.schedule.help(self.scope, self.run, capacity);
+        Ok(id)
+    }
+
+    /// Ends the stream early: tasks that have not begun are left out, and bodies are refused.
+    pub fn cancel(&self) {
+        self.run.is_cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the stream was [cancelled](Self::cancel).
+    pub fn is_cancelled(&self) -> bool {
+        self.run.is_cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Returns the function of a name; `None` if it was not declared.
+    pub fn id(&self, name: &FunctionName) -> Option<FunctionId> {
+        self.run.state.program.id(name)
+    }
+
+    fn check(&self, id: FunctionId, body: &Function) -> Result<usize, DeclarationMismatch> {
+        let state = self.run.state;
+        if state.program[id].body().signature != body.signature {
+            return Err(DeclarationMismatch::Signature);
+        }
+        if !self.declared.has_handlers && !body.dfg.exception_tables.is_empty() {
+            return Err(DeclarationMismatch::Promise("calls with handlers"));
+        }
+        if !self.declared.has_alias_regions && body.dfg.alias_regions.len() > 0 {
+            return Err(DeclarationMismatch::Promise("alias regions"));
+        }
+        state.graph.arrive(id, body)
+    }
+}
+
+impl Inliner<'_> {
+    /// Inlines and compiles functions while a front end is still translating others.
+    ///
+    /// `front_end` runs on the calling thread and hands in a body for each declared function, in
+    /// any order, from as many threads as it likes. `on_compiled` is called with the code of each
+    /// function as soon as that is there, on some thread of the pool, in no fixed order; a local
+    /// function is compiled when it is known that it is still needed. All threads are done when
+    /// this returns.
+    ///
+    /// ```
+    /// use cranelift_inliner::backend::{TargetSettings, target};
+    /// use cranelift_inliner::decide::CostModel;
+    /// use cranelift_inliner::pass::{DeclaredProgram, Inliner};
+    /// use cranelift_inliner::program::Program;
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    ///
+    /// # let program = Program::from_clif("
+    /// # function %square(i32) -> i32 fast {
+    /// # block0(v0: i32):
+    /// #     v1 = imul v0, v0
+    /// #     return v1
+    /// # }
+    /// # function %norm(i32) -> i32 fast {
+    /// #     fn0 = %square(i32) -> i32 fast
+    /// # block0(v0: i32):
+    /// #     v2 = call fn0(v0)
+    /// #     return v2
+    /// # }", "norm.clif")?;
+    /// // A front end scans its source for this.
+    /// let declared = DeclaredProgram::of(&program).ok_or("a library call")?;
+    /// let isa = target("host", &TargetSettings::new())?;
+    /// let compiled = AtomicUsize::new(0);
+    /// let streamed = Inliner::new(CostModel::default()).stream(
+    ///     &declared,
+    ///     &*isa,
+    ///     &|_, _| { compiled.fetch_add(1, Ordering::Relaxed); },
+    ///     |stream| {
+    ///         // The bodies may come in any order.
+    ///         for (_, function) in program.iter().rev() {
+    ///             stream.define(function.body().clone())?;
+    ///         }
+    ///         Ok::<(), cranelift_inliner::pass::StreamError>(())
+    ///     },
+    /// )?;
+    /// streamed.front_end?;
+    /// assert!(streamed.errors.is_empty());
+    /// assert!(streamed.inlined.sites().all(|site| site.inlined));
+    /// assert_eq!(compiled.into_inner(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::Declarations`], [`StreamError::Profile`], [`StreamError::Missing`] and
+    /// [`StreamError::Cancelled`]. Errors of single functions are in the result.
+    pub fn stream<T>(
+        &self,
+        declared: &DeclaredProgram,
+        isa: &dyn TargetIsa,
+        on_compiled: &(dyn Fn(FunctionId, Result<&CompiledFunction, &CompileError>) + Sync),
+        front_end: impl FnOnce(&Stream<'_, '_>) -> T,
+    ) -> Result<Streamed<T>, StreamError> {
+        if self.profile.is_some() {
+            return Err(StreamError::Profile);
+        }
+        let program = declared.program()?;
+        let clock = Clock::default();
+        let state = clock.graph.time(|| {
+            let graph = CallGraph::of_declared(&program, &declared.functions);
+            let mut state = prepare(self, &program, graph, declared.has_handlers);
+            state.splice_options.no_alias_regions = !declared.has_alias_regions;
+            state.late_sizes = program.ids().map(|_| OnceLock::new()).collect();
+            state
+        });
+        let compiler = Compiler::new(isa, &state, Some(on_compiled));
+        let order = Some(isa.endianness());
+        let run = Run::new(self, &state, &clock, Some(compiler), order);
+        let schedule = Schedule::new(&state.graph);
+        schedule.await_bodies();
+        let front_end = rayon::in_place_scope(|scope| {
+            front_end(&Stream {
+                scope,
+                schedule: &schedule,
+                run: &run,
+                declared,
+            })
+        });
+        let Run {
+            compiler,
+            errors,
+            is_cancelled,
+            ..
+        } = run;
+        if is_cancelled.into_inner() {
+            return Err(StreamError::Cancelled);
+        }
+        missing(&state)?;
+        let mut errors = errors.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (compiled, not_compiled) = match compiler {
+            Some(compiler) => clock.compile.time(|| compiler.finish_all(&state)),
+            None => Default::default(),
+        };
+        let not_compiled = not_compiled.into_iter();
+        errors.extend(not_compiled.map(|(id, error)| (id, PassError::Compile(error))));
+        errors.sort_by_key(|(id, _)| *id);
+        let inlined = conclude(state, clock.times(), self.records).with_bodies_of_input();
+        Ok(Streamed {
+            inlined,
+            compiled,
+            errors,
+            front_end,
+        })
+    }
+}
+
+fn missing(state: &State<'_>) -> Result<(), StreamError> {
+    let functions = state.program.iter();
+    let mut missing = functions.filter(|(_, function)| function.is_awaited());
+    match missing.next() {
+        None => Ok(()),
+        Some((_, first)) => Err(StreamError::Missing {
+            first: first.name().clone(),
+            count: missing.count() + 1,
+        }),
+    }
+}
