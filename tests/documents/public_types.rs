@@ -97,6 +97,7 @@ fn checked() -> Names {
         decide::Loops,
         decide::Never,
         decide::ParameterUse,
+        decide::ResultWays,
         decide::PolicyReason,
         decide::SlotArgument,
         decide::Small,

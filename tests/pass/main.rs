@@ -19,6 +19,7 @@ mod recorded;
 mod recursion;
 mod report;
 mod resolved;
+mod result_facts;
 mod shapes;
 mod shipped_modules;
 mod site_names;

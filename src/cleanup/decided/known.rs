@@ -397,6 +397,12 @@ impl Way<'_> {
                 (Opcode::Band, Known::Bits(x), Known::Bits(y)) => Known::Bits(x & y),
                 (Opcode::Bor, Known::Bits(x), Known::Bits(y)) => Known::Bits(x | y),
                 (Opcode::Bxor, Known::Bits(x), Known::Bits(y)) => Known::Bits(x ^ y),
+                (Opcode::Iadd, Known::Bits(x), Known::Bits(y)) => {
+                    Known::Bits(mask(x.wrapping_add(y), ty))
+                }
+                (Opcode::Isub, Known::Bits(x), Known::Bits(y)) => {
+                    Known::Bits(mask(x.wrapping_sub(y), ty))
+                }
                 (Opcode::Band, Known::Bits(0), _) | (Opcode::Band, _, Known::Bits(0)) => {
                     Known::Bits(0)
                 }
