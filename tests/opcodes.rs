@@ -1,5 +1,5 @@
-//! Every opcode of Cranelift was looked at: those that do more than compute are in
-//! `docs/METADATA.md` with what they mean for a copy, the others are here.
+//! Every opcode of Cranelift has been considered: `docs/METADATA.md` has those that do more than
+//! compute, with their meaning for a copy; the others are here.
 
 use cranelift_codegen::ir::Opcode;
 use std::collections::{BTreeMap, BTreeSet};

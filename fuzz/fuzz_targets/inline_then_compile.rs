@@ -27,7 +27,7 @@ fuzz_target!(
                 eprintln!("undecided: {error}");
                 case.expect(case.inliner().run(program))
             }
-            // The proof of optimized bodies is not complete: what it rejects is executed, and must
+            // The proof of optimized bodies is not complete: rejected bodies are executed, and must
             // behave like before.
             Err(error @ PassError::CheckOptimized { .. }) => {
                 eprintln!("rejected: {error}");

@@ -1,8 +1,8 @@
 //! Conditions of the source that are constant in the result.
 
+use super::comparison::{holds, signed};
 use super::place::Terms;
 use super::tables::Walk;
-use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstructionData, Opcode, Value, ValueDef};
 
 /// No stage of this crate folds deeper expressions.
@@ -37,14 +37,14 @@ impl Walk<'_> {
                 let (bits, from) = self.evaluate(arg, depth)?;
                 match opcode {
                     Opcode::Uextend | Opcode::Ireduce => bits.into(),
-                    Opcode::Sextend => signed(bits, from),
+                    Opcode::Sextend => signed(bits.into(), from),
                     _ => return None,
                 }
             }
             InstructionData::IntCompare { args, cond, .. } => {
                 let (x, width) = self.evaluate(args[0], depth)?;
                 let (y, _) = self.evaluate(args[1], depth)?;
-                i128::from(holds(cond, x, y, width))
+                i128::from(holds(cond, x.into(), y.into(), width))
             }
             _ => return None,
         };
@@ -52,31 +52,5 @@ impl Walk<'_> {
         u64::try_from(wide.rem_euclid(modulus))
             .ok()
             .map(|bits| (bits, width))
-    }
-}
-
-fn signed(bits: u64, width: u32) -> i128 {
-    let bits = i128::from(bits);
-    if bits >> (width - 1) & 1 == 1 {
-        bits - (1i128 << width)
-    } else {
-        bits
-    }
-}
-
-fn holds(cond: IntCC, x: u64, y: u64, width: u32) -> bool {
-    use IntCC::*;
-    let (sx, sy) = (signed(x, width), signed(y, width));
-    match cond {
-        Equal => x == y,
-        NotEqual => x != y,
-        SignedLessThan => sx < sy,
-        SignedLessThanOrEqual => sx <= sy,
-        SignedGreaterThan => sx > sy,
-        SignedGreaterThanOrEqual => sx >= sy,
-        UnsignedLessThan => x < y,
-        UnsignedLessThanOrEqual => x <= y,
-        UnsignedGreaterThan => x > y,
-        UnsignedGreaterThanOrEqual => x >= y,
     }
 }

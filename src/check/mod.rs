@@ -87,6 +87,7 @@
 
 mod assigned;
 mod calls;
+mod comparison;
 mod constants;
 mod difference;
 mod entities;

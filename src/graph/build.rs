@@ -2,9 +2,9 @@
 
 use super::components::Components;
 use super::{CallEdge, CallGraph, CallKind, CallNode, SiteId};
-use crate::body::code_size;
+use crate::body::{Mention, code_size, mentions};
 use crate::program::{Declaration, FunctionId, FunctionName, Program};
-use cranelift_codegen::ir::{self, ExternalName, GlobalValueData, InstructionData, Opcode};
+use cranelift_codegen::ir::{self, ExternalName, GlobalValueData, Opcode};
 use cranelift_entity::packed_option::ReservedValue;
 use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -80,12 +80,19 @@ pub(super) fn scan(program: &Program, func: &ir::Function) -> Scan {
             }
         }
     }
-    for block in func.layout.blocks() {
-        for inst in func.layout.block_insts(block) {
-            // A layout made by hand may hold instructions that the data-flow graph lacks.
-            if inst.index() < func.dfg.num_insts() {
-                scan.instruction(block, inst, &func.dfg.insts[inst]);
+    for (block, inst, mention) in mentions(func) {
+        match mention {
+            Mention::Call(func_ref) => {
+                let kind = match func.dfg.insts[inst].opcode() {
+                    Opcode::TryCall => CallKind::TryCall,
+                    Opcode::ReturnCall => CallKind::ReturnCall,
+                    _ => CallKind::Call,
+                };
+                scan.site(inst, block, kind, func_ref);
             }
+            Mention::IndirectCall => scan.indirect_calls += 1,
+            Mention::Address(func_ref) => scan.addressed.push(func_ref),
+            Mention::StackSwitch => scan.switches_stacks = true,
         }
     }
     scan
@@ -130,28 +137,6 @@ impl Scan {
             }
         }
         scan
-    }
-
-    fn instruction(&mut self, block: ir::Block, inst: ir::Inst, data: &InstructionData) {
-        match *data {
-            InstructionData::Call {
-                opcode, func_ref, ..
-            } => {
-                let kind = match opcode {
-                    Opcode::ReturnCall => CallKind::ReturnCall,
-                    _ => CallKind::Call,
-                };
-                self.site(inst, block, kind, func_ref);
-            }
-            InstructionData::TryCall { func_ref, .. } => {
-                self.site(inst, block, CallKind::TryCall, func_ref);
-            }
-            InstructionData::CallIndirect { .. } | InstructionData::TryCallIndirect { .. } => {
-                self.indirect_calls += 1;
-            }
-            InstructionData::FuncAddr { func_ref, .. } => self.addressed.push(func_ref),
-            _ => self.switches_stacks |= data.opcode() == Opcode::StackSwitch,
-        }
     }
 
     pub(super) fn takes_addresses(&self) -> bool {

@@ -140,7 +140,7 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Writes one line an entry: its number and its places, innermost first.
+/// Writes one line per entry: its number and its places, innermost first.
 impl fmt::Display for LocationTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for number in (0u32..).take(self.len()) {

@@ -1,7 +1,8 @@
 //! The functions of the program that a body refers to.
 
+use crate::body::{Mention, mentions};
 use crate::program::{FunctionId, FunctionName, Program};
-use cranelift_codegen::ir::{ExternalName, FuncRef, Function, GlobalValueData, InstructionData};
+use cranelift_codegen::ir::{ExternalName, FuncRef, Function, GlobalValueData};
 use cranelift_entity::EntitySet;
 
 /// The references of a body to functions, from one walk over it.
@@ -29,25 +30,21 @@ impl References {
                 functions.push(id);
             }
         };
-        for block in func.layout.blocks() {
-            for inst in func.layout.block_insts(block) {
-                let named = match func.dfg.insts[inst] {
-                    InstructionData::Call { func_ref, .. }
-                    | InstructionData::TryCall { func_ref, .. } => {
-                        calls += 1;
-                        func_ref
-                    }
-                    InstructionData::CallIndirect { .. }
-                    | InstructionData::TryCallIndirect { .. } => {
-                        calls += 1;
-                        continue;
-                    }
-                    InstructionData::FuncAddr { func_ref, .. } => func_ref,
-                    _ => continue,
-                };
-                if used.insert(named) {
-                    add(program.callee(func, named));
+        for (_, _, mention) in mentions(func) {
+            let named = match mention {
+                Mention::Call(func_ref) => {
+                    calls += 1;
+                    func_ref
                 }
+                Mention::IndirectCall => {
+                    calls += 1;
+                    continue;
+                }
+                Mention::Address(func_ref) => func_ref,
+                Mention::StackSwitch => continue,
+            };
+            if used.insert(named) {
+                add(program.callee(func, named));
             }
         }
         for data in func.global_values.values() {

@@ -23,7 +23,7 @@ use std::sync::Arc;
 ///     .profile(Profile::new());
 /// let compiler = Compiler { inliner };
 /// # let _ = compiler.inliner;
-/// // A reference serves where the pass lives no longer than what it reads.
+/// // A reference serves if its target outlives the pass.
 /// let profile = Profile::new();
 /// let inliner = Inliner::new(CostModel::default()).verify_with(&*isa).profile(&profile);
 /// # let _ = inliner;

@@ -54,7 +54,7 @@
 //! end
 //! ");
 //!
-//! // Somebody edits the file.
+//! // An edit of the file.
 //! let plan: Plan = text.replace("inline %square #1", "keep %square #1").parse()?;
 //! let replay = Replay::new(&plan, Fallback::Policy(Box::new(Never)));
 //! let replayed = Inliner::new(replay).run(&program)?;

@@ -122,20 +122,19 @@ impl Program {
         Ok(program)
     }
 
-    /// Adds the functions of one CLIF text, as [`from_clif`](Self::from_clif) reads it, after
-    /// those that are there, and returns them. They are exported and have no attributes.
+    /// Adds the functions of one CLIF text after the present ones, like
+    /// [`from_clif`](Self::from_clif), and returns them. They are exported and have no attributes.
     ///
     /// # Errors
     ///
     /// [`ProgramError::Syntax`] for text that does not parse and for tables that contradict each
-    /// other, [`ProgramError::Empty`] for text
-    /// without a function, and [`ProgramError::DuplicateName`]. After an error the program is as
-    /// it was.
+    /// other, [`ProgramError::Empty`] for text without a function, and
+    /// [`ProgramError::DuplicateName`]. After an error the program is unchanged.
     pub fn add_clif(&mut self, text: &str, file: &str) -> Result<Vec<FunctionId>, ProgramError> {
         merge(self, text::parse(text, &Arc::from(file))?)
     }
 
-    /// Adds an exported function without attributes, named as `body` is.
+    /// Adds an exported function without attributes, with the name of `body`.
     ///
     /// The body need not be valid; [`verify`](Self::verify) checks it.
     ///

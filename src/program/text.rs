@@ -66,7 +66,7 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<ParsedText, ProgramEr
     })
 }
 
-/// Refuses entities with numbers far beyond what the text can hold, all functions together.
+/// Refuses entities with numbers far beyond the length of the text, all functions together.
 fn check_numbers(
     pieces: &[Piece<'_>],
     scans: &[Scan<'_>],

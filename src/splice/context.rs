@@ -1,4 +1,4 @@
-//! What a session keeps while it splices, and a copy writes to.
+//! The tables of a session, which its copies write to.
 
 use super::caller_checks::CallerChecks;
 use super::capacity::EntityLimits;

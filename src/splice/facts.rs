@@ -111,7 +111,7 @@ impl CalleeFacts {
         }
     }
 
-    /// Takes over what the finished walk has found.
+    /// Takes over the findings of the finished walk.
     pub(super) fn complete(
         &mut self,
         func: &ir::Function,

@@ -607,7 +607,7 @@ block2:
         cranelift_inliner::check::check_optimized(&before, &after, &alone)
     };
     prove(before, &after).unwrap();
-    // What is read is not what was beside it.
+    // The read bytes are not those beside them.
     let wrong = after.replace("store v4, v3\n", "store v0, v3\n");
     prove(before, &wrong).unwrap_err();
     let wider = before.replace("load.i32 v3", "load.i32 v3+2");
@@ -632,7 +632,7 @@ block0(v0: i64):
     let stored = text.replace("    call fn0(v2)", between);
     let [stored, without] = [&stored, &without].map(String::as_str);
     assert!(prove(stored, without, "").is_err());
-    // What is loaded behind a call is something else.
+    // A load after a call has another result.
     let reused = without.replace(
         "    v3 = load.i32 notrap v0\n    return v3",
         "    return v2",
@@ -664,7 +664,7 @@ block0(v0: i64):
     assert!(prove(&stored, &beside, "").is_err());
 }
 
-/// The way of the first entry is never taken, since what selects it is not zero.
+/// The way of the first entry is never taken, since the selecting value is not zero.
 #[test]
 fn a_table_contradicts_an_earlier_branch() {
     let text = "

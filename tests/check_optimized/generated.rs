@@ -1,5 +1,5 @@
-//! Whole programs: what clean-up makes of them passes, and of random mistakes in them those that
-//! pass change nothing that can be seen.
+//! Whole programs: the results of clean-up pass, and random mistakes in them that pass change no
+//! observable behaviour.
 
 use crate::support::Whole;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};

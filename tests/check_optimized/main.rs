@@ -1,4 +1,4 @@
-//! The checker of optimised bodies: what it must take, and what it must find.
+//! The checker of optimised bodies: results that it must accept, and mistakes that it must find.
 //!
 //! A base is a function before optimisation and, by hand, one after. The checker takes the pair.
 //! Then one of the texts is changed in one place, as a mistake in a transform would have it, and

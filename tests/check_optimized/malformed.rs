@@ -1,4 +1,4 @@
-//! Bodies that nobody verified: an answer, and no panic.
+//! Bodies that were not verified: an answer, and no panic.
 
 use crate::support::read;
 use cranelift_codegen::entity::EntityRef;
@@ -31,7 +31,7 @@ block4:
 fn check_both_ways(broken: &Function) {
     let sound = read(TEXT).unwrap();
     assert!(check_optimized(&sound, broken, &Alone(None)).is_err());
-    // What is broken may be where nothing is looked at.
+    // The broken part may be one that is not read.
     let _ = check_optimized(broken, &sound, &Alone(None));
     let _ = check_optimized(broken, broken, &Alone(None));
 }

@@ -1,4 +1,4 @@
-//! What debuggers and garbage collectors see.
+//! Metadata for debuggers and garbage collectors.
 
 use crate::support::{Base, before, fault};
 
@@ -404,7 +404,7 @@ block5:
         let before = labelled(before, &[(0, 1), (5, 2)]);
         let labels = [(0, 1), (1, 2), (4, 2), (6, 2)];
         check_optimized(&before, &labelled(after, &labels), &Alone(None)).unwrap();
-        // What the others have comes from nowhere on any way.
+        // The labels of the others come from nowhere on any way.
         for added in [(1, 1), (1, 3)] {
             let labels = [&labels[..], &[added]].concat();
             let unproved = check_optimized(&before, &labelled(after, &labels), &Alone(None));

@@ -1,4 +1,4 @@
-//! Slots that became values, with mistakes in what the values are.
+//! Slots that became values, with mistakes in these values.
 
 use crate::support::{Base, before, fault};
 

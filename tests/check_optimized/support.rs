@@ -4,7 +4,7 @@ use cranelift_codegen::ir::{Endianness, Function};
 use cranelift_inliner::check::{MemoryCall, Surroundings, Unproved, check_optimized};
 use cranelift_inliner::program::{FunctionName, Program};
 
-/// A correct pair and what can be wrong in it.
+/// A correct pair and possible mistakes in it.
 pub(crate) struct Base {
     pub(crate) name: &'static str,
     pub(crate) before: &'static str,
@@ -18,9 +18,9 @@ pub(crate) struct Fault {
     pub(crate) name: &'static str,
     /// Whether the body before is changed, so that the one after is wrong for it.
     pub(crate) is_in_before: bool,
-    /// What is replaced by what in the text; the first stands there once.
+    /// A part of the text that occurs once, and its replacement.
     pub(crate) edits: &'static [(&'static str, &'static str)],
-    /// Part of what the checker says.
+    /// Part of the checker's message.
     pub(crate) message: &'static str,
 }
 

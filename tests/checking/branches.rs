@@ -8,9 +8,8 @@ fn parse(text: &str) -> Function {
     cranelift_reader::parse_functions(text).unwrap().remove(0)
 }
 
-/// Returns a chain of branches on the first parameter; each passes the second one, by this name or
-/// by that of what was passed before. After `kept` of them, counted from the end, only the rest is
-/// there.
+/// Returns a chain of branches on the first parameter; each passes the second one, by its own name
+/// or by the parameter that was passed before. Only the last `kept` of them are there.
 fn chain(length: usize, kept: usize) -> String {
     let mut text = "function %f(i32, i32) -> i32 fast {\nblock0(v0: i32, v1: i32):\n".to_owned();
     let first = length - kept;
@@ -92,7 +91,7 @@ fn chains_of_branches_that_decide_nothing_are_accepted_however_many_are_left() {
     }
 }
 
-/// From each of many places the chain is followed anew, until that is too much.
+/// The chain is followed again from each of many places, until that takes too much work.
 #[test]
 fn what_takes_too_much_work_is_not_called_wrong() {
     assert_eq!(accepts(&fan(20, 20), &fan(20, 0)), Ok(()));

@@ -1,4 +1,4 @@
-//! Which labels the checker takes to be lost with what clean-up removed, and which must be there.
+//! Labels that the checker accepts as lost with removed code, and labels that must be there.
 
 use crate::copies::{Order, parse, splice_all};
 use cranelift_codegen::ir::{
@@ -25,8 +25,8 @@ fn labelled(func: &Function, value: u32) -> Function {
     func
 }
 
-/// Inlines into `%caller`, with a label on a value of `of`: whether the checker takes it that the
-/// label is lost. It must take what comes of the splices in any order, and of the pass.
+/// Inlines into `%caller`, with a label on a value of `of`; returns whether the checker accepts the
+/// loss of the label. It must accept the results of the splices in any order, and of the pass.
 fn labels_may_be_lost(text: &str, of: &str, value: u32) -> bool {
     let mut functions = parse(text);
     let func = functions.get_mut(of).unwrap();
@@ -115,7 +115,7 @@ block3:
     check(&CopyTree::new(&func), &func).unwrap();
 }
 
-/// What `%host` returns is only handed to a block that needs nothing, and there it is one of two.
+/// The result of `%host` only goes to a block that does not need it, as one of two values.
 #[test]
 fn a_label_of_a_result_that_is_lost_from_sight_behind_a_splice() {
     let text = "
@@ -163,7 +163,7 @@ block3(v4: i32):
     assert!(!labels_may_be_lost(text, "%caller", 4));
 }
 
-/// What only the call's block has goes with it, when clean-up leads both returns past it.
+/// Labels that only the call's block has go with it, when clean-up leads both returns past it.
 #[test]
 fn a_label_of_what_several_returns_return_to_a_block_that_goes() {
     let text = "
@@ -194,7 +194,7 @@ block2:
     assert!(!labels_may_be_lost(&once, "%caller", 2));
 }
 
-/// The call gets the handlers of the `try_call`, and what it returns goes straight to `block2`.
+/// The call gets the handlers of the `try_call`, and its result goes straight to `block2`.
 #[test]
 fn a_label_of_what_a_call_with_handlers_passes_on() {
     let text = "
@@ -225,7 +225,7 @@ block2:
     assert!(!labels_may_be_lost(&without_handlers, "%callee", 1));
 }
 
-/// A parameter of the callee is what was passed, here to a block that goes.
+/// A parameter of the callee is the passed value, here in a block that goes.
 #[test]
 fn a_label_of_a_parameter_for_which_one_is_passed_that_goes() {
     let text = "

@@ -15,7 +15,7 @@ const MAX_DEPTH: usize = 3;
 pub(crate) enum Order {
     /// All of one depth, then those that came in with them.
     Forwards,
-    /// The last one first, what came in with it before all others.
+    /// The last one first, with its copied calls before all others.
     Backwards,
     /// Any, leaving some out; the number is where the choice starts from.
     Mixed(u64),

@@ -1,4 +1,4 @@
-//! The checker: it accepts what is right, and finds what is wrong.
+//! The checker: it accepts right results, and finds wrong ones.
 
 mod branches;
 mod cleanup_labels;

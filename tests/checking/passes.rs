@@ -1,5 +1,5 @@
-//! The checker accepts every correct result: whatever the order of the splices,
-//! cleaned up or not, from the engine alone and from the pass.
+//! The checker accepts every correct result: for any order of the splices, cleaned up or not, from
+//! the engine alone and from the pass.
 
 use crate::copies::{Functions, Order, parse, splice_all};
 use cranelift_codegen::ir::Function;
@@ -42,7 +42,7 @@ fn clif_files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the functions of each file, without what stands below a filetest's marker.
+/// Returns the functions of each file, without the text below a filetest's marker.
 fn modules() -> Vec<(String, String)> {
     let folders = [
         "tests/filetests",

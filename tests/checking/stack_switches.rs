@@ -1,4 +1,5 @@
-//! A `stack_switch` in a copy: what Cranelift gives it, and what the replaced call had.
+//! A `stack_switch` in a copy: the stack map that Cranelift gives it, and that of the replaced
+//! call.
 
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::ir::{Inst, Opcode};
@@ -69,7 +70,7 @@ fn it_is_not_under_handlers() {
     }
 }
 
-/// Whatever the copy's own map is: Cranelift emits none.
+/// The copy's own map does not matter: Cranelift emits none.
 #[test]
 fn it_is_not_where_references_are_live() {
     let before = "function %caller(i64) -> i64 tail {

@@ -1,4 +1,4 @@
-//! Copies of structures passed by value, and what the result passes on behind them.
+//! Copies of structures passed by value, and the addresses that the result passes on after them.
 
 use cranelift_codegen::ir::{Function, Inst};
 use cranelift_inliner::check::{CopyTree, check};

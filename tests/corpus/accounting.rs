@@ -1,9 +1,9 @@
-//! What a debugger needs of a debug build is accounted for, one by one.
+//! Accounts for everything that a debugger needs of a debug build.
 //!
-//! From the bodies that went in and the report of what was inlined where, this works out which
-//! calls and sequence points each function must have, with which tags that refer to which slot of
-//! which copy, and which keyed slots; and compares that with the functions that came out. It
-//! shares no code with the splicing engine.
+//! From the original bodies and the report of inlined calls, this works out the calls and sequence
+//! points that each function must have, their tags with the slots of each copy, and the keyed
+//! slots; and compares them with the resulting functions. It shares no code with the splicing
+//! engine.
 
 use super::files::module;
 use cranelift_codegen::ir::{
@@ -16,7 +16,7 @@ use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use cranelift_inliner::splice::SpliceOptions;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// What of a function a debugger sees.
+/// The parts of a function that a debugger sees.
 #[derive(Clone, Default)]
 struct Visible {
     slots: Vec<Slot>,
@@ -171,7 +171,7 @@ fn all_insts(func: &Function) -> impl Iterator<Item = Inst> {
     blocks.flat_map(|block| func.layout.block_insts(block))
 }
 
-/// What a function comes to when some of its calls are replaced.
+/// A function after some of its calls are replaced.
 struct Walk {
     /// The instructions that are reached and not replaced.
     kept: Vec<Inst>,
@@ -180,8 +180,8 @@ struct Walk {
     returns: bool,
 }
 
-/// Walks a body as it was, where `callee_returns` says for a call that was replaced whether its
-/// callee ever returns; what only follows one that does not is not reached.
+/// Walks an original body. For a replaced call, `callee_returns` says whether its callee ever
+/// returns; if not, the code after the call is not reached.
 fn walk(func: &Function, callee_returns: impl Fn(Inst) -> Option<bool>) -> Walk {
     let mut walk = Walk {
         kept: Vec::new(),
@@ -282,7 +282,7 @@ fn account_for(program: &Program, share_slots: bool) {
     let mut options = SpliceOptions::default();
     options.allow_stack_pointer = true;
     options.share_slots = share_slots;
-    // What came in with a body is final there; deciding it again would only repeat it.
+    // Copied calls are final in the callee; deciding them again would only repeat that.
     let own_calls = |site: &CallSite<'_>| match site.depth() {
         0 => Decision::inline("a call of the caller's own"),
         _ => Decision::keep("came in with a body"),

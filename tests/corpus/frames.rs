@@ -1,8 +1,7 @@
 //! Virtual frames of real modules: every frame is one of the module's functions, every stack is a
-//! path of the call graph, and what comes from each function is what the copies of it explain.
+//! path of the call graph, and the frames of each function match its copies.
 //!
-//! The modules are no part of the repository; see `corpus_program.rs` for where they are looked
-//! for. `richards-debug` is checked, or every `*-debug` if `CLIF_CORPUS_ALL` is set.
+//! The modules are not part of the repository; see `main.rs` for their places. `richards-debug` is checked, or every `*-debug` if `CLIF_CORPUS_ALL` is set.
 
 use cranelift_codegen::ir::{DebugTag, Function, Inst, InstructionData, Opcode};
 use cranelift_codegen::settings::OptLevel;
@@ -59,14 +58,14 @@ fn function_of_key(program: &Program, key: u64) -> FunctionId {
     id.unwrap_or_else(|| panic!("the key {key:#x} is of no function: {name}"))
 }
 
-/// What is known of the source functions.
+/// Facts about the source functions.
 struct Source {
     /// The functions with a keyed slot that tags refer to.
     has_frames: Vec<bool>,
     /// The program counters in the tags of each function's reachable instructions.
     places: Vec<BTreeSet<u32>>,
-    /// Those of them that are reached although no call of a function that never returns does: what
-    /// follows such a call is dropped where it is inlined.
+    /// Those of them that are reached although no call of a function that never returns does: code
+    /// after such a call is dropped where the callee is inlined.
     certain_places: Vec<BTreeSet<u32>>,
     /// Which functions with frames each may call, through functions without.
     callees: Vec<BTreeSet<FunctionId>>,
@@ -198,8 +197,8 @@ fn the_frames_of_real_modules_are_those_of_their_sources() {
     for (path, text) in modules {
         let apart = check(&path, &text, false);
         let shared = check(&path, &text, true);
-        // Nothing is inside a copy of itself, so copies of the same body share. But a body that
-        // gives the address of its slot away does not share with what it became part of.
+        // Nothing is inside a copy of itself, so copies of the same body share. But a body whose
+        // slot's address escapes does not share with the body around it.
         assert!(shared * 10 < apart, "{path}: {shared} of {apart}");
     }
 }

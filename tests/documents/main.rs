@@ -1,4 +1,4 @@
-//! What the documents name is there, and what is published.
+//! The names in the documents exist, and the published files are complete.
 
 mod layering;
 mod package;
@@ -214,7 +214,7 @@ fn the_guides_links_are_defined_twice() {
     assert_eq!(names("src/guide.rs", "//! ["), in_the_page);
 }
 
-/// What is run in a document is there to be run.
+/// Commands in a document name targets that exist.
 #[test]
 fn commands_of_cargo_name_targets_that_exist() {
     let mut checked = 0;
@@ -244,7 +244,7 @@ fn commands_of_cargo_name_targets_that_exist() {
     assert!(checked >= 3, "{checked}");
 }
 
-/// So that what the README shows is what is checked.
+/// The checks run the commands of the README.
 #[test]
 fn the_checks_run_the_commands_of_the_readme() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();

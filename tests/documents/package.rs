@@ -1,4 +1,4 @@
-//! What is published: all that the packages include and show, and nothing to test them with.
+//! The published packages: everything that they include and show, and no test data.
 
 use crate::root;
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ const PACKAGES: [(&str, &str); 3] = [
     ("cranelift-inliner-testing", "testing"),
 ];
 
-/// Returns the files of a package; `None` where this is no checkout, as in the package itself.
+/// Returns the files of a package; `None` outside of a checkout, as in the package itself.
 fn packaged(package: &str) -> Option<BTreeSet<String>> {
     if !root().join(".git").exists() {
         eprintln!("passed over: this is no checkout");

@@ -299,7 +299,7 @@ fn every_public_type_is_in_the_list() {
     assert!(gone.is_empty(), "take from the list: {gone:?}");
 }
 
-/// What front ends do: the module lives in a structure that another thread gets.
+/// Like in front ends, the module is in a structure that goes to another thread.
 #[test]
 fn a_wrapped_module_moves_to_another_thread() {
     use cranelift_module::{Module, default_libcall_names};

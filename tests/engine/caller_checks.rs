@@ -1,4 +1,4 @@
-//! What a session reads of its caller, and what it leaves alone.
+//! The parts of its caller that a session reads, and those that it leaves alone.
 
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Block, DebugTag, Function, Inst, StackSlot};
@@ -136,7 +136,7 @@ fn numbers_are_looked_up_for_later_copies_as_well() {
             .make_inst_results(copy, cranelift_codegen::ir::types::INVALID);
         broken.layout.insert_inst(copy, call);
     }
-    // Beyond what the first copy adds, and not beyond what the last one does.
+    // Beyond the first copy's instructions, and not beyond the last one's.
     let missing = Inst::new(broken.dfg.num_insts() + 15);
     let end = last_block(&broken);
     broken.layout.append_inst(missing, end);
@@ -201,8 +201,8 @@ fn a_call_in_a_block_that_is_only_in_the_layout_is_refused() {
     assert!(broken == before);
 }
 
-/// The blocks behind calls that come to catch what the `try_call` around them did are new, and not
-/// ones that were there without existing.
+/// The blocks after calls that get the handlers of the `try_call` around them are new; no malformed
+/// block is reused.
 #[test]
 fn blocks_that_a_copy_adds_are_not_taken_for_missing_ones() {
     let callees = functions(

@@ -1,4 +1,4 @@
-//! What must hold for every function that a test gets out of the library.
+//! Checks of every function that a test gets out of the library.
 
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};

@@ -70,8 +70,8 @@ block3(v3: i32):
     assert_eq!(func.layout.blocks().count(), 3, "{func}");
 }
 
-/// Two blocks become one that only jumps on, and what comes after uses the parameter of the
-/// second, which is then that of the first.
+/// Two blocks become one that only jumps on, and the next block uses the parameter of the second,
+/// which is then that of the first.
 #[test]
 fn what_a_parameter_stood_for_is_used_where_the_parameter_was() {
     let text = "

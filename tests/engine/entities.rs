@@ -1,4 +1,4 @@
-//! What of a callee's tables comes into the caller's, where text does not show it well.
+//! Entities of a callee in the caller's tables, where text does not show them well.
 
 use cranelift_codegen::ir::{Function, GlobalValueData, Inst, InstructionData, Opcode, types};
 use cranelift_inliner::splice::{Callee, Refusal, SpliceOptions, splice};
@@ -153,10 +153,10 @@ fn sums_on_vmctx_have_constants_of_their_type() {
 #[test]
 fn sums_on_vmctx_that_no_instruction_can_compute_are_refused() {
     for (base, globals, ty) in [
-        // Integers wider than an immediate, and what is no integer.
+        // Integers wider than an immediate, and types that are not integers.
         ("i128", "gv1 = iadd_imm.i128 gv0, 8", "i128"),
         ("f64", "gv1 = iadd_imm.f64 gv0, 8", "f64"),
-        // A sum has the type of what it starts from.
+        // A sum has the type of its first operand.
         ("i64", "gv1 = iadd_imm.i32 gv0, 8", "i32"),
         (
             "i64",

@@ -1,4 +1,4 @@
-//! Files that show what is done to a function: the text before, the text after.
+//! Files that show the change of a function: the text before, the text after.
 //!
 //! A file in `tests/filetests` reads from top to bottom:
 //!
@@ -19,9 +19,9 @@
 //! marker stand the refusals, in order, and then the functions that a step
 //! names, as they are in the end.
 //!
-//! Everything that comes out is verified, printed, parsed and printed again,
-//! and compiled for every target. `UPDATE_EXPECT=1 cargo test --test engine
-//! filetests` writes what comes out below the marker; the checks stay.
+//! Every result is verified, printed, parsed and printed again, and compiled for every target.
+//! `UPDATE_EXPECT=1 cargo test --test engine filetests` writes the results below the marker; the
+//! checks stay.
 
 use cranelift_inliner::program::Program;
 use similar::TextDiff;

@@ -18,7 +18,7 @@ fn straight(insts: usize) -> String {
     text
 }
 
-/// Returns a caller with one call, and `insts` instructions beside it and what returns.
+/// Returns a caller with one call, and `insts` instructions beside it and the return.
 fn caller(insts: usize) -> String {
     let mut text = String::from(
         "function %caller(i32) -> i32 system_v {
@@ -49,7 +49,7 @@ fn goes_in_place(callee: &str, caller: &str) -> bool {
     caller.dfg.num_blocks() == blocks
 }
 
-/// Replaces the first call of `caller`; what comes of it is valid.
+/// Replaces the first call of `caller`; the result is valid.
 fn splice_first(caller: &mut Function, callee: &Callee<'_>) {
     let options = SpliceOptions::default();
     let mut context = SpliceContext::new();
@@ -101,7 +101,7 @@ fn sixteen_instructions_on_a_line_of_blocks_go_in_place_too() {
 
 #[test]
 fn in_a_large_caller_only_what_fits_into_the_gap_of_the_call_does() {
-    // With the call and what returns.
+    // With the call and the return.
     assert!(goes_in_place(&straight(16), &caller(4_094)));
     assert!(!goes_in_place(&straight(16), &caller(4_095)));
     assert!(goes_in_place(&straight(4), &caller(4_095)));
@@ -252,7 +252,7 @@ fn a_line_is_left_in_blocks_where_joining_would_lose_something() {
     }));
 }
 
-/// A loop of blocks that only jump is no line, and neither are blocks in another order.
+/// A loop of blocks that only jump is not a line, and neither are blocks in another order.
 #[test]
 fn blocks_that_come_back_are_no_line() {
     let comes_back = "function %callee(i32) -> i32 system_v {
@@ -282,7 +282,7 @@ fn blocks_that_come_back_are_no_line() {
     assert!(!goes_in_place(other_order, &caller(3)));
 }
 
-/// What a jump passes must be what the next block takes; else the jump stays, and the verifier
+/// A jump must pass the values that the next block takes; else the jump stays, and the verifier
 /// sees it.
 #[test]
 fn a_jump_that_does_not_fit_is_no_part_of_a_line() {
@@ -322,7 +322,7 @@ fn spliced(text: &str) -> Function {
     caller
 }
 
-/// The `try_call` whose handler has its address taken goes with what follows a call that does not
+/// The `try_call` whose handler has its address taken goes with the code after a call that does not
 /// return.
 #[test]
 fn the_address_of_a_handler_is_null_where_nothing_goes_on() {

@@ -1,4 +1,4 @@
-//! What the engine tells of callees, copies and refusals.
+//! The engine's answers about callees, copies and refusals.
 
 use crate::body::Body;
 use crate::functions::{calls_of, parse};

@@ -1,6 +1,7 @@
-//! Splicing and clean-up: what becomes of a function, what is refused, and what must not break.
+//! Splicing and clean-up: results, refusals, and properties that must not break.
 //!
-//! The filetests show each rule on a file of CLIF; the other files look at what text does not show.
+//! The filetests show each rule on a file of CLIF; the other files test facts that text does not
+//! show.
 
 mod body;
 mod broken_references;

@@ -1,6 +1,5 @@
-//! Functions that no verifier would accept: whatever is wrong with a callee or
-//! a caller, there is a typed error or a result, never a panic, and a refused
-//! caller is as it was.
+//! Functions that no verifier would accept: for any defect of a callee or a caller, there is a
+//! typed error or a result, never a panic, and a refused caller is unchanged.
 
 use crate::body::Body;
 use cranelift_codegen::entity::EntityRef;

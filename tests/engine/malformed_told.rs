@@ -1,4 +1,4 @@
-//! What is no valid CLIF is refused, and the refusal says what is wrong with it.
+//! Invalid CLIF is refused, and the refusal names the defect.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::function::FunctionParameters;

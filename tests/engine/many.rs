@@ -1,6 +1,5 @@
-//! Blocks with very many calls: the result is right, in whatever order the
-//! calls are spliced. Work that grows with the square of the calls would let
-//! this file run for minutes.
+//! Blocks with very many calls: the result is right for every order of splices. Work that grows
+//! with the square of the calls would let this file run for minutes.
 
 use crate::body::Body;
 use cranelift_codegen::entity::EntityRef;
@@ -271,7 +270,7 @@ fn the_drop_in_takes_as_many() {
 
 #[test]
 fn dead_weight_of_a_callee_is_not_copied() {
-    // What a callee once held makes none of its copies larger.
+    // The earlier contents of a callee make none of its copies larger.
     let mut callee = several_blocks();
     for _ in 0..CALLS {
         callee.dfg.make_block();

@@ -1,4 +1,4 @@
-//! Labels and locations of what optimizing does away with.
+//! Labels and locations of code that optimizing removes.
 
 use cranelift_codegen::ir::{
     Function, Inst, Opcode, RelSourceLoc, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,

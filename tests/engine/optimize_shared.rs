@@ -1,4 +1,5 @@
-//! Functions made by builders, in which two branches share what text gives each of them.
+//! Functions made by builders, in which two branches share entities that text gives to each of
+//! them.
 
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{
@@ -9,8 +10,8 @@ use cranelift_codegen::isa::CallConv;
 use cranelift_codegen::{settings, verify_function};
 use cranelift_inliner::cleanup::{CleanupContext, OptimizeOptions, optimize};
 
-/// Two `br_table`s with one table, whose entries are one list of arguments: where something is
-/// passed to their target, each edge gets what its block has.
+/// Two `br_table`s with one table, whose entries are one list of arguments: if a value is passed to
+/// their target, each edge gets that of its own block.
 #[test]
 fn branches_that_share_a_table_pass_their_own_values() {
     let mut signature = Signature::new(CallConv::SystemV);

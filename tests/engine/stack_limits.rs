@@ -8,16 +8,16 @@ use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::{Refusal, SpliceOptions, splice};
 
-/// Splices a callee into a caller whose stack limits are `theirs` and `ours`: what is loaded from
-/// there.
+/// Splices a callee into a caller whose stack limits are `theirs` and `ours`, the values loaded
+/// from there.
 fn spliced(theirs: &str, ours: &str) -> Result<(), Refusal> {
     spliced_with(theirs, ours, "v0", false)
 }
 
 /// Returns the same, where `vmctx` is passed on: `v0` is the caller's own, `v1` another.
 ///
-/// The checker has code of its own that compares limits. It must agree with the engine, and sees
-/// what would be lost if the engine did not refuse.
+/// The checker has code of its own that compares limits. It must agree with the engine, and see the
+/// loss if the engine did not refuse.
 fn spliced_with(theirs: &str, ours: &str, vmctx: &str, per_thread: bool) -> Result<(), Refusal> {
     let limit = |limit: &str| match limit {
         "" => String::new(),
@@ -79,7 +79,7 @@ const LIMIT: &str = "gv2 = load.i64 notrap aligned gv0+8";
 #[test]
 fn the_same_limit_is_checked_once() {
     assert_eq!(spliced(LIMIT, LIMIT), Ok(()));
-    // What a load may assume says nothing of what it loads.
+    // The flags of a load say nothing about the loaded value.
     assert_eq!(
         spliced(LIMIT, "gv2 = load.i64 notrap aligned readonly gv0+8"),
         Ok(())

@@ -23,9 +23,8 @@
 //! ; do not compile                    only verify it
 //! ```
 //!
-//! Steps run in order, each on what the steps before it left, so that callees
-//! can be prepared before their callers. The independent checker looks at what
-//! each splice and clean-up made.
+//! Steps run in order, each on the results of the steps before it, so that callees can be prepared
+//! before their callers. The independent checker checks each splice and clean-up.
 
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{
@@ -48,7 +47,7 @@ use std::sync::Arc;
 /// otherwise.
 const TARGETS: [&str; 4] = ["x86_64", "aarch64", "riscv64", "s390x"];
 
-/// A file's functions and what to do with them.
+/// A file's functions and their steps.
 pub(crate) struct Script {
     pub(crate) settings: Vec<String>,
     pub(crate) targets: Vec<String>,
@@ -125,7 +124,7 @@ fn optimize_options(how: &str) -> Result<OptimizeOptions, String> {
     Ok(options)
 }
 
-/// What the steps led to.
+/// The results of the steps.
 pub(crate) struct Outcome {
     pub(crate) refusals: Vec<String>,
     pub(crate) functions: Vec<Function>,

@@ -1,5 +1,5 @@
-//! What Cranelift's own `Context::inline` gets wrong in 0.135.8, and what this
-//! crate's replacement of it gets right.
+//! Defects of Cranelift's own `Context::inline` in 0.135.8, which this crate's replacement of it
+//! does not have.
 
 use crate::body::Body;
 use cranelift_codegen::Context;
@@ -95,7 +95,7 @@ fn symbols_keep_their_names() {
     assert_ne!(names(&upstreams(&callee, &caller)), ["u7:77", "u1:22"]);
 }
 
-/// By value means that the callee may write to its structure and nobody sees.
+/// By value means that the callee may write to its structure unseen.
 #[cfg(all(target_arch = "x86_64", unix))]
 #[test]
 fn a_structure_passed_by_value_stays_the_callers() {

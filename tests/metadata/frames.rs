@@ -1,4 +1,5 @@
-//! The frame table: what goes in comes out, in any order of building, and corrupt bytes do no harm.
+//! The frame table: its rows are read as they were added, in any order of building, and corrupt
+//! bytes do no harm.
 
 use crate::frames_model as model;
 use crate::frames_model::{Model, compile_random, read_everything};
@@ -463,7 +464,7 @@ fn every_corrupt_byte_is_an_error_or_harmless() {
             }
         }
     }
-    // What is left are numbers that may have any value: tags, sizes, offsets, descriptors.
+    // The remaining numbers may have any value: tags, sizes, offsets, descriptors.
     assert!(refused > bytes.len(), "{refused} of {}", bytes.len() * 4);
 }
 

@@ -481,7 +481,7 @@ fn frames_are_in_order_without_gaps() {
         one(2),
         wrong(TablePart::Frame, 1, "its parent does not precede it")
     );
-    // Two bytes a frame is what a frame without tags and frames around it has.
+    // A frame without tags and without frames around it takes two bytes.
     let mut sparse = Columns::new(&[], &[(0, &[]), (0, &[])]);
     sparse.frame_count = 3;
     assert_eq!(
@@ -628,7 +628,7 @@ fn numbers_have_one_form() {
         table.frames = stream.to_vec();
         table.validate()
     };
-    // What is said of a good frame where no point has it.
+    // The answer for a good frame that no point has.
     let depth = Err(TableError::Header {
         reason: "the depth is not that of any point",
     });

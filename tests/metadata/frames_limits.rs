@@ -1,4 +1,4 @@
-//! What a table cannot hold, and small things that its builder tells.
+//! The limits of a table, and small answers of its builder.
 
 use cranelift_codegen::ir::{Function, StackSlotKey};
 use cranelift_inliner::backend::{

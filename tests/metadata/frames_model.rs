@@ -21,7 +21,7 @@ pub(crate) enum ModelTag {
 /// An offset, whether it is `Pre`, and the frames, outermost first.
 pub(crate) type ModelPoint = (u32, bool, Vec<Vec<ModelTag>>);
 
-/// What a table should hold, in lists.
+/// The expected contents of a table, in lists.
 pub(crate) struct Model {
     pub(crate) points: Vec<ModelPoint>,
     functions: Vec<(u64, u32, u32)>,

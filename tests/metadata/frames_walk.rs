@@ -54,7 +54,7 @@ fn walk(table: &FrameTable, bytes: &[u8], pc: u64, fp: u64) -> Vec<Result<u64, W
 #[test]
 fn frames_are_followed_to_the_end_of_the_text() {
     let (table, call) = table();
-    // Two frames of %f, 32 bytes apart, then one of somebody else.
+    // Two frames of %f, 32 bytes apart, then one of unknown code.
     let bytes = stack(&[STACK + 32, call, 0, 0, 0xdead_beef, 0x1234]);
     assert_eq!(
         walk(&table, &bytes, call, STACK),

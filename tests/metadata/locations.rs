@@ -51,7 +51,7 @@ fn find(program: &Program, name: &str) -> FunctionId {
 }
 
 fn inlined_at() -> Inliner<'static> {
-    // What is optimized away has no locations to look at.
+    // Instructions that are optimized away have no locations to compare.
     let inliner = Inliner::new(Always).optimize(Optimize::None);
     inliner.locations(LocationMode::InlinedAt)
 }

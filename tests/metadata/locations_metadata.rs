@@ -127,7 +127,7 @@ block0(v0: i64, v1: i64):
             }
             label(callee, 2, 12);
             alias_label(callee, 5, 4);
-            // What a call passes, and what it returns.
+            // The arguments and results of a call.
             label(caller, 2, 22);
             label(caller, 3, 23);
             let compiled = compile(functions, target_name, level);
@@ -135,8 +135,7 @@ block0(v0: i64, v1: i64):
             let places: Vec<_> = points.iter().map(|at| compiled.innermost(at - 1)).collect();
             let expected = ["%callee @0001", "%callee @0002", "%caller @0004"];
             assert_eq!(places, expected, "{target_name} {level}");
-            // Right after a call, what is live and labelled is known by both
-            // functions' names for it.
+            // Right after a call, live labelled values have the labels of both functions.
             let live: Vec<_> = points.iter().map(|&at| compiled.labels_at(at)).collect();
             let has = |index: usize, labels: &[u32]| {
                 for label in labels {

@@ -1,5 +1,5 @@
-//! What code is described with: source locations, frame tables, DWARF, and the object files that
-//! hold them.
+//! Descriptions of code: source locations, frame tables, DWARF, and the object files that hold
+//! them.
 
 #[cfg(feature = "dwarf")]
 mod dwarf;

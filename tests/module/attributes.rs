@@ -1,4 +1,4 @@
-//! What the front end demands.
+//! Demands of the front end.
 
 use crate::support::{front_end, inlining, jit};
 use cranelift_codegen::ir::Inst;

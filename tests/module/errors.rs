@@ -223,7 +223,7 @@ fn what_becomes_too_large_by_inlining_is_defined_as_it_was() {
         let (module, report) = module.finish().unwrap();
         assert_eq!(report.fallbacks().len(), 1);
         assert_eq!(report.fallbacks()[0].0, main);
-        // It calls what was to be dropped.
+        // It calls a function that was to be dropped.
         assert!(report.dropped().is_empty());
         let mut defined = report.defined().to_vec();
         defined.sort();

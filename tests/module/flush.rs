@@ -1,4 +1,4 @@
-//! Defining what is ready while more is to come.
+//! Definition of finished functions while more are to come.
 
 use crate::support::{ObjectFile, call, front_end, inlining, jit, names, object};
 use cranelift_inliner::decide::{Always, Never};

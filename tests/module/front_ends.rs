@@ -97,7 +97,7 @@ fn wrapped() -> Wrapped {
     Wrapped::new(module, |module| free(module.into_module()))
 }
 
-/// What a session of either gives.
+/// The results of a session of either kind.
 macro_rules! session {
     ($repl:expr) => {{
         let mut repl = $repl;
@@ -204,7 +204,7 @@ fn an_object_file_is_finished_in_one_step() {
             .scope
     };
     assert_eq!(scope("main"), SymbolScope::Dynamic);
-    // A symbol is left of what was dropped, so that debug information may name it.
+    // The symbol of a dropped function stays, so that debug information may name it.
     assert_eq!(scope("square"), SymbolScope::Compilation);
 
     let mut module = inlining_object();

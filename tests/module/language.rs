@@ -1,5 +1,5 @@
 //! The example language's records, options, closures, iterators and tables: the same results
-//! plainly compiled, inlined, and in both versions of what is written.
+//! plainly compiled, inlined, and in both versions of a program.
 
 use crate::support::{inlined_jit, plain_jit};
 

@@ -1,4 +1,4 @@
-//! What each linkage means, on a JIT and in an object file.
+//! The meaning of each linkage, on a JIT and in an object file.
 
 use crate::support::{
     ObjectFile, front_end, inlined_jit, inlined_object, inlining, inlining_object, jit, names,

@@ -1,4 +1,4 @@
-//! What the wrapped module and the report call things.
+//! Names in the wrapped module and in the report.
 
 use crate::support::{ObjectFile, front_end, inlining, inlining_object, jit};
 use cranelift_codegen::ir::{TrapCode, UserFuncName};
@@ -47,7 +47,7 @@ fn a_report_is_short_unless_all_is_asked_for() {
     assert_eq!(format!("{report:#}").lines().count(), 1 + 52 + 1);
 }
 
-/// Of how many calls nobody knows then.
+/// The number of calls is unknown then.
 #[test]
 fn a_report_without_all_records_counts_what_was_inlined() {
     let inliner = Inliner::new(Always).records(RecordLevel::Changes);
@@ -110,7 +110,7 @@ fn traps_of_main(inliner: Inliner<'_>) -> Vec<TrapCode> {
     let text = "fn quotient(a, b) = a / b; export fn main(a, b) = quotient(a, b);";
     let mut traps = Vec::new();
     let module = InliningModule::new(jit(), inliner);
-    // What is defined last is `%main`.
+    // The last definition is that of `%main`.
     let mut module = module.on_define(|_, context| {
         let compiled = context.compiled_code().unwrap();
         let codes = compiled.buffer.traps().iter().map(|trap| trap.code);

@@ -17,8 +17,8 @@ fn region(func: &mut Function, description: &'static str) -> AliasRegion {
     })
 }
 
-/// Defines `double(cell)`, which doubles what is in a cell, and `entry(cell)`, which reads it before
-/// and after, and returns ten times the first and the second.
+/// Defines `double(cell)`, which doubles the number in a cell, and `entry(cell)`, which reads it
+/// before and after, and returns ten times the first and the second.
 fn define(module: &mut impl Module) -> FuncId {
     let pointer = AbiParam::new(types::I64);
     let mut double = module.make_signature();

@@ -1,4 +1,4 @@
-//! Modules of both kinds, and short ways to look at what came out of them.
+//! Modules of both kinds, and short queries for their results.
 
 use crate::expressions::{compiler::compile, parser::parse};
 use cranelift_codegen::isa::OwnedTargetIsa;

@@ -1,4 +1,4 @@
-//! Local functions that nothing calls any more: what can still be asked for is there.
+//! Local functions that no code calls any more: those that callers can still ask for are there.
 
 use crate::support::{
     ObjectFile, call, front_end, inlining, inlining_object, jit, names, object, plain_jit,

@@ -1,4 +1,4 @@
-//! What the library catches of Cranelift's panics is not printed, and other panics still are.
+//! Panics of Cranelift that the library catches are not printed, and other panics still are.
 //!
 //! The panic hook belongs to the process, so the binary has one test in its own process, and runs
 //! itself for the other.

@@ -1,4 +1,5 @@
-//! Attributes and hints: what an embedder demands, where it is met, and why it is not.
+//! Attributes and hints: the demands of an embedder, and the reasons against those that are not
+//! met.
 
 use super::support::{calls_left, id, leaf, name, program, run, sites_of, through};
 use cranelift_codegen::ir::Inst;

@@ -31,7 +31,7 @@ block0(v0: i64):
     return v2
 }";
 
-/// What a function can hold.
+/// The capacities of a function.
 const MEM_FLAGS: u32 = 65_535;
 
 /// Adds flags to `func` until it holds `count`.

@@ -1,4 +1,4 @@
-//! What a policy sees of a call site is true.
+//! The facts about a call site that a policy sees are true.
 
 use super::support::{name, program_exporting, run};
 use cranelift_codegen::ir::Opcode;

@@ -28,7 +28,7 @@ fn with_frame(name: &str, bytes: u32, callee: &str) -> String {
 /// A frame may have 1 GiB: one of these does, two of them do not.
 const LARGE: u32 = 600_000_000;
 
-/// Inlines whatever the frames come to.
+/// Inlines without regard to frames.
 fn inliner() -> Inliner<'static> {
     let mut limits = Limits::default();
     limits.frame_bytes = u64::MAX;

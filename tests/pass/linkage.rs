@@ -1,4 +1,4 @@
-//! Who may refer to a function, and what the embedder says of it.
+//! Linkage: the code that may refer to a function, as the embedder declares it.
 
 use super::support::{
     body_text, calls_left, id, isa, leaf, name, program, program_exporting, run, run_always,
@@ -58,7 +58,7 @@ fn a_program_of_which_nothing_is_exported_warns() {
         .unwrap();
     assert_eq!(warnings(&program), []);
     assert_eq!(warnings(&program_exporting(&text, &["main"])), []);
-    // Nothing is dropped of what is defined elsewhere.
+    // No function that is defined elsewhere is dropped.
     for function in ["main", "leaf"] {
         program
             .set_linkage(&name(function), Linkage::AvailableExternally)
@@ -85,7 +85,7 @@ fn local_functions_that_nothing_calls_any_more_are_dropped_and_exported_ones_kep
     assert!(inlined.stats(id(&program, "local")).dropped);
     assert!(inlined.stats(id(&program, "unused")).dropped);
     assert!(!inlined.stats(id(&program, "exported")).dropped);
-    // The body of what was dropped can still be looked at.
+    // The body of a dropped function is still available.
     assert!(body_text(&inlined, &program, "local").contains("%local"));
 }
 

@@ -1,5 +1,5 @@
-//! The pass through its public interface: what is inlined where, what stops it, what the report
-//! says, and that the result does not depend on threads or on the order of the input.
+//! The pass through its public interface: inlined calls, obstacles, and the report; and the result
+//! does not depend on threads or on the order of the input.
 
 mod determinism;
 mod directives;

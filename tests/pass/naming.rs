@@ -1,4 +1,4 @@
-//! The words in which the pass says what it did and why.
+//! The words in which the pass gives decisions and reasons.
 
 use super::support::{id, isa, leaf, policy, program, program_exporting, run_always, through};
 use cranelift_inliner::decide::{Always, Inline, Never};

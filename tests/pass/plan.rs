@@ -1,4 +1,5 @@
-//! Plans: what is recorded is followed, whatever else changes; and bisecting finds the one site.
+//! Plans: recorded decisions are followed, even if other code changes; and bisecting finds the one
+//! site.
 
 use cranelift_codegen::ir::SourceLoc;
 use cranelift_inliner::decide::{Always, CallSite, CostModel, Decision, Inline, Never};
@@ -12,8 +13,8 @@ use cranelift_inliner::program::{Attributes, FunctionName, InlineAttribute, Prog
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// Returns a function that adds to its parameter and then calls these, each on what the last one
-/// gave. The location of a call is `base` and its place among the calls.
+/// Returns a function that adds to its parameter and then calls these, each on the result of the
+/// last one. The location of a call is `base` and its place among the calls.
 fn function(name: &str, base: u32, callees: &[&str]) -> String {
     let mut declared = callees.to_vec();
     declared.sort_unstable();
@@ -181,7 +182,7 @@ fn each_kind_of_deviation_is_told() {
     assert!(kept.iter().any(|line| line == expected), "{kept:#?}");
 }
 
-/// What follows a call of a function that traps is gone when its turn comes, but it was decided.
+/// The code after a call of a function that traps is gone when its turn comes, but it was decided.
 /// Calls that stay as they are have no record, and are in the program all the same.
 #[test]
 fn a_call_without_a_record_is_not_missing() {
@@ -226,7 +227,7 @@ fn a_site_that_splices_before_it_made_unreachable_is_listed() {
     assert_eq!(plan.deviations(&replay(&plan, &program)), []);
 }
 
-/// The policy is asked before the callee's code is looked at, so it must find what it wanted then.
+/// The policy is asked before the callee's code is read, so it must find its wanted facts then.
 #[test]
 fn what_the_callees_code_forbids_is_listed() {
     let looking = function("leaf", 0x400, &[]).replace(
@@ -317,7 +318,7 @@ fn what_is_said_of_functions_and_calls_comes_before_the_plan() {
     let recorded = Plan::record(&replayed);
     let mut reasons = BTreeSet::new();
     for (path, site) in plan.iter().filter(|(_, site)| !undemanded(&site.reason)) {
-        // What came in with a body before may be inlined into that body now.
+        // A call that was copied before may be inlined into that body now.
         let Some(now) = recorded.get(path) else {
             continue;
         };
@@ -337,7 +338,7 @@ fn what_is_said_of_functions_and_calls_comes_before_the_plan() {
         "hint never",
     ];
     assert_eq!(Vec::from_iter(reasons), expected);
-    // Each of them is told of.
+    // Each of them is reported.
     let deviations = opposite.deviations(&replayed);
     let kept_word = "%main -> %middle #0 was to be kept and was inlined: hint flatten";
     let told: Vec<_> = deviations.iter().map(ToString::to_string).collect();
@@ -483,7 +484,7 @@ fn name() -> impl Strategy<Value = FunctionName> {
     ]
 }
 
-/// However a plan is cut, it is no plan any more; one of the version before may be.
+/// A plan that is cut anywhere is not a plan; one of the version before may be.
 #[test]
 fn a_plan_that_was_cut_is_an_error() {
     let program = program(&layered());

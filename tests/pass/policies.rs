@@ -248,7 +248,7 @@ fn every_number_of_the_model_can_be_set() {
 
 #[test]
 fn a_threshold_below_zero_asks_for_a_gain() {
-    // A call of ten instructions costs what it brings; one of five brings five.
+    // A call of ten instructions costs its benefit; one of five brings five.
     let text = |insts| call_with(&leaf("callee", insts), PASSED_ON, 0);
     let with_threshold = |threshold| {
         let mut model = CostModel::default();

@@ -1,5 +1,4 @@
-//! Profiles: what is hot, what a count means in a copy, what the default policy makes of it, and
-//! files of profiles.
+//! Profiles: hot sites, counts in copies, the default policy's use of them, and files of profiles.
 
 use cranelift_codegen::ir::SourceLoc;
 use cranelift_inliner::decide::{Always, CallSite, CostModel, Decision};
@@ -147,7 +146,7 @@ fn a_copy_has_its_share_of_the_calls() {
 
 #[test]
 fn a_copy_is_not_executed_more_often_than_its_original() {
-    // Nobody counted the calls of %inner but one.
+    // Only one of the calls of %inner was counted.
     let text = function("%leaf", 1, &[])
         + &function("%inner", 1, &["%leaf"])
         + &function("%m", 1, &["%inner"]);

@@ -1,4 +1,4 @@
-//! The report names each site once, with what was decided and why.
+//! The report names each site once, with the decision and its reason.
 
 use super::support::{id, leaf, program, program_exporting, run, run_always, sites_of, through};
 use cranelift_inliner::decide::{Always, CallSite, Decision};

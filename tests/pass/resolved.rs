@@ -133,7 +133,7 @@ fn a_plan_of_the_run_is_followed_to_the_letter() {
     assert!(kept.deviations(&half).is_empty());
     assert!(text(&half, &program, "main").contains("call fn"));
 
-    // Where the target is never known, the plan names what is not there.
+    // If the target is never known, the plan names a site that is not there.
     let replay = Replay::new(&plan, Fallback::Keep);
     let none = run(Inliner::new(replay).optimize(Optimize::None), &program);
     let deviations = plan.deviations(&none);
@@ -161,7 +161,7 @@ fn a_signature_that_differs_is_reported() {
             .iter()
             .all(|site| site.reason == Reason::OtherSignature && !site.inlined)
     );
-    // The declarations of what was inlined are gone, and the others have their numbers.
+    // The declarations of inlined functions are gone, and the others have their numbers.
     assert!(
         reasons
             .iter()
@@ -171,7 +171,7 @@ fn a_signature_that_differs_is_reported() {
 
 #[test]
 fn stages_end_though_each_brings_another_target() {
-    // %self gets its own address, and calls what it gets.
+    // %self gets its own address, and calls the address that it gets.
     let program = program(
         "function %self(i64, i64) -> i64 fast {
             sig0 = (i64, i64) -> i64 fast

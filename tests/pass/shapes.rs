@@ -58,7 +58,7 @@ fn one_callee_can_be_copied_many_times_into_one_block() {
     );
     let records = sites_of(&inlined, &program, "main");
     assert_eq!(records.len(), 200);
-    // Each record tells what the caller had come to when it was decided.
+    // Each record has the caller's size at its decision.
     let sizes: Vec<usize> = records.iter().map(|site| site.caller_insts()).collect();
     let expected: Vec<usize> = (0..200).map(|number| 202 + 3 * number).collect();
     assert_eq!(sizes, expected);
@@ -221,8 +221,8 @@ fn without_clean_up_a_body_stays_as_it_was_spliced() {
     assert!(blocks(false) > 1);
 }
 
-/// What goes with the branch, which a constant decides that came in with `%zero`, is the `try_call`
-/// whose handler has its address taken.
+/// A constant that came in with `%zero` decides the branch. The code that goes with it has the
+/// `try_call` whose handler has its address taken.
 #[test]
 fn an_address_of_a_handler_is_null_once_its_try_call_is_gone() {
     let program = program(

@@ -129,7 +129,7 @@ fn the_debug_module_keeps_its_hooks_and_shows_its_refusals() {
     };
     assert!(refused("patchable") > 0);
     assert!(refused("frame-introspection") > 0);
-    // What is left is what is entered, what can be patched, and what looks at its frame.
+    // The remaining functions are entered, patchable, or read their own frames.
     let kept: Vec<String> = inlined
         .program()
         .iter()

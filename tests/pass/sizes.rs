@@ -1,4 +1,4 @@
-//! What lists hold counts: long ones under every policy and limit, ordinary ones not at all.
+//! Entries of lists count: long lists under every policy and limit, ordinary ones not at all.
 
 use super::support::{POLICIES, id, leaf, policy, program, run, run_always, sites_of, through};
 use cranelift_inliner::decide::{Always, CallSite, CostModel, Decision, Limits};

@@ -1,4 +1,5 @@
-//! What a policy sees of stack slots whose addresses calls pass, and what the cost model makes of it.
+//! A policy's facts about stack slots whose addresses calls pass, and their effect on the cost
+//! model.
 
 use crate::support::{program, program_exporting, run};
 use cranelift_inliner::cleanup::OptimizeOptions;
@@ -206,7 +207,7 @@ fn the_cost_model_counts_what_would_become_values() {
 
 #[test]
 fn a_record_that_would_become_values_tips_the_scales() {
-    // A loop-free sum of 20 words: too large on its own, but for its 20 loads.
+    // A loop-free sum of 20 words: too large without the benefit of its 20 loads.
     let mut body = String::from("function %sum(i64) -> i64 system_v {\nblock0(v0: i64):\n");
     body += "    v100 = iconst.i64 0\n";
     for word in 0..20 {

@@ -1,4 +1,4 @@
-//! Small programs, and short ways to ask what became of them.
+//! Small programs, and short queries for their results.
 
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_inliner::backend::{TargetSettings, target};

@@ -1,4 +1,4 @@
-//! Functions that never throw: how the pass finds them, and what becomes of handlers.
+//! Functions that never throw: how the pass finds them, and the handlers of their calls.
 
 use crate::support::{id, program, run};
 use cranelift_inliner::cleanup::OptimizeOptions;
@@ -198,7 +198,7 @@ fn a_callee_whose_indirect_calls_became_direct_no_longer_throws() {
     };
     let inlined = run(Inliner::new(only_apply).check(true), &program);
     assert_eq!(replaced(&inlined, &program), 1);
-    // Without the address in it, the callee keeps what it does not know.
+    // Without the address in it, the callee keeps the unknown call.
     assert_eq!(replaced(&run(checked(), &program), &program), 0);
 }
 
@@ -262,7 +262,7 @@ fn another_stack_may_throw() {
         return v1
     }";
     assert!(keeps_handler(callee));
-    // Also where what comes of it is another body.
+    // Also if the result is another body.
     let rest = calls("callee", "other") + &callee.replace("callee", "other");
     let program = program(&with_handler(&rest));
     let only_other = |site: &CallSite<'_>| match site.callee_name().to_string() == "%other" {

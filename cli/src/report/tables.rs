@@ -81,7 +81,8 @@ pub(super) fn reasons(statistics: &Statistics) -> Markup {
     }
 }
 
-/// Returns the table of what clean-up and optimization did, one row per transform with an effect.
+/// Returns the table of the changes by clean-up and optimization, one row per transform with an
+/// effect.
 pub(super) fn transforms(statistics: &Statistics) -> Markup {
     let rows = statistics.transforms.rows();
     let rows: Vec<_> = rows.into_iter().filter(|(_, count)| *count > 0).collect();

@@ -360,8 +360,7 @@ fn stack_limits_can_be_per_thread() {
     assert_eq!(stats("--stack-limit-is-per-thread")["inlined"], 1);
 }
 
-/// Checking changes nothing of what comes out. That it finds what is wrong is
-/// shown by `check_faults`.
+/// Checking changes no output. `check_faults` shows that it finds faults.
 #[test]
 fn results_can_be_checked() {
     for module in ["lists", "checked_debug", "bytecode", "mandelbrot"] {
@@ -487,8 +486,8 @@ fn a_failing_run_leaves_the_old_output_and_nothing_else() {
         assert_eq!(place.read("out"), "old");
         assert_eq!(place.files(), ["bad.clif", "good.clif", "out"]);
     }
-    // What fails only while it is written: a name that CLIF has no text for cannot be read, so it
-    // takes a second output that fails.
+    // An error while writing: a name without a text in CLIF cannot be read, so it takes a second
+    // output that fails.
     place
         .run("opt good.clif -o out --remarks missing/r.yaml")
         .failed();

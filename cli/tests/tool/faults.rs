@@ -1,5 +1,5 @@
-//! Disks that are full, readers that go away, a tool that is killed: what was there stays there,
-//! and the user is told.
+//! Disks that are full, readers that go away, a tool that is killed: old outputs stay, and the user
+//! is told.
 
 use crate::support::{COUNTED, Workplace, command};
 use std::ffi::OsStr;
@@ -298,7 +298,7 @@ fn a_closed_standard_output_is_an_error_where_something_goes_there() {
             error.contains("error: <stdout>: it is closed"),
             "{arguments}: {error}"
         );
-        // What Rust's runtime puts in place of a closed stream is no error where a user does it.
+        // The replacement of a closed stream by Rust's runtime is not an error if a user closes it.
         for open in [">/dev/null", "1<>/dev/null", "</dev/null >/dev/null 2>&1"] {
             assert_eq!(
                 run(arguments, open).status.code(),
@@ -368,7 +368,7 @@ fn command_without_privileges(place: &Workplace, folder: &Path) -> Command {
     }
     fs::remove_file(&probe).unwrap();
     let tool = place.path("tool");
-    // By another process: a file that this one has open for writing, in whatever thread, cannot be
+    // By another process: a file that any thread of this one has open for writing cannot be
     // executed.
     let copied = Command::new("cp")
         .arg(env!("CARGO_BIN_EXE_clif-inline"))

@@ -95,7 +95,7 @@ fn tables_and_trees_are_there_without_scripts() {
     assert_eq!(totals[2], ["Call sites", "4", "3", "-1 (-25.0\u{a0}%)"]);
     let functions = rows(section(&page, "functions"));
     assert_eq!(functions.len(), 3);
-    // What changed comes first.
+    // Changed functions come first.
     assert_eq!(functions[1], ["%main", "exported", "4", "4", "0", "2", "0"]);
     assert_eq!(
         functions[0],

@@ -1,8 +1,8 @@
-//! Read-only tables of functions in the text: what the tool makes of them.
+//! Read-only tables of functions in the text, in the tool.
 
 use crate::support::Workplace;
 
-/// What rustc makes of a call of a trait's method: the object's data, and its vtable.
+/// The form in which rustc compiles a call of a trait's method: the object's data, and its vtable.
 const DYN: &str = "\
 function %main(i64) -> i64 {
     ss0 = explicit_slot 8

@@ -36,7 +36,7 @@ pub enum Policy {
     None,
     /// Those of small functions.
     Small,
-    /// What the cost model finds worth it.
+    /// The calls that are worth their cost to the cost model.
     #[default]
     Cost,
     /// All that can be.
@@ -83,7 +83,7 @@ pub struct Translated<'w> {
 ///
 /// # Errors
 ///
-/// If the module is invalid or uses what is not supported.
+/// If the module is invalid or uses unsupported features.
 pub fn translate<'w>(wasm: &'w [u8], target: &mut dyn Module) -> Result<Translated<'w>> {
     let module = ParsedModule::new(wasm)?;
     let entries = entries(&module);
@@ -123,14 +123,14 @@ pub fn translate<'w>(wasm: &'w [u8], target: &mut dyn Module) -> Result<Translat
     })
 }
 
-/// What the runtime needs of each compiled function.
+/// The runtime's data about each compiled function.
 type CodeInfos = FxHashMap<FuncId, CodeInfo>;
 
 /// A compiled module, in or out of this process.
 pub struct Compiled {
     /// The module without its code.
     pub image: Image,
-    /// What was inlined, if anything could be.
+    /// The report about inlined calls, if there could be any.
     pub report: Option<ModuleReport>,
     /// The bytes of code, entries included.
     pub code_bytes: usize,
@@ -258,7 +258,7 @@ pub fn jit_module() -> Result<JITModule> {
 /// A module compiled in this process.
 pub struct JitProgram {
     jit: Option<JITModule>,
-    /// What was compiled.
+    /// The compiled functions.
     pub compiled: Compiled,
     image: Arc<Image>,
     code: Code,
@@ -277,7 +277,7 @@ impl Drop for JitProgram {
 ///
 /// # Errors
 ///
-/// If it is invalid, or uses what is not supported or not provided.
+/// If it is invalid, or uses features that are not supported or imports that are not provided.
 pub fn jit(wasm: &[u8], options: &Options) -> Result<JitProgram> {
     jit_with(wasm, options.inliner())
 }

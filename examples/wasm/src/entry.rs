@@ -197,7 +197,7 @@ pub(crate) fn entry(
     func
 }
 
-/// Defines `main` of a program, which passes what the object file has to the runtime.
+/// Defines `main` of a program, which passes the object file's data to the runtime.
 pub(crate) fn define_main(
     target: &mut dyn Module,
     data: [DataId; 3],

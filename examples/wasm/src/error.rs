@@ -1,4 +1,4 @@
-//! What can be wrong with a module, and with compiling it.
+//! Defects of a module, and errors of compiling it.
 
 use cranelift_codegen::CodegenError;
 use cranelift_module::ModuleError;

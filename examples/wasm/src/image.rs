@@ -1,5 +1,5 @@
-//! Of compiled functions, what the runtime needs to know: where they may trap, and of what places
-//! in the module their code is.
+//! The runtime's data about compiled functions: their traps, and the places in the module that
+//! their code is of.
 
 use crate::parse::ParsedModule;
 use crate::translate::{EXIT, NULL_CALL, TABLE_OUT_OF_BOUNDS, UNREACHABLE, WRONG_SIGNATURE};
@@ -10,7 +10,7 @@ use cranelift_inliner_wasm_runtime::{Export, Exported, Function, Image, Place, T
 use rustc_hash::FxHashMap;
 use wasmparser::ExternalKind;
 
-/// The code of one function, before it is known what its source locations stand for.
+/// The code of one function, before the meaning of its source locations is known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CodeInfo {
     pub(crate) size: u32,
@@ -71,7 +71,7 @@ fn number(name: &str) -> Option<u32> {
     name.strip_prefix("%wasm")?.parse().ok()
 }
 
-/// Describes function `number`, given its code and what its locations stand for.
+/// Describes function `number`, given its code and the meaning of its locations.
 pub(crate) fn describe(
     module: &ParsedModule<'_>,
     function: u32,

@@ -38,8 +38,8 @@ enum Task {
     },
     /// Compiles a module to a program, which the C compiler links.
     ///
-    /// The program gets its environment from the system; the folder that `WASM_FOLDER` names is
-    /// what it may read.
+    /// The program gets its environment from the system; it may read the folder that `WASM_FOLDER`
+    /// names.
     Compile {
         #[command(flatten)]
         shared: Shared,
@@ -59,7 +59,7 @@ struct Shared {
     /// Optimizes all functions, and not only those into which something was inlined.
     #[arg(long)]
     optimize: bool,
-    /// Prints what was inlined.
+    /// Prints the inlined calls.
     #[arg(long)]
     stats: bool,
 }

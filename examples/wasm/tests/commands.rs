@@ -107,7 +107,7 @@ fn a_trap_tells_of_inlined_functions_too() {
     assert!(!plain.contains("inlined"), "{plain}");
     let inlined = text(&inlined.stderr);
     assert_eq!(inlined.matches(", inlined").count(), 2, "{inlined}");
-    // But for that, they are the same places.
+    // Otherwise they are the same places.
     assert_eq!(inlined.replace(", inlined", ""), plain);
 }
 
@@ -170,7 +170,7 @@ fn only_files_below_the_folder_can_be_read() {
     fs::write(folder.path("inside/file"), "text").expect("it can be written");
     fs::write(folder.path("secret"), "hidden").expect("it can be written");
     std::os::unix::fs::symlink("../secret", folder.path("inside/link")).expect("links work");
-    // Prints what is in the file, or else an `e`.
+    // Prints the contents of the file, or else an `e`.
     let program = |name: &str| {
         let length = name.len();
         format!(

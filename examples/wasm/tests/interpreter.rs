@@ -19,8 +19,8 @@ use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
 use wasmi::{Engine, Linker, Module, Store, TrapCode, Val};
 
-/// What can be seen of a module: what its exported functions return one after the other, and what
-/// is left in its globals and its memory.
+/// The observable behaviour of a module: the results of its exported functions one after the other,
+/// and the final contents of its globals and its memory.
 #[derive(Debug, Default, PartialEq)]
 struct Behavior {
     /// Why it could not be made ready.

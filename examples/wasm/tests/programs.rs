@@ -1,5 +1,5 @@
-//! The programs, compiled in every way, print what they print when a C compiler makes them for the
-//! machine: `expected.txt`.
+//! The programs, compiled in every way, have the output of the same programs made by a C compiler
+//! for the machine: `expected.txt`.
 
 use cranelift_inliner_wasm::{Options, Policy, jit};
 use cranelift_inliner_wasm_runtime::{Outcome, Wasi};

@@ -3,9 +3,10 @@
 //! The function before calls `memcpy`; the optimised one has a load of the other memory, or a store
 //! to it, per needed piece. Nothing else happens between these, so their order does not matter.
 
+use super::super::comparison::signed;
 use super::memory::{Piece, access};
 use super::memory_calls::KnownMemoryCall;
-use super::nodes::{Node, Side, Symbol, Term, signed};
+use super::nodes::{Node, Side, Symbol, Term};
 use super::surroundings::MemoryCall;
 use super::walk::{Outcome, Walk};
 use cranelift_codegen::ir::{Inst, Opcode, StackSlot};

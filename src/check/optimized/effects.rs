@@ -1,5 +1,6 @@
 //! Effects, which both functions must have.
 
+use super::super::comparison::signed;
 use super::calls::call;
 use super::contents::{Content, ContentId, Name};
 use super::nodes::{Node, Side, Symbol, Term};
@@ -349,7 +350,7 @@ impl Walk<'_> {
                 };
                 let width = self.world.nodes.width(y);
                 let further = self.world.nodes.constant_of(y)?;
-                let further = super::nodes::signed(further, width);
+                let further = signed(further, width);
                 match self.world.nodes.term(x) {
                     Term::Computed { shape, args, .. } if args.is_empty() => {
                         (*shape, i64::try_from(further).ok()?)

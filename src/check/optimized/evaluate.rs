@@ -1,7 +1,8 @@
 //! Semantics of pure instructions.
 
+use super::super::comparison::{holds, signed};
 use super::contents::{Contents, Shapes};
-use super::nodes::{Node, Nodes, Side, SlotRef, Term, mask, signed};
+use super::nodes::{Node, Nodes, Side, SlotRef, Term, mask};
 use super::tracking::Tracking;
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
 use cranelift_codegen::ir::{Endianness, Function, Inst, InstructionData, Opcode, StackSlot, Type};
@@ -380,23 +381,5 @@ impl World {
             return None;
         }
         Some(holds(cond, a, b, width))
-    }
-}
-
-/// Returns whether a comparison of constants of a width holds.
-pub(super) fn holds(cond: IntCC, a: u128, b: u128, width: u32) -> bool {
-    use IntCC::*;
-    let (sa, sb) = (signed(a, width), signed(b, width));
-    match cond {
-        Equal => a == b,
-        NotEqual => a != b,
-        SignedLessThan => sa < sb,
-        SignedLessThanOrEqual => sa <= sb,
-        SignedGreaterThan => sa > sb,
-        SignedGreaterThanOrEqual => sa >= sb,
-        UnsignedLessThan => a < b,
-        UnsignedLessThanOrEqual => a <= b,
-        UnsignedGreaterThan => a > b,
-        UnsignedGreaterThanOrEqual => a >= b,
     }
 }

@@ -1,6 +1,7 @@
 //! Facts from branches.
 
-use super::evaluate::{World, holds};
+use super::super::comparison::holds;
+use super::evaluate::World;
 use super::nodes::{Node, Term, mask};
 use cranelift_codegen::ir::InstructionData;
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};

@@ -290,11 +290,3 @@ pub(super) fn mask(width: u32) -> u128 {
         _ => (1 << width) - 1,
     }
 }
-
-pub(super) fn signed(bits: u128, width: u32) -> i128 {
-    if width == 0 || width >= 128 {
-        return bits.cast_signed();
-    }
-    let unused = 128 - width;
-    (bits << unused).cast_signed() >> unused
-}

@@ -25,8 +25,8 @@ const TEXT: &str = "
         return v3
     }";
 
-/// Returns whether a run takes `change` of what comes of `%main`, which it takes as it is. If not,
-/// the run fails with an error of the check.
+/// Returns whether a run accepts `change` of the result for `%main`, which it accepts unchanged. If
+/// not, the run fails with an error of the check.
 fn takes(inliner: &Inliner<'_>, change: impl FnOnce(&mut Function)) -> bool {
     let program = Program::from_clif(TEXT, "test").unwrap();
     let main = program.id(&"main".parse().unwrap()).unwrap();

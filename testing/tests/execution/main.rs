@@ -1,4 +1,4 @@
-//! Running programs: the interpreter and native code see the same, whatever a program does.
+//! Running programs: interpreter and native code agree on every program.
 #![cfg(all(unix, target_arch = "x86_64"))]
 
 mod calls;

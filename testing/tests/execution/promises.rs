@@ -225,7 +225,7 @@ block0(v0: i64):
     return v1
 }";
 
-/// A structure is copied after stores to it through a region, whatever regions mean.
+/// A structure is copied after stores to it through a region, for both meanings of regions.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn structures_are_copied_as_they_were_stored() {

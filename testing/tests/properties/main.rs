@@ -1,4 +1,4 @@
-//! What must hold of every program, of those in this repository and of generated ones; that each
+//! Properties of every program, of those in this repository and of generated ones; that each
 //! property fails where it should; and that a debugger sees the same program, inlined or not.
 
 mod branches;

@@ -85,8 +85,8 @@ fn under_the_other_policies() {
     check(&CostModel::default(), true);
 }
 
-/// One session after each splice, in either order: what follows a call is cold once the callee has
-/// returned from a cold block.
+/// One session after each splice, in either order: the code after a call is cold once the callee
+/// has returned from a cold block.
 #[test]
 fn coldness_does_not_depend_on_the_order() {
     let (_, program) = modules()
@@ -111,8 +111,8 @@ fn coldness_does_not_depend_on_the_order() {
     }
 }
 
-/// The call of the host has arguments on the stack, which the `return_call` that it comes from took
-/// over from nobody.
+/// The call of the host has arguments on the stack that the `return_call` before it did not take
+/// over.
 #[test]
 fn frames_are_seen_from_calls_with_arguments_on_the_stack() {
     let params = vec!["i64"; 20].join(", ");

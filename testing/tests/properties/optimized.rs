@@ -92,8 +92,8 @@ proptest! {
         properties::behaves(program, &inlined, invocations)?;
     }
 
-    /// No machine is needed for the other byte order. What the interpreter makes of vectors in it is
-    /// not what machines make of them.
+    /// No machine is needed for the other byte order. The interpreter's vectors in it are not those
+    /// of machines.
     #[test]
     fn optimized_aggregates_behave_in_both_byte_orders(
         generated in programs(aggregates().without(Feature::Vectors)),

@@ -19,7 +19,7 @@ use cranelift_inliner::cleanup::{CleanupContext, clean_up};
 use cranelift_inliner::splice::{MemoryPromises, SpliceOptions};
 use std::collections::BTreeSet;
 
-/// A correct result and what can be wrong in it.
+/// A correct result and possible faults in it.
 struct Base {
     module: &'static str,
     shares_slots: bool,
@@ -31,9 +31,9 @@ struct Base {
 
 struct Fault {
     name: &'static str,
-    /// What is replaced by what in the text; the first stands there once.
+    /// A part of the text that occurs once, and its replacement.
     edits: &'static [(&'static str, &'static str)],
-    /// Part of what the checker says.
+    /// Part of the checker's message.
     message: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Flags that promise what does not hold where they stand now.
+//! Flags whose promises do not hold at their new places.
 
 use super::{Base, edited};
 

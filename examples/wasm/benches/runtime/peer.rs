@@ -1,5 +1,5 @@
-//! Cranelift's own `Context::inline`, with what it leaves to embedders done as Wasmtime does it:
-//! callees before callers, none into itself or a cycle it is in, and two thresholds for sizes.
+//! Cranelift's own `Context::inline`, with the embedder's part done like in Wasmtime: callees
+//! before callers, none into itself or a cycle it is in, and two thresholds for sizes.
 
 use cranelift_codegen::Context;
 use cranelift_codegen::inline::{Inline, InlineCommand};

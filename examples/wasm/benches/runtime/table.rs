@@ -1,10 +1,10 @@
-//! What was measured, for people and for scripts.
+//! The measurements, as a table for readers and as JSON for scripts.
 
 use crate::variants::Variant;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-/// What was measured of one program, compiled in one way.
+/// The measurements of one program, compiled in one way.
 pub(crate) struct Cell {
     pub(crate) run: Duration,
     pub(crate) run_median: Duration,

@@ -8,7 +8,7 @@ use cranelift_inliner_wasm::{JitProgram, Options, Policy, jit, jit_with};
 /// A way to compile a program.
 pub(crate) struct Variant {
     pub(crate) name: String,
-    /// Whether it starts from what LLVM has inlined already.
+    /// Whether it starts from a module in which LLVM has inlined already.
     pub(crate) inlined_by_llvm: bool,
     how: How,
 }
@@ -20,7 +20,7 @@ enum How {
 }
 
 impl Variant {
-    /// Returns all ways. The first one is what the others are compared to.
+    /// Returns all ways. The others are compared to the first one.
     pub(crate) fn all() -> Vec<Self> {
         let new = |name: &str, inlined_by_llvm, how| Self {
             name: name.to_owned(),

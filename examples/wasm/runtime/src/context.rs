@@ -20,7 +20,7 @@ pub struct Context {
     pub entry_frame: usize,
     /// See `entry_handler`.
     pub entry_stack: usize,
-    /// What host functions work on.
+    /// The state that host functions work on.
     pub host: *mut Host,
 }
 

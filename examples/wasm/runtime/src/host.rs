@@ -6,7 +6,7 @@ use crate::memory::Memory;
 use crate::wasi::Wasi;
 use std::sync::Arc;
 
-/// What host functions of an instance work on.
+/// The state that host functions of an instance work on.
 #[derive(Debug)]
 pub struct Host {
     pub(crate) image: Arc<Image>,
@@ -104,7 +104,7 @@ impl Host {
 
 /// A function of the host that compiled code can call: after the context it takes `params`, and
 /// it returns an `i32`, which is an error number of WASI for functions of WASI, and 0 for failure
-/// with others, but for `memory_grow`.
+/// of others, except `memory_grow`.
 #[derive(Clone, Copy, Debug)]
 pub struct HostFunction {
     /// The name in WASI, or of the instruction.

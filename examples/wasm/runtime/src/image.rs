@@ -1,5 +1,5 @@
-//! What a compiled module needs beside its code: it goes with a JIT's code in memory, and into an
-//! object file as bytes.
+//! The image: the data that a compiled module needs beside its code. It goes with a JIT's code in
+//! memory, and into an object file as bytes.
 
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +73,7 @@ pub struct Data {
     pub bytes: Vec<u8>,
 }
 
-/// What is known of one function's code.
+/// Facts about one function's code.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Function {
     /// The name, for people.
@@ -106,11 +106,11 @@ pub struct Place {
 pub struct Export {
     /// The name.
     pub name: String,
-    /// What it is.
+    /// The exported item.
     pub item: Exported,
 }
 
-/// What can be exported.
+/// An item that can be exported.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Exported {
     /// A function.

@@ -8,7 +8,8 @@ use crate::traps::{self, CodeMap, Outcome, Trap};
 use crate::wasi::Wasi;
 use std::sync::Arc;
 
-/// What compiled functions and the host functions they call may use of the thread's stack.
+/// The maximum use of the thread's stack by compiled functions and the host functions that they
+/// call.
 ///
 /// A main thread has 8 MiB, and a thread of Rust's 2 MiB.
 const STACK: usize = 1 << 20;
@@ -40,7 +41,7 @@ pub enum InstantiateError {
 
 /// A module that can run.
 pub struct Instance {
-    /// A [`Context`] and what is behind it, with room for a change of the representation.
+    /// A [`Context`] and the data after it, with room for a change of the representation.
     context: Box<[u64]>,
     host: *mut Host,
     code: Arc<CodeMap>,
@@ -64,8 +65,8 @@ impl Instance {
     ///
     /// # Safety
     ///
-    /// `code` must be what the compiler made together with `image`, and stay there as long as the
-    /// instance.
+    /// `code` must be the code that the compiler made together with `image`, and stay there as long
+    /// as the instance.
     pub unsafe fn new(image: Arc<Image>, code: Code, wasi: Wasi) -> Result<Self, InstantiateError> {
         traps::install();
         let memory = match image.memory {
@@ -189,7 +190,7 @@ impl Instance {
         let here = std::ptr::from_ref(&entry) as usize;
         self.context_mut().stack_limit = here.saturating_sub(STACK);
         let address = self.entries[entry as usize];
-        // SAFETY: that is what entries are.
+        // SAFETY: entries have this signature.
         let code: unsafe extern "C" fn(*mut Context, *mut u64) -> u32 =
             unsafe { std::mem::transmute(address) };
         let code_map = Arc::clone(&self.code);

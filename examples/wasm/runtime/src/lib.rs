@@ -1,8 +1,8 @@
-//! What a compiled WebAssembly program needs while it runs: memory, tables, traps, and the part of
-//! WASI preview 1 that command-line programs use.
+//! The runtime of a compiled WebAssembly program: memory, tables, traps, and the part of WASI
+//! preview 1 that command-line programs use.
 //!
-//! The compiler links it twice: as a library for `wasm run`, and as a static library into what
-//! `wasm compile` makes.
+//! The compiler links it twice: as a library for `wasm run`, and as a static library into the
+//! results of `wasm compile`.
 
 mod context;
 mod host;

@@ -3,7 +3,7 @@
 use crate::image::PAGE;
 use region::Protection;
 
-/// Whatever a 32-bit address, a 32-bit offset and the width of an access add up to is in here.
+/// Every sum of a 32-bit address, a 32-bit offset and the width of an access is in here.
 const RESERVED: usize = (8 << 30) + PAGE as usize;
 
 /// The memory of an instance. All addresses that its code can compute are reserved, and those

@@ -184,7 +184,7 @@ pub(crate) fn install() {
     });
 }
 
-/// Returns program counter, frame pointer and stack pointer of what a signal interrupted.
+/// Returns program counter, frame pointer and stack pointer of the interrupted code.
 #[cfg(target_arch = "x86_64")]
 fn registers(context: &mut libc::ucontext_t) -> [*mut usize; 3] {
     let registers = &mut context.uc_mcontext.gregs;
@@ -196,7 +196,7 @@ fn registers(context: &mut libc::ucontext_t) -> [*mut usize; 3] {
     ]
 }
 
-/// Returns program counter, frame pointer and stack pointer of what a signal interrupted.
+/// Returns program counter, frame pointer and stack pointer of the interrupted code.
 #[cfg(target_arch = "aarch64")]
 fn registers(context: &mut libc::ucontext_t) -> [*mut usize; 3] {
     let registers = &mut context.uc_mcontext;
@@ -254,8 +254,8 @@ unsafe fn walk(pc: usize, mut frame: usize, entry: usize) -> [usize; FRAMES] {
 fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let index = SIGNALS.iter().position(|&s| s == signal);
     let before = BEFORE.get().zip(index).map(|(all, index)| all[index]);
-    // SAFETY: the action before is called as it wants to be, or is restored, so that the
-    // instruction is executed again and does what it did without this handler.
+    // SAFETY: the action before is called in its own form, or is restored, so that the instruction
+    // is executed again and has its effect without this handler.
     unsafe {
         match before {
             Some(action)

@@ -40,13 +40,13 @@ impl From<io::Error> for Errno {
 
 type Result<T> = std::result::Result<T, Errno>;
 
-/// What a file descriptor stands for.
+/// The meaning of a file descriptor.
 #[derive(Debug)]
 enum Descriptor {
     Input,
     Output,
     Error,
-    /// What is written is kept in memory.
+    /// Written bytes are kept in memory.
     Kept(Vec<u8>),
     /// The folder that the program may read: the name it has for the program, and where it is.
     Folder {
@@ -108,7 +108,7 @@ impl Wasi {
         self.env = env.into_iter().collect();
     }
 
-    /// Lets the program read what is below a folder, which it finds as `name`.
+    /// Lets the program read the files below a folder, which it finds as `name`.
     pub fn preopen(&mut self, name: &str, path: impl Into<PathBuf>) {
         self.descriptors.push(Some(Descriptor::Folder {
             name: name.into(),
@@ -194,8 +194,8 @@ impl Wasi {
 
     pub(crate) fn fd_fdstat_get(&mut self, memory: &mut [u8], fd: u32, to: u32) -> Result<()> {
         let mut status = [0; 24];
-        // Rights to read, seek, tell and write, and to open and look at files: what a descriptor
-        // really allows, the functions themselves say.
+        // Rights to read, seek, tell and write, and to open and stat files. The functions
+        // themselves refuse operations that a descriptor does not allow.
         let rights: u64 = match self.descriptor(fd)? {
             Descriptor::Folder { .. } => (1 << 13) | (1 << 14) | (1 << 18) | (1 << 21),
             Descriptor::File(_) => (1 << 1) | (1 << 2) | (1 << 5) | (1 << 21),

@@ -10,7 +10,7 @@ use wasmparser::{BlockType, BrTable};
 /// A block, loop or `if` that has begun and not ended.
 pub(super) struct Frame {
     kind: Kind,
-    /// Where a branch to the frame goes: the head of a loop, or what comes after anything else.
+    /// The target of branches to the frame: the head of a loop, or the code after any other frame.
     target: Block,
     /// How many values a branch to it takes along.
     arity: usize,

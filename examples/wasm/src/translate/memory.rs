@@ -8,7 +8,7 @@ use std::mem::offset_of;
 use wasmparser::MemArg;
 
 impl Translator<'_, '_, '_> {
-    /// Returns the address of an access and what is to be added to it. Guard pages are the bounds
+    /// Returns the address of an access and the offset to add to it. Guard pages are the bounds
     /// check.
     fn address(&mut self, access: &MemArg) -> (Value, i32) {
         let index = self.pop();

@@ -1,7 +1,7 @@
 //! Bodies of functions: each operator of WebAssembly becomes instructions of CLIF.
 //!
-//! The operand stack exists while translating only: what would be on it is a value of CLIF. Locals
-//! are variables of `cranelift-frontend`, which makes block parameters of them.
+//! The operand stack exists only during translation: its entries are values of CLIF. Locals are
+//! variables of `cranelift-frontend`, which makes block parameters of them.
 
 mod calls;
 mod control;
@@ -54,7 +54,7 @@ pub(crate) fn compiled_signature(signature: &Signature) -> ir::Signature {
     compiled
 }
 
-/// What functions are called in the module that is compiled into.
+/// The ids of functions in the module that is compiled into.
 #[derive(Default)]
 pub(crate) struct Declared {
     /// Those of the WebAssembly module, by number; wrappers for imported ones.
@@ -85,7 +85,7 @@ impl Declared {
     }
 }
 
-/// What a memory access of a function can be to: accesses to different ones do not meet.
+/// The memory of an access; accesses to different ones never overlap.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Region {
     Memory,
@@ -130,7 +130,7 @@ pub(crate) fn limit_stack(func: &mut Function) {
     func.stack_limit = Some(limit);
 }
 
-/// Translates bodies, and keeps what they need in turn.
+/// Translates bodies, and keeps its tables from one to the next.
 #[derive(Default)]
 pub(crate) struct Scratch {
     builder: FunctionBuilderContext,

@@ -239,7 +239,7 @@ pub struct SharedCounters {
     len: usize,
 }
 
-// SAFETY: the memory is this value's alone, whatever thread has it.
+// SAFETY: the memory is this value's alone, on every thread.
 unsafe impl Send for SharedCounters {}
 
 impl SharedCounters {
@@ -286,7 +286,7 @@ impl SharedCounters {
     /// Returns the current counts. No call should be running.
     pub fn counts(&self) -> Vec<u64> {
         let counter = |index| {
-            // SAFETY: the table has `len` counters, each a plain number whatever was written.
+            // SAFETY: the table has `len` counters, and any bits are a counter.
             unsafe { self.counters.add(index).read_volatile() }
         };
         (0..self.len).map(counter).collect()

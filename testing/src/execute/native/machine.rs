@@ -305,7 +305,7 @@ mod here {
         pass_on(signal, info, context);
     }
 
-    /// Does what would happen without this handler.
+    /// Calls the handler that was there before this one.
     fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
         let index = SIGNALS.iter().position(|&known| known == signal);
         let previous = match (PREVIOUS.get(), index) {

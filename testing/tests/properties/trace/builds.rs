@@ -68,7 +68,7 @@ pub(crate) const ORDERS: [Order; 6] = [
     Order::BottomUp,
 ];
 
-/// Returns the program with everything inlined into `%main`, in `order`, but for recursive calls;
+/// Returns the program with everything inlined into `%main`, in `order`, except recursive calls;
 /// the other functions stay as they are.
 pub(crate) fn by_order(
     program: &Program,
@@ -90,8 +90,8 @@ pub(crate) fn compile_order(program: &Program, isa: &dyn TargetIsa, order: Order
     compile(isa, &by_order(program, isa, order))
 }
 
-/// `%probe` is a `system_v` function that never throws, and what throws is
-/// `tail`, so no handler ever needs registers restored.
+/// Returns the options. `%probe` is a `system_v` function that never throws, and functions that
+/// throw are `tail`, so no handler ever needs registers restored.
 fn splice_options() -> SpliceOptions {
     let mut options = SpliceOptions::default();
     options.unwinder_restores_registers = true;

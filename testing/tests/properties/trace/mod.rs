@@ -2,9 +2,9 @@
 //!
 //! Programs run, on this machine or in an emulator of aarch64. At each call of the host function
 //! `%probe` the stack is copied; the physical frames in the copy are walked, the virtual frames in
-//! them decoded, and the tagged slots read. What comes of it, the trace, must be the same without
+//! them decoded, and the tagged slots read. The result, the trace, must be the same without
 //! inlining, with each policy, for each order of splices, and at each level of optimization.
-//! How programs have to be tagged for that is told in `programs.rs`.
+//! `programs.rs` says how programs have to be tagged for that.
 
 mod aarch64;
 mod builds;

@@ -1,4 +1,4 @@
-//! The comparison of traces notices what an inliner could get wrong: a body with everything inlined
+//! The comparison of traces notices possible mistakes of an inliner: a body with everything inlined
 //! is changed in one place, and the trace must not be the same.
 
 use super::builds::{Order, by_order, isa};

@@ -1,10 +1,10 @@
 //! The programs whose traces are compared.
 //!
-//! Every function stores what its virtual frame is known by into its own slots before it calls
+//! Every function stores the marks of its virtual frame into its own slots before it calls
 //! anything, and every call is tagged in the form of `CountedFrames`: how many tags follow, the
-//! function's slots, and a number for the place. One kind of call is different: a `return_call`
-//! has the frame `0`, which stands for no frame: without inlining the caller's frame is gone when
-//! the callee runs, so it must not be there after inlining either, while the frames around it are.
+//! function's slots, and a number for the place. One kind of call is different: a `return_call` has
+//! the frame `0`, which stands for no frame: without inlining the caller's frame is gone when the
+//! callee runs, so it must not be there after inlining either, while the frames around it are.
 //!
 //! A slot is tagged only once it holds a value.
 //!

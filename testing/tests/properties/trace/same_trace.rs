@@ -1,6 +1,6 @@
 //! A debugger sees the same program, inlined or not: programs run on this machine, and at each call
-//! of the host the virtual stack is read from the physical one. Whatever was inlined, in whatever
-//! order, at whatever level, what is read is the same.
+//! of the host the virtual stack is read from the physical one. The virtual stack is the same for
+//! all sets of inlined calls, orders and levels.
 
 use super::builds::{LEVELS, ORDERS, POLICIES, by_pass, compile_order, isa};
 use super::programs::{CASES, Case};
