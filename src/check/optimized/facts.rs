@@ -3,8 +3,8 @@
 use super::super::comparison::holds;
 use super::evaluate::World;
 use super::nodes::{Node, Term, mask};
-use cranelift_codegen::ir::InstructionData;
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
+use cranelift_codegen::ir::{InstructionData, Opcode};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +63,9 @@ fn value_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<u128
             Some(bits.checked_shr(*low)? & mask(nodes.width(node)))
         }
         Term::Computed { .. } => {
-            let (cond, x, y) = comparison(world, node)?;
+            let Some((cond, x, y)) = comparison(world, node) else {
+                return calculated(world, facts, node, depth);
+            };
             let values = [x, y].map(|node| value_at(world, facts, node, depth));
             let equal = match values {
                 [Some(a), Some(b)] => {
@@ -81,6 +83,30 @@ fn value_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<u128
         }
         _ => None,
     }
+}
+
+/// Returns the value of a sum, a difference or combined bits of known values.
+fn calculated(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<u128> {
+    let Term::Computed { shape, args, .. } = world.nodes.term(node) else {
+        return None;
+    };
+    let &[x, y] = &args[..] else {
+        return None;
+    };
+    if !world.contents.is_scalar(*shape) {
+        return None;
+    }
+    let [a, b] = [x, y].map(|node| value_at(world, facts, node, depth));
+    let bits = match (world.contents.opcode(*shape)?, a, b) {
+        (Opcode::Band, Some(0), _) | (Opcode::Band, _, Some(0)) => 0,
+        (Opcode::Band, Some(a), Some(b)) => a & b,
+        (Opcode::Bor, Some(a), Some(b)) => a | b,
+        (Opcode::Bxor, Some(a), Some(b)) => a ^ b,
+        (Opcode::Iadd, Some(a), Some(b)) => a.wrapping_add(b),
+        (Opcode::Isub, Some(a), Some(b)) => a.wrapping_sub(b),
+        _ => return None,
+    };
+    Some(bits & mask(world.nodes.width(node)))
 }
 
 /// Returns whether a comparison holds, by what is known of one with the same operands, in either
