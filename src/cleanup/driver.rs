@@ -1,14 +1,19 @@
 //! The order of the transforms, and the number of rounds.
 
+use super::comparisons::simplify_comparisons;
 use super::dead::{DeadContext, drop_dead};
 use super::decided::{self, DecidedContext, thread_decided};
 use super::flow::Flow;
 use super::handlers::drop_handlers;
+use super::held::Contents;
 use super::params::{ParamsContext, unify_params};
 use super::promote::{PromoteContext, promote_slots};
 use super::stores::drop_stores;
 use super::targets::{Resolved, TargetsContext, resolve_targets};
-use super::{CleanupContext, CleanupStats, OptimizeOptions, declarations, slots, tidy, trace_step};
+use super::{
+    CleanupContext, CleanupStats, OptimizeOptions, Others, declarations, guards, slots, tidy,
+    trace_step,
+};
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{ExternalName, Function, Inst};
 
@@ -25,6 +30,7 @@ pub(super) struct OptimizeContext {
     decided: DecidedContext,
     promote: PromoteContext,
     targets: TargetsContext,
+    contents: Contents,
 }
 
 impl OptimizeContext {
@@ -46,16 +52,19 @@ impl OptimizeContext {
 pub(super) fn optimize_checked(
     func: &mut Function,
     options: &OptimizeOptions,
-    never_throws: &dyn Fn(&FunctionName) -> bool,
+    others: Others<'_>,
     context: &mut CleanupContext,
 ) -> CleanupStats {
     let mut stats = tidy(func, context);
     let mut options = options.clone();
-    if slots::relies_on_layout(func) {
+    let follows_slots = !slots::relies_on_layout(func);
+    if !follows_slots {
         // A slot may be accessed by the address of another.
         options.promote_slots = false;
         options.drop_stores = false;
+        options.guard_calls = false;
     }
+    options.guard_calls &= options.resolve_targets;
     let options = &options;
     let mut copies_left = decided::budget(func);
     for _ in 0..MOST_ROUNDS {
@@ -101,13 +110,27 @@ pub(super) fn optimize_checked(
             };
             add(&mut stats, func, "targets known", counts);
         }
+        let mut guards = 0;
+        if options.guard_calls && has_candidates(func) && guards::has_indirect_calls(func) {
+            let OptimizeContext { flow, contents, .. } = &mut context.optimize;
+            flow.compute(func);
+            guards = guards::decide_guards(func, flow, contents);
+            let counts = CleanupStats {
+                guards_decided: guards,
+                ..CleanupStats::default()
+            };
+            add(&mut stats, func, "guards decided", counts);
+            if guards > 0 {
+                stats += tidy(func, context);
+            }
+        }
         let mut plain = 0;
         if options.drop_handlers {
             let never_throws = |func: &Function, func_ref| match func.dfg.ext_funcs.get(func_ref) {
                 Some(declared) => match &declared.name {
                     ExternalName::LibCall(_) => true,
                     name => FunctionName::of_external(func, name)
-                        .is_some_and(|name| never_throws(&name)),
+                        .is_some_and(|name| (others.never_throws)(&name)),
                 },
                 None => false,
             };
@@ -117,9 +140,9 @@ pub(super) fn optimize_checked(
                 stats += tidy(func, context);
             }
         }
-        let is_changed = is_changed || resolved != Resolved::default() || plain > 0;
+        let is_changed = is_changed || resolved != Resolved::default() || guards + plain > 0;
         let decided = match options.thread_branches {
-            true => thread_branches(func, &mut copies_left, context),
+            true => thread_branches(func, follows_slots, &mut copies_left, context),
             false => 0,
         };
         let counts = CleanupStats {
@@ -133,24 +156,46 @@ pub(super) fn optimize_checked(
             break;
         }
     }
+    let mut leaves_unused = false;
+    if options.simplify_comparisons {
+        let flow = &mut context.optimize.flow;
+        flow.compute(func);
+        let counts = CleanupStats {
+            comparisons_simplified: simplify_comparisons(func, flow),
+            ..CleanupStats::default()
+        };
+        leaves_unused |= counts.comparisons_simplified > 0;
+        add(&mut stats, func, "comparisons", counts);
+    }
     if options.drop_stores && has_candidates(func) {
+        let OptimizeContext { flow, promote, .. } = &mut context.optimize;
+        flow.compute(func);
+        let counts = CleanupStats {
+            stores_dropped: drop_stores(func, flow, options, promote),
+            ..CleanupStats::default()
+        };
+        leaves_unused |= counts.stores_dropped > 0;
+        add(&mut stats, func, "stores not read", counts);
+    }
+    if leaves_unused && (options.drop_insts || options.drop_params) {
+        let OptimizeContext { flow, dead, .. } = &mut context.optimize;
+        flow.compute(func);
+        let counts = unused(func, flow, options, dead);
+        add(&mut stats, func, "not used", counts);
+    }
+    if options.guard_calls && has_candidates(func) && guards::has_indirect_calls(func) {
         let OptimizeContext {
             flow,
-            dead,
-            promote,
+            contents,
+            targets,
             ..
         } = &mut context.optimize;
         flow.compute(func);
-        let dropped = drop_stores(func, flow, options, promote);
         let counts = CleanupStats {
-            stores_dropped: dropped,
+            calls_guarded: guards::guard_calls(func, flow, others.may_inline, contents, targets),
             ..CleanupStats::default()
         };
-        add(&mut stats, func, "stores not read", counts);
-        if dropped > 0 {
-            let counts = unused(func, flow, options, dead);
-            add(&mut stats, func, "not used", counts);
-        }
+        add(&mut stats, func, "targets likely", counts);
     }
     let counts = CleanupStats {
         slots_dropped: slots::drop_unused_slots(func),
@@ -183,6 +228,7 @@ fn add(stats: &mut CleanupStats, func: &Function, step: &str, counts: CleanupSta
 
 fn thread_branches(
     func: &mut Function,
+    follows_slots: bool,
     copies_left: &mut usize,
     context: &mut CleanupContext,
 ) -> usize {
@@ -192,7 +238,14 @@ fn thread_branches(
         ..
     } = context;
     flow.compute(func);
-    thread_decided(func, flow, copies_left, handler_addresses, decided)
+    thread_decided(
+        func,
+        flow,
+        follows_slots,
+        copies_left,
+        handler_addresses,
+        decided,
+    )
 }
 
 /// Returns whether there is a slot that could be private.
