@@ -12,6 +12,8 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Module, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use object::{Object, ObjectSection, SectionKind};
+use std::path::Path;
+use std::{fs, io};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variant {
@@ -117,11 +119,39 @@ impl Drop for Code {
     }
 }
 
-/// Returns the size of all code of `program`, in bytes.
-pub(crate) fn code_bytes(program: &Program, variant: Variant) -> u64 {
+/// Returns the object file of `program`.
+fn object_file(program: &Program, variant: Variant) -> Vec<u8> {
     let builder = ObjectBuilder::new(isa(), program.name, default_libcall_names()).unwrap();
     let (module, _) = variant.compile(program, ObjectModule::new(builder));
-    let bytes = module.finish().emit().unwrap();
+    module.finish().emit().unwrap()
+}
+
+/// Writes each variant of `program` into `folder`: its object file, and the CLIF that Cranelift
+/// compiled, if the pass was used.
+pub(crate) fn write(program: &Program, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for variant in Variant::ALL {
+        let name = |extension| format!("{}-{variant:?}.{extension}", program.name).to_lowercase();
+        fs::write(folder.join(name("o")), object_file(program, variant))?;
+        let Some(inliner) = variant.inliner() else {
+            continue;
+        };
+        let builder = ObjectBuilder::new(isa(), program.name, default_libcall_names()).unwrap();
+        let module = ObjectModule::new(builder);
+        let mut module = InliningModule::for_object_file(module, inliner);
+        compile(&parse(&variant.source(program)).unwrap(), &mut module).unwrap();
+        let (_, report) = module.finish().unwrap();
+        let before = report.program().to_clif().unwrap();
+        fs::write(folder.join(format!("{}-plain.clif", program.name)), before)?;
+        let after = report.inlined().program().to_clif().unwrap();
+        fs::write(folder.join(name("clif")), after)?;
+    }
+    Ok(())
+}
+
+/// Returns the size of all code of `program`, in bytes.
+pub(crate) fn code_bytes(program: &Program, variant: Variant) -> u64 {
+    let bytes = object_file(program, variant);
     let object = object::File::parse(&*bytes).unwrap();
     let sections = object.sections();
     let text = sections.filter(|section| section.kind() == SectionKind::Text);

@@ -4,13 +4,14 @@
 //! ```text
 //! cargo bench --bench abstraction
 //! cargo bench --bench abstraction -- --rounds 31 --program iterator
+//! cargo bench --bench abstraction -- --write folder
 //! ```
 //!
 //! Each program runs as four variants, interleaved: compiled without inlining, inlined, inlined and
 //! optimized, and written by hand (compiled without inlining). A figure is the least thread CPU
 //! time of all rounds, or the median where the table says so. Code sizes are those of an object
 //! file. `valgrind --tool=callgrind`, if installed, counts the instructions executed while
-//! compiling.
+//! compiling. `--write` runs nothing and writes the CLIF and the object files into a folder.
 
 mod build;
 mod counts;
@@ -23,6 +24,7 @@ mod expressions;
 use build::{Code, Variant};
 use cpu_time::ThreadTime;
 use programs::{PROGRAMS, Program};
+use std::path::PathBuf;
 use std::time::Duration;
 use table::Row;
 
@@ -32,6 +34,7 @@ const ROUNDS: usize = 15;
 fn main() {
     let mut rounds = ROUNDS;
     let mut wanted = String::new();
+    let mut folder = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -42,12 +45,19 @@ fn main() {
                     .unwrap_or(ROUNDS)
             }
             "--program" => wanted = arguments.next().unwrap_or_default(),
+            "--write" => folder = arguments.next().map(PathBuf::from),
             counts::CHILD => return counts::run_child(arguments),
             _ => {}
         }
     }
     let programs = PROGRAMS.iter();
     let programs = programs.filter(|program| program.name.contains(&wanted));
+    if let Some(folder) = folder {
+        for program in programs {
+            build::write(program, &folder).unwrap();
+        }
+        return;
+    }
     let rows: Vec<Row> = programs.map(|program| measure(program, rounds)).collect();
     table::print(&rows);
     match counts::count() {

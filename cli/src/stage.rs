@@ -190,6 +190,8 @@ fn optimize_options(arguments: &OptimizeArguments, isa: &dyn TargetIsa) -> Optim
     options.drop_params = !arguments.no_drop_params;
     options.drop_insts = !arguments.no_drop_insts;
     options.resolve_targets = !arguments.no_resolve_targets;
+    options.guard_calls = !arguments.no_guard_calls;
+    options.simplify_comparisons = !arguments.no_simplify_comparisons;
     options.drop_handlers = !arguments.no_drop_handlers;
     options.never_throws = Arc::new(arguments.never_throws.iter().cloned().collect());
     options.endianness = Some(isa.endianness());

@@ -81,9 +81,12 @@ pub(crate) struct Transforms {
     pub(crate) stores_replaced: usize,
     pub(crate) memory_calls_replaced: usize,
     pub(crate) calls_resolved: usize,
+    pub(crate) calls_guarded: usize,
+    pub(crate) guards_decided: usize,
     pub(crate) try_calls_replaced: usize,
     pub(crate) table_loads_replaced: usize,
     pub(crate) address_tests_folded: usize,
+    pub(crate) comparisons_simplified: usize,
     pub(crate) stores_dropped: usize,
     pub(crate) branches_decided: usize,
     pub(crate) params_dropped: usize,
@@ -103,9 +106,12 @@ impl Transforms {
             stores_replaced: stats.stores_replaced,
             memory_calls_replaced: stats.memory_calls_replaced,
             calls_resolved: stats.calls_resolved,
+            calls_guarded: stats.calls_guarded,
+            guards_decided: stats.guards_decided,
             try_calls_replaced: stats.try_calls_replaced,
             table_loads_replaced: stats.table_loads_replaced,
             address_tests_folded: stats.address_tests_folded,
+            comparisons_simplified: stats.comparisons_simplified,
             stores_dropped: stats.stores_dropped,
             branches_decided: stats.branches_decided,
             params_dropped: stats.params_dropped,
@@ -114,7 +120,7 @@ impl Transforms {
     }
 
     /// Returns each count with its description.
-    pub(crate) fn rows(&self) -> [(&'static str, usize); 17] {
+    pub(crate) fn rows(&self) -> [(&'static str, usize); 20] {
         [
             ("branches folded", self.branches_folded),
             ("branches threaded", self.branches_threaded),
@@ -126,9 +132,12 @@ impl Transforms {
             ("stores replaced", self.stores_replaced),
             ("memory calls replaced", self.memory_calls_replaced),
             ("indirect calls resolved", self.calls_resolved),
+            ("indirect calls guarded", self.calls_guarded),
+            ("guards decided", self.guards_decided),
             ("calls without their handlers", self.try_calls_replaced),
             ("table loads replaced", self.table_loads_replaced),
             ("address tests folded", self.address_tests_folded),
+            ("comparisons simplified", self.comparisons_simplified),
             ("stores dropped", self.stores_dropped),
             ("branches decided", self.branches_decided),
             ("parameters dropped", self.params_dropped),

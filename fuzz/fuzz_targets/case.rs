@@ -26,9 +26,15 @@ impl Case {
         let flags: u8 = bytes.arbitrary()?;
         Ok(Case {
             decisions: bytes.arbitrary()?,
-            level: if flags & 1 == 0 { OptLevel::None } else { OptLevel::Speed },
+            level: if flags & 1 == 0 {
+                OptLevel::None
+            } else {
+                OptLevel::Speed
+            },
             clean_up: flags & 2 == 0,
-            generated: Shape::new().with(Feature::StackSwitches).generate(&mut bytes)?,
+            generated: Shape::new()
+                .with(Feature::StackSwitches)
+                .generate(&mut bytes)?,
         })
     }
 
@@ -43,7 +49,12 @@ impl Case {
     /// Ends the run if a property does not hold, showing the program.
     pub fn expect<T>(&self, result: Result<T, impl fmt::Display>) -> T {
         result.unwrap_or_else(|error| {
-            let Case { generated, decisions, level, clean_up } = self;
+            let Case {
+                generated,
+                decisions,
+                level,
+                clean_up,
+            } = self;
             panic!("{error}\n{generated:?}\n{decisions:?}, {level}, clean-up: {clean_up}")
         })
     }
@@ -67,6 +78,8 @@ pub fn limits() -> Limits {
 
 /// Restricts the pass to one thread, so that libFuzzer sees the same coverage for the same input.
 pub fn use_one_thread() {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .use_current_thread();
     pool.build_global().expect("the first pool of the process");
 }

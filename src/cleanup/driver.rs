@@ -1,15 +1,19 @@
 //! The order of the transforms, and the number of rounds.
 
+use super::comparisons::simplify_comparisons;
 use super::dead::{DeadContext, drop_dead};
 use super::decided::{self, DecidedContext, thread_decided};
 use super::flow::Flow;
 use super::handlers::drop_handlers;
+use super::held::Contents;
 use super::params::{ParamsContext, unify_params};
 use super::promote::{PromoteContext, promote_slots};
 use super::scope::{Before, Scope};
 use super::stores::drop_stores;
 use super::targets::{Resolved, TargetsContext, resolve_targets};
-use super::{CleanupContext, CleanupStats, OptimizeOptions, slots, tidy, trace_step};
+use super::{
+    CleanupContext, CleanupStats, OptimizeOptions, Others, guards, slots, tidy, trace_step,
+};
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{ExternalName, Function, Inst};
 use std::borrow::Cow;
@@ -28,6 +32,7 @@ pub(super) struct OptimizeContext {
     decided: DecidedContext,
     promote: PromoteContext,
     targets: TargetsContext,
+    contents: Contents,
 }
 
 impl OptimizeContext {
@@ -49,17 +54,22 @@ impl OptimizeContext {
 pub(super) fn optimize_checked(
     func: &mut Function,
     options: &OptimizeOptions,
-    never_throws: &dyn Fn(&FunctionName) -> bool,
+    others: Others<'_>,
     before: Option<Before>,
     context: &mut CleanupContext,
 ) -> CleanupStats {
     let mut stats = CleanupStats::default();
     let mut options = Cow::Borrowed(options);
-    if !func.sized_stack_slots.is_empty() && slots::relies_on_layout(func) {
+    let follows_slots = func.sized_stack_slots.is_empty() || !slots::relies_on_layout(func);
+    if !follows_slots {
         // A slot may be accessed by the address of another.
         let options = options.to_mut();
         options.promote_slots = false;
         options.drop_stores = false;
+        options.guard_calls = false;
+    }
+    if options.guard_calls && !options.resolve_targets {
+        options.to_mut().guard_calls = false;
     }
     let options = &*options;
     let survey = context.optimize.scope.begin(func, before);
@@ -115,12 +125,27 @@ pub(super) fn optimize_checked(
             add(&mut stats, func, "targets known", counts);
             is_changed |= resolved != Resolved::default();
         }
+        if options.guard_calls && has_candidates(func) && guards::has_indirect_calls(func) {
+            let OptimizeContext { flow, contents, .. } = &mut context.optimize;
+            let guards = guards::decide_guards(func, flow, contents);
+            let counts = CleanupStats {
+                guards_decided: guards,
+                ..CleanupStats::default()
+            };
+            add(&mut stats, func, "guards decided", counts);
+            if guards > 0 {
+                stats += tidy(func, context);
+                context.optimize.flow.compute(func);
+                is_changed = true;
+                may_be_unused = true;
+            }
+        }
         if options.drop_handlers && survey.has_handlers {
             let never_throws = |func: &Function, func_ref| match func.dfg.ext_funcs.get(func_ref) {
                 Some(declared) => match &declared.name {
                     ExternalName::LibCall(_) => true,
                     name => FunctionName::of_external(func, name)
-                        .is_some_and(|name| never_throws(&name)),
+                        .is_some_and(|name| (others.never_throws)(&name)),
                 },
                 None => false,
             };
@@ -133,7 +158,7 @@ pub(super) fn optimize_checked(
             }
         }
         if options.thread_branches {
-            let decided = thread_branches(func, &mut copies_left, context);
+            let decided = thread_branches(func, follows_slots, &mut copies_left, context);
             let counts = CleanupStats {
                 branches_decided: decided,
                 ..CleanupStats::default()
@@ -142,30 +167,53 @@ pub(super) fn optimize_checked(
             if decided > 0 {
                 stats += tidy(func, context);
                 is_changed = true;
+                may_be_unused = true;
             }
         }
         if !is_changed {
             break;
         }
     }
+    let mut leaves_unused = false;
+    if options.simplify_comparisons {
+        let flow = &mut context.optimize.flow;
+        flow.compute(func);
+        let counts = CleanupStats {
+            comparisons_simplified: simplify_comparisons(func, flow),
+            ..CleanupStats::default()
+        };
+        leaves_unused |= counts.comparisons_simplified > 0;
+        add(&mut stats, func, "comparisons", counts);
+    }
     if options.drop_stores && has_candidates(func) {
+        let OptimizeContext { flow, promote, .. } = &mut context.optimize;
+        flow.compute(func);
+        let counts = CleanupStats {
+            stores_dropped: drop_stores(func, flow, options, promote),
+            ..CleanupStats::default()
+        };
+        leaves_unused |= counts.stores_dropped > 0;
+        add(&mut stats, func, "stores not read", counts);
+    }
+    if leaves_unused && (options.drop_insts || options.drop_params) {
+        let OptimizeContext { flow, dead, .. } = &mut context.optimize;
+        flow.compute(func);
+        let counts = unused(func, flow, options, dead);
+        add(&mut stats, func, "not used", counts);
+    }
+    if options.guard_calls && has_candidates(func) && guards::has_indirect_calls(func) {
         let OptimizeContext {
             flow,
-            dead,
-            promote,
+            contents,
+            targets,
             ..
         } = &mut context.optimize;
         flow.compute(func);
-        let dropped = drop_stores(func, flow, options, promote);
         let counts = CleanupStats {
-            stores_dropped: dropped,
+            calls_guarded: guards::guard_calls(func, flow, others.may_inline, contents, targets),
             ..CleanupStats::default()
         };
-        add(&mut stats, func, "stores not read", counts);
-        if dropped > 0 {
-            let counts = unused(func, flow, options, dead);
-            add(&mut stats, func, "not used", counts);
-        }
+        add(&mut stats, func, "targets likely", counts);
     }
     stats
 }
@@ -195,6 +243,7 @@ fn add(stats: &mut CleanupStats, func: &Function, step: &str, counts: CleanupSta
 
 fn thread_branches(
     func: &mut Function,
+    follows_slots: bool,
     copies_left: &mut usize,
     context: &mut CleanupContext,
 ) -> usize {
@@ -210,7 +259,15 @@ fn thread_branches(
         ..
     } = context;
     scope.find(func, flow);
-    thread_decided(func, flow, scope, copies_left, handler_addresses, decided)
+    thread_decided(
+        func,
+        flow,
+        scope,
+        follows_slots,
+        copies_left,
+        handler_addresses,
+        decided,
+    )
 }
 
 /// Returns whether there is a slot that could be private.

@@ -43,6 +43,7 @@
 //! # Ok::<(), cranelift_reader::ParseError>(())
 //! ```
 
+mod comparisons;
 mod constant;
 mod dead;
 mod decided;
@@ -50,7 +51,9 @@ mod declarations;
 mod driver;
 mod flow;
 mod fold;
+mod guards;
 mod handlers;
+mod held;
 mod merge;
 mod options;
 mod params;
@@ -137,12 +140,18 @@ pub struct CleanupStats {
     pub memory_calls_replaced: usize,
     /// Indirect calls of a known function that became direct.
     pub calls_resolved: usize,
+    /// Indirect calls that got a test for their likely target.
+    pub calls_guarded: usize,
+    /// Such tests that were decided.
+    pub guards_decided: usize,
     /// Calls with handlers that became plain calls, since the callee never throws.
     pub try_calls_replaced: usize,
     /// Loads of read-only tables that became the address of the function there.
     pub table_loads_replaced: usize,
     /// Comparisons and branches decided by known facts about a slot's address.
     pub address_tests_folded: usize,
+    /// Comparisons of the result of a comparison that became that, or its opposite.
+    pub comparisons_simplified: usize,
     /// Stores to private slots that nothing could read.
     pub stores_dropped: usize,
     /// Ways into a join that go straight to where the join's branch leads.
@@ -167,9 +176,12 @@ impl std::ops::AddAssign for CleanupStats {
             stores_replaced,
             memory_calls_replaced,
             calls_resolved,
+            calls_guarded,
+            guards_decided,
             try_calls_replaced,
             table_loads_replaced,
             address_tests_folded,
+            comparisons_simplified,
             stores_dropped,
             branches_decided,
             params_dropped,
@@ -186,9 +198,12 @@ impl std::ops::AddAssign for CleanupStats {
         self.stores_replaced += stores_replaced;
         self.memory_calls_replaced += memory_calls_replaced;
         self.calls_resolved += calls_resolved;
+        self.calls_guarded += calls_guarded;
+        self.guards_decided += guards_decided;
         self.try_calls_replaced += try_calls_replaced;
         self.table_loads_replaced += table_loads_replaced;
         self.address_tests_folded += address_tests_folded;
+        self.comparisons_simplified += comparisons_simplified;
         self.stores_dropped += stores_dropped;
         self.branches_decided += branches_decided;
         self.params_dropped += params_dropped;
@@ -244,16 +259,28 @@ pub fn optimize(
     options: &OptimizeOptions,
     context: &mut CleanupContext,
 ) -> CleanupStats {
-    let never_throws = |name: &FunctionName| options.function_never_throws(name);
-    optimize_in_program(func, options, &never_throws, None, context)
+    let others = Others {
+        never_throws: &|name| options.function_never_throws(name),
+        may_inline: &|_| false,
+    };
+    optimize_in_program(func, options, others, None, context)
 }
 
-/// Like [`optimize`], but with `never_throws` for all functions. With `before`, mainly the code is
-/// looked at that came into a function with these entities.
+/// Facts about the functions that a function refers to.
+#[derive(Clone, Copy)]
+pub(crate) struct Others<'a> {
+    /// Whether no exception comes out of it.
+    pub(crate) never_throws: &'a dyn Fn(&FunctionName) -> bool,
+    /// Whether it would probably be inlined if it were called directly.
+    pub(crate) may_inline: &'a dyn Fn(&FunctionName) -> bool,
+}
+
+/// Like [`optimize`], but with facts about all functions. With `before`, mainly the code is looked
+/// at that came into a function with these entities.
 pub(crate) fn optimize_in_program(
     func: &mut Function,
     options: &OptimizeOptions,
-    never_throws: &dyn Fn(&FunctionName) -> bool,
+    others: Others<'_>,
     before: Option<Before>,
     context: &mut CleanupContext,
 ) -> CleanupStats {
@@ -265,7 +292,7 @@ pub(crate) fn optimize_in_program(
         return CleanupStats::default();
     }
     let mut stats = tidy(func, context);
-    stats += driver::optimize_checked(func, options, never_throws, before, context);
+    stats += driver::optimize_checked(func, options, others, before, context);
     stats += drop_unnamed(func);
     stats
 }
@@ -274,7 +301,7 @@ pub(crate) fn optimize_in_program(
 pub(crate) fn optimize_tidied(
     func: &mut Function,
     options: &OptimizeOptions,
-    never_throws: &dyn Fn(&FunctionName) -> bool,
+    others: Others<'_>,
     before: Option<Before>,
     context: &mut CleanupContext,
 ) -> CleanupStats {
@@ -284,7 +311,7 @@ pub(crate) fn optimize_tidied(
     if check_edges(func).is_err() || !check_definitions(func) {
         return CleanupStats::default();
     }
-    let mut stats = driver::optimize_checked(func, options, never_throws, before, context);
+    let mut stats = driver::optimize_checked(func, options, others, before, context);
     if stats != CleanupStats::default() {
         stats += drop_unnamed(func);
     }

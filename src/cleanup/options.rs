@@ -24,12 +24,18 @@ pub struct OptimizeOptions {
     pub drop_stores: bool,
     /// Let ways into a join with a decided branch go straight to its target.
     pub thread_branches: bool,
+    /// Replace comparisons of what another comparison computed.
+    pub simplify_comparisons: bool,
     /// Remove block parameters that have one value or equal constants on all ways, or no uses.
     pub drop_params: bool,
     /// Remove instructions without an effect and without used results.
     pub drop_insts: bool,
     /// Make indirect calls of a known function direct.
     pub resolve_targets: bool,
+    /// Test for the likely target of an indirect call, whose address a stack slot holds, so that it
+    /// can be inlined. Only the pass does so, which inlines afterwards, and only together with
+    /// [`resolve_targets`](Self::resolve_targets).
+    pub guard_calls: bool,
     /// Make calls with handlers plain calls if the callee never throws.
     pub drop_handlers: bool,
     /// The byte order of the target. If unknown, accesses of several sizes at one place stay in
@@ -51,9 +57,11 @@ impl Default for OptimizeOptions {
             promote_slots: true,
             drop_stores: true,
             thread_branches: true,
+            simplify_comparisons: true,
             drop_params: true,
             drop_insts: true,
             resolve_targets: true,
+            guard_calls: true,
             drop_handlers: true,
             endianness: None,
             memory_functions: MemoryFunctions::default(),

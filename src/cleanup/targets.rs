@@ -94,8 +94,23 @@ fn resolve_call(
     let Some(func_ref) = known_function(func, flow, &mut context.leaves, callee) else {
         return false;
     };
-    let data = func.dfg.insts[call];
-    let signature = match data {
+    if !has_signature(func, call, func_ref) {
+        // A reference to it may be dropped and another get its number.
+        let name = FunctionName::of_callee(func, func_ref);
+        context.mismatched.extend(name.map(|name| (call, name)));
+        return false;
+    }
+    let Some(data) = direct_call(func, call, func_ref) else {
+        return false;
+    };
+    func.dfg.insts[call] = data;
+    context.resolved.push(call);
+    true
+}
+
+/// Returns whether a function is declared with the signature of an indirect call.
+pub(super) fn has_signature(func: &Function, call: Inst, func_ref: FuncRef) -> bool {
+    let signature = match func.dfg.insts[call] {
         InstructionData::CallIndirect { sig_ref, .. } => Some(sig_ref),
         InstructionData::TryCallIndirect { exception, .. } => {
             let table = func.dfg.exception_tables.get(exception);
@@ -104,48 +119,50 @@ fn resolve_call(
         _ => None,
     };
     let declared = func.dfg.ext_funcs.get(func_ref).map(|data| data.signature);
-    let (Some(signature), Some(declared)) = (signature, declared) else {
-        return false;
-    };
-    if !is_equal(func, signature, declared) {
-        // A reference to it may be dropped and another get its number.
-        let name = FunctionName::of_callee(func, func_ref);
-        context.mismatched.extend(name.map(|name| (call, name)));
-        return false;
+    match (signature, declared) {
+        (Some(signature), Some(declared)) => is_equal(func, signature, declared),
+        _ => false,
     }
-    let pool = &mut func.stencil.dfg.value_lists;
-    func.dfg.insts[call] = match data {
-        InstructionData::CallIndirect {
-            opcode, mut args, ..
-        } => {
+}
+
+/// Returns an indirect call as a direct call of a function, with lists and a table of its own.
+pub(super) fn direct_call(
+    func: &mut Function,
+    call: Inst,
+    func_ref: FuncRef,
+) -> Option<InstructionData> {
+    let dfg = &mut func.stencil.dfg;
+    let pool = &mut dfg.value_lists;
+    match dfg.insts[call] {
+        InstructionData::CallIndirect { opcode, args, .. } => {
+            let mut args = args.deep_clone(pool);
             args.remove(0, pool);
             let opcode = match opcode {
                 Opcode::ReturnCallIndirect => Opcode::ReturnCall,
                 _ => Opcode::Call,
             };
-            InstructionData::Call {
+            Some(InstructionData::Call {
                 opcode,
                 args,
                 func_ref,
-            }
+            })
         }
         InstructionData::TryCallIndirect {
-            mut args,
-            exception,
-            ..
+            args, exception, ..
         } => {
+            let mut args = args.deep_clone(pool);
             args.remove(0, pool);
-            InstructionData::TryCall {
+            let table = dfg.exception_tables.get(exception)?.deep_clone(pool);
+            let exception = dfg.exception_tables.push(table);
+            Some(InstructionData::TryCall {
                 opcode: Opcode::TryCall,
                 args,
                 func_ref,
                 exception,
-            }
+            })
         }
-        other => other,
-    };
-    context.resolved.push(call);
-    true
+        _ => None,
+    }
 }
 
 fn is_equal(func: &Function, one: SigRef, other: SigRef) -> bool {
@@ -181,7 +198,7 @@ fn known_function(
 }
 
 /// Returns whether two references are to one function, declared alike.
-fn is_same_function(func: &Function, one: FuncRef, other: FuncRef) -> bool {
+pub(super) fn is_same_function(func: &Function, one: FuncRef, other: FuncRef) -> bool {
     if one == other {
         return true;
     }

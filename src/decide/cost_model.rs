@@ -12,7 +12,8 @@ use smallvec::SmallVec;
 /// The cost of a site is the size of the copy, in instructions, and a share of the stack slots that
 /// come into the caller's frame. The benefit is the number of instructions that inlining makes
 /// unnecessary: the call itself, the passing of its arguments, the instructions that fold because an
-/// argument is constant, and the accesses of stack slots that become values. A site is inlined where
+/// argument is constant, the caller's branches on results that are constant on some ways, and the
+/// accesses of stack slots that become values. A site is inlined where
 /// the cost, less the benefit, does not exceed a threshold, and the threshold depends on how often
 /// the call seems to run. The scheme is LLVM's; the numbers are for Cranelift, whose optimizer does
 /// less afterwards, so that thresholds are lower.
@@ -169,6 +170,25 @@ impl CostModel {
         (benefit.min(self.max_promotion), slots.len())
     }
 
+    /// What branches on constant results add to the benefit, and how many there are. Each counts by
+    /// the share of the ways on which its result is constant.
+    fn decided(&self, site: &CallSite<'_>) -> (i64, usize) {
+        let results = site.summary().results();
+        if results.iter().all(|ways| ways.constant == 0) {
+            return (0, 0);
+        }
+        let (mut benefit, mut decided) = (0i64, 0);
+        for (ways, branches) in results.iter().zip(site.result_branches()) {
+            if ways.constant == 0 || branches == 0 {
+                continue;
+            }
+            decided += branches as usize;
+            let share = self.folded_branch * i64::from(branches) * i64::from(ways.constant);
+            benefit = benefit.saturating_add(share / i64::from(ways.all.max(1)));
+        }
+        (benefit, decided)
+    }
+
     fn benefit(&self, site: &CallSite<'_>) -> i64 {
         let results = site.callee().signature.returns.len();
         let passed = count(site.args().len() + results);
@@ -210,7 +230,8 @@ impl Inline for CostModel {
         }
         let cost = self.cost(site);
         let (promotion, slots) = self.promotion(site);
-        let benefit = self.benefit(site) + promotion;
+        let (decided, branches) = self.decided(site);
+        let benefit = self.benefit(site) + promotion + decided;
         let net = cost - benefit;
         let mut weighing = Weighing {
             cost,
@@ -218,6 +239,7 @@ impl Inline for CostModel {
             threshold: None,
             executed: None,
             slots,
+            branches,
             sole_call_site: false,
         };
         // The loop analysis is the expensive part, so the sites that it could

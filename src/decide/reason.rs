@@ -41,6 +41,7 @@ enum Form {
         benefit: i32,
         threshold: Option<i32>,
         slots: u8,
+        branches: u8,
         sole_call_site: bool,
     },
     WeighedInFull(Box<Weighing>),
@@ -56,6 +57,8 @@ pub(super) struct Weighing {
     pub(super) executed: Option<u64>,
     /// Stack slots of the caller that may become values.
     pub(super) slots: usize,
+    /// Branches of the caller that a constant result decides on some ways.
+    pub(super) branches: usize,
     /// Whether the callee goes away after inlining its only call.
     pub(super) sole_call_site: bool,
 }
@@ -162,6 +165,7 @@ impl Weighing {
             benefit: self.benefit.try_into().ok()?,
             threshold: threshold.transpose().ok()?,
             slots: self.slots.try_into().ok()?,
+            branches: self.branches.try_into().ok()?,
             sole_call_site: self.sole_call_site,
         })
     }
@@ -180,6 +184,11 @@ impl fmt::Display for Weighing {
             0 => {}
             1 => f.write_str(", 1 slot may become values")?,
             slots => write!(f, ", {slots} slots may become values")?,
+        }
+        match self.branches {
+            0 => {}
+            1 => f.write_str(", 1 branch on a constant result")?,
+            branches => write!(f, ", {branches} branches on constant results")?,
         }
         match self.executed {
             Some(count) => write!(f, ", executed {count} times"),
@@ -208,6 +217,7 @@ impl fmt::Display for PolicyReason {
                 benefit,
                 threshold,
                 slots,
+                branches,
                 sole_call_site,
             } => Weighing {
                 cost: cost.into(),
@@ -215,6 +225,7 @@ impl fmt::Display for PolicyReason {
                 threshold: threshold.map(i64::from),
                 executed: None,
                 slots: slots.into(),
+                branches: branches.into(),
                 sole_call_site,
             }
             .fmt(f),
@@ -269,6 +280,7 @@ mod tests {
             threshold: None,
             executed: None,
             slots: 0,
+            branches: 0,
             sole_call_site: false,
         }
     }
@@ -294,12 +306,19 @@ mod tests {
             told(all.clone()),
             "sole call site: cost 12, benefit 9, threshold -1, 1 slot may become values"
         );
+        all.branches = 1;
+        assert_eq!(
+            told(all.clone()),
+            "sole call site: cost 12, benefit 9, threshold -1, 1 slot may become values, \
+             1 branch on a constant result"
+        );
         all.slots = 300;
+        all.branches = 2;
         all.executed = Some(u64::MAX);
         assert_eq!(
             told(all),
             "sole call site: cost 12, benefit 9, threshold -1, 300 slots may become values, \
-             executed 18446744073709551615 times"
+             2 branches on constant results, executed 18446744073709551615 times"
         );
     }
 

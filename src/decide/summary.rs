@@ -1,6 +1,7 @@
 //! The facts about a callee that do not depend on the call site.
 
 use super::parameters::{ParameterUse, parameter_uses};
+use super::results::{ResultWays, result_ways};
 use crate::body::{branches, slot_bytes};
 use crate::graph::Recursion;
 use crate::panics;
@@ -19,6 +20,7 @@ pub struct Summary {
     body: Arc<Function>,
     shape: OnceLock<Shape>,
     parameters: OnceLock<Vec<ParameterUse>>,
+    results: OnceLock<Vec<ResultWays>>,
 }
 
 /// The pass's facts about a function, from outside its body.
@@ -76,6 +78,7 @@ impl Summary {
             body,
             shape: OnceLock::new(),
             parameters: OnceLock::new(),
+            results: OnceLock::new(),
         }
     }
 
@@ -172,5 +175,12 @@ impl Summary {
     pub fn parameters(&self) -> &[ParameterUse] {
         let uses = || panics::catch(|| parameter_uses(&self.body)).unwrap_or_default();
         self.parameters.get_or_init(uses)
+    }
+
+    /// Returns on how many ways each result, by its index, is constant; the body is read for the first
+    /// question.
+    pub fn results(&self) -> &[ResultWays] {
+        let ways = || panics::catch(|| result_ways(&self.body)).unwrap_or_default();
+        self.results.get_or_init(ways)
     }
 }

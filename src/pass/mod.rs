@@ -75,7 +75,9 @@ pub use shared::Shared;
 pub use stream::{DeclaredProgram, Stream, StreamError, Streamed};
 pub use warning::Warning;
 
-use crate::cleanup::{Before, CleanupContext, OptimizeOptions, clean_up, optimize_in_program};
+use crate::cleanup::{
+    Before, CleanupContext, OptimizeOptions, Others, clean_up, optimize_in_program,
+};
 use crate::decide::{Inline, Limits};
 use crate::locations::LocationMode;
 use crate::profile::Profile;
@@ -326,9 +328,12 @@ impl<'a> Inliner<'a> {
         }
         if self.optimizes(1) {
             let options = &self.optimize_options;
-            let never_throws = |name: &FunctionName| options.function_never_throws(name);
+            let others = Others {
+                never_throws: &|name| options.function_never_throws(name),
+                may_inline: &|_| false,
+            };
             let before = self.optimizes_part().then(|| Before::of(before));
-            optimize_in_program(body, options, &never_throws, before, context);
+            optimize_in_program(body, options, others, before, context);
         }
     }
 

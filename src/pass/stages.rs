@@ -13,15 +13,15 @@ use super::references::References;
 use super::report::SiteRecord;
 use super::resolved::{FoundTargets, inline_resolved};
 use super::run::Run;
-use super::state::Final;
+use super::state::{Final, LAST_STAGE};
 use crate::backend::verify_function;
 use crate::body::{code_size, frame_bytes};
 use crate::check::{check, check_optimized};
 use crate::cleanup::{
-    Before, CleanupStats, clean_up, clean_up_spliced, optimize_in_program, optimize_tidied,
+    Before, CleanupStats, Others, clean_up, clean_up_spliced, optimize_in_program, optimize_tidied,
 };
 use crate::locations::{LocationBuilder, LocationMode};
-use crate::program::{FunctionId, FunctionName};
+use crate::program::{FunctionId, FunctionName, Linkage};
 use crate::splice::MemoryPromises;
 use cranelift_codegen::ir::Function;
 use std::borrow::Cow;
@@ -31,6 +31,9 @@ use std::sync::{Arc, OnceLock, PoisonError};
 /// Below this number of instructions, the allocations of a clone cost more than the memory that it
 /// saves.
 const WORTH_PACKING: usize = 250;
+
+/// A larger callee is rarely inlined, and a guard without that gains little.
+const LARGEST_GUARDED: usize = 100;
 
 /// A body exists twice while it is packed. So all final bodies must be this many times as large, or
 /// packing would raise the peak of memory.
@@ -176,7 +179,7 @@ impl Run<'_> {
                 // All of it is old, where nothing was spliced.
                 before: inliner.optimizes_part().then_some(new_since),
             };
-            match self.optimize(id, unoptimized, each_step, scratch, stats) {
+            match self.optimize(id, stage, unoptimized, each_step, scratch, stats) {
                 Ok(optimized) => body = optimized,
                 Err(unsound) => return (caller, Err(unsound)),
             }
@@ -226,6 +229,7 @@ impl Run<'_> {
     fn optimize(
         &self,
         id: FunctionId,
+        stage: u8,
         unoptimized: Unoptimized<'_>,
         each_step: bool,
         scratch: &mut CallerScratch,
@@ -242,9 +246,14 @@ impl Run<'_> {
         let (options, context) = (&self.optimize_options, &mut scratch.cleanup);
         let state = self.state;
         let never_throws = |name: &FunctionName| state.call_never_throws(options, id, name);
+        let may_inline = |name: &FunctionName| stage <= LAST_STAGE && self.may_inline(id, name);
+        let others = Others {
+            never_throws: &never_throws,
+            may_inline: &may_inline,
+        };
         let done = self.clock.cleanup.time(|| match is_tidy {
-            true => optimize_tidied(&mut body, options, &never_throws, before, context),
-            false => optimize_in_program(&mut body, options, &never_throws, before, context),
+            true => optimize_tidied(&mut body, options, others, before, context),
+            false => optimize_in_program(&mut body, options, others, before, context),
         });
         if done == CleanupStats::default() {
             return Ok((!is_original).then_some(body));
@@ -254,6 +263,17 @@ impl Run<'_> {
             true => Ok(Some(body)),
             false => Err(Unsound),
         }
+    }
+
+    /// Returns whether a call of a function would probably be inlined if it were direct. This must
+    /// not depend on what other threads have done.
+    fn may_inline(&self, caller: FunctionId, name: &FunctionName) -> bool {
+        let state = self.state;
+        state.program.id(name).is_some_and(|callee| {
+            callee != caller
+                && state.program[callee].linkage() != Linkage::Interposable
+                && state.sizes[callee] <= LARGEST_GUARDED
+        })
     }
 
     /// Shrinks the function's tables to their content, if that is worth it.

@@ -49,6 +49,171 @@ block2:
 
 pub(crate) const BASES: &[Base] = &[
     Base {
+        name: "a guard before an indirect call",
+        before: "
+function %f(i64, i64) -> i64 system_v {
+    sig0 = (i64) -> i64 system_v
+    fn0 = %g(i64) -> i64 system_v
+    fn1 = %h(i64) -> i64 system_v
+block0(v0: i64, v1: i64):
+    v2 = call_indirect sig0, v0(v1)
+    v3 = func_addr.i64 fn0
+    v4 = func_addr.i64 fn1
+    v5 = iadd v2, v1
+    return v5
+}",
+        after: "
+function %f(i64, i64) -> i64 system_v {
+    sig0 = (i64) -> i64 system_v
+    fn0 = %g(i64) -> i64 system_v
+    fn1 = %h(i64) -> i64 system_v
+block0(v0: i64, v1: i64):
+    v3 = func_addr.i64 fn0
+    v4 = func_addr.i64 fn1
+    v6 = icmp eq v0, v3
+    brif v6, block1, block2
+block1:
+    v7 = call fn0(v1)
+    jump block3(v7)
+block2:
+    v8 = call_indirect sig0, v0(v1)
+    jump block3(v8)
+block3(v2: i64):
+    v5 = iadd v2, v1
+    return v5
+}",
+        program: "",
+        faults: &[
+            fault(
+                "another function than that of the test",
+                &[("v7 = call fn0(v1)", "v7 = call fn1(v1)")],
+                "another function",
+            ),
+            fault(
+                "a test for another function",
+                &[("icmp eq v0, v3", "icmp eq v0, v4")],
+                "another function",
+            ),
+            fault(
+                "a test that holds for all others",
+                &[("icmp eq v0, v3", "icmp ne v0, v3")],
+                "came before",
+            ),
+            fault(
+                "a test of another value",
+                &[("icmp eq v0, v3", "icmp eq v1, v3")],
+                "came before",
+            ),
+            fault(
+                "the sides changed",
+                &[("brif v6, block1, block2", "brif v6, block2, block1")],
+                "its target is not known",
+            ),
+            fault(
+                "an argument of the direct call",
+                &[("v7 = call fn0(v1)", "v7 = call fn0(v0)")],
+                "another operand",
+            ),
+            fault(
+                "no call on one side",
+                &[(
+                    "    v7 = call fn0(v1)\n    jump block3(v7)",
+                    "    jump block3(v1)",
+                )],
+                "another way to block3",
+            ),
+            fault(
+                "another result on one side",
+                &[("jump block3(v8)", "jump block3(v1)")],
+                "another operand",
+            ),
+            fault(
+                "two calls on one side",
+                &[(
+                    "v7 = call fn0(v1)",
+                    "v9 = call fn0(v1)\n    v7 = call fn0(v1)",
+                )],
+                "came before",
+            ),
+        ],
+    },
+    Base {
+        name: "a guard that is always decided",
+        before: "
+function %f(i64) -> i64 system_v {
+    ss0 = explicit_slot 16
+    sig0 = (i64, i64) -> i64 system_v
+    fn0 = %g(i64, i64) -> i64 system_v
+    fn1 = %h(i64) system_v
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    v2 = func_addr.i64 fn0
+    store notrap v2, v1
+    jump block1(v0)
+block1(v3: i64):
+    v4 = load.i64 notrap v1
+    v5 = icmp eq v4, v2
+    brif v5, block2, block3
+block2:
+    call fn1(v3)
+    store notrap v3, v1+8
+    jump block4
+block3:
+    v6 = call_indirect sig0, v4(v1, v3)
+    jump block4
+block4:
+    v7 = iconst.i64 -1
+    v8 = iadd v3, v7
+    brif v8, block1(v8), block5
+block5:
+    return v0
+}",
+        after: "
+function %f(i64) -> i64 system_v {
+    fn1 = %h(i64) system_v
+block0(v0: i64):
+    jump block1(v0)
+block1(v3: i64):
+    call fn1(v3)
+    v7 = iconst.i64 -1
+    v8 = iadd v3, v7
+    brif v8, block1(v8), block5
+block5:
+    return v0
+}",
+        program: "",
+        faults: &[
+            before(
+                "a store to the address in the loop",
+                &[("store notrap v3, v1+8", "store notrap v3, v1")],
+                "came before",
+            ),
+            before(
+                "a store to a part of it",
+                &[("store notrap v3, v1+8", "store notrap v3, v1+1")],
+                "came before",
+            ),
+            before(
+                "a call that gets the slot",
+                &[("call fn1(v3)\n    store", "call fn1(v1)\n    store")],
+                "came before",
+            ),
+            before(
+                "an address that goes out on the way",
+                &[(
+                    "    jump block1(v0)",
+                    "    store notrap v1, v0\n    jump block1(v0)",
+                )],
+                "came before",
+            ),
+            before(
+                "another function at first",
+                &[("store notrap v2, v1", "store notrap v0, v1")],
+                "came before",
+            ),
+        ],
+    },
+    Base {
         name: "known targets",
         before: "
 function %f(i32, i64) -> i32 system_v {

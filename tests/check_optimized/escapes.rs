@@ -4,6 +4,139 @@ use crate::support::{Base, before, fault};
 
 pub(crate) const BASES: &[Base] = &[
     Base {
+        name: "what was just stored in a slot that is not private",
+        before: "
+function %f(i64, i64) -> i64 system_v {
+    ss0 = explicit_slot 16
+    ss1 = explicit_slot 16
+    fn0 = %g(i64, i64) system_v
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss1
+    call fn0(v2, v3)
+    v4 = iconst.i64 1
+    store notrap v4, v2
+    store notrap v0, v2+8
+    store notrap v0, v3
+    v5 = load.i64 notrap v2
+    brif v5, block1, block2
+block1:
+    v6 = load.i64 notrap v2+8
+    return v6
+block2:
+    return v1
+}",
+        after: "
+function %f(i64, i64) -> i64 system_v {
+    ss0 = explicit_slot 16
+    ss1 = explicit_slot 16
+    fn0 = %g(i64, i64) system_v
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss1
+    call fn0(v2, v3)
+    v4 = iconst.i64 1
+    store notrap v4, v2
+    store notrap v0, v2+8
+    store notrap v0, v3
+    return v0
+}",
+        program: "",
+        faults: &[
+            before(
+                "a call between",
+                &[("    v5 = load", "    call fn0(v2, v3)\n    v5 = load")],
+                "came before",
+            ),
+            before(
+                "a load of another place",
+                &[("v5 = load.i64 notrap v2", "v5 = load.i64 notrap v3+8")],
+                "came before",
+            ),
+            before(
+                "a load of a part",
+                &[(
+                    "v5 = load.i64 notrap v2",
+                    "v7 = load.i32 notrap v2\n    v5 = uextend.i64 v7",
+                )],
+                "came before",
+            ),
+            before(
+                "a store of a part",
+                &[("store notrap v4, v2", "istore8 notrap v4, v2")],
+                "came before",
+            ),
+            fault(
+                "the value of another store",
+                &[("return v0", "return v4")],
+                "another operand",
+            ),
+        ],
+    },
+    Base {
+        name: "stores to the same place, or to an unknown one, come after it",
+        before: "
+function %f(i64, i64) -> i64 system_v {
+    ss0 = explicit_slot 16
+    fn0 = %g(i64, i64) system_v
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    call fn0(v2, v2)
+    v4 = iconst.i64 1
+    store notrap v4, v2
+    store notrap v0, v2+4
+    v5 = load.i64 notrap v2
+    call fn0(v5, v0)
+    store notrap v4, v2
+    store notrap v0, v2
+    v6 = load.i64 notrap v2
+    call fn0(v6, v0)
+    store notrap v4, v2
+    store notrap v0, v1
+    v7 = load.i64 notrap v2
+    return v7
+}",
+        after: "
+function %f(i64, i64) -> i64 system_v {
+    ss0 = explicit_slot 16
+    fn0 = %g(i64, i64) system_v
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    call fn0(v2, v2)
+    v4 = iconst.i64 1
+    store notrap v4, v2
+    store notrap v0, v2+4
+    v5 = load.i64 notrap v2
+    call fn0(v5, v0)
+    store notrap v4, v2
+    store notrap v0, v2
+    v6 = load.i64 notrap v2
+    call fn0(v0, v0)
+    store notrap v4, v2
+    store notrap v0, v1
+    v7 = load.i64 notrap v2
+    return v7
+}",
+        program: "",
+        faults: &[
+            fault(
+                "what was there before a part of it was stored",
+                &[("call fn0(v5, v0)", "call fn0(v4, v0)")],
+                "another operand",
+            ),
+            fault(
+                "what was there before the last store",
+                &[("call fn0(v0, v0)", "call fn0(v4, v0)")],
+                "another operand",
+            ),
+            fault(
+                "what was there before a store that may be to it",
+                &[("return v7", "return v4")],
+                "another operand",
+            ),
+        ],
+    },
+    Base {
         name: "a private slot beside one that is not",
         before: "
 function %f(i32, i64) -> i32 system_v {

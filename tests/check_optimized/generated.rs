@@ -108,8 +108,8 @@ fn modules_of_this_repository_pass() {
             let order = Endianness::Little;
             let checks = [
                 check_cleaned_up(&program, order),
-                check_optimized_bodies(&program, Some(order), [true; 6]),
-                check_optimized_bodies(&program, None, [true; 6]),
+                check_optimized_bodies(&program, Some(order), [true; 7]),
+                check_optimized_bodies(&program, None, [true; 7]),
             ];
             for message in checks.into_iter().filter_map(Result::err) {
                 failures.push(format!("{}: {message}", path.display()));
@@ -124,7 +124,7 @@ fn modules_of_this_repository_pass() {
 fn check_optimized_bodies(
     program: &Program,
     endianness: Option<Endianness>,
-    switches: [bool; 6],
+    switches: [bool; 7],
 ) -> Result<(), String> {
     let surroundings = Whole {
         program: program.clone(),
@@ -138,6 +138,7 @@ fn check_optimized_bodies(
         options.drop_insts,
         options.thread_branches,
         options.resolve_targets,
+        options.simplify_comparisons,
     ] = switches;
     options.endianness = endianness;
     options
@@ -178,7 +179,7 @@ proptest! {
             Just(Some(Endianness::Little)),
             Just(Some(Endianness::Big)),
         ],
-        switches in prop_oneof![4 => Just([true; 6]), 1 => any::<[bool; 6]>()],
+        switches in prop_oneof![4 => Just([true; 7]), 1 => any::<[bool; 7]>()],
     ) {
         let Generated { program, .. } = generated;
         for program in [spliced(&program), program] {

@@ -63,5 +63,5 @@ fn every_fault_is_found() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(names.len() >= 181, "only {} faults", names.len());
+    assert!(names.len() >= 203, "only {} faults", names.len());
 }

@@ -406,7 +406,7 @@ block2:
                     "v3 = icmp ne v0, v2",
                     "v6 = iconst.i64 1\n    v5 = iadd v0, v6\n    v3 = icmp ne v5, v2",
                 )],
-                "came before",
+                "another operand",
             ),
         ],
     },

@@ -108,6 +108,7 @@ fn checked() -> Names {
         decide::Loops,
         decide::Never,
         decide::ParameterUse,
+        decide::ResultWays,
         decide::PolicyReason,
         decide::SlotArgument,
         decide::Small,

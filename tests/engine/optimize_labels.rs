@@ -94,6 +94,27 @@ block2:
 }
 
 #[test]
+fn labels_of_comparisons_go_to_the_first() {
+    let mut func = parse(
+        "
+function %f(i32, i32) -> i8, i8 system_v {
+block0(v0: i32, v1: i32):
+    v2 = icmp slt v0, v1
+    v3 = uextend.i32 v2
+    v4 = iconst.i32 0
+    v5 = icmp ne v3, v4
+    v6 = icmp eq v3, v4
+    return v5, v6
+}",
+    );
+    label(&mut func, 5, 7);
+    label(&mut func, 6, 8);
+    let func = optimized(func);
+    assert_eq!(labels(&func, 2), [7]);
+    assert_eq!(labels(&func, 6), [8]);
+}
+
+#[test]
 fn what_has_a_label_stays() {
     let text = "
 function %f(i32, i32) system_v {

@@ -109,6 +109,8 @@ fn optimize_options(how: &str) -> Result<OptimizeOptions, String> {
                     ("insts", &mut options.drop_insts),
                     ("targets", &mut options.resolve_targets),
                     ("handlers", &mut options.drop_handlers),
+                    ("comparisons", &mut options.simplify_comparisons),
+                    ("guards", &mut options.guard_calls),
                 ];
                 if !switches.iter().any(|(name, _)| *name == only) {
                     return Err(format!("optimize has no way `{word}`"));

@@ -352,6 +352,14 @@ pub(crate) struct OptimizeArguments {
     #[arg(long)]
     pub(crate) no_resolve_targets: bool,
 
+    /// Do not test for the likely target of an indirect call whose address a stack slot holds
+    #[arg(long)]
+    pub(crate) no_guard_calls: bool,
+
+    /// Keep comparisons of what another comparison computed
+    #[arg(long)]
+    pub(crate) no_simplify_comparisons: bool,
+
     /// Keep the handlers of calls whose callee never throws
     #[arg(long)]
     pub(crate) no_drop_handlers: bool,

@@ -70,6 +70,11 @@ impl Walk<'_> {
         if is_only_way && hints.first() == Some(&self.position) {
             return Ok(self.position);
         }
+        if self.comes_from_indirect_call() && !self.before.func.layout.is_block_inserted(target) {
+            let trail = self.trail(true)?;
+            self.trails.insert(target, trail);
+            return Ok(self.position);
+        }
         for forks in [false, true] {
             let trail = self.trail(forks)?;
             let hinted = hints.iter().find(|hint| trail.contains(hint)).copied();
@@ -82,6 +87,7 @@ impl Walk<'_> {
                 return Ok(self.position);
             }
             if forks {
+                self.check_unwritten(last)?;
                 return Ok(last.unwrap_or(self.position));
             }
         }
@@ -200,6 +206,7 @@ impl Walk<'_> {
     /// on.
     pub(super) fn choose_again(&mut self, target: Block, position: Inst) -> Outcome {
         let trail = self.trail(true)?;
+        self.check_unwritten(trail.last().copied())?;
         let first = self.trails.get(&target).cloned().unwrap_or_default();
         let mut common = first.iter().rev();
         let common = common
@@ -219,6 +226,30 @@ impl Walk<'_> {
                 let message = format!("it is not where another way to {target} of the result is");
                 Err(self.at(self.position, message, Unproved::Wrong))
             }
+        }
+    }
+
+    /// Ends the round if the branch at which the function before is stuck depends on bytes that no
+    /// store precedes. In the next one they are zeros, with which it may go on to where others are.
+    fn check_unwritten(&mut self, branch: Option<Inst>) -> Outcome {
+        let func = self.before.func;
+        let Some(branch) = branch.filter(|&inst| func.dfg.insts[inst].opcode().is_branch()) else {
+            return Ok(());
+        };
+        let mark = self.mark();
+        let mut found = false;
+        if self.advance_to(branch, false)? {
+            let args = self.before.args(&mut self.world, branch);
+            let condition = args.first().copied().flatten();
+            found = condition.is_some_and(|condition| self.choose_zeros(condition));
+        }
+        self.rollback(&mark);
+        match found {
+            true => {
+                let message = "what no store precedes decides where to go";
+                Err(self.at(branch, message, Unproved::CannotTell))
+            }
+            false => Ok(()),
         }
     }
 

@@ -13,7 +13,7 @@ use cranelift_codegen::ir::{
 pub(super) struct Call<'f> {
     callee: Option<FuncRef>,
     /// The address of an indirect call.
-    address: Option<Value>,
+    pub(super) address: Option<Value>,
     signature: SigRef,
     args: &'f [Value],
     table: Option<ExceptionTable>,
@@ -259,10 +259,7 @@ impl Walk<'_> {
             (None, Some(a), Some(b), _) => {
                 let address = self.before.get(&mut self.world, a);
                 let target = self.world.contents.function(after, b);
-                let name = address.and_then(|address| match self.world.nodes.term(address) {
-                    Term::Function(name) => Some(*name),
-                    _ => None,
-                });
+                let name = address.and_then(|address| self.function_at(address));
                 let Some(name) = name else {
                     let how = ", though its target is not known";
                     return Err(self.differs(inst, result, how));

@@ -3,6 +3,7 @@
 use super::super::operands::{Operand, take_apart};
 use crate::program::FunctionName;
 use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::ir::condcodes::CondCode;
 use cranelift_codegen::ir::{
     self, ExternalName, FuncRef, Function, GlobalValueData, Inst, InstructionData, MemFlagsData,
     Opcode, Signature, Type, Value,
@@ -182,7 +183,43 @@ impl Contents {
     /// Returns the shape of an instruction: everything except its operands, the slot whose address
     /// it takes, and its targets.
     pub(super) fn shape(&mut self, func: &Function, inst: Inst) -> ContentId {
-        let (operands, data) = take_apart(&func.dfg.insts[inst]);
+        let ty = |&value| func.dfg.value_type(value);
+        let args = func.dfg.inst_args(inst).iter().map(ty).collect();
+        let results = func.dfg.inst_results(inst).iter().map(ty).collect();
+        self.shape_of(func, &func.dfg.insts[inst], args, results)
+    }
+
+    /// The shape of a load that loads what `store` stores, with the type of the stored value.
+    pub(super) fn load_of_stored(&mut self, func: &Function, store: Inst) -> Option<ContentId> {
+        let InstructionData::Store {
+            opcode: Opcode::Store,
+            args: [value, address],
+            flags,
+            offset,
+        } = func.dfg.insts[store]
+        else {
+            return None;
+        };
+        let load = InstructionData::Load {
+            opcode: Opcode::Load,
+            arg: address,
+            flags,
+            offset,
+        };
+        let [value, address] = [value, address].map(|value| func.dfg.value_type(value));
+        let args = [address].into_iter().collect();
+        let results = [value].into_iter().collect();
+        Some(self.shape_of(func, &load, args, results))
+    }
+
+    fn shape_of(
+        &mut self,
+        func: &Function,
+        data: &InstructionData,
+        args: SmallVec<[Type; 4]>,
+        results: SmallVec<[Type; 2]>,
+    ) -> ContentId {
+        let (operands, data) = take_apart(data);
         let mut refers = SmallVec::new();
         for operand in operands {
             refers.push(match operand {
@@ -206,15 +243,25 @@ impl Contents {
                 | Operand::Slot(_) => continue,
             });
         }
-        let ty = |&value| func.dfg.value_type(value);
-        let args = func.dfg.inst_args(inst).iter().map(ty).collect();
-        let results = func.dfg.inst_results(inst).iter().map(ty).collect();
         self.number(Content::Shape {
             data,
             refers,
             args,
             results,
         })
+    }
+
+    /// Which bytes behind its operand a load loads, by its shape.
+    pub(super) fn loaded_range(&self, load: ContentId) -> Option<(i64, i64)> {
+        let Content::Shape { data, results, .. } = self.get(load) else {
+            return None;
+        };
+        let (InstructionData::Load { offset, .. }, &[ty]) = (data, &results[..]) else {
+            return None;
+        };
+        // One that extends loads fewer.
+        let start = i64::from(i32::from(*offset));
+        Some((start, start + i64::from(ty.bytes())))
     }
 
     /// Returns the shape of a `sextend`.
@@ -244,6 +291,25 @@ impl Contents {
             Content::Shape { results, .. } => matches!(results[..], [ty] if ty.is_int()),
             _ => false,
         }
+    }
+
+    /// Whether an instruction computes 1 or 0 from a comparison of scalars.
+    pub(super) fn is_comparison(&self, shape: ContentId) -> bool {
+        let compares = matches!(self.opcode(shape), Some(Opcode::Icmp | Opcode::Fcmp));
+        compares && self.is_scalar(shape)
+    }
+
+    /// The comparison of integers that holds where another does not.
+    pub(super) fn opposite(&mut self, shape: ContentId) -> Option<ContentId> {
+        let mut content = self.get(shape).clone();
+        match &mut content {
+            Content::Shape {
+                data: InstructionData::IntCompare { cond, .. },
+                ..
+            } => *cond = cond.complement(),
+            _ => return None,
+        }
+        Some(self.number(content))
     }
 
     pub(super) fn opcode(&self, shape: ContentId) -> Option<Opcode> {

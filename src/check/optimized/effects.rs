@@ -37,6 +37,9 @@ impl Walk<'_> {
                 self.next_inst()?;
                 continue;
             }
+            if self.is_guard(inst, result) {
+                return self.follow_guard(block, result);
+            }
             if !self.fork()? {
                 let func = self.before.func;
                 let message = format!(
@@ -60,7 +63,7 @@ impl Walk<'_> {
         }
         let inst = self.position;
         if !super::memory::is_harmless_load(self.before.func, inst) {
-            self.loaded.clear();
+            self.note_written(result);
         }
         self.check_metadata(inst, result)?;
         self.matched.entry(inst).or_default().insert(result);
@@ -143,6 +146,42 @@ impl Walk<'_> {
         }
         self.next_inst()?;
         Ok(true)
+    }
+
+    /// Forgets what the optimised function changes with an effect. What it stores is what it would
+    /// load from there next, and so would the function before, if the effect is the same.
+    fn note_written(&mut self, result: Inst) {
+        let after = self.after.func;
+        let load = self.world.contents.load_of_stored(after, result);
+        let args = self.after.args(&mut self.world, result);
+        let (Some(load), &[Some(value), Some(address)]) = (load, &args[..]) else {
+            self.loaded.clear();
+            return;
+        };
+        let world = &self.world;
+        // Where an address is a constant away from another, and where it is in a slot.
+        let range = |load: ContentId, address: Node| {
+            let (start, end) = world.contents.loaded_range(load)?;
+            Some(match *world.nodes.term(address) {
+                Term::Slot(slot, at) => {
+                    let [start, end] = [start, end].map(|offset| at.saturating_add(offset));
+                    (Some(slot), None, start, end)
+                }
+                _ => (None, Some(address), start, end),
+            })
+        };
+        let written = range(load, address);
+        self.loaded.retain(|&(load, address), _| {
+            let (Some(written), Some(loaded)) = (written, range(load, address)) else {
+                return false;
+            };
+            let (slot, base, start, end) = written;
+            let (other_slot, other_base, from, to) = loaded;
+            let are_slots = slot.is_some() && other_slot.is_some() && slot != other_slot;
+            let is_same_base = slot == other_slot && base == other_base;
+            are_slots || is_same_base && (end <= from || to <= start)
+        });
+        self.loaded.insert((load, address), value);
     }
 
     /// Returns a key that is equal for loads with the same result, if nothing happens between them.

@@ -4,7 +4,7 @@ use super::super::comparison::{holds, signed};
 use super::contents::{Contents, Shapes};
 use super::nodes::{Node, Nodes, Side, SlotRef, Term, mask};
 use super::tracking::Tracking;
-use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
 use cranelift_codegen::ir::{Endianness, Function, Inst, InstructionData, Opcode, StackSlot, Type};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
@@ -130,8 +130,12 @@ impl World {
                 self.binary(opcode, width, x, y)
             }
             (InstructionData::IntCompare { cond, .. }, &[x, y]) if ty.is_int() => {
-                let holds = self.compare(cond, x, y)?;
-                Some(self.nodes.constant(holds.into(), width))
+                match self.compare(cond, x, y) {
+                    Some(holds) => Some(self.nodes.constant(holds.into(), width)),
+                    None => self
+                        .compare_truth(cond, x, y, width)
+                        .or_else(|| self.compare_truth(cond.swap_args(), y, x, width)),
+                }
             }
             (
                 InstructionData::Ternary {
@@ -282,6 +286,47 @@ impl World {
         let offset = offset.checked_add(by)?;
         let is_private = self.tracking.is_named_private(slot);
         Some(self.nodes.slot(slot, offset, width, is_private))
+    }
+
+    /// What tells whether a comparison holds, of a number that is 1 or 0 as another comparison
+    /// holds or not, with a constant: that comparison, or its opposite.
+    fn compare_truth(&mut self, cond: IntCC, x: Node, y: Node, width: u32) -> Option<Node> {
+        let constant = self.nodes.constant_of(y)?;
+        let of = self.nodes.width(x);
+        let truth = match self.nodes.term(x) {
+            Term::Row(parts) => {
+                let (&low, high) = parts.split_first()?;
+                let mut high = high.iter();
+                let is_zero = |&part: &Node| self.nodes.constant_of(part) == Some(0);
+                high.all(is_zero).then_some(low)?
+            }
+            _ => x,
+        };
+        let Term::Computed {
+            shape,
+            index: 0,
+            args,
+        } = self.nodes.term(truth)
+        else {
+            return None;
+        };
+        let (shape, args) = (*shape, args.clone());
+        if self.nodes.width(truth) != width || !self.contents.is_comparison(shape) {
+            return None;
+        }
+        match [0, 1].map(|truth| holds(cond, truth, constant, of)) {
+            [false, true] => Some(truth),
+            [true, false] => {
+                let shape = self.contents.opposite(shape)?;
+                let term = Term::Computed {
+                    shape,
+                    index: 0,
+                    args,
+                };
+                Some(self.nodes.node(term, width))
+            }
+            _ => None,
+        }
     }
 
     fn compare(&self, cond: IntCC, x: Node, y: Node) -> Option<bool> {

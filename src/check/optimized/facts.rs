@@ -3,8 +3,8 @@
 use super::super::comparison::holds;
 use super::evaluate::World;
 use super::nodes::{Node, Term, mask};
-use cranelift_codegen::ir::InstructionData;
-use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
+use cranelift_codegen::ir::{InstructionData, Opcode};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,24 +63,68 @@ fn value_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<u128
             Some(bits.checked_shr(*low)? & mask(nodes.width(node)))
         }
         Term::Computed { .. } => {
-            let (cond, x, y) = comparison(world, node)?;
+            let Some((cond, x, y)) = comparison(world, node) else {
+                return calculated(world, facts, node, depth);
+            };
             let values = [x, y].map(|node| value_at(world, facts, node, depth));
             let equal = match values {
                 [Some(a), Some(b)] => {
                     return Some(holds(cond, a, b, world.nodes.width(x)).into());
                 }
-                [Some(0), None] => !truth_at(world, facts, y, depth)?,
-                [None, Some(0)] => !truth_at(world, facts, x, depth)?,
-                _ => return None,
-            };
-            match cond {
-                IntCC::Equal => Some(equal.into()),
-                IntCC::NotEqual => Some((!equal).into()),
+                [Some(0), None] => truth_at(world, facts, y, depth).map(|truth| !truth),
+                [None, Some(0)] => truth_at(world, facts, x, depth).map(|truth| !truth),
                 _ => None,
+            };
+            match (cond, equal) {
+                (IntCC::Equal, Some(equal)) => Some(equal.into()),
+                (IntCC::NotEqual, Some(equal)) => Some((!equal).into()),
+                _ => Some(compared(world, facts, (cond, x, y))?.into()),
             }
         }
         _ => None,
     }
+}
+
+/// Returns the value of a sum, a difference or combined bits of known values.
+fn calculated(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<u128> {
+    let Term::Computed { shape, args, .. } = world.nodes.term(node) else {
+        return None;
+    };
+    let &[x, y] = &args[..] else {
+        return None;
+    };
+    if !world.contents.is_scalar(*shape) {
+        return None;
+    }
+    let [a, b] = [x, y].map(|node| value_at(world, facts, node, depth));
+    let bits = match (world.contents.opcode(*shape)?, a, b) {
+        (Opcode::Band, Some(0), _) | (Opcode::Band, _, Some(0)) => 0,
+        (Opcode::Band, Some(a), Some(b)) => a & b,
+        (Opcode::Bor, Some(a), Some(b)) => a | b,
+        (Opcode::Bxor, Some(a), Some(b)) => a ^ b,
+        (Opcode::Iadd, Some(a), Some(b)) => a.wrapping_add(b),
+        (Opcode::Isub, Some(a), Some(b)) => a.wrapping_sub(b),
+        _ => return None,
+    };
+    Some(bits & mask(world.nodes.width(node)))
+}
+
+/// Returns whether a comparison holds, by what is known of one with the same operands, in either
+/// order.
+fn compared(world: &World, facts: &Facts, (cond, x, y): (IntCC, Node, Node)) -> Option<bool> {
+    facts.iter().find_map(|(&node, &fact)| {
+        let (of, a, b) = comparison(world, node)?;
+        let of = match (a, b) {
+            operands if operands == (x, y) => of,
+            operands if operands == (y, x) => of.swap_args(),
+            _ => return None,
+        };
+        let holds = fact != Fact::Is(0);
+        if of == cond {
+            return Some(holds);
+        }
+        (of == cond.complement()).then_some(!holds)
+    })
 }
 
 fn truth_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<bool> {
@@ -103,7 +147,7 @@ fn truth_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<bool
 }
 
 /// Returns the operands of a comparison of scalars.
-fn comparison(world: &World, node: Node) -> Option<(IntCC, Node, Node)> {
+pub(super) fn comparison(world: &World, node: Node) -> Option<(IntCC, Node, Node)> {
     let Term::Computed { shape, args, .. } = world.nodes.term(node) else {
         return None;
     };

@@ -12,6 +12,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 /// A label and its start.
 type Label = (ValueLabel, SourceLoc);
 
+/// The most terms that are looked through for one that was joined with others.
+const MAX_JOINED: usize = 256;
+
 /// Labels that were seen, by the terms of their values.
 #[derive(Default)]
 pub(super) struct Seen {
@@ -215,6 +218,9 @@ impl Walk<'_> {
         if !added.is_empty() {
             let open = self.labels_on_other_ways();
             added.retain(|(.., label)| !open.contains(label));
+            // A parameter that always has one value may give its label to that. Where ways meet,
+            // that value is one of those that meet.
+            added.retain(|&(_, node, label)| !self.is_joined_to(node, label));
         }
         if self.find_labelled(&lost, &added) {
             return Ok(());
@@ -272,6 +278,28 @@ impl Walk<'_> {
             }
         }
         open
+    }
+
+    /// Returns whether a term is one of those that became, where ways meet, a term with a label in
+    /// the function before.
+    fn is_joined_to(&self, node: Node, label: Label) -> bool {
+        let labelled = self.seen.before.iter();
+        let labelled = labelled.filter(|(_, other)| *other == label);
+        let mut work: Vec<Node> = labelled.map(|&(joined, _)| joined).collect();
+        work.sort_unstable();
+        let mut seen: FxHashSet<Node> = work.iter().copied().collect();
+        while let Some(joined) = work.pop() {
+            if joined == node {
+                return true;
+            }
+            let parts = self.world.nodes.joined.get(&joined).into_iter().flatten();
+            for part in parts.flat_map(|&(old, new)| [old, new]) {
+                if seen.len() < MAX_JOINED && seen.insert(part) {
+                    work.push(part);
+                }
+            }
+        }
+        false
     }
 
     /// Returns whether values with the same label would be equal if slots were, which the next

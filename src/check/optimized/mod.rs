@@ -27,14 +27,14 @@
 //! **What is proved.** On every path calls, accesses of other memory, atomics, fences, traps and
 //! sequence points are the same, in the same order, with equal operands, flags, source locations,
 //! tags and stack maps; so are the ends, the stack limit and the handlers. An indirect call may be
-//! direct if its target is the address of that function and the signatures are equal; a `try_call`
-//! may be a call if no function that the callee reaches throws. A branch may be left out if the
-//! checker knows its condition on that way, from a constant, an earlier branch or trap on it, or a
-//! comparison with a known value; or if all sides lead to one place without an effect. One block of
-//! the function before may be several of the optimised one, each on other ways. An endless loop is
-//! endless on both sides. Slots with keys are there, used or not. The results of effects keep their
-//! labels, and so do remaining parameters; no value has a label that no equal value had. Cold
-//! blocks stay cold.
+//! direct if its target is the address of that function and the signatures are equal, and may be
+//! preceded by a test for that address; a `try_call` may be a call if no function that the callee
+//! reaches throws. A branch may be left out if the checker knows its condition on that way, from a
+//! constant, an earlier branch or trap on it, or a comparison with a known value; or if all sides
+//! lead to one place without an effect. One block of the function before may be several of the
+//! optimised one, each on other ways. An endless loop is endless on both sides. Slots with keys are
+//! there, used or not. The results of effects keep their labels, and so do remaining parameters; no
+//! value has a label that no equal value had. Cold blocks stay cold.
 //!
 //! **What may differ.** Pure instructions, block parameters, jumps, private slots and their
 //! contents, loads that cannot trap and whose results are unused, and divisions by a constant other
@@ -104,6 +104,7 @@ mod entities;
 mod evaluate;
 mod facts;
 mod fork;
+mod guards;
 mod labels;
 mod liveness;
 mod machine;

@@ -156,6 +156,16 @@ impl Tracking {
     }
 
     /// Returns whether a finding makes another round necessary.
+    /// Returns whether a slot of the function before counts as other memory because the checker
+    /// lost sight of its address, while it knows of no such slot of the optimised function.
+    pub(super) fn has_lost_slots(&self) -> bool {
+        let slots = (0..).zip(&self.slots[index(Side::Before)]);
+        let mut slots = slots.map(|(number, data)| (StackSlot::from_u32(number), data));
+        slots.any(|(slot, data)| {
+            data.key.is_none() && !self.is_private(Side::Before, slot) && self.pair(slot).is_none()
+        })
+    }
+
     pub(super) fn is_dirty(&self) -> bool {
         self.dirty
     }

@@ -56,8 +56,8 @@ pub(super) struct Walk<'a> {
     pub(super) block: Option<Block>,
     /// Loads that only the function before did in this block.
     pub(super) passed_loads: u32,
-    /// Values loaded in this block after its last effect, by the load without its operand and the
-    /// address.
+    /// Values loaded or stored in this block that are still there, by a load of them without its
+    /// operand and the address.
     pub(super) loaded: FxHashMap<(ContentId, Node), Node>,
     /// The copy at which the function before is.
     pub(super) copying: Copying,
@@ -139,7 +139,14 @@ pub(super) fn prove(
         }
         let is_settled = !walk.wants_other_position && !walk.world.tracking.is_dirty();
         if is_settled {
-            return outcome;
+            // Accesses of such a slot differ from what is right.
+            let is_lost = walk.world.tracking.has_lost_slots();
+            return outcome.map_err(|unproved| match *unproved {
+                Unproved::Wrong(difference) if is_lost => {
+                    Box::new(Unproved::CannotTell(difference))
+                }
+                unproved => Box::new(unproved),
+            });
         }
         if walk.steps_left == 0 {
             break;

@@ -3,9 +3,10 @@
 use crate::body::resolve_alias;
 use crate::cleanup::constant::{compare, mask, sign_extend};
 use crate::cleanup::flow::{Edge, Flow};
-use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
 use cranelift_codegen::ir::{
-    Block, BlockArg, BlockCall, Function, InstructionData, Opcode, Type, Value, ValueDef,
+    Block, BlockArg, BlockCall, Function, Inst, InstructionData, MemFlags, Opcode, StackSlot, Type,
+    Value, ValueDef,
 };
 use smallvec::SmallVec;
 
@@ -14,6 +15,9 @@ const MAX_DEPTH: u32 = 6;
 
 /// The number of blocks with one way in that are searched for earlier branches.
 const MOST_BRANCHES: usize = 8;
+
+/// The number of instructions that are searched for the store before a load.
+const MOST_INSTS: usize = 64;
 
 /// The facts about an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,21 +33,35 @@ pub(super) struct Ways<'a> {
     func: &'a Function,
     flow: &'a Flow,
     block: Block,
+    follows_slots: bool,
 }
 
 type Facts = SmallVec<[(Value, Known); 8]>;
 
 impl<'a> Ways<'a> {
-    pub(super) fn new(func: &'a Function, flow: &'a Flow, block: Block) -> Self {
-        Ways { func, flow, block }
+    /// With `follows_slots`, no access goes from one stack slot to another.
+    pub(super) fn new(
+        func: &'a Function,
+        flow: &'a Flow,
+        block: Block,
+        follows_slots: bool,
+    ) -> Self {
+        Ways {
+            func,
+            flow,
+            block,
+            follows_slots,
+        }
     }
 
     /// Returns the facts about `value` in the block when it is entered by `edge`, with the
     /// arguments of `passed`.
     pub(super) fn known(&self, edge: Edge, passed: BlockCall, value: Value) -> Known {
         let way = Way {
+            ways: self,
             func: self.func,
             block: self.block,
+            edge,
             passed,
             facts: self.facts(edge),
         };
@@ -103,14 +121,46 @@ impl<'a> Ways<'a> {
     }
 }
 
+/// Returns whether two values are one, or equal constants.
+fn is_same_value(func: &Function, one: Value, other: Value) -> bool {
+    let Some(other) = resolve_alias(&func.dfg, other) else {
+        return false;
+    };
+    let is_equal = || {
+        let same_type = func.dfg.value_type(one) == func.dfg.value_type(other);
+        let constant = constant(func, one);
+        same_type && constant.is_some() && constant == self::constant(func, other)
+    };
+    one == other || is_equal()
+}
+
 fn constant(func: &Function, value: Value) -> Option<u64> {
     crate::cleanup::constant::constant(&func.dfg, value)
 }
 
+/// What a load is looking for.
+#[derive(Clone, Copy)]
+struct Sought {
+    /// A slot, and an offset in it.
+    place: (StackSlot, i64),
+    ty: Type,
+    flags: MemFlags,
+}
+
+/// The effect of an instruction on a place.
+enum Write {
+    None,
+    /// It stores this value there.
+    Of(Value),
+    Unknown,
+}
+
 /// One way into a block.
 struct Way<'a> {
+    ways: &'a Ways<'a>,
     func: &'a Function,
     block: Block,
+    edge: Edge,
     passed: BlockCall,
     facts: Facts,
 }
@@ -137,9 +187,173 @@ impl Way<'_> {
                     _ => Known::Nothing,
                 }
             }
+            ValueDef::Result(inst, 0) if dfg.insts[inst].opcode() == Opcode::Load => {
+                let stored = self.stored(inst, ty);
+                stored.map_or(Known::Nothing, |value| self.known(value, depth))
+            }
             ValueDef::Result(inst, 0) => self.computed(&dfg.insts[inst], ty, depth),
             _ => Known::Nothing,
         }
+    }
+
+    /// Returns the result of a comparison that is like an earlier one, whose result is known.
+    fn compared_before(&self, cond: IntCC, x: Value, y: Value) -> Known {
+        let dfg = &self.func.dfg;
+        let [x, y] = [x, y].map(|value| self.on_this_way(value));
+        for &(value, known) in &self.facts {
+            let ValueDef::Result(inst, 0) = dfg.value_def(value) else {
+                continue;
+            };
+            let InstructionData::IntCompare {
+                args: [a, b],
+                cond: of,
+                ..
+            } = dfg.insts[inst]
+            else {
+                continue;
+            };
+            let is_same = |one: Option<Value>, other: Value| {
+                one.is_some_and(|one| is_same_value(self.func, one, other))
+            };
+            let of = if is_same(x, a) && is_same(y, b) {
+                of
+            } else if is_same(x, b) && is_same(y, a) {
+                of.swap_args()
+            } else {
+                continue;
+            };
+            let held = known != Known::Bits(0);
+            if of == cond {
+                return Known::Bits(held.into());
+            }
+            if of == cond.complement() {
+                return Known::Bits((!held).into());
+            }
+        }
+        Known::Nothing
+    }
+
+    /// Returns the value that the way passes for a parameter of the block, or else `value`.
+    fn on_this_way(&self, value: Value) -> Option<Value> {
+        let dfg = &self.func.dfg;
+        let value = resolve_alias(dfg, value)?;
+        match dfg.value_def(value) {
+            ValueDef::Param(block, index) if block == self.block => {
+                let passed = self.passed.args(&dfg.value_lists).nth(index)?;
+                resolve_alias(dfg, passed.as_value()?)
+            }
+            _ => Some(value),
+        }
+    }
+
+    /// Returns the value of type `ty` that `load`, an instruction of the block, finds in a stack
+    /// slot because it was stored there on this way.
+    fn stored(&self, load: Inst, ty: Type) -> Option<Value> {
+        let func = self.func;
+        let is_here = func.layout.inst_block(load) == Some(self.block);
+        if !is_here || !self.ways.follows_slots {
+            return None;
+        }
+        let InstructionData::Load {
+            arg, flags, offset, ..
+        } = func.dfg.insts[load]
+        else {
+            return None;
+        };
+        let sought = Sought {
+            place: self.place(arg, offset.into())?,
+            ty,
+            flags,
+        };
+        // The copy of the join is joined to the block of a jump, so that nothing is between them.
+        if func.dfg.insts[self.edge.inst].opcode() != Opcode::Jump {
+            return None;
+        }
+        let search = |from: Inst| {
+            let before = std::iter::successors(Some(from), |&inst| func.layout.prev_inst(inst));
+            let mut writes = before.skip(1).take(MOST_INSTS);
+            writes.find_map(|inst| match self.write(inst, sought) {
+                Write::None => None,
+                Write::Of(value) => Some(Some(value)),
+                Write::Unknown => Some(None),
+            })
+        };
+        search(load).or_else(|| search(self.edge.inst))?
+    }
+
+    /// Returns what `inst` writes to the sought place.
+    fn write(&self, inst: Inst, sought: Sought) -> Write {
+        let dfg = &self.func.dfg;
+        let data = &dfg.insts[inst];
+        let opcode = data.opcode();
+        let InstructionData::Store {
+            args: [value, address],
+            flags,
+            offset,
+            ..
+        } = *data
+        else {
+            let may_write = opcode.can_store() || opcode.is_call() || opcode.other_side_effects();
+            return match may_write {
+                true => Write::Unknown,
+                false => Write::None,
+            };
+        };
+        let Some((slot, start)) = self.place(address, offset.into()) else {
+            return Write::Unknown;
+        };
+        if slot != sought.place.0 {
+            return Write::None;
+        }
+        // An alias may not resolve.
+        let Some(value) = resolve_alias(dfg, value) else {
+            return Write::Unknown;
+        };
+        let ty = dfg.value_type(value);
+        let is_plain = opcode == Opcode::Store && ty == sought.ty && flags == sought.flags;
+        if start == sought.place.1 && is_plain {
+            return Write::Of(value);
+        }
+        let (start, end) = (start, start.saturating_add(ty.bytes().into()));
+        let (from, bytes) = (sought.place.1, sought.ty.bytes());
+        match end <= from || from.saturating_add(bytes.into()) <= start {
+            true => Write::None,
+            false => Write::Unknown,
+        }
+    }
+
+    /// Returns the slot and the offset `offset` bytes behind `address`.
+    fn place(&self, address: Value, mut offset: i64) -> Option<(StackSlot, i64)> {
+        let dfg = &self.func.dfg;
+        let mut address = resolve_alias(dfg, address)?;
+        for _ in 0..MAX_DEPTH {
+            address = match dfg.value_def(address) {
+                ValueDef::Param(block, _) if block == self.block => self.on_this_way(address)?,
+                ValueDef::Result(inst, 0) => match dfg.insts[inst] {
+                    InstructionData::StackAddr {
+                        stack_slot,
+                        offset: start,
+                        ..
+                    } => return Some((stack_slot, offset.checked_add(start.into())?)),
+                    InstructionData::Binary {
+                        opcode: Opcode::Iadd,
+                        args: [one, other],
+                    } => {
+                        let (base, added) =
+                            match (constant(self.func, one), constant(self.func, other)) {
+                                (None, Some(added)) => (one, added),
+                                (Some(added), None) => (other, added),
+                                _ => return None,
+                            };
+                        offset = offset.checked_add(sign_extend(added, dfg.value_type(base)))?;
+                        resolve_alias(dfg, base)?
+                    }
+                    _ => return None,
+                },
+                _ => return None,
+            };
+        }
+        None
     }
 
     fn computed(&self, data: &InstructionData, ty: Type, depth: u32) -> Known {
@@ -168,14 +382,12 @@ impl Way<'_> {
                     (Known::Bits(x), Known::Bits(y)) => {
                         Known::Bits(u64::from(compare(cond, x, y, compared)))
                     }
-                    (Known::NotZero, Known::Bits(0)) | (Known::Bits(0), Known::NotZero) => {
-                        match cond {
-                            IntCC::Equal => Known::Bits(0),
-                            IntCC::NotEqual => Known::Bits(1),
-                            _ => Known::Nothing,
-                        }
+                    (Known::NotZero, Known::Bits(0)) | (Known::Bits(0), Known::NotZero)
+                        if cond == IntCC::Equal || cond == IntCC::NotEqual =>
+                    {
+                        Known::Bits(u64::from(cond == IntCC::NotEqual))
                     }
-                    _ => Known::Nothing,
+                    _ => self.compared_before(cond, x, y),
                 }
             }
             InstructionData::Binary {
@@ -185,6 +397,12 @@ impl Way<'_> {
                 (Opcode::Band, Known::Bits(x), Known::Bits(y)) => Known::Bits(x & y),
                 (Opcode::Bor, Known::Bits(x), Known::Bits(y)) => Known::Bits(x | y),
                 (Opcode::Bxor, Known::Bits(x), Known::Bits(y)) => Known::Bits(x ^ y),
+                (Opcode::Iadd, Known::Bits(x), Known::Bits(y)) => {
+                    Known::Bits(mask(x.wrapping_add(y), ty))
+                }
+                (Opcode::Isub, Known::Bits(x), Known::Bits(y)) => {
+                    Known::Bits(mask(x.wrapping_sub(y), ty))
+                }
                 (Opcode::Band, Known::Bits(0), _) | (Opcode::Band, _, Known::Bits(0)) => {
                     Known::Bits(0)
                 }

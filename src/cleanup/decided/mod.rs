@@ -17,6 +17,8 @@
 //! The scheme and most of its refusals are those of LLVM's `JumpThreading`: no copy of a loop's
 //! header, which would give the loop a second entry, and few copied instructions.
 //!
+//! A branch in a block with one way in is decided likewise, without a copy.
+//!
 //! *Refused:* joins with a call, a tag, a `sequence_point` or another side effect that is more than
 //! a load or a store, so that every place at which a debugger may stop exists as often as before;
 //! cold joins with a target that is not cold; ways out of a `try_call`.
@@ -24,7 +26,8 @@
 mod known;
 mod repair;
 
-use super::flow::Flow;
+use super::constant::constant;
+use super::flow::{Edge, Flow};
 use super::promote::reaching::{Reaching, Touch};
 use super::scope::Scope;
 use crate::body::{
@@ -32,9 +35,10 @@ use crate::body::{
     resolve_alias,
 };
 use crate::panics;
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{
-    Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value,
+    Block, BlockArg, BlockCall, Function, Inst, InstBuilder, InstructionData, Opcode, Value, types,
 };
 use known::{Known, Ways};
 use repair::Definition;
@@ -59,6 +63,8 @@ const MOST_VALUES: usize = 2000;
 #[derive(Default)]
 pub(super) struct DecidedContext {
     ways: Vec<Way>,
+    /// Branches that are always decided, and whether their condition holds.
+    always: Vec<(Inst, bool)>,
     definitions: Vec<Definition>,
     /// The number of the variable of each value that has several definitions, plus one.
     variables: SecondaryMap<Value, u32>,
@@ -81,11 +87,13 @@ pub(super) fn budget(insts: usize) -> usize {
 }
 
 /// Sends the ways on which the branch of a join in `scope` is decided past it; returns their
-/// number. Nothing may be unreachable. If there are any, `flow` is of no use afterwards.
+/// number. Nothing may be unreachable. If there are any, `flow` is of no use afterwards. With
+/// `follows_slots`, no access goes from one stack slot to another.
 pub(super) fn thread_decided(
     func: &mut Function,
     flow: &mut Flow,
     scope: &Scope,
+    follows_slots: bool,
     budget: &mut usize,
     handler_addresses: &mut HandlerAddresses,
     context: &mut DecidedContext,
@@ -93,10 +101,15 @@ pub(super) fn thread_decided(
     if flow.returns_to_entry() {
         return 0;
     }
-    find_ways(func, flow, scope, budget, &mut context.ways);
+    find_ways(func, flow, scope, follows_slots, budget, context);
+    let decided = context.always.len();
+    for (branch, holds) in context.always.drain(..) {
+        let ins = FuncCursor::new(func).at_inst(branch);
+        set_condition(ins, holds);
+    }
     let threaded = context.ways.len();
     if threaded == 0 {
-        return 0;
+        return decided;
     }
     context.definitions.clear();
     for way in context.ways.drain(..) {
@@ -105,17 +118,34 @@ pub(super) fn thread_decided(
     drop_unreachable_blocks(func, handler_addresses);
     flow.compute(func);
     repair::repair(func, flow, context);
-    threaded
+    decided + threaded
+}
+
+/// Makes the condition of the branch at `cursor` a constant.
+pub(super) fn set_condition(mut cursor: FuncCursor<'_>, holds: bool) {
+    let known = cursor.ins().iconst(types::I8, i64::from(holds));
+    if let Some(branch) = cursor.current_inst()
+        && let InstructionData::Brif { arg, .. } = &mut cursor.func.dfg.insts[branch]
+    {
+        *arg = known;
+    }
 }
 
 fn find_ways(
     func: &Function,
     flow: &Flow,
     scope: &Scope,
+    follows_slots: bool,
     budget: &mut usize,
-    found: &mut Vec<Way>,
+    context: &mut DecidedContext,
 ) {
+    let DecidedContext {
+        ways: found,
+        always,
+        ..
+    } = context;
     found.clear();
+    always.clear();
     let mut values_left = MOST_VALUES;
     for (number, &join) in (0u32..).zip(flow.blocks()).skip(1) {
         if !scope.contains(join) {
@@ -126,14 +156,19 @@ fn find_ways(
         let Some(branch) = func.layout.last_inst(join) else {
             continue;
         };
-        if edges.len() < 2 || is_header || !decides(func, branch) {
+        if is_header || !decides(func, branch) {
+            continue;
+        }
+        if let &[edge] = edges {
+            let holds = decided_always(func, flow, join, edge, follows_slots);
+            always.extend(holds.map(|holds| (branch, holds)));
             continue;
         }
         let Some(size) = copied_size(func, join, branch) else {
             continue;
         };
         let values = func.dfg.block_params(join).len() + size;
-        let ways = Ways::new(func, flow, join);
+        let ways = Ways::new(func, flow, join, follows_slots);
         let mut may_be_cloned = None;
         for &edge in edges {
             let Some(passed) = branches(func, edge.inst).get(edge.index as usize) else {
@@ -165,6 +200,30 @@ fn find_ways(
                 leads_to,
             });
         }
+    }
+}
+
+/// Returns whether the condition of the branch holds at the end of a block with one way in, if that
+/// follows from earlier branches.
+fn decided_always(
+    func: &Function,
+    flow: &Flow,
+    block: Block,
+    edge: Edge,
+    follows_slots: bool,
+) -> Option<bool> {
+    let branch = func.layout.last_inst(block)?;
+    let InstructionData::Brif { arg, .. } = func.dfg.insts[branch] else {
+        return None;
+    };
+    let passed = *branches(func, edge.inst).get(edge.index as usize)?;
+    if constant(&func.dfg, arg).is_some() {
+        return None;
+    }
+    match Ways::new(func, flow, block, follows_slots).known(edge, passed, arg) {
+        Known::Bits(bits) => Some(bits != 0),
+        Known::NotZero => Some(true),
+        Known::Nothing => None,
     }
 }
 
@@ -292,7 +351,8 @@ fn copy_join(func: &mut Function, way: &Way, definitions: &mut Vec<Definition>) 
     }));
 }
 
-fn copy_location(func: &mut Function, from: Inst, to: Inst) {
+/// Gives `to` the location of `from`.
+pub(super) fn copy_location(func: &mut Function, from: Inst, to: Inst) {
     let location = func.stencil.srclocs[from];
     // A function without any locations is printed in another way.
     if !location.is_default() {

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 /// Returns some of the transforms; the generated function that copies bytes is one that is known
 /// to.
 fn options() -> impl Strategy<Value = OptimizeOptions> {
-    let switches = prop_oneof![4 => Just([true; 7]), 1 => any::<[bool; 7]>()];
+    let switches = prop_oneof![4 => Just([true; 9]), 1 => any::<[bool; 9]>()];
     (switches, any::<bool>(), any::<bool>()).prop_map(|(on, knows_order, knows_copies)| {
         let mut options = OptimizeOptions::default();
         [
@@ -26,6 +26,8 @@ fn options() -> impl Strategy<Value = OptimizeOptions> {
             options.thread_branches,
             options.resolve_targets,
             options.drop_handlers,
+            options.guard_calls,
+            options.simplify_comparisons,
         ] = on;
         if knows_order && cfg!(target_endian = "little") {
             options.endianness = Some(Endianness::Little);
