@@ -35,6 +35,7 @@ pub(crate) struct SiteContext<'a> {
     pub(crate) kind: CallKind,
     pub(crate) caller_insts: usize,
     pub(crate) caller_insts_at_start: usize,
+    pub(crate) caller_call_sites: usize,
     pub(crate) depth: u32,
     pub(crate) cold: bool,
     pub(crate) count: Option<u64>,
@@ -285,6 +286,12 @@ impl<'a> CallSite<'a> {
     /// Returns the caller's size before anything was inlined, in instructions.
     pub fn caller_insts_at_start(&self) -> usize {
         self.context.caller_insts_at_start
+    }
+
+    /// Returns the number of call sites in the whole program that named the caller before inlining.
+    /// Where there are several, the caller may be copied as often, if it stays small enough.
+    pub fn caller_call_sites(&self) -> usize {
+        self.context.caller_call_sites
     }
 
     /// Returns the number of inlined bodies around the call: 0 for a call of the caller's own, 1

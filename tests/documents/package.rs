@@ -89,7 +89,7 @@ fn the_packages_have_what_their_sources_include() {
             assert!(files.contains(file), "{package}: {file}");
         }
         if folder.is_empty() {
-            for file in ["CHANGELOG.md", "docs/flow.svg"] {
+            for file in ["CHANGELOG.md", "docs/flow.svg", "docs/runtime.svg"] {
                 assert!(files.contains(file), "{file}");
             }
         }

@@ -1,6 +1,6 @@
 //! Policies: closures, compositions, and the decisions of those that ship.
 
-use super::support::{leaf, name, program, program_exporting, run, sites_of, through};
+use super::support::{calls_left, leaf, name, program, program_exporting, run, sites_of, through};
 use cranelift_inliner::decide::{
     Always, CallSite, CostModel, Decision, FirstMatch, Inline, Never, Small, from_fn_mut,
 };
@@ -79,11 +79,19 @@ fn the_first_policy_that_decides_wins() {
     assert!(!sites[1].inlined);
 }
 
-/// Returns whether `policy` inlines the one call of `%main` in `text`, `%main` being exported.
-fn inlines(policy: impl cranelift_inliner::decide::Inline, text: &str) -> bool {
-    let program = program_exporting(text, &["main"]);
-    let inlined = run(Inliner::new(policy), &program);
-    sites_of(&inlined, &program, "main")[0].inlined
+/// Whether `policy` inlines the one call of `%main` in `text`, `%main` being exported.
+fn inlines(policy: impl Inline, text: &str) -> bool {
+    inlines_in(policy, &program_exporting(text, &["main"]))
+}
+
+/// The same where `%callee` is exported too, and stays in any case.
+fn inlines_exported(policy: impl Inline, text: &str) -> bool {
+    inlines_in(policy, &program_exporting(text, &["main", "callee"]))
+}
+
+fn inlines_in(policy: impl Inline, program: &Program) -> bool {
+    let inlined = run(Inliner::new(policy), program);
+    sites_of(&inlined, program, "main")[0].inlined
 }
 
 #[test]
@@ -107,8 +115,8 @@ fn small_adds_up_what_was_accepted_before() {
     assert_eq!(decisions, [true, true, false, false, false]);
 }
 
-/// Returns a program whose `%main` calls `%callee` with the value v1 that `argument` defines,
-/// inside `loops` loops. Another function calls it too, so that no call is its sole one.
+/// `%main` calls `%callee` with what `argument` defines as v1, inside `loops` loops. Another
+/// function calls it too.
 fn call_with(callee: &str, argument: &str, loops: usize) -> String {
     let mut text = callee.to_owned();
     text += &through("another", &["callee"]);
@@ -137,33 +145,33 @@ const CONSTANT: &str = "v1 = iconst.i32 7";
 fn the_cost_model_weighs_size_loops_and_constants() {
     let model = CostModel::default;
     // The call and its passing are worth 10, the threshold is 30: 40 and 41 are the two sides.
-    assert!(inlines(
+    assert!(inlines_exported(
         model(),
         &call_with(&leaf("callee", 40), PASSED_ON, 0)
     ));
-    assert!(!inlines(
+    assert!(!inlines_exported(
         model(),
         &call_with(&leaf("callee", 41), PASSED_ON, 0)
     ));
     // A loop adds 30, two add 60, three no more.
-    assert!(inlines(
+    assert!(inlines_exported(
         model(),
         &call_with(&leaf("callee", 70), PASSED_ON, 1)
     ));
-    assert!(!inlines(
+    assert!(!inlines_exported(
         model(),
         &call_with(&leaf("callee", 71), PASSED_ON, 1)
     ));
-    assert!(inlines(
+    assert!(inlines_exported(
         model(),
         &call_with(&leaf("callee", 100), PASSED_ON, 2)
     ));
-    assert!(!inlines(
+    assert!(!inlines_exported(
         model(),
         &call_with(&leaf("callee", 101), PASSED_ON, 3)
     ));
     // Of a constant, everything but the return folds.
-    assert!(inlines(
+    assert!(inlines_exported(
         model(),
         &call_with(&leaf("callee", 1000), CONSTANT, 0)
     ));
@@ -181,6 +189,62 @@ fn the_cost_model_takes_a_sole_call_site_of_a_local_function() {
         !sites_of(&inlined, &exported, "main")[0].inlined,
         "it stays anyway"
     );
+}
+
+#[test]
+fn the_cost_model_allows_more_for_a_local_function_with_few_call_sites() {
+    // The threshold of 30 and the benefit of 10, and 90 for one other site, or 45 each for two.
+    for (sites, most) in [(2, 130), (3, 85), (4, 70), (91, 41), (92, 40)] {
+        let text = |insts| leaf("callee", insts) + &through("main", &vec!["callee"; sites]);
+        assert!(inlines(CostModel::default(), &text(most)), "{sites}");
+        assert!(!inlines(CostModel::default(), &text(most + 1)), "{sites}");
+        assert!(
+            !inlines_exported(CostModel::default(), &text(41)),
+            "{sites}"
+        );
+    }
+}
+
+/// `%main` calls `%push` at `sites` sites, and `%push` calls the large function `%grow` at its
+/// only site, in a block of its own or in the first one.
+fn grows(sites: usize, is_conditional: bool) -> String {
+    let code = match is_conditional {
+        true => {
+            "    brif v0, block1, block2(v0)
+                block1:
+                    v2 = call fn0(v0)
+                    jump block2(v2)
+                block2(v3: i32):
+                    return v3"
+        }
+        false => "    v2 = call fn0(v0)\n    return v2",
+    };
+    let push = format!(
+        "function %push(i32) -> i32 fast {{
+            fn0 = %grow(i32) -> i32 fast
+        block0(v0: i32):
+        {code}
+        }}\n"
+    );
+    leaf("grow", 600) + &push + &through("main", &vec!["push"; sites])
+}
+
+/// What the cost model makes of this: how many calls are left in `%push` and in `%main`.
+fn left_of_growing(sites: usize, is_conditional: bool) -> [usize; 2] {
+    let program = program_exporting(&grows(sites, is_conditional), &["main"]);
+    let inlined = run(Inliner::new(CostModel::default()), &program);
+    ["push", "main"].map(|caller| calls_left(&inlined, &program, caller))
+}
+
+#[test]
+fn the_cost_model_keeps_a_caller_small_that_may_be_copied_itself() {
+    // The copies in `%main` have calls of `%grow`, which is not moved to either of them.
+    assert_eq!(left_of_growing(2, true), [1, 2]);
+    assert_eq!(left_of_growing(5, true), [1, 5]);
+    // With one site both move.
+    assert_eq!(left_of_growing(1, true), [0, 0]);
+    // Each call of `%push` calls `%grow`, so that one of the two calls is as good as the other.
+    assert_eq!(left_of_growing(2, false), [0, 2]);
 }
 
 #[test]
@@ -274,8 +338,10 @@ fn the_cost_model_grants_nothing_for_an_indirect_call_of_a_known_function() {
             leaf("known", 2)
         )
     };
-    assert!(!inlines(CostModel::default(), &main("func_addr.i64 fn1")));
-    assert!(!inlines(CostModel::default(), &main("iadd v0, v0")));
+    for argument in ["func_addr.i64 fn1", "iadd v0, v0"] {
+        let program = program_exporting(&main(argument), &["main", "apply"]);
+        assert!(!inlines_in(CostModel::default(), &program), "{argument}");
+    }
 }
 
 #[test]
@@ -284,7 +350,7 @@ fn every_number_of_the_model_can_be_set() {
     let with = |change: fn(&mut CostModel)| {
         let mut model = CostModel::default();
         change(&mut model);
-        inlines(model, &text)
+        inlines_exported(model, &text)
     };
     assert!(with(|_| {}));
     assert!(!with(|model| model.threshold = 29));
@@ -302,10 +368,10 @@ fn a_threshold_below_zero_asks_for_a_gain() {
         model.threshold = threshold;
         model
     };
-    assert!(inlines(with_threshold(0), &text(10)));
-    assert!(!inlines(with_threshold(-1), &text(10)));
-    assert!(inlines(with_threshold(-5), &text(5)));
-    assert!(!inlines(with_threshold(-6), &text(5)));
+    assert!(inlines_exported(with_threshold(0), &text(10)));
+    assert!(!inlines_exported(with_threshold(-1), &text(10)));
+    assert!(inlines_exported(with_threshold(-5), &text(5)));
+    assert!(!inlines_exported(with_threshold(-6), &text(5)));
 }
 
 #[test]

@@ -120,7 +120,7 @@ int main(int argc, char **argv) {
     int rounds = rounds_from(argc, argv, 400);
     for (int round = 0; round < rounds; round++) {
         static Big a, b;
-        power(&a, 3 + (uint32_t)(round % 7), 1000);
+        power(&a, 3 + (uint32_t)((round + seed) % 7), 1000);
         fibonacci(&b, 900);
         multiply(&a, &a, &b);
         sum_add(decimal_digit_sum(&a));

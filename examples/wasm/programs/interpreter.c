@@ -95,7 +95,7 @@ int main(int argc, char **argv) {
     static Machine machine;
     int rounds = rounds_from(argc, argv, 24);
     for (int round = 0; round < rounds; round++) {
-        set_local(&machine, 2, 100000 + round);
+        set_local(&machine, 2, 100000 + round + 100 * seed);
         run(&machine, program);
         sum_add((uint64_t)pop(&machine));
     }

@@ -1,5 +1,5 @@
-/* What the programs share. Each takes a number of rounds, does the same work in each, and prints a
- * number that depends on all of it. */
+/* What the programs share. Each takes a number of rounds and a seed, does the same work in each
+ * round, and prints a number that depends on all of it. */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
@@ -29,7 +29,12 @@ static inline void fail(const char *why) {
     exit(1);
 }
 
+static int seed;
+
+/* The first argument is the number of rounds, the second makes the data others. */
 static inline int rounds_from(int argc, char **argv, int usual) {
+    if (argc > 2) seed = atoi(argv[2]);
+    random_state += (uint64_t)seed << 32;
     return argc > 1 ? atoi(argv[1]) : usual;
 }
 

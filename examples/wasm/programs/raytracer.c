@@ -122,7 +122,7 @@ int main(int argc, char **argv) {
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++) {
                 Vec to = vec((x - width / 2.0) / height, (height / 2.0 - y) / height, 1);
-                Ray ray = {vec(0.1 * round, 1.2, 0), unit(to)};
+                Ray ray = {vec(0.1 * (round + seed), 1.2, 0), unit(to)};
                 sum_add(pixel(trace(&ray, 3)));
             }
     }

@@ -144,7 +144,7 @@ int main(int argc, char **argv) {
         for (int i = 0; i < 64; i++) release(&kernel, &packets[i]);
         for (int id = 0; id < 2; id++) add_task(&kernel, id, 1, produce);
         for (int id = 2; id < 6; id++) add_task(&kernel, id, id, work);
-        for (int id = 6; id < 8; id++) add_task(&kernel, id, 10 - id + round % 3, consume);
+        for (int id = 6; id < 8; id++) add_task(&kernel, id, 10 - id + (round + seed) % 3, consume);
         Task *task;
         while (kernel.steps < 1000000 && (task = most_urgent(&kernel))) run_step(&kernel, task);
         sum_add(kernel.passed);

@@ -13,10 +13,11 @@ use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{TargetSettings, target};
-use cranelift_inliner::decide::{Always, CostModel, Small};
+use cranelift_inliner::decide::{Always, CostModel, Never, Small};
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::module::{InliningModule, ModuleReport};
 use cranelift_inliner::pass::{Inliner, Optimize};
+use cranelift_inliner::profile::Profile;
 use cranelift_inliner::splice::MemoryPromises;
 use cranelift_inliner_wasm_runtime::{
     Code, HOST_FUNCTIONS, Image, Instance, InstantiateError, Wasi,
@@ -30,42 +31,57 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which calls are inlined.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// None: functions go to Cranelift as they are.
     None,
     /// Those of small functions.
-    Small,
-    /// The calls that are worth their cost to the cost model.
-    #[default]
-    Cost,
+    Small(Small),
+    /// What the cost model finds worth it.
+    Cost(CostModel),
     /// All that can be.
     Always,
 }
 
+impl Default for Policy {
+    fn default() -> Self {
+        Policy::Cost(CostModel::default())
+    }
+}
+
 /// How to compile.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
+pub struct Options<'p> {
     /// Which calls are inlined.
     pub policy: Policy,
     /// Whether all functions are optimized by the stage, and not only those into which something
     /// was inlined.
     pub optimize: bool,
+    /// How often calls were executed in an earlier run.
+    pub profile: Option<&'p Profile>,
+    /// Whether calls get counters, for [`JitProgram::profile`].
+    pub count_calls: bool,
+    /// Whether functions stay that nothing refers to any more, as if all were exported.
+    pub keep_unused: bool,
 }
 
-impl Options {
-    /// Returns the stage with these options; `None` if nothing is to be inlined.
-    pub fn inliner(&self) -> Option<Inliner<'static>> {
-        let inliner = match self.policy {
+impl<'p> Options<'p> {
+    /// Returns the stage with these options; `None` if there is nothing for it to do.
+    fn inliner(&self) -> Option<Inliner<'p>> {
+        let mut inliner = match self.policy {
+            Policy::None if self.count_calls => Inliner::new(Never),
             Policy::None => return None,
-            Policy::Small => Inliner::new(Small::default()),
-            Policy::Cost => Inliner::new(CostModel::default()),
+            Policy::Small(small) => Inliner::new(small),
+            Policy::Cost(model) => Inliner::new(model),
             Policy::Always => Inliner::new(Always),
         };
-        Some(match self.optimize {
-            true => inliner.optimize(Optimize::All),
-            false => inliner,
-        })
+        if self.optimize {
+            inliner = inliner.optimize(Optimize::All);
+        }
+        match self.profile {
+            Some(profile) => Some(inliner.profile(profile)),
+            None => Some(inliner),
+        }
     }
 }
 
@@ -161,6 +177,7 @@ fn define_inlined<'w, M: Module>(
     wasm: &'w [u8],
     target: M,
     inliner: Inliner<'_>,
+    options: &Options<'_>,
 ) -> Result<(Translated<'w>, M, Compiled)> {
     let codes = Arc::new(Mutex::new(CodeInfos::default()));
     let collected = Arc::clone(&codes);
@@ -170,7 +187,8 @@ fn define_inlined<'w, M: Module>(
         .memory_promises(MemoryPromises::WholeProgram)
         .locations(LocationMode::InlinedAt);
     let mut stage = InliningModule::new(target, inliner)
-        .drop_unused(true)
+        .drop_unused(!options.keep_unused)
+        .count_calls(options.count_calls)
         .on_define(move |id, context: &Context| {
             let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner);
             codes.extend(CodeInfo::new(context).map(|code| (id, code)));
@@ -215,10 +233,10 @@ impl Translated<'_> {
 fn define<'w, M: Module>(
     wasm: &'w [u8],
     mut target: M,
-    inliner: Option<Inliner<'_>>,
+    options: &Options<'_>,
 ) -> Result<(Translated<'w>, M, Compiled)> {
-    match inliner {
-        Some(inliner) => define_inlined(wasm, target, inliner),
+    match options.inliner() {
+        Some(inliner) => define_inlined(wasm, target, inliner, options),
         None => {
             let mut translated = translate(wasm, &mut target)?;
             let compiled = define_plainly(&mut translated, &mut target)?;
@@ -277,18 +295,9 @@ impl Drop for JitProgram {
 ///
 /// # Errors
 ///
-/// If it is invalid, or uses features that are not supported or imports that are not provided.
-pub fn jit(wasm: &[u8], options: &Options) -> Result<JitProgram> {
-    jit_with(wasm, options.inliner())
-}
-
-/// Like [`jit`], but with a policy of the caller's own.
-///
-/// # Errors
-///
-/// As for [`jit`].
-pub fn jit_with(wasm: &[u8], inliner: Option<Inliner<'_>>) -> Result<JitProgram> {
-    let (translated, jit, compiled) = define(wasm, jit_module()?, inliner)?;
+/// If it is invalid, or uses what is not supported or not provided.
+pub fn jit(wasm: &[u8], options: &Options<'_>) -> Result<JitProgram> {
+    let (translated, jit, compiled) = define(wasm, jit_module()?, options)?;
     JitProgram::new(translated, jit, compiled)
 }
 
@@ -311,6 +320,16 @@ impl JitProgram {
             compiled,
             code,
         })
+    }
+
+    /// Returns the counts of all calls so far, in any instance; `None` if there are no counters.
+    pub fn profile(&self) -> Option<Profile> {
+        let report = self.compiled.report.as_ref()?;
+        let (start, bytes) = self.jit.as_ref()?.get_finalized_data(report.counters()?);
+        // SAFETY: the table is aligned to eight bytes and stays with the code, none of which runs
+        // on another thread.
+        let table = unsafe { std::slice::from_raw_parts(start.cast::<u64>(), bytes / 8) };
+        report.profile(table).ok()
     }
 
     /// Makes the program ready to run.
@@ -353,10 +372,10 @@ impl DerefMut for Running<'_> {
 /// # Errors
 ///
 /// As for [`jit`].
-pub fn object(wasm: &[u8], options: &Options) -> Result<(Vec<u8>, Compiled)> {
+pub fn object(wasm: &[u8], options: &Options<'_>) -> Result<(Vec<u8>, Compiled)> {
     let builder = ObjectBuilder::new(isa(true)?, "wasm", default_libcall_names())?;
     let plain = ObjectModule::new(builder);
-    let (translated, mut object, compiled) = define(wasm, plain, options.inliner())?;
+    let (translated, mut object, compiled) = define(wasm, plain, options)?;
     let failed = |error: &dyn std::fmt::Display| Error::Target(error.to_string());
     let image = postcard::to_allocvec(&compiled.image).map_err(|error| failed(&error))?;
     let image_len = image.len();

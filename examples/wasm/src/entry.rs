@@ -2,13 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::parse::ParsedModule;
-use crate::translate::{Declared, EXIT, clif_type, compiled_signature, limit_stack};
+use crate::translate::{Declared, EXIT, call_results, clif_type, compiled_signature, limit_stack};
 use cranelift_codegen::ir::{
     AbiParam, BlockArg, ExceptionTableData, ExceptionTableItem, Function, InstBuilder,
     MemFlagsData, Signature, UserFuncName, types,
 };
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use cranelift_inliner_wasm_runtime::{Context, find_host_function};
+use cranelift_inliner_wasm_runtime::{Context, REGISTER_RESULTS, find_host_function};
 use cranelift_module::{DataId, FuncId, Linkage, Module};
 use std::mem::offset_of;
 
@@ -158,10 +158,9 @@ pub(crate) fn entry(
     }
     builder.ins().jump(calling, &[]);
     builder.switch_to_block(calling);
-    let results: Vec<_> = (0..signature.results.len() as u32)
-        .map(BlockArg::TryCallRet)
-        .collect();
-    for &ty in &signature.results {
+    let in_registers = signature.results.len().min(REGISTER_RESULTS);
+    let results: Vec<_> = (0..in_registers as u32).map(BlockArg::TryCallRet).collect();
+    for &ty in &signature.results[..in_registers] {
         builder.append_block_param(returned, clif_type(ty));
     }
     let normal = builder.func.dfg.block_call(returned, &results);
@@ -179,12 +178,9 @@ pub(crate) fn entry(
     builder.ins().try_call(callee, &arguments, table);
 
     builder.switch_to_block(returned);
-    for (index, value) in builder
-        .block_params(returned)
-        .to_vec()
-        .into_iter()
-        .enumerate()
-    {
+    let in_registers = builder.block_params(returned).to_vec();
+    let results = call_results(module, signature, &mut builder, context, &in_registers);
+    for (index, value) in results.into_iter().enumerate() {
         builder.ins().store(flags, value, values, 8 * index as i32);
     }
     let one = builder.ins().iconst(types::I32, 1);

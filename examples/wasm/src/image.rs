@@ -2,7 +2,9 @@
 //! their code is of.
 
 use crate::parse::ParsedModule;
-use crate::translate::{EXIT, NULL_CALL, TABLE_OUT_OF_BOUNDS, UNREACHABLE, WRONG_SIGNATURE};
+use crate::translate::{
+    EXIT, NULL_CALL, TABLE_OUT_OF_BOUNDS, UNREACHABLE, WRONG_SIGNATURE, further_results,
+};
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::{SourceLoc, TrapCode};
 use cranelift_inliner::locations::LocationTable;
@@ -67,8 +69,8 @@ pub(crate) fn symbol(number: u32) -> String {
     format!("wasm{number}")
 }
 
-/// Returns the number of the function with this symbol, as the inlining stage writes it.
-fn number(name: &str) -> Option<u32> {
+/// The number of the function with this symbol, as the inlining stage writes it.
+pub(crate) fn number(name: &str) -> Option<u32> {
     name.strip_prefix("%wasm")?.parse().ok()
 }
 
@@ -165,6 +167,7 @@ pub(crate) fn without_functions(module: &ParsedModule<'_>, entries: &[u32]) -> I
         memory: module.memory,
         tables: module.tables.clone(),
         globals: module.globals.iter().map(|global| global.bits).collect(),
+        further_results: module.types.iter().map(further_results).max().unwrap_or(0),
         elements: module.elements.clone(),
         data: module.data.clone(),
         functions: Vec::new(),

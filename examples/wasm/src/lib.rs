@@ -19,18 +19,21 @@
 //! | `translate/` | bodies of functions to CLIF |
 //! | `entry.rs` | entries from the host, wrappers of host functions, `main` |
 //! | `compile.rs` | the stage around a JIT or an object file |
+//! | `explain.rs` | the decision for each call, in the module's own names |
 //! | `image.rs` | where the code may trap, and what places it is of |
 //! | `runtime/` | a package of its own: what is there while a program runs |
 
 mod compile;
 mod entry;
 mod error;
+mod explain;
 mod image;
 mod parse;
 mod translate;
 
 pub use compile::{
     Compiled, JitProgram, Options, Policy, Running, Translated, define_plainly, jit, jit_module,
-    jit_with, object, translate,
+    object, translate,
 };
 pub use error::{Error, Result};
+pub use explain::explain;

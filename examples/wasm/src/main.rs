@@ -1,7 +1,9 @@
 //! `wasm run` and `wasm compile`.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use cranelift_inliner_wasm::{Options, Policy, jit, object};
+use cranelift_inliner::decide::{CostModel, Small};
+use cranelift_inliner::profile::Profile;
+use cranelift_inliner_wasm::{Compiled, Options, Policy, explain, jit, object};
 use cranelift_inliner_wasm_runtime::{Wasi, run_command};
 use std::error::Error;
 use std::ffi::OsString;
@@ -27,6 +29,9 @@ enum Task {
         /// A folder that the program may read, as `/`.
         #[arg(long, value_name = "FOLDER")]
         dir: Option<PathBuf>,
+        /// Counts the program's calls, and writes a file for --profile at its end.
+        #[arg(long, value_name = "FILE")]
+        profile_out: Option<PathBuf>,
         /// A variable of the program's environment.
         #[arg(long, value_name = "NAME=VALUE")]
         env: Vec<String>,
@@ -56,12 +61,38 @@ struct Shared {
     /// Which calls are inlined.
     #[arg(long, value_enum, default_value_t = PolicyName::Cost)]
     policy: PolicyName,
+    /// Policy small: the largest callee, in instructions.
+    #[arg(long, value_name = "N", default_value_t = Small::default().callee_insts)]
+    small_callee: usize,
+    /// Policy small: the largest sum of caller and callee, in instructions.
+    #[arg(long, value_name = "N", default_value_t = Small::default().sum_insts)]
+    small_sum: usize,
+    /// Policy cost: by how much the cost may exceed the benefit at an ordinary site, in instructions.
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = CostModel::default().threshold
+    )]
+    cost_threshold: i64,
+    /// Counts of calls, which `run --profile-out` wrote, for policy cost.
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
     /// Optimizes all functions, and not only those into which something was inlined.
     #[arg(long)]
     optimize: bool,
-    /// Prints the inlined calls.
+    /// Keeps functions that nothing refers to any more, as if all were exported.
+    #[arg(long)]
+    keep_unused: bool,
+    /// Prints how much was inlined.
     #[arg(long)]
     stats: bool,
+    /// Prints the decision and its reason for each call of the functions with this in their names.
+    #[arg(long, value_name = "FUNCTION", num_args = 0..=1, default_missing_value = "", require_equals = true)]
+    explain: Option<String>,
+    /// Writes all functions before inlining as CLIF, which `clif-inline report` makes a page of.
+    #[arg(long, value_name = "FILE")]
+    clif_out: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -73,25 +104,51 @@ enum PolicyName {
 }
 
 impl Shared {
-    fn options(&self) -> Options {
+    fn read_profile(&self) -> Result<Option<Profile>, String> {
+        let Some(path) = &self.profile else {
+            return Ok(None);
+        };
+        let named = |error: &dyn Error| format!("{}: {error}", path.display());
+        let text = fs::read_to_string(path).map_err(|error| named(&error))?;
+        let profile = Profile::from_json(&text).map_err(|error| named(&error))?;
+        Ok(Some(profile))
+    }
+
+    fn options<'p>(&self, profile: Option<&'p Profile>) -> Options<'p> {
+        let mut model = CostModel::default();
+        model.threshold = self.cost_threshold;
         Options {
             policy: match self.policy {
                 PolicyName::None => Policy::None,
-                PolicyName::Small => Policy::Small,
-                PolicyName::Cost => Policy::Cost,
+                PolicyName::Small => Policy::Small(Small::new(self.small_callee, self.small_sum)),
+                PolicyName::Cost => Policy::Cost(model),
                 PolicyName::Always => Policy::Always,
             },
             optimize: self.optimize,
+            profile,
+            count_calls: false,
+            keep_unused: self.keep_unused,
         }
     }
 
-    fn tell(&self, compiled: &cranelift_inliner_wasm::Compiled) {
+    fn tell(&self, compiled: &Compiled) -> Result<(), String> {
         if self.stats {
             if let Some(report) = &compiled.report {
                 eprintln!("{report}");
             }
             eprintln!("{} bytes of code", compiled.code_bytes);
         }
+        if let Some(wanted) = &self.explain {
+            eprint!("{}", explain(compiled, wanted));
+        }
+        if let Some(path) = &self.clif_out {
+            let named = |error: &dyn Error| format!("{}: {error}", path.display());
+            let report = compiled.report.as_ref();
+            let report = report.ok_or("--clif-out: --policy none does not keep the functions")?;
+            let text = report.program().to_clif().map_err(|error| named(&error))?;
+            fs::write(path, text).map_err(|error| named(&error))?;
+        }
+        Ok(())
     }
 }
 
@@ -114,14 +171,18 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         Task::Run {
             shared,
             dir,
+            profile_out,
             env,
             module,
             arguments,
         } => {
             let wasm = read(&module)?;
             let named = |error| format!("{}: {error}", module.display());
-            let program = jit(&wasm, &shared.options()).map_err(named)?;
-            shared.tell(&program.compiled);
+            let profile = shared.read_profile()?;
+            let mut options = shared.options(profile.as_ref());
+            options.count_calls = profile_out.is_some();
+            let program = jit(&wasm, &options).map_err(named)?;
+            shared.tell(&program.compiled)?;
             let mut wasi = Wasi::inherit();
             let name = module.clone().into_os_string();
             let all = std::iter::once(name).chain(arguments);
@@ -131,7 +192,12 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
                 wasi.preopen("/", folder);
             }
             let mut instance = program.instantiate(wasi)?;
-            Ok(ExitCode::from(run_command(&mut instance) as u8))
+            let status = run_command(&mut instance);
+            if let (Some(path), Some(profile)) = (profile_out, program.profile()) {
+                let written = fs::write(&path, profile.to_json());
+                written.map_err(|error| format!("{}: {error}", path.display()))?;
+            }
+            Ok(ExitCode::from(status as u8))
         }
         Task::Compile {
             shared,
@@ -140,8 +206,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         } => {
             let wasm = read(&module)?;
             let named = |error| format!("{}: {error}", module.display());
-            let (bytes, compiled) = object(&wasm, &shared.options()).map_err(named)?;
-            shared.tell(&compiled);
+            let profile = shared.read_profile()?;
+            let options = shared.options(profile.as_ref());
+            let (bytes, compiled) = object(&wasm, &options).map_err(named)?;
+            shared.tell(&compiled)?;
             let failed = |error| format!("{}: {error}", output.display());
             if output.extension().is_some_and(|extension| extension == "o") {
                 fs::write(&output, bytes).map_err(failed)?;

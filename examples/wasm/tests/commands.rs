@@ -256,3 +256,112 @@ fn a_linked_program_does_the_same() {
     assert_eq!(output, expected);
     assert!(!folder.path("program.wasm-object.o").exists());
 }
+
+/// Calls one function often and the other once; both are too large without a profile.
+fn hot_and_cold() -> String {
+    let work = |name: &str, factor: u32| {
+        let step =
+            format!("local.get 0 i32.const {factor} i32.mul i32.const 7 i32.xor local.set 0 ");
+        let steps = step.repeat(50);
+        format!("(func ${name} (param i32) (result i32) {steps} local.get 0)")
+    };
+    format!(
+        r#"{HEAD} {} {}
+        (func $main (export "_start") (local $i i32) (local $sum i32)
+            (loop $again
+                (local.set $sum (call $hot (local.get $sum)))
+                (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                (br_if $again (i32.lt_u (local.get $i) (i32.const 1000))))
+            (local.set $sum (call $cold (call $cold (local.get $sum))))
+            (if (i32.eqz (local.get $i)) (then (local.set $sum (call $hot (local.get $sum)))))
+            (call $print (i32.and (local.get $sum) (i32.const 7))))"#,
+        work("hot", 5),
+        work("cold", 3)
+    )
+}
+
+#[test]
+fn a_profile_is_written_and_followed() {
+    let folder = Folder::new();
+    let module = folder.module(&hot_and_cold());
+    let profile = folder.path("profile.json");
+    let first = wasm(&[&"run", &"--profile-out", &profile, &module]);
+    assert_eq!(first.status.code(), Some(0), "{first:?}");
+    let plain = wasm(&[&"run", &"--explain=main", &module]);
+    let hot = wasm(&[&"run", &"--explain=main", &"--profile", &profile, &module]);
+    assert_eq!([&first.stdout, &plain.stdout], [&hot.stdout, &hot.stdout]);
+    let decisions = |output: &Output, callee: &str| {
+        let lines = text(&output.stderr).lines().map(str::trim);
+        let calls = lines.filter(|line| line.contains(&format!(" {callee} at 0x")));
+        let first_words = calls.filter_map(|line| line.split_whitespace().next());
+        first_words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(decisions(&plain, "hot"), ["kept", "kept"], "{plain:?}");
+    assert_eq!(decisions(&hot, "hot"), ["inlined", "kept"], "{hot:?}");
+    assert_eq!(decisions(&hot, "cold"), ["kept", "kept"], "{hot:?}");
+    // A linked program follows it too.
+    let object = folder.path("program.o");
+    let output = wasm(&[
+        &"compile",
+        &"--explain",
+        &"--profile",
+        &profile,
+        &module,
+        &"-o",
+        &object,
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(
+        text(&output.stderr).contains("inlined hot at 0x"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_profile_that_is_none_is_named() {
+    let folder = Folder::new();
+    let module = folder.module(r#"(func (export "_start"))"#);
+    let profile = folder.path("profile.json");
+    fs::write(&profile, "{}").expect("it can be written");
+    let output = wasm(&[&"run", &"--profile", &profile, &module]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        text(&output.stderr).contains("profile.json: "),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn thresholds_of_the_policies_can_be_set() {
+    let folder = Folder::new();
+    let module = folder.module(&hot_and_cold());
+    for (options, decision) in [
+        (["--policy=cost", "--cost-threshold=30"], "kept"),
+        (["--policy=cost", "--cost-threshold=500"], "inlined"),
+        (["--policy=small", "--small-callee=50"], "kept"),
+        (["--policy=small", "--small-callee=500"], "inlined"),
+    ] {
+        let output = wasm(&[&"run", &options[0], &options[1], &"--explain=main", &module]);
+        let list = text(&output.stderr);
+        let mut calls = list.lines().filter(|line| line.contains(" cold at 0x"));
+        assert!(
+            calls.all(|line| line.trim().starts_with(decision)),
+            "{list}"
+        );
+        assert_eq!(list.matches(" cold at 0x").count(), 2, "{list}");
+    }
+}
+
+#[test]
+fn functions_are_written_as_clif() {
+    let folder = Folder::new();
+    let module = folder.module(&format!("{HEAD} {DIVIDES}"));
+    let clif = folder.path("functions.clif");
+    let output = wasm(&[&"run", &"--clif-out", &clif, &module]);
+    assert_eq!(text(&output.stdout), "6", "{output:?}");
+    let clif = fs::read_to_string(clif).expect("it was written");
+    let program = cranelift_inliner::program::Program::from_clif(&clif, "functions.clif");
+    // Six functions of the module with imported ones, and an entry.
+    let program = program.expect("it can be read");
+    assert!(program.len() >= 7, "{}", program.len());
+}

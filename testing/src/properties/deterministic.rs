@@ -84,6 +84,11 @@ impl Outcome {
             // The names are from an existing program.
             let _ = ordered.add_function(program[id].clone());
         }
+        for name in program.tables() {
+            let functions = program.table(name);
+            let functions = functions.map(|(offset, function)| (offset, function.clone()));
+            ordered.add_table(name.clone(), functions);
+        }
         let run = || run(&ordered, inliner).map_err(|error| error.to_string());
         Outcome(match self::pool(pool) {
             Some(pool) => pool.install(run),

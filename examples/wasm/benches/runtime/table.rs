@@ -1,5 +1,7 @@
 //! The measurements, as a table for readers and as JSON for scripts.
 
+use crate::counts::Counts;
+use crate::plot::Point;
 use crate::variants::Variant;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -10,6 +12,7 @@ pub(crate) struct Cell {
     pub(crate) run_median: Duration,
     pub(crate) compile: Duration,
     pub(crate) code: usize,
+    pub(crate) counts: Option<Counts>,
 }
 
 /// A program.
@@ -20,15 +23,36 @@ pub(crate) struct Row {
 
 type Figure = fn(&Cell) -> f64;
 
-const FIGURES: [(&str, &str, Figure); 4] = [
-    ("run", "run time, least", |cell| cell.run.as_secs_f64()),
+fn run(cell: &Cell) -> f64 {
+    cell.run.as_secs_f64()
+}
+
+fn code(cell: &Cell) -> f64 {
+    cell.code as f64
+}
+
+/// What is not counted is not a number.
+fn counted(cell: &Cell, of: fn(Counts) -> u64) -> f64 {
+    cell.counts.map_or(f64::NAN, |counts| of(counts) as f64)
+}
+
+const FIGURES: [(&str, &str, Figure); 6] = [
+    ("run", "run time, least", run),
     ("run_median", "run time, median", |cell| {
         cell.run_median.as_secs_f64()
     }),
-    ("code", "code", |cell| cell.code as f64),
+    ("code", "code", code),
     ("compile", "time to compile", |cell| {
         cell.compile.as_secs_f64()
     }),
+    ("run_insts", "executed instructions", |cell| {
+        counted(cell, |counts| counts.run)
+    }),
+    (
+        "compile_insts",
+        "instructions executed to compile",
+        |cell| counted(cell, |counts| counts.compile),
+    ),
 ];
 
 fn ratio(row: &Row, variant: usize, figure: Figure) -> f64 {
@@ -44,7 +68,14 @@ fn mean(rows: &[Row], variant: usize, figure: Figure) -> f64 {
 /// Prints a table for each figure: the first way in absolute numbers, the others by comparison.
 pub(crate) fn print(variants: &[Variant], rows: &[Row]) {
     for (name, title, figure) in FIGURES {
-        let unit = if name == "code" { "bytes" } else { "ms" };
+        if rows.iter().any(|row| figure(&row.cells[0]).is_nan()) {
+            continue;
+        }
+        let (unit, factor) = match name {
+            "code" => ("bytes", 1.0),
+            "run_insts" | "compile_insts" => ("millions", 1e-6),
+            _ => ("ms", 1e3),
+        };
         println!(
             "\n{title}: {} in {unit}, and the others against it\n",
             variants[0].name
@@ -59,7 +90,7 @@ pub(crate) fn print(variants: &[Variant], rows: &[Row]) {
             let first = figure(&row.cells[0]);
             match name {
                 "code" => print!(" {first} |"),
-                _ => print!(" {:.1} |", first * 1e3),
+                _ => print!(" {:.1} |", first * factor),
             }
             for variant in 1..variants.len() {
                 print!(" {:.3} |", ratio(row, variant, figure));
@@ -74,7 +105,30 @@ pub(crate) fn print(variants: &[Variant], rows: &[Row]) {
     }
 }
 
-/// Returns all figures, and the means.
+/// Returns the means of run time and code, for the picture.
+pub(crate) fn points(variants: &[Variant], rows: &[Row]) -> Vec<Point> {
+    let variants = variants.iter().enumerate();
+    let points = variants.map(|(index, variant)| Point {
+        name: variant.name.clone(),
+        code: mean(rows, index, code),
+        run: mean(rows, index, run),
+    });
+    points.collect()
+}
+
+/// Returns the same of what [`json`] wrote.
+pub(crate) fn points_from(text: &str) -> Vec<Point> {
+    let all: Value = serde_json::from_str(text).expect("the file is JSON");
+    let means = all["means"].as_object().expect("the file has means");
+    let points = means.iter().map(|(name, figures)| Point {
+        name: name.clone(),
+        code: figures["code"].as_f64().expect("a number"),
+        run: figures["run"].as_f64().expect("a number"),
+    });
+    points.collect()
+}
+
+/// Returns all figures, and the means; null is what was not counted.
 pub(crate) fn json(variants: &[Variant], rows: &[Row]) -> String {
     let programs = rows.iter().map(|row| {
         let cells = variants.iter().zip(&row.cells).map(|(variant, cell)| {

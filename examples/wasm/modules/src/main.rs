@@ -37,6 +37,7 @@ fn config(number: u64) -> Config {
         memory64_enabled: false,
         memory_max_size_required: true,
         min_funcs: 3,
+        min_types: 2,
         multi_value_enabled: true,
         reference_types_enabled: number % 8 == 0,
         relaxed_simd_enabled: false,
@@ -53,7 +54,7 @@ fn config(number: u64) -> Config {
 /// Returns a generator of numbers by Vigna (SplitMix64), for the bytes that a module is made of.
 fn bytes(number: u64) -> Vec<u8> {
     let mut state = number;
-    let words = (0..1024).flat_map(|_| {
+    let words = (0..4096).flat_map(|_| {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -25,6 +25,8 @@ pub struct Image {
     pub tables: Vec<u32>,
     /// The bits of each global at the start.
     pub globals: Vec<u64>,
+    /// The most results that a function has beyond those in registers.
+    pub further_results: usize,
     /// Element segments, in order.
     pub elements: Vec<Elements>,
     /// Data segments, in order.

@@ -1,6 +1,6 @@
 //! A module made ready to run: memory, tables and globals filled, and functions to call.
 
-use crate::context::{Context, Element, global_offset, table_offset};
+use crate::context::{Context, Element, global_offset, result_offset, table_offset};
 use crate::host::Host;
 use crate::image::{Exported, Image, Placement, TrapKind, ValueType};
 use crate::memory::Memory;
@@ -84,7 +84,8 @@ impl Instance {
             wasi,
             image: Arc::clone(&image),
         });
-        let words = global_offset(image.tables.len(), image.globals.len() as u32) as usize / 8;
+        let (tables, globals) = (image.tables.len(), image.globals.len());
+        let words = result_offset(tables, globals, image.further_results) as usize / 8;
         let mut instance = Self {
             context: vec![0; words].into(),
             host: Box::into_raw(host),

@@ -13,7 +13,7 @@ mod program;
 mod traps;
 mod wasi;
 
-pub use context::{Context, Element, global_offset, table_offset};
+pub use context::{Context, Element, REGISTER_RESULTS, global_offset, result_offset, table_offset};
 pub use host::{HOST_FUNCTIONS, HostFunction, find_host_function};
 pub use image::*;
 pub use instance::{Code, Instance, InstantiateError};

@@ -1,20 +1,71 @@
-//! Calls, direct and through tables.
+//! Calls, direct and through tables, and returns.
 
 use super::{
-    NULL_CALL, Region, TABLE_OUT_OF_BOUNDS, Translator, WRONG_SIGNATURE, compiled_signature,
+    NULL_CALL, Region, TABLE_OUT_OF_BOUNDS, Translator, WRONG_SIGNATURE, clif_type,
+    compiled_signature,
 };
+use crate::parse::{ParsedModule, Signature};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, Value, types};
-use cranelift_inliner_wasm_runtime::{Element, table_offset};
+use cranelift_codegen::ir::{Inst, InstBuilder, Value, types};
+use cranelift_frontend::FunctionBuilder;
+use cranelift_inliner_wasm_runtime::{Element, REGISTER_RESULTS, result_offset, table_offset};
 use std::mem::offset_of;
 
+/// Returns how many results of a function are in the context, and not in registers.
+pub(crate) fn further_results(signature: &Signature) -> usize {
+    signature.results.len().saturating_sub(REGISTER_RESULTS)
+}
+
+/// Returns where in the context these results are: those of all functions in the same place, since each is
+/// read right after the call.
+fn result_offsets(module: &ParsedModule<'_>, signature: &Signature) -> impl Iterator<Item = i32> {
+    let (tables, globals) = (module.tables.len(), module.globals.len());
+    let results = 0..further_results(signature);
+    results.map(move |result| result_offset(tables, globals, result))
+}
+
+/// Returns all results of a call, given those in registers.
+pub(crate) fn call_results(
+    module: &ParsedModule<'_>,
+    signature: &Signature,
+    builder: &mut FunctionBuilder<'_>,
+    context: Value,
+    in_registers: &[Value],
+) -> Vec<Value> {
+    let mut results = in_registers.to_vec();
+    let further = signature.results.iter().skip(REGISTER_RESULTS);
+    for (&ty, offset) in further.zip(result_offsets(module, signature)) {
+        let flags = Region::Context.flags(builder.func);
+        let result = builder.ins().load(clif_type(ty), flags, context, offset);
+        results.push(result);
+    }
+    results
+}
+
 impl Translator<'_, '_, '_> {
+    pub(super) fn return_values(&mut self, values: &[Value]) {
+        let further = values.iter().skip(REGISTER_RESULTS);
+        for (&value, offset) in further.zip(result_offsets(self.module, self.signature)) {
+            let flags = self.flags(Region::Context);
+            self.builder.ins().store(flags, value, self.context, offset);
+        }
+        let in_registers = &values[..values.len().min(REGISTER_RESULTS)];
+        self.builder.ins().return_(in_registers);
+    }
+
+    fn push_results(&mut self, signature: &Signature, call: Inst) {
+        let in_registers = self.builder.inst_results(call).to_vec();
+        let (builder, context) = (&mut self.builder, self.context);
+        let results = call_results(self.module, signature, builder, context, &in_registers);
+        self.stack.extend(results);
+    }
+
     pub(super) fn call(&mut self, function: u32) {
-        let params = self.module.signature(function).params.len();
-        let arguments = self.arguments(params);
+        let signature = self.module.signature(function);
+        let arguments = self.arguments(signature.params.len());
         let reference = self.reference(self.declared.functions[function as usize]);
         let call = self.builder.ins().call(reference, &arguments);
-        self.stack.extend(self.builder.inst_results(call));
+        self.push_results(signature, call);
     }
 
     /// Returns the context and the operands of a call.
@@ -53,15 +104,12 @@ impl Translator<'_, '_, '_> {
             self.builder
                 .ins()
                 .load(types::I64, flags, element, offset_of!(Element, code) as i32);
-        let signature = &self.module.types[ty as usize];
-        let params = signature.params.len();
-        let signature = self.builder.import_signature(compiled_signature(signature));
-        let arguments = self.arguments(params);
-        let call = self
-            .builder
-            .ins()
-            .call_indirect(signature, code, &arguments);
-        self.stack.extend(self.builder.inst_results(call));
+        let module = self.module;
+        let signature = &module.types[ty as usize];
+        let arguments = self.arguments(signature.params.len());
+        let compiled = self.builder.import_signature(compiled_signature(signature));
+        let call = self.builder.ins().call_indirect(compiled, code, &arguments);
+        self.push_results(signature, call);
     }
 
     /// Returns the address of an element, which must be in the table.

@@ -203,7 +203,7 @@ impl Translator<'_, '_, '_> {
             self.stack.extend(self.builder.block_params(frame.target));
             if outermost {
                 let values = self.pop_many(frame.results);
-                self.builder.ins().return_(&values);
+                self.return_values(&values);
                 self.reachable = false;
             }
         }
@@ -225,7 +225,7 @@ impl Translator<'_, '_, '_> {
     pub(super) fn return_(&mut self) {
         let results = self.frames[0].results;
         let values = self.pop_many(results);
-        self.builder.ins().return_(&values);
+        self.return_values(&values);
         self.leave_reachable();
     }
 

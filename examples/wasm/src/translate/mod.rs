@@ -10,6 +10,7 @@ mod operators;
 
 use crate::error::Result;
 use crate::parse::{Body, ParsedModule, Signature, value_type};
+pub(crate) use calls::{call_results, further_results};
 use control::Frame;
 use cranelift_codegen::ir::{
     self, AbiParam, AliasRegionData, ArgumentPurpose, FuncRef, Function, GlobalValueData,
@@ -17,7 +18,9 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
-use cranelift_inliner_wasm_runtime::{Context, HostFunction, ValueType, find_host_function};
+use cranelift_inliner_wasm_runtime::{
+    Context, HostFunction, REGISTER_RESULTS, ValueType, find_host_function,
+};
 use cranelift_module::{FuncId, Linkage, Module};
 use rustc_hash::FxHashMap;
 use std::mem::offset_of;
@@ -50,7 +53,8 @@ pub(crate) fn compiled_signature(signature: &Signature) -> ir::Signature {
     let mut compiled = ir::Signature::new(CONVENTION);
     compiled.params = vec![AbiParam::special(types::I64, ArgumentPurpose::VMContext)];
     compiled.params.extend(signature.params.iter().map(param));
-    compiled.returns = signature.results.iter().map(param).collect();
+    let in_registers = signature.results.iter().take(REGISTER_RESULTS);
+    compiled.returns = in_registers.map(param).collect();
     compiled
 }
 
@@ -90,7 +94,7 @@ impl Declared {
 enum Region {
     Memory,
     Table,
-    /// The context, without its globals.
+    /// The context without its globals, and with results of calls.
     Context,
     Globals,
 }
@@ -169,6 +173,7 @@ pub(crate) fn translate_body(
         declared,
         builder,
         context: params[0],
+        signature,
         references: FxHashMap::default(),
         locals: Vec::new(),
         stack: Vec::new(),
@@ -224,6 +229,7 @@ struct Translator<'a, 'w, 'f> {
     declared: &'a mut Declared,
     builder: FunctionBuilder<'f>,
     context: Value,
+    signature: &'a Signature,
     references: FxHashMap<FuncId, FuncRef>,
     locals: Vec<Variable>,
     stack: Vec<Value>,

@@ -1,0 +1,45 @@
+//! The decision for each call.
+
+use crate::compile::Compiled;
+use crate::image::number;
+use cranelift_inliner::program::FunctionName;
+use std::fmt::Write;
+
+/// Lists the direct calls of each function whose name contains `wanted`, with the decision for each
+/// and its reason. Empty if nothing could be inlined.
+pub fn explain(compiled: &Compiled, wanted: &str) -> String {
+    let mut text = String::new();
+    let Some(report) = &compiled.report else {
+        return text;
+    };
+    // Reports name functions by their symbols. Entries have no name in the module.
+    let name = |symbol: &FunctionName| {
+        let function = number(&symbol.to_string());
+        let function = function.and_then(|number| compiled.image.functions.get(number as usize));
+        function.map_or_else(|| symbol.to_string(), |function| function.name.clone())
+    };
+    let mut last = None;
+    for site in report.inlined().sites() {
+        let caller = name(report.program()[site.caller].name());
+        if !caller.contains(wanted) {
+            continue;
+        }
+        if last != Some(site.caller) {
+            last = Some(site.caller);
+            let stats = report.inlined().stats(site.caller);
+            let (before, after) = (stats.insts_before, stats.insts_after);
+            let _ = writeln!(text, "{caller}: {before} -> {after} instructions");
+        }
+        let decision = if site.inlined { "inlined" } else { "kept" };
+        let _ = write!(text, "    {decision:7} ");
+        for &id in site.via() {
+            let _ = write!(text, "{} > ", name(report.program()[id].name()));
+        }
+        let _ = write!(text, "{}", name(&site.callee));
+        if !site.srcloc.is_default() {
+            let _ = write!(text, " at {:#x}", site.srcloc.bits());
+        }
+        let _ = writeln!(text, ": {}", site.reason);
+    }
+    text
+}
