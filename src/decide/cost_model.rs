@@ -317,10 +317,15 @@ impl Inline for CostModel {
     }
 }
 
-        if depth == 0 && site.heat() != Heat::Hot && enters_recursion(site) {
-            return self.cold_threshold;
-        }
-        let threshold = self.threshold + self.loop_bonus * depth + bonus;
+/// Returns whether the callee calls itself, in some way, and the caller is not part of that. A copy
+/// saves the first call alone, and the function stays.
+fn enters_recursion(site: &CallSite<'_>) -> bool {
+    let graph = site.graph();
+    let component = |name| graph.program().id(name).and_then(|id| graph.component(id));
+    site.summary().recursion().is_recursive()
+        && component(site.caller_name()) != component(site.callee_name())
+}
+
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX / 64)
 }
