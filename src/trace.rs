@@ -25,6 +25,22 @@ macro_rules! trace {
     ($($arguments:tt)*) => { ::log::trace!($($arguments)*) };
 }
 
+/// Returns whether [`trace`] logs anything, for lines that cost something to make.
+#[cfg(feature = "trace-log")]
+macro_rules! traces {
+    () => {
+        ::log::log_enabled!(::log::Level::Trace)
+    };
+}
+
+/// Returns whether [`trace`] logs anything, for lines that cost something to make.
+#[cfg(not(feature = "trace-log"))]
+macro_rules! traces {
+    () => {
+        false
+    };
+}
+
 /// Logs at the level `trace`, under the path of the module. Without the feature `trace-log` it is
 /// checked and compiled to nothing, as in Cranelift.
 #[cfg(not(feature = "trace-log"))]

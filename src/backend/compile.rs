@@ -17,7 +17,8 @@ use std::sync::{Mutex, PoisonError};
 /// graph, dominator tree and register-allocator memory.
 #[derive(Default)]
 pub struct CompileScratch {
-    context: Option<Context>,
+    /// In a box: it is moved for every function, and is some thousand bytes.
+    context: Option<Box<Context>>,
 }
 
 impl CompileScratch {
@@ -114,14 +115,17 @@ pub fn compile_owned_function(
     let try_calls = TryCallTags::mark(&mut function);
 
     // The context is out of the scratch while Cranelift works on it, so that a panic loses it.
-    let mut context = scratch.context.take().unwrap_or_else(Context::new);
+    let mut context = scratch
+        .context
+        .take()
+        .unwrap_or_else(|| Box::new(Context::new()));
     context.func = function;
     let (context, result) = panics::catch(move || {
         let result = context
             .compile(isa, &mut ControlPlane::default())
             .map(drop)
             .map_err(|error| CompileError::from_codegen(&error.func.name, &error.inner));
-        let code = context.take_compiled_code();
+        let code = context.take_compiled_code().map(Box::new);
         context.clear();
         (context, result.map(|()| code))
     })

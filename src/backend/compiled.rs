@@ -22,7 +22,8 @@ use cranelift_codegen::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct CompiledFunction {
     name: UserFuncName,
-    code: CompiledCode,
+    /// In a box: it is some thousand bytes, which would be copied whenever this is moved.
+    code: Box<CompiledCode>,
     relocations: Vec<Relocation>,
     /// By number of the sized stack slot.
     slot_sizes: Vec<u32>,
@@ -57,7 +58,7 @@ pub struct DebugTagPoint<'a> {
 impl CompiledFunction {
     pub(super) fn new(
         name: UserFuncName,
-        code: CompiledCode,
+        code: Box<CompiledCode>,
         relocations: Vec<Relocation>,
         slot_sizes: Vec<u32>,
         recovered: Recovered,

@@ -26,6 +26,6 @@ pub(crate) use signature::has_signature;
 pub(crate) use size::{ENTRIES_IN_ONE, code_size, frame_bytes, handler_copies_size, slot_bytes};
 pub(crate) use slot_overrun::slot_overrun;
 pub(crate) use srcloc::{for_each_label_srcloc, rebase_srclocs, relative_srcloc, set_srcloc};
-pub(crate) use structure::{check_params, check_structure};
+pub(crate) use structure::{check_edges, check_params, check_structure};
 pub(crate) use successors::{branches, branches_mut};
 pub(crate) use unreachable::drop_unreachable_blocks;

@@ -6,14 +6,18 @@ use super::OptimizeOptions;
 use super::flow::{Flow, remove_params};
 use crate::body::{branches, resolve_alias};
 use cranelift_codegen::entity::EntitySet;
-use cranelift_codegen::ir::{ExceptionTableItem, Function, Inst, Value, ValueDef};
+use cranelift_codegen::ir::{ExceptionTableItem, Function, Inst, Opcode, Value, ValueDef};
 use smallvec::SmallVec;
+use std::sync::LazyLock;
 
 /// Scratch memory.
 #[derive(Default)]
 pub(super) struct DeadContext {
     used: EntitySet<Value>,
+    /// Used values whose operands are to be noted.
     work: Vec<Value>,
+    /// Instructions that had no used results when they were visited.
+    unused: Vec<Inst>,
 }
 
 /// Removes unused parameters and instructions; returns their numbers. No block may be unreachable.
@@ -27,55 +31,70 @@ pub(super) fn drop_dead(
         return (0, 0);
     }
     context.find_used(func, flow, options);
+    let DeadContext { used, unused, .. } = context;
     let mut dropped = (0, 0);
-    for (number, &block) in (0u32..).zip(flow.blocks()) {
-        let mut next = func.layout.first_inst(block);
-        while let Some(inst) = next {
-            next = func.layout.next_inst(inst);
-            let results = func.dfg.inst_results(inst);
-            let is_used = results.iter().any(|&value| context.used.contains(value));
-            if options.drop_insts && !is_used && has_no_effect(func, inst) {
-                func.layout.remove_inst(inst);
-                dropped.1 += 1;
-            }
+    for inst in unused.drain(..) {
+        if !has_used_result(func, used, inst) {
+            func.layout.remove_inst(inst);
+            dropped.1 += 1;
         }
-        if number > 0 && options.drop_params {
-            let params = func.dfg.block_params(block).iter();
-            let goes: SmallVec<[bool; 8]> =
-                params.map(|&param| !context.used.contains(param)).collect();
-            if goes.contains(&true) {
-                remove_params(func, flow, number, &goes);
-                dropped.0 += goes.iter().filter(|goes| **goes).count();
-            }
+    }
+    if !options.drop_params {
+        return dropped;
+    }
+    for (number, &block) in (0u32..).zip(flow.blocks()).skip(1) {
+        let params = func.dfg.block_params(block).iter();
+        let goes: SmallVec<[bool; 8]> = params.map(|&param| !used.contains(param)).collect();
+        if goes.contains(&true) {
+            remove_params(func, flow, number, &goes);
+            dropped.0 += goes.iter().filter(|goes| **goes).count();
         }
     }
     dropped
 }
 
+fn has_used_result(func: &Function, used: &EntitySet<Value>, inst: Inst) -> bool {
+    let mut results = func.dfg.inst_results(inst).iter();
+    results.any(|&value| used.contains(value))
+}
+
 impl DeadContext {
+    /// Finds the used values. The walk goes from the last block to the first, so that most uses
+    /// come before their definition, and few instructions are noted as unused in vain.
     fn find_used(&mut self, func: &Function, flow: &Flow, options: &OptimizeOptions) {
         self.used.clear();
         self.work.clear();
-        for (number, &block) in (0u32..).zip(flow.blocks()) {
-            if number > 0 && !options.drop_params {
+        self.unused.clear();
+        let labels = func.dfg.values_labels.iter();
+        for &value in labels.flat_map(|labels| labels.keys()) {
+            self.note(func, value);
+        }
+        self.follow(func, flow);
+        for &block in flow.blocks().iter().rev() {
+            // Those of the entry block are as good as used.
+            if !options.drop_params {
                 for &param in func.dfg.block_params(block) {
                     self.note(func, param);
                 }
             }
-            for inst in func.layout.block_insts(block) {
-                if !options.drop_insts || !has_no_effect(func, inst) {
-                    self.note_operands(func, inst);
+            let mut next = func.layout.last_inst(block);
+            while let Some(inst) = next {
+                next = func.layout.prev_inst(inst);
+                if options.drop_insts && has_no_effect(func, inst) {
+                    // Its operands are noted as soon as a result is used.
+                    if !has_used_result(func, &self.used, inst) {
+                        self.unused.push(inst);
+                    }
+                    continue;
                 }
+                self.note_operands(func, inst);
+                self.follow(func, flow);
             }
         }
-        for &value in func
-            .dfg
-            .values_labels
-            .iter()
-            .flat_map(|labels| labels.keys())
-        {
-            self.note(func, value);
-        }
+    }
+
+    /// Notes what the values in `work` are made of.
+    fn follow(&mut self, func: &Function, flow: &Flow) {
         while let Some(value) = self.work.pop() {
             match func.dfg.value_def(value) {
                 ValueDef::Result(inst, _) => {
@@ -123,23 +142,46 @@ impl DeadContext {
     }
 }
 
+/// What an instruction of an opcode may do besides computing its results.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    None,
+    /// It may trap, unless its flags promise otherwise.
+    Load,
+    Some,
+}
+
+/// By opcode: Cranelift's predicates are a table each.
+static EFFECTS: LazyLock<[Effect; 256]> = LazyLock::new(|| {
+    let mut effects = [Effect::Some; 256];
+    for &opcode in Opcode::all() {
+        let has_effect = opcode.is_call()
+            || opcode.is_branch()
+            || opcode.is_terminator()
+            || opcode.is_return()
+            || opcode.can_trap()
+            || opcode.can_store()
+            || opcode.other_side_effects();
+        effects[opcode as usize] = match (has_effect, opcode.can_load()) {
+            (true, _) => Effect::Some,
+            (false, true) => Effect::Load,
+            (false, false) => Effect::None,
+        };
+    }
+    effects
+});
+
 /// Returns whether `inst` only computes its results.
 fn has_no_effect(func: &Function, inst: Inst) -> bool {
     let data = &func.dfg.insts[inst];
-    let opcode = data.opcode();
-    let has_effect = opcode.is_call()
-        || opcode.is_branch()
-        || opcode.is_terminator()
-        || opcode.is_return()
-        || opcode.can_trap()
-        || opcode.can_store()
-        || opcode.other_side_effects();
-    if has_effect || func.dfg.inst_results(inst).is_empty() {
+    let effect = EFFECTS[data.opcode() as usize];
+    if effect == Effect::Some || func.dfg.inst_results(inst).is_empty() {
         return false;
     }
     // The function may not have been verified, so the flags may not be there.
-    let flags = data
-        .memflags()
-        .filter(|&flags| func.dfg.mem_flags.is_valid(flags));
-    !opcode.can_load() || flags.is_some_and(|flags| func.dfg.mem_flags[flags].notrap())
+    let flags = || {
+        data.memflags()
+            .filter(|&flags| func.dfg.mem_flags.is_valid(flags))
+    };
+    effect == Effect::None || flags().is_some_and(|flags| func.dfg.mem_flags[flags].notrap())
 }

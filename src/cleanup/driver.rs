@@ -8,14 +8,15 @@ use super::handlers::drop_handlers;
 use super::held::Contents;
 use super::params::{ParamsContext, unify_params};
 use super::promote::{PromoteContext, promote_slots};
+use super::scope::{Before, Scope};
 use super::stores::drop_stores;
 use super::targets::{Resolved, TargetsContext, resolve_targets};
 use super::{
-    CleanupContext, CleanupStats, OptimizeOptions, Others, declarations, guards, slots, tidy,
-    trace_step,
+    CleanupContext, CleanupStats, OptimizeOptions, Others, guards, slots, tidy, trace_step,
 };
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{ExternalName, Function, Inst};
+use std::borrow::Cow;
 
 /// A slot may hold the address of another, which can only be promoted after it, and so on: the
 /// environment of a closure of a closure. Deeper nests are rare.
@@ -25,6 +26,7 @@ const MOST_ROUNDS: usize = 6;
 #[derive(Default)]
 pub(super) struct OptimizeContext {
     flow: Flow,
+    scope: Scope,
     params: ParamsContext,
     dead: DeadContext,
     decided: DecidedContext,
@@ -48,44 +50,52 @@ impl OptimizeContext {
     }
 }
 
-/// Optimizes a function without references to missing entities.
+/// Optimizes a tidy function without references to missing entities.
 pub(super) fn optimize_checked(
     func: &mut Function,
     options: &OptimizeOptions,
     others: Others<'_>,
+    before: Option<Before>,
     context: &mut CleanupContext,
 ) -> CleanupStats {
-    let mut stats = tidy(func, context);
-    let mut options = options.clone();
-    let follows_slots = !slots::relies_on_layout(func);
+    let mut stats = CleanupStats::default();
+    let mut options = Cow::Borrowed(options);
+    let follows_slots = func.sized_stack_slots.is_empty() || !slots::relies_on_layout(func);
     if !follows_slots {
         // A slot may be accessed by the address of another.
+        let options = options.to_mut();
         options.promote_slots = false;
         options.drop_stores = false;
         options.guard_calls = false;
     }
-    options.guard_calls &= options.resolve_targets;
-    let options = &options;
-    let mut copies_left = decided::budget(func);
+    if options.guard_calls && !options.resolve_targets {
+        options.to_mut().guard_calls = false;
+    }
+    let options = &*options;
+    let survey = context.optimize.scope.begin(func, before);
+    let mut copies_left = decided::budget(survey.insts);
+    let mut may_be_unused = context.optimize.scope.is_whole();
     for _ in 0..MOST_ROUNDS {
         let OptimizeContext {
             flow,
+            scope,
             params,
             dead,
             promote,
             ..
         } = &mut context.optimize;
         flow.compute(func);
+        scope.find(func, flow);
         let mut unified = 0;
         if options.drop_params {
-            unified = unify_params(func, flow, params);
+            unified = unify_params(func, flow, scope, params);
             let counts = CleanupStats {
                 params_dropped: unified,
                 ..CleanupStats::default()
             };
             add(&mut stats, func, "parameters with one value", counts);
         }
-        if options.drop_params || options.drop_insts {
+        if may_be_unused {
             let counts = unused(func, flow, options, dead);
             add(&mut stats, func, "not used", counts);
         }
@@ -94,27 +104,30 @@ pub(super) fn optimize_checked(
             promoted = promote_slots(func, flow, options, promote);
             add(&mut stats, func, "promoted", promoted);
         }
-        let is_changed = unified > 0 || promoted != CleanupStats::default();
-        if is_changed {
-            stats += tidy(func, context);
+        let mut is_changed = promoted != CleanupStats::default();
+        may_be_unused |= is_changed;
+        if unified > 0 || is_changed {
+            let tidied = tidy(func, context);
+            stats += tidied;
+            is_changed |= tidied != CleanupStats::default();
+            if is_changed {
+                context.optimize.flow.compute(func);
+            }
         }
-        let mut resolved = Resolved::default();
-        if options.resolve_targets {
+        if options.resolve_targets && (survey.has_indirect_calls || !options.tables.is_empty()) {
             let OptimizeContext { flow, targets, .. } = &mut context.optimize;
-            flow.compute(func);
-            resolved = resolve_targets(func, flow, options, targets);
+            let resolved = resolve_targets(func, flow, options, targets);
             let counts = CleanupStats {
                 calls_resolved: resolved.calls,
                 table_loads_replaced: resolved.loads,
                 ..CleanupStats::default()
             };
             add(&mut stats, func, "targets known", counts);
+            is_changed |= resolved != Resolved::default();
         }
-        let mut guards = 0;
         if options.guard_calls && has_candidates(func) && guards::has_indirect_calls(func) {
             let OptimizeContext { flow, contents, .. } = &mut context.optimize;
-            flow.compute(func);
-            guards = guards::decide_guards(func, flow, contents);
+            let guards = guards::decide_guards(func, flow, contents);
             let counts = CleanupStats {
                 guards_decided: guards,
                 ..CleanupStats::default()
@@ -122,10 +135,12 @@ pub(super) fn optimize_checked(
             add(&mut stats, func, "guards decided", counts);
             if guards > 0 {
                 stats += tidy(func, context);
+                context.optimize.flow.compute(func);
+                is_changed = true;
+                may_be_unused = true;
             }
         }
-        let mut plain = 0;
-        if options.drop_handlers {
+        if options.drop_handlers && survey.has_handlers {
             let never_throws = |func: &Function, func_ref| match func.dfg.ext_funcs.get(func_ref) {
                 Some(declared) => match &declared.name {
                     ExternalName::LibCall(_) => true,
@@ -134,25 +149,28 @@ pub(super) fn optimize_checked(
                 },
                 None => false,
             };
-            plain = drop_handlers(func, &context.handler_addresses, never_throws);
+            let plain = drop_handlers(func, &context.handler_addresses, never_throws);
             stats.try_calls_replaced += plain;
             if plain > 0 {
                 stats += tidy(func, context);
+                context.optimize.flow.compute(func);
+                is_changed = true;
             }
         }
-        let is_changed = is_changed || resolved != Resolved::default() || guards + plain > 0;
-        let decided = match options.thread_branches {
-            true => thread_branches(func, follows_slots, &mut copies_left, context),
-            false => 0,
-        };
-        let counts = CleanupStats {
-            branches_decided: decided,
-            ..CleanupStats::default()
-        };
-        add(&mut stats, func, "branches decided", counts);
-        if decided > 0 {
-            stats += tidy(func, context);
-        } else if !is_changed {
+        if options.thread_branches {
+            let decided = thread_branches(func, follows_slots, &mut copies_left, context);
+            let counts = CleanupStats {
+                branches_decided: decided,
+                ..CleanupStats::default()
+            };
+            add(&mut stats, func, "branches decided", counts);
+            if decided > 0 {
+                stats += tidy(func, context);
+                is_changed = true;
+                may_be_unused = true;
+            }
+        }
+        if !is_changed {
             break;
         }
     }
@@ -197,12 +215,6 @@ pub(super) fn optimize_checked(
         };
         add(&mut stats, func, "targets likely", counts);
     }
-    let counts = CleanupStats {
-        slots_dropped: slots::drop_unused_slots(func),
-        declarations_dropped: declarations::drop_unused_declarations(func),
-        ..CleanupStats::default()
-    };
-    add(&mut stats, func, "not named", counts);
     stats
 }
 
@@ -212,6 +224,9 @@ fn unused(
     options: &OptimizeOptions,
     context: &mut DeadContext,
 ) -> CleanupStats {
+    if !options.drop_params && !options.drop_insts {
+        return CleanupStats::default();
+    }
     let (params_dropped, insts_dropped) = drop_dead(func, flow, options, context);
     CleanupStats {
         params_dropped,
@@ -234,13 +249,20 @@ fn thread_branches(
 ) -> usize {
     let CleanupContext {
         handler_addresses,
-        optimize: OptimizeContext { flow, decided, .. },
+        optimize:
+            OptimizeContext {
+                flow,
+                scope,
+                decided,
+                ..
+            },
         ..
     } = context;
-    flow.compute(func);
+    scope.find(func, flow);
     thread_decided(
         func,
         flow,
+        scope,
         follows_slots,
         copies_left,
         handler_addresses,

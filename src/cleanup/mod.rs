@@ -58,6 +58,7 @@ mod merge;
 mod options;
 mod params;
 mod promote;
+mod scope;
 mod slots;
 mod stores;
 mod tables;
@@ -66,9 +67,12 @@ mod thread;
 
 pub use crate::body::spread_cold;
 pub use options::{MemoryFunctions, OptimizeOptions};
+pub(crate) use scope::Before;
 pub use tables::{TableFunction, Tables};
 
-use crate::body::{HandlerAddresses, check_definitions, check_structure, drop_unreachable_blocks};
+use crate::body::{
+    HandlerAddresses, check_definitions, check_edges, check_structure, drop_unreachable_blocks,
+};
 use crate::program::FunctionName;
 use crate::trace::Name;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
@@ -259,7 +263,7 @@ pub fn optimize(
         never_throws: &|name| options.function_never_throws(name),
         may_inline: &|_| false,
     };
-    optimize_in_program(func, options, others, context)
+    optimize_in_program(func, options, others, None, context)
 }
 
 /// Facts about the functions that a function refers to.
@@ -271,11 +275,13 @@ pub(crate) struct Others<'a> {
     pub(crate) may_inline: &'a dyn Fn(&FunctionName) -> bool,
 }
 
-/// Like [`optimize`], but with facts about all functions.
+/// Like [`optimize`], but with facts about all functions. With `before`, mainly the code is looked
+/// at that came into a function with these entities.
 pub(crate) fn optimize_in_program(
     func: &mut Function,
     options: &OptimizeOptions,
     others: Others<'_>,
+    before: Option<Before>,
     context: &mut CleanupContext,
 ) -> CleanupStats {
     context.optimize.clear();
@@ -285,19 +291,53 @@ pub(crate) fn optimize_in_program(
     if !is_sound || !check_definitions(func) {
         return CleanupStats::default();
     }
-    driver::optimize_checked(func, options, others, context)
+    let mut stats = tidy(func, context);
+    stats += driver::optimize_checked(func, options, others, before, context);
+    stats += drop_unnamed(func);
+    stats
+}
+
+/// Like [`optimize_in_program`], for a function that [`clean_up_spliced`] has tidied.
+pub(crate) fn optimize_tidied(
+    func: &mut Function,
+    options: &OptimizeOptions,
+    others: Others<'_>,
+    before: Option<Before>,
+    context: &mut CleanupContext,
+) -> CleanupStats {
+    context.optimize.clear();
+    context.handler_addresses.clear();
+    // The session has not looked at the edges within a callee.
+    if check_edges(func).is_err() || !check_definitions(func) {
+        return CleanupStats::default();
+    }
+    let mut stats = driver::optimize_checked(func, options, others, before, context);
+    if stats != CleanupStats::default() {
+        stats += drop_unnamed(func);
+    }
+    stats
 }
 
 fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = tidy(func, context);
-    stats.slots_dropped = slots::drop_unused_slots(func);
-    stats.declarations_dropped = declarations::drop_unused_declarations(func);
+    stats += drop_unnamed(func);
+    stats
+}
+
+/// Removes slots and declarations that nothing names.
+fn drop_unnamed(func: &mut Function) -> CleanupStats {
+    let stats = CleanupStats {
+        slots_dropped: slots::drop_unused_slots(func),
+        declarations_dropped: declarations::drop_unused_declarations(func),
+        ..CleanupStats::default()
+    };
+    trace_step(func, "not named", &stats);
     stats
 }
 
 /// Tidies all but slots.
 fn trace_step(func: &Function, step: &str, stats: &CleanupStats) {
-    if cfg!(feature = "trace-log") && *stats != CleanupStats::default() {
+    if traces!() && *stats != CleanupStats::default() {
         let stats = format!("{stats:?}");
         let counts = stats
             .trim_start_matches("CleanupStats { ")

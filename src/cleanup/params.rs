@@ -3,10 +3,11 @@
 //! This is an optimistic fixpoint: first the values over back edges are assumed to be the same.
 //! Where they are not, the parameter stays and the rest is checked again.
 
-use super::flow::{Flow, remove_params};
+use super::flow::{Edge, Flow, remove_params};
+use super::scope::Scope;
 use crate::body::{branches, move_labels, resolve_alias};
 use cranelift_codegen::entity::SecondaryMap;
-use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value, ValueDef};
+use cranelift_codegen::ir::{Block, BlockArg, Function, InstructionData, Value, ValueDef};
 use smallvec::SmallVec;
 
 /// After this number of phases, no parameter is removed: loops are nested far less deeply.
@@ -31,16 +32,29 @@ enum Known {
 pub(super) struct ParamsContext {
     known: SecondaryMap<Value, Known>,
     changed: Vec<Value>,
+    /// The numbers of the blocks that are looked at.
+    joins: Vec<u32>,
 }
 
-/// Removes parameters that have one value on all ways; returns their number. Nothing may be
-/// unreachable.
-pub(super) fn unify_params(func: &mut Function, flow: &Flow, context: &mut ParamsContext) -> usize {
-    if flow.returns_to_entry() || !find(func, flow, context) {
+/// Removes parameters of blocks in `scope` that have one value on all ways; returns their number.
+/// Nothing may be unreachable.
+pub(super) fn unify_params(
+    func: &mut Function,
+    flow: &Flow,
+    scope: &Scope,
+    context: &mut ParamsContext,
+) -> usize {
+    if flow.returns_to_entry() {
+        return 0;
+    }
+    context.find_joins(func, flow, scope);
+    if !find(func, flow, context) {
         return 0;
     }
     let mut removed = 0;
-    for (number, &block) in (0u32..).zip(flow.blocks()).skip(1) {
+    let joins = std::mem::take(&mut context.joins);
+    for &number in &joins {
+        let block = flow.blocks()[number as usize];
         let params: SmallVec<[Value; 8]> = func.dfg.block_params(block).into();
         let is_known = |param: &Value| context.known[*param] != Known::Itself;
         let goes: SmallVec<[bool; 8]> = params.iter().map(is_known).collect();
@@ -68,31 +82,46 @@ pub(super) fn unify_params(func: &mut Function, flow: &Flow, context: &mut Param
             }
         }
     }
+    context.joins = joins;
     removed
+}
+
+impl ParamsContext {
+    /// Finds the blocks with parameters that are looked at.
+    fn find_joins(&mut self, func: &Function, flow: &Flow, scope: &Scope) {
+        let numbered = (0u32..).zip(flow.blocks()).skip(1);
+        let joins = numbered.filter(|&(_, &block)| {
+            !func.dfg.block_params(block).is_empty() && scope.contains(block)
+        });
+        self.joins.clear();
+        self.joins.extend(joins.map(|(number, _)| number));
+    }
 }
 
 /// Finds the known value of each parameter; returns whether there is any.
 fn find(func: &Function, flow: &Flow, context: &mut ParamsContext) -> bool {
     context.known.clear();
+    let mut met: SmallVec<[Known; 8]> = SmallVec::new();
     for phase in 0.. {
         if phase == MOST_PHASES {
             return false;
         }
         let mut some = false;
         // Values over forward edges.
-        for (number, &block) in (0u32..).zip(flow.blocks()).skip(1) {
-            for (index, &param) in func.dfg.block_params(block).iter().enumerate() {
-                if context.known[param] == Known::Itself {
-                    continue;
+        for &number in &context.joins {
+            let params = func.dfg.block_params(flow.blocks()[number as usize]);
+            met.clear();
+            met.extend(params.iter().map(|&param| match context.known[param] {
+                Known::Itself => Known::Itself,
+                _ => Known::Unseen,
+            }));
+            for edge in flow.edges_into(number) {
+                if edge.from < number {
+                    meet_passed(func, context, edge, &mut met);
                 }
-                let mut known = Known::Unseen;
-                for edge in flow.edges_into(number) {
-                    if edge.from < number {
-                        let passed = passed(func, context, edge.inst, edge.index, index);
-                        known = meet(func, known, passed);
-                    }
-                }
-                some |= known != Known::Itself;
+            }
+            some |= met.iter().any(|known| *known != Known::Itself);
+            for (&param, &known) in params.iter().zip(&met) {
                 context.known[param] = known;
             }
         }
@@ -100,24 +129,20 @@ fn find(func: &Function, flow: &Flow, context: &mut ParamsContext) -> bool {
             return false;
         }
         // Values over back edges.
-        for (number, &block) in (0u32..).zip(flow.blocks()).skip(1) {
-            if flow
-                .edges_into(number)
-                .iter()
-                .all(|edge| edge.from < number)
-            {
+        for &number in &context.joins {
+            let back = flow.edges_into(number).iter();
+            let mut back = back.filter(|edge| edge.from >= number).peekable();
+            if back.peek().is_none() {
                 continue;
             }
-            for (index, &param) in func.dfg.block_params(block).iter().enumerate() {
-                let known = context.known[param];
-                let differs = |passed| meet(func, known, passed) == Known::Itself;
-                let mut edges = flow.edges_into(number).iter();
-                if known != Known::Itself
-                    && edges.any(|edge| {
-                        edge.from >= number
-                            && differs(passed(func, context, edge.inst, edge.index, index))
-                    })
-                {
+            let params = func.dfg.block_params(flow.blocks()[number as usize]);
+            met.clear();
+            met.extend(params.iter().map(|&param| context.known[param]));
+            for edge in back {
+                meet_passed(func, context, edge, &mut met);
+            }
+            for (&param, &known) in params.iter().zip(&met) {
+                if known == Known::Itself && context.known[param] != Known::Itself {
                     context.changed.push(param);
                 }
             }
@@ -132,23 +157,31 @@ fn find(func: &Function, flow: &Flow, context: &mut ParamsContext) -> bool {
     false
 }
 
-/// Returns the argument of an edge for the parameter of this index.
-fn passed(
-    func: &Function,
-    context: &ParamsContext,
-    branch: Inst,
-    edge: u32,
-    index: usize,
-) -> Known {
-    let call = branches(func, branch).get(edge as usize);
-    let arg = call.and_then(|call| call.args(&func.dfg.value_lists).nth(index));
-    let value = arg.and_then(|arg| arg.as_value());
+/// Adds the arguments of `edge` to the known values of its target's parameters.
+fn meet_passed(func: &Function, context: &ParamsContext, edge: &Edge, met: &mut [Known]) {
+    let Some(call) = branches(func, edge.inst).get(edge.index as usize) else {
+        debug_assert!(false, "{} has the edge", edge.inst);
+        met.fill(Known::Itself);
+        return;
+    };
+    let pool = &func.dfg.value_lists;
+    debug_assert_eq!(call.len(pool), met.len(), "each parameter is passed");
+    for (known, arg) in met.iter_mut().zip(call.args(pool)) {
+        if *known != Known::Itself {
+            *known = meet(func, *known, passed(func, context, arg));
+        }
+    }
+}
+
+/// Returns the known value of an argument.
+fn passed(func: &Function, context: &ParamsContext, arg: BlockArg) -> Known {
+    let value = arg.as_value();
     let Some(value) = value.and_then(|value| resolve_alias(&func.dfg, value)) else {
         return Known::Itself;
     };
     match func.dfg.value_def(value) {
         ValueDef::Param(..) => match context.known[value] {
-            // Those of the entry block were not looked at.
+            // Those of the entry block, and of blocks out of scope, were not looked at.
             Known::Unseen | Known::Itself => Known::Value(value),
             known => known,
         },

@@ -45,6 +45,9 @@ pub struct CostModel {
     /// The bound for a site in cold code, or one that was never executed according to the
     /// [profile](crate::profile). Below zero, a call is inlined only where that makes the program
     /// smaller.
+    ///
+    /// It also holds for the first call of a recursive function, unless a loop or a profile says
+    /// that it is executed often: the copy would save that call, and none of those that follow.
     pub cold_threshold: i64,
     /// The bound for a site that is hot according to the [profile](crate::profile), unless its
     /// loops allow more.
@@ -225,6 +228,9 @@ impl CostModel {
             return self.cold_threshold;
         }
         let depth = i64::from(site.loop_depth().min(self.max_loop_depth));
+        if depth == 0 && site.heat() != Heat::Hot && enters_recursion(site) {
+            return self.cold_threshold;
+        }
         let threshold = self.threshold + self.loop_bonus * depth + bonus;
         match site.heat() {
             Heat::Hot => threshold.max(self.hot_threshold),
@@ -309,6 +315,15 @@ impl Inline for CostModel {
             Decision::keep(PolicyReason::weighed(weighing))
         }
     }
+}
+
+/// Returns whether the callee calls itself, in some way, and the caller is not part of that. A copy
+/// saves the first call alone, and the function stays.
+fn enters_recursion(site: &CallSite<'_>) -> bool {
+    let graph = site.graph();
+    let component = |name| graph.program().id(name).and_then(|id| graph.component(id));
+    site.summary().recursion().is_recursive()
+        && component(site.caller_name()) != component(site.callee_name())
 }
 
 fn count(number: usize) -> i64 {

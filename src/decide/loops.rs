@@ -6,6 +6,7 @@
 //! two loops makes it loop forever. A caller has such blocks until clean-up, and the policy decides
 //! before that.
 
+use super::search_tree::SearchTree;
 use crate::body::branches;
 use crate::panics;
 use cranelift_codegen::dominator_tree::DominatorTree;
@@ -47,10 +48,22 @@ impl Loops {
 
     /// Panics where Cranelift's accessors do.
     fn find(func: &Function) -> Self {
-        // Cranelift's graphs take memory up to the highest number of a block that a branch names.
+        // Tables take memory up to the highest number of a block that a branch names.
         if !goes_to_blocks(func) {
             return Loops::default();
         }
+        let tree = SearchTree::new(func);
+        if !tree.has_back_edges {
+            return Loops::default();
+        }
+        match tree.depths() {
+            Some(depth) => Loops { depth },
+            None => Self::of_irreducible(func),
+        }
+    }
+
+    /// Finds the loops with a dominator tree, which costs much more.
+    fn of_irreducible(func: &Function) -> Self {
         let cfg = ControlFlowGraph::with_function(func);
         let domtree = DominatorTree::with_function(func, &cfg);
         let mut forest = Forest::default();

@@ -42,6 +42,7 @@ mod loops;
 mod parameters;
 mod reason;
 mod results;
+mod search_tree;
 mod simple;
 mod small;
 mod summary;

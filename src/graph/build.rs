@@ -12,12 +12,18 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
 
+/// Fewer functions are scanned before another thread could begin to help.
+const WORTH_THREADS: usize = 64;
+
 pub(super) fn build(program: &Program) -> CallGraph {
     let bodies: Vec<&ir::Function> = program
         .iter()
         .map(|(_, function)| &**function.body())
         .collect();
-    let scans: Vec<Scan> = bodies.par_iter().map(|body| scan(program, body)).collect();
+    let scans: Vec<Scan> = match bodies.len() < WORTH_THREADS {
+        true => bodies.iter().map(|body| scan(program, body)).collect(),
+        false => bodies.par_iter().map(|body| scan(program, body)).collect(),
+    };
 
     let site_count = scans.iter().map(|scan| scan.sites.len()).sum();
     let mut join = Join::new(program, site_count);

@@ -13,6 +13,7 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CodegenError, Context};
 use cranelift_module::{FuncId, Module, ModuleError, ModuleReloc, ModuleRelocTarget, ModuleResult};
 use std::sync::Arc;
+use target_lexicon::Architecture;
 
 /// Why a function was defined as it was before inlining.
 type Fallback = String;
@@ -184,6 +185,13 @@ fn target(symbols: &Symbols, function: FuncId, target: &RelocationTarget) -> Mod
 
 /// Returns the code of a function that only traps.
 fn trap(isa: &dyn TargetIsa) -> ModuleResult<Vec<u8>> {
+    // A module of a few functions would notice the time for compiling one more.
+    match isa.triple().architecture {
+        // `ud2` and `udf`, in the encoding of the manuals.
+        Architecture::X86_64 => return Ok(vec![0x0f, 0x0b]),
+        Architecture::Aarch64(_) => return Ok(vec![0, 0, 0, 0]),
+        _ => {}
+    }
     let signature = Signature::new(isa.default_call_conv());
     let mut func = Function::with_name_signature(UserFuncName::default(), signature);
     let block = func.dfg.make_block();

@@ -75,7 +75,9 @@ pub use shared::Shared;
 pub use stream::{DeclaredProgram, Stream, StreamError, Streamed};
 pub use warning::Warning;
 
-use crate::cleanup::{CleanupContext, OptimizeOptions, clean_up, optimize};
+use crate::cleanup::{
+    Before, CleanupContext, OptimizeOptions, Others, clean_up, optimize_in_program,
+};
 use crate::decide::{Inline, Limits};
 use crate::locations::LocationMode;
 use crate::profile::Profile;
@@ -268,7 +270,9 @@ impl<'a> Inliner<'a> {
     }
 
     /// Sets which functions are optimized after their clean-up; by default, those with inlined
-    /// calls. Without [clean-up](Inliner::clean_up) none are.
+    /// calls. If less than an eighth of such a function came in, only that part is searched for
+    /// decided branches and for parameters with one value, and the blocks to which it leads; with
+    /// [`Optimize::All`], all of it. Without [clean-up](Inliner::clean_up) none are.
     ///
     /// A build for debugging sets [`Optimize::None`].
     #[must_use]
@@ -297,8 +301,13 @@ impl<'a> Inliner<'a> {
             }
     }
 
-    /// Tidies and optimizes `body` by the settings, like the pass does after its splices. For
-    /// embedders that splice on their own, and compare.
+    /// Returns whether only that part of a function is optimized which its splices have changed.
+    pub(crate) fn optimizes_part(&self) -> bool {
+        self.optimize == Optimize::Inlined
+    }
+
+    /// Tidies and optimizes `body` by the settings, like the pass does after its splices into the
+    /// body `before`. For embedders that splice on their own, and compare.
     /// The other functions of the program are unknown here, such as whether they throw.
     ///
     /// ```
@@ -308,16 +317,23 @@ impl<'a> Inliner<'a> {
     ///
     /// let text = "function %f() {\nblock0:\n jump block1\nblock1:\n return\n}";
     /// let mut func = cranelift_reader::parse_functions(text)?.remove(0);
-    /// Inliner::new(Always).finish(&mut func, &mut CleanupContext::new());
+    /// let before = func.clone();
+    /// Inliner::new(Always).finish(&before, &mut func, &mut CleanupContext::new());
     /// assert_eq!(func.layout.blocks().count(), 1);
     /// # Ok::<(), cranelift_reader::ParseError>(())
     /// ```
-    pub fn finish(&self, body: &mut Function, context: &mut CleanupContext) {
+    pub fn finish(&self, before: &Function, body: &mut Function, context: &mut CleanupContext) {
         if self.clean_up {
             clean_up(body, context);
         }
         if self.optimizes(1) {
-            optimize(body, &self.optimize_options, context);
+            let options = &self.optimize_options;
+            let others = Others {
+                never_throws: &|name| options.function_never_throws(name),
+                may_inline: &|_| false,
+            };
+            let before = self.optimizes_part().then(|| Before::of(before));
+            optimize_in_program(body, options, others, before, context);
         }
     }
 
@@ -348,8 +364,9 @@ impl<'a> Inliner<'a> {
         self.optimizes(1) && options.promote_slots && options.memory_functions.contains(name)
     }
 
-    /// Runs Cranelift's verifier with `isa` after the splices into each
-    /// function and again after its clean-up. Off by default.
+    /// Runs Cranelift's verifier with `isa` on the final body of each changed function. If it finds
+    /// an error, the function is done once more, with the verifier after each step, so that the
+    /// error names the step. Off by default.
     ///
     /// `isa` is a `&dyn TargetIsa` or an [`OwnedTargetIsa`](cranelift_codegen::isa::OwnedTargetIsa).
     #[must_use]

@@ -17,11 +17,14 @@ use super::state::{Final, LAST_STAGE};
 use crate::backend::verify_function;
 use crate::body::{code_size, frame_bytes};
 use crate::check::{check, check_optimized};
-use crate::cleanup::{CleanupStats, Others, clean_up, clean_up_spliced, optimize_in_program};
+use crate::cleanup::{
+    Before, CleanupStats, Others, clean_up, clean_up_spliced, optimize_in_program, optimize_tidied,
+};
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::program::{FunctionId, FunctionName, Linkage};
 use crate::splice::MemoryPromises;
 use cranelift_codegen::ir::Function;
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, PoisonError};
 
@@ -40,8 +43,7 @@ impl Run<'_> {
     pub(super) fn function(&self, id: FunctionId, scratch: &mut CallerScratch) -> Final {
         let program = self.state.program;
         let original = program[id].body();
-        let mut stats = CleanupStats::default();
-        let (mut caller, body) = self.stages(id, scratch, &mut stats);
+        let (mut caller, body, stats) = self.verified_stages(id, scratch);
         let inlined_at = self.inliner.locations == LocationMode::InlinedAt;
         let mut table = None;
         let body = match body {
@@ -88,11 +90,52 @@ impl Run<'_> {
         }
     }
 
+    /// Inlines into the function, and verifies the result as the pass is set.
+    ///
+    /// Only the last body is verified. Where the verifier rejects it, all is done once more, with
+    /// each step verified, to find the one that broke it.
+    fn verified_stages(
+        &self,
+        id: FunctionId,
+        scratch: &mut CallerScratch,
+    ) -> (
+        InlinedCaller,
+        Result<Option<Function>, Unsound>,
+        CleanupStats,
+    ) {
+        let mut stats = CleanupStats::default();
+        // The checker relies on what the verifier accepts.
+        let mut each_step = self.inliner.check;
+        let (caller, body) = self.stages(id, scratch, each_step, &mut stats);
+        let Ok(Some(last)) = &body else {
+            return (caller, body, stats);
+        };
+        let error = match each_step {
+            true => None,
+            false => self.verify(id, last, Stage::Optimize),
+        };
+        if error.is_none() {
+            return (caller, body, stats);
+        }
+        each_step = true;
+        stats = CleanupStats::default();
+        let (caller, body) = self.stages(id, scratch, each_step, &mut stats);
+        match body {
+            // No step alone is to blame, which cannot be.
+            Ok(_) => {
+                self.keep_error(id, error);
+                (caller, Err(Unsound), stats)
+            }
+            Err(unsound) => (caller, Err(unsound), stats),
+        }
+    }
+
     /// Inlines into the function, stage by stage. The body is `None` where it stays the original.
     fn stages(
         &self,
         id: FunctionId,
         scratch: &mut CallerScratch,
+        each_step: bool,
         stats: &mut CleanupStats,
     ) -> (InlinedCaller, Result<Option<Function>, Unsound>) {
         let (inliner, state, clock) = (self.inliner, self.state, self.clock);
@@ -101,6 +144,7 @@ impl Run<'_> {
         let (mut caller, mut spliced) =
             inline.time(|| inline_into(inliner, state, id, &mut scratch.splice));
         let mut body: Option<Function> = None;
+        let (mut is_tidy, mut new_since) = (false, Before::of(original));
         // The first record of the stage.
         let mut first = 0;
         for stage in 1.. {
@@ -113,10 +157,12 @@ impl Run<'_> {
                     records,
                     first,
                 };
-                if !self.tidy(id, &mut spliced, &made, scratch, stats) {
+                let before = Before::of(before);
+                let Some(tidied) = self.tidy(id, &mut spliced, &made, each_step, scratch, stats)
+                else {
                     return (caller, Err(Unsound));
-                }
-                body = Some(spliced);
+                };
+                (body, is_tidy, new_since) = (Some(spliced), tidied, before);
             } else if stage > 1 {
                 break;
             }
@@ -127,9 +173,13 @@ impl Run<'_> {
             if !inliner.optimizes(worth_it) {
                 break;
             }
-            let before = body.as_ref().unwrap_or(original);
-            match self.optimize(id, before, stage, scratch, stats) {
-                Ok(None) => {}
+            let unoptimized = Unoptimized {
+                body: body.map_or(Cow::Borrowed(&**original), Cow::Owned),
+                is_tidy,
+                // All of it is old, where nothing was spliced.
+                before: inliner.optimizes_part().then_some(new_since),
+            };
+            match self.optimize(id, stage, unoptimized, each_step, scratch, stats) {
                 Ok(optimized) => body = optimized,
                 Err(unsound) => return (caller, Err(unsound)),
             }
@@ -146,20 +196,22 @@ impl Run<'_> {
         (caller, Ok(body))
     }
 
-    /// Tidies the result of a stage's splices; returns whether it is correct.
+    /// Tidies the result of a stage's splices; returns whether it has no addresses of handlers, or
+    /// `None` if it is not correct.
     fn tidy(
         &self,
         id: FunctionId,
         body: &mut Function,
         made: &Made<'_>,
+        each_step: bool,
         scratch: &mut CallerScratch,
         stats: &mut CleanupStats,
-    ) -> bool {
-        if !self.is_sound(id, body, made, Stage::Splice) {
-            return false;
+    ) -> Option<bool> {
+        if each_step && !self.is_sound(id, body, made, Stage::Splice) {
+            return None;
         }
         if !self.inliner.clean_up {
-            return true;
+            return Some(false);
         }
         // The session has checked the caller and the callees.
         let needs_check = scratch.splice.left_handler_addresses();
@@ -168,20 +220,29 @@ impl Run<'_> {
             true => clean_up(body, context),
             false => clean_up_spliced(body, context),
         });
-        self.is_sound(id, body, made, Stage::Cleanup)
+        let is_sound = !each_step || self.is_sound(id, body, made, Stage::Cleanup);
+        is_sound.then_some(!needs_check)
     }
 
-    /// Optimizes a body; returns `None` if it does not change, so that the body stays shared with
-    /// the input.
+    /// Optimizes a body; returns `None` if it is the original and does not change, so that the body
+    /// stays shared with the input.
     fn optimize(
         &self,
         id: FunctionId,
-        before: &Function,
         stage: u8,
+        unoptimized: Unoptimized<'_>,
+        each_step: bool,
         scratch: &mut CallerScratch,
         stats: &mut CleanupStats,
     ) -> Result<Option<Function>, Unsound> {
-        let mut body = before.clone();
+        let Unoptimized {
+            body,
+            is_tidy,
+            before,
+        } = unoptimized;
+        let unchanged = each_step.then(|| body.clone());
+        let is_original = matches!(body, Cow::Borrowed(_));
+        let mut body = body.into_owned();
         let (options, context) = (&self.optimize_options, &mut scratch.cleanup);
         let state = self.state;
         let never_throws = |name: &FunctionName| state.call_never_throws(options, id, name);
@@ -190,15 +251,15 @@ impl Run<'_> {
             never_throws: &never_throws,
             may_inline: &may_inline,
         };
-        let done = self
-            .clock
-            .cleanup
-            .time(|| optimize_in_program(&mut body, options, others, context));
+        let done = self.clock.cleanup.time(|| match is_tidy {
+            true => optimize_tidied(&mut body, options, others, before, context),
+            false => optimize_in_program(&mut body, options, others, before, context),
+        });
         if done == CleanupStats::default() {
-            return Ok(None);
+            return Ok((!is_original).then_some(body));
         }
         *stats += done;
-        match self.is_well_optimized(id, before, &body) {
+        match unchanged.is_none_or(|before| self.is_well_optimized(id, &before, &body)) {
             true => Ok(Some(body)),
             false => Err(Unsound),
         }
@@ -308,6 +369,15 @@ impl Run<'_> {
         let function = self.state.program[id].name().clone();
         Some(PassError::of_check(error, function, stage))
     }
+}
+
+/// A body that is to be optimized.
+struct Unoptimized<'a> {
+    body: Cow<'a, Function>,
+    /// Whether it was tidied, and has no addresses of handlers.
+    is_tidy: bool,
+    /// The entities before the stage; `None` where all code is to be optimized.
+    before: Option<Before>,
 }
 
 /// The error for an incorrect result; its details are kept elsewhere.

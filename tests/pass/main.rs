@@ -20,6 +20,7 @@ mod recursion;
 mod report;
 mod resolved;
 mod result_facts;
+mod scope;
 mod shapes;
 mod shipped_modules;
 mod site_names;

@@ -268,6 +268,53 @@ fn the_cost_model_takes_from_cold_code_only_what_makes_it_smaller() {
 }
 
 #[test]
+fn the_cost_model_leaves_the_first_call_of_a_recursion() {
+    let program = |body: &str| {
+        let text = format!(
+            "function %count(i64) -> i64 {{
+                 fn0 = %count(i64) -> i64
+             block0(v0: i64):
+                 brif v0, block1, block2
+             block1:
+                 v9 = iconst.i64 -1
+                 v1 = iadd v0, v9
+                 v2 = call fn0(v1)
+                 v3 = isub v2, v9
+                 v4 = imul v3, v0
+                 v5 = bxor v4, v2
+                 v6 = iadd v5, v1
+                 v7 = isub v6, v3
+                 v8 = imul v7, v4
+                 return v8
+             block2:
+                 return v0
+             }}
+             function %main(i64) -> i64 {{
+                 fn0 = %count(i64) -> i64
+             block0(v0: i64):
+                 {body}
+             }}"
+        );
+        Program::from_clif(&text, "test").unwrap()
+    };
+    let is_inlined = |body: &str| {
+        let program = program(body);
+        let inlined = run(Inliner::new(CostModel::default()), &program);
+        sites_of(&inlined, &program, "main")[0].inlined
+    };
+    let once = "v1 = call fn0(v0)
+                return v1";
+    let in_loop = "jump block1(v0)
+             block1(v1: i64):
+                 v2 = call fn0(v1)
+                 brif v2, block1(v2), block2
+             block2:
+                 return v1";
+    assert!(!is_inlined(once));
+    assert!(is_inlined(in_loop));
+}
+
+#[test]
 fn the_cost_model_grants_nothing_for_an_indirect_call_of_a_known_function() {
     // Nothing makes it direct. The callee calls its parameter; 50 instructions beside that.
     let mut apply = "function %apply(i64, i32) -> i32 fast {\n    sig0 = (i32) -> i32 fast\n\

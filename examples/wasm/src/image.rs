@@ -8,6 +8,7 @@ use crate::translate::{
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::{SourceLoc, TrapCode};
 use cranelift_inliner::locations::LocationTable;
+use cranelift_inliner::program::FunctionName;
 use cranelift_inliner_wasm_runtime::{Export, Exported, Function, Image, Place, TrapKind};
 use rustc_hash::FxHashMap;
 use wasmparser::ExternalKind;
@@ -94,13 +95,22 @@ pub(crate) fn describe(
         false => location.bits(),
     };
     let mut lines = Vec::new();
+    // Most names are the same ones again.
+    let mut numbers: FxHashMap<FunctionName, u32> = FxHashMap::default();
     for &(start, location) in &code.lines {
         let mut outer = None;
         match table {
             Some(table) => {
                 let chain: Vec<_> = table.chain(location).collect();
                 for place in chain.iter().rev() {
-                    let inner = number(&place.function.to_string()).unwrap_or(function);
+                    let inner = match numbers.get(place.function) {
+                        Some(&inner) => inner,
+                        None => {
+                            let inner = number(&place.function.to_string()).unwrap_or(function);
+                            numbers.insert(place.function.clone(), inner);
+                            inner
+                        }
+                    };
                     outer = Some(add(Place {
                         function: inner,
                         offset: offset(place.location),

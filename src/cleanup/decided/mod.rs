@@ -29,6 +29,7 @@ mod repair;
 use super::constant::constant;
 use super::flow::{Edge, Flow};
 use super::promote::reaching::{Reaching, Touch};
+use super::scope::Scope;
 use crate::body::{
     HandlerAddresses, branches, branches_mut, copy_labels_within, drop_unreachable_blocks,
     resolve_alias,
@@ -79,21 +80,19 @@ struct Way {
     leads_to: BlockCall,
 }
 
-/// Returns the number of instructions that [`thread_decided`] may still copy into `func`.
-pub(super) fn budget(func: &Function) -> usize {
-    let insts = func
-        .layout
-        .blocks()
-        .map(|block| func.layout.block_insts(block).count());
-    COPIED_ANYWAY + insts.sum::<usize>() / COPIED_SHARE
+/// Returns the number of instructions that [`thread_decided`] may copy into a function of `insts`
+/// instructions.
+pub(super) fn budget(insts: usize) -> usize {
+    COPIED_ANYWAY + insts / COPIED_SHARE
 }
 
-/// Sends the ways on which a join's branch is decided past it; returns their number. Nothing may be
-/// unreachable. `flow` is of no use afterwards. With `follows_slots`, no access goes from one stack
-/// slot to another.
+/// Sends the ways on which the branch of a join in `scope` is decided past it; returns their
+/// number. Nothing may be unreachable. If there are any, `flow` is of no use afterwards. With
+/// `follows_slots`, no access goes from one stack slot to another.
 pub(super) fn thread_decided(
     func: &mut Function,
     flow: &mut Flow,
+    scope: &Scope,
     follows_slots: bool,
     budget: &mut usize,
     handler_addresses: &mut HandlerAddresses,
@@ -102,7 +101,7 @@ pub(super) fn thread_decided(
     if flow.returns_to_entry() {
         return 0;
     }
-    find_ways(func, flow, follows_slots, budget, context);
+    find_ways(func, flow, scope, follows_slots, budget, context);
     let decided = context.always.len();
     for (branch, holds) in context.always.drain(..) {
         let ins = FuncCursor::new(func).at_inst(branch);
@@ -135,6 +134,7 @@ pub(super) fn set_condition(mut cursor: FuncCursor<'_>, holds: bool) {
 fn find_ways(
     func: &Function,
     flow: &Flow,
+    scope: &Scope,
     follows_slots: bool,
     budget: &mut usize,
     context: &mut DecidedContext,
@@ -148,6 +148,9 @@ fn find_ways(
     always.clear();
     let mut values_left = MOST_VALUES;
     for (number, &join) in (0u32..).zip(flow.blocks()).skip(1) {
+        if !scope.contains(join) {
+            continue;
+        }
         let edges = flow.edges_into(number);
         let is_header = edges.iter().any(|edge| edge.from >= number);
         let Some(branch) = func.layout.last_inst(join) else {
@@ -166,6 +169,7 @@ fn find_ways(
         };
         let values = func.dfg.block_params(join).len() + size;
         let ways = Ways::new(func, flow, join, follows_slots);
+        let mut may_be_cloned = None;
         for &edge in edges {
             let Some(passed) = branches(func, edge.inst).get(edge.index as usize) else {
                 debug_assert!(false, "{} has the edge", edge.inst);
@@ -182,6 +186,10 @@ fn find_ways(
             let target = leads_to.block(&func.dfg.value_lists);
             if func.layout.is_cold(join) && !func.layout.is_cold(target) {
                 continue;
+            }
+            // Only few joins get here.
+            if !*may_be_cloned.get_or_insert_with(|| have_usual_results(func, join)) {
+                break;
             }
             *budget -= size;
             values_left -= values;
@@ -239,8 +247,7 @@ fn copied_size(func: &Function, join: Block, branch: Inst) -> Option<usize> {
         let stays = opcode.is_call()
             || opcode.other_side_effects()
             || opcode.is_safepoint()
-            || !func.debug_tags.get(inst).is_empty()
-            || !has_usual_results(func, inst);
+            || !func.debug_tags.get(inst).is_empty();
         size += 1;
         if stays || size > MOST_COPIED + 1 {
             return None;
@@ -249,18 +256,18 @@ fn copied_size(func: &Function, join: Block, branch: Inst) -> Option<usize> {
     func.debug_tags.get(branch).is_empty().then_some(size)
 }
 
-/// Returns whether the results of `inst` are those that a clone of it would get, which may not hold
-/// in an unverified function.
-fn has_usual_results(func: &Function, inst: Inst) -> bool {
+/// Returns whether the results of all instructions of `join` are those that clones would get, which
+/// may not hold in an unverified function.
+fn have_usual_results(func: &Function, join: Block) -> bool {
     let dfg = &func.dfg;
-    let usual = || {
+    let usual = |inst| {
         let types = dfg.inst_result_types(inst, dfg.ctrl_typevar(inst));
         types.eq(dfg
             .inst_results(inst)
             .iter()
             .map(|&value| dfg.value_type(value)))
     };
-    panics::catch(usual).is_ok_and(|is_usual| is_usual)
+    panics::catch(|| func.layout.block_insts(join).all(usual)).is_ok_and(|is_usual| is_usual)
 }
 
 /// Returns the target of `branch`, by the facts about its condition.

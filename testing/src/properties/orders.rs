@@ -74,7 +74,7 @@ pub fn any_order(
         let mut spliced = |replay: &mut Replay<'_>, choose: &mut dyn FnMut(usize) -> usize| {
             let mut body = (**function.body()).clone();
             replay.run(&mut body, &mut scratch, choose)?;
-            inliner.finish(&mut body, &mut CleanupContext::new());
+            inliner.finish(function.body(), &mut body, &mut CleanupContext::new());
             Ok(body)
         };
         let body = spliced(&mut replay, &mut choose).map_err(broken)?;
