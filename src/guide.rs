@@ -1,6 +1,7 @@
 //! [`InliningModule`]: crate::module::InliningModule
 //! [`Program`]: crate::program::Program
 //! [`Inliner::stream`]: crate::pass::Inliner::stream
+//! [`OptimizeOptions`]: crate::cleanup::OptimizeOptions
 //! [`BacktraceTable`]: crate::backtrace::BacktraceTable
 //! [`BacktraceWalker`]: crate::backtrace::BacktraceWalker
 //! [`inline_calls`]: crate::splice::inline_calls

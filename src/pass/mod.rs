@@ -75,9 +75,7 @@ pub use shared::Shared;
 pub use stream::{DeclaredProgram, Stream, StreamError, Streamed};
 pub use warning::Warning;
 
-use crate::cleanup::{
-    Before, CleanupContext, OptimizeOptions, Others, clean_up, optimize_in_program,
-};
+use crate::cleanup::{Before, CleanupContext, OptimizeOptions, Others, clean_up, optimize_tidied};
 use crate::decide::{Inline, Limits};
 use crate::locations::LocationMode;
 use crate::profile::Profile;
@@ -333,7 +331,8 @@ impl<'a> Inliner<'a> {
                 may_inline: &|_| false,
             };
             let before = self.optimizes_part().then(|| Before::of(before));
-            optimize_in_program(body, options, others, before, context);
+            // Optimizing implies clean-up.
+            optimize_tidied(body, options, others, before, context);
         }
     }
 

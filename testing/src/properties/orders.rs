@@ -51,8 +51,10 @@ pub fn any_order(
         {
             continue;
         }
-        // `Inliner::finish` knows nothing of other functions, not even which never throw.
-        if inlined.stats(id).cleanup.try_calls_replaced > 0 {
+        // `Inliner::finish` knows nothing of other functions: neither which never throw, nor which
+        // would be inlined behind a guard.
+        let done = inlined.stats(id).cleanup;
+        if done.try_calls_replaced > 0 || done.calls_guarded > 0 {
             continue;
         }
         let one_session = relies_on_one_session(before, inlined, id)
