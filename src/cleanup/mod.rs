@@ -101,6 +101,11 @@ impl CleanupContext {
         Self::default()
     }
 
+    /// Returns whether the function that was last tidied has handler addresses.
+    pub(crate) fn has_handler_addresses(&self) -> bool {
+        !self.handler_addresses.is_empty()
+    }
+
     /// Returns the calls that became direct when the last function was [optimized](optimize), in no
     /// particular order. Some may be gone again.
     pub(crate) fn resolved_calls(&self) -> &[Inst] {

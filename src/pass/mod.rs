@@ -75,7 +75,9 @@ pub use shared::Shared;
 pub use stream::{DeclaredProgram, Stream, StreamError, Streamed};
 pub use warning::Warning;
 
-use crate::cleanup::{Before, CleanupContext, OptimizeOptions, Others, clean_up, optimize_tidied};
+use crate::cleanup::{
+    Before, CleanupContext, OptimizeOptions, Others, clean_up, optimize_in_program, optimize_tidied,
+};
 use crate::decide::{Inline, Limits};
 use crate::locations::LocationMode;
 use crate::profile::Profile;
@@ -332,7 +334,10 @@ impl<'a> Inliner<'a> {
             };
             let before = self.optimizes_part().then(|| Before::of(before));
             // Optimizing implies clean-up.
-            optimize_tidied(body, options, others, before, context);
+            match context.has_handler_addresses() {
+                true => optimize_in_program(body, options, others, before, context),
+                false => optimize_tidied(body, options, others, before, context),
+            };
         }
     }
 
