@@ -51,16 +51,13 @@ impl<'a, M: FrameMemory> BacktraceWalker<'a, M> {
     /// Starts at an instruction that trapped, at the address `pc` with the frame pointer `fp`. The
     /// code is that of `table`, with its text at the address `text`.
     pub fn from_trap(table: BacktraceReader<'a>, text: u64, memory: M, pc: u64, fp: u64) -> Self {
-        Self::new(
+        let is_trap = true;
+        BacktraceWalker {
             table,
             text,
             memory,
-            Start {
-                pc,
-                fp,
-                is_trap: true,
-            },
-        )
+            next: Some(Start { pc, fp, is_trap }),
+        }
     }
 
     /// Starts at a call that returns to the address `pc`, in the frame with the pointer `fp`: a host
@@ -72,24 +69,10 @@ impl<'a, M: FrameMemory> BacktraceWalker<'a, M> {
         pc: u64,
         fp: u64,
     ) -> Self {
-        Self::new(
-            table,
-            text,
-            memory,
-            Start {
-                pc,
-                fp,
-                is_trap: false,
-            },
-        )
-    }
-
-    fn new(table: BacktraceReader<'a>, text: u64, memory: M, start: Start) -> Self {
+        let is_trap = false;
         BacktraceWalker {
-            table,
-            text,
-            memory,
-            next: Some(start),
+            next: Some(Start { pc, fp, is_trap }),
+            ..Self::from_trap(table, text, memory, pc, fp)
         }
     }
 
@@ -110,7 +93,7 @@ impl<'a, M: FrameMemory> BacktraceWalker<'a, M> {
             false => self.table.return_address(offset)?,
         };
         let (pc, fp) = saved_frame(&self.memory, at.fp)?;
-        // Frame pointers rise towards the callers; else this is no chain of them.
+        // Frame pointers rise towards the callers; otherwise the chain is broken.
         self.next = (fp > at.fp).then_some(Start {
             pc,
             fp,

@@ -45,9 +45,9 @@ pub enum DeclarationMismatch {
     /// Only one of the two switches stacks.
     #[error("it switches stacks against its declaration, or does not")]
     StackSwitches,
-    /// It has what the stream was told that no function has.
+    /// It has a feature that the front end ruled out for all functions.
     #[error("it has {0}, which no function was to have")]
-    Promise(&'static str),
+    Excluded(&'static str),
 }
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub(super) struct LateSites {
     others: FxHashMap<CallNode, NodeId>,
 }
 
-/// What the graph has of a body.
+/// The part of a body that the graph needs.
 #[derive(Debug)]
 struct LateBody {
     sites: Box<[(CallEdge, NodeId)]>,
@@ -104,7 +104,7 @@ impl CallGraph {
     ) -> Result<usize, DeclarationMismatch> {
         let Some(late) = &self.late else {
             debug_assert!(false, "the graph was made of declarations");
-            return Err(DeclarationMismatch::Promise("a body"));
+            return Err(DeclarationMismatch::Excluded("a body"));
         };
         let scan = scan(&self.program, body);
         self.check_addresses(id, &scan)?;
@@ -183,66 +183,51 @@ impl CallGraph {
         scan: &Scan,
         late: &LateSites,
     ) -> Result<Vec<(CallEdge, NodeId)>, DeclarationMismatch> {
-        let mut declared: FxHashMap<NodeId, usize> = FxHashMap::default();
+        let mut declared: FxHashMap<&CallNode, usize> = FxHashMap::default();
         for site in self.callees(id) {
-            *declared.entry(site.callee_node).or_default() += 1;
+            *declared.entry(site.callee).or_default() += 1;
         }
-        let mut found: FxHashMap<NodeId, u32> = FxHashMap::default();
+        let mut found: FxHashMap<&CallNode, u32> = FxHashMap::default();
         let mut sites = Vec::with_capacity(scan.sites.len());
-        // A function that was not declared to be called, and has no node.
-        let mut stranger = None;
+        let target = |func_ref| scan.targets.get(func_ref).and_then(Option::as_ref);
         for &(mut edge, func_ref) in &scan.sites {
-            let Some(target) = scan.targets.get(func_ref).and_then(Option::as_ref) else {
+            let Some(callee) = target(func_ref) else {
                 continue;
             };
-            let node = match target {
+            let count = found.entry(callee).or_default();
+            edge.ordinal = *count;
+            *count = count.saturating_add(1);
+            let node = match callee {
                 CallNode::Function(id) => Some(NodeId::new(id.index())),
                 other => late.others.get(other).copied(),
             };
-            let Some(node) = node else {
-                stranger = stranger.or(Some(target));
-                continue;
-            };
-            let count = found.entry(node).or_default();
-            edge.ordinal = *count;
-            *count = count.saturating_add(1);
-            sites.push((edge, node));
+            // A callee without a node was not declared, and its count differs.
+            sites.extend(node.map(|node| (edge, node)));
         }
-        let called = |node: NodeId| found.get(&node).map_or(0, |&count| count as usize);
-        let by_body = sites.iter().map(|&(_, node)| node);
-        let by_declaration = self.callees(id).map(|site| site.callee_node);
-        let mut nodes = by_body.chain(by_declaration);
-        let other = nodes.find(|&node| called(node) != declared.get(&node).copied().unwrap_or(0));
-        let mismatch = |target: &CallNode, found, declared| DeclarationMismatch::Calls {
-            callee: self.name_of(target),
-            found,
-            declared,
-        };
-        match (other, stranger) {
-            (Some(node), _) => {
-                let declared = declared.get(&node).copied().unwrap_or(0);
-                let target = self.nodes().nth(node.index());
-                Err(
-                    target.map_or(DeclarationMismatch::Addresses, |(_, target)| {
-                        mismatch(target, called(node), declared)
-                    }),
-                )
-            }
-            (None, Some(target)) => {
-                let calls = scan.sites.iter().filter(|(_, func_ref)| {
-                    scan.targets.get(*func_ref).and_then(Option::as_ref) == Some(target)
+        let in_body = scan.sites.iter();
+        let in_body = in_body.filter_map(|&(_, func_ref)| target(func_ref));
+        for callee in in_body.chain(self.callees(id).map(|site| site.callee)) {
+            let found = found.get(callee).map_or(0, |&count| count as usize);
+            let declared = declared.get(callee).copied().unwrap_or(0);
+            if found != declared {
+                return Err(DeclarationMismatch::Calls {
+                    callee: self.name_of(callee),
+                    found,
+                    declared,
                 });
-                Err(mismatch(target, calls.count(), 0))
             }
-            (None, None) => Ok(sites),
         }
+        Ok(sites)
     }
 
     fn name_of(&self, node: &CallNode) -> FunctionName {
         match node {
             CallNode::Function(id) => match self.program.get(*id) {
                 Some(function) => function.name().clone(),
-                None => FunctionName::testcase(""),
+                None => {
+                    debug_assert!(false, "{id} is a function of the program");
+                    FunctionName::testcase("")
+                }
             },
             CallNode::External(name) => name.clone(),
             CallNode::Runtime(name) => FunctionName::testcase(name.display(None).to_string()),

@@ -62,6 +62,7 @@ mod shared;
 mod stages;
 mod state;
 mod stream;
+mod sweep;
 mod throwing;
 mod warning;
 

@@ -20,9 +20,10 @@ use crate::graph::{CallGraph, DeclarationMismatch};
 use crate::program::{Declaration, FunctionId, FunctionName, Program, ProgramError};
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
+use cranelift_entity::PrimaryMap;
 use rayon::Scope;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
 use thiserror::Error;
 
@@ -135,7 +136,7 @@ pub enum StreamError {
         /// The function.
         function: FunctionName,
     },
-    /// A function has its body already.
+    /// A function has its body already, or another thread is just handing one in.
     #[error("{function} has a body already")]
     Twice {
         /// The function.
@@ -150,7 +151,7 @@ pub enum StreamError {
         mismatch: DeclarationMismatch,
     },
     /// The front end is done, and functions have no body.
-    #[error("{} functions have no body, {first} among them", .count)]
+    #[error("no body came for {first}{}", others(.count))]
     Missing {
         /// The first one in the order of declarations.
         first: FunctionName,
@@ -163,6 +164,14 @@ pub enum StreamError {
     /// The pass has a [profile](Inliner::profile), whose counts need all bodies.
     #[error("a stream cannot use a profile")]
     Profile,
+}
+
+fn others(count: &usize) -> String {
+    match count.saturating_sub(1) {
+        0 => String::new(),
+        1 => " and one other function".to_owned(),
+        others => format!(" and {others} other functions"),
+    }
 }
 
 /// The result of a stream.
@@ -184,6 +193,8 @@ pub struct Stream<'r, 's> {
     schedule: &'s Schedule,
     run: &'s Run<'s>,
     declared: &'r DeclaredProgram,
+    /// The functions with a body, or with one that is being checked.
+    claimed: &'r PrimaryMap<FunctionId, AtomicBool>,
 }
 
 impl<'s> Stream<'_, 's> {
@@ -207,18 +218,17 @@ impl<'s> Stream<'_, 's> {
         let Some(id) = state.program.id(&name) else {
             return Err(StreamError::Undeclared { function: name });
         };
-        let place = state.late_sizes.get(id);
-        if !state.program[id].is_awaited() {
+        let claim = &self.claimed[id];
+        if claim.swap(true, Ordering::AcqRel) {
             return Err(StreamError::Twice { function: name });
         }
         let size = self.check(id, &body).map_err(|mismatch| {
+            claim.store(false, Ordering::Release);
             let function = name.clone();
             StreamError::NotAsDeclared { function, mismatch }
         })?;
-        // Of two threads with the same function, one is told here.
-        if place.is_none_or(|place| place.set(size).is_err()) || !state.program[id].arrive(body) {
-            return Err(StreamError::Twice { function: name });
-        }
+        let is_first = state.late_sizes[id].set(size).is_ok() & state.program[id].arrive(body);
+        debug_assert!(is_first, "{name} was claimed once");
         self.schedule.arrived(self.scope, self.run, id);
         let capacity = self.declared.queue_capacity;
         self.schedule.help(self.scope, self.run, capacity);
@@ -246,10 +256,10 @@ impl<'s> Stream<'_, 's> {
             return Err(DeclarationMismatch::Signature);
         }
         if !self.declared.has_handlers && !body.dfg.exception_tables.is_empty() {
-            return Err(DeclarationMismatch::Promise("calls with handlers"));
+            return Err(DeclarationMismatch::Excluded("calls with handlers"));
         }
         if !self.declared.has_alias_regions && body.dfg.alias_regions.len() > 0 {
-            return Err(DeclarationMismatch::Promise("alias regions"));
+            return Err(DeclarationMismatch::Excluded("alias regions"));
         }
         state.graph.arrive(id, body)
     }
@@ -334,12 +344,14 @@ impl Inliner<'_> {
         let run = Run::new(self, &state, &clock, Some(compiler), order);
         let schedule = Schedule::new(&state.graph);
         schedule.await_bodies();
+        let claimed = program.ids().map(|_| AtomicBool::new(false)).collect();
         let front_end = rayon::in_place_scope(|scope| {
             front_end(&Stream {
                 scope,
                 schedule: &schedule,
                 run: &run,
                 declared,
+                claimed: &claimed,
             })
         });
         let Run {

@@ -300,7 +300,45 @@ fn promises_about_all_bodies_are_held_to() {
         );
     });
     let error = result.err().unwrap();
-    assert_eq!(error.to_string(), "1 functions have no body, %f among them");
+    assert_eq!(error.to_string(), "no body came for %f");
+}
+
+/// Of two threads with a body for the same function, one is refused.
+#[test]
+fn one_of_two_bodies_is_taken() {
+    let program = program();
+    let declared = DeclaredProgram::of(&program).unwrap();
+    let inliner = Inliner::new(Always);
+    let expected = inliner.run(&program).unwrap().program().to_clif().unwrap();
+    for _ in 0..20 {
+        let streamed = run(&inliner, &declared, |stream| {
+            let define = || {
+                let bodies = program.iter().map(|(_, function)| function.body().clone());
+                bodies.filter_map(|body| stream.define(body).err()).count()
+            };
+            let refused = rayon::join(define, define);
+            assert_eq!(refused.0 + refused.1, program.len());
+        });
+        let inlined = streamed.unwrap().inlined;
+        assert_eq!(inlined.program().to_clif().unwrap(), expected);
+    }
+}
+
+#[test]
+fn bodies_that_did_not_come_are_named() {
+    let program = program();
+    let declared = DeclaredProgram::of(&program).unwrap();
+    let missing = |order: &[usize]| {
+        let result = run(&Inliner::new(Always), &declared, |stream| {
+            define_all(stream, &program, order);
+        });
+        result.err().unwrap().to_string()
+    };
+    assert_eq!(
+        missing(&[0, 1, 2]),
+        "no body came for %odd and one other function"
+    );
+    assert_eq!(missing(&[]), "no body came for %leaf and 4 other functions");
 }
 
 #[test]
