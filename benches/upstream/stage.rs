@@ -71,7 +71,7 @@ impl<'a> Stage<'a> {
         inlined.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Returns the call graph, of which the peer gets only the order.
+    /// Returns the call graph. The peer gets only its order.
     pub(crate) fn graph(&self) -> CallGraph {
         CallGraph::new(self.program)
     }

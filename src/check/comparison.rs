@@ -2,7 +2,7 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 
-/// Returns the number with these bits in two's complement, of a width in bits.
+/// Returns the number with these bits in two's complement. The width is in bits.
 pub(super) fn signed(bits: u128, width: u32) -> i128 {
     if width == 0 || width >= 128 {
         return bits.cast_signed();

@@ -1,4 +1,4 @@
-//! Comparisons of what a comparison computed.
+//! Comparisons of the results of comparisons.
 //!
 //! A predicate returns 0 or 1 as a number, and its caller tests the number. After inlining, one
 //! comparison is enough:
@@ -13,7 +13,7 @@
 //! Cranelift's optimizer knows only some of these forms.
 
 use super::constant::{compare, constant};
-use super::flow::Flow;
+use super::scope::Scope;
 use crate::body::{move_labels, resolve_alias};
 use cranelift_codegen::ir::condcodes::CondCode;
 use cranelift_codegen::ir::{Function, Inst, InstructionData, Opcode, Value, ValueDef, types};
@@ -21,10 +21,15 @@ use cranelift_codegen::ir::{Function, Inst, InstructionData, Opcode, Value, Valu
 /// A number is extended once or twice.
 const MOST_EXTENSIONS: usize = 4;
 
-/// Simplifies comparisons with constants; returns their number. Nothing may be unreachable.
-pub(super) fn simplify_comparisons(func: &mut Function, flow: &Flow) -> usize {
+/// Simplifies comparisons with constants in `scope`; returns their number.
+pub(super) fn simplify_comparisons(func: &mut Function, scope: &Scope) -> usize {
     let mut simplified = 0;
-    for &block in flow.blocks() {
+    let mut cursor = func.layout.entry_block();
+    while let Some(block) = cursor {
+        cursor = func.layout.next_block(block);
+        if !scope.contains(block) {
+            continue;
+        }
         let mut next = func.layout.first_inst(block);
         while let Some(inst) = next {
             next = func.layout.next_inst(inst);

@@ -93,7 +93,7 @@ impl DeadContext {
         }
     }
 
-    /// Notes what the values in `work` are made of.
+    /// Notes the operands that the values in `work` are made of.
     fn follow(&mut self, func: &Function, flow: &Flow) {
         while let Some(value) = self.work.pop() {
             match func.dfg.value_def(value) {
@@ -142,7 +142,7 @@ impl DeadContext {
     }
 }
 
-/// What an instruction of an opcode may do besides computing its results.
+/// The effects that an opcode may have besides computing results.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
     None,

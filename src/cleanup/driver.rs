@@ -167,7 +167,7 @@ pub(super) fn optimize_checked(
             if decided > 0 {
                 stats += tidy(func, context);
                 is_changed = true;
-                may_be_unused = true;
+                may_be_unused |= context.optimize.scope.is_whole();
             }
         }
         if !is_changed {
@@ -176,10 +176,8 @@ pub(super) fn optimize_checked(
     }
     let mut leaves_unused = false;
     if options.simplify_comparisons {
-        let flow = &mut context.optimize.flow;
-        flow.compute(func);
         let counts = CleanupStats {
-            comparisons_simplified: simplify_comparisons(func, flow),
+            comparisons_simplified: simplify_comparisons(func, &context.optimize.scope),
             ..CleanupStats::default()
         };
         leaves_unused |= counts.comparisons_simplified > 0;

@@ -24,7 +24,7 @@ pub struct OptimizeOptions {
     pub drop_stores: bool,
     /// Let ways into a join with a decided branch go straight to its target.
     pub thread_branches: bool,
-    /// Replace comparisons of what another comparison computed.
+    /// Replace comparisons of the results of comparisons.
     pub simplify_comparisons: bool,
     /// Remove block parameters that have one value or equal constants on all ways, or no uses.
     pub drop_params: bool,

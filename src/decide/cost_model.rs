@@ -187,8 +187,8 @@ impl CostModel {
         (benefit.min(self.max_promotion), slots.len())
     }
 
-    /// What branches on constant results add to the benefit, and how many there are. Each counts by
-    /// the share of the ways on which its result is constant.
+    /// Returns the benefit of branches on constant results, and their number. Each counts by the share
+    /// of the ways on which its result is constant.
     fn decided(&self, site: &CallSite<'_>) -> (i64, usize) {
         let results = site.summary().results();
         if results.iter().all(|ways| ways.constant == 0) {
@@ -243,7 +243,7 @@ impl CostModel {
         self.threshold + self.loop_bonus * i64::from(self.max_loop_depth)
     }
 
-    /// Returns what is added to the bound because few sites call the callee.
+    /// Returns the bonus of a callee that few sites call.
     fn few_call_sites(&self, summary: &Summary) -> i64 {
         let is_local = summary.linkage() == Linkage::Local;
         if !is_local || summary.is_address_taken() || summary.recursion().is_recursive() {

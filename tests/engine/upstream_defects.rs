@@ -7,7 +7,7 @@ use cranelift_codegen::ir::{Function, GlobalValueData};
 use cranelift_inliner::splice::inline_calls;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Returns the functions of `text`, of which the first is the callee of the second.
+/// Returns the functions of `text`. The first one is the callee of the second.
 fn parse(text: &str) -> [Function; 2] {
     let functions = cranelift_reader::parse_functions(text).unwrap();
     functions.try_into().map_err(|_| "two functions").unwrap()

@@ -128,7 +128,7 @@ fn no_guard_where_the_target_is_not_likely_or_not_the_same_kind() {
             "    jump block1(v0)",
             "    store notrap v0, v3+4\n    jump block1(v0)",
         )],
-        // A function that nobody knows.
+        // A function that the program does not define.
         &[("fn0 = colocated %step", "fn0 = colocated %elsewhere")],
     ] {
         let (main, stats) = optimized(&edited(edits), OptimizeOptions::default());

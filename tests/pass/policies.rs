@@ -229,7 +229,7 @@ fn grows(sites: usize, is_conditional: bool) -> String {
     leaf("grow", 600) + &push + &through("main", &vec!["push"; sites])
 }
 
-/// What the cost model makes of this: how many calls are left in `%push` and in `%main`.
+/// Returns the number of calls that the cost model leaves in `%push` and in `%main`.
 fn left_of_growing(sites: usize, is_conditional: bool) -> [usize; 2] {
     let program = program_exporting(&grows(sites, is_conditional), &["main"]);
     let inlined = run(Inliner::new(CostModel::default()), &program);

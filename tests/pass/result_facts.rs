@@ -1,5 +1,4 @@
-//! What a policy sees of results that are constant on some ways, and what the cost model makes of
-//! it.
+//! A policy's facts about results that are constant on some ways, and their weight in the cost model.
 
 use crate::support::{program, run};
 use cranelift_inliner::decide::{CallSite, CostModel, Decision, ResultWays};

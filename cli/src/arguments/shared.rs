@@ -356,7 +356,7 @@ pub(crate) struct OptimizeArguments {
     #[arg(long)]
     pub(crate) no_guard_calls: bool,
 
-    /// Keep comparisons of what another comparison computed
+    /// Keep comparisons of the results of comparisons
     #[arg(long)]
     pub(crate) no_simplify_comparisons: bool,
 

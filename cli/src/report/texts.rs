@@ -88,7 +88,7 @@ fn to_json(text: &impl Serialize) -> String {
     serde_json::to_string(text).unwrap_or_else(|_| "null".to_owned())
 }
 
-/// Compresses the texts, in JSON, of the functions that have one: those that changed most first,
+/// Compresses the texts of the functions that have one, as JSON: those that changed most first,
 /// then the unchanged ones, the smallest first.
 fn compress(
     report: &Report<'_>,

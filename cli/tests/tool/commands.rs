@@ -6,7 +6,7 @@ use object::read::{Object as _, ObjectSymbol as _};
 use std::fs;
 use std::process::{Command, Stdio};
 
-/// Returns `count` functions, of which each calls some before it.
+/// Returns `count` functions. Each calls some before it.
 fn many_functions(count: usize) -> String {
     let mut text = String::new();
     for index in 0..count {

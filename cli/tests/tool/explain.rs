@@ -117,7 +117,7 @@ fn a_tree_without_end_is_cut() {
     assert!(json.json()[0]["cut"].as_bool().unwrap());
 }
 
-/// Returns `%f0` to `%f6`, of which each calls a leaf once more than the one before.
+/// Returns `%f0` to `%f6`. Each calls a leaf once more than the one before.
 fn growing() -> String {
     let mut text = String::from(
         "function %leaf(i32) -> i32 {\nblock0(v0: i32):\n    v1 = iadd v0, v0\n    \

@@ -6,7 +6,7 @@ use crate::support::Workplace;
 use serde_json::json;
 use std::env;
 
-/// Returns `count` functions, of which most call two before them.
+/// Returns `count` functions. Most call two before them.
 fn many_functions(count: usize) -> String {
     let mut text = String::new();
     for index in 0..count {

@@ -137,28 +137,28 @@ impl Ran {
         ran
     }
 
-    /// Returns standard output, of a run that must have succeeded.
+    /// Returns standard output of a run that must have succeeded.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert_eq!(self.status, 0, "{}", self.err);
         String::from_utf8(self.out).unwrap()
     }
 
-    /// Returns standard error, of a run that must have failed with status 1.
+    /// Returns standard error of a run that must have failed with status 1.
     #[track_caller]
     pub(crate) fn failed(self) -> String {
         assert_eq!(self.status, 1, "{self:?}");
         self.err
     }
 
-    /// Returns standard error, of a run whose arguments must have been refused.
+    /// Returns standard error of a run after its arguments were refused, as they must be.
     #[track_caller]
     pub(crate) fn misused(self) -> String {
         assert_eq!(self.status, 2, "{self:?}");
         self.err
     }
 
-    /// Returns standard output as JSON, of a run that must have succeeded.
+    /// Returns standard output, as JSON, of a run that must have succeeded.
     #[track_caller]
     pub(crate) fn json(self) -> serde_json::Value {
         serde_json::from_str(&self.ok()).unwrap()

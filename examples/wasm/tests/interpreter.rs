@@ -319,7 +319,7 @@ fn many_more_modules_behave_as_in_an_interpreter() {
     }
 }
 
-/// What generated modules seldom have.
+/// Generated modules seldom have that many.
 #[test]
 fn many_results_are_those_of_an_interpreter() {
     let types = "(param i64 f64) (result i64 i64 i64 i64 i64 i64 i64 i64 i64 f64 i32 f32 i64 f64)";

@@ -148,8 +148,8 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// Forgets what the optimised function changes with an effect. What it stores is what it would
-    /// load from there next, and so would the function before, if the effect is the same.
+    /// Forgets the memory that the optimised function changes with an effect. A stored value is the
+    /// next one to be loaded from there, also by the function before if the effect is the same.
     fn note_written(&mut self, result: Inst) {
         let after = self.after.func;
         let load = self.world.contents.load_of_stored(after, result);

@@ -109,7 +109,7 @@ fn calculated(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<u1
     Some(bits & mask(world.nodes.width(node)))
 }
 
-/// Returns whether a comparison holds, by what is known of one with the same operands, in either
+/// Returns whether a comparison holds, by the facts about one with the same operands, in either
 /// order.
 fn compared(world: &World, facts: &Facts, (cond, x, y): (IntCC, Node, Node)) -> Option<bool> {
     facts.iter().find_map(|(&node, &fact)| {

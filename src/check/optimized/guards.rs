@@ -1,8 +1,8 @@
 //! Tests of the target of an indirect call, which only the optimised function has.
 //!
-//! The optimised function goes on from both sides of the test, each with what it told, and the other
-//! function from where it is. So each side is followed like a function of its own; what the test
-//! compares is nothing that a caller could see.
+//! The optimised function goes on from both sides of the test, each with the fact that it told,
+//! and the other function from where it is. So each side is followed like a function of its own. A
+//! caller cannot see the operands of the test.
 
 use super::contents::ContentId;
 use super::evaluate::World;
@@ -49,7 +49,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether the function before comes from a call that may have a guard, of which both sides are
+    /// Whether the function before comes from a call that may have a guard. The two sides of that are
     /// likely to meet here.
     pub(super) fn comes_from_indirect_call(&self) -> bool {
         let func = self.before.func;
@@ -70,7 +70,7 @@ impl Walk<'_> {
     }
 }
 
-/// What is compared with the address of which function.
+/// Returns the term that is compared with the address of a function, and the function.
 fn tested_function(world: &World, condition: Node) -> Option<(Node, ContentId)> {
     let (cond, x, y) = comparison(world, condition)?;
     match (cond, world.nodes.term(x), world.nodes.term(y)) {

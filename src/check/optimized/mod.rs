@@ -36,15 +36,15 @@
 //! there, used or not. The results of effects keep their labels, and so do remaining parameters; no
 //! value has a label that no equal value had. Cold blocks stay cold.
 //!
-//! **What may differ.** Pure instructions, block parameters, jumps, private slots and their
+//! **Permitted differences.** Pure instructions, block parameters, jumps, private slots and their
 //! contents, loads that cannot trap and whose results are unused, and divisions by a constant other
 //! than 0 (and -1). Calls that copy or fill private slots equal the same loads and stores; of a
 //! copy from other memory, only the needed bytes have to be loaded. Bytes that no store precedes
 //! may be anything, but the same each time: the contents of the optimised function's slot if it has
 //! the slot, and zeros otherwise.
 //!
-//! **What is not proved.** The body before; block order; labels and locations of unused computed
-//! values; unreachable code.
+//! **Limits of the proof.** It does not cover the body before; block order; labels and locations
+//! of unused computed values; unreachable code.
 //!
 //! **Assumptions.** Accesses through the address of a slot stay in the slot, whatever is added to
 //! it. The bodies verify; otherwise the answer may be either. [`Surroundings`] are true.

@@ -139,7 +139,7 @@ pub(super) fn prove(
         }
         let is_settled = !walk.wants_other_position && !walk.world.tracking.is_dirty();
         if is_settled {
-            // Accesses of such a slot differ from what is right.
+            // Accesses of such a slot are not right.
             let is_lost = walk.world.tracking.has_lost_slots();
             return outcome.map_err(|unproved| match *unproved {
                 Unproved::Wrong(difference) if is_lost => {

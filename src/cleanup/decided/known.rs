@@ -138,7 +138,7 @@ fn constant(func: &Function, value: Value) -> Option<u64> {
     crate::cleanup::constant::constant(&func.dfg, value)
 }
 
-/// What a load is looking for.
+/// The place that a load reads.
 #[derive(Clone, Copy)]
 struct Sought {
     /// A slot, and an offset in it.

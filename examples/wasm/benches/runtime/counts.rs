@@ -1,6 +1,6 @@
 //! Executed instructions, by running this program again under callgrind.
 //!
-//! A child does nothing, compiles, or compiles and runs one round; the differences are what counts.
+//! A child does nothing, compiles, or compiles and runs one round; the counts are the differences.
 //! Callgrind is some fifty times slower, so nothing is repeated, and nothing needs to be.
 
 use crate::variants::Variant;
@@ -12,7 +12,7 @@ use std::process::Command;
 /// The argument that makes a child, followed by a step, a program and a way to compile it.
 pub(crate) const CHILD: &str = "--count";
 
-/// What is executed to compile a program, and to run one round of it.
+/// Executed instructions, to compile a program and to run one round of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Counts {
     pub(crate) compile: u64,
@@ -45,7 +45,7 @@ fn in_child(step: &str, name: &str, variant: &str, profile: &Path) -> Result<u64
         .arg(program)
         .args([CHILD, step, name, variant])
         .arg(profile)
-        // Idle threads execute what they find to do.
+        // Idle threads execute instructions too.
         .env("RAYON_NUM_THREADS", "1")
         .output()
         .map_err(|error| format!("valgrind: {error}"))?;
@@ -60,7 +60,7 @@ fn in_child(step: &str, name: &str, variant: &str, profile: &Path) -> Result<u64
     }
 }
 
-/// What a child does.
+/// Does the part of a child.
 pub(crate) fn child(arguments: &[String]) {
     let [step, name, variant, profile] = arguments else {
         panic!("four arguments");

@@ -11,7 +11,7 @@
 //! of WebAssembly to code, the least of all compilations. A profile is of one round with another
 //! seed. `--model` adds a cost model with other numbers, and may be repeated; `--counts` adds executed
 //! instructions by valgrind, which takes minutes; `--json FILE` writes everything to a file, and
-//! `--svg FILE` draws a picture, with `--from FILE` of what `--json` wrote.
+//! `--svg FILE` draws a picture, with `--from FILE` from the output of `--json`.
 
 mod counts;
 mod peer;
@@ -35,7 +35,7 @@ struct Options {
     /// Parts of names, separated by commas; all programs if it is empty.
     programs: String,
     json: Option<PathBuf>,
-    /// What `--json` wrote, to draw it instead of measuring.
+    /// The output of `--json`, to draw it instead of measuring.
     from: Option<PathBuf>,
     svg: Option<PathBuf>,
     counts: bool,

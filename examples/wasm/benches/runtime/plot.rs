@@ -39,7 +39,7 @@ pub(crate) fn draw(points: &[Point], path: &Path) -> Result<(), Box<dyn std::err
     sorted.sort_by(|a, b| b.run.total_cmp(&a.run));
     let mut lowest = f64::INFINITY;
     for point in sorted {
-        // What this crate does stands out.
+        // The variants of this crate stand out.
         let ours = point.name.contains("default");
         let color = match ours {
             true => RGBColor(0, 90, 160),

@@ -31,7 +31,7 @@ fn code(cell: &Cell) -> f64 {
     cell.code as f64
 }
 
-/// What is not counted is not a number.
+/// Returns a count, or NaN if nothing was counted.
 fn counted(cell: &Cell, of: fn(Counts) -> u64) -> f64 {
     cell.counts.map_or(f64::NAN, |counts| of(counts) as f64)
 }
@@ -116,7 +116,7 @@ pub(crate) fn points(variants: &[Variant], rows: &[Row]) -> Vec<Point> {
     points.collect()
 }
 
-/// Returns the same of what [`json`] wrote.
+/// Returns the points in the output of [`json`].
 pub(crate) fn points_from(text: &str) -> Vec<Point> {
     let all: Value = serde_json::from_str(text).expect("the file is JSON");
     let means = all["means"].as_object().expect("the file has means");
@@ -128,7 +128,7 @@ pub(crate) fn points_from(text: &str) -> Vec<Point> {
     points.collect()
 }
 
-/// Returns all figures, and the means; null is what was not counted.
+/// Returns all figures, and the means; missing counts are null.
 pub(crate) fn json(variants: &[Variant], rows: &[Row]) -> String {
     let programs = rows.iter().map(|row| {
         let cells = variants.iter().zip(&row.cells).map(|(variant, cell)| {

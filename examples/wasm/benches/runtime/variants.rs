@@ -48,7 +48,7 @@ impl Variant {
     }
 
     /// Returns the cost model with other numbers: `NAME=NUMBER,...`. With `llvm`, `profile` and `exported`
-    /// among them, on what LLVM has inlined, with counts, and with every function exported.
+    /// among them, after LLVM's inlining, with counts, and with every function exported.
     pub(crate) fn model(numbers: &str) -> Self {
         let mut model = CostModel::default();
         let mut variant = Self {
