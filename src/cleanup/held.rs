@@ -13,8 +13,8 @@ use crate::body::{branches, resolve_alias};
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    Block, DebugTag, ExceptionTableItem, FuncRef, Function, Inst, InstructionData, Opcode,
-    StackSlot, Type, Value, ValueDef,
+    Block, DebugTag, Endianness, ExceptionTableItem, FuncRef, Function, Inst, InstructionData,
+    MemFlags, Opcode, StackSlot, Type, Value, ValueDef,
 };
 
 /// After so many sweeps over the function nothing is known. Each loop takes one or two.
@@ -55,7 +55,27 @@ struct Cell {
     slot: StackSlot,
     start: i64,
     ty: Type,
+    /// That of the store.
+    order: Option<ByteOrder>,
     held: Held,
+}
+
+/// The byte order of an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ByteOrder {
+    OfTarget,
+    Explicit(Endianness),
+}
+
+impl ByteOrder {
+    /// Returns that of an access with `flags`; `None` if `func` has no such flags.
+    fn of(func: &Function, flags: MemFlags) -> Option<Self> {
+        let all = &func.dfg.mem_flags;
+        all.is_valid(flags).then(|| {
+            let explicit = all[flags].explicit_endianness();
+            explicit.map_or(ByteOrder::OfTarget, ByteOrder::Explicit)
+        })
+    }
 }
 
 impl Cell {
@@ -287,20 +307,22 @@ impl Visit<'_> {
             InstructionData::Load {
                 opcode: Opcode::Load,
                 arg,
+                flags,
                 offset,
-                ..
             } => {
                 let ty = dfg.inst_results(inst).first();
                 let ty = ty.map(|&result| dfg.value_type(result));
-                self.load(arg, offset.into(), ty)
+                let order = ByteOrder::of(func, flags);
+                self.load(arg, offset.into(), ty, order)
             }
             InstructionData::Store {
                 opcode,
                 args: [value, address],
+                flags,
                 offset,
-                ..
             } => {
-                self.store(opcode, value, address, offset.into());
+                let order = ByteOrder::of(func, flags);
+                self.store(opcode, value, address, offset.into(), order);
                 Held::Other
             }
             InstructionData::Jump { .. } | InstructionData::Brif { .. } => Held::Other,
@@ -357,7 +379,13 @@ impl Visit<'_> {
         }
     }
 
-    fn load(&mut self, address: Value, offset: i64, ty: Option<Type>) -> Held {
+    fn load(
+        &mut self,
+        address: Value,
+        offset: i64,
+        ty: Option<Type>,
+        order: Option<ByteOrder>,
+    ) -> Held {
         let address = self.of(address);
         let (slot, place) = match (address, ty) {
             (Held::Unseen, _) => return Held::Unseen,
@@ -379,6 +407,8 @@ impl Visit<'_> {
         if let (&[cell], Some((start, ty))) = (&overlapped[..], place)
             && cell.start == start
             && cell.ty == ty
+            && order.is_some()
+            && cell.order == order
         {
             return cell.held;
         }
@@ -388,7 +418,14 @@ impl Visit<'_> {
         Held::Other
     }
 
-    fn store(&mut self, opcode: Opcode, value: Value, address: Value, offset: i64) {
+    fn store(
+        &mut self,
+        opcode: Opcode,
+        value: Value,
+        address: Value,
+        offset: i64,
+        order: Option<ByteOrder>,
+    ) {
         let held = self.of(value);
         let Some(value) = resolve_alias(&self.func.dfg, value) else {
             return;
@@ -406,6 +443,7 @@ impl Visit<'_> {
                             slot,
                             start,
                             ty,
+                            order,
                             held,
                         });
                         return;

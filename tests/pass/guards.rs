@@ -61,6 +61,20 @@ fn a_closure_that_a_loop_calls_is_inlined_and_its_slot_goes() {
 }
 
 #[test]
+fn an_address_that_is_stored_and_loaded_in_one_order_is_known() {
+    let text = edited(&[
+        ("    store notrap v4, v3\n", "    store notrap big v4, v3\n"),
+        (
+            "    v6 = load.i64 notrap v3\n",
+            "    v6 = load.i64 notrap big v3\n",
+        ),
+    ]);
+    let (main, stats) = optimized(&text, OptimizeOptions::default());
+    assert!(!main.contains("call") && !main.contains("icmp"), "{main}");
+    assert_eq!((stats.calls_guarded, stats.guards_decided), (1, 1));
+}
+
+#[test]
 fn each_switch_leaves_the_call_alone() {
     let switches: [fn(&mut OptimizeOptions); 2] = [
         |options| options.guard_calls = false,
@@ -127,6 +141,12 @@ fn no_guard_where_the_target_is_not_likely_or_not_the_same_kind() {
         &[(
             "    jump block1(v0)",
             "    store notrap v0, v3+4\n    jump block1(v0)",
+        )],
+        // The address with its bytes in another order.
+        &[("    store notrap v4, v3\n", "    store notrap big v4, v3\n")],
+        &[(
+            "    v6 = load.i64 notrap v3\n",
+            "    v6 = load.i64 notrap little v3\n",
         )],
         // A function that the program does not define.
         &[("fn0 = colocated %step", "fn0 = colocated %elsewhere")],
