@@ -1,6 +1,7 @@
 //! The properties hold of the modules of this repository.
 
 use cranelift_codegen::data_value::DataValue;
+use cranelift_codegen::ir::{RelSourceLoc, ValueLabel, ValueLabelAssignments, ValueLabelStart};
 use cranelift_inliner::decide::{Always, CostModel, Inline, Small};
 use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::pass::Inliner;
@@ -138,4 +139,48 @@ fn frames_are_seen_from_calls_with_arguments_on_the_stack() {
     let inlined = Inliner::new(Always).run(&program).unwrap();
     assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 1);
     properties::same_frames(&program, &inlined, &[invocation], &CountedFrames).unwrap();
+}
+
+/// If the call with a handler is spliced first, the one in the handler never is. Otherwise it leaves
+/// the label of its parameter on a value that is needed for nothing else.
+#[test]
+fn a_label_from_a_removed_copy_may_keep_a_value() {
+    let text = "function %main(i64) -> i64 tail {
+         sig0 = (i64) -> i64 tail
+         fn0 = %same(i64) -> i64 tail
+     block0(v0: i64):
+         v1 = imul v0, v0
+         try_call fn0(v0), sig0, block1(ret0), [ default: block2 ]
+     block1(v2: i64):
+         return v2
+     block2:
+         v3 = call fn0(v1)
+         jump block1(v3)
+     }
+     function %same(i64) -> i64 tail {
+     block0(v0: i64):
+         return v0
+     }";
+    let mut program = Program::new();
+    for mut func in cranelift_reader::parse_functions(text).unwrap() {
+        let label = ValueLabelStart {
+            from: RelSourceLoc::default(),
+            label: ValueLabel::from_u32(7),
+        };
+        let entry = func.layout.entry_block().unwrap();
+        let param = func.dfg.block_params(entry).first().copied();
+        func.dfg.collect_debug_info();
+        let labels = func.dfg.values_labels.as_mut().unwrap();
+        labels.extend(param.map(|param| (param, ValueLabelAssignments::Starts(vec![label]))));
+        program.add(func).unwrap();
+    }
+    let mut options = SpliceOptions::default();
+    options.unwinder_restores_registers = true;
+    let inliner = Inliner::new(Always).splice_options(options);
+    let inlined = inliner.run(&program).unwrap();
+    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 2);
+    for seed in 0..16 {
+        let order = properties::seeded(seed);
+        properties::any_order(&program, &inlined, &inliner, order).unwrap();
+    }
 }
