@@ -2,7 +2,7 @@
 
 use crate::program::FunctionName;
 use cranelift_codegen::CodegenError;
-use cranelift_codegen::ir::UserFuncName;
+use cranelift_codegen::ir::{ExternalName, UserFuncName};
 use cranelift_codegen::isa::LookupError;
 use cranelift_codegen::settings::SetError;
 use thiserror::Error;
@@ -144,12 +144,12 @@ pub enum CompileError {
         name: String,
     },
     /// The body refers to an entry of its table of user names that does not exist.
-    #[error("{function}: a reference to the user name {reference}, which is not declared")]
+    #[error("{function}: a reference to the user name {}, which is not declared", .reference.display(None))]
     DanglingName {
         /// The function.
         function: FunctionName,
-        /// The entry, as CLIF numbers it.
-        reference: String,
+        /// The reference.
+        reference: ExternalName,
     },
 }
 

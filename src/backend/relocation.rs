@@ -132,7 +132,7 @@ impl NamesUsed {
                 let declared = self.targets.get(name).cloned();
                 declared.ok_or_else(|| CompileError::DanglingName {
                     function: FunctionName::from(self.function.clone()),
-                    reference: name.display(None).to_string(),
+                    reference: name.clone(),
                 })?
             }
         })
@@ -148,7 +148,7 @@ fn user_name(
             Some(user) => Ok(Some(UserFuncName::User(user.clone()))),
             None => Err(CompileError::DanglingName {
                 function: FunctionName::from(function.name.clone()),
-                reference: reference.to_string(),
+                reference: name.clone(),
             }),
         },
         ExternalName::TestCase(testcase) => {

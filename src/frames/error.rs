@@ -4,6 +4,7 @@ use super::memory::UnreadableMemory;
 use super::schema::SchemaViolation;
 use crate::program::FunctionName;
 use cranelift_codegen::MachDebugTagPos;
+use cranelift_codegen::ir::StackSlot;
 use thiserror::Error;
 
 /// Why a table could not be built. An operation that fails leaves the builder as it was.
@@ -31,16 +32,16 @@ pub enum BuildError {
         function: FunctionName,
         /// Bytes from the start of the function.
         offset: u32,
-        /// The slot as CLIF prints it.
-        slot: String,
+        /// The slot in the compiled body.
+        slot: StackSlot,
     },
     /// A slot lies further from the frame pointer than a signed 32-bit offset reaches.
     #[error("{function}: {slot} is out of reach of the frame pointer")]
     SlotOutOfReach {
         /// The function.
         function: FunctionName,
-        /// The slot as CLIF prints it.
-        slot: String,
+        /// The slot in the compiled body.
+        slot: StackSlot,
     },
     /// More frames at one point than a table can hold.
     #[error("{function}, offset {offset:#x}: more than {limit} frames at one point")]

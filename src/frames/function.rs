@@ -193,13 +193,13 @@ impl<S: FrameSchema> Collector<'_, S> {
         let place = place.ok_or_else(|| BuildError::NoSuchSlot {
             function: self.into.name.clone(),
             offset,
-            slot: slot.to_string(),
+            slot,
         })?;
         let number = count(self.into.slots.len(), "the number of slots")?;
         self.into.slots.push(LocalSlot {
             fp_offset: i32::try_from(place.fp_offset).map_err(|_| BuildError::SlotOutOfReach {
                 function: self.into.name.clone(),
-                slot: slot.to_string(),
+                slot,
             })?,
             size: place.size,
             key: place.key,

@@ -37,11 +37,6 @@ impl Recursion {
     pub fn is_recursive(self) -> bool {
         self != Recursion::None
     }
-
-    /// Returns whether the function calls itself.
-    pub fn is_direct(self) -> bool {
-        matches!(self, Recursion::Direct | Recursion::DirectAndMutual { .. })
-    }
 }
 
 /// All components of a graph in bottom-up order.

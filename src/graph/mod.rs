@@ -373,7 +373,7 @@ impl CallGraph {
     }
 
     /// Like [`address_taken`](Self::address_taken), but for any node.
-    pub fn node_address_taken(&self, node: NodeId) -> usize {
+    pub(crate) fn node_address_taken(&self, node: NodeId) -> usize {
         self.address_taken.get(node.index()).copied().unwrap_or(0)
     }
 
@@ -391,7 +391,7 @@ impl CallGraph {
     }
 
     /// Returns the number of components.
-    pub fn component_count(&self) -> usize {
+    pub(crate) fn component_count(&self) -> usize {
         self.components.len()
     }
 

@@ -160,7 +160,7 @@ impl LocationBuilder {
 
     /// Returns the location that an entry of the table so far stands for, in the function that it
     /// comes from.
-    pub fn own_location(&self, location: SourceLoc) -> SourceLoc {
+    pub(crate) fn own_location(&self, location: SourceLoc) -> SourceLoc {
         let entry = self.entries.get(location.bits() as usize);
         entry.map_or(SourceLoc::default(), |entry| entry.location)
     }

@@ -242,11 +242,6 @@ impl<'a> Inliner<'a> {
         &self.limits
     }
 
-    /// Returns whether functions are cleaned up after their splices.
-    pub fn cleans_up(&self) -> bool {
-        self.clean_up
-    }
-
     /// Returns the options of splices into functions of `program`: those that were set, with a note
     /// if no function has alias regions.
     pub fn splice_options_for(&self, program: &Program) -> SpliceOptions {

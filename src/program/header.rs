@@ -70,7 +70,7 @@ impl FileHeader {
     }
 
     /// Returns whether a line is `test <command>`, with or without options.
-    pub fn has_test(&self, command: &str) -> bool {
+    pub(crate) fn has_test(&self, command: &str) -> bool {
         self.texts(HeaderKind::Test)
             .any(|text| text.split_whitespace().next() == Some(command))
     }

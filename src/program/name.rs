@@ -65,7 +65,7 @@ impl FunctionName {
     }
 
     /// Returns whether the name can be written as text at all: a test-case name must be UTF-8.
-    pub fn is_utf8(&self) -> bool {
+    pub(crate) fn is_utf8(&self) -> bool {
         match &self.0 {
             UserFuncName::User(_) => true,
             UserFuncName::Testcase(name) => std::str::from_utf8(name.raw()).is_ok(),
@@ -74,7 +74,7 @@ impl FunctionName {
 
     /// Returns whether Cranelift's reader takes the printed name for the same name again: a
     /// test-case name may hold only ASCII letters, digits and `_`.
-    pub fn is_clif(&self) -> bool {
+    pub(crate) fn is_clif(&self) -> bool {
         match &self.0 {
             UserFuncName::User(_) => true,
             UserFuncName::Testcase(name) => name
