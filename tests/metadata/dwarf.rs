@@ -108,10 +108,7 @@ fn build_text(text: &str, target_name: &str, level: &str, source: &dyn SourceMap
         .collect();
     let debug: Vec<_> = compiled
         .iter()
-        .map(|(id, compiled_function)| DebugFunction {
-            compiled: compiled_function,
-            locations: compiled.locations(id).unwrap(),
-        })
+        .map(|(id, code)| DebugFunction::new(code, compiled.locations(id).unwrap()))
         .collect();
     let mut product = build_object(&isa, "nested", &functions, default_symbol).unwrap();
     DebugInfo::new(&*isa, source)
@@ -441,10 +438,7 @@ fn formats_that_keep_dwarf_elsewhere_are_an_error() {
         compiled: code,
     }];
     let table = LocationTable::own("%check".parse().unwrap());
-    let debug = DebugFunction {
-        compiled: code,
-        locations: &table,
-    };
+    let debug = DebugFunction::new(code, &table);
     let mut product = build_object(&isa, "nested", &functions, default_symbol).unwrap();
     let lines = clif_lines();
     let error = DebugInfo::new(&*isa, &lines).add_to(&mut product, &[debug]);
@@ -459,10 +453,7 @@ fn a_function_that_is_not_in_the_object_is_an_error() {
     let built = build("x64", "speed", &clif_lines());
     let isa = target("x64", &TargetSettings::new()).unwrap();
     let (id, code) = built.compiled.iter().next().unwrap();
-    let debug = DebugFunction {
-        compiled: code,
-        locations: built.compiled.locations(id).unwrap(),
-    };
+    let debug = DebugFunction::new(code, built.compiled.locations(id).unwrap());
     let mut product = build_object(&isa, "nested", &[], default_symbol).unwrap();
     let lines = clif_lines();
     let error = DebugInfo::new(&*isa, &lines).add_to(&mut product, &[debug]);
