@@ -182,7 +182,9 @@ impl<'a> Places<'a> {
             LabelValueLoc::CFAOffset(offset) => {
                 // Wider values are not known to lie in one piece.
                 let is_whole = ty.bytes() <= 16;
-                self.survives(0).filter(|_| is_whole)?;
+                let labels = self.function.labels;
+                let has_moved = labels.is_some_and(|labels| labels.has_tail_calls());
+                self.survives(0).filter(|_| is_whole && !has_moved)?;
                 expression.op(gimli::DW_OP_call_frame_cfa);
                 expression.op_consts(offset);
                 expression.op(gimli::DW_OP_plus);

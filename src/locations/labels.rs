@@ -4,7 +4,7 @@ use super::table::LocationTable;
 use crate::body::labels_of;
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{
-    Function, SourceLoc, Type, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,
+    Function, Inst, SourceLoc, Type, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,
 };
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -37,6 +37,7 @@ use std::collections::BTreeMap;
 pub struct LabelTable {
     entries: Vec<LabelledVariable>,
     has_cold_blocks: bool,
+    has_tail_calls: bool,
 }
 
 /// A front end's variable in one body: see [`LabelTable`].
@@ -59,9 +60,13 @@ impl LabelTable {
     /// `locations` is the table of `func`; see
     /// [`LocationBuilder::finish`](super::LocationBuilder::finish). Costs O(n log n) for n labels.
     pub fn number(func: &mut Function, locations: &LocationTable) -> Self {
+        let layout = &func.layout;
+        let opcode = |inst: Inst| func.dfg.insts[inst].opcode();
+        let mut insts = layout.blocks().flat_map(|block| layout.block_insts(block));
         let mut table = LabelTable {
             entries: Vec::new(),
-            has_cold_blocks: func.layout.blocks().any(|block| func.layout.is_cold(block)),
+            has_cold_blocks: layout.blocks().any(|block| layout.is_cold(block)),
+            has_tail_calls: insts.any(|inst| opcode(inst).is_call() && opcode(inst).is_return()),
         };
         let base = func.params.base_srcloc();
         let Some(labels) = func.dfg.values_labels.take() else {
@@ -123,5 +128,11 @@ impl LabelTable {
     /// which Cranelift knows no places of values.
     pub fn has_cold_blocks(&self) -> bool {
         self.has_cold_blocks
+    }
+
+    /// Returns whether the function has calls that do not return. Cranelift may then move the frame,
+    /// and does not count that in the places of spilled values.
+    pub fn has_tail_calls(&self) -> bool {
+        self.has_tail_calls
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Subject {
     pub(crate) hosts: Vec<(FunctionName, Signature)>,
     /// The lines of calls that do not return.
     pub(crate) tail_calls: BTreeSet<u64>,
+    /// The instructions that trap without other effects, by line.
+    pub(crate) traps: BTreeMap<u64, BTreeSet<String>>,
 }
 
 impl Subject {
@@ -36,11 +38,13 @@ impl Subject {
         let mut next = 1;
         let mut tail_calls = BTreeSet::new();
         let mut hosts = BTreeMap::new();
+        let mut traps = BTreeMap::new();
         let program = &generated.program;
         let program = program.with_bodies(|_, function| {
             let mut body = Function::clone(function.body());
             relocate(&mut body, lines, &mut next, &mut tail_calls);
             label(&mut body, lines);
+            add_traps(&body, &mut traps);
             for (name, signature) in imports(&body) {
                 if program.id(&name).is_none() {
                     hosts.insert(name.to_string(), (name, signature));
@@ -53,6 +57,7 @@ impl Subject {
             invocations: generated.invocations.clone(),
             hosts: hosts.into_values().collect(),
             tail_calls,
+            traps,
         })
     }
 
@@ -86,6 +91,15 @@ impl Subject {
         })
     }
 
+    /// Returns whether the instructions of both lines may be one instruction of the machine: of two
+    /// that trap alike, without other effects, Cranelift keeps the first.
+    pub(crate) fn may_be_merged(&self, one: u64, other: u64) -> bool {
+        match (self.traps.get(&one), self.traps.get(&other)) {
+            (Some(one), Some(other)) => !one.is_disjoint(other),
+            _ => false,
+        }
+    }
+
     pub(crate) fn text(&self) -> String {
         self.program.to_clif().unwrap()
     }
@@ -104,6 +118,17 @@ fn imports(body: &Function) -> Vec<(FunctionName, Signature)> {
             Some((name, body.dfg.signatures[data.signature].clone()))
         })
         .collect()
+}
+
+fn add_traps(body: &Function, traps: &mut BTreeMap<u64, BTreeSet<String>>) {
+    let insts = body.layout.blocks();
+    for inst in insts.flat_map(|block| body.layout.block_insts(block)) {
+        let opcode = body.dfg.insts[inst].opcode();
+        if opcode.can_trap() && opcode.side_effects_idempotent() {
+            let line = u64::from(body.srcloc(inst).bits());
+            traps.entry(line).or_default().insert(opcode.to_string());
+        }
+    }
 }
 
 /// Makes each value a variable. With shared lines there are none: a label of several values means
