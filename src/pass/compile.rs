@@ -82,12 +82,15 @@ impl CompiledProgram {
 pub(super) type OnCompiled<'a> =
     dyn Fn(FunctionId, Result<&CompiledFunction, &CompileError>) + Sync + 'a;
 
+/// A function, and the variables of its labels.
+type Labelled = (Compilation, LabelTable);
+
 /// The compiling half of one run.
 pub(super) struct Compiler<'a> {
     isa: &'a dyn TargetIsa,
     on_compiled: Option<&'a OnCompiled<'a>>,
     scratch: ScratchPool,
-    results: PrimaryMap<FunctionId, OnceLock<Result<(Compilation, LabelTable), CompileError>>>,
+    results: PrimaryMap<FunctionId, OnceLock<Result<Labelled, CompileError>>>,
 }
 
 impl<'a> Compiler<'a> {
@@ -153,7 +156,7 @@ impl<'a> Compiler<'a> {
         id: FunctionId,
         done: &Final,
         scratch: &mut CompileScratch,
-    ) -> Result<(Compilation, LabelTable), CompileError> {
+    ) -> Result<Labelled, CompileError> {
         let program = state.program;
         // A body without inlined calls differs from the original at most in the numbers of its
         // source locations.

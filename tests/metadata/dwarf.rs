@@ -10,7 +10,7 @@ use cranelift_inliner::debug_info::{
     VariableEncoding, VariableSchema, VariableType,
 };
 use cranelift_inliner::decide::Always;
-use cranelift_inliner::locations::{CodeLocations, LocationMode, LocationTable};
+use cranelift_inliner::locations::{CodeLocations, LocationMode, LocationTable, Place};
 use cranelift_inliner::pass::{CompiledProgram, Inliner};
 use cranelift_inliner::program::{FunctionName, Linkage, Program};
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget};
@@ -216,17 +216,26 @@ fn a_reader_finds_the_chain_of_every_byte() {
             let built = build(target_name, level, &clif_lines());
             let file = object::File::parse(&built.object[..]).unwrap();
             let context = Context::from_dwarf(read(&built.object)).unwrap();
-            let mut deepest = 0;
+            let (mut deepest, mut lengthened) = (0, 0);
             for (id, code) in built.compiled.iter() {
                 let table: &LocationTable = built.compiled.locations(id).unwrap();
                 let places = CodeLocations::new(code, table);
                 let start = address_of(&file, &default_symbol(code.name()));
+                let traps: Vec<_> = code.traps().iter().map(|trap| trap.offset).collect();
                 for offset in 0..code.code().len() as u32 {
                     let chain: Vec<_> = places.lookup(offset).collect();
                     let found = frames(&context, start + u64::from(offset));
                     let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
-                    let expected: Vec<_> =
-                        chain.iter().map(|place| place.function.symbol()).collect();
+                    let symbols = |chain: &[Place<'_>]| -> Vec<_> {
+                        chain.iter().map(|place| place.function.symbol()).collect()
+                    };
+                    let expected = symbols(&chain);
+                    // The body of a trap that stands apart may start a byte earlier.
+                    let next: Vec<_> = places.lookup(offset + 1).collect();
+                    if traps.contains(&(offset + 1)) && names == symbols(&next) {
+                        lengthened += usize::from(names != expected);
+                        continue;
+                    }
                     assert_eq!(names, expected, "{target_name} {level} {offset:#x}");
                     for ((_, line), place) in found.iter().zip(&chain) {
                         if !place.location.is_default() {
@@ -239,6 +248,8 @@ fn a_reader_finds_the_chain_of_every_byte() {
                 }
             }
             assert_eq!(deepest, 3, "{target_name} {level}");
+            // Traps of riscv64 stand within their code.
+            assert!(lengthened > 0 || target_name != "x64", "{level}");
         }
     }
 }
@@ -354,8 +365,8 @@ fn each_inlined_call_is_an_entry_of_its_own_though_calls_share_a_line() {
                 line.map(|line| line as u64 + 1)
             };
             let expected = [
-                (0, "leaf", None),
-                (0, "leaf", None),
+                (0, "leaf", Some(0)),
+                (0, "leaf", Some(0)),
                 (0, "leaf", line("v4 = call fn0(v0)")),
                 (0, "leaf", line("v4 = call fn0(v0)")),
                 (0, "middle", line("call fn1")),

@@ -171,7 +171,7 @@ fn relocate(body: &mut Function, lines: Lines, next: &mut u32, tail_calls: &mut 
         let line = match lines {
             _ if does_not_return => *next + 1,
             Lines::Unique => *next,
-            Lines::Shared if *next % 9 == 0 => {
+            Lines::Shared if next.is_multiple_of(9) => {
                 body.stencil.srclocs[inst] = RelSourceLoc::default();
                 continue;
             }

@@ -144,7 +144,9 @@ fn compare(lines: Lines) {
         .collect();
     let (host, built) = build_all(&subjects, folder.path());
     host.link("cc", &[], folder.path());
-    let stops = host.stops_in_gdb(folder.path());
+    let Some(stops) = host.stops_in_gdb(folder.path()) else {
+        return;
+    };
     if let Some(kept) = std::env::var_os("DEBUGGER_KEEP") {
         for (number, subject) in subjects.iter().enumerate() {
             let file = format!("{}.clif", first() + number as u64);
