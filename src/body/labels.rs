@@ -28,10 +28,7 @@ pub(crate) fn copy_labels(
     for (value, starts) in labels {
         // Storing a location may change the stored form of earlier ones.
         for start in starts {
-            let mut from = start.from.expand(from_base);
-            if !from.is_default() {
-                from = location(from);
-            }
+            let from = location(start.from.expand(from_base));
             let start = ValueLabelStart {
                 from: relative_srcloc(caller, from),
                 label: start.label,

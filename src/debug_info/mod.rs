@@ -8,7 +8,7 @@
 //! - `.debug_info`: a subprogram for each function and, inside it, a tree of inlined subroutines,
 //!   made from the chains of the function's [`LocationTable`]; each has the place of its call and
 //!   the code that it covers. Variables live in keyed stack slots that a [`VariableSchema`]
-//!   describes;
+//!   describes, or in values whose labels a [`LabelSchema`] describes;
 //! - `.eh_frame`: unwind information, on systems that unwind with DWARF.
 //!
 //! A front end defines the meaning of its locations by a [`SourceMap`]. Two come with the crate:
@@ -54,7 +54,7 @@
 //!         compiled: code,
 //!     });
 //!     let locations = compiled.locations(id).ok_or("no table")?;
-//!     debug.push(DebugFunction { compiled: code, locations });
+//!     debug.push(DebugFunction::new(code, locations));
 //! }
 //! let mut object = build_object(&isa, "check", &functions, default_symbol)?;
 //! let lines = ClifLines::new("check.clif", "/src", text);
@@ -66,18 +66,22 @@
 
 mod error;
 mod frames;
+mod labels;
+mod lines;
 mod scopes;
 mod sections;
 mod source;
 mod unit;
+mod values;
 mod variables;
 
 pub use error::DebugInfoError;
+pub use labels::{LabelSchema, LabelVariable, value_type};
 pub use source::{ClifLines, LineIsLocation, SourceMap, SourcePosition};
 pub use variables::{Variable, VariableEncoding, VariableSchema, VariableType};
 
 use crate::backend::CompiledFunction;
-use crate::locations::LocationTable;
+use crate::locations::{LabelTable, LocationTable};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_object::ObjectProduct;
 
@@ -88,6 +92,26 @@ pub struct DebugFunction<'a> {
     pub compiled: &'a CompiledFunction,
     /// The table of the code's source locations.
     pub locations: &'a LocationTable,
+    /// The variables that its value labels stand for, if they have been numbered.
+    pub labels: Option<&'a LabelTable>,
+}
+
+impl<'a> DebugFunction<'a> {
+    /// Makes a function without labels.
+    pub fn new(compiled: &'a CompiledFunction, locations: &'a LocationTable) -> Self {
+        DebugFunction {
+            compiled,
+            locations,
+            labels: None,
+        }
+    }
+
+    /// Sets the variables of its value labels.
+    #[must_use]
+    pub fn with_labels(mut self, labels: Option<&'a LabelTable>) -> Self {
+        self.labels = labels;
+        self
+    }
 }
 
 /// The debug information of one object file.
@@ -95,6 +119,7 @@ pub struct DebugInfo<'a> {
     isa: &'a dyn TargetIsa,
     source: &'a dyn SourceMap,
     variables: Option<&'a dyn VariableSchema>,
+    labels: Option<&'a dyn LabelSchema>,
     unwind: bool,
 }
 
@@ -105,6 +130,7 @@ impl<'a> DebugInfo<'a> {
             isa,
             source,
             variables: None,
+            labels: None,
             unwind: true,
         }
     }
@@ -113,6 +139,18 @@ impl<'a> DebugInfo<'a> {
     #[must_use]
     pub fn variables(mut self, schema: &'a dyn VariableSchema) -> Self {
         self.variables = Some(schema);
+        self
+    }
+
+    /// Describes the variables of value labels by `schema`, in functions with
+    /// [labels](DebugFunction::with_labels).
+    ///
+    /// A variable is shown where Cranelift knows the place of a value with its label: in registers
+    /// and spill slots, not in cold blocks and not in a frame whose registers a call may overwrite.
+    /// Elsewhere it is "optimized out".
+    #[must_use]
+    pub fn labels(mut self, schema: &'a dyn LabelSchema) -> Self {
+        self.labels = Some(schema);
         self
     }
 

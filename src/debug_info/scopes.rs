@@ -2,12 +2,12 @@
 
 use super::DebugFunction;
 use super::variables::Variable;
-use crate::locations::{Chain, CodeLocations, Place};
+use crate::locations::{Chain, CodeLocations, LocationTable, Place};
 use crate::program::FunctionName;
 use cranelift_codegen::MachDebugTagPos;
 use cranelift_codegen::binemit::CodeOffset;
 use cranelift_codegen::ir::{DebugTag, SourceLoc, StackSlot};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::ops::Range;
 
 /// The bodies that one function's code consists of.
@@ -39,24 +39,73 @@ impl<'a> Scopes<'a> {
             by_call: FxHashMap::default(),
         };
         let mut known: FxHashMap<SourceLoc, usize> = FxHashMap::default();
+        let mut pieces: Vec<(Range<CodeOffset>, usize)> = Vec::new();
         for (range, location) in CodeLocations::new(function.compiled, table).ranges() {
             let innermost = *known
                 .entry(location)
                 .or_insert_with(|| scopes.scope(table.chain(location)));
-            let mut at = innermost;
-            loop {
-                let scope = &mut scopes.scopes[at];
-                match scope.ranges.last_mut() {
-                    Some(last) if last.end == range.start => last.end = range.end,
-                    _ => scope.ranges.push(range.clone()),
-                }
-                if at == 0 {
-                    break;
-                }
-                at = scope.parent;
-            }
+            pieces.push((range, innermost));
+        }
+        scopes.begin_before_traps(&mut pieces, function);
+        for (range, innermost) in pieces {
+            scopes.extend(innermost, range);
         }
         scopes
+    }
+
+    /// Lets later ranges of a body that start with a trap start a byte earlier.
+    ///
+    /// gdb shows the call in place of a body that the program is about to enter. It takes the start
+    /// of any range for the entry, unless the byte before belongs to the body too. Traps stand
+    /// apart, so most start a range. The byte before ends a jump, a return or another trap. It is
+    /// never that of a call, which return addresses are looked up by.
+    fn begin_before_traps(
+        &self,
+        pieces: &mut [(Range<CodeOffset>, usize)],
+        function: &DebugFunction<'_>,
+    ) {
+        let code = function.compiled;
+        let traps: FxHashSet<CodeOffset> = code.traps().iter().map(|trap| trap.offset).collect();
+        let returns: FxHashSet<CodeOffset> = code.call_sites().map(|site| site.ret_addr).collect();
+        let mut has_code = vec![false; self.scopes.len()];
+        for index in 1..pieces.len() {
+            let [.., (before, outer), (range, body)] = &mut pieces[..=index] else {
+                continue;
+            };
+            for at in self.outwards(*outer) {
+                has_code[at] = true;
+            }
+            let start = range.start;
+            let stands_apart = traps.contains(&start) && !returns.contains(&start);
+            let enters = !self.outwards(*outer).any(|at| at == *body);
+            if stands_apart && enters && has_code[*body] && before.len() > 1 {
+                before.end -= 1;
+                range.start -= 1;
+            }
+        }
+    }
+
+    /// Adds code to a scope and those around it.
+    fn extend(&mut self, innermost: usize, range: Range<CodeOffset>) {
+        let mut at = innermost;
+        loop {
+            let scope = &mut self.scopes[at];
+            match scope.ranges.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => scope.ranges.push(range.clone()),
+            }
+            if at == 0 {
+                break;
+            }
+            at = scope.parent;
+        }
+    }
+
+    /// Returns a scope and those around it, innermost first.
+    fn outwards(&self, innermost: usize) -> impl Iterator<Item = usize> + '_ {
+        std::iter::successors(Some(innermost), |&at| {
+            (at != 0).then(|| self.scopes[at].parent)
+        })
     }
 
     /// Returns the scope of a chain's innermost place, made if it is new.
@@ -83,6 +132,19 @@ impl<'a> Scopes<'a> {
                 });
         }
         at
+    }
+
+    /// Returns the scope of a location; `None` if its body has no code left.
+    pub(super) fn of_location(
+        &self,
+        table: &'a LocationTable,
+        location: SourceLoc,
+    ) -> Option<usize> {
+        let place = table.innermost(location);
+        match place.call {
+            Some(call) => self.by_call.get(&(call.bits(), place.function)).copied(),
+            None => Some(0),
+        }
     }
 
     /// Returns the scopes in which a variable in `slot` is seen.

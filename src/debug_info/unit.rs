@@ -3,7 +3,7 @@
 use super::scopes::{Scope, Scopes};
 use super::sections::{Placed, SectionWriter, endian};
 use super::{DebugInfo, DebugInfoError, SourcePosition, VariableType};
-use crate::locations::{CodeLocations, Place};
+use crate::locations::Place;
 use crate::panics;
 use crate::program::FunctionName;
 use cranelift_codegen::isa::TargetIsa;
@@ -44,14 +44,14 @@ pub(super) fn write(
     .map_err(DebugInfoError::from)
 }
 
-struct UnitWriter<'a> {
-    info: &'a DebugInfo<'a>,
-    dwarf: DwarfUnit,
+pub(super) struct UnitWriter<'a> {
+    pub(super) info: &'a DebugInfo<'a>,
+    pub(super) dwarf: DwarfUnit,
     files: FxHashMap<String, FileId>,
-    main_file: FileId,
+    pub(super) main_file: FileId,
     /// The entries that inlined bodies are instances of.
     inlined: FxHashMap<FunctionName, UnitEntryId>,
-    types: FxHashMap<VariableType, UnitEntryId>,
+    pub(super) types: FxHashMap<VariableType, UnitEntryId>,
 }
 
 impl<'a> UnitWriter<'a> {
@@ -104,16 +104,16 @@ impl<'a> UnitWriter<'a> {
         }
     }
 
-    fn set(&mut self, entry: UnitEntryId, name: gimli::DwAt, value: AttributeValue) {
+    pub(super) fn set(&mut self, entry: UnitEntryId, name: gimli::DwAt, value: AttributeValue) {
         self.dwarf.unit.get_mut(entry).set(name, value);
     }
 
-    fn set_string(&mut self, entry: UnitEntryId, name: gimli::DwAt, value: &str) {
+    pub(super) fn set_string(&mut self, entry: UnitEntryId, name: gimli::DwAt, value: &str) {
         let value = AttributeValue::StringRef(self.dwarf.strings.add(text(value)));
         self.set(entry, name, value);
     }
 
-    fn file(&mut self, path: &str) -> FileId {
+    pub(super) fn file(&mut self, path: &str) -> FileId {
         if let Some(&file) = self.files.get(path) {
             return file;
         }
@@ -124,55 +124,11 @@ impl<'a> UnitWriter<'a> {
         file
     }
 
-    fn position(&self, place: &Place<'_>) -> Option<SourcePosition<'a>> {
+    pub(super) fn position(&self, place: &Place<'_>) -> Option<SourcePosition<'a>> {
         if place.location.is_default() {
             return None;
         }
         self.info.source.position(place.function, place.location)
-    }
-
-    fn add_lines(&mut self, placed: &Placed<'_>) {
-        let function = &placed.function;
-        let locations = CodeLocations::new(function.compiled, function.locations);
-        let positions: Vec<_> = locations
-            .ranges()
-            .map(|(range, location)| {
-                let place = function.locations.innermost(location);
-                (range.start, self.position(&place))
-            })
-            .collect();
-        // Code without a line before the first that has one is the prologue.
-        let entry = self
-            .info
-            .source
-            .declaration(function.locations.function())
-            .or_else(|| positions.iter().find_map(|(_, position)| *position));
-        let lines = &mut self.dwarf.unit.line_program;
-        lines.begin_sequence(Some(placed.address(0)));
-        let mut previous = None;
-        let mut in_prologue = true;
-        for (start, position) in positions {
-            let ends_prologue = in_prologue && position.is_some() && start != 0;
-            in_prologue &= position.is_none();
-            let position = position.or(entry.filter(|_| in_prologue));
-            if previous == Some(position) && !ends_prologue {
-                continue;
-            }
-            previous = Some(position);
-            let file = match position {
-                Some(position) => self.file(position.file),
-                None => self.main_file,
-            };
-            let lines = &mut self.dwarf.unit.line_program;
-            let row = lines.row();
-            row.address_offset = u64::from(start);
-            row.file = file;
-            row.line = position.map_or(0, |position| position.line);
-            row.column = position.map_or(0, |position| position.column);
-            row.prologue_end = ends_prologue;
-            lines.generate_row();
-        }
-        self.dwarf.unit.line_program.end_sequence(placed.size());
     }
 
     /// Makes the entry that bodies of `function` are instances of.
@@ -230,6 +186,7 @@ impl<'a> UnitWriter<'a> {
             let parent = entries[scope.parent];
             entries.push(self.add_inlined(placed, scope, parent));
         }
+        self.add_labels(placed, &scopes, &entries);
         if frame_pointer.is_some() {
             self.add_variables(placed, &mut scopes, &entries);
         }
@@ -263,70 +220,17 @@ impl<'a> UnitWriter<'a> {
             let ranges = AttributeValue::RangeListRef(ranges);
             self.set(entry, gimli::DW_AT_ranges, ranges);
         }
+        // gdb shows no frame for a body without these two.
         let call = scope.call.as_ref().and_then(|call| self.position(call));
-        if let Some(call) = call {
-            let file = AttributeValue::FileIndex(Some(self.file(call.file)));
-            self.set(entry, gimli::DW_AT_call_file, file);
-            self.set(
-                entry,
-                gimli::DW_AT_call_line,
-                AttributeValue::Udata(call.line),
-            );
-            if call.column != 0 {
-                let column = AttributeValue::Udata(call.column);
-                self.set(entry, gimli::DW_AT_call_column, column);
-            }
+        let file = call.map_or(self.main_file, |call| self.file(call.file));
+        let file = AttributeValue::FileIndex(Some(file));
+        self.set(entry, gimli::DW_AT_call_file, file);
+        let line = AttributeValue::Udata(call.map_or(0, |call| call.line));
+        self.set(entry, gimli::DW_AT_call_line, line);
+        if let Some(call) = call.filter(|call| call.column != 0) {
+            let column = AttributeValue::Udata(call.column);
+            self.set(entry, gimli::DW_AT_call_column, column);
         }
-        entry
-    }
-
-    fn add_variables<'f>(
-        &mut self,
-        placed: &Placed<'f>,
-        scopes: &mut Scopes<'f>,
-        entries: &[UnitEntryId],
-    ) {
-        let compiled = placed.function.compiled;
-        let (Some(schema), Some(top)) = (self.info.variables, compiled.frame_to_fp_offset()) else {
-            return;
-        };
-        for slot in compiled.frame_slots() {
-            for variable in slot
-                .key
-                .map(|key| schema.variables(key))
-                .unwrap_or_default()
-            {
-                let from_pointer =
-                    i64::from(slot.offset) + i64::from(variable.offset) - i64::from(top);
-                let ty = AttributeValue::UnitRef(self.ty(&variable.ty));
-                let scopes = scopes.of_variable(&placed.function, slot.slot, &variable);
-                for &scope in scopes.iter().filter_map(|&scope| entries.get(scope)) {
-                    let entry = self.dwarf.unit.add(scope, gimli::DW_TAG_variable);
-                    self.set_string(entry, gimli::DW_AT_name, &variable.name);
-                    self.set(entry, gimli::DW_AT_type, ty.clone());
-                    let mut place = Expression::new();
-                    place.op_fbreg(from_pointer);
-                    self.set(entry, gimli::DW_AT_location, AttributeValue::Exprloc(place));
-                }
-            }
-        }
-    }
-
-    fn ty(&mut self, ty: &VariableType) -> UnitEntryId {
-        if let Some(&entry) = self.types.get(ty) {
-            return entry;
-        }
-        let root = self.dwarf.unit.root();
-        let entry = self.dwarf.unit.add(root, gimli::DW_TAG_base_type);
-        self.set_string(entry, gimli::DW_AT_name, &ty.name);
-        let encoding = AttributeValue::Encoding(ty.encoding.dwarf());
-        self.set(entry, gimli::DW_AT_encoding, encoding);
-        self.set(
-            entry,
-            gimli::DW_AT_byte_size,
-            AttributeValue::Data1(ty.size),
-        );
-        self.types.insert(ty.clone(), entry);
         entry
     }
 

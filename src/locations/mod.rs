@@ -71,10 +71,12 @@
 
 mod builder;
 mod code;
+mod labels;
 mod table;
 
 pub use builder::{InlinedLocations, LocationBuilder};
 pub use code::CodeLocations;
+pub use labels::{LabelTable, LabelledVariable};
 pub use table::{Chain, LocationTable, Place};
 
 /// The source locations of inlined instructions.

@@ -5,12 +5,14 @@
 //! compiled if one of them still does. A function that falls back to its original body can need a
 //! local one that was passed over; these are compiled at the end.
 
-use super::state::State;
+use super::state::{Final, State};
 use crate::backend::{
-    Compilation, CompileError, CompiledFunction, Fallback, ScratchPool, compile_with_fallback,
+    Compilation, CompileError, CompileScratch, CompiledFunction, Fallback, ScratchPool,
+    compile_with_fallback,
 };
-use crate::locations::LocationTable;
+use crate::locations::{LabelTable, LocationTable};
 use crate::program::{FunctionId, Linkage};
+use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{EntitySet, PrimaryMap};
 use std::sync::{Arc, OnceLock};
@@ -21,6 +23,8 @@ pub struct CompiledProgram {
     functions: Vec<(FunctionId, Compilation)>,
     /// The table of source locations for each of `functions`.
     locations: Vec<Option<Arc<LocationTable>>>,
+    /// The variables for each of `functions`.
+    labels: Vec<LabelTable>,
 }
 
 impl CompiledProgram {
@@ -44,6 +48,14 @@ impl CompiledProgram {
     /// pass keeps locations as they are.
     pub fn locations(&self, id: FunctionId) -> Option<&Arc<LocationTable>> {
         self.locations.get(self.position(id)?)?.as_ref()
+    }
+
+    /// Returns the variables that the value labels in [`CompiledProgram::get`]'s code stand for;
+    /// `None` if it was dropped, or the pass keeps locations as they are. Then labels are too.
+    pub fn labels(&self, id: FunctionId) -> Option<&LabelTable> {
+        let position = self.position(id)?;
+        self.locations.get(position)?.as_ref()?;
+        self.labels.get(position)
     }
 
     fn position(&self, id: FunctionId) -> Option<usize> {
@@ -70,12 +82,15 @@ impl CompiledProgram {
 pub(super) type OnCompiled<'a> =
     dyn Fn(FunctionId, Result<&CompiledFunction, &CompileError>) + Sync + 'a;
 
+/// A function, and the variables of its labels.
+type Labelled = (Compilation, LabelTable);
+
 /// The compiling half of one run.
 pub(super) struct Compiler<'a> {
     isa: &'a dyn TargetIsa,
     on_compiled: Option<&'a OnCompiled<'a>>,
     scratch: ScratchPool,
-    results: PrimaryMap<FunctionId, OnceLock<Result<Compilation, CompileError>>>,
+    results: PrimaryMap<FunctionId, OnceLock<Result<Labelled, CompileError>>>,
 }
 
 impl<'a> Compiler<'a> {
@@ -124,19 +139,49 @@ impl<'a> Compiler<'a> {
         let mut is_first = false;
         let result = self.results[id].get_or_init(|| {
             is_first = true;
-            self.scratch.with(|scratch| {
-                // A body without inlined calls differs from the original at most in the numbers of
-                // its source locations.
-                let original = match done.inlined {
-                    0 => &done.body,
-                    _ => state.program[id].body(),
-                };
-                compile_with_fallback(self.isa, &done.body, original, scratch)
-            })
+            self.scratch
+                .with(|scratch| self.compile_final(state, id, done, scratch))
         });
         if is_first && let Some(on_compiled) = self.on_compiled {
-            on_compiled(id, result.as_ref().map(|compilation| &compilation.function));
+            let function = result
+                .as_ref()
+                .map(|(compilation, _)| &compilation.function);
+            on_compiled(id, function);
         }
+    }
+
+    fn compile_final(
+        &self,
+        state: &State<'_>,
+        id: FunctionId,
+        done: &Final,
+        scratch: &mut CompileScratch,
+    ) -> Result<Labelled, CompileError> {
+        let program = state.program;
+        // A body without inlined calls differs from the original at most in the numbers of its
+        // source locations.
+        let original = match done.inlined {
+            0 => &done.body,
+            _ => program[id].body(),
+        };
+        let Some(table) = done.locations.as_deref() else {
+            let compilation = compile_with_fallback(self.isa, &done.body, original, scratch)?;
+            return Ok((compilation, LabelTable::default()));
+        };
+        let (body, labels) = with_numbered_labels(&done.body, table);
+        let (original, own_labels) = match done.inlined {
+            0 => (Arc::clone(&body), LabelTable::default()),
+            _ => {
+                let table = LocationTable::own(program[id].name().clone());
+                with_numbered_labels(original, &table)
+            }
+        };
+        let compilation = compile_with_fallback(self.isa, &body, &original, scratch)?;
+        let labels = match compilation.body.fallback() {
+            Some(_) => own_labels,
+            None => labels,
+        };
+        Ok((compilation, labels))
     }
 
     /// Compiles the missing functions and returns all live ones.
@@ -158,7 +203,8 @@ impl<'a> Compiler<'a> {
         let mut errors = Vec::new();
         for id in state.program.ids().filter(|&id| live.contains(id)) {
             match self.results[id].take() {
-                Some(Ok(compilation)) => {
+                Some(Ok((compilation, labels))) => {
+                    program.labels.push(labels);
                     let locations = locations_used(state, id, &compilation);
                     program.locations.push(locations);
                     program.functions.push((id, compilation));
@@ -176,7 +222,7 @@ impl<'a> Compiler<'a> {
             self.compile(state, id);
             let used_original = matches!(
                 self.results[id].get(),
-                Some(Ok(compilation)) if compilation.body.fallback().is_some()
+                Some(Ok((compilation, _))) if compilation.body.fallback().is_some()
             );
             match used_original {
                 true => state.graph.references(id).collect(),
@@ -184,6 +230,18 @@ impl<'a> Compiler<'a> {
             }
         })
     }
+}
+
+fn with_numbered_labels(
+    body: &Arc<Function>,
+    locations: &LocationTable,
+) -> (Arc<Function>, LabelTable) {
+    if body.dfg.values_labels.is_none() {
+        return (Arc::clone(body), LabelTable::default());
+    }
+    let mut body = Function::clone(body);
+    let labels = LabelTable::number(&mut body, locations);
+    (Arc::new(body), labels)
 }
 
 /// Returns the table of the source locations in the compiled body.

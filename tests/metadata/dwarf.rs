@@ -10,7 +10,7 @@ use cranelift_inliner::debug_info::{
     VariableEncoding, VariableSchema, VariableType,
 };
 use cranelift_inliner::decide::Always;
-use cranelift_inliner::locations::{CodeLocations, LocationMode, LocationTable};
+use cranelift_inliner::locations::{CodeLocations, LocationMode, LocationTable, Place};
 use cranelift_inliner::pass::{CompiledProgram, Inliner};
 use cranelift_inliner::program::{FunctionName, Linkage, Program};
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget};
@@ -108,10 +108,7 @@ fn build_text(text: &str, target_name: &str, level: &str, source: &dyn SourceMap
         .collect();
     let debug: Vec<_> = compiled
         .iter()
-        .map(|(id, compiled_function)| DebugFunction {
-            compiled: compiled_function,
-            locations: compiled.locations(id).unwrap(),
-        })
+        .map(|(id, code)| DebugFunction::new(code, compiled.locations(id).unwrap()))
         .collect();
     let mut product = build_object(&isa, "nested", &functions, default_symbol).unwrap();
     DebugInfo::new(&*isa, source)
@@ -219,17 +216,26 @@ fn a_reader_finds_the_chain_of_every_byte() {
             let built = build(target_name, level, &clif_lines());
             let file = object::File::parse(&built.object[..]).unwrap();
             let context = Context::from_dwarf(read(&built.object)).unwrap();
-            let mut deepest = 0;
+            let (mut deepest, mut lengthened) = (0, 0);
             for (id, code) in built.compiled.iter() {
                 let table: &LocationTable = built.compiled.locations(id).unwrap();
                 let places = CodeLocations::new(code, table);
                 let start = address_of(&file, &default_symbol(code.name()));
+                let traps: Vec<_> = code.traps().iter().map(|trap| trap.offset).collect();
                 for offset in 0..code.code().len() as u32 {
                     let chain: Vec<_> = places.lookup(offset).collect();
                     let found = frames(&context, start + u64::from(offset));
                     let names: Vec<_> = found.iter().map(|(name, _)| name.clone()).collect();
-                    let expected: Vec<_> =
-                        chain.iter().map(|place| place.function.symbol()).collect();
+                    let symbols = |chain: &[Place<'_>]| -> Vec<_> {
+                        chain.iter().map(|place| place.function.symbol()).collect()
+                    };
+                    let expected = symbols(&chain);
+                    // The body of a trap that stands apart may start a byte earlier.
+                    let next: Vec<_> = places.lookup(offset + 1).collect();
+                    if traps.contains(&(offset + 1)) && names == symbols(&next) {
+                        lengthened += usize::from(names != expected);
+                        continue;
+                    }
                     assert_eq!(names, expected, "{target_name} {level} {offset:#x}");
                     for ((_, line), place) in found.iter().zip(&chain) {
                         if !place.location.is_default() {
@@ -242,6 +248,8 @@ fn a_reader_finds_the_chain_of_every_byte() {
                 }
             }
             assert_eq!(deepest, 3, "{target_name} {level}");
+            // Traps of riscv64 stand within their code.
+            assert!(lengthened > 0 || target_name != "x64", "{level}");
         }
     }
 }
@@ -357,8 +365,8 @@ fn each_inlined_call_is_an_entry_of_its_own_though_calls_share_a_line() {
                 line.map(|line| line as u64 + 1)
             };
             let expected = [
-                (0, "leaf", None),
-                (0, "leaf", None),
+                (0, "leaf", Some(0)),
+                (0, "leaf", Some(0)),
                 (0, "leaf", line("v4 = call fn0(v0)")),
                 (0, "leaf", line("v4 = call fn0(v0)")),
                 (0, "middle", line("call fn1")),
@@ -441,10 +449,7 @@ fn formats_that_keep_dwarf_elsewhere_are_an_error() {
         compiled: code,
     }];
     let table = LocationTable::own("%check".parse().unwrap());
-    let debug = DebugFunction {
-        compiled: code,
-        locations: &table,
-    };
+    let debug = DebugFunction::new(code, &table);
     let mut product = build_object(&isa, "nested", &functions, default_symbol).unwrap();
     let lines = clif_lines();
     let error = DebugInfo::new(&*isa, &lines).add_to(&mut product, &[debug]);
@@ -459,10 +464,7 @@ fn a_function_that_is_not_in_the_object_is_an_error() {
     let built = build("x64", "speed", &clif_lines());
     let isa = target("x64", &TargetSettings::new()).unwrap();
     let (id, code) = built.compiled.iter().next().unwrap();
-    let debug = DebugFunction {
-        compiled: code,
-        locations: built.compiled.locations(id).unwrap(),
-    };
+    let debug = DebugFunction::new(code, built.compiled.locations(id).unwrap());
     let mut product = build_object(&isa, "nested", &[], default_symbol).unwrap();
     let lines = clif_lines();
     let error = DebugInfo::new(&*isa, &lines).add_to(&mut product, &[debug]);

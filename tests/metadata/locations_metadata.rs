@@ -7,7 +7,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_inliner::backend::{CompiledFunction, RelocationTarget, TargetSettings, target};
 use cranelift_inliner::decide::Always;
-use cranelift_inliner::locations::{CodeLocations, LocationMode, LocationTable};
+use cranelift_inliner::locations::{CodeLocations, LabelTable, LocationMode, LocationTable};
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
 use std::collections::BTreeSet;
@@ -37,12 +37,14 @@ fn compile(functions: Vec<Function>, target_name: &str, level: &str) -> Compiled
     Compiled {
         code: compiled.get(id).unwrap().clone(),
         table: (**compiled.locations(id).unwrap()).clone(),
+        labels: compiled.labels(id).unwrap().clone(),
     }
 }
 
 struct Compiled {
     code: CompiledFunction,
     table: LocationTable,
+    labels: LabelTable,
 }
 
 impl Compiled {
@@ -55,14 +57,19 @@ impl Compiled {
         places.lookup(offset).next().unwrap().to_string()
     }
 
-    /// Returns the labels of the values that are somewhere at `offset`.
+    /// Returns the front ends' labels of the values that are somewhere at `offset`.
     fn labels_at(&self, offset: u32) -> BTreeSet<u32> {
         let ranges = self.code.value_label_ranges().iter();
         let here = ranges.filter(|(_, ranges)| {
             let mut ranges = ranges.iter();
             ranges.any(|range| range.start <= offset && offset < range.end)
         });
-        here.map(|(label, _)| label.as_u32()).collect()
+        here.map(|(number, _)| {
+            let mut labels = self.labels.iter();
+            let variable = labels.find(|variable| variable.number == *number);
+            variable.unwrap().label.as_u32()
+        })
+        .collect()
     }
 }
 
@@ -150,6 +157,66 @@ block0(v0: i64, v1: i64):
             has(2, &[22, 23]);
             assert!(!live[2].contains(&12), "{target_name} {level}: {live:?}");
         }
+    }
+}
+
+/// Both functions have a label 1, and `%callee` is inlined twice.
+#[test]
+fn equal_labels_of_several_bodies_are_several_variables() {
+    let functions = parse(
+        "
+function %callee(i64) -> i64 fast {
+    fn0 = %out(i64) fast
+block0(v0: i64):
+    v1 = imul v0, v0
+@0001   call fn0(v1)
+    v2 = bxor v1, v0
+    return v2
+}
+function %caller(i64) -> i64 fast {
+    fn0 = %callee(i64) -> i64 fast
+block0(v0: i64):
+@0003   v1 = call fn0(v0)
+    v2 = call fn0(v1)
+    return v2
+}",
+    );
+    for level in LEVELS {
+        let mut functions = functions.clone();
+        label(&mut functions[0], 1, 1);
+        label(&mut functions[1], 1, 1);
+        let compiled = compile(functions, "x64", level);
+        let variables: Vec<_> = compiled
+            .labels
+            .iter()
+            .map(|variable| {
+                let body = compiled.table.chain(variable.body);
+                let functions: Vec<_> = body.map(|place| place.function.to_string()).collect();
+                (
+                    variable.number.as_u32(),
+                    variable.label.as_u32(),
+                    functions.join(" in "),
+                )
+            })
+            .collect();
+        let expected = ["%callee in %caller", "%caller", "%callee in %caller"];
+        let expected: Vec<_> = (0..)
+            .zip(expected)
+            .map(|(number, body)| (number, 1, body.to_owned()))
+            .collect();
+        assert_eq!(variables, expected);
+        let bodies: BTreeSet<_> = compiled
+            .labels
+            .iter()
+            .map(|variable| {
+                compiled
+                    .table
+                    .innermost(variable.body)
+                    .call
+                    .map(|call| call.bits())
+            })
+            .collect();
+        assert_eq!(bodies.len(), 3);
     }
 }
 

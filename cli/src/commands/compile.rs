@@ -113,10 +113,8 @@ pub(super) fn object(
     let debug: Vec<_> = compiled
         .iter()
         .filter_map(|(id, code)| {
-            Some(DebugFunction {
-                compiled: code,
-                locations: compiled.locations(id)?,
-            })
+            let function = DebugFunction::new(code, compiled.locations(id)?);
+            Some(function.with_labels(compiled.labels(id)))
         })
         .collect();
     let name = inputs.first().and_then(|input| input.file_name());

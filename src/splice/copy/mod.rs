@@ -160,8 +160,10 @@ impl<'a> BodyCopier<'a> {
             &tables.labels,
             self.values,
             |location| match locations {
-                Some(locations) => locations.spliced(location, call),
-                None => location,
+                Some(locations) if !location.is_default() || locations.places_unknown() => {
+                    locations.spliced(location, call)
+                }
+                _ => location,
             },
         );
         let outer_unused = self

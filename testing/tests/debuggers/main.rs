@@ -1,0 +1,13 @@
+//! Debuggers that are not part of this repository see the same program, inlined or not.
+//!
+//! Programs are compiled in several ways to object files with DWARF, and linked with a host in C
+//! that runs all of them. A debugger stops at each call of the host and at each trap. Its
+//! backtraces must be those of the program without inlining. Where a debugger or a compiler is
+//! missing, the tests say so and pass.
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+
+mod builds;
+mod glue;
+mod programs;
+mod session;
+mod trees;

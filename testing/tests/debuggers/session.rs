@@ -1,0 +1,171 @@
+//! One program of many builds, run in a debugger.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A frame as a debugger shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) function: String,
+    pub(crate) line: u64,
+    /// `n` for a frame of the machine, `i` for an inlined one, `t` for that of a tail call.
+    pub(crate) kind: String,
+    /// The bits of its variables that have a place.
+    pub(crate) variables: BTreeMap<String, String>,
+}
+
+/// A stop at a call of the host or at a trap.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop {
+    pub(crate) signal: String,
+    /// Innermost first, without the entry.
+    pub(crate) frames: Vec<Frame>,
+    /// Whether the entry was reached.
+    pub(crate) is_complete: bool,
+}
+
+/// The entries of a host.
+#[derive(Default)]
+pub(crate) struct Host {
+    declarations: String,
+    rows: String,
+    count: usize,
+}
+
+impl Host {
+    /// Adds the call of the function `symbol` with the 16 bytes of each argument, and returns its
+    /// number.
+    pub(crate) fn add(&mut self, symbol: &str, arguments: &[[u8; 16]], values: usize) -> usize {
+        let number = self.count;
+        self.count += 1;
+        let mut words: Vec<String> = arguments
+            .iter()
+            .flat_map(|bytes| bytes.as_chunks::<8>().0)
+            .map(|word| format!("{}u", u64::from_le_bytes(*word)))
+            .collect();
+        words.resize(2 * values.max(1), "0".to_owned());
+        writeln!(
+            self.declarations,
+            "extern void {symbol}(uint64_t *);\n\
+             static const uint64_t arguments_{number}[] = {{{}}};",
+            words.join(", ")
+        )
+        .unwrap();
+        writeln!(
+            self.rows,
+            "{{{symbol}, arguments_{number}, {}}},",
+            values.max(1)
+        )
+        .unwrap();
+        number
+    }
+
+    /// Returns the source of the host.
+    fn source(&self) -> String {
+        format!(
+            "{}\n{}\nconst struct run runs[] = {{{}}};\nconst uint64_t run_count = {};\n",
+            include_str!("host.c"),
+            self.declarations,
+            self.rows,
+            self.count
+        )
+    }
+
+    /// Links the host with all object files of `folder` to `folder/host`.
+    pub(crate) fn link(&self, compiler: &str, options: &[&str], folder: &Path) {
+        fs::write(folder.join("host.c"), self.source()).unwrap();
+        let mut objects: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "o"))
+            .collect();
+        objects.sort();
+        let output = Command::new(compiler)
+            .args(["-O1", "-w", "-o", "host", "host.c"])
+            .args(options)
+            .args(objects)
+            .arg("-lm")
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+    }
+
+    /// Returns the stops of each run in gdb; `None` if it may not trace here.
+    pub(crate) fn stops_in_gdb(&self, folder: &Path) -> Option<Vec<Vec<Stop>>> {
+        fs::write(folder.join("stops.py"), include_str!("stops.py")).unwrap();
+        let output = Command::new("gdb")
+            .args(["--batch", "-nx", "-x", "stops.py", "host"])
+            .env("STOPS_OUTPUT", "stops.txt")
+            .env(
+                "STOPS_SETUP",
+                "set pagination off;set startup-with-shell off;set backtrace limit unlimited",
+            )
+            .env("STOPS_START", "run")
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        if errors.contains("ptrace") {
+            eprintln!("passed over: gdb may not trace here: {errors}");
+            return None;
+        }
+        assert!(
+            output.status.success() && errors.trim().is_empty(),
+            "{said}{errors}"
+        );
+        let text = fs::read_to_string(folder.join("stops.txt")).unwrap();
+        let mut stops = vec![Vec::new(); self.count];
+        for line in text.lines() {
+            let mut fields = line.split('\t');
+            let run: usize = fields.next().unwrap().parse().unwrap();
+            let signal = fields.next().unwrap().to_owned();
+            let mut frames: Vec<&str> = fields.collect();
+            let is_complete = frames.last() == Some(&"entry");
+            if is_complete {
+                frames.pop();
+            }
+            let frames = frames.into_iter().map(|frame| parse(frame, line)).collect();
+            stops[run].push(Stop {
+                signal,
+                frames,
+                is_complete,
+            });
+        }
+        Some(stops)
+    }
+}
+
+fn parse(frame: &str, line: &str) -> Frame {
+    let parts: Vec<&str> = frame.split(' ').collect();
+    match parts[..] {
+        [function, line, kind, ref variables @ ..] => Frame {
+            function: function.to_owned(),
+            line: line.parse().unwrap(),
+            kind: kind.to_owned(),
+            variables: variables
+                .iter()
+                .filter_map(|variable| variable.split_once('='))
+                .map(|(name, bits)| (name.to_owned(), bits.to_owned()))
+                .collect(),
+        },
+        _ => panic!("not a frame: {line}"),
+    }
+}
+
+/// Returns whether `program` can be started.
+pub(crate) fn has(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let works = command.status().is_ok_and(|status| status.success());
+    if !works {
+        eprintln!("passed over: no {program}");
+    }
+    works
+}

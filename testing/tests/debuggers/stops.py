@@ -1,0 +1,62 @@
+"""Runs a program in gdb and writes a line for each stop: the number of the run, the signal, and the
+frames from the innermost to the entry."""
+
+import os
+import gdb
+
+FRAMES = 400
+
+
+def variables(frame):
+    """Returns the frame's own variables that have a value, as name=bits."""
+    found = []
+    try:
+        block = frame.block()
+    except RuntimeError:
+        return found
+    while block is not None:
+        for symbol in block:
+            if symbol.is_variable or symbol.is_argument:
+                value = symbol.value(frame)
+                if not value.is_optimized_out:
+                    bits = value.format_string(format="x")
+                    found.append(f"{symbol.name}={bits}")
+        if block.function is not None:
+            break
+        block = block.superblock
+    return found
+
+
+def text(frame):
+    line = frame.find_sal().line
+    kind = {gdb.INLINE_FRAME: "i", gdb.TAILCALL_FRAME: "t"}.get(frame.type(), "n")
+    return " ".join([str(frame.name()), str(line), kind] + variables(frame))
+
+
+def frames():
+    frame = gdb.newest_frame()
+    found = []
+    while frame is not None and len(found) < FRAMES:
+        name = frame.name() or "?"
+        if name.startswith("entry"):
+            return found + ["entry"]
+        if name not in ("stop", "probe"):
+            found.append(text(frame))
+        frame = frame.older()
+    return found
+
+
+signals = []
+gdb.events.stop.connect(lambda event: signals.append(getattr(event, "stop_signal", "breakpoint")))
+for command in os.environ["STOPS_SETUP"].split(";"):
+    gdb.execute(command, to_string=True)
+with open(os.environ["STOPS_OUTPUT"], "w") as output:
+    gdb.execute(os.environ["STOPS_START"], to_string=True)
+    while gdb.selected_thread() is not None:
+        current = int(gdb.parse_and_eval("*(unsigned long *)&current_run"))
+        try:
+            found = frames()
+        except gdb.error as error:
+            found = [f"error: {error}"]
+        output.write("\t".join([str(current), signals[-1]] + found) + "\n")
+        gdb.execute("continue", to_string=True)
