@@ -5,7 +5,7 @@ use crate::body::{for_each_label_srcloc, rebase_srclocs};
 use crate::program::FunctionName;
 use crate::splice::SpliceLocations;
 use cranelift_codegen::ir::{Function, RelSourceLoc, SourceLoc};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use smallvec::SmallVec;
 
 /// The table of a function during inlining.
@@ -82,7 +82,7 @@ impl LocationBuilder {
             names: vec![name.clone()],
             name_numbers: FxHashMap::from_iter([(name, 0)]),
             entries: Vec::new(),
-            entry_numbers: FxHashMap::default(),
+            entry_numbers: FxHashMap::with_capacity_and_hasher(func.dfg.num_insts(), FxBuildHasher),
             has_body: Vec::new(),
             translation: Translation::default(),
         };
@@ -169,11 +169,10 @@ impl LocationBuilder {
     /// others get new numbers, which `func` then has.
     pub fn finish(self, func: &mut Function) -> LocationTable {
         let mut used = vec![false; self.entries.len()];
-        rewrite(func, |location| {
+        for_each_location(func, |location| {
             if let Some(used) = used.get_mut(location.bits() as usize) {
                 *used = true;
             }
-            Some(location.bits())
         });
         // A call's entry comes before those that were inlined at it.
         for (number, entry) in self.entries.iter().enumerate().rev() {
@@ -181,17 +180,11 @@ impl LocationBuilder {
                 used[call as usize] = true;
             }
         }
-        let mut compact = LocationBuilder {
-            names: Vec::new(),
-            name_numbers: FxHashMap::default(),
-            entries: Vec::with_capacity(used.iter().filter(|used| **used).count()),
-            entry_numbers: FxHashMap::default(),
-            has_body: Vec::new(),
-            translation: Translation::default(),
-        };
+        let mut kept_names = Vec::new();
+        let mut entries = Vec::with_capacity(used.iter().filter(|used| **used).count());
         let mut numbers = vec![None; self.entries.len()];
         let mut names: Vec<Option<u32>> = vec![None; self.names.len()];
-        compact.names.push(self.names[0].clone());
+        kept_names.push(self.names[0].clone());
         names[0] = Some(0);
         for (number, entry) in self.entries.iter().enumerate() {
             if !used[number] {
@@ -199,11 +192,11 @@ impl LocationBuilder {
             }
             let name = entry.name as usize;
             let name = *names[name].get_or_insert_with(|| {
-                compact.names.push(self.names[name].clone());
-                compact.names.len() as u32 - 1
+                kept_names.push(self.names[name].clone());
+                kept_names.len() as u32 - 1
             });
-            numbers[number] = Some(compact.entries.len() as u32);
-            compact.entries.push(Entry {
+            numbers[number] = Some(entries.len() as u32);
+            entries.push(Entry {
                 name,
                 location: entry.location,
                 call: entry.call.and_then(|call| numbers[call as usize]),
@@ -213,8 +206,8 @@ impl LocationBuilder {
             numbers.get(location.bits() as usize).copied().flatten()
         });
         LocationTable {
-            names: compact.names,
-            entries: Some(compact.entries),
+            names: kept_names,
+            entries: Some(entries),
         }
     }
 
@@ -269,6 +262,8 @@ fn rewrite(func: &mut Function, mut entry: impl FnMut(SourceLoc) -> Option<u32>)
     rebase_srclocs(func, SourceLoc::new(0));
     let old = std::mem::take(&mut func.stencil.srclocs);
     let stencil = &mut func.stencil;
+    // One entry after the other would let the table grow again and again.
+    stencil.srclocs.resize(stencil.dfg.num_insts());
     let mut rewrite = |relative: RelSourceLoc| {
         let location = relative.expand(SourceLoc::new(0));
         let new = if location.is_default() {
@@ -288,6 +283,28 @@ fn rewrite(func: &mut Function, mut entry: impl FnMut(SourceLoc) -> Option<u32>)
     let labels = stencil.dfg.values_labels.iter_mut();
     for assignments in labels.flat_map(|labels| labels.values_mut()) {
         for_each_label_srcloc(assignments, |from| *from = rewrite(*from));
+    }
+}
+
+/// Calls `visit` with each location that [`rewrite`] would pass on.
+fn for_each_location(func: &mut Function, mut visit: impl FnMut(SourceLoc)) {
+    let base = SourceLoc::new(0);
+    rebase_srclocs(func, base);
+    let mut visit = |relative: RelSourceLoc| {
+        let location = relative.expand(base);
+        if !location.is_default() {
+            visit(location);
+        }
+    };
+    let stencil = &mut func.stencil;
+    for block in stencil.layout.blocks() {
+        for inst in stencil.layout.block_insts(block) {
+            visit(stencil.srclocs[inst]);
+        }
+    }
+    let labels = stencil.dfg.values_labels.iter_mut();
+    for assignments in labels.flat_map(|labels| labels.values_mut()) {
+        for_each_label_srcloc(assignments, |from| visit(*from));
     }
 }
 

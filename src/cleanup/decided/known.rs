@@ -363,7 +363,10 @@ impl Way<'_> {
                 opcode: Opcode::Iconst,
                 imm,
             } => Known::Bits(mask(imm.bits().cast_unsigned(), ty)),
-            InstructionData::Unary { opcode, arg } => match (opcode, self.known(arg, depth)) {
+            InstructionData::Unary {
+                opcode: opcode @ (Opcode::Uextend | Opcode::Sextend | Opcode::Ireduce),
+                arg,
+            } => match (opcode, self.known(arg, depth)) {
                 (Opcode::Uextend | Opcode::Sextend, Known::NotZero) => Known::NotZero,
                 (Opcode::Uextend | Opcode::Ireduce, Known::Bits(bits)) => {
                     Known::Bits(mask(bits, ty))
@@ -378,7 +381,12 @@ impl Way<'_> {
                 args: [x, y], cond, ..
             } => {
                 let compared = dfg.value_type(x);
-                match (self.known(x, depth), self.known(y, depth)) {
+                // The second operand is constant more often, and decides nothing alone.
+                let (x_known, y_known) = match self.known(y, depth) {
+                    Known::Nothing => (Known::Nothing, Known::Nothing),
+                    known => (self.known(x, depth), known),
+                };
+                match (x_known, y_known) {
                     (Known::Bits(x), Known::Bits(y)) => {
                         Known::Bits(u64::from(compare(cond, x, y, compared)))
                     }
@@ -391,23 +399,31 @@ impl Way<'_> {
                 }
             }
             InstructionData::Binary {
-                opcode,
+                opcode:
+                    opcode @ (Opcode::Band | Opcode::Bor | Opcode::Bxor | Opcode::Iadd | Opcode::Isub),
                 args: [x, y],
-            } => match (opcode, self.known(x, depth), self.known(y, depth)) {
-                (Opcode::Band, Known::Bits(x), Known::Bits(y)) => Known::Bits(x & y),
-                (Opcode::Bor, Known::Bits(x), Known::Bits(y)) => Known::Bits(x | y),
-                (Opcode::Bxor, Known::Bits(x), Known::Bits(y)) => Known::Bits(x ^ y),
-                (Opcode::Iadd, Known::Bits(x), Known::Bits(y)) => {
-                    Known::Bits(mask(x.wrapping_add(y), ty))
+            } => {
+                let y = self.known(y, depth);
+                // Only a zero makes the other operand of `band` irrelevant.
+                if y == Known::Nothing && opcode != Opcode::Band {
+                    return Known::Nothing;
                 }
-                (Opcode::Isub, Known::Bits(x), Known::Bits(y)) => {
-                    Known::Bits(mask(x.wrapping_sub(y), ty))
+                match (opcode, self.known(x, depth), y) {
+                    (Opcode::Band, Known::Bits(x), Known::Bits(y)) => Known::Bits(x & y),
+                    (Opcode::Bor, Known::Bits(x), Known::Bits(y)) => Known::Bits(x | y),
+                    (Opcode::Bxor, Known::Bits(x), Known::Bits(y)) => Known::Bits(x ^ y),
+                    (Opcode::Iadd, Known::Bits(x), Known::Bits(y)) => {
+                        Known::Bits(mask(x.wrapping_add(y), ty))
+                    }
+                    (Opcode::Isub, Known::Bits(x), Known::Bits(y)) => {
+                        Known::Bits(mask(x.wrapping_sub(y), ty))
+                    }
+                    (Opcode::Band, Known::Bits(0), _) | (Opcode::Band, _, Known::Bits(0)) => {
+                        Known::Bits(0)
+                    }
+                    _ => Known::Nothing,
                 }
-                (Opcode::Band, Known::Bits(0), _) | (Opcode::Band, _, Known::Bits(0)) => {
-                    Known::Bits(0)
-                }
-                _ => Known::Nothing,
-            },
+            }
             _ => Known::Nothing,
         }
     }
