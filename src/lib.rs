@@ -113,6 +113,8 @@ pub mod pass;
 pub mod plan;
 pub mod profile;
 pub mod program;
+#[cfg(feature = "shards")]
+pub mod shard;
 pub mod splice;
 
 /// The README's examples, which are tested with the documentation.
