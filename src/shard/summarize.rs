@@ -55,6 +55,7 @@ impl ShardSummary {
         let functions: Vec<Read> = ids.par_iter().map(read).collect();
         let mut summary = ShardSummary {
             shard: shard.to_owned(),
+            command: Vec::new(),
             names: Vec::new(),
             signatures: Vec::new(),
             functions: Vec::with_capacity(ids.len()),
@@ -64,12 +65,11 @@ impl ShardSummary {
             counts: Vec::new(),
         };
         let mut tables = Tables::default();
-        for (&id, function) in ids.iter().zip(functions) {
+        for function in functions {
             function.add_to(&mut summary, &mut tables, |site| {
                 let path = [crate::graph::PathStep::Site(site)];
                 counts.of_path(&graph, &path)
             });
-            let _ = id;
         }
         // The counts fit, since they were made here.
         let complete = summary.complete();

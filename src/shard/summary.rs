@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardSummary {
     pub(super) shard: String,
+    /// The arguments of the command that made it, for build files.
+    pub(super) command: Vec<String>,
     pub(super) names: Vec<Name>,
     /// As CLIF text.
     pub(super) signatures: Vec<String>,
@@ -349,6 +351,18 @@ impl ShardSummary {
     /// Returns the name of the shard, such as the path of its file.
     pub fn shard(&self) -> &str {
         &self.shard
+    }
+
+    /// Returns the arguments of the command that made the summary, if it has them.
+    pub fn command(&self) -> &[String] {
+        &self.command
+    }
+
+    /// Sets the arguments of the command that makes the summary, so that build files can repeat it.
+    #[must_use]
+    pub fn with_command(mut self, command: Vec<String>) -> Self {
+        self.command = command;
+        self
     }
 
     /// Returns the number of functions that the shard defines.
