@@ -190,14 +190,15 @@ impl<'a> CallSite<'a> {
             Some(recorded) => recorded.arguments.len(),
             None => caller.dfg.inst_args(call).len(),
         };
-        (0..count).map(move |index| match recorded {
-            Some(recorded) => recorded.arguments.get(index).copied(),
-            None => {
-                let value = caller.dfg.inst_args(call).get(index);
-                value.map(|&value| describe(caller, value))
-            }
-        })
-        .map(|argument| argument.unwrap_or(Argument::Unknown))
+        (0..count)
+            .map(move |index| match recorded {
+                Some(recorded) => recorded.arguments.get(index).copied(),
+                None => {
+                    let value = caller.dfg.inst_args(call).get(index);
+                    value.map(|&value| describe(caller, value))
+                }
+            })
+            .map(|argument| argument.unwrap_or(Argument::Unknown))
     }
 
     /// Says of each value that the call passes whether it is the address of a stack slot of the

@@ -61,9 +61,9 @@ pub use loops::Loops;
 pub use parameters::{AddressUse, ParameterUse};
 #[cfg(feature = "shards")]
 pub(crate) use passed::{PassedValue, passed_values, result_branches};
+pub use reason::PolicyReason;
 #[cfg(feature = "shards")]
 pub(crate) use recorded::RecordedSite;
-pub use reason::PolicyReason;
 pub use results::ResultWays;
 pub use simple::{Always, Never};
 pub use small::Small;

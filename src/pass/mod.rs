@@ -113,7 +113,10 @@ pub struct Inliner<'a> {
     records: RecordLevel,
     observer: Option<Box<dyn Observer + 'a>>,
     /// Whether calls are also inlined into functions that are only available to be inlined.
-    #[cfg_attr(not(feature = "shards"), allow(dead_code, reason = "only shards import bodies"))]
+    #[cfg_attr(
+        not(feature = "shards"),
+        allow(dead_code, reason = "only shards import bodies")
+    )]
     into_available: bool,
 }
 

@@ -47,6 +47,8 @@ pub enum MissingReason {
     Changed,
     /// Its name is taken by a function of this shard.
     NameTaken,
+    /// It refers to a local function of its shard that is missing.
+    Incomplete,
 }
 
 impl fmt::Display for MissingImport {
@@ -60,6 +62,12 @@ impl fmt::Display for MissingImport {
             MissingReason::NoShard => write!(f, "{function}: {shard} was not given"),
             MissingReason::NoFunction => write!(f, "{function}: {shard} does not define it"),
             MissingReason::Changed => write!(f, "{function}: {shard} has another version of it"),
+            MissingReason::Incomplete => {
+                write!(
+                    f,
+                    "{function} of {shard}: a function that it needs is missing"
+                )
+            }
             MissingReason::NameTaken => write!(f, "{function} of {shard}: the name is taken"),
         }
     }
@@ -99,7 +107,10 @@ impl ShardPlan {
             missing: Vec::new(),
         };
         for (_, function) in shard.iter() {
-            let visibility = self.changes.get(function.name()).map(|change| change.visibility);
+            let visibility = self
+                .changes
+                .get(function.name())
+                .map(|change| change.visibility);
             let linkage = match visibility {
                 Some(Visibility::Discarded) => continue,
                 Some(Visibility::Local) => Linkage::Local,
@@ -123,7 +134,27 @@ impl ShardPlan {
                 .collect();
             linked.program.add_table(name.clone(), entries);
         }
-        for (from, imports) in &self.imports {
+        linked.import(&mut import)?;
+        Ok(linked)
+    }
+}
+
+/// An import on its way into a shard.
+struct Found {
+    shard: String,
+    /// Its name there.
+    original: FunctionName,
+    /// Its name in the program.
+    name: FunctionName,
+    function: Result<ProgramFunction, MissingReason>,
+    is_copy: bool,
+}
+
+impl LinkedShard {
+    /// Adds all imports that are there.
+    fn import(&mut self, import: &mut dyn FnMut(&str) -> Option<Program>) -> Result<(), LinkError> {
+        let mut all = Vec::new();
+        for (from, imports) in &self.plan.imports {
             let other = import(from);
             let mut names: BTreeMap<&FunctionName, &FunctionName> = imports.names.iter().collect();
             for (name, import) in &imports.functions {
@@ -137,38 +168,46 @@ impl ShardPlan {
                         function.ok_or(MissingReason::NoFunction)
                     }
                 };
-                let found = found.and_then(|function| {
+                let function = found.and_then(|function| {
                     let is_same = content_hash(function.body()) == import.hash;
-                    let is_free = linked.program.id(&import.name).is_none();
+                    let is_free = self.program.id(&import.name).is_none();
                     match (is_same, is_free) {
                         (false, _) => Err(MissingReason::Changed),
                         (true, false) => Err(MissingReason::NameTaken),
-                        (true, true) => Ok(function),
+                        (true, true) => Ok(renamed(function, &names)),
                     }
                 });
-                match found {
-                    Ok(function) => {
-                        let linkage = match import.is_copy {
-                            true => Linkage::Local,
-                            false => Linkage::AvailableExternally,
-                        };
-                        let function = renamed(function, &names).with_linkage(linkage);
-                        let function = function.with_attributes(Attributes::default());
-                        linked.program.add_function(function)?;
-                    }
-                    Err(reason) => linked.missing.push(MissingImport {
-                        shard: from.clone(),
-                        function: name.clone(),
-                        reason,
-                    }),
-                }
+                all.push(Found {
+                    shard: from.clone(),
+                    original: name.clone(),
+                    name: import.name.clone(),
+                    function,
+                    is_copy: import.is_copy,
+                });
             }
         }
-        Ok(linked)
+        drop_incomplete(&mut all);
+        for found in all {
+            match found.function {
+                Ok(function) => {
+                    let linkage = match found.is_copy {
+                        true => Linkage::Local,
+                        false => Linkage::AvailableExternally,
+                    };
+                    let function = function.with_linkage(linkage);
+                    let function = function.with_attributes(Attributes::default());
+                    self.program.add_function(function)?;
+                }
+                Err(reason) => self.missing.push(MissingImport {
+                    shard: found.shard,
+                    function: found.original,
+                    reason,
+                }),
+            }
+        }
+        Ok(())
     }
-}
 
-impl LinkedShard {
     /// Returns the functions of the shard, and after them those that are imported, which are
     /// [available externally](Linkage::AvailableExternally) or local.
     pub fn program(&self) -> &Program {
@@ -228,11 +267,52 @@ impl LinkedShard {
     /// Returns the planned calls that stayed calls, or were not there, with the reason.
     pub fn deviations(&self, inlined: &Inlined) -> Vec<Deviation> {
         let mut deviations = self.plan.plan.deviations(inlined);
-        deviations.retain(|deviation| {
-            !matches!(deviation.kind, DeviationKind::Unlisted { .. })
-        });
+        deviations.retain(|deviation| !matches!(deviation.kind, DeviationKind::Unlisted { .. }));
         deviations
     }
+}
+
+/// Drops imports that refer to a local function of their shard which is missing: no symbol stands for
+/// it, so their calls must stay calls.
+fn drop_incomplete(all: &mut [Found]) {
+    loop {
+        let missing: BTreeSet<FunctionName> = all
+            .iter()
+            .filter(|found| found.is_copy && found.function.is_err())
+            .map(|found| found.name.clone())
+            .collect();
+        let mut changed = false;
+        for found in all.iter_mut() {
+            let Ok(function) = &found.function else {
+                continue;
+            };
+            let lacks = refers_to(function.body(), &missing);
+            if lacks {
+                found.function = Err(MissingReason::Incomplete);
+                changed = true;
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+fn refers_to(body: &Function, names: &BTreeSet<FunctionName>) -> bool {
+    mentioned(body).any(|name| {
+        let name = FunctionName::of_external(body, name);
+        name.is_some_and(|name| names.contains(&name))
+    })
+}
+
+/// Returns the names that a body declares, of functions and of symbols.
+fn mentioned(body: &Function) -> impl Iterator<Item = &ExternalName> {
+    let symbols = body.global_values.values().filter_map(|data| match data {
+        GlobalValueData::Symbol { name, .. } => Some(name),
+        _ => None,
+    });
+    let functions = body.dfg.ext_funcs.values().map(|data| &data.name);
+    functions.chain(symbols)
 }
 
 /// Follows the plan of a shard.
@@ -263,19 +343,10 @@ fn renamed(
     names: &BTreeMap<&FunctionName, &FunctionName>,
 ) -> ProgramFunction {
     let body = function.body();
-    let is_concerned = |name: Option<FunctionName>| name.is_some_and(|name| names.contains_key(&name));
-    let symbols = body.global_values.values().filter_map(|data| match data {
-        GlobalValueData::Symbol { name, .. } => Some(name),
-        _ => None,
-    });
-    let mut mentioned = body
-        .dfg
-        .ext_funcs
-        .values()
-        .map(|data| &data.name)
-        .chain(symbols);
+    let is_concerned =
+        |name: Option<FunctionName>| name.is_some_and(|name| names.contains_key(&name));
     if !names.contains_key(function.name())
-        && !mentioned.any(|name| is_concerned(FunctionName::of_external(body, name)))
+        && !mentioned(body).any(|name| is_concerned(FunctionName::of_external(body, name)))
     {
         return function.clone();
     }
@@ -313,7 +384,8 @@ fn external_name(body: &mut Function, name: &FunctionName) -> ExternalName {
         UserFuncName::Testcase(name) => ExternalName::TestCase(name.clone()),
         UserFuncName::User(name) => {
             let UserExternalName { namespace, index } = *name;
-            let reference = body.declare_imported_user_function(UserExternalName::new(namespace, index));
+            let reference =
+                body.declare_imported_user_function(UserExternalName::new(namespace, index));
             ExternalName::User(reference)
         }
     }

@@ -8,8 +8,8 @@
 use super::index::Index;
 use super::summary::{FunctionSummary, Hint, Passed, SiteSummary, function_flags, site_flags};
 use crate::decide::{
-    AddressUse, CallSite, Decision, KnownFacts, Limits, ParameterUse, RecordedSite,
-    RoundAnalysis, Shape, SiteContext, Summary,
+    AddressUse, CallSite, Decision, KnownFacts, Limits, ParameterUse, RecordedSite, RoundAnalysis,
+    Shape, SiteContext, Summary,
 };
 use crate::graph::{CallGraph, CallNode, PathStep, SiteId};
 use crate::pass::{Inliner, growth_shares};
@@ -85,7 +85,11 @@ pub(super) struct Decisions<'a> {
 }
 
 impl<'a> Decisions<'a> {
-    pub(super) fn new(index: &'a Index<'a>, graph: &'a CallGraph, inliner: &'a Inliner<'a>) -> Self {
+    pub(super) fn new(
+        index: &'a Index<'a>,
+        graph: &'a CallGraph,
+        inliner: &'a Inliner<'a>,
+    ) -> Self {
         let ids: Vec<FunctionId> = index.functions().collect();
         let mut sizes = SecondaryMap::with_capacity(ids.len());
         for &id in &ids {
@@ -196,7 +200,7 @@ impl<'a> Decisions<'a> {
                 continue;
             };
             accepted_size += callee.size as usize;
-            if !self.moves(caller, &candidate) {
+            if !self.moves(&candidate) {
                 caller.grown += callee.size as usize;
             }
             caller.saved += self.saved(&candidate, callee, &facts);
@@ -253,7 +257,7 @@ impl<'a> Decisions<'a> {
         {
             return false;
         }
-        let directives = self.directives(caller, candidate, facts);
+        let directives = self.directives(candidate, facts);
         let repeats = candidate.callee == caller.id || candidate.bodies.contains(&candidate.callee);
         let Some(callee) = self.outcome(candidate.callee).filter(|_| !repeats) else {
             return false;
@@ -272,7 +276,7 @@ impl<'a> Decisions<'a> {
             && (callee.frame_bytes == 0
                 || self.frame_with(caller, candidate, callee)
                     <= self.frame_limit(caller.id, limits))
-            && (self.moves(caller, candidate)
+            && (self.moves(candidate)
                 || caller.grown.saturating_add(copy) <= self.shares[caller.id])
     }
 
@@ -307,8 +311,7 @@ impl<'a> Decisions<'a> {
             slot_bytes: summary.slot_bytes,
         };
         let parameters = self.parameters(id).into_owned();
-        let summary =
-            Summary::recorded(stub.clone(), known, shape, parameters, summary.ways());
+        let summary = Summary::recorded(stub.clone(), known, shape, parameters, summary.ways());
         let recorded = RecordedSite {
             arguments: facts.passed.iter().map(|value| value.argument()).collect(),
             slots: facts.passed.iter().map(|value| value.slot()).collect(),
@@ -349,10 +352,7 @@ impl<'a> Decisions<'a> {
             analysis: &analysis,
             recorded: Some(&recorded),
         };
-        matches!(
-            self.inliner.policy().decide(&site),
-            Decision::Inline { .. }
-        )
+        matches!(self.inliner.policy().decide(&site), Decision::Inline { .. })
     }
 
     fn count(&self, path: &[PathStep]) -> Option<u64> {
@@ -413,14 +413,13 @@ impl<'a> Decisions<'a> {
             facts.in_first_block &= site.has(site_flags::FIRST_BLOCK);
             facts.has_handlers |= site.has(site_flags::HANDLERS);
             facts.is_safepoint |= site.has(site_flags::SAFEPOINT);
-            facts.is_cold |=
-                function.has(function_flags::COLD) || site.hint == Hint::Cold;
+            facts.is_cold |= function.has(function_flags::COLD) || site.hint == Hint::Cold;
             facts.flatten |= function.has(function_flags::FLATTEN);
         }
         facts
     }
 
-    fn directives(&self, _: &Caller, candidate: &Candidate, facts: &Facts) -> Directives {
+    fn directives(&self, candidate: &Candidate, facts: &Facts) -> Directives {
         let meets = self.inliner.meets_demands();
         let hint = facts.own.map_or(Hint::None, |site| site.hint);
         let attribute = self.index.program[candidate.callee].attributes().inline;
@@ -441,19 +440,20 @@ impl<'a> Decisions<'a> {
         let home = self.index.home(candidate.callee);
         let (_, callee) = self.index.at(home);
         let (_, own) = self.index.function(caller.id);
-        let patchable = facts.own.is_some_and(|site| site.has(site_flags::PATCHABLE));
-        !patchable
-            && self.index.signature(home.shard, callee.signature) == facts.declared
-            && !callee.has(function_flags::NO_COPIES)
-            && !(facts.has_handlers && callee.has(function_flags::NOT_WITH_HANDLERS))
-            && !(facts.is_safepoint && callee.has(function_flags::NOT_AT_SAFEPOINTS))
-            && (!callee.has(function_flags::HAS_STACK_LIMIT)
-                || own.has(function_flags::HAS_STACK_LIMIT))
+        let patchable = facts
+            .own
+            .is_some_and(|site| site.has(site_flags::PATCHABLE));
+        let ruled_out = patchable
+            || callee.has(function_flags::NO_COPIES)
+            || (facts.has_handlers && callee.has(function_flags::NOT_WITH_HANDLERS))
+            || (facts.is_safepoint && callee.has(function_flags::NOT_AT_SAFEPOINTS))
+            || (callee.has(function_flags::HAS_STACK_LIMIT)
+                && !own.has(function_flags::HAS_STACK_LIMIT));
+        !ruled_out && self.index.signature(home.shard, callee.signature) == facts.declared
     }
 
     fn frame_limit(&self, id: FunctionId, limits: &Limits) -> u64 {
-        let may_recur =
-            self.graph.recursion(id).is_recursive() || self.graph.is_address_taken(id);
+        let may_recur = self.graph.recursion(id).is_recursive() || self.graph.is_address_taken(id);
         match may_recur {
             true => limits.recursive_frame_bytes.min(limits.frame_bytes),
             false => limits.frame_bytes,
@@ -468,7 +468,7 @@ impl<'a> Decisions<'a> {
     }
 
     /// Returns whether the copy takes the place of its original.
-    fn moves(&self, _: &Caller, candidate: &Candidate) -> bool {
+    fn moves(&self, candidate: &Candidate) -> bool {
         candidate.step.around == ROOT
             && self.index.program[candidate.callee].linkage() == Linkage::Local
             && self.graph.call_count(candidate.callee) == 1
@@ -496,7 +496,9 @@ impl<'a> Decisions<'a> {
     }
 
     fn parameters(&self, id: FunctionId) -> std::borrow::Cow<'_, [ParameterUse]> {
-        let known = self.outcome(id).and_then(|outcome| outcome.parameters.as_deref());
+        let known = self
+            .outcome(id)
+            .and_then(|outcome| outcome.parameters.as_deref());
         match known {
             Some(parameters) => std::borrow::Cow::Borrowed(parameters),
             None => {
@@ -638,7 +640,9 @@ fn counts(index: &Index<'_>, graph: &CallGraph) -> Option<SiteCounts> {
         }
         let first = graph.first_site(id)?;
         let last = function.first_site.saturating_add(function.sites);
-        let begin = summary.counts.partition_point(|&(site, _)| site < function.first_site);
+        let begin = summary
+            .counts
+            .partition_point(|&(site, _)| site < function.first_site);
         let counts = summary.counts.get(begin..).unwrap_or_default();
         for &(site, count) in counts.iter().take_while(|&&(site, _)| site < last) {
             let number = site.saturating_sub(function.first_site) as usize;
@@ -665,13 +669,13 @@ fn never_throwing(
                 || graph.switches_stacks(id)
                 || graph.callees(id).any(|site| {
                     let caught = index.site(graph, site.id);
-                    let caught =
-                        caught.is_some_and(|(.., site)| site.has(site_flags::CATCHES_ALL));
+                    let caught = caught.is_some_and(|(.., site)| site.has(site_flags::CATCHES_ALL));
                     let lets_through = match site.callee {
                         CallNode::Function(callee) => {
                             match index.program[*callee].linkage() == Linkage::Interposable {
-                                true => !options
-                                    .function_never_throws(index.program[*callee].name()),
+                                true => {
+                                    !options.function_never_throws(index.program[*callee].name())
+                                }
                                 false => {
                                     graph.component(*callee) != component
                                         && !known.contains(*callee)

@@ -46,7 +46,9 @@ pub enum ThinError {
 #[non_exhaustive]
 pub enum LinkError {
     /// The plan is about a function that the shard does not define.
-    #[error("{shard}: the plan is about {name}, which is not there; it was made for another version")]
+    #[error(
+        "{shard}: the plan is about {name}, which is not there; it was made for another version"
+    )]
     Undefined {
         /// The shard.
         shard: String,

@@ -124,7 +124,9 @@ impl ShardSummary {
             site_count = site_count.checked_add(function.sites).ok_or(too_many)?;
             let parameters = u32::try_from(function.parameters.len()).map_err(|_| too_many)?;
             for _ in 0..function.sites {
-                let site = sites.next().ok_or("a function has more calls than there are")?;
+                let site = sites
+                    .next()
+                    .ok_or("a function has more calls than there are")?;
                 if !is_name(site.callee) || !is_signature(site.signature) {
                     return Err("a call has a callee that is not there");
                 }
@@ -132,11 +134,18 @@ impl ShardSummary {
                     return Err("a call has unknown properties");
                 }
                 site.first_passed = passed_count;
-                passed_count = passed_count.checked_add(site.passed.into()).ok_or(too_many)?;
+                passed_count = passed_count
+                    .checked_add(site.passed.into())
+                    .ok_or(too_many)?;
                 site.first_result = result_count;
-                result_count = result_count.checked_add(site.results.into()).ok_or(too_many)?;
+                result_count = result_count
+                    .checked_add(site.results.into())
+                    .ok_or(too_many)?;
                 let range = site.first_passed as usize..passed_count as usize;
-                let passed = self.passed.get(range).ok_or("a call passes more than there is")?;
+                let passed = self
+                    .passed
+                    .get(range)
+                    .ok_or("a call passes more than there is")?;
                 let is_parameter = |value: &Passed| match value {
                     Passed::Parameter(index) => *index < parameters,
                     _ => true,
@@ -149,7 +158,8 @@ impl ShardSummary {
         if sites.next().is_some() {
             return Err("there are calls of no function");
         }
-        if passed_count as usize != self.passed.len() || result_count as usize != self.branches.len()
+        if passed_count as usize != self.passed.len()
+            || result_count as usize != self.branches.len()
         {
             return Err("there are values of no call");
         }

@@ -110,10 +110,12 @@ impl<'s> Index<'s> {
                     });
                 }
                 // The names are new, and come from text.
-                self.program.add_function(function).map_err(|_| ThinError::NameTaken {
-                    shard: summary.shard.clone(),
-                    name,
-                })?;
+                self.program
+                    .add_function(function)
+                    .map_err(|_| ThinError::NameTaken {
+                        shard: summary.shard.clone(),
+                        name,
+                    })?;
                 self.homes.push(home);
             }
         }
@@ -145,7 +147,10 @@ impl<'s> Index<'s> {
                 }
                 let kept = targets.get(function.name as usize);
                 let kept = kept.and_then(|target| target.expand());
-                debug_assert!(kept.is_some(), "each definition is kept or gives way to another");
+                debug_assert!(
+                    kept.is_some(),
+                    "each definition is kept or gives way to another"
+                );
                 ids.push(kept.unwrap_or(FunctionId::new(0)));
             }
             self.targets.push(targets);

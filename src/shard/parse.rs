@@ -79,9 +79,10 @@ impl FromStr for ShardPlan {
             if line.starts_with(plan::MAGIC) {
                 let rest = text.get(bytes..).unwrap_or_default();
                 let decisions = rest.parse::<Plan>();
-                reader.plan.plan = decisions.map_err(|ParsePlanError { line, problem, .. }| {
-                    at(number + line - 1)(ShardPlanProblem::Plan(problem))
-                })?;
+                reader.plan.plan =
+                    decisions.map_err(|ParsePlanError { line, problem, .. }| {
+                        at(number + line - 1)(ShardPlanProblem::Plan(problem))
+                    })?;
                 return Ok(reader.plan);
             }
             reader.line(line.trim_end()).map_err(at(number))?;

@@ -18,7 +18,14 @@ impl fmt::Display for ShardPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{MAGIC} {VERSION}")?;
         writeln!(f, "shard {}", quoted(&self.shard))?;
-        for (name, Change { visibility, name: new }) in &self.changes {
+        for (
+            name,
+            Change {
+                visibility,
+                name: new,
+            },
+        ) in &self.changes
+        {
             write!(f, "{} {}", visibility.keyword(), plan_name(name))?;
             write_new_name(f, name, new.as_ref())?;
             writeln!(f)?;

@@ -6,9 +6,7 @@ use super::summary::{
     function_flags, site_flags,
 };
 use crate::body::{Mention, frame_bytes, mentions};
-use crate::decide::{
-    RoundAnalysis, Shape, Summary, passed_values, result_branches,
-};
+use crate::decide::{RoundAnalysis, Shape, Summary, passed_values, result_branches};
 use crate::graph::{CallGraph, CallNode, SiteRef};
 use crate::panics;
 use crate::profile::{Profile, SiteCounts};
@@ -94,10 +92,13 @@ impl Tables {
     }
 
     fn signature(&mut self, signature: Signature, texts: &mut Vec<String>) -> u32 {
-        *self.signatures.entry(signature).or_insert_with_key(|signature| {
-            texts.push(signature.to_string());
-            number(texts.len() - 1)
-        })
+        *self
+            .signatures
+            .entry(signature)
+            .or_insert_with_key(|signature| {
+                texts.push(signature.to_string());
+                number(texts.len() - 1)
+            })
     }
 }
 
@@ -164,7 +165,10 @@ impl Read {
             slot_bytes: shape.slot_bytes,
             frame_bytes: frame_bytes(body),
             parameters: parameters.iter().map(Parameter::of).collect(),
-            results: results.iter().map(|ways| (ways.constant, ways.all)).collect(),
+            results: results
+                .iter()
+                .map(|ways| (ways.constant, ways.all))
+                .collect(),
             addresses: Box::default(),
             sites: number(sites.len()),
             first_site: 0,
@@ -229,7 +233,9 @@ fn sites(program: &Program, graph: &CallGraph, id: FunctionId) -> Vec<ReadSite> 
     let body = program[id].body();
     let analysis = RoundAnalysis::new(body);
     let sites = graph.callees(id);
-    sites.filter_map(|site| read_site(program, &analysis, &site)).collect()
+    sites
+        .filter_map(|site| read_site(program, &analysis, &site))
+        .collect()
 }
 
 fn read_site(
@@ -259,7 +265,10 @@ fn read_site(
     let signature = body.dfg.signatures.get(declared.signature)?.clone();
     let mut flags = 0;
     let mut set = |flag: u8, on: bool| flags |= if on { flag } else { 0 };
-    set(site_flags::COLD_BLOCK, body.is_effectively_cold(site.edge.block));
+    set(
+        site_flags::COLD_BLOCK,
+        body.is_effectively_cold(site.edge.block),
+    );
     let is_first = Some(site.edge.block) == body.layout.entry_block();
     set(site_flags::FIRST_BLOCK, is_first);
     set(site_flags::PATCHABLE, declared.patchable);

@@ -3,8 +3,8 @@
 use crate::decide::{Argument, ParameterUse, PassedValue, ResultWays, SlotArgument};
 use crate::graph::CallKind;
 use crate::program::{Attributes, FunctionName, InlineAttribute, Linkage, SiteHint};
-use cranelift_entity::EntityRef;
 use cranelift_codegen::ir::{StackSlot, UserFuncName};
+use cranelift_entity::EntityRef;
 use serde::{Deserialize, Serialize};
 
 /// The summary of one shard: the functions of one unit of compilation as other shards need to know

@@ -42,7 +42,10 @@ pub fn thin(
 ) -> Result<Thin, ThinError> {
     let index = Index::new(summaries, exported)?;
     if let Some(exported) = exported {
-        let mut missing: Vec<_> = exported.iter().filter(|name| index.program.id(name).is_none()).collect();
+        let mut missing: Vec<_> = exported
+            .iter()
+            .filter(|name| index.program.id(name).is_none())
+            .collect();
         missing.sort();
         if let Some(&name) = missing.first() {
             return Err(ThinError::Undefined(name.clone()));
@@ -57,7 +60,9 @@ pub fn thin(
         .map(|outcome| outcome.inlined.iter().filter(|step| step.is_new).count())
         .sum();
     Ok(Thin {
-        plans: (0..index.shards.len()).map(|shard| writer.plan(shard)).collect(),
+        plans: (0..index.shards.len())
+            .map(|shard| writer.plan(shard))
+            .collect(),
         inlined,
     })
 }
@@ -93,7 +98,10 @@ impl<'a> Writer<'a> {
         };
         for shard in 0..index.shards.len() {
             let needs = writer.needs_of(shard);
-            let foreign = needs.symbols.iter().filter(|&&id| index.home(id).shard != shard);
+            let foreign = needs
+                .symbols
+                .iter()
+                .filter(|&&id| index.home(id).shard != shard);
             writer.needed.extend(foreign);
             writer.needs.push(needs);
         }
@@ -131,7 +139,10 @@ impl<'a> Writer<'a> {
             let Some(outcome) = self.decisions.outcome(id) else {
                 continue;
             };
-            let kept = outcome.kept.iter().filter_map(|step| self.callee(step.site));
+            let kept = outcome
+                .kept
+                .iter()
+                .filter_map(|step| self.callee(step.site));
             needs.symbols.extend(kept);
             needs.symbols.extend(self.graph.addressed(id));
             let inlined = outcome.inlined.iter();
@@ -261,12 +272,12 @@ impl<'a> Writer<'a> {
             let original = self.index.original_name(id);
             let from = plan.imports.entry(summary.shard.clone()).or_default();
             from.functions.insert(original, import);
-            self.add_names(id, plan);
+            self.add_names(id, needs, plan);
         }
     }
 
     /// Adds the names of the local functions to which an imported body refers.
-    fn add_names(&self, id: FunctionId, plan: &mut ShardPlan) {
+    fn add_names(&self, id: FunctionId, needs: &Needs, plan: &mut ShardPlan) {
         let home = self.index.home(id);
         let (summary, _) = self.index.at(home);
         for reference in self.graph.references(id) {
@@ -274,6 +285,9 @@ impl<'a> Writer<'a> {
             let (_, function) = self.index.at(of);
             let name = self.index.program[reference].name();
             if of.shard != home.shard || function.linkage != ShardLinkage::Local {
+                continue;
+            }
+            if needs.imports.contains(&reference) {
                 continue;
             }
             let from: &mut Imports = plan.imports.entry(summary.shard.clone()).or_default();
@@ -292,7 +306,9 @@ impl<'a> Writer<'a> {
         }
         let original = self.index.original_name(id);
         match plan.changes.get(&original) {
-            Some(Change { name: Some(new), .. }) => new.clone(),
+            Some(Change {
+                name: Some(new), ..
+            }) => new.clone(),
             _ => original,
         }
     }

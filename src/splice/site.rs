@@ -443,7 +443,7 @@ impl RuledOut {
         let restores =
             restores_registers(func.signature.call_conv) || options.unwinder_restores_registers;
         let uncatchable = |&conv: &CallConv| {
-            !conv.supports_exceptions() || !(restores || !restores_registers(conv))
+            !conv.supports_exceptions() || (!restores && restores_registers(conv))
         };
         RuledOut {
             all,

@@ -4,13 +4,11 @@ pub(crate) mod help;
 mod shards;
 mod shared;
 
+pub(crate) use shards::{BackendArguments, SummarizeArguments, ThinArguments, given_step_options};
 pub(crate) use shared::{
     CommonArguments, FallbackArgument, Inputs, LegalityArguments, LimitArguments, NameArguments,
     OptimizeArguments, PlanArguments, PolicyArgument, PolicyArguments, StatisticsForm,
     TargetArguments,
-};
-pub(crate) use shards::{
-    BackendArguments, SummarizeArguments, ThinArguments, given_step_options,
 };
 
 use clap::builder::styling::{AnsiColor, Styles};

@@ -32,7 +32,10 @@ pub(crate) fn text(build: &Build) -> Result<String, Failure> {
         let imports = shard.imports.iter().map(String::as_str);
         Job {
             args: shard.backend(&build.backend_options),
-            inputs: [shard.name.as_str(), &shard.plan].into_iter().chain(imports).collect(),
+            inputs: [shard.name.as_str(), &shard.plan]
+                .into_iter()
+                .chain(imports)
+                .collect(),
             outputs: vec![&shard.object],
         }
     });

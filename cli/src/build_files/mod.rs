@@ -47,11 +47,12 @@ impl Shard {
 /// Quotes the words of a command for a shell.
 pub(crate) fn shell<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let is_usual = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
-    let words = words.into_iter().map(|word| {
-        match !word.is_empty() && word.chars().all(is_usual) {
-            true => word.to_owned(),
-            false => format!("'{}'", word.replace('\'', "'\\''")),
-        }
-    });
+    let words =
+        words.into_iter().map(
+            |word| match !word.is_empty() && word.chars().all(is_usual) {
+                true => word.to_owned(),
+                false => format!("'{}'", word.replace('\'', "'\\''")),
+            },
+        );
     words.collect::<Vec<_>>().join(" ")
 }

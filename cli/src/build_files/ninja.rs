@@ -40,7 +40,11 @@ pub(crate) fn text(build: &Build) -> String {
     let files = files.iter().map(|file| format!("{}/{file}", build.folder));
     let plans = build.shards.iter().map(|shard| shard.plan.clone());
     let outputs: Vec<String> = files.chain(plans).map(|file| path(&file)).collect();
-    let summaries: Vec<String> = build.shards.iter().map(|shard| path(&shard.summary)).collect();
+    let summaries: Vec<String> = build
+        .shards
+        .iter()
+        .map(|shard| path(&shard.summary))
+        .collect();
     let thin = build.thin.iter().map(String::as_str);
     let _ = write!(
         text,
@@ -67,7 +71,11 @@ pub(crate) fn text(build: &Build) -> String {
         );
         objects.push(path(&shard.object));
     }
-    let _ = writeln!(text, "\nbuild objects: phony {}\ndefault objects", objects.join(" "));
+    let _ = writeln!(
+        text,
+        "\nbuild objects: phony {}\ndefault objects",
+        objects.join(" ")
+    );
     text
 }
 

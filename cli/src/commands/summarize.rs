@@ -27,7 +27,10 @@ pub(crate) fn summarize(arguments: &SummarizeArguments) -> Result<(), Failure> {
     }
     let mut program = Program::read(inputs)?;
     Names::new(&arguments.names)?.apply(&mut program)?;
-    let unknown = arguments.once.iter().find(|name| program.id(name).is_none());
+    let unknown = arguments
+        .once
+        .iter()
+        .find(|name| program.id(name).is_none());
     if let Some(name) = unknown {
         return Err(crate::names::unknown("--once", name, &program));
     }

@@ -50,7 +50,10 @@ pub fn behaves_at(
     compare(before, inlined.program(), invocations, &interpreted, level)
 }
 
-pub(super) fn interpreted(program: &Program, invocations: &[Invocation]) -> Vec<Option<Observation>> {
+pub(super) fn interpreted(
+    program: &Program,
+    invocations: &[Invocation],
+) -> Vec<Option<Observation>> {
     let invocations = invocations.iter();
     let observations = invocations.map(|invocation| interpret(program, invocation, FUEL).ok());
     observations.collect()

@@ -37,8 +37,7 @@ pub fn split(
             let is_called_here_only = callers.into_iter().all(|site| shard(site.caller) == number);
             let mut invoked = invocations.iter().map(|invocation| &invocation.function);
             let is_invoked = invoked.any(|name| name == function.name());
-            let stays_here =
-                is_called_here_only && !is_invoked && !graph.is_address_taken(id);
+            let stays_here = is_called_here_only && !is_invoked && !graph.is_address_taken(id);
             let linkage = match stays_here && is_local(id.as_u32() as usize) {
                 true => Linkage::Local,
                 false => Linkage::Exported,
@@ -104,7 +103,9 @@ pub fn in_shards(
                 continue;
             }
             let function = function.clone().with_linkage(Linkage::Exported);
-            result.add_function(function).map_err(|error| wrong(&error))?;
+            result
+                .add_function(function)
+                .map_err(|error| wrong(&error))?;
         }
     }
     // All that the program refers to must be there.

@@ -10,7 +10,12 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
 fn check(generated: &Generated, places: &[u8], policy: &dyn Inline) -> TestCaseResult {
-    let place = |index: usize| places.get(index % places.len().max(1)).copied().unwrap_or(0);
+    let place = |index: usize| {
+        places
+            .get(index % places.len().max(1))
+            .copied()
+            .unwrap_or(0)
+    };
     let shards = split(
         &generated.program,
         &generated.invocations,
