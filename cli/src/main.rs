@@ -5,6 +5,7 @@
 //! [`output`] (replacement of files).
 
 mod arguments;
+mod build_files;
 mod commands;
 mod drawing;
 mod explanation;
@@ -68,8 +69,7 @@ fn ended(result: Result<(), Failure>) -> ExitCode {
 }
 
 fn run_command(command: &Command) -> Result<(), Failure> {
-    let threads = command.common().and_then(|common| common.threads);
-    let threads = threads.unwrap_or(0);
+    let threads = command.threads().unwrap_or(0);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .stack_size(STACK_BYTES)
@@ -83,6 +83,9 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Explain(arguments) => commands::explain(arguments),
         Command::Report(arguments) => commands::report(arguments),
         Command::Bisect(arguments) => commands::bisect(arguments),
+        Command::Summarize(arguments) => commands::summarize(arguments),
+        Command::Thin(arguments) => commands::thin(arguments),
+        Command::Backend(arguments) => commands::backend(arguments),
         Command::Completions(arguments) => commands::completions(arguments),
         Command::Man(arguments) => commands::man(arguments),
     })

@@ -98,6 +98,18 @@ impl Output {
         say(&format!("wrote {}{size}{next}", path.display()));
     }
 
+    /// Writes `bytes`, unless the file has them already: then its time stays, so that nothing that
+    /// depends on it is made again. Returns whether it was written.
+    pub(crate) fn write_changed_bytes(&self, bytes: &[u8]) -> Result<bool, Failure> {
+        if let Self::File(path) = self
+            && fs::read(path).is_ok_and(|old| old == bytes)
+        {
+            return Ok(false);
+        }
+        self.write_bytes(bytes)?;
+        Ok(true)
+    }
+
     /// Writes `bytes`.
     pub(crate) fn write_bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let name = match self {

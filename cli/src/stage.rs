@@ -115,7 +115,7 @@ pub(crate) fn inline_and_compile(
     Ok((inlined, compiled))
 }
 
-fn inliner<'a>(
+pub(crate) fn inliner<'a>(
     arguments: &CommonArguments,
     decider: Decider<'a>,
     isa: &'a dyn TargetIsa,
@@ -201,7 +201,7 @@ fn optimize_options(arguments: &OptimizeArguments, isa: &dyn TargetIsa) -> Optim
     options
 }
 
-fn splice_options(arguments: &LegalityArguments) -> SpliceOptions {
+pub(crate) fn splice_options(arguments: &LegalityArguments) -> SpliceOptions {
     let mut options = SpliceOptions::default();
     options.allow_stack_pointer = arguments.allow_stack_pointer;
     options.allow_frame_pointer = arguments.allow_frame_pointer;

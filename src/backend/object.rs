@@ -40,6 +40,8 @@ pub struct ObjectFunction<'a> {
 pub enum ObjectLinkage {
     /// All object files see it.
     Export,
+    /// All object files that are linked into the same executable or library see it.
+    Hidden,
     /// Only its own object file sees it.
     Local,
     /// All object files see it, and the linker may put another definition in its place (a weak
@@ -256,6 +258,7 @@ impl<'a, F: Fn(&UserFuncName) -> String> Writer<'a, F> {
         }
         let linkage = match function.linkage {
             ObjectLinkage::Export => Linkage::Export,
+            ObjectLinkage::Hidden => Linkage::Hidden,
             ObjectLinkage::Local => Linkage::Local,
             ObjectLinkage::Preemptible => Linkage::Preemptible,
         };

@@ -2,22 +2,23 @@
 
 use super::Summary;
 use super::addresses::{SlotUses, slot_of};
+use super::argument::{Argument, SlotArgument, describe};
 use super::loops::Loops;
+use super::recorded::RecordedSite;
 use super::results::DecidedBranches;
-use crate::body::resolve_alias;
 use crate::graph::{CallGraph, CallKind, PathStep, SiteName};
 use crate::panics;
 use crate::profile::Heat;
 use crate::program::FunctionName;
-use cranelift_codegen::ir::{
-    Block, Function, Inst, InstructionData, Opcode, SourceLoc, StackSlot, Value, ValueDef,
-};
+use cranelift_codegen::ir::{Block, Function, Inst, Opcode, SourceLoc, Value};
 use std::sync::OnceLock;
 
 /// A direct call about which a policy decides.
 pub struct CallSite<'a> {
     pub(crate) context: SiteContext<'a>,
     pub(crate) analysis: &'a RoundAnalysis<'a>,
+    /// The facts about the call where its caller has no body.
+    pub(crate) recorded: Option<&'a RecordedSite>,
 }
 
 /// The pass's facts about a site.
@@ -62,60 +63,19 @@ impl<'a> RoundAnalysis<'a> {
         }
     }
 
-    fn branches(&self) -> &DecidedBranches {
+    pub(super) fn branches(&self) -> &DecidedBranches {
         self.branches
             .get_or_init(|| panics::catch(|| DecidedBranches::of(self.caller)).unwrap_or_default())
     }
 
-    fn slots(&self) -> &SlotUses {
+    pub(super) fn slots(&self) -> &SlotUses {
         self.slots
             .get_or_init(|| panics::catch(|| SlotUses::of(self.caller)).unwrap_or_default())
     }
 
-    fn loop_depth(&self, block: Block) -> u32 {
+    pub(crate) fn loop_depth(&self, block: Block) -> u32 {
         let loops = self.loops.get_or_init(|| Loops::of(self.caller));
         loops.depth(block)
-    }
-}
-
-/// The known content of a value that a call passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Argument {
-    /// An integer constant, as its bits.
-    Int(i64),
-    /// A floating-point or vector constant.
-    OtherConstant,
-    /// The address of a function.
-    FunctionAddress,
-    /// The address of a symbol or of a stack slot of the caller.
-    Address,
-    /// Nothing is known.
-    Unknown,
-}
-
-/// A stack slot of the caller whose address a call passes, and nothing but calls, loads and stores
-/// at constant offsets has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SlotArgument {
-    /// The slot.
-    pub slot: StackSlot,
-    /// Further calls of the caller that get its address. Where there are none, and the callee only
-    /// [accesses](super::AddressUse::Accessed) it, the slot would become values if this call were
-    /// inlined.
-    pub other_calls: usize,
-    /// Loads and stores of the slot by the caller itself.
-    pub accesses: u32,
-}
-
-impl Argument {
-    /// Returns whether the value is the same whenever the call is executed.
-    pub fn is_constant(self) -> bool {
-        matches!(
-            self,
-            Argument::Int(_) | Argument::OtherConstant | Argument::FunctionAddress
-        )
     }
 }
 
@@ -158,8 +118,15 @@ impl<'a> CallSite<'a> {
 
     /// Returns the caller's body as it stands. Sites that came in with an inlined body are decided
     /// after that body is in place.
+    ///
+    /// Where decisions are made on summaries alone, it is a function with only this call in it, and
+    /// the [callee](Self::callee) is one without instructions. All other methods then have the facts
+    /// that were recorded.
     pub fn caller(&self) -> &'a Function {
-        self.analysis.caller
+        match self.recorded {
+            Some(recorded) => &recorded.skeleton(self.analysis.caller).caller,
+            None => self.analysis.caller,
+        }
     }
 
     /// Returns the callee's body as it would be copied: with everything that was inlined into it.
@@ -169,7 +136,10 @@ impl<'a> CallSite<'a> {
 
     /// Returns the call, an instruction of [`CallSite::caller`].
     pub fn call(&self) -> Inst {
-        self.context.call
+        match self.recorded {
+            Some(recorded) => recorded.skeleton(self.analysis.caller).call,
+            None => self.context.call,
+        }
     }
 
     /// Returns the kind of the call.
@@ -179,12 +149,27 @@ impl<'a> CallSite<'a> {
 
     /// Returns the call's opcode.
     pub fn opcode(&self) -> Opcode {
+        if let Some(opcode) = self.recorded.and_then(|recorded| recorded.opcode) {
+            return opcode;
+        }
         self.caller().dfg.insts[self.call()].opcode()
     }
 
     /// Returns the block that holds the call.
     pub fn block(&self) -> Block {
-        self.context.block
+        match self.recorded {
+            Some(recorded) => recorded.skeleton(self.analysis.caller).block,
+            None => self.context.block,
+        }
+    }
+
+    /// Returns whether the call is in the first block of its caller, which runs as often as the
+    /// caller.
+    pub fn is_in_first_block(&self) -> bool {
+        match self.recorded {
+            Some(recorded) => recorded.in_first_block,
+            None => Some(self.context.block) == self.analysis.caller.layout.entry_block(),
+        }
     }
 
     /// Returns the call's source location, in the function whose original body has the call.
@@ -199,10 +184,21 @@ impl<'a> CallSite<'a> {
 
     /// Returns the known content of each value that the call passes.
     pub fn arguments(&self) -> impl ExactSizeIterator<Item = Argument> + use<'a> {
-        let caller = self.caller();
-        self.args()
-            .iter()
-            .map(move |&value| describe(caller, value))
+        let (caller, call) = (self.analysis.caller, self.context.call);
+        let recorded = self.recorded;
+        let count = match recorded {
+            Some(recorded) => recorded.arguments.len(),
+            None => caller.dfg.inst_args(call).len(),
+        };
+        (0..count)
+            .map(move |index| match recorded {
+                Some(recorded) => recorded.arguments.get(index).copied(),
+                None => {
+                    let value = caller.dfg.inst_args(call).get(index);
+                    value.map(|&value| describe(caller, value))
+                }
+            })
+            .map(|argument| argument.unwrap_or(Argument::Unknown))
     }
 
     /// Says of each value that the call passes whether it is the address of a stack slot of the
@@ -212,12 +208,21 @@ impl<'a> CallSite<'a> {
     /// Costs a walk over the caller, once for all sites of a round, if an argument is the address of
     /// a slot.
     pub fn slot_arguments(&self) -> impl ExactSizeIterator<Item = Option<SlotArgument>> + use<'a> {
-        let (caller, analysis) = (self.caller(), self.analysis);
+        let (caller, call) = (self.analysis.caller, self.context.call);
+        let (analysis, recorded) = (self.analysis, self.recorded);
         let promotes_slots = self.context.promotes_slots;
-        self.args().iter().map(move |&value| {
+        let count = match recorded {
+            Some(recorded) => recorded.slots.len(),
+            None => caller.dfg.inst_args(call).len(),
+        };
+        (0..count).map(move |index| {
             if !promotes_slots {
                 return None;
             }
+            if let Some(recorded) = recorded {
+                return recorded.slots.get(index).copied().flatten();
+            }
+            let value = *caller.dfg.inst_args(call).get(index)?;
             let slot = slot_of(caller, value)?;
             let uses = analysis.slots().get(slot);
             (!uses.stays).then(|| SlotArgument {
@@ -234,16 +239,29 @@ impl<'a> CallSite<'a> {
     ///
     /// Costs a walk over the blocks of the caller, once for all sites of a round.
     pub fn result_branches(&self) -> impl ExactSizeIterator<Item = u32> + use<'a> {
-        let (caller, analysis) = (self.caller(), self.analysis);
-        let results = caller.dfg.inst_results(self.call()).iter();
-        results.map(move |&result| analysis.branches().by(caller, result))
+        let (caller, call) = (self.analysis.caller, self.context.call);
+        let (analysis, recorded) = (self.analysis, self.recorded);
+        let count = match recorded {
+            Some(recorded) => recorded.result_branches.len(),
+            None => caller.dfg.inst_results(call).len(),
+        };
+        (0..count).map(move |index| match recorded {
+            Some(recorded) => recorded.result_branches.get(index).copied().unwrap_or(0),
+            None => {
+                let result = caller.dfg.inst_results(call).get(index);
+                result.map_or(0, |&result| analysis.branches().by(caller, result))
+            }
+        })
     }
 
     /// Returns the number of loops around the call in its caller.
     ///
     /// Costs a dominator tree of the caller, once for all sites of a round.
     pub fn loop_depth(&self) -> u32 {
-        self.analysis.loop_depth(self.block())
+        match self.recorded {
+            Some(recorded) => recorded.loop_depth,
+            None => self.analysis.loop_depth(self.context.block),
+        }
     }
 
     /// Returns the number of executions of the call in this caller, if the pass has a
@@ -268,7 +286,10 @@ impl<'a> CallSite<'a> {
             Heat::Never => return true,
             Heat::Warm | Heat::Unknown => {}
         }
-        let in_cold_block = self.caller().is_effectively_cold(self.block());
+        let in_cold_block = match self.recorded {
+            Some(recorded) => recorded.in_cold_block,
+            None => self.analysis.caller.is_effectively_cold(self.context.block),
+        };
         in_cold_block || self.context.cold || self.summary().attributes().cold
     }
 
@@ -298,29 +319,5 @@ impl<'a> CallSite<'a> {
     /// for a call that came in with a callee.
     pub fn depth(&self) -> u32 {
         self.context.depth
-    }
-}
-
-fn describe(func: &Function, value: Value) -> Argument {
-    let Some(value) = resolve_alias(&func.dfg, value) else {
-        return Argument::Unknown;
-    };
-    let ValueDef::Result(inst, 0) = func.dfg.value_def(value) else {
-        return Argument::Unknown;
-    };
-    match func.dfg.insts[inst] {
-        InstructionData::UnaryImm {
-            opcode: Opcode::Iconst,
-            imm,
-        } => Argument::Int(imm.bits()),
-        InstructionData::UnaryIeee16 { .. }
-        | InstructionData::UnaryIeee32 { .. }
-        | InstructionData::UnaryIeee64 { .. }
-        | InstructionData::UnaryConst { .. } => Argument::OtherConstant,
-        InstructionData::FuncAddr { .. } => Argument::FunctionAddress,
-        InstructionData::StackAddr { .. } | InstructionData::UnaryGlobalValue { .. } => {
-            Argument::Address
-        }
-        _ => Argument::Unknown,
     }
 }

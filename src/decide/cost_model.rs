@@ -208,7 +208,7 @@ impl CostModel {
 
     fn benefit(&self, site: &CallSite<'_>) -> i64 {
         let results = site.callee().signature.returns.len();
-        let passed = count(site.args().len() + results);
+        let passed = count(site.arguments().len() + results);
         let mut benefit = self.call_overhead + self.argument_overhead * passed;
         for (index, argument) in site.arguments().enumerate() {
             if !argument.is_constant() {
@@ -261,7 +261,7 @@ impl CostModel {
         site.caller_call_sites() > 1
             && caller <= highest
             && caller + cost > highest
-            && Some(site.block()) != site.caller().layout.entry_block()
+            && !site.is_in_first_block()
     }
 }
 

@@ -34,31 +34,42 @@
 //! ```
 
 mod addresses;
+mod argument;
 mod call_site;
 mod compose;
 mod cost_model;
 mod limits;
 mod loops;
 mod parameters;
+#[cfg(feature = "shards")]
+mod passed;
 mod reason;
+mod recorded;
 mod results;
 mod search_tree;
 mod simple;
 mod small;
 mod summary;
 
-pub use call_site::{Argument, CallSite, SlotArgument};
+pub use argument::{Argument, SlotArgument};
+pub use call_site::CallSite;
 pub(crate) use call_site::{RoundAnalysis, SiteContext};
 pub use compose::{FirstMatch, FromFnMut, from_fn_mut};
 pub use cost_model::CostModel;
 pub use limits::Limits;
 pub use loops::Loops;
 pub use parameters::{AddressUse, ParameterUse};
+#[cfg(feature = "shards")]
+pub(crate) use passed::{PassedValue, passed_values, result_branches};
 pub use reason::PolicyReason;
+#[cfg(feature = "shards")]
+pub(crate) use recorded::RecordedSite;
 pub use results::ResultWays;
 pub use simple::{Always, Never};
 pub use small::Small;
 pub(crate) use summary::KnownFacts;
+#[cfg(feature = "shards")]
+pub(crate) use summary::Shape;
 pub use summary::Summary;
 
 /// Decides about call sites.

@@ -38,16 +38,20 @@ pub(crate) struct KnownFacts {
 }
 
 /// The results of one walk over a body.
-#[derive(Debug, Default)]
-struct Shape {
-    blocks: usize,
-    returns: usize,
-    back_edges: usize,
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shape {
+    pub(crate) blocks: usize,
+    pub(crate) returns: usize,
+    pub(crate) back_edges: usize,
+    pub(crate) slot_bytes: u64,
 }
 
 impl Shape {
-    fn of(func: &Function) -> Self {
-        let mut shape = Shape::default();
+    pub(crate) fn of(func: &Function) -> Self {
+        let mut shape = Shape {
+            slot_bytes: slot_bytes(func),
+            ..Shape::default()
+        };
         let mut seen: EntitySet<Block> = EntitySet::with_capacity(func.dfg.num_blocks());
         for block in func.layout.blocks() {
             seen.insert(block);
@@ -80,6 +84,35 @@ impl Summary {
             parameters: OnceLock::new(),
             results: OnceLock::new(),
         }
+    }
+
+    /// Creates the summary of a function without a body; `stub` has only its signature.
+    #[cfg(feature = "shards")]
+    pub(crate) fn recorded(
+        stub: Arc<Function>,
+        facts: KnownFacts,
+        shape: Shape,
+        parameters: Vec<ParameterUse>,
+        results: Vec<ResultWays>,
+    ) -> Self {
+        Summary {
+            shape: OnceLock::from(shape),
+            parameters: OnceLock::from(parameters),
+            results: OnceLock::from(results),
+            ..Self::new(stub, facts)
+        }
+    }
+
+    /// Returns the uses of the parameters of a body.
+    #[cfg(feature = "shards")]
+    pub(crate) fn parameters_of(body: &Function) -> Vec<ParameterUse> {
+        parameter_uses(body)
+    }
+
+    /// Returns the ways of the results of a body.
+    #[cfg(feature = "shards")]
+    pub(crate) fn results_of(body: &Function) -> Vec<ResultWays> {
+        result_ways(body)
     }
 
     /// Reads the body on first use. An unchecked body may trip Cranelift's accessors; it then has
@@ -118,7 +151,7 @@ impl Summary {
 
     /// Returns the bytes of its sized stack slots.
     pub fn slot_bytes(&self) -> u64 {
-        slot_bytes(&self.body)
+        self.shape().slot_bytes
     }
 
     /// Returns the bytes that a copy may add to its caller's frame: those of its sized stack slots

@@ -44,6 +44,52 @@ pub(super) fn build_declared(program: &Program, declarations: &[Declaration]) ->
     join.finish(program)
 }
 
+/// What the graph has of a function whose body is elsewhere.
+#[cfg(feature = "shards")]
+pub(crate) struct RecordedFunction {
+    /// The callees of its direct calls, in the order of its layout.
+    pub(crate) sites: Vec<(CallKind, CallNode)>,
+    /// The functions and symbols whose address it takes.
+    pub(crate) addressed: Vec<CallNode>,
+    pub(crate) indirect_calls: usize,
+    pub(crate) switches_stacks: bool,
+    pub(crate) size: usize,
+}
+
+/// Builds the graph of functions whose bodies are elsewhere, in their order. Their sites have no
+/// instructions.
+#[cfg(feature = "shards")]
+pub(super) fn build_recorded(
+    program: &Program,
+    site_count: usize,
+    functions: impl Iterator<Item = RecordedFunction>,
+) -> CallGraph {
+    let mut join = Join::new(program, site_count);
+    for (caller, function) in program.ids().zip(functions) {
+        let takes_addresses = !function.addressed.is_empty();
+        let mut scan = Scan {
+            targets: PrimaryMap::with_capacity(function.sites.len()),
+            sites: Vec::with_capacity(function.sites.len()),
+            addressed: Vec::new(),
+            addressed_symbols: function.addressed,
+            in_tables: Vec::new(),
+            indirect_calls: function.indirect_calls,
+            switches_stacks: function.switches_stacks,
+            size: function.size,
+        };
+        for (kind, callee) in function.sites {
+            let func_ref = scan.targets.push(Some(callee));
+            let (inst, block) = (ir::Inst::reserved_value(), ir::Block::reserved_value());
+            scan.site(inst, block, kind, func_ref);
+        }
+        join.add(caller, scan);
+        if takes_addresses {
+            join.takes_addresses.insert(caller);
+        }
+    }
+    join.finish(program)
+}
+
 /// The callees of one function, and the functions whose address it takes.
 pub(super) struct Scan {
     /// The node of each function reference.

@@ -92,6 +92,8 @@ mod ids;
 mod late;
 mod site_name;
 
+#[cfg(feature = "shards")]
+pub(crate) use build::RecordedFunction;
 pub use components::{ComponentId, Recursion};
 pub use dot::dot_quoted;
 pub use ids::{NodeId, SiteId};
@@ -219,6 +221,16 @@ impl CallGraph {
         build::build(program)
     }
 
+    /// Returns the graph of a program whose bodies are elsewhere, with `functions` in its order.
+    #[cfg(feature = "shards")]
+    pub(crate) fn of_recorded(
+        program: &Program,
+        site_count: usize,
+        functions: impl Iterator<Item = RecordedFunction>,
+    ) -> Self {
+        build::build_recorded(program, site_count, functions)
+    }
+
     /// Returns the program of the graph, as it was when the graph was made.
     pub fn program(&self) -> &Program {
         &self.program
@@ -314,6 +326,13 @@ impl CallGraph {
     /// Returns the size of a function; see [`Limits`](crate::decide::Limits#sizes).
     pub(crate) fn size(&self, id: FunctionId) -> usize {
         self.sizes.get(id).copied().unwrap_or(0)
+    }
+
+    /// Returns the number that the first site of a function has, or would have.
+    #[cfg(feature = "shards")]
+    pub(crate) fn first_site(&self, id: FunctionId) -> Option<SiteId> {
+        let sites = self.sites.get(id)?;
+        Some(SiteId::new(sites.start))
     }
 
     /// Returns the number of call sites in a function.

@@ -9,7 +9,7 @@ use cranelift_entity::SecondaryMap;
 /// With a common budget, one function's decisions would depend on the progress of the others, hence
 /// on threads. So each function gets a share beforehand: the growth that [`Limits`] allow for its
 /// size, lowered in proportion if the shares add up to more than the growth of the program.
-pub(super) fn growth_shares(
+pub(crate) fn growth_shares(
     sizes: &SecondaryMap<FunctionId, usize>,
     ids: &[FunctionId],
     limits: &Limits,

@@ -132,7 +132,7 @@ pub(super) fn inline_into(
         grown: 0,
         promises: DroppedPromises::default(),
     };
-    if !state.is_emitted(id) {
+    if !state.is_emitted(id) && !inliner.into_available {
         return (result, None);
     }
     result.left_to_optimizer =
@@ -546,6 +546,7 @@ impl CallerJob<'_> {
                     && self.inliner.optimize_options.promote_slots,
             },
             analysis,
+            recorded: None,
         };
         match self.inliner.policy.decide(&site) {
             Decision::Inline { reason } => Ok(Reason::Policy(reason)),

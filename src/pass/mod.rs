@@ -66,6 +66,8 @@ mod sweep;
 mod throwing;
 mod warning;
 
+#[cfg(feature = "shards")]
+pub(crate) use budget::growth_shares;
 pub use compile::CompiledProgram;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
@@ -110,6 +112,12 @@ pub struct Inliner<'a> {
     meet_demands: bool,
     records: RecordLevel,
     observer: Option<Box<dyn Observer + 'a>>,
+    /// Whether calls are also inlined into functions that are only available to be inlined.
+    #[cfg_attr(
+        not(feature = "shards"),
+        allow(dead_code, reason = "only shards import bodies")
+    )]
+    into_available: bool,
 }
 
 /// The functions that are [optimized](crate::cleanup::optimize).
@@ -166,6 +174,7 @@ impl<'a> Inliner<'a> {
             meet_demands: true,
             records: RecordLevel::default(),
             observer: None,
+            into_available: false,
         }
     }
 
@@ -355,11 +364,49 @@ impl<'a> Inliner<'a> {
             meet_demands: self.meet_demands,
             records: self.records,
             observer: None,
+            into_available: self.into_available,
         }
     }
 
+    /// Returns the same pass with another policy, without a profile and an observer, for the part of
+    /// a program in which decisions were made before. Calls are also inlined into functions that are
+    /// only available to be inlined, and the growth of functions is not limited again.
+    #[cfg(feature = "shards")]
+    pub(crate) fn following<'s>(&'s self, policy: impl Inline + 's) -> Inliner<'s> {
+        let mut limits = self.limits;
+        limits.function_growth = f64::INFINITY;
+        limits.program_growth = f64::INFINITY;
+        Inliner {
+            policy: Box::new(policy),
+            limits,
+            optimize: self.optimize,
+            profile: None,
+            meet_demands: false,
+            into_available: true,
+            ..self.without_optimization()
+        }
+    }
+
+    /// Returns the policy.
+    #[cfg(feature = "shards")]
+    pub(crate) fn policy(&self) -> &dyn Inline {
+        &*self.policy
+    }
+
+    /// Returns the settings of optimization.
+    #[cfg(feature = "shards")]
+    pub(crate) fn optimization(&self) -> &OptimizeOptions {
+        &self.optimize_options
+    }
+
+    /// Returns whether demands of attributes and hints take precedence over the policy.
+    #[cfg(feature = "shards")]
+    pub(crate) fn meets_demands(&self) -> bool {
+        self.meet_demands
+    }
+
     /// Returns whether calls of `name` stay calls, for the optimizer to see.
-    pub(super) fn keeps_memory_function(&self, name: &FunctionName) -> bool {
+    pub(crate) fn keeps_memory_function(&self, name: &FunctionName) -> bool {
         let options = &self.optimize_options;
         self.optimizes(1) && options.promote_slots && options.memory_functions.contains(name)
     }

@@ -65,7 +65,9 @@ pub(super) fn prepare<'a>(
     for &id in &ids {
         sizes[id] = graph.size(id);
     }
-    let grows = |id: &FunctionId| program[*id].linkage() != Linkage::AvailableExternally;
+    let grows = |id: &FunctionId| {
+        inliner.into_available || program[*id].linkage() != Linkage::AvailableExternally
+    };
     let growing: Vec<FunctionId> = ids.iter().copied().filter(grows).collect();
     let growth_shares = budget::growth_shares(&sizes, &growing, &inliner.limits);
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =

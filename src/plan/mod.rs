@@ -74,6 +74,10 @@ mod site_path;
 pub use bisect::{Bisection, Outcome, Step, bisect};
 pub use deviation::{Deviation, DeviationKind};
 pub use parse::{ParsePlanError, PlanProblem};
+#[cfg(feature = "shards")]
+pub(crate) use parse::{Word, Words};
+#[cfg(feature = "shards")]
+pub(crate) use print::{MAGIC, name as plan_name};
 pub use replay::{Fallback, Replay};
 pub use site_path::{SitePath, SiteStep};
 

@@ -169,16 +169,16 @@ impl Reader {
 }
 
 /// The rest of a line, read word by word up to the comment.
-struct Words<'a>(&'a str);
+pub(crate) struct Words<'a>(pub(crate) &'a str);
 
-enum Word<'a> {
+pub(crate) enum Word<'a> {
     Plain(&'a str),
     /// The bytes between quotes.
     Quoted(Vec<u8>),
 }
 
 impl<'a> Words<'a> {
-    fn next(&mut self) -> Result<Option<Word<'a>>, PlanProblem> {
+    pub(crate) fn next(&mut self) -> Result<Option<Word<'a>>, PlanProblem> {
         let text = self.0.trim_start();
         self.0 = text;
         if text.is_empty() || text.starts_with(';') {
@@ -195,11 +195,11 @@ impl<'a> Words<'a> {
         Ok(Some(Word::Plain(word)))
     }
 
-    fn required(&mut self, what: &'static str) -> Result<Word<'a>, PlanProblem> {
+    pub(crate) fn required(&mut self, what: &'static str) -> Result<Word<'a>, PlanProblem> {
         self.next()?.ok_or(PlanProblem::Missing(what))
     }
 
-    fn name(&mut self) -> Result<FunctionName, PlanProblem> {
+    pub(crate) fn name(&mut self) -> Result<FunctionName, PlanProblem> {
         match self.required("the name of a function")? {
             Word::Plain(word) => Ok(word.parse()?),
             Word::Quoted(bytes) => match bytes.strip_prefix(b"%") {
@@ -227,14 +227,14 @@ impl<'a> Words<'a> {
 }
 
 impl Word<'_> {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Word::Plain(word) => (*word).to_owned(),
             Word::Quoted(bytes) => format!("\"{}\"", String::from_utf8_lossy(bytes)),
         }
     }
 
-    fn instead_of(&self, expected: &'static str) -> PlanProblem {
+    pub(crate) fn instead_of(&self, expected: &'static str) -> PlanProblem {
         let found = self.text();
         PlanProblem::Unexpected { expected, found }
     }

@@ -6,7 +6,7 @@ use cranelift_codegen::ir::UserFuncName;
 use std::fmt::{self, Write as _};
 
 /// The start of a plan's first line, before the version.
-pub(super) const MAGIC: &str = "clif-inline plan";
+pub(crate) const MAGIC: &str = "clif-inline plan";
 /// The version of the form that is written.
 pub(super) const VERSION: &str = "2";
 /// The previous version. It has no last line, so that a cut file is not detected.
@@ -51,7 +51,7 @@ fn one_line(reason: &str) -> String {
 }
 
 /// Formats a name as one word: in quotes, unless it has only the usual characters of names.
-fn name(name: &FunctionName) -> String {
+pub(crate) fn name(name: &FunctionName) -> String {
     let UserFuncName::Testcase(testcase) = name.as_user_func_name() else {
         return name.to_string();
     };

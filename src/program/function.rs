@@ -139,6 +139,16 @@ impl ProgramFunction {
         }
     }
 
+    /// Creates a function whose body is elsewhere; functions with the same signature may share
+    /// `stub`, which has another name.
+    #[cfg(feature = "shards")]
+    pub(crate) fn elsewhere(name: FunctionName, stub: Arc<ir::Function>) -> Self {
+        Self {
+            name,
+            ..Self::new(stub)
+        }
+    }
+
     /// Takes the body of a declared function; returns whether it is the first one.
     pub(crate) fn arrive(&self, body: Arc<ir::Function>) -> bool {
         self.late

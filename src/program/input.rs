@@ -1,6 +1,7 @@
 //! Reads programs from files, folders and standard input.
 
 use super::error::ProgramError;
+use super::name::FunctionName;
 use super::text::{self, ParsedText};
 use super::{Program, merge};
 use rayon::prelude::*;
@@ -45,6 +46,28 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Reads only the functions of one file whose names `wanted` takes, perhaps none. The others are
+    /// not parsed, so this costs little more than reading the file. A folder stands for its files, as
+    /// for [`read`](Self::read).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read), except for functions that are not wanted.
+    pub fn read_some(
+        path: impl AsRef<Path>,
+        wanted: impl Fn(&FunctionName) -> bool,
+    ) -> Result<Program, ProgramError> {
+        let mut files = Vec::new();
+        collect_files(path.as_ref(), &mut files)?;
+        let mut program = Program::new();
+        for file in files {
+            merge(&mut program, file.parse_some(Some(&wanted))?)?;
+        }
+        Ok(program)
+    }
+}
+
 enum InputFile {
     OnDisk(PathBuf),
     /// Read at once: it can be read only once, and the first path that names it gets it.
@@ -53,13 +76,27 @@ enum InputFile {
 
 impl InputFile {
     fn parse(&self) -> Result<ParsedText, ProgramError> {
+        self.read(text::parse)
+    }
+
+    fn parse_some(
+        &self,
+        wanted: Option<&dyn Fn(&FunctionName) -> bool>,
+    ) -> Result<ParsedText, ProgramError> {
+        self.read(|text, file| text::parse_some(text, file, wanted))
+    }
+
+    fn read(
+        &self,
+        parse: impl Fn(&str, &Arc<str>) -> Result<ParsedText, ProgramError>,
+    ) -> Result<ParsedText, ProgramError> {
         match self {
             InputFile::OnDisk(path) => {
                 let bytes = fs::read(path).map_err(|source| read_error(path, source))?;
                 let file = file_name(path);
-                text::parse(&utf8(bytes, &file)?, &file)
+                parse(&utf8(bytes, &file)?, &file)
             }
-            InputFile::StandardInput(text) => text::parse(text, &Arc::from(STANDARD_INPUT)),
+            InputFile::StandardInput(text) => parse(text, &Arc::from(STANDARD_INPUT)),
         }
     }
 }

@@ -8,6 +8,7 @@
 use super::error::ProgramError;
 use super::function::{Origin, ProgramFunction, RunDirective};
 use super::header::FileHeader;
+use super::name::FunctionName;
 use super::scan::{Scan, most_left_out};
 use super::tables::{self, TextTables};
 use crate::body::set_srcloc;
@@ -30,6 +31,22 @@ pub(super) struct ParsedText {
 ///
 /// Of several errors, the one that comes first in the text is returned.
 pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<ParsedText, ProgramError> {
+    let parsed = parse_some(text, file, None)?;
+    match parsed.functions.is_empty() {
+        true => Err(ProgramError::Empty {
+            file: Arc::clone(file),
+        }),
+        false => Ok(parsed),
+    }
+}
+
+/// Like [`parse`], but only the functions whose names `wanted` takes, perhaps none. The text of the
+/// others is not checked.
+pub(super) fn parse_some(
+    text: &str,
+    file: &Arc<str>,
+    wanted: Option<&dyn Fn(&FunctionName) -> bool>,
+) -> Result<ParsedText, ProgramError> {
     let (header, skipped_bytes, skipped_lines) = FileHeader::scan(file, text);
     let header = Arc::new(header);
     let tables = tables::scan(file, text, skipped_bytes)?;
@@ -38,12 +55,15 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<ParsedText, ProgramEr
     } else {
         CallConv::Fast
     };
-    let pieces = split(text.get(skipped_bytes..).unwrap_or(""), skipped_lines);
+    let mut pieces = split(text.get(skipped_bytes..).unwrap_or(""), skipped_lines);
+    if let Some(wanted) = wanted {
+        pieces.retain(|piece| piece.name().is_some_and(|name| wanted(&name)));
+    }
     let scans: Vec<Scan<'_>> = pieces
         .par_iter()
         .map(|piece| Scan::of(piece.text))
         .collect();
-    check_numbers(&pieces, &scans, file)?;
+    check_numbers(&pieces, &scans, text.len(), file)?;
     let parsed: Vec<Result<Vec<ProgramFunction>, ProgramError>> = pieces
         .par_iter()
         .zip(&scans)
@@ -53,11 +73,6 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<ParsedText, ProgramEr
     let mut functions = Vec::with_capacity(parsed.len());
     for piece in parsed {
         functions.extend(piece?);
-    }
-    if functions.is_empty() {
-        return Err(ProgramError::Empty {
-            file: Arc::clone(file),
-        });
     }
     Ok(ParsedText {
         header,
@@ -70,9 +85,9 @@ pub(super) fn parse(text: &str, file: &Arc<str>) -> Result<ParsedText, ProgramEr
 fn check_numbers(
     pieces: &[Piece<'_>],
     scans: &[Scan<'_>],
+    bytes: usize,
     file: &Arc<str>,
 ) -> Result<(), ProgramError> {
-    let bytes = pieces.iter().map(|piece| piece.text.len()).sum();
     let most = most_left_out(bytes);
     let mut left_out = 0_usize;
     for (piece, scan) in pieces.iter().zip(scans) {
@@ -98,6 +113,16 @@ struct Piece<'a> {
     text: &'a str,
     /// The number of lines of the whole text before the piece.
     lines_before: usize,
+}
+
+impl Piece<'_> {
+    /// Returns the name of its function, if it begins as one does.
+    fn name(&self) -> Option<FunctionName> {
+        let rest = self.text.strip_prefix("function")?;
+        let rest = rest.trim_start();
+        let end = rest.find(|c: char| c == '(' || c.is_whitespace())?;
+        rest.get(..end)?.parse().ok()
+    }
 }
 
 /// Cuts `text`, before which `lines_before` lines end, at the first token after each function.

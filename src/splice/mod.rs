@@ -147,6 +147,8 @@ pub use locations::{KeepLocations, SpliceLocations};
 pub use memory_promises::MemoryPromises;
 pub use refusal::{Refusal, SignatureMismatch};
 pub use session::{Checker, Session};
+#[cfg(feature = "shards")]
+pub(crate) use site::RuledOut;
 pub use tables::{CopiedCall, DroppedPromises};
 
 use cranelift_codegen::ir;

@@ -404,6 +404,58 @@ fn check_handlers(
     Ok(())
 }
 
+/// The calls of a function that its code rules out, whatever the caller does.
+#[cfg(feature = "shards")]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RuledOut {
+    /// All calls, for this reason.
+    pub(crate) all: Option<Refusal>,
+    /// Calls with handlers.
+    pub(crate) with_handlers: bool,
+    /// Calls that keep references alive.
+    pub(crate) at_safepoints: bool,
+}
+
+#[cfg(feature = "shards")]
+impl RuledOut {
+    /// Reads the body of `func`; the facts of callers that refusals also depend on are left out.
+    pub(crate) fn of(func: &ir::Function, options: &SpliceOptions) -> Self {
+        let facts = match CalleeFacts::of(func) {
+            Ok(facts) => facts,
+            Err(refusal) => {
+                return RuledOut {
+                    all: Some(refusal),
+                    ..RuledOut::default()
+                };
+            }
+        };
+        let introspection = facts.introspection.iter();
+        let mut introspection = introspection.filter(|&&opcode| !options.allows(opcode));
+        let all = match (introspection.next(), facts.overrun_slot) {
+            (Some(&opcode), _) => Some(Refusal::FrameIntrospection(opcode)),
+            (None, Some(slot)) => Some(Refusal::SlotOverrun(slot)),
+            (None, None) if facts.reads_thread_locals && options.refuse_thread_locals => {
+                Some(Refusal::ThreadLocal)
+            }
+            (None, None) => check_structures(&func.signature).err(),
+        };
+        // The call declares the signature of the callee.
+        let restores =
+            restores_registers(func.signature.call_conv) || options.unwinder_restores_registers;
+        let uncatchable = |&conv: &CallConv| {
+            !conv.supports_exceptions() || (!restores && restores_registers(conv))
+        };
+        RuledOut {
+            all,
+            with_handlers: facts.inner_call_convs.iter().any(uncatchable)
+                || facts.has_patchable_call
+                || facts.switches_stacks
+                || facts.has_exception_context,
+            at_safepoints: facts.switches_stacks,
+        }
+    }
+}
+
 /// Returns whether Cranelift assumes, for calls of this convention, that an unwinder restores the
 /// callee-saved registers before it resumes in a handler. For other conventions it keeps nothing in
 /// registers across such a call.

@@ -6,7 +6,7 @@
 use crate::root;
 use cranelift_inliner::{
     backend, backtrace, check, cleanup, debug_info, decide, frames, graph, locations, module, pass,
-    plan, profile, program, splice,
+    plan, profile, program, shard, splice,
 };
 use cranelift_inliner_testing as testing;
 use cranelift_jit::JITModule;
@@ -218,6 +218,18 @@ fn checked() -> Names {
         program::ProgramFunction,
         program::RunDirective,
         program::SiteHint,
+        shard::LinkError,
+        shard::LinkedShard,
+        shard::MissingImport,
+        shard::MissingReason,
+        shard::ParseShardPlanError,
+        shard::ShardPlan,
+        shard::ShardPlanProblem,
+        shard::ShardSummary,
+        shard::SummarizeOptions,
+        shard::SummaryError,
+        shard::Thin,
+        shard::ThinError,
         splice::Callee<'static>,
         splice::CalleeTables,
         splice::CopiedCall,

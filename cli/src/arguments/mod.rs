@@ -1,8 +1,10 @@
 //! The command line: the commands, each with its own options.
 
 pub(crate) mod help;
+mod shards;
 mod shared;
 
+pub(crate) use shards::{BackendArguments, SummarizeArguments, ThinArguments, given_step_options};
 pub(crate) use shared::{
     CommonArguments, FallbackArgument, Inputs, LegalityArguments, LimitArguments, NameArguments,
     OptimizeArguments, PlanArguments, PolicyArgument, PolicyArguments, StatisticsForm,
@@ -42,6 +44,7 @@ Examples:
   clif-inline report module.clif                all of it as a page for a browser: module.html
   clif-inline bisect module.clif --plan p -- ./test.sh {}
                                                 find the decision that makes a test fail
+  clif-inline summarize a.clif -o out/a.sum     build a program in shards: see docs/SCALE.md
 
 `clif-inline COMMAND --help` describes a command.";
 
@@ -54,11 +57,24 @@ pub(crate) enum Command {
     Explain(ExplainArguments),
     Report(ReportCommandArguments),
     Bisect(BisectArguments),
+    Summarize(SummarizeArguments),
+    Thin(ThinArguments),
+    Backend(BackendArguments),
     Completions(CompletionsArguments),
     Man(ManArguments),
 }
 
 impl Command {
+    /// Returns the number of threads that the arguments ask for.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        match self {
+            Self::Summarize(arguments) => arguments.threads,
+            Self::Thin(arguments) => arguments.step.threads,
+            Self::Backend(arguments) => arguments.step.threads,
+            _ => self.common()?.threads,
+        }
+    }
+
     /// Returns the shared arguments; `None` for commands that do not inline.
     pub(crate) fn common(&self) -> Option<&CommonArguments> {
         Some(match self {
@@ -69,6 +85,7 @@ impl Command {
             Self::Explain(arguments) => &arguments.common,
             Self::Report(arguments) => &arguments.common,
             Self::Bisect(arguments) => &arguments.common,
+            Self::Summarize(_) | Self::Thin(_) | Self::Backend(_) => return None,
             Self::Completions(_) | Self::Man(_) => return None,
         })
     }

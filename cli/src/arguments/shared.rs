@@ -58,7 +58,7 @@ impl From<OptLevelArgument> for OptLevel {
 }
 
 /// The heading of options for checks and threads.
-const WORK: &str = "Checks and threads";
+pub(super) const WORK: &str = "Checks and threads";
 
 #[derive(Debug, Args)]
 pub(crate) struct CommonArguments {
@@ -100,7 +100,7 @@ pub(crate) struct CommonArguments {
     pub(crate) no_cleanup: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Policy")]
 pub(crate) struct PolicyArguments {
     /// The policy
@@ -174,7 +174,7 @@ pub(crate) enum FallbackArgument {
     Fail,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Functions by name (%name, name or u0:4; options may be repeated)")]
 pub(crate) struct NameArguments {
     /// Inline this function wherever it is legal
@@ -205,7 +205,7 @@ pub(crate) struct NameArguments {
     pub(crate) interposable: Vec<FunctionName>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits that no policy can exceed")]
 pub(crate) struct LimitArguments {
     /// No function grows beyond this many instructions
@@ -265,7 +265,7 @@ fn growth_help(what: &str, default: f64, floor: usize) -> String {
     )
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Semantics of inlined bodies")]
 pub(crate) struct LegalityArguments {
     /// Inline functions that use get_stack_pointer, which then returns the caller's
@@ -321,7 +321,7 @@ impl From<MemoryPromisesArgument> for MemoryPromises {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Optimization after inlining")]
 pub(crate) struct OptimizeArguments {
     /// The functions to optimize
@@ -394,7 +394,7 @@ impl From<OptimizeArgument> for Optimize {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Reports")]
 pub(crate) struct ReportArguments {
     /// Write one record per call site: LLVM's optimization remarks, in YAML

@@ -14,6 +14,7 @@ use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::CompiledProgram;
 use cranelift_inliner::program::{FunctionName, Linkage, Program};
 use rayon::prelude::*;
+use rustc_hash::FxHashSet;
 use std::env;
 use std::fs;
 use std::path::PathBuf;
@@ -92,11 +93,23 @@ pub(super) fn object(
     isa: &OwnedTargetIsa,
     inputs: &[PathBuf],
 ) -> Result<Vec<u8>, Failure> {
+    object_with_hidden(program, compiled, isa, inputs, &FxHashSet::default())
+}
+
+/// Like [`object`], with the symbols of these exported functions hidden.
+pub(super) fn object_with_hidden(
+    program: &Program,
+    compiled: &CompiledProgram,
+    isa: &OwnedTargetIsa,
+    inputs: &[PathBuf],
+    hidden: &FxHashSet<&FunctionName>,
+) -> Result<Vec<u8>, Failure> {
     let functions: Vec<_> = compiled
         .iter()
         .filter_map(|(id, compiled)| {
             let function = program.get(id)?;
             let linkage = match function.linkage() {
+                Linkage::Exported if hidden.contains(function.name()) => ObjectLinkage::Hidden,
                 Linkage::Exported => ObjectLinkage::Export,
                 Linkage::Local => ObjectLinkage::Local,
                 Linkage::Interposable => ObjectLinkage::Preemptible,

@@ -652,6 +652,7 @@ fn completions_and_manual_pages_have_every_option() {
         .collect();
     pages.sort();
     let commands = [
+        "backend",
         "bisect",
         "compile",
         "completions",
@@ -661,6 +662,8 @@ fn completions_and_manual_pages_have_every_option() {
         "opt",
         "report",
         "run",
+        "summarize",
+        "thin",
     ];
     let mut expected: Vec<_> = commands
         .map(|name| format!("clif-inline-{name}.1"))

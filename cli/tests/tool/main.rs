@@ -20,6 +20,7 @@ mod report_browser;
 mod reports;
 #[cfg(unix)]
 mod run;
+mod shards;
 mod support;
 mod tables;
 

@@ -30,7 +30,7 @@ pub fn behaves(
 ) -> Result<(), Broken> {
     let interpreted = interpreted(before, invocations);
     for level in LEVELS {
-        compare(before, inlined, invocations, &interpreted, level)?;
+        compare(before, inlined.program(), invocations, &interpreted, level)?;
     }
     Ok(())
 }
@@ -47,18 +47,21 @@ pub fn behaves_at(
     level: OptLevel,
 ) -> Result<(), Broken> {
     let interpreted = interpreted(before, invocations);
-    compare(before, inlined, invocations, &interpreted, level)
+    compare(before, inlined.program(), invocations, &interpreted, level)
 }
 
-fn interpreted(program: &Program, invocations: &[Invocation]) -> Vec<Option<Observation>> {
+pub(super) fn interpreted(
+    program: &Program,
+    invocations: &[Invocation],
+) -> Vec<Option<Observation>> {
     let invocations = invocations.iter();
     let observations = invocations.map(|invocation| interpret(program, invocation, FUEL).ok());
     observations.collect()
 }
 
-fn compare(
+pub(super) fn compare(
     before: &Program,
-    inlined: &Inlined,
+    result: &Program,
     invocations: &[Invocation],
     interpreted: &[Option<Observation>],
     level: OptLevel,
@@ -73,9 +76,9 @@ fn compare(
     let Ok(native) = code.link(engine, before) else {
         return Ok(());
     };
-    let after = code.after(engine, before, inlined.program());
+    let after = code.after(engine, before, result);
     let after = after.map_err(ExecuteError::from);
-    let after = after.and_then(|after| after.link(engine, inlined.program()));
+    let after = after.and_then(|after| after.link(engine, result));
     let after = after
         .map_err(|error| Broken::new(Property::Behaves, error.to_string()).at(level.to_string()))?;
     for (index, invocation) in invocations.iter().enumerate() {

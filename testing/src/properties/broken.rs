@@ -39,6 +39,8 @@ pub enum Property {
     Refusals,
     /// Valid functions are not refused as malformed.
     Malformed,
+    /// The program in shards does the same as the whole.
+    Shards,
 }
 
 impl fmt::Display for Property {
@@ -53,6 +55,7 @@ impl fmt::Display for Property {
             Property::Deterministic => "the result depends on more than the functions",
             Property::Orders => "the order of splices matters",
             Property::Limits => "a limit is exceeded",
+            Property::Shards => "the program in shards does something else",
             Property::Malformed => "a valid function is refused as malformed",
             Property::Refusals => "a refused splice changed its caller",
         })

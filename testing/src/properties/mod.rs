@@ -11,6 +11,7 @@
 //! | [`any_order`] | splicing all calls at once equals splicing them one by one in any order |
 //! | [`within_limits`] | growth stays within the limits |
 //! | [`refusals_change_nothing`] | a refused splice has not touched its caller |
+//! | [`in_shards`] | the program in shards does the same as the whole |
 //! | [`valid_functions_are_taken`] | valid functions are not refused as malformed |
 //!
 //! Each returns [`Broken`], which names the function, the place and the first difference.
@@ -26,6 +27,7 @@ mod limits;
 mod malformed;
 mod orders;
 mod refusals;
+mod shards;
 mod text;
 
 pub use accounted::{accounted_for, unproved};
@@ -38,6 +40,7 @@ pub use limits::within_limits;
 pub use malformed::valid_functions_are_taken;
 pub use orders::{any_order, seeded};
 pub use refusals::refusals_change_nothing;
+pub use shards::{in_shards, split};
 pub use text::reads_back;
 
 use crate::execute::Invocation;

@@ -6,5 +6,6 @@ mod generated;
 mod modules;
 mod optimized;
 mod shapes;
+mod shards;
 mod trace;
 mod wrong;

@@ -1,0 +1,81 @@
+//! `clif-inline summarize`: writes the summary of a shard.
+
+use crate::arguments::SummarizeArguments;
+use crate::build_files::depfile;
+use crate::failure::Failure;
+use crate::input::read_text;
+use crate::output::{self, Output};
+use crate::stage::{self, Names};
+use cranelift_inliner::profile::Profile;
+use cranelift_inliner::program::Program;
+use cranelift_inliner::shard::{ShardSummary, SummarizeOptions};
+use std::env;
+use std::fs;
+use std::path::Path;
+
+pub(crate) fn summarize(arguments: &SummarizeArguments) -> Result<(), Failure> {
+    let inputs = &arguments.inputs.paths;
+    let output = match &arguments.output {
+        Some(path) => Output::from_argument(path),
+        None if arguments.text => Output::StandardOutput,
+        None => Output::File(output::beside(inputs, "sum")?),
+    };
+    if let ([path], true) = (inputs.as_slice(), arguments.text)
+        && let Some(summary) = read_if_summary(path)?
+    {
+        return output.write_bytes(summary.to_string().as_bytes());
+    }
+    let mut program = Program::read(inputs)?;
+    Names::new(&arguments.names)?.apply(&mut program)?;
+    let unknown = arguments
+        .once
+        .iter()
+        .find(|name| program.id(name).is_none());
+    if let Some(name) = unknown {
+        return Err(crate::names::unknown("--once", name, &program));
+    }
+    let options = SummarizeOptions::default()
+        .with_once(arguments.once.iter().cloned().collect())
+        .with_splice_options(stage::splice_options(&arguments.legality))
+        .with_profile(profile(arguments.profile.as_deref())?);
+    let shard = arguments.shard.clone().unwrap_or_else(|| {
+        let first = inputs.first().map(|path| path.display().to_string());
+        first.unwrap_or_default()
+    });
+    let command = env::args_os().skip(1);
+    let command = command.map(|argument| argument.to_string_lossy().into_owned());
+    let summary =
+        ShardSummary::summarize(&program, &shard, &options).with_command(command.collect());
+    if arguments.text {
+        return output.write_bytes(summary.to_string().as_bytes());
+    }
+    output.write_changed_bytes(&summary.to_bytes())?;
+    if let (Some(path), Output::File(target)) = (&arguments.depfile, &output) {
+        depfile::write(path, target, &depfile::files(inputs))?;
+    }
+    Ok(())
+}
+
+/// Reads a file that may be a summary.
+fn read_if_summary(path: &Path) -> Result<Option<ShardSummary>, Failure> {
+    let is_summary = path.extension().is_some_and(|ending| ending == "sum");
+    match is_summary {
+        true => read(path).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Reads a summary.
+pub(super) fn read(path: &Path) -> Result<ShardSummary, Failure> {
+    let bytes = fs::read(path).map_err(|error| Failure::read(path, &error))?;
+    ShardSummary::from_bytes(&bytes)
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+}
+
+fn profile(path: Option<&Path>) -> Result<Profile, Failure> {
+    let Some(path) = path else {
+        return Ok(Profile::new());
+    };
+    Profile::from_json(&read_text(path)?)
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+}

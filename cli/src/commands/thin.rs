@@ -1,0 +1,128 @@
+//! `clif-inline thin`: decides on summaries, and writes plans and build files.
+
+use super::summarize;
+use crate::arguments::{ThinArguments, given_step_options};
+use crate::build_files::{Build, Shard, bazel, jobs, ninja};
+use crate::failure::{Failure, say};
+use crate::output::Output;
+use crate::stage::{self, Decider};
+use cranelift_inliner::shard::{self, ShardSummary};
+use rayon::prelude::*;
+use rustc_hash::FxHashSet;
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
+    if arguments.step.policy.profile.is_some() {
+        let message = "counts are part of summaries: give --profile to summarize";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let isa = stage::target(&arguments.step.target)?;
+    let read = arguments.summaries.par_iter();
+    let read: Vec<_> = read.map(|path| summarize::read(path)).collect();
+    let summaries = read.into_iter().collect::<Result<Vec<ShardSummary>, _>>()?;
+    let common = arguments.step.common();
+    let decider = Decider {
+        policy: stage::policy(&common.policy),
+        profile: None,
+        meet_demands: true,
+    };
+    let inliner = stage::inliner(&common, decider, &*isa);
+    let exported: FxHashSet<_> = arguments.export.iter().cloned().collect();
+    let exported = (!exported.is_empty()).then_some(&exported);
+    let thin = shard::thin(&summaries, exported, &inliner)
+        .map_err(|error| Failure::new(error.to_string()))?;
+
+    let folder = &arguments.output;
+    fs::create_dir_all(folder).map_err(|error| Failure::write(folder, &error))?;
+    let stems = stems(summaries.iter().map(ShardSummary::shard));
+    let paths: BTreeMap<&str, (&PathBuf, &ShardSummary)> = summaries
+        .iter()
+        .zip(&arguments.summaries)
+        .map(|(summary, path)| (summary.shard(), (path, summary)))
+        .collect();
+    let mut changed = 0;
+    let mut write = |path: &Path, bytes: &[u8]| {
+        let output = Output::File(path.to_owned());
+        output.write_changed_bytes(bytes).map(|written| {
+            changed += usize::from(written);
+        })
+    };
+    let mut shards = Vec::new();
+    for plan in &thin.plans {
+        let stem = stems.get(plan.shard()).cloned().unwrap_or_default();
+        let Some((summary_path, summary)) = paths.get(plan.shard()) else {
+            continue;
+        };
+        let plan_path = folder.join(format!("{stem}.plan"));
+        write(&plan_path, plan.to_string().as_bytes())?;
+        shards.push(Shard {
+            name: plan.shard().to_owned(),
+            summary: summary_path.display().to_string(),
+            summarize: summary.command().to_vec(),
+            plan: plan_path.display().to_string(),
+            object: folder.join(format!("{stem}.o")).display().to_string(),
+            imports: plan.imports().map(|(name, _)| name.to_owned()).collect(),
+        });
+    }
+    let own: Vec<String> = env::args_os()
+        .skip(1)
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let tool = arguments.tool.clone().or_else(|| env::args().next());
+    let build = Build {
+        tool: tool.unwrap_or_else(|| "clif-inline".to_owned()),
+        folder: folder.display().to_string(),
+        thin: own,
+        backend_options: given_step_options(),
+        shards,
+    };
+    write(&folder.join("build.ninja"), ninja::text(&build).as_bytes())?;
+    write(&folder.join("jobs.json"), jobs::text(&build)?.as_bytes())?;
+    write(&folder.join("shards.bzl"), bazel::text(&build).as_bytes())?;
+    say(&format!(
+        "{} shards, {} calls to be inlined; {changed} files changed in {}",
+        build.shards.len(),
+        thin.inlined,
+        folder.display()
+    ));
+    Ok(())
+}
+
+/// Returns a name of a file, without an ending, for each shard: the name of its own file, or, if
+/// several have that one, all of its path.
+fn stems<'a>(shards: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, String> {
+    let shards: Vec<&str> = shards.collect();
+    let short = |shard: &str| {
+        let stem = Path::new(shard).file_stem();
+        stem.map_or_else(|| clean(shard), |stem| clean(&stem.to_string_lossy()))
+    };
+    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    for shard in &shards {
+        *uses.entry(short(shard)).or_default() += 1;
+    }
+    let mut taken: FxHashSet<String> = FxHashSet::default();
+    let mut stems = BTreeMap::new();
+    let mut sorted = shards;
+    sorted.sort_unstable();
+    for shard in sorted {
+        let mut stem = short(shard);
+        if uses.get(&stem) != Some(&1) {
+            stem = clean(shard);
+        }
+        while !taken.insert(stem.clone()) {
+            stem.push('_');
+        }
+        stems.insert(shard, stem);
+    }
+    stems
+}
+
+fn clean(name: &str) -> String {
+    let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    name.chars()
+        .map(|c| if usual(c) { c } else { '_' })
+        .collect()
+}

@@ -1,0 +1,363 @@
+//! Programs in shards: the three steps, and the build files for them.
+
+use super::support::Workplace;
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+/// The shards of the large program.
+const SHARDS: usize = 24;
+
+/// Returns the shard `i`: a local helper with the same name in each, a small function for other
+/// shards, and a loop that calls those of two others. The first shard calls all loops.
+fn shard(i: usize) -> String {
+    let (next, far) = ((i + 1) % SHARDS, (i * 7 + 3) % SHARDS);
+    let (factor, summand, mask) = (2 * i + 3, i, 13 * i);
+    let mut text = format!(
+        "function %helper(i64) -> i64 system_v {{
+block0(v0: i64):
+    v1 = iconst.i64 {factor}
+    v2 = imul v0, v1
+    v3 = iconst.i64 {summand}
+    v4 = iadd v2, v3
+    return v4
+}}
+function %get_{i}(i64) -> i64 system_v {{
+    fn0 = %helper(i64) -> i64 system_v
+block0(v0: i64):
+    v1 = call fn0(v0)
+    v2 = iconst.i64 {mask}
+    v3 = bxor v1, v2
+    return v3
+}}
+function %work_{i}(i64) -> i64 system_v {{
+    fn0 = %get_{next}(i64) -> i64 system_v
+    fn1 = %get_{far}(i64) -> i64 system_v
+    fn2 = %helper(i64) -> i64 system_v
+block0(v0: i64):
+    v1 = iconst.i64 0
+    jump block1(v0, v1)
+block1(v2: i64, v3: i64):
+    v4 = iconst.i64 100
+    v5 = icmp ult v3, v4
+    brif v5, block2, block3
+block2:
+    v6 = call fn0(v2)
+    v7 = call fn1(v6)
+    v8 = call fn2(v7)
+    v9 = iconst.i64 1
+    v10 = iadd v3, v9
+    jump block1(v8, v10)
+block3:
+    return v2
+}}
+"
+    );
+    if i == 0 {
+        text += "function %start(i64) -> i64 system_v {\n";
+        for k in 0..SHARDS {
+            text += &format!("    fn{k} = %work_{k}(i64) -> i64 system_v\n");
+        }
+        text += "block0(v0: i64):\n";
+        for k in 0..SHARDS {
+            text += &format!("    v{} = call fn{k}(v{k})\n", k + 1);
+        }
+        text += &format!("    return v{SHARDS}\n}}\n");
+    }
+    text
+}
+
+/// Returns what the program returns for 7.
+fn expected() -> i64 {
+    let helper = |i: usize, x: i64| x.wrapping_mul(2 * i as i64 + 3).wrapping_add(i as i64);
+    let get = |i: usize, x: i64| helper(i, x) ^ (13 * i as i64);
+    let work = |i: usize, mut x: i64| {
+        for _ in 0..100 {
+            x = get((i + 1) % SHARDS, x);
+            x = get((i * 7 + 3) % SHARDS, x);
+            x = helper(i, x);
+        }
+        x
+    };
+    (0..SHARDS).fold(7, |x, i| work(i, x))
+}
+
+const MAIN: &str = "#include <stdio.h>
+#include <stdint.h>
+int64_t start(int64_t);
+int main(void) { printf(\"%lld\\n\", (long long)start(7)); return 0; }
+";
+
+/// Makes summaries and plans of all shards.
+fn prepared() -> Workplace {
+    let place = Workplace::new();
+    place.write("main.c", MAIN);
+    fs::create_dir(place.path("out")).unwrap();
+    for i in 0..SHARDS {
+        place.write(&format!("s{i}.clif"), &shard(i));
+        let start = if i == 0 { " --export start" } else { "" };
+        let summarize = format!(
+            "summarize s{i}.clif -o out/s{i}.sum --export get_{i} --export work_{i}{start}"
+        );
+        place.run(&summarize).ok();
+    }
+    let summaries: Vec<String> = (0..SHARDS).map(|i| format!("out/s{i}.sum")).collect();
+    place
+        .run(&format!("thin {} -o out", summaries.join(" ")))
+        .ok();
+    place
+}
+
+/// Whether a program is installed; says that a test is passed over if not.
+fn has(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        eprintln!("passed over: {program} is not installed");
+    }
+    found
+}
+
+/// Runs ninja, and returns the outputs that it made.
+fn ninja(place: &Workplace) -> BTreeSet<String> {
+    let mut command = Command::new("ninja");
+    command
+        .current_dir(place.path(""))
+        .args(["-v", "-f", "out/build.ninja"]);
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}{errors}");
+    assert!(!errors.contains("warning:"), "{errors}");
+    let commands = text.lines().filter(|line| line.starts_with('['));
+    commands
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let step = words
+                .iter()
+                .position(|word| matches!(*word, "summarize" | "thin" | "backend"));
+            let (step, rest) = words[step.unwrap()..].split_first().unwrap();
+            match *step {
+                "thin" => "thin".to_owned(),
+                step => format!("{step} {}", rest[0]),
+            }
+        })
+        .collect()
+}
+
+fn linked_result(place: &Workplace) -> i64 {
+    let objects = (0..SHARDS).map(|i| format!("out/s{i}.o"));
+    let linked = Command::new("cc")
+        .current_dir(place.path(""))
+        .args(["main.c", "-o", "program"])
+        .args(objects)
+        .output()
+        .unwrap();
+    assert!(
+        linked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&linked.stderr)
+    );
+    let run = Command::new(place.path("program")).output().unwrap();
+    assert!(run.status.success());
+    String::from_utf8(run.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn ninja_builds_a_program_in_24_shards_and_only_what_an_edit_reaches() {
+    if !has("ninja") || !has("cc") || !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let place = prepared();
+    // The first time, ninja knows of no earlier commands, and makes the summaries again.
+    let made = ninja(&place);
+    let backends = made.iter().filter(|step| step.starts_with("backend"));
+    assert_eq!(backends.count(), SHARDS, "{made:?}");
+    assert_eq!(linked_result(&place), expected());
+    assert_eq!(ninja(&place), BTreeSet::new());
+
+    // The function is inlined into the loops that call it, and these into no other shard.
+    let edited = shard(5).replace("iconst.i64 65", "iconst.i64 64");
+    place.write("s5.clif", &edited);
+    let callers = (0..SHARDS).filter(|&i| (i + 1) % SHARDS == 5 || (i * 7 + 3) % SHARDS == 5);
+    let mut importers: BTreeSet<usize> = callers.collect();
+    importers.insert(5);
+    let made = ninja(&place);
+    let backends: BTreeSet<String> = importers
+        .iter()
+        .map(|i| format!("backend s{i}.clif"))
+        .collect();
+    let steps = BTreeSet::from(["summarize s5.clif".to_owned(), "thin".to_owned()]);
+    // The first shard calls all loops; it imports those that are small enough.
+    let plan = place.read("out/s0.plan");
+    let mut expected_steps = &backends | &steps;
+    if plan.contains("%get_5") {
+        expected_steps.insert("backend s0.clif".to_owned());
+    }
+    assert_eq!(made, expected_steps);
+    assert_ne!(linked_result(&place), expected());
+    place.write("s5.clif", &shard(5));
+    ninja(&place);
+    assert_eq!(linked_result(&place), expected());
+
+    // A function that no other shard imports: of the others only the plans are looked at.
+    place.write(
+        "s7.clif",
+        &shard(7).replace("function %helper", "; a comment\n\nfunction %helper"),
+    );
+    let made = ninja(&place);
+    let only = BTreeSet::from(["summarize s7.clif".to_owned(), "backend s7.clif".to_owned()]);
+    assert_eq!(made, only);
+    assert_eq!(ninja(&place), BTreeSet::new());
+}
+
+#[test]
+fn the_result_does_not_depend_on_the_order_of_summaries_and_threads() {
+    let place = prepared();
+    let plans = || -> Vec<String> {
+        (0..SHARDS)
+            .map(|i| place.read(&format!("out/s{i}.plan")))
+            .collect()
+    };
+    let before = plans();
+    let reversed: Vec<String> = (0..SHARDS).rev().map(|i| format!("out/s{i}.sum")).collect();
+    let ran = place.run(&format!("thin {} -o out --threads 1", reversed.join(" ")));
+    assert!(
+        ran.err.contains("3 files changed") || ran.err.contains("1 files changed"),
+        "{}",
+        ran.err
+    );
+    ran.ok();
+    assert_eq!(plans(), before);
+    let backend = |threads: usize| {
+        let command =
+            "backend s3.clif --plan out/s3.plan --import s0.clif --import s4.clif -o out/s3.o";
+        place.run(&format!("{command} --threads {threads}")).ok();
+        place.bytes("out/s3.o")
+    };
+    assert_eq!(backend(1), backend(4));
+}
+
+#[test]
+fn jobs_are_listed_with_their_commands_inputs_and_outputs() {
+    let place = prepared();
+    let jobs: serde_json::Value = serde_json::from_str(&place.read("out/jobs.json")).unwrap();
+    let list = jobs["jobs"].as_array().unwrap();
+    assert_eq!(list.len(), SHARDS);
+    for job in list {
+        let words = |key: &str| -> Vec<String> {
+            let words = job[key].as_array().unwrap().iter();
+            words
+                .map(|word| word.as_str().unwrap().to_owned())
+                .collect()
+        };
+        for input in words("inputs") {
+            assert!(place.path(&input).is_file(), "{input}");
+        }
+        let [output] = &words("outputs")[..] else {
+            panic!("{job}");
+        };
+        place.run(&words("args").join(" ")).ok();
+        assert!(place.path(output).is_file(), "{output}");
+    }
+    if has("cc") && cfg!(target_arch = "x86_64") {
+        assert_eq!(linked_result(&place), expected());
+    }
+    let bazel = place.read("out/shards.bzl");
+    assert_eq!(bazel.matches("    struct(\n").count(), SHARDS);
+}
+
+#[test]
+fn options_of_thin_are_those_of_every_backend() {
+    let place = Workplace::with(&[("a.clif", "function %f() {\nblock0:\n return\n}\n")]);
+    place.run("summarize a.clif").ok();
+    place
+        .run("thin a.sum -o out --policy small --no-promote-slots --target aarch64 --tool T")
+        .ok();
+    let ninja = place.read("out/build.ninja");
+    for option in ["--policy=small", "--no-promote-slots", "--target=aarch64"] {
+        assert!(ninja.contains(option), "{ninja}");
+    }
+    let jobs: serde_json::Value = serde_json::from_str(&place.read("out/jobs.json")).unwrap();
+    assert_eq!(jobs["common"]["args"], serde_json::json!(["T"]));
+    place.run("thin a.sum -o out --profile p.json").misused();
+}
+
+#[test]
+fn a_missing_import_is_reported_and_the_object_is_made() {
+    let place = prepared();
+    let ran =
+        place.run("backend s3.clif --plan out/s3.plan --import s0.clif -o out/s3.o --depfile d");
+    assert!(ran.err.contains("s4.clif was not given"), "{}", ran.err);
+    ran.ok();
+    let object = place.bytes("out/s3.o");
+    // With another version of the import, and the same plan.
+    place.write(
+        "s4.clif",
+        &shard(4).replace("iconst.i64 52", "iconst.i64 53"),
+    );
+    let command = "backend s3.clif --plan out/s3.plan --import s0.clif --import s4.clif -o out/s3.o --depfile d";
+    let ran = place.run(command);
+    assert!(ran.err.contains("has another version of it"), "{}", ran.err);
+    ran.ok();
+    assert_eq!(place.bytes("out/s3.o"), object);
+    let rule = place.read("d");
+    assert!(
+        rule.starts_with("out/s3.o:") && rule.contains("s4.clif"),
+        "{rule}"
+    );
+    assert!(!rule.contains("s0.clif"), "{rule}");
+}
+
+#[test]
+fn damaged_files_are_refused_and_leave_the_outputs_as_they_were() {
+    let place = prepared();
+    place.write("out/s3.o", "old");
+    let plan = place.read("out/s3.plan");
+    place.write("out/s3.plan", &plan[..plan.len() / 2]);
+    let error = place
+        .run("backend s3.clif --plan out/s3.plan -o out/s3.o")
+        .failed();
+    assert!(error.contains("out/s3.plan:"), "{error}");
+    place.write(
+        "out/s3.plan",
+        "clif-inline shard 1\nshard \"s3.clif\"\nlocal helper x\n",
+    );
+    let error = place
+        .run("backend s3.clif --plan out/s3.plan -o out/s3.o")
+        .failed();
+    assert!(error.contains("out/s3.plan:3: "), "{error}");
+    assert_eq!(place.read("out/s3.o"), "old");
+
+    let mut bytes = place.bytes("out/s3.sum");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(place.path("out/s3.sum"), bytes).unwrap();
+    let error = place.run("thin out/s3.sum out/s4.sum -o out").failed();
+    assert!(
+        error.contains("out/s3.sum: the summary is damaged"),
+        "{error}"
+    );
+    assert_eq!(
+        place.read("out/s4.plan").lines().next(),
+        Some("clif-inline shard 1")
+    );
+}
+
+#[test]
+fn a_summary_is_shown_as_text() {
+    let place = Workplace::with(&[("a.clif", &shard(1))]);
+    let direct = place.run("summarize a.clif --text --export get_1").ok();
+    assert!(
+        direct.contains("function %work_1(i64) -> i64 system_v"),
+        "{direct}"
+    );
+    assert!(direct.contains("call %get_2(_), in 1 loops"), "{direct}");
+    place.run("summarize a.clif --export get_1").ok();
+    assert_eq!(place.run("summarize a.sum --text").ok(), direct);
+    let error = place.run("summarize a.clif --once nothing").failed();
+    assert!(error.contains("nothing"), "{error}");
+}

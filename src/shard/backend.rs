@@ -1,0 +1,392 @@
+//! A shard with its imports, and the run of the pass that follows its plan.
+
+use super::error::LinkError;
+use super::hash::content_hash;
+use super::shard_plan::{ShardPlan, Visibility};
+use crate::decide::{CallSite, Decision, Inline};
+use crate::pass::{CompiledProgram, Inlined, Inliner, PassError};
+use crate::plan::{Deviation, DeviationKind, SitePath};
+use crate::program::{Attributes, FunctionName, Linkage, Program, ProgramFunction};
+use cranelift_codegen::ir::{
+    ExternalName, Function, GlobalValueData, UserExternalName, UserFuncName,
+};
+use cranelift_codegen::isa::TargetIsa;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+/// A shard with the bodies that its plan imports, ready to be compiled.
+#[derive(Clone, Debug)]
+pub struct LinkedShard {
+    program: Program,
+    plan: ShardPlan,
+    missing: Vec<MissingImport>,
+}
+
+/// A function that a plan imports and that is not there as the plan expects. Calls of it stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingImport {
+    /// The shard that should have it.
+    pub shard: String,
+    /// Its name there.
+    pub function: FunctionName,
+    /// What is wrong.
+    pub reason: MissingReason,
+}
+
+/// Why a function cannot be imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MissingReason {
+    /// The shard is not at hand.
+    NoShard,
+    /// The shard does not define it.
+    NoFunction,
+    /// Its content is another one than when the plan was made.
+    Changed,
+    /// Its name is taken by a function of this shard.
+    NameTaken,
+    /// It refers to a local function of its shard that is missing.
+    Incomplete,
+}
+
+impl fmt::Display for MissingImport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MissingImport {
+            shard,
+            function,
+            reason,
+        } = self;
+        match reason {
+            MissingReason::NoShard => write!(f, "{function}: {shard} was not given"),
+            MissingReason::NoFunction => write!(f, "{function}: {shard} does not define it"),
+            MissingReason::Changed => write!(f, "{function}: {shard} has another version of it"),
+            MissingReason::Incomplete => {
+                write!(
+                    f,
+                    "{function} of {shard}: a function that it needs is missing"
+                )
+            }
+            MissingReason::NameTaken => write!(f, "{function} of {shard}: the name is taken"),
+        }
+    }
+}
+
+impl ShardPlan {
+    /// Puts a shard and its imports together. `import` gives a program with at least the functions
+    /// that [`imports`](ShardPlan::imports) lists for a shard, in any order; `None` if that shard is
+    /// not at hand.
+    ///
+    /// Attributes and hints were met when the plan was made, so they are dropped here.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::Undefined`] if the plan is for another version of the shard.
+    pub fn link(
+        &self,
+        shard: &Program,
+        mut import: impl FnMut(&str) -> Option<Program>,
+    ) -> Result<LinkedShard, LinkError> {
+        for name in self.changes.keys() {
+            if shard.id(name).is_none() {
+                return Err(LinkError::Undefined {
+                    shard: self.shard.clone(),
+                    name: name.clone(),
+                });
+            }
+        }
+        let own_names: BTreeMap<&FunctionName, &FunctionName> = self
+            .changes
+            .iter()
+            .filter_map(|(name, change)| Some((name, change.name.as_ref()?)))
+            .collect();
+        let mut linked = LinkedShard {
+            program: Program::new(),
+            plan: self.clone(),
+            missing: Vec::new(),
+        };
+        for (_, function) in shard.iter() {
+            let visibility = self
+                .changes
+                .get(function.name())
+                .map(|change| change.visibility);
+            let linkage = match visibility {
+                Some(Visibility::Discarded) => continue,
+                Some(Visibility::Local) => Linkage::Local,
+                Some(Visibility::Interposable) => Linkage::Interposable,
+                Some(Visibility::Elsewhere) => Linkage::AvailableExternally,
+                Some(Visibility::Hidden | Visibility::Exported) | None => Linkage::Exported,
+            };
+            linked.program.add_function(
+                renamed(function, &own_names)
+                    .with_linkage(linkage)
+                    .with_attributes(Attributes::default()),
+            )?;
+        }
+        for name in shard.tables() {
+            let entries: Vec<_> = shard
+                .table(name)
+                .map(|(offset, function)| {
+                    let new = own_names.get(function).copied().unwrap_or(function);
+                    (offset, new.clone())
+                })
+                .collect();
+            linked.program.add_table(name.clone(), entries);
+        }
+        linked.import(&mut import)?;
+        Ok(linked)
+    }
+}
+
+/// An import on its way into a shard.
+struct Found {
+    shard: String,
+    /// Its name there.
+    original: FunctionName,
+    /// Its name in the program.
+    name: FunctionName,
+    function: Result<ProgramFunction, MissingReason>,
+    is_copy: bool,
+}
+
+impl LinkedShard {
+    /// Adds all imports that are there.
+    fn import(&mut self, import: &mut dyn FnMut(&str) -> Option<Program>) -> Result<(), LinkError> {
+        let mut all = Vec::new();
+        for (from, imports) in &self.plan.imports {
+            let other = import(from);
+            let mut names: BTreeMap<&FunctionName, &FunctionName> = imports.names.iter().collect();
+            for (name, import) in &imports.functions {
+                names.insert(name, &import.name);
+            }
+            for (name, import) in &imports.functions {
+                let found = match &other {
+                    None => Err(MissingReason::NoShard),
+                    Some(other) => {
+                        let function = other.id(name).and_then(|id| other.get(id));
+                        function.ok_or(MissingReason::NoFunction)
+                    }
+                };
+                let function = found.and_then(|function| {
+                    let is_same = content_hash(function.body()) == import.hash;
+                    let is_free = self.program.id(&import.name).is_none();
+                    match (is_same, is_free) {
+                        (false, _) => Err(MissingReason::Changed),
+                        (true, false) => Err(MissingReason::NameTaken),
+                        (true, true) => Ok(renamed(function, &names)),
+                    }
+                });
+                all.push(Found {
+                    shard: from.clone(),
+                    original: name.clone(),
+                    name: import.name.clone(),
+                    function,
+                    is_copy: import.is_copy,
+                });
+            }
+        }
+        drop_incomplete(&mut all);
+        for found in all {
+            match found.function {
+                Ok(function) => {
+                    let linkage = match found.is_copy {
+                        true => Linkage::Local,
+                        false => Linkage::AvailableExternally,
+                    };
+                    let function = function.with_linkage(linkage);
+                    let function = function.with_attributes(Attributes::default());
+                    self.program.add_function(function)?;
+                }
+                Err(reason) => self.missing.push(MissingImport {
+                    shard: found.shard,
+                    function: found.original,
+                    reason,
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the functions of the shard, and after them those that are imported, which are
+    /// [available externally](Linkage::AvailableExternally) or local.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Returns the plan that put it together.
+    pub fn plan(&self) -> &ShardPlan {
+        &self.plan
+    }
+
+    /// Returns the functions that the plan expects and that are not there.
+    pub fn missing(&self) -> &[MissingImport] {
+        &self.missing
+    }
+
+    /// Inlines as the plan says, and compiles the shard for `isa`. `inliner` must have the settings
+    /// with which the plan was made. Its policy decides only about indirect calls whose target
+    /// becomes known on the way, for plans are made without bodies and cannot list them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Inliner::run_and_compile`].
+    pub fn run_and_compile(
+        &self,
+        inliner: &Inliner<'_>,
+        isa: &dyn TargetIsa,
+    ) -> Result<(Inlined, CompiledProgram), PassError> {
+        let followed = inliner.following(self.policy(inliner));
+        let mut options = inliner.optimization().clone();
+        let names: BTreeSet<FunctionName> = self.plan.never_throw.clone();
+        if !names.is_empty() {
+            let known = options.never_throws.iter().cloned().chain(names);
+            options.never_throws = Arc::new(known.collect());
+        }
+        followed
+            .optimize_options(options)
+            .run_and_compile(&self.program, isa)
+    }
+
+    /// Like [`run_and_compile`](Self::run_and_compile), but does not compile.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Inliner::run`].
+    pub fn run(&self, inliner: &Inliner<'_>) -> Result<Inlined, PassError> {
+        inliner.following(self.policy(inliner)).run(&self.program)
+    }
+
+    fn policy<'s>(&'s self, inliner: &'s Inliner<'_>) -> Followed<'s> {
+        Followed {
+            plan: &self.plan,
+            others: inliner.policy(),
+        }
+    }
+
+    /// Returns the planned calls that stayed calls, or were not there, with the reason.
+    pub fn deviations(&self, inlined: &Inlined) -> Vec<Deviation> {
+        let mut deviations = self.plan.plan.deviations(inlined);
+        deviations.retain(|deviation| !matches!(deviation.kind, DeviationKind::Unlisted { .. }));
+        deviations
+    }
+}
+
+/// Drops imports that refer to a local function of their shard which is missing: no symbol stands for
+/// it, so their calls must stay calls.
+fn drop_incomplete(all: &mut [Found]) {
+    loop {
+        let missing: BTreeSet<FunctionName> = all
+            .iter()
+            .filter(|found| found.is_copy && found.function.is_err())
+            .map(|found| found.name.clone())
+            .collect();
+        let mut changed = false;
+        for found in all.iter_mut() {
+            let Ok(function) = &found.function else {
+                continue;
+            };
+            let lacks = refers_to(function.body(), &missing);
+            if lacks {
+                found.function = Err(MissingReason::Incomplete);
+                changed = true;
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+fn refers_to(body: &Function, names: &BTreeSet<FunctionName>) -> bool {
+    mentioned(body).any(|name| {
+        let name = FunctionName::of_external(body, name);
+        name.is_some_and(|name| names.contains(&name))
+    })
+}
+
+/// Returns the names that a body declares, of functions and of symbols.
+fn mentioned(body: &Function) -> impl Iterator<Item = &ExternalName> {
+    let symbols = body.global_values.values().filter_map(|data| match data {
+        GlobalValueData::Symbol { name, .. } => Some(name),
+        _ => None,
+    });
+    let functions = body.dfg.ext_funcs.values().map(|data| &data.name);
+    functions.chain(symbols)
+}
+
+/// Follows the plan of a shard.
+struct Followed<'s> {
+    plan: &'s ShardPlan,
+    others: &'s dyn Inline,
+}
+
+impl Inline for Followed<'_> {
+    fn decide(&self, site: &CallSite<'_>) -> Decision {
+        let names = site.path_names();
+        let became_direct = names.iter().any(|name| name.stage > 0);
+        if became_direct {
+            return self.others.decide(site);
+        }
+        let planned = SitePath::from_names(&names);
+        match planned.and_then(|path| self.plan.plan.get(&path)) {
+            Some(planned) if planned.inline => Decision::inline("planned"),
+            Some(_) => Decision::keep("planned"),
+            None => Decision::keep("not in the plan"),
+        }
+    }
+}
+
+/// Returns the function with other names for itself and for those that it refers to.
+fn renamed(
+    function: &ProgramFunction,
+    names: &BTreeMap<&FunctionName, &FunctionName>,
+) -> ProgramFunction {
+    let body = function.body();
+    let is_concerned =
+        |name: Option<FunctionName>| name.is_some_and(|name| names.contains_key(&name));
+    if !names.contains_key(function.name())
+        && !mentioned(body).any(|name| is_concerned(FunctionName::of_external(body, name)))
+    {
+        return function.clone();
+    }
+    let mut body = Function::clone(body);
+    if let Some(name) = names.get(function.name()) {
+        body.name = UserFuncName::from((*name).clone());
+    }
+    let new_name = |name: Option<FunctionName>| name.and_then(|name| names.get(&name).copied());
+    let functions: Vec<_> = body.dfg.ext_funcs.keys().collect();
+    for func_ref in functions {
+        let name = FunctionName::of_callee(&body, func_ref);
+        if let Some(new) = new_name(name) {
+            let new = external_name(&mut body, new);
+            body.dfg.ext_funcs[func_ref].name = new;
+        }
+    }
+    let values: Vec<_> = body.global_values.keys().collect();
+    for value in values {
+        let name = match &body.global_values[value] {
+            GlobalValueData::Symbol { name, .. } => FunctionName::of_external(&body, name),
+            _ => None,
+        };
+        if let Some(new) = new_name(name) {
+            let new = external_name(&mut body, new);
+            if let GlobalValueData::Symbol { name, .. } = &mut body.global_values[value] {
+                *name = new;
+            }
+        }
+    }
+    function.clone().with_body(body)
+}
+
+fn external_name(body: &mut Function, name: &FunctionName) -> ExternalName {
+    match name.as_user_func_name() {
+        UserFuncName::Testcase(name) => ExternalName::TestCase(name.clone()),
+        UserFuncName::User(name) => {
+            let UserExternalName { namespace, index } = *name;
+            let reference =
+                body.declare_imported_user_function(UserExternalName::new(namespace, index));
+            ExternalName::User(reference)
+        }
+    }
+}

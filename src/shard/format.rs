@@ -1,0 +1,171 @@
+//! Summaries as bytes: a magic number, a version, the length and the checksum of the rest, and the
+//! rest in postcard's format.
+
+use super::hash::checksum;
+use super::summary::{Passed, ShardSummary, function_flags, site_flags};
+use thiserror::Error;
+
+/// The first bytes of a summary.
+const MAGIC: [u8; 8] = *b"clif-sum";
+
+/// The version of the format that is written, and the only one that is read: summaries are remade
+/// with the tool.
+const VERSION: u32 = 1;
+
+const HEADER_BYTES: usize = MAGIC.len() + 4 + 8 + 8;
+
+/// Why bytes are not a summary.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SummaryError {
+    /// They do not begin as a summary does.
+    #[error("this is not a summary")]
+    NoSummary,
+    /// They are a summary of another version.
+    #[error("this summary is of version {0}, and only version {VERSION} can be read")]
+    Version(u32),
+    /// There are fewer or more bytes than the summary should have.
+    #[error("the summary should have {expected} bytes, and has {found}")]
+    Length {
+        /// The bytes that it should have.
+        expected: u64,
+        /// The bytes that are there.
+        found: u64,
+    },
+    /// The bytes were changed.
+    #[error("the summary is damaged: its checksum is wrong")]
+    Checksum,
+    /// The bytes are not the encoding of a summary.
+    #[error("the summary cannot be decoded: {0}")]
+    Encoding(String),
+    /// The parts of the summary contradict each other.
+    #[error("the summary contradicts itself: {0}")]
+    Inconsistent(&'static str),
+}
+
+impl ShardSummary {
+    /// Returns the summary as bytes, the same ones for the same summary.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let encoded = postcard::to_allocvec(self);
+        debug_assert!(encoded.is_ok(), "memory has no bound: {encoded:?}");
+        let encoded = encoded.unwrap_or_default();
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + encoded.len());
+        bytes.extend(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend((encoded.len() as u64).to_le_bytes());
+        bytes.extend(checksum(&encoded).to_le_bytes());
+        bytes.extend(encoded);
+        bytes
+    }
+
+    /// Reads a summary from the bytes of [`to_bytes`](Self::to_bytes). Any bytes are safe.
+    ///
+    /// # Errors
+    ///
+    /// See [`SummaryError`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SummaryError> {
+        let rest = bytes.strip_prefix(&MAGIC).ok_or(SummaryError::NoSummary)?;
+        let short = || SummaryError::Length {
+            expected: HEADER_BYTES as u64,
+            found: bytes.len() as u64,
+        };
+        let (version, rest) = rest.split_first_chunk().ok_or_else(short)?;
+        let version = u32::from_le_bytes(*version);
+        if version != VERSION {
+            return Err(SummaryError::Version(version));
+        }
+        let (length, rest) = rest.split_first_chunk().ok_or_else(short)?;
+        let (sum, rest) = rest.split_first_chunk().ok_or_else(short)?;
+        let length = u64::from_le_bytes(*length);
+        if length != rest.len() as u64 {
+            return Err(SummaryError::Length {
+                expected: length.saturating_add(HEADER_BYTES as u64),
+                found: bytes.len() as u64,
+            });
+        }
+        if u64::from_le_bytes(*sum) != checksum(rest) {
+            return Err(SummaryError::Checksum);
+        }
+        let encoding = |error: postcard::Error| SummaryError::Encoding(error.to_string());
+        let (mut summary, behind): (ShardSummary, &[u8]) =
+            postcard::take_from_bytes(rest).map_err(encoding)?;
+        if !behind.is_empty() {
+            return Err(SummaryError::Inconsistent("there are bytes behind its end"));
+        }
+        summary.complete().map_err(SummaryError::Inconsistent)?;
+        Ok(summary)
+    }
+
+    /// Checks all numbers in the summary, and finds where the parts of each function and site are.
+    pub(super) fn complete(&mut self) -> Result<(), &'static str> {
+        let names = self.names.len();
+        let is_name = |index: u32| (index as usize) < names;
+        let is_signature = |index: u32| (index as usize) < self.signatures.len();
+        let mut sites = self.sites.iter_mut();
+        let (mut site_count, mut passed_count, mut result_count) = (0u32, 0u32, 0u32);
+        let mut defined = vec![false; names];
+        let too_many = "it has too many parts";
+        for function in &mut self.functions {
+            if !is_name(function.name) || !function.addresses.iter().all(|&name| is_name(name)) {
+                return Err("a function has a name that is not there");
+            }
+            if !is_signature(function.signature) {
+                return Err("a function has a signature that is not there");
+            }
+            if let Some(defined) = defined.get_mut(function.name as usize)
+                && std::mem::replace(defined, true)
+            {
+                return Err("two functions have the same name");
+            }
+            if function.inline > 2 || function.flags & !function_flags::ALL != 0 {
+                return Err("a function has unknown attributes");
+            }
+            function.first_site = site_count;
+            site_count = site_count.checked_add(function.sites).ok_or(too_many)?;
+            let parameters = u32::try_from(function.parameters.len()).map_err(|_| too_many)?;
+            for _ in 0..function.sites {
+                let site = sites
+                    .next()
+                    .ok_or("a function has more calls than there are")?;
+                if !is_name(site.callee) || !is_signature(site.signature) {
+                    return Err("a call has a callee that is not there");
+                }
+                if site.flags & !site_flags::ALL != 0 {
+                    return Err("a call has unknown properties");
+                }
+                site.first_passed = passed_count;
+                passed_count = passed_count
+                    .checked_add(site.passed.into())
+                    .ok_or(too_many)?;
+                site.first_result = result_count;
+                result_count = result_count
+                    .checked_add(site.results.into())
+                    .ok_or(too_many)?;
+                let range = site.first_passed as usize..passed_count as usize;
+                let passed = self
+                    .passed
+                    .get(range)
+                    .ok_or("a call passes more than there is")?;
+                let is_parameter = |value: &Passed| match value {
+                    Passed::Parameter(index) => *index < parameters,
+                    _ => true,
+                };
+                if !passed.iter().all(is_parameter) {
+                    return Err("a call passes a parameter that is not there");
+                }
+            }
+        }
+        if sites.next().is_some() {
+            return Err("there are calls of no function");
+        }
+        if passed_count as usize != self.passed.len()
+            || result_count as usize != self.branches.len()
+        {
+            return Err("there are values of no call");
+        }
+        if !self.counts.iter().all(|&(site, _)| site < site_count) {
+            return Err("a call that is not there was counted");
+        }
+        Ok(())
+    }
+}

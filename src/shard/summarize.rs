@@ -1,0 +1,317 @@
+//! From the bodies of a shard to its summary.
+
+use super::hash::content_hash;
+use super::summary::{
+    FunctionSummary, Hint, Kind, Name, Parameter, Passed, ShardLinkage, ShardSummary, SiteSummary,
+    function_flags, site_flags,
+};
+use crate::body::{Mention, frame_bytes, mentions};
+use crate::decide::{RoundAnalysis, Shape, Summary, passed_values, result_branches};
+use crate::graph::{CallGraph, CallNode, SiteRef};
+use crate::panics;
+use crate::profile::{Profile, SiteCounts};
+use crate::program::{FunctionId, FunctionName, InlineAttribute, Program};
+use crate::splice::{RuledOut, SpliceOptions};
+use cranelift_codegen::ir::{
+    ExceptionTableItem, ExternalName, Function, GlobalValueData, InstructionData, Signature,
+};
+use rayon::prelude::*;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// What a front end knows of a shard beside its program.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct SummarizeOptions {
+    /// Functions of which several shards may have the same definition, such as instances of generic
+    /// functions. [`thin`](super::thin) keeps one.
+    pub once: FxHashSet<FunctionName>,
+    /// The options of splices, which must be those of the [`Inliner`](crate::pass::Inliner) of the
+    /// other steps.
+    pub splice_options: SpliceOptions,
+    /// Execution counts of calls.
+    pub profile: Profile,
+}
+
+settings!(SummarizeOptions {
+    with_once: once: FxHashSet<FunctionName>,
+    with_splice_options: splice_options: SpliceOptions,
+    with_profile: profile: Profile,
+});
+
+impl ShardSummary {
+    /// Makes the summary of a shard. `shard` names it, and is different for each shard of a program,
+    /// such as the path of its file.
+    ///
+    /// The bodies need not be valid: one that cannot be read is never wanted elsewhere. The tables
+    /// of the program are not part of the summary; functions in them count as functions whose
+    /// address is taken.
+    pub fn summarize(program: &Program, shard: &str, options: &SummarizeOptions) -> Self {
+        let graph = CallGraph::new(program);
+        let counts = SiteCounts::new(&options.profile, &graph);
+        let ids: Vec<FunctionId> = program.ids().collect();
+        let read = |&id: &FunctionId| Read::function(program, &graph, id, options);
+        let functions: Vec<Read> = ids.par_iter().map(read).collect();
+        let mut summary = ShardSummary {
+            shard: shard.to_owned(),
+            command: Vec::new(),
+            names: Vec::new(),
+            signatures: Vec::new(),
+            functions: Vec::with_capacity(ids.len()),
+            sites: Vec::new(),
+            passed: Vec::new(),
+            branches: Vec::new(),
+            counts: Vec::new(),
+        };
+        let mut tables = Tables::default();
+        for function in functions {
+            function.add_to(&mut summary, &mut tables, |site| {
+                let path = [crate::graph::PathStep::Site(site)];
+                counts.of_path(&graph, &path)
+            });
+        }
+        // The counts fit, since they were made here.
+        let complete = summary.complete();
+        debug_assert!(complete.is_ok(), "a new summary is consistent");
+        summary
+    }
+}
+
+/// The numbers of names and signatures.
+#[derive(Default)]
+struct Tables {
+    names: FxHashMap<FunctionName, u32>,
+    signatures: FxHashMap<Signature, u32>,
+}
+
+impl Tables {
+    fn name(&mut self, name: FunctionName, names: &mut Vec<Name>) -> u32 {
+        *self.names.entry(name).or_insert_with_key(|name| {
+            names.push(Name::of(name));
+            number(names.len() - 1)
+        })
+    }
+
+    fn signature(&mut self, signature: Signature, texts: &mut Vec<String>) -> u32 {
+        *self
+            .signatures
+            .entry(signature)
+            .or_insert_with_key(|signature| {
+                texts.push(signature.to_string());
+                number(texts.len() - 1)
+            })
+    }
+}
+
+/// The facts about one function, before names are numbered.
+struct Read {
+    name: FunctionName,
+    signature: Signature,
+    summary: FunctionSummary,
+    addresses: Vec<FunctionName>,
+    sites: Vec<ReadSite>,
+}
+
+struct ReadSite {
+    id: crate::graph::SiteId,
+    callee: FunctionName,
+    signature: Signature,
+    summary: SiteSummary,
+    passed: Vec<Passed>,
+    branches: Vec<u32>,
+}
+
+impl Read {
+    fn function(
+        program: &Program,
+        graph: &CallGraph,
+        id: FunctionId,
+        options: &SummarizeOptions,
+    ) -> Self {
+        let function = &program[id];
+        let body = function.body();
+        let attributes = function.attributes();
+        let mut flags = 0;
+        let mut set = |flag: u16, on: bool| flags |= if on { flag } else { 0 };
+        set(function_flags::COLD, attributes.cold);
+        set(function_flags::FLATTEN, attributes.flatten);
+        set(function_flags::SWITCHES_STACKS, graph.switches_stacks(id));
+        set(function_flags::HAS_STACK_LIMIT, body.stack_limit.is_some());
+        let ruled_out = RuledOut::of(body, &options.splice_options);
+        set(function_flags::NO_COPIES, ruled_out.all.is_some());
+        set(function_flags::NOT_WITH_HANDLERS, ruled_out.with_handlers);
+        set(function_flags::NOT_AT_SAFEPOINTS, ruled_out.at_safepoints);
+        let shape = panics::catch(|| Shape::of(body)).unwrap_or_default();
+        let parameters = panics::catch(|| Summary::parameters_of(body)).unwrap_or_default();
+        let results = panics::catch(|| Summary::results_of(body)).unwrap_or_default();
+        let once = options.once.contains(function.name());
+        let sites = panics::catch(|| sites(program, graph, id)).unwrap_or_default();
+        let summary = FunctionSummary {
+            name: 0,
+            signature: 0,
+            hash: content_hash(body),
+            linkage: ShardLinkage::of(function.linkage(), once),
+            inline: match attributes.inline {
+                InlineAttribute::None => 0,
+                InlineAttribute::Always => 1,
+                InlineAttribute::Never => 2,
+            },
+            flags,
+            insts: number(graph.size(id)),
+            calls: number(graph.calls(id)),
+            indirect_calls: number(graph.indirect_calls(id)),
+            blocks: number(shape.blocks),
+            returns: number(shape.returns),
+            loops: number(shape.back_edges),
+            slot_bytes: shape.slot_bytes,
+            frame_bytes: frame_bytes(body),
+            parameters: parameters.iter().map(Parameter::of).collect(),
+            results: results
+                .iter()
+                .map(|ways| (ways.constant, ways.all))
+                .collect(),
+            addresses: Box::default(),
+            sites: number(sites.len()),
+            first_site: 0,
+        };
+        Read {
+            name: function.name().clone(),
+            signature: body.signature.clone(),
+            summary,
+            addresses: addresses(program, body),
+            sites,
+        }
+    }
+
+    fn add_to(
+        mut self,
+        summary: &mut ShardSummary,
+        tables: &mut Tables,
+        count: impl Fn(crate::graph::SiteId) -> Option<u64>,
+    ) {
+        self.summary.name = tables.name(self.name, &mut summary.names);
+        self.summary.signature = tables.signature(self.signature, &mut summary.signatures);
+        let addresses = self.addresses.into_iter();
+        self.summary.addresses = addresses
+            .map(|name| tables.name(name, &mut summary.names))
+            .collect();
+        for mut site in self.sites {
+            site.summary.callee = tables.name(site.callee, &mut summary.names);
+            site.summary.signature = tables.signature(site.signature, &mut summary.signatures);
+            summary.passed.append(&mut site.passed);
+            summary.branches.append(&mut site.branches);
+            if let Some(count) = count(site.id) {
+                summary.counts.push((number(summary.sites.len()), count));
+            }
+            summary.sites.push(site.summary);
+        }
+        summary.functions.push(self.summary);
+    }
+}
+
+/// Returns the functions and symbols whose address `body` takes, in a fixed order.
+fn addresses(program: &Program, body: &Function) -> Vec<FunctionName> {
+    let mut names = Vec::new();
+    for data in body.global_values.values() {
+        if let GlobalValueData::Symbol { name, .. } = data
+            && let Some(name) = FunctionName::of_external(body, name)
+        {
+            names.extend(program.table(&name).map(|(_, function)| function.clone()));
+            names.push(name);
+        }
+    }
+    for (_, _, mention) in mentions(body) {
+        if let Mention::Address(func_ref) = mention {
+            names.extend(FunctionName::of_callee(body, func_ref));
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn sites(program: &Program, graph: &CallGraph, id: FunctionId) -> Vec<ReadSite> {
+    let body = program[id].body();
+    let analysis = RoundAnalysis::new(body);
+    let sites = graph.callees(id);
+    sites
+        .filter_map(|site| read_site(program, &analysis, &site))
+        .collect()
+}
+
+fn read_site(
+    program: &Program,
+    analysis: &RoundAnalysis<'_>,
+    site: &SiteRef<'_>,
+) -> Option<ReadSite> {
+    let body = analysis.caller;
+    let function = &program[site.caller];
+    let callee = match site.callee {
+        CallNode::Function(id) => program[*id].name().clone(),
+        CallNode::External(name) => name.clone(),
+        CallNode::Runtime(_) => return None,
+    };
+    let call = site.edge.inst;
+    let (func_ref, exception) = match body.dfg.insts[call] {
+        InstructionData::Call { func_ref, .. } => (func_ref, None),
+        InstructionData::TryCall {
+            func_ref,
+            exception,
+            ..
+        } => (func_ref, Some(exception)),
+        _ => return None,
+    };
+    let declared = body.dfg.ext_funcs.get(func_ref)?;
+    debug_assert!(!matches!(declared.name, ExternalName::LibCall(_)));
+    let signature = body.dfg.signatures.get(declared.signature)?.clone();
+    let mut flags = 0;
+    let mut set = |flag: u8, on: bool| flags |= if on { flag } else { 0 };
+    set(
+        site_flags::COLD_BLOCK,
+        body.is_effectively_cold(site.edge.block),
+    );
+    let is_first = Some(site.edge.block) == body.layout.entry_block();
+    set(site_flags::FIRST_BLOCK, is_first);
+    set(site_flags::PATCHABLE, declared.patchable);
+    let references = body.dfg.user_stack_map_entries(call).unwrap_or_default();
+    set(site_flags::SAFEPOINT, !references.is_empty());
+    if let Some(table) = exception.and_then(|table| body.dfg.exception_tables.get(table)) {
+        for item in table.items() {
+            match item {
+                ExceptionTableItem::Context(_) => {}
+                ExceptionTableItem::Tag(..) => set(site_flags::HANDLERS, true),
+                ExceptionTableItem::Default(_) => {
+                    set(site_flags::HANDLERS | site_flags::CATCHES_ALL, true);
+                }
+            }
+        }
+    }
+    let values = passed_values(analysis, call, true).into_iter();
+    let passed: Vec<Passed> = values.map(Passed::of).collect();
+    let branches = result_branches(analysis, call);
+    Some(ReadSite {
+        id: site.id,
+        callee,
+        signature,
+        summary: SiteSummary {
+            callee: 0,
+            signature: 0,
+            location: body.srcloc(call).bits(),
+            kind: Kind::of(site.edge.kind),
+            flags,
+            loop_depth: u8::try_from(analysis.loop_depth(site.edge.block)).unwrap_or(u8::MAX),
+            hint: Hint::of(function.hint(call)),
+            // Cranelift's signatures have fewer.
+            passed: u16::try_from(passed.len()).ok()?,
+            results: u16::try_from(branches.len()).ok()?,
+            first_passed: 0,
+            first_result: 0,
+        },
+        passed,
+        branches,
+    })
+}
+
+/// Numbers in bodies have 32 bits.
+fn number(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
