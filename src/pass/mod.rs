@@ -47,6 +47,7 @@ mod caller;
 mod chains;
 mod compile;
 mod copies;
+mod declared;
 mod directives;
 mod error;
 mod inlined;
@@ -64,16 +65,18 @@ mod state;
 mod stream;
 mod sweep;
 mod throwing;
+mod unwanted;
 mod warning;
 
 pub use compile::CompiledProgram;
+pub use declared::DeclaredProgram;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
 #[cfg(feature = "module")]
 pub(crate) use references::References;
 pub use report::{Demand, FunctionStats, Reason, RecordLevel, SiteRecord, StageTimes};
 pub use shared::Shared;
-pub use stream::{DeclaredProgram, Stream, StreamError, Streamed};
+pub use stream::{Stream, StreamError, Streamed};
 pub use warning::Warning;
 
 use crate::cleanup::{
@@ -356,6 +359,11 @@ impl<'a> Inliner<'a> {
             records: self.records,
             observer: None,
         }
+    }
+
+    /// Returns whether results are proved by the checker.
+    pub(super) fn proves(&self) -> bool {
+        self.check
     }
 
     /// Returns whether calls of `name` stay calls, for the optimizer to see.

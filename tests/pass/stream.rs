@@ -150,7 +150,7 @@ fn functions_are_compiled_while_others_are_missing() {
 fn a_small_queue_changes_nothing() {
     let program = program();
     let mut declared = DeclaredProgram::of(&program).unwrap();
-    declared.queue_capacity = 0;
+    declared.queue_capacity = Some(0);
     let inliner = Inliner::new(Always);
     let streamed = run(&inliner, &declared, |stream| {
         define_all(stream, &program, &[3, 0, 4, 1, 2]);
