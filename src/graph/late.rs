@@ -242,6 +242,20 @@ impl CallGraph {
         }
     }
 
+    /// Returns whether no calls of a function beside those that were declared are caught. Its body
+    /// must be there.
+    pub(crate) fn catches_as_declared(&self, id: FunctionId, body: &Function) -> bool {
+        // Most bodies have no handlers, and what was declared to be caught was checked.
+        if body.dfg.exception_tables.is_empty() {
+            return true;
+        }
+        let leaves = self.callees(id);
+        let leaves = leaves.filter(|site| !catches_all(body, site.edge.inst));
+        let leaves: FxHashSet<NodeId> = leaves.map(|site| site.callee_node).collect();
+        self.callees(id)
+            .all(|site| leaves.contains(&site.callee_node) != self.is_caught(&site, body))
+    }
+
     fn sites_of(
         &self,
         id: FunctionId,

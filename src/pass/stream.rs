@@ -86,6 +86,9 @@ pub struct Streamed<T> {
     pub compiled: CompiledProgram,
     /// The errors, in the order of functions; those of compiling went to the callback as well.
     pub errors: Vec<(FunctionId, PassError)>,
+    /// Whether the result is that of the pass over the whole program, because all declarations say
+    /// of the bodies no more and no less than is so.
+    pub is_exact: bool,
     /// The result of the front end.
     pub front_end: T,
 }
@@ -103,6 +106,27 @@ pub struct Stream<'r, 's> {
     /// The number of them that were asked for, or have a body.
     asked: &'r AtomicUsize,
     queue_capacity: usize,
+    seen: &'r Seen,
+}
+
+/// The features of the bodies so far.
+#[derive(Default)]
+struct Seen {
+    handlers: AtomicBool,
+    alias_regions: AtomicBool,
+    demands: AtomicBool,
+    inexact: AtomicBool,
+}
+
+impl Seen {
+    /// Returns whether all that was declared is so, after the last body.
+    fn is_exact(&self, declared: &DeclaredProgram) -> bool {
+        let is = |seen: &AtomicBool| seen.load(Ordering::Relaxed);
+        !is(&self.inexact)
+            && is(&self.handlers) == declared.has_handlers
+            && is(&self.alias_regions) == declared.has_alias_regions
+            && is(&self.demands) == declared.has_demands
+    }
 }
 
 impl<'s> Stream<'_, 's> {
@@ -207,10 +231,12 @@ impl<'s> Stream<'_, 's> {
         if state.program[id].body().signature != body.signature {
             return Err(DeclarationMismatch::Signature);
         }
-        if !self.declared.has_handlers && !body.dfg.exception_tables.is_empty() {
+        let has_handlers = !body.dfg.exception_tables.is_empty();
+        if !self.declared.has_handlers && has_handlers {
             return Err(DeclarationMismatch::Excluded("calls with handlers"));
         }
-        if !self.declared.has_alias_regions && body.dfg.alias_regions.len() > 0 {
+        let has_alias_regions = body.dfg.alias_regions.len() > 0;
+        if !self.declared.has_alias_regions && has_alias_regions {
             return Err(DeclarationMismatch::Excluded("alias regions"));
         }
         for (&inst, &hint) in hints {
@@ -221,7 +247,18 @@ impl<'s> Stream<'_, 's> {
                 return Err(DeclarationMismatch::Excluded("hints that demand inlining"));
             }
         }
-        state.graph.arrive(id, body)
+        let size = state.graph.arrive(id, body)?;
+        let seen = |place: &AtomicBool, is: bool| {
+            if is {
+                place.store(true, Ordering::Relaxed);
+            }
+        };
+        seen(&self.seen.handlers, has_handlers);
+        seen(&self.seen.alias_regions, has_alias_regions);
+        seen(&self.seen.demands, hints.values().copied().any(demands));
+        let is_exact = size == state.sizes[id] && state.graph.catches_as_declared(id, body);
+        seen(&self.seen.inexact, !is_exact);
+        Ok(size)
     }
 }
 
@@ -311,6 +348,7 @@ impl Inliner<'_> {
         schedule.await_bodies();
         let by_urgency = schedule.by_urgency(&state.graph);
         let claimed = program.ids().map(|_| AtomicBool::new(false)).collect();
+        let seen = Seen::default();
         let others = rayon::current_num_threads().saturating_sub(1);
         let front_end = rayon::in_place_scope(|scope| {
             front_end(&Stream {
@@ -322,6 +360,7 @@ impl Inliner<'_> {
                 by_urgency: &by_urgency,
                 asked: &AtomicUsize::new(0),
                 queue_capacity: declared.queue_capacity.unwrap_or(others),
+                seen: &seen,
             })
         });
         let Run {
@@ -347,6 +386,7 @@ impl Inliner<'_> {
             inlined,
             compiled,
             errors,
+            is_exact: seen.is_exact(declared),
             front_end,
         })
     }

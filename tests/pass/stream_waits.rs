@@ -64,7 +64,7 @@ fn compiled_without(program: &Program, inliner: &Inliner<'_>, missing: &str) -> 
         },
     );
     let streamed = streamed.unwrap();
-    assert!(streamed.errors.is_empty());
+    assert!(streamed.errors.is_empty() && streamed.is_exact);
     assert_same(program, inliner, &streamed);
     streamed.front_end
 }

@@ -180,6 +180,9 @@ fn stream(
     if let Some(error) = streamed.front_end {
         return Some(Err(error.to_string()));
     }
+    if !streamed.is_exact {
+        return Some(Err("the declarations are not exact".to_owned()));
+    }
     match streamed.errors.first() {
         None => {}
         // The results of the whole program are then those for no target.
