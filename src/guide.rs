@@ -1,6 +1,8 @@
 //! [`InliningModule`]: crate::module::InliningModule
 //! [`Program`]: crate::program::Program
 //! [`Inliner::stream`]: crate::pass::Inliner::stream
+//! [`Inline::rules_out`]: crate::decide::Inline::rules_out
+//! [`InliningModule::start`]: crate::module::InliningModule::start
 //! [`OptimizeOptions`]: crate::cleanup::OptimizeOptions
 //! [`BacktraceTable`]: crate::backtrace::BacktraceTable
 //! [`BacktraceWalker`]: crate::backtrace::BacktraceWalker

@@ -1,6 +1,6 @@
 //! Policies made of others.
 
-use super::{CallSite, Decision, Inline};
+use super::{CallSite, Decision, Inline, Outline, PolicyReason};
 use std::sync::{Mutex, PoisonError};
 
 /// Asks policies in turn; the first that decides wins.
@@ -32,6 +32,13 @@ impl Inline for FirstMatch<'_> {
             .map(|policy| policy.decide(site))
             .find(|decision| *decision != Decision::Undecided)
             .unwrap_or(Decision::Undecided)
+    }
+
+    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+        let mut policies = self.policies.iter();
+        let first = policies.next()?.rules_out(callee)?;
+        let others = policies.all(|policy| policy.rules_out(callee).is_some());
+        others.then_some(first)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The default policy: estimated cost against estimated benefit.
 
 use super::reason::Weighing;
-use super::{AddressUse, CallSite, Decision, Inline, ParameterUse, PolicyReason, Summary};
+use super::{AddressUse, CallSite, Decision, Inline, Outline, ParameterUse, PolicyReason, Summary};
 use crate::profile::Heat;
 use crate::program::Linkage;
 use cranelift_codegen::ir::StackSlot;
@@ -101,8 +101,8 @@ pub struct CostModel {
     /// The accesses of a large caller shall not pay for a large callee, and the optimizer may find
     /// that a slot has to stay.
     pub max_promotion: i64,
-    /// No callee of more instructions is inlined, for any benefit. Large enough for a function with
-    /// a single caller.
+    /// No callee of more instructions, before or after inlining into it, is inlined for any
+    /// benefit. Large enough for a function with a single caller.
     pub max_callee_insts: usize,
 }
 
@@ -314,6 +314,11 @@ impl Inline for CostModel {
         } else {
             Decision::keep(PolicyReason::weighed(weighing))
         }
+    }
+
+    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+        let (insts, most) = (callee.insts(), self.max_callee_insts);
+        (insts > most).then(|| PolicyReason::large_callee(insts, most))
     }
 }
 

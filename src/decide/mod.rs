@@ -40,6 +40,7 @@ mod compose;
 mod cost_model;
 mod limits;
 mod loops;
+mod outline;
 mod parameters;
 #[cfg(feature = "shards")]
 mod passed;
@@ -58,6 +59,7 @@ pub use compose::{FirstMatch, FromFnMut, from_fn_mut};
 pub use cost_model::CostModel;
 pub use limits::Limits;
 pub use loops::Loops;
+pub use outline::Outline;
 pub use parameters::{AddressUse, ParameterUse};
 #[cfg(feature = "shards")]
 pub(crate) use passed::{PassedValue, passed_values, result_branches};
@@ -87,6 +89,38 @@ pub trait Inline: Send + Sync {
     /// By then the caller is known to be sound, and the callee's signature to match the call. The
     /// callee's code is checked only after an answer to inline.
     fn decide(&self, site: &CallSite<'_>) -> Decision;
+
+    /// Returns why the answer about every call of a function is to keep it, whatever its body
+    /// becomes; `None`, the default, if some call of it may be inlined.
+    ///
+    /// The pass then asks about no call of the function, unless a demand rules that out, and no
+    /// caller waits for it. It asks once for each function of the program before it starts. The
+    /// answer must depend on `callee` alone.
+    ///
+    /// ```
+    /// use cranelift_inliner::decide::{CallSite, Decision, Inline, Outline, PolicyReason};
+    ///
+    /// struct Tiny;
+    ///
+    /// impl Inline for Tiny {
+    ///     fn decide(&self, site: &CallSite<'_>) -> Decision {
+    ///         match site.summary().insts() {
+    ///             0..4 => Decision::inline("tiny"),
+    ///             _ => Decision::keep("not tiny"),
+    ///         }
+    ///     }
+    ///
+    ///     fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+    ///         // What is inlined into a function may fold, but not as much as this.
+    ///         (callee.insts() > 100).then(|| "not tiny".into())
+    ///     }
+    /// }
+    /// # let _: &dyn Inline = &Tiny;
+    /// ```
+    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+        let _ = callee;
+        None
+    }
 }
 
 impl<F> Inline for F
@@ -102,11 +136,19 @@ impl Inline for &(dyn Inline + '_) {
     fn decide(&self, site: &CallSite<'_>) -> Decision {
         (**self).decide(site)
     }
+
+    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+        (**self).rules_out(callee)
+    }
 }
 
 impl Inline for Box<dyn Inline + '_> {
     fn decide(&self, site: &CallSite<'_>) -> Decision {
         (**self).decide(site)
+    }
+
+    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+        (**self).rules_out(callee)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The two policies without a heuristic.
 
-use super::{CallSite, Decision, Inline};
+use super::{CallSite, Decision, Inline, Outline, PolicyReason};
+
+const NEVER: &str = "policy never";
 
 /// Inlines everything that is legal and within the pass's limits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +20,10 @@ pub struct Never;
 
 impl Inline for Never {
     fn decide(&self, _: &CallSite<'_>) -> Decision {
-        Decision::keep("policy never")
+        Decision::keep(NEVER)
+    }
+
+    fn rules_out(&self, _: &Outline<'_>) -> Option<PolicyReason> {
+        Some(NEVER.into())
     }
 }

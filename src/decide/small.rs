@@ -1,6 +1,9 @@
 //! Two size thresholds and nothing else.
 
-use super::{CallSite, Decision, Inline, PolicyReason};
+use super::{CallSite, Decision, Inline, Outline, PolicyReason};
+
+/// A function of more than this many times the largest size is not expected to become small.
+const SHRINKS: usize = 4;
 
 /// Inlines small callees into callers that stay within bounds.
 ///
@@ -51,5 +54,11 @@ impl Inline for Small {
         } else {
             Decision::inline(PolicyReason::small_callee(callee))
         }
+    }
+
+    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+        let most = self.callee_insts.saturating_mul(SHRINKS);
+        let insts = callee.insts();
+        (insts > most).then(|| PolicyReason::large_callee(insts, self.callee_insts))
     }
 }

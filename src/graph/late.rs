@@ -5,12 +5,13 @@
 //! instructions behind them become known with the body.
 
 use super::build::{Scan, build_declared, incoming, scan};
-use super::{CallEdge, CallGraph, CallNode, NodeId};
+use super::{CallEdge, CallGraph, CallNode, NodeId, SiteRef};
+use crate::body::catches_all;
 use crate::program::{Declaration, FunctionId, FunctionName, Program};
-use cranelift_codegen::ir::Function;
+use cranelift_codegen::ir::{Function, Inst};
 use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
 use petgraph::graph::{DiGraph, NodeIndex};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Arc, OnceLock};
 use thiserror::Error;
 
@@ -31,6 +32,12 @@ pub enum DeclarationMismatch {
         /// The declared number.
         declared: usize,
     },
+    /// A call that was declared to be caught can throw out of the function.
+    #[error("a call of {callee} has no handler for every exception, against its declaration")]
+    NotCaught {
+        /// The callee.
+        callee: FunctionName,
+    },
     /// The number of indirect calls is another one.
     #[error("it has {found} indirect calls, and {declared} were declared")]
     IndirectCalls {
@@ -42,6 +49,12 @@ pub enum DeclarationMismatch {
     /// It takes the addresses of other functions.
     #[error("it takes the addresses of other functions than declared")]
     Addresses,
+    /// A hint is not for a direct call.
+    #[error("the hint for {inst} is not for a direct call")]
+    Hint {
+        /// The instruction.
+        inst: Inst,
+    },
     /// Only one of the two switches stacks.
     #[error("it switches stacks against its declaration, or does not")]
     StackSwitches,
@@ -55,6 +68,8 @@ pub(super) struct LateSites {
     bodies: PrimaryMap<FunctionId, OnceLock<LateBody>>,
     /// The nodes that are not functions.
     others: FxHashMap<CallNode, NodeId>,
+    /// The callees of each function whose exceptions do not leave it, in order.
+    caught: PrimaryMap<FunctionId, Box<[NodeId]>>,
 }
 
 /// The part of a body that the graph needs.
@@ -76,6 +91,11 @@ impl LateSites {
         Some(self.body(id)?.takes_addresses)
     }
 
+    fn is_caught(&self, caller: FunctionId, callee: NodeId) -> bool {
+        let caught = self.caught.get(caller);
+        caught.is_some_and(|caught| caught.binary_search(&callee).is_ok())
+    }
+
     fn body(&self, id: FunctionId) -> Option<&LateBody> {
         self.bodies.get(id)?.get()
     }
@@ -87,12 +107,29 @@ impl CallGraph {
     pub(crate) fn of_declared(program: &Program, declarations: &[Declaration]) -> Self {
         let mut graph = build_declared(program, declarations);
         let others = graph.externals();
+        let others = others.map(|(id, node)| (node.clone(), id)).collect();
+        let caught = |declaration: &Declaration| {
+            let nodes = declaration.caught_calls.iter();
+            let nodes = nodes.filter_map(|name| match program.id(name) {
+                Some(id) => Some(NodeId::new(id.index())),
+                None => node_of(&others, name),
+            });
+            let mut nodes: Vec<NodeId> = nodes.collect();
+            nodes.sort_unstable();
+            nodes.into_boxed_slice()
+        };
         let late = LateSites {
-            others: others.map(|(id, node)| (node.clone(), id)).collect(),
+            caught: declarations.iter().map(caught).collect(),
+            others,
             bodies: program.ids().map(|_| OnceLock::new()).collect(),
         };
         graph.late = Some(Arc::new(late));
         graph
+    }
+
+    /// Returns whether the bodies come later.
+    pub(crate) fn awaits_bodies(&self) -> bool {
+        self.late.is_some()
     }
 
     /// Takes the sites of the body of a declared function, and returns its size; see
@@ -118,6 +155,7 @@ impl CallGraph {
             return Err(DeclarationMismatch::StackSwitches);
         }
         let sites = self.sites_of(id, &scan, late)?;
+        self.check_caught(id, body, &sites, late)?;
         let takes_addresses = scan.takes_addresses();
         if let Some(place) = late.bodies.get(id) {
             let body = LateBody {
@@ -175,6 +213,47 @@ impl CallGraph {
             true => Ok(()),
             false => Err(DeclarationMismatch::Addresses),
         }
+    }
+
+    fn check_caught(
+        &self,
+        id: FunctionId,
+        body: &Function,
+        sites: &[(CallEdge, NodeId)],
+        late: &LateSites,
+    ) -> Result<(), DeclarationMismatch> {
+        let is_caught = |node: NodeId| late.is_caught(id, node);
+        let mut leaves = sites.iter();
+        let leaves = leaves.find(|&&(edge, node)| is_caught(node) && !catches_all(body, edge.inst));
+        match leaves.and_then(|&(_, node)| self.graph.node_weight(NodeIndex::new(node.index()))) {
+            Some(callee) => Err(DeclarationMismatch::NotCaught {
+                callee: self.name_of(callee),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether the call at `site` has handlers for every exception of the callee. `body` is
+    /// that of the caller, if it is there.
+    pub(crate) fn is_caught(&self, site: &SiteRef<'_>, body: &Function) -> bool {
+        match &self.late {
+            Some(late) => late.is_caught(site.caller, site.callee_node),
+            None => catches_all(body, site.edge.inst),
+        }
+    }
+
+    /// Returns whether no calls of a function beside those that were declared are caught. Its body
+    /// must be there.
+    pub(crate) fn catches_as_declared(&self, id: FunctionId, body: &Function) -> bool {
+        // Most bodies have no handlers, and what was declared to be caught was checked.
+        if body.dfg.exception_tables.is_empty() {
+            return true;
+        }
+        let leaves = self.callees(id);
+        let leaves = leaves.filter(|site| !catches_all(body, site.edge.inst));
+        let leaves: FxHashSet<NodeId> = leaves.map(|site| site.callee_node).collect();
+        self.callees(id)
+            .all(|site| leaves.contains(&site.callee_node) != self.is_caught(&site, body))
     }
 
     fn sites_of(
@@ -253,6 +332,7 @@ impl CallGraph {
         let function = self.program.get(id)?;
         let mut calls: Vec<(FunctionName, usize)> = Vec::new();
         let mut places: FxHashMap<NodeId, usize> = FxHashMap::default();
+        let mut leaves: FxHashSet<usize> = FxHashSet::default();
         for site in self.callees(id) {
             let name = match site.callee {
                 CallNode::Function(_) | CallNode::External(_) => self.name_of(site.callee),
@@ -263,7 +343,13 @@ impl CallGraph {
                 calls.len() - 1
             });
             calls[place].1 += 1;
+            if !self.is_caught(&site, function.body()) {
+                leaves.insert(place);
+            }
         }
+        let caught = calls.iter().enumerate();
+        let caught = caught.filter(|(place, _)| !leaves.contains(place));
+        let caught = caught.map(|(_, (name, _))| name.clone()).collect();
         let addressed = self.addressed(id).iter();
         let addressed = addressed.filter_map(|&id| Some(self.program.get(id)?.name().clone()));
         let signature = function.body().signature.clone();
@@ -272,9 +358,14 @@ impl CallGraph {
                 .with_linkage(function.linkage())
                 .with_attributes(function.attributes())
                 .with_calls(calls)
+                .with_caught_calls(caught)
                 .with_indirect_calls(self.indirect_calls(id))
                 .with_addresses(addressed.collect())
                 .with_switches_stacks(self.switches_stacks(id)),
         )
     }
+}
+
+fn node_of(others: &FxHashMap<CallNode, NodeId>, name: &FunctionName) -> Option<NodeId> {
+    others.get(&CallNode::External(name.clone())).copied()
 }

@@ -18,7 +18,13 @@ use std::sync::Arc;
 pub(super) fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> ModuleResult<ModuleReport> {
     let mut program = module.program()?;
     let counters = module.add_counters(&mut program)?;
-    let mut flushed = if module.in_parallel {
+    let mut flushed = if let Some((inlined, compiled)) = module.take_background(&program) {
+        let mut report = ModuleReport::new(inlined);
+        report.set_from_background();
+        module
+            .define_compiled(&compiled, &mut report)
+            .map(|()| report)
+    } else if module.in_parallel {
         module.flush_in_parallel(program)
     } else {
         module.flush_in_turn(program)
@@ -56,11 +62,8 @@ impl<M: Module> InliningModule<'_, M> {
             largest = largest.max(growth);
             work.push_back((Arc::clone(&held.body.function), 0));
         }
-        for (table, functions) in &self.tables {
-            let functions = functions.iter();
-            let functions = functions
-                .filter_map(|&(offset, id)| Some((offset, self.symbols.known(id)?.clone())));
-            program.add_table(FunctionName::user(DATA, table.as_u32()), functions);
+        for (table, functions) in self.constant_tables() {
+            program.add_table(table, functions);
         }
         let mut reached = EntitySet::new();
         while let Some((body, depth)) = work.pop_front() {
@@ -104,14 +107,8 @@ impl<M: Module> InliningModule<'_, M> {
         let (declared, symbol) = self.declared(id)?;
         let linkage = match (declared, is_flushed) {
             (ModuleLinkage::Preemptible, true) => return Ok(()),
-            (ModuleLinkage::Preemptible, false) => Linkage::Interposable,
             (_, true) => Linkage::AvailableExternally,
-            (ModuleLinkage::Local, false)
-                if self.drop_unused && !self.used_outside.contains(id) =>
-            {
-                Linkage::Local
-            }
-            (_, false) => Linkage::Exported,
+            (declared, false) => self.linkage_in_pass(id, declared),
         };
         let function = ProgramFunction::new(Arc::clone(body))
             .with_linkage(linkage)
@@ -201,11 +198,15 @@ impl<M: Module> InliningModule<'_, M> {
     ) -> ModuleResult<()> {
         let minimum = self.module.isa().function_alignment().minimum;
         let fallbacks: FxHashMap<_, _> = compiled.fallbacks().collect();
-        for (id, code) in compiled.iter() {
-            let Some(function) = self.symbols.id(&code.name().clone().into()) else {
+        // A background has the functions in the order of their declaration.
+        let held = self.held.iter().map(|(&id, held)| (id, held.body.clone()));
+        let held: Vec<_> = held.collect();
+        for (function, body) in held {
+            let name = self.symbols.known(function);
+            let Some(id) = name.and_then(|name| report.program().id(name)) else {
                 continue;
             };
-            let Some(body) = self.held.get(&function).map(|held| held.body.clone()) else {
+            let Some(code) = compiled.get(id) else {
                 continue;
             };
             let relocations = define::relocations(&self.symbols, function, code);

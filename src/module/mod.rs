@@ -115,6 +115,12 @@
 //! [`count_calls`](InliningModule::count_calls) puts counters at calls, which give the profile for
 //! the next build ([`Inliner::profile`]).
 //!
+//! # In the background
+//!
+//! A front end that knows its functions before it translates them can
+//! [`start`](InliningModule::start) the work early. Then a definition hands the body to a stream on
+//! other threads as well, and the flush takes the stream's result, which is the same.
+//!
 //! # Differences
 //!
 //! After `define_function` the context holds the function as the front end made it, neither
@@ -126,6 +132,7 @@
 //! The [guide](https://docs.rs/cranelift-inliner/latest/cranelift_inliner/guide/) compares the
 //! calls of front ends on a plain module and on a wrapped one.
 
+mod background;
 mod define;
 mod error;
 mod flush;
@@ -145,6 +152,7 @@ pub use report::ModuleReport;
 use crate::panics;
 use crate::pass::Inliner;
 use crate::program::{Attributes, SiteHint};
+use background::Background;
 use cranelift_codegen::{CodegenError, Context, ir, isa};
 use cranelift_control::ControlPlane;
 use cranelift_entity::{EntitySet, SecondaryMap};
@@ -163,7 +171,9 @@ use symbols::Symbols;
 /// [module](self) for an example and for its treatment of linkage, names and errors.
 pub struct InliningModule<'a, M> {
     module: M,
-    inliner: Inliner<'a>,
+    inliner: Arc<Inliner<'a>>,
+    /// The work on functions that were declared for it, until the first flush.
+    background: Option<Background>,
     drop_unused: bool,
     in_parallel: bool,
     count_calls: bool,
@@ -198,7 +208,8 @@ impl<'a, M: Module> InliningModule<'a, M> {
     pub fn new(module: M, inliner: Inliner<'a>) -> Self {
         Self {
             module,
-            inliner,
+            inliner: Arc::new(inliner),
+            background: None,
             drop_unused: false,
             in_parallel: false,
             count_calls: false,
@@ -451,11 +462,15 @@ impl<M: Module> Module for InliningModule<'_, M> {
         self.check_definable(func)?;
         self.verify(ctx)?;
         let declarations = self.module.declarations();
-        let body = self.symbols.with_symbols(declarations, func, &ctx.func);
+        let body = Arc::new(self.symbols.with_symbols(declarations, func, &ctx.func));
+        if let Some(background) = &self.background {
+            let hints = self.hints.get(&func).cloned().unwrap_or_default();
+            background.define(Arc::clone(&body), hints);
+        }
         self.held.insert(
             func,
             Held {
-                body: Body::new(Arc::new(body), ctx.func.name.clone()),
+                body: Body::new(body, ctx.func.name.clone()),
                 want_disasm: ctx.want_disasm,
                 control_plane: ctrl_plane.clone(),
             },

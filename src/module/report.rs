@@ -26,6 +26,7 @@ pub struct ModuleReport {
     ids: SecondaryMap<FuncId, Option<FunctionId>>,
     fallbacks: Vec<(FuncId, String)>,
     counters: Option<Counters>,
+    from_background: bool,
 }
 
 /// Counters at calls.
@@ -44,6 +45,7 @@ impl ModuleReport {
             ids: SecondaryMap::new(),
             fallbacks: Vec::new(),
             counters: None,
+            from_background: false,
         }
     }
 
@@ -64,6 +66,16 @@ impl ModuleReport {
 
     pub(super) fn set_unused(&mut self, unused: Vec<FuncId>) {
         self.unused = unused;
+    }
+
+    pub(super) fn set_from_background(&mut self) {
+        self.from_background = true;
+    }
+
+    /// Returns whether the work was done in the background, after a
+    /// [`start`](super::InliningModule::start). The result is the same without.
+    pub fn is_from_background(&self) -> bool {
+        self.from_background
     }
 
     pub(super) fn set_counters(&mut self, counters: Option<Counters>) {

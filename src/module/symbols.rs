@@ -36,7 +36,11 @@ impl Symbols {
     }
 
     /// Returns the name of a function; `None` if there is none with this id.
-    fn name(&mut self, declarations: &ModuleDeclarations, id: FuncId) -> Option<FunctionName> {
+    pub(super) fn name(
+        &mut self,
+        declarations: &ModuleDeclarations,
+        id: FuncId,
+    ) -> Option<FunctionName> {
         if let Some(name) = self.names.get(&id) {
             return Some(name.clone());
         }

@@ -454,8 +454,17 @@ impl CallerJob<'_> {
         if self.stage > LAST_STAGE {
             return Err(Reason::Stages);
         }
-        let callee = self.final_callee(candidate).ok_or(Reason::Recursion)?;
         let refused = |refusal| Reason::Refused(Box::new(refusal));
+        if let Some(reason) = state.unwanted.reason(candidate.callee)
+            && !self.repeats(candidate)
+        {
+            // The signature is known before the body.
+            legality
+                .check_call(candidate.call, function.body())
+                .map_err(refused)?;
+            return Err(reason.clone());
+        }
+        let callee = self.final_callee(candidate).ok_or(Reason::Recursion)?;
         legality
             .check_call(candidate.call, &callee.body)
             .map_err(refused)?;
@@ -555,13 +564,18 @@ impl CallerJob<'_> {
         }
     }
 
-    /// Returns the callee, unless inlining it here would repeat a body around the call or it is not
-    /// final.
+    /// Returns whether inlining the callee here would repeat a body around the call.
+    fn repeats(&self, candidate: &Candidate) -> bool {
+        let callee = candidate.callee;
+        callee == self.id || self.chains.walk(candidate.chain).any(|body| body == callee)
+    }
+
+    /// Returns the callee, unless inlining it here would repeat a body around the call, it is
+    /// wanted nowhere, or it is not final.
     fn final_callee(&self, candidate: &Candidate) -> Option<&Final> {
         let callee = candidate.callee;
-        let repeats =
-            callee == self.id || self.chains.walk(candidate.chain).any(|body| body == callee);
-        if repeats {
+        // One that is not wanted may be final or not, by the progress of other threads.
+        if self.repeats(candidate) || self.state.unwanted.reason(callee).is_some() {
             return None;
         }
         // The callee of a call that became direct need not be ordered.

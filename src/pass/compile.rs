@@ -117,7 +117,7 @@ impl<'a> Compiler<'a> {
     ) -> Vec<FunctionId> {
         let mut ready = Vec::new();
         let is_certain = |id: FunctionId| match state.program[id].linkage() {
-            Linkage::Local => state.in_tables.contains(id),
+            Linkage::Local => state.in_tables.contains(id) || state.compiled_early.contains(id),
             linkage => linkage.is_kept(),
         };
         let may_be_needed = |id: FunctionId| state.program[id].linkage() == Linkage::Local;

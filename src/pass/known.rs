@@ -24,6 +24,9 @@ impl Surroundings for Known<'_> {
             return None;
         }
         let done = self.state.finals.get(id).and_then(|done| done.get());
+        if done.is_none() && self.state.program[id].is_awaited() {
+            return None;
+        }
         Some(done.map_or_else(
             || &**self.state.program[id].body(),
             |done: &Final| &*done.body,

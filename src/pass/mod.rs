@@ -47,6 +47,7 @@ mod caller;
 mod chains;
 mod compile;
 mod copies;
+mod declared;
 mod directives;
 mod error;
 mod inlined;
@@ -64,18 +65,20 @@ mod state;
 mod stream;
 mod sweep;
 mod throwing;
+mod unwanted;
 mod warning;
 
 #[cfg(feature = "shards")]
 pub(crate) use budget::growth_shares;
 pub use compile::CompiledProgram;
+pub use declared::DeclaredProgram;
 pub use error::{PassError, Stage};
 pub use inlined::Inlined;
 #[cfg(feature = "module")]
 pub(crate) use references::References;
 pub use report::{Demand, FunctionStats, Reason, RecordLevel, SiteRecord, StageTimes};
 pub use shared::Shared;
-pub use stream::{DeclaredProgram, Stream, StreamError, Streamed};
+pub use stream::{Stream, StreamError, Streamed};
 pub use warning::Warning;
 
 use crate::cleanup::{
@@ -403,6 +406,11 @@ impl<'a> Inliner<'a> {
     #[cfg(feature = "shards")]
     pub(crate) fn meets_demands(&self) -> bool {
         self.meet_demands
+    }
+
+    /// Returns whether results are proved by the checker.
+    pub(super) fn proves(&self) -> bool {
+        self.check
     }
 
     /// Returns whether calls of `name` stay calls, for the optimizer to see.

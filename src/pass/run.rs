@@ -8,6 +8,7 @@ use super::report::{FunctionStats, RecordLevel, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
 use super::throwing::never_throwing;
+use super::unwanted::{Unwanted, has_demands};
 use super::warning::Warning;
 use super::{Inliner, budget};
 use crate::backend::ScratchPool;
@@ -33,11 +34,13 @@ pub(super) fn run(
     let state = clock.graph.time(|| {
         let mut bodies = program.iter().map(|(_, function)| function.body());
         let has_handlers = bodies.any(|body| !body.dfg.exception_tables.is_empty());
-        prepare(inliner, program, CallGraph::new(program), has_handlers)
+        let graph = CallGraph::new(program);
+        let unwanted = Unwanted::new(inliner, program, &graph, has_demands(program));
+        prepare(inliner, program, graph, unwanted, has_handlers)
     });
     let compiler = isa.map(|isa| Compiler::new(isa, &state, None));
     let run = Run::new(inliner, &state, &clock, compiler, order);
-    let schedule = Schedule::new(&state.graph);
+    let schedule = Schedule::new(&state.graph, state.waits(inliner));
     rayon::scope(|scope| schedule.run(scope, &run));
     let Run {
         compiler, errors, ..
@@ -58,6 +61,7 @@ pub(super) fn prepare<'a>(
     inliner: &Inliner<'_>,
     program: &'a Program,
     graph: CallGraph,
+    unwanted: Unwanted,
     has_handlers: bool,
 ) -> State<'a> {
     let ids: Vec<FunctionId> = program.ids().collect();
@@ -88,12 +92,15 @@ pub(super) fn prepare<'a>(
         let addressed_by = addressed_by[id].iter();
         let others = addressed_by.filter(|id| callers.binary_search(id).is_err());
         let others = others.count();
-        AtomicUsize::new(callers.len() + others)
+        AtomicUsize::new(callers.len() + others + 1)
     });
     let callers_left = callers_left.collect();
     let never_throwing = never_throwing(inliner, program, &graph);
     let counts = inliner.profile.as_deref();
-    let counts = counts.map(|profile| SiteCounts::new(profile, &graph));
+    let counts = counts.map(|profile| match graph.awaits_bodies() {
+        true => SiteCounts::of_declared(profile, &graph),
+        false => SiteCounts::new(profile, &graph),
+    });
     State {
         program,
         splice_options: inliner.splice_options_for(program),
@@ -107,6 +114,8 @@ pub(super) fn prepare<'a>(
         in_tables,
         never_throwing,
         has_handlers,
+        unwanted,
+        compiled_early: EntitySet::new(),
         callers_left,
     }
 }
@@ -190,6 +199,7 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
         let mut ready = Vec::new();
         for &id in state.graph.members(component) {
             let mut callers_done = state.callees(id);
+            callers_done.push(id);
             callers_done.retain(|&callee| state.one_caller_less(callee));
             if let Some(compiler) = &self.compiler {
                 ready.extend(compiler.ready(state, id, &callers_done));

@@ -1,13 +1,15 @@
 //! Runs components bottom-up without barriers, the longest remaining chain first.
 //!
 //! A component is ready when all its callees are done, and all functions whose address it takes,
-//! except those in one cycle of calls and addresses with it. Ready tasks are taken by the least
+//! except those in one cycle of calls and addresses with it, and those that no call can have
+//! inlined. Ready tasks are taken by the least
 //! work that follows: their own, and that of the longest chain of callers that wait for them in
 //! turn. So threads do not end up with one long chain that was started too late.
 
 use crate::graph::{CallGraph, ComponentId};
 use crate::program::FunctionId;
 use rayon::Scope;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -65,7 +67,10 @@ enum What {
 
 impl Schedule {
     /// Returns the order for `graph`: linear in functions plus sites.
-    pub(super) fn new(graph: &CallGraph) -> Self {
+    ///
+    /// `needs` says of a function whether those that call it have to wait for it, or those that
+    /// take its address.
+    pub(super) fn new(graph: &CallGraph, needs: impl Fn(FunctionId, bool) -> bool) -> Self {
         let count = graph.component_count();
         let mut number_of = vec![0u32; graph.function_count()];
         let mut components = Vec::with_capacity(count);
@@ -94,6 +99,9 @@ impl Schedule {
             let mut waits = 0;
             let own = cycle_of[number as usize];
             let mut wait_for = |function: FunctionId, is_called: bool| {
+                if !needs(function, is_called) {
+                    return;
+                }
                 let callee = number_of[index(function)];
                 let cycle = cycle_of[callee as usize];
                 let (seen, wakes) = if cycle != own {
@@ -133,6 +141,19 @@ impl Schedule {
             work_ahead,
             ready: Mutex::default(),
         }
+    }
+
+    /// Returns all functions, those first for which most work waits, and callees before their
+    /// callers.
+    pub(super) fn by_urgency(&self, graph: &CallGraph) -> Vec<FunctionId> {
+        let mut numbers: Vec<usize> = (0..self.components.len()).collect();
+        // The sort is stable, and callees have the lower numbers.
+        numbers.sort_by_key(|&number| Reverse(self.work_ahead.get(number).copied()));
+        let members = numbers
+            .iter()
+            .filter_map(|&number| self.components.get(number))
+            .flat_map(|&component| graph.members(component));
+        members.copied().collect()
     }
 
     /// Lets each component wait for the bodies of its members as well.
@@ -306,7 +327,7 @@ mod tests {
         );
         let program = program.unwrap();
         let graph = CallGraph::new(&program);
-        let schedule = Schedule::new(&graph);
+        let schedule = Schedule::new(&graph, |_, _| true);
         let notes = Notes(&program, &graph, Mutex::default());
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
         pool.unwrap()

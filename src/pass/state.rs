@@ -1,7 +1,9 @@
 //! The state that the threads of one run share.
 
+use super::Inliner;
 use super::preparation::Preparation;
 use super::report::SiteRecord;
+use super::unwanted::Unwanted;
 use crate::cleanup::CleanupStats;
 use crate::decide::{KnownFacts, Summary};
 use crate::graph::{CallGraph, PathStep};
@@ -80,7 +82,13 @@ pub(super) struct State<'a> {
     pub(super) never_throwing: EntitySet<FunctionId>,
     /// Whether there is any call with handlers.
     pub(super) has_handlers: bool,
-    /// The number of functions that call each one, or take its address, and are not final.
+    /// The functions that no call can have inlined.
+    pub(super) unwanted: Unwanted,
+    /// The local functions that are compiled as soon as they are final, although they may turn out
+    /// not to be needed. Only streams have any.
+    pub(super) compiled_early: EntitySet<FunctionId>,
+    /// The number of functions that call each one, or take its address, and are not final; and one
+    /// more, until it is final itself.
     pub(super) callers_left: PrimaryMap<FunctionId, AtomicUsize>,
 }
 
@@ -103,8 +111,8 @@ impl State<'_> {
         })
     }
 
-    /// Notes that a function that called `callee` is final. Returns whether it
-    /// was the last one.
+    /// Notes that `callee` is final, or a function that called it. Returns whether it was the last
+    /// one.
     pub(super) fn one_caller_less(&self, callee: FunctionId) -> bool {
         let was_last = self.callers_left[callee].fetch_sub(1, Ordering::AcqRel) == 1;
         if was_last {
@@ -167,6 +175,13 @@ impl State<'_> {
         cycle(id) != cycle(callee) || component(id) == component(callee) || calls(callee)
     }
 
+    /// Returns whether those that call a function wait for it, or those that take its address.
+    pub(super) fn waits(&self, inliner: &Inliner<'_>) -> impl Fn(FunctionId, bool) -> bool {
+        // The proof of a body looks at the bodies of its callees.
+        let proves = inliner.proves();
+        move |id, is_called| proves || self.unwanted.is_wanted(id, is_called)
+    }
+
     /// Returns the size before inlining of a function whose body is there.
     pub(super) fn size_at_start(&self, id: FunctionId) -> usize {
         let late = self.late_sizes.get(id).and_then(OnceLock::get);
@@ -176,6 +191,8 @@ impl State<'_> {
     /// Returns the size of a callee as far as it is known.
     pub(super) fn size_of(&self, id: FunctionId) -> usize {
         let done = self.finals.get(id).and_then(OnceLock::get);
+        // A caller does not wait for a function that is not wanted.
+        let done = done.filter(|_| self.unwanted.reason(id).is_none());
         // Not that of a body which is there but not final: that would depend on threads.
         done.map_or(self.sizes[id], |done| done.size)
     }

@@ -10,118 +10,24 @@
 //! for. If the declared sizes are those of the bodies, the result is that of [`Inliner::run`].
 
 use super::compile::Compiler;
+use super::declared::DeclaredProgram;
 use super::error::PassError;
 use super::run::{Clock, Run, conclude, prepare};
 use super::schedule::Schedule;
 use super::state::State;
+use super::unwanted::{Unwanted, demands, reachable};
 use super::{CompiledProgram, Inlined, Inliner};
 use crate::backend::{CompileError, CompiledFunction};
 use crate::graph::{CallGraph, DeclarationMismatch};
-use crate::program::{Declaration, FunctionId, FunctionName, Program, ProgramError};
-use cranelift_codegen::ir::Function;
+use crate::program::{FunctionId, FunctionName, Linkage, ProgramError, SiteHint, is_direct_call};
+use cranelift_codegen::ir::{Function, Inst};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::PrimaryMap;
 use rayon::Scope;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
 use thiserror::Error;
-
-/// Functions that are declared before their bodies come.
-///
-/// ```
-/// use cranelift_codegen::ir::{Signature, UserFuncName};
-/// use cranelift_inliner::pass::DeclaredProgram;
-/// use cranelift_inliner::program::Declaration;
-///
-/// # let signature = Signature::new(cranelift_codegen::isa::CallConv::Fast);
-/// let mut program = DeclaredProgram::new();
-/// program.declare(Declaration::new("main".parse()?, signature, 10));
-/// program.has_handlers = false;
-/// # Ok::<(), cranelift_inliner::program::ParseNameError>(())
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct DeclaredProgram {
-    functions: Vec<Declaration>,
-    tables: BTreeMap<FunctionName, Vec<(i64, FunctionName)>>,
-    /// Whether any body has calls with handlers; on by default. If off, less has to be looked at.
-    pub has_handlers: bool,
-    /// Whether any body has alias regions; on by default. If off, copies share more stack slots.
-    pub has_alias_regions: bool,
-    /// The number of functions that may wait for a thread. Threads that hand in more bodies help
-    /// with these first, so that a fast front end does not hold the whole program in memory. 1024
-    /// by default, enough for any pool to find work.
-    pub queue_capacity: usize,
-}
-
-impl Default for DeclaredProgram {
-    fn default() -> Self {
-        DeclaredProgram {
-            functions: Vec::new(),
-            tables: BTreeMap::new(),
-            has_handlers: true,
-            has_alias_regions: true,
-            queue_capacity: 1024,
-        }
-    }
-}
-
-impl DeclaredProgram {
-    /// Creates a program without functions.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Declares a function. Their order is that of the functions in the result.
-    pub fn declare(&mut self, function: Declaration) {
-        self.functions.push(function);
-    }
-
-    /// Declares the function addresses in data that is never written, like [`Program::add_table`].
-    pub fn add_table(
-        &mut self,
-        name: FunctionName,
-        functions: impl IntoIterator<Item = (i64, FunctionName)>,
-    ) {
-        self.tables.insert(name, functions.into_iter().collect());
-    }
-
-    /// Returns the declarations that say of `program` all that its bodies do.
-    ///
-    /// `None` if a function calls one of Cranelift's own routines, which cannot be declared.
-    pub fn of(program: &Program) -> Option<Self> {
-        let graph = CallGraph::new(program);
-        let mut declared = DeclaredProgram {
-            has_handlers: false,
-            has_alias_regions: false,
-            ..Self::default()
-        };
-        for (id, function) in program.iter() {
-            declared.declare(graph.declaration(id)?);
-            let dfg = &function.body().dfg;
-            declared.has_handlers |= !dfg.exception_tables.is_empty();
-            declared.has_alias_regions |= dfg.alias_regions.len() > 0;
-        }
-        for name in program.tables() {
-            let functions = program.table(name);
-            let functions = functions.map(|(offset, function)| (offset, function.clone()));
-            declared.add_table(name.clone(), functions);
-        }
-        Some(declared)
-    }
-
-    fn program(&self) -> Result<Program, ProgramError> {
-        let mut program = Program::new();
-        for declaration in &self.functions {
-            program.add_function(declaration.function())?;
-        }
-        for (name, functions) in &self.tables {
-            program.add_table(name.clone(), functions.iter().cloned());
-        }
-        Ok(program)
-    }
-}
 
 /// Why a stream did not take a body, or did not finish.
 #[derive(Debug, Error)]
@@ -161,9 +67,6 @@ pub enum StreamError {
     /// The stream was [cancelled](Stream::cancel).
     #[error("the stream was cancelled")]
     Cancelled,
-    /// The pass has a [profile](Inliner::profile), whose counts need all bodies.
-    #[error("a stream cannot use a profile")]
-    Profile,
 }
 
 fn others(count: &usize) -> String {
@@ -183,6 +86,9 @@ pub struct Streamed<T> {
     pub compiled: CompiledProgram,
     /// The errors, in the order of functions; those of compiling went to the callback as well.
     pub errors: Vec<(FunctionId, PassError)>,
+    /// Whether the result is that of the pass over the whole program, because all declarations say
+    /// of the bodies no more and no less than is so.
+    pub is_exact: bool,
     /// The result of the front end.
     pub front_end: T,
 }
@@ -195,6 +101,32 @@ pub struct Stream<'r, 's> {
     declared: &'r DeclaredProgram,
     /// The functions with a body, or with one that is being checked.
     claimed: &'r PrimaryMap<FunctionId, AtomicBool>,
+    /// All functions, those first for which most work waits.
+    by_urgency: &'r [FunctionId],
+    /// The number of them that were asked for, or have a body.
+    asked: &'r AtomicUsize,
+    queue_capacity: usize,
+    seen: &'r Seen,
+}
+
+/// The features of the bodies so far.
+#[derive(Default)]
+struct Seen {
+    handlers: AtomicBool,
+    alias_regions: AtomicBool,
+    demands: AtomicBool,
+    inexact: AtomicBool,
+}
+
+impl Seen {
+    /// Returns whether all that was declared is so, after the last body.
+    fn is_exact(&self, declared: &DeclaredProgram) -> bool {
+        let is = |seen: &AtomicBool| seen.load(Ordering::Relaxed);
+        !is(&self.inexact)
+            && is(&self.handlers) == declared.has_handlers
+            && is(&self.alias_regions) == declared.has_alias_regions
+            && is(&self.demands) == declared.has_demands
+    }
 }
 
 impl<'s> Stream<'_, 's> {
@@ -209,7 +141,23 @@ impl<'s> Stream<'_, 's> {
     /// [`StreamError::Undeclared`], [`StreamError::Twice`], [`StreamError::NotAsDeclared`] and
     /// [`StreamError::Cancelled`]. The stream goes on.
     pub fn define(&self, body: impl Into<Arc<Function>>) -> Result<FunctionId, StreamError> {
+        self.define_with_hints(body, [])
+    }
+
+    /// Like [`define`](Self::define), with the embedder's hints for direct calls of the body.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`define`](Self::define). A hint for another instruction is a
+    /// [`StreamError::NotAsDeclared`], and so is one that demands inlining without
+    /// [`DeclaredProgram::has_demands`].
+    pub fn define_with_hints(
+        &self,
+        body: impl Into<Arc<Function>>,
+        hints: impl IntoIterator<Item = (Inst, SiteHint)>,
+    ) -> Result<FunctionId, StreamError> {
         let body = body.into();
+        let hints: BTreeMap<Inst, SiteHint> = hints.into_iter().collect();
         if self.is_cancelled() {
             return Err(StreamError::Cancelled);
         }
@@ -222,17 +170,40 @@ impl<'s> Stream<'_, 's> {
         if claim.swap(true, Ordering::AcqRel) {
             return Err(StreamError::Twice { function: name });
         }
-        let size = self.check(id, &body).map_err(|mismatch| {
+        let size = self.check(id, &body, &hints).map_err(|mismatch| {
             claim.store(false, Ordering::Release);
             let function = name.clone();
             StreamError::NotAsDeclared { function, mismatch }
         })?;
-        let is_first = state.late_sizes[id].set(size).is_ok() & state.program[id].arrive(body);
+        let is_first =
+            state.late_sizes[id].set(size).is_ok() & state.program[id].arrive(body, hints);
         debug_assert!(is_first, "{name} was claimed once");
+        if let (Some(counts), Some(profile)) = (&state.counts, &self.run.inliner.profile) {
+            counts.arrive(profile, &state.graph, id);
+        }
         self.schedule.arrived(self.scope, self.run, id);
-        let capacity = self.declared.queue_capacity;
-        self.schedule.help(self.scope, self.run, capacity);
+        self.schedule
+            .help(self.scope, self.run, self.queue_capacity);
         Ok(id)
+    }
+
+    /// Returns the function whose body is needed most urgently: most work waits for it. Each
+    /// function is returned once, and none that has a body already; `None` after the last one.
+    ///
+    /// A front end that can translate in any order translates in this one, so that no function
+    /// waits for long, and those that are inlined come before those that they are inlined into.
+    pub fn next_wanted(&self) -> Option<FunctionId> {
+        loop {
+            let next = self.asked.fetch_add(1, Ordering::Relaxed);
+            let Some(&id) = self.by_urgency.get(next) else {
+                // Far from any overflow.
+                self.asked.store(self.by_urgency.len(), Ordering::Relaxed);
+                return None;
+            };
+            if !self.claimed[id].load(Ordering::Relaxed) {
+                return Some(id);
+            }
+        }
     }
 
     /// Ends the stream early: tasks that have not begun are left out, and bodies are refused.
@@ -250,18 +221,44 @@ impl<'s> Stream<'_, 's> {
         self.run.state.program.id(name)
     }
 
-    fn check(&self, id: FunctionId, body: &Function) -> Result<usize, DeclarationMismatch> {
+    fn check(
+        &self,
+        id: FunctionId,
+        body: &Function,
+        hints: &BTreeMap<Inst, SiteHint>,
+    ) -> Result<usize, DeclarationMismatch> {
         let state = self.run.state;
         if state.program[id].body().signature != body.signature {
             return Err(DeclarationMismatch::Signature);
         }
-        if !self.declared.has_handlers && !body.dfg.exception_tables.is_empty() {
+        let has_handlers = !body.dfg.exception_tables.is_empty();
+        if !self.declared.has_handlers && has_handlers {
             return Err(DeclarationMismatch::Excluded("calls with handlers"));
         }
-        if !self.declared.has_alias_regions && body.dfg.alias_regions.len() > 0 {
+        let has_alias_regions = body.dfg.alias_regions.len() > 0;
+        if !self.declared.has_alias_regions && has_alias_regions {
             return Err(DeclarationMismatch::Excluded("alias regions"));
         }
-        state.graph.arrive(id, body)
+        for (&inst, &hint) in hints {
+            if !is_direct_call(body, inst) {
+                return Err(DeclarationMismatch::Hint { inst });
+            }
+            if !self.declared.has_demands && demands(hint) {
+                return Err(DeclarationMismatch::Excluded("hints that demand inlining"));
+            }
+        }
+        let size = state.graph.arrive(id, body)?;
+        let seen = |place: &AtomicBool, is: bool| {
+            if is {
+                place.store(true, Ordering::Relaxed);
+            }
+        };
+        seen(&self.seen.handlers, has_handlers);
+        seen(&self.seen.alias_regions, has_alias_regions);
+        seen(&self.seen.demands, hints.values().copied().any(demands));
+        let is_exact = size == state.sizes[id] && state.graph.catches_as_declared(id, body);
+        seen(&self.seen.inexact, !is_exact);
+        Ok(size)
     }
 }
 
@@ -271,7 +268,9 @@ impl Inliner<'_> {
     /// `front_end` runs on the calling thread and hands in a body for each declared function, in
     /// any order, from as many threads as it likes. `on_compiled` is called with the code of each
     /// function as soon as that is there, on some thread of the pool, in no fixed order; a local
-    /// function is compiled when it is known that it is still needed. All threads are done when
+    /// function is compiled when it is known that it is still needed. One whose calls all stay
+    /// calls, by its declaration, is compiled at once, and is left out of the result if none of
+    /// the calls is left in the end. All threads are done when
     /// this returns.
     ///
     /// ```
@@ -318,7 +317,7 @@ impl Inliner<'_> {
     ///
     /// # Errors
     ///
-    /// [`StreamError::Declarations`], [`StreamError::Profile`], [`StreamError::Missing`] and
+    /// [`StreamError::Declarations`], [`StreamError::Missing`] and
     /// [`StreamError::Cancelled`]. Errors of single functions are in the result.
     pub fn stream<T>(
         &self,
@@ -327,24 +326,30 @@ impl Inliner<'_> {
         on_compiled: &(dyn Fn(FunctionId, Result<&CompiledFunction, &CompileError>) + Sync),
         front_end: impl FnOnce(&Stream<'_, '_>) -> T,
     ) -> Result<Streamed<T>, StreamError> {
-        if self.profile.is_some() {
-            return Err(StreamError::Profile);
-        }
         let program = declared.program()?;
         let clock = Clock::default();
         let state = clock.graph.time(|| {
             let graph = CallGraph::of_declared(&program, &declared.functions);
-            let mut state = prepare(self, &program, graph, declared.has_handlers);
+            let unwanted = Unwanted::new(self, &program, &graph, declared.has_demands);
+            let mut state = prepare(self, &program, graph, unwanted, declared.has_handlers);
             state.splice_options.no_alias_regions = !declared.has_alias_regions;
             state.late_sizes = program.ids().map(|_| OnceLock::new()).collect();
+            let reached = reachable(&program, &state.graph, &state.in_tables);
+            let is_early = |&id: &FunctionId| {
+                program[id].linkage() == Linkage::Local && state.unwanted.reason(id).is_some()
+            };
+            state.compiled_early.extend(reached.iter().filter(is_early));
             state
         });
         let compiler = Compiler::new(isa, &state, Some(on_compiled));
         let order = Some(isa.endianness());
         let run = Run::new(self, &state, &clock, Some(compiler), order);
-        let schedule = Schedule::new(&state.graph);
+        let schedule = Schedule::new(&state.graph, state.waits(self));
         schedule.await_bodies();
+        let by_urgency = schedule.by_urgency(&state.graph);
         let claimed = program.ids().map(|_| AtomicBool::new(false)).collect();
+        let seen = Seen::default();
+        let others = rayon::current_num_threads().saturating_sub(1);
         let front_end = rayon::in_place_scope(|scope| {
             front_end(&Stream {
                 scope,
@@ -352,6 +357,10 @@ impl Inliner<'_> {
                 run: &run,
                 declared,
                 claimed: &claimed,
+                by_urgency: &by_urgency,
+                asked: &AtomicUsize::new(0),
+                queue_capacity: declared.queue_capacity.unwrap_or(others),
+                seen: &seen,
             })
         });
         let Run {
@@ -377,6 +386,7 @@ impl Inliner<'_> {
             inlined,
             compiled,
             errors,
+            is_exact: seen.is_exact(declared),
             front_end,
         })
     }

@@ -7,13 +7,11 @@
 
 use super::Inliner;
 use super::state::{Final, State};
+use crate::body::has_default;
 use crate::cleanup::OptimizeOptions;
 use crate::graph::{CallGraph, CallNode, SiteRef};
 use crate::program::{FunctionId, FunctionName, Linkage, Program};
-use cranelift_codegen::ir::{
-    ExceptionTable, ExceptionTableItem, ExternalName, FuncRef, Function, InstructionData, Opcode,
-};
-use cranelift_entity::packed_option::ReservedValue;
+use cranelift_codegen::ir::{ExternalName, FuncRef, Function, InstructionData, Opcode};
 use cranelift_entity::{EntitySet, SecondaryMap};
 use std::sync::OnceLock;
 
@@ -45,32 +43,13 @@ pub(super) fn never_throwing(
                 || graph.switches_stacks(id)
                 || graph
                     .callees(id)
-                    .any(|site| lets_through(&site) && !catches_all(program[id].body(), &site))
+                    .any(|site| lets_through(&site) && !graph.is_caught(&site, program[id].body()))
         };
         if !members.iter().any(|&id| may_throw(id)) {
             known.extend(members.iter().copied());
         }
     }
     known
-}
-
-fn catches_all(func: &Function, site: &SiteRef<'_>) -> bool {
-    // The body of a declared function is not there yet.
-    if site.edge.inst.is_reserved_value() {
-        return false;
-    }
-    match func.dfg.insts[site.edge.inst] {
-        InstructionData::TryCall { exception, .. } => has_default(func, exception),
-        _ => false,
-    }
-}
-
-fn has_default(func: &Function, exception: ExceptionTable) -> bool {
-    let table = func.dfg.exception_tables.get(exception);
-    table.is_some_and(|table| {
-        let mut items = table.items();
-        items.any(|item| matches!(item, ExceptionTableItem::Default(_)))
-    })
 }
 
 impl State<'_> {
@@ -95,6 +74,7 @@ impl State<'_> {
         let cycle = |id| graph.cycle(graph.component(id)?);
         let is_ordered =
             cycle(caller) != cycle(callee) || graph.component(caller) == graph.component(callee);
+        let is_ordered = is_ordered && self.unwanted.reason(callee).is_none();
         let done = self.finals.get(callee).and_then(OnceLock::get);
         is_ordered && done.is_some_and(|done: &Final| done.never_throws)
     }

@@ -1,14 +1,15 @@
 //! A profile's counts on the call graph of one program.
 
 use super::mismatch::is_same;
-use super::{Heat, Profile};
+use super::{Heat, Profile, SiteCount};
 use crate::graph::{CallGraph, PathStep, SiteId};
 use crate::program::FunctionId;
 use cranelift_entity::{EntityRef, SecondaryMap};
+use std::sync::OnceLock;
 
 /// Counts by site.
 pub(crate) struct SiteCounts {
-    counts: Vec<Option<u64>>,
+    counts: Vec<OnceLock<u64>>,
     /// The number of calls of each function from the sites in the profile.
     entries: SecondaryMap<FunctionId, u64>,
     hot_count: u64,
@@ -16,31 +17,56 @@ pub(crate) struct SiteCounts {
 
 impl SiteCounts {
     pub(crate) fn new(profile: &Profile, graph: &CallGraph) -> Self {
-        let mut counts = vec![None; graph.site_count()];
+        let counts = Self::declared(profile, graph, |site, known| {
+            is_same(known.location, graph.site_location(site))
+        });
+        for id in graph.program().ids() {
+            counts.arrive(profile, graph, id);
+        }
+        counts
+    }
+
+    /// Returns the counts for a graph of declared functions, whose bodies
+    /// [come later](Self::arrive). Sites have no locations yet, so each one counts for its callee.
+    pub(crate) fn of_declared(profile: &Profile, graph: &CallGraph) -> Self {
+        Self::declared(profile, graph, |_, _| true)
+    }
+
+    fn declared(
+        profile: &Profile,
+        graph: &CallGraph,
+        is_valid: impl Fn(SiteId, SiteCount) -> bool,
+    ) -> Self {
         let mut entries: SecondaryMap<FunctionId, u64> = SecondaryMap::new();
         for (site, name) in graph.site_names() {
-            let Some(known) = profile.get(&name) else {
-                continue;
-            };
-            if !is_same(known.location, graph.site_location(site.id)) {
-                continue;
-            }
-            if let Some(count) = counts.get_mut(site.id.index()) {
-                *count = Some(known.count);
-            }
-            if let Some(callee) = site.callee_function() {
+            let known = profile.get(&name);
+            let known = known.filter(|&known| is_valid(site.id, known));
+            if let (Some(known), Some(callee)) = (known, site.callee_function()) {
                 entries[callee] = entries[callee].saturating_add(known.count);
             }
         }
         Self {
-            counts,
+            counts: (0..graph.site_count()).map(|_| OnceLock::new()).collect(),
             entries,
             hot_count: profile.hot_count(),
         }
     }
 
+    /// Takes the counts of the sites of a function, whose body is there.
+    pub(crate) fn arrive(&self, profile: &Profile, graph: &CallGraph, function: FunctionId) {
+        for site in graph.callees(function) {
+            let name = graph.site_name(site.id);
+            let known = name.and_then(|name| profile.get(&name));
+            let known = known.filter(|known| is_same(known.location, graph.site_location(site.id)));
+            if let (Some(known), Some(place)) = (known, self.counts.get(site.id.index())) {
+                let is_first = place.set(known.count).is_ok();
+                debug_assert!(is_first, "a body comes once");
+            }
+        }
+    }
+
     fn of_site(&self, site: SiteId) -> Option<u64> {
-        self.counts.get(site.index()).copied().flatten()
+        self.counts.get(site.index())?.get().copied()
     }
 
     /// Returns the number of executions of the call at the end of `path`, in the function into

@@ -39,6 +39,9 @@ pub struct Declaration {
     pub attributes: Attributes,
     /// The functions that it calls directly, each once, with the number of call sites.
     pub calls: Vec<(FunctionName, usize)>,
+    /// Those of them whose calls all have handlers for every exception, so that none that they
+    /// throw leaves the function.
+    pub caught_calls: Vec<FunctionName>,
     /// The number of indirect calls.
     pub indirect_calls: usize,
     /// The functions and symbols whose addresses it takes by `func_addr` or as global values, and
@@ -52,6 +55,7 @@ settings!(Declaration {
     with_linkage: linkage: Linkage,
     with_attributes: attributes: Attributes,
     with_calls: calls: Vec<(FunctionName, usize)>,
+    with_caught_calls: caught_calls: Vec<FunctionName>,
     with_indirect_calls: indirect_calls: usize,
     with_addresses: addresses: Vec<FunctionName>,
     with_switches_stacks: switches_stacks: bool,
@@ -67,6 +71,7 @@ impl Declaration {
             linkage: Linkage::default(),
             attributes: Attributes::default(),
             calls: Vec::new(),
+            caught_calls: Vec::new(),
             indirect_calls: 0,
             addresses: Vec::new(),
             switches_stacks: false,

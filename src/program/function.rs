@@ -103,14 +103,21 @@ pub struct ProgramFunction {
     name: FunctionName,
     /// Without instructions if the body comes later.
     body: Arc<ir::Function>,
-    /// The body of a declared function, once it is there. Clones get it as well.
-    late: Option<Arc<OnceLock<Arc<ir::Function>>>>,
+    /// The body of a declared function, once it is there, and its hints. Clones get them as well.
+    late: Option<Arc<OnceLock<Late>>>,
     pub(super) linkage: Linkage,
     pub(super) attributes: Attributes,
     pub(super) hints: BTreeMap<ir::Inst, SiteHint>,
     origin: Option<Origin>,
     directives: Vec<RunDirective>,
     header: Option<Arc<FileHeader>>,
+}
+
+/// The part of a declared function that comes later.
+#[derive(Debug)]
+struct Late {
+    body: Arc<ir::Function>,
+    hints: BTreeMap<ir::Inst, SiteHint>,
 }
 
 impl ProgramFunction {
@@ -149,11 +156,18 @@ impl ProgramFunction {
         }
     }
 
-    /// Takes the body of a declared function; returns whether it is the first one.
-    pub(crate) fn arrive(&self, body: Arc<ir::Function>) -> bool {
-        self.late
-            .as_ref()
-            .is_some_and(|late| late.set(body).is_ok())
+    /// Takes the body of a declared function, and its hints; returns whether it is the first one.
+    pub(crate) fn arrive(
+        &self,
+        body: Arc<ir::Function>,
+        hints: BTreeMap<ir::Inst, SiteHint>,
+    ) -> bool {
+        let late = self.late.as_ref();
+        late.is_some_and(|late| late.set(Late { body, hints }).is_ok())
+    }
+
+    fn late(&self) -> Option<&Late> {
+        self.late.as_ref()?.get()
     }
 
     /// Returns whether the body is still to come.
@@ -194,6 +208,8 @@ impl ProgramFunction {
         let body = body.into();
         if !Arc::ptr_eq(&body, self.body()) {
             self.hints.clear();
+        } else if let Some(late) = self.late() {
+            self.hints = late.hints.clone();
         }
         self.late = None;
         self.body = body;
@@ -218,8 +234,7 @@ impl ProgramFunction {
 
     /// Returns the body.
     pub fn body(&self) -> &Arc<ir::Function> {
-        let late = self.late.as_ref().and_then(|late| late.get());
-        late.unwrap_or(&self.body)
+        self.late().map_or(&self.body, |late| &late.body)
     }
 
     /// Returns the linkage.
@@ -234,23 +249,20 @@ impl ProgramFunction {
 
     /// Returns the embedder's hint for the call `call` of the body.
     pub fn hint(&self, call: ir::Inst) -> Option<SiteHint> {
-        self.hints.get(&call).copied()
+        self.hint_map().get(&call).copied()
     }
 
     /// Returns all hints, in the order of the instructions' numbers.
     pub fn hints(&self) -> impl ExactSizeIterator<Item = (ir::Inst, SiteHint)> + '_ {
-        self.hints.iter().map(|(call, hint)| (*call, *hint))
+        self.hint_map().iter().map(|(call, hint)| (*call, *hint))
+    }
+
+    fn hint_map(&self) -> &BTreeMap<ir::Inst, SiteHint> {
+        self.late().map_or(&self.hints, |late| &late.hints)
     }
 
     pub(super) fn is_direct_call(&self, call: ir::Inst) -> bool {
-        let body = self.body();
-        // Cranelift's accessors panic for an instruction that the body does not have.
-        call.index() < body.dfg.num_insts()
-            && body.layout.inst_block(call).is_some()
-            && matches!(
-                body.dfg.insts[call],
-                ir::InstructionData::Call { .. } | ir::InstructionData::TryCall { .. }
-            )
+        is_direct_call(self.body(), call)
     }
 
     /// Returns where it comes from; `None` if it was built in memory without an origin.
@@ -269,4 +281,15 @@ impl ProgramFunction {
     pub fn header(&self) -> Option<&FileHeader> {
         self.header.as_deref()
     }
+}
+
+/// Returns whether `call` is a direct call in the layout of `body`.
+pub(crate) fn is_direct_call(body: &ir::Function, call: ir::Inst) -> bool {
+    // Cranelift's accessors panic for an instruction that the body does not have.
+    call.index() < body.dfg.num_insts()
+        && body.layout.inst_block(call).is_some()
+        && matches!(
+            body.dfg.insts[call],
+            ir::InstructionData::Call { .. } | ir::InstructionData::TryCall { .. }
+        )
 }

@@ -73,6 +73,7 @@ pub use attributes::{Attributes, InlineAttribute, SiteHint};
 pub use declaration::Declaration;
 pub use directives::FunctionRef;
 pub use error::ProgramError;
+pub(crate) use function::is_direct_call;
 pub use function::{FunctionId, Linkage, Origin, ProgramFunction, RunDirective};
 pub use header::{FileHeader, HeaderKind, HeaderLine};
 pub use name::{FunctionName, ParseNameError};

@@ -110,6 +110,7 @@ fn checked() -> Names {
         decide::Never,
         decide::ParameterUse,
         decide::ResultWays,
+        decide::Outline<'static>,
         decide::PolicyReason,
         decide::SlotArgument,
         decide::Small,

@@ -2,6 +2,7 @@
 //! is written against plain modules.
 
 mod attributes;
+mod background;
 mod errors;
 #[path = "../../examples/expressions/mod.rs"]
 mod expressions;

@@ -28,5 +28,6 @@ mod site_names;
 mod sizes;
 mod slot_facts;
 mod stream;
+mod stream_waits;
 mod support;
 mod throwing;

@@ -30,7 +30,9 @@ const TEXT: &str = "
 fn takes(inliner: &Inliner<'_>, change: impl FnOnce(&mut Function)) -> bool {
     let program = Program::from_clif(TEXT, "test").unwrap();
     let main = program.id(&"main".parse().unwrap()).unwrap();
-    let state = prepare(inliner, &program, CallGraph::new(&program), false);
+    let graph = CallGraph::new(&program);
+    let unwanted = Unwanted::new(inliner, &program, &graph, false);
+    let state = prepare(inliner, &program, graph, unwanted, false);
     let clock = Clock::default();
     let run = Run::new(inliner, &state, &clock, None, None);
     for members in state.graph.bottom_up() {

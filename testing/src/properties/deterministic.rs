@@ -4,10 +4,8 @@ use super::broken::{Broken, Property, first_difference};
 use crate::targets::Architecture;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::CompiledFunction;
-use cranelift_inliner::pass::{
-    CompiledProgram, DeclaredProgram, Inlined, Inliner, PassError, StreamError,
-};
-use cranelift_inliner::program::{FunctionId, FunctionName, Program};
+use cranelift_inliner::pass::{CompiledProgram, DeclaredProgram, Inlined, Inliner, PassError};
+use cranelift_inliner::program::{FunctionId, FunctionName, Program, ProgramFunction};
 use rayon::ThreadPool;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -18,8 +16,8 @@ const THREADS: [usize; 2] = [1, 5];
 /// Checks that the result of `inliner` on `program` does not depend on the number of threads and
 /// the order of the functions: the same bodies, the same decisions for the same reasons, the same
 /// dropped functions, and the same machine code for x64. The result of a
-/// [stream](Inliner::stream) of the same bodies must not depend on the order of their arrival
-/// either. If no call has handlers, it must be that of the whole program.
+/// [stream](Inliner::stream) of the same bodies, in whatever order they arrive, must be that of the
+/// whole program as well.
 ///
 /// # Errors
 ///
@@ -49,14 +47,9 @@ pub fn deterministic(program: &Program, inliner: &Inliner<'_>) -> Result<(), Bro
     let Some(declared) = DeclaredProgram::of(program) else {
         return Ok(());
     };
-    let mut reference = Some(reference).filter(|_| !declared.has_handlers);
     for (order, pool) in [(&reversed, 0), (&odd_first, 1), (&ids, 1)] {
         let Some(outcome) = Outcome::of_stream(program, &declared, order, inliner, pool) else {
             break;
-        };
-        let Some(reference) = &reference else {
-            reference = Some(outcome);
-            continue;
         };
         let place = format!("a stream on {} threads", THREADS[pool]);
         reference
@@ -171,19 +164,24 @@ fn stream(
     let (first, second) = order.split_at(order.len() / 2);
     let streamed = inliner.stream(declared, &**isa, &|_, _| {}, |stream| {
         let define = |ids: &[FunctionId]| {
-            let bodies = ids.iter().map(|&id| program[id].body().clone());
-            bodies.map(|body| stream.define(body)).find_map(Result::err)
+            let functions = ids.iter().map(|&id| &program[id]);
+            let define = |function: &ProgramFunction| {
+                stream.define_with_hints(function.body().clone(), function.hints())
+            };
+            functions.map(define).find_map(Result::err)
         };
         let (first, second) = rayon::join(|| define(first), || define(second));
         first.or(second)
     });
     let streamed = match streamed {
         Ok(streamed) => streamed,
-        Err(StreamError::Profile) => return None,
         Err(error) => return Some(Err(error.to_string())),
     };
     if let Some(error) = streamed.front_end {
         return Some(Err(error.to_string()));
+    }
+    if !streamed.is_exact {
+        return Some(Err("the declarations are not exact".to_owned()));
     }
     match streamed.errors.first() {
         None => {}
