@@ -1,6 +1,6 @@
 //! Policies made of others.
 
-use super::{CallSite, Decision, Inline, Outline, PolicyReason};
+use super::{CallSite, Decision, EarlyCallee, Inline, PolicyReason};
 use std::sync::{Mutex, PoisonError};
 
 /// Asks policies in turn; the first that decides wins.
@@ -34,7 +34,7 @@ impl Inline for FirstMatch<'_> {
             .unwrap_or(Decision::Undecided)
     }
 
-    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+    fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
         let mut policies = self.policies.iter();
         let first = policies.next()?.rules_out(callee)?;
         let others = policies.all(|policy| policy.rules_out(callee).is_some());

@@ -1,7 +1,9 @@
 //! The default policy: estimated cost against estimated benefit.
 
 use super::reason::Weighing;
-use super::{AddressUse, CallSite, Decision, Inline, Outline, ParameterUse, PolicyReason, Summary};
+use super::{
+    AddressUse, CallSite, Decision, EarlyCallee, Inline, ParameterUse, PolicyReason, Summary,
+};
 use crate::profile::Heat;
 use crate::program::Linkage;
 use cranelift_codegen::ir::StackSlot;
@@ -316,7 +318,7 @@ impl Inline for CostModel {
         }
     }
 
-    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+    fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
         let (insts, most) = (callee.insts(), self.max_callee_insts);
         (insts > most).then(|| PolicyReason::large_callee(insts, most))
     }

@@ -38,9 +38,9 @@ mod argument;
 mod call_site;
 mod compose;
 mod cost_model;
+mod early_callee;
 mod limits;
 mod loops;
-mod outline;
 mod parameters;
 #[cfg(feature = "shards")]
 mod passed;
@@ -57,9 +57,9 @@ pub use call_site::CallSite;
 pub(crate) use call_site::{RoundAnalysis, SiteContext};
 pub use compose::{FirstMatch, FromFnMut, from_fn_mut};
 pub use cost_model::CostModel;
+pub use early_callee::EarlyCallee;
 pub use limits::Limits;
 pub use loops::Loops;
-pub use outline::Outline;
 pub use parameters::{AddressUse, ParameterUse};
 #[cfg(feature = "shards")]
 pub(crate) use passed::{PassedValue, passed_values, result_branches};
@@ -98,7 +98,7 @@ pub trait Inline: Send + Sync {
     /// answer must depend on `callee` alone.
     ///
     /// ```
-    /// use cranelift_inliner::decide::{CallSite, Decision, Inline, Outline, PolicyReason};
+    /// use cranelift_inliner::decide::{CallSite, Decision, Inline, EarlyCallee, PolicyReason};
     ///
     /// struct Tiny;
     ///
@@ -110,14 +110,14 @@ pub trait Inline: Send + Sync {
     ///         }
     ///     }
     ///
-    ///     fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+    ///     fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
     ///         // What is inlined into a function may fold, but not as much as this.
     ///         (callee.insts() > 100).then(|| "not tiny".into())
     ///     }
     /// }
     /// # let _: &dyn Inline = &Tiny;
     /// ```
-    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+    fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
         let _ = callee;
         None
     }
@@ -137,7 +137,7 @@ impl Inline for &(dyn Inline + '_) {
         (**self).decide(site)
     }
 
-    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+    fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
         (**self).rules_out(callee)
     }
 }
@@ -147,7 +147,7 @@ impl Inline for Box<dyn Inline + '_> {
         (**self).decide(site)
     }
 
-    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+    fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
         (**self).rules_out(callee)
     }
 }

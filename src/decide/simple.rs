@@ -1,6 +1,6 @@
 //! The two policies without a heuristic.
 
-use super::{CallSite, Decision, Inline, Outline, PolicyReason};
+use super::{CallSite, Decision, EarlyCallee, Inline, PolicyReason};
 
 const NEVER: &str = "policy never";
 
@@ -23,7 +23,7 @@ impl Inline for Never {
         Decision::keep(NEVER)
     }
 
-    fn rules_out(&self, _: &Outline<'_>) -> Option<PolicyReason> {
+    fn rules_out(&self, _: &EarlyCallee<'_>) -> Option<PolicyReason> {
         Some(NEVER.into())
     }
 }

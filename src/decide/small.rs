@@ -1,6 +1,6 @@
 //! Two size thresholds and nothing else.
 
-use super::{CallSite, Decision, Inline, Outline, PolicyReason};
+use super::{CallSite, Decision, EarlyCallee, Inline, PolicyReason};
 
 /// A function of more than this many times the largest size is not expected to become small.
 const SHRINKS: usize = 4;
@@ -56,7 +56,7 @@ impl Inline for Small {
         }
     }
 
-    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+    fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
         let most = self.callee_insts.saturating_mul(SHRINKS);
         let insts = callee.insts();
         (insts > most).then(|| PolicyReason::large_callee(insts, self.callee_insts))

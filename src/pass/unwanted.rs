@@ -6,7 +6,7 @@
 
 use super::Inliner;
 use super::report::Reason;
-use crate::decide::Outline;
+use crate::decide::EarlyCallee;
 use crate::graph::CallGraph;
 use crate::program::{FunctionId, InlineAttribute, Linkage, Program, SiteHint};
 use cranelift_entity::{EntitySet, PrimaryMap};
@@ -53,7 +53,7 @@ impl Unwanted {
             if graph.size(id) > inliner.limits.function_insts {
                 return Some(Reason::FunctionSize);
             }
-            let outline = Outline {
+            let early = EarlyCallee {
                 name: function.name(),
                 insts: graph.size(id),
                 linkage: function.linkage(),
@@ -62,7 +62,7 @@ impl Unwanted {
                 address_taken: graph.is_address_taken(id),
                 recursion: graph.recursion(id),
             };
-            inliner.policy.rules_out(&outline).map(Reason::Policy)
+            inliner.policy.rules_out(&early).map(Reason::Policy)
         };
         let options = &inliner.optimize_options;
         Unwanted {

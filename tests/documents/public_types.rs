@@ -110,7 +110,7 @@ fn checked() -> Names {
         decide::Never,
         decide::ParameterUse,
         decide::ResultWays,
-        decide::Outline<'static>,
+        decide::EarlyCallee<'static>,
         decide::PolicyReason,
         decide::SlotArgument,
         decide::Small,

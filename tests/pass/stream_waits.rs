@@ -4,7 +4,7 @@ use super::support::{id, isa, name, program_exporting};
 use cranelift_codegen::ir::Inst;
 use cranelift_inliner::cleanup::OptimizeOptions;
 use cranelift_inliner::decide::{
-    Always, CallSite, CostModel, Decision, FirstMatch, Inline, Limits, Never, Outline,
+    Always, CallSite, CostModel, Decision, EarlyCallee, FirstMatch, Inline, Limits, Never,
     PolicyReason, Small,
 };
 use cranelift_inliner::pass::{DeclaredProgram, Inliner, Reason, Stream, StreamError, Streamed};
@@ -254,7 +254,7 @@ impl Inline for RulesOut {
         Decision::inline("not ruled out")
     }
 
-    fn rules_out(&self, callee: &Outline<'_>) -> Option<PolicyReason> {
+    fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
         let local = callee.linkage() == Linkage::Local && !callee.is_address_taken();
         let recursive = callee.recursion().is_recursive() || callee.attributes().cold;
         let is_pair = callee.insts() == 10 && callee.call_sites() == 2;

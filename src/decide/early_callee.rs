@@ -9,7 +9,7 @@ use crate::program::{Attributes, FunctionName, Linkage};
 /// In a [stream](crate::pass::Inliner::stream) they come from the function's
 /// [declaration](crate::program::Declaration), otherwise from its body.
 #[derive(Clone, Debug)]
-pub struct Outline<'a> {
+pub struct EarlyCallee<'a> {
     pub(crate) name: &'a FunctionName,
     pub(crate) insts: usize,
     pub(crate) linkage: Linkage,
@@ -19,7 +19,7 @@ pub struct Outline<'a> {
     pub(crate) recursion: Recursion,
 }
 
-impl Outline<'_> {
+impl EarlyCallee<'_> {
     /// Returns its name.
     pub fn name(&self) -> &FunctionName {
         self.name
