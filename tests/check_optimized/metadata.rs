@@ -412,4 +412,39 @@ block5:
             assert!(message.contains("from nowhere"), "{added:?}: {message}");
         }
     }
+
+    /// Three loads of the same bytes, with a label each, became three constants.
+    #[test]
+    fn labels_on_loads_of_constant_bytes() {
+        let before = "
+function %f() system_v {
+    ss0 = explicit_slot 5
+    fn0 = %g(f32, f32) system_v
+block0:
+    v0 = stack_addr.i64 ss0
+    v1 = iconst.i32 64
+    store notrap little v1, v0
+    v2 = iconst.i8 1
+    store notrap little v2, v0+4
+    v3 = load.f32 notrap little v0+1
+    v4 = load.f32 notrap little v0+1
+    call fn0(v3, v4)
+    return
+}";
+        let after = "
+function %f() system_v {
+    fn0 = %g(f32, f32) system_v
+block0:
+    v5 = iconst.i32 0x0100_0000
+    v6 = bitcast.f32 v5
+    v7 = iconst.i32 0x0100_0000
+    v8 = bitcast.f32 v7
+    call fn0(v6, v8)
+    return
+}";
+        for (old, new) in [(&[][..], &[][..]), (&[(3, 1), (4, 1)], &[(6, 1), (8, 1)])] {
+            let (before, after) = (labelled(before, old), labelled(after, new));
+            check_optimized(&before, &after, &Alone(None)).unwrap();
+        }
+    }
 }

@@ -5,6 +5,7 @@ use super::evaluate::World;
 use super::memory::Access;
 use super::nodes::{Node, Order, Term};
 use cranelift_codegen::ir::{Endianness, Type};
+use smallvec::SmallVec;
 
 impl World {
     /// Returns the contents of memory after a store of `value`, as a number in native byte order.
@@ -53,22 +54,49 @@ impl World {
 
     fn view(&mut self, bits: Node, order: Order) -> Node {
         let width = self.nodes.width(bits);
-        let (of, start) = self.piece(bits);
-        let whole = self.nodes.width(of);
-        match (self.nodes.term(of).clone(), order) {
-            (Term::Image(node, stored), _) if stored == order && whole == width => return node,
-            (Term::Image(node, stored), (Some(endianness), 0)) if stored == order => {
-                let low = match endianness {
-                    Endianness::Little => start * 8,
-                    Endianness::Big => whole - start * 8 - width,
-                };
-                return self.nodes.bits(node, low, width);
-            }
-            (Term::Constant(0), _) => return self.nodes.constant(0, width),
+        match *self.nodes.term(bits) {
+            Term::Image(node, stored) if stored == order => return node,
+            Term::Constant(0) => return bits,
             _ if width == 8 => return bits,
             _ => {}
         }
+        if let (Some(endianness), 0) = order
+            && let Some(value) = self.view_of_parts(bits, order, endianness)
+        {
+            return value;
+        }
         self.nodes.node(Term::View(bits, order), width)
+    }
+
+    /// Returns the number that is stored as these bytes, if each of them is of a number that was
+    /// stored in this order, or a byte or a zero, which are the same in every order.
+    fn view_of_parts(&mut self, bits: Node, order: Order, endianness: Endianness) -> Option<Node> {
+        let parts: SmallVec<[Node; 4]> = match self.nodes.term(bits) {
+            Term::Sequence(parts) => parts.iter().copied().collect(),
+            _ => SmallVec::from_slice(&[bits]),
+        };
+        let mut values: SmallVec<[Node; 4]> = SmallVec::new();
+        for part in parts {
+            let width = self.nodes.width(part);
+            let (of, start) = self.piece(part);
+            let whole = self.nodes.width(of);
+            values.push(match *self.nodes.term(of) {
+                Term::Image(node, stored) if stored == order => {
+                    let low = match endianness {
+                        Endianness::Little => start * 8,
+                        Endianness::Big => whole - start * 8 - width,
+                    };
+                    self.nodes.bits(node, low, width)
+                }
+                Term::Constant(0) => self.nodes.constant(0, width),
+                _ if width == 8 && whole == 8 => part,
+                _ => return None,
+            });
+        }
+        if endianness == Endianness::Big {
+            values.reverse();
+        }
+        Some(self.nodes.row(&values))
     }
 
     fn reordered(&mut self, access: &Access, node: Node, to_memory: bool) -> Option<Node> {
