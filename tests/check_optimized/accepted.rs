@@ -1,6 +1,7 @@
 //! Pairs that the checker must take.
 
-use crate::support::prove;
+use crate::support::{prove, read};
+use cranelift_inliner::check::{Alone, check_optimized};
 
 fn accept(before: &str, after: &str) {
     if let Err(unproved) = prove(before, after, "") {
@@ -892,4 +893,73 @@ block2:
     return v2
 }",
     );
+}
+
+/// On one way the condition is a constant, on the other an earlier branch decided it; each way
+/// alone then goes the same way at the next branch on it.
+#[test]
+fn a_branch_that_all_ways_to_a_join_decide() {
+    accept(
+        "
+function %f(i32, i64, i64) -> i64 system_v {
+block0(v0: i32, v1: i64, v2: i64):
+    v3 = iconst.i64 1
+    brif v0, block1, block2(v3)
+block1:
+    jump block2(v1)
+block2(v4: i64):
+    brif v4, block3, block5(v2)
+block3:
+    store v2, v2
+    brif v4, block4, block5(v2)
+block4:
+    jump block5(v4)
+block5(v5: i64):
+    return v5
+}",
+        "
+function %f(i32, i64, i64) -> i64 system_v {
+block0(v0: i32, v1: i64, v2: i64):
+    v3 = iconst.i64 1
+    brif v0, block1, block3(v3)
+block1:
+    brif v1, block3(v1), block5(v2)
+block3(v4: i64):
+    store v2, v2
+    jump block5(v4)
+block5(v5: i64):
+    return v5
+}",
+    );
+}
+
+/// With the byte order unknown, bytes of several stores are a row of their own; zeros in it are one
+/// zero, wherever they were cut.
+#[test]
+fn zeros_beside_bytes_that_nothing_reads() {
+    let body = |dead: &str| {
+        format!(
+            "
+function %f(i64, i32) -> i64 system_v {{
+    ss0 = explicit_slot 32
+block0(v0: i64, v1: i32):
+    v2 = stack_addr.i64 ss0
+    v3 = iconst.i16 0x7fff
+    v4 = iconst.i64 0
+    {dead}
+    store notrap v4, v2+23
+    store notrap v1, v2+24
+    v5 = iconst.i64 24
+    v6 = band v0, v5
+    v7 = iadd v2, v6
+    store notrap v0, v7
+    v8 = sload32 notrap v2+23
+    return v8
+}}"
+        )
+    };
+    let (before, after) = (body("store notrap v3, v2+21"), body(""));
+    let unknown = Alone(None);
+    let [before, after] = [&before, &after].map(|text| read(text).unwrap());
+    check_optimized(&before, &after, &unknown).unwrap();
 }

@@ -39,6 +39,14 @@ pub(super) fn truth_of(world: &World, facts: &Facts, node: Node) -> Option<bool>
     truth_at(world, facts, node, MAX_DEPTH)
 }
 
+/// Returns the fact about a term that is known without looking at its parts.
+pub(super) fn known_fact(world: &World, facts: &Facts, node: Node) -> Option<Fact> {
+    match world.nodes.constant_of(node) {
+        Some(bits) => Some(Fact::Is(bits)),
+        None => facts.get(&node).copied(),
+    }
+}
+
 fn value_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<u128> {
     let depth = depth.checked_sub(1)?;
     let nodes = &world.nodes;

@@ -348,6 +348,11 @@ impl World {
             if let Some(last) = joined.last_mut() {
                 let (before, from) = self.piece(*last);
                 let until = self.nodes.width(*last);
+                let both = [*last, part].map(|part| self.nodes.constant_of(part));
+                if both == [Some(0); 2] {
+                    *last = self.nodes.constant(0, until + size);
+                    continue;
+                }
                 if before == of && from + until / 8 == start {
                     *last = match self.nodes.width(of) == until + size {
                         true => of,
@@ -393,13 +398,6 @@ impl World {
             (_, Some(Endianness::Big)) => {
                 parts.reverse();
                 Some(self.nodes.row(&parts))
-            }
-            (_, None)
-                if parts
-                    .iter()
-                    .all(|&part| self.nodes.constant_of(part) == Some(0)) =>
-            {
-                Some(self.nodes.constant(0, size * 8))
             }
             (_, None) => Some(self.sequence(&parts)),
         }

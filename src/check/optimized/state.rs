@@ -1,7 +1,7 @@
 //! The facts at the start of a block of the optimised function.
 
 use super::evaluate::World;
-use super::facts::Facts;
+use super::facts::{Fact, Facts, known_fact};
 use super::memory::{Held, Memory, Piece};
 use super::nodes::{Entry, Node, Side, SlotRef, Symbol};
 use cranelift_codegen::ir::{Block, Inst, StackSlot, Value};
@@ -129,24 +129,44 @@ impl World {
         // them.
         pairs.sort_by_key(|&(entry, ..)| rank(entry));
         let mut classes = Classes::default();
+        let others = other.facts;
+        // About values that are joined here. Other facts about these are of an earlier time.
+        let mut about_joined: BTreeMap<Node, Option<Fact>> = BTreeMap::new();
         for (entry, known, new) in pairs {
             let node = match (*known, new) {
                 (Some(old), Some(new)) if old == new && !self.nodes.leans_on(old, block) => {
                     continue;
                 }
-                (Some(old), Some(new)) => self.joined(block, entry, old, new, &mut classes),
+                (Some(old), Some(new)) => {
+                    let node = self.joined(block, entry, old, new, &mut classes);
+                    if let Some(node) = node {
+                        let of_old = known_fact(self, &state.facts, old);
+                        let of_new = known_fact(self, &others, new);
+                        let both = of_old.zip(of_new).and_then(|(a, b)| a.either(b));
+                        about_joined.insert(node, both);
+                    }
+                    node
+                }
                 _ => None,
             };
             changed |= *known != node;
             *known = node;
         }
-        let others = other.facts;
         state.facts.retain(|node, fact| {
-            let both = others.get(node).and_then(|&other| fact.either(other));
+            let both = match about_joined.remove(node) {
+                Some(both) => both,
+                None => others.get(node).and_then(|&other| fact.either(other)),
+            };
             changed |= both != Some(*fact);
             *fact = both.unwrap_or(*fact);
             both.is_some()
         });
+        for (node, fact) in about_joined {
+            if let Some(fact) = fact.filter(|_| self.nodes.constant_of(node).is_none()) {
+                state.facts.insert(node, fact);
+                changed = true;
+            }
+        }
         changed
     }
 
