@@ -940,15 +940,16 @@ fn zeros_beside_bytes_that_nothing_reads() {
     let body = |dead: &str| {
         format!(
             "
-function %f(i64, i32) -> i64 system_v {{
+function %f(i64) -> i64 system_v {{
     ss0 = explicit_slot 32
-block0(v0: i64, v1: i32):
+block0(v0: i64):
     v2 = stack_addr.i64 ss0
     v3 = iconst.i16 0x7fff
     v4 = iconst.i64 0
     {dead}
     store notrap v4, v2+23
-    store notrap v1, v2+24
+    v9 = iconst.i32 0
+    store notrap v9, v2+24
     v5 = iconst.i64 24
     v6 = band v0, v5
     v7 = iadd v2, v6
@@ -962,4 +963,54 @@ block0(v0: i64, v1: i32):
     let unknown = Alone(None);
     let [before, after] = [&before, &after].map(|text| read(text).unwrap());
     check_optimized(&before, &after, &unknown).unwrap();
+}
+
+/// One byte of a number that was stored in an explicit order is a byte of the number, although the
+/// order of the machine is unknown.
+#[test]
+fn a_byte_of_a_number_in_an_explicit_order() {
+    let load = "
+function %f(i32) -> i32 system_v {
+    ss0 = explicit_slot 4
+    ss1 = explicit_slot 4
+block0(v0: i32):
+    v1 = stack_addr.i64 ss0
+    v2 = iconst.i32 -909564928
+    store notrap little v2, v1
+    v3 = load.i8 notrap v1
+    v4 = stack_addr.i64 ss1
+    store notrap v3, v4
+    store notrap v3, v4+1
+    store notrap v3, v4+2
+    store notrap v3, v4+3
+    v5 = load.i32 notrap little v4
+    brif v5, block1, block2
+block1:
+    return v0
+block2:
+    return v5
+}";
+    let value = "
+function %f(i32) -> i32 system_v {
+    ss0 = explicit_slot 4
+block0(v0: i32):
+    v1 = stack_addr.i64 ss0
+    v2 = iconst.i32 -909564928
+    store notrap little v2, v1
+    v3 = load.i8 notrap v1
+    v6 = uextend.i32 v3
+    v8 = iconst.i32 8
+    v9 = ishl v6, v8
+    v10 = bor v6, v9
+    v11 = iconst.i32 16
+    v12 = ishl v10, v11
+    v5 = bor v10, v12
+    brif v5, block1, block2
+block1:
+    return v0
+block2:
+    return v5
+}";
+    let [before, after] = [load, value].map(|text| read(text).unwrap());
+    check_optimized(&before, &after, &Alone(None)).unwrap();
 }

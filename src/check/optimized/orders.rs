@@ -44,12 +44,22 @@ impl World {
     fn image(&mut self, node: Node, order: Order) -> Node {
         let width = self.nodes.width(node);
         match *self.nodes.term(node) {
-            Term::View(bits, of) if of == order => bits,
+            Term::View(bits, of) if of == order => return bits,
             // Zeros are the same in every order.
-            Term::Constant(0) => node,
-            _ if width == 8 => node,
-            _ => self.nodes.node(Term::Image(node, order), width),
+            Term::Constant(0) => return node,
+            _ if width == 8 => return node,
+            _ => {}
         }
+        let (Some(endianness), 0) = order else {
+            return self.nodes.node(Term::Image(node, order), width);
+        };
+        // The bytes of numbers have the same form however they were stored.
+        let bytes = (0..width / 8).map(|byte| self.nodes.bits(node, byte * 8, 8));
+        let mut bytes: SmallVec<[Node; 8]> = bytes.collect();
+        if endianness == Endianness::Big {
+            bytes.reverse();
+        }
+        self.sequence(&bytes)
     }
 
     fn view(&mut self, bits: Node, order: Order) -> Node {
@@ -61,42 +71,29 @@ impl World {
             _ => {}
         }
         if let (Some(endianness), 0) = order
-            && let Some(value) = self.view_of_parts(bits, order, endianness)
+            && let Some(value) = self.number_of_bytes(bits, endianness)
         {
             return value;
         }
         self.nodes.node(Term::View(bits, order), width)
     }
 
-    /// Returns the number that is stored as these bytes, if each of them is of a number that was
-    /// stored in this order, or a byte or a zero, which are the same in every order.
-    fn view_of_parts(&mut self, bits: Node, order: Order, endianness: Endianness) -> Option<Node> {
-        let parts: SmallVec<[Node; 4]> = match self.nodes.term(bits) {
-            Term::Sequence(parts) => parts.iter().copied().collect(),
-            _ => SmallVec::from_slice(&[bits]),
+    /// Returns the number that is stored as these bytes in memory, if each of them has a term of its
+    /// own.
+    fn number_of_bytes(&mut self, bits: Node, endianness: Endianness) -> Option<Node> {
+        let Term::Sequence(parts) = self.nodes.term(bits) else {
+            return None;
         };
-        let mut values: SmallVec<[Node; 4]> = SmallVec::new();
-        for part in parts {
-            let width = self.nodes.width(part);
-            let (of, start) = self.piece(part);
-            let whole = self.nodes.width(of);
-            values.push(match *self.nodes.term(of) {
-                Term::Image(node, stored) if stored == order => {
-                    let low = match endianness {
-                        Endianness::Little => start * 8,
-                        Endianness::Big => whole - start * 8 - width,
-                    };
-                    self.nodes.bits(node, low, width)
-                }
-                Term::Constant(0) => self.nodes.constant(0, width),
-                _ if width == 8 && whole == 8 => part,
-                _ => return None,
-            });
+        let mut parts: SmallVec<[Node; 8]> = parts.iter().copied().collect();
+        let is_byte_or_zero =
+            |&part: &Node| self.nodes.width(part) == 8 || self.nodes.constant_of(part) == Some(0);
+        if !parts.iter().all(is_byte_or_zero) {
+            return None;
         }
         if endianness == Endianness::Big {
-            values.reverse();
+            parts.reverse();
         }
-        Some(self.nodes.row(&values))
+        Some(self.nodes.row(&parts))
     }
 
     fn reordered(&mut self, access: &Access, node: Node, to_memory: bool) -> Option<Node> {
