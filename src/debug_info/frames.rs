@@ -2,10 +2,16 @@
 
 use super::DebugInfoError;
 use super::sections::{Placed, SectionWriter, endian};
+use crate::backend::CompiledFunction;
 use crate::panics;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::UnwindInfo;
-use gimli::write::{EhFrame, FrameTable};
+use gimli::Register;
+use gimli::write::{CallFrameInstruction, EhFrame, FrameTable};
+use target_lexicon::Architecture;
+
+/// The numbers of rbx, r12, r13, r14 and r15.
+const SAVED_ON_X64: [u16; 5] = [3, 12, 13, 14, 15];
 
 /// Returns the contents of `.eh_frame`; `None` where the target unwinds otherwise.
 pub(super) fn write(
@@ -22,7 +28,14 @@ pub(super) fn write(
     for function in functions {
         let unwind = function.function.compiled.unwind_info(isa)?;
         if let Some(UnwindInfo::SystemV(unwind)) = unwind {
-            frames.add_fde(cie, unwind.to_fde(function.address(0)));
+            let mut entry = unwind.to_fde(function.address(0));
+            if let Some(after_prologue) = misplaced_from(isa, function.function.compiled) {
+                for register in SAVED_ON_X64 {
+                    let rule = CallFrameInstruction::Undefined(Register(register));
+                    entry.add_instruction(after_prologue, rule);
+                }
+            }
+            frames.add_fde(cie, entry);
         }
     }
     if frames.fde_count() == 0 {
@@ -33,4 +46,32 @@ pub(super) fn write(
         .map_err(|reason| DebugInfoError::Writing { reason })?
         .map(Some)
         .map_err(DebugInfoError::from)
+}
+
+/// Returns the offset of the first place to unwind from in a function whose saved registers
+/// Cranelift describes wrongly; `None` in others.
+///
+/// The prologue of a function whose tail calls need more space for arguments than it has moves the
+/// frame down, and sets the frame pointer again. The places of saved registers are from the frame
+/// before that: see `docs/CRANELIFT.md`. It is better not to know a register than to know it
+/// wrongly.
+fn misplaced_from(isa: &dyn TargetIsa, compiled: &CompiledFunction) -> Option<u32> {
+    /// `push rbp` and `mov rbp, rsp`.
+    const SETUP: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
+    if isa.triple().architecture != Architecture::X86_64 {
+        return None;
+    }
+    // `sub rsp` with a number of one byte or of four.
+    let after = match compiled.code().strip_prefix(&SETUP)? {
+        [0x48, 0x83, 0xec, _, after @ ..] => after,
+        [0x48, 0x81, 0xec, _, _, _, _, after @ ..] => after,
+        _ => return None,
+    };
+    if !after.starts_with(&SETUP[1..]) {
+        return None;
+    }
+    let calls = compiled.call_sites();
+    let calls = calls.map(|site| site.ret_addr.saturating_sub(1));
+    let traps = compiled.traps().iter().map(|trap| trap.offset);
+    calls.chain(traps).min()
 }

@@ -64,6 +64,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod clif_values;
 mod error;
 mod frames;
 mod labels;
@@ -75,6 +76,7 @@ mod unit;
 mod values;
 mod variables;
 
+pub use clif_values::ClifValues;
 pub use error::DebugInfoError;
 pub use labels::{LabelSchema, LabelVariable, value_type};
 pub use source::{ClifLines, LineIsLocation, SourceMap, SourcePosition};

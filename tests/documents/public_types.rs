@@ -89,6 +89,7 @@ fn checked() -> Names {
         cleanup::TableFunction,
         cleanup::Tables,
         debug_info::ClifLines,
+        debug_info::ClifValues,
         debug_info::DebugFunction<'static>,
         debug_info::DebugInfo<'static>,
         debug_info::DebugInfoError,

@@ -167,7 +167,8 @@ pub(crate) struct CompileArguments {
     /// Write DWARF debug information, with inlined calls as frames
     ///
     /// The source is the CLIF text: the line of an instruction is the line of the first one in its
-    /// function with the same @location. For ELF files.
+    /// function with the same @location. Values are variables with their own names, and may get
+    /// other registers than without this option. For ELF files.
     #[arg(short = 'g', long)]
     pub(crate) debug_info: bool,
 

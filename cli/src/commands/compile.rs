@@ -9,7 +9,7 @@ use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_inliner::backend::{
     ObjectFunction, ObjectLinkage, ScratchPool, build_object, compile_function, emit_object,
 };
-use cranelift_inliner::debug_info::{ClifLines, DebugFunction, DebugInfo};
+use cranelift_inliner::debug_info::{ClifLines, ClifValues, DebugFunction, DebugInfo};
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::CompiledProgram;
 use cranelift_inliner::program::{FunctionName, Linkage, Program};
@@ -32,11 +32,14 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
         None => Output::File(output::beside(inputs, "o")?),
     };
     let mut job = Job::begin(common, &arguments.plan, &arguments.target)?;
-    let program = job.read(inputs)?;
+    let mut program = job.read(inputs)?;
     let locations = match arguments.debug_info {
         true => LocationMode::InlinedAt,
         false => LocationMode::Keep,
     };
+    if arguments.debug_info {
+        program = ClifValues::new(&program).label(&program);
+    }
     let (inlined, compiled) = job.inline_and_compile(&program, locations)?;
     let isa = job.isa.clone();
     let wants_table = common.report.stats.is_none() && !arguments.quiet;
@@ -139,6 +142,7 @@ pub(super) fn object_with_hidden(
     if !debug.is_empty() {
         let lines = source_lines(program);
         DebugInfo::new(&**isa, &lines)
+            .labels(&ClifValues::new(program))
             .add_to(&mut object, &debug)
             .map_err(|error| Failure::debug_info(&error, program))?;
     }

@@ -6,6 +6,7 @@ mod commands;
 #[allow(dead_code, reason = "one module of the corpus is looked at")]
 mod corpus;
 mod debug;
+mod debugging;
 #[cfg(unix)]
 mod documents;
 mod explain;

@@ -99,7 +99,8 @@ impl Build {
         let inliner = Inliner::new(self.policy(seed))
             .optimize(self.optimize)
             .locations(LocationMode::InlinedAt);
-        let (_, compiled) = inliner.run_and_compile(&subject.program, &*isa).unwrap();
+        let compiled = inliner.run_and_compile(&subject.program, &*isa);
+        let (_, compiled) = compiled.unwrap();
         let mut scratch = CompileScratch::new();
         let entries = subject.entries().enumerate().map(|(number, entry)| {
             let (callee, signature) = entry;

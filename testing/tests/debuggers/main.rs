@@ -11,3 +11,4 @@ mod glue;
 mod programs;
 mod session;
 mod trees;
+mod verify;

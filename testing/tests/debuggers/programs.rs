@@ -28,7 +28,7 @@ pub(crate) struct Subject {
     pub(crate) hosts: Vec<(FunctionName, Signature)>,
     /// The lines of calls that do not return.
     pub(crate) tail_calls: BTreeSet<u64>,
-    /// The instructions that trap without other effects, by line.
+    /// The instructions that trap without other effects, or may come to, by line.
     pub(crate) traps: BTreeMap<u64, BTreeSet<String>>,
 }
 
@@ -91,13 +91,18 @@ impl Subject {
         })
     }
 
-    /// Returns whether the instructions of both lines may be one instruction of the machine: of two
-    /// that trap alike, without other effects, Cranelift keeps the first.
-    pub(crate) fn may_be_merged(&self, one: u64, other: u64) -> bool {
-        match (self.traps.get(&one), self.traps.get(&other)) {
-            (Some(one), Some(other)) => !one.is_disjoint(other),
-            _ => false,
-        }
+    /// Returns whether a trap of the line `one` may be at the line `other` in optimized code. Of two
+    /// instructions that trap alike, without other effects, Cranelift keeps the first. A branch to a
+    /// block that only traps becomes a conditional trap.
+    pub(crate) fn may_trap_at(&self, one: u64, other: u64) -> bool {
+        let (Some(one), Some(other)) = (self.traps.get(&one), self.traps.get(&other)) else {
+            return false;
+        };
+        let branches = one.contains("trap") && other.contains("brif");
+        branches
+            || one
+                .intersection(other)
+                .any(|opcode| opcode != "trap" && opcode != "brif")
     }
 
     pub(crate) fn text(&self) -> String {
@@ -124,7 +129,8 @@ fn add_traps(body: &Function, traps: &mut BTreeMap<u64, BTreeSet<String>>) {
     let insts = body.layout.blocks();
     for inst in insts.flat_map(|block| body.layout.block_insts(block)) {
         let opcode = body.dfg.insts[inst].opcode();
-        if opcode.can_trap() && opcode.side_effects_idempotent() {
+        let traps_alone = opcode.can_trap() && opcode.side_effects_idempotent();
+        if traps_alone || matches!(opcode, Opcode::Trap | Opcode::Brif) {
             let line = u64::from(body.srcloc(inst).bits());
             traps.entry(line).or_default().insert(opcode.to_string());
         }

