@@ -6,6 +6,7 @@
 //! missing, the tests say so and pass.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
+mod accounting;
 mod builds;
 mod glue;
 mod programs;
