@@ -9,6 +9,7 @@
 mod accounting;
 mod builds;
 mod glue;
+mod mutations;
 mod programs;
 mod session;
 mod trees;

@@ -95,7 +95,7 @@ fn is_merged_trap(subject: &Subject, one: &Stop, other: &Stop) -> bool {
 }
 
 /// Returns the first difference.
-fn difference(subject: &Subject, expected: &[Stop], actual: &[Stop]) -> Option<String> {
+pub(crate) fn difference(subject: &Subject, expected: &[Stop], actual: &[Stop]) -> Option<String> {
     for (number, (one, other)) in expected.iter().zip(actual).enumerate() {
         let same = one.signal == other.signal
             && other.is_complete
