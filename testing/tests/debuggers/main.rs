@@ -9,8 +9,10 @@
 mod accounting;
 mod builds;
 mod glue;
+mod image;
 mod mutations;
 mod programs;
 mod session;
+mod tail_calls;
 mod trees;
 mod verify;
