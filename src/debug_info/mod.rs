@@ -64,9 +64,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod calls;
 mod clif_values;
 mod error;
 mod frames;
+mod jumps;
 mod labels;
 mod lines;
 mod scopes;

@@ -1,12 +1,14 @@
 //! The tree of inlined bodies in a function's code.
 
 use super::DebugFunction;
+use super::jumps::is_tail_call;
 use super::variables::Variable;
 use crate::locations::{Chain, CodeLocations, LocationTable, Place};
 use crate::program::FunctionName;
 use cranelift_codegen::MachDebugTagPos;
 use cranelift_codegen::binemit::CodeOffset;
 use cranelift_codegen::ir::{DebugTag, SourceLoc, StackSlot};
+use cranelift_codegen::isa::TargetIsa;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::ops::Range;
 
@@ -27,7 +29,7 @@ pub(super) struct Scope<'a> {
 }
 
 impl<'a> Scopes<'a> {
-    pub(super) fn new(function: &DebugFunction<'a>) -> Self {
+    pub(super) fn new(isa: &dyn TargetIsa, function: &DebugFunction<'a>) -> Self {
         let table = function.locations;
         let mut scopes = Scopes {
             scopes: vec![Scope {
@@ -46,7 +48,7 @@ impl<'a> Scopes<'a> {
                 .or_insert_with(|| scopes.scope(table.chain(location)));
             pieces.push((range, innermost));
         }
-        scopes.begin_before_traps(&mut pieces, function);
+        scopes.begin_before_traps(&mut pieces, isa, function);
         for (range, innermost) in pieces {
             scopes.extend(innermost, range);
         }
@@ -62,11 +64,15 @@ impl<'a> Scopes<'a> {
     fn begin_before_traps(
         &self,
         pieces: &mut [(Range<CodeOffset>, usize)],
+        isa: &dyn TargetIsa,
         function: &DebugFunction<'_>,
     ) {
         let code = function.compiled;
         let traps: FxHashSet<CodeOffset> = code.traps().iter().map(|trap| trap.offset).collect();
-        let returns: FxHashSet<CodeOffset> = code.call_sites().map(|site| site.ret_addr).collect();
+        let calls = code.call_sites().map(|site| site.ret_addr);
+        let returns: FxHashSet<CodeOffset> = calls
+            .filter(|&after| !is_tail_call(isa, function, after))
+            .collect();
         let mut has_code = vec![false; self.scopes.len()];
         for index in 1..pieces.len() {
             let [.., (before, outer), (range, body)] = &mut pieces[..=index] else {

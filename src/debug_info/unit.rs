@@ -25,17 +25,19 @@ pub(super) fn write(
         let mut writer = UnitWriter::new(info);
         let scopes: Vec<_> = functions
             .iter()
-            .map(|placed| Scopes::new(&placed.function))
+            .map(|placed| Scopes::new(info.isa, &placed.function))
             .collect();
         for scopes in &scopes {
             for inlined in scopes.scopes.iter().skip(1) {
                 writer.declare_inlined(inlined.function);
             }
         }
+        let mut entries = Vec::with_capacity(functions.len());
         for (placed, scopes) in functions.iter().zip(scopes) {
             writer.add_lines(placed);
-            writer.add_function(placed, scopes);
+            entries.push(writer.add_function(placed, scopes));
         }
+        writer.add_calls(functions, &entries);
         writer.cover(functions);
         let mut sections = Sections::new(SectionWriter::new(endian(info.isa)));
         writer.dwarf.write(&mut sections).map(|()| sections)
@@ -156,7 +158,7 @@ impl<'a> UnitWriter<'a> {
         }
     }
 
-    fn add_function<'f>(&mut self, placed: &Placed<'f>, mut scopes: Scopes<'f>) {
+    fn add_function<'f>(&mut self, placed: &Placed<'f>, mut scopes: Scopes<'f>) -> UnitEntryId {
         let root = self.dwarf.unit.root();
         let subprogram = self.dwarf.unit.add(root, gimli::DW_TAG_subprogram);
         let name = placed.function.locations.function();
@@ -190,6 +192,7 @@ impl<'a> UnitWriter<'a> {
         if frame_pointer.is_some() {
             self.add_variables(placed, &mut scopes, &entries);
         }
+        subprogram
     }
 
     fn add_inlined(

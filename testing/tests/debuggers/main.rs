@@ -6,9 +6,13 @@
 //! missing, the tests say so and pass.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
+mod accounting;
 mod builds;
 mod glue;
+mod image;
+mod mutations;
 mod programs;
 mod session;
+mod tail_calls;
 mod trees;
 mod verify;

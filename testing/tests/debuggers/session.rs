@@ -97,6 +97,18 @@ impl Host {
 
     /// Returns the stops of each run in gdb; `None` if it may not trace here.
     pub(crate) fn stops_in_gdb(&self, folder: &Path) -> Option<Vec<Vec<Stop>>> {
+        match self.try_stops_in_gdb(folder) {
+            Ok(stops) => Some(stops),
+            Err(error) if error.contains("ptrace") => {
+                eprintln!("passed over: gdb may not trace here: {error}");
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Returns the stops of each run in gdb, or its complaint.
+    pub(crate) fn try_stops_in_gdb(&self, folder: &Path) -> Result<Vec<Vec<Stop>>, String> {
         fs::write(folder.join("stops.py"), include_str!("stops.py")).unwrap();
         let output = Command::new("gdb")
             .args(["--batch", "-nx", "-x", "stops.py", "host"])
@@ -111,14 +123,9 @@ impl Host {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
-        if errors.contains("ptrace") {
-            eprintln!("passed over: gdb may not trace here: {errors}");
-            return None;
+        if !output.status.success() || !errors.trim().is_empty() {
+            return Err(format!("{said}{errors}"));
         }
-        assert!(
-            output.status.success() && errors.trim().is_empty(),
-            "{said}{errors}"
-        );
         let text = fs::read_to_string(folder.join("stops.txt")).unwrap();
         let mut stops = vec![Vec::new(); self.count];
         for line in text.lines() {
@@ -137,7 +144,7 @@ impl Host {
                 is_complete,
             });
         }
-        Some(stops)
+        Ok(stops)
     }
 }
 
