@@ -15,6 +15,7 @@
 
 mod simulate;
 
+use cpu_time::ThreadTime;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
@@ -294,12 +295,12 @@ impl Job<'_> {
         for (index, text) in self.texts.iter().enumerate() {
             context.clear();
             context.func = translate(text);
-            let start = Instant::now();
+            let start = processor_time();
             let compiled = context.compile(isa, &mut ControlPlane::default());
             compiled.unwrap_or_else(|error| panic!("{}", error.inner));
-            costs.plain[index] = start.elapsed();
+            costs.plain[index] = processor_time() - start;
         }
-        let clock = Clock(Mutex::new((Instant::now(), costs)));
+        let clock = Clock(Mutex::new((processor_time(), costs)));
         let result = inliner().observe(&clock).stream(
             &self.declared,
             isa,
@@ -323,15 +324,21 @@ impl Job<'_> {
     }
 }
 
-/// Gives the time since the last event to that which has just ended, on one thread.
-struct Clock(Mutex<(Instant, Costs)>);
+/// Returns the time of the processor for this thread so far.
+fn processor_time() -> Duration {
+    ThreadTime::now().as_duration()
+}
+
+/// Gives the time since the last event to that which has just ended, on one thread. It is the
+/// processor's, which does not depend on what else the machine does.
+struct Clock(Mutex<(Duration, Costs)>);
 
 impl Clock {
     fn tick(&self, record: impl FnOnce(&mut Costs, Duration)) {
         let mut clock = self.0.lock().unwrap_or_else(|error| panic!("{error}"));
-        let took = clock.0.elapsed();
+        let took = processor_time() - clock.0;
         record(&mut clock.1, took);
-        clock.0 = Instant::now();
+        clock.0 = processor_time();
     }
 }
 
