@@ -9,8 +9,13 @@
 //! function is compiled as soon as it is translated; the pass over the whole program waits for the
 //! last body; a stream takes bodies as they come, in the order of the file, or as it asks for them.
 //! Printed are the least wall times over all rounds, and the times to the first compiled function,
-//! relative to those without inlining.
+//! relative to those without inlining, and the most bodies that a stream held between their arrival
+//! and their code, as a share of all. A second table has the wall times of a simulation for more
+//! threads, with its error against the real ones; see [`simulate`].
 
+mod simulate;
+
+use cpu_time::ThreadTime;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
@@ -22,9 +27,11 @@ use cranelift_inliner::pass::{DeclaredProgram, Inliner, Optimize, Stream};
 use cranelift_inliner::program::{Program, function_text};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use simulate::{Costs, Model, Way};
 use std::error::Error;
 use std::fmt::Write;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The functions of the program without an input file.
@@ -49,9 +56,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
     println!("{threads} threads, least of {rounds} rounds, without inlining = 1");
     println!(
-        "{:24} {:>7} {:>7} {:>7}   {:>7} {:>7} {:>7}",
-        "", "pass", "stream", "asked", "pass", "stream", "asked"
+        "{:24} {:>7} {:>7} {:>7}   {:>7} {:>7} {:>7}   {:>7} {:>7}",
+        "", "pass", "stream", "asked", "pass", "stream", "asked", "stream", "asked"
     );
+    let mut simulated = Vec::new();
     let mut inputs = Vec::new();
     for file in &files {
         inputs.push((
@@ -75,7 +83,42 @@ fn main() -> Result<(), Box<dyn Error>> {
         for times in others {
             print!(" {:7.3}", ratio(times.first, plain.first));
         }
+        print!("  ");
+        for times in &others[1..] {
+            let share = times.held as f64 / program.len() as f64;
+            print!(" {share:7.3}");
+        }
         println!();
+        let costs = job.costs(rounds);
+        let model = Model::new(program, &costs);
+        let ways = [
+            Way::Plain,
+            Way::Pass,
+            Way::Stream { asked: false },
+            Way::Stream { asked: true },
+        ];
+        let errors = ways
+            .map(|way| model.run(way, threads))
+            .into_iter()
+            .zip(best);
+        let errors = errors.map(|(simulated, real)| ratio(simulated, real.whole));
+        let mut row = format!("{name:24}");
+        for error in errors {
+            write!(row, " {error:7.3}")?;
+        }
+        for threads in [threads, 8, 16, 64] {
+            let [plain, others @ ..] = ways.map(|way| model.run(way, threads));
+            row.push_str("  ");
+            for time in others {
+                write!(row, " {:7.3}", ratio(time, plain))?;
+            }
+        }
+        simulated.push(row);
+    }
+    println!("simulated / real: plain, pass, stream, asked; then pass, stream, asked / plain on");
+    println!("{threads}, 8, 16 and 64 threads");
+    for row in simulated {
+        println!("{row}");
     }
     Ok(())
 }
@@ -124,6 +167,8 @@ struct Times {
     whole: Duration,
     /// Until the first function was compiled.
     first: Duration,
+    /// The most bodies that were there, and had no code yet.
+    held: usize,
 }
 
 struct Job<'a> {
@@ -164,6 +209,7 @@ impl<'a> Job<'a> {
             let least = |one: Times, other: Times| Times {
                 whole: one.whole.min(other.whole),
                 first: one.first.min(other.first),
+                held: one.held.max(other.held),
             };
             best = Some(match best {
                 None => times,
@@ -208,7 +254,9 @@ impl<'a> Job<'a> {
     fn stream(&self, order: Order) -> Times {
         let start = Start::new();
         let define = |stream: &Stream<'_, '_>, text: &str| {
-            let defined = stream.define(translate(text));
+            let body = translate(text);
+            start.defined();
+            let defined = stream.define(body);
             defined.unwrap_or_else(|error| panic!("{error}"));
         };
         let result = inliner().stream(
@@ -228,6 +276,75 @@ impl<'a> Job<'a> {
         );
         result.unwrap_or_else(|error| panic!("{error}"));
         start.end()
+    }
+}
+
+impl Job<'_> {
+    /// Measures the times of each function on one thread: the least of some rounds.
+    fn costs(&self, rounds: usize) -> Costs {
+        let pool = ThreadPoolBuilder::new().num_threads(1).build();
+        let pool = pool.unwrap_or_else(|error| panic!("{error}"));
+        let measure = || pool.install(|| self.costs_once());
+        (1..rounds.max(1)).fold(measure(), |costs, _| costs.least(&measure()))
+    }
+
+    fn costs_once(&self) -> Costs {
+        let isa: &dyn TargetIsa = &**self.isa;
+        let mut costs = Costs::new(self.texts.len());
+        let mut context = Context::new();
+        for (index, text) in self.texts.iter().enumerate() {
+            context.clear();
+            context.func = translate(text);
+            let start = processor_time();
+            let compiled = context.compile(isa, &mut ControlPlane::default());
+            compiled.unwrap_or_else(|error| panic!("{}", error.inner));
+            costs.plain[index] = processor_time() - start;
+        }
+        let clock = Clock(Mutex::new((processor_time(), costs)));
+        let result = inliner().observe(&clock).stream(
+            &self.declared,
+            isa,
+            &|id, _| clock.tick(|costs, took| costs.compile[id.index()] = took),
+            |stream| {
+                for (index, text) in self.texts.iter().enumerate() {
+                    clock.tick(|_, _| {});
+                    let body = translate(text);
+                    clock.tick(|costs, took| costs.translate[index] = took);
+                    let defined = stream.define(body);
+                    defined.unwrap_or_else(|error| panic!("{error}"));
+                }
+            },
+        );
+        result.unwrap_or_else(|error| panic!("{error}"));
+        clock
+            .0
+            .into_inner()
+            .unwrap_or_else(|error| panic!("{error}"))
+            .1
+    }
+}
+
+/// Returns the time of the processor for this thread so far.
+fn processor_time() -> Duration {
+    ThreadTime::now().as_duration()
+}
+
+/// Gives the time since the last event to that which has just ended, on one thread. It is the
+/// processor's, which does not depend on what else the machine does.
+struct Clock(Mutex<(Duration, Costs)>);
+
+impl Clock {
+    fn tick(&self, record: impl FnOnce(&mut Costs, Duration)) {
+        let mut clock = self.0.lock().unwrap_or_else(|error| panic!("{error}"));
+        let took = processor_time() - clock.0;
+        record(&mut clock.1, took);
+        clock.0 = processor_time();
+    }
+}
+
+impl cranelift_inliner::pass::Observer for Clock {
+    fn inlined(&self, id: cranelift_inliner::program::FunctionId) {
+        self.tick(|costs, took| costs.inline[id.index()] = took);
     }
 }
 
@@ -251,6 +368,8 @@ fn translate(text: &str) -> Function {
 struct Start {
     at: Instant,
     first: OnceLock<Duration>,
+    held: AtomicUsize,
+    most_held: AtomicUsize,
 }
 
 impl Start {
@@ -258,11 +377,24 @@ impl Start {
         Start {
             at: Instant::now(),
             first: OnceLock::new(),
+            held: AtomicUsize::new(0),
+            most_held: AtomicUsize::new(0),
         }
+    }
+
+    fn defined(&self) {
+        let held = self.held.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_held.fetch_max(held, Ordering::Relaxed);
     }
 
     fn compiled(&self) {
         self.first.get_or_init(|| self.at.elapsed());
+        // Not all ways count the bodies that come.
+        let _ = self
+            .held
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+                held.checked_sub(1)
+            });
     }
 
     fn end(self) -> Times {
@@ -270,6 +402,7 @@ impl Start {
         Times {
             whole,
             first: self.first.into_inner().unwrap_or(whole),
+            held: self.most_held.into_inner(),
         }
     }
 }

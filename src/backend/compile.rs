@@ -2,7 +2,7 @@
 
 use super::compiled::CompiledFunction;
 use super::error::CompileError;
-use super::relocation::NamesUsed;
+use super::relocation::{check_names, relocations};
 use super::try_call_tags::TryCallTags;
 use crate::panics;
 use crate::program::FunctionName;
@@ -108,7 +108,7 @@ pub fn compile_owned_function(
     mut function: Function,
     scratch: &mut CompileScratch,
 ) -> Result<CompiledFunction, CompileError> {
-    let names = NamesUsed::of(&function)?;
+    check_names(&function)?;
     let name = function.name.clone();
     let slot_sizes = function.sized_stack_slots.values().map(|slot| slot.size);
     let slot_sizes: Vec<u32> = slot_sizes.collect();
@@ -126,8 +126,12 @@ pub fn compile_owned_function(
             .map(drop)
             .map_err(|error| CompileError::from_codegen(&error.func.name, &error.inner));
         let code = context.take_compiled_code().map(Box::new);
+        let code = result.and_then(|()| match code {
+            None => Ok(None),
+            Some(code) => Ok(Some((relocations(&context.func, &code)?, code))),
+        });
         context.clear();
-        (context, result.map(|()| code))
+        (context, code)
     })
     .map_err(|message| CompileError::Panicked {
         function: FunctionName::from(name.clone()),
@@ -135,11 +139,10 @@ pub fn compile_owned_function(
     })?;
     scratch.context = Some(context);
 
-    let code = result?.ok_or_else(|| CompileError::Internal {
+    let (relocations, code) = result?.ok_or_else(|| CompileError::Internal {
         function: FunctionName::from(name.clone()),
         message: "there is no code after a successful compilation".to_owned(),
     })?;
-    let relocations = names.relocations(&code)?;
     let recovered = try_calls.recover(&code);
     let compiled = CompiledFunction::new(name, code, relocations, slot_sizes, recovered);
     Ok(compiled)

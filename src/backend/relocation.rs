@@ -65,58 +65,76 @@ pub fn default_symbol(name: &UserFuncName) -> String {
     }
 }
 
-/// The names that a body refers to, by their kinds.
-pub(super) struct NamesUsed {
-    function: UserFuncName,
-    targets: FxHashMap<ExternalName, RelocationTarget>,
+/// Checks the names that a body refers to, before it is compiled.
+///
+/// # Errors
+///
+/// A name that is not UTF-8 (Cranelift panics when it prints such a name) or not declared.
+pub(super) fn check_names(function: &Function) -> Result<(), CompileError> {
+    check_utf8(function, &function.name)?;
+    for global in function.global_values.values() {
+        if let GlobalValueData::Symbol { name, .. } = global {
+            check_name(function, name)?;
+        }
+    }
+    let mut functions = function.dfg.ext_funcs.values();
+    functions.try_for_each(|external| check_name(function, &external.name))
 }
 
-impl NamesUsed {
-    /// Collects the names of `function`.
-    ///
-    /// # Errors
-    ///
-    /// A name that is not UTF-8 (Cranelift panics when it prints such a name) or not declared.
-    pub(super) fn of(function: &Function) -> Result<Self, CompileError> {
-        check_utf8(function, &function.name)?;
-        let mut targets = FxHashMap::default();
-        for global in function.global_values.values() {
-            if let GlobalValueData::Symbol { name, tls, .. } = global
-                && let Some(user_name) = user_name(function, name)?
-            {
-                let target = if *tls {
-                    RelocationTarget::ThreadLocal(user_name)
-                } else {
-                    RelocationTarget::Data(user_name)
-                };
-                targets.insert(name.clone(), target);
-            }
-        }
-        for external in function.dfg.ext_funcs.values() {
-            if let Some(user_name) = user_name(function, &external.name)? {
-                targets.insert(external.name.clone(), RelocationTarget::Function(user_name));
-            }
-        }
-        Ok(NamesUsed {
-            function: function.name.clone(),
-            targets,
+/// Bodies with fewer names are searched without a map.
+const WORTH_MAP: usize = 8;
+
+/// Returns the relocations of `code`, which was compiled from `function`, in Cranelift's order.
+pub(super) fn relocations(
+    function: &Function,
+    code: &CompiledCode,
+) -> Result<Vec<Relocation>, CompileError> {
+    let relocations = code.buffer.relocs();
+    if relocations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names = NamesUsed::of(function);
+    let relocations = relocations.iter().map(|relocation| {
+        Ok(Relocation {
+            offset: relocation.offset,
+            kind: relocation.kind,
+            target: names.target(&relocation.target)?,
+            addend: relocation.addend,
         })
+    });
+    relocations.collect()
+}
+
+/// The names that a body refers to, by their kinds.
+struct NamesUsed<'a> {
+    function: &'a Function,
+    /// `None` where there are few.
+    kinds: Option<FxHashMap<&'a ExternalName, Kind>>,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Function,
+    Data,
+    ThreadLocal,
+}
+
+impl<'a> NamesUsed<'a> {
+    fn of(function: &'a Function) -> Self {
+        let count = function.global_values.len() + function.dfg.ext_funcs.len();
+        // A name of both kinds is a function's, which comes last.
+        let kinds = (count >= WORTH_MAP).then(|| kinds(function).collect());
+        NamesUsed { function, kinds }
     }
 
-    /// Returns the relocations of `code`, which was compiled from the function whose names these
-    /// are, in Cranelift's order.
-    pub(super) fn relocations(&self, code: &CompiledCode) -> Result<Vec<Relocation>, CompileError> {
-        let relocations = code.buffer.relocs().iter();
-        relocations
-            .map(|relocation| {
-                Ok(Relocation {
-                    offset: relocation.offset,
-                    kind: relocation.kind,
-                    target: self.target(&relocation.target)?,
-                    addend: relocation.addend,
-                })
-            })
-            .collect()
+    fn kind(&self, name: &ExternalName) -> Option<Kind> {
+        match &self.kinds {
+            Some(kinds) => kinds.get(name).copied(),
+            None => {
+                let mut kinds = kinds(self.function).filter(|(known, _)| *known == name);
+                kinds.next_back().map(|(_, kind)| kind)
+            }
+        }
     }
 
     fn target(&self, target: &FinalizedRelocTarget) -> Result<RelocationTarget, CompileError> {
@@ -129,34 +147,66 @@ impl NamesUsed {
                 RelocationTarget::KnownSymbol(*symbol)
             }
             FinalizedRelocTarget::ExternalName(name) => {
-                let declared = self.targets.get(name).cloned();
-                declared.ok_or_else(|| CompileError::DanglingName {
-                    function: FunctionName::from(self.function.clone()),
+                let dangling = || CompileError::DanglingName {
+                    function: FunctionName::from(self.function.name.clone()),
                     reference: name.clone(),
-                })?
+                };
+                let kind = self.kind(name).ok_or_else(dangling)?;
+                let name = user_name(self.function, name).ok_or_else(dangling)?;
+                match kind {
+                    Kind::Function => RelocationTarget::Function(name),
+                    Kind::Data => RelocationTarget::Data(name),
+                    Kind::ThreadLocal => RelocationTarget::ThreadLocal(name),
+                }
             }
         })
     }
 }
 
-fn user_name(
-    function: &Function,
-    name: &ExternalName,
-) -> Result<Option<UserFuncName>, CompileError> {
-    match name {
-        ExternalName::User(reference) => match function.params.user_named_funcs().get(*reference) {
-            Some(user) => Ok(Some(UserFuncName::User(user.clone()))),
-            None => Err(CompileError::DanglingName {
-                function: FunctionName::from(function.name.clone()),
-                reference: name.clone(),
-            }),
-        },
-        ExternalName::TestCase(testcase) => {
-            let name = UserFuncName::Testcase(testcase.clone());
-            check_utf8(function, &name)?;
-            Ok(Some(name))
+/// Returns the names of a body with their kinds, functions last.
+fn kinds(function: &Function) -> impl DoubleEndedIterator<Item = (&ExternalName, Kind)> {
+    let globals = function.global_values.values();
+    let globals = globals.filter_map(|global| match global {
+        GlobalValueData::Symbol { name, tls, .. } => {
+            let kind = if *tls { Kind::ThreadLocal } else { Kind::Data };
+            Some((name, kind))
         }
-        ExternalName::LibCall(_) | ExternalName::KnownSymbol(_) => Ok(None),
+        _ => None,
+    });
+    let functions = function.dfg.ext_funcs.values();
+    globals.chain(functions.map(|external| (&external.name, Kind::Function)))
+}
+
+/// Returns the name that a reference stands for; `None` for one that is not declared, and for
+/// Cranelift's own.
+fn user_name(function: &Function, name: &ExternalName) -> Option<UserFuncName> {
+    match name {
+        ExternalName::User(reference) => {
+            let user = function.params.user_named_funcs().get(*reference)?;
+            Some(UserFuncName::User(user.clone()))
+        }
+        ExternalName::TestCase(testcase) => Some(UserFuncName::Testcase(testcase.clone())),
+        ExternalName::LibCall(_) | ExternalName::KnownSymbol(_) => None,
+    }
+}
+
+fn check_name(function: &Function, name: &ExternalName) -> Result<(), CompileError> {
+    match name {
+        ExternalName::User(reference) => {
+            match function.params.user_named_funcs().is_valid(*reference) {
+                true => Ok(()),
+                false => Err(CompileError::DanglingName {
+                    function: FunctionName::from(function.name.clone()),
+                    reference: name.clone(),
+                }),
+            }
+        }
+        ExternalName::TestCase(testcase) if std::str::from_utf8(testcase.raw()).is_err() => {
+            check_utf8(function, &UserFuncName::Testcase(testcase.clone()))
+        }
+        ExternalName::TestCase(_) | ExternalName::LibCall(_) | ExternalName::KnownSymbol(_) => {
+            Ok(())
+        }
     }
 }
 

@@ -174,6 +174,40 @@ fn find_cycles(
     addressed: &PrimaryMap<FunctionId, Box<[FunctionId]>>,
     found: &mut [Found],
 ) {
+    if addressed.values().all(|addressed| addressed.is_empty()) {
+        find_heights(graph, addressed.len(), found);
+    } else {
+        find_cycles_over_addresses(graph, addressed, found);
+    }
+}
+
+/// Finds the heights where no address is taken: each component is a cycle of its own.
+fn find_heights(graph: &DiGraph<CallNode, CallEdge>, function_count: usize, found: &mut [Found]) {
+    let mut heights = vec![0usize; function_count];
+    for (number, component) in (0u32..).zip(found) {
+        let members = component.members.iter();
+        let callees = members.flat_map(|member| {
+            let node = petgraph::graph::NodeIndex::new(member.index());
+            graph.neighbors(node)
+        });
+        // Calls within the component find no height yet, and those of external functions none.
+        let callees = callees.filter_map(|callee| heights.get(callee.index()));
+        let height = callees.copied().max().unwrap_or(0);
+        component.height = (height, 0);
+        component.cycle = number;
+        for &member in &component.members {
+            if let Some(place) = heights.get_mut(member.index()) {
+                *place = height + 1;
+            }
+        }
+    }
+}
+
+fn find_cycles_over_addresses(
+    graph: &DiGraph<CallNode, CallEdge>,
+    addressed: &PrimaryMap<FunctionId, Box<[FunctionId]>>,
+    found: &mut [Found],
+) {
     let mut place: SecondaryMap<FunctionId, usize> = SecondaryMap::new();
     for (index, component) in found.iter().enumerate() {
         for &member in &component.members {

@@ -143,7 +143,11 @@ pub(super) fn inline_into(
         job.result.records.reserve_exact(calls);
     }
     job.record_externals();
-    if own_candidates(state, id).next().is_none() {
+    let mut callees = own_candidates(state, id).map(|candidate| candidate.callee);
+    if callees.all(|callee| callee == id || state.unwanted.reason(callee).is_some()) {
+        let body: &Function = state.program[id].body();
+        let accepted = job.decide(own_candidates(state, id), body, &body);
+        debug_assert!(accepted.is_empty(), "no callee is wanted");
         return (result, None);
     }
     let body = job.run(state.program[id].body(), own_candidates(state, id), scratch);

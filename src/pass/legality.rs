@@ -1,6 +1,6 @@
 //! Legality of a splice, by the original caller, or by the session that has begun to change it.
 
-use crate::splice::{CalleeView, Checker, Refusal, Session};
+use crate::splice::{CalleeView, Checker, Refusal, Session, check_call};
 use cranelift_codegen::ir::{Function, Inst};
 
 /// Decides whether a call can be spliced.
@@ -11,6 +11,19 @@ pub(super) trait Legality {
     fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal>;
 
     fn check_view(&self, call: Inst, callee: CalleeView<'_>) -> Result<(), Refusal>;
+}
+
+/// For a caller into which nothing is inlined: only what is known without the callees' bodies, and
+/// without a walk over the caller.
+impl Legality for &Function {
+    fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal> {
+        check_call(self, call, callee)
+    }
+
+    fn check_view(&self, call: Inst, _: CalleeView<'_>) -> Result<(), Refusal> {
+        debug_assert!(false, "{call} is not wanted");
+        Err(Refusal::NotADirectCall(call))
+    }
 }
 
 impl Legality for Checker<'_> {

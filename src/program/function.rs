@@ -170,6 +170,16 @@ impl ProgramFunction {
         self.late.as_ref()?.get()
     }
 
+    /// Returns whether it is named like `body`.
+    pub(crate) fn has_name_of(&self, body: &ir::Function) -> bool {
+        self.name.is_that_of(body)
+    }
+
+    /// Returns whether it has this body from the start.
+    pub(crate) fn has_body(&self, body: &Arc<ir::Function>) -> bool {
+        self.late.is_none() && Arc::ptr_eq(&self.body, body)
+    }
+
     /// Returns whether the body is still to come.
     pub(crate) fn is_awaited(&self) -> bool {
         self.late.as_ref().is_some_and(|late| late.get().is_none())

@@ -301,13 +301,40 @@ impl Program {
         &self,
         mut body: impl FnMut(FunctionId, &ProgramFunction) -> Option<Arc<ir::Function>>,
     ) -> Result<Program, ProgramError> {
+        let bodies = self.iter().map(|(id, function)| body(id, function));
+        let bodies: Vec<Option<Arc<ir::Function>>> = bodies.collect();
+        let all = || self.functions.values().zip(&bodies);
         let mut program = Program {
             headers: self.headers.clone(),
             tables: Arc::clone(&self.tables),
             ..Program::default()
         };
-        for (id, function) in self.iter() {
-            if let Some(body) = body(id, function) {
+        if all()
+            .all(|(function, body)| body.as_ref().is_some_and(|body| function.has_name_of(body)))
+        {
+            // The names and ids are the same, and perhaps the bodies as well.
+            program.by_name = Arc::clone(&self.by_name);
+            let mut pairs = all().filter_map(|(function, body)| Some((function, body.as_ref()?)));
+            program.functions = match pairs.all(|(function, body)| function.has_body(body)) {
+                true => Arc::clone(&self.functions),
+                false => {
+                    let mut functions = PrimaryMap::with_capacity(self.len());
+                    for (function, body) in self.functions.values().zip(bodies) {
+                        let body = body.unwrap_or_else(|| Arc::clone(function.body()));
+                        let is_new = !Arc::ptr_eq(&body, function.body());
+                        let function = function.clone().with_body(body);
+                        if is_new {
+                            check_names_are_utf8(&function)?;
+                        }
+                        functions.push(function);
+                    }
+                    Arc::new(functions)
+                }
+            };
+            return Ok(program);
+        }
+        for (function, body) in self.functions.values().zip(bodies) {
+            if let Some(body) = body {
                 program.add_function(function.clone().with_body(body))?;
             }
         }

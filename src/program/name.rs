@@ -28,6 +28,11 @@ use std::str::FromStr;
 pub struct FunctionName(UserFuncName);
 
 impl FunctionName {
+    /// Returns whether it is the name of `func`.
+    pub(crate) fn is_that_of(&self, func: &ir::Function) -> bool {
+        self.0 == func.name
+    }
+
     /// Returns the user name `u<namespace>:<index>`.
     pub fn user(namespace: u32, index: u32) -> Self {
         Self(UserFuncName::user(namespace, index))

@@ -149,6 +149,7 @@ pub use refusal::{Refusal, SignatureMismatch};
 pub use session::{Checker, Session};
 #[cfg(feature = "shards")]
 pub(crate) use site::RuledOut;
+pub(crate) use site::check_call_alone as check_call;
 pub use tables::{CopiedCall, DroppedPromises};
 
 use cranelift_codegen::ir;

@@ -169,6 +169,15 @@ pub(super) fn check_call(
     Ok(NamedCall { kind, block, args })
 }
 
+/// Checks a call by itself, without the code of its caller and callee.
+pub(crate) fn check_call_alone(
+    caller: &ir::Function,
+    call: Inst,
+    callee: &ir::Function,
+) -> Result<(), Refusal> {
+    check_call(caller, call, callee).map(|_| ())
+}
+
 fn check_signature(
     caller: &ir::Function,
     func_ref: ir::FuncRef,
