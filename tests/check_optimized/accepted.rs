@@ -1014,3 +1014,49 @@ block2:
     let [before, after] = [load, value].map(|text| read(text).unwrap());
     check_optimized(&before, &after, &Alone(None)).unwrap();
 }
+
+/// A number in an explicit order, and one in that of the machine, are stored and loaded in a loop.
+#[test]
+fn numbers_in_slots_go_round_a_loop() {
+    let order = |order: &str| {
+        format!(
+            "
+function %f(i32, i64) -> i32 system_v {{
+    ss0 = explicit_slot 4
+block0(v0: i32, v1: i64):
+    v2 = stack_addr.i64 ss0
+    v3 = iconst.i32 0
+    store notrap {order} v3, v2
+    jump block1
+block1:
+    v4 = load.i32 notrap {order} v2
+    store v4, v1
+    v5 = icmp ult v4, v0
+    v6 = iconst.i32 3
+    v7 = iadd v4, v6
+    store notrap {order} v7, v2
+    brif v5, block1, block2
+block2:
+    return v4
+}}"
+        )
+    };
+    let after = "
+function %f(i32, i64) -> i32 system_v {
+block0(v0: i32, v1: i64):
+    v3 = iconst.i32 0
+    jump block1(v3)
+block1(v4: i32):
+    store v4, v1
+    v5 = icmp ult v4, v0
+    v6 = iconst.i32 3
+    v7 = iadd v4, v6
+    brif v5, block1(v7), block2
+block2:
+    return v4
+}";
+    for order in ["little", "big", ""].map(order) {
+        let [before, after] = [&*order, after].map(|text| read(text).unwrap());
+        check_optimized(&before, &after, &Alone(None)).unwrap();
+    }
+}

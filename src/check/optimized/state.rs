@@ -223,27 +223,37 @@ impl World {
             // It was an address when less was known.
             self.tracking.start_anew();
         }
+        // In an unknown byte order, the bytes of numbers and those of memory have other terms.
+        let is_value = matches!(entry, Entry::After(_) | Entry::Before(_));
+        let is_number = is_value || self.endianness.is_some();
         let mut parts: SmallVec<[Node; 8]> = SmallVec::new();
         let mut is_new = false;
         for at in 0..width / 8 {
-            let [old, new] = [old, new].map(|of| self.byte(of, at));
+            let [old, new] = [old, new].map(|of| self.byte(of, at, is_number));
             if old == new && !self.nodes.leans_on(old, block) {
                 parts.push(old);
                 continue;
             }
             let known = classes.bytes.get(&(old, new)).copied();
             is_new |= known.is_none();
-            let part = known.unwrap_or_else(|| self.byte(node, at));
+            let part = known.unwrap_or_else(|| self.byte(node, at, is_number));
             classes.bytes.insert((old, new), part);
             parts.push(part);
         }
         if is_new {
             self.note_joined(node, old, new);
         }
-        Some(match self.endianness {
-            Some(_) => self.nodes.row(&parts),
-            None => self.sequence(&parts),
-        })
+        let result = match is_number {
+            true => self.nodes.row(&parts),
+            false => self.sequence(&parts),
+        };
+        if is_value && self.endianness.is_none() {
+            for at in 0..width / 8 {
+                let [old, new, result] = [old, new, result].map(|of| self.byte(of, at, false));
+                classes.bytes.entry((old, new)).or_insert(result);
+            }
+        }
+        Some(result)
     }
 
     fn note_joined(&mut self, node: Node, old: Node, new: Node) {
@@ -253,11 +263,11 @@ impl World {
         }
     }
 
-    /// Returns a byte of a term: from its low end, or in memory order if the byte order is unknown.
-    fn byte(&mut self, of: Node, at: u32) -> Node {
-        match self.endianness {
-            Some(_) => self.nodes.bits(of, at * 8, 8),
-            None => self.bytes_of(of, at, 1).unwrap_or(of),
+    /// Returns a byte of a term: of a number from its low end, otherwise in memory order.
+    fn byte(&mut self, of: Node, at: u32, is_number: bool) -> Node {
+        match is_number {
+            true => self.nodes.bits(of, at * 8, 8),
+            false => self.bytes_of(of, at, 1).unwrap_or(of),
         }
     }
 }
