@@ -247,6 +247,50 @@ mod tests {
         }
     }
 
+    /// The targets are looked up in another way where a body refers to many names.
+    #[test]
+    fn many_names_have_the_same_kinds_as_few() {
+        let isa = target("x64", &TargetSettings::new()).unwrap();
+        let targets = |unused: u32| {
+            let more = (2..2 + unused).map(|n| format!("fn{n} = u9:{n}() fast\n"));
+            // `u4:2` is a function as well as a symbol.
+            let function = parse(&format!(
+                "function %f() -> i64, i64 fast {{
+                     gv0 = symbol u4:2
+                     gv1 = symbol u4:3
+                     gv2 = symbol tls %local
+                     fn0 = u4:2() fast
+                     fn1 = %named() fast
+                     {}
+                 block0:
+                     call fn0()
+                     call fn1()
+                     v0 = symbol_value.i64 gv0
+                     v1 = symbol_value.i64 gv1
+                     v2 = tls_value.i64 gv2
+                     v3 = iadd v1, v2
+                     return v0, v3
+                 }}",
+                more.collect::<String>()
+            ));
+            let compiled = compile_function(&*isa, &function, &mut CompileScratch::new()).unwrap();
+            let relocations = compiled.relocations().iter();
+            relocations
+                .map(|relocation| relocation.target.clone())
+                .collect::<Vec<_>>()
+        };
+        let few = targets(0);
+        for wanted in [
+            RelocationTarget::Function(UserFuncName::user(4, 2)),
+            RelocationTarget::Function(UserFuncName::testcase("named")),
+            RelocationTarget::Data(UserFuncName::user(4, 3)),
+            RelocationTarget::ThreadLocal(UserFuncName::testcase("local")),
+        ] {
+            assert!(few.contains(&wanted), "{wanted:?} in {few:?}");
+        }
+        assert_eq!(targets(100), few);
+    }
+
     #[test]
     fn a_panic_of_the_code_generator_is_an_error_and_the_scratch_stays_good() {
         let by_value = parse(

@@ -394,3 +394,40 @@ fn dot_quotes_names_that_would_end_the_label() {
     let dot = CallGraph::new(&program).to_dot();
     assert!(dot.contains(r#"label="%a\"\\&amp;\n" shape"#), "{dot}");
 }
+
+/// An address that is taken elsewhere does not change the order of the others.
+#[test]
+fn the_order_of_calls_is_the_same_with_and_without_addresses() {
+    let calls: &[(&str, &[&str])] = &[
+        ("%main", &["%even", "%twice", "%print"]),
+        ("%twice", &["%once", "%once", "%leaf"]),
+        ("%odd", &["%even", "%odd"]),
+        ("%even", &["%odd", "%leaf"]),
+        ("%alone", &[]),
+        ("%once", &["%leaf"]),
+        ("%leaf", &[]),
+        ("%again", &["%again", "%main"]),
+    ];
+    let plain = program(calls);
+    let functions = calls.iter().map(|(name, callees)| function(name, callees));
+    let with_address = parse(&format!(
+        "{}function %zz() {{\n    fn0 = %zz()\nblock0:\n    v0 = func_addr.i64 fn0\n    return\n}}\n",
+        functions.collect::<String>()
+    ));
+    let expected = bottom_up(&plain, &CallGraph::new(&plain));
+    assert_eq!(
+        expected,
+        [
+            &["%alone"][..],
+            &["%leaf"],
+            &["%even", "%odd"],
+            &["%once"],
+            &["%twice"],
+            &["%main"],
+            &["%again"],
+        ]
+    );
+    let mut found = bottom_up(&with_address, &CallGraph::new(&with_address));
+    found.retain(|component| component != &["%zz"]);
+    assert_eq!(found, expected);
+}

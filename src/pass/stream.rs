@@ -22,7 +22,7 @@ use crate::graph::{CallGraph, DeclarationMismatch};
 use crate::program::{FunctionId, FunctionName, Linkage, ProgramError, SiteHint, is_direct_call};
 use cranelift_codegen::ir::{Function, Inst};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_entity::PrimaryMap;
+use cranelift_entity::{EntitySet, PrimaryMap};
 use rayon::Scope;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -334,11 +334,7 @@ impl Inliner<'_> {
             let mut state = prepare(self, &program, graph, unwanted, declared.has_handlers);
             state.splice_options.no_alias_regions = !declared.has_alias_regions;
             state.late_sizes = program.ids().map(|_| OnceLock::new()).collect();
-            let reached = reachable(&program, &state.graph, &state.in_tables);
-            let is_early = |&id: &FunctionId| {
-                program[id].linkage() == Linkage::Local && state.unwanted.reason(id).is_some()
-            };
-            state.compiled_early.extend(reached.iter().filter(is_early));
+            state.compiled_early = compiled_early(&state);
             state
         });
         let compiler = Compiler::new(isa, &state, Some(on_compiled));
@@ -390,6 +386,21 @@ impl Inliner<'_> {
             front_end,
         })
     }
+}
+
+/// Returns the local functions that are compiled without waiting for their callers: no call can have
+/// them inlined, and the result needs them unless all references turn out to be unreachable.
+fn compiled_early(state: &State<'_>) -> EntitySet<FunctionId> {
+    let program = state.program;
+    let is_early = |&id: &FunctionId| {
+        program[id].linkage() == Linkage::Local && state.unwanted.reason(id).is_some()
+    };
+    let mut early = EntitySet::new();
+    if program.ids().any(|id| is_early(&id)) {
+        let reached = reachable(program, &state.graph, &state.in_tables);
+        early.extend(reached.iter().filter(is_early));
+    }
+    early
 }
 
 fn missing(state: &State<'_>) -> Result<(), StreamError> {
