@@ -2,7 +2,7 @@
 //! the cost of planning grows.
 //!
 //! ```text
-//! cargo bench --all-features --bench shards -- [--functions N] [--emit DIR] [FILE.clif ...]
+//! cargo bench --all-features --bench shards -- [--functions N] [--large N,N] [--emit DIR] [FILE.clif ...]
 //! ```
 //!
 //! Without files, the program is generated. The functions of a file are dealt out to 24 shards in
@@ -19,7 +19,7 @@ use cranelift_inliner::backend::{
 use cranelift_inliner::decide::CostModel;
 use cranelift_inliner::pass::{CompiledProgram, Inliner};
 use cranelift_inliner::program::{FunctionName, Linkage, Program, function_text};
-use cranelift_inliner::shard::{ShardPlan, ShardSummary, SummarizeOptions, thin};
+use cranelift_inliner::shard::{ShardPlan, ShardSummary, SummarizeOptions, thin, thin_each};
 use peak_alloc::PeakAlloc;
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
@@ -43,13 +43,17 @@ const SAMPLE: usize = 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut functions = 2400;
-    let (mut emit, mut files, mut large) = (None, Vec::new(), true);
+    let (mut emit, mut files, mut large) = (None, Vec::new(), vec![10_000, 30_000, 100_000]);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match &*argument {
             "--functions" => functions = arguments.next().unwrap_or_default().parse()?,
             "--emit" => emit = arguments.next().map(PathBuf::from),
-            "--no-large" => large = false,
+            "--large" => {
+                let counts = arguments.next().unwrap_or_default();
+                let counts = counts.split(',').filter(|count| !count.is_empty());
+                large = counts.map(str::parse).collect::<Result<_, _>>()?;
+            }
             // Cargo passes it to every bench.
             "--bench" => {}
             _ => files.push(argument),
@@ -79,14 +83,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     compare(&name, &shards, None, &isa, None)?;
     let name = format!("{name}, one exported");
     compare(&name, &shards, Some(&exported), &isa, emit.as_deref())?;
-    if large {
+    if !large.is_empty() {
         println!("\nlarge programs, {PER_SHARD} functions in a shard");
         println!(
             "{:>9} {:>9} {:>14} {:>14} {:>16} {:>12}",
             "functions", "sites", "thin, share", "bytes a site", "thin/function", "plans/site"
         );
         let mut first = None;
-        for count in [10_000, 30_000, 100_000] {
+        for count in large {
             scale(count, &isa, &mut first)?;
         }
     }
@@ -110,8 +114,8 @@ fn dealt(program: &Program) -> Result<Vec<String>, Box<dyn Error>> {
     Ok(shards)
 }
 
-/// Returns a shard of a program whose functions call others in all shards. Each shard has a small
-/// local function, and the functions form layers: one calls three of lower layers.
+/// Returns a shard of a program whose functions form layers: one calls three of lower layers, of which
+/// one in four is in another shard. Each shard has a small local function.
 fn generated(shard: usize, shards: usize, per_shard: usize) -> String {
     let count = shards * per_shard;
     let mut text = String::from(
@@ -123,8 +127,12 @@ fn generated(shard: usize, shards: usize, per_shard: usize) -> String {
         // As many layers as fit into a walk that ends soon.
         let layer = id % 8;
         let callee = |n: usize| {
-            let mixed = (id * 31 + n * 7919 + 13) * 2_654_435_761 % count.max(1);
-            let below = mixed - mixed % 8 + layer.saturating_sub(1 + n % 2).min(7);
+            let mixed = (id * 31 + n * 7919 + 13) * 2_654_435_761;
+            let place = match mixed / 7 % 4 {
+                0 => mixed / 64 % count,
+                _ => shard * per_shard + mixed / 64 % per_shard,
+            };
+            let below = place - place % 8 + layer.saturating_sub(1 + n % 2).min(7);
             below % count
         };
         let _ = writeln!(text, "function %f{id}(i64) -> i64 system_v {{");
@@ -148,7 +156,8 @@ fn generated(shard: usize, shards: usize, per_shard: usize) -> String {
             let _ = writeln!(text, "    v3 = imul v2, v0\n    return v3\n}}");
             continue;
         }
-        let length = 4 + id % 7;
+        // About 90 instructions on average; real functions have more.
+        let length = if own % 3 == 0 { 4 + id % 7 } else { 100 + id % 61 };
         let _ = writeln!(
             text,
             "    v3 = iconst.i64 1\n    v4 = band v2, v3\n    brif v4, block1, block2\n\
@@ -278,7 +287,10 @@ fn whole(
         )?;
     }
     Ok(Built {
-        sites: inlined.sites().filter(|site| site.inlined).count(),
+        sites: inlined
+            .sites()
+            .filter(|site| site.inlined && compiled.get(site.caller).is_some())
+            .count(),
         code: compiled.code_bytes(),
         cpu,
         read,
@@ -375,7 +387,10 @@ fn compiled(
     let (inlined, compiled) = linked.run_and_compile(inliner, &**isa)?;
     built.sites += inlined
         .sites()
-        .filter(|site| site.inlined && program.id(inlined_caller(&inlined, site)).is_some())
+        .filter(|site| {
+            let is_own = program.id(inlined_caller(&inlined, site)).is_some();
+            site.inlined && is_own && compiled.get(site.caller).is_some()
+        })
         .count();
     built.code += compiled.code_bytes();
     let hidden = linked.plan().hidden().cloned().collect();
@@ -448,10 +463,14 @@ fn scale(
     for bytes in &bytes {
         summaries.push(ShardSummary::from_bytes(bytes)?);
     }
-    let plans = thin(&summaries, None, &inliner)?;
-    let plans: Vec<String> = plans.plans.iter().map(ToString::to_string).collect();
+    let mut plans = Vec::with_capacity(shards);
+    thin_each(&summaries, None, &inliner, |plan| {
+        plans.push(plan.to_string())
+    })?;
     let planning = planning.elapsed();
-    let memory = PEAK.peak_usage().saturating_sub(before);
+    // The texts would be files.
+    let plan_bytes: usize = plans.iter().map(String::len).sum();
+    let memory = PEAK.peak_usage().saturating_sub(before + plan_bytes);
     let sites: usize = summaries.iter().map(ShardSummary::sites).sum();
     let compiling = ProcessTime::now();
     let mut built = Built::default();
@@ -464,7 +483,6 @@ fn scale(
     let all = summarizing.as_secs_f64() + planning.as_secs_f64() + compiling;
     let each = planning.as_secs_f64() / count as f64;
     let reference = *first.get_or_insert(each);
-    let plan_bytes: usize = plans.iter().map(String::len).sum();
     println!(
         "{count:9} {sites:9} {:13.2}% {:14.0} {:16.2} {:12.0}",
         planning.as_secs_f64() / all * 100.0,
