@@ -157,7 +157,11 @@ fn generated(shard: usize, shards: usize, per_shard: usize) -> String {
             continue;
         }
         // About 90 instructions on average; real functions have more.
-        let length = if own % 3 == 0 { 4 + id % 7 } else { 100 + id % 61 };
+        let length = if own % 3 == 0 {
+            4 + id % 7
+        } else {
+            100 + id % 61
+        };
         let _ = writeln!(
             text,
             "    v3 = iconst.i64 1\n    v4 = band v2, v3\n    brif v4, block1, block2\n\
