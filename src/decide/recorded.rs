@@ -12,6 +12,10 @@ use std::sync::{Arc, OnceLock};
 
 /// The facts that a policy asks for about one call.
 #[derive(Debug, Default)]
+#[cfg_attr(
+    not(feature = "shards"),
+    allow(dead_code, reason = "only shards decide without bodies")
+)]
 pub(crate) struct RecordedSite {
     pub(crate) arguments: SmallVec<[Argument; 8]>,
     pub(crate) slots: SmallVec<[Option<SlotArgument>; 8]>,

@@ -123,6 +123,23 @@ impl Program {
         Ok(program)
     }
 
+    /// Like [`from_clif`](Self::from_clif), but only with the functions whose names `wanted` takes,
+    /// perhaps none. The others are not parsed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_clif`](Self::from_clif), except for functions that are not wanted.
+    pub fn some_from_clif(
+        text: &str,
+        file: &str,
+        wanted: impl Fn(&FunctionName) -> bool,
+    ) -> Result<Self, ProgramError> {
+        let mut program = Self::new();
+        let parsed = text::parse_some(text, &Arc::from(file), Some(&wanted))?;
+        merge(&mut program, parsed)?;
+        Ok(program)
+    }
+
     /// Adds the functions of one CLIF text after the present ones, like
     /// [`from_clif`](Self::from_clif), and returns them. They are exported and have no attributes.
     ///

@@ -55,10 +55,11 @@ pub(super) fn parse_some(
     } else {
         CallConv::Fast
     };
-    let mut pieces = split(text.get(skipped_bytes..).unwrap_or(""), skipped_lines);
-    if let Some(wanted) = wanted {
-        pieces.retain(|piece| piece.name().is_some_and(|name| wanted(&name)));
-    }
+    let functions = text.get(skipped_bytes..).unwrap_or("");
+    let pieces = match wanted {
+        Some(wanted) => split_some(functions, skipped_lines, wanted),
+        None => split(functions, skipped_lines),
+    };
     let scans: Vec<Scan<'_>> = pieces
         .par_iter()
         .map(|piece| Scan::of(piece.text))
@@ -115,6 +116,40 @@ struct Piece<'a> {
     lines_before: usize,
 }
 
+/// Like [`split`], but only the pieces of wanted functions.
+///
+/// Most of the text is only searched for lines that begin like a function, which is several times as
+/// fast. A line of a string may begin so too; then the text behind it is not a function of that name
+/// that parses, or not the one that the caller knows by its hash.
+fn split_some<'t>(
+    text: &'t str,
+    lines_before: usize,
+    wanted: &dyn Fn(&FunctionName) -> bool,
+) -> Vec<Piece<'t>> {
+    const START: &str = "function ";
+    let mut pieces = Vec::new();
+    let (mut line, mut counted) = (lines_before, 0);
+    let starts = text.match_indices(START).map(|(at, _)| at);
+    for at in starts {
+        let (before, rest) = text.split_at(at);
+        if !before.is_empty() && !before.ends_with('\n') {
+            continue;
+        }
+        let piece = Piece {
+            text: rest,
+            lines_before: 0,
+        };
+        if !piece.name().is_some_and(|name| wanted(&name)) {
+            continue;
+        }
+        let between = text.get(counted..at).unwrap_or_default();
+        line += between.bytes().filter(|&byte| byte == b'\n').count();
+        counted = at;
+        pieces.extend(split_first(rest, line, 1));
+    }
+    pieces
+}
+
 impl Piece<'_> {
     /// Returns the name of its function, if it begins as one does.
     fn name(&self) -> Option<FunctionName> {
@@ -127,6 +162,11 @@ impl Piece<'_> {
 
 /// Cuts `text`, before which `lines_before` lines end, at the first token after each function.
 fn split(text: &str, lines_before: usize) -> Vec<Piece<'_>> {
+    split_first(text, lines_before, usize::MAX)
+}
+
+/// Returns at most the first `most` pieces.
+fn split_first(text: &str, lines_before: usize, most: usize) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut line = lines_before;
     let mut depth = 0_usize;
@@ -147,6 +187,9 @@ fn split(text: &str, lines_before: usize) -> Vec<Piece<'_>> {
                 if between {
                     if let Some((start, lines_before)) = start {
                         pieces.extend(piece(text, start, at, lines_before));
+                        if pieces.len() >= most {
+                            return pieces;
+                        }
                     }
                     start = Some((at, line));
                     between = false;

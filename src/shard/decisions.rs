@@ -18,6 +18,7 @@ use crate::program::{FunctionId, InlineAttribute, Linkage};
 use cranelift_codegen::ir::{Block, Inst, Opcode, SourceLoc};
 use cranelift_entity::packed_option::ReservedValue;
 use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap};
+use smallvec::{SmallVec, smallvec};
 
 /// No call: the body of the function itself.
 const ROOT: u32 = u32::MAX;
@@ -50,13 +51,13 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Returns the sites on the path to a step, the function's own first.
-    pub(super) fn path(&self, step: Step) -> Vec<SiteId> {
+    pub(super) fn path(&self, step: Step) -> SmallVec<[SiteId; 8]> {
         path(&self.inlined, step)
     }
 }
 
-fn path(inlined: &[Step], mut step: Step) -> Vec<SiteId> {
-    let mut path = vec![step.site];
+fn path(inlined: &[Step], mut step: Step) -> SmallVec<[SiteId; 8]> {
+    let mut path = smallvec![step.site];
     while let Some(around) = inlined.get(step.around as usize) {
         path.push(around.site);
         step = *around;
@@ -69,8 +70,11 @@ fn path(inlined: &[Step], mut step: Step) -> Vec<SiteId> {
 struct Candidate {
     step: Step,
     callee: FunctionId,
-    /// The bodies that were inlined here around it.
-    bodies: Vec<FunctionId>,
+    /// The innermost body around it that was inlined here, by its number in [`Caller::bodies`], or
+    /// [`ROOT`].
+    body: u32,
+    /// The number of such bodies.
+    depth: u32,
 }
 
 /// The decisions on a program.
@@ -149,7 +153,8 @@ impl<'a> Decisions<'a> {
                     is_new: true,
                 },
                 callee: site.callee_function()?,
-                bodies: Vec::new(),
+                body: ROOT,
+                depth: 0,
             })
         })
     }
@@ -167,6 +172,7 @@ impl<'a> Decisions<'a> {
             calls: function.calls,
             depth: 0,
             with_frames: Vec::new(),
+            bodies: Vec::new(),
         };
         let mut candidates: Vec<Candidate> = self.own(id).collect();
         while !candidates.is_empty() {
@@ -209,7 +215,7 @@ impl<'a> Decisions<'a> {
                 caller.with_frames.push(candidate.callee);
             }
             caller.calls = caller.calls.saturating_sub(1).saturating_add(callee.calls);
-            let depth = number(candidate.bodies.len()) + 1;
+            let depth = candidate.depth + 1;
             caller.depth = caller.depth.max(depth + callee.depth);
             let here = number(caller.inlined.len());
             caller.inlined.push(candidate.step);
@@ -224,8 +230,8 @@ impl<'a> Decisions<'a> {
                     is_new: false,
                 });
             }
-            let mut bodies = candidate.bodies;
-            bodies.push(candidate.callee);
+            let body = number(caller.bodies.len());
+            caller.bodies.push((candidate.body, candidate.callee));
             for step in &callee.kept {
                 let around = copies.get(step.around as usize).copied().unwrap_or(here);
                 let site = self.graph.site(step.site);
@@ -240,7 +246,8 @@ impl<'a> Decisions<'a> {
                         is_new: true,
                     },
                     callee,
-                    bodies: bodies.clone(),
+                    body,
+                    depth,
                 });
             }
         }
@@ -258,7 +265,7 @@ impl<'a> Decisions<'a> {
             return false;
         }
         let directives = self.directives(candidate, facts);
-        let repeats = candidate.callee == caller.id || candidate.bodies.contains(&candidate.callee);
+        let repeats = candidate.callee == caller.id || caller.is_inside(candidate);
         let Some(callee) = self.outcome(candidate.callee).filter(|_| !repeats) else {
             return false;
         };
@@ -270,7 +277,7 @@ impl<'a> Decisions<'a> {
         }
         let limits = self.inliner.hard_limits();
         let copy = callee.size as usize;
-        let depth = number(candidate.bodies.len());
+        let depth = candidate.depth;
         depth.saturating_add(1).saturating_add(callee.depth) <= limits.depth
             && size.saturating_add(copy) <= limits.function_insts
             && (callee.frame_bytes == 0
@@ -342,7 +349,7 @@ impl<'a> Decisions<'a> {
                 caller_insts: size,
                 caller_insts_at_start: index.function(caller.id).1.insts as usize,
                 caller_call_sites: graph.call_count(caller.id),
-                depth: number(candidate.bodies.len()),
+                depth: candidate.depth,
                 cold: facts.is_cold,
                 count,
                 heat: heat.map_or(Heat::Unknown, |counts| counts.heat(count)),
@@ -364,8 +371,8 @@ impl<'a> Decisions<'a> {
         let path = path(&caller.inlined, candidate.step);
         let mut facts = Facts {
             path: path.iter().map(|&site| PathStep::Site(site)).collect(),
-            passed: Vec::new(),
-            branches: Vec::new(),
+            passed: SmallVec::new(),
+            branches: SmallVec::new(),
             loop_depth: 0,
             in_cold_block: false,
             in_first_block: true,
@@ -388,8 +395,8 @@ impl<'a> Decisions<'a> {
             let (_, function) = self.index.at(home);
             let passed = summary.passed_by(site);
             if level == 0 {
-                facts.passed = passed.to_vec();
-                facts.branches = summary.branches_of(site).to_vec();
+                facts.passed = passed.iter().copied().collect();
+                facts.branches = summary.branches_of(site).iter().copied().collect();
                 facts.own = Some(*site);
                 facts.kind = site.kind.call_kind();
                 facts.opcode = match facts.kind {
@@ -587,13 +594,29 @@ struct Caller {
     calls: u32,
     depth: u32,
     with_frames: Vec<FunctionId>,
+    /// The inlined bodies, each with the one around it.
+    bodies: Vec<(u32, FunctionId)>,
+}
+
+impl Caller {
+    /// Returns whether the callee is one of the bodies around the call.
+    fn is_inside(&self, candidate: &Candidate) -> bool {
+        let mut body = candidate.body;
+        while let Some(&(around, callee)) = self.bodies.get(body as usize) {
+            if callee == candidate.callee {
+                return true;
+            }
+            body = around;
+        }
+        false
+    }
 }
 
 /// The facts about one call in its present place.
 struct Facts {
-    path: Vec<PathStep>,
-    passed: Vec<Passed>,
-    branches: Vec<u32>,
+    path: SmallVec<[PathStep; 8]>,
+    passed: SmallVec<[Passed; 8]>,
+    branches: SmallVec<[u32; 4]>,
     loop_depth: u32,
     in_cold_block: bool,
     in_first_block: bool,

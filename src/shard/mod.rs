@@ -89,4 +89,4 @@ pub use parse::{ParseShardPlanError, ShardPlanProblem};
 pub use shard_plan::ShardPlan;
 pub use summarize::SummarizeOptions;
 pub use summary::ShardSummary;
-pub use thin::{Thin, thin};
+pub use thin::{Thin, thin, thin_each};

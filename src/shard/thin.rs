@@ -9,6 +9,7 @@ use crate::graph::{CallGraph, SiteId};
 use crate::pass::Inliner;
 use crate::plan::{PlannedSite, SitePath};
 use crate::program::{FunctionId, FunctionName, Linkage};
+use cranelift_entity::EntitySet;
 use rustc_hash::FxHashSet;
 use std::collections::BTreeSet;
 
@@ -40,6 +41,23 @@ pub fn thin(
     exported: Option<&FxHashSet<FunctionName>>,
     inliner: &Inliner<'_>,
 ) -> Result<Thin, ThinError> {
+    let mut plans = Vec::with_capacity(summaries.len());
+    let inlined = thin_each(summaries, exported, inliner, |plan| plans.push(plan))?;
+    Ok(Thin { plans, inlined })
+}
+
+/// Like [`thin`], but hands each plan to `each` as soon as it is made, in the order of the shards'
+/// names, so that only one is in memory at a time. Returns the number of inlined calls.
+///
+/// # Errors
+///
+/// Those of [`thin`], before the first plan.
+pub fn thin_each(
+    summaries: &[ShardSummary],
+    exported: Option<&FxHashSet<FunctionName>>,
+    inliner: &Inliner<'_>,
+    mut each: impl FnMut(ShardPlan),
+) -> Result<usize, ThinError> {
     let index = Index::new(summaries, exported)?;
     if let Some(exported) = exported {
         let mut missing: Vec<_> = exported
@@ -54,17 +72,14 @@ pub fn thin(
     let graph = index.graph();
     let decisions = Decisions::new(&index, &graph, inliner).decide();
     let writer = Writer::new(&index, &graph, &decisions);
-    let inlined = index
-        .functions()
-        .filter_map(|id| decisions.outcome(id))
-        .map(|outcome| outcome.inlined.iter().filter(|step| step.is_new).count())
-        .sum();
-    Ok(Thin {
-        plans: (0..index.shards.len())
-            .map(|shard| writer.plan(shard))
-            .collect(),
-        inlined,
-    })
+    let mut inlined = 0;
+    for outcome in index.functions().filter_map(|id| decisions.outcome(id)) {
+        inlined += outcome.inlined.iter().filter(|step| step.is_new).count();
+    }
+    for shard in 0..index.shards.len() {
+        each(writer.plan(shard));
+    }
+    Ok(inlined)
 }
 
 /// Writes the plans of shards.
@@ -74,8 +89,10 @@ struct Writer<'a> {
     decisions: &'a Decisions<'a>,
     /// What each shard needs of others.
     needs: Vec<Needs>,
+    /// The functions that are part of the program in the end.
+    live: EntitySet<FunctionId>,
     /// The functions to which another shard than their own refers.
-    needed: FxHashSet<FunctionId>,
+    needed: EntitySet<FunctionId>,
 }
 
 /// What one shard needs of others.
@@ -83,6 +100,8 @@ struct Writer<'a> {
 struct Needs {
     /// The bodies.
     imports: BTreeSet<FunctionId>,
+    /// The functions of the shard itself that are live, or inlined into live ones.
+    own: BTreeSet<FunctionId>,
     /// The functions that the code of the shard, or an imported body, refers to in the end.
     symbols: BTreeSet<FunctionId>,
 }
@@ -94,14 +113,14 @@ impl<'a> Writer<'a> {
             graph,
             decisions,
             needs: Vec::with_capacity(index.shards.len()),
-            needed: FxHashSet::default(),
+            live: EntitySet::new(),
+            needed: EntitySet::new(),
         };
+        writer.live = writer.live_functions();
         for shard in 0..index.shards.len() {
             let needs = writer.needs_of(shard);
-            let foreign = needs
-                .symbols
-                .iter()
-                .filter(|&&id| index.home(id).shard != shard);
+            let foreign = needs.symbols.iter().copied();
+            let foreign = foreign.filter(|&id| index.home(id).shard != shard);
             writer.needed.extend(foreign);
             writer.needs.push(needs);
         }
@@ -118,41 +137,78 @@ impl<'a> Writer<'a> {
         .map(|(_, &id)| id)
     }
 
+    /// Follows references from the functions that code outside may call, through bodies as they are in
+    /// the end.
+    fn live_functions(&self) -> EntitySet<FunctionId> {
+        let mut live = EntitySet::with_capacity(self.index.program.len());
+        let is_root = |id: &FunctionId| self.index.program[*id].linkage().is_kept();
+        let mut work: Vec<FunctionId> = self.index.functions().filter(is_root).collect();
+        live.extend(work.iter().copied());
+        while let Some(id) = work.pop() {
+            self.for_each_reference(id, |callee| {
+                if live.insert(callee) {
+                    work.push(callee);
+                }
+            });
+        }
+        live
+    }
+
+    /// Calls `each` with the functions to which a function refers in the end: calls that stay, and all
+    /// addresses.
+    fn for_each_reference(&self, id: FunctionId, mut each: impl FnMut(FunctionId)) {
+        let Some(outcome) = self.decisions.outcome(id) else {
+            return;
+        };
+        let kept = outcome
+            .kept
+            .iter()
+            .filter_map(|step| self.callee(step.site));
+        kept.for_each(&mut each);
+        self.graph.addressed(id).iter().copied().for_each(&mut each);
+        for callee in outcome
+            .inlined
+            .iter()
+            .filter_map(|step| self.callee(step.site))
+        {
+            self.graph
+                .addressed(callee)
+                .iter()
+                .copied()
+                .for_each(&mut each);
+        }
+    }
+
     fn needs_of(&self, shard: usize) -> Needs {
         let mut needs = Needs::default();
-        let mut work: Vec<FunctionId> = self.members(shard).collect();
+        let live = self.members(shard).filter(|&id| self.live.contains(id));
+        let mut work: Vec<FunctionId> = live.collect();
+        needs.own.extend(work.iter().copied());
+        for &id in &work {
+            self.for_each_reference(id, |reference| {
+                needs.symbols.insert(reference);
+            });
+        }
         while let Some(id) = work.pop() {
             let Some(outcome) = self.decisions.outcome(id) else {
                 continue;
             };
             for step in outcome.inlined.iter().filter(|step| step.is_new) {
-                if let Some(callee) = self.callee(step.site)
-                    && self.index.home(callee).shard != shard
-                    && needs.imports.insert(callee)
-                {
+                let Some(callee) = self.callee(step.site) else {
+                    continue;
+                };
+                let set = match self.index.home(callee).shard == shard {
+                    true => &mut needs.own,
+                    false => &mut needs.imports,
+                };
+                if set.insert(callee) {
                     work.push(callee);
                 }
             }
         }
-        // What is left in the shard's own code: calls that stay, and all addresses.
-        for id in self.members(shard) {
-            let Some(outcome) = self.decisions.outcome(id) else {
-                continue;
-            };
-            let kept = outcome
-                .kept
-                .iter()
-                .filter_map(|step| self.callee(step.site));
-            needs.symbols.extend(kept);
-            needs.symbols.extend(self.graph.addressed(id));
-            let inlined = outcome.inlined.iter();
-            for callee in inlined.filter_map(|step| self.callee(step.site)) {
-                needs.symbols.extend(self.graph.addressed(callee));
-            }
-        }
-        // A body that is imported only to be inlined may stay in the end, as a copy: what it refers
-        // to must then be there, as a body or as a symbol.
-        for &id in &needs.imports {
+        // A body that is here only to be inlined may stay in the end, if a call of it stays against
+        // the plan: what it refers to must then be there, as a body or as a symbol.
+        for &id in needs.imports.iter().chain(&needs.own) {
             for reference in self.graph.references(id) {
                 let home = self.index.home(reference);
                 if home.shard != shard && !needs.imports.contains(&reference) {
@@ -196,8 +252,7 @@ impl<'a> Writer<'a> {
             }
         }
         self.add_imports(needs, &mut plan);
-        let own = self.members(shard);
-        let all: Vec<FunctionId> = own.chain(needs.imports.iter().copied()).collect();
+        let all: Vec<FunctionId> = needs.own.iter().chain(&needs.imports).copied().collect();
         let has_handlers = all.iter().any(|&id| {
             let (summary, function) = self.index.function(id);
             let mut sites = summary.sites_of(function).iter();
@@ -246,7 +301,7 @@ impl<'a> Writer<'a> {
 
     /// Returns what becomes of a function in its shard; `None` if it stays exported.
     fn visibility(&self, id: FunctionId, linkage: ShardLinkage) -> Option<Visibility> {
-        let is_needed = self.needed.contains(&id);
+        let is_needed = self.needed.contains(id);
         match self.index.program[id].linkage() {
             Linkage::Local if is_needed => Some(Visibility::Hidden),
             Linkage::Local => Some(Visibility::Local),
@@ -267,7 +322,7 @@ impl<'a> Writer<'a> {
             let import = Import {
                 name: self.index.program[id].name().clone(),
                 hash: function.hash,
-                is_copy: is_local && !self.needed.contains(&id),
+                is_copy: is_local && !self.needed.contains(id),
             };
             let original = self.index.original_name(id);
             let from = plan.imports.entry(summary.shard.clone()).or_default();
