@@ -51,7 +51,8 @@ gdb.events.stop.connect(lambda event: signals.append(getattr(event, "stop_signal
 for command in os.environ["STOPS_SETUP"].split(";"):
     gdb.execute(command, to_string=True)
 with open(os.environ["STOPS_OUTPUT"], "w") as output:
-    gdb.execute(os.environ["STOPS_START"], to_string=True)
+    for command in os.environ["STOPS_START"].split(";"):
+        gdb.execute(command, to_string=True)
     while gdb.selected_thread() is not None:
         current = int(gdb.parse_and_eval("*(unsigned long *)&current_run"))
         try:
