@@ -81,6 +81,7 @@ mod link;
 #[cfg(feature = "object")]
 mod object;
 mod reader;
+mod registry;
 mod walk;
 
 pub use error::{BacktraceError, LinkError};
@@ -89,4 +90,5 @@ pub use link::BacktraceTable;
 #[cfg(feature = "object")]
 pub use object::{BACKTRACE_SECTION, add_backtrace_section};
 pub use reader::{Backtrace, BacktraceName, BacktracePlace, BacktraceReader};
+pub use registry::{BacktraceRegistry, RegisteredText, Registration};
 pub use walk::{BacktraceFrame, BacktraceWalkError, BacktraceWalker};

@@ -74,6 +74,7 @@ mod lines;
 mod scopes;
 mod sections;
 mod source;
+mod symbols;
 mod unit;
 mod values;
 mod variables;
@@ -82,6 +83,7 @@ pub use clif_values::ClifValues;
 pub use error::DebugInfoError;
 pub use labels::{LabelSchema, LabelVariable, value_type};
 pub use source::{ClifLines, LineIsLocation, SourceMap, SourcePosition};
+pub use symbols::{SymbolFrame, symbolize};
 pub use variables::{Variable, VariableEncoding, VariableSchema, VariableType};
 
 use crate::backend::CompiledFunction;

@@ -65,7 +65,7 @@ impl LabelTable {
         let mut insts = layout.blocks().flat_map(|block| layout.block_insts(block));
         let mut table = LabelTable {
             entries: Vec::new(),
-            has_cold_blocks: layout.blocks().any(|block| layout.is_cold(block)),
+            has_cold_blocks: layout.blocks().any(|block| func.is_effectively_cold(block)),
             has_tail_calls: insts.any(|inst| opcode(inst).is_call() && opcode(inst).is_return()),
         };
         let base = func.params.base_srcloc();
@@ -124,8 +124,8 @@ impl LabelTable {
         self.entries.is_empty()
     }
 
-    /// Returns whether the function has cold blocks, whose code is apart from the rest, and for
-    /// which Cranelift knows no places of values.
+    /// Returns whether the function has blocks that are cold to Cranelift, which blocks that trap are
+    /// too. Their code is apart from the rest, and has no places of values.
     pub fn has_cold_blocks(&self) -> bool {
         self.has_cold_blocks
     }

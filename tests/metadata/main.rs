@@ -3,6 +3,7 @@
 
 #[cfg(feature = "all-arch")]
 mod backtrace;
+mod backtrace_registry;
 #[cfg(feature = "dwarf")]
 mod dwarf;
 mod frames;

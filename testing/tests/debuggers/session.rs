@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -25,6 +26,41 @@ pub(crate) struct Stop {
     pub(crate) frames: Vec<Frame>,
     /// Whether the entry was reached.
     pub(crate) is_complete: bool,
+}
+
+/// The machine on which a host runs.
+pub(crate) struct Machine {
+    pub(crate) target: &'static str,
+    pub(crate) compiler: &'static str,
+    pub(crate) options: &'static [&'static str],
+    pub(crate) debugger: &'static str,
+    pub(crate) emulator: Option<&'static str>,
+}
+
+pub(crate) const NATIVE: Machine = Machine {
+    target: "x64",
+    compiler: "cc",
+    options: &[],
+    debugger: "gdb",
+    emulator: None,
+};
+
+pub(crate) const AARCH64: Machine = Machine {
+    target: "aarch64",
+    compiler: "aarch64-linux-gnu-gcc",
+    options: &["-static"],
+    debugger: "gdb-multiarch",
+    emulator: Some("qemu-aarch64"),
+};
+
+impl Machine {
+    /// Returns whether all its programs are installed.
+    pub(crate) fn is_here(&self) -> bool {
+        let programs = [self.compiler, self.debugger]
+            .into_iter()
+            .chain(self.emulator);
+        programs.into_iter().all(has)
+    }
 }
 
 /// The entries of a host.
@@ -97,7 +133,12 @@ impl Host {
 
     /// Returns the stops of each run in gdb; `None` if it may not trace here.
     pub(crate) fn stops_in_gdb(&self, folder: &Path) -> Option<Vec<Vec<Stop>>> {
-        match self.try_stops_in_gdb(folder) {
+        self.stops_on(&NATIVE, folder)
+    }
+
+    /// Like [`Host::stops_in_gdb`], on any machine.
+    pub(crate) fn stops_on(&self, machine: &Machine, folder: &Path) -> Option<Vec<Vec<Stop>>> {
+        match self.try_stops_on(machine, folder) {
             Ok(stops) => Some(stops),
             Err(error) if error.contains("ptrace") => {
                 eprintln!("passed over: gdb may not trace here: {error}");
@@ -109,15 +150,48 @@ impl Host {
 
     /// Returns the stops of each run in gdb, or its complaint.
     pub(crate) fn try_stops_in_gdb(&self, folder: &Path) -> Result<Vec<Vec<Stop>>, String> {
+        self.try_stops_on(&NATIVE, folder)
+    }
+
+    fn try_stops_on(&self, machine: &Machine, folder: &Path) -> Result<Vec<Vec<Stop>>, String> {
+        let mut emulator = None;
+        let mut setup = String::from(
+            "set pagination off;set startup-with-shell off;set backtrace limit unlimited",
+        );
+        let mut start = String::from("run");
+        if let Some(program) = machine.emulator {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = free.local_addr().unwrap().port();
+            drop(free);
+            let mut command = Command::new(program);
+            command.args(["-g", &port.to_string(), "./host"]);
+            emulator = Some(command.current_dir(folder).spawn().unwrap());
+            // The emulator may need a moment until it listens.
+            setup += ";set tcp auto-retry on;break stop";
+            start = format!("target remote 127.0.0.1:{port};continue");
+        }
+        let stops = self.run_gdb(machine.debugger, &setup, &start, folder);
+        if let Some(mut emulator) = emulator {
+            // It has ended with the program, unless the debugger failed.
+            let _ = emulator.kill();
+            let _ = emulator.wait();
+        }
+        stops
+    }
+
+    fn run_gdb(
+        &self,
+        debugger: &str,
+        setup: &str,
+        start: &str,
+        folder: &Path,
+    ) -> Result<Vec<Vec<Stop>>, String> {
         fs::write(folder.join("stops.py"), include_str!("stops.py")).unwrap();
-        let output = Command::new("gdb")
+        let output = Command::new(debugger)
             .args(["--batch", "-nx", "-x", "stops.py", "host"])
             .env("STOPS_OUTPUT", "stops.txt")
-            .env(
-                "STOPS_SETUP",
-                "set pagination off;set startup-with-shell off;set backtrace limit unlimited",
-            )
-            .env("STOPS_START", "run")
+            .env("STOPS_SETUP", setup)
+            .env("STOPS_START", start)
             .current_dir(folder)
             .output()
             .unwrap();

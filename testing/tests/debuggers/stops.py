@@ -7,9 +7,21 @@ import gdb
 FRAMES = 400
 
 
+STACK = 1 << 20
+
+
+def is_address(bits, stack):
+    """Returns whether bits are an address of the stack, which differs between builds."""
+    try:
+        return stack - STACK <= int(bits, 16) < stack + STACK
+    except ValueError:
+        return False
+
+
 def variables(frame):
     """Returns the frame's own variables that have a value, as name=bits."""
     found = []
+    stack = int(frame.read_register("sp"))
     try:
         block = frame.block()
     except RuntimeError:
@@ -20,6 +32,8 @@ def variables(frame):
                 value = symbol.value(frame)
                 if not value.is_optimized_out:
                     bits = value.format_string(format="x")
+                    if is_address(bits, stack):
+                        bits = "stack"
                     found.append(f"{symbol.name}={bits}")
         if block.function is not None:
             break
@@ -51,7 +65,8 @@ gdb.events.stop.connect(lambda event: signals.append(getattr(event, "stop_signal
 for command in os.environ["STOPS_SETUP"].split(";"):
     gdb.execute(command, to_string=True)
 with open(os.environ["STOPS_OUTPUT"], "w") as output:
-    gdb.execute(os.environ["STOPS_START"], to_string=True)
+    for command in os.environ["STOPS_START"].split(";"):
+        gdb.execute(command, to_string=True)
     while gdb.selected_thread() is not None:
         current = int(gdb.parse_and_eval("*(unsigned long *)&current_run"))
         try:
