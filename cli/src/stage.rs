@@ -57,7 +57,7 @@ pub(crate) fn verify(
     progress: &Progress,
     phases: &mut Phases,
 ) -> Result<(), Failure> {
-    if arguments.no_verify {
+    if arguments.work.no_verify {
         return Ok(());
     }
     progress.begin("verifying");
@@ -123,15 +123,15 @@ pub(crate) fn inliner<'a>(
     let mut inliner = Inliner::new(decider.policy)
         .limits(limits(&arguments.limits))
         .splice_options(splice_options(&arguments.legality))
-        .clean_up(!arguments.no_cleanup)
+        .clean_up(!arguments.work.no_cleanup)
         .optimize(arguments.optimize.optimize.into())
         .optimize_options(optimize_options(&arguments.optimize, isa))
         .meet_demands(decider.meet_demands)
-        .check(arguments.check);
+        .check(arguments.work.check);
     if let Some(profile) = decider.profile {
         inliner = inliner.profile(profile);
     }
-    if arguments.no_verify {
+    if arguments.work.no_verify {
         inliner
     } else {
         inliner.verify_with(isa)

@@ -69,9 +69,9 @@ impl Command {
     pub(crate) fn threads(&self) -> Option<usize> {
         match self {
             Self::Summarize(arguments) => arguments.threads,
-            Self::Thin(arguments) => arguments.step.threads,
-            Self::Backend(arguments) => arguments.step.threads,
-            _ => self.common()?.threads,
+            Self::Thin(arguments) => arguments.step.work.threads,
+            Self::Backend(arguments) => arguments.step.work.threads,
+            _ => self.common()?.work.threads,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The command line of the three steps for programs in shards.
 
-use super::shared::{ReportArguments, WORK};
+use super::shared::{ReportArguments, WORK, WorkArguments};
 use super::{
     CommonArguments, Inputs, LegalityArguments, LimitArguments, NameArguments, OptimizeArguments,
     PolicyArguments, TargetArguments, help,
@@ -180,23 +180,8 @@ pub(crate) struct StepArguments {
     #[command(flatten)]
     pub(crate) target: TargetArguments,
 
-    /// The number of threads [default: as many as there are processors]
-    ///
-    /// The result does not depend on it.
-    #[arg(long, value_name = "N", help_heading = WORK)]
-    pub(crate) threads: Option<usize>,
-
-    /// Do not run Cranelift's verifier on inputs and results
-    #[arg(long, help_heading = WORK)]
-    pub(crate) no_verify: bool,
-
-    /// Prove each result with the independent checker
-    #[arg(long, help_heading = WORK)]
-    pub(crate) check: bool,
-
-    /// Do not clean up after splices, to show their direct results
-    #[arg(long, help_heading = WORK)]
-    pub(crate) no_cleanup: bool,
+    #[command(flatten)]
+    pub(crate) work: WorkArguments,
 }
 
 impl StepArguments {
@@ -209,10 +194,7 @@ impl StepArguments {
             legality: self.legality.clone(),
             optimize: self.optimize.clone(),
             report: ReportArguments::default(),
-            threads: self.threads,
-            no_verify: self.no_verify,
-            check: self.check,
-            no_cleanup: self.no_cleanup,
+            work: self.work.clone(),
         }
     }
 }

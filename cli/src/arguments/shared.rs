@@ -80,6 +80,12 @@ pub(crate) struct CommonArguments {
     #[command(flatten)]
     pub(crate) report: ReportArguments,
 
+    #[command(flatten)]
+    pub(crate) work: WorkArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WorkArguments {
     /// The number of threads [default: as many as there are processors]
     ///
     /// The result does not depend on it.

@@ -34,7 +34,7 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
     })?;
     let common = arguments.step.common();
     let shard = Program::read(inputs)?;
-    if !common.no_verify {
+    if !common.work.no_verify {
         shard.verify(&*isa)?;
     }
     let places = places(&arguments.imports);
