@@ -122,8 +122,9 @@ impl BacktraceRegistry {
         };
         *content = Some(Content { text, table });
         drop(content);
-        slot.end.store(end, Ordering::Release);
+        // With the old end, the slot seems to have nothing.
         slot.start.store(start, Ordering::Release);
+        slot.end.store(end, Ordering::Release);
         Registration { slot }
     }
 
@@ -149,21 +150,25 @@ impl BacktraceRegistry {
         pc: u64,
         f: impl FnOnce(RegisteredText<'_>) -> R,
     ) -> Option<R> {
-        let slot = self.slots().find(|slot| slot.may_have(address))?;
-        let content = match slot.content.try_read() {
-            Ok(content) => content,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
-        let Content { text, table } = content.as_ref()?;
-        if !text.contains(&address) {
-            return None;
+        // While a slot is taken or left, it may seem to have addresses that it does not have.
+        for slot in self.slots().filter(|slot| slot.may_have(address)) {
+            let content = match slot.content.try_read() {
+                Ok(content) => content,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => continue,
+            };
+            let Some(Content { text, table }) = content.as_ref() else {
+                continue;
+            };
+            if text.contains(&address) {
+                return Some(f(RegisteredText {
+                    reader: table.reader(),
+                    address: text.start,
+                    offset: u32::try_from(pc - text.start).ok()?,
+                }));
+            }
         }
-        Some(f(RegisteredText {
-            reader: table.reader(),
-            address: text.start,
-            offset: u32::try_from(pc - text.start).ok()?,
-        }))
+        None
     }
 
     /// Returns a slot that is now the caller's.

@@ -149,3 +149,27 @@ fn a_look_up_beside_changes_finds_a_whole_text_or_none() {
         }
     });
 }
+
+/// A text stays found while others come and go in the place before it, at higher addresses.
+#[test]
+fn texts_that_come_and_go_hide_no_other() {
+    let registry = BacktraceRegistry::new();
+    let (one, other) = (text(16), text(17));
+    let first = registry.register(0x9000..0x9000 + one.size, Arc::clone(&one.table));
+    let _stays = registry.register(0x1000..0x1000 + other.size, other.table);
+    drop(first);
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                drop(registry.register(0x9000..0x9000 + one.size, Arc::clone(&one.table)));
+            }
+        });
+        let mut missed = 0;
+        for _ in 0..200_000 {
+            missed += u32::from(registry.at_trap(0x1000 + other.trap, |_| ()).is_none());
+        }
+        is_done.store(true, Ordering::Relaxed);
+        assert_eq!(missed, 0);
+    });
+}
