@@ -122,7 +122,8 @@ impl<M: Module> InliningModule<'static, M> {
     ///
     /// Linkage, uses outside, attributes and hints must be as at the next flush. If they are not, or
     /// a function is missing, is not as declared, or was not declared, the flush does all the work
-    /// itself. The work runs on the global rayon pool. Dropping the module ends it.
+    /// itself. The work runs on the global rayon pool. A definition may wait for it, so it must not
+    /// be made on that pool's only thread. Dropping the module ends the work.
     ///
     /// ```
     /// use cranelift_codegen::ir::{AbiParam, InstBuilder, types::I64};
