@@ -5,19 +5,23 @@
 //! of the sites on its path: a parameter that is passed on is followed outwards, loops add up. What
 //! the pass would find by cleaning up is estimated from the facts about parameters.
 
+mod facts;
+mod program_facts;
+
+use self::program_facts::{counts, never_throwing};
 use super::index::Index;
-use super::summary::{FunctionSummary, Hint, Passed, SiteSummary, function_flags, site_flags};
+use super::summary::{Hint, Passed, SiteSummary, function_flags, site_flags};
 use crate::decide::{
-    AddressUse, CallSite, Decision, KnownFacts, Limits, ParameterUse, RecordedSite, RoundAnalysis,
-    Shape, SiteContext, Summary,
+    CallSite, Decision, KnownFacts, Limits, ParameterUse, RecordedSite, RoundAnalysis, Shape,
+    SiteContext, Summary,
 };
-use crate::graph::{CallGraph, CallNode, PathStep, SiteId};
+use crate::graph::{CallGraph, CallKind, PathStep, SiteId};
 use crate::pass::{Inliner, growth_shares};
-use crate::profile::{Heat, Profile, SiteCounts};
+use crate::profile::{Heat, SiteCounts};
 use crate::program::{FunctionId, InlineAttribute, Linkage};
 use cranelift_codegen::ir::{Block, Inst, Opcode, SourceLoc};
 use cranelift_entity::packed_option::ReservedValue;
-use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap};
+use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use smallvec::{SmallVec, smallvec};
 
 /// No call: the body of the function itself.
@@ -366,66 +370,6 @@ impl<'a> Decisions<'a> {
         self.counts.as_ref()?.of_path(self.graph, path)
     }
 
-    /// Puts together the facts about a call from those about the sites on its path.
-    fn facts(&self, caller: &Caller, candidate: &Candidate) -> Facts {
-        let path = path(&caller.inlined, candidate.step);
-        let mut facts = Facts {
-            path: path.iter().map(|&site| PathStep::Site(site)).collect(),
-            passed: SmallVec::new(),
-            branches: SmallVec::new(),
-            loop_depth: 0,
-            in_cold_block: false,
-            in_first_block: true,
-            is_cold: false,
-            has_handlers: false,
-            is_safepoint: false,
-            own: None,
-            flatten: false,
-            kind: crate::graph::CallKind::Call,
-            opcode: Opcode::Call,
-            location: SourceLoc::default(),
-            declared: u32::MAX,
-        };
-        // From the call outwards.
-        for (level, &id) in path.iter().rev().enumerate() {
-            let Some((home, summary, site)) = self.index.site(self.graph, id) else {
-                debug_assert!(false, "a path leads along sites of the graph");
-                continue;
-            };
-            let (_, function) = self.index.at(home);
-            let passed = summary.passed_by(site);
-            if level == 0 {
-                facts.passed = passed.iter().copied().collect();
-                facts.branches = summary.branches_of(site).iter().copied().collect();
-                facts.own = Some(*site);
-                facts.kind = site.kind.call_kind();
-                facts.opcode = match facts.kind {
-                    crate::graph::CallKind::Call => Opcode::Call,
-                    crate::graph::CallKind::ReturnCall => Opcode::ReturnCall,
-                    crate::graph::CallKind::TryCall => Opcode::TryCall,
-                };
-                facts.location = SourceLoc::new(site.location);
-                facts.declared = self.index.signature(home.shard, site.signature);
-            } else {
-                for value in &mut facts.passed {
-                    if let Passed::Parameter(index) = value {
-                        let outer = passed.get(*index as usize).copied();
-                        *value = at_level(outer.unwrap_or(Passed::Unknown), level);
-                    }
-                }
-                facts.flatten |= site.hint == Hint::Flatten;
-            }
-            facts.loop_depth = facts.loop_depth.saturating_add(site.loop_depth.into());
-            facts.in_cold_block |= site.has(site_flags::COLD_BLOCK);
-            facts.in_first_block &= site.has(site_flags::FIRST_BLOCK);
-            facts.has_handlers |= site.has(site_flags::HANDLERS);
-            facts.is_safepoint |= site.has(site_flags::SAFEPOINT);
-            facts.is_cold |= function.has(function_flags::COLD) || site.hint == Hint::Cold;
-            facts.flatten |= function.has(function_flags::FLATTEN);
-        }
-        facts
-    }
-
     fn directives(&self, candidate: &Candidate, facts: &Facts) -> Directives {
         let meets = self.inliner.meets_demands();
         let hint = facts.own.map_or(Hint::None, |site| site.hint);
@@ -481,102 +425,6 @@ impl<'a> Decisions<'a> {
             && self.graph.call_count(candidate.callee) == 1
             && !self.graph.is_address_taken(candidate.callee)
     }
-
-    /// Estimates the instructions that clean-up removes after a splice: the call, the return, and
-    /// what folds or becomes values.
-    fn saved(&self, candidate: &Candidate, callee: &Outcome, facts: &Facts) -> usize {
-        let (_, function) = self.index.function(candidate.callee);
-        let mut saved = 1 + usize::from(function.returns == 1);
-        let parameters = self.parameters(candidate.callee);
-        for (value, uses) in facts.passed.iter().zip(parameters.iter()) {
-            if value.argument().is_constant() {
-                saved += (uses.folded_insts + 2 * uses.folded_branches) as usize;
-            }
-            if let Some(slot) = value.slot()
-                && slot.other_calls == 0
-                && uses.address == AddressUse::Accessed
-            {
-                saved += (uses.accesses + slot.accesses + 1) as usize;
-            }
-        }
-        saved.min(callee.size as usize + 1)
-    }
-
-    fn parameters(&self, id: FunctionId) -> std::borrow::Cow<'_, [ParameterUse]> {
-        let known = self
-            .outcome(id)
-            .and_then(|outcome| outcome.parameters.as_deref());
-        match known {
-            Some(parameters) => std::borrow::Cow::Borrowed(parameters),
-            None => {
-                let (_, function) = self.index.function(id);
-                let parameters = function.parameters.iter().map(|uses| uses.uses());
-                std::borrow::Cow::Owned(parameters.collect())
-            }
-        }
-    }
-
-    /// Returns the uses of the parameters of a function with inlined bodies in it; `None` if they
-    /// are those of the function itself.
-    fn parameters_after(
-        &self,
-        id: FunctionId,
-        function: &FunctionSummary,
-        caller: &Caller,
-    ) -> Option<Box<[ParameterUse]>> {
-        if function.parameters.is_empty() || caller.inlined.is_empty() {
-            return None;
-        }
-        let mut changed = false;
-        let mut parameters: Vec<ParameterUse> =
-            function.parameters.iter().map(|uses| uses.uses()).collect();
-        // Parameters that only direct calls of the function itself pass on.
-        let mut passed_on = vec![0usize; parameters.len()];
-        let own = self.graph.callees(id);
-        for site in own {
-            for value in self.index.passed(self.graph, site.id) {
-                if let Passed::Parameter(index) = value
-                    && let Some(passed_on) = passed_on.get_mut(*index as usize)
-                {
-                    *passed_on += 1;
-                }
-            }
-        }
-        let own = caller.inlined.iter().filter(|step| step.around == ROOT);
-        for step in own {
-            let site = self.graph.site(step.site);
-            let Some(callee) = site.and_then(|site| site.callee_function()) else {
-                continue;
-            };
-            let inner = self.parameters(callee);
-            let passed = self.index.passed(self.graph, step.site);
-            for (value, inner) in passed.iter().zip(inner.iter()) {
-                let Passed::Parameter(index) = value else {
-                    continue;
-                };
-                let number = *index as usize;
-                let (Some(outer), Some(left)) =
-                    (parameters.get_mut(number), passed_on.get_mut(number))
-                else {
-                    continue;
-                };
-                changed = true;
-                outer.folded_insts = outer.folded_insts.saturating_add(inner.folded_insts);
-                outer.folded_branches = outer.folded_branches.saturating_add(inner.folded_branches);
-                outer.indirect_calls = outer.indirect_calls.saturating_add(inner.indirect_calls);
-                outer.accesses = outer.accesses.saturating_add(inner.accesses);
-                *left = left.saturating_sub(1);
-                if inner.address == AddressUse::Escapes {
-                    outer.address = AddressUse::Escapes;
-                }
-                let was_passed = outer.address == AddressUse::PassedOn;
-                if *left == 0 && was_passed && function.indirect_calls == 0 {
-                    outer.address = inner.address;
-                }
-            }
-        }
-        changed.then(|| parameters.into_boxed_slice())
-    }
 }
 
 /// A function under decision.
@@ -625,7 +473,7 @@ struct Facts {
     is_safepoint: bool,
     flatten: bool,
     own: Option<SiteSummary>,
-    kind: crate::graph::CallKind,
+    kind: CallKind,
     opcode: Opcode,
     location: SourceLoc,
     /// The number of the signature that the call declares.
@@ -635,87 +483,6 @@ struct Facts {
 struct Directives {
     is_demanded: bool,
     is_forbidden: bool,
-}
-
-/// Marks a slot as one of a function `level` calls outwards, so that it differs from others.
-fn at_level(value: Passed, level: usize) -> Passed {
-    match value {
-        Passed::Slot {
-            slot,
-            other_calls,
-            accesses,
-        } => Passed::Slot {
-            slot: slot.wrapping_add(number(level) << 20) & (u32::MAX >> 1),
-            other_calls,
-            accesses,
-        },
-        other => other,
-    }
-}
-
-/// Returns the counts of all shards on the graph.
-fn counts(index: &Index<'_>, graph: &CallGraph) -> Option<SiteCounts> {
-    let mut profile = Profile::new();
-    for id in index.functions() {
-        let (summary, function) = index.function(id);
-        if summary.counts.is_empty() {
-            continue;
-        }
-        let first = graph.first_site(id)?;
-        let last = function.first_site.saturating_add(function.sites);
-        let begin = summary
-            .counts
-            .partition_point(|&(site, _)| site < function.first_site);
-        let counts = summary.counts.get(begin..).unwrap_or_default();
-        for &(site, count) in counts.iter().take_while(|&&(site, _)| site < last) {
-            let number = site.saturating_sub(function.first_site) as usize;
-            if let Some(name) = graph.site_name(SiteId::new(first.index() + number)) {
-                profile.insert(name, SourceLoc::default(), count);
-            }
-        }
-    }
-    (!profile.is_empty()).then(|| SiteCounts::new(&profile, graph))
-}
-
-/// Finds the functions that never throw, as the pass does.
-fn never_throwing(
-    index: &Index<'_>,
-    graph: &CallGraph,
-    inliner: &Inliner<'_>,
-) -> EntitySet<FunctionId> {
-    let options = inliner.optimization();
-    let mut known = EntitySet::with_capacity(index.program.len());
-    for members in graph.bottom_up() {
-        let component = members.first().and_then(|&id| graph.component(id));
-        let may_throw = |id: FunctionId| {
-            graph.indirect_calls(id) > 0
-                || graph.switches_stacks(id)
-                || graph.callees(id).any(|site| {
-                    let caught = index.site(graph, site.id);
-                    let caught = caught.is_some_and(|(.., site)| site.has(site_flags::CATCHES_ALL));
-                    let lets_through = match site.callee {
-                        CallNode::Function(callee) => {
-                            match index.program[*callee].linkage() == Linkage::Interposable {
-                                true => {
-                                    !options.function_never_throws(index.program[*callee].name())
-                                }
-                                false => {
-                                    graph.component(*callee) != component
-                                        && !known.contains(*callee)
-                                }
-                            }
-                        }
-                        CallNode::External(name) => !options.function_never_throws(name),
-                        CallNode::Runtime(_) => true,
-                    };
-                    lets_through && !caught
-                })
-        };
-        if !members.iter().any(|&id| may_throw(id)) {
-            known.extend(members.iter().copied());
-        }
-    }
-    known
 }
 
 fn number(number: usize) -> u32 {
