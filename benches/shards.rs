@@ -1,5 +1,5 @@
-//! Programs in shards against the same programs as a whole: what is inlined, what it costs, and how
-//! the cost of planning grows.
+//! Programs in shards against the same programs as a whole: the inlined calls, the costs, and their
+//! growth.
 //!
 //! ```text
 //! cargo bench --all-features --bench shards -- [--functions N] [--large N,N] [--emit DIR] [FILE.clif ...]

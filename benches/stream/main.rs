@@ -330,7 +330,7 @@ fn processor_time() -> Duration {
 }
 
 /// Gives the time since the last event to that which has just ended, on one thread. It is the
-/// processor's, which does not depend on what else the machine does.
+/// processor's, which does not depend on other work of the machine.
 struct Clock(Mutex<(Duration, Costs)>);
 
 impl Clock {

@@ -41,7 +41,7 @@ fuzz_target!(
     }
 );
 
-/// Any bytes are read without a panic; what is read can be used.
+/// Reads any bytes without a panic, and uses the result.
 fn read(bytes: &[u8]) {
     if let Ok(summary) = ShardSummary::from_bytes(bytes) {
         let _ = summary.to_string();

@@ -111,7 +111,7 @@ pub trait Inline: Send + Sync {
     ///     }
     ///
     ///     fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
-    ///         // What is inlined into a function may fold, but not as much as this.
+    ///         // Inlining into a function may make it smaller, but not by as much.
     ///         (callee.insts() > 100).then(|| "not tiny".into())
     ///     }
     /// }

@@ -44,7 +44,7 @@ pub(super) fn build_declared(program: &Program, declarations: &[Declaration]) ->
     join.finish(program)
 }
 
-/// What the graph has of a function whose body is elsewhere.
+/// The graph's knowledge of a function whose body is elsewhere.
 #[cfg(feature = "shards")]
 pub(crate) struct RecordedFunction {
     /// The callees of its direct calls, in the order of its layout.

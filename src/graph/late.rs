@@ -245,7 +245,7 @@ impl CallGraph {
     /// Returns whether no calls of a function beside those that were declared are caught. Its body
     /// must be there.
     pub(crate) fn catches_as_declared(&self, id: FunctionId, body: &Function) -> bool {
-        // Most bodies have no handlers, and what was declared to be caught was checked.
+        // Most bodies have no handlers, and the declared ones were checked.
         if body.dfg.exception_tables.is_empty() {
             return true;
         }

@@ -13,8 +13,8 @@ pub(super) trait Legality {
     fn check_view(&self, call: Inst, callee: CalleeView<'_>) -> Result<(), Refusal>;
 }
 
-/// For a caller into which nothing is inlined: only what is known without the callees' bodies, and
-/// without a walk over the caller.
+/// For a caller into which nothing is inlined: only the facts that need neither the callees' bodies
+/// nor a walk over the caller.
 impl Legality for &Function {
     fn check_call(&self, call: Inst, callee: &Function) -> Result<(), Refusal> {
         check_call(self, call, callee)

@@ -31,7 +31,7 @@ pub struct MissingImport {
     pub shard: String,
     /// Its name there.
     pub function: FunctionName,
-    /// What is wrong.
+    /// The reason.
     pub reason: MissingReason,
 }
 

@@ -6,8 +6,8 @@
 //! 1. [`ShardSummary::summarize`] describes the functions and calls of one shard: all that decisions
 //!    depend on, and a hash of each body.
 //! 2. [`thin`] decides about the calls of all shards, with the same policies as the pass, and gives
-//!    each shard a [`ShardPlan`]: what to inline, what to import from other shards for that, and
-//!    which functions change their linkage.
+//!    each shard a [`ShardPlan`]: the calls to inline, the imports from other shards for that, and
+//!    the functions that change their linkage.
 //! 3. [`ShardPlan::link`] imports the bodies into a shard, and
 //!    [`LinkedShard::run_and_compile`] inlines and compiles it.
 //!
@@ -63,7 +63,7 @@
 //! and the shard that imports it gets a copy of its own if a call stays against the plan. Data has no
 //! linkage in CLIF: a symbol of data must mean the same in all shards.
 //!
-//! # What the pass knows and summaries do not
+//! # Differences to the pass
 //!
 //! A callee's size after its own calls were inlined is estimated, so decisions at the edge of a
 //! threshold may differ from those of the pass over the whole program. Indirect calls whose target

@@ -18,7 +18,7 @@ use cranelift_codegen::ir::{
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// What a front end knows of a shard beside its program.
+/// The knowledge of a front end about a shard, beside its program.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SummarizeOptions {
@@ -69,7 +69,7 @@ impl ShardSummary {
                 counts.of_path(&graph, &path)
             });
         }
-        // The counts fit, since they were made here.
+        // The counts fit, because they were made here.
         let complete = summary.complete();
         debug_assert!(complete.is_ok(), "a new summary is consistent");
         summary

@@ -87,7 +87,7 @@ struct Writer<'a> {
     index: &'a Index<'a>,
     graph: &'a CallGraph,
     decisions: &'a Decisions<'a>,
-    /// What each shard needs of others.
+    /// The needs of each shard.
     needs: Vec<Needs>,
     /// The functions that are part of the program in the end.
     live: EntitySet<FunctionId>,
@@ -95,7 +95,7 @@ struct Writer<'a> {
     needed: EntitySet<FunctionId>,
 }
 
-/// What one shard needs of others.
+/// The functions of other shards that one shard needs.
 #[derive(Default)]
 struct Needs {
     /// The bodies.
@@ -207,7 +207,7 @@ impl<'a> Writer<'a> {
             }
         }
         // A body that is here only to be inlined may stay in the end, if a call of it stays against
-        // the plan: what it refers to must then be there, as a body or as a symbol.
+        // the plan: its references must then be there, as bodies or as symbols.
         for &id in needs.imports.iter().chain(&needs.own) {
             for reference in self.graph.references(id) {
                 let home = self.index.home(reference);
@@ -299,7 +299,7 @@ impl<'a> Writer<'a> {
         names
     }
 
-    /// Returns what becomes of a function in its shard; `None` if it stays exported.
+    /// Returns the new visibility of a function in its shard; `None` if it stays exported.
     fn visibility(&self, id: FunctionId, linkage: ShardLinkage) -> Option<Visibility> {
         let is_needed = self.needed.contains(id);
         match self.index.program[id].linkage() {

@@ -283,7 +283,7 @@ fn a_dropped_module_ends_its_thread() {
     }
 }
 
-/// A second flush has no background, and inlines what the first one compiled.
+/// A second flush has no background, and inlines functions that the first one compiled.
 #[test]
 fn later_flushes_go_on_without_it() {
     let mut module = module(Inliner::new(Always));

@@ -14,8 +14,8 @@ use std::path::PathBuf;
 /// Describe a shard of a program, for `thin`
 ///
 /// The first of three steps that inline across files which are compiled apart. All inputs are one
-/// shard. Its summary has what decisions depend on: names, linkage, sizes, calls, facts about
-/// parameters, and a hash of each function; no bodies. With --text, it is for people, and an input
+/// shard. Its summary has the facts on which decisions depend: names, linkage, sizes, calls, facts
+/// about parameters, and a hash of each function; no bodies. With --text, it is for people, and an input
 /// may be a summary.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\

@@ -47,7 +47,7 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
         let wanted = imported.get(name)?;
         match Program::read_some(places.get(name)?, |name| wanted.contains(name)) {
             Ok(program) => Some(program),
-            // A file that is not there is reported as what is missing.
+            // The report of a missing file names the functions that are missing with it.
             Err(ProgramError::Read { .. }) => None,
             Err(error) => {
                 wrong.get_or_insert(error);

@@ -71,7 +71,7 @@ impl Decisions<'_> {
     }
 
     /// Estimates the instructions that clean-up removes after a splice: the call, the return, and
-    /// what folds or becomes values.
+    /// those that fold or become values.
     pub(super) fn saved(&self, candidate: &Candidate, callee: &Outcome, facts: &Facts) -> usize {
         let (_, function) = self.index.function(candidate.callee);
         let mut saved = 1 + usize::from(function.returns == 1);

@@ -2,8 +2,8 @@
 //!
 //! Functions are visited bottom-up. The own calls of a function are decided, then the calls that
 //! came in with the accepted bodies, and so on. Facts about such a call are put together from those
-//! of the sites on its path: a parameter that is passed on is followed outwards, loops add up. What
-//! the pass would find by cleaning up is estimated from the facts about parameters.
+//! of the sites on its path: a parameter that is passed on is followed outwards, loops add up. The
+//! effect of clean-up is estimated from the facts about parameters.
 
 mod facts;
 mod program_facts;
@@ -434,7 +434,7 @@ struct Caller {
     kept: Vec<Step>,
     /// With all copies, before clean-up.
     size: usize,
-    /// What clean-up takes away.
+    /// The instructions that clean-up takes away.
     saved: usize,
     /// The growth that counts against the function's share.
     grown: usize,

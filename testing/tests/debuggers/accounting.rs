@@ -131,8 +131,8 @@ fn inlining_and_compiling_lose_no_location_and_no_label() {
     assert_eq!(account.stops_without_location, 0);
 }
 
-/// What stands for bytes that were never written, or for the address that a guard compares with,
-/// comes from no instruction.
+/// The values that stand for bytes without a store, or for the address that a guard compares with,
+/// come from no instruction.
 #[test]
 fn optimizing_loses_labels_only_with_their_instructions() {
     let account = account(Optimize::Inlined, &*isa(OptLevel::None));
