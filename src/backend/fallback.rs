@@ -56,20 +56,37 @@ pub fn compile_with_fallback(
     original: &Arc<Function>,
     scratch: &mut CompileScratch,
 ) -> Result<Compilation, CompileError> {
-    match compile_function(isa, body, scratch) {
-        Ok(function) => Ok(Compilation {
-            function,
-            body: BodyUsed::Final,
-        }),
-        Err(reason) if reason.may_be_due_to_inlining() && !Arc::ptr_eq(body, original) => {
-            let function = compile_function(isa, original, scratch)?;
-            Ok(Compilation {
+    let original = || (!Arc::ptr_eq(body, original)).then(|| Arc::clone(original));
+    compile_or_original(isa, body, original, scratch)
+}
+
+/// Like [`compile_with_fallback`], but makes the original only where it is needed. It is `None` if
+/// `body` is the original.
+pub(crate) fn compile_or_original(
+    isa: &dyn TargetIsa,
+    body: &Function,
+    original: impl FnOnce() -> Option<Arc<Function>>,
+    scratch: &mut CompileScratch,
+) -> Result<Compilation, CompileError> {
+    let reason = match compile_function(isa, body, scratch) {
+        Ok(function) => {
+            return Ok(Compilation {
                 function,
-                body: BodyUsed::Original(Fallback { reason }),
-            })
+                body: BodyUsed::Final,
+            });
         }
-        Err(error) => Err(error),
+        Err(reason) => reason,
+    };
+    if reason.may_be_due_to_inlining()
+        && let Some(original) = original()
+    {
+        let function = compile_function(isa, &original, scratch)?;
+        return Ok(Compilation {
+            function,
+            body: BodyUsed::Original(Fallback { reason }),
+        });
     }
+    Err(reason)
 }
 
 #[cfg(test)]

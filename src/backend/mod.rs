@@ -65,6 +65,7 @@ mod verify;
 pub use compile::{CompileScratch, ScratchPool, compile_function, compile_owned_function};
 pub use compiled::{CompiledFunction, DebugTagPoint, FrameSlot};
 pub use error::{CompileError, TargetError, VerifyError};
+pub(crate) use fallback::compile_or_original;
 pub use fallback::{BodyUsed, Compilation, Fallback, compile_with_fallback};
 #[cfg(feature = "object")]
 pub use object::{

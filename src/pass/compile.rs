@@ -8,7 +8,7 @@
 use super::state::{Final, State};
 use crate::backend::{
     Compilation, CompileError, CompileScratch, CompiledFunction, Fallback, ScratchPool,
-    compile_with_fallback,
+    compile_or_original,
 };
 use crate::locations::{LabelTable, LocationTable};
 use crate::program::{FunctionId, Linkage};
@@ -157,30 +157,22 @@ impl<'a> Compiler<'a> {
         done: &Final,
         scratch: &mut CompileScratch,
     ) -> Result<Labelled, CompileError> {
-        let program = state.program;
         // A body without inlined calls differs from the original at most in the numbers of its
         // source locations.
-        let original = match done.inlined {
-            0 => &done.body,
-            _ => program[id].body(),
-        };
+        let original = (done.inlined > 0).then(|| state.program[id].body());
         let Some(table) = done.locations.as_deref() else {
-            let compilation = compile_with_fallback(self.isa, &done.body, original, scratch)?;
+            let original = || original.map(Arc::clone);
+            let compilation = compile_or_original(self.isa, &done.body, original, scratch)?;
             return Ok((compilation, LabelTable::default()));
         };
-        let (body, labels) = with_numbered_labels(&done.body, table);
-        let (original, own_labels) = match done.inlined {
-            0 => (Arc::clone(&body), LabelTable::default()),
-            _ => {
-                let table = LocationTable::own(program[id].name().clone());
-                with_numbered_labels(original, &table)
-            }
+        let (body, mut labels) = with_numbered_labels(&done.body, table);
+        let original = || {
+            let table = LocationTable::own(state.program[id].name().clone());
+            let (body, own) = with_numbered_labels(original?, &table);
+            labels = own;
+            Some(body)
         };
-        let compilation = compile_with_fallback(self.isa, &body, &original, scratch)?;
-        let labels = match compilation.body.fallback() {
-            Some(_) => own_labels,
-            None => labels,
-        };
+        let compilation = compile_or_original(self.isa, &body, original, scratch)?;
         Ok((compilation, labels))
     }
 

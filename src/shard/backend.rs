@@ -236,16 +236,7 @@ impl LinkedShard {
         inliner: &Inliner<'_>,
         isa: &dyn TargetIsa,
     ) -> Result<(Inlined, CompiledProgram), PassError> {
-        let followed = inliner.following(self.policy(inliner));
-        let mut options = inliner.optimization().clone();
-        let names: BTreeSet<FunctionName> = self.plan.never_throw.clone();
-        if !names.is_empty() {
-            let known = options.never_throws.iter().cloned().chain(names);
-            options.never_throws = Arc::new(known.collect());
-        }
-        followed
-            .optimize_options(options)
-            .run_and_compile(&self.program, isa)
+        self.followed(inliner).run_and_compile(&self.program, isa)
     }
 
     /// Like [`run_and_compile`](Self::run_and_compile), but does not compile.
@@ -254,14 +245,22 @@ impl LinkedShard {
     ///
     /// Those of [`Inliner::run`].
     pub fn run(&self, inliner: &Inliner<'_>) -> Result<Inlined, PassError> {
-        inliner.following(self.policy(inliner)).run(&self.program)
+        self.followed(inliner).run(&self.program)
     }
 
-    fn policy<'s>(&'s self, inliner: &'s Inliner<'_>) -> Followed<'s> {
-        Followed {
+    /// Returns the pass that follows the plan.
+    fn followed<'s>(&'s self, inliner: &'s Inliner<'_>) -> Inliner<'s> {
+        let policy = Followed {
             plan: &self.plan,
             others: inliner.policy(),
+        };
+        let mut options = inliner.optimization().clone();
+        if !self.plan.never_throw.is_empty() {
+            let known = options.never_throws.iter();
+            let known = known.chain(&self.plan.never_throw).cloned();
+            options.never_throws = Arc::new(known.collect());
         }
+        inliner.following(policy).optimize_options(options)
     }
 
     /// Returns the planned calls that stayed calls, or were not there, with the reason.

@@ -240,7 +240,7 @@ impl<'s> Index<'s> {
         self.homes.keys()
     }
 
-    /// Returns the summary of a site of the graph, and the values that it passes.
+    /// Returns the summary of a site of the graph, with the place and the shard of its caller.
     pub(super) fn site(
         &self,
         graph: &CallGraph,
@@ -316,8 +316,8 @@ impl Owners {
     }
 }
 
-/// Returns a function without instructions for each different signature, and the numbers of each
-/// shard's signatures.
+/// A function without instructions for each different signature, and the numbers of each shard's
+/// signatures.
 type Stubs = (Vec<Arc<Function>>, Vec<Vec<u32>>);
 
 fn stubs(shards: &[&ShardSummary]) -> Result<Stubs, ThinError> {

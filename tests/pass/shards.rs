@@ -1,7 +1,7 @@
 //! Programs in shards: summaries, plans made from them, and shards with imports.
 
 use super::support::{POLICIES, calls_left, isa, name, policy, program};
-use cranelift_inliner::decide::{Always, CostModel};
+use cranelift_inliner::decide::{Always, CostModel, Never};
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::profile::Profile;
 use cranelift_inliner::program::{Attributes, InlineAttribute, Linkage, Program, SiteHint};
@@ -441,10 +441,7 @@ fn one_of_several_equal_definitions_is_kept() {
         .iter()
         .map(|(shard, program)| ShardSummary::summarize(program, shard, &options))
         .collect();
-    for inliner in [
-        Inliner::new(Always),
-        Inliner::new(cranelift_inliner::decide::Never),
-    ] {
+    for inliner in [Inliner::new(Always), Inliner::new(Never)] {
         let thin = thin(&summaries, None, &inliner).unwrap();
         let mut definitions = 0;
         for plan in &thin.plans {
@@ -497,7 +494,7 @@ fn attributes_and_hints_hold_across_shards() {
             let call = body.layout.first_inst(entry).unwrap();
             main.1.set_hint(&name("main"), call, hint).unwrap();
         }
-        let inliner = Inliner::new(cranelift_inliner::decide::Never);
+        let inliner = Inliner::new(Never);
         let thin = thin(&summaries(&[main, other]), None, &inliner).unwrap();
         plan(&thin, "main.clif").plan().inlined()
     };
@@ -599,4 +596,52 @@ fn functions_whose_address_is_taken_are_one_function_for_all_shards() {
     );
     let id = b.program().id(&name(&hidden[0])).unwrap();
     assert_eq!(b.program()[id].linkage(), Linkage::Exported);
+}
+
+#[test]
+fn handlers_of_calls_of_quiet_functions_elsewhere_go() {
+    let shards = [
+        (
+            "a",
+            program(
+                "
+            function %main(i64) -> i64 tail {
+                sig0 = (i64) -> i64 tail
+                fn0 = %quiet(i64) -> i64 tail
+            block0(v0: i64):
+                try_call fn0(v0), sig0, block1(ret0), [ default: block2(v0) ]
+            block1(v1: i64):
+                return v1
+            block2(v2: i64):
+                return v2
+            }",
+            ),
+        ),
+        (
+            "b",
+            program(
+                "
+            function %quiet(i64) -> i64 tail {
+            block0(v0: i64):
+                v1 = imul v0, v0
+                return v1
+            }",
+            ),
+        ),
+    ];
+    let options = SummarizeOptions::default();
+    let summaries: Vec<_> = shards
+        .iter()
+        .map(|(shard, program)| ShardSummary::summarize(program, shard, &options))
+        .collect();
+    let inliner = Inliner::new(Never);
+    let plans = thin(&summaries, None, &inliner).unwrap().plans;
+    let linked = link(&plans[0], &shards);
+    let main = linked.program().id(&name("main")).unwrap();
+    let run = linked.run(&inliner).unwrap();
+    let (compiled, _) = linked.run_and_compile(&inliner, &*isa("x64")).unwrap();
+    for inlined in [run, compiled] {
+        let text = inlined.body(main).unwrap().display().to_string();
+        assert!(!text.contains("try_call"), "{text}");
+    }
 }
