@@ -114,7 +114,7 @@ fn dealt(program: &Program) -> Result<Vec<String>, Box<dyn Error>> {
     Ok(shards)
 }
 
-/// Returns a shard of a program whose functions form layers: one calls three of lower layers, of which
+/// Returns a shard of a program with functions in layers: one calls three of lower layers, of which
 /// one in four is in another shard. Each shard has a small local function.
 fn generated(shard: usize, shards: usize, per_shard: usize) -> String {
     let count = shards * per_shard;

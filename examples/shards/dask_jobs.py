@@ -7,7 +7,7 @@ SCHEDULER is the address of a running scheduler, such as tcp://10.0.0.1:8786. Pa
 build folder DIR, which all workers see under the same path, such as one on a network file system.
 
 A job runs if its output is missing, or was made by another command or from other inputs than now; a
-record beside the output says from which. A job whose worker is lost runs again on another one. The
+record beside the output says from which. If a worker is lost, its job runs again on another one. The
 tool writes a file beside the output and renames it, so an output is always complete.
 """
 

@@ -106,7 +106,7 @@ impl BacktraceRegistry {
         }
     }
 
-    /// Adds the text at the addresses `text`, whose table is `table`. No other text may be there.
+    /// Adds the text at the addresses `text`, with its table. No other text may be there.
     pub fn register(
         &self,
         text: Range<u64>,

@@ -46,7 +46,7 @@ fn callee<'f>(
 }
 
 impl UnitWriter<'_> {
-    /// Adds the calls of all functions, whose entries are `entries` in the same order.
+    /// Adds the calls of all functions, which have their entries in `entries` in the same order.
     pub(super) fn add_calls(&mut self, functions: &[Placed<'_>], entries: &[UnitEntryId]) {
         let by_name: FxHashMap<&FunctionName, UnitEntryId> = functions
             .iter()

@@ -52,7 +52,7 @@ impl SiteCounts {
         }
     }
 
-    /// Takes the counts of the sites of a function, whose body is there.
+    /// Takes the counts of the sites of a function when its body is there.
     pub(crate) fn arrive(&self, profile: &Profile, graph: &CallGraph, function: FunctionId) {
         for site in graph.callees(function) {
             let name = graph.site_name(site.id);

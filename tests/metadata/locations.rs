@@ -1,6 +1,9 @@
 //! Source locations through inlining and compilation.
 
-use cranelift_codegen::ir::{Function, Inst, InstructionData, SourceLoc};
+use cranelift_codegen::ir::{
+    Function, Inst, InstructionData, RelSourceLoc, SourceLoc, Value, ValueLabel,
+    ValueLabelAssignments, ValueLabelStart,
+};
 use cranelift_inliner::backend::{CompiledFunction, TargetSettings, target};
 use cranelift_inliner::decide::{Always, Limits, Never};
 use cranelift_inliner::locations::{CodeLocations, LocationBuilder, LocationMode, LocationTable};
@@ -686,7 +689,17 @@ block0(v0: i64):
 @0016   trapz v5, user7
 @0017   return v5
 }";
-    let program = parse(text);
+    let mut program = Program::new();
+    for mut func in cranelift_reader::parse_functions(text).unwrap() {
+        // Text cannot express labels: 0 in `%leaf`, and 1 in `%main`.
+        let starts = ValueLabelAssignments::Starts(vec![ValueLabelStart {
+            from: RelSourceLoc::default(),
+            label: ValueLabel::from_u32(program.len() as u32),
+        }]);
+        let labels = func.dfg.values_labels.get_or_insert_default();
+        labels.insert(Value::from_u32(1), starts);
+        program.add(func).unwrap();
+    }
     let isa = target("x64", &TargetSettings::new()).unwrap();
     let mut limits = Limits::default();
     limits.function_insts = 1000;
@@ -711,6 +724,9 @@ block0(v0: i64):
     let chain = CodeLocations::new(code, table).lookup(trap.unwrap().offset);
     assert_eq!(places(chain), ["%main @0016"]);
     assert!(!inlined.locations(main).unwrap().is_own());
+    let labels = compiled.labels(main).unwrap().iter();
+    let labels: Vec<_> = labels.map(|variable| variable.label.as_u32()).collect();
+    assert_eq!(labels, [1], "that of `%main` alone");
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn assert_same<T>(program: &Program, inliner: &Inliner<'_>, streamed: &Streamed<
     assert_eq!(records(&streamed.inlined), records(&inlined));
 }
 
-/// In a pool of one thread, whose queue is empty when `define` returns.
+/// In a pool of one thread: its queue is empty when `define` returns.
 fn without(program: &Program, inliner: &Inliner<'_>, missing: &str) -> Vec<String> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     pool.unwrap()

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Returns the files that inputs stand for: themselves, and of folders all files of CLIF and the
-/// folder, whose time changes with its list.
+/// folder: its time changes with its list.
 pub(crate) fn files(inputs: &[PathBuf]) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for input in inputs {

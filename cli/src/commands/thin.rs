@@ -6,7 +6,7 @@ use crate::build_files::{Build, Shard, bazel, jobs, ninja};
 use crate::failure::{Failure, say};
 use crate::output::Output;
 use crate::stage::{self, Decider};
-use cranelift_inliner::shard::{self, ShardSummary};
+use cranelift_inliner::shard::{self, ShardPlan, ShardSummary};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
@@ -32,9 +32,6 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
     let inliner = stage::inliner(&common, decider, &*isa);
     let exported: FxHashSet<_> = arguments.export.iter().cloned().collect();
     let exported = (!exported.is_empty()).then_some(&exported);
-    let thin = shard::thin(&summaries, exported, &inliner)
-        .map_err(|error| Failure::new(error.to_string()))?;
-
     let folder = &arguments.output;
     fs::create_dir_all(folder).map_err(|error| Failure::write(folder, &error))?;
     let stems = stems(summaries.iter().map(ShardSummary::shard));
@@ -51,13 +48,16 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
         })
     };
     let mut shards = Vec::new();
-    for plan in &thin.plans {
+    let mut failure = None;
+    let each = |plan: ShardPlan| {
         let stem = stems.get(plan.shard()).cloned().unwrap_or_default();
         let Some((summary_path, summary)) = paths.get(plan.shard()) else {
-            continue;
+            return;
         };
         let plan_path = folder.join(format!("{stem}.plan"));
-        write(&plan_path, plan.to_string().as_bytes())?;
+        if failure.is_none() {
+            failure = write(&plan_path, plan.to_string().as_bytes()).err();
+        }
         shards.push(Shard {
             name: plan.shard().to_owned(),
             summary: summary_path.display().to_string(),
@@ -66,6 +66,11 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
             object: folder.join(format!("{stem}.o")).display().to_string(),
             imports: plan.imports().map(|(name, _)| name.to_owned()).collect(),
         });
+    };
+    let inlined = shard::thin_each(&summaries, exported, &inliner, each)
+        .map_err(|error| Failure::new(error.to_string()))?;
+    if let Some(failure) = failure {
+        return Err(failure);
     }
     let own: Vec<String> = env::args_os()
         .skip(1)
@@ -85,7 +90,7 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
     say(&format!(
         "{} shards, {} calls to be inlined; {changed} files changed in {}",
         build.shards.len(),
-        thin.inlined,
+        inlined,
         folder.display()
     ));
     Ok(())
