@@ -1060,3 +1060,26 @@ block2:
         check_optimized(&before, &after, &Alone(None)).unwrap();
     }
 }
+
+/// The function before declares its callee wrongly, and calls it so in both ways.
+#[test]
+fn a_known_target_with_a_wrong_declaration() {
+    let text = |call: &str| {
+        format!(
+            "
+function %f(i32) -> i32 system_v {{
+    sig0 = (i32) -> i32 system_v
+    fn0 = %one(i32) -> i32 system_v
+block0(v0: i32):
+    v1 = func_addr.i64 fn0
+    v2 = {call}
+    return v2
+}}"
+        )
+    };
+    let program = "function %one(i64, i64) system_v {\nblock0(v0: i64, v1: i64):\n    return\n}";
+    let before = text("call_indirect sig0, v1(v0)");
+    if let Err(unproved) = prove(&before, &text("call fn0(v0)"), program) {
+        panic!("{unproved}");
+    }
+}

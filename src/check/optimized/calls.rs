@@ -284,8 +284,8 @@ impl Walk<'_> {
     }
 
     /// Returns whether a function may be called directly with this declaration: it has the
-    /// signature, by its body or, without one, by the declaration in the function before; and it is
-    /// declared to be as near.
+    /// signature, by its body or by a declaration in the function before; and it is declared to be as
+    /// near.
     pub(super) fn is_declared_so(
         &mut self,
         name: ContentId,
@@ -323,7 +323,8 @@ impl Walk<'_> {
             && let Some(body) = self.surroundings.body(name)
         {
             let real = Content::Signature(body.signature.clone());
-            has_signature = self.world.contents.number(real) == signature;
+            // A wrong declaration makes the call wrong both through the address and without it.
+            has_signature |= self.world.contents.number(real) == signature;
         }
         // A function whose address comes from data alone is not declared before.
         has_signature && (is_as_near || !is_declared && !colocated)
