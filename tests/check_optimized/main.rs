@@ -8,6 +8,7 @@ mod accepted;
 mod calls;
 mod control_flow;
 mod escapes;
+mod forks;
 mod generated;
 mod handlers;
 mod malformed;

@@ -54,7 +54,8 @@ impl Walk<'_> {
                 {
                     return Err(self.unknown(result, message));
                 }
-                let is_open = func.dfg.insts[inst].opcode().is_branch() && args.contains(&None);
+                let is_open = func.dfg.insts[inst].opcode().is_branch()
+                    && (args.contains(&None) || self.may_decide_nothing(inst));
                 return Err(match is_open {
                     true => self.unknown(result, message),
                     false => self.wrong(result, message),

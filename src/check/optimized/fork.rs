@@ -35,20 +35,23 @@ impl Walk<'_> {
     /// Goes past a branch that decides nothing; returns false if there is none.
     pub(super) fn fork(&mut self) -> Outcome<bool> {
         let branch = self.position;
-        if self.deciding.contains(&branch) {
+        if self.deciding.contains_key(&branch) {
             return Ok(false);
         }
+        self.fork_stopped = false;
         let found = self.fork_within(MAX_FORKS)?;
         if !found {
-            self.deciding.insert(branch);
+            self.deciding.insert(branch, self.fork_stopped);
         }
         Ok(found)
     }
 
+    /// Returns whether a longer search could find that `branch` decides nothing.
+    pub(super) fn may_decide_nothing(&self, branch: Inst) -> bool {
+        self.deciding.get(&branch).is_some_and(|&stopped| stopped)
+    }
+
     fn fork_within(&mut self, depth: u32) -> Outcome<bool> {
-        let Some(depth) = depth.checked_sub(1) else {
-            return Ok(false);
-        };
         let func = self.before.func;
         let branch = self.position;
         let sides: Vec<BlockCall> = match func.dfg.insts[branch] {
@@ -58,19 +61,21 @@ impl Walk<'_> {
             }
             _ => return Ok(false),
         };
-        if sides.len() > MAX_SIDES {
+        let Some(depth) = depth.checked_sub(1).filter(|_| sides.len() <= MAX_SIDES) else {
+            self.fork_stopped = true;
             return Ok(false);
-        }
+        };
         let mark = self.mark();
         let condition = func.dfg.inst_args(branch).first().copied();
         let condition = condition.and_then(|value| self.before.get(&mut self.world, value));
         let mut meeting: Option<Vec<Stop>> = None;
+        let mut left = self.fork_steps;
         for max_blocks in MAX_BLOCKS {
             if depth + 1 == MAX_FORKS {
-                self.fork_steps = MAX_STEPS;
+                left = MAX_STEPS;
             }
             // Steps that one side takes in vain are not charged to the others.
-            let share = self.fork_steps / sides.len().max(1);
+            let share = left / sides.len().max(1);
             let mut stops = Vec::new();
             for (index, &side) in sides.iter().enumerate() {
                 if let (Some(condition), InstructionData::Brif { .. }) =
@@ -82,7 +87,9 @@ impl Walk<'_> {
                 self.take_edge(side, &[])?;
                 stops.push(self.stops(&mark, depth, max_blocks)?);
                 self.rollback(&mark);
+                left -= share - self.fork_steps;
             }
+            self.fork_steps = left;
             meeting = meet(stops);
             if meeting.is_some() {
                 break;
@@ -148,10 +155,12 @@ impl Walk<'_> {
                     memory: Rc::clone(&self.before.memory),
                 });
                 if stops.len() > max_blocks {
+                    self.fork_stopped |= MAX_BLOCKS.last() == Some(&max_blocks);
                     return Ok(stops);
                 }
             }
             let Some(left) = self.fork_steps.checked_sub(1) else {
+                self.fork_stopped = true;
                 return Ok(stops);
             };
             self.fork_steps = left;

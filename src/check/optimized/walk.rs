@@ -78,10 +78,13 @@ pub(super) struct Walk<'a> {
     steps_left: usize,
     /// Whether all facts have been found, and are only compared.
     pub(super) is_final: bool,
-    /// Branches of the function before that decide something.
-    pub(super) deciding: FxHashSet<Inst>,
+    /// Branches of the function before that decide something, and whether a limit was met in the
+    /// search for a place where their sides meet.
+    pub(super) deciding: FxHashMap<Inst, bool>,
     /// The remaining steps for finding out whether a branch does.
     pub(super) fork_steps: usize,
+    /// Whether a limit was met.
+    pub(super) fork_stopped: bool,
     /// Edges of the optimised function on which the other one has no effect.
     pub(super) idle: FxHashMap<Block, Vec<Block>>,
     pub(super) seen: super::labels::Seen,
@@ -228,8 +231,9 @@ impl<'a> Walk<'a> {
             work: BTreeSet::new(),
             steps_left: lasting.steps_left,
             is_final: false,
-            deciding: FxHashSet::default(),
+            deciding: FxHashMap::default(),
             fork_steps: 0,
+            fork_stopped: false,
             idle: FxHashMap::default(),
             seen: Default::default(),
             matched: FxHashMap::default(),

@@ -9,8 +9,8 @@ use super::memory::Slot;
 use super::types::NARROW;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    Block, BlockArg, InstBuilder, MemFlagsData, StackSlot, StackSlotData, StackSlotKind, Type,
-    Value, types,
+    Block, BlockArg, Endianness, InstBuilder, MemFlagsData, StackSlot, StackSlotData,
+    StackSlotKind, Type, Value, types,
 };
 
 /// The sizes of records.
@@ -87,8 +87,8 @@ impl Body<'_, '_, '_> {
         let flags = MemFlagsData::new().with_notrap();
         let little = cfg!(target_endian = "little") && self.choices.chance(8);
         match little {
-            true => flags.with_endianness(cranelift_codegen::ir::Endianness::Little),
-            false => flags,
+            true => flags.with_endianness(Endianness::Little),
+            false => self.in_some_order(flags),
         }
     }
 

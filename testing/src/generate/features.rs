@@ -83,6 +83,9 @@ pub enum Feature {
     /// A `br_table` of hundreds of targets, a `try_call` of dozens of handlers, calls with dozens of
     /// arguments.
     LongLists,
+    /// Accesses that say which of the two byte orders they use, which only the interpreter and
+    /// s390x's backend support for both. Off by default; only with [`Feature::Memory`].
+    ByteOrders,
 }
 
 /// A set of [`Feature`]s.
@@ -92,7 +95,7 @@ pub(super) struct Features(u32);
 impl Features {
     pub(super) const NONE: Features = Features(0);
 
-    const ALL: [Feature; 27] = [
+    const ALL: [Feature; 28] = [
         Feature::I128,
         Feature::Floats,
         Feature::F16AndF128,
@@ -120,6 +123,7 @@ impl Features {
         Feature::StackSwitches,
         Feature::LargeFrames,
         Feature::LongLists,
+        Feature::ByteOrders,
     ];
 
     pub(super) fn by_default() -> Self {
@@ -132,6 +136,7 @@ impl Features {
             .without(Feature::TrappingStores)
             .without(Feature::Structures)
             .without(Feature::StackSwitches)
+            .without(Feature::ByteOrders)
     }
 
     pub(super) fn with(self, feature: Feature) -> Self {

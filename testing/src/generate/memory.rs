@@ -9,8 +9,9 @@ use super::features::Feature;
 use super::plan::POINTED_TO;
 use super::types::NARROW;
 use cranelift_codegen::ir::{
-    AliasRegion, AliasRegionData, ArgumentPurpose, AtomicRmwOp, InstBuilder, MemFlagsData, Opcode,
-    StackSlot, StackSlotData, StackSlotKey, StackSlotKind, Type, Value, types,
+    AliasRegion, AliasRegionData, ArgumentPurpose, AtomicRmwOp, Endianness, InstBuilder,
+    MemFlagsData, Opcode, StackSlot, StackSlotData, StackSlotKey, StackSlotKind, Type, Value,
+    types,
 };
 
 /// A stack slot of the function.
@@ -378,6 +379,7 @@ impl Body<'_, '_, '_> {
             flags,
             ..
         } = place;
+        let flags = self.in_some_order(flags);
         let value = self.at().ins().load(ty, flags, address, offset);
         self.define([value]);
     }
@@ -392,6 +394,7 @@ impl Body<'_, '_, '_> {
                 flags,
                 ..
             } = place;
+            let flags = self.in_some_order(flags);
             self.at().ins().store(flags, value, address, offset);
         }
     }
@@ -413,7 +416,8 @@ impl Body<'_, '_, '_> {
         let wide: Vec<Type> = wide.collect();
         let wide = self.choices.one_of(&wide).unwrap_or(types::I64);
         if let Some(place) = self.place(narrow, false)
-            && let Ok(flags) = self.func.dfg.mem_flags.insert(place.flags)
+            && let flags = self.in_some_order(place.flags)
+            && let Ok(flags) = self.func.dfg.mem_flags.insert(flags)
         {
             let Place {
                 address, offset, ..
@@ -438,7 +442,8 @@ impl Body<'_, '_, '_> {
         };
         let value = self.value(types::I64);
         if let Some(place) = self.place_to_store(narrow)
-            && let Ok(flags) = self.func.dfg.mem_flags.insert(place.flags)
+            && let flags = self.in_some_order(place.flags)
+            && let Ok(flags) = self.func.dfg.mem_flags.insert(flags)
         {
             let Place {
                 address, offset, ..
@@ -495,6 +500,18 @@ impl Body<'_, '_, '_> {
             flags: self.flags_to_store(place.flags),
             ..place
         })
+    }
+
+    /// Adds an explicit byte order to the flags of some accesses, if the program may have both.
+    pub(super) fn in_some_order(&mut self, flags: MemFlagsData) -> MemFlagsData {
+        if !self.plan.features.has(Feature::ByteOrders) {
+            return flags;
+        }
+        match self.choices.below(4) {
+            0 => flags.with_endianness(Endianness::Little),
+            1 => flags.with_endianness(Endianness::Big),
+            _ => flags,
+        }
     }
 
     fn flags_to_store(&self, flags: MemFlagsData) -> MemFlagsData {
