@@ -5,6 +5,7 @@
 //! the pair must not pass any more.
 
 mod accepted;
+mod byte_loops;
 mod calls;
 mod control_flow;
 mod escapes;

@@ -140,6 +140,11 @@ impl<'f> Machine<'f> {
         let side = self.side;
         match access.stored {
             Some(value) => {
+                if let Place::At(_, start) = place
+                    && !world.tracking.may_read(side, slot, start, access.size)
+                {
+                    return Accessed::Done;
+                }
                 let value = self.get(world, value);
                 let value = world.as_held(&access, value);
                 let memory = Rc::make_mut(&mut self.memory);

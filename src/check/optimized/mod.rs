@@ -21,8 +21,8 @@
 //! at first; once its address escapes, the proof starts again with the slot as ordinary memory.
 //! Accesses of such slots must be the same on both sides, like those of slots with keys and of
 //! slots named by tags and stack maps. Private slots of either side are values: the bytes at
-//! constant offsets one by one, and slots that are accessed at other places as a whole. Slots of
-//! both functions are paired if terms that must be equal differ only in slots.
+//! constant offsets one by one, and slots that are accessed at other places as a whole. Stores to
+//! bytes that neither function can read change nothing. Slots of both functions are paired if terms that must be equal differ only in slots.
 //!
 //! **What is proved.** On every path calls, accesses of other memory, atomics, fences, traps and
 //! sequence points are the same, in the same order, with equal operands, flags, source locations,
@@ -113,6 +113,7 @@ mod memory_calls;
 mod metadata;
 mod nodes;
 mod orders;
+mod reads;
 mod state;
 mod steps;
 mod surroundings;

@@ -4,6 +4,7 @@
 //! seen to escape. Then the proof starts again, with the slot as ordinary memory.
 
 use super::nodes::{Side, SlotRef};
+use super::reads::Reads;
 use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::ir::{Function, StackSlot, StackSlotData, StackSlotKind};
 use rustc_hash::FxHashMap;
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Tracking {
     slots: [Vec<StackSlotData>; 2],
+    reads: [Reads; 2],
     /// The slots that are known not to be private. Those found in a round are added after it.
     shared: [EntitySet<StackSlot>; 2],
     found_shared: BTreeSet<(Side, StackSlot)>,
@@ -39,6 +41,7 @@ impl Tracking {
         };
         Tracking {
             slots: [of(before), of(after)],
+            reads: [Reads::of(before), Reads::of(after)],
             shared: [keyed_slots(before), keyed_slots(after)],
             found_shared: BTreeSet::new(),
             pair_of_after: FxHashMap::default(),
@@ -89,6 +92,21 @@ impl Tracking {
 
     pub(super) fn is_paired(&self, after: StackSlot) -> bool {
         self.pair_of_after.contains_key(&after)
+    }
+
+    /// Returns whether some of the bytes of a slot, or of its pair, may be read.
+    pub(super) fn may_read(&self, side: Side, slot: StackSlot, start: u32, size: u32) -> bool {
+        let other = match side {
+            Side::Before => self.pair_of_before.get(&slot),
+            Side::After => self.pair_of_after.get(&slot),
+        };
+        let [of_side, of_other] = match side {
+            Side::Before => [0, 1],
+            Side::After => [1, 0],
+        }
+        .map(|index: usize| &self.reads[index]);
+        of_side.may_read(slot, start, size)
+            || other.is_some_and(|&other| of_other.may_read(other, start, size))
     }
 
     /// Returns whether an address is that of a byte of the slot, so that it is not 0.
@@ -155,7 +173,6 @@ impl Tracking {
         true
     }
 
-    /// Returns whether a finding makes another round necessary.
     /// Returns whether a slot of the function before counts as other memory because the checker
     /// lost sight of its address, while it knows of no such slot of the optimised function.
     pub(super) fn has_lost_slots(&self) -> bool {
@@ -166,6 +183,7 @@ impl Tracking {
         })
     }
 
+    /// Returns whether a finding makes another round necessary.
     pub(super) fn is_dirty(&self) -> bool {
         self.dirty
     }

@@ -31,7 +31,8 @@ impl Walk<'_> {
                 ) => found |= self.world.tracking.unite(a, b),
                 (Term::Symbol(Symbol::Join(x, _)), Term::Symbol(Symbol::Join(y, _))) if x == y => {
                     let joined = &self.world.nodes.joined;
-                    let [x, y] = [a, b].map(|node| joined.get(&node).into_iter().flatten());
+                    // The last ones are those of the fixpoint; one side may have found it later.
+                    let [x, y] = [a, b].map(|node| joined.get(&node).into_iter().flatten().rev());
                     for (&(old, new), &(other_old, other_new)) in x.zip(y) {
                         work.extend([(old, other_old), (new, other_new)]);
                     }
