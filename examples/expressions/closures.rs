@@ -124,9 +124,10 @@ fn uses<'e>(expression: &'e Expression, found: &mut dyn FnMut(&'e str)) {
         | Expression::Sum(_, parts)
         | Expression::Set(_, parts)
         | Expression::Match(_, parts) => each(&**parts),
-        Expression::Field(part, _) | Expression::Some(part) | Expression::Closure(_, part) => {
-            uses(part, found);
-        }
+        Expression::Field(part, _)
+        | Expression::Some(part)
+        | Expression::Closure(_, part)
+        | Expression::At(_, part) => uses(part, found),
         Expression::Record(_, fields) => {
             fields.iter().for_each(|(_, value)| uses(value, found));
         }

@@ -2,7 +2,9 @@
 
 use super::closures::Closure;
 use super::syntax::{Expression, Function, Operator, Program, Type};
-use cranelift_codegen::ir::{AbiParam, Function as Body, InstBuilder, Signature, Value, types};
+use cranelift_codegen::ir::{
+    AbiParam, Function as Body, InstBuilder, Signature, SourceLoc, Value, types,
+};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError};
 use std::collections::HashMap;
@@ -239,6 +241,13 @@ impl<'a, M: Module> Compiler<'a, M> {
             Expression::None => return self.option(None),
             Expression::Match(name, parts) => return self.match_option(name, parts),
             Expression::Closure(parameters, body) => return self.closure(parameters, body),
+            Expression::At(line, inner) => {
+                let outer = self.builder.srcloc();
+                self.builder.set_srcloc(SourceLoc::new(*line));
+                let value = self.value(inner);
+                self.builder.set_srcloc(outer);
+                return value;
+            }
         };
         Ok(Typed::integer(value))
     }

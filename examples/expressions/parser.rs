@@ -12,6 +12,7 @@ use cranelift_module::Linkage;
 pub(crate) fn parse(text: &str) -> Result<Program, String> {
     let mut parser = Parser {
         tokens: tokens(text),
+        line: 0,
     };
     let mut program = Program::default();
     while !parser.tokens.is_empty() {
@@ -26,18 +27,18 @@ pub(crate) fn parse(text: &str) -> Result<Program, String> {
     Ok(program)
 }
 
-/// Returns the tokens in reverse, so that the next one is popped.
-fn tokens(text: &str) -> Vec<String> {
-    let mut tokens: Vec<String> = Vec::new();
-    let lines = text.lines();
-    for line in lines.map(|line| line.split('#').next().unwrap_or_default()) {
+/// Returns the tokens with their lines in reverse, so that the next one is popped.
+fn tokens(text: &str) -> Vec<(String, u32)> {
+    let mut tokens: Vec<(String, u32)> = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default();
         let mut in_word = false;
         for character in line.chars() {
             let is_word = character.is_alphanumeric() || character == '_';
             match tokens.last_mut() {
-                Some(last) if in_word && is_word => last.push(character),
+                Some((last, _)) if in_word && is_word => last.push(character),
                 _ if character.is_whitespace() => {}
-                _ => tokens.push(character.to_string()),
+                _ => tokens.push((character.to_string(), number)),
             }
             in_word = is_word;
         }
@@ -47,23 +48,25 @@ fn tokens(text: &str) -> Vec<String> {
 }
 
 struct Parser {
-    tokens: Vec<String>,
+    tokens: Vec<(String, u32)>,
+    /// That of the last token that was taken.
+    line: u32,
 }
 
 impl Parser {
     fn next(&mut self) -> Result<String, String> {
-        self.tokens
-            .pop()
-            .ok_or_else(|| "the program ends here".into())
+        let (token, line) = self.tokens.pop().ok_or("the program ends here")?;
+        self.line = line;
+        Ok(token)
     }
 
     /// Returns whether the next token is `token`, and takes it then.
     fn take(&mut self, token: &str) -> bool {
-        let is_next = self.tokens.last().is_some_and(|next| next == token);
-        if is_next {
-            self.tokens.pop();
+        let next = self.tokens.pop_if(|(next, _)| next == token);
+        if let Some((_, line)) = next {
+            self.line = line;
         }
-        is_next
+        next.is_some()
     }
 
     fn expect(&mut self, token: &str) -> Result<(), String> {
@@ -179,7 +182,8 @@ impl Parser {
             return self.repetition();
         }
         if self.take("fold") {
-            return self.fold();
+            let line = self.line;
+            return Ok(at(line, self.fold()?));
         }
         if self.take("set") {
             let place = self.operand()?;
@@ -287,8 +291,12 @@ impl Parser {
         };
         let mut left = self.operations(level + 1)?;
         while let Some((_, operator)) = operators.iter().find(|(token, _)| self.take(token)) {
+            let line = self.line;
             let right = self.operations(level + 1)?;
             left = Expression::Operation(*operator, Box::new([left, right]));
+            if matches!(operator, Divide | Remainder) {
+                left = at(line, left);
+            }
         }
         Ok(left)
     }
@@ -318,15 +326,17 @@ impl Parser {
         if !token.starts_with(|first: char| first.is_alphabetic() || first == '_') {
             return Err(format!("expected a value, found `{token}`"));
         }
+        let line = self.line;
         if self.take("(") {
-            return Ok(Expression::Call(token, self.list(")", Self::expression)?));
+            let arguments = self.list(")", Self::expression)?;
+            return Ok(at(line, Expression::Call(token, arguments)));
         }
         if self.take("[") {
             let index = Box::new(self.expression()?);
             self.expect("]")?;
             self.expect("(")?;
             let arguments = self.list(")", Self::expression)?;
-            return Ok(Expression::TableCall(token, index, arguments));
+            return Ok(at(line, Expression::TableCall(token, index, arguments)));
         }
         if self.take("{") {
             return Ok(Expression::Record(token, self.list("}", Self::field)?));
@@ -339,4 +349,8 @@ impl Parser {
         self.expect(":")?;
         Ok((name, self.expression()?))
     }
+}
+
+fn at(line: u32, expression: Expression) -> Expression {
+    Expression::At(line, Box::new(expression))
 }

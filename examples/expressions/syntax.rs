@@ -72,6 +72,8 @@ pub(crate) enum Expression {
     /// The function at an index of a table, called.
     TableCall(String, Box<Expression>, Vec<Expression>),
     Fold(Box<Fold>),
+    /// An expression that calls or may trap, and its line in the text.
+    At(u32, Box<Expression>),
 }
 
 /// `loop i = 0, p = 1 while i < n next i + 1, p * 2 in p`

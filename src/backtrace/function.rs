@@ -4,6 +4,7 @@ use super::error::LinkError;
 use crate::backend::CompiledFunction;
 use crate::locations::{CodeLocations, LocationTable};
 use crate::program::FunctionName;
+use cranelift_codegen::CompiledCode;
 use cranelift_codegen::ir::SourceLoc;
 use rustc_hash::FxHashMap;
 
@@ -44,10 +45,55 @@ impl FunctionBacktraces {
     ///
     /// [`LinkError::TooLarge`] for 2 GiB of code.
     pub fn of(compiled: &CompiledFunction, locations: &LocationTable) -> Result<Self, LinkError> {
+        let code = CodeLocations::new(compiled, locations);
+        Self::collect(compiled.cranelift(), &code, locations)
+    }
+
+    /// Returns those of a function that a `cranelift_codegen::Context` has compiled, such as a
+    /// module's. It is like [`FunctionBacktraces::of`], but the calls of `try_call`s have unknown
+    /// locations, because Cranelift loses these.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::TooLarge`] for 2 GiB of code.
+    ///
+    /// ```
+    /// use cranelift_codegen::Context;
+    /// use cranelift_codegen::control::ControlPlane;
+    /// use cranelift_inliner::backend::{TargetSettings, target};
+    /// use cranelift_inliner::backtrace::FunctionBacktraces;
+    /// use cranelift_inliner::locations::LocationTable;
+    ///
+    /// let text = "function %check(i32) system_v {
+    /// block0(v0: i32):
+    /// @0001   trapz v0, user7
+    ///         return
+    /// }";
+    /// let isa = target("host", &TargetSettings::new())?;
+    /// let mut context = Context::for_function(cranelift_reader::parse_functions(text)?.remove(0));
+    /// context.compile(&*isa, &mut ControlPlane::default()).map_err(|error| error.inner)?;
+    /// let code = context.compiled_code().ok_or("no code")?;
+    /// let locations = LocationTable::own("%check".parse()?);
+    /// assert_eq!(FunctionBacktraces::of_cranelift(code, &locations)?.point_count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn of_cranelift(code: &CompiledCode, locations: &LocationTable) -> Result<Self, LinkError> {
+        Self::collect(
+            code,
+            &CodeLocations::of_cranelift(code, locations),
+            locations,
+        )
+    }
+
+    fn collect(
+        compiled: &CompiledCode,
+        code: &CodeLocations<'_>,
+        locations: &LocationTable,
+    ) -> Result<Self, LinkError> {
         let too_large = LinkError::TooLarge {
             what: "a function of 2 GiB",
         };
-        let code_bytes = u32::try_from(compiled.code().len()).ok();
+        let code_bytes = Some(compiled.buffer.total_size());
         let code_bytes = code_bytes
             .filter(|&bytes| bytes < 1 << 31)
             .ok_or(too_large)?;
@@ -66,13 +112,12 @@ impl FunctionBacktraces {
             },
         };
         collector.names.insert(locations.function(), 0);
-        let code = CodeLocations::new(compiled, locations);
-        let calls = compiled.call_sites().map(|call| {
+        let calls = compiled.buffer.call_sites().map(|call| {
             // The call ends right before this offset.
             let location = code.location(call.ret_addr.wrapping_sub(1));
             (call.ret_addr.wrapping_mul(2), location)
         });
-        let traps = compiled.traps().iter();
+        let traps = compiled.buffer.traps().iter();
         let traps = traps.map(|trap| {
             let location = code.location(trap.offset);
             (trap.offset.wrapping_mul(2) | 1, location)

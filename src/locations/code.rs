@@ -4,7 +4,7 @@ use super::table::{Chain, LocationTable};
 use crate::backend::CompiledFunction;
 use cranelift_codegen::binemit::CodeOffset;
 use cranelift_codegen::ir::SourceLoc;
-use cranelift_codegen::{Final, MachSrcLoc};
+use cranelift_codegen::{CompiledCode, Final, MachSrcLoc};
 use std::ops::Range;
 
 /// Maps each byte of a compiled function to its source.
@@ -23,6 +23,15 @@ impl<'a> CodeLocations<'a> {
             ranges: compiled.source_locations(),
             // Cranelift's own offsets are as wide.
             size: u32::try_from(compiled.code().len()).unwrap_or(u32::MAX),
+            table,
+        }
+    }
+
+    /// Returns the locations of Cranelift's own result. It lacks those of `try_call`s.
+    pub(crate) fn of_cranelift(code: &'a CompiledCode, table: &'a LocationTable) -> Self {
+        CodeLocations {
+            ranges: code.buffer.get_srclocs_sorted(),
+            size: code.buffer.total_size(),
             table,
         }
     }

@@ -5,6 +5,8 @@ use super::held::Body;
 use super::report::{Counters, ModuleReport};
 use super::symbols::DATA;
 use super::{InliningModule, define, outside};
+use crate::backtrace::{FunctionBacktraces, LinkError};
+use crate::locations::LocationTable;
 use crate::pass::{CompiledProgram, Inlined, References};
 use crate::profile::Instrumented;
 use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
@@ -178,6 +180,11 @@ impl<M: Module> InliningModule<'_, M> {
             let body = Body::new(used, original.name);
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
+            if let Some(code) = context.compiled_code() {
+                self.add_backtraces(&mut report, function, |locations| {
+                    FunctionBacktraces::of_cranelift(code, locations)
+                })?;
+            }
         }
         Ok(report)
     }
@@ -221,6 +228,24 @@ impl<M: Module> InliningModule<'_, M> {
             };
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
+            self.add_backtraces(report, function, |locations| {
+                FunctionBacktraces::of(code, locations)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the backtraces of a function that was just defined, if they are wanted.
+    fn add_backtraces(
+        &self,
+        report: &mut ModuleReport,
+        function: FuncId,
+        of: impl FnOnce(&LocationTable) -> Result<FunctionBacktraces, LinkError>,
+    ) -> ModuleResult<()> {
+        if self.keep_backtraces
+            && let Some(locations) = report.locations(function)
+        {
+            report.set_backtraces(function, of(&locations).map_err(other)?);
         }
         Ok(())
     }

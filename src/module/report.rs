@@ -1,5 +1,6 @@
 //! The report about the functions of a module.
 
+use crate::backtrace::FunctionBacktraces;
 use crate::locations::LocationTable;
 use crate::pass::{Inlined, RecordLevel, SiteRecord};
 use crate::profile::{Instrumented, Profile, WrongLength};
@@ -26,6 +27,7 @@ pub struct ModuleReport {
     ids: SecondaryMap<FuncId, Option<FunctionId>>,
     fallbacks: Vec<(FuncId, String)>,
     counters: Option<Counters>,
+    backtraces: SecondaryMap<FuncId, Option<FunctionBacktraces>>,
     from_background: bool,
 }
 
@@ -45,6 +47,7 @@ impl ModuleReport {
             ids: SecondaryMap::new(),
             fallbacks: Vec::new(),
             counters: None,
+            backtraces: SecondaryMap::new(),
             from_background: false,
         }
     }
@@ -164,6 +167,20 @@ impl ModuleReport {
         } else {
             Arc::clone(table)
         })
+    }
+
+    pub(super) fn set_backtraces(&mut self, function: FuncId, backtraces: FunctionBacktraces) {
+        self.backtraces[function] = Some(backtraces);
+    }
+
+    /// Returns the chains of source places in the code of `function`, for a
+    /// [`BacktraceTable`](crate::backtrace::BacktraceTable) of the module; `None` if they are not
+    /// [kept](super::InliningModule::keep_backtraces), or if the function was not defined in this
+    /// flush.
+    ///
+    /// Functions have the names of [`ModuleReport::program`], which are their symbols.
+    pub fn backtraces(&self, function: FuncId) -> Option<&FunctionBacktraces> {
+        self.backtraces[function].as_ref()
     }
 
     fn symbol(&self, id: FunctionId) -> impl fmt::Display + '_ {

@@ -46,6 +46,18 @@ impl<'a, M> InliningModule<'a, M> {
         self
     }
 
+    /// Sets whether reports have the [backtraces](crate::backtrace) of the functions that were
+    /// defined: [`ModuleReport::backtraces`]. Off by default. The pass must keep locations as
+    /// [`InlinedAt`](crate::locations::LocationMode::InlinedAt).
+    ///
+    /// Calls of `try_call`s have unknown locations, except where functions are [compiled in
+    /// parallel](Self::compile_in_parallel).
+    #[must_use]
+    pub fn keep_backtraces(mut self, keep_backtraces: bool) -> Self {
+        self.keep_backtraces = keep_backtraces;
+        self
+    }
+
     /// Calls `f` with each function and its context after the wrapped module has compiled it, when
     /// [`Context::compiled_code`] is set: for front ends that make debug information or listings of
     /// it.

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod background;
+mod backtraces;
 mod errors;
 #[path = "../../examples/expressions/mod.rs"]
 mod expressions;

@@ -5,7 +5,7 @@
 
 use crate::entry::{define_main, entry, entry_signature, wrapper};
 use crate::error::{Error, Result};
-use crate::image::{CodeInfo, describe, entries, symbol, without_functions};
+use crate::image::{CodeInfo, describe, entries, without_functions};
 use crate::parse::ParsedModule;
 use crate::translate::{Declared, Scratch, compiled_signature, translate_body};
 use cranelift_codegen::Context;
@@ -13,18 +13,25 @@ use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{TargetSettings, target};
+use cranelift_inliner::backtrace::{
+    BacktraceTable, FunctionBacktraces, LinkError, add_backtrace_section,
+};
 use cranelift_inliner::decide::{Always, CostModel, Never, Small};
-use cranelift_inliner::locations::LocationMode;
+use cranelift_inliner::frames::text_offsets;
+use cranelift_inliner::locations::{LocationMode, LocationTable};
 use cranelift_inliner::module::{InliningModule, ModuleReport};
 use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::profile::Profile;
+use cranelift_inliner::program::FunctionName;
 use cranelift_inliner::splice::MemoryPromises;
 use cranelift_inliner_wasm_runtime::{
-    Code, HOST_FUNCTIONS, Image, Instance, InstantiateError, Wasi,
+    Code, HOST_FUNCTIONS, Image, Instance, InstantiateError, Wasi, symbol,
 };
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, default_libcall_names};
-use cranelift_object::{ObjectBuilder, ObjectModule};
+use cranelift_object::object::write::{Symbol, SymbolSection};
+use cranelift_object::object::{SectionKind, SymbolFlags, SymbolKind, SymbolScope};
+use cranelift_object::{ObjectBuilder, ObjectModule, ObjectProduct};
 use rustc_hash::FxHashMap;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -150,6 +157,20 @@ pub struct Compiled {
     pub report: Option<ModuleReport>,
     /// The bytes of code, entries included.
     pub code_bytes: usize,
+    /// The chains of places in each function of the module that has code.
+    backtraces: Vec<(FuncId, FunctionBacktraces)>,
+}
+
+impl Compiled {
+    /// Returns the backtrace table, given where the code of each function begins. Its text begins at
+    /// the first one.
+    fn link(&self, offsets: &[u64]) -> Result<BacktraceTable> {
+        let start = offsets.iter().min().copied().unwrap_or_default();
+        let offsets = offsets.iter().map(|offset| offset - start);
+        let functions = self.backtraces.iter().map(|(_, function)| function);
+        let table = BacktraceTable::link(offsets.zip(functions));
+        table.map_err(|error| Error::Target(error.to_string()))
+    }
 }
 
 /// Defines all functions as they are.
@@ -162,14 +183,23 @@ pub fn define_plainly(
     target: &mut dyn Module,
 ) -> Result<Compiled> {
     let mut codes = CodeInfos::default();
+    let mut backtraces = FxHashMap::default();
     let mut context = target.make_context();
     for (id, function) in std::mem::take(&mut translated.functions) {
         context.func = function;
         target.define_function(id, &mut context)?;
         codes.extend(CodeInfo::new(&context).map(|code| (id, code)));
+        if let Some(number) = translated.number(id)
+            && let Some(code) = context.compiled_code()
+        {
+            let own = LocationTable::own(FunctionName::testcase(symbol(number)));
+            let function = FunctionBacktraces::of_cranelift(code, &own);
+            let failed = |error: LinkError| Error::Target(error.to_string());
+            backtraces.insert(id, function.map_err(failed)?);
+        }
         target.clear_context(&mut context);
     }
-    Ok(translated.compiled(&codes, None))
+    Ok(translated.compiled(&codes, None, |id| backtraces.remove(&id)))
 }
 
 /// Defines all functions in `target`, after inlining.
@@ -189,6 +219,7 @@ fn define_inlined<'w, M: Module>(
     let mut stage = InliningModule::new(target, inliner)
         .drop_unused(!options.keep_unused)
         .count_calls(options.count_calls)
+        .keep_backtraces(true)
         .on_define(move |id, context: &Context| {
             let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner);
             codes.extend(CodeInfo::new(context).map(|code| (id, code)));
@@ -207,24 +238,42 @@ fn define_inlined<'w, M: Module>(
     }
     let (target, report) = stage.finish()?;
     let codes = collected.lock().unwrap_or_else(PoisonError::into_inner);
-    let compiled = translated.compiled(&codes, Some(report));
+    let backtraces = translated.declared.functions.iter();
+    let mut backtraces: FxHashMap<FuncId, FunctionBacktraces> = backtraces
+        .filter_map(|&id| Some((id, report.backtraces(id)?.clone())))
+        .collect();
+    let compiled = translated.compiled(&codes, Some(report), |id| backtraces.remove(&id));
     Ok((translated, target, compiled))
 }
 
 impl Translated<'_> {
-    fn compiled(&self, codes: &CodeInfos, report: Option<ModuleReport>) -> Compiled {
+    /// Returns the number of a function of the module.
+    fn number(&self, id: FuncId) -> Option<u32> {
+        // They were declared first, in order.
+        let functions = &self.declared.functions;
+        let position = functions.binary_search_by_key(&id.as_u32(), |id| id.as_u32());
+        position.ok().map(|number| number as u32)
+    }
+
+    fn compiled(
+        &self,
+        codes: &CodeInfos,
+        report: Option<ModuleReport>,
+        mut backtraces: impl FnMut(FuncId) -> Option<FunctionBacktraces>,
+    ) -> Compiled {
         let mut image = without_functions(&self.module, &self.entries);
         let none = CodeInfo::default();
+        let mut kept = Vec::new();
         for (number, &id) in (0..).zip(&self.declared.functions) {
             let code = codes.get(&id).unwrap_or(&none);
-            let table = report.as_ref().and_then(|report| report.locations(id));
-            let function = describe(&self.module, number, code, table.as_deref());
-            image.functions.push(function);
+            image.functions.push(describe(&self.module, number, code));
+            kept.extend(backtraces(id).map(|function| (id, function)));
         }
         Compiled {
             image,
             report,
             code_bytes: codes.values().map(|code| code.size as usize).sum(),
+            backtraces: kept,
         }
     }
 }
@@ -310,7 +359,10 @@ impl JitProgram {
     pub fn new(translated: Translated<'_>, mut jit: JITModule, compiled: Compiled) -> Result<Self> {
         jit.finalize_definitions()?;
         let address = |&id: &FuncId| jit.get_finalized_function(id) as usize;
+        let functions = compiled.backtraces.iter();
+        let offsets: Vec<_> = functions.map(|(id, _)| address(id) as u64).collect();
         let code = Code {
+            backtraces: compiled.link(&offsets)?.into_bytes().into(),
             functions: translated.declared.functions.iter().map(address).collect(),
             entries: translated.entry_ids.iter().map(address).collect(),
         };
@@ -388,9 +440,43 @@ pub fn object(wasm: &[u8], options: &Options<'_>) -> Result<(Vec<u8>, Compiled)>
         &translated.declared.functions,
     )?;
     let entries = addresses(&mut object, "wasm_entries", &translated.entry_ids)?;
-    define_main(&mut object, [image, functions, entries], image_len)?;
-    let bytes = object.finish().emit().map_err(|error| failed(&error))?;
+    let backtraces = object.declare_data(BACKTRACES, Linkage::Import, false, false)?;
+    let backtraces_len = object.declare_data(BACKTRACES_LEN, Linkage::Import, false, false)?;
+    let data = [image, functions, entries, backtraces, backtraces_len];
+    define_main(&mut object, data, image_len)?;
+
+    // Only the finished file has the places of functions.
+    let mut product = object.finish();
+    let offsets = text_offsets(&product, compiled.backtraces.iter().map(|&(id, _)| id));
+    let table = compiled.link(&offsets.map_err(|error| failed(&error))?)?;
+    let added = add_backtrace_section(&mut product, &table, Some(BACKTRACES));
+    added.map_err(|error| failed(&error))?;
+    add_number(&mut product, BACKTRACES_LEN, table.bytes().len() as u64);
+    let bytes = product.emit().map_err(|error| failed(&error))?;
     Ok((bytes, compiled))
+}
+
+/// The symbol of the backtrace table.
+const BACKTRACES: &str = "wasm_backtraces";
+/// The symbol of the number of its bytes.
+const BACKTRACES_LEN: &str = "wasm_backtraces_len";
+
+/// Adds a number as data with a symbol to a finished object file.
+fn add_number(product: &mut ObjectProduct, symbol: &str, number: u64) {
+    let object = &mut product.object;
+    let name = b".rodata.wasm_numbers".to_vec();
+    let section = object.add_section(Vec::new(), name, SectionKind::ReadOnlyData);
+    let value = object.append_section_data(section, &number.to_ne_bytes(), 8);
+    object.add_symbol(Symbol {
+        name: symbol.as_bytes().to_vec(),
+        value,
+        size: 8,
+        kind: SymbolKind::Data,
+        scope: SymbolScope::Linkage,
+        weak: false,
+        section: SymbolSection::Section(section),
+        flags: SymbolFlags::None,
+    });
 }
 
 /// Defines a table of addresses of functions.

@@ -196,11 +196,11 @@ pub(crate) fn entry(
 /// Defines `main` of a program, which passes the object file's data to the runtime.
 pub(crate) fn define_main(
     target: &mut dyn Module,
-    data: [DataId; 3],
+    data: [DataId; 5],
     image_len: usize,
 ) -> Result<()> {
     let mut signature = target.make_signature();
-    signature.params = vec![AbiParam::new(types::I64); 4];
+    signature.params = vec![AbiParam::new(types::I64); 6];
     signature.returns = vec![AbiParam::new(types::I32)];
     let run =
         target.declare_function("cranelift_inliner_wasm_main", Linkage::Import, &signature)?;
@@ -214,13 +214,14 @@ pub(crate) fn define_main(
     let block = builder.create_block();
     builder.switch_to_block(block);
     builder.seal_block(block);
-    let [image, functions, entries] = data.map(|data| {
+    let [image, functions, entries, backtraces, backtraces_len] = data.map(|data| {
         let data = target.declare_data_in_func(data, builder.func);
         builder.ins().symbol_value(types::I64, data)
     });
     let len = builder.ins().iconst(types::I64, image_len as i64);
     let run = target.declare_func_in_func(run, builder.func);
-    let call = builder.ins().call(run, &[image, len, functions, entries]);
+    let arguments = [image, len, functions, entries, backtraces, backtraces_len];
+    let call = builder.ins().call(run, &arguments);
     let status = builder.inst_results(call)[0];
     builder.ins().return_(&[status]);
     builder.finalize(config);

@@ -1,8 +1,8 @@
 //! The decision for each call.
 
 use crate::compile::Compiled;
-use crate::image::number;
 use cranelift_inliner::program::FunctionName;
+use cranelift_inliner_wasm_runtime::number;
 use std::fmt::Write;
 
 /// Lists the direct calls of each function whose name contains `wanted`, with the decision for each
@@ -14,7 +14,7 @@ pub fn explain(compiled: &Compiled, wanted: &str) -> String {
     };
     // Reports name functions by their symbols. Entries have no name in the module.
     let name = |symbol: &FunctionName| {
-        let function = number(&symbol.to_string());
+        let function = number(symbol.to_string().trim_start_matches('%').as_bytes());
         let function = function.and_then(|number| compiled.image.functions.get(number as usize));
         function.map_or_else(|| symbol.to_string(), |function| function.name.clone())
     };

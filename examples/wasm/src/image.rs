@@ -1,25 +1,19 @@
-//! The runtime's data about compiled functions: their traps, and the places in the module that
-//! their code is of.
+//! The runtime's data about compiled functions and their traps.
 
 use crate::parse::ParsedModule;
 use crate::translate::{
     EXIT, NULL_CALL, TABLE_OUT_OF_BOUNDS, UNREACHABLE, WRONG_SIGNATURE, further_results,
 };
 use cranelift_codegen::Context;
-use cranelift_codegen::ir::{SourceLoc, TrapCode};
-use cranelift_inliner::locations::LocationTable;
-use cranelift_inliner::program::FunctionName;
-use cranelift_inliner_wasm_runtime::{Export, Exported, Function, Image, Place, TrapKind};
-use rustc_hash::FxHashMap;
+use cranelift_codegen::ir::TrapCode;
+use cranelift_inliner_wasm_runtime::{Export, Exported, Function, Image, TrapKind};
 use wasmparser::ExternalKind;
 
-/// The code of one function, before the meaning of its source locations is known.
+/// The code of one function.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CodeInfo {
     pub(crate) size: u32,
     traps: Vec<(u32, TrapKind)>,
-    /// Starts of ranges of code with one location.
-    lines: Vec<(u32, SourceLoc)>,
 }
 
 impl CodeInfo {
@@ -31,19 +25,9 @@ impl CodeInfo {
             .filter_map(|trap| Some((trap.offset, trap_kind(trap.code)?)))
             .collect();
         traps.sort_by_key(|&(offset, _)| offset);
-        let mut lines = Vec::new();
-        let mut end = 0;
-        for range in compiled.buffer.get_srclocs_sorted() {
-            if range.start > end {
-                lines.push((end, SourceLoc::default()));
-            }
-            lines.push((range.start, range.loc));
-            end = range.end;
-        }
         Some(Self {
             size: compiled.code_info().total_size,
             traps,
-            lines,
         })
     }
 }
@@ -64,77 +48,13 @@ fn trap_kind(code: TrapCode) -> Option<TrapKind> {
     })
 }
 
-/// Returns the symbol of a function.
-pub(crate) fn symbol(number: u32) -> String {
-    format!("wasm{number}")
-}
-
-/// The number of the function with this symbol, as the inlining stage writes it.
-pub(crate) fn number(name: &str) -> Option<u32> {
-    name.strip_prefix("%wasm")?.parse().ok()
-}
-
-/// Describes function `number`, given its code and the meaning of its locations.
-pub(crate) fn describe(
-    module: &ParsedModule<'_>,
-    function: u32,
-    code: &CodeInfo,
-    table: Option<&LocationTable>,
-) -> Function {
-    let mut places: Vec<Place> = Vec::new();
-    let mut known: FxHashMap<(u32, u32, Option<u32>), u32> = FxHashMap::default();
-    let mut add = |place: Place| {
-        let key = (place.function, place.offset, place.call);
-        *known.entry(key).or_insert_with(|| {
-            places.push(place);
-            places.len() as u32 - 1
-        })
-    };
-    let offset = |location: SourceLoc| match location.is_default() {
-        true => 0,
-        false => location.bits(),
-    };
-    let mut lines = Vec::new();
-    // Most names are the same ones again.
-    let mut numbers: FxHashMap<FunctionName, u32> = FxHashMap::default();
-    for &(start, location) in &code.lines {
-        let mut outer = None;
-        match table {
-            Some(table) => {
-                let chain: Vec<_> = table.chain(location).collect();
-                for place in chain.iter().rev() {
-                    let inner = match numbers.get(place.function) {
-                        Some(&inner) => inner,
-                        None => {
-                            let inner = number(&place.function.to_string()).unwrap_or(function);
-                            numbers.insert(place.function.clone(), inner);
-                            inner
-                        }
-                    };
-                    outer = Some(add(Place {
-                        function: inner,
-                        offset: offset(place.location),
-                        call: outer,
-                    }));
-                }
-            }
-            None => {
-                outer = Some(add(Place {
-                    function,
-                    offset: offset(location),
-                    call: None,
-                }));
-            }
-        }
-        lines.extend(outer.map(|place| (start, place)));
-    }
+/// Describes function `number`, given its code.
+pub(crate) fn describe(module: &ParsedModule<'_>, function: u32, code: &CodeInfo) -> Function {
     Function {
         name: module.name(function),
         type_id: module.type_ids[module.functions[function as usize] as usize],
         size: code.size,
         traps: code.traps.clone(),
-        lines,
-        places,
     }
 }
 

@@ -111,6 +111,56 @@ fn a_trap_tells_of_inlined_functions_too() {
     assert_eq!(inlined.replace(", inlined", ""), plain);
 }
 
+/// A recursive function whose innermost activation reads beyond the memory, in a callee that an
+/// indirect call reaches through a table.
+const READS: &str = r#"
+    (type $reader (func (param i32) (result i32)))
+    (table 1 funcref) (elem (i32.const 0) $read)
+    (func $read (param i32) (result i32) (i32.load offset=65530 (local.get 0)))
+    (func $through (param i32) (result i32)
+        (call_indirect (type $reader) (local.get 0) (i32.const 0)))
+    (func $twice (param i32) (result i32) (i32.add (local.get 0) (local.get 0)))
+    (func $down (param $n i32) (result i32)
+        (if (result i32) (local.get $n)
+            (then (i32.add (i32.const 1) (call $down (i32.sub (local.get $n) (i32.const 1)))))
+            (else (call $through (call $twice (i32.const 4))))))
+    (func $main (export "_start") (call $print (call $down (i32.const 2))))
+"#;
+
+#[test]
+fn every_policy_and_linked_programs_tell_of_the_same_chain() {
+    let folder = Folder::new();
+    let module = folder.module(&format!("{HEAD} {READS}"));
+    let program = folder.path("program");
+    let chain = |output: &Output| {
+        assert_eq!(output.status.code(), Some(134), "{output:?}");
+        text(&output.stderr).replace(", inlined", "")
+    };
+    let plain = chain(&run(&module, "none"));
+    let functions = plain.lines().filter_map(|line| line.strip_prefix("  in "));
+    let functions: Vec<_> = functions
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    let expected = ["read", "through", "down", "down", "down", "main"];
+    assert_eq!(functions, expected, "{plain}");
+    assert!(!plain.contains(" at 0x0"), "{plain}");
+    for policy in ["none", "small", "cost", "always"] {
+        for optimize in [&[][..], &[&"--optimize" as &dyn AsRef<std::ffi::OsStr>]] {
+            let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> =
+                vec![&"run", &"--policy", &policy];
+            arguments.extend(optimize);
+            arguments.push(&module);
+            assert_eq!(chain(&wasm(&arguments)), plain, "{policy}");
+        }
+    }
+    for policy in ["none", "always"] {
+        let output = wasm(&[&"compile", &"--policy", &policy, &module, &"-o", &program]);
+        assert!(output.status.success(), "{output:?}");
+        let output = Command::new(&program).output().expect("it is a program");
+        assert_eq!(chain(&output), plain, "{policy}, linked");
+    }
+}
+
 #[test]
 fn each_trap_is_told_by_its_name() {
     let cases = [

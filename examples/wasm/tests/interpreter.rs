@@ -107,7 +107,7 @@ fn ours(wasm: &[u8], options: &Options<'_>) -> Option<Behavior> {
                 behavior.not_ready = Some(match error {
                     InstantiateError::Segment(_, kind) => trap_name(kind),
                     InstantiateError::Start(trap) => trap_name(trap.kind),
-                    InstantiateError::Memory(error) => panic!("{error}"),
+                    other => panic!("{other}"),
                 });
                 return Some(behavior);
             }

@@ -86,21 +86,17 @@ pub struct Function {
     pub size: u32,
     /// Where the code may trap, by offset.
     pub traps: Vec<(u32, TrapKind)>,
-    /// From which offset on the code is of which place, by offset.
-    pub lines: Vec<(u32, u32)>,
-    /// Places in the module.
-    pub places: Vec<Place>,
 }
 
-/// A place in the module, and through which calls its code got into another function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// The function in which the instruction is.
-    pub function: u32,
-    /// The offset of the instruction in the module.
-    pub offset: u32,
-    /// The place of the call that was inlined.
-    pub call: Option<u32>,
+/// Returns the symbol of a function, by which backtraces name it.
+pub fn symbol(number: u32) -> String {
+    format!("wasm{number}")
+}
+
+/// Returns the number of the function with this symbol.
+pub fn number(symbol: &[u8]) -> Option<u32> {
+    let digits = symbol.strip_prefix(b"wasm")?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Something with a name.

@@ -23,6 +23,8 @@ pub struct Code {
     /// values of the parameters, leaves those of the results there, and returns whether it got to
     /// its end.
     pub entries: Vec<usize>,
+    /// The bytes of the backtrace table, whose text begins at the first function with code.
+    pub backtraces: Arc<[u8]>,
 }
 
 /// A module could not be made ready.
@@ -37,6 +39,9 @@ pub enum InstantiateError {
     /// The start function did not return.
     #[error("the start function: {0}")]
     Start(Trap),
+    /// The table is damaged.
+    #[error("the backtraces: {0}")]
+    Backtraces(#[from] cranelift_inliner::backtrace::BacktraceError),
 }
 
 /// A module that can run.
@@ -61,7 +66,8 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// If there is no memory, a segment is out of bounds, or the start function traps.
+    /// If there is no memory, a segment is out of bounds, the backtrace table is damaged, or the
+    /// start function traps.
     ///
     /// # Safety
     ///
@@ -69,6 +75,7 @@ impl Instance {
     /// as the instance.
     pub unsafe fn new(image: Arc<Image>, code: Code, wasi: Wasi) -> Result<Self, InstantiateError> {
         traps::install();
+        let map = CodeMap::new(Arc::clone(&image), &code.functions, code.backtraces)?;
         let memory = match image.memory {
             Some((pages, most)) => Some(Memory::new(pages, most)?),
             None => None,
@@ -89,7 +96,7 @@ impl Instance {
         let mut instance = Self {
             context: vec![0; words].into(),
             host: Box::into_raw(host),
-            code: Arc::new(CodeMap::new(Arc::clone(&image), &code.functions)),
+            code: Arc::new(map),
             entries: code.entries,
             image,
         };

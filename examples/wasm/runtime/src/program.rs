@@ -31,13 +31,16 @@ pub fn run_command(instance: &mut Instance) -> i32 {
 /// # Safety
 ///
 /// The compiler's object file must be the caller: `image` has `image_len` bytes, `functions` and
-/// `entries` as many elements as the image says.
+/// `entries` as many elements as the image says, and `backtraces` the bytes that `backtraces_len`
+/// says.
 #[unsafe(export_name = "cranelift_inliner_wasm_main")]
 unsafe extern "C" fn main(
     image: *const u8,
     image_len: usize,
     functions: *const usize,
     entries: *const usize,
+    backtraces: *const u8,
+    backtraces_len: *const u64,
 ) -> i32 {
     // SAFETY: as the caller promises.
     let bytes = unsafe { std::slice::from_raw_parts(image, image_len) };
@@ -53,6 +56,7 @@ unsafe extern "C" fn main(
         Code {
             functions: std::slice::from_raw_parts(functions, image.functions.len()).to_vec(),
             entries: std::slice::from_raw_parts(entries, image.entries.len()).to_vec(),
+            backtraces: std::slice::from_raw_parts(backtraces, *backtraces_len as usize).into(),
         }
     };
     let mut wasi = Wasi::inherit();

@@ -6,7 +6,11 @@
 //! has to be restored.
 
 use crate::context::Context;
-use crate::image::{Function, Image, Place, TrapKind};
+use crate::image::{Function, Image, TrapKind, number};
+use cranelift_inliner::backtrace::{
+    Backtrace, BacktraceError, BacktraceName, BacktraceReader, BacktraceWalker,
+};
+use cranelift_inliner::frames::{FrameMemory, UnreadableMemory};
 use std::cell::Cell;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -64,17 +68,40 @@ pub(crate) struct CodeMap {
     image: Arc<Image>,
     /// Start, end and number of each function, by address.
     ranges: Vec<(usize, usize, u32)>,
+    /// The bytes of the backtrace table; its text begins at the first function.
+    backtraces: Arc<[u8]>,
 }
 
 impl CodeMap {
-    pub(crate) fn new(image: Arc<Image>, functions: &[usize]) -> Self {
+    /// # Errors
+    ///
+    /// If `backtraces` is no table.
+    pub(crate) fn new(
+        image: Arc<Image>,
+        functions: &[usize],
+        backtraces: Arc<[u8]>,
+    ) -> Result<Self, BacktraceError> {
+        BacktraceReader::new(&backtraces)?;
         let numbered = functions.iter().zip(&image.functions).zip(0..);
         let mut ranges: Vec<_> = numbered
             .filter(|((_, function), _)| function.size > 0)
             .map(|((&start, function), number)| (start, start + function.size as usize, number))
             .collect();
         ranges.sort_unstable();
-        Self { image, ranges }
+        Ok(Self {
+            image,
+            ranges,
+            backtraces,
+        })
+    }
+
+    fn reader(&self) -> BacktraceReader<'_> {
+        BacktraceReader::new(&self.backtraces).unwrap_or_default()
+    }
+
+    /// Returns the address of the text of the table.
+    fn text(&self) -> u64 {
+        self.ranges.first().map_or(0, |&(start, ..)| start as u64)
     }
 
     fn find(&self, address: usize) -> Option<(&Function, u32)> {
@@ -92,34 +119,42 @@ impl CodeMap {
         index.ok().map(|index| function.traps[index].1)
     }
 
-    fn describe(&self, address: usize, frames: &mut Vec<StackFrame>) {
-        let Some((function, offset)) = self.find(address) else {
+    /// Adds the frames of an address: of a trap, or that a call returns to.
+    fn describe(&self, address: u64, is_trap: bool, frames: &mut Vec<StackFrame>) {
+        let offset = address.checked_sub(self.text());
+        let Some(offset) = offset.and_then(|offset| u32::try_from(offset).ok()) else {
             return;
         };
-        let line = function.lines.partition_point(|&(at, _)| at <= offset);
-        let line = line.checked_sub(1).map(|index| function.lines[index].1);
-        let place = |index: u32| function.places.get(index as usize).copied();
-        let mut next = line.and_then(place);
-        if next.is_none() {
-            frames.push(StackFrame {
-                function: function.name.clone(),
-                offset: 0,
-                inlined: false,
-            });
+        let reader = self.reader();
+        let places = match is_trap {
+            true => reader.trap(offset),
+            false => reader.return_address(offset),
+        };
+        frames.extend(self.frames(places.ok().flatten()));
+    }
+
+    fn frames(&self, places: Option<Backtrace<'_>>) -> Vec<StackFrame> {
+        let places = places.into_iter().flatten().flatten();
+        let frames = places.map(|place| StackFrame {
+            function: match place.function {
+                BacktraceName::Text(symbol) => number(symbol)
+                    .and_then(|number| self.image.functions.get(number as usize))
+                    .map(|function| function.name.clone()),
+                BacktraceName::User { .. } => None,
+            }
+            .unwrap_or_else(|| place.function.to_string()),
+            offset: match place.location.is_default() {
+                true => 0,
+                false => place.location.bits(),
+            },
+            inlined: true,
+        });
+        let mut frames: Vec<_> = frames.collect();
+        // The last one is the function that was compiled.
+        if let Some(outermost) = frames.last_mut() {
+            outermost.inlined = false;
         }
-        while let Some(Place {
-            function,
-            offset,
-            call,
-        }) = next
-        {
-            frames.push(StackFrame {
-                function: self.image.functions[function as usize].name.clone(),
-                offset,
-                inlined: call.is_some(),
-            });
-            next = call.and_then(place);
-        }
+        frames
     }
 }
 
@@ -131,7 +166,8 @@ struct Activation {
     code: *const CodeMap,
     context: *const Context,
     caught: Cell<Option<TrapKind>>,
-    addresses: Cell<[usize; FRAMES]>,
+    /// The address of the trap, and then return addresses.
+    addresses: Cell<[u64; FRAMES]>,
 }
 
 thread_local! {
@@ -151,9 +187,9 @@ pub(crate) fn catch(code: &CodeMap, context: *const Context, run: impl FnOnce())
     ACTIVE.set(outer);
     let kind = activation.caught.get()?;
     let mut frames = Vec::new();
-    for address in activation.addresses.get() {
+    for (index, address) in activation.addresses.get().into_iter().enumerate() {
         if address != 0 {
-            code.describe(address, &mut frames);
+            code.describe(address, index == 0, &mut frames);
         }
     }
     Some(Trap { kind, frames })
@@ -174,7 +210,9 @@ pub(crate) fn install() {
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 action.sa_sigaction = handle as *const () as usize;
-                action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_ONSTACK;
+                // It runs on the stack of the code, whose limit is far from the end: the alternative
+                // stacks of Rust's threads are too small for a walk without optimization.
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
                 libc::sigemptyset(&mut action.sa_mask);
                 libc::sigaction(signal, &action, before.as_mut_ptr());
                 before.assume_init()
@@ -217,9 +255,12 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut libc
         {
             let context = &*activation.context;
             activation.caught.set(Some(kind));
-            activation
-                .addresses
-                .set(walk(*pc, *frame, context.entry_frame));
+            let memory = Stack {
+                start: *stack as u64,
+                end: context.entry_stack as u64,
+            };
+            let addresses = walk(&*activation.code, memory, *pc as u64, *frame as u64);
+            activation.addresses.set(addresses);
             *pc = context.entry_handler;
             *frame = context.entry_frame;
             *stack = context.entry_stack;
@@ -229,25 +270,41 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut libc
     pass_on(signal, info, context);
 }
 
-/// Returns the addresses of the instruction and of the calls around it, up to the entry's frame.
-///
-/// # Safety
-///
-/// `frame` must be the frame of a compiled function, all of which have frame pointers.
-unsafe fn walk(pc: usize, mut frame: usize, entry: usize) -> [usize; FRAMES] {
+/// Returns the addresses of the instruction and of the calls around it, up to the entry's frame,
+/// which the table does not have. It allocates nothing.
+fn walk(code: &CodeMap, memory: Stack, pc: u64, fp: u64) -> [u64; FRAMES] {
     let mut addresses = [0; FRAMES];
-    addresses[0] = pc;
-    for address in &mut addresses[1..] {
-        // SAFETY: as the caller promised; the frame pointer before is in the frame, and the
-        // return address above it.
-        let (before, call) = unsafe { (*(frame as *const usize), *((frame + 8) as *const usize)) };
-        if before == entry || frame == entry {
-            break;
-        }
-        *address = call - 1;
-        frame = before;
+    let walk = BacktraceWalker::from_trap(code.reader(), code.text(), memory, pc, fp);
+    let known = walk.map_while(|frame| {
+        let frame = frame.ok()?;
+        frame.places.map(|_| frame.pc)
+    });
+    for (address, found) in addresses.iter_mut().zip(known) {
+        *address = found;
     }
     addresses
+}
+
+/// The stack from the trap to the frame of the entry.
+#[derive(Clone, Copy)]
+struct Stack {
+    start: u64,
+    end: u64,
+}
+
+impl FrameMemory for Stack {
+    fn read(&self, address: u64, out: &mut [u8]) -> Result<(), UnreadableMemory> {
+        let length = out.len();
+        let end = address.checked_add(length as u64);
+        if address < self.start || end.is_none_or(|end| end > self.end) {
+            return Err(UnreadableMemory { address, length });
+        }
+        // SAFETY: these bytes of this thread's stack are in use, and nothing writes them now.
+        unsafe {
+            std::ptr::copy_nonoverlapping(address as *const u8, out.as_mut_ptr(), length);
+        }
+        Ok(())
+    }
 }
 
 /// Leaves a signal that is not about compiled code to the handler that was there before.

@@ -1,0 +1,73 @@
+//! Backtraces of a module's functions, which its report has.
+
+use crate::expressions::{compiler::compile, parser::parse};
+use crate::support::jit;
+use cranelift_inliner::backtrace::{BacktraceTable, FunctionBacktraces};
+use cranelift_inliner::decide::{Always, Inline, Never};
+use cranelift_inliner::locations::LocationMode;
+use cranelift_inliner::module::InliningModule;
+use cranelift_inliner::pass::Inliner;
+
+const TEXT: &str = "fn divide(a, b) = a / b;
+export fn outer(a, b) =
+    divide(a, b) + 1;
+fn outside(x);
+export fn calls(x) =
+    outside(divide(x, 2));
+";
+
+/// Returns the backtraces of `outer` and `calls`.
+fn backtraces(policy: impl Inline + 'static, in_parallel: bool) -> Vec<FunctionBacktraces> {
+    let inliner = Inliner::new(policy).locations(LocationMode::InlinedAt);
+    let module = InliningModule::new(jit(), inliner);
+    let mut module = module
+        .keep_backtraces(true)
+        .compile_in_parallel(in_parallel);
+    let ids = compile(&parse(TEXT).unwrap(), &mut module).unwrap();
+    let (_, report) = module.finish().unwrap();
+    let found = ["outer", "calls"].map(|name| report.backtraces(ids[name]).cloned());
+    assert!(report.backtraces(ids["divide"]).is_some());
+    // It is defined elsewhere.
+    assert!(report.backtraces(ids["outside"]).is_none());
+    found.into_iter().flatten().collect()
+}
+
+/// Returns the places of each trap and each return address.
+fn chains(function: &FunctionBacktraces) -> Vec<String> {
+    let table = BacktraceTable::link([(0, function)]).unwrap();
+    let reader = table.reader();
+    let offsets = 0..=reader.text_bytes();
+    let found = offsets.flat_map(|offset| {
+        [reader.trap(offset), reader.return_address(offset)].map(|places| {
+            let places = places.unwrap()?;
+            let places: Vec<_> = places.map(|place| place.unwrap().to_string()).collect();
+            Some(places.join(", "))
+        })
+    });
+    let mut found: Vec<_> = found.flatten().collect();
+    found.dedup();
+    found
+}
+
+#[test]
+fn a_report_has_the_chains_of_each_defined_function() {
+    let inlined = backtraces(Always, false);
+    // Lines in hexadecimal. The conditions of a division trap alike.
+    assert_eq!(chains(&inlined[0]), ["%divide @0001, %outer @0003"]);
+    assert_eq!(chains(&inlined[1]), ["%calls @0006"]);
+    assert_eq!(backtraces(Always, true), inlined);
+    let plain = backtraces(Never, false);
+    assert_eq!(chains(&plain[0]), ["%outer @0003"]);
+    assert_eq!(chains(&plain[1]), ["%calls @0006"]);
+}
+
+#[test]
+fn only_what_is_asked_for_is_kept() {
+    for (mode, is_kept) in [(LocationMode::InlinedAt, false), (LocationMode::Keep, true)] {
+        let inliner = Inliner::new(Always).locations(mode);
+        let mut module = InliningModule::new(jit(), inliner).keep_backtraces(is_kept);
+        let ids = compile(&parse(TEXT).unwrap(), &mut module).unwrap();
+        let (_, report) = module.finish().unwrap();
+        assert!(report.backtraces(ids["outer"]).is_none());
+    }
+}
