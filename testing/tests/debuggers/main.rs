@@ -10,6 +10,7 @@ mod accounting;
 mod builds;
 mod glue;
 mod image;
+mod lldb;
 mod mutations;
 mod programs;
 mod session;

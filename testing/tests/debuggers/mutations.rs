@@ -6,7 +6,7 @@
 use super::builds::{Build, REFERENCE};
 use super::image::Image;
 use super::programs::{Lines, Subject};
-use super::session::{Host, Stop, has};
+use super::session::{Host, NATIVE, Stop, has};
 use super::trees::difference;
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::settings::OptLevel;
@@ -243,7 +243,7 @@ fn subject() -> Subject {
 
 /// Returns the stops of the build without inlining and of the other.
 fn stops(host: &Host, folder: &Path) -> Option<[Vec<Vec<Stop>>; 2]> {
-    let mut stops = host.stops_in_gdb(folder)?;
+    let mut stops = host.stops_on(&NATIVE, folder)?;
     let other = stops.split_off(stops.len() / 2);
     Some([stops, other])
 }
@@ -309,7 +309,7 @@ fn every_fault_is_found() {
             continue;
         }
         fs::write(folder.join("host"), &bytes).unwrap();
-        let found = match host.try_stops_in_gdb(folder) {
+        let found = match host.try_stops_on(&NATIVE, folder) {
             Ok(mut stops) => differs(&stops.split_off(expected.len())),
             // gdb complains, or its output makes no sense.
             Err(_) => true,

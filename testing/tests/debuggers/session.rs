@@ -1,5 +1,6 @@
 //! One program of many builds, run in a debugger.
 
+use super::lldb;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -28,7 +29,7 @@ pub(crate) struct Stop {
     pub(crate) is_complete: bool,
 }
 
-/// The machine on which a host runs.
+/// The machine on which a host runs, and the debugger that runs it there.
 pub(crate) struct Machine {
     pub(crate) target: &'static str,
     pub(crate) compiler: &'static str,
@@ -45,6 +46,11 @@ pub(crate) const NATIVE: Machine = Machine {
     emulator: None,
 };
 
+pub(crate) const LLDB: Machine = Machine {
+    debugger: "lldb",
+    ..NATIVE
+};
+
 pub(crate) const AARCH64: Machine = Machine {
     target: "aarch64",
     compiler: "aarch64-linux-gnu-gcc",
@@ -59,7 +65,7 @@ impl Machine {
         let programs = [self.compiler, self.debugger]
             .into_iter()
             .chain(self.emulator);
-        programs.into_iter().all(has)
+        programs.into_iter().all(has) && (self.debugger != "lldb" || lldb::has_python())
     }
 }
 
@@ -131,76 +137,36 @@ impl Host {
         assert!(output.status.success(), "{errors}");
     }
 
-    /// Returns the stops of each run in gdb; `None` if it may not trace here.
-    pub(crate) fn stops_in_gdb(&self, folder: &Path) -> Option<Vec<Vec<Stop>>> {
-        self.stops_on(&NATIVE, folder)
-    }
-
-    /// Like [`Host::stops_in_gdb`], on any machine.
+    /// Returns the stops of each run in the machine's debugger; `None` if it may not trace here.
     pub(crate) fn stops_on(&self, machine: &Machine, folder: &Path) -> Option<Vec<Vec<Stop>>> {
         match self.try_stops_on(machine, folder) {
             Ok(stops) => Some(stops),
             Err(error) if error.contains("ptrace") => {
-                eprintln!("passed over: gdb may not trace here: {error}");
+                eprintln!("passed over: {} may not trace: {error}", machine.debugger);
                 None
             }
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// Returns the stops of each run in gdb, or its complaint.
-    pub(crate) fn try_stops_in_gdb(&self, folder: &Path) -> Result<Vec<Vec<Stop>>, String> {
-        self.try_stops_on(&NATIVE, folder)
-    }
-
-    fn try_stops_on(&self, machine: &Machine, folder: &Path) -> Result<Vec<Vec<Stop>>, String> {
-        let mut emulator = None;
-        let mut setup = String::from(
-            "set pagination off;set startup-with-shell off;set backtrace limit unlimited",
-        );
-        let mut start = String::from("run");
-        if let Some(program) = machine.emulator {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = free.local_addr().unwrap().port();
-            drop(free);
-            let mut command = Command::new(program);
-            command.args(["-g", &port.to_string(), "./host"]);
-            emulator = Some(command.current_dir(folder).spawn().unwrap());
-            // The emulator may need a moment until it listens.
-            setup += ";set tcp auto-retry on;break stop";
-            start = format!("target remote 127.0.0.1:{port};continue");
-        }
-        let stops = self.run_gdb(machine.debugger, &setup, &start, folder);
-        if let Some(mut emulator) = emulator {
-            // It has ended with the program, unless the debugger failed.
-            let _ = emulator.kill();
-            let _ = emulator.wait();
-        }
-        stops
-    }
-
-    fn run_gdb(
+    /// Returns the stops of each run in the machine's debugger, or its complaint.
+    pub(crate) fn try_stops_on(
         &self,
-        debugger: &str,
-        setup: &str,
-        start: &str,
+        machine: &Machine,
         folder: &Path,
     ) -> Result<Vec<Vec<Stop>>, String> {
-        fs::write(folder.join("stops.py"), include_str!("stops.py")).unwrap();
-        let output = Command::new(debugger)
-            .args(["--batch", "-nx", "-x", "stops.py", "host"])
-            .env("STOPS_OUTPUT", "stops.txt")
-            .env("STOPS_SETUP", setup)
-            .env("STOPS_START", start)
-            .current_dir(folder)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        if !output.status.success() || !errors.trim().is_empty() {
-            return Err(format!("{said}{errors}"));
+        let file = folder.join("stops.txt");
+        // None may be left from a run before.
+        let _ = fs::remove_file(&file);
+        match machine.debugger {
+            "lldb" => lldb::run(folder)?,
+            _ => run_in_gdb(machine, folder)?,
         }
-        let text = fs::read_to_string(folder.join("stops.txt")).unwrap();
+        let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        Ok(self.parse(&text))
+    }
+
+    fn parse(&self, text: &str) -> Vec<Vec<Stop>> {
         let mut stops = vec![Vec::new(); self.count];
         for line in text.lines() {
             let mut fields = line.split('\t');
@@ -218,7 +184,45 @@ impl Host {
                 is_complete,
             });
         }
-        Ok(stops)
+        stops
+    }
+}
+
+fn run_in_gdb(machine: &Machine, folder: &Path) -> Result<(), String> {
+    let mut emulator = None;
+    let mut setup =
+        String::from("set pagination off;set startup-with-shell off;set backtrace limit unlimited");
+    let mut start = String::from("run");
+    if let Some(program) = machine.emulator {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut command = Command::new(program);
+        command.args(["-g", &port.to_string(), "./host"]);
+        emulator = Some(command.current_dir(folder).spawn().unwrap());
+        // The emulator may need a moment until it listens.
+        setup += ";set tcp auto-retry on;break stop";
+        start = format!("target remote 127.0.0.1:{port};continue");
+    }
+    fs::write(folder.join("stops.py"), include_str!("stops.py")).unwrap();
+    let output = Command::new(machine.debugger)
+        .args(["--batch", "-nx", "-x", "stops.py", "host"])
+        .env("STOPS_OUTPUT", "stops.txt")
+        .env("STOPS_SETUP", setup)
+        .env("STOPS_START", start)
+        .current_dir(folder)
+        .output();
+    if let Some(mut emulator) = emulator {
+        // It has ended with the program, unless the debugger failed.
+        let _ = emulator.kill();
+        let _ = emulator.wait();
+    }
+    let output = output.map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    match output.status.success() && errors.trim().is_empty() {
+        true => Ok(()),
+        false => Err(format!("{said}{errors}")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::builds::{Build, REFERENCE, builds};
 use super::programs::{Lines, Subject, shape};
-use super::session::{AARCH64, Frame, Host, Machine, NATIVE, Stop};
+use super::session::{AARCH64, Frame, Host, LLDB, Machine, NATIVE, Stop};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -226,4 +226,14 @@ fn gdb_shows_the_same_call_tree_with_shared_lines() {
 #[test]
 fn gdb_shows_the_same_call_tree_on_aarch64() {
     compare(&AARCH64, Lines::Unique, count().div_ceil(2));
+}
+
+#[test]
+fn lldb_shows_the_same_call_tree_with_unique_lines() {
+    compare(&LLDB, Lines::Unique, count());
+}
+
+#[test]
+fn lldb_shows_the_same_call_tree_with_shared_lines() {
+    compare(&LLDB, Lines::Shared, count());
 }
