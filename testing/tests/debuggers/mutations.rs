@@ -3,7 +3,7 @@
 //! A linked program has two builds, one without inlining. Each fault is put into the sections of the
 //! other, in every place of its kind, as a mistake of the writer would be.
 
-use super::builds::{Build, REFERENCE};
+use super::builds::{Build, Order, REFERENCE};
 use super::image::Image;
 use super::programs::{Lines, Subject};
 use super::session::{Host, NATIVE, Stop, has};
@@ -260,6 +260,7 @@ fn every_fault_is_found() {
         policy: "always",
         optimize: Optimize::None,
         level: OptLevel::Speed,
+        order: Order::Rounds,
     };
     let mut host = Host::default();
     for (number, build) in [REFERENCE, inlined].into_iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Debuggers show the frames of tail calls.
 
-use super::builds::{Build, REFERENCE};
+use super::builds::{Build, Order, REFERENCE};
 use super::programs::{Lines, Subject};
 use super::session::{Host, LLDB, Machine, NATIVE};
 use cranelift_codegen::settings::OptLevel;
@@ -66,6 +66,7 @@ fn compare(machine: &Machine) {
         policy: "always",
         optimize: Optimize::Inlined,
         level: OptLevel::Speed,
+        order: Order::Rounds,
     };
     for (number, build) in [REFERENCE, inlined].into_iter().enumerate() {
         let prefix = format!("entry_{number}_");
