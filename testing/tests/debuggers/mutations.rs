@@ -4,10 +4,10 @@
 //! other, in every place of its kind, as a mistake of the writer would be.
 
 use super::builds::{Build, Order, REFERENCE};
+use super::differences::difference;
 use super::image::Image;
 use super::programs::{Lines, Subject};
 use super::session::{Host, NATIVE, Stop, has};
-use super::trees::difference;
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::pass::Optimize;
@@ -270,18 +270,7 @@ fn every_fault_is_found() {
             build.object(&subject, 0, "x64", &prefix),
         )
         .unwrap();
-        for (run, invocation) in subject.invocations.iter().enumerate() {
-            let values: Vec<[u8; 16]> = invocation
-                .arguments
-                .iter()
-                .map(|argument| {
-                    let mut bytes = [0; 16];
-                    argument.write_to_slice_le(&mut bytes);
-                    bytes
-                })
-                .collect();
-            host.add(&format!("{prefix}{run}"), &values, 2);
-        }
+        host.add_all(&subject, &prefix);
     }
     host.link("cc", &[], folder);
     let Some([expected, right]) = stops(&host, folder) else {

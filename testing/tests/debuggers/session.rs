@@ -1,6 +1,7 @@
 //! One program of many builds, run in a debugger.
 
 use super::lldb;
+use super::programs::Subject;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -70,14 +71,50 @@ impl Machine {
 }
 
 /// The entries of a host.
-#[derive(Default)]
 pub(crate) struct Host {
+    /// The number of calls of a run at each of which it stops. Later it stops only at some.
+    stopping_first: u64,
     declarations: String,
     rows: String,
     count: usize,
 }
 
+impl Default for Host {
+    fn default() -> Self {
+        Host::stopping_first(1000)
+    }
+}
+
 impl Host {
+    /// Returns a host whose runs stop at each of the first `count` calls, and then at one call in
+    /// each doubling of their number.
+    pub(crate) fn stopping_first(count: u64) -> Self {
+        Host {
+            stopping_first: count,
+            declarations: String::new(),
+            rows: String::new(),
+            count: 0,
+        }
+    }
+
+    /// Adds the invocations of a program whose entries are `prefixN`, and returns their numbers.
+    pub(crate) fn add_all(&mut self, subject: &Subject, prefix: &str) -> Vec<usize> {
+        let invocations = subject.invocations.iter().zip(subject.entries());
+        let runs = invocations
+            .enumerate()
+            .map(|(run, (invocation, (_, signature)))| {
+                let values = invocation.arguments.iter().map(|argument| {
+                    let mut bytes = [0; 16];
+                    argument.write_to_slice_le(&mut bytes);
+                    bytes
+                });
+                let values: Vec<[u8; 16]> = values.collect();
+                let count = signature.params.len().max(signature.returns.len());
+                self.add(&format!("{prefix}{run}"), &values, count)
+            });
+        runs.collect()
+    }
+
     /// Adds the call of the function `symbol` with the 16 bytes of each argument, and returns its
     /// number.
     pub(crate) fn add(&mut self, symbol: &str, arguments: &[[u8; 16]], values: usize) -> usize {
@@ -108,7 +145,9 @@ impl Host {
     /// Returns the source of the host.
     fn source(&self) -> String {
         format!(
-            "{}\n{}\nconst struct run runs[] = {{{}}};\nconst uint64_t run_count = {};\n",
+            "enum {{ STOPPING_FIRST = {} }};\n{}\n{}\nconst struct run runs[] = {{{}}};\n\
+             const uint64_t run_count = {};\n",
+            self.stopping_first,
             include_str!("host.c"),
             self.declarations,
             self.rows,

@@ -72,7 +72,7 @@ fn compare(machine: &Machine) {
         let prefix = format!("entry_{number}_");
         let object = build.object(&subject, 0, "x64", &prefix);
         fs::write(folder.path().join(format!("{number}.o")), object).unwrap();
-        host.add(&format!("{prefix}0"), &[], 0);
+        host.add_all(&subject, &prefix);
     }
     host.link("cc", &[], folder.path());
     let Some(stops) = host.stops_on(machine, folder.path()) else {
