@@ -18,6 +18,7 @@ use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::program::{FunctionName, Program};
 use cranelift_inliner_testing::decisions::Decisions;
 use cranelift_inliner_testing::orders::{OneByOne, seeded};
+use cranelift_object::ObjectProduct;
 
 /// Every value is a variable that has its number.
 struct Values;
@@ -139,6 +140,18 @@ impl Build {
         target: &str,
         prefix: &str,
     ) -> Vec<u8> {
+        let (product, _) = self.product(subject, seed, target, prefix);
+        emit_object(product).unwrap()
+    }
+
+    /// Returns the object file of [`Build::object`], and its functions in their order.
+    pub(crate) fn product(
+        &self,
+        subject: &Subject,
+        seed: u64,
+        target: &str,
+        prefix: &str,
+    ) -> (ObjectProduct, Vec<Unit>) {
         let isa = self.isa(target);
         let mut units = self.functions(&subject.program, seed, &*isa);
         let entries = subject.entries().enumerate().map(|(number, entry)| {
@@ -179,16 +192,17 @@ impl Build {
         let lines = LineIsLocation::new("program.src", "/project");
         DebugInfo::new(&*isa, &lines)
             .labels(&Values)
+            .variables(subject)
             .add_to(&mut product, &debug)
             .unwrap();
-        emit_object(product).unwrap()
+        (product, units)
     }
 }
 
 /// A compiled function with its tables.
-struct Unit {
-    code: CompiledFunction,
-    locations: LocationTable,
+pub(crate) struct Unit {
+    pub(crate) code: CompiledFunction,
+    pub(crate) locations: LocationTable,
     labels: LabelTable,
 }
 

@@ -19,6 +19,7 @@ mod mutations;
 mod programs;
 mod session;
 mod shipped;
+mod tables;
 mod tail_calls;
 mod trees;
 mod verify;

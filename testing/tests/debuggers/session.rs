@@ -16,6 +16,9 @@ pub(crate) struct Frame {
     pub(crate) line: u64,
     /// `n` for a frame of the machine, `i` for an inlined one, `t` for that of a tail call.
     pub(crate) kind: String,
+    pub(crate) pc: u64,
+    /// The frame pointer.
+    pub(crate) fp: u64,
     /// The bits of its variables that have a place.
     pub(crate) variables: BTreeMap<String, String>,
 }
@@ -37,6 +40,8 @@ pub(crate) struct Machine {
     pub(crate) options: &'static [&'static str],
     pub(crate) debugger: &'static str,
     pub(crate) emulator: Option<&'static str>,
+    /// Whether `stacks.txt` gets the bytes of the stack at each stop.
+    pub(crate) keeps_stacks: bool,
 }
 
 pub(crate) const NATIVE: Machine = Machine {
@@ -45,6 +50,7 @@ pub(crate) const NATIVE: Machine = Machine {
     options: &[],
     debugger: "gdb",
     emulator: None,
+    keeps_stacks: false,
 };
 
 pub(crate) const LLDB: Machine = Machine {
@@ -58,6 +64,7 @@ pub(crate) const AARCH64: Machine = Machine {
     options: &["-static"],
     debugger: "gdb-multiarch",
     emulator: Some("qemu-aarch64"),
+    keeps_stacks: false,
 };
 
 impl Machine {
@@ -244,7 +251,11 @@ fn run_in_gdb(machine: &Machine, folder: &Path) -> Result<(), String> {
         start = format!("target remote 127.0.0.1:{port};continue");
     }
     fs::write(folder.join("stops.py"), include_str!("stops.py")).unwrap();
-    let output = Command::new(machine.debugger)
+    let mut command = Command::new(machine.debugger);
+    if machine.keeps_stacks {
+        command.env("STOPS_STACKS", "1");
+    }
+    let output = command
         .args(["--batch", "-nx", "-x", "stops.py", "host"])
         .env("STOPS_OUTPUT", "stops.txt")
         .env("STOPS_SETUP", setup)
@@ -265,13 +276,20 @@ fn run_in_gdb(machine: &Machine, folder: &Path) -> Result<(), String> {
     }
 }
 
+/// Returns a number that is written as `0x1f`.
+pub(crate) fn number(text: &str) -> u64 {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
+}
+
 fn parse(frame: &str, line: &str) -> Frame {
     let parts: Vec<&str> = frame.split(' ').collect();
     match parts[..] {
-        [function, line, kind, ref variables @ ..] => Frame {
+        [function, line, kind, pc, fp, ref variables @ ..] => Frame {
             function: function.to_owned(),
             line: line.parse().unwrap(),
             kind: kind.to_owned(),
+            pc: number(pc),
+            fp: number(fp),
             variables: variables
                 .iter()
                 .filter_map(|variable| variable.split_once('='))

@@ -35,7 +35,8 @@ def text(frame, name):
     entry = frame.GetLineEntry()
     line = entry.GetLine() if entry.IsValid() else 0
     kind = "i" if frame.IsInlined() else "t" if frame.IsArtificial() else "n"
-    return " ".join([name, str(line), kind] + variables(frame))
+    places = [hex(frame.GetPC()), hex(frame.GetFP())]
+    return " ".join([name, str(line), kind] + places + variables(frame))
 
 
 def frames(thread):

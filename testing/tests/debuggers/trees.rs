@@ -24,7 +24,7 @@ fn count() -> u64 {
     count.and_then(|count| count.parse().ok()).unwrap_or(100)
 }
 
-fn first() -> u64 {
+pub(crate) fn first() -> u64 {
     let first = std::env::var("DEBUGGER_SEED").ok();
     first.and_then(|first| first.parse().ok()).unwrap_or(0)
 }
