@@ -21,6 +21,10 @@ static sigjmp_buf recover;
 extern const struct run runs[];
 extern const uint64_t run_count;
 
+/* The addresses of the program, which the linker knows. */
+extern char __executable_start[], _end[];
+const char *const image[] = {__executable_start, _end};
+
 __attribute__((noinline)) void stop(void) {
 #if defined(__x86_64__)
     __asm__ volatile("int3");

@@ -10,12 +10,15 @@ FRAMES = 400
 STACK = 1 << 20
 
 
-def is_address(bits, stack):
-    """Returns whether bits are an address of the stack, which differs between builds."""
+def comparable(bits, stack):
+    """Returns bits, without addresses of the stack and of the program, which differ between builds."""
     try:
-        return stack - STACK <= int(bits, 16) < stack + STACK
+        number = int(bits, 16)
     except ValueError:
-        return False
+        return bits
+    if stack - STACK <= number < stack + STACK:
+        return "stack"
+    return "image" if image[0] <= number < image[1] else bits
 
 
 def variables(frame):
@@ -31,9 +34,7 @@ def variables(frame):
             if symbol.is_variable or symbol.is_argument:
                 value = symbol.value(frame)
                 if not value.is_optimized_out:
-                    bits = value.format_string(format="x")
-                    if is_address(bits, stack):
-                        bits = "stack"
+                    bits = comparable(value.format_string(format="x"), stack)
                     found.append(f"{symbol.name}={bits}")
                     if symbol.name == "slot":
                         found.append(f"&slot={int(value.address):#x}")
@@ -80,6 +81,7 @@ def frames():
 
 
 signals = []
+image = None
 stacks = open("stacks.txt", "w") if "STOPS_STACKS" in os.environ else None
 gdb.events.stop.connect(lambda event: signals.append(getattr(event, "stop_signal", "breakpoint")))
 for command in os.environ["STOPS_SETUP"].split(";"):
@@ -88,6 +90,8 @@ with open(os.environ["STOPS_OUTPUT"], "w") as output:
     for command in os.environ["STOPS_START"].split(";"):
         gdb.execute(command, to_string=True)
     while gdb.selected_thread() is not None:
+        if image is None:
+            image = [int(gdb.parse_and_eval(f"((unsigned long *)&image)[{n}]")) for n in (0, 1)]
         current = int(gdb.parse_and_eval("*(unsigned long *)&current_run"))
         try:
             found = frames()

@@ -19,27 +19,33 @@ def bits_of(value):
     return int.from_bytes(raw, "little") if error.Success() else None
 
 
-def variables(frame):
+def comparable(bits, stack, image):
+    """Returns bits, without addresses of the stack and of the program, which differ between builds."""
+    if stack - STACK <= bits < stack + STACK:
+        return "stack"
+    return "image" if image[0] <= bits < image[1] else hex(bits)
+
+
+def variables(frame, image):
     """Returns the frame's own variables that have a value, as name=bits."""
     found = []
     stack = frame.GetSP()
     for value in frame.GetVariables(True, True, False, True):
         bits = bits_of(value)
         if bits is not None:
-            is_address = stack - STACK <= bits < stack + STACK
-            found.append(f"{value.GetName()}={'stack' if is_address else hex(bits)}")
+            found.append(f"{value.GetName()}={comparable(bits, stack, image)}")
     return found
 
 
-def text(frame, name):
+def text(frame, name, image):
     entry = frame.GetLineEntry()
     line = entry.GetLine() if entry.IsValid() else 0
     kind = "i" if frame.IsInlined() else "t" if frame.IsArtificial() else "n"
     places = [hex(frame.GetPC()), hex(frame.GetFP())]
-    return " ".join([name, str(line), kind] + places + variables(frame))
+    return " ".join([name, str(line), kind] + places + variables(frame, image))
 
 
-def frames(thread):
+def frames(thread, image):
     found = []
     for index in range(FRAMES):
         frame = thread.GetFrameAtIndex(index)
@@ -49,7 +55,7 @@ def frames(thread):
         if name.startswith("entry"):
             return found + ["entry"]
         if name not in HOST_FRAMES:
-            found.append(text(frame, name))
+            found.append(text(frame, name, image))
     return found
 
 
@@ -68,13 +74,20 @@ def run(debugger):
     )
     if error.Fail():
         raise RuntimeError(f"ptrace: {error}")
-    current = target.FindSymbols("current_run")[0].GetSymbol().GetStartAddress()
-    current = current.GetLoadAddress(target)
+
+    def address(name):
+        symbol = target.FindSymbols(name)[0].GetSymbol()
+        return symbol.GetStartAddress().GetLoadAddress(target)
+
+    def word(address):
+        return process.ReadUnsignedFromMemory(address, 8, error)
+
+    current = address("current_run")
+    image = [word(address("image") + offset) for offset in (0, 8)]
     with open(os.environ["STOPS_OUTPUT"], "w") as output:
         while process.GetState() == lldb.eStateStopped:
             thread = process.GetSelectedThread()
-            number = process.ReadUnsignedFromMemory(current, 8, error)
-            fields = [str(number), signal(process, thread)] + frames(thread)
+            fields = [str(word(current)), signal(process, thread)] + frames(thread, image)
             output.write("\t".join(fields) + "\n")
             error = process.Continue()
             if error.Fail():

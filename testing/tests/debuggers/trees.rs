@@ -6,7 +6,7 @@ use super::programs::{Lines, Subject, shape};
 use super::session::{AARCH64, Host, LLDB, Machine, NATIVE};
 use super::shipped;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The runs of one build of one program.
 struct Built {
@@ -67,23 +67,20 @@ fn build_all(cases: &[Case], host: &mut Host, target: &str, folder: &Path) -> Ve
     built
 }
 
-/// Copies the programs and the run to the folder that `DEBUGGER_KEEP` names.
-fn keep(cases: &[Case], folder: &Path) {
-    let Some(kept) = std::env::var_os("DEBUGGER_KEEP") else {
-        return;
-    };
-    let kept = Path::new(&kept);
-    for Case { name, subject, .. } in cases {
-        fs::write(kept.join(format!("{name}.clif")), subject.text()).unwrap();
-    }
-    for file in ["host", "host.c", "stops.txt"] {
-        fs::copy(folder.join(file), kept.join(file)).unwrap();
-    }
+/// Returns the folder for programs and their runs.
+fn kept() -> Option<PathBuf> {
+    std::env::var_os("DEBUGGER_KEEP").map(PathBuf::from)
 }
 
 fn compare(machine: &Machine, cases: &[Case], mut host: Host) {
     if !machine.is_here() {
         return;
+    }
+    let kept = kept();
+    for Case { name, subject, .. } in cases {
+        if let Some(kept) = &kept {
+            fs::write(kept.join(format!("{name}.clif")), subject.text()).unwrap();
+        }
     }
     let folder = tempfile::tempdir().unwrap();
     let built = build_all(cases, &mut host, machine.target, folder.path());
@@ -91,7 +88,11 @@ fn compare(machine: &Machine, cases: &[Case], mut host: Host) {
     let Some(stops) = host.stops_on(machine, folder.path()) else {
         return;
     };
-    keep(cases, folder.path());
+    if let Some(kept) = kept {
+        for file in ["host", "host.c", "stops.txt"] {
+            fs::copy(folder.path().join(file), kept.join(file)).unwrap();
+        }
+    }
     let (mut same, mut inlined, mut traps, mut differences) = (0, 0, 0, Vec::new());
     let (mut shown, mut at_entries) = (0, 0);
     let mut reference = &built[0];
