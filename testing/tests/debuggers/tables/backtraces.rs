@@ -79,7 +79,7 @@ impl Backtraces {
         let (mut name_blocks, mut names) = (Writer::default(), Writer::default());
         let mut index = 0;
         for (number, name) in self.names.iter().enumerate() {
-            if number % NAMES == 0 {
+            if number.is_multiple_of(NAMES) {
                 name_blocks.u32(names.len());
                 index = 0;
             }
@@ -98,7 +98,7 @@ impl Backtraces {
         let (mut scope_blocks, mut scopes) = (Writer::default(), Writer::default());
         let (mut name, mut location) = (0, 0);
         for (number, scope) in self.scopes.iter().enumerate() {
-            if number % SCOPES == 0 {
+            if number.is_multiple_of(SCOPES) {
                 scope_blocks.u32(scopes.len());
                 (name, location) = (0, 0);
             }
@@ -117,7 +117,7 @@ impl Backtraces {
         let (mut point_blocks, mut points) = (Writer::default(), Writer::default());
         let (mut key, mut location, mut scope) = (0, 0, 0);
         for (number, point) in self.points.iter().enumerate() {
-            if number % POINTS == 0 {
+            if number.is_multiple_of(POINTS) {
                 point_blocks.u32(point.key);
                 point_blocks.u32(points.len());
                 (location, scope) = (0, 0);
@@ -162,7 +162,7 @@ fn read_names(bytes: &[u8], count: usize) -> Vec<Name> {
     let mut cursor = Cursor::new(bytes);
     let mut index = 0;
     let names = (0..count).map(|number| {
-        if number % NAMES == 0 {
+        if number.is_multiple_of(NAMES) {
             index = 0;
         }
         let start = cursor.varint();
@@ -181,7 +181,7 @@ fn read_scopes(bytes: &[u8], count: usize) -> Vec<Scope> {
     let mut cursor = Cursor::new(bytes);
     let (mut name, mut location) = (0, 0);
     let scopes = (0..count as u32).map(|number| {
-        if number as usize % SCOPES == 0 {
+        if (number as usize).is_multiple_of(SCOPES) {
             (name, location) = (0, 0);
         }
         let back = cursor.varint() as u32;
@@ -199,7 +199,7 @@ fn read_points(bytes: &[u8], count: usize, keys: &[u32]) -> Vec<Point> {
     let mut cursor = Cursor::new(bytes);
     let (mut key, mut location, mut scope) = (0, 0, 0);
     let points = (0..count).map(|number| {
-        if number % POINTS == 0 {
+        if number.is_multiple_of(POINTS) {
             (key, location, scope) = (keys[number / POINTS], 0, 0);
         } else {
             key += cursor.varint() as u32;

@@ -135,7 +135,8 @@ pub(super) const IN_FRAMES: [Fault<Frames>; 17] = [
     ("two frames have each other's parent", |table| {
         for at in 1..table.frames.len() {
             let (one, other) = (table.frames[at - 1].parent, table.frames[at].parent);
-            if other as usize <= at - 1 {
+            // A frame comes after the one around it.
+            if (other as usize) < at {
                 table.frames[at - 1].parent = other;
                 table.frames[at].parent = one;
             }

@@ -115,7 +115,7 @@ impl Frames {
         let (mut point_index, mut points) = (Writer::default(), Writer::default());
         let (mut offset, mut frame) = (0, 0);
         for (number, point) in self.points.iter().enumerate() {
-            if number % POINTS == 0 {
+            if number.is_multiple_of(POINTS) {
                 point_index.u32(point.offset);
                 point_index.u32(points.len());
                 (offset, frame) = (point.offset, 0);
@@ -128,7 +128,7 @@ impl Frames {
         let (mut frame_index, mut frames) = (Writer::default(), Writer::default());
         let (mut parent, mut last) = (0, [0; DIFFERENCES]);
         for (number, frame) in self.frames.iter().enumerate() {
-            if number % FRAMES == 0 {
+            if number.is_multiple_of(FRAMES) {
                 frame_index.u32(frames.len());
                 (parent, last) = (number as u32, [0; DIFFERENCES]);
             }
@@ -200,7 +200,7 @@ fn read_points(bytes: &[u8], count: usize, offsets: &[u32]) -> Vec<Point> {
     let mut cursor = Cursor::new(bytes);
     let (mut offset, mut frame) = (0, 0);
     let points = (0..count).map(|number| {
-        if number % POINTS == 0 {
+        if number.is_multiple_of(POINTS) {
             (offset, frame) = (offsets[number / POINTS], 0);
         }
         let start = cursor.varint();
@@ -219,7 +219,7 @@ fn read_frames(bytes: &[u8], count: usize) -> Vec<Frame> {
     let mut cursor = Cursor::new(bytes);
     let (mut parent, mut last) = (0, [0; DIFFERENCES]);
     let frames = (0..count).map(|number| {
-        if number % FRAMES == 0 {
+        if number.is_multiple_of(FRAMES) {
             (parent, last) = (number as u32, [0; DIFFERENCES]);
         }
         parent = cursor.from(parent);
