@@ -5,13 +5,16 @@ use super::sections::{Placed, SectionWriter, endian};
 use crate::backend::CompiledFunction;
 use crate::panics;
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_codegen::isa::unwind::UnwindInfo;
+use cranelift_codegen::isa::unwind::{UnwindInfo, UnwindInst};
 use gimli::Register;
 use gimli::write::{CallFrameInstruction, EhFrame, FrameTable};
 use target_lexicon::Architecture;
 
 /// The numbers of rbx, r12, r13, r14 and r15.
 const SAVED_ON_X64: [u16; 5] = [3, 12, 13, 14, 15];
+
+/// The bytes of a return address and of a frame pointer.
+const SAVED_BY_CALL_ON_X64: u32 = 16;
 
 /// Returns the contents of `.eh_frame`; `None` where the target unwinds otherwise.
 pub(super) fn write(
@@ -48,30 +51,26 @@ pub(super) fn write(
         .map_err(DebugInfoError::from)
 }
 
-/// Returns the offset of the first place to unwind from in a function whose saved registers
-/// Cranelift describes wrongly; `None` in others.
+/// Returns the end of the prologue of a function whose saved registers Cranelift describes wrongly;
+/// `None` of others.
 ///
 /// The prologue of a function whose tail calls need more space for arguments than it has moves the
 /// frame down, and sets the frame pointer again. The places of saved registers are from the frame
 /// before that: see `docs/CRANELIFT.md`. It is better not to know a register than to know it
 /// wrongly.
 fn misplaced_from(isa: &dyn TargetIsa, compiled: &CompiledFunction) -> Option<u32> {
-    /// `push rbp` and `mov rbp, rsp`.
-    const SETUP: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
     if isa.triple().architecture != Architecture::X86_64 {
         return None;
     }
-    // `sub rsp` with a number of one byte or of four.
-    let after = match compiled.code().strip_prefix(&SETUP)? {
-        [0x48, 0x83, 0xec, _, after @ ..] => after,
-        [0x48, 0x81, 0xec, _, _, _, _, after @ ..] => after,
-        _ => return None,
-    };
-    if !after.starts_with(&SETUP[1..]) {
-        return None;
-    }
-    let calls = compiled.call_sites();
-    let calls = calls.map(|site| site.ret_addr.saturating_sub(1));
-    let traps = compiled.traps().iter().map(|trap| trap.offset);
-    calls.chain(traps).min()
+    let unwinding = &compiled.cranelift().buffer.unwind_info;
+    let is_moved = unwinding.iter().any(|(_, inst)| {
+        matches!(
+            inst,
+            UnwindInst::DefineNewFrame { offset_upward_to_caller_sp, .. }
+                if *offset_upward_to_caller_sp > SAVED_BY_CALL_ON_X64
+        )
+    });
+    // After all of the prologue, whose rules would come back otherwise.
+    let prologue = unwinding.iter().map(|(offset, _)| *offset);
+    prologue.max().filter(|_| is_moved)
 }

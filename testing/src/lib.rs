@@ -9,6 +9,7 @@
 //! * [`generate`]: programs made from random bytes, for fuzzers and as strategies of `proptest`.
 //! * [`execute`]: execution of programs, in Cranelift's interpreter and natively.
 //! * [`properties`]: properties of a pass's result.
+//! * [`orders`]: the calls that a pass has inlined, spliced one by one in any order.
 //! * [`decisions`]: a policy whose decisions are made from bytes.
 //! * [`canonical`]: a text that is equal for functions that differ only in numbers.
 //! * [`targets`]: the architectures and levels for which properties are checked.
@@ -29,6 +30,8 @@ pub mod decisions;
 pub mod execute;
 #[cfg(feature = "properties")]
 pub mod generate;
+#[cfg(feature = "properties")]
+pub mod orders;
 #[cfg(feature = "properties")]
 pub mod properties;
 #[cfg(feature = "properties")]

@@ -276,6 +276,7 @@ fn testing(names: &mut Names) {
         testing::generate::Feature,
         testing::generate::Generated,
         testing::generate::Shape,
+        testing::orders::SplicedOneByOne,
         testing::properties::Broken,
         testing::properties::Property,
         testing::targets::Architecture,
@@ -283,11 +284,12 @@ fn testing(names: &mut Names) {
         testing::trace::TraceError,
         testing::trace::VirtualStack,
     );
-    // They hold a JIT, or memory that is written elsewhere.
+    // They hold a JIT, scratch memory, or memory that is written elsewhere.
     check_types!(is_send, names:
         testing::execute::IsolatedProgram,
         testing::execute::NativeProgram,
         testing::execute::SharedCounters,
+        testing::orders::OneByOne<'static>,
     );
 }
 

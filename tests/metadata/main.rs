@@ -19,3 +19,5 @@ mod locations;
 mod locations_metadata;
 #[cfg(all(feature = "object", feature = "all-arch"))]
 mod object_file;
+#[cfg(all(feature = "all-arch", feature = "dwarf"))]
+mod unwinding;

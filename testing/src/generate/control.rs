@@ -171,7 +171,10 @@ impl Body<'_, '_, '_> {
             if body.plan.features.has(Feature::LongLists) && body.choices.chance(48) {
                 let more = 1 + body.choices.below(400);
                 let known = edges.clone();
-                edges.extend(known.into_iter().cycle().take(more));
+                // Cranelift changes the arguments of each edge in place, so each has its own list.
+                let pool = &mut body.func.dfg.value_lists;
+                let more = known.iter().cycle().take(more);
+                edges.extend(more.map(|edge| edge.deep_clone(pool)));
             }
             let table = JumpTableData::new(default, &edges);
             let table = body.func.create_jump_table(table);

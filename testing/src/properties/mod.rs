@@ -30,6 +30,7 @@ mod refusals;
 mod shards;
 mod text;
 
+pub use crate::orders::seeded;
 pub use accounted::{accounted_for, unproved};
 pub use behaves::{behaves, behaves_at};
 pub use broken::{Broken, Property};
@@ -38,7 +39,7 @@ pub use deterministic::deterministic;
 pub use frames::same_frames;
 pub use limits::within_limits;
 pub use malformed::valid_functions_are_taken;
-pub use orders::{any_order, seeded};
+pub use orders::any_order;
 pub use refusals::refusals_change_nothing;
 pub use shards::{in_shards, split};
 pub use text::reads_back;

@@ -1,7 +1,7 @@
 //! Locations and labels that are still there after each step, as LLVM's Debugify counts them: every
 //! instruction has a location of its own before, and every value a label.
 
-use super::builds::Build;
+use super::builds::{Build, Order};
 use super::programs::{Lines, Subject, shape};
 use cranelift_codegen::ir::{Function, TrapCode, Value, ValueDef, ValueLabelAssignments};
 use cranelift_codegen::isa::TargetIsa;
@@ -119,6 +119,7 @@ fn isa(level: OptLevel) -> cranelift_codegen::isa::OwnedTargetIsa {
         policy: "always",
         optimize: Optimize::None,
         level,
+        order: Order::Rounds,
     };
     build.isa("x64")
 }

@@ -2,8 +2,8 @@
 
 use super::glue;
 use super::programs::Subject;
-use cranelift_codegen::ir::{Type, ValueLabel};
-use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::ir::{Function, Type, ValueLabel};
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{
     CompileScratch, CompiledFunction, ObjectFunction, ObjectLinkage, TargetSettings, build_object,
@@ -13,10 +13,12 @@ use cranelift_inliner::debug_info::{
     DebugFunction, DebugInfo, LabelSchema, LabelVariable, LineIsLocation, value_type,
 };
 use cranelift_inliner::decide::{Always, CostModel, Inline, Never, Small};
-use cranelift_inliner::locations::{LocationMode, LocationTable};
+use cranelift_inliner::locations::{LabelTable, LocationMode, LocationTable};
 use cranelift_inliner::pass::{Inliner, Optimize};
-use cranelift_inliner::program::FunctionName;
+use cranelift_inliner::program::{FunctionName, Program};
 use cranelift_inliner_testing::decisions::Decisions;
+use cranelift_inliner_testing::orders::{OneByOne, seeded};
+use cranelift_object::ObjectProduct;
 
 /// Every value is a variable that has its number.
 struct Values;
@@ -34,6 +36,16 @@ pub(crate) struct Build {
     pub(crate) policy: &'static str,
     pub(crate) optimize: Optimize,
     pub(crate) level: OptLevel,
+    pub(crate) order: Order,
+}
+
+/// The order of splices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// That of the pass.
+    Rounds,
+    /// Any, in one session or several.
+    Any,
 }
 
 /// The one that the others are compared with.
@@ -41,6 +53,7 @@ pub(crate) const REFERENCE: Build = Build {
     policy: "never",
     optimize: Optimize::None,
     level: OptLevel::None,
+    order: Order::Rounds,
 };
 
 /// The others.
@@ -48,11 +61,22 @@ pub(crate) fn builds() -> Vec<Build> {
     let mut builds = Vec::new();
     for level in [OptLevel::None, OptLevel::Speed, OptLevel::SpeedAndSize] {
         for optimize in [Optimize::None, Optimize::Inlined, Optimize::All] {
-            for policy in ["always", "chance", "cost", "small", "never"] {
+            for (policy, order) in [
+                ("always", Order::Rounds),
+                ("always", Order::Any),
+                ("chance", Order::Rounds),
+                ("chance", Order::Any),
+                ("cost", Order::Rounds),
+                ("cost", Order::Any),
+                ("small", Order::Rounds),
+                ("small", Order::Any),
+                ("never", Order::Rounds),
+            ] {
                 builds.push(Build {
                     policy,
                     optimize,
                     level,
+                    order,
                 });
             }
         }
@@ -86,6 +110,27 @@ impl Build {
         target(name, &settings).unwrap()
     }
 
+    /// Returns the functions of `program`, those without a use left out where the pass knows them.
+    fn functions(&self, program: &Program, seed: u64, isa: &dyn TargetIsa) -> Vec<Unit> {
+        let inliner = Inliner::new(self.policy(seed))
+            .optimize(self.optimize)
+            .locations(LocationMode::InlinedAt);
+        match self.order {
+            Order::Rounds => {
+                let (_, compiled) = inliner.run_and_compile(program, isa).unwrap();
+                let functions = compiled.iter();
+                functions
+                    .map(|(id, code)| Unit {
+                        code: code.clone(),
+                        locations: LocationTable::clone(compiled.locations(id).unwrap()),
+                        labels: compiled.labels(id).cloned().unwrap_or_default(),
+                    })
+                    .collect()
+            }
+            Order::Any => spliced_in_any_order(program, &inliner, seed, isa),
+        }
+    }
+
     /// Returns the bytes of an object file in which the entries alone are seen from outside, as
     /// `prefixN`.
     pub(crate) fn object(
@@ -95,38 +140,43 @@ impl Build {
         target: &str,
         prefix: &str,
     ) -> Vec<u8> {
+        let (product, _) = self.product(subject, seed, target, prefix);
+        emit_object(product).unwrap()
+    }
+
+    /// Returns the object file of [`Build::object`], and its functions in their order.
+    pub(crate) fn product(
+        &self,
+        subject: &Subject,
+        seed: u64,
+        target: &str,
+        prefix: &str,
+    ) -> (ObjectProduct, Vec<Unit>) {
         let isa = self.isa(target);
-        let inliner = Inliner::new(self.policy(seed))
-            .optimize(self.optimize)
-            .locations(LocationMode::InlinedAt);
-        let compiled = inliner.run_and_compile(&subject.program, &*isa);
-        let (_, compiled) = compiled.unwrap();
-        let mut scratch = CompileScratch::new();
+        let mut units = self.functions(&subject.program, seed, &*isa);
         let entries = subject.entries().enumerate().map(|(number, entry)| {
             let (callee, signature) = entry;
             glue::entry(number, callee, signature)
         });
         let hosts = subject.hosts.iter().enumerate();
         let hosts = hosts.map(|(number, (name, signature))| glue::host(number, name, signature));
-        let glue: Vec<(CompiledFunction, LocationTable)> = entries
-            .chain(hosts)
-            .map(|function| {
-                let table = LocationTable::own(function.name.clone().into());
-                let compiled = compile_function(&*isa, &function, &mut scratch).unwrap();
-                (compiled, table)
-            })
-            .collect();
-        let program = compiled.iter().map(|(id, code)| {
-            let function = DebugFunction::new(code, compiled.locations(id).unwrap());
-            function.with_labels(compiled.labels(id))
+        let mut scratch = CompileScratch::new();
+        units.extend(entries.chain(hosts).map(|function| {
+            let locations = LocationTable::own(function.name.clone().into());
+            Unit {
+                code: compile_function(&*isa, &function, &mut scratch).unwrap(),
+                locations,
+                labels: LabelTable::default(),
+            }
+        }));
+        let debug = units.iter().map(|unit| {
+            DebugFunction::new(&unit.code, &unit.locations).with_labels(Some(&unit.labels))
         });
-        let glue = glue.iter();
-        let glue = glue.map(|(compiled, locations)| DebugFunction::new(compiled, locations));
-        let debug: Vec<DebugFunction<'_>> = program.chain(glue).collect();
-        let functions: Vec<ObjectFunction<'_>> = debug
+        let debug: Vec<DebugFunction<'_>> = debug.collect();
+        let functions: Vec<ObjectFunction<'_>> = units
             .iter()
-            .map(|function| {
-                let symbol = default_symbol(function.compiled.name());
+            .map(|unit| {
+                let symbol = default_symbol(unit.code.name());
                 let number = symbol.strip_prefix("entry").map(str::to_owned);
                 ObjectFunction {
                     linkage: match number {
@@ -134,7 +184,7 @@ impl Build {
                         None => ObjectLinkage::Local,
                     },
                     symbol: number.map_or(symbol, |number| format!("{prefix}{number}")),
-                    compiled: function.compiled,
+                    compiled: &unit.code,
                 }
             })
             .collect();
@@ -142,8 +192,60 @@ impl Build {
         let lines = LineIsLocation::new("program.src", "/project");
         DebugInfo::new(&*isa, &lines)
             .labels(&Values)
+            .variables(subject)
             .add_to(&mut product, &debug)
             .unwrap();
-        emit_object(product).unwrap()
+        (product, units)
     }
+}
+
+/// A compiled function with its tables.
+pub(crate) struct Unit {
+    pub(crate) code: CompiledFunction,
+    pub(crate) locations: LocationTable,
+    labels: LabelTable,
+}
+
+/// Returns all functions of `program`, with the calls that `inliner` inlines spliced one by one.
+fn spliced_in_any_order(
+    program: &Program,
+    inliner: &Inliner<'_>,
+    seed: u64,
+    isa: &dyn TargetIsa,
+) -> Vec<Unit> {
+    let inlined = inliner.run(program).unwrap();
+    let mut one_by_one = OneByOne::new(program, &inlined, inliner);
+    let mut choose = seeded(seed);
+    let mut scratch = CompileScratch::new();
+    let functions = program.iter().map(|(id, function)| {
+        let spliced = one_by_one.splice(id, &mut choose).unwrap();
+        let (mut body, locations) = match spliced {
+            Some(spliced) => (spliced.body, spliced.locations.unwrap()),
+            None => {
+                let body = inlined.body(id).unwrap();
+                let table = inlined.locations(id).unwrap();
+                (Function::clone(body), LocationTable::clone(table))
+            }
+        };
+        let labels = LabelTable::number(&mut body, &locations);
+        match compile_function(isa, &body, &mut scratch) {
+            Ok(code) => Unit {
+                code,
+                locations,
+                labels,
+            },
+            // Cranelift gives up on some large bodies.
+            Err(_) => {
+                let mut body = Function::clone(function.body());
+                let locations = LocationTable::own(function.name().clone());
+                let labels = LabelTable::number(&mut body, &locations);
+                Unit {
+                    code: compile_function(isa, &body, &mut scratch).unwrap(),
+                    locations,
+                    labels,
+                }
+            }
+        }
+    });
+    functions.collect()
 }

@@ -6,13 +6,20 @@
 //! missing, the tests say so and pass.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
+#[path = "../../../examples/expressions/mod.rs"]
+mod expressions;
+
 mod accounting;
 mod builds;
+mod differences;
 mod glue;
 mod image;
+mod lldb;
 mod mutations;
 mod programs;
 mod session;
+mod shipped;
+mod tables;
 mod tail_calls;
 mod trees;
 mod verify;

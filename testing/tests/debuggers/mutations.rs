@@ -3,11 +3,11 @@
 //! A linked program has two builds, one without inlining. Each fault is put into the sections of the
 //! other, in every place of its kind, as a mistake of the writer would be.
 
-use super::builds::{Build, REFERENCE};
+use super::builds::{Build, Order, REFERENCE};
+use super::differences::difference;
 use super::image::Image;
 use super::programs::{Lines, Subject};
-use super::session::{Host, Stop, has};
-use super::trees::difference;
+use super::session::{Host, NATIVE, Stop, has};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::pass::Optimize;
@@ -243,7 +243,7 @@ fn subject() -> Subject {
 
 /// Returns the stops of the build without inlining and of the other.
 fn stops(host: &Host, folder: &Path) -> Option<[Vec<Vec<Stop>>; 2]> {
-    let mut stops = host.stops_in_gdb(folder)?;
+    let mut stops = host.stops_on(&NATIVE, folder)?;
     let other = stops.split_off(stops.len() / 2);
     Some([stops, other])
 }
@@ -260,6 +260,7 @@ fn every_fault_is_found() {
         policy: "always",
         optimize: Optimize::None,
         level: OptLevel::Speed,
+        order: Order::Rounds,
     };
     let mut host = Host::default();
     for (number, build) in [REFERENCE, inlined].into_iter().enumerate() {
@@ -269,18 +270,7 @@ fn every_fault_is_found() {
             build.object(&subject, 0, "x64", &prefix),
         )
         .unwrap();
-        for (run, invocation) in subject.invocations.iter().enumerate() {
-            let values: Vec<[u8; 16]> = invocation
-                .arguments
-                .iter()
-                .map(|argument| {
-                    let mut bytes = [0; 16];
-                    argument.write_to_slice_le(&mut bytes);
-                    bytes
-                })
-                .collect();
-            host.add(&format!("{prefix}{run}"), &values, 2);
-        }
+        host.add_all(&subject, &prefix);
     }
     host.link("cc", &[], folder);
     let Some([expected, right]) = stops(&host, folder) else {
@@ -309,7 +299,7 @@ fn every_fault_is_found() {
             continue;
         }
         fs::write(folder.join("host"), &bytes).unwrap();
-        let found = match host.try_stops_in_gdb(folder) {
+        let found = match host.try_stops_on(&NATIVE, folder) {
             Ok(mut stops) => differs(&stops.split_off(expected.len())),
             // gdb complains, or its output makes no sense.
             Err(_) => true,

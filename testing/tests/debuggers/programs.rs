@@ -2,9 +2,10 @@
 
 use arbitrary::Unstructured;
 use cranelift_codegen::ir::{
-    Function, Inst, Opcode, RelSourceLoc, Signature, SourceLoc, Value, ValueLabel,
+    Function, Inst, Opcode, RelSourceLoc, Signature, SourceLoc, StackSlotKey, Value, ValueLabel,
     ValueLabelAssignments, ValueLabelStart,
 };
+use cranelift_inliner::debug_info::{Variable, VariableEncoding, VariableSchema, VariableType};
 use cranelift_inliner::program::{FunctionName, Program};
 use cranelift_inliner_testing::execute::Invocation;
 use cranelift_inliner_testing::generate::{Feature, Generated, Shape};
@@ -30,6 +31,30 @@ pub(crate) struct Subject {
     pub(crate) tail_calls: BTreeSet<u64>,
     /// The instructions that trap without other effects, or may come to, by line.
     pub(crate) traps: BTreeMap<u64, BTreeSet<String>>,
+    /// Whether the function with the number N has a slot with the key `SLOT_KEYS + N`, and tags.
+    pub(crate) is_tagged: bool,
+}
+
+/// The first of the keys of slots in tagged programs.
+pub(crate) const SLOT_KEYS: u64 = 1 << 40;
+
+/// The slots of a tagged program are variables called `slot`.
+impl VariableSchema for Subject {
+    fn variables(&self, key: StackSlotKey) -> Vec<Variable> {
+        let number = key.bits().checked_sub(SLOT_KEYS).filter(|_| self.is_tagged);
+        let function = number.and_then(|number| self.program.ids().nth(number as usize));
+        let variable = function.map(|id| Variable {
+            function: self.program[id].name().clone(),
+            name: "slot".to_owned(),
+            ty: VariableType {
+                name: "u64".to_owned(),
+                size: 8,
+                encoding: VariableEncoding::Unsigned,
+            },
+            offset: 0,
+        });
+        variable.into_iter().collect()
+    }
 }
 
 impl Subject {
@@ -58,29 +83,13 @@ impl Subject {
             hosts: hosts.into_values().collect(),
             tail_calls,
             traps,
+            is_tagged: false,
         })
     }
 
     /// Returns the program that `seed` stands for.
     pub(crate) fn generated(seed: u64, shape: &Shape, lines: Lines) -> Option<Self> {
-        let mut state = seed;
-        let mut next = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            state >> 33
-        };
-        let length = 100 + next() % 1400;
-        // Programs with traps seldom get far.
-        let mut shape = shape.clone();
-        for feature in [Feature::Traps, Feature::Exceptions, Feature::TailCalls] {
-            if next() % 3 != 0 {
-                shape = shape.without(feature);
-            }
-        }
-        let bytes: Vec<u8> = (0..length).map(|_| next() as u8).collect();
-        let generated = shape.generate(&mut Unstructured::new(&bytes)).ok()?;
-        Subject::new(&generated, lines)
+        Subject::new(&generated(seed, shape)?, lines)
     }
 
     /// Returns the function and its signature that each invocation calls.
@@ -108,6 +117,27 @@ impl Subject {
     pub(crate) fn text(&self) -> String {
         self.program.to_clif().unwrap()
     }
+}
+
+/// Returns the program that `seed` stands for.
+pub(crate) fn generated(seed: u64, shape: &Shape) -> Option<Generated> {
+    let mut state = seed;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        state >> 33
+    };
+    let length = 100 + next() % 1400;
+    // Programs with traps seldom get far.
+    let mut shape = shape.clone();
+    for feature in [Feature::Traps, Feature::Exceptions, Feature::TailCalls] {
+        if next() % 3 != 0 {
+            shape = shape.without(feature);
+        }
+    }
+    let bytes: Vec<u8> = (0..length).map(|_| next() as u8).collect();
+    shape.generate(&mut Unstructured::new(&bytes)).ok()
 }
 
 /// Programs that the host in C can run.

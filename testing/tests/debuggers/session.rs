@@ -1,5 +1,7 @@
 //! One program of many builds, run in a debugger.
 
+use super::lldb;
+use super::programs::Subject;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -14,6 +16,9 @@ pub(crate) struct Frame {
     pub(crate) line: u64,
     /// `n` for a frame of the machine, `i` for an inlined one, `t` for that of a tail call.
     pub(crate) kind: String,
+    pub(crate) pc: u64,
+    /// The frame pointer.
+    pub(crate) fp: u64,
     /// The bits of its variables that have a place.
     pub(crate) variables: BTreeMap<String, String>,
 }
@@ -28,13 +33,15 @@ pub(crate) struct Stop {
     pub(crate) is_complete: bool,
 }
 
-/// The machine on which a host runs.
+/// The machine on which a host runs, and the debugger that runs it there.
 pub(crate) struct Machine {
     pub(crate) target: &'static str,
     pub(crate) compiler: &'static str,
     pub(crate) options: &'static [&'static str],
     pub(crate) debugger: &'static str,
     pub(crate) emulator: Option<&'static str>,
+    /// Whether `stacks.txt` gets the bytes of the stack at each stop.
+    pub(crate) keeps_stacks: bool,
 }
 
 pub(crate) const NATIVE: Machine = Machine {
@@ -43,6 +50,12 @@ pub(crate) const NATIVE: Machine = Machine {
     options: &[],
     debugger: "gdb",
     emulator: None,
+    keeps_stacks: false,
+};
+
+pub(crate) const LLDB: Machine = Machine {
+    debugger: "lldb",
+    ..NATIVE
 };
 
 pub(crate) const AARCH64: Machine = Machine {
@@ -51,6 +64,7 @@ pub(crate) const AARCH64: Machine = Machine {
     options: &["-static"],
     debugger: "gdb-multiarch",
     emulator: Some("qemu-aarch64"),
+    keeps_stacks: false,
 };
 
 impl Machine {
@@ -59,19 +73,55 @@ impl Machine {
         let programs = [self.compiler, self.debugger]
             .into_iter()
             .chain(self.emulator);
-        programs.into_iter().all(has)
+        programs.into_iter().all(has) && (self.debugger != "lldb" || lldb::has_python())
     }
 }
 
 /// The entries of a host.
-#[derive(Default)]
 pub(crate) struct Host {
+    /// The number of calls of a run at each of which it stops. Later it stops only at some.
+    stopping_first: u64,
     declarations: String,
     rows: String,
     count: usize,
 }
 
+impl Default for Host {
+    fn default() -> Self {
+        Host::stopping_first(1000)
+    }
+}
+
 impl Host {
+    /// Returns a host whose runs stop at each of the first `count` calls, and then at one call in
+    /// each doubling of their number.
+    pub(crate) fn stopping_first(count: u64) -> Self {
+        Host {
+            stopping_first: count,
+            declarations: String::new(),
+            rows: String::new(),
+            count: 0,
+        }
+    }
+
+    /// Adds the invocations of a program whose entries are `prefixN`, and returns their numbers.
+    pub(crate) fn add_all(&mut self, subject: &Subject, prefix: &str) -> Vec<usize> {
+        let invocations = subject.invocations.iter().zip(subject.entries());
+        let runs = invocations
+            .enumerate()
+            .map(|(run, (invocation, (_, signature)))| {
+                let values = invocation.arguments.iter().map(|argument| {
+                    let mut bytes = [0; 16];
+                    argument.write_to_slice_le(&mut bytes);
+                    bytes
+                });
+                let values: Vec<[u8; 16]> = values.collect();
+                let count = signature.params.len().max(signature.returns.len());
+                self.add(&format!("{prefix}{run}"), &values, count)
+            });
+        runs.collect()
+    }
+
     /// Adds the call of the function `symbol` with the 16 bytes of each argument, and returns its
     /// number.
     pub(crate) fn add(&mut self, symbol: &str, arguments: &[[u8; 16]], values: usize) -> usize {
@@ -102,7 +152,9 @@ impl Host {
     /// Returns the source of the host.
     fn source(&self) -> String {
         format!(
-            "{}\n{}\nconst struct run runs[] = {{{}}};\nconst uint64_t run_count = {};\n",
+            "enum {{ STOPPING_FIRST = {} }};\n{}\n{}\nconst struct run runs[] = {{{}}};\n\
+             const uint64_t run_count = {};\n",
+            self.stopping_first,
             include_str!("host.c"),
             self.declarations,
             self.rows,
@@ -131,76 +183,36 @@ impl Host {
         assert!(output.status.success(), "{errors}");
     }
 
-    /// Returns the stops of each run in gdb; `None` if it may not trace here.
-    pub(crate) fn stops_in_gdb(&self, folder: &Path) -> Option<Vec<Vec<Stop>>> {
-        self.stops_on(&NATIVE, folder)
-    }
-
-    /// Like [`Host::stops_in_gdb`], on any machine.
+    /// Returns the stops of each run in the machine's debugger; `None` if it may not trace here.
     pub(crate) fn stops_on(&self, machine: &Machine, folder: &Path) -> Option<Vec<Vec<Stop>>> {
         match self.try_stops_on(machine, folder) {
             Ok(stops) => Some(stops),
             Err(error) if error.contains("ptrace") => {
-                eprintln!("passed over: gdb may not trace here: {error}");
+                eprintln!("passed over: {} may not trace: {error}", machine.debugger);
                 None
             }
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// Returns the stops of each run in gdb, or its complaint.
-    pub(crate) fn try_stops_in_gdb(&self, folder: &Path) -> Result<Vec<Vec<Stop>>, String> {
-        self.try_stops_on(&NATIVE, folder)
-    }
-
-    fn try_stops_on(&self, machine: &Machine, folder: &Path) -> Result<Vec<Vec<Stop>>, String> {
-        let mut emulator = None;
-        let mut setup = String::from(
-            "set pagination off;set startup-with-shell off;set backtrace limit unlimited",
-        );
-        let mut start = String::from("run");
-        if let Some(program) = machine.emulator {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = free.local_addr().unwrap().port();
-            drop(free);
-            let mut command = Command::new(program);
-            command.args(["-g", &port.to_string(), "./host"]);
-            emulator = Some(command.current_dir(folder).spawn().unwrap());
-            // The emulator may need a moment until it listens.
-            setup += ";set tcp auto-retry on;break stop";
-            start = format!("target remote 127.0.0.1:{port};continue");
-        }
-        let stops = self.run_gdb(machine.debugger, &setup, &start, folder);
-        if let Some(mut emulator) = emulator {
-            // It has ended with the program, unless the debugger failed.
-            let _ = emulator.kill();
-            let _ = emulator.wait();
-        }
-        stops
-    }
-
-    fn run_gdb(
+    /// Returns the stops of each run in the machine's debugger, or its complaint.
+    pub(crate) fn try_stops_on(
         &self,
-        debugger: &str,
-        setup: &str,
-        start: &str,
+        machine: &Machine,
         folder: &Path,
     ) -> Result<Vec<Vec<Stop>>, String> {
-        fs::write(folder.join("stops.py"), include_str!("stops.py")).unwrap();
-        let output = Command::new(debugger)
-            .args(["--batch", "-nx", "-x", "stops.py", "host"])
-            .env("STOPS_OUTPUT", "stops.txt")
-            .env("STOPS_SETUP", setup)
-            .env("STOPS_START", start)
-            .current_dir(folder)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        if !output.status.success() || !errors.trim().is_empty() {
-            return Err(format!("{said}{errors}"));
+        let file = folder.join("stops.txt");
+        // None may be left from a run before.
+        let _ = fs::remove_file(&file);
+        match machine.debugger {
+            "lldb" => lldb::run(folder)?,
+            _ => run_in_gdb(machine, folder)?,
         }
-        let text = fs::read_to_string(folder.join("stops.txt")).unwrap();
+        let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        Ok(self.parse(&text))
+    }
+
+    fn parse(&self, text: &str) -> Vec<Vec<Stop>> {
         let mut stops = vec![Vec::new(); self.count];
         for line in text.lines() {
             let mut fields = line.split('\t');
@@ -218,17 +230,66 @@ impl Host {
                 is_complete,
             });
         }
-        Ok(stops)
+        stops
     }
+}
+
+fn run_in_gdb(machine: &Machine, folder: &Path) -> Result<(), String> {
+    let mut emulator = None;
+    let mut setup =
+        String::from("set pagination off;set startup-with-shell off;set backtrace limit unlimited");
+    let mut start = String::from("run");
+    if let Some(program) = machine.emulator {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut command = Command::new(program);
+        command.args(["-g", &port.to_string(), "./host"]);
+        emulator = Some(command.current_dir(folder).spawn().unwrap());
+        // The emulator may need a moment until it listens.
+        setup += ";set tcp auto-retry on;break stop";
+        start = format!("target remote 127.0.0.1:{port};continue");
+    }
+    fs::write(folder.join("stops.py"), include_str!("stops.py")).unwrap();
+    let mut command = Command::new(machine.debugger);
+    if machine.keeps_stacks {
+        command.env("STOPS_STACKS", "1");
+    }
+    let output = command
+        .args(["--batch", "-nx", "-x", "stops.py", "host"])
+        .env("STOPS_OUTPUT", "stops.txt")
+        .env("STOPS_SETUP", setup)
+        .env("STOPS_START", start)
+        .current_dir(folder)
+        .output();
+    if let Some(mut emulator) = emulator {
+        // It has ended with the program, unless the debugger failed.
+        let _ = emulator.kill();
+        let _ = emulator.wait();
+    }
+    let output = output.map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    match output.status.success() && errors.trim().is_empty() {
+        true => Ok(()),
+        false => Err(format!("{said}{errors}")),
+    }
+}
+
+/// Returns a number that is written as `0x1f`.
+pub(crate) fn number(text: &str) -> u64 {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
 }
 
 fn parse(frame: &str, line: &str) -> Frame {
     let parts: Vec<&str> = frame.split(' ').collect();
     match parts[..] {
-        [function, line, kind, ref variables @ ..] => Frame {
+        [function, line, kind, pc, fp, ref variables @ ..] => Frame {
             function: function.to_owned(),
             line: line.parse().unwrap(),
             kind: kind.to_owned(),
+            pc: number(pc),
+            fp: number(fp),
             variables: variables
                 .iter()
                 .filter_map(|variable| variable.split_once('='))

@@ -10,12 +10,15 @@ FRAMES = 400
 STACK = 1 << 20
 
 
-def is_address(bits, stack):
-    """Returns whether bits are an address of the stack, which differs between builds."""
+def comparable(bits, stack):
+    """Returns bits, without addresses of the stack and of the program, which differ between builds."""
     try:
-        return stack - STACK <= int(bits, 16) < stack + STACK
+        number = int(bits, 16)
     except ValueError:
-        return False
+        return bits
+    if stack - STACK <= number < stack + STACK:
+        return "stack"
+    return "image" if image[0] <= number < image[1] else bits
 
 
 def variables(frame):
@@ -31,20 +34,36 @@ def variables(frame):
             if symbol.is_variable or symbol.is_argument:
                 value = symbol.value(frame)
                 if not value.is_optimized_out:
-                    bits = value.format_string(format="x")
-                    if is_address(bits, stack):
-                        bits = "stack"
+                    bits = comparable(value.format_string(format="x"), stack)
                     found.append(f"{symbol.name}={bits}")
+                    if symbol.name == "slot":
+                        found.append(f"&slot={int(value.address):#x}")
         if block.function is not None:
             break
         block = block.superblock
     return found
 
 
+def pointer(frame):
+    """Returns the frame pointer; 0 in the frame of a tail call, which has none."""
+    name = "rbp" if "x86-64" in frame.architecture().name() else "x29"
+    value = frame.read_register(name)
+    return 0 if value.is_optimized_out else int(value)
+
+
 def text(frame):
     line = frame.find_sal().line
     kind = {gdb.INLINE_FRAME: "i", gdb.TAILCALL_FRAME: "t"}.get(frame.type(), "n")
-    return " ".join([str(frame.name()), str(line), kind] + variables(frame))
+    places = [f"{frame.pc():#x}", f"{pointer(frame):#x}"]
+    return " ".join([str(frame.name()), str(line), kind] + places + variables(frame))
+
+
+def keep_stack(end):
+    """Writes the stack up to the frame pointer end, with what is saved there."""
+    if stacks:
+        start = int(gdb.newest_frame().read_register("sp"))
+        memory = gdb.selected_inferior().read_memory(start, end + 16 - start)
+        stacks.write(f"{start:#x} {bytes(memory).hex()}\n")
 
 
 def frames():
@@ -53,6 +72,7 @@ def frames():
     while frame is not None and len(found) < FRAMES:
         name = frame.name() or "?"
         if name.startswith("entry"):
+            keep_stack(pointer(frame))
             return found + ["entry"]
         if name not in ("stop", "probe"):
             found.append(text(frame))
@@ -61,6 +81,8 @@ def frames():
 
 
 signals = []
+image = None
+stacks = open("stacks.txt", "w") if "STOPS_STACKS" in os.environ else None
 gdb.events.stop.connect(lambda event: signals.append(getattr(event, "stop_signal", "breakpoint")))
 for command in os.environ["STOPS_SETUP"].split(";"):
     gdb.execute(command, to_string=True)
@@ -68,6 +90,8 @@ with open(os.environ["STOPS_OUTPUT"], "w") as output:
     for command in os.environ["STOPS_START"].split(";"):
         gdb.execute(command, to_string=True)
     while gdb.selected_thread() is not None:
+        if image is None:
+            image = [int(gdb.parse_and_eval(f"((unsigned long *)&image)[{n}]")) for n in (0, 1)]
         current = int(gdb.parse_and_eval("*(unsigned long *)&current_run"))
         try:
             found = frames()
@@ -75,3 +99,5 @@ with open(os.environ["STOPS_OUTPUT"], "w") as output:
             found = [f"error: {error}"]
         output.write("\t".join([str(current), signals[-1]] + found) + "\n")
         gdb.execute("continue", to_string=True)
+if stacks:
+    stacks.close()

@@ -1,8 +1,8 @@
-//! gdb shows the frames of tail calls.
+//! Debuggers show the frames of tail calls.
 
-use super::builds::{Build, REFERENCE};
+use super::builds::{Build, Order, REFERENCE};
 use super::programs::{Lines, Subject};
-use super::session::{Host, has};
+use super::session::{Host, LLDB, Machine, NATIVE};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::pass::Optimize;
 use cranelift_inliner::program::Program;
@@ -37,7 +37,16 @@ block0:
 
 #[test]
 fn gdb_shows_the_frames_of_tail_calls_with_and_without_inlining() {
-    if !has("cc") || !has("gdb") {
+    compare(&NATIVE);
+}
+
+#[test]
+fn lldb_shows_the_frames_of_tail_calls_with_and_without_inlining() {
+    compare(&LLDB);
+}
+
+fn compare(machine: &Machine) {
+    if !machine.is_here() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -57,15 +66,16 @@ fn gdb_shows_the_frames_of_tail_calls_with_and_without_inlining() {
         policy: "always",
         optimize: Optimize::Inlined,
         level: OptLevel::Speed,
+        order: Order::Rounds,
     };
     for (number, build) in [REFERENCE, inlined].into_iter().enumerate() {
         let prefix = format!("entry_{number}_");
         let object = build.object(&subject, 0, "x64", &prefix);
         fs::write(folder.path().join(format!("{number}.o")), object).unwrap();
-        host.add(&format!("{prefix}0"), &[], 0);
+        host.add_all(&subject, &prefix);
     }
     host.link("cc", &[], folder.path());
-    let Some(stops) = host.stops_in_gdb(folder.path()) else {
+    let Some(stops) = host.stops_on(machine, folder.path()) else {
         return;
     };
     let frames = |run: usize| -> Vec<(String, u64, String)> {

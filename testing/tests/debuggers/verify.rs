@@ -1,6 +1,6 @@
 //! LLVM's verifier reads the DWARF of generated programs for every target.
 
-use super::builds::{Build, REFERENCE};
+use super::builds::{Build, Order, REFERENCE};
 use super::programs::{Lines, Subject, shape};
 use super::session::has;
 use cranelift_codegen::settings::OptLevel;
@@ -27,6 +27,7 @@ fn the_verifier_of_llvm_finds_no_fault_on_any_target() {
         policy: "always",
         optimize: Optimize::Inlined,
         level: OptLevel::Speed,
+        order: Order::Rounds,
     };
     // riscv64 lacks vectors unless a setting is on.
     let shape = shape().without(Feature::Vectors);

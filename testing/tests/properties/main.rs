@@ -3,6 +3,7 @@
 
 mod branches;
 mod generated;
+mod lists;
 mod modules;
 mod optimized;
 mod shapes;
