@@ -4,7 +4,8 @@
 //! to it, per needed piece. Nothing else happens between these, so their order does not matter.
 
 use super::super::comparison::signed;
-use super::memory::{Piece, access};
+use super::access::access;
+use super::memory::Piece;
 use super::memory_calls::KnownMemoryCall;
 use super::nodes::{Node, Side, Symbol, Term};
 use super::surroundings::MemoryCall;

@@ -63,7 +63,7 @@ impl Walk<'_> {
             }
         }
         let inst = self.position;
-        if !super::memory::is_harmless_load(self.before.func, inst) {
+        if !super::access::is_harmless_load(self.before.func, inst) {
             self.note_written(result);
         }
         self.check_metadata(inst, result)?;
@@ -117,7 +117,7 @@ impl Walk<'_> {
     pub(super) fn pass_load(&mut self, is_outside: bool) -> Outcome<bool> {
         let inst = self.position;
         let func = self.before.func;
-        if !super::memory::is_harmless_load(func, inst) {
+        if !super::access::is_harmless_load(func, inst) {
             return if is_outside {
                 self.pass_copy()
             } else {
@@ -204,7 +204,7 @@ impl Walk<'_> {
             return Ok(false);
         }
         let is_branch = opcode.is_branch();
-        if !is_branch && !super::memory::is_harmless_load(self.before.func, inst) {
+        if !is_branch && !super::access::is_harmless_load(self.before.func, inst) {
             return Ok(true);
         }
         // Of two branches on one value, or of two loads of one address, the first may be gone.
@@ -303,7 +303,7 @@ impl Walk<'_> {
             let constant = self.address_in_data(inst);
             // Equal loads with nothing between them have equal results. It is unknown which of
             // several was left out, so the match may be with another one than was kept.
-            let is_load = super::memory::is_harmless_load(func, inst);
+            let is_load = super::access::is_harmless_load(func, inst);
             let key = is_load.then(|| self.load_key(inst)).flatten();
             let known = key.and_then(|key| self.loaded.get(&key).copied());
             for (index, (&value, &other)) in values.iter().zip(results).enumerate() {

@@ -1,9 +1,10 @@
 //! One of the two functions while it is followed.
 
+use super::access::access;
 use super::contents::{Shapes, is_pure};
 use super::evaluate::World;
 use super::liveness::{Liveness, is_everywhere};
-use super::memory::{Memory, Place, access};
+use super::memory::{Memory, Place};
 use super::nodes::{Node, Side};
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Function, Inst, Value, ValueDef};

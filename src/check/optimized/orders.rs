@@ -1,8 +1,8 @@
 //! Types and byte orders of stored and loaded values.
 
 use super::super::comparison::signed;
+use super::access::Access;
 use super::evaluate::World;
-use super::memory::Access;
 use super::nodes::{Node, Order, Term};
 use cranelift_codegen::ir::{Endianness, Type};
 use smallvec::SmallVec;

@@ -6,8 +6,8 @@
 //! The analysis does not follow the control flow: a value is an address in one slot or it is not.
 //! Whatever it cannot follow counts as a read of the whole slot.
 
+use super::access::access;
 use super::edges;
-use super::memory::access;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{
     BlockArg, DebugTag, Function, Inst, InstructionData, Opcode, StackSlot, Value, ValueDef, types,
