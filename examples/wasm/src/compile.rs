@@ -7,23 +7,23 @@ use crate::entry::{define_main, entry, entry_signature, wrapper};
 use crate::error::{Error, Result};
 use crate::image::{CodeInfo, describe, entries, without_functions};
 use crate::parse::ParsedModule;
-use crate::translate::{Declared, Scratch, compiled_signature, translate_body};
+use crate::translate::{Declared, Scratch, breakpoint, compiled_signature, translate_body};
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
-use cranelift_inliner::backend::{TargetSettings, target};
+use cranelift_inliner::backend::{CompiledFunction, TargetSettings, target};
 use cranelift_inliner::backtrace::{
     BacktraceTable, FunctionBacktraces, LinkError, add_backtrace_section,
 };
 use cranelift_inliner::decide::{Always, CostModel, Never, Small};
-use cranelift_inliner::frames::text_offsets;
+use cranelift_inliner::frames::{FrameTable, FrameTableBuilder, WasmtimeFrames, text_offsets};
 use cranelift_inliner::locations::{LocationMode, LocationTable};
 use cranelift_inliner::module::{InliningModule, ModuleReport};
 use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::profile::Profile;
 use cranelift_inliner::program::FunctionName;
-use cranelift_inliner::splice::MemoryPromises;
+use cranelift_inliner::splice::{MemoryPromises, SpliceOptions};
 use cranelift_inliner_wasm_runtime::{
     Code, HOST_FUNCTIONS, Image, Instance, InstantiateError, Wasi, symbol,
 };
@@ -70,18 +70,27 @@ pub struct Options<'p> {
     pub count_calls: bool,
     /// Whether functions stay that nothing refers to any more, as if all were exported.
     pub keep_unused: bool,
+    /// Whether code stops before each instruction for [`Instance::set_debugger`], and
+    /// [`JitProgram::frame_table`] has a table for it.
+    pub debug: bool,
 }
 
 impl<'p> Options<'p> {
     /// Returns the stage with these options; `None` if there is nothing for it to do.
     fn inliner(&self) -> Option<Inliner<'p>> {
         let mut inliner = match self.policy {
-            Policy::None if self.count_calls => Inliner::new(Never),
+            Policy::None if self.count_calls || self.debug => Inliner::new(Never),
             Policy::None => return None,
             Policy::Small(small) => Inliner::new(small),
             Policy::Cost(model) => Inliner::new(model),
             Policy::Always => Inliner::new(Always),
         };
+        if self.debug {
+            // The stack is checked by its pointer.
+            let mut options = SpliceOptions::default();
+            options.allow_stack_pointer = true;
+            inliner = inliner.splice_options(options);
+        }
         if self.optimize {
             inliner = inliner.optimize(Optimize::All);
         }
@@ -102,12 +111,17 @@ pub struct Translated<'w> {
     entry_ids: Vec<FuncId>,
 }
 
-/// Translates a module. All functions are declared in `target`, and none is defined.
+/// Translates a module, with code for a debugger if it is to be debugged. All functions are
+/// declared in `target`, and none is defined.
 ///
 /// # Errors
 ///
 /// If the module is invalid or uses unsupported features.
-pub fn translate<'w>(wasm: &'w [u8], target: &mut dyn Module) -> Result<Translated<'w>> {
+pub fn translate<'w>(
+    wasm: &'w [u8],
+    target: &mut dyn Module,
+    debug: bool,
+) -> Result<Translated<'w>> {
     let module = ParsedModule::new(wasm)?;
     let entries = entries(&module);
     let mut declared = Declared::default();
@@ -117,6 +131,9 @@ pub fn translate<'w>(wasm: &'w [u8], target: &mut dyn Module) -> Result<Translat
         declared.functions.push(id);
     }
     let mut functions = Vec::new();
+    if debug {
+        functions.push(breakpoint(target, &mut declared)?);
+    }
     for number in 0..module.imports.len() as u32 {
         functions.push(wrapper(&module, target, &mut declared, number)?);
     }
@@ -159,6 +176,8 @@ pub struct Compiled {
     pub code_bytes: usize,
     /// The chains of places in each function of the module that has code.
     backtraces: Vec<(FuncId, FunctionBacktraces)>,
+    /// The functions with tags in order of their definition, if they are to be debugged.
+    pub debugged: Vec<(FuncId, CompiledFunction)>,
 }
 
 impl Compiled {
@@ -211,6 +230,9 @@ fn define_inlined<'w, M: Module>(
 ) -> Result<(Translated<'w>, M, Compiled)> {
     let codes = Arc::new(Mutex::new(CodeInfos::default()));
     let collected = Arc::clone(&codes);
+    let debugged = Arc::new(Mutex::new(Vec::new()));
+    let collected_debugged = Arc::clone(&debugged);
+    let keeps_code = options.debug;
     // Addresses and alias regions are the same in all functions of a module, whose context never
     // changes.
     let inliner = inliner
@@ -223,8 +245,16 @@ fn define_inlined<'w, M: Module>(
         .on_define(move |id, context: &Context| {
             let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner);
             codes.extend(CodeInfo::new(context).map(|code| (id, code)));
+            // Entries and wrappers stand for no function of the module.
+            if keeps_code
+                && !context.func.debug_tags.is_empty()
+                && let Ok(Some(code)) = CompiledFunction::from_context(context)
+            {
+                let mut debugged = debugged.lock().unwrap_or_else(PoisonError::into_inner);
+                debugged.push((id, code));
+            }
         });
-    let mut translated = translate(wasm, &mut stage)?;
+    let mut translated = translate(wasm, &mut stage, options.debug)?;
     // Tables are filled at run time, with the addresses of functions.
     for elements in &translated.module.elements {
         for &function in elements.functions.iter().flatten() {
@@ -238,11 +268,15 @@ fn define_inlined<'w, M: Module>(
     }
     let (target, report) = stage.finish()?;
     let codes = collected.lock().unwrap_or_else(PoisonError::into_inner);
-    let backtraces = translated.declared.functions.iter();
+    let backtraces = translated.declared.with_code();
     let mut backtraces: FxHashMap<FuncId, FunctionBacktraces> = backtraces
-        .filter_map(|&id| Some((id, report.backtraces(id)?.clone())))
+        .filter_map(|id| Some((id, report.backtraces(id)?.clone())))
         .collect();
-    let compiled = translated.compiled(&codes, Some(report), |id| backtraces.remove(&id));
+    let mut compiled = translated.compiled(&codes, Some(report), |id| backtraces.remove(&id));
+    let mut debugged = collected_debugged
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    compiled.debugged = std::mem::take(&mut debugged);
     Ok((translated, target, compiled))
 }
 
@@ -269,11 +303,19 @@ impl Translated<'_> {
             image.functions.push(describe(&self.module, number, code));
             kept.extend(backtraces(id).map(|function| (id, function)));
         }
+        if let Some(id) = self.declared.breakpoint {
+            let code = codes.get(&id).unwrap_or(&none);
+            image
+                .functions
+                .push(code.describe("breakpoint".to_owned(), 0));
+            kept.extend(backtraces(id).map(|function| (id, function)));
+        }
         Compiled {
             image,
             report,
             code_bytes: codes.values().map(|code| code.size as usize).sum(),
             backtraces: kept,
+            debugged: Vec::new(),
         }
     }
 }
@@ -287,7 +329,7 @@ fn define<'w, M: Module>(
     match options.inliner() {
         Some(inliner) => define_inlined(wasm, target, inliner, options),
         None => {
-            let mut translated = translate(wasm, &mut target)?;
+            let mut translated = translate(wasm, &mut target, options.debug)?;
             let compiled = define_plainly(&mut translated, &mut target)?;
             Ok((translated, target, compiled))
         }
@@ -363,7 +405,11 @@ impl JitProgram {
         let offsets: Vec<_> = functions.map(|(id, _)| address(id) as u64).collect();
         let code = Code {
             backtraces: compiled.link(&offsets)?.into_bytes().into(),
-            functions: translated.declared.functions.iter().map(address).collect(),
+            functions: translated
+                .declared
+                .with_code()
+                .map(|id| address(&id))
+                .collect(),
             entries: translated.entry_ids.iter().map(address).collect(),
         };
         Ok(Self {
@@ -382,6 +428,29 @@ impl JitProgram {
         // on another thread.
         let table = unsafe { std::slice::from_raw_parts(start.cast::<u64>(), bytes / 8) };
         report.profile(table).ok()
+    }
+
+    /// Returns the table of the frames in the code, and the address that its offsets count from, if
+    /// the program was compiled for debugging.
+    ///
+    /// # Errors
+    ///
+    /// If the tags have another form.
+    pub fn frame_table(&self) -> Result<(FrameTable, u64)> {
+        let failed = |error: &dyn std::fmt::Display| Error::Target(error.to_string());
+        let jit = self.jit.as_ref();
+        let address = |id| jit.map_or(0, |jit| jit.get_finalized_function(id) as u64);
+        let functions = &self.compiled.debugged;
+        let text = functions.iter().map(|&(id, _)| address(id)).min();
+        let text = text.unwrap_or_default();
+        let mut builder = FrameTableBuilder::new(WasmtimeFrames);
+        for (id, code) in functions {
+            let added = builder.add(id.as_u32().into(), code);
+            added.map_err(|error| failed(&error))?;
+        }
+        let offset = |id: u64| Some(address(FuncId::from_u32(id as u32)) - text);
+        let table = builder.link(offset).map_err(|error| failed(&error))?;
+        Ok((table, text))
     }
 
     /// Makes the program ready to run.
@@ -434,11 +503,8 @@ pub fn object(wasm: &[u8], options: &Options<'_>) -> Result<(Vec<u8>, Compiled)>
     let mut data = DataDescription::new();
     data.define(image.into_boxed_slice());
     let image = define_data(&mut object, "wasm_image", &data)?;
-    let functions = addresses(
-        &mut object,
-        "wasm_functions",
-        &translated.declared.functions,
-    )?;
+    let functions: Vec<FuncId> = translated.declared.with_code().collect();
+    let functions = addresses(&mut object, "wasm_functions", &functions)?;
     let entries = addresses(&mut object, "wasm_entries", &translated.entry_ids)?;
     let backtraces = object.declare_data(BACKTRACES, Linkage::Import, false, false)?;
     let backtraces_len = object.declare_data(BACKTRACES_LEN, Linkage::Import, false, false)?;

@@ -286,10 +286,10 @@ fn walk(code: &CodeMap, memory: Stack, pc: u64, fp: u64) -> [u64; FRAMES] {
 }
 
 /// The stack from the trap to the frame of the entry.
-#[derive(Clone, Copy)]
-struct Stack {
-    start: u64,
-    end: u64,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stack {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
 }
 
 impl FrameMemory for Stack {
