@@ -192,6 +192,8 @@ pub(crate) fn catch(code: &CodeMap, context: *const Context, run: impl FnOnce())
             code.describe(address, index == 0, &mut frames);
         }
     }
+    // As many as without inlining, where each has an address.
+    frames.truncate(FRAMES);
     Some(Trap { kind, frames })
 }
 
