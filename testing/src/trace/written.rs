@@ -243,3 +243,91 @@ impl<'f> State<'f> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cranelift_inliner::frames::FixedFrames;
+
+    /// Returns which bytes count at the place `number` of a function with one slot of 8 bytes.
+    fn written(body: &str, number: u32) -> String {
+        let text = format!(
+            "function %f(i64, i32) system_v {{
+                ss0 = explicit_slot 8, key = 5
+                fn0 = %host() system_v
+            {body}
+            }}"
+        );
+        let program = Program::from_clif(&text, "f.clif").unwrap();
+        let written = WrittenBytes::of(&program, &FixedFrames::new(2));
+        let mut stack = VirtualStack {
+            frames: vec![vec![
+                Tag::Slot {
+                    key: Some(5),
+                    descriptor: None,
+                    value: vec![1; 8],
+                },
+                Tag::User(number),
+            ]],
+            is_complete: true,
+        };
+        written.clear_others(&mut stack);
+        let Tag::Slot { value, .. } = &stack.frames[0][0] else {
+            panic!("{stack:?}")
+        };
+        let bytes = value.iter().map(|&byte| if byte == 0 { '.' } else { 'x' });
+        bytes.collect()
+    }
+
+    #[test]
+    fn stores_count_from_where_they_are_on() {
+        let body = "
+            block0(v0: i64, v1: i32):
+                v2 = stack_addr.i64 ss0+2
+                <ss0, 1> call fn0()
+                istore8 v1, v2
+                <ss0, 2> call fn0()
+                store v1, v2+2
+                <ss0, 3> call fn0()
+                store v0, v2+4
+                <ss0, 4> call fn0()
+                return";
+        assert_eq!(written(body, 1), "........");
+        assert_eq!(written(body, 2), "..x.....");
+        assert_eq!(written(body, 3), "..x.xxxx");
+        // What is beyond the slot is not of it.
+        assert_eq!(written(body, 4), "..x.xxxx");
+        // Nothing is known of other places.
+        assert_eq!(written(body, 5), "xxxxxxxx");
+    }
+
+    #[test]
+    fn bytes_are_written_on_all_ways() {
+        let body = "
+            block0(v0: i64, v1: i32):
+                v2 = stack_addr.i64 ss0
+                brif v1, block1, block2
+            block1:
+                store v1, v2
+                istore16 v1, v2+6
+                <ss0, 1> call fn0()
+                jump block3
+            block2:
+                istore16 v1, v2+2
+                <ss0, 2> call fn0()
+                jump block3
+            block3:
+                <ss0, 3> call fn0()
+                istore8 v1, v2+4
+                <ss0, 1> call fn0()
+                brif v1, block3, block4
+            block4:
+                <ss0, 4> call fn0()
+                return";
+        assert_eq!(written(body, 2), "..xx....");
+        assert_eq!(written(body, 3), "..xx....");
+        assert_eq!(written(body, 4), "..xxx...");
+        // Two instructions are this place.
+        assert_eq!(written(body, 1), "..xx....");
+    }
+}
