@@ -426,3 +426,43 @@ fn functions_are_written_as_clif() {
     let program = program.expect("it can be read");
     assert!(program.len() >= 7, "{}", program.len());
 }
+
+#[test]
+fn code_for_a_debugger_does_the_same_and_shows_its_tags() {
+    let folder = Folder::new();
+    let module = folder.module(&format!("{HEAD} {DIVIDES}"));
+    let expected = run(&module, "none");
+    let clif = folder.path("functions.clif");
+    for policy in ["none", "cost", "always"] {
+        let output = wasm(&[
+            &"run",
+            &"--debug",
+            &"--policy",
+            &policy,
+            &"--clif-out",
+            &clif,
+            &module,
+        ]);
+        assert_eq!(output.stdout, expected.stdout, "{output:?}");
+        let told = text(&output.stderr).replace(", inlined", "");
+        assert_eq!(told, text(&expected.stderr), "{policy}");
+        let clif = fs::read_to_string(&clif).expect("it was written");
+        for part in [
+            "= get_stack_pointer",
+            "key = ",
+            "colocated patchable ",
+            "preserve_all",
+            "<ss0, ",
+        ] {
+            assert!(clif.contains(part), "{part} is missing in\n{clif}");
+        }
+    }
+    let program = folder.path("program");
+    let output = wasm(&[&"compile", &"--debug", &module, &"-o", &program]);
+    assert!(output.status.success(), "{output:?}");
+    let output = Command::new(&program).output().expect("it is a program");
+    assert_eq!(
+        (output.stdout, output.status.code()),
+        (expected.stdout, Some(134))
+    );
+}
