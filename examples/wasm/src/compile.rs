@@ -3,7 +3,7 @@
 //! The front end takes any `Module`. With a policy that is an `InliningModule` around the one that
 //! compiles, and this file has all that it takes.
 
-use crate::entry::{define_main, entry, entry_signature, wrapper};
+use crate::entry::{entry, entry_signature, wrapper};
 use crate::error::{Error, Result};
 use crate::image::{CodeInfo, describe, entries, without_functions};
 use crate::parse::ParsedModule;
@@ -13,28 +13,17 @@ use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{CompiledFunction, TargetSettings, target};
-use cranelift_inliner::backtrace::{
-    BacktraceTable, FunctionBacktraces, LinkError, add_backtrace_section,
-};
+use cranelift_inliner::backtrace::{BacktraceTable, FunctionBacktraces, LinkError};
 use cranelift_inliner::decide::{Always, CostModel, Never, Small};
-use cranelift_inliner::frames::{FrameTable, FrameTableBuilder, WasmtimeFrames, text_offsets};
 use cranelift_inliner::locations::{LocationMode, LocationTable};
 use cranelift_inliner::module::{InliningModule, ModuleReport};
 use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::profile::Profile;
 use cranelift_inliner::program::FunctionName;
 use cranelift_inliner::splice::{MemoryPromises, SpliceOptions};
-use cranelift_inliner_wasm_runtime::{
-    Code, HOST_FUNCTIONS, Image, Instance, InstantiateError, Wasi, symbol,
-};
-use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, default_libcall_names};
-use cranelift_object::object::write::{Symbol, SymbolSection};
-use cranelift_object::object::{SectionKind, SymbolFlags, SymbolKind, SymbolScope};
-use cranelift_object::{ObjectBuilder, ObjectModule, ObjectProduct};
+use cranelift_inliner_wasm_runtime::{Image, symbol};
+use cranelift_module::{FuncId, Linkage, Module};
 use rustc_hash::FxHashMap;
-use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which calls are inlined.
@@ -66,12 +55,12 @@ pub struct Options<'p> {
     pub optimize: bool,
     /// How often calls were executed in an earlier run.
     pub profile: Option<&'p Profile>,
-    /// Whether calls get counters, for [`JitProgram::profile`].
+    /// Whether calls get counters, for [`JitProgram::profile`](crate::JitProgram::profile).
     pub count_calls: bool,
     /// Whether functions stay that nothing refers to any more, as if all were exported.
     pub keep_unused: bool,
-    /// Whether code stops before each instruction for [`Instance::set_debugger`], and
-    /// [`JitProgram::frame_table`] has a table for it.
+    /// Whether code stops before each instruction for `Instance::set_debugger`, and
+    /// [`JitProgram::frame_table`](crate::JitProgram::frame_table) has a table for it.
     pub debug: bool,
 }
 
@@ -106,9 +95,9 @@ pub struct Translated<'w> {
     module: ParsedModule<'w>,
     /// All functions with their bodies: wrappers of imported ones, those of the module, and entries.
     pub functions: Vec<(FuncId, Function)>,
-    declared: Declared,
+    pub(crate) declared: Declared,
     entries: Vec<u32>,
-    entry_ids: Vec<FuncId>,
+    pub(crate) entry_ids: Vec<FuncId>,
 }
 
 /// Translates a module, with code for a debugger if it is to be debugged. All functions are
@@ -175,7 +164,7 @@ pub struct Compiled {
     /// The bytes of code, entries included.
     pub code_bytes: usize,
     /// The chains of places in each function of the module that has code.
-    backtraces: Vec<(FuncId, FunctionBacktraces)>,
+    pub(crate) backtraces: Vec<(FuncId, FunctionBacktraces)>,
     /// The functions with tags in order of their definition, if they are to be debugged.
     pub debugged: Vec<(FuncId, CompiledFunction)>,
 }
@@ -183,7 +172,7 @@ pub struct Compiled {
 impl Compiled {
     /// Returns the backtrace table, given where the code of each function begins. Its text begins at
     /// the first one.
-    fn link(&self, offsets: &[u64]) -> Result<BacktraceTable> {
+    pub(crate) fn link(&self, offsets: &[u64]) -> Result<BacktraceTable> {
         let start = offsets.iter().min().copied().unwrap_or_default();
         let offsets = offsets.iter().map(|offset| offset - start);
         let functions = self.backtraces.iter().map(|(_, function)| function);
@@ -321,7 +310,7 @@ impl Translated<'_> {
 }
 
 /// Defines with or without the stage.
-fn define<'w, M: Module>(
+pub(crate) fn define<'w, M: Module>(
     wasm: &'w [u8],
     mut target: M,
     options: &Options<'_>,
@@ -336,7 +325,7 @@ fn define<'w, M: Module>(
     }
 }
 
-fn isa(is_pic: bool) -> Result<OwnedTargetIsa> {
+pub(crate) fn isa(is_pic: bool) -> Result<OwnedTargetIsa> {
     let verify = if cfg!(debug_assertions) {
         "true"
     } else {
@@ -349,216 +338,4 @@ fn isa(is_pic: bool) -> Result<OwnedTargetIsa> {
         .setting("preserve_frame_pointers=true")
         .setting(&format!("enable_verifier={verify}"));
     target("host", &settings).map_err(|error| Error::Target(error.to_string()))
-}
-
-/// Returns a JIT for the host, which knows the runtime's functions.
-///
-/// # Errors
-///
-/// If Cranelift does not know the host.
-pub fn jit_module() -> Result<JITModule> {
-    let mut builder = JITBuilder::with_isa(isa(false)?, default_libcall_names());
-    for function in HOST_FUNCTIONS {
-        builder.symbol(function.symbol, function.address.0);
-    }
-    Ok(JITModule::new(builder))
-}
-
-/// A module compiled in this process.
-pub struct JitProgram {
-    jit: Option<JITModule>,
-    /// The compiled functions.
-    pub compiled: Compiled,
-    image: Arc<Image>,
-    code: Code,
-}
-
-impl Drop for JitProgram {
-    fn drop(&mut self) {
-        if let Some(jit) = self.jit.take() {
-            // SAFETY: instances borrow the program, so none of its code runs.
-            unsafe { jit.free_memory() }
-        }
-    }
-}
-
-/// Compiles a module to run it at once.
-///
-/// # Errors
-///
-/// If it is invalid, or uses what is not supported or not provided.
-pub fn jit(wasm: &[u8], options: &Options<'_>) -> Result<JitProgram> {
-    let (translated, jit, compiled) = define(wasm, jit_module()?, options)?;
-    JitProgram::new(translated, jit, compiled)
-}
-
-impl JitProgram {
-    /// Returns the program of a JIT in which all functions are defined.
-    ///
-    /// # Errors
-    ///
-    /// If the code cannot be made executable.
-    pub fn new(translated: Translated<'_>, mut jit: JITModule, compiled: Compiled) -> Result<Self> {
-        jit.finalize_definitions()?;
-        let address = |&id: &FuncId| jit.get_finalized_function(id) as usize;
-        let functions = compiled.backtraces.iter();
-        let offsets: Vec<_> = functions.map(|(id, _)| address(id) as u64).collect();
-        let code = Code {
-            backtraces: compiled.link(&offsets)?.into_bytes().into(),
-            functions: translated
-                .declared
-                .with_code()
-                .map(|id| address(&id))
-                .collect(),
-            entries: translated.entry_ids.iter().map(address).collect(),
-        };
-        Ok(Self {
-            image: Arc::new(compiled.image.clone()),
-            jit: Some(jit),
-            compiled,
-            code,
-        })
-    }
-
-    /// Returns the counts of all calls so far, in any instance; `None` if there are no counters.
-    pub fn profile(&self) -> Option<Profile> {
-        let report = self.compiled.report.as_ref()?;
-        let (start, bytes) = self.jit.as_ref()?.get_finalized_data(report.counters()?);
-        // SAFETY: the table is aligned to eight bytes and stays with the code, none of which runs
-        // on another thread.
-        let table = unsafe { std::slice::from_raw_parts(start.cast::<u64>(), bytes / 8) };
-        report.profile(table).ok()
-    }
-
-    /// Returns the table of the frames in the code, and the address that its offsets count from, if
-    /// the program was compiled for debugging.
-    ///
-    /// # Errors
-    ///
-    /// If the tags have another form.
-    pub fn frame_table(&self) -> Result<(FrameTable, u64)> {
-        let failed = |error: &dyn std::fmt::Display| Error::Target(error.to_string());
-        let jit = self.jit.as_ref();
-        let address = |id| jit.map_or(0, |jit| jit.get_finalized_function(id) as u64);
-        let functions = &self.compiled.debugged;
-        let text = functions.iter().map(|&(id, _)| address(id)).min();
-        let text = text.unwrap_or_default();
-        let mut builder = FrameTableBuilder::new(WasmtimeFrames);
-        for (id, code) in functions {
-            let added = builder.add(id.as_u32().into(), code);
-            added.map_err(|error| failed(&error))?;
-        }
-        let offset = |id: u64| Some(address(FuncId::from_u32(id as u32)) - text);
-        let table = builder.link(offset).map_err(|error| failed(&error))?;
-        Ok((table, text))
-    }
-
-    /// Makes the program ready to run.
-    ///
-    /// # Errors
-    ///
-    /// If there is no memory, a segment does not fit, or the start function traps.
-    pub fn instantiate(&self, wasi: Wasi) -> Result<Running<'_>, InstantiateError> {
-        // SAFETY: image and code are of one compilation, and the borrow keeps the code.
-        let instance = unsafe { Instance::new(Arc::clone(&self.image), self.code.clone(), wasi)? };
-        Ok(Running {
-            instance,
-            program: PhantomData,
-        })
-    }
-}
-
-/// An instance of a [`JitProgram`].
-pub struct Running<'p> {
-    instance: Instance,
-    program: PhantomData<&'p JitProgram>,
-}
-
-impl Deref for Running<'_> {
-    type Target = Instance;
-
-    fn deref(&self) -> &Instance {
-        &self.instance
-    }
-}
-
-impl DerefMut for Running<'_> {
-    fn deref_mut(&mut self) -> &mut Instance {
-        &mut self.instance
-    }
-}
-
-/// Compiles a module to an object file, which is a program together with the runtime.
-///
-/// # Errors
-///
-/// As for [`jit`].
-pub fn object(wasm: &[u8], options: &Options<'_>) -> Result<(Vec<u8>, Compiled)> {
-    let builder = ObjectBuilder::new(isa(true)?, "wasm", default_libcall_names())?;
-    let plain = ObjectModule::new(builder);
-    let (translated, mut object, compiled) = define(wasm, plain, options)?;
-    let failed = |error: &dyn std::fmt::Display| Error::Target(error.to_string());
-    let image = postcard::to_allocvec(&compiled.image).map_err(|error| failed(&error))?;
-    let image_len = image.len();
-    let mut data = DataDescription::new();
-    data.define(image.into_boxed_slice());
-    let image = define_data(&mut object, "wasm_image", &data)?;
-    let functions: Vec<FuncId> = translated.declared.with_code().collect();
-    let functions = addresses(&mut object, "wasm_functions", &functions)?;
-    let entries = addresses(&mut object, "wasm_entries", &translated.entry_ids)?;
-    let backtraces = object.declare_data(BACKTRACES, Linkage::Import, false, false)?;
-    let backtraces_len = object.declare_data(BACKTRACES_LEN, Linkage::Import, false, false)?;
-    let data = [image, functions, entries, backtraces, backtraces_len];
-    define_main(&mut object, data, image_len)?;
-
-    // Only the finished file has the places of functions.
-    let mut product = object.finish();
-    let offsets = text_offsets(&product, compiled.backtraces.iter().map(|&(id, _)| id));
-    let table = compiled.link(&offsets.map_err(|error| failed(&error))?)?;
-    let added = add_backtrace_section(&mut product, &table, Some(BACKTRACES));
-    added.map_err(|error| failed(&error))?;
-    add_number(&mut product, BACKTRACES_LEN, table.bytes().len() as u64);
-    let bytes = product.emit().map_err(|error| failed(&error))?;
-    Ok((bytes, compiled))
-}
-
-/// The symbol of the backtrace table.
-const BACKTRACES: &str = "wasm_backtraces";
-/// The symbol of the number of its bytes.
-const BACKTRACES_LEN: &str = "wasm_backtraces_len";
-
-/// Adds a number as data with a symbol to a finished object file.
-fn add_number(product: &mut ObjectProduct, symbol: &str, number: u64) {
-    let object = &mut product.object;
-    let name = b".rodata.wasm_numbers".to_vec();
-    let section = object.add_section(Vec::new(), name, SectionKind::ReadOnlyData);
-    let value = object.append_section_data(section, &number.to_ne_bytes(), 8);
-    object.add_symbol(Symbol {
-        name: symbol.as_bytes().to_vec(),
-        value,
-        size: 8,
-        kind: SymbolKind::Data,
-        scope: SymbolScope::Linkage,
-        weak: false,
-        section: SymbolSection::Section(section),
-        flags: SymbolFlags::None,
-    });
-}
-
-/// Defines a table of addresses of functions.
-fn addresses(object: &mut ObjectModule, name: &str, functions: &[FuncId]) -> Result<DataId> {
-    let mut data = DataDescription::new();
-    data.define(vec![0; 8 * functions.len().max(1)].into());
-    for (index, &id) in functions.iter().enumerate() {
-        let function = object.declare_func_in_data(id, &mut data);
-        data.write_function_addr(8 * index as u32, function);
-    }
-    data.set_align(8);
-    define_data(object, name, &data)
-}
-
-fn define_data(object: &mut ObjectModule, name: &str, data: &DataDescription) -> Result<DataId> {
-    let id = object.declare_data(name, Linkage::Local, false, false)?;
-    object.define_data(id, data)?;
-    Ok(id)
 }
