@@ -235,12 +235,10 @@ fn define_inlined<'w, M: Module>(
             let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner);
             codes.extend(CodeInfo::new(context).map(|code| (id, code)));
             // Entries and wrappers stand for no function of the module.
-            if keeps_code
-                && !context.func.debug_tags.is_empty()
-                && let Ok(Some(code)) = CompiledFunction::from_context(context)
-            {
+            if keeps_code && !context.func.debug_tags.is_empty() {
+                let code = CompiledFunction::from_context(context);
                 let mut debugged = debugged.lock().unwrap_or_else(PoisonError::into_inner);
-                debugged.push((id, code));
+                debugged.extend(code.transpose().map(|code| (id, code)));
             }
         });
     let mut translated = translate(wasm, &mut stage, options.debug)?;
@@ -265,7 +263,10 @@ fn define_inlined<'w, M: Module>(
     let mut debugged = collected_debugged
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    compiled.debugged = std::mem::take(&mut debugged);
+    for (id, code) in debugged.drain(..) {
+        let code = code.map_err(|error| Error::Target(error.to_string()))?;
+        compiled.debugged.push((id, code));
+    }
     Ok((translated, target, compiled))
 }
 
