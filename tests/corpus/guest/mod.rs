@@ -253,7 +253,9 @@ mod same_frames {
                     let actual = actual.unwrap_or_else(|error| panic!("{place}: {error}"));
                     assert_same(&place, &expected, &actual);
                     tally.runs += 1;
-                    tally.stacks += actual.stacks.iter().flatten().count();
+                    let stacks = actual.stacks.iter().flatten();
+                    tally.stacks += stacks.clone().count();
+                    tally.frames += stacks.map(Vec::len).sum::<usize>();
                 }
                 tally.add(&expected);
             }
@@ -279,7 +281,6 @@ mod same_frames {
             };
             *self.ends.entry(end).or_default() += 1;
             for stack in seen.stacks.iter().flatten() {
-                self.frames += stack.len();
                 for frame in stack {
                     if let [
                         Tag::Slot { key: Some(key), .. },
@@ -362,7 +363,7 @@ mod same_frames {
     fn report(name: &str, text: &str) {
         let tally = check(name, text);
         println!(
-            "{name}: {} inlined calls, {} runs, ends {:?}, {} stacks compared; {} frames of {} \
+            "{name}: {} inlined calls, {} runs, ends {:?}, {} stacks compared with {} frames; {} \
              functions at {} of {} places",
             tally.inlined,
             tally.runs,
