@@ -35,7 +35,7 @@ impl fmt::Display for Trap {
     }
 }
 
-/// The most physical frames that a trap tells of.
+/// The most frames that a trap tells of.
 const FRAMES: usize = 64;
 
 /// A call into compiled code on this thread.
@@ -94,6 +94,8 @@ impl Entry {
             };
             frames.extend(found.into_iter().flatten());
         }
+        // As many as without inlining, where each has an address.
+        frames.truncate(FRAMES);
         Trap(frames)
     }
 }

@@ -4,7 +4,7 @@
 //! names are resolved and the body is no longer needed.
 
 use super::error::CompileError;
-use super::relocation::Relocation;
+use super::relocation::{Relocation, relocations};
 use super::try_call_tags::Recovered;
 use crate::panics;
 use crate::program::FunctionName;
@@ -14,8 +14,8 @@ use cranelift_codegen::ir::{DebugTag, StackSlot, StackSlotKey, UserFuncName, Use
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::UnwindInfo;
 use cranelift_codegen::{
-    CompiledCode, Final, FinalizedMachCallSite, MachBufferFrameLayout, MachDebugTagPos, MachSrcLoc,
-    MachTrap, ValueLabelsRanges,
+    CompiledCode, Context, Final, FinalizedMachCallSite, MachBufferFrameLayout, MachDebugTagPos,
+    MachSrcLoc, MachTrap, ValueLabelsRanges,
 };
 
 /// Machine code of one function, with its metadata.
@@ -70,6 +70,44 @@ impl CompiledFunction {
             slot_sizes,
             recovered,
         }
+    }
+
+    /// Returns a copy of the function that `context` has compiled, for tables of code that a module
+    /// compiles; `None` if it has compiled none. Debug tags and locations of `try_call`s are not
+    /// there, because Cranelift loses them.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError::Internal`] if the code refers to names that the context's function does not
+    /// have.
+    ///
+    /// ```
+    /// use cranelift_codegen::Context;
+    /// use cranelift_codegen::control::ControlPlane;
+    /// use cranelift_inliner::backend::{CompiledFunction, TargetSettings, target};
+    ///
+    /// let text = "function %nothing() system_v {\nblock0:\n    return\n}";
+    /// let isa = target("host", &TargetSettings::new())?;
+    /// let mut context = Context::for_function(cranelift_reader::parse_functions(text)?.remove(0));
+    /// assert!(CompiledFunction::from_context(&context)?.is_none());
+    /// context.compile(&*isa, &mut ControlPlane::default()).map_err(|error| error.inner)?;
+    /// let compiled = CompiledFunction::from_context(&context)?.ok_or("no code")?;
+    /// assert!(!compiled.code().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_context(context: &Context) -> Result<Option<Self>, CompileError> {
+        let Some(code) = context.compiled_code() else {
+            return Ok(None);
+        };
+        let function = &context.func;
+        let slots = function.sized_stack_slots.values();
+        Ok(Some(CompiledFunction {
+            name: function.name.clone(),
+            code: Box::new(code.clone()),
+            relocations: relocations(function, code)?,
+            slot_sizes: slots.map(|slot| slot.size).collect(),
+            recovered: Recovered::default(),
+        }))
     }
 
     /// Returns the function's name.

@@ -8,6 +8,7 @@
 mod accounting;
 mod files;
 mod frames;
+mod guest;
 mod pass;
 mod plan;
 mod program;

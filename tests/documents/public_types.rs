@@ -280,6 +280,7 @@ fn testing(names: &mut Names) {
         testing::properties::Broken,
         testing::properties::Property,
         testing::targets::Architecture,
+        testing::trace::WrittenBytes,
         testing::trace::Tag,
         testing::trace::TraceError,
         testing::trace::VirtualStack,

@@ -3,38 +3,27 @@
 //! The front end takes any `Module`. With a policy that is an `InliningModule` around the one that
 //! compiles, and this file has all that it takes.
 
-use crate::entry::{define_main, entry, entry_signature, wrapper};
+use crate::entry::{entry, entry_signature, wrapper};
 use crate::error::{Error, Result};
 use crate::image::{CodeInfo, describe, entries, without_functions};
 use crate::parse::ParsedModule;
-use crate::translate::{Declared, Scratch, compiled_signature, translate_body};
+use crate::translate::{Declared, Scratch, breakpoint, compiled_signature, translate_body};
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
-use cranelift_inliner::backend::{TargetSettings, target};
-use cranelift_inliner::backtrace::{
-    BacktraceTable, FunctionBacktraces, LinkError, add_backtrace_section,
-};
+use cranelift_inliner::backend::{CompiledFunction, TargetSettings, target};
+use cranelift_inliner::backtrace::{BacktraceTable, FunctionBacktraces, LinkError};
 use cranelift_inliner::decide::{Always, CostModel, Never, Small};
-use cranelift_inliner::frames::text_offsets;
 use cranelift_inliner::locations::{LocationMode, LocationTable};
 use cranelift_inliner::module::{InliningModule, ModuleReport};
 use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::profile::Profile;
 use cranelift_inliner::program::FunctionName;
-use cranelift_inliner::splice::MemoryPromises;
-use cranelift_inliner_wasm_runtime::{
-    Code, HOST_FUNCTIONS, Image, Instance, InstantiateError, Wasi, symbol,
-};
-use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, default_libcall_names};
-use cranelift_object::object::write::{Symbol, SymbolSection};
-use cranelift_object::object::{SectionKind, SymbolFlags, SymbolKind, SymbolScope};
-use cranelift_object::{ObjectBuilder, ObjectModule, ObjectProduct};
+use cranelift_inliner::splice::{MemoryPromises, SpliceOptions};
+use cranelift_inliner_wasm_runtime::{Image, symbol};
+use cranelift_module::{FuncId, Linkage, Module};
 use rustc_hash::FxHashMap;
-use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which calls are inlined.
@@ -66,22 +55,31 @@ pub struct Options<'p> {
     pub optimize: bool,
     /// How often calls were executed in an earlier run.
     pub profile: Option<&'p Profile>,
-    /// Whether calls get counters, for [`JitProgram::profile`].
+    /// Whether calls get counters, for [`JitProgram::profile`](crate::JitProgram::profile).
     pub count_calls: bool,
     /// Whether functions stay that nothing refers to any more, as if all were exported.
     pub keep_unused: bool,
+    /// Whether code stops before each instruction for `Instance::set_debugger`, and
+    /// [`JitProgram::frame_table`](crate::JitProgram::frame_table) has a table for it.
+    pub debug: bool,
 }
 
 impl<'p> Options<'p> {
     /// Returns the stage with these options; `None` if there is nothing for it to do.
     fn inliner(&self) -> Option<Inliner<'p>> {
         let mut inliner = match self.policy {
-            Policy::None if self.count_calls => Inliner::new(Never),
+            Policy::None if self.count_calls || self.debug => Inliner::new(Never),
             Policy::None => return None,
             Policy::Small(small) => Inliner::new(small),
             Policy::Cost(model) => Inliner::new(model),
             Policy::Always => Inliner::new(Always),
         };
+        if self.debug {
+            // The stack is checked by its pointer.
+            let mut options = SpliceOptions::default();
+            options.allow_stack_pointer = true;
+            inliner = inliner.splice_options(options);
+        }
         if self.optimize {
             inliner = inliner.optimize(Optimize::All);
         }
@@ -97,17 +95,22 @@ pub struct Translated<'w> {
     module: ParsedModule<'w>,
     /// All functions with their bodies: wrappers of imported ones, those of the module, and entries.
     pub functions: Vec<(FuncId, Function)>,
-    declared: Declared,
+    pub(crate) declared: Declared,
     entries: Vec<u32>,
-    entry_ids: Vec<FuncId>,
+    pub(crate) entry_ids: Vec<FuncId>,
 }
 
-/// Translates a module. All functions are declared in `target`, and none is defined.
+/// Translates a module, with code for a debugger if it is to be debugged. All functions are
+/// declared in `target`, and none is defined.
 ///
 /// # Errors
 ///
 /// If the module is invalid or uses unsupported features.
-pub fn translate<'w>(wasm: &'w [u8], target: &mut dyn Module) -> Result<Translated<'w>> {
+pub fn translate<'w>(
+    wasm: &'w [u8],
+    target: &mut dyn Module,
+    debug: bool,
+) -> Result<Translated<'w>> {
     let module = ParsedModule::new(wasm)?;
     let entries = entries(&module);
     let mut declared = Declared::default();
@@ -117,6 +120,9 @@ pub fn translate<'w>(wasm: &'w [u8], target: &mut dyn Module) -> Result<Translat
         declared.functions.push(id);
     }
     let mut functions = Vec::new();
+    if debug {
+        functions.push(breakpoint(target, &mut declared)?);
+    }
     for number in 0..module.imports.len() as u32 {
         functions.push(wrapper(&module, target, &mut declared, number)?);
     }
@@ -158,13 +164,15 @@ pub struct Compiled {
     /// The bytes of code, entries included.
     pub code_bytes: usize,
     /// The chains of places in each function of the module that has code.
-    backtraces: Vec<(FuncId, FunctionBacktraces)>,
+    pub(crate) backtraces: Vec<(FuncId, FunctionBacktraces)>,
+    /// The functions with tags in order of their definition, if they are to be debugged.
+    pub debugged: Vec<(FuncId, CompiledFunction)>,
 }
 
 impl Compiled {
     /// Returns the backtrace table, given where the code of each function begins. Its text begins at
     /// the first one.
-    fn link(&self, offsets: &[u64]) -> Result<BacktraceTable> {
+    pub(crate) fn link(&self, offsets: &[u64]) -> Result<BacktraceTable> {
         let start = offsets.iter().min().copied().unwrap_or_default();
         let offsets = offsets.iter().map(|offset| offset - start);
         let functions = self.backtraces.iter().map(|(_, function)| function);
@@ -211,6 +219,9 @@ fn define_inlined<'w, M: Module>(
 ) -> Result<(Translated<'w>, M, Compiled)> {
     let codes = Arc::new(Mutex::new(CodeInfos::default()));
     let collected = Arc::clone(&codes);
+    let debugged = Arc::new(Mutex::new(Vec::new()));
+    let collected_debugged = Arc::clone(&debugged);
+    let keeps_code = options.debug;
     // Addresses and alias regions are the same in all functions of a module, whose context never
     // changes.
     let inliner = inliner
@@ -223,8 +234,14 @@ fn define_inlined<'w, M: Module>(
         .on_define(move |id, context: &Context| {
             let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner);
             codes.extend(CodeInfo::new(context).map(|code| (id, code)));
+            // Entries and wrappers stand for no function of the module.
+            if keeps_code && !context.func.debug_tags.is_empty() {
+                let code = CompiledFunction::from_context(context);
+                let mut debugged = debugged.lock().unwrap_or_else(PoisonError::into_inner);
+                debugged.extend(code.transpose().map(|code| (id, code)));
+            }
         });
-    let mut translated = translate(wasm, &mut stage)?;
+    let mut translated = translate(wasm, &mut stage, options.debug)?;
     // Tables are filled at run time, with the addresses of functions.
     for elements in &translated.module.elements {
         for &function in elements.functions.iter().flatten() {
@@ -238,11 +255,18 @@ fn define_inlined<'w, M: Module>(
     }
     let (target, report) = stage.finish()?;
     let codes = collected.lock().unwrap_or_else(PoisonError::into_inner);
-    let backtraces = translated.declared.functions.iter();
+    let backtraces = translated.declared.with_code();
     let mut backtraces: FxHashMap<FuncId, FunctionBacktraces> = backtraces
-        .filter_map(|&id| Some((id, report.backtraces(id)?.clone())))
+        .filter_map(|id| Some((id, report.backtraces(id)?.clone())))
         .collect();
-    let compiled = translated.compiled(&codes, Some(report), |id| backtraces.remove(&id));
+    let mut compiled = translated.compiled(&codes, Some(report), |id| backtraces.remove(&id));
+    let mut debugged = collected_debugged
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    for (id, code) in debugged.drain(..) {
+        let code = code.map_err(|error| Error::Target(error.to_string()))?;
+        compiled.debugged.push((id, code));
+    }
     Ok((translated, target, compiled))
 }
 
@@ -269,17 +293,25 @@ impl Translated<'_> {
             image.functions.push(describe(&self.module, number, code));
             kept.extend(backtraces(id).map(|function| (id, function)));
         }
+        if let Some(id) = self.declared.breakpoint {
+            let code = codes.get(&id).unwrap_or(&none);
+            image
+                .functions
+                .push(code.describe("breakpoint".to_owned(), 0));
+            kept.extend(backtraces(id).map(|function| (id, function)));
+        }
         Compiled {
             image,
             report,
             code_bytes: codes.values().map(|code| code.size as usize).sum(),
             backtraces: kept,
+            debugged: Vec::new(),
         }
     }
 }
 
 /// Defines with or without the stage.
-fn define<'w, M: Module>(
+pub(crate) fn define<'w, M: Module>(
     wasm: &'w [u8],
     mut target: M,
     options: &Options<'_>,
@@ -287,14 +319,14 @@ fn define<'w, M: Module>(
     match options.inliner() {
         Some(inliner) => define_inlined(wasm, target, inliner, options),
         None => {
-            let mut translated = translate(wasm, &mut target)?;
+            let mut translated = translate(wasm, &mut target, options.debug)?;
             let compiled = define_plainly(&mut translated, &mut target)?;
             Ok((translated, target, compiled))
         }
     }
 }
 
-fn isa(is_pic: bool) -> Result<OwnedTargetIsa> {
+pub(crate) fn isa(is_pic: bool) -> Result<OwnedTargetIsa> {
     let verify = if cfg!(debug_assertions) {
         "true"
     } else {
@@ -307,192 +339,4 @@ fn isa(is_pic: bool) -> Result<OwnedTargetIsa> {
         .setting("preserve_frame_pointers=true")
         .setting(&format!("enable_verifier={verify}"));
     target("host", &settings).map_err(|error| Error::Target(error.to_string()))
-}
-
-/// Returns a JIT for the host, which knows the runtime's functions.
-///
-/// # Errors
-///
-/// If Cranelift does not know the host.
-pub fn jit_module() -> Result<JITModule> {
-    let mut builder = JITBuilder::with_isa(isa(false)?, default_libcall_names());
-    for function in HOST_FUNCTIONS {
-        builder.symbol(function.symbol, function.address.0);
-    }
-    Ok(JITModule::new(builder))
-}
-
-/// A module compiled in this process.
-pub struct JitProgram {
-    jit: Option<JITModule>,
-    /// The compiled functions.
-    pub compiled: Compiled,
-    image: Arc<Image>,
-    code: Code,
-}
-
-impl Drop for JitProgram {
-    fn drop(&mut self) {
-        if let Some(jit) = self.jit.take() {
-            // SAFETY: instances borrow the program, so none of its code runs.
-            unsafe { jit.free_memory() }
-        }
-    }
-}
-
-/// Compiles a module to run it at once.
-///
-/// # Errors
-///
-/// If it is invalid, or uses what is not supported or not provided.
-pub fn jit(wasm: &[u8], options: &Options<'_>) -> Result<JitProgram> {
-    let (translated, jit, compiled) = define(wasm, jit_module()?, options)?;
-    JitProgram::new(translated, jit, compiled)
-}
-
-impl JitProgram {
-    /// Returns the program of a JIT in which all functions are defined.
-    ///
-    /// # Errors
-    ///
-    /// If the code cannot be made executable.
-    pub fn new(translated: Translated<'_>, mut jit: JITModule, compiled: Compiled) -> Result<Self> {
-        jit.finalize_definitions()?;
-        let address = |&id: &FuncId| jit.get_finalized_function(id) as usize;
-        let functions = compiled.backtraces.iter();
-        let offsets: Vec<_> = functions.map(|(id, _)| address(id) as u64).collect();
-        let code = Code {
-            backtraces: compiled.link(&offsets)?.into_bytes().into(),
-            functions: translated.declared.functions.iter().map(address).collect(),
-            entries: translated.entry_ids.iter().map(address).collect(),
-        };
-        Ok(Self {
-            image: Arc::new(compiled.image.clone()),
-            jit: Some(jit),
-            compiled,
-            code,
-        })
-    }
-
-    /// Returns the counts of all calls so far, in any instance; `None` if there are no counters.
-    pub fn profile(&self) -> Option<Profile> {
-        let report = self.compiled.report.as_ref()?;
-        let (start, bytes) = self.jit.as_ref()?.get_finalized_data(report.counters()?);
-        // SAFETY: the table is aligned to eight bytes and stays with the code, none of which runs
-        // on another thread.
-        let table = unsafe { std::slice::from_raw_parts(start.cast::<u64>(), bytes / 8) };
-        report.profile(table).ok()
-    }
-
-    /// Makes the program ready to run.
-    ///
-    /// # Errors
-    ///
-    /// If there is no memory, a segment does not fit, or the start function traps.
-    pub fn instantiate(&self, wasi: Wasi) -> Result<Running<'_>, InstantiateError> {
-        // SAFETY: image and code are of one compilation, and the borrow keeps the code.
-        let instance = unsafe { Instance::new(Arc::clone(&self.image), self.code.clone(), wasi)? };
-        Ok(Running {
-            instance,
-            program: PhantomData,
-        })
-    }
-}
-
-/// An instance of a [`JitProgram`].
-pub struct Running<'p> {
-    instance: Instance,
-    program: PhantomData<&'p JitProgram>,
-}
-
-impl Deref for Running<'_> {
-    type Target = Instance;
-
-    fn deref(&self) -> &Instance {
-        &self.instance
-    }
-}
-
-impl DerefMut for Running<'_> {
-    fn deref_mut(&mut self) -> &mut Instance {
-        &mut self.instance
-    }
-}
-
-/// Compiles a module to an object file, which is a program together with the runtime.
-///
-/// # Errors
-///
-/// As for [`jit`].
-pub fn object(wasm: &[u8], options: &Options<'_>) -> Result<(Vec<u8>, Compiled)> {
-    let builder = ObjectBuilder::new(isa(true)?, "wasm", default_libcall_names())?;
-    let plain = ObjectModule::new(builder);
-    let (translated, mut object, compiled) = define(wasm, plain, options)?;
-    let failed = |error: &dyn std::fmt::Display| Error::Target(error.to_string());
-    let image = postcard::to_allocvec(&compiled.image).map_err(|error| failed(&error))?;
-    let image_len = image.len();
-    let mut data = DataDescription::new();
-    data.define(image.into_boxed_slice());
-    let image = define_data(&mut object, "wasm_image", &data)?;
-    let functions = addresses(
-        &mut object,
-        "wasm_functions",
-        &translated.declared.functions,
-    )?;
-    let entries = addresses(&mut object, "wasm_entries", &translated.entry_ids)?;
-    let backtraces = object.declare_data(BACKTRACES, Linkage::Import, false, false)?;
-    let backtraces_len = object.declare_data(BACKTRACES_LEN, Linkage::Import, false, false)?;
-    let data = [image, functions, entries, backtraces, backtraces_len];
-    define_main(&mut object, data, image_len)?;
-
-    // Only the finished file has the places of functions.
-    let mut product = object.finish();
-    let offsets = text_offsets(&product, compiled.backtraces.iter().map(|&(id, _)| id));
-    let table = compiled.link(&offsets.map_err(|error| failed(&error))?)?;
-    let added = add_backtrace_section(&mut product, &table, Some(BACKTRACES));
-    added.map_err(|error| failed(&error))?;
-    add_number(&mut product, BACKTRACES_LEN, table.bytes().len() as u64);
-    let bytes = product.emit().map_err(|error| failed(&error))?;
-    Ok((bytes, compiled))
-}
-
-/// The symbol of the backtrace table.
-const BACKTRACES: &str = "wasm_backtraces";
-/// The symbol of the number of its bytes.
-const BACKTRACES_LEN: &str = "wasm_backtraces_len";
-
-/// Adds a number as data with a symbol to a finished object file.
-fn add_number(product: &mut ObjectProduct, symbol: &str, number: u64) {
-    let object = &mut product.object;
-    let name = b".rodata.wasm_numbers".to_vec();
-    let section = object.add_section(Vec::new(), name, SectionKind::ReadOnlyData);
-    let value = object.append_section_data(section, &number.to_ne_bytes(), 8);
-    object.add_symbol(Symbol {
-        name: symbol.as_bytes().to_vec(),
-        value,
-        size: 8,
-        kind: SymbolKind::Data,
-        scope: SymbolScope::Linkage,
-        weak: false,
-        section: SymbolSection::Section(section),
-        flags: SymbolFlags::None,
-    });
-}
-
-/// Defines a table of addresses of functions.
-fn addresses(object: &mut ObjectModule, name: &str, functions: &[FuncId]) -> Result<DataId> {
-    let mut data = DataDescription::new();
-    data.define(vec![0; 8 * functions.len().max(1)].into());
-    for (index, &id) in functions.iter().enumerate() {
-        let function = object.declare_func_in_data(id, &mut data);
-        data.write_function_addr(8 * index as u32, function);
-    }
-    data.set_align(8);
-    define_data(object, name, &data)
-}
-
-fn define_data(object: &mut ObjectModule, name: &str, data: &DataDescription) -> Result<DataId> {
-    let id = object.declare_data(name, Linkage::Local, false, false)?;
-    object.define_data(id, data)?;
-    Ok(id)
 }

@@ -2,7 +2,7 @@
 
 use crate::parse::ParsedModule;
 use crate::translate::{
-    EXIT, NULL_CALL, TABLE_OUT_OF_BOUNDS, UNREACHABLE, WRONG_SIGNATURE, further_results,
+    EXIT, NULL_CALL, STOPPED, TABLE_OUT_OF_BOUNDS, UNREACHABLE, WRONG_SIGNATURE, further_results,
 };
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::TrapCode;
@@ -30,6 +30,16 @@ impl CodeInfo {
             traps,
         })
     }
+
+    /// Describes the function.
+    pub(crate) fn describe(&self, name: String, type_id: u32) -> Function {
+        Function {
+            name,
+            type_id,
+            size: self.size,
+            traps: self.traps.clone(),
+        }
+    }
 }
 
 fn trap_kind(code: TrapCode) -> Option<TrapKind> {
@@ -44,18 +54,15 @@ fn trap_kind(code: TrapCode) -> Option<TrapKind> {
         NULL_CALL => TrapKind::NullCall,
         WRONG_SIGNATURE => TrapKind::WrongSignature,
         EXIT => TrapKind::Exit,
+        STOPPED => TrapKind::StoppedByDebugger,
         _ => return None,
     })
 }
 
 /// Describes function `number`, given its code.
 pub(crate) fn describe(module: &ParsedModule<'_>, function: u32, code: &CodeInfo) -> Function {
-    Function {
-        name: module.name(function),
-        type_id: module.type_ids[module.functions[function as usize] as usize],
-        size: code.size,
-        traps: code.traps.clone(),
-    }
+    let type_id = module.type_ids[module.functions[function as usize] as usize];
+    code.describe(module.name(function), type_id)
 }
 
 /// Returns the image of a module without its functions.

@@ -19,8 +19,9 @@
 //! | `translate/` | bodies of functions to CLIF |
 //! | `entry.rs` | entries from the host, wrappers of host functions, `main` |
 //! | `compile.rs` | the stage around a JIT or an object file |
+//! | `jit.rs`, `object.rs` | code in this process; programs |
 //! | `explain.rs` | the decision for each call, in the module's own names |
-//! | `image.rs` | where the code may trap, and what places it is of |
+//! | `image.rs` | where the code may trap |
 //! | `runtime/` | a package of its own: what is there while a program runs |
 
 mod compile;
@@ -28,12 +29,13 @@ mod entry;
 mod error;
 mod explain;
 mod image;
+mod jit;
+mod object;
 mod parse;
 mod translate;
 
-pub use compile::{
-    Compiled, JitProgram, Options, Policy, Running, Translated, define_plainly, jit, jit_module,
-    object, translate,
-};
+pub use compile::{Compiled, Options, Policy, Translated, define_plainly, translate};
 pub use error::{Error, Result};
 pub use explain::explain;
+pub use jit::{JitProgram, Running, jit, jit_module};
+pub use object::object;

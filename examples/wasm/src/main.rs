@@ -84,6 +84,9 @@ struct Shared {
     /// Keeps functions that nothing refers to any more, as if all were exported.
     #[arg(long)]
     keep_unused: bool,
+    /// Makes code for a debugger in the process, in Wasmtime's form: its tags are in --clif-out.
+    #[arg(long)]
+    debug: bool,
     /// Prints how much was inlined.
     #[arg(long)]
     stats: bool,
@@ -128,6 +131,7 @@ impl Shared {
             profile,
             count_calls: false,
             keep_unused: self.keep_unused,
+            debug: self.debug,
         }
     }
 

@@ -124,13 +124,20 @@ const READS: &str = r#"
         (if (result i32) (local.get $n)
             (then (i32.add (i32.const 1) (call $down (i32.sub (local.get $n) (i32.const 1)))))
             (else (call $through (call $twice (i32.const 4))))))
-    (func $main (export "_start") (call $print (call $down (i32.const 2))))
+    (func $main (export "_start") (call $print (call $down (i32.const DEPTH))))
 "#;
 
 #[test]
 fn every_policy_and_linked_programs_tell_of_the_same_chain() {
+    for depth in [2, 200] {
+        check_chain(depth);
+    }
+}
+
+fn check_chain(depth: usize) {
     let folder = Folder::new();
-    let module = folder.module(&format!("{HEAD} {READS}"));
+    let reads = READS.replace("DEPTH", &depth.to_string());
+    let module = folder.module(&format!("{HEAD} {reads}"));
     let program = folder.path("program");
     let chain = |output: &Output| {
         assert_eq!(output.status.code(), Some(134), "{output:?}");
@@ -141,7 +148,11 @@ fn every_policy_and_linked_programs_tell_of_the_same_chain() {
     let functions: Vec<_> = functions
         .filter_map(|line| line.split(' ').next())
         .collect();
-    let expected = ["read", "through", "down", "down", "down", "main"];
+    let mut expected = vec!["read", "through"];
+    expected.extend(vec!["down"; depth + 1]);
+    expected.push("main");
+    // It tells of no more.
+    expected.truncate(64);
     assert_eq!(functions, expected, "{plain}");
     assert!(!plain.contains(" at 0x0"), "{plain}");
     for policy in ["none", "small", "cost", "always"] {
@@ -414,4 +425,44 @@ fn functions_are_written_as_clif() {
     // Six functions of the module with imported ones, and an entry.
     let program = program.expect("it can be read");
     assert!(program.len() >= 7, "{}", program.len());
+}
+
+#[test]
+fn code_for_a_debugger_does_the_same_and_shows_its_tags() {
+    let folder = Folder::new();
+    let module = folder.module(&format!("{HEAD} {DIVIDES}"));
+    let expected = run(&module, "none");
+    let clif = folder.path("functions.clif");
+    for policy in ["none", "cost", "always"] {
+        let output = wasm(&[
+            &"run",
+            &"--debug",
+            &"--policy",
+            &policy,
+            &"--clif-out",
+            &clif,
+            &module,
+        ]);
+        assert_eq!(output.stdout, expected.stdout, "{output:?}");
+        let told = text(&output.stderr).replace(", inlined", "");
+        assert_eq!(told, text(&expected.stderr), "{policy}");
+        let clif = fs::read_to_string(&clif).expect("it was written");
+        for part in [
+            "= get_stack_pointer",
+            "key = ",
+            "colocated patchable ",
+            "preserve_all",
+            "<ss0, ",
+        ] {
+            assert!(clif.contains(part), "{part} is missing in\n{clif}");
+        }
+    }
+    let program = folder.path("program");
+    let output = wasm(&[&"compile", &"--debug", &module, &"-o", &program]);
+    assert!(output.status.success(), "{output:?}");
+    let output = Command::new(&program).output().expect("it is a program");
+    assert_eq!(
+        (output.stdout, output.status.code()),
+        (expected.stdout, Some(134))
+    );
 }

@@ -66,6 +66,7 @@ fn trap_name(kind: TrapKind) -> &'static str {
         TrapKind::WrongSignature => "signature",
         TrapKind::StackOverflow => "stack",
         TrapKind::Exit => "exit",
+        TrapKind::StoppedByDebugger => "debugger",
     }
 }
 

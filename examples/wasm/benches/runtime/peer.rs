@@ -17,7 +17,7 @@ const SUM: usize = 2000;
 /// Compiles a module so.
 pub(crate) fn compile(wasm: &[u8]) -> Result<JitProgram> {
     let mut jit = jit_module()?;
-    let mut translated = translate(wasm, &mut jit)?;
+    let mut translated = translate(wasm, &mut jit, false)?;
     inline_all(&mut translated.functions);
     let compiled = define_plainly(&mut translated, &mut jit)?;
     JitProgram::new(translated, jit, compiled)

@@ -1,6 +1,7 @@
 //! Functions that compiled code calls: instructions that are too large for code, and WASI.
 
 use crate::context::{Context, Element};
+use crate::debugger::Debugger;
 use crate::image::{Image, ValueType};
 use crate::memory::Memory;
 use crate::wasi::Wasi;
@@ -17,6 +18,7 @@ pub struct Host {
     pub(crate) dropped_data: Vec<bool>,
     pub(crate) dropped_elements: Vec<bool>,
     pub(crate) wasi: Wasi,
+    pub(crate) debugger: Option<Debugger>,
 }
 
 impl std::fmt::Debug for Memory {
@@ -238,6 +240,9 @@ host_functions! {
     path_open(fd: u32, lookup: u32, path: u32, len: u32, flags: u32, rights: u64, inherited: u64, fd_flags: u32, to: u32) = |host, context| {
         let _ = (lookup, inherited, fd_flags);
         wasi!(host, path_open(fd, path, len, flags, rights, to))
+    };
+    breakpoint(frame: u64) = |host, context| {
+        host.debugger.as_mut().map_or(1, |debugger| u32::from(debugger.stop(frame, context)))
     };
     proc_exit(code: u32) = |host, context| {
         // The compiled wrapper traps with `TrapKind::Exit` when this returns.

@@ -31,7 +31,8 @@ pub struct Image {
     pub elements: Vec<Elements>,
     /// Data segments, in order.
     pub data: Vec<Data>,
-    /// All functions: imported ones, for which there are wrappers, and those of the module.
+    /// All functions: imported ones, for which there are wrappers, those of the module, and one that
+    /// stops for a debugger, if code is debugged.
     pub functions: Vec<Function>,
     /// Exports, in order.
     pub exports: Vec<Export>,
@@ -80,7 +81,7 @@ pub struct Data {
 pub struct Function {
     /// The name, for people.
     pub name: String,
-    /// Equal for functions of equal types, and never 0.
+    /// Equal for functions of equal types, and 0 only for one that is not of the module.
     pub type_id: u32,
     /// Bytes of code; 0 if there is none, since nothing calls the function any more.
     pub size: u32,
@@ -143,6 +144,8 @@ pub enum TrapKind {
     StackOverflow,
     /// Not an error: the program called `proc_exit`.
     Exit,
+    /// Not an error of the program.
+    StoppedByDebugger,
 }
 
 impl std::fmt::Display for TrapKind {
@@ -158,6 +161,7 @@ impl std::fmt::Display for TrapKind {
             Self::WrongSignature => "indirect call of a function of another type",
             Self::StackOverflow => "the stack is used up",
             Self::Exit => "the program exited",
+            Self::StoppedByDebugger => "the debugger stopped the program",
         })
     }
 }

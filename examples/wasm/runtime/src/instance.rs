@@ -1,6 +1,7 @@
 //! A module made ready to run: memory, tables and globals filled, and functions to call.
 
 use crate::context::{Context, Element, global_offset, result_offset, table_offset};
+use crate::debugger::{Debugger, Stop};
 use crate::host::Host;
 use crate::image::{Exported, Image, Placement, TrapKind, ValueType};
 use crate::memory::Memory;
@@ -89,6 +90,7 @@ impl Instance {
             dropped_data: vec![false; image.data.len()],
             dropped_elements: vec![false; image.elements.len()],
             wasi,
+            debugger: None,
             image: Arc::clone(&image),
         });
         let (tables, globals) = (image.tables.len(), image.globals.len());
@@ -215,6 +217,13 @@ impl Instance {
             }
             Some(trap) => Outcome::Trapped(trap),
         }
+    }
+
+    /// Calls `debugger` at each breakpoint of code that was compiled for debugging. The program
+    /// goes on if it returns true, and traps if not.
+    pub fn set_debugger(&mut self, debugger: impl FnMut(&Stop) -> bool + 'static) {
+        // SAFETY: no code of the instance runs while it is borrowed.
+        unsafe { (*self.host).debugger = Some(Debugger(Box::new(debugger))) };
     }
 
     /// Returns the bytes of the memory.

@@ -5,6 +5,7 @@
 //! results of `wasm compile`.
 
 mod context;
+mod debugger;
 mod host;
 mod image;
 mod instance;
@@ -14,6 +15,7 @@ mod traps;
 mod wasi;
 
 pub use context::{Context, Element, REGISTER_RESULTS, global_offset, result_offset, table_offset};
+pub use debugger::Stop;
 pub use host::{HOST_FUNCTIONS, HostFunction, find_host_function};
 pub use image::*;
 pub use instance::{Code, Instance, InstantiateError};

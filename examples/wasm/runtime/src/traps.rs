@@ -192,6 +192,8 @@ pub(crate) fn catch(code: &CodeMap, context: *const Context, run: impl FnOnce())
             code.describe(address, index == 0, &mut frames);
         }
     }
+    // As many as without inlining, where each has an address.
+    frames.truncate(FRAMES);
     Some(Trap { kind, frames })
 }
 
@@ -286,10 +288,10 @@ fn walk(code: &CodeMap, memory: Stack, pc: u64, fp: u64) -> [u64; FRAMES] {
 }
 
 /// The stack from the trap to the frame of the entry.
-#[derive(Clone, Copy)]
-struct Stack {
-    start: u64,
-    end: u64,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stack {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
 }
 
 impl FrameMemory for Stack {

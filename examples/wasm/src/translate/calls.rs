@@ -65,6 +65,7 @@ impl Translator<'_, '_, '_> {
         let arguments = self.arguments(signature.params.len());
         let reference = self.reference(self.declared.functions[function as usize]);
         let call = self.builder.ins().call(reference, &arguments);
+        self.tag(call);
         self.push_results(signature, call);
     }
 
@@ -109,6 +110,7 @@ impl Translator<'_, '_, '_> {
         let arguments = self.arguments(signature.params.len());
         let compiled = self.builder.import_signature(compiled_signature(signature));
         let call = self.builder.ins().call_indirect(compiled, code, &arguments);
+        self.tag(call);
         self.push_results(signature, call);
     }
 

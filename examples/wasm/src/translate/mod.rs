@@ -5,6 +5,7 @@
 
 mod calls;
 mod control;
+mod debug;
 mod memory;
 mod operators;
 
@@ -22,6 +23,8 @@ use cranelift_inliner_wasm_runtime::{
     Context, HostFunction, REGISTER_RESULTS, ValueType, find_host_function,
 };
 use cranelift_module::{FuncId, Linkage, Module};
+use debug::Debug;
+pub(crate) use debug::breakpoint;
 use rustc_hash::FxHashMap;
 use std::mem::offset_of;
 use wasmparser::FuncValidatorAllocations;
@@ -32,6 +35,7 @@ pub(crate) const TABLE_OUT_OF_BOUNDS: TrapCode = TrapCode::unwrap_user(2);
 pub(crate) const NULL_CALL: TrapCode = TrapCode::unwrap_user(3);
 pub(crate) const WRONG_SIGNATURE: TrapCode = TrapCode::unwrap_user(4);
 pub(crate) const EXIT: TrapCode = TrapCode::unwrap_user(5);
+pub(crate) const STOPPED: TrapCode = TrapCode::unwrap_user(6);
 
 /// The calling convention of compiled functions: it returns any number of values, and a trap has
 /// no registers to restore.
@@ -64,9 +68,17 @@ pub(crate) struct Declared {
     /// Those of the WebAssembly module, by number; wrappers for imported ones.
     pub(crate) functions: Vec<FuncId>,
     host: FxHashMap<&'static str, FuncId>,
+    /// The function that stops for a debugger, if code is to be debugged.
+    pub(crate) breakpoint: Option<FuncId>,
 }
 
 impl Declared {
+    /// Returns all functions in which a trap may be: those of the module, and then the one that
+    /// stops for a debugger.
+    pub(crate) fn with_code(&self) -> impl Iterator<Item = FuncId> + '_ {
+        self.functions.iter().copied().chain(self.breakpoint)
+    }
+
     /// Returns the id of a function of the host.
     pub(crate) fn host_function(
         &mut self,
@@ -97,6 +109,8 @@ enum Region {
     /// The context without its globals, and with results of calls.
     Context,
     Globals,
+    /// The slots of debugged functions.
+    State,
 }
 
 impl Region {
@@ -109,6 +123,7 @@ impl Region {
                 Self::Table => "table",
                 Self::Context => "context",
                 Self::Globals => "globals",
+                Self::State => "state",
             }
             .into(),
         });
@@ -156,7 +171,9 @@ pub(crate) fn translate_body(
         UserFuncName::user(0, id.as_u32()),
         compiled_signature(signature),
     );
-    limit_stack(&mut func);
+    if declared.breakpoint.is_none() {
+        limit_stack(&mut func);
+    }
 
     let mut validator = copy(validator).into_validator(std::mem::take(&mut scratch.validator));
     let mut reader = body.get_binary_reader();
@@ -179,6 +196,7 @@ pub(crate) fn translate_body(
         stack: Vec::new(),
         frames: Vec::new(),
         reachable: true,
+        debug: None,
     };
     for (&ty, &value) in signature.params.iter().zip(&params[1..]) {
         translator.add_local(clif_type(ty), value);
@@ -194,6 +212,7 @@ pub(crate) fn translate_body(
             translator.add_local(ty, zero);
         }
     }
+    translator.begin_debug(number);
     translator.begin_function(&signature.results);
     let mut operators = wasmparser::OperatorsReader::new(reader);
     while !operators.eof() {
@@ -201,9 +220,11 @@ pub(crate) fn translate_body(
         let operator = operators.read()?;
         validator.op(offset, &operator)?;
         translator.builder.set_srcloc(SourceLoc::new(offset as u32));
+        translator.stop_before(&operator, offset);
         translator.operator(&operator, offset)?;
     }
     operators.finish()?;
+    translator.end_debug();
     let mut builder = translator.builder;
     builder.seal_all_blocks();
     builder.finalize(config);
@@ -236,6 +257,8 @@ struct Translator<'a, 'w, 'f> {
     frames: Vec<Frame>,
     /// Whether the current operator is reached. If not, there is no current block.
     reachable: bool,
+    /// `None` for code that is not debugged.
+    debug: Option<Debug>,
 }
 
 impl Translator<'_, '_, '_> {
@@ -282,6 +305,7 @@ impl Translator<'_, '_, '_> {
         let mut all = vec![self.context];
         all.extend(arguments);
         let call = self.builder.ins().call(reference, &all);
+        self.tag(call);
         Ok(self.builder.inst_results(call)[0])
     }
 

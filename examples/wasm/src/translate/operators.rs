@@ -46,11 +46,13 @@ impl Translator<'_, '_, '_> {
                 let value = self.pop();
                 self.builder
                     .def_var(self.locals[*local_index as usize], value);
+                self.keep_local(*local_index, value);
             }
             Op::LocalTee { local_index } => {
                 let value = self.pop();
                 self.builder
                     .def_var(self.locals[*local_index as usize], value);
+                self.keep_local(*local_index, value);
                 self.push(value);
             }
             Op::GlobalGet { global_index } => self.global_get(*global_index),

@@ -6,7 +6,7 @@
 //! `qemu-aarch64` is missing, the test says so and passes.
 
 use super::builds::{LEVELS, ORDERS, POLICIES, by_pass, compile_order};
-use super::programs::{CASES, Case};
+use super::programs::{Case, cases};
 use super::recording::{self, Build, Run, assert_same, parse};
 use cranelift_codegen::FinalizedMachExceptionHandler;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -48,7 +48,7 @@ fn every_build_for_aarch64_gives_the_trace_without_inlining() {
         eprintln!("passed over: no {COMPILER}, or no qemu-aarch64");
         return;
     };
-    for case in CASES {
+    for case in cases() {
         let program = parse(case);
         let folder = tempfile::tempdir().unwrap();
         let linked = link(case, &program, folder.path());
@@ -61,8 +61,7 @@ fn every_build_for_aarch64_gives_the_trace_without_inlining() {
         for (index, linked) in linked.iter().enumerate() {
             for (at, argument) in case.arguments.iter().enumerate() {
                 let run = read_run(&mut words, &linked.offsets);
-                let table = recording::table(&program, &linked.build, &run).unwrap();
-                let actual = recording::trace(&table, &run).unwrap();
+                let actual = recording::trace(case, &program, &linked.build, &run).unwrap();
                 if index == 0 {
                     assert!(actual.events.iter().all(|event| !event.stack.is_empty()));
                     expected.push(actual);

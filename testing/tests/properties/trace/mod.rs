@@ -8,6 +8,7 @@
 
 mod aarch64;
 mod builds;
+mod guest;
 #[cfg(all(unix, target_arch = "x86_64"))]
 mod mutations;
 mod programs;

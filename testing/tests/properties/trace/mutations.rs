@@ -2,13 +2,13 @@
 //! is changed in one place, and the trace must not be the same.
 
 use super::builds::{Order, by_order, isa};
-use super::programs::{CASES, Case};
+use super::programs::{CASES, Case, cases};
 use super::recording;
 use super::recording::{Build, Trace, compile, parse};
 use cranelift_codegen::ir::{DebugTag, Function, Inst, StackSlot, StackSlotKey};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
-use cranelift_inliner::frames::{CountedFrames, split_frames};
+use cranelift_inliner::frames::split_frames;
 use cranelift_inliner::program::Program;
 use std::collections::BTreeMap;
 
@@ -69,15 +69,17 @@ const MUTATIONS: [(&str, Mutation); 7] = [
     }),
 ];
 
-fn frames_of(body: &Function, inst: Inst) -> Frames {
-    let frames = split_frames(&CountedFrames, body.debug_tags.get(inst));
+fn frames_of(case: &Case, body: &Function, inst: Inst) -> Frames {
+    let schema = case.schema();
+    let frames = split_frames(&schema, body.debug_tags.get(inst));
     frames.map(|frame| frame.unwrap().to_vec()).collect()
 }
 
-fn set_frames(body: &mut Function, inst: Inst, frames: Frames) {
+fn set_frames(case: &Case, body: &mut Function, inst: Inst, frames: Frames) {
     let tags = frames.into_iter().flat_map(|frame| {
         let count = DebugTag::User(frame.len() as u32);
-        std::iter::once(count).chain(frame)
+        let count = (!case.is_guest).then_some(count);
+        count.into_iter().chain(frame)
     });
     body.debug_tags.set(inst, tags);
 }
@@ -131,7 +133,7 @@ impl Subject {
         build.extend(compile(&*self.isa, &[(self.main, body.clone())]));
         self.case.arguments.iter().map(move |&argument| {
             let run = recording::run(&self.isa, &self.program, &build, argument);
-            recording::trace(&recording::table(&self.program, &build, &run)?, &run)
+            recording::trace(self.case, &self.program, &build, &run)
         })
     }
 
@@ -145,21 +147,21 @@ impl Subject {
 #[test]
 fn every_change_of_tags_is_noticed() {
     let mut applied: BTreeMap<&str, usize> = BTreeMap::new();
-    for case in CASES {
+    for case in cases() {
         let subject = Subject::new(case);
         assert!(!subject.is_noticed(&subject.body), "{}", case.name);
         for inst in insts(&subject.body) {
             if !subject.body.debug_tags.has(inst) {
                 continue;
             }
-            let frames = frames_of(&subject.body, inst);
+            let frames = frames_of(case, &subject.body, inst);
             for (name, mutation) in MUTATIONS {
                 let Some(mutated) = mutation(frames.clone(), &subject.body) else {
                     continue;
                 };
                 assert_ne!(mutated, frames, "{name}");
                 let mut body = subject.body.clone();
-                set_frames(&mut body, inst, mutated);
+                set_frames(case, &mut body, inst, mutated);
                 assert!(
                     subject.is_noticed(&body),
                     "{}: nobody notices: {name} at {inst} of\n{}",
@@ -180,7 +182,7 @@ fn every_change_of_tags_is_noticed() {
 
 #[test]
 fn every_lost_key_and_every_changed_one_is_noticed() {
-    for case in CASES {
+    for case in cases() {
         let subject = Subject::new(case);
         let tags = insts(&subject.body)
             .into_iter()

@@ -13,16 +13,36 @@
 //! any other expects that the unwinder restores the registers which the callee would have, and the
 //! hosts do not.
 
+use super::guest::GUEST;
+use cranelift_inliner::frames::{CountedFrames, FrameSchema, WasmtimeFrames};
+
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) clif: &'static str,
     /// The arguments of `%main`.
     pub(crate) arguments: &'static [i64],
+    /// Whether the tags have Wasmtime's form.
+    pub(crate) is_guest: bool,
+}
+
+impl Case {
+    pub(crate) fn schema(&self) -> &'static dyn FrameSchema {
+        match self.is_guest {
+            true => &WasmtimeFrames,
+            false => &CountedFrames,
+        }
+    }
+}
+
+/// Returns all programs.
+pub(crate) fn cases() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().chain([&GUEST])
 }
 
 pub(crate) const CASES: &[Case] = &[
     Case {
         name: "nesting",
+        is_guest: false,
         arguments: &[5],
         clif: "
 function %main(i64) -> i64 system_v {
@@ -99,6 +119,7 @@ block0(v0: i64):
     },
     Case {
         name: "several copies of a callee",
+        is_guest: false,
         arguments: &[3, -40],
         clif: "
 function %main(i64) -> i64 system_v {
@@ -167,6 +188,7 @@ block0(v0: i64):
     },
     Case {
         name: "recursion",
+        is_guest: false,
         arguments: &[4, 0, 1, 2, 3],
         clif: "
 function %main(i64) -> i64 system_v {
@@ -248,6 +270,7 @@ block2:
     },
     Case {
         name: "tail calls",
+        is_guest: false,
         arguments: &[6, 0],
         clif: "
 function %main(i64) -> i64 system_v {
@@ -326,6 +349,7 @@ block2:
     },
     Case {
         name: "loops",
+        is_guest: false,
         arguments: &[4],
         clif: "
 function %main(i64) -> i64 system_v {
@@ -391,6 +415,7 @@ block0(v0: i64):
     },
     Case {
         name: "exceptions",
+        is_guest: false,
         arguments: &[1, 2, 3, 5, 7, -19, -18, -17, -15],
         clif: "
 function %main(i64) -> i64 system_v {

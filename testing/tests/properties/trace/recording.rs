@@ -5,10 +5,9 @@ use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_inliner::backend::{CompileScratch, CompiledFunction, compile_function};
-use cranelift_inliner::frames::{CountedFrames, FrameTable};
 use cranelift_inliner::program::{FunctionName, Program};
 use cranelift_inliner_testing::execute::{Engine, Invocation, Outcome, Snapshot};
-use cranelift_inliner_testing::trace::{Tag, VirtualStack, frame_table};
+use cranelift_inliner_testing::trace::{Tag, VirtualStack, WrittenBytes, frame_table};
 
 /// The result of a run.
 pub(crate) struct Run {
@@ -95,26 +94,32 @@ pub(crate) fn run(isa: &OwnedTargetIsa, source: &Program, build: &Build, argumen
     }
 }
 
-/// Returns the table of a build, with descriptors from the source.
-pub(crate) fn table(source: &Program, build: &Build, run: &Run) -> Result<FrameTable, String> {
+/// Returns a debugger's view of a run, with the table of the build.
+pub(crate) fn trace(
+    case: &Case,
+    source: &Program,
+    build: &Build,
+    run: &Run,
+) -> Result<Trace, String> {
     let functions = build
         .iter()
         .map(|(identity, compiled)| (*identity, compiled));
-    let table = frame_table(CountedFrames, source, functions, |identity| {
+    let table = frame_table(case.schema(), source, functions, |identity| {
         let mut offsets = run.offsets.iter();
         Some(offsets.find(|(id, _)| *id == identity)?.1)
     });
-    table.map_err(|error| error.to_string())
-}
-
-/// Returns a debugger's view of a run.
-pub(crate) fn trace(table: &FrameTable, run: &Run) -> Result<Trace, String> {
+    let table = table.map_err(|error| error.to_string())?;
+    let written = WrittenBytes::of(source, case.schema());
     let events = run.events.iter();
     let events = events.map(|(arguments, snapshot)| {
         let stack = VirtualStack::read(table.reader(), run.text, snapshot);
+        let mut stack = stack.map_err(|error| error.to_string())?;
+        if case.is_guest {
+            written.clear_others(&mut stack);
+        }
         Ok::<_, String>(Event {
             arguments: *arguments,
-            stack: stack.map_err(|error| error.to_string())?.frames,
+            stack: stack.frames,
         })
     });
     Ok(Trace {

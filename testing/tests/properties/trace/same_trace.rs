@@ -3,17 +3,22 @@
 //! all sets of inlined calls, orders and levels.
 
 use super::builds::{LEVELS, ORDERS, POLICIES, by_pass, compile_order, isa};
-use super::programs::{CASES, Case};
+use super::programs::{CASES, Case, cases};
 use super::recording;
 use super::recording::{Build, Trace, assert_same, parse};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::program::Program;
 use cranelift_inliner_testing::trace::Tag;
 
-fn trace_of(program: &Program, level: OptLevel, build: &Build, argument: i64) -> Trace {
+fn trace_of(
+    case: &Case,
+    program: &Program,
+    level: OptLevel,
+    build: &Build,
+    argument: i64,
+) -> Trace {
     let run = recording::run(&isa("host", level), program, build, argument);
-    let table = recording::table(program, build, &run).unwrap();
-    recording::trace(&table, &run).unwrap()
+    recording::trace(case, program, build, &run).unwrap()
 }
 
 /// Returns the trace without any inlining or optimization.
@@ -22,12 +27,12 @@ fn reference(case: &Case, argument: i64) -> Trace {
     let isa = isa("host", OptLevel::None);
     let (build, inlined) = by_pass(&program, &*isa, "never", false);
     assert_eq!(inlined, 0);
-    trace_of(&program, OptLevel::None, &build, argument)
+    trace_of(case, &program, OptLevel::None, &build, argument)
 }
 
 #[test]
 fn every_policy_level_and_clean_up_gives_the_trace_without_inlining() {
-    for case in CASES {
+    for case in cases() {
         let program = parse(case);
         for &argument in case.arguments {
             let expected = reference(case, argument);
@@ -38,7 +43,7 @@ fn every_policy_level_and_clean_up_gives_the_trace_without_inlining() {
                         let isa = isa("host", level);
                         let (build, inlined) = by_pass(&program, &*isa, policy, clean_up);
                         assert_eq!(inlined == 0, policy == "never", "{what}: {inlined}");
-                        let actual = trace_of(&program, level, &build, argument);
+                        let actual = trace_of(case, &program, level, &build, argument);
                         assert_same(&what, &expected, &actual);
                     }
                 }
@@ -49,14 +54,14 @@ fn every_policy_level_and_clean_up_gives_the_trace_without_inlining() {
 
 #[test]
 fn every_order_of_splicing_gives_the_trace_without_inlining() {
-    for case in CASES {
+    for case in cases() {
         let program = parse(case);
         for &argument in case.arguments {
             let expected = reference(case, argument);
             for level in LEVELS {
                 for order in ORDERS {
                     let build = compile_order(&program, &*isa("host", level), order);
-                    let actual = trace_of(&program, level, &build, argument);
+                    let actual = trace_of(case, &program, level, &build, argument);
                     let what = format!("{} {argument} {order:?} {level}", case.name);
                     assert_same(&what, &expected, &actual);
                 }

@@ -29,6 +29,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod written;
+
+pub use written::WrittenBytes;
+
 use super::execute::Snapshot;
 use cranelift_codegen::MachDebugTagPos;
 use cranelift_inliner::backend::CompiledFunction;
