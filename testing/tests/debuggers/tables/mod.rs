@@ -10,7 +10,7 @@ mod tagged;
 
 use super::builds::{Build, REFERENCE, Unit, builds};
 use super::programs::{Subject, generated, shape};
-use super::session::{Host, Machine, NATIVE, Stop, number};
+use super::session::{AARCH64, Host, Machine, NATIVE, Stop, number};
 use super::shipped;
 use super::trees::first;
 use backtraces::Backtraces;
@@ -30,10 +30,15 @@ use std::fs;
 use std::path::Path;
 
 /// The code has its addresses in the linked file.
-const MACHINE: Machine = Machine {
+const ON_X64: Machine = Machine {
     options: &["-no-pie"],
     keeps_stacks: true,
     ..NATIVE
+};
+
+const ON_AARCH64: Machine = Machine {
+    keeps_stacks: true,
+    ..AARCH64
 };
 
 /// The builds of each program, besides the one without inlining.
@@ -88,7 +93,7 @@ fn name(unit: &Unit) -> String {
     default_symbol(unit.code.name())
 }
 
-fn build_all(subjects: &[Subject], host: &mut Host, folder: &Path) -> Vec<Built> {
+fn build_all(subjects: &[Subject], host: &mut Host, target: &str, folder: &Path) -> Vec<Built> {
     let all = builds();
     let mut built = Vec::new();
     for (number, subject) in subjects.iter().enumerate() {
@@ -96,7 +101,7 @@ fn build_all(subjects: &[Subject], host: &mut Host, folder: &Path) -> Vec<Built>
         let others = (0..BUILDS).map(|at| all[(seed as usize * BUILDS + at) % all.len()]);
         for (at, build) in [REFERENCE].into_iter().chain(others).enumerate() {
             let prefix = format!("entry_{number}_{at}_");
-            let (mut product, units) = build.product(subject, seed, MACHINE.target, &prefix);
+            let (mut product, units) = build.product(subject, seed, target, &prefix);
             let entry = add_tables(&mut product, &units, subject, &prefix);
             let object = emit_object(product).unwrap();
             fs::write(folder.join(format!("{number}_{at}.o")), object).unwrap();
@@ -192,16 +197,15 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Returns `None` where that is not possible.
-    fn of(subjects: &'a [Subject], host: Host) -> Option<Self> {
-        if !MACHINE.is_here() {
+    fn of(subjects: &'a [Subject], mut host: Host, machine: &Machine) -> Option<Self> {
+        if !machine.is_here() {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        let mut host = host;
-        let built = build_all(subjects, &mut host, folder);
-        host.link(MACHINE.compiler, MACHINE.options, folder);
-        let stops = host.stops_on(&MACHINE, folder)?;
+        let built = build_all(subjects, &mut host, machine.target, folder);
+        host.link(machine.compiler, machine.options, folder);
+        let stops = host.stops_on(machine, folder)?;
         let stacks = read_stacks(folder);
         assert_eq!(stacks.len(), stops.iter().map(Vec::len).sum::<usize>());
         let program = fs::read(folder.join("host")).unwrap();
@@ -256,8 +260,17 @@ fn tagged_from(first: u64) -> Vec<Subject> {
 
 #[test]
 fn gdb_shows_the_frames_of_both_tables() {
-    let subjects = tagged_from(first() + PROGRAMS);
-    if let Some(run) = Run::of(&subjects, Host::default()) {
+    compare_from(first() + PROGRAMS, &ON_X64);
+}
+
+#[test]
+fn gdb_shows_the_frames_of_both_tables_on_aarch64() {
+    compare_from(first() + 2 * PROGRAMS, &ON_AARCH64);
+}
+
+fn compare_from(first: u64, machine: &Machine) {
+    let subjects = tagged_from(first);
+    if let Some(run) = Run::of(&subjects, Host::default(), machine) {
         let compared = run.compare();
         assert!(compared.slots > 0 && compared.slots == compared.tagged);
     }
@@ -270,7 +283,7 @@ fn gdb_shows_the_frames_of_both_tables_of_the_shipped_programs() {
         .iter()
         .map(|(_, program)| tagged::tagged(program).unwrap())
         .collect();
-    if let Some(run) = Run::of(&subjects, Host::stopping_first(20)) {
+    if let Some(run) = Run::of(&subjects, Host::stopping_first(20), &ON_X64) {
         let compared = run.compare();
         assert!(compared.slots > 500 && compared.slots == compared.tagged);
     }
@@ -280,7 +293,7 @@ fn gdb_shows_the_frames_of_both_tables_of_the_shipped_programs() {
 #[test]
 fn every_fault_in_the_tables_is_found() {
     let subjects = tagged_from(0);
-    let Some(run) = Run::of(&subjects, Host::default()) else {
+    let Some(run) = Run::of(&subjects, Host::default(), &ON_X64) else {
         return;
     };
     assert_eq!(run.compare().at_entries, 0);
