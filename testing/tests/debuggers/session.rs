@@ -2,6 +2,7 @@
 
 use super::lldb;
 use super::programs::Subject;
+use cranelift_inliner::backtrace::BacktraceTable;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -119,6 +120,7 @@ impl Host {
     /// Returns a host that runs WebAssembly programs with the static library `runtime`. The program
     /// gets `arguments`.
     pub(crate) fn of_wasm(count: u64, runtime: &Path, arguments: &[&str]) -> Self {
+        let table = BacktraceTable::link([]).unwrap();
         let runtime = runtime.display().to_string();
         let mut libraries = vec![runtime];
         libraries.extend(["-lpthread", "-ldl", "-lm", "-lgcc_s"].map(str::to_owned));
@@ -127,6 +129,11 @@ impl Host {
             libraries,
             arguments: arguments.iter().copied().map(str::to_owned).collect(),
             memory_behind: 1 << 30,
+            declarations: format!(
+                "const uint8_t backtraces[] = {{{}}};\nconst uint64_t backtraces_size = {};\n",
+                bytes(table.bytes()),
+                table.bytes().len()
+            ),
             ..Host::stopping_first(count)
         }
     }
@@ -303,6 +310,12 @@ fn run_in_gdb(machine: &Machine, folder: &Path, arguments: &[String]) -> Result<
         true => Ok(()),
         false => Err(format!("{said}{errors}")),
     }
+}
+
+/// Returns bytes as the elements of an array in C.
+pub(crate) fn bytes(bytes: &[u8]) -> String {
+    let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+    numbers.join(", ")
 }
 
 /// Returns a number that is written as `0x1f`.

@@ -1,7 +1,7 @@
 //! The WebAssembly programs that this repository ships, with their runtime.
 
 use super::programs::{Lines, Subject};
-use super::session::Host;
+use super::session::{Host, bytes};
 use super::shipped::with_visits;
 use super::trees::Case;
 use cranelift_inliner::decide::Small;
@@ -40,13 +40,12 @@ impl Image {
         let (mut declarations, functions) = symbols(&functions);
         let (more, entries) = symbols(&entries);
         declarations += &more;
-        let bytes: Vec<String> = self.bytes.iter().map(u8::to_string).collect();
         writeln!(
             declarations,
             "static const uint8_t {prefix}image[] = {{{}}};\n\
              static const void *const {prefix}functions[] = {{{functions}}};\n\
              static const void *const {prefix}entries[] = {{{entries}}};",
-            bytes.join(", ")
+            bytes(&self.bytes)
         )
         .unwrap();
         let row =
