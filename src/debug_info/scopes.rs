@@ -3,6 +3,7 @@
 use super::DebugFunction;
 use super::jumps::is_tail_call;
 use super::variables::Variable;
+use crate::backend::FrameSlot;
 use crate::locations::{Chain, CodeLocations, LocationTable, Place};
 use crate::program::FunctionName;
 use cranelift_codegen::MachDebugTagPos;
@@ -155,37 +156,52 @@ impl<'a> Scopes<'a> {
 
     /// Returns the scopes in which a variable in `slot` is seen.
     ///
-    /// A slot does not say which body it came with. Tagged points that name it do; without any it
-    /// must be the only body of the variable's function.
+    /// A slot does not say which body it came with. Tagged points that name it do. Those of a body
+    /// inside another one of the same function name the slots of both, the outer one first. If no
+    /// point names it, it must be the only slot with its key, and the variable's function must have
+    /// one body only: copies without code leave their slots behind.
     pub(super) fn of_variable(
         &mut self,
         function: &DebugFunction<'a>,
-        slot: StackSlot,
+        slot: &FrameSlot,
         variable: &Variable,
     ) -> Vec<usize> {
         let places = CodeLocations::new(function.compiled, function.locations);
+        let slots = function.compiled.frame_slots();
+        let alike = slots.filter(|other| other.key == slot.key);
+        let alike: Vec<StackSlot> = alike.map(|other| other.slot).collect();
         let mut found = Vec::new();
+        let mut is_named = false;
         for point in function.compiled.debug_tags() {
-            if !point.tags.contains(&DebugTag::StackSlot(slot)) {
+            let named = point.tags.iter().filter_map(|tag| match tag {
+                DebugTag::StackSlot(slot) if alike.contains(slot) => Some(*slot),
+                _ => None,
+            });
+            let mut named: Vec<StackSlot> = named.collect();
+            named.dedup();
+            is_named |= !named.is_empty();
+            if !named.contains(&slot.slot) {
                 continue;
             }
             let chain = match point.position {
                 MachDebugTagPos::Pre => places.lookup(point.offset),
                 MachDebugTagPos::Post => places.lookup_return_address(point.offset),
             };
-            let mut at = self.scope(chain);
-            loop {
-                let scope = &self.scopes[at];
-                if *scope.function == variable.function && !found.contains(&at) {
-                    found.push(at);
+            let innermost = self.scope(chain);
+            let bodies = self.outwards(innermost);
+            let bodies = bodies.filter(|&at| *self.scopes[at].function == variable.function);
+            let bodies: Vec<usize> = bodies.collect();
+            // With fewer slots than bodies, it is not known which of them have none.
+            if bodies.len() != named.len() {
+                continue;
+            }
+            for (body, named) in bodies.into_iter().zip(named.into_iter().rev()) {
+                if named == slot.slot && !found.contains(&body) {
+                    found.push(body);
                 }
-                if at == 0 {
-                    break;
-                }
-                at = scope.parent;
             }
         }
-        if found.is_empty() {
+        if !is_named && alike.len() == 1 {
             let bodies = self.scopes.iter().enumerate();
             let of_function = bodies.filter(|(_, scope)| *scope.function == variable.function);
             found.extend(of_function.map(|(at, _)| at));

@@ -86,7 +86,7 @@ impl UnitWriter<'_> {
                 let from_pointer =
                     i64::from(slot.offset) + i64::from(variable.offset) - i64::from(top);
                 let ty = AttributeValue::UnitRef(self.ty(&variable.ty));
-                let scopes = scopes.of_variable(&placed.function, slot.slot, &variable);
+                let scopes = scopes.of_variable(&placed.function, &slot, &variable);
                 for &scope in scopes.iter().filter_map(|&scope| entries.get(scope)) {
                     let entry = self.dwarf.unit.add(scope, gimli::DW_TAG_variable);
                     self.set_string(entry, gimli::DW_AT_name, &variable.name);

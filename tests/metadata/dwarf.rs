@@ -147,11 +147,11 @@ fn the_clif_text_is_a_source() {
     assert_eq!((declaration.file, declaration.line), ("nested.clif", 21));
 }
 
-type Reader = gimli::EndianArcSlice<gimli::RunTimeEndian>;
+pub(crate) type Reader = gimli::EndianArcSlice<gimli::RunTimeEndian>;
 
 /// Returns the debug information of an object file that was not linked: every section is at 0 and
 /// gets its relocations applied.
-fn read(bytes: &[u8]) -> gimli::Dwarf<Reader> {
+pub(crate) fn read(bytes: &[u8]) -> gimli::Dwarf<Reader> {
     let file = object::File::parse(bytes).unwrap();
     let endian = match file.is_little_endian() {
         true => gimli::RunTimeEndian::Little,

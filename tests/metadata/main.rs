@@ -20,4 +20,6 @@ mod locations_metadata;
 #[cfg(all(feature = "object", feature = "all-arch"))]
 mod object_file;
 #[cfg(all(feature = "all-arch", feature = "dwarf"))]
+mod slot_variables;
+#[cfg(all(feature = "all-arch", feature = "dwarf"))]
 mod unwinding;

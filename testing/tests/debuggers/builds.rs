@@ -131,8 +131,8 @@ impl Build {
         }
     }
 
-    /// Returns the bytes of an object file in which the entries alone are seen from outside, as
-    /// `prefixN`.
+    /// Returns the bytes of an object file in which entries are seen from outside, as `prefixN`, and
+    /// functions of WebAssembly, as `prefixwasmN`.
     pub(crate) fn object(
         &self,
         subject: &Subject,
@@ -177,13 +177,17 @@ impl Build {
             .iter()
             .map(|unit| {
                 let symbol = default_symbol(unit.code.name());
-                let number = symbol.strip_prefix("entry").map(str::to_owned);
+                let exported = match symbol.strip_prefix("entry") {
+                    None if symbol.starts_with("wasm") => Some(&*symbol),
+                    number => number,
+                };
+                let exported = exported.map(|name| format!("{prefix}{name}"));
                 ObjectFunction {
-                    linkage: match number {
+                    linkage: match exported {
                         Some(_) => ObjectLinkage::Export,
                         None => ObjectLinkage::Local,
                     },
-                    symbol: number.map_or(symbol, |number| format!("{prefix}{number}")),
+                    symbol: exported.unwrap_or(symbol),
                     compiled: &unit.code,
                 }
             })

@@ -49,11 +49,12 @@ pub(crate) fn has_python() -> bool {
 }
 
 /// Writes the stops of the host in `folder` to `stops.txt`.
-pub(crate) fn run(folder: &Path) -> Result<(), String> {
+pub(crate) fn run(folder: &Path, arguments: &[String]) -> Result<(), String> {
     fs::write(folder.join("stops_lldb.py"), include_str!("stops_lldb.py")).unwrap();
     let output = lldb()
         .args(["-o", "command script import ./stops_lldb.py", "host"])
         .env("STOPS_OUTPUT", "stops.txt")
+        .env("STOPS_ARGUMENTS", arguments.join(" "))
         .current_dir(folder)
         .output()
         .map_err(|error| error.to_string())?;

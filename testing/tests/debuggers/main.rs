@@ -23,3 +23,4 @@ mod tables;
 mod tail_calls;
 mod trees;
 mod verify;
+mod wasm;

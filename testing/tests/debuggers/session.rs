@@ -2,6 +2,7 @@
 
 use super::lldb;
 use super::programs::Subject;
+use cranelift_inliner::backtrace::BacktraceTable;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -81,6 +82,14 @@ impl Machine {
 pub(crate) struct Host {
     /// The number of calls of a run at each of which it stops. Later it stops only at some.
     stopping_first: u64,
+    /// What runs the entries, in C.
+    program: &'static str,
+    /// The arguments of the linker after the object files.
+    libraries: Vec<String>,
+    /// The arguments of the program.
+    arguments: Vec<String>,
+    /// The bytes behind the program in which its memory may be.
+    memory_behind: u64,
     declarations: String,
     rows: String,
     count: usize,
@@ -98,10 +107,43 @@ impl Host {
     pub(crate) fn stopping_first(count: u64) -> Self {
         Host {
             stopping_first: count,
+            program: include_str!("host.c"),
+            libraries: vec!["-lm".to_owned()],
+            arguments: Vec::new(),
+            memory_behind: 0,
             declarations: String::new(),
             rows: String::new(),
             count: 0,
         }
+    }
+
+    /// Returns a host that runs WebAssembly programs with the static library `runtime`. The program
+    /// gets `arguments`.
+    pub(crate) fn of_wasm(count: u64, runtime: &Path, arguments: &[&str]) -> Self {
+        let table = BacktraceTable::link([]).unwrap();
+        let runtime = runtime.display().to_string();
+        let mut libraries = vec![runtime];
+        libraries.extend(["-lpthread", "-ldl", "-lm", "-lgcc_s"].map(str::to_owned));
+        Host {
+            program: include_str!("wasm_host.c"),
+            libraries,
+            arguments: arguments.iter().copied().map(str::to_owned).collect(),
+            memory_behind: 1 << 30,
+            declarations: format!(
+                "const uint8_t backtraces[] = {{{}}};\nconst uint64_t backtraces_size = {};\n",
+                bytes(table.bytes()),
+                table.bytes().len()
+            ),
+            ..Host::stopping_first(count)
+        }
+    }
+
+    /// Adds a run as the host's program declares it, and returns its number.
+    pub(crate) fn add_run(&mut self, declarations: &str, row: &str) -> usize {
+        self.declarations.push_str(declarations);
+        writeln!(self.rows, "{{{row}}},").unwrap();
+        self.count += 1;
+        self.count - 1
     }
 
     /// Adds the invocations of a program whose entries are `prefixN`, and returns their numbers.
@@ -126,36 +168,30 @@ impl Host {
     /// number.
     pub(crate) fn add(&mut self, symbol: &str, arguments: &[[u8; 16]], values: usize) -> usize {
         let number = self.count;
-        self.count += 1;
         let mut words: Vec<String> = arguments
             .iter()
             .flat_map(|bytes| bytes.as_chunks::<8>().0)
             .map(|word| format!("{}u", u64::from_le_bytes(*word)))
             .collect();
         words.resize(2 * values.max(1), "0".to_owned());
-        writeln!(
-            self.declarations,
+        let declarations = format!(
             "extern void {symbol}(uint64_t *);\n\
-             static const uint64_t arguments_{number}[] = {{{}}};",
+             static const uint64_t arguments_{number}[] = {{{}}};\n",
             words.join(", ")
-        )
-        .unwrap();
-        writeln!(
-            self.rows,
-            "{{{symbol}, arguments_{number}, {}}},",
-            values.max(1)
-        )
-        .unwrap();
-        number
+        );
+        let row = format!("{symbol}, arguments_{number}, {}", values.max(1));
+        self.add_run(&declarations, &row)
     }
 
     /// Returns the source of the host.
     fn source(&self) -> String {
         format!(
-            "enum {{ STOPPING_FIRST = {} }};\n{}\n{}\nconst struct run runs[] = {{{}}};\n\
+            "enum {{ STOPPING_FIRST = {}, MEMORY_BEHIND = {} }};\n{}\n{}\n{}\nconst struct run runs[] = {{{}}};\n\
              const uint64_t run_count = {};\n",
             self.stopping_first,
-            include_str!("host.c"),
+            self.memory_behind,
+            include_str!("probe.c"),
+            self.program,
             self.declarations,
             self.rows,
             self.count
@@ -175,7 +211,7 @@ impl Host {
             .args(["-O1", "-w", "-o", "host", "host.c"])
             .args(options)
             .args(objects)
-            .arg("-lm")
+            .args(&self.libraries)
             .current_dir(folder)
             .output()
             .unwrap();
@@ -205,8 +241,8 @@ impl Host {
         // None may be left from a run before.
         let _ = fs::remove_file(&file);
         match machine.debugger {
-            "lldb" => lldb::run(folder)?,
-            _ => run_in_gdb(machine, folder)?,
+            "lldb" => lldb::run(folder, &self.arguments)?,
+            _ => run_in_gdb(machine, folder, &self.arguments)?,
         }
         let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
         Ok(self.parse(&text))
@@ -234,11 +270,11 @@ impl Host {
     }
 }
 
-fn run_in_gdb(machine: &Machine, folder: &Path) -> Result<(), String> {
+fn run_in_gdb(machine: &Machine, folder: &Path, arguments: &[String]) -> Result<(), String> {
     let mut emulator = None;
     let mut setup =
         String::from("set pagination off;set startup-with-shell off;set backtrace limit unlimited");
-    let mut start = String::from("run");
+    let mut start = format!("run {}", arguments.join(" "));
     if let Some(program) = machine.emulator {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
@@ -274,6 +310,12 @@ fn run_in_gdb(machine: &Machine, folder: &Path) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("{said}{errors}")),
     }
+}
+
+/// Returns bytes as the elements of an array in C.
+pub(crate) fn bytes(bytes: &[u8]) -> String {
+    let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+    numbers.join(", ")
 }
 
 /// Returns a number that is written as `0x1f`.

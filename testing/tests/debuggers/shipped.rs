@@ -42,6 +42,21 @@ const EXPRESSIONS: [(&str, &[(&str, i64)]); 2] = [
 
 /// Returns all of them, each several times to be built in different ways.
 pub(crate) fn all() -> Vec<Case> {
+    let programs = generated().into_iter().enumerate();
+    let cases = programs.flat_map(|(number, (name, generated))| {
+        let builds = (0..3).map(move |at| Case {
+            name: format!("{name} {at}"),
+            subject: Subject::new(&generated, Lines::Unique).unwrap(),
+            seed: number as u64 * 3 + at,
+            wasm: None,
+        });
+        builds.collect::<Vec<_>>()
+    });
+    cases.collect()
+}
+
+/// Returns the programs with their names and with calls of `%visit`.
+pub(crate) fn generated() -> Vec<(String, Generated)> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let mut programs = Vec::new();
     for path in clif_files(root) {
@@ -68,29 +83,18 @@ pub(crate) fn all() -> Vec<Case> {
         programs.push((file.to_owned(), program, invocations));
     }
     assert!(programs.len() > 7);
-    let programs = programs.into_iter().map(|(name, program, invocations)| {
-        let program = program
-            .with_bodies(|_, function| Some(Arc::new(with_visits(function.body()))))
-            .unwrap();
-        (
-            name,
-            Generated {
-                program,
-                invocations,
-            },
-        )
-    });
-    let programs = programs
-        .enumerate()
-        .flat_map(|(number, (name, generated))| {
-            let builds = 0..3u64;
-            let cases = builds.map(move |at| Case {
-                name: format!("{name} {at}"),
-                subject: Subject::new(&generated, Lines::Unique).unwrap(),
-                seed: number as u64 * 3 + at,
-            });
-            cases.collect::<Vec<_>>()
+    let programs = programs.into_iter();
+    let programs = programs.map(|(name, program, invocations)| {
+        let program = program.with_bodies(|_, function| {
+            let body = with_visits(function.body());
+            Some(Arc::new(body))
         });
+        let generated = Generated {
+            program: program.unwrap(),
+            invocations,
+        };
+        (name, generated)
+    });
     programs.collect()
 }
 

@@ -8,16 +8,19 @@ FRAMES = 400
 
 
 STACK = 1 << 20
+MAPPED = (0x7E0000000000, 0x800000000000)
 
 
 def comparable(bits, stack):
-    """Returns bits, without addresses of the stack and of the program, which differ between builds."""
+    """Returns bits, without addresses, which differ between builds."""
     try:
         number = int(bits, 16)
     except ValueError:
         return bits
     if stack - STACK <= number < stack + STACK:
         return "stack"
+    if MAPPED[0] <= number < MAPPED[1]:
+        return "mapped"
     return "image" if image[0] <= number < image[1] else bits
 
 

@@ -5,6 +5,7 @@ import lldb
 
 FRAMES = 400
 STACK = 1 << 20
+MAPPED = (0x7E0000000000, 0x800000000000)
 HOST_FRAMES = ("stop", "probe")
 
 
@@ -20,9 +21,11 @@ def bits_of(value):
 
 
 def comparable(bits, stack, image):
-    """Returns bits, without addresses of the stack and of the program, which differ between builds."""
+    """Returns bits, without addresses, which differ between builds."""
     if stack - STACK <= bits < stack + STACK:
         return "stack"
+    if MAPPED[0] <= bits < MAPPED[1]:
+        return "mapped"
     return "image" if image[0] <= bits < image[1] else hex(bits)
 
 
@@ -69,8 +72,9 @@ def run(debugger):
     debugger.SetAsync(False)
     target = debugger.GetSelectedTarget()
     error = lldb.SBError()
+    arguments = os.environ["STOPS_ARGUMENTS"].split()
     process = target.Launch(
-        debugger.GetListener(), None, None, None, None, None, os.getcwd(), 0, False, error
+        debugger.GetListener(), arguments, None, None, None, None, os.getcwd(), 0, False, error
     )
     if error.Fail():
         raise RuntimeError(f"ptrace: {error}")

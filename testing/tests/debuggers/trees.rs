@@ -5,6 +5,7 @@ use super::differences::difference;
 use super::programs::{Lines, Subject, shape};
 use super::session::{AARCH64, Host, LLDB, Machine, NATIVE};
 use super::shipped;
+use super::wasm::{self, Image};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,8 @@ pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) subject: Subject,
     pub(crate) seed: u64,
+    /// What a runtime has to know, if it was made of WebAssembly.
+    pub(crate) wasm: Option<Image>,
 }
 
 fn generated(lines: Lines, count: u64) -> Vec<Case> {
@@ -43,6 +46,7 @@ fn generated(lines: Lines, count: u64) -> Vec<Case> {
             name: seed.to_string(),
             subject: Subject::generated(seed, &shape(), lines)?,
             seed,
+            wasm: None,
         })
     });
     cases.collect()
@@ -51,7 +55,8 @@ fn generated(lines: Lines, count: u64) -> Vec<Case> {
 fn build_all(cases: &[Case], host: &mut Host, target: &str, folder: &Path) -> Vec<Built> {
     let all = builds();
     let mut built = Vec::new();
-    for (number, Case { subject, seed, .. }) in cases.iter().enumerate() {
+    for (number, case) in cases.iter().enumerate() {
+        let Case { subject, seed, .. } = case;
         let others = (0..BUILDS).map(|at| all[(*seed as usize * BUILDS + at) % all.len()]);
         for (at, build) in [REFERENCE].into_iter().chain(others).enumerate() {
             let prefix = format!("entry_{number}_{at}_");
@@ -60,7 +65,10 @@ fn build_all(cases: &[Case], host: &mut Host, target: &str, folder: &Path) -> Ve
             built.push(Built {
                 case: number,
                 build,
-                runs: host.add_all(subject, &prefix),
+                runs: match &case.wasm {
+                    None => host.add_all(subject, &prefix),
+                    Some(image) => vec![image.add_to(host, &prefix)],
+                },
             });
         }
     }
@@ -174,4 +182,23 @@ fn gdb_shows_the_same_call_tree_of_the_shipped_programs_on_aarch64() {
 #[test]
 fn lldb_shows_the_same_call_tree_of_the_shipped_programs() {
     compare(&LLDB, &shipped::all(), Host::stopping_first(20));
+}
+
+#[test]
+fn gdb_shows_the_same_call_tree_of_webassembly_programs() {
+    compare_wasm(&NATIVE, count().div_ceil(25));
+}
+
+#[test]
+fn lldb_shows_the_same_call_tree_of_webassembly_programs() {
+    compare_wasm(&LLDB, count().div_ceil(50));
+}
+
+/// The programs do one round. They are large, so there are fewer than of the generated ones.
+fn compare_wasm(machine: &Machine, count: u64) {
+    if let Some(runtime) = wasm::runtime() {
+        let host = Host::of_wasm(20, &runtime, &["1"]);
+        let programs = wasm::programs(first(), count);
+        compare(machine, &programs, host);
+    }
 }

@@ -10,7 +10,8 @@ mod tagged;
 
 use super::builds::{Build, REFERENCE, Unit, builds};
 use super::programs::{Subject, generated, shape};
-use super::session::{Host, Machine, NATIVE, Stop, number};
+use super::session::{AARCH64, Host, Machine, NATIVE, Stop, number};
+use super::shipped;
 use super::trees::first;
 use backtraces::Backtraces;
 use compare::{Compared, Stack, Tables, shown_name};
@@ -29,10 +30,15 @@ use std::fs;
 use std::path::Path;
 
 /// The code has its addresses in the linked file.
-const MACHINE: Machine = Machine {
+const ON_X64: Machine = Machine {
     options: &["-no-pie"],
     keeps_stacks: true,
     ..NATIVE
+};
+
+const ON_AARCH64: Machine = Machine {
+    keeps_stacks: true,
+    ..AARCH64
 };
 
 /// The builds of each program, besides the one without inlining.
@@ -87,16 +93,15 @@ fn name(unit: &Unit) -> String {
     default_symbol(unit.code.name())
 }
 
-fn build_all(subjects: &[Subject], folder: &Path) -> (Host, Vec<Built>) {
+fn build_all(subjects: &[Subject], host: &mut Host, target: &str, folder: &Path) -> Vec<Built> {
     let all = builds();
-    let mut host = Host::default();
     let mut built = Vec::new();
     for (number, subject) in subjects.iter().enumerate() {
         let seed = first() + number as u64;
         let others = (0..BUILDS).map(|at| all[(seed as usize * BUILDS + at) % all.len()]);
         for (at, build) in [REFERENCE].into_iter().chain(others).enumerate() {
             let prefix = format!("entry_{number}_{at}_");
-            let (mut product, units) = build.product(subject, seed, MACHINE.target, &prefix);
+            let (mut product, units) = build.product(subject, seed, target, &prefix);
             let entry = add_tables(&mut product, &units, subject, &prefix);
             let object = emit_object(product).unwrap();
             fs::write(folder.join(format!("{number}_{at}.o")), object).unwrap();
@@ -110,7 +115,7 @@ fn build_all(subjects: &[Subject], folder: &Path) -> (Host, Vec<Built>) {
             });
         }
     }
-    (host, built)
+    built
 }
 
 /// Returns the tables of each build from the linked program.
@@ -181,49 +186,119 @@ fn is_found<T: Clone + PartialEq>(
     has_place.then_some(found)
 }
 
-#[test]
-fn both_tables_have_the_frames_that_gdb_shows_and_faults_in_them_are_found() {
-    if !MACHINE.is_here() {
-        return;
+/// Programs that ran in gdb.
+struct Run<'a> {
+    subjects: &'a [Subject],
+    built: Vec<Built>,
+    stops: Vec<Vec<Stop>>,
+    stacks: Vec<Stack>,
+    program: Vec<u8>,
+}
+
+impl<'a> Run<'a> {
+    /// Returns `None` where that is not possible.
+    fn of(subjects: &'a [Subject], mut host: Host, machine: &Machine) -> Option<Self> {
+        if !machine.is_here() {
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let built = build_all(subjects, &mut host, machine.target, folder);
+        host.link(machine.compiler, machine.options, folder);
+        let stops = host.stops_on(machine, folder)?;
+        let stacks = read_stacks(folder);
+        assert_eq!(stacks.len(), stops.iter().map(Vec::len).sum::<usize>());
+        let program = fs::read(folder.join("host")).unwrap();
+        Some(Run {
+            subjects,
+            built,
+            stops,
+            stacks,
+            program,
+        })
     }
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let seeds = first()..first() + PROGRAMS;
-    let subjects: Vec<Subject> = seeds
+
+    fn seen(&self) -> Vec<Seen<'_>> {
+        let mut stacks = self.stacks.iter();
+        let mut seen = Vec::new();
+        for (at, built) in self.built.iter().enumerate() {
+            for stop in built.runs.iter().flat_map(|&run| &self.stops[run]) {
+                seen.push((at, stop, stacks.next().unwrap()));
+            }
+        }
+        seen
+    }
+
+    /// Compares all stops, and returns the numbers of frames.
+    fn compare(&self) -> Compared {
+        let tables = read_tables(&self.program, &self.built, self.subjects);
+        let (mut compared, mut differences) = (Compared::default(), Vec::new());
+        let seen = self.seen();
+        for (at, stop, stack) in &seen {
+            if let Some(difference) = tables[*at].difference(stop, stack, &mut compared) {
+                let Built { subject, build, .. } = &self.built[*at];
+                differences.push(format!("{subject} {build:?}: {difference}\n{stop:x?}"));
+            }
+        }
+        let programs = self.subjects.len();
+        eprintln!("{programs} programs, {} stops, {compared:?}", seen.len());
+        for difference in differences.iter().take(10) {
+            eprintln!("{difference}");
+        }
+        assert_eq!(differences.len(), 0);
+        compared
+    }
+}
+
+/// Returns tagged programs from the number `first` on.
+fn tagged_from(first: u64) -> Vec<Subject> {
+    let seeds = first..first + PROGRAMS;
+    seeds
         .filter_map(|seed| tagged::tagged(&generated(seed, &shape())?))
+        .collect()
+}
+
+#[test]
+fn gdb_shows_the_frames_of_both_tables() {
+    compare_from(first() + PROGRAMS, &ON_X64);
+}
+
+#[test]
+fn gdb_shows_the_frames_of_both_tables_on_aarch64() {
+    compare_from(first() + 2 * PROGRAMS, &ON_AARCH64);
+}
+
+fn compare_from(first: u64, machine: &Machine) {
+    let subjects = tagged_from(first);
+    if let Some(run) = Run::of(&subjects, Host::default(), machine) {
+        let compared = run.compare();
+        assert!(compared.slots > 0 && compared.slots == compared.tagged);
+    }
+}
+
+#[test]
+fn gdb_shows_the_frames_of_both_tables_of_the_shipped_programs() {
+    let programs = shipped::generated();
+    let subjects: Vec<Subject> = programs
+        .iter()
+        .map(|(_, program)| tagged::tagged(program).unwrap())
         .collect();
-    let (host, built) = build_all(&subjects, folder);
-    host.link(MACHINE.compiler, MACHINE.options, folder);
-    let Some(stops) = host.stops_on(&MACHINE, folder) else {
+    if let Some(run) = Run::of(&subjects, Host::stopping_first(20), &ON_X64) {
+        let compared = run.compare();
+        assert!(compared.slots > 500 && compared.slots == compared.tagged);
+    }
+}
+
+/// These programs execute all that the faults are put into.
+#[test]
+fn every_fault_in_the_tables_is_found() {
+    let subjects = tagged_from(0);
+    let Some(run) = Run::of(&subjects, Host::default(), &ON_X64) else {
         return;
     };
-    let stacks = read_stacks(folder);
-    assert_eq!(stacks.len(), stops.iter().map(Vec::len).sum::<usize>());
-    let mut stacks = stacks.iter();
-    let mut seen: Vec<Seen<'_>> = Vec::new();
-    for (at, built) in built.iter().enumerate() {
-        for stop in built.runs.iter().flat_map(|&run| &stops[run]) {
-            seen.push((at, stop, stacks.next().unwrap()));
-        }
-    }
-    let program = fs::read(folder.join("host")).unwrap();
-    let mut tables = read_tables(&program, &built, &subjects);
-
-    let mut compared = Compared::default();
-    let mut differences = Vec::new();
-    for (at, stop, stack) in &seen {
-        if let Some(difference) = tables[*at].difference(stop, stack, &mut compared) {
-            let Built { subject, build, .. } = &built[*at];
-            differences.push(format!("{subject} {build:?}: {difference}\n{stop:x?}"));
-        }
-    }
-    eprintln!("{} stops, {compared:?}", seen.len());
-    for difference in differences.iter().take(10) {
-        eprintln!("{difference}");
-    }
-    assert_eq!(differences.len(), 0);
-    assert!(compared.tagged > 500 && compared.slots > 500 && compared.at_entries == 0);
-
+    assert_eq!(run.compare().at_entries, 0);
+    let seen = run.seen();
+    let mut tables = read_tables(&run.program, &run.built, run.subjects);
     let mut missed = Vec::new();
     let contents = tables
         .iter()
