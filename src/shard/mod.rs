@@ -70,6 +70,8 @@
 //! becomes known are decided in the backend, among the functions that are there.
 
 mod backend;
+mod bodies;
+mod body;
 mod decisions;
 mod error;
 mod format;
@@ -83,6 +85,7 @@ mod summary;
 mod thin;
 
 pub use backend::{LinkedShard, MissingImport, MissingReason};
+pub use bodies::{BodiesError, ShardBodies, ShardFunctions};
 pub use error::{LinkError, ThinError};
 pub use format::SummaryError;
 pub use parse::{ParseShardPlanError, ShardPlanProblem};

@@ -1,6 +1,6 @@
 //! From the bodies of a shard to its summary.
 
-use super::hash::content_hash;
+use super::bodies::{ShardBodies, encoded};
 use super::summary::{
     FunctionSummary, Hint, Kind, Name, Parameter, Passed, ShardLinkage, ShardSummary, SiteSummary,
     function_flags, site_flags,
@@ -46,14 +46,40 @@ impl ShardSummary {
     /// of the program are not part of the summary; functions in them count as functions whose
     /// address is taken.
     pub fn summarize(program: &Program, shard: &str, options: &SummarizeOptions) -> Self {
+        Self::of_program(program, shard, options, None)
+    }
+
+    /// Like [`summarize`](Self::summarize), but also returns the bodies as bytes, for the backend.
+    pub fn summarize_with_bodies(
+        program: &Program,
+        shard: &str,
+        options: &SummarizeOptions,
+    ) -> (Self, ShardBodies) {
+        let mut code = Vec::with_capacity(program.len());
+        let summary = Self::of_program(program, shard, options, Some(&mut code));
+        (summary, ShardBodies::new(program, &code))
+    }
+
+    fn of_program(
+        program: &Program,
+        shard: &str,
+        options: &SummarizeOptions,
+        mut code: Option<&mut Vec<(u128, Vec<u8>)>>,
+    ) -> Self {
         let graph = CallGraph::new(program);
         let counts = SiteCounts::new(&options.profile, &graph);
         let ids: Vec<FunctionId> = program.ids().collect();
-        let read = |&id: &FunctionId| Read::function(program, &graph, id, options);
-        let functions: Vec<Read> = ids.par_iter().map(read).collect();
+        let keeps_code = code.is_some();
+        let read = |&id: &FunctionId| {
+            let (hash, bytes) = encoded(program[id].body());
+            let read = Read::function(program, &graph, id, hash, options);
+            (read, keeps_code.then_some(bytes))
+        };
+        let functions: Vec<(Read, Option<Vec<u8>>)> = ids.par_iter().map(read).collect();
         let mut summary = ShardSummary {
             shard: shard.to_owned(),
             command: Vec::new(),
+            bodies_at: None,
             names: Vec::new(),
             signatures: Vec::new(),
             functions: Vec::with_capacity(ids.len()),
@@ -63,7 +89,10 @@ impl ShardSummary {
             counts: Vec::new(),
         };
         let mut tables = Tables::default();
-        for function in functions {
+        for (function, bytes) in functions {
+            if let (Some(code), Some(bytes)) = (&mut code, bytes) {
+                code.push((function.summary.hash, bytes));
+            }
             function.add_to(&mut summary, &mut tables, |site| {
                 let path = [crate::graph::PathStep::Site(site)];
                 counts.of_path(&graph, &path)
@@ -125,6 +154,7 @@ impl Read {
         program: &Program,
         graph: &CallGraph,
         id: FunctionId,
+        hash: u128,
         options: &SummarizeOptions,
     ) -> Self {
         let function = &program[id];
@@ -148,7 +178,7 @@ impl Read {
         let summary = FunctionSummary {
             name: 0,
             signature: 0,
-            hash: content_hash(body),
+            hash,
             linkage: ShardLinkage::of(function.linkage(), once),
             inline: match attributes.inline {
                 InlineAttribute::None => 0,

@@ -18,6 +18,8 @@ pub struct ShardSummary {
     pub(super) shard: String,
     /// The arguments of the command that made it, for build files.
     pub(super) command: Vec<String>,
+    /// The place of the bodies as bytes, for build files.
+    pub(super) bodies_at: Option<String>,
     pub(super) names: Vec<Name>,
     /// As CLIF text.
     pub(super) signatures: Vec<String>,
@@ -362,6 +364,18 @@ impl ShardSummary {
     #[must_use]
     pub fn with_command(mut self, command: Vec<String>) -> Self {
         self.command = command;
+        self
+    }
+
+    /// Returns the place of the shard's [bodies](super::ShardBodies), if they are in a file.
+    pub fn bodies_at(&self) -> Option<&str> {
+        self.bodies_at.as_deref()
+    }
+
+    /// Sets the place of the shard's [bodies](super::ShardBodies), so that build files can name it.
+    #[must_use]
+    pub fn with_bodies_at(mut self, place: String) -> Self {
+        self.bodies_at = Some(place);
         self
     }
 

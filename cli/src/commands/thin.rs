@@ -2,7 +2,7 @@
 
 use super::summarize;
 use crate::arguments::{ThinArguments, given_step_options};
-use crate::build_files::{Build, Shard, bazel, jobs, ninja};
+use crate::build_files::{Build, Import, Shard, bazel, jobs, ninja};
 use crate::failure::{Failure, say};
 use crate::output::Output;
 use crate::stage::{self, Decider};
@@ -61,10 +61,19 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
         shards.push(Shard {
             name: plan.shard().to_owned(),
             summary: summary_path.display().to_string(),
+            bodies: summary.bodies_at().map(str::to_owned),
             summarize: summary.command().to_vec(),
             plan: plan_path.display().to_string(),
             object: folder.join(format!("{stem}.o")).display().to_string(),
-            imports: plan.imports().map(|(name, _)| name.to_owned()).collect(),
+            imports: plan
+                .imports()
+                .map(|(name, _)| Import {
+                    name: name.to_owned(),
+                    bodies: paths
+                        .get(name)
+                        .and_then(|(_, summary)| summary.bodies_at().map(str::to_owned)),
+                })
+                .collect(),
         });
     };
     let inlined = shard::thin_each(&summaries, exported, &inliner, each)
