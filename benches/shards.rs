@@ -20,7 +20,7 @@ use cranelift_inliner::decide::CostModel;
 use cranelift_inliner::pass::{CompiledProgram, Inliner};
 use cranelift_inliner::program::{FunctionName, Linkage, Program, function_text};
 use cranelift_inliner::shard::{
-    ShardFunctions, ShardPlan, ShardSummary, SummarizeOptions, thin, thin_each,
+    ShardFunctions, ShardPlan, ShardSummary, SummarizeOptions, thin_each,
 };
 use peak_alloc::PeakAlloc;
 use rustc_hash::FxHashSet;
@@ -336,8 +336,10 @@ fn in_shards(
     for bytes in &summary_bytes {
         summaries.push(ShardSummary::from_bytes(bytes)?);
     }
-    let plans = thin(&summaries, exported, &inliner)?;
-    let texts: Vec<String> = plans.plans.iter().map(ToString::to_string).collect();
+    let mut texts = Vec::new();
+    thin_each(summaries, exported, &inliner, |plan| {
+        texts.push(plan.text.to_owned());
+    })?;
     built.thin = planning.elapsed();
     let mut results = Vec::new();
     for text in &texts {
@@ -480,15 +482,15 @@ fn scale(
     for bytes in &bytes {
         summaries.push(ShardSummary::from_bytes(bytes)?);
     }
+    let sites: usize = summaries.iter().map(ShardSummary::sites).sum();
     let mut plans = Vec::with_capacity(shards);
-    thin_each(&summaries, None, &inliner, |plan| {
-        plans.push(plan.to_string())
+    thin_each(summaries, None, &inliner, |plan| {
+        plans.push(plan.text.to_owned())
     })?;
     let planning = planning.elapsed();
     // The texts would be files.
     let plan_bytes: usize = plans.iter().map(String::len).sum();
     let memory = PEAK.peak_usage().saturating_sub(before + plan_bytes);
-    let sites: usize = summaries.iter().map(ShardSummary::sites).sum();
     let compiling = ProcessTime::now();
     let mut built = Built::default();
     let step = (shards / SAMPLE).max(1);

@@ -230,6 +230,7 @@ fn checked() -> Names {
         shard::MissingImport,
         shard::MissingReason,
         shard::ParseShardPlanError,
+        shard::PlanText<'static>,
         shard::ShardBodies,
         shard::ShardFunctions,
         shard::ShardPlan,

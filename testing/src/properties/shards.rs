@@ -7,7 +7,9 @@ use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::graph::CallGraph;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::{FunctionId, Linkage, Program};
-use cranelift_inliner::shard::{ShardFunctions, ShardPlan, ShardSummary, SummarizeOptions, thin};
+use cranelift_inliner::shard::{
+    ShardFunctions, ShardPlan, ShardSummary, SummarizeOptions, thin, thin_each,
+};
 use std::fmt::Display;
 use std::io::Cursor;
 
@@ -83,6 +85,17 @@ pub fn in_shards(
     let again = thin(&summaries, None, inliner).map_err(|error| wrong(&error))?;
     if again.plans != plans.plans {
         return Err(wrong(&"plans depend on the order of summaries"));
+    }
+    let mut same = true;
+    let mut made = plans.plans.iter();
+    thin_each(summaries, None, inliner, |plan| {
+        same &= made
+            .next()
+            .is_some_and(|made| made.to_string() == plan.text);
+    })
+    .map_err(|error| wrong(&error))?;
+    if !same {
+        return Err(wrong(&"a plan is printed unlike it was written"));
     }
     let mut result = Program::new();
     for plan in &plans.plans {
