@@ -4,7 +4,7 @@ use super::decisions::Decisions;
 use super::error::ThinError;
 use super::index::Index;
 use super::needs::AllNeeds;
-use super::shard_plan::ShardPlan;
+use super::shard_plan::{PlanText, ShardPlan};
 use super::summary::ShardSummary;
 use super::write::Writer;
 use crate::pass::Inliner;
@@ -20,18 +20,6 @@ pub struct Thin {
     pub plans: Vec<ShardPlan>,
     /// The number of inlined calls, with those in bodies that several shards import counted once.
     pub inlined: usize,
-}
-
-/// The plan of a shard as text, which [`ShardPlan`] reads.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct PlanText<'t> {
-    /// The name of the shard.
-    pub shard: &'t str,
-    /// The text.
-    pub text: &'t str,
-    /// The names of the shards from which it imports functions, in their order.
-    pub imports: &'t [&'t str],
 }
 
 /// Decides about all calls of a program on the summaries of its shards, and makes a plan for each
