@@ -19,13 +19,16 @@ use cranelift_inliner::backend::{
 use cranelift_inliner::decide::CostModel;
 use cranelift_inliner::pass::{CompiledProgram, Inliner};
 use cranelift_inliner::program::{FunctionName, Linkage, Program, function_text};
-use cranelift_inliner::shard::{ShardPlan, ShardSummary, SummarizeOptions, thin, thin_each};
+use cranelift_inliner::shard::{
+    ShardFunctions, ShardPlan, ShardSummary, SummarizeOptions, thin_each,
+};
 use peak_alloc::PeakAlloc;
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write;
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -302,13 +305,14 @@ fn whole(
     })
 }
 
-fn summarized(number: usize, text: &str) -> Result<ShardSummary, Box<dyn Error>> {
+/// Returns the bytes of a summary, and those of the functions.
+fn summarized(number: usize, text: &str) -> Result<(Vec<u8>, Vec<u8>), Box<dyn Error>> {
     let mut program = Program::from_clif(text, "shard")?;
     locals(&mut program, None)?;
     let options = SummarizeOptions::default();
-    let summary = ShardSummary::summarize(&program, &number.to_string(), &options);
-    // By way of a file.
-    Ok(ShardSummary::from_bytes(&summary.to_bytes())?)
+    let (summary, bodies) =
+        ShardSummary::summarize_with_bodies(&program, &number.to_string(), &options);
+    Ok((summary.to_bytes(), bodies.to_bytes()))
 }
 
 fn in_shards(
@@ -319,19 +323,27 @@ fn in_shards(
 ) -> Result<Built, Box<dyn Error>> {
     let start = ProcessTime::now();
     let mut built = Built::default();
-    let mut summaries = Vec::new();
+    let (mut summary_bytes, mut bodies) = (Vec::new(), Vec::new());
     for (number, text) in shards.iter().enumerate() {
-        summaries.push(summarized(number, text)?);
+        let (summary, functions) = summarized(number, text)?;
+        summary_bytes.push(summary);
+        bodies.push(functions);
     }
     built.summarize = start.elapsed();
     let inliner = inliner();
     let planning = ProcessTime::now();
-    let plans = thin(&summaries, exported, &inliner)?;
-    let texts: Vec<String> = plans.plans.iter().map(ToString::to_string).collect();
+    let mut summaries = Vec::new();
+    for bytes in &summary_bytes {
+        summaries.push(ShardSummary::from_bytes(bytes)?);
+    }
+    let mut texts = Vec::new();
+    thin_each(summaries, exported, &inliner, |plan| {
+        texts.push(plan.text.to_owned());
+    })?;
     built.thin = planning.elapsed();
     let mut results = Vec::new();
     for text in &texts {
-        results.push(compiled(text, shards, &inliner, isa, &mut built)?);
+        results.push(compiled(text, &bodies, &inliner, isa, &mut built)?);
     }
     built.cpu = start.elapsed();
     if let Some(folder) = emit {
@@ -367,7 +379,7 @@ type Compiled = (Program, CompiledProgram, FxHashSet<FunctionName>);
 
 fn compiled(
     plan: &str,
-    shards: &[String],
+    bodies: &[Vec<u8>],
     inliner: &Inliner<'_>,
     isa: &OwnedTargetIsa,
     built: &mut Built,
@@ -375,17 +387,17 @@ fn compiled(
     let reading = ProcessTime::now();
     let plan: ShardPlan = plan.parse()?;
     let number = |shard: &str| shard.parse::<usize>().unwrap_or(usize::MAX);
-    let text = shards.get(number(plan.shard())).ok_or("no such shard")?;
-    let mut program = Program::from_clif(text, "shard")?;
-    locals(&mut program, None)?;
+    let own = bodies.get(number(plan.shard())).ok_or("no such shard")?;
+    let own = ShardFunctions::read(&mut Cursor::new(own))?;
+    let program = own.program();
     let wanted: BTreeMap<String, FxHashSet<FunctionName>> = plan
         .imports()
         .map(|(shard, functions)| (shard.to_owned(), functions.cloned().collect()))
         .collect();
-    let linked = plan.link(&program, |shard| {
+    let linked = plan.link(program, |shard| {
         let wanted = wanted.get(shard)?;
-        let text = shards.get(number(shard))?;
-        Program::some_from_clif(text, shard, |name| wanted.contains(name)).ok()
+        let bytes = bodies.get(number(shard))?;
+        ShardFunctions::read_some(&mut Cursor::new(bytes), |name| wanted.contains(name)).ok()
     })?;
     built.read += reading.elapsed();
     let (inlined, compiled) = linked.run_and_compile(inliner, &**isa)?;
@@ -455,8 +467,11 @@ fn scale(
     // A summary at a time, as bytes, like in files.
     let summarizing = ProcessTime::now();
     let mut bytes = Vec::with_capacity(shards);
+    let mut bodies = Vec::with_capacity(shards);
     for (number, text) in texts.iter().enumerate() {
-        bytes.push(summarized(number, text)?.to_bytes());
+        let (summary, functions) = summarized(number, text)?;
+        bytes.push(summary);
+        bodies.push(functions);
     }
     let summarizing = summarizing.elapsed();
     let inliner = inliner();
@@ -467,21 +482,21 @@ fn scale(
     for bytes in &bytes {
         summaries.push(ShardSummary::from_bytes(bytes)?);
     }
+    let sites: usize = summaries.iter().map(ShardSummary::sites).sum();
     let mut plans = Vec::with_capacity(shards);
-    thin_each(&summaries, None, &inliner, |plan| {
-        plans.push(plan.to_string())
+    thin_each(summaries, None, &inliner, |plan| {
+        plans.push(plan.text.to_owned())
     })?;
     let planning = planning.elapsed();
     // The texts would be files.
     let plan_bytes: usize = plans.iter().map(String::len).sum();
     let memory = PEAK.peak_usage().saturating_sub(before + plan_bytes);
-    let sites: usize = summaries.iter().map(ShardSummary::sites).sum();
     let compiling = ProcessTime::now();
     let mut built = Built::default();
     let step = (shards / SAMPLE).max(1);
     let sample: Vec<&String> = plans.iter().step_by(step).collect();
     for plan in &sample {
-        compiled(plan, &texts, &inliner, isa, &mut built)?;
+        compiled(plan, &bodies, &inliner, isa, &mut built)?;
     }
     let compiling = compiling.elapsed().as_secs_f64() * shards as f64 / sample.len() as f64;
     let all = summarizing.as_secs_f64() + planning.as_secs_f64() + compiling;

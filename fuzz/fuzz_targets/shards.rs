@@ -1,15 +1,16 @@
 //! Generated programs, split into shards at random, behave like the whole.
 //!
-//! The target also reads the bytes as a summary and as a plan.
+//! The target also reads the bytes as a summary, as functions and as a plan.
 
 #![no_main]
 
 mod case;
 
 use case::Case;
-use cranelift_inliner::shard::{ShardPlan, ShardSummary, thin};
+use cranelift_inliner::shard::{ShardFunctions, ShardPlan, ShardSummary, thin};
 use cranelift_inliner_testing::properties::{in_shards, split};
 use libfuzzer_sys::{Corpus, fuzz_target};
+use std::io::Cursor;
 
 fuzz_target!(
     init: case::use_one_thread(),
@@ -47,6 +48,9 @@ fn read(bytes: &[u8]) {
         let _ = summary.to_string();
         let inliner = cranelift_inliner::pass::Inliner::new(cranelift_inliner::decide::Always);
         let _ = thin(&[summary], None, &inliner);
+    }
+    if let Ok(functions) = ShardFunctions::read(&mut Cursor::new(bytes)) {
+        let _ = functions.program().to_clif();
     }
     if let Ok(text) = std::str::from_utf8(bytes)
         && let Ok(plan) = text.parse::<ShardPlan>()

@@ -23,13 +23,23 @@ pub(super) enum AddressUse {
     Other,
 }
 
-/// Calls `note` for each use of a value that is, up to added constants, one with an `origin`.
+/// Calls `note` for each use of a value that is, up to added constants, one of `origins`.
 pub(super) fn for_each_use<O: Copy>(
     func: &Function,
-    origin: impl Fn(Value) -> Option<O>,
+    origins: impl IntoIterator<Item = (Value, O)>,
     mut note: impl FnMut(O, AddressUse),
 ) {
-    let of = |value| origin(base(func, value)?);
+    let mut of: SecondaryMap<Value, Option<O>> = SecondaryMap::new();
+    let mut any = false;
+    for (value, origin) in origins {
+        of[value] = Some(origin);
+        any = true;
+    }
+    if !any {
+        return;
+    }
+    add_sums_and_aliases(func, &mut of);
+    let of = |value| of[value];
     for block in func.layout.blocks() {
         for inst in func.layout.block_insts(block) {
             let data = &func.dfg.insts[inst];
@@ -89,8 +99,32 @@ pub(super) fn for_each_use<O: Copy>(
     }
 }
 
+/// Gives sums with constants, and aliases, the origins of their bases.
+fn add_sums_and_aliases<O: Copy>(func: &Function, of: &mut SecondaryMap<Value, Option<O>>) {
+    for block in func.layout.blocks() {
+        for inst in func.layout.block_insts(block) {
+            if let InstructionData::Binary {
+                opcode: Opcode::Iadd,
+                ..
+            } = func.dfg.insts[inst]
+                && let &[sum] = func.dfg.inst_results(inst)
+                && let Some(origin) = base(func, sum).and_then(|base| of[base])
+            {
+                of[sum] = Some(origin);
+            }
+        }
+    }
+    for alias in func.dfg.values() {
+        if !func.dfg.value_is_real(alias)
+            && let Some(origin) = resolve_alias(&func.dfg, alias).and_then(|value| of[value])
+        {
+            of[alias] = Some(origin);
+        }
+    }
+}
+
 /// Returns the value to which constants were added.
-pub(super) fn base(func: &Function, value: Value) -> Option<Value> {
+fn base(func: &Function, value: Value) -> Option<Value> {
     let mut value = resolve_alias(&func.dfg, value)?;
     for _ in 0..MOST_ADDITIONS {
         let ValueDef::Result(inst, 0) = func.dfg.value_def(value) else {
@@ -135,6 +169,18 @@ fn slot_of_base(func: &Function, value: Value) -> Option<StackSlot> {
     }
 }
 
+/// Returns the addresses of slots, in the order of the layout.
+fn slot_addresses(func: &Function) -> impl Iterator<Item = (Value, StackSlot)> {
+    let blocks = func.layout.blocks();
+    let insts = blocks.flat_map(|block| func.layout.block_insts(block));
+    insts.filter_map(|inst| match func.dfg.insts[inst] {
+        InstructionData::StackAddr { stack_slot, .. } => {
+            Some((*func.dfg.inst_results(inst).first()?, stack_slot))
+        }
+        _ => None,
+    })
+}
+
 /// The uses of a caller's stack slots.
 #[derive(Debug, Default)]
 pub(super) struct SlotUses {
@@ -160,8 +206,10 @@ impl SlotUses {
         for (slot, data) in &func.sized_stack_slots {
             uses.of[slot].stays = data.key.is_some();
         }
-        let origin = |value| slot_of_base(func, value);
-        for_each_use(func, origin, |slot, how| {
+        if func.sized_stack_slots.is_empty() {
+            return uses;
+        }
+        for_each_use(func, slot_addresses(func), |slot, how| {
             let slot = &mut uses.of[slot];
             match how {
                 AddressUse::Access { is_memory } => slot.accesses += u32::from(is_memory),
@@ -172,9 +220,11 @@ impl SlotUses {
                 AddressUse::Other => slot.stays = true,
             }
         });
+        let has_tags = !func.debug_tags.is_empty();
         for block in func.layout.blocks() {
             for inst in func.layout.block_insts(block) {
-                for tag in func.debug_tags.get(inst) {
+                let tags = has_tags.then(|| func.debug_tags.get(inst));
+                for tag in tags.into_iter().flatten() {
                     if let DebugTag::StackSlot(slot) = *tag {
                         uses.of[slot].stays = true;
                     }

@@ -3,8 +3,7 @@
 use super::addresses;
 use crate::body::resolve_alias;
 use cranelift_codegen::entity::SecondaryMap;
-use cranelift_codegen::entity::packed_option::PackedOption;
-use cranelift_codegen::ir::{Function, Inst, InstructionData, Opcode, Value, ValueDef};
+use cranelift_codegen::ir::{Function, Inst, InstructionData, Opcode, Value};
 
 /// The part of a body that a parameter alone decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,22 +55,31 @@ pub(super) fn parameter_uses(func: &Function) -> Vec<ParameterUse> {
         return Vec::new();
     };
     let params = func.dfg.block_params(entry);
-    let mut uses = vec![ParameterUse::default(); params.len()];
-    let mut sources: SecondaryMap<Value, Source> = SecondaryMap::new();
+    if params.is_empty() {
+        return Vec::new();
+    }
+    let mut walk = Walk {
+        func,
+        params: SecondaryMap::new(),
+        sources: SecondaryMap::new(),
+        uses: vec![ParameterUse::default(); params.len()],
+    };
     for (index, &param) in (0u32..).zip(params) {
-        sources[param] = Source::Parameter(index);
+        walk.params[param] = Some(index);
+        walk.sources[param] = Source::Parameter(index);
     }
     for block in func.layout.blocks() {
         for inst in func.layout.block_insts(block) {
-            visit(func, inst, &mut sources, &mut uses);
+            walk.visit(inst);
         }
     }
+    let mut uses = walk.uses;
     for parameter in &mut uses {
         parameter.address = AddressUse::Accessed;
     }
-    let origin = |value| parameter_index(func, value);
-    addresses::for_each_use(func, origin, |index, how| {
-        let Some(parameter) = uses.get_mut(index) else {
+    let origins = params.iter().copied().zip(0u32..);
+    addresses::for_each_use(func, origins, |index, how| {
+        let Some(parameter) = uses.get_mut(index as usize) else {
             return;
         };
         let how = match how {
@@ -87,67 +95,67 @@ pub(super) fn parameter_uses(func: &Function) -> Vec<ParameterUse> {
     uses
 }
 
-fn visit(
-    func: &Function,
-    inst: Inst,
-    sources: &mut SecondaryMap<Value, Source>,
-    uses: &mut [ParameterUse],
-) {
-    let data = &func.dfg.insts[inst];
-    let mut combined = Source::Constant;
-    for &arg in func.dfg.inst_args(inst) {
-        let value = resolve_alias(&func.dfg, arg);
-        let source = value.map_or(Source::Unknown, |value| sources[value]);
-        if let Some(index) = value.and_then(|value| parameter_index(func, value))
-            && let Some(parameter) = uses.get_mut(index)
-        {
-            parameter.uses += 1;
-        }
-        combined = match (combined, source) {
-            (Source::Constant, other) | (other, Source::Constant) => other,
-            (a, b) if a == b => a,
-            _ => Source::Unknown,
-        };
-    }
-    let decides = match combined {
-        Source::Parameter(index) => uses.get_mut(index as usize),
-        Source::Constant | Source::Unknown => None,
-    };
-    match data {
-        InstructionData::Brif { .. } | InstructionData::BranchTable { .. } => {
-            if let Some(parameter) = decides {
-                parameter.folded_branches += 1;
-            }
-        }
-        InstructionData::CallIndirect { .. } | InstructionData::TryCallIndirect { .. } => {
-            let callee = func.dfg.inst_args(inst).first();
-            let callee = callee.and_then(|&callee| resolve_alias(&func.dfg, callee));
-            if let Some(index) = callee.and_then(|callee| parameter_index(func, callee))
-                && let Some(parameter) = uses.get_mut(index)
-            {
-                parameter.indirect_calls += 1;
-            }
-        }
-        _ if is_pure(data.opcode()) => {
-            if let Some(parameter) = decides {
-                parameter.folded_insts += 1;
-            }
-            for &result in func.dfg.inst_results(inst) {
-                sources[result] = combined;
-            }
-        }
-        _ => {}
-    }
+/// A walk over a body.
+struct Walk<'a> {
+    func: &'a Function,
+    /// The parameters of the entry block, with their index.
+    params: SecondaryMap<Value, Option<u32>>,
+    sources: SecondaryMap<Value, Source>,
+    uses: Vec<ParameterUse>,
 }
 
-fn parameter_index(func: &Function, value: Value) -> Option<usize> {
-    match func.dfg.value_def(value) {
-        ValueDef::Param(block, index)
-            if PackedOption::from(func.layout.entry_block()) == block.into() =>
-        {
-            Some(index)
+impl Walk<'_> {
+    fn visit(&mut self, inst: Inst) {
+        let dfg = &self.func.dfg;
+        let data = &dfg.insts[inst];
+        let args = dfg.inst_args(inst);
+        let mut combined = Source::Constant;
+        for &arg in args {
+            let value = resolve_alias(dfg, arg);
+            let source = value.map_or(Source::Unknown, |value| self.sources[value]);
+            if let Some(parameter) = value.and_then(|value| self.parameter(value)) {
+                parameter.uses += 1;
+            }
+            combined = match (combined, source) {
+                (Source::Constant, other) | (other, Source::Constant) => other,
+                (a, b) if a == b => a,
+                _ => Source::Unknown,
+            };
         }
-        _ => None,
+        let decides = match combined {
+            Source::Parameter(index) => self.uses.get_mut(index as usize),
+            Source::Constant | Source::Unknown => None,
+        };
+        match data {
+            InstructionData::Brif { .. } | InstructionData::BranchTable { .. } => {
+                if let Some(parameter) = decides {
+                    parameter.folded_branches += 1;
+                }
+            }
+            InstructionData::CallIndirect { .. } | InstructionData::TryCallIndirect { .. } => {
+                let callee = args.first();
+                let callee = callee.and_then(|&callee| resolve_alias(dfg, callee));
+                if let Some(parameter) = callee.and_then(|callee| self.parameter(callee)) {
+                    parameter.indirect_calls += 1;
+                }
+            }
+            // Results are unknown until they are found to be something else.
+            _ if combined != Source::Unknown && is_pure(data.opcode()) => {
+                if let Some(parameter) = decides {
+                    parameter.folded_insts += 1;
+                }
+                for &result in dfg.inst_results(inst) {
+                    self.sources[result] = combined;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the uses of a value that is a parameter.
+    fn parameter(&mut self, value: Value) -> Option<&mut ParameterUse> {
+        let index = self.params[value]?;
+        self.uses.get_mut(index as usize)
     }
 }
 

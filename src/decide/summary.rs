@@ -86,20 +86,42 @@ impl Summary {
         }
     }
 
-    /// Creates the summary of a function without a body; `stub` has only its signature.
+    /// Creates the summary of a function without a body; `stub` has only its signature. It is to be
+    /// [changed](Self::describe) to that of one function after the other.
     #[cfg(feature = "shards")]
-    pub(crate) fn recorded(
-        stub: Arc<Function>,
+    pub(crate) fn recorded(stub: Arc<Function>, facts: KnownFacts) -> Self {
+        Summary {
+            shape: OnceLock::from(Shape::default()),
+            parameters: OnceLock::from(Vec::new()),
+            results: OnceLock::from(Vec::new()),
+            ..Self::new(stub, facts)
+        }
+    }
+
+    /// Makes it the summary of another function without a body.
+    #[cfg(feature = "shards")]
+    pub(crate) fn describe(
+        &mut self,
+        stub: &Arc<Function>,
         facts: KnownFacts,
         shape: Shape,
-        parameters: Vec<ParameterUse>,
-        results: Vec<ResultWays>,
-    ) -> Self {
-        Summary {
-            shape: OnceLock::from(shape),
-            parameters: OnceLock::from(parameters),
-            results: OnceLock::from(results),
-            ..Self::new(stub, facts)
+        parameters: &[ParameterUse],
+        results: &[ResultWays],
+    ) {
+        if !Arc::ptr_eq(&self.body, stub) {
+            self.body = Arc::clone(stub);
+        }
+        self.facts = facts;
+        if let Some(known) = self.shape.get_mut() {
+            *known = shape;
+        }
+        if let Some(known) = self.parameters.get_mut() {
+            known.clear();
+            known.extend_from_slice(parameters);
+        }
+        if let Some(known) = self.results.get_mut() {
+            known.clear();
+            known.extend_from_slice(results);
         }
     }
 

@@ -46,11 +46,11 @@ pub(super) fn build_declared(program: &Program, declarations: &[Declaration]) ->
 
 /// The graph's knowledge of a function whose body is elsewhere.
 #[cfg(feature = "shards")]
-pub(crate) struct RecordedFunction {
+pub(crate) struct RecordedFunction<S, A> {
     /// The callees of its direct calls, in the order of its layout.
-    pub(crate) sites: Vec<(CallKind, CallNode)>,
+    pub(crate) sites: S,
     /// The functions and symbols whose address it takes.
-    pub(crate) addressed: Vec<CallNode>,
+    pub(crate) addressed: A,
     pub(crate) indirect_calls: usize,
     pub(crate) switches_stacks: bool,
     pub(crate) size: usize,
@@ -59,33 +59,35 @@ pub(crate) struct RecordedFunction {
 /// Builds the graph of functions whose bodies are elsewhere, in their order. Their sites have no
 /// instructions.
 #[cfg(feature = "shards")]
-pub(super) fn build_recorded(
+pub(super) fn build_recorded<S, A>(
     program: &Program,
     site_count: usize,
-    functions: impl Iterator<Item = RecordedFunction>,
-) -> CallGraph {
+    functions: impl Iterator<Item = RecordedFunction<S, A>>,
+) -> CallGraph
+where
+    S: Iterator<Item = (CallKind, CallNode)>,
+    A: Iterator<Item = CallNode>,
+{
     let mut join = Join::new(program, site_count);
     for (caller, function) in program.ids().zip(functions) {
-        let takes_addresses = !function.addressed.is_empty();
-        let mut scan = Scan {
-            targets: PrimaryMap::with_capacity(function.sites.len()),
-            sites: Vec::with_capacity(function.sites.len()),
-            addressed: Vec::new(),
-            addressed_symbols: function.addressed,
-            in_tables: Vec::new(),
-            indirect_calls: function.indirect_calls,
-            switches_stacks: function.switches_stacks,
-            size: function.size,
-        };
+        let first_edge = join.begin(caller, function.switches_stacks);
         for (kind, callee) in function.sites {
-            let func_ref = scan.targets.push(Some(callee));
+            let callee = join.node(&callee);
             let (inst, block) = (ir::Inst::reserved_value(), ir::Block::reserved_value());
-            scan.site(inst, block, kind, func_ref);
+            join.site(caller, callee, edge(inst, block, kind));
         }
-        join.add(caller, scan);
-        if takes_addresses {
+        let mut addressed = Vec::new();
+        for symbol in function.addressed {
+            let node = join.node(&symbol);
+            join.take_address(node, &mut addressed);
             join.takes_addresses.insert(caller);
         }
+        join.end(
+            first_edge,
+            addressed,
+            function.size,
+            function.indirect_calls,
+        );
     }
     join.finish(program)
 }
@@ -196,14 +198,17 @@ impl Scan {
     }
 
     fn site(&mut self, inst: ir::Inst, block: ir::Block, kind: CallKind, func_ref: ir::FuncRef) {
-        let edge = CallEdge {
-            inst,
-            block,
-            kind,
-            // Counted after references to the same callee are joined.
-            ordinal: 0,
-        };
-        self.sites.push((edge, func_ref));
+        self.sites.push((edge(inst, block, kind), func_ref));
+    }
+}
+
+fn edge(inst: ir::Inst, block: ir::Block, kind: CallKind) -> CallEdge {
+    CallEdge {
+        inst,
+        block,
+        kind,
+        // Counted after references to the same callee are joined.
+        ordinal: 0,
     }
 }
 
@@ -245,23 +250,15 @@ impl Join {
 
     /// Adds the result for `caller`, the next function in input order.
     fn add(&mut self, caller: FunctionId, scan: Scan) {
-        let caller = NodeIndex::new(caller.index());
-        let first_edge = self.graph.edge_count();
         if scan.takes_addresses() {
-            self.takes_addresses.insert(FunctionId::new(caller.index()));
+            self.takes_addresses.insert(caller);
         }
-        if scan.switches_stacks {
-            self.switches_stacks.insert(FunctionId::new(caller.index()));
-        }
+        let first_edge = self.begin(caller, scan.switches_stacks);
         let mut nodes: PrimaryMap<ir::FuncRef, Option<NodeIndex>> =
             scan.targets.values().map(|_| None).collect();
-        self.sites_of.clear();
-        for (mut edge, func_ref) in scan.sites {
+        for (edge, func_ref) in scan.sites {
             if let Some(callee) = self.node_of(func_ref, &scan.targets, &mut nodes) {
-                let count = self.sites_of.entry(callee).or_default();
-                edge.ordinal = *count;
-                *count = count.saturating_add(1);
-                self.graph.add_edge(caller, callee, edge);
+                self.site(caller, callee, edge);
             }
         }
         let mut addressed = Vec::new();
@@ -275,12 +272,40 @@ impl Join {
             self.take_address(node, &mut addressed);
         }
         addressed.extend(scan.in_tables);
+        self.end(first_edge, addressed, scan.size, scan.indirect_calls);
+    }
+
+    /// Begins with `caller`, the next function in input order; returns its first edge.
+    fn begin(&mut self, caller: FunctionId, switches_stacks: bool) -> usize {
+        if switches_stacks {
+            self.switches_stacks.insert(caller);
+        }
+        self.sites_of.clear();
+        self.graph.edge_count()
+    }
+
+    /// Adds the next call of `caller`.
+    fn site(&mut self, caller: FunctionId, callee: NodeIndex, mut edge: CallEdge) {
+        let count = self.sites_of.entry(callee).or_default();
+        edge.ordinal = *count;
+        *count = count.saturating_add(1);
+        let caller = NodeIndex::new(caller.index());
+        self.graph.add_edge(caller, callee, edge);
+    }
+
+    fn end(
+        &mut self,
+        first_edge: usize,
+        mut addressed: Vec<FunctionId>,
+        size: usize,
+        indirect_calls: usize,
+    ) {
         addressed.sort_unstable();
         addressed.dedup();
         self.addressed.push(addressed.into_boxed_slice());
-        self.sizes.push(scan.size);
+        self.sizes.push(size);
         self.sites.push(first_edge..self.graph.edge_count());
-        self.indirect_calls.push(scan.indirect_calls);
+        self.indirect_calls.push(indirect_calls);
     }
 
     /// Returns the node that `func_ref` stands for, looked up once for all its uses in a function.

@@ -137,10 +137,17 @@ impl Components {
 
 /// Returns each function's place when all are sorted by name.
 fn ranks_by_name(program: &Program) -> SecondaryMap<FunctionId, usize> {
-    let mut by_name: Vec<_> = program.iter().collect();
-    by_name.sort_unstable_by_key(|(_, function)| function.name());
+    // Nearly all comparisons are of the keys, which lie together.
+    let functions = program.iter();
+    let mut by_name: Vec<_> = functions
+        .map(|(id, function)| (function.name().sort_key(), id))
+        .collect();
+    by_name.sort_unstable_by(|(key, id), (other_key, other)| {
+        let names = || program[*id].name().cmp(program[*other].name());
+        key.cmp(other_key).then_with(names)
+    });
     let mut rank = SecondaryMap::with_capacity(program.len());
-    for (place, (id, _)) in by_name.into_iter().enumerate() {
+    for (place, (_, id)) in by_name.into_iter().enumerate() {
         rank[id] = place;
     }
     rank

@@ -223,11 +223,15 @@ impl CallGraph {
 
     /// Returns the graph of a program whose bodies are elsewhere, with `functions` in its order.
     #[cfg(feature = "shards")]
-    pub(crate) fn of_recorded(
+    pub(crate) fn of_recorded<S, A>(
         program: &Program,
         site_count: usize,
-        functions: impl Iterator<Item = RecordedFunction>,
-    ) -> Self {
+        functions: impl Iterator<Item = RecordedFunction<S, A>>,
+    ) -> Self
+    where
+        S: Iterator<Item = (CallKind, CallNode)>,
+        A: Iterator<Item = CallNode>,
+    {
         build::build_recorded(program, site_count, functions)
     }
 
@@ -328,13 +332,6 @@ impl CallGraph {
         self.sizes.get(id).copied().unwrap_or(0)
     }
 
-    /// Returns the number that the first site of a function has, or would have.
-    #[cfg(feature = "shards")]
-    pub(crate) fn first_site(&self, id: FunctionId) -> Option<SiteId> {
-        let sites = self.sites.get(id)?;
-        Some(SiteId::new(sites.start))
-    }
-
     /// Returns the number of call sites in a function.
     pub(crate) fn direct_calls(&self, id: FunctionId) -> usize {
         self.sites.get(id).map_or(0, ExactSizeIterator::len)
@@ -344,6 +341,21 @@ impl CallGraph {
     pub(crate) fn calls(&self, id: FunctionId) -> usize {
         let direct = self.direct_calls(id);
         direct.saturating_add(self.indirect_calls(id))
+    }
+
+    /// Returns the number of earlier sites in the caller's layout that call the same function.
+    #[cfg(feature = "shards")]
+    pub(crate) fn ordinal(&self, id: SiteId) -> Option<u32> {
+        Some(self.graph.edge_weight(EdgeIndex::new(id.index()))?.ordinal)
+    }
+
+    /// Returns the function that the call `number` of a function leads to, from 0; `None` if the
+    /// program does not define it.
+    #[cfg(feature = "shards")]
+    pub(crate) fn nth_callee(&self, id: FunctionId, number: usize) -> Option<FunctionId> {
+        let edge = self.sites.get(id)?.clone().nth(number)?;
+        let callee = self.graph.raw_edges().get(edge)?.target().index();
+        (callee < self.sites.len()).then(|| FunctionId::new(callee))
     }
 
     /// Returns the functions that a function calls or takes the address of. A function with several

@@ -77,7 +77,7 @@ pub use parse::{ParsePlanError, PlanProblem};
 #[cfg(feature = "shards")]
 pub(crate) use parse::{Word, Words};
 #[cfg(feature = "shards")]
-pub(crate) use print::{MAGIC, name as plan_name};
+pub(crate) use print::{MAGIC, VERSION, name as plan_name, push_text_name};
 pub use replay::{Fallback, Replay};
 pub use site_path::{SitePath, SiteStep};
 

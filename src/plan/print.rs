@@ -1,6 +1,6 @@
 //! Plans as text.
 
-use super::{Plan, SitePath};
+use super::Plan;
 use crate::program::FunctionName;
 use cranelift_codegen::ir::UserFuncName;
 use std::fmt::{self, Write as _};
@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 /// The start of a plan's first line, before the version.
 pub(crate) const MAGIC: &str = "clif-inline plan";
 /// The version of the form that is written.
-pub(super) const VERSION: &str = "2";
+pub(crate) const VERSION: &str = "2";
 /// The previous version. It has no last line, so that a cut file is not detected.
 pub(super) const VERSION_WITHOUT_END: &str = "1";
 
@@ -23,7 +23,11 @@ impl fmt::Display for Plan {
                 writeln!(f, "\nfunction {}", name(path.caller()))?;
             }
             let keyword = if site.inline { "inline" } else { "keep" };
-            write!(f, "  {keyword} {}", steps(path))?;
+            write!(f, "  {keyword} ")?;
+            for (index, step) in path.steps().iter().enumerate() {
+                let arrow = if index == 0 { "" } else { " > " };
+                write!(f, "{arrow}{} {}", name(&step.callee), step.number())?;
+            }
             if !site.location.is_default() {
                 write!(f, " {}", site.location)?;
             }
@@ -37,14 +41,6 @@ impl fmt::Display for Plan {
     }
 }
 
-fn steps(path: &SitePath) -> String {
-    let steps = path.steps().iter();
-    let steps: Vec<_> = steps
-        .map(|step| format!("{} {}", name(&step.callee), step.number()))
-        .collect();
-    steps.join(" > ")
-}
-
 fn one_line(reason: &str) -> String {
     let words: Vec<_> = reason.split(|c: char| c.is_control()).collect();
     words.join(" ").trim().to_owned()
@@ -52,28 +48,39 @@ fn one_line(reason: &str) -> String {
 
 /// Formats a name as one word: in quotes, unless it has only the usual characters of names.
 pub(crate) fn name(name: &FunctionName) -> String {
-    let UserFuncName::Testcase(testcase) = name.as_user_func_name() else {
-        return name.to_string();
-    };
-    let bytes = testcase.raw();
-    let usual = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b';');
-    if bytes.iter().all(usual) {
-        return name.to_string();
+    match name.as_user_func_name() {
+        UserFuncName::User(_) => name.to_string(),
+        UserFuncName::Testcase(testcase) => {
+            let mut word = String::new();
+            push_text_name(&mut word, testcase.raw());
+            word
+        }
     }
-    let mut quoted = String::from("\"%");
+}
+
+/// Adds the name `%TEXT` as one word: see [`name`].
+pub(crate) fn push_text_name(out: &mut String, bytes: &[u8]) {
+    let usual = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b';');
+    if bytes.iter().all(usual)
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        out.push('%');
+        out.push_str(text);
+        return;
+    }
+    out.push_str("\"%");
     // Writing to a string does not fail.
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             let _ = match c {
-                '"' | '\\' => write!(quoted, "\\{c}"),
-                c if c.is_ascii_control() => write!(quoted, "\\x{:02x}", u32::from(c)),
-                c => write!(quoted, "{c}"),
+                '"' | '\\' => write!(out, "\\{c}"),
+                c if c.is_ascii_control() => write!(out, "\\x{:02x}", u32::from(c)),
+                c => write!(out, "{c}"),
             };
         }
         for byte in chunk.invalid() {
-            let _ = write!(quoted, "\\x{byte:02x}");
+            let _ = write!(out, "\\x{byte:02x}");
         }
     }
-    quoted.push('"');
-    quoted
+    out.push('"');
 }

@@ -108,6 +108,13 @@ pub struct ProgramFunction {
     pub(super) linkage: Linkage,
     pub(super) attributes: Attributes,
     pub(super) hints: BTreeMap<ir::Inst, SiteHint>,
+    /// `None` for functions that were made in memory.
+    text: Option<Box<TextFacts>>,
+}
+
+/// Where a function comes from, and what its text asks for.
+#[derive(Clone, Debug, Default)]
+struct TextFacts {
     origin: Option<Origin>,
     directives: Vec<RunDirective>,
     header: Option<Arc<FileHeader>>,
@@ -131,9 +138,7 @@ impl ProgramFunction {
             linkage: Linkage::default(),
             attributes: Attributes::default(),
             hints: BTreeMap::new(),
-            origin: None,
-            directives: Vec::new(),
-            header: None,
+            text: None,
         }
     }
 
@@ -208,7 +213,7 @@ impl ProgramFunction {
 
     /// Sets the origin, which errors then name.
     pub fn with_origin(mut self, origin: Origin) -> Self {
-        self.origin = Some(origin);
+        self.text.get_or_insert_default().origin = Some(origin);
         self
     }
 
@@ -232,8 +237,9 @@ impl ProgramFunction {
         directives: Vec<RunDirective>,
         header: Arc<FileHeader>,
     ) -> Self {
-        self.directives = directives;
-        self.header = Some(header);
+        let text = self.text.get_or_insert_default();
+        text.directives = directives;
+        text.header = Some(header);
         self
     }
 
@@ -277,19 +283,19 @@ impl ProgramFunction {
 
     /// Returns where it comes from; `None` if it was built in memory without an origin.
     pub fn origin(&self) -> Option<&Origin> {
-        self.origin.as_ref()
+        self.text.as_ref()?.origin.as_ref()
     }
 
     /// Returns the `run` and `print` directives in and after the function, in the order of the
     /// text.
     pub fn run_directives(&self) -> &[RunDirective] {
-        &self.directives
+        self.text.as_ref().map_or(&[], |text| &text.directives)
     }
 
     /// Returns the header of the text that the function was read from; `None` where it was built in
     /// memory.
     pub fn header(&self) -> Option<&FileHeader> {
-        self.header.as_deref()
+        self.text.as_ref()?.header.as_deref()
     }
 }
 

@@ -80,9 +80,15 @@ pub use name::{FunctionName, ParseNameError};
 pub use print::function_text;
 
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData};
+#[cfg(feature = "shards")]
+use cranelift_entity::EntityRef;
 use cranelift_entity::PrimaryMap;
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+#[cfg(feature = "shards")]
+use hashbrown::hash_table::Entry;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::ops::Index;
 use std::sync::Arc;
 
@@ -92,9 +98,31 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     functions: Arc<PrimaryMap<FunctionId, ProgramFunction>>,
-    by_name: Arc<FxHashMap<FunctionName, FunctionId>>,
+    /// By the hashes of their names.
+    by_name: Arc<HashTable<FunctionId>>,
     headers: Vec<Arc<FileHeader>>,
     tables: Arc<BTreeMap<FunctionName, Table>>,
+}
+
+/// Returns a number by which names are looked up.
+fn hash(name: &FunctionName) -> u64 {
+    FxBuildHasher.hash_one(name)
+}
+
+fn hash_of(functions: &PrimaryMap<FunctionId, ProgramFunction>, id: FunctionId) -> u64 {
+    functions
+        .get(id)
+        .map_or(0, |function| hash(function.name()))
+}
+
+fn has_name(
+    functions: &PrimaryMap<FunctionId, ProgramFunction>,
+    id: FunctionId,
+    name: &FunctionName,
+) -> bool {
+    functions
+        .get(id)
+        .is_some_and(|function| function.name() == name)
 }
 
 /// By how many bytes behind the symbol.
@@ -172,7 +200,7 @@ impl Program {
     /// Cranelift cannot print such a function. After an error the program is as it was.
     pub fn add_function(&mut self, function: ProgramFunction) -> Result<FunctionId, ProgramError> {
         check_names_are_utf8(&function)?;
-        if let Some(&first) = self.by_name.get(function.name()) {
+        if let Some(first) = self.id(function.name()) {
             return Err(duplicate(self.get(first), &function));
         }
         Ok(self.push(function))
@@ -180,15 +208,44 @@ impl Program {
 
     /// Adds a function whose name is known to be new and UTF-8.
     fn push(&mut self, function: ProgramFunction) -> FunctionId {
-        let name = function.name().clone();
-        let id = Arc::make_mut(&mut self.functions).push(function);
-        Arc::make_mut(&mut self.by_name).insert(name, id);
+        let hash = hash(function.name());
+        let functions = Arc::make_mut(&mut self.functions);
+        let id = functions.push(function);
+        let by_name = Arc::make_mut(&mut self.by_name);
+        by_name.insert_unique(hash, id, |&id| hash_of(functions, id));
         id
+    }
+
+    /// Creates a program of functions whose names are UTF-8. The error is the index of the first that
+    /// has the name of one before it, and the name.
+    #[cfg(feature = "shards")]
+    pub(crate) fn of_functions(
+        functions: Vec<ProgramFunction>,
+    ) -> Result<Self, (usize, FunctionName)> {
+        let functions = PrimaryMap::from(functions);
+        let mut by_name = HashTable::with_capacity(functions.len());
+        for (id, function) in functions.iter() {
+            let entry = by_name.entry(
+                hash(function.name()),
+                |&other| has_name(&functions, other, function.name()),
+                |&id| hash_of(&functions, id),
+            );
+            match entry {
+                Entry::Occupied(_) => return Err((id.index(), function.name().clone())),
+                Entry::Vacant(place) => place.insert(id),
+            };
+        }
+        Ok(Program {
+            functions: Arc::new(functions),
+            by_name: Arc::new(by_name),
+            ..Program::default()
+        })
     }
 
     /// Returns the function that defines `name`; `None` if the name is external.
     pub fn id(&self, name: &FunctionName) -> Option<FunctionId> {
-        self.by_name.get(name).copied()
+        let is_named = |&id: &FunctionId| has_name(&self.functions, id, name);
+        self.by_name.find(hash(name), is_named).copied()
     }
 
     /// Returns the function `id`; `None` if this program has fewer functions. Where `id` is known

@@ -64,6 +64,24 @@ impl FunctionName {
         }
     }
 
+    /// Returns a number that orders names like themselves, as far as it goes: if those of two names
+    /// are equal, the names may still differ.
+    pub(crate) fn sort_key(&self) -> (bool, u64) {
+        match &self.0 {
+            UserFuncName::User(name) => (
+                false,
+                u64::from(name.namespace) << 32 | u64::from(name.index),
+            ),
+            UserFuncName::Testcase(name) => {
+                let mut first = [0; 8];
+                for (to, byte) in first.iter_mut().zip(name.raw()) {
+                    *to = *byte;
+                }
+                (true, u64::from_be_bytes(first))
+            }
+        }
+    }
+
     /// Returns the name as Cranelift holds it.
     pub fn as_user_func_name(&self) -> &UserFuncName {
         &self.0
@@ -272,6 +290,27 @@ mod tests {
         let mut names = ["b", "u1:0", "a", "u0:10", "u0:9", "aa"].map(name);
         names.sort();
         assert_eq!(names, ["u0:9", "u0:10", "u1:0", "a", "aa", "b"].map(name));
+    }
+
+    #[test]
+    fn sort_keys_order_names_as_far_as_they_go() {
+        let texts = [
+            "u0:9",
+            "u0:10",
+            "u1:0",
+            "%",
+            "a",
+            "ab",
+            "abcdefgh",
+            "abcdefghi",
+            "b",
+        ];
+        let names = texts.map(name);
+        for pair in names.windows(2) {
+            assert!(pair[0].sort_key() <= pair[1].sort_key(), "{pair:?}");
+        }
+        assert_eq!(name("abcdefgh").sort_key(), name("abcdefghi").sort_key());
+        assert_ne!(name("a").sort_key(), name("ab").sort_key());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A shard with its imports, and the run of the pass that follows its plan.
 
+use super::bodies::ShardFunctions;
 use super::error::LinkError;
-use super::hash::content_hash;
 use super::shard_plan::{ShardPlan, Visibility};
 use crate::decide::{CallSite, Decision, Inline};
 use crate::pass::{CompiledProgram, Inlined, Inliner, PassError};
@@ -74,19 +74,19 @@ impl fmt::Display for MissingImport {
 }
 
 impl ShardPlan {
-    /// Puts a shard and its imports together. `import` gives a program with at least the functions
-    /// that [`imports`](ShardPlan::imports) lists for a shard, in any order; `None` if that shard is
-    /// not at hand.
+    /// Puts a shard and its imports together. `import` gives a [`Program`] or [`ShardFunctions`] with
+    /// at least the functions that [`imports`](ShardPlan::imports) lists for a shard, in any order;
+    /// `None` if that shard is not at hand.
     ///
     /// Attributes and hints were met when the plan was made, so they are dropped here.
     ///
     /// # Errors
     ///
     /// [`LinkError::Undefined`] if the plan is for another version of the shard.
-    pub fn link(
+    pub fn link<F: Into<ShardFunctions>>(
         &self,
         shard: &Program,
-        mut import: impl FnMut(&str) -> Option<Program>,
+        mut import: impl FnMut(&str) -> Option<F>,
     ) -> Result<LinkedShard, LinkError> {
         for name in self.changes.keys() {
             if shard.id(name).is_none() {
@@ -134,7 +134,7 @@ impl ShardPlan {
                 .collect();
             linked.program.add_table(name.clone(), entries);
         }
-        linked.import(&mut import)?;
+        linked.import(&mut |shard| import(shard).map(Into::into))?;
         Ok(linked)
     }
 }
@@ -152,7 +152,10 @@ struct Found {
 
 impl LinkedShard {
     /// Adds all imports that are there.
-    fn import(&mut self, import: &mut dyn FnMut(&str) -> Option<Program>) -> Result<(), LinkError> {
+    fn import(
+        &mut self,
+        import: &mut dyn FnMut(&str) -> Option<ShardFunctions>,
+    ) -> Result<(), LinkError> {
         let mut all = Vec::new();
         for (from, imports) in &self.plan.imports {
             let other = import(from);
@@ -164,12 +167,14 @@ impl LinkedShard {
                 let found = match &other {
                     None => Err(MissingReason::NoShard),
                     Some(other) => {
-                        let function = other.id(name).and_then(|id| other.get(id));
+                        let program = other.program();
+                        let id = program.id(name);
+                        let function = id.and_then(|id| Some((program.get(id)?, other.hash(id)?)));
                         function.ok_or(MissingReason::NoFunction)
                     }
                 };
-                let function = found.and_then(|function| {
-                    let is_same = content_hash(function.body()) == import.hash;
+                let function = found.and_then(|(function, hash)| {
+                    let is_same = hash == import.hash;
                     let is_free = self.program.id(&import.name).is_none();
                     match (is_same, is_free) {
                         (false, _) => Err(MissingReason::Changed),

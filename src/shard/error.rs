@@ -1,5 +1,6 @@
 //! Errors of the steps.
 
+use super::parse::ParseShardPlanError;
 use crate::program::{FunctionName, ProgramError};
 use thiserror::Error;
 
@@ -35,6 +36,14 @@ pub enum ThinError {
         shard: String,
         /// The text.
         signature: String,
+    },
+    /// The plan of a shard was written so that it cannot be read. That is an error of this crate.
+    #[error("{shard}: the plan that was made cannot be read: {problem}")]
+    Plan {
+        /// The shard.
+        shard: String,
+        /// The error in the plan.
+        problem: ParseShardPlanError,
     },
     /// No shard defines a function that is to be exported.
     #[error("no shard defines {0}")]

@@ -10,7 +10,7 @@ const MAGIC: [u8; 8] = *b"clif-sum";
 
 /// The version of the format that is written, and the only one that is read: summaries are remade
 /// with the tool.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const HEADER_BYTES: usize = MAGIC.len() + 4 + 8 + 8;
 
@@ -98,16 +98,41 @@ impl ShardSummary {
 
     /// Checks all numbers in the summary, and finds where the parts of each function and site are.
     pub(super) fn complete(&mut self) -> Result<(), &'static str> {
+        if !self.names.are_complete() {
+            return Err("a name is not there");
+        }
         let names = self.names.len();
         let is_name = |index: u32| (index as usize) < names;
         let is_signature = |index: u32| (index as usize) < self.signatures.len();
         let mut sites = self.sites.iter_mut();
-        let (mut site_count, mut passed_count, mut result_count) = (0u32, 0u32, 0u32);
+        let (mut site_count, mut passed_count, mut branch_count) = (0u32, 0u32, 0u32);
+        let (mut parameter_count, mut result_count, mut address_count) = (0u32, 0u32, 0u32);
         let mut defined = vec![false; names];
         let too_many = "it has too many parts";
         for function in &mut self.functions {
-            if !is_name(function.name) || !function.addresses.iter().all(|&name| is_name(name)) {
+            if !is_name(function.name) {
                 return Err("a function has a name that is not there");
+            }
+            for (first, end, count) in [
+                (
+                    &mut function.first_parameter,
+                    &mut parameter_count,
+                    function.parameters,
+                ),
+                (
+                    &mut function.first_result,
+                    &mut result_count,
+                    function.results,
+                ),
+                (
+                    &mut function.first_address,
+                    &mut address_count,
+                    function.addresses,
+                ),
+                (&mut function.first_site, &mut site_count, function.sites),
+            ] {
+                *first = *end;
+                *end = end.checked_add(count).ok_or(too_many)?;
             }
             if !is_signature(function.signature) {
                 return Err("a function has a signature that is not there");
@@ -120,9 +145,7 @@ impl ShardSummary {
             if function.inline > 2 || function.flags & !function_flags::ALL != 0 {
                 return Err("a function has unknown attributes");
             }
-            function.first_site = site_count;
-            site_count = site_count.checked_add(function.sites).ok_or(too_many)?;
-            let parameters = u32::try_from(function.parameters.len()).map_err(|_| too_many)?;
+            let parameters = function.parameters;
             for _ in 0..function.sites {
                 let site = sites
                     .next()
@@ -137,8 +160,8 @@ impl ShardSummary {
                 passed_count = passed_count
                     .checked_add(site.passed.into())
                     .ok_or(too_many)?;
-                site.first_result = result_count;
-                result_count = result_count
+                site.first_result = branch_count;
+                branch_count = branch_count
                     .checked_add(site.results.into())
                     .ok_or(too_many)?;
                 let range = site.first_passed as usize..passed_count as usize;
@@ -159,9 +182,18 @@ impl ShardSummary {
             return Err("there are calls of no function");
         }
         if passed_count as usize != self.passed.len()
-            || result_count as usize != self.branches.len()
+            || branch_count as usize != self.branches.len()
         {
             return Err("there are values of no call");
+        }
+        if parameter_count as usize != self.parameters.len()
+            || result_count as usize != self.results.len()
+            || address_count as usize != self.addresses.len()
+        {
+            return Err("there are facts of no function");
+        }
+        if !self.addresses.iter().all(|&name| is_name(name)) {
+            return Err("a function takes an address that is not there");
         }
         if !self.counts.iter().all(|&(site, _)| site < site_count) {
             return Err("a call that is not there was counted");

@@ -1,22 +1,13 @@
-//! The hash of a function's content, and of names.
+//! Hashes of bytes and of names.
 
 use crate::program::FunctionName;
-use cranelift_codegen::ir::Function;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::{Hash, Hasher};
 
-/// Returns the hash of all that the compilation of `func` depends on. Equal functions have equal
-/// hashes in builds of this crate with the same versions of Cranelift and of the compiler; it is not
-/// for hostile inputs.
-pub(super) fn content_hash(func: &Function) -> u128 {
+/// Returns the hash of a function that has these bytes.
+pub(super) fn hash_of_bytes(bytes: &[u8]) -> u128 {
     let mut hasher = SipHasher13::new();
-    func.stencil.hash(&mut hasher);
-    FunctionName::from(func.name.clone()).hash(&mut hasher);
-    func.params.base_srcloc().bits().hash(&mut hasher);
-    for (reference, name) in func.params.user_named_funcs() {
-        reference.hash(&mut hasher);
-        name.hash(&mut hasher);
-    }
+    hasher.write(bytes);
     hasher.finish128().as_u128()
 }
 

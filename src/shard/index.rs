@@ -1,8 +1,15 @@
 //! The functions of all shards as one program, without bodies.
+//!
+//! The summaries are taken apart, one after the other: their sites and facts lie in the order of the
+//! program's functions, so that decisions need no look-up of a shard.
 
 use super::error::ThinError;
 use super::hash::unique;
-use super::summary::{FunctionSummary, Name, Passed, ShardLinkage, ShardSummary, SiteSummary};
+use super::names::{NameRef, Names};
+use super::summary::{
+    FunctionSummary, Hint, Kind, Passed, ShardLinkage, ShardSummary, function_flags,
+};
+use crate::decide::{ParameterUse, ResultWays};
 use crate::graph::{CallGraph, CallNode, RecordedFunction, SiteId};
 use crate::panics;
 use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
@@ -10,82 +17,194 @@ use cranelift_codegen::ir::Function;
 use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{EntityRef, PrimaryMap};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
-/// Where a function is defined: its shard, and its number there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Home {
-    pub(super) shard: usize,
-    pub(super) function: usize,
+/// A function of the program: its place in its shard, and its facts.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) shard: u32,
+    /// Its number among the functions of the shard.
+    pub(super) number: u32,
+    /// The number of its name in the shard.
+    pub(super) name: u32,
+    /// The number of its signature in the program.
+    pub(super) signature: u32,
+    pub(super) insts: u32,
+    pub(super) calls: u32,
+    pub(super) indirect_calls: u32,
+    pub(super) blocks: u32,
+    pub(super) returns: u32,
+    pub(super) loops: u32,
+    pub(super) slot_bytes: u64,
+    pub(super) frame_bytes: u64,
+    first_parameter: u32,
+    parameters: u32,
+    first_result: u32,
+    results: u32,
+    first_site: u32,
+    sites: u32,
+    flags: u16,
+    pub(super) linkage: ShardLinkage,
+}
+
+impl Facts {
+    pub(super) fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Returns its part of [`Index::parameters`].
+    pub(super) fn parameters(&self) -> Range<usize> {
+        range(self.first_parameter, self.parameters)
+    }
+
+    /// Returns the numbers of its sites.
+    pub(super) fn sites(&self) -> Range<usize> {
+        range(self.first_site, self.sites)
+    }
+}
+
+fn range(first: u32, count: u32) -> Range<usize> {
+    let first = first as usize;
+    first..first + count as usize
+}
+
+/// A direct call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site {
+    /// The function that is called, if a shard defines it.
+    pub(super) target: PackedOption<FunctionId>,
+    /// The number of the signature in the program that the caller declares.
+    pub(super) signature: u32,
+    pub(super) location: u32,
+    first_passed: u32,
+    first_branch: u32,
+    passed: u16,
+    branches: u16,
+    pub(super) kind: Kind,
+    pub(super) flags: u8,
+    pub(super) loop_depth: u8,
+    pub(super) hint: Hint,
+}
+
+impl Site {
+    pub(super) fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// What is left of a summary.
+pub(super) struct Shard {
+    pub(super) name: String,
+    names: Names,
+    /// The function that each name means here.
+    targets: Vec<PackedOption<FunctionId>>,
+    /// Its functions, in their order.
+    pub(super) members: Vec<Member>,
+}
+
+impl Shard {
+    /// Returns the name that a function has in the shard.
+    pub(super) fn member_name(&self, member: &Member) -> NameRef<'_> {
+        self.names.get(member.name).unwrap_or(NameRef::Text(""))
+    }
+}
+
+/// A function of a shard.
+#[derive(Clone, Copy)]
+pub(super) struct Member {
+    /// The number of its name.
+    name: u32,
+    pub(super) linkage: ShardLinkage,
+    /// The function of the program that it is, or gives way to.
+    pub(super) id: FunctionId,
 }
 
 /// All shards, in the order of their names.
-pub(super) struct Index<'s> {
-    pub(super) shards: Vec<&'s ShardSummary>,
+pub(super) struct Index {
+    pub(super) shards: Vec<Shard>,
     pub(super) program: Program,
-    homes: PrimaryMap<FunctionId, Home>,
-    /// The function that each name of each shard means there.
-    targets: Vec<Vec<PackedOption<FunctionId>>>,
-    /// The function of the program that each function of each shard is, or gives way to.
-    ids: Vec<Vec<FunctionId>>,
-    /// The number of each shard's signatures in the whole program.
-    signatures: Vec<Vec<u32>>,
+    pub(super) functions: PrimaryMap<FunctionId, Facts>,
+    hashes: PrimaryMap<FunctionId, u128>,
+    /// The number of the shard's name for each address that a function takes, by function.
+    addresses: FxHashMap<FunctionId, Box<[u32]>>,
+    /// The uses of parameters; those of each function follow each other.
+    pub(super) parameters: Vec<ParameterUse>,
+    results: Vec<ResultWays>,
+    /// By their number in the graph.
+    sites: Vec<Site>,
+    /// The names of external callees in the shards of their callers.
+    external: FxHashMap<u32, u32>,
+    passed: Vec<Passed>,
+    branches: Vec<u32>,
+    /// The executions of sites.
+    pub(super) counts: Vec<(SiteId, u64)>,
 }
 
-impl<'s> Index<'s> {
+impl Index {
     /// Joins the shards. `exported` are the functions that code outside of all shards may refer to;
     /// `None` if that is all exported ones.
     pub(super) fn new(
-        summaries: &'s [ShardSummary],
+        mut summaries: Vec<ShardSummary>,
         exported: Option<&FxHashSet<FunctionName>>,
     ) -> Result<Self, ThinError> {
-        let mut shards: Vec<&ShardSummary> = summaries.iter().collect();
-        shards.sort_by(|a, b| a.shard.cmp(&b.shard));
-        for pair in shards.windows(2) {
+        summaries.sort_by(|a, b| a.shard.cmp(&b.shard));
+        for pair in summaries.windows(2) {
             if let [a, b] = pair
                 && a.shard == b.shard
             {
                 return Err(ThinError::DuplicateShard(a.shard.clone()));
             }
         }
-        let (stubs, signatures) = stubs(&shards)?;
-        let owners = Owners::new(&shards)?;
+        let (stubs, signatures) = stubs(&summaries)?;
         let mut index = Index {
-            targets: Vec::with_capacity(shards.len()),
-            ids: Vec::with_capacity(shards.len()),
-            homes: PrimaryMap::new(),
+            shards: Vec::with_capacity(summaries.len()),
             program: Program::new(),
-            signatures,
-            shards,
+            functions: PrimaryMap::new(),
+            hashes: PrimaryMap::new(),
+            addresses: FxHashMap::default(),
+            parameters: Vec::new(),
+            results: Vec::new(),
+            sites: Vec::new(),
+            external: FxHashMap::default(),
+            passed: Vec::new(),
+            branches: Vec::new(),
+            counts: Vec::new(),
         };
-        index.define(&owners, &stubs, exported)?;
-        index.resolve(&owners);
+        index.define(&summaries, &stubs, &signatures, exported)?;
+        index.add_sites(summaries, &signatures);
         Ok(index)
     }
 
-    /// Adds every function that is kept to the program.
+    /// Adds every function that is kept to the program, and finds the function behind each name of
+    /// each shard.
     fn define(
         &mut self,
-        owners: &Owners,
+        summaries: &[ShardSummary],
         stubs: &[Arc<Function>],
+        signatures: &[Vec<u32>],
         exported: Option<&FxHashSet<FunctionName>>,
     ) -> Result<(), ThinError> {
-        for (shard, summary) in self.shards.iter().enumerate() {
+        let mut owners = Owners::new(summaries)?;
+        let count = summaries.iter().map(|summary| summary.functions.len());
+        let count: usize = count.sum();
+        self.functions.reserve(count);
+        self.hashes.reserve(count);
+        let mut functions = Vec::with_capacity(count);
+        for (shard, (summary, signatures)) in summaries.iter().zip(signatures).enumerate() {
             for (number, function) in summary.functions.iter().enumerate() {
-                let home = Home {
-                    shard,
-                    function: number,
-                };
-                let Some(original) = summary.name(function.name).map(Name::function_name) else {
+                let Some(original) = summary.name(function.name) else {
                     continue;
                 };
                 let is_local = function.linkage == ShardLinkage::Local;
-                if !is_local && owners.by_name.get(&original) != Some(&home) {
+                let id = FunctionId::new(self.functions.len());
+                if !is_local && !owners.take(original, shard, number, id) {
                     continue;
                 }
                 let name = match is_local {
-                    true => local_name(&summary.shard, &original),
-                    false => original,
+                    true => local_name(&summary.shard, &original.function_name()),
+                    false => original.function_name(),
                 };
                 let is_inner = exported.is_some_and(|exported| !exported.contains(&name));
                 let linkage = match function.linkage {
@@ -95,55 +214,44 @@ impl<'s> Index<'s> {
                     ShardLinkage::Interposable => Linkage::Interposable,
                     ShardLinkage::AvailableExternally => Linkage::AvailableExternally,
                 };
-                let signature = self.signature(shard, function.signature);
+                let signature = signatures.get(function.signature as usize).copied();
+                let signature = signature.unwrap_or(u32::MAX);
                 let Some(stub) = stubs.get(signature as usize).cloned() else {
                     debug_assert!(false, "all signatures were parsed");
                     continue;
                 };
-                let function = ProgramFunction::elsewhere(name.clone(), stub)
-                    .with_linkage(linkage)
-                    .with_attributes(function.attributes());
-                if self.program.id(&name).is_some() {
-                    return Err(ThinError::NameTaken {
-                        shard: summary.shard.clone(),
-                        name,
-                    });
-                }
-                // The names are new, and come from text.
-                self.program
-                    .add_function(function)
-                    .map_err(|_| ThinError::NameTaken {
-                        shard: summary.shard.clone(),
-                        name,
-                    })?;
-                self.homes.push(home);
+                functions.push(
+                    ProgramFunction::elsewhere(name, stub)
+                        .with_linkage(linkage)
+                        .with_attributes(function.attributes()),
+                );
+                self.add_facts(shard, number, signature, function);
             }
         }
-        Ok(())
-    }
-
-    /// Finds the function behind each name of each shard.
-    fn resolve(&mut self, owners: &Owners) {
-        let mut by_home: FxHashMap<(usize, usize), FunctionId> = FxHashMap::default();
-        for (id, home) in self.homes.iter() {
-            by_home.insert((home.shard, home.function), id);
-        }
-        let global = |name: &FunctionName| {
-            let home = owners.by_name.get(name)?;
-            by_home.get(&(home.shard, home.function)).copied()
-        };
-        for (shard, summary) in self.shards.iter().enumerate() {
-            let mut targets: Vec<PackedOption<FunctionId>> = summary
-                .names
-                .iter()
-                .map(|name| global(&name.function_name()).into())
+        // The names come from text.
+        self.program = Program::of_functions(functions).map_err(|(index, name)| {
+            let shard = self.functions.get(FunctionId::new(index));
+            let shard = shard.and_then(|facts| summaries.get(facts.shard as usize));
+            ThinError::NameTaken {
+                shard: shard.map_or_else(String::new, |summary| summary.shard.clone()),
+                name,
+            }
+        })?;
+        let mut next = self.functions.iter().peekable();
+        for (shard, summary) in summaries.iter().enumerate() {
+            let names = 0..number(summary.names.len());
+            let mut targets: Vec<PackedOption<FunctionId>> = names
+                .map(|name| summary.name(name).and_then(|name| owners.id(name)).into())
                 .collect();
-            let mut ids = Vec::with_capacity(summary.functions.len());
+            let mut members = Vec::with_capacity(summary.functions.len());
             for (number, function) in summary.functions.iter().enumerate() {
-                let target = targets.get_mut(function.name as usize);
-                let own = by_home.get(&(shard, number)).copied();
-                if let (Some(target), Some(own)) = (target, own) {
-                    *target = own.into();
+                let is_own = |facts: &Facts| {
+                    (facts.shard as usize, facts.number as usize) == (shard, number)
+                };
+                if let Some((id, _)) = next.next_if(|(_, facts)| is_own(facts))
+                    && let Some(target) = targets.get_mut(function.name as usize)
+                {
+                    *target = id.into();
                 }
                 let kept = targets.get(function.name as usize);
                 let kept = kept.and_then(|target| target.expand());
@@ -151,168 +259,340 @@ impl<'s> Index<'s> {
                     kept.is_some(),
                     "each definition is kept or gives way to another"
                 );
-                ids.push(kept.unwrap_or(FunctionId::new(0)));
+                members.push(Member {
+                    name: function.name,
+                    linkage: function.linkage,
+                    id: kept.unwrap_or(FunctionId::new(0)),
+                });
             }
-            self.targets.push(targets);
-            self.ids.push(ids);
+            self.shards.push(Shard {
+                name: summary.shard.clone(),
+                names: Names::default(),
+                targets,
+                members,
+            });
+        }
+        Ok(())
+    }
+
+    fn add_facts(
+        &mut self,
+        shard: usize,
+        place: usize,
+        signature: u32,
+        function: &FunctionSummary,
+    ) {
+        self.hashes.push(function.hash);
+        self.functions.push(Facts {
+            shard: number(shard),
+            number: number(place),
+            name: function.name,
+            signature,
+            insts: function.insts,
+            calls: function.calls,
+            indirect_calls: function.indirect_calls,
+            blocks: function.blocks,
+            returns: function.returns,
+            loops: function.loops,
+            slot_bytes: function.slot_bytes,
+            frame_bytes: function.frame_bytes,
+            // Added with the sites.
+            first_parameter: 0,
+            parameters: 0,
+            first_result: 0,
+            results: 0,
+            first_site: 0,
+            sites: 0,
+            flags: function.flags,
+            linkage: function.linkage,
+        });
+    }
+
+    /// Takes the sites, and the lists of facts, out of the summaries.
+    fn add_sites(&mut self, summaries: Vec<ShardSummary>, signatures: &[Vec<u32>]) {
+        let sum = |count: fn(&ShardSummary) -> usize| summaries.iter().map(count).sum();
+        self.sites.reserve_exact(sum(|summary| summary.sites.len()));
+        self.passed
+            .reserve_exact(sum(|summary| summary.passed.len()));
+        self.branches
+            .reserve_exact(sum(|summary| summary.branches.len()));
+        self.parameters
+            .reserve_exact(sum(|summary| summary.parameters.len()));
+        self.results
+            .reserve_exact(sum(|summary| summary.results.len()));
+        let mut id = FunctionId::new(0);
+        for (shard, mut summary) in summaries.into_iter().enumerate() {
+            while let Some(facts) = self.functions.get_mut(id)
+                && facts.shard as usize == shard
+            {
+                let Some(function) = summary.functions.get(facts.number as usize) else {
+                    debug_assert!(false, "the facts are those of a function");
+                    break;
+                };
+                facts.first_parameter = number(self.parameters.len());
+                facts.parameters = function.parameters;
+                let parameters = summary.parameters_of(function).iter();
+                self.parameters
+                    .extend(parameters.map(super::summary::Parameter::uses));
+                facts.first_result = number(self.results.len());
+                facts.results = function.results;
+                let results = summary.results_of(function).iter();
+                self.results.extend(results.map(|&(constant, all)| {
+                    let mut ways = ResultWays::default();
+                    (ways.constant, ways.all) = (constant, all);
+                    ways
+                }));
+                let addresses = summary.addresses_of(function);
+                if !addresses.is_empty() {
+                    self.addresses.insert(id, addresses.into());
+                }
+                facts.first_site = number(self.sites.len());
+                facts.sites = function.sites;
+                let targets = self.shards.get(shard).map(|shard| &shard.targets[..]);
+                let targets = targets.unwrap_or_default();
+                for (place, site) in (function.first_site..).zip(summary.sites_of(function)) {
+                    let here = number(self.sites.len());
+                    let target = targets.get(site.callee as usize).copied();
+                    let target = target.unwrap_or_default();
+                    if target.is_none() {
+                        self.external.insert(here, site.callee);
+                    }
+                    let known = signatures.get(shard);
+                    let known = known.and_then(|known| known.get(site.signature as usize));
+                    let count = summary
+                        .counts
+                        .binary_search_by_key(&place, |&(site, _)| site);
+                    if let Some(&(_, count)) = count.ok().and_then(|at| summary.counts.get(at)) {
+                        self.counts.push((SiteId::new(here as usize), count));
+                    }
+                    self.sites.push(Site {
+                        target,
+                        signature: known.copied().unwrap_or(u32::MAX),
+                        location: site.location,
+                        first_passed: number(self.passed.len()),
+                        first_branch: number(self.branches.len()),
+                        passed: site.passed,
+                        branches: site.results,
+                        kind: site.kind,
+                        flags: site.flags,
+                        loop_depth: site.loop_depth,
+                        hint: site.hint,
+                    });
+                    self.passed.extend_from_slice(summary.passed_by(site));
+                    self.branches.extend_from_slice(summary.branches_of(site));
+                }
+                id = FunctionId::new(id.index() + 1);
+            }
+            if let Some(shard) = self.shards.get_mut(shard) {
+                shard.names = mem::take(&mut summary.names);
+            }
         }
     }
 
-    /// Returns the call graph of all shards. Its sites are those of the summaries, in their order.
+    /// Returns the call graph of all shards. Its sites have the same numbers.
     pub(super) fn graph(&self) -> CallGraph {
-        let sites = self.shards.iter().map(|summary| summary.sites.len()).sum();
-        let functions = self.homes.values().map(|home| {
-            let (summary, function) = self.at(*home);
+        let functions = self.functions.iter().map(|(id, facts)| {
+            let shard = facts.shard as usize;
+            let sites = facts.sites().map(move |number| {
+                let site = &self.sites[number];
+                let callee = match site.target.expand() {
+                    Some(id) => CallNode::Function(id),
+                    None => CallNode::External(self.external_name(shard, number)),
+                };
+                (site.kind.call_kind(), callee)
+            });
+            let addresses = self.addresses.get(&id).into_iter().flatten();
             RecordedFunction {
-                sites: summary
-                    .sites_of(function)
-                    .iter()
-                    .map(|site| (site.kind.call_kind(), self.node(home.shard, site.callee)))
-                    .collect(),
-                addressed: function
-                    .addresses
-                    .iter()
-                    .map(|&name| self.node(home.shard, name))
-                    .collect(),
-                indirect_calls: function.indirect_calls as usize,
-                switches_stacks: function.has(super::summary::function_flags::SWITCHES_STACKS),
-                size: function.insts as usize,
+                sites,
+                addressed: addresses.map(move |&name| self.node(shard, name)),
+                indirect_calls: facts.indirect_calls as usize,
+                switches_stacks: facts.has(function_flags::SWITCHES_STACKS),
+                size: facts.insts as usize,
             }
         });
-        CallGraph::of_recorded(&self.program, sites, functions)
+        CallGraph::of_recorded(&self.program, self.sites.len(), functions)
     }
 
     fn node(&self, shard: usize, name: u32) -> CallNode {
-        match self.target(shard, name) {
+        let shard = self.shards.get(shard);
+        let target = shard.and_then(|shard| shard.targets.get(name as usize)?.expand());
+        match target {
             Some(id) => CallNode::Function(id),
-            None => CallNode::External(self.name_in(shard, name)),
+            None => CallNode::External(
+                shard
+                    .and_then(|shard| shard.names.get(name))
+                    .map_or_else(|| FunctionName::testcase(""), NameRef::function_name),
+            ),
         }
     }
 
-    /// Returns the function that a name of a shard means there; `None` if no shard defines it.
-    pub(super) fn target(&self, shard: usize, name: u32) -> Option<FunctionId> {
-        let targets = self.targets.get(shard)?;
-        targets.get(name as usize)?.expand()
+    fn external_name(&self, shard: usize, site: usize) -> FunctionName {
+        let name = self.external.get(&number(site));
+        let shard = self.shards.get(shard);
+        let name = name.and_then(|&name| shard?.names.get(name));
+        name.map_or_else(|| FunctionName::testcase(""), NameRef::function_name)
     }
 
-    fn name_in(&self, shard: usize, name: u32) -> FunctionName {
-        let summary = self.shards.get(shard);
-        let name = summary.and_then(|summary| summary.name(name));
-        name.map_or_else(|| FunctionName::testcase(""), Name::function_name)
-    }
-
-    /// Returns the number of a signature of a shard in the whole program.
-    pub(super) fn signature(&self, shard: usize, signature: u32) -> u32 {
-        let numbers = self.signatures.get(shard);
-        let number = numbers.and_then(|numbers| numbers.get(signature as usize));
-        number.copied().unwrap_or(u32::MAX)
-    }
-
-    pub(super) fn home(&self, id: FunctionId) -> Home {
-        self.homes.get(id).copied().unwrap_or(Home {
-            shard: usize::MAX,
-            function: usize::MAX,
+    /// Returns the names that the body of a function has for functions that no shard defines.
+    pub(super) fn external_names(&self, id: FunctionId) -> impl Iterator<Item = NameRef<'_>> {
+        let facts = &self.functions[id];
+        let shard = self.shards.get(facts.shard as usize);
+        let called = facts.sites().filter_map(|site| {
+            let is_external = self.sites.get(site)?.target.is_none();
+            is_external.then(|| self.external.get(&number(site)).copied())?
+        });
+        let addressed = self.addresses.get(&id).into_iter().flatten().copied();
+        let names = called.chain(addressed);
+        names.filter_map(move |name| {
+            let shard = shard?;
+            match shard.targets.get(name as usize)?.is_some() {
+                true => None,
+                false => shard.names.get(name),
+            }
         })
     }
 
-    pub(super) fn at(&self, home: Home) -> (&'s ShardSummary, &'s FunctionSummary) {
-        let summary: &'s ShardSummary = self.shards[home.shard];
-        (summary, &summary.functions[home.function])
-    }
-
-    pub(super) fn function(&self, id: FunctionId) -> (&'s ShardSummary, &'s FunctionSummary) {
-        self.at(self.homes[id])
-    }
-
     /// Returns the name of a function in the shard that defines it.
-    pub(super) fn original_name(&self, id: FunctionId) -> FunctionName {
-        let home = self.homes[id];
-        let (_, function) = self.at(home);
-        self.name_in(home.shard, function.name)
+    pub(super) fn original_name(&self, id: FunctionId) -> NameRef<'_> {
+        let facts = &self.functions[id];
+        let shard = self.shards.get(facts.shard as usize);
+        let name = shard.and_then(|shard| shard.names.get(facts.name));
+        name.unwrap_or(NameRef::Text(""))
     }
 
-    /// Returns the functions that the functions of a shard are, or give way to, in their order.
-    pub(super) fn ids(&self, shard: usize) -> &[FunctionId] {
-        self.ids.get(shard).map_or(&[], |ids| ids)
+    /// Returns the functions that a function calls or takes the address of. A function with several
+    /// calls comes several times.
+    pub(super) fn references<'i>(
+        &'i self,
+        graph: &'i CallGraph,
+        id: FunctionId,
+    ) -> impl Iterator<Item = FunctionId> + 'i {
+        let called = self.functions[id].sites();
+        let called = called.filter_map(|site| self.sites.get(site)?.target.expand());
+        called.chain(graph.addressed(id).iter().copied())
     }
 
-    pub(super) fn functions(&self) -> impl Iterator<Item = FunctionId> {
-        self.homes.keys()
+    /// Returns whether any function takes an address.
+    pub(super) fn takes_addresses(&self) -> bool {
+        !self.addresses.is_empty()
     }
 
-    /// Returns the summary of a site of the graph, with the place and the shard of its caller.
-    pub(super) fn site(
-        &self,
-        graph: &CallGraph,
-        id: SiteId,
-    ) -> Option<(Home, &'s ShardSummary, &'s SiteSummary)> {
-        let site = graph.site(id)?;
-        let home = *self.homes.get(site.caller)?;
-        let (summary, function) = self.at(home);
-        // The sites of a caller are consecutive, in the graph as in the summary.
-        let first = graph.first_site(site.caller)?;
-        let number = id.index().checked_sub(first.index())?;
-        let site = summary.sites_of(function).get(number)?;
-        Some((home, summary, site))
+    /// Returns whether a shard's function is the one that is kept.
+    pub(super) fn is_kept(&self, shard: usize, number: usize, id: FunctionId) -> bool {
+        self.functions
+            .get(id)
+            .is_some_and(|facts| (facts.shard as usize, facts.number as usize) == (shard, number))
     }
 
-    /// Returns the values that a site passes.
-    pub(super) fn passed(&self, graph: &CallGraph, id: SiteId) -> &'s [Passed] {
-        let found = self.site(graph, id);
-        found.map_or(&[], |(_, summary, site)| summary.passed_by(site))
+    pub(super) fn hash(&self, id: FunctionId) -> u128 {
+        self.hashes.get(id).copied().unwrap_or_default()
+    }
+
+    pub(super) fn shard_of(&self, id: FunctionId) -> usize {
+        self.functions
+            .get(id)
+            .map_or(usize::MAX, |facts| facts.shard as usize)
+    }
+
+    pub(super) fn ids(&self) -> impl ExactSizeIterator<Item = FunctionId> + use<> {
+        self.functions.keys()
+    }
+
+    pub(super) fn site(&self, id: SiteId) -> &Site {
+        &self.sites[id.index()]
+    }
+
+    /// Returns the function that a site calls, if a shard defines it.
+    pub(super) fn target(&self, id: SiteId) -> Option<FunctionId> {
+        self.sites.get(id.index())?.target.expand()
+    }
+
+    pub(super) fn passed(&self, site: &Site) -> &[Passed] {
+        super::summary::part(&self.passed, site.first_passed, site.passed.into())
+    }
+
+    pub(super) fn branches(&self, site: &Site) -> &[u32] {
+        super::summary::part(&self.branches, site.first_branch, site.branches.into())
+    }
+
+    pub(super) fn results(&self, facts: &Facts) -> &[ResultWays] {
+        super::summary::part(&self.results, facts.first_result, facts.results)
     }
 }
 
 /// The definitions that names mean in shards without an own local one.
-struct Owners {
-    by_name: FxHashMap<FunctionName, Home>,
+struct Owners<'s> {
+    by_name: FxHashMap<NameRef<'s>, Owner>,
 }
 
-impl Owners {
-    fn new(shards: &[&ShardSummary]) -> Result<Self, ThinError> {
-        let mut by_name: FxHashMap<FunctionName, (Home, ShardLinkage)> = FxHashMap::default();
-        for (shard, summary) in shards.iter().enumerate() {
-            for (number, function) in summary.functions.iter().enumerate() {
-                let home = Home {
-                    shard,
-                    function: number,
-                };
-                let Some(name) = summary.name(function.name).map(Name::function_name) else {
+struct Owner {
+    shard: u32,
+    function: u32,
+    linkage: ShardLinkage,
+    id: PackedOption<FunctionId>,
+}
+
+impl<'s> Owners<'s> {
+    fn new(summaries: &'s [ShardSummary]) -> Result<Self, ThinError> {
+        let mut by_name: FxHashMap<NameRef<'s>, Owner> = FxHashMap::default();
+        for (shard, summary) in summaries.iter().enumerate() {
+            for (place, function) in summary.functions.iter().enumerate() {
+                let Some(name) = summary.name(function.name) else {
                     continue;
                 };
                 if function.linkage == ShardLinkage::Local {
                     continue;
                 }
-                let known = by_name.entry(name);
-                let known = known.or_insert((home, function.linkage));
-                if known.0 == home {
-                    continue;
-                }
+                let own = Owner {
+                    shard: number(shard),
+                    function: number(place),
+                    linkage: function.linkage,
+                    id: None.into(),
+                };
+                let known = match by_name.entry(name) {
+                    std::collections::hash_map::Entry::Vacant(entry) => {
+                        entry.insert(own);
+                        continue;
+                    }
+                    std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                };
                 let strength = |linkage| match linkage {
                     ShardLinkage::AvailableExternally | ShardLinkage::Local => 0,
                     ShardLinkage::Once => 1,
                     ShardLinkage::Exported | ShardLinkage::Interposable => 2,
                 };
-                let (old, new) = (strength(known.1), strength(function.linkage));
+                let (old, new) = (strength(known.linkage), strength(function.linkage));
                 if old == 2 && new == 2 {
-                    let first = shards.get(known.0.shard);
+                    let first = summaries.get(known.shard as usize);
                     return Err(ThinError::DuplicateDefinition {
-                        name: summary
-                            .name(function.name)
-                            .map_or_else(|| FunctionName::testcase(""), Name::function_name),
+                        name: name.function_name(),
                         first: first.map_or_else(String::new, |first| first.shard.clone()),
                         second: summary.shard.clone(),
                     });
                 }
                 if new > old {
-                    *known = (home, function.linkage);
+                    *known = own;
                 }
             }
         }
-        let by_name = by_name.into_iter().map(|(name, (home, _))| (name, home));
-        Ok(Owners {
-            by_name: by_name.collect(),
-        })
+        Ok(Owners { by_name })
+    }
+
+    /// Gives the definition its number in the program; returns whether it is the one that is kept.
+    fn take(&mut self, name: NameRef<'s>, shard: usize, place: usize, id: FunctionId) -> bool {
+        let owner = self.by_name.get_mut(&name);
+        let own = (number(shard), number(place));
+        match owner.filter(|owner| (owner.shard, owner.function) == own) {
+            Some(owner) => {
+                owner.id = id.into();
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn id(&self, name: NameRef<'_>) -> Option<FunctionId> {
+        self.by_name.get(&name)?.id.expand()
     }
 }
 
@@ -320,11 +600,11 @@ impl Owners {
 /// signatures.
 type Stubs = (Vec<Arc<Function>>, Vec<Vec<u32>>);
 
-fn stubs(shards: &[&ShardSummary]) -> Result<Stubs, ThinError> {
+fn stubs(summaries: &[ShardSummary]) -> Result<Stubs, ThinError> {
     let mut known: FxHashMap<&str, u32> = FxHashMap::default();
     let mut stubs = Vec::new();
-    let mut numbers = Vec::with_capacity(shards.len());
-    for summary in shards {
+    let mut numbers = Vec::with_capacity(summaries.len());
+    for summary in summaries {
         let mut own = Vec::with_capacity(summary.signatures.len());
         for text in &summary.signatures {
             let number = match known.get(text.as_str()) {
@@ -335,7 +615,7 @@ fn stubs(shards: &[&ShardSummary]) -> Result<Stubs, ThinError> {
                         signature: text.clone(),
                     })?;
                     stubs.push(Arc::new(stub));
-                    let number = u32::try_from(stubs.len() - 1).unwrap_or(u32::MAX);
+                    let number = number(stubs.len() - 1);
                     known.insert(text, number);
                     number
                 }
@@ -368,4 +648,9 @@ pub(super) fn local_name(shard: &str, name: &FunctionName) -> FunctionName {
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
     FunctionName::testcase(format!("{symbol}_in_{:016x}", unique(shard, name)))
+}
+
+/// Numbers in summaries have 32 bits.
+fn number(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

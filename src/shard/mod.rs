@@ -70,23 +70,29 @@
 //! becomes known are decided in the backend, among the functions that are there.
 
 mod backend;
+mod bodies;
+mod body;
 mod decisions;
 mod error;
 mod format;
 mod hash;
 mod index;
+mod names;
+mod needs;
 mod parse;
 mod print;
 mod shard_plan;
 mod summarize;
 mod summary;
 mod thin;
+mod write;
 
 pub use backend::{LinkedShard, MissingImport, MissingReason};
+pub use bodies::{BodiesError, ShardBodies, ShardFunctions};
 pub use error::{LinkError, ThinError};
 pub use format::SummaryError;
 pub use parse::{ParseShardPlanError, ShardPlanProblem};
-pub use shard_plan::ShardPlan;
+pub use shard_plan::{PlanText, ShardPlan};
 pub use summarize::SummarizeOptions;
 pub use summary::ShardSummary;
 pub use thin::{Thin, thin, thin_each};

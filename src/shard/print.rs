@@ -1,9 +1,10 @@
 //! Plans of shards, and summaries, as text.
 
+use super::names::NameRef;
 use super::shard_plan::{Change, ShardPlan};
 use super::summary::{
-    FunctionSummary, Hint, Kind, Name, Passed, ShardLinkage, ShardSummary, SiteSummary,
-    function_flags, site_flags,
+    FunctionSummary, Hint, Kind, Passed, ShardLinkage, ShardSummary, SiteSummary, function_flags,
+    site_flags,
 };
 use crate::plan::plan_name;
 use crate::program::FunctionName;
@@ -61,7 +62,7 @@ fn write_new_name(
 }
 
 /// Formats a text as one word in quotes.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     // The form of a name with a character that is never usual, without that character.
     let name = plan_name(&FunctionName::testcase(format!(";{text}")));
     name.replacen("%;", "", 1)
@@ -83,7 +84,7 @@ impl fmt::Display for ShardSummary {
 
 impl ShardSummary {
     fn text_of(&self, name: u32) -> String {
-        let name = self.name(name).map(Name::function_name);
+        let name = self.name(name).map(NameRef::function_name);
         name.map_or_else(String::new, |name| plan_name(&name))
     }
 
@@ -150,7 +151,7 @@ impl ShardSummary {
         if !attributes.is_empty() {
             writeln!(f, "  {}", attributes.join(", "))?;
         }
-        for (index, parameter) in function.parameters.iter().enumerate() {
+        for (index, parameter) in self.parameters_of(function).iter().enumerate() {
             let uses = parameter.uses();
             writeln!(
                 f,
@@ -164,10 +165,10 @@ impl ShardSummary {
                 uses.accesses
             )?;
         }
-        for (index, (constant, all)) in function.results.iter().enumerate() {
+        for (index, (constant, all)) in self.results_of(function).iter().enumerate() {
             writeln!(f, "  result {index}: constant on {constant} of {all} ways")?;
         }
-        for &address in &function.addresses {
+        for &address in self.addresses_of(function) {
             writeln!(f, "  takes the address of {}", self.text_of(address))?;
         }
         Ok(())

@@ -21,6 +21,18 @@ pub struct ShardPlan {
     pub(super) plan: Plan,
 }
 
+/// The plan of a shard as text, which [`ShardPlan`] reads.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PlanText<'t> {
+    /// The name of the shard.
+    pub shard: &'t str,
+    /// The text.
+    pub text: &'t str,
+    /// The names of the shards from which it imports functions, in their order.
+    pub imports: &'t [&'t str],
+}
+
 /// A change of a function of the shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {

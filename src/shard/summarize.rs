@@ -1,12 +1,15 @@
 //! From the bodies of a shard to its summary.
 
-use super::hash::content_hash;
+use super::bodies::{ShardBodies, encoded};
+use super::names::{NameRef, Names};
 use super::summary::{
-    FunctionSummary, Hint, Kind, Name, Parameter, Passed, ShardLinkage, ShardSummary, SiteSummary,
+    FunctionSummary, Hint, Kind, Parameter, Passed, ShardLinkage, ShardSummary, SiteSummary,
     function_flags, site_flags,
 };
 use crate::body::{Mention, frame_bytes, mentions};
-use crate::decide::{RoundAnalysis, Shape, Summary, passed_values, result_branches};
+use crate::decide::{
+    ParameterUse, ResultWays, RoundAnalysis, Shape, Summary, passed_values, result_branches,
+};
 use crate::graph::{CallGraph, CallNode, SiteRef};
 use crate::panics;
 use crate::profile::{Profile, SiteCounts};
@@ -46,24 +49,56 @@ impl ShardSummary {
     /// of the program are not part of the summary; functions in them count as functions whose
     /// address is taken.
     pub fn summarize(program: &Program, shard: &str, options: &SummarizeOptions) -> Self {
+        Self::of_program(program, shard, options, None)
+    }
+
+    /// Like [`summarize`](Self::summarize), but also returns the bodies as bytes, for the backend.
+    pub fn summarize_with_bodies(
+        program: &Program,
+        shard: &str,
+        options: &SummarizeOptions,
+    ) -> (Self, ShardBodies) {
+        let mut code = Vec::with_capacity(program.len());
+        let summary = Self::of_program(program, shard, options, Some(&mut code));
+        (summary, ShardBodies::new(program, &code))
+    }
+
+    fn of_program(
+        program: &Program,
+        shard: &str,
+        options: &SummarizeOptions,
+        mut code: Option<&mut Vec<(u128, Vec<u8>)>>,
+    ) -> Self {
         let graph = CallGraph::new(program);
         let counts = SiteCounts::new(&options.profile, &graph);
         let ids: Vec<FunctionId> = program.ids().collect();
-        let read = |&id: &FunctionId| Read::function(program, &graph, id, options);
-        let functions: Vec<Read> = ids.par_iter().map(read).collect();
+        let keeps_code = code.is_some();
+        let read = |&id: &FunctionId| {
+            let (hash, bytes) = encoded(program[id].body());
+            let read = Read::function(program, &graph, id, hash, options);
+            (read, keeps_code.then_some(bytes))
+        };
+        let functions: Vec<(Read, Option<Vec<u8>>)> = ids.par_iter().map(read).collect();
         let mut summary = ShardSummary {
             shard: shard.to_owned(),
             command: Vec::new(),
-            names: Vec::new(),
+            bodies_at: None,
+            names: Names::default(),
             signatures: Vec::new(),
             functions: Vec::with_capacity(ids.len()),
+            parameters: Vec::new(),
+            results: Vec::new(),
+            addresses: Vec::new(),
             sites: Vec::new(),
             passed: Vec::new(),
             branches: Vec::new(),
             counts: Vec::new(),
         };
         let mut tables = Tables::default();
-        for function in functions {
+        for (function, bytes) in functions {
+            if let (Some(code), Some(bytes)) = (&mut code, bytes) {
+                code.push((function.summary.hash, bytes));
+            }
             function.add_to(&mut summary, &mut tables, |site| {
                 let path = [crate::graph::PathStep::Site(site)];
                 counts.of_path(&graph, &path)
@@ -84,11 +119,9 @@ struct Tables {
 }
 
 impl Tables {
-    fn name(&mut self, name: FunctionName, names: &mut Vec<Name>) -> u32 {
-        *self.names.entry(name).or_insert_with_key(|name| {
-            names.push(Name::of(name));
-            number(names.len() - 1)
-        })
+    fn name(&mut self, name: FunctionName, names: &mut Names) -> u32 {
+        let entry = self.names.entry(name);
+        *entry.or_insert_with_key(|name| names.push(NameRef::of(name)))
     }
 
     fn signature(&mut self, signature: Signature, texts: &mut Vec<String>) -> u32 {
@@ -107,6 +140,8 @@ struct Read {
     name: FunctionName,
     signature: Signature,
     summary: FunctionSummary,
+    parameters: Vec<ParameterUse>,
+    results: Vec<ResultWays>,
     addresses: Vec<FunctionName>,
     sites: Vec<ReadSite>,
 }
@@ -125,6 +160,7 @@ impl Read {
         program: &Program,
         graph: &CallGraph,
         id: FunctionId,
+        hash: u128,
         options: &SummarizeOptions,
     ) -> Self {
         let function = &program[id];
@@ -143,12 +179,13 @@ impl Read {
         let shape = panics::catch(|| Shape::of(body)).unwrap_or_default();
         let parameters = panics::catch(|| Summary::parameters_of(body)).unwrap_or_default();
         let results = panics::catch(|| Summary::results_of(body)).unwrap_or_default();
+        let addresses = addresses(program, body);
         let once = options.once.contains(function.name());
         let sites = panics::catch(|| sites(program, graph, id)).unwrap_or_default();
         let summary = FunctionSummary {
             name: 0,
             signature: 0,
-            hash: content_hash(body),
+            hash,
             linkage: ShardLinkage::of(function.linkage(), once),
             inline: match attributes.inline {
                 InlineAttribute::None => 0,
@@ -164,20 +201,22 @@ impl Read {
             loops: number(shape.back_edges),
             slot_bytes: shape.slot_bytes,
             frame_bytes: frame_bytes(body),
-            parameters: parameters.iter().map(Parameter::of).collect(),
-            results: results
-                .iter()
-                .map(|ways| (ways.constant, ways.all))
-                .collect(),
-            addresses: Box::default(),
+            parameters: number(parameters.len()),
+            results: number(results.len()),
+            addresses: number(addresses.len()),
             sites: number(sites.len()),
+            first_parameter: 0,
+            first_result: 0,
+            first_address: 0,
             first_site: 0,
         };
         Read {
             name: function.name().clone(),
             signature: body.signature.clone(),
             summary,
-            addresses: addresses(program, body),
+            parameters,
+            results,
+            addresses,
             sites,
         }
     }
@@ -190,10 +229,15 @@ impl Read {
     ) {
         self.summary.name = tables.name(self.name, &mut summary.names);
         self.summary.signature = tables.signature(self.signature, &mut summary.signatures);
-        let addresses = self.addresses.into_iter();
-        self.summary.addresses = addresses
-            .map(|name| tables.name(name, &mut summary.names))
-            .collect();
+        let parameters = self.parameters.iter().map(Parameter::of);
+        summary.parameters.extend(parameters);
+        let results = self.results.iter();
+        let results = results.map(|ways| (ways.constant, ways.all));
+        summary.results.extend(results);
+        for name in self.addresses {
+            let number = tables.name(name, &mut summary.names);
+            summary.addresses.push(number);
+        }
         for mut site in self.sites {
             site.summary.callee = tables.name(site.callee, &mut summary.names);
             site.summary.signature = tables.signature(site.signature, &mut summary.signatures);

@@ -1,6 +1,7 @@
 //! The data of a summary: all that decisions about a shard's calls depend on, without its bodies.
 
-use crate::decide::{Argument, ParameterUse, PassedValue, ResultWays, SlotArgument};
+use super::names::{NameRef, Names};
+use crate::decide::{Argument, ParameterUse, PassedValue, SlotArgument};
 use crate::graph::CallKind;
 use crate::program::{Attributes, FunctionName, InlineAttribute, Linkage, SiteHint};
 use cranelift_codegen::ir::{StackSlot, UserFuncName};
@@ -18,11 +19,18 @@ pub struct ShardSummary {
     pub(super) shard: String,
     /// The arguments of the command that made it, for build files.
     pub(super) command: Vec<String>,
-    pub(super) names: Vec<Name>,
+    /// The place of the bodies as bytes, for build files.
+    pub(super) bodies_at: Option<String>,
+    pub(super) names: Names,
     /// As CLIF text.
     pub(super) signatures: Vec<String>,
     pub(super) functions: Vec<FunctionSummary>,
-    /// Those of each function follow each other.
+    /// Those of each function follow each other, here and below.
+    pub(super) parameters: Vec<Parameter>,
+    /// Constant ways and all ways of each result.
+    pub(super) results: Vec<(u32, u32)>,
+    /// The names whose addresses the functions take.
+    pub(super) addresses: Vec<u32>,
     pub(super) sites: Vec<SiteSummary>,
     /// Those of each site follow each other.
     pub(super) passed: Vec<Passed>,
@@ -99,13 +107,17 @@ pub(super) struct FunctionSummary {
     pub(super) loops: u32,
     pub(super) slot_bytes: u64,
     pub(super) frame_bytes: u64,
-    pub(super) parameters: Box<[Parameter]>,
-    /// Constant ways and all ways of each result.
-    pub(super) results: Box<[(u32, u32)]>,
-    /// The names whose addresses it takes.
-    pub(super) addresses: Box<[u32]>,
-    /// The number of its sites.
+    /// The number of its parameters, and so on.
+    pub(super) parameters: u32,
+    pub(super) results: u32,
+    pub(super) addresses: u32,
     pub(super) sites: u32,
+    #[serde(skip)]
+    pub(super) first_parameter: u32,
+    #[serde(skip)]
+    pub(super) first_result: u32,
+    #[serde(skip)]
+    pub(super) first_address: u32,
     #[serde(skip)]
     pub(super) first_site: u32,
 }
@@ -200,16 +212,6 @@ impl FunctionSummary {
             .with_inline(inline)
             .with_cold(self.has(function_flags::COLD))
             .with_flatten(self.has(function_flags::FLATTEN))
-    }
-
-    pub(super) fn ways(&self) -> Vec<ResultWays> {
-        let ways = self.results.iter();
-        ways.map(|&(constant, all)| {
-            let mut ways = ResultWays::default();
-            (ways.constant, ways.all) = (constant, all);
-            ways
-        })
-        .collect()
     }
 }
 
@@ -365,6 +367,18 @@ impl ShardSummary {
         self
     }
 
+    /// Returns the place of the shard's [bodies](super::ShardBodies), if they are in a file.
+    pub fn bodies_at(&self) -> Option<&str> {
+        self.bodies_at.as_deref()
+    }
+
+    /// Sets the place of the shard's [bodies](super::ShardBodies), so that build files can name it.
+    #[must_use]
+    pub fn with_bodies_at(mut self, place: String) -> Self {
+        self.bodies_at = Some(place);
+        self
+    }
+
     /// Returns the number of functions that the shard defines.
     pub fn functions(&self) -> usize {
         self.functions.len()
@@ -377,31 +391,48 @@ impl ShardSummary {
 
     /// Returns the content hash of a function; `None` if the shard does not define it.
     pub fn hash(&self, name: &FunctionName) -> Option<u128> {
-        let wanted = Name::of(name);
+        let wanted = NameRef::of(name);
         let mut functions = self.functions.iter();
-        let found = functions.find(|function| self.name(function.name) == Some(&wanted));
+        let found = functions.find(|function| self.name(function.name) == Some(wanted));
         found.map(|function| function.hash)
     }
 
-    pub(super) fn name(&self, index: u32) -> Option<&Name> {
-        self.names.get(index as usize)
+    pub(super) fn name(&self, number: u32) -> Option<NameRef<'_>> {
+        self.names.get(number)
+    }
+
+    pub(super) fn parameters_of(&self, function: &FunctionSummary) -> &[Parameter] {
+        part(
+            &self.parameters,
+            function.first_parameter,
+            function.parameters,
+        )
+    }
+
+    pub(super) fn results_of(&self, function: &FunctionSummary) -> &[(u32, u32)] {
+        part(&self.results, function.first_result, function.results)
+    }
+
+    pub(super) fn addresses_of(&self, function: &FunctionSummary) -> &[u32] {
+        part(&self.addresses, function.first_address, function.addresses)
     }
 
     pub(super) fn sites_of(&self, function: &FunctionSummary) -> &[SiteSummary] {
-        let first = function.first_site as usize;
-        let range = first..first.saturating_add(function.sites as usize);
-        self.sites.get(range).unwrap_or_default()
+        part(&self.sites, function.first_site, function.sites)
     }
 
     pub(super) fn passed_by(&self, site: &SiteSummary) -> &[Passed] {
-        let first = site.first_passed as usize;
-        let range = first..first.saturating_add(site.passed.into());
-        self.passed.get(range).unwrap_or_default()
+        part(&self.passed, site.first_passed, site.passed.into())
     }
 
     pub(super) fn branches_of(&self, site: &SiteSummary) -> &[u32] {
-        let first = site.first_result as usize;
-        let range = first..first.saturating_add(site.results.into());
-        self.branches.get(range).unwrap_or_default()
+        part(&self.branches, site.first_result, site.results.into())
     }
+}
+
+/// Returns a part of a list.
+pub(super) fn part<T>(all: &[T], first: u32, count: u32) -> &[T] {
+    let first = first as usize;
+    all.get(first..first.saturating_add(count as usize))
+        .unwrap_or_default()
 }

@@ -22,6 +22,7 @@ mod resolved;
 mod result_facts;
 mod scope;
 mod shapes;
+mod shard_bodies;
 mod shards;
 mod shipped_modules;
 mod site_names;

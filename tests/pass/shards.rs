@@ -333,7 +333,7 @@ fn a_plan_for_another_version_of_the_shard_is_refused() {
     let inliner = Inliner::new(CostModel::default());
     let thin = thin(&summaries(&shards), None, &inliner).unwrap();
     let other = shard("function %other() {\nblock0:\n return\n}", &["other"]);
-    let linked = plan(&thin, "main.clif").link(&other, |_| None);
+    let linked = plan(&thin, "main.clif").link(&other, |_| None::<Program>);
     let Err(LinkError::Undefined { name: lacking, .. }) = linked else {
         panic!("{linked:?}");
     };

@@ -1,6 +1,6 @@
 //! `shards.bzl`: the backend's jobs for Bazel, as a macro with one rule for each shard.
 
-use super::Build;
+use super::{Build, Import};
 use std::fmt::Write as _;
 
 const HEAD: &str = r#"# Made by `clif-inline thin`. In a BUILD file, beside which the paths below are:
@@ -44,8 +44,9 @@ pub(crate) fn text(build: &Build) -> String {
                 "{object}".clone_into(argument);
             }
         }
-        let own = [&shard.name, &shard.plan].into_iter();
-        let inputs: Vec<&String> = own.chain(&shard.imports).collect();
+        let own = [shard.file(), &shard.plan].into_iter();
+        let imports = shard.imports.iter().map(Import::file);
+        let inputs: Vec<&str> = own.chain(imports).collect();
         // Writing to a string does not fail.
         let _ = writeln!(
             text,

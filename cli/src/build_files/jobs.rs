@@ -1,7 +1,7 @@
 //! `jobs.json`: the backend's jobs for any engine, in the shape in which LLVM's DTLTO gives its own:
 //! the part of the command that all jobs share, and for each its arguments, inputs and outputs.
 
-use super::Build;
+use super::{Build, Import};
 use crate::failure::Failure;
 use serde::Serialize;
 
@@ -29,10 +29,10 @@ struct Job<'a> {
 /// Returns the text of `jobs.json`.
 pub(crate) fn text(build: &Build) -> Result<String, Failure> {
     let jobs = build.shards.iter().map(|shard| {
-        let imports = shard.imports.iter().map(String::as_str);
+        let imports = shard.imports.iter().map(Import::file);
         Job {
             args: shard.backend(&build.backend_options),
-            inputs: [shard.name.as_str(), &shard.plan]
+            inputs: [shard.file(), &shard.plan]
                 .into_iter()
                 .chain(imports)
                 .collect(),

@@ -30,8 +30,12 @@ pub(crate) fn text(build: &Build) -> String {
     for shard in &build.shards {
         let _ = write!(
             text,
-            "\nbuild {}: summarize {}\n  arguments = {}\n",
+            "\nbuild {}{}: summarize {}\n  arguments = {}\n",
             path(&shard.summary),
+            match &shard.bodies {
+                Some(bodies) => format!(" | {}", path(bodies)),
+                None => String::new(),
+            },
             path(&shard.name),
             value(&shell(without_depfile(&shard.summarize)))
         );
@@ -56,7 +60,11 @@ pub(crate) fn text(build: &Build) -> String {
     let mut objects = Vec::new();
     for shard in &build.shards {
         let arguments = shard.backend(&build.backend_options);
-        let imports: Vec<String> = shard.imports.iter().map(|import| path(import)).collect();
+        let imports: Vec<String> = shard
+            .imports
+            .iter()
+            .map(|import| path(import.file()))
+            .collect();
         let order = match imports.is_empty() {
             true => String::new(),
             false => format!(" || {}", imports.join(" ")),
@@ -65,7 +73,7 @@ pub(crate) fn text(build: &Build) -> String {
             text,
             "\nbuild {}: backend {} | {}{order}\n  arguments = {}\n",
             path(&shard.object),
-            path(&shard.name),
+            path(shard.file()),
             path(&shard.plan),
             value(&shell(arguments.iter().map(String::as_str)))
         );

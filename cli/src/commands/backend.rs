@@ -8,9 +8,11 @@ use crate::input::read_text;
 use crate::output::{self, Output};
 use crate::stage::{self, Decider};
 use cranelift_inliner::program::{FunctionName, Program, ProgramError};
-use cranelift_inliner::shard::{LinkError, ShardPlan};
+use cranelift_inliner::shard::{BodiesError, LinkError, ShardBodies, ShardFunctions, ShardPlan};
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 /// Further warnings are only counted.
@@ -33,7 +35,7 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
         Failure::new(format!("{}:{line}: {problem}", path.display()))
     })?;
     let common = arguments.step.common();
-    let shard = Program::read(inputs)?;
+    let shard = own_functions(inputs)?;
     if !common.work.no_verify {
         shard.verify(&*isa)?;
     }
@@ -45,18 +47,14 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
         .collect();
     let linked = plan.link(&shard, |name| {
         let wanted = imported.get(name)?;
-        match Program::read_some(places.get(name)?, |name| wanted.contains(name)) {
-            Ok(program) => Some(program),
-            // The report of a missing file names the functions that are missing with it.
-            Err(ProgramError::Read { .. }) => None,
-            Err(error) => {
-                wrong.get_or_insert(error);
-                None
-            }
-        }
+        let imported = imported_functions(places.get(name)?, wanted);
+        imported.unwrap_or_else(|error| {
+            wrong.get_or_insert(error);
+            None
+        })
     });
     if let Some(error) = wrong {
-        return Err(error.into());
+        return Err(error);
     }
     let linked = linked.map_err(|error| match error {
         LinkError::Program(error) => error.into(),
@@ -99,6 +97,53 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
         depfile::write(depfile, target, &files)?;
     }
     Ok(())
+}
+
+/// Reads all functions of the shard.
+fn own_functions(inputs: &[PathBuf]) -> Result<Program, Failure> {
+    if let [path] = inputs
+        && let Some(mut file) = open_bodies(path).map_err(|error| Failure::read(path, &error))?
+    {
+        let functions = ShardFunctions::read(&mut file);
+        return Ok(functions
+            .map_err(|error| bodies_failure(path, &error))?
+            .into());
+    }
+    Ok(Program::read(inputs)?)
+}
+
+/// Reads the wanted functions of another shard; `None` if there is no such file: the report of what
+/// is missing names them.
+fn imported_functions(
+    path: &Path,
+    wanted: &FxHashSet<FunctionName>,
+) -> Result<Option<ShardFunctions>, Failure> {
+    match open_bodies(path) {
+        Ok(Some(mut file)) => {
+            let read = ShardFunctions::read_some(&mut file, |name| wanted.contains(name));
+            read.map(Some).map_err(|error| bodies_failure(path, &error))
+        }
+        Ok(None) => match Program::read_some(path, |name| wanted.contains(name)) {
+            Ok(program) => Ok(Some(program.into())),
+            Err(ProgramError::Read { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        },
+        Err(_) => Ok(None),
+    }
+}
+
+/// Opens a file, if it begins like one of `summarize --bodies`.
+fn open_bodies(path: &Path) -> io::Result<Option<BufReader<File>>> {
+    if path == Path::new("-") || path.is_dir() {
+        return Ok(None);
+    }
+    let mut file = BufReader::new(File::open(path)?);
+    let is_bodies = ShardBodies::begin(file.fill_buf()?);
+    Ok(is_bodies.then_some(file))
+}
+
+fn bodies_failure(path: &Path, error: &BodiesError) -> Failure {
+    Failure::new(format!("{}: {error}", path.display()))
 }
 
 /// Returns the place of each imported shard by its name.

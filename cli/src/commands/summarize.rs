@@ -44,10 +44,21 @@ pub(crate) fn summarize(arguments: &SummarizeArguments) -> Result<(), Failure> {
     });
     let command = env::args_os().skip(1);
     let command = command.map(|argument| argument.to_string_lossy().into_owned());
-    let summary =
-        ShardSummary::summarize(&program, &shard, &options).with_command(command.collect());
+    let (summary, bodies) = match &arguments.bodies {
+        None => (ShardSummary::summarize(&program, &shard, &options), None),
+        Some(path) => {
+            let (summary, bodies) = ShardSummary::summarize_with_bodies(&program, &shard, &options);
+            let place = path.display().to_string();
+            (summary.with_bodies_at(place), Some((path, bodies)))
+        }
+    };
+    let summary = summary.with_command(command.collect());
     if arguments.text {
         return output.write_bytes(summary.to_string().as_bytes());
+    }
+    // Before the summary, which stands for both in build files.
+    if let Some((path, bodies)) = bodies {
+        Output::File(path.clone()).write_changed_bytes(&bodies.to_bytes())?;
     }
     output.write_changed_bytes(&summary.to_bytes())?;
     if let (Some(path), Output::File(target)) = (&arguments.depfile, &output) {

@@ -2,17 +2,17 @@
 
 use super::summarize;
 use crate::arguments::{ThinArguments, given_step_options};
-use crate::build_files::{Build, Shard, bazel, jobs, ninja};
+use crate::build_files::{Build, Import, Shard, bazel, jobs, ninja};
 use crate::failure::{Failure, say};
 use crate::output::Output;
 use crate::stage::{self, Decider};
-use cranelift_inliner::shard::{self, ShardPlan, ShardSummary};
+use cranelift_inliner::shard::{self, PlanText, ShardSummary};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
     if arguments.step.policy.profile.is_some() {
@@ -34,12 +34,12 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
     let exported = (!exported.is_empty()).then_some(&exported);
     let folder = &arguments.output;
     fs::create_dir_all(folder).map_err(|error| Failure::write(folder, &error))?;
-    let stems = stems(summaries.iter().map(ShardSummary::shard));
-    let paths: BTreeMap<&str, (&PathBuf, &ShardSummary)> = summaries
+    let sources: BTreeMap<String, Source> = summaries
         .iter()
         .zip(&arguments.summaries)
-        .map(|(summary, path)| (summary.shard(), (path, summary)))
+        .map(|(summary, path)| (summary.shard().to_owned(), Source::of(summary, path)))
         .collect();
+    let stems = stems(sources.keys().map(String::as_str));
     let mut changed = 0;
     let mut write = |path: &Path, bytes: &[u8]| {
         let output = Output::File(path.to_owned());
@@ -49,25 +49,33 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
     };
     let mut shards = Vec::new();
     let mut failure = None;
-    let each = |plan: ShardPlan| {
-        let stem = stems.get(plan.shard()).cloned().unwrap_or_default();
-        let Some((summary_path, summary)) = paths.get(plan.shard()) else {
+    let each = |plan: PlanText<'_>| {
+        let stem = stems.get(plan.shard).cloned().unwrap_or_default();
+        let Some(source) = sources.get(plan.shard) else {
             return;
         };
         let plan_path = folder.join(format!("{stem}.plan"));
         if failure.is_none() {
-            failure = write(&plan_path, plan.to_string().as_bytes()).err();
+            failure = write(&plan_path, plan.text.as_bytes()).err();
         }
         shards.push(Shard {
-            name: plan.shard().to_owned(),
-            summary: summary_path.display().to_string(),
-            summarize: summary.command().to_vec(),
+            name: plan.shard.to_owned(),
+            summary: source.summary.clone(),
+            bodies: source.bodies.clone(),
+            summarize: source.command.clone(),
             plan: plan_path.display().to_string(),
             object: folder.join(format!("{stem}.o")).display().to_string(),
-            imports: plan.imports().map(|(name, _)| name.to_owned()).collect(),
+            imports: plan
+                .imports
+                .iter()
+                .map(|&name| Import {
+                    name: name.to_owned(),
+                    bodies: sources.get(name).and_then(|source| source.bodies.clone()),
+                })
+                .collect(),
         });
     };
-    let inlined = shard::thin_each(&summaries, exported, &inliner, each)
+    let inlined = shard::thin_each(summaries, exported, &inliner, each)
         .map_err(|error| Failure::new(error.to_string()))?;
     if let Some(failure) = failure {
         return Err(failure);
@@ -94,6 +102,24 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
         folder.display()
     ));
     Ok(())
+}
+
+/// The files of a shard, for build files.
+struct Source {
+    summary: String,
+    bodies: Option<String>,
+    /// The arguments of `summarize`.
+    command: Vec<String>,
+}
+
+impl Source {
+    fn of(summary: &ShardSummary, path: &Path) -> Self {
+        Source {
+            summary: path.display().to_string(),
+            bodies: summary.bodies_at().map(str::to_owned),
+            command: summary.command().to_vec(),
+        }
+    }
 }
 
 /// Returns a name of a file, without an ending, for each shard: the name of its own file, or, if

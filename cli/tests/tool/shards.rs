@@ -97,7 +97,8 @@ fn prepared() -> Workplace {
         place.write(&format!("s{i}.clif"), &shard(i));
         let start = if i == 0 { " --export start" } else { "" };
         let summarize = format!(
-            "summarize s{i}.clif -o out/s{i}.sum --export get_{i} --export work_{i}{start}"
+            "summarize s{i}.clif -o out/s{i}.sum --bodies out/s{i}.fns --export get_{i} \
+             --export work_{i}{start}"
         );
         place.run(&summarize).ok();
     }
@@ -188,14 +189,14 @@ fn ninja_builds_a_program_in_24_shards_and_only_what_an_edit_reaches() {
     let made = ninja(&place);
     let backends: BTreeSet<String> = importers
         .iter()
-        .map(|i| format!("backend s{i}.clif"))
+        .map(|i| format!("backend out/s{i}.fns"))
         .collect();
     let steps = BTreeSet::from(["summarize s5.clif".to_owned(), "thin".to_owned()]);
     // The first shard calls all loops; it imports those that are small enough.
     let plan = place.read("out/s0.plan");
     let mut expected_steps = &backends | &steps;
     if plan.contains("%get_5") {
-        expected_steps.insert("backend s0.clif".to_owned());
+        expected_steps.insert("backend out/s0.fns".to_owned());
     }
     assert_eq!(made, expected_steps);
     assert_ne!(linked_result(&place), expected());
@@ -209,7 +210,10 @@ fn ninja_builds_a_program_in_24_shards_and_only_what_an_edit_reaches() {
         &shard(7).replace("function %helper", "; a comment\n\nfunction %helper"),
     );
     let made = ninja(&place);
-    let only = BTreeSet::from(["summarize s7.clif".to_owned(), "backend s7.clif".to_owned()]);
+    let only = BTreeSet::from([
+        "summarize s7.clif".to_owned(),
+        "backend out/s7.fns".to_owned(),
+    ]);
     assert_eq!(made, only);
     assert_eq!(ninja(&place), BTreeSet::new());
 }
@@ -310,6 +314,43 @@ fn a_missing_import_is_reported_and_the_object_is_made() {
         "{rule}"
     );
     assert!(!rule.contains("s0.clif"), "{rule}");
+}
+
+#[test]
+fn functions_in_binary_form_give_the_same_objects_as_text() {
+    let place = prepared();
+    let objects = |own: &str, imports: [&str; 2]| {
+        let [zero, four] = imports;
+        let command =
+            format!("backend {own} --plan out/s3.plan --import {zero} --import {four} -o out/s3.o");
+        let ran = place.run(&command);
+        assert!(!ran.err.contains("warning"), "{}", ran.err);
+        ran.ok();
+        place.bytes("out/s3.o")
+    };
+    let text = objects("s3.clif", ["s0.clif", "s4.clif"]);
+    assert_eq!(objects("s3.clif", ["s0.clif=out/s0.fns", "s4.clif"]), text);
+    // The object has the name of the file.
+    fs::copy(place.path("out/s3.fns"), place.path("s3.clif")).unwrap();
+    let binary = ["s0.clif=out/s0.fns", "s4.clif=out/s4.fns"];
+    assert_eq!(objects("s3.clif", binary), text);
+
+    let ninja = place.read("out/build.ninja");
+    assert!(ninja.contains("--import s4.clif=out/s4.fns"), "{ninja}");
+    let functions = place.bytes("out/s4.fns");
+    fs::write(place.path("out/s4.fns"), &functions[..functions.len() / 3]).unwrap();
+    place.write("out/s3.o", "old");
+    let command = "backend out/s3.fns --plan out/s3.plan --import s4.clif=out/s4.fns -o out/s3.o";
+    let error = place.run(command).failed();
+    assert!(
+        error.contains("out/s4.fns: the functions are damaged"),
+        "{error}"
+    );
+    assert_eq!(place.read("out/s3.o"), "old");
+    fs::remove_file(place.path("out/s4.fns")).unwrap();
+    let ran = place.run(command);
+    assert!(ran.err.contains("s4.clif was not given"), "{}", ran.err);
+    ran.ok();
 }
 
 #[test]

@@ -1,57 +1,77 @@
 //! The facts that decisions depend on, put together along the path of a call.
 
-use super::{Caller, Candidate, Decisions, Facts, Outcome, ROOT, number, path};
+use super::{Caller, Candidate, Decisions, Outcome, ROOT, Steps, number};
 use crate::decide::{AddressUse, ParameterUse};
-use crate::graph::{CallKind, PathStep};
-use crate::program::FunctionId;
-use crate::shard::summary::{FunctionSummary, Hint, Passed, function_flags, site_flags};
+use crate::graph::CallKind;
+use crate::shard::index::Facts;
+use crate::shard::summary::{Hint, Passed, function_flags, site_flags};
 use cranelift_codegen::ir::{Opcode, SourceLoc};
-use smallvec::SmallVec;
-use std::borrow::Cow;
+
+/// The facts about one call in its present place; its path and the values that it passes are in
+/// [`Caller`].
+pub(super) struct CallFacts {
+    pub(super) loop_depth: u32,
+    pub(super) in_cold_block: bool,
+    pub(super) in_first_block: bool,
+    pub(super) is_cold: bool,
+    pub(super) has_handlers: bool,
+    pub(super) is_safepoint: bool,
+    pub(super) is_patchable: bool,
+    pub(super) flatten: bool,
+    pub(super) hint: Hint,
+    pub(super) kind: CallKind,
+    pub(super) opcode: Opcode,
+    pub(super) location: SourceLoc,
+    /// The number of the signature that the call declares.
+    pub(super) declared: u32,
+}
 
 impl Decisions<'_> {
     /// Puts together the facts about a call from those about the sites on its path.
-    pub(super) fn facts(&self, caller: &Caller, candidate: &Candidate) -> Facts {
-        let path = path(&caller.inlined, candidate.step);
-        let mut facts = Facts {
-            path: path.iter().map(|&site| PathStep::Site(site)).collect(),
-            passed: SmallVec::new(),
-            branches: SmallVec::new(),
+    pub(super) fn facts(&self, caller: &mut Caller, candidate: &Candidate) -> CallFacts {
+        Steps(&caller.inlined).path(candidate.step, &mut caller.path);
+        let index = self.index;
+        let site = index.site(candidate.step.site());
+        caller.passed.clear();
+        caller.passed.extend_from_slice(index.passed(site));
+        let kind = site.kind.call_kind();
+        let mut facts = CallFacts {
             loop_depth: 0,
             in_cold_block: false,
             in_first_block: true,
             is_cold: false,
             has_handlers: false,
             is_safepoint: false,
-            own: None,
+            is_patchable: site.has(site_flags::PATCHABLE),
             flatten: false,
-            kind: CallKind::Call,
-            opcode: Opcode::Call,
-            location: SourceLoc::default(),
-            declared: u32::MAX,
+            hint: site.hint,
+            kind,
+            opcode: match kind {
+                CallKind::Call => Opcode::Call,
+                CallKind::ReturnCall => Opcode::ReturnCall,
+                CallKind::TryCall => Opcode::TryCall,
+            },
+            location: SourceLoc::new(site.location),
+            declared: site.signature,
         };
-        // From the call outwards.
-        for (level, &id) in path.iter().rev().enumerate() {
-            let Some((home, summary, site)) = self.index.site(self.graph, id) else {
+        // From the call outwards. The function around each site is the one that the site before it
+        // calls.
+        for level in 0..caller.path.len() {
+            let place = caller.path.len() - 1 - level;
+            let site_at = |place: usize| caller.path.get(place)?.site();
+            let Some(site) = site_at(place).map(|id| index.site(id)) else {
                 debug_assert!(false, "a path leads along sites of the graph");
                 continue;
             };
-            let (_, function) = self.index.at(home);
-            let passed = summary.passed_by(site);
-            if level == 0 {
-                facts.passed = passed.iter().copied().collect();
-                facts.branches = summary.branches_of(site).iter().copied().collect();
-                facts.own = Some(*site);
-                facts.kind = site.kind.call_kind();
-                facts.opcode = match facts.kind {
-                    CallKind::Call => Opcode::Call,
-                    CallKind::ReturnCall => Opcode::ReturnCall,
-                    CallKind::TryCall => Opcode::TryCall,
-                };
-                facts.location = SourceLoc::new(site.location);
-                facts.declared = self.index.signature(home.shard, site.signature);
-            } else {
-                for value in &mut facts.passed {
+            let around = place.checked_sub(1).and_then(site_at);
+            let around = around.map_or(Some(caller.id), |id| index.target(id));
+            let Some(function) = around.and_then(|id| index.functions.get(id)) else {
+                debug_assert!(false, "an inlined function is one of the program");
+                continue;
+            };
+            if level > 0 {
+                let passed = index.passed(site);
+                for value in &mut caller.passed {
                     if let Passed::Parameter(index) = value {
                         let outer = passed.get(*index as usize).copied();
                         *value = at_level(outer.unwrap_or(Passed::Unknown), level);
@@ -72,11 +92,10 @@ impl Decisions<'_> {
 
     /// Estimates the instructions that clean-up removes after a splice: the call, the return, and
     /// those that fold or become values.
-    pub(super) fn saved(&self, candidate: &Candidate, callee: &Outcome, facts: &Facts) -> usize {
-        let (_, function) = self.index.function(candidate.callee);
+    pub(super) fn saved(&self, caller: &Caller, candidate: &Candidate, callee: &Outcome) -> usize {
+        let function = &self.index.functions[candidate.callee];
         let mut saved = 1 + usize::from(function.returns == 1);
-        let parameters = self.parameters(candidate.callee);
-        for (value, uses) in facts.passed.iter().zip(parameters.iter()) {
+        for (value, uses) in caller.passed.iter().zip(self.parameters(function)) {
             if value.argument().is_constant() {
                 saved += (uses.folded_insts + 2 * uses.folded_branches) as usize;
             }
@@ -90,39 +109,26 @@ impl Decisions<'_> {
         saved.min(callee.size as usize + 1)
     }
 
-    pub(super) fn parameters(&self, id: FunctionId) -> Cow<'_, [ParameterUse]> {
-        let known = self
-            .outcome(id)
-            .and_then(|outcome| outcome.parameters.as_deref());
-        match known {
-            Some(parameters) => Cow::Borrowed(parameters),
-            None => {
-                let (_, function) = self.index.function(id);
-                let parameters = function.parameters.iter().map(|uses| uses.uses());
-                Cow::Owned(parameters.collect())
-            }
-        }
+    /// Returns the uses of a function's parameters, with what was inlined into it.
+    pub(super) fn parameters(&self, facts: &Facts) -> &[ParameterUse] {
+        let range = facts.parameters();
+        self.parameters.get(range).unwrap_or_default()
     }
 
-    /// Returns the uses of the parameters of a function with inlined bodies in it; `None` if they
-    /// are those of the function itself.
-    pub(super) fn parameters_after(
-        &self,
-        id: FunctionId,
-        function: &FunctionSummary,
-        caller: &Caller,
-    ) -> Option<Box<[ParameterUse]>> {
-        if function.parameters.is_empty() || caller.inlined.is_empty() {
-            return None;
+    /// Changes the uses of the parameters of a function to those with inlined bodies in it.
+    pub(super) fn change_parameters(&mut self, facts: &Facts, caller: &mut Caller) {
+        let range = facts.parameters();
+        if range.is_empty() || caller.inlined.is_empty() {
+            return;
         }
-        let mut changed = false;
-        let mut parameters: Vec<ParameterUse> =
-            function.parameters.iter().map(|uses| uses.uses()).collect();
+        let index = self.index;
         // Parameters that only direct calls of the function itself pass on.
-        let mut passed_on = vec![0usize; parameters.len()];
-        let own = self.graph.callees(id);
-        for site in own {
-            for value in self.index.passed(self.graph, site.id) {
+        let passed_on = &mut caller.passed_on;
+        passed_on.clear();
+        passed_on.resize(range.len(), 0);
+        for number in facts.sites() {
+            let site = index.site(cranelift_entity::EntityRef::new(number));
+            for value in index.passed(site) {
                 if let Passed::Parameter(index) = value
                     && let Some(passed_on) = passed_on.get_mut(*index as usize)
                 {
@@ -130,25 +136,27 @@ impl Decisions<'_> {
                 }
             }
         }
-        let own = caller.inlined.iter().filter(|step| step.around == ROOT);
+        let own = caller.inlined.iter().filter(|step| step.around() == ROOT);
         for step in own {
-            let site = self.graph.site(step.site);
-            let Some(callee) = site.and_then(|site| site.callee_function()) else {
+            let site = index.site(step.site());
+            let Some(callee) = site.target.expand() else {
                 continue;
             };
-            let inner = self.parameters(callee);
-            let passed = self.index.passed(self.graph, step.site);
-            for (value, inner) in passed.iter().zip(inner.iter()) {
+            let inner = index.functions[callee].parameters();
+            for (value, inner) in index.passed(site).iter().zip(inner) {
                 let Passed::Parameter(index) = value else {
                     continue;
                 };
                 let number = *index as usize;
-                let (Some(outer), Some(left)) =
-                    (parameters.get_mut(number), passed_on.get_mut(number))
+                let (Some(&inner), Some(left)) =
+                    (self.parameters.get(inner), passed_on.get_mut(number))
                 else {
                     continue;
                 };
-                changed = true;
+                let outer = range.start + number;
+                let Some(outer) = self.parameters.get_mut(outer) else {
+                    continue;
+                };
                 outer.folded_insts = outer.folded_insts.saturating_add(inner.folded_insts);
                 outer.folded_branches = outer.folded_branches.saturating_add(inner.folded_branches);
                 outer.indirect_calls = outer.indirect_calls.saturating_add(inner.indirect_calls);
@@ -158,12 +166,11 @@ impl Decisions<'_> {
                     outer.address = AddressUse::Escapes;
                 }
                 let was_passed = outer.address == AddressUse::PassedOn;
-                if *left == 0 && was_passed && function.indirect_calls == 0 {
+                if *left == 0 && was_passed && facts.indirect_calls == 0 {
                     outer.address = inner.address;
                 }
             }
         }
-        changed.then(|| parameters.into_boxed_slice())
     }
 }
 

@@ -1,76 +1,65 @@
 //! Decisions on summaries alone, with the same policies, limits and order as in the pass.
 //!
-//! Functions are visited bottom-up. The own calls of a function are decided, then the calls that
-//! came in with the accepted bodies, and so on. Facts about such a call are put together from those
-//! of the sites on its path: a parameter that is passed on is followed outwards, loops add up. The
-//! effect of clean-up is estimated from the facts about parameters.
+//! Functions are visited after those that they call. The own calls of a function are decided, then
+//! the calls that came in with the accepted bodies, and so on. Facts about such a call are put
+//! together from those of the sites on its path: a parameter that is passed on is followed outwards,
+//! loops add up. The effect of clean-up is estimated from the facts about parameters.
 
 mod facts;
+mod order;
 mod program_facts;
+mod steps;
 
+pub(super) use self::steps::Step;
+
+use self::facts::CallFacts;
 use self::program_facts::{counts, never_throwing};
-use super::index::Index;
-use super::summary::{Hint, Passed, SiteSummary, function_flags, site_flags};
+use self::steps::{ROOT, Steps};
+use super::index::{Facts, Index};
+use super::summary::{Hint, Passed, function_flags};
 use crate::decide::{
     CallSite, Decision, KnownFacts, Limits, ParameterUse, RecordedSite, RoundAnalysis, Shape,
     SiteContext, Summary,
 };
-use crate::graph::{CallGraph, CallKind, PathStep, SiteId};
+use crate::graph::{CallGraph, PathStep, Recursion, SiteId};
 use crate::pass::{Inliner, growth_shares};
 use crate::profile::{Heat, SiteCounts};
-use crate::program::{FunctionId, InlineAttribute, Linkage};
-use cranelift_codegen::ir::{Block, Inst, Opcode, SourceLoc};
+use crate::program::{Attributes, FunctionId, InlineAttribute, Linkage};
+use cranelift_codegen::ir::{Block, Function, Inst};
 use cranelift_entity::packed_option::ReservedValue;
-use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
-use smallvec::{SmallVec, smallvec};
-
-/// No call: the body of the function itself.
-const ROOT: u32 = u32::MAX;
-
-/// A call in a function as it is in the end: a site of the program, and the inlined call whose body
-/// has it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
-    /// The inlined call around it, by its number in [`Outcome::inlined`], or [`ROOT`].
-    pub(super) around: u32,
-    pub(super) site: SiteId,
-    /// Whether it was decided in this function, not in a callee before that was inlined.
-    pub(super) is_new: bool,
-}
+use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap};
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// The decisions on one function.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
+#[derive(Clone, Debug, Default)]
+struct Outcome {
     size: u32,
     calls: u32,
-    frame_bytes: u64,
     depth: u32,
-    /// The inlined calls; each comes after the one around it.
-    pub(super) inlined: Box<[Step]>,
-    /// The calls of known functions that stay.
-    pub(super) kept: Box<[Step]>,
-    /// The uses of the parameters, where inlined bodies have changed them.
-    parameters: Option<Box<[ParameterUse]>>,
+    is_decided: bool,
+    frame_bytes: u64,
+    /// Where its steps begin, the inlined ones before those that are kept.
+    first: usize,
+    inlined: u32,
+    kept: u32,
 }
 
 impl Outcome {
-    /// Returns the sites on the path to a step, the function's own first.
-    pub(super) fn path(&self, step: Step) -> SmallVec<[SiteId; 8]> {
-        path(&self.inlined, step)
+    /// Returns its part of the steps that are inlined.
+    fn inlined(&self) -> Range<usize> {
+        self.first..self.first + self.inlined as usize
     }
-}
 
-fn path(inlined: &[Step], mut step: Step) -> SmallVec<[SiteId; 8]> {
-    let mut path = smallvec![step.site];
-    while let Some(around) = inlined.get(step.around as usize) {
-        path.push(around.site);
-        step = *around;
+    fn kept(&self) -> Range<usize> {
+        let first = self.inlined().end;
+        first..first + self.kept as usize
     }
-    path.reverse();
-    path
 }
 
 /// A call to be decided.
+#[derive(Clone, Copy)]
 struct Candidate {
     step: Step,
     callee: FunctionId,
@@ -83,172 +72,181 @@ struct Candidate {
 
 /// The decisions on a program.
 pub(super) struct Decisions<'a> {
-    index: &'a Index<'a>,
-    pub(super) graph: &'a CallGraph,
+    index: &'a Index,
+    graph: &'a CallGraph,
     inliner: &'a Inliner<'a>,
     counts: Option<SiteCounts>,
     shares: SecondaryMap<FunctionId, usize>,
     pub(super) never_throwing: EntitySet<FunctionId>,
-    outcomes: PrimaryMap<FunctionId, Option<Outcome>>,
+    outcomes: PrimaryMap<FunctionId, Outcome>,
+    steps: Vec<Step>,
+    /// Those of the index, changed where inlined bodies have changed them.
+    parameters: Vec<ParameterUse>,
 }
 
 impl<'a> Decisions<'a> {
+    /// Decides all calls. `parameters` are the uses of all functions' parameters.
     pub(super) fn new(
-        index: &'a Index<'a>,
+        index: &'a Index,
         graph: &'a CallGraph,
         inliner: &'a Inliner<'a>,
+        parameters: Vec<ParameterUse>,
     ) -> Self {
-        let ids: Vec<FunctionId> = index.functions().collect();
-        let mut sizes = SecondaryMap::with_capacity(ids.len());
-        for &id in &ids {
-            sizes[id] = index.function(id).1.insts as usize;
+        let mut sizes = SecondaryMap::with_capacity(index.functions.len());
+        for (id, facts) in index.functions.iter() {
+            sizes[id] = facts.insts as usize;
         }
         let grows = |id: &FunctionId| index.program[*id].linkage() != Linkage::AvailableExternally;
-        let growing: Vec<FunctionId> = ids.iter().copied().filter(grows).collect();
-        Decisions {
+        let growing: Vec<FunctionId> = index.ids().filter(grows).collect();
+        let shares = growth_shares(&sizes, &growing, inliner.hard_limits());
+        drop((sizes, growing));
+        let order = order::callees_first(graph);
+        let mut decisions = Decisions {
             index,
             graph,
             inliner,
             counts: counts(index, graph),
-            shares: growth_shares(&sizes, &growing, inliner.hard_limits()),
-            never_throwing: never_throwing(index, graph, inliner),
-            outcomes: ids.iter().map(|_| None).collect(),
-        }
+            shares,
+            never_throwing: never_throwing(index, graph, inliner, &order),
+            outcomes: index.ids().map(|_| Outcome::default()).collect(),
+            steps: Vec::new(),
+            parameters,
+        };
+        decisions.decide(&order);
+        decisions
     }
 
-    /// Decides all calls.
-    pub(super) fn decide(mut self) -> Self {
-        let graph = self.graph;
-        for members in graph.bottom_up() {
-            for &id in members {
+    fn decide(&mut self, order: &[crate::graph::ComponentId]) {
+        let Some((_, first)) = self.index.program.iter().next() else {
+            return;
+        };
+        let mut caller = Caller::new(first.body());
+        for &component in order {
+            for &id in self.graph.members(component) {
                 let outcome = match self.index.program[id].linkage() {
                     Linkage::AvailableExternally => self.unchanged(id),
-                    _ => self.function(id),
+                    _ => self.function(id, &mut caller),
                 };
-                self.outcomes[id] = Some(outcome);
+                self.outcomes[id] = outcome;
             }
         }
-        self
+        // Nothing is inlined any more.
+        self.parameters = Vec::new();
+        self.steps.shrink_to_fit();
     }
 
-    pub(super) fn outcome(&self, id: FunctionId) -> Option<&Outcome> {
-        self.outcomes.get(id)?.as_ref()
+    /// Returns the inlined calls of a function; each comes after the one around it.
+    pub(super) fn inlined(&self, id: FunctionId) -> Steps<'_> {
+        let range = self.outcomes.get(id).map(Outcome::inlined);
+        Steps(
+            range
+                .and_then(|range| self.steps.get(range))
+                .unwrap_or_default(),
+        )
     }
 
-    fn unchanged(&self, id: FunctionId) -> Outcome {
-        let (_, function) = self.index.function(id);
-        let own = self.own(id).map(|candidate| candidate.step);
+    /// Returns the calls of known functions that stay.
+    pub(super) fn kept(&self, id: FunctionId) -> &[Step] {
+        let range = self.outcomes.get(id).map(Outcome::kept);
+        range
+            .and_then(|range| self.steps.get(range))
+            .unwrap_or_default()
+    }
+
+    /// Returns the decisions on a function that was visited before.
+    fn decided(&self, id: FunctionId) -> Option<&Outcome> {
+        self.outcomes.get(id).filter(|outcome| outcome.is_decided)
+    }
+
+    fn unchanged(&mut self, id: FunctionId) -> Outcome {
+        let facts = &self.index.functions[id];
+        let first = self.steps.len();
+        let own = own(self.index, facts).map(|candidate| candidate.step);
+        self.steps.extend(own);
         Outcome {
-            size: function.insts,
-            calls: function.calls,
-            frame_bytes: function.frame_bytes,
-            kept: own.collect(),
+            size: facts.insts,
+            calls: facts.calls,
+            frame_bytes: facts.frame_bytes,
+            is_decided: true,
+            first,
+            kept: number(self.steps.len() - first),
             ..Outcome::default()
         }
     }
 
-    fn own(&self, id: FunctionId) -> impl Iterator<Item = Candidate> {
-        let sites = self.graph.callees(id);
-        sites.filter_map(|site| {
-            Some(Candidate {
-                step: Step {
-                    around: ROOT,
-                    site: site.id,
-                    is_new: true,
-                },
-                callee: site.callee_function()?,
-                body: ROOT,
-                depth: 0,
-            })
-        })
-    }
-
-    fn function(&self, id: FunctionId) -> Outcome {
-        let (_, function) = self.index.function(id);
-        let mut caller = Caller {
-            id,
-            inlined: Vec::new(),
-            kept: Vec::new(),
-            size: function.insts as usize,
-            saved: 0,
-            grown: 0,
-            frame_bytes: function.frame_bytes,
-            calls: function.calls,
-            depth: 0,
-            with_frames: Vec::new(),
-            bodies: Vec::new(),
-        };
-        let mut candidates: Vec<Candidate> = self.own(id).collect();
+    fn function(&mut self, id: FunctionId, caller: &mut Caller) -> Outcome {
+        let facts = &self.index.functions[id];
+        caller.begin(id, facts);
+        let mut candidates = mem::take(&mut caller.candidates);
+        let mut came_in = mem::take(&mut caller.came_in);
+        candidates.extend(own(self.index, facts));
         while !candidates.is_empty() {
-            candidates = self.round(&mut caller, candidates);
+            self.round(caller, &candidates, &mut came_in);
+            mem::swap(&mut candidates, &mut came_in);
+            came_in.clear();
         }
-        let parameters = self.parameters_after(id, function, &caller);
+        (caller.candidates, caller.came_in) = (candidates, came_in);
+        self.change_parameters(facts, caller);
+        let first = self.steps.len();
+        self.steps.extend_from_slice(&caller.inlined);
+        self.steps.extend_from_slice(&caller.kept);
         Outcome {
             size: number(caller.size.saturating_sub(caller.saved)),
             calls: caller.calls,
             frame_bytes: caller.frame_bytes,
             depth: caller.depth,
-            inlined: caller.inlined.into_boxed_slice(),
-            kept: caller.kept.into_boxed_slice(),
-            parameters,
+            is_decided: true,
+            first,
+            inlined: number(caller.inlined.len()),
+            kept: number(caller.kept.len()),
         }
     }
 
-    /// Decides the calls of a round; returns those that come in with the accepted bodies.
-    fn round(&self, caller: &mut Caller, candidates: Vec<Candidate>) -> Vec<Candidate> {
-        let mut came_in = Vec::new();
+    /// Decides the calls of a round; adds those that come in with the accepted bodies to `came_in`.
+    fn round(&self, caller: &mut Caller, candidates: &[Candidate], came_in: &mut Vec<Candidate>) {
         let mut accepted_size = 0;
         for candidate in candidates {
-            let facts = self.facts(caller, &candidate);
+            let facts = self.facts(caller, candidate);
             let size = caller.size.saturating_add(accepted_size);
-            if !self.accepts(caller, &candidate, &facts, size) {
+            if !self.accepts(caller, candidate, &facts, size) {
                 caller.kept.push(candidate.step);
                 continue;
             }
-            let Some(callee) = self.outcome(candidate.callee) else {
+            let Some(callee) = self.decided(candidate.callee) else {
                 debug_assert!(false, "an accepted callee was decided before");
                 continue;
             };
             accepted_size += callee.size as usize;
-            if !self.moves(&candidate) {
+            if !self.moves(candidate) {
                 caller.grown += callee.size as usize;
             }
-            caller.saved += self.saved(&candidate, callee, &facts);
-            caller.frame_bytes = self.frame_with(caller, &candidate, callee);
+            caller.saved += self.saved(caller, candidate, callee);
+            caller.frame_bytes = self.frame_with(caller, candidate, callee);
             if callee.frame_bytes > 0 && !caller.with_frames.contains(&candidate.callee) {
                 caller.with_frames.push(candidate.callee);
             }
             caller.calls = caller.calls.saturating_sub(1).saturating_add(callee.calls);
             let depth = candidate.depth + 1;
             caller.depth = caller.depth.max(depth + callee.depth);
+            // The bodies that are in the callee already come along, in their order.
             let here = number(caller.inlined.len());
             caller.inlined.push(candidate.step);
-            // The bodies that are in the callee already come along.
-            let mut copies = Vec::with_capacity(callee.inlined.len());
-            for step in &callee.inlined {
-                let around = copies.get(step.around as usize).copied().unwrap_or(here);
-                copies.push(number(caller.inlined.len()));
-                caller.inlined.push(Step {
-                    around,
-                    site: step.site,
-                    is_new: false,
-                });
-            }
+            let copies = self.steps.get(callee.inlined()).unwrap_or_default();
+            let around = |step: &Step| match step.around() {
+                ROOT => here,
+                around => here.saturating_add(1).saturating_add(around),
+            };
+            let copied = copies.iter().map(|step| step.copied(around(step)));
+            caller.inlined.extend(copied);
             let body = number(caller.bodies.len());
             caller.bodies.push((candidate.body, candidate.callee));
-            for step in &callee.kept {
-                let around = copies.get(step.around as usize).copied().unwrap_or(here);
-                let site = self.graph.site(step.site);
-                let Some(callee) = site.and_then(|site| site.callee_function()) else {
+            for step in self.steps.get(callee.kept()).unwrap_or_default() {
+                let Some(callee) = self.index.target(step.site()) else {
                     debug_assert!(false, "kept calls are of known functions");
                     continue;
                 };
                 came_in.push(Candidate {
-                    step: Step {
-                        around,
-                        site: step.site,
-                        is_new: true,
-                    },
+                    step: Step::new(around(step), step.site()),
                     callee,
                     body,
                     depth,
@@ -256,11 +254,16 @@ impl<'a> Decisions<'a> {
             }
         }
         caller.size = caller.size.saturating_add(accepted_size);
-        came_in
     }
 
     /// Returns whether to inline a call, as the pass decides.
-    fn accepts(&self, caller: &Caller, candidate: &Candidate, facts: &Facts, size: usize) -> bool {
+    fn accepts(
+        &self,
+        caller: &mut Caller,
+        candidate: &Candidate,
+        facts: &CallFacts,
+        size: usize,
+    ) -> bool {
         let program = &self.index.program;
         let function = &program[candidate.callee];
         if function.linkage() == Linkage::Interposable
@@ -268,9 +271,9 @@ impl<'a> Decisions<'a> {
         {
             return false;
         }
-        let directives = self.directives(candidate, facts);
+        let directives = self.directives(function.attributes(), facts);
         let repeats = candidate.callee == caller.id || caller.is_inside(candidate);
-        let Some(callee) = self.outcome(candidate.callee).filter(|_| !repeats) else {
+        let Some(callee) = self.decided(candidate.callee).filter(|_| !repeats) else {
             return false;
         };
         if directives.is_forbidden || !self.is_legal(caller, candidate, facts) {
@@ -294,15 +297,15 @@ impl<'a> Decisions<'a> {
     /// Asks the policy.
     fn asks(
         &self,
-        caller: &Caller,
+        caller: &mut Caller,
         candidate: &Candidate,
-        facts: &Facts,
+        facts: &CallFacts,
         callee: &Outcome,
         size: usize,
     ) -> bool {
         let (index, graph) = (self.index, self.graph);
         let (program, id) = (&index.program, candidate.callee);
-        let (_, summary) = index.function(id);
+        let summary = &index.functions[id];
         let stub = program[id].body();
         let known = KnownFacts {
             size: callee.size as usize,
@@ -321,37 +324,48 @@ impl<'a> Decisions<'a> {
             back_edges: summary.loops as usize,
             slot_bytes: summary.slot_bytes,
         };
-        let parameters = self.parameters(id).into_owned();
-        let summary = Summary::recorded(stub.clone(), known, shape, parameters, summary.ways());
-        let recorded = RecordedSite {
-            arguments: facts.passed.iter().map(|value| value.argument()).collect(),
-            slots: facts.passed.iter().map(|value| value.slot()).collect(),
-            result_branches: facts.branches.iter().copied().collect(),
-            loop_depth: facts.loop_depth,
-            in_cold_block: facts.in_cold_block,
-            in_first_block: facts.in_first_block,
-            callee: Some(stub.clone()),
-            opcode: Some(facts.opcode),
-            ..RecordedSite::default()
-        };
+        let parameters = self.parameters(summary);
+        let results = index.results(summary);
+        let described = &mut caller.summary;
+        described.describe(stub, known, shape, parameters, results);
+        let recorded = &mut caller.recorded;
+        recorded.arguments.clear();
+        recorded.slots.clear();
+        for value in &caller.passed {
+            recorded.arguments.push(value.argument());
+            recorded.slots.push(value.slot());
+        }
+        recorded.result_branches.clear();
+        recorded
+            .result_branches
+            .extend_from_slice(index.branches(index.site(candidate.step.site())));
+        recorded.loop_depth = facts.loop_depth;
+        recorded.in_cold_block = facts.in_cold_block;
+        recorded.in_first_block = facts.in_first_block;
+        match &mut recorded.callee {
+            Some(known) if Arc::ptr_eq(known, stub) => {}
+            known => *known = Some(Arc::clone(stub)),
+        }
+        recorded.opcode = Some(facts.opcode);
+        recorded.skeleton.take();
         let caller_stub = program[caller.id].body();
         let analysis = RoundAnalysis::new(caller_stub);
-        let count = self.count(&facts.path);
+        let count = self.count(&caller.path);
         let heat = self.counts.as_ref();
         let site = CallSite {
             context: SiteContext {
                 caller_name: program[caller.id].name(),
                 callee_name: program[id].name(),
                 graph,
-                path: &facts.path,
+                path: &caller.path,
                 callee: stub,
-                summary: &summary,
+                summary: &caller.summary,
                 call: Inst::reserved_value(),
                 block: Block::reserved_value(),
                 srcloc: facts.location,
                 kind: facts.kind,
                 caller_insts: size,
-                caller_insts_at_start: index.function(caller.id).1.insts as usize,
+                caller_insts_at_start: index.functions[caller.id].insts as usize,
                 caller_call_sites: graph.call_count(caller.id),
                 depth: candidate.depth,
                 cold: facts.is_cold,
@@ -361,7 +375,7 @@ impl<'a> Decisions<'a> {
                     && self.inliner.optimization().promote_slots,
             },
             analysis: &analysis,
-            recorded: Some(&recorded),
+            recorded: Some(&caller.recorded),
         };
         matches!(self.inliner.policy().decide(&site), Decision::Inline { .. })
     }
@@ -370,11 +384,9 @@ impl<'a> Decisions<'a> {
         self.counts.as_ref()?.of_path(self.graph, path)
     }
 
-    fn directives(&self, candidate: &Candidate, facts: &Facts) -> Directives {
+    fn directives(&self, attributes: Attributes, facts: &CallFacts) -> Directives {
         let meets = self.inliner.meets_demands();
-        let hint = facts.own.map_or(Hint::None, |site| site.hint);
-        let attribute = self.index.program[candidate.callee].attributes().inline;
-        let (is_demanded, is_forbidden) = match (hint, attribute) {
+        let (is_demanded, is_forbidden) = match (facts.hint, attributes.inline) {
             (Hint::Always | Hint::Flatten, _) => (true, false),
             (Hint::Never, _) | (_, InlineAttribute::Never) => (false, true),
             (_, InlineAttribute::Always) => (true, false),
@@ -387,20 +399,16 @@ impl<'a> Decisions<'a> {
     }
 
     /// Returns whether the engine would accept the call, as far as summaries say.
-    fn is_legal(&self, caller: &Caller, candidate: &Candidate, facts: &Facts) -> bool {
-        let home = self.index.home(candidate.callee);
-        let (_, callee) = self.index.at(home);
-        let (_, own) = self.index.function(caller.id);
-        let patchable = facts
-            .own
-            .is_some_and(|site| site.has(site_flags::PATCHABLE));
-        let ruled_out = patchable
+    fn is_legal(&self, caller: &Caller, candidate: &Candidate, facts: &CallFacts) -> bool {
+        let callee = &self.index.functions[candidate.callee];
+        let own = &self.index.functions[caller.id];
+        let ruled_out = facts.is_patchable
             || callee.has(function_flags::NO_COPIES)
             || (facts.has_handlers && callee.has(function_flags::NOT_WITH_HANDLERS))
             || (facts.is_safepoint && callee.has(function_flags::NOT_AT_SAFEPOINTS))
             || (callee.has(function_flags::HAS_STACK_LIMIT)
                 && !own.has(function_flags::HAS_STACK_LIMIT));
-        !ruled_out && self.index.signature(home.shard, callee.signature) == facts.declared
+        !ruled_out && callee.signature == facts.declared
     }
 
     fn frame_limit(&self, id: FunctionId, limits: &Limits) -> u64 {
@@ -412,22 +420,35 @@ impl<'a> Decisions<'a> {
     }
 
     fn frame_with(&self, caller: &Caller, candidate: &Candidate, callee: &Outcome) -> u64 {
-        match caller.with_frames.contains(&candidate.callee) {
-            true => caller.frame_bytes,
-            false => caller.frame_bytes.saturating_add(callee.frame_bytes),
+        if callee.frame_bytes == 0 || caller.with_frames.contains(&candidate.callee) {
+            return caller.frame_bytes;
         }
+        caller.frame_bytes.saturating_add(callee.frame_bytes)
     }
 
     /// Returns whether the copy takes the place of its original.
     fn moves(&self, candidate: &Candidate) -> bool {
-        candidate.step.around == ROOT
+        candidate.step.around() == ROOT
             && self.index.program[candidate.callee].linkage() == Linkage::Local
             && self.graph.call_count(candidate.callee) == 1
             && !self.graph.is_address_taken(candidate.callee)
     }
 }
 
-/// A function under decision.
+/// Returns the calls of a function's own body, of known functions.
+fn own(index: &Index, facts: &Facts) -> impl Iterator<Item = Candidate> {
+    facts.sites().filter_map(|number| {
+        let site = SiteId::new(number);
+        Some(Candidate {
+            step: Step::new(ROOT, site),
+            callee: index.target(site)?,
+            body: ROOT,
+            depth: 0,
+        })
+    })
+}
+
+/// A function under decision. One follows the other in the same memory.
 struct Caller {
     id: FunctionId,
     inlined: Vec<Step>,
@@ -444,9 +465,67 @@ struct Caller {
     with_frames: Vec<FunctionId>,
     /// The inlined bodies, each with the one around it.
     bodies: Vec<(u32, FunctionId)>,
+    candidates: Vec<Candidate>,
+    came_in: Vec<Candidate>,
+    /// The path of the call that is decided, the function's own site first.
+    path: Vec<PathStep>,
+    /// The values that it passes.
+    passed: Vec<Passed>,
+    recorded: RecordedSite,
+    summary: Summary,
+    /// The calls that pass each parameter on.
+    passed_on: Vec<usize>,
 }
 
 impl Caller {
+    fn new(stub: &Arc<Function>) -> Self {
+        let facts = KnownFacts {
+            size: 0,
+            frame_bytes: 0,
+            calls: 0,
+            call_sites: 0,
+            address_taken: false,
+            never_throws: false,
+            linkage: Linkage::default(),
+            attributes: Attributes::default(),
+            recursion: Recursion::None,
+        };
+        Caller {
+            id: FunctionId::new(0),
+            inlined: Vec::new(),
+            kept: Vec::new(),
+            size: 0,
+            saved: 0,
+            grown: 0,
+            frame_bytes: 0,
+            calls: 0,
+            depth: 0,
+            with_frames: Vec::new(),
+            bodies: Vec::new(),
+            candidates: Vec::new(),
+            came_in: Vec::new(),
+            path: Vec::new(),
+            passed: Vec::new(),
+            recorded: RecordedSite::default(),
+            summary: Summary::recorded(Arc::clone(stub), facts),
+            passed_on: Vec::new(),
+        }
+    }
+
+    /// Begins with a function.
+    fn begin(&mut self, id: FunctionId, facts: &Facts) {
+        self.id = id;
+        self.size = facts.insts as usize;
+        (self.saved, self.grown, self.depth) = (0, 0, 0);
+        self.frame_bytes = facts.frame_bytes;
+        self.calls = facts.calls;
+        self.inlined.clear();
+        self.kept.clear();
+        self.with_frames.clear();
+        self.bodies.clear();
+        self.candidates.clear();
+    }
+
     /// Returns whether the callee is one of the bodies around the call.
     fn is_inside(&self, candidate: &Candidate) -> bool {
         let mut body = candidate.body;
@@ -458,26 +537,6 @@ impl Caller {
         }
         false
     }
-}
-
-/// The facts about one call in its present place.
-struct Facts {
-    path: SmallVec<[PathStep; 8]>,
-    passed: SmallVec<[Passed; 8]>,
-    branches: SmallVec<[u32; 4]>,
-    loop_depth: u32,
-    in_cold_block: bool,
-    in_first_block: bool,
-    is_cold: bool,
-    has_handlers: bool,
-    is_safepoint: bool,
-    flatten: bool,
-    own: Option<SiteSummary>,
-    kind: CallKind,
-    opcode: Opcode,
-    location: SourceLoc,
-    /// The number of the signature that the call declares.
-    declared: u32,
 }
 
 struct Directives {

@@ -7,8 +7,11 @@ use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::graph::CallGraph;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::{FunctionId, Linkage, Program};
-use cranelift_inliner::shard::{ShardPlan, ShardSummary, SummarizeOptions, thin};
+use cranelift_inliner::shard::{
+    ShardFunctions, ShardPlan, ShardSummary, SummarizeOptions, thin, thin_each,
+};
 use std::fmt::Display;
+use std::io::Cursor;
 
 /// Splits a program into shards; the n-th function goes to the shard `shard_of(n)`. The result is in
 /// the order of the shards' numbers, without empty ones.
@@ -51,7 +54,7 @@ pub fn split(
 }
 
 /// Checks that shards, linked again, do the same as the whole program, by way of the bytes of their
-/// summaries and the text of their plans. Shards get the names `0`, `1` and so on.
+/// summaries and functions, and the text of their plans. Shards get the names `0`, `1` and so on.
 ///
 /// # Errors
 ///
@@ -65,9 +68,11 @@ pub fn in_shards(
 ) -> Result<(), Broken> {
     let wrong = |what: &dyn Display| Broken::new(Property::Shards, what.to_string());
     let options = SummarizeOptions::default();
-    let mut summaries = Vec::new();
+    let (mut summaries, mut bodies) = (Vec::new(), Vec::new());
     for (number, shard) in shards.iter().enumerate() {
-        let summary = ShardSummary::summarize(shard, &number.to_string(), &options);
+        let (summary, functions) =
+            ShardSummary::summarize_with_bodies(shard, &number.to_string(), &options);
+        bodies.push(functions.to_bytes());
         let read = ShardSummary::from_bytes(&summary.to_bytes());
         let read = read.map_err(|error| wrong(&error))?;
         if read != summary {
@@ -81,6 +86,17 @@ pub fn in_shards(
     if again.plans != plans.plans {
         return Err(wrong(&"plans depend on the order of summaries"));
     }
+    let mut same = true;
+    let mut made = plans.plans.iter();
+    thin_each(summaries, None, inliner, |plan| {
+        same &= made
+            .next()
+            .is_some_and(|made| made.to_string() == plan.text);
+    })
+    .map_err(|error| wrong(&error))?;
+    if !same {
+        return Err(wrong(&"a plan is printed unlike it was written"));
+    }
     let mut result = Program::new();
     for plan in &plans.plans {
         let read = plan.to_string().parse::<ShardPlan>();
@@ -88,11 +104,21 @@ pub fn in_shards(
         if read != *plan {
             return Err(wrong(&format!("a plan reads back as another one:\n{plan}")));
         }
-        let of = |name: &str| shards.get(name.parse::<usize>().ok()?).cloned();
+        let of = |name: &str| {
+            let bytes = bodies.get(name.parse::<usize>().ok()?)?;
+            Some(ShardFunctions::read(&mut Cursor::new(bytes)))
+        };
         let Some(own) = of(plan.shard()) else {
             return Err(wrong(&"a plan is of no shard"));
         };
-        let linked = read.link(&own, of).map_err(|error| wrong(&error))?;
+        let own = own.map_err(|error| wrong(&error))?;
+        let mut error = None;
+        let import = |name: &str| of(name)?.map_err(|other| error = Some(other)).ok();
+        let linked = read.link(own.program(), import);
+        if let Some(error) = error {
+            return Err(wrong(&error));
+        }
+        let linked = linked.map_err(|error| wrong(&error))?;
         if let Some(missing) = linked.missing().first() {
             return Err(wrong(missing));
         }
