@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The same front end runs both times; [`with_inlining`] shows the changes for an existing
-//! compiler. [`trap_in`] shows backtraces: a division by zero in an inlined function is told with
-//! all functions around it, by the backtrace table of the code.
+//! compiler. [`traps::trap_in`] shows backtraces: a division by zero in an inlined function is told with
+//! all functions around it, by the backtrace table of the code, on Linux.
 
 mod expressions;
 #[cfg(all(
@@ -54,17 +54,6 @@ const PROGRAM: &str = "
         sum i from 0 to n of norm(plus(point { x: i, y: 1 }, point { x: 2, y: i })) % 1009;
     export fn steps(n) = sum i from 0 to n of step(i, step(i + 1, i));
     export fn longest(n) = sum i from 1 to n of collatz(i, 0) > 100;
-";
-
-/// A program that divides by zero if its argument is 7.
-const TRAPS: &str = "
-    fn share(total, parts) = total / parts;
-    fn between(total, parts) =
-        share(total + 1,
-              parts - 3) % 10;
-    fn each(f: closure, n) = f(n) + f(n - 4);
-    export fn shares(n) = each(|x|
-        between(100, x), n);
 ";
 
 /// The functions to run, each with its argument.
@@ -152,51 +141,6 @@ impl Code {
     }
 }
 
-/// Compiles [`TRAPS`] with a policy, and returns the trap of `shares(7)`, or an error if there is
-/// none.
-#[cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-fn trap_in(
-    policy: impl cranelift_inliner::decide::Inline + 'static,
-) -> Result<(traps::Trap, usize), Box<dyn Error>> {
-    use cranelift_inliner::backtrace::BacktraceTable;
-    use cranelift_inliner::locations::LocationMode;
-
-    let inliner = Inliner::new(policy).locations(LocationMode::InlinedAt);
-    let mut module = InliningModule::new(jit()?, inliner).keep_backtraces(true);
-    let ids = compile(&parse(TRAPS)?, &mut module)?;
-    let (mut module, report) = module.finish()?;
-    module.finalize_definitions()?;
-
-    // One text from the first function to the last.
-    let address = |id| module.get_finalized_function(id) as u64;
-    let defined = report.defined().iter();
-    let functions: Vec<_> = defined
-        .filter_map(|&id| Some((address(id), report.backtraces(id)?)))
-        .collect();
-    let start = functions.iter().map(|&(address, _)| address).min();
-    let start = start.ok_or("no function")?;
-    let offsets = functions
-        .iter()
-        .map(|&(address, function)| (address - start, function));
-    let table = BacktraceTable::link(offsets)?;
-    let end = start + u64::from(table.reader().text_bytes());
-    let registration = traps::CODE.register(start..end, table);
-
-    let code = module.get_finalized_function(ids["shares"]);
-    // SAFETY: a function of the language with one parameter, whose table is registered.
-    let results = [6, 7].map(|argument| unsafe { traps::call(code, argument) });
-    drop(registration);
-    // SAFETY: the module's code is not running, and its addresses are not kept.
-    unsafe { module.free_memory() };
-    match results {
-        [Ok(_), Err(trap)] => Ok((trap, report.inlined().sites().filter(|s| s.inlined).count())),
-        other => Err(format!("expected a result and a trap, got {other:?}").into()),
-    }
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     let program = parse(PROGRAM)?;
     let mut plain = without_inlining(&program)?;
@@ -236,42 +180,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     ))]
     {
         use cranelift_inliner::decide::{Always, Never};
-        let ((without, _), (with, calls)) = (trap_in(Never)?, trap_in(Always)?);
+        let ((without, _), (with, calls)) = (traps::trap_in(Never)?, traps::trap_in(Always)?);
         println!("\na trap after {calls} inlined calls: {with}");
         if without != with {
             return Err(format!("without inlining, the trap is {without}").into());
         }
     }
     Ok(())
-}
-
-#[cfg(all(
-    test,
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
-mod tests {
-    use super::trap_in;
-    use cranelift_inliner::decide::{Always, CostModel, Never};
-
-    /// The lines are those of `TRAPS`, whose first is empty.
-    const CHAIN: &str = "
-  in share at line 2
-  in between at line 4
-  in shares_closure0 at line 8
-  in each at line 6
-  in shares at line 7";
-
-    #[test]
-    fn a_trap_tells_of_the_same_chain_with_and_without_inlining() {
-        let (without, none) = trap_in(Never).unwrap();
-        assert_eq!((without.to_string(), none), (CHAIN.to_owned(), 0));
-        for (with, calls) in [
-            trap_in(Always).unwrap(),
-            trap_in(CostModel::default()).unwrap(),
-        ] {
-            assert_eq!(with.to_string(), CHAIN);
-            assert!(calls >= 4, "{calls}");
-        }
-    }
 }

@@ -5,25 +5,81 @@
 //! call that entered the code, where [`enter`] has left its stack pointer. It works on Linux, on x64
 //! and aarch64.
 
-use cranelift_inliner::backtrace::{BacktraceRegistry, BacktraceWalker};
+use crate::expressions::{compiler::compile, parser::parse};
+use crate::jit;
+use cranelift_inliner::backtrace::{
+    Backtrace, BacktraceError, BacktraceRegistry, BacktraceTable, BacktraceWalker,
+};
+use cranelift_inliner::decide::Inline;
 use cranelift_inliner::frames::{FrameMemory, UnreadableMemory};
+use cranelift_inliner::locations::LocationMode;
+use cranelift_inliner::module::InliningModule;
+use cranelift_inliner::pass::Inliner;
 use std::cell::Cell;
+use std::error::Error;
 use std::fmt;
 use std::sync::Once;
 
+/// A program that divides by zero if its argument is 7.
+const TRAPS: &str = "
+    fn share(total, parts) = total / parts;
+    fn between(total, parts) =
+        share(total + 1,
+              parts - 3) % 10;
+    fn each(f: closure, n) = f(n) + f(n - 4);
+    export fn shares(n) = each(|x|
+        between(100, x), n);
+";
+
 /// The tables of all code that runs.
-pub(crate) static CODE: BacktraceRegistry = BacktraceRegistry::new();
+static CODE: BacktraceRegistry = BacktraceRegistry::new();
+
+/// Compiles [`TRAPS`] with a policy, and returns the trap of `shares(7)` and how many calls were
+/// inlined. It is an error if there is no trap.
+pub(crate) fn trap_in(policy: impl Inline + 'static) -> Result<(Trap, usize), Box<dyn Error>> {
+    let inliner = Inliner::new(policy).locations(LocationMode::InlinedAt);
+    let mut module = InliningModule::new(jit()?, inliner).keep_backtraces(true);
+    let ids = compile(&parse(TRAPS)?, &mut module)?;
+    let (mut module, report) = module.finish()?;
+    module.finalize_definitions()?;
+
+    // One text from the first function to the last.
+    let address = |id| module.get_finalized_function(id) as u64;
+    let defined = report.defined().iter();
+    let functions: Vec<_> = defined
+        .filter_map(|&id| Some((address(id), report.backtraces(id)?)))
+        .collect();
+    let start = functions.iter().map(|&(address, _)| address).min();
+    let start = start.ok_or("no function")?;
+    let offsets = functions
+        .iter()
+        .map(|&(address, function)| (address - start, function));
+    let table = BacktraceTable::link(offsets)?;
+    let end = start + u64::from(table.reader().text_bytes());
+    let registration = CODE.register(start..end, table);
+
+    let code = module.get_finalized_function(ids["shares"]);
+    // SAFETY: a function of the language with one parameter, whose table is registered.
+    let results = [6, 7].map(|argument| unsafe { call(code, argument) });
+    drop(registration);
+    // SAFETY: the module's code is not running, and its addresses are not kept.
+    unsafe { module.free_memory() };
+    match results {
+        [Ok(_), Err(trap)] => Ok((trap, report.inlined().sites().filter(|s| s.inlined).count())),
+        other => Err(format!("expected a result and a trap, got {other:?}").into()),
+    }
+}
 
 /// The places around a trap, innermost first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trap(pub(crate) Vec<TrapFrame>);
+pub(crate) struct Trap(Vec<TrapFrame>);
 
 /// An active function of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TrapFrame {
-    pub(crate) function: String,
+struct TrapFrame {
+    function: String,
     /// The line where it is; 0 if it is not known.
-    pub(crate) line: u32,
+    line: u32,
 }
 
 impl fmt::Display for Trap {
@@ -63,7 +119,7 @@ thread_local! {
 ///
 /// `code` must be the address of a function that takes and returns an integer. It and all functions
 /// below it have frame pointers, and are in texts that [`CODE`] has. None holds a resource.
-pub(crate) unsafe fn call(code: *const u8, argument: i64) -> Result<i64, Trap> {
+unsafe fn call(code: *const u8, argument: i64) -> Result<i64, Trap> {
     install();
     let entry = Entry {
         address: Cell::new(0),
@@ -100,12 +156,7 @@ impl Entry {
     }
 }
 
-type Places<'a> = Result<
-    Option<cranelift_inliner::backtrace::Backtrace<'a>>,
-    cranelift_inliner::backtrace::BacktraceError,
->;
-
-fn describe(places: Places<'_>) -> Vec<TrapFrame> {
+fn describe(places: Result<Option<Backtrace<'_>>, BacktraceError>) -> Vec<TrapFrame> {
     let places = places.ok().flatten().into_iter().flatten().flatten();
     let frames = places.map(|place| TrapFrame {
         function: place
@@ -289,5 +340,32 @@ impl FrameMemory for Stack {
             std::ptr::copy_nonoverlapping(address as *const u8, out.as_mut_ptr(), length);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::trap_in;
+    use cranelift_inliner::decide::{Always, CostModel, Never};
+
+    /// The lines are those of `TRAPS`, whose first is empty.
+    const CHAIN: &str = "
+  in share at line 2
+  in between at line 4
+  in shares_closure0 at line 8
+  in each at line 6
+  in shares at line 7";
+
+    #[test]
+    fn a_trap_tells_of_the_same_chain_with_and_without_inlining() {
+        let (without, none) = trap_in(Never).unwrap();
+        assert_eq!((without.to_string(), none), (CHAIN.to_owned(), 0));
+        for (with, calls) in [
+            trap_in(Always).unwrap(),
+            trap_in(CostModel::default()).unwrap(),
+        ] {
+            assert_eq!(with.to_string(), CHAIN);
+            assert!(calls >= 4, "{calls}");
+        }
     }
 }

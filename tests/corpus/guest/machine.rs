@@ -155,8 +155,9 @@ fn field(description: &str) -> Option<Field> {
     })
 }
 
-/// Writes a function that calls the host with its arguments. Where it returns an integer of 64 bits
-/// that is -1, which is a failure; one of 8 bits is 1.
+/// Writes a function that calls the host with its arguments. The host chooses the results of
+/// imported functions; those of the runtime return -1, which is a failure, or 1 if it has 8 bits, which
+/// is none.
 fn stub(text: &mut String, name: &str, signature: &Signature, counts: Option<u64>) {
     let types = |params: &[cranelift_codegen::ir::AbiParam]| {
         let params = params.iter().map(|param| param.value_type.to_string());
