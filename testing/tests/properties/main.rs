@@ -6,6 +6,7 @@ mod generated;
 mod lists;
 mod modules;
 mod optimized;
+mod orders;
 mod shapes;
 mod shards;
 mod trace;
