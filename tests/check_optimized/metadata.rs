@@ -221,9 +221,11 @@ block3(v4: i64):
 mod labels {
     use crate::support::read;
     use cranelift_codegen::ir::{
-        Function, RelSourceLoc, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,
+        Endianness, Function, RelSourceLoc, Value, ValueLabel, ValueLabelAssignments,
+        ValueLabelStart,
     };
     use cranelift_inliner::check::{Alone, Unproved, check_optimized};
+    use cranelift_inliner::cleanup::{CleanupContext, OptimizeOptions, optimize};
 
     fn labelled(text: &str, labels: &[(u32, u32)]) -> Function {
         let mut func = read(text).unwrap();
@@ -445,6 +447,49 @@ block0:
         for (old, new) in [(&[][..], &[][..]), (&[(3, 1), (4, 1)], &[(6, 1), (8, 1)])] {
             let (before, after) = (labelled(before, old), labelled(after, new));
             check_optimized(&before, &after, &Alone(None)).unwrap();
+        }
+    }
+
+    /// The value goes round the loop in memory, where it began as several pieces, and the load with
+    /// the label is done when the next round has begun.
+    #[test]
+    fn labels_on_loads_of_the_round_before() {
+        let before = "
+function %f(i16, i64) system_v {
+    ss0 = explicit_slot 8
+    ss1 = explicit_slot 4
+block0(v0: i16, v1: i64):
+    v2 = stack_addr.i64 ss0
+    store notrap v0, v2+2
+    v3 = iconst.i8 -123
+    store notrap v3, v2+4
+    v4 = iconst.i16 8192
+    store notrap v4, v2+6
+    v8 = stack_addr.i64 ss1
+    jump block1
+block1:
+    v9 = load.i32 notrap v8
+    v10 = iconst.i32 1
+    v11 = iadd v9, v10
+    store notrap v11, v8
+    v5 = load.i64 notrap v2
+    v12 = uextend.i64 v9
+    v6 = iadd v5, v12
+    store notrap v6, v2
+    v7 = load.i64 notrap v2
+    jump block1
+}";
+        for order in [Endianness::Little, Endianness::Big] {
+            let mut before = labelled(before, &[(7, 1)]);
+            let mut after = before.clone();
+            let mut options = OptimizeOptions::default();
+            options.endianness = Some(order);
+            let stats = optimize(&mut after, &options, &mut CleanupContext::new());
+            assert_eq!(stats.slots_promoted, 2);
+            check_optimized(&before, &after, &Alone(Some(order))).unwrap();
+            before.dfg.values_labels = None;
+            before.dfg.collect_debug_info();
+            check_optimized(&before, &after, &Alone(Some(order))).unwrap_err();
         }
     }
 }

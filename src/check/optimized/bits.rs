@@ -185,27 +185,28 @@ impl Nodes {
             [None, Some(_)] if is_row(a) => {}
             _ => return None,
         }
-        let all = self.width(a);
         let (a, b) = (self.runs(a), self.runs(b));
         if a.len() + b.len() > MAX_RUNS {
             return None;
         }
-        let ends = |runs: &Runs| {
-            let mut end = 0;
-            let ends = runs.iter().map(|run| {
-                end += run.width;
-                end
-            });
-            ends.collect::<SmallVec<[u32; 8]>>()
-        };
-        let mut cuts = ends(&a);
-        cuts.extend(ends(&b));
-        for bits in constants.into_iter().flatten() {
-            let inner = [bits.trailing_zeros(), 128 - bits.leading_zeros()];
-            cuts.extend(inner.into_iter().filter(|&cut| 0 < cut && cut < all));
-            let is_zero = |at: u32| bits >> at & 0xff == 0;
-            let bytes = (8..all.min(128)).step_by(8);
-            cuts.extend(bytes.filter(|&at| is_zero(at - 8) != is_zero(at)));
+        // Constants are cut where zeros begin or end, to a byte.
+        let mut cuts: SmallVec<[u32; 8]> = SmallVec::new();
+        for runs in [&a, &b] {
+            let mut start = 0;
+            for run in runs {
+                if let Some(bits) = self.constant_of(run.of) {
+                    let bits = bits.checked_shr(run.low).unwrap_or(0) & mask(run.width);
+                    let inner = [bits.trailing_zeros(), 128 - bits.leading_zeros()];
+                    let inner = inner.into_iter().filter(|&at| 0 < at && at < run.width);
+                    cuts.extend(inner.map(|at| start + at));
+                    let is_zero = |at: u32| bits >> at & 0xff == 0;
+                    let bytes = (8..run.width.min(128)).step_by(8);
+                    let bytes = bytes.filter(|&at| is_zero(at - 8) != is_zero(at));
+                    cuts.extend(bytes.map(|at| start + at));
+                }
+                start += run.width;
+                cuts.push(start);
+            }
         }
         cuts.sort_unstable();
         cuts.dedup();
