@@ -5,11 +5,12 @@
 //! the pair must not pass any more.
 
 mod accepted;
+mod branches;
 mod byte_loops;
+mod byte_orders;
 mod calls;
 mod control_flow;
 mod escapes;
-mod forks;
 mod generated;
 mod handlers;
 mod malformed;

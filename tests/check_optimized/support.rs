@@ -104,3 +104,10 @@ pub(crate) fn prove(before: &str, after: &str, program: &str) -> Result<(), Unpr
     };
     check_optimized(&read(before).unwrap(), &read(after).unwrap(), &surroundings)
 }
+
+/// Expects that the checker proves a pair of functions without others.
+pub(crate) fn accept(before: &str, after: &str) {
+    if let Err(unproved) = prove(before, after, "") {
+        panic!("{unproved}\n{before}\n{after}");
+    }
+}

@@ -9,10 +9,12 @@ mod debug;
 mod debugging;
 #[cfg(unix)]
 mod documents;
+mod errors;
 mod explain;
 #[cfg(target_os = "linux")]
 mod faults;
 mod graph;
+mod help;
 mod plan;
 mod profile;
 mod remarks;

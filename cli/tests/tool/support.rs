@@ -164,3 +164,25 @@ impl Ran {
         serde_json::from_str(&self.ok()).unwrap()
     }
 }
+
+/// Returns `count` functions. Each calls some before it.
+pub(crate) fn many_functions(count: usize) -> String {
+    let mut text = String::new();
+    for index in 0..count {
+        let mut callees = vec![index / 3, index / 2, index.saturating_sub(1)];
+        callees.retain(|&callee| callee < index);
+        callees.dedup();
+        text += &format!("function u0:{index}(i64) -> i64 {{\n");
+        for callee in &callees {
+            text += &format!("    fn{callee} = u0:{callee}(i64) -> i64\n");
+        }
+        text += "block0(v0: i64):\n    v1 = imul v0, v0\n";
+        let mut last = 1;
+        for callee in &callees {
+            text += &format!("    v{} = call fn{callee}(v{last})\n", last + 1);
+            last += 1;
+        }
+        text += &format!("    return v{last}\n}}\n");
+    }
+    text
+}

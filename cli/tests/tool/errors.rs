@@ -1,0 +1,223 @@
+//! Errors, and outputs that cannot be written.
+
+use crate::support::{COUNTED, UNVERIFIABLE, Workplace, command, many_functions};
+use std::fs;
+
+#[test]
+fn errors_name_the_file_and_the_line() {
+    let twice = format!("{COUNTED}\nfunction %double() {{\nblock0:\n    return\n}}\n");
+    let place = Workplace::with(&[
+        ("good.clif", COUNTED),
+        ("syntax.clif", "function %f() {\nblock0:\n    frob\n}\n"),
+        ("twice.clif", &twice),
+        ("empty.clif", ""),
+        ("bad.clif", UNVERIFIABLE),
+    ]);
+    fs::create_dir(place.path("nothing")).unwrap();
+    fs::write(place.path("binary.clif"), [0xff, 0xfe, 0x00]).unwrap();
+    for (input, beginning) in [
+        ("missing.clif", "error: missing.clif: "),
+        ("syntax.clif", "error: syntax.clif:3: "),
+        (
+            "twice.clif",
+            "error: twice.clif:25: function %double is defined twice; it is also at twice.clif:12",
+        ),
+        (
+            "good.clif good.clif",
+            "error: good.clif:1: function %main is defined twice",
+        ),
+        ("empty.clif", "error: empty.clif:1: "),
+        ("nothing", "error: nothing: no .clif file in the folder"),
+        ("binary.clif", "error: binary.clif:1: the text is not UTF-8"),
+        (
+            "bad.clif",
+            "error: bad.clif:2: function %bad does not verify: ",
+        ),
+        ("good.clif --always nope", "error: --always %nope: "),
+        ("good.clif --never nope", "error: --never %nope: "),
+        ("good.clif --cold u0:7", "error: --cold u0:7: "),
+        (
+            "good.clif --export main --export nope",
+            "error: --export %nope: ",
+        ),
+        (
+            "good.clif --interposable nope",
+            "error: --interposable %nope: ",
+        ),
+        ("good.clif --target pdp11", "error: unknown target `pdp11`"),
+        (
+            "good.clif --set wings=2",
+            "error: target `host` has no setting `wings`",
+        ),
+        (
+            "good.clif --remarks missing/r.yaml",
+            "error: missing/r.yaml: ",
+        ),
+    ] {
+        for command in ["opt", "compile", "graph"] {
+            let error = place.run(&format!("{command} -o out {input}")).failed();
+            assert!(error.starts_with(beginning), "{command} {input}: {error}");
+            assert!(!place.path("out").exists(), "{command} {input}");
+        }
+    }
+    let error = place.run_with("opt -", "function").failed();
+    assert!(error.starts_with("error: <stdin>:1: "), "{error}");
+}
+
+#[test]
+fn what_cannot_be_written_is_an_error_too() {
+    let place = Workplace::with(&[("m.clif", COUNTED)]);
+    fs::create_dir(place.path("folder")).unwrap();
+    for command in ["opt", "compile", "graph"] {
+        let error = place
+            .run(&format!("{command} m.clif -o missing/out"))
+            .failed();
+        assert!(error.starts_with("error: missing/out: "), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        let error = place.run(&format!("{command} m.clif -o folder")).failed();
+        assert!(error.starts_with("error: folder: "), "{error}");
+    }
+}
+
+#[test]
+fn functions_that_no_target_can_compile_are_named_with_their_place() {
+    let module = "function %fine() {\nblock0:\n    return\n}\n\
+                  function %wide(i8x16, i8x16) -> i8x16 {\nblock0(v0: i8x16, v1: i8x16):\n    \
+                  v2 = x86_pmaddubsw v0, v1\n    v3 = bitcast.i8x16 little v2\n    return v3\n}\n";
+    let place = Workplace::with(&[("m.clif", module)]);
+    let error = place.run("compile m.clif --target aarch64").failed();
+    assert!(error.starts_with("error: m.clif:5: %wide: "), "{error}");
+    assert_eq!(place.files(), ["m.clif"]);
+}
+
+#[test]
+fn a_failing_run_leaves_the_old_output_and_nothing_else() {
+    let place = Workplace::with(&[("good.clif", COUNTED), ("bad.clif", UNVERIFIABLE)]);
+    place.write("out", "old");
+    for command in ["opt", "compile", "graph"] {
+        place.run(&format!("{command} bad.clif -o out")).failed();
+        assert_eq!(place.read("out"), "old");
+        assert_eq!(place.files(), ["bad.clif", "good.clif", "out"]);
+    }
+    // An error while writing: a name without a text in CLIF cannot be read, so it takes a second
+    // output that fails.
+    place
+        .run("opt good.clif -o out --remarks missing/r.yaml")
+        .failed();
+    assert_eq!(place.read("out"), "old");
+    place.run("opt good.clif -o out").ok();
+    assert!(place.read("out").starts_with("function %main"));
+    assert_eq!(place.files(), ["bad.clif", "good.clif", "out"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn replaced_files_keep_their_permissions_and_links_stay_links() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let place = Workplace::with(&[("m.clif", COUNTED), ("real", "old")]);
+    let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(place.path("real"), fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("real", place.path("link")).unwrap();
+    place.run("opt m.clif -o link").ok();
+    assert!(
+        fs::symlink_metadata(place.path("link"))
+            .unwrap()
+            .is_symlink()
+    );
+    assert!(place.read("real").starts_with("function %main"));
+    assert_eq!(mode("real"), 0o640);
+
+    // A new file gets the usual permissions.
+    place.run("opt m.clif -o new").ok();
+    place.write("usual", "");
+    assert_eq!(mode("new"), mode("usual"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn special_files_are_written_to_and_full_ones_are_errors() {
+    let place = Workplace::with(&[("m.clif", COUNTED)]);
+    let text = place.run("opt m.clif").ok();
+    assert_eq!(place.run("opt m.clif -o /dev/stdout").ok(), text);
+    assert_eq!(place.run("opt m.clif -o /dev/null").ok(), "");
+    let error = place.run("opt m.clif -o /dev/full").failed();
+    assert!(error.starts_with("error: /dev/full: "), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_reason_to_complain() {
+    let place = Workplace::with(&[("m.clif", &many_functions(2000))]);
+    let mut child = command(&place.path(""))
+        .args(["opt", "m.clif", "--policy", "never"])
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused() {
+    let place = Workplace::with(&[("m.clif", COUNTED)]);
+    for arguments in [
+        "",
+        "opt",
+        "frob m.clif",
+        "opt m.clif --policy sometimes",
+        "opt m.clif --always main --never main",
+        "opt m.clif --always u0:x",
+        "opt m.clif --stats=xml",
+        "opt m.clif --threads some",
+        "opt m.clif --quiet",
+        "run m.clif --target x64",
+    ] {
+        place.run(arguments).misused();
+    }
+}
+
+#[test]
+fn names_that_are_nearly_right_are_told() {
+    let place = Workplace::with(&[("m.clif", COUNTED)]);
+    for (arguments, meant) in [
+        ("opt m.clif --always duoble", "%double"),
+        ("opt m.clif --export %mian", "%main"),
+        ("explain m.clif --function agian", "%again"),
+        ("graph m.clif --around doubles", "%double"),
+    ] {
+        let error = place.run(arguments).failed();
+        let ending = format!("no input defines this function; did you mean {meant}?\n");
+        assert!(error.ends_with(&ending), "{error}");
+    }
+    // Nothing is like it, or all is: a number that is wrong by one is another function.
+    for name in ["nobody", "u0:1"] {
+        let error = place.run(&format!("opt m.clif --never {name}")).failed();
+        assert!(
+            error.ends_with("no input defines this function\n"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn strange_text_is_an_error_and_never_a_panic() {
+    let place = Workplace::new();
+    let cut = |at: usize| COUNTED.get(..at).unwrap_or("").to_owned();
+    let mut texts: Vec<String> = (0..COUNTED.len()).step_by(7).map(cut).collect();
+    texts.extend([
+        "\0".to_owned(),
+        "function %f() { block0: v0 = iconst.i128 1 return }".to_owned(),
+        "function u0:0(i64 sarg(0)) { block0(v0: i64): return }".to_owned(),
+        "function %f() {\n    fn0 = %f(i32)\nblock0:\n    call fn0()\n    return\n}".to_owned(),
+        "test run\nset opt_level=best\nfunction %f() { block0: return }".to_owned(),
+        "function %f() {\nblock0:\n    jump block9\n}".to_owned(),
+    ]);
+    for text in texts {
+        for flags in ["", "--no-verify --policy always"] {
+            let ran = place.run_with(&format!("opt - {flags}"), &text);
+            assert!(ran.status <= 1, "{text}: {ran:?}");
+            assert_eq!(ran.status == 1, ran.err.starts_with("error: "), "{text}");
+        }
+    }
+}
