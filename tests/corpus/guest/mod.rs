@@ -214,7 +214,7 @@ mod same_frames {
     /// Returns how many inputs each function gets, and the most breakpoints of a run.
     fn extent() -> (u32, u64) {
         match std::env::var_os("CLIF_CORPUS_ALL") {
-            Some(_) => (6, 1000),
+            Some(_) => (24, 300),
             None => (3, 400),
         }
     }
