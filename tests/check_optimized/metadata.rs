@@ -225,7 +225,7 @@ mod labels {
         ValueLabelStart,
     };
     use cranelift_inliner::check::{Alone, Unproved, check_optimized};
-    use cranelift_inliner::cleanup::{CleanupContext, OptimizeOptions, optimize};
+    use cranelift_inliner::cleanup::{CleanupContext, OptimizeOptions, clean_up, optimize};
 
     fn labelled(text: &str, labels: &[(u32, u32)]) -> Function {
         let mut func = read(text).unwrap();
@@ -491,5 +491,33 @@ block1:
             before.dfg.collect_debug_info();
             check_optimized(&before, &after, &Alone(Some(order))).unwrap_err();
         }
+    }
+
+    /// The value of the labelled parameter is another one on the way that never gets there.
+    #[test]
+    fn labels_of_parameters_that_pass_on_a_join() {
+        let text = "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    brif v0, block1, block2(v1)
+block1:
+    v2 = iconst.i64 5
+    jump block2(v2)
+block2(v3: i64):
+    brif v0, block3, block4
+block3:
+    v4 = iconst.i64 6
+    return v4
+block4:
+    jump block5(v3)
+block5(v5: i64):
+    return v5
+}";
+        let before = labelled(text, &[(5, 1)]);
+        let mut after = before.clone();
+        clean_up(&mut after, &mut CleanupContext::new());
+        let options = OptimizeOptions::default();
+        optimize(&mut after, &options, &mut CleanupContext::new());
+        check_optimized(&before, &after, &Alone(None)).unwrap();
     }
 }

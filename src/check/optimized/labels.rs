@@ -19,6 +19,8 @@ const MAX_JOINED: usize = 256;
 #[derive(Default)]
 pub(super) struct Seen {
     labels: [Option<FxHashMap<Value, Vec<Label>>>; 2],
+    /// The labels of parameters of the function before that always have a value, by that.
+    passed: Option<FxHashMap<Value, Vec<Label>>>,
     before: FxHashSet<(Node, Label)>,
     after: FxHashMap<(Node, Label), Value>,
     /// Terms that must have a label in the optimised function, each with the value that has it.
@@ -73,6 +75,7 @@ impl Walk<'_> {
         if !self.is_final {
             return;
         }
+        self.note_passed(side, value);
         let labels = self.labels_of(side, value);
         if labels.is_empty() {
             return;
@@ -102,12 +105,32 @@ impl Walk<'_> {
         }
     }
 
+    /// Notes the labels of parameters that always have a value: where these go, the value may get
+    /// the labels.
+    fn note_passed(&mut self, side: Side, value: Value) {
+        let func = self.before.func;
+        if side == Side::After || func.dfg.values_labels.is_none() {
+            return;
+        }
+        let keeps_locations = self.surroundings.keeps_locations();
+        let passed = &mut self.seen.passed;
+        let passed = passed.get_or_insert_with(|| passed_labels(func, keeps_locations));
+        let Some(labels) = passed.get(&func.dfg.resolve_aliases(value)) else {
+            return;
+        };
+        if let Some(node) = self.before.get(&mut self.world, value) {
+            let labels = labels.iter().map(|&label| (node, label));
+            self.seen.before.extend(labels);
+        }
+    }
+
     /// Notes the labels of live values at the start of a block.
     pub(super) fn note_state(&mut self, block: Block, state: &State) {
         if !self.is_final {
             return;
         }
         for &(value, node) in &state.before {
+            self.note_passed(Side::Before, value);
             for label in self.labels_of(Side::Before, value) {
                 self.seen.reached.insert(value);
                 match node {
@@ -365,4 +388,41 @@ fn all_labels(func: &Function, keeps_locations: bool) -> FxHashMap<Value, Vec<La
         }
     }
     all
+}
+
+/// Returns the labels of parameters that always have one value, by this value.
+fn passed_labels(func: &Function, keeps_locations: bool) -> FxHashMap<Value, Vec<Label>> {
+    let mut passed: FxHashMap<Value, Vec<Label>> = FxHashMap::default();
+    let labels = all_labels(func, keeps_locations);
+    // The only value that is passed for a parameter, if there is one.
+    let mut sole: FxHashMap<Value, Option<Value>> = FxHashMap::default();
+    for block in func.layout.blocks() {
+        let Some(branch) = func.layout.last_inst(block) else {
+            continue;
+        };
+        for edge in edges(func, branch) {
+            let pool = &func.dfg.value_lists;
+            let params = func.dfg.block_params(edge.block(pool)).iter();
+            for (&param, arg) in params.zip(edge.args(pool)) {
+                let arg = arg.as_value();
+                let arg = arg.map(|arg| func.dfg.resolve_aliases(arg));
+                if arg != Some(param) {
+                    let known = *sole.entry(param).or_insert(arg);
+                    sole.insert(param, known.filter(|_| known == arg));
+                }
+            }
+        }
+    }
+    for (param, labels) in labels {
+        let mut at = param;
+        // The values on the way may have loops.
+        for _ in 0..sole.len() {
+            let Some(&Some(value)) = sole.get(&at) else {
+                break;
+            };
+            passed.entry(value).or_default().extend(&labels);
+            at = value;
+        }
+    }
+    passed
 }

@@ -34,7 +34,7 @@
 //! lead to one place without an effect. One block of the function before may be several of the
 //! optimised one, each on other ways. An endless loop is endless on both sides. Slots with keys are
 //! there, used or not. The results of effects keep their labels, and so do remaining parameters; no
-//! value has a label that no equal value had. Cold blocks stay cold.
+//! value has a label that no equal value had, nor a parameter that always has this value. Cold blocks stay cold.
 //!
 //! **Permitted differences.** Pure instructions, block parameters, jumps, private slots and their
 //! contents, loads that cannot trap and whose results are unused, and divisions by a constant other
