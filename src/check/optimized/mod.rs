@@ -22,7 +22,8 @@
 //! Accesses of such slots must be the same on both sides, like those of slots with keys and of
 //! slots named by tags and stack maps. Private slots of either side are values: the bytes at
 //! constant offsets one by one, and slots that are accessed at other places as a whole. Stores to
-//! bytes that neither function can read change nothing. Slots of both functions are paired if terms that must be equal differ only in slots.
+//! bytes that neither function can read change nothing. Slots of both functions are paired if terms
+//! that must be equal differ only in slots.
 //!
 //! **What is proved.** On every path calls, accesses of other memory, atomics, fences, traps and
 //! sequence points are the same, in the same order, with equal operands, flags, source locations,
@@ -34,7 +35,8 @@
 //! lead to one place without an effect. One block of the function before may be several of the
 //! optimised one, each on other ways. An endless loop is endless on both sides. Slots with keys are
 //! there, used or not. The results of effects keep their labels, and so do remaining parameters; no
-//! value has a label that no equal value had, nor a parameter that always has this value. Cold blocks stay cold.
+//! value has a label that no equal value had, nor a parameter that always has this value. Cold
+//! blocks stay cold.
 //!
 //! **Permitted differences.** Pure instructions, block parameters, jumps, private slots and their
 //! contents, loads that cannot trap and whose results are unused, and divisions by a constant other
