@@ -12,10 +12,29 @@
 mod machine;
 mod sizes;
 
+use crate::files::{corpus, module, module_name};
+
+/// Calls `report` with the name and the text of each module to look at.
+fn for_each_debugged(report: impl Fn(&str, &str)) {
+    if std::env::var_os("CLIF_CORPUS_ALL").is_none() {
+        if let Some(text) = module("richards-debug") {
+            report("richards-debug", &text);
+        }
+        return;
+    }
+    for (path, text) in corpus() {
+        let name = module_name(&path);
+        if name.ends_with("-debug") {
+            report(name, &text);
+        }
+    }
+}
+
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod same_frames {
+    use super::for_each_debugged;
     use super::machine::{ENTRIES, Input, Layout, Machine};
-    use crate::files::{corpus, module, module_name};
+    use crate::files::module;
     use cranelift_codegen::MachDebugTagPos;
     use cranelift_codegen::data_value::DataValue;
     use cranelift_codegen::ir::Signature;
@@ -346,18 +365,7 @@ mod same_frames {
 
     #[test]
     fn a_debugger_sees_the_same_in_modules_that_run() {
-        if std::env::var_os("CLIF_CORPUS_ALL").is_none() {
-            if let Some(text) = module("richards-debug") {
-                report("richards-debug", &text);
-            }
-            return;
-        }
-        for (path, text) in corpus() {
-            let name = module_name(&path);
-            if name.ends_with("-debug") {
-                report(name, &text);
-            }
-        }
+        for_each_debugged(report);
     }
 
     fn report(name: &str, text: &str) {

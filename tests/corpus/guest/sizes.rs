@@ -7,7 +7,7 @@
 //! stack. It is there once for each slot. This is the format of `wasmtime_environ`'s
 //! `FrameTableBuilder`, without its table of breakpoint patches.
 
-use crate::files::{corpus, module, module_name};
+use super::for_each_debugged;
 use cranelift_codegen::ir::{DebugTag, Function, InstructionData, Opcode, StackSlot};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{TargetSettings, target};
@@ -141,18 +141,7 @@ fn report(name: &str, text: &str) {
 
 #[test]
 fn the_table_is_smaller_than_wasmtimes() {
-    if std::env::var_os("CLIF_CORPUS_ALL").is_none() {
-        if let Some(text) = module("richards-debug") {
-            report("richards-debug", &text);
-        }
-        return;
-    }
-    for (path, text) in corpus() {
-        let name = module_name(&path);
-        if name.ends_with("-debug") {
-            report(name, &text);
-        }
-    }
+    for_each_debugged(report);
 }
 
 /// A module of this repository, so small that both headers show.
