@@ -161,7 +161,12 @@ fn add_traps(body: &Function, traps: &mut BTreeMap<u64, BTreeSet<String>>) {
         let opcode = body.dfg.insts[inst].opcode();
         let traps_alone = opcode.can_trap() && opcode.side_effects_idempotent();
         if traps_alone || matches!(opcode, Opcode::Trap | Opcode::Brif) {
-            let line = u64::from(body.srcloc(inst).bits());
+            let location = body.srcloc(inst);
+            // Debuggers show 0 where there is none.
+            let line = match location.is_default() {
+                true => 0,
+                false => u64::from(location.bits()),
+            };
             traps.entry(line).or_default().insert(opcode.to_string());
         }
     }
