@@ -1,11 +1,11 @@
 //! The strongly connected components of a call graph, and the order among them.
 
+use super::ids::Span;
 use super::{CallEdge, CallNode};
 use crate::program::{FunctionId, Program};
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap, entity_impl};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::DiGraph;
-use std::ops::Range;
 
 /// A strongly connected component of a call graph: its place in the bottom-up order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,7 +45,7 @@ pub(super) struct Components {
     /// The functions by component.
     order: Vec<FunctionId>,
     /// Each component's part of `order`.
-    parts: PrimaryMap<ComponentId, Range<usize>>,
+    parts: PrimaryMap<ComponentId, Span>,
     component_of: PrimaryMap<FunctionId, ComponentId>,
     /// Components that lead to each other over calls and addresses that are taken have one number.
     cycle_of: PrimaryMap<ComponentId, u32>,
@@ -75,19 +75,27 @@ impl Components {
         let least = |component: &Found| component.members.first().map(|&id| rank[id]);
         found.sort_by_cached_key(|component| (component.height, least(component)));
 
-        let mut components = Components::default();
+        let mut components = Components {
+            order: Vec::with_capacity(program.len()),
+            parts: PrimaryMap::with_capacity(found.len()),
+            component_of: PrimaryMap::with_capacity(program.len()),
+            cycle_of: PrimaryMap::with_capacity(found.len()),
+            recursion: PrimaryMap::new(),
+        };
         let mut component_of: SecondaryMap<FunctionId, Option<ComponentId>> = SecondaryMap::new();
         for component in found {
             let start = components.order.len();
             components.order.extend(component.members);
             let part = start..components.order.len();
-            let id = components.parts.push(part.clone());
+            let id = components.parts.push(part.clone().into());
             components.cycle_of.push(component.cycle);
             for &member in components.order.get(part).unwrap_or_default() {
                 component_of[member] = Some(id);
             }
         }
-        components.component_of = program.ids().filter_map(|id| component_of[id]).collect();
+        for component in program.ids().filter_map(|id| component_of[id]) {
+            components.component_of.push(component);
+        }
         components.recursion = program
             .ids()
             .map(|id| components.recursion_in(graph, id))
@@ -126,8 +134,8 @@ impl Components {
     }
 
     pub(super) fn members(&self, component: ComponentId) -> &[FunctionId] {
-        let part = self.parts.get(component).cloned().unwrap_or_default();
-        self.order.get(part).unwrap_or_default()
+        let part = self.parts.get(component).copied().unwrap_or_default();
+        self.order.get(part.range()).unwrap_or_default()
     }
 
     pub(super) fn recursion(&self, id: FunctionId) -> Recursion {

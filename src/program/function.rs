@@ -107,7 +107,8 @@ pub struct ProgramFunction {
     late: Option<Arc<OnceLock<Late>>>,
     pub(super) linkage: Linkage,
     pub(super) attributes: Attributes,
-    pub(super) hints: BTreeMap<ir::Inst, SiteHint>,
+    /// `None` if there are none.
+    hints: Option<Box<BTreeMap<ir::Inst, SiteHint>>>,
     /// `None` for functions that were made in memory.
     text: Option<Box<TextFacts>>,
 }
@@ -137,7 +138,7 @@ impl ProgramFunction {
             late: None,
             linkage: Linkage::default(),
             attributes: Attributes::default(),
-            hints: BTreeMap::new(),
+            hints: None,
             text: None,
         }
     }
@@ -206,9 +207,14 @@ impl ProgramFunction {
     /// none.
     pub fn with_hint(mut self, call: ir::Inst, hint: SiteHint) -> Self {
         if self.is_direct_call(call) {
-            self.hints.insert(call, hint);
+            self.set_hint(call, hint);
         }
         self
+    }
+
+    /// Sets a hint on a direct call.
+    pub(super) fn set_hint(&mut self, call: ir::Inst, hint: SiteHint) {
+        self.hints.get_or_insert_default().insert(call, hint);
     }
 
     /// Sets the origin, which errors then name.
@@ -222,9 +228,9 @@ impl ProgramFunction {
     pub fn with_body(mut self, body: impl Into<Arc<ir::Function>>) -> Self {
         let body = body.into();
         if !Arc::ptr_eq(&body, self.body()) {
-            self.hints.clear();
+            self.hints = None;
         } else if let Some(late) = self.late() {
-            self.hints = late.hints.clone();
+            self.hints = (!late.hints.is_empty()).then(|| Box::new(late.hints.clone()));
         }
         self.late = None;
         self.body = body;
@@ -265,16 +271,21 @@ impl ProgramFunction {
 
     /// Returns the embedder's hint for the call `call` of the body.
     pub fn hint(&self, call: ir::Inst) -> Option<SiteHint> {
-        self.hint_map().get(&call).copied()
+        self.hint_map()?.get(&call).copied()
     }
 
     /// Returns all hints, in the order of the instructions' numbers.
     pub fn hints(&self) -> impl ExactSizeIterator<Item = (ir::Inst, SiteHint)> + '_ {
-        self.hint_map().iter().map(|(call, hint)| (*call, *hint))
+        static NONE: BTreeMap<ir::Inst, SiteHint> = BTreeMap::new();
+        let hints = self.hint_map().unwrap_or(&NONE);
+        hints.iter().map(|(call, hint)| (*call, *hint))
     }
 
-    fn hint_map(&self) -> &BTreeMap<ir::Inst, SiteHint> {
-        self.late().map_or(&self.hints, |late| &late.hints)
+    fn hint_map(&self) -> Option<&BTreeMap<ir::Inst, SiteHint>> {
+        match self.late() {
+            Some(late) => Some(&late.hints),
+            None => self.hints.as_deref(),
+        }
     }
 
     pub(super) fn is_direct_call(&self, call: ir::Inst) -> bool {

@@ -80,6 +80,7 @@ mod index;
 mod names;
 mod needs;
 mod parse;
+mod passed;
 mod print;
 mod shard_plan;
 mod summarize;
