@@ -81,6 +81,7 @@ mod names;
 mod needs;
 mod parse;
 mod passed;
+mod plain;
 mod print;
 mod shard_plan;
 mod summarize;
