@@ -221,12 +221,12 @@ struct Join {
     sites: PrimaryMap<FunctionId, Span>,
     /// The number of sites that the current caller has for each callee so far.
     sites_of: FxHashMap<NodeIndex, u32>,
-    indirect_calls: PrimaryMap<FunctionId, usize>,
+    indirect_calls: PrimaryMap<FunctionId, u32>,
     sizes: PrimaryMap<FunctionId, usize>,
     addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
     takes_addresses: EntitySet<FunctionId>,
     switches_stacks: EntitySet<FunctionId>,
-    address_taken: Vec<usize>,
+    address_taken: Vec<u32>,
 }
 
 impl Join {
@@ -307,6 +307,7 @@ impl Join {
         self.sizes.push(size);
         self.sites
             .push((first_edge..self.graph.edge_count()).into());
+        let indirect_calls = u32::try_from(indirect_calls).unwrap_or(u32::MAX);
         self.indirect_calls.push(indirect_calls);
     }
 

@@ -39,6 +39,15 @@ impl Recursion {
     }
 }
 
+/// A [`Recursion`] in less memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Packed {
+    /// Whether the function calls itself.
+    direct: bool,
+    /// The number of functions in its component.
+    size: u32,
+}
+
 /// All components of a graph in bottom-up order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Components {
@@ -49,7 +58,7 @@ pub(super) struct Components {
     component_of: PrimaryMap<FunctionId, ComponentId>,
     /// Components that lead to each other over calls and addresses that are taken have one number.
     cycle_of: PrimaryMap<ComponentId, u32>,
-    recursion: PrimaryMap<FunctionId, Recursion>,
+    recursion: PrimaryMap<FunctionId, Packed>,
 }
 
 /// A component before its place in the order is known.
@@ -103,15 +112,12 @@ impl Components {
         components
     }
 
-    fn recursion_in(&self, graph: &DiGraph<CallNode, CallEdge>, id: FunctionId) -> Recursion {
+    fn recursion_in(&self, graph: &DiGraph<CallNode, CallEdge>, id: FunctionId) -> Packed {
         let node = petgraph::graph::NodeIndex::new(id.index());
-        let direct = graph.neighbors(node).any(|callee| callee == node);
         let size = self.of(id).map_or(1, |own| self.members(own).len());
-        match (direct, size > 1) {
-            (false, false) => Recursion::None,
-            (true, false) => Recursion::Direct,
-            (false, true) => Recursion::Mutual { size },
-            (true, true) => Recursion::DirectAndMutual { size },
+        Packed {
+            direct: graph.neighbors(node).any(|callee| callee == node),
+            size: u32::try_from(size).unwrap_or(u32::MAX),
         }
     }
 
@@ -139,7 +145,14 @@ impl Components {
     }
 
     pub(super) fn recursion(&self, id: FunctionId) -> Recursion {
-        self.recursion.get(id).copied().unwrap_or_default()
+        let Packed { direct, size } = self.recursion.get(id).copied().unwrap_or_default();
+        let size = size as usize;
+        match (direct, size > 1) {
+            (false, false) => Recursion::None,
+            (true, false) => Recursion::Direct,
+            (false, true) => Recursion::Mutual { size },
+            (true, true) => Recursion::DirectAndMutual { size },
+        }
     }
 }
 

@@ -199,14 +199,14 @@ pub struct CallGraph {
     incoming: Vec<SiteId>,
     /// Each function's part of `incoming`.
     incoming_of: PrimaryMap<FunctionId, Span>,
-    indirect_calls: PrimaryMap<FunctionId, usize>,
+    indirect_calls: PrimaryMap<FunctionId, u32>,
     sizes: PrimaryMap<FunctionId, usize>,
     /// The functions whose address each one takes, each once.
     addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
     takes_addresses: EntitySet<FunctionId>,
     switches_stacks: EntitySet<FunctionId>,
     /// By node.
-    address_taken: Vec<usize>,
+    address_taken: Vec<u32>,
     components: Components,
     /// The sites of functions whose bodies come after the graph was made.
     late: Option<Arc<LateSites>>,
@@ -324,7 +324,9 @@ impl CallGraph {
     /// Returns the number of indirect calls that a function makes: `call_indirect`,
     /// `return_call_indirect` and `try_call_indirect` instructions.
     pub fn indirect_calls(&self, id: FunctionId) -> usize {
-        self.indirect_calls.get(id).copied().unwrap_or(0)
+        self.indirect_calls
+            .get(id)
+            .map_or(0, |&count| count as usize)
     }
 
     /// Returns the size of a function; see [`Limits`](crate::decide::Limits#sizes).
@@ -405,7 +407,8 @@ impl CallGraph {
 
     /// Like [`address_taken`](Self::address_taken), but for any node.
     pub(crate) fn node_address_taken(&self, node: NodeId) -> usize {
-        self.address_taken.get(node.index()).copied().unwrap_or(0)
+        let taken = self.address_taken.get(node.index());
+        taken.map_or(0, |&count| count as usize)
     }
 
     /// Returns the nodes that are not functions of the program, in the order in which the program

@@ -150,7 +150,8 @@ pub(super) struct Index {
     passed: Vec<PackedValue>,
     /// The integers among them that do not fit into 32 bits.
     wide: Vec<i64>,
-    branches: Vec<u32>,
+    /// More branches are as good as 65,535.
+    branches: Vec<u16>,
     /// The executions of sites.
     pub(super) counts: Vec<(SiteId, u64)>,
 }
@@ -374,7 +375,10 @@ impl Index {
                     let value = PackedValue::of(*value, &mut index.wide);
                     index.passed.push(value);
                 }
-                index.branches.extend_from_slice(summary.branches_of(site));
+                let branches = summary.branches_of(site).iter();
+                index
+                    .branches
+                    .extend(branches.map(|&count| u16::try_from(count).unwrap_or(u16::MAX)));
             }
         });
         all.iter_mut().for_each(|summary| {
@@ -579,7 +583,7 @@ impl Index {
         super::summary::part(&self.passed, site.first_passed, site.passed.into())
     }
 
-    pub(super) fn branches(&self, site: &Site) -> &[u32] {
+    pub(super) fn branches(&self, site: &Site) -> &[u16] {
         super::summary::part(&self.branches, site.first_branch, site.branches.into())
     }
 

@@ -27,8 +27,8 @@ use crate::pass::{Inliner, growth_shares};
 use crate::profile::{Heat, SiteCounts};
 use crate::program::{Attributes, FunctionId, InlineAttribute, Linkage};
 use cranelift_codegen::ir::{Block, Function, Inst};
-use cranelift_entity::packed_option::ReservedValue;
-use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap};
+use cranelift_entity::packed_option::{PackedOption, ReservedValue};
+use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap, entity_impl};
 use std::mem;
 use std::sync::Arc;
 
@@ -38,19 +38,24 @@ struct Outcome {
     size: u32,
     calls: u32,
     depth: u32,
-    is_decided: bool,
+    /// The number of its calls that are inlined; `None` before it was visited.
+    inlined: PackedOption<Count>,
     frame_bytes: u64,
-    /// The number of its calls that are inlined.
-    inlined: u32,
     /// Those, and behind them the calls of known functions that stay.
     steps: Box<[Step]>,
 }
 
+/// A number of calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Count(u32);
+entity_impl!(Count, "count");
+
 impl Outcome {
     /// Returns the inlined calls, and those that stay.
     fn steps(&self) -> (&[Step], &[Step]) {
-        let inlined = (self.inlined as usize).min(self.steps.len());
-        self.steps.split_at(inlined)
+        let inlined = self.inlined.expand();
+        let inlined = inlined.map_or(0, |count| count.as_u32() as usize);
+        self.steps.split_at(inlined.min(self.steps.len()))
     }
 }
 
@@ -152,7 +157,9 @@ impl<'a> Decisions<'a> {
 
     /// Returns the decisions on a function that was visited before.
     fn decided(&self, id: FunctionId) -> Option<&Outcome> {
-        self.outcomes.get(id).filter(|outcome| outcome.is_decided)
+        self.outcomes
+            .get(id)
+            .filter(|outcome| outcome.inlined.is_some())
     }
 
     fn unchanged(&self, id: FunctionId) -> Outcome {
@@ -161,7 +168,7 @@ impl<'a> Decisions<'a> {
             size: facts.insts,
             calls: facts.calls,
             frame_bytes: facts.frame_bytes,
-            is_decided: true,
+            inlined: Count::from_u32(0).into(),
             steps: own(self.index, facts)
                 .map(|candidate| candidate.step)
                 .collect(),
@@ -182,15 +189,15 @@ impl<'a> Decisions<'a> {
         }
         (caller.candidates, caller.came_in) = (candidates, came_in);
         self.change_parameters(facts, caller);
-        let inlined = number(caller.inlined.len());
+        // One less than a number that is taken for none.
+        let inlined = number(caller.inlined.len()).min(u32::MAX - 1);
         caller.inlined.extend_from_slice(&caller.kept);
         Outcome {
             size: number(caller.size.saturating_sub(caller.saved)),
             calls: caller.calls,
             frame_bytes: caller.frame_bytes,
             depth: caller.depth,
-            is_decided: true,
-            inlined,
+            inlined: Count::from_u32(inlined).into(),
             steps: caller.inlined.as_slice().into(),
         }
     }
@@ -329,9 +336,10 @@ impl<'a> Decisions<'a> {
             recorded.slots.push(value.slot());
         }
         recorded.result_branches.clear();
+        let branches = index.branches(index.site(candidate.step.site())).iter();
         recorded
             .result_branches
-            .extend_from_slice(index.branches(index.site(candidate.step.site())));
+            .extend(branches.copied().map(u32::from));
         recorded.loop_depth = facts.loop_depth;
         recorded.in_cold_block = facts.in_cold_block;
         recorded.in_first_block = facts.in_first_block;
