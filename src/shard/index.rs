@@ -496,6 +496,15 @@ impl Index {
         name.map_or_else(|| FunctionName::testcase(""), NameRef::function_name)
     }
 
+    /// Frees what only the graph needed.
+    pub(super) fn forget_targets(&mut self) {
+        if self.addresses.is_empty() {
+            self.shards
+                .iter_mut()
+                .for_each(|shard| shard.targets = Vec::new());
+        }
+    }
+
     /// Returns the names that the body of a function has for functions that no shard defines.
     pub(super) fn external_names(&self, id: FunctionId) -> impl Iterator<Item = NameRef<'_>> {
         let facts = &self.functions[id];
@@ -505,14 +514,12 @@ impl Index {
             is_external.then(|| self.external.get(&number(site)).copied())?
         });
         let addressed = self.addresses.get(&id).into_iter().flatten().copied();
+        let addressed = addressed.filter(move |&name| {
+            let target = shard.and_then(|shard| shard.targets.get(name as usize));
+            target.is_none_or(|target| target.is_none())
+        });
         let names = called.chain(addressed);
-        names.filter_map(move |name| {
-            let shard = shard?;
-            match shard.targets.get(name as usize)?.is_some() {
-                true => None,
-                false => shard.names.get(name),
-            }
-        })
+        names.filter_map(move |name| shard?.names.get(name))
     }
 
     /// Returns the name of a function in the shard that defines it.
