@@ -1,6 +1,7 @@
 //! Builds the graph: functions are scanned in parallel, and the results are joined in order.
 
 use super::components::Components;
+use super::ids::Span;
 use super::{CallEdge, CallGraph, CallKind, CallNode, SiteId};
 use crate::body::{Mention, code_size, mentions};
 use crate::program::{Declaration, FunctionId, FunctionName, Program};
@@ -217,15 +218,15 @@ struct Join {
     graph: DiGraph<CallNode, CallEdge>,
     /// The nodes that are not functions.
     others: FxHashMap<CallNode, NodeIndex>,
-    sites: PrimaryMap<FunctionId, Range<usize>>,
+    sites: PrimaryMap<FunctionId, Span>,
     /// The number of sites that the current caller has for each callee so far.
     sites_of: FxHashMap<NodeIndex, u32>,
-    indirect_calls: PrimaryMap<FunctionId, usize>,
+    indirect_calls: PrimaryMap<FunctionId, u32>,
     sizes: PrimaryMap<FunctionId, usize>,
     addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
     takes_addresses: EntitySet<FunctionId>,
     switches_stacks: EntitySet<FunctionId>,
-    address_taken: Vec<usize>,
+    address_taken: Vec<u32>,
 }
 
 impl Join {
@@ -304,7 +305,9 @@ impl Join {
         addressed.dedup();
         self.addressed.push(addressed.into_boxed_slice());
         self.sizes.push(size);
-        self.sites.push(first_edge..self.graph.edge_count());
+        self.sites
+            .push((first_edge..self.graph.edge_count()).into());
+        let indirect_calls = u32::try_from(indirect_calls).unwrap_or(u32::MAX);
         self.indirect_calls.push(indirect_calls);
     }
 
@@ -374,7 +377,7 @@ impl Join {
 pub(super) fn incoming(
     graph: &DiGraph<CallNode, CallEdge>,
     function_count: usize,
-) -> (Vec<SiteId>, PrimaryMap<FunctionId, Range<usize>>) {
+) -> (Vec<SiteId>, PrimaryMap<FunctionId, Span>) {
     let mut counts: PrimaryMap<FunctionId, usize> =
         std::iter::repeat_n(0, function_count).collect();
     let callee = |edge: &petgraph::graph::Edge<CallEdge>| FunctionId::new(edge.target().index());
@@ -404,5 +407,6 @@ pub(super) fn incoming(
             part.end += 1;
         }
     }
-    (edges, parts)
+    let parts = parts.into_iter().map(|(_, part)| part.into());
+    (edges, parts.collect())
 }

@@ -1,11 +1,11 @@
 //! The strongly connected components of a call graph, and the order among them.
 
+use super::ids::Span;
 use super::{CallEdge, CallNode};
 use crate::program::{FunctionId, Program};
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap, entity_impl};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::DiGraph;
-use std::ops::Range;
 
 /// A strongly connected component of a call graph: its place in the bottom-up order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,17 +39,26 @@ impl Recursion {
     }
 }
 
+/// A [`Recursion`] in less memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Packed {
+    /// Whether the function calls itself.
+    direct: bool,
+    /// The number of functions in its component.
+    size: u32,
+}
+
 /// All components of a graph in bottom-up order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Components {
     /// The functions by component.
     order: Vec<FunctionId>,
     /// Each component's part of `order`.
-    parts: PrimaryMap<ComponentId, Range<usize>>,
+    parts: PrimaryMap<ComponentId, Span>,
     component_of: PrimaryMap<FunctionId, ComponentId>,
     /// Components that lead to each other over calls and addresses that are taken have one number.
     cycle_of: PrimaryMap<ComponentId, u32>,
-    recursion: PrimaryMap<FunctionId, Recursion>,
+    recursion: PrimaryMap<FunctionId, Packed>,
 }
 
 /// A component before its place in the order is known.
@@ -75,19 +84,27 @@ impl Components {
         let least = |component: &Found| component.members.first().map(|&id| rank[id]);
         found.sort_by_cached_key(|component| (component.height, least(component)));
 
-        let mut components = Components::default();
+        let mut components = Components {
+            order: Vec::with_capacity(program.len()),
+            parts: PrimaryMap::with_capacity(found.len()),
+            component_of: PrimaryMap::with_capacity(program.len()),
+            cycle_of: PrimaryMap::with_capacity(found.len()),
+            recursion: PrimaryMap::new(),
+        };
         let mut component_of: SecondaryMap<FunctionId, Option<ComponentId>> = SecondaryMap::new();
         for component in found {
             let start = components.order.len();
             components.order.extend(component.members);
             let part = start..components.order.len();
-            let id = components.parts.push(part.clone());
+            let id = components.parts.push(part.clone().into());
             components.cycle_of.push(component.cycle);
             for &member in components.order.get(part).unwrap_or_default() {
                 component_of[member] = Some(id);
             }
         }
-        components.component_of = program.ids().filter_map(|id| component_of[id]).collect();
+        for component in program.ids().filter_map(|id| component_of[id]) {
+            components.component_of.push(component);
+        }
         components.recursion = program
             .ids()
             .map(|id| components.recursion_in(graph, id))
@@ -95,15 +112,12 @@ impl Components {
         components
     }
 
-    fn recursion_in(&self, graph: &DiGraph<CallNode, CallEdge>, id: FunctionId) -> Recursion {
+    fn recursion_in(&self, graph: &DiGraph<CallNode, CallEdge>, id: FunctionId) -> Packed {
         let node = petgraph::graph::NodeIndex::new(id.index());
-        let direct = graph.neighbors(node).any(|callee| callee == node);
         let size = self.of(id).map_or(1, |own| self.members(own).len());
-        match (direct, size > 1) {
-            (false, false) => Recursion::None,
-            (true, false) => Recursion::Direct,
-            (false, true) => Recursion::Mutual { size },
-            (true, true) => Recursion::DirectAndMutual { size },
+        Packed {
+            direct: graph.neighbors(node).any(|callee| callee == node),
+            size: u32::try_from(size).unwrap_or(u32::MAX),
         }
     }
 
@@ -126,12 +140,19 @@ impl Components {
     }
 
     pub(super) fn members(&self, component: ComponentId) -> &[FunctionId] {
-        let part = self.parts.get(component).cloned().unwrap_or_default();
-        self.order.get(part).unwrap_or_default()
+        let part = self.parts.get(component).copied().unwrap_or_default();
+        self.order.get(part.range()).unwrap_or_default()
     }
 
     pub(super) fn recursion(&self, id: FunctionId) -> Recursion {
-        self.recursion.get(id).copied().unwrap_or_default()
+        let Packed { direct, size } = self.recursion.get(id).copied().unwrap_or_default();
+        let size = size as usize;
+        match (direct, size > 1) {
+            (false, false) => Recursion::None,
+            (true, false) => Recursion::Direct,
+            (false, true) => Recursion::Mutual { size },
+            (true, true) => Recursion::DirectAndMutual { size },
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Numbers of the nodes and sites of a call graph.
 
 use cranelift_entity::entity_impl;
+use std::ops::Range;
 
 /// A call site of a [`CallGraph`](super::CallGraph).
 ///
@@ -18,3 +19,26 @@ entity_impl!(SiteId, "site");
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u32);
 entity_impl!(NodeId, "node");
+
+/// A part of a list of sites or functions, whose numbers have 32 bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    pub(super) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+impl From<Range<usize>> for Span {
+    fn from(range: Range<usize>) -> Self {
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Span {
+            start: number(range.start),
+            end: number(range.end),
+        }
+    }
+}

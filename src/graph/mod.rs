@@ -96,6 +96,7 @@ mod site_name;
 pub(crate) use build::RecordedFunction;
 pub use components::{ComponentId, Recursion};
 pub use dot::dot_quoted;
+use ids::Span;
 pub use ids::{NodeId, SiteId};
 pub use late::DeclarationMismatch;
 pub use site_name::{PathStep, SiteName};
@@ -107,7 +108,6 @@ use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
 use late::LateSites;
 use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// The function or name behind a node of the graph.
@@ -194,19 +194,19 @@ pub struct CallGraph {
     /// The functions' nodes come first, with the indices of their ids.
     graph: DiGraph<CallNode, CallEdge>,
     /// The edges of each function's call sites: they are consecutive.
-    sites: PrimaryMap<FunctionId, Range<usize>>,
+    sites: PrimaryMap<FunctionId, Span>,
     /// The edges that lead to functions, sorted by callee.
     incoming: Vec<SiteId>,
     /// Each function's part of `incoming`.
-    incoming_of: PrimaryMap<FunctionId, Range<usize>>,
-    indirect_calls: PrimaryMap<FunctionId, usize>,
+    incoming_of: PrimaryMap<FunctionId, Span>,
+    indirect_calls: PrimaryMap<FunctionId, u32>,
     sizes: PrimaryMap<FunctionId, usize>,
     /// The functions whose address each one takes, each once.
     addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
     takes_addresses: EntitySet<FunctionId>,
     switches_stacks: EntitySet<FunctionId>,
     /// By node.
-    address_taken: Vec<usize>,
+    address_taken: Vec<u32>,
     components: Components,
     /// The sites of functions whose bodies come after the graph was made.
     late: Option<Arc<LateSites>>,
@@ -281,7 +281,7 @@ impl CallGraph {
         let (source, target) = self.graph.edge_endpoints(edge)?;
         let caller = FunctionId::new(source.index());
         let late = self.late.as_ref().and_then(|late| {
-            let first = self.sites.get(caller)?.start;
+            let first = self.sites.get(caller)?.range().start;
             late.site(caller, id.index().checked_sub(first)?)
         });
         let (edge, target) = match late {
@@ -299,7 +299,7 @@ impl CallGraph {
 
     /// Returns the call sites of a function, in the order of its layout.
     pub fn callees(&self, id: FunctionId) -> impl DoubleEndedIterator<Item = SiteRef<'_>> {
-        let edges = self.sites.get(id).cloned().unwrap_or_default();
+        let edges = self.sites.get(id).copied().unwrap_or_default().range();
         edges.filter_map(|edge| self.site(SiteId::new(edge)))
     }
 
@@ -317,14 +317,16 @@ impl CallGraph {
     }
 
     fn incoming(&self, id: FunctionId) -> &[SiteId] {
-        let range = self.incoming_of.get(id).cloned().unwrap_or_default();
-        self.incoming.get(range).unwrap_or_default()
+        let span = self.incoming_of.get(id).copied().unwrap_or_default();
+        self.incoming.get(span.range()).unwrap_or_default()
     }
 
     /// Returns the number of indirect calls that a function makes: `call_indirect`,
     /// `return_call_indirect` and `try_call_indirect` instructions.
     pub fn indirect_calls(&self, id: FunctionId) -> usize {
-        self.indirect_calls.get(id).copied().unwrap_or(0)
+        self.indirect_calls
+            .get(id)
+            .map_or(0, |&count| count as usize)
     }
 
     /// Returns the size of a function; see [`Limits`](crate::decide::Limits#sizes).
@@ -334,7 +336,7 @@ impl CallGraph {
 
     /// Returns the number of call sites in a function.
     pub(crate) fn direct_calls(&self, id: FunctionId) -> usize {
-        self.sites.get(id).map_or(0, ExactSizeIterator::len)
+        self.sites.get(id).map_or(0, |span| span.range().len())
     }
 
     /// Returns the number of calls of every kind in a function's layout.
@@ -353,7 +355,7 @@ impl CallGraph {
     /// program does not define it.
     #[cfg(feature = "shards")]
     pub(crate) fn nth_callee(&self, id: FunctionId, number: usize) -> Option<FunctionId> {
-        let edge = self.sites.get(id)?.clone().nth(number)?;
+        let edge = self.sites.get(id)?.range().nth(number)?;
         let callee = self.graph.raw_edges().get(edge)?.target().index();
         (callee < self.sites.len()).then(|| FunctionId::new(callee))
     }
@@ -405,7 +407,8 @@ impl CallGraph {
 
     /// Like [`address_taken`](Self::address_taken), but for any node.
     pub(crate) fn node_address_taken(&self, node: NodeId) -> usize {
-        self.address_taken.get(node.index()).copied().unwrap_or(0)
+        let taken = self.address_taken.get(node.index());
+        taken.map_or(0, |&count| count as usize)
     }
 
     /// Returns the nodes that are not functions of the program, in the order in which the program

@@ -78,6 +78,8 @@ pub use parse::{ParsePlanError, PlanProblem};
 pub(crate) use parse::{Word, Words};
 #[cfg(feature = "shards")]
 pub(crate) use print::{MAGIC, VERSION, name as plan_name, push_text_name};
+#[cfg(feature = "shards")]
+pub(crate) use replay::NOT_LISTED;
 pub use replay::{Fallback, Replay};
 pub use site_path::{SitePath, SiteStep};
 

@@ -94,7 +94,7 @@ impl Program {
                 call,
             });
         }
-        function.hints.insert(call, hint);
+        function.set_hint(call, hint);
         Ok(())
     }
 

@@ -107,14 +107,14 @@ pub struct ProgramFunction {
     late: Option<Arc<OnceLock<Late>>>,
     pub(super) linkage: Linkage,
     pub(super) attributes: Attributes,
-    pub(super) hints: BTreeMap<ir::Inst, SiteHint>,
-    /// `None` for functions that were made in memory.
-    text: Option<Box<TextFacts>>,
+    /// `None` if there are none.
+    extras: Option<Box<Extras>>,
 }
 
-/// Where a function comes from, and what its text asks for.
+/// What functions of large programs that are made in memory do not have.
 #[derive(Clone, Debug, Default)]
-struct TextFacts {
+struct Extras {
+    hints: BTreeMap<ir::Inst, SiteHint>,
     origin: Option<Origin>,
     directives: Vec<RunDirective>,
     header: Option<Arc<FileHeader>>,
@@ -137,8 +137,7 @@ impl ProgramFunction {
             late: None,
             linkage: Linkage::default(),
             attributes: Attributes::default(),
-            hints: BTreeMap::new(),
-            text: None,
+            extras: None,
         }
     }
 
@@ -206,14 +205,20 @@ impl ProgramFunction {
     /// none.
     pub fn with_hint(mut self, call: ir::Inst, hint: SiteHint) -> Self {
         if self.is_direct_call(call) {
-            self.hints.insert(call, hint);
+            self.set_hint(call, hint);
         }
         self
     }
 
+    /// Sets a hint on a direct call.
+    pub(super) fn set_hint(&mut self, call: ir::Inst, hint: SiteHint) {
+        let extras = self.extras.get_or_insert_default();
+        extras.hints.insert(call, hint);
+    }
+
     /// Sets the origin, which errors then name.
     pub fn with_origin(mut self, origin: Origin) -> Self {
-        self.text.get_or_insert_default().origin = Some(origin);
+        self.extras.get_or_insert_default().origin = Some(origin);
         self
     }
 
@@ -222,9 +227,14 @@ impl ProgramFunction {
     pub fn with_body(mut self, body: impl Into<Arc<ir::Function>>) -> Self {
         let body = body.into();
         if !Arc::ptr_eq(&body, self.body()) {
-            self.hints.clear();
+            if let Some(extras) = &mut self.extras {
+                extras.hints.clear();
+            }
         } else if let Some(late) = self.late() {
-            self.hints = late.hints.clone();
+            let hints = late.hints.clone();
+            if self.extras.is_some() || !hints.is_empty() {
+                self.extras.get_or_insert_default().hints = hints;
+            }
         }
         self.late = None;
         self.body = body;
@@ -237,9 +247,9 @@ impl ProgramFunction {
         directives: Vec<RunDirective>,
         header: Arc<FileHeader>,
     ) -> Self {
-        let text = self.text.get_or_insert_default();
-        text.directives = directives;
-        text.header = Some(header);
+        let extras = self.extras.get_or_insert_default();
+        extras.directives = directives;
+        extras.header = Some(header);
         self
     }
 
@@ -265,16 +275,21 @@ impl ProgramFunction {
 
     /// Returns the embedder's hint for the call `call` of the body.
     pub fn hint(&self, call: ir::Inst) -> Option<SiteHint> {
-        self.hint_map().get(&call).copied()
+        self.hint_map()?.get(&call).copied()
     }
 
     /// Returns all hints, in the order of the instructions' numbers.
     pub fn hints(&self) -> impl ExactSizeIterator<Item = (ir::Inst, SiteHint)> + '_ {
-        self.hint_map().iter().map(|(call, hint)| (*call, *hint))
+        static NONE: BTreeMap<ir::Inst, SiteHint> = BTreeMap::new();
+        let hints = self.hint_map().unwrap_or(&NONE);
+        hints.iter().map(|(call, hint)| (*call, *hint))
     }
 
-    fn hint_map(&self) -> &BTreeMap<ir::Inst, SiteHint> {
-        self.late().map_or(&self.hints, |late| &late.hints)
+    fn hint_map(&self) -> Option<&BTreeMap<ir::Inst, SiteHint>> {
+        match self.late() {
+            Some(late) => Some(&late.hints),
+            None => self.extras.as_ref().map(|extras| &extras.hints),
+        }
     }
 
     pub(super) fn is_direct_call(&self, call: ir::Inst) -> bool {
@@ -283,19 +298,20 @@ impl ProgramFunction {
 
     /// Returns where it comes from; `None` if it was built in memory without an origin.
     pub fn origin(&self) -> Option<&Origin> {
-        self.text.as_ref()?.origin.as_ref()
+        self.extras.as_ref()?.origin.as_ref()
     }
 
     /// Returns the `run` and `print` directives in and after the function, in the order of the
     /// text.
     pub fn run_directives(&self) -> &[RunDirective] {
-        self.text.as_ref().map_or(&[], |text| &text.directives)
+        let extras = self.extras.as_ref();
+        extras.map_or(&[], |extras| &extras.directives)
     }
 
     /// Returns the header of the text that the function was read from; `None` where it was built in
     /// memory.
     pub fn header(&self) -> Option<&FileHeader> {
-        self.text.as_ref()?.header.as_deref()
+        self.extras.as_ref()?.header.as_deref()
     }
 }
 

@@ -3,14 +3,15 @@
 use super::bodies::ShardFunctions;
 use super::error::LinkError;
 use super::shard_plan::{ShardPlan, Visibility};
-use crate::decide::{CallSite, Decision, Inline};
+use crate::decide::{CallSite, Decision, EarlyCallee, Inline, PolicyReason};
 use crate::pass::{CompiledProgram, Inlined, Inliner, PassError};
-use crate::plan::{Deviation, DeviationKind, SitePath};
+use crate::plan::{Deviation, DeviationKind, NOT_LISTED, SitePath};
 use crate::program::{Attributes, FunctionName, Linkage, Program, ProgramFunction};
 use cranelift_codegen::ir::{
     ExternalName, Function, GlobalValueData, UserExternalName, UserFuncName,
 };
 use cranelift_codegen::isa::TargetIsa;
+use rustc_hash::FxHashSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -255,8 +256,11 @@ impl LinkedShard {
 
     /// Returns the pass that follows the plan.
     fn followed<'s>(&'s self, inliner: &'s Inliner<'_>) -> Inliner<'s> {
+        let sites = self.plan.plan.iter();
+        let inlined = sites.filter(|(_, site)| site.inline);
         let policy = Followed {
             plan: &self.plan,
+            inlined: inlined.map(|(path, _)| path.callee()).collect(),
             others: inliner.policy(),
         };
         let mut options = inliner.optimization().clone();
@@ -322,6 +326,8 @@ fn mentioned(body: &Function) -> impl Iterator<Item = &ExternalName> {
 /// Follows the plan of a shard.
 struct Followed<'s> {
     plan: &'s ShardPlan,
+    /// The functions that planned calls inline.
+    inlined: FxHashSet<&'s FunctionName>,
     others: &'s dyn Inline,
 }
 
@@ -336,7 +342,18 @@ impl Inline for Followed<'_> {
         match planned.and_then(|path| self.plan.plan.get(&path)) {
             Some(planned) if planned.inline => Decision::inline("planned"),
             Some(_) => Decision::keep("planned"),
-            None => Decision::keep("not in the plan"),
+            None => Decision::keep(NOT_LISTED),
+        }
+    }
+
+    /// Rules out what the plan never inlines, unless an indirect call may turn out to call it.
+    fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
+        if self.inlined.contains(callee.name()) {
+            return None;
+        }
+        match callee.is_address_taken() {
+            true => self.others.rules_out(callee),
+            false => Some(NOT_LISTED.into()),
         }
     }
 }

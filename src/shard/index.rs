@@ -6,18 +6,18 @@
 use super::error::ThinError;
 use super::hash::unique;
 use super::names::{NameRef, Names};
+use super::passed::PackedValue;
 use super::summary::{
     FunctionSummary, Hint, Kind, Passed, ShardLinkage, ShardSummary, function_flags,
 };
 use crate::decide::{ParameterUse, ResultWays};
 use crate::graph::{CallGraph, CallNode, RecordedFunction, SiteId};
 use crate::panics;
-use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
+use crate::program::{Attributes, FunctionId, FunctionName, Linkage, Program, ProgramFunction};
 use cranelift_codegen::ir::Function;
 use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{EntityRef, PrimaryMap};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -46,7 +46,16 @@ pub(super) struct Facts {
     first_site: u32,
     sites: u32,
     flags: u16,
+    /// That in its shard.
     pub(super) linkage: ShardLinkage,
+    pub(super) in_program: InProgram,
+}
+
+/// A copy of what the program says about a function, beside its other facts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InProgram {
+    pub(super) linkage: Linkage,
+    pub(super) attributes: Attributes,
 }
 
 impl Facts {
@@ -136,8 +145,13 @@ pub(super) struct Index {
     sites: Vec<Site>,
     /// The names of external callees in the shards of their callers.
     external: FxHashMap<u32, u32>,
-    passed: Vec<Passed>,
-    branches: Vec<u32>,
+    /// A function without instructions for each signature.
+    stubs: Vec<Arc<Function>>,
+    passed: Vec<PackedValue>,
+    /// The integers among them that do not fit into 32 bits.
+    wide: Vec<i64>,
+    /// More branches are as good as 65,535.
+    branches: Vec<u16>,
     /// The executions of sites.
     pub(super) counts: Vec<(SiteId, u64)>,
 }
@@ -168,11 +182,13 @@ impl Index {
             results: Vec::new(),
             sites: Vec::new(),
             external: FxHashMap::default(),
+            stubs,
             passed: Vec::new(),
+            wide: Vec::new(),
             branches: Vec::new(),
             counts: Vec::new(),
         };
-        index.define(&summaries, &stubs, &signatures, exported)?;
+        index.define(&summaries, &signatures, exported)?;
         index.add_sites(summaries, &signatures);
         Ok(index)
     }
@@ -182,7 +198,6 @@ impl Index {
     fn define(
         &mut self,
         summaries: &[ShardSummary],
-        stubs: &[Arc<Function>],
         signatures: &[Vec<u32>],
         exported: Option<&FxHashSet<FunctionName>>,
     ) -> Result<(), ThinError> {
@@ -216,16 +231,21 @@ impl Index {
                 };
                 let signature = signatures.get(function.signature as usize).copied();
                 let signature = signature.unwrap_or(u32::MAX);
-                let Some(stub) = stubs.get(signature as usize).cloned() else {
+                let Some(stub) = self.stubs.get(signature as usize).cloned() else {
                     debug_assert!(false, "all signatures were parsed");
                     continue;
                 };
+                let attributes = function.attributes();
                 functions.push(
                     ProgramFunction::elsewhere(name, stub)
                         .with_linkage(linkage)
-                        .with_attributes(function.attributes()),
+                        .with_attributes(attributes),
                 );
-                self.add_facts(shard, number, signature, function);
+                let in_program = InProgram {
+                    linkage,
+                    attributes,
+                };
+                self.add_facts((shard, number), signature, function, in_program);
             }
         }
         // The names come from text.
@@ -277,10 +297,10 @@ impl Index {
 
     fn add_facts(
         &mut self,
-        shard: usize,
-        place: usize,
+        (shard, place): (usize, usize),
         signature: u32,
         function: &FunctionSummary,
+        in_program: InProgram,
     ) {
         self.hashes.push(function.hash);
         self.functions.push(Facts {
@@ -305,87 +325,130 @@ impl Index {
             sites: 0,
             flags: function.flags,
             linkage: function.linkage,
+            in_program,
         });
     }
 
-    /// Takes the sites, and the lists of facts, out of the summaries.
-    fn add_sites(&mut self, summaries: Vec<ShardSummary>, signatures: &[Vec<u32>]) {
-        let sum = |count: fn(&ShardSummary) -> usize| summaries.iter().map(count).sum();
-        self.sites.reserve_exact(sum(|summary| summary.sites.len()));
-        self.passed
-            .reserve_exact(sum(|summary| summary.passed.len()));
-        self.branches
-            .reserve_exact(sum(|summary| summary.branches.len()));
+    /// Takes the sites, and the lists of facts, out of the summaries: one list after the other, so
+    /// that no more than one is in memory twice.
+    fn add_sites(&mut self, mut summaries: Vec<ShardSummary>, signatures: &[Vec<u32>]) {
+        let all = &mut summaries;
         self.parameters
-            .reserve_exact(sum(|summary| summary.parameters.len()));
+            .reserve_exact(sum(all, |summary| summary.parameters.len()));
+        self.for_each_function(all, |index, summary, function, id| {
+            index.functions[id].first_parameter = number(index.parameters.len());
+            index.functions[id].parameters = function.parameters;
+            let parameters = summary.parameters_of(function).iter();
+            index
+                .parameters
+                .extend(parameters.map(super::summary::Parameter::uses));
+        });
+        all.iter_mut()
+            .for_each(|summary| summary.parameters = Vec::new());
         self.results
-            .reserve_exact(sum(|summary| summary.results.len()));
-        let mut id = FunctionId::new(0);
-        for (shard, mut summary) in summaries.into_iter().enumerate() {
-            while let Some(facts) = self.functions.get_mut(id)
-                && facts.shard as usize == shard
-            {
-                let Some(function) = summary.functions.get(facts.number as usize) else {
-                    debug_assert!(false, "the facts are those of a function");
-                    break;
-                };
-                facts.first_parameter = number(self.parameters.len());
-                facts.parameters = function.parameters;
-                let parameters = summary.parameters_of(function).iter();
-                self.parameters
-                    .extend(parameters.map(super::summary::Parameter::uses));
-                facts.first_result = number(self.results.len());
-                facts.results = function.results;
-                let results = summary.results_of(function).iter();
-                self.results.extend(results.map(|&(constant, all)| {
-                    let mut ways = ResultWays::default();
-                    (ways.constant, ways.all) = (constant, all);
-                    ways
-                }));
-                let addresses = summary.addresses_of(function);
-                if !addresses.is_empty() {
-                    self.addresses.insert(id, addresses.into());
-                }
-                facts.first_site = number(self.sites.len());
-                facts.sites = function.sites;
-                let targets = self.shards.get(shard).map(|shard| &shard.targets[..]);
-                let targets = targets.unwrap_or_default();
-                for (place, site) in (function.first_site..).zip(summary.sites_of(function)) {
-                    let here = number(self.sites.len());
-                    let target = targets.get(site.callee as usize).copied();
-                    let target = target.unwrap_or_default();
-                    if target.is_none() {
-                        self.external.insert(here, site.callee);
-                    }
-                    let known = signatures.get(shard);
-                    let known = known.and_then(|known| known.get(site.signature as usize));
-                    let count = summary
-                        .counts
-                        .binary_search_by_key(&place, |&(site, _)| site);
-                    if let Some(&(_, count)) = count.ok().and_then(|at| summary.counts.get(at)) {
-                        self.counts.push((SiteId::new(here as usize), count));
-                    }
-                    self.sites.push(Site {
-                        target,
-                        signature: known.copied().unwrap_or(u32::MAX),
-                        location: site.location,
-                        first_passed: number(self.passed.len()),
-                        first_branch: number(self.branches.len()),
-                        passed: site.passed,
-                        branches: site.results,
-                        kind: site.kind,
-                        flags: site.flags,
-                        loop_depth: site.loop_depth,
-                        hint: site.hint,
-                    });
-                    self.passed.extend_from_slice(summary.passed_by(site));
-                    self.branches.extend_from_slice(summary.branches_of(site));
-                }
-                id = FunctionId::new(id.index() + 1);
+            .reserve_exact(sum(all, |summary| summary.results.len()));
+        self.for_each_function(all, |index, summary, function, id| {
+            index.functions[id].first_result = number(index.results.len());
+            index.functions[id].results = function.results;
+            let results = summary.results_of(function).iter();
+            index.results.extend(results.map(|&(constant, all)| {
+                let mut ways = ResultWays::default();
+                (ways.constant, ways.all) = (constant, all);
+                ways
+            }));
+            let addresses = summary.addresses_of(function);
+            if !addresses.is_empty() {
+                index.addresses.insert(id, addresses.into());
             }
-            if let Some(shard) = self.shards.get_mut(shard) {
-                shard.names = mem::take(&mut summary.names);
+        });
+        all.iter_mut().for_each(|summary| {
+            summary.results = Vec::new();
+            summary.addresses = Vec::new();
+        });
+        self.passed
+            .reserve_exact(sum(all, |summary| summary.passed.len()));
+        self.branches
+            .reserve_exact(sum(all, |summary| summary.branches.len()));
+        self.for_each_function(all, |index, summary, function, _| {
+            for site in summary.sites_of(function) {
+                for value in summary.passed_by(site) {
+                    let value = PackedValue::of(*value, &mut index.wide);
+                    index.passed.push(value);
+                }
+                let branches = summary.branches_of(site).iter();
+                index
+                    .branches
+                    .extend(branches.map(|&count| u16::try_from(count).unwrap_or(u16::MAX)));
             }
+        });
+        all.iter_mut().for_each(|summary| {
+            summary.passed = Vec::new();
+            summary.branches = Vec::new();
+        });
+        self.sites
+            .reserve_exact(sum(all, |summary| summary.sites.len()));
+        let (mut first_passed, mut first_branch) = (0, 0);
+        self.for_each_function(all, |index, summary, function, id| {
+            let shard = index.functions[id].shard as usize;
+            index.functions[id].first_site = number(index.sites.len());
+            index.functions[id].sites = function.sites;
+            let targets = index.shards.get(shard).map(|shard| &shard.targets[..]);
+            let targets = targets.unwrap_or_default();
+            let signatures = signatures.get(shard).map(|numbers| &numbers[..]);
+            let signatures = signatures.unwrap_or_default();
+            for (place, site) in (function.first_site..).zip(summary.sites_of(function)) {
+                let here = number(index.sites.len());
+                let target = targets.get(site.callee as usize).copied();
+                let target = target.unwrap_or_default();
+                if target.is_none() {
+                    index.external.insert(here, site.callee);
+                }
+                let count = summary
+                    .counts
+                    .binary_search_by_key(&place, |&(site, _)| site);
+                if let Some(&(_, count)) = count.ok().and_then(|at| summary.counts.get(at)) {
+                    index.counts.push((SiteId::new(here as usize), count));
+                }
+                let signature = signatures.get(site.signature as usize).copied();
+                index.sites.push(Site {
+                    target,
+                    signature: signature.unwrap_or(u32::MAX),
+                    location: site.location,
+                    first_passed,
+                    first_branch,
+                    passed: site.passed,
+                    branches: site.results,
+                    kind: site.kind,
+                    flags: site.flags,
+                    loop_depth: site.loop_depth,
+                    hint: site.hint,
+                });
+                first_passed += u32::from(site.passed);
+                first_branch += u32::from(site.results);
+            }
+        });
+        for (shard, summary) in self.shards.iter_mut().zip(summaries) {
+            shard.names = summary.names;
+        }
+    }
+
+    /// Calls `each` with the summary of each function of the program, in their order.
+    fn for_each_function(
+        &mut self,
+        summaries: &[ShardSummary],
+        mut each: impl FnMut(&mut Self, &ShardSummary, &FunctionSummary, FunctionId),
+    ) {
+        for id in self.ids() {
+            let facts = &self.functions[id];
+            let (shard, function) = (facts.shard as usize, facts.number as usize);
+            let summary = summaries.get(shard);
+            let found =
+                summary.and_then(|summary| Some((summary, summary.functions.get(function)?)));
+            let Some((summary, function)) = found else {
+                debug_assert!(false, "the facts are those of a function");
+                continue;
+            };
+            each(self, summary, function, id);
         }
     }
 
@@ -433,6 +496,15 @@ impl Index {
         name.map_or_else(|| FunctionName::testcase(""), NameRef::function_name)
     }
 
+    /// Frees what only the graph needed.
+    pub(super) fn forget_targets(&mut self) {
+        if self.addresses.is_empty() {
+            self.shards
+                .iter_mut()
+                .for_each(|shard| shard.targets = Vec::new());
+        }
+    }
+
     /// Returns the names that the body of a function has for functions that no shard defines.
     pub(super) fn external_names(&self, id: FunctionId) -> impl Iterator<Item = NameRef<'_>> {
         let facts = &self.functions[id];
@@ -442,14 +514,12 @@ impl Index {
             is_external.then(|| self.external.get(&number(site)).copied())?
         });
         let addressed = self.addresses.get(&id).into_iter().flatten().copied();
+        let addressed = addressed.filter(move |&name| {
+            let target = shard.and_then(|shard| shard.targets.get(name as usize));
+            target.is_none_or(|target| target.is_none())
+        });
         let names = called.chain(addressed);
-        names.filter_map(move |name| {
-            let shard = shard?;
-            match shard.targets.get(name as usize)?.is_some() {
-                true => None,
-                false => shard.names.get(name),
-            }
-        })
+        names.filter_map(move |name| shard?.names.get(name))
     }
 
     /// Returns the name of a function in the shard that defines it.
@@ -507,11 +577,20 @@ impl Index {
         self.sites.get(id.index())?.target.expand()
     }
 
-    pub(super) fn passed(&self, site: &Site) -> &[Passed] {
+    /// Returns a function without instructions that has the signature of another.
+    pub(super) fn stub(&self, facts: &Facts) -> Option<&Arc<Function>> {
+        self.stubs.get(facts.signature as usize)
+    }
+
+    pub(super) fn value(&self, value: PackedValue) -> Passed {
+        value.value(&self.wide)
+    }
+
+    pub(super) fn passed(&self, site: &Site) -> &[PackedValue] {
         super::summary::part(&self.passed, site.first_passed, site.passed.into())
     }
 
-    pub(super) fn branches(&self, site: &Site) -> &[u32] {
+    pub(super) fn branches(&self, site: &Site) -> &[u16] {
         super::summary::part(&self.branches, site.first_branch, site.branches.into())
     }
 
@@ -648,6 +727,10 @@ pub(super) fn local_name(shard: &str, name: &FunctionName) -> FunctionName {
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
     FunctionName::testcase(format!("{symbol}_in_{:016x}", unique(shard, name)))
+}
+
+fn sum(summaries: &[ShardSummary], count: fn(&ShardSummary) -> usize) -> usize {
+    summaries.iter().map(count).sum()
 }
 
 /// Numbers in summaries have 32 bits.

@@ -80,6 +80,8 @@ mod index;
 mod names;
 mod needs;
 mod parse;
+mod passed;
+mod plain;
 mod print;
 mod shard_plan;
 mod summarize;

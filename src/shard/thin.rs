@@ -86,6 +86,7 @@ pub fn thin_each(
     }
     let parameters = mem::take(&mut index.parameters);
     let graph = index.graph();
+    index.forget_targets();
     let decisions = Decisions::new(&index, &graph, inliner, parameters);
     let needs = AllNeeds::new(&index, &graph, &decisions);
     let all = index.ids();

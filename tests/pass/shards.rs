@@ -1,7 +1,7 @@
 //! Programs in shards: summaries, plans made from them, and shards with imports.
 
 use super::support::{POLICIES, calls_left, isa, name, policy, program};
-use cranelift_inliner::decide::{Always, CostModel, Never};
+use cranelift_inliner::decide::{Always, CostModel, Decision, Never, from_fn_mut};
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::profile::Profile;
 use cranelift_inliner::program::{Attributes, InlineAttribute, Linkage, Program, SiteHint};
@@ -644,4 +644,61 @@ fn handlers_of_calls_of_quiet_functions_elsewhere_go() {
         let text = inlined.body(main).unwrap().display().to_string();
         assert!(!text.contains("try_call"), "{text}");
     }
+}
+
+/// A record has the final size of a callee that its callers wait for.
+#[test]
+fn callers_do_not_wait_for_what_the_plan_never_inlines() {
+    let text = "
+        function %main(i64) -> i64 fast {
+            sig0 = (i64) -> i64 fast
+            fn0 = %kept sig0
+            fn1 = %taken sig0
+        block0(v0: i64):
+            v1 = call fn0(v0)
+            v2 = call fn1(v1)
+            v3 = func_addr.i64 fn1
+            v4 = load.i64 v3
+            v5 = call_indirect sig0, v4(v2)
+            return v5
+        }
+        function %kept(i64) -> i64 fast {
+            fn0 = %leaf(i64) -> i64 fast
+        block0(v0: i64):
+            v1 = call fn0(v0)
+            return v1
+        }
+        function %taken(i64) -> i64 fast {
+            fn0 = %leaf(i64) -> i64 fast
+        block0(v0: i64):
+            v1 = call fn0(v0)
+            return v1
+        }
+        function %leaf(i64) -> i64 fast {
+        block0(v0: i64):
+            v1 = imul v0, v0
+            v2 = imul v1, v0
+            v3 = imul v2, v0
+            return v3
+        }";
+    let shards = [("s", program(text))];
+    let only_leaf = from_fn_mut(|site| match site.callee_name() == &name("leaf") {
+        true => Decision::inline("leaf"),
+        false => Decision::keep("no leaf"),
+    });
+    let inliner = Inliner::new(only_leaf);
+    let thin = thin(&summaries(&shards), None, &inliner).unwrap();
+    let linked = link(plan(&thin, "s"), &shards);
+    let inlined = linked.run(&inliner).unwrap();
+    assert_eq!(linked.deviations(&inlined), []);
+    let size_of = |callee: &str| {
+        let mut sites = inlined.sites();
+        let site = sites.find(|site| site.callee == name(callee)).unwrap();
+        assert!(!site.inlined);
+        site.callee_insts()
+    };
+    // The call and the return; in its place, the body of the leaf.
+    assert_eq!(size_of("kept"), 2);
+    // An indirect call might turn out to call it.
+    assert_eq!(size_of("taken"), 4);
 }

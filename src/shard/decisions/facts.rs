@@ -1,10 +1,11 @@
 //! The facts that decisions depend on, put together along the path of a call.
 
-use super::{Caller, Candidate, Decisions, Outcome, ROOT, Steps, number};
+use super::{Caller, Candidate, Decisions, Outcome, ROOT, Steps};
 use crate::decide::{AddressUse, ParameterUse};
 use crate::graph::CallKind;
 use crate::shard::index::Facts;
-use crate::shard::summary::{Hint, Passed, function_flags, site_flags};
+use crate::shard::passed::PackedValue;
+use crate::shard::summary::{Hint, function_flags, site_flags};
 use cranelift_codegen::ir::{Opcode, SourceLoc};
 
 /// The facts about one call in its present place; its path and the values that it passes are in
@@ -72,9 +73,9 @@ impl Decisions<'_> {
             if level > 0 {
                 let passed = index.passed(site);
                 for value in &mut caller.passed {
-                    if let Passed::Parameter(index) = value {
+                    if let PackedValue::Parameter(index) = value {
                         let outer = passed.get(*index as usize).copied();
-                        *value = at_level(outer.unwrap_or(Passed::Unknown), level);
+                        *value = outer.unwrap_or(PackedValue::Unknown).at_level(level);
                     }
                 }
                 facts.flatten |= site.hint == Hint::Flatten;
@@ -95,7 +96,8 @@ impl Decisions<'_> {
     pub(super) fn saved(&self, caller: &Caller, candidate: &Candidate, callee: &Outcome) -> usize {
         let function = &self.index.functions[candidate.callee];
         let mut saved = 1 + usize::from(function.returns == 1);
-        for (value, uses) in caller.passed.iter().zip(self.parameters(function)) {
+        let values = caller.passed.iter().map(|value| self.index.value(*value));
+        for (value, uses) in values.zip(self.parameters(function)) {
             if value.argument().is_constant() {
                 saved += (uses.folded_insts + 2 * uses.folded_branches) as usize;
             }
@@ -129,7 +131,7 @@ impl Decisions<'_> {
         for number in facts.sites() {
             let site = index.site(cranelift_entity::EntityRef::new(number));
             for value in index.passed(site) {
-                if let Passed::Parameter(index) = value
+                if let PackedValue::Parameter(index) = value
                     && let Some(passed_on) = passed_on.get_mut(*index as usize)
                 {
                     *passed_on += 1;
@@ -144,7 +146,7 @@ impl Decisions<'_> {
             };
             let inner = index.functions[callee].parameters();
             for (value, inner) in index.passed(site).iter().zip(inner) {
-                let Passed::Parameter(index) = value else {
+                let PackedValue::Parameter(index) = value else {
                     continue;
                 };
                 let number = *index as usize;
@@ -171,21 +173,5 @@ impl Decisions<'_> {
                 }
             }
         }
-    }
-}
-
-/// Marks a slot as one of a function `level` calls outwards, so that it differs from others.
-fn at_level(value: Passed, level: usize) -> Passed {
-    match value {
-        Passed::Slot {
-            slot,
-            other_calls,
-            accesses,
-        } => Passed::Slot {
-            slot: slot.wrapping_add(number(level) << 20) & (u32::MAX >> 1),
-            other_calls,
-            accesses,
-        },
-        other => other,
     }
 }

@@ -16,7 +16,8 @@ use self::facts::CallFacts;
 use self::program_facts::{counts, never_throwing};
 use self::steps::{ROOT, Steps};
 use super::index::{Facts, Index};
-use super::summary::{Hint, Passed, function_flags};
+use super::passed::PackedValue;
+use super::summary::{Hint, function_flags};
 use crate::decide::{
     CallSite, Decision, KnownFacts, Limits, ParameterUse, RecordedSite, RoundAnalysis, Shape,
     SiteContext, Summary,
@@ -26,35 +27,35 @@ use crate::pass::{Inliner, growth_shares};
 use crate::profile::{Heat, SiteCounts};
 use crate::program::{Attributes, FunctionId, InlineAttribute, Linkage};
 use cranelift_codegen::ir::{Block, Function, Inst};
-use cranelift_entity::packed_option::ReservedValue;
-use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap};
+use cranelift_entity::packed_option::{PackedOption, ReservedValue};
+use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap, entity_impl};
 use std::mem;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// The decisions on one function.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Outcome {
     size: u32,
     calls: u32,
     depth: u32,
-    is_decided: bool,
+    /// The number of its calls that are inlined; `None` before it was visited.
+    inlined: PackedOption<Count>,
     frame_bytes: u64,
-    /// Where its steps begin, the inlined ones before those that are kept.
-    first: usize,
-    inlined: u32,
-    kept: u32,
+    /// Those, and behind them the calls of known functions that stay.
+    steps: Box<[Step]>,
 }
 
-impl Outcome {
-    /// Returns its part of the steps that are inlined.
-    fn inlined(&self) -> Range<usize> {
-        self.first..self.first + self.inlined as usize
-    }
+/// A number of calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Count(u32);
+entity_impl!(Count, "count");
 
-    fn kept(&self) -> Range<usize> {
-        let first = self.inlined().end;
-        first..first + self.kept as usize
+impl Outcome {
+    /// Returns the inlined calls, and those that stay.
+    fn steps(&self) -> (&[Step], &[Step]) {
+        let inlined = self.inlined.expand();
+        let inlined = inlined.map_or(0, |count| count.as_u32() as usize);
+        self.steps.split_at(inlined.min(self.steps.len()))
     }
 }
 
@@ -77,9 +78,10 @@ pub(super) struct Decisions<'a> {
     inliner: &'a Inliner<'a>,
     counts: Option<SiteCounts>,
     shares: SecondaryMap<FunctionId, usize>,
+    /// The functions that are never inlined because the optimizer knows them by their names.
+    memory_functions: EntitySet<FunctionId>,
     pub(super) never_throwing: EntitySet<FunctionId>,
     outcomes: PrimaryMap<FunctionId, Outcome>,
-    steps: Vec<Step>,
     /// Those of the index, changed where inlined bodies have changed them.
     parameters: Vec<ParameterUse>,
 }
@@ -96,10 +98,17 @@ impl<'a> Decisions<'a> {
         for (id, facts) in index.functions.iter() {
             sizes[id] = facts.insts as usize;
         }
-        let grows = |id: &FunctionId| index.program[*id].linkage() != Linkage::AvailableExternally;
+        let in_program = |id: &FunctionId| index.functions[*id].in_program;
+        let grows = |id: &FunctionId| in_program(id).linkage != Linkage::AvailableExternally;
         let growing: Vec<FunctionId> = index.ids().filter(grows).collect();
         let shares = growth_shares(&sizes, &growing, inliner.hard_limits());
         drop((sizes, growing));
+        let mut memory_functions = EntitySet::new();
+        for (id, function) in index.program.iter() {
+            if inliner.keeps_memory_function(function.name()) {
+                memory_functions.insert(id);
+            }
+        }
         let order = order::callees_first(graph);
         let mut decisions = Decisions {
             index,
@@ -107,9 +116,9 @@ impl<'a> Decisions<'a> {
             inliner,
             counts: counts(index, graph),
             shares,
+            memory_functions,
             never_throwing: never_throwing(index, graph, inliner, &order),
             outcomes: index.ids().map(|_| Outcome::default()).collect(),
-            steps: Vec::new(),
             parameters,
         };
         decisions.decide(&order);
@@ -123,7 +132,7 @@ impl<'a> Decisions<'a> {
         let mut caller = Caller::new(first.body());
         for &component in order {
             for &id in self.graph.members(component) {
-                let outcome = match self.index.program[id].linkage() {
+                let outcome = match self.index.functions[id].in_program.linkage {
                     Linkage::AvailableExternally => self.unchanged(id),
                     _ => self.function(id, &mut caller),
                 };
@@ -132,44 +141,37 @@ impl<'a> Decisions<'a> {
         }
         // Nothing is inlined any more.
         self.parameters = Vec::new();
-        self.steps.shrink_to_fit();
     }
 
     /// Returns the inlined calls of a function; each comes after the one around it.
     pub(super) fn inlined(&self, id: FunctionId) -> Steps<'_> {
-        let range = self.outcomes.get(id).map(Outcome::inlined);
-        Steps(
-            range
-                .and_then(|range| self.steps.get(range))
-                .unwrap_or_default(),
-        )
+        let outcome = self.outcomes.get(id);
+        Steps(outcome.map_or(&[], |outcome| outcome.steps().0))
     }
 
     /// Returns the calls of known functions that stay.
     pub(super) fn kept(&self, id: FunctionId) -> &[Step] {
-        let range = self.outcomes.get(id).map(Outcome::kept);
-        range
-            .and_then(|range| self.steps.get(range))
-            .unwrap_or_default()
+        let outcome = self.outcomes.get(id);
+        outcome.map_or(&[], |outcome| outcome.steps().1)
     }
 
     /// Returns the decisions on a function that was visited before.
     fn decided(&self, id: FunctionId) -> Option<&Outcome> {
-        self.outcomes.get(id).filter(|outcome| outcome.is_decided)
+        self.outcomes
+            .get(id)
+            .filter(|outcome| outcome.inlined.is_some())
     }
 
-    fn unchanged(&mut self, id: FunctionId) -> Outcome {
+    fn unchanged(&self, id: FunctionId) -> Outcome {
         let facts = &self.index.functions[id];
-        let first = self.steps.len();
-        let own = own(self.index, facts).map(|candidate| candidate.step);
-        self.steps.extend(own);
         Outcome {
             size: facts.insts,
             calls: facts.calls,
             frame_bytes: facts.frame_bytes,
-            is_decided: true,
-            first,
-            kept: number(self.steps.len() - first),
+            inlined: Count::from_u32(0).into(),
+            steps: own(self.index, facts)
+                .map(|candidate| candidate.step)
+                .collect(),
             ..Outcome::default()
         }
     }
@@ -187,18 +189,16 @@ impl<'a> Decisions<'a> {
         }
         (caller.candidates, caller.came_in) = (candidates, came_in);
         self.change_parameters(facts, caller);
-        let first = self.steps.len();
-        self.steps.extend_from_slice(&caller.inlined);
-        self.steps.extend_from_slice(&caller.kept);
+        // One less than a number that is taken for none.
+        let inlined = number(caller.inlined.len()).min(u32::MAX - 1);
+        caller.inlined.extend_from_slice(&caller.kept);
         Outcome {
             size: number(caller.size.saturating_sub(caller.saved)),
             calls: caller.calls,
             frame_bytes: caller.frame_bytes,
             depth: caller.depth,
-            is_decided: true,
-            first,
-            inlined: number(caller.inlined.len()),
-            kept: number(caller.kept.len()),
+            inlined: Count::from_u32(inlined).into(),
+            steps: caller.inlined.as_slice().into(),
         }
     }
 
@@ -231,7 +231,7 @@ impl<'a> Decisions<'a> {
             // The bodies that are in the callee already come along, in their order.
             let here = number(caller.inlined.len());
             caller.inlined.push(candidate.step);
-            let copies = self.steps.get(callee.inlined()).unwrap_or_default();
+            let (copies, kept) = callee.steps();
             let around = |step: &Step| match step.around() {
                 ROOT => here,
                 around => here.saturating_add(1).saturating_add(around),
@@ -240,7 +240,7 @@ impl<'a> Decisions<'a> {
             caller.inlined.extend(copied);
             let body = number(caller.bodies.len());
             caller.bodies.push((candidate.body, candidate.callee));
-            for step in self.steps.get(callee.kept()).unwrap_or_default() {
+            for step in kept {
                 let Some(callee) = self.index.target(step.site()) else {
                     debug_assert!(false, "kept calls are of known functions");
                     continue;
@@ -264,14 +264,11 @@ impl<'a> Decisions<'a> {
         facts: &CallFacts,
         size: usize,
     ) -> bool {
-        let program = &self.index.program;
-        let function = &program[candidate.callee];
-        if function.linkage() == Linkage::Interposable
-            || self.inliner.keeps_memory_function(function.name())
-        {
+        let function = &self.index.functions[candidate.callee];
+        if function.in_program.linkage == Linkage::Interposable || self.is_kept(candidate.callee) {
             return false;
         }
-        let directives = self.directives(function.attributes(), facts);
+        let directives = self.directives(function.in_program.attributes, facts);
         let repeats = candidate.callee == caller.id || caller.is_inside(candidate);
         let Some(callee) = self.decided(candidate.callee).filter(|_| !repeats) else {
             return false;
@@ -306,7 +303,10 @@ impl<'a> Decisions<'a> {
         let (index, graph) = (self.index, self.graph);
         let (program, id) = (&index.program, candidate.callee);
         let summary = &index.functions[id];
-        let stub = program[id].body();
+        let Some(stub) = index.stub(summary) else {
+            debug_assert!(false, "each function has a signature");
+            return false;
+        };
         let known = KnownFacts {
             size: callee.size as usize,
             frame_bytes: callee.frame_bytes,
@@ -314,8 +314,8 @@ impl<'a> Decisions<'a> {
             call_sites: graph.call_count(id),
             address_taken: graph.is_address_taken(id),
             never_throws: self.never_throwing.contains(id),
-            linkage: program[id].linkage(),
-            attributes: program[id].attributes(),
+            linkage: summary.in_program.linkage,
+            attributes: summary.in_program.attributes,
             recursion: graph.recursion(id),
         };
         let shape = Shape {
@@ -331,14 +331,15 @@ impl<'a> Decisions<'a> {
         let recorded = &mut caller.recorded;
         recorded.arguments.clear();
         recorded.slots.clear();
-        for value in &caller.passed {
+        for value in caller.passed.iter().map(|value| index.value(*value)) {
             recorded.arguments.push(value.argument());
             recorded.slots.push(value.slot());
         }
         recorded.result_branches.clear();
+        let branches = index.branches(index.site(candidate.step.site())).iter();
         recorded
             .result_branches
-            .extend_from_slice(index.branches(index.site(candidate.step.site())));
+            .extend(branches.copied().map(u32::from));
         recorded.loop_depth = facts.loop_depth;
         recorded.in_cold_block = facts.in_cold_block;
         recorded.in_first_block = facts.in_first_block;
@@ -378,6 +379,11 @@ impl<'a> Decisions<'a> {
             recorded: Some(&caller.recorded),
         };
         matches!(self.inliner.policy().decide(&site), Decision::Inline { .. })
+    }
+
+    /// Returns whether it is a function like `memcpy` that the optimizer knows.
+    fn is_kept(&self, id: FunctionId) -> bool {
+        self.memory_functions.contains(id)
     }
 
     fn count(&self, path: &[PathStep]) -> Option<u64> {
@@ -429,7 +435,7 @@ impl<'a> Decisions<'a> {
     /// Returns whether the copy takes the place of its original.
     fn moves(&self, candidate: &Candidate) -> bool {
         candidate.step.around() == ROOT
-            && self.index.program[candidate.callee].linkage() == Linkage::Local
+            && self.index.functions[candidate.callee].in_program.linkage == Linkage::Local
             && self.graph.call_count(candidate.callee) == 1
             && !self.graph.is_address_taken(candidate.callee)
     }
@@ -470,7 +476,7 @@ struct Caller {
     /// The path of the call that is decided, the function's own site first.
     path: Vec<PathStep>,
     /// The values that it passes.
-    passed: Vec<Passed>,
+    passed: Vec<PackedValue>,
     recorded: RecordedSite,
     summary: Summary,
     /// The calls that pass each parameter on.

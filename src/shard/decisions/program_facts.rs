@@ -42,15 +42,13 @@ pub(super) fn never_throwing(
                     return false;
                 }
                 match site.target.expand() {
-                    Some(callee) => {
-                        match index.program[callee].linkage() == Linkage::Interposable {
-                            true => !options.function_never_throws(index.program[callee].name()),
-                            false => {
-                                graph.component(callee) != Some(component)
-                                    && !known.contains(callee)
-                            }
+                    Some(callee) if known.contains(callee) => false,
+                    Some(callee) => match index.functions[callee].in_program.linkage {
+                        Linkage::Interposable => {
+                            !options.function_never_throws(index.program[callee].name())
                         }
-                    }
+                        _ => graph.component(callee) != Some(component),
+                    },
                     None => match graph.site(id).map(|site| site.callee) {
                         Some(CallNode::External(name)) => !options.function_never_throws(name),
                         _ => true,
@@ -60,7 +58,10 @@ pub(super) fn never_throwing(
             graph.indirect_calls(id) > 0 || graph.switches_stacks(id) || facts.sites().any(throws)
         };
         if !members.iter().any(|&id| may_throw(id)) {
-            known.extend(members.iter().copied());
+            // Another definition may take the place of one that is interposable.
+            let is_final =
+                |id: &FunctionId| index.functions[*id].in_program.linkage != Linkage::Interposable;
+            known.extend(members.iter().copied().filter(is_final));
         }
     }
     known
