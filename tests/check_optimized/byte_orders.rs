@@ -1,7 +1,9 @@
 //! Right results about bytes in memory whose order is explicit or unknown.
 
 use crate::support::read;
+use cranelift_codegen::ir::Endianness;
 use cranelift_inliner::check::{Alone, check_optimized};
+use cranelift_inliner::cleanup::{CleanupContext, OptimizeOptions, optimize};
 
 #[test]
 fn pieces_in_other_places_in_an_unknown_byte_order() {
@@ -201,5 +203,36 @@ block2:
     for order in ["little", "big", ""].map(order) {
         let [before, after] = [&*order, after].map(|text| read(text).unwrap());
         check_optimized(&before, &after, &Alone(None)).unwrap();
+    }
+}
+
+/// The machine's order is known, and the number was stored in the other one.
+#[test]
+fn a_byte_of_a_number_in_the_order_of_other_machines() {
+    for (order, [other, own]) in [
+        (Endianness::Big, ["little", "big"]),
+        (Endianness::Little, ["big", "little"]),
+    ] {
+        let text = format!(
+            "
+function %f(i64) -> i64, i32 system_v {{
+    ss0 = explicit_slot 8
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    store notrap {other} v0, v1
+    v2 = sload8.i64 notrap v1+2
+    v3 = load.i32 notrap {other} v1+4
+    return v2, v3
+}}"
+        );
+        let before = read(&text).unwrap();
+        let mut after = before.clone();
+        let mut options = OptimizeOptions::default();
+        options.endianness = Some(order);
+        let stats = optimize(&mut after, &options, &mut CleanupContext::new());
+        assert_eq!(stats.slots_promoted, 1);
+        check_optimized(&before, &after, &Alone(Some(order))).unwrap();
+        let in_its_own = read(&text.replacen(other, own, 1)).unwrap();
+        check_optimized(&in_its_own, &after, &Alone(Some(order))).unwrap_err();
     }
 }

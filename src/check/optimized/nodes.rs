@@ -226,6 +226,12 @@ impl Nodes {
             Term::Constant(bits) if width <= 128 => {
                 self.constant(bits.swap_bytes() >> (128 - width), width)
             }
+            // One by one, each byte is found again where only some are loaded.
+            _ if width <= 128 && width.is_multiple_of(8) => {
+                let lows = (0..width).step_by(8).rev();
+                let bytes: SmallVec<[Node; 8]> = lows.map(|low| self.bits(node, low, 8)).collect();
+                self.row(&bytes)
+            }
             _ => self.node(Term::SwappedBytes(node), width),
         }
     }
