@@ -87,6 +87,8 @@ signals = []
 image = None
 stacks = open("stacks.txt", "w") if "STOPS_STACKS" in os.environ else None
 gdb.events.stop.connect(lambda event: signals.append(getattr(event, "stop_signal", "breakpoint")))
+# Else it is that of the function where the program stops, which may be Rust's.
+gdb.execute("set language c")
 for command in os.environ["STOPS_SETUP"].split(";"):
     gdb.execute(command, to_string=True)
 with open(os.environ["STOPS_OUTPUT"], "w") as output:
