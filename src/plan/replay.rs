@@ -1,9 +1,7 @@
 //! The policy that follows a plan.
 
 use super::{Plan, SitePath};
-use crate::decide::{CallSite, Decision, EarlyCallee, Inline, PolicyReason};
-use crate::program::FunctionName;
-use rustc_hash::FxHashSet;
+use crate::decide::{CallSite, Decision, Inline};
 
 /// The decision about sites that a plan does not list.
 pub enum Fallback<'a> {
@@ -15,16 +13,14 @@ pub enum Fallback<'a> {
 
 /// Decides by a [`Plan`].
 ///
-/// A function that no listed call calls is [ruled out](Inline::rules_out) if the fallback would keep
-/// all calls of it, so that no caller waits for its body.
+/// It [rules out](Inline::rules_out) no function: a call that the engine refuses is not in a plan, and
+/// would count as a deviation from it.
 ///
 /// A decision's reason is that of the plan after the word `planned`. After the run,
 /// [`Plan::deviations`] gives the sites that the plan does not list, and its entries that were not
 /// followed.
 pub struct Replay<'a> {
     plan: &'a Plan,
-    /// The functions that listed calls call.
-    listed: FxHashSet<&'a FunctionName>,
     fallback: Fallback<'a>,
 }
 
@@ -34,12 +30,7 @@ pub(crate) const NOT_LISTED: &str = "not in the plan";
 impl<'a> Replay<'a> {
     /// Follows `plan`, and `fallback` for sites that it does not list.
     pub fn new(plan: &'a Plan, fallback: Fallback<'a>) -> Self {
-        let listed = plan.iter().map(|(path, _)| path.callee()).collect();
-        Replay {
-            plan,
-            listed,
-            fallback,
-        }
+        Replay { plan, fallback }
     }
 }
 
@@ -56,16 +47,6 @@ impl Inline for Replay<'_> {
         match &self.fallback {
             Fallback::Policy(policy) => policy.decide(site),
             Fallback::Keep => Decision::keep(NOT_LISTED),
-        }
-    }
-
-    fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
-        if self.listed.contains(callee.name()) {
-            return None;
-        }
-        match &self.fallback {
-            Fallback::Policy(policy) => policy.rules_out(callee),
-            Fallback::Keep => Some(NOT_LISTED.into()),
         }
     }
 }

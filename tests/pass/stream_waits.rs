@@ -8,7 +8,6 @@ use cranelift_inliner::decide::{
     PolicyReason, Small,
 };
 use cranelift_inliner::pass::{DeclaredProgram, Inliner, Reason, Stream, StreamError, Streamed};
-use cranelift_inliner::plan::{Fallback, Plan, PlannedSite, Replay, SitePath};
 use cranelift_inliner::profile::Profile;
 use cranelift_inliner::program::{
     Attributes, FunctionId, InlineAttribute, Linkage, Program, SiteHint,
@@ -135,24 +134,6 @@ fn under_never_nothing_waits() {
     let inliner = Inliner::new(Never);
     assert_eq!(without(&program, &inliner, "callee"), ["%caller"]);
     assert_eq!(without(&program, &inliner, "caller"), ["%callee"]);
-}
-
-#[test]
-fn a_plan_that_does_not_list_a_callee_rules_it_out() {
-    let program = pair(10);
-    let (empty, mut plan) = (Plan::new(), Plan::new());
-    let call = SitePath::new(name("caller"), name("callee"), 1);
-    plan.insert(call, PlannedSite::new(true));
-    let follow = |plan, fallback| Inliner::new(Replay::new(plan, fallback));
-    let alone = follow(&empty, Fallback::Keep);
-    assert_eq!(without(&program, &alone, "callee"), ["%caller"]);
-    // Another policy may still want it.
-    let or_always = follow(&empty, Fallback::Policy(Box::new(Always)));
-    assert!(without(&program, &or_always, "callee").is_empty());
-    let or_never = follow(&empty, Fallback::Policy(Box::new(Never)));
-    assert_eq!(without(&program, &or_never, "callee"), ["%caller"]);
-    let listed = follow(&plan, Fallback::Keep);
-    assert!(without(&program, &listed, "callee").is_empty());
 }
 
 #[test]
