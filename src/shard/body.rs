@@ -5,7 +5,6 @@
 //! regions, because Cranelift writes maps in them in the order of their hashes.
 
 use super::hash::hash_of_bytes;
-use super::plain;
 use super::summary::Name;
 use crate::body::check_structure;
 use crate::panics;
@@ -17,6 +16,7 @@ use cranelift_codegen::ir::{
     Signature, SourceLoc, StackSlots, UserExternalName, UserFuncName, ValueDef,
 };
 use cranelift_entity::{PrimaryMap, SecondaryMap};
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 use std::mem;
 
@@ -98,10 +98,36 @@ pub(super) fn to_bytes(func: &Function) -> Vec<u8> {
         stack_limit: func.stack_limit,
     };
     // An instruction, its results and its place are seldom more.
-    let bytes = Vec::with_capacity(256 + 48 * func.dfg.num_insts());
-    let bytes = plain::to_bytes(&written, bytes);
-    debug_assert!(bytes.is_ok(), "a function has fewer parts: {bytes:?}");
+    let bytes = Vec::with_capacity(64 + 40 * func.dfg.num_insts());
+    let bytes = postcard::serialize_with_flavor(&written, Bytes(bytes));
+    debug_assert!(bytes.is_ok(), "memory has no bound: {bytes:?}");
     bytes.unwrap_or_default()
+}
+
+/// Collects bytes. Nearly all come in pieces of a few, for which a loop is faster than a copy.
+struct Bytes(Vec<u8>);
+
+impl Flavor for Bytes {
+    type Output = Vec<u8>;
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        match bytes {
+            [byte] => self.0.push(*byte),
+            _ => self.0.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
+    }
 }
 
 /// Returns the hash of all that the compilation of `func` depends on: that of its bytes. Equal
@@ -115,7 +141,7 @@ pub(super) fn content_hash(func: &Function) -> u128 {
 /// dominance are the verifier's, as for any function.
 pub(super) fn from_bytes(bytes: &[u8]) -> Result<Function, String> {
     let (read, behind): (Read, &[u8]) =
-        plain::from_bytes(bytes).map_err(|error| error.to_string())?;
+        postcard::take_from_bytes(bytes).map_err(|error| error.to_string())?;
     if !behind.is_empty() {
         return Err("there are bytes behind its end".to_owned());
     }

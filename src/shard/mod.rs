@@ -81,7 +81,6 @@ mod names;
 mod needs;
 mod parse;
 mod passed;
-mod plain;
 mod print;
 mod shard_plan;
 mod summarize;
