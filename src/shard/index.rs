@@ -6,129 +6,21 @@
 use super::error::ThinError;
 use super::hash::unique;
 use super::names::{NameRef, Names};
+use super::owners::Owners;
 use super::passed::PackedValue;
+use super::stubs::stubs;
 use super::summary::{
-    FunctionSummary, Hint, Kind, Passed, ShardLinkage, ShardSummary, function_flags,
+    FunctionSummary, Passed, ShardLinkage, ShardSummary, function_flags, number, part,
 };
+use super::tables::{Facts, InProgram, Member, Shard, Site};
 use crate::decide::{ParameterUse, ResultWays};
 use crate::graph::{CallGraph, CallNode, RecordedFunction, SiteId};
-use crate::panics;
-use crate::program::{Attributes, FunctionId, FunctionName, Linkage, Program, ProgramFunction};
+use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
 use cranelift_codegen::ir::Function;
 use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{EntityRef, PrimaryMap};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::ops::Range;
 use std::sync::Arc;
-
-/// A function of the program: its place in its shard, and its facts.
-#[derive(Clone, Debug)]
-pub(super) struct Facts {
-    pub(super) shard: u32,
-    /// Its number among the functions of the shard.
-    pub(super) number: u32,
-    /// The number of its name in the shard.
-    pub(super) name: u32,
-    /// The number of its signature in the program.
-    pub(super) signature: u32,
-    pub(super) insts: u32,
-    pub(super) calls: u32,
-    pub(super) indirect_calls: u32,
-    pub(super) blocks: u32,
-    pub(super) returns: u32,
-    pub(super) loops: u32,
-    pub(super) slot_bytes: u64,
-    pub(super) frame_bytes: u64,
-    first_parameter: u32,
-    parameters: u32,
-    first_result: u32,
-    results: u32,
-    first_site: u32,
-    sites: u32,
-    flags: u16,
-    /// That in its shard.
-    pub(super) linkage: ShardLinkage,
-    pub(super) in_program: InProgram,
-}
-
-/// A copy of what the program says about a function, beside its other facts.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct InProgram {
-    pub(super) linkage: Linkage,
-    pub(super) attributes: Attributes,
-}
-
-impl Facts {
-    pub(super) fn has(&self, flag: u16) -> bool {
-        self.flags & flag != 0
-    }
-
-    /// Returns its part of [`Index::parameters`].
-    pub(super) fn parameters(&self) -> Range<usize> {
-        range(self.first_parameter, self.parameters)
-    }
-
-    /// Returns the numbers of its sites.
-    pub(super) fn sites(&self) -> Range<usize> {
-        range(self.first_site, self.sites)
-    }
-}
-
-fn range(first: u32, count: u32) -> Range<usize> {
-    let first = first as usize;
-    first..first + count as usize
-}
-
-/// A direct call.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Site {
-    /// The function that is called, if a shard defines it.
-    pub(super) target: PackedOption<FunctionId>,
-    /// The number of the signature in the program that the caller declares.
-    pub(super) signature: u32,
-    pub(super) location: u32,
-    first_passed: u32,
-    first_branch: u32,
-    passed: u16,
-    branches: u16,
-    pub(super) kind: Kind,
-    pub(super) flags: u8,
-    pub(super) loop_depth: u8,
-    pub(super) hint: Hint,
-}
-
-impl Site {
-    pub(super) fn has(&self, flag: u8) -> bool {
-        self.flags & flag != 0
-    }
-}
-
-/// What is left of a summary.
-pub(super) struct Shard {
-    pub(super) name: String,
-    names: Names,
-    /// The function that each name means here.
-    targets: Vec<PackedOption<FunctionId>>,
-    /// Its functions, in their order.
-    pub(super) members: Vec<Member>,
-}
-
-impl Shard {
-    /// Returns the name that a function has in the shard.
-    pub(super) fn member_name(&self, member: &Member) -> NameRef<'_> {
-        self.names.get(member.name).unwrap_or(NameRef::Text(""))
-    }
-}
-
-/// A function of a shard.
-#[derive(Clone, Copy)]
-pub(super) struct Member {
-    /// The number of its name.
-    name: u32,
-    pub(super) linkage: ShardLinkage,
-    /// The function of the program that it is, or gives way to.
-    pub(super) id: FunctionId,
-}
 
 /// All shards, in the order of their names.
 pub(super) struct Index {
@@ -387,7 +279,7 @@ impl Index {
         });
         self.sites
             .reserve_exact(sum(all, |summary| summary.sites.len()));
-        let (mut first_passed, mut first_branch) = (0, 0);
+        let (mut first_passed, mut first_branch) = (0u32, 0u32);
         self.for_each_function(all, |index, summary, function, id| {
             let shard = index.functions[id].shard as usize;
             index.functions[id].first_site = number(index.sites.len());
@@ -423,8 +315,8 @@ impl Index {
                     loop_depth: site.loop_depth,
                     hint: site.hint,
                 });
-                first_passed += u32::from(site.passed);
-                first_branch += u32::from(site.results);
+                first_passed = first_passed.saturating_add(site.passed.into());
+                first_branch = first_branch.saturating_add(site.results.into());
             }
         });
         for (shard, summary) in self.shards.iter_mut().zip(summaries) {
@@ -496,7 +388,7 @@ impl Index {
         name.map_or_else(|| FunctionName::testcase(""), NameRef::function_name)
     }
 
-    /// Frees what only the graph needed.
+    /// Frees the tables that only the graph needs.
     pub(super) fn forget_targets(&mut self) {
         if self.addresses.is_empty() {
             self.shards
@@ -587,135 +479,16 @@ impl Index {
     }
 
     pub(super) fn passed(&self, site: &Site) -> &[PackedValue] {
-        super::summary::part(&self.passed, site.first_passed, site.passed.into())
+        part(&self.passed, site.first_passed, site.passed.into())
     }
 
     pub(super) fn branches(&self, site: &Site) -> &[u16] {
-        super::summary::part(&self.branches, site.first_branch, site.branches.into())
+        part(&self.branches, site.first_branch, site.branches.into())
     }
 
     pub(super) fn results(&self, facts: &Facts) -> &[ResultWays] {
-        super::summary::part(&self.results, facts.first_result, facts.results)
+        part(&self.results, facts.first_result, facts.results)
     }
-}
-
-/// The definitions that names mean in shards without an own local one.
-struct Owners<'s> {
-    by_name: FxHashMap<NameRef<'s>, Owner>,
-}
-
-struct Owner {
-    shard: u32,
-    function: u32,
-    linkage: ShardLinkage,
-    id: PackedOption<FunctionId>,
-}
-
-impl<'s> Owners<'s> {
-    fn new(summaries: &'s [ShardSummary]) -> Result<Self, ThinError> {
-        let mut by_name: FxHashMap<NameRef<'s>, Owner> = FxHashMap::default();
-        for (shard, summary) in summaries.iter().enumerate() {
-            for (place, function) in summary.functions.iter().enumerate() {
-                let Some(name) = summary.name(function.name) else {
-                    continue;
-                };
-                if function.linkage == ShardLinkage::Local {
-                    continue;
-                }
-                let own = Owner {
-                    shard: number(shard),
-                    function: number(place),
-                    linkage: function.linkage,
-                    id: None.into(),
-                };
-                let known = match by_name.entry(name) {
-                    std::collections::hash_map::Entry::Vacant(entry) => {
-                        entry.insert(own);
-                        continue;
-                    }
-                    std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                };
-                let strength = |linkage| match linkage {
-                    ShardLinkage::AvailableExternally | ShardLinkage::Local => 0,
-                    ShardLinkage::Once => 1,
-                    ShardLinkage::Exported | ShardLinkage::Interposable => 2,
-                };
-                let (old, new) = (strength(known.linkage), strength(function.linkage));
-                if old == 2 && new == 2 {
-                    let first = summaries.get(known.shard as usize);
-                    return Err(ThinError::DuplicateDefinition {
-                        name: name.function_name(),
-                        first: first.map_or_else(String::new, |first| first.shard.clone()),
-                        second: summary.shard.clone(),
-                    });
-                }
-                if new > old {
-                    *known = own;
-                }
-            }
-        }
-        Ok(Owners { by_name })
-    }
-
-    /// Gives the definition its number in the program; returns whether it is the one that is kept.
-    fn take(&mut self, name: NameRef<'s>, shard: usize, place: usize, id: FunctionId) -> bool {
-        let owner = self.by_name.get_mut(&name);
-        let own = (number(shard), number(place));
-        match owner.filter(|owner| (owner.shard, owner.function) == own) {
-            Some(owner) => {
-                owner.id = id.into();
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn id(&self, name: NameRef<'_>) -> Option<FunctionId> {
-        self.by_name.get(&name)?.id.expand()
-    }
-}
-
-/// A function without instructions for each different signature, and the numbers of each shard's
-/// signatures.
-type Stubs = (Vec<Arc<Function>>, Vec<Vec<u32>>);
-
-fn stubs(summaries: &[ShardSummary]) -> Result<Stubs, ThinError> {
-    let mut known: FxHashMap<&str, u32> = FxHashMap::default();
-    let mut stubs = Vec::new();
-    let mut numbers = Vec::with_capacity(summaries.len());
-    for summary in summaries {
-        let mut own = Vec::with_capacity(summary.signatures.len());
-        for text in &summary.signatures {
-            let number = match known.get(text.as_str()) {
-                Some(&number) => number,
-                None => {
-                    let stub = parse_signature(text).ok_or_else(|| ThinError::Signature {
-                        shard: summary.shard.clone(),
-                        signature: text.clone(),
-                    })?;
-                    stubs.push(Arc::new(stub));
-                    let number = number(stubs.len() - 1);
-                    known.insert(text, number);
-                    number
-                }
-            };
-            own.push(number);
-        }
-        numbers.push(own);
-    }
-    Ok((stubs, numbers))
-}
-
-fn parse_signature(text: &str) -> Option<Function> {
-    // A signature has none of these, and text of a summary is not to become more than one.
-    if text.contains(['{', '}', '\n', ';', '%']) {
-        return None;
-    }
-    let text = format!("function %s{text} {{\n}}");
-    let parsed = panics::catch(|| cranelift_reader::parse_functions(&text)).ok()?;
-    let mut functions = parsed.ok()?.into_iter();
-    let function = functions.next()?;
-    functions.next().is_none().then_some(function)
 }
 
 /// Returns the name of a local function of a shard that no other shard has: `%helper` becomes
@@ -731,9 +504,4 @@ pub(super) fn local_name(shard: &str, name: &FunctionName) -> FunctionName {
 
 fn sum(summaries: &[ShardSummary], count: fn(&ShardSummary) -> usize) -> usize {
     summaries.iter().map(count).sum()
-}
-
-/// Numbers in summaries have 32 bits.
-fn number(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }

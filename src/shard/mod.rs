@@ -77,14 +77,18 @@ mod error;
 mod format;
 mod hash;
 mod index;
+mod lines;
 mod names;
 mod needs;
+mod owners;
 mod parse;
 mod passed;
 mod print;
 mod shard_plan;
+mod stubs;
 mod summarize;
 mod summary;
+mod tables;
 mod thin;
 mod write;
 

@@ -1,6 +1,6 @@
 //! Plans of shards from text.
 
-use super::print::{MAGIC, VERSION};
+use super::lines::{MAGIC, VERSION};
 use super::shard_plan::{Change, Import, Imports, ShardPlan, Visibility};
 use crate::plan::{self, ParsePlanError, Plan, PlanProblem, Word, Words};
 use crate::program::FunctionName;

@@ -1,71 +1,44 @@
 //! Plans of shards, and summaries, as text.
 
+use super::lines::{self, quoted};
 use super::names::NameRef;
-use super::shard_plan::{Change, ShardPlan};
+use super::shard_plan::ShardPlan;
 use super::summary::{
     FunctionSummary, Hint, Kind, Passed, ShardLinkage, ShardSummary, SiteSummary, function_flags,
     site_flags,
 };
 use crate::plan::plan_name;
-use crate::program::FunctionName;
 use std::fmt;
-
-/// The start of the first line, before the version.
-pub(super) const MAGIC: &str = "clif-inline shard";
-/// The version of the form.
-pub(super) const VERSION: &str = "1";
 
 impl fmt::Display for ShardPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{MAGIC} {VERSION}")?;
-        writeln!(f, "shard {}", quoted(&self.shard))?;
-        for (
-            name,
-            Change {
-                visibility,
-                name: new,
-            },
-        ) in &self.changes
-        {
-            write!(f, "{} {}", visibility.keyword(), plan_name(name))?;
-            write_new_name(f, name, new.as_ref())?;
-            writeln!(f)?;
+        let mut text = String::new();
+        lines::begin(&mut text, &self.shard);
+        for (name, change) in &self.changes {
+            let new = change.name.as_ref().map(NameRef::of);
+            lines::change(&mut text, change.visibility, NameRef::of(name), new);
         }
         for name in &self.never_throw {
-            writeln!(f, "never-throws {}", plan_name(name))?;
+            lines::never_throws(&mut text, NameRef::of(name));
         }
         for (shard, imports) in &self.imports {
-            writeln!(f, "\nfrom {}", quoted(shard))?;
+            lines::from(&mut text, shard);
             for (name, import) in &imports.functions {
-                let keyword = if import.is_copy { "copy" } else { "import" };
-                write!(f, "  {keyword} {}", plan_name(name))?;
-                write_new_name(f, name, Some(&import.name))?;
-                writeln!(f, " {:032x}", import.hash)?;
+                let new = NameRef::of(&import.name);
+                lines::import(
+                    &mut text,
+                    import.is_copy,
+                    NameRef::of(name),
+                    new,
+                    import.hash,
+                );
             }
             for (name, new) in &imports.names {
-                writeln!(f, "  name {} as {}", plan_name(name), plan_name(new))?;
+                lines::name(&mut text, NameRef::of(name), NameRef::of(new));
             }
         }
-        write!(f, "\n{}", self.plan)
+        write!(f, "{text}\n{}", self.plan)
     }
-}
-
-fn write_new_name(
-    f: &mut fmt::Formatter<'_>,
-    old: &FunctionName,
-    new: Option<&FunctionName>,
-) -> fmt::Result {
-    match new.filter(|new| *new != old) {
-        Some(new) => write!(f, " as {}", plan_name(new)),
-        None => Ok(()),
-    }
-}
-
-/// Formats a text as one word in quotes.
-pub(super) fn quoted(text: &str) -> String {
-    // The form of a name with a character that is never usual, without that character.
-    let name = plan_name(&FunctionName::testcase(format!(";{text}")));
-    name.replacen("%;", "", 1)
 }
 
 /// Writes the whole summary, for people.

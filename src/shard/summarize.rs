@@ -4,7 +4,7 @@ use super::bodies::{ShardBodies, encoded};
 use super::names::{NameRef, Names};
 use super::summary::{
     FunctionSummary, Hint, Kind, Parameter, Passed, ShardLinkage, ShardSummary, SiteSummary,
-    function_flags, site_flags,
+    function_flags, number, site_flags,
 };
 use crate::body::{Mention, frame_bytes, mentions};
 use crate::decide::{
@@ -353,9 +353,4 @@ fn read_site(
         passed,
         branches,
     })
-}
-
-/// Numbers in bodies have 32 bits.
-fn number(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }

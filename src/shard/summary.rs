@@ -436,3 +436,8 @@ pub(super) fn part<T>(all: &[T], first: u32, count: u32) -> &[T] {
     all.get(first..first.saturating_add(count as usize))
         .unwrap_or_default()
 }
+
+/// Numbers in summaries have 32 bits.
+pub(super) fn number(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,12 +1,13 @@
 //! Plans of shards as text, from the decisions on all calls.
 
 use super::decisions::Decisions;
-use super::index::{Index, Shard};
+use super::index::Index;
+use super::lines;
 use super::names::NameRef;
 use super::needs::{AllNeeds, Needs};
-use super::print::{MAGIC, VERSION, quoted};
 use super::shard_plan::{PlanText, Visibility};
 use super::summary::{ShardLinkage, site_flags};
+use super::tables::{Member, Shard};
 use crate::graph::{CallGraph, PathStep};
 use crate::plan;
 use crate::program::{FunctionId, Linkage};
@@ -60,15 +61,11 @@ impl<'a> Writer<'a> {
                 imports: &[],
             };
         };
-        // Writing to a string does not fail.
-        let _ = writeln!(
-            self.text,
-            "{MAGIC} {VERSION}\nshard {}",
-            quoted(&shard.name)
-        );
+        lines::begin(&mut self.text, &shard.name);
         self.changes(number, shard, needs);
         self.never_throwing(number, needs);
         self.imports(needs);
+        // Writing to a string does not fail.
         let _ = writeln!(self.text, "\n{} {}", plan::MAGIC, plan::VERSION);
         self.decisions(number, needs);
         self.text.push_str("\nend\n");
@@ -99,19 +96,14 @@ impl<'a> Writer<'a> {
         }
         changes.sort_unstable_by_key(|&(original, ..)| original);
         for (original, visibility, new) in changes {
-            self.text.push_str(visibility.keyword());
-            self.text.push(' ');
-            push_name(&mut self.text, original);
-            if let Some(id) = new {
-                self.new_name(original, id);
-            }
-            self.text.push('\n');
+            let new = new.map(|id| self.name(id));
+            lines::change(&mut self.text, visibility, original, new);
         }
     }
 
     /// Returns the names of local functions of a shard that imported bodies use for others.
     fn taken(&self, shard: &'a Shard, needs: &Needs) -> FxHashSet<NameRef<'a>> {
-        let is_local = |member: &&super::index::Member| member.linkage == ShardLinkage::Local;
+        let is_local = |member: &&Member| member.linkage == ShardLinkage::Local;
         let local = shard.members.iter().filter(is_local);
         let local: FxHashSet<NameRef<'a>> = local.map(|member| shard.member_name(member)).collect();
         let mut taken = FxHashSet::default();
@@ -162,9 +154,7 @@ impl<'a> Writer<'a> {
         names.sort_unstable();
         names.dedup();
         for name in names {
-            self.text.push_str("never-throws ");
-            push_name(&mut self.text, name);
-            self.text.push('\n');
+            lines::never_throws(&mut self.text, name);
         }
     }
 
@@ -179,20 +169,15 @@ impl<'a> Writer<'a> {
                 continue;
             };
             self.imports.push(&shard.name);
-            let _ = writeln!(self.text, "\nfrom {}", quoted(&shard.name));
+            lines::from(&mut self.text, &shard.name);
             let named = imports.iter().map(|&id| (index.original_name(id), id));
             let mut named: Vec<(NameRef<'a>, FunctionId)> = named.collect();
             named.sort_unstable_by_key(|&(name, _)| name);
             for &(original, id) in &named {
                 let is_local = index.program[id].linkage() == Linkage::Local;
                 let is_copy = is_local && !self.needs.needed.contains(id);
-                let keyword = if is_copy { "copy" } else { "import" };
-                self.text.push_str("  ");
-                self.text.push_str(keyword);
-                self.text.push(' ');
-                push_name(&mut self.text, original);
-                self.new_name(original, id);
-                let _ = writeln!(self.text, " {:032x}", index.hash(id));
+                let (new, hash) = (self.name(id), index.hash(id));
+                lines::import(&mut self.text, is_copy, original, new, hash);
             }
             // Local functions there to which the imported bodies refer.
             let references = imports
@@ -208,12 +193,8 @@ impl<'a> Writer<'a> {
             named.sort_unstable_by_key(|&(name, _)| name);
             named.dedup();
             for &(original, id) in &named {
-                self.text.push_str("  name ");
-                push_name(&mut self.text, original);
-                self.text.push_str(" as ");
-                let name = self.name(id);
-                push_name(&mut self.text, name);
-                self.text.push('\n');
+                let new = self.name(id);
+                lines::name(&mut self.text, original, new);
             }
         }
     }
@@ -230,7 +211,7 @@ impl<'a> Writer<'a> {
         let mut paths: Vec<Range<usize>> = Vec::new();
         for (name, id) in callers {
             self.text.push_str("\nfunction ");
-            push_name(&mut self.text, name);
+            lines::push_name(&mut self.text, name);
             self.text.push('\n');
             let inlined = decisions.inlined(id);
             steps.clear();
@@ -247,7 +228,7 @@ impl<'a> Writer<'a> {
                 self.text.push_str("  inline");
                 for (place, &(callee, ordinal)) in of(path).iter().enumerate() {
                     self.text.push_str(if place == 0 { " " } else { " > " });
-                    push_name(&mut self.text, callee);
+                    lines::push_name(&mut self.text, callee);
                     self.text.push_str(" #");
                     push_number(&mut self.text, ordinal);
                 }
@@ -261,15 +242,6 @@ impl<'a> Writer<'a> {
         let site = step.site()?;
         let callee = self.index.target(site)?;
         Some((self.name_in(number, callee), self.graph.ordinal(site)?))
-    }
-
-    /// Writes the name of a function in the program, if it is not the one before.
-    fn new_name(&mut self, original: NameRef<'_>, id: FunctionId) {
-        let new = self.name(id);
-        if new != original {
-            self.text.push_str(" as ");
-            push_name(&mut self.text, new);
-        }
     }
 
     /// Returns the name of a function in the whole program.
@@ -286,17 +258,6 @@ impl<'a> Writer<'a> {
         match is_original {
             true => self.index.original_name(id),
             false => self.name(id),
-        }
-    }
-}
-
-/// Adds a name as one word.
-fn push_name(text: &mut String, name: NameRef<'_>) {
-    match name {
-        NameRef::Text(name) => plan::push_text_name(text, name.as_bytes()),
-        NameRef::User(..) => {
-            // Writing to a string does not fail.
-            let _ = write!(text, "{name}");
         }
     }
 }

@@ -3,9 +3,9 @@
 use super::{Caller, Candidate, Decisions, Outcome, ROOT, Steps};
 use crate::decide::{AddressUse, ParameterUse};
 use crate::graph::CallKind;
-use crate::shard::index::Facts;
 use crate::shard::passed::PackedValue;
 use crate::shard::summary::{Hint, function_flags, site_flags};
+use crate::shard::tables::Facts;
 use cranelift_codegen::ir::{Opcode, SourceLoc};
 
 /// The facts about one call in its present place; its path and the values that it passes are in
@@ -111,7 +111,7 @@ impl Decisions<'_> {
         saved.min(callee.size as usize + 1)
     }
 
-    /// Returns the uses of a function's parameters, with what was inlined into it.
+    /// Returns the uses of a function's parameters, with those in inlined bodies.
     pub(super) fn parameters(&self, facts: &Facts) -> &[ParameterUse] {
         let range = facts.parameters();
         self.parameters.get(range).unwrap_or_default()

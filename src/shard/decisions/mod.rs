@@ -15,9 +15,10 @@ pub(super) use self::steps::Step;
 use self::facts::CallFacts;
 use self::program_facts::{counts, never_throwing};
 use self::steps::{ROOT, Steps};
-use super::index::{Facts, Index};
+use super::index::Index;
 use super::passed::PackedValue;
-use super::summary::{Hint, function_flags};
+use super::summary::{Hint, function_flags, number};
+use super::tables::Facts;
 use crate::decide::{
     CallSite, Decision, KnownFacts, Limits, ParameterUse, RecordedSite, RoundAnalysis, Shape,
     SiteContext, Summary,
@@ -548,8 +549,4 @@ impl Caller {
 struct Directives {
     is_demanded: bool,
     is_forbidden: bool,
-}
-
-fn number(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }

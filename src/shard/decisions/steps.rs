@@ -9,7 +9,7 @@ pub(super) const ROOT: u32 = u32::MAX >> 1;
 /// A call in a function as it is in the end: a site of the program, and the inlined call whose body
 /// has it.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Step {
+pub(in crate::shard) struct Step {
     /// The inlined call around it, by its number among the inlined calls, or [`ROOT`]; and in the
     /// highest bit, whether it came with an inlined body, in which it was decided.
     around: u32,
@@ -39,32 +39,32 @@ impl Step {
         self.around & !COPIED
     }
 
-    pub(in super::super) fn site(self) -> SiteId {
+    pub(in crate::shard) fn site(self) -> SiteId {
         SiteId::new(self.site as usize)
     }
 
     /// Returns whether it was decided in this function, not in a callee before that was inlined.
-    pub(in super::super) fn is_new(self) -> bool {
+    pub(in crate::shard) fn is_new(self) -> bool {
         self.around & COPIED == 0
     }
 }
 
 /// The inlined calls of a function; each comes after the one around it.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Steps<'d>(pub(super) &'d [Step]);
+pub(in crate::shard) struct Steps<'d>(pub(super) &'d [Step]);
 
 impl<'d> Steps<'d> {
-    pub(in super::super) fn iter(self) -> impl Iterator<Item = Step> + 'd {
+    pub(in crate::shard) fn iter(self) -> impl Iterator<Item = Step> + 'd {
         self.0.iter().copied()
     }
 
     /// Returns those that were decided in the function itself.
-    pub(in super::super) fn new_ones(self) -> impl Iterator<Item = Step> + 'd {
+    pub(in crate::shard) fn new_ones(self) -> impl Iterator<Item = Step> + 'd {
         self.iter().filter(|step| step.is_new())
     }
 
     /// Sets `path` to the sites on the way to a step, the function's own first.
-    pub(in super::super) fn path(self, step: Step, path: &mut Vec<PathStep>) {
+    pub(in crate::shard) fn path(self, step: Step, path: &mut Vec<PathStep>) {
         path.clear();
         path.push(PathStep::Site(step.site()));
         let mut step = step;

@@ -1,0 +1,116 @@
+//! The entries of the index's tables.
+
+use super::names::{NameRef, Names};
+use super::summary::{Hint, Kind, ShardLinkage};
+use crate::program::{Attributes, FunctionId, Linkage};
+use cranelift_entity::packed_option::PackedOption;
+use std::ops::Range;
+
+/// A function of the program: its place in its shard, and its facts.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    pub(super) shard: u32,
+    /// Its number among the functions of the shard.
+    pub(super) number: u32,
+    /// The number of its name in the shard.
+    pub(super) name: u32,
+    /// The number of its signature in the program.
+    pub(super) signature: u32,
+    pub(super) insts: u32,
+    pub(super) calls: u32,
+    pub(super) indirect_calls: u32,
+    pub(super) blocks: u32,
+    pub(super) returns: u32,
+    pub(super) loops: u32,
+    pub(super) slot_bytes: u64,
+    pub(super) frame_bytes: u64,
+    pub(super) first_parameter: u32,
+    pub(super) parameters: u32,
+    pub(super) first_result: u32,
+    pub(super) results: u32,
+    pub(super) first_site: u32,
+    pub(super) sites: u32,
+    pub(super) flags: u16,
+    /// That in its shard.
+    pub(super) linkage: ShardLinkage,
+    pub(super) in_program: InProgram,
+}
+
+/// A copy of the program's facts about a function, beside the others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InProgram {
+    pub(super) linkage: Linkage,
+    pub(super) attributes: Attributes,
+}
+
+impl Facts {
+    pub(super) fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Returns its part of [`Index::parameters`].
+    pub(super) fn parameters(&self) -> Range<usize> {
+        range(self.first_parameter, self.parameters)
+    }
+
+    /// Returns the numbers of its sites.
+    pub(super) fn sites(&self) -> Range<usize> {
+        range(self.first_site, self.sites)
+    }
+}
+
+fn range(first: u32, count: u32) -> Range<usize> {
+    let first = first as usize;
+    first..first + count as usize
+}
+
+/// A direct call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site {
+    /// The function that is called, if a shard defines it.
+    pub(super) target: PackedOption<FunctionId>,
+    /// The number of the signature in the program that the caller declares.
+    pub(super) signature: u32,
+    pub(super) location: u32,
+    pub(super) first_passed: u32,
+    pub(super) first_branch: u32,
+    pub(super) passed: u16,
+    pub(super) branches: u16,
+    pub(super) kind: Kind,
+    pub(super) flags: u8,
+    pub(super) loop_depth: u8,
+    pub(super) hint: Hint,
+}
+
+impl Site {
+    pub(super) fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// The rest of a summary.
+pub(super) struct Shard {
+    pub(super) name: String,
+    pub(super) names: Names,
+    /// The function that each name means here.
+    pub(super) targets: Vec<PackedOption<FunctionId>>,
+    /// Its functions, in their order.
+    pub(super) members: Vec<Member>,
+}
+
+impl Shard {
+    /// Returns the name that a function has in the shard.
+    pub(super) fn member_name(&self, member: &Member) -> NameRef<'_> {
+        self.names.get(member.name).unwrap_or(NameRef::Text(""))
+    }
+}
+
+/// A function of a shard.
+#[derive(Clone, Copy)]
+pub(super) struct Member {
+    /// The number of its name.
+    pub(super) name: u32,
+    pub(super) linkage: ShardLinkage,
+    /// The function of the program that it is, or gives way to.
+    pub(super) id: FunctionId,
+}
