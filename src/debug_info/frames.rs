@@ -70,7 +70,7 @@ fn misplaced_from(isa: &dyn TargetIsa, compiled: &CompiledFunction) -> Option<u3
                 if *offset_upward_to_caller_sp > SAVED_BY_CALL_ON_X64
         )
     });
-    // After all of the prologue, whose rules would come back otherwise.
+    // After all of the prologue: its rules would come back otherwise.
     let prologue = unwinding.iter().map(|(offset, _)| *offset);
     prologue.max().filter(|_| is_moved)
 }

@@ -20,7 +20,7 @@ entity_impl!(SiteId, "site");
 pub struct NodeId(u32);
 entity_impl!(NodeId, "node");
 
-/// A part of a list of sites or functions, whose numbers have 32 bits.
+/// A part of a list of sites or functions. Their numbers have 32 bits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Span {
     start: u32,

@@ -111,7 +111,7 @@ pub struct ProgramFunction {
     extras: Option<Box<Extras>>,
 }
 
-/// What functions of large programs that are made in memory do not have.
+/// The parts that functions made in memory seldom have, in one allocation.
 #[derive(Clone, Debug, Default)]
 struct Extras {
     hints: BTreeMap<ir::Inst, SiteHint>,

@@ -101,7 +101,7 @@ pub enum BodiesError {
     /// The index was changed.
     #[error("the functions are damaged: {0}")]
     Index(String),
-    /// The bytes of a function were changed, or are no function.
+    /// The bytes of a function were changed, or are not a function.
     #[error("{function} is damaged: {reason}")]
     Function {
         /// The function.

@@ -137,7 +137,7 @@ pub(super) fn content_hash(func: &Function) -> u128 {
     hash_of_bytes(&to_bytes(func))
 }
 
-/// Reads a function. Any bytes are safe; the error says in which way they are no function. Types and
+/// Reads a function. Any bytes are safe; the error says why they are not a function. Types and
 /// dominance are the verifier's, as for any function.
 pub(super) fn from_bytes(bytes: &[u8]) -> Result<Function, String> {
     let (read, behind): (Read, &[u8]) =

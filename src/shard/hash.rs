@@ -1,4 +1,4 @@
-//! Hashes of bytes and of names. They tell apart what is different by chance, and are not for hostile
+//! Hashes of bytes and of names. They tell different ones apart by chance, and are not for hostile
 //! inputs.
 
 use crate::program::FunctionName;

@@ -86,7 +86,7 @@ fn functions_read_back_as_they_were() {
             if path.extension().is_none_or(|ending| ending != "clif") {
                 continue;
             }
-            // What is no CLIF is shown by other tests.
+            // Other tests show texts that are not CLIF.
             let Ok(program) = Program::read(&[&path]) else {
                 continue;
             };

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 ///
 /// The first of three steps that inline across files which are compiled apart. All inputs are one
 /// shard. Its summary has the facts on which decisions depend: names, linkage, sizes, calls, facts
-/// about parameters, and a hash of each function; no bodies. With --text, it is for people, and an input
-/// may be a summary.
+/// about parameters, and a hash of each function; no bodies. With --text, it is for people, and an
+/// input may be a summary.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 The three steps (docs/SCALE.md has more):
@@ -129,9 +129,10 @@ pub(crate) struct ThinArguments {
 
 /// Compile a shard as its plan says
 ///
-/// The last of three steps. The input is CLIF, or the file of `summarize --bodies`. Functions of other
-/// shards are imported from --import, which is either of them too, inlined, and left out. If one that the plan expects is not there, or is another version, its calls stay calls, and a
-/// warning says so.
+/// The last of three steps. The input is CLIF, or the file of `summarize --bodies`. Functions of
+/// other shards are imported from --import, which is either of them too, inlined, and left out. If
+/// one that the plan expects is not there, or is another version, its calls stay calls, and a warning
+/// says so.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -48,7 +48,7 @@ impl Drop for JitProgram {
 ///
 /// # Errors
 ///
-/// If it is invalid, or uses what is not supported or not provided.
+/// If it is invalid, or uses features that are not supported or imports that are not provided.
 pub fn jit(wasm: &[u8], options: &Options<'_>) -> Result<JitProgram> {
     let (translated, jit, compiled) = define(wasm, jit_module()?, options)?;
     JitProgram::new(translated, jit, compiled)

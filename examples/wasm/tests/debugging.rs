@@ -126,7 +126,7 @@ fn run(program: &JitProgram, table: &[u8], text: u64, stops: &Stops) -> Seen {
         let arguments: Vec<u64> = arguments.collect();
         let (outcome, values) = instance.call(name, &arguments).expect("it is exported");
         let outcome = match outcome {
-            // The frames of a trap tell what was inlined.
+            // The frames of a trap tell which of them were inlined.
             Outcome::Trapped(mut trap) => {
                 trap.frames
                     .iter_mut()
@@ -172,7 +172,7 @@ fn view(
         return Err("a frame has no tags".to_owned());
     }
     written.clear_others(&mut stack);
-    // The first word is the context, whose address differs from run to run: it is compared with that
+    // The first word is the address of the context, which differs from run to run: it is compared with that
     // of the outermost frame.
     let context = |frame: &[Tag]| match frame.first() {
         Some(Tag::Slot { value, .. }) => value.get(..8).map(<[u8]>::to_vec),

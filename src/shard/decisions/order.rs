@@ -3,7 +3,7 @@
 use crate::graph::{CallGraph, ComponentId};
 use cranelift_entity::EntitySet;
 
-/// A component whose callees are followed.
+/// A component on the way, with the callees followed so far.
 struct Visit {
     component: ComponentId,
     /// The next call: the number of its caller in the component, and its own there.

@@ -13,8 +13,8 @@ use std::ops::Range;
 /// For each place of a program that has tags, the bytes of the tagged slots that are written on every
 /// way from the start of the function to it.
 ///
-/// The other bytes of a slot hold what was on the stack before, which differs between a frame of its
-/// own and a part of another one. So a comparison of [`VirtualStack`]s needs to leave them out.
+/// The other bytes of a slot are left from the stack before, which differs between a frame of its own
+/// and a part of another one. So a comparison of [`VirtualStack`]s needs to leave them out.
 ///
 /// A place is known by the keys and numbers of its own frame. Frames with a slot that has no key are
 /// left as they are.
@@ -57,7 +57,7 @@ type Place = Vec<u64>;
 type Bytes = Vec<bool>;
 
 impl WrittenBytes {
-    /// Finds the bytes in `program`, whose tags have the form of `schema`. Others are left out.
+    /// Finds the bytes in `program`. Its tags must have the form of `schema`; others are left out.
     pub fn of(program: &Program, schema: &dyn FrameSchema) -> Self {
         let mut written = WrittenBytes::default();
         for (_, function) in program.iter() {
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(written(body, 1), "........");
         assert_eq!(written(body, 2), "..x.....");
         assert_eq!(written(body, 3), "..x.xxxx");
-        // What is beyond the slot is not of it.
+        // Bytes beyond the slot are not part of it.
         assert_eq!(written(body, 4), "..x.xxxx");
         // Nothing is known of other places.
         assert_eq!(written(body, 5), "xxxxxxxx");

@@ -82,7 +82,7 @@ impl Machine {
 pub(crate) struct Host {
     /// The number of calls of a run at each of which it stops. Later it stops only at some.
     stopping_first: u64,
-    /// What runs the entries, in C.
+    /// The program that runs the entries, in C.
     program: &'static str,
     /// The arguments of the linker after the object files.
     libraries: Vec<String>,

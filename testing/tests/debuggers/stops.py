@@ -62,7 +62,7 @@ def text(frame):
 
 
 def keep_stack(end):
-    """Writes the stack up to the frame pointer end, with what is saved there."""
+    """Writes the stack up to the frame pointer end, with the two words saved there."""
     if stacks:
         start = int(gdb.newest_frame().read_register("sp"))
         memory = gdb.selected_inferior().read_memory(start, end + 16 - start)

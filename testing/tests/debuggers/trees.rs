@@ -35,7 +35,7 @@ pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) subject: Subject,
     pub(crate) seed: u64,
-    /// What a runtime has to know, if it was made of WebAssembly.
+    /// The rest of the module, if it was made of WebAssembly.
     pub(crate) wasm: Option<Image>,
 }
 

@@ -1,7 +1,7 @@
 //! A machine on which functions of Wasmtime's modules run without Wasmtime: memory in which the
 //! pointers that they follow lead to something, and stubs in place of the functions that they import.
 //!
-//! Descriptions of alias regions tell what a load from the context is. The functions of the runtime
+//! Descriptions of alias regions tell the meaning of a load from the context. The functions of the runtime
 //! and imported ones are calls of the host, which are recorded; that of breakpoints also counts down,
 //! and traps at zero.
 
@@ -11,10 +11,10 @@ use cranelift_inliner::program::Program;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// What the functions of a module load.
+/// The loads of a module's functions.
 #[derive(Default)]
 pub(super) struct Layout {
-    /// By offset in the context, the meaning of what is there.
+    /// The meanings of the words in the context, by offset.
     context: BTreeMap<i32, Field>,
     /// Functions of the runtime, by offset in their array, and whether it is that of breakpoints.
     builtins: BTreeMap<i32, (Signature, bool)>,
@@ -38,7 +38,7 @@ enum Field {
     ImportContext,
 }
 
-/// Returns what a load is of: the description of its region, and the address.
+/// Returns the place of a load: the description of its region, and the address.
 fn load(body: &Function, inst: Inst) -> Option<(&str, Value, i32)> {
     let InstructionData::Load {
         flags, arg, offset, ..
@@ -136,7 +136,7 @@ impl Layout {
     }
 }
 
-/// The namespace of the functions that the host enters, whose values are in memory.
+/// The namespace of the functions that the host enters. Their values are in memory.
 pub(super) const ENTRIES: u32 = 0x1000_0000;
 
 fn field(description: &str) -> Option<Field> {
@@ -224,7 +224,7 @@ fn stub(text: &mut String, name: &str, signature: &Signature, counts: Option<u64
 /// addresses that it gets.
 const ADDRESS: usize = 0x1000_0000_0000;
 
-/// Bytes of the memory with the context and what it points to.
+/// Bytes of the memory with the context and the objects to which it points.
 const CONTROL: usize = 1 << 20;
 const STORE: usize = 0x8000;
 const BUILTINS: usize = 0x9000;

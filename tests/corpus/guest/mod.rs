@@ -1,7 +1,7 @@
 //! The modules for guest debugging run, and a debugger sees the same with and without inlining.
 //!
 //! Wasmtime's runtime is not here, so functions are entered one by one on a [`machine`] that is made
-//! for them, and each call ends after some breakpoints. What they compute has no meaning, but it is
+//! for them, and each call ends after some breakpoints. The results have no meaning, but they are
 //! the same without inlining. At each breakpoint, and at each other call of the runtime, the stack is
 //! walked with the frame table; frames, program counters, shapes, keys and written bytes of slots are
 //! compared, and the memory at the end.
@@ -75,7 +75,7 @@ mod same_frames {
 
     type Frames = Vec<Vec<Tag>>;
 
-    /// What a run shows.
+    /// The stacks and the result of a run.
     struct Seen {
         calls: Vec<HostCall>,
         /// At each call of the host; `None` where the call of the runtime has no tags, such as that
@@ -83,7 +83,7 @@ mod same_frames {
         stacks: Vec<Option<Frames>>,
         outcome: Outcome,
         left: Vec<u8>,
-        /// What the stacks were read from.
+        /// The source of the stacks.
         snapshots: Vec<Snapshot>,
     }
 

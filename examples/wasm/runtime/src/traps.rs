@@ -75,7 +75,7 @@ pub(crate) struct CodeMap {
 impl CodeMap {
     /// # Errors
     ///
-    /// If `backtraces` is no table.
+    /// If `backtraces` is not a table.
     pub(crate) fn new(
         image: Arc<Image>,
         functions: &[usize],

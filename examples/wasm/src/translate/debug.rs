@@ -24,7 +24,7 @@ use wasmparser::Operator;
 /// The shape of an empty operand stack.
 const EMPTY: u32 = u32::MAX;
 
-/// What is known of the slot of a function.
+/// The state of the slot of a function during its translation.
 pub(super) struct Debug {
     slot: StackSlot,
     breakpoint: FuncRef,
@@ -73,7 +73,7 @@ pub(crate) fn breakpoint(
 }
 
 impl Translator<'_, '_, '_> {
-    /// Begins the body of function `number`, whose locals are known.
+    /// Begins the body of function `number`. Its locals must be known.
     pub(super) fn begin_debug(&mut self, number: u32) {
         let Some(breakpoint) = self.declared.breakpoint else {
             return;

@@ -57,7 +57,7 @@ pub(super) struct Compared {
 }
 
 impl Tables<'_> {
-    /// Adds to `compared` what is equal, and returns the first difference.
+    /// Counts equal frames and slots in `compared`, and returns the first difference.
     pub(super) fn difference(
         &self,
         stop: &Stop,
