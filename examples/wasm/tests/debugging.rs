@@ -172,8 +172,8 @@ fn view(
         return Err("a frame has no tags".to_owned());
     }
     written.clear_others(&mut stack);
-    // The first word is the address of the context, which differs from run to run: it is compared with that
-    // of the outermost frame.
+    // The first word is the address of the context, which differs from run to run: it is compared
+    // with that of the outermost frame.
     let context = |frame: &[Tag]| match frame.first() {
         Some(Tag::Slot { value, .. }) => value.get(..8).map(<[u8]>::to_vec),
         _ => None,

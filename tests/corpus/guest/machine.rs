@@ -1,9 +1,9 @@
 //! A machine on which functions of Wasmtime's modules run without Wasmtime: memory in which the
 //! pointers that they follow lead to something, and stubs in place of the functions that they import.
 //!
-//! Descriptions of alias regions tell the meaning of a load from the context. The functions of the runtime
-//! and imported ones are calls of the host, which are recorded; that of breakpoints also counts down,
-//! and traps at zero.
+//! Descriptions of alias regions tell the meaning of a load from the context. The functions of the
+//! runtime and imported ones are calls of the host, which are recorded; that of breakpoints also
+//! counts down, and traps at zero.
 
 use cranelift_codegen::ir::{Function, Inst, InstructionData, Signature, Value, ValueDef};
 use cranelift_codegen::isa::CallConv;
@@ -156,8 +156,8 @@ fn field(description: &str) -> Option<Field> {
 }
 
 /// Writes a function that calls the host with its arguments. The host chooses the results of
-/// imported functions; those of the runtime return -1, which is a failure, or 1 if it has 8 bits, which
-/// is none.
+/// imported functions; those of the runtime return -1, a failure, or 1 if the result has 8 bits, a
+/// success.
 fn stub(text: &mut String, name: &str, signature: &Signature, counts: Option<u64>) {
     let types = |params: &[cranelift_codegen::ir::AbiParam]| {
         let params = params.iter().map(|param| param.value_type.to_string());
@@ -220,8 +220,8 @@ fn stub(text: &mut String, name: &str, signature: &Signature, counts: Option<u64
     }
 }
 
-/// Where the memory of the first machine is: the same in each run of the tests, because results of the host depend on the
-/// addresses that it gets.
+/// The place of the memory of the first machine: the same in each run of the tests, because results
+/// of the host depend on the addresses that it gets.
 const ADDRESS: usize = 0x1000_0000_0000;
 
 /// Bytes of the memory with the context and the objects to which it points.

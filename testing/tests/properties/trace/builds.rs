@@ -90,8 +90,8 @@ pub(crate) fn compile_order(program: &Program, isa: &dyn TargetIsa, order: Order
     compile(isa, &by_order(program, isa, order))
 }
 
-/// Returns the options. The stack is checked by its pointer. `%probe` is a `system_v` function that never throws, and functions that
-/// throw are `tail`, so no handler ever needs registers restored.
+/// Returns the options. The stack is checked by its pointer. `%probe` is a `system_v` function that
+/// never throws, and functions that throw are `tail`, so no handler ever needs registers restored.
 fn splice_options() -> SpliceOptions {
     let mut options = SpliceOptions::default();
     options.unwinder_restores_registers = true;
