@@ -2,7 +2,7 @@
 
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::{RelSourceLoc, ValueLabel, ValueLabelAssignments, ValueLabelStart};
-use cranelift_inliner::decide::{Always, CostModel, Inline, Small};
+use cranelift_inliner::decide::{Always, CallSite, CostModel, Decision, Inline, Small};
 use cranelift_inliner::frames::CountedFrames;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
@@ -139,6 +139,94 @@ fn frames_are_seen_from_calls_with_arguments_on_the_stack() {
     let inlined = Inliner::new(Always).run(&program).unwrap();
     assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 1);
     properties::same_frames(&program, &inlined, &[invocation], &CountedFrames).unwrap();
+}
+
+/// Returns what splices into `%main` only.
+fn only_into_main() -> impl Inline {
+    |site: &CallSite<'_>| match site.caller_name().to_string().as_str() {
+        "%main" => Decision::inline("into main"),
+        _ => Decision::keep("elsewhere"),
+    }
+}
+
+/// A call behind one that does not return is never spliced if that one was spliced before it.
+/// Otherwise it leaves its slot. The order to compare with may be of either kind.
+#[test]
+fn a_slot_of_a_removed_copy_may_stay() {
+    let text = "function %main() {
+         fn0 = %wraps()
+         fn1 = %keyed()
+     block0:
+         call fn0()
+         call fn1()
+         call fn1()
+         return
+     }
+     function %wraps() {
+         fn0 = %stop()
+     block0:
+         call fn0()
+         return
+     }
+     function %stop() {
+     block0:
+         trap user1
+     }
+     function %keyed() {
+         ss0 = explicit_slot 16, align = 16, key = 4001
+     block0:
+         return
+     }";
+    let program = Program::from_clif(text, "slots").unwrap();
+    let inliner = Inliner::new(only_into_main());
+    let inlined = inliner.run(&program).unwrap();
+    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 4);
+    for seed in 0..64 {
+        let order = properties::seeded(seed);
+        properties::any_order(&program, &inlined, &inliner, order).unwrap();
+    }
+}
+
+/// Like above, but the copy would take the promise of the caller's store.
+#[test]
+fn a_promise_that_a_removed_copy_takes_may_stay() {
+    let text = "function %main(i64) {
+         region0 = 0 \"main\"
+         fn0 = %wraps()
+         fn1 = %stores(i64)
+     block0(v0: i64):
+         v1 = iconst.i64 7
+         store notrap aligned region0 v1, v0
+         call fn0()
+         call fn1(v0)
+         call fn1(v0)
+         return
+     }
+     function %wraps() {
+         fn0 = %stop()
+     block0:
+         call fn0()
+         return
+     }
+     function %stop() {
+     block0:
+         trap user1
+     }
+     function %stores(i64) {
+         region0 = 0 \"stores\"
+     block0(v0: i64):
+         v1 = iconst.i64 9
+         store notrap aligned region0 v1, v0
+         return
+     }";
+    let program = Program::from_clif(text, "promises").unwrap();
+    let inliner = Inliner::new(only_into_main());
+    let inlined = inliner.run(&program).unwrap();
+    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 4);
+    for seed in 0..64 {
+        let order = properties::seeded(seed);
+        properties::any_order(&program, &inlined, &inliner, order).unwrap();
+    }
 }
 
 /// If the call with a handler is spliced first, the one in the handler never is. Otherwise it leaves
