@@ -18,7 +18,8 @@
 //! # Features
 //!
 //! The default feature `properties` contains everything except native execution. Without it the
-//! crate is only [`execute`], without the interpreter, proptest and arbitrary.
+//! crate is only [`execute`], without the interpreter, proptest and arbitrary. `emulation` adds the
+//! execution of code for other architectures.
 // Running compiled code needs `unsafe`, which three files of `execute/native` allow.
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

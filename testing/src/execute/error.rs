@@ -75,6 +75,12 @@ pub enum ExecuteError {
         /// A description.
         reason: String,
     },
+    /// A program for another architecture cannot be linked, or its emulator ended.
+    #[error("in the emulator: {reason}")]
+    Emulated {
+        /// A description.
+        reason: String,
+    },
     /// An instruction that is not known to trap made the processor stop the program: an invalid
     /// address, or a stack overflow.
     #[error("signal {signal} at byte {offset} of {function}")]

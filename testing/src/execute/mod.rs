@@ -65,19 +65,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod declared;
+#[cfg(feature = "emulation")]
+mod emulated;
 mod error;
+mod glue;
 mod host;
+mod image;
 #[cfg(feature = "properties")]
 mod interpret;
 mod native;
 mod values;
 
+#[cfg(feature = "emulation")]
+pub use emulated::{EmulatedLinker, EmulatedPrograms, Emulator};
 pub use error::ExecuteError;
+pub use glue::check_signature;
 #[cfg(feature = "properties")]
 pub use interpret::{interpret, interpret_in_order};
 pub use native::{
     Engine, IsolatedOutcome, IsolatedProgram, NativeProgram, SharedCounters, Snapshot,
-    check_signature, process_symbol,
+    process_symbol,
 };
 
 use cranelift_codegen::data_value::DataValue;

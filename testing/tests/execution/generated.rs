@@ -7,7 +7,7 @@ use cranelift_inliner_testing::execute::interpret;
 use cranelift_inliner_testing::generate::Shape;
 
 /// Returns bytes that a seed stands for.
-fn bytes(seed: u64) -> Vec<u8> {
+pub(crate) fn bytes(seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;

@@ -2,6 +2,10 @@
 #![cfg(all(unix, target_arch = "x86_64"))]
 
 mod calls;
+#[cfg(feature = "emulation")]
+mod campaign;
+#[cfg(feature = "emulation")]
+mod emulated;
 mod exceptions;
 mod generated;
 mod isolated;

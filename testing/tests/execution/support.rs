@@ -1,8 +1,11 @@
 //! Running programs of CLIF text in every way.
 
 use cranelift_codegen::data_value::DataValue;
+use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::settings::OptLevel;
-use cranelift_inliner::backend::TargetSettings;
+use cranelift_inliner::backend::{
+    CompileScratch, CompiledFunction, TargetSettings, compile_function,
+};
 use cranelift_inliner::decide::Always;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::{FunctionName, Program};
@@ -20,6 +23,15 @@ pub(crate) fn program(clif: &str) -> Program {
 
 pub(crate) fn engine(level: OptLevel) -> Engine {
     Engine::new(&TargetSettings::new().opt_level(level)).unwrap()
+}
+
+/// Compiles the functions of `program` as they are.
+pub(crate) fn compile(program: &Program, isa: &dyn TargetIsa) -> Vec<CompiledFunction> {
+    let mut scratch = CompileScratch::new();
+    let compiled = program
+        .iter()
+        .map(|(_, function)| compile_function(isa, function.body(), &mut scratch).unwrap());
+    compiled.collect()
 }
 
 pub(crate) fn call(function: &str, arguments: &[DataValue]) -> Invocation {

@@ -6,8 +6,8 @@
 //! longer than [`SECONDS_PER_CALL`].
 #![allow(unsafe_code)]
 
-use super::glue::Slot;
-use super::image::Image;
+use crate::execute::glue::Slot;
+use crate::execute::image::Image;
 use std::sync::Arc;
 
 /// The time limit of a call.
@@ -66,9 +66,9 @@ pub(super) fn call_all(image: &Arc<Image>, calls: &mut [Call]) -> Vec<Ending> {
 
 #[cfg(unix)]
 mod forked {
-    use super::super::glue::{SLOT_BYTES, Slot};
-    use super::super::image::Image;
     use super::{Call, Ending, SECONDS_PER_CALL, STATUS_UNCAUGHT};
+    use crate::execute::glue::{SLOT_BYTES, Slot};
+    use crate::execute::image::Image;
     use std::cell::RefCell;
     use std::io::{self, PipeReader, PipeWriter, Read, Write};
     use std::sync::Arc;

@@ -1,14 +1,14 @@
 //! Programs that are called in child processes.
 
 use super::child::{self, Call, Ending};
-use super::glue;
-use super::image::Image;
 use super::loader::{Loader, Target};
 use super::machine::Code;
 use super::tables;
 use super::{Callable, check_arguments, compile_glue};
 use crate::execute::Invocation;
 use crate::execute::error::ExecuteError;
+use crate::execute::glue;
+use crate::execute::image::Image;
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
@@ -166,7 +166,7 @@ impl IsolatedProgram {
                 calls.push(Call {
                     entry: callable.entry,
                     callee: callable.callee,
-                    slots: glue::fill(&invocation.arguments, &callable.signature),
+                    slots: glue::fill(&invocation.arguments, &callable.signature, glue::NATIVE),
                 });
                 signatures.push(&callable.signature);
                 Ok(())
@@ -177,7 +177,7 @@ impl IsolatedProgram {
             .zip(signatures);
         let mut next = || match endings.next() {
             Some((Ending::Returned(slots), signature)) => Ok(IsolatedOutcome::Returned(
-                glue::read(&slots, &signature.returns),
+                glue::read(&slots, &signature.returns, glue::NATIVE),
             )),
             Some((Ending::Ended(how), _)) => Ok(IsolatedOutcome::Ended(how)),
             Some((Ending::NotRun(reason), _)) => Err(ExecuteError::Unsupported { reason }),

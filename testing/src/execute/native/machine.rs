@@ -21,7 +21,7 @@
 //! invented address can hit anything in this process.
 #![allow(unsafe_code)]
 
-use super::glue::Slot;
+use crate::execute::glue::Slot;
 use cranelift_jit::JITModule;
 use cranelift_module::FuncId;
 
@@ -74,8 +74,8 @@ pub(super) use elsewhere::{execute, recorder};
 #[cfg(all(any(target_os = "linux", target_os = "macos"), target_arch = "x86_64"))]
 mod here {
     use super::{Call, Code, Slot};
-    use crate::execute::native::glue::slot_count;
-    use crate::execute::native::image::Image;
+    use crate::execute::glue::slot_count;
+    use crate::execute::image::Image;
     use crate::execute::native::{Ending, HostAnswer, HostSide, Snapshot, unwind};
     use std::arch::naked_asm;
     use std::cell::Cell;
@@ -411,7 +411,7 @@ mod here {
 #[cfg(not(all(any(target_os = "linux", target_os = "macos"), target_arch = "x86_64")))]
 mod elsewhere {
     use super::{Call, Code};
-    use crate::execute::native::image::Image;
+    use crate::execute::image::Image;
     use crate::execute::native::{Ending, HostSide};
 
     pub(in super::super) fn execute(

@@ -4,14 +4,11 @@
 //! in executable memory, linked with the recorded host. An [`IsolatedProgram`] is linked with the
 //! process instead, and called in child processes.
 //!
-//! `glue.rs` has the generated functions between values and registers, `loader.rs` places code in
-//! memory, `image.rs` has the known places in it, and `unwind.rs` finds handlers. `link.rs` and
+//! `loader.rs` places code in memory, and `unwind.rs` finds handlers. `link.rs` and
 //! `machine.rs` link and call a [`NativeProgram`], `isolated.rs` and `child.rs` an
 //! [`IsolatedProgram`].
 
 mod child;
-mod glue;
-mod image;
 mod isolated;
 mod libcalls;
 mod link;
@@ -22,13 +19,14 @@ mod tables;
 mod unwind;
 
 pub use child::{SharedCounters, process_symbol};
-pub use glue::check_signature;
 pub use isolated::{IsolatedOutcome, IsolatedProgram};
 
 use super::error::ExecuteError;
 use super::host::{Exception, Host, Reply};
 use super::values::{check_arguments, write_bits};
 use super::{Invocation, Observation, Outcome};
+use crate::execute::glue::{self, NATIVE, Number, Slot};
+use crate::execute::image::Image;
 use cranelift_codegen::ir::{Function, Signature};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::OptLevel;
@@ -36,8 +34,6 @@ use cranelift_inliner::backend::{
     CompileScratch, CompiledFunction, ScratchPool, TargetSettings, compile_function, target,
 };
 use cranelift_inliner::program::{FunctionName, Program};
-use glue::Slot;
-use image::Image;
 use machine::Code;
 use rustc_hash::FxHashMap;
 use std::fmt;
@@ -237,7 +233,7 @@ impl Engine {
         let isa = &*self.glue_isa;
         let function = match kind {
             GlueKind::Entry => glue::entry(signature, isa),
-            GlueKind::Shim => glue::shim(signature, isa),
+            GlueKind::Shim => glue::shim(signature, isa, Number::Linked),
         };
         let compile = |scratch: &mut CompileScratch| compile_glue(isa, &function, scratch);
         let compiled = Arc::new(self.scratch.with(compile).map_err(bad)?);
@@ -385,7 +381,7 @@ impl NativeProgram {
                 reason,
             }
         })?;
-        let mut slots = glue::fill(&invocation.arguments, signature);
+        let mut slots = glue::fill(&invocation.arguments, signature, NATIVE);
         let call = machine::Call {
             entry: callable.entry,
             callee: callable.callee,
@@ -394,7 +390,7 @@ impl NativeProgram {
         let ending = machine::execute(&self.code, &self.image, call, host);
         match ending.map_err(|reason| ExecuteError::Unsupported { reason })? {
             Ending::Returned => {
-                let values = glue::read(&slots, &signature.returns);
+                let values = glue::read(&slots, &signature.returns, NATIVE);
                 Ok(Outcome::returned(values, signature))
             }
             Ending::Threw(exception) => Ok(Outcome::threw(exception)),
@@ -448,7 +444,7 @@ impl HostSide {
         signature: &Signature,
         slots: &mut [Slot],
     ) -> HostAnswer {
-        let arguments = glue::read(slots, &signature.params);
+        let arguments = glue::read(slots, &signature.params, NATIVE);
         match self.host.call(function, arguments, signature) {
             Reply::Return(results) => {
                 for (slot, result) in slots.iter_mut().zip(&results) {

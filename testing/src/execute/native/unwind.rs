@@ -1,7 +1,7 @@
 //! The way from a throw to a handler, along the chain of frame pointers.
 #![allow(unsafe_code)]
 
-use super::image::Image;
+use crate::execute::image::Image;
 use std::arch::naked_asm;
 use std::ptr;
 

@@ -13,21 +13,21 @@
 //! ```
 //!
 //! The entry is called from outside by the platform's convention, and so is the recorder. A program
-//! calls the shim in place of a function of the host. The shim's number is inserted by the linker,
-//! so one shim serves for all functions of its signature.
+//! calls the shim in place of a function of the host. The shim's number is either inserted by the
+//! linker, so that one shim serves for all functions of its signature, or a constant.
 
-use crate::execute::values::has_data_value;
+use super::values::has_data_value;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::immediates::Imm64;
 use cranelift_codegen::ir::{
-    AbiParam, ArgumentPurpose, Block, Endianness, ExtFuncData, ExternalName, Function,
+    AbiParam, ArgumentPurpose, Block, Endianness, ExtFuncData, ExternalName, Function, GlobalValue,
     GlobalValueData, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, Type,
     UserFuncName, Value,
 };
 use cranelift_codegen::isa::TargetIsa;
 
-/// Space for one value, in the host's byte order; vectors always begin with lane 0.
+/// Space for one value, in the byte order of the code's machine; vectors are little-endian.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(16))]
 pub(super) struct Slot(pub(super) [u8; SLOT_BYTES]);
@@ -62,20 +62,37 @@ pub(super) fn slot_count(signature: &Signature) -> usize {
     signature.params.len().max(signature.returns.len())
 }
 
-/// Returns the slots of a call, with the arguments filled in, and space for the results.
-pub(super) fn fill(arguments: &[DataValue], signature: &Signature) -> Vec<Slot> {
+/// The byte order of this machine.
+pub(super) const NATIVE: Endianness = match cfg!(target_endian = "big") {
+    true => Endianness::Big,
+    false => Endianness::Little,
+};
+
+/// Returns the slots of a call in the given byte order, with `values`, which are the arguments or
+/// the results, filled in, and space for the others.
+pub(super) fn fill(values: &[DataValue], signature: &Signature, order: Endianness) -> Vec<Slot> {
     let mut slots = vec![Slot::default(); slot_count(signature)];
-    for (slot, argument) in slots.iter_mut().zip(arguments) {
-        argument.write_to_slice_ne(&mut slot.0);
+    for (slot, value) in slots.iter_mut().zip(values) {
+        match order {
+            Endianness::Big if !value.is_vector() => value.write_to_slice_be(&mut slot.0),
+            Endianness::Big | Endianness::Little => value.write_to_slice_le(&mut slot.0),
+        }
     }
     slots
 }
 
 /// Returns the values of `params` in `slots`. The types must have passed [`check_signature`].
-pub(super) fn read(slots: &[Slot], params: &[AbiParam]) -> Vec<DataValue> {
+pub(super) fn read(slots: &[Slot], params: &[AbiParam], order: Endianness) -> Vec<DataValue> {
     let places = slots.iter().zip(params);
     places
-        .map(|(slot, param)| DataValue::read_from_slice_ne(&slot.0, param.value_type))
+        .map(|(slot, param)| match order {
+            Endianness::Big if !param.value_type.is_vector() => {
+                DataValue::read_from_slice_be(&slot.0, param.value_type)
+            }
+            Endianness::Big | Endianness::Little => {
+                DataValue::read_from_slice_le(&slot.0, param.value_type)
+            }
+        })
         .collect()
 }
 
@@ -98,8 +115,16 @@ pub(super) fn entry(signature: &Signature, isa: &dyn TargetIsa) -> Function {
     function
 }
 
+/// The source of a shim's number.
+#[derive(Clone, Copy)]
+pub(super) enum Number {
+    /// The address of the symbol [`NUMBER`].
+    Linked,
+    Constant(u32),
+}
+
 /// Returns the shim for functions of the host with `signature`.
-pub(super) fn shim(signature: &Signature, isa: &dyn TargetIsa) -> Function {
+pub(super) fn shim(signature: &Signature, isa: &dyn TargetIsa, number: Number) -> Function {
     let pointer = isa.pointer_type();
     let mut function = Function::with_name_signature(UserFuncName::default(), signature.clone());
     let (block, arguments) = begin(&mut function);
@@ -112,12 +137,6 @@ pub(super) fn shim(signature: &Signature, isa: &dyn TargetIsa) -> Function {
         colocated: false,
         patchable: false,
     });
-    let number = function.create_global_value(GlobalValueData::Symbol {
-        name: ExternalName::testcase(NUMBER),
-        offset: Imm64::new(0),
-        colocated: false,
-        tls: false,
-    });
     let size = (slot_count(signature) * SLOT_BYTES) as u32;
     let place = StackSlotData::new(StackSlotKind::ExplicitSlot, size, 4);
     let place = function.create_sized_stack_slot(place);
@@ -125,12 +144,27 @@ pub(super) fn shim(signature: &Signature, isa: &dyn TargetIsa) -> Function {
     let mut cursor = FuncCursor::new(&mut function).at_bottom(block);
     let slots = cursor.ins().stack_addr(pointer, place, 0);
     store_all(&mut cursor, &arguments, slots);
-    let number = cursor.ins().symbol_value(pointer, number);
+    let number = match number {
+        Number::Linked => {
+            let symbol = number_symbol(cursor.func);
+            cursor.ins().symbol_value(pointer, symbol)
+        }
+        Number::Constant(number) => cursor.ins().iconst(pointer, i64::from(number)),
+    };
     let frame = cursor.ins().get_frame_pointer(pointer);
     cursor.ins().call(recorder, &[number, slots, frame]);
     let results = load_all(&mut cursor, &signature.returns, slots);
     cursor.ins().return_(&results);
     function
+}
+
+fn number_symbol(function: &mut Function) -> GlobalValue {
+    function.create_global_value(GlobalValueData::Symbol {
+        name: ExternalName::testcase(NUMBER),
+        offset: Imm64::new(0),
+        colocated: false,
+        tls: false,
+    })
 }
 
 fn host_function(isa: &dyn TargetIsa, params: Vec<AbiParam>) -> Function {

@@ -1,0 +1,235 @@
+//! Calls of functions in the emulator.
+
+use super::{Emulator, emulated};
+use crate::execute::error::ExecuteError;
+use crate::execute::glue::{self, SLOT_BYTES, Slot};
+use crate::execute::host::{Exception, Host, Reply};
+use crate::execute::image::Image;
+use crate::execute::values::check_arguments;
+use crate::execute::{Invocation, Observation, Outcome};
+use cranelift_codegen::ir::{Endianness, Signature};
+use cranelift_inliner::program::FunctionName;
+use rustc_hash::FxHashMap;
+use std::fmt;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use tempfile::TempDir;
+
+/// Linked programs in an emulator.
+///
+/// A trap, or an access to unmapped memory, ends only the call. A call that takes longer than a
+/// minute ends the emulator, and all later calls are errors.
+pub struct EmulatedPrograms {
+    order: Endianness,
+    image: Image,
+    programs: Vec<FxHashMap<FunctionName, Callable>>,
+    child: Child,
+    to: ChildStdin,
+    from: ChildStdout,
+    /// The executable is in it.
+    _folder: TempDir,
+}
+
+/// A function that can be called from outside.
+#[derive(Debug)]
+pub(super) struct Callable {
+    pub(super) signature: Signature,
+    /// Of the entry and of the function.
+    pub(super) addresses: [u64; 2],
+}
+
+impl fmt::Debug for EmulatedPrograms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("EmulatedPrograms");
+        debug.field("programs", &self.programs.len());
+        debug.finish_non_exhaustive()
+    }
+}
+
+impl Drop for EmulatedPrograms {
+    fn drop(&mut self) {
+        // Both fail only for a process that has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl EmulatedPrograms {
+    pub(super) fn start(
+        emulator: &Emulator,
+        folder: TempDir,
+        executable: &Path,
+        image: Image,
+        programs: Vec<FxHashMap<FunctionName, Callable>>,
+    ) -> Result<Self, ExecuteError> {
+        let mut command = emulator.command();
+        command.arg(executable);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(emulated)?;
+        let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(emulated("it has no pipes"));
+        };
+        Ok(EmulatedPrograms {
+            order: emulator.order(),
+            image,
+            programs,
+            child,
+            to,
+            from,
+            _folder: folder,
+        })
+    }
+
+    /// Calls an exported function of the program with the number `program`.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError::UnknownFunction`] for a function that is not callable, and for a number that
+    /// the linker has not returned; [`ExecuteError::Arguments`]; [`ExecuteError::Fault`] if the
+    /// processor stopped the program at an unexpected place; [`ExecuteError::Emulated`] if the
+    /// emulator ended.
+    pub fn call(
+        &mut self,
+        program: usize,
+        invocation: &Invocation,
+    ) -> Result<Observation, ExecuteError> {
+        let name = &invocation.function;
+        let callable = self.programs.get(program);
+        let callable = callable.and_then(|program| program.get(name));
+        let callable = callable.ok_or_else(|| ExecuteError::UnknownFunction {
+            function: name.clone(),
+        })?;
+        let signature = callable.signature.clone();
+        check_arguments(&invocation.arguments, &signature).map_err(|reason| {
+            ExecuteError::Arguments {
+                function: name.clone(),
+                reason,
+            }
+        })?;
+        let slots = glue::fill(&invocation.arguments, &signature, self.order);
+        let [entry, callee] = callable.addresses;
+        self.tell(&[entry, callee, slots.len() as u64], &slots)?;
+        let mut host = Host::default();
+        let outcome = self.answer_calls(&signature, &mut host)?;
+        Ok(Observation {
+            host_calls: host.into_calls(),
+            outcome,
+        })
+    }
+
+    /// Answers calls of the host until a call of a function of `signature` ends.
+    fn answer_calls(
+        &mut self,
+        signature: &Signature,
+        host: &mut Host,
+    ) -> Result<Outcome, ExecuteError> {
+        loop {
+            match self.word()? {
+                1 => {
+                    let number = self.word()?;
+                    if let Some(exception) = self.answer(number, host)? {
+                        return Ok(Outcome::threw(exception));
+                    }
+                }
+                2 => {
+                    let slots = self.slots(glue::slot_count(signature))?;
+                    let values = glue::read(&slots, &signature.returns, self.order);
+                    return Ok(Outcome::returned(values, signature));
+                }
+                3 => {
+                    let (pc, signal) = (self.word()?, self.word()?);
+                    return self.stopped(pc, signal);
+                }
+                word => return Err(emulated(format!("an unknown message {word}"))),
+            }
+        }
+    }
+
+    /// Answers a call of the host; returns an exception without a handler.
+    fn answer(&mut self, number: u64, host: &mut Host) -> Result<Option<Exception>, ExecuteError> {
+        let number = usize::try_from(number).map_err(emulated)?;
+        let called = self.image.host.get(number).cloned();
+        let (name, signature) = called.ok_or_else(|| emulated("an unknown function"))?;
+        let slots = self.slots(glue::slot_count(&signature))?;
+        let arguments = glue::read(&slots, &signature.params, self.order);
+        match host.call(&name, arguments, &signature) {
+            Reply::Return(results) => {
+                let slots = glue::fill(&results, &signature, self.order);
+                self.tell(&[1], &slots)?;
+                Ok(None)
+            }
+            Reply::Throw(exception) => {
+                self.tell(&[2], &[])?;
+                let mut goal = None;
+                loop {
+                    let (fp, pc) = (self.word()?, self.word()?);
+                    if (fp, pc) == (0, 0) {
+                        break;
+                    }
+                    if goal.is_none()
+                        && let Some(landing) = self.image.handler(pc, exception.tag)
+                    {
+                        goal = Some([landing.address, fp - landing.frame_offset, fp]);
+                    }
+                }
+                match goal {
+                    Some([address, sp, fp]) => {
+                        let payload = exception.payload.cast_unsigned();
+                        self.tell(&[3, address, sp, fp, payload], &[])?;
+                        Ok(None)
+                    }
+                    None => {
+                        self.tell(&[4], &[])?;
+                        Ok(Some(exception))
+                    }
+                }
+            }
+        }
+    }
+
+    fn stopped(&self, pc: u64, signal: u64) -> Result<Outcome, ExecuteError> {
+        if let Some(code) = self.image.trap_at(pc) {
+            return Ok(Outcome::Trapped(code));
+        }
+        Err(match self.image.function_at(pc) {
+            Some((function, offset)) => ExecuteError::Fault {
+                function: function.clone(),
+                offset,
+                signal: i32::try_from(signal).unwrap_or(0),
+            },
+            None => emulated(format!("signal {signal} at {pc:#x}")),
+        })
+    }
+
+    fn tell(&mut self, words: &[u64], slots: &[Slot]) -> Result<(), ExecuteError> {
+        let mut bytes = Vec::with_capacity(words.len() * 8 + slots.len() * SLOT_BYTES);
+        for word in words {
+            bytes.extend(match self.order {
+                Endianness::Big => word.to_be_bytes(),
+                Endianness::Little => word.to_le_bytes(),
+            });
+        }
+        for slot in slots {
+            bytes.extend(slot.0);
+        }
+        self.to.write_all(&bytes).map_err(emulated)
+    }
+
+    fn word(&mut self) -> Result<u64, ExecuteError> {
+        let mut bytes = [0; 8];
+        self.from.read_exact(&mut bytes).map_err(emulated)?;
+        Ok(match self.order {
+            Endianness::Big => u64::from_be_bytes(bytes),
+            Endianness::Little => u64::from_le_bytes(bytes),
+        })
+    }
+
+    fn slots(&mut self, count: usize) -> Result<Vec<Slot>, ExecuteError> {
+        let mut slots = vec![Slot::default(); count];
+        for slot in &mut slots {
+            self.from.read_exact(&mut slot.0).map_err(emulated)?;
+        }
+        Ok(slots)
+    }
+}
