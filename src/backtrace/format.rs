@@ -4,16 +4,17 @@ use super::error::BacktraceError;
 
 pub(super) const MAGIC: [u8; 8] = *b"CLIFBTRC";
 pub(super) const VERSION: u32 = 1;
-pub(super) const HEADER_BYTES: usize = 40;
+pub(super) const HEADER_BYTES: usize = 48;
 
 /// A look-up reads half of this on average, and the index costs four bytes per block.
 pub(super) const SCOPES_PER_BLOCK: u32 = 16;
 /// Like [`SCOPES_PER_BLOCK`].
 pub(super) const NAMES_PER_BLOCK: u32 = 16;
 /// Points are shorter, and more than all others.
-pub(super) const POINTS_PER_BLOCK: u32 = 64;
+pub(super) const POINTS_PER_BLOCK: u32 = 128;
 
 pub(super) const POINT_BLOCK_ROW: usize = 8;
+pub(super) const STEP_ROW: usize = 2;
 
 /// Texts end before this offset, so that a key has 32 bits.
 pub(super) const TEXT_LIMIT: u64 = 1 << 31;
@@ -26,6 +27,8 @@ pub(super) struct Header {
     pub(super) points: u32,
     pub(super) name_bytes: u32,
     pub(super) scope_bytes: u32,
+    pub(super) steps: u32,
+    pub(super) step_bytes: u32,
     pub(super) point_bytes: u32,
     /// The end of the last function's code.
     pub(super) text_bytes: u32,
@@ -37,8 +40,10 @@ pub(super) struct Parts {
     pub(super) name_blocks: usize,
     pub(super) scope_blocks: usize,
     pub(super) point_blocks: usize,
+    pub(super) step_index: usize,
     pub(super) names: usize,
     pub(super) scopes: usize,
+    pub(super) steps: usize,
     pub(super) points: usize,
     pub(super) end: usize,
 }
@@ -68,8 +73,10 @@ impl Header {
             name_blocks: next(self.name_blocks(), 4)?,
             scope_blocks: next(self.scope_blocks(), 4)?,
             point_blocks: next(self.point_blocks(), POINT_BLOCK_ROW)?,
+            step_index: next(self.steps, STEP_ROW)?,
             names: next(self.name_bytes, 1)?,
             scopes: next(self.scope_bytes, 1)?,
+            steps: next(self.step_bytes, 1)?,
             points: next(self.point_bytes, 1)?,
             end: at,
         })
@@ -84,6 +91,8 @@ impl Header {
             self.points,
             self.name_bytes,
             self.scope_bytes,
+            self.steps,
+            self.step_bytes,
             self.point_bytes,
             self.text_bytes,
         ] {
@@ -103,8 +112,10 @@ impl Header {
             points: number(3)?,
             name_bytes: number(4)?,
             scope_bytes: number(5)?,
-            point_bytes: number(6)?,
-            text_bytes: number(7)?,
+            steps: number(6)?,
+            step_bytes: number(7)?,
+            point_bytes: number(8)?,
+            text_bytes: number(9)?,
         };
         let parts = header.parts().ok_or(BacktraceError::NotATable)?;
         if parts.end > bytes.len() {
@@ -115,6 +126,11 @@ impl Header {
         }
         Ok((header, parts))
     }
+}
+
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    let end = at.checked_add(2)?;
+    Some(u16::from_le_bytes(bytes.get(at..end)?.try_into().ok()?))
 }
 
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {

@@ -2,7 +2,7 @@
 
 use super::error::LinkError;
 use crate::backend::CompiledFunction;
-use crate::locations::{CodeLocations, LocationTable};
+use crate::locations::{CodeLocations, LocationTable, Place};
 use crate::program::FunctionName;
 use cranelift_codegen::CompiledCode;
 use cranelift_codegen::ir::SourceLoc;
@@ -100,6 +100,7 @@ impl FunctionBacktraces {
         let mut collector = Collector {
             locations,
             known: FxHashMap::default(),
+            last: None,
             names: FxHashMap::default(),
             into: FunctionBacktraces {
                 names: vec![locations.function().clone()],
@@ -112,28 +113,27 @@ impl FunctionBacktraces {
             },
         };
         collector.names.insert(locations.function(), 0);
-        let calls = compiled.buffer.call_sites().map(|call| {
-            // The call ends right before this offset.
-            let location = code.location(call.ret_addr.wrapping_sub(1));
-            (call.ret_addr.wrapping_mul(2), location)
-        });
+        let calls = compiled.buffer.call_sites();
+        let calls = calls.map(|call| call.ret_addr.wrapping_mul(2));
         let traps = compiled.buffer.traps().iter();
-        let traps = traps.map(|trap| {
-            let location = code.location(trap.offset);
-            (trap.offset.wrapping_mul(2) | 1, location)
-        });
-        for (key, location) in calls.chain(traps) {
-            let (scope, location) = collector.place(location);
+        let traps = traps.map(|trap| trap.offset.wrapping_mul(2) | 1);
+        let mut keys: Vec<u32> = calls.chain(traps).collect();
+        // Calls and traps are each in order, which a stable sort makes use of.
+        keys.sort();
+        // Two traps of one instruction are one point.
+        keys.dedup();
+        let mut location_at = code.in_order();
+        collector.into.points.reserve_exact(keys.len());
+        for key in keys {
+            // A call ends right before its return address.
+            let offset = (key / 2).wrapping_sub(1 - key % 2);
+            let (scope, location) = collector.place(location_at(offset));
             collector.into.points.push(Point {
                 key,
                 scope,
                 location: location.bits(),
             });
         }
-        let points = &mut collector.into.points;
-        points.sort_unstable();
-        // Two traps of one instruction are one point.
-        points.dedup_by_key(|point| point.key);
         Ok(collector.into)
     }
 
@@ -153,6 +153,8 @@ struct Collector<'a> {
     locations: &'a LocationTable,
     /// By the call that was replaced and the function in its place.
     known: FxHashMap<(SourceLoc, &'a FunctionName), u32>,
+    /// The last one, because neighbours are mostly in the same scope.
+    last: Option<((SourceLoc, &'a FunctionName), u32)>,
     names: FxHashMap<&'a FunctionName, u32>,
     into: FunctionBacktraces,
 }
@@ -161,9 +163,24 @@ impl<'a> Collector<'a> {
     /// Returns the scope of a location, and the front end's location in it.
     fn place(&mut self, location: SourceLoc) -> (u32, SourceLoc) {
         let innermost = self.locations.innermost(location);
+        let Some(call) = innermost.call else {
+            return (0, innermost.location);
+        };
+        let key = (call, innermost.function);
+        if let Some((last, scope)) = self.last
+            && last == key
+        {
+            return (scope, innermost.location);
+        }
+        let scope = self.scope(innermost);
+        self.last = Some((key, scope));
+        (scope, innermost.location)
+    }
+
+    /// Returns the scope of `at`, which is added if it is not there yet.
+    fn scope(&mut self, mut at: Place<'a>) -> u32 {
         let mut missing = Vec::new();
         let mut scope = 0;
-        let mut at = innermost;
         while let Some(call) = at.call {
             if let Some(&known) = self.known.get(&(call, at.function)) {
                 scope = known;
@@ -187,7 +204,7 @@ impl<'a> Collector<'a> {
             self.known.insert((call, function), number);
             scope = number;
         }
-        (scope, innermost.location)
+        scope
     }
 }
 

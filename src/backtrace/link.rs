@@ -4,6 +4,7 @@ use super::error::LinkError;
 use super::format::{Header, NAMES_PER_BLOCK, POINTS_PER_BLOCK, SCOPES_PER_BLOCK, TEXT_LIMIT};
 use super::function::{FunctionBacktraces, Point, Scope};
 use super::reader::BacktraceReader;
+use super::steps::{Dictionary, START, Step};
 use crate::frames::{difference, write_varint};
 use crate::program::FunctionName;
 use cranelift_codegen::ir::UserFuncName;
@@ -122,13 +123,17 @@ impl<'f> Linker<'f> {
         self.points.dedup_by_key(|point| point.key);
         let (name_blocks, names) = self.write_names()?;
         let (scope_blocks, scopes) = self.write_scopes()?;
-        let (point_blocks, points) = self.write_points()?;
+        let dictionary = Dictionary::of(self.steps());
+        let (point_blocks, points) = self.write_points(&dictionary)?;
+        let (step_index, steps) = dictionary.bytes();
         let header = Header {
             names: count(self.names.len(), "so many names")?,
             scopes: count(self.scopes.len(), "so many scopes")?,
             points: count(self.points.len(), "so many points")?,
             name_bytes: count(names.len(), "so many names")?,
             scope_bytes: count(scopes.len(), "so many scopes")?,
+            steps: count(step_index.len(), "so many steps")?,
+            step_bytes: count(steps.len(), "so many steps")?,
             point_bytes: count(points.len(), "so many points")?,
             text_bytes: self.text_bytes,
         };
@@ -140,8 +145,10 @@ impl<'f> Linker<'f> {
             .chain(scope_blocks)
             .chain(point_blocks);
         bytes.extend(blocks.flat_map(u32::to_le_bytes));
+        bytes.extend(step_index.into_iter().flat_map(u16::to_le_bytes));
         bytes.extend(names);
         bytes.extend(scopes);
+        bytes.extend(steps);
         bytes.extend(points);
         debug_assert_eq!(
             header.parts().map(|parts| parts.end),
@@ -195,28 +202,29 @@ impl<'f> Linker<'f> {
         Ok((blocks, scopes))
     }
 
-    fn write_points(&self) -> Result<(Vec<[u32; 2]>, Vec<u8>), LinkError> {
+    /// Returns the steps that do not begin a block.
+    fn steps(&self) -> impl Iterator<Item = Step> {
+        let blocks = self.points.chunks(POINTS_PER_BLOCK as usize);
+        blocks.flat_map(|block| {
+            let pairs = block.iter().zip(block.iter().skip(1));
+            pairs.map(|(last, point)| Step::between(last, point))
+        })
+    }
+
+    fn write_points(&self, steps: &Dictionary) -> Result<(Vec<[u32; 2]>, Vec<u8>), LinkError> {
         let (mut blocks, mut points) = (Vec::new(), Vec::new());
-        let start = Point {
-            key: 0,
-            scope: 0,
-            location: 0,
-        };
-        let mut last = start;
-        for (number, point) in (0u32..).zip(&self.points) {
-            if number.is_multiple_of(POINTS_PER_BLOCK) {
-                blocks.push([point.key, count(points.len(), "so many points")?]);
-                last = start;
-            } else {
-                write_varint(&mut points, (point.key - last.key).into());
+        for block in self.points.chunks(POINTS_PER_BLOCK as usize) {
+            let mut last: Option<&Point> = None;
+            for point in block {
+                match last {
+                    None => {
+                        blocks.push([point.key, count(points.len(), "so many points")?]);
+                        Step::between(&START, point).write_place(&mut points);
+                    }
+                    Some(last) => steps.write(Step::between(last, point), &mut points),
+                }
+                last = Some(point);
             }
-            let is_elsewhere = point.scope != last.scope;
-            let step = difference(point.location, last.location);
-            write_varint(&mut points, step << 1 | u64::from(is_elsewhere));
-            if is_elsewhere {
-                write_varint(&mut points, difference(point.scope, last.scope));
-            }
-            last = *point;
         }
         Ok((blocks, points))
     }

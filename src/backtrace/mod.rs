@@ -22,8 +22,9 @@
 //!
 //! - where each block of 16 names begins in the stream of names, a `u32` per block;
 //! - the same for the scopes;
-//! - for each block of 64 points, the `u32` key of its first point, and where its other bytes begin
+//! - for each block of 128 points, the `u32` key of its first point, and where its other bytes begin
 //!   in the stream of points, a `u32`;
+//! - where each of at most 255 common steps begins in the stream of steps, a `u16` per step;
 //! - the names: for a user name `u<namespace>:<index>`, twice the namespace as a varint, and the
 //!   index as the difference from that of the user name before in the block, or from 0; for any
 //!   other, twice the number of its bytes plus 1, and the bytes;
@@ -31,9 +32,12 @@
 //!   as a varint, 0 for a function that was compiled; the name, as the difference from that of the
 //!   scope before in the block, or from 0; and, in an inlined body, the location of the call in the
 //!   scope around it, likewise;
-//! - the points, by key: the key less that of the point before, as a varint, except for the first of
-//!   a block; then twice the difference of the location from that of the point before in the block,
-//!   or from 0, as a varint, plus 1 if the scope is another; then the difference of the scope.
+//! - the common steps from one point to the next: the key less that of the point before, as a varint;
+//!   then twice the difference of the location, as a varint, plus 1 if the scope is another; then the
+//!   difference of the scope;
+//! - the points, by key: for the first of a block a step from location and scope 0, without its key;
+//!   for each other the number of a common step, a byte, or else the number of common steps, if that
+//!   is not 0, and the step.
 //!
 //! A key is twice the offset in the text, plus 1 for a trap. Scopes are shared: chains with a common
 //! tail have it once, as in the inlining trees of Go's `pclntab`.
@@ -82,6 +86,7 @@ mod link;
 mod object;
 mod reader;
 mod registry;
+mod steps;
 mod walk;
 
 pub use error::{BacktraceError, LinkError};

@@ -2,8 +2,11 @@
 
 use super::error::BacktraceError;
 use super::format::{
-    Header, NAMES_PER_BLOCK, POINT_BLOCK_ROW, POINTS_PER_BLOCK, Parts, SCOPES_PER_BLOCK, u32_at,
+    Header, NAMES_PER_BLOCK, POINT_BLOCK_ROW, POINTS_PER_BLOCK, Parts, SCOPES_PER_BLOCK, STEP_ROW,
+    u16_at, u32_at,
 };
+use super::function::Point;
+use super::steps::{START, Step};
 use crate::frames::{apply, read_varint};
 use crate::program::FunctionName;
 use cranelift_codegen::ir::SourceLoc;
@@ -108,33 +111,44 @@ impl<'a> BacktraceReader<'a> {
         let begin = u32_at(self.bytes, row + 4).ok_or(malformed("point block", block))?;
         let stream = self.part(parts.points, parts.end);
         let mut at = begin as usize;
-        let (mut found, mut scope, mut location) = (first_key(block)?, 0, 0);
         let first = block * POINTS_PER_BLOCK;
         let last = self
             .header
             .points
             .min(first.saturating_add(POINTS_PER_BLOCK));
+        let mut point = Point {
+            key: first_key(block)?,
+            ..START
+        };
         for index in first..last {
-            let wrong = malformed("point", index);
-            if index > first {
-                let step = read_varint(stream, &mut at).ok_or(wrong)?;
-                let step = u32::try_from(step).ok();
-                found = step.and_then(|step| found.checked_add(step)).ok_or(wrong)?;
-            }
-            let step = read_varint(stream, &mut at).ok_or(wrong)?;
-            location = apply(location, step >> 1).ok_or(wrong)?;
-            if step & 1 == 1 {
-                let step = read_varint(stream, &mut at).ok_or(wrong)?;
-                scope = apply(scope, step).ok_or(wrong)?;
-            }
-            if found >= key {
+            let step = match index == first {
+                true => Step::read_place(stream, &mut at),
+                false => self.step(parts, stream, &mut at),
+            };
+            let next = step.and_then(|step| step.after(&point));
+            point = next.ok_or(malformed("point", index))?;
+            if point.key >= key {
                 break;
             }
         }
-        Ok((found == key).then_some(Backtrace {
+        Ok((point.key == key).then_some(Backtrace {
             reader: *self,
-            next: Some((scope, SourceLoc::new(location))),
+            next: Some((point.scope, SourceLoc::new(point.location))),
         }))
+    }
+
+    /// Reads a step, in the dictionary if its code is there.
+    fn step(&self, parts: Parts, stream: &[u8], at: &mut usize) -> Option<Step> {
+        if self.header.steps > 0 {
+            let code = *stream.get(*at)?;
+            *at += 1;
+            if u32::from(code) < self.header.steps {
+                let row = parts.step_index + usize::from(code) * STEP_ROW;
+                let mut at = usize::from(u16_at(self.bytes, row)?);
+                return Step::read(self.part(parts.steps, parts.points), &mut at);
+            }
+        }
+        Step::read(stream, at)
     }
 
     /// Returns the name of a scope, and the call that it is in place of.
@@ -147,7 +161,7 @@ impl<'a> BacktraceReader<'a> {
         let block = number / SCOPES_PER_BLOCK;
         let row = parts.scope_blocks + block as usize * 4;
         let mut at = u32_at(self.bytes, row).ok_or(wrong)? as usize;
-        let stream = self.part(parts.scopes, parts.points);
+        let stream = self.part(parts.scopes, parts.steps);
         let (mut back, mut name, mut location) = (0, 0, 0);
         for _ in block * SCOPES_PER_BLOCK..=number {
             back = read_varint(stream, &mut at).ok_or(wrong)?;

@@ -64,6 +64,21 @@ impl<'a> CodeLocations<'a> {
             .map_or_else(SourceLoc::default, |range| range.loc)
     }
 
+    /// Returns a function like [`CodeLocations::location`] for offsets that do not decrease from call
+    /// to call, which all take constant time together with the ranges that they pass.
+    pub(crate) fn in_order(&self) -> impl FnMut(CodeOffset) -> SourceLoc + use<'a> {
+        let mut ranges = self.ranges;
+        move |offset| {
+            while let [first, rest @ ..] = ranges
+                && first.end <= offset
+            {
+                ranges = rest;
+            }
+            let range = ranges.first().filter(|range| range.start <= offset);
+            range.map_or_else(SourceLoc::default, |range| range.loc)
+        }
+    }
+
     /// Returns the whole code in order, in ranges of one location each; neighbours have different
     /// ones.
     pub fn ranges(&self) -> impl Iterator<Item = (Range<CodeOffset>, SourceLoc)> + use<'a> {

@@ -268,6 +268,7 @@ fn testing(names: &mut Names) {
     check_types!(is_send_and_sync, names:
         testing::canonical::CanonicalText,
         testing::decisions::Decisions,
+        testing::execute::Emulator,
         testing::execute::Engine,
         testing::execute::ExecuteError,
         testing::execute::HostCall,
@@ -291,6 +292,8 @@ fn testing(names: &mut Names) {
     );
     // They hold a JIT, scratch memory, or memory that is written elsewhere.
     check_types!(is_send, names:
+        testing::execute::EmulatedLinker<'static>,
+        testing::execute::EmulatedPrograms,
         testing::execute::IsolatedProgram,
         testing::execute::NativeProgram,
         testing::execute::SharedCounters,

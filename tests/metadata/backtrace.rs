@@ -13,6 +13,7 @@ use cranelift_inliner::locations::{CodeLocations, LocationMode};
 use cranelift_inliner::pass::{CompiledProgram, Inliner};
 use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 const TEXT: &str = "
     function %check(i32) fast {
@@ -39,6 +40,25 @@ const TEXT: &str = "
             call fn1(v2)
     @0008   return v2
     }";
+
+/// Returns a function with many calls, nearly all at equal distances.
+fn repeated(calls: usize) -> String {
+    let mut text = String::from(
+        "function %repeats() fast {
+            fn0 = %host() fast
+            fn1 = %other(i32) fast
+        block0:
+            v0 = iconst.i32 7\n",
+    );
+    for call in 1..=calls {
+        match call % 50 {
+            0 => writeln!(text, "@{:04x}   call fn1(v0)", 3 * call),
+            _ => writeln!(text, "@{:04x}   call fn0()", 3 * call),
+        }
+        .unwrap();
+    }
+    text + "return\n}"
+}
 
 struct Built {
     compiled: CompiledProgram,
@@ -166,11 +186,29 @@ fn a_backtrace_has_the_inlined_calls() {
     );
 }
 
+#[test]
+fn a_common_step_takes_one_byte() {
+    let never = || Inliner::new(Never);
+    let [few, many] = [200, 1200].map(|calls| build(&repeated(calls), "x86_64", never()));
+    assert_eq!([check(&few), check(&many)], [200, 1200]);
+    let grown = many.table.bytes().len() - few.table.bytes().len();
+    // A byte per call, 20 steps that occur twice in 50, and 8 blocks of 11 bytes at most.
+    assert!(
+        grown < 1000 + 20 * 2 * 2 + 8 * 11,
+        "{grown} bytes for 1000 calls"
+    );
+}
+
 /// Whatever the bytes are, reading ends, and without a panic.
 #[test]
 fn corrupt_bytes_are_errors_or_other_places() {
-    let built = build(TEXT, "x86_64", Inliner::new(Always));
-    let bytes = built.table.bytes();
+    for text in [TEXT.to_owned(), repeated(20)] {
+        read_corrupt(&build(&text, "x86_64", Inliner::new(Always)).table);
+    }
+}
+
+fn read_corrupt(table: &BacktraceTable) {
+    let bytes = table.bytes();
     let read_all = |bytes: &[u8]| -> Result<(), BacktraceError> {
         let reader = BacktraceReader::new(bytes)?;
         let mut worst = Ok(());
