@@ -146,17 +146,20 @@ void recorder(uint64_t number, char *slots, const uint64_t *frame) {
 
 static void serve(void) {
     static char message[sizeof(uint64_t) + MOST_SLOTS * SLOT_BYTES];
+    static const uint64_t kind = RETURNED;
+    static size_t size;
     char *slots = message + sizeof(uint64_t);
     uint64_t call[3];
-    uint64_t kind = RETURNED;
     receive(call, sizeof call);
-    size_t size = call[2] * SLOT_BYTES;
+    size = call[2] * SLOT_BYTES;
     receive(slots, size);
     base = (uintptr_t)__builtin_frame_address(0);
     alarm(SECONDS);
     int signal = sigsetjmp(outside, 1);
-    if (!signal) {
+    if (!signal)
         ((void (*)(uint64_t, char *))call[0])(call[1], slots);
+    alarm(0);
+    if (!signal) {
         memcpy(message, &kind, sizeof kind);
         say(message, sizeof kind + size);
     } else if (signal > 0) {

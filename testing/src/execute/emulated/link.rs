@@ -22,6 +22,9 @@ use tempfile::TempDir;
 /// The most programs for one executable; a command line has an end.
 const MOST_PROGRAMS: usize = 10_000;
 
+/// The most slots of a call, for which `host.c` has space.
+const MOST_SLOTS: usize = 4096;
+
 /// Programs to be linked into one executable.
 #[derive(Debug)]
 pub struct EmulatedLinker<'e> {
@@ -144,7 +147,7 @@ impl<'e> EmulatedLinker<'e> {
                 let shim = format!("p{number}_h{}", self.host.len());
                 let host = u32::try_from(self.host.len()).map_err(emulated)?;
                 let isa = &*self.emulator.glue_isa;
-                glue::check_signature(signature).map_err(|reason| ExecuteError::Signature {
+                check_signature(signature).map_err(|reason| ExecuteError::Signature {
                     function: name.clone(),
                     reason,
                 })?;
@@ -161,7 +164,7 @@ impl<'e> EmulatedLinker<'e> {
                 continue;
             };
             let signature = &function.body().signature;
-            if function.linkage() == Linkage::Local || glue::check_signature(signature).is_err() {
+            if function.linkage() == Linkage::Local || check_signature(signature).is_err() {
                 continue;
             }
             let known = self.entries.get(signature);
@@ -304,6 +307,14 @@ struct Contents {
     glue: Vec<(String, CompiledFunction)>,
     new_entries: FxHashMap<Signature, String>,
     callable: Vec<Entry>,
+}
+
+fn check_signature(signature: &Signature) -> Result<(), String> {
+    glue::check_signature(signature)?;
+    match glue::slot_count(signature) <= MOST_SLOTS {
+        true => Ok(()),
+        false => Err(format!("it has more than {MOST_SLOTS} values")),
+    }
 }
 
 fn run(command: &mut Command, source: &Path) -> Result<(), ExecuteError> {

@@ -16,6 +16,16 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use tempfile::TempDir;
 
+// The numbers of messages, which host.c has too: first those from there, then those from here.
+const CALLED: u64 = 1;
+const RETURNED: u64 = 2;
+const STOPPED: u64 = 3;
+
+const RETURN: u64 = 1;
+const WALK: u64 = 2;
+const LAND: u64 = 3;
+const END: u64 = 4;
+
 /// Linked programs in an emulator.
 ///
 /// A trap, or an access to unmapped memory, ends only the call. A call that takes longer than a
@@ -126,18 +136,18 @@ impl EmulatedPrograms {
     ) -> Result<Outcome, ExecuteError> {
         loop {
             match self.word()? {
-                1 => {
+                CALLED => {
                     let number = self.word()?;
                     if let Some(exception) = self.answer(number, host)? {
                         return Ok(Outcome::threw(exception));
                     }
                 }
-                2 => {
+                RETURNED => {
                     let slots = self.slots(glue::slot_count(signature))?;
                     let values = glue::read(&slots, &signature.returns, self.order);
                     return Ok(Outcome::returned(values, signature));
                 }
-                3 => {
+                STOPPED => {
                     let (pc, signal) = (self.word()?, self.word()?);
                     return self.stopped(pc, signal);
                 }
@@ -156,34 +166,36 @@ impl EmulatedPrograms {
         match host.call(&name, arguments, &signature) {
             Reply::Return(results) => {
                 let slots = glue::fill(&results, &signature, self.order);
-                self.tell(&[1], &slots)?;
+                self.tell(&[RETURN], &slots)?;
                 Ok(None)
             }
-            Reply::Throw(exception) => {
-                self.tell(&[2], &[])?;
-                let mut goal = None;
-                loop {
-                    let (fp, pc) = (self.word()?, self.word()?);
-                    if (fp, pc) == (0, 0) {
-                        break;
-                    }
-                    if goal.is_none()
-                        && let Some(landing) = self.image.handler(pc, exception.tag)
-                    {
-                        goal = Some([landing.address, fp - landing.frame_offset, fp]);
-                    }
+            Reply::Throw(exception) => match self.handler(exception.tag)? {
+                Some([address, sp, fp]) => {
+                    let payload = exception.payload.cast_unsigned();
+                    self.tell(&[LAND, address, sp, fp, payload], &[])?;
+                    Ok(None)
                 }
-                match goal {
-                    Some([address, sp, fp]) => {
-                        let payload = exception.payload.cast_unsigned();
-                        self.tell(&[3, address, sp, fp, payload], &[])?;
-                        Ok(None)
-                    }
-                    None => {
-                        self.tell(&[4], &[])?;
-                        Ok(Some(exception))
-                    }
+                None => {
+                    self.tell(&[END], &[])?;
+                    Ok(Some(exception))
                 }
+            },
+        }
+    }
+
+    /// Returns the first handler of `tag` outward from the current call of the host: its address,
+    /// and the stack and frame pointers there.
+    fn handler(&mut self, tag: u32) -> Result<Option<[u64; 3]>, ExecuteError> {
+        self.tell(&[WALK], &[])?;
+        let mut first = None;
+        loop {
+            let (fp, pc) = (self.word()?, self.word()?);
+            if (fp, pc) == (0, 0) {
+                return Ok(first);
+            }
+            let landing = self.image.handler(pc, tag).filter(|_| first.is_none());
+            if let Some(landing) = landing {
+                first = Some([landing.address, fp.wrapping_sub(landing.frame_offset), fp]);
             }
         }
     }
