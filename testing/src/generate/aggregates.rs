@@ -19,6 +19,9 @@ const SIZES: &[u32] = &[16, 8, 12, 24, 32, 40, 5];
 /// The most items of an iterator.
 const MAX_ITEMS: usize = 3;
 
+/// Flags without a byte order.
+const PLAIN: MemFlagsData = MemFlagsData::new().with_notrap();
+
 impl Body<'_, '_, '_> {
     /// Makes a statement with an aggregate.
     pub(super) fn aggregate(&mut self) {
@@ -102,6 +105,19 @@ impl Body<'_, '_, '_> {
         let (address, offset) = self.address_in(slot, offset);
         let flags = self.flags();
         self.at().ins().load(ty, flags, address, offset)
+    }
+
+    /// Like [`Body::write`], for what [`Body::read_plainly`] reads.
+    fn write_plainly(&mut self, slot: StackSlot, offset: u32, value: Value) {
+        let (address, offset) = self.address_in(slot, offset);
+        self.at().ins().store(PLAIN, value, address, offset);
+    }
+
+    /// Like [`Body::read`], for addresses and what loops count: no access to them has a byte order of
+    /// its own, so they are what was written.
+    fn read_plainly(&mut self, slot: StackSlot, offset: u32, ty: Type) -> Value {
+        let (address, offset) = self.address_in(slot, offset);
+        self.at().ins().load(ty, PLAIN, address, offset)
     }
 
     /// Chooses a type and a place for it in `size` bytes: mostly a field, and sometimes across
@@ -286,21 +302,21 @@ impl Body<'_, '_, '_> {
         let sum = self.filled_slot(8);
         let start = self.at().ins().iconst(types::I32, 0);
         let end = self.at().ins().iconst(types::I32, items as i64);
-        self.write(iterator, 0, start);
-        self.write(iterator, 4, end);
+        self.write_plainly(iterator, 0, start);
+        self.write_plainly(iterator, 4, end);
         let [header, body, exit] = [(); 3].map(|()| self.block_with(&[]));
         self.at().ins().jump(header, &[]);
         self.rounds *= items + 1;
         self.start(header);
         let outside = self.values.len();
-        let at = self.read(iterator, 0, types::I32);
-        let end = self.read(iterator, 4, types::I32);
+        let at = self.read_plainly(iterator, 0, types::I32);
+        let end = self.read_plainly(iterator, 4, types::I32);
         let goes_on = self.at().ins().icmp(IntCC::UnsignedLessThan, at, end);
         self.at().ins().brif(goes_on, body, &[], exit, &[]);
         self.start(body);
         let one = self.at().ins().iconst(types::I32, 1);
         let next = self.at().ins().iadd(at, one);
-        self.write(iterator, 0, next);
+        self.write_plainly(iterator, 0, next);
         let before = self.read(sum, 0, types::I64);
         let wide = self.at().ins().uextend(types::I64, at);
         let after = self.at().ins().iadd(before, wide);
@@ -324,10 +340,10 @@ impl Body<'_, '_, '_> {
         let outer = self.filled_slot(16);
         let offset = self.choices.below(2) as u32 * 8;
         let address = self.at().ins().stack_addr(types::I64, inner, 0);
-        self.write(outer, offset, address);
+        self.write_plainly(outer, offset, address);
         self.use_fields(inner, size);
         for _ in 0..1 + self.choices.below(3) {
-            let address = self.read(outer, offset, types::I64);
+            let address = self.read_plainly(outer, offset, types::I64);
             let (ty, at) = self.field(size);
             let flags = self.flags();
             if self.choices.chance(128) {

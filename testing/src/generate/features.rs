@@ -72,7 +72,7 @@ pub enum Feature {
     /// Programs then may have a function `%copy_bytes`, which is equivalent to C's `memcpy`.
     Aggregates,
     /// Structures passed by value, which callees only read, because Cranelift's interpreter passes
-    /// only the address. Only x64's and s390x's backends support them. Off by default; only with
+    /// only the address. Only x64's backend supports them. Off by default; only with
     /// [`Feature::Memory`].
     Structures,
     /// `stack_switch`, which only x64 compiles, with the setting `stack_switch_model`, and which

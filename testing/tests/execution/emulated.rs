@@ -114,7 +114,8 @@ fn values_traps_and_exceptions_are_the_interpreters() {
             let isa = emulator.isa();
             let (_, inlined) = Inliner::new(Always).run_and_compile(&program, isa).unwrap();
             let mut linker = emulator.linker().unwrap();
-            linker.add(&program, &compile(&program, isa)).unwrap();
+            let compiled = compile(&program, isa).unwrap();
+            linker.add(&program, &compiled).unwrap();
             let functions = inlined.iter().map(|(_, function)| function);
             linker.add(&program, functions).unwrap();
             let mut emulated = linker.link().unwrap();
@@ -183,11 +184,11 @@ fn parts_of_numbers_are_those_of_the_machines_byte_order() {
             let inliner = Inliner::new(Always).optimize(Optimize::All);
             let inliner = inliner.optimize_options(options);
             let inlined = inliner.run(&program).unwrap();
-            let functions = compile(inlined.program(), emulator.isa());
+            let functions = compile(inlined.program(), emulator.isa()).unwrap();
             linker.add(&program, &functions).unwrap();
         }
-        let as_it_is = linker.add(&program, &compile(&program, emulator.isa()));
-        let as_it_is = as_it_is.unwrap();
+        let compiled = compile(&program, emulator.isa()).unwrap();
+        let as_it_is = linker.add(&program, &compiled).unwrap();
         let mut emulated = linker.link().unwrap();
         let seen = [0, 1].map(|number| emulated.call(number, &call).unwrap());
         let expected = emulated.call(as_it_is, &call).unwrap();

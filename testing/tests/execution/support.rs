@@ -4,7 +4,7 @@ use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{
-    CompileScratch, CompiledFunction, TargetSettings, compile_function,
+    CompileError, CompileScratch, CompiledFunction, TargetSettings, compile_function,
 };
 use cranelift_inliner::decide::Always;
 use cranelift_inliner::pass::Inliner;
@@ -26,11 +26,14 @@ pub(crate) fn engine(level: OptLevel) -> Engine {
 }
 
 /// Compiles the functions of `program` as they are.
-pub(crate) fn compile(program: &Program, isa: &dyn TargetIsa) -> Vec<CompiledFunction> {
+pub(crate) fn compile(
+    program: &Program,
+    isa: &dyn TargetIsa,
+) -> Result<Vec<CompiledFunction>, CompileError> {
     let mut scratch = CompileScratch::new();
     let compiled = program
         .iter()
-        .map(|(_, function)| compile_function(isa, function.body(), &mut scratch).unwrap());
+        .map(|(_, function)| compile_function(isa, function.body(), &mut scratch));
     compiled.collect()
 }
 
