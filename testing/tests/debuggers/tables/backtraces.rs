@@ -4,7 +4,7 @@ use super::bytes::{Cursor, Writer, apply, step};
 
 const NAMES: usize = 16;
 const SCOPES: usize = 16;
-const POINTS: usize = 64;
+const POINTS: usize = 128;
 
 /// The content of a table, to be changed and written again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,18 @@ pub(super) struct Backtraces {
     pub(super) names: Vec<Name>,
     pub(super) scopes: Vec<Scope>,
     pub(super) points: Vec<Point>,
+    /// The common steps from one point to the next.
+    steps: Vec<Step>,
     text_bytes: u32,
+}
+
+/// The difference of the keys, twice that of the locations plus 1 for another scope, and that of the
+/// scopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Step {
+    key: u64,
+    location: u64,
+    scope: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +52,7 @@ impl Backtraces {
     pub(super) fn read(bytes: &[u8]) -> Self {
         let mut header = Cursor::new(bytes);
         let magic = header.take(8).try_into().unwrap();
-        let numbers = [(); 8].map(|()| header.u32());
+        let numbers = [(); 10].map(|()| header.u32());
         let [
             version,
             names,
@@ -49,6 +60,8 @@ impl Backtraces {
             points,
             name_bytes,
             scope_bytes,
+            steps,
+            step_bytes,
             _,
             text_bytes,
         ] = numbers;
@@ -62,15 +75,20 @@ impl Backtraces {
                 key
             })
             .collect();
+        header.take(2 * steps as usize);
         let name_start = header.at;
         let scope_start = name_start + name_bytes as usize;
-        let point_start = scope_start + scope_bytes as usize;
+        let step_start = scope_start + scope_bytes as usize;
+        let point_start = step_start + step_bytes as usize;
+        let mut cursor = Cursor::new(&bytes[step_start..]);
+        let steps: Vec<Step> = (0..steps).map(|_| Step::read(&mut cursor)).collect();
         Backtraces {
             magic,
             version,
             names: read_names(&bytes[name_start..], names),
             scopes: read_scopes(&bytes[scope_start..], scopes),
-            points: read_points(&bytes[point_start..], points, &keys),
+            points: read_points(&bytes[point_start..], points, &keys, &steps),
+            steps,
             text_bytes,
         }
     }
@@ -115,21 +133,33 @@ impl Backtraces {
             }
         }
         let (mut point_blocks, mut points) = (Writer::default(), Writer::default());
-        let (mut key, mut location, mut scope) = (0, 0, 0);
+        let start = Point {
+            key: 0,
+            location: 0,
+            scope: 0,
+        };
+        let mut last = start;
         for (number, point) in self.points.iter().enumerate() {
             if number.is_multiple_of(POINTS) {
                 point_blocks.u32(point.key);
                 point_blocks.u32(points.len());
-                (location, scope) = (0, 0);
+                Step::between(&start, point).write_place(&mut points);
             } else {
-                points.varint(u64::from(point.key - key));
+                let step = Step::between(&last, point);
+                let code = self.steps.iter().position(|common| *common == step);
+                if !self.steps.is_empty() {
+                    points.0.push(code.unwrap_or(self.steps.len()) as u8);
+                }
+                if code.is_none() {
+                    step.write(&mut points);
+                }
             }
-            let is_elsewhere = point.scope != scope;
-            points.varint(step(location, point.location) << 1 | u64::from(is_elsewhere));
-            if is_elsewhere {
-                points.from(scope, point.scope);
-            }
-            (key, location, scope) = (point.key, point.location, point.scope);
+            last = *point;
+        }
+        let (mut step_index, mut steps) = (Writer::default(), Writer::default());
+        for step in &self.steps {
+            step_index.0.extend((steps.len() as u16).to_le_bytes());
+            step.write(&mut steps);
         }
         let mut all = Writer(self.magic.to_vec());
         for number in [
@@ -139,6 +169,8 @@ impl Backtraces {
             self.points.len() as u32,
             names.len(),
             scopes.len(),
+            self.steps.len() as u32,
+            steps.len(),
             points.len(),
             self.text_bytes,
         ] {
@@ -148,8 +180,10 @@ impl Backtraces {
             name_blocks,
             scope_blocks,
             point_blocks,
+            step_index,
             names,
             scopes,
+            steps,
             points,
         ] {
             all.0.extend(part.0);
@@ -195,25 +229,77 @@ fn read_scopes(bytes: &[u8], count: usize) -> Vec<Scope> {
     scopes.collect()
 }
 
-fn read_points(bytes: &[u8], count: usize, keys: &[u32]) -> Vec<Point> {
+fn read_points(bytes: &[u8], count: usize, keys: &[u32], steps: &[Step]) -> Vec<Point> {
     let mut cursor = Cursor::new(bytes);
-    let (mut key, mut location, mut scope) = (0, 0, 0);
+    let mut point = Point {
+        key: 0,
+        location: 0,
+        scope: 0,
+    };
     let points = (0..count).map(|number| {
-        if number.is_multiple_of(POINTS) {
-            (key, location, scope) = (keys[number / POINTS], 0, 0);
+        let step = if number.is_multiple_of(POINTS) {
+            point = Point {
+                key: keys[number / POINTS],
+                location: 0,
+                scope: 0,
+            };
+            Step::read_place(&mut cursor)
         } else {
-            key += cursor.varint() as u32;
-        }
-        let start = cursor.varint();
-        location = apply(location, start >> 1);
-        if start & 1 == 1 {
-            scope = cursor.from(scope);
-        }
-        Point {
-            key,
-            location,
-            scope,
-        }
+            let code = (!steps.is_empty()).then(|| cursor.take(1)[0]);
+            let common = code.and_then(|code| steps.get(usize::from(code)));
+            match common {
+                Some(step) => *step,
+                None => Step::read(&mut cursor),
+            }
+        };
+        point = Point {
+            key: point.key + step.key as u32,
+            location: apply(point.location, step.location >> 1),
+            scope: apply(point.scope, step.scope),
+        };
+        point
     });
     points.collect()
+}
+
+impl Step {
+    fn between(last: &Point, point: &Point) -> Self {
+        let scope = step(last.scope, point.scope);
+        Step {
+            key: u64::from(point.key - last.key),
+            location: step(last.location, point.location) << 1 | u64::from(scope != 0),
+            scope,
+        }
+    }
+
+    fn read(cursor: &mut Cursor<'_>) -> Self {
+        let key = cursor.varint();
+        let place = Step::read_place(cursor);
+        Step { key, ..place }
+    }
+
+    fn read_place(cursor: &mut Cursor<'_>) -> Self {
+        let location = cursor.varint();
+        Step {
+            key: 0,
+            location,
+            scope: if location & 1 == 1 {
+                cursor.varint()
+            } else {
+                0
+            },
+        }
+    }
+
+    fn write(self, to: &mut Writer) {
+        to.varint(self.key);
+        self.write_place(to);
+    }
+
+    fn write_place(self, to: &mut Writer) {
+        to.varint(self.location);
+        if self.scope != 0 {
+            to.varint(self.scope);
+        }
+    }
 }
