@@ -50,7 +50,7 @@ impl Drop for JitProgram {
 ///
 /// If it is invalid, or uses features that are not supported or imports that are not provided.
 pub fn jit(wasm: &[u8], options: &Options<'_>) -> Result<JitProgram> {
-    let (translated, jit, compiled) = define(wasm, jit_module()?, options)?;
+    let (translated, jit, compiled) = define(wasm, jit_module()?, Some(isa(false)?), options)?;
     JitProgram::new(translated, jit, compiled)
 }
 

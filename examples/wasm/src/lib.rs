@@ -21,6 +21,7 @@
 //! | `compile.rs` | the stage around a JIT or an object file |
 //! | `jit.rs`, `object.rs` | code in this process; programs |
 //! | `explain.rs` | the decision for each call, in the module's own names |
+//! | `scan.rs` | facts about functions before they are translated, for a stream |
 //! | `image.rs` | where the code may trap |
 //! | `runtime/` | a package of its own: what is there while a program runs |
 
@@ -32,6 +33,7 @@ mod image;
 mod jit;
 mod object;
 mod parse;
+mod scan;
 mod translate;
 
 pub use compile::{Compiled, Options, Policy, Translated, define_plainly, translate};

@@ -32,6 +32,9 @@ enum Task {
         /// Counts the program's calls, and writes a file for --profile at its end.
         #[arg(long, value_name = "FILE")]
         profile_out: Option<PathBuf>,
+        /// Inlines and compiles in the background, while the module is still being translated.
+        #[arg(long)]
+        stream: bool,
         /// A variable of the program's environment.
         #[arg(long, value_name = "NAME=VALUE")]
         env: Vec<String>,
@@ -131,6 +134,7 @@ impl Shared {
             profile,
             count_calls: false,
             keep_unused: self.keep_unused,
+            stream: false,
             debug: self.debug,
         }
     }
@@ -176,6 +180,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             shared,
             dir,
             profile_out,
+            stream,
             env,
             module,
             arguments,
@@ -185,6 +190,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             let profile = shared.read_profile()?;
             let mut options = shared.options(profile.as_ref());
             options.count_calls = profile_out.is_some();
+            options.stream = stream;
             let program = jit(&wasm, &options).map_err(named)?;
             shared.tell(&program.compiled)?;
             let mut wasi = Wasi::inherit();
