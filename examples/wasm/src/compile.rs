@@ -46,6 +46,19 @@ impl Default for Policy {
     }
 }
 
+/// When functions are compiled, and by which threads. All but the first are only for code in this
+/// process, which nothing unwinds, and that is not to be debugged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Schedule {
+    /// After all are translated, one after the other.
+    #[default]
+    InTurn,
+    /// After all are translated, by the threads of the current rayon pool.
+    InParallel,
+    /// While others are still translated, by the threads of the global rayon pool.
+    InBackground,
+}
+
 /// How to compile.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'p> {
@@ -60,9 +73,8 @@ pub struct Options<'p> {
     pub count_calls: bool,
     /// Whether functions stay that nothing refers to any more, as if all were exported.
     pub keep_unused: bool,
-    /// Whether the stage inlines and compiles in the background, while others are still translated.
-    /// Only for code in this process, which nothing unwinds, and that is not to be debugged.
-    pub stream: bool,
+    /// When functions are compiled, and by which threads.
+    pub schedule: Schedule,
     /// Whether code stops before each instruction for `Instance::set_debugger`, and
     /// [`JitProgram::frame_table`](crate::JitProgram::frame_table) has a table for it.
     pub debug: bool,
@@ -190,14 +202,30 @@ pub fn translate<'w, M: Module>(
     debug: bool,
 ) -> Result<Translated<'w>> {
     let mut functions = Vec::new();
-    let front = Front::new(wasm, target, debug)?;
-    let translated = front.translate(target, |_, id, function| {
+    let translated = translate_each(wasm, target, debug, |id, function| {
         functions.push((id, function));
-        Ok(())
-    });
+    })?;
     Ok(Translated {
         functions,
-        ..translated?
+        ..translated
+    })
+}
+
+/// Like [`translate`], but hands each function to `define` as soon as it is translated.
+///
+/// # Errors
+///
+/// Those of [`translate`].
+pub fn translate_each<'w, M: Module>(
+    wasm: &'w [u8],
+    target: &mut M,
+    debug: bool,
+    mut define: impl FnMut(FuncId, Function),
+) -> Result<Translated<'w>> {
+    let front = Front::new(wasm, target, debug)?;
+    front.translate(target, |_, id, function| {
+        define(id, function);
+        Ok(())
     })
 }
 
@@ -259,8 +287,7 @@ pub fn define_plainly(
     Ok(translated.compiled(&codes, None, |id| backtraces.remove(&id)))
 }
 
-/// Defines all functions in `target`, after inlining: in the background, if there is a target for
-/// that.
+/// Defines all functions in `target`, after inlining. Without `isa`, in turn.
 fn define_inlined<'w, M: Module>(
     wasm: &'w [u8],
     target: M,
@@ -283,6 +310,7 @@ fn define_inlined<'w, M: Module>(
         .drop_unused(!options.keep_unused)
         .count_calls(options.count_calls)
         .keep_backtraces(true)
+        .compile_in_parallel(isa.is_some() && options.schedule == Schedule::InParallel)
         .on_compiled(move |id, code| {
             let mut codes = streamed.lock().unwrap_or_else(PoisonError::into_inner);
             codes.insert(id, CodeInfo::of(code));
@@ -306,7 +334,9 @@ fn define_inlined<'w, M: Module>(
             stage.keep(functions[function as usize]);
         }
     }
-    if let Some(isa) = isa {
+    if let Some(isa) = isa
+        && options.schedule == Schedule::InBackground
+    {
         let declared = declarations(&front, &mut stage)?;
         stage.start(declared, isa)?;
     }
@@ -372,7 +402,7 @@ impl Translated<'_> {
     }
 }
 
-/// Defines with or without the stage. `isa` is for a stream, if one serves this target.
+/// Defines with or without the stage. With `isa`, `target` needs no more than bytes.
 pub(crate) fn define<'w, M: Module>(
     wasm: &'w [u8],
     mut target: M,
@@ -381,7 +411,7 @@ pub(crate) fn define<'w, M: Module>(
 ) -> Result<(Translated<'w>, M, Compiled)> {
     match options.inliner() {
         Some(inliner) => {
-            let isa = isa.filter(|_| options.stream && !options.debug);
+            let isa = isa.filter(|_| !options.debug);
             define_inlined(wasm, target, inliner, isa, options)
         }
         None => {

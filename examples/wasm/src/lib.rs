@@ -36,8 +36,10 @@ mod parse;
 mod scan;
 mod translate;
 
-pub use compile::{Compiled, Options, Policy, Translated, define_plainly, translate};
+pub use compile::{
+    Compiled, Options, Policy, Schedule, Translated, define_plainly, translate, translate_each,
+};
 pub use error::{Error, Result};
 pub use explain::explain;
-pub use jit::{JitProgram, Running, jit, jit_module};
+pub use jit::{JitProgram, Running, jit, jit_isa, jit_module};
 pub use object::object;

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cranelift_inliner::decide::{CostModel, Small};
 use cranelift_inliner::profile::Profile;
-use cranelift_inliner_wasm::{Compiled, Options, Policy, explain, jit, object};
+use cranelift_inliner_wasm::{Compiled, Options, Policy, Schedule, explain, jit, object};
 use cranelift_inliner_wasm_runtime::{Wasi, run_command};
 use std::error::Error;
 use std::ffi::OsString;
@@ -134,7 +134,7 @@ impl Shared {
             profile,
             count_calls: false,
             keep_unused: self.keep_unused,
-            stream: false,
+            schedule: Schedule::InTurn,
             debug: self.debug,
         }
     }
@@ -190,7 +190,9 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             let profile = shared.read_profile()?;
             let mut options = shared.options(profile.as_ref());
             options.count_calls = profile_out.is_some();
-            options.stream = stream;
+            if stream {
+                options.schedule = Schedule::InBackground;
+            }
             let program = jit(&wasm, &options).map_err(named)?;
             shared.tell(&program.compiled)?;
             let mut wasi = Wasi::inherit();

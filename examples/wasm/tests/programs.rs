@@ -3,7 +3,7 @@
 //! `build.sh`.
 
 use cranelift_inliner::decide::Small;
-use cranelift_inliner_wasm::{JitProgram, Options, Policy, jit};
+use cranelift_inliner_wasm::{JitProgram, Options, Policy, Schedule, jit};
 use cranelift_inliner_wasm_runtime::{Outcome, Wasi};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,15 +69,16 @@ fn programs_print_the_same_in_every_way() {
 #[test]
 fn a_stream_inlines_the_same_calls() {
     each_program(|name, wasm, line| {
-        let compiled = |stream: bool| {
+        let compiled = |schedule: Schedule| {
             let options = Options {
-                stream,
+                schedule,
                 ..Options::default()
             };
             let program = jit(wasm, &options).expect("it is valid");
             assert_prints(&program, name, line);
             let report = program.compiled.report.as_ref().expect("there is a stage");
-            assert_eq!(report.is_from_background(), stream, "{name}");
+            let streamed = schedule == Schedule::InBackground;
+            assert_eq!(report.is_from_background(), streamed, "{name}");
             let sites = report.inlined().sites().map(|site| {
                 let caller = report.program()[site.caller].name().to_string();
                 let path: Vec<String> = report
@@ -92,8 +93,9 @@ fn a_stream_inlines_the_same_calls() {
             sites.sort();
             (sites, program.compiled.code_bytes)
         };
-        let (streamed, whole) = (compiled(true), compiled(false));
+        let streamed = compiled(Schedule::InBackground);
         assert!(streamed.0.iter().any(|(.., inlined)| *inlined), "{name}");
-        assert_eq!(streamed, whole, "{name}");
+        assert_eq!(streamed, compiled(Schedule::InTurn), "{name}");
+        assert_eq!(streamed, compiled(Schedule::InParallel), "{name}");
     });
 }
