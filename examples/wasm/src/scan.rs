@@ -38,8 +38,7 @@ pub(crate) fn declarations<M: Module>(
         Ok(())
     };
     for (import, &id) in module.imports.iter().zip(&front.declared.functions) {
-        let mut facts = Facts::default();
-        facts.insts = WRAPPER_INSTS;
+        let mut facts = Facts::new(WRAPPER_INSTS);
         if let Some(host) = wrapped(import) {
             facts.call(FunctionName::testcase(host.symbol));
         }
@@ -51,8 +50,7 @@ pub(crate) fn declarations<M: Module>(
     }
     for (&number, &id) in front.entries.iter().zip(&front.entry_ids) {
         let entered = FunctionName::testcase(symbol(number));
-        let mut facts = Facts::default();
-        facts.insts = ENTRY_INSTS + 2 * module.signature(number).params.len();
+        let mut facts = Facts::new(ENTRY_INSTS + 2 * module.signature(number).params.len());
         facts.call(entered.clone());
         add(id, facts, vec![entered])?;
     }
@@ -60,7 +58,6 @@ pub(crate) fn declarations<M: Module>(
 }
 
 /// What a body will have.
-#[derive(Default)]
 struct Facts {
     insts: usize,
     calls: BTreeMap<FunctionName, usize>,
@@ -68,6 +65,14 @@ struct Facts {
 }
 
 impl Facts {
+    fn new(insts: usize) -> Self {
+        Facts {
+            insts,
+            calls: BTreeMap::new(),
+            indirect_calls: 0,
+        }
+    }
+
     fn call(&mut self, callee: FunctionName) {
         *self.calls.entry(callee).or_default() += 1;
     }
@@ -91,8 +96,7 @@ enum Kind {
 }
 
 fn scan(module: &ParsedModule<'_>, (validator, body): &Body<'_>) -> Result<Facts> {
-    let mut facts = Facts::default();
-    facts.insts = 1 + module.signature(validator.index).results.len();
+    let mut facts = Facts::new(1 + module.signature(validator.index).results.len());
     let mut frames = vec![Frame {
         kind: Kind::Block,
         exits: false,
