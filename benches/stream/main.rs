@@ -9,8 +9,9 @@
 //! function is compiled as soon as it is translated; the pass over the whole program waits for the
 //! last body; a stream takes bodies as they come, in the order of the file, or as it asks for them.
 //! Printed are the least wall times over all rounds, and the times to the first compiled function,
-//! relative to those without inlining, and the most bodies that a stream held between their arrival
-//! and their code, as a share of all. A second table has the wall times of a simulation for more
+//! relative to those without inlining, and the most bodies that a stream held at a time, original and
+//! final ones: their number, as a share of all functions, and their instructions, as a share of those
+//! that came in. A second table has the wall times of a simulation for more
 //! threads, with its error against the real ones; see [`simulate`].
 
 mod simulate;
@@ -23,14 +24,14 @@ use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_entity::EntityRef;
 use cranelift_inliner::backend::{TargetSettings, target};
 use cranelift_inliner::decide::CostModel;
-use cranelift_inliner::pass::{DeclaredProgram, Inliner, Optimize, Stream};
+use cranelift_inliner::graph::CallGraph;
+use cranelift_inliner::pass::{DeclaredProgram, HeldBodies, Inliner, Optimize, Stream};
 use cranelift_inliner::program::{Program, function_text};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use simulate::{Costs, Model, Way};
 use std::error::Error;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -56,8 +57,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
     println!("{threads} threads, least of {rounds} rounds, without inlining = 1");
     println!(
-        "{:24} {:>7} {:>7} {:>7}   {:>7} {:>7} {:>7}   {:>7} {:>7}",
-        "", "pass", "stream", "asked", "pass", "stream", "asked", "stream", "asked"
+        "{:24} {:>7} {:>7} {:>7}   {:>7} {:>7} {:>7}   {:>7} {:>7}   {:>7} {:>7}",
+        "",
+        "pass",
+        "stream",
+        "asked",
+        "pass",
+        "stream",
+        "asked",
+        "bodies",
+        "asked",
+        "insts",
+        "asked"
     );
     let mut simulated = Vec::new();
     let mut inputs = Vec::new();
@@ -84,9 +95,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             print!(" {:7.3}", ratio(times.first, plain.first));
         }
         print!("  ");
+        let share = |part: usize, of: usize| print!(" {:7.3}", part as f64 / of as f64);
         for times in &others[1..] {
-            let share = times.held as f64 / program.len() as f64;
-            print!(" {share:7.3}");
+            share(times.held.functions, program.len());
+        }
+        print!("  ");
+        for times in &others[1..] {
+            share(times.held.insts, job.insts);
         }
         println!();
         let costs = job.costs(rounds);
@@ -167,14 +182,15 @@ struct Times {
     whole: Duration,
     /// Until the first function was compiled.
     first: Duration,
-    /// The most bodies that were there, and had no code yet.
-    held: usize,
+    /// The most bodies that were there at a time.
+    held: HeldBodies,
 }
 
 struct Job<'a> {
     texts: Vec<String>,
     program: &'a Program,
     declared: DeclaredProgram,
+    insts: usize,
     isa: &'a OwnedTargetIsa,
     pool: &'a ThreadPool,
 }
@@ -188,7 +204,10 @@ impl<'a> Job<'a> {
         let texts = program
             .iter()
             .map(|(_, function)| function_text(function.body()));
+        let graph = CallGraph::new(program);
+        let declarations = program.ids().filter_map(|id| graph.declaration(id));
         Ok(Job {
+            insts: declarations.map(|declaration| declaration.insts).sum(),
             texts: texts.collect::<Result<_, _>>()?,
             program,
             declared: DeclaredProgram::of(program).ok_or("a call of Cranelift's own routines")?,
@@ -209,7 +228,10 @@ impl<'a> Job<'a> {
             let least = |one: Times, other: Times| Times {
                 whole: one.whole.min(other.whole),
                 first: one.first.min(other.first),
-                held: one.held.max(other.held),
+                held: match one.held.insts >= other.held.insts {
+                    true => one.held,
+                    false => other.held,
+                },
             };
             best = Some(match best {
                 None => times,
@@ -255,7 +277,6 @@ impl<'a> Job<'a> {
         let start = Start::new();
         let define = |stream: &Stream<'_, '_>, text: &str| {
             let body = translate(text);
-            start.defined();
             let defined = stream.define(body);
             defined.unwrap_or_else(|error| panic!("{error}"));
         };
@@ -274,8 +295,11 @@ impl<'a> Job<'a> {
                 }
             },
         );
-        result.unwrap_or_else(|error| panic!("{error}"));
-        start.end()
+        let result = result.unwrap_or_else(|error| panic!("{error}"));
+        Times {
+            held: result.held,
+            ..start.end()
+        }
     }
 }
 
@@ -368,8 +392,6 @@ fn translate(text: &str) -> Function {
 struct Start {
     at: Instant,
     first: OnceLock<Duration>,
-    held: AtomicUsize,
-    most_held: AtomicUsize,
 }
 
 impl Start {
@@ -377,24 +399,11 @@ impl Start {
         Start {
             at: Instant::now(),
             first: OnceLock::new(),
-            held: AtomicUsize::new(0),
-            most_held: AtomicUsize::new(0),
         }
-    }
-
-    fn defined(&self) {
-        let held = self.held.fetch_add(1, Ordering::Relaxed) + 1;
-        self.most_held.fetch_max(held, Ordering::Relaxed);
     }
 
     fn compiled(&self) {
         self.first.get_or_init(|| self.at.elapsed());
-        // Not all ways count the bodies that come.
-        let _ = self
-            .held
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-                held.checked_sub(1)
-            });
     }
 
     fn end(self) -> Times {
@@ -402,7 +411,7 @@ impl Start {
         Times {
             whole,
             first: self.first.into_inner().unwrap_or(whole),
-            held: self.most_held.into_inner(),
+            held: HeldBodies::default(),
         }
     }
 }

@@ -58,6 +58,12 @@ impl Tables {
         self.0.get(table)?.get(&offset)
     }
 
+    /// Returns the functions of all tables, in no fixed order.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &FunctionName> {
+        let functions = self.0.values().flat_map(BTreeMap::values);
+        functions.map(|function| &function.name)
+    }
+
     /// Returns whether there are entries of this table.
     pub fn contains(&self, table: &FunctionName) -> bool {
         self.0.contains_key(table)

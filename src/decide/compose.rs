@@ -1,6 +1,6 @@
 //! Policies made of others.
 
-use super::{CallSite, Decision, EarlyCallee, Inline, PolicyReason};
+use super::{CallSite, Decision, EarlyCallee, Inline, PolicyReason, Summary};
 use std::sync::{Mutex, PoisonError};
 
 /// Asks policies in turn; the first that decides wins.
@@ -39,6 +39,11 @@ impl Inline for FirstMatch<'_> {
         let first = policies.next()?.rules_out(callee)?;
         let others = policies.all(|policy| policy.rules_out(callee).is_some());
         others.then_some(first)
+    }
+
+    fn keeps_all_calls(&self, callee: &Summary) -> bool {
+        let mut policies = self.policies.iter();
+        policies.all(|policy| policy.keeps_all_calls(callee))
     }
 }
 

@@ -156,8 +156,7 @@ impl Default for CostModel {
 }
 
 impl CostModel {
-    fn cost(&self, site: &CallSite<'_>) -> i64 {
-        let summary = site.summary();
+    fn cost(&self, summary: &Summary) -> i64 {
         let calls = self.inner_call_cost * count(summary.calls());
         let frame = summary.frame_bytes().saturating_sub(self.free_frame_bytes);
         // With a rate of 0, frames cost nothing.
@@ -229,6 +228,42 @@ impl CostModel {
         benefit
     }
 
+    /// Returns the benefit that no site exceeds.
+    fn most_benefit(&self, summary: &Summary) -> i64 {
+        // The caller may have any number of branches on the result.
+        if summary.results().iter().any(|ways| ways.constant > 0) {
+            return i64::MAX;
+        }
+        let most = |number: usize, each: i64| count(number).saturating_mul(each.max(0));
+        let signature = summary.signature();
+        let passed = signature
+            .params
+            .len()
+            .saturating_add(signature.returns.len());
+        let overhead = self.call_overhead.max(0);
+        let benefit = overhead.saturating_add(most(passed, self.argument_overhead));
+        let folds = summary.parameters().iter().map(|folds| {
+            let insts = i64::from(folds.folded_insts);
+            insts.saturating_add(most(folds.folded_branches as usize, self.folded_branch))
+        });
+        let benefit = folds.fold(benefit, i64::saturating_add);
+        benefit.saturating_add(self.max_promotion.max(0))
+    }
+
+    /// Returns the bound that no site exceeds.
+    fn most_threshold(&self, summary: &Summary) -> i64 {
+        let bonus = self.few_call_sites(summary).max(0);
+        let usual = self.highest().max(self.threshold).saturating_add(bonus);
+        let mut most = usual.max(self.cold_threshold);
+        if summary.has_profile() {
+            most = most.max(self.hot_threshold);
+        }
+        match summary.has_sole_call_site() {
+            true => most.max(self.sole_call_site_threshold),
+            false => most,
+        }
+    }
+
     /// Returns the bound for a site, given what its callee allows on top of the usual one.
     fn threshold(&self, site: &CallSite<'_>, bonus: i64) -> i64 {
         if site.is_cold() {
@@ -279,7 +314,7 @@ impl Inline for CostModel {
             let reason = PolicyReason::large_callee(summary.insts(), self.max_callee_insts);
             return Decision::keep(reason);
         }
-        let cost = self.cost(site);
+        let cost = self.cost(summary);
         let (promotion, slots) = self.promotion(site);
         let (decided, branches) = self.decided(site);
         let benefit = self.benefit(site) + promotion + decided;
@@ -326,6 +361,12 @@ impl Inline for CostModel {
     fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
         let (insts, most) = (callee.insts(), self.max_callee_insts);
         (insts > most).then(|| PolicyReason::large_callee(insts, most))
+    }
+
+    fn keeps_all_calls(&self, callee: &Summary) -> bool {
+        callee.insts() > self.max_callee_insts
+            || self.cost(callee).saturating_sub(self.most_benefit(callee))
+                > self.most_threshold(callee)
     }
 }
 

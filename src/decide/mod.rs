@@ -121,6 +121,37 @@ pub trait Inline: Send + Sync {
         let _ = callee;
         None
     }
+
+    /// Returns whether the answer about every call of a function is to keep it, now that its body is
+    /// final; `false`, the default, if some call of it may be inlined.
+    ///
+    /// A [stream](crate::pass::Inliner::stream) asks this, to free the bodies early that could only
+    /// have come in with that one. It still asks about each call. The answer must depend on
+    /// `callee` alone.
+    ///
+    /// ```
+    /// use cranelift_inliner::decide::{CallSite, Decision, Inline, Summary};
+    ///
+    /// struct Tiny;
+    ///
+    /// impl Inline for Tiny {
+    ///     fn decide(&self, site: &CallSite<'_>) -> Decision {
+    ///         match site.summary().insts() {
+    ///             0..4 => Decision::inline("tiny"),
+    ///             _ => Decision::keep("not tiny"),
+    ///         }
+    ///     }
+    ///
+    ///     fn keeps_all_calls(&self, callee: &Summary) -> bool {
+    ///         callee.insts() >= 4
+    ///     }
+    /// }
+    /// # let _: &dyn Inline = &Tiny;
+    /// ```
+    fn keeps_all_calls(&self, callee: &Summary) -> bool {
+        let _ = callee;
+        false
+    }
 }
 
 impl<F> Inline for F
@@ -140,6 +171,10 @@ impl Inline for &(dyn Inline + '_) {
     fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
         (**self).rules_out(callee)
     }
+
+    fn keeps_all_calls(&self, callee: &Summary) -> bool {
+        (**self).keeps_all_calls(callee)
+    }
 }
 
 impl Inline for Box<dyn Inline + '_> {
@@ -149,6 +184,10 @@ impl Inline for Box<dyn Inline + '_> {
 
     fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
         (**self).rules_out(callee)
+    }
+
+    fn keeps_all_calls(&self, callee: &Summary) -> bool {
+        (**self).keeps_all_calls(callee)
     }
 }
 

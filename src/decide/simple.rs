@@ -1,6 +1,6 @@
 //! The two policies without a heuristic.
 
-use super::{CallSite, Decision, EarlyCallee, Inline, PolicyReason};
+use super::{CallSite, Decision, EarlyCallee, Inline, PolicyReason, Summary};
 
 const NEVER: &str = "policy never";
 
@@ -25,5 +25,9 @@ impl Inline for Never {
 
     fn rules_out(&self, _: &EarlyCallee<'_>) -> Option<PolicyReason> {
         Some(NEVER.into())
+    }
+
+    fn keeps_all_calls(&self, _: &Summary) -> bool {
+        true
     }
 }

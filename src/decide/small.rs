@@ -1,6 +1,6 @@
 //! Two size thresholds and nothing else.
 
-use super::{CallSite, Decision, EarlyCallee, Inline, PolicyReason};
+use super::{CallSite, Decision, EarlyCallee, Inline, PolicyReason, Summary};
 
 /// A function of more than this many times the largest size is not expected to become small.
 const SHRINKS: usize = 4;
@@ -60,5 +60,9 @@ impl Inline for Small {
         let most = self.callee_insts.saturating_mul(SHRINKS);
         let insts = callee.insts();
         (insts > most).then(|| PolicyReason::large_callee(insts, self.callee_insts))
+    }
+
+    fn keeps_all_calls(&self, callee: &Summary) -> bool {
+        callee.insts() > self.callee_insts
     }
 }

@@ -7,7 +7,7 @@ use crate::graph::Recursion;
 use crate::panics;
 use crate::program::{Attributes, Linkage};
 use cranelift_codegen::entity::EntitySet;
-use cranelift_codegen::ir::{Block, Function, InstructionData, Opcode};
+use cranelift_codegen::ir::{Block, Function, InstructionData, Opcode, Signature};
 use std::sync::{Arc, OnceLock};
 
 /// Facts about a function as it would be inlined: its final body, and its part in the program.
@@ -35,6 +35,7 @@ pub(crate) struct KnownFacts {
     pub(crate) linkage: Linkage,
     pub(crate) attributes: Attributes,
     pub(crate) recursion: Recursion,
+    pub(crate) has_profile: bool,
 }
 
 /// The results of one walk over a body.
@@ -144,6 +145,11 @@ impl Summary {
             .get_or_init(|| panics::catch(|| Shape::of(&self.body)).unwrap_or_default())
     }
 
+    /// Returns its signature.
+    pub(crate) fn signature(&self) -> &Signature {
+        &self.body.signature
+    }
+
     /// Returns its size, in instructions; long lists [count](super::Limits#sizes) as several.
     pub fn insts(&self) -> usize {
         self.facts.size
@@ -213,6 +219,11 @@ impl Summary {
     /// Returns whether and how it calls itself.
     pub fn recursion(&self) -> Recursion {
         self.facts.recursion
+    }
+
+    /// Returns whether calls of the program have execution counts.
+    pub fn has_profile(&self) -> bool {
+        self.facts.has_profile
     }
 
     /// Returns whether it goes away after inlining its only call: it is local, one site calls it,

@@ -7,7 +7,7 @@ use crate::body::{Mention, code_size, mentions};
 use crate::program::{Declaration, FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData, Opcode};
 use cranelift_entity::packed_option::ReservedValue;
-use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
+use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap};
 use petgraph::graph::{DiGraph, NodeIndex};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -368,6 +368,7 @@ impl Join {
             address_taken: self.address_taken,
             components,
             late: None,
+            locations: SecondaryMap::new(),
         }
     }
 }

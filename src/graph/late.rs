@@ -8,8 +8,8 @@ use super::build::{Scan, build_declared, incoming, scan};
 use super::{CallEdge, CallGraph, CallNode, NodeId, SiteRef};
 use crate::body::catches_all;
 use crate::program::{Declaration, FunctionId, FunctionName, Program};
-use cranelift_codegen::ir::{Function, Inst};
-use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
+use cranelift_codegen::ir::{Function, Inst, SourceLoc};
+use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap};
 use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Arc, OnceLock};
@@ -76,6 +76,8 @@ pub(super) struct LateSites {
 #[derive(Debug)]
 struct LateBody {
     sites: Box<[(CallEdge, NodeId)]>,
+    /// Those of the sites; empty if there are none.
+    locations: Box<[SourceLoc]>,
     takes_addresses: bool,
     size: usize,
 }
@@ -158,8 +160,14 @@ impl CallGraph {
         self.check_caught(id, body, &sites, late)?;
         let takes_addresses = scan.takes_addresses();
         if let Some(place) = late.bodies.get(id) {
+            let locations = sites.iter().map(|(edge, _)| body.srcloc(edge.inst));
+            let mut locations: Vec<SourceLoc> = locations.collect();
+            if locations.iter().all(|location| location.is_default()) {
+                locations.clear();
+            }
             let body = LateBody {
                 sites: sites.into(),
+                locations: locations.into(),
                 takes_addresses,
                 size: scan.size,
             };
@@ -169,12 +177,32 @@ impl CallGraph {
         Ok(scan.size)
     }
 
+    /// Returns the location of a site whose body is not in the program; `None` if it is, or there is
+    /// no location.
+    pub(super) fn late_location(&self, site: &SiteRef<'_>) -> Option<SourceLoc> {
+        let location = match &self.late {
+            Some(late) => {
+                let first = self.sites.get(site.caller)?.range().start;
+                let index = site.id.index().checked_sub(first)?;
+                late.body(site.caller)?.locations.get(index).copied()
+            }
+            None => self.locations.get(site.id).copied(),
+        };
+        location.filter(|location| !location.is_default())
+    }
+
     /// Makes the graph one of bodies, after all of them have come: each site has its instruction, and
-    /// leads to the callee of that. `program` has the bodies.
+    /// leads to the callee of that. `program` has the bodies, or only those that were kept.
     pub(crate) fn settle(&mut self, program: Program) {
         self.program = program;
         if self.late.is_none() {
             return;
+        }
+        let mut locations = SecondaryMap::new();
+        for site in self.sites() {
+            if let Some(location) = self.late_location(&site) {
+                locations[site.id] = location;
+            }
         }
         let mut graph = DiGraph::with_capacity(self.node_count(), self.site_count());
         for node in self.graph.raw_nodes() {
@@ -192,6 +220,7 @@ impl CallGraph {
             *size = late.map_or(*size, |body| body.size);
         }
         self.graph = graph;
+        self.locations = locations;
         (self.incoming, self.incoming_of) = incoming(&self.graph, self.program.len());
         self.late = None;
     }

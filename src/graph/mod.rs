@@ -104,7 +104,7 @@ pub use site_name::{PathStep, SiteName};
 use crate::program::{FunctionId, FunctionName, Program};
 use components::Components;
 use cranelift_codegen::ir::{self, ExternalName};
-use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
+use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap};
 use late::LateSites;
 use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 use std::fmt;
@@ -210,6 +210,8 @@ pub struct CallGraph {
     components: Components,
     /// The sites of functions whose bodies come after the graph was made.
     late: Option<Arc<LateSites>>,
+    /// The locations of sites whose bodies are not in the program.
+    locations: SecondaryMap<SiteId, ir::SourceLoc>,
 }
 
 impl CallGraph {

@@ -177,6 +177,9 @@ impl CallGraph {
     pub fn site_location(&self, id: SiteId) -> SourceLoc {
         let location = || {
             let site = self.site(id)?;
+            if let Some(location) = self.late_location(&site) {
+                return Some(location);
+            }
             let body = self.program.get(site.caller)?.body();
             Some(body.srcloc(site.edge.inst))
         };

@@ -199,6 +199,8 @@ impl<M: Module> InliningModule<'static, M> {
             let error = anyhow::anyhow!("the background's target is not that of the module");
             return Err(ModuleError::Backend(error));
         }
+        // A later flush may inline them.
+        declared.keep_bodies = true;
         for (table, functions) in self.constant_tables() {
             declared.add_table(table, functions);
         }

@@ -219,6 +219,9 @@ impl<M: Module> InliningModule<'_, M> {
             let relocations = define::relocations(&self.symbols, function, code);
             let alignment = u64::from(code.alignment().max(minimum));
             self.define_bytes(function, alignment, code.code(), &relocations)?;
+            if let Some(on_compiled) = &mut self.on_compiled {
+                on_compiled(function, code);
+            }
             let fallback = fallbacks.get(&id).map(|why| why.reason.to_string());
             let last = report.inlined().body(id);
             let last = last.filter(|_| fallback.is_none());

@@ -149,6 +149,7 @@ mod symbols;
 pub use error::DefineError;
 pub use report::ModuleReport;
 
+use crate::backend::CompiledFunction;
 use crate::panics;
 use crate::pass::Inliner;
 use crate::program::{Attributes, SiteHint};
@@ -179,6 +180,7 @@ pub struct InliningModule<'a, M> {
     count_calls: bool,
     keep_backtraces: bool,
     on_define: Option<Box<OnDefine<'a>>>,
+    on_compiled: Option<Box<OnCompiled<'a>>>,
     on_flush: Option<Box<OnFlush<'a>>>,
     symbols: Symbols,
     attributes: SecondaryMap<FuncId, Attributes>,
@@ -196,6 +198,7 @@ pub struct InliningModule<'a, M> {
 }
 
 type OnDefine<'a> = dyn FnMut(FuncId, &Context) + Send + 'a;
+type OnCompiled<'a> = dyn FnMut(FuncId, &CompiledFunction) + Send + 'a;
 type OnFlush<'a> = dyn FnMut(&ModuleReport) + Send + 'a;
 
 impl<'a, M: Module> InliningModule<'a, M> {
@@ -216,6 +219,7 @@ impl<'a, M: Module> InliningModule<'a, M> {
             count_calls: false,
             keep_backtraces: false,
             on_define: None,
+            on_compiled: None,
             on_flush: None,
             symbols: Symbols::default(),
             attributes: SecondaryMap::new(),

@@ -1,6 +1,7 @@
 //! Settings of an embedder, before and during the definition of functions.
 
 use super::{InliningModule, ModuleReport};
+use crate::backend::CompiledFunction;
 use crate::program::{Attributes, SiteHint};
 use cranelift_codegen::{Context, ir};
 use cranelift_module::FuncId;
@@ -64,6 +65,29 @@ impl<'a, M> InliningModule<'a, M> {
     #[must_use]
     pub fn on_define(mut self, f: impl FnMut(FuncId, &Context) + Send + 'a) -> Self {
         self.on_define = Some(Box::new(f));
+        self
+    }
+
+    /// Calls `f` with the code of each function that the pass has compiled and the wrapped module got
+    /// as bytes, [in parallel](Self::compile_in_parallel) or in the
+    /// [background](InliningModule::start): for front ends that need its traps or its call sites.
+    /// [`on_define`](Self::on_define) has all other functions.
+    ///
+    /// ```
+    /// # use cranelift_inliner::{decide::CostModel, module::InliningModule, pass::Inliner};
+    /// # use cranelift_jit::{JITBuilder, JITModule};
+    /// # use cranelift_module::default_libcall_names;
+    /// # let jit = JITModule::new(JITBuilder::new(default_libcall_names())?);
+    /// let mut traps = Vec::new();
+    /// let module = InliningModule::new(jit, Inliner::new(CostModel::default()))
+    ///     .compile_in_parallel(true)
+    ///     .on_compiled(|function, code| traps.push((function, code.traps().to_vec())));
+    /// # let _ = module;
+    /// # Ok::<(), cranelift_module::ModuleError>(())
+    /// ```
+    #[must_use]
+    pub fn on_compiled(mut self, f: impl FnMut(FuncId, &CompiledFunction) + Send + 'a) -> Self {
+        self.on_compiled = Some(Box::new(f));
         self
     }
 

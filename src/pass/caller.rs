@@ -12,7 +12,7 @@ use super::chains::Chains;
 use super::directives::Directives;
 use super::legality::Legality;
 use super::report::{Demand, Origin, Outside, Reason, RecordLevel, SiteRecord, record_size};
-use super::state::{Final, LAST_STAGE, State};
+use super::state::{Final, FinalBody, LAST_STAGE, State};
 use crate::body::{handler_copies_size, slot_bytes};
 use crate::cleanup::CleanupContext;
 use crate::decide::{CallSite, Decision, RoundAnalysis, SiteContext};
@@ -24,6 +24,7 @@ use crate::splice::{Checker, DroppedPromises, Refusal, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, InstructionData, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
 use rustc_hash::FxHashSet;
+use std::sync::Arc;
 
 /// Scratch memory of one thread.
 #[derive(Default)]
@@ -55,6 +56,19 @@ pub(super) struct Accepted {
     pub(super) depth: u32,
     /// The record of the decision.
     pub(super) record: usize,
+}
+
+/// A callee that may be inlined.
+struct FinalCallee<'a> {
+    done: &'a Final,
+    held: Arc<FinalBody>,
+}
+
+/// The size of a copy, and those before it.
+#[derive(Clone, Copy)]
+struct Planned<'a> {
+    copy: usize,
+    grown: &'a Grown,
 }
 
 /// The accepted calls of a round so far, in sizes.
@@ -120,6 +134,7 @@ pub(super) fn inline_into(
     inliner: &Inliner<'_>,
     state: &State<'_>,
     id: FunctionId,
+    original: &Function,
     scratch: &mut SpliceContext,
 ) -> (InlinedCaller, Option<Function>) {
     let mut result = InlinedCaller {
@@ -142,15 +157,14 @@ pub(super) fn inline_into(
         let calls = state.graph.direct_calls(id);
         job.result.records.reserve_exact(calls);
     }
-    job.record_externals();
+    job.record_externals(original);
     let mut callees = own_candidates(state, id).map(|candidate| candidate.callee);
     if callees.all(|callee| callee == id || state.unwanted.reason(callee).is_some()) {
-        let body: &Function = state.program[id].body();
-        let accepted = job.decide(own_candidates(state, id), body, &body);
+        let accepted = job.decide(own_candidates(state, id), original, &original);
         debug_assert!(accepted.is_empty(), "no callee is wanted");
         return (result, None);
     }
-    let body = job.run(state.program[id].body(), own_candidates(state, id), scratch);
+    let body = job.run(original, own_candidates(state, id), scratch);
     (result, body)
 }
 
@@ -205,6 +219,34 @@ impl<'a> CallerJob<'a> {
             came_in: Vec::new(),
             result,
         }
+    }
+
+    /// Returns whether inlining the callee here would repeat a body around the call.
+    fn repeats(&self, candidate: &Candidate) -> bool {
+        let callee = candidate.callee;
+        callee == self.id || self.chains.walk(candidate.chain).any(|body| body == callee)
+    }
+
+    /// Returns the callee, unless inlining it here would repeat a body around the call, it is
+    /// wanted nowhere, or it is not final.
+    fn final_callee(&self, candidate: &Candidate) -> Option<FinalCallee<'a>> {
+        let callee = candidate.callee;
+        // One that is not wanted may be final or not, by the progress of other threads.
+        if self.repeats(candidate) || self.state.unwanted.reason(callee).is_some() {
+            return None;
+        }
+        // The callee of a call that became direct need not be ordered.
+        let is_resolved = matches!(
+            candidate.origin.path().last(),
+            Some(PathStep::Resolved { .. })
+        );
+        if is_resolved && !self.state.is_ordered(self.id, callee) {
+            return None;
+        }
+        let done = self.state.finals.get(callee)?.get()?;
+        let held = done.held();
+        debug_assert!(held.is_some(), "{callee} is freed, and may be inlined");
+        Some(FinalCallee { done, held: held? })
     }
 }
 
@@ -265,9 +307,8 @@ impl CallerJob<'_> {
     }
 
     /// Records the function's own calls of external functions.
-    fn record_externals(&mut self) {
+    fn record_externals(&mut self, body: &Function) {
         let state = self.state;
-        let body = state.program[self.id].body();
         for site in state.graph.callees(self.id) {
             let CallNode::External(name) = site.callee else {
                 continue;
@@ -337,7 +378,12 @@ impl CallerJob<'_> {
 
     /// Returns the size of a copy in place of the candidate: the callee's, and that of the handlers
     /// which its calls get.
-    fn copy_size(&self, candidate: &Candidate, caller: &Function) -> usize {
+    fn copy_size(
+        &self,
+        candidate: &Candidate,
+        callee: Option<&FinalCallee<'_>>,
+        caller: &Function,
+    ) -> usize {
         let size = self.state.size_of(candidate.callee);
         if candidate.kind != CallKind::TryCall {
             return size;
@@ -346,9 +392,7 @@ impl CallerJob<'_> {
             debug_assert!(false, "{} was a try_call in the graph", candidate.call);
             return size;
         };
-        let calls = self
-            .final_callee(candidate)
-            .map_or(0, |callee| callee.calls);
+        let calls = callee.map_or(0, |callee| callee.done.calls);
         size.saturating_add(handler_copies_size(caller, exception, calls))
     }
 
@@ -369,13 +413,24 @@ impl CallerJob<'_> {
             with_frames: FxHashSet::default(),
         };
         for candidate in candidates {
-            let callee = Some(candidate.callee);
             let path = candidate.origin.path();
-            let directives = Directives::of(self.inliner, self.state, path, callee);
+            let directives = Directives::of(self.inliner, self.state, path, Some(candidate.callee));
             let size = self.result.size.saturating_add(grown.code);
-            let copy = self.copy_size(&candidate, caller);
-            let decision =
-                self.decide_one(&candidate, &directives, legality, &analysis, copy, &grown);
+            let callee = self.final_callee(&candidate);
+            let copy = self.copy_size(&candidate, callee.as_ref(), caller);
+            let planned = Planned {
+                copy,
+                grown: &grown,
+            };
+            let callee = callee.as_ref();
+            let decision = self.decide_one(
+                &candidate,
+                callee,
+                &directives,
+                legality,
+                &analysis,
+                planned,
+            );
             let inline = decision.is_ok();
             trace!(
                 "{}: {} of {} {}: {}",
@@ -388,18 +443,18 @@ impl CallerJob<'_> {
             self.result.left_to_optimizer |= decision == Err(Reason::MemoryFunction)
                 || !inline && self.may_drop_handlers(&candidate);
             let (Ok(reason) | Err(reason)) = decision;
-            let callee = self.final_callee(&candidate);
             if inline {
                 let counted = if self.moves(&candidate) { 0 } else { copy };
                 grown.code = grown.code.saturating_add(copy);
                 grown.counted = grown.counted.saturating_add(counted);
                 if let Some(callee) = callee {
                     let shares = self.state.splice_options.share_slots;
-                    grown.frame = grown.frame_with(candidate.callee, callee.frame_bytes, shares);
-                    if callee.frame_bytes > 0 {
+                    let bytes = callee.done.frame_bytes;
+                    grown.frame = grown.frame_with(candidate.callee, bytes, shares);
+                    if bytes > 0 {
                         grown.with_frames.insert(candidate.callee);
                     }
-                    callee.preparation.want();
+                    callee.held.preparation.want();
                 }
                 accepted.push(Accepted {
                     size: copy,
@@ -411,7 +466,7 @@ impl CallerJob<'_> {
                     record: self.result.records.len(),
                 });
             } else {
-                callee.inspect(|callee| callee.preparation.release_unless_wanted());
+                callee.inspect(|callee| callee.held.preparation.release_unless_wanted());
                 let is_own = matches!(candidate.origin, Origin::Own(_));
                 if is_own && !self.is_recorded(candidate.call, &directives) {
                     continue;
@@ -437,13 +492,14 @@ impl CallerJob<'_> {
     fn decide_one(
         &self,
         candidate: &Candidate,
+        callee: Option<&FinalCallee<'_>>,
         directives: &Directives,
         legality: &impl Legality,
         analysis: &RoundAnalysis<'_>,
-        copy: usize,
-        grown: &Grown,
+        planned: Planned<'_>,
     ) -> Result<Reason, Reason> {
         let state = self.state;
+        let Planned { copy, grown } = planned;
         let size = self.result.size.saturating_add(grown.code);
         let function = &state.program[candidate.callee];
         if function.linkage() == Linkage::Interposable {
@@ -468,21 +524,19 @@ impl CallerJob<'_> {
                 .map_err(refused)?;
             return Err(reason.clone());
         }
-        let callee = self.final_callee(candidate).ok_or(Reason::Recursion)?;
+        let callee = callee.ok_or(Reason::Recursion)?;
+        let FinalCallee { done, held } = callee;
         legality
-            .check_call(candidate.call, &callee.body)
+            .check_call(candidate.call, &held.body)
             .map_err(refused)?;
         let wanted = self.ask(candidate, directives, callee, analysis, size)?;
-        let view = callee.preparation.view(&callee.body);
+        let view = held.preparation.view(&held.body);
         let legal = view.map_err(Clone::clone);
         legal
             .and_then(|view| legality.check_view(candidate.call, view))
             .map_err(refused)?;
         let limits = &self.inliner.limits;
-        let nested = candidate
-            .depth
-            .saturating_add(1)
-            .saturating_add(callee.depth);
+        let nested = candidate.depth.saturating_add(1).saturating_add(done.depth);
         if nested > limits.depth {
             return Err(Reason::Depth);
         }
@@ -490,8 +544,8 @@ impl CallerJob<'_> {
             return Err(Reason::FunctionSize);
         }
         let shares = state.splice_options.share_slots;
-        let frame = grown.frame_with(candidate.callee, callee.frame_bytes, shares);
-        if callee.frame_bytes > 0 && frame > self.frame_limit {
+        let frame = grown.frame_with(candidate.callee, done.frame_bytes, shares);
+        if done.frame_bytes > 0 && frame > self.frame_limit {
             return Err(Reason::FrameSize);
         }
         let growth = self.result.grown.saturating_add(grown.counted);
@@ -519,7 +573,7 @@ impl CallerJob<'_> {
         &self,
         candidate: &Candidate,
         directives: &Directives,
-        callee: &Final,
+        callee: &FinalCallee<'_>,
         analysis: &RoundAnalysis<'_>,
         size: usize,
     ) -> Result<Reason, Reason> {
@@ -539,8 +593,8 @@ impl CallerJob<'_> {
                 callee_name: function.name(),
                 graph: &state.graph,
                 path: candidate.origin.path(),
-                callee: &callee.body,
-                summary: state.summary(candidate.callee, callee),
+                callee: &callee.held.body,
+                summary: state.summary(candidate.callee, callee.done, &callee.held),
                 call: candidate.call,
                 block,
                 srcloc: self.srcloc(analysis.caller, candidate.call),
@@ -566,31 +620,6 @@ impl CallerJob<'_> {
             Decision::Keep { reason } => Err(Reason::Policy(reason)),
             Decision::Undecided => Err(Reason::Undecided),
         }
-    }
-
-    /// Returns whether inlining the callee here would repeat a body around the call.
-    fn repeats(&self, candidate: &Candidate) -> bool {
-        let callee = candidate.callee;
-        callee == self.id || self.chains.walk(candidate.chain).any(|body| body == callee)
-    }
-
-    /// Returns the callee, unless inlining it here would repeat a body around the call, it is
-    /// wanted nowhere, or it is not final.
-    fn final_callee(&self, candidate: &Candidate) -> Option<&Final> {
-        let callee = candidate.callee;
-        // One that is not wanted may be final or not, by the progress of other threads.
-        if self.repeats(candidate) || self.state.unwanted.reason(callee).is_some() {
-            return None;
-        }
-        // The callee of a call that became direct need not be ordered.
-        let is_resolved = matches!(
-            candidate.origin.path().last(),
-            Some(PathStep::Resolved { .. })
-        );
-        if is_resolved && !self.state.is_ordered(self.id, callee) {
-            return None;
-        }
-        self.state.finals.get(callee)?.get()
     }
 
     /// Returns the function of the program that a reference names. Names are looked up once for

@@ -5,7 +5,7 @@
 //! compiled if one of them still does. A function that falls back to its original body can need a
 //! local one that was passed over; these are compiled at the end.
 
-use super::state::{Final, State};
+use super::state::{Final, FinalBody, State};
 use crate::backend::{
     Compilation, CompileError, CompileScratch, CompiledFunction, Fallback, ScratchPool,
     compile_or_original,
@@ -82,8 +82,12 @@ impl CompiledProgram {
 pub(super) type OnCompiled<'a> =
     dyn Fn(FunctionId, Result<&CompiledFunction, &CompileError>) + Sync + 'a;
 
-/// A function, and the variables of its labels.
-type Labelled = (Compilation, LabelTable);
+/// A function, the variables of its labels, and the table of its source locations.
+struct Labelled {
+    compilation: Compilation,
+    labels: LabelTable,
+    locations: Option<Arc<LocationTable>>,
+}
 
 /// The compiling half of one run.
 pub(super) struct Compiler<'a> {
@@ -108,14 +112,15 @@ impl<'a> Compiler<'a> {
     }
 
     /// Returns the functions that can be compiled now that `id` is final, and with it all functions
-    /// that call those of `callers_done`.
+    /// that call those of `callers_done`; and those of them that are passed over.
     pub(super) fn ready(
         &self,
         state: &State<'_>,
         id: FunctionId,
         callers_done: &[FunctionId],
-    ) -> Vec<FunctionId> {
+    ) -> (Vec<FunctionId>, Vec<FunctionId>) {
         let mut ready = Vec::new();
+        let mut passed_over = Vec::new();
         let is_certain = |id: FunctionId| match state.program[id].linkage() {
             Linkage::Local => state.in_tables.contains(id) || state.compiled_early.contains(id),
             linkage => linkage.is_kept(),
@@ -124,56 +129,76 @@ impl<'a> Compiler<'a> {
         if is_certain(id) {
             ready.push(id);
         }
-        let callers_done = callers_done.iter().copied();
-        ready.extend(callers_done.filter(|&callee| {
-            may_be_needed(callee) && !is_certain(callee) && is_referenced(state, callee)
-        }));
-        ready
+        for &callee in callers_done {
+            if may_be_needed(callee) && !is_certain(callee) {
+                match is_referenced(state, callee) {
+                    true => ready.push(callee),
+                    false => passed_over.push(callee),
+                }
+            }
+        }
+        (ready, passed_over)
     }
 
-    pub(super) fn compile(&self, state: &State<'_>, id: FunctionId) {
-        let Some(done) = state.finals.get(id).and_then(OnceLock::get) else {
-            debug_assert!(false, "{id} is compiled before it is final");
-            return;
+    /// Compiles a function, and returns whether it fell back to its original body; `None` if it was
+    /// compiled before.
+    pub(super) fn compile(&self, state: &State<'_>, id: FunctionId) -> Option<bool> {
+        if self.results[id].get().is_some() {
+            return None;
+        }
+        let done = state.finals.get(id).and_then(OnceLock::get);
+        let Some((done, held)) = done.and_then(|done| Some((done, done.held()?))) else {
+            debug_assert!(false, "{id} is compiled before it is final, or freed");
+            return None;
         };
         let mut is_first = false;
         let result = self.results[id].get_or_init(|| {
             is_first = true;
             self.scratch
-                .with(|scratch| self.compile_final(state, id, done, scratch))
+                .with(|scratch| self.compile_final(state, id, (done, &held), scratch))
         });
+        drop(held);
         if is_first && let Some(on_compiled) = self.on_compiled {
-            let function = result
-                .as_ref()
-                .map(|(compilation, _)| &compilation.function);
-            on_compiled(id, function);
+            on_compiled(id, result.as_ref().map(|done| &done.compilation.function));
         }
+        is_first.then(|| is_fallback(result))
     }
 
     fn compile_final(
         &self,
         state: &State<'_>,
         id: FunctionId,
-        done: &Final,
+        (done, held): (&Final, &FinalBody),
         scratch: &mut CompileScratch,
     ) -> Result<Labelled, CompileError> {
         // A body without inlined calls differs from the original at most in the numbers of its
         // source locations.
-        let original = (done.inlined > 0).then(|| state.program[id].body());
-        let Some(table) = done.locations.as_deref() else {
-            let original = || original.map(Arc::clone);
-            let compilation = compile_or_original(self.isa, &done.body, original, scratch)?;
-            return Ok((compilation, LabelTable::default()));
+        let original = || (done.inlined > 0).then(|| state.original(id));
+        let Some(table) = &held.locations else {
+            let compilation = compile_or_original(self.isa, &held.body, original, scratch)?;
+            return Ok(Labelled {
+                compilation,
+                labels: LabelTable::default(),
+                locations: None,
+            });
         };
-        let (body, mut labels) = with_numbered_labels(&done.body, table);
+        let own_table = || LocationTable::own(state.program[id].name().clone());
+        let (body, mut labels) = with_numbered_labels(&held.body, table);
         let original = || {
-            let table = LocationTable::own(state.program[id].name().clone());
-            let (body, own) = with_numbered_labels(original?, &table);
+            let (body, own) = with_numbered_labels(&original()?, &own_table());
             labels = own;
             Some(body)
         };
         let compilation = compile_or_original(self.isa, &body, original, scratch)?;
-        Ok((compilation, labels))
+        let locations = Some(match compilation.body.fallback() {
+            Some(_) => Arc::new(own_table()),
+            None => Arc::clone(table),
+        });
+        Ok(Labelled {
+            compilation,
+            labels,
+            locations,
+        })
     }
 
     /// Compiles the missing functions and returns all live ones.
@@ -195,11 +220,10 @@ impl<'a> Compiler<'a> {
         let mut errors = Vec::new();
         for id in state.program.ids().filter(|&id| live.contains(id)) {
             match self.results[id].take() {
-                Some(Ok((compilation, labels))) => {
-                    program.labels.push(labels);
-                    let locations = locations_used(state, id, &compilation);
-                    program.locations.push(locations);
-                    program.functions.push((id, compilation));
+                Some(Ok(done)) => {
+                    program.labels.push(done.labels);
+                    program.locations.push(done.locations);
+                    program.functions.push((id, done.compilation));
                 }
                 Some(Err(error)) => errors.push((id, error)),
                 None => {}
@@ -212,11 +236,7 @@ impl<'a> Compiler<'a> {
     fn compile_live(&self, state: &State<'_>) -> EntitySet<FunctionId> {
         reach(state, |id| {
             self.compile(state, id);
-            let used_original = matches!(
-                self.results[id].get(),
-                Some(Ok((compilation, _))) if compilation.body.fallback().is_some()
-            );
-            match used_original {
+            match self.results[id].get().is_some_and(is_fallback) {
                 true => state.graph.references(id).collect(),
                 false => state.references(id).unwrap_or_default(),
             }
@@ -236,18 +256,9 @@ fn with_numbered_labels(
     (Arc::new(body), labels)
 }
 
-/// Returns the table of the source locations in the compiled body.
-fn locations_used(
-    state: &State<'_>,
-    id: FunctionId,
-    compilation: &Compilation,
-) -> Option<Arc<LocationTable>> {
-    let done = state.finals.get(id).and_then(OnceLock::get)?;
-    let table = done.locations.as_ref()?;
-    Some(match compilation.body.fallback() {
-        Some(_) => Arc::new(LocationTable::own(state.program[id].name().clone())),
-        None => Arc::clone(table),
-    })
+/// Returns whether the original body was compiled in place of the final one.
+fn is_fallback(result: &Result<Labelled, CompileError>) -> bool {
+    matches!(result, Ok(done) if done.compilation.body.fallback().is_some())
 }
 
 fn is_referenced(state: &State<'_>, callee: FunctionId) -> bool {

@@ -35,6 +35,16 @@ pub struct DeclaredProgram {
     /// first function is done early. `None`, the default, is one less than the threads of the
     /// pool: each of the others finds work, and this one translates.
     pub queue_capacity: Option<usize>,
+    /// The [size](crate::decide::Limits#sizes) of all bodies together that the stream may hold, with
+    /// those that wait for others and those that may still be inlined. Threads that hand in more
+    /// bodies do tasks first, until less is held or no task waits for a thread. So it is only as good
+    /// as the order of the bodies: see [`Stream::next_wanted`](super::Stream::next_wanted). `None`,
+    /// the default, is no bound but that of [`queue_capacity`](Self::queue_capacity).
+    pub body_capacity: Option<usize>,
+    /// Whether the result has the bodies; off by default. Then a body is freed as soon as its
+    /// function is compiled, no function may inline it any more, and no function that falls back to
+    /// its original body may need it. The code and the decisions are the same.
+    pub keep_bodies: bool,
 }
 
 impl Default for DeclaredProgram {
@@ -46,6 +56,8 @@ impl Default for DeclaredProgram {
             has_alias_regions: true,
             has_demands: false,
             queue_capacity: None,
+            body_capacity: None,
+            keep_bodies: false,
         }
     }
 }

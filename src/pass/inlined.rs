@@ -138,18 +138,6 @@ impl Inlined {
         Ok(self)
     }
 
-    /// Gives the graph, which was made from declarations, the bodies of the input.
-    pub(super) fn with_bodies_of_input(mut self) -> Self {
-        let bodies = self
-            .input()
-            .with_bodies(|_, function| Some(Arc::clone(function.body())));
-        debug_assert!(bodies.is_ok(), "the names are those of the declarations");
-        if let Ok(program) = bodies {
-            self.graph.settle(program);
-        }
-        self
-    }
-
     /// Returns the table of the source locations in [`Inlined::body`]; `None` if the pass keeps
     /// locations as they are.
     pub fn locations(&self, id: FunctionId) -> Option<&Arc<LocationTable>> {

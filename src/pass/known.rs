@@ -1,16 +1,66 @@
 //! The facts about the program for the checker of optimized bodies.
 
-use super::state::{Final, State};
+use super::state::State;
 use crate::check::{MemoryCall, Surroundings};
 use crate::cleanup::OptimizeOptions;
-use crate::program::{FunctionName, Linkage};
+use crate::program::{FunctionId, FunctionName, Linkage};
 use cranelift_codegen::ir::{Endianness, Function};
+use std::cell::OnceCell;
+use std::sync::{Arc, OnceLock};
+
+/// The bodies that one proof has asked for: a stream may free them meanwhile. Few functions refer to
+/// many others, so it is a list.
+#[derive(Default)]
+pub(super) struct Lent(OnceCell<Box<Loan>>);
+
+struct Loan {
+    function: FunctionId,
+    body: Arc<Function>,
+    next: Lent,
+}
+
+impl Lent {
+    /// Returns the body of `function`, which `find` finds the first time.
+    fn body(
+        &self,
+        function: FunctionId,
+        find: impl FnOnce() -> Option<Arc<Function>>,
+    ) -> Option<&Function> {
+        let mut last = self;
+        while let Some(loan) = last.0.get() {
+            if loan.function == function {
+                return Some(&loan.body);
+            }
+            last = &loan.next;
+        }
+        let body = find()?;
+        let loan = last.0.get_or_init(|| {
+            Box::new(Loan {
+                function,
+                body,
+                next: Lent::default(),
+            })
+        });
+        Some(&loan.body)
+    }
+}
+
+/// Without recursion, which a long list would let overflow the stack.
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut next = self.0.take();
+        while let Some(mut loan) = next {
+            next = loan.next.0.take();
+        }
+    }
+}
 
 /// The final functions of the program so far, and the embedder's promises.
 pub(super) struct Known<'a> {
     pub(super) state: &'a State<'a>,
     pub(super) options: &'a OptimizeOptions,
     pub(super) keeps_locations: bool,
+    pub(super) lent: Lent,
 }
 
 impl Surroundings for Known<'_> {
@@ -23,14 +73,13 @@ impl Surroundings for Known<'_> {
         if self.state.program[id].linkage() == Linkage::Interposable {
             return None;
         }
-        let done = self.state.finals.get(id).and_then(|done| done.get());
-        if done.is_none() && self.state.program[id].is_awaited() {
-            return None;
-        }
-        Some(done.map_or_else(
-            || &**self.state.program[id].body(),
-            |done: &Final| &*done.body,
-        ))
+        self.lent.body(id, || {
+            Some(match self.state.finals.get(id).and_then(OnceLock::get) {
+                Some(done) => Arc::clone(&done.held()?.body),
+                None if self.state.program[id].is_awaited() => return None,
+                None => self.state.original(id),
+            })
+        })
     }
 
     fn never_throws(&self, name: &FunctionName) -> bool {

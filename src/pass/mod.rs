@@ -50,9 +50,11 @@ mod copies;
 mod declared;
 mod directives;
 mod error;
+mod held;
 mod inlined;
 mod known;
 mod legality;
+mod lifetimes;
 mod preparation;
 mod references;
 mod report;
@@ -78,7 +80,7 @@ pub use inlined::Inlined;
 pub(crate) use references::References;
 pub use report::{Demand, FunctionStats, Reason, RecordLevel, SiteRecord, StageTimes};
 pub use shared::Shared;
-pub use stream::{Stream, StreamError, Streamed};
+pub use stream::{HeldBodies, Stream, StreamError, Streamed};
 pub use warning::Warning;
 
 use crate::cleanup::{

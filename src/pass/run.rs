@@ -3,7 +3,9 @@
 use super::caller::CallerScratch;
 use super::compile::{CompiledProgram, Compiler, live_functions};
 use super::error::PassError;
+use super::held::Held;
 use super::inlined::Inlined;
+use super::lifetimes::Lifetimes;
 use super::report::{FunctionStats, RecordLevel, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
@@ -12,9 +14,9 @@ use super::unwanted::{Unwanted, has_demands};
 use super::warning::Warning;
 use super::{Inliner, budget};
 use crate::backend::ScratchPool;
-use crate::body::slot_bytes;
 use crate::cleanup::{OptimizeOptions, TableFunction, Tables};
 use crate::graph::{CallGraph, ComponentId};
+use crate::locations::LocationTable;
 use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
 use cranelift_codegen::ir::{Endianness, Function};
@@ -54,7 +56,8 @@ pub(super) fn run(
         Some(compiler) => Some(clock.compile.time(|| compiler.finish(&state))?),
         None => None,
     };
-    Ok((conclude(state, clock.times(), inliner.records), compiled))
+    let inlined = conclude(state, program, clock.times(), inliner.records);
+    Ok((inlined, compiled))
 }
 
 pub(super) fn prepare<'a>(
@@ -108,6 +111,8 @@ pub(super) fn prepare<'a>(
         counts,
         sizes,
         late_sizes: PrimaryMap::new(),
+        late_bodies: PrimaryMap::new(),
+        held: Held::default(),
         growth_shares,
         finals,
         addressed_by,
@@ -142,6 +147,8 @@ pub(super) struct Run<'a> {
     pub(super) optimize_options: OptimizeOptions,
     pub(super) state: &'a State<'a>,
     pub(super) compiler: Option<Compiler<'a>>,
+    /// `None` where all bodies are kept.
+    pub(super) lifetimes: Option<Lifetimes>,
     scratch: ScratchPool<CallerScratch>,
     pub(super) clock: &'a Clock,
     /// Instructions in the tables of the bodies that this run has made.
@@ -172,6 +179,7 @@ impl<'a> Run<'a> {
             optimize_options,
             state,
             compiler,
+            lifetimes: None,
             scratch: ScratchPool::new(),
             clock,
             final_insts: AtomicUsize::new(0),
@@ -192,17 +200,30 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
             // Each function is in one component, so this is the first time.
             let is_first = state.finals[id].set(done).is_ok();
             debug_assert!(is_first, "{id} is in one component");
+            if let (Some(lifetimes), Some(done)) = (&self.lifetimes, state.finals[id].get()) {
+                lifetimes.is_final(self.inliner, state, id, done);
+            }
             if let Some(observer) = &self.inliner.observer {
                 observer.inlined(id);
             }
         }
         let mut ready = Vec::new();
         for &id in state.graph.members(component) {
-            let mut callers_done = state.callees(id);
-            callers_done.push(id);
-            callers_done.retain(|&callee| state.one_caller_less(callee));
+            let references = state.callees(id);
+            let callers_done = references.iter().copied().chain([id]);
+            let callers_done = callers_done.filter(|&callee| state.one_caller_less(callee));
+            let callers_done: Vec<FunctionId> = callers_done.collect();
             if let Some(compiler) = &self.compiler {
-                ready.extend(compiler.ready(state, id, &callers_done));
+                let (now, passed_over) = compiler.ready(state, id, &callers_done);
+                ready.extend(now);
+                if let Some(lifetimes) = &self.lifetimes {
+                    for function in passed_over {
+                        lifetimes.is_passed_over(state, function);
+                    }
+                }
+            }
+            if let Some(lifetimes) = &self.lifetimes {
+                lifetimes.is_past(state, id, &references);
             }
         }
         let size = |id| u64::try_from(state.size_of(id)).unwrap_or(u64::MAX);
@@ -216,14 +237,24 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
         if self.is_cancelled.load(Ordering::Relaxed) {
             return;
         }
-        self.clock.compile.time(|| compiler.compile(self.state, id));
+        let compile = || compiler.compile(self.state, id);
+        let fell_back = self.clock.compile.time(compile);
+        if let (Some(lifetimes), Some(fell_back)) = (&self.lifetimes, fell_back) {
+            lifetimes.is_compiled(self.state, id, fell_back);
+        }
         if let Some(observer) = &self.inliner.observer {
             observer.compiled(id);
         }
     }
 }
 
-pub(super) fn conclude(state: State<'_>, times: StageTimes, recorded: RecordLevel) -> Inlined {
+/// Returns the result. `program` is the one that came in, with the bodies that are there.
+pub(super) fn conclude(
+    state: State<'_>,
+    program: &Program,
+    times: StageTimes,
+    recorded: RecordLevel,
+) -> Inlined {
     let live = live_functions(&state);
     let start: SecondaryMap<FunctionId, usize> = state
         .program
@@ -231,27 +262,29 @@ pub(super) fn conclude(state: State<'_>, times: StageTimes, recorded: RecordLeve
         .map(|id| (id, state.size_at_start(id)))
         .collect();
     let State {
-        program,
-        graph,
+        mut graph,
         finals,
         splice_options,
         ..
     } = state;
+    if graph.awaits_bodies() {
+        graph.settle(program.clone());
+    }
     let mut sites = SecondaryMap::with_capacity(program.len());
     let mut stats = SecondaryMap::with_capacity(program.len());
     let mut bodies = SecondaryMap::with_capacity(program.len());
-    let mut locations = SecondaryMap::with_capacity(program.len());
+    let mut locations: SecondaryMap<FunctionId, Option<Arc<LocationTable>>> =
+        SecondaryMap::with_capacity(program.len());
     for (id, done) in finals {
         let Some(done) = done.into_inner() else {
             debug_assert!(false, "{id} was not done");
             continue;
         };
-        let before = program[id].body();
         stats[id] = FunctionStats {
             insts_before: start[id],
             insts_after: done.size,
-            slot_bytes_before: slot_bytes(before),
-            slot_bytes_after: slot_bytes(&done.body),
+            slot_bytes_before: done.slot_bytes_before,
+            slot_bytes_after: done.slot_bytes_after,
             inlined: done.inlined,
             depth: done.depth,
             promises: done.promises,
@@ -259,12 +292,20 @@ pub(super) fn conclude(state: State<'_>, times: StageTimes, recorded: RecordLeve
             dropped: !live.contains(id),
         };
         sites[id] = done.records;
-        bodies[id] = Some(done.body);
-        locations[id] = done.locations;
+        if let Some(held) = done
+            .held
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
+            bodies[id] = Some(Arc::clone(&held.body));
+            locations[id].clone_from(&held.locations);
+        }
     }
-    let kept = program.with_bodies(|id, _| {
-        let body: &Option<Arc<Function>> = &bodies[id];
-        body.as_ref().filter(|_| live.contains(id)).map(Arc::clone)
+    let kept = program.with_bodies(|id, function| {
+        let body: Option<&Arc<Function>> = bodies[id].as_ref();
+        // Freed bodies leave the declarations.
+        live.contains(id)
+            .then(|| Arc::clone(body.unwrap_or_else(|| function.body())))
     });
     // The names are those of an existing program.
     debug_assert!(kept.is_ok(), "names that were good are not any more");

@@ -219,9 +219,18 @@ impl Schedule {
         }
     }
 
-    /// Does tasks on this thread while more than `most` wait for one.
-    pub(super) fn help<'s>(&'s self, scope: &Scope<'s>, work: &'s impl Work<'s>, most: usize) {
-        while self.tasks().len() > most {
+    /// Does tasks on this thread while `is_full` says so of the number of those that wait for one.
+    pub(super) fn help<'s>(
+        &'s self,
+        scope: &Scope<'s>,
+        work: &'s impl Work<'s>,
+        is_full: impl Fn(usize) -> bool,
+    ) {
+        loop {
+            let waiting = self.tasks().len();
+            if waiting == 0 || !is_full(waiting) {
+                return;
+            }
             self.do_one(scope, work);
         }
     }

@@ -7,15 +7,14 @@
 use super::caller::{CallerScratch, InlinedCaller, inline_into};
 use super::copies::copy_tree;
 use super::error::{PassError, Stage};
-use super::known::Known;
-use super::preparation::Preparation;
+use super::known::{Known, Lent};
 use super::references::References;
 use super::report::SiteRecord;
 use super::resolved::{FoundTargets, inline_resolved};
 use super::run::Run;
-use super::state::{Final, LAST_STAGE};
+use super::state::{Final, FinalBody, LAST_STAGE};
 use crate::backend::verify_function;
-use crate::body::{code_size, frame_bytes};
+use crate::body::{code_size, frame_bytes, slot_bytes};
 use crate::check::{check, check_optimized};
 use crate::cleanup::{
     Before, CleanupStats, Others, clean_up, clean_up_spliced, optimize_in_program, optimize_tidied,
@@ -24,9 +23,10 @@ use crate::locations::{LocationBuilder, LocationMode};
 use crate::program::{FunctionId, FunctionName, Linkage};
 use crate::splice::MemoryPromises;
 use cranelift_codegen::ir::Function;
+use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Below this number of instructions, the allocations of a clone cost more than the memory that it
 /// saves.
@@ -42,8 +42,8 @@ const PACKED_AMONG: usize = 2;
 impl Run<'_> {
     pub(super) fn function(&self, id: FunctionId, scratch: &mut CallerScratch) -> Final {
         let program = self.state.program;
-        let original = program[id].body();
-        let (mut caller, body, stats) = self.verified_stages(id, scratch);
+        let original = &self.state.original(id);
+        let (mut caller, body, stats) = self.verified_stages(id, original, scratch);
         let inlined_at = self.inliner.locations == LocationMode::InlinedAt;
         let mut table = None;
         let body = match body {
@@ -77,15 +77,14 @@ impl Run<'_> {
                 .as_ref()
                 .map_or_else(|| state.graph.calls(id), |found| found.calls),
             references: found.map(|found| found.functions.into_boxed_slice()),
-            body,
-            locations: table,
+            slot_bytes_before: slot_bytes(original),
+            slot_bytes_after: slot_bytes(&body),
+            held: Mutex::new(Some(Arc::new(FinalBody::new(body, table)))),
             depth: caller.depth,
             inlined: caller.inlined,
             promises: caller.promises,
             cleanup: stats,
             records: caller.records.into_boxed_slice(),
-            preparation: Preparation::default(),
-            summary: OnceLock::new(),
             kept: OnceLock::new(),
         }
     }
@@ -97,6 +96,7 @@ impl Run<'_> {
     fn verified_stages(
         &self,
         id: FunctionId,
+        original: &Function,
         scratch: &mut CallerScratch,
     ) -> (
         InlinedCaller,
@@ -106,7 +106,7 @@ impl Run<'_> {
         let mut stats = CleanupStats::default();
         // The checker relies on what the verifier accepts.
         let mut each_step = self.inliner.check;
-        let (caller, body) = self.stages(id, scratch, each_step, &mut stats);
+        let (caller, body) = self.stages(id, original, scratch, each_step, &mut stats);
         let Ok(Some(last)) = &body else {
             return (caller, body, stats);
         };
@@ -119,7 +119,7 @@ impl Run<'_> {
         }
         each_step = true;
         stats = CleanupStats::default();
-        let (caller, body) = self.stages(id, scratch, each_step, &mut stats);
+        let (caller, body) = self.stages(id, original, scratch, each_step, &mut stats);
         match body {
             // No step alone is to blame, which cannot be.
             Ok(_) => {
@@ -134,15 +134,15 @@ impl Run<'_> {
     fn stages(
         &self,
         id: FunctionId,
+        original: &Function,
         scratch: &mut CallerScratch,
         each_step: bool,
         stats: &mut CleanupStats,
     ) -> (InlinedCaller, Result<Option<Function>, Unsound>) {
         let (inliner, state, clock) = (self.inliner, self.state, self.clock);
-        let original = state.program[id].body();
         let inline = &clock.inline;
         let (mut caller, mut spliced) =
-            inline.time(|| inline_into(inliner, state, id, &mut scratch.splice));
+            inline.time(|| inline_into(inliner, state, id, original, &mut scratch.splice));
         let mut body: Option<Function> = None;
         let (mut is_tidy, mut new_since) = (false, Before::of(original));
         // The first record of the stage.
@@ -174,7 +174,7 @@ impl Run<'_> {
                 break;
             }
             let unoptimized = Unoptimized {
-                body: body.map_or(Cow::Borrowed(&**original), Cow::Owned),
+                body: body.map_or(Cow::Borrowed(original), Cow::Owned),
                 is_tidy,
                 // All of it is old, where nothing was spliced.
                 before: inliner.optimizes_part().then_some(new_since),
@@ -297,6 +297,7 @@ impl Run<'_> {
                 state: self.state,
                 options: &self.optimize_options,
                 keeps_locations: self.inliner.locations != LocationMode::InlinedAt,
+                lent: Lent::default(),
             };
             let prove = || check_optimized(before, body, &known);
             let proved = self.inliner.check.then(|| self.clock.verify.time(prove))?;
@@ -351,7 +352,13 @@ impl Run<'_> {
         stage: Stage,
     ) -> Option<PassError> {
         let finals = &self.state.finals;
-        let body_of = |id| finals.get(id)?.get().map(|done: &Final| &*done.body);
+        let inlined = made.records.iter().filter(|record| record.inlined);
+        let held = inlined.filter_map(|record| {
+            let id = record.callee_id?;
+            Some((id, finals.get(id)?.get()?.held()?))
+        });
+        let held: FxHashMap<FunctionId, Arc<FinalBody>> = held.collect();
+        let body_of = |id| held.get(&id).map(|held| &*held.body);
         let mut tree = copy_tree(made.before, made.records, made.first, body_of);
         if self.inliner.locations == LocationMode::InlinedAt {
             tree.ignore_locations();

@@ -1,6 +1,7 @@
 //! The state that the threads of one run share.
 
 use super::Inliner;
+use super::held::Held;
 use super::preparation::Preparation;
 use super::report::SiteRecord;
 use super::unwanted::Unwanted;
@@ -15,17 +16,37 @@ use cranelift_codegen::ir::{Function, Inst};
 use cranelift_entity::{EntitySet, PrimaryMap, SecondaryMap};
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Calls that become direct after this stage stay calls. Each stage needs a target that the one
 /// before revealed; closures in closures in closures are rare.
 pub(super) const LAST_STAGE: u8 = 3;
 
-/// A final function.
-pub(super) struct Final {
+/// The part of a final function that a stream may free.
+pub(super) struct FinalBody {
     pub(super) body: Arc<Function>,
     /// The table of the body's source locations, if they are entries.
     pub(super) locations: Option<Arc<LocationTable>>,
+    pub(super) preparation: Preparation,
+    /// Filled by the first caller that needs it. In a box, because most functions have none.
+    summary: OnceLock<Box<Summary>>,
+}
+
+impl FinalBody {
+    pub(super) fn new(body: Arc<Function>, locations: Option<Arc<LocationTable>>) -> Self {
+        FinalBody {
+            body,
+            locations,
+            preparation: Preparation::default(),
+            summary: OnceLock::new(),
+        }
+    }
+}
+
+/// A final function.
+pub(super) struct Final {
+    /// `None` once nothing needs it any more.
+    pub(super) held: Mutex<Option<Arc<FinalBody>>>,
     /// Its size; see [`Limits`](crate::decide::Limits#sizes).
     pub(super) size: usize,
     /// The bytes that a copy of it may add to its caller's frame.
@@ -35,6 +56,8 @@ pub(super) struct Final {
     /// The longest chain of bodies inlined into each other in this one.
     pub(super) depth: u32,
     pub(super) inlined: usize,
+    pub(super) slot_bytes_before: u64,
+    pub(super) slot_bytes_after: u64,
     pub(super) never_throws: bool,
     pub(super) promises: DroppedPromises,
     pub(super) cleanup: CleanupStats,
@@ -42,14 +65,23 @@ pub(super) struct Final {
     /// Functions of the program that the body refers to, each once; `None` if
     /// they are those of the original body.
     pub(super) references: Option<Box<[FunctionId]>>,
-    pub(super) preparation: Preparation,
-    /// Filled by the first caller that needs it. In a box, because most functions have none.
-    pub(super) summary: OnceLock<Box<Summary>>,
     /// The record of each remaining call; filled by the first caller that needs it.
     pub(super) kept: OnceLock<FxHashMap<Inst, usize>>,
 }
 
 impl Final {
+    /// Returns the body; `None` if it was freed.
+    pub(super) fn held(&self) -> Option<Arc<FinalBody>> {
+        let held = self.held.lock();
+        held.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Frees the body; returns whether it was still there.
+    pub(super) fn free(&self) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.take().is_some()
+    }
+
     /// Returns the sites of the original program that lead from this function to `call`, a call of
     /// its final body.
     pub(super) fn path_to(&self, call: Inst) -> &[PathStep] {
@@ -71,6 +103,10 @@ pub(super) struct State<'a> {
     pub(super) sizes: SecondaryMap<FunctionId, usize>,
     /// Sizes of bodies that come later; empty otherwise.
     pub(super) late_sizes: PrimaryMap<FunctionId, OnceLock<usize>>,
+    /// Bodies that come later, while they are needed; empty otherwise.
+    pub(super) late_bodies: PrimaryMap<FunctionId, Mutex<Option<Arc<Function>>>>,
+    /// The bodies of a stream.
+    pub(super) held: Held,
     pub(super) growth_shares: SecondaryMap<FunctionId, usize>,
     pub(super) counts: Option<SiteCounts>,
     pub(super) finals: PrimaryMap<FunctionId, OnceLock<Final>>,
@@ -93,6 +129,30 @@ pub(super) struct State<'a> {
 }
 
 impl State<'_> {
+    /// Returns the original body of a function, which must be there.
+    pub(super) fn original(&self, id: FunctionId) -> Arc<Function> {
+        let late = self.late_bodies.get(id).map(|body| {
+            let body = body.lock().unwrap_or_else(PoisonError::into_inner);
+            debug_assert!(body.is_some(), "the body of {id} is needed, and not there");
+            body.clone()
+        });
+        late.flatten()
+            .unwrap_or_else(|| Arc::clone(self.program[id].body()))
+    }
+
+    /// Keeps a body that came.
+    pub(super) fn arrive(&self, id: FunctionId, body: Arc<Function>) {
+        if let Some(place) = self.late_bodies.get(id) {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        }
+    }
+
+    /// Takes the original body of a function, if that came later and is still there.
+    pub(super) fn take_original(&self, id: FunctionId) -> Option<Arc<Function>> {
+        let body = self.late_bodies.get(id)?.lock();
+        body.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Returns the functions that `id` calls or may turn out to call: those whose address it takes.
     pub(super) fn callees(&self, id: FunctionId) -> Vec<FunctionId> {
         let mut callees: Vec<_> = self.graph.references(id).collect();
@@ -129,8 +189,9 @@ impl State<'_> {
     }
 
     fn release(&self, callee: FunctionId) {
-        if let Some(done) = self.finals.get(callee).and_then(OnceLock::get) {
-            done.preparation.release();
+        let done = self.finals.get(callee).and_then(OnceLock::get);
+        if let Some(held) = done.and_then(Final::held) {
+            held.preparation.release();
         }
     }
 
@@ -197,8 +258,13 @@ impl State<'_> {
         done.map_or(self.sizes[id], |done| done.size)
     }
 
-    pub(super) fn summary<'f>(&self, id: FunctionId, done: &'f Final) -> &'f Summary {
-        done.summary.get_or_init(|| {
+    pub(super) fn summary<'f>(
+        &self,
+        id: FunctionId,
+        done: &Final,
+        held: &'f FinalBody,
+    ) -> &'f Summary {
+        held.summary.get_or_init(|| {
             let function = &self.program[id];
             let facts = KnownFacts {
                 size: done.size,
@@ -210,8 +276,9 @@ impl State<'_> {
                 linkage: function.linkage(),
                 attributes: function.attributes(),
                 recursion: self.graph.recursion(id),
+                has_profile: self.counts.is_some(),
             };
-            Box::new(Summary::new(Arc::clone(&done.body), facts))
+            Box::new(Summary::new(Arc::clone(&held.body), facts))
         })
     }
 }

@@ -12,6 +12,7 @@
 use super::compile::Compiler;
 use super::declared::DeclaredProgram;
 use super::error::PassError;
+use super::lifetimes::Lifetimes;
 use super::run::{Clock, Run, conclude, prepare};
 use super::schedule::Schedule;
 use super::state::State;
@@ -26,7 +27,7 @@ use cranelift_entity::{EntitySet, PrimaryMap};
 use rayon::Scope;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use thiserror::Error;
 
 /// Why a stream did not take a body, or did not finish.
@@ -77,10 +78,25 @@ fn others(count: &usize) -> String {
     }
 }
 
+/// The most bodies that a stream held at a time, original and final ones.
+///
+/// A body that is both counts once. Tables about bodies are not counted; they live no longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldBodies {
+    /// The number of bodies.
+    pub functions: usize,
+    /// Their [sizes](crate::decide::Limits#sizes) together.
+    pub insts: usize,
+}
+
 /// The result of a stream.
 #[non_exhaustive]
 pub struct Streamed<T> {
-    /// The program after inlining, with the report.
+    /// The program after inlining, with the report. Unless [`DeclaredProgram::keep_bodies`] is on,
+    /// bodies are not in it: [`Inlined::body`], [`Inlined::copies`] and [`Inlined::locations`]
+    /// return `None`, and the functions of [`Inlined::input`] and [`Inlined::program`] have no
+    /// instructions.
     pub inlined: Inlined,
     /// The machine code of all functions that are needed and have no error.
     pub compiled: CompiledProgram,
@@ -89,6 +105,8 @@ pub struct Streamed<T> {
     /// Whether the result is that of the pass over the whole program, because all declarations say
     /// of the bodies no more and no less than is so.
     pub is_exact: bool,
+    /// The most bodies that were held at a time.
+    pub held: HeldBodies,
     /// The result of the front end.
     pub front_end: T,
 }
@@ -106,6 +124,8 @@ pub struct Stream<'r, 's> {
     /// The number of them that were asked for, or have a body.
     asked: &'r AtomicUsize,
     queue_capacity: usize,
+    /// In instructions.
+    body_capacity: usize,
     seen: &'r Seen,
 }
 
@@ -133,8 +153,9 @@ impl<'s> Stream<'_, 's> {
     /// Hands in a body, under its own name, and returns the function.
     ///
     /// The work that becomes possible is done by the threads of the current rayon pool. Where more
-    /// tasks wait for a thread than [`DeclaredProgram::queue_capacity`], this call does some of them
-    /// before it returns.
+    /// tasks wait for a thread than [`DeclaredProgram::queue_capacity`], or the bodies that are held
+    /// are larger than [`DeclaredProgram::body_capacity`], this call does some of the tasks before it
+    /// returns.
     ///
     /// # Errors
     ///
@@ -175,15 +196,17 @@ impl<'s> Stream<'_, 's> {
             let function = name.clone();
             StreamError::NotAsDeclared { function, mismatch }
         })?;
-        let is_first =
-            state.late_sizes[id].set(size).is_ok() & state.program[id].arrive(body, hints);
+        let is_first = state.late_sizes[id].set(size).is_ok() & state.program[id].arrive(hints);
+        state.held.add(size);
+        state.arrive(id, body);
         debug_assert!(is_first, "{name} was claimed once");
         if let (Some(counts), Some(profile)) = (&state.counts, &self.run.inliner.profile) {
             counts.arrive(profile, &state.graph, id);
         }
         self.schedule.arrived(self.scope, self.run, id);
-        self.schedule
-            .help(self.scope, self.run, self.queue_capacity);
+        let held = self.run.state.held.insts();
+        let is_full = |tasks| tasks > self.queue_capacity || held.now() > self.body_capacity;
+        self.schedule.help(self.scope, self.run, is_full);
         Ok(id)
     }
 
@@ -334,12 +357,16 @@ impl Inliner<'_> {
             let mut state = prepare(self, &program, graph, unwanted, declared.has_handlers);
             state.splice_options.no_alias_regions = !declared.has_alias_regions;
             state.late_sizes = program.ids().map(|_| OnceLock::new()).collect();
+            state.late_bodies = program.ids().map(|_| Mutex::default()).collect();
             state.compiled_early = compiled_early(&state);
             state
         });
         let compiler = Compiler::new(isa, &state, Some(on_compiled));
         let order = Some(isa.endianness());
-        let run = Run::new(self, &state, &clock, Some(compiler), order);
+        let mut run = Run::new(self, &state, &clock, Some(compiler), order);
+        if !declared.keep_bodies {
+            run.lifetimes = Some(Lifetimes::new(self, &state));
+        }
         let schedule = Schedule::new(&state.graph, state.waits(self));
         schedule.await_bodies();
         let by_urgency = schedule.by_urgency(&state.graph);
@@ -356,6 +383,7 @@ impl Inliner<'_> {
                 by_urgency: &by_urgency,
                 asked: &AtomicUsize::new(0),
                 queue_capacity: declared.queue_capacity.unwrap_or(others),
+                body_capacity: declared.body_capacity.unwrap_or(usize::MAX),
                 seen: &seen,
             })
         });
@@ -377,12 +405,17 @@ impl Inliner<'_> {
         let not_compiled = not_compiled.into_iter();
         errors.extend(not_compiled.map(|(id, error)| (id, PassError::Compile(error))));
         errors.sort_by_key(|(id, _)| *id);
-        let inlined = conclude(state, clock.times(), self.records).with_bodies_of_input();
+        let held = HeldBodies {
+            functions: state.held.functions().most(),
+            insts: state.held.insts().most(),
+        };
+        let input = program.with_late_bodies(|id| state.take_original(id));
         Ok(Streamed {
-            inlined,
+            inlined: conclude(state, &input, clock.times(), self.records),
             compiled,
             errors,
             is_exact: seen.is_exact(declared),
+            held,
             front_end,
         })
     }

@@ -36,14 +36,18 @@ impl CallerJob<'_> {
                 debug_assert!(false, "an accepted callee is final");
                 continue;
             };
-            match callee.preparation.tables_of(&callee.body) {
-                Ok(tables) => ready.push((site, callee, tables)),
+            let Some(held) = callee.held() else {
+                debug_assert!(false, "an accepted callee is held");
+                continue;
+            };
+            match held.preparation.tables_of(&held.body) {
+                Ok(tables) => ready.push((site, callee, held, tables)),
                 Err(refusal) => self.refuse(&site, refusal),
             }
         }
         let prepared: Vec<Callee<'_>> = ready
             .iter()
-            .map(|(_, callee, tables)| Callee::from_tables(&callee.body, tables))
+            .map(|(_, _, held, tables)| Callee::from_tables(&held.body, tables))
             .collect();
         let splices: Vec<_> = ready
             .iter()
@@ -53,7 +57,7 @@ impl CallerJob<'_> {
         let mut builder = self.result.locations.take();
         let mut came_in = Vec::new();
         let each = |index: usize, spliced: Result<&[CopiedCall], Refusal>| {
-            let (site, callee, _) = &ready[index];
+            let (site, callee, ..) = &ready[index];
             match spliced {
                 Ok(copied) => self.spliced(site, callee, copied, &mut came_in),
                 Err(refusal) => self.refuse(site, refusal),
@@ -63,7 +67,7 @@ impl CallerJob<'_> {
             Some(builder) => {
                 let tables = ready
                     .iter()
-                    .map(|(_, callee, _)| callee.locations.as_deref());
+                    .map(|(_, _, held, _)| held.locations.as_deref());
                 let tables: Vec<&LocationTable> = tables.flatten().collect();
                 debug_assert_eq!(tables.len(), ready.len(), "each final callee has a table");
                 session.splice_all_with(&splices, &mut builder.inlining_all(&tables), each);

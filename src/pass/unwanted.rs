@@ -14,6 +14,8 @@ use cranelift_entity::{EntitySet, PrimaryMap};
 /// Why the calls of each function stay calls.
 pub(super) struct Unwanted {
     reasons: PrimaryMap<FunctionId, Option<Reason>>,
+    /// The functions of which calls may be inlined whatever the policy says.
+    demanded: EntitySet<FunctionId>,
     /// Whether calls may become direct, so that a function is wanted for its address.
     resolves: bool,
 }
@@ -31,7 +33,8 @@ impl Unwanted {
             true => flattened(program, graph),
             false => EntitySet::new(),
         };
-        let reason = |id: FunctionId| {
+        let mut demanded = EntitySet::new();
+        let mut reason = |id: FunctionId| {
             let function = &program[id];
             if function.linkage() == Linkage::Interposable {
                 return Some(Reason::Interposable);
@@ -40,6 +43,12 @@ impl Unwanted {
                 return Some(Reason::MemoryFunction);
             }
             let inline = function.attributes().inline;
+            let is_demanded = has_demands
+                || flattened.contains(id)
+                || inliner.meet_demands && inline == InlineAttribute::Always;
+            if is_demanded {
+                demanded.insert(id);
+            }
             match inline {
                 // Such a hint takes precedence even where demands are not met.
                 _ if has_demands => return None,
@@ -66,7 +75,8 @@ impl Unwanted {
         };
         let options = &inliner.optimize_options;
         Unwanted {
-            reasons: program.ids().map(reason).collect(),
+            reasons: program.ids().map(&mut reason).collect(),
+            demanded,
             resolves: inliner.optimizes(1) && options.resolve_targets,
         }
     }
@@ -74,6 +84,11 @@ impl Unwanted {
     /// Returns why no call of `id` is inlined; `None` if one might be.
     pub(super) fn reason(&self, id: FunctionId) -> Option<&Reason> {
         self.reasons.get(id)?.as_ref()
+    }
+
+    /// Returns whether the policy alone decides about all calls of `id`.
+    pub(super) fn is_decided_by_policy(&self, id: FunctionId) -> bool {
+        !self.demanded.contains(id)
     }
 
     /// Returns whether a function that calls `id`, or takes its address, needs its final body.

@@ -103,8 +103,8 @@ pub struct ProgramFunction {
     name: FunctionName,
     /// Without instructions if the body comes later.
     body: Arc<ir::Function>,
-    /// The body of a declared function, once it is there, and its hints. Clones get them as well.
-    late: Option<Arc<OnceLock<Late>>>,
+    /// The hints of a declared function, once its body is there. Clones get them as well.
+    late: Option<Arc<OnceLock<Hints>>>,
     pub(super) linkage: Linkage,
     pub(super) attributes: Attributes,
     /// `None` if there are none.
@@ -114,18 +114,13 @@ pub struct ProgramFunction {
 /// The parts that functions made in memory seldom have, in one allocation.
 #[derive(Clone, Debug, Default)]
 struct Extras {
-    hints: BTreeMap<ir::Inst, SiteHint>,
+    hints: Hints,
     origin: Option<Origin>,
     directives: Vec<RunDirective>,
     header: Option<Arc<FileHeader>>,
 }
 
-/// The part of a declared function that comes later.
-#[derive(Debug)]
-struct Late {
-    body: Arc<ir::Function>,
-    hints: BTreeMap<ir::Inst, SiteHint>,
-}
+type Hints = BTreeMap<ir::Inst, SiteHint>;
 
 impl ProgramFunction {
     /// Creates an exported function without attributes, named as its body is.
@@ -141,7 +136,8 @@ impl ProgramFunction {
         }
     }
 
-    /// Creates a function whose body [comes later](Self::arrive), and has this name and signature.
+    /// Creates a function whose body comes later, and has this name and signature. It is not kept
+    /// here.
     pub(crate) fn declared(name: FunctionName, signature: ir::Signature) -> Self {
         let empty = ir::Function::with_name_signature(name.into(), signature);
         Self {
@@ -160,18 +156,24 @@ impl ProgramFunction {
         }
     }
 
-    /// Takes the body of a declared function, and its hints; returns whether it is the first one.
-    pub(crate) fn arrive(
-        &self,
-        body: Arc<ir::Function>,
-        hints: BTreeMap<ir::Inst, SiteHint>,
-    ) -> bool {
+    /// Takes the hints of a declared function, whose body is there; returns whether it is the first
+    /// one.
+    pub(crate) fn arrive(&self, hints: BTreeMap<ir::Inst, SiteHint>) -> bool {
         let late = self.late.as_ref();
-        late.is_some_and(|late| late.set(Late { body, hints }).is_ok())
+        late.is_some_and(|late| late.set(hints).is_ok())
     }
 
-    fn late(&self) -> Option<&Late> {
-        self.late.as_ref()?.get()
+    /// Sets the body of a declared function, which keeps its hints.
+    pub(crate) fn with_late_body(mut self, body: Arc<ir::Function>) -> Self {
+        debug_assert!(self.has_name_of(&body), "the body was found by its name");
+        let hints = self.late.take().and_then(|late| late.get().cloned());
+        if let Some(hints) = hints
+            && !hints.is_empty()
+        {
+            self.extras.get_or_insert_default().hints = hints;
+        }
+        self.body = body;
+        self
     }
 
     /// Returns whether it is named like `body`.
@@ -226,15 +228,10 @@ impl ProgramFunction {
     /// calls of the old one and are gone.
     pub fn with_body(mut self, body: impl Into<Arc<ir::Function>>) -> Self {
         let body = body.into();
-        if !Arc::ptr_eq(&body, self.body()) {
-            if let Some(extras) = &mut self.extras {
-                extras.hints.clear();
-            }
-        } else if let Some(late) = self.late() {
-            let hints = late.hints.clone();
-            if self.extras.is_some() || !hints.is_empty() {
-                self.extras.get_or_insert_default().hints = hints;
-            }
+        if !Arc::ptr_eq(&body, &self.body)
+            && let Some(extras) = &mut self.extras
+        {
+            extras.hints.clear();
         }
         self.late = None;
         self.body = body;
@@ -260,7 +257,7 @@ impl ProgramFunction {
 
     /// Returns the body.
     pub fn body(&self) -> &Arc<ir::Function> {
-        self.late().map_or(&self.body, |late| &late.body)
+        &self.body
     }
 
     /// Returns the linkage.
@@ -286,10 +283,8 @@ impl ProgramFunction {
     }
 
     fn hint_map(&self) -> Option<&BTreeMap<ir::Inst, SiteHint>> {
-        match self.late() {
-            Some(late) => Some(&late.hints),
-            None => self.extras.as_ref().map(|extras| &extras.hints),
-        }
+        let late = self.late.as_ref().and_then(|late| late.get());
+        late.or_else(|| self.extras.as_ref().map(|extras| &extras.hints))
     }
 
     pub(super) fn is_direct_call(&self, call: ir::Inst) -> bool {

@@ -350,6 +350,25 @@ impl Program {
         functions.filter_map(|name| self.id(name))
     }
 
+    /// Returns this program of declared functions with their bodies, which have the declared names;
+    /// functions without one stay as they are.
+    pub(crate) fn with_late_bodies(
+        &self,
+        mut body: impl FnMut(FunctionId) -> Option<Arc<ir::Function>>,
+    ) -> Program {
+        let functions = self.iter().map(|(id, function)| {
+            let function = function.clone();
+            match body(id) {
+                Some(body) => function.with_late_body(body),
+                None => function,
+            }
+        });
+        Program {
+            functions: Arc::new(functions.collect()),
+            ..self.clone()
+        }
+    }
+
     /// Returns this program with other bodies. `body` is called for each function in order and
     /// gives its new body, or `None` to leave the function out. All else is as in this program.
     ///

@@ -182,6 +182,7 @@ fn checked() -> Names {
         pass::Stage,
         pass::StageTimes,
         pass::Stream<'static, 'static>,
+        pass::HeldBodies,
         pass::StreamError,
         pass::Streamed<()>,
         pass::Warning,

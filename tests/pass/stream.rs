@@ -1,6 +1,6 @@
 //! Bodies that come one by one.
 
-use super::support::{POLICIES, isa, name, policy, program_exporting};
+use super::support::{POLICIES, declared_keeping, isa, name, policy, program_exporting};
 use cranelift_codegen::ir::{AbiParam, Signature, types};
 use cranelift_codegen::isa::CallConv;
 use cranelift_inliner::decide::{Always, CostModel};
@@ -75,7 +75,7 @@ fn run<T>(
 #[test]
 fn a_stream_gives_what_the_whole_program_gives() {
     let program = program();
-    let declared = DeclaredProgram::of(&program).unwrap();
+    let declared = declared_keeping(&program);
     let isa = isa("x86_64");
     for policy_name in POLICIES {
         let inliner = Inliner::new(policy(policy_name))
@@ -117,7 +117,7 @@ fn a_stream_gives_what_the_whole_program_gives() {
 #[test]
 fn functions_are_compiled_while_others_are_missing() {
     let program = program();
-    let declared = DeclaredProgram::of(&program).unwrap();
+    let declared = declared_keeping(&program);
     let (sender, receiver) = std::sync::mpsc::channel();
     let sender = Mutex::new(sender);
     let streamed = Inliner::new(CostModel::default())
@@ -149,7 +149,7 @@ fn functions_are_compiled_while_others_are_missing() {
 #[test]
 fn a_small_queue_changes_nothing() {
     let program = program();
-    let mut declared = DeclaredProgram::of(&program).unwrap();
+    let mut declared = declared_keeping(&program);
     declared.queue_capacity = Some(0);
     let inliner = Inliner::new(Always);
     let streamed = run(&inliner, &declared, |stream| {
@@ -245,7 +245,7 @@ fn a_body_against_its_declaration_is_refused() {
             "",
         ),
     ];
-    let declared = DeclaredProgram::of(&program).unwrap();
+    let declared = declared_keeping(&program);
     let streamed = run(&Inliner::new(Always), &declared, |stream| {
         for (text, expected) in cases {
             let bodies = body(text);
@@ -309,7 +309,7 @@ fn promises_about_all_bodies_are_held_to() {
 #[test]
 fn one_of_two_bodies_is_taken() {
     let program = program();
-    let declared = DeclaredProgram::of(&program).unwrap();
+    let declared = declared_keeping(&program);
     let inliner = Inliner::new(Always);
     let expected = inliner.run(&program).unwrap().program().to_clif().unwrap();
     for _ in 0..20 {
@@ -329,7 +329,7 @@ fn one_of_two_bodies_is_taken() {
 #[test]
 fn bodies_that_did_not_come_are_named() {
     let program = program();
-    let declared = DeclaredProgram::of(&program).unwrap();
+    let declared = declared_keeping(&program);
     let missing = |order: &[usize]| {
         let result = run(&Inliner::new(Always), &declared, |stream| {
             define_all(stream, &program, order);
@@ -346,7 +346,7 @@ fn bodies_that_did_not_come_are_named() {
 #[test]
 fn a_stream_that_is_cancelled_ends() {
     let program = program();
-    let declared = DeclaredProgram::of(&program).unwrap();
+    let declared = declared_keeping(&program);
     let result = run(&Inliner::new(Always), &declared, |stream| {
         define_all(stream, &program, &[0, 1]);
         stream.cancel();

@@ -1,13 +1,13 @@
 //! The functions for which a stream waits, and those for which it does not.
 
-use super::support::{id, isa, name, program_exporting};
+use super::support::{declared_keeping, id, isa, name, program_exporting};
 use cranelift_codegen::ir::Inst;
 use cranelift_inliner::cleanup::OptimizeOptions;
 use cranelift_inliner::decide::{
     Always, CallSite, CostModel, Decision, EarlyCallee, FirstMatch, Inline, Limits, Never,
     PolicyReason, Small,
 };
-use cranelift_inliner::pass::{DeclaredProgram, Inliner, Reason, Stream, StreamError, Streamed};
+use cranelift_inliner::pass::{Inliner, Reason, Stream, StreamError, Streamed};
 use cranelift_inliner::profile::Profile;
 use cranelift_inliner::program::{
     Attributes, FunctionId, InlineAttribute, Linkage, Program, SiteHint,
@@ -38,7 +38,7 @@ fn pair(insts: usize) -> Program {
 /// Returns the functions that are compiled before the body of `missing` comes. Checks that the
 /// result is that of the whole program.
 fn compiled_without(program: &Program, inliner: &Inliner<'_>, missing: &str) -> Vec<String> {
-    let declared = DeclaredProgram::of(program).unwrap();
+    let declared = declared_keeping(program);
     let (sender, receiver) = channel();
     let sender = Mutex::new(sender);
     let streamed = inliner.stream(
@@ -186,7 +186,7 @@ fn first_call(program: &Program) -> Inst {
 #[test]
 fn a_hint_that_demands_must_be_declared() {
     let program = pair(10);
-    let declared = DeclaredProgram::of(&program).unwrap();
+    let declared = declared_keeping(&program);
     let body = program[id(&program, "caller")].body();
     let refused = |stream: &Stream<'_, '_>, inst, hint| {
         let hints = [(inst, hint)];
@@ -304,7 +304,7 @@ fn a_front_end_may_ask_for_the_next_function() {
          }",
         &["main"],
     );
-    let declared = DeclaredProgram::of(&program).unwrap();
+    let declared = declared_keeping(&program);
     let inliner = Inliner::new(Always);
     let streamed = inliner.stream(&declared, &*isa("x86_64"), &|_, _| {}, |stream| {
         // One that came by itself is not asked for.
@@ -352,7 +352,7 @@ fn calls_that_are_caught_are_declared() {
     };
     let caught = program_exporting(&text("default: block2"), &["main", "catches"]);
     let leaves = program_exporting(&text("tag1: block2"), &["main", "catches"]);
-    let declared = DeclaredProgram::of(&caught).unwrap();
+    let declared = declared_keeping(&caught);
     let inliner = Inliner::new(Never);
     let streamed = inliner.stream(&declared, &*isa("x86_64"), &|_, _| {}, |stream| {
         let body = leaves[id(&leaves, "catches")].body();
@@ -411,7 +411,7 @@ fn a_stream_has_a_profile() {
     };
     let inliner = Inliner::new(counted).profile(&profile);
     for order in [[0, 1, 2], [2, 1, 0]] {
-        let declared = DeclaredProgram::of(&program).unwrap();
+        let declared = declared_keeping(&program);
         let streamed = inliner.stream(&declared, &*isa("x86_64"), &|_, _| {}, |stream| {
             for index in order {
                 let id = program.ids().nth(index).unwrap();

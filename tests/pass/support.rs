@@ -3,7 +3,7 @@
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_inliner::backend::{TargetSettings, target};
 use cranelift_inliner::decide::{Always, CostModel, Inline, Small};
-use cranelift_inliner::pass::{Inlined, Inliner, SiteRecord};
+use cranelift_inliner::pass::{DeclaredProgram, Inlined, Inliner, SiteRecord};
 use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 
 /// The shipped policies that inline, by the names that the tool gives them.
@@ -50,6 +50,13 @@ pub(super) fn run(inliner: Inliner<'_>, program: &Program) -> Inlined {
 
 pub(super) fn run_always(program: &Program) -> Inlined {
     run(Inliner::new(Always), program)
+}
+
+/// Returns the declarations of a program, for a stream that keeps the bodies.
+pub(super) fn declared_keeping(program: &Program) -> DeclaredProgram {
+    let mut declared = DeclaredProgram::of(program).unwrap();
+    declared.keep_bodies = true;
+    declared
 }
 
 pub(super) fn id(program: &Program, text: &str) -> FunctionId {

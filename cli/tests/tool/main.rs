@@ -24,6 +24,8 @@ mod reports;
 #[cfg(unix)]
 mod run;
 mod shards;
+#[cfg(unix)]
+mod shards_cluster;
 mod support;
 mod tables;
 

@@ -6,11 +6,11 @@ use std::fs;
 use std::process::Command;
 
 /// The shards of the large program.
-const SHARDS: usize = 24;
+pub(super) const SHARDS: usize = 24;
 
 /// Returns the shard `i`: a local helper with the same name in each, a small function for other
 /// shards, and a loop that calls those of two others. The first shard calls all loops.
-fn shard(i: usize) -> String {
+pub(super) fn shard(i: usize) -> String {
     let (next, far) = ((i + 1) % SHARDS, (i * 7 + 3) % SHARDS);
     let (factor, summand, mask) = (2 * i + 3, i, 13 * i);
     let mut text = format!(
@@ -68,7 +68,7 @@ block3:
 }
 
 /// Returns what the program returns for 7.
-fn expected() -> i64 {
+pub(super) fn expected() -> i64 {
     let helper = |i: usize, x: i64| x.wrapping_mul(2 * i as i64 + 3).wrapping_add(i as i64);
     let get = |i: usize, x: i64| helper(i, x) ^ (13 * i as i64);
     let work = |i: usize, mut x: i64| {
@@ -89,7 +89,7 @@ int main(void) { printf(\"%lld\\n\", (long long)start(7)); return 0; }
 ";
 
 /// Makes summaries and plans of all shards.
-fn prepared() -> Workplace {
+pub(super) fn prepared() -> Workplace {
     let place = Workplace::new();
     place.write("main.c", MAIN);
     fs::create_dir(place.path("out")).unwrap();
@@ -145,7 +145,7 @@ fn ninja(place: &Workplace) -> BTreeSet<String> {
         .collect()
 }
 
-fn linked_result(place: &Workplace) -> i64 {
+pub(super) fn linked_result(place: &Workplace) -> i64 {
     let objects = (0..SHARDS).map(|i| format!("out/s{i}.o"));
     let linked = Command::new("cc")
         .current_dir(place.path(""))
@@ -167,6 +167,18 @@ fn linked_result(place: &Workplace) -> i64 {
         .unwrap()
 }
 
+/// Returns the shards into whose objects the small function of one goes, with its own.
+pub(super) fn importers_of(place: &Workplace, shard: usize) -> BTreeSet<usize> {
+    let calls = |i: usize| (i + 1) % SHARDS == shard || (i * 7 + 3) % SHARDS == shard;
+    let callers = (0..SHARDS).filter(|&i| calls(i));
+    let mut importers: BTreeSet<usize> = callers.chain([shard]).collect();
+    // The first shard calls all loops; it imports those that are small enough.
+    if place.read("out/s0.plan").contains(&format!("%get_{shard}")) {
+        importers.insert(0);
+    }
+    importers
+}
+
 #[test]
 fn ninja_builds_a_program_in_24_shards_and_only_what_an_edit_reaches() {
     if !has("ninja") || !has("cc") || !cfg!(target_arch = "x86_64") {
@@ -183,22 +195,13 @@ fn ninja_builds_a_program_in_24_shards_and_only_what_an_edit_reaches() {
     // The function is inlined into the loops that call it, and these into no other shard.
     let edited = shard(5).replace("iconst.i64 65", "iconst.i64 64");
     place.write("s5.clif", &edited);
-    let callers = (0..SHARDS).filter(|&i| (i + 1) % SHARDS == 5 || (i * 7 + 3) % SHARDS == 5);
-    let mut importers: BTreeSet<usize> = callers.collect();
-    importers.insert(5);
     let made = ninja(&place);
-    let backends: BTreeSet<String> = importers
+    let backends: BTreeSet<String> = importers_of(&place, 5)
         .iter()
         .map(|i| format!("backend out/s{i}.fns"))
         .collect();
     let steps = BTreeSet::from(["summarize s5.clif".to_owned(), "thin".to_owned()]);
-    // The first shard calls all loops; it imports those that are small enough.
-    let plan = place.read("out/s0.plan");
-    let mut expected_steps = &backends | &steps;
-    if plan.contains("%get_5") {
-        expected_steps.insert("backend out/s0.fns".to_owned());
-    }
-    assert_eq!(made, expected_steps);
+    assert_eq!(made, &backends | &steps);
     assert_ne!(linked_result(&place), expected());
     place.write("s5.clif", &shard(5));
     ninja(&place);

@@ -7,6 +7,7 @@ use crate::entry::{entry, entry_signature, wrapper};
 use crate::error::{Error, Result};
 use crate::image::{CodeInfo, describe, entries, without_functions};
 use crate::parse::ParsedModule;
+use crate::scan::declarations;
 use crate::translate::{Declared, Scratch, breakpoint, compiled_signature, translate_body};
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::Function;
@@ -45,6 +46,19 @@ impl Default for Policy {
     }
 }
 
+/// When functions are compiled, and by which threads. All but the first are only for code in this
+/// process, which nothing unwinds, and that is not to be debugged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Schedule {
+    /// After all are translated, one after the other.
+    #[default]
+    InTurn,
+    /// After all are translated, by the threads of the current rayon pool.
+    InParallel,
+    /// While others are still translated, by the threads of the global rayon pool.
+    InBackground,
+}
+
 /// How to compile.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'p> {
@@ -59,14 +73,16 @@ pub struct Options<'p> {
     pub count_calls: bool,
     /// Whether functions stay that nothing refers to any more, as if all were exported.
     pub keep_unused: bool,
+    /// When functions are compiled, and by which threads.
+    pub schedule: Schedule,
     /// Whether code stops before each instruction for `Instance::set_debugger`, and
     /// [`JitProgram::frame_table`](crate::JitProgram::frame_table) has a table for it.
     pub debug: bool,
 }
 
-impl<'p> Options<'p> {
+impl Options<'_> {
     /// Returns the stage with these options; `None` if there is nothing for it to do.
-    fn inliner(&self) -> Option<Inliner<'p>> {
+    fn inliner(&self) -> Option<Inliner<'static>> {
         let mut inliner = match self.policy {
             Policy::None if self.count_calls || self.debug => Inliner::new(Never),
             Policy::None => return None,
@@ -84,7 +100,7 @@ impl<'p> Options<'p> {
             inliner = inliner.optimize(Optimize::All);
         }
         match self.profile {
-            Some(profile) => Some(inliner.profile(profile)),
+            Some(profile) => Some(inliner.profile(profile.clone())),
             None => Some(inliner),
         }
     }
@@ -100,55 +116,116 @@ pub struct Translated<'w> {
     pub(crate) entry_ids: Vec<FuncId>,
 }
 
+/// A module of which functions are declared, and none is translated.
+pub(crate) struct Front<'w> {
+    pub(crate) module: ParsedModule<'w>,
+    pub(crate) declared: Declared,
+    /// The functions that the host enters.
+    pub(crate) entries: Vec<u32>,
+    /// The functions by which it enters them.
+    pub(crate) entry_ids: Vec<FuncId>,
+    /// The function that stops for a debugger.
+    breakpoint: Option<(FuncId, Function)>,
+}
+
+impl<'w> Front<'w> {
+    /// Reads a module, and declares its functions in `target`.
+    fn new(wasm: &'w [u8], target: &mut dyn Module, debug: bool) -> Result<Self> {
+        let module = ParsedModule::new(wasm)?;
+        let mut declared = Declared::default();
+        for number in 0..module.functions.len() as u32 {
+            let signature = compiled_signature(module.signature(number));
+            let id = target.declare_function(&symbol(number), Linkage::Local, &signature)?;
+            declared.functions.push(id);
+        }
+        let breakpoint = match debug {
+            true => Some(breakpoint(target, &mut declared)?),
+            false => None,
+        };
+        let entries = entries(&module);
+        let mut entry_ids = Vec::new();
+        for number in &entries {
+            let (name, signature) = (format!("entry{number}"), entry_signature(target));
+            entry_ids.push(target.declare_function(&name, Linkage::Export, &signature)?);
+        }
+        Ok(Front {
+            module,
+            declared,
+            entries,
+            entry_ids,
+            breakpoint,
+        })
+    }
+
+    /// Translates one function after the other, and hands each to `define`.
+    fn translate<M: Module>(
+        mut self,
+        target: &mut M,
+        mut define: impl FnMut(&mut M, FuncId, Function) -> Result<()>,
+    ) -> Result<Translated<'w>> {
+        let (module, declared) = (&self.module, &mut self.declared);
+        if let Some((id, function)) = self.breakpoint {
+            define(target, id, function)?;
+        }
+        for number in 0..module.imports.len() as u32 {
+            let (id, function) = wrapper(module, target, declared, number)?;
+            define(target, id, function)?;
+        }
+        let mut scratch = Scratch::default();
+        for body in &module.bodies {
+            let (id, function) = translate_body(module, target, declared, body, &mut scratch)?;
+            define(target, id, function)?;
+        }
+        for (&number, &id) in self.entries.iter().zip(&self.entry_ids) {
+            let function = entry(module, target, declared, number, id);
+            define(target, id, function)?;
+        }
+        Ok(Translated {
+            module: self.module,
+            functions: Vec::new(),
+            declared: self.declared,
+            entries: self.entries,
+            entry_ids: self.entry_ids,
+        })
+    }
+}
+
 /// Translates a module, with code for a debugger if it is to be debugged. All functions are
 /// declared in `target`, and none is defined.
 ///
 /// # Errors
 ///
 /// If the module is invalid or uses unsupported features.
-pub fn translate<'w>(
+pub fn translate<'w, M: Module>(
     wasm: &'w [u8],
-    target: &mut dyn Module,
+    target: &mut M,
     debug: bool,
 ) -> Result<Translated<'w>> {
-    let module = ParsedModule::new(wasm)?;
-    let entries = entries(&module);
-    let mut declared = Declared::default();
-    for number in 0..module.functions.len() as u32 {
-        let signature = compiled_signature(module.signature(number));
-        let id = target.declare_function(&symbol(number), Linkage::Local, &signature)?;
-        declared.functions.push(id);
-    }
     let mut functions = Vec::new();
-    if debug {
-        functions.push(breakpoint(target, &mut declared)?);
-    }
-    for number in 0..module.imports.len() as u32 {
-        functions.push(wrapper(&module, target, &mut declared, number)?);
-    }
-    let mut scratch = Scratch::default();
-    for body in &module.bodies {
-        functions.push(translate_body(
-            &module,
-            target,
-            &mut declared,
-            body,
-            &mut scratch,
-        )?);
-    }
-    let mut entry_ids = Vec::new();
-    for &number in &entries {
-        let signature = entry_signature(target);
-        let id = target.declare_function(&format!("entry{number}"), Linkage::Export, &signature)?;
-        functions.push((id, entry(&module, target, &declared, number, id)));
-        entry_ids.push(id);
-    }
+    let translated = translate_each(wasm, target, debug, |id, function| {
+        functions.push((id, function));
+    })?;
     Ok(Translated {
-        module,
         functions,
-        declared,
-        entries,
-        entry_ids,
+        ..translated
+    })
+}
+
+/// Like [`translate`], but hands each function to `define` as soon as it is translated.
+///
+/// # Errors
+///
+/// Those of [`translate`].
+pub fn translate_each<'w, M: Module>(
+    wasm: &'w [u8],
+    target: &mut M,
+    debug: bool,
+    mut define: impl FnMut(FuncId, Function),
+) -> Result<Translated<'w>> {
+    let front = Front::new(wasm, target, debug)?;
+    front.translate(target, |_, id, function| {
+        define(id, function);
+        Ok(())
     })
 }
 
@@ -210,15 +287,17 @@ pub fn define_plainly(
     Ok(translated.compiled(&codes, None, |id| backtraces.remove(&id)))
 }
 
-/// Defines all functions in `target`, after inlining.
+/// Defines all functions in `target`, after inlining. Without `isa`, in turn.
 fn define_inlined<'w, M: Module>(
     wasm: &'w [u8],
     target: M,
-    inliner: Inliner<'_>,
+    inliner: Inliner<'static>,
+    isa: Option<OwnedTargetIsa>,
     options: &Options<'_>,
 ) -> Result<(Translated<'w>, M, Compiled)> {
     let codes = Arc::new(Mutex::new(CodeInfos::default()));
     let collected = Arc::clone(&codes);
+    let streamed = Arc::clone(&codes);
     let debugged = Arc::new(Mutex::new(Vec::new()));
     let collected_debugged = Arc::clone(&debugged);
     let keeps_code = options.debug;
@@ -231,6 +310,11 @@ fn define_inlined<'w, M: Module>(
         .drop_unused(!options.keep_unused)
         .count_calls(options.count_calls)
         .keep_backtraces(true)
+        .compile_in_parallel(isa.is_some() && options.schedule == Schedule::InParallel)
+        .on_compiled(move |id, code| {
+            let mut codes = streamed.lock().unwrap_or_else(PoisonError::into_inner);
+            codes.insert(id, CodeInfo::of(code));
+        })
         .on_define(move |id, context: &Context| {
             let mut codes = codes.lock().unwrap_or_else(PoisonError::into_inner);
             codes.extend(CodeInfo::new(context).map(|code| (id, code)));
@@ -241,18 +325,26 @@ fn define_inlined<'w, M: Module>(
                 debugged.extend(code.transpose().map(|code| (id, code)));
             }
         });
-    let mut translated = translate(wasm, &mut stage, options.debug)?;
+    let front = Front::new(wasm, &mut stage, options.debug)?;
     // Tables are filled at run time, with the addresses of functions.
-    for elements in &translated.module.elements {
+    for elements in &front.module.elements {
         for &function in elements.functions.iter().flatten() {
-            stage.keep(translated.declared.functions[function as usize]);
+            let functions = &front.declared.functions;
+            // The validator has seen the numbers.
+            stage.keep(functions[function as usize]);
         }
     }
-    let mut context = stage.make_context();
-    for (id, function) in std::mem::take(&mut translated.functions) {
-        context.func = function;
-        stage.define_function(id, &mut context)?;
+    if let Some(isa) = isa
+        && options.schedule == Schedule::InBackground
+    {
+        let declared = declarations(&front, &mut stage)?;
+        stage.start(declared, isa)?;
     }
+    let mut context = stage.make_context();
+    let translated = front.translate(&mut stage, |stage, id, function| {
+        context.func = function;
+        Ok(stage.define_function(id, &mut context)?)
+    })?;
     let (target, report) = stage.finish()?;
     let codes = collected.lock().unwrap_or_else(PoisonError::into_inner);
     let backtraces = translated.declared.with_code();
@@ -310,14 +402,18 @@ impl Translated<'_> {
     }
 }
 
-/// Defines with or without the stage.
+/// Defines with or without the stage. With `isa`, `target` needs no more than bytes.
 pub(crate) fn define<'w, M: Module>(
     wasm: &'w [u8],
     mut target: M,
+    isa: Option<OwnedTargetIsa>,
     options: &Options<'_>,
 ) -> Result<(Translated<'w>, M, Compiled)> {
     match options.inliner() {
-        Some(inliner) => define_inlined(wasm, target, inliner, options),
+        Some(inliner) => {
+            let isa = isa.filter(|_| !options.debug);
+            define_inlined(wasm, target, inliner, isa, options)
+        }
         None => {
             let mut translated = translate(wasm, &mut target, options.debug)?;
             let compiled = define_plainly(&mut translated, &mut target)?;

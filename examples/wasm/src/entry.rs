@@ -1,14 +1,14 @@
 //! Functions that are in no module: entries for the host, wrappers of its functions, and `main`.
 
 use crate::error::{Error, Result};
-use crate::parse::ParsedModule;
+use crate::parse::{Import, ParsedModule};
 use crate::translate::{Declared, EXIT, call_results, clif_type, compiled_signature, limit_stack};
 use cranelift_codegen::ir::{
     AbiParam, BlockArg, ExceptionTableData, ExceptionTableItem, Function, InstBuilder,
     MemFlagsData, Signature, UserFuncName, types,
 };
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use cranelift_inliner_wasm_runtime::{Context, REGISTER_RESULTS, find_host_function};
+use cranelift_inliner_wasm_runtime::{Context, HostFunction, REGISTER_RESULTS, find_host_function};
 use cranelift_module::{DataId, FuncId, Linkage, Module};
 use std::mem::offset_of;
 
@@ -48,6 +48,14 @@ const MISSING: &[&str] = &[
 /// WASI's error number for that.
 const NOT_THERE: i64 = 52;
 
+/// Returns the host function that the wrapper of an imported one calls, if there is one.
+pub(crate) fn wrapped(import: &Import<'_>) -> Option<&'static HostFunction> {
+    match import.module == WASI {
+        true => find_host_function(import.name),
+        false => None,
+    }
+}
+
 /// Returns a function that is called like those of the module, in place of an imported one.
 pub(crate) fn wrapper(
     module: &ParsedModule<'_>,
@@ -76,7 +84,7 @@ pub(crate) fn wrapper(
     builder.append_block_params_for_function_params(block);
     builder.switch_to_block(block);
     builder.seal_block(block);
-    match find_host_function(import.name) {
+    match wrapped(import) {
         Some(host) if host.params == signature.params => {
             let host_id = declared.host_function(target, host)?;
             let host = target.declare_func_in_func(host_id, builder.func);

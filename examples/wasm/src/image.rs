@@ -4,8 +4,9 @@ use crate::parse::ParsedModule;
 use crate::translate::{
     EXIT, NULL_CALL, STOPPED, TABLE_OUT_OF_BOUNDS, UNREACHABLE, WRONG_SIGNATURE, further_results,
 };
-use cranelift_codegen::Context;
 use cranelift_codegen::ir::TrapCode;
+use cranelift_codegen::{Context, MachTrap};
+use cranelift_inliner::backend::CompiledFunction;
 use cranelift_inliner_wasm_runtime::{Export, Exported, Function, Image, TrapKind};
 use wasmparser::ExternalKind;
 
@@ -20,15 +21,22 @@ impl CodeInfo {
     /// Returns the facts about the code that was just compiled; `None` without such code.
     pub(crate) fn new(context: &Context) -> Option<Self> {
         let compiled = context.compiled_code()?;
-        let traps = compiled.buffer.traps().iter();
+        let size = compiled.code_info().total_size;
+        Some(Self::with(size, compiled.buffer.traps()))
+    }
+
+    /// Returns the facts about a function that the stage has compiled.
+    pub(crate) fn of(compiled: &CompiledFunction) -> Self {
+        Self::with(compiled.code().len() as u32, compiled.traps())
+    }
+
+    fn with(size: u32, traps: &[MachTrap]) -> Self {
+        let traps = traps.iter();
         let mut traps: Vec<_> = traps
             .filter_map(|trap| Some((trap.offset, trap_kind(trap.code)?)))
             .collect();
         traps.sort_by_key(|&(offset, _)| offset);
-        Some(Self {
-            size: compiled.code_info().total_size,
-            traps,
-        })
+        Self { size, traps }
     }
 
     /// Describes the function.

@@ -2,6 +2,7 @@
 
 use crate::compile::{Compiled, Options, Translated, define, isa};
 use crate::error::{Error, Result};
+use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_inliner::frames::{FrameTable, FrameTableBuilder, WasmtimeFrames};
 use cranelift_inliner::profile::Profile;
 use cranelift_inliner_wasm_runtime::{
@@ -13,13 +14,22 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+/// Returns the target of [`jit_module`].
+///
+/// # Errors
+///
+/// If Cranelift does not know the host.
+pub fn jit_isa() -> Result<OwnedTargetIsa> {
+    isa(false)
+}
+
 /// Returns a JIT for the host, which knows the runtime's functions.
 ///
 /// # Errors
 ///
 /// If Cranelift does not know the host.
 pub fn jit_module() -> Result<JITModule> {
-    let mut builder = JITBuilder::with_isa(isa(false)?, default_libcall_names());
+    let mut builder = JITBuilder::with_isa(jit_isa()?, default_libcall_names());
     for function in HOST_FUNCTIONS {
         builder.symbol(function.symbol, function.address.0);
     }
@@ -50,7 +60,7 @@ impl Drop for JitProgram {
 ///
 /// If it is invalid, or uses features that are not supported or imports that are not provided.
 pub fn jit(wasm: &[u8], options: &Options<'_>) -> Result<JitProgram> {
-    let (translated, jit, compiled) = define(wasm, jit_module()?, options)?;
+    let (translated, jit, compiled) = define(wasm, jit_module()?, Some(jit_isa()?), options)?;
     JitProgram::new(translated, jit, compiled)
 }
 

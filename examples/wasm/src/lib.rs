@@ -21,6 +21,7 @@
 //! | `compile.rs` | the stage around a JIT or an object file |
 //! | `jit.rs`, `object.rs` | code in this process; programs |
 //! | `explain.rs` | the decision for each call, in the module's own names |
+//! | `scan.rs` | facts about functions before they are translated, for a stream |
 //! | `image.rs` | where the code may trap |
 //! | `runtime/` | a package of its own: what is there while a program runs |
 
@@ -32,10 +33,13 @@ mod image;
 mod jit;
 mod object;
 mod parse;
+mod scan;
 mod translate;
 
-pub use compile::{Compiled, Options, Policy, Translated, define_plainly, translate};
+pub use compile::{
+    Compiled, Options, Policy, Schedule, Translated, define_plainly, translate, translate_each,
+};
 pub use error::{Error, Result};
 pub use explain::explain;
-pub use jit::{JitProgram, Running, jit, jit_module};
+pub use jit::{JitProgram, Running, jit, jit_isa, jit_module};
 pub use object::object;

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cranelift_inliner::decide::{CostModel, Small};
 use cranelift_inliner::profile::Profile;
-use cranelift_inliner_wasm::{Compiled, Options, Policy, explain, jit, object};
+use cranelift_inliner_wasm::{Compiled, Options, Policy, Schedule, explain, jit, object};
 use cranelift_inliner_wasm_runtime::{Wasi, run_command};
 use std::error::Error;
 use std::ffi::OsString;
@@ -32,6 +32,9 @@ enum Task {
         /// Counts the program's calls, and writes a file for --profile at its end.
         #[arg(long, value_name = "FILE")]
         profile_out: Option<PathBuf>,
+        /// Inlines and compiles in the background, while the module is still being translated.
+        #[arg(long)]
+        stream: bool,
         /// A variable of the program's environment.
         #[arg(long, value_name = "NAME=VALUE")]
         env: Vec<String>,
@@ -131,6 +134,7 @@ impl Shared {
             profile,
             count_calls: false,
             keep_unused: self.keep_unused,
+            schedule: Schedule::InTurn,
             debug: self.debug,
         }
     }
@@ -176,6 +180,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             shared,
             dir,
             profile_out,
+            stream,
             env,
             module,
             arguments,
@@ -185,6 +190,9 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             let profile = shared.read_profile()?;
             let mut options = shared.options(profile.as_ref());
             options.count_calls = profile_out.is_some();
+            if stream {
+                options.schedule = Schedule::InBackground;
+            }
             let program = jit(&wasm, &options).map_err(named)?;
             shared.tell(&program.compiled)?;
             let mut wasi = Wasi::inherit();

@@ -18,7 +18,7 @@ use cranelift_object::{ObjectBuilder, ObjectModule, ObjectProduct};
 pub fn object(wasm: &[u8], options: &Options<'_>) -> Result<(Vec<u8>, Compiled)> {
     let builder = ObjectBuilder::new(isa(true)?, "wasm", default_libcall_names())?;
     let plain = ObjectModule::new(builder);
-    let (translated, mut object, compiled) = define(wasm, plain, options)?;
+    let (translated, mut object, compiled) = define(wasm, plain, None, options)?;
     let failed = |error: &dyn std::fmt::Display| Error::Target(error.to_string());
     let image = postcard::to_allocvec(&compiled.image).map_err(|error| failed(&error))?;
     let image_len = image.len();

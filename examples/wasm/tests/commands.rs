@@ -109,6 +109,9 @@ fn a_trap_tells_of_inlined_functions_too() {
     assert_eq!(inlined.matches(", inlined").count(), 2, "{inlined}");
     // Otherwise they are the same places.
     assert_eq!(inlined.replace(", inlined", ""), plain);
+    let streamed = wasm(&[&"run", &"--stream", &module]);
+    assert_eq!(text(&streamed.stdout), "6");
+    assert_eq!(text(&streamed.stderr), inlined);
 }
 
 /// A recursive function whose innermost activation reads beyond the memory, in a callee that an
@@ -212,8 +215,19 @@ fn each_trap_is_told_by_its_name() {
                 (call $deep (i64.add (local.get 0) (i64.const 1))) (call $print (i32.const 1)))
             (func (export "_start") {body})"#
         ));
-        for policy in ["none", "always"] {
-            let output = run(&module, policy);
+        for (policy, stream) in [
+            ("none", None),
+            ("always", None),
+            ("always", Some("--stream")),
+        ] {
+            let mut command: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"run", &"--policy", &policy];
+            command.extend(
+                stream
+                    .iter()
+                    .map(|stream| stream as &dyn AsRef<std::ffi::OsStr>),
+            );
+            command.push(&module);
+            let output = wasm(&command);
             let told = text(&output.stderr);
             assert!(
                 told.starts_with("trap: ") && told.contains(message),

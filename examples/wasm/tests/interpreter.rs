@@ -9,7 +9,7 @@
 //! ```
 
 use cranelift_inliner::decide::Small;
-use cranelift_inliner_wasm::{Error, Options, Policy, jit};
+use cranelift_inliner_wasm::{Error, Options, Policy, Schedule, jit};
 use cranelift_inliner_wasm_runtime::{
     Exported, InstantiateError, Outcome, TrapKind, ValueType, Wasi,
 };
@@ -95,6 +95,11 @@ fn ours(wasm: &[u8], options: &Options<'_>) -> Option<Behavior> {
         Err(Error::Unsupported { .. }) => return None,
         Err(error) => panic!("{error}"),
     };
+    // The scan has told the stream all that the translation found.
+    if let Some(report) = &program.compiled.report {
+        let in_background = options.schedule == Schedule::InBackground;
+        assert_eq!(report.is_from_background(), in_background);
+    }
     let mut behavior = Behavior::default();
     // The interpreter tells the exports in another order.
     let mut exports: Vec<_> = program.compiled.image.exports.iter().collect();
@@ -223,6 +228,12 @@ fn policies() -> [Policy; 4] {
     [Policy::None, small, Policy::default(), Policy::Always]
 }
 
+const SCHEDULES: [Schedule; 3] = [
+    Schedule::InTurn,
+    Schedule::InBackground,
+    Schedule::InParallel,
+];
+
 #[derive(Debug, Default)]
 struct Tally {
     modules: usize,
@@ -259,6 +270,7 @@ fn compare(file: impl Read, all_policies: bool) -> Tally {
             let options = Options {
                 policy,
                 optimize,
+                schedule: SCHEDULES[number / 4 % SCHEDULES.len()],
                 ..Options::default()
             };
             let Some(ours) = ours(&wasm, &options) else {

@@ -45,9 +45,10 @@ fn takes(inliner: &Inliner<'_>, change: impl FnOnce(&mut Function)) -> bool {
     assert_eq!(done.inlined, 2);
     assert!(run.errors.lock().unwrap().is_empty());
 
-    let mut changed = Function::clone(&done.body);
+    let body = Arc::clone(&done.held().unwrap().body);
+    let mut changed = Function::clone(&body);
     change(&mut changed);
-    assert!(changed != *done.body);
+    assert!(changed != *body);
     let made = Made {
         before: program[main].body(),
         records: &done.records,

@@ -318,6 +318,7 @@ impl<'a> Decisions<'a> {
             linkage: summary.in_program.linkage,
             attributes: summary.in_program.attributes,
             recursion: graph.recursion(id),
+            has_profile: self.counts.is_some(),
         };
         let shape = Shape {
             blocks: summary.blocks as usize,
@@ -496,6 +497,7 @@ impl Caller {
             linkage: Linkage::default(),
             attributes: Attributes::default(),
             recursion: Recursion::None,
+            has_profile: false,
         };
         Caller {
             id: FunctionId::new(0),

@@ -9,5 +9,6 @@ mod optimized;
 mod orders;
 mod shapes;
 mod shards;
+mod streams;
 mod trace;
 mod wrong;

@@ -89,9 +89,9 @@ impl Translator<'_, '_, '_> {
         self.push(pages);
     }
 
-    pub(super) fn memory_grow(&mut self) -> Result<()> {
+    pub(super) fn memory_grow(&mut self, name: &str) -> Result<()> {
         let pages = self.pop();
-        let before = self.call_host("memory_grow", &[pages])?;
+        let before = self.call_host(name, &[pages])?;
         self.push(before);
         Ok(())
     }

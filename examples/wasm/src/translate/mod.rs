@@ -25,6 +25,7 @@ use cranelift_inliner_wasm_runtime::{
 use cranelift_module::{FuncId, Linkage, Module};
 use debug::Debug;
 pub(crate) use debug::breakpoint;
+pub(crate) use operators::host_function;
 use rustc_hash::FxHashMap;
 use std::mem::offset_of;
 use wasmparser::FuncValidatorAllocations;

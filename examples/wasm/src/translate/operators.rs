@@ -7,6 +7,21 @@ use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Opcode, Type, Value, type
 use types::{F32, F64, I8, I16, I32, I64};
 use wasmparser::Operator as Op;
 
+/// Returns the name of the host function that does an operator's work.
+pub(crate) fn host_function(operator: &Op<'_>) -> Option<&'static str> {
+    Some(match operator {
+        Op::MemoryGrow { .. } => "memory_grow",
+        Op::MemoryCopy { .. } => "memory_copy",
+        Op::MemoryFill { .. } => "memory_fill",
+        Op::MemoryInit { .. } => "memory_init",
+        Op::DataDrop { .. } => "data_drop",
+        Op::TableInit { .. } => "table_init",
+        Op::TableCopy { .. } => "table_copy",
+        Op::ElemDrop { .. } => "elements_drop",
+        _ => return None,
+    })
+}
+
 impl Translator<'_, '_, '_> {
     pub(super) fn operator(&mut self, operator: &Op<'_>, offset: u64) -> Result<()> {
         match operator {
@@ -90,6 +105,7 @@ impl Translator<'_, '_, '_> {
     }
 
     fn memory_operator(&mut self, operator: &Op<'_>) -> Result<bool> {
+        let host = host_function(operator).unwrap_or_default();
         match operator {
             Op::I32Load { memarg } => self.load(Opcode::Load, I32, memarg),
             Op::I64Load { memarg } => self.load(Opcode::Load, I64, memarg),
@@ -117,21 +133,18 @@ impl Translator<'_, '_, '_> {
             }
             Op::I64Store32 { memarg } => self.store(Opcode::Istore32, memarg),
             Op::MemorySize { .. } => self.memory_size(),
-            Op::MemoryGrow { .. } => self.memory_grow()?,
-            Op::MemoryCopy { .. } => self.memory_range("memory_copy", &[])?,
-            Op::MemoryFill { .. } => self.memory_range("memory_fill", &[])?,
-            Op::MemoryInit { data_index, .. } => {
-                self.memory_range("memory_init", &[*data_index])?
-            }
-            Op::DataDrop { data_index } => self.drop_segment("data_drop", *data_index)?,
+            Op::MemoryGrow { .. } => self.memory_grow(host)?,
+            Op::MemoryCopy { .. } | Op::MemoryFill { .. } => self.memory_range(host, &[])?,
+            Op::MemoryInit { data_index, .. } => self.memory_range(host, &[*data_index])?,
+            Op::DataDrop { data_index } => self.drop_segment(host, *data_index)?,
             Op::TableInit { elem_index, table } => {
-                self.table_range("table_init", &[*table, *elem_index])?;
+                self.table_range(host, &[*table, *elem_index])?;
             }
             Op::TableCopy {
                 dst_table,
                 src_table,
-            } => self.table_range("table_copy", &[*dst_table, *src_table])?,
-            Op::ElemDrop { elem_index } => self.drop_segment("elements_drop", *elem_index)?,
+            } => self.table_range(host, &[*dst_table, *src_table])?,
+            Op::ElemDrop { elem_index } => self.drop_segment(host, *elem_index)?,
             Op::TableSize { table } => {
                 self.constant(I32, self.module.tables[*table as usize].into());
             }
