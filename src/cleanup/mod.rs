@@ -76,7 +76,7 @@ use crate::body::{
 use crate::program::FunctionName;
 use crate::trace::Name;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
-use cranelift_codegen::ir::{Block, Function, Inst, Value};
+use cranelift_codegen::ir::{Block, Function, Inst};
 
 /// Each round but the first needs a constant that the round before it brought
 /// to light. Callees that hand a constant down several levels of branches are
@@ -89,9 +89,9 @@ pub struct CleanupContext {
     handler_addresses: HandlerAddresses,
     edges: SecondaryMap<Block, u32>,
     joins: EntitySet<Block>,
-    forwarded_params: EntitySet<Value>,
-    escaping_params: EntitySet<Value>,
-    knows_escaping_params: bool,
+    forward_edges: flow::ForwardEdges,
+    /// The blocks that only jump on and may be gone past.
+    jumps: EntitySet<Block>,
     optimize: driver::OptimizeContext,
 }
 
@@ -357,9 +357,9 @@ fn trace_step(func: &Function, step: &str, stats: &CleanupStats) {
 
 fn tidy(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
-    context.knows_escaping_params = false;
     for round in 0..=MAX_ROUNDS {
-        stats.branches_folded += fold::fold_branches(func);
+        let folded = fold::fold_branches(func);
+        stats.branches_folded += folded;
         spread_cold(func);
         // Threading brings more to fold to light; the last round only folds.
         let threaded = match round < MAX_ROUNDS {
@@ -367,6 +367,10 @@ fn tidy(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
             false => 0,
         };
         stats.branches_threaded += threaded;
+        // With the same edges as after the round before, no block is left to drop or to merge.
+        if round > 0 && folded == 0 && threaded == 0 {
+            break;
+        }
         stats.blocks_dropped += drop_unreachable_blocks(func, &mut context.handler_addresses);
         let merged = merge::merge_blocks(func, context);
         stats.blocks_merged += merged;
