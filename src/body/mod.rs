@@ -18,7 +18,7 @@ mod unreachable;
 
 pub(crate) use alias::resolve_alias;
 pub use cold::spread_cold;
-pub(crate) use common_formats::map_common;
+pub(crate) use common_formats::{map_common, operands};
 pub(crate) use definitions::check_definitions;
 pub(crate) use exceptions::{catches_all, has_default};
 pub(crate) use handler_addresses::{HandlerAddresses, null_address};
