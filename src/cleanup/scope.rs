@@ -47,6 +47,8 @@ pub(super) struct Survey {
     pub(super) insts: usize,
     pub(super) has_indirect_calls: bool,
     pub(super) has_handlers: bool,
+    /// Whether the address of a stack slot is taken anywhere.
+    pub(super) has_slot_addresses: bool,
 }
 
 /// The blocks in which transforms look.
@@ -73,6 +75,7 @@ impl Scope {
                         survey.has_handlers = true;
                     }
                     InstructionData::TryCall { .. } => survey.has_handlers = true,
+                    InstructionData::StackAddr { .. } => survey.has_slot_addresses = true,
                     _ => {}
                 }
             }
