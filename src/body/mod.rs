@@ -19,7 +19,7 @@ mod unreachable;
 pub(crate) use alias::resolve_alias;
 pub use cold::spread_cold;
 pub(crate) use common_formats::{map_common, operands};
-pub(crate) use definitions::check_definitions;
+pub(crate) use definitions::{check_definitions, check_definitions_before};
 pub(crate) use exceptions::{catches_all, has_default};
 pub(crate) use handler_addresses::{HandlerAddresses, null_address};
 pub(crate) use labels::{copy_labels, copy_labels_within, labels_of, move_labels};

@@ -313,7 +313,11 @@ pub(crate) fn optimize_tidied(
     context.optimize.clear();
     context.handler_addresses.clear();
     // The session has not looked at the edges within a callee.
-    if check_edges(func).is_err() || !check_definitions(func) {
+    let has_definitions = match before {
+        Some(before) => before.has_sound_definitions(func),
+        None => check_definitions(func),
+    };
+    if !has_definitions || check_edges(func).is_err() {
         return CleanupStats::default();
     }
     let mut stats = driver::optimize_checked(func, options, others, before, context);

@@ -4,7 +4,7 @@
 //! splice has opened is in the copies, or just behind them.
 
 use super::flow::Flow;
-use crate::body::branches;
+use crate::body::{branches, check_definitions_before};
 use cranelift_codegen::entity::{EntityRef, EntitySet};
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData};
 
@@ -28,6 +28,12 @@ impl Before {
             insts: func.dfg.num_insts(),
             blocks: func.dfg.num_blocks(),
         }
+    }
+
+    /// Returns whether the entities that were there before have [sound
+    /// definitions](check_definitions_before). Those that came in are made with theirs.
+    pub(super) fn has_sound_definitions(self, func: &Function) -> bool {
+        check_definitions_before(func, self.insts, self.blocks)
     }
 
     fn is_new(self, func: &Function, block: Block) -> bool {
