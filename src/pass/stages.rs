@@ -52,11 +52,11 @@ impl Run<'_> {
             Ok(None) if !inlined_at => Arc::clone(original),
             Ok(body) => {
                 let mut body = body.unwrap_or_else(|| (**original).clone());
-                let mut builder = caller.locations.take();
-                if inlined_at && builder.is_none() {
-                    builder = Some(LocationBuilder::begin(&mut body));
-                }
-                table = builder.map(|builder| Arc::new(builder.finish(&mut body)));
+                let made = match caller.locations.take() {
+                    Some(builder) => Some(builder.finish(&mut body)),
+                    None => inlined_at.then(|| LocationBuilder::number(&mut body)),
+                };
+                table = made.map(Arc::new);
                 Arc::new(match caller.inlined {
                     0 => body,
                     _ => self.pack(body),
