@@ -226,13 +226,23 @@ pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupSta
     if check_structure(func, |inst| handler_addresses.add(func, inst)).is_err() {
         return CleanupStats::default();
     }
-    clean_up_checked(func, context)
+    let mut stats = tidy(func, context);
+    stats += drop_unnamed(func);
+    stats
 }
 
 /// Like [`clean_up`], but for a function without missing entities and handler addresses.
 pub(crate) fn clean_up_spliced(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
+    let mut stats = tidy_spliced(func, context);
+    stats += drop_unnamed(func);
+    stats
+}
+
+/// Like [`clean_up_spliced`], but keeps the slots and declarations that nothing names for
+/// [`optimize_tidied`].
+pub(crate) fn tidy_spliced(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     context.handler_addresses.clear();
-    clean_up_checked(func, context)
+    tidy(func, context)
 }
 
 /// Makes the code of `func` better, beyond tidying it: the transforms that `options` switch on,
@@ -302,7 +312,7 @@ pub(crate) fn optimize_in_program(
     stats
 }
 
-/// Like [`optimize_in_program`], for a function that [`clean_up_spliced`] has tidied.
+/// Like [`optimize_in_program`], for a function that [`tidy_spliced`] has tidied.
 pub(crate) fn optimize_tidied(
     func: &mut Function,
     options: &OptimizeOptions,
@@ -317,18 +327,10 @@ pub(crate) fn optimize_tidied(
         Some(before) => before.has_sound_definitions(func),
         None => check_definitions(func),
     };
-    if !has_definitions || check_edges(func).is_err() {
-        return CleanupStats::default();
+    let mut stats = CleanupStats::default();
+    if has_definitions && check_edges(func).is_ok() {
+        stats += driver::optimize_checked(func, options, others, before, context);
     }
-    let mut stats = driver::optimize_checked(func, options, others, before, context);
-    if stats != CleanupStats::default() {
-        stats += drop_unnamed(func);
-    }
-    stats
-}
-
-fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
-    let mut stats = tidy(func, context);
     stats += drop_unnamed(func);
     stats
 }
