@@ -5,7 +5,22 @@
 //! as many instructions.
 
 use cranelift_codegen::ir::instructions::InstructionFormat;
-use cranelift_codegen::ir::{InstructionData, MemFlags, Opcode, Value};
+use cranelift_codegen::ir::{DataFlowGraph, Inst, InstructionData, MemFlags, Opcode, Value};
+
+/// Returns the operands of `inst` but the arguments of its branches.
+#[inline]
+pub(crate) fn operands(dfg: &DataFlowGraph, inst: Inst) -> &[Value] {
+    match &dfg.insts[inst] {
+        InstructionData::UnaryImm { .. } => &[],
+        InstructionData::Unary { arg, .. } | InstructionData::Load { arg, .. } => {
+            std::slice::from_ref(arg)
+        }
+        InstructionData::Binary { args, .. }
+        | InstructionData::IntCompare { args, .. }
+        | InstructionData::Store { args, .. } => args,
+        _ => dfg.inst_args(inst),
+    }
+}
 
 /// Maps the values and memory flags of `data` by `value` and `flags`. Returns `None` if either
 /// does, or if `data` has another format; with `CHECK` also if its opcode has.

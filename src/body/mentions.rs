@@ -16,28 +16,32 @@ pub(crate) enum Mention {
     StackSwitch,
 }
 
-/// Returns the instructions that mention functions, in the order of the layout.
-pub(crate) fn mentions(func: &Function) -> impl Iterator<Item = (Block, Inst, Mention)> + '_ {
-    let insts = func.layout.blocks().flat_map(|block| {
-        let insts = func.layout.block_insts(block);
-        insts.map(move |inst| (block, inst))
-    });
-    insts.filter_map(|(block, inst)| {
-        // A layout made by hand may hold instructions that the data-flow graph lacks.
-        if inst.index() >= func.dfg.num_insts() {
-            return None;
+/// Calls `visit` with the instructions that mention functions, in the order of the layout.
+pub(crate) fn for_each_mention(func: &Function, mut visit: impl FnMut(Block, Inst, Mention)) {
+    for block in func.layout.blocks() {
+        for inst in func.layout.block_insts(block) {
+            // A layout made by hand may hold instructions that the data-flow graph lacks.
+            if inst.index() >= func.dfg.num_insts() {
+                continue;
+            }
+            let mention = match &func.dfg.insts[inst] {
+                // The most common formats come first.
+                InstructionData::Unary { .. }
+                | InstructionData::UnaryImm { .. }
+                | InstructionData::Binary { .. }
+                | InstructionData::IntCompare { .. }
+                | InstructionData::Load { .. }
+                | InstructionData::Store { .. } => continue,
+                &InstructionData::Call { func_ref, .. }
+                | &InstructionData::TryCall { func_ref, .. } => Mention::Call(func_ref),
+                InstructionData::CallIndirect { .. } | InstructionData::TryCallIndirect { .. } => {
+                    Mention::IndirectCall
+                }
+                &InstructionData::FuncAddr { func_ref, .. } => Mention::Address(func_ref),
+                data if data.opcode() == Opcode::StackSwitch => Mention::StackSwitch,
+                _ => continue,
+            };
+            visit(block, inst, mention);
         }
-        let mention = match func.dfg.insts[inst] {
-            InstructionData::Call { func_ref, .. } | InstructionData::TryCall { func_ref, .. } => {
-                Mention::Call(func_ref)
-            }
-            InstructionData::CallIndirect { .. } | InstructionData::TryCallIndirect { .. } => {
-                Mention::IndirectCall
-            }
-            InstructionData::FuncAddr { func_ref, .. } => Mention::Address(func_ref),
-            data if data.opcode() == Opcode::StackSwitch => Mention::StackSwitch,
-            _ => return None,
-        };
-        Some((block, inst, mention))
-    })
+    }
 }

@@ -18,12 +18,12 @@ mod unreachable;
 
 pub(crate) use alias::resolve_alias;
 pub use cold::spread_cold;
-pub(crate) use common_formats::map_common;
-pub(crate) use definitions::check_definitions;
+pub(crate) use common_formats::{map_common, operands};
+pub(crate) use definitions::{check_definitions, check_definitions_before};
 pub(crate) use exceptions::{catches_all, has_default};
 pub(crate) use handler_addresses::{HandlerAddresses, null_address};
 pub(crate) use labels::{copy_labels, copy_labels_within, labels_of, move_labels};
-pub(crate) use mentions::{Mention, mentions};
+pub(crate) use mentions::{Mention, for_each_mention};
 pub(crate) use signature::has_signature;
 pub(crate) use size::{ENTRIES_IN_ONE, code_size, frame_bytes, handler_copies_size, slot_bytes};
 pub(crate) use slot_overrun::slot_overrun;

@@ -50,6 +50,41 @@ impl OptimizeContext {
     }
 }
 
+/// The changes so far, and their number.
+struct Progress {
+    stats: CleanupStats,
+    /// From one on, so that 0 stands for no state of the function.
+    version: u32,
+}
+
+impl Progress {
+    /// Adds the counts of a step.
+    fn add(&mut self, func: &Function, step: &str, counts: CleanupStats) {
+        trace_step(func, step, &counts);
+        self.note(counts);
+    }
+
+    /// Like [`Progress::add`], for counts that are in the trace already.
+    fn note(&mut self, counts: CleanupStats) {
+        self.version += u32::from(counts != CleanupStats::default());
+        self.stats += counts;
+    }
+}
+
+/// The version of the function in which the scope was found, and that in which each transform found
+/// nothing: it need not look again before the next.
+#[derive(Default)]
+struct Seen {
+    scope: u32,
+    params: u32,
+    unused: u32,
+    slots: u32,
+    targets: u32,
+    guards: u32,
+    handlers: u32,
+    branches: u32,
+}
+
 /// Optimizes a tidy function without references to missing entities.
 pub(super) fn optimize_checked(
     func: &mut Function,
@@ -58,23 +93,29 @@ pub(super) fn optimize_checked(
     before: Option<Before>,
     context: &mut CleanupContext,
 ) -> CleanupStats {
-    let mut stats = CleanupStats::default();
+    let mut progress = Progress {
+        stats: CleanupStats::default(),
+        version: 1,
+    };
+    let mut seen = Seen::default();
     let mut options = Cow::Borrowed(options);
-    let follows_slots = func.sized_stack_slots.is_empty() || !slots::relies_on_layout(func);
-    if !follows_slots {
+    let survey = context.optimize.scope.begin(func, before);
+    let follows_slots = !survey.has_slot_addresses || !slots::relies_on_layout(func);
+    if !follows_slots || !survey.has_slot_addresses {
         // A slot may be accessed by the address of another.
         let options = options.to_mut();
         options.promote_slots = false;
         options.drop_stores = false;
-        options.guard_calls = false;
     }
-    if options.guard_calls && !options.resolve_targets {
+    if !follows_slots || !options.resolve_targets || !survey.has_indirect_calls {
         options.to_mut().guard_calls = false;
     }
     let options = &*options;
-    let survey = context.optimize.scope.begin(func, before);
     let mut copies_left = decided::budget(survey.insts);
     let mut may_be_unused = context.optimize.scope.is_whole();
+    let mut knows_flow = false;
+    // Without a parameter, both ways of a branch may be the same.
+    let mut dropped_params = false;
     for _ in 0..MOST_ROUNDS {
         let OptimizeContext {
             flow,
@@ -84,37 +125,62 @@ pub(super) fn optimize_checked(
             promote,
             ..
         } = &mut context.optimize;
-        flow.compute(func);
-        scope.find(func, flow);
+        if !knows_flow {
+            flow.compute(func);
+            knows_flow = true;
+        }
+        if seen.scope != progress.version {
+            scope.find(func, flow);
+            seen.scope = progress.version;
+        }
         let mut unified = 0;
-        if options.drop_params {
+        if options.drop_params && seen.params != progress.version {
             unified = unify_params(func, flow, scope, params);
             let counts = CleanupStats {
                 params_dropped: unified,
                 ..CleanupStats::default()
             };
-            add(&mut stats, func, "parameters with one value", counts);
+            progress.add(func, "parameters with one value", counts);
+            if unified == 0 {
+                seen.params = progress.version;
+            }
         }
-        if may_be_unused {
+        if may_be_unused && seen.unused != progress.version {
             let counts = unused(func, flow, options, dead);
-            add(&mut stats, func, "not used", counts);
+            progress.add(func, "not used", counts);
+            seen.unused = progress.version;
+            dropped_params |= counts.params_dropped > 0;
         }
         let mut promoted = CleanupStats::default();
-        if options.promote_slots && has_candidates(func) {
+        if options.promote_slots && seen.slots != progress.version && has_candidates(func) {
             promoted = promote_slots(func, flow, options, promote);
-            add(&mut stats, func, "promoted", promoted);
+            progress.add(func, "promoted", promoted);
+            if promoted == CleanupStats::default() {
+                seen.slots = progress.version;
+            }
         }
         let mut is_changed = promoted != CleanupStats::default();
-        may_be_unused |= is_changed;
-        if unified > 0 || is_changed {
+        if unified > 0 || dropped_params || is_changed {
+            dropped_params = false;
             let tidied = tidy(func, context);
-            stats += tidied;
+            progress.note(tidied);
             is_changed |= tidied != CleanupStats::default();
             if is_changed {
                 context.optimize.flow.compute(func);
             }
         }
-        if options.resolve_targets && (survey.has_indirect_calls || !options.tables.is_empty()) {
+        if promoted != CleanupStats::default() {
+            may_be_unused = true;
+            let OptimizeContext { flow, dead, .. } = &mut context.optimize;
+            let counts = unused(func, flow, options, dead);
+            progress.add(func, "not used", counts);
+            seen.unused = progress.version;
+            dropped_params = counts.params_dropped > 0;
+        }
+        if options.resolve_targets
+            && (survey.has_indirect_calls || !options.tables.is_empty())
+            && seen.targets != progress.version
+        {
             let OptimizeContext { flow, targets, .. } = &mut context.optimize;
             let resolved = resolve_targets(func, flow, options, targets);
             let counts = CleanupStats {
@@ -122,25 +188,34 @@ pub(super) fn optimize_checked(
                 table_loads_replaced: resolved.loads,
                 ..CleanupStats::default()
             };
-            add(&mut stats, func, "targets known", counts);
-            is_changed |= resolved != Resolved::default();
+            progress.add(func, "targets known", counts);
+            match resolved == Resolved::default() {
+                true => seen.targets = progress.version,
+                false => is_changed = true,
+            }
         }
-        if options.guard_calls && has_candidates(func) && guards::has_indirect_calls(func) {
+        if options.guard_calls
+            && seen.guards != progress.version
+            && has_candidates(func)
+            && guards::has_indirect_calls(func)
+        {
             let OptimizeContext { flow, contents, .. } = &mut context.optimize;
             let guards = guards::decide_guards(func, flow, contents);
             let counts = CleanupStats {
                 guards_decided: guards,
                 ..CleanupStats::default()
             };
-            add(&mut stats, func, "guards decided", counts);
+            progress.add(func, "guards decided", counts);
             if guards > 0 {
-                stats += tidy(func, context);
+                progress.note(tidy(func, context));
                 context.optimize.flow.compute(func);
                 is_changed = true;
                 may_be_unused = true;
+            } else {
+                seen.guards = progress.version;
             }
         }
-        if options.drop_handlers && survey.has_handlers {
+        if options.drop_handlers && survey.has_handlers && seen.handlers != progress.version {
             let never_throws = |func: &Function, func_ref| match func.dfg.ext_funcs.get(func_ref) {
                 Some(declared) => match &declared.name {
                     ExternalName::LibCall(_) => true,
@@ -150,25 +225,39 @@ pub(super) fn optimize_checked(
                 None => false,
             };
             let plain = drop_handlers(func, &context.handler_addresses, never_throws);
-            stats.try_calls_replaced += plain;
+            let counts = CleanupStats {
+                try_calls_replaced: plain,
+                ..CleanupStats::default()
+            };
+            progress.note(counts);
             if plain > 0 {
-                stats += tidy(func, context);
+                progress.note(tidy(func, context));
                 context.optimize.flow.compute(func);
                 is_changed = true;
+            } else {
+                seen.handlers = progress.version;
             }
         }
-        if options.thread_branches {
+        if options.thread_branches && seen.branches != progress.version {
+            if seen.scope != progress.version {
+                let OptimizeContext { flow, scope, .. } = &mut context.optimize;
+                scope.find(func, flow);
+                seen.scope = progress.version;
+            }
             let decided = thread_branches(func, follows_slots, &mut copies_left, context);
             let counts = CleanupStats {
                 branches_decided: decided,
                 ..CleanupStats::default()
             };
-            add(&mut stats, func, "branches decided", counts);
+            progress.add(func, "branches decided", counts);
             if decided > 0 {
-                stats += tidy(func, context);
+                progress.note(tidy(func, context));
                 is_changed = true;
                 may_be_unused |= context.optimize.scope.is_whole();
+            } else {
+                seen.branches = progress.version;
             }
+            knows_flow = decided == 0;
         }
         if !is_changed {
             break;
@@ -181,23 +270,30 @@ pub(super) fn optimize_checked(
             ..CleanupStats::default()
         };
         leaves_unused |= counts.comparisons_simplified > 0;
-        add(&mut stats, func, "comparisons", counts);
+        progress.add(func, "comparisons", counts);
     }
     if options.drop_stores && has_candidates(func) {
         let OptimizeContext { flow, promote, .. } = &mut context.optimize;
-        flow.compute(func);
+        if !knows_flow {
+            flow.compute(func);
+            knows_flow = true;
+        }
+        let is_scanned = seen.slots == progress.version;
         let counts = CleanupStats {
-            stores_dropped: drop_stores(func, flow, options, promote),
+            stores_dropped: drop_stores(func, flow, options, is_scanned, promote),
             ..CleanupStats::default()
         };
         leaves_unused |= counts.stores_dropped > 0;
-        add(&mut stats, func, "stores not read", counts);
+        progress.add(func, "stores not read", counts);
     }
     if leaves_unused && (options.drop_insts || options.drop_params) {
         let OptimizeContext { flow, dead, .. } = &mut context.optimize;
-        flow.compute(func);
+        if !knows_flow {
+            flow.compute(func);
+            knows_flow = true;
+        }
         let counts = unused(func, flow, options, dead);
-        add(&mut stats, func, "not used", counts);
+        progress.add(func, "not used", counts);
     }
     if options.guard_calls && has_candidates(func) && guards::has_indirect_calls(func) {
         let OptimizeContext {
@@ -206,14 +302,16 @@ pub(super) fn optimize_checked(
             targets,
             ..
         } = &mut context.optimize;
-        flow.compute(func);
+        if !knows_flow {
+            flow.compute(func);
+        }
         let counts = CleanupStats {
             calls_guarded: guards::guard_calls(func, flow, others.may_inline, contents, targets),
             ..CleanupStats::default()
         };
-        add(&mut stats, func, "targets likely", counts);
+        progress.add(func, "targets likely", counts);
     }
-    stats
+    progress.stats
 }
 
 fn unused(
@@ -233,12 +331,6 @@ fn unused(
     }
 }
 
-/// Adds the counts of a step to `stats`.
-fn add(stats: &mut CleanupStats, func: &Function, step: &str, counts: CleanupStats) {
-    trace_step(func, step, &counts);
-    *stats += counts;
-}
-
 fn thread_branches(
     func: &mut Function,
     follows_slots: bool,
@@ -256,7 +348,6 @@ fn thread_branches(
             },
         ..
     } = context;
-    scope.find(func, flow);
     thread_decided(
         func,
         flow,

@@ -21,8 +21,11 @@ pub(super) struct Flow {
     into: Vec<Edge>,
     /// The index at which the edges into each block begin.
     starts: Vec<u32>,
+    // Scratch memory.
     seen: EntitySet<Block>,
-    stack: Vec<(Block, u32)>,
+    /// Edges with the number of their target, by the block that they come from.
+    edges: Vec<(u32, Edge)>,
+    next: Vec<u32>,
 }
 
 /// One way from a block to another.
@@ -40,18 +43,23 @@ impl Flow {
     /// Finds the edges of `func`. Where two branches use one table, one of them gets a copy, so
     /// that each can be changed alone.
     pub(super) fn compute(&mut self, func: &mut Function) {
-        unshare_tables(func);
+        if !func.dfg.jump_tables.is_empty() || !func.dfg.exception_tables.is_empty() {
+            unshare_tables(func);
+        }
         self.number_blocks(func);
         let count = self.order.len();
         self.starts.clear();
         self.starts.resize(count + 1, 0);
+        self.edges.clear();
         let pool = &func.dfg.value_lists;
-        for &block in &self.order {
-            if let Some(last) = func.layout.last_inst(block) {
-                for call in branches(func, last) {
-                    let to = self.numbers[call.block(pool)] as usize;
-                    self.starts[to + 1] += 1;
-                }
+        for (from, &block) in (0u32..).zip(&self.order) {
+            let Some(inst) = func.layout.last_inst(block) else {
+                continue;
+            };
+            for (index, call) in (0u32..).zip(branches(func, inst)) {
+                let to = self.numbers[call.block(pool)];
+                self.starts[to as usize + 1] += 1;
+                self.edges.push((to, Edge { from, inst, index }));
             }
         }
         for index in 0..count {
@@ -63,46 +71,44 @@ impl Flow {
             index: 0,
         };
         self.into.clear();
-        self.into.resize(self.starts[count] as usize, none);
-        let mut next = self.starts.clone();
-        for (from, &block) in (0u32..).zip(&self.order) {
-            let Some(inst) = func.layout.last_inst(block) else {
-                continue;
-            };
-            for (index, call) in (0u32..).zip(branches(func, inst)) {
-                let to = self.numbers[call.block(pool)] as usize;
-                self.into[next[to] as usize] = Edge { from, inst, index };
-                next[to] += 1;
-            }
+        self.into.resize(self.edges.len(), none);
+        self.next.clear();
+        self.next.extend_from_slice(&self.starts);
+        for &(to, edge) in &self.edges {
+            let next = &mut self.next[to as usize];
+            self.into[*next as usize] = edge;
+            *next += 1;
         }
     }
 
     fn number_blocks(&mut self, func: &Function) {
         self.order.clear();
         self.seen.clear();
-        self.stack.clear();
         self.numbers.clear();
+        self.numbers.resize(func.dfg.num_blocks());
+        let targets = |block| {
+            let last = func.layout.last_inst(block);
+            let calls = last.map_or(&[][..], |last| branches(func, last));
+            // From the last target to the first, so that the first comes next in the order.
+            calls.iter().rev()
+        };
+        let mut stack: SmallVec<[_; 32]> = SmallVec::new();
         if let Some(entry) = func.layout.entry_block() {
             self.seen.insert(entry);
-            self.stack.push((entry, 0));
+            stack.push((entry, targets(entry)));
         }
         let pool = &func.dfg.value_lists;
-        while let Some((block, index)) = self.stack.last_mut() {
-            let calls = func.layout.last_inst(*block);
-            let calls = calls.map_or(&[][..], |last| branches(func, last));
-            // From the last target to the first, so that the first comes next in the order.
-            let call = calls.len().checked_sub(*index as usize + 1);
-            match call.and_then(|call| calls.get(call)) {
+        while let Some((block, calls)) = stack.last_mut() {
+            match calls.next() {
                 Some(call) => {
-                    *index += 1;
                     let target = call.block(pool);
                     if self.seen.insert(target) {
-                        self.stack.push((target, 0));
+                        stack.push((target, targets(target)));
                     }
                 }
                 None => {
                     self.order.push(*block);
-                    self.stack.pop();
+                    stack.pop();
                 }
             }
         }
@@ -132,6 +138,43 @@ impl Flow {
     /// Returns whether a branch leads to the entry block, which is not valid.
     pub(super) fn returns_to_entry(&self) -> bool {
         !self.order.is_empty() && !self.edges_into(0).is_empty()
+    }
+}
+
+/// Numbers of forward edges, which tell of many blocks that they dominate no other.
+#[derive(Default)]
+pub(super) struct ForwardEdges {
+    flow: Flow,
+    /// The number of edges into each block from those before it in the order.
+    counts: SecondaryMap<Block, u32>,
+}
+
+impl ForwardEdges {
+    /// Counts the forward edges of `func`.
+    pub(super) fn compute(&mut self, func: &Function) {
+        self.flow.number_blocks(func);
+        self.counts.clear();
+        self.counts.resize(func.dfg.num_blocks());
+        let pool = &func.dfg.value_lists;
+        for (from, &block) in (0u32..).zip(&self.flow.order) {
+            let last = func.layout.last_inst(block);
+            for call in last.map_or(&[][..], |last| branches(func, last)) {
+                let to = call.block(pool);
+                if self.flow.numbers[to] > from {
+                    self.counts[to] += 1;
+                }
+            }
+        }
+    }
+
+    /// Returns whether `block`, which ends in a jump to `target`, may dominate other blocks.
+    ///
+    /// All of these are dominated by `target` as well, and come after it in the order. So with a
+    /// forward edge into `target` from elsewhere, there is none.
+    pub(super) fn may_dominate(&self, block: Block, target: Block) -> bool {
+        let numbers = &self.flow.numbers;
+        let own = u32::from(numbers[block] < numbers[target]);
+        !self.flow.seen.contains(block) || self.counts[target] <= own
     }
 }
 
@@ -215,6 +258,7 @@ fn unshare_tables(func: &mut Function) {
 /// Counts the edges to each block.
 pub(super) fn count_edges(func: &Function, context: &mut CleanupContext) {
     context.edges.clear();
+    context.edges.resize(func.dfg.num_blocks());
     for block in func.layout.blocks() {
         if let Some(last) = func.layout.last_inst(block) {
             for call in branches(func, last) {

@@ -103,6 +103,7 @@ impl Contents {
     /// assumed to leave all slots alone, so that the result is only likely.
     pub(super) fn find(&mut self, func: &Function, flow: &Flow, guesses: bool) -> bool {
         self.of.clear();
+        self.of.resize(func.dfg.num_values());
         self.entries.clear();
         self.entries.resize(flow.blocks().len(), None);
         self.escaped.clear();

@@ -76,7 +76,7 @@ use crate::body::{
 use crate::program::FunctionName;
 use crate::trace::Name;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
-use cranelift_codegen::ir::{Block, Function, Inst, Value};
+use cranelift_codegen::ir::{Block, Function, Inst};
 
 /// Each round but the first needs a constant that the round before it brought
 /// to light. Callees that hand a constant down several levels of branches are
@@ -89,9 +89,9 @@ pub struct CleanupContext {
     handler_addresses: HandlerAddresses,
     edges: SecondaryMap<Block, u32>,
     joins: EntitySet<Block>,
-    forwarded_params: EntitySet<Value>,
-    escaping_params: EntitySet<Value>,
-    knows_escaping_params: bool,
+    forward_edges: flow::ForwardEdges,
+    /// The blocks that only jump on and may be gone past.
+    jumps: EntitySet<Block>,
     optimize: driver::OptimizeContext,
 }
 
@@ -226,13 +226,23 @@ pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupSta
     if check_structure(func, |inst| handler_addresses.add(func, inst)).is_err() {
         return CleanupStats::default();
     }
-    clean_up_checked(func, context)
+    let mut stats = tidy(func, context);
+    stats += drop_unnamed(func);
+    stats
 }
 
 /// Like [`clean_up`], but for a function without missing entities and handler addresses.
 pub(crate) fn clean_up_spliced(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
+    let mut stats = tidy_spliced(func, context);
+    stats += drop_unnamed(func);
+    stats
+}
+
+/// Like [`clean_up_spliced`], but keeps the slots and declarations that nothing names for
+/// [`optimize_tidied`].
+pub(crate) fn tidy_spliced(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     context.handler_addresses.clear();
-    clean_up_checked(func, context)
+    tidy(func, context)
 }
 
 /// Makes the code of `func` better, beyond tidying it: the transforms that `options` switch on,
@@ -302,7 +312,7 @@ pub(crate) fn optimize_in_program(
     stats
 }
 
-/// Like [`optimize_in_program`], for a function that [`clean_up_spliced`] has tidied.
+/// Like [`optimize_in_program`], for a function that [`tidy_spliced`] has tidied.
 pub(crate) fn optimize_tidied(
     func: &mut Function,
     options: &OptimizeOptions,
@@ -313,18 +323,14 @@ pub(crate) fn optimize_tidied(
     context.optimize.clear();
     context.handler_addresses.clear();
     // The session has not looked at the edges within a callee.
-    if check_edges(func).is_err() || !check_definitions(func) {
-        return CleanupStats::default();
+    let has_definitions = match before {
+        Some(before) => before.has_sound_definitions(func),
+        None => check_definitions(func),
+    };
+    let mut stats = CleanupStats::default();
+    if has_definitions && check_edges(func).is_ok() {
+        stats += driver::optimize_checked(func, options, others, before, context);
     }
-    let mut stats = driver::optimize_checked(func, options, others, before, context);
-    if stats != CleanupStats::default() {
-        stats += drop_unnamed(func);
-    }
-    stats
-}
-
-fn clean_up_checked(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
-    let mut stats = tidy(func, context);
     stats += drop_unnamed(func);
     stats
 }
@@ -357,9 +363,9 @@ fn trace_step(func: &Function, step: &str, stats: &CleanupStats) {
 
 fn tidy(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
-    context.knows_escaping_params = false;
     for round in 0..=MAX_ROUNDS {
-        stats.branches_folded += fold::fold_branches(func);
+        let folded = fold::fold_branches(func);
+        stats.branches_folded += folded;
         spread_cold(func);
         // Threading brings more to fold to light; the last round only folds.
         let threaded = match round < MAX_ROUNDS {
@@ -367,6 +373,10 @@ fn tidy(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
             false => 0,
         };
         stats.branches_threaded += threaded;
+        // With the same edges as after the round before, no block is left to drop or to merge.
+        if round > 0 && folded == 0 && threaded == 0 {
+            break;
+        }
         stats.blocks_dropped += drop_unreachable_blocks(func, &mut context.handler_addresses);
         let merged = merge::merge_blocks(func, context);
         stats.blocks_merged += merged;

@@ -101,6 +101,7 @@ impl ParamsContext {
 /// Finds the known value of each parameter; returns whether there is any.
 fn find(func: &Function, flow: &Flow, context: &mut ParamsContext) -> bool {
     context.known.clear();
+    context.known.resize(func.dfg.num_values());
     let mut met: SmallVec<[Known; 8]> = SmallVec::new();
     for phase in 0.. {
         if phase == MOST_PHASES {

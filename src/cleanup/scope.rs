@@ -4,7 +4,7 @@
 //! splice has opened is in the copies, or just behind them.
 
 use super::flow::Flow;
-use crate::body::branches;
+use crate::body::{branches, check_definitions_before};
 use cranelift_codegen::entity::{EntityRef, EntitySet};
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData};
 
@@ -30,6 +30,12 @@ impl Before {
         }
     }
 
+    /// Returns whether the entities that were there before have [sound
+    /// definitions](check_definitions_before). Those that came in are made with theirs.
+    pub(super) fn has_sound_definitions(self, func: &Function) -> bool {
+        check_definitions_before(func, self.insts, self.blocks)
+    }
+
     fn is_new(self, func: &Function, block: Block) -> bool {
         block.index() >= self.blocks || self.new_insts(func, block).next().is_some()
     }
@@ -47,6 +53,8 @@ pub(super) struct Survey {
     pub(super) insts: usize,
     pub(super) has_indirect_calls: bool,
     pub(super) has_handlers: bool,
+    /// Whether the address of a stack slot is taken anywhere.
+    pub(super) has_slot_addresses: bool,
 }
 
 /// The blocks in which transforms look.
@@ -73,6 +81,7 @@ impl Scope {
                         survey.has_handlers = true;
                     }
                     InstructionData::TryCall { .. } => survey.has_handlers = true,
+                    InstructionData::StackAddr { .. } => survey.has_slot_addresses = true,
                     _ => {}
                 }
             }

@@ -16,25 +16,27 @@ use std::ops::Range;
 /// Slots with more parts are skipped.
 const MOST_PARTS: usize = 64;
 
-/// Removes stores that nothing can read; returns their number. Nothing may be unreachable.
+/// Removes stores that nothing can read; returns their number. Nothing may be unreachable. With
+/// `is_scanned`, promotion has found nothing to do in the function as it is.
 pub(super) fn drop_stores(
     func: &mut Function,
     flow: &Flow,
     options: &OptimizeOptions,
+    is_scanned: bool,
     context: &mut PromoteContext,
 ) -> usize {
     if flow.returns_to_entry() {
         return 0;
     }
+    if !is_scanned {
+        context.scan(func, flow, options);
+    }
     let PromoteContext {
-        addresses,
         uses,
         reaching,
         touches,
         ..
     } = context;
-    addresses.find(func, flow, &options.memory_functions);
-    uses.find(func, flow, addresses, &options.memory_functions);
     let parts = Parts::find(uses);
     if parts.of.is_empty() {
         return 0;

@@ -2,7 +2,8 @@
 //!
 //! A block with only a jump can be bypassed if every parameter of the block is used only in that
 //! jump: all other arguments of the jump are defined above the block, hence above each of its
-//! predecessors.
+//! predecessors. That holds where the block dominates no other, and the numbers of edges show that
+//! of nearly all such blocks but those before a loop.
 //!
 //! Each bypassing branch then passes the jump's arguments. So that many branches to one block do
 //! not make code longer, edges get no more arguments than are part of their instruction's
@@ -11,19 +12,11 @@
 //! The labels of its parameters go away with it. A block with a single jump to it is left for
 //! [`merge`](super::merge), which moves the labels to the arguments, and so are the blocks that
 //! lead to it.
-//!
-//! Finding the parameters that are used elsewhere takes a walk over all operands: at the first
-//! branch to such a block, and not again in later rounds. In between, clean-up adds uses only where
-//! it joins blocks: an argument is then used in the place of its parameter, which [`passed_on`]
-//! notes.
 
 use super::CleanupContext;
 use super::flow::count_edges;
 use crate::body::{ENTRIES_IN_ONE, branches, branches_mut, resolve_alias};
-use cranelift_codegen::entity::EntityRef;
-use cranelift_codegen::ir::{
-    Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value, ValueDef,
-};
+use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode};
 use smallvec::SmallVec;
 
 /// Longer chains take another round.
@@ -31,6 +24,9 @@ const MAX_HOPS: usize = 16;
 
 /// Lets branches bypass blocks that only jump on; returns their number.
 pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) -> usize {
+    if !find_jumps(func, context) {
+        return 0;
+    }
     if func.dfg.values_labels.is_some() {
         count_edges(func, context);
     }
@@ -44,7 +40,9 @@ pub(super) fn thread_jumps(func: &mut Function, context: &mut CleanupContext) ->
         let mut room_in_table = None;
         for index in 0..branches(func, last).len() {
             let call = branches(func, last)[index];
-            if will_be_appended(func, context, last, call) {
+            // Nearly all branches end here, so nothing else is read before.
+            let target = call.block(&func.dfg.value_lists);
+            if !context.jumps.contains(target) || will_be_appended(func, context, last, call) {
                 continue;
             }
             let before = call.len(&func.dfg.value_lists);
@@ -100,8 +98,6 @@ fn follow(
 ) -> Option<BlockCall> {
     let pool = &func.dfg.value_lists;
     let mut target = call.block(pool);
-    // Nearly all branches end here, so their arguments are not read before.
-    forwards_to(func, context, target)?;
     let mut args: SmallVec<[BlockArg; 8]> = call.args(pool).collect();
     let mut hops = 0;
     while hops < MAX_HOPS
@@ -131,88 +127,50 @@ fn follow(
 }
 
 /// Returns the jump of a block that can be gone past.
-fn forwards_to(func: &Function, context: &mut CleanupContext, block: Block) -> Option<BlockCall> {
-    let layout = &func.layout;
-    let inst = layout.first_inst(block)?;
+fn forwards_to(func: &Function, context: &CleanupContext, block: Block) -> Option<BlockCall> {
+    if !context.jumps.contains(block) {
+        return None;
+    }
+    let inst = func.layout.first_inst(block)?;
     let InstructionData::Jump { destination, .. } = func.dfg.insts[inst] else {
+        debug_assert!(false, "{block} only jumps on");
         return None;
     };
     let target = destination.block(&func.dfg.value_lists);
     // Front ends mark an edge as unlikely by a cold block on the way.
-    let loses_cold = layout.is_cold(block) && !layout.is_cold(target);
-    if target == block || loses_cold || layout.entry_block() == Some(block) {
-        return None;
-    }
-    let params = func.dfg.block_params(block);
-    if !params.is_empty() && !context.knows_escaping_params {
-        find_escaping_params(func, context);
-        context.knows_escaping_params = true;
-    }
-    let escapes = |param: &Value| context.escaping_params.contains(*param);
-    let stays = params.iter().any(escapes) || will_be_appended(func, context, inst, destination);
+    let loses_cold = func.layout.is_cold(block) && !func.layout.is_cold(target);
+    let stays = target == block || loses_cold || will_be_appended(func, context, inst, destination);
     (!stays).then_some(destination)
 }
 
-/// Finds, among the parameters of blocks that only branch on, those that are used outside their
-/// block. Such a branch may become a jump later.
-///
-/// Few blocks have such parameters, so these are marked first, with all their aliases: then an
-/// operand takes only one look-up in a set.
-fn find_escaping_params(func: &Function, context: &mut CleanupContext) {
+/// Finds the blocks that only jump on, without parameters that may be used outside the block;
+/// returns whether there is any.
+fn find_jumps(func: &Function, context: &mut CleanupContext) -> bool {
     let CleanupContext {
-        forwarded_params: forwarded,
-        escaping_params: escaping,
+        forward_edges,
+        jumps,
         ..
     } = context;
-    forwarded.clear();
-    escaping.clear();
-    let dfg = &func.dfg;
-    for block in func.layout.blocks() {
-        let params = dfg.block_params(block);
-        let branches_on = |inst| {
-            matches!(
-                dfg.insts[inst],
-                InstructionData::Jump { .. }
-                    | InstructionData::Brif { .. }
-                    | InstructionData::BranchTable { .. }
-            )
+    jumps.clear();
+    let (mut some, mut knows_edges) = (false, false);
+    for block in func.layout.blocks().skip(1) {
+        let first = func.layout.first_inst(block);
+        let Some(InstructionData::Jump { destination, .. }) =
+            first.map(|inst| &func.dfg.insts[inst])
+        else {
+            continue;
         };
-        if !params.is_empty() && func.layout.first_inst(block).is_some_and(branches_on) {
-            forwarded.extend(params.iter().copied());
-        }
-    }
-    for value in (0..dfg.num_values()).map(Value::new) {
-        if dfg.value_alias_dest_for_serialization(value).is_some()
-            && resolve_alias(dfg, value).is_some_and(|value| forwarded.contains(value))
-        {
-            forwarded.insert(value);
-        }
-    }
-    for block in func.layout.blocks() {
-        let last = func.layout.last_inst(block);
-        let mut note_use = |value: Value| {
-            if forwarded.contains(value)
-                && let Some(value) = resolve_alias(dfg, value)
-                && let ValueDef::Param(of, _) = dfg.value_def(value)
-                && of != block
-            {
-                escaping.insert(value);
+        if !func.dfg.block_params(block).is_empty() {
+            if !knows_edges {
+                forward_edges.compute(func);
+                knows_edges = true;
             }
-        };
-        for inst in func.layout.block_insts(block) {
-            if Some(inst) == last {
-                // The arguments of branches, and the contexts of exceptions.
-                dfg.inst_values(inst).for_each(&mut note_use);
-            } else {
-                dfg.inst_args(inst).iter().copied().for_each(&mut note_use);
+            if forward_edges.may_dominate(block, destination.block(&func.dfg.value_lists)) {
+                continue;
             }
         }
+        jumps.insert(block);
+        some = true;
     }
-}
-
-/// Notes that `param` has become an alias of `value`.
-pub(super) fn passed_on(context: &mut CleanupContext, param: Value, value: Value) {
-    if context.knows_escaping_params && context.escaping_params.contains(param) {
-        context.escaping_params.insert(value);
-    }
+    some
 }

@@ -3,7 +3,7 @@
 //! An estimate for policies, from one walk over a body: addresses are followed through additions of
 //! constants, but not through block parameters. The optimizer looks closer.
 
-use crate::body::{branches, resolve_alias};
+use crate::body::{branches, operands, resolve_alias};
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{
     DebugTag, Function, Inst, InstructionData, Opcode, StackSlot, Value, ValueDef,
@@ -41,9 +41,9 @@ pub(super) fn for_each_use<O: Copy>(
     add_sums_and_aliases(func, &mut of);
     let of = |value| of[value];
     for block in func.layout.blocks() {
+        let last = func.layout.last_inst(block);
         for inst in func.layout.block_insts(block) {
             let data = &func.dfg.insts[inst];
-            let args = func.dfg.inst_args(inst);
             match *data {
                 InstructionData::Load {
                     opcode: Opcode::Load,
@@ -84,8 +84,11 @@ pub(super) fn for_each_use<O: Copy>(
                 | InstructionData::TryCallIndirect { .. } => AddressUse::Passed(inst),
                 _ => AddressUse::Other,
             };
-            for &arg in args {
+            for &arg in operands(&func.dfg, inst) {
                 of(arg).into_iter().for_each(|origin| note(origin, how));
+            }
+            if last != Some(inst) {
+                continue;
             }
             for edge in branches(func, inst) {
                 for arg in edge.args(&func.dfg.value_lists) {

@@ -341,13 +341,15 @@ impl Inline for CostModel {
         }
         // A call that came in with a body has its original elsewhere.
         let sole = site.depth() == 0 && summary.has_sole_call_site();
-        let mut threshold = highest;
-        if net <= highest {
-            threshold = self.threshold(site, bonus);
-        }
+        let mut least = i64::MIN;
         if sole && !site.is_cold() && !self.stays_small(site, cost) {
-            threshold = threshold.max(self.sole_call_site_threshold);
+            least = self.sole_call_site_threshold;
         }
+        let threshold = if net <= highest && least < highest {
+            least.max(self.threshold(site, bonus))
+        } else {
+            least.max(highest)
+        };
         weighing.threshold = Some(threshold);
         weighing.executed = site.count();
         if net <= threshold {

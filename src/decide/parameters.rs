@@ -1,7 +1,7 @@
 //! Estimates how much of a body would fold if a parameter were constant.
 
 use super::addresses;
-use crate::body::resolve_alias;
+use crate::body::{operands, resolve_alias};
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Function, Inst, InstructionData, Opcode, Value};
 
@@ -64,6 +64,7 @@ pub(super) fn parameter_uses(func: &Function) -> Vec<ParameterUse> {
         sources: SecondaryMap::new(),
         uses: vec![ParameterUse::default(); params.len()],
     };
+    walk.sources.resize(func.dfg.num_values());
     for (index, &param) in (0u32..).zip(params) {
         walk.params[param] = Some(index);
         walk.sources[param] = Source::Parameter(index);
@@ -108,7 +109,7 @@ impl Walk<'_> {
     fn visit(&mut self, inst: Inst) {
         let dfg = &self.func.dfg;
         let data = &dfg.insts[inst];
-        let args = dfg.inst_args(inst);
+        let args = operands(dfg, inst);
         let mut combined = Source::Constant;
         for &arg in args {
             let value = resolve_alias(dfg, arg);

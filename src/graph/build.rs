@@ -3,7 +3,7 @@
 use super::components::Components;
 use super::ids::Span;
 use super::{CallEdge, CallGraph, CallKind, CallNode, SiteId};
-use crate::body::{Mention, code_size, mentions};
+use crate::body::{Mention, code_size, for_each_mention};
 use crate::program::{Declaration, FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData, Opcode};
 use cranelift_entity::packed_option::ReservedValue;
@@ -135,21 +135,19 @@ pub(super) fn scan(program: &Program, func: &ir::Function) -> Scan {
             }
         }
     }
-    for (block, inst, mention) in mentions(func) {
-        match mention {
-            Mention::Call(func_ref) => {
-                let kind = match func.dfg.insts[inst].opcode() {
-                    Opcode::TryCall => CallKind::TryCall,
-                    Opcode::ReturnCall => CallKind::ReturnCall,
-                    _ => CallKind::Call,
-                };
-                scan.site(inst, block, kind, func_ref);
-            }
-            Mention::IndirectCall => scan.indirect_calls += 1,
-            Mention::Address(func_ref) => scan.addressed.push(func_ref),
-            Mention::StackSwitch => scan.switches_stacks = true,
+    for_each_mention(func, |block, inst, mention| match mention {
+        Mention::Call(func_ref) => {
+            let kind = match func.dfg.insts[inst].opcode() {
+                Opcode::TryCall => CallKind::TryCall,
+                Opcode::ReturnCall => CallKind::ReturnCall,
+                _ => CallKind::Call,
+            };
+            scan.site(inst, block, kind, func_ref);
         }
-    }
+        Mention::IndirectCall => scan.indirect_calls += 1,
+        Mention::Address(func_ref) => scan.addressed.push(func_ref),
+        Mention::StackSwitch => scan.switches_stacks = true,
+    });
     scan
 }
 

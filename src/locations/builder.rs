@@ -102,6 +102,16 @@ impl LocationBuilder {
         builder
     }
 
+    /// Turns the locations of `func`, into which nothing is inlined, into the entries of a table.
+    pub(crate) fn number(func: &mut Function) -> LocationTable {
+        // All entries are in use, in the order of their numbers.
+        let LocationBuilder { names, entries, .. } = Self::begin(func);
+        LocationTable {
+            names,
+            entries: Some(entries),
+        }
+    }
+
     /// Takes up a finished table again, to inline further into its function.
     ///
     /// `func` is the function that the table was made for, with the locations that

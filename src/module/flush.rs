@@ -165,18 +165,19 @@ impl<M: Module> InliningModule<'_, M> {
             };
             let original = held.body.clone();
             let fallback = self.define_or_fall_back(function, &body, &mut context)?;
-            let used = if fallback.is_some() {
-                original.function
-            } else {
-                body
-            };
-            // A fallback may need functions that were inlined into all others.
-            for reference in References::of(&program, &used).functions {
-                let here = program[reference].linkage() != Linkage::AvailableExternally;
-                if here && needed.insert(reference) {
-                    queue.push_back(reference);
+            let used = match fallback {
+                None => body,
+                Some(_) => {
+                    // It may need functions that were inlined into all others.
+                    for reference in References::of(&program, &original.function).functions {
+                        let here = program[reference].linkage() != Linkage::AvailableExternally;
+                        if here && needed.insert(reference) {
+                            queue.push_back(reference);
+                        }
+                    }
+                    original.function
                 }
-            }
+            };
             let body = Body::new(used, original.name);
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);

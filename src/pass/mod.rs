@@ -83,6 +83,7 @@ pub use shared::Shared;
 pub use stream::{HeldBodies, Stream, StreamError, Streamed};
 pub use warning::Warning;
 
+use crate::body::check_definitions;
 use crate::cleanup::{
     Before, CleanupContext, OptimizeOptions, Others, clean_up, optimize_in_program, optimize_tidied,
 };
@@ -344,10 +345,12 @@ impl<'a> Inliner<'a> {
             };
             let before = self.optimizes_part().then(|| Before::of(before));
             // Optimizing implies clean-up.
-            match context.has_handler_addresses() {
-                true => optimize_in_program(body, options, others, before, context),
-                false => optimize_tidied(body, options, others, before, context),
-            };
+            if context.has_handler_addresses() {
+                optimize_in_program(body, options, others, before, context);
+            } else if check_definitions(body) {
+                // Not only a session may have made the body.
+                optimize_tidied(body, options, others, before, context);
+            }
         }
     }
 

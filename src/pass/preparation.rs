@@ -10,10 +10,6 @@ use crate::splice::{Callee, CalleeFacts, CalleeTables, CalleeView, Refusal};
 use cranelift_codegen::ir::Function;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Larger bodies get no tables until they are inlined, so that the second walk is rare, and the
-/// memory of each unwanted body is bounded.
-const SELDOM_WANTED: usize = 1000;
-
 #[derive(Default)]
 pub(super) struct Preparation {
     /// In a box: there is one of these for each function, and few are ever wanted.
@@ -29,16 +25,12 @@ struct Tables {
 
 impl Preparation {
     /// Returns the facts about `body` that refusals depend on; `body` must be the same each time.
-    /// The first call pays for the walk, which makes the tables of small bodies as well.
+    /// The first call pays for the walk, which makes the tables as well: it comes after the policy
+    /// has accepted a call of `body`, and few of these are refused.
     pub(super) fn view<'f>(&'f self, body: &'f Function) -> Result<CalleeView<'f>, &'f Refusal> {
-        let facts = self.facts.get_or_init(|| {
-            let facts = if body.dfg.num_insts() > SELDOM_WANTED {
-                CalleeFacts::of(body)
-            } else {
-                self.facts_and_tables(body)
-            };
-            Box::new(facts)
-        });
+        let facts = self
+            .facts
+            .get_or_init(|| Box::new(self.facts_and_tables(body)));
         let facts = (**facts).as_ref()?;
         Ok(CalleeView::new(body, facts))
     }

@@ -1,6 +1,6 @@
 //! The functions of the program that a body refers to.
 
-use crate::body::{Mention, mentions};
+use crate::body::{Mention, for_each_mention};
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{ExternalName, FuncRef, Function, GlobalValueData};
 use cranelift_entity::EntitySet;
@@ -30,7 +30,7 @@ impl References {
                 functions.push(id);
             }
         };
-        for (_, _, mention) in mentions(func) {
+        for_each_mention(func, |_, _, mention| {
             let named = match mention {
                 Mention::Call(func_ref) => {
                     calls += 1;
@@ -38,15 +38,15 @@ impl References {
                 }
                 Mention::IndirectCall => {
                     calls += 1;
-                    continue;
+                    return;
                 }
                 Mention::Address(func_ref) => func_ref,
-                Mention::StackSwitch => continue,
+                Mention::StackSwitch => return,
             };
             if used.insert(named) {
                 add(program.callee(func, named));
             }
-        }
+        });
         for data in func.global_values.values() {
             if let GlobalValueData::Symbol { name, .. } = data {
                 add(symbol(program, func, name));

@@ -18,6 +18,7 @@ use crate::body::{code_size, frame_bytes, slot_bytes};
 use crate::check::{check, check_optimized};
 use crate::cleanup::{
     Before, CleanupStats, Others, clean_up, clean_up_spliced, optimize_in_program, optimize_tidied,
+    tidy_spliced,
 };
 use crate::locations::{LocationBuilder, LocationMode};
 use crate::program::{FunctionId, FunctionName, Linkage};
@@ -52,11 +53,11 @@ impl Run<'_> {
             Ok(None) if !inlined_at => Arc::clone(original),
             Ok(body) => {
                 let mut body = body.unwrap_or_else(|| (**original).clone());
-                let mut builder = caller.locations.take();
-                if inlined_at && builder.is_none() {
-                    builder = Some(LocationBuilder::begin(&mut body));
-                }
-                table = builder.map(|builder| Arc::new(builder.finish(&mut body)));
+                let made = match caller.locations.take() {
+                    Some(builder) => Some(builder.finish(&mut body)),
+                    None => inlined_at.then(|| LocationBuilder::number(&mut body)),
+                };
+                table = made.map(Arc::new);
                 Arc::new(match caller.inlined {
                     0 => body,
                     _ => self.pack(body),
@@ -216,9 +217,11 @@ impl Run<'_> {
         // The session has checked the caller and the callees.
         let needs_check = scratch.splice.left_handler_addresses();
         let context = &mut scratch.cleanup;
-        *stats += self.clock.cleanup.time(|| match needs_check {
-            true => clean_up(body, context),
-            false => clean_up_spliced(body, context),
+        let is_last = !self.inliner.optimizes(1);
+        *stats += self.clock.cleanup.time(|| match (needs_check, is_last) {
+            (true, _) => clean_up(body, context),
+            (false, true) => clean_up_spliced(body, context),
+            (false, false) => tidy_spliced(body, context),
         });
         let is_sound = !each_step || self.is_sound(id, body, made, Stage::Cleanup);
         is_sound.then_some(!needs_check)

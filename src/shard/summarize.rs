@@ -6,7 +6,7 @@ use super::summary::{
     FunctionSummary, Hint, Kind, Parameter, Passed, ShardLinkage, ShardSummary, SiteSummary,
     function_flags, number, site_flags,
 };
-use crate::body::{Mention, frame_bytes, mentions};
+use crate::body::{Mention, for_each_mention, frame_bytes};
 use crate::decide::{
     ParameterUse, ResultWays, RoundAnalysis, Shape, Summary, passed_values, result_branches,
 };
@@ -263,11 +263,11 @@ fn addresses(program: &Program, body: &Function) -> Vec<FunctionName> {
             names.push(name);
         }
     }
-    for (_, _, mention) in mentions(body) {
+    for_each_mention(body, |_, _, mention| {
         if let Mention::Address(func_ref) = mention {
             names.extend(FunctionName::of_callee(body, func_ref));
         }
-    }
+    });
     names.sort();
     names.dedup();
     names

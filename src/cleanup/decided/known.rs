@@ -36,7 +36,30 @@ pub(super) struct Ways<'a> {
     follows_slots: bool,
 }
 
-type Facts = SmallVec<[(Value, Known); 8]>;
+/// Something that an earlier branch tells.
+struct Fact {
+    value: Value,
+    known: Known,
+    /// Where the value is the result of a comparison, its condition and operands.
+    compares: Option<(IntCC, [Value; 2])>,
+}
+
+impl Fact {
+    fn new(func: &Function, value: Value, known: Known) -> Self {
+        let inst = func.dfg.value_def(value).inst();
+        let compares = match inst.map(|inst| &func.dfg.insts[inst]) {
+            Some(&InstructionData::IntCompare { args, cond, .. }) => Some((cond, args)),
+            _ => None,
+        };
+        Fact {
+            value,
+            known,
+            compares,
+        }
+    }
+}
+
+type Facts = SmallVec<[Fact; 8]>;
 
 impl<'a> Ways<'a> {
     /// With `follows_slots`, no access goes from one stack slot to another.
@@ -93,7 +116,7 @@ impl<'a> Ways<'a> {
             true => Known::NotZero,
             false => Known::Bits(0),
         };
-        facts.push((value, known));
+        facts.push(Fact::new(self.func, value, known));
         let ValueDef::Result(inst, 0) = dfg.value_def(value) else {
             return;
         };
@@ -110,7 +133,9 @@ impl<'a> Ways<'a> {
                     match constant(self.func, other) {
                         Some(0) => self.learn(of, !is_equal, depth, facts),
                         Some(bits) if is_equal => {
-                            facts.extend(resolve_alias(dfg, of).map(|of| (of, Known::Bits(bits))));
+                            let of = resolve_alias(dfg, of);
+                            let fact = |of| Fact::new(self.func, of, Known::Bits(bits));
+                            facts.extend(of.map(fact));
                         }
                         _ => {}
                     }
@@ -119,19 +144,6 @@ impl<'a> Ways<'a> {
             _ => {}
         }
     }
-}
-
-/// Returns whether two values are one, or equal constants.
-fn is_same_value(func: &Function, one: Value, other: Value) -> bool {
-    let Some(other) = resolve_alias(&func.dfg, other) else {
-        return false;
-    };
-    let is_equal = || {
-        let same_type = func.dfg.value_type(one) == func.dfg.value_type(other);
-        let constant = constant(func, one);
-        same_type && constant.is_some() && constant == self::constant(func, other)
-    };
-    one == other || is_equal()
 }
 
 fn constant(func: &Function, value: Value) -> Option<u64> {
@@ -175,8 +187,8 @@ impl Way<'_> {
         if !ty.is_int() || ty.bits() > 64 {
             return Known::Nothing;
         }
-        if let Some((_, known)) = self.facts.iter().find(|(of, _)| *of == value) {
-            return *known;
+        if let Some(fact) = self.facts.iter().find(|fact| fact.value == value) {
+            return fact.known;
         }
         match dfg.value_def(value) {
             ValueDef::Param(block, index) if block == self.block => {
@@ -198,22 +210,30 @@ impl Way<'_> {
 
     /// Returns the result of a comparison that is like an earlier one, whose result is known.
     fn compared_before(&self, cond: IntCC, x: Value, y: Value) -> Known {
+        if self.facts.iter().all(|fact| fact.compares.is_none()) {
+            return Known::Nothing;
+        }
         let dfg = &self.func.dfg;
-        let [x, y] = [x, y].map(|value| self.on_this_way(value));
-        for &(value, known) in &self.facts {
-            let ValueDef::Result(inst, 0) = dfg.value_def(value) else {
-                continue;
+        let on_this_way = |value| {
+            let value = self.on_this_way(value)?;
+            Some((value, constant(self.func, value)))
+        };
+        let [x, y] = [x, y].map(on_this_way);
+        // Whether two values are one, or equal constants.
+        let is_same = |one: Option<(Value, Option<u64>)>, other: Value| {
+            let (Some((one, bits)), Some(other)) = (one, resolve_alias(dfg, other)) else {
+                return false;
             };
-            let InstructionData::IntCompare {
-                args: [a, b],
-                cond: of,
-                ..
-            } = dfg.insts[inst]
-            else {
-                continue;
+            let is_equal = || {
+                bits.is_some()
+                    && dfg.value_type(one) == dfg.value_type(other)
+                    && bits == constant(self.func, other)
             };
-            let is_same = |one: Option<Value>, other: Value| {
-                one.is_some_and(|one| is_same_value(self.func, one, other))
+            one == other || is_equal()
+        };
+        for fact in &self.facts {
+            let Some((of, [a, b])) = fact.compares else {
+                continue;
             };
             let of = if is_same(x, a) && is_same(y, b) {
                 of
@@ -222,7 +242,7 @@ impl Way<'_> {
             } else {
                 continue;
             };
-            let held = known != Known::Bits(0);
+            let held = fact.known != Known::Bits(0);
             if of == cond {
                 return Known::Bits(held.into());
             }

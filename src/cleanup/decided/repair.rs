@@ -1,7 +1,7 @@
 //! Values with several definitions become one again, by parameters where ways meet.
 
 use super::{DecidedContext, replace_operands};
-use crate::body::{branches, branches_mut, copy_labels_within, resolve_alias};
+use crate::body::{branches, branches_mut, copy_labels_within, operands, resolve_alias};
 use crate::cleanup::flow::{Flow, append_args};
 use crate::cleanup::promote::reaching::{Origin, Touch};
 use cranelift_codegen::entity::SecondaryMap;
@@ -171,9 +171,10 @@ fn find_touches(
             });
             written.push(Some(value));
         }
+        let last = func.layout.last_inst(block);
         for inst in func.layout.block_insts(block) {
             let mut is_user = false;
-            for operand in func.dfg.inst_values(inst) {
+            let note = |operand| {
                 let variable = variable_of(func, numbers, operand);
                 if let Some(variable) = variable
                     && variables[variable].join != block
@@ -186,6 +187,11 @@ fn find_touches(
                     });
                     written.push(None);
                 }
+            };
+            // Only the last one can have more values than its operands.
+            match last == Some(inst) {
+                true => func.dfg.inst_values(inst).for_each(note),
+                false => operands(&func.dfg, inst).iter().copied().for_each(note),
             }
             if is_user {
                 users.push(User {

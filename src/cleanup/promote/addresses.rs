@@ -68,16 +68,18 @@ pub(in crate::cleanup) struct Addresses {
 }
 
 impl Addresses {
-    /// Finds all of `func`.
-    pub(in crate::cleanup) fn find(
+    /// Finds all of `func`; returns whether there is any.
+    pub(super) fn find(
         &mut self,
         func: &Function,
         flow: &Flow,
         functions: &MemoryFunctions,
-    ) {
+    ) -> bool {
         self.of.clear();
+        self.of.resize(func.dfg.num_values());
         self.insts.clear();
         self.ends.clear();
+        let mut takes_any = false;
         for (number, &block) in flow.blocks().iter().enumerate() {
             if number > 0 {
                 for &param in func.dfg.block_params(block) {
@@ -86,12 +88,19 @@ impl Addresses {
                     }
                 }
             }
-            let insts = func.layout.block_insts(block);
-            self.insts
-                .extend(insts.filter(|&inst| may_compute_address(func, inst)));
+            for inst in func.layout.block_insts(block) {
+                let opcode = func.dfg.insts[inst].opcode();
+                takes_any |= opcode == Opcode::StackAddr;
+                if may_compute_address(opcode) {
+                    self.insts.push(inst);
+                }
+            }
             self.ends.push(self.insts.len());
         }
-        while self.sweep(func, flow, functions) {}
+        if takes_any {
+            while self.sweep(func, flow, functions) {}
+        }
+        takes_any
     }
 
     /// Visits all instructions once; returns whether a parameter changed that was visited before.
@@ -233,9 +242,9 @@ pub(super) fn memory_call(
     fits.then_some(function)
 }
 
-fn may_compute_address(func: &Function, inst: Inst) -> bool {
+fn may_compute_address(opcode: Opcode) -> bool {
     matches!(
-        func.dfg.insts[inst].opcode(),
+        opcode,
         Opcode::StackAddr
             | Opcode::Iadd
             | Opcode::Isub

@@ -51,6 +51,19 @@ pub(super) struct PromoteContext {
     pub(super) touches: Vec<Touch>,
 }
 
+impl PromoteContext {
+    /// Finds the uses of all slots of `func`; returns whether there is any.
+    pub(super) fn scan(&mut self, func: &Function, flow: &Flow, options: &OptimizeOptions) -> bool {
+        let functions = &options.memory_functions;
+        if !self.addresses.find(func, flow, functions) {
+            self.uses.clear();
+            return false;
+        }
+        self.uses.find(func, flow, &self.addresses, functions);
+        true
+    }
+}
+
 /// Promotes the slots of `func` that can be promoted now. No block may be unreachable.
 pub(super) fn promote_slots(
     func: &mut Function,
@@ -59,7 +72,7 @@ pub(super) fn promote_slots(
     context: &mut PromoteContext,
 ) -> CleanupStats {
     let mut stats = CleanupStats::default();
-    if !has_room(func) || flow.returns_to_entry() {
+    if flow.returns_to_entry() || !context.scan(func, flow, options) || !has_room(func) {
         return stats;
     }
     let PromoteContext {
@@ -69,8 +82,6 @@ pub(super) fn promote_slots(
         reaching,
         touches,
     } = context;
-    addresses.find(func, flow, &options.memory_functions);
-    uses.find(func, flow, addresses, &options.memory_functions);
     stats.address_tests_folded = fold_tests(func, &uses.tests);
     pieces.find(func, uses, options);
     let promoted = pieces.slots().count();

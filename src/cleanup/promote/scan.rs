@@ -102,18 +102,22 @@ pub(in crate::cleanup) struct Uses {
 }
 
 impl Uses {
+    pub(super) fn clear(&mut self) {
+        self.privacy.clear();
+        self.events.clear();
+        self.tests.clear();
+        self.address_insts.clear();
+    }
+
     /// Finds all uses in `func`; `addresses` must be those of `func`.
-    pub(in crate::cleanup) fn find(
+    pub(super) fn find(
         &mut self,
         func: &Function,
         flow: &Flow,
         addresses: &Addresses,
         functions: &MemoryFunctions,
     ) {
-        self.privacy.clear();
-        self.events.clear();
-        self.tests.clear();
-        self.address_insts.clear();
+        self.clear();
         for (slot, data) in func.sized_stack_slots.iter() {
             if data.key.is_some() {
                 self.privacy[slot] = Privacy::Escapes;
