@@ -52,7 +52,8 @@ impl Inlined {
         &self.graph
     }
 
-    /// Returns the final body of a function of the input, dropped or not.
+    /// Returns the final body of a function of the input, dropped or not; `None` if a stream has
+    /// [freed](super::DeclaredProgram::keep_bodies) it.
     pub fn body(&self, id: FunctionId) -> Option<&Arc<Function>> {
         self.bodies[id].as_ref()
     }
@@ -132,9 +133,10 @@ impl Inlined {
                 *slot = Some(after);
             }
         }
-        self.program = self
-            .program
-            .with_bodies(|_, function| changed.get(function.name()).map(Arc::clone))?;
+        self.program = self.program.with_bodies(|_, function| {
+            let body = changed.get(function.name());
+            Some(Arc::clone(body.unwrap_or_else(|| function.body())))
+        })?;
         Ok(self)
     }
 

@@ -89,9 +89,8 @@ impl Lifetimes {
                 lifetimes.use_of(reference);
             }
         }
-        // The graph does not have the embedder's own tables. Their functions are kept to the end.
-        let tables = &inliner.optimize_options.tables;
-        for id in tables.functions().filter_map(|name| program.id(name)) {
+        // Calls of them may turn up anywhere.
+        for id in state.in_other_tables.iter() {
             lifetimes.hold(lifetimes.cycle_of[id]);
             lifetimes.use_of(id);
         }

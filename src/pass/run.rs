@@ -82,6 +82,9 @@ pub(super) fn prepare<'a>(
     let mut addressed_by: SecondaryMap<FunctionId, Vec<FunctionId>> = SecondaryMap::new();
     let mut in_tables = EntitySet::new();
     in_tables.extend(program.table_functions());
+    let mut in_other_tables = EntitySet::new();
+    let other_tables = &inliner.optimize_options.tables;
+    in_other_tables.extend(other_tables.functions().filter_map(|name| program.id(name)));
     for &id in &ids {
         for &addressed in graph.addressed(id) {
             addressed_by[addressed].push(id);
@@ -117,6 +120,7 @@ pub(super) fn prepare<'a>(
         finals,
         addressed_by,
         in_tables,
+        in_other_tables,
         never_throwing,
         has_handlers,
         unwanted,

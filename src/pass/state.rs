@@ -114,6 +114,9 @@ pub(super) struct State<'a> {
     pub(super) addressed_by: SecondaryMap<FunctionId, Vec<FunctionId>>,
     /// The functions whose addresses tables of the program hold.
     pub(super) in_tables: EntitySet<FunctionId>,
+    /// The functions in the tables of [`OptimizeOptions`](crate::cleanup::OptimizeOptions), of which
+    /// the graph does not know where they are read.
+    pub(super) in_other_tables: EntitySet<FunctionId>,
     /// The functions that never throw as they came in.
     pub(super) never_throwing: EntitySet<FunctionId>,
     /// Whether there is any call with handlers.
@@ -221,9 +224,12 @@ impl State<'_> {
     /// never.
     ///
     /// If the two are not in one cycle of calls and addresses, all functions that refer to `callee`
-    /// wait for it. Within a component, members come in turn. Otherwise `id` waits only for the
-    /// functions that it calls.
+    /// wait for it, unless the address came from a table that the graph does not know. Within a
+    /// component, members come in turn. Otherwise `id` waits only for the functions that it calls.
     pub(super) fn is_ordered(&self, id: FunctionId, callee: FunctionId) -> bool {
+        if self.in_other_tables.contains(callee) {
+            return false;
+        }
         let graph = &self.graph;
         let cycle = |id| graph.cycle(graph.component(id)?);
         let component = |id| graph.component(id);

@@ -196,9 +196,10 @@ impl<'s> Stream<'_, 's> {
             let function = name.clone();
             StreamError::NotAsDeclared { function, mismatch }
         })?;
-        let is_first = state.late_sizes[id].set(size).is_ok() & state.program[id].arrive(hints);
         state.held.add(size);
         state.arrive(id, body);
+        // From here on, the function counts as one whose body is there.
+        let is_first = state.late_sizes[id].set(size).is_ok() & state.program[id].arrive(hints);
         debug_assert!(is_first, "{name} was claimed once");
         if let (Some(counts), Some(profile)) = (&state.counts, &self.run.inliner.profile) {
             counts.arrive(profile, &state.graph, id);

@@ -2,6 +2,7 @@
 
 use super::support::{declared_keeping, id, isa, leaf, program_exporting, through};
 use cranelift_codegen::ir::Function;
+use cranelift_inliner::cleanup::{OptimizeOptions, TableFunction, Tables};
 use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Never};
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::{DeclaredProgram, Inliner, Optimize, Stream, Streamed};
@@ -265,6 +266,37 @@ fn a_function_in_a_table_is_held_while_the_table_may_be_read() {
     let held = held_after(&inliner, &program, &order);
     assert_eq!(held.last().unwrap().len(), 0, "{held:?}");
     assert!(held[0].contains(&"%handler".to_owned()));
+}
+
+/// The pass does not see which functions read a table of the embedder's own.
+#[test]
+fn a_function_in_a_table_of_the_options_is_held_to_the_end() {
+    let text = leaf("handler", 3)
+        + &through("main", &[])
+        + "function %dispatch(i32) -> i32 fast {
+               gv0 = symbol colocated %handlers
+               sig0 = (i32) -> i32 fast
+           block0(v0: i32):
+               v1 = symbol_value.i64 gv0
+               v2 = load.i64 aligned readonly v1+8
+               v3 = call_indirect sig0, v2(v0)
+               return v3
+           }\n";
+    let program = program_exporting(&text, &["main", "dispatch"]);
+    let name = |text: &str| text.parse::<FunctionName>().unwrap();
+    let signature = program[id(&program, "handler")].body().signature.clone();
+    let mut tables = Tables::default();
+    tables.insert(
+        name("handlers"),
+        8,
+        TableFunction::new(name("handler"), signature),
+    );
+    let options = OptimizeOptions::default().with_tables(Arc::new(tables));
+    let inliner = Inliner::new(Always)
+        .optimize(Optimize::All)
+        .optimize_options(options);
+    let held = held_after(&inliner, &program, &["handler", "main", "dispatch"]);
+    assert_eq!(held[1..], [vec!["%handler"], vec!["%handler"]]);
 }
 
 /// A front end that is far ahead does tasks before it hands in more.

@@ -1,7 +1,7 @@
 //! The wall time from bytes of WebAssembly to code, with and without a barrier.
 //!
 //! ```text
-//! cargo bench --workspace --all-features --bench wasm_stream -- [--rounds N] [--threads N] [FILE.wasm ...]
+//! cargo bench --workspace --all-features --bench wasm_stream -- [--rounds N] [--threads N] [--only N] [FILE.wasm ...]
 //! ```
 //!
 //! Without files, the programs of `programs/` are compiled. One thread translates, and gets help from
@@ -9,7 +9,8 @@
 //! is translated, and its code is thrown away; the pass waits for the last translation; the stream has
 //! scanned the module before, and takes functions as they come. Printed are the least wall times over
 //! all rounds, relative to those without inlining, and the geometric mean over all programs. All
-//! ways use the default policy and the same settings.
+//! ways use the default policy and the same settings. `--only N` does the way of this number alone and
+//! prints nothing: for `valgrind --tool=callgrind`.
 
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 fn main() {
     let mut rounds = 9;
     let mut threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let mut only = None;
     let mut files: Vec<PathBuf> = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -33,6 +35,7 @@ fn main() {
         match &*argument {
             "--rounds" => rounds = number(),
             "--threads" => threads = number(),
+            "--only" => only = Some(number()),
             // Cargo passes it to every bench.
             "--bench" => {}
             _ => files.push(argument.into()),
@@ -51,12 +54,19 @@ fn main() {
         let wasm = fs::read(&file).expect("the file can be read");
         let mut best = [Duration::MAX; 3];
         for _ in 0..rounds {
-            let times = [
-                time(|| plain(&wasm)),
-                time(|| inlined(&wasm, Schedule::InParallel)),
-                time(|| inlined(&wasm, Schedule::InBackground)),
+            let compile: [&dyn Fn(); 3] = [
+                &|| plain(&wasm),
+                &|| inlined(&wasm, Schedule::InParallel),
+                &|| inlined(&wasm, Schedule::InBackground),
             ];
-            best = [0, 1, 2].map(|way| best[way].min(times[way]));
+            for (way, compile) in compile.into_iter().enumerate() {
+                if only.is_none_or(|only| only == way) {
+                    best[way] = best[way].min(time(compile));
+                }
+            }
+        }
+        if only.is_some() {
+            continue;
         }
         let [pass, stream] = [1, 2].map(|way| best[way].as_secs_f64() / best[0].as_secs_f64());
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
@@ -64,6 +74,9 @@ fn main() {
         products[0] *= pass;
         products[1] *= stream;
         count += 1;
+    }
+    if only.is_some() {
+        return;
     }
     let [pass, stream] = products.map(|product| product.powf(1.0 / f64::from(count)));
     println!("{:24} {pass:7.3} {stream:7.3}", "geometric mean");

@@ -157,10 +157,12 @@ impl<'w> Front<'w> {
         })
     }
 
-    /// Translates one function after the other, and hands each to `define`.
+    /// Translates one function after the other, and hands each to `define`. `order` has the positions of
+    /// all bodies.
     fn translate<M: Module>(
         mut self,
         target: &mut M,
+        order: impl IntoIterator<Item = usize>,
         mut define: impl FnMut(&mut M, FuncId, Function) -> Result<()>,
     ) -> Result<Translated<'w>> {
         let (module, declared) = (&self.module, &mut self.declared);
@@ -172,7 +174,8 @@ impl<'w> Front<'w> {
             define(target, id, function)?;
         }
         let mut scratch = Scratch::default();
-        for body in &module.bodies {
+        for body in order {
+            let body = &module.bodies[body];
             let (id, function) = translate_body(module, target, declared, body, &mut scratch)?;
             define(target, id, function)?;
         }
@@ -223,7 +226,8 @@ pub fn translate_each<'w, M: Module>(
     mut define: impl FnMut(FuncId, Function),
 ) -> Result<Translated<'w>> {
     let front = Front::new(wasm, target, debug)?;
-    front.translate(target, |_, id, function| {
+    let order = 0..front.module.bodies.len();
+    front.translate(target, order, |_, id, function| {
         define(id, function);
         Ok(())
     })
@@ -334,14 +338,16 @@ fn define_inlined<'w, M: Module>(
             stage.keep(functions[function as usize]);
         }
     }
+    let mut order: Vec<usize> = (0..front.module.bodies.len()).collect();
     if let Some(isa) = isa
         && options.schedule == Schedule::InBackground
     {
-        let declared = declarations(&front, &mut stage)?;
+        let (declared, callees_first) = declarations(&front, &mut stage)?;
         stage.start(declared, isa)?;
+        order = callees_first;
     }
     let mut context = stage.make_context();
-    let translated = front.translate(&mut stage, |stage, id, function| {
+    let translated = front.translate(&mut stage, order, |stage, id, function| {
         context.func = function;
         Ok(stage.define_function(id, &mut context)?)
     })?;

@@ -21,12 +21,14 @@ const ENTRY_INSTS: usize = 16;
 /// A wrapper calls and returns.
 const WRAPPER_INSTS: usize = 3;
 
-/// Returns what is known of all functions.
+/// Returns what is known of all functions, and the order in which to translate the bodies of the
+/// module, by their positions: callees before their callers, which wait for them.
 pub(crate) fn declarations<M: Module>(
     front: &Front<'_>,
     stage: &mut InliningModule<'_, M>,
-) -> Result<DeclaredProgram> {
+) -> Result<(DeclaredProgram, Vec<usize>)> {
     let module = &front.module;
+    let mut callees = Vec::with_capacity(module.bodies.len());
     let mut program = DeclaredProgram::new();
     let mut add = |id: FuncId, facts: Facts, caught: Vec<FunctionName>| -> Result<()> {
         let declaration = stage.declaration(id, facts.insts)?;
@@ -46,7 +48,9 @@ pub(crate) fn declarations<M: Module>(
     }
     for body in &module.bodies {
         let id = front.declared.functions[body.0.index as usize];
-        add(id, scan(module, body)?, Vec::new())?;
+        let mut facts = scan(module, body)?;
+        callees.push(std::mem::take(&mut facts.callees));
+        add(id, facts, Vec::new())?;
     }
     for (&number, &id) in front.entries.iter().zip(&front.entry_ids) {
         let entered = FunctionName::testcase(symbol(number));
@@ -54,13 +58,44 @@ pub(crate) fn declarations<M: Module>(
         facts.call(entered.clone());
         add(id, facts, vec![entered])?;
     }
-    Ok(program)
+    Ok((program, callees_first(&callees, module.imports.len())))
+}
+
+/// Returns the bodies in an order of their last visits, depth first. `callees` are functions, of which
+/// imported ones come first.
+fn callees_first(callees: &[Vec<u32>], imports: usize) -> Vec<usize> {
+    let mut order = Vec::with_capacity(callees.len());
+    let mut visited = vec![false; callees.len()];
+    for root in 0..callees.len() {
+        // The bodies around the current one, each with the number of callees that were visited.
+        let mut path = Vec::new();
+        if !std::mem::replace(&mut visited[root], true) {
+            path.push((root, 0));
+        }
+        while let Some((body, next)) = path.last_mut() {
+            let Some(&callee) = callees[*body].get(*next) else {
+                order.push(*body);
+                path.pop();
+                continue;
+            };
+            *next += 1;
+            let callee = (callee as usize).checked_sub(imports);
+            if let Some(callee) = callee
+                && !std::mem::replace(&mut visited[callee], true)
+            {
+                path.push((callee, 0));
+            }
+        }
+    }
+    order
 }
 
 /// What a body will have.
 struct Facts {
     insts: usize,
     calls: BTreeMap<FunctionName, usize>,
+    /// The functions of the module among them, perhaps more than once.
+    callees: Vec<u32>,
     indirect_calls: usize,
 }
 
@@ -69,6 +104,7 @@ impl Facts {
         Facts {
             insts,
             calls: BTreeMap::new(),
+            callees: Vec::new(),
             indirect_calls: 0,
         }
     }
@@ -144,6 +180,7 @@ fn scan(module: &ParsedModule<'_>, (validator, body): &Body<'_>) -> Result<Facts
             Operator::Return | Operator::Unreachable => reachable = false,
             Operator::Call { function_index } => {
                 facts.call(FunctionName::testcase(symbol(function_index)));
+                facts.callees.push(function_index);
             }
             Operator::CallIndirect { .. } => {
                 facts.indirect_calls += 1;
