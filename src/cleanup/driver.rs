@@ -66,8 +66,10 @@ impl Progress {
 
     /// Like [`Progress::add`], for counts that are in the trace already.
     fn note(&mut self, counts: CleanupStats) {
-        self.version += u32::from(counts != CleanupStats::default());
-        self.stats += counts;
+        if counts != CleanupStats::default() {
+            self.version += 1;
+            self.stats += counts;
+        }
     }
 }
 
@@ -197,7 +199,7 @@ pub(super) fn optimize_checked(
         if options.guard_calls
             && seen.guards != progress.version
             && has_candidates(func)
-            && guards::has_indirect_calls(func)
+            && guards::has_tests(func)
         {
             let OptimizeContext { flow, contents, .. } = &mut context.optimize;
             let guards = guards::decide_guards(func, flow, contents);
