@@ -116,8 +116,6 @@ pub(super) fn optimize_checked(
     let mut copies_left = decided::budget(survey.insts);
     let mut may_be_unused = context.optimize.scope.is_whole();
     let mut knows_flow = false;
-    // Without a parameter, both ways of a branch may be the same.
-    let mut dropped_params = false;
     for _ in 0..MOST_ROUNDS {
         let OptimizeContext {
             flow,
@@ -151,7 +149,6 @@ pub(super) fn optimize_checked(
             let counts = unused(func, flow, options, dead);
             progress.add(func, "not used", counts);
             seen.unused = progress.version;
-            dropped_params |= counts.params_dropped > 0;
         }
         let mut promoted = CleanupStats::default();
         if options.promote_slots && seen.slots != progress.version && has_candidates(func) {
@@ -162,8 +159,7 @@ pub(super) fn optimize_checked(
             }
         }
         let mut is_changed = promoted != CleanupStats::default();
-        if unified > 0 || dropped_params || is_changed {
-            dropped_params = false;
+        if unified > 0 || is_changed {
             let tidied = tidy(func, context);
             progress.note(tidied);
             is_changed |= tidied != CleanupStats::default();
@@ -177,7 +173,6 @@ pub(super) fn optimize_checked(
             let counts = unused(func, flow, options, dead);
             progress.add(func, "not used", counts);
             seen.unused = progress.version;
-            dropped_params = counts.params_dropped > 0;
         }
         if options.resolve_targets
             && (survey.has_indirect_calls || !options.tables.is_empty())
