@@ -66,8 +66,10 @@ impl Progress {
 
     /// Like [`Progress::add`], for counts that are in the trace already.
     fn note(&mut self, counts: CleanupStats) {
-        self.version += u32::from(counts != CleanupStats::default());
-        self.stats += counts;
+        if counts != CleanupStats::default() {
+            self.version += 1;
+            self.stats += counts;
+        }
     }
 }
 
@@ -114,8 +116,6 @@ pub(super) fn optimize_checked(
     let mut copies_left = decided::budget(survey.insts);
     let mut may_be_unused = context.optimize.scope.is_whole();
     let mut knows_flow = false;
-    // Without a parameter, both ways of a branch may be the same.
-    let mut dropped_params = false;
     for _ in 0..MOST_ROUNDS {
         let OptimizeContext {
             flow,
@@ -149,7 +149,6 @@ pub(super) fn optimize_checked(
             let counts = unused(func, flow, options, dead);
             progress.add(func, "not used", counts);
             seen.unused = progress.version;
-            dropped_params |= counts.params_dropped > 0;
         }
         let mut promoted = CleanupStats::default();
         if options.promote_slots && seen.slots != progress.version && has_candidates(func) {
@@ -160,8 +159,7 @@ pub(super) fn optimize_checked(
             }
         }
         let mut is_changed = promoted != CleanupStats::default();
-        if unified > 0 || dropped_params || is_changed {
-            dropped_params = false;
+        if unified > 0 || is_changed {
             let tidied = tidy(func, context);
             progress.note(tidied);
             is_changed |= tidied != CleanupStats::default();
@@ -175,7 +173,6 @@ pub(super) fn optimize_checked(
             let counts = unused(func, flow, options, dead);
             progress.add(func, "not used", counts);
             seen.unused = progress.version;
-            dropped_params = counts.params_dropped > 0;
         }
         if options.resolve_targets
             && (survey.has_indirect_calls || !options.tables.is_empty())
@@ -197,7 +194,7 @@ pub(super) fn optimize_checked(
         if options.guard_calls
             && seen.guards != progress.version
             && has_candidates(func)
-            && guards::has_indirect_calls(func)
+            && guards::has_tests(func)
         {
             let OptimizeContext { flow, contents, .. } = &mut context.optimize;
             let guards = guards::decide_guards(func, flow, contents);

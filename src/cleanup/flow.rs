@@ -141,43 +141,6 @@ impl Flow {
     }
 }
 
-/// Numbers of forward edges, which tell of many blocks that they dominate no other.
-#[derive(Default)]
-pub(super) struct ForwardEdges {
-    flow: Flow,
-    /// The number of edges into each block from those before it in the order.
-    counts: SecondaryMap<Block, u32>,
-}
-
-impl ForwardEdges {
-    /// Counts the forward edges of `func`.
-    pub(super) fn compute(&mut self, func: &Function) {
-        self.flow.number_blocks(func);
-        self.counts.clear();
-        self.counts.resize(func.dfg.num_blocks());
-        let pool = &func.dfg.value_lists;
-        for (from, &block) in (0u32..).zip(&self.flow.order) {
-            let last = func.layout.last_inst(block);
-            for call in last.map_or(&[][..], |last| branches(func, last)) {
-                let to = call.block(pool);
-                if self.flow.numbers[to] > from {
-                    self.counts[to] += 1;
-                }
-            }
-        }
-    }
-
-    /// Returns whether `block`, which ends in a jump to `target`, may dominate other blocks.
-    ///
-    /// All of these are dominated by `target` as well, and come after it in the order. So with a
-    /// forward edge into `target` from elsewhere, there is none.
-    pub(super) fn may_dominate(&self, block: Block, target: Block) -> bool {
-        let numbers = &self.flow.numbers;
-        let own = u32::from(numbers[block] < numbers[target]);
-        !self.flow.seen.contains(block) || self.counts[target] <= own
-    }
-}
-
 /// Appends `args` to the arguments of an edge.
 pub(super) fn append_args(func: &mut Function, edge: Edge, args: impl Iterator<Item = Value>) {
     let Some(&call) = branches(func, edge.inst).get(edge.index as usize) else {

@@ -26,7 +26,7 @@ use super::decided::{copy_location, set_condition};
 use super::flow::Flow;
 use super::held::{Contents, Held};
 use super::targets::{TargetsContext, direct_call, has_signature};
-use crate::body::copy_labels_within;
+use crate::body::{copy_labels_within, resolve_alias};
 use crate::program::FunctionName;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -38,7 +38,30 @@ use smallvec::SmallVec;
 /// The most guards that a function gets at once.
 const MOST_GUARDS: usize = 16;
 
-/// Returns whether `func` has an indirect call, without which there is no guard to decide.
+/// Returns whether `func` has a test like those of [`guard_calls`].
+pub(super) fn has_tests(func: &Function) -> bool {
+    let definition = |value| {
+        let value = resolve_alias(&func.dfg, value)?;
+        func.dfg.value_def(value).inst()
+    };
+    let is_address = |value: Value| {
+        let inst = definition(value).map(|inst| &func.dfg.insts[inst]);
+        matches!(inst, Some(InstructionData::FuncAddr { .. }))
+    };
+    let is_test = |last: Inst| {
+        let InstructionData::Brif { arg, .. } = func.dfg.insts[last] else {
+            return false;
+        };
+        let condition = definition(arg).map(|inst| &func.dfg.insts[inst]);
+        matches!(condition, Some(InstructionData::IntCompare { args, .. })
+            if args.iter().any(|&arg| is_address(arg)))
+    };
+    let blocks = func.layout.blocks();
+    let mut ends = blocks.filter_map(|block| func.layout.last_inst(block));
+    ends.any(is_test)
+}
+
+/// Returns whether `func` has an indirect call, without which there is nothing to guard.
 pub(super) fn has_indirect_calls(func: &Function) -> bool {
     let insts = func
         .layout

@@ -2,6 +2,7 @@
 
 use super::CleanupContext;
 use super::flow::count_edges;
+use super::thread::passed_on;
 use crate::body::{branches, move_labels, resolve_alias};
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Value};
 use smallvec::SmallVec;
@@ -76,6 +77,7 @@ fn append(
             && func.dfg.value_type(value) == func.dfg.value_type(param)
         {
             func.dfg.change_to_alias(param, value);
+            passed_on(context, param, value);
             move_labels(func, param, value);
         }
     }

@@ -76,7 +76,7 @@ use crate::body::{
 use crate::program::FunctionName;
 use crate::trace::Name;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
-use cranelift_codegen::ir::{Block, Function, Inst};
+use cranelift_codegen::ir::{Block, Function, Inst, Value};
 
 /// Each round but the first needs a constant that the round before it brought
 /// to light. Callees that hand a constant down several levels of branches are
@@ -89,9 +89,11 @@ pub struct CleanupContext {
     handler_addresses: HandlerAddresses,
     edges: SecondaryMap<Block, u32>,
     joins: EntitySet<Block>,
-    forward_edges: flow::ForwardEdges,
-    /// The blocks that only jump on and may be gone past.
+    /// The blocks that only jump on.
     jumps: EntitySet<Block>,
+    forwarded_params: SecondaryMap<Value, bool>,
+    escaping_params: EntitySet<Value>,
+    knows_escaping_params: bool,
     optimize: driver::OptimizeContext,
 }
 
@@ -363,6 +365,7 @@ fn trace_step(func: &Function, step: &str, stats: &CleanupStats) {
 
 fn tidy(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
+    context.knows_escaping_params = false;
     for round in 0..=MAX_ROUNDS {
         let folded = fold::fold_branches(func);
         stats.branches_folded += folded;

@@ -2,8 +2,7 @@
 //!
 //! A block with only a jump can be bypassed if every parameter of the block is used only in that
 //! jump: all other arguments of the jump are defined above the block, hence above each of its
-//! predecessors. That holds where the block dominates no other, and the numbers of edges show that
-//! of nearly all such blocks but those before a loop.
+//! predecessors.
 //!
 //! Each bypassing branch then passes the jump's arguments. So that many branches to one block do
 //! not make code longer, edges get no more arguments than are part of their instruction's
@@ -12,11 +11,19 @@
 //! The labels of its parameters go away with it. A block with a single jump to it is left for
 //! [`merge`](super::merge), which moves the labels to the arguments, and so are the blocks that
 //! lead to it.
+//!
+//! Finding the parameters that are used elsewhere takes a walk over all operands: at the first
+//! branch to such a block, and not again in later rounds. In between, clean-up adds uses only where
+//! it joins blocks: an argument is then used in the place of its parameter, which [`passed_on`]
+//! notes.
 
 use super::CleanupContext;
 use super::flow::count_edges;
-use crate::body::{ENTRIES_IN_ONE, branches, branches_mut, resolve_alias};
-use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode};
+use crate::body::{ENTRIES_IN_ONE, branches, branches_mut, operands, resolve_alias};
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::ir::{
+    Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value, ValueDef,
+};
 use smallvec::SmallVec;
 
 /// Longer chains take another round.
@@ -127,7 +134,7 @@ fn follow(
 }
 
 /// Returns the jump of a block that can be gone past.
-fn forwards_to(func: &Function, context: &CleanupContext, block: Block) -> Option<BlockCall> {
+fn forwards_to(func: &Function, context: &mut CleanupContext, block: Block) -> Option<BlockCall> {
     if !context.jumps.contains(block) {
         return None;
     }
@@ -139,38 +146,96 @@ fn forwards_to(func: &Function, context: &CleanupContext, block: Block) -> Optio
     let target = destination.block(&func.dfg.value_lists);
     // Front ends mark an edge as unlikely by a cold block on the way.
     let loses_cold = func.layout.is_cold(block) && !func.layout.is_cold(target);
-    let stays = target == block || loses_cold || will_be_appended(func, context, inst, destination);
+    if target == block || loses_cold {
+        return None;
+    }
+    let params = func.dfg.block_params(block);
+    if !params.is_empty() && !context.knows_escaping_params {
+        find_escaping_params(func, context);
+        context.knows_escaping_params = true;
+    }
+    let escapes = |param: &Value| context.escaping_params.contains(*param);
+    let stays = params.iter().any(escapes) || will_be_appended(func, context, inst, destination);
     (!stays).then_some(destination)
 }
 
-/// Finds the blocks that only jump on, without parameters that may be used outside the block;
-/// returns whether there is any.
+/// Finds the blocks that only jump on; returns whether there is any.
 fn find_jumps(func: &Function, context: &mut CleanupContext) -> bool {
-    let CleanupContext {
-        forward_edges,
-        jumps,
-        ..
-    } = context;
-    jumps.clear();
-    let (mut some, mut knows_edges) = (false, false);
+    context.jumps.clear();
+    let mut some = false;
     for block in func.layout.blocks().skip(1) {
         let first = func.layout.first_inst(block);
-        let Some(InstructionData::Jump { destination, .. }) =
-            first.map(|inst| &func.dfg.insts[inst])
-        else {
-            continue;
-        };
-        if !func.dfg.block_params(block).is_empty() {
-            if !knows_edges {
-                forward_edges.compute(func);
-                knows_edges = true;
-            }
-            if forward_edges.may_dominate(block, destination.block(&func.dfg.value_lists)) {
-                continue;
-            }
+        let first = first.map(|inst| &func.dfg.insts[inst]);
+        if matches!(first, Some(InstructionData::Jump { .. })) {
+            context.jumps.insert(block);
+            some = true;
         }
-        jumps.insert(block);
-        some = true;
     }
     some
+}
+
+/// Finds, among the parameters of blocks that only branch on, those that are used outside their
+/// block. Such a branch may become a jump later.
+///
+/// Few blocks have such parameters, so these are marked first, with all their aliases: then an
+/// operand takes only one look-up.
+fn find_escaping_params(func: &Function, context: &mut CleanupContext) {
+    let CleanupContext {
+        forwarded_params: forwarded,
+        escaping_params: escaping,
+        ..
+    } = context;
+    let dfg = &func.dfg;
+    forwarded.clear();
+    forwarded.resize(dfg.num_values());
+    escaping.clear();
+    for block in func.layout.blocks() {
+        let first = func.layout.first_inst(block);
+        let branches_on = |inst| {
+            matches!(
+                dfg.insts[inst],
+                InstructionData::Jump { .. }
+                    | InstructionData::Brif { .. }
+                    | InstructionData::BranchTable { .. }
+            )
+        };
+        if first.is_some_and(branches_on) {
+            for &param in dfg.block_params(block) {
+                forwarded[param] = true;
+            }
+        }
+    }
+    for value in (0..dfg.num_values()).map(Value::new) {
+        if dfg.value_alias_dest_for_serialization(value).is_some()
+            && resolve_alias(dfg, value).is_some_and(|value| forwarded[value])
+        {
+            forwarded[value] = true;
+        }
+    }
+    for block in func.layout.blocks() {
+        let last = func.layout.last_inst(block);
+        let mut note_use = |value: Value| {
+            if forwarded[value]
+                && let Some(value) = resolve_alias(dfg, value)
+                && let ValueDef::Param(of, _) = dfg.value_def(value)
+                && of != block
+            {
+                escaping.insert(value);
+            }
+        };
+        for inst in func.layout.block_insts(block) {
+            match last == Some(inst) {
+                // The arguments of branches, and the contexts of exceptions.
+                true => dfg.inst_values(inst).for_each(&mut note_use),
+                false => operands(dfg, inst).iter().copied().for_each(&mut note_use),
+            }
+        }
+    }
+}
+
+/// Notes that `param` has become an alias of `value`.
+pub(super) fn passed_on(context: &mut CleanupContext, param: Value, value: Value) {
+    if context.knows_escaping_params && context.escaping_params.contains(param) {
+        context.escaping_params.insert(value);
+    }
 }

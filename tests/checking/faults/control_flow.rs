@@ -327,7 +327,10 @@ pub(super) const LOOPS_CLEANED_UP: Base = Base {
     faults: &[
         edited(
             "a branch on a constant folded the wrong way",
-            &[("v9 = isub v1, v0\nv3 -> v9", "v9 = isub v0, v1\nv3 -> v9")],
+            &[(
+                "v9 = isub v1, v0\njump block1(v9, v0)",
+                "v9 = isub v0, v1\njump block1(v9, v0)",
+            )],
             "with another operand",
         ),
         edited(
@@ -341,8 +344,8 @@ pub(super) const LOOPS_CLEANED_UP: Base = Base {
             "loops forever before it",
         ),
         edited(
-            "a jump of a merged block passes another argument",
-            &[("jump block1(v3, v0)", "jump block1(v3, v1)")],
+            "a threaded edge lost its argument",
+            &[("jump block1(v9, v0)", "jump block1(v9, v1)")],
             "with another operand",
         ),
         edited(
