@@ -55,6 +55,7 @@ pub struct CalleeTables(
     pub(super) Box<Tables>,
 );
 
+#[cfg(feature = "shards")]
 impl CalleeFacts {
     /// Checks `func` as [`Callee::new`] does, and makes no tables.
     pub(crate) fn of(func: &ir::Function) -> Result<Self, Refusal> {

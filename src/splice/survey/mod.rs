@@ -78,6 +78,7 @@ impl<'f> Survey<'f> {
     }
 
     /// Makes the same checks, and keeps only the facts that refusals depend on.
+    #[cfg(feature = "shards")]
     pub(super) fn facts(mut self) -> Result<CalleeFacts, String> {
         self.walk()?;
         self.known_types.give_back();
