@@ -47,6 +47,7 @@ mod caller;
 mod chains;
 mod compile;
 mod copies;
+mod decisions;
 mod declared;
 mod directives;
 mod error;
