@@ -23,7 +23,7 @@ pub(super) struct DeadContext {
     unused: Vec<Inst>,
 }
 
-/// What is known of a value's uses.
+/// The known uses of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
     /// None so far, and its definition was not visited.

@@ -177,7 +177,7 @@ impl CallGraph {
         Ok(scan.size)
     }
 
-    /// Returns the location of a site whose body is not in the program; `None` if it is, or there is
+    /// Returns the location of a site in a body that is not in the program; `None` if it is, or there is
     /// no location.
     pub(super) fn late_location(&self, site: &SiteRef<'_>) -> Option<SourceLoc> {
         let location = match &self.late {

@@ -210,7 +210,7 @@ pub struct CallGraph {
     components: Components,
     /// The sites of functions whose bodies come after the graph was made.
     late: Option<Arc<LateSites>>,
-    /// The locations of sites whose bodies are not in the program.
+    /// The locations of sites in bodies that are not in the program.
     locations: SecondaryMap<SiteId, ir::SourceLoc>,
 }
 

@@ -39,7 +39,7 @@ pub struct DeclaredProgram {
     /// those that wait for others and those that may still be inlined. Threads that hand in more
     /// bodies do tasks first, until less is held or no task waits for a thread. So it is only as good
     /// as the order of the bodies: see [`Stream::next_wanted`](super::Stream::next_wanted). `None`,
-    /// the default, is no bound but that of [`queue_capacity`](Self::queue_capacity).
+    /// the default, leaves only the bound of [`queue_capacity`](Self::queue_capacity).
     pub body_capacity: Option<usize>,
     /// Whether the result has the bodies; off by default. Then a body is freed as soon as its
     /// function is compiled, no function may inline it any more, and no function that falls back to

@@ -41,7 +41,7 @@ struct Life {
     holds: OnceLock<Box<[usize]>>,
 }
 
-/// What holds the bodies of each function.
+/// The holders of each function's bodies.
 pub(super) struct Lifetimes {
     functions: PrimaryMap<FunctionId, Life>,
     cycle_of: PrimaryMap<FunctionId, usize>,

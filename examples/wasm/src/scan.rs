@@ -21,7 +21,7 @@ const ENTRY_INSTS: usize = 16;
 /// A wrapper calls and returns.
 const WRAPPER_INSTS: usize = 3;
 
-/// Returns what is known of all functions, and the order in which to translate the bodies of the
+/// Returns the known facts about all functions, and the order in which to translate the bodies of the
 /// module, by their positions: callees before their callers, which wait for them.
 pub(crate) fn declarations<M: Module>(
     front: &Front<'_>,
@@ -90,7 +90,7 @@ fn callees_first(callees: &[Vec<u32>], imports: usize) -> Vec<usize> {
     order
 }
 
-/// What a body will have.
+/// The facts about a body before it is translated.
 struct Facts {
     insts: usize,
     calls: BTreeMap<FunctionName, usize>,

@@ -64,7 +64,7 @@ fn programs_print_the_same_in_every_way() {
     });
 }
 
-/// The scan tells of each function what its translation has, so that the stream's result is taken,
+/// The scan declares each function as it is translated later, so that the stream's result is taken,
 /// and it is that of the pass.
 #[test]
 fn a_stream_inlines_the_same_calls() {

@@ -107,14 +107,14 @@ impl Body<'_, '_, '_> {
         self.at().ins().load(ty, flags, address, offset)
     }
 
-    /// Like [`Body::write`], for what [`Body::read_plainly`] reads.
+    /// Like [`Body::write`], for values that [`Body::read_plainly`] reads.
     fn write_plainly(&mut self, slot: StackSlot, offset: u32, value: Value) {
         let (address, offset) = self.address_in(slot, offset);
         self.at().ins().store(PLAIN, value, address, offset);
     }
 
-    /// Like [`Body::read`], for addresses and what loops count: no access to them has a byte order of
-    /// its own, so they are what was written.
+    /// Like [`Body::read`], for addresses and the counters of loops: no access to them has a byte order
+    /// of its own, so a read returns the written value.
     fn read_plainly(&mut self, slot: StackSlot, offset: u32, ty: Type) -> Value {
         let (address, offset) = self.address_in(slot, offset);
         self.at().ins().load(ty, PLAIN, address, offset)
