@@ -13,7 +13,9 @@ use rustc_hash::FxHashMap;
 use std::fmt;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 use tempfile::TempDir;
 
 // The numbers of messages, which host.c has too: first those from there, then those from here.
@@ -29,16 +31,41 @@ const END: u64 = 4;
 /// Linked programs in an emulator.
 ///
 /// A trap, or an access to unmapped memory, ends only the call. A call that takes longer than a
-/// minute ends the emulator, and all later calls are errors.
+/// minute ends the emulator, and so does code that QEMU cannot translate. It starts again for the next
+/// call.
 pub struct EmulatedPrograms {
+    command: Command,
     order: Endianness,
     image: Image,
     programs: Vec<FxHashMap<FunctionName, Callable>>,
+    running: Running,
+    /// The executable is in it.
+    _folder: TempDir,
+}
+
+/// The emulator's process.
+struct Running {
     child: Child,
     to: ChildStdin,
     from: ChildStdout,
-    /// The executable is in it.
-    _folder: TempDir,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Result<Self, ExecuteError> {
+        let mut child = command.spawn().map_err(emulated)?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(to), Some(from)) => Ok(Running { child, to, from }),
+            _ => Err(emulated("it has no pipes")),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only for a process that has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// A function that can be called from outside.
@@ -57,14 +84,6 @@ impl fmt::Debug for EmulatedPrograms {
     }
 }
 
-impl Drop for EmulatedPrograms {
-    fn drop(&mut self) {
-        // Both fail only for a process that has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl EmulatedPrograms {
     pub(super) fn start(
         emulator: &Emulator,
@@ -76,17 +95,12 @@ impl EmulatedPrograms {
         let mut command = emulator.command();
         command.arg(executable);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(emulated)?;
-        let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(emulated("it has no pipes"));
-        };
         Ok(EmulatedPrograms {
+            running: Running::start(&mut command)?,
+            command,
             order: emulator.order(),
             image,
             programs,
-            child,
-            to,
-            from,
             _folder: folder,
         })
     }
@@ -121,11 +135,30 @@ impl EmulatedPrograms {
         let [entry, callee] = callable.addresses;
         self.tell(&[entry, callee, slots.len() as u64], &slots)?;
         let mut host = Host::default();
-        let outcome = self.answer_calls(&signature, &mut host)?;
+        let outcome = self.answer_calls(&signature, &mut host);
+        if let Err(ExecuteError::Emulated { reason }) = &outcome {
+            let reason = format!("{reason}; {}", self.start_again()?);
+            return Err(ExecuteError::Emulated { reason });
+        }
+        let outcome = outcome?;
         Ok(Observation {
             host_calls: host.into_calls(),
             outcome,
         })
+    }
+
+    /// Starts the emulator again, and returns how it ended.
+    fn start_again(&mut self) -> Result<String, ExecuteError> {
+        let next = Running::start(&mut self.command)?;
+        let mut last = std::mem::replace(&mut self.running, next);
+        // Its output ends a moment before it does.
+        for _ in 0..100 {
+            if let Some(status) = last.child.try_wait().map_err(emulated)? {
+                return Ok(status.to_string());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok("it still runs".to_owned())
     }
 
     /// Answers calls of the host until a call of a function of `signature` ends.
@@ -225,12 +258,12 @@ impl EmulatedPrograms {
         for slot in slots {
             bytes.extend(slot.0);
         }
-        self.to.write_all(&bytes).map_err(emulated)
+        self.running.to.write_all(&bytes).map_err(emulated)
     }
 
     fn word(&mut self) -> Result<u64, ExecuteError> {
         let mut bytes = [0; 8];
-        self.from.read_exact(&mut bytes).map_err(emulated)?;
+        self.running.from.read_exact(&mut bytes).map_err(emulated)?;
         Ok(match self.order {
             Endianness::Big => u64::from_be_bytes(bytes),
             Endianness::Little => u64::from_le_bytes(bytes),
@@ -240,7 +273,10 @@ impl EmulatedPrograms {
     fn slots(&mut self, count: usize) -> Result<Vec<Slot>, ExecuteError> {
         let mut slots = vec![Slot::default(); count];
         for slot in &mut slots {
-            self.from.read_exact(&mut slot.0).map_err(emulated)?;
+            self.running
+                .from
+                .read_exact(&mut slot.0)
+                .map_err(emulated)?;
         }
         Ok(slots)
     }
