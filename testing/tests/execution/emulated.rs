@@ -1,5 +1,6 @@
 //! Code of other architectures, in an emulator, does what the interpreter does.
 //!
+use crate::exceptions;
 use crate::support::{FUEL, call, compile};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::Endianness;
@@ -31,7 +32,7 @@ pub(crate) fn emulator(architecture: Architecture, level: OptLevel) -> Option<Em
     }
 }
 
-const CLIF: &str = "
+const FUNCTIONS: &str = "
 function %values(i8, i16, i32, i64, f32, f64, i32x4) -> i64, f64 {
     fn0 = %host(i8, i16, i32, i64, f32, f64, i32x4) -> i32, f32
 block0(v0: i8, v1: i16, v2: i32, v3: i64, v4: f32, v5: f64, v6: i32x4):
@@ -54,41 +55,12 @@ block0(v0: i64):
     v2 = load.i8 v1
     v3 = load.i32 v1+4
     return v2, v3
-}
-function %catches(i64, i64) -> i64 tail {
-    sig0 = (i64, i64) -> i64 tail
-    fn0 = %outer sig0
-block0(v0: i64, v1: i64):
-    try_call fn0(v0, v1), sig0, block1(ret0), [ tag1: block2(exn0, exn1), tag2: block3(v1) ]
-block1(v2: i64):
-    return v2
-block2(v3: i64, v4: i64):
-    v5 = iconst.i64 1000
-    v6 = iadd v3, v5
-    v7 = iadd v6, v4
-    return v7
-block3(v8: i64):
-    return v8
-}
-function %outer(i64, i64) -> i64 tail {
-    ss0 = explicit_slot 128
-    fn0 = %inner(i64, i64) -> i64 fast
-block0(v0: i64, v1: i64):
-    v2 = call fn0(v0, v1)
-    v3 = stack_addr.i64 ss0
-    store v2, v3
-    return v2
-}
-function %inner(i64, i64) -> i64 fast {
-    sig0 = (i64, i64) tail
-    fn0 = %throw sig0
-block0(v0: i64, v1: i64):
-    try_call fn0(v0, v1), sig0, block1, [ tag3: block2(exn0) ]
-block1:
-    trap user1
-block2(v2: i64):
-    return v2
 }";
+
+/// Returns these functions, and `%main`, which catches exceptions.
+fn functions() -> Program {
+    Program::from_clif(&format!("{FUNCTIONS}{}", exceptions::CLIF), "emulated.clif").unwrap()
+}
 
 /// Calls a program as it is and with everything inlined, and returns the outcome.
 fn in_emulator(emulated: &mut EmulatedPrograms, program: &Program, call: &Invocation) -> Outcome {
@@ -105,7 +77,7 @@ fn in_emulator(emulated: &mut EmulatedPrograms, program: &Program, call: &Invoca
 
 #[test]
 fn values_traps_and_exceptions_are_the_interpreters() {
-    let program = Program::from_clif(CLIF, "emulated.clif").unwrap();
+    let program = functions();
     for architecture in EMULATED {
         for level in [OptLevel::None, OptLevel::Speed] {
             let Some(emulator) = emulator(architecture, level) else {
@@ -153,7 +125,7 @@ fn values_traps_and_exceptions_are_the_interpreters() {
             assert_eq!(parts, Outcome::Returned(expected.to_vec()));
 
             for (tag, value) in [(1, Some(1007)), (2, Some(7)), (3, Some(7)), (4, None)] {
-                let outcome = run("%catches", &[long(tag), long(7)]);
+                let outcome = run("%main", &[long(tag), long(7)]);
                 assert_eq!(
                     outcome,
                     match value {
@@ -170,7 +142,7 @@ fn values_traps_and_exceptions_are_the_interpreters() {
 /// order it makes others, so the order matters here.
 #[test]
 fn parts_of_numbers_are_those_of_the_machines_byte_order() {
-    let program = Program::from_clif(CLIF, "emulated.clif").unwrap();
+    let program = functions();
     let argument = DataValue::I64(0x0102_0304_0506_0708);
     let call = call("%parts", &[argument]);
     for architecture in EMULATED {

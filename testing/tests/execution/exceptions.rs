@@ -4,7 +4,7 @@ use crate::support::{call, everywhere};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_inliner_testing::execute::Outcome;
 
-const CLIF: &str = "
+pub(crate) const CLIF: &str = "
 function %main(i64, i64) -> i64 tail {
     sig0 = (i64, i64) -> i64 tail
     fn0 = %outer sig0

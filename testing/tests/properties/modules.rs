@@ -141,11 +141,32 @@ fn frames_are_seen_from_calls_with_arguments_on_the_stack() {
     properties::same_frames(&program, &inlined, &[invocation], &CountedFrames).unwrap();
 }
 
-/// Returns what splices into `%main` only.
-fn only_into_main() -> impl Inline {
-    |site: &CallSite<'_>| match site.caller_name().to_string().as_str() {
+/// A function without a return, and one that calls it.
+const STOPS: &str = "
+     function %wraps() {
+         fn0 = %stop()
+     block0:
+         call fn0()
+         return
+     }
+     function %stop() {
+     block0:
+         trap user1
+     }";
+
+/// Checks that the order of four splices into `%main` does not matter.
+fn check_orders_of_main(text: &str) {
+    let program = Program::from_clif(text, "main").unwrap();
+    let only_into_main = |site: &CallSite<'_>| match site.caller_name().to_string().as_str() {
         "%main" => Decision::inline("into main"),
         _ => Decision::keep("elsewhere"),
+    };
+    let inliner = Inliner::new(only_into_main);
+    let inlined = inliner.run(&program).unwrap();
+    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 4);
+    for seed in 0..64 {
+        let order = properties::seeded(seed);
+        properties::any_order(&program, &inlined, &inliner, order).unwrap();
     }
 }
 
@@ -162,29 +183,12 @@ fn a_slot_of_a_removed_copy_may_stay() {
          call fn1()
          return
      }
-     function %wraps() {
-         fn0 = %stop()
-     block0:
-         call fn0()
-         return
-     }
-     function %stop() {
-     block0:
-         trap user1
-     }
      function %keyed() {
          ss0 = explicit_slot 16, align = 16, key = 4001
      block0:
          return
      }";
-    let program = Program::from_clif(text, "slots").unwrap();
-    let inliner = Inliner::new(only_into_main());
-    let inlined = inliner.run(&program).unwrap();
-    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 4);
-    for seed in 0..64 {
-        let order = properties::seeded(seed);
-        properties::any_order(&program, &inlined, &inliner, order).unwrap();
-    }
+    check_orders_of_main(&format!("{text}{STOPS}"));
 }
 
 /// Like above, but the copy would take the promise of the caller's store.
@@ -202,16 +206,6 @@ fn a_promise_that_a_removed_copy_takes_may_stay() {
          call fn1(v0)
          return
      }
-     function %wraps() {
-         fn0 = %stop()
-     block0:
-         call fn0()
-         return
-     }
-     function %stop() {
-     block0:
-         trap user1
-     }
      function %stores(i64) {
          region0 = 0 \"stores\"
      block0(v0: i64):
@@ -219,14 +213,7 @@ fn a_promise_that_a_removed_copy_takes_may_stay() {
          store notrap aligned region0 v1, v0
          return
      }";
-    let program = Program::from_clif(text, "promises").unwrap();
-    let inliner = Inliner::new(only_into_main());
-    let inlined = inliner.run(&program).unwrap();
-    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 4);
-    for seed in 0..64 {
-        let order = properties::seeded(seed);
-        properties::any_order(&program, &inlined, &inliner, order).unwrap();
-    }
+    check_orders_of_main(&format!("{text}{STOPS}"));
 }
 
 /// If the call with a handler is spliced first, the one in the handler never is. Otherwise it leaves
