@@ -120,6 +120,7 @@ pub(super) fn entry(signature: &Signature, isa: &dyn TargetIsa) -> Function {
 pub(super) enum Number {
     /// The address of the symbol [`NUMBER`].
     Linked,
+    #[cfg(feature = "emulation")]
     Constant(u32),
 }
 
@@ -149,6 +150,7 @@ pub(super) fn shim(signature: &Signature, isa: &dyn TargetIsa, number: Number) -
             let symbol = number_symbol(cursor.func);
             cursor.ins().symbol_value(pointer, symbol)
         }
+        #[cfg(feature = "emulation")]
         Number::Constant(number) => cursor.ins().iconst(pointer, i64::from(number)),
     };
     let frame = cursor.ins().get_frame_pointer(pointer);
