@@ -253,15 +253,44 @@ impl Walk<'_> {
             return Err(Unproved::wrong(message));
         }
         match added.first() {
-            Some((value, ..)) => {
+            Some(&(value, _, label)) => {
                 let message = format!("{value} of the result has a label that comes from nowhere");
-                Err(match self.seen.is_unsure {
+                Err(match self.seen.is_unsure || self.is_of_loop(label) {
                     true => Unproved::cannot_tell(message),
                     false => Unproved::wrong(message),
                 })
             }
             None => Ok(()),
         }
+    }
+
+    /// Returns whether a parameter in a loop of the function before has a label. Its value in one round
+    /// may be that of another parameter in the round before, so the terms at one place do not tell
+    /// whose label it is.
+    fn is_of_loop(&self, label: Label) -> bool {
+        let func = self.before.func;
+        let successors = |block: Block| {
+            let last = func.layout.last_inst(block);
+            let edges = last.map_or(&[][..], |last| edges(func, last));
+            edges.iter().map(|edge| edge.block(&func.dfg.value_lists))
+        };
+        let is_in_loop = |block: Block| {
+            let mut seen: FxHashSet<Block> = FxHashSet::default();
+            let mut work: Vec<Block> = successors(block).collect();
+            while let Some(next) = work.pop() {
+                if seen.insert(next) {
+                    work.extend(successors(next));
+                }
+            }
+            seen.contains(&block)
+        };
+        let labels = all_labels(func, self.surroundings.keeps_locations());
+        labels
+            .iter()
+            .any(|(&value, labels)| match func.dfg.value_def(value) {
+                ValueDef::Param(block, _) => labels.contains(&label) && is_in_loop(block),
+                _ => false,
+            })
     }
 
     /// Returns labels of parameters and of loaded values on ways that the function before never
