@@ -493,6 +493,52 @@ block1:
         }
     }
 
+    /// The value of the labelled parameter has other terms in the inner loops than where it is set.
+    #[test]
+    fn labels_of_parameters_that_pass_on_a_value_of_a_loop() {
+        let text = "
+function %f() system_v {
+block0:
+    v0 = iconst.i64 0x7fff_ffff_ffff_ffff
+    v1 = iconst.i32 4
+    v2 = iconst.i32 1
+    v3 = iconst.i64 1
+    jump block1(v0, v0, v1)
+block1(v4: i64, v5: i64, v6: i32):
+    jump block2(v0, v1)
+block2(v7: i64, v8: i32):
+    jump block3(v4, v1)
+block3(v9: i64, v10: i32):
+    br_table v10, block5, [block5, block4]
+block4:
+    jump block6(v9)
+block5:
+    v11 = iconst.i64 0
+    jump block6(v11)
+block6(v12: i64):
+    v13 = isub.i32 v10, v2
+    brif v13, block3(v12, v13), block7
+block7:
+    v14 = isub.i32 v8, v2
+    brif v14, block2(v4, v14), block8(v7)
+block8(v15: i64):
+    v16 = isub.i32 v6, v2
+    brif v16, block1(v5, v3, v16), block9(v15)
+block9(v17: i64):
+    return
+}";
+        let before = labelled(text, &[(15, 1)]);
+        let mut after = before.clone();
+        let options = OptimizeOptions::default();
+        optimize(&mut after, &options, &mut CleanupContext::new());
+        check_optimized(&before, &after, &Alone(None)).unwrap();
+        // The label is on no counter.
+        let labels = after.dfg.values_labels.as_mut().unwrap();
+        let moved = labels.remove(&Value::from_u32(7)).unwrap();
+        labels.insert(Value::from_u32(8), moved);
+        check_optimized(&before, &after, &Alone(None)).unwrap_err();
+    }
+
     /// The value of the labelled parameter is another one on the way that never gets there.
     #[test]
     fn labels_of_parameters_that_pass_on_a_join() {

@@ -75,7 +75,10 @@ impl Walk<'_> {
         if !self.is_final {
             return;
         }
-        self.note_passed(side, value);
+        if side == Side::Before {
+            let node = self.before.get(&mut self.world, value);
+            self.note_passed(value, node);
+        }
         let labels = self.labels_of(side, value);
         if labels.is_empty() {
             return;
@@ -105,20 +108,18 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes the labels of parameters that always have a value: where these go, the value may get
-    /// the labels.
-    fn note_passed(&mut self, side: Side, value: Value) {
+    /// Notes the labels of parameters that always have `value`, whose term is `node`: where these go,
+    /// the value may get the labels.
+    fn note_passed(&mut self, value: Value, node: Option<Node>) {
         let func = self.before.func;
-        if side == Side::After || func.dfg.values_labels.is_none() {
+        if func.dfg.values_labels.is_none() {
             return;
         }
         let keeps_locations = self.surroundings.keeps_locations();
         let passed = &mut self.seen.passed;
         let passed = passed.get_or_insert_with(|| passed_labels(func, keeps_locations));
-        let Some(labels) = passed.get(&func.dfg.resolve_aliases(value)) else {
-            return;
-        };
-        if let Some(node) = self.before.get(&mut self.world, value) {
+        let labels = passed.get(&func.dfg.resolve_aliases(value));
+        if let (Some(labels), Some(node)) = (labels, node) {
             let labels = labels.iter().map(|&label| (node, label));
             self.seen.before.extend(labels);
         }
@@ -130,7 +131,7 @@ impl Walk<'_> {
             return;
         }
         for &(value, node) in &state.before {
-            self.note_passed(Side::Before, value);
+            self.note_passed(value, node);
             for label in self.labels_of(Side::Before, value) {
                 self.seen.reached.insert(value);
                 match node {
@@ -253,44 +254,15 @@ impl Walk<'_> {
             return Err(Unproved::wrong(message));
         }
         match added.first() {
-            Some(&(value, _, label)) => {
+            Some((value, ..)) => {
                 let message = format!("{value} of the result has a label that comes from nowhere");
-                Err(match self.seen.is_unsure || self.is_of_loop(label) {
+                Err(match self.seen.is_unsure {
                     true => Unproved::cannot_tell(message),
                     false => Unproved::wrong(message),
                 })
             }
             None => Ok(()),
         }
-    }
-
-    /// Returns whether a parameter in a loop of the function before has a label. Its value in one round
-    /// may be that of another parameter in the round before, so the terms at one place do not tell
-    /// whose label it is.
-    fn is_of_loop(&self, label: Label) -> bool {
-        let func = self.before.func;
-        let successors = |block: Block| {
-            let last = func.layout.last_inst(block);
-            let edges = last.map_or(&[][..], |last| edges(func, last));
-            edges.iter().map(|edge| edge.block(&func.dfg.value_lists))
-        };
-        let is_in_loop = |block: Block| {
-            let mut seen: FxHashSet<Block> = FxHashSet::default();
-            let mut work: Vec<Block> = successors(block).collect();
-            while let Some(next) = work.pop() {
-                if seen.insert(next) {
-                    work.extend(successors(next));
-                }
-            }
-            seen.contains(&block)
-        };
-        let labels = all_labels(func, self.surroundings.keeps_locations());
-        labels
-            .iter()
-            .any(|(&value, labels)| match func.dfg.value_def(value) {
-                ValueDef::Param(block, _) => labels.contains(&label) && is_in_loop(block),
-                _ => false,
-            })
     }
 
     /// Returns labels of parameters and of loaded values on ways that the function before never
