@@ -3,16 +3,14 @@
 //! Code repeats itself: the same instructions in the same order, at the same distances in code and
 //! source. So most steps of a table are among a few hundred different ones.
 
+use super::format::STEP_ROW;
 use super::function::Point;
 use crate::frames::{apply, difference, read_varint, write_varint};
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 
 /// More have no code of one byte, since one code means that the step follows.
-pub(super) const MOST_STEPS: usize = 255;
-
-/// The bytes of a dictionary's index per step.
-const INDEX_BYTES: usize = 2;
+const MOST_STEPS: usize = 255;
 
 /// The point before the first one of a block, but for its key.
 pub(super) const START: Point = Point {
@@ -99,7 +97,7 @@ fn varint_bytes(number: u64) -> usize {
 /// The common steps of a table.
 #[derive(Default)]
 pub(super) struct Dictionary {
-    pub(super) steps: Vec<Step>,
+    steps: Vec<Step>,
     codes: FxHashMap<Step, u8>,
 }
 
@@ -113,7 +111,7 @@ impl Dictionary {
             count += 1;
         }
         let saved = |step: Step, count: usize| {
-            let in_dictionary = INDEX_BYTES + step.bytes();
+            let in_dictionary = STEP_ROW + step.bytes();
             (count * step.bytes()).checked_sub(in_dictionary)
         };
         let mut gains: Vec<(Reverse<usize>, Step, usize)> = counts

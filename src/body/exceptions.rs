@@ -1,7 +1,6 @@
 //! Handlers of calls.
 
 use cranelift_codegen::ir::{ExceptionTable, ExceptionTableItem, Function, Inst, InstructionData};
-use cranelift_entity::EntityRef;
 
 /// Returns whether an exception table has a handler for every exception.
 pub(crate) fn has_default(func: &Function, exception: ExceptionTable) -> bool {
@@ -15,10 +14,6 @@ pub(crate) fn has_default(func: &Function, exception: ExceptionTable) -> bool {
 /// Returns whether a call has handlers for every exception. `call` must be an instruction of
 /// `func`.
 pub(crate) fn catches_all(func: &Function, call: Inst) -> bool {
-    // The body may be gone.
-    if call.index() >= func.dfg.num_insts() {
-        return false;
-    }
     match func.dfg.insts[call] {
         InstructionData::TryCall { exception, .. } => has_default(func, exception),
         _ => false,

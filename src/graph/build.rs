@@ -7,7 +7,7 @@ use crate::body::{Mention, code_size, for_each_mention};
 use crate::program::{Declaration, FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData, Opcode};
 use cranelift_entity::packed_option::ReservedValue;
-use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap};
+use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
 use petgraph::graph::{DiGraph, NodeIndex};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -366,7 +366,7 @@ impl Join {
             address_taken: self.address_taken,
             components,
             late: None,
-            locations: SecondaryMap::new(),
+            settled: None,
         }
     }
 }

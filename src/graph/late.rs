@@ -5,7 +5,7 @@
 //! instructions behind them become known with the body.
 
 use super::build::{Scan, build_declared, incoming, scan};
-use super::{CallEdge, CallGraph, CallNode, NodeId, SiteRef};
+use super::{CallEdge, CallGraph, CallNode, NodeId, SiteId, SiteRef};
 use crate::body::catches_all;
 use crate::program::{Declaration, FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{Function, Inst, SourceLoc};
@@ -78,8 +78,17 @@ struct LateBody {
     sites: Box<[(CallEdge, NodeId)]>,
     /// Those of the sites; empty if there are none.
     locations: Box<[SourceLoc]>,
+    /// The sites with handlers for every exception, counted from the first.
+    caught: Box<[usize]>,
     takes_addresses: bool,
     size: usize,
+}
+
+/// The facts about sites that a graph has of bodies which the program may not have any more.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    locations: SecondaryMap<SiteId, SourceLoc>,
+    caught: EntitySet<SiteId>,
 }
 
 impl LateSites {
@@ -100,6 +109,13 @@ impl LateSites {
 
     fn body(&self, id: FunctionId) -> Option<&LateBody> {
         self.bodies.get(id)?.get()
+    }
+
+    /// Returns the body that a site of `graph` is in, and its number there.
+    fn body_of(&self, graph: &CallGraph, site: &SiteRef<'_>) -> Option<(&LateBody, usize)> {
+        let first = graph.sites.get(site.caller)?.range().start;
+        let index = site.id.index().checked_sub(first)?;
+        Some((self.body(site.caller)?, index))
     }
 }
 
@@ -165,9 +181,13 @@ impl CallGraph {
             if locations.iter().all(|location| location.is_default()) {
                 locations.clear();
             }
+            let caught = sites.iter().enumerate();
+            let caught = caught.filter(|(_, (edge, _))| catches_all(body, edge.inst));
+            let caught: Vec<usize> = caught.map(|(index, _)| index).collect();
             let body = LateBody {
                 sites: sites.into(),
                 locations: locations.into(),
+                caught: caught.into(),
                 takes_addresses,
                 size: scan.size,
             };
@@ -177,16 +197,14 @@ impl CallGraph {
         Ok(scan.size)
     }
 
-    /// Returns the location of a site in a body that is not in the program; `None` if it is, or there is
-    /// no location.
+    /// Returns the location of a site in a body that came later; `None` if there is none.
     pub(super) fn late_location(&self, site: &SiteRef<'_>) -> Option<SourceLoc> {
         let location = match &self.late {
             Some(late) => {
-                let first = self.sites.get(site.caller)?.range().start;
-                let index = site.id.index().checked_sub(first)?;
-                late.body(site.caller)?.locations.get(index).copied()
+                let (body, index) = late.body_of(self, site)?;
+                body.locations.get(index).copied()
             }
-            None => self.locations.get(site.id).copied(),
+            None => self.settled.as_ref()?.locations.get(site.id).copied(),
         };
         location.filter(|location| !location.is_default())
     }
@@ -195,13 +213,17 @@ impl CallGraph {
     /// leads to the callee of that. `program` has the bodies, or only those that were kept.
     pub(crate) fn settle(&mut self, program: Program) {
         self.program = program;
-        if self.late.is_none() {
+        let Some(late) = self.late.clone() else {
             return;
-        }
-        let mut locations = SecondaryMap::new();
+        };
+        let mut settled = Settled::default();
         for site in self.sites() {
             if let Some(location) = self.late_location(&site) {
-                locations[site.id] = location;
+                settled.locations[site.id] = location;
+            }
+            let place = late.body_of(self, &site);
+            if place.is_some_and(|(body, index)| body.caught.binary_search(&index).is_ok()) {
+                settled.caught.insert(site.id);
             }
         }
         let mut graph = DiGraph::with_capacity(self.node_count(), self.site_count());
@@ -216,11 +238,10 @@ impl CallGraph {
         takes_addresses.extend(self.program.ids().filter(|&id| self.takes_addresses(id)));
         self.takes_addresses = takes_addresses;
         for (id, size) in self.sizes.iter_mut() {
-            let late = self.late.as_ref().and_then(|late| late.body(id));
-            *size = late.map_or(*size, |body| body.size);
+            *size = late.body(id).map_or(*size, |body| body.size);
         }
         self.graph = graph;
-        self.locations = locations;
+        self.settled = Some(Arc::new(settled));
         (self.incoming, self.incoming_of) = incoming(&self.graph, self.program.len());
         self.late = None;
     }
@@ -263,11 +284,14 @@ impl CallGraph {
     }
 
     /// Returns whether the call at `site` has handlers for every exception of the callee. `body` is
-    /// that of the caller, if it is there.
+    /// that of the caller; where bodies come later, the graph has the answer itself.
     pub(crate) fn is_caught(&self, site: &SiteRef<'_>, body: &Function) -> bool {
         match &self.late {
             Some(late) => late.is_caught(site.caller, site.callee_node),
-            None => catches_all(body, site.edge.inst),
+            None => match &self.settled {
+                Some(settled) => settled.caught.contains(site.id),
+                None => catches_all(body, site.edge.inst),
+            },
         }
     }
 

@@ -104,8 +104,8 @@ pub use site_name::{PathStep, SiteName};
 use crate::program::{FunctionId, FunctionName, Program};
 use components::Components;
 use cranelift_codegen::ir::{self, ExternalName};
-use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap};
-use late::LateSites;
+use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
+use late::{LateSites, Settled};
 use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 use std::fmt;
 use std::sync::Arc;
@@ -210,8 +210,8 @@ pub struct CallGraph {
     components: Components,
     /// The sites of functions whose bodies come after the graph was made.
     late: Option<Arc<LateSites>>,
-    /// The locations of sites in bodies that are not in the program.
-    locations: SecondaryMap<SiteId, ir::SourceLoc>,
+    /// The facts about sites, if the bodies came after the graph was made.
+    settled: Option<Arc<Settled>>,
 }
 
 impl CallGraph {

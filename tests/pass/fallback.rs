@@ -9,7 +9,7 @@ use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::program::Program;
 
 /// Returns a function with a frame of `bytes`, which calls `callee`.
-fn with_frame(name: &str, bytes: u32, callee: &str) -> String {
+pub(crate) fn with_frame(name: &str, bytes: u32, callee: &str) -> String {
     format!(
         "function %{name}(i32) -> i32 fast {{
              ss0 = explicit_slot {bytes}
@@ -26,7 +26,7 @@ fn with_frame(name: &str, bytes: u32, callee: &str) -> String {
 }
 
 /// A frame may have 1 GiB: one of these does, two of them do not.
-const LARGE: u32 = 600_000_000;
+pub(crate) const LARGE: u32 = 600_000_000;
 
 /// Inlines without regard to frames.
 fn inliner() -> Inliner<'static> {

@@ -1,9 +1,11 @@
 //! Bodies that a stream holds, and when it frees them.
 
+use super::fallback::{LARGE, with_frame};
 use super::support::{declared_keeping, id, isa, leaf, program_exporting, through};
 use cranelift_codegen::ir::Function;
 use cranelift_inliner::cleanup::{OptimizeOptions, TableFunction, Tables};
 use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Never};
+use cranelift_inliner::graph::CallGraph;
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::{DeclaredProgram, Inliner, Optimize, Stream, Streamed};
 use cranelift_inliner::program::{FunctionId, FunctionName, Program};
@@ -139,25 +141,10 @@ fn a_body_is_held_while_it_may_come_in_with_another() {
 /// original body.
 #[test]
 fn a_function_that_was_passed_over_is_held_until_its_callers_are_compiled() {
-    let large = |name: &str, callee: &str| {
-        format!(
-            "function %{name}(i32) -> i32 fast {{
-                 ss0 = explicit_slot 600000000
-                 fn0 = colocated %{callee}(i32) -> i32 fast
-             block0(v0: i32):
-                 v1 = stack_addr.i64 ss0
-                 store v0, v1
-                 v2 = call fn0(v0)
-                 v3 = load.i32 v1
-                 v4 = iadd v2, v3
-                 return v4
-             }}\n"
-        )
-    };
     let text = leaf("leaf", 3)
         + &through("helper", &["leaf"])
-        + &large("local", "helper")
-        + &large("main", "local")
+        + &with_frame("local", LARGE, "helper")
+        + &with_frame("main", LARGE, "local")
         + &through("unused", &["leaf"]);
     let program = program_exporting(&text, &["main"]);
     let mut limits = Limits::default();
@@ -238,19 +225,22 @@ fn a_cycle_is_freed() {
     }
 }
 
+/// Calls a function in the table `%handlers`.
+const DISPATCH: &str = "function %dispatch(i32) -> i32 fast {
+     gv0 = symbol colocated %handlers
+     sig0 = (i32) -> i32 fast
+ block0(v0: i32):
+     v1 = symbol_value.i64 gv0
+     v2 = load.i64 aligned readonly v1+8
+     v3 = call_indirect sig0, v2(v0)
+     return v3
+ }\n";
+
 /// A function in a table comes into play wherever the table is named, through inlined bodies too.
 #[test]
 fn a_function_in_a_table_is_held_while_the_table_may_be_read() {
     let text = leaf("handler", 3)
-        + "function %dispatch(i32) -> i32 fast {
-               gv0 = symbol colocated %handlers
-               sig0 = (i32) -> i32 fast
-           block0(v0: i32):
-               v1 = symbol_value.i64 gv0
-               v2 = load.i64 aligned readonly v1+8
-               v3 = call_indirect sig0, v2(v0)
-               return v3
-           }\n"
+        + DISPATCH
         + &through("main", &["dispatch"])
         + &through("above", &["main"]);
     let mut program = program_exporting(&text, &["handler", "main", "above", "dispatch"]);
@@ -271,17 +261,7 @@ fn a_function_in_a_table_is_held_while_the_table_may_be_read() {
 /// The pass does not see which functions read a table of the embedder's own.
 #[test]
 fn a_function_in_a_table_of_the_options_is_held_to_the_end() {
-    let text = leaf("handler", 3)
-        + &through("main", &[])
-        + "function %dispatch(i32) -> i32 fast {
-               gv0 = symbol colocated %handlers
-               sig0 = (i32) -> i32 fast
-           block0(v0: i32):
-               v1 = symbol_value.i64 gv0
-               v2 = load.i64 aligned readonly v1+8
-               v3 = call_indirect sig0, v2(v0)
-               return v3
-           }\n";
+    let text = leaf("handler", 3) + &through("main", &[]) + DISPATCH;
     let program = program_exporting(&text, &["main", "dispatch"]);
     let name = |text: &str| text.parse::<FunctionName>().unwrap();
     let signature = program[id(&program, "handler")].body().signature.clone();
@@ -366,4 +346,41 @@ fn the_report_is_the_same_without_bodies() {
     let freed = run(false);
     assert!(freed.0.contains('3'), "{}", freed.0);
     assert_eq!(freed, run(true));
+}
+
+/// The graph of the result describes functions like that of the whole program, without their bodies.
+#[test]
+fn freed_functions_have_their_declarations() {
+    let text = leaf("leaf", 2)
+        + "function %main(i32) -> i32 tail {
+     sig0 = (i32) -> i32 tail
+     fn0 = %caught(i32) -> i32 tail
+     fn1 = %leaves(i32) -> i32 tail
+     fn2 = %leaf(i32) -> i32 fast
+ block0(v0: i32):
+ @0007    try_call fn0(v0), sig0, block1(ret0), [ default: block2 ]
+ block1(v1: i32):
+     try_call fn1(v1), sig0, block3(ret0), [ tag1: block2 ]
+ block2:
+     v2 = call fn2(v0)
+     return v2
+ block3(v3: i32):
+     return v3
+ }\n";
+    let program = program_exporting(&text, &["leaf", "main"]);
+    let declared = DeclaredProgram::of(&program).unwrap();
+    let streamed = in_turn(&Inliner::new(Never), &declared, |stream| {
+        for (_, function) in program.iter() {
+            stream.define(function.body().clone()).unwrap();
+        }
+    });
+    let graph = streamed.inlined.graph();
+    let whole = CallGraph::new(&program);
+    for id in program.ids() {
+        assert!(streamed.inlined.body(id).is_none());
+        let [freed, expected] = [graph, &whole].map(|graph| graph.declaration(id).unwrap());
+        assert_eq!(format!("{freed:?}"), format!("{expected:?}"));
+    }
+    let main = whole.declaration(id(&program, "main")).unwrap();
+    assert_eq!(main.caught_calls, ["%caught".parse().unwrap()]);
 }
