@@ -69,7 +69,7 @@ pub(super) fn drop_dead(
 
 impl DeadContext {
     /// Finds the used values. The walk goes from the last block to the first, so that most uses
-    /// come before their definition, whose operands are noted when it is visited.
+    /// come before their definition. The operands of that are noted when it is visited.
     fn find_used(&mut self, func: &Function, flow: &Flow, options: &OptimizeOptions) {
         self.uses.clear();
         self.uses.resize(func.dfg.num_values(), Use::None);

@@ -176,7 +176,7 @@ impl Lifetimes {
         }
         let is_first = self.functions[id].holds.set(holds.into()).is_ok();
         debug_assert!(is_first, "{id} is final once");
-        // Without inlined calls, there is no falling back.
+        // A function without inlined calls never falls back.
         let original = match done.inlined {
             0 => state.take_original(id),
             _ => None,

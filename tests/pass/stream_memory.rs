@@ -309,7 +309,7 @@ fn a_capacity_bounds_the_bodies_that_are_held() {
     assert_eq!(most(Some(0)).functions, 1);
 }
 
-/// What a plan needs is kept without the bodies.
+/// A plan is made without the bodies.
 #[test]
 fn the_report_is_the_same_without_bodies() {
     let text = "function %leaf(i32) -> i32 fast {

@@ -1,4 +1,4 @@
-//! Code of other architectures, in an emulator, does what the interpreter does.
+//! Code of other architectures, in an emulator, behaves like in the interpreter.
 //!
 use crate::exceptions;
 use crate::support::{FUEL, call, compile};
