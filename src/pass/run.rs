@@ -85,6 +85,7 @@ pub(super) fn prepare<'a>(
     let mut in_other_tables = EntitySet::new();
     let other_tables = &inliner.optimize_options.tables;
     in_other_tables.extend(other_tables.functions().filter_map(|name| program.id(name)));
+    in_tables.extend(in_other_tables.iter());
     for &id in &ids {
         for &addressed in graph.addressed(id) {
             addressed_by[addressed].push(id);

@@ -1,11 +1,12 @@
 //! Indirect calls whose target becomes known: decided and spliced in further stages.
 
-use crate::support::{id, program, run};
-use cranelift_inliner::cleanup::OptimizeOptions;
+use crate::support::{id, isa, program, run};
+use cranelift_inliner::cleanup::{OptimizeOptions, TableFunction, Tables};
 use cranelift_inliner::decide::{Always, CallSite, CostModel, Decision, Never};
 use cranelift_inliner::pass::{Inlined, Inliner, Optimize, Reason};
 use cranelift_inliner::plan::{Fallback, Plan, Replay};
-use cranelift_inliner::program::{Linkage, Program};
+use cranelift_inliner::program::{FunctionName, Linkage, Program};
+use std::sync::Arc;
 
 /// `%main` hands `%leaf` to `%apply`, which hands it on in a slot.
 const CLOSURE: &str = "
@@ -328,4 +329,59 @@ fn tables_keep_the_functions_that_they_hold_and_no_others() {
         .map(|(_, function)| function.name().to_string())
         .collect();
     assert_eq!(names, ["%main", "%held", "%callee"]);
+}
+
+/// The pass does not see which code reads a table of the options.
+#[test]
+fn tables_of_the_options_keep_the_functions_that_they_hold() {
+    let mut program = program(
+        "function %main() -> i64 fast {
+            gv0 = symbol colocated %handlers
+            sig0 = () -> i64 fast
+        block0:
+            v0 = symbol_value.i64 gv0
+            v1 = load.i64 notrap readonly v0+8
+            v2 = call_indirect sig0, v1()
+            return v2
+        }
+        function %held() -> i64 fast {
+            fn0 = %callee() -> i64 fast
+        block0:
+            v0 = call fn0()
+            return v0
+        }
+        function %callee() -> i64 fast {
+        block0:
+            v0 = iconst.i64 7
+            return v0
+        }
+        function %unused() fast {
+        block0:
+            return
+        }",
+    );
+    let name = |text: &str| text.parse::<FunctionName>().unwrap();
+    program.export_only(&[name("main")]).unwrap();
+    let signature = program[id(&program, "held")].body().signature.clone();
+    let mut tables = Tables::default();
+    let held = TableFunction::new(name("held"), signature);
+    tables.insert(name("handlers"), 8, held);
+    let options = OptimizeOptions::default().with_tables(Arc::new(tables));
+    let isa = isa("x86_64");
+    for optimize in [Optimize::None, Optimize::Inlined, Optimize::All] {
+        let inliner = Inliner::new(Never)
+            .optimize(optimize)
+            .optimize_options(options.clone());
+        let (inlined, compiled) = inliner.run_and_compile(&program, &*isa).unwrap();
+        let names = inlined.program().iter();
+        let names: Vec<_> = names
+            .map(|(_, function)| function.name().to_string())
+            .collect();
+        assert_eq!(names, ["%main", "%held", "%callee"], "{optimize:?}");
+        let compiled: Vec<String> = compiled
+            .iter()
+            .map(|(id, _)| program[id].name().to_string())
+            .collect();
+        assert_eq!(compiled, names, "{optimize:?}");
+    }
 }
