@@ -45,7 +45,7 @@ impl EarlyCallee<'_> {
         self.call_sites
     }
 
-    /// Returns whether its address is taken anywhere in the program.
+    /// Returns whether its address is taken anywhere in the program, or a table holds it.
     pub fn is_address_taken(&self) -> bool {
         self.address_taken
     }

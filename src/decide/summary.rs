@@ -194,7 +194,7 @@ impl Summary {
         self.facts.call_sites
     }
 
-    /// Returns whether its address is taken anywhere in the program.
+    /// Returns whether its address is taken anywhere in the program, or a table holds it.
     pub fn is_address_taken(&self) -> bool {
         self.facts.address_taken
     }

@@ -56,9 +56,7 @@ pub(super) struct Accepted {
 fn frame_limit(inliner: &Inliner<'_>, state: &State<'_>, id: FunctionId) -> u64 {
     let graph = &state.graph;
     // An address can be called from anywhere, also from within the function's own callees.
-    let may_recur = graph.recursion(id).is_recursive()
-        || graph.is_address_taken(id)
-        || state.in_tables.contains(id);
+    let may_recur = graph.recursion(id).is_recursive() || state.is_address_taken(id);
     match may_recur {
         true => inliner
             .limits

@@ -269,12 +269,12 @@ impl CallerJob<'_> {
     ///
     /// A call that came in with a body has its original elsewhere, so it is never the only one.
     fn moves(&self, candidate: &Candidate) -> bool {
-        let graph = &self.state.graph;
+        let state = self.state;
         let callee = candidate.callee;
         matches!(candidate.origin, Origin::Own(_))
-            && self.state.program[callee].linkage() == Linkage::Local
-            && graph.call_count(callee) == 1
-            && !graph.is_address_taken(callee)
+            && state.program[callee].linkage() == Linkage::Local
+            && state.graph.call_count(callee) == 1
+            && !state.is_address_taken(callee)
     }
 
     /// Asks the embedder's directives and the policy; returns `Ok` to inline.

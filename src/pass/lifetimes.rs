@@ -137,10 +137,9 @@ impl Lifetimes {
         id: FunctionId,
         (done, held): (&Final, &FinalBody),
     ) -> bool {
-        let graph = &state.graph;
         let may_move = state.program[id].linkage() == Linkage::Local
-            && graph.call_count(id) == 1
-            && !graph.is_address_taken(id);
+            && state.graph.call_count(id) == 1
+            && !state.is_address_taken(id);
         self.proves
             || (done.depth < self.limits.depth
                 && done.size <= self.limits.function_insts

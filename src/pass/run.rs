@@ -10,7 +10,7 @@ use super::report::{FunctionStats, RecordLevel, SiteRecord, StageTimes};
 use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
 use super::throwing::never_throwing;
-use super::unwanted::{Unwanted, has_demands};
+use super::unwanted::{Unwanted, has_demands, in_other_tables};
 use super::warning::Warning;
 use super::{Inliner, budget};
 use crate::backend::ScratchPool;
@@ -80,12 +80,9 @@ pub(super) fn prepare<'a>(
     let finals: PrimaryMap<FunctionId, OnceLock<Final>> =
         ids.iter().map(|_| OnceLock::new()).collect();
     let mut addressed_by: SecondaryMap<FunctionId, Vec<FunctionId>> = SecondaryMap::new();
-    let mut in_tables = EntitySet::new();
+    let in_other_tables = in_other_tables(inliner, program);
+    let mut in_tables = in_other_tables.clone();
     in_tables.extend(program.table_functions());
-    let mut in_other_tables = EntitySet::new();
-    let other_tables = &inliner.optimize_options.tables;
-    in_other_tables.extend(other_tables.functions().filter_map(|name| program.id(name)));
-    in_tables.extend(in_other_tables.iter());
     for &id in &ids {
         for &addressed in graph.addressed(id) {
             addressed_by[addressed].push(id);

@@ -208,6 +208,11 @@ impl State<'_> {
         self.in_tables.iter().filter(|&id| self.is_emitted(id))
     }
 
+    /// Returns whether some function or table holds the address of the function.
+    pub(super) fn is_address_taken(&self, id: FunctionId) -> bool {
+        self.graph.is_address_taken(id) || self.in_tables.contains(id)
+    }
+
     /// Returns the number of executions of the call at the end of `path`.
     pub(super) fn count(&self, path: &[PathStep]) -> Option<u64> {
         self.counts.as_ref()?.of_path(&self.graph, path)
@@ -278,7 +283,7 @@ impl State<'_> {
                 calls: done.calls,
                 call_sites: self.graph.call_count(id),
                 never_throws: done.never_throws,
-                address_taken: self.graph.is_address_taken(id),
+                address_taken: self.is_address_taken(id),
                 linkage: function.linkage(),
                 attributes: function.attributes(),
                 recursion: self.graph.recursion(id),

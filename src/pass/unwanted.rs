@@ -33,6 +33,7 @@ impl Unwanted {
             true => flattened(program, graph),
             false => EntitySet::new(),
         };
+        let in_other_tables = in_other_tables(inliner, program);
         let mut demanded = EntitySet::new();
         let mut reason = |id: FunctionId| {
             let function = &program[id];
@@ -68,7 +69,7 @@ impl Unwanted {
                 linkage: function.linkage(),
                 attributes: function.attributes(),
                 call_sites: graph.call_count(id),
-                address_taken: graph.is_address_taken(id),
+                address_taken: graph.is_address_taken(id) || in_other_tables.contains(id),
                 recursion: graph.recursion(id),
             };
             inliner.policy.rules_out(&early).map(Reason::Policy)
@@ -95,6 +96,14 @@ impl Unwanted {
     pub(super) fn is_wanted(&self, id: FunctionId, is_called: bool) -> bool {
         self.reason(id).is_none() && (is_called || self.resolves)
     }
+}
+
+/// Returns the functions in the tables of the optimizer's options.
+pub(super) fn in_other_tables(inliner: &Inliner<'_>, program: &Program) -> EntitySet<FunctionId> {
+    let names = inliner.optimize_options.tables.functions();
+    let mut functions = EntitySet::new();
+    functions.extend(names.filter_map(|name| program.id(name)));
+    functions
 }
 
 /// Returns whether a hint of `program` demands to inline a call.

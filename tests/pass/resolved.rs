@@ -351,6 +351,12 @@ fn tables_of_the_options_keep_the_functions_that_they_hold() {
             return v0
         }
         function %callee() -> i64 fast {
+            fn0 = %also_held() -> i64 fast
+        block0:
+            v0 = call fn0()
+            return v0
+        }
+        function %also_held() -> i64 fast {
         block0:
             v0 = iconst.i64 7
             return v0
@@ -364,12 +370,27 @@ fn tables_of_the_options_keep_the_functions_that_they_hold() {
     program.export_only(&[name("main")]).unwrap();
     let signature = program[id(&program, "held")].body().signature.clone();
     let mut tables = Tables::default();
-    let held = TableFunction::new(name("held"), signature);
-    tables.insert(name("handlers"), 8, held);
+    for (offset, held) in [(8, "held"), (16, "also_held")] {
+        let held = TableFunction::new(name(held), signature.clone());
+        tables.insert(name("handlers"), offset, held);
+    }
     let options = OptimizeOptions::default().with_tables(Arc::new(tables));
     let isa = isa("x86_64");
     for optimize in [Optimize::None, Optimize::Inlined, Optimize::All] {
-        let inliner = Inliner::new(Never)
+        // The sole call of a function in a table is not its sole use.
+        let policy = |site: &CallSite<'_>| {
+            let summary = site.summary();
+            assert_eq!(
+                site.callee_name().to_string() == "%also_held",
+                summary.is_address_taken()
+            );
+            assert_eq!(
+                site.callee_name().to_string() == "%callee",
+                summary.has_sole_call_site()
+            );
+            Decision::Undecided
+        };
+        let inliner = Inliner::new(policy)
             .optimize(optimize)
             .optimize_options(options.clone());
         let (inlined, compiled) = inliner.run_and_compile(&program, &*isa).unwrap();
@@ -377,7 +398,8 @@ fn tables_of_the_options_keep_the_functions_that_they_hold() {
         let names: Vec<_> = names
             .map(|(_, function)| function.name().to_string())
             .collect();
-        assert_eq!(names, ["%main", "%held", "%callee"], "{optimize:?}");
+        let kept = ["%main", "%held", "%callee", "%also_held"];
+        assert_eq!(names, kept, "{optimize:?}");
         let compiled: Vec<String> = compiled
             .iter()
             .map(|(id, _)| program[id].name().to_string())
