@@ -103,21 +103,25 @@ fn follow(
     call: BlockCall,
     most: usize,
 ) -> Option<BlockCall> {
+    let mut target = call.block(&func.dfg.value_lists);
+    let mut onward = forwards_to(func, context, target)?;
     let pool = &func.dfg.value_lists;
-    let mut target = call.block(pool);
     let mut args: SmallVec<[BlockArg; 8]> = call.args(pool).collect();
     let mut hops = 0;
-    while hops < MAX_HOPS
-        && let Some(onward) = forwards_to(func, context, target)
-    {
+    loop {
         let pool = &func.dfg.value_lists;
-        let onward_args = onward.args(pool).map(|arg| {
+        let params = func.dfg.block_params(target);
+        let onward_args = onward.args(pool).enumerate().map(|(number, arg)| {
             let BlockArg::Value(value) = arg else {
                 return Some(arg);
             };
             let value = resolve_alias(&func.dfg, value)?;
-            let params = func.dfg.block_params(target);
-            match params.iter().position(|&param| param == value) {
+            // Most pass on their parameters as they are.
+            let index = match params.get(number) == Some(&value) {
+                true => Some(number),
+                false => params.iter().position(|&param| param == value),
+            };
+            match index {
                 Some(index) => args.get(index).copied(),
                 None => Some(BlockArg::Value(value)),
             }
@@ -128,6 +132,10 @@ fn follow(
         target = onward.block(pool);
         args = onward_args;
         hops += 1;
+        match forwards_to(func, context, target) {
+            Some(next) if hops < MAX_HOPS => onward = next,
+            _ => break,
+        }
     }
     let pool = &mut func.stencil.dfg.value_lists;
     (hops > 0 && args.len() <= most).then(|| BlockCall::new(target, args, pool))

@@ -66,7 +66,7 @@ pub fn deterministic(program: &Program, inliner: &Inliner<'_>) -> Result<(), Bro
     Ok(())
 }
 
-/// Returns the result of the pass for each function, by name, or its error.
+/// The result of the pass for each function, by name, or its error.
 struct Outcome(Result<BTreeMap<FunctionName, OfFunction>, String>);
 
 #[derive(PartialEq)]

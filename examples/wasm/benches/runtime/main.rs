@@ -44,6 +44,9 @@ struct Options {
     models: Vec<String>,
 }
 
+const OPTIONS: &str = "--rounds N, --compilations N, --program NAMES, --variants NAMES, --model NUMBERS, \
+                       --counts, --json FILE, --svg FILE and --from FILE";
+
 fn options(mut arguments: impl Iterator<Item = String>) -> Options {
     let mut options = Options {
         rounds: 9,
@@ -73,7 +76,10 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Options {
             "--model" => options.models.push(value()),
             // Cargo's own.
             "--bench" => {}
-            _ => panic!("unknown option {argument}"),
+            _ => {
+                eprintln!("unknown option {argument}; there are {OPTIONS}");
+                std::process::exit(2);
+            }
         }
     }
     options
