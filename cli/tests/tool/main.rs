@@ -25,6 +25,8 @@ mod reports;
 mod run;
 mod shards;
 #[cfg(unix)]
+mod shards_bazel;
+#[cfg(unix)]
 mod shards_cluster;
 mod support;
 mod tables;

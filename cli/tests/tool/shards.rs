@@ -69,8 +69,13 @@ block3:
 
 /// Returns what the program returns for 7.
 pub(super) fn expected() -> i64 {
+    expected_with(|i| 13 * i as i64)
+}
+
+/// Returns the same for a program with other masks in the small functions of the shards.
+pub(super) fn expected_with(mask: impl Fn(usize) -> i64) -> i64 {
     let helper = |i: usize, x: i64| x.wrapping_mul(2 * i as i64 + 3).wrapping_add(i as i64);
-    let get = |i: usize, x: i64| helper(i, x) ^ (13 * i as i64);
+    let get = |i: usize, x: i64| helper(i, x) ^ mask(i);
     let work = |i: usize, mut x: i64| {
         for _ in 0..100 {
             x = get((i + 1) % SHARDS, x);
@@ -110,7 +115,7 @@ pub(super) fn prepared() -> Workplace {
 }
 
 /// Whether a program is installed; says that a test is passed over if not.
-fn has(program: &str) -> bool {
+pub(super) fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
         eprintln!("passed over: {program} is not installed");
