@@ -28,6 +28,8 @@ mod shards;
 mod shards_bazel;
 #[cfg(unix)]
 mod shards_cluster;
+#[cfg(unix)]
+mod shards_remote;
 mod support;
 mod tables;
 

@@ -9,12 +9,12 @@ use object::read::{Object as _, ObjectSymbol as _};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
 /// The link is a command of its own, as Bazel's rules for C need more than Bazel.
-const BUILD: &str = r#"
+pub(super) const BUILD: &str = r#"
 load(":out/shards.bzl", "clif_shards")
 
 clif_shards(name = "objects", tool = "//tools:clif-inline")
@@ -28,15 +28,16 @@ genrule(
 "#;
 
 /// Bazel with a folder of its own for all that it keeps.
-struct Bazel(TempDir);
+pub(super) struct Bazel(TempDir);
 
 /// A build that succeeded.
-struct Built {
-    /// The processes by the last lines of Bazel, without the part of Bazel itself.
-    processes: usize,
+pub(super) struct Built {
+    /// The processes by the last lines of Bazel, without the part of Bazel itself and cached results.
+    pub(super) processes: usize,
     /// The objects by the log of what it ran, as paths from its output folder.
-    objects: BTreeSet<String>,
-    errors: String,
+    pub(super) objects: BTreeSet<String>,
+    /// What Bazel said.
+    pub(super) errors: String,
 }
 
 impl Built {
@@ -49,7 +50,7 @@ impl Built {
 
 impl Bazel {
     /// Returns `None` where no usable one is installed.
-    fn installed() -> Option<Self> {
+    pub(super) fn installed() -> Option<Self> {
         let Ok(output) = Command::new("bazel").arg("--version").output() else {
             eprintln!("passed over: bazel is not installed");
             return None;
@@ -74,26 +75,43 @@ impl Bazel {
         symlink(tool, place.path("tools/clif-inline")).unwrap();
     }
 
-    fn build(&self, place: &Workplace, target: &str) -> Built {
-        let log = self.0.path().join("log.json");
+    /// Returns the command that builds a target, with more options.
+    pub(super) fn command(&self, place: &Workplace, target: &str, options: &[&str]) -> Command {
         let root = self.0.path().join("root");
+        let mut command = Command::new("bazel");
         // With --batch there is no server that would stay.
-        let output = Command::new("bazel")
+        command
             .current_dir(place.path(""))
             .args(["--batch", "--nohome_rc", "--noworkspace_rc"])
             .arg(format!("--output_user_root={}", root.display()))
             .args(["build", "--color=no", "--curses=no", "--nosandbox_debug"])
-            .arg(format!("--execution_log_json_file={}", log.display()))
-            .arg(target)
-            .output()
-            .unwrap();
-        let errors = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{errors}");
+            .arg(format!(
+                "--execution_log_json_file={}",
+                self.log().display()
+            ))
+            .args(options)
+            .arg(target);
+        command
+    }
+
+    fn log(&self) -> PathBuf {
+        self.0.path().join("log.json")
+    }
+
+    /// Returns the result of a build by what Bazel said at its end.
+    pub(super) fn built(&self, errors: String) -> Built {
         Built {
             processes: processes(&errors),
-            objects: objects(&fs::read_to_string(log).unwrap()),
+            objects: objects(&fs::read_to_string(self.log()).unwrap()),
             errors,
         }
+    }
+
+    pub(super) fn build(&self, place: &Workplace, target: &str, options: &[&str]) -> Built {
+        let output = self.command(place, target, options).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{errors}");
+        self.built(errors)
     }
 }
 
@@ -128,7 +146,7 @@ fn objects(log: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn result(place: &Workplace) -> i64 {
+pub(super) fn result(place: &Workplace) -> i64 {
     let run = Command::new(place.path("bazel-bin/program"))
         .output()
         .unwrap();
@@ -137,20 +155,36 @@ fn result(place: &Workplace) -> i64 {
     printed.trim().parse().unwrap()
 }
 
-fn summarize(place: &Workplace, i: usize) {
-    let command = format!(
-        "summarize s{i}.clif -o out/s{i}.sum --bodies out/s{i}.fns --export get_{i} --export work_{i}"
-    );
-    place.run(&command).ok();
+/// Edits and summarizes one shard, and returns what the program returns then.
+pub(super) fn edited(place: &Workplace, mask: i64) -> i64 {
+    let edited = shard(5).replace("iconst.i64 65", &format!("iconst.i64 {mask}"));
+    place.write("s5.clif", &edited);
+    let command =
+        "summarize s5.clif -o out/s5.sum --bodies out/s5.fns --export get_5 --export work_5";
+    place.run(command).ok();
+    expected_with(|i| if i == 5 { mask } else { 13 * i as i64 })
 }
 
-fn thin(place: &Workplace) {
+pub(super) fn thin(place: &Workplace) {
     let summaries: Vec<String> = (0..SHARDS).map(|i| format!("out/s{i}.sum")).collect();
     let thin = format!("thin {} -o out", summaries.join(" "));
     place.run(&thin).ok();
 }
 
-fn named(shards: impl IntoIterator<Item = usize>) -> BTreeSet<String> {
+/// Compares the objects of Bazel with those of the same jobs run here.
+pub(super) fn assert_same_objects(place: &Workplace) {
+    let jobs: serde_json::Value = serde_json::from_str(&place.read("out/jobs.json")).unwrap();
+    for job in jobs["jobs"].as_array().unwrap() {
+        let words = job["args"].as_array().unwrap().iter();
+        let words: Vec<_> = words.map(|word| word.as_str().unwrap()).collect();
+        place.run(&words.join(" ")).ok();
+        let object = job["outputs"][0].as_str().unwrap();
+        let of_bazel = place.bytes(&format!("bazel-bin/{object}"));
+        assert_eq!(of_bazel, place.bytes(object), "{object}");
+    }
+}
+
+pub(super) fn named(shards: impl IntoIterator<Item = usize>) -> BTreeSet<String> {
     shards.into_iter().map(|i| format!("out/s{i}.o")).collect()
 }
 
@@ -165,44 +199,30 @@ fn bazel_builds_a_program_in_24_shards_and_only_what_an_edit_reaches() {
     let place = prepared();
     Bazel::prepare(&place);
     place.write("BUILD", BUILD);
-    let built = bazel.build(&place, "//:link");
+    let built = bazel.build(&place, "//:link", &[]);
     assert_eq!(built.objects, named(0..SHARDS), "{}", built.errors);
     // With the link.
     assert_eq!(built.processes, SHARDS + 1, "{}", built.errors);
     assert_eq!(built.warnings(), [""; 0]);
     assert_eq!(result(&place), expected());
-    let jobs: serde_json::Value = serde_json::from_str(&place.read("out/jobs.json")).unwrap();
-    for job in jobs["jobs"].as_array().unwrap() {
-        let words = job["args"].as_array().unwrap().iter();
-        let words: Vec<_> = words.map(|word| word.as_str().unwrap()).collect();
-        place.run(&words.join(" ")).ok();
-        let object = job["outputs"][0].as_str().unwrap();
-        let of_bazel = place.bytes(&format!("bazel-bin/{object}"));
-        assert_eq!(of_bazel, place.bytes(object), "{object}");
-    }
+    assert_same_objects(&place);
 
-    let built = bazel.build(&place, "//:link");
+    let built = bazel.build(&place, "//:link", &[]);
     assert_eq!(built.processes, 0, "{}", built.errors);
     assert_eq!(built.objects, BTreeSet::new());
 
-    let edited = |mask: i64| {
-        let edited = shard(5).replace("iconst.i64 65", &format!("iconst.i64 {mask}"));
-        place.write("s5.clif", &edited);
-        summarize(&place, 5);
-        expected_with(|i| if i == 5 { mask } else { 13 * i as i64 })
-    };
-    let changed = edited(64);
+    let changed = edited(&place, 64);
     thin(&place);
     let importers = importers_of(&place, 5);
     assert_eq!(importers, BTreeSet::from([0, 4, 5, 14]));
-    let built = bazel.build(&place, "//:link");
+    let built = bazel.build(&place, "//:link", &[]);
     assert_eq!(built.objects, named(importers.clone()), "{}", built.errors);
     assert_eq!(built.processes, importers.len() + 1, "{}", built.errors);
     assert_eq!(result(&place), changed);
 
     // Without new plans, calls stay calls.
-    let changed = edited(63);
-    let built = bazel.build(&place, "//:link");
+    let changed = edited(&place, 63);
+    let built = bazel.build(&place, "//:link", &[]);
     assert_eq!(built.objects, named(importers.clone()), "{}", built.errors);
     let warnings = built.warnings();
     let other_version = warnings
@@ -212,7 +232,7 @@ fn bazel_builds_a_program_in_24_shards_and_only_what_an_edit_reaches() {
     assert_eq!(result(&place), changed);
     let calling = place.bytes("bazel-bin/out/s4.o");
     thin(&place);
-    let built = bazel.build(&place, "//:link");
+    let built = bazel.build(&place, "//:link", &[]);
     // The shard itself is what it was.
     let others = importers.into_iter().filter(|&i| i != 5);
     assert_eq!(built.objects, named(others), "{}", built.errors);
@@ -295,7 +315,7 @@ clif_shards(
     // From here on it is made by a rule.
     fs::remove_file(place.path("made/far.clif")).unwrap();
 
-    let built = bazel.build(&place, "//part:objects");
+    let built = bazel.build(&place, "//part:objects", &[]);
     assert_eq!(built.warnings(), [""; 0]);
     assert_eq!(built.objects.len(), 3, "{}", built.errors);
     // Both calls are gone.
