@@ -54,9 +54,9 @@ def clif_shards(name, tool, labels = {}, **common):
 
     Args:
       name: the name of the group.
-      tool: the label of clif-inline, below the top folder: Bazel 4 looks for a program there in PATH.
-      labels: for the paths below of files in other packages or made by other rules, their labels.
-      **common: attributes for all of these, such as visibility, tags or exec_properties.
+      tool: the label of clif-inline. Bazel 4 does not find a program in the top folder.
+      labels: the labels of files in other packages or made by other rules, by their paths below.
+      **common: attributes of all these rules, such as visibility, tags or exec_properties.
     """
     for shard in _SHARDS:
         clif_backend(

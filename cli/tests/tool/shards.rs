@@ -283,6 +283,61 @@ fn jobs_are_listed_with_their_commands_inputs_and_outputs() {
 }
 
 #[test]
+fn rules_for_bazel_have_paths_in_its_folder() {
+    let place = prepared();
+    let relative = place.read("out/shards.bzl");
+    let folder = place.path("").canonicalize().unwrap();
+    let folder = folder.to_str().unwrap();
+    let summaries: Vec<String> = (0..SHARDS).map(|i| format!("out/s{i}.sum")).collect();
+    for out in [format!("{folder}/out"), "./out/../out/".to_owned()] {
+        place
+            .run(&format!("thin {} -o {out}", summaries.join(" ")))
+            .ok();
+        assert_eq!(place.read("out/shards.bzl"), relative, "{out}");
+    }
+    let outside = Workplace::new();
+    let out = outside.path("out");
+    let out = out.to_str().unwrap();
+    place
+        .run(&format!("thin {} -o {out}", summaries.join(" ")))
+        .ok();
+    let rules = outside.read("out/shards.bzl");
+    assert!(rules.contains("object = \"s3.o\""), "{rules}");
+    assert!(
+        rules.contains(&format!("plan = \"{out}/s3.plan\"")),
+        "{rules}"
+    );
+}
+
+#[test]
+fn an_import_may_have_the_sign_before_its_place_in_its_name() {
+    let place = Workplace::with(&[
+        (
+            "a.clif",
+            "function %a() system_v {\n fn0 = %b() system_v\nblock0:\n call fn0()\n return\n}\n",
+        ),
+        (
+            "b=1.clif",
+            "function %b() system_v {\nblock0:\n return\n}\n",
+        ),
+    ]);
+    place.run("summarize a.clif").ok();
+    place.run("summarize b=1.clif").ok();
+    place.run("thin a.sum b=1.sum -o out").ok();
+    assert!(place.read("out/a.plan").contains("inline %b"));
+    let object = |import: &str| {
+        let command = format!("backend a.clif --plan out/a.plan --import {import} -o a.o");
+        let ran = place.run(&command);
+        assert!(!ran.err.contains("warning"), "{import}: {}", ran.err);
+        ran.ok();
+        place.bytes("a.o")
+    };
+    let direct = object("b=1.clif");
+    fs::copy(place.path("b=1.clif"), place.path("c=2.clif")).unwrap();
+    assert_eq!(object("b=1.clif=c=2.clif"), direct);
+}
+
+#[test]
 fn options_of_thin_are_those_of_every_backend() {
     let place = Workplace::with(&[("a.clif", "function %f() {\nblock0:\n return\n}\n")]);
     place.run("summarize a.clif").ok();

@@ -130,7 +130,8 @@ fn bazel_builds_on_three_workers_although_a_job_and_a_worker_are_lost() {
     // Every worker has done one job, and waits in another.
     let waiting = wait_for("second job of each worker", &place, || {
         let waiting = noted(&place, "waiting");
-        (waiting.len() == WORKERS).then_some(waiting)
+        let workers: BTreeSet<u32> = waiting.iter().map(|noted| noted.worker).collect();
+        (workers.len() == WORKERS).then_some(waiting)
     });
     let second = workers[1].0.id();
     let job = waiting.iter().find(|noted| noted.worker == second).unwrap();
