@@ -39,12 +39,12 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
     if !common.work.no_verify {
         shard.verify(&*isa)?;
     }
-    let places = places(&arguments.imports);
     let mut wrong = None;
     let imported: BTreeMap<String, FxHashSet<FunctionName>> = plan
         .imports()
         .map(|(shard, functions)| (shard.to_owned(), functions.cloned().collect()))
         .collect();
+    let places = places(&arguments.imports, |name| imported.contains_key(name));
     let linked = plan.link(&shard, |name| {
         let wanted = imported.get(name)?;
         let imported = imported_functions(places.get(name)?, wanted);
@@ -147,10 +147,20 @@ fn bodies_failure(path: &Path, error: &BodiesError) -> Failure {
 }
 
 /// Returns the place of each imported shard by its name.
-fn places(imports: &[String]) -> BTreeMap<&str, PathBuf> {
-    let places = imports.iter().map(|import| match import.split_once('=') {
-        Some((name, place)) => (name, Path::new(place).to_owned()),
-        None => (import.as_str(), Path::new(import).to_owned()),
+fn places(imports: &[String], is_imported: impl Fn(&str) -> bool) -> BTreeMap<&str, PathBuf> {
+    let places = imports.iter().map(|import| {
+        // Names may have the sign too.
+        let mut splits = import.match_indices('=').map(|(at, _)| import.split_at(at));
+        let known = splits.clone().find(|(name, _)| is_imported(name));
+        let split = match known {
+            None if is_imported(import) => None,
+            None => splits.next(),
+            known => known,
+        };
+        match split {
+            Some((name, place)) => (name, Path::new(&place[1..]).to_owned()),
+            None => (import.as_str(), Path::new(import).to_owned()),
+        }
     });
     places.collect()
 }

@@ -94,7 +94,10 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
     };
     write(&folder.join("build.ninja"), ninja::text(&build).as_bytes())?;
     write(&folder.join("jobs.json"), jobs::text(&build)?.as_bytes())?;
-    write(&folder.join("shards.bzl"), bazel::text(&build).as_bytes())?;
+    // Without it, absolute paths stay so.
+    let here = env::current_dir().unwrap_or_default();
+    let bazel = bazel::text(&build, &here);
+    write(&folder.join("shards.bzl"), bazel.as_bytes())?;
     say(&format!(
         "{} shards, {} calls to be inlined; {changed} files changed in {}",
         build.shards.len(),

@@ -25,7 +25,11 @@ mod reports;
 mod run;
 mod shards;
 #[cfg(unix)]
+mod shards_bazel;
+#[cfg(unix)]
 mod shards_cluster;
+#[cfg(unix)]
+mod shards_remote;
 mod support;
 mod tables;
 

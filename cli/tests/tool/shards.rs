@@ -69,8 +69,13 @@ block3:
 
 /// Returns what the program returns for 7.
 pub(super) fn expected() -> i64 {
+    expected_with(|i| 13 * i as i64)
+}
+
+/// Returns the same for a program with other masks in the small functions of the shards.
+pub(super) fn expected_with(mask: impl Fn(usize) -> i64) -> i64 {
     let helper = |i: usize, x: i64| x.wrapping_mul(2 * i as i64 + 3).wrapping_add(i as i64);
-    let get = |i: usize, x: i64| helper(i, x) ^ (13 * i as i64);
+    let get = |i: usize, x: i64| helper(i, x) ^ mask(i);
     let work = |i: usize, mut x: i64| {
         for _ in 0..100 {
             x = get((i + 1) % SHARDS, x);
@@ -110,7 +115,7 @@ pub(super) fn prepared() -> Workplace {
 }
 
 /// Whether a program is installed; says that a test is passed over if not.
-fn has(program: &str) -> bool {
+pub(super) fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
         eprintln!("passed over: {program} is not installed");
@@ -275,6 +280,61 @@ fn jobs_are_listed_with_their_commands_inputs_and_outputs() {
     }
     let bazel = place.read("out/shards.bzl");
     assert_eq!(bazel.matches("    struct(\n").count(), SHARDS);
+}
+
+#[test]
+fn rules_for_bazel_have_paths_in_its_folder() {
+    let place = prepared();
+    let relative = place.read("out/shards.bzl");
+    let folder = place.path("").canonicalize().unwrap();
+    let folder = folder.to_str().unwrap();
+    let summaries: Vec<String> = (0..SHARDS).map(|i| format!("out/s{i}.sum")).collect();
+    for out in [format!("{folder}/out"), "./out/../out/".to_owned()] {
+        place
+            .run(&format!("thin {} -o {out}", summaries.join(" ")))
+            .ok();
+        assert_eq!(place.read("out/shards.bzl"), relative, "{out}");
+    }
+    let outside = Workplace::new();
+    let out = outside.path("out");
+    let out = out.to_str().unwrap();
+    place
+        .run(&format!("thin {} -o {out}", summaries.join(" ")))
+        .ok();
+    let rules = outside.read("out/shards.bzl");
+    assert!(rules.contains("object = \"s3.o\""), "{rules}");
+    assert!(
+        rules.contains(&format!("plan = \"{out}/s3.plan\"")),
+        "{rules}"
+    );
+}
+
+#[test]
+fn an_import_may_have_the_sign_before_its_place_in_its_name() {
+    let place = Workplace::with(&[
+        (
+            "a.clif",
+            "function %a() system_v {\n fn0 = %b() system_v\nblock0:\n call fn0()\n return\n}\n",
+        ),
+        (
+            "b=1.clif",
+            "function %b() system_v {\nblock0:\n return\n}\n",
+        ),
+    ]);
+    place.run("summarize a.clif").ok();
+    place.run("summarize b=1.clif").ok();
+    place.run("thin a.sum b=1.sum -o out").ok();
+    assert!(place.read("out/a.plan").contains("inline %b"));
+    let object = |import: &str| {
+        let command = format!("backend a.clif --plan out/a.plan --import {import} -o a.o");
+        let ran = place.run(&command);
+        assert!(!ran.err.contains("warning"), "{import}: {}", ran.err);
+        ran.ok();
+        place.bytes("a.o")
+    };
+    let direct = object("b=1.clif");
+    fs::copy(place.path("b=1.clif"), place.path("c=2.clif")).unwrap();
+    assert_eq!(object("b=1.clif=c=2.clif"), direct);
 }
 
 #[test]

@@ -15,33 +15,37 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The longest wait for one event, which only a failed test reaches.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
-const WORKERS: usize = 3;
+pub(super) const WORKERS: usize = 3;
 
-/// Returns a Python with the package `distributed`, if there is one.
-fn python() -> Option<String> {
-    let python = std::env::var("DASK_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+/// Returns a Python with a package, if there is one: that of a variable, or `python3`.
+pub(super) fn python(variable: &str, package: &str) -> Option<String> {
+    let python = std::env::var(variable).unwrap_or_else(|_| "python3".to_owned());
     let has_package = Command::new(&python)
-        .args(["-c", "import distributed"])
+        .args(["-c", &format!("import {package}")])
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
     if !has_package {
-        eprintln!("passed over: {python} has no package distributed");
+        eprintln!("passed over: {python} has no package {package}");
     }
     has_package.then_some(python)
 }
 
 /// A process in a group of its own, which ends with it.
-struct Process(Child);
+pub(super) struct Process(pub(super) Child);
 
 impl Process {
     fn start(place: &Workplace, python: &str, arguments: &[&str], log: &str) -> Self {
+        Self::of(place, Command::new(python).args(arguments), log)
+    }
+
+    /// Starts a command whose output goes to a file in the workplace.
+    pub(super) fn of(place: &Workplace, command: &mut Command, log: &str) -> Self {
         let log = fs::File::create(place.path(log)).unwrap();
-        let child = Command::new(python)
+        let child = command
             .current_dir(place.path(""))
-            .args(arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -51,7 +55,7 @@ impl Process {
     }
 
     /// Kills it with all its children, like a machine that is lost.
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         let group = format!("-{}", self.0.id());
         let _ = Command::new("kill").args(["-9", "--", &group]).status();
         let _ = self.0.wait();
@@ -68,7 +72,11 @@ impl Drop for Process {
 }
 
 /// Waits until `ready` returns something.
-fn wait_for<T>(what: &str, place: &Workplace, mut ready: impl FnMut() -> Option<T>) -> T {
+pub(super) fn wait_for<T>(
+    what: &str,
+    place: &Workplace,
+    mut ready: impl FnMut() -> Option<T>,
+) -> T {
     let start = Instant::now();
     loop {
         if let Some(result) = ready() {
@@ -86,12 +94,13 @@ fn wait_for<T>(what: &str, place: &Workplace, mut ready: impl FnMut() -> Option<
 }
 
 /// A job, and the worker that runs it, by their processes.
-struct Noted {
-    job: u32,
-    worker: u32,
+pub(super) struct Noted {
+    pub(super) job: u32,
+    pub(super) worker: u32,
 }
 
-fn noted(place: &Workplace, folder: &str) -> Vec<Noted> {
+/// Returns the jobs that are noted in a folder.
+pub(super) fn noted(place: &Workplace, folder: &str) -> Vec<Noted> {
     let files = fs::read_dir(place.path(folder)).unwrap();
     let noted = files.filter_map(|file| {
         let file = file.unwrap();
@@ -103,6 +112,30 @@ fn noted(place: &Workplace, folder: &str) -> Vec<Noted> {
         })
     });
     noted.collect()
+}
+
+/// Writes a script in place of the tool, whose path may be one in the script.
+///
+/// Each job notes its worker. While there is a file `hold`, which is written, the second one of each
+/// worker waits.
+pub(super) fn write_noting_tool(place: &Workplace, path: &str, tool: &str) {
+    fs::create_dir(place.path("begun")).unwrap();
+    fs::create_dir(place.path("waiting")).unwrap();
+    let folder = place.path("");
+    let folder = folder.display();
+    let script = format!(
+        "#!/bin/sh
+         PATH=/usr/bin:/bin
+         echo $PPID > '{folder}'/begun/$$
+         if [ -e '{folder}'/hold ] && [ $(grep -lx $PPID '{folder}'/begun/* | wc -l) -ge 2 ]; then
+             echo $PPID > '{folder}'/waiting/$$
+             while [ -e '{folder}'/hold ]; do sleep 0.02; done
+         fi
+         exec \"{tool}\" \"$@\"\n"
+    );
+    place.write(path, &script);
+    place.write("hold", "");
+    fs::set_permissions(place.path(path), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 struct Cluster {
@@ -191,26 +224,12 @@ fn a_cluster_builds_a_program_in_24_shards_although_a_job_and_a_worker_are_lost(
         eprintln!("passed over: this test links for x64, with cc");
         return;
     }
-    let Some(python) = python() else {
+    let Some(python) = python("DASK_PYTHON", "distributed") else {
         return;
     };
     let place = prepared();
-    // Each job notes its worker. The second one of each worker waits until it is let go.
-    fs::create_dir(place.path("begun")).unwrap();
-    fs::create_dir(place.path("waiting")).unwrap();
     let tool = env!("CARGO_BIN_EXE_clif-inline");
-    let script = format!(
-        "#!/bin/sh
-         echo $PPID > begun/$$
-         if [ -e hold ] && [ $(grep -lx $PPID begun/* | wc -l) -ge 2 ]; then
-             echo $PPID > waiting/$$
-             while [ -e hold ]; do sleep 0.02; done
-         fi
-         exec '{tool}' \"$@\"\n"
-    );
-    place.write("tool", &script);
-    place.write("hold", "");
-    fs::set_permissions(place.path("tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    write_noting_tool(&place, "tool", tool);
     let summaries: Vec<String> = (0..SHARDS).map(|i| format!("out/s{i}.sum")).collect();
     let thin = format!("thin {} -o out --tool ./tool", summaries.join(" "));
     place.run(&thin).ok();
