@@ -65,7 +65,8 @@ pub enum StreamError {
         /// Their number.
         count: usize,
     },
-    /// The stream was [cancelled](Stream::cancel).
+    /// The stream was [cancelled](Stream::cancel), or a callback panicked in a call of
+    /// [`Stream::define`], and the front end caught that.
     #[error("the stream was cancelled")]
     Cancelled,
 }
@@ -100,7 +101,9 @@ pub struct Streamed<T> {
     pub inlined: Inlined,
     /// The machine code of all functions that are needed and have no error.
     pub compiled: CompiledProgram,
-    /// The errors, in the order of functions; those of compiling went to the callback as well.
+    /// The errors, in the order of functions; those of compiling went to the callback as well. A
+    /// function whose result does not verify, or cannot be proved, is compiled from its original
+    /// body, which is also the one that its callers get.
     pub errors: Vec<(FunctionId, PassError)>,
     /// Whether the result is that of the pass over the whole program, because all declarations say
     /// of the bodies no more and no less than is so.
