@@ -106,7 +106,8 @@ pub struct Streamed<T> {
     /// body, which is also the one that its callers get.
     pub errors: Vec<(FunctionId, PassError)>,
     /// Whether the result is that of the pass over the whole program, because all declarations say
-    /// of the bodies no more and no less than is so.
+    /// of the bodies no more and no less than is so, and no call has another location than in the
+    /// [profile](Inliner::profile).
     pub is_exact: bool,
     /// The most bodies that were held at a time.
     pub held: HeldBodies,
@@ -205,7 +206,8 @@ impl<'s> Stream<'_, 's> {
         let is_first = state.late_sizes[id].set(size).is_ok() & state.program[id].arrive(hints);
         debug_assert!(is_first, "{name} was claimed once");
         if let (Some(counts), Some(profile)) = (&state.counts, &self.run.inliner.profile) {
-            counts.arrive(profile, &state.graph, id);
+            let none_moved = counts.arrive(profile, &state.graph, id);
+            self.seen.inexact.fetch_or(!none_moved, Ordering::Relaxed);
         }
         self.schedule.arrived(self.scope, self.run, id);
         let held = self.run.state.held.insts();
