@@ -426,3 +426,34 @@ block3:
         assert!(extended(&condition, &number).is_err(), "{condition}, {number}");
     }
 }
+
+/// A table may have many entries, and few different ones.
+#[test]
+fn a_large_table_that_decides_nothing() {
+    let table = |entries: &[&str]| {
+        let entries: Vec<&str> = entries.iter().copied().cycle().take(60).collect();
+        format!(
+            "
+function %f(i32, i64) -> i64 system_v {{
+block0(v0: i32, v1: i64):
+    br_table v0, block1, [{}]
+block1:
+    jump block3(v1)
+block2(v2: i64):
+    v3 = iadd v2, v2
+    jump block3(v3)
+block3(v4: i64):
+    return v1
+}}",
+            entries.join(", ")
+        )
+    };
+    let after = "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    return v1
+}";
+    accept(&table(&["block1", "block2(v1)", "block3(v1)"]), after);
+    let wrong = table(&["block1", "block2(v1)"]).replace("return v1", "return v4");
+    assert!(prove(&wrong, after, "").is_err());
+}
