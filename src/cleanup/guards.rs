@@ -127,8 +127,7 @@ pub(super) fn guard_calls(
             let Some(&callee) = func.dfg.inst_args(inst).first() else {
                 continue;
             };
-            let is_named =
-                opcode == Opcode::TryCallIndirect && handler_addresses.contains(block);
+            let is_named = opcode == Opcode::TryCallIndirect && handler_addresses.contains(block);
             if found.len() < MOST_GUARDS
                 && is_indirect(opcode)
                 && !is_named

@@ -225,7 +225,9 @@ impl CostModel {
             }
             let uses = site.summary().parameters();
             let folds = uses.get(index).copied().unwrap_or_default();
-            let branches = self.folded_branch.saturating_mul(folds.folded_branches.into());
+            let branches = self
+                .folded_branch
+                .saturating_mul(folds.folded_branches.into());
             let folded = branches.saturating_add(folds.folded_insts.into());
             benefit = benefit.saturating_add(folded);
         }

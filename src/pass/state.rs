@@ -145,10 +145,7 @@ impl State<'_> {
     /// Returns the original body of a function; `None` if it has not come yet, or was freed.
     pub(super) fn original_if_held(&self, id: FunctionId) -> Option<Arc<Function>> {
         match self.late_bodies.get(id) {
-            Some(body) => body
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            Some(body) => body.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             None => Some(Arc::clone(self.program[id].body())),
         }
     }

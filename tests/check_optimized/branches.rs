@@ -413,7 +413,11 @@ block3:
         (is("v2", "eq", 0), then("v0", "eq", 0)),
     ];
     for (condition, number) in right {
-        assert_eq!(extended(&condition, &number), Ok(()), "{condition}, {number}");
+        assert_eq!(
+            extended(&condition, &number),
+            Ok(()),
+            "{condition}, {number}"
+        );
     }
     let wrong = [
         (is("v0", "eq", -128), then("v2", "eq", 128)),
@@ -423,7 +427,10 @@ block3:
         (is("v2", "eq", 0), then("v1", "eq", 0)),
     ];
     for (condition, number) in wrong {
-        assert!(extended(&condition, &number).is_err(), "{condition}, {number}");
+        assert!(
+            extended(&condition, &number).is_err(),
+            "{condition}, {number}"
+        );
     }
 }
 

@@ -53,16 +53,11 @@ fn a_function_that_does_not_verify_is_the_only_error_of_its_callers() {
         // A stream goes on.
         let mut declared = DeclaredProgram::of(&program).unwrap();
         declared.keep_bodies = true;
-        let streamed = inliner().stream(
-            &declared,
-            &*isa,
-            &|_, _| {},
-            |stream| {
-                for (_, function) in program.iter() {
-                    stream.define(function.body().clone()).unwrap();
-                }
-            },
-        );
+        let streamed = inliner().stream(&declared, &*isa, &|_, _| {}, |stream| {
+            for (_, function) in program.iter() {
+                stream.define(function.body().clone()).unwrap();
+            }
+        });
         let streamed = streamed.unwrap();
         assert_eq!(streamed.errors[0].0, id(&program, "wrong"));
         if locations == LocationMode::InlinedAt {
@@ -81,7 +76,10 @@ fn a_stream_that_lost_work_to_a_panic_has_no_result() {
     let text = leaf("leaf", 3) + &through("middle", &["leaf"]) + &through("main", &["middle"]);
     let program = program_exporting(&text, &["main"]);
     let policy = |site: &CallSite<'_>| {
-        assert!(site.callee_name().to_string() != "%leaf", "the policy is broken");
+        assert!(
+            site.callee_name().to_string() != "%leaf",
+            "the policy is broken"
+        );
         Decision::inline("fine")
     };
     let inliner = Inliner::new(policy);

@@ -249,15 +249,22 @@ block0(v0: i64):
 #[test]
 fn a_handler_address_keeps_its_call() {
     const CALL: &str = "    v7 = call_indirect sig0, v6(v3, v5)\n";
-    const NAMED: &str = "    v20 = get_exception_handler_address.i64 block1, 0\n    store v20, v5\n";
+    const NAMED: &str =
+        "    v20 = get_exception_handler_address.i64 block1, 0\n    store v20, v5\n";
     let function = |text: &str, edits: &[(&str, &str)]| {
         let edits = edits.iter();
         edits.fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
     };
     // All functions have a convention with exceptions.
-    let tail = [("fast", "tail"), ("%outside(i64)\n", "%outside(i64) tail\n")];
+    let tail = [
+        ("fast", "tail"),
+        ("%outside(i64)\n", "%outside(i64) tail\n"),
+    ];
     let handlers = "[ tag0: block4(exn0) ]\nblock3(v7: i64):\n";
-    let end = ("    return v10\n", "    return v10\nblock4(v21: i64):\n    return v21\n");
+    let end = (
+        "    return v10\n",
+        "    return v10\nblock4(v21: i64):\n    return v21\n",
+    );
 
     let guarded = format!("    try_call_indirect v6(v3, v5), sig0, block3(ret0), {handlers}");
     let named = format!("{NAMED}{guarded}");
@@ -271,7 +278,10 @@ fn a_handler_address_keeps_its_call() {
     let other = "    try_call fn1(v7), sig1, block3, [ tag0: block4(exn0) ]\nblock3:\n";
     let call = format!("{NAMED}{CALL}{other}");
     let signature = ("    fn0 = ", "    sig1 = (i64) tail\n    fn0 = ");
-    let text = function(COUNTER, &[&tail[..], &[(CALL, &call), end, signature]].concat());
+    let text = function(
+        COUNTER,
+        &[&tail[..], &[(CALL, &call), end, signature]].concat(),
+    );
     let (main, stats) = optimized(&text, OptimizeOptions::default());
     assert_eq!(stats.calls_guarded, 1);
     assert!(main.contains("get_exception_handler_address"), "{main}");

@@ -414,7 +414,10 @@ fn what_the_code_of_a_callee_forbids_is_said_where_somebody_wants_it() {
 fn the_numbers_of_the_cost_model_may_be_extreme() {
     let text = leaf("callee", 300) + &through("main", &["callee", "callee"]);
     for most in [i64::MAX, i64::MAX - 40] {
-        assert!(inlines_exported(CostModel::default().with_threshold(most), &text));
+        assert!(inlines_exported(
+            CostModel::default().with_threshold(most),
+            &text
+        ));
         let model = CostModel::default().with_call_overhead(most);
         assert!(inlines_exported(model.with_argument_overhead(most), &text));
         let model = CostModel::default().with_loop_bonus(most);
@@ -427,7 +430,10 @@ fn the_numbers_of_the_cost_model_may_be_extreme() {
         assert!(inlines(few.with_threshold(most), &text));
     }
     for least in [i64::MIN, i64::MIN + 40] {
-        assert!(!inlines_exported(CostModel::default().with_threshold(least), &text));
+        assert!(!inlines_exported(
+            CostModel::default().with_threshold(least),
+            &text
+        ));
         let model = CostModel::default().with_call_overhead(least);
         assert!(!inlines_exported(model.with_folded_branch(least), &text));
         let model = CostModel::default().with_promoted_access(least);
