@@ -4,6 +4,7 @@ use super::compiled::CompiledFunction;
 use super::error::CompileError;
 use super::relocation::{check_names, relocations};
 use super::try_call_tags::TryCallTags;
+use crate::body::{Mention, for_each_mention};
 use crate::panics;
 use crate::program::FunctionName;
 use cranelift_codegen::Context;
@@ -109,6 +110,7 @@ pub fn compile_owned_function(
     scratch: &mut CompileScratch,
 ) -> Result<CompiledFunction, CompileError> {
     check_names(&function)?;
+    check_callees(&function)?;
     let name = function.name.clone();
     let slot_sizes = function.sized_stack_slots.values().map(|slot| slot.size);
     let slot_sizes: Vec<u32> = slot_sizes.collect();
@@ -148,11 +150,32 @@ pub fn compile_owned_function(
     Ok(compiled)
 }
 
+/// Checks that each indirect call has a callee. Cranelift panics otherwise, and panics once more in
+/// the message of that, which cannot be caught.
+fn check_callees(function: &Function) -> Result<(), CompileError> {
+    let mut without = None;
+    for_each_mention(function, |_, inst, mention| {
+        if let Mention::IndirectCall = mention
+            && function.dfg.inst_args(inst).is_empty()
+        {
+            without.get_or_insert(inst);
+        }
+    });
+    match without {
+        None => Ok(()),
+        Some(inst) => Err(CompileError::NoCallee {
+            function: FunctionName::from(function.name.clone()),
+            inst,
+        }),
+    }
+}
+
 #[cfg(all(test, feature = "all-arch"))]
 mod tests {
     use super::{CompileScratch, compile_function, compile_owned_function};
     use crate::backend::{CompileError, RelocationTarget, TargetSettings, target};
-    use cranelift_codegen::ir::{ExternalName, Function, LibCall, UserFuncName};
+    use cranelift_codegen::entity::EntityList;
+    use cranelift_codegen::ir::{ExternalName, Function, InstructionData, LibCall, UserFuncName};
 
     fn parse(text: &str) -> Function {
         cranelift_reader::parse_functions(text).unwrap().remove(0)
@@ -336,6 +359,30 @@ mod tests {
             compile_function(&*isa, &dangling, &mut scratch),
             Err(CompileError::DanglingName { function, .. }) if function.to_string() == "%d"
         ));
+
+        // Cranelift panics about such a call, and again while it prints that, which ends the process.
+        for call in [
+            "v1 = call_indirect sig0, v0(v0)\n return v1",
+            "return_call_indirect sig0, v0(v0)",
+            "try_call_indirect v0(v0), sig0, block1(ret0), []\nblock1(v2: i64):\n return v2",
+        ] {
+            let text = format!(
+                "function %n(i64) -> i64 tail {{\nsig0 = (i64) -> i64 tail\nblock0(v0: i64):\n{call}\n}}"
+            );
+            let mut nothing = parse(&text);
+            let entry = nothing.layout.entry_block().unwrap();
+            let call = nothing.layout.first_inst(entry).unwrap();
+            match &mut nothing.dfg.insts[call] {
+                InstructionData::CallIndirect { args, .. }
+                | InstructionData::TryCallIndirect { args, .. } => *args = EntityList::new(),
+                other => panic!("{other:?}"),
+            }
+            let result = compile_function(&*isa, &nothing, &mut scratch);
+            assert!(
+                matches!(result, Err(CompileError::NoCallee { inst, .. }) if inst == call),
+                "{result:?}"
+            );
+        }
 
         let mut unprintable = sum();
         unprintable.name = UserFuncName::testcase([0xff, b'x']);

@@ -2,7 +2,7 @@
 
 use crate::program::FunctionName;
 use cranelift_codegen::CodegenError;
-use cranelift_codegen::ir::{ExternalName, UserFuncName};
+use cranelift_codegen::ir::{ExternalName, Inst, UserFuncName};
 use cranelift_codegen::isa::LookupError;
 use cranelift_codegen::settings::SetError;
 use thiserror::Error;
@@ -151,6 +151,14 @@ pub enum CompileError {
         /// The reference.
         reference: ExternalName,
     },
+    /// An indirect call has no arguments at all, not even its callee.
+    #[error("{function}: the indirect call {inst} has no callee")]
+    NoCallee {
+        /// The function.
+        function: FunctionName,
+        /// The call.
+        inst: Inst,
+    },
 }
 
 impl CompileError {
@@ -184,7 +192,8 @@ impl CompileError {
             | CompileError::Verifier { function, .. }
             | CompileError::Internal { function, .. }
             | CompileError::NameNotUtf8 { function, .. }
-            | CompileError::DanglingName { function, .. } => function,
+            | CompileError::DanglingName { function, .. }
+            | CompileError::NoCallee { function, .. } => function,
         }
     }
 

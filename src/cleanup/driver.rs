@@ -293,17 +293,29 @@ pub(super) fn optimize_checked(
         progress.add(func, "not used", counts);
     }
     if options.guard_calls && has_candidates(func) && guards::has_indirect_calls(func) {
-        let OptimizeContext {
-            flow,
-            contents,
-            targets,
+        let CleanupContext {
+            handler_addresses,
+            optimize:
+                OptimizeContext {
+                    flow,
+                    contents,
+                    targets,
+                    ..
+                },
             ..
-        } = &mut context.optimize;
+        } = context;
         if !knows_flow {
             flow.compute(func);
         }
         let counts = CleanupStats {
-            calls_guarded: guards::guard_calls(func, flow, others.may_inline, contents, targets),
+            calls_guarded: guards::guard_calls(
+                func,
+                flow,
+                handler_addresses,
+                others.may_inline,
+                contents,
+                targets,
+            ),
             ..CleanupStats::default()
         };
         progress.add(func, "targets likely", counts);

@@ -26,7 +26,7 @@ use super::decided::{copy_location, set_condition};
 use super::flow::Flow;
 use super::held::{Contents, Held};
 use super::targets::{TargetsContext, direct_call, has_signature};
-use crate::body::{copy_labels_within, resolve_alias};
+use crate::body::{HandlerAddresses, copy_labels_within, resolve_alias};
 use crate::program::FunctionName;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -103,11 +103,13 @@ pub(super) fn decide_guards(func: &mut Function, flow: &Flow, contents: &mut Con
     decided
 }
 
-/// Puts guards before indirect calls whose likely target is worth it; returns their number.
+/// Puts guards before indirect calls whose likely target is worth it; returns their number. A call
+/// with a handler whose address is taken stays: there would be two, each with its own address.
 /// Nothing may be unreachable. `flow` is of no use afterwards.
 pub(super) fn guard_calls(
     func: &mut Function,
     flow: &Flow,
+    handler_addresses: &mut HandlerAddresses,
     is_worth_it: &dyn Fn(&FunctionName) -> bool,
     contents: &mut Contents,
     targets: &mut TargetsContext,
@@ -125,8 +127,10 @@ pub(super) fn guard_calls(
             let Some(&callee) = func.dfg.inst_args(inst).first() else {
                 continue;
             };
+            let is_named = opcode == Opcode::TryCallIndirect && handler_addresses.contains(block);
             if found.len() < MOST_GUARDS
                 && is_indirect(opcode)
+                && !is_named
                 && let Held::Function(func_ref) = contents.of(func, callee)
                 && has_signature(func, inst, func_ref)
                 && FunctionName::of_callee(func, func_ref).is_some_and(|name| is_worth_it(&name))
@@ -136,14 +140,19 @@ pub(super) fn guard_calls(
         }
     }
     for &(call, func_ref) in &found {
-        let guarded = guard(func, call, func_ref);
+        let guarded = guard(func, handler_addresses, call, func_ref);
         targets.resolved.extend(guarded);
     }
     found.len()
 }
 
 /// Puts a guard before `call`; returns the direct call.
-fn guard(func: &mut Function, call: Inst, func_ref: FuncRef) -> Option<Inst> {
+fn guard(
+    func: &mut Function,
+    handler_addresses: &mut HandlerAddresses,
+    call: Inst,
+    func_ref: FuncRef,
+) -> Option<Inst> {
     let block = func.layout.inst_block(call)?;
     let callee = *func.dfg.inst_args(call).first()?;
     let pointer = func.dfg.value_type(callee);
@@ -167,6 +176,7 @@ fn guard(func: &mut Function, call: Inst, func_ref: FuncRef) -> Option<Inst> {
     let join = next.map(|next| {
         let join = func.dfg.make_block();
         func.layout.split_block(join, next);
+        handler_addresses.rename(func, block, join);
         blocks.push(join);
         join
     });

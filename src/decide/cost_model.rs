@@ -157,12 +157,13 @@ impl Default for CostModel {
 
 impl CostModel {
     fn cost(&self, summary: &Summary) -> i64 {
-        let calls = self.inner_call_cost * count(summary.calls());
+        let calls = self.inner_call_cost.saturating_mul(count(summary.calls()));
         let frame = summary.frame_bytes().saturating_sub(self.free_frame_bytes);
         // With a rate of 0, frames cost nothing.
         let frame = frame.checked_div(self.frame_bytes_per_inst).unwrap_or(0);
         let frame = usize::try_from(frame).unwrap_or(usize::MAX);
-        count(summary.insts()) + calls + count(frame)
+        let code = count(summary.insts()).saturating_add(calls);
+        code.saturating_add(count(frame))
     }
 
     /// Returns the benefit from stack slots of the caller, and the number of them that would become
@@ -206,7 +207,8 @@ impl CostModel {
                 continue;
             }
             decided += branches as usize;
-            let share = self.folded_branch * i64::from(branches) * i64::from(ways.constant);
+            let share = self.folded_branch.saturating_mul(branches.into());
+            let share = share.saturating_mul(ways.constant.into());
             benefit = benefit.saturating_add(share / i64::from(ways.all.max(1)));
         }
         (benefit, decided)
@@ -215,15 +217,19 @@ impl CostModel {
     fn benefit(&self, site: &CallSite<'_>) -> i64 {
         let results = site.callee().signature.returns.len();
         let passed = count(site.arguments().len() + results);
-        let mut benefit = self.call_overhead + self.argument_overhead * passed;
+        let passing = self.argument_overhead.saturating_mul(passed);
+        let mut benefit = self.call_overhead.saturating_add(passing);
         for (index, argument) in site.arguments().enumerate() {
             if !argument.is_constant() {
                 continue;
             }
             let uses = site.summary().parameters();
             let folds = uses.get(index).copied().unwrap_or_default();
-            benefit += i64::from(folds.folded_insts);
-            benefit += self.folded_branch * i64::from(folds.folded_branches);
+            let branches = self
+                .folded_branch
+                .saturating_mul(folds.folded_branches.into());
+            let folded = branches.saturating_add(folds.folded_insts.into());
+            benefit = benefit.saturating_add(folded);
         }
         benefit
     }
@@ -273,7 +279,8 @@ impl CostModel {
         if depth == 0 && site.heat() != Heat::Hot && enters_recursion(site) {
             return self.cold_threshold;
         }
-        let threshold = self.threshold + self.loop_bonus * depth + bonus;
+        let loops = self.loop_bonus.saturating_mul(depth);
+        let threshold = self.threshold.saturating_add(loops).saturating_add(bonus);
         match site.heat() {
             Heat::Hot => threshold.max(self.hot_threshold),
             Heat::Never | Heat::Warm | Heat::Unknown => threshold,
@@ -282,7 +289,8 @@ impl CostModel {
 
     /// Returns the bound that no site without a profile exceeds, unless few sites call its callee.
     fn highest(&self) -> i64 {
-        self.threshold + self.loop_bonus * i64::from(self.max_loop_depth)
+        let loops = self.loop_bonus.saturating_mul(self.max_loop_depth.into());
+        self.threshold.saturating_add(loops)
     }
 
     /// Returns the bonus of a callee that few sites call.
@@ -299,10 +307,10 @@ impl CostModel {
     /// callee in it.
     fn stays_small(&self, site: &CallSite<'_>, cost: i64) -> bool {
         let caller = count(site.caller_insts());
-        let highest = self.highest() + self.call_overhead;
+        let highest = self.highest().saturating_add(self.call_overhead);
         site.caller_call_sites() > 1
             && caller <= highest
-            && caller + cost > highest
+            && caller.saturating_add(cost) > highest
             && !site.is_in_first_block()
     }
 }
@@ -317,8 +325,9 @@ impl Inline for CostModel {
         let cost = self.cost(summary);
         let (promotion, slots) = self.promotion(site);
         let (decided, branches) = self.decided(site);
-        let benefit = self.benefit(site) + promotion + decided;
-        let net = cost - benefit;
+        let benefit = self.benefit(site).saturating_add(promotion);
+        let benefit = benefit.saturating_add(decided);
+        let net = cost.saturating_sub(benefit);
         let mut weighing = Weighing {
             cost,
             benefit,
@@ -335,7 +344,7 @@ impl Inline for CostModel {
             return Decision::inline(PolicyReason::weighed(weighing));
         }
         let bonus = self.few_call_sites(summary);
-        let mut highest = self.highest() + bonus;
+        let mut highest = self.highest().saturating_add(bonus);
         if site.heat() == Heat::Hot {
             highest = highest.max(self.hot_threshold);
         }

@@ -13,14 +13,20 @@ use crate::program::{Declaration, FunctionName, Linkage, Program, ProgramFunctio
 use cranelift_codegen::ir::{Function, Inst};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_module::{FuncId, Linkage as ModuleLinkage, Module, ModuleError, ModuleResult};
+use rayon::Yield;
 use std::collections::BTreeMap;
 use std::panic;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// The bodies that may wait for the stream. It holds more itself, where they wait for callees.
 const CAPACITY: usize = 64;
+
+/// The time between two looks of an idle thread of the pool at the stream's thread: short beside the
+/// compilation of a function.
+const POLLED: Duration = Duration::from_micros(50);
 
 type Outcome = Result<Streamed<Option<StreamError>>, StreamError>;
 
@@ -90,7 +96,7 @@ impl Background {
     }
 
     fn join(&mut self) -> Option<Outcome> {
-        match self.thread.take()?.join() {
+        match joined(self.thread.take()?) {
             Ok(outcome) => Some(outcome),
             // A policy panicked, for example.
             Err(panic) if !std::thread::panicking() => panic::resume_unwind(panic),
@@ -104,9 +110,22 @@ impl Drop for Background {
     fn drop(&mut self) {
         self.bodies = None;
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            let _ = joined(thread);
         }
     }
+}
+
+/// Waits for the stream's thread. That waits for threads of the pool, so one of these does work of
+/// the pool meanwhile: otherwise all of them could wait here.
+fn joined(thread: JoinHandle<Outcome>) -> std::thread::Result<Outcome> {
+    while !thread.is_finished() {
+        match rayon::yield_now() {
+            Some(Yield::Executed) => {}
+            Some(Yield::Idle) => std::thread::sleep(POLLED),
+            None => break,
+        }
+    }
+    thread.join()
 }
 
 impl<M: Module> InliningModule<'static, M> {
@@ -122,8 +141,8 @@ impl<M: Module> InliningModule<'static, M> {
     ///
     /// Linkage, uses outside, attributes and hints must be as at the next flush. If they are not, or
     /// a function is missing, is not as declared, or was not declared, the flush does all the work
-    /// itself. The work runs on the global rayon pool. A definition may wait for it, so it must not
-    /// be made on that pool's only thread. Dropping the module ends the work.
+    /// itself. The work runs on the global rayon pool. Definitions and flushes wait for it, and may be
+    /// made on threads of that pool. Dropping the module ends the work.
     ///
     /// ```
     /// use cranelift_codegen::ir::{AbiParam, InstBuilder, types::I64};

@@ -167,17 +167,18 @@ impl<M: Module> InliningModule<'_, M> {
             let fallback = self.define_or_fall_back(function, &body, &mut context)?;
             let used = match fallback {
                 None => body,
-                Some(_) => {
-                    // It may need functions that were inlined into all others.
-                    for reference in References::of(&program, &original.function).functions {
-                        let here = program[reference].linkage() != Linkage::AvailableExternally;
-                        if here && needed.insert(reference) {
-                            queue.push_back(reference);
-                        }
-                    }
-                    original.function
-                }
+                Some(_) => original.function,
             };
+            // Functions that were inlined into all others may be needed again: by an original body,
+            // and by the functions that come back with that.
+            if fallback.is_some() || report.inlined().stats(id).dropped {
+                for reference in References::of(&program, &used).functions {
+                    let here = program[reference].linkage() != Linkage::AvailableExternally;
+                    if here && needed.insert(reference) {
+                        queue.push_back(reference);
+                    }
+                }
+            }
             let body = Body::new(used, original.name);
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);

@@ -288,6 +288,7 @@ impl CallerJob<'_> {
         size: usize,
     ) -> SiteRecord {
         let count = self.state.count(candidate.origin.path());
+        let callee_insts = record_size(self.callee_size(&candidate));
         SiteRecord {
             caller: self.id,
             callee: self.state.program[candidate.callee].name().clone(),
@@ -299,7 +300,7 @@ impl CallerJob<'_> {
             reason,
             origin: candidate.origin,
             outside: Outside::new(demand, count),
-            callee_insts: record_size(self.state.size_of(candidate.callee)),
+            callee_insts,
             caller_insts: record_size(size),
         }
     }

@@ -61,6 +61,30 @@ impl<'a> CallerJob<'a> {
         callee == self.id || self.chains.walk(candidate.chain).any(|body| body == callee)
     }
 
+    /// Returns whether the callee is always final by now, or never, for any timing of threads.
+    fn is_ordered(&self, candidate: &Candidate) -> bool {
+        // The callee of a call that became direct need not be.
+        let last = candidate.origin.path().last();
+        let is_resolved = matches!(last, Some(PathStep::Resolved { .. }));
+        !is_resolved || self.state.is_ordered(self.id, candidate.callee)
+    }
+
+    /// Returns the size of the callee as far as it is known for any timing of threads.
+    pub(super) fn callee_size(&self, candidate: &Candidate) -> usize {
+        match self.is_ordered(candidate) {
+            true => self.state.size_of(candidate.callee),
+            false => self.state.sizes[candidate.callee],
+        }
+    }
+
+    /// Returns the size of the function that a call turned out to reach, likewise.
+    pub(super) fn resolved_size(&self, callee: FunctionId) -> usize {
+        match self.state.is_ordered(self.id, callee) {
+            true => self.state.size_of(callee),
+            false => self.state.sizes[callee],
+        }
+    }
+
     /// Returns the callee, unless inlining it here would repeat a body around the call, it is
     /// wanted nowhere, or it is not final.
     fn final_callee(&self, candidate: &Candidate) -> Option<FinalCallee<'a>> {
@@ -69,12 +93,7 @@ impl<'a> CallerJob<'a> {
         if self.repeats(candidate) || self.state.unwanted.reason(callee).is_some() {
             return None;
         }
-        // The callee of a call that became direct need not be ordered.
-        let is_resolved = matches!(
-            candidate.origin.path().last(),
-            Some(PathStep::Resolved { .. })
-        );
-        if is_resolved && !self.state.is_ordered(self.id, callee) {
+        if !self.is_ordered(candidate) {
             return None;
         }
         let done = self.state.finals.get(callee)?.get()?;
@@ -93,7 +112,7 @@ impl CallerJob<'_> {
         callee: Option<&FinalCallee<'_>>,
         caller: &Function,
     ) -> usize {
-        let size = self.state.size_of(candidate.callee);
+        let size = self.callee_size(candidate);
         if candidate.kind != CallKind::TryCall {
             return size;
         }

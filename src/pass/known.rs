@@ -6,7 +6,7 @@ use crate::cleanup::OptimizeOptions;
 use crate::program::{FunctionId, FunctionName, Linkage};
 use cranelift_codegen::ir::{Endianness, Function};
 use std::cell::OnceCell;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// The bodies that one proof has asked for: a stream may free them meanwhile. Few functions refer to
 /// many others, so it is a list.
@@ -73,12 +73,16 @@ impl Surroundings for Known<'_> {
         if self.state.program[id].linkage() == Linkage::Interposable {
             return None;
         }
+        let last = || {
+            let done = self.state.finals.get(id)?.get()?;
+            Some(Arc::clone(&done.held()?.body))
+        };
         self.lent.body(id, || {
-            Some(match self.state.finals.get(id).and_then(OnceLock::get) {
-                Some(done) => Arc::clone(&done.held()?.body),
-                None if self.state.program[id].is_awaited() => return None,
-                None => self.state.original(id),
-            })
+            // Another thread may free the original between the first look and the second, but only
+            // after the function is final.
+            last()
+                .or_else(|| self.state.original_if_held(id))
+                .or_else(last)
         })
     }
 

@@ -144,7 +144,7 @@ impl CallerJob<'_> {
                 path: None,
             })),
             outside: Outside::new(None, None),
-            callee_insts: record_size(callee_id.map_or(0, |id| self.state.size_of(id))),
+            callee_insts: record_size(callee_id.map_or(0, |id| self.resolved_size(id))),
             caller_insts: record_size(self.result.size),
         };
         self.result.records.push(record);

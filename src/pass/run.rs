@@ -191,12 +191,41 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Cancels the run if it is dropped before the end of a task: by a panic, which a callback of a
+/// stream may catch.
+struct Unfinished<'a>(&'a AtomicBool);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl<'s, 'a: 's> Work<'s> for Run<'a> {
     fn component(&'s self, component: ComponentId) -> Vec<(FunctionId, u64)> {
-        let state = self.state;
+        self.task(|| self.do_component(component))
+            .unwrap_or_default()
+    }
+
+    fn compile(&'s self, id: FunctionId) {
+        self.task(|| self.do_compile(id));
+    }
+}
+
+impl Run<'_> {
+    /// Does a task, unless the run is cancelled.
+    fn task<T>(&self, task: impl FnOnce() -> T) -> Option<T> {
         if self.is_cancelled.load(Ordering::Relaxed) {
-            return Vec::new();
+            return None;
         }
+        let unfinished = Unfinished(&self.is_cancelled);
+        let done = task();
+        std::mem::forget(unfinished);
+        Some(done)
+    }
+
+    fn do_component(&self, component: ComponentId) -> Vec<(FunctionId, u64)> {
+        let state = self.state;
         for &id in state.graph.members(component) {
             let done = self.scratch.with(|scratch| self.function(id, scratch));
             // Each function is in one component, so this is the first time.
@@ -232,13 +261,10 @@ impl<'s, 'a: 's> Work<'s> for Run<'a> {
         ready.into_iter().map(|id| (id, size(id))).collect()
     }
 
-    fn compile(&'s self, id: FunctionId) {
+    fn do_compile(&self, id: FunctionId) {
         let Some(compiler) = &self.compiler else {
             return;
         };
-        if self.is_cancelled.load(Ordering::Relaxed) {
-            return;
-        }
         let compile = || compiler.compile(self.state, id);
         let fell_back = self.clock.compile.time(compile);
         if let (Some(lifetimes), Some(fell_back)) = (&self.lifetimes, fell_back) {

@@ -47,13 +47,17 @@ impl Run<'_> {
         let (mut caller, body, stats) = self.verified_stages(id, original, scratch);
         let inlined_at = self.inliner.locations == LocationMode::InlinedAt;
         let mut table = None;
+        let (body, locations) = match body {
+            Ok(body) => (body, caller.locations.take()),
+            // A run has failed then, and a stream has an error for the function. For its callers it
+            // is as it was.
+            Err(Unsound) => (None, None),
+        };
         let body = match body {
-            // After an error the run has failed; the remaining work only has to end.
-            Err(Unsound) => Arc::clone(original),
-            Ok(None) if !inlined_at => Arc::clone(original),
-            Ok(body) => {
+            None if !inlined_at => Arc::clone(original),
+            body => {
                 let mut body = body.unwrap_or_else(|| (**original).clone());
-                let made = match caller.locations.take() {
+                let made = match locations {
                     Some(builder) => Some(builder.finish(&mut body)),
                     None => inlined_at.then(|| LocationBuilder::number(&mut body)),
                 };

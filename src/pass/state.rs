@@ -134,13 +134,20 @@ pub(super) struct State<'a> {
 impl State<'_> {
     /// Returns the original body of a function, which must be there.
     pub(super) fn original(&self, id: FunctionId) -> Arc<Function> {
-        let late = self.late_bodies.get(id).map(|body| {
-            let body = body.lock().unwrap_or_else(PoisonError::into_inner);
-            debug_assert!(body.is_some(), "the body of {id} is needed, and not there");
-            body.clone()
-        });
-        late.flatten()
-            .unwrap_or_else(|| Arc::clone(self.program[id].body()))
+        let original = self.original_if_held(id);
+        debug_assert!(
+            original.is_some(),
+            "the body of {id} is needed, and not there"
+        );
+        original.unwrap_or_else(|| Arc::clone(self.program[id].body()))
+    }
+
+    /// Returns the original body of a function; `None` if it has not come yet, or was freed.
+    pub(super) fn original_if_held(&self, id: FunctionId) -> Option<Arc<Function>> {
+        match self.late_bodies.get(id) {
+            Some(body) => body.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            None => Some(Arc::clone(self.program[id].body())),
+        }
     }
 
     /// Keeps a body that came.

@@ -65,7 +65,8 @@ pub enum StreamError {
         /// Their number.
         count: usize,
     },
-    /// The stream was [cancelled](Stream::cancel).
+    /// The stream was [cancelled](Stream::cancel), or a callback panicked in a call of
+    /// [`Stream::define`], and the front end caught that.
     #[error("the stream was cancelled")]
     Cancelled,
 }
@@ -100,10 +101,13 @@ pub struct Streamed<T> {
     pub inlined: Inlined,
     /// The machine code of all functions that are needed and have no error.
     pub compiled: CompiledProgram,
-    /// The errors, in the order of functions; those of compiling went to the callback as well.
+    /// The errors, in the order of functions; those of compiling went to the callback as well. A
+    /// function whose result does not verify, or cannot be proved, is compiled from its original
+    /// body, which is also the one that its callers get.
     pub errors: Vec<(FunctionId, PassError)>,
     /// Whether the result is that of the pass over the whole program, because all declarations say
-    /// of the bodies no more and no less than is so.
+    /// of the bodies no more and no less than is so, and no call has another location than in the
+    /// [profile](Inliner::profile).
     pub is_exact: bool,
     /// The most bodies that were held at a time.
     pub held: HeldBodies,
@@ -202,7 +206,8 @@ impl<'s> Stream<'_, 's> {
         let is_first = state.late_sizes[id].set(size).is_ok() & state.program[id].arrive(hints);
         debug_assert!(is_first, "{name} was claimed once");
         if let (Some(counts), Some(profile)) = (&state.counts, &self.run.inliner.profile) {
-            counts.arrive(profile, &state.graph, id);
+            let none_moved = counts.arrive(profile, &state.graph, id);
+            self.seen.inexact.fetch_or(!none_moved, Ordering::Relaxed);
         }
         self.schedule.arrived(self.scope, self.run, id);
         let held = self.run.state.held.insts();

@@ -74,7 +74,9 @@ impl State<'_> {
         let cycle = |id| graph.cycle(graph.component(id)?);
         let is_ordered =
             cycle(caller) != cycle(callee) || graph.component(caller) == graph.component(callee);
-        let is_ordered = is_ordered && self.unwanted.reason(callee).is_none();
+        let is_ordered = is_ordered
+            && self.unwanted.reason(callee).is_none()
+            && !self.in_other_tables.contains(callee);
         let done = self.finals.get(callee).and_then(OnceLock::get);
         is_ordered && done.is_some_and(|done: &Final| done.never_throws)
     }

@@ -52,17 +52,28 @@ impl SiteCounts {
         }
     }
 
-    /// Takes the counts of the sites of a function when its body is there.
-    pub(crate) fn arrive(&self, profile: &Profile, graph: &CallGraph, function: FunctionId) {
+    /// Takes the counts of the sites of a function when its body is there. Returns whether none of
+    /// its calls has another location than in the profile.
+    pub(crate) fn arrive(
+        &self,
+        profile: &Profile,
+        graph: &CallGraph,
+        function: FunctionId,
+    ) -> bool {
+        let mut none_moved = true;
         for site in graph.callees(function) {
             let name = graph.site_name(site.id);
-            let known = name.and_then(|name| profile.get(&name));
-            let known = known.filter(|known| is_same(known.location, graph.site_location(site.id)));
-            if let (Some(known), Some(place)) = (known, self.counts.get(site.id.index())) {
+            let Some(known) = name.and_then(|name| profile.get(&name)) else {
+                continue;
+            };
+            if !is_same(known.location, graph.site_location(site.id)) {
+                none_moved = false;
+            } else if let Some(place) = self.counts.get(site.id.index()) {
                 let is_first = place.set(known.count).is_ok();
                 debug_assert!(is_first, "a body comes once");
             }
         }
+        none_moved
     }
 
     fn of_site(&self, site: SiteId) -> Option<u64> {

@@ -353,3 +353,114 @@ block0(v0: i32, v1: i32, v2: i32, v3: i32, v4: i32, v5: i32):
     let unproved = prove(&nested(5), after, "").unwrap_err();
     assert!(matches!(unproved, Unproved::CannotTell(_)), "{unproved}");
 }
+
+/// Facts go through sign extensions like through others, in both directions.
+#[test]
+fn what_is_known_of_a_sign_extended_number() {
+    let extended = |condition: &str, number: &str| {
+        let before = format!(
+            "
+function %f(i8, i8) -> i32 system_v {{
+block0(v0: i8, v1: i8):
+    v2 = sextend.i32 v0
+    {condition}
+    brif v3, block1, block2
+block1:
+    {number}
+    brif v4, block3, block4
+block2:
+    v5 = iconst.i32 1
+    return v5
+block3:
+    v6 = iconst.i32 2
+    return v6
+block4:
+    v7 = iconst.i32 3
+    return v7
+}}"
+        );
+        let after = format!(
+            "
+function %f(i8, i8) -> i32 system_v {{
+block0(v0: i8, v1: i8):
+    v2 = sextend.i32 v0
+    {condition}
+    brif v3, block3, block2
+block2:
+    v5 = iconst.i32 1
+    return v5
+block3:
+    v6 = iconst.i32 2
+    return v6
+}}"
+        );
+        prove(&before, &after, "")
+    };
+    let compared = |[result, bits_of]: [&str; 2], value: &str, op: &str, bits: i64| {
+        let ty = if value == "v2" { "i32" } else { "i8" };
+        format!("{bits_of} = iconst.{ty} {bits}\n    {result} = icmp {op} {value}, {bits_of}")
+    };
+    let is = |value, op, bits| compared(["v3", "v8"], value, op, bits);
+    let then = |value, op, bits| compared(["v4", "v9"], value, op, bits);
+    let right = [
+        // The value, and the sign.
+        (is("v0", "eq", -128), then("v2", "eq", -128)),
+        (is("v0", "eq", 127), then("v2", "slt", 128)),
+        (is("v0", "eq", -1), then("v2", "ugt", 0x7fff_ffff)),
+        // Whether it is zero.
+        (is("v0", "ne", 0), then("v2", "ne", 0)),
+        (is("v2", "ne", 0), then("v0", "ne", 0)),
+        (is("v2", "eq", 0), then("v0", "eq", 0)),
+    ];
+    for (condition, number) in right {
+        assert_eq!(
+            extended(&condition, &number),
+            Ok(()),
+            "{condition}, {number}"
+        );
+    }
+    let wrong = [
+        (is("v0", "eq", -128), then("v2", "eq", 128)),
+        (is("v0", "eq", -1), then("v2", "ult", 0x7fff_ffff)),
+        (is("v0", "ne", 0), then("v2", "ne", 1)),
+        (is("v2", "eq", 0), then("v0", "ne", 0)),
+        (is("v2", "eq", 0), then("v1", "eq", 0)),
+    ];
+    for (condition, number) in wrong {
+        assert!(
+            extended(&condition, &number).is_err(),
+            "{condition}, {number}"
+        );
+    }
+}
+
+/// A table may have many entries, and few different ones.
+#[test]
+fn a_large_table_that_decides_nothing() {
+    let table = |entries: &[&str]| {
+        let entries: Vec<&str> = entries.iter().copied().cycle().take(60).collect();
+        format!(
+            "
+function %f(i32, i64) -> i64 system_v {{
+block0(v0: i32, v1: i64):
+    br_table v0, block1, [{}]
+block1:
+    jump block3(v1)
+block2(v2: i64):
+    v3 = iadd v2, v2
+    jump block3(v3)
+block3(v4: i64):
+    return v1
+}}",
+            entries.join(", ")
+        )
+    };
+    let after = "
+function %f(i32, i64) -> i64 system_v {
+block0(v0: i32, v1: i64):
+    return v1
+}";
+    accept(&table(&["block1", "block2(v1)", "block3(v1)"]), after);
+    let wrong = table(&["block1", "block2(v1)"]).replace("return v1", "return v4");
+    assert!(prove(&wrong, after, "").is_err());
+}

@@ -327,3 +327,30 @@ fn another_target_is_refused() {
     define(&mut module, &[0, 1, 2, 3]);
     assert!(!finish(module).1.is_from_background());
 }
+
+/// The stream's work runs on the threads of the pool, and these may all be waiting for it.
+#[test]
+fn modules_may_be_finished_and_dropped_on_all_threads_of_the_pool() {
+    let plain = {
+        let mut module = module(Inliner::new(Always));
+        define(&mut module, &[0, 1, 2, 3]);
+        finish(module).0
+    };
+    for _ in 0..10 {
+        rayon::broadcast(|_| {
+            let start = || {
+                let mut module = module(Inliner::new(Always));
+                let declared = declared(&mut module);
+                module.start(declared, isa(true)).unwrap();
+                module
+            };
+            let mut finished = start();
+            define(&mut finished, &[0, 1, 2, 3]);
+            let (bytes, report) = finish(finished);
+            assert!(bytes == plain && report.is_from_background());
+            let mut dropped = start();
+            define(&mut dropped, &[0, 3]);
+            drop(dropped);
+        });
+    }
+}

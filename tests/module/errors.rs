@@ -5,11 +5,12 @@ use cranelift_codegen::Context;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{self, AbiParam, InstBuilder, types};
 use cranelift_inliner::backend::{TargetSettings, target};
-use cranelift_inliner::decide::{Always, Limits};
+use cranelift_inliner::decide::{Always, CallSite, Decision, Limits};
 use cranelift_inliner::module::{DefineError, InliningModule};
 use cranelift_inliner::pass::Inliner;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleError, default_libcall_names};
+use cranelift_object::ObjectModule;
 
 /// Makes the mistakes of a front end, step by step; returns each step's error as text.
 fn mistakes<M: Module>(module: &mut M) -> Vec<String> {
@@ -232,5 +233,51 @@ fn what_becomes_too_large_by_inlining_is_defined_as_it_was() {
         let mut calls = file.relocations(".text");
         calls.sort();
         assert_eq!(calls, ["left", "right"]);
+    }
+}
+
+/// A function that comes back because of a fallback may call others that were to be dropped.
+#[test]
+fn the_callees_of_what_comes_back_are_defined_too() {
+    for in_parallel in [false, true] {
+        let mut limits = Limits::default();
+        limits.frame_bytes = u64::MAX;
+        let into_main = |site: &CallSite<'_>| match site.caller_name().to_string() == "%main" {
+            true => Decision::inline("into main"),
+            false => Decision::keep("elsewhere"),
+        };
+        let inliner = Inliner::new(into_main).limits(limits);
+        let module = InliningModule::for_object_file(object(), inliner);
+        let mut module = module.compile_in_parallel(in_parallel);
+        let signature = module.make_signature();
+        let declare = |module: &mut InliningModule<'static, ObjectModule>, name, linkage| {
+            module.declare_function(name, linkage, &signature).unwrap()
+        };
+        let names = ["last", "helper", "left", "right"];
+        let [last, helper, left, right] =
+            names.map(|name| declare(&mut module, name, Linkage::Local));
+        let main = declare(&mut module, "main", Linkage::Export);
+        define_calls(&mut module, last, &[]);
+        define_calls(&mut module, helper, &[last]);
+        for (id, size) in [(left, 600_000_000), (right, 600_000_008)] {
+            let mut context = returning(&module);
+            add_slot(&mut context.func, size);
+            let callee = module.declare_func_in_func(helper, &mut context.func);
+            let entry = context.func.layout.entry_block().unwrap();
+            let mut cursor = FuncCursor::new(&mut context.func).at_first_insertion_point(entry);
+            cursor.ins().call(callee, &[]);
+            module.define_function(id, &mut context).unwrap();
+        }
+        define_calls(&mut module, main, &[left, right]);
+        let (module, report) = module.finish().unwrap();
+        assert_eq!(report.fallbacks()[0].0, main);
+        assert_eq!(report.dropped(), []);
+        let mut defined = report.defined().to_vec();
+        defined.sort();
+        assert_eq!(defined, [last, helper, left, right, main]);
+        let file = crate::support::ObjectFile::of(module);
+        let mut calls = file.relocations(".text");
+        calls.sort();
+        assert_eq!(calls, ["helper", "helper", "last", "left", "right"]);
     }
 }

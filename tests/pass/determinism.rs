@@ -1,11 +1,14 @@
 //! The result depends on the functions alone.
 
-use super::support::{POLICIES, isa, leaf, policy, program_exporting, through};
-use cranelift_inliner::decide::Limits;
-use cranelift_inliner::pass::{Inlined, Inliner};
-use cranelift_inliner::program::{FunctionName, Program};
+use super::support::{POLICIES, isa, leaf, name, policy, program_exporting, through};
+use cranelift_inliner::cleanup::{OptimizeOptions, TableFunction, Tables};
+use cranelift_inliner::decide::{CallSite, Decision, Limits};
+use cranelift_inliner::pass::{Inlined, Inliner, Observer, Optimize};
+use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Returns three layers with recursion among them, and a share of growth that does not suffice.
 fn layered() -> Vec<String> {
@@ -127,4 +130,84 @@ proptest! {
         let got = run_with_threads(&shuffled, policy_name, 2);
         prop_assert_eq!(outcome(&straight, &expected), outcome(&shuffled, &got));
     }
+}
+
+/// `%main` calls `%handler` by a table that only the options know. Neither waits for the other.
+const BY_TABLE: &str = "
+function %inner(i64) -> i64 tail {
+block0(v0: i64):
+    v1 = iadd v0, v0
+    return v1
+}
+function %gate(i64) -> i64 tail {
+block0(v0: i64):
+    return v0
+}
+function %handler(i64) -> i64 tail {
+    sig0 = (i64) -> i64 tail
+    fn0 = colocated %inner(i64) -> i64 tail
+    fn1 = colocated %gate(i64) -> i64 tail
+block0(v0: i64):
+    v1 = func_addr.i64 fn0
+    v2 = call_indirect sig0, v1(v0)
+    v3 = call fn1(v2)
+    v4 = call fn1(v3)
+    return v4
+}
+function %main(i64) -> i64 tail {
+    gv0 = symbol colocated %handlers
+    sig0 = (i64) -> i64 tail
+    fn0 = colocated %gate(i64) -> i64 tail
+block0(v0: i64):
+    v1 = call fn0(v0)
+    v2 = symbol_value.i64 gv0
+    v3 = load.i64 notrap v2+8
+    try_call_indirect v3(v1), sig0, block1(ret0), [ default: block2(exn0) ]
+block1(v4: i64):
+    return v4
+block2(v5: i64):
+    return v5
+}";
+
+struct Final<'a>(&'a AtomicBool, FunctionId);
+
+impl Observer for Final<'_> {
+    fn inlined(&self, function: FunctionId) {
+        if function == self.1 {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+}
+
+#[test]
+fn it_does_not_matter_which_of_two_functions_is_final_first() {
+    let program = program_exporting(BY_TABLE, &["main", "handler"]);
+    let handler = program.id(&name("handler")).unwrap();
+    let signature = program[handler].body().signature.clone();
+    let mut tables = Tables::default();
+    let function = TableFunction::new(name("handler"), signature);
+    tables.insert(name("handlers"), 8, function);
+    let tables = Arc::new(tables);
+    let run = |first: &str| {
+        let (is_final, first) = (AtomicBool::new(false), name(first));
+        let policy = |site: &CallSite<'_>| {
+            let is_other = *site.caller_name() != first;
+            while is_other && !is_final.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            Decision::inline("all")
+        };
+        let options = OptimizeOptions::default().with_tables(Arc::clone(&tables));
+        let inliner = Inliner::new(policy)
+            .optimize(Optimize::All)
+            .optimize_options(options)
+            .observe(Final(&is_final, program.id(&first).unwrap()));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build();
+        let inlined = pool.unwrap().install(|| inliner.run(&program)).unwrap();
+        let records: Vec<String> = inlined.sites().map(|site| format!("{site:?}")).collect();
+        (inlined.program().to_clif().unwrap(), records)
+    };
+    let (main_first, handler_first) = (run("main"), run("handler"));
+    assert!(main_first.0.contains("try_call fn"), "{}", main_first.0);
+    assert_eq!(main_first, handler_first);
 }

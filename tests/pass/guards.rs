@@ -244,3 +244,45 @@ block0(v0: i64):
     v3 = load.i64 notrap v1
     return_call_indirect sig0, v3(v0)
 }";
+
+/// The guard would leave no `try_call` at the end of the block, or one of two.
+#[test]
+fn a_handler_address_keeps_its_call() {
+    const CALL: &str = "    v7 = call_indirect sig0, v6(v3, v5)\n";
+    const NAMED: &str =
+        "    v20 = get_exception_handler_address.i64 block1, 0\n    store v20, v5\n";
+    let function = |text: &str, edits: &[(&str, &str)]| {
+        let edits = edits.iter();
+        edits.fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    };
+    // All functions have a convention with exceptions.
+    let tail = [
+        ("fast", "tail"),
+        ("%outside(i64)\n", "%outside(i64) tail\n"),
+    ];
+    let handlers = "[ tag0: block4(exn0) ]\nblock3(v7: i64):\n";
+    let end = (
+        "    return v10\n",
+        "    return v10\nblock4(v21: i64):\n    return v21\n",
+    );
+
+    let guarded = format!("    try_call_indirect v6(v3, v5), sig0, block3(ret0), {handlers}");
+    let named = format!("{NAMED}{guarded}");
+    for (call, guards) in [(guarded, 1), (named, 0)] {
+        let text = function(COUNTER, &[&tail[..], &[(CALL, &call), end]].concat());
+        let (main, stats) = optimized(&text, OptimizeOptions::default());
+        assert_eq!(stats.calls_guarded, guards, "{main}");
+        assert_eq!(main.contains("get_exception"), guards == 0);
+    }
+    // The block ends with another call, which goes on behind the guard.
+    let other = "    try_call fn1(v7), sig1, block3, [ tag0: block4(exn0) ]\nblock3:\n";
+    let call = format!("{NAMED}{CALL}{other}");
+    let signature = ("    fn0 = ", "    sig1 = (i64) tail\n    fn0 = ");
+    let text = function(
+        COUNTER,
+        &[&tail[..], &[(CALL, &call), end, signature]].concat(),
+    );
+    let (main, stats) = optimized(&text, OptimizeOptions::default());
+    assert_eq!(stats.calls_guarded, 1);
+    assert!(main.contains("get_exception_handler_address"), "{main}");
+}

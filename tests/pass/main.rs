@@ -5,6 +5,7 @@ mod determinism;
 mod directives;
 mod exhaustion;
 mod facts;
+mod failures;
 mod fallback;
 mod frames;
 mod guards;

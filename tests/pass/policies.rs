@@ -408,3 +408,37 @@ fn what_the_code_of_a_callee_forbids_is_said_where_somebody_wants_it() {
     );
     assert_eq!(slugs(Box::new(Never)), ["policy", "patchable"]);
 }
+
+/// An embedder says "always" or "never" with the numbers that are largest and smallest.
+#[test]
+fn the_numbers_of_the_cost_model_may_be_extreme() {
+    let text = leaf("callee", 300) + &through("main", &["callee", "callee"]);
+    for most in [i64::MAX, i64::MAX - 40] {
+        assert!(inlines_exported(
+            CostModel::default().with_threshold(most),
+            &text
+        ));
+        let model = CostModel::default().with_call_overhead(most);
+        assert!(inlines_exported(model.with_argument_overhead(most), &text));
+        let model = CostModel::default().with_loop_bonus(most);
+        assert!(!inlines_exported(model, &text));
+        let cost = CostModel::default().with_inner_call_cost(most);
+        let calls = text.clone() + &through("outer", &["main", "main"]);
+        let inlined = run(Inliner::new(cost), &program(&calls));
+        assert!(!sites_of(&inlined, &program(&calls), "outer")[0].inlined);
+        let few = CostModel::default().with_few_call_sites_bonus(most);
+        assert!(inlines(few.with_threshold(most), &text));
+    }
+    for least in [i64::MIN, i64::MIN + 40] {
+        assert!(!inlines_exported(
+            CostModel::default().with_threshold(least),
+            &text
+        ));
+        let model = CostModel::default().with_call_overhead(least);
+        assert!(!inlines_exported(model.with_folded_branch(least), &text));
+        let model = CostModel::default().with_promoted_access(least);
+        assert!(!inlines_exported(model.with_max_promotion(least), &text));
+        let model = CostModel::default().with_inner_call_cost(least);
+        assert!(!inlines_exported(model, &text));
+    }
+}

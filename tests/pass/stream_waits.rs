@@ -1,13 +1,15 @@
 //! The functions for which a stream waits, and those for which it does not.
 
 use super::support::{declared_keeping, id, isa, name, program_exporting};
-use cranelift_codegen::ir::Inst;
+use cranelift_codegen::ir::{Inst, SourceLoc};
 use cranelift_inliner::cleanup::OptimizeOptions;
 use cranelift_inliner::decide::{
     Always, CallSite, CostModel, Decision, EarlyCallee, FirstMatch, Inline, Limits, Never,
     PolicyReason, Small,
 };
-use cranelift_inliner::pass::{Inliner, Reason, Stream, StreamError, Streamed};
+use cranelift_inliner::pass::{
+    Inlined, Inliner, Reason, SiteRecord, Stream, StreamError, Streamed,
+};
 use cranelift_inliner::profile::Profile;
 use cranelift_inliner::program::{
     Attributes, FunctionId, InlineAttribute, Linkage, Program, SiteHint,
@@ -421,5 +423,60 @@ fn a_stream_has_a_profile() {
         let streamed = streamed.unwrap();
         assert_same(&program, &inliner, &streamed);
         assert!(streamed.inlined.sites().any(|site| site.inlined));
+    }
+}
+
+/// The whole program leaves out the counts of calls that are elsewhere now, before it looks at any
+/// other. A stream sees that a call has moved only with the body.
+#[test]
+fn a_stream_with_a_profile_of_another_program_is_not_exact() {
+    let caller = |name: &str, callee: &str| {
+        format!(
+            "function %{name}(i64) -> i64 fast {{
+                 fn0 = %{callee}(i64) -> i64 fast
+             block0(v0: i64):
+             @0001 v1 = call fn0(v0)
+                 return v1
+             }}\n"
+        )
+    };
+    let leaf = "function %leaf(i64) -> i64 fast {\nblock0(v0: i64):\n return v0\n}\n";
+    let callers = [("middle", "leaf"), ("other", "middle"), ("main", "middle")];
+    let callers = callers.map(|(name, callee)| caller(name, callee));
+    let program = program_exporting(&(leaf.to_owned() + &callers.concat()), &["other", "main"]);
+    let graph = cranelift_inliner::graph::CallGraph::new(&program);
+    let moved = |caller: &str| {
+        let mut profile = Profile::new();
+        for (site, name) in graph.site_names() {
+            let location = match name.caller.to_string() == caller {
+                true => SourceLoc::new(7),
+                false => graph.site_location(site.id),
+            };
+            profile.insert(name, location, 100);
+        }
+        profile
+    };
+    for (caller, is_exact) in [("", true), ("%other", false)] {
+        let profile = moved(caller);
+        assert_eq!(profile.mismatches(&graph).is_empty(), is_exact);
+        let into_main = |site: &CallSite<'_>| match site.caller_name().to_string() == "%main" {
+            true => Decision::inline("into main"),
+            false => Decision::keep("elsewhere"),
+        };
+        let inliner = Inliner::new(into_main).profile(&profile);
+        let declared = declared_keeping(&program);
+        let streamed = inliner.stream(&declared, &*isa("x86_64"), &|_, _| {}, |stream| {
+            for (_, function) in program.iter() {
+                stream.define(function.body().clone()).unwrap();
+            }
+        });
+        let streamed = streamed.unwrap();
+        assert_eq!(streamed.is_exact, is_exact);
+        let counts = |inlined: &Inlined| {
+            let counts: Vec<Option<u64>> = inlined.sites().map(SiteRecord::count).collect();
+            counts
+        };
+        let whole = inliner.run(&program).unwrap();
+        assert_eq!(counts(&streamed.inlined) == counts(&whole), is_exact);
     }
 }

@@ -1,6 +1,6 @@
 //! Facts from branches.
 
-use super::super::comparison::holds;
+use super::super::comparison::{holds, signed};
 use super::evaluate::World;
 use super::nodes::{Node, Term, mask};
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
@@ -93,8 +93,13 @@ fn value_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<u128
     }
 }
 
-/// Returns the value of a sum, a difference or combined bits of known values.
+/// Returns the value of a sum, a difference, an extension or combined bits of known values.
 fn calculated(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<u128> {
+    if let Some(x) = sign_extended(world, node) {
+        let bits = value_at(world, facts, x, depth)?;
+        let bits = signed(bits, world.nodes.width(x)).cast_unsigned();
+        return Some(bits & mask(world.nodes.width(node)));
+    }
     let Term::Computed { shape, args, .. } = world.nodes.term(node) else {
         return None;
     };
@@ -150,6 +155,18 @@ fn truth_at(world: &World, facts: &Facts, node: Node, depth: u32) -> Option<bool
             is_some.then_some(true)
         }
         &Term::Slot(slot, offset) => world.tracking.is_inside(slot, offset).then_some(true),
+        _ => truth_at(world, facts, sign_extended(world, node)?, depth),
+    }
+}
+
+/// Returns the number of which a term is the sign extension: both are zero or none.
+fn sign_extended(world: &World, node: Node) -> Option<Node> {
+    let Term::Computed { shape, args, .. } = world.nodes.term(node) else {
+        return None;
+    };
+    let is_extension = world.contents.opcode(*shape) == Some(Opcode::Sextend);
+    match args[..] {
+        [x] if is_extension && world.contents.is_scalar(*shape) => Some(x),
         _ => None,
     }
 }
@@ -215,6 +232,9 @@ fn learn_at(world: &World, facts: &mut Facts, node: Node, truth: bool, depth: u3
                 _ => {}
             }
         }
+    }
+    if let Some(x) = sign_extended(world, node) {
+        learn_at(world, facts, x, truth, depth);
     }
     if let Term::Row(parts) = nodes.term(node) {
         let open = parts

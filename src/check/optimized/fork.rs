@@ -9,7 +9,7 @@ use super::liveness::is_everywhere;
 use super::memory::{Held, Memory, Piece};
 use super::nodes::{Node, Side, SlotRef};
 use super::walk::{Outcome, Step, Walk};
-use cranelift_codegen::ir::{BlockCall, Inst, InstructionData, StackSlot, Value};
+use cranelift_codegen::ir::{BlockCall, Function, Inst, InstructionData, StackSlot, Value};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -21,8 +21,24 @@ const MAX_FORKS: u32 = 4;
 const MAX_BLOCKS: [usize; 5] = [1, 2, 4, 8, 32];
 /// The maximum number of steps on all sides.
 const MAX_STEPS: usize = 512;
-/// Branches with more targets are always taken to decide something.
+/// Branches with more different targets are always taken to decide something.
 const MAX_SIDES: usize = 16;
+
+/// Returns the entries of a table that lead elsewhere than those before them, or pass other
+/// arguments; at most one more than can be followed.
+fn different(func: &Function, entries: &[BlockCall]) -> Vec<BlockCall> {
+    let pool = &func.dfg.value_lists;
+    let mut found: Vec<BlockCall> = Vec::new();
+    for &entry in entries {
+        let is_same = |other: &BlockCall| {
+            entry.block(pool) == other.block(pool) && entry.args(pool).eq(other.args(pool))
+        };
+        if found.len() <= MAX_SIDES && !found.iter().any(is_same) {
+            found.push(entry);
+        }
+    }
+    found
+}
 
 /// A place on one side, with the assignments up to it.
 struct Stop {
@@ -57,7 +73,7 @@ impl Walk<'_> {
         let sides: Vec<BlockCall> = match func.dfg.insts[branch] {
             InstructionData::Brif { blocks, .. } => blocks.to_vec(),
             InstructionData::BranchTable { table, .. } => {
-                func.dfg.jump_tables[table].all_branches().to_vec()
+                different(func, func.dfg.jump_tables[table].all_branches())
             }
             _ => return Ok(false),
         };

@@ -113,7 +113,7 @@ pub(super) fn thread_decided(
     }
     context.definitions.clear();
     for way in context.ways.drain(..) {
-        copy_join(func, &way, &mut context.definitions);
+        copy_join(func, &way, handler_addresses, &mut context.definitions);
     }
     drop_unreachable_blocks(func, handler_addresses);
     flow.compute(func);
@@ -295,7 +295,12 @@ fn destination(func: &Function, branch: Inst, known: impl Fn(Value) -> Known) ->
 }
 
 /// Sends `way` through a copy of its join, which goes where the join's branch leads.
-fn copy_join(func: &mut Function, way: &Way, definitions: &mut Vec<Definition>) {
+fn copy_join(
+    func: &mut Function,
+    way: &Way,
+    handler_addresses: &mut HandlerAddresses,
+    definitions: &mut Vec<Definition>,
+) {
     let copy = func.dfg.make_block();
     func.layout.insert_block_after(copy, way.join);
     if func.layout.is_cold(way.join) {
@@ -317,6 +322,7 @@ fn copy_join(func: &mut Function, way: &Way, definitions: &mut Vec<Definition>) 
         map_values(func, copied, &values);
         func.layout.append_inst(copied, copy);
         copy_location(func, inst, copied);
+        handler_addresses.add(func, copied);
         let results = func.dfg.inst_results(inst).iter().copied();
         let copies = func.dfg.inst_results(copied).iter().copied();
         values.extend(results.zip(copies));
