@@ -4,12 +4,11 @@ use super::compiled::CompiledFunction;
 use super::error::CompileError;
 use super::relocation::{check_names, relocations};
 use super::try_call_tags::TryCallTags;
-use crate::body::{Mention, for_each_mention};
 use crate::panics;
 use crate::program::FunctionName;
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::Function;
+use cranelift_codegen::ir::{Function, InstructionData};
 use cranelift_codegen::isa::TargetIsa;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -153,13 +152,13 @@ pub fn compile_owned_function(
 /// Checks that each indirect call has a callee. Cranelift panics otherwise, and panics once more in
 /// the message of that, which cannot be caught.
 fn check_callees(function: &Function) -> Result<(), CompileError> {
-    let mut without = None;
-    for_each_mention(function, |_, inst, mention| {
-        if let Mention::IndirectCall = mention
-            && function.dfg.inst_args(inst).is_empty()
-        {
-            without.get_or_insert(inst);
-        }
+    let blocks = function.layout.blocks();
+    let insts = blocks.flat_map(|block| function.layout.block_insts(block));
+    let mut insts = insts.filter(|&inst| function.dfg.inst_is_valid(inst));
+    let without = insts.find(|&inst| match &function.dfg.insts[inst] {
+        InstructionData::CallIndirect { args, .. }
+        | InstructionData::TryCallIndirect { args, .. } => args.is_empty(),
+        _ => false,
     });
     match without {
         None => Ok(()),
