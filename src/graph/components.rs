@@ -75,13 +75,11 @@ impl Components {
         addressed: &PrimaryMap<FunctionId, Box<[FunctionId]>>,
     ) -> Self {
         let count = program.len();
-        let mut strong: Strong<FunctionId> = strong_components(count, &edges.callees, |id| {
-            edges.of.get(id).copied().unwrap_or_default()
-        });
+        let mut strong = edges.strong_components();
         // The component of each function, by its number in the order in which they were found.
         let mut found_in = vec![0u32; count];
-        for (number, part) in (0u32..).zip(&strong.parts) {
-            for member in strong.order.get(part.range()).unwrap_or_default() {
+        for (number, members) in (0u32..).zip(strong.iter()) {
+            for member in members {
                 if let Some(place) = found_in.get_mut(member.index()) {
                     *place = number;
                 }
@@ -103,8 +101,7 @@ impl Components {
         };
         for number in order {
             let number = number as usize;
-            let part = strong.parts.get(number).copied().unwrap_or_default();
-            let members = strong.order.get(part.range()).unwrap_or_default();
+            let members = strong.members(number);
             let start = components.order.len();
             components.order.extend_from_slice(members);
             let part = start..components.order.len();
@@ -170,20 +167,19 @@ fn in_order(
 ) -> Vec<u32> {
     let by_name = by_name(program);
     // Each component takes its members as they come, so that the first one is the least.
-    let mut next: Vec<u32> = vec![0; strong.parts.len()];
-    let mut order: Vec<u32> = Vec::with_capacity(strong.parts.len());
+    let mut next: Vec<u32> = vec![0; strong.len()];
+    let mut order: Vec<u32> = Vec::with_capacity(strong.len());
     for id in by_name {
         let Some(&number) = found_in.get(id.index()) else {
             continue;
         };
-        let part = strong.parts.get(number as usize).copied();
-        let members = part.and_then(|part| strong.order.get_mut(part.range()));
-        let Some((members, next)) = members.zip(next.get_mut(number as usize)) else {
+        let Some(next) = next.get_mut(number as usize) else {
             continue;
         };
         if *next == 0 {
             order.push(number);
         }
+        let members = strong.members_mut(number as usize);
         if let Some(place) = members.get_mut(*next as usize) {
             *place = id;
         }
@@ -234,9 +230,8 @@ fn by_name(program: &Program) -> impl Iterator<Item = FunctionId> {
 
 /// Finds the heights where no address is taken: each component is a cycle of its own.
 fn heights(edges: &Edges, strong: &Strong<FunctionId>, found_in: &[u32]) -> Vec<Found> {
-    let mut found: Vec<Found> = Vec::with_capacity(strong.parts.len());
-    for (number, part) in (0u32..).zip(&strong.parts) {
-        let members = strong.order.get(part.range()).unwrap_or_default();
+    let mut found: Vec<Found> = Vec::with_capacity(strong.len());
+    for (number, members) in (0u32..).zip(strong.iter()) {
         let callees = members.iter().flat_map(|&member| edges.callees_of(member));
         // Calls within the component find none yet, and those of external functions neither.
         let below = callees.filter_map(|callee| found.get(*found_in.get(callee.index())? as usize));
@@ -256,23 +251,25 @@ fn heights_over_addresses(
     strong: &Strong<FunctionId>,
     found_in: &[u32],
 ) -> Vec<Found> {
-    let members = |number: usize| {
-        let part = strong.parts.get(number).copied().unwrap_or_default();
-        strong.order.get(part.range()).unwrap_or_default()
-    };
     let calls = |number: usize| {
-        let callees = members(number).iter().flat_map(|&id| edges.callees_of(id));
+        let callees = strong
+            .members(number)
+            .iter()
+            .flat_map(|&id| edges.callees_of(id));
         callees.filter_map(|callee| found_in.get(callee.index()).copied())
     };
     let addresses = |number: usize| {
-        let addressed = members(number).iter().flat_map(|&id| addressed.get(id));
+        let addressed = strong
+            .members(number)
+            .iter()
+            .flat_map(|&id| addressed.get(id));
         let addressed = addressed.flat_map(|addressed| addressed.iter());
         addressed.filter_map(|id| found_in.get(id.index()).copied())
     };
     // The components to which each leads.
     let mut heads: Vec<ComponentId> = Vec::new();
-    let mut of: Vec<Span> = Vec::with_capacity(strong.parts.len());
-    for number in 0..strong.parts.len() {
+    let mut of: Vec<Span> = Vec::with_capacity(strong.len());
+    for number in 0..strong.len() {
         let start = heads.len();
         let to = calls(number).chain(addresses(number));
         heads.extend(to.filter(|&to| to as usize != number).map(ComponentId));
@@ -281,16 +278,16 @@ fn heights_over_addresses(
     let span = |id: ComponentId| of.get(id.index()).copied().unwrap_or_default();
     let cycles: Strong<ComponentId> = strong_components(of.len(), &heads, span);
     let mut found = vec![Found::default(); of.len()];
-    for (number, part) in (0u32..).zip(&cycles.parts) {
-        for id in cycles.order.get(part.range()).unwrap_or_default() {
+    for (number, cycle) in (0u32..).zip(cycles.iter()) {
+        for id in cycle {
             found[id.index()].cycle = number;
         }
     }
-    let mut heights: Vec<u32> = Vec::with_capacity(cycles.parts.len());
+    let mut heights: Vec<u32> = Vec::with_capacity(cycles.len());
     let mut cycle: Vec<ComponentId> = Vec::new();
-    for (number, part) in (0u32..).zip(&cycles.parts) {
+    for (number, members) in (0u32..).zip(cycles.iter()) {
         cycle.clear();
-        cycle.extend(cycles.order.get(part.range()).unwrap_or_default());
+        cycle.extend(members);
         // Callees first, as they were found.
         cycle.sort_unstable();
         let beyond = cycle.iter().flat_map(|&id| heads.get(span(id).range()));

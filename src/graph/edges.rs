@@ -1,6 +1,7 @@
 //! The nodes and edges of a call graph, in lists in the order of the edges' sources.
 
 use super::ids::Span;
+use super::strong::{Strong, strong_components};
 use super::{CallEdge, CallKind, CallNode, NodeId, SiteId};
 use crate::program::FunctionId;
 use cranelift_codegen::ir::{Block, Inst};
@@ -87,6 +88,13 @@ impl Edges {
     #[cfg(feature = "shards")]
     pub(super) fn ordinal(&self, id: SiteId) -> Option<u32> {
         self.ordinals.get(id.index()).copied()
+    }
+
+    /// Returns the strongly connected components of functions.
+    pub(super) fn strong_components(&self) -> Strong<FunctionId> {
+        strong_components(self.of.len(), &self.callees, |id| {
+            self.of.get(id).copied().unwrap_or_default()
+        })
     }
 
     /// Returns the callees of a function, in the order of its edges.

@@ -340,12 +340,19 @@ impl CallGraph {
         self.edges.ordinal(id)
     }
 
-    /// Returns the function that the call `number` of a function leads to, from 0; `None` if the
-    /// program does not define it.
+    /// Returns the functions of the program that a function calls, once per site.
     #[cfg(feature = "shards")]
-    pub(crate) fn nth_callee(&self, id: FunctionId, number: usize) -> Option<FunctionId> {
-        let callee = self.edges.callees_of(id).get(number)?.index();
-        (callee < self.edges.of.len()).then(|| FunctionId::new(callee))
+    pub(crate) fn called_functions(&self, id: FunctionId) -> impl Iterator<Item = FunctionId> {
+        let callees = self.edges.callees_of(id).iter();
+        let callees = callees.map(|callee| FunctionId::new(callee.index()));
+        callees.filter(|&callee| self.edges.of.is_valid(callee))
+    }
+
+    /// Returns the functions that call a function, once per site.
+    #[cfg(feature = "shards")]
+    pub(crate) fn calling_functions(&self, id: FunctionId) -> impl Iterator<Item = FunctionId> {
+        let edges = self.edges.incoming(id).iter();
+        edges.filter_map(|&edge| self.edges.caller(edge))
     }
 
     /// Returns the functions that a function calls or takes the address of. A function with several

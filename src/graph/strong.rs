@@ -10,9 +10,30 @@ use cranelift_entity::EntityRef;
 /// Components, each after those to which its edges lead.
 #[derive(Debug, Default)]
 pub(super) struct Strong<N> {
-    pub(super) order: Vec<N>,
+    order: Vec<N>,
     /// Each component's part of `order`.
-    pub(super) parts: Vec<Span>,
+    parts: Vec<Span>,
+}
+
+impl<N> Strong<N> {
+    pub(super) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Returns the nodes of each component.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[N]> {
+        (0..self.parts.len()).map(|number| self.members(number))
+    }
+
+    pub(super) fn members(&self, number: usize) -> &[N] {
+        let part = self.parts.get(number).copied().unwrap_or_default();
+        self.order.get(part.range()).unwrap_or_default()
+    }
+
+    pub(super) fn members_mut(&mut self, number: usize) -> &mut [N] {
+        let part = self.parts.get(number).copied().unwrap_or_default();
+        self.order.get_mut(part.range()).unwrap_or_default()
+    }
 }
 
 /// A node on the way.

@@ -26,6 +26,8 @@ use std::sync::Arc;
 pub(super) struct Index {
     pub(super) shards: Vec<Shard>,
     pub(super) program: Program,
+    /// The names of the program's functions.
+    names: Names,
     pub(super) functions: PrimaryMap<FunctionId, Facts>,
     hashes: PrimaryMap<FunctionId, u128>,
     /// The number of the shard's name for each address that a function takes, by function.
@@ -67,6 +69,7 @@ impl Index {
         let mut index = Index {
             shards: Vec::with_capacity(summaries.len()),
             program: Program::new(),
+            names: Names::default(),
             functions: PrimaryMap::new(),
             hashes: PrimaryMap::new(),
             addresses: FxHashMap::default(),
@@ -106,7 +109,7 @@ impl Index {
                 };
                 let is_local = function.linkage == ShardLinkage::Local;
                 let id = FunctionId::new(self.functions.len());
-                if !is_local && !owners.take(original, shard, number, id) {
+                if !owners.take(shard, number, id) {
                     continue;
                 }
                 let name = match is_local {
@@ -149,33 +152,32 @@ impl Index {
                 name,
             }
         })?;
-        let mut next = self.functions.iter().peekable();
+        self.names = Names::of(&self.program);
         for (shard, summary) in summaries.iter().enumerate() {
-            let names = 0..number(summary.names.len());
-            let mut targets: Vec<PackedOption<FunctionId>> = names
-                .map(|name| summary.name(name).and_then(|name| owners.id(name)).into())
-                .collect();
+            let mut targets: Vec<PackedOption<FunctionId>> = vec![None.into(); summary.names.len()];
+            let mut is_own = vec![false; summary.names.len()];
             let mut members = Vec::with_capacity(summary.functions.len());
             for (number, function) in summary.functions.iter().enumerate() {
-                let is_own = |facts: &Facts| {
-                    (facts.shard as usize, facts.number as usize) == (shard, number)
-                };
-                if let Some((id, _)) = next.next_if(|(_, facts)| is_own(facts))
-                    && let Some(target) = targets.get_mut(function.name as usize)
-                {
-                    *target = id.into();
-                }
-                let kept = targets.get(function.name as usize);
-                let kept = kept.and_then(|target| target.expand());
+                let given_way = || owners.id(summary.name(function.name)?);
+                let id = owners.defined(shard, number).or_else(given_way);
                 debug_assert!(
-                    kept.is_some(),
+                    id.is_some(),
                     "each definition is kept or gives way to another"
                 );
+                let name = function.name as usize;
+                if let Some((target, is_own)) = targets.get_mut(name).zip(is_own.get_mut(name)) {
+                    (*target, *is_own) = (id.into(), true);
+                }
                 members.push(Member {
                     name: function.name,
                     linkage: function.linkage,
-                    id: kept.unwrap_or(FunctionId::new(0)),
+                    id: id.unwrap_or(FunctionId::new(0)),
                 });
+            }
+            for ((name, target), is_own) in (0..).zip(&mut targets).zip(is_own) {
+                if !is_own {
+                    *target = summary.name(name).and_then(|name| owners.id(name)).into();
+                }
             }
             self.shards.push(Shard {
                 name: summary.shard.clone(),
@@ -412,6 +414,11 @@ impl Index {
         });
         let names = called.chain(addressed);
         names.filter_map(move |name| shard?.names.get(name))
+    }
+
+    /// Returns the name of a function in the whole program.
+    pub(super) fn name(&self, id: FunctionId) -> NameRef<'_> {
+        self.names.get(id.as_u32()).unwrap_or(NameRef::Text(""))
     }
 
     /// Returns the name of a function in the shard that defines it.

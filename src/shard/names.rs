@@ -1,6 +1,6 @@
 //! The names of a summary, without an allocation for each.
 
-use crate::program::FunctionName;
+use crate::program::{FunctionName, Program};
 use cranelift_codegen::ir::UserFuncName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -57,6 +57,23 @@ enum Entry {
 }
 
 impl Names {
+    /// Returns the names of a program's functions, in their order.
+    pub(super) fn of(program: &Program) -> Self {
+        let functions = || program.iter().map(|(_, function)| function.name());
+        let length = |name| match NameRef::of(name) {
+            NameRef::User(..) => 0,
+            NameRef::Text(text) => text.len(),
+        };
+        let mut names = Names {
+            text: String::with_capacity(functions().map(length).sum()),
+            entries: Vec::with_capacity(program.len()),
+        };
+        for name in functions() {
+            names.push(NameRef::of(name));
+        }
+        names
+    }
+
     /// Adds a name, and returns its number.
     pub(super) fn push(&mut self, name: NameRef<'_>) -> u32 {
         let number = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);

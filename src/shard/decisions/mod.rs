@@ -13,6 +13,7 @@ mod steps;
 pub(super) use self::steps::Step;
 
 use self::facts::CallFacts;
+use self::order::Order;
 use self::program_facts::{counts, never_throwing};
 use self::steps::{ROOT, Steps};
 use super::index::Index;
@@ -82,6 +83,8 @@ pub(super) struct Decisions<'a> {
     /// The functions that are never inlined because the optimizer knows them by their names.
     memory_functions: EntitySet<FunctionId>,
     pub(super) never_throwing: EntitySet<FunctionId>,
+    /// The number of calls that were decided to be inlined.
+    pub(super) inlined: usize,
     outcomes: PrimaryMap<FunctionId, Outcome>,
     /// Those of the index, changed where inlined bodies have changed them.
     parameters: Vec<ParameterUse>,
@@ -110,7 +113,7 @@ impl<'a> Decisions<'a> {
                 memory_functions.insert(id);
             }
         }
-        let order = order::callees_first(graph);
+        let order = Order::new(graph, |id| index.shard_of(id));
         let mut decisions = Decisions {
             index,
             graph,
@@ -119,6 +122,7 @@ impl<'a> Decisions<'a> {
             shares,
             memory_functions,
             never_throwing: never_throwing(index, graph, inliner, &order),
+            inlined: 0,
             outcomes: index.ids().map(|_| Outcome::default()).collect(),
             parameters,
         };
@@ -126,13 +130,13 @@ impl<'a> Decisions<'a> {
         decisions
     }
 
-    fn decide(&mut self, order: &[crate::graph::ComponentId]) {
+    fn decide(&mut self, order: &Order) {
         let Some((_, first)) = self.index.program.iter().next() else {
             return;
         };
         let mut caller = Caller::new(first.body());
-        for &component in order {
-            for &id in self.graph.members(component) {
+        for members in order.iter() {
+            for &id in members {
                 let outcome = match self.index.functions[id].in_program.linkage {
                     Linkage::AvailableExternally => self.unchanged(id),
                     _ => self.function(id, &mut caller),
@@ -190,6 +194,7 @@ impl<'a> Decisions<'a> {
         }
         (caller.candidates, caller.came_in) = (candidates, came_in);
         self.change_parameters(facts, caller);
+        self.inlined += caller.bodies.len();
         // One less than a number that is taken for none.
         let inlined = number(caller.inlined.len()).min(u32::MAX - 1);
         caller.inlined.extend_from_slice(&caller.kept);

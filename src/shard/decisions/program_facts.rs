@@ -1,6 +1,7 @@
 //! Facts about the program as a whole.
 
-use crate::graph::{CallGraph, CallNode, ComponentId, SiteId};
+use super::order::Order;
+use crate::graph::{CallGraph, CallNode, SiteId};
 use crate::pass::Inliner;
 use crate::profile::{Profile, SiteCounts};
 use crate::program::{FunctionId, Linkage};
@@ -25,12 +26,17 @@ pub(super) fn never_throwing(
     index: &Index,
     graph: &CallGraph,
     inliner: &Inliner<'_>,
-    order: &[ComponentId],
+    order: &Order,
 ) -> EntitySet<FunctionId> {
     let options = inliner.optimization();
     let mut known = EntitySet::with_capacity(index.program.len());
-    for &component in order {
-        let members = graph.members(component);
+    for members in order.iter() {
+        let is_member = |callee: FunctionId| match members {
+            [member] => callee == *member,
+            _ => {
+                members.first().and_then(|&first| graph.component(first)) == graph.component(callee)
+            }
+        };
         let may_throw = |id: FunctionId| {
             let Some(facts) = index.functions.get(id) else {
                 return true;
@@ -47,7 +53,7 @@ pub(super) fn never_throwing(
                         Linkage::Interposable => {
                             !options.function_never_throws(index.program[callee].name())
                         }
-                        _ => graph.component(callee) != Some(component),
+                        _ => !is_member(callee),
                     },
                     None => match graph.site(id).map(|site| site.callee) {
                         Some(CallNode::External(name)) => !options.function_never_throws(name),
