@@ -5,8 +5,9 @@ use cranelift_codegen::ir::UserFuncName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The name of a function, borrowed. Ordered like [`FunctionName`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The name of a function, borrowed. Ordered like [`FunctionName`], and read like
+/// [`Name`](super::summary::Name).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub(super) enum NameRef<'a> {
     User(u32, u32),
     Text(&'a str),
