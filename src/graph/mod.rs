@@ -100,6 +100,8 @@ pub use dot::dot_quoted;
 pub use ids::{NodeId, SiteId};
 pub use late::DeclarationMismatch;
 pub use site_name::{PathStep, SiteName};
+#[cfg(feature = "shards")]
+pub(crate) use strong::Strong;
 
 use crate::program::{FunctionId, FunctionName, Program};
 use components::Components;
@@ -340,21 +342,6 @@ impl CallGraph {
         self.edges.ordinal(id)
     }
 
-    /// Returns the functions of the program that a function calls, once per site.
-    #[cfg(feature = "shards")]
-    pub(crate) fn called_functions(&self, id: FunctionId) -> impl Iterator<Item = FunctionId> {
-        let callees = self.edges.callees_of(id).iter();
-        let callees = callees.map(|callee| FunctionId::new(callee.index()));
-        callees.filter(|&callee| self.edges.of.is_valid(callee))
-    }
-
-    /// Returns the functions that call a function, once per site.
-    #[cfg(feature = "shards")]
-    pub(crate) fn calling_functions(&self, id: FunctionId) -> impl Iterator<Item = FunctionId> {
-        let edges = self.edges.incoming(id).iter();
-        edges.filter_map(|&edge| self.edges.caller(edge))
-    }
-
     /// Returns the functions that a function calls or takes the address of. A function with several
     /// calls comes several times.
     pub(crate) fn references(&self, id: FunctionId) -> impl Iterator<Item = FunctionId> {
@@ -417,6 +404,24 @@ impl CallGraph {
     /// other, directly or over others, and stand in the order of their names.
     pub fn bottom_up(&self) -> impl DoubleEndedIterator<Item = &[FunctionId]> + ExactSizeIterator {
         self.components.iter()
+    }
+
+    /// Returns all functions by component, callees before their callers, like
+    /// [`bottom_up`](Self::bottom_up). But neighbors in the program, which share their callees, are
+    /// close to each other where the calls allow it, so that the facts about them are still in the
+    /// processor's caches.
+    #[cfg(feature = "shards")]
+    pub(crate) fn callees_first(&self) -> Strong<FunctionId> {
+        let mut strong = self.edges.strong_components();
+        for number in 0..strong.len() {
+            let members = strong.members_mut(number);
+            if let [first, _, ..] = members
+                && let Some(component) = self.component(*first)
+            {
+                members.copy_from_slice(self.members(component));
+            }
+        }
+        strong
     }
 
     /// Returns the number of components.

@@ -9,7 +9,7 @@ use cranelift_entity::EntityRef;
 
 /// Components, each after those to which its edges lead.
 #[derive(Debug, Default)]
-pub(super) struct Strong<N> {
+pub(crate) struct Strong<N> {
     order: Vec<N>,
     /// Each component's part of `order`.
     parts: Vec<Span>,
@@ -21,7 +21,7 @@ impl<N> Strong<N> {
     }
 
     /// Returns the nodes of each component.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[N]> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[N]> {
         (0..self.parts.len()).map(|number| self.members(number))
     }
 

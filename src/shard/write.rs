@@ -185,7 +185,7 @@ impl<'a> Writer<'a> {
                 .flat_map(|&id| index.references(self.graph, id));
             let local = references.filter(|&id| {
                 index.shard_of(id) == number
-                    && index.functions[id].linkage == ShardLinkage::Local
+                    && index.places[id].linkage == ShardLinkage::Local
                     && !needs.is_imported(id)
             });
             named.clear();
@@ -251,10 +251,10 @@ impl<'a> Writer<'a> {
 
     /// Returns the name of a function in the program of a shard with its imports.
     fn name_in(&self, shard: usize, id: FunctionId) -> NameRef<'a> {
-        let facts = &self.index.functions[id];
-        let is_original = facts.shard as usize == shard
-            && facts.linkage == ShardLinkage::Local
-            && self.renamed.get(facts.number as usize) == Some(&false);
+        let place = &self.index.places[id];
+        let is_original = place.shard as usize == shard
+            && place.linkage == ShardLinkage::Local
+            && self.renamed.get(place.number as usize) == Some(&false);
         match is_original {
             true => self.index.original_name(id),
             false => self.name(id),

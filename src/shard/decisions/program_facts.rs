@@ -1,7 +1,6 @@
 //! Facts about the program as a whole.
 
-use super::order::Order;
-use crate::graph::{CallGraph, CallNode, SiteId};
+use crate::graph::{CallGraph, CallNode, SiteId, Strong};
 use crate::pass::Inliner;
 use crate::profile::{Profile, SiteCounts};
 use crate::program::{FunctionId, Linkage};
@@ -26,7 +25,7 @@ pub(super) fn never_throwing(
     index: &Index,
     graph: &CallGraph,
     inliner: &Inliner<'_>,
-    order: &Order,
+    order: &Strong<FunctionId>,
 ) -> EntitySet<FunctionId> {
     let options = inliner.optimization();
     let mut known = EntitySet::with_capacity(index.program.len());
@@ -43,12 +42,13 @@ pub(super) fn never_throwing(
             };
             let throws = |number: usize| {
                 let id = SiteId::new(number);
-                let site = index.site(id);
-                if site.has(site_flags::CATCHES_ALL) {
+                let target = index.target(id);
+                if target.is_some_and(|callee| known.contains(callee))
+                    || index.site(id).has(site_flags::CATCHES_ALL)
+                {
                     return false;
                 }
-                match site.target.expand() {
-                    Some(callee) if known.contains(callee) => false,
+                match target {
                     Some(callee) => match index.functions[callee].in_program.linkage {
                         Linkage::Interposable => {
                             !options.function_never_throws(index.program[callee].name())
