@@ -4,7 +4,7 @@
 //! constants, but not through block parameters. The optimizer looks closer.
 
 use crate::body::{branches, operands, resolve_alias};
-use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::entity::{EntityRef, EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{
     DebugTag, Function, Inst, InstructionData, Opcode, StackSlot, Value, ValueDef,
 };
@@ -38,7 +38,7 @@ pub(super) fn for_each_use<O: Copy>(
     if !any {
         return;
     }
-    add_sums_and_aliases(func, &mut of);
+    let sums = add_sums_and_aliases(func, &mut of);
     let of = |value| of[value];
     for block in func.layout.blocks() {
         let last = func.layout.last_inst(block);
@@ -70,8 +70,8 @@ pub(super) fn for_each_use<O: Copy>(
                 // The uses of the sum count, not the addition.
                 InstructionData::Binary {
                     opcode: Opcode::Iadd,
-                    args: [one, other],
-                } if is_constant(func, one) || is_constant(func, other) => continue,
+                    ..
+                } if sums.contains(inst) => continue,
                 _ => {}
             }
             let how = match *data {
@@ -102,34 +102,51 @@ pub(super) fn for_each_use<O: Copy>(
     }
 }
 
-/// Gives sums with constants, and aliases, the origins of their bases.
-fn add_sums_and_aliases<O: Copy>(func: &Function, of: &mut SecondaryMap<Value, Option<O>>) {
+/// Gives sums with constants, and aliases, the origins of their bases. Returns the sums with
+/// constants.
+fn add_sums_and_aliases<O: Copy>(
+    func: &Function,
+    of: &mut SecondaryMap<Value, Option<O>>,
+) -> EntitySet<Inst> {
+    let mut sums = EntitySet::new();
     for block in func.layout.blocks() {
         for inst in func.layout.block_insts(block) {
-            if let InstructionData::Binary {
+            let InstructionData::Binary {
                 opcode: Opcode::Iadd,
-                ..
+                args: [one, other],
             } = func.dfg.insts[inst]
-                && let &[sum] = func.dfg.inst_results(inst)
-                && let Some(origin) = base(func, sum).and_then(|base| of[base])
+            else {
+                continue;
+            };
+            let next = match (is_constant(func, one), is_constant(func, other)) {
+                (false, false) => continue,
+                (false, true) => Some(one),
+                (true, false) => Some(other),
+                (true, true) => None,
+            };
+            sums.insert(inst);
+            if let &[sum] = func.dfg.inst_results(inst)
+                && let Some(next) = next
+                && let Some(origin) = base(func, next, 1).and_then(|base| of[base])
             {
                 of[sum] = Some(origin);
             }
         }
     }
-    for alias in func.dfg.values() {
+    for alias in (0..func.dfg.num_values()).map(Value::new) {
         if !func.dfg.value_is_real(alias)
             && let Some(origin) = resolve_alias(&func.dfg, alias).and_then(|value| of[value])
         {
             of[alias] = Some(origin);
         }
     }
+    sums
 }
 
-/// Returns the value to which constants were added.
-fn base(func: &Function, value: Value) -> Option<Value> {
+/// Returns the value to which constants were added, if `additions` were followed back before.
+fn base(func: &Function, value: Value, additions: usize) -> Option<Value> {
     let mut value = resolve_alias(&func.dfg, value)?;
-    for _ in 0..MOST_ADDITIONS {
+    for _ in additions..MOST_ADDITIONS {
         let ValueDef::Result(inst, 0) = func.dfg.value_def(value) else {
             return Some(value);
         };
@@ -159,7 +176,7 @@ fn is_constant(func: &Function, value: Value) -> bool {
 
 /// Returns the slot whose address `value` is, up to added constants.
 pub(super) fn slot_of(func: &Function, value: Value) -> Option<StackSlot> {
-    slot_of_base(func, base(func, value)?)
+    slot_of_base(func, base(func, value, 0)?)
 }
 
 fn slot_of_base(func: &Function, value: Value) -> Option<StackSlot> {

@@ -114,7 +114,10 @@ impl Walk<'_> {
         for &arg in args {
             let value = resolve_alias(dfg, arg);
             let source = value.map_or(Source::Unknown, |value| self.sources[value]);
-            if let Some(parameter) = value.and_then(|value| self.parameter(value)) {
+            // Others come from a parameter too.
+            if matches!(source, Source::Parameter(_))
+                && let Some(parameter) = value.and_then(|value| self.parameter(value))
+            {
                 parameter.uses += 1;
             }
             combined = match (combined, source) {

@@ -1,17 +1,15 @@
 //! Builds the graph: functions are scanned in parallel, and the results are joined in order.
 
 use super::components::Components;
-use super::ids::Span;
-use super::{CallEdge, CallGraph, CallKind, CallNode, SiteId};
+use super::edges::Edges;
+use super::{CallEdge, CallGraph, CallKind, CallNode, NodeId};
 use crate::body::{Mention, code_size, for_each_mention};
 use crate::program::{Declaration, FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{self, ExternalName, GlobalValueData, Opcode};
 use cranelift_entity::packed_option::ReservedValue;
 use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
-use petgraph::graph::{DiGraph, NodeIndex};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
-use std::ops::Range;
 
 /// Fewer functions are scanned before another thread could begin to help.
 const WORTH_THREADS: usize = 64;
@@ -75,7 +73,7 @@ where
         for (kind, callee) in function.sites {
             let callee = join.node(&callee);
             let (inst, block) = (ir::Inst::reserved_value(), ir::Block::reserved_value());
-            join.site(caller, callee, edge(inst, block, kind));
+            join.site(caller, first_edge, callee, edge(inst, block, kind));
         }
         let mut addressed = Vec::new();
         for symbol in function.addressed {
@@ -211,14 +209,17 @@ fn edge(inst: ir::Inst, block: ir::Block, kind: CallKind) -> CallEdge {
     }
 }
 
+/// The sites of a function that are compared with each other rather than counted in a table.
+const FEW_SITES: usize = 16;
+
 /// The graph under construction.
 struct Join {
-    graph: DiGraph<CallNode, CallEdge>,
+    edges: Edges,
     /// The nodes that are not functions.
-    others: FxHashMap<CallNode, NodeIndex>,
-    sites: PrimaryMap<FunctionId, Span>,
-    /// The number of sites that the current caller has for each callee so far.
-    sites_of: FxHashMap<NodeIndex, u32>,
+    others: FxHashMap<CallNode, NodeId>,
+    /// The number of sites that the current caller has for each callee so far; empty as long as it
+    /// has few.
+    sites_of: FxHashMap<NodeId, u32>,
     indirect_calls: PrimaryMap<FunctionId, u32>,
     sizes: PrimaryMap<FunctionId, usize>,
     addressed: PrimaryMap<FunctionId, Box<[FunctionId]>>,
@@ -229,14 +230,9 @@ struct Join {
 
 impl Join {
     fn new(program: &Program, site_count: usize) -> Self {
-        let mut graph = DiGraph::with_capacity(program.len(), site_count);
-        for id in program.ids() {
-            graph.add_node(CallNode::Function(id));
-        }
         Self {
-            graph,
+            edges: Edges::new(program.len(), site_count),
             others: FxHashMap::default(),
-            sites: PrimaryMap::with_capacity(program.len()),
             sites_of: FxHashMap::default(),
             indirect_calls: PrimaryMap::with_capacity(program.len()),
             sizes: PrimaryMap::with_capacity(program.len()),
@@ -253,11 +249,11 @@ impl Join {
             self.takes_addresses.insert(caller);
         }
         let first_edge = self.begin(caller, scan.switches_stacks);
-        let mut nodes: PrimaryMap<ir::FuncRef, Option<NodeIndex>> =
+        let mut nodes: PrimaryMap<ir::FuncRef, Option<NodeId>> =
             scan.targets.values().map(|_| None).collect();
         for (edge, func_ref) in scan.sites {
             if let Some(callee) = self.node_of(func_ref, &scan.targets, &mut nodes) {
-                self.site(caller, callee, edge);
+                self.site(caller, first_edge, callee, edge);
             }
         }
         let mut addressed = Vec::new();
@@ -280,16 +276,27 @@ impl Join {
             self.switches_stacks.insert(caller);
         }
         self.sites_of.clear();
-        self.graph.edge_count()
+        self.edges.count()
     }
 
-    /// Adds the next call of `caller`.
-    fn site(&mut self, caller: FunctionId, callee: NodeIndex, mut edge: CallEdge) {
-        let count = self.sites_of.entry(callee).or_default();
-        edge.ordinal = *count;
-        *count = count.saturating_add(1);
-        let caller = NodeIndex::new(caller.index());
-        self.graph.add_edge(caller, callee, edge);
+    /// Adds the next call of `caller`, whose edges begin with `first_edge`.
+    fn site(&mut self, caller: FunctionId, first_edge: usize, callee: NodeId, mut edge: CallEdge) {
+        let before = self.edges.callees.get(first_edge..).unwrap_or_default();
+        edge.ordinal = match before.len() < FEW_SITES {
+            true => before.iter().map(|&other| u32::from(other == callee)).sum(),
+            false => {
+                if self.sites_of.is_empty() {
+                    for &callee in before {
+                        *self.sites_of.entry(callee).or_default() += 1;
+                    }
+                }
+                let count = self.sites_of.entry(callee).or_default();
+                let ordinal = *count;
+                *count = count.saturating_add(1);
+                ordinal
+            }
+        };
+        self.edges.push(caller, callee, edge);
     }
 
     fn end(
@@ -303,8 +310,8 @@ impl Join {
         addressed.dedup();
         self.addressed.push(addressed.into_boxed_slice());
         self.sizes.push(size);
-        self.sites
-            .push((first_edge..self.graph.edge_count()).into());
+        let edges = first_edge..self.edges.count();
+        self.edges.of.push(edges.into());
         let indirect_calls = u32::try_from(indirect_calls).unwrap_or(u32::MAX);
         self.indirect_calls.push(indirect_calls);
     }
@@ -314,29 +321,30 @@ impl Join {
         &mut self,
         func_ref: ir::FuncRef,
         targets: &PrimaryMap<ir::FuncRef, Option<CallNode>>,
-        nodes: &mut PrimaryMap<ir::FuncRef, Option<NodeIndex>>,
-    ) -> Option<NodeIndex> {
+        nodes: &mut PrimaryMap<ir::FuncRef, Option<NodeId>>,
+    ) -> Option<NodeId> {
         let target = targets.get(func_ref)?.as_ref()?;
         let known = nodes.get_mut(func_ref)?;
         Some(*known.get_or_insert_with(|| self.node(target)))
     }
 
-    fn node(&mut self, target: &CallNode) -> NodeIndex {
+    fn node(&mut self, target: &CallNode) -> NodeId {
         if let CallNode::Function(id) = target {
-            return NodeIndex::new(id.index());
+            return NodeId::new(id.index());
         }
         if let Some(&node) = self.others.get(target) {
             return node;
         }
-        let node = self.graph.add_node(target.clone());
+        let node = NodeId::new(self.edges.nodes.len());
+        self.edges.nodes.push(target.clone());
         self.others.insert(target.clone(), node);
         self.address_taken.push(0);
         node
     }
 
     /// Notes that the address of `node` is taken, and in `functions` if it is one.
-    fn take_address(&mut self, node: NodeIndex, functions: &mut Vec<FunctionId>) {
-        if let Some(CallNode::Function(id)) = self.graph.node_weight(node) {
+    fn take_address(&mut self, node: NodeId, functions: &mut Vec<FunctionId>) {
+        if let Some(CallNode::Function(id)) = self.edges.node(node) {
             functions.push(*id);
         }
         if let Some(count) = self.address_taken.get_mut(node.index()) {
@@ -350,14 +358,11 @@ impl Join {
                 *count += 1;
             }
         }
-        let (incoming, incoming_of) = incoming(&self.graph, program.len());
-        let components = Components::new(program, &self.graph, &self.addressed);
+        self.edges.find_incoming();
+        let components = Components::new(program, &self.edges, &self.addressed);
         CallGraph {
             program: program.clone(),
-            graph: self.graph,
-            sites: self.sites,
-            incoming,
-            incoming_of,
+            edges: self.edges,
             indirect_calls: self.indirect_calls,
             sizes: self.sizes,
             addressed: self.addressed,
@@ -369,43 +374,4 @@ impl Join {
             settled: None,
         }
     }
-}
-
-/// Returns the edges that lead to the first `function_count` nodes, by node and then in their
-/// order, and each node's part of them.
-pub(super) fn incoming(
-    graph: &DiGraph<CallNode, CallEdge>,
-    function_count: usize,
-) -> (Vec<SiteId>, PrimaryMap<FunctionId, Span>) {
-    let mut counts: PrimaryMap<FunctionId, usize> =
-        std::iter::repeat_n(0, function_count).collect();
-    let callee = |edge: &petgraph::graph::Edge<CallEdge>| FunctionId::new(edge.target().index());
-    let mut total = 0;
-    for edge in graph.raw_edges() {
-        if let Some(count) = counts.get_mut(callee(edge)) {
-            *count += 1;
-            total += 1;
-        }
-    }
-    let mut end = 0;
-    let mut parts: PrimaryMap<FunctionId, Range<usize>> = counts
-        .values()
-        .map(|count| {
-            let start = end;
-            end += count;
-            // The end grows as edges are added.
-            start..start
-        })
-        .collect();
-    let mut edges = vec![SiteId::reserved_value(); total];
-    for (index, edge) in graph.raw_edges().iter().enumerate() {
-        if let Some(part) = parts.get_mut(callee(edge)) {
-            if let Some(place) = edges.get_mut(part.end) {
-                *place = SiteId::new(index);
-            }
-            part.end += 1;
-        }
-    }
-    let parts = parts.into_iter().map(|(_, part)| part.into());
-    (edges, parts.collect())
 }

@@ -1,11 +1,10 @@
 //! The strongly connected components of a call graph, and the order among them.
 
+use super::edges::Edges;
 use super::ids::Span;
-use super::{CallEdge, CallNode};
+use super::strong::{Strong, strong_components};
 use crate::program::{FunctionId, Program};
-use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap, entity_impl};
-use petgraph::algo::kosaraju_scc;
-use petgraph::graph::DiGraph;
+use cranelift_entity::{EntityRef, PrimaryMap, entity_impl};
 
 /// A strongly connected component of a call graph: its place in the bottom-up order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,63 +61,65 @@ pub(super) struct Components {
 }
 
 /// A component before its place in the order is known.
+#[derive(Clone, Copy, Default)]
 struct Found {
     /// The height of its cycle, and its own among those of the cycle.
-    height: (usize, usize),
+    height: (u32, u32),
     cycle: u32,
-    members: Vec<FunctionId>,
 }
 
 impl Components {
     pub(super) fn new(
         program: &Program,
-        graph: &DiGraph<CallNode, CallEdge>,
+        edges: &Edges,
         addressed: &PrimaryMap<FunctionId, Box<[FunctionId]>>,
     ) -> Self {
-        let rank = ranks_by_name(program);
-        let mut found = find(graph, program.len());
-        find_cycles(graph, addressed, &mut found);
-        for component in &mut found {
-            component.members.sort_unstable_by_key(|&id| rank[id]);
-        }
-        let least = |component: &Found| component.members.first().map(|&id| rank[id]);
-        found.sort_by_cached_key(|component| (component.height, least(component)));
-
-        let mut components = Components {
-            order: Vec::with_capacity(program.len()),
-            parts: PrimaryMap::with_capacity(found.len()),
-            component_of: PrimaryMap::with_capacity(program.len()),
-            cycle_of: PrimaryMap::with_capacity(found.len()),
-            recursion: PrimaryMap::new(),
-        };
-        let mut component_of: SecondaryMap<FunctionId, Option<ComponentId>> = SecondaryMap::new();
-        for component in found {
-            let start = components.order.len();
-            components.order.extend(component.members);
-            let part = start..components.order.len();
-            let id = components.parts.push(part.clone().into());
-            components.cycle_of.push(component.cycle);
-            for &member in components.order.get(part).unwrap_or_default() {
-                component_of[member] = Some(id);
+        let count = program.len();
+        let mut strong = edges.strong_components();
+        // The component of each function, by its number in the order in which they were found.
+        let mut found_in = vec![0u32; count];
+        for (number, members) in (0u32..).zip(strong.iter()) {
+            for member in members {
+                if let Some(place) = found_in.get_mut(member.index()) {
+                    *place = number;
+                }
             }
         }
-        for component in program.ids().filter_map(|id| component_of[id]) {
-            components.component_of.push(component);
-        }
-        components.recursion = program
-            .ids()
-            .map(|id| components.recursion_in(graph, id))
-            .collect();
-        components
-    }
+        let found = match addressed.values().all(|addressed| addressed.is_empty()) {
+            true => heights(edges, &strong, &found_in),
+            false => heights_over_addresses(edges, addressed, &strong, &found_in),
+        };
+        let order = in_order(program, &mut strong, &found, &found_in);
+        drop(found_in);
 
-    fn recursion_in(&self, graph: &DiGraph<CallNode, CallEdge>, id: FunctionId) -> Packed {
-        let node = petgraph::graph::NodeIndex::new(id.index());
-        let size = self.of(id).map_or(1, |own| self.members(own).len());
-        Packed {
-            direct: graph.neighbors(node).any(|callee| callee == node),
-            size: u32::try_from(size).unwrap_or(u32::MAX),
+        let mut components = Components {
+            order: Vec::with_capacity(count),
+            parts: PrimaryMap::with_capacity(order.len()),
+            component_of: std::iter::repeat_n(ComponentId(0), count).collect(),
+            cycle_of: PrimaryMap::with_capacity(order.len()),
+            recursion: std::iter::repeat_n(Packed::default(), count).collect(),
+        };
+        for number in order {
+            let number = number as usize;
+            let members = strong.members(number);
+            let start = components.order.len();
+            components.order.extend_from_slice(members);
+            let part = start..components.order.len();
+            let id = components.parts.push(part.into());
+            let cycle = found.get(number).map_or(0, |found| found.cycle);
+            components.cycle_of.push(cycle);
+            for &member in members {
+                components.component_of[member] = id;
+                components.recursion[member] = Packed {
+                    direct: edges
+                        .callees_of(member)
+                        .iter()
+                        .any(|callee| callee.index() == member.index()),
+                    size: u32::try_from(members.len()).unwrap_or(u32::MAX),
+                };
+            }
         }
+        components
     }
 
     pub(super) fn iter(
@@ -156,8 +157,65 @@ impl Components {
     }
 }
 
-/// Returns each function's place when all are sorted by name.
-fn ranks_by_name(program: &Program) -> SecondaryMap<FunctionId, usize> {
+/// Sorts the members of each component by name, and returns the components' numbers in the bottom-up
+/// order: by height, and among equal heights by the least name.
+fn in_order(
+    program: &Program,
+    strong: &mut Strong<FunctionId>,
+    found: &[Found],
+    found_in: &[u32],
+) -> Vec<u32> {
+    let by_name = by_name(program);
+    // Each component takes its members as they come, so that the first one is the least.
+    let mut next: Vec<u32> = vec![0; strong.len()];
+    let mut order: Vec<u32> = Vec::with_capacity(strong.len());
+    for id in by_name {
+        let Some(&number) = found_in.get(id.index()) else {
+            continue;
+        };
+        let Some(next) = next.get_mut(number as usize) else {
+            continue;
+        };
+        if *next == 0 {
+            order.push(number);
+        }
+        let members = strong.members_mut(number as usize);
+        if let Some(place) = members.get_mut(*next as usize) {
+            *place = id;
+        }
+        *next += 1;
+    }
+    let height = |number: u32| {
+        found
+            .get(number as usize)
+            .map_or((0, 0), |found| found.height)
+    };
+    if found.iter().any(|found| found.height.1 > 0) {
+        order = sorted_by(&order, |number| height(number).1);
+    }
+    sorted_by(&order, |number| height(number).0)
+}
+
+/// Returns numbers by keys that are no more than they are. Those with the same key stay in order.
+fn sorted_by(numbers: &[u32], key: impl Fn(u32) -> u32) -> Vec<u32> {
+    let keys = numbers.iter().map(|&number| key(number) as usize);
+    let mut ends = vec![0usize; keys.clone().max().map_or(0, |max| max + 1)];
+    keys.clone().for_each(|key| ends[key] += 1);
+    let mut end = 0;
+    for place in &mut ends {
+        end += *place;
+        *place = end;
+    }
+    let mut sorted = vec![0; numbers.len()];
+    for (&number, key) in numbers.iter().zip(keys).rev() {
+        ends[key] -= 1;
+        sorted[ends[key]] = number;
+    }
+    sorted
+}
+
+/// Returns the functions in the order of their names.
+fn by_name(program: &Program) -> impl Iterator<Item = FunctionId> {
     // Nearly all comparisons are of the keys, which lie together.
     let functions = program.iter();
     let mut by_name: Vec<_> = functions
@@ -167,127 +225,87 @@ fn ranks_by_name(program: &Program) -> SecondaryMap<FunctionId, usize> {
         let names = || program[*id].name().cmp(program[*other].name());
         key.cmp(other_key).then_with(names)
     });
-    let mut rank = SecondaryMap::with_capacity(program.len());
-    for (place, (_, id)) in by_name.into_iter().enumerate() {
-        rank[id] = place;
-    }
-    rank
+    by_name.into_iter().map(|(_, id)| id)
 }
 
-/// Returns the components of the first `function_count` nodes, callees first. Their heights and
-/// cycles are still to be found.
-fn find(graph: &DiGraph<CallNode, CallEdge>, function_count: usize) -> Vec<Found> {
-    let mut found: Vec<Found> = Vec::new();
-    for nodes in kosaraju_scc(graph) {
-        let functions = nodes.iter().filter(|node| node.index() < function_count);
-        let members: Vec<_> = functions
-            .map(|node| FunctionId::new(node.index()))
-            .collect();
-        if !members.is_empty() {
-            found.push(Found {
-                height: (0, 0),
-                cycle: 0,
-                members,
-            });
-        }
+/// Finds the heights where no address is taken: each component is a cycle of its own.
+fn heights(edges: &Edges, strong: &Strong<FunctionId>, found_in: &[u32]) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::with_capacity(strong.len());
+    for (number, members) in (0u32..).zip(strong.iter()) {
+        let callees = members.iter().flat_map(|&member| edges.callees_of(member));
+        // Calls within the component find none yet, and those of external functions neither.
+        let below = callees.filter_map(|callee| found.get(*found_in.get(callee.index())? as usize));
+        let height = below.map(|below| below.height.0 + 1).max().unwrap_or(0);
+        found.push(Found {
+            height: (height, 0),
+            cycle: number,
+        });
     }
     found
 }
 
 /// Finds which components are in one cycle of calls and addresses, and the heights.
-///
-/// `found` must have callees first.
-fn find_cycles(
-    graph: &DiGraph<CallNode, CallEdge>,
+fn heights_over_addresses(
+    edges: &Edges,
     addressed: &PrimaryMap<FunctionId, Box<[FunctionId]>>,
-    found: &mut [Found],
-) {
-    if addressed.values().all(|addressed| addressed.is_empty()) {
-        find_heights(graph, addressed.len(), found);
-    } else {
-        find_cycles_over_addresses(graph, addressed, found);
-    }
-}
-
-/// Finds the heights where no address is taken: each component is a cycle of its own.
-fn find_heights(graph: &DiGraph<CallNode, CallEdge>, function_count: usize, found: &mut [Found]) {
-    let mut heights = vec![0usize; function_count];
-    for (number, component) in (0u32..).zip(found) {
-        let members = component.members.iter();
-        let callees = members.flat_map(|member| {
-            let node = petgraph::graph::NodeIndex::new(member.index());
-            graph.neighbors(node)
-        });
-        // Calls within the component find no height yet, and those of external functions none.
-        let callees = callees.filter_map(|callee| heights.get(callee.index()));
-        let height = callees.copied().max().unwrap_or(0);
-        component.height = (height, 0);
-        component.cycle = number;
-        for &member in &component.members {
-            if let Some(place) = heights.get_mut(member.index()) {
-                *place = height + 1;
-            }
-        }
-    }
-}
-
-fn find_cycles_over_addresses(
-    graph: &DiGraph<CallNode, CallEdge>,
-    addressed: &PrimaryMap<FunctionId, Box<[FunctionId]>>,
-    found: &mut [Found],
-) {
-    let mut place: SecondaryMap<FunctionId, usize> = SecondaryMap::new();
-    for (index, component) in found.iter().enumerate() {
-        for &member in &component.members {
-            place[member] = index;
-        }
-    }
-    let calls = |component: &Found| {
-        let mut called = Vec::new();
-        for member in &component.members {
-            let callees = graph.neighbors(petgraph::graph::NodeIndex::new(member.index()));
-            let callees = callees.filter(|callee| callee.index() < addressed.len());
-            called.extend(callees.map(|callee| place[FunctionId::new(callee.index())]));
-        }
-        called
+    strong: &Strong<FunctionId>,
+    found_in: &[u32],
+) -> Vec<Found> {
+    let calls = |number: usize| {
+        let callees = strong
+            .members(number)
+            .iter()
+            .flat_map(|&id| edges.callees_of(id));
+        callees.filter_map(|callee| found_in.get(callee.index()).copied())
     };
-    let addresses = |component: &Found| {
-        let members = component.members.iter();
-        let addresses = members.flat_map(|&member| addressed.get(member).into_iter().flatten());
-        addresses.map(|&id| place[id]).collect::<Vec<_>>()
+    let addresses = |number: usize| {
+        let addressed = strong
+            .members(number)
+            .iter()
+            .flat_map(|&id| addressed.get(id));
+        let addressed = addressed.flat_map(|addressed| addressed.iter());
+        addressed.filter_map(|id| found_in.get(id.index()).copied())
     };
-    let mut both: DiGraph<(), (), usize> = DiGraph::default();
-    for _ in 0..found.len() {
-        both.add_node(());
+    // The components to which each leads.
+    let mut heads: Vec<ComponentId> = Vec::new();
+    let mut of: Vec<Span> = Vec::with_capacity(strong.len());
+    for number in 0..strong.len() {
+        let start = heads.len();
+        let to = calls(number).chain(addresses(number));
+        heads.extend(to.filter(|&to| to as usize != number).map(ComponentId));
+        of.push((start..heads.len()).into());
     }
-    for (index, component) in found.iter().enumerate() {
-        let to = calls(component).into_iter().chain(addresses(component));
-        for to in to.filter(|&to| to != index) {
-            both.add_edge(index.into(), to.into(), ());
+    let span = |id: ComponentId| of.get(id.index()).copied().unwrap_or_default();
+    let cycles: Strong<ComponentId> = strong_components(of.len(), &heads, span);
+    let mut found = vec![Found::default(); of.len()];
+    for (number, cycle) in (0u32..).zip(cycles.iter()) {
+        for id in cycle {
+            found[id.index()].cycle = number;
         }
     }
-    let cycles = kosaraju_scc(&both);
-    for (number, cycle) in (0u32..).zip(&cycles) {
-        for node in cycle {
-            found[node.index()].cycle = number;
-        }
-    }
-    let mut heights: Vec<usize> = Vec::with_capacity(cycles.len());
-    for (number, mut cycle) in (0u32..).zip(cycles) {
-        // Callees first, as in `found`.
+    let mut heights: Vec<u32> = Vec::with_capacity(cycles.len());
+    let mut cycle: Vec<ComponentId> = Vec::new();
+    for (number, members) in (0u32..).zip(cycles.iter()) {
+        cycle.clear();
+        cycle.extend(members);
+        // Callees first, as they were found.
         cycle.sort_unstable();
-        let beyond = cycle.iter().flat_map(|&node| both.neighbors(node));
-        let beyond = beyond.filter_map(|to| heights.get(found[to.index()].cycle as usize));
+        let beyond = cycle.iter().flat_map(|&id| heads.get(span(id).range()));
+        let beyond = beyond
+            .flatten()
+            .filter_map(|to| heights.get(found[to.index()].cycle as usize));
         let height = beyond.map(|height| height + 1).max().unwrap_or(0);
         heights.push(height);
-        for node in cycle {
-            let component = &found[node.index()];
-            let within = calls(component).into_iter().filter_map(|callee| {
-                let callee = found.get(callee).filter(|_| callee != node.index())?;
+        for id in &cycle {
+            let within = calls(id.index()).filter_map(|callee| {
+                let callee = found
+                    .get(callee as usize)
+                    .filter(|_| callee as usize != id.index())?;
                 (callee.cycle == number).then_some(callee.height.1 + 1)
             });
             let within = within.max().unwrap_or(0);
-            found[node.index()].height = (height, within);
+            found[id.index()].height = (height, within);
         }
     }
+    found
 }

@@ -4,7 +4,7 @@ use super::{CallGraph, CallKind, CallNode, NodeId, SiteId, SiteRef};
 use crate::program::{Linkage, Program};
 use cranelift_entity::EntityRef;
 use petgraph::dot::{Config, Dot};
-use petgraph::graph::NodeIndex;
+use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 
 impl CallGraph {
@@ -50,19 +50,29 @@ impl CallGraph {
             }
             own + &more
         };
+        let mut graph: DiGraph<(), ()> = DiGraph::new();
+        self.nodes().for_each(|_| {
+            graph.add_node(());
+        });
+        for caller in self.edges.of.keys() {
+            for callee in self.edges.callees_of(caller) {
+                let [caller, callee] = [caller.index(), callee.index()];
+                graph.add_edge(NodeIndex::new(caller), NodeIndex::new(callee), ());
+            }
+        }
         format!(
             "{:?}",
             Dot::with_attr_getters(
-                &self.graph,
+                &graph,
                 &[Config::EdgeNoLabel, Config::NodeNoLabel],
                 &|_, edge| edge_attributes(self.site(SiteId::new(edge.id().index()))),
-                &|_, (node, _)| self.node_attributes(program, node),
+                &|_, (node, ())| self.node_attributes(program, NodeId::new(node.index())),
             )
         )
     }
 
-    fn node_attributes(&self, program: &Program, node: NodeIndex) -> String {
-        let (label, shape) = match self.graph.node_weight(node) {
+    fn node_attributes(&self, program: &Program, node: NodeId) -> String {
+        let (label, shape) = match self.edges.node(node) {
             Some(CallNode::Function(id)) => match program.get(*id) {
                 Some(function) => {
                     let style = match function.linkage() {
@@ -81,7 +91,7 @@ impl CallGraph {
             }
             None => (String::new(), String::new()),
         };
-        let doubled = if self.node_address_taken(NodeId::new(node.index())) > 0 {
+        let doubled = if self.node_address_taken(node) > 0 {
             " peripheries=2"
         } else {
             ""

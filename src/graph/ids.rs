@@ -31,6 +31,15 @@ impl Span {
     pub(super) fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
+
+    /// Takes the first number out.
+    pub(super) fn take_first(&mut self) -> Option<usize> {
+        let first = self.start;
+        (first < self.end).then(|| {
+            self.start += 1;
+            first as usize
+        })
+    }
 }
 
 impl From<Range<usize>> for Span {

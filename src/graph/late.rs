@@ -4,13 +4,13 @@
 //! the numbers that they will have, since the sites of a function have consecutive numbers. The
 //! instructions behind them become known with the body.
 
-use super::build::{Scan, build_declared, incoming, scan};
+use super::build::{Scan, build_declared, scan};
+use super::edges::Edges;
 use super::{CallEdge, CallGraph, CallNode, NodeId, SiteId, SiteRef};
 use crate::body::catches_all;
 use crate::program::{Declaration, FunctionId, FunctionName, Program};
 use cranelift_codegen::ir::{Function, Inst, SourceLoc};
 use cranelift_entity::{EntityRef, EntitySet, PrimaryMap, SecondaryMap};
-use petgraph::graph::{DiGraph, NodeIndex};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Arc, OnceLock};
 use thiserror::Error;
@@ -113,7 +113,7 @@ impl LateSites {
 
     /// Returns the body that a site of `graph` is in, and its number there.
     fn body_of(&self, graph: &CallGraph, site: &SiteRef<'_>) -> Option<(&LateBody, usize)> {
-        let first = graph.sites.get(site.caller)?.range().start;
+        let first = graph.edges.of.get(site.caller)?.range().start;
         let index = site.id.index().checked_sub(first)?;
         Some((self.body(site.caller)?, index))
     }
@@ -226,23 +226,21 @@ impl CallGraph {
                 settled.caught.insert(site.id);
             }
         }
-        let mut graph = DiGraph::with_capacity(self.node_count(), self.site_count());
-        for node in self.graph.raw_nodes() {
-            graph.add_node(node.weight.clone());
-        }
+        let mut edges = Edges::new(0, self.site_count());
+        edges.nodes.clone_from(&self.edges.nodes);
+        edges.of.clone_from(&self.edges.of);
         for site in self.sites() {
-            let [caller, callee] = [site.caller.index(), site.callee_node.index()];
-            graph.add_edge(NodeIndex::new(caller), NodeIndex::new(callee), site.edge);
+            edges.push(site.caller, site.callee_node, site.edge);
         }
+        edges.find_incoming();
         let mut takes_addresses = EntitySet::new();
         takes_addresses.extend(self.program.ids().filter(|&id| self.takes_addresses(id)));
         self.takes_addresses = takes_addresses;
         for (id, size) in self.sizes.iter_mut() {
             *size = late.body(id).map_or(*size, |body| body.size);
         }
-        self.graph = graph;
+        self.edges = edges;
         self.settled = Some(Arc::new(settled));
-        (self.incoming, self.incoming_of) = incoming(&self.graph, self.program.len());
         self.late = None;
     }
 
@@ -275,7 +273,7 @@ impl CallGraph {
         let is_caught = |node: NodeId| late.is_caught(id, node);
         let mut leaves = sites.iter();
         let leaves = leaves.find(|&&(edge, node)| is_caught(node) && !catches_all(body, edge.inst));
-        match leaves.and_then(|&(_, node)| self.graph.node_weight(NodeIndex::new(node.index()))) {
+        match leaves.and_then(|&(_, node)| self.edges.node(node)) {
             Some(callee) => Err(DeclarationMismatch::NotCaught {
                 callee: self.name_of(callee),
             }),

@@ -68,9 +68,8 @@
 //!
 //! # Order
 //!
-//! *Components* are the strongly connected components of the graph, found with Kosaraju's
-//! algorithm, which petgraph implements without recursion: a chain of calls may be as long as the
-//! program. They are numbered bottom-up: by height, and among equal heights by the least name. A
+//! *Components* are the strongly connected components of the graph, found with Tarjan's algorithm,
+//! without recursion: a chain of calls may be as long as the program. They are numbered bottom-up: by height, and among equal heights by the least name. A
 //! component that calls no other has height 0, and each other one is one higher than the highest
 //! that it calls. Within a component the functions are ordered by name. So the order depends on the
 //! names and the calls, not on the order of the input.
@@ -88,25 +87,28 @@
 mod build;
 mod components;
 mod dot;
+mod edges;
 mod ids;
 mod late;
 mod site_name;
+mod strong;
 
 #[cfg(feature = "shards")]
 pub(crate) use build::RecordedFunction;
 pub use components::{ComponentId, Recursion};
 pub use dot::dot_quoted;
-use ids::Span;
 pub use ids::{NodeId, SiteId};
 pub use late::DeclarationMismatch;
 pub use site_name::{PathStep, SiteName};
+#[cfg(feature = "shards")]
+pub(crate) use strong::Strong;
 
 use crate::program::{FunctionId, FunctionName, Program};
 use components::Components;
 use cranelift_codegen::ir::{self, ExternalName};
 use cranelift_entity::{EntityRef, EntitySet, PrimaryMap};
+use edges::Edges;
 use late::{LateSites, Settled};
-use petgraph::graph::{DiGraph, EdgeIndex, NodeIndex};
 use std::fmt;
 use std::sync::Arc;
 
@@ -192,13 +194,7 @@ impl SiteRef<'_> {
 pub struct CallGraph {
     program: Program,
     /// The functions' nodes come first, with the indices of their ids.
-    graph: DiGraph<CallNode, CallEdge>,
-    /// The edges of each function's call sites: they are consecutive.
-    sites: PrimaryMap<FunctionId, Span>,
-    /// The edges that lead to functions, sorted by callee.
-    incoming: Vec<SiteId>,
-    /// Each function's part of `incoming`.
-    incoming_of: PrimaryMap<FunctionId, Span>,
+    edges: Edges,
     indirect_calls: PrimaryMap<FunctionId, u32>,
     sizes: PrimaryMap<FunctionId, usize>,
     /// The functions whose address each one takes, each once.
@@ -244,7 +240,7 @@ impl CallGraph {
 
     /// Returns the node of a function; `None` if the program did not have it.
     pub fn node(&self, id: FunctionId) -> Option<NodeId> {
-        self.sites.is_valid(id).then(|| NodeId::new(id.index()))
+        self.edges.of.is_valid(id).then(|| NodeId::new(id.index()))
     }
 
     /// Returns all nodes: the functions of the program in input order, and then the
@@ -252,75 +248,68 @@ impl CallGraph {
     pub fn nodes(
         &self,
     ) -> impl DoubleEndedIterator<Item = (NodeId, &CallNode)> + ExactSizeIterator {
-        let nodes = self.graph.raw_nodes().iter().enumerate();
-        nodes.map(|(index, node)| (NodeId::new(index), &node.weight))
+        let nodes = self.edges.nodes.iter().enumerate();
+        nodes.map(|(index, node)| (NodeId::new(index), node))
     }
 
     /// Returns the number of nodes.
     pub fn node_count(&self) -> usize {
-        self.graph.node_count()
+        self.edges.nodes.len()
     }
 
     /// Returns all call sites, in the order of their numbers.
     pub fn sites(&self) -> impl DoubleEndedIterator<Item = SiteRef<'_>> {
-        let edges = 0..self.graph.edge_count();
+        let edges = 0..self.edges.count();
         edges.filter_map(|edge| self.site(SiteId::new(edge)))
     }
 
     /// Returns the number of functions.
     pub fn function_count(&self) -> usize {
-        self.sites.len()
+        self.edges.of.len()
     }
 
     /// Returns the number of call sites of all functions together, with those of external names.
     pub fn site_count(&self) -> usize {
-        self.graph.edge_count()
+        self.edges.count()
     }
 
     /// Returns the call site of a number; `None` if the graph has none.
     pub fn site(&self, id: SiteId) -> Option<SiteRef<'_>> {
-        let edge = EdgeIndex::new(id.index());
-        let (source, target) = self.graph.edge_endpoints(edge)?;
-        let caller = FunctionId::new(source.index());
+        let caller = self.edges.caller(id)?;
         let late = self.late.as_ref().and_then(|late| {
-            let first = self.sites.get(caller)?.range().start;
+            let first = self.edges.of.get(caller)?.range().start;
             late.site(caller, id.index().checked_sub(first)?)
         });
-        let (edge, target) = match late {
-            Some((edge, node)) => (edge, NodeIndex::new(node.index())),
-            None => (*self.graph.edge_weight(edge)?, target),
+        let (edge, callee_node) = match late {
+            Some(late) => late,
+            None => (self.edges.edge(id)?, self.edges.callee(id)?),
         };
         Some(SiteRef {
             id,
             caller,
-            callee_node: NodeId::new(target.index()),
-            callee: self.graph.node_weight(target)?,
+            callee_node,
+            callee: self.edges.node(callee_node)?,
             edge,
         })
     }
 
     /// Returns the call sites of a function, in the order of its layout.
     pub fn callees(&self, id: FunctionId) -> impl DoubleEndedIterator<Item = SiteRef<'_>> {
-        let edges = self.sites.get(id).copied().unwrap_or_default().range();
+        let edges = self.edges.of.get(id).copied().unwrap_or_default().range();
         edges.filter_map(|edge| self.site(SiteId::new(edge)))
     }
 
     /// Returns the call sites that call a function, by caller in input order and then in the order
     /// of the caller's layout.
     pub fn callers(&self, id: FunctionId) -> impl DoubleEndedIterator<Item = SiteRef<'_>> {
-        let edges = self.incoming(id).iter();
+        let edges = self.edges.incoming(id).iter();
         edges.filter_map(|&edge| self.site(edge))
     }
 
     /// Returns the number of call sites in the program that call a function, with its own calls of
     /// itself.
     pub fn call_count(&self, id: FunctionId) -> usize {
-        self.incoming(id).len()
-    }
-
-    fn incoming(&self, id: FunctionId) -> &[SiteId] {
-        let span = self.incoming_of.get(id).copied().unwrap_or_default();
-        self.incoming.get(span.range()).unwrap_or_default()
+        self.edges.incoming_count(id)
     }
 
     /// Returns the number of indirect calls that a function makes: `call_indirect`,
@@ -338,7 +327,7 @@ impl CallGraph {
 
     /// Returns the number of call sites in a function.
     pub(crate) fn direct_calls(&self, id: FunctionId) -> usize {
-        self.sites.get(id).map_or(0, |span| span.range().len())
+        self.edges.callees_of(id).len()
     }
 
     /// Returns the number of calls of every kind in a function's layout.
@@ -350,16 +339,7 @@ impl CallGraph {
     /// Returns the number of earlier sites in the caller's layout that call the same function.
     #[cfg(feature = "shards")]
     pub(crate) fn ordinal(&self, id: SiteId) -> Option<u32> {
-        Some(self.graph.edge_weight(EdgeIndex::new(id.index()))?.ordinal)
-    }
-
-    /// Returns the function that the call `number` of a function leads to, from 0; `None` if the
-    /// program does not define it.
-    #[cfg(feature = "shards")]
-    pub(crate) fn nth_callee(&self, id: FunctionId, number: usize) -> Option<FunctionId> {
-        let edge = self.sites.get(id)?.range().nth(number)?;
-        let callee = self.graph.raw_edges().get(edge)?.target().index();
-        (callee < self.sites.len()).then(|| FunctionId::new(callee))
+        self.edges.ordinal(id)
     }
 
     /// Returns the functions that a function calls or takes the address of. A function with several
@@ -416,7 +396,7 @@ impl CallGraph {
     /// Returns the nodes that are not functions of the program, in the order in which the program
     /// first calls them or takes their address.
     pub fn externals(&self) -> impl DoubleEndedIterator<Item = (NodeId, &CallNode)> {
-        self.nodes().skip(self.sites.len())
+        self.nodes().skip(self.edges.of.len())
     }
 
     /// Returns all functions by component, callees before their callers, and functions before those
@@ -424,6 +404,24 @@ impl CallGraph {
     /// other, directly or over others, and stand in the order of their names.
     pub fn bottom_up(&self) -> impl DoubleEndedIterator<Item = &[FunctionId]> + ExactSizeIterator {
         self.components.iter()
+    }
+
+    /// Returns all functions by component, callees before their callers, like
+    /// [`bottom_up`](Self::bottom_up). But neighbors in the program, which share their callees, are
+    /// close to each other where the calls allow it, so that the facts about them are still in the
+    /// processor's caches.
+    #[cfg(feature = "shards")]
+    pub(crate) fn callees_first(&self) -> Strong<FunctionId> {
+        let mut strong = self.edges.strong_components();
+        for number in 0..strong.len() {
+            let members = strong.members_mut(number);
+            if let [first, _, ..] = members
+                && let Some(component) = self.component(*first)
+            {
+                members.copy_from_slice(self.members(component));
+            }
+        }
+        strong
     }
 
     /// Returns the number of components.

@@ -1,5 +1,7 @@
 //! Names for call sites that outlast a change of the program.
 
+#[cfg(feature = "shards")]
+use super::NodeId;
 use super::{CallGraph, CallNode, SiteId, SiteRef};
 use crate::program::{FunctionId, FunctionName};
 use cranelift_codegen::ir::{Inst, SourceLoc};
@@ -118,6 +120,16 @@ impl CallGraph {
             ordinal: site.edge.ordinal,
             stage: 0,
         })
+    }
+
+    /// Returns the name of a node; `None` for the routines and symbols that Cranelift itself names.
+    #[cfg(feature = "shards")]
+    pub(crate) fn callee_name(&self, node: NodeId) -> Option<&FunctionName> {
+        match self.edges.node(node)? {
+            CallNode::Function(id) => Some(self.program.get(*id)?.name()),
+            CallNode::External(name) => Some(name),
+            CallNode::Runtime(_) => None,
+        }
     }
 
     /// Like [`site_name`](Self::site_name), but for any step of a path.

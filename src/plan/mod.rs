@@ -77,7 +77,9 @@ pub use parse::{ParsePlanError, PlanProblem};
 #[cfg(feature = "shards")]
 pub(crate) use parse::{Word, Words};
 #[cfg(feature = "shards")]
-pub(crate) use print::{MAGIC, VERSION, name as plan_name, push_text_name};
+#[cfg(feature = "shards")]
+pub(crate) use print::push_name_of;
+pub(crate) use print::{MAGIC, VERSION, name as plan_name};
 #[cfg(feature = "shards")]
 pub(crate) use replay::NOT_LISTED;
 pub use replay::{Fallback, Replay};

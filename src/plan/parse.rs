@@ -81,14 +81,36 @@ impl FromStr for Plan {
         let needs_end = header(line).map_err(at(1))?;
         let mut last = 1;
         for (number, line) in lines {
-            reader.line(number, line).map_err(at(number))?;
-            last = number;
+            let problem = match reader.line(line) {
+                Ok(None) => {
+                    last = number;
+                    continue;
+                }
+                Ok(Some(path)) => PlanProblem::Twice {
+                    first: line_of(text, &path),
+                    path: Box::new(path),
+                },
+                Err(problem) => problem,
+            };
+            return Err(at(number)(problem));
         }
         if needs_end && !reader.has_end {
             return Err(at(last)(PlanProblem::Cut));
         }
         Ok(reader.plan)
     }
+}
+
+/// Returns the first line that lists a site.
+fn line_of(text: &str, path: &SitePath) -> usize {
+    let mut reader = Reader::default();
+    let mut lines = (1..).zip(text.lines()).skip(1);
+    let first = lines.find(|(_, line)| {
+        let read = reader.line(line);
+        debug_assert!(read.is_ok(), "the lines were read before");
+        reader.plan.get(path).is_some()
+    });
+    first.map_or(0, |(number, _)| number)
 }
 
 /// Returns whether the plan must have an end line.
@@ -105,36 +127,39 @@ fn header(line: &str) -> Result<bool, PlanProblem> {
 #[derive(Default)]
 struct Reader {
     plan: Plan,
-    /// The line of each site.
-    lines: std::collections::BTreeMap<SitePath, usize>,
     function: Option<FunctionName>,
     has_end: bool,
 }
 
 impl Reader {
-    fn line(&mut self, number: usize, line: &str) -> Result<(), PlanProblem> {
+    /// Reads a line; returns the site that it lists if an earlier one does.
+    fn line(&mut self, line: &str) -> Result<Option<SitePath>, PlanProblem> {
         let mut words = Words(line);
+        let mut twice = None;
         match words.next()? {
             None => {}
             Some(_) if self.has_end => return Err(PlanProblem::BehindEnd),
             Some(Word::Plain("end")) => self.has_end = true,
             Some(Word::Plain("function")) => self.function = Some(words.name()?),
-            Some(Word::Plain("inline")) => self.site(number, true, &mut words)?,
-            Some(Word::Plain("keep")) => self.site(number, false, &mut words)?,
+            Some(Word::Plain("inline")) => twice = self.site(true, &mut words)?,
+            Some(Word::Plain("keep")) => twice = self.site(false, &mut words)?,
             Some(word) => return Err(PlanProblem::Keyword(word.text())),
         }
+        if twice.is_some() {
+            return Ok(twice);
+        }
         match words.next()? {
-            None => Ok(()),
+            None => Ok(None),
             Some(word) => Err(word.instead_of("the end of the line")),
         }
     }
 
+    /// Reads a site; returns its path if an earlier line lists it.
     fn site(
         &mut self,
-        number: usize,
         inline: bool,
         words: &mut Words<'_>,
-    ) -> Result<(), PlanProblem> {
+    ) -> Result<Option<SitePath>, PlanProblem> {
         let caller = self.function.clone().ok_or(PlanProblem::NoFunction)?;
         let callee = words.name()?;
         let (ordinal, stage) = words.ordinal()?;
@@ -154,9 +179,8 @@ impl Reader {
                 }
             }
         }
-        if let Some(first) = self.lines.insert(path.clone(), number) {
-            let path = Box::new(path);
-            return Err(PlanProblem::Twice { path, first });
+        if self.plan.get(&path).is_some() {
+            return Ok(Some(path));
         }
         let site = PlannedSite {
             inline,
@@ -164,7 +188,7 @@ impl Reader {
             reason: words.comment().to_owned(),
         };
         self.plan.insert(path, site);
-        Ok(())
+        Ok(None)
     }
 }
 

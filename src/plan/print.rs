@@ -59,9 +59,24 @@ pub(crate) fn name(name: &FunctionName) -> String {
 }
 
 /// Adds the name `%TEXT` as one word: see [`name`].
-pub(crate) fn push_text_name(out: &mut String, bytes: &[u8]) {
-    let usual = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b';');
-    if bytes.iter().all(usual)
+#[cfg(feature = "shards")]
+pub(crate) fn push_name_of(out: &mut String, text: &str) {
+    if text.bytes().all(is_usual) {
+        out.push('%');
+        out.push_str(text);
+    } else {
+        push_text_name(out, text.as_bytes());
+    }
+}
+
+/// Returns whether a byte of a name needs no quotes.
+fn is_usual(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b';')
+}
+
+/// Adds the name `%TEXT` as one word: see [`name`].
+fn push_text_name(out: &mut String, bytes: &[u8]) {
+    if bytes.iter().copied().all(is_usual)
         && let Ok(text) = std::str::from_utf8(bytes)
     {
         out.push('%');

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 /// Counts by site.
 pub(crate) struct SiteCounts {
+    /// None if the profile is empty.
     counts: Vec<OnceLock<u64>>,
     /// The number of calls of each function from the sites in the profile.
     entries: SecondaryMap<FunctionId, u64>,
@@ -38,6 +39,13 @@ impl SiteCounts {
         is_valid: impl Fn(SiteId, SiteCount) -> bool,
     ) -> Self {
         let mut entries: SecondaryMap<FunctionId, u64> = SecondaryMap::new();
+        if profile.is_empty() {
+            return Self {
+                counts: Vec::new(),
+                entries,
+                hot_count: profile.hot_count(),
+            };
+        }
         for (site, name) in graph.site_names() {
             let known = profile.get(&name);
             let known = known.filter(|&known| is_valid(site.id, known));
@@ -60,6 +68,9 @@ impl SiteCounts {
         graph: &CallGraph,
         function: FunctionId,
     ) -> bool {
+        if self.counts.is_empty() {
+            return true;
+        }
         let mut none_moved = true;
         for site in graph.callees(function) {
             let name = graph.site_name(site.id);

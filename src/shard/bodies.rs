@@ -3,6 +3,7 @@
 
 use super::body::{from_bytes as body_from_bytes, to_bytes as body_to_bytes};
 use super::hash::{checksum, hash_of_bytes};
+use super::names::NameRef;
 use super::summary::Name;
 use crate::program::{FunctionId, FunctionName, Origin, Program, ProgramError, ProgramFunction};
 use cranelift_codegen::VERSION as CRANELIFT;
@@ -18,7 +19,7 @@ use thiserror::Error;
 const MAGIC: [u8; 8] = *b"clif-fns";
 
 /// The version of the format that is written, and the only one that is read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const HEADER_BYTES: usize = MAGIC.len() + 4 + 8 + 8;
 
@@ -62,20 +63,31 @@ pub struct ShardBodies {
     code: Vec<u8>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 struct Index {
     /// The version of Cranelift.
     cranelift: String,
     files: Vec<String>,
-    functions: Vec<Entry>,
+    functions: Vec<Entry<Name>>,
+    tables: Vec<(Name, Vec<(i64, Name)>)>,
+}
+
+/// The same index, read.
+#[derive(Deserialize)]
+struct ReadIndex<'b> {
+    cranelift: &'b str,
+    files: Vec<String>,
+    #[serde(borrow)]
+    functions: Vec<Entry<NameRef<'b>>>,
     tables: Vec<(Name, Vec<(i64, Name)>)>,
 }
 
 /// One function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Entry {
-    name: Name,
+struct Entry<N> {
+    name: N,
     /// Of its bytes.
+    #[serde(with = "super::hash")]
     hash: u128,
     bytes: u64,
     /// The file that it comes from, by its number, and the line.
@@ -232,7 +244,8 @@ impl ShardFunctions {
         source: &mut (impl Read + Seek),
         wanted: impl Fn(&FunctionName) -> bool,
     ) -> Result<Self, BodiesError> {
-        let index = Index::read(source)?;
+        let index = read_index(source)?;
+        let index = ReadIndex::of(&index)?;
         let files: Vec<Arc<str>> = index
             .files
             .iter()
@@ -310,26 +323,31 @@ fn body(name: &FunctionName, hash: u128, bytes: &[u8]) -> Result<Function, Bodie
     }
 }
 
-impl Index {
-    fn read(source: &mut impl Read) -> Result<Self, BodiesError> {
-        let header = at_most(source, HEADER_BYTES as u64)?;
-        let rest = header.strip_prefix(&MAGIC).ok_or(BodiesError::NoBodies)?;
-        let (version, rest) = rest.split_first_chunk().ok_or_else(cut)?;
-        let version = u32::from_le_bytes(*version);
-        if version != VERSION {
-            return Err(BodiesError::Version(version));
-        }
-        let (length, rest) = rest.split_first_chunk().ok_or_else(cut)?;
-        let (sum, _) = rest.split_first_chunk().ok_or_else(cut)?;
-        let bytes = exactly(source, u64::from_le_bytes(*length))?;
-        if u64::from_le_bytes(*sum) != checksum(&bytes) {
-            return Err(BodiesError::Index("the checksum is wrong".to_owned()));
-        }
-        let index: Index =
-            postcard::from_bytes(&bytes).map_err(|error| BodiesError::Index(error.to_string()))?;
+/// Reads the bytes of the index.
+fn read_index(source: &mut impl Read) -> Result<Vec<u8>, BodiesError> {
+    let header = at_most(source, HEADER_BYTES as u64)?;
+    let rest = header.strip_prefix(&MAGIC).ok_or(BodiesError::NoBodies)?;
+    let (version, rest) = rest.split_first_chunk().ok_or_else(cut)?;
+    let version = u32::from_le_bytes(*version);
+    if version != VERSION {
+        return Err(BodiesError::Version(version));
+    }
+    let (length, rest) = rest.split_first_chunk().ok_or_else(cut)?;
+    let (sum, _) = rest.split_first_chunk().ok_or_else(cut)?;
+    let bytes = exactly(source, u64::from_le_bytes(*length))?;
+    if u64::from_le_bytes(*sum) != checksum(&bytes) {
+        return Err(BodiesError::Index("the checksum is wrong".to_owned()));
+    }
+    Ok(bytes)
+}
+
+impl<'b> ReadIndex<'b> {
+    fn of(bytes: &'b [u8]) -> Result<Self, BodiesError> {
+        let index: ReadIndex<'b> =
+            postcard::from_bytes(bytes).map_err(|error| BodiesError::Index(error.to_string()))?;
         match index.cranelift == CRANELIFT {
             true => Ok(index),
-            false => Err(BodiesError::Cranelift(index.cranelift)),
+            false => Err(BodiesError::Cranelift(index.cranelift.to_owned())),
         }
     }
 }

@@ -13,9 +13,9 @@ use cranelift_codegen::ir::function::FunctionParameters;
 use cranelift_codegen::ir::{
     AliasRegionData, AliasRegionSet, Block, DataFlowGraph, DebugTags, DynamicStackSlots, Function,
     GlobalValue, GlobalValueData, Inst, MemFlags, MemFlagsData, MemFlagsSet, RelSourceLoc,
-    Signature, SourceLoc, StackSlots, UserExternalName, UserFuncName, ValueDef,
+    Signature, SourceLoc, StackSlots, UserExternalName, UserFuncName, Value, ValueDef,
 };
-use cranelift_entity::{PrimaryMap, SecondaryMap};
+use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 use std::mem;
@@ -227,7 +227,7 @@ fn lay_out(
 fn check_values(func: &Function) -> Result<(), String> {
     let dfg = &func.dfg;
     let check = || {
-        for value in dfg.values() {
+        for value in (0..dfg.num_values()).map(Value::new) {
             let is_there = match dfg.value_alias_dest_for_serialization(value) {
                 // The reader leaves aliases of nothing where a text leaves numbers out.
                 Some(target) if !dfg.value_is_valid(target) => dfg.value_type(value).is_invalid(),

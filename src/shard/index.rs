@@ -12,7 +12,7 @@ use super::stubs::stubs;
 use super::summary::{
     FunctionSummary, Passed, ShardLinkage, ShardSummary, function_flags, number, part,
 };
-use super::tables::{Facts, InProgram, Member, Shard, Site};
+use super::tables::{Facts, InProgram, Member, Place, Shard, Site};
 use crate::decide::{ParameterUse, ResultWays};
 use crate::graph::{CallGraph, CallNode, RecordedFunction, SiteId};
 use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
@@ -26,7 +26,10 @@ use std::sync::Arc;
 pub(super) struct Index {
     pub(super) shards: Vec<Shard>,
     pub(super) program: Program,
+    /// The names of the program's functions.
+    names: Names,
     pub(super) functions: PrimaryMap<FunctionId, Facts>,
+    pub(super) places: PrimaryMap<FunctionId, Place>,
     hashes: PrimaryMap<FunctionId, u128>,
     /// The number of the shard's name for each address that a function takes, by function.
     addresses: FxHashMap<FunctionId, Box<[u32]>>,
@@ -35,6 +38,8 @@ pub(super) struct Index {
     results: Vec<ResultWays>,
     /// By their number in the graph.
     sites: Vec<Site>,
+    /// The functions that they call, if a shard defines them.
+    targets: Vec<PackedOption<FunctionId>>,
     /// The names of external callees in the shards of their callers.
     external: FxHashMap<u32, u32>,
     /// A function without instructions for each signature.
@@ -67,12 +72,15 @@ impl Index {
         let mut index = Index {
             shards: Vec::with_capacity(summaries.len()),
             program: Program::new(),
+            names: Names::default(),
             functions: PrimaryMap::new(),
+            places: PrimaryMap::new(),
             hashes: PrimaryMap::new(),
             addresses: FxHashMap::default(),
             parameters: Vec::new(),
             results: Vec::new(),
             sites: Vec::new(),
+            targets: Vec::new(),
             external: FxHashMap::default(),
             stubs,
             passed: Vec::new(),
@@ -97,6 +105,7 @@ impl Index {
         let count = summaries.iter().map(|summary| summary.functions.len());
         let count: usize = count.sum();
         self.functions.reserve(count);
+        self.places.reserve(count);
         self.hashes.reserve(count);
         let mut functions = Vec::with_capacity(count);
         for (shard, (summary, signatures)) in summaries.iter().zip(signatures).enumerate() {
@@ -106,7 +115,7 @@ impl Index {
                 };
                 let is_local = function.linkage == ShardLinkage::Local;
                 let id = FunctionId::new(self.functions.len());
-                if !is_local && !owners.take(original, shard, number, id) {
+                if !owners.take(shard, number, id) {
                     continue;
                 }
                 let name = match is_local {
@@ -142,40 +151,39 @@ impl Index {
         }
         // The names come from text.
         self.program = Program::of_functions(functions).map_err(|(index, name)| {
-            let shard = self.functions.get(FunctionId::new(index));
-            let shard = shard.and_then(|facts| summaries.get(facts.shard as usize));
+            let place = self.places.get(FunctionId::new(index));
+            let shard = place.and_then(|place| summaries.get(place.shard as usize));
             ThinError::NameTaken {
                 shard: shard.map_or_else(String::new, |summary| summary.shard.clone()),
                 name,
             }
         })?;
-        let mut next = self.functions.iter().peekable();
+        self.names = Names::of(&self.program);
         for (shard, summary) in summaries.iter().enumerate() {
-            let names = 0..number(summary.names.len());
-            let mut targets: Vec<PackedOption<FunctionId>> = names
-                .map(|name| summary.name(name).and_then(|name| owners.id(name)).into())
-                .collect();
+            let mut targets: Vec<PackedOption<FunctionId>> = vec![None.into(); summary.names.len()];
+            let mut is_own = vec![false; summary.names.len()];
             let mut members = Vec::with_capacity(summary.functions.len());
             for (number, function) in summary.functions.iter().enumerate() {
-                let is_own = |facts: &Facts| {
-                    (facts.shard as usize, facts.number as usize) == (shard, number)
-                };
-                if let Some((id, _)) = next.next_if(|(_, facts)| is_own(facts))
-                    && let Some(target) = targets.get_mut(function.name as usize)
-                {
-                    *target = id.into();
-                }
-                let kept = targets.get(function.name as usize);
-                let kept = kept.and_then(|target| target.expand());
+                let given_way = || owners.id(summary.name(function.name)?);
+                let id = owners.defined(shard, number).or_else(given_way);
                 debug_assert!(
-                    kept.is_some(),
+                    id.is_some(),
                     "each definition is kept or gives way to another"
                 );
+                let name = function.name as usize;
+                if let Some((target, is_own)) = targets.get_mut(name).zip(is_own.get_mut(name)) {
+                    (*target, *is_own) = (id.into(), true);
+                }
                 members.push(Member {
                     name: function.name,
                     linkage: function.linkage,
-                    id: kept.unwrap_or(FunctionId::new(0)),
+                    id: id.unwrap_or(FunctionId::new(0)),
                 });
+            }
+            for ((name, target), is_own) in (0..).zip(&mut targets).zip(is_own) {
+                if !is_own {
+                    *target = summary.name(name).and_then(|name| owners.id(name)).into();
+                }
             }
             self.shards.push(Shard {
                 name: summary.shard.clone(),
@@ -195,19 +203,22 @@ impl Index {
         in_program: InProgram,
     ) {
         self.hashes.push(function.hash);
-        self.functions.push(Facts {
+        self.places.push(Place {
             shard: number(shard),
             number: number(place),
             name: function.name,
-            signature,
             insts: function.insts,
             calls: function.calls,
             indirect_calls: function.indirect_calls,
+            linkage: function.linkage,
+        });
+        self.functions.push(Facts {
+            slot_bytes: function.slot_bytes,
+            frame_bytes: function.frame_bytes,
+            signature,
             blocks: function.blocks,
             returns: function.returns,
             loops: function.loops,
-            slot_bytes: function.slot_bytes,
-            frame_bytes: function.frame_bytes,
             // Added with the sites.
             first_parameter: 0,
             parameters: 0,
@@ -216,7 +227,6 @@ impl Index {
             first_site: 0,
             sites: 0,
             flags: function.flags,
-            linkage: function.linkage,
             in_program,
         });
     }
@@ -277,11 +287,12 @@ impl Index {
             summary.passed = Vec::new();
             summary.branches = Vec::new();
         });
-        self.sites
-            .reserve_exact(sum(all, |summary| summary.sites.len()));
+        let sites = sum(all, |summary| summary.sites.len());
+        self.sites.reserve_exact(sites);
+        self.targets.reserve_exact(sites);
         let (mut first_passed, mut first_branch) = (0u32, 0u32);
         self.for_each_function(all, |index, summary, function, id| {
-            let shard = index.functions[id].shard as usize;
+            let shard = index.places[id].shard as usize;
             index.functions[id].first_site = number(index.sites.len());
             index.functions[id].sites = function.sites;
             let targets = index.shards.get(shard).map(|shard| &shard.targets[..]);
@@ -302,8 +313,8 @@ impl Index {
                     index.counts.push((SiteId::new(here as usize), count));
                 }
                 let signature = signatures.get(site.signature as usize).copied();
+                index.targets.push(target);
                 index.sites.push(Site {
-                    target,
                     signature: signature.unwrap_or(u32::MAX),
                     location: site.location,
                     first_passed,
@@ -331,8 +342,8 @@ impl Index {
         mut each: impl FnMut(&mut Self, &ShardSummary, &FunctionSummary, FunctionId),
     ) {
         for id in self.ids() {
-            let facts = &self.functions[id];
-            let (shard, function) = (facts.shard as usize, facts.number as usize);
+            let place = &self.places[id];
+            let (shard, function) = (place.shard as usize, place.number as usize);
             let summary = summaries.get(shard);
             let found =
                 summary.and_then(|summary| Some((summary, summary.functions.get(function)?)));
@@ -347,10 +358,11 @@ impl Index {
     /// Returns the call graph of all shards. Its sites have the same numbers.
     pub(super) fn graph(&self) -> CallGraph {
         let functions = self.functions.iter().map(|(id, facts)| {
-            let shard = facts.shard as usize;
+            let place = &self.places[id];
+            let shard = place.shard as usize;
             let sites = facts.sites().map(move |number| {
                 let site = &self.sites[number];
-                let callee = match site.target.expand() {
+                let callee = match self.targets[number].expand() {
                     Some(id) => CallNode::Function(id),
                     None => CallNode::External(self.external_name(shard, number)),
                 };
@@ -360,9 +372,9 @@ impl Index {
             RecordedFunction {
                 sites,
                 addressed: addresses.map(move |&name| self.node(shard, name)),
-                indirect_calls: facts.indirect_calls as usize,
+                indirect_calls: place.indirect_calls as usize,
                 switches_stacks: facts.has(function_flags::SWITCHES_STACKS),
-                size: facts.insts as usize,
+                size: place.insts as usize,
             }
         });
         CallGraph::of_recorded(&self.program, self.sites.len(), functions)
@@ -400,9 +412,9 @@ impl Index {
     /// Returns the names that the body of a function has for functions that no shard defines.
     pub(super) fn external_names(&self, id: FunctionId) -> impl Iterator<Item = NameRef<'_>> {
         let facts = &self.functions[id];
-        let shard = self.shards.get(facts.shard as usize);
+        let shard = self.shards.get(self.places[id].shard as usize);
         let called = facts.sites().filter_map(|site| {
-            let is_external = self.sites.get(site)?.target.is_none();
+            let is_external = self.targets.get(site)?.is_none();
             is_external.then(|| self.external.get(&number(site)).copied())?
         });
         let addressed = self.addresses.get(&id).into_iter().flatten().copied();
@@ -414,11 +426,16 @@ impl Index {
         names.filter_map(move |name| shard?.names.get(name))
     }
 
+    /// Returns the name of a function in the whole program.
+    pub(super) fn name(&self, id: FunctionId) -> NameRef<'_> {
+        self.names.get(id.as_u32()).unwrap_or(NameRef::Text(""))
+    }
+
     /// Returns the name of a function in the shard that defines it.
     pub(super) fn original_name(&self, id: FunctionId) -> NameRef<'_> {
-        let facts = &self.functions[id];
-        let shard = self.shards.get(facts.shard as usize);
-        let name = shard.and_then(|shard| shard.names.get(facts.name));
+        let place = &self.places[id];
+        let shard = self.shards.get(place.shard as usize);
+        let name = shard.and_then(|shard| shard.names.get(place.name));
         name.unwrap_or(NameRef::Text(""))
     }
 
@@ -430,7 +447,7 @@ impl Index {
         id: FunctionId,
     ) -> impl Iterator<Item = FunctionId> + 'i {
         let called = self.functions[id].sites();
-        let called = called.filter_map(|site| self.sites.get(site)?.target.expand());
+        let called = called.filter_map(|site| self.targets.get(site)?.expand());
         called.chain(graph.addressed(id).iter().copied())
     }
 
@@ -441,9 +458,9 @@ impl Index {
 
     /// Returns whether a shard's function is the one that is kept.
     pub(super) fn is_kept(&self, shard: usize, number: usize, id: FunctionId) -> bool {
-        self.functions
+        self.places
             .get(id)
-            .is_some_and(|facts| (facts.shard as usize, facts.number as usize) == (shard, number))
+            .is_some_and(|place| (place.shard as usize, place.number as usize) == (shard, number))
     }
 
     pub(super) fn hash(&self, id: FunctionId) -> u128 {
@@ -451,9 +468,9 @@ impl Index {
     }
 
     pub(super) fn shard_of(&self, id: FunctionId) -> usize {
-        self.functions
+        self.places
             .get(id)
-            .map_or(usize::MAX, |facts| facts.shard as usize)
+            .map_or(usize::MAX, |place| place.shard as usize)
     }
 
     pub(super) fn ids(&self) -> impl ExactSizeIterator<Item = FunctionId> + use<> {
@@ -466,7 +483,7 @@ impl Index {
 
     /// Returns the function that a site calls, if a shard defines it.
     pub(super) fn target(&self, id: SiteId) -> Option<FunctionId> {
-        self.sites.get(id.index())?.target.expand()
+        self.targets.get(id.index())?.expand()
     }
 
     /// Returns a function without instructions that has the signature of another.

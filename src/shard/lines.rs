@@ -69,7 +69,7 @@ pub(super) fn name(text: &mut String, original: NameRef<'_>, new: NameRef<'_>) {
 /// Adds a name as one word.
 pub(super) fn push_name(text: &mut String, name: NameRef<'_>) {
     match name {
-        NameRef::Text(name) => plan::push_text_name(text, name.as_bytes()),
+        NameRef::Text(name) => plan::push_name_of(text, name),
         NameRef::User(..) => {
             let _ = write!(text, "{name}");
         }

@@ -1,12 +1,13 @@
 //! The names of a summary, without an allocation for each.
 
-use crate::program::FunctionName;
+use crate::program::{FunctionName, Program};
 use cranelift_codegen::ir::UserFuncName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The name of a function, borrowed. Ordered like [`FunctionName`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The name of a function, borrowed. Ordered like [`FunctionName`], and read like
+/// [`Name`](super::summary::Name).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub(super) enum NameRef<'a> {
     User(u32, u32),
     Text(&'a str),
@@ -57,6 +58,23 @@ enum Entry {
 }
 
 impl Names {
+    /// Returns the names of a program's functions, in their order.
+    pub(super) fn of(program: &Program) -> Self {
+        let functions = || program.iter().map(|(_, function)| function.name());
+        let length = |name| match NameRef::of(name) {
+            NameRef::User(..) => 0,
+            NameRef::Text(text) => text.len(),
+        };
+        let mut names = Names {
+            text: String::with_capacity(functions().map(length).sum()),
+            entries: Vec::with_capacity(program.len()),
+        };
+        for name in functions() {
+            names.push(NameRef::of(name));
+        }
+        names
+    }
+
     /// Adds a name, and returns its number.
     pub(super) fn push(&mut self, name: NameRef<'_>) -> u32 {
         let number = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);

@@ -76,7 +76,7 @@ impl Finder<'_> {
     /// Follows references from the functions that code outside may call, through bodies as they are
     /// in the end.
     fn find_live(&mut self) {
-        let is_root = |id: &FunctionId| self.index.program[*id].linkage().is_kept();
+        let is_root = |id: &FunctionId| self.index.functions[*id].in_program.linkage.is_kept();
         let mut work: Vec<FunctionId> = self.index.ids().filter(is_root).collect();
         self.live.extend(work.iter().copied());
         let mut live = std::mem::take(&mut self.live);

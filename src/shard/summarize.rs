@@ -10,16 +10,18 @@ use crate::body::{Mention, for_each_mention, frame_bytes};
 use crate::decide::{
     ParameterUse, ResultWays, RoundAnalysis, Shape, Summary, passed_values, result_branches,
 };
-use crate::graph::{CallGraph, CallNode, SiteRef};
+use crate::graph::{CallGraph, CallNode, NodeId, PathStep, SiteId, SiteRef};
 use crate::panics;
 use crate::profile::{Profile, SiteCounts};
 use crate::program::{FunctionId, FunctionName, InlineAttribute, Program};
 use crate::splice::{RuledOut, SpliceOptions};
 use cranelift_codegen::ir::{
-    ExceptionTableItem, ExternalName, Function, GlobalValueData, InstructionData, Signature,
+    ExceptionTableItem, ExternalName, Function, GlobalValueData, InstructionData, SigRef, Signature,
 };
+use cranelift_entity::SecondaryMap;
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::{SmallVec, smallvec};
 
 /// The knowledge of a front end about a shard, beside its program.
 #[derive(Clone, Debug, Default)]
@@ -99,8 +101,8 @@ impl ShardSummary {
             if let (Some(code), Some(bytes)) = (&mut code, bytes) {
                 code.push((function.summary.hash, bytes));
             }
-            function.add_to(&mut summary, &mut tables, |site| {
-                let path = [crate::graph::PathStep::Site(site)];
+            function.add_to(&graph, &mut summary, &mut tables, |site| {
+                let path = [PathStep::Site(site)];
                 counts.of_path(&graph, &path)
             });
         }
@@ -115,6 +117,8 @@ impl ShardSummary {
 #[derive(Default)]
 struct Tables {
     names: FxHashMap<FunctionName, u32>,
+    /// Those of callees, by their nodes.
+    callees: SecondaryMap<NodeId, Option<u32>>,
     signatures: FxHashMap<Signature, u32>,
 }
 
@@ -122,6 +126,22 @@ impl Tables {
     fn name(&mut self, name: FunctionName, names: &mut Names) -> u32 {
         let entry = self.names.entry(name);
         *entry.or_insert_with_key(|name| names.push(NameRef::of(name)))
+    }
+
+    fn callee(&mut self, graph: &CallGraph, node: NodeId, names: &mut Names) -> u32 {
+        if let Some(known) = self.callees[node] {
+            return known;
+        }
+        let name = match graph.callee_name(node) {
+            Some(name) => name.clone(),
+            None => {
+                debug_assert!(false, "sites without a name are left out");
+                FunctionName::testcase("")
+            }
+        };
+        let number = self.name(name, names);
+        self.callees[node] = Some(number);
+        number
     }
 
     fn signature(&mut self, signature: Signature, texts: &mut Vec<String>) -> u32 {
@@ -144,12 +164,15 @@ struct Read {
     results: Vec<ResultWays>,
     addresses: Vec<FunctionName>,
     sites: Vec<ReadSite>,
+    /// The signatures that its calls declare, each once.
+    declared: Vec<(SigRef, Signature)>,
 }
 
 struct ReadSite {
-    id: crate::graph::SiteId,
-    callee: FunctionName,
-    signature: Signature,
+    id: SiteId,
+    callee: NodeId,
+    /// The number among those that are declared.
+    signature: usize,
     summary: SiteSummary,
     passed: Vec<Passed>,
     branches: Vec<u32>,
@@ -181,7 +204,8 @@ impl Read {
         let results = panics::catch(|| Summary::results_of(body)).unwrap_or_default();
         let addresses = addresses(program, body);
         let once = options.once.contains(function.name());
-        let sites = panics::catch(|| sites(program, graph, id)).unwrap_or_default();
+        let read = panics::catch(|| sites(program, graph, id));
+        let (sites, declared) = read.unwrap_or_default();
         let summary = FunctionSummary {
             name: 0,
             signature: 0,
@@ -218,14 +242,16 @@ impl Read {
             results,
             addresses,
             sites,
+            declared,
         }
     }
 
     fn add_to(
         mut self,
+        graph: &CallGraph,
         summary: &mut ShardSummary,
         tables: &mut Tables,
-        count: impl Fn(crate::graph::SiteId) -> Option<u64>,
+        count: impl Fn(SiteId) -> Option<u64>,
     ) {
         self.summary.name = tables.name(self.name, &mut summary.names);
         self.summary.signature = tables.signature(self.signature, &mut summary.signatures);
@@ -238,9 +264,17 @@ impl Read {
             let number = tables.name(name, &mut summary.names);
             summary.addresses.push(number);
         }
+        let mut numbers: SmallVec<[Option<u32>; 8]> = smallvec![None; self.declared.len()];
         for mut site in self.sites {
-            site.summary.callee = tables.name(site.callee, &mut summary.names);
-            site.summary.signature = tables.signature(site.signature, &mut summary.signatures);
+            site.summary.callee = tables.callee(graph, site.callee, &mut summary.names);
+            let declared = numbers.get_mut(site.signature);
+            if let Some((number, (_, signature))) = declared.zip(self.declared.get(site.signature))
+            {
+                let number = number.get_or_insert_with(|| {
+                    tables.signature(signature.clone(), &mut summary.signatures)
+                });
+                site.summary.signature = *number;
+            }
             summary.passed.append(&mut site.passed);
             summary.branches.append(&mut site.branches);
             if let Some(count) = count(site.id) {
@@ -273,27 +307,31 @@ fn addresses(program: &Program, body: &Function) -> Vec<FunctionName> {
     names
 }
 
-fn sites(program: &Program, graph: &CallGraph, id: FunctionId) -> Vec<ReadSite> {
+type Sites = (Vec<ReadSite>, Vec<(SigRef, Signature)>);
+
+/// Returns the direct calls of a function, and the signatures that they declare.
+fn sites(program: &Program, graph: &CallGraph, id: FunctionId) -> Sites {
     let body = program[id].body();
     let analysis = RoundAnalysis::new(body);
+    let mut declared = Vec::new();
     let sites = graph.callees(id);
-    sites
-        .filter_map(|site| read_site(program, &analysis, &site))
-        .collect()
+    let sites = sites
+        .filter_map(|site| read_site(program, &analysis, &site, &mut declared))
+        .collect();
+    (sites, declared)
 }
 
 fn read_site(
     program: &Program,
     analysis: &RoundAnalysis<'_>,
     site: &SiteRef<'_>,
+    signatures: &mut Vec<(SigRef, Signature)>,
 ) -> Option<ReadSite> {
     let body = analysis.caller;
     let function = &program[site.caller];
-    let callee = match site.callee {
-        CallNode::Function(id) => program[*id].name().clone(),
-        CallNode::External(name) => name.clone(),
-        CallNode::Runtime(_) => return None,
-    };
+    if matches!(site.callee, CallNode::Runtime(_)) {
+        return None;
+    }
     let call = site.edge.inst;
     let (func_ref, exception) = match body.dfg.insts[call] {
         InstructionData::Call { func_ref, .. } => (func_ref, None),
@@ -306,7 +344,17 @@ fn read_site(
     };
     let declared = body.dfg.ext_funcs.get(func_ref)?;
     debug_assert!(!matches!(declared.name, ExternalName::LibCall(_)));
-    let signature = body.dfg.signatures.get(declared.signature)?.clone();
+    let known = signatures
+        .iter()
+        .position(|(known, _)| *known == declared.signature);
+    let signature = match known {
+        Some(number) => number,
+        None => {
+            let signature = body.dfg.signatures.get(declared.signature)?.clone();
+            signatures.push((declared.signature, signature));
+            signatures.len() - 1
+        }
+    };
     let mut flags = 0;
     let mut set = |flag: u8, on: bool| flags |= if on { flag } else { 0 };
     set(
@@ -334,7 +382,7 @@ fn read_site(
     let branches = result_branches(analysis, call);
     Some(ReadSite {
         id: site.id,
-        callee,
+        callee: site.callee_node,
         signature,
         summary: SiteSummary {
             callee: 0,

@@ -95,6 +95,7 @@ pub(super) struct FunctionSummary {
     pub(super) name: u32,
     pub(super) signature: u32,
     /// Of its content.
+    #[serde(with = "super::hash")]
     pub(super) hash: u128,
     pub(super) linkage: ShardLinkage,
     pub(super) inline: u8,

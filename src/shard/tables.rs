@@ -6,24 +6,18 @@ use crate::program::{Attributes, FunctionId, Linkage};
 use cranelift_entity::packed_option::PackedOption;
 use std::ops::Range;
 
-/// A function of the program: its place in its shard, and its facts.
+/// The facts about a function of the program on which decisions about calls of it depend. They fit
+/// into one line of the processor's caches.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(super) struct Facts {
-    pub(super) shard: u32,
-    /// Its number among the functions of the shard.
-    pub(super) number: u32,
-    /// The number of its name in the shard.
-    pub(super) name: u32,
+    pub(super) slot_bytes: u64,
+    pub(super) frame_bytes: u64,
     /// The number of its signature in the program.
     pub(super) signature: u32,
-    pub(super) insts: u32,
-    pub(super) calls: u32,
-    pub(super) indirect_calls: u32,
     pub(super) blocks: u32,
     pub(super) returns: u32,
     pub(super) loops: u32,
-    pub(super) slot_bytes: u64,
-    pub(super) frame_bytes: u64,
     pub(super) first_parameter: u32,
     pub(super) parameters: u32,
     pub(super) first_result: u32,
@@ -31,9 +25,24 @@ pub(super) struct Facts {
     pub(super) first_site: u32,
     pub(super) sites: u32,
     pub(super) flags: u16,
+    pub(super) in_program: InProgram,
+}
+
+const _: () = assert!(size_of::<Facts>() == 64);
+
+/// The place of a function in its shard, and the facts that only its own decisions depend on.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) shard: u32,
+    /// Its number among the functions of the shard.
+    pub(super) number: u32,
+    /// The number of its name in the shard.
+    pub(super) name: u32,
+    pub(super) insts: u32,
+    pub(super) calls: u32,
+    pub(super) indirect_calls: u32,
     /// That in its shard.
     pub(super) linkage: ShardLinkage,
-    pub(super) in_program: InProgram,
 }
 
 /// A copy of the program's facts about a function, beside the others.
@@ -67,8 +76,6 @@ fn range(first: u32, count: u32) -> Range<usize> {
 /// A direct call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Site {
-    /// The function that is called, if a shard defines it.
-    pub(super) target: PackedOption<FunctionId>,
     /// The number of the signature in the program that the caller declares.
     pub(super) signature: u32,
     pub(super) location: u32,

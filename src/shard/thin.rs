@@ -89,8 +89,7 @@ pub fn thin_each(
     index.forget_targets();
     let decisions = Decisions::new(&index, &graph, inliner, parameters);
     let needs = AllNeeds::new(&index, &graph, &decisions);
-    let all = index.ids();
-    let inlined = all.map(|id| decisions.inlined(id).new_ones().count()).sum();
+    let inlined = decisions.inlined;
     let mut writer = Writer::new(&index, &graph, &decisions, &needs);
     for shard in 0..index.shards.len() {
         each(writer.plan(shard));

@@ -122,7 +122,7 @@ impl<'a> Writer<'a> {
     /// Returns the new visibility of a function in its shard; `None` if it stays exported.
     fn visibility(&self, id: FunctionId) -> Option<Visibility> {
         let is_needed = self.needs.needed.contains(id);
-        match self.index.program[id].linkage() {
+        match self.index.functions[id].in_program.linkage {
             Linkage::Local if is_needed => Some(Visibility::Hidden),
             Linkage::Local => Some(Visibility::Local),
             Linkage::Interposable => Some(Visibility::Interposable),
@@ -148,7 +148,7 @@ impl<'a> Writer<'a> {
         let elsewhere = references.filter(|&id| {
             index.shard_of(id) != number
                 && self.decisions.never_throwing.contains(id)
-                && index.program[id].linkage() != Linkage::Interposable
+                && index.functions[id].in_program.linkage != Linkage::Interposable
         });
         let mut names: Vec<NameRef<'a>> = elsewhere.map(|id| self.name(id)).collect();
         names.sort_unstable();
@@ -174,7 +174,7 @@ impl<'a> Writer<'a> {
             let mut named: Vec<(NameRef<'a>, FunctionId)> = named.collect();
             named.sort_unstable_by_key(|&(name, _)| name);
             for &(original, id) in &named {
-                let is_local = index.program[id].linkage() == Linkage::Local;
+                let is_local = index.functions[id].in_program.linkage == Linkage::Local;
                 let is_copy = is_local && !self.needs.needed.contains(id);
                 let (new, hash) = (self.name(id), index.hash(id));
                 lines::import(&mut self.text, is_copy, original, new, hash);
@@ -185,7 +185,7 @@ impl<'a> Writer<'a> {
                 .flat_map(|&id| index.references(self.graph, id));
             let local = references.filter(|&id| {
                 index.shard_of(id) == number
-                    && index.functions[id].linkage == ShardLinkage::Local
+                    && index.places[id].linkage == ShardLinkage::Local
                     && !needs.is_imported(id)
             });
             named.clear();
@@ -246,15 +246,15 @@ impl<'a> Writer<'a> {
 
     /// Returns the name of a function in the whole program.
     fn name(&self, id: FunctionId) -> NameRef<'a> {
-        NameRef::of(self.index.program[id].name())
+        self.index.name(id)
     }
 
     /// Returns the name of a function in the program of a shard with its imports.
     fn name_in(&self, shard: usize, id: FunctionId) -> NameRef<'a> {
-        let facts = &self.index.functions[id];
-        let is_original = facts.shard as usize == shard
-            && facts.linkage == ShardLinkage::Local
-            && self.renamed.get(facts.number as usize) == Some(&false);
+        let place = &self.index.places[id];
+        let is_original = place.shard as usize == shard
+            && place.linkage == ShardLinkage::Local
+            && self.renamed.get(place.number as usize) == Some(&false);
         match is_original {
             true => self.index.original_name(id),
             false => self.name(id),

@@ -138,10 +138,11 @@ impl Decisions<'_> {
                 }
             }
         }
+        let calls_indirectly = index.places[caller.id].indirect_calls > 0;
         let own = caller.inlined.iter().filter(|step| step.around() == ROOT);
         for step in own {
             let site = index.site(step.site());
-            let Some(callee) = site.target.expand() else {
+            let Some(callee) = index.target(step.site()) else {
                 continue;
             };
             let inner = index.functions[callee].parameters();
@@ -168,7 +169,7 @@ impl Decisions<'_> {
                     outer.address = AddressUse::Escapes;
                 }
                 let was_passed = outer.address == AddressUse::PassedOn;
-                if *left == 0 && was_passed && facts.indirect_calls == 0 {
+                if *left == 0 && was_passed && !calls_indirectly {
                     outer.address = inner.address;
                 }
             }

@@ -6,7 +6,6 @@
 //! loops add up. The effect of clean-up is estimated from the facts about parameters.
 
 mod facts;
-mod order;
 mod program_facts;
 mod steps;
 
@@ -18,12 +17,12 @@ use self::steps::{ROOT, Steps};
 use super::index::Index;
 use super::passed::PackedValue;
 use super::summary::{Hint, function_flags, number};
-use super::tables::Facts;
+use super::tables::{Facts, Place};
 use crate::decide::{
     CallSite, Decision, KnownFacts, Limits, ParameterUse, RecordedSite, RoundAnalysis, Shape,
     SiteContext, Summary,
 };
-use crate::graph::{CallGraph, PathStep, Recursion, SiteId};
+use crate::graph::{CallGraph, PathStep, Recursion, SiteId, Strong};
 use crate::pass::{Inliner, growth_shares};
 use crate::profile::{Heat, SiteCounts};
 use crate::program::{Attributes, FunctionId, InlineAttribute, Linkage};
@@ -82,6 +81,8 @@ pub(super) struct Decisions<'a> {
     /// The functions that are never inlined because the optimizer knows them by their names.
     memory_functions: EntitySet<FunctionId>,
     pub(super) never_throwing: EntitySet<FunctionId>,
+    /// The number of calls that were decided to be inlined.
+    pub(super) inlined: usize,
     outcomes: PrimaryMap<FunctionId, Outcome>,
     /// Those of the index, changed where inlined bodies have changed them.
     parameters: Vec<ParameterUse>,
@@ -96,8 +97,8 @@ impl<'a> Decisions<'a> {
         parameters: Vec<ParameterUse>,
     ) -> Self {
         let mut sizes = SecondaryMap::with_capacity(index.functions.len());
-        for (id, facts) in index.functions.iter() {
-            sizes[id] = facts.insts as usize;
+        for (id, place) in index.places.iter() {
+            sizes[id] = place.insts as usize;
         }
         let in_program = |id: &FunctionId| index.functions[*id].in_program;
         let grows = |id: &FunctionId| in_program(id).linkage != Linkage::AvailableExternally;
@@ -110,7 +111,7 @@ impl<'a> Decisions<'a> {
                 memory_functions.insert(id);
             }
         }
-        let order = order::callees_first(graph);
+        let order = graph.callees_first();
         let mut decisions = Decisions {
             index,
             graph,
@@ -119,6 +120,7 @@ impl<'a> Decisions<'a> {
             shares,
             memory_functions,
             never_throwing: never_throwing(index, graph, inliner, &order),
+            inlined: 0,
             outcomes: index.ids().map(|_| Outcome::default()).collect(),
             parameters,
         };
@@ -126,13 +128,13 @@ impl<'a> Decisions<'a> {
         decisions
     }
 
-    fn decide(&mut self, order: &[crate::graph::ComponentId]) {
+    fn decide(&mut self, order: &Strong<FunctionId>) {
         let Some((_, first)) = self.index.program.iter().next() else {
             return;
         };
         let mut caller = Caller::new(first.body());
-        for &component in order {
-            for &id in self.graph.members(component) {
+        for members in order.iter() {
+            for &id in members {
                 let outcome = match self.index.functions[id].in_program.linkage {
                     Linkage::AvailableExternally => self.unchanged(id),
                     _ => self.function(id, &mut caller),
@@ -164,10 +166,10 @@ impl<'a> Decisions<'a> {
     }
 
     fn unchanged(&self, id: FunctionId) -> Outcome {
-        let facts = &self.index.functions[id];
+        let (facts, place) = (&self.index.functions[id], &self.index.places[id]);
         Outcome {
-            size: facts.insts,
-            calls: facts.calls,
+            size: place.insts,
+            calls: place.calls,
             frame_bytes: facts.frame_bytes,
             inlined: Count::from_u32(0).into(),
             steps: own(self.index, facts)
@@ -179,7 +181,7 @@ impl<'a> Decisions<'a> {
 
     fn function(&mut self, id: FunctionId, caller: &mut Caller) -> Outcome {
         let facts = &self.index.functions[id];
-        caller.begin(id, facts);
+        caller.begin(id, facts, &self.index.places[id]);
         let mut candidates = mem::take(&mut caller.candidates);
         let mut came_in = mem::take(&mut caller.came_in);
         candidates.extend(own(self.index, facts));
@@ -190,6 +192,7 @@ impl<'a> Decisions<'a> {
         }
         (caller.candidates, caller.came_in) = (candidates, came_in);
         self.change_parameters(facts, caller);
+        self.inlined += caller.bodies.len();
         // One less than a number that is taken for none.
         let inlined = number(caller.inlined.len()).min(u32::MAX - 1);
         caller.inlined.extend_from_slice(&caller.kept);
@@ -368,7 +371,7 @@ impl<'a> Decisions<'a> {
                 srcloc: facts.location,
                 kind: facts.kind,
                 caller_insts: size,
-                caller_insts_at_start: index.functions[caller.id].insts as usize,
+                caller_insts_at_start: caller.insts,
                 caller_call_sites: graph.call_count(caller.id),
                 depth: candidate.depth,
                 cold: facts.is_cold,
@@ -461,6 +464,8 @@ struct Caller {
     id: FunctionId,
     inlined: Vec<Step>,
     kept: Vec<Step>,
+    /// Its own.
+    insts: usize,
     /// With all copies, before clean-up.
     size: usize,
     /// The instructions that clean-up takes away.
@@ -503,6 +508,7 @@ impl Caller {
             id: FunctionId::new(0),
             inlined: Vec::new(),
             kept: Vec::new(),
+            insts: 0,
             size: 0,
             saved: 0,
             grown: 0,
@@ -522,12 +528,13 @@ impl Caller {
     }
 
     /// Begins with a function.
-    fn begin(&mut self, id: FunctionId, facts: &Facts) {
+    fn begin(&mut self, id: FunctionId, facts: &Facts, place: &Place) {
         self.id = id;
-        self.size = facts.insts as usize;
+        self.insts = place.insts as usize;
+        self.size = self.insts;
         (self.saved, self.grown, self.depth) = (0, 0, 0);
         self.frame_bytes = facts.frame_bytes;
-        self.calls = facts.calls;
+        self.calls = place.calls;
         self.inlined.clear();
         self.kept.clear();
         self.with_frames.clear();

@@ -1,6 +1,6 @@
 //! Facts about the program as a whole.
 
-use crate::graph::{CallGraph, CallNode, ComponentId, SiteId};
+use crate::graph::{CallGraph, CallNode, SiteId, Strong};
 use crate::pass::Inliner;
 use crate::profile::{Profile, SiteCounts};
 use crate::program::{FunctionId, Linkage};
@@ -25,29 +25,35 @@ pub(super) fn never_throwing(
     index: &Index,
     graph: &CallGraph,
     inliner: &Inliner<'_>,
-    order: &[ComponentId],
+    order: &Strong<FunctionId>,
 ) -> EntitySet<FunctionId> {
     let options = inliner.optimization();
     let mut known = EntitySet::with_capacity(index.program.len());
-    for &component in order {
-        let members = graph.members(component);
+    for members in order.iter() {
+        let is_member = |callee: FunctionId| match members {
+            [member] => callee == *member,
+            _ => {
+                members.first().and_then(|&first| graph.component(first)) == graph.component(callee)
+            }
+        };
         let may_throw = |id: FunctionId| {
             let Some(facts) = index.functions.get(id) else {
                 return true;
             };
             let throws = |number: usize| {
                 let id = SiteId::new(number);
-                let site = index.site(id);
-                if site.has(site_flags::CATCHES_ALL) {
+                let target = index.target(id);
+                if target.is_some_and(|callee| known.contains(callee))
+                    || index.site(id).has(site_flags::CATCHES_ALL)
+                {
                     return false;
                 }
-                match site.target.expand() {
-                    Some(callee) if known.contains(callee) => false,
+                match target {
                     Some(callee) => match index.functions[callee].in_program.linkage {
                         Linkage::Interposable => {
                             !options.function_never_throws(index.program[callee].name())
                         }
-                        _ => graph.component(callee) != Some(component),
+                        _ => !is_member(callee),
                     },
                     None => match graph.site(id).map(|site| site.callee) {
                         Some(CallNode::External(name)) => !options.function_never_throws(name),
