@@ -17,7 +17,7 @@ use rayon::Yield;
 use std::collections::BTreeMap;
 use std::panic;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -80,8 +80,7 @@ impl Background {
     /// Hands in a body. If the stream has ended early, nothing happens.
     pub(super) fn define(&self, body: Arc<Function>, hints: BTreeMap<Inst, SiteHint>) {
         if let Some(bodies) = &self.bodies {
-            // The thread is gone after an error, which its result has.
-            let _ = bodies.send(Message::Body(body, hints));
+            send(bodies, Message::Body(body, hints));
         }
     }
 
@@ -89,7 +88,7 @@ impl Background {
     /// has an error.
     fn finish(mut self) -> Option<Streamed<Option<StreamError>>> {
         if let Some(bodies) = self.bodies.take() {
-            let _ = bodies.send(Message::Finish);
+            send(&bodies, Message::Finish);
         }
         let streamed = self.join()?.ok()?;
         (streamed.front_end.is_none() && streamed.errors.is_empty()).then_some(streamed)
@@ -115,17 +114,41 @@ impl Drop for Background {
     }
 }
 
-/// Waits for the stream's thread. That waits for threads of the pool, so one of these does work of
-/// the pool meanwhile: otherwise all of them could wait here.
+/// Sends a message when there is room. Nothing happens if the thread is gone, as after an error,
+/// which its result has.
+fn send(bodies: &SyncSender<Message>, message: Message) {
+    let mut unsent = Some(message);
+    let is_sent = || {
+        let Some(message) = unsent.take() else {
+            return true;
+        };
+        if let Err(TrySendError::Full(message)) = bodies.try_send(message) {
+            unsent = Some(message);
+        }
+        unsent.is_none()
+    };
+    wait_in_pool(is_sent);
+    if let Some(message) = unsent {
+        let _ = bodies.send(message);
+    }
+}
+
+/// Waits for the stream's thread.
 fn joined(thread: JoinHandle<Outcome>) -> std::thread::Result<Outcome> {
-    while !thread.is_finished() {
+    wait_in_pool(|| thread.is_finished());
+    thread.join()
+}
+
+/// On a thread of a pool, does work of the pool until `is_done`. The stream's thread waits for
+/// threads of the pool, and all of them could wait for it.
+fn wait_in_pool(mut is_done: impl FnMut() -> bool) {
+    while !is_done() {
         match rayon::yield_now() {
             Some(Yield::Executed) => {}
             Some(Yield::Idle) => std::thread::sleep(POLLED),
-            None => break,
+            None => return,
         }
     }
-    thread.join()
 }
 
 impl<M: Module> InliningModule<'static, M> {

@@ -4,7 +4,7 @@ use super::state::State;
 use crate::check::{MemoryCall, Surroundings};
 use crate::cleanup::OptimizeOptions;
 use crate::program::{FunctionId, FunctionName, Linkage};
-use cranelift_codegen::ir::{Endianness, Function};
+use cranelift_codegen::ir::{Endianness, Function, Signature};
 use std::cell::OnceCell;
 use std::sync::Arc;
 
@@ -63,6 +63,22 @@ pub(super) struct Known<'a> {
     pub(super) lent: Lent,
 }
 
+impl Known<'_> {
+    /// Returns whether a function that calls by a table lead to never throws by the declarations. Its
+    /// body need not be there, because nothing waits for it, and is checked against them when it comes.
+    fn is_declared_quiet(&self, name: &FunctionName) -> bool {
+        let state = self.state;
+        let id = state
+            .program
+            .id(name)
+            .filter(|_| state.graph.awaits_bodies());
+        id.is_some_and(|id| {
+            state.program[id].linkage() != Linkage::Interposable
+                && state.never_throwing.contains(id)
+        })
+    }
+}
+
 impl Surroundings for Known<'_> {
     fn endianness(&self) -> Option<Endianness> {
         self.options.endianness
@@ -86,8 +102,17 @@ impl Surroundings for Known<'_> {
         })
     }
 
+    fn signature(&self, name: &FunctionName) -> Option<&Signature> {
+        let function = &self.state.program[self.state.program.id(name)?];
+        // It is declared before the body.
+        let known = (function.linkage() != Linkage::Interposable).then(|| function.body())?;
+        Some(&known.signature)
+    }
+
     fn never_throws(&self, name: &FunctionName) -> bool {
-        self.options.never_throws.contains(name) || self.options.memory_functions.contains(name)
+        self.options.never_throws.contains(name)
+            || self.options.memory_functions.contains(name)
+            || self.is_declared_quiet(name)
     }
 
     fn address_in_data(&self, data: &FunctionName, offset: i64) -> Option<FunctionName> {

@@ -13,6 +13,7 @@ mod control_flow;
 mod escapes;
 mod generated;
 mod handlers;
+mod joined_labels;
 mod malformed;
 mod metadata;
 mod pieces;

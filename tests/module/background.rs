@@ -1,7 +1,7 @@
 //! Work that begins while functions are still being defined.
 
 use super::support::{isa, object};
-use cranelift_codegen::ir::{Inst, UserFuncName};
+use cranelift_codegen::ir::{Function, Inst, UserFuncName};
 use cranelift_inliner::decide::{Always, CallSite, CostModel, Decision, Inline};
 use cranelift_inliner::graph::CallGraph;
 use cranelift_inliner::module::{InliningModule, ModuleReport};
@@ -351,6 +351,44 @@ fn modules_may_be_finished_and_dropped_on_all_threads_of_the_pool() {
             let mut dropped = start();
             define(&mut dropped, &[0, 3]);
             drop(dropped);
+        });
+    }
+}
+
+/// A stream that was given up still waits for its work, and takes no more bodies.
+#[test]
+fn functions_may_be_defined_on_all_threads_of_the_pool() {
+    const FUNCTIONS: u32 = 200;
+    for _ in 0..5 {
+        rayon::broadcast(|_| {
+            let module = InliningModule::for_object_file(object(), Inliner::new(Always));
+            let mut module = module.compile_in_parallel(true);
+            let program = functions();
+            let body = program[program.id(&FunctionName::user(0, 0)).unwrap()].body();
+            let mut declared = DeclaredProgram::new();
+            declared.has_handlers = false;
+            let mut declare = |number: u32| {
+                let name = format!("f{number}");
+                let id = module.declare_function(&name, Linkage::Export, &body.signature);
+                let id = id.unwrap();
+                let declaration = module.declaration(id, 2).unwrap();
+                let called = vec![("%g".parse().unwrap(), 1)];
+                // Not as it is.
+                declared.declare(match number {
+                    5 => declaration.with_calls(called),
+                    _ => declaration,
+                });
+                id
+            };
+            let ids: Vec<FuncId> = (0..FUNCTIONS).map(&mut declare).collect();
+            module.start(declared, isa(true)).unwrap();
+            let mut context = module.make_context();
+            for id in ids {
+                context.func = Function::clone(body);
+                module.define_function(id, &mut context).unwrap();
+                module.clear_context(&mut context);
+            }
+            assert!(!finish(module).1.is_from_background());
         });
     }
 }

@@ -1,6 +1,8 @@
 //! The result depends on the functions alone.
 
-use super::support::{POLICIES, isa, leaf, name, policy, program_exporting, through};
+use super::support::{
+    POLICIES, declared_keeping, isa, leaf, name, policy, program_exporting, through,
+};
 use cranelift_inliner::cleanup::{OptimizeOptions, TableFunction, Tables};
 use cranelift_inliner::decide::{CallSite, Decision, Limits};
 use cranelift_inliner::pass::{Inlined, Inliner, Observer, Optimize};
@@ -169,6 +171,16 @@ block2(v5: i64):
     return v5
 }";
 
+/// Returns the table of [`BY_TABLE`].
+fn table(program: &Program) -> Arc<Tables> {
+    let handler = program.id(&name("handler")).unwrap();
+    let signature = program[handler].body().signature.clone();
+    let mut tables = Tables::default();
+    let function = TableFunction::new(name("handler"), signature);
+    tables.insert(name("handlers"), 8, function);
+    Arc::new(tables)
+}
+
 struct Final<'a>(&'a AtomicBool, FunctionId);
 
 impl Observer for Final<'_> {
@@ -182,12 +194,7 @@ impl Observer for Final<'_> {
 #[test]
 fn it_does_not_matter_which_of_two_functions_is_final_first() {
     let program = program_exporting(BY_TABLE, &["main", "handler"]);
-    let handler = program.id(&name("handler")).unwrap();
-    let signature = program[handler].body().signature.clone();
-    let mut tables = Tables::default();
-    let function = TableFunction::new(name("handler"), signature);
-    tables.insert(name("handlers"), 8, function);
-    let tables = Arc::new(tables);
+    let tables = table(&program);
     let run = |first: &str| {
         let (is_final, first) = (AtomicBool::new(false), name(first));
         let policy = |site: &CallSite<'_>| {
@@ -210,4 +217,37 @@ fn it_does_not_matter_which_of_two_functions_is_final_first() {
     let (main_first, handler_first) = (run("main"), run("handler"));
     assert!(main_first.0.contains("try_call fn"), "{}", main_first.0);
     assert_eq!(main_first, handler_first);
+}
+
+/// The proof that a handler may go looks at the callee, which need not be there yet.
+#[test]
+fn proofs_do_not_depend_on_the_order_of_bodies() {
+    let never_throws = BY_TABLE.replace("call_indirect sig0, v1(v0)", "call fn0(v0)");
+    assert_eq!(never_throws.matches("call_indirect").count(), 1);
+    let program = program_exporting(&never_throws, &["main", "handler"]);
+    let options = OptimizeOptions::default().with_tables(table(&program));
+    let inliner = Inliner::new(policy("always"))
+        .optimize(Optimize::All)
+        .optimize_options(options)
+        .check(true);
+    let ids: Vec<FunctionId> = program.ids().collect();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let pool = pool.unwrap();
+    for order in [[0, 1, 2, 3], [1, 3, 2, 0]] {
+        let mut declared = declared_keeping(&program);
+        declared.queue_capacity = Some(0);
+        let isa = isa("x86_64");
+        let stream = || {
+            inliner.stream(&declared, &*isa, &|_, _| {}, |stream| {
+                for index in order {
+                    stream.define(program[ids[index]].body().clone()).unwrap();
+                }
+            })
+        };
+        let streamed = pool.install(stream).unwrap();
+        let errors: Vec<String> = streamed.errors.iter().map(|(_, e)| e.to_string()).collect();
+        assert_eq!(errors, [""; 0], "{order:?}");
+        let main = streamed.inlined.body(ids[3]).unwrap().to_string();
+        assert!(!main.contains("try_call"), "{main}");
+    }
 }

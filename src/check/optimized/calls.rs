@@ -320,9 +320,9 @@ impl Walk<'_> {
             }
         }
         if let Content::Name(Name::Program(name)) = self.world.contents.get(name)
-            && let Some(body) = self.surroundings.body(name)
+            && let Some(real) = self.surroundings.signature(name)
         {
-            let real = Content::Signature(body.signature.clone());
+            let real = Content::Signature(real.clone());
             // A wrong declaration makes the call wrong both through the address and without it.
             has_signature |= self.world.contents.number(real) == signature;
         }

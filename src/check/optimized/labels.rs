@@ -245,6 +245,8 @@ impl Walk<'_> {
             // A parameter that always has one value may give its label to that. Where ways meet,
             // that value is one of those that meet.
             added.retain(|&(_, node, label)| !self.is_joined_to(node, label));
+            // Where a block was copied, its parameter is one of these values until ways meet again.
+            added.retain(|&(_, node, label)| !self.is_joined_of(node, label));
         }
         if self.find_labelled(&lost, &added) {
             return Ok(());
@@ -324,6 +326,26 @@ impl Walk<'_> {
             }
         }
         false
+    }
+
+    /// Returns whether a term became, where ways meet, of terms that all have a label in the function
+    /// before, or became of such terms in turn.
+    fn is_joined_of(&self, node: Node, label: Label) -> bool {
+        let mut seen: FxHashSet<Node> = FxHashSet::default();
+        let mut work = vec![node];
+        while let Some(joined) = work.pop() {
+            let is_labelled = self.seen.before.contains(&(joined, label));
+            if is_labelled || !seen.insert(joined) {
+                continue;
+            }
+            let parts = self.world.nodes.joined.get(&joined);
+            let Some(parts) = parts.filter(|parts| !parts.is_empty() && seen.len() < MAX_JOINED)
+            else {
+                return false;
+            };
+            work.extend(parts.iter().flat_map(|&(old, new)| [old, new]));
+        }
+        true
     }
 
     /// Returns whether values with the same label would be equal if slots were, which the next

@@ -2,7 +2,7 @@
 
 use crate::program::FunctionName;
 use cranelift_codegen::ir::{
-    Endianness, ExceptionTableItem, ExternalName, Function, InstructionData, LibCall,
+    Endianness, ExceptionTableItem, ExternalName, Function, InstructionData, LibCall, Signature,
 };
 use rustc_hash::FxHashSet;
 
@@ -37,6 +37,11 @@ pub trait Surroundings {
     fn body(&self, name: &FunctionName) -> Option<&Function> {
         let _ = name;
         None
+    }
+
+    /// Returns the signature of the function; by default, that of its [body](Self::body).
+    fn signature(&self, name: &FunctionName) -> Option<&Signature> {
+        Some(&self.body(name)?.signature)
     }
 
     /// Returns whether no call of a function without a known body ever throws. The checker trusts
