@@ -77,9 +77,7 @@ pub use parse::{ParsePlanError, PlanProblem};
 #[cfg(feature = "shards")]
 pub(crate) use parse::{Word, Words};
 #[cfg(feature = "shards")]
-#[cfg(feature = "shards")]
-pub(crate) use print::push_name_of;
-pub(crate) use print::{MAGIC, VERSION, name as plan_name};
+pub(crate) use print::{MAGIC, VERSION, name as plan_name, push_name_of};
 #[cfg(feature = "shards")]
 pub(crate) use replay::NOT_LISTED;
 pub use replay::{Fallback, Replay};
