@@ -570,3 +570,31 @@ block0(v0: i32):
         panic!("{unproved}");
     }
 }
+
+/// The slots are paired by the bytes that the ways to `block1` do not have in common.
+#[test]
+fn a_value_or_a_shorter_one_from_an_array() {
+    let text = "
+function %f(i64) -> i64 system_v {
+    ss0 = explicit_slot 32
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    v2 = iconst.i16 7
+    store v2, v1+9
+    v3 = iconst.i64 24
+    v4 = band v0, v3
+    v5 = iadd v1, v4
+    store v0, v5
+    v6 = uload16.i64 v1+9
+    brif v0, block1(v0), block1(v6)
+block1(v7: i64):
+    return v7
+}";
+    accept(text, text);
+    let other = text.replace("uload16.i64 v1+9", "uload16.i64 v1+8");
+    let unproved = prove(text, &other, "").unwrap_err();
+    assert!(
+        unproved.to_string().contains("another operand"),
+        "{unproved}"
+    );
+}

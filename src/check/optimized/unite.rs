@@ -5,6 +5,7 @@
 
 use super::nodes::{Node, Side, Symbol, Term};
 use super::walk::Walk;
+use cranelift_codegen::ir::Block;
 use rustc_hash::FxHashSet;
 
 /// The maximum number of terms that are compared before they are taken to be different.
@@ -37,10 +38,31 @@ impl Walk<'_> {
                         work.extend([(old, other_old), (new, other_new)]);
                     }
                 }
+                // A value that was joined byte by byte is a row where some of its bytes are those of
+                // another joined value.
+                (&Term::Symbol(Symbol::Join(block, _)), y) => {
+                    let pieces = parts(y).into_iter();
+                    let pieces = pieces.filter(|&piece| self.is_joined_at(piece, block));
+                    work.extend(pieces.map(|piece| (a, piece)));
+                }
+                (x, &Term::Symbol(Symbol::Join(block, _))) => {
+                    let pieces = parts(x).into_iter();
+                    let pieces = pieces.filter(|&piece| self.is_joined_at(piece, block));
+                    work.extend(pieces.map(|piece| (piece, b)));
+                }
                 (x, y) => work.extend(parts(x).into_iter().zip(parts(y))),
             }
         }
         found || self.choose_zeros(a)
+    }
+
+    /// Returns whether a term is a value that was joined at the start of a block, or bits of one.
+    fn is_joined_at(&self, node: Node, block: Block) -> bool {
+        match self.world.nodes.term(node) {
+            &Term::Symbol(Symbol::Join(at, _)) => at == block,
+            &Term::Bits(of, _) => self.is_joined_at(of, block),
+            _ => false,
+        }
     }
 
     /// Decides that slots on which a term of the function before depends held zeros when the
