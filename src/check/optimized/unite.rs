@@ -58,9 +58,9 @@ impl Walk<'_> {
 
     /// Returns whether a term is a value that was joined at the start of a block, or bits of one.
     fn is_joined_at(&self, node: Node, block: Block) -> bool {
-        match self.world.nodes.term(node) {
-            &Term::Symbol(Symbol::Join(at, _)) => at == block,
-            &Term::Bits(of, _) => self.is_joined_at(of, block),
+        match *self.world.nodes.term(node) {
+            Term::Symbol(Symbol::Join(at, _)) => at == block,
+            Term::Bits(of, _) => self.is_joined_at(of, block),
             _ => false,
         }
     }
