@@ -69,10 +69,11 @@
 //! # Order
 //!
 //! *Components* are the strongly connected components of the graph, found with Tarjan's algorithm,
-//! without recursion: a chain of calls may be as long as the program. They are numbered bottom-up: by height, and among equal heights by the least name. A
-//! component that calls no other has height 0, and each other one is one higher than the highest
-//! that it calls. Within a component the functions are ordered by name. So the order depends on the
-//! names and the calls, not on the order of the input.
+//! without recursion: a chain of calls may be as long as the program. They are numbered bottom-up:
+//! by height, and among equal heights by the least name. A component that calls no other has height
+//! 0, and each other one is one higher than the highest that it calls. Within a component the
+//! functions are ordered by name. So the order depends on the names and the calls, not on the order
+//! of the input.
 //!
 //! A function whose address is taken comes before those that take it, as if they called it, because
 //! an indirect call there may become direct. Where this rule and the calls make a cycle of

@@ -71,18 +71,8 @@ impl<'a> CallerJob<'a> {
 
     /// Returns the size of the callee as far as it is known for any timing of threads.
     pub(super) fn callee_size(&self, candidate: &Candidate) -> usize {
-        match self.is_ordered(candidate) {
-            true => self.state.size_of(candidate.callee),
-            false => self.state.sizes[candidate.callee],
-        }
-    }
-
-    /// Returns the size of the function that a call turned out to reach, likewise.
-    pub(super) fn resolved_size(&self, callee: FunctionId) -> usize {
-        match self.state.is_ordered(self.id, callee) {
-            true => self.state.size_of(callee),
-            false => self.state.sizes[callee],
-        }
+        let is_ordered = self.is_ordered(candidate);
+        self.state.ordered_size(candidate.callee, is_ordered)
     }
 
     /// Returns the callee, unless inlining it here would repeat a body around the call, it is

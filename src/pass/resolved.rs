@@ -144,7 +144,10 @@ impl CallerJob<'_> {
                 path: None,
             })),
             outside: Outside::new(None, None),
-            callee_insts: record_size(callee_id.map_or(0, |id| self.resolved_size(id))),
+            callee_insts: record_size(callee_id.map_or(0, |id| {
+                let is_ordered = self.state.is_ordered(self.id, id);
+                self.state.ordered_size(id, is_ordered)
+            })),
             caller_insts: record_size(self.result.size),
         };
         self.result.records.push(record);

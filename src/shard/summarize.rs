@@ -165,7 +165,7 @@ struct Read {
     addresses: Vec<FunctionName>,
     sites: Vec<ReadSite>,
     /// The signatures that its calls declare, each once.
-    declared: Vec<(SigRef, Signature)>,
+    declared: Vec<Signature>,
 }
 
 struct ReadSite {
@@ -268,8 +268,7 @@ impl Read {
         for mut site in self.sites {
             site.summary.callee = tables.callee(graph, site.callee, &mut summary.names);
             let declared = numbers.get_mut(site.signature);
-            if let Some((number, (_, signature))) = declared.zip(self.declared.get(site.signature))
-            {
+            if let Some((number, signature)) = declared.zip(self.declared.get(site.signature)) {
                 let number = number.get_or_insert_with(|| {
                     tables.signature(signature.clone(), &mut summary.signatures)
                 });
@@ -307,25 +306,44 @@ fn addresses(program: &Program, body: &Function) -> Vec<FunctionName> {
     names
 }
 
-type Sites = (Vec<ReadSite>, Vec<(SigRef, Signature)>);
+/// The signatures that the calls of a function declare, each once.
+#[derive(Default)]
+struct Declared {
+    signatures: Vec<Signature>,
+    numbers: SecondaryMap<SigRef, Option<usize>>,
+}
+
+impl Declared {
+    /// Returns the number of a signature; `None` if the function does not have it.
+    fn number(&mut self, body: &Function, signature: SigRef) -> Option<usize> {
+        if let Some(known) = self.numbers[signature] {
+            return Some(known);
+        }
+        let number = self.signatures.len();
+        let data = body.dfg.signatures.get(signature)?;
+        self.signatures.push(data.clone());
+        self.numbers[signature] = Some(number);
+        Some(number)
+    }
+}
 
 /// Returns the direct calls of a function, and the signatures that they declare.
-fn sites(program: &Program, graph: &CallGraph, id: FunctionId) -> Sites {
+fn sites(program: &Program, graph: &CallGraph, id: FunctionId) -> (Vec<ReadSite>, Vec<Signature>) {
     let body = program[id].body();
     let analysis = RoundAnalysis::new(body);
-    let mut declared = Vec::new();
+    let mut declared = Declared::default();
     let sites = graph.callees(id);
     let sites = sites
         .filter_map(|site| read_site(program, &analysis, &site, &mut declared))
         .collect();
-    (sites, declared)
+    (sites, declared.signatures)
 }
 
 fn read_site(
     program: &Program,
     analysis: &RoundAnalysis<'_>,
     site: &SiteRef<'_>,
-    signatures: &mut Vec<(SigRef, Signature)>,
+    signatures: &mut Declared,
 ) -> Option<ReadSite> {
     let body = analysis.caller;
     let function = &program[site.caller];
@@ -344,17 +362,7 @@ fn read_site(
     };
     let declared = body.dfg.ext_funcs.get(func_ref)?;
     debug_assert!(!matches!(declared.name, ExternalName::LibCall(_)));
-    let known = signatures
-        .iter()
-        .position(|(known, _)| *known == declared.signature);
-    let signature = match known {
-        Some(number) => number,
-        None => {
-            let signature = body.dfg.signatures.get(declared.signature)?.clone();
-            signatures.push((declared.signature, signature));
-            signatures.len() - 1
-        }
-    };
+    let signature = signatures.number(body, declared.signature)?;
     let mut flags = 0;
     let mut set = |flag: u8, on: bool| flags |= if on { flag } else { 0 };
     set(
