@@ -1,34 +1,43 @@
 //! The uses of addresses that a body gets as parameters, and of those of its own stack slots.
 //!
 //! An estimate for policies, from one walk over a body: addresses are followed through additions of
-//! constants, but not through block parameters. The optimizer looks closer.
+//! constants, and through block parameters that are always the same address. The optimizer looks
+//! closer.
 
 use crate::body::{branches, operands, resolve_alias};
+use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::entity::{EntityRef, EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{
-    DebugTag, Function, Inst, InstructionData, Opcode, StackSlot, Value, ValueDef,
+    Block, DebugTag, Function, Inst, InstructionData, Opcode, StackSlot, Value, ValueDef, types,
 };
 
 /// The maximum number of additions of constants that are followed back. Front ends make one or two.
 const MOST_ADDITIONS: usize = 8;
+
+/// The maximum number of walks over the edges that follow addresses through block parameters. One
+/// finds them, and one for each loop inside another corrects them.
+const MOST_WALKS: usize = 8;
 
 /// A use of an address.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum AddressUse {
     /// A load or store at a constant offset, or a comparison.
     Access { is_memory: bool },
+    /// An addition of a constant, whose own uses count too.
+    Addition,
     /// An argument of a call.
     Passed(Inst),
     /// Any other use.
     Other,
 }
 
-/// Calls `note` for each use of a value that is, up to added constants, one of `origins`.
+/// Calls `note` for each use of a value that is, up to added constants, one of `origins`. Returns
+/// the origin of each value.
 pub(super) fn for_each_use<O: Copy>(
     func: &Function,
     origins: impl IntoIterator<Item = (Value, O)>,
     mut note: impl FnMut(O, AddressUse),
-) {
+) -> SecondaryMap<Value, Option<O>> {
     let mut of: SecondaryMap<Value, Option<O>> = SecondaryMap::new();
     let mut any = false;
     for (value, origin) in origins {
@@ -36,10 +45,15 @@ pub(super) fn for_each_use<O: Copy>(
         any = true;
     }
     if !any {
-        return;
+        return of;
     }
-    let sums = add_sums_and_aliases(func, &mut of);
-    let of = |value| of[value];
+    let mut sums = add_sums_and_aliases(func, &mut of);
+    let joins = add_joins(func, &mut of);
+    if !joins.is_empty() {
+        sums = add_sums_and_aliases(func, &mut of);
+    }
+    let origins = of;
+    let of = |value| origins[value];
     for block in func.layout.blocks() {
         let last = func.layout.last_inst(block);
         for inst in func.layout.block_insts(block) {
@@ -67,11 +81,16 @@ pub(super) fn for_each_use<O: Copy>(
                     }
                     continue;
                 }
-                // The uses of the sum count, not the addition.
                 InstructionData::Binary {
                     opcode: Opcode::Iadd,
                     ..
-                } if sums.contains(inst) => continue,
+                } if sums.contains(inst) => {
+                    let sum = func.dfg.inst_results(inst).first();
+                    if let Some(origin) = sum.and_then(|&sum| of(sum)) {
+                        note(origin, AddressUse::Addition);
+                    }
+                    continue;
+                }
                 _ => {}
             }
             let how = match *data {
@@ -91,14 +110,95 @@ pub(super) fn for_each_use<O: Copy>(
                 continue;
             }
             for edge in branches(func, inst) {
-                for arg in edge.args(&func.dfg.value_lists) {
-                    let origin = arg.as_value().and_then(of);
-                    origin
-                        .into_iter()
-                        .for_each(|origin| note(origin, AddressUse::Other));
+                let params = params_of(func, edge.block(&func.dfg.value_lists));
+                for (index, arg) in edge.args(&func.dfg.value_lists).enumerate() {
+                    let is_joined = params
+                        .get(index)
+                        .is_some_and(|&param| joins.contains(param));
+                    if !is_joined && let Some(origin) = arg.as_value().and_then(of) {
+                        note(origin, AddressUse::Other);
+                    }
                 }
             }
         }
+    }
+    origins
+}
+
+/// Gives block parameters that are always the same value the origin of that value; returns them.
+///
+/// Front ends that seal their blocks late pass each address through every loop. Only values of the
+/// width of an address are followed, so that code without slots costs little.
+fn add_joins<O: Copy>(
+    func: &Function,
+    of: &mut SecondaryMap<Value, Option<O>>,
+) -> EntitySet<Value> {
+    let entry = func.layout.entry_block();
+    let mut same: SecondaryMap<Value, PackedOption<Value>> = SecondaryMap::new();
+    let mut found: Vec<Value> = Vec::new();
+    let mut differs: EntitySet<Value> = EntitySet::new();
+    let mut changed = true;
+    for _ in 0..MOST_WALKS {
+        changed = false;
+        for block in func.layout.blocks() {
+            let Some(last) = func.layout.last_inst(block) else {
+                continue;
+            };
+            for edge in branches(func, last) {
+                let target = edge.block(&func.dfg.value_lists);
+                if Some(target) == entry {
+                    continue;
+                }
+                let args = edge.args(&func.dfg.value_lists);
+                for (arg, &param) in args.zip(params_of(func, target)) {
+                    if differs.contains(param) {
+                        continue;
+                    }
+                    let value = arg.as_value();
+                    let value = value.and_then(|value| resolve_alias(&func.dfg, value));
+                    let value = value.map(|value| same[value].expand().unwrap_or(value));
+                    if value == Some(param) {
+                        continue;
+                    }
+                    match (same[param].expand(), value) {
+                        (None, Some(value))
+                            if of[value].is_some() && func.dfg.value_type(value) == types::I64 =>
+                        {
+                            same[param] = value.into();
+                            found.push(param);
+                            changed = true;
+                        }
+                        (Some(known), value) if value != Some(known) => {
+                            same[param] = None.into();
+                            differs.insert(param);
+                            changed = true;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    let mut joins = EntitySet::new();
+    if changed {
+        return joins;
+    }
+    for param in found {
+        if let Some(value) = same[param].expand() {
+            of[param] = of[value];
+            joins.insert(param);
+        }
+    }
+    joins
+}
+
+fn params_of(func: &Function, block: Block) -> &[Value] {
+    match func.dfg.block_is_valid(block) {
+        true => func.dfg.block_params(block),
+        false => &[],
     }
 }
 
@@ -174,18 +274,23 @@ fn is_constant(func: &Function, value: Value) -> bool {
         if func.dfg.insts[inst].opcode() == Opcode::Iconst)
 }
 
-/// Returns the slot whose address `value` is, up to added constants.
-pub(super) fn slot_of(func: &Function, value: Value) -> Option<StackSlot> {
-    slot_of_base(func, base(func, value, 0)?)
-}
-
-fn slot_of_base(func: &Function, value: Value) -> Option<StackSlot> {
-    let ValueDef::Result(inst, 0) = func.dfg.value_def(value) else {
-        return None;
+/// Returns whether `value` may be the address of a slot of `func`, up to added constants: it is one,
+/// or a block parameter.
+pub(super) fn may_be_slot(func: &Function, value: Value) -> bool {
+    if func.sized_stack_slots.is_empty() {
+        return false;
+    }
+    let Some(value) = base(func, value, 0) else {
+        return false;
     };
-    match func.dfg.insts[inst] {
-        InstructionData::StackAddr { stack_slot, .. } => Some(stack_slot),
-        _ => None,
+    match func.dfg.value_def(value) {
+        ValueDef::Result(inst, 0) => {
+            matches!(func.dfg.insts[inst], InstructionData::StackAddr { .. })
+        }
+        ValueDef::Param(block, _) => {
+            Some(block) != func.layout.entry_block() && func.dfg.value_type(value) == types::I64
+        }
+        _ => false,
     }
 }
 
@@ -201,10 +306,23 @@ fn slot_addresses(func: &Function) -> impl Iterator<Item = (Value, StackSlot)> {
     })
 }
 
+/// The stack slots of a body that only its own loads and stores at constant offsets use, so that
+/// they become values once it is optimized.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnSlots {
+    /// The instructions that go with them: loads, stores, and computations of their addresses.
+    pub insts: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// The uses of a caller's stack slots.
 #[derive(Debug, Default)]
 pub(super) struct SlotUses {
     of: SecondaryMap<StackSlot, SlotUse>,
+    /// The slot of which a value is an address.
+    slots: SecondaryMap<Value, Option<StackSlot>>,
 }
 
 /// The uses of a slot by its function.
@@ -216,6 +334,8 @@ pub(super) struct SlotUse {
     last_call: Option<Inst>,
     /// Loads and stores of the caller itself.
     pub(super) accesses: u32,
+    /// Its other instructions that use an address, and those that compute one.
+    others: u32,
     /// Whether the slot stays in memory even if all calls are inlined.
     pub(super) stays: bool,
 }
@@ -229,10 +349,14 @@ impl SlotUses {
         if func.sized_stack_slots.is_empty() {
             return uses;
         }
-        for_each_use(func, slot_addresses(func), |slot, how| {
+        for (_, slot) in slot_addresses(func) {
+            uses.of[slot].others += 1;
+        }
+        uses.slots = for_each_use(func, slot_addresses(func), |slot, how| {
             let slot = &mut uses.of[slot];
             match how {
-                AddressUse::Access { is_memory } => slot.accesses += u32::from(is_memory),
+                AddressUse::Access { is_memory: true } => slot.accesses += 1,
+                AddressUse::Access { is_memory: false } | AddressUse::Addition => slot.others += 1,
                 AddressUse::Passed(call) => {
                     slot.calls += usize::from(slot.last_call != Some(call));
                     slot.last_call = Some(call);
@@ -259,5 +383,24 @@ impl SlotUses {
 
     pub(super) fn get(&self, slot: StackSlot) -> SlotUse {
         self.of[slot]
+    }
+
+    /// Returns the slot whose address `value` is, up to added constants.
+    pub(super) fn slot_of(&self, func: &Function, value: Value) -> Option<StackSlot> {
+        self.slots[resolve_alias(&func.dfg, value)?]
+    }
+
+    /// Returns the slots of `func`, of which these are the uses, that no call gets.
+    pub(super) fn own(&self, func: &Function) -> OwnSlots {
+        let mut own = OwnSlots::default();
+        for (slot, data) in &func.sized_stack_slots {
+            let uses = self.of[slot];
+            if !uses.stays && uses.calls == 0 {
+                own.insts = own.insts.saturating_add(uses.accesses as usize);
+                own.insts = own.insts.saturating_add(uses.others as usize);
+                own.bytes += u64::from(data.size);
+            }
+        }
+        own
     }
 }

@@ -1,7 +1,7 @@
 //! A policy's view of a call.
 
 use super::Summary;
-use super::addresses::{SlotUses, slot_of};
+use super::addresses::{SlotUses, may_be_slot};
 use super::argument::{Argument, SlotArgument, describe};
 use super::loops::Loops;
 use super::recorded::RecordedSite;
@@ -71,6 +71,20 @@ impl<'a> RoundAnalysis<'a> {
     pub(super) fn slots(&self) -> &SlotUses {
         self.slots
             .get_or_init(|| panics::catch(|| SlotUses::of(self.caller)).unwrap_or_default())
+    }
+
+    /// Returns the slot whose address `value` is, if only calls keep it in memory.
+    pub(super) fn slot_argument(&self, value: Value) -> Option<SlotArgument> {
+        if !may_be_slot(self.caller, value) {
+            return None;
+        }
+        let slot = self.slots().slot_of(self.caller, value)?;
+        let uses = self.slots().get(slot);
+        (!uses.stays).then(|| SlotArgument {
+            slot,
+            other_calls: uses.calls.saturating_sub(1),
+            accesses: uses.accesses,
+        })
     }
 
     pub(crate) fn loop_depth(&self, block: Block) -> u32 {
@@ -210,7 +224,7 @@ impl<'a> CallSite<'a> {
     pub fn slot_arguments(&self) -> impl ExactSizeIterator<Item = Option<SlotArgument>> + use<'a> {
         let (caller, call) = (self.analysis.caller, self.context.call);
         let (analysis, recorded) = (self.analysis, self.recorded);
-        let promotes_slots = self.context.promotes_slots;
+        let promotes_slots = self.promotes_slots();
         let count = match recorded {
             Some(recorded) => recorded.slots.len(),
             None => caller.dfg.inst_args(call).len(),
@@ -223,14 +237,13 @@ impl<'a> CallSite<'a> {
                 return recorded.slots.get(index).copied().flatten();
             }
             let value = *caller.dfg.inst_args(call).get(index)?;
-            let slot = slot_of(caller, value)?;
-            let uses = analysis.slots().get(slot);
-            (!uses.stays).then(|| SlotArgument {
-                slot,
-                other_calls: uses.calls.saturating_sub(1),
-                accesses: uses.accesses,
-            })
+            analysis.slot_argument(value)
         })
+    }
+
+    /// Returns whether the optimizer turns stack slots into values after the splices.
+    pub fn promotes_slots(&self) -> bool {
+        self.context.promotes_slots
     }
 
     /// Returns, for each result of the call, the number of branches of the caller that it decides,

@@ -2,7 +2,8 @@
 
 use super::reason::Weighing;
 use super::{
-    AddressUse, CallSite, Decision, EarlyCallee, Inline, ParameterUse, PolicyReason, Summary,
+    AddressUse, CallSite, Decision, EarlyCallee, Inline, OwnSlots, ParameterUse, PolicyReason,
+    Summary,
 };
 use crate::profile::Heat;
 use crate::program::Linkage;
@@ -12,7 +13,8 @@ use smallvec::SmallVec;
 /// Inlines where the saved work is worth the copied code.
 ///
 /// The cost of a site is the size of the copy, in instructions, and a share of the stack slots that
-/// come into the caller's frame. The benefit is the number of instructions that inlining makes
+/// come into the caller's frame; [slots of the callee alone](super::Summary::own_slots) that become
+/// values cost nothing. The benefit is the number of instructions that inlining makes
 /// unnecessary: the call itself, the passing of its arguments, the instructions that fold because an
 /// argument is constant, the caller's branches on results that are constant on some ways, and the
 /// accesses of stack slots that become values. A site is inlined where
@@ -156,13 +158,16 @@ impl Default for CostModel {
 }
 
 impl CostModel {
-    fn cost(&self, summary: &Summary) -> i64 {
+    /// Returns the cost of a copy in which slots become values, or not.
+    fn cost(&self, summary: &Summary, own: OwnSlots) -> i64 {
         let calls = self.inner_call_cost.saturating_mul(count(summary.calls()));
-        let frame = summary.frame_bytes().saturating_sub(self.free_frame_bytes);
+        let frame = summary.frame_bytes().saturating_sub(own.bytes);
+        let frame = frame.saturating_sub(self.free_frame_bytes);
         // With a rate of 0, frames cost nothing.
         let frame = frame.checked_div(self.frame_bytes_per_inst).unwrap_or(0);
         let frame = usize::try_from(frame).unwrap_or(usize::MAX);
-        let code = count(summary.insts()).saturating_add(calls);
+        let code = summary.insts().saturating_sub(own.insts);
+        let code = count(code).saturating_add(calls);
         code.saturating_add(count(frame))
     }
 
@@ -322,7 +327,11 @@ impl Inline for CostModel {
             let reason = PolicyReason::large_callee(summary.insts(), self.max_callee_insts);
             return Decision::keep(reason);
         }
-        let cost = self.cost(summary);
+        let own = match site.promotes_slots() {
+            true => summary.own_slots(),
+            false => OwnSlots::default(),
+        };
+        let cost = self.cost(summary, own);
         let (promotion, slots) = self.promotion(site);
         let (decided, branches) = self.decided(site);
         let benefit = self.benefit(site).saturating_add(promotion);
@@ -333,6 +342,7 @@ impl Inline for CostModel {
             benefit,
             threshold: None,
             executed: None,
+            own_slots: own.insts,
             slots,
             branches,
             sole_call_site: false,
@@ -376,7 +386,9 @@ impl Inline for CostModel {
 
     fn keeps_all_calls(&self, callee: &Summary) -> bool {
         callee.insts() > self.max_callee_insts
-            || self.cost(callee).saturating_sub(self.most_benefit(callee))
+            || self
+                .cost(callee, callee.own_slots())
+                .saturating_sub(self.most_benefit(callee))
                 > self.most_threshold(callee)
     }
 }

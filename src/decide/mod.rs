@@ -52,6 +52,7 @@ mod simple;
 mod small;
 mod summary;
 
+pub use addresses::OwnSlots;
 pub use argument::{Argument, SlotArgument};
 pub use call_site::CallSite;
 pub(crate) use call_site::{RoundAnalysis, SiteContext};

@@ -88,6 +88,7 @@ pub(super) fn parameter_uses(func: &Function) -> Vec<ParameterUse> {
                 parameter.accesses = parameter.accesses.saturating_add(u32::from(is_memory));
                 AddressUse::Accessed
             }
+            addresses::AddressUse::Addition => AddressUse::Accessed,
             addresses::AddressUse::Passed(_) => AddressUse::PassedOn,
             addresses::AddressUse::Other => AddressUse::Escapes,
         };

@@ -1,7 +1,6 @@
 //! The values that a call passes and gets back, with their origins in the caller, for decisions in
 //! functions into which the caller is inlined.
 
-use super::addresses::slot_of;
 use super::argument::{Argument, SlotArgument, describe};
 use super::call_site::RoundAnalysis;
 use crate::body::resolve_alias;
@@ -30,15 +29,8 @@ pub(crate) fn passed_values(
         if let Some(index) = parameter(caller, value) {
             return PassedValue::Parameter(index);
         }
-        if promotes_slots && let Some(slot) = slot_of(caller, value) {
-            let uses = analysis.slots().get(slot);
-            if !uses.stays {
-                return PassedValue::Slot(SlotArgument {
-                    slot,
-                    other_calls: uses.calls.saturating_sub(1),
-                    accesses: uses.accesses,
-                });
-            }
+        if promotes_slots && let Some(slot) = analysis.slot_argument(value) {
+            return PassedValue::Slot(slot);
         }
         PassedValue::Known(describe(caller, value))
     };

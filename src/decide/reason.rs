@@ -40,6 +40,7 @@ enum Form {
         cost: i32,
         benefit: i32,
         threshold: Option<i32>,
+        own_slots: u16,
         slots: u8,
         branches: u8,
         sole_call_site: bool,
@@ -55,6 +56,8 @@ pub(super) struct Weighing {
     /// `None` where the site would have been below every threshold.
     pub(super) threshold: Option<i64>,
     pub(super) executed: Option<u64>,
+    /// Instructions of the callee that go with its own stack slots, and are not in the cost.
+    pub(super) own_slots: usize,
     /// Stack slots of the caller that may become values.
     pub(super) slots: usize,
     /// Branches of the caller that a constant result decides on some ways.
@@ -164,6 +167,7 @@ impl Weighing {
             cost: self.cost.try_into().ok()?,
             benefit: self.benefit.try_into().ok()?,
             threshold: threshold.transpose().ok()?,
+            own_slots: self.own_slots.try_into().ok()?,
             slots: self.slots.try_into().ok()?,
             branches: self.branches.try_into().ok()?,
             sole_call_site: self.sole_call_site,
@@ -176,7 +180,11 @@ impl fmt::Display for Weighing {
         if self.sole_call_site {
             f.write_str("sole call site: ")?;
         }
-        write!(f, "cost {}, benefit {}", self.cost, self.benefit)?;
+        write!(f, "cost {}", self.cost)?;
+        if self.own_slots > 0 {
+            write!(f, " without {} for its own slots", self.own_slots)?;
+        }
+        write!(f, ", benefit {}", self.benefit)?;
         if let Some(threshold) = self.threshold {
             write!(f, ", threshold {threshold}")?;
         }
@@ -216,6 +224,7 @@ impl fmt::Display for PolicyReason {
                 cost,
                 benefit,
                 threshold,
+                own_slots,
                 slots,
                 branches,
                 sole_call_site,
@@ -224,6 +233,7 @@ impl fmt::Display for PolicyReason {
                 benefit: benefit.into(),
                 threshold: threshold.map(i64::from),
                 executed: None,
+                own_slots: own_slots.into(),
                 slots: slots.into(),
                 branches: branches.into(),
                 sole_call_site,
@@ -279,6 +289,7 @@ mod tests {
             benefit: 9,
             threshold: None,
             executed: None,
+            own_slots: 0,
             slots: 0,
             branches: 0,
             sole_call_site: false,
@@ -312,13 +323,20 @@ mod tests {
             "sole call site: cost 12, benefit 9, threshold -1, 1 slot may become values, \
              1 branch on a constant result"
         );
+        all.own_slots = 1;
+        assert_eq!(
+            told(all.clone()),
+            "sole call site: cost 12 without 1 for its own slots, benefit 9, threshold -1, \
+             1 slot may become values, 1 branch on a constant result"
+        );
+        all.own_slots = 70_000;
         all.slots = 300;
         all.branches = 2;
         all.executed = Some(u64::MAX);
         assert_eq!(
             told(all),
-            "sole call site: cost 12, benefit 9, threshold -1, 300 slots may become values, \
-             2 branches on constant results, executed 18446744073709551615 times"
+            "sole call site: cost 12 without 70000 for its own slots, benefit 9, threshold -1, \
+             300 slots may become values, 2 branches on constant results, executed 18446744073709551615 times"
         );
     }
 

@@ -1,5 +1,6 @@
 //! The facts about a callee that do not depend on the call site.
 
+use super::addresses::{OwnSlots, SlotUses};
 use super::parameters::{ParameterUse, parameter_uses};
 use super::results::{ResultWays, result_ways};
 use crate::body::{branches, slot_bytes};
@@ -21,6 +22,7 @@ pub struct Summary {
     shape: OnceLock<Shape>,
     parameters: OnceLock<Vec<ParameterUse>>,
     results: OnceLock<Vec<ResultWays>>,
+    own_slots: OnceLock<OwnSlots>,
 }
 
 /// The pass's facts about a function, from outside its body.
@@ -84,6 +86,7 @@ impl Summary {
             shape: OnceLock::new(),
             parameters: OnceLock::new(),
             results: OnceLock::new(),
+            own_slots: OnceLock::new(),
         }
     }
 
@@ -95,6 +98,7 @@ impl Summary {
             shape: OnceLock::from(Shape::default()),
             parameters: OnceLock::from(Vec::new()),
             results: OnceLock::from(Vec::new()),
+            own_slots: OnceLock::from(OwnSlots::default()),
             ..Self::new(stub, facts)
         }
     }
@@ -108,6 +112,7 @@ impl Summary {
         shape: Shape,
         parameters: &[ParameterUse],
         results: &[ResultWays],
+        own_slots: OwnSlots,
     ) {
         if !Arc::ptr_eq(&self.body, stub) {
             self.body = Arc::clone(stub);
@@ -124,6 +129,9 @@ impl Summary {
             known.clear();
             known.extend_from_slice(results);
         }
+        if let Some(known) = self.own_slots.get_mut() {
+            *known = own_slots;
+        }
     }
 
     /// Returns the uses of the parameters of a body.
@@ -136,6 +144,12 @@ impl Summary {
     #[cfg(feature = "shards")]
     pub(crate) fn results_of(body: &Function) -> Vec<ResultWays> {
         result_ways(body)
+    }
+
+    /// Returns the slots of a body that become values without inlining anything.
+    #[cfg(feature = "shards")]
+    pub(crate) fn own_slots_of(body: &Function) -> OwnSlots {
+        SlotUses::of(body).own(body)
     }
 
     /// Reads the body on first use. An unchecked body may trip Cranelift's accessors; it then has
@@ -248,5 +262,12 @@ impl Summary {
     pub fn results(&self) -> &[ResultWays] {
         let ways = || panics::catch(|| result_ways(&self.body)).unwrap_or_default();
         self.results.get_or_init(ways)
+    }
+    /// Returns its slots that become values once a copy is optimized, whatever the caller does; the
+    /// first call reads the body if it has slots.
+    pub fn own_slots(&self) -> OwnSlots {
+        let own = || SlotUses::of(&self.body).own(&self.body);
+        let own = || panics::catch(own).unwrap_or_default();
+        *self.own_slots.get_or_init(own)
     }
 }

@@ -213,8 +213,10 @@ impl Index {
             linkage: function.linkage,
         });
         self.functions.push(Facts {
-            slot_bytes: function.slot_bytes,
-            frame_bytes: function.frame_bytes,
+            slot_bytes: bytes(function.slot_bytes),
+            frame_bytes: bytes(function.frame_bytes),
+            own_slot_insts: function.own_slot_insts,
+            own_slot_bytes: bytes(function.own_slot_bytes),
             signature,
             blocks: function.blocks,
             returns: function.returns,
@@ -521,4 +523,9 @@ pub(super) fn local_name(shard: &str, name: &FunctionName) -> FunctionName {
 
 fn sum(summaries: &[ShardSummary], count: fn(&ShardSummary) -> usize) -> usize {
     summaries.iter().map(count).sum()
+}
+
+/// A stack of more than 4 GiB exceeds all limits anyway.
+fn bytes(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

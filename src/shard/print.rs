@@ -95,6 +95,13 @@ impl ShardSummary {
             let (slots, frame) = (function.slot_bytes, function.frame_bytes);
             writeln!(f, "  {slots} bytes of slots, {frame} in a caller's frame")?;
         }
+        if function.own_slot_bytes > 0 {
+            let (bytes, insts) = (function.own_slot_bytes, function.own_slot_insts);
+            writeln!(
+                f,
+                "  {bytes} bytes of slots are its own, used by {insts} instructions"
+            )?;
+        }
         let attributes: Vec<&str> = [
             (function.inline == 1, "always inlined"),
             (function.inline == 2, "never inlined"),

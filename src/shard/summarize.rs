@@ -202,6 +202,7 @@ impl Read {
         let shape = panics::catch(|| Shape::of(body)).unwrap_or_default();
         let parameters = panics::catch(|| Summary::parameters_of(body)).unwrap_or_default();
         let results = panics::catch(|| Summary::results_of(body)).unwrap_or_default();
+        let own_slots = panics::catch(|| Summary::own_slots_of(body)).unwrap_or_default();
         let addresses = addresses(program, body);
         let once = options.once.contains(function.name());
         let read = panics::catch(|| sites(program, graph, id));
@@ -225,6 +226,8 @@ impl Read {
             loops: number(shape.back_edges),
             slot_bytes: shape.slot_bytes,
             frame_bytes: frame_bytes(body),
+            own_slot_insts: number(own_slots.insts),
+            own_slot_bytes: own_slots.bytes,
             parameters: number(parameters.len()),
             results: number(results.len()),
             addresses: number(addresses.len()),

@@ -108,6 +108,8 @@ pub(super) struct FunctionSummary {
     pub(super) loops: u32,
     pub(super) slot_bytes: u64,
     pub(super) frame_bytes: u64,
+    pub(super) own_slot_insts: u32,
+    pub(super) own_slot_bytes: u64,
     /// The number of its parameters, and so on.
     pub(super) parameters: u32,
     pub(super) results: u32,

@@ -2,6 +2,7 @@
 
 use super::names::{NameRef, Names};
 use super::summary::{Hint, Kind, ShardLinkage};
+use crate::decide::OwnSlots;
 use crate::program::{Attributes, FunctionId, Linkage};
 use cranelift_entity::packed_option::PackedOption;
 use std::ops::Range;
@@ -11,8 +12,10 @@ use std::ops::Range;
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(super) struct Facts {
-    pub(super) slot_bytes: u64,
-    pub(super) frame_bytes: u64,
+    pub(super) slot_bytes: u32,
+    pub(super) frame_bytes: u32,
+    pub(super) own_slot_insts: u32,
+    pub(super) own_slot_bytes: u32,
     /// The number of its signature in the program.
     pub(super) signature: u32,
     pub(super) blocks: u32,
@@ -60,6 +63,14 @@ impl Facts {
     /// Returns its part of [`Index::parameters`].
     pub(super) fn parameters(&self) -> Range<usize> {
         range(self.first_parameter, self.parameters)
+    }
+
+    /// Returns the slots that become values without inlining anything into it.
+    pub(super) fn own_slots(&self) -> OwnSlots {
+        let mut own = OwnSlots::default();
+        own.insts = self.own_slot_insts as usize;
+        own.bytes = self.own_slot_bytes.into();
+        own
     }
 
     /// Returns the numbers of its sites.

@@ -117,6 +117,7 @@ fn checked() -> Names {
         decide::ResultWays,
         decide::EarlyCallee<'static>,
         decide::PolicyReason,
+        decide::OwnSlots,
         decide::SlotArgument,
         decide::Small,
         decide::Summary,

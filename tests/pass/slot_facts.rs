@@ -142,12 +142,145 @@ fn sites_tell_which_slots_only_calls_keep() {
         "v4 = call fn0(v1)\n <ss0> sequence_point\n return v4",
         "v4 = call fn0(v1), stack_map=[i64 @ ss0+0]\n return v4",
         "v4 = call fn0(v1)\n v5 = iadd v1, v4\n v6 = load.i64 v5\n return v6",
-        "v4 = call fn0(v1)\n jump block1(v1)\n block1(v5: i64):\n return v4",
+        "v4 = call fn0(v1)\n brif v4, block1(v1), block1(v3)\n block1(v5: i64):\n return v4",
+        "v4 = call fn0(v1)\n brif v4, block1(v0), block1(v1)\n block1(v5: i64):\n return v4",
         "v4 = call fn0(v0)\n return v4",
     ] {
         assert_eq!(counts(&with_record("", stays)), [None], "{stays}");
     }
     assert_eq!(counts(&with_record(", key = 3", once)), [None]);
+}
+
+#[test]
+fn addresses_are_followed_through_parameters_that_are_always_the_same() {
+    let join = "brif v0, block1(v1), block1(v1)
+        block1(v4: i64):
+            v5 = call fn0(v4)
+            return v5";
+    assert_eq!(counts(&with_record("", join)), [Some((0, 2))]);
+    // A front end that seals its blocks late passes the address through both loops, and the second
+    // word is reached from there.
+    let loops = |back: &str| {
+        format!(
+            "jump block1(v1, v0)
+            block1(v4: i64, v5: i64):
+                jump block2(v4, v5)
+            block2(v6: i64, v7: i64):
+                v8 = call fn0(v6)
+                v9 = iconst.i64 8
+                v10 = iadd v6, v9
+                v11 = load.i64 notrap aligned v10
+                brif v8, block2({back}, v11), block3
+            block3:
+                brif v11, block1(v6, v8), block4
+            block4:
+                return v8"
+        )
+    };
+    assert_eq!(counts(&with_record("", &loops("v6"))), [Some((0, 3))]);
+    // A walk over the words keeps the slot.
+    assert_eq!(counts(&with_record("", &loops("v10"))), [None]);
+    assert_eq!(counts(&with_record("", &loops("v3"))), [None]);
+    // Neither order of the edges hides that the ways differ.
+    for (one, other) in [("v1", "v0"), ("v0", "v1")] {
+        let differs = format!(
+            "brif v0, block1({one}), block1({other})
+            block1(v4: i64):
+                v5 = call fn0(v4)
+                return v5"
+        );
+        assert_eq!(counts(&with_record("", &differs)), [None]);
+    }
+
+    let joined = uses_of(
+        "i64, i64",
+        "brif v1, block1(v0), block2(v0)
+        block1(v2: i64):
+            jump block2(v2)
+        block2(v3: i64):
+            v4 = load.i64 v3+8
+            brif v4, block2(v3), block3
+        block3:
+            return v4",
+    );
+    let expected = [(AddressUse::Accessed, 1), (AddressUse::Accessed, 0)];
+    assert_eq!(joined, expected);
+}
+
+/// A function that builds its result in a slot of its own, and copies it to where the caller says.
+const MAKE: &str = "function %make(i64, i64) system_v {
+    ss0 = explicit_slot 16
+    ss1 = explicit_slot 400{slot}
+    fn0 = %external(i64) -> i64 system_v
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss1
+    store notrap aligned v1, v2
+    v4 = iconst.i64 8
+    v5 = iadd v2, v4
+    store notrap aligned v1, v5
+    store notrap aligned v1, v3+8
+    {use}
+    v6 = load.i64 notrap aligned v2
+    v7 = load.i64 notrap aligned v2+8
+    store notrap aligned v6, v0
+    store notrap aligned v7, v0+8
+    return
+}
+function %main(i64) -> i64 system_v {
+    ss0 = explicit_slot 16
+    fn0 = %make(i64, i64) system_v
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    call fn0(v1, v0)
+    v2 = load.i64 notrap aligned v1
+    return v2
+}\n";
+
+fn own_slots(slot: &str, with: &str) -> (usize, u64) {
+    let text = MAKE.replace("{slot}", slot).replace("{use}", with);
+    let seen = Mutex::new((0, 0));
+    let policy = |site: &CallSite<'_>| {
+        let own = site.summary().own_slots();
+        *seen.lock().unwrap() = (own.insts, own.bytes);
+        Decision::keep("only looking")
+    };
+    run(Inliner::new(policy), &program(&text));
+    seen.into_inner().unwrap()
+}
+
+#[test]
+fn summaries_tell_of_slots_that_no_caller_needs() {
+    // Two addresses and one sum, three stores and two loads.
+    assert_eq!(own_slots("", ""), (8, 416));
+    let passed = "v8 = call fn0(v3)";
+    assert_eq!(own_slots("", passed), (6, 16));
+    assert_eq!(own_slots("", "store v3, v0+16"), (6, 16));
+    assert_eq!(own_slots("", "<ss1> sequence_point"), (6, 16));
+    assert_eq!(own_slots(", key = 1", ""), (6, 16));
+    assert_eq!(
+        own_slots("", "v8 = iadd v2, v1\n v9 = load.i64 v8"),
+        (2, 400)
+    );
+}
+
+#[test]
+fn the_cost_model_does_not_count_what_becomes_values_anyway() {
+    let of = |optimize, with: &str| {
+        let text = MAKE.replace("{slot}", "").replace("{use}", with);
+        let program = program_exporting(&text, &["main", "make"]);
+        reason(&run(
+            Inliner::new(CostModel::default()).optimize(optimize),
+            &program,
+        ))
+    };
+    // Two stores, a constant and the return are left; the call, its arguments, two stores and a load go.
+    assert_eq!(
+        of(Optimize::Inlined, ""),
+        "cost 4 without 8 for its own slots, benefit 13, 1 slot may become values"
+    );
+    // 160 bytes of slots more than are free.
+    assert_eq!(of(Optimize::None, ""), "cost 16, benefit 10");
 }
 
 #[test]

@@ -19,8 +19,8 @@ use super::passed::PackedValue;
 use super::summary::{Hint, function_flags, number};
 use super::tables::{Facts, Place};
 use crate::decide::{
-    CallSite, Decision, KnownFacts, Limits, ParameterUse, RecordedSite, RoundAnalysis, Shape,
-    SiteContext, Summary,
+    CallSite, Decision, KnownFacts, Limits, OwnSlots, ParameterUse, RecordedSite, RoundAnalysis,
+    Shape, SiteContext, Summary,
 };
 use crate::graph::{CallGraph, PathStep, Recursion, SiteId, Strong};
 use crate::pass::{Inliner, growth_shares};
@@ -170,7 +170,7 @@ impl<'a> Decisions<'a> {
         Outcome {
             size: place.insts,
             calls: place.calls,
-            frame_bytes: facts.frame_bytes,
+            frame_bytes: facts.frame_bytes.into(),
             inlined: Count::from_u32(0).into(),
             steps: own(self.index, facts)
                 .map(|candidate| candidate.step)
@@ -195,6 +195,9 @@ impl<'a> Decisions<'a> {
         self.inlined += caller.bodies.len();
         // One less than a number that is taken for none.
         let inlined = number(caller.inlined.len()).min(u32::MAX - 1);
+        if inlined > 0 && self.promotes_slots() {
+            caller.saved += facts.own_slots().insts;
+        }
         caller.inlined.extend_from_slice(&caller.kept);
         Outcome {
             size: number(caller.size.saturating_sub(caller.saved)),
@@ -225,6 +228,10 @@ impl<'a> Decisions<'a> {
                 caller.grown += callee.size as usize;
             }
             caller.saved += self.saved(caller, candidate, callee);
+            if self.promotes_slots() {
+                let own = self.own_slots(&self.index.functions[candidate.callee], callee);
+                caller.saved += own.insts;
+            }
             caller.frame_bytes = self.frame_with(caller, candidate, callee);
             if callee.frame_bytes > 0 && !caller.with_frames.contains(&candidate.callee) {
                 caller.with_frames.push(candidate.callee);
@@ -327,12 +334,13 @@ impl<'a> Decisions<'a> {
             blocks: summary.blocks as usize,
             returns: summary.returns as usize,
             back_edges: summary.loops as usize,
-            slot_bytes: summary.slot_bytes,
+            slot_bytes: summary.slot_bytes.into(),
         };
         let parameters = self.parameters(summary);
         let results = index.results(summary);
         let described = &mut caller.summary;
-        described.describe(stub, known, shape, parameters, results);
+        let own_slots = self.own_slots(summary, callee);
+        described.describe(stub, known, shape, parameters, results, own_slots);
         let recorded = &mut caller.recorded;
         recorded.arguments.clear();
         recorded.slots.clear();
@@ -377,13 +385,26 @@ impl<'a> Decisions<'a> {
                 cold: facts.is_cold,
                 count,
                 heat: heat.map_or(Heat::Unknown, |counts| counts.heat(count)),
-                promotes_slots: self.inliner.optimizes(1)
-                    && self.inliner.optimization().promote_slots,
+                promotes_slots: self.promotes_slots(),
             },
             analysis: &analysis,
             recorded: Some(&caller.recorded),
         };
         matches!(self.inliner.policy().decide(&site), Decision::Inline { .. })
+    }
+
+    /// Returns whether slots of a function become values after something was inlined into it.
+    fn promotes_slots(&self) -> bool {
+        self.inliner.optimizes(1) && self.inliner.optimization().promote_slots
+    }
+
+    /// Returns the slots of a visited function that become values in any copy. A function into
+    /// which something was inlined has none left.
+    fn own_slots(&self, facts: &Facts, outcome: &Outcome) -> OwnSlots {
+        match outcome.steps().0.is_empty() || !self.promotes_slots() {
+            true => facts.own_slots(),
+            false => OwnSlots::default(),
+        }
     }
 
     /// Returns whether it is a function like `memcpy` that the optimizer knows.
@@ -533,7 +554,7 @@ impl Caller {
         self.insts = place.insts as usize;
         self.size = self.insts;
         (self.saved, self.grown, self.depth) = (0, 0, 0);
-        self.frame_bytes = facts.frame_bytes;
+        self.frame_bytes = facts.frame_bytes.into();
         self.calls = place.calls;
         self.inlined.clear();
         self.kept.clear();
