@@ -3,11 +3,11 @@
 use crate::support::{front_end, inlining, jit, object};
 use cranelift_codegen::Context;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
-use cranelift_codegen::ir::{self, AbiParam, InstBuilder, types};
-use cranelift_inliner::backend::{TargetSettings, target};
+use cranelift_codegen::ir::{self, AbiParam, InstBuilder, InstructionData, types};
+use cranelift_inliner::backend::{CompileError, TargetSettings, target};
 use cranelift_inliner::decide::{Always, CallSite, Decision, Limits};
 use cranelift_inliner::module::{DefineError, InliningModule};
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, PassError};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleError, default_libcall_names};
 use cranelift_object::ObjectModule;
@@ -179,6 +179,55 @@ fn an_error_of_the_wrapped_module_names_the_function() {
             assert!(matches!(error.source, ModuleError::Compilation(_)));
         }
     }
+}
+
+/// Cranelift panics about such calls, and about some again while it prints that, which ends the
+/// process.
+#[test]
+fn an_indirect_call_without_a_callee_is_an_error_that_names_the_function() {
+    for form in [
+        "v1 = call_indirect sig0, v0(v0)\n return v1",
+        "return_call_indirect sig0, v0(v0)",
+        "try_call_indirect v0(v0), sig0, block1(ret0), []\nblock1(v2: i64):\n return v2",
+    ] {
+        for in_parallel in [false, true] {
+            let mut module = inlining(jit()).compile_in_parallel(in_parallel);
+            let mut context = module.make_context();
+            let text = format!(
+                "function u0:0(i64) -> i64 tail {{\nsig0 = (i64) -> i64 tail\nblock0(v0: i64):\n{form}\n}}"
+            );
+            context.func = cranelift_reader::parse_functions(&text).unwrap().remove(0);
+            let func = &mut context.func;
+            let entry = func.layout.entry_block().unwrap();
+            let call = func.layout.first_inst(entry).unwrap();
+            match &mut func.dfg.insts[call] {
+                InstructionData::CallIndirect { args, .. }
+                | InstructionData::TryCallIndirect { args, .. } => *args = ir::ValueList::new(),
+                other => panic!("{other:?}"),
+            }
+            let odd = module
+                .declare_function("odd", Linkage::Export, &func.signature)
+                .unwrap();
+            module.define_function(odd, &mut context).unwrap();
+            let error = module.finish().map(|_| ()).unwrap_err();
+            assert!(error.to_string().contains("odd"), "{error}");
+            let [CompileError::NoCallee { inst, .. }] = compile_errors(&error)[..] else {
+                panic!("{error}");
+            };
+            assert_eq!(inst, call);
+        }
+    }
+}
+
+/// Returns the errors of compiling among the sources of an error.
+fn compile_errors(error: &ModuleError) -> Vec<CompileError> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    let chain = std::iter::successors(Some(first), |error| error.source());
+    let errors = chain.filter_map(|error| match error.downcast_ref::<PassError>() {
+        Some(PassError::Compile(error)) => Some(error.clone()),
+        _ => error.downcast_ref::<CompileError>().cloned(),
+    });
+    errors.collect()
 }
 
 #[test]
