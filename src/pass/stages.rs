@@ -44,14 +44,18 @@ impl Run<'_> {
     pub(super) fn function(&self, id: FunctionId, scratch: &mut CallerScratch) -> Final {
         let program = self.state.program;
         let original = &self.state.original(id);
-        let (mut caller, body, stats) = self.verified_stages(id, original, scratch);
+        let (mut caller, body, mut stats) = self.verified_stages(id, original, scratch);
         let inlined_at = self.inliner.locations == LocationMode::InlinedAt;
         let mut table = None;
         let (body, locations) = match body {
             Ok(body) => (body, caller.locations.take()),
             // A run has failed then, and a stream has an error for the function. For its callers it
             // is as it was.
-            Err(Unsound) => (None, None),
+            Err(Unsound) => {
+                caller.keep_original(self.inliner, &program[id]);
+                stats = CleanupStats::default();
+                (None, None)
+            }
         };
         let body = match body {
             None if !inlined_at => Arc::clone(original),
