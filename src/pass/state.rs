@@ -70,6 +70,12 @@ pub(super) struct Final {
 }
 
 impl Final {
+    /// Returns whether the body is another than the original, but for the numbers of its source
+    /// locations: calls were inlined, or it was optimized without.
+    pub(super) fn is_changed(&self) -> bool {
+        self.references.is_some()
+    }
+
     /// Returns the body; `None` if it was freed.
     pub(super) fn held(&self) -> Option<Arc<FinalBody>> {
         let held = self.held.lock();
