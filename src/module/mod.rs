@@ -98,7 +98,8 @@
 //! functions.
 //!
 //! Data that is not writable, thread-local or preemptible is constant: a call through an address in
-//! it is a call of the function there, if the data is defined before the flush.
+//! it is a call of the function there, if the data is defined before the flush. Its declaration at
+//! the time of the flush counts.
 //!
 //! # Names
 //!
@@ -187,7 +188,7 @@ pub struct InliningModule<'a, M> {
     hints: FxHashMap<FuncId, BTreeMap<ir::Inst, SiteHint>>,
     /// The defined functions, by any method.
     defined: EntitySet<FuncId>,
-    /// Read-only data with addresses of functions: the offset of each, in bytes, and its function.
+    /// Data with addresses of functions: the offset of each, in bytes, and its function.
     tables: BTreeMap<DataId, Vec<(i64, FuncId)>>,
     /// Functions that the wrapped module's code and data refer to beyond the pass's reach.
     used_outside: EntitySet<FuncId>,
@@ -359,7 +360,7 @@ impl<'a, M: Module> InliningModule<'a, M> {
         declared.map_err(|_| ModuleError::Undeclared(function.to_string()))
     }
 
-    /// Returns whether the definition of data alone determines its content.
+    /// Returns whether the definition of data alone determines its content, as it is declared now.
     fn is_constant(&self, data: DataId) -> bool {
         let declared = panics::catch(|| {
             let declaration = self.module.declarations().get_data_decl(data);
@@ -505,8 +506,9 @@ impl<M: Module> Module for InliningModule<'_, M> {
     fn define_data(&mut self, data_id: DataId, data: &DataDescription) -> ModuleResult<()> {
         self.module.define_data(data_id, data)?;
         self.used_outside.extend(outside::used_by_data(data));
-        if self.is_constant(data_id) {
-            self.tables.insert(data_id, outside::table(data));
+        let functions = outside::table(data);
+        if !functions.is_empty() {
+            self.tables.insert(data_id, functions);
         }
         Ok(())
     }
