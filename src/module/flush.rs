@@ -7,7 +7,7 @@ use super::symbols::DATA;
 use super::{InliningModule, define, outside};
 use crate::backtrace::{FunctionBacktraces, LinkError};
 use crate::locations::LocationTable;
-use crate::pass::{CompiledProgram, Inlined, References};
+use crate::pass::{CompiledProgram, Inlined, LocationTables, References};
 use crate::profile::Instrumented;
 use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
 use cranelift_codegen::ir::Function;
@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub(super) fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> ModuleResult<ModuleReport> {
-    let mut program = module.program()?;
+    let (mut program, tables) = module.program()?;
     let counters = module.add_counters(&mut program)?;
     let mut flushed = if let Some((inlined, compiled)) = module.take_background(&program) {
         let mut report = ModuleReport::new(inlined);
@@ -27,9 +27,9 @@ pub(super) fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> ModuleResu
             .define_compiled(&compiled, &mut report)
             .map(|()| report)
     } else if module.in_parallel {
-        module.flush_in_parallel(program)
+        module.flush_in_parallel(program, tables)
     } else {
-        module.flush_in_turn(program)
+        module.flush_in_turn(program, tables)
     };
     if let Ok(report) = &mut flushed {
         report.set_counters(counters);
@@ -52,8 +52,11 @@ impl<M: Module> InliningModule<'_, M> {
     /// out: those larger than the allowed growth of any held function, and those deeper than copies
     /// may nest. Callees of flushed bodies are taken as long as their total size is within the
     /// growth of all held functions together.
-    fn program(&mut self) -> ModuleResult<Program> {
+    ///
+    /// Flushed bodies come with the tables of their source locations.
+    fn program(&mut self) -> ModuleResult<(Program, LocationTables)> {
         let mut program = Program::new();
+        let mut tables = LocationTables::default();
         let limits = *self.inliner.hard_limits();
         let (mut room, mut largest) = (0usize, 0);
         let mut work: VecDeque<(Arc<Function>, u32)> = VecDeque::with_capacity(self.held.len());
@@ -92,10 +95,12 @@ impl<M: Module> InliningModule<'_, M> {
                     room -= flushed.insts;
                 }
                 self.add(&mut program, id, &flushed.function, true)?;
+                let added = program.id(&FunctionName::from(flushed.function.name.clone()));
+                tables.extend(added.zip(flushed.locations.clone()));
                 work.push_back((Arc::clone(&flushed.function), depth + 1));
             }
         }
-        Ok(program)
+        Ok((program, tables))
     }
 
     /// Adds a held body, or one that was flushed before and may be inlined.
@@ -144,9 +149,13 @@ impl<M: Module> InliningModule<'_, M> {
     }
 
     /// Lets the wrapped module compile one function after the other.
-    fn flush_in_turn(&mut self, program: Program) -> ModuleResult<ModuleReport> {
+    fn flush_in_turn(
+        &mut self,
+        program: Program,
+        tables: LocationTables,
+    ) -> ModuleResult<ModuleReport> {
         let order = self.module.isa().endianness();
-        let inlined = self.inliner.run_in_order(&program, order);
+        let inlined = self.inliner.run_in_order(&program, tables, order);
         let inlined = inlined.map_err(other)?;
         let mut report = ModuleReport::new(inlined);
         let program = report.program().clone();
@@ -192,9 +201,14 @@ impl<M: Module> InliningModule<'_, M> {
     }
 
     /// Lets the pass compile; the wrapped module gets bytes.
-    fn flush_in_parallel(&mut self, program: Program) -> ModuleResult<ModuleReport> {
+    fn flush_in_parallel(
+        &mut self,
+        program: Program,
+        tables: LocationTables,
+    ) -> ModuleResult<ModuleReport> {
         let isa = self.module.isa();
-        let (inlined, compiled) = self.inliner.run_and_compile(&program, isa).map_err(other)?;
+        let done = self.inliner.run_and_compile_with(&program, tables, isa);
+        let (inlined, compiled) = done.map_err(other)?;
         let mut report = ModuleReport::new(inlined);
         self.define_compiled(&compiled, &mut report)?;
         Ok(report)
@@ -287,10 +301,18 @@ impl<M: Module> InliningModule<'_, M> {
 
     /// Keeps a defined body, with hints for its present calls. Undefined functions that it refers
     /// to are in use from now on.
-    fn set_flushed(&mut self, function: FuncId, body: Body, fell_back: bool, inlined: &Inlined) {
+    fn set_flushed(
+        &mut self,
+        function: FuncId,
+        mut body: Body,
+        fell_back: bool,
+        inlined: &Inlined,
+    ) {
         if !fell_back {
-            let result = inlined.program();
             let name = FunctionName::from(body.function.name.clone());
+            let id = inlined.input().id(&name);
+            body.locations = id.and_then(|id| inlined.locations(id)).map(Arc::clone);
+            let result = inlined.program();
             let hints = result.id(&name).and_then(|id| result.get(id));
             let hints = hints.into_iter().flat_map(|function| function.hints());
             self.hints.insert(function, hints.collect());

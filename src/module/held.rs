@@ -1,5 +1,6 @@
 //! Bodies between the front end and the wrapped module.
 
+use crate::locations::LocationTable;
 use cranelift_codegen::ir::{Function, UserFuncName};
 use cranelift_control::ControlPlane;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ pub(super) struct Body {
     pub(super) name: UserFuncName,
     /// Its instructions in the layout.
     pub(super) insts: usize,
+    /// The table of its source locations, if they are entries.
+    pub(super) locations: Option<Arc<LocationTable>>,
 }
 
 impl Body {
@@ -25,6 +28,7 @@ impl Body {
             function,
             name,
             insts,
+            locations: None,
         }
     }
 }

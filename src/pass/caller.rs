@@ -223,7 +223,7 @@ impl CallerJob<'_> {
         let mut body = before.clone();
         let begins = self.result.locations.is_none();
         if begins && self.inliner.locations == LocationMode::InlinedAt {
-            self.result.locations = Some(LocationBuilder::begin(&mut body));
+            self.result.locations = Some(state.begin_locations(self.id, &mut body));
         }
         // The copy has the same structure, which need not be checked again.
         let checked = checker.into_checked();

@@ -57,13 +57,23 @@ impl Run<'_> {
                 (None, None)
             }
         };
+        let known = self.state.location_tables.get(&id);
         let body = match body {
             None if !inlined_at => Arc::clone(original),
+            None if known.is_some() => {
+                table = known.map(Arc::clone);
+                Arc::clone(original)
+            }
             body => {
                 let mut body = body.unwrap_or_else(|| (**original).clone());
                 let made = match locations {
                     Some(builder) => Some(builder.finish(&mut body)),
-                    None => inlined_at.then(|| LocationBuilder::number(&mut body)),
+                    None if !inlined_at => None,
+                    None if known.is_some() => {
+                        let builder = self.state.begin_locations(id, &mut body);
+                        Some(builder.finish(&mut body))
+                    }
+                    None => Some(LocationBuilder::number(&mut body)),
                 };
                 table = made.map(Arc::new);
                 Arc::new(match caller.inlined {
