@@ -28,23 +28,20 @@ enum Failure {
 
 impl<M: Module> InliningModule<'_, M> {
     /// Defines a held function with its final body. If Cranelift rejects that for a reason that
-    /// inlining can cause, defines the function with its original body.
+    /// inlining can cause, defines the function with its `original` body.
     pub(super) fn define_or_fall_back(
         &mut self,
         function: FuncId,
         body: &Arc<Function>,
+        original: &Arc<Function>,
         context: &mut Context,
     ) -> ModuleResult<Option<Fallback>> {
         let failure = match self.define(function, body, context) {
             Ok(()) => return Ok(None),
             Err(failure) => failure,
         };
-        let original = self.held.get(&function).map(|held| &held.body.function);
-        if let Some(original) = original.filter(|original| !Arc::ptr_eq(original, body))
-            && failure.may_be_due_to_inlining()
-        {
-            let original = Arc::clone(original);
-            let again = self.define(function, &original, context);
+        if !Arc::ptr_eq(original, body) && failure.may_be_due_to_inlining() {
+            let again = self.define(function, original, context);
             return match again {
                 Ok(()) => Ok(Some(failure.into_error().to_string())),
                 Err(failure) => Err(self.named(function, failure.into_error())),

@@ -172,11 +172,13 @@ impl<M: Module> InliningModule<'_, M> {
             let Some(held) = self.held.get(&function) else {
                 continue;
             };
-            let original = held.body.clone();
-            let fallback = self.define_or_fall_back(function, &body, &mut context)?;
+            let name = held.body.name.clone();
+            // With counters, if calls are counted.
+            let original = program[id].body();
+            let fallback = self.define_or_fall_back(function, &body, original, &mut context)?;
             let used = match fallback {
                 None => body,
-                Some(_) => original.function,
+                Some(_) => Arc::clone(original),
             };
             // Functions that were inlined into all others may be needed again: by an original body,
             // and by the functions that come back with that.
@@ -188,7 +190,7 @@ impl<M: Module> InliningModule<'_, M> {
                     }
                 }
             }
-            let body = Body::new(used, original.name);
+            let body = Body::new(used, name);
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
             if let Some(code) = context.compiled_code() {
@@ -222,9 +224,10 @@ impl<M: Module> InliningModule<'_, M> {
         let minimum = self.module.isa().function_alignment().minimum;
         let fallbacks: FxHashMap<_, _> = compiled.fallbacks().collect();
         // A background has the functions in the order of their declaration.
-        let held = self.held.iter().map(|(&id, held)| (id, held.body.clone()));
+        let held = self.held.iter();
+        let held = held.map(|(&id, held)| (id, held.body.name.clone()));
         let held: Vec<_> = held.collect();
-        for (function, body) in held {
+        for (function, front_end_name) in held {
             let name = self.symbols.known(function);
             let Some(id) = name.and_then(|name| report.program().id(name)) else {
                 continue;
@@ -241,10 +244,8 @@ impl<M: Module> InliningModule<'_, M> {
             let fallback = fallbacks.get(&id).map(|why| why.reason.to_string());
             let last = report.inlined().body(id);
             let last = last.filter(|_| fallback.is_none());
-            let body = match last {
-                Some(last) => Body::new(Arc::clone(last), body.name),
-                None => body,
-            };
+            let used = last.unwrap_or(report.program()[id].body());
+            let body = Body::new(Arc::clone(used), front_end_name);
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
             self.add_backtraces(report, function, |locations| {

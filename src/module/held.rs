@@ -6,7 +6,6 @@ use cranelift_control::ControlPlane;
 use std::sync::Arc;
 
 /// A body in which functions are named by their symbols, its own name included.
-#[derive(Clone)]
 pub(super) struct Body {
     pub(super) function: Arc<Function>,
     /// The name that the front end gave it.

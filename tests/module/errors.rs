@@ -285,6 +285,44 @@ fn what_becomes_too_large_by_inlining_is_defined_as_it_was() {
     }
 }
 
+/// Its counters are in the original body too, also where that is inlined later.
+#[test]
+fn what_is_defined_as_it_was_counts_its_calls() {
+    for in_parallel in [false, true] {
+        let mut limits = Limits::default();
+        limits.frame_bytes = u64::MAX;
+        let inliner = Inliner::new(Always).limits(limits);
+        let mut module = InliningModule::new(object(), inliner)
+            .compile_in_parallel(in_parallel)
+            .count_calls(true);
+        let signature = module.make_signature();
+        let declare = |module: &mut InliningModule<'static, ObjectModule>, name: &str| {
+            let linkage = Linkage::Export;
+            module.declare_function(name, linkage, &signature).unwrap()
+        };
+        let [left, right, main, later] =
+            ["left", "right", "main", "later"].map(|name| declare(&mut module, name));
+        for (id, size) in [(left, 600_000_000), (right, 600_000_008)] {
+            let mut context = returning(&module);
+            add_slot(&mut context.func, size);
+            module.define_function(id, &mut context).unwrap();
+        }
+        define_calls(&mut module, main, &[left, right]);
+        let report = module.flush().unwrap();
+        assert_eq!(report.fallbacks()[0].0, main);
+        define_calls(&mut module, later, &[main]);
+        let (module, report) = module.finish().unwrap();
+        let main = report.program().id(&"main".parse().unwrap()).unwrap();
+        assert_eq!(report.program()[main].body().global_values.len(), 1);
+        let file = crate::support::ObjectFile::of(module);
+        let mut used = file.relocations(".text");
+        used.sort();
+        // Each flush has a table, and `later` is as it was too.
+        let expected = [".Ldata0", ".Ldata1", "left", "main", "right"];
+        assert_eq!(used, expected, "{in_parallel}");
+    }
+}
+
 /// A function that comes back because of a fallback may call others that were to be dropped.
 #[test]
 fn the_callees_of_what_comes_back_are_defined_too() {
