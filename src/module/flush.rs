@@ -20,28 +20,38 @@ use std::sync::Arc;
 pub(super) fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> ModuleResult<ModuleReport> {
     let (mut program, tables) = module.program()?;
     let counters = module.add_counters(&mut program)?;
-    let mut flushed = if let Some((inlined, compiled)) = module.take_background(&program) {
+    let (mut report, defined) = if let Some((inlined, compiled)) = module.take_background(&program)
+    {
         let mut report = ModuleReport::new(inlined);
         report.set_from_background();
-        module
-            .define_compiled(&compiled, &mut report)
-            .map(|()| report)
+        let defined = module.define_compiled(&compiled, &mut report);
+        (report, defined)
     } else if module.in_parallel {
-        module.flush_in_parallel(program, tables)
+        let isa = module.module.isa();
+        let done = module.inliner.run_and_compile_with(&program, tables, isa);
+        let (inlined, compiled) = done.map_err(other)?;
+        let mut report = ModuleReport::new(inlined);
+        let defined = module.define_compiled(&compiled, &mut report);
+        (report, defined)
     } else {
-        module.flush_in_turn(program, tables)
+        let order = module.module.isa().endianness();
+        let inlined = module.inliner.run_in_order(&program, tables, order);
+        let mut report = ModuleReport::new(inlined.map_err(other)?);
+        let defined = module.define_in_turn(&mut report);
+        (report, defined)
     };
-    if let Ok(report) = &mut flushed {
-        report.set_counters(counters);
-        let unused = module.unused(report);
-        report.set_unused(unused);
-    }
+    report.set_counters(counters);
+    let unused = module.unused(&report);
+    report.set_unused(unused);
     // After an error too: some functions may be defined.
     let InliningModule {
         held, flushed: has, ..
     } = module;
     held.retain(|function, _| !has.contains_key(function));
-    flushed
+    if defined.is_err() && !report.defined().is_empty() {
+        module.tell(&report);
+    }
+    defined.map(|()| report)
 }
 
 impl<M: Module> InliningModule<'_, M> {
@@ -149,15 +159,7 @@ impl<M: Module> InliningModule<'_, M> {
     }
 
     /// Lets the wrapped module compile one function after the other.
-    fn flush_in_turn(
-        &mut self,
-        program: Program,
-        tables: LocationTables,
-    ) -> ModuleResult<ModuleReport> {
-        let order = self.module.isa().endianness();
-        let inlined = self.inliner.run_in_order(&program, tables, order);
-        let inlined = inlined.map_err(other)?;
-        let mut report = ModuleReport::new(inlined);
+    fn define_in_turn(&mut self, report: &mut ModuleReport) -> ModuleResult<()> {
         let program = report.program().clone();
         let mut needed = EntitySet::with_capacity(program.len());
         let mut queue: VecDeque<FunctionId> = program.ids().collect();
@@ -194,28 +196,15 @@ impl<M: Module> InliningModule<'_, M> {
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
             if let Some(code) = context.compiled_code() {
-                self.add_backtraces(&mut report, function, |locations| {
+                self.add_backtraces(report, function, |locations| {
                     FunctionBacktraces::of_cranelift(code, locations)
                 })?;
             }
         }
-        Ok(report)
+        Ok(())
     }
 
-    /// Lets the pass compile; the wrapped module gets bytes.
-    fn flush_in_parallel(
-        &mut self,
-        program: Program,
-        tables: LocationTables,
-    ) -> ModuleResult<ModuleReport> {
-        let isa = self.module.isa();
-        let done = self.inliner.run_and_compile_with(&program, tables, isa);
-        let (inlined, compiled) = done.map_err(other)?;
-        let mut report = ModuleReport::new(inlined);
-        self.define_compiled(&compiled, &mut report)?;
-        Ok(report)
-    }
-
+    /// Defines functions that the pass has compiled; the wrapped module gets bytes.
     fn define_compiled(
         &mut self,
         compiled: &CompiledProgram,

@@ -284,6 +284,40 @@ impl<'a, M: Module> InliningModule<'a, M> {
         self.held.keys().copied()
     }
 
+    /// Discards the body of a function that is held back, with its hints, for going on after an error
+    /// about it. The function may be defined anew, like in a plain module after such an error. Returns
+    /// whether a body was held.
+    ///
+    /// ```
+    /// # use cranelift_inliner::module::{DefineError, InliningModule};
+    /// # use cranelift_module::{FuncOrDataId, Module, ModuleError};
+    /// /// Flushes, and leaves out the functions that do not compile.
+    /// fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> Result<(), ModuleError> {
+    ///     loop {
+    ///         let error = match module.flush() {
+    ///             Ok(_) => return Ok(()),
+    ///             Err(error) => error,
+    ///         };
+    ///         let culprit = match &error {
+    ///             ModuleError::Backend(error) => error.downcast_ref::<DefineError>(),
+    ///             _ => None,
+    ///         };
+    ///         match culprit.and_then(|error| module.get_name(&error.function)) {
+    ///             Some(FuncOrDataId::Func(function)) if module.discard(function) => {}
+    ///             _ => return Err(error),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn discard(&mut self, function: FuncId) -> bool {
+        let was_held = self.held.shift_remove(&function).is_some();
+        if was_held {
+            self.defined.remove(function);
+            self.hints.remove(&function);
+        }
+        was_held
+    }
+
     /// Returns the wrapped module, without the bodies that are held back still. For giving up after
     /// an error; [`finish`](Self::finish) is the way to the end.
     pub fn into_module(self) -> M {
@@ -303,7 +337,9 @@ impl<'a, M: Module> InliningModule<'a, M> {
     /// # Errors
     ///
     /// As for [`finish`](Self::finish). Functions that are defined by then stay defined, and the
-    /// others are held as before.
+    /// others are held as before, so that each flush fails until the one with the error is
+    /// [discarded](Self::discard). The report about those that are defined goes to
+    /// [`on_flush`](Self::on_flush).
     pub fn flush(&mut self) -> ModuleResult<ModuleReport> {
         let report = flush::flush(self)?;
         self.tell(&report);
@@ -325,9 +361,9 @@ impl<'a, M: Module> InliningModule<'a, M> {
     /// with a [`PassError`](crate::pass::PassError) in it.
     pub fn finish(mut self) -> ModuleResult<(M, ModuleReport)> {
         let mut report = flush::flush(&mut self)?;
-        self.define_traps(&mut report)?;
+        let defined = self.define_traps(&mut report);
         self.tell(&report);
-        Ok((self.module, report))
+        defined.map(|()| (self.module, report))
     }
 
     fn tell(&mut self, report: &ModuleReport) {

@@ -8,6 +8,7 @@ use cranelift_inliner::backend::{CompileError, TargetSettings, target};
 use cranelift_inliner::decide::{Always, CallSite, Decision, Limits};
 use cranelift_inliner::module::{DefineError, InliningModule};
 use cranelift_inliner::pass::{Inliner, PassError};
+use cranelift_inliner::program::SiteHint;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleError, default_libcall_names};
 use cranelift_object::ObjectModule;
@@ -244,6 +245,59 @@ fn after_an_error_the_rest_is_still_held_back() {
         crate::support::call(jit.get_finalized_function(good), &[4]),
         4
     );
+}
+
+/// Functions of a flush that fails later are in the wrapped module, with backtraces and counters.
+#[test]
+fn the_report_of_a_flush_that_fails_is_told() {
+    let mut told: Vec<Vec<FuncId>> = Vec::new();
+    let (good, big);
+    {
+        let inliner = Inliner::new(Always).check(true);
+        let module = InliningModule::new(jit(), inliner);
+        let mut module = module.on_flush(|report| told.push(report.defined().to_vec()));
+        good = front_end("export fn good(x) = x;", &mut module).unwrap()["good"];
+        [big, _] = with_big_frame(&mut module);
+        module.flush().map(|_| ()).unwrap_err();
+        module.flush().map(|_| ()).unwrap_err();
+    }
+    assert_ne!(good, big);
+    assert_eq!(told, [[good]]);
+}
+
+/// A plain module does not define a function with an error either, and takes another body for it.
+#[test]
+fn a_function_with_an_error_can_be_defined_anew() {
+    for in_parallel in [false, true] {
+        let mut module = inlining(jit()).compile_in_parallel(in_parallel);
+        let [big, main] = with_big_frame(&mut module);
+        module.flush().map(|_| ()).unwrap_err();
+        assert!(module.discard(big));
+        assert!(!module.discard(big));
+        assert_eq!(module.held().collect::<Vec<_>>(), [main]);
+        let mut context = returning(&module);
+        module.define_function(big, &mut context).unwrap();
+        let report = module.flush().unwrap();
+        let mut defined = report.defined().to_vec();
+        defined.sort();
+        assert_eq!(defined, [big, main]);
+        assert!(!module.discard(main), "the wrapped module has it");
+        let again = module.define_function(big, &mut context);
+        assert!(matches!(again, Err(ModuleError::DuplicateDefinition(_))));
+    }
+}
+
+/// A hint for another instruction is an error of each flush, until it goes with its function.
+#[test]
+fn a_wrong_hint_goes_with_its_function() {
+    let mut module = inlining(jit());
+    let ids = front_end("fn f(x) = x; export fn g(x) = x;", &mut module).unwrap();
+    module.set_hint(ids["f"], ir::Inst::from_u32(0), SiteHint::Always);
+    let error = module.flush().map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("function `f`"), "{error}");
+    assert!(module.discard(ids["f"]));
+    front_end("fn f(x) = x + 1;", &mut module).unwrap();
+    assert_eq!(module.flush().unwrap().defined().len(), 2);
 }
 
 #[test]
