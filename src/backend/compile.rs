@@ -151,7 +151,7 @@ pub fn compile_owned_function(
 
 /// Checks that each indirect call has a callee. Cranelift panics otherwise, and panics once more in
 /// the message of that, which cannot be caught.
-fn check_callees(function: &Function) -> Result<(), CompileError> {
+pub(crate) fn check_callees(function: &Function) -> Result<(), CompileError> {
     let blocks = function.layout.blocks();
     let insts = blocks.flat_map(|block| function.layout.block_insts(block));
     let mut insts = insts.filter(|&inst| function.dfg.inst_is_valid(inst));

@@ -62,6 +62,8 @@ mod target;
 mod try_call_tags;
 mod verify;
 
+#[cfg(feature = "module")]
+pub(crate) use compile::check_callees;
 pub use compile::{CompileScratch, ScratchPool, compile_function, compile_owned_function};
 pub use compiled::{CompiledFunction, DebugTagPoint, FrameSlot};
 pub use error::{CompileError, TargetError, VerifyError};

@@ -7,6 +7,7 @@
 //! within that location's code is the call, and the tags belong to its return address. Then the
 //! locations are restored.
 
+use crate::body::set_srcloc;
 use cranelift_codegen::binemit::CodeOffset;
 use cranelift_codegen::ir::{DebugTag, Function, Opcode, SourceLoc};
 use cranelift_codegen::{CompiledCode, Final, MachSrcLoc};
@@ -59,7 +60,7 @@ impl TryCallTags {
         for (inst, marker) in calls.into_iter().zip(&mut free) {
             let location = func.srcloc(inst);
             let tags = func.debug_tags.get(inst).to_vec();
-            func.set_srcloc(inst, marker);
+            set_srcloc(func, inst, marker);
             marked.insert(marker, Marked { location, tags });
         }
         TryCallTags { marked }
@@ -144,6 +145,42 @@ mod tests {
             locations.dedup();
             let expected = [SourceLoc::new(0), SourceLoc::new(1)];
             assert_eq!(locations, expected, "{name}");
+        }
+    }
+
+    /// Cranelift keeps locations relative to the first one, and takes the one below that for none.
+    #[test]
+    fn tags_are_kept_whatever_the_first_location_is() {
+        for (first, second) in [(1, 2), (2, 0), (5, 4), (u32::MAX - 1, 7)] {
+            let text = format!(
+                "function %f(i64) -> i64 tail {{
+                    sig0 = (i64) -> i64 tail
+                    fn0 = %g(i64) -> i64 tail
+                block0(v0: i64):
+                @{first:04x} v9 = iadd v0, v0
+                    <7> try_call fn0(v9), sig0, block1(ret0), [ default: block3 ]
+                block1(v1: i64):
+                    <8> try_call fn0(v1), sig0, block2(ret0), [ default: block3 ]
+                block2(v2: i64):
+                @{second:04x} v3 = imul v2, v2
+                    return v3
+                block3:
+                    trap user1
+                }}"
+            );
+            let function = cranelift_reader::parse_functions(&text).unwrap().remove(0);
+            let isa = target("x64", &TargetSettings::new()).unwrap();
+            let compiled = compile_function(&*isa, &function, &mut CompileScratch::new()).unwrap();
+            let sites: Vec<u32> = compiled.call_sites().map(|site| site.ret_addr).collect();
+            let points: Vec<_> = compiled
+                .debug_tags()
+                .map(|point| (point.offset, point.tags.to_vec()))
+                .collect();
+            let expected = [
+                (sites[0], vec![DebugTag::User(7)]),
+                (sites[1], vec![DebugTag::User(8)]),
+            ];
+            assert_eq!(points, expected, "@{first:04x}");
         }
     }
 

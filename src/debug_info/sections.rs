@@ -138,13 +138,14 @@ pub(super) fn add(
         let name = id.name().as_bytes().to_vec();
         let object = &mut product.object;
         let section_id = object.add_section(Vec::new(), name, kind);
-        object.append_section_data(section_id, &bytes, 1);
+        let start = object.append_section_data(section_id, &bytes, 1);
         ids.insert(id, object.section_symbol(section_id));
-        relocations.push((section_id, std::mem::take(&mut section.relocations)));
+        let list = std::mem::take(&mut section.relocations);
+        relocations.push(((section_id, start), list));
         Ok(())
     })?;
-    for (section, list) in relocations {
-        relocate(product, functions, section, &list, &ids)?;
+    for (place, list) in relocations {
+        relocate(product, functions, place, &list, &ids)?;
     }
     Ok(())
 }
@@ -157,15 +158,18 @@ pub(super) fn add_frames(
 ) -> Result<(), DebugInfoError> {
     let bytes = frames.bytes.take();
     let section = product.object.section_id(StandardSection::EhFrame);
-    product.object.append_section_data(section, &bytes, 8);
+    // The section may have entries already.
+    let start = product.object.append_section_data(section, &bytes, 8);
     let none = FxHashMap::default();
-    relocate(product, functions, section, &frames.relocations, &none)
+    let place = (section, start);
+    relocate(product, functions, place, &frames.relocations, &none)
 }
 
+/// Adds the relocations of bytes that begin at an offset of a section.
 fn relocate(
     product: &mut ObjectProduct,
     functions: &[Placed<'_>],
-    section: SectionId,
+    (section, start): (SectionId, u64),
     relocations: &[gimli::write::Relocation],
     sections: &FxHashMap<gimli::SectionId, SymbolId>,
 ) -> Result<(), DebugInfoError> {
@@ -182,7 +186,7 @@ fn relocate(
             None => RelocationKind::Absolute,
         };
         let relocation = Relocation {
-            offset: relocation.offset as u64,
+            offset: start.saturating_add(relocation.offset as u64),
             symbol,
             addend: relocation.addend,
             flags: RelocationFlags::Generic {

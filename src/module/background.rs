@@ -296,7 +296,9 @@ impl<M: Module> InliningModule<'_, M> {
 
     /// Returns the tables of functions in constant data, by their names in the pass.
     pub(super) fn constant_tables(&self) -> Vec<(FunctionName, Vec<(i64, FunctionName)>)> {
-        let tables = self.tables.iter().map(|(table, functions)| {
+        let tables = self.tables.iter();
+        let tables = tables.filter(|&(&table, _)| self.is_constant(table));
+        let tables = tables.map(|(table, functions)| {
             let functions = functions.iter();
             let functions = functions
                 .filter_map(|&(offset, id)| Some((offset, self.symbols.known(id)?.clone())));

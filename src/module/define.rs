@@ -1,10 +1,12 @@
 //! Defines a function in the wrapped module.
 
 use super::InliningModule;
-use super::error::{gave_up, naming};
+use super::error::{gave_up, naming, other};
 use super::report::ModuleReport;
 use super::symbols::{FUNCTIONS, Symbols};
-use crate::backend::{CompileScratch, CompiledFunction, RelocationTarget, compile_owned_function};
+use crate::backend::{
+    CompileScratch, CompiledFunction, RelocationTarget, check_callees, compile_owned_function,
+};
 use crate::panics;
 use crate::program::FunctionName;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
@@ -26,23 +28,20 @@ enum Failure {
 
 impl<M: Module> InliningModule<'_, M> {
     /// Defines a held function with its final body. If Cranelift rejects that for a reason that
-    /// inlining can cause, defines the function with its original body.
+    /// inlining can cause, defines the function with its `original` body.
     pub(super) fn define_or_fall_back(
         &mut self,
         function: FuncId,
         body: &Arc<Function>,
+        original: &Arc<Function>,
         context: &mut Context,
     ) -> ModuleResult<Option<Fallback>> {
         let failure = match self.define(function, body, context) {
             Ok(()) => return Ok(None),
             Err(failure) => failure,
         };
-        let original = self.held.get(&function).map(|held| &held.body.function);
-        if let Some(original) = original.filter(|original| !Arc::ptr_eq(original, body))
-            && failure.may_be_due_to_inlining()
-        {
-            let original = Arc::clone(original);
-            let again = self.define(function, &original, context);
+        if !Arc::ptr_eq(original, body) && failure.may_be_due_to_inlining() {
+            let again = self.define(function, original, context);
             return match again {
                 Ok(()) => Ok(Some(failure.into_error().to_string())),
                 Err(failure) => Err(self.named(function, failure.into_error())),
@@ -60,6 +59,8 @@ impl<M: Module> InliningModule<'_, M> {
         let Some(held) = self.held.get(&function) else {
             return Ok(());
         };
+        // The wrapped module may not verify, and Cranelift's panic about this cannot be caught.
+        check_callees(body).map_err(|error| Failure::Error(other(error)))?;
         self.module.clear_context(context);
         context.func = body.clone();
         context.func.name = held.body.name.clone();
@@ -199,6 +200,6 @@ fn trap(isa: &dyn TargetIsa) -> ModuleResult<Vec<u8>> {
     let mut cursor = FuncCursor::new(&mut func).at_bottom(block);
     cursor.ins().trap(TrapCode::unwrap_user(1));
     let compiled = compile_owned_function(isa, func, &mut CompileScratch::new());
-    let compiled = compiled.map_err(super::error::other)?;
+    let compiled = compiled.map_err(other)?;
     Ok(compiled.code().to_vec())
 }

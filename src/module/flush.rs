@@ -7,7 +7,7 @@ use super::symbols::DATA;
 use super::{InliningModule, define, outside};
 use crate::backtrace::{FunctionBacktraces, LinkError};
 use crate::locations::LocationTable;
-use crate::pass::{CompiledProgram, Inlined, References};
+use crate::pass::{CompiledProgram, Inlined, LocationTables, References};
 use crate::profile::Instrumented;
 use crate::program::{FunctionId, FunctionName, Linkage, Program, ProgramFunction};
 use cranelift_codegen::ir::Function;
@@ -18,30 +18,40 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub(super) fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> ModuleResult<ModuleReport> {
-    let mut program = module.program()?;
+    let (mut program, tables) = module.program()?;
     let counters = module.add_counters(&mut program)?;
-    let mut flushed = if let Some((inlined, compiled)) = module.take_background(&program) {
+    let (mut report, defined) = if let Some((inlined, compiled)) = module.take_background(&program)
+    {
         let mut report = ModuleReport::new(inlined);
         report.set_from_background();
-        module
-            .define_compiled(&compiled, &mut report)
-            .map(|()| report)
+        let defined = module.define_compiled(&compiled, &mut report);
+        (report, defined)
     } else if module.in_parallel {
-        module.flush_in_parallel(program)
+        let isa = module.module.isa();
+        let done = module.inliner.run_and_compile_with(&program, tables, isa);
+        let (inlined, compiled) = done.map_err(other)?;
+        let mut report = ModuleReport::new(inlined);
+        let defined = module.define_compiled(&compiled, &mut report);
+        (report, defined)
     } else {
-        module.flush_in_turn(program)
+        let order = module.module.isa().endianness();
+        let inlined = module.inliner.run_in_order(&program, tables, order);
+        let mut report = ModuleReport::new(inlined.map_err(other)?);
+        let defined = module.define_in_turn(&mut report);
+        (report, defined)
     };
-    if let Ok(report) = &mut flushed {
-        report.set_counters(counters);
-        let unused = module.unused(report);
-        report.set_unused(unused);
-    }
+    report.set_counters(counters);
+    let unused = module.unused(&report);
+    report.set_unused(unused);
     // After an error too: some functions may be defined.
     let InliningModule {
         held, flushed: has, ..
     } = module;
     held.retain(|function, _| !has.contains_key(function));
-    flushed
+    if defined.is_err() && !report.defined().is_empty() {
+        module.tell(&report);
+    }
+    defined.map(|()| report)
 }
 
 impl<M: Module> InliningModule<'_, M> {
@@ -52,8 +62,11 @@ impl<M: Module> InliningModule<'_, M> {
     /// out: those larger than the allowed growth of any held function, and those deeper than copies
     /// may nest. Callees of flushed bodies are taken as long as their total size is within the
     /// growth of all held functions together.
-    fn program(&mut self) -> ModuleResult<Program> {
+    ///
+    /// Flushed bodies come with the tables of their source locations.
+    fn program(&mut self) -> ModuleResult<(Program, LocationTables)> {
         let mut program = Program::new();
+        let mut tables = LocationTables::default();
         let limits = *self.inliner.hard_limits();
         let (mut room, mut largest) = (0usize, 0);
         let mut work: VecDeque<(Arc<Function>, u32)> = VecDeque::with_capacity(self.held.len());
@@ -92,10 +105,12 @@ impl<M: Module> InliningModule<'_, M> {
                     room -= flushed.insts;
                 }
                 self.add(&mut program, id, &flushed.function, true)?;
+                let added = program.id(&FunctionName::from(flushed.function.name.clone()));
+                tables.extend(added.zip(flushed.locations.clone()));
                 work.push_back((Arc::clone(&flushed.function), depth + 1));
             }
         }
-        Ok(program)
+        Ok((program, tables))
     }
 
     /// Adds a held body, or one that was flushed before and may be inlined.
@@ -144,11 +159,7 @@ impl<M: Module> InliningModule<'_, M> {
     }
 
     /// Lets the wrapped module compile one function after the other.
-    fn flush_in_turn(&mut self, program: Program) -> ModuleResult<ModuleReport> {
-        let order = self.module.isa().endianness();
-        let inlined = self.inliner.run_in_order(&program, order);
-        let inlined = inlined.map_err(other)?;
-        let mut report = ModuleReport::new(inlined);
+    fn define_in_turn(&mut self, report: &mut ModuleReport) -> ModuleResult<()> {
         let program = report.program().clone();
         let mut needed = EntitySet::with_capacity(program.len());
         let mut queue: VecDeque<FunctionId> = program.ids().collect();
@@ -163,11 +174,13 @@ impl<M: Module> InliningModule<'_, M> {
             let Some(held) = self.held.get(&function) else {
                 continue;
             };
-            let original = held.body.clone();
-            let fallback = self.define_or_fall_back(function, &body, &mut context)?;
+            let name = held.body.name.clone();
+            // With counters, if calls are counted.
+            let original = program[id].body();
+            let fallback = self.define_or_fall_back(function, &body, original, &mut context)?;
             let used = match fallback {
                 None => body,
-                Some(_) => original.function,
+                Some(_) => Arc::clone(original),
             };
             // Functions that were inlined into all others may be needed again: by an original body,
             // and by the functions that come back with that.
@@ -179,27 +192,19 @@ impl<M: Module> InliningModule<'_, M> {
                     }
                 }
             }
-            let body = Body::new(used, original.name);
+            let body = Body::new(used, name);
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
             if let Some(code) = context.compiled_code() {
-                self.add_backtraces(&mut report, function, |locations| {
+                self.add_backtraces(report, function, |locations| {
                     FunctionBacktraces::of_cranelift(code, locations)
                 })?;
             }
         }
-        Ok(report)
+        Ok(())
     }
 
-    /// Lets the pass compile; the wrapped module gets bytes.
-    fn flush_in_parallel(&mut self, program: Program) -> ModuleResult<ModuleReport> {
-        let isa = self.module.isa();
-        let (inlined, compiled) = self.inliner.run_and_compile(&program, isa).map_err(other)?;
-        let mut report = ModuleReport::new(inlined);
-        self.define_compiled(&compiled, &mut report)?;
-        Ok(report)
-    }
-
+    /// Defines functions that the pass has compiled; the wrapped module gets bytes.
     fn define_compiled(
         &mut self,
         compiled: &CompiledProgram,
@@ -208,9 +213,10 @@ impl<M: Module> InliningModule<'_, M> {
         let minimum = self.module.isa().function_alignment().minimum;
         let fallbacks: FxHashMap<_, _> = compiled.fallbacks().collect();
         // A background has the functions in the order of their declaration.
-        let held = self.held.iter().map(|(&id, held)| (id, held.body.clone()));
+        let held = self.held.iter();
+        let held = held.map(|(&id, held)| (id, held.body.name.clone()));
         let held: Vec<_> = held.collect();
-        for (function, body) in held {
+        for (function, front_end_name) in held {
             let name = self.symbols.known(function);
             let Some(id) = name.and_then(|name| report.program().id(name)) else {
                 continue;
@@ -227,10 +233,8 @@ impl<M: Module> InliningModule<'_, M> {
             let fallback = fallbacks.get(&id).map(|why| why.reason.to_string());
             let last = report.inlined().body(id);
             let last = last.filter(|_| fallback.is_none());
-            let body = match last {
-                Some(last) => Body::new(Arc::clone(last), body.name),
-                None => body,
-            };
+            let used = last.unwrap_or(report.program()[id].body());
+            let body = Body::new(Arc::clone(used), front_end_name);
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
             self.add_backtraces(report, function, |locations| {
@@ -287,10 +291,18 @@ impl<M: Module> InliningModule<'_, M> {
 
     /// Keeps a defined body, with hints for its present calls. Undefined functions that it refers
     /// to are in use from now on.
-    fn set_flushed(&mut self, function: FuncId, body: Body, fell_back: bool, inlined: &Inlined) {
+    fn set_flushed(
+        &mut self,
+        function: FuncId,
+        mut body: Body,
+        fell_back: bool,
+        inlined: &Inlined,
+    ) {
         if !fell_back {
-            let result = inlined.program();
             let name = FunctionName::from(body.function.name.clone());
+            let id = inlined.input().id(&name);
+            body.locations = id.and_then(|id| inlined.locations(id)).map(Arc::clone);
+            let result = inlined.program();
             let hints = result.id(&name).and_then(|id| result.get(id));
             let hints = hints.into_iter().flat_map(|function| function.hints());
             self.hints.insert(function, hints.collect());

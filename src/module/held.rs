@@ -1,17 +1,19 @@
 //! Bodies between the front end and the wrapped module.
 
+use crate::locations::LocationTable;
 use cranelift_codegen::ir::{Function, UserFuncName};
 use cranelift_control::ControlPlane;
 use std::sync::Arc;
 
 /// A body in which functions are named by their symbols, its own name included.
-#[derive(Clone)]
 pub(super) struct Body {
     pub(super) function: Arc<Function>,
     /// The name that the front end gave it.
     pub(super) name: UserFuncName,
     /// Its instructions in the layout.
     pub(super) insts: usize,
+    /// The table of its source locations, if they are entries.
+    pub(super) locations: Option<Arc<LocationTable>>,
 }
 
 impl Body {
@@ -25,6 +27,7 @@ impl Body {
             function,
             name,
             insts,
+            locations: None,
         }
     }
 }

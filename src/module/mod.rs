@@ -98,7 +98,8 @@
 //! functions.
 //!
 //! Data that is not writable, thread-local or preemptible is constant: a call through an address in
-//! it is a call of the function there, if the data is defined before the flush.
+//! it is a call of the function there, if the data is defined before the flush. Its declaration at
+//! the time of the flush counts.
 //!
 //! # Names
 //!
@@ -187,7 +188,7 @@ pub struct InliningModule<'a, M> {
     hints: FxHashMap<FuncId, BTreeMap<ir::Inst, SiteHint>>,
     /// The defined functions, by any method.
     defined: EntitySet<FuncId>,
-    /// Read-only data with addresses of functions: the offset of each, in bytes, and its function.
+    /// Data with addresses of functions: the offset of each, in bytes, and its function.
     tables: BTreeMap<DataId, Vec<(i64, FuncId)>>,
     /// Functions that the wrapped module's code and data refer to beyond the pass's reach.
     used_outside: EntitySet<FuncId>,
@@ -283,6 +284,40 @@ impl<'a, M: Module> InliningModule<'a, M> {
         self.held.keys().copied()
     }
 
+    /// Discards the body of a function that is held back, with its hints, for going on after an error
+    /// about it. The function may be defined anew, like in a plain module after such an error. Returns
+    /// whether a body was held.
+    ///
+    /// ```
+    /// # use cranelift_inliner::module::{DefineError, InliningModule};
+    /// # use cranelift_module::{FuncOrDataId, Module, ModuleError};
+    /// /// Flushes, and leaves out the functions that do not compile.
+    /// fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> Result<(), ModuleError> {
+    ///     loop {
+    ///         let error = match module.flush() {
+    ///             Ok(_) => return Ok(()),
+    ///             Err(error) => error,
+    ///         };
+    ///         let culprit = match &error {
+    ///             ModuleError::Backend(error) => error.downcast_ref::<DefineError>(),
+    ///             _ => None,
+    ///         };
+    ///         match culprit.and_then(|error| module.get_name(&error.function)) {
+    ///             Some(FuncOrDataId::Func(function)) if module.discard(function) => {}
+    ///             _ => return Err(error),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn discard(&mut self, function: FuncId) -> bool {
+        let was_held = self.held.shift_remove(&function).is_some();
+        if was_held {
+            self.defined.remove(function);
+            self.hints.remove(&function);
+        }
+        was_held
+    }
+
     /// Returns the wrapped module, without the bodies that are held back still. For giving up after
     /// an error; [`finish`](Self::finish) is the way to the end.
     pub fn into_module(self) -> M {
@@ -302,7 +337,9 @@ impl<'a, M: Module> InliningModule<'a, M> {
     /// # Errors
     ///
     /// As for [`finish`](Self::finish). Functions that are defined by then stay defined, and the
-    /// others are held as before.
+    /// others are held as before, so that each flush fails until the one with the error is
+    /// [discarded](Self::discard). The report about those that are defined goes to
+    /// [`on_flush`](Self::on_flush).
     pub fn flush(&mut self) -> ModuleResult<ModuleReport> {
         let report = flush::flush(self)?;
         self.tell(&report);
@@ -324,9 +361,9 @@ impl<'a, M: Module> InliningModule<'a, M> {
     /// with a [`PassError`](crate::pass::PassError) in it.
     pub fn finish(mut self) -> ModuleResult<(M, ModuleReport)> {
         let mut report = flush::flush(&mut self)?;
-        self.define_traps(&mut report)?;
+        let defined = self.define_traps(&mut report);
         self.tell(&report);
-        Ok((self.module, report))
+        defined.map(|()| (self.module, report))
     }
 
     fn tell(&mut self, report: &ModuleReport) {
@@ -359,7 +396,7 @@ impl<'a, M: Module> InliningModule<'a, M> {
         declared.map_err(|_| ModuleError::Undeclared(function.to_string()))
     }
 
-    /// Returns whether the definition of data alone determines its content.
+    /// Returns whether the definition of data alone determines its content, as it is declared now.
     fn is_constant(&self, data: DataId) -> bool {
         let declared = panics::catch(|| {
             let declaration = self.module.declarations().get_data_decl(data);
@@ -505,8 +542,9 @@ impl<M: Module> Module for InliningModule<'_, M> {
     fn define_data(&mut self, data_id: DataId, data: &DataDescription) -> ModuleResult<()> {
         self.module.define_data(data_id, data)?;
         self.used_outside.extend(outside::used_by_data(data));
-        if self.is_constant(data_id) {
-            self.tables.insert(data_id, outside::table(data));
+        let functions = outside::table(data);
+        if !functions.is_empty() {
+            self.tables.insert(data_id, functions);
         }
         Ok(())
     }

@@ -26,9 +26,10 @@ impl<'a, M> InliningModule<'a, M> {
     /// Sets whether functions are compiled in parallel with inlining, on the current rayon pool.
     /// Off by default.
     ///
-    /// It is faster, but the wrapped module then gets only bytes and relocations. A `JITModule`
-    /// needs no more; an `ObjectModule` makes no unwind information for such functions,
-    /// [`on_define`](Self::on_define) is not called, and a control plane is not used.
+    /// It is faster, but the wrapped module then gets only bytes and relocations. An `ObjectModule`
+    /// makes no unwind information for such functions, and a `JITModule` no tables of exceptions
+    /// (`lookup_wasmtime_exception_data`). [`on_define`](Self::on_define) is not called, and a
+    /// control plane is not used. [`on_compiled`](Self::on_compiled) has the data for such tables.
     #[must_use]
     pub fn compile_in_parallel(mut self, in_parallel: bool) -> Self {
         self.in_parallel = in_parallel;
@@ -92,7 +93,8 @@ impl<'a, M> InliningModule<'a, M> {
     }
 
     /// Calls `f` with the report of each flush, also of flushes that do not return it, for
-    /// embedders of a front end that finalizes by itself.
+    /// embedders of a front end that finalizes by itself. A flush that fails after it has defined
+    /// some functions has a report about these.
     #[must_use]
     pub fn on_flush(mut self, f: impl FnMut(&ModuleReport) + Send + 'a) -> Self {
         self.on_flush = Some(Box::new(f));
@@ -109,7 +111,8 @@ impl<'a, M> InliningModule<'a, M> {
     /// defined with. It counts from the next flush on, and goes with the call where the body is
     /// inlined; an earlier hint is replaced.
     ///
-    /// If `call` is not a direct call, the next flush returns an error. Hints for a function that
+    /// If `call` is not a direct call, flushes return an error until the function is
+    /// [discarded](InliningModule::discard). Hints for a function that
     /// was flushed already have no effect.
     pub fn set_hint(&mut self, function: FuncId, call: ir::Inst, hint: SiteHint) {
         if !self.flushed.contains_key(&function) {

@@ -15,7 +15,7 @@ use super::state::State;
 use crate::cleanup::CleanupContext;
 use crate::graph::{CallKind, CallNode, PathStep};
 use crate::locations::{LocationBuilder, LocationMode};
-use crate::program::FunctionId;
+use crate::program::{FunctionId, ProgramFunction};
 use crate::splice::{Checker, DroppedPromises, SpliceContext};
 use cranelift_codegen::ir::{FuncRef, Function, Inst, Opcode, SourceLoc};
 use cranelift_entity::EntityRef;
@@ -82,6 +82,30 @@ pub(super) struct InlinedCaller {
     /// The growth by copies so far, except those that took the place of their originals.
     pub(super) grown: usize,
     pub(super) promises: DroppedPromises,
+}
+
+impl InlinedCaller {
+    /// Lets the records and the numbers say that the function has its original body, in which no
+    /// call was inlined, none came in and none became direct. `function` is that of the program.
+    pub(super) fn keep_original(&mut self, inliner: &Inliner<'_>, function: &ProgramFunction) {
+        self.records.retain_mut(|record| {
+            if !matches!(record.origin, Origin::Own(_)) {
+                return false;
+            }
+            let was_inlined = std::mem::replace(&mut record.inlined, false);
+            if was_inlined {
+                record.reason = Reason::Rejected;
+            }
+            !was_inlined
+                || inliner.records == RecordLevel::All
+                || record.demand().is_some()
+                || function.hint(record.inst).is_some()
+        });
+        self.locations = None;
+        self.inlined = 0;
+        self.depth = 0;
+        self.promises = DroppedPromises::default();
+    }
 }
 
 /// Decides and splices all sites of the function `id`. The body is `None` where nothing was
@@ -199,7 +223,7 @@ impl CallerJob<'_> {
         let mut body = before.clone();
         let begins = self.result.locations.is_none();
         if begins && self.inliner.locations == LocationMode::InlinedAt {
-            self.result.locations = Some(LocationBuilder::begin(&mut body));
+            self.result.locations = Some(state.begin_locations(self.id, &mut body));
         }
         // The copy has the same structure, which need not be checked again.
         let checked = checker.into_checked();

@@ -171,9 +171,7 @@ impl<'a> Compiler<'a> {
         (done, held): (&Final, &FinalBody),
         scratch: &mut CompileScratch,
     ) -> Result<Labelled, CompileError> {
-        // A body without inlined calls differs from the original at most in the numbers of its
-        // source locations.
-        let original = || (done.inlined > 0).then(|| state.original(id));
+        let original = || done.is_changed().then(|| state.original(id));
         let Some(table) = &held.locations else {
             let compilation = compile_or_original(self.isa, &held.body, original, scratch)?;
             return Ok(Labelled {
@@ -267,7 +265,7 @@ fn is_referenced(state: &State<'_>, callee: FunctionId) -> bool {
     users.any(|user| {
         let done = state.finals.get(user).and_then(OnceLock::get);
         let references = done.map(|done| done.references.as_deref());
-        // A body without inlined calls still has the call.
+        // A body that did not change still has the call.
         references
             .flatten()
             .is_none_or(|references| references.contains(&callee))

@@ -175,10 +175,10 @@ impl Lifetimes {
         }
         let is_first = self.functions[id].holds.set(holds.into()).is_ok();
         debug_assert!(is_first, "{id} is final once");
-        // A function without inlined calls never falls back.
-        let original = match done.inlined {
-            0 => state.take_original(id),
-            _ => None,
+        // A function that did not change never falls back.
+        let original = match done.is_changed() {
+            false => state.take_original(id),
+            true => None,
         };
         let is_same = original.is_some_and(|original| {
             let is_same = Arc::ptr_eq(&original, &held.body);

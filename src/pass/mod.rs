@@ -89,7 +89,7 @@ use crate::cleanup::{
     Before, CleanupContext, OptimizeOptions, Others, clean_up, optimize_in_program, optimize_tidied,
 };
 use crate::decide::{Inline, Limits};
-use crate::locations::LocationMode;
+use crate::locations::{LocationMode, LocationTable};
 use crate::profile::Profile;
 use crate::program::{FunctionId, FunctionName, Program};
 use crate::splice::{MemoryPromises, SpliceOptions};
@@ -97,6 +97,8 @@ use crate::splice::{MemoryPromises, SpliceOptions};
 use cranelift_codegen::ir::Endianness;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// The pass with its settings.
 ///
@@ -126,6 +128,10 @@ pub struct Inliner<'a> {
     )]
     into_available: bool,
 }
+
+/// The tables of functions of which the locations are entries already, because an earlier run had
+/// them.
+pub(crate) type LocationTables = FxHashMap<FunctionId, Arc<LocationTable>>;
 
 /// The functions that are [optimized](crate::cleanup::optimize).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -524,17 +530,20 @@ impl<'a> Inliner<'a> {
     /// set and a result is wrong, and [`PassError::Undecided`], if the checker
     /// cannot tell.
     pub fn run(&self, program: &Program) -> Result<Inlined, PassError> {
-        run::run(self, program, None, None).map(|(inlined, _)| inlined)
+        let tables = LocationTables::default();
+        run::run(self, program, tables, None, None).map(|(inlined, _)| inlined)
     }
 
-    /// Like [`Inliner::run`], but for a target of this byte order.
+    /// Like [`Inliner::run`], but for a target of this byte order. The locations of the functions in
+    /// `tables` are entries of their tables.
     #[cfg(feature = "module")]
     pub(crate) fn run_in_order(
         &self,
         program: &Program,
+        tables: LocationTables,
         order: Endianness,
     ) -> Result<Inlined, PassError> {
-        run::run(self, program, None, Some(order)).map(|(inlined, _)| inlined)
+        run::run(self, program, tables, None, Some(order)).map(|(inlined, _)| inlined)
     }
 
     /// Inlines across `program` and compiles the result for `isa`, each function as soon as its
@@ -549,7 +558,19 @@ impl<'a> Inliner<'a> {
         program: &Program,
         isa: &dyn TargetIsa,
     ) -> Result<(Inlined, CompiledProgram), PassError> {
-        run::run(self, program, Some(isa), Some(isa.endianness())).map(|(inlined, compiled)| {
+        self.run_and_compile_with(program, LocationTables::default(), isa)
+    }
+
+    /// Like [`Inliner::run_and_compile`]. The locations of the functions in `tables` are entries of
+    /// their tables.
+    pub(crate) fn run_and_compile_with(
+        &self,
+        program: &Program,
+        tables: LocationTables,
+        isa: &dyn TargetIsa,
+    ) -> Result<(Inlined, CompiledProgram), PassError> {
+        let order = Some(isa.endianness());
+        run::run(self, program, tables, Some(isa), order).map(|(inlined, compiled)| {
             debug_assert!(compiled.is_some(), "a target was given");
             (inlined, compiled.unwrap_or_default())
         })

@@ -256,6 +256,10 @@ pub enum Reason {
     OtherSignature,
     /// The call became direct after the last stage of the pass.
     Stages,
+    /// The call was accepted, but the verifier or the checker rejected the caller's body with its
+    /// copies. The caller keeps its original body. Only a [stream](super::Inliner::stream) goes on
+    /// after such an error.
+    Rejected,
 }
 
 impl Reason {
@@ -279,6 +283,7 @@ impl Reason {
             Reason::Depth => "depth",
             Reason::OtherSignature => "other-signature",
             Reason::Stages => "stages",
+            Reason::Rejected => "rejected",
         }
     }
 }
@@ -306,6 +311,9 @@ impl fmt::Display for Reason {
                 f.write_str("the call is indirect, and its signature is not the callee's")
             }
             Reason::Stages => f.write_str("the call became direct after the last stage"),
+            Reason::Rejected => {
+                f.write_str("the caller stays as it was, because its result was rejected")
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use super::state::{Final, State};
 use super::throwing::never_throwing;
 use super::unwanted::{Unwanted, has_demands, in_other_tables};
 use super::warning::Warning;
-use super::{Inliner, budget};
+use super::{Inliner, LocationTables, budget};
 use crate::backend::ScratchPool;
 use crate::cleanup::{OptimizeOptions, TableFunction, Tables};
 use crate::graph::{CallGraph, ComponentId};
@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 pub(super) fn run(
     inliner: &Inliner<'_>,
     program: &Program,
+    tables: LocationTables,
     isa: Option<&dyn TargetIsa>,
     order: Option<Endianness>,
 ) -> Result<(Inlined, Option<CompiledProgram>), PassError> {
@@ -38,7 +39,9 @@ pub(super) fn run(
         let has_handlers = bodies.any(|body| !body.dfg.exception_tables.is_empty());
         let graph = CallGraph::new(program);
         let unwanted = Unwanted::new(inliner, program, &graph, has_demands(program));
-        prepare(inliner, program, graph, unwanted, has_handlers)
+        let mut state = prepare(inliner, program, graph, unwanted, has_handlers);
+        state.location_tables = tables;
+        state
     });
     let compiler = isa.map(|isa| Compiler::new(isa, &state, None));
     let run = Run::new(inliner, &state, &clock, compiler, order);
@@ -123,6 +126,7 @@ pub(super) fn prepare<'a>(
         has_handlers,
         unwanted,
         compiled_early: EntitySet::new(),
+        location_tables: LocationTables::default(),
         callers_left,
     }
 }

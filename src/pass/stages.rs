@@ -44,22 +44,36 @@ impl Run<'_> {
     pub(super) fn function(&self, id: FunctionId, scratch: &mut CallerScratch) -> Final {
         let program = self.state.program;
         let original = &self.state.original(id);
-        let (mut caller, body, stats) = self.verified_stages(id, original, scratch);
+        let (mut caller, body, mut stats) = self.verified_stages(id, original, scratch);
         let inlined_at = self.inliner.locations == LocationMode::InlinedAt;
         let mut table = None;
         let (body, locations) = match body {
             Ok(body) => (body, caller.locations.take()),
             // A run has failed then, and a stream has an error for the function. For its callers it
             // is as it was.
-            Err(Unsound) => (None, None),
+            Err(Unsound) => {
+                caller.keep_original(self.inliner, &program[id]);
+                stats = CleanupStats::default();
+                (None, None)
+            }
         };
+        let known = self.state.location_tables.get(&id);
         let body = match body {
             None if !inlined_at => Arc::clone(original),
+            None if known.is_some() => {
+                table = known.map(Arc::clone);
+                Arc::clone(original)
+            }
             body => {
                 let mut body = body.unwrap_or_else(|| (**original).clone());
                 let made = match locations {
                     Some(builder) => Some(builder.finish(&mut body)),
-                    None => inlined_at.then(|| LocationBuilder::number(&mut body)),
+                    None if !inlined_at => None,
+                    None if known.is_some() => {
+                        let builder = self.state.begin_locations(id, &mut body);
+                        Some(builder.finish(&mut body))
+                    }
+                    None => Some(LocationBuilder::number(&mut body)),
                 };
                 table = made.map(Arc::new);
                 Arc::new(match caller.inlined {

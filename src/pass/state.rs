@@ -1,14 +1,14 @@
 //! The state that the threads of one run share.
 
-use super::Inliner;
 use super::held::Held;
 use super::preparation::Preparation;
 use super::report::SiteRecord;
 use super::unwanted::Unwanted;
+use super::{Inliner, LocationTables};
 use crate::cleanup::CleanupStats;
 use crate::decide::{KnownFacts, Summary};
 use crate::graph::{CallGraph, PathStep};
-use crate::locations::LocationTable;
+use crate::locations::{LocationBuilder, LocationTable};
 use crate::profile::SiteCounts;
 use crate::program::{FunctionId, Linkage, Program};
 use crate::splice::{DroppedPromises, SpliceOptions};
@@ -70,6 +70,12 @@ pub(super) struct Final {
 }
 
 impl Final {
+    /// Returns whether the body is another than the original, but for the numbers of its source
+    /// locations: calls were inlined, or it was optimized without.
+    pub(super) fn is_changed(&self) -> bool {
+        self.references.is_some()
+    }
+
     /// Returns the body; `None` if it was freed.
     pub(super) fn held(&self) -> Option<Arc<FinalBody>> {
         let held = self.held.lock();
@@ -126,6 +132,9 @@ pub(super) struct State<'a> {
     /// The local functions that are compiled as soon as they are final, although they may turn out
     /// not to be needed. Only streams have any.
     pub(super) compiled_early: EntitySet<FunctionId>,
+    /// The tables of original bodies with locations that are entries already; all others have those
+    /// of the front end.
+    pub(super) location_tables: LocationTables,
     /// The number of functions that call each one, or take its address, and are not final; and one
     /// more, until it is final itself.
     pub(super) callers_left: PrimaryMap<FunctionId, AtomicUsize>,
@@ -147,6 +156,14 @@ impl State<'_> {
         match self.late_bodies.get(id) {
             Some(body) => body.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             None => Some(Arc::clone(self.program[id].body())),
+        }
+    }
+
+    /// Makes entries of the locations of `body`, a copy of the original body of `id`.
+    pub(super) fn begin_locations(&self, id: FunctionId, body: &mut Function) -> LocationBuilder {
+        match self.location_tables.get(&id) {
+            Some(table) => LocationBuilder::resume(LocationTable::clone(table), body),
+            None => LocationBuilder::begin(body),
         }
     }
 

@@ -1,13 +1,16 @@
 //! Unwind information of functions that Cranelift describes wrongly.
 
 use cranelift_inliner::backend::{
-    ObjectFunction, ObjectLinkage, TargetSettings, build_object, default_symbol, target,
+    CompiledFunction, ObjectFunction, ObjectLinkage, TargetSettings, build_object, default_symbol,
+    target,
 };
 use cranelift_inliner::debug_info::{DebugFunction, DebugInfo, LineIsLocation};
 use cranelift_inliner::decide::Never;
-use cranelift_inliner::locations::LocationMode;
+use cranelift_inliner::locations::{LocationMode, LocationTable};
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
+use cranelift_module::{Linkage, Module, default_libcall_names};
+use cranelift_object::{ObjectBuilder, ObjectModule};
 use gimli::{RegisterRule, UnwindSection};
 use object::{Object, ObjectSection};
 
@@ -93,4 +96,44 @@ fn a_register_that_is_saved_below_another_frame_is_known() {
             .filter(|rule| matches!(rule, Some(RegisterRule::Offset(_))));
         assert_eq!(saved.count(), 2, "{limit}: {rules:?}");
     }
+}
+
+/// An embedder's object file may have unwind information of other functions, such as those of
+/// another module.
+#[test]
+fn unwinding_is_added_behind_what_is_there() {
+    let text = "function u0:0(i64) -> i64 system_v {\nblock0(v0: i64):\n return v0\n}";
+    let isa = target("x64", &TargetSettings::new()).unwrap();
+    let mut builder = ObjectBuilder::new(isa.clone(), "two", default_libcall_names()).unwrap();
+    builder.unwind_info(true);
+    let mut module = ObjectModule::new(builder);
+    let mut context = module.make_context();
+    context.func = cranelift_reader::parse_functions(text).unwrap().remove(0);
+    let signature = context.func.signature.clone();
+    let id = module.declare_function("f", Linkage::Export, &signature);
+    module.define_function(id.unwrap(), &mut context).unwrap();
+    let code = CompiledFunction::from_context(&context).unwrap().unwrap();
+    let mut product = module.finish();
+    let locations = LocationTable::own("%f".parse().unwrap());
+    let lines = LineIsLocation::new("unwinding.src", "/project");
+    DebugInfo::new(&*isa, &lines)
+        .add_to(&mut product, &[DebugFunction::new(&code, &locations)])
+        .unwrap();
+    let bytes = product.emit().unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let section = file.section_by_name(".eh_frame").unwrap();
+    let places: Vec<u64> = section.relocations().map(|(at, _)| at).collect();
+    let frames = gimli::EhFrame::new(section.data().unwrap(), gimli::LittleEndian);
+    let bases = gimli::BaseAddresses::default().set_eh_frame(0);
+    let mut entries = frames.entries(&bases);
+    let mut wanted = Vec::new();
+    while let Some(entry) = entries.next().unwrap() {
+        if let gimli::CieOrFde::Fde(partial) = entry {
+            let fde = partial.parse(gimli::EhFrame::cie_from_offset).unwrap();
+            // Behind the length and the place of the common entry, of four bytes each.
+            wanted.push(fde.offset() as u64 + 8);
+        }
+    }
+    assert_eq!(wanted.len(), 2);
+    assert_eq!(places, wanted);
 }

@@ -6,7 +6,8 @@ use cranelift_inliner::backtrace::{BacktraceTable, FunctionBacktraces};
 use cranelift_inliner::decide::{Always, Inline, Never};
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::module::InliningModule;
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Optimize};
+use std::collections::HashMap;
 
 const TEXT: &str = "fn divide(a, b) = a / b;
 export fn outer(a, b) =
@@ -59,6 +60,38 @@ fn a_report_has_the_chains_of_each_defined_function() {
     let plain = backtraces(Never, false);
     assert_eq!(chains(&plain[0]), ["%outer @0003"]);
     assert_eq!(chains(&plain[1]), ["%calls @0006"]);
+}
+
+/// A body that was flushed has the locations of its code, and comes into others with them.
+#[test]
+fn chains_go_through_functions_of_earlier_flushes() {
+    for optimize in [Optimize::Inlined, Optimize::All] {
+        for in_parallel in [false, true] {
+            let inliner = Inliner::new(Always)
+                .locations(LocationMode::InlinedAt)
+                .optimize(optimize);
+            let mut module = InliningModule::new(jit(), inliner)
+                .keep_backtraces(true)
+                .compile_in_parallel(in_parallel);
+            let mut ids = HashMap::new();
+            for text in [
+                TEXT,
+                "export fn outer(a, b);\n\n\nexport fn middle(a, b) =\n  outer(a, b);",
+                "export fn middle(a, b);\n\nfn top(a, b) = a +\n\n\n\nmiddle(a, b);",
+            ] {
+                ids.extend(compile(&parse(text).unwrap(), &mut module).unwrap());
+                let report = module.flush().unwrap();
+                let last = report.defined().last().copied().unwrap();
+                let found = chains(report.backtraces(last).unwrap());
+                let expected = match last {
+                    last if last == ids["calls"] => "%calls @0006",
+                    last if last == ids["middle"] => "%divide @0001, %outer @0003, %middle @0005",
+                    _ => "%divide @0001, %outer @0003, %middle @0005, %top @0007",
+                };
+                assert_eq!(found, [expected], "{optimize:?} {in_parallel}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use crate::support::{front_end, inlining, jit, object};
 use cranelift_codegen::Context;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
-use cranelift_codegen::ir::{self, AbiParam, InstBuilder, types};
-use cranelift_inliner::backend::{TargetSettings, target};
+use cranelift_codegen::ir::{self, AbiParam, InstBuilder, InstructionData, types};
+use cranelift_inliner::backend::{CompileError, TargetSettings, target};
 use cranelift_inliner::decide::{Always, CallSite, Decision, Limits};
 use cranelift_inliner::module::{DefineError, InliningModule};
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, PassError};
+use cranelift_inliner::program::SiteHint;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleError, default_libcall_names};
 use cranelift_object::ObjectModule;
@@ -181,6 +182,55 @@ fn an_error_of_the_wrapped_module_names_the_function() {
     }
 }
 
+/// Cranelift panics about such calls, and about some again while it prints that, which ends the
+/// process.
+#[test]
+fn an_indirect_call_without_a_callee_is_an_error_that_names_the_function() {
+    for form in [
+        "v1 = call_indirect sig0, v0(v0)\n return v1",
+        "return_call_indirect sig0, v0(v0)",
+        "try_call_indirect v0(v0), sig0, block1(ret0), []\nblock1(v2: i64):\n return v2",
+    ] {
+        for in_parallel in [false, true] {
+            let mut module = inlining(jit()).compile_in_parallel(in_parallel);
+            let mut context = module.make_context();
+            let text = format!(
+                "function u0:0(i64) -> i64 tail {{\nsig0 = (i64) -> i64 tail\nblock0(v0: i64):\n{form}\n}}"
+            );
+            context.func = cranelift_reader::parse_functions(&text).unwrap().remove(0);
+            let func = &mut context.func;
+            let entry = func.layout.entry_block().unwrap();
+            let call = func.layout.first_inst(entry).unwrap();
+            match &mut func.dfg.insts[call] {
+                InstructionData::CallIndirect { args, .. }
+                | InstructionData::TryCallIndirect { args, .. } => *args = ir::ValueList::new(),
+                other => panic!("{other:?}"),
+            }
+            let odd = module
+                .declare_function("odd", Linkage::Export, &func.signature)
+                .unwrap();
+            module.define_function(odd, &mut context).unwrap();
+            let error = module.finish().map(|_| ()).unwrap_err();
+            assert!(error.to_string().contains("odd"), "{error}");
+            let [CompileError::NoCallee { inst, .. }] = compile_errors(&error)[..] else {
+                panic!("{error}");
+            };
+            assert_eq!(inst, call);
+        }
+    }
+}
+
+/// Returns the errors of compiling among the sources of an error.
+fn compile_errors(error: &ModuleError) -> Vec<CompileError> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    let chain = std::iter::successors(Some(first), |error| error.source());
+    let errors = chain.filter_map(|error| match error.downcast_ref::<PassError>() {
+        Some(PassError::Compile(error)) => Some(error.clone()),
+        _ => error.downcast_ref::<CompileError>().cloned(),
+    });
+    errors.collect()
+}
+
 #[test]
 fn after_an_error_the_rest_is_still_held_back() {
     let mut module = inlining(jit());
@@ -195,6 +245,59 @@ fn after_an_error_the_rest_is_still_held_back() {
         crate::support::call(jit.get_finalized_function(good), &[4]),
         4
     );
+}
+
+/// Functions of a flush that fails later are in the wrapped module, with backtraces and counters.
+#[test]
+fn the_report_of_a_flush_that_fails_is_told() {
+    let mut told: Vec<Vec<FuncId>> = Vec::new();
+    let (good, big);
+    {
+        let inliner = Inliner::new(Always).check(true);
+        let module = InliningModule::new(jit(), inliner);
+        let mut module = module.on_flush(|report| told.push(report.defined().to_vec()));
+        good = front_end("export fn good(x) = x;", &mut module).unwrap()["good"];
+        [big, _] = with_big_frame(&mut module);
+        module.flush().map(|_| ()).unwrap_err();
+        module.flush().map(|_| ()).unwrap_err();
+    }
+    assert_ne!(good, big);
+    assert_eq!(told, [[good]]);
+}
+
+/// A plain module does not define a function with an error either, and takes another body for it.
+#[test]
+fn a_function_with_an_error_can_be_defined_anew() {
+    for in_parallel in [false, true] {
+        let mut module = inlining(jit()).compile_in_parallel(in_parallel);
+        let [big, main] = with_big_frame(&mut module);
+        module.flush().map(|_| ()).unwrap_err();
+        assert!(module.discard(big));
+        assert!(!module.discard(big));
+        assert_eq!(module.held().collect::<Vec<_>>(), [main]);
+        let mut context = returning(&module);
+        module.define_function(big, &mut context).unwrap();
+        let report = module.flush().unwrap();
+        let mut defined = report.defined().to_vec();
+        defined.sort();
+        assert_eq!(defined, [big, main]);
+        assert!(!module.discard(main), "the wrapped module has it");
+        let again = module.define_function(big, &mut context);
+        assert!(matches!(again, Err(ModuleError::DuplicateDefinition(_))));
+    }
+}
+
+/// A hint for another instruction is an error of each flush, until it goes with its function.
+#[test]
+fn a_wrong_hint_goes_with_its_function() {
+    let mut module = inlining(jit());
+    let ids = front_end("fn f(x) = x; export fn g(x) = x;", &mut module).unwrap();
+    module.set_hint(ids["f"], ir::Inst::from_u32(0), SiteHint::Always);
+    let error = module.flush().map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("function `f`"), "{error}");
+    assert!(module.discard(ids["f"]));
+    front_end("fn f(x) = x + 1;", &mut module).unwrap();
+    assert_eq!(module.flush().unwrap().defined().len(), 2);
 }
 
 #[test]
@@ -233,6 +336,44 @@ fn what_becomes_too_large_by_inlining_is_defined_as_it_was() {
         let mut calls = file.relocations(".text");
         calls.sort();
         assert_eq!(calls, ["left", "right"]);
+    }
+}
+
+/// Its counters are in the original body too, also where that is inlined later.
+#[test]
+fn what_is_defined_as_it_was_counts_its_calls() {
+    for in_parallel in [false, true] {
+        let mut limits = Limits::default();
+        limits.frame_bytes = u64::MAX;
+        let inliner = Inliner::new(Always).limits(limits);
+        let mut module = InliningModule::new(object(), inliner)
+            .compile_in_parallel(in_parallel)
+            .count_calls(true);
+        let signature = module.make_signature();
+        let declare = |module: &mut InliningModule<'static, ObjectModule>, name: &str| {
+            let linkage = Linkage::Export;
+            module.declare_function(name, linkage, &signature).unwrap()
+        };
+        let [left, right, main, later] =
+            ["left", "right", "main", "later"].map(|name| declare(&mut module, name));
+        for (id, size) in [(left, 600_000_000), (right, 600_000_008)] {
+            let mut context = returning(&module);
+            add_slot(&mut context.func, size);
+            module.define_function(id, &mut context).unwrap();
+        }
+        define_calls(&mut module, main, &[left, right]);
+        let report = module.flush().unwrap();
+        assert_eq!(report.fallbacks()[0].0, main);
+        define_calls(&mut module, later, &[main]);
+        let (module, report) = module.finish().unwrap();
+        let main = report.program().id(&"main".parse().unwrap()).unwrap();
+        assert_eq!(report.program()[main].body().global_values.len(), 1);
+        let file = crate::support::ObjectFile::of(module);
+        let mut used = file.relocations(".text");
+        used.sort();
+        // Each flush has a table, and `later` is as it was too.
+        let expected = [".Ldata0", ".Ldata1", "left", "main", "right"];
+        assert_eq!(used, expected, "{in_parallel}");
     }
 }
 

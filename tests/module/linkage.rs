@@ -2,10 +2,11 @@
 
 use crate::support::{
     ObjectFile, front_end, inlined_jit, inlined_object, inlining, inlining_object, jit, names,
-    plain_jit,
+    object, plain_jit,
 };
-use cranelift_inliner::module::ModuleReport;
-use cranelift_inliner::pass::Reason;
+use cranelift_inliner::decide::Always;
+use cranelift_inliner::module::{InliningModule, ModuleReport};
+use cranelift_inliner::pass::{Inliner, Optimize, Reason};
 use cranelift_module::{DataDescription, Linkage, Module, ModuleReloc, ModuleRelocTarget};
 use object::{ObjectSymbol, SymbolScope};
 
@@ -252,4 +253,50 @@ fn what_is_to_be_kept_is_kept() {
     module.finalize_definitions().unwrap();
     let callee = module.get_finalized_function(ids["callee"]);
     assert_eq!(crate::support::call(callee, &[2]), 6);
+}
+
+/// The linker may put another table in its place, even if that is declared after the definition.
+#[test]
+fn a_table_that_may_be_replaced_in_the_end_says_nothing_about_targets() {
+    for (last, is_known) in [(Linkage::Local, true), (Linkage::Preemptible, false)] {
+        let inliner = Inliner::new(Always).optimize(Optimize::All).check(true);
+        let mut module = InliningModule::for_object_file(object(), inliner);
+        let text = "fn target(x) = x + 7; export fn main(x) = x;";
+        let ids = front_end(text, &mut module).unwrap();
+        let declarations = module.declarations();
+        let target = declarations.get_function_decl(ids["target"]);
+        let signature = target.signature.clone();
+        let table = module
+            .declare_data("table", Linkage::Local, false, false)
+            .unwrap();
+        let mut data = DataDescription::new();
+        data.define(vec![0; 8].into());
+        let function = module.declare_func_in_data(ids["target"], &mut data);
+        data.write_function_addr(0, function);
+        module.define_data(table, &data).unwrap();
+        let caller = module
+            .declare_function("caller", Linkage::Export, &signature)
+            .unwrap();
+        let mut context = module.make_context();
+        context.func.signature = signature.clone();
+        let table = module.declare_data_in_func(table, &mut context.func);
+        let block = context.func.dfg.make_block();
+        context.func.layout.append_block(block);
+        let word = cranelift_codegen::ir::types::I64;
+        let x = context.func.dfg.append_block_param(block, word);
+        let sig_ref = context.func.import_signature(signature);
+        use cranelift_codegen::cursor::{Cursor, FuncCursor};
+        use cranelift_codegen::ir::{InstBuilder, MemFlagsData};
+        let mut cursor = FuncCursor::new(&mut context.func).at_bottom(block);
+        let start = cursor.ins().symbol_value(word, table);
+        let address = cursor.ins().load(word, MemFlagsData::trusted(), start, 0);
+        let call = cursor.ins().call_indirect(sig_ref, address, &[x]);
+        let result = cursor.func.dfg.first_result(call);
+        cursor.ins().return_(&[result]);
+        module.define_function(caller, &mut context).unwrap();
+        module.declare_data("table", last, false, false).unwrap();
+        let (_, report) = module.finish().unwrap();
+        let resolved = report.inlined().sites().filter(|site| site.is_resolved());
+        assert_eq!(resolved.count() == 1, is_known, "{last:?}");
+    }
 }

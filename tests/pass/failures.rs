@@ -1,10 +1,13 @@
 //! Functions with errors, and callbacks that panic.
 
-use super::support::{id, isa, leaf, program_exporting, through};
+use super::support::{id, isa, leaf, name, program_exporting, through};
+use cranelift_inliner::check::check;
 use cranelift_inliner::decide::{Always, CallSite, Decision};
 use cranelift_inliner::locations::LocationMode;
-use cranelift_inliner::pass::{DeclaredProgram, Inliner, PassError, StreamError};
-use cranelift_inliner::program::Program;
+use cranelift_inliner::pass::{
+    DeclaredProgram, Inliner, Optimize, PassError, Reason, RecordLevel, StreamError,
+};
+use cranelift_inliner::program::{Attributes, InlineAttribute, Program};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The result of `%wrong` does not verify: `ireduce` makes nothing as wide as its argument.
@@ -64,6 +67,52 @@ fn a_function_that_does_not_verify_is_the_only_error_of_its_callers() {
             for (id, _) in program.iter() {
                 let table = streamed.inlined.locations(id);
                 assert!(table.is_some(), "{id} has no table");
+            }
+        }
+    }
+}
+
+/// Records, statistics and copies are those of the original body, which is in the result.
+#[test]
+fn the_records_of_a_function_that_does_not_verify_are_those_of_its_original_body() {
+    let mut program = Program::from_clif(WRONG, "wrong.clif").unwrap();
+    let always = Attributes::default().with_inline(InlineAttribute::Always);
+    let isa = isa("x86_64");
+    for is_demanded in [false, true] {
+        if is_demanded {
+            program.set_attributes(&name("before"), always).unwrap();
+        }
+        for records in [RecordLevel::All, RecordLevel::Changes] {
+            for locations in [LocationMode::default(), LocationMode::InlinedAt] {
+                let inliner = Inliner::new(Always).locations(locations).records(records);
+                let inliner = inliner.optimize(Optimize::All).verify_with(&*isa);
+                let mut declared = DeclaredProgram::of(&program).unwrap();
+                declared.keep_bodies = true;
+                let streamed = inliner.stream(&declared, &*isa, &|_, _| {}, |stream| {
+                    for (_, function) in program.iter() {
+                        stream.define(function.body().clone()).unwrap();
+                    }
+                });
+                let inlined = streamed.unwrap().inlined;
+                let wrong = id(&program, "wrong");
+                let told: Vec<_> = inlined
+                    .sites_of(wrong)
+                    .iter()
+                    .map(|site| (site.callee.to_string(), site.inlined, site.reason.clone()))
+                    .collect();
+                let expected = ("%before".to_owned(), false, Reason::Rejected);
+                let is_recorded = records == RecordLevel::All || is_demanded;
+                assert_eq!(told, Vec::from_iter(is_recorded.then_some(expected)));
+                assert_eq!(inlined.unmet().count(), usize::from(is_demanded));
+                let stats = inlined.stats(wrong);
+                assert_eq!((stats.inlined, stats.depth), (0, 0));
+                assert_eq!(stats.insts_before, stats.insts_after);
+                assert_eq!(stats.cleanup, Default::default());
+                let body = inlined.body(wrong).unwrap();
+                check(&inlined.copies(wrong).unwrap(), body).unwrap();
+                // Its copy is in its caller, whose result is rejected too.
+                let mut main = inlined.sites_of(id(&program, "main")).iter();
+                assert!(main.all(|site| !site.inlined && site.via().is_empty()));
             }
         }
     }

@@ -55,6 +55,11 @@ fn every_reason_has_a_name_and_words() {
             "the caller's share of growth is used up",
         ),
         (Reason::Depth, "depth", "bodies would nest too deeply"),
+        (
+            Reason::Rejected,
+            "rejected",
+            "the caller stays as it was, because its result was rejected",
+        ),
     ];
     for (reason, slug, words) in reasons {
         assert_eq!(reason.slug(), slug);
