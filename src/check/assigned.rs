@@ -71,6 +71,11 @@ impl Assigned {
         self.list.get(found).map(|(_, _, terms)| terms)
     }
 
+    /// Returns whether the same values have the same terms, in the same order.
+    pub(super) fn is_same(&self, other: &Assigned) -> bool {
+        self.list == other.list
+    }
+
     pub(super) fn len(&self) -> usize {
         self.list.len()
     }

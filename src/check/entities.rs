@@ -77,16 +77,18 @@ impl Walk<'_> {
                     global_type: a_type,
                     flags: a_flags,
                 }),
-                Some(GlobalValueData::Load {
-                    base: b,
-                    offset: b_offset,
-                    global_type: b_type,
-                    flags: b_flags,
-                }),
+                Some(
+                    loaded @ GlobalValueData::Load {
+                        base: b,
+                        offset: b_offset,
+                        global_type: b_type,
+                        flags: b_flags,
+                    },
+                ),
             ) => {
                 a_offset == b_offset
                     && a_type == b_type
-                    && self.same_global_flags(copy, *a_flags, *b_flags)
+                    && self.same_global_flags(copy, *a_flags, (loaded, *b_flags))
                     && self.same_global_chain(copy, *a, *b, longest)
             }
             (

@@ -159,6 +159,8 @@ impl Walk<'_> {
         } in &self.named_blocks
         {
             let last = self.tree.func(copy).layout.last_inst(block);
+            // A replaced call is matched with the copies of its structures, if with anything.
+            let last = last.filter(|&last| self.tree.child(copy, last).is_none());
             let matched = last.and_then(|last| self.matches.get(&(copy, last)).copied());
             let same = match (matched, result) {
                 (Some(matched), Some(_)) => self.after.layout.inst_block(matched) == result,

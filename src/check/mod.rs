@@ -101,6 +101,7 @@ mod operands;
 mod optimized;
 mod place;
 mod promises;
+mod rounds;
 mod scope;
 mod settle;
 mod silent;

@@ -111,7 +111,7 @@ impl Walk<'_> {
         for (operand, result_operand) in operands.into_iter().zip(result_operands) {
             self.compare_operand(copy, inst, operand, result, result_operand)?;
         }
-        self.compare_ctrl_type(copy, inst, result)
+        self.compare_result_types(copy, inst, result)
     }
 
     fn compare_operand(
@@ -171,7 +171,12 @@ impl Walk<'_> {
     }
 
     /// Compares the type of an instruction that no operand determines.
-    fn compare_ctrl_type(&self, copy: CopyId, inst: Inst, result: Inst) -> Result<(), Difference> {
+    pub(super) fn compare_result_types(
+        &self,
+        copy: CopyId,
+        inst: Inst,
+        result: Inst,
+    ) -> Result<(), Difference> {
         let types = |func: &ir::Function, inst: Inst| -> Vec<ir::Type> {
             let results = func.dfg.inst_results(inst).iter();
             results.map(|&value| func.dfg.value_type(value)).collect()

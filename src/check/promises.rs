@@ -14,8 +14,8 @@ use super::tables::Walk;
 use super::tree::{CopyId, CopyTree};
 use cranelift_codegen::ir::immediates::Offset32;
 use cranelift_codegen::ir::{
-    BlockArg, Function, Inst, InstructionData, MemFlags, MemFlagsData, Opcode, StackSlot, Type,
-    Value, ValueDef,
+    BlockArg, Function, GlobalValue, GlobalValueData, Inst, InstructionData, MemFlags,
+    MemFlagsData, Opcode, StackSlot, Type, Value, ValueDef,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -102,9 +102,14 @@ impl Walk<'_> {
         is_promising(after) || regions.1.is_none()
     }
 
-    /// Returns whether a global value of a copy, which the result's prologue does not load, may
-    /// have these flags in the result.
-    pub(super) fn same_global_flags(&self, copy: CopyId, a: MemFlags, b: MemFlags) -> bool {
+    /// Returns whether a global value of a copy may be loaded with the flags `b` of `loaded`, a
+    /// global value of the result. Promises are kept only where the result's prologue makes them.
+    pub(super) fn same_global_flags(
+        &self,
+        copy: CopyId,
+        a: MemFlags,
+        (loaded, b): (&GlobalValueData, MemFlags),
+    ) -> bool {
         let func = self.tree.func(copy);
         let (before, after) = (func.dfg.mem_flags[a], self.after.dfg.mem_flags[b]);
         let regions = (region_of(func, before), region_of(self.after, after));
@@ -114,25 +119,19 @@ impl Walk<'_> {
             return same_facts(before, after) && same_promises && regions.0 == regions.1;
         }
         let plain = !is_promising(after) && regions.1.is_none();
-        let kept = same_promises && is_promising(before) && self.prologue_loads(b);
+        let kept = same_promises && is_promising(before) && self.prologue_loads(loaded);
         same_facts(before, after) && (plain || kept)
     }
 
-    /// Returns whether the stack limit of the result is computed with these flags.
-    fn prologue_loads(&self, flags: MemFlags) -> bool {
-        use cranelift_codegen::ir::GlobalValueData;
+    /// Returns whether the stack limit of the result is computed with this load.
+    fn prologue_loads(&self, loaded: &GlobalValueData) -> bool {
         let mut next = self.after.stack_limit;
         for _ in 0..=self.after.global_values.len() {
             next = match next.and_then(|global| self.after.global_values.get(global)) {
-                Some(GlobalValueData::Load {
-                    base, flags: own, ..
-                }) => {
-                    if *own == flags {
-                        return true;
-                    }
-                    Some(*base)
-                }
-                Some(GlobalValueData::IAddImm { base, .. }) => Some(*base),
+                Some(own) if own == loaded => return true,
+                Some(
+                    GlobalValueData::Load { base, .. } | GlobalValueData::IAddImm { base, .. },
+                ) => Some(*base),
                 _ => return false,
             };
         }
@@ -198,7 +197,7 @@ impl Walk<'_> {
                 known.entry(number).or_default().push(access.result);
             }
         }
-        let mut outside = false;
+        let mut outside = self.copies_load_globals();
         for access in copied {
             if is_promising(access.flags) {
                 let number = expressions.number(self.after, access.result);
@@ -222,6 +221,42 @@ impl Walk<'_> {
             )),
             None => Ok(()),
         }
+    }
+
+    /// Returns whether a copy names a global value that is loaded from memory which the caller may
+    /// write.
+    fn copies_load_globals(&self) -> bool {
+        let blocks = self.after.layout.blocks();
+        let blocks = blocks.filter(|&block| self.domtree.is_reachable(block));
+        let mut insts = blocks.flat_map(|block| self.after.layout.block_insts(block));
+        insts.any(|result| {
+            let of_copy = self.owners.get(&result);
+            let of_copy = of_copy.is_some_and(|&(copy, _)| copy != CopyTree::ROOT);
+            match self.after.dfg.insts[result] {
+                InstructionData::UnaryGlobalValue { global_value, .. } if of_copy => {
+                    self.loads_written(global_value)
+                }
+                _ => false,
+            }
+        })
+    }
+
+    fn loads_written(&self, global: GlobalValue) -> bool {
+        let mut next = Some(global);
+        // A longer chain is a cycle.
+        for _ in 0..=self.after.global_values.len() {
+            next = match next.and_then(|global| self.after.global_values.get(global)) {
+                Some(GlobalValueData::Load { base, flags, .. }) => {
+                    if !self.after.dfg.mem_flags[*flags].readonly() {
+                        return true;
+                    }
+                    Some(*base)
+                }
+                Some(GlobalValueData::IAddImm { base, .. }) => Some(*base),
+                _ => return false,
+            };
+        }
+        false
     }
 
     fn wrong(&self, access: &Access, message: &str) -> Difference {

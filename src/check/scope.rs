@@ -10,8 +10,8 @@ use super::entities::special_param;
 use super::liveness::Liveness;
 use super::place::{Crossing, Term};
 use super::tables::Walk;
-use super::tree::CopyId;
-use cranelift_codegen::ir::{Inst, Value};
+use super::tree::{CopyId, Site, SiteKind};
+use cranelift_codegen::ir::{BlockArg, BlockCall, ExceptionTableItem, Inst, Value};
 use std::ptr;
 
 impl Walk<'_> {
@@ -64,6 +64,9 @@ impl Walk<'_> {
                 return false;
             };
             (inner, inst) = (site.parent, site.call);
+            if inner == copy && self.leaves_with(site, value) {
+                return true;
+            }
         }
         if inner != copy {
             return false;
@@ -78,5 +81,29 @@ impl Walk<'_> {
         let liveness = liveness.or_insert_with(|| Liveness::new(func));
         // The arguments of a replaced call were looked up when its copy was entered.
         liveness.is_live(func, value, inst, is_next && end.0 == copy)
+    }
+
+    /// Returns whether a replaced `try_call` passes a value on where its copy ends, or has it as a
+    /// context of the calls in its copy.
+    fn leaves_with(&self, site: Site, value: Value) -> bool {
+        let SiteKind::TryCall(table) = site.kind else {
+            return false;
+        };
+        let dfg = &self.tree.func(site.parent).dfg;
+        let Some(table) = dfg.exception_tables.get(table) else {
+            return true;
+        };
+        let is_it = |used: Value| dfg.resolve_aliases(used) == value;
+        let passes = |edge: &BlockCall| {
+            let mut args = edge.args(&dfg.value_lists);
+            args.any(|arg| matches!(arg, BlockArg::Value(arg) if is_it(arg)))
+        };
+        passes(table.normal_return())
+            || table.items().any(|item| match item {
+                ExceptionTableItem::Tag(_, edge) | ExceptionTableItem::Default(edge) => {
+                    passes(&edge)
+                }
+                ExceptionTableItem::Context(context) => is_it(context),
+            })
     }
 }

@@ -45,6 +45,8 @@ impl Walk<'_> {
             branches: Vec::new(),
         };
         let mut entered = Entered::default();
+        // For each branch that goes one way, the number of crossings before it.
+        let mut passed_after: SmallVec<[usize; 4]> = SmallVec::new();
         let mut next = next;
         loop {
             let inst = match next {
@@ -52,6 +54,18 @@ impl Walk<'_> {
                 Next::Along(call) => {
                     let block = call.block(&self.after.dfg.value_lists);
                     let repeats = !entered.insert(block);
+                    if repeats {
+                        let mut crossings = settled.crossings.iter();
+                        let start = crossings.position(|crossing| crossing.block == block);
+                        let is_inside = |&crossings: &usize| start.is_some_and(|at| crossings > at);
+                        // In the next round it may go the other way, so this is no endless loop.
+                        if let Some(first) = passed_after.iter().position(is_inside) {
+                            settled.crossings.truncate(passed_after[first]);
+                            settled.place = Place::At(settled.branches[first]);
+                            settled.branches.truncate(first);
+                            return settled;
+                        }
+                    }
                     settled.crossings.push(self.crossing(call));
                     let first = self.after.layout.first_inst(block);
                     match first {
@@ -67,7 +81,10 @@ impl Walk<'_> {
                     let way = taken.map(|taken| blocks[usize::from(!taken)]);
                     // In the next iteration it may go the other way.
                     way.filter(|way| !entered.contains(way.block(&self.after.dfg.value_lists)))
-                        .inspect(|_| settled.branches.push(inst))
+                        .inspect(|_| {
+                            settled.branches.push(inst);
+                            passed_after.push(settled.crossings.len());
+                        })
                 }
                 _ => None,
             };

@@ -41,6 +41,7 @@ impl Walk<'_> {
                 return self.expanded_global(copy, inst, global_value, result);
             }
             InstructionData::ExceptionHandlerAddress { block, .. } if is_zero(&result_data) => {
+                self.compare_result_types(copy, inst, result)?;
                 self.named_blocks.push(NamedBlock {
                     copy,
                     inst,
@@ -268,6 +269,7 @@ impl Walk<'_> {
         }
         self.own(copy, inst, last)?;
         self.check_srcloc(copy, inst, last)?;
+        self.check_cold(copy, inst, last)?;
         match self.after.layout.next_inst(last) {
             Some(next) => Ok((value, next)),
             None => Err(self.at(copy, inst, "nothing follows it").with_result(last)),

@@ -11,6 +11,7 @@ use super::assigned::Assigned;
 use super::difference::{CheckError, Difference, Undecided};
 use super::forks::Joined;
 use super::place::{Crossing, Next, Place, Settled, Term, Terms, one};
+use super::rounds::Rounds;
 use super::slot_owners::Slots;
 use super::tables::{Choice, End, Gap, Known, Source, Step, Walk};
 use super::tree::{CopyId, CopyTree};
@@ -239,7 +240,7 @@ impl<'a> Walk<'a> {
         assigned: &mut Assigned,
     ) -> Result<SmallVec<[End; 1]>, Difference> {
         let (mut copy, mut source) = (copy, source);
-        let mut passed: FxHashSet<(CopyId, Inst)> = FxHashSet::default();
+        let mut rounds = Rounds::default();
         let mut last_branch = None;
         let end = loop {
             let inst = self.first_inst(copy, source)?;
@@ -251,7 +252,11 @@ impl<'a> Walk<'a> {
             };
             match self.silent_step(copy, inst, settled, known, assigned)? {
                 Step::On(next_copy, next_source) => {
-                    if !passed.insert((copy, inst)) {
+                    let is_first = rounds.pass((copy, inst));
+                    if !is_first && !self.spend(1 + assigned.len()) {
+                        return Err(self.at(copy, inst, "it goes round for too long"));
+                    }
+                    if !is_first && rounds.repeats((copy, inst), assigned) {
                         // The source loops forever; so must the result.
                         return if settled.place == Place::Spins {
                             Ok(SmallVec::new())

@@ -257,6 +257,19 @@ block2(v11: i64):
 }",
         program: PROGRAM,
         faults: &[
+            before(
+                "an address in a table is loaded in another byte order",
+                &[("v7 = load.i64 notrap v6+8", "v7 = load.i64 notrap big v6+8")],
+                "target is not known",
+            ),
+            before(
+                "a half of an address in a table",
+                &[(
+                    "v7 = load.i64 notrap v6+8",
+                    "v12 = load.i32 notrap v6+8\n    v7 = uextend.i64 v12",
+                )],
+                "target is not known",
+            ),
             fault(
                 "another function",
                 &[("v5 = call fn0(v0)", "v5 = call fn1(v0)")],

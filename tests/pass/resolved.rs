@@ -299,6 +299,29 @@ fn a_load_of_a_read_only_table_is_the_function_there() {
     assert!(text(&inlined, &program, "main").contains("call_indirect"));
 }
 
+/// The bytes are there, so the load does not trap, whatever its flags say.
+#[test]
+fn a_load_of_a_table_need_not_promise_that_it_does_not_trap() {
+    let name = |name: &str| name.parse().unwrap();
+    let other = "    v6 = load.i64 v0\n    v4 = load.i64 v3+8\n    store v6, v0+8\n";
+    let mut program = program(&TABLE.replace("    v4 = load.i64 notrap v3+8\n", other));
+    program.add_table(name("vtable"), [(32, name("one"))]);
+    let inlined = run(Inliner::new(Always).check(true), &program);
+    let main = text(&inlined, &program, "main");
+    assert!(!main.contains("call"), "{main}");
+    assert_eq!(main.matches("load").count(), 1, "{main}");
+    let swapped = other.replacen(
+        "v6 = load.i64 v0\n    v4 = load.i64 v3+8",
+        "v4 = load.i64 v3+8\n    v6 = load.i64 v0",
+        1,
+    );
+    let mut program =
+        crate::support::program(&TABLE.replace("    v4 = load.i64 notrap v3+8\n", &swapped));
+    program.add_table(name("vtable"), [(32, name("one"))]);
+    let inlined = run(Inliner::new(Always).check(true), &program);
+    assert!(!text(&inlined, &program, "main").contains("call"));
+}
+
 #[test]
 fn tables_keep_the_functions_that_they_hold_and_no_others() {
     let mut program = program(

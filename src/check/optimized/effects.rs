@@ -63,7 +63,7 @@ impl Walk<'_> {
             }
         }
         let inst = self.position;
-        if !super::access::is_harmless_load(self.before.func, inst) {
+        if !self.is_harmless(inst) {
             self.note_written(result);
         }
         self.check_metadata(inst, result)?;
@@ -117,7 +117,7 @@ impl Walk<'_> {
     pub(super) fn pass_load(&mut self, is_outside: bool) -> Outcome<bool> {
         let inst = self.position;
         let func = self.before.func;
-        if !super::access::is_harmless_load(func, inst) {
+        if !self.is_harmless(inst) {
             return if is_outside {
                 self.pass_copy()
             } else {
@@ -204,7 +204,7 @@ impl Walk<'_> {
             return Ok(false);
         }
         let is_branch = opcode.is_branch();
-        if !is_branch && !super::access::is_harmless_load(self.before.func, inst) {
+        if !is_branch && !self.is_harmless(inst) {
             return Ok(true);
         }
         // Of two branches on one value, or of two loads of one address, the first may be gone.
@@ -303,7 +303,7 @@ impl Walk<'_> {
             let constant = self.address_in_data(inst);
             // Equal loads with nothing between them have equal results. It is unknown which of
             // several was left out, so the match may be with another one than was kept.
-            let is_load = super::access::is_harmless_load(func, inst);
+            let is_load = self.is_harmless(inst);
             let key = is_load.then(|| self.load_key(inst)).flatten();
             let known = key.and_then(|key| self.loaded.get(&key).copied());
             for (index, (&value, &other)) in values.iter().zip(results).enumerate() {
@@ -329,6 +329,13 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Returns whether an instruction is a load that has no other effect: it cannot trap by its
+    /// flags, or because its bytes are known to be there.
+    fn is_harmless(&mut self, inst: Inst) -> bool {
+        super::access::is_harmless_load(self.before.func, inst)
+            || self.address_in_data(inst).is_some()
+    }
+
     /// Returns the function whose address a load reads from constant data.
     fn address_in_data(&mut self, inst: Inst) -> Option<ContentId> {
         let func = self.before.func;
@@ -336,11 +343,16 @@ impl Walk<'_> {
             opcode: Opcode::Load,
             arg,
             offset,
-            ..
+            flags,
         } = func.dfg.insts[inst]
         else {
             return None;
         };
+        let result = *func.dfg.inst_results(inst).first()?;
+        let is_address = func.dfg.value_type(result) == func.dfg.value_type(arg);
+        if !is_address || func.dfg.mem_flags[flags].explicit_endianness().is_some() {
+            return None;
+        }
         let address = self.before.get(&mut self.world, arg)?;
         let (symbol, further) = match self.world.nodes.term(address) {
             Term::Computed { shape, args, .. } if args.is_empty() => (*shape, 0),
