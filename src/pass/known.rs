@@ -103,10 +103,9 @@ impl Surroundings for Known<'_> {
     }
 
     fn signature(&self, name: &FunctionName) -> Option<&Signature> {
+        // It is declared before the body, and a definition that replaces the function has it too.
         let function = &self.state.program[self.state.program.id(name)?];
-        // It is declared before the body.
-        let known = (function.linkage() != Linkage::Interposable).then(|| function.body())?;
-        Some(&known.signature)
+        Some(&function.body().signature)
     }
 
     fn never_throws(&self, name: &FunctionName) -> bool {

@@ -354,6 +354,23 @@ fn tables_keep_the_functions_that_they_hold_and_no_others() {
     assert_eq!(names, ["%main", "%held", "%callee"]);
 }
 
+/// The call goes to the same symbol, whatever definition that has in the end.
+#[test]
+fn a_function_in_a_table_that_may_be_replaced_becomes_direct_and_is_proved() {
+    let mut program = program(TABLE);
+    let name = |name: &str| name.parse().unwrap();
+    program
+        .set_linkage(&name("one"), Linkage::Interposable)
+        .unwrap();
+    program.add_table(name("vtable"), [(32, name("one"))]);
+    let inliner = Inliner::new(Always).optimize(Optimize::All).check(true);
+    let inlined = run(inliner, &program);
+    assert_eq!(
+        told(&inlined, &program, "main"),
+        ["%main -> %one #0~1 kept: interposable"]
+    );
+}
+
 /// The pass does not see which code reads a table of the options.
 #[test]
 fn tables_of_the_options_keep_the_functions_that_they_hold() {
