@@ -6,7 +6,7 @@
 use super::flow::{Edge, Flow, remove_params};
 use super::scope::Scope;
 use crate::body::{branches, move_labels, resolve_alias};
-use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{Block, BlockArg, Function, InstructionData, Value, ValueDef};
 use smallvec::SmallVec;
 
@@ -21,7 +21,7 @@ enum Known {
     /// This value, which is not itself a parameter with a known value.
     Value(Value),
     /// This constant, or others like it. Where it is the only one on the ways that go forward, it
-    /// stands above all of them.
+    /// stands above all of them, and so above the block, unless a loop has another entry.
     Constant { value: Value, only: bool },
     /// A value of its own.
     Itself,
@@ -34,6 +34,35 @@ pub(super) struct ParamsContext {
     changed: Vec<Value>,
     /// The numbers of the blocks that are looked at.
     joins: Vec<u32>,
+    around: WaysAround,
+}
+
+/// A search for ways into loops that have several.
+#[derive(Default)]
+struct WaysAround {
+    seen: EntitySet<Block>,
+    work: Vec<u32>,
+}
+
+impl WaysAround {
+    /// Returns whether a way from the entry comes to a back edge of this block without having been
+    /// in the block. Then a value above the edges that go forward need not be above the block.
+    fn leads_to(&mut self, flow: &Flow, block: u32) -> bool {
+        let WaysAround { seen, work } = self;
+        seen.clear();
+        work.clear();
+        let back = flow.edges_into(block).iter();
+        work.extend(back.map(|edge| edge.from).filter(|&from| from >= block));
+        while let Some(at) = work.pop() {
+            if at == 0 {
+                return true;
+            }
+            if at != block && seen.insert(flow.blocks()[at as usize]) {
+                work.extend(flow.edges_into(at).iter().map(|edge| edge.from));
+            }
+        }
+        false
+    }
 }
 
 /// Removes parameters of blocks in `scope` that have one value on all ways; returns their number.
@@ -142,8 +171,17 @@ fn find(func: &Function, flow: &Flow, context: &mut ParamsContext) -> bool {
             for edge in back {
                 meet_passed(func, context, edge, &mut met);
             }
+            let mut is_bypassed = None;
             for (&param, &known) in params.iter().zip(&met) {
-                if known == Known::Itself && context.known[param] != Known::Itself {
+                let was_only = matches!(context.known[param], Known::Constant { only: true, .. });
+                let stays = match known {
+                    Known::Itself => context.known[param] != Known::Itself,
+                    Known::Constant { only: false, .. } if was_only => {
+                        *is_bypassed.get_or_insert_with(|| context.around.leads_to(flow, number))
+                    }
+                    _ => false,
+                };
+                if stays {
                     context.changed.push(param);
                 }
             }

@@ -289,16 +289,17 @@ impl Way<'_> {
         if func.dfg.insts[self.edge.inst].opcode() != Opcode::Jump {
             return None;
         }
-        let search = |from: Inst| {
-            let before = std::iter::successors(Some(from), |&inst| func.layout.prev_inst(inst));
-            let mut writes = before.skip(1).take(MOST_INSTS);
-            writes.find_map(|inst| match self.write(inst, sought) {
-                Write::None => None,
-                Write::Of(value) => Some(Some(value)),
-                Write::Unknown => Some(None),
-            })
+        // Where the limit ends the search, earlier stores may be overwritten ones.
+        let before = |inst| {
+            let before = std::iter::successors(Some(inst), |&inst| func.layout.prev_inst(inst));
+            before.skip(1)
         };
-        search(load).or_else(|| search(self.edge.inst))?
+        let mut searched = before(load).chain(before(self.edge.inst)).take(MOST_INSTS);
+        searched.find_map(|inst| match self.write(inst, sought) {
+            Write::None => None,
+            Write::Of(value) => Some(Some(value)),
+            Write::Unknown => Some(None),
+        })?
     }
 
     /// Returns what `inst` writes to the sought place.
