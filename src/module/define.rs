@@ -1,12 +1,13 @@
 //! Defines a function in the wrapped module.
 
 use super::InliningModule;
-use super::error::{gave_up, naming, other};
+use super::error::{DefineError, gave_up, naming, other};
 use super::report::ModuleReport;
-use super::symbols::{FUNCTIONS, Symbols};
+use super::symbols::Symbols;
 use crate::backend::{
     CompileScratch, CompiledFunction, RelocationTarget, check_callees, compile_owned_function,
 };
+use crate::locations::{LabelTable, LocationTable};
 use crate::panics;
 use crate::program::FunctionName;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
@@ -20,6 +21,22 @@ use target_lexicon::Architecture;
 /// Why a function was defined as it was before inlining.
 type Fallback = String;
 
+/// The bodies that a function may be defined with.
+#[derive(Clone, Copy)]
+pub(super) struct Bodies<'b> {
+    pub(super) last: &'b Arc<Function>,
+    pub(super) original: &'b Arc<Function>,
+    /// The table of the last one, if its locations are entries.
+    pub(super) locations: Option<&'b LocationTable>,
+}
+
+/// A function that the wrapped module has compiled.
+pub(super) struct Defined {
+    pub(super) fallback: Option<Fallback>,
+    /// Empty where labels are the front end's.
+    pub(super) labels: LabelTable,
+}
+
 /// The reason why a body could not be compiled.
 enum Failure {
     Error(ModuleError),
@@ -28,36 +45,50 @@ enum Failure {
 
 impl<M: Module> InliningModule<'_, M> {
     /// Defines a held function with its final body. If Cranelift rejects that for a reason that
-    /// inlining can cause, defines the function with its `original` body.
+    /// inlining can cause, defines the function with its original body.
     pub(super) fn define_or_fall_back(
         &mut self,
         function: FuncId,
-        body: &Arc<Function>,
-        original: &Arc<Function>,
+        bodies: Bodies<'_>,
         context: &mut Context,
-    ) -> ModuleResult<Option<Fallback>> {
-        let failure = match self.define(function, body, context) {
-            Ok(()) => return Ok(None),
+    ) -> ModuleResult<Defined> {
+        let Bodies {
+            last,
+            original,
+            locations,
+        } = bodies;
+        let failure = match self.define(function, last, locations, context) {
+            Ok(labels) => {
+                let fallback = None;
+                return Ok(Defined { fallback, labels });
+            }
             Err(failure) => failure,
         };
-        if !Arc::ptr_eq(original, body) && failure.may_be_due_to_inlining() {
-            let again = self.define(function, original, context);
+        if !Arc::ptr_eq(original, last) && failure.may_be_due_to_inlining() {
+            let own = LocationTable::own(FunctionName::from(original.name.clone()));
+            let again = self.define(function, original, locations.and(Some(&own)), context);
             return match again {
-                Ok(()) => Ok(Some(failure.into_error().to_string())),
+                Ok(labels) => Ok(Defined {
+                    fallback: Some(failure.into_error().to_string()),
+                    labels,
+                }),
                 Err(failure) => Err(self.named(function, failure.into_error())),
             };
         }
         Err(self.named(function, failure.into_error()))
     }
 
+    /// Defines a function with a body. If that has a table of locations, its value labels get numbers
+    /// of their own, by the table that is returned.
     fn define(
         &mut self,
         function: FuncId,
         body: &Function,
+        locations: Option<&LocationTable>,
         context: &mut Context,
-    ) -> Result<(), Failure> {
+    ) -> Result<LabelTable, Failure> {
         let Some(held) = self.held.get(&function) else {
-            return Ok(());
+            return Ok(LabelTable::default());
         };
         // The wrapped module may not verify, and Cranelift's panic about this cannot be caught.
         check_callees(body).map_err(|error| Failure::Error(other(error)))?;
@@ -66,6 +97,11 @@ impl<M: Module> InliningModule<'_, M> {
         context.func.name = held.body.name.clone();
         context.want_disasm = held.want_disasm;
         self.symbols.restore_ids(&mut context.func);
+        let has_labels = body.dfg.values_labels.is_some();
+        let labels = match locations.filter(|_| has_labels) {
+            Some(locations) => LabelTable::number(&mut context.func, locations),
+            None => LabelTable::default(),
+        };
         let mut control_plane = held.control_plane.clone();
         let module = &mut self.module;
         let defined = panics::catch(|| {
@@ -76,7 +112,7 @@ impl<M: Module> InliningModule<'_, M> {
                 if let Some(on_define) = &mut self.on_define {
                     on_define(function, context);
                 }
-                Ok(())
+                Ok(labels)
             }
             Ok(Err(error)) => Err(Failure::Error(error)),
             Err(panic) => {
@@ -117,6 +153,14 @@ impl<M: Module> InliningModule<'_, M> {
         Ok(())
     }
 
+    /// Names the function whose body has an error about another name.
+    pub(super) fn in_body_of(&self, function: FuncId, source: ModuleError) -> ModuleError {
+        match self.declared(function) {
+            Ok((_, function)) => other(DefineError { function, source }),
+            Err(undeclared) => undeclared,
+        }
+    }
+
     fn named(&self, function: FuncId, error: ModuleError) -> ModuleError {
         match self.declared(function) {
             Ok((_, symbol)) => naming(&symbol, error),
@@ -149,24 +193,33 @@ impl Failure {
 }
 
 /// Returns the relocations of compiled code as the wrapped module wants them.
+///
+/// # Errors
+///
+/// [`ModuleError::Undeclared`] with a name that is no symbol of the module's.
 pub(super) fn relocations(
     symbols: &Symbols,
     function: FuncId,
     compiled: &CompiledFunction,
-) -> Vec<ModuleReloc> {
+) -> ModuleResult<Vec<ModuleReloc>> {
     let relocations = compiled.relocations().iter();
-    relocations
-        .map(|relocation| ModuleReloc {
+    let relocations = relocations.map(|relocation| {
+        Ok(ModuleReloc {
             offset: relocation.offset,
             kind: relocation.kind,
-            name: target(symbols, function, &relocation.target),
+            name: target(symbols, function, &relocation.target)?,
             addend: relocation.addend,
         })
-        .collect()
+    });
+    relocations.collect()
 }
 
-fn target(symbols: &Symbols, function: FuncId, target: &RelocationTarget) -> ModuleRelocTarget {
-    match target {
+fn target(
+    symbols: &Symbols,
+    function: FuncId,
+    target: &RelocationTarget,
+) -> ModuleResult<ModuleRelocTarget> {
+    Ok(match target {
         RelocationTarget::LibCall(call) => ModuleRelocTarget::LibCall(*call),
         RelocationTarget::KnownSymbol(symbol) => ModuleRelocTarget::KnownSymbol(*symbol),
         RelocationTarget::FunctionOffset(offset) => {
@@ -177,11 +230,13 @@ fn target(symbols: &Symbols, function: FuncId, target: &RelocationTarget) -> Mod
         | RelocationTarget::ThreadLocal(name) => match name {
             UserFuncName::User(name) => ModuleRelocTarget::user(name.namespace, name.index),
             UserFuncName::Testcase(_) => {
-                let id = symbols.id(&FunctionName::from(name.clone()));
-                ModuleRelocTarget::user(FUNCTIONS, id.map_or(u32::MAX, FuncId::as_u32))
+                let name = FunctionName::from(name.clone());
+                let id = symbols.id(&name);
+                let id = id.ok_or_else(|| ModuleError::Undeclared(name.symbol()))?;
+                ModuleRelocTarget::from(id)
             }
         },
-    }
+    })
 }
 
 /// Returns the code of a function that only traps.

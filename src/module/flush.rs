@@ -177,7 +177,13 @@ impl<M: Module> InliningModule<'_, M> {
             let name = held.body.name.clone();
             // With counters, if calls are counted.
             let original = program[id].body();
-            let fallback = self.define_or_fall_back(function, &body, original, &mut context)?;
+            let bodies = define::Bodies {
+                last: &body,
+                original,
+                locations: report.inlined().locations(id).map(|table| &**table),
+            };
+            let defined = self.define_or_fall_back(function, bodies, &mut context)?;
+            let define::Defined { fallback, labels } = defined;
             let used = match fallback {
                 None => body,
                 Some(_) => Arc::clone(original),
@@ -195,6 +201,7 @@ impl<M: Module> InliningModule<'_, M> {
             let body = Body::new(used, name);
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
+            report.set_labels(function, labels);
             if let Some(code) = context.compiled_code() {
                 self.add_backtraces(report, function, |locations| {
                     FunctionBacktraces::of_cranelift(code, locations)
@@ -225,6 +232,7 @@ impl<M: Module> InliningModule<'_, M> {
                 continue;
             };
             let relocations = define::relocations(&self.symbols, function, code);
+            let relocations = relocations.map_err(|error| self.in_body_of(function, error))?;
             let alignment = u64::from(code.alignment().max(minimum));
             self.define_bytes(function, alignment, code.code(), &relocations)?;
             if let Some(on_compiled) = &mut self.on_compiled {
@@ -237,6 +245,9 @@ impl<M: Module> InliningModule<'_, M> {
             let body = Body::new(Arc::clone(used), front_end_name);
             self.set_flushed(function, body, fallback.is_some(), report.inlined());
             report.add_defined(function, id, fallback);
+            if let Some(labels) = compiled.labels(id) {
+                report.set_labels(function, labels.clone());
+            }
             self.add_backtraces(report, function, |locations| {
                 FunctionBacktraces::of(code, locations)
             })?;

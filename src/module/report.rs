@@ -1,12 +1,13 @@
 //! The report about the functions of a module.
 
 use crate::backtrace::FunctionBacktraces;
-use crate::locations::LocationTable;
+use crate::locations::{LabelTable, LocationTable};
 use crate::pass::{Inlined, RecordLevel, SiteRecord};
 use crate::profile::{Instrumented, Profile, WrongLength};
 use crate::program::{FunctionId, FunctionName, Program};
 use cranelift_entity::SecondaryMap;
 use cranelift_module::{DataId, FuncId};
+use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -28,6 +29,8 @@ pub struct ModuleReport {
     fallbacks: Vec<(FuncId, String)>,
     counters: Option<Counters>,
     backtraces: SecondaryMap<FuncId, Option<FunctionBacktraces>>,
+    /// Those that are not empty.
+    labels: FxHashMap<FuncId, LabelTable>,
     from_background: bool,
 }
 
@@ -48,6 +51,7 @@ impl ModuleReport {
             fallbacks: Vec::new(),
             counters: None,
             backtraces: SecondaryMap::new(),
+            labels: FxHashMap::default(),
             from_background: false,
         }
     }
@@ -167,6 +171,23 @@ impl ModuleReport {
         } else {
             Arc::clone(table)
         })
+    }
+
+    pub(super) fn set_labels(&mut self, function: FuncId, labels: LabelTable) {
+        if !labels.is_empty() {
+            self.labels.insert(function, labels);
+        }
+    }
+
+    /// Returns the variables that the value labels in the code of `function` stand for; `None` if it
+    /// has none. If the pass keeps locations as they are, there is no table, and labels are the front
+    /// end's.
+    ///
+    /// Labels of two bodies in one function may have the same number. So
+    /// [`on_define`](super::InliningModule::on_define) and
+    /// [`on_compiled`](super::InliningModule::on_compiled) see the numbers of this table.
+    pub fn labels(&self, function: FuncId) -> Option<&LabelTable> {
+        self.labels.get(&function)
     }
 
     pub(super) fn set_backtraces(&mut self, function: FuncId, backtraces: FunctionBacktraces) {

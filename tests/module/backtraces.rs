@@ -2,12 +2,18 @@
 
 use crate::expressions::{compiler::compile, parser::parse};
 use crate::support::jit;
+use cranelift_codegen::ValueLabelsRanges;
+use cranelift_codegen::ir::{
+    AbiParam, Function, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart, types,
+};
 use cranelift_inliner::backtrace::{BacktraceTable, FunctionBacktraces};
 use cranelift_inliner::decide::{Always, Inline, Never};
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::module::InliningModule;
 use cranelift_inliner::pass::{Inliner, Optimize};
-use std::collections::HashMap;
+use cranelift_module::{FuncId, Linkage, Module};
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
 
 const TEXT: &str = "fn divide(a, b) = a / b;
 export fn outer(a, b) =
@@ -102,5 +108,100 @@ fn only_what_is_asked_for_is_kept() {
         let ids = compile(&parse(TEXT).unwrap(), &mut module).unwrap();
         let (_, report) = module.finish().unwrap();
         assert!(report.backtraces(ids["outer"]).is_none());
+    }
+}
+
+/// Returns a body whose result has the label 5.
+fn labelled(text: &str) -> Function {
+    let mut func = cranelift_reader::parse_functions(text).unwrap().remove(0);
+    func.dfg.collect_debug_info();
+    let start = ValueLabelStart {
+        from: Default::default(),
+        label: ValueLabel::from_u32(5),
+    };
+    let value = Value::from_u32(1);
+    let starts = ValueLabelAssignments::Starts(vec![start]);
+    let labels = func.dfg.values_labels.get_or_insert_default();
+    labels.insert(value, starts);
+    func
+}
+
+/// Labels have the same number in both functions, and are two variables in the one.
+#[test]
+fn a_report_has_the_variables_of_labels() {
+    let texts = [
+        "function u0:0(i64) -> i64 system_v {
+        block0(v0: i64):
+        @0001   v1 = imul v0, v0
+        @0002   return v1
+        }",
+        "function u0:1(i64) -> i64 system_v {
+            fn0 = u0:0(i64) -> i64 system_v
+            fn1 = u0:2(i64) system_v
+        block0(v0: i64):
+        @0001   v1 = iadd v0, v0
+        @0002   v2 = call fn0(v1)
+        @0003   call fn1(v2)
+        @0004   v3 = iadd v1, v2
+        @0005   return v3
+        }",
+    ];
+    for (mode, in_parallel) in [
+        (LocationMode::InlinedAt, false),
+        (LocationMode::InlinedAt, true),
+        (LocationMode::Keep, false),
+    ] {
+        let seen: Mutex<HashMap<FuncId, HashSet<u32>>> = Mutex::default();
+        let note = |id, ranges: &ValueLabelsRanges| {
+            let labels = ranges.keys().map(|label| label.as_u32()).collect();
+            seen.lock().unwrap().insert(id, labels);
+        };
+        let inliner = Inliner::new(Always).locations(mode);
+        let mut module = InliningModule::new(jit(), inliner)
+            .compile_in_parallel(in_parallel)
+            .on_define(|id, context| {
+                note(id, &context.compiled_code().unwrap().value_labels_ranges);
+            })
+            .on_compiled(|id, code| note(id, code.value_label_ranges()));
+        let mut signature = module.make_signature();
+        signature.params.push(AbiParam::new(types::I64));
+        let outside = signature.clone();
+        signature.returns.push(AbiParam::new(types::I64));
+        let ids = ["callee", "caller"]
+            .map(|name| module.declare_function(name, Linkage::Export, &signature));
+        module
+            .declare_function("elsewhere", Linkage::Import, &outside)
+            .unwrap();
+        let ids = ids.map(Result::unwrap);
+        let mut context = module.make_context();
+        for (id, text) in ids.into_iter().zip(texts) {
+            context.func = labelled(text);
+            module.define_function(id, &mut context).unwrap();
+            module.clear_context(&mut context);
+        }
+        let (_, report) = module.finish().unwrap();
+        let [callee, caller] = ids;
+        let variables = |id| {
+            let table = report.labels(id)?;
+            let locations = report.locations(id).unwrap();
+            let numbers: HashSet<u32> = table.iter().map(|v| v.number.as_u32()).collect();
+            assert_eq!(seen.lock().unwrap()[&id], numbers, "{in_parallel}");
+            let told = table.iter().map(|variable| {
+                let place = locations.innermost(variable.body);
+                (place.function.to_string(), variable.label.as_u32())
+            });
+            Some(told.collect::<Vec<_>>())
+        };
+        if mode == LocationMode::Keep {
+            assert_eq!(variables(caller), None);
+            assert_eq!(seen.lock().unwrap()[&caller], HashSet::from([5]));
+            continue;
+        }
+        let own = |name: &str| (name.to_owned(), 5);
+        assert_eq!(variables(callee), Some(vec![own("%callee")]));
+        assert_eq!(
+            variables(caller),
+            Some(vec![own("%caller"), own("%callee")])
+        );
     }
 }

@@ -247,6 +247,27 @@ fn after_an_error_the_rest_is_still_held_back() {
     );
 }
 
+/// Only ids of the module name its functions in bodies.
+#[test]
+fn a_name_that_the_module_does_not_have_is_an_error_that_names_the_function() {
+    for in_parallel in [false, true] {
+        let mut module = inlining(object()).compile_in_parallel(in_parallel);
+        let mut context = module.make_context();
+        let text = "function u0:0() system_v {\nfn0 = %elsewhere() system_v\nblock0:\n call fn0()\n return\n}";
+        context.func = cranelift_reader::parse_functions(text).unwrap().remove(0);
+        let odd = module
+            .declare_function("odd", Linkage::Export, &context.func.signature)
+            .unwrap();
+        module.define_function(odd, &mut context).unwrap();
+        let error = module.finish().map(|_| ()).unwrap_err();
+        let ModuleError::Backend(error) = error else {
+            panic!("{error}");
+        };
+        let error = error.downcast_ref::<DefineError>().unwrap();
+        assert_eq!(error.function, "odd");
+    }
+}
+
 /// Functions of a flush that fails later are in the wrapped module, with backtraces and counters.
 #[test]
 fn the_report_of_a_flush_that_fails_is_told() {
