@@ -63,6 +63,25 @@ impl Output {
         *self == Self::StandardOutput
     }
 
+    /// Returns an error if the output would replace one of `inputs`. Only the output of `opt` may:
+    /// it is of the same kind.
+    pub(crate) fn is_none_of(&self, inputs: &[PathBuf]) -> Result<(), Failure> {
+        let Self::File(path) = self else {
+            return Ok(());
+        };
+        let Ok(target) = fs::canonicalize(path) else {
+            return Ok(());
+        };
+        let is_it = |input: &PathBuf| fs::canonicalize(input).is_ok_and(|input| input == target);
+        match target.is_file() && inputs.iter().any(is_it) {
+            true => {
+                let message = "it is an input, which the output would replace";
+                Err(Failure::new(format!("{}: {message}", path.display())))
+            }
+            false => Ok(()),
+        }
+    }
+
     /// Writes the output of `fill`. After an error, the old file is unchanged.
     pub(crate) fn write<E>(
         &self,

@@ -54,6 +54,19 @@ impl Records {
         })
     }
 
+    /// Returns an error if one of the files would replace one of `inputs`, or the other.
+    pub(crate) fn spare(&self, inputs: &[PathBuf]) -> Result<(), Failure> {
+        let mut outputs = self.remarks.iter().chain(&self.plan);
+        outputs.try_for_each(|output| output.is_none_of(inputs))?;
+        match (&self.remarks, &self.plan) {
+            (Some(remarks), Some(plan)) if remarks == plan => {
+                let message = "--remarks and --plan-out need two outputs";
+                Err(Failure::Usage(message.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the deciding policy: the plan, with the fallback that the arguments choose.
     pub(crate) fn policy(&self, common: &CommonArguments) -> Decider<'_> {
         let policy = stage::policy(&common.policy);

@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// The name of standard input in errors and origins.
 const STANDARD_INPUT: &str = "<stdin>";
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 impl Program {
     /// Reads one program from all of `paths`, in the order given.
     ///
@@ -133,8 +136,13 @@ fn collect_files(path: &Path, files: &mut Vec<InputFile>) -> Result<(), ProgramE
     Ok(())
 }
 
-/// Converts `bytes` to text; an error names the line that is not UTF-8.
+/// Converts `bytes` to text, without the byte order mark that some editors write; an error names
+/// the line that is not UTF-8.
 fn utf8(bytes: Vec<u8>, file: &Arc<str>) -> Result<String, ProgramError> {
+    let bytes = match bytes.strip_prefix(BYTE_ORDER_MARK) {
+        Some(text) => text.to_vec(),
+        None => bytes,
+    };
     String::from_utf8(bytes).map_err(|error| {
         let text = error.as_bytes().get(..error.utf8_error().valid_up_to());
         let lines = text

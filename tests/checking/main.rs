@@ -6,6 +6,5 @@ mod cleanup_labels;
 mod copies;
 mod faults;
 mod passes;
-
 mod stack_switches;
 mod structures;

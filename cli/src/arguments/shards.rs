@@ -1,6 +1,6 @@
 //! The command line of the three steps for programs in shards.
 
-use super::shared::{ReportArguments, WORK, WorkArguments};
+use super::shared::{ReportArguments, WORK, WorkArguments, threads};
 use super::{
     CommonArguments, Inputs, LegalityArguments, LimitArguments, NameArguments, OptimizeArguments,
     PolicyArguments, TargetArguments, help,
@@ -80,7 +80,7 @@ pub(crate) struct SummarizeArguments {
     /// The number of threads [default: as many as there are processors]
     ///
     /// The result does not depend on it.
-    #[arg(long, value_name = "N", help_heading = WORK)]
+    #[arg(long, value_name = "N", help_heading = WORK, value_parser = threads())]
     pub(crate) threads: Option<usize>,
 }
 

@@ -1,5 +1,6 @@
 //! Options shared by several commands.
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::decide::{CostModel, Limits, Small};
@@ -89,7 +90,7 @@ pub(crate) struct WorkArguments {
     /// The number of threads [default: as many as there are processors]
     ///
     /// The result does not depend on it.
-    #[arg(long, value_name = "N", help_heading = WORK)]
+    #[arg(long, value_name = "N", help_heading = WORK, value_parser = threads())]
     pub(crate) threads: Option<usize>,
 
     /// Do not run Cranelift's verifier on inputs and results
@@ -254,6 +255,12 @@ pub(crate) struct LimitArguments {
     /// The longest chain of bodies inlined into each other
     #[arg(long, value_name = "N", default_value_t = Limits::default().depth)]
     pub(crate) max_depth: u32,
+}
+
+/// Returns a parser of numbers of threads. Far more threads than processors only wait for each
+/// other, for minutes if there are thousands of them.
+pub(super) fn threads() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(..=1024)
 }
 
 /// Parses a factor of growth.

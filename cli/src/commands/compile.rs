@@ -31,6 +31,7 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
         Some(path) => Output::from_argument(path),
         None => Output::File(output::beside(inputs, "o")?),
     };
+    output.is_none_of(inputs)?;
     let mut job = Job::begin(common, &arguments.plan, &arguments.target)?;
     let mut program = job.read(inputs)?;
     let locations = match arguments.debug_info {

@@ -15,6 +15,7 @@ const MOST_BOXES: usize = 1000;
 pub(crate) fn graph(arguments: &GraphArguments) -> Result<(), Failure> {
     let path = arguments.output.as_deref().unwrap_or(Path::new("-"));
     let output = Output::from_argument(path);
+    output.is_none_of(&arguments.inputs.paths)?;
     let is_svg = path
         .extension()
         .is_some_and(|ending| ending.eq_ignore_ascii_case("svg"));

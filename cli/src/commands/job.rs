@@ -51,6 +51,7 @@ impl<'a> Job<'a> {
     }
 
     pub(super) fn read(&mut self, paths: &[PathBuf]) -> Result<Program, Failure> {
+        self.records.spare(paths)?;
         let phases = &mut self.statistics.microseconds;
         stage::read(paths, self.common, &self.progress, phases)
     }

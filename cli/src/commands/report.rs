@@ -14,6 +14,7 @@ pub(crate) fn report(arguments: &ReportCommandArguments) -> Result<(), Failure> 
         None => output::beside(inputs, "html")?,
     };
     let output = Output::from_argument(&path);
+    output.is_none_of(inputs)?;
     let mut job = Job::begin(&arguments.common, &arguments.plan, &arguments.target)?;
     let program = job.read(inputs)?;
     let (inlined, compiled) = match arguments.machine_code {

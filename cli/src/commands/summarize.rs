@@ -20,10 +20,14 @@ pub(crate) fn summarize(arguments: &SummarizeArguments) -> Result<(), Failure> {
         None if arguments.text => Output::StandardOutput,
         None => Output::File(output::beside(inputs, "sum")?),
     };
+    output.is_none_of(inputs)?;
     if let ([path], true) = (inputs.as_slice(), arguments.text)
         && let Some(summary) = read_if_summary(path)?
     {
         return output.write_bytes(summary.to_string().as_bytes());
+    }
+    for path in arguments.bodies.iter().chain(&arguments.depfile) {
+        Output::File(path.clone()).is_none_of(inputs)?;
     }
     let mut program = Program::read(inputs)?;
     Names::new(&arguments.names)?.apply(&mut program)?;

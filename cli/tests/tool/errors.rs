@@ -170,6 +170,9 @@ fn arguments_that_make_no_sense_are_refused() {
         "opt m.clif --always u0:x",
         "opt m.clif --stats=xml",
         "opt m.clif --threads some",
+        "opt m.clif --threads 1000000",
+        "opt m.clif --remarks - --plan-out -",
+        "opt m.clif --remarks out --plan-out out",
         "opt m.clif --quiet",
         "run m.clif --target x64",
     ] {
@@ -198,6 +201,47 @@ fn names_that_are_nearly_right_are_told() {
             "{error}"
         );
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_output_of_another_kind_never_replaces_an_input() {
+    let place = Workplace::with(&[("m.clif", COUNTED)]);
+    std::os::unix::fs::symlink("m.clif", place.path("link")).unwrap();
+    for arguments in [
+        "compile m.clif -o m.clif",
+        "compile m.clif -o ./m.clif",
+        "compile m.clif -o link",
+        "report m.clif -o m.clif",
+        "graph m.clif -o m.clif",
+        "summarize m.clif -o m.clif",
+        "summarize m.clif -o out --bodies m.clif",
+        "opt m.clif -o out --remarks m.clif",
+        "explain m.clif --plan-out m.clif",
+    ] {
+        let error = place.run(arguments).failed();
+        assert!(
+            error.ends_with(": it is an input, which the output would replace\n"),
+            "{arguments}: {error}"
+        );
+        assert_eq!(fs::read_to_string(place.path("m.clif")).unwrap(), COUNTED);
+        assert!(!place.path("out").exists(), "{arguments}");
+    }
+    place.run("opt m.clif -o m.clif").ok();
+}
+
+/// Editors of Windows write one at the start of a file.
+#[test]
+fn a_byte_order_mark_is_not_part_of_the_text() {
+    let marked = format!("\u{feff}{COUNTED}");
+    let place = Workplace::with(&[("marked.clif", &marked), ("plain.clif", COUNTED)]);
+    let plain = place.run("opt plain.clif").ok();
+    assert_eq!(place.run("opt marked.clif").ok(), plain);
+    assert_eq!(place.run_with("opt -", &marked).ok(), plain);
+    let test = "\u{feff}test run\nfunction %f() -> i32 {\nblock0:\n    v0 = iconst.i32 1\n    \
+                return v0\n}\n; run: %f() == 1\n";
+    let ran = place.run_with("run -", test).ok();
+    assert!(ran.starts_with("1 passed"), "{ran}");
 }
 
 #[test]
