@@ -67,10 +67,10 @@ impl Facts {
 
     /// Returns the slots that become values without inlining anything into it.
     pub(super) fn own_slots(&self) -> OwnSlots {
-        let mut own = OwnSlots::default();
-        own.insts = self.own_slot_insts as usize;
-        own.bytes = self.own_slot_bytes.into();
-        own
+        OwnSlots {
+            insts: self.own_slot_insts as usize,
+            bytes: self.own_slot_bytes.into(),
+        }
     }
 
     /// Returns the numbers of its sites.
