@@ -261,6 +261,13 @@ impl CostModel {
         benefit.saturating_add(self.max_promotion.max(0))
     }
 
+    /// Returns whether no site is worth a copy in which slots become values, or not.
+    fn is_dear(&self, summary: &Summary, own: OwnSlots) -> bool {
+        let net = self.cost(summary, own);
+        let net = net.saturating_sub(self.most_benefit(summary));
+        net > self.most_threshold(summary)
+    }
+
     /// Returns the bound that no site exceeds.
     fn most_threshold(&self, summary: &Summary) -> i64 {
         let bonus = self.few_call_sites(summary).max(0);
@@ -327,27 +334,23 @@ impl Inline for CostModel {
             let reason = PolicyReason::large_callee(summary.insts(), self.max_callee_insts);
             return Decision::keep(reason);
         }
-        let own = match site.promotes_slots() {
-            true => summary.own_slots(),
-            false => OwnSlots::default(),
-        };
-        let cost = self.cost(summary, own);
+        let mut cost = self.cost(summary, OwnSlots::default());
         let (promotion, slots) = self.promotion(site);
         let (decided, branches) = self.decided(site);
         let benefit = self.benefit(site).saturating_add(promotion);
         let benefit = benefit.saturating_add(decided);
-        let net = cost.saturating_sub(benefit);
+        let mut net = cost.saturating_sub(benefit);
         let mut weighing = Weighing {
             cost,
             benefit,
             threshold: None,
             executed: None,
-            own_slots: own.insts,
+            own_slots: 0,
             slots,
             branches,
             sole_call_site: false,
         };
-        // The loop analysis is the expensive part, so the sites that it could
+        // Analyses of bodies are the expensive part, so the sites that they could
         // not change are sorted out first.
         let lowest = self.threshold.min(self.cold_threshold);
         if net <= lowest {
@@ -363,6 +366,15 @@ impl Inline for CostModel {
         let mut least = i64::MIN;
         if sole && !site.is_cold() && !self.stays_small(site, cost) {
             least = self.sole_call_site_threshold;
+        }
+        if net > least && site.promotes_slots() {
+            let own = summary.own_slots();
+            cost = self.cost(summary, own);
+            net = cost.saturating_sub(benefit);
+            (weighing.cost, weighing.own_slots) = (cost, own.insts);
+            if net <= lowest {
+                return Decision::inline(PolicyReason::weighed(weighing));
+            }
         }
         let threshold = if net <= highest && least < highest {
             least.max(self.threshold(site, bonus))
@@ -386,10 +398,7 @@ impl Inline for CostModel {
 
     fn keeps_all_calls(&self, callee: &Summary) -> bool {
         callee.insts() > self.max_callee_insts
-            || self
-                .cost(callee, callee.own_slots())
-                .saturating_sub(self.most_benefit(callee))
-                > self.most_threshold(callee)
+            || self.is_dear(callee, OwnSlots::default()) && self.is_dear(callee, callee.own_slots())
     }
 }
 
