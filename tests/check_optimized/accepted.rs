@@ -598,3 +598,79 @@ block1(v7: i64):
         "{unproved}"
     );
 }
+
+#[test]
+fn an_address_of_a_handler_that_nothing_depends_on() {
+    let before = "
+function %f(i64) -> i64 tail {
+    sig0 = (i64) -> i64 tail
+    fn0 = %g(i64) -> i64 tail
+    fn1 = %h(i64) -> i64 tail
+block0(v0: i64):
+    v1 = get_exception_handler_address.i64 block2, 0
+    v2 = iadd v1, v1
+    v3 = call fn1(v0)
+    jump block1(v0, v2)
+block1(v4: i64, v5: i64):
+    v6 = call fn1(v4)
+    brif v6, block1(v6, v5), block2
+block2:
+    try_call fn0(v3), sig0, block3(ret0), [ default: block3(exn0) ]
+block3(v7: i64):
+    return v7
+}";
+    let after = "
+function %f(i64) -> i64 tail {
+    sig0 = (i64) -> i64 tail
+    fn0 = %g(i64) -> i64 tail
+    fn1 = %h(i64) -> i64 tail
+block0(v0: i64):
+    v3 = call fn1(v0)
+    jump block1(v0)
+block1(v4: i64):
+    v6 = call fn1(v4)
+    brif v6, block1(v6), block2
+block2:
+    try_call fn0(v3), sig0, block3(ret0), [ default: block3(exn0) ]
+block3(v7: i64):
+    return v7
+}";
+    accept(before, after);
+}
+
+#[test]
+fn a_slot_whose_address_goes_through_guards() {
+    let before = "
+function %f(i64, i64) -> i64 system_v {
+    ss0 = explicit_slot 32
+    fn0 = %g(i64) system_v
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    v3 = iconst.i64 8
+    v4 = iadd v2, v3
+    v5 = select_spectre_guard v0, v2, v4
+    v6 = select_spectre_guard v0, v2, v2
+    store notrap v1, v6
+    call fn0(v1)
+    store notrap v0, v2
+    store notrap v0, v4
+    v7 = load.i64 notrap v5
+    return v7
+}";
+    let after = "
+function %f(i64, i64) -> i64 system_v {
+    ss0 = explicit_slot 32
+    fn0 = %g(i64) system_v
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    v3 = iconst.i64 8
+    v4 = iadd v2, v3
+    v5 = select_spectre_guard v0, v2, v4
+    call fn0(v1)
+    store notrap v0, v2
+    store notrap v0, v4
+    v7 = load.i64 notrap v5
+    return v7
+}";
+    accept(before, after);
+}

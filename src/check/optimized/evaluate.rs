@@ -148,6 +148,14 @@ impl World {
                 Some(_) => Some(x),
                 None => (x == y).then_some(x),
             },
+            // A guard of a known condition stays.
+            (
+                InstructionData::Ternary {
+                    opcode: Opcode::SelectSpectreGuard,
+                    ..
+                },
+                &[_, x, y],
+            ) => (x == y).then_some(x),
             (
                 InstructionData::LoadNoOffset {
                     opcode: Opcode::Bitcast,

@@ -1,8 +1,9 @@
 //! Liveness of values.
 
+use super::contents::is_pure;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
-use cranelift_codegen::ir::{Block, Function, Inst, Value, ValueDef};
+use cranelift_codegen::ir::{Block, ExceptionTableItem, Function, Inst, Value, ValueDef};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::rc::Rc;
 
@@ -112,9 +113,52 @@ fn home_of(func: &Function, value: Value) -> Option<Block> {
 /// Returns whether a value can be computed anywhere without operands.
 pub(super) fn is_everywhere(func: &Function, value: Value) -> bool {
     match func.dfg.value_def(value) {
-        ValueDef::Result(inst, _) => {
-            func.dfg.inst_args(inst).is_empty() && super::contents::is_pure(func, inst)
-        }
+        ValueDef::Result(inst, _) => func.dfg.inst_args(inst).is_empty() && is_pure(func, inst),
         _ => false,
+    }
+}
+
+/// Returns whether anything but the computation of other values may depend on the results of `inst`.
+/// Costs a walk over the function, and more where loops pass them on.
+pub(super) fn is_used(func: &Function, inst: Inst) -> bool {
+    let dfg = &func.dfg;
+    let results = dfg.inst_results(inst).iter().copied();
+    let mut derived: FxHashSet<Value> = results.collect();
+    loop {
+        let known = derived.len();
+        for block in func.layout.blocks() {
+            for inst in func.layout.block_insts(block) {
+                let is_derived = |value: Value| derived.contains(&dfg.resolve_aliases(value));
+                let is_operand = dfg.inst_args(inst).iter().copied().any(is_derived);
+                if is_pure(func, inst) {
+                    if is_operand {
+                        derived.extend(dfg.inst_results(inst));
+                    }
+                    continue;
+                }
+                let table = dfg.insts[inst].exception_table();
+                let items = table.map(|table| dfg.exception_tables[table].items());
+                let is_context = |item| match item {
+                    ExceptionTableItem::Context(value) => is_derived(value),
+                    ExceptionTableItem::Tag(..) | ExceptionTableItem::Default(_) => false,
+                };
+                if is_operand || items.into_iter().flatten().any(is_context) {
+                    return true;
+                }
+                let pool = &dfg.value_lists;
+                let edges =
+                    dfg.insts[inst].branch_destination(&dfg.jump_tables, &dfg.exception_tables);
+                let passed = edges.iter().flat_map(|edge| {
+                    let params = dfg.block_params(edge.block(pool)).iter();
+                    edge.args(pool).zip(params.copied())
+                });
+                let params = passed.filter(|(arg, _)| arg.as_value().is_some_and(is_derived));
+                let params: Vec<Value> = params.map(|(_, param)| param).collect();
+                derived.extend(params);
+            }
+        }
+        if derived.len() == known {
+            return false;
+        }
     }
 }

@@ -119,7 +119,7 @@ impl World {
                     _ => false,
                 },
                 (Some(Opcode::Isub), &[x, y]) => !mentions(y) && self.points_into(x, depth),
-                (Some(Opcode::Select), &[condition, x, y]) => {
+                (Some(Opcode::Select | Opcode::SelectSpectreGuard), &[condition, x, y]) => {
                     !mentions(condition) && self.points_into(x, depth) && self.points_into(y, depth)
                 }
                 _ => false,

@@ -159,7 +159,9 @@ impl Reads {
                 };
                 self.merge(result, moved);
             }
-            (_, &[condition, a, b], Some(result)) if opcode == Opcode::Select => {
+            (_, &[condition, a, b], Some(result))
+                if matches!(opcode, Opcode::Select | Opcode::SelectSpectreGuard) =>
+            {
                 let [condition, a, b] = [condition, a, b].map(|value| self.address(func, value));
                 self.escape(condition);
                 self.merge(result, a);

@@ -53,6 +53,8 @@ pub(super) struct Body<'p, 'c, 'b> {
     pub(super) labels: Vec<Label>,
     /// The blocks in which loops begin.
     pub(super) headers: Vec<Block>,
+    /// The blocks that end in a `try_call`, with the number of its handlers.
+    pub(super) catching: Vec<(Block, usize)>,
     /// The number of statements that may still be made.
     pub(super) statements: usize,
     /// The executions of the current block per execution of the function.
@@ -99,6 +101,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
             values: Vec::new(),
             labels: Vec::new(),
             headers: Vec::new(),
+            catching: Vec::new(),
             statements,
             rounds: 1,
             fuel: None,

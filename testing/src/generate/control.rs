@@ -56,6 +56,7 @@ impl Body<'_, '_, '_> {
         let may_leave = !self.labels.is_empty() && !self.owes_calls();
         match self.choices.below(32) {
             8 if features.has(Feature::StackSwitches) => self.switch_stacks(),
+            6 if features.has(Feature::HandlerAddresses) => self.handler_address(),
             7 | 8 if self.has_aggregates() => self.aggregate(),
             9 | 10 if features.has(Feature::Memory) => self.memory_instruction(),
             11 if features.has(Feature::Memory) => self.memory_instruction(),

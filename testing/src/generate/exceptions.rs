@@ -54,6 +54,13 @@ impl Body<'_, '_, '_> {
             _ => self.prepare_call(target),
         };
         let Some(call) = call else { return End::Open };
+        let names_blocks = self.plan.features.has(Feature::HandlerAddresses);
+        if names_blocks && self.func.layout.entry_block() == Some(self.block) {
+            // No instruction may name the entry block.
+            let block = self.block_with(&[]);
+            self.at().ins().jump(block, &[]);
+            self.start(block);
+        }
         self.joined(|body, label| {
             let results = call.signature.returns.iter();
             let results: Vec<Type> = results.map(|param| param.value_type).collect();
@@ -88,6 +95,7 @@ impl Body<'_, '_, '_> {
                 };
                 items.push(item);
             }
+            body.note_handlers(&items);
             let signature = body.func.dfg.ext_funcs[call.func_ref].signature;
             let table = ExceptionTableData::new(signature, normal_edge, items);
             let table = body.func.dfg.exception_tables.push(table);
@@ -103,6 +111,45 @@ impl Body<'_, '_, '_> {
                 body.arm(arm, label);
             }
         })
+    }
+
+    /// Notes the handlers of the call that will end the current block, and sometimes takes the
+    /// address of one of them before the call.
+    fn note_handlers(&mut self, items: &[ExceptionTableItem]) {
+        if !self.plan.features.has(Feature::HandlerAddresses) {
+            return;
+        }
+        let is_handler =
+            |item: &&ExceptionTableItem| !matches!(item, ExceptionTableItem::Context(_));
+        let handlers = items.iter().filter(is_handler).count();
+        if handlers == 0 {
+            return;
+        }
+        self.catching.push((self.block, handlers));
+        if self.choices.chance(192) {
+            self.address_of_handler(self.block, handlers);
+        }
+    }
+
+    /// Takes the address of a handler of an earlier call.
+    pub(super) fn handler_address(&mut self) {
+        match self.choices.one_of(&self.catching) {
+            Some((block, handlers)) => self.address_of_handler(block, handlers),
+            None => self.instruction(),
+        }
+    }
+
+    /// Takes the address of a handler. It is different each time, so only a part of it is used that
+    /// is not: none of its bits.
+    fn address_of_handler(&mut self, block: Block, handlers: usize) {
+        let number = self.choices.below(handlers) as i64;
+        let mut cursor = self.at();
+        let address = cursor
+            .ins()
+            .get_exception_handler_address(types::I64, block, number);
+        let none = self.at().ins().iconst(types::I64, 0);
+        let value = self.at().ins().band(address, none);
+        self.define([value]);
     }
 
     /// Makes an edge to a handler: an existing one, or a new one among `arms`.

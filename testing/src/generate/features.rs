@@ -86,6 +86,9 @@ pub enum Feature {
     /// Accesses that say which of the two byte orders they use, which only the interpreter and
     /// s390x's backend support for both. Off by default; only with [`Feature::Memory`].
     ByteOrders,
+    /// Addresses of handlers, which the interpreter lacks. Programs only show that they are numbers.
+    /// Off by default; only with [`Feature::Exceptions`].
+    HandlerAddresses,
 }
 
 /// A set of [`Feature`]s.
@@ -95,7 +98,7 @@ pub(super) struct Features(u32);
 impl Features {
     pub(super) const NONE: Features = Features(0);
 
-    const ALL: [Feature; 28] = [
+    const ALL: [Feature; 29] = [
         Feature::I128,
         Feature::Floats,
         Feature::F16AndF128,
@@ -124,6 +127,7 @@ impl Features {
         Feature::LargeFrames,
         Feature::LongLists,
         Feature::ByteOrders,
+        Feature::HandlerAddresses,
     ];
 
     pub(super) fn by_default() -> Self {
@@ -137,6 +141,7 @@ impl Features {
             .without(Feature::Structures)
             .without(Feature::StackSwitches)
             .without(Feature::ByteOrders)
+            .without(Feature::HandlerAddresses)
     }
 
     pub(super) fn with(self, feature: Feature) -> Self {

@@ -46,6 +46,12 @@ fn switching() -> Shape {
     Shape::new().with(Feature::StackSwitches)
 }
 
+/// Returns programs that take the addresses of exception handlers.
+fn with_handler_addresses() -> Shape {
+    let shape = Shape::new().with(Feature::HandlerAddresses);
+    shape.with(Feature::Exceptions)
+}
+
 /// Returns functions that access memory of their callers. Structures are passed by value where
 /// backends of the machine take them.
 fn promising() -> Shape {
@@ -205,6 +211,16 @@ proptest! {
     /// Natively only.
     #[test]
     fn stacks_are_switched(generated in programs(switching()), decisions in decisions()) {
+        check_all(&generated, &decisions)?;
+        check_all(&generated, &Always)?;
+    }
+
+    /// Natively only.
+    #[test]
+    fn addresses_of_handlers_are_followed(
+        generated in programs(with_handler_addresses()),
+        decisions in decisions(),
+    ) {
         check_all(&generated, &decisions)?;
         check_all(&generated, &Always)?;
     }

@@ -3,7 +3,9 @@
 use arbitrary::Unstructured;
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
-use cranelift_codegen::ir::{ArgumentExtension, Block, ExceptionTableItem, Function, UserFuncName};
+use cranelift_codegen::ir::{
+    ArgumentExtension, Block, ExceptionTableItem, Function, Inst, Opcode, UserFuncName,
+};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::backend::{CompileScratch, TargetSettings, compile_function, target};
@@ -185,6 +187,31 @@ fn large_programs_end_too() {
             interpret(&generated.program, invocation, shape.max_steps()).unwrap();
         }
     }
+}
+
+#[test]
+fn programs_take_the_addresses_of_handlers() {
+    let shape = Shape::new().plain().with(Feature::Exceptions);
+    let shape = shape.with(Feature::HandlerAddresses);
+    let isas = isas();
+    let mut scratch = CompileScratch::new();
+    let mut taken = 0;
+    for seed in 0..SEEDS {
+        let program = generate(&shape, seed).program;
+        for (_, function) in program.iter() {
+            let body = function.body();
+            let insts = body.layout.blocks();
+            let insts = insts.flat_map(|block| body.layout.block_insts(block));
+            let is_address =
+                |inst: &Inst| body.dfg.insts[*inst].opcode() == Opcode::GetExceptionHandlerAddress;
+            let addresses = insts.filter(is_address).count();
+            taken += addresses;
+            for isa in isas.iter().filter(|_| addresses > 0) {
+                compile_function(&**isa, body, &mut scratch).unwrap();
+            }
+        }
+    }
+    assert!(taken > 20, "{taken}");
 }
 
 /// The interpreter cannot switch stacks, so where it gives up and native code does not, some were.
