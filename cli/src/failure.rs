@@ -28,7 +28,7 @@ impl Failure {
         Self::Message(message.into())
     }
 
-    /// A file could not be written.
+    /// Returns the failure to write a file.
     pub(crate) fn write(path: &Path, error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::Silent;
@@ -36,12 +36,12 @@ impl Failure {
         Self::Message(format!("{}: {error}", path.display()))
     }
 
-    /// A file could not be read.
+    /// Returns the failure to read a file.
     pub(crate) fn read(path: &Path, error: &io::Error) -> Self {
         Self::Message(format!("{}: {error}", path.display()))
     }
 
-    /// The pass failed on `program`.
+    /// Returns the failure of the pass on `program`.
     pub(crate) fn pass(error: &PassError, program: &Program) -> Self {
         let function = match error {
             PassError::CheckOptimized { function, .. } | PassError::Undecided { function, .. }
@@ -59,7 +59,7 @@ impl Failure {
         Self::at_function(function, error, program)
     }
 
-    /// The object file of `program` could not be made.
+    /// Returns the failure to make the object file of `program`.
     pub(crate) fn object(error: &ObjectError, program: &Program) -> Self {
         let function = match error {
             ObjectError::BadSymbol { function, .. }
@@ -72,7 +72,7 @@ impl Failure {
         Self::at_function(function, error, program)
     }
 
-    /// The debug information of `program` could not be written.
+    /// Returns the failure to write the debug information of `program`.
     pub(crate) fn debug_info(error: &DebugInfoError, program: &Program) -> Self {
         let function = match error {
             DebugInfoError::Unwind(error) => Some(error.function()),

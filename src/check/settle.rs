@@ -58,7 +58,7 @@ impl Walk<'_> {
                         let mut crossings = settled.crossings.iter();
                         let start = crossings.position(|crossing| crossing.block == block);
                         let is_inside = |&crossings: &usize| start.is_some_and(|at| crossings > at);
-                        // In the next round it may go the other way, so this is no endless loop.
+                        // In the next round it may go the other way, so the loop may end.
                         if let Some(first) = passed_after.iter().position(is_inside) {
                             settled.crossings.truncate(passed_after[first]);
                             settled.place = Place::At(settled.branches[first]);

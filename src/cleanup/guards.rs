@@ -1,7 +1,7 @@
 //! Tests of the likely target of an indirect call.
 //!
 //! A closure or a method table in a stack slot hands the slot to the very function whose address it
-//! holds. So the slot escapes, and what it holds in the next round of a loop is not known, although
+//! holds. So the slot escapes, and its contents in the next round of a loop are not known, although
 //! the callee leaves it alone. Such a call becomes direct behind a test of its address:
 //!
 //! ```text

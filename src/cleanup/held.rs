@@ -186,7 +186,7 @@ impl Contents {
         }
     }
 
-    /// Other code may come to know an address.
+    /// Notes that other code may come to know an address.
     fn escape(&mut self, held: Held, guesses: bool) {
         if let Some(slot) = held.slot()
             && !guesses
@@ -196,7 +196,7 @@ impl Contents {
     }
 }
 
-/// Whether the result of an instruction may be an address, or say something of one.
+/// Returns whether the result of an instruction may be an address, or depend on one.
 fn is_followed(data: &InstructionData) -> bool {
     matches!(
         data.opcode(),
@@ -457,7 +457,7 @@ impl Visit<'_> {
         self.contents.escape(held, self.guesses);
     }
 
-    /// Passes on what is known at the end of a block.
+    /// Passes on the facts at the end of a block.
     fn leave(&mut self, flow: &Flow, last: Inst) {
         let func = self.func;
         let pool = &func.dfg.value_lists;

@@ -92,7 +92,7 @@ impl Scope {
         survey
     }
 
-    /// Whether all blocks are in scope.
+    /// Returns whether all blocks are in scope.
     pub(super) fn is_whole(&self) -> bool {
         self.before.is_none()
     }

@@ -97,7 +97,7 @@ impl LateSites {
         self.body(caller)?.sites.get(index).copied()
     }
 
-    /// Whether a function takes addresses by its body; `None` before that is there.
+    /// Returns whether the body of a function takes addresses; `None` before that is there.
     pub(super) fn takes_addresses(&self, id: FunctionId) -> Option<bool> {
         Some(self.body(id)?.takes_addresses)
     }

@@ -62,7 +62,7 @@ struct Cycle {
 }
 
 impl Lifetimes {
-    /// Linear in functions plus sites.
+    /// Counts the holders of each body, in time linear in functions plus sites.
     pub(super) fn new(inliner: &Inliner<'_>, state: &State<'_>) -> Self {
         let (program, graph) = (state.program, &state.graph);
         let mut lifetimes = Lifetimes {

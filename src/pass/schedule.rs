@@ -262,8 +262,8 @@ impl Schedule {
     }
 }
 
-/// Acquire and release order the bodies, and the results of all callees, before the work of their
-/// caller.
+/// Counts one down, and returns whether it was the last. Acquire and release order the bodies, and
+/// the results of all callees, before the work of their caller.
 fn is_last(count: &AtomicUsize) -> bool {
     count.fetch_sub(1, Ordering::AcqRel) == 1
 }

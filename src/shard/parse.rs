@@ -33,7 +33,7 @@ pub enum ShardPlanProblem {
     #[error("expected `shard \"NAME\"`")]
     NoShard,
     /// A line begins with an unknown word.
-    #[error("`{0}` is no word that a line of a shard's plan begins with")]
+    #[error("no line of a shard's plan begins with `{0}`")]
     Keyword(String),
     /// An import stands before the first shard.
     #[error("an import needs a line `from \"SHARD\"` before it")]

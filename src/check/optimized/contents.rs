@@ -189,7 +189,8 @@ impl Contents {
         self.shape_of(func, &func.dfg.insts[inst], args, results)
     }
 
-    /// The shape of a load that loads what `store` stores, with the type of the stored value.
+    /// Returns the shape of a load of the bytes that `store` stores, with the type of the stored
+    /// value.
     pub(super) fn load_of_stored(&mut self, func: &Function, store: Inst) -> Option<ContentId> {
         let InstructionData::Store {
             opcode: Opcode::Store,
@@ -251,7 +252,8 @@ impl Contents {
         })
     }
 
-    /// Which bytes behind its operand a load loads, by its shape.
+    /// Returns the bytes behind its operand that a load loads, by its shape: the first one and the
+    /// end.
     pub(super) fn loaded_range(&self, load: ContentId) -> Option<(i64, i64)> {
         let Content::Shape { data, results, .. } = self.get(load) else {
             return None;
@@ -293,13 +295,13 @@ impl Contents {
         }
     }
 
-    /// Whether an instruction computes 1 or 0 from a comparison of scalars.
+    /// Returns whether an instruction computes 1 or 0 from a comparison of scalars.
     pub(super) fn is_comparison(&self, shape: ContentId) -> bool {
         let compares = matches!(self.opcode(shape), Some(Opcode::Icmp | Opcode::Fcmp));
         compares && self.is_scalar(shape)
     }
 
-    /// The comparison of integers that holds where another does not.
+    /// Returns the comparison of integers that holds where another does not.
     pub(super) fn opposite(&mut self, shape: ContentId) -> Option<ContentId> {
         let mut content = self.get(shape).clone();
         match &mut content {

@@ -13,8 +13,8 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, Inst, InstructionData, Opcode};
 
 impl Walk<'_> {
-    /// Whether the optimised function tests the target of the indirect call that the other one
-    /// comes to.
+    /// Returns whether the optimised function tests the target of the indirect call at which the
+    /// other one is.
     pub(super) fn is_guard(&mut self, inst: Inst, result: Inst) -> bool {
         let Some(address) =
             super::calls::call(self.before.func, inst).and_then(|call| call.address)
@@ -49,15 +49,15 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether the function before comes from a call that may have a guard. The two sides of that are
-    /// likely to meet here.
+    /// Returns whether the function before comes from a call that may have a guard. The two sides
+    /// of that are likely to meet here.
     pub(super) fn comes_from_indirect_call(&self) -> bool {
         let func = self.before.func;
         let last = func.layout.prev_inst(self.position);
         last.is_some_and(|last| func.dfg.insts[last].opcode() == Opcode::CallIndirect)
     }
 
-    /// The function whose address a term is, itself or because a test on the way told so.
+    /// Returns the function whose address a term is, by itself or by a test on the way.
     pub(super) fn function_at(&self, address: Node) -> Option<ContentId> {
         if let Term::Function(name) = self.world.nodes.term(address) {
             return Some(*name);

@@ -155,7 +155,7 @@ impl World {
         state.facts.retain(|node, fact| {
             let both = match about_joined.remove(node) {
                 Some(both) => both,
-                // No entry is joined to it any more, so what is known of it on the way back is of an
+                // No entry is joined to it any more, so a fact about it on the way back is of an
                 // earlier time.
                 None if self.nodes.leans_on(*node, block) => None,
                 None => others.get(node).and_then(|&other| fact.either(other)),

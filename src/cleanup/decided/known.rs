@@ -62,7 +62,8 @@ impl Fact {
 type Facts = SmallVec<[Fact; 8]>;
 
 impl<'a> Ways<'a> {
-    /// With `follows_slots`, no access goes from one stack slot to another.
+    /// Returns the ways to `block`. With `follows_slots`, no access goes from one stack slot to
+    /// another.
     pub(super) fn new(
         func: &'a Function,
         flow: &'a Flow,
