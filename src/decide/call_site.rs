@@ -219,8 +219,8 @@ impl<'a> CallSite<'a> {
     /// caller that only calls keep in memory. `None` also for slots with a key, for those that
     /// tags or stack maps name, and where the pass does not promote slots.
     ///
-    /// Costs a walk over the caller, once for all sites of a round, if an argument is the address of
-    /// a slot.
+    /// Costs a walk over the caller, once for all sites of a round, if it has slots and an argument
+    /// is the address of one or a block parameter.
     pub fn slot_arguments(&self) -> impl ExactSizeIterator<Item = Option<SlotArgument>> + use<'a> {
         let (caller, call) = (self.analysis.caller, self.context.call);
         let (analysis, recorded) = (self.analysis, self.recorded);

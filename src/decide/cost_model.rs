@@ -158,7 +158,7 @@ impl Default for CostModel {
 }
 
 impl CostModel {
-    /// Returns the cost of a copy in which slots become values, or not.
+    /// Returns the cost of a copy; the callee's slots `own` become values in it.
     fn cost(&self, summary: &Summary, own: OwnSlots) -> i64 {
         let calls = self.inner_call_cost.saturating_mul(count(summary.calls()));
         let frame = summary.frame_bytes().saturating_sub(own.bytes);
@@ -261,7 +261,7 @@ impl CostModel {
         benefit.saturating_add(self.max_promotion.max(0))
     }
 
-    /// Returns whether no site is worth a copy in which slots become values, or not.
+    /// Returns whether no site is worth a copy in which the slots `own` become values.
     fn is_dear(&self, summary: &Summary, own: OwnSlots) -> bool {
         let net = self.cost(summary, own);
         let net = net.saturating_sub(self.most_benefit(summary));

@@ -32,7 +32,7 @@ pub enum AddressUse {
     Accessed,
     /// Passes it to other calls too.
     PassedOn,
-    /// Uses it otherwise: stores, returns or joins it, or computes with it.
+    /// Uses it otherwise: stores or returns it, joins it with another value, or computes with it.
     #[default]
     Escapes,
 }

@@ -112,8 +112,8 @@ impl<'a, M> InliningModule<'a, M> {
     /// inlined; an earlier hint is replaced.
     ///
     /// If `call` is not a direct call, flushes return an error until the function is
-    /// [discarded](InliningModule::discard). Hints for a function that
-    /// was flushed already have no effect.
+    /// [discarded](InliningModule::discard). Hints for a function that was flushed already have no
+    /// effect.
     pub fn set_hint(&mut self, function: FuncId, call: ir::Inst, hint: SiteHint) {
         if !self.flushed.contains_key(&function) {
             self.hints.entry(function).or_default().insert(call, hint);

@@ -293,8 +293,8 @@ impl State<'_> {
         done.map_or(self.sizes[id], |done| done.size)
     }
 
-    /// Returns the size of a callee. Unless it is [ordered](Self::is_ordered), only that before inlining
-    /// is known for any timing of threads.
+    /// Returns the size of a callee. Unless it is [ordered](Self::is_ordered), only the size before
+    /// inlining is known for any timing of threads.
     pub(super) fn ordered_size(&self, id: FunctionId, is_ordered: bool) -> usize {
         match is_ordered {
             true => self.size_of(id),

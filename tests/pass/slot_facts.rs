@@ -1,10 +1,12 @@
 //! A policy's facts about stack slots whose addresses calls pass, and their effect on the cost
 //! model.
 
-use crate::support::{program, program_exporting, run};
+use crate::support::{isa, program, program_exporting, run};
 use cranelift_inliner::cleanup::OptimizeOptions;
 use cranelift_inliner::decide::{AddressUse, CallSite, CostModel, Decision, SlotArgument};
 use cranelift_inliner::pass::{Inlined, Inliner, Optimize};
+use cranelift_inliner::program::Program;
+use cranelift_inliner::shard::{ShardSummary, SummarizeOptions, thin};
 use std::sync::Mutex;
 
 /// Returns the uses of each parameter in a callee `%f` with the parameters `params` and this body.
@@ -274,7 +276,8 @@ fn the_cost_model_does_not_count_what_becomes_values_anyway() {
             &program,
         ))
     };
-    // Two stores, a constant and the return are left; the call, its arguments, two stores and a load go.
+    // Two stores, a constant and the return are left. The call, its arguments, two stores and a
+    // load go.
     assert_eq!(
         of(Optimize::Inlined, ""),
         "cost 4 without 8 for its own slots, benefit 13, 1 slot may become values"
@@ -498,17 +501,56 @@ block6:
 }
 ";
 
-#[test]
-fn records_and_options_of_a_front_end_that_seals_late_become_values() {
-    let program = program_exporting(LATE_SEALED, &["next", "sum"]);
-    let inlined = run(Inliner::new(CostModel::default()), &program);
-    let sum = inlined.program().id(&"sum".parse().unwrap()).unwrap();
-    let text = inlined.program()[sum].body().display().to_string();
+/// A model by which `%next`, at its full size, is too large even with the slots of `%sum`.
+fn without_loops() -> CostModel {
+    CostModel::default().with_loop_bonus(0)
+}
+
+fn has_only_values(program: &Program, name: &str) {
+    let id = program.id(&name.parse().unwrap()).unwrap();
+    let text = program[id].body().display().to_string();
     for gone in ["explicit_slot", "stack_addr", "call", "load", "store"] {
         assert!(!text.contains(gone), "{gone} in {text}");
     }
+}
+
+#[test]
+fn records_and_options_of_a_front_end_that_seals_late_become_values() {
+    let program = program_exporting(LATE_SEALED, &["next", "sum"]);
+    let inlined = run(Inliner::new(without_loops()), &program);
+    has_only_values(inlined.program(), "sum");
     assert_eq!(
         reason(&inlined),
         "cost 23 without 38 for its own slots, benefit 27, 2 slots may become values"
     );
+    let kept = Inliner::new(without_loops()).optimize(Optimize::None);
+    assert!(!run(kept, &program).sites().any(|site| site.inlined));
+}
+
+#[test]
+fn slots_that_become_values_count_across_shards() {
+    let place = LATE_SEALED.find("function %sum").unwrap();
+    let (next, sum) = LATE_SEALED.split_at(place);
+    let shards = [("next", next), ("sum", sum)].map(|(name, text)| {
+        let shard = program_exporting(text, &[name]);
+        let summary = ShardSummary::summarize(&shard, name, &SummarizeOptions::default());
+        (shard, summary)
+    });
+    let shown = shards[0].1.to_string();
+    assert!(
+        shown.contains("112 bytes of slots are its own, used by 38 instructions"),
+        "{shown}"
+    );
+    let summaries = shards.each_ref().map(|(_, summary)| summary.clone());
+    let inliner = Inliner::new(without_loops());
+    let plans = thin(&summaries, None, &inliner).unwrap().plans;
+    let linked = plans[1].link(&shards[1].0, |_| Some(shards[0].0.clone()));
+    let linked = linked.unwrap();
+    let (inlined, _) = linked.run_and_compile(&inliner, &*isa("x86_64")).unwrap();
+    assert_eq!(linked.deviations(&inlined), []);
+    has_only_values(inlined.program(), "sum");
+
+    let kept = Inliner::new(without_loops()).optimize(Optimize::None);
+    let kept = thin(&summaries, None, &kept).unwrap().plans;
+    assert!(kept[1].imports().next().is_none());
 }
