@@ -271,7 +271,7 @@ block2:
     );
 }
 
-/// The limit is loaded in the prologue, before any copy. The flags alone do not say what.
+/// The limit is loaded in the prologue, before any copy. Its flags alone do not tell its address.
 #[test]
 fn a_global_value_promises_nothing_beside_a_stack_limit_with_the_same_flags() {
     let source = "
