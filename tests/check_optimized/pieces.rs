@@ -476,4 +476,74 @@ block0(v0: i64, v1: i64, v2: i32):
             ),
         ],
     },
+    Base {
+        name: "a record copied by words",
+        before: "
+function %f(i64, i8) -> i64 system_v {
+    ss0 = explicit_slot 16
+    ss1 = explicit_slot 16
+block0(v0: i64, v1: i8):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss1
+    v4 = iconst.i64 1
+    jump block1(v0)
+block1(v5: i64):
+    store little v1, v2
+    store little v5, v2+8
+    v6 = load.i64 little v2
+    v7 = load.i64 little v2+8
+    store little v6, v3
+    store little v7, v3+8
+    v8 = load.i8 little v3
+    v9 = load.i64 little v3+8
+    v10 = isub v9, v4
+    brif v10, block1(v10), block2
+block2:
+    v11 = uextend.i64 v8
+    v12 = isub v11, v9
+    return v12
+}",
+        after: "
+function %f(i64, i8) -> i64 system_v {
+block0(v0: i64, v1: i8):
+    v4 = iconst.i64 1
+    jump block1(v0)
+block1(v5: i64):
+    v10 = isub v5, v4
+    brif v10, block1(v10), block2
+block2:
+    v11 = uextend.i64 v1
+    v12 = isub v11, v5
+    return v12
+}",
+        program: "",
+        faults: &[
+            fault(
+                "field of the first round",
+                &[("isub v11, v5", "isub v11, v0")],
+                "another operand",
+            ),
+            before(
+                "word loaded before its field was written",
+                &[(
+                    "    store little v5, v2+8\n    v6 = load.i64 little v2\n    v7 = load.i64 little v2+8\n",
+                    "    v6 = load.i64 little v2\n    v7 = load.i64 little v2+8\n    store little v5, v2+8\n",
+                )],
+                "came before",
+            ),
+            before(
+                "word stored with its bytes swapped",
+                &[("store little v7, v3+8", "store big v7, v3+8")],
+                "came before",
+            ),
+            before(
+                "field overwritten in the copy",
+                &[(
+                    "    v9 = load.i64 little v3+8\n",
+                    "    store little v8, v3+9\n    v9 = load.i64 little v3+8\n",
+                )],
+                "came before",
+            ),
+        ],
+    },
 ];

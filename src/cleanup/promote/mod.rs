@@ -21,6 +21,7 @@
 
 pub(super) mod addresses;
 mod convert;
+mod copies;
 mod pieces;
 pub(super) mod reaching;
 mod rewrite;
@@ -30,6 +31,7 @@ use super::CleanupStats;
 use super::flow::Flow;
 use super::options::OptimizeOptions;
 use addresses::Addresses;
+use copies::Copies;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Function, MemFlags};
 use pieces::Pieces;
@@ -47,6 +49,7 @@ pub(super) struct PromoteContext {
     pub(super) addresses: Addresses,
     pub(super) uses: Uses,
     pieces: Pieces,
+    copies: Copies,
     pub(super) reaching: Reaching,
     pub(super) touches: Vec<Touch>,
 }
@@ -79,11 +82,12 @@ pub(super) fn promote_slots(
         addresses,
         uses,
         pieces,
+        copies,
         reaching,
         touches,
     } = context;
     stats.address_tests_folded = fold_tests(func, &uses.tests);
-    pieces.find(func, uses, options);
+    let loads = copies.cut(func, uses, pieces, options);
     let promoted = pieces.slots().count();
     if promoted == 0 {
         return stats;
@@ -102,6 +106,10 @@ pub(super) fn promote_slots(
     reaching.find_origins(flow);
     if reaching.most_params(flow) > MOST_PARAMS {
         return stats;
+    }
+    stats.loads_replaced += loads.len();
+    for &load in loads {
+        func.layout.remove_inst(load);
     }
     stats += Rewriter::new(func, flow, pieces, reaching, options).run(uses, addresses);
     stats.slots_promoted = promoted;

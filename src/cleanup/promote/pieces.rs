@@ -220,7 +220,8 @@ impl Pieces {
         let mut good = true;
         for round in 0..=MOST_COPY_ROUNDS {
             let mut changed = false;
-            for event in events {
+            // Backward, so that one round follows a chain of copies.
+            for event in events.iter().rev() {
                 let Action::Copy { to, from, size } = event.action else {
                     continue;
                 };

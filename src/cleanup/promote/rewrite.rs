@@ -379,7 +379,10 @@ impl<'a> Rewriter<'a> {
                 SmallVec::new()
             }
         };
-        self.stats.memory_calls_replaced += 1;
+        match self.func.dfg.insts[inst].opcode().is_call() {
+            true => self.stats.memory_calls_replaced += 1,
+            false => self.stats.stores_replaced += 1,
+        }
         Some(written)
     }
 
