@@ -33,6 +33,8 @@ pub(super) struct Ways<'a> {
     func: &'a Function,
     flow: &'a Flow,
     block: Block,
+    /// Whether it is the header of a loop, so that its values differ from those of the last round.
+    is_header: bool,
     follows_slots: bool,
 }
 
@@ -70,12 +72,20 @@ impl<'a> Ways<'a> {
         block: Block,
         follows_slots: bool,
     ) -> Self {
+        let number = flow.number(block);
+        let mut edges = flow.edges_into(number).iter();
         Ways {
             func,
             flow,
             block,
+            is_header: edges.any(|edge| edge.from >= number),
             follows_slots,
         }
+    }
+
+    /// Returns whether the block is the header of a loop.
+    pub(super) fn is_header(&self) -> bool {
+        self.is_header
     }
 
     /// Returns the facts about `value` in the block when it is entered by `edge`, with the
@@ -89,7 +99,7 @@ impl<'a> Ways<'a> {
             passed,
             facts: self.facts(edge),
         };
-        way.known(value, MAX_DEPTH)
+        way.known(value, At::Block, MAX_DEPTH)
     }
 
     /// Returns the facts from the branches before `edge`.
@@ -168,6 +178,15 @@ enum Write {
     Unknown,
 }
 
+/// Where a value is looked at. In a loop it may differ from that of the last round.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// In the block.
+    Block,
+    /// On the way, before the block is entered.
+    Way,
+}
+
 /// One way into a block.
 struct Way<'a> {
     ways: &'a Ways<'a>,
@@ -179,7 +198,7 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    fn known(&self, value: Value, depth: u32) -> Known {
+    fn known(&self, value: Value, at: At, depth: u32) -> Known {
         let dfg = &self.func.dfg;
         let (Some(depth), Some(value)) = (depth.checked_sub(1), resolve_alias(dfg, value)) else {
             return Known::Nothing;
@@ -188,36 +207,57 @@ impl Way<'_> {
         if !ty.is_int() || ty.bits() > 64 {
             return Known::Nothing;
         }
+        let definition = dfg.value_def(value);
+        if at == At::Block {
+            match definition {
+                ValueDef::Param(block, index) if block == self.block => {
+                    return match self.passed.args(&dfg.value_lists).nth(index) {
+                        Some(BlockArg::Value(value)) => self.known(value, At::Way, depth),
+                        _ => Known::Nothing,
+                    };
+                }
+                ValueDef::Result(inst, 0) if self.is_in_block(inst) => {
+                    return match dfg.insts[inst].opcode() {
+                        Opcode::Load => {
+                            let stored = self.stored(inst, ty);
+                            stored.map_or(Known::Nothing, |value| self.known(value, at, depth))
+                        }
+                        _ => self.computed(&dfg.insts[inst], ty, at, depth),
+                    };
+                }
+                _ => {}
+            }
+        }
         if let Some(fact) = self.facts.iter().find(|fact| fact.value == value) {
             return fact.known;
         }
-        match dfg.value_def(value) {
-            ValueDef::Param(block, index) if block == self.block => {
-                match self.passed.args(&dfg.value_lists).nth(index) {
-                    // The arguments do not depend on the block's own parameters: the block is not
-                    // the header of a loop.
-                    Some(BlockArg::Value(value)) => self.known(value, depth),
-                    _ => Known::Nothing,
-                }
-            }
-            ValueDef::Result(inst, 0) if dfg.insts[inst].opcode() == Opcode::Load => {
-                let stored = self.stored(inst, ty);
-                stored.map_or(Known::Nothing, |value| self.known(value, depth))
-            }
-            ValueDef::Result(inst, 0) => self.computed(&dfg.insts[inst], ty, depth),
+        match definition {
+            ValueDef::Result(inst, 0) => self.computed(&dfg.insts[inst], ty, At::Way, depth),
             _ => Known::Nothing,
         }
     }
 
+    fn is_in_block(&self, inst: Inst) -> bool {
+        self.func.layout.inst_block(inst) == Some(self.block)
+    }
+
     /// Returns the result of a comparison that is like an earlier one, whose result is known.
-    fn compared_before(&self, cond: IntCC, x: Value, y: Value) -> Known {
+    fn compared_before(&self, cond: IntCC, x: Value, y: Value, at: At) -> Known {
         if self.facts.iter().all(|fact| fact.compares.is_none()) {
             return Known::Nothing;
         }
         let dfg = &self.func.dfg;
         let on_this_way = |value| {
-            let value = self.on_this_way(value)?;
-            Some((value, constant(self.func, value)))
+            let value = match at {
+                At::Block => self.on_this_way(value)?,
+                At::Way => resolve_alias(dfg, value)?,
+            };
+            let bits = constant(self.func, value);
+            // The result of the last round was another one.
+            let is_new = at == At::Block && self.ways.is_header && bits.is_none();
+            let inst = dfg.value_def(value).inst();
+            let is_old = !is_new || !inst.is_some_and(|inst| self.is_in_block(inst));
+            is_old.then_some((value, bits))
         };
         let [x, y] = [x, y].map(on_this_way);
         // Whether two values are one, or equal constants.
@@ -271,8 +311,7 @@ impl Way<'_> {
     /// slot because it was stored there on this way.
     fn stored(&self, load: Inst, ty: Type) -> Option<Value> {
         let func = self.func;
-        let is_here = func.layout.inst_block(load) == Some(self.block);
-        if !is_here || !self.ways.follows_slots {
+        if self.ways.is_header || !self.ways.follows_slots {
             return None;
         }
         let InstructionData::Load {
@@ -378,7 +417,7 @@ impl Way<'_> {
         None
     }
 
-    fn computed(&self, data: &InstructionData, ty: Type, depth: u32) -> Known {
+    fn computed(&self, data: &InstructionData, ty: Type, at: At, depth: u32) -> Known {
         let dfg = &self.func.dfg;
         match *data {
             InstructionData::UnaryImm {
@@ -388,7 +427,7 @@ impl Way<'_> {
             InstructionData::Unary {
                 opcode: opcode @ (Opcode::Uextend | Opcode::Sextend | Opcode::Ireduce),
                 arg,
-            } => match (opcode, self.known(arg, depth)) {
+            } => match (opcode, self.known(arg, at, depth)) {
                 (Opcode::Uextend | Opcode::Sextend, Known::NotZero) => Known::NotZero,
                 (Opcode::Uextend | Opcode::Ireduce, Known::Bits(bits)) => {
                     Known::Bits(mask(bits, ty))
@@ -404,9 +443,9 @@ impl Way<'_> {
             } => {
                 let compared = dfg.value_type(x);
                 // The second operand is constant more often, and decides nothing alone.
-                let (x_known, y_known) = match self.known(y, depth) {
+                let (x_known, y_known) = match self.known(y, at, depth) {
                     Known::Nothing => (Known::Nothing, Known::Nothing),
-                    known => (self.known(x, depth), known),
+                    known => (self.known(x, at, depth), known),
                 };
                 match (x_known, y_known) {
                     (Known::Bits(x), Known::Bits(y)) => {
@@ -417,7 +456,7 @@ impl Way<'_> {
                     {
                         Known::Bits(u64::from(cond == IntCC::NotEqual))
                     }
-                    _ => self.compared_before(cond, x, y),
+                    _ => self.compared_before(cond, x, y, at),
                 }
             }
             InstructionData::Binary {
@@ -425,12 +464,12 @@ impl Way<'_> {
                     opcode @ (Opcode::Band | Opcode::Bor | Opcode::Bxor | Opcode::Iadd | Opcode::Isub),
                 args: [x, y],
             } => {
-                let y = self.known(y, depth);
+                let y = self.known(y, at, depth);
                 // Only a zero makes the other operand of `band` irrelevant.
                 if y == Known::Nothing && opcode != Opcode::Band {
                     return Known::Nothing;
                 }
-                match (opcode, self.known(x, depth), y) {
+                match (opcode, self.known(x, at, depth), y) {
                     (Opcode::Band, Known::Bits(x), Known::Bits(y)) => Known::Bits(x & y),
                     (Opcode::Bor, Known::Bits(x), Known::Bits(y)) => Known::Bits(x | y),
                     (Opcode::Bxor, Known::Bits(x), Known::Bits(y)) => Known::Bits(x ^ y),

@@ -14,8 +14,10 @@
 //! that is used after it then has several definitions, which are united by parameters of the blocks
 //! where ways meet (see [`Reaching`]).
 //!
-//! The scheme and most of its refusals are those of LLVM's `JumpThreading`: no copy of a loop's
-//! header, which would give the loop a second entry, and few copied instructions.
+//! The scheme and most of its refusals are those of LLVM's `JumpThreading`: few copied instructions,
+//! and no second entry into a loop. So the header of a loop is only passed by if all ways from the
+//! loop are decided, as for a flag that is tested in each round, and if one target alone is in the
+//! loop, which becomes its header. Then the ways from outside pass by too if all of them are decided.
 //!
 //! A branch in a block with one way in is decided likewise, without a copy.
 //!
@@ -58,6 +60,10 @@ const COPIED_SHARE: usize = 4;
 /// The limit of values that get a second definition at once. Each may become a parameter of the
 /// same block, which can have a few thousand.
 const MOST_VALUES: usize = 2000;
+
+/// The header of a loop with more blocks is left alone: whether a block is in the loop would take too
+/// long to find out.
+const MOST_LOOP_BLOCKS: usize = 64;
 
 /// Scratch memory.
 #[derive(Default)]
@@ -151,14 +157,13 @@ fn find_ways(
         if !scope.contains(join) {
             continue;
         }
-        let edges = flow.edges_into(number);
-        let is_header = edges.iter().any(|edge| edge.from >= number);
         let Some(branch) = func.layout.last_inst(join) else {
             continue;
         };
-        if is_header || !decides(func, branch) {
+        if !decides(func, branch) {
             continue;
         }
+        let edges = flow.edges_into(number);
         if let &[edge] = edges {
             let holds = decided_always(func, flow, join, edge, follows_slots);
             always.extend(holds.map(|holds| (branch, holds)));
@@ -170,26 +175,27 @@ fn find_ways(
         let values = func.dfg.block_params(join).len() + size;
         let ways = Ways::new(func, flow, join, follows_slots);
         let mut may_be_cloned = None;
-        for &edge in edges {
+        let first = found.len();
+        let mut decide = |edge: Edge| {
             let Some(passed) = branches(func, edge.inst).get(edge.index as usize) else {
                 debug_assert!(false, "{} has the edge", edge.inst);
-                continue;
+                return false;
             };
             let leaves_call = func.dfg.insts[edge.inst].exception_table().is_some();
             if size > *budget || values > values_left || leaves_call {
-                continue;
+                return false;
             }
             let known = |value| ways.known(edge, *passed, value);
             let Some(leads_to) = destination(func, branch, known) else {
-                continue;
+                return false;
             };
             let target = leads_to.block(&func.dfg.value_lists);
             if func.layout.is_cold(join) && !func.layout.is_cold(target) {
-                continue;
+                return false;
             }
             // Only few joins get here.
             if !*may_be_cloned.get_or_insert_with(|| have_usual_results(func, join)) {
-                break;
+                return false;
             }
             *budget -= size;
             values_left -= values;
@@ -199,8 +205,59 @@ fn find_ways(
                 index: edge.index as usize,
                 leads_to,
             });
+            true
+        };
+        if !ways.is_header() {
+            for &edge in edges {
+                decide(edge);
+            }
+            continue;
+        }
+        let from_inside = |edge: &&Edge| edge.from >= number;
+        let mut inside = edges.iter().filter(from_inside);
+        let mut outside = edges.iter().filter(|edge| !from_inside(edge));
+        let mut kept = first;
+        if inside.all(|&edge| decide(edge)) && has_one_way_in(func, flow, number, branch) {
+            kept = first + edges.iter().filter(from_inside).count();
+            if outside.all(|&edge| decide(edge)) {
+                kept = found.len();
+            }
+        }
+        let dropped = found.len() - kept;
+        found.truncate(kept);
+        *budget += dropped * size;
+        values_left += dropped * values;
+    }
+}
+
+/// Returns whether one target at most of `branch`, the end of a loop's header, is in the loop, and
+/// is not the header. The loop must not have other entries.
+fn has_one_way_in(func: &Function, flow: &Flow, header: u32, branch: Inst) -> bool {
+    let mut loop_blocks: SmallVec<[u32; 16]> = SmallVec::new();
+    let mut work: SmallVec<[u32; 16]> = SmallVec::new();
+    let edges = flow.edges_into(header).iter();
+    let sources = edges.map(|edge| edge.from).filter(|&from| from >= header);
+    work.extend(sources);
+    while let Some(number) = work.pop() {
+        if number < header || loop_blocks.len() > MOST_LOOP_BLOCKS {
+            return false;
+        }
+        if number == header || loop_blocks.contains(&number) {
+            continue;
+        }
+        loop_blocks.push(number);
+        work.extend(flow.edges_into(number).iter().map(|edge| edge.from));
+    }
+    let targets = branches(func, branch).iter();
+    let targets = targets.map(|call| flow.number(call.block(&func.dfg.value_lists)));
+    let mut inside: SmallVec<[u32; 4]> = SmallVec::new();
+    for target in targets {
+        let is_inside = target == header || loop_blocks.contains(&target);
+        if is_inside && !inside.contains(&target) {
+            inside.push(target);
         }
     }
+    inside.len() <= 1 && !inside.contains(&header)
 }
 
 /// Returns whether the condition of the branch holds at the end of a block with one way in, if that
