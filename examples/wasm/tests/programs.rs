@@ -20,7 +20,7 @@ fn folder() -> PathBuf {
 fn each_program(test: impl Fn(&str, &[u8], &str)) {
     let folder = folder();
     let expected = fs::read_to_string(folder.join("expected.txt")).expect("it is there");
-    assert_eq!(expected.lines().count(), 16);
+    assert_eq!(expected.lines().count(), 18);
     for line in expected.lines() {
         let name = line
             .split_whitespace()

@@ -126,7 +126,8 @@ fn folder() -> PathBuf {
 fn programs(wanted: &str) -> Vec<String> {
     let files = folder().read_dir().expect("there are programs");
     let paths = files.flatten().map(|file| file.path());
-    let sources = paths.filter(|path| path.extension().is_some_and(|extension| extension == "c"));
+    let is_source = |path: &PathBuf| path.extension().is_some_and(|end| end == "c" || end == "cpp");
+    let sources = paths.filter(is_source);
     let names = sources.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
     let is_wanted = |name: &String| wanted.split(',').any(|part| name.contains(part));
     let mut names: Vec<String> = names.filter(is_wanted).collect();
