@@ -145,7 +145,9 @@ impl Walk<'_> {
             (Operand::Immediate(a), Operand::Immediate(b)) => {
                 func.dfg.immediates[a] == self.after.dfg.immediates[b]
             }
-            (Operand::MemFlags(a), Operand::MemFlags(b)) => self.same_access(copy, a, result, b),
+            (Operand::MemFlags(a), Operand::MemFlags(b)) => {
+                self.same_access((copy, inst, a), result, b)
+            }
             (Operand::Block(a), Operand::Block(b)) => {
                 self.named_blocks.push(NamedBlock {
                     copy,

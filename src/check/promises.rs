@@ -72,7 +72,12 @@ fn region_of(func: &Function, flags: MemFlagsData) -> Option<u32> {
 impl Walk<'_> {
     /// Returns whether the flags of the result's access may stand for those of the source. Their
     /// remaining promises are checked in the end.
-    pub(super) fn same_access(&self, copy: CopyId, a: MemFlags, result: Inst, b: MemFlags) -> bool {
+    pub(super) fn same_access(
+        &self,
+        (copy, inst, a): (CopyId, Inst, MemFlags),
+        result: Inst,
+        b: MemFlags,
+    ) -> bool {
         let func = self.tree.func(copy);
         let (before, after) = (func.dfg.mem_flags[a], self.after.dfg.mem_flags[b]);
         let regions = (region_of(func, before), region_of(self.after, after));
@@ -84,10 +89,20 @@ impl Walk<'_> {
         let has_copies = self.tree.copies.len() > 1;
         let same_promises =
             before.readonly() == after.readonly() && before.can_move() == after.can_move();
+        // Where ways are gone, an address may be known earlier, and clean-up pins the load.
+        let is_pinned = || {
+            let is_load = matches!(func.dfg.insts[inst], InstructionData::Load { .. });
+            let loses_move = before.can_move() && !after.can_move();
+            is_load
+                && loses_move
+                && before.readonly() == after.readonly()
+                && is_of_param(func, inst)
+        };
         if self.tree.holds_for_program {
             let is_load = matches!(self.after.dfg.insts[result], InstructionData::Load { .. });
             let may_lose = copy != CopyTree::ROOT && is_load && self.copies_structures();
-            return regions.0 == regions.1 && (same_promises || may_lose && !is_promising(after));
+            let fewer = may_lose && !is_promising(after) || is_pinned();
+            return regions.0 == regions.1 && (same_promises || fewer);
         }
         if copy == CopyTree::ROOT {
             let loses_region = regions.1.is_none()
@@ -96,7 +111,7 @@ impl Walk<'_> {
             let loses_move = has_copies && before.can_move() && !after.can_move();
             return (regions.0 == regions.1 || loses_region)
                 && before.readonly() == after.readonly()
-                && (before.can_move() == after.can_move() || loses_move);
+                && (before.can_move() == after.can_move() || loses_move || is_pinned());
         }
         // The caller decides the region of a kept promise.
         is_promising(after) || regions.1.is_none()
@@ -374,6 +389,27 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns whether the address of an access comes from a parameter of a block in which ways meet.
+fn is_of_param(func: &Function, inst: Inst) -> bool {
+    let dfg = &func.dfg;
+    let mut pending: Vec<Value> = address_of(&dfg.insts[inst]).into_iter().collect();
+    let mut seen: FxHashSet<Value> = FxHashSet::default();
+    while let Some(value) = pending.pop() {
+        let value = dfg.resolve_aliases(value);
+        if !seen.insert(value) {
+            continue;
+        }
+        match dfg.value_def(value) {
+            ValueDef::Param(block, _) if func.layout.entry_block() != Some(block) => return true,
+            ValueDef::Result(inst, _) if !dfg.insts[inst].opcode().is_call() => {
+                pending.extend(dfg.inst_values(inst));
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Returns the address of an access.

@@ -39,6 +39,12 @@ impl OptimizeContext {
     /// Forgets the findings of the last function.
     pub(super) fn clear(&mut self) {
         self.targets.clear();
+        self.decided.clear();
+    }
+
+    /// Returns the loads that can move and were copied, in order, each with its copy.
+    pub(super) fn copied_loads(&self) -> &[(Inst, Inst)] {
+        self.decided.copied_loads()
     }
 
     pub(super) fn resolved_calls(&self) -> &[Inst] {

@@ -55,6 +55,7 @@ mod guards;
 mod handlers;
 mod held;
 mod merge;
+mod movable;
 mod options;
 mod params;
 mod promote;
@@ -77,6 +78,7 @@ use crate::program::FunctionName;
 use crate::trace::Name;
 use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::ir::{Block, Function, Inst, Value};
+use movable::Movable;
 
 /// Each round but the first needs a constant that the round before it brought
 /// to light. Callees that hand a constant down several levels of branches are
@@ -228,7 +230,7 @@ pub fn clean_up(func: &mut Function, context: &mut CleanupContext) -> CleanupSta
     if check_structure(func, |inst| handler_addresses.add(func, inst)).is_err() {
         return CleanupStats::default();
     }
-    let mut stats = tidy(func, context);
+    let mut stats = tidy_pinned(func, context);
     stats += drop_unnamed(func);
     stats
 }
@@ -244,7 +246,7 @@ pub(crate) fn clean_up_spliced(func: &mut Function, context: &mut CleanupContext
 /// [`optimize_tidied`].
 pub(crate) fn tidy_spliced(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     context.handler_addresses.clear();
-    tidy(func, context)
+    tidy_pinned(func, context)
 }
 
 /// Makes the code of `func` better, beyond tidying it: the transforms that `options` switch on,
@@ -308,8 +310,12 @@ pub(crate) fn optimize_in_program(
     if !is_sound || !check_definitions(func) {
         return CleanupStats::default();
     }
+    let Some(movable) = Movable::find(func) else {
+        return CleanupStats::default();
+    };
     let mut stats = tidy(func, context);
     stats += driver::optimize_checked(func, options, others, before, context);
+    movable.pin(func, context.optimize.copied_loads(), &stats);
     stats += drop_unnamed(func);
     stats
 }
@@ -330,8 +336,12 @@ pub(crate) fn optimize_tidied(
         None => check_definitions(func),
     };
     let mut stats = CleanupStats::default();
-    if has_definitions && check_edges(func).is_ok() {
+    if has_definitions
+        && check_edges(func).is_ok()
+        && let Some(movable) = Movable::find(func)
+    {
         stats += driver::optimize_checked(func, options, others, before, context);
+        movable.pin(func, context.optimize.copied_loads(), &stats);
     }
     stats += drop_unnamed(func);
     stats
@@ -348,7 +358,6 @@ fn drop_unnamed(func: &mut Function) -> CleanupStats {
     stats
 }
 
-/// Tidies all but slots.
 fn trace_step(func: &Function, step: &str, stats: &CleanupStats) {
     if traces!() && *stats != CleanupStats::default() {
         let stats = format!("{stats:?}");
@@ -363,6 +372,17 @@ fn trace_step(func: &Function, step: &str, stats: &CleanupStats) {
     }
 }
 
+/// Tidies all but slots, and pins the loads whose addresses are known earlier then.
+fn tidy_pinned(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
+    let Some(movable) = Movable::find(func) else {
+        return CleanupStats::default();
+    };
+    let stats = tidy(func, context);
+    movable.pin(func, &[], &stats);
+    stats
+}
+
+/// Tidies all but slots.
 fn tidy(func: &mut Function, context: &mut CleanupContext) -> CleanupStats {
     let mut stats = CleanupStats::default();
     context.knows_escaping_params = false;

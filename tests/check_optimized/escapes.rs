@@ -4,6 +4,91 @@ use crate::support::{Base, before, fault};
 
 pub(crate) const BASES: &[Base] = &[
     Base {
+        name: "a load that can move, of an address that was in a slot",
+        before: "
+function %f(i64, i64) -> i64 system_v {
+    ss0 = explicit_slot 8
+    fn0 = %g(i64) system_v
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    store notrap v0, v2
+    call fn0(v0)
+    v3 = load.i64 notrap v2
+    v4 = load.i64 notrap readonly can_move v3
+    v5 = load.i64 notrap readonly v1
+    v6 = iadd v4, v5
+    return v6
+}",
+        after: "
+function %f(i64, i64) -> i64 system_v {
+    fn0 = %g(i64) system_v
+block0(v0: i64, v1: i64):
+    call fn0(v0)
+    v4 = load.i64 notrap readonly v0
+    v5 = load.i64 notrap readonly v1
+    v6 = iadd v4, v5
+    return v6
+}",
+        program: "",
+        faults: &[
+            fault(
+                "it can still move",
+                &[("readonly v0", "readonly can_move v0")],
+                "its address is known earlier",
+            ),
+            fault(
+                "another one can move",
+                &[("readonly v1", "readonly can_move v1")],
+                "which can move now",
+            ),
+        ],
+    },
+    Base {
+        name: "a load that can move, in a join",
+        before: "
+function %f(i64, i64, i64) -> i64 system_v {
+block0(v0: i64, v1: i64, v2: i64):
+    v3 = iconst.i64 1
+    v4 = iconst.i64 0
+    brif v2, block1(v0, v3), block1(v1, v4)
+block1(v5: i64, v6: i64):
+    v7 = load.i64 notrap readonly can_move v5
+    v8 = load.i64 notrap readonly can_move v1+8
+    v9 = iadd v7, v8
+    brif v6, block2, block3
+block2:
+    return v9
+block3:
+    return v7
+}",
+        after: "
+function %f(i64, i64, i64) -> i64 system_v {
+block0(v0: i64, v1: i64, v2: i64):
+    brif v2, block1, block2
+block1:
+    v3 = load.i64 notrap readonly v0
+    v4 = load.i64 notrap readonly can_move v1+8
+    v5 = iadd v3, v4
+    return v5
+block2:
+    v6 = load.i64 notrap readonly v1
+    return v6
+}",
+        program: "",
+        faults: &[
+            fault(
+                "the copy on the first way can still move",
+                &[("readonly v0", "readonly can_move v0")],
+                "its address is known earlier",
+            ),
+            fault(
+                "the copy on the second way can still move",
+                &[("readonly v1\n", "readonly can_move v1\n")],
+                "its address is known earlier",
+            ),
+        ],
+    },
+    Base {
         name: "what was just stored in a slot that is not private",
         before: "
 function %f(i64, i64) -> i64 system_v {

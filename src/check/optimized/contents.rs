@@ -125,6 +125,15 @@ impl Contents {
         self.number(Content::MemFlags(data.with_alias_region(None), region))
     }
 
+    /// Returns the content of flags, whether or not the access can move.
+    fn load_flags(&mut self, func: &Function, flags: ir::MemFlags) -> ContentId {
+        let data = func.dfg.mem_flags[flags];
+        let region = data.alias_region();
+        let region = region.map(|region| func.dfg.alias_regions[region].user_id);
+        let data = data.with_alias_region(None).with_can_move();
+        self.number(Content::MemFlags(data, region))
+    }
+
     pub(super) fn global(&mut self, func: &Function, global: ir::GlobalValue) -> ContentId {
         // A longer chain is a cycle.
         self.global_chain(func, global, func.global_values.len())
@@ -235,7 +244,11 @@ impl Contents {
                     let bytes = func.dfg.immediates[immediate].as_slice().to_vec();
                     self.number(Content::Bytes(bytes))
                 }
-                Operand::MemFlags(flags) => self.mem_flags(func, flags),
+                Operand::MemFlags(flags) => match data {
+                    // Whether a load can move is checked in the end.
+                    InstructionData::Load { .. } => self.load_flags(func, flags),
+                    _ => self.mem_flags(func, flags),
+                },
                 Operand::DynamicSlot(slot) => self.number(Content::DynamicSlot(slot.as_u32())),
                 Operand::Value(_)
                 | Operand::List(_)

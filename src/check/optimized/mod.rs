@@ -36,7 +36,9 @@
 //! optimised one, each on other ways. An endless loop is endless on both sides. Slots with keys are
 //! there, used or not. The results of effects keep their labels, and so do remaining parameters; no
 //! value has a label that no equal value had, nor a parameter that always has this value. Cold
-//! blocks stay cold.
+//! blocks stay cold. A load that can move may no longer do so; where it still can, its address is
+//! computed from values of the same kinds: results of instructions that stay at their places,
+//! parameters of blocks, and each parameter of the function.
 //!
 //! **Permitted differences.** Pure instructions, block parameters, jumps, private slots and their
 //! contents, loads that cannot trap and whose results are unused, and divisions by a constant other
@@ -114,6 +116,7 @@ mod machine;
 mod memory;
 mod memory_calls;
 mod metadata;
+mod movable;
 mod nodes;
 mod orders;
 mod reads;

@@ -30,6 +30,7 @@ mod repair;
 
 use super::constant::constant;
 use super::flow::{Edge, Flow};
+use super::movable::moves;
 use super::promote::reaching::{Reaching, Touch};
 use super::scope::Scope;
 use crate::body::{
@@ -76,6 +77,19 @@ pub(super) struct DecidedContext {
     variables: SecondaryMap<Value, u32>,
     touches: Vec<Touch>,
     reaching: Reaching,
+    /// Loads that can move, each with its copy.
+    copied_loads: Vec<(Inst, Inst)>,
+}
+
+impl DecidedContext {
+    /// Forgets the copies in the last function.
+    pub(super) fn clear(&mut self) {
+        self.copied_loads.clear();
+    }
+
+    pub(super) fn copied_loads(&self) -> &[(Inst, Inst)] {
+        &self.copied_loads
+    }
 }
 
 /// A way into a join on which the join's branch is decided.
@@ -119,7 +133,13 @@ pub(super) fn thread_decided(
     }
     context.definitions.clear();
     for way in context.ways.drain(..) {
-        copy_join(func, &way, handler_addresses, &mut context.definitions);
+        copy_join(
+            func,
+            &way,
+            handler_addresses,
+            &mut context.definitions,
+            &mut context.copied_loads,
+        );
     }
     drop_unreachable_blocks(func, handler_addresses);
     flow.compute(func);
@@ -357,6 +377,7 @@ fn copy_join(
     way: &Way,
     handler_addresses: &mut HandlerAddresses,
     definitions: &mut Vec<Definition>,
+    copied_loads: &mut Vec<(Inst, Inst)>,
 ) {
     let copy = func.dfg.make_block();
     func.layout.insert_block_after(copy, way.join);
@@ -377,6 +398,9 @@ fn copy_join(
         }
         let copied = func.dfg.clone_inst(inst);
         map_values(func, copied, &values);
+        if moves(func, copied).is_some() {
+            copied_loads.push((inst, copied));
+        }
         func.layout.append_inst(copied, copy);
         copy_location(func, inst, copied);
         handler_addresses.add(func, copied);

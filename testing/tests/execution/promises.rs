@@ -4,9 +4,9 @@ use crate::support::{call, engine, everywhere, natively, program};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::decide::Always;
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::splice::MemoryPromises;
-use cranelift_inliner_testing::execute::{Invocation, Outcome};
+use cranelift_inliner_testing::execute::{Invocation, Observation, Outcome};
 
 fn long(value: i64) -> DataValue {
     DataValue::I64(value)
@@ -192,6 +192,164 @@ block0(v0: i64):
 }";
     let seen = everywhere(clif, &call("sum", &[long(0), long(4)]));
     assert!(matches!(seen.outcome, Outcome::Trapped(_)), "{seen:?}");
+}
+
+/// A call that was not inlined throws where an address is null, which is stored before it and
+/// loaded after it.
+#[test]
+fn a_load_stays_behind_a_call_when_its_address_was_in_a_slot() {
+    let clif = "
+function %sum(i64, i64) -> i64 {
+    ss0 = explicit_slot 8, align = 8
+    ss1 = explicit_slot 8, align = 8
+    fn0 = %check(i64)
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    store notrap v1, v2
+    v3 = iconst.i64 0
+    v4 = select v0, v2, v3
+    v5 = stack_addr.i64 ss1
+    store notrap v4, v5
+    jump block1(v1, v3)
+block1(v6: i64, v7: i64):
+    call fn0(v0)
+    v8 = load.i64 notrap v5
+    v9 = load.i64 notrap aligned readonly can_move v8
+    v10 = iadd v7, v9
+    v11 = iconst.i64 1
+    v12 = isub v6, v11
+    brif v12, block1(v12, v10), block2
+block2:
+    return v10
+}
+function %check(i64) {
+    fn0 = %throw(i64, i64)
+block0(v0: i64):
+    brif v0, block2, block1
+block1:
+    v1 = get_frame_pointer.i64
+    v2 = band v0, v1
+    call fn0(v0, v2)
+    trap user9
+block2:
+    return
+}";
+    let program = program(clif);
+    let null = call("sum", &[long(0), long(4)]);
+    let other = call("sum", &[long(1), long(4)]);
+    for promises in [MemoryPromises::PerFunction, MemoryPromises::WholeProgram] {
+        let engine = engine(OptLevel::Speed);
+        let before = engine.compile(&program).unwrap();
+        let inliner = Inliner::new(Always).optimize(Optimize::All).check(true);
+        let inlined = inliner.memory_promises(promises).run(&program).unwrap();
+        let after = engine.compile(inlined.program()).unwrap();
+        let seen = after.call(&null);
+        assert!(matches!(
+            &seen,
+            Ok(Observation {
+                outcome: Outcome::Threw { .. },
+                ..
+            })
+        ));
+        assert_eq!(before.call(&null), seen);
+        let seen = after.call(&other).unwrap();
+        assert_eq!(seen.outcome, Outcome::Returned(vec![long(16)]));
+    }
+}
+
+/// The address of a join is not null on the way on which it is loaded from.
+#[test]
+fn a_load_stays_behind_a_join_that_is_threaded() {
+    let clif = "
+function %sum(i64, i64) -> i64 {
+    ss0 = explicit_slot 8, align = 8
+    fn0 = %one() -> i64
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    store notrap v1, v2
+    v3 = iconst.i64 0
+    v4 = select v0, v2, v3
+    jump block1(v1, v3)
+block1(v5: i64, v6: i64):
+    v7 = call fn0()
+    brif v0, block2, block3
+block2:
+    jump block4(v4, v7)
+block3:
+    jump block4(v2, v3)
+block4(v8: i64, v9: i64):
+    v10 = load.i64 notrap aligned readonly can_move v8
+    brif v9, block5, block6(v6)
+block5:
+    v11 = iadd v6, v10
+    jump block6(v11)
+block6(v12: i64):
+    v13 = iconst.i64 1
+    v14 = isub v5, v13
+    brif v14, block1(v14, v12), block7
+block7:
+    return v12
+}
+function %one() -> i64 {
+block0:
+    v0 = iconst.i64 1
+    return v0
+}";
+    returns_everywhere(clif, &call("sum", &[long(0), long(4)]), 0);
+    returns_everywhere(clif, &call("sum", &[long(1), long(4)]), 16);
+}
+
+/// Once a branch is known, its join has one way left.
+#[test]
+fn a_load_stays_behind_a_join_that_is_gone() {
+    let clif = "
+function %sum(i64, i64) -> i64 {
+    ss0 = explicit_slot 8, align = 8
+    fn0 = %one() -> i64
+    fn1 = %check(i64)
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    store notrap v1, v2
+    v3 = iconst.i64 0
+    v4 = select v0, v2, v3
+    jump block1(v1, v3)
+block1(v5: i64, v6: i64):
+    call fn1(v0)
+    v7 = call fn0()
+    brif v7, block2, block3
+block2:
+    jump block4(v4)
+block3:
+    jump block4(v2)
+block4(v8: i64):
+    v10 = load.i64 notrap aligned readonly can_move v8
+    v12 = iadd v6, v10
+    v13 = iconst.i64 1
+    v14 = isub v5, v13
+    brif v14, block1(v14, v12), block7
+block7:
+    return v12
+}
+function %one() -> i64 {
+block0:
+    v0 = iconst.i64 1
+    return v0
+}
+function %check(i64) {
+    fn0 = %throw(i64, i64)
+block0(v0: i64):
+    brif v0, block2, block1
+block1:
+    v1 = get_frame_pointer.i64
+    v2 = band v0, v1
+    call fn0(v0, v2)
+    trap user9
+block2:
+    return
+}";
+    let seen = natively(clif, &call("sum", &[long(0), long(4)])).unwrap();
+    assert!(matches!(seen.outcome, Outcome::Threw { .. }), "{seen:?}");
+    returns(clif, &call("sum", &[long(1), long(4)]), 16);
 }
 
 const NESTED: &str = "

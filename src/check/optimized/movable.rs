@@ -1,0 +1,188 @@
+//! Loads that may stand wherever their addresses are known: in the optimised function this must
+//! not be earlier than before.
+//!
+//! Both addresses are equal, but may be known by other values: a parameter of the function instead
+//! of a load, or of a parameter of a block. So each kind of value that an address was computed from
+//! must still be there. A parameter of a block that always has one value counts as that value.
+
+use super::contents::is_pure;
+use super::edges;
+use super::walk::{Outcome, Walk};
+use cranelift_codegen::ir::{
+    Block, BlockArg, Function, Inst, InstructionData, MemFlagsData, Value, ValueDef,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// An address computed from more values is not followed.
+const MAX_VALUES: usize = 64;
+
+/// The value of each parameter that may have only one, or `None` if it has several.
+type Single = FxHashMap<Value, Option<Value>>;
+
+/// A kind of values, by the place where they are known.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Known {
+    AtEntry(usize),
+    Where(Meeting),
+}
+
+/// Whether ways meet there, or an instruction stays there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Meeting {
+    Ways,
+    Stays,
+}
+
+impl Walk<'_> {
+    /// Checks the loads that may move, once all loads are matched.
+    pub(super) fn check_movable(&self) -> Outcome {
+        let (func, after) = (self.before.func, self.after.func);
+        let mut pairs = Vec::new();
+        for (&inst, results) in &self.matched {
+            let flags = load_flags(func, inst);
+            for &result in results {
+                if let (Some(flags), Some(now)) = (flags, load_flags(after, result))
+                    && now.can_move()
+                {
+                    pairs.push((result, inst, flags.can_move()));
+                }
+            }
+        }
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        // The answer must not depend on the order of a hash table.
+        pairs.sort_unstable();
+        let (single, single_after) = (single_values(func), single_values(after));
+        for (result, inst, could_move) in pairs {
+            if !could_move {
+                return Err(self.differs(inst, result, ", which can move now"));
+            }
+            let known = known_by(func, &single, inst);
+            let known_after = known_by(after, &single_after, result);
+            if let (Some(known), Some(known_after)) = (known, known_after)
+                && !known.is_subset(&known_after)
+            {
+                let how = ", which can still move, but its address is known earlier";
+                return Err(self.differs(inst, result, how));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn load_flags(func: &Function, inst: Inst) -> Option<MemFlagsData> {
+    match func.dfg.insts[inst] {
+        InstructionData::Load { flags, .. } => Some(func.dfg.mem_flags[flags]),
+        _ => None,
+    }
+}
+
+/// Returns the kinds of values from which the address of a load is computed.
+fn known_by(func: &Function, single: &Single, load: Inst) -> Option<FxHashSet<Known>> {
+    let dfg = &func.dfg;
+    let mut known = FxHashSet::default();
+    let mut seen: FxHashSet<Value> = FxHashSet::default();
+    let mut pending: Vec<Value> = dfg.inst_args(load).to_vec();
+    while let Some(value) = pending.pop() {
+        let value = value_of(single, dfg.resolve_aliases(value));
+        if !seen.insert(value) {
+            continue;
+        }
+        if seen.len() > MAX_VALUES {
+            return None;
+        }
+        match dfg.value_def(value) {
+            ValueDef::Param(block, index) if func.layout.entry_block() == Some(block) => {
+                known.insert(Known::AtEntry(index));
+            }
+            ValueDef::Param(..) => {
+                known.insert(Known::Where(Meeting::Ways));
+            }
+            ValueDef::Result(inst, _) if moves(func, inst) => {
+                pending.extend(dfg.inst_args(inst));
+            }
+            ValueDef::Result(..) | ValueDef::Union(..) => {
+                known.insert(Known::Where(Meeting::Stays));
+            }
+        }
+    }
+    Some(known)
+}
+
+/// Returns whether an instruction is executed wherever its operands are known.
+fn moves(func: &Function, inst: Inst) -> bool {
+    let is_free = match load_flags(func, inst) {
+        Some(flags) => flags.can_move() && flags.readonly() && flags.notrap(),
+        None => is_pure(func, inst),
+    };
+    is_free && func.dfg.inst_results(inst).len() == 1
+}
+
+fn value_of(single: &Single, value: Value) -> Value {
+    single.get(&value).copied().flatten().unwrap_or(value)
+}
+
+/// Finds the parameters that have one value: all are assumed to, until two values meet.
+fn single_values(func: &Function) -> Single {
+    let dfg = &func.dfg;
+    let mut single = Single::default();
+    let Some(entry) = func.layout.entry_block() else {
+        return single;
+    };
+    for &param in dfg.block_params(entry) {
+        single.insert(param, None);
+    }
+    let mut passed: Vec<(Value, Option<Value>)> = Vec::new();
+    let mut reached: FxHashSet<Block> = FxHashSet::default();
+    let mut pending = vec![entry];
+    while let Some(block) = pending.pop() {
+        if !reached.insert(block) {
+            continue;
+        }
+        let Some(last) = func.layout.last_inst(block) else {
+            continue;
+        };
+        for edge in edges(func, last) {
+            let target = edge.block(&dfg.value_lists);
+            let args = edge.args(&dfg.value_lists);
+            for (&param, arg) in dfg.block_params(target).iter().zip(args) {
+                let value = match arg {
+                    BlockArg::Value(value) => Some(dfg.resolve_aliases(value)),
+                    _ => None,
+                };
+                passed.push((param, value));
+            }
+            pending.push(target);
+        }
+    }
+    loop {
+        let mut is_settled = true;
+        for &(param, value) in &passed {
+            let value = match value {
+                Some(value) => {
+                    let is_param = matches!(dfg.value_def(value), ValueDef::Param(..));
+                    if is_param && !single.contains_key(&value) {
+                        continue;
+                    }
+                    Some(value_of(&single, value))
+                }
+                None => None,
+            };
+            if value == Some(param) {
+                continue;
+            }
+            let new = match single.get(&param) {
+                None => value,
+                Some(&known) if known == value => continue,
+                Some(None) => continue,
+                Some(Some(_)) => None,
+            };
+            single.insert(param, new);
+            is_settled = false;
+        }
+        if is_settled {
+            return single;
+        }
+    }
+}
