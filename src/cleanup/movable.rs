@@ -19,6 +19,7 @@ use cranelift_codegen::ir::{
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
+use std::cell::OnceCell;
 
 /// The flags that other transforms may add to the table.
 const OTHER_FLAGS: usize = 64;
@@ -63,7 +64,7 @@ impl Movable {
         if func.dfg.mem_flags.is_valid(MemFlags::new(last)) {
             return None;
         }
-        let values = OneValue::find(func);
+        let values = OneValue::new(func);
         let loads = loads.into_iter();
         found.loads = loads
             .map(|(inst, address)| (inst, roots(func, &values, address)))
@@ -99,14 +100,13 @@ impl Movable {
             numbers.insert(copy, self.loads.len());
             self.loads.push((copy, before));
         }
-        let values = OneValue::find(func);
-        for (inst, before) in self.loads {
-            let (Some(_), Some(address)) = (func.layout.inst_block(inst), moves(func, inst)) else {
-                continue;
-            };
-            if before.is_some() && before == roots(func, &values, address) {
-                continue;
-            }
+        let values = OneValue::new(func);
+        self.loads.retain(|(inst, before)| {
+            let address = moves(func, *inst).filter(|_| func.layout.inst_block(*inst).is_some());
+            address
+                .is_some_and(|address| before.is_none() || *before != roots(func, &values, address))
+        });
+        for (inst, _) in self.loads {
             let Some(flags) = func.dfg.insts[inst].memflags() else {
                 continue;
             };
@@ -158,7 +158,7 @@ fn without_can_move(flags: MemFlagsData) -> MemFlagsData {
 }
 
 /// Returns the roots of `address`.
-fn roots(func: &Function, values: &OneValue, address: Value) -> Option<Roots> {
+fn roots(func: &Function, values: &OneValue<'_>, address: Value) -> Option<Roots> {
     let dfg = &func.dfg;
     let mut roots = Roots::new();
     let mut seen: SmallVec<[Value; 16]> = SmallVec::new();
@@ -207,74 +207,95 @@ fn moves_freely(func: &Function, inst: Inst) -> bool {
     !stays
 }
 
-/// The parameters that have one value on all ways.
-#[derive(Default)]
-struct OneValue(FxHashMap<Value, Option<Value>>);
+/// The parameters that have one value on all ways. They are found when the first one is asked for:
+/// most addresses come from parameters of the function.
+struct OneValue<'a> {
+    func: &'a Function,
+    found: OnceCell<Found>,
+}
 
-impl OneValue {
-    /// Finds them like Cranelift: at first all may have one value, and those that do not are found
-    /// until there are no more.
-    fn find(func: &Function) -> Self {
-        let mut found = OneValue::default();
-        let Some(entry) = func.layout.entry_block() else {
-            return found;
-        };
-        let (pool, dfg) = (&func.dfg.value_lists, &func.dfg);
-        let mut passed: Vec<(Value, BlockArg)> = Vec::new();
-        let mut seen: EntitySet<Block> = EntitySet::new();
-        let mut pending = vec![entry];
-        seen.insert(entry);
-        while let Some(block) = pending.pop() {
-            let last = func.layout.last_inst(block);
-            for call in last.map_or(&[][..], |last| branches(func, last)) {
-                let target = call.block(pool);
-                let params = dfg.block_params(target);
-                passed.extend(params.iter().copied().zip(call.args(pool)));
-                if seen.insert(target) {
-                    pending.push(target);
-                }
-            }
-        }
-        // Its parameters come from the caller too.
-        let params = dfg.block_params(entry);
-        found.0.extend(params.iter().map(|&param| (param, None)));
-        let mut is_changed = true;
-        while is_changed {
-            is_changed = false;
-            for &(param, arg) in &passed {
-                let arg = arg.as_value().and_then(|value| resolve_alias(dfg, value));
-                let arg = match arg {
-                    Some(value) if value == param => continue,
-                    Some(value) if found.is_unseen(func, value, entry) => continue,
-                    Some(value) => Some(found.of(value)),
-                    None => None,
-                };
-                if arg == Some(param) {
-                    continue;
-                }
-                match found.0.get(&param) {
-                    None => {
-                        found.0.insert(param, arg);
-                        is_changed = true;
-                    }
-                    Some(known) if known.is_some() && *known != arg => {
-                        found.0.insert(param, None);
-                        is_changed = true;
-                    }
-                    Some(_) => {}
-                }
-            }
-        }
-        found
-    }
+/// The value of each parameter; `None` if it has several.
+type Found = FxHashMap<Value, Option<Value>>;
 
-    /// Returns whether `value` is a parameter to which no value was seen to be passed.
-    fn is_unseen(&self, func: &Function, value: Value, entry: Block) -> bool {
-        matches!(func.dfg.value_def(value), ValueDef::Param(block, _) if block != entry)
-            && !self.0.contains_key(&value)
+impl<'a> OneValue<'a> {
+    fn new(func: &'a Function) -> Self {
+        OneValue {
+            func,
+            found: OnceCell::new(),
+        }
     }
 
     fn of(&self, value: Value) -> Value {
-        self.0.get(&value).copied().flatten().unwrap_or(value)
+        match is_param(self.func, value) {
+            true => value_of(self.found.get_or_init(|| one_values(self.func)), value),
+            false => value,
+        }
     }
+}
+
+/// Finds the parameters with one value like Cranelift: at first all may have one, and those that do
+/// not are found until there are no more.
+fn one_values(func: &Function) -> Found {
+    let mut found = Found::default();
+    let Some(entry) = func.layout.entry_block() else {
+        return found;
+    };
+    let (pool, dfg) = (&func.dfg.value_lists, &func.dfg);
+    let mut passed: Vec<(Value, BlockArg)> = Vec::new();
+    let mut seen: EntitySet<Block> = EntitySet::new();
+    let mut pending = vec![entry];
+    seen.insert(entry);
+    while let Some(block) = pending.pop() {
+        let last = func.layout.last_inst(block);
+        for call in last.map_or(&[][..], |last| branches(func, last)) {
+            let target = call.block(pool);
+            let params = dfg.block_params(target);
+            passed.extend(params.iter().copied().zip(call.args(pool)));
+            if seen.insert(target) {
+                pending.push(target);
+            }
+        }
+    }
+    // Its parameters come from the caller too.
+    let params = dfg.block_params(entry);
+    found.extend(params.iter().map(|&param| (param, None)));
+    let mut is_changed = true;
+    while is_changed {
+        is_changed = false;
+        for &(param, arg) in &passed {
+            let arg = arg.as_value().and_then(|value| resolve_alias(dfg, value));
+            let arg = match arg {
+                Some(value) if value == param => continue,
+                // No value was seen to be passed to it yet.
+                Some(value) if is_param(func, value) && !found.contains_key(&value) => continue,
+                Some(value) => Some(value_of(&found, value)),
+                None => None,
+            };
+            if arg == Some(param) {
+                continue;
+            }
+            match found.get(&param) {
+                None => {
+                    found.insert(param, arg);
+                    is_changed = true;
+                }
+                Some(known) if known.is_some() && *known != arg => {
+                    found.insert(param, None);
+                    is_changed = true;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    found
+}
+
+/// Returns whether `value` is a parameter of a block other than the entry.
+fn is_param(func: &Function, value: Value) -> bool {
+    matches!(func.dfg.value_def(value), ValueDef::Param(block, _)
+        if func.layout.entry_block() != Some(block))
+}
+
+fn value_of(found: &Found, value: Value) -> Value {
+    found.get(&value).copied().flatten().unwrap_or(value)
 }

@@ -126,7 +126,10 @@ fn folder() -> PathBuf {
 fn programs(wanted: &str) -> Vec<String> {
     let files = folder().read_dir().expect("there are programs");
     let paths = files.flatten().map(|file| file.path());
-    let is_source = |path: &PathBuf| path.extension().is_some_and(|end| end == "c" || end == "cpp");
+    let is_source = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|end| end == "c" || end == "cpp")
+    };
     let sources = paths.filter(is_source);
     let names = sources.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
     let is_wanted = |name: &String| wanted.split(',').any(|part| name.contains(part));
