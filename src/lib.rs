@@ -46,7 +46,7 @@
 //!   ship, and limits that no policy can lift.
 //! * [`splice`]: copies one callee body into one call site. It is usable on its own, and
 //!   [`inline_calls`](splice::inline_calls) replaces Cranelift's own `Context::inline`.
-//! * [`cleanup`]: tidies a function after its splices.
+//! * [`cleanup`]: tidies a function after its splices, and optimizes the code that they opened.
 //! * [`check`]: proves that a function is the correct result of inlining.
 //! * [`locations`]: source locations with their inlining history.
 //! * [`backend`]: machine code, with its tables of locations, and object files.

@@ -91,7 +91,7 @@ impl fmt::Display for Trap {
     }
 }
 
-/// The most frames that a trap tells of.
+/// The most frames in the message of a trap.
 const FRAMES: usize = 64;
 
 /// A call into compiled code on this thread.

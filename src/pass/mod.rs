@@ -149,12 +149,12 @@ pub enum Optimize {
 
 /// Observes the progress of the pass, from several threads, in no fixed order.
 pub trait Observer: Send + Sync {
-    /// Called when a function's body is final.
+    /// Observes that a function's body is final.
     fn inlined(&self, function: FunctionId) {
         let _ = function;
     }
 
-    /// Called after a function was compiled.
+    /// Observes that a function was compiled.
     fn compiled(&self, function: FunctionId) {
         let _ = function;
     }

@@ -1,5 +1,5 @@
 //! Tables written by hand from `docs/FRAMES.md` rather than by the builder: they are read as they
-//! were meant, and each thing that can be wrong with one is told by its own error.
+//! were meant, and each thing that can be wrong with one has its own error.
 
 use cranelift_codegen::MachDebugTagPos::{self, Post, Pre};
 use cranelift_codegen::ir::StackSlotKey;

@@ -198,7 +198,7 @@ fn scan(module: &ParsedModule<'_>, (validator, body): &Body<'_>) -> Result<Facts
     Ok(facts)
 }
 
-/// An estimate.
+/// Estimates the instructions that the operator becomes.
 fn insts(operator: &Operator<'_>) -> usize {
     match operator {
         Operator::LocalGet { .. }

@@ -73,6 +73,8 @@ pub(crate) struct CodeMap {
 }
 
 impl CodeMap {
+    /// Makes the map of the code in `image`, whose functions start at `functions`.
+    ///
     /// # Errors
     ///
     /// If `backtraces` is not a table.
@@ -158,7 +160,7 @@ impl CodeMap {
     }
 }
 
-/// The most frames that a trap tells of.
+/// The most frames in the message of a trap.
 const FRAMES: usize = 64;
 
 /// Compiled code that runs on this thread.
