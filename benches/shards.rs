@@ -439,11 +439,7 @@ fn write(
                 _ if hidden.contains(function.name()) => ObjectLinkage::Hidden,
                 _ => ObjectLinkage::Export,
             };
-            ObjectFunction {
-                symbol: function.name().symbol(),
-                linkage,
-                compiled,
-            }
+            ObjectFunction::new(function.name().symbol(), linkage, compiled)
         })
         .collect();
     let symbol_of = |name: &_| FunctionName::from(Clone::clone(name)).symbol();

@@ -38,6 +38,7 @@ struct Start {
 
 /// A frame of the stack.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct BacktraceFrame<'a> {
     /// The program counter in it: the address of the trap, or a return address.
     pub pc: u64,

@@ -4,6 +4,7 @@ use super::{Plan, SitePath};
 use crate::decide::{CallSite, Decision, Inline};
 
 /// The decision about sites that a plan does not list.
+#[non_exhaustive]
 pub enum Fallback<'a> {
     /// Another policy.
     Policy(Box<dyn Inline + 'a>),

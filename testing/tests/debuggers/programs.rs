@@ -43,15 +43,13 @@ impl VariableSchema for Subject {
     fn variables(&self, key: StackSlotKey) -> Vec<Variable> {
         let number = key.bits().checked_sub(SLOT_KEYS).filter(|_| self.is_tagged);
         let function = number.and_then(|number| self.program.ids().nth(number as usize));
-        let variable = function.map(|id| Variable {
-            function: self.program[id].name().clone(),
-            name: "slot".to_owned(),
-            ty: VariableType {
-                name: "u64".to_owned(),
-                size: 8,
-                encoding: VariableEncoding::Unsigned,
-            },
-            offset: 0,
+        let variable = function.map(|id| {
+            Variable::new(
+                self.program[id].name().clone(),
+                "slot",
+                VariableType::new("u64", 8, VariableEncoding::Unsigned),
+                0,
+            )
         });
         variable.into_iter().collect()
     }
