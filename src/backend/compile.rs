@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_scratch_compiled_before_leaves_no_trace() {
+    fn earlier_functions_of_the_scratch_leave_no_trace() {
         let isa = target("host", &TargetSettings::new()).unwrap();
         let large = parse(
             "function u3:1(i64) -> i64 fast {

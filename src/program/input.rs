@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() -> io::Result<()> {
+    fn unreadable_files_are_named() -> io::Result<()> {
         let folder = tempfile::tempdir()?;
         let missing = folder.path().join("missing.clif");
         assert!(matches!(

@@ -185,7 +185,7 @@ fn good() -> Columns {
 }
 
 #[test]
-fn what_is_written_by_the_documentation_is_read() {
+fn a_table_written_by_the_documentation_is_read() {
     let columns = good();
     assert_eq!(columns.validate(), Ok(()));
     let bytes = columns.bytes();

@@ -61,7 +61,7 @@ fn check<'a>(program: &Program, inliner: impl Fn() -> Inliner<'a>) -> usize {
 }
 
 #[test]
-fn what_stays_as_it_is_can_be_left_out() {
+fn records_of_unchanged_calls_can_be_left_out() {
     let text = leaf("small", 2)
         + &leaf("large", 9)
         + &through("middle", &["large", "small", "outside", "small"])
