@@ -6,10 +6,10 @@
 //! ```
 //!
 //! Without files, the program is generated. The functions of a file are dealt out to 24 shards in
-//! runs, in their order. All shares of time are of CPU time, with reading and parsing, on one thread.
-//! Of the large programs only some shards are compiled, and their cost stands for the others.
-//! `--emit` writes object files of the generated program, whole and in shards, with and without
-//! imports, for runs of it.
+//! runs, in their order. All shares of time are of CPU time, with reading and parsing, on one
+//! thread. Of the large programs only some shards are compiled, and their cost stands for the
+//! others. `--emit` writes object files of the generated program, whole and in shards, with and
+//! without imports, for runs of it.
 
 use cpu_time::ProcessTime;
 use cranelift_codegen::isa::OwnedTargetIsa;

@@ -359,7 +359,8 @@ mod tests {
             Err(CompileError::DanglingName { function, .. }) if function.to_string() == "%d"
         ));
 
-        // Cranelift panics about such a call, and again while it prints that, which ends the process.
+        // Cranelift panics about such a call, and again while it prints that, which ends the
+        // process.
         for call in [
             "v1 = call_indirect sig0, v0(v0)\n return v1",
             "return_call_indirect sig0, v0(v0)",

@@ -26,7 +26,8 @@ pub struct Relocation {
     pub addend: Addend,
 }
 
-/// The target of a [`Relocation`]. A linker must handle all kinds, so a new one is a breaking change.
+/// The target of a [`Relocation`]. A linker must handle all kinds, so a new one is a breaking
+/// change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RelocationTarget {
     /// A function that the body declares (`fn0 = …`), of this program or external.

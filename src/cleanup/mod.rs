@@ -25,9 +25,10 @@
 //!
 //! Cranelift optimizes within a function, but not through its stack slots, and it does not know the
 //! callees. [`optimize`] does what inlining makes possible: slots become values, indirect calls of
-//! known functions become direct, ways go past branches that they decide, and calls that never throw
-//! lose their handlers. [`OptimizeOptions`] has a switch for each transform. They run in rounds,
-//! each with the tidying above, because one opens the way for another; the rounds are bounded.
+//! known functions become direct, ways go past branches that they decide, and calls that never
+//! throw lose their handlers. [`OptimizeOptions`] has a switch for each transform. They run in
+//! rounds, each with the tidying above, because one opens the way for another; the rounds are
+//! bounded.
 //!
 //! Both keep everything that a debugger sees: tagged instructions, keyed slots and the labels of
 //! values, except those of addresses of slots that became values.

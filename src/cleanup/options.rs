@@ -48,8 +48,8 @@ pub struct OptimizeOptions {
     /// [`memory_functions`](Self::memory_functions).
     pub never_throws: Arc<BTreeSet<FunctionName>>,
     /// Data that is never written and holds addresses of functions, which stay in the program. The
-    /// pass does not know where it is read, so calls that become direct by it are not inlined: those
-    /// by [`Program::add_table`](crate::program::Program::add_table) are.
+    /// pass does not know where it is read, so calls that become direct by it are not inlined:
+    /// those by [`Program::add_table`](crate::program::Program::add_table) are.
     pub tables: Arc<Tables>,
 }
 

@@ -158,8 +158,8 @@ impl<'a> DebugInfo<'a> {
         self
     }
 
-    /// Sets whether `.eh_frame` is written; it is by default. Turn it off for functions of which the
-    /// object file has it already, by cranelift-object's `unwind_info`.
+    /// Sets whether `.eh_frame` is written; it is by default. Turn it off for functions of which
+    /// the object file has it already, by cranelift-object's `unwind_info`.
     #[must_use]
     pub fn unwind(mut self, unwind: bool) -> Self {
         self.unwind = unwind;

@@ -130,8 +130,8 @@ impl LabelTable {
         self.has_cold_blocks
     }
 
-    /// Returns whether the function has calls that do not return. Cranelift may then move the frame,
-    /// and does not count that in the places of spilled values.
+    /// Returns whether the function has calls that do not return. Cranelift may then move the
+    /// frame, and does not count that in the places of spilled values.
     pub fn has_tail_calls(&self) -> bool {
         self.has_tail_calls
     }

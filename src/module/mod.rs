@@ -318,8 +318,8 @@ impl<'a, M: Module> InliningModule<'a, M> {
         was_held
     }
 
-    /// Returns the wrapped module and drops the bodies that are still held back, to give up after an
-    /// error. [`finish`](Self::finish) defines them first.
+    /// Returns the wrapped module and drops the bodies that are still held back, to give up after
+    /// an error. [`finish`](Self::finish) defines them first.
     pub fn into_module(self) -> M {
         self.module
     }

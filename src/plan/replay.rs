@@ -14,8 +14,8 @@ pub enum Fallback<'a> {
 
 /// Decides by a [`Plan`].
 ///
-/// It [rules out](Inline::rules_out) no function: a call that the engine refuses is not in a plan, and
-/// would count as a deviation from it.
+/// It [rules out](Inline::rules_out) no function: a call that the engine refuses is not in a plan,
+/// and would count as a deviation from it.
 ///
 /// A decision's reason is that of the plan after the word `planned`. After the run,
 /// [`Plan::deviations`] gives the sites that the plan does not list, and its entries that were not

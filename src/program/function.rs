@@ -64,8 +64,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Makes the place of a function in `file`, whose word `function` is in the line `line`, counted
-    /// from 1.
+    /// Makes the place of a function in `file`, whose word `function` is in the line `line`,
+    /// counted from 1.
     pub fn new(file: impl Into<Arc<str>>, line: u32) -> Self {
         Origin {
             file: file.into(),

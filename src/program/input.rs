@@ -50,9 +50,9 @@ impl Program {
 }
 
 impl Program {
-    /// Reads only the functions of one file whose names `wanted` takes, perhaps none. The others are
-    /// not parsed, so this costs little more than reading the file. A folder stands for its files, as
-    /// for [`read`](Self::read).
+    /// Reads only the functions of one file whose names `wanted` takes, perhaps none. The others
+    /// are not parsed, so this costs little more than reading the file. A folder stands for its
+    /// files, as for [`read`](Self::read).
     ///
     /// # Errors
     ///

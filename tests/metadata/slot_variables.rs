@@ -49,8 +49,8 @@ fn splice(caller: &mut Function, call: Inst, callee: &Function, builder: &mut Lo
     session.finish();
 }
 
-/// Returns the distances of each body's variables from the frame pointer, and those of all slots, in
-/// their order.
+/// Returns the distances of each body's variables from the frame pointer, and those of all slots,
+/// in their order.
 fn variables(mut body: Function, builder: LocationBuilder) -> (Vec<Vec<i64>>, Vec<i64>) {
     let isa = target("x64", &TargetSettings::new()).unwrap();
     let locations = builder.finish(&mut body);

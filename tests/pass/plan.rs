@@ -268,9 +268,9 @@ fn the_policy_decides_what_the_plan_does_not_list() {
     assert_eq!(record.reason, Reason::Policy("planned: by hand".into()));
 }
 
-/// Returns a program like `layered`, but with each kind of demand and prohibition: `%inner` is always to
-/// be inlined, `%again` never and yet once, `%main` is to be flattened, and so is its first call;
-/// the first call of `%middle` is always to be inlined, and its last one never.
+/// Returns a program like `layered`, but with each kind of demand and prohibition: `%inner` is
+/// always to be inlined, `%again` never and yet once, `%main` is to be flattened, and so is its
+/// first call; the first call of `%middle` is always to be inlined, and its last one never.
 fn demanding() -> Program {
     let mut program = program(&layered());
     let name = |name: &str| -> FunctionName { name.parse().unwrap() };

@@ -109,7 +109,8 @@ impl Options<'_> {
 /// A module's functions in CLIF, declared in the module that is to define them.
 pub struct Translated<'w> {
     module: ParsedModule<'w>,
-    /// All functions with their bodies: wrappers of imported ones, those of the module, and entries.
+    /// All functions with their bodies: wrappers of imported ones, those of the module, and
+    /// entries.
     pub functions: Vec<(FuncId, Function)>,
     pub(crate) declared: Declared,
     entries: Vec<u32>,
@@ -157,8 +158,8 @@ impl<'w> Front<'w> {
         })
     }
 
-    /// Translates one function after the other, and hands each to `define`. `order` has the positions of
-    /// all bodies.
+    /// Translates one function after the other, and hands each to `define`. `order` has the
+    /// positions of all bodies.
     fn translate<M: Module>(
         mut self,
         target: &mut M,
@@ -251,8 +252,8 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// Returns the backtrace table, given where the code of each function begins. Its text begins at
-    /// the first one.
+    /// Returns the backtrace table, given where the code of each function begins. Its text begins
+    /// at the first one.
     pub(crate) fn link(&self, offsets: &[u64]) -> Result<BacktraceTable> {
         let start = offsets.iter().min().copied().unwrap_or_default();
         let offsets = offsets.iter().map(|offset| offset - start);

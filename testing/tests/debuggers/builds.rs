@@ -131,8 +131,8 @@ impl Build {
         }
     }
 
-    /// Returns the bytes of an object file in which entries are seen from outside, as `prefixN`, and
-    /// functions of WebAssembly, as `prefixwasmN`.
+    /// Returns the bytes of an object file in which entries are seen from outside, as `prefixN`,
+    /// and functions of WebAssembly, as `prefixwasmN`.
     pub(crate) fn object(
         &self,
         subject: &Subject,

@@ -98,9 +98,9 @@ impl Subject {
         })
     }
 
-    /// Returns whether a trap of the line `one` may be at the line `other` in optimized code. Of two
-    /// instructions that trap alike, without other effects, Cranelift keeps the first. A branch to a
-    /// block that only traps becomes a conditional trap.
+    /// Returns whether a trap of the line `one` may be at the line `other` in optimized code. Of
+    /// two instructions that trap alike, without other effects, Cranelift keeps the first. A branch
+    /// to a block that only traps becomes a conditional trap.
     pub(crate) fn may_trap_at(&self, one: u64, other: u64) -> bool {
         let (Some(one), Some(other)) = (self.traps.get(&one), self.traps.get(&other)) else {
             return false;

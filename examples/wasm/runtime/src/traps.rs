@@ -214,8 +214,9 @@ pub(crate) fn install() {
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 action.sa_sigaction = handle as *const () as usize;
-                // It runs on the stack of the code, whose limit is far from the end: the alternative
-                // stacks of Rust's threads are too small for a walk without optimization.
+                // It runs on the stack of the code, whose limit is far from the end: the
+                // alternative stacks of Rust's threads are too small for a walk without
+                // optimization.
                 action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
                 libc::sigemptyset(&mut action.sa_mask);
                 libc::sigaction(signal, &action, before.as_mut_ptr());
