@@ -1,4 +1,4 @@
-//! The interprocedural inlining stage for Cranelift: a set of CLIF functions goes in, and comes out
+//! The interprocedural inlining pass for Cranelift: a set of CLIF functions goes in, and comes out
 //! with calls replaced by the bodies of their callees, verified and compiled.
 //!
 //! ```

@@ -124,8 +124,8 @@ impl LabelTable {
         self.entries.is_empty()
     }
 
-    /// Returns whether the function has blocks that are cold to Cranelift, which blocks that trap are
-    /// too. Their code is apart from the rest, and has no places of values.
+    /// Returns whether the function has blocks that are cold to Cranelift, which blocks that trap
+    /// are too. Their code is apart from the rest, and has no places of values.
     pub fn has_cold_blocks(&self) -> bool {
         self.has_cold_blocks
     }

@@ -49,7 +49,7 @@
 //! }
 //!
 //! let jit = JITModule::new(JITBuilder::new(default_libcall_names())?);
-//! // Without the stage: `let mut module = jit;`
+//! // Without inlining: `let mut module = jit;`
 //! let mut module = InliningModule::new(jit, Inliner::new(CostModel::default()));
 //! let main = compile(&mut module)?;
 //! let (mut jit, report) = module.finish()?;
@@ -65,7 +65,7 @@
 //!
 //! Declarations go to the wrapped module at once, so that ids, names and errors are its own. So do
 //! data and functions that are defined by their bytes: they are external to the pass. A second
-//! definition, or the definition of an import, is rejected by the same call as without the stage.
+//! definition, or the definition of an import, is rejected by the same call as without the wrapper.
 //! If the target's flags have the verifier on, it checks each body when the body is defined. Errors
 //! of compilation come from [`flush`](InliningModule::flush) or [`finish`](InliningModule::finish),
 //! as a [`ModuleError`] that names the function.

@@ -1,4 +1,4 @@
-//! The inlining stage around a JIT or an object file.
+//! The inlining pass around a JIT or an object file.
 //!
 //! The front end takes any `Module`. With a policy that is an `InliningModule` around the one that
 //! compiles, and this file has all that it takes.
@@ -64,7 +64,7 @@ pub enum Schedule {
 pub struct Options<'p> {
     /// Which calls are inlined.
     pub policy: Policy,
-    /// Whether all functions are optimized by the stage, and not only those into which something
+    /// Whether all functions are optimized by the pass, and not only those into which something
     /// was inlined.
     pub optimize: bool,
     /// How often calls were executed in an earlier run.
@@ -81,7 +81,7 @@ pub struct Options<'p> {
 }
 
 impl Options<'_> {
-    /// Returns the stage with these options; `None` if there is nothing for it to do.
+    /// Returns the pass with these options; `None` if there is nothing for it to do.
     fn inliner(&self) -> Option<Inliner<'static>> {
         let mut inliner = match self.policy {
             Policy::None if self.count_calls || self.debug => Inliner::new(Never),
@@ -409,7 +409,7 @@ impl Translated<'_> {
     }
 }
 
-/// Defines with or without the stage. With `isa`, `target` needs no more than bytes.
+/// Defines with or without inlining. With `isa`, `target` needs no more than bytes.
 pub(crate) fn define<'w, M: Module>(
     wasm: &'w [u8],
     mut target: M,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
-/// Compiles WebAssembly with the inlining stage of `cranelift-inliner`.
+/// Compiles WebAssembly with the inlining pass of `cranelift-inliner`.
 #[derive(Parser)]
 #[command(name = "wasm", version)]
 struct Arguments {

@@ -1,5 +1,5 @@
-//! Each property fails if a part is wrong: a later stage that changes the pass's result, a policy
-//! that is not steady, or an engine that forgets itself.
+//! Each property fails if a part is wrong: a later transform that changes the pass's result, a
+//! policy that is not steady, or an engine that forgets itself.
 
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::data_value::DataValue;
