@@ -6,10 +6,10 @@
 //! ```
 //!
 //! Without files, the program is generated. The functions of a file are dealt out to 24 shards in
-//! runs, in their order. All shares of time are of CPU time, with reading and parsing, on one thread.
-//! Of the large programs only some shards are compiled, and their cost stands for the others.
-//! `--emit` writes object files of the generated program, whole and in shards, with and without
-//! imports, for runs of it.
+//! runs, in their order. All shares of time are of CPU time, with reading and parsing, on one
+//! thread. Of the large programs only some shards are compiled, and their cost stands for the
+//! others. `--emit` writes object files of the generated program, whole and in shards, with and
+//! without imports, for runs of it.
 
 use cpu_time::ProcessTime;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -439,11 +439,7 @@ fn write(
                 _ if hidden.contains(function.name()) => ObjectLinkage::Hidden,
                 _ => ObjectLinkage::Export,
             };
-            ObjectFunction {
-                symbol: function.name().symbol(),
-                linkage,
-                compiled,
-            }
+            ObjectFunction::new(function.name().symbol(), linkage, compiled)
         })
         .collect();
     let symbol_of = |name: &_| FunctionName::from(Clone::clone(name)).symbol();

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The same front end runs both times; [`with_inlining`] shows the changes for an existing
-//! compiler. [`traps::trap_in`] shows backtraces: a division by zero in an inlined function is told with
-//! all functions around it, by the backtrace table of the code, on Linux.
+//! compiler. [`traps::trap_in`] shows backtraces, on Linux: at a division by zero in an inlined
+//! function, the backtrace table of the code has all functions around it.
 
 mod expressions;
 #[cfg(all(

@@ -1,4 +1,4 @@
-//! The interprocedural inlining stage for Cranelift: a set of CLIF functions goes in, and comes out
+//! The interprocedural inlining pass for Cranelift: a set of CLIF functions goes in, and comes out
 //! with calls replaced by the bodies of their callees, verified and compiled.
 //!
 //! ```
@@ -46,15 +46,15 @@
 //!   ship, and limits that no policy can lift.
 //! * [`splice`]: copies one callee body into one call site. It is usable on its own, and
 //!   [`inline_calls`](splice::inline_calls) replaces Cranelift's own `Context::inline`.
-//! * [`cleanup`]: tidies a function after its splices.
+//! * [`cleanup`]: tidies a function after its splices, and optimizes the code that they opened.
 //! * [`check`]: proves that a function is the correct result of inlining.
 //! * [`locations`]: source locations with their inlining history.
 //! * [`backend`]: machine code, with its tables of locations, and object files.
 //! * `debug_info` (feature `dwarf`): DWARF for compiled functions.
 //! * [`pass`]: all of these over a whole program, in parallel, with a report.
 //! * [`plan`]: the decisions of a run: kept in a file, replayed, and bisected.
-//! * `shard` (feature `shards`): programs that are compiled in parts: summaries, plans made from them,
-//!   and parts with imports.
+//! * `shard` (feature `shards`): programs that are compiled in parts: summaries, plans made from
+//!   them, and parts with imports.
 //! * [`backtrace`]: the source places of return addresses and traps, for backtraces at run time.
 //! * [`frames`]: from the tags and keys of compiled functions to the source program's stack.
 //! * `module` (feature `module`): the pass around a `cranelift_module::Module`, for front ends
@@ -67,8 +67,8 @@
 //! `all-arch` adds the backends for x64, aarch64, riscv64 and s390x, `native` detects the features
 //! of the host's processor, `module` adds the adapter for `cranelift-module`, `jit` the methods of
 //! a wrapped `JITModule`, `profile` profile files, `object` object files, and `dwarf` their debug
-//! information. `shards` adds programs in parts. `trace-log` logs decisions, refusals, splices and steps of clean-up through the
-//! crate `log`, at the level `trace`.
+//! information. `shards` adds programs in parts. `trace-log` logs decisions, refusals, splices and
+//! steps of clean-up through the crate `log`, at the level `trace`.
 //!
 //! # Panics of Cranelift
 //!

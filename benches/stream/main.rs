@@ -9,10 +9,10 @@
 //! function is compiled as soon as it is translated; the pass over the whole program waits for the
 //! last body; a stream takes bodies as they come, in the order of the file, or as it asks for them.
 //! Printed are the least wall times over all rounds, and the times to the first compiled function,
-//! relative to those without inlining, and the most bodies that a stream held at a time, original and
-//! final ones: their number, as a share of all functions, and their instructions, as a share of those
-//! that came in. A second table has the wall times of a simulation for more
-//! threads, with its error against the real ones; see [`simulate`].
+//! relative to those without inlining, and the most bodies that a stream held at a time, original
+//! and final ones: their number, as a share of all functions, and their instructions, as a share of
+//! those that came in. A second table has the wall times of a simulation for more threads, with its
+//! error against the real ones; see [`simulate`].
 
 mod simulate;
 

@@ -56,7 +56,7 @@ pub(crate) struct Decisions {
 impl Decisions {
     pub(crate) fn record(program: &Program, policy: Policy, isa: &dyn TargetIsa) -> Self {
         let mut decisions = Self::record_all(program, &policy.inliner());
-        decisions.drop_what_upstream_cannot(program, isa);
+        decisions.drop_calls_that_upstream_cannot(program, isa);
         decisions
     }
 
@@ -103,7 +103,7 @@ impl Decisions {
         work
     }
 
-    fn drop_what_upstream_cannot(&mut self, program: &Program, isa: &dyn TargetIsa) {
+    fn drop_calls_that_upstream_cannot(&mut self, program: &Program, isa: &dyn TargetIsa) {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(|_| {}));
         let inlined = &self.inlined;

@@ -1,4 +1,4 @@
-//! (c) The peak memory of the stage, beyond the program itself.
+//! (c) The peak memory of the pass, beyond the program itself.
 
 use crate::stage::Stage;
 use crate::table::{Measured, Results, Row};
@@ -16,13 +16,13 @@ pub(crate) fn measure(
 ) {
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let one_thread = one_thread.unwrap_or_else(|error| panic!("{error}"));
-    // One-time allocations of threads and hooks do not belong to the stage.
+    // One-time allocations of threads and hooks do not belong to the pass.
     one_thread.install(|| drop(stage.ours(RecordLevel::All)));
     let peer = one_thread.install(|| peak(|| stage.upstream()));
     // The peer's order of functions is not included.
     let ordered = one_thread.install(|| peak(|| (stage.graph(), stage.upstream())));
     let kinds = [
-        ("peak memory of the stage", RecordLevel::Changes, peer),
+        ("peak memory of the pass", RecordLevel::Changes, peer),
         (
             "peak memory, a call graph for both",
             RecordLevel::Changes,

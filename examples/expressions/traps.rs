@@ -1,9 +1,9 @@
-//! Traps of compiled code: a signal becomes a value with the functions and lines around it, those of
-//! inlined functions too.
+//! Traps of compiled code: a signal becomes a value with the functions and lines around it, those
+//! of inlined functions too.
 //!
 //! The signal handler walks the stack with the backtrace table of the code, and goes on behind the
-//! call that entered the code, where [`enter`] has left its stack pointer. It works on Linux, on x64
-//! and aarch64.
+//! call that entered the code, where [`enter`] has left its stack pointer. It works on Linux, on
+//! x64 and aarch64.
 
 use crate::expressions::{compiler::compile, parser::parse};
 use crate::jit;
@@ -91,7 +91,7 @@ impl fmt::Display for Trap {
     }
 }
 
-/// The most frames that a trap tells of.
+/// The most frames in the message of a trap.
 const FRAMES: usize = 64;
 
 /// A call into compiled code on this thread.

@@ -45,9 +45,9 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 
 /// Returns whether no entity has a number of five to seven digits.
 ///
-/// For `gv400000` Cranelift's reader makes all global values below that, and likewise blocks, values,
-/// slots, signatures and functions, which takes as long as hundreds of other inputs. The library
-/// refuses larger numbers before that.
+/// For `gv400000` Cranelift's reader makes all global values below that, and likewise blocks,
+/// values, slots, signatures and functions, which takes as long as hundreds of other inputs. The
+/// library refuses larger numbers before that.
 fn is_read_fast(text: &str) -> bool {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.into_iter().all(|word| {

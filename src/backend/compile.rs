@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_scratch_compiled_before_leaves_no_trace() {
+    fn earlier_functions_of_the_scratch_leave_no_trace() {
         let isa = target("host", &TargetSettings::new()).unwrap();
         let large = parse(
             "function u3:1(i64) -> i64 fast {
@@ -359,7 +359,8 @@ mod tests {
             Err(CompileError::DanglingName { function, .. }) if function.to_string() == "%d"
         ));
 
-        // Cranelift panics about such a call, and again while it prints that, which ends the process.
+        // Cranelift panics about such a call, and again while it prints that, which ends the
+        // process.
         for call in [
             "v1 = call_indirect sig0, v0(v0)\n return v1",
             "return_call_indirect sig0, v0(v0)",

@@ -32,6 +32,7 @@ pub struct CompiledFunction {
 
 /// Where a sized stack slot lies in the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FrameSlot {
     /// The slot, as the compiled body numbers it and as debug tags refer to it.
     pub slot: StackSlot,
@@ -45,6 +46,7 @@ pub struct FrameSlot {
 
 /// The debug tags of one point of the code.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct DebugTagPoint<'a> {
     /// The place, in bytes from the start of the code.
     pub offset: CodeOffset,

@@ -26,8 +26,8 @@ pub enum TargetError {
     NoBackend {
         /// The name as given.
         name: String,
-        /// Cranelift's message.
-        reason: String,
+        /// Which of both.
+        reason: LookupError,
     },
     /// The processor of the host lacks features that Cranelift needs.
     #[error("the host cannot be a target: {reason}")]
@@ -67,7 +67,7 @@ impl TargetError {
     pub(super) fn no_backend(name: &str, error: LookupError) -> Self {
         TargetError::NoBackend {
             name: name.to_owned(),
-            reason: error.to_string(),
+            reason: error,
         }
     }
 

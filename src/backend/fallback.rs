@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 /// A compiled function and which body it came from.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Compilation {
     /// The machine code.
     pub function: CompiledFunction,
@@ -18,6 +19,7 @@ pub struct Compilation {
 
 /// Which body of a function was compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BodyUsed {
     /// The final one.
     Final,
@@ -37,6 +39,7 @@ impl BodyUsed {
 
 /// Why the original body was compiled in place of the final one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fallback {
     /// Cranelift's error about the final body.
     pub reason: CompileError,

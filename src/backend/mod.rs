@@ -1,6 +1,6 @@
 //! From final bodies to machine code: targets, verification, compilation and object files.
 //!
-//! This is the last stage before the pass, which orchestrates all of them. It does not depend on
+//! This is the last module before the pass, which orchestrates all of them. It does not depend on
 //! programs, graphs or policies: it compiles a [`Function`](cranelift_codegen::ir::Function) for a
 //! target and returns Cranelift's result.
 //!

@@ -26,6 +26,7 @@ use thiserror::Error;
 
 /// A function to write into an object file.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ObjectFunction<'a> {
     /// Its symbol, without the prefix that an object format may add.
     pub symbol: String,
@@ -35,8 +36,24 @@ pub struct ObjectFunction<'a> {
     pub compiled: &'a CompiledFunction,
 }
 
+impl<'a> ObjectFunction<'a> {
+    /// Makes a function with the code `compiled` under the symbol `symbol`.
+    pub fn new(
+        symbol: impl Into<String>,
+        linkage: ObjectLinkage,
+        compiled: &'a CompiledFunction,
+    ) -> Self {
+        ObjectFunction {
+            symbol: symbol.into(),
+            linkage,
+            compiled,
+        }
+    }
+}
+
 /// The visibility of a function's symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ObjectLinkage {
     /// All object files see it.
     Export,
@@ -140,11 +157,8 @@ pub enum ObjectError {
 /// )?;
 /// let isa = target("host", &TargetSettings::new())?;
 /// let compiled = compile_function(&*isa, &functions[0], &mut CompileScratch::new())?;
-/// let function = ObjectFunction {
-///     symbol: default_symbol(compiled.name()),
-///     linkage: ObjectLinkage::Export,
-///     compiled: &compiled,
-/// };
+/// let symbol = default_symbol(compiled.name());
+/// let function = ObjectFunction::new(symbol, ObjectLinkage::Export, &compiled);
 /// let bytes = write_object(&isa, "answer", &[function], default_symbol)?;
 /// assert!(bytes.len() > compiled.code().len());
 /// # Ok::<(), Box<dyn std::error::Error>>(())

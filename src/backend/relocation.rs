@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 
 /// A place in the code that the linker or loader fills in.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Relocation {
     /// The place, in bytes from the start of the function's code.
     pub offset: CodeOffset,
@@ -25,7 +26,8 @@ pub struct Relocation {
     pub addend: Addend,
 }
 
-/// The target of a [`Relocation`].
+/// The target of a [`Relocation`]. A linker must handle all kinds, so a new one is a breaking
+/// change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RelocationTarget {
     /// A function that the body declares (`fn0 = …`), of this program or external.

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_name_or_a_setting_is_told_apart() {
+    fn faults_of_names_and_of_settings_are_told_apart() {
         let settings = TargetSettings::new();
         assert!(matches!(
             error_of("pdp11", &settings),

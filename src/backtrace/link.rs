@@ -18,8 +18,8 @@ pub struct BacktraceTable {
 }
 
 impl BacktraceTable {
-    /// Joins functions. Each comes with the offset of its code from the start of the text, in bytes.
-    /// Their order does not matter.
+    /// Joins functions. Each comes with the offset of its code from the start of the text, in
+    /// bytes. Their order does not matter.
     ///
     /// # Errors
     ///

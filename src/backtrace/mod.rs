@@ -6,14 +6,14 @@
 //! history](crate::locations::LocationMode::InlinedAt) alone. It needs no tags, slots or
 //! instructions, so the code is the same with and without it.
 //!
-//! A table is made in two steps. [`FunctionBacktraces::of`] takes what a function has; it can run as
-//! functions finish, on any thread. [`BacktraceTable::link`] joins the functions at their places in
-//! the text, and the result is [bytes](BacktraceTable::bytes) for a section of an object file or for
-//! memory beside JIT code.
+//! A table is made in two steps. [`FunctionBacktraces::of`] takes what a function has; it can run
+//! as functions finish, on any thread. [`BacktraceTable::link`] joins the functions at their places
+//! in the text, and the result is [bytes](BacktraceTable::bytes) for a section of an object file or
+//! for memory beside JIT code.
 //!
-//! [`BacktraceReader`] reads the bytes in place. It allocates nothing and takes no lock, so a signal
-//! handler may use it. No byte is trusted: corrupt ones give errors and never a panic or an endless
-//! loop. A look-up takes O(log n) for n return addresses and traps.
+//! [`BacktraceReader`] reads the bytes in place. It allocates nothing and takes no lock, so a
+//! signal handler may use it. No byte is trusted: corrupt ones give errors and never a panic or an
+//! endless loop. A look-up takes O(log n) for n return addresses and traps.
 //!
 //! # Form
 //!
@@ -22,25 +22,25 @@
 //!
 //! - where each block of 16 names begins in the stream of names, a `u32` per block;
 //! - the same for the scopes;
-//! - for each block of 128 points, the `u32` key of its first point, and where its other bytes begin
-//!   in the stream of points, a `u32`;
+//! - for each block of 128 points, the `u32` key of its first point, and where its other bytes
+//!   begin in the stream of points, a `u32`;
 //! - where each of at most 255 common steps begins in the stream of steps, a `u16` per step;
 //! - the names: for a user name `u<namespace>:<index>`, twice the namespace as a varint, and the
 //!   index as the difference from that of the user name before in the block, or from 0; for any
 //!   other, twice the number of its bytes plus 1, and the bytes;
-//! - the scopes, which are the bodies that code belongs to: how far before it the scope around it is
-//!   as a varint, 0 for a function that was compiled; the name, as the difference from that of the
-//!   scope before in the block, or from 0; and, in an inlined body, the location of the call in the
-//!   scope around it, likewise;
-//! - the common steps from one point to the next: the key less that of the point before, as a varint;
-//!   then twice the difference of the location, as a varint, plus 1 if the scope is another; then the
-//!   difference of the scope;
-//! - the points, by key: for the first of a block a step from location and scope 0, without its key;
-//!   for each other the number of a common step, a byte, or else the number of common steps, if that
-//!   is not 0, and the step.
+//! - the scopes, which are the bodies that code belongs to: how far before it the scope around it
+//!   is as a varint, 0 for a function that was compiled; the name, as the difference from that of
+//!   the scope before in the block, or from 0; and, in an inlined body, the location of the call in
+//!   the scope around it, likewise;
+//! - the common steps from one point to the next: the key less that of the point before, as a
+//!   varint; then twice the difference of the location, as a varint, plus 1 if the scope is
+//!   another; then the difference of the scope;
+//! - the points, by key: for the first of a block a step from location and scope 0, without its
+//!   key; for each other the number of a common step, a byte, or else the number of common steps,
+//!   if that is not 0, and the step.
 //!
-//! A key is twice the offset in the text, plus 1 for a trap. Scopes are shared: chains with a common
-//! tail have it once, as in the inlining trees of Go's `pclntab`.
+//! A key is twice the offset in the text, plus 1 for a trap. Scopes are shared: chains with a
+//! common tail have it once, as in the inlining trees of Go's `pclntab`.
 //!
 //! ```
 //! use cranelift_inliner::backend::{TargetSettings, target};

@@ -8,8 +8,8 @@ use cranelift_object::ObjectProduct;
 pub const BACKTRACE_SECTION: &str = ".clif_backtrace";
 
 /// Adds `table` to an object file as the read-only section [`BACKTRACE_SECTION`], which is loaded
-/// with the program. If `symbol` is given, the table begins at this symbol, which other object files
-/// of the program see, so that the program can find its table.
+/// with the program. If `symbol` is given, the table begins at this symbol, which other object
+/// files of the program see, so that the program can find its table.
 ///
 /// [`text_offsets`](crate::frames::text_offsets) has the offsets of the functions to [link the
 /// table](BacktraceTable::link) with.

@@ -252,6 +252,7 @@ impl std::iter::FusedIterator for Backtrace<'_> {}
 
 /// A place in the source program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BacktracePlace<'a> {
     /// The function in whose source it is.
     pub function: BacktraceName<'a>,

@@ -13,9 +13,9 @@ const SLOTS: usize = 32;
 /// The tables of texts in memory, such as those of a JIT, by their addresses.
 ///
 /// A look-up allocates nothing and never waits: it only tries a lock, and does not find a text that
-/// is registered or removed at that moment. A signal handler may use it. It takes time linear in the
-/// largest number of texts that there were at once, so a text should be a module and not a function.
-/// Removing a text waits until look-ups in it have ended.
+/// is registered or removed at that moment. A signal handler may use it. It takes time linear in
+/// the largest number of texts that there were at once, so a text should be a module and not a
+/// function. Removing a text waits until look-ups in it have ended.
 ///
 /// ```
 /// use cranelift_inliner::backend::{TargetSettings, target};
@@ -128,8 +128,8 @@ impl BacktraceRegistry {
         Registration { slot }
     }
 
-    /// Calls `f` with the text that has the instruction at the address `pc`, where a program trapped;
-    /// returns `None` if none has.
+    /// Calls `f` with the text that has the instruction at the address `pc`, where a program
+    /// trapped; returns `None` if none has.
     pub fn at_trap<R>(&self, pc: u64, f: impl FnOnce(RegisteredText<'_>) -> R) -> Option<R> {
         self.with_text_of(pc, pc, f)
     }

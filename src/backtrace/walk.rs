@@ -6,9 +6,10 @@ use crate::frames::{FrameMemory, UnreadableMemory, saved_frame};
 
 /// Walks the stack of a program that keeps frame pointers, innermost frame first.
 ///
-/// It expects the frame layout of x64 and aarch64, like [`StackWalker`](crate::frames::StackWalker):
-/// the caller's frame pointer was saved at the frame pointer, and the return address is 8 bytes
-/// above it. The walk ends at the first address outside of the text. It allocates nothing.
+/// It expects the frame layout of x64 and aarch64, like
+/// [`StackWalker`](crate::frames::StackWalker): the caller's frame pointer was saved at the frame
+/// pointer, and the return address is 8 bytes above it. The walk ends at the first address outside
+/// of the text. It allocates nothing.
 ///
 /// ```
 /// use cranelift_inliner::backtrace::{BacktraceTable, BacktraceWalker};
@@ -38,6 +39,7 @@ struct Start {
 
 /// A frame of the stack.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct BacktraceFrame<'a> {
     /// The program counter in it: the address of the trap, or a return address.
     pub pc: u64,
@@ -60,8 +62,8 @@ impl<'a, M: FrameMemory> BacktraceWalker<'a, M> {
         }
     }
 
-    /// Starts at a call that returns to the address `pc`, in the frame with the pointer `fp`: a host
-    /// function's way to its caller.
+    /// Starts at a call that returns to the address `pc`, in the frame with the pointer `fp`: a
+    /// host function's way to its caller.
     pub fn from_return_address(
         table: BacktraceReader<'a>,
         text: u64,

@@ -1,4 +1,4 @@
-//! Small facts about one function body, shared by the stages that edit bodies.
+//! Small facts about one function body, shared by the modules that edit bodies.
 
 mod alias;
 mod cold;

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_joined_holds_on_all_ways() {
+    fn joined_facts_hold_on_all_ways() {
         let value = Value::from_u32;
         let terms = |values: &[u32]| values.iter().map(|&index| value(index).into()).collect();
         let mut assigned = Assigned::default();

@@ -5,7 +5,7 @@ use super::place::Terms;
 use super::tables::Walk;
 use cranelift_codegen::ir::{BlockArg, InstructionData, Opcode, Value, ValueDef};
 
-/// No stage of this crate folds deeper expressions.
+/// No transform of this crate folds deeper expressions.
 const MAX_DEPTH: u32 = 8;
 
 impl Walk<'_> {

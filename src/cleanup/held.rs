@@ -1,10 +1,10 @@
 //! The addresses that values and stack slots hold.
 //!
 //! This is conditional constant propagation (Wegman and Zadeck, TOPLAS 1991) over addresses of
-//! functions and slots, and over the contents of private slots. All is optimistic: a block counts once a
-//! branch leads to it, a slot is private until a visited instruction lets its address out, and the
-//! content of a slot is the same on all ways until one differs. So a call that nothing reaches, if
-//! the assumptions are right, does not make them wrong.
+//! functions and slots, and over the contents of private slots. All is optimistic: a block counts
+//! once a branch leads to it, a slot is private until a visited instruction lets its address out,
+//! and the content of a slot is the same on all ways until one differs. So a call that nothing
+//! reaches, if the assumptions are right, does not make them wrong.
 
 use super::constant::computed_constant;
 use super::flow::Flow;
@@ -90,7 +90,8 @@ impl Cell {
 #[derive(Default)]
 pub(super) struct Contents {
     of: SecondaryMap<Value, Held>,
-    /// The contents of slots at the start of each block, by its number; `None` if nothing leads to it.
+    /// The contents of slots at the start of each block, by its number; `None` if nothing leads to
+    /// it.
     entries: Vec<Option<Vec<Cell>>>,
     escaped: EntitySet<StackSlot>,
     /// One reference for each function.

@@ -1,4 +1,6 @@
-//! Tidies a caller after its splices.
+//! Tidies a caller after its splices, and optimizes the code that they opened.
+//!
+//! # Tidying
 //!
 //! Inlining leaves code that no front end would write: branches on constants that came in as
 //! arguments, blocks that only lead to the next, handlers without a call that could throw, slots of
@@ -19,8 +21,17 @@
 //! Before each second step, a block that is only reachable through cold blocks becomes cold itself,
 //! because the joining of blocks spreads coldness along straight lines of any origin.
 //!
-//! Everything that a debugger sees is kept: tagged instructions, keyed slots and the labels of
-//! values.
+//! # Optimizing
+//!
+//! Cranelift optimizes within a function, but not through its stack slots, and it does not know the
+//! callees. [`optimize`] does what inlining makes possible: slots become values, indirect calls of
+//! known functions become direct, ways go past branches that they decide, and calls that never
+//! throw lose their handlers. [`OptimizeOptions`] has a switch for each transform. They run in
+//! rounds, each with the tidying above, because one opens the way for another; the rounds are
+//! bounded.
+//!
+//! Both keep everything that a debugger sees: tagged instructions, keyed slots and the labels of
+//! values, except those of addresses of slots that became values.
 //!
 //! ```
 //! use cranelift_inliner::cleanup::{CleanupContext, clean_up};

@@ -48,8 +48,8 @@ pub struct OptimizeOptions {
     /// [`memory_functions`](Self::memory_functions).
     pub never_throws: Arc<BTreeSet<FunctionName>>,
     /// Data that is never written and holds addresses of functions, which stay in the program. The
-    /// pass does not know where it is read, so calls that become direct by it are not inlined: those
-    /// by [`Program::add_table`](crate::program::Program::add_table) are.
+    /// pass does not know where it is read, so calls that become direct by it are not inlined:
+    /// those by [`Program::add_table`](crate::program::Program::add_table) are.
     pub tables: Arc<Tables>,
 }
 
@@ -77,9 +77,11 @@ settings!(OptimizeOptions {
     with_promote_slots: promote_slots: bool,
     with_drop_stores: drop_stores: bool,
     with_thread_branches: thread_branches: bool,
+    with_simplify_comparisons: simplify_comparisons: bool,
     with_drop_params: drop_params: bool,
     with_drop_insts: drop_insts: bool,
     with_resolve_targets: resolve_targets: bool,
+    with_guard_calls: guard_calls: bool,
     with_drop_handlers: drop_handlers: bool,
     with_endianness: endianness: Option<Endianness>,
     with_memory_functions: memory_functions: MemoryFunctions,

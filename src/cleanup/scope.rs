@@ -11,7 +11,8 @@ use cranelift_codegen::ir::{Block, Function, Inst, InstructionData};
 /// Where this share of a function or more came in with its last splices, all of it is looked at.
 const WHOLE_FROM_SHARE: usize = 8;
 
-/// All of a function of up to this number of instructions is looked at, which costs next to nothing.
+/// All of a function of up to this number of instructions is looked at, which costs next to
+/// nothing.
 const ALWAYS_WHOLE: usize = 64;
 
 /// The numbers of a body's entities before its splices. Higher ones came in.

@@ -1,8 +1,8 @@
 //! Calls, by which debuggers find the frames of tail calls.
 //!
 //! A call that does not return has no frame. If it is clear which calls led from a frame to the one
-//! that it called, gdb and lldb show it nevertheless. For that they need the calls of each function:
-//! where they return to, whom they call, and whether they are tail calls.
+//! that it called, gdb and lldb show it nevertheless. For that they need the calls of each
+//! function: where they return to, whom they call, and whether they are tail calls.
 
 use super::DebugFunction;
 use super::jumps::is_tail_call;

@@ -16,8 +16,8 @@
 //! leads to the CLIF text itself.
 //!
 //! The tree is built from the code, not from the calls that were inlined: an inlined body without
-//! remaining instructions has no frame. Two calls of one function with the same location are one
-//! inlined subroutine with several ranges.
+//! remaining instructions has no frame. Two calls of one function are two inlined subroutines, even
+//! if both calls have the same location.
 //!
 //! ```
 //! use cranelift_inliner::backend::{
@@ -48,11 +48,8 @@
 //! let mut functions = Vec::new();
 //! let mut debug = Vec::new();
 //! for (id, code) in compiled.iter() {
-//!     functions.push(ObjectFunction {
-//!         symbol: default_symbol(code.name()),
-//!         linkage: ObjectLinkage::Export,
-//!         compiled: code,
-//!     });
+//!     let symbol = default_symbol(code.name());
+//!     functions.push(ObjectFunction::new(symbol, ObjectLinkage::Export, code));
 //!     let locations = compiled.locations(id).ok_or("no table")?;
 //!     debug.push(DebugFunction::new(code, locations));
 //! }
@@ -93,6 +90,7 @@ use cranelift_object::ObjectProduct;
 
 /// A function of an object file, to be described.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct DebugFunction<'a> {
     /// Its code.
     pub compiled: &'a CompiledFunction,
@@ -160,8 +158,8 @@ impl<'a> DebugInfo<'a> {
         self
     }
 
-    /// Sets whether `.eh_frame` is written; it is by default. Turn it off for functions of which the
-    /// object file has it already, by cranelift-object's `unwind_info`.
+    /// Sets whether `.eh_frame` is written; it is by default. Turn it off for functions of which
+    /// the object file has it already, by cranelift-object's `unwind_info`.
     #[must_use]
     pub fn unwind(mut self, unwind: bool) -> Self {
         self.unwind = unwind;

@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 /// A place in a source file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SourcePosition<'s> {
     /// The file's path, absolute or from [`SourceMap::directory`].
     pub file: &'s str,
@@ -13,6 +14,24 @@ pub struct SourcePosition<'s> {
     pub line: u64,
     /// The column, counted from 1; 0 where there is none.
     pub column: u64,
+}
+
+impl<'s> SourcePosition<'s> {
+    /// Makes the position of a line, counted from 1, without a column.
+    pub fn new(file: &'s str, line: u64) -> Self {
+        SourcePosition {
+            file,
+            line,
+            column: 0,
+        }
+    }
+
+    /// Sets the column, counted from 1.
+    #[must_use]
+    pub fn with_column(mut self, column: u64) -> Self {
+        self.column = column;
+        self
+    }
 }
 
 /// Maps a front end's functions and locations to its source.

@@ -12,6 +12,7 @@ pub trait VariableSchema: Sync {
 
 /// A variable in a stack slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Variable {
     /// The function that has the variable.
     pub function: FunctionName,
@@ -23,8 +24,26 @@ pub struct Variable {
     pub offset: u32,
 }
 
+impl Variable {
+    /// Makes a variable of `function` at `offset`, in bytes from the start of the slot.
+    pub fn new(
+        function: FunctionName,
+        name: impl Into<String>,
+        ty: VariableType,
+        offset: u32,
+    ) -> Self {
+        Variable {
+            function,
+            name: name.into(),
+            ty,
+            offset,
+        }
+    }
+}
+
 /// A scalar type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct VariableType {
     /// Its name in the source language.
     pub name: String,
@@ -32,6 +51,17 @@ pub struct VariableType {
     pub size: u8,
     /// The encoding of its bytes.
     pub encoding: VariableEncoding,
+}
+
+impl VariableType {
+    /// Makes a type of `size` bytes.
+    pub fn new(name: impl Into<String>, size: u8, encoding: VariableEncoding) -> Self {
+        VariableType {
+            name: name.into(),
+            size,
+            encoding,
+        }
+    }
 }
 
 /// The encoding of a variable's bytes.

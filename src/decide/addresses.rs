@@ -274,8 +274,8 @@ fn is_constant(func: &Function, value: Value) -> bool {
         if func.dfg.insts[inst].opcode() == Opcode::Iconst)
 }
 
-/// Returns whether `value` may be the address of a slot of `func`, up to added constants: it is one,
-/// or a block parameter.
+/// Returns whether `value` may be the address of a slot of `func`, up to added constants: it is
+/// one, or a block parameter.
 pub(super) fn may_be_slot(func: &Function, value: Value) -> bool {
     if func.sized_stack_slots.is_empty() {
         return false;

@@ -134,8 +134,8 @@ impl<'a> CallSite<'a> {
     /// after that body is in place.
     ///
     /// Where decisions are made on summaries alone, it is a function with only this call in it, and
-    /// the [callee](Self::callee) is one without instructions. All other methods then have the facts
-    /// that were recorded.
+    /// the [callee](Self::callee) is one without instructions. All other methods then have the
+    /// facts that were recorded.
     pub fn caller(&self) -> &'a Function {
         match self.recorded {
             Some(recorded) => &recorded.skeleton(self.analysis.caller).caller,
@@ -247,8 +247,8 @@ impl<'a> CallSite<'a> {
     }
 
     /// Returns, for each result of the call, the number of branches of the caller that it decides,
-    /// alone or with constants. Where the callee [returns a constant](super::Summary::results), such
-    /// a branch is decided once the call is inlined, if no other value comes between.
+    /// alone or with constants. Where the callee [returns a constant](super::Summary::results),
+    /// such a branch is decided once the call is inlined, if no other value comes between.
     ///
     /// Costs a walk over the blocks of the caller, once for all sites of a round.
     pub fn result_branches(&self) -> impl ExactSizeIterator<Item = u32> + use<'a> {

@@ -15,12 +15,12 @@ use smallvec::SmallVec;
 /// The cost of a site is the size of the copy, in instructions, and a share of the stack slots that
 /// come into the caller's frame; [slots of the callee alone](super::Summary::own_slots) that become
 /// values cost nothing. The benefit is the number of instructions that inlining makes
-/// unnecessary: the call itself, the passing of its arguments, the instructions that fold because an
-/// argument is constant, the caller's branches on results that are constant on some ways, and the
-/// accesses of stack slots that become values. A site is inlined where
-/// the cost, less the benefit, does not exceed a threshold, and the threshold depends on how often
-/// the call seems to run. The scheme is LLVM's; the numbers are for Cranelift, whose optimizer does
-/// less afterwards, so that thresholds are lower.
+/// unnecessary: the call itself, the passing of its arguments, the instructions that fold because
+/// an argument is constant, the caller's branches on results that are constant on some ways, and
+/// the accesses of stack slots that become values. A site is inlined where the cost, less the
+/// benefit, does not exceed a threshold, and the threshold depends on how often the call seems to
+/// run. The scheme is LLVM's; the numbers are for Cranelift, whose optimizer does less afterwards,
+/// so that thresholds are lower.
 ///
 /// All numbers are in instructions of CLIF, which all cost the same here; long lists
 /// [count](super::Limits#sizes) as several. To change some of them:
@@ -67,16 +67,16 @@ pub struct CostModel {
     /// It does not hold where the caller has several call sites itself, could be inlined at them as
     /// it is, and could not with the callee in it: the part of a function that seldom runs, such as
     /// the growth of a buffer, would keep the other part from being inlined. LLVM defers such calls
-    /// for the same reason. A call in the caller's first block runs as often as the caller, so there
-    /// it does hold.
+    /// for the same reason. A call in the caller's first block runs as often as the caller, so
+    /// there it does hold.
     pub sole_call_site_threshold: i64,
-    /// Added to the bound for a site whose callee is local and called from two sites; for more sites,
-    /// divided by their number less one.
+    /// Added to the bound for a site whose callee is local and called from two sites; for more
+    /// sites, divided by their number less one.
     ///
-    /// If all are inlined the function goes away, so that the code grows by one copy less than there
-    /// are sites. On the half of the programs in docs/PERFORMANCE.md that the number was chosen by,
-    /// 90 takes the run time from 0.471 to 0.436 of that without inlining, and the code from 0.935 to
-    /// 0.946; 60 takes it to 0.448, 130 to 0.443 and 180 to 0.451.
+    /// If all are inlined the function goes away, so that the code grows by one copy less than
+    /// there are sites. On the half of the programs in docs/PERFORMANCE.md that the number was
+    /// chosen by, 90 takes the run time from 0.471 to 0.436 of that without inlining, and the code
+    /// from 0.935 to 0.946; 60 takes it to 0.448, 130 to 0.443 and 180 to 0.451.
     pub few_call_sites_bonus: i64,
     /// The instructions that a call takes beside its arguments: the call, the
     /// prologue and epilogue of the callee, and the registers saved around it.
@@ -199,8 +199,8 @@ impl CostModel {
         (benefit.min(self.max_promotion), slots.len())
     }
 
-    /// Returns the benefit of branches on constant results, and their number. Each counts by the share
-    /// of the ways on which its result is constant.
+    /// Returns the benefit of branches on constant results, and their number. Each counts by the
+    /// share of the ways on which its result is constant.
     fn decided(&self, site: &CallSite<'_>) -> (i64, usize) {
         let results = site.summary().results();
         if results.iter().all(|ways| ways.constant == 0) {
@@ -315,8 +315,8 @@ impl CostModel {
         self.few_call_sites_bonus.checked_div(others).unwrap_or(0)
     }
 
-    /// Returns whether the caller may be inlined at several sites as it is, and could not be with the
-    /// callee in it.
+    /// Returns whether the caller may be inlined at several sites as it is, and could not be with
+    /// the callee in it.
     fn stays_small(&self, site: &CallSite<'_>, cost: i64) -> bool {
         let caller = count(site.caller_insts());
         let highest = self.highest().saturating_add(self.call_overhead);

@@ -123,8 +123,8 @@ pub trait Inline: Send + Sync {
         None
     }
 
-    /// Returns whether the answer about every call of a function is to keep it, now that its body is
-    /// final; `false`, the default, if some call of it may be inlined.
+    /// Returns whether the answer about every call of a function is to keep it, now that its body
+    /// is final; `false`, the default, if some call of it may be inlined.
     ///
     /// A [stream](crate::pass::Inliner::stream) asks this, to free the bodies early that could only
     /// have come in with that one. It still asks about each call. The answer must depend on

@@ -127,8 +127,8 @@ impl PolicyReason {
         }
     }
 
-    /// Returns the benefit that a [`CostModel`](super::CostModel) found, in instructions; `None` for
-    /// other reasons.
+    /// Returns the benefit that a [`CostModel`](super::CostModel) found, in instructions; `None`
+    /// for other reasons.
     pub fn benefit(&self) -> Option<i64> {
         match &self.0 {
             &Form::Weighed { benefit, .. } => Some(benefit.into()),
@@ -137,8 +137,8 @@ impl PolicyReason {
         }
     }
 
-    /// Returns the threshold of a [`CostModel`](super::CostModel), in instructions; `None` for other
-    /// reasons, and for a site that is cheaper than every threshold.
+    /// Returns the threshold of a [`CostModel`](super::CostModel), in instructions; `None` for
+    /// other reasons, and for a site that is cheaper than every threshold.
     pub fn threshold(&self) -> Option<i64> {
         match &self.0 {
             &Form::Weighed { threshold, .. } => threshold.map(i64::from),

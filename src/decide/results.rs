@@ -1,7 +1,7 @@
 //! Results that are constant on some ways, and branches on a call's results.
 //!
-//! A callee that returns 0 or a value, and a caller that tests for 0, test twice. Once the callee is
-//! inlined, the ways with a constant go straight to where the caller's branch leads.
+//! A callee that returns 0 or a value, and a caller that tests for 0, test twice. Once the callee
+//! is inlined, the ways with a constant go straight to where the caller's branch leads.
 
 use crate::body::{branches, resolve_alias};
 use cranelift_codegen::entity::SecondaryMap;

@@ -257,8 +257,8 @@ impl Summary {
         self.parameters.get_or_init(uses)
     }
 
-    /// Returns on how many ways each result, by its index, is constant; the body is read for the first
-    /// question.
+    /// Returns on how many ways each result, by its index, is constant; the body is read for the
+    /// first question.
     pub fn results(&self) -> &[ResultWays] {
         let ways = || panics::catch(|| result_ways(&self.body)).unwrap_or_default();
         self.results.get_or_init(ways)

@@ -33,8 +33,8 @@ impl<S: FrameSchema> FrameTableBuilder<S> {
         }
     }
 
-    /// Adds a compiled function. `identity` is the embedder's number for it, which
-    /// [`link`](Self::link) asks the function's place by and which lookups give back.
+    /// Adds a compiled function. `identity` is the embedder's number for it: [`link`](Self::link)
+    /// asks for the place of the code by this number, and lookups return it.
     ///
     /// # Errors
     ///

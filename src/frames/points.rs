@@ -8,6 +8,7 @@ use cranelift_codegen::MachDebugTagPos;
 
 /// A program point.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct TablePoint<'a> {
     /// Where it is, in bytes from the start of the text.
     pub offset: u32,

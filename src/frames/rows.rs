@@ -21,6 +21,7 @@ pub struct FrameTableReader<'a> {
 
 /// A function in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TableFunction {
     /// The number under which it was added.
     pub identity: u64,

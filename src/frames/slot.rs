@@ -6,6 +6,7 @@ use cranelift_codegen::ir::StackSlotKey;
 
 /// A stack slot of a virtual frame: the place of this copy, and the data common to all copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SlotPlace<'a> {
     /// The offset of the slot from the physical frame's frame pointer, in bytes; negative, because
     /// slots lie below.

@@ -61,6 +61,7 @@ pub struct StackWalker<'a, M> {
 
 /// A physical frame, and the virtual frames in it.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct PhysicalFrame<'a> {
     /// The program counter in it; for all but the innermost a return address.
     pub pc: u64,

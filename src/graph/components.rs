@@ -157,8 +157,8 @@ impl Components {
     }
 }
 
-/// Sorts the members of each component by name, and returns the components' numbers in the bottom-up
-/// order: by height, and among equal heights by the least name.
+/// Sorts the members of each component by name, and returns the components' numbers in the
+/// bottom-up order: by height, and among equal heights by the least name.
 fn in_order(
     program: &Program,
     strong: &mut Strong<FunctionId>,

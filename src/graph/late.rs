@@ -209,8 +209,8 @@ impl CallGraph {
         location.filter(|location| !location.is_default())
     }
 
-    /// Makes the graph one of bodies, after all of them have come: each site has its instruction, and
-    /// leads to the callee of that. `program` has the bodies, or only those that were kept.
+    /// Makes the graph one of bodies, after all of them have come: each site has its instruction,
+    /// and leads to the callee of that. `program` has the bodies, or only those that were kept.
     pub(crate) fn settle(&mut self, program: Program) {
         self.program = program;
         let Some(late) = self.late.clone() else {
@@ -366,8 +366,8 @@ impl CallGraph {
 
     /// Returns the declaration that says of a function all that its body does.
     ///
-    /// Calls of Cranelift's own routines cannot be declared; `None` for a function that has any, and
-    /// for one that the program does not have.
+    /// Calls of Cranelift's own routines cannot be declared; `None` for a function that has any,
+    /// and for one that the program does not have.
     ///
     /// ```
     /// use cranelift_inliner::{graph::CallGraph, program::Program};

@@ -64,8 +64,8 @@ impl<'a> CodeLocations<'a> {
             .map_or_else(SourceLoc::default, |range| range.loc)
     }
 
-    /// Returns a function like [`CodeLocations::location`] for offsets that do not decrease from call
-    /// to call, which all take constant time together with the ranges that they pass.
+    /// Returns a function like [`CodeLocations::location`] for offsets that do not decrease from
+    /// call to call, which all take constant time together with the ranges that they pass.
     pub(crate) fn in_order(&self) -> impl FnMut(CodeOffset) -> SourceLoc + use<'a> {
         let mut ranges = self.ranges;
         move |offset| {

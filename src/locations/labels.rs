@@ -124,14 +124,14 @@ impl LabelTable {
         self.entries.is_empty()
     }
 
-    /// Returns whether the function has blocks that are cold to Cranelift, which blocks that trap are
-    /// too. Their code is apart from the rest, and has no places of values.
+    /// Returns whether the function has blocks that are cold to Cranelift, which blocks that trap
+    /// are too. Their code is apart from the rest, and has no places of values.
     pub fn has_cold_blocks(&self) -> bool {
         self.has_cold_blocks
     }
 
-    /// Returns whether the function has calls that do not return. Cranelift may then move the frame,
-    /// and does not count that in the places of spilled values.
+    /// Returns whether the function has calls that do not return. Cranelift may then move the
+    /// frame, and does not count that in the places of spilled values.
     pub fn has_tail_calls(&self) -> bool {
         self.has_tail_calls
     }

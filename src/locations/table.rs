@@ -28,6 +28,7 @@ pub(super) struct Entry {
 
 /// The source of an instruction: one level of its inlining history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Place<'t> {
     /// The function in whose source the instruction is.
     pub function: &'t FunctionName,

@@ -24,8 +24,8 @@ use std::time::Duration;
 /// The bodies that may wait for the stream. It holds more itself, where they wait for callees.
 const CAPACITY: usize = 64;
 
-/// The time between two looks of an idle thread of the pool at the stream's thread: short beside the
-/// compilation of a function.
+/// The time between two looks of an idle thread of the pool at the stream's thread: short beside
+/// the compilation of a function.
 const POLLED: Duration = Duration::from_micros(50);
 
 type Outcome = Result<Streamed<Option<StreamError>>, StreamError>;
@@ -162,10 +162,10 @@ impl<M: Module> InliningModule<'static, M> {
     /// it has as well, if the declarations are [exact](Streamed::is_exact); it never depends on
     /// threads or on the order of definitions.
     ///
-    /// Linkage, uses outside, attributes and hints must be as at the next flush. If they are not, or
-    /// a function is missing, is not as declared, or was not declared, the flush does all the work
-    /// itself. The work runs on the global rayon pool. Definitions and flushes wait for it, and may be
-    /// made on threads of that pool. Dropping the module ends the work.
+    /// Linkage, uses outside, attributes and hints must be as at the next flush. If they are not,
+    /// or a function is missing, is not as declared, or was not declared, the flush does all the
+    /// work itself. The work runs on the global rayon pool. Definitions and flushes wait for it,
+    /// and may be made on threads of that pool. Dropping the module ends the work.
     ///
     /// ```
     /// use cranelift_codegen::ir::{AbiParam, InstBuilder, types::I64};

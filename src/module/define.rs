@@ -78,8 +78,8 @@ impl<M: Module> InliningModule<'_, M> {
         Err(self.named(function, failure.into_error()))
     }
 
-    /// Defines a function with a body. If that has a table of locations, its value labels get numbers
-    /// of their own, by the table that is returned.
+    /// Defines a function with a body. If that has a table of locations, its value labels get
+    /// numbers of their own, by the table that is returned.
     fn define(
         &mut self,
         function: FuncId,

@@ -49,7 +49,7 @@
 //! }
 //!
 //! let jit = JITModule::new(JITBuilder::new(default_libcall_names())?);
-//! // Without the stage: `let mut module = jit;`
+//! // Without inlining: `let mut module = jit;`
 //! let mut module = InliningModule::new(jit, Inliner::new(CostModel::default()));
 //! let main = compile(&mut module)?;
 //! let (mut jit, report) = module.finish()?;
@@ -65,7 +65,7 @@
 //!
 //! Declarations go to the wrapped module at once, so that ids, names and errors are its own. So do
 //! data and functions that are defined by their bytes: they are external to the pass. A second
-//! definition, or the definition of an import, is rejected by the same call as without the stage.
+//! definition, or the definition of an import, is rejected by the same call as without the wrapper.
 //! If the target's flags have the verifier on, it checks each body when the body is defined. Errors
 //! of compilation come from [`flush`](InliningModule::flush) or [`finish`](InliningModule::finish),
 //! as a [`ModuleError`] that names the function.
@@ -318,8 +318,8 @@ impl<'a, M: Module> InliningModule<'a, M> {
         was_held
     }
 
-    /// Returns the wrapped module, without the bodies that are held back still. For giving up after
-    /// an error; [`finish`](Self::finish) is the way to the end.
+    /// Returns the wrapped module and drops the bodies that are still held back, to give up after
+    /// an error. [`finish`](Self::finish) defines them first.
     pub fn into_module(self) -> M {
         self.module
     }

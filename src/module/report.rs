@@ -179,9 +179,9 @@ impl ModuleReport {
         }
     }
 
-    /// Returns the variables that the value labels in the code of `function` stand for; `None` if it
-    /// has none. If the pass keeps locations as they are, there is no table, and labels are the front
-    /// end's.
+    /// Returns the variables that the value labels in the code of `function` stand for; `None` if
+    /// it has none. If the pass keeps locations as they are, there is no table, and labels are the
+    /// front end's.
     ///
     /// Labels of two bodies in one function may have the same number. So
     /// [`on_define`](super::InliningModule::on_define) and

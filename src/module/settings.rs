@@ -69,8 +69,8 @@ impl<'a, M> InliningModule<'a, M> {
         self
     }
 
-    /// Calls `f` with the code of each function that the pass has compiled and the wrapped module got
-    /// as bytes, [in parallel](Self::compile_in_parallel) or in the
+    /// Calls `f` with the code of each function that the pass has compiled and the wrapped module
+    /// got as bytes, [in parallel](Self::compile_in_parallel) or in the
     /// [background](InliningModule::start): for front ends that need its traps or its call sites.
     /// [`on_define`](Self::on_define) has all other functions.
     ///

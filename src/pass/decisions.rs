@@ -273,8 +273,8 @@ impl CallerJob<'_> {
         Ok(wanted)
     }
 
-    /// Returns whether the copy takes the place of its original, so that the program does not grow: the
-    /// call is the only reference to a local function.
+    /// Returns whether the copy takes the place of its original, so that the program does not grow:
+    /// the call is the only reference to a local function.
     ///
     /// A call that came in with a body has its original elsewhere, so it is never the only one.
     fn moves(&self, candidate: &Candidate) -> bool {

@@ -35,11 +35,11 @@ pub struct DeclaredProgram {
     /// first function is done early. `None`, the default, is one less than the threads of the
     /// pool: each of the others finds work, and this one translates.
     pub queue_capacity: Option<usize>,
-    /// The [size](crate::decide::Limits#sizes) of all bodies together that the stream may hold, with
-    /// those that wait for others and those that may still be inlined. Threads that hand in more
-    /// bodies do tasks first, until less is held or no task waits for a thread. So it is only as good
-    /// as the order of the bodies: see [`Stream::next_wanted`](super::Stream::next_wanted). `None`,
-    /// the default, leaves only the bound of [`queue_capacity`](Self::queue_capacity).
+    /// The [size](crate::decide::Limits#sizes) of all bodies together that the stream may hold,
+    /// with those that wait for others and those that may still be inlined. Threads that hand in
+    /// more bodies do tasks first, until less is held or no task waits for a thread. So it is only
+    /// as good as the order of the bodies: see [`Stream::next_wanted`](super::Stream::next_wanted).
+    /// `None`, the default, leaves only the bound of [`queue_capacity`](Self::queue_capacity).
     pub body_capacity: Option<usize>,
     /// Whether the result has the bodies; off by default. Then a body is freed as soon as its
     /// function is compiled, no function may inline it any more, and no function that falls back to

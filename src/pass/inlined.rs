@@ -99,8 +99,8 @@ impl Inlined {
     }
 
     /// Returns the same result with other bodies. For each function of the input, dropped or not,
-    /// `body` takes its id and final body, and returns the body from a later stage. The report
-    /// stays that of the pass.
+    /// `body` takes its id and final body, and returns the embedder's later version of it. The
+    /// report stays that of the pass.
     ///
     /// ```
     /// # use cranelift_inliner::{cleanup, decide::Always, pass::Inliner, program::Program};

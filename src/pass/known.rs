@@ -8,8 +8,8 @@ use cranelift_codegen::ir::{Endianness, Function, Signature};
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-/// The bodies that one proof has asked for: a stream may free them meanwhile. Few functions refer to
-/// many others, so it is a list.
+/// The bodies that one proof has asked for: a stream may free them meanwhile. Few functions refer
+/// to many others, so it is a list.
 #[derive(Default)]
 pub(super) struct Lent(OnceCell<Box<Loan>>);
 
@@ -64,8 +64,9 @@ pub(super) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// Returns whether a function that calls by a table lead to never throws by the declarations. Its
-    /// body need not be there, because nothing waits for it, and is checked against them when it comes.
+    /// Returns whether a function that calls by a table lead to never throws by the declarations.
+    /// Its body need not be there, because nothing waits for it, and is checked against them when
+    /// it comes.
     fn is_declared_quiet(&self, name: &FunctionName) -> bool {
         let state = self.state;
         let id = state

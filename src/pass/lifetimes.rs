@@ -5,11 +5,11 @@
 //! *Inlining* needs its final body while a function that may inline it is not final. A function may
 //! inline those that it refers to, and then those to which the inlined bodies refer. So a body is
 //! held by the functions that refer to it and are not final, and by the final bodies that refer to
-//! it and are held themselves. These are counted by cycles of the call graph, because the members of
-//! a cycle would hold each other for ever.
+//! it and are held themselves. These are counted by cycles of the call graph, because the members
+//! of a cycle would hold each other for ever.
 //!
-//! *Compiling* needs its final body, and its original one in case Cranelift refuses the final one. A
-//! local function to which no final body refers is passed over. It is needed all the same if a
+//! *Compiling* needs its final body, and its original one in case Cranelift refuses the final one.
+//! A local function to which no final body refers is passed over. It is needed all the same if a
 //! function that referred to it falls back to its original body, so it waits until these functions
 //! are compiled.
 //!
@@ -56,8 +56,8 @@ pub(super) struct Lifetimes {
 #[derive(Default)]
 struct Cycle {
     members: Vec<FunctionId>,
-    /// Its members, the functions that refer to one of them, and are not final; and the final bodies
-    /// beyond it that hold it.
+    /// Its members, the functions that refer to one of them, and are not final; and the final
+    /// bodies beyond it that hold it.
     holders: AtomicUsize,
 }
 

@@ -149,12 +149,12 @@ pub enum Optimize {
 
 /// Observes the progress of the pass, from several threads, in no fixed order.
 pub trait Observer: Send + Sync {
-    /// Called when a function's body is final.
+    /// Observes that a function's body is final.
     fn inlined(&self, function: FunctionId) {
         let _ = function;
     }
 
-    /// Called after a function was compiled.
+    /// Observes that a function was compiled.
     fn compiled(&self, function: FunctionId) {
         let _ = function;
     }
@@ -383,9 +383,9 @@ impl<'a> Inliner<'a> {
         }
     }
 
-    /// Returns the same pass with another policy, without a profile and an observer, for the part of
-    /// a program in which decisions were made before. Calls are also inlined into functions that are
-    /// only available to be inlined, and the growth of functions is not limited again.
+    /// Returns the same pass with another policy, without a profile and an observer, for the part
+    /// of a program in which decisions were made before. Calls are also inlined into functions that
+    /// are only available to be inlined, and the growth of functions is not limited again.
     #[cfg(feature = "shards")]
     pub(crate) fn following<'s>(&'s self, policy: impl Inline + 's) -> Inliner<'s> {
         let mut limits = self.limits;
@@ -435,7 +435,8 @@ impl<'a> Inliner<'a> {
     /// an error, the function is done once more, with the verifier after each step, so that the
     /// error names the step. Off by default.
     ///
-    /// `isa` is a `&dyn TargetIsa` or an [`OwnedTargetIsa`](cranelift_codegen::isa::OwnedTargetIsa).
+    /// `isa` is a `&dyn TargetIsa` or an
+    /// [`OwnedTargetIsa`](cranelift_codegen::isa::OwnedTargetIsa).
     #[must_use]
     pub fn verify_with(mut self, isa: impl Into<Shared<'a, dyn TargetIsa + 'a>>) -> Self {
         self.verify = Some(isa.into());
@@ -534,8 +535,8 @@ impl<'a> Inliner<'a> {
         run::run(self, program, tables, None, None).map(|(inlined, _)| inlined)
     }
 
-    /// Like [`Inliner::run`], but for a target of this byte order. The locations of the functions in
-    /// `tables` are entries of their tables.
+    /// Like [`Inliner::run`], but for a target of this byte order. The locations of the functions
+    /// in `tables` are entries of their tables.
     #[cfg(feature = "module")]
     pub(crate) fn run_in_order(
         &self,

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_wants_is_not_kept() {
+    fn unwanted_tables_are_not_kept() {
         let callee = &cranelift_reader::parse_functions(TEXT).unwrap()[0];
         let preparation = Preparation::default();
         let is_kept = || preparation.tables().kept.is_some();

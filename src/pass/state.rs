@@ -120,8 +120,8 @@ pub(super) struct State<'a> {
     pub(super) addressed_by: SecondaryMap<FunctionId, Vec<FunctionId>>,
     /// The functions whose addresses tables hold.
     pub(super) in_tables: EntitySet<FunctionId>,
-    /// Those in the tables of [`OptimizeOptions`](crate::cleanup::OptimizeOptions). The graph does not
-    /// know where these tables are read.
+    /// Those in the tables of [`OptimizeOptions`](crate::cleanup::OptimizeOptions). The graph does
+    /// not know where these tables are read.
     pub(super) in_other_tables: EntitySet<FunctionId>,
     /// The functions that never throw as they came in.
     pub(super) never_throwing: EntitySet<FunctionId>,

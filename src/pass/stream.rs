@@ -1,9 +1,10 @@
 //! The pass over functions that come one by one.
 //!
 //! The pass over a whole program waits for the last body before it starts, and a front end that
-//! translates in parallel waits with it. Here a front end declares its functions first, and hands in
-//! bodies in any order while it translates. A component of the call graph starts as soon as its own
-//! bodies are there and its callees are done; from there on everything is as in the whole program.
+//! translates in parallel waits with it. Here a front end declares its functions first, and hands
+//! in bodies in any order while it translates. A component of the call graph starts as soon as its
+//! own bodies are there and its callees are done; from there on everything is as in the whole
+//! program.
 //!
 //! *Determinism.* Decisions depend on the declarations and the bodies, not on the order of arrival
 //! or on threads, because a function never sees more than the final bodies of callees that it waits
@@ -157,9 +158,9 @@ impl<'s> Stream<'_, 's> {
     /// Hands in a body, under its own name, and returns the function.
     ///
     /// The work that becomes possible is done by the threads of the current rayon pool. Where more
-    /// tasks wait for a thread than [`DeclaredProgram::queue_capacity`], or the bodies that are held
-    /// are larger than [`DeclaredProgram::body_capacity`], this call does some of the tasks before it
-    /// returns.
+    /// tasks wait for a thread than [`DeclaredProgram::queue_capacity`], or the bodies that are
+    /// held are larger than [`DeclaredProgram::body_capacity`], this call does some of the tasks
+    /// before it returns.
     ///
     /// # Errors
     ///
@@ -427,8 +428,8 @@ impl Inliner<'_> {
     }
 }
 
-/// Returns the local functions that are compiled without waiting for their callers: no call can have
-/// them inlined, and the result needs them unless all references turn out to be unreachable.
+/// Returns the local functions that are compiled without waiting for their callers: no call can
+/// have them inlined, and the result needs them unless all references turn out to be unreachable.
 fn compiled_early(state: &State<'_>) -> EntitySet<FunctionId> {
     let program = state.program;
     let is_early = |&id: &FunctionId| {

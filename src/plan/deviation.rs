@@ -79,8 +79,8 @@ impl Plan {
     /// does not list, the listed sites that moved or are missing, and those with another outcome.
     ///
     /// Locations are compared where both the plan and the program have one; sites are decided by
-    /// name alone. For a kept call without a [record](crate::pass::RecordLevel), the only deviation is
-    /// that it was to be inlined.
+    /// name alone. For a kept call without a [record](crate::pass::RecordLevel), the only deviation
+    /// is that it was to be inlined.
     pub fn deviations(&self, inlined: &Inlined) -> Vec<Deviation> {
         let mut deviations = Vec::new();
         let mut seen = BTreeSet::new();

@@ -4,6 +4,7 @@ use super::{Plan, SitePath};
 use crate::decide::{CallSite, Decision, Inline};
 
 /// The decision about sites that a plan does not list.
+#[non_exhaustive]
 pub enum Fallback<'a> {
     /// Another policy.
     Policy(Box<dyn Inline + 'a>),
@@ -13,8 +14,8 @@ pub enum Fallback<'a> {
 
 /// Decides by a [`Plan`].
 ///
-/// It [rules out](Inline::rules_out) no function: a call that the engine refuses is not in a plan, and
-/// would count as a deviation from it.
+/// It [rules out](Inline::rules_out) no function: a call that the engine refuses is not in a plan,
+/// and would count as a deviation from it.
 ///
 /// A decision's reason is that of the plan after the word `planned`. After the run,
 /// [`Plan::deviations`] gives the sites that the plan does not list, and its entries that were not

@@ -43,8 +43,8 @@ impl fmt::Display for Mismatch {
 }
 
 impl Profile {
-    /// Returns the sites whose counts are not used for the program of `graph`, in the order of their
-    /// names.
+    /// Returns the sites whose counts are not used for the program of `graph`, in the order of
+    /// their names.
     pub fn mismatches(&self, graph: &CallGraph) -> Vec<Mismatch> {
         let mut unused = self.sites.clone();
         let mut mismatches = Vec::new();

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// An embedder's demand for the calls of a function.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
 pub enum InlineAttribute {
     /// Nothing: the policy decides.
     #[default]

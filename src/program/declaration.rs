@@ -59,7 +59,7 @@ settings!(Declaration {
     with_indirect_calls: indirect_calls: usize,
     with_addresses: addresses: Vec<FunctionName>,
     with_switches_stacks: switches_stacks: bool,
-});
+} [name, signature, insts]);
 
 impl Declaration {
     /// Declares an exported function of about `insts` instructions that calls nothing.

@@ -79,8 +79,8 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// As for [`set_linkage`](Self::set_linkage), and [`ProgramError::NoCall`] if the instruction is
-    /// not a direct call in the caller's layout.
+    /// As for [`set_linkage`](Self::set_linkage), and [`ProgramError::NoCall`] if the instruction
+    /// is not a direct call in the caller's layout.
     pub fn set_hint<'n>(
         &mut self,
         caller: impl Into<FunctionRef<'n>>,

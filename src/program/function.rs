@@ -55,11 +55,23 @@ impl fmt::Display for Linkage {
 
 /// The place in the input that a function comes from.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub struct Origin {
     /// The file as it was named, or the embedder's name for the text.
     pub file: Arc<str>,
     /// The line of the word `function`, counted from 1.
     pub line: u32,
+}
+
+impl Origin {
+    /// Makes the place of a function in `file`, whose word `function` is in the line `line`,
+    /// counted from 1.
+    pub fn new(file: impl Into<Arc<str>>, line: u32) -> Self {
+        Origin {
+            file: file.into(),
+            line,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -71,6 +83,7 @@ impl fmt::Display for Origin {
 /// A comment in or after a function that asks for its execution, in the form of Cranelift's
 /// filetests: `; run: %add(1, 2) == 3` or `; print: %add(1, 2)`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub struct RunDirective {
     /// The line of the comment, counted from 1.
     pub line: u32,

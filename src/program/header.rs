@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 /// The kind of a header line: its first word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum HeaderKind {
     /// `test run`, `test compile precise-output`: a command of Cranelift's own test runner.
     Test,
@@ -29,6 +30,7 @@ impl HeaderKind {
 
 /// One line of a [`FileHeader`].
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub struct HeaderLine {
     /// The line's number, counted from 1.
     pub line: u32,

@@ -50,9 +50,9 @@ impl Program {
 }
 
 impl Program {
-    /// Reads only the functions of one file whose names `wanted` takes, perhaps none. The others are
-    /// not parsed, so this costs little more than reading the file. A folder stands for its files, as
-    /// for [`read`](Self::read).
+    /// Reads only the functions of one file whose names `wanted` takes, perhaps none. The others
+    /// are not parsed, so this costs little more than reading the file. A folder stands for its
+    /// files, as for [`read`](Self::read).
     ///
     /// # Errors
     ///
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() -> io::Result<()> {
+    fn unreadable_files_are_named() -> io::Result<()> {
         let folder = tempfile::tempdir()?;
         let missing = folder.path().join("missing.clif");
         assert!(matches!(

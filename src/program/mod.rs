@@ -216,8 +216,8 @@ impl Program {
         id
     }
 
-    /// Creates a program of functions whose names are UTF-8. The error is the index of the first that
-    /// has the name of one before it, and the name.
+    /// Creates a program of functions whose names are UTF-8. The error is the index of the first
+    /// that has the name of one before it, and the name.
     #[cfg(feature = "shards")]
     pub(crate) fn of_functions(
         functions: Vec<ProgramFunction>,

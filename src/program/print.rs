@@ -60,7 +60,7 @@ fn text_that_reads_back(function: &ProgramFunction) -> Result<String, ProgramErr
         origin: function.origin().cloned(),
         message,
     };
-    if let Some(message) = what_does_not_read_back(function.body()) {
+    if let Some(message) = misread_part(function.body()) {
         return Err(unprintable(message));
     }
     body_text(function.body()).map_err(unprintable)
@@ -102,7 +102,7 @@ fn body_text(func: &ir::Function) -> Result<String, String> {
 }
 
 /// Returns the part of `func` that the reader would take for something else in the printed text.
-fn what_does_not_read_back(func: &ir::Function) -> Option<String> {
+fn misread_part(func: &ir::Function) -> Option<String> {
     let own_name = FunctionName::from(func.name.clone());
     if !own_name.is_clif() {
         return Some(format!("the name {own_name} is not a CLIF name"));
@@ -263,7 +263,7 @@ block1:
     }
 
     #[test]
-    fn what_cranelift_does_not_print_reads_back_too() {
+    fn details_that_cranelift_does_not_print_read_back_too() {
         let text = "\
 function %f() -> i64 system_v {
     gv0 = symbol colocated u3:9+16

@@ -118,9 +118,9 @@ struct Piece<'a> {
 
 /// Like [`split`], but only the pieces of wanted functions.
 ///
-/// Most of the text is only searched for lines that begin like a function, which is several times as
-/// fast. A line of a string may begin so too; then the text behind it is not a function of that name
-/// that parses, or not the one that the caller knows by its hash.
+/// Most of the text is only searched for lines that begin like a function, which is several times
+/// as fast. A line of a string may begin so too; then the text behind it is not a function of that
+/// name that parses, or not the one that the caller knows by its hash.
 fn split_some<'t>(
     text: &'t str,
     lines_before: usize,

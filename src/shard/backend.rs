@@ -75,9 +75,9 @@ impl fmt::Display for MissingImport {
 }
 
 impl ShardPlan {
-    /// Puts a shard and its imports together. `import` gives a [`Program`] or [`ShardFunctions`] with
-    /// at least the functions that [`imports`](ShardPlan::imports) lists for a shard, in any order;
-    /// `None` if that shard is not at hand.
+    /// Puts a shard and its imports together. `import` gives a [`Program`] or [`ShardFunctions`]
+    /// with at least the functions that [`imports`](ShardPlan::imports) lists for a shard, in any
+    /// order; `None` if that shard is not at hand.
     ///
     /// Attributes and hints were met when the plan was made, so they are dropped here.
     ///
@@ -280,8 +280,8 @@ impl LinkedShard {
     }
 }
 
-/// Drops imports that refer to a local function of their shard which is missing: no symbol stands for
-/// it, so their calls must stay calls.
+/// Drops imports that refer to a local function of their shard which is missing: no symbol stands
+/// for it, so their calls must stay calls.
 fn drop_incomplete(all: &mut [Found]) {
     loop {
         let missing: BTreeSet<FunctionName> = all

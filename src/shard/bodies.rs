@@ -27,8 +27,8 @@ const HEADER_BYTES: usize = MAGIC.len() + 4 + 8 + 8;
 ///
 /// [`ShardSummary::summarize_with_bodies`](super::ShardSummary::summarize_with_bodies) makes them
 /// beside the summary, from functions that it has parsed or got. [`ShardFunctions::read`] reads all
-/// functions from them, and [`ShardFunctions::read_some`] only those that a plan imports. They are for
-/// builds with the same versions of this crate and of Cranelift.
+/// functions from them, and [`ShardFunctions::read_some`] only those that a plan imports. They are
+/// for builds with the same versions of this crate and of Cranelift.
 ///
 /// ```
 /// use cranelift_inliner::program::Program;

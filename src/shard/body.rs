@@ -131,8 +131,8 @@ impl Flavor for Bytes {
 }
 
 /// Returns the hash of all that the compilation of `func` depends on: that of its bytes. Equal
-/// functions have equal hashes in builds with the same versions of this crate and of Cranelift; it is
-/// not for hostile inputs.
+/// functions have equal hashes in builds with the same versions of this crate and of Cranelift; it
+/// is not for hostile inputs.
 pub(super) fn content_hash(func: &Function) -> u128 {
     hash_of_bytes(&to_bytes(func))
 }

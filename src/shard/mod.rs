@@ -3,8 +3,8 @@
 //! The work has three steps, in the shape of LLVM's ThinLTO. Only the second one sees the whole
 //! program, and it reads no body:
 //!
-//! 1. [`ShardSummary::summarize`] describes the functions and calls of one shard: all that decisions
-//!    depend on, and a hash of each body.
+//! 1. [`ShardSummary::summarize`] describes the functions and calls of one shard: all that
+//!    decisions depend on, and a hash of each body.
 //! 2. [`thin`] decides about the calls of all shards, with the same policies as the pass, and gives
 //!    each shard a [`ShardPlan`]: the calls to inline, the imports from other shards for that, and
 //!    the functions that change their linkage.
@@ -57,11 +57,11 @@
 //!
 //! # Names
 //!
-//! A function that is local to a shard is another one in each shard. Where another shard has to call
-//! one, it becomes visible to the shards, as a hidden symbol, and gets a name with a hash in it:
-//! `%helper` becomes `%helper_in_0123456789abcdef`. Where all its calls are inlined, it stays local,
-//! and the shard that imports it gets a copy of its own if a call stays against the plan. Data has no
-//! linkage in CLIF: a symbol of data must mean the same in all shards.
+//! A function that is local to a shard is another one in each shard. Where another shard has to
+//! call one, it becomes visible to the shards, as a hidden symbol, and gets a name with a hash in
+//! it: `%helper` becomes `%helper_in_0123456789abcdef`. Where all its calls are inlined, it stays
+//! local, and the shard that imports it gets a copy of its own if a call stays against the plan.
+//! Data has no linkage in CLIF: a symbol of data must mean the same in all shards.
 //!
 //! # Differences to the pass
 //!

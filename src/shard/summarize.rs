@@ -44,8 +44,8 @@ settings!(SummarizeOptions {
 });
 
 impl ShardSummary {
-    /// Makes the summary of a shard. `shard` names it, and is different for each shard of a program,
-    /// such as the path of its file.
+    /// Makes the summary of a shard. `shard` names it, and is different for each shard of a
+    /// program, such as the path of its file.
     ///
     /// The bodies need not be valid: one that cannot be read is never wanted elsewhere. The tables
     /// of the program are not part of the summary; functions in them count as functions whose

@@ -241,7 +241,7 @@ settings!(SpliceOptions {
     with_refuse_thread_locals: refuse_thread_locals: bool,
     with_share_slots: share_slots: bool,
     with_memory_promises: memory_promises: MemoryPromises,
-});
+} [no_alias_regions]);
 
 impl SpliceOptions {
     fn allows(&self, opcode: ir::Opcode) -> bool {

@@ -25,8 +25,8 @@
 //!
 //! A copy that [goes in place](super::in_place) does not split the block.
 //!
-//! If several calls are spliced [together](super::Session::splice_all), only these end segments, and
-//! another call splits its own segment once more.
+//! If several calls are spliced [together](super::Session::splice_all), only these end segments,
+//! and another call splits its own segment once more.
 
 use crate::body::HandlerAddresses;
 use cranelift_codegen::entity::packed_option::PackedOption;

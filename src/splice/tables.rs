@@ -1,4 +1,5 @@
-//! The tables of a prepared callee, which its survey fills and a copy reads, and the results of a copy.
+//! The tables of a prepared callee, which its survey fills and a copy reads, and the results of a
+//! copy.
 
 use super::facts::CalleeFacts;
 use cranelift_codegen::entity::{EntityRef, EntitySet};

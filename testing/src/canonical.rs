@@ -57,8 +57,8 @@ impl CanonicalText {
     ///
     /// # Errors
     ///
-    /// [`ProgramError::Unprintable`] for a function that Cranelift cannot print. One that verifies can be
-    /// printed.
+    /// [`ProgramError::Unprintable`] for a function that Cranelift cannot print. One that verifies
+    /// can be printed.
     pub fn of(func: &Function) -> Result<Self, ProgramError> {
         let text = function_text(func)?;
         Ok(Writer::new(&text).write(func, true))

@@ -87,8 +87,8 @@ impl<'a> OneByOne<'a> {
         }
     }
 
-    /// Splices the calls of `id` that the pass has inlined before it optimized the function. Returns
-    /// `None` if there are none.
+    /// Splices the calls of `id` that the pass has inlined before it optimized the function.
+    /// Returns `None` if there are none.
     ///
     /// `choose` decides the order: it gets the number of calls that could be spliced next, and
     /// returns the index of the next one, modulo that number. Before the first splice, and after

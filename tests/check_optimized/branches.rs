@@ -356,7 +356,7 @@ block0(v0: i32, v1: i32, v2: i32, v3: i32, v4: i32, v5: i32):
 
 /// Facts go through sign extensions like through others, in both directions.
 #[test]
-fn what_is_known_of_a_sign_extended_number() {
+fn facts_of_a_sign_extended_number() {
     let extended = |condition: &str, number: &str| {
         let before = format!(
             "

@@ -93,7 +93,7 @@ fn chains_of_branches_that_decide_nothing_are_accepted_however_many_are_left() {
 
 /// The chain is followed again from each of many places, until that takes too much work.
 #[test]
-fn what_takes_too_much_work_is_not_called_wrong() {
+fn functions_that_take_too_much_work_are_not_called_wrong() {
     assert_eq!(accepts(&fan(20, 20), &fan(20, 0)), Ok(()));
     let (before, after) = (parse(&fan(300, 300)), parse(&fan(300, 0)));
     let error = check(&CopyTree::new(&before), &after).unwrap_err();

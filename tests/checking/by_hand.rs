@@ -179,7 +179,7 @@ block3(v6: i32):
 
 /// In the first round of the copy's loop, its parameter is the caller's value too.
 #[test]
-fn what_a_replaced_try_call_passes_on_is_not_the_parameter_of_a_loop_in_its_copy() {
+fn an_argument_of_a_replaced_try_call_is_not_the_parameter_of_a_loop_in_its_copy() {
     let another = "with another operand";
     let wrong = ("jump block2(v2, v0)", "jump block2(v2, v1)");
     rejects(HANDLERS, UNDER_HANDLERS, wrong, another);

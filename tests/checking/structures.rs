@@ -58,7 +58,7 @@ fn told(text: &str, change: impl Fn(String) -> String) -> Result<(), String> {
 /// Nothing stands between the last byte and the jump, whether bytes are copied one after the other
 /// or in a loop.
 #[test]
-fn what_is_passed_right_behind_a_structure_is_followed() {
+fn arguments_right_behind_a_structure_are_followed() {
     for size in [0, 1, 8, 13, 16, 64, 127, 128, 136, 160, 1023] {
         let text = caller(size, PASSES_ON);
         assert_eq!(told(&text, |after| after), Ok(()), "{size}");

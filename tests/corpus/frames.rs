@@ -1,7 +1,8 @@
 //! Virtual frames of real modules: every frame is one of the module's functions, every stack is a
 //! path of the call graph, and the frames of each function match its copies.
 //!
-//! The modules are not part of the repository; see `main.rs` for their places. `richards-debug` is checked, or every `*-debug` if `CLIF_CORPUS_ALL` is set.
+//! The modules are not part of the repository; see `main.rs` for their places. `richards-debug` is
+//! checked, or every `*-debug` if `CLIF_CORPUS_ALL` is set.
 
 use cranelift_codegen::ir::{DebugTag, Function, Inst, InstructionData, Opcode};
 use cranelift_codegen::settings::OptLevel;

@@ -200,6 +200,18 @@ fn the_guide_names_the_versions_of_the_manifest() {
     assert!(guide.contains(&format!("version = \"{series}\"")));
 }
 
+#[test]
+fn the_guides_contents_name_each_section() {
+    let guide = fs::read_to_string(root().join("docs/GUIDE.md")).unwrap();
+    let sections = guide.split("\n## ").skip(1);
+    let sections: Vec<String> = sections
+        .flat_map(|section| anchors(&format!("## {section}")).next())
+        .collect();
+    let contents = guide.split("\n## ").next().unwrap();
+    let listed: Vec<&str> = between(contents, "](#", ')').collect();
+    assert_eq!(listed, sections);
+}
+
 /// Where the guide is part of the documentation, its links lead to items and not to files.
 #[test]
 fn the_guides_links_are_defined_twice() {

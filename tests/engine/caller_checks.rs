@@ -98,7 +98,7 @@ fn blocks_without_a_call_to_be_replaced_may_be_anything() {
 }
 
 #[test]
-fn what_is_only_in_the_layout_keeps_its_number_from_being_given_away() {
+fn entities_that_are_only_in_the_layout_keep_their_numbers() {
     for ahead in 0..4 {
         let mut broken = caller();
         let block = last_block(&broken);

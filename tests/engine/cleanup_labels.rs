@@ -73,7 +73,7 @@ block3(v3: i32):
 /// Two blocks become one that only jumps on, and the next block uses the parameter of the second,
 /// which is then that of the first.
 #[test]
-fn what_a_parameter_stood_for_is_used_where_the_parameter_was() {
+fn the_value_of_a_parameter_is_used_where_the_parameter_was() {
     let text = "
 function %f(i32, i32) -> i32 system_v {
 block0(v0: i32, v1: i32):

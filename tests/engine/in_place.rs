@@ -138,7 +138,7 @@ fn in_a_large_caller_calls_that_came_in_leave_no_gap() {
 }
 
 #[test]
-fn what_branches_or_does_not_return_cuts_the_block() {
+fn bodies_that_branch_or_do_not_return_cut_the_block() {
     let branches = "function %callee(i32) -> i32 system_v {
          block0(v0: i32):
              brif v0, block1, block1

@@ -428,7 +428,7 @@ fn the_pass_ends_whatever_is_wrong_with_one_function() {
 }
 
 #[test]
-fn what_is_wrong_is_told() {
+fn refusals_name_the_fault() {
     let refusal = |text: &str| {
         Callee::new(&parse(text))
             .err()

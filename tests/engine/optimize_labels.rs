@@ -115,7 +115,7 @@ block0(v0: i32, v1: i32):
 }
 
 #[test]
-fn what_has_a_label_stays() {
+fn labelled_values_stay() {
     let text = "
 function %f(i32, i32) system_v {
 block0(v0: i32, v1: i32):
@@ -137,7 +137,7 @@ block1(v3: i32):
 }
 
 #[test]
-fn what_takes_the_place_of_an_access_has_its_location() {
+fn replacements_of_an_access_have_its_location() {
     let func = parse(
         "
 function %f(i64) -> f64, i64 system_v {

@@ -252,7 +252,7 @@ fn a_structure_larger_than_any_frame() {
 }
 
 #[test]
-fn what_is_no_direct_call() {
+fn instructions_that_are_not_direct_calls() {
     let [callee, caller] = pair(
         "function %callee(i32) -> i32 system_v {
          block0(v0: i32):

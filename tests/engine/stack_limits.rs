@@ -1,7 +1,8 @@
 //! When the caller's prologue checks the stack for the callee as well: exactly where both limits
 //! are the same address.
 
-use cranelift_codegen::ir::Function;
+use cranelift_codegen::ir::{Function, TrapCode};
+use cranelift_inliner::backend::{CompileScratch, TargetSettings, compile_function, target};
 use cranelift_inliner::check::{CopyTree, check};
 use cranelift_inliner::decide::Always;
 use cranelift_inliner::pass::Inliner;
@@ -187,4 +188,56 @@ fn the_pass_inlines_between_instances_and_checks_what_it_did() {
     let inlined = inliner.run(&program).unwrap();
     assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 1);
     assert!(inlined.splice_options().stack_limit_is_per_thread);
+}
+
+/// Returns the traps for an overflow of the stack and the bytes of slots in the code of `func`.
+fn overflow_traps(func: &Function) -> (usize, u64) {
+    let isa = target("x64", &TargetSettings::new()).unwrap();
+    let compiled = compile_function(&*isa, func, &mut CompileScratch::new()).unwrap();
+    let traps = compiled.traps().iter();
+    let overflows = traps.filter(|trap| trap.code == TrapCode::STACK_OVERFLOW);
+    let slots = func.sized_stack_slots.values();
+    let bytes = slots.map(|slot| u64::from(slot.size)).sum();
+    (overflows.count(), bytes)
+}
+
+/// A function that calls still checks its stack when its slots are values, and when the slots of
+/// its callee are.
+#[test]
+fn an_optimized_function_checks_its_limit() {
+    let text = "
+    function %sum(i64 vmctx, i64) -> i64 system_v {
+        gv0 = vmctx
+        gv1 = load.i64 notrap aligned gv0+8
+        stack_limit = gv1
+        fn0 = %outside(i64) -> i64 system_v
+    block0(v0: i64, v1: i64):
+        v2 = load.i64 v1
+        v3 = load.i64 v1+8
+        v4 = iadd v2, v3
+        v5 = call fn0(v4)
+        return v5
+    }
+    function %main(i64 vmctx, i64) -> i64 system_v {
+        ss0 = explicit_slot 16
+        gv0 = vmctx
+        gv1 = load.i64 notrap aligned gv0+8
+        stack_limit = gv1
+        fn0 = %sum(i64 vmctx, i64) -> i64 system_v
+    block0(v0: i64, v1: i64):
+        v2 = stack_addr.i64 ss0
+        store v1, v2
+        store v1, v2+8
+        v3 = call fn0(v0, v2)
+        return v3
+    }";
+    let program = Program::from_clif(text, "limits").unwrap();
+    let main = program.id(&"main".parse().unwrap()).unwrap();
+    assert_eq!(overflow_traps(program[main].body()), (1, 16));
+    let inlined = Inliner::new(Always).check(true).run(&program).unwrap();
+    assert!(inlined.sites().any(|site| site.inlined));
+    assert_eq!(inlined.stats(main).cleanup.slots_promoted, 1);
+    let body = inlined.body(main).unwrap();
+    assert_eq!(overflow_traps(body), (1, 0));
+    assert_eq!(body.stack_limit, program[main].body().stack_limit);
 }

@@ -11,7 +11,9 @@
 //! ; optimize %f                       optimizes %f with all transforms
 //! ; optimize %f: only slots, little   with some of slots, stores, params, insts and targets, a known byte
 //!                                     order (little, big), or the functions `memcpy` and `memset`
-//!                                     of C (memory functions)
+//!                                     of C (memory functions). Guards need targets, and are for
+//!                                     the pass only
+//! ; pass %f: only guards              %f after the whole pass without inlining, with transforms as above
 //! ; allow frame introspection         for the splices of the file
 //! ; refuse thread locals              in callees, for the splices of the file
 //! ; promises for the whole program    for the splices of the file: what flags of memory promise
@@ -34,6 +36,8 @@ use cranelift_inliner::check::{CopyId, CopyTree, check};
 use cranelift_inliner::cleanup::{
     CleanupContext, MemoryFunctions, OptimizeOptions, TableFunction, Tables, clean_up, optimize,
 };
+use cranelift_inliner::decide::Never;
+use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::{
     Callee, CalleeTables, CopiedCall, MemoryPromises, Refusal, Session, SpliceContext,
@@ -71,6 +75,10 @@ enum Step {
         func: String,
     },
     Optimize {
+        func: String,
+        options: OptimizeOptions,
+    },
+    Pass {
         func: String,
         options: OptimizeOptions,
     },
@@ -116,7 +124,7 @@ fn optimize_options(how: &str) -> Result<OptimizeOptions, String> {
                     return Err(format!("optimize has no way `{word}`"));
                 }
                 for (name, switch) in switches {
-                    *switch = name == only;
+                    *switch = name == only || (name, only) == ("targets", "guards");
                 }
             }
         }
@@ -214,6 +222,10 @@ impl Script {
                 func: subject,
                 options: optimize_options(how)?,
             },
+            "pass" if is_function => Step::Pass {
+                func: subject,
+                options: optimize_options(how)?,
+            },
             "promises" if rest == "for the whole program" => {
                 self.options.memory_promises = MemoryPromises::WholeProgram;
                 return Ok(());
@@ -266,7 +278,8 @@ impl Script {
             let (Step::Splice { caller: name, .. }
             | Step::InlineCalls { caller: name, .. }
             | Step::CleanUp { func: name }
-            | Step::Optimize { func: name, .. }) = step;
+            | Step::Optimize { func: name, .. }
+            | Step::Pass { func: name, .. }) = step;
             let missing = || format!("the file has no {name}");
             let mut func = functions.get(name).cloned().ok_or_else(missing)?;
             match step {
@@ -282,6 +295,9 @@ impl Script {
                         .map_err(|error| error.to_string())?;
                 }
                 Step::Optimize { .. } => {}
+                Step::Pass { options, .. } => {
+                    func = pass(&func, &functions, options).map_err(|error| error.to_string())?;
+                }
                 Step::CleanUp { .. } => {
                     let before = func.clone();
                     clean_up(&mut func, &mut CleanupContext::new());
@@ -393,6 +409,26 @@ impl Script {
         session.finish();
         check(&copies, func).map_err(|difference| format!("{difference}\n\n{func}"))
     }
+}
+
+/// Returns `func` after the pass over all functions, proved by the checkers.
+fn pass(
+    func: &Function,
+    functions: &BTreeMap<String, Function>,
+    options: &OptimizeOptions,
+) -> Result<Function, Box<dyn std::error::Error>> {
+    let mut program = Program::new();
+    for function in functions.values() {
+        program.add(function.clone())?;
+    }
+    let inliner = Inliner::new(Never).optimize(Optimize::All);
+    let inliner = inliner.optimize_options(options.clone()).check(true);
+    let inlined = inliner.run(&program)?;
+    let id = program
+        .id(&func.name.clone().into())
+        .ok_or("no such function")?;
+    let body = inlined.body(id).ok_or("the function is dropped")?;
+    Ok(Function::clone(body))
 }
 
 /// Splices; if that is refused, checks that nothing has changed.

@@ -19,7 +19,8 @@ struct Text {
     after_call: u64,
 }
 
-/// Makes a text in which `%check` traps at `line` and is inlined at the line 5; it ends with a call.
+/// Makes a text in which `%check` traps at `line` and is inlined at the line 5; it ends with a
+/// call.
 fn text(line: u32) -> Text {
     let source = format!(
         "

@@ -58,15 +58,13 @@ struct Schema;
 
 impl VariableSchema for Schema {
     fn variables(&self, key: StackSlotKey) -> Vec<Variable> {
-        let variable = |function: &str, name: &str, offset| Variable {
-            function: function.parse().unwrap(),
-            name: name.to_owned(),
-            ty: VariableType {
-                name: "int".to_owned(),
-                size: 4,
-                encoding: VariableEncoding::Signed,
-            },
-            offset,
+        let variable = |function: &str, name: &str, offset| {
+            Variable::new(
+                function.parse().unwrap(),
+                name.to_owned(),
+                VariableType::new("int", 4, VariableEncoding::Signed),
+                offset,
+            )
         };
         match key.bits() {
             5 => vec![variable("%check", "value", 8)],
@@ -100,10 +98,8 @@ fn build_text(text: &str, target_name: &str, level: &str, source: &dyn SourceMap
     let (_, compiled) = inliner.run_and_compile(&program, &*isa).unwrap();
     let functions: Vec<_> = compiled
         .iter()
-        .map(|(_, code)| ObjectFunction {
-            symbol: default_symbol(code.name()),
-            linkage: ObjectLinkage::Export,
-            compiled: code,
+        .map(|(_, code)| {
+            ObjectFunction::new(default_symbol(code.name()), ObjectLinkage::Export, code)
         })
         .collect();
     let debug: Vec<_> = compiled
@@ -443,11 +439,7 @@ fn formats_that_keep_dwarf_elsewhere_are_an_error() {
         .run_and_compile(&program, &*isa)
         .unwrap();
     let (_, code) = compiled.iter().next().unwrap();
-    let functions = [ObjectFunction {
-        symbol: "check".to_owned(),
-        linkage: ObjectLinkage::Export,
-        compiled: code,
-    }];
+    let functions = [ObjectFunction::new("check", ObjectLinkage::Export, code)];
     let table = LocationTable::own("%check".parse().unwrap());
     let debug = DebugFunction::new(code, &table);
     let mut product = build_object(&isa, "nested", &functions, default_symbol).unwrap();

@@ -262,7 +262,7 @@ fn bytes_depend_neither_on_the_order_nor_on_the_thread() {
 }
 
 #[test]
-fn what_cannot_be_added_leaves_the_builder_as_it_was() {
+fn a_function_that_cannot_be_added_leaves_the_builder_as_it_was() {
     let functions = compile(TWO_COPIES);
     let mut builder = FrameTableBuilder::new(FixedFrames::new(2));
     builder.add(1, &functions[0]).unwrap();
@@ -385,7 +385,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_goes_in_comes_out(seed: u64, count in 0_usize..6) {
+    fn tables_read_back_as_they_were_written(seed: u64, count in 0_usize..6) {
         let (functions, descriptors) = compile_random(seed, count);
         let mut builder = FrameTableBuilder::new(CountedFrames);
         for (index, function) in functions.iter().enumerate() {
@@ -486,7 +486,7 @@ fn every_truncation_is_an_error() {
 }
 
 #[test]
-fn what_is_no_table_is_told_apart() {
+fn bytes_that_are_not_a_table_are_told_apart() {
     let (table, _) = small_table();
     let error = |at: usize, byte: u8| {
         let mut bytes = table.bytes().to_vec();

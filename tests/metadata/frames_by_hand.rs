@@ -1,5 +1,5 @@
 //! Tables written by hand from `docs/FRAMES.md` rather than by the builder: they are read as they
-//! were meant, and each thing that can be wrong with one is told by its own error.
+//! were meant, and each thing that can be wrong with one has its own error.
 
 use cranelift_codegen::MachDebugTagPos::{self, Post, Pre};
 use cranelift_codegen::ir::StackSlotKey;
@@ -185,7 +185,7 @@ fn good() -> Columns {
 }
 
 #[test]
-fn what_is_written_by_the_documentation_is_read() {
+fn a_table_written_by_the_documentation_is_read() {
     let columns = good();
     assert_eq!(columns.validate(), Ok(()));
     let bytes = columns.bytes();

@@ -47,10 +47,12 @@ fn the_section_is_read_back_with_offsets_of_the_text() {
             .collect();
         let parts: Vec<_> = functions
             .iter()
-            .map(|compiled| ObjectFunction {
-                symbol: default_symbol(compiled.name()),
-                linkage: ObjectLinkage::Export,
-                compiled,
+            .map(|compiled| {
+                ObjectFunction::new(
+                    default_symbol(compiled.name()),
+                    ObjectLinkage::Export,
+                    compiled,
+                )
             })
             .collect();
         let mut product = build_object(&isa, "frames", &parts, default_symbol).unwrap();

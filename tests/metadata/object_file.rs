@@ -62,10 +62,8 @@ fn described(compiled: &[CompiledFunction]) -> Vec<ObjectFunction<'_>> {
     ];
     let functions = compiled.iter().zip(linkages.into_iter().cycle());
     functions
-        .map(|(compiled, linkage)| ObjectFunction {
-            symbol: default_symbol(compiled.name()),
-            linkage,
-            compiled,
+        .map(|(compiled, linkage)| {
+            ObjectFunction::new(default_symbol(compiled.name()), linkage, compiled)
         })
         .collect()
 }
@@ -200,10 +198,8 @@ fn symbols_that_clash_are_told_apart() {
         "function %f() fast {\nblock0:\n    return\n}
          function %g() fast {\nfn0 = %f() fast\nblock0:\n    call fn0()\n    return\n}",
     );
-    let function = |index: usize, symbol: &str| ObjectFunction {
-        symbol: symbol.to_owned(),
-        linkage: ObjectLinkage::Export,
-        compiled: &compiled[index],
+    let function = |index: usize, symbol: &str| {
+        ObjectFunction::new(symbol.to_owned(), ObjectLinkage::Export, &compiled[index])
     };
     let write = |functions: &[ObjectFunction<'_>]| {
         write_object(&isa, "m", functions, |_: &UserFuncName| "s".to_owned())

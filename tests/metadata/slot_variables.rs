@@ -19,16 +19,12 @@ struct Schema;
 impl VariableSchema for Schema {
     fn variables(&self, key: StackSlotKey) -> Vec<Variable> {
         assert_eq!(key.bits(), 9);
-        Vec::from([Variable {
-            function: "%f".parse().unwrap(),
-            name: "slot".to_owned(),
-            ty: VariableType {
-                name: "u64".to_owned(),
-                size: 8,
-                encoding: VariableEncoding::Unsigned,
-            },
-            offset: 0,
-        }])
+        Vec::from([Variable::new(
+            "%f".parse().unwrap(),
+            "slot",
+            VariableType::new("u64", 8, VariableEncoding::Unsigned),
+            0,
+        )])
     }
 }
 
@@ -53,8 +49,8 @@ fn splice(caller: &mut Function, call: Inst, callee: &Function, builder: &mut Lo
     session.finish();
 }
 
-/// Returns the distances of each body's variables from the frame pointer, and those of all slots, in
-/// their order.
+/// Returns the distances of each body's variables from the frame pointer, and those of all slots,
+/// in their order.
 fn variables(mut body: Function, builder: LocationBuilder) -> (Vec<Vec<i64>>, Vec<i64>) {
     let isa = target("x64", &TargetSettings::new()).unwrap();
     let locations = builder.finish(&mut body);
@@ -62,11 +58,11 @@ fn variables(mut body: Function, builder: LocationBuilder) -> (Vec<Vec<i64>>, Ve
     let top = i64::from(code.frame_to_fp_offset().unwrap());
     let slots = code.frame_slots();
     let slots = slots.map(|slot| i64::from(slot.offset) - top).collect();
-    let functions = [ObjectFunction {
-        symbol: default_symbol(code.name()),
-        linkage: ObjectLinkage::Export,
-        compiled: &code,
-    }];
+    let functions = [ObjectFunction::new(
+        default_symbol(code.name()),
+        ObjectLinkage::Export,
+        &code,
+    )];
     let mut product = build_object(&isa, "slots", &functions, default_symbol).unwrap();
     let lines = LineIsLocation::new("slots.src", "/project");
     DebugInfo::new(&*isa, &lines)

@@ -24,11 +24,11 @@ fn rules(text: &str) -> Vec<Option<RegisterRule<usize>>> {
     let inliner = Inliner::new(Never).locations(LocationMode::InlinedAt);
     let (_, compiled) = inliner.run_and_compile(&program, &*isa).unwrap();
     let (id, code) = compiled.iter().next().unwrap();
-    let functions = [ObjectFunction {
-        symbol: default_symbol(code.name()),
-        linkage: ObjectLinkage::Export,
-        compiled: code,
-    }];
+    let functions = [ObjectFunction::new(
+        default_symbol(code.name()),
+        ObjectLinkage::Export,
+        code,
+    )];
     let mut product = build_object(&isa, "unwinding", &functions, default_symbol).unwrap();
     let debug = [DebugFunction::new(code, compiled.locations(id).unwrap())];
     let lines = LineIsLocation::new("unwinding.src", "/project");

@@ -322,7 +322,7 @@ fn a_wrong_hint_goes_with_its_function() {
 }
 
 #[test]
-fn what_becomes_too_large_by_inlining_is_defined_as_it_was() {
+fn functions_too_large_by_inlining_are_defined_as_they_were() {
     // A frame may have 1 GiB: each half fits, both in %main do not. Slots of one size would be
     // shared.
     for in_parallel in [false, true] {
@@ -362,7 +362,7 @@ fn what_becomes_too_large_by_inlining_is_defined_as_it_was() {
 
 /// Its counters are in the original body too, also where that is inlined later.
 #[test]
-fn what_is_defined_as_it_was_counts_its_calls() {
+fn functions_defined_as_they_were_count_their_calls() {
     for in_parallel in [false, true] {
         let mut limits = Limits::default();
         limits.frame_bytes = u64::MAX;

@@ -8,7 +8,7 @@ use cranelift_inliner::program::Linkage;
 use cranelift_module::ModuleError;
 
 #[test]
-fn what_was_flushed_runs_and_is_inlined_into_what_comes_later() {
+fn flushed_functions_run_and_are_inlined_into_later_ones() {
     let mut module = inlining(jit());
     let first = front_end("export fn three(x) = x * 3;", &mut module).unwrap();
     module.flush().unwrap();

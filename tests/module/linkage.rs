@@ -244,7 +244,7 @@ fn the_linkage_that_counts_is_the_last_one() {
 }
 
 #[test]
-fn what_is_to_be_kept_is_kept() {
+fn functions_to_be_kept_are_kept() {
     let mut module = inlining(jit()).drop_unused(true);
     let ids = front_end(&calling(""), &mut module).unwrap();
     module.keep(ids["callee"]);

@@ -112,7 +112,7 @@ fn an_object_module_makes_unwind_information_for_what_was_inlined_into() {
 }
 
 #[test]
-fn compiled_contexts_are_given_to_who_asks() {
+fn compiled_contexts_are_given_on_demand() {
     let isa = isa(false);
     let mut seen = Vec::new();
     let inliner = Inliner::new(CostModel::default()).verify_with(&*isa);

@@ -145,7 +145,7 @@ fn a_local_function_that_a_flushed_one_calls_is_kept() {
 }
 
 #[test]
-fn what_is_called_or_referred_to_is_not_unused() {
+fn functions_with_calls_or_references_are_not_unused() {
     let text = "fn called(x) = if x < 1 then 0 else called(x - 1);
                 fn through(x) = called(x);
                 fn taken(x) = x;

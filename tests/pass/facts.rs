@@ -88,7 +88,7 @@ fn loops_and_coldness_are_those_of_the_calls_block() {
 
 /// An unreachable block that branches into two loops used to take all memory.
 #[test]
-fn what_nothing_reaches_makes_no_loop() {
+fn unreachable_blocks_make_no_loop() {
     let text = format!(
         "{CALLEE}
         function %main(i64) tail {{

@@ -231,7 +231,7 @@ fn a_function_that_is_available_externally_is_inlined_but_not_emitted() {
 }
 
 #[test]
-fn what_only_a_function_elsewhere_calls_is_not_compiled() {
+fn functions_called_only_from_elsewhere_are_not_compiled() {
     let program = elsewhere();
     let isa = isa("x86_64");
     let inliner = Inliner::new(all_but_kept);

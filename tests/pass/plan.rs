@@ -81,7 +81,7 @@ fn decisions(plan: &Plan) -> Vec<(String, bool)> {
 }
 
 #[test]
-fn what_is_recorded_and_followed_gives_the_same_program_and_the_same_plan() {
+fn a_recorded_plan_gives_the_same_program_and_the_same_plan() {
     let program = program(&layered());
     let policies: [&dyn Inline; 4] = [&Always, &Never, &CostModel::default(), &by_path];
     for policy in policies {
@@ -229,7 +229,7 @@ fn a_site_that_splices_before_it_made_unreachable_is_listed() {
 
 /// The policy is asked before the callee's code is read, so it must find its wanted facts then.
 #[test]
-fn what_the_callees_code_forbids_is_listed() {
+fn calls_that_the_callees_code_forbids_are_listed() {
     let looking = function("leaf", 0x400, &[]).replace(
         "    v1 = iadd v0, v0\n",
         "    v9 = get_frame_pointer.i64\n    v1 = iadd v0, v0\n",
@@ -268,9 +268,9 @@ fn the_policy_decides_what_the_plan_does_not_list() {
     assert_eq!(record.reason, Reason::Policy("planned: by hand".into()));
 }
 
-/// Returns a program like `layered`, but with each kind of demand and prohibition: `%inner` is always to
-/// be inlined, `%again` never and yet once, `%main` is to be flattened, and so is its first call;
-/// the first call of `%middle` is always to be inlined, and its last one never.
+/// Returns a program like `layered`, but with each kind of demand and prohibition: `%inner` is
+/// always to be inlined, `%again` never and yet once, `%main` is to be flattened, and so is its
+/// first call; the first call of `%middle` is always to be inlined, and its last one never.
 fn demanding() -> Program {
     let mut program = program(&layered());
     let name = |name: &str| -> FunctionName { name.parse().unwrap() };
@@ -303,7 +303,7 @@ fn demanding() -> Program {
 }
 
 #[test]
-fn what_is_said_of_functions_and_calls_comes_before_the_plan() {
+fn attributes_and_hints_come_before_the_plan() {
     let program = demanding();
     let plan = Plan::record(&run(&program, Never));
     assert!(plan.inlined() > 5, "{plan}");

@@ -375,7 +375,7 @@ fn a_threshold_below_zero_asks_for_a_gain() {
 }
 
 #[test]
-fn what_the_code_of_a_callee_forbids_is_said_where_somebody_wants_it() {
+fn refusals_by_the_code_of_a_callee_are_reported_where_inlining_is_wanted() {
     let program = program(
         "function %frame(i32) -> i32 fast {
         block0(v0: i32):

@@ -249,7 +249,7 @@ fn files_read_back_and_have_one_site_a_line() {
 }
 
 #[test]
-fn what_is_no_profile_is_refused() {
+fn files_that_are_not_profiles_are_refused() {
     let with = |format: &str, version: u32, sites: &str| {
         Profile::from_json(&format!(
             r#"{{"format": "{format}", "version": {version}, "sites": [{sites}]}}"#

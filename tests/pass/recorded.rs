@@ -34,7 +34,8 @@ fn told(inlined: &Inlined, record: &SiteRecord) -> String {
 }
 
 /// Runs the pass with all records and with those of changes. The results must be the same, and the
-/// records that are left those that `RecordLevel::Changes` promises. Returns how many were left out.
+/// records that are left those that `RecordLevel::Changes` promises. Returns how many were left
+/// out.
 fn check<'a>(program: &Program, inliner: impl Fn() -> Inliner<'a>) -> usize {
     let all = run(inliner().check(true), program);
     let changes = run(inliner().check(true).records(RecordLevel::Changes), program);
@@ -61,7 +62,7 @@ fn check<'a>(program: &Program, inliner: impl Fn() -> Inliner<'a>) -> usize {
 }
 
 #[test]
-fn what_stays_as_it_is_can_be_left_out() {
+fn records_of_unchanged_calls_can_be_left_out() {
     let text = leaf("small", 2)
         + &leaf("large", 9)
         + &through("middle", &["large", "small", "outside", "small"])

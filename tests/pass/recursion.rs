@@ -69,7 +69,7 @@ fn a_component_in_which_everybody_calls_everybody_ends() {
 }
 
 #[test]
-fn what_a_component_calls_is_inlined_into_all_of_it() {
+fn callees_of_a_component_are_inlined_into_all_of_it() {
     let text = leaf("z", 3) + &through("a", &["b", "z"]) + &through("b", &["z", "a"]);
     let program = program(&text);
     let inlined = run_always(&program);

@@ -53,7 +53,7 @@ fn told(inlined: &Inlined, program: &Program, caller: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_becomes_direct_is_decided_and_spliced() {
+fn calls_that_become_direct_are_decided_and_spliced() {
     let program = program(CLOSURE);
     let inlined = run(Inliner::new(Always).check(true), &program);
     let expected = [

@@ -1,4 +1,5 @@
-//! A policy's facts about results that are constant on some ways, and their weight in the cost model.
+//! A policy's facts about results that are constant on some ways, and their weight in the cost
+//! model.
 
 use crate::support::{program, run};
 use cranelift_inliner::decide::{CallSite, CostModel, Decision, ResultWays};

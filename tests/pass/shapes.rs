@@ -145,7 +145,7 @@ fn slots_of_main(bodies: [&str; 2], others: &str, promises: MemoryPromises) -> u
 }
 
 #[test]
-fn who_knows_the_address_of_a_slot_matters_only_where_there_are_alias_regions() {
+fn users_of_a_slots_address_matter_only_where_there_are_alias_regions() {
     let given_away = "
             ss0 = explicit_slot 8
         block0(v0: i64):

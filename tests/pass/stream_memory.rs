@@ -137,8 +137,8 @@ fn a_body_is_held_while_it_may_come_in_with_another() {
     assert_eq!(held, [vec!["%leaf"], vec!["%leaf"], both, vec![]]);
 }
 
-/// A function that was inlined into all its callers is needed again if one of them falls back to its
-/// original body.
+/// A function that was inlined into all its callers is needed again if one of them falls back to
+/// its original body.
 #[test]
 fn a_function_that_was_passed_over_is_held_until_its_callers_are_compiled() {
     let text = leaf("leaf", 3)
@@ -348,7 +348,8 @@ fn the_report_is_the_same_without_bodies() {
     assert_eq!(freed, run(true));
 }
 
-/// The graph of the result describes functions like that of the whole program, without their bodies.
+/// The graph of the result describes functions like that of the whole program, without their
+/// bodies.
 #[test]
 fn freed_functions_have_their_declarations() {
     let text = leaf("leaf", 2)

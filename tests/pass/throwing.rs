@@ -65,7 +65,7 @@ block0(v0: i64):
 }\n";
 
 #[test]
-fn what_calls_nothing_that_throws_never_throws() {
+fn functions_that_call_none_that_throws_never_throw() {
     assert!(!keeps_handler(&(calls("callee", "leaf") + LEAF)));
     assert!(keeps_handler(&calls("callee", "external")));
     let library = calls("callee", "FloorF64").replace("i64", "f64");
@@ -162,7 +162,7 @@ fn the_embedder_tells_of_external_functions() {
 }
 
 #[test]
-fn what_may_be_replaced_may_throw() {
+fn replaceable_functions_may_throw() {
     let mut program = program(&with_handler(&(calls("callee", "leaf") + LEAF)));
     let leaf = "leaf".parse().unwrap();
     program.set_linkage(&leaf, Linkage::Interposable).unwrap();

@@ -35,7 +35,8 @@ pub(crate) struct SummarizeArguments {
     #[command(flatten)]
     pub(crate) inputs: Inputs,
 
-    /// Where to write the summary [default: IN.sum for a single input; with --text, standard output]
+    /// Where to write the summary [default: IN.sum for a single input; with --text, standard
+    /// output]
     ///
     /// An existing file is replaced atomically at the end, and stays as it is if nothing changes.
     #[arg(short, long, value_name = "OUT.sum")]
@@ -43,8 +44,8 @@ pub(crate) struct SummarizeArguments {
 
     /// Write the functions as well, for `backend`, which reads them faster than text
     ///
-    /// `thin` writes build files in which `backend` reads this file, and those of imported shards, in
-    /// place of CLIF. A file that would not change keeps its time.
+    /// `thin` writes build files in which `backend` reads this file, and those of imported shards,
+    /// in place of CLIF. A file that would not change keeps its time.
     #[arg(long, value_name = "OUT.fns")]
     pub(crate) bodies: Option<PathBuf>,
 
@@ -131,8 +132,8 @@ pub(crate) struct ThinArguments {
 ///
 /// The last of three steps. The input is CLIF, or the file of `summarize --bodies`. Functions of
 /// other shards are imported from --import, which is either of them too, inlined, and left out. If
-/// one that the plan expects is not there, or is another version, its calls stay calls, and a warning
-/// says so.
+/// one that the plan expects is not there, or is another version, its calls stay calls, and a
+/// warning says so.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -167,7 +167,12 @@ pub(crate) struct PlanArguments {
     pub(crate) plan: Option<PathBuf>,
 
     /// The decision for calls that the plan does not list
-    #[arg(long, value_name = "WHAT", default_value = "policy", requires = "plan")]
+    #[arg(
+        long,
+        value_name = "DECISION",
+        default_value = "policy",
+        requires = "plan"
+    )]
     pub(crate) plan_fallback: FallbackArgument,
 }
 
@@ -338,7 +343,7 @@ impl From<MemoryPromisesArgument> for MemoryPromises {
 #[command(next_help_heading = "Optimization after inlining")]
 pub(crate) struct OptimizeArguments {
     /// The functions to optimize
-    #[arg(long, value_name = "WHICH", default_value = "inlined")]
+    #[arg(long, value_name = "FUNCTIONS", default_value = "inlined")]
     pub(crate) optimize: OptimizeArgument,
 
     /// Leave stack slots in memory

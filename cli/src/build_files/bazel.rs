@@ -1,7 +1,8 @@
 //! `shards.bzl`: the backend's jobs for Bazel, as a macro with one rule for each shard.
 //!
-//! All files of imported shards are inputs in full. So if an edited shard is not followed by `thin`, the
-//! shards that import it are made again, and find that their plans expect another version.
+//! All files of imported shards are inputs in full. So if an edited shard is not followed by
+//! `thin`, the shards that import it are made again, and find that their plans expect another
+//! version.
 
 use super::Build;
 use std::fmt::Write as _;
@@ -72,7 +73,8 @@ def clif_shards(name, tool, labels = {}, **common):
     native.filegroup(name = name, srcs = [shard.object for shard in _SHARDS], **common)
 "#;
 
-/// Returns the text of `shards.bzl`. Paths are those from the folder `here`, in which the tool runs.
+/// Returns the text of `shards.bzl`. Paths are those from the folder `here`, in which the tool
+/// runs.
 pub(crate) fn text(build: &Build, here: &Path) -> String {
     let mut text = String::from(
         "# Made by `clif-inline thin`. In the BUILD file of the folder in which it ran:\n#\n",

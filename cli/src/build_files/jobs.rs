@@ -1,5 +1,6 @@
-//! `jobs.json`: the backend's jobs for any engine, in the shape in which LLVM's DTLTO gives its own:
-//! the part of the command that all jobs share, and for each its arguments, inputs and outputs.
+//! `jobs.json`: the backend's jobs for any engine, in the shape in which LLVM's DTLTO gives its
+//! own: the part of the command that all jobs share, and for each its arguments, inputs and
+//! outputs.
 
 use super::{Build, Import};
 use crate::failure::Failure;

@@ -1,8 +1,8 @@
 //! `build.ninja`: all three steps for ninja.
 //!
-//! The files of imported shards only order the work. The plan of a shard has a hash of each function
-//! that it imports, so it changes if one of them does, and a shard is not made again for changes of
-//! other functions beside them.
+//! The files of imported shards only order the work. The plan of a shard has a hash of each
+//! function that it imports, so it changes if one of them does, and a shard is not made again for
+//! changes of other functions beside them.
 
 use super::{Build, shell};
 use std::fmt::Write as _;

@@ -112,8 +112,8 @@ fn own_functions(inputs: &[PathBuf]) -> Result<Program, Failure> {
     Ok(Program::read(inputs)?)
 }
 
-/// Reads the wanted functions of another shard; `None` if there is no such file: the report of missing
-/// functions names them.
+/// Reads the wanted functions of another shard; `None` if there is no such file: the report of
+/// missing functions names them.
 fn imported_functions(
     path: &Path,
     wanted: &FxHashSet<FunctionName>,

@@ -120,11 +120,11 @@ pub(super) fn object_with_hidden(
                 // Functions that are available elsewhere are never compiled.
                 _ => return None,
             };
-            Some(ObjectFunction {
-                symbol: function.name().symbol(),
+            Some(ObjectFunction::new(
+                function.name().symbol(),
                 linkage,
                 compiled,
-            })
+            ))
         })
         .collect();
     let debug: Vec<_> = compiled

@@ -193,10 +193,7 @@ impl<'a> Runner<'a> {
         let file: Arc<str> = Arc::from(path.to_string_lossy());
         let mut program = Program::new();
         for (function, &line) in script.functions.iter().zip(&script.function_lines) {
-            let origin = Origin {
-                file: Arc::clone(&file),
-                line: u32::try_from(line).unwrap_or(u32::MAX),
-            };
+            let origin = Origin::new(Arc::clone(&file), u32::try_from(line).unwrap_or(u32::MAX));
             program.add_function(ProgramFunction::new(function.clone()).with_origin(origin))?;
         }
         for name in script.tables.tables() {

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_change_is_written_once() {
+    fn unchanged_text_is_written_once() {
         let pieces = pieces("a\nb\nc\nd", "a\nb\nnew\nd");
         let json = serde_json::to_string(&pieces).unwrap();
         assert_eq!(json, r#"[[0,2],"new",[3,1]]"#);

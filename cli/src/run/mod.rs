@@ -1,6 +1,6 @@
 //! Runs the `; run:` and `; print:` directives of CLIF files natively.
 //!
-//! The work has four stages, each its own module:
+//! The work has four parts, each its own module:
 //!
 //! 1. [`script`] reads a file's header (`test`, `set`, `target`, `feature` lines) and its
 //!    directives, and selects their targets.

@@ -177,7 +177,7 @@ block0(v0: i8x16, v1: i8x16):
 }
 
 #[test]
-fn what_cannot_run_here_is_passed_over_and_the_rest_runs() {
+fn calls_that_cannot_run_here_are_passed_over_and_the_rest_runs() {
     let report = run(&format!(
         "{ADD}; run: %add(2, 3) == 5
 function %thread_local() -> i64 {{

@@ -21,7 +21,7 @@ fn opt_writes_the_module_to_standard_output_or_to_a_file() {
 }
 
 #[test]
-fn what_opt_writes_goes_in_again_and_may_replace_its_input() {
+fn the_output_of_opt_goes_in_again_and_may_replace_its_input() {
     let place = Workplace::with(&[("m.clif", COUNTED)]);
     let once = place.run("opt m.clif").ok();
     place.run("opt m.clif -o m.clif").ok();
@@ -368,7 +368,7 @@ fn verification_and_clean_up_can_be_left_out() {
 }
 
 #[test]
-fn what_is_done_to_a_function_can_be_followed_in_the_log() {
+fn the_steps_of_a_function_can_be_followed_in_the_log() {
     let text = "
 function %pick(i32) -> i32 {
 block0(v0: i32):

@@ -65,7 +65,7 @@ fn errors_name_the_file_and_the_line() {
 }
 
 #[test]
-fn what_cannot_be_written_is_an_error_too() {
+fn outputs_that_cannot_be_written_are_errors_too() {
     let place = Workplace::with(&[("m.clif", COUNTED)]);
     fs::create_dir(place.path("folder")).unwrap();
     for command in ["opt", "compile", "graph"] {

@@ -83,7 +83,7 @@ fn the_default_policy_tells_its_numbers_and_several_functions_may_be_asked_for()
 }
 
 #[test]
-fn colours_are_for_terminals_and_who_asks_for_them() {
+fn colours_are_for_terminals_and_on_demand() {
     let place = Workplace::with(&[("m.clif", COUNTED)]);
     let told = |variable: &str| {
         let mut command = command(&place.path(""));
@@ -211,7 +211,7 @@ fn json_has_what_the_tree_has() {
 }
 
 #[test]
-fn what_cannot_be_told_is_an_error() {
+fn an_unknown_function_and_no_depth_are_errors() {
     let place = Workplace::with(&[("m.clif", COUNTED)]);
     let missing = place.run("explain m.clif --function nobody").failed();
     assert!(

@@ -69,7 +69,7 @@ fn the_fallback_is_for_sites_that_the_plan_does_not_list() {
 }
 
 #[test]
-fn what_is_not_as_planned_is_warned_of() {
+fn deviations_from_a_plan_are_warned_of() {
     let place = Workplace::with(&[("m.clif", COUNTED)]);
     let plan = "clif-inline plan 1\nfunction %main\n  inline %double #0\n  inline %double #1\n\
                 function %again\n  inline %again #0\n";

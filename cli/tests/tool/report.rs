@@ -219,7 +219,7 @@ fn areas_in_the_picture_are_sizes_before_and_after() {
 }
 
 #[test]
-fn what_the_input_says_is_text_and_never_markup() {
+fn words_of_the_input_are_text_and_never_markup() {
     let name = "<script>alert(1)</script>&\"'.clif";
     let place = Workplace::with(&[("m.clif", COUNTED)]);
     let folder = place.path("<b>");

@@ -19,8 +19,8 @@ fn statistics_are_what_one_counts_by_hand() {
         "{transforms:?}"
     );
     assert!(transforms.contains_key("blocks_merged"));
-    // %main gets %double and %again, and with the latter a call that is a fifth decision. Two calls go away and two
-    // instructions come for them; each of the three functions keeps its size.
+    // %main gets %double and %again, and with the latter a call that is a fifth decision. Two calls
+    // go away and two instructions come for them; each of the three functions keeps its size.
     assert_eq!(
         stats,
         json!({

@@ -78,7 +78,7 @@ fn directives_that_fail_or_trap_are_errors_with_their_place() {
 }
 
 #[test]
-fn what_cannot_be_executed_is_passed_over_and_told() {
+fn directives_that_cannot_be_executed_are_passed_over_and_told() {
     let header = format!("test run\ntarget {OTHER}\n");
     let elsewhere = HOLDING.replace("test run\n", &header);
     let compiled = HOLDING.replace("test run", "test compile");

@@ -32,7 +32,8 @@ pub(super) struct Bazel(TempDir);
 
 /// A build that succeeded.
 pub(super) struct Built {
-    /// The processes by the last lines of Bazel, without the part of Bazel itself and cached results.
+    /// The processes by the last lines of Bazel, without the part of Bazel itself and cached
+    /// results.
     pub(super) processes: usize,
     /// The objects by the log of what it ran, as paths from its output folder.
     pub(super) objects: BTreeSet<String>,

@@ -1,7 +1,7 @@
 //! The list of jobs on a cluster of three workers, of which a job and a worker are lost.
 //!
-//! The cluster is Dask's, on loopback, and is fed by `examples/shards/dask_jobs.py`. The Python is that
-//! of `DASK_PYTHON`, or `python3`; without the package `distributed`, the test is passed over.
+//! The cluster is Dask's, on loopback, and is fed by `examples/shards/dask_jobs.py`. The Python is
+//! that of `DASK_PYTHON`, or `python3`; without the package `distributed`, the test is passed over.
 
 use super::shards::{SHARDS, expected, importers_of, linked_result, prepared, shard};
 use super::support::Workplace;
@@ -116,8 +116,8 @@ pub(super) fn noted(place: &Workplace, folder: &str) -> Vec<Noted> {
 
 /// Writes a script in place of the tool, whose path may be one in the script.
 ///
-/// Each job notes its worker. While there is a file `hold`, which is written, the second one of each
-/// worker waits.
+/// Each job notes its worker. While there is a file `hold`, which is written, the second one of
+/// each worker waits.
 pub(super) fn write_noting_tool(place: &Workplace, path: &str, tool: &str) {
     fs::create_dir(place.path("begun")).unwrap();
     fs::create_dir(place.path("waiting")).unwrap();

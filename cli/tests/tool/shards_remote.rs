@@ -1,8 +1,8 @@
 //! Bazel's remote execution with three workers, of which a job and a worker are lost.
 //!
-//! The server is BuildGrid's, on loopback, with `examples/shards/buildgrid.yml`, and the workers are
-//! `examples/shards/bazel_worker.py`. The Python is that of `BUILDGRID_PYTHON`, or `python3`; without the
-//! package `buildgrid`, the test is passed over.
+//! The server is BuildGrid's, on loopback, with `examples/shards/buildgrid.yml`, and the workers
+//! are `examples/shards/bazel_worker.py`. The Python is that of `BUILDGRID_PYTHON`, or `python3`;
+//! without the package `buildgrid`, the test is passed over.
 
 use super::shards::{SHARDS, expected, has, importers_of, prepared};
 use super::shards_bazel::{BUILD, Bazel, assert_same_objects, edited, named, result, thin};

@@ -4,13 +4,13 @@
 //! cargo bench --workspace --all-features --bench wasm_stream -- [--rounds N] [--threads N] [--only N] [FILE.wasm ...]
 //! ```
 //!
-//! Without files, the programs of `programs/` are compiled. One thread translates, and gets help from
-//! the pool. In each round the ways take turns: without inlining, a function is compiled as soon as it
-//! is translated, and its code is thrown away; the pass waits for the last translation; the stream has
-//! scanned the module before, and takes functions as they come. Printed are the least wall times over
-//! all rounds, relative to those without inlining, and the geometric mean over all programs. All
-//! ways use the default policy and the same settings. `--only N` does the way of this number alone and
-//! prints nothing: for `valgrind --tool=callgrind`.
+//! Without files, the programs of `programs/` are compiled. One thread translates, and gets help
+//! from the pool. In each round the ways take turns: without inlining, a function is compiled as
+//! soon as it is translated, and its code is thrown away; the pass waits for the last translation;
+//! the stream has scanned the module before, and takes functions as they come. Printed are the
+//! least wall times over all rounds, relative to those without inlining, and the geometric mean
+//! over all programs. All ways use the default policy and the same settings. `--only N` does the
+//! way of this number alone and prints nothing: for `valgrind --tool=callgrind`.
 
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;

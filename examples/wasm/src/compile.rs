@@ -1,4 +1,4 @@
-//! The inlining stage around a JIT or an object file.
+//! The inlining pass around a JIT or an object file.
 //!
 //! The front end takes any `Module`. With a policy that is an `InliningModule` around the one that
 //! compiles, and this file has all that it takes.
@@ -64,7 +64,7 @@ pub enum Schedule {
 pub struct Options<'p> {
     /// Which calls are inlined.
     pub policy: Policy,
-    /// Whether all functions are optimized by the stage, and not only those into which something
+    /// Whether all functions are optimized by the pass, and not only those into which something
     /// was inlined.
     pub optimize: bool,
     /// How often calls were executed in an earlier run.
@@ -81,7 +81,7 @@ pub struct Options<'p> {
 }
 
 impl Options<'_> {
-    /// Returns the stage with these options; `None` if there is nothing for it to do.
+    /// Returns the pass with these options; `None` if there is nothing for it to do.
     fn inliner(&self) -> Option<Inliner<'static>> {
         let mut inliner = match self.policy {
             Policy::None if self.count_calls || self.debug => Inliner::new(Never),
@@ -109,7 +109,8 @@ impl Options<'_> {
 /// A module's functions in CLIF, declared in the module that is to define them.
 pub struct Translated<'w> {
     module: ParsedModule<'w>,
-    /// All functions with their bodies: wrappers of imported ones, those of the module, and entries.
+    /// All functions with their bodies: wrappers of imported ones, those of the module, and
+    /// entries.
     pub functions: Vec<(FuncId, Function)>,
     pub(crate) declared: Declared,
     entries: Vec<u32>,
@@ -157,8 +158,8 @@ impl<'w> Front<'w> {
         })
     }
 
-    /// Translates one function after the other, and hands each to `define`. `order` has the positions of
-    /// all bodies.
+    /// Translates one function after the other, and hands each to `define`. `order` has the
+    /// positions of all bodies.
     fn translate<M: Module>(
         mut self,
         target: &mut M,
@@ -251,8 +252,8 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// Returns the backtrace table, given where the code of each function begins. Its text begins at
-    /// the first one.
+    /// Returns the backtrace table, given where the code of each function begins. Its text begins
+    /// at the first one.
     pub(crate) fn link(&self, offsets: &[u64]) -> Result<BacktraceTable> {
         let start = offsets.iter().min().copied().unwrap_or_default();
         let offsets = offsets.iter().map(|offset| offset - start);
@@ -408,7 +409,7 @@ impl Translated<'_> {
     }
 }
 
-/// Defines with or without the stage. With `isa`, `target` needs no more than bytes.
+/// Defines with or without inlining. With `isa`, `target` needs no more than bytes.
 pub(crate) fn define<'w, M: Module>(
     wasm: &'w [u8],
     mut target: M,

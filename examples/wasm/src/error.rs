@@ -30,7 +30,7 @@ pub enum Error {
         /// Where.
         offset: u64,
     },
-    /// Cranelift or the inlining stage refused something.
+    /// Cranelift or the inlining pass refused something.
     #[error("{}", explain(.0))]
     Module(Box<ModuleError>),
     /// The host's processor is not known.

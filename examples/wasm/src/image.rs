@@ -25,7 +25,7 @@ impl CodeInfo {
         Some(Self::with(size, compiled.buffer.traps()))
     }
 
-    /// Returns the facts about a function that the stage has compiled.
+    /// Returns the facts about a function that the pass has compiled.
     pub(crate) fn of(compiled: &CompiledFunction) -> Self {
         Self::with(compiled.code().len() as u32, compiled.traps())
     }

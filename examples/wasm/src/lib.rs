@@ -1,4 +1,4 @@
-//! WebAssembly to native code, through `cranelift-frontend` and the inlining stage.
+//! WebAssembly to native code, through `cranelift-frontend` and the inlining pass.
 //!
 //! ```
 //! use cranelift_inliner_wasm::{Options, jit};
@@ -18,7 +18,7 @@
 //! | `parse.rs` | the sections of a module |
 //! | `translate/` | bodies of functions to CLIF |
 //! | `entry.rs` | entries from the host, wrappers of host functions, `main` |
-//! | `compile.rs` | the stage around a JIT or an object file |
+//! | `compile.rs` | the pass around a JIT or an object file |
 //! | `jit.rs`, `object.rs` | code in this process; programs |
 //! | `explain.rs` | the decision for each call, in the module's own names |
 //! | `scan.rs` | facts about functions before they are translated, for a stream |

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
-/// Compiles WebAssembly with the inlining stage of `cranelift-inliner`.
+/// Compiles WebAssembly with the inlining pass of `cranelift-inliner`.
 #[derive(Parser)]
 #[command(name = "wasm", version)]
 struct Arguments {
@@ -70,7 +70,8 @@ struct Shared {
     /// Policy small: the largest sum of caller and callee, in instructions.
     #[arg(long, value_name = "N", default_value_t = Small::default().sum_insts)]
     small_sum: usize,
-    /// Policy cost: by how much the cost may exceed the benefit at an ordinary site, in instructions.
+    /// Policy cost: by how much the cost may exceed the benefit at an ordinary site, in
+    /// instructions.
     #[arg(
         long,
         value_name = "N",

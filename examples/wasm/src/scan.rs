@@ -21,8 +21,8 @@ const ENTRY_INSTS: usize = 16;
 /// A wrapper calls and returns.
 const WRAPPER_INSTS: usize = 3;
 
-/// Returns the known facts about all functions, and the order in which to translate the bodies of the
-/// module, by their positions: callees before their callers, which wait for them.
+/// Returns the known facts about all functions, and the order in which to translate the bodies of
+/// the module, by their positions: callees before their callers, which wait for them.
 pub(crate) fn declarations<M: Module>(
     front: &Front<'_>,
     stage: &mut InliningModule<'_, M>,
@@ -61,8 +61,8 @@ pub(crate) fn declarations<M: Module>(
     Ok((program, callees_first(&callees, module.imports.len())))
 }
 
-/// Returns the bodies in an order of their last visits, depth first. `callees` are functions, of which
-/// imported ones come first.
+/// Returns the bodies in an order of their last visits, depth first. `callees` are functions, of
+/// which imported ones come first.
 fn callees_first(callees: &[Vec<u32>], imports: usize) -> Vec<usize> {
     let mut order = Vec::with_capacity(callees.len());
     let mut visited = vec![false; callees.len()];
@@ -198,7 +198,7 @@ fn scan(module: &ParsedModule<'_>, (validator, body): &Body<'_>) -> Result<Facts
     Ok(facts)
 }
 
-/// An estimate.
+/// Estimates the instructions that the operator becomes.
 fn insts(operator: &Operator<'_>) -> usize {
     match operator {
         Operator::LocalGet { .. }

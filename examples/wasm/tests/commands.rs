@@ -276,7 +276,7 @@ fn only_files_below_the_folder_can_be_read() {
 }
 
 #[test]
-fn what_is_not_supported_is_named_with_its_place() {
+fn unsupported_features_are_named_with_their_place() {
     let cases = [
         (
             "(func (result v128) (v128.const i64x2 1 2))",

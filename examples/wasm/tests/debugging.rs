@@ -1,9 +1,9 @@
 //! A debugger in the process sees the same program, inlined or not.
 //!
 //! Programs are compiled for debugging, in Wasmtime's form of tags: before each instruction is a
-//! call that stops for the debugger. At a stop the stack is walked with the frame table of the code,
-//! and the slots of all frames are read. Frames, program counters, shapes, keys and contents must be
-//! those of the run without inlining.
+//! call that stops for the debugger. At a stop the stack is walked with the frame table of the
+//! code, and the slots of all frames are read. Frames, program counters, shapes, keys and contents
+//! must be those of the run without inlining.
 //!
 //! The programs of `programs/` and the random modules of `generated.modules` are run, a few of them by
 //! default. `DEBUG_ALL` runs all with more stops.

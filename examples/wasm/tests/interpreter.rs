@@ -21,8 +21,8 @@ use std::path::Path;
 use wasmi::{Engine, Linker, Module, Store, TrapCode, Val};
 
 /// What can be seen of a module: what its exported functions return one after the other, and what
-/// is left in the globals and memories of its instances. After a trap comes a new instance, since the
-/// fuel may be used up.
+/// is left in the globals and memories of its instances. After a trap comes a new instance, since
+/// the fuel may be used up.
 #[derive(Debug, Default, PartialEq)]
 struct Behavior {
     /// Why it could not be made ready.

@@ -284,8 +284,8 @@ impl Walk<'_> {
     }
 
     /// Returns whether a function may be called directly with this declaration: it has the
-    /// signature, by its body or by a declaration in the function before; and it is declared to be as
-    /// near.
+    /// signature, by its body or by a declaration in the function before; and it is declared to be
+    /// as near.
     pub(super) fn is_declared_so(
         &mut self,
         name: ContentId,

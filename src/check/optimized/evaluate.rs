@@ -296,8 +296,8 @@ impl World {
         Some(self.nodes.slot(slot, offset, width, is_private))
     }
 
-    /// Decides the comparison of a constant and a number that is 1 or 0 as another comparison holds or
-    /// not. The answer is that other comparison, or its opposite.
+    /// Decides the comparison of a constant and a number that is 1 or 0 as another comparison holds
+    /// or not. The answer is that other comparison, or its opposite.
     fn compare_truth(&mut self, cond: IntCC, x: Node, y: Node, width: u32) -> Option<Node> {
         let constant = self.nodes.constant_of(y)?;
         let of = self.nodes.width(x);

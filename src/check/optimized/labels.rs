@@ -108,8 +108,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes the labels of parameters that always have `value`, whose term is `node`: where these go,
-    /// the value may get the labels.
+    /// Notes the labels of parameters that always have `value`, whose term is `node`: where these
+    /// go, the value may get the labels.
     fn note_passed(&mut self, value: Value, node: Option<Node>) {
         let func = self.before.func;
         if func.dfg.values_labels.is_none() {
@@ -328,8 +328,8 @@ impl Walk<'_> {
         false
     }
 
-    /// Returns whether a term became, where ways meet, of terms that all have a label in the function
-    /// before, or became of such terms in turn.
+    /// Returns whether a term became, where ways meet, of terms that all have a label in the
+    /// function before, or became of such terms in turn.
     fn is_joined_of(&self, node: Node, label: Label) -> bool {
         let mut seen: FxHashSet<Node> = FxHashSet::default();
         let mut work = vec![node];

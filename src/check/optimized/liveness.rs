@@ -118,8 +118,8 @@ pub(super) fn is_everywhere(func: &Function, value: Value) -> bool {
     }
 }
 
-/// Returns whether anything but the computation of other values may depend on the results of `inst`.
-/// Costs a walk over the function, and more where loops pass them on.
+/// Returns whether anything but the computation of other values may depend on the results of
+/// `inst`. Costs a walk over the function, and more where loops pass them on.
 pub(super) fn is_used(func: &Function, inst: Inst) -> bool {
     let dfg = &func.dfg;
     let results = dfg.inst_results(inst).iter().copied();

@@ -78,8 +78,8 @@ impl World {
         self.nodes.node(Term::View(bits, order), width)
     }
 
-    /// Returns the number that is stored as these bytes in memory, if each of them has a term of its
-    /// own.
+    /// Returns the number that is stored as these bytes in memory, if each of them has a term of
+    /// its own.
     fn number_of_bytes(&mut self, bits: Node, endianness: Endianness) -> Option<Node> {
         let Term::Sequence(parts) = self.nodes.term(bits) else {
             return None;

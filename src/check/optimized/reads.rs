@@ -1,7 +1,7 @@
 //! The bytes of slots that a function may read.
 //!
-//! A store to other bytes of a private slot changes nothing. The optimised function may lack it, and
-//! its bytes must not make the contents of the slots differ.
+//! A store to other bytes of a private slot changes nothing. The optimised function may lack it,
+//! and its bytes must not make the contents of the slots differ.
 //!
 //! The analysis does not follow the control flow: a value is an address in one slot or it is not.
 //! Whatever it cannot follow counts as a read of the whole slot.

@@ -38,8 +38,8 @@ impl Walk<'_> {
                         work.extend([(old, other_old), (new, other_new)]);
                     }
                 }
-                // A value that was joined byte by byte is a row where some of its bytes are those of
-                // another joined value.
+                // A value that was joined byte by byte is a row where some of its bytes are those
+                // of another joined value.
                 (&Term::Symbol(Symbol::Join(block, _)), y) => {
                     let pieces = parts(y).into_iter();
                     let pieces = pieces.filter(|&piece| self.is_joined_at(piece, block));

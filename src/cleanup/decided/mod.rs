@@ -14,10 +14,11 @@
 //! that is used after it then has several definitions, which are united by parameters of the blocks
 //! where ways meet (see [`Reaching`]).
 //!
-//! The scheme and most of its refusals are those of LLVM's `JumpThreading`: few copied instructions,
-//! and no second entry into a loop. So the header of a loop is only passed by if all ways from the
-//! loop are decided, as for a flag that is tested in each round, and if one target alone is in the
-//! loop, which becomes its header. Then the ways from outside pass by too if all of them are decided.
+//! The scheme and most of its refusals are those of LLVM's `JumpThreading`: few copied
+//! instructions, and no second entry into a loop. So the header of a loop is only passed by if all
+//! ways from the loop are decided, as for a flag that is tested in each round, and if one target
+//! alone is in the loop, which becomes its header. Then the ways from outside pass by too if all of
+//! them are decided.
 //!
 //! A branch in a block with one way in is decided likewise, without a copy.
 //!
@@ -62,8 +63,8 @@ const COPIED_SHARE: usize = 4;
 /// same block, which can have a few thousand.
 const MOST_VALUES: usize = 2000;
 
-/// The header of a loop with more blocks is left alone: whether a block is in the loop would take too
-/// long to find out.
+/// The header of a loop with more blocks is left alone: whether a block is in the loop would take
+/// too long to find out.
 const MOST_LOOP_BLOCKS: usize = 64;
 
 /// Scratch memory.

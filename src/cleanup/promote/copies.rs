@@ -31,7 +31,8 @@ struct Pair {
 #[derive(Default)]
 pub(super) struct Copies {
     pairs: Vec<Pair>,
-    /// By index of a value: the number of the event that loads it, from 1, and how often it is used.
+    /// By index of a value: the number of the event that loads it, from 1, and how often it is
+    /// used.
     loads: Vec<(u32, u32)>,
     /// The number of events up to the last one that writes to a slot.
     written: SecondaryMap<StackSlot, usize>,

@@ -1,10 +1,10 @@
 //! Promotion of stack slots to values.
 //!
 //! A slot that is invisible outside the function is equivalent to a few variables, and these are
-//! better as values: later stages see through them, and they may be in registers. So a slot of a
-//! fixed size without a key, with an address that is only used to load and store at constant places
-//! in it, is cut into [pieces](pieces), and each piece becomes values, with block parameters where
-//! [several meet](reaching).
+//! better as values: later transforms see through them, and they may be in registers. So a slot of
+//! a fixed size without a key, with an address that is only used to load and store at constant
+//! places in it, is cut into [pieces](pieces), and each piece becomes values, with block parameters
+//! where [several meet](reaching).
 //!
 //! *Allowed uses of an address.* It may be the operand of loads and stores of whole values, be
 //! added to or subtracted from a constant, be passed for a block parameter that is always this

@@ -1,5 +1,5 @@
-//! The decision on one call: its attributes and hints, the engine's refusals as far as summaries have
-//! them, the policy, and the limits.
+//! The decision on one call: its attributes and hints, the engine's refusals as far as summaries
+//! have them, the policy, and the limits.
 
 use super::caller::{Caller, Candidate};
 use super::facts::CallFacts;

@@ -2,8 +2,8 @@
 //!
 //! Functions are visited after those that they call. The own calls of a function are decided, then
 //! the calls that came in with the accepted bodies, and so on. Facts about such a call are put
-//! together from those of the sites on its path: a parameter that is passed on is followed outwards,
-//! loops add up. The effect of clean-up is estimated from the facts about parameters.
+//! together from those of the sites on its path: a parameter that is passed on is followed
+//! outwards, loops add up. The effect of clean-up is estimated from the facts about parameters.
 
 mod accept;
 mod caller;

@@ -1,7 +1,7 @@
 //! The functions of all shards as one program, without bodies.
 //!
-//! The summaries are taken apart, one after the other: their sites and facts lie in the order of the
-//! program's functions, so that decisions need no look-up of a shard.
+//! The summaries are taken apart, one after the other: their sites and facts lie in the order of
+//! the program's functions, so that decisions need no look-up of a shard.
 
 mod build;
 

@@ -1,9 +1,9 @@
 //! Copies one callee body into one call site.
 //!
-//! By the time a [`BodyCopier`] exists, the call has been taken out of its block, and nothing can fail
-//! any more. The callee's entry block goes on in the call's block; its other blocks follow in the
-//! caller's layout in their own order. Instructions are appended in reverse postorder, so that each
-//! value's translation is known before it is used. A callee of one block may go between the
+//! By the time a [`BodyCopier`] exists, the call has been taken out of its block, and nothing can
+//! fail any more. The callee's entry block goes on in the call's block; its other blocks follow in
+//! the caller's layout in their own order. Instructions are appended in reverse postorder, so that
+//! each value's translation is known before it is used. A callee of one block may go between the
 //! instructions around the call instead.
 
 mod calls;

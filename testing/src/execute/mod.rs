@@ -103,6 +103,7 @@ pub struct Invocation {
 
 /// The observable behaviour of one call: the calls of the host, and its end.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Observation {
     /// The calls of functions that the program does not define, in order.
     pub host_calls: Vec<HostCall>,
@@ -113,6 +114,7 @@ pub struct Observation {
 /// A call of a function that the program does not define. Two are equal if their arguments have the
 /// same bits.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct HostCall {
     /// The called function.
     pub function: FunctionName,

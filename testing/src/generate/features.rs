@@ -80,14 +80,14 @@ pub enum Feature {
     StackSwitches,
     /// Stack slots of up to 40 KiB, of which little is used; only with [`Feature::Memory`].
     LargeFrames,
-    /// A `br_table` of hundreds of targets, a `try_call` of dozens of handlers, calls with dozens of
-    /// arguments.
+    /// A `br_table` of hundreds of targets, a `try_call` of dozens of handlers, calls with dozens
+    /// of arguments.
     LongLists,
     /// Accesses that say which of the two byte orders they use, which only the interpreter and
     /// s390x's backend support for both. Off by default; only with [`Feature::Memory`].
     ByteOrders,
-    /// Addresses of handlers, which the interpreter lacks. Programs only show that they are numbers.
-    /// Off by default; only with [`Feature::Exceptions`].
+    /// Addresses of handlers, which the interpreter lacks. Programs only show that they are
+    /// numbers. Off by default; only with [`Feature::Exceptions`].
     HandlerAddresses,
 }
 

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_shrinks_to_little_else() {
+    fn failures_shrink_to_little_else() {
         for (needle, most) in [("br_table", 5), ("popcnt", 11), ("call fn", 4), ("f64", 2)] {
             let fails = |generated: &Generated| format!("{generated:?}").contains(needle);
             let seeds = (0..).filter(|&seed| {

@@ -131,8 +131,8 @@ fn moves(before: &Program, inlined: &Inlined, site: &SiteRecord, callee: Functio
 /// instructions, in the stages up to this one.
 fn made_by_transforms(cleanup: &CleanupStats, spliced: usize, stages: u32) -> usize {
     let mut most = spliced;
-    // Joins are copied for ways on which their branch is decided: 64 instructions and a fourth of the
-    // body in each stage.
+    // Joins are copied for ways on which their branch is decided: 64 instructions and a fourth of
+    // the body in each stage.
     if cleanup.branches_decided > 0 {
         for _ in 0..=stages {
             most = most.saturating_add(64 + most / 4);
@@ -140,8 +140,8 @@ fn made_by_transforms(cleanup: &CleanupStats, spliced: usize, stages: u32) -> us
     }
     // A copy of 256 bytes takes 32 loads and as many stores.
     most = most.saturating_add(cleanup.memory_calls_replaced.saturating_mul(80));
-    // A parameter that is the same constant on all ways becomes an instruction, and a call that loses
-    // its handlers is followed by a jump.
+    // A parameter that is the same constant on all ways becomes an instruction, and a call that
+    // loses its handlers is followed by a jump.
     most = most.saturating_add(cleanup.params_dropped + cleanup.try_calls_replaced);
     // A test and its branches lead to a copy of the call.
     if cleanup.calls_guarded > 0 {

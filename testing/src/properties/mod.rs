@@ -50,8 +50,9 @@ use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::splice;
 
-/// Runs `inliner` over `program` and checks every property of the result. Frames are compared if
-/// they are [counted](CountedFrames), like those of generated programs.
+/// Runs `inliner` over `program` and checks every property of the result, except [`in_shards`],
+/// which needs the program in parts. Frames are compared if they are [counted](CountedFrames), like
+/// those of generated programs.
 ///
 /// # Errors
 ///

@@ -10,14 +10,14 @@ use cranelift_inliner::program::Program;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// For each place of a program that has tags, the bytes of the tagged slots that are written on every
-/// way from the start of the function to it.
+/// For each place of a program that has tags, the bytes of the tagged slots that are written on
+/// every way from the start of the function to it.
 ///
-/// The other bytes of a slot are left from the stack before, which differs between a frame of its own
-/// and a part of another one. So a comparison of [`VirtualStack`]s needs to leave them out.
+/// The other bytes of a slot are left from the stack before, which differs between a frame of its
+/// own and a part of another one. So a comparison of [`VirtualStack`]s needs to leave them out.
 ///
-/// A place is known by the keys and numbers of its own frame. Frames with a slot that has no key are
-/// left as they are.
+/// A place is known by the keys and numbers of its own frame. Frames with a slot that has no key
+/// are left as they are.
 ///
 /// ```
 /// use cranelift_inliner::frames::CountedFrames;

@@ -131,8 +131,8 @@ impl Build {
         }
     }
 
-    /// Returns the bytes of an object file in which entries are seen from outside, as `prefixN`, and
-    /// functions of WebAssembly, as `prefixwasmN`.
+    /// Returns the bytes of an object file in which entries are seen from outside, as `prefixN`,
+    /// and functions of WebAssembly, as `prefixwasmN`.
     pub(crate) fn object(
         &self,
         subject: &Subject,
@@ -182,14 +182,11 @@ impl Build {
                     number => number,
                 };
                 let exported = exported.map(|name| format!("{prefix}{name}"));
-                ObjectFunction {
-                    linkage: match exported {
-                        Some(_) => ObjectLinkage::Export,
-                        None => ObjectLinkage::Local,
-                    },
-                    symbol: exported.unwrap_or(symbol),
-                    compiled: &unit.code,
-                }
+                let linkage = match exported {
+                    Some(_) => ObjectLinkage::Export,
+                    None => ObjectLinkage::Local,
+                };
+                ObjectFunction::new(exported.unwrap_or(symbol), linkage, &unit.code)
             })
             .collect();
         let mut product = build_object(&isa, "program", &functions, default_symbol).unwrap();

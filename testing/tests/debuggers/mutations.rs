@@ -1,7 +1,7 @@
 //! Faults in debug information are found by the comparison of backtraces.
 //!
-//! A linked program has two builds, one without inlining. Each fault is put into the sections of the
-//! other, in every place of its kind, as a mistake of the writer would be.
+//! A linked program has two builds, one without inlining. Each fault is put into the sections of
+//! the other, in every place of its kind, as a mistake of the writer would be.
 
 use super::builds::{Build, Order, REFERENCE};
 use super::differences::difference;

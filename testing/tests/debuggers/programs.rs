@@ -43,15 +43,13 @@ impl VariableSchema for Subject {
     fn variables(&self, key: StackSlotKey) -> Vec<Variable> {
         let number = key.bits().checked_sub(SLOT_KEYS).filter(|_| self.is_tagged);
         let function = number.and_then(|number| self.program.ids().nth(number as usize));
-        let variable = function.map(|id| Variable {
-            function: self.program[id].name().clone(),
-            name: "slot".to_owned(),
-            ty: VariableType {
-                name: "u64".to_owned(),
-                size: 8,
-                encoding: VariableEncoding::Unsigned,
-            },
-            offset: 0,
+        let variable = function.map(|id| {
+            Variable::new(
+                self.program[id].name().clone(),
+                "slot",
+                VariableType::new("u64", 8, VariableEncoding::Unsigned),
+                0,
+            )
         });
         variable.into_iter().collect()
     }
@@ -100,9 +98,9 @@ impl Subject {
         })
     }
 
-    /// Returns whether a trap of the line `one` may be at the line `other` in optimized code. Of two
-    /// instructions that trap alike, without other effects, Cranelift keeps the first. A branch to a
-    /// block that only traps becomes a conditional trap.
+    /// Returns whether a trap of the line `one` may be at the line `other` in optimized code. Of
+    /// two instructions that trap alike, without other effects, Cranelift keeps the first. A branch
+    /// to a block that only traps becomes a conditional trap.
     pub(crate) fn may_trap_at(&self, one: u64, other: u64) -> bool {
         let (Some(one), Some(other)) = (self.traps.get(&one), self.traps.get(&other)) else {
             return false;

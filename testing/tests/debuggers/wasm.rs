@@ -21,8 +21,8 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Adds a run of the build whose symbols begin with `prefix`. Functions that it left out have no
-    /// address.
+    /// Adds a run of the build whose symbols begin with `prefix`. Functions that it left out have
+    /// no address.
     pub(crate) fn add_to(&self, host: &mut Host, prefix: &str) -> usize {
         let symbols = |names: &[String]| {
             let mut declarations = String::new();

@@ -188,7 +188,7 @@ block0(v0: f64, v1: f64):
 }
 
 #[test]
-fn what_the_host_returns_is_fixed_and_goes_both_ways() {
+fn results_of_the_host_are_fixed_and_go_both_ways() {
     let clif = "
 function %main(i64) -> i64, i64, f32, i8, f64x2 tail {
     fn0 = %host(i64) -> i64, f32, i8, f64x2 tail

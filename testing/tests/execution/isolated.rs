@@ -85,7 +85,7 @@ fn a_call_that_ends_its_process_does_not_end_the_others() {
 }
 
 #[test]
-fn what_has_no_address_is_an_error_that_names_it() {
+fn a_name_without_an_address_is_an_error_with_the_name() {
     let error = link(COUNT_AND_DIVIDE, |_| None).unwrap_err();
     assert!(matches!(error, ExecuteError::Link { .. }));
     assert!(error.to_string().contains("%counter"), "{error}");

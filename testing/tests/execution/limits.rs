@@ -86,7 +86,7 @@ block2:
 }
 
 #[test]
-fn what_cannot_be_interpreted_is_named() {
+fn functions_that_cannot_be_interpreted_are_named() {
     let clif = "
 function %main() -> i64 {
     fn0 = %inner() -> i64

@@ -101,7 +101,7 @@ fn cleaned_up(before: &Function) -> Function {
 
 /// All but a few, which have loops of branches on one value that do nothing.
 #[test]
-fn what_clean_up_makes_of_branches_is_accepted() {
+fn branches_after_clean_up_are_accepted() {
     let mut numbers = Numbers(5);
     let (mut dropped, mut undecided, mut wrong) = (0, 0, 0);
     for _ in 0..4000 {
@@ -182,7 +182,7 @@ fn changed(text: &str, numbers: &mut Numbers) -> String {
 
 /// Results that the checker accepts behave the same; otherwise a wrong result was accepted.
 #[test]
-fn what_is_accepted_behaves_the_same() {
+fn accepted_programs_behave_the_same() {
     let flags = Flags::new(builder());
     let mut numbers = Numbers(9);
     let (mut accepted, mut rejected, mut undecided) = (0, 0, 0);

@@ -241,8 +241,8 @@ proptest! {
         properties::accounted_for(&generated.program, &inlined)?;
     }
 
-    /// A counter changes while the function is executed, so it is neither read-only nor movable, and
-    /// the caller's alias regions do not name it.
+    /// A counter changes while the function is executed, so it is neither read-only nor movable,
+    /// and the caller's alias regions do not name it.
     #[test]
     fn counters_promise_nothing(generated in programs(promising())) {
         let program = &generated.program;

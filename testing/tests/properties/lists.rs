@@ -1,4 +1,5 @@
-//! Edges have lists of arguments of their own: Cranelift changes the arguments of each edge in place.
+//! Edges have lists of arguments of their own: Cranelift changes the arguments of each edge in
+//! place.
 
 use arbitrary::Unstructured;
 use cranelift_codegen::ir::{Function, Value};

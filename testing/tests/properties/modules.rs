@@ -216,8 +216,8 @@ fn a_promise_that_a_removed_copy_takes_may_stay() {
     check_orders_of_main(&format!("{text}{STOPS}"));
 }
 
-/// If the call with a handler is spliced first, the one in the handler never is. Otherwise it leaves
-/// the label of its parameter on a value that is needed for nothing else.
+/// If the call with a handler is spliced first, the one in the handler never is. Otherwise it
+/// leaves the label of its parameter on a value that is needed for nothing else.
 #[test]
 fn a_label_from_a_removed_copy_may_keep_a_value() {
     let text = "function %main(i64) -> i64 tail {

@@ -136,7 +136,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_optimized_does_not_depend_on_the_order_of_splices(
+    fn optimized_functions_do_not_depend_on_the_order_of_splices(
         generated in programs(Shape::new()),
         options in options(),
         seed in any::<u64>(),

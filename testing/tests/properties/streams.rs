@@ -60,8 +60,8 @@ fn shapes() -> impl Strategy<Value = Generated> {
     ]
 }
 
-/// Returns the same program with all functions local but the first, so that few or single sites call
-/// them.
+/// Returns the same program with all functions local but the first, so that few or single sites
+/// call them.
 fn with_local_functions(program: &Program) -> Program {
     let mut program = program.clone();
     let first = program

@@ -1,5 +1,5 @@
-//! Each property fails if a part is wrong: a later stage that changes the pass's result, a policy
-//! that is not steady, or an engine that forgets itself.
+//! Each property fails if a part is wrong: a later transform that changes the pass's result, a
+//! policy that is not steady, or an engine that forgets itself.
 
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::data_value::DataValue;
@@ -220,7 +220,7 @@ fn a_debugger_that_sees_something_else() {
 }
 
 #[test]
-fn what_is_lost_or_changed() {
+fn lost_or_changed_pieces() {
     type Change = (&'static str, fn(&mut Function));
     let changes: [Change; 6] = [
         ("imul", change_an_operand),
@@ -317,7 +317,7 @@ fn a_result_that_no_order_of_splices_gives() {
 }
 
 #[test]
-fn what_grew_beyond_a_limit() {
+fn growth_beyond_a_limit() {
     let inlined = always().run(&program()).unwrap();
     let within = |limits: &Limits| properties::within_limits(&program(), &inlined, limits);
     within(&Limits::default()).unwrap();

@@ -1,5 +1,6 @@
 //! A machine on which functions of Wasmtime's modules run without Wasmtime: memory in which the
-//! pointers that they follow lead to something, and stubs in place of the functions that they import.
+//! pointers that they follow lead to something, and stubs in place of the functions that they
+//! import.
 //!
 //! Descriptions of alias regions tell the meaning of a load from the context. The functions of the
 //! runtime and imported ones are calls of the host, which are recorded; that of breakpoints also

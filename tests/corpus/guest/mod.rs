@@ -1,10 +1,10 @@
 //! The modules for guest debugging run, and a debugger sees the same with and without inlining.
 //!
-//! Wasmtime's runtime is not here, so functions are entered one by one on a [`machine`] that is made
-//! for them, and each call ends after some breakpoints. The results have no meaning, but they are
-//! the same without inlining. At each breakpoint, and at each other call of the runtime, the stack is
-//! walked with the frame table; frames, program counters, shapes, keys and written bytes of slots are
-//! compared, and the memory at the end.
+//! Wasmtime's runtime is not here, so functions are entered one by one on a [`machine`] that is
+//! made for them, and each call ends after some breakpoints. The results have no meaning, but they
+//! are the same without inlining. At each breakpoint, and at each other call of the runtime, the
+//! stack is walked with the frame table; frames, program counters, shapes, keys and written bytes
+//! of slots are compared, and the memory at the end.
 //!
 //! `richards-debug` is run, or every `*-debug` if `CLIF_CORPUS_ALL` is set.
 

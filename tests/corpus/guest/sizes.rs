@@ -1,10 +1,10 @@
 //! The size of the frame table, and of Wasmtime's own for the same code.
 //!
-//! Wasmtime's table, in the section `.wasmtime.frame`, has four numbers; for each slot of a compiled
-//! function a range of descriptor bytes and a distance, 12 bytes; for each program point its offset
-//! and where its frames begin, 8 bytes; for each frame of each point 12 bytes; and the descriptors,
-//! padded to 4 bytes. A descriptor has 16 bytes, 5 for each local and 9 for each shape of the operand
-//! stack. It is there once for each slot. This is the format of `wasmtime_environ`'s
+//! Wasmtime's table, in the section `.wasmtime.frame`, has four numbers; for each slot of a
+//! compiled function a range of descriptor bytes and a distance, 12 bytes; for each program point
+//! its offset and where its frames begin, 8 bytes; for each frame of each point 12 bytes; and the
+//! descriptors, padded to 4 bytes. A descriptor has 16 bytes, 5 for each local and 9 for each shape
+//! of the operand stack. It is there once for each slot. This is the format of `wasmtime_environ`'s
 //! `FrameTableBuilder`, without its table of breakpoint patches.
 
 use super::for_each_debugged;

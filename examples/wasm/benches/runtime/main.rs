@@ -6,12 +6,12 @@
 //! ```
 //!
 //! The programs of `programs/` are compiled in each way and run, interleaved: another way is first
-//! in each round. A time is that of the thread's processor in `_start`, the least of all rounds, and
-//! the median where it says so. Times of compiling are of the whole process's processors, from bytes
-//! of WebAssembly to code, the least of all compilations. A profile is of one round with another
-//! seed. `--model` adds a cost model with other numbers, and may be repeated; `--counts` adds executed
-//! instructions by valgrind, which takes minutes; `--json FILE` writes everything to a file, and
-//! `--svg FILE` draws a picture, with `--from FILE` from the output of `--json`.
+//! in each round. A time is that of the thread's processor in `_start`, the least of all rounds,
+//! and the median where it says so. Times of compiling are of the whole process's processors, from
+//! bytes of WebAssembly to code, the least of all compilations. A profile is of one round with
+//! another seed. `--model` adds a cost model with other numbers, and may be repeated; `--counts`
+//! adds executed instructions by valgrind, which takes minutes; `--json FILE` writes everything to
+//! a file, and `--svg FILE` draws a picture, with `--from FILE` from the output of `--json`.
 
 mod counts;
 mod peer;

@@ -47,8 +47,8 @@ impl Variant {
         ]
     }
 
-    /// Returns the cost model with other numbers: `NAME=NUMBER,...`. With `llvm`, `profile` and `exported`
-    /// among them, after LLVM's inlining, with counts, and with every function exported.
+    /// Returns the cost model with other numbers: `NAME=NUMBER,...`. With `llvm`, `profile` and
+    /// `exported` among them, after LLVM's inlining, with counts, and with every function exported.
     pub(crate) fn model(numbers: &str) -> Self {
         let mut model = CostModel::default();
         let mut variant = Self {

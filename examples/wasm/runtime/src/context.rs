@@ -1,7 +1,7 @@
 //! The context that every compiled function gets a pointer to.
 //!
-//! Behind the fixed part are the addresses of the tables, then the globals, and then results of calls,
-//! eight bytes each.
+//! Behind the fixed part are the addresses of the tables, then the globals, and then results of
+//! calls, eight bytes each.
 
 use crate::host::Host;
 
@@ -39,8 +39,8 @@ pub fn global_offset(tables: usize, global: u32) -> i32 {
 /// further ones are in the context, from the return to the end of the call.
 pub const REGISTER_RESULTS: usize = 8;
 
-/// Returns the offset of a result in the context of a module with this many tables and globals; the first one
-/// that is not in a register is number 0.
+/// Returns the offset of a result in the context of a module with this many tables and globals; the
+/// first one that is not in a register is number 0.
 pub fn result_offset(tables: usize, globals: usize, result: usize) -> i32 {
     global_offset(tables + globals, result as u32)
 }

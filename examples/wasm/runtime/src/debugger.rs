@@ -15,7 +15,8 @@ impl fmt::Debug for Debugger {
 }
 
 impl Debugger {
-    /// `frame` is the frame pointer of the function that calls the host.
+    /// Stops at a breakpoint; returns whether the program goes on. `frame` is the frame pointer of
+    /// the function that calls the host.
     pub(crate) fn stop(&mut self, frame: u64, context: &Context) -> bool {
         let memory = Stack {
             start: frame,

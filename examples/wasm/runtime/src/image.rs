@@ -31,8 +31,8 @@ pub struct Image {
     pub elements: Vec<Elements>,
     /// Data segments, in order.
     pub data: Vec<Data>,
-    /// All functions: imported ones, for which there are wrappers, those of the module, and one that
-    /// stops for a debugger, if code is debugged.
+    /// All functions: imported ones, for which there are wrappers, those of the module, and one
+    /// that stops for a debugger, if code is debugged.
     pub functions: Vec<Function>,
     /// Exports, in order.
     pub exports: Vec<Export>,

@@ -193,6 +193,8 @@ impl Instance {
         Some((outcome, values))
     }
 
+    /// Calls an entry with arguments in `values`, which receive the results.
+    ///
     /// # Safety
     ///
     /// `values` must have as many elements as the function has parameters, and as results.

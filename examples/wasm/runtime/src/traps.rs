@@ -73,6 +73,8 @@ pub(crate) struct CodeMap {
 }
 
 impl CodeMap {
+    /// Makes the map of the code in `image`, whose functions start at `functions`.
+    ///
     /// # Errors
     ///
     /// If `backtraces` is not a table.
@@ -158,7 +160,7 @@ impl CodeMap {
     }
 }
 
-/// The most frames that a trap tells of.
+/// The most frames in the message of a trap.
 const FRAMES: usize = 64;
 
 /// Compiled code that runs on this thread.
@@ -212,8 +214,9 @@ pub(crate) fn install() {
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
                 action.sa_sigaction = handle as *const () as usize;
-                // It runs on the stack of the code, whose limit is far from the end: the alternative
-                // stacks of Rust's threads are too small for a walk without optimization.
+                // It runs on the stack of the code, whose limit is far from the end: the
+                // alternative stacks of Rust's threads are too small for a walk without
+                // optimization.
                 action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
                 libc::sigemptyset(&mut action.sa_mask);
                 libc::sigaction(signal, &action, before.as_mut_ptr());

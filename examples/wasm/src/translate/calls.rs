@@ -16,8 +16,8 @@ pub(crate) fn further_results(signature: &Signature) -> usize {
     signature.results.len().saturating_sub(REGISTER_RESULTS)
 }
 
-/// Returns where in the context these results are: those of all functions in the same place, since each is
-/// read right after the call.
+/// Returns where in the context these results are: those of all functions in the same place, since
+/// each is read right after the call.
 fn result_offsets(module: &ParsedModule<'_>, signature: &Signature) -> impl Iterator<Item = i32> {
     let (tables, globals) = (module.tables.len(), module.globals.len());
     let results = 0..further_results(signature);

@@ -1,9 +1,10 @@
 //! Code for a debugger in the process, in Wasmtime's form.
 //!
-//! Each function has a slot with a key, in which are the context, the locals, and the operand stack,
-//! eight bytes each. Before each instruction is a patchable call of [`breakpoint`]. Calls have three
-//! tags: the slot, the offset of the instruction in the module, and the shape of the operand stack.
-//! The limit of the stack is checked where the function begins, with the stack pointer.
+//! Each function has a slot with a key, in which are the context, the locals, and the operand
+//! stack, eight bytes each. Before each instruction is a patchable call of [`breakpoint`]. Calls
+//! have three tags: the slot, the offset of the instruction in the module, and the shape of the
+//! operand stack. The limit of the stack is checked where the function begins, with the stack
+//! pointer.
 
 use super::{Declared, Region, STOPPED, Translator};
 use crate::error::Result;

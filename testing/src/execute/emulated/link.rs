@@ -215,15 +215,11 @@ impl<'e> EmulatedLinker<'e> {
                 None => default_symbol(name.as_user_func_name()),
             }
         };
-        let own = functions.iter().map(|function| ObjectFunction {
-            symbol: symbol_of(function.name()),
-            linkage: ObjectLinkage::Export,
-            compiled: function,
+        let own = functions.iter().map(|function| {
+            ObjectFunction::new(symbol_of(function.name()), ObjectLinkage::Export, function)
         });
-        let glue = object.glue.iter().map(|(symbol, compiled)| ObjectFunction {
-            symbol: symbol.clone(),
-            linkage: ObjectLinkage::Export,
-            compiled,
+        let glue = object.glue.iter().map(|(symbol, compiled)| {
+            ObjectFunction::new(symbol.clone(), ObjectLinkage::Export, compiled)
         });
         let all: Vec<ObjectFunction<'_>> = own.chain(glue).collect();
         let bytes =

@@ -31,8 +31,8 @@ const END: u64 = 4;
 /// Linked programs in an emulator.
 ///
 /// A trap, or an access to unmapped memory, ends only the call. A call that takes longer than a
-/// minute ends the emulator, and so does code that QEMU cannot translate. It starts again for the next
-/// call.
+/// minute ends the emulator, and so does code that QEMU cannot translate. It starts again for the
+/// next call.
 pub struct EmulatedPrograms {
     command: Command,
     order: Endianness,

@@ -367,8 +367,8 @@ extern "C" fn throw(
     });
     drop(image);
     match goal {
-        // SAFETY: a `try_call` is under way in this frame, so its frame is intact. The frames below,
-        // this function's among them, have nothing to drop.
+        // SAFETY: a `try_call` is under way in this frame, so its frame is intact. The frames
+        // below, this function's among them, have nothing to drop.
         Some(goal) => unsafe { super::unwind::resume(goal, payload_0, payload_1) },
         None => forked::exit(STATUS_UNCAUGHT),
     }

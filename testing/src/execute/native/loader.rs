@@ -46,9 +46,9 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// Reserves memory for `functions` and `tables`. Functions may refer to `symbols` by name, and to
-    /// the runtime routines of Cranelift's code generation. A single range of addresses keeps calls
-    /// in reach.
+    /// Reserves memory for `functions` and `tables`. Functions may refer to `symbols` by name, and
+    /// to the runtime routines of Cranelift's code generation. A single range of addresses keeps
+    /// calls in reach.
     pub(super) fn new<'a>(
         isa: &OwnedTargetIsa,
         functions: impl Iterator<Item = &'a CompiledFunction>,

@@ -19,8 +19,8 @@ pub(super) struct Backtraces {
     text_bytes: u32,
 }
 
-/// The difference of the keys, twice that of the locations plus 1 for another scope, and that of the
-/// scopes.
+/// The difference of the keys, twice that of the locations plus 1 for another scope, and that of
+/// the scopes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Step {
     key: u64,

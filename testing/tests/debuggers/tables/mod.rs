@@ -58,8 +58,8 @@ struct Built {
     runs: Vec<usize>,
 }
 
-/// Adds both tables of the functions `units` to their object file. Returns the offset of the code of
-/// the first entry.
+/// Adds both tables of the functions `units` to their object file. Returns the offset of the code
+/// of the first entry.
 fn add_tables(product: &mut ObjectProduct, units: &[Unit], subject: &Subject, prefix: &str) -> u64 {
     let offsets = text_offsets(product, (0..units.len()).map(FuncId::new)).unwrap();
     let backtraces: Vec<FunctionBacktraces> = units

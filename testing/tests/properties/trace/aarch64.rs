@@ -147,19 +147,19 @@ fn write_object(
         .map(|(_, compiled)| {
             let symbol = default_symbol(compiled.name());
             let is_main = symbol == "main";
-            ObjectFunction {
-                symbol: if is_main {
+            ObjectFunction::new(
+                if is_main {
                     format!("main_{number}")
                 } else {
                     symbol
                 },
-                linkage: if is_main {
+                if is_main {
                     ObjectLinkage::Export
                 } else {
                     ObjectLinkage::Local
                 },
                 compiled,
-            }
+            )
         })
         .collect();
     let product = build_object(isa, "program", &functions, default_symbol).unwrap();
