@@ -284,7 +284,7 @@ pub(crate) struct GraphArguments {
     pub(crate) depth: usize,
 
     /// The layout of an SVG
-    #[arg(long, value_name = "WHO", default_value = "builtin")]
+    #[arg(long, value_name = "LAYOUT", default_value = "builtin")]
     pub(crate) layout: LayoutArgument,
 
     #[command(flatten)]

@@ -87,7 +87,7 @@ pub(crate) struct CommonArguments {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WorkArguments {
-    /// The number of threads [default: as many as there are processors]
+    /// The number of threads [default: 0, which is as many as there are processors]
     ///
     /// The result does not depend on it.
     #[arg(long, value_name = "N", help_heading = WORK, value_parser = threads())]
@@ -167,7 +167,12 @@ pub(crate) struct PlanArguments {
     pub(crate) plan: Option<PathBuf>,
 
     /// The decision for calls that the plan does not list
-    #[arg(long, value_name = "WHAT", default_value = "policy", requires = "plan")]
+    #[arg(
+        long,
+        value_name = "DECISION",
+        default_value = "policy",
+        requires = "plan"
+    )]
     pub(crate) plan_fallback: FallbackArgument,
 }
 

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Inputs up to this size, in instructions, are also compiled without inlining, so that the table
@@ -33,7 +33,7 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     };
     output.is_none_of(inputs)?;
     let mut job = Job::begin(common, &arguments.plan, &arguments.target)?;
-    let mut program = job.read(inputs)?;
+    let mut program = job.read(inputs, &[("--output", &output)])?;
     let locations = match arguments.debug_info {
         true => LocationMode::InlinedAt,
         false => LocationMode::Keep,
@@ -97,15 +97,17 @@ pub(super) fn object(
     isa: &OwnedTargetIsa,
     inputs: &[PathBuf],
 ) -> Result<Vec<u8>, Failure> {
-    object_with_hidden(program, compiled, isa, inputs, &FxHashSet::default())
+    let source = inputs.first().map_or(Path::new(""), PathBuf::as_path);
+    object_with_hidden(program, compiled, isa, source, &FxHashSet::default())
 }
 
-/// Like [`object`], with the symbols of these exported functions hidden.
+/// Like [`object`], with the symbols of these exported functions hidden. The file symbol is the name
+/// of the file `source`.
 pub(super) fn object_with_hidden(
     program: &Program,
     compiled: &CompiledProgram,
     isa: &OwnedTargetIsa,
-    inputs: &[PathBuf],
+    source: &Path,
     hidden: &FxHashSet<&FunctionName>,
 ) -> Result<Vec<u8>, Failure> {
     let functions: Vec<_> = compiled
@@ -134,7 +136,7 @@ pub(super) fn object_with_hidden(
             Some(function.with_labels(compiled.labels(id)))
         })
         .collect();
-    let name = inputs.first().and_then(|input| input.file_name());
+    let name = source.file_name();
     let name = name.map_or_else(|| "module".into(), |name| name.to_string_lossy());
     let symbol_of = |name: &_| FunctionName::from(Clone::clone(name)).symbol();
     let mut object = build_object(isa, &name, &functions, symbol_of)
