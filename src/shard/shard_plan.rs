@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// import from other shards, and the decisions on calls.
 ///
 /// [`thin`](super::thin) makes it. Its [`Display`](std::fmt::Display) and
-/// [`FromStr`](std::str::FromStr) write and read the text that `docs/PLANS.md` describes.
+/// [`FromStr`](std::str::FromStr) write and read the text that `docs/SCALE.md` describes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardPlan {
     pub(super) shard: String,

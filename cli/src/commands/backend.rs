@@ -1,6 +1,6 @@
 //! `clif-inline backend`: compiles a shard as its plan says.
 
-use super::compile::object_with_hidden;
+use super::compile::object_of;
 use crate::arguments::BackendArguments;
 use crate::build_files::depfile;
 use crate::failure::{self, Failure, warn};
@@ -81,10 +81,11 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
     let (inlined, compiled) = linked
         .run_and_compile(&inliner, &*isa)
         .map_err(|error| Failure::pass(&error, linked.program()))?;
-    let hidden: FxHashSet<&FunctionName> = linked.plan().hidden().collect();
     // Not the input: the object is the same from CLIF and from functions in binary form.
     let source = Path::new(linked.plan().shard());
-    let bytes = object_with_hidden(linked.program(), &compiled, &isa, source, &hidden)?;
+    let bytes = object_of(linked.program(), &compiled, &isa, source, |id| {
+        linked.object_linkage(id)
+    })?;
     output.write_bytes(&bytes)?;
 
     let missing = linked.missing().iter().map(ToString::to_string);

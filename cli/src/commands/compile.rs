@@ -12,9 +12,8 @@ use cranelift_inliner::backend::{
 use cranelift_inliner::debug_info::{ClifLines, ClifValues, DebugFunction, DebugInfo};
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::CompiledProgram;
-use cranelift_inliner::program::{FunctionName, Linkage, Program};
+use cranelift_inliner::program::{FunctionId, FunctionName, Linkage, Program};
 use rayon::prelude::*;
-use rustc_hash::FxHashSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,33 +97,32 @@ pub(super) fn object(
     inputs: &[PathBuf],
 ) -> Result<Vec<u8>, Failure> {
     let source = inputs.first().map_or(Path::new(""), PathBuf::as_path);
-    object_with_hidden(program, compiled, isa, source, &FxHashSet::default())
+    let linkage = |id| match program.get(id)?.linkage() {
+        Linkage::Exported => Some(ObjectLinkage::Export),
+        Linkage::Local => Some(ObjectLinkage::Local),
+        Linkage::Interposable => Some(ObjectLinkage::Preemptible),
+        // Functions that are available elsewhere are never compiled.
+        _ => None,
+    };
+    object_of(program, compiled, isa, source, linkage)
 }
 
-/// Like [`object`], with the symbols of these exported functions hidden. The file symbol is the name
-/// of the file `source`.
-pub(super) fn object_with_hidden(
+/// Like [`object`], with the visibility of symbols that `linkage` returns. The file symbol is the
+/// name of the file `source`.
+pub(super) fn object_of(
     program: &Program,
     compiled: &CompiledProgram,
     isa: &OwnedTargetIsa,
     source: &Path,
-    hidden: &FxHashSet<&FunctionName>,
+    linkage: impl Fn(FunctionId) -> Option<ObjectLinkage>,
 ) -> Result<Vec<u8>, Failure> {
     let functions: Vec<_> = compiled
         .iter()
         .filter_map(|(id, compiled)| {
             let function = program.get(id)?;
-            let linkage = match function.linkage() {
-                Linkage::Exported if hidden.contains(function.name()) => ObjectLinkage::Hidden,
-                Linkage::Exported => ObjectLinkage::Export,
-                Linkage::Local => ObjectLinkage::Local,
-                Linkage::Interposable => ObjectLinkage::Preemptible,
-                // Functions that are available elsewhere are never compiled.
-                _ => return None,
-            };
             Some(ObjectFunction {
                 symbol: function.name().symbol(),
-                linkage,
+                linkage: linkage(id)?,
                 compiled,
             })
         })
