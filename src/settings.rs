@@ -13,8 +13,8 @@ macro_rules! settings {
         impl $Type {
             $(
                 #[doc = concat!(
-                    "Returns the same with another [`", stringify!($field), "`](field@Self::",
-                    stringify!($field), ")."
+                    "Sets [`", stringify!($field), "`](field@Self::", stringify!($field),
+                    "), and returns the result."
                 )]
                 #[must_use]
                 pub fn $with(mut self, $field: $Value) -> Self {

@@ -43,20 +43,11 @@ impl Failure {
 
     /// Returns the failure of the pass on `program`.
     pub(crate) fn pass(error: &PassError, program: &Program) -> Self {
-        let function = match error {
-            PassError::CheckOptimized { function, .. } | PassError::Undecided { function, .. }
-                if error.is_undecided() =>
-            {
-                let place = place_of(Some(function), program);
-                return Self::Undecided(place + &error.to_string());
-            }
-            PassError::Verifier { function, .. }
-            | PassError::Check { function, .. }
-            | PassError::CheckOptimized { function, .. } => Some(function),
-            PassError::Compile(error) => Some(error.function()),
-            _ => None,
-        };
-        Self::at_function(function, error, program)
+        let message = place_of(Some(error.function()), program) + &error.to_string();
+        match error.is_undecided() {
+            true => Self::Undecided(message),
+            false => Self::Message(message),
+        }
     }
 
     /// Returns the failure to make the object file of `program`.

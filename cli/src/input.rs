@@ -1,8 +1,60 @@
-//! Text from files.
+//! The files of inputs, and text from them.
 
 use crate::failure::Failure;
+use cranelift_inliner::program::{Program, ProgramError};
+use cranelift_inliner::shard::{ShardBodies, ShardSummary, SummaryError};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Returns the files that inputs stand for: themselves, and of folders all files of CLIF and the
+/// folder: its time changes with its list.
+pub(crate) fn files(inputs: &[PathBuf]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for input in inputs {
+        files.push(input.clone());
+        let Ok(entries) = fs::read_dir(input) else {
+            continue;
+        };
+        let entries = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let mut entries: Vec<_> = entries
+            .filter(|path| path.extension().is_some_and(|ending| ending == "clif"))
+            .collect();
+        entries.sort();
+        files.append(&mut entries);
+    }
+    files
+}
+
+/// Reads a program. A file that only commands for shards read is an error that names these.
+pub(crate) fn program(paths: &[PathBuf]) -> Result<Program, Failure> {
+    Program::read(paths).map_err(|error| match error {
+        ProgramError::Syntax { .. } => {
+            let other = paths.iter().find_map(|path| file_of_shards(path));
+            other.unwrap_or_else(|| error.into())
+        }
+        error => error.into(),
+    })
+}
+
+/// Returns an error if the file is one that `summarize` wrote.
+fn file_of_shards(path: &Path) -> Option<Failure> {
+    if !path.is_file() {
+        return None;
+    }
+    let bytes = fs::read(path).ok()?;
+    let message = if ShardBodies::begin(&bytes) {
+        "these are the functions of a shard, which only `clif-inline backend` reads"
+    } else if !matches!(
+        ShardSummary::from_bytes(&bytes),
+        Err(SummaryError::NoSummary)
+    ) {
+        "this is the summary of a shard, which `clif-inline thin` reads, and `clif-inline summarize \
+         --text` prints"
+    } else {
+        return None;
+    };
+    Some(Failure::new(format!("{}: {message}", path.display())))
+}
 
 /// Returns the text of a file. Text that is not UTF-8 is an error with its line.
 pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {

@@ -1,6 +1,7 @@
 //! Atomic replacement of files: a reader never sees a partial one.
 
 use crate::failure::{Failure, say};
+use crate::input;
 use crate::system;
 use crate::temporary::RemovedOnSignal;
 use std::fs::{self, File, OpenOptions};
@@ -28,6 +29,23 @@ pub(crate) fn beside(inputs: &[PathBuf], ending: &str) -> Result<PathBuf, Failur
         return usage("this input needs an output");
     }
     Ok(output)
+}
+
+/// Returns an error if two of `outputs` go to the same place: one would replace the other, or both
+/// would be mixed. Each comes with the option that names it.
+pub(crate) fn are_apart(outputs: &[(&str, &Output)]) -> Result<(), Failure> {
+    for (at, (option, output)) in outputs.iter().enumerate() {
+        let is_same = |other: &Output| match output.regular_file() {
+            Some(file) => other.regular_file().as_ref() == Some(&file),
+            None => output.is_standard_output() && other.is_standard_output(),
+        };
+        let others = outputs.get(at + 1..).unwrap_or_default();
+        if let Some((other, _)) = others.iter().find(|(_, other)| is_same(other)) {
+            let message = format!("{option} and {other} need two outputs");
+            return Err(Failure::Usage(message));
+        }
+    }
+    Ok(())
 }
 
 /// Prints `text` to standard output, with colours if the terminal shows them.
@@ -63,8 +81,8 @@ impl Output {
         *self == Self::StandardOutput
     }
 
-    /// Returns an error if the output would replace one of `inputs`. Only the output of `opt` may:
-    /// it is of the same kind.
+    /// Returns an error if the output would replace one of `inputs`, or a file of a folder among
+    /// them. Only the output of `opt` may: it is of the same kind.
     pub(crate) fn is_none_of(&self, inputs: &[PathBuf]) -> Result<(), Failure> {
         let Self::File(path) = self else {
             return Ok(());
@@ -73,13 +91,30 @@ impl Output {
             return Ok(());
         };
         let is_it = |input: &PathBuf| fs::canonicalize(input).is_ok_and(|input| input == target);
-        match target.is_file() && inputs.iter().any(is_it) {
+        match target.is_file() && input::files(inputs).iter().any(is_it) {
             true => {
                 let message = "it is an input, which the output would replace";
                 Err(Failure::new(format!("{}: {message}", path.display())))
             }
             false => Ok(()),
         }
+    }
+
+    /// Returns the file, in a form that is equal for all paths to it; `None` for standard output, and
+    /// for devices, which any number of outputs may share.
+    fn regular_file(&self) -> Option<PathBuf> {
+        let Self::File(path) = self else {
+            return None;
+        };
+        if let Ok(target) = fs::canonicalize(path) {
+            return target.is_file().then_some(target);
+        }
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let folder = fs::canonicalize(folder).ok()?;
+        Some(folder.join(path.file_name()?))
     }
 
     /// Writes the output of `fill`. After an error, the old file is unchanged.

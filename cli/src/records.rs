@@ -3,7 +3,7 @@
 use crate::arguments::{CommonArguments, FallbackArgument, PlanArguments};
 use crate::failure::{Failure, warn};
 use crate::input::read_text;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::progress::Progress;
 use crate::remarks;
 use crate::stage::{self, Decider};
@@ -54,17 +54,37 @@ impl Records {
         })
     }
 
-    /// Returns an error if one of the files would replace one of `inputs`, or the other.
-    pub(crate) fn spare(&self, inputs: &[PathBuf]) -> Result<(), Failure> {
-        let mut outputs = self.remarks.iter().chain(&self.plan);
-        outputs.try_for_each(|output| output.is_none_of(inputs))?;
-        match (&self.remarks, &self.plan) {
-            (Some(remarks), Some(plan)) if remarks == plan => {
-                let message = "--remarks and --plan-out need two outputs";
-                Err(Failure::Usage(message.to_owned()))
+    /// Returns an error if a file would replace one that is read, or another output. `inputs` are the
+    /// files that are read as CLIF, and `results` the other outputs, with the options that name them.
+    ///
+    /// A plan may replace the plan that is followed, and a profile the one that is used: they are of
+    /// the same kind.
+    pub(crate) fn check_outputs(
+        &self,
+        inputs: &[PathBuf],
+        results: &[(&str, &Output)],
+    ) -> Result<(), Failure> {
+        let followed = self.followed.iter().map(|followed| &followed.path);
+        let counted = self.profile.as_ref().map(|_| &self.profile_path);
+        let followed: Vec<PathBuf> = followed.cloned().collect();
+        let counted: Vec<PathBuf> = counted.into_iter().cloned().collect();
+        for (option, output) in results {
+            output.is_none_of(&followed)?;
+            if *option != "--profile-out" {
+                output.is_none_of(&counted)?;
             }
-            _ => Ok(()),
         }
+        for output in self.remarks.iter().chain(&self.plan) {
+            output.is_none_of(inputs)?;
+            output.is_none_of(&counted)?;
+        }
+        if let Some(remarks) = &self.remarks {
+            remarks.is_none_of(&followed)?;
+        }
+        let remarks = self.remarks.as_ref().map(|output| ("--remarks", output));
+        let plan = self.plan.as_ref().map(|output| ("--plan-out", output));
+        let all: Vec<_> = results.iter().copied().chain(remarks).chain(plan).collect();
+        output::are_apart(&all)
     }
 
     /// Returns the deciding policy: the plan, with the fallback that the arguments choose.

@@ -5,7 +5,7 @@ use crate::arguments::{
     PolicyArgument, PolicyArguments, TargetArguments,
 };
 use crate::failure::Failure;
-use crate::input::read_text;
+use crate::input::{self, read_text};
 use crate::names;
 use crate::progress::Progress;
 use crate::statistics::Phases;
@@ -15,13 +15,13 @@ use cranelift_inliner::cleanup::{MemoryFunctions, OptimizeOptions};
 use cranelift_inliner::decide::{Always, CostModel, Inline, Limits, Never, Small};
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::{CompiledProgram, Inlined, Inliner};
-use cranelift_inliner::profile::Profile;
+use cranelift_inliner::profile::{ParseProfileError, Profile};
 use cranelift_inliner::program::{
     Attributes, FunctionName, InlineAttribute, Linkage, Program, ProgramError,
 };
 use cranelift_inliner::splice::SpliceOptions;
 use rustc_hash::FxHashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,7 +43,7 @@ pub(crate) fn read(
 ) -> Result<Program, Failure> {
     progress.begin("reading");
     let started = Instant::now();
-    let mut program = Program::read(paths)?;
+    let mut program = input::program(paths)?;
     Names::new(&arguments.names)?.apply(&mut program)?;
     phases.read += started.elapsed();
     Ok(program)
@@ -157,10 +157,18 @@ pub(crate) fn profile(arguments: &PolicyArguments) -> Result<Option<Profile>, Fa
     let Some(path) = &arguments.profile else {
         return Ok(None);
     };
-    match Profile::from_json(&read_text(path)?) {
-        Ok(profile) => Ok(Some(profile)),
-        Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
-    }
+    read_profile(path).map(Some)
+}
+
+/// Reads a profile.
+pub(crate) fn read_profile(path: &Path) -> Result<Profile, Failure> {
+    Profile::from_json(&read_text(path)?).map_err(|error| {
+        let line = match &error {
+            ParseProfileError::Json(error) if error.line() > 0 => format!(":{}", error.line()),
+            _ => String::new(),
+        };
+        Failure::new(format!("{}{line}: {error}", path.display()))
+    })
 }
 
 /// Returns the limits of the arguments. A factor from them applies to small functions too: the

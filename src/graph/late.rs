@@ -15,6 +15,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::{Arc, OnceLock};
 use thiserror::Error;
 
+fn counted(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
 /// A difference between a body and its declaration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -23,7 +28,7 @@ pub enum DeclarationMismatch {
     #[error("its signature is another one")]
     Signature,
     /// The direct calls are others.
-    #[error("it has {found} calls of {callee}, and {declared} were declared")]
+    #[error("it has {} of {callee}, and {declared} were declared", counted(*.found, "call"))]
     Calls {
         /// The first callee with another number of calls.
         callee: FunctionName,
@@ -39,7 +44,7 @@ pub enum DeclarationMismatch {
         callee: FunctionName,
     },
     /// The number of indirect calls is another one.
-    #[error("it has {found} indirect calls, and {declared} were declared")]
+    #[error("it has {}, and {declared} were declared", counted(*.found, "indirect call"))]
     IndirectCalls {
         /// The number in the body.
         found: usize,

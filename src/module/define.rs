@@ -156,14 +156,18 @@ impl<M: Module> InliningModule<'_, M> {
     /// Names the function whose body has an error about another name.
     pub(super) fn in_body_of(&self, function: FuncId, source: ModuleError) -> ModuleError {
         match self.declared(function) {
-            Ok((_, function)) => other(DefineError { function, source }),
+            Ok((_, symbol)) => other(DefineError {
+                id: function,
+                function: symbol,
+                source,
+            }),
             Err(undeclared) => undeclared,
         }
     }
 
     fn named(&self, function: FuncId, error: ModuleError) -> ModuleError {
         match self.declared(function) {
-            Ok((_, symbol)) => naming(&symbol, error),
+            Ok((_, symbol)) => naming(function, &symbol, error),
             Err(undeclared) => undeclared,
         }
     }

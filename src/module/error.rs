@@ -1,26 +1,18 @@
 //! Errors that name the function.
 
-use cranelift_module::ModuleError;
+use cranelift_module::{FuncId, ModuleError};
 use thiserror::Error;
 
 /// The wrapped module's error about a held function, inside a [`ModuleError::Backend`].
 ///
-/// ```
-/// use cranelift_inliner::module::DefineError;
-/// use cranelift_module::ModuleError;
-///
-/// /// The function that an error is about, if it says.
-/// fn culprit(error: &ModuleError) -> Option<&str> {
-///     match error {
-///         ModuleError::Backend(error) => Some(&error.downcast_ref::<DefineError>()?.function),
-///         _ => None,
-///     }
-/// }
-/// # assert_eq!(culprit(&ModuleError::Undeclared("f".into())), None);
-/// ```
+/// [`InliningModule::culprit`](super::InliningModule::culprit) returns the function for this error
+/// and all others of a flush.
 #[derive(Debug, Error)]
 #[error("function `{function}`: {source}")]
+#[non_exhaustive]
 pub struct DefineError {
+    /// The function.
+    pub id: FuncId,
     /// The function's symbol.
     pub function: String,
     /// The error as the wrapped module gave it.
@@ -28,7 +20,7 @@ pub struct DefineError {
 }
 
 /// Adds the function's name to an error that lacks it.
-pub(super) fn naming(function: &str, error: ModuleError) -> ModuleError {
+pub(super) fn naming(id: FuncId, function: &str, error: ModuleError) -> ModuleError {
     match error {
         ModuleError::Undeclared(_)
         | ModuleError::IncompatibleDeclaration(_)
@@ -36,6 +28,7 @@ pub(super) fn naming(function: &str, error: ModuleError) -> ModuleError {
         | ModuleError::DuplicateDefinition(_)
         | ModuleError::InvalidImportDefinition(_) => error,
         source => other(DefineError {
+            id,
             function: function.to_owned(),
             source,
         }),

@@ -135,7 +135,7 @@ impl<M: Module> InliningModule<'_, M> {
         for (&call, &hint) in self.hints.get(&id).into_iter().flatten() {
             added = added.and_then(|()| program.set_hint(&name, call, hint));
         }
-        added.map_err(|error| naming(&symbol, other(error)))
+        added.map_err(|error| naming(id, &symbol, other(error)))
     }
 
     /// Gives the calls of the program counters, if counting is on, in a table of the wrapped
@@ -265,7 +265,9 @@ impl<M: Module> InliningModule<'_, M> {
         if self.keep_backtraces
             && let Some(locations) = report.locations(function)
         {
-            report.set_backtraces(function, of(&locations).map_err(other)?);
+            let backtraces = of(&locations);
+            let backtraces = backtraces.map_err(|error| self.in_body_of(function, other(error)))?;
+            report.set_backtraces(function, backtraces);
         }
         Ok(())
     }

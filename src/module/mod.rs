@@ -152,7 +152,7 @@ pub use report::ModuleReport;
 
 use crate::backend::CompiledFunction;
 use crate::panics;
-use crate::pass::Inliner;
+use crate::pass::{Inliner, PassError};
 use crate::program::{Attributes, SiteHint};
 use background::Background;
 use cranelift_codegen::{CodegenError, Context, ir, isa};
@@ -284,13 +284,35 @@ impl<'a, M: Module> InliningModule<'a, M> {
         self.held.keys().copied()
     }
 
+    /// Returns the held function that an error of a flush is about; `None` for an error that no single
+    /// function causes. [`discard`](Self::discard) shows its use.
+    pub fn culprit(&self, error: &ModuleError) -> Option<FuncId> {
+        let culprit = match error {
+            ModuleError::Backend(error) => {
+                let defined = error.downcast_ref::<DefineError>();
+                let passed = error.downcast_ref::<PassError>();
+                let passed = passed.and_then(|error| self.symbols.id(error.function()));
+                defined.map(|error| error.id).or(passed)
+            }
+            ModuleError::DuplicateDefinition(name)
+            | ModuleError::IncompatibleDeclaration(name)
+            | ModuleError::IncompatibleSignature(name, ..)
+            | ModuleError::InvalidImportDefinition(name) => match self.get_name(name) {
+                Some(FuncOrDataId::Func(function)) => Some(function),
+                _ => None,
+            },
+            _ => None,
+        };
+        culprit.filter(|function| self.held.contains_key(function))
+    }
+
     /// Discards the body of a function that is held back, with its hints, for going on after an error
     /// about it. The function may be defined anew, like in a plain module after such an error. Returns
     /// whether a body was held.
     ///
     /// ```
-    /// # use cranelift_inliner::module::{DefineError, InliningModule};
-    /// # use cranelift_module::{FuncOrDataId, Module, ModuleError};
+    /// # use cranelift_inliner::module::InliningModule;
+    /// # use cranelift_module::{Module, ModuleError};
     /// /// Flushes, and leaves out the functions that do not compile.
     /// fn flush<M: Module>(module: &mut InliningModule<'_, M>) -> Result<(), ModuleError> {
     ///     loop {
@@ -298,14 +320,10 @@ impl<'a, M: Module> InliningModule<'a, M> {
     ///             Ok(_) => return Ok(()),
     ///             Err(error) => error,
     ///         };
-    ///         let culprit = match &error {
-    ///             ModuleError::Backend(error) => error.downcast_ref::<DefineError>(),
-    ///             _ => None,
+    ///         match module.culprit(&error) {
+    ///             Some(function) => module.discard(function),
+    ///             None => return Err(error),
     ///         };
-    ///         match culprit.and_then(|error| module.get_name(&error.function)) {
-    ///             Some(FuncOrDataId::Func(function)) if module.discard(function) => {}
-    ///             _ => return Err(error),
-    ///         }
     ///     }
     /// }
     /// ```

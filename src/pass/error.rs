@@ -9,9 +9,10 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PassError {
-    /// A function does not verify after inlining into it. The input was valid and a stage of this
-    /// crate is not: please report it.
-    #[error("{function} does not verify after {stage}: {source}")]
+    /// A function does not verify. At [`Stage::Input`] the front end's body has the error. After any
+    /// other stage, and if the bodies that it calls are valid, please report it: a stage of this crate
+    /// is wrong.
+    #[error("{function} does not verify {}: {source}", when(*.stage))]
     Verifier {
         /// The function.
         function: FunctionName,
@@ -67,6 +68,17 @@ impl PassError {
         }
     }
 
+    /// Returns the function that the error is about.
+    pub fn function(&self) -> &FunctionName {
+        match self {
+            PassError::Verifier { function, .. }
+            | PassError::Check { function, .. }
+            | PassError::CheckOptimized { function, .. }
+            | PassError::Undecided { function, .. } => function,
+            PassError::Compile(error) => error.function(),
+        }
+    }
+
     /// Converts an error of the checker about `function` after `stage`.
     pub(super) fn of_check(error: CheckError, function: FunctionName, stage: Stage) -> Self {
         match error {
@@ -84,10 +96,19 @@ impl PassError {
     }
 }
 
+fn when(stage: Stage) -> String {
+    match stage {
+        Stage::Input => "before inlining".to_owned(),
+        stage => format!("after {stage}"),
+    }
+}
+
 /// A stage after which a function can be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stage {
+    /// The front end's work: the body as it came.
+    Input,
     /// Splicing.
     Splice,
     /// Clean-up.
@@ -99,6 +120,7 @@ pub enum Stage {
 impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Stage::Input => "translation",
             Stage::Splice => "splicing",
             Stage::Cleanup => "clean-up",
             Stage::Optimize => "optimizing",

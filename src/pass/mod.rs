@@ -81,7 +81,7 @@ pub use inlined::Inlined;
 pub(crate) use references::References;
 pub use report::{Demand, FunctionStats, Reason, RecordLevel, SiteRecord, StageTimes};
 pub use shared::Shared;
-pub use stream::{HeldBodies, Stream, StreamError, Streamed};
+pub use stream::{HeldBodies, Inexact, Stream, StreamError, Streamed};
 pub use warning::Warning;
 
 use crate::body::check_definitions;

@@ -348,7 +348,12 @@ impl Run<'_> {
         made: &Made<'_>,
         stage: Stage,
     ) -> bool {
-        let error = self.verify(id, body, stage).or_else(|| {
+        let invalid = self.verify(id, body, stage).map(|error| {
+            // The copies are not to blame for an error that was there before.
+            let before = self.verify(id, made.before, Stage::Input);
+            before.unwrap_or(error)
+        });
+        let error = invalid.or_else(|| {
             let check = || self.check(id, body, made, stage);
             self.inliner.check.then(|| self.clock.verify.time(check))?
         });

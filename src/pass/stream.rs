@@ -21,13 +21,15 @@ use super::unwanted::{Unwanted, demands, reachable};
 use super::{CompiledProgram, Inlined, Inliner};
 use crate::backend::{CompileError, CompiledFunction};
 use crate::graph::{CallGraph, DeclarationMismatch};
-use crate::program::{FunctionId, FunctionName, Linkage, ProgramError, SiteHint, is_direct_call};
+use crate::program::{
+    FunctionId, FunctionName, Linkage, Program, ProgramError, SiteHint, is_direct_call,
+};
 use cranelift_codegen::ir::{Function, Inst};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_entity::{EntitySet, PrimaryMap};
 use rayon::Scope;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use thiserror::Error;
 
@@ -92,6 +94,30 @@ pub struct HeldBodies {
     pub insts: usize,
 }
 
+/// A reason why the result of a stream may not be that of the pass over the whole program: the
+/// declarations say more than is so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Inexact {
+    /// [`DeclaredProgram::has_handlers`] is on, and no body has a call with handlers.
+    #[error("no body has calls with handlers, and `has_handlers` is on")]
+    NoHandlers,
+    /// [`DeclaredProgram::has_alias_regions`] is on, and no body has alias regions.
+    #[error("no body has alias regions, and `has_alias_regions` is on")]
+    NoAliasRegions,
+    /// [`DeclaredProgram::has_demands`] is on, and no hint demands inlining.
+    #[error("no hint demands inlining, and `has_demands` is on")]
+    NoDemands,
+    /// The body of a function has another size than was declared, or catches more than was declared.
+    /// Of several functions it is the first.
+    #[error("the body of {0} has another size than was declared, or catches more exceptions")]
+    Function(FunctionName),
+    /// A call in a function has another location than in the [profile](Inliner::profile). Of several
+    /// functions it is the first.
+    #[error("a call in {0} has another location than in the profile")]
+    Moved(FunctionName),
+}
+
 /// The result of a stream.
 #[non_exhaustive]
 pub struct Streamed<T> {
@@ -110,6 +136,8 @@ pub struct Streamed<T> {
     /// of the bodies no more and no less than is so, and no call has another location than in the
     /// [profile](Inliner::profile).
     pub is_exact: bool,
+    /// The first reason why the result is not exact; `None` if it is.
+    pub inexact: Option<Inexact>,
     /// The most bodies that were held at a time.
     pub held: HeldBodies,
     /// The result of the front end.
@@ -140,17 +168,41 @@ struct Seen {
     handlers: AtomicBool,
     alias_regions: AtomicBool,
     demands: AtomicBool,
-    inexact: AtomicBool,
+    /// The first function with a body that is another one than was declared; `u32::MAX` for none.
+    inexact: AtomicU32,
+    /// The first function with a call that has moved since the profile was made; likewise.
+    moved: AtomicU32,
 }
 
 impl Seen {
-    /// Returns whether all that was declared is so, after the last body.
-    fn is_exact(&self, declared: &DeclaredProgram) -> bool {
-        let is = |seen: &AtomicBool| seen.load(Ordering::Relaxed);
-        !is(&self.inexact)
-            && is(&self.handlers) == declared.has_handlers
-            && is(&self.alias_regions) == declared.has_alias_regions
-            && is(&self.demands) == declared.has_demands
+    fn new() -> Self {
+        Self {
+            inexact: AtomicU32::new(u32::MAX),
+            moved: AtomicU32::new(u32::MAX),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the first thing that was declared and is not so, after the last body.
+    fn inexact(&self, declared: &DeclaredProgram, program: &Program) -> Option<Inexact> {
+        let is_missing =
+            |was_declared: bool, seen: &AtomicBool| was_declared && !seen.load(Ordering::Relaxed);
+        if is_missing(declared.has_handlers, &self.handlers) {
+            return Some(Inexact::NoHandlers);
+        }
+        if is_missing(declared.has_alias_regions, &self.alias_regions) {
+            return Some(Inexact::NoAliasRegions);
+        }
+        if is_missing(declared.has_demands, &self.demands) {
+            return Some(Inexact::NoDemands);
+        }
+        let function = |seen: &AtomicU32| {
+            let first = Some(seen.load(Ordering::Relaxed)).filter(|&first| first != u32::MAX);
+            let function = program.get(FunctionId::from_u32(first?))?;
+            Some(function.name().clone())
+        };
+        let other = function(&self.inexact).map(Inexact::Function);
+        other.or_else(|| function(&self.moved).map(Inexact::Moved))
     }
 }
 
@@ -208,7 +260,9 @@ impl<'s> Stream<'_, 's> {
         debug_assert!(is_first, "{name} was claimed once");
         if let (Some(counts), Some(profile)) = (&state.counts, &self.run.inliner.profile) {
             let none_moved = counts.arrive(profile, &state.graph, id);
-            self.seen.inexact.fetch_or(!none_moved, Ordering::Relaxed);
+            if !none_moved {
+                self.seen.moved.fetch_min(id.as_u32(), Ordering::Relaxed);
+            }
         }
         self.schedule.arrived(self.scope, self.run, id);
         let held = self.run.state.held.insts();
@@ -287,7 +341,9 @@ impl<'s> Stream<'_, 's> {
         seen(&self.seen.alias_regions, has_alias_regions);
         seen(&self.seen.demands, hints.values().copied().any(demands));
         let is_exact = size == state.sizes[id] && state.graph.catches_as_declared(id, body);
-        seen(&self.seen.inexact, !is_exact);
+        if !is_exact {
+            self.seen.inexact.fetch_min(id.as_u32(), Ordering::Relaxed);
+        }
         Ok(size)
     }
 }
@@ -378,7 +434,7 @@ impl Inliner<'_> {
         schedule.await_bodies();
         let by_urgency = schedule.by_urgency(&state.graph);
         let claimed = program.ids().map(|_| AtomicBool::new(false)).collect();
-        let seen = Seen::default();
+        let seen = Seen::new();
         let others = rayon::current_num_threads().saturating_sub(1);
         let front_end = rayon::in_place_scope(|scope| {
             front_end(&Stream {
@@ -416,12 +472,14 @@ impl Inliner<'_> {
             functions: state.held.functions().most(),
             insts: state.held.insts().most(),
         };
+        let inexact = seen.inexact(declared, &program);
         let input = program.with_late_bodies(|id| state.take_original(id));
         Ok(Streamed {
             inlined: conclude(state, &input, clock.times(), self.records),
             compiled,
             errors,
-            is_exact: seen.is_exact(declared),
+            is_exact: inexact.is_none(),
+            inexact,
             held,
             front_end,
         })

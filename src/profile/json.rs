@@ -14,7 +14,7 @@ const VERSION: u32 = 1;
 #[non_exhaustive]
 pub enum ParseProfileError {
     /// The text is not JSON, or JSON of another form.
-    #[error(transparent)]
+    #[error("this is not a profile: {0}")]
     Json(#[from] serde_json::Error),
     /// It is the JSON of something else.
     #[error("this is not a profile: `format` is `{0}`, not `{FORMAT}`")]

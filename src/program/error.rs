@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[non_exhaustive]
 pub enum ProgramError {
     /// Two functions have one name.
-    #[error("function {name} is defined twice: {} and {}", place(.first), place(.second))]
+    #[error("function {name} is defined twice{}", places(.first, .second))]
     DuplicateName {
         /// The name.
         name: FunctionName,
@@ -119,6 +119,13 @@ pub enum ProgramError {
     /// The text could not be written.
     #[error("cannot write the program: {0}")]
     Write(#[from] io::Error),
+}
+
+fn places(first: &Option<Origin>, second: &Option<Origin>) -> String {
+    match (first, second) {
+        (None, None) => String::new(),
+        _ => format!(": {} and {}", place(first), place(second)),
+    }
 }
 
 fn place(origin: &Option<Origin>) -> String {

@@ -55,6 +55,7 @@
 //! makes a new program with [`Program::with_bodies`] and leaves its input as it was.
 
 mod attributes;
+mod clif_names;
 mod declaration;
 mod directives;
 mod error;
@@ -138,9 +139,9 @@ impl Program {
     ///
     /// The text may be plain CLIF or a Cranelift filetest, whose header lines and `run`
     /// directives are kept (see [`FileHeader`] and [`RunDirective`]). A comment before the first
-    /// function tells of a [table](Self::add_table): `; table: %handlers 0=%first 8=%second` says
-    /// which function's address the data `%handlers` holds so many bytes behind its begin, for good.
-    /// Other comments are not kept.
+    /// function declares a [table](Self::add_table): by `; table: %handlers 0=%first 8=%second`, the
+    /// data `%handlers` holds the address of `%first` at its start, and that of `%second` 8 bytes
+    /// behind it. Other comments are not kept.
     ///
     /// # Errors
     ///

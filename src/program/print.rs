@@ -21,8 +21,8 @@ impl Program {
     /// # Errors
     ///
     /// [`ProgramError::Unprintable`] for a function that has no such text, for example because a
-    /// test-case name holds something else than ASCII letters, digits and `_`, and
-    /// [`ProgramError::Write`] where `out` fails. In both cases a part of the text may already
+    /// test-case name holds something else than ASCII letters, digits and `_`
+    /// ([`with_clif_names`](Self::with_clif_names) renames it), and [`ProgramError::Write`] where `out` fails. In both cases a part of the text may already
     /// have been written.
     pub fn write_clif(&self, out: &mut impl io::Write) -> Result<(), ProgramError> {
         tables::write(self, out)?;
@@ -101,11 +101,15 @@ fn body_text(func: &ir::Function) -> Result<String, String> {
     }
 }
 
+fn not_clif(name: &FunctionName) -> String {
+    format!("the name {name} is not a CLIF name; `Program::with_clif_names` renames it")
+}
+
 /// Returns the part of `func` that the reader would take for something else in the printed text.
 fn misread_part(func: &ir::Function) -> Option<String> {
     let own_name = FunctionName::from(func.name.clone());
     if !own_name.is_clif() {
-        return Some(format!("the name {own_name} is not a CLIF name"));
+        return Some(not_clif(&own_name));
     }
     for name in referenced_names(func) {
         let ExternalName::TestCase(text) = name else {
@@ -113,13 +117,15 @@ fn misread_part(func: &ir::Function) -> Option<String> {
         };
         let shown = FunctionName::testcase(text.raw());
         if !shown.is_clif() {
-            return Some(format!("the name {shown} is not a CLIF name"));
+            return Some(not_clif(&shown));
         }
         let read_back = std::str::from_utf8(text.raw())
             .ok()
             .and_then(|text| text.parse::<ExternalName>().ok());
         if read_back.as_ref() != Some(name) {
-            return Some(format!("{shown} reads as a name of Cranelift's own"));
+            return Some(format!(
+                "{shown} reads as a name of Cranelift's own; `Program::with_clif_names` renames it"
+            ));
         }
     }
     let quoted =
@@ -357,7 +363,8 @@ block0(v0: i32):
         let error = dotted.to_clif().unwrap_err().to_string();
         assert_eq!(
             error,
-            "function %a.b (in memory) cannot be written as text: the name %a.b is not a CLIF name"
+            "function %a.b (in memory) cannot be written as text: the name %a.b is not a CLIF name; \
+             `Program::with_clif_names` renames it"
         );
 
         let mut body = named(UserFuncName::testcase("f"));

@@ -100,7 +100,7 @@ pub(super) fn write(program: &Program, out: &mut impl io::Write) -> Result<(), P
                 return Err(ProgramError::Unprintable {
                     function: name.clone(),
                     origin: None,
-                    message: "a table has it, and it is not a CLIF name".to_owned(),
+                    message: "a table has it, and it is not a CLIF name; `Program::with_clif_names` renames it".to_owned(),
                 });
             }
         }

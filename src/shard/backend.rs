@@ -3,9 +3,13 @@
 use super::bodies::ShardFunctions;
 use super::error::LinkError;
 use super::shard_plan::{ShardPlan, Visibility};
+#[cfg(feature = "object")]
+use crate::backend::ObjectLinkage;
 use crate::decide::{CallSite, Decision, EarlyCallee, Inline, PolicyReason};
 use crate::pass::{CompiledProgram, Inlined, Inliner, PassError};
 use crate::plan::{Deviation, DeviationKind, NOT_LISTED, SitePath};
+#[cfg(feature = "object")]
+use crate::program::FunctionId;
 use crate::program::{Attributes, FunctionName, Linkage, Program, ProgramFunction};
 use cranelift_codegen::ir::{
     ExternalName, Function, GlobalValueData, UserExternalName, UserFuncName,
@@ -21,6 +25,9 @@ use std::sync::Arc;
 pub struct LinkedShard {
     program: Program,
     plan: ShardPlan,
+    /// The functions with hidden symbols, by their names in the program.
+    #[cfg(feature = "object")]
+    hidden: FxHashSet<FunctionName>,
     missing: Vec<MissingImport>,
 }
 
@@ -105,6 +112,8 @@ impl ShardPlan {
         let mut linked = LinkedShard {
             program: Program::new(),
             plan: self.clone(),
+            #[cfg(feature = "object")]
+            hidden: self.hidden().cloned().collect(),
             missing: Vec::new(),
         };
         for (_, function) in shard.iter() {
@@ -228,6 +237,23 @@ impl LinkedShard {
     /// Returns the functions that the plan expects and that are not there.
     pub fn missing(&self) -> &[MissingImport] {
         &self.missing
+    }
+
+    /// Returns the visibility of a function's symbol in the object file of the shard: that of its
+    /// linkage, or hidden if only other shards refer to it. `None` for a function that is defined
+    /// elsewhere and never compiled here, or that [`program`](Self::program) does not have.
+    #[cfg(feature = "object")]
+    pub fn object_linkage(&self, function: FunctionId) -> Option<ObjectLinkage> {
+        let function = self.program.get(function)?;
+        match function.linkage() {
+            Linkage::Exported if self.hidden.contains(function.name()) => {
+                Some(ObjectLinkage::Hidden)
+            }
+            Linkage::Exported => Some(ObjectLinkage::Export),
+            Linkage::Local => Some(ObjectLinkage::Local),
+            Linkage::Interposable => Some(ObjectLinkage::Preemptible),
+            Linkage::AvailableExternally => None,
+        }
     }
 
     /// Inlines as the plan says, and compiles the shard for `isa`. `inliner` must have the settings

@@ -184,6 +184,7 @@ fn checked() -> Names {
         pass::StageTimes,
         pass::Stream<'static, 'static>,
         pass::HeldBodies,
+        pass::Inexact,
         pass::StreamError,
         pass::Streamed<()>,
         pass::Warning,

@@ -176,7 +176,7 @@ fn an_error_of_the_wrapped_module_names_the_function() {
         assert!(error.to_string().contains("big"), "{error}");
         if !in_parallel {
             let error = error.downcast_ref::<DefineError>().unwrap();
-            assert_eq!(error.function, "big");
+            assert_eq!((error.id, error.function.as_str()), (big, "big"));
             assert!(matches!(error.source, ModuleError::Compilation(_)));
         }
     }
@@ -292,8 +292,10 @@ fn a_function_with_an_error_can_be_defined_anew() {
     for in_parallel in [false, true] {
         let mut module = inlining(jit()).compile_in_parallel(in_parallel);
         let [big, main] = with_big_frame(&mut module);
-        module.flush().map(|_| ()).unwrap_err();
+        let error = module.flush().map(|_| ()).unwrap_err();
+        assert_eq!(module.culprit(&error), Some(big), "{error}");
         assert!(module.discard(big));
+        assert_eq!(module.culprit(&error), None, "it is not held any more");
         assert!(!module.discard(big));
         assert_eq!(module.held().collect::<Vec<_>>(), [main]);
         let mut context = returning(&module);
@@ -308,6 +310,28 @@ fn a_function_with_an_error_can_be_defined_anew() {
     }
 }
 
+/// No name of the module leads to such a function.
+#[test]
+fn a_function_without_a_name_that_has_an_error_is_found() {
+    for in_parallel in [false, true] {
+        let mut module = inlining(jit()).compile_in_parallel(in_parallel);
+        let signature = module.make_signature();
+        let ids = [8, 3_000_000_000, 16].map(|size| {
+            let id = module.declare_anonymous_function(&signature).unwrap();
+            let mut context = returning(&module);
+            add_slot(&mut context.func, size);
+            add_slot(&mut context.func, size);
+            module.define_function(id, &mut context).unwrap();
+            id
+        });
+        let error = module.flush().map(|_| ()).unwrap_err();
+        assert_eq!(module.culprit(&error), Some(ids[1]), "{error}");
+        assert!(module.discard(ids[1]));
+        module.flush().unwrap();
+        assert_eq!(module.held().len(), 0);
+    }
+}
+
 /// A hint for another instruction is an error of each flush, until it goes with its function.
 #[test]
 fn a_wrong_hint_goes_with_its_function() {
@@ -316,6 +340,7 @@ fn a_wrong_hint_goes_with_its_function() {
     module.set_hint(ids["f"], ir::Inst::from_u32(0), SiteHint::Always);
     let error = module.flush().map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("function `f`"), "{error}");
+    assert_eq!(module.culprit(&error), Some(ids["f"]));
     assert!(module.discard(ids["f"]));
     front_end("fn f(x) = x + 1;", &mut module).unwrap();
     assert_eq!(module.flush().unwrap().defined().len(), 2);

@@ -5,6 +5,7 @@ use cranelift_codegen::ir::{TrapCode, UserFuncName};
 use cranelift_inliner::decide::{Always, Never};
 use cranelift_inliner::module::InliningModule;
 use cranelift_inliner::pass::{Inliner, RecordLevel};
+use cranelift_inliner::program::Program;
 use cranelift_module::{DataDescription, Linkage, Module};
 
 const TEXT: &str = "fn leaf(x) = x + 1; fn outside(x); export fn main(x) = outside(leaf(x));";
@@ -211,4 +212,55 @@ fn a_front_end_may_use_a_name_that_is_made_up_elsewhere() {
     let (_, report) = module.finish().unwrap();
     assert!(report.dropped().contains(&anonymous));
     assert!(report.dropped().contains(&named));
+}
+
+/// Front ends have names that CLIF does not, and users look at the result nevertheless.
+#[test]
+fn a_program_with_the_names_of_a_front_end_can_be_written_as_clif() {
+    let mut module = InliningModule::new(jit(), Inliner::new(Never));
+    let bodies = [
+        (
+            "pkg.half",
+            "function u0:0(i64) -> i64 system_v {
+             block0(v0: i64):
+                 v1 = iadd v0, v0
+                 return v1
+             }",
+        ),
+        (
+            "pkg::main",
+            "function u0:1(i64) -> i64 system_v {
+                 fn0 = colocated u0:0(i64) -> i64 system_v
+             block0(v0: i64):
+                 v1 = call fn0(v0)
+                 return v1
+             }",
+        ),
+    ];
+    for (name, text) in bodies {
+        let mut context = module.make_context();
+        context.func = cranelift_reader::parse_functions(text).unwrap().remove(0);
+        let id = module
+            .declare_function(name, Linkage::Export, &context.func.signature)
+            .unwrap();
+        module.define_function(id, &mut context).unwrap();
+    }
+    let (_, report) = module.finish().unwrap();
+    let error = report.program().to_clif().unwrap_err().to_string();
+    assert!(
+        error.ends_with("`Program::with_clif_names` renames it"),
+        "{error}"
+    );
+    let (program, _) = report.program().with_clif_names();
+    let text = program.to_clif().unwrap();
+    let names = [
+        "function %pkg_half(i64)",
+        "function %pkg__main(i64)",
+        "fn0 = colocated %pkg_half ",
+    ];
+    assert!(names.iter().all(|name| text.contains(name)), "{text}");
+    // The tools do with it as the module did.
+    let read = Program::from_clif(&text, "text").unwrap();
+    let inlined = Inliner::new(Always).run(&read).unwrap();
+    assert_eq!(inlined.sites().filter(|site| site.inlined).count(), 1);
 }

@@ -69,6 +69,7 @@ fn every_reason_has_a_name_and_words() {
 
 #[test]
 fn stages_have_names() {
+    assert_eq!(Stage::Input.to_string(), "translation");
     assert_eq!(Stage::Splice.to_string(), "splicing");
     assert_eq!(Stage::Cleanup.to_string(), "clean-up");
 }
@@ -99,7 +100,21 @@ fn nothing_is_located_unless_that_was_asked_for() {
 
 #[test]
 fn a_function_that_does_not_verify_is_named_with_the_stage_after_which_it_did_not() {
-    let text = leaf("leaf", 3)
+    // Only the body that is copied is wrong.
+    let callee = "function %leaf(i32) -> i32 fast {
+            block0(v0: i32):
+                v1 = iconst.i64 1
+                v2 = iadd v0, v1
+                return v2
+            }
+            function %main(i32) -> i32 fast {
+                fn0 = colocated %leaf(i32) -> i32 fast
+            block0(v0: i32):
+                v1 = call fn0(v0)
+                return v1
+            }";
+    // The body into which another one is copied.
+    let own = leaf("leaf", 3)
         + "function %main(i32, i64) -> i32 fast {
                fn0 = colocated %leaf(i32) -> i32 fast
            block0(v0: i32, v1: i64):
@@ -107,7 +122,20 @@ fn a_function_that_does_not_verify_is_named_with_the_stage_after_which_it_did_no
                v3 = iadd v2, v1
                return v3
            }";
-    let program = Program::from_clif(&text, "test").unwrap();
+    does_not_verify(
+        callee,
+        Stage::Splice,
+        "%main does not verify after splicing: ",
+    );
+    does_not_verify(
+        &own,
+        Stage::Input,
+        "%main does not verify before inlining: ",
+    );
+}
+
+fn does_not_verify(text: &str, expected: Stage, words: &str) {
+    let program = Program::from_clif(text, "test").unwrap();
     let isa = isa("x86_64");
     for clean_up in [false, true] {
         let error = Inliner::new(Always)
@@ -123,12 +151,8 @@ fn a_function_that_does_not_verify_is_named_with_the_stage_after_which_it_did_no
             panic!("{error}");
         };
         assert_eq!(function, program[id(&program, "main")].name());
-        assert_eq!(*stage, Stage::Splice);
-        let words = error.to_string();
-        assert!(
-            words.starts_with("%main does not verify after splicing: "),
-            "{words}"
-        );
+        assert_eq!(*stage, expected);
+        assert!(error.to_string().starts_with(words), "{error}");
     }
     assert!(Inliner::new(Always).run(&program).is_ok());
 }

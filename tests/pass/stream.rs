@@ -5,7 +5,9 @@ use cranelift_codegen::ir::{AbiParam, Signature, types};
 use cranelift_codegen::isa::CallConv;
 use cranelift_inliner::decide::{Always, CostModel};
 use cranelift_inliner::graph::CallGraph;
-use cranelift_inliner::pass::{DeclaredProgram, Inliner, PassError, Stream, StreamError, Streamed};
+use cranelift_inliner::pass::{
+    DeclaredProgram, Inexact, Inliner, PassError, Stream, StreamError, Streamed,
+};
 use cranelift_inliner::program::{Declaration, FunctionId, Linkage, Program};
 use std::sync::Mutex;
 
@@ -161,6 +163,14 @@ fn a_small_queue_changes_nothing() {
     );
 }
 
+/// Returns the first difference between the declarations and the bodies.
+fn inexact(program: &Program, declared: &DeclaredProgram) -> Option<Inexact> {
+    let streamed = run(&Inliner::new(CostModel::default()), declared, |stream| {
+        define_all(stream, program, &[4, 3, 2, 1, 0]);
+    });
+    streamed.unwrap().inexact
+}
+
 /// The size that was declared decides a function's share of growth, whatever its body is.
 #[test]
 fn a_declared_size_is_an_estimate() {
@@ -177,6 +187,19 @@ fn a_declared_size_is_an_estimate() {
     });
     let streamed = streamed.unwrap();
     assert!(!streamed.is_exact);
+    let first = || program.iter().next().unwrap().1.name().clone();
+    assert_eq!(streamed.inexact, Some(Inexact::NoHandlers));
+    declared.has_handlers = false;
+    assert_eq!(inexact(&program, &declared), Some(Inexact::NoAliasRegions));
+    declared.has_alias_regions = false;
+    assert_eq!(
+        inexact(&program, &declared),
+        Some(Inexact::Function(first()))
+    );
+    let mut declared = DeclaredProgram::of(&program).unwrap();
+    assert_eq!(inexact(&program, &declared), None);
+    declared.has_demands = true;
+    assert_eq!(inexact(&program, &declared), Some(Inexact::NoDemands));
     let inlined = streamed.inlined;
     let id = program.id(&name("leaf")).unwrap();
     assert_eq!(inlined.stats(id).insts_before, 2);
@@ -198,7 +221,7 @@ fn a_body_against_its_declaration_is_refused() {
                 v1 = call fn0(v0)
                 return v1
              }",
-            "%leaf is not as declared: it has 1 calls of %main, and 0 were declared",
+            "%leaf is not as declared: it has 1 call of %main, and 0 were declared",
         ),
         (
             "function %leaf(i32) -> i32 fast {
@@ -222,7 +245,7 @@ fn a_body_against_its_declaration_is_refused() {
                 v2 = call_indirect sig0, v1(v0)
                 return v2
              }",
-            "%leaf is not as declared: it has 1 indirect calls, and 0 were declared",
+            "%leaf is not as declared: it has 1 indirect call, and 0 were declared",
         ),
         (
             "function %leaf(i32) -> i32 fast {

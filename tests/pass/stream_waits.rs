@@ -8,7 +8,7 @@ use cranelift_inliner::decide::{
     PolicyReason, Small,
 };
 use cranelift_inliner::pass::{
-    Inlined, Inliner, Reason, SiteRecord, Stream, StreamError, Streamed,
+    Inexact, Inlined, Inliner, Reason, SiteRecord, Stream, StreamError, Streamed,
 };
 use cranelift_inliner::profile::Profile;
 use cranelift_inliner::program::{
@@ -472,6 +472,8 @@ fn a_stream_with_a_profile_of_another_program_is_not_exact() {
         });
         let streamed = streamed.unwrap();
         assert_eq!(streamed.is_exact, is_exact);
+        let moved = caller.parse().map(Inexact::Moved).ok();
+        assert_eq!(streamed.inexact, moved);
         let counts = |inlined: &Inlined| {
             let counts: Vec<Option<u64>> = inlined.sites().map(SiteRecord::count).collect();
             counts

@@ -78,7 +78,7 @@ pub(crate) struct SummarizeArguments {
     #[command(flatten)]
     pub(crate) legality: LegalityArguments,
 
-    /// The number of threads [default: as many as there are processors]
+    /// The number of threads [default: 0, which is as many as there are processors]
     ///
     /// The result does not depend on it.
     #[arg(long, value_name = "N", help_heading = WORK, value_parser = threads())]

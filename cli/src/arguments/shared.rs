@@ -87,7 +87,7 @@ pub(crate) struct CommonArguments {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WorkArguments {
-    /// The number of threads [default: as many as there are processors]
+    /// The number of threads [default: 0, which is as many as there are processors]
     ///
     /// The result does not depend on it.
     #[arg(long, value_name = "N", help_heading = WORK, value_parser = threads())]

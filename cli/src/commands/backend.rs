@@ -1,10 +1,10 @@
 //! `clif-inline backend`: compiles a shard as its plan says.
 
-use super::compile::object_with_hidden;
+use super::compile::object_of;
 use crate::arguments::BackendArguments;
 use crate::build_files::depfile;
 use crate::failure::{self, Failure, warn};
-use crate::input::read_text;
+use crate::input::{self, read_text};
 use crate::output::{self, Output};
 use crate::stage::{self, Decider};
 use cranelift_inliner::program::{FunctionName, Program, ProgramError};
@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::slice;
 
 /// Further warnings are only counted.
 const MOST_WARNINGS: usize = 5;
@@ -45,6 +46,17 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
         .map(|(shard, functions)| (shard.to_owned(), functions.cloned().collect()))
         .collect();
     let places = places(&arguments.imports, |name| imported.contains_key(name));
+    let depfile = arguments.depfile.clone().map(Output::File);
+    let mut outputs = vec![("--output", &output)];
+    outputs.extend(depfile.iter().map(|depfile| ("--depfile", depfile)));
+    let plan_path = slice::from_ref(path);
+    let imports: Vec<PathBuf> = places.values().cloned().collect();
+    for (_, output) in &outputs {
+        for read in [inputs.as_slice(), plan_path, &imports] {
+            output.is_none_of(read)?;
+        }
+    }
+    output::are_apart(&outputs)?;
     let linked = plan.link(&shard, |name| {
         let wanted = imported.get(name)?;
         let imported = imported_functions(places.get(name)?, wanted);
@@ -69,8 +81,11 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
     let (inlined, compiled) = linked
         .run_and_compile(&inliner, &*isa)
         .map_err(|error| Failure::pass(&error, linked.program()))?;
-    let hidden: FxHashSet<&FunctionName> = linked.plan().hidden().collect();
-    let bytes = object_with_hidden(linked.program(), &compiled, &isa, inputs, &hidden)?;
+    // Not the input: the object is the same from CLIF and from functions in binary form.
+    let source = Path::new(linked.plan().shard());
+    let bytes = object_of(linked.program(), &compiled, &isa, source, |id| {
+        linked.object_linkage(id)
+    })?;
     output.write_bytes(&bytes)?;
 
     let missing = linked.missing().iter().map(ToString::to_string);
@@ -87,7 +102,7 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
         failure::warn_of_fallback(&fallback.reason, linked.program());
     }
     if let (Some(depfile), Output::File(target)) = (&arguments.depfile, &output) {
-        let mut files = depfile::files(inputs);
+        let mut files = input::files(inputs);
         files.push(path.clone());
         let lacking = linked.missing().iter();
         let lacking = lacking.filter_map(|missing| places.get(missing.shard.as_str()));
@@ -109,7 +124,7 @@ fn own_functions(inputs: &[PathBuf]) -> Result<Program, Failure> {
             .map_err(|error| bodies_failure(path, &error))?
             .into());
     }
-    Ok(Program::read(inputs)?)
+    input::program(inputs)
 }
 
 /// Reads the wanted functions of another shard; `None` if there is no such file: the report of

@@ -18,12 +18,16 @@ use cranelift_inliner::program::Program;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::slice;
 use tempfile::TempDir;
 
 const BOLD: Style = Style::new().bold();
 
 pub(crate) fn bisect(arguments: &BisectArguments) -> Result<(), Failure> {
     let plan = read_plan(&arguments.plan)?;
+    let output = Output::from_argument(&failing_file(arguments));
+    output.is_none_of(&arguments.inputs.paths)?;
+    output.is_none_of(slice::from_ref(&arguments.plan))?;
     let mut phases = Phases::default();
     let silent = Progress::hidden();
     let isa = stage::target(&arguments.target)?;
@@ -166,7 +170,7 @@ impl Trial<'_> {
         passing: &Plan,
         runs: usize,
     ) -> Result<(), Failure> {
-        let file = self.failing_file();
+        let file = failing_file(self.arguments);
         let (text, other) = (failing.to_string(), passing.to_string());
         Output::from_argument(&file).write_bytes(text.as_bytes())?;
         let lines = text.lines().zip(other.lines());
@@ -198,12 +202,13 @@ impl Trial<'_> {
             inputs.join(" "),
         ))
     }
+}
 
-    fn failing_file(&self) -> PathBuf {
-        match &self.arguments.output {
-            Some(path) => path.clone(),
-            None => self.arguments.plan.with_extension("failing.plan"),
-        }
+/// Returns the file for the plan that fails with the fewest calls inlined.
+fn failing_file(arguments: &BisectArguments) -> PathBuf {
+    match &arguments.output {
+        Some(path) => path.clone(),
+        None => arguments.plan.with_extension("failing.plan"),
     }
 }
 

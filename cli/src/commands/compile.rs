@@ -12,12 +12,11 @@ use cranelift_inliner::backend::{
 use cranelift_inliner::debug_info::{ClifLines, ClifValues, DebugFunction, DebugInfo};
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::CompiledProgram;
-use cranelift_inliner::program::{FunctionName, Linkage, Program};
+use cranelift_inliner::program::{FunctionId, FunctionName, Linkage, Program};
 use rayon::prelude::*;
-use rustc_hash::FxHashSet;
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Inputs up to this size, in instructions, are also compiled without inlining, so that the table
@@ -33,7 +32,7 @@ pub(crate) fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     };
     output.is_none_of(inputs)?;
     let mut job = Job::begin(common, &arguments.plan, &arguments.target)?;
-    let mut program = job.read(inputs)?;
+    let mut program = job.read(inputs, &[("--output", &output)])?;
     let locations = match arguments.debug_info {
         true => LocationMode::InlinedAt,
         false => LocationMode::Keep,
@@ -97,32 +96,33 @@ pub(super) fn object(
     isa: &OwnedTargetIsa,
     inputs: &[PathBuf],
 ) -> Result<Vec<u8>, Failure> {
-    object_with_hidden(program, compiled, isa, inputs, &FxHashSet::default())
+    let source = inputs.first().map_or(Path::new(""), PathBuf::as_path);
+    let linkage = |id| match program.get(id)?.linkage() {
+        Linkage::Exported => Some(ObjectLinkage::Export),
+        Linkage::Local => Some(ObjectLinkage::Local),
+        Linkage::Interposable => Some(ObjectLinkage::Preemptible),
+        // Functions that are available elsewhere are never compiled.
+        _ => None,
+    };
+    object_of(program, compiled, isa, source, linkage)
 }
 
-/// Like [`object`], with the symbols of these exported functions hidden.
-pub(super) fn object_with_hidden(
+/// Like [`object`], with the visibility of symbols that `linkage` returns. The file symbol is the
+/// name of the file `source`.
+pub(super) fn object_of(
     program: &Program,
     compiled: &CompiledProgram,
     isa: &OwnedTargetIsa,
-    inputs: &[PathBuf],
-    hidden: &FxHashSet<&FunctionName>,
+    source: &Path,
+    linkage: impl Fn(FunctionId) -> Option<ObjectLinkage>,
 ) -> Result<Vec<u8>, Failure> {
     let functions: Vec<_> = compiled
         .iter()
         .filter_map(|(id, compiled)| {
             let function = program.get(id)?;
-            let linkage = match function.linkage() {
-                Linkage::Exported if hidden.contains(function.name()) => ObjectLinkage::Hidden,
-                Linkage::Exported => ObjectLinkage::Export,
-                Linkage::Local => ObjectLinkage::Local,
-                Linkage::Interposable => ObjectLinkage::Preemptible,
-                // Functions that are available elsewhere are never compiled.
-                _ => return None,
-            };
             Some(ObjectFunction::new(
                 function.name().symbol(),
-                linkage,
+                linkage(id)?,
                 compiled,
             ))
         })
@@ -134,7 +134,7 @@ pub(super) fn object_with_hidden(
             Some(function.with_labels(compiled.labels(id)))
         })
         .collect();
-    let name = inputs.first().and_then(|input| input.file_name());
+    let name = source.file_name();
     let name = name.map_or_else(|| "module".into(), |name| name.to_string_lossy());
     let symbol_of = |name: &_| FunctionName::from(Clone::clone(name)).symbol();
     let mut object = build_object(isa, &name, &functions, symbol_of)

@@ -17,7 +17,7 @@ const MOST_FUNCTIONS: usize = 5;
 
 pub(crate) fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
     let mut job = Job::begin(&arguments.common, &arguments.plan, &arguments.target)?;
-    let program = job.read(&arguments.inputs.paths)?;
+    let program = job.read(&arguments.inputs.paths, &[])?;
     let functions = find(&program, &arguments.functions)?;
     let inlined = job.inline(&program)?;
     let (finished, text) = job.write("writing", &program, &inlined, |_| {

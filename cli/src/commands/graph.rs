@@ -20,7 +20,7 @@ pub(crate) fn graph(arguments: &GraphArguments) -> Result<(), Failure> {
         .extension()
         .is_some_and(|ending| ending.eq_ignore_ascii_case("svg"));
     let mut job = Job::begin(&arguments.common, &arguments.plan, &arguments.target)?;
-    let program = job.read(&arguments.inputs.paths)?;
+    let program = job.read(&arguments.inputs.paths, &[("--output", &output)])?;
     let find = |name| {
         let id = program.id(name);
         id.ok_or_else(|| names::unknown("--around", name, &program))
@@ -57,8 +57,7 @@ pub(crate) fn graph(arguments: &GraphArguments) -> Result<(), Failure> {
 fn draw(picture: &Picture<'_>, layout: LayoutArgument) -> Result<Vec<u8>, Failure> {
     match layout {
         LayoutArgument::Builtin => Ok(svg::text(picture).into_bytes()),
-        LayoutArgument::Graphviz => {
-            dot::graphviz(dot::text(picture)).map_err(|error| Failure::new(format!("dot: {error}")))
-        }
+        LayoutArgument::Graphviz => dot::graphviz(dot::text(picture))
+            .map_err(|error| Failure::new(format!("Graphviz's program dot: {error}"))),
     }
 }

@@ -50,8 +50,13 @@ impl<'a> Job<'a> {
         })
     }
 
-    pub(super) fn read(&mut self, paths: &[PathBuf]) -> Result<Program, Failure> {
-        self.records.spare(paths)?;
+    /// Reads the program. `results` are the outputs of the command, with the options that name them.
+    pub(super) fn read(
+        &mut self,
+        paths: &[PathBuf],
+        results: &[(&str, &Output)],
+    ) -> Result<Program, Failure> {
+        self.records.check_outputs(paths, results)?;
         let phases = &mut self.statistics.microseconds;
         stage::read(paths, self.common, &self.progress, phases)
     }

@@ -11,7 +11,7 @@ pub(crate) fn opt(arguments: &OptArguments) -> Result<(), Failure> {
     let path = arguments.output.as_deref().unwrap_or(Path::new("-"));
     let output = Output::from_argument(path);
     let mut job = Job::begin(&arguments.common, &arguments.plan, &arguments.target)?;
-    let program = job.read(&arguments.inputs.paths)?;
+    let program = job.read(&arguments.inputs.paths, &[("--output", &output)])?;
     let inlined = job.inline(&program)?;
     let (finished, ()) = job.write("writing", &program, &inlined, |_| {
         output.write(|mut out| {

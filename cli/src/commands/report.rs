@@ -16,7 +16,7 @@ pub(crate) fn report(arguments: &ReportCommandArguments) -> Result<(), Failure> 
     let output = Output::from_argument(&path);
     output.is_none_of(inputs)?;
     let mut job = Job::begin(&arguments.common, &arguments.plan, &arguments.target)?;
-    let program = job.read(inputs)?;
+    let program = job.read(inputs, &[("--output", &output)])?;
     let (inlined, compiled) = match arguments.machine_code {
         true => {
             let (inlined, compiled) = job.inline_and_compile(&program, LocationMode::Keep)?;

@@ -36,6 +36,15 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let profile_out = arguments.profile_out.as_deref();
     let profile_out = profile_out.map(Output::from_argument);
     let files = test_files::find(&arguments.paths);
+    let read: Vec<PathBuf> = files.iter().flatten().cloned().collect();
+    let results = profile_out
+        .iter()
+        .map(|output| ("--profile-out", output))
+        .collect::<Vec<_>>();
+    for (_, output) in &results {
+        output.is_none_of(&read)?;
+    }
+    records.check_outputs(&read, &results)?;
     if records.have_plan() && files.len() != 1 {
         let files = counted(files.len(), "file");
         let message = format!("a plan is of one file, and there are {files}");

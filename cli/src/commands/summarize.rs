@@ -3,15 +3,14 @@
 use crate::arguments::SummarizeArguments;
 use crate::build_files::depfile;
 use crate::failure::Failure;
-use crate::input::read_text;
+use crate::input;
 use crate::output::{self, Output};
 use crate::stage::{self, Names};
 use cranelift_inliner::profile::Profile;
-use cranelift_inliner::program::Program;
 use cranelift_inliner::shard::{ShardSummary, SummarizeOptions};
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn summarize(arguments: &SummarizeArguments) -> Result<(), Failure> {
     let inputs = &arguments.inputs.paths;
@@ -26,10 +25,23 @@ pub(crate) fn summarize(arguments: &SummarizeArguments) -> Result<(), Failure> {
     {
         return output.write_bytes(summary.to_string().as_bytes());
     }
-    for path in arguments.bodies.iter().chain(&arguments.depfile) {
-        Output::File(path.clone()).is_none_of(inputs)?;
+    let named = [
+        ("--bodies", &arguments.bodies),
+        ("--depfile", &arguments.depfile),
+    ];
+    let others: Vec<(&str, Output)> = named
+        .into_iter()
+        .filter_map(|(option, path)| Some((option, Output::File(path.clone()?))))
+        .collect();
+    let profile_path: Vec<PathBuf> = arguments.profile.iter().cloned().collect();
+    let mut outputs = vec![("--output", &output)];
+    outputs.extend(others.iter().map(|(option, output)| (*option, output)));
+    for (_, output) in &outputs {
+        output.is_none_of(inputs)?;
+        output.is_none_of(&profile_path)?;
     }
-    let mut program = Program::read(inputs)?;
+    output::are_apart(&outputs)?;
+    let mut program = input::program(inputs)?;
     Names::new(&arguments.names)?.apply(&mut program)?;
     let unknown = arguments
         .once
@@ -41,7 +53,10 @@ pub(crate) fn summarize(arguments: &SummarizeArguments) -> Result<(), Failure> {
     let options = SummarizeOptions::default()
         .with_once(arguments.once.iter().cloned().collect())
         .with_splice_options(stage::splice_options(&arguments.legality))
-        .with_profile(profile(arguments.profile.as_deref())?);
+        .with_profile(match &arguments.profile {
+            Some(path) => stage::read_profile(path)?,
+            None => Profile::new(),
+        });
     let shard = arguments.shard.clone().unwrap_or_else(|| {
         let first = inputs.first().map(|path| path.display().to_string());
         first.unwrap_or_default()
@@ -66,7 +81,7 @@ pub(crate) fn summarize(arguments: &SummarizeArguments) -> Result<(), Failure> {
     }
     output.write_changed_bytes(&summary.to_bytes())?;
     if let (Some(path), Output::File(target)) = (&arguments.depfile, &output) {
-        depfile::write(path, target, &depfile::files(inputs))?;
+        depfile::write(path, target, &input::files(inputs))?;
     }
     Ok(())
 }
@@ -84,13 +99,5 @@ fn read_if_summary(path: &Path) -> Result<Option<ShardSummary>, Failure> {
 pub(super) fn read(path: &Path) -> Result<ShardSummary, Failure> {
     let bytes = fs::read(path).map_err(|error| Failure::read(path, &error))?;
     ShardSummary::from_bytes(&bytes)
-        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
-}
-
-fn profile(path: Option<&Path>) -> Result<Profile, Failure> {
-    let Some(path) = path else {
-        return Ok(Profile::new());
-    };
-    Profile::from_json(&read_text(path)?)
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }

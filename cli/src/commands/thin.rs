@@ -6,6 +6,7 @@ use crate::build_files::{Build, Import, Shard, bazel, jobs, ninja};
 use crate::failure::{Failure, say};
 use crate::output::Output;
 use crate::stage::{self, Decider};
+use crate::statistics::counted;
 use cranelift_inliner::shard::{self, PlanText, ShardSummary};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
@@ -99,9 +100,10 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
     let bazel = bazel::text(&build, &here);
     write(&folder.join("shards.bzl"), bazel.as_bytes())?;
     say(&format!(
-        "{} shards, {} calls to be inlined; {changed} files changed in {}",
-        build.shards.len(),
-        inlined,
+        "{}, {} to be inlined; {} changed in {}",
+        counted(build.shards.len(), "shard"),
+        counted(inlined, "call"),
+        counted(changed, "file"),
         folder.display()
     ));
     Ok(())

@@ -230,6 +230,170 @@ fn an_output_of_another_kind_never_replaces_an_input() {
     place.run("opt m.clif -o m.clif").ok();
 }
 
+const EXECUTED: &str = "\
+function %one() -> i32 {
+block0:
+    v0 = iconst.i32 1
+    return v0
+}
+
+function %two() -> i32 {
+    fn0 = %one() -> i32
+block0:
+    v0 = call fn0()
+    v1 = iadd v0, v0
+    return v1
+}
+; run: %two() == 2
+";
+
+#[test]
+fn no_output_replaces_a_file_that_is_read() {
+    let place = Workplace::with(&[("m.clif", EXECUTED), ("b.clif", COUNTED)]);
+    place.run("opt m.clif -o out --plan-out m.plan").ok();
+    place.run("run m.clif --profile-out m.profile").ok();
+    place.run("summarize m.clif").ok();
+    place.run("summarize b.clif").ok();
+    place.run("thin m.sum b.sum -o shards").ok();
+    fs::create_dir(place.path("folder")).unwrap();
+    fs::copy(place.path("m.clif"), place.path("folder/m.clif")).unwrap();
+    for (arguments, spared) in [
+        ("run m.clif --profile-out m.clif", "m.clif"),
+        ("run m.clif --plan-out m.clif", "m.clif"),
+        ("run m.clif --remarks m.clif", "m.clif"),
+        ("run folder --profile-out folder/m.clif", "folder/m.clif"),
+        ("compile folder -o folder/m.clif", "folder/m.clif"),
+        ("opt m.clif -o m.plan --plan m.plan", "m.plan"),
+        ("opt m.clif --remarks m.plan --plan m.plan", "m.plan"),
+        (
+            "compile m.clif -o m.profile --profile m.profile",
+            "m.profile",
+        ),
+        (
+            "explain m.clif --plan-out m.profile --profile m.profile",
+            "m.profile",
+        ),
+        ("backend m.clif --plan shards/m.plan -o m.clif", "m.clif"),
+        (
+            "backend m.clif --plan shards/m.plan -o shards/m.plan",
+            "shards/m.plan",
+        ),
+        (
+            "backend m.clif --plan shards/m.plan --import b.clif -o b.clif",
+            "b.clif",
+        ),
+        (
+            "backend m.clif --plan shards/m.plan -o out --depfile m.clif",
+            "m.clif",
+        ),
+        ("summarize m.clif -o out --depfile m.clif", "m.clif"),
+        (
+            "summarize m.clif -o m.profile --profile m.profile",
+            "m.profile",
+        ),
+        ("bisect m.clif --plan m.plan -o m.clif -- false", "m.clif"),
+        ("bisect m.clif --plan m.plan -o m.plan -- false", "m.plan"),
+    ] {
+        let before = fs::read(place.path(spared)).unwrap();
+        let error = place.run(arguments).failed();
+        let expected = format!("error: {spared}: it is an input, which the output would replace\n");
+        assert_eq!(error, expected, "{arguments}");
+        assert_eq!(fs::read(place.path(spared)).unwrap(), before, "{arguments}");
+    }
+    // These are of the same kind.
+    place
+        .run("opt m.clif -o out --plan m.plan --plan-out m.plan")
+        .ok();
+    place
+        .run("run m.clif --profile m.profile --profile-out m.profile")
+        .ok();
+}
+
+#[test]
+fn two_outputs_are_never_one_file() {
+    let place = Workplace::with(&[("m.clif", EXECUTED)]);
+    place.run("opt m.clif -o whatever --plan-out m.plan").ok();
+    place.run("summarize m.clif").ok();
+    place.run("thin m.sum -o shards").ok();
+    for (arguments, options) in [
+        (
+            "compile m.clif -o out --plan-out out",
+            "--output and --plan-out",
+        ),
+        (
+            "compile m.clif -o out --remarks ./out",
+            "--output and --remarks",
+        ),
+        ("compile m.clif --remarks m.o", "--output and --remarks"),
+        ("opt m.clif --remarks -", "--output and --remarks"),
+        ("graph m.clif --plan-out -", "--output and --plan-out"),
+        (
+            "report m.clif -o out --remarks out",
+            "--output and --remarks",
+        ),
+        (
+            "explain m.clif --remarks out --plan-out ./out",
+            "--remarks and --plan-out",
+        ),
+        (
+            "run m.clif --profile-out out --remarks out",
+            "--profile-out and --remarks",
+        ),
+        (
+            "run m.clif --profile-out out --plan-out out",
+            "--profile-out and --plan-out",
+        ),
+        (
+            "summarize m.clif -o out --bodies out",
+            "--output and --bodies",
+        ),
+        (
+            "summarize m.clif -o out --depfile out",
+            "--output and --depfile",
+        ),
+        (
+            "summarize m.clif --bodies out --depfile out",
+            "--bodies and --depfile",
+        ),
+        (
+            "backend m.clif --plan shards/m.plan -o out --depfile out",
+            "--output and --depfile",
+        ),
+    ] {
+        let ran = place.run(arguments);
+        let expected = format!("error: {options} need two outputs\n");
+        assert!(ran.err.starts_with(&expected), "{arguments}: {ran:?}");
+        assert!(!place.path("out").exists(), "{arguments}");
+        ran.misused();
+    }
+    place
+        .run("compile m.clif -o /dev/null --plan-out /dev/null")
+        .ok();
+}
+
+#[test]
+fn files_of_other_kinds_are_named() {
+    let place = Workplace::with(&[("m.clif", COUNTED)]);
+    place.run("summarize m.clif --bodies m.fns").ok();
+    for (arguments, error) in [
+        (
+            "opt m.sum",
+            "m.sum: this is the summary of a shard, which `clif-inline thin` reads, and \
+             `clif-inline summarize --text` prints",
+        ),
+        (
+            "summarize m.fns -o out",
+            "m.fns: these are the functions of a shard, which only `clif-inline backend` reads",
+        ),
+        (
+            "opt m.clif --profile m.clif",
+            "m.clif:1: this is not a profile: expected ident at line 1 column 2",
+        ),
+    ] {
+        assert_eq!(place.run(arguments).failed(), format!("error: {error}\n"));
+    }
+}
+
 /// Editors of Windows write one at the start of a file.
 #[test]
 fn a_byte_order_mark_is_not_part_of_the_text() {

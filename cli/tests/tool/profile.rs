@@ -114,7 +114,7 @@ fn the_policy_goes_by_the_profile_and_tells_the_counts() {
 #[test]
 fn a_profile_that_cannot_be_read_is_an_error_that_names_the_file() {
     let place = Workplace::with(&[("loop.clif", LOOP), ("bad.json", "{\"format\": 1}")]);
-    for (file, expected) in [("bad.json", "bad.json: "), ("none.json", "none.json: ")] {
+    for (file, expected) in [("bad.json", "bad.json:1: "), ("none.json", "none.json: ")] {
         for command in ["opt", "run"] {
             let ran = place.run(&format!("{command} loop.clif --profile {file}"));
             let error = ran.failed();
