@@ -1,5 +1,6 @@
 //! Consistency of parameters and results with their values.
 
+use crate::panics;
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::{Function, Value, ValueDef};
 
@@ -12,9 +13,16 @@ pub(crate) fn check_definitions(func: &Function) -> bool {
 
 /// Like [`check_definitions`], but only for instructions and blocks below these numbers.
 pub(crate) fn check_definitions_before(func: &Function, insts: usize, blocks: usize) -> bool {
+    // Cranelift's accessors panic where a list lies outside of its pool.
+    panics::catch(|| are_defined(func, insts, blocks)).unwrap_or(false)
+}
+
+fn are_defined(func: &Function, insts: usize, blocks: usize) -> bool {
     let dfg = &func.dfg;
     let is_defined = |value: Value, def: ValueDef| {
-        dfg.value_alias_dest_for_serialization(value).is_none() && dfg.value_def(value) == def
+        dfg.value_is_valid(value)
+            && dfg.value_alias_dest_for_serialization(value).is_none()
+            && dfg.value_def(value) == def
     };
     func.layout.blocks().all(|block| {
         let params = dfg.block_params(block).iter().enumerate();

@@ -220,8 +220,13 @@ impl<'a> Walk<'a> {
         let data = self.tree.func(copy).dfg.insts[inst];
         match before {
             None => self.step(copy, inst, result, is_branch),
-            // It was reached as a branch on this value another way.
-            Some(_) if data.opcode().is_branch() && !is_branch => {
+            // It was reached as a branch on this value another way. A replaced call was entered the
+            // first time.
+            Some(_)
+                if data.opcode().is_branch()
+                    && !is_branch
+                    && self.tree.child(copy, inst).is_none() =>
+            {
                 let result_data = self.after.dfg.insts[result];
                 self.compare(copy, inst, &data, result, &result_data)
             }

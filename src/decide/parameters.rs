@@ -66,6 +66,9 @@ pub(super) fn parameter_uses(func: &Function) -> Vec<ParameterUse> {
     };
     walk.sources.resize(func.dfg.num_values());
     for (index, &param) in (0u32..).zip(params) {
+        if !func.dfg.value_is_valid(param) {
+            continue;
+        }
         walk.params[param] = Some(index);
         walk.sources[param] = Source::Parameter(index);
     }
@@ -149,7 +152,8 @@ impl Walk<'_> {
                 if let Some(parameter) = decides {
                     parameter.folded_insts += 1;
                 }
-                for &result in dfg.inst_results(inst) {
+                let results = dfg.inst_results(inst).iter();
+                for &result in results.filter(|&&result| dfg.value_is_valid(result)) {
                     self.sources[result] = combined;
                 }
             }

@@ -251,7 +251,24 @@ fn check_values(func: &Function) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cleanup::{CleanupContext, OptimizeOptions, optimize};
     use crate::program::{Program, function_text};
+    use crate::shard::{ShardSummary, SummarizeOptions};
+
+    fn use_like_any(mut func: Function) {
+        drop(function_text(&func));
+        let mut program = Program::new();
+        if program.add(func.clone()).is_ok() {
+            let summary = ShardSummary::summarize(&program, "s", &SummarizeOptions::default());
+            let read = ShardSummary::from_bytes(&summary.to_bytes());
+            assert!(read.as_ref() == Ok(&summary), "{read:?}");
+        }
+        optimize(
+            &mut func,
+            &OptimizeOptions::default(),
+            &mut CleanupContext::new(),
+        );
+    }
 
     #[test]
     fn any_bytes_are_a_function_or_an_error() {
@@ -279,11 +296,11 @@ mod tests {
             assert!(read == **function.body());
             let mut refused = 0;
             for place in 0..bytes.len() {
-                for change in 1..=255 {
+                for change in 1..=255_u8 {
                     let mut changed = bytes.clone();
                     changed[place] ^= change;
                     match from_bytes(&changed) {
-                        // It can be used like any function.
+                        Ok(func) if change.count_ones() == 1 => use_like_any(func),
                         Ok(func) => drop(function_text(&func)),
                         Err(_) => refused += 1,
                     }

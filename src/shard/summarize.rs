@@ -108,7 +108,10 @@ impl ShardSummary {
         }
         // The counts fit, because they were made here.
         let complete = summary.complete();
-        debug_assert!(complete.is_ok(), "a new summary is consistent");
+        debug_assert!(
+            complete.is_ok(),
+            "a new summary is consistent: {complete:?}"
+        );
         summary
     }
 }
@@ -149,7 +152,10 @@ impl Tables {
             .signatures
             .entry(signature)
             .or_insert_with_key(|signature| {
-                texts.push(signature.to_string());
+                // The types of an unverified function may not exist. That has no text, and this one is
+                // not read as a signature.
+                let text = panics::catch(|| signature.to_string());
+                texts.push(text.unwrap_or_else(|_| "?".to_owned()));
                 number(texts.len() - 1)
             })
     }
@@ -206,7 +212,17 @@ impl Read {
         let addresses = addresses(program, body);
         let once = options.once.contains(function.name());
         let read = panics::catch(|| sites(program, graph, id));
-        let (sites, declared) = read.unwrap_or_default();
+        let (mut sites, declared) = read.unwrap_or_default();
+        // Those of a body that cannot be read are not there.
+        let is_missing = |value: &Passed| match value {
+            Passed::Parameter(index) => *index as usize >= parameters.len(),
+            _ => false,
+        };
+        for value in sites.iter_mut().flat_map(|site| &mut site.passed) {
+            if is_missing(value) {
+                *value = Passed::Unknown;
+            }
+        }
         let summary = FunctionSummary {
             name: 0,
             signature: 0,

@@ -472,3 +472,19 @@ fn a_session_of_a_malformed_caller_refuses_everything() {
     session.finish();
     assert!(func == before);
 }
+
+#[test]
+fn results_outside_of_their_lists_are_left_alone() {
+    let text =
+        "function %f() system_v {\nblock0:\n v0 = iconst.i64 1\n v1 = iadd v0, v0\n return\n}";
+    let mut func = parse(text);
+    func.dfg.value_lists.clear();
+    let before = func.clone();
+    without_panic("results", || optimize_whatever_is_wrong(&func));
+    optimize(
+        &mut func,
+        &OptimizeOptions::default(),
+        &mut CleanupContext::new(),
+    );
+    assert!(func == before);
+}
