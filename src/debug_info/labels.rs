@@ -78,11 +78,26 @@ pub(super) struct Piece {
 }
 
 /// The places of a function's labels.
+///
+/// Cranelift's ranges begin and end at instructions, but not between them and the moves that its
+/// register allocator has put before them. So a range includes
+///
+/// - the moves behind the instruction that needs the value last, which may write its register, also
+///   those between the return from a call and the next instruction;
+/// - a jump behind the moves to the parameters of its target.
+///
+/// The value is not in its place there. A debugger stops there after `finish`, at the first
+/// instruction of a line, and after single steps. The starts of instructions are known where a range
+/// or a source location starts, and ranges are cut there.
 pub(super) struct Places<'a> {
     isa: &'a dyn TargetIsa,
     function: DebugFunction<'a>,
     /// In ascending order.
     return_addresses: Vec<CodeOffset>,
+    /// The starts of instructions, as far as they are known, in ascending order.
+    starts: Vec<CodeOffset>,
+    /// Moves and the jumps behind them, from the known instruction before to the one behind.
+    jumps: Vec<Range<CodeOffset>>,
     /// The end of the hot code that has known places.
     end: CodeOffset,
 }
@@ -96,21 +111,38 @@ impl<'a> Places<'a> {
         // A range to the end of the last hot block ends where the cold ones do. The other ends and
         // starts are in hot code.
         let ranges = compiled.value_label_ranges().values().flatten();
-        let mut bounds: Vec<CodeOffset> =
+        let mut starts: Vec<CodeOffset> =
             ranges.flat_map(|range| [range.start, range.end]).collect();
-        bounds.sort_unstable();
-        bounds.dedup();
+        starts.sort_unstable();
+        starts.dedup();
         let has_cold = function
             .labels
             .is_some_and(|labels| labels.has_cold_blocks());
         if has_cold {
-            bounds.pop();
+            starts.pop();
         }
+        let end = starts.last().copied().unwrap_or(0);
+        let locations = compiled.source_locations().iter();
+        starts.extend(locations.map(|range| range.start));
+        starts.sort_unstable();
+        starts.dedup();
+        let code = compiled.code();
+        let known = starts.windows(3).filter_map(|known| match *known {
+            [before, at, behind] if is_jump(isa, code, at) => {
+                let call = return_addresses.partition_point(|&after| after <= at);
+                let call = call.checked_sub(1).map_or(0, |last| return_addresses[last]);
+                Some(call.max(before + 1)..behind)
+            }
+            _ => None,
+        });
+        let jumps = known.collect();
         Places {
             isa,
             function,
             return_addresses,
-            end: bounds.last().copied().unwrap_or(0),
+            starts,
+            jumps,
+            end,
         }
     }
 
@@ -131,7 +163,7 @@ impl<'a> Places<'a> {
             let Some((place, survives_calls)) = self.place(range.loc, ty) else {
                 continue;
             };
-            for range in self.without_calls(start..end, survives_calls) {
+            for range in self.certain_parts(start..end, survives_calls) {
                 let place = place.clone();
                 pieces.push(Piece { range, place });
             }
@@ -139,10 +171,12 @@ impl<'a> Places<'a> {
         pieces
     }
 
-    /// Returns the parts of `range` in which a register has its value. In a frame that waits for a
-    /// call, debuggers look at the byte before the return address. The register then has its value
-    /// only if the callee has to save it, and the value is needed after the call.
-    fn without_calls(
+    /// Returns the parts of `range` in which the place certainly has the value.
+    ///
+    /// In a frame that waits for a call, debuggers look at the byte before the return address. A
+    /// register then has its value only if the callee has to save it, and the value is needed after
+    /// the call.
+    fn certain_parts(
         &self,
         range: Range<CodeOffset>,
         survives_calls: Survives,
@@ -156,19 +190,58 @@ impl<'a> Places<'a> {
             if after > range.end {
                 break;
             }
-            let survives = match survives_calls {
-                Survives::Always => true,
-                Survives::Never => false,
-                Survives::IfNeeded => after < range.end,
-            };
-            if !survives {
-                parts.push(start..after - 1);
-                start = after;
+            if after <= start {
+                continue;
+            }
+            let next = self.starts.partition_point(|&at| at < after);
+            let next = self.starts.get(next).filter(|&&next| next < range.end);
+            match (survives_calls, next) {
+                (Survives::Always | Survives::IfNeeded, Some(_)) => {}
+                (Survives::Always, None) => {
+                    parts.push(start..after);
+                    start = range.end;
+                }
+                // The value is there again, or the callee has another convention.
+                (Survives::Never, Some(&next)) => {
+                    parts.push(start..after - 1);
+                    start = next;
+                }
+                (Survives::Never | Survives::IfNeeded, None) => {
+                    parts.push(start..after - 1);
+                    start = range.end;
+                }
             }
         }
-        parts.push(start..range.end);
-        parts.retain(|part| part.start < part.end);
-        parts
+        if start < range.end {
+            parts.push(start..self.end_of_last(start, range.end));
+        }
+        let mut certain = Vec::with_capacity(parts.len());
+        for part in parts {
+            let mut start = part.start;
+            let first = self.jumps.partition_point(|jump| jump.end <= start);
+            let within = self.jumps[first..].iter();
+            for jump in within.take_while(|jump| jump.start < part.end) {
+                certain.push(start..jump.start);
+                start = jump.end;
+            }
+            certain.push(start..part.end);
+        }
+        certain.retain(|part| part.start < part.end);
+        certain
+    }
+
+    /// Returns the end of the first byte of the last instruction that is known to start in a range,
+    /// or of none if that is a jump.
+    fn end_of_last(&self, start: CodeOffset, end: CodeOffset) -> CodeOffset {
+        let after = self.starts.partition_point(|&at| at < end);
+        let last = after.checked_sub(1).and_then(|last| self.starts.get(last));
+        match last {
+            Some(&last) if last >= start => {
+                let is_jump = is_jump(self.isa, self.function.compiled.code(), last);
+                last + CodeOffset::from(!is_jump)
+            }
+            _ => start,
+        }
     }
 
     fn place(&self, place: LabelValueLoc, ty: Type) -> Option<(Expression, Survives)> {
@@ -214,4 +287,19 @@ enum Survives {
     Always,
     IfNeeded,
     Never,
+}
+
+/// Returns whether the instruction at `at` is a jump to an offset.
+fn is_jump(isa: &dyn TargetIsa, code: &[u8], at: CodeOffset) -> bool {
+    let code = code.get(at as usize..).unwrap_or_default();
+    let word = || code.first_chunk().copied().map(u32::from_le_bytes);
+    match isa.triple().architecture {
+        Architecture::X86_64 => matches!(code, [0xe9 | 0xeb, ..]),
+        Architecture::Aarch64(_) => word().is_some_and(|word| word & 0xfc00_0000 == 0x1400_0000),
+        Architecture::Riscv64(_) => {
+            let is_long = word().is_some_and(|word| word & 0xfff == 0x06f);
+            is_long || matches!(code, [low, high, ..] if low & 3 == 1 && high & 0xe0 == 0xa0)
+        }
+        _ => false,
+    }
 }

@@ -110,6 +110,7 @@ impl LabelTable {
             }
             numbered.insert(value, ValueLabelAssignments::Starts(own));
         }
+        keep_certain(&mut numbered);
         func.dfg.values_labels = Some(numbered);
         table
     }
@@ -134,5 +135,34 @@ impl LabelTable {
     /// frame, and does not count that in the places of spilled values.
     pub fn has_tail_calls(&self) -> bool {
         self.has_tail_calls
+    }
+}
+
+/// Removes labels that a value with several labels shares with another value.
+///
+/// Where a join is copied for some ways into it, each copy of a parameter has its labels. If such a
+/// copy always has one value, they go to that value, which also exists on the ways to the other
+/// copies, with another meaning. Assignments of a front end have different starts.
+fn keep_certain(labels: &mut BTreeMap<Value, ValueLabelAssignments>) {
+    fn starts(assignments: &mut ValueLabelAssignments) -> Option<&mut Vec<ValueLabelStart>> {
+        match assignments {
+            ValueLabelAssignments::Starts(starts) => Some(starts),
+            ValueLabelAssignments::Alias { .. } => None,
+        }
+    }
+    let key = |start: &ValueLabelStart| {
+        (
+            start.label.as_u32(),
+            start.from.expand(SourceLoc::new(0)).bits(),
+        )
+    };
+    let mut counts: FxHashMap<(u32, u32), u32> = FxHashMap::default();
+    for start in labels.values_mut().filter_map(starts).flatten() {
+        *counts.entry(key(start)).or_default() += 1;
+    }
+    for starts in labels.values_mut().filter_map(starts) {
+        if starts.len() > 1 {
+            starts.retain(|start| counts.get(&key(start)) == Some(&1));
+        }
     }
 }

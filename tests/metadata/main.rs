@@ -23,3 +23,5 @@ mod object_file;
 mod slot_variables;
 #[cfg(all(feature = "all-arch", feature = "dwarf"))]
 mod unwinding;
+#[cfg(all(feature = "all-arch", feature = "dwarf"))]
+mod value_places;
