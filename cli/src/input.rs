@@ -47,7 +47,7 @@ fn file_of_shards(path: &Path) -> Option<Failure> {
         return None;
     }
     let bytes = fs::read(path).ok()?;
-    let message = if ShardBodies::begin(&bytes) {
+    let message = if ShardBodies::has_magic(&bytes) {
         "these are the functions of a shard, which only `clif-inline backend` reads"
     } else if !matches!(
         ShardSummary::from_bytes(&bytes),

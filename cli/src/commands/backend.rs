@@ -161,7 +161,7 @@ fn open_bodies(path: &Path) -> io::Result<Option<BufReader<File>>> {
         return Ok(None);
     }
     let mut file = BufReader::new(File::open(path)?);
-    let is_bodies = ShardBodies::begin(file.fill_buf()?);
+    let is_bodies = ShardBodies::has_magic(file.fill_buf()?);
     Ok(is_bodies.then_some(file))
 }
 
