@@ -27,13 +27,18 @@ pub(crate) fn files(inputs: &[PathBuf]) -> Vec<PathBuf> {
 
 /// Reads a program. A file that only commands for shards read is an error that names these.
 pub(crate) fn program(paths: &[PathBuf]) -> Result<Program, Failure> {
-    Program::read(paths).map_err(|error| match error {
+    Program::read(paths).map_err(|error| failure(error, paths))
+}
+
+/// Returns the failure for an error about the files at `paths`.
+pub(crate) fn failure(error: ProgramError, paths: &[PathBuf]) -> Failure {
+    match error {
         ProgramError::Syntax { .. } => {
             let other = paths.iter().find_map(|path| file_of_shards(path));
             other.unwrap_or_else(|| error.into())
         }
         error => error.into(),
-    })
+    }
 }
 
 /// Returns an error if the file is one that `summarize` wrote.
@@ -42,7 +47,7 @@ fn file_of_shards(path: &Path) -> Option<Failure> {
         return None;
     }
     let bytes = fs::read(path).ok()?;
-    let message = if ShardBodies::begin(&bytes) {
+    let message = if ShardBodies::has_magic(&bytes) {
         "these are the functions of a shard, which only `clif-inline backend` reads"
     } else if !matches!(
         ShardSummary::from_bytes(&bytes),

@@ -2,6 +2,8 @@
 
 use super::link::BacktraceTable;
 use super::reader::BacktraceReader;
+use super::walk::{BacktraceFrame, BacktraceWalkError, BacktraceWalker, Start};
+use crate::frames::FrameMemory;
 use std::iter;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -143,6 +145,87 @@ impl BacktraceRegistry {
         f: impl FnOnce(RegisteredText<'_>) -> R,
     ) -> Option<R> {
         self.with_text_of(pc.checked_sub(1)?, pc, f)
+    }
+
+    /// Walks a stack across all texts from an instruction that trapped, at the address `pc` with the
+    /// frame pointer `fp`, and calls `f` with each frame, innermost first. The walk ends at the first
+    /// address that no text has. The frames are those of [`BacktraceWalker`], which expects programs
+    /// that keep frame pointers.
+    ///
+    /// ```
+    /// use cranelift_inliner::backtrace::{BacktraceRegistry, BacktraceWalkError};
+    /// use cranelift_inliner::frames::FrameMemory;
+    ///
+    /// static REGISTRY: BacktraceRegistry = BacktraceRegistry::new();
+    ///
+    /// /// Prints the stack at a trap.
+    /// fn print(memory: impl FrameMemory, pc: u64, fp: u64) -> Result<(), BacktraceWalkError> {
+    ///     REGISTRY.walk_from_trap(memory, pc, fp, |frame| {
+    ///         for place in frame.places.into_iter().flatten().flatten() {
+    ///             eprintln!("at {place}");
+    ///         }
+    ///     })
+    /// }
+    /// # let memory = cranelift_inliner::frames::CopiedMemory::new(0, &[]);
+    /// # assert_eq!(print(memory, 0, 0), Ok(()), "there is no text");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BacktraceWalkError`] where a frame cannot be read or a table is corrupt; `f` had the frames
+    /// before it.
+    pub fn walk_from_trap(
+        &self,
+        memory: impl FrameMemory,
+        pc: u64,
+        fp: u64,
+        f: impl FnMut(BacktraceFrame<'_>),
+    ) -> Result<(), BacktraceWalkError> {
+        let is_trap = true;
+        self.walk(&memory, Start { pc, fp, is_trap }, f)
+    }
+
+    /// Like [`walk_from_trap`](Self::walk_from_trap), from a call that returns to the address `pc`, in
+    /// the frame with the pointer `fp`.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn walk_from_return_address(
+        &self,
+        memory: impl FrameMemory,
+        pc: u64,
+        fp: u64,
+        f: impl FnMut(BacktraceFrame<'_>),
+    ) -> Result<(), BacktraceWalkError> {
+        let is_trap = false;
+        self.walk(&memory, Start { pc, fp, is_trap }, f)
+    }
+
+    fn walk(
+        &self,
+        memory: &impl FrameMemory,
+        mut at: Start,
+        mut f: impl FnMut(BacktraceFrame<'_>),
+    ) -> Result<(), BacktraceWalkError> {
+        loop {
+            let through = |text: RegisteredText<'_>| {
+                let mut walker = BacktraceWalker::from_start(text.reader, text.address, memory, at);
+                for frame in walker.by_ref() {
+                    f(frame?);
+                }
+                Ok::<_, BacktraceWalkError>(walker.outside())
+            };
+            let outside = match at.is_trap {
+                true => self.at_trap(at.pc, through),
+                false => self.at_return_address(at.pc, through),
+            };
+            match outside.transpose()?.flatten() {
+                // A text may be registered with more addresses than its table has.
+                Some(outside) if outside != at => at = outside,
+                _ => return Ok(()),
+            }
+        }
     }
 
     fn with_text_of<R>(

@@ -28,13 +28,15 @@ pub struct BacktraceWalker<'a, M> {
     text: u64,
     memory: M,
     next: Option<Start>,
+    /// The frame behind the last one, which is outside of the text.
+    outside: Option<Start>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Start {
-    pc: u64,
-    fp: u64,
-    is_trap: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    pub(super) pc: u64,
+    pub(super) fp: u64,
+    pub(super) is_trap: bool,
 }
 
 /// A frame of the stack.
@@ -54,12 +56,7 @@ impl<'a, M: FrameMemory> BacktraceWalker<'a, M> {
     /// code is that of `table`, with its text at the address `text`.
     pub fn from_trap(table: BacktraceReader<'a>, text: u64, memory: M, pc: u64, fp: u64) -> Self {
         let is_trap = true;
-        BacktraceWalker {
-            table,
-            text,
-            memory,
-            next: Some(Start { pc, fp, is_trap }),
-        }
+        Self::from_start(table, text, memory, Start { pc, fp, is_trap })
     }
 
     /// Starts at a call that returns to the address `pc`, in the frame with the pointer `fp`: a
@@ -72,10 +69,27 @@ impl<'a, M: FrameMemory> BacktraceWalker<'a, M> {
         fp: u64,
     ) -> Self {
         let is_trap = false;
+        Self::from_start(table, text, memory, Start { pc, fp, is_trap })
+    }
+
+    pub(super) fn from_start(
+        table: BacktraceReader<'a>,
+        text: u64,
+        memory: M,
+        start: Start,
+    ) -> Self {
         BacktraceWalker {
-            next: Some(Start { pc, fp, is_trap }),
-            ..Self::from_trap(table, text, memory, pc, fp)
+            table,
+            text,
+            memory,
+            next: Some(start),
+            outside: None,
         }
+    }
+
+    /// Returns the frame at which the walk has ended because it is outside of the text.
+    pub(super) fn outside(&self) -> Option<Start> {
+        self.outside
     }
 
     fn visit(&mut self, at: Start) -> Result<Option<BacktraceFrame<'a>>, BacktraceWalkError> {
@@ -88,6 +102,7 @@ impl<'a, M: FrameMemory> BacktraceWalker<'a, M> {
             false => 0 < offset && offset <= end,
         };
         let Some(offset) = offset.filter(|&offset| is_within(offset)) else {
+            self.outside = Some(at);
             return Ok(None);
         };
         let places = match at.is_trap {

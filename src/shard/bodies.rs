@@ -206,8 +206,8 @@ impl ShardBodies {
         bytes
     }
 
-    /// Returns whether bytes begin like those of [`to_bytes`](Self::to_bytes).
-    pub fn begin(bytes: &[u8]) -> bool {
+    /// Returns whether `bytes` begin with the magic number of [`to_bytes`](Self::to_bytes).
+    pub fn has_magic(bytes: &[u8]) -> bool {
         bytes.starts_with(&MAGIC)
     }
 }

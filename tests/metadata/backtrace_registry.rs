@@ -1,9 +1,12 @@
 //! The registry of tables of code that comes and goes.
 
 use cranelift_inliner::backend::{TargetSettings, target};
-use cranelift_inliner::backtrace::{BacktraceRegistry, BacktraceTable, FunctionBacktraces};
+use cranelift_inliner::backtrace::{
+    BacktraceFrame, BacktraceRegistry, BacktraceTable, BacktraceWalkError, FunctionBacktraces,
+};
 use cranelift_inliner::debug_info::{LineIsLocation, symbolize};
 use cranelift_inliner::decide::Always;
+use cranelift_inliner::frames::CopiedMemory;
 use cranelift_inliner::locations::LocationMode;
 use cranelift_inliner::pass::Inliner;
 use cranelift_inliner::program::Program;
@@ -114,6 +117,60 @@ fn a_call_belongs_to_the_text_that_it_is_in() {
     let at_start = registry.at_trap(middle, |text| (text.address, text.offset));
     assert_eq!(at_start, Some((middle, 0)));
     assert!(registry.at_return_address(0, |_| ()).is_none());
+}
+
+/// A JIT that defines functions whenever some are due has many texts.
+#[test]
+fn a_walk_goes_across_texts() {
+    let registry = BacktraceRegistry::new();
+    let texts: Vec<Text> = (16..19).map(text).collect();
+    let at = |number: usize| 0x4000 - number as u64 * 0x1000;
+    let registrations: Vec<_> = texts
+        .iter()
+        .enumerate()
+        .map(|(number, text)| {
+            // The last has more addresses than its table.
+            let end = at(number) + text.size + 64 * (number / 2) as u64;
+            registry.register(at(number)..end, Arc::clone(&text.table))
+        })
+        .collect();
+    let after_call = |number: usize| at(number) + texts[number].after_call;
+    // The first text has two frames, and behind the last one is a host's.
+    let words = [
+        (0x9010u64, after_call(0)),
+        (0x9020, after_call(1)),
+        (0x9030, after_call(2)),
+        (0x9040, 0x10),
+    ];
+    let words = words.iter().flat_map(|&(fp, pc)| [fp, pc]);
+    let stack: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+    let source = LineIsLocation::new("text", "/");
+    let walk = |stack: &[u8], from_trap: bool| {
+        let mut lines = Vec::new();
+        let frame = |frame: BacktraceFrame<'_>| {
+            let frames = symbolize(frame.places.unwrap(), &source).unwrap();
+            lines.extend(frames.iter().map(|frame| frame.line));
+        };
+        let stack = CopiedMemory::new(0x9000, stack);
+        let result = match from_trap {
+            true => registry.walk_from_trap(stack, at(0) + texts[0].trap, 0x9000, frame),
+            false => registry.walk_from_return_address(stack, after_call(0), 0x9010, frame),
+        };
+        (lines, result)
+    };
+    assert_eq!(walk(&stack, true), (vec![16, 5, 6, 6, 6], Ok(())));
+    assert_eq!(walk(&stack, false), (vec![6, 6, 6], Ok(())));
+    // The stack ends in the second frame.
+    let (lines, result) = walk(&stack[..16], true);
+    assert_eq!(lines, [16, 5]);
+    assert!(matches!(result, Err(BacktraceWalkError::Memory(_))));
+    // The end of the last one's addresses is not in its table.
+    let nothing = CopiedMemory::new(0, &[]);
+    let end = at(2) + texts[2].size + 8;
+    let result = registry.walk_from_trap(nothing, end, 0x9000, |_| panic!("no frame"));
+    assert_eq!(result, Ok(()));
+    drop(registrations);
+    assert_eq!(walk(&stack, true), (Vec::new(), Ok(())));
 }
 
 /// Texts come and go at two addresses while others look there: they find one of the texts that

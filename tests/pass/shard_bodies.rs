@@ -122,7 +122,7 @@ fn functions_read_back_as_they_were() {
 #[test]
 fn changed_bytes_are_an_error() {
     let bytes = bodies(&program(SHARD)).to_bytes();
-    assert!(ShardBodies::begin(&bytes));
+    assert!(ShardBodies::has_magic(&bytes));
     assert_eq!(read(&bytes).unwrap().program().len(), 3);
     for end in 0..bytes.len() {
         assert!(read(&bytes[..end]).is_err(), "{end} bytes");

@@ -280,7 +280,13 @@ pub(crate) struct GraphArguments {
     pub(crate) around: Vec<FunctionName>,
 
     /// The distance of the neighbours, in calls
-    #[arg(long, value_name = "N", default_value_t = 2, requires = "around")]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = 2,
+        requires = "around"
+    )]
     pub(crate) depth: usize,
 
     /// The layout of an SVG
@@ -329,7 +335,12 @@ pub(crate) struct ExplainArguments {
     pub(crate) functions: Vec<FunctionName>,
 
     /// The levels of calls to show [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..)
+    )]
     pub(crate) depth: Option<usize>,
 
     /// The output format

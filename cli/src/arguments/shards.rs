@@ -81,7 +81,13 @@ pub(crate) struct SummarizeArguments {
     /// The number of threads [default: 0, which is as many as there are processors]
     ///
     /// The result does not depend on it.
-    #[arg(long, value_name = "N", help_heading = WORK, value_parser = threads())]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = WORK,
+        value_parser = threads()
+    )]
     pub(crate) threads: Option<usize>,
 }
 

@@ -90,7 +90,13 @@ pub(crate) struct WorkArguments {
     /// The number of threads [default: 0, which is as many as there are processors]
     ///
     /// The result does not depend on it.
-    #[arg(long, value_name = "N", help_heading = WORK, value_parser = threads())]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = WORK,
+        value_parser = threads()
+    )]
     pub(crate) threads: Option<usize>,
 
     /// Do not run Cranelift's verifier on inputs and results
@@ -115,11 +121,21 @@ pub(crate) struct PolicyArguments {
     pub(crate) policy: PolicyArgument,
 
     /// Policy small: the largest callee, in instructions
-    #[arg(long, value_name = "N", default_value_t = Small::default().callee_insts)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = Small::default().callee_insts
+    )]
     pub(crate) small_callee: usize,
 
     /// Policy small: the largest sum of caller and callee, in instructions
-    #[arg(long, value_name = "N", default_value_t = Small::default().sum_insts)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = Small::default().sum_insts
+    )]
     pub(crate) small_sum: usize,
 
     /// Policy cost: the instructions by which the cost may exceed the benefit at an ordinary site
@@ -221,21 +237,37 @@ pub(crate) struct NameArguments {
 #[command(next_help_heading = "Limits that no policy can exceed")]
 pub(crate) struct LimitArguments {
     /// No function grows beyond this many instructions
-    #[arg(long, value_name = "N", default_value_t = Limits::default().function_insts)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = Limits::default().function_insts
+    )]
     pub(crate) max_function_insts: usize,
 
     /// No function's stack slots grow beyond this many bytes
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().frame_bytes)]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        allow_negative_numbers = true,
+        default_value_t = Limits::default().frame_bytes
+    )]
     pub(crate) max_frame_bytes: u64,
 
     /// The same for functions that may be active many times at once: recursive ones, and those
     /// whose address is taken
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().recursive_frame_bytes)]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        allow_negative_numbers = true,
+        default_value_t = Limits::default().recursive_frame_bytes
+    )]
     pub(crate) max_recursive_frame_bytes: u64,
 
     #[arg(
         long,
         value_name = "TIMES",
+        allow_negative_numbers = true,
         value_parser = growth,
         help = growth_help(
             "A function",
@@ -248,6 +280,7 @@ pub(crate) struct LimitArguments {
     #[arg(
         long,
         value_name = "TIMES",
+        allow_negative_numbers = true,
         value_parser = growth,
         help = growth_help(
             "The module",
@@ -258,7 +291,12 @@ pub(crate) struct LimitArguments {
     pub(crate) max_program_growth: Option<f64>,
 
     /// The longest chain of bodies inlined into each other
-    #[arg(long, value_name = "N", default_value_t = Limits::default().depth)]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        default_value_t = Limits::default().depth
+    )]
     pub(crate) max_depth: u32,
 }
 

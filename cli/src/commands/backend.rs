@@ -57,9 +57,10 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
         }
     }
     output::are_apart(&outputs)?;
+    let mut unreadable = Vec::new();
     let linked = plan.link(&shard, |name| {
         let wanted = imported.get(name)?;
-        let imported = imported_functions(places.get(name)?, wanted);
+        let imported = imported_functions(places.get(name)?, wanted, &mut unreadable);
         imported.unwrap_or_else(|error| {
             wrong.get_or_insert(error);
             None
@@ -88,6 +89,8 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
     })?;
     output.write_bytes(&bytes)?;
 
+    // The functions in such files are not there, and have warnings of their own.
+    unreadable.iter().for_each(|message| warn(message));
     let missing = linked.missing().iter().map(ToString::to_string);
     let deviations = linked.deviations(&inlined);
     let deviations = deviations.iter().map(ToString::to_string);
@@ -128,11 +131,16 @@ fn own_functions(inputs: &[PathBuf]) -> Result<Program, Failure> {
 }
 
 /// Reads the wanted functions of another shard; `None` if there is no such file: the report of
-/// missing functions names them.
+/// missing functions names them. The error of the file goes to `unreadable`.
 fn imported_functions(
     path: &Path,
     wanted: &FxHashSet<FunctionName>,
+    unreadable: &mut Vec<String>,
 ) -> Result<Option<ShardFunctions>, Failure> {
+    let mut no_file = |error: &io::Error| -> Result<Option<ShardFunctions>, Failure> {
+        unreadable.push(format!("{}: {error}", path.display()));
+        Ok(None)
+    };
     match open_bodies(path) {
         Ok(Some(mut file)) => {
             let read = ShardFunctions::read_some(&mut file, |name| wanted.contains(name));
@@ -140,10 +148,10 @@ fn imported_functions(
         }
         Ok(None) => match Program::read_some(path, |name| wanted.contains(name)) {
             Ok(program) => Ok(Some(program.into())),
-            Err(ProgramError::Read { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(ProgramError::Read { source, .. }) => no_file(&source),
+            Err(error) => Err(input::failure(error, slice::from_ref(&path.to_owned()))),
         },
-        Err(_) => Ok(None),
+        Err(error) => no_file(&error),
     }
 }
 
@@ -153,7 +161,7 @@ fn open_bodies(path: &Path) -> io::Result<Option<BufReader<File>>> {
         return Ok(None);
     }
     let mut file = BufReader::new(File::open(path)?);
-    let is_bodies = ShardBodies::begin(file.fill_buf()?);
+    let is_bodies = ShardBodies::has_magic(file.fill_buf()?);
     Ok(is_bodies.then_some(file))
 }
 

@@ -7,13 +7,13 @@ use crate::failure::{Failure, say};
 use crate::output::Output;
 use crate::stage::{self, Decider};
 use crate::statistics::counted;
-use cranelift_inliner::shard::{self, PlanText, ShardSummary};
+use cranelift_inliner::shard::{self, PlanText, ShardSummary, ThinError};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
     if arguments.step.policy.profile.is_some() {
@@ -35,6 +35,7 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
     let exported = (!exported.is_empty()).then_some(&exported);
     let folder = &arguments.output;
     fs::create_dir_all(folder).map_err(|error| Failure::write(folder, &error))?;
+    let shards_of: Vec<String> = summaries.iter().map(|s| s.shard().to_owned()).collect();
     let sources: BTreeMap<String, Source> = summaries
         .iter()
         .zip(&arguments.summaries)
@@ -77,7 +78,7 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
         });
     };
     let inlined = shard::thin_each(summaries, exported, &inliner, each)
-        .map_err(|error| Failure::new(error.to_string()))?;
+        .map_err(|error| failure_of(&error, &arguments.summaries, &shards_of))?;
     if let Some(failure) = failure {
         return Err(failure);
     }
@@ -107,6 +108,23 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
         folder.display()
     ));
     Ok(())
+}
+
+/// Returns the failure for an error, with the files and options that are to blame. `shards` are those
+/// of the summaries at `paths`.
+fn failure_of(error: &ThinError, paths: &[PathBuf], shards: &[String]) -> Failure {
+    Failure::new(match error {
+        ThinError::DuplicateShard(name) => {
+            let files = paths.iter().zip(shards).filter(|(_, shard)| *shard == name);
+            let files: Vec<_> = files.map(|(path, _)| path.display().to_string()).collect();
+            format!("{} are of one shard, {name}", files.join(" and "))
+        }
+        ThinError::DuplicateDefinition { .. } => format!(
+            "{error}; `summarize --export` names what other shards may call, and `--once` what several \
+             may define"
+        ),
+        error => error.to_string(),
+    })
 }
 
 /// The files of a shard, for build files.

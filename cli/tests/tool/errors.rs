@@ -180,6 +180,37 @@ fn arguments_that_make_no_sense_are_refused() {
     }
 }
 
+/// They are values out of range, and not options.
+#[test]
+fn negative_numbers_are_refused_as_values() {
+    let place = Workplace::with(&[("m.clif", COUNTED)]);
+    for option in [
+        "--threads",
+        "--small-callee",
+        "--small-sum",
+        "--max-depth",
+        "--max-frame-bytes",
+        "--max-recursive-frame-bytes",
+        "--max-function-insts",
+        "--max-function-growth",
+        "--max-program-growth",
+    ] {
+        let error = place.run(&format!("opt m.clif {option} -1")).misused();
+        let expected = format!("error: invalid value '-1' for '{option} <");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    for arguments in [
+        "explain m.clif --depth -1",
+        "graph m.clif --around main --depth -1",
+    ] {
+        let error = place.run(arguments).misused();
+        assert!(
+            error.starts_with("error: invalid value '-1' for '--depth"),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn names_that_are_nearly_right_are_told() {
     let place = Workplace::with(&[("m.clif", COUNTED)]);

@@ -476,3 +476,39 @@ fn the_object_is_the_same_from_clif_and_from_functions_in_binary_form() {
     place.run("backend s.fns --plan s.plan -o binary.o").ok();
     assert_eq!(place.bytes("text.o"), place.bytes("binary.o"));
 }
+
+#[test]
+fn errors_about_shards_name_files_and_options() {
+    let place = Workplace::with(&[("s1.clif", &shard(1)), ("s2.clif", &shard(2))]);
+    place.run("summarize s1.clif").ok();
+    place.run("summarize s2.clif").ok();
+    place.run("summarize s1.clif -o again.sum").ok();
+    let error = place.run("thin s1.sum again.sum -o out").failed();
+    let expected = "error: s1.sum and again.sum are of one shard, s1.clif\n";
+    assert_eq!(error, expected);
+    let error = place.run("thin s1.sum s2.sum -o out").failed();
+    let expected = "error: %helper is defined in s1.clif and again in s2.clif; `summarize --export` \
+                    names what other shards may call, and `--once` what several may define\n";
+    assert_eq!(error, expected);
+
+    place
+        .run("summarize s1.clif --export get_1 --export work_1")
+        .ok();
+    place
+        .run("summarize s2.clif --export get_2 --export work_2")
+        .ok();
+    place.run("thin s1.sum s2.sum -o out").ok();
+    let backend = "backend s1.clif --plan out/s1.plan -o s1.o --import s2.clif=";
+    let ran = place.run(&format!("{backend}missing.clif"));
+    assert!(
+        ran.err.contains("warning: missing.clif: No such file"),
+        "{ran:?}"
+    );
+    assert!(ran.err.contains("%get_2: s2.clif was not given"), "{ran:?}");
+    ran.ok();
+    let error = place.run(&format!("{backend}s2.sum")).failed();
+    assert!(
+        error.starts_with("error: s2.sum: this is the summary of a shard"),
+        "{error}"
+    );
+}
