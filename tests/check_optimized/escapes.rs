@@ -222,6 +222,62 @@ block0(v0: i64, v1: i64):
         ],
     },
     Base {
+        name: "an address in a slot that a callee knows, on one of two ways",
+        before: "
+function %f(i64, i64) -> i64 system_v {
+    ss0 = explicit_slot 16
+    ss1 = explicit_slot 16
+    fn0 = %g(i64) -> i64 system_v
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss1
+    store notrap v1, v2
+    store notrap v0, v3
+    v4 = call fn0(v2)
+    brif v4, block1, block2
+block1:
+    store notrap v3, v2
+    jump block2
+block2:
+    v5 = load.i64 notrap v2
+    v6 = load.i64 notrap v5
+    return v6
+}",
+        after: "
+function %f(i64, i64) -> i64 system_v {
+    ss0 = explicit_slot 16
+    ss1 = explicit_slot 16
+    fn0 = %g(i64) -> i64 system_v
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss1
+    store notrap v1, v2
+    store notrap v0, v3
+    v4 = call fn0(v2)
+    brif v4, block1, block2
+block1:
+    store notrap v3, v2
+    jump block2
+block2:
+    v5 = load.i64 notrap v2
+    v6 = load.i64 notrap v5
+    return v6
+}",
+        program: "",
+        faults: &[
+            fault(
+                "another value in the slot whose address the other one gets",
+                &[("store notrap v0, v3", "store notrap v1, v3")],
+                "another operand",
+            ),
+            before(
+                "a store to the slot whose address the other one gets",
+                &[("    store notrap v0, v3\n", "")],
+                "came before",
+            ),
+        ],
+    },
+    Base {
         name: "a private slot beside one that is not",
         before: "
 function %f(i32, i64) -> i32 system_v {

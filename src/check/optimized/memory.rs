@@ -385,11 +385,10 @@ impl World {
         Some(self.nodes.node(Term::Memory { behind, pieces }, 0))
     }
 
-    /// Notes a use of unknown bytes of a slot: slots whose addresses may be there are ordinary
-    /// memory.
+    /// Notes a use of unknown bytes of a slot, where addresses of slots may be.
     pub(super) fn reveal(&mut self, side: Side, slot: StackSlot) {
         for named in self.hidden.remove(&(side, slot)).into_iter().flatten() {
-            self.tracking.share_named(named);
+            self.tracking.reveal((side, slot), named);
         }
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Tracking {
     /// The slots that are known not to be private. Those found in a round are added after it.
     shared: [EntitySet<StackSlot>; 2],
     found_shared: BTreeSet<(Side, StackSlot)>,
+    /// Private slots with unknown bytes that were used, each with a slot whose address may be there.
+    found_revealed: BTreeSet<((Side, StackSlot), SlotRef)>,
     /// The paired slot of the function before, by slot of the optimised one.
     pair_of_after: FxHashMap<StackSlot, StackSlot>,
     pair_of_before: BTreeMap<StackSlot, StackSlot>,
@@ -44,6 +46,7 @@ impl Tracking {
             reads: [Reads::of(before), Reads::of(after)],
             shared: [keyed_slots(before), keyed_slots(after)],
             found_shared: BTreeSet::new(),
+            found_revealed: BTreeSet::new(),
             pair_of_after: FxHashMap::default(),
             pair_of_before: BTreeMap::new(),
             found_pairs: Vec::new(),
@@ -131,6 +134,16 @@ impl Tracking {
         }
     }
 
+    /// Notes that unknown bytes of the private slot `of` were used, where the address of another slot
+    /// may be. That becomes ordinary memory from the next round on, unless `of` does: then the round
+    /// sees which addresses both functions store there.
+    pub(super) fn reveal(&mut self, of: (Side, StackSlot), named: SlotRef) {
+        if self.is_named_private(named) {
+            self.found_revealed.insert((of, named));
+            self.dirty = true;
+        }
+    }
+
     /// Pairs two slots, from the next round on; returns false if that is impossible.
     pub(super) fn unite(&mut self, before: StackSlot, after: StackSlot) -> bool {
         if self.pair(before) == Some(after) {
@@ -195,14 +208,25 @@ impl Tracking {
 
     /// Applies the findings of a round.
     pub(super) fn settle(&mut self) {
-        for (side, slot) in std::mem::take(&mut self.found_shared) {
-            self.shared[index(side)].insert(slot);
-        }
         for (before, after) in std::mem::take(&mut self.found_pairs) {
             self.pair_of_before.insert(before, after);
             self.pair_of_after.insert(after, before);
         }
         self.zeros.append(&mut self.found_zeros);
+        self.settle_shared();
+        for ((side, slot), named) in std::mem::take(&mut self.found_revealed) {
+            if self.is_private(side, slot) {
+                self.share_named(named);
+            }
+        }
+        self.settle_shared();
+        self.dirty = false;
+    }
+
+    fn settle_shared(&mut self) {
+        for (side, slot) in std::mem::take(&mut self.found_shared) {
+            self.shared[index(side)].insert(slot);
+        }
         // Of a pair, both are private or none is.
         for (&before, &after) in &self.pair_of_before {
             let [of_before, of_after] = &mut self.shared;
@@ -211,7 +235,6 @@ impl Tracking {
                 of_after.insert(after);
             }
         }
-        self.dirty = false;
     }
 }
 

@@ -75,6 +75,7 @@ mod image;
 #[cfg(feature = "properties")]
 mod interpret;
 mod native;
+mod tables;
 mod values;
 
 #[cfg(feature = "emulation")]

@@ -17,7 +17,8 @@ use std::io::Cursor;
 /// in the order of the shards' numbers, without empty ones.
 ///
 /// A function becomes local if `is_local` says so and nothing in other shards refers to it, and stays
-/// exported otherwise, and so do the functions of `invocations`. Names are not changed.
+/// exported otherwise, and so do the functions of `invocations`. Names are not changed. Each shard
+/// has all tables.
 ///
 /// # Panics
 ///
@@ -48,9 +49,19 @@ pub fn split(
             let added = part.add_function(function.clone().with_linkage(linkage));
             added.expect("the names of a program are different");
         }
+        add_tables(&mut part, program);
         part
     });
     parts.collect()
+}
+
+/// Adds the tables of `other` to `program`.
+fn add_tables(program: &mut Program, other: &Program) {
+    for name in other.tables() {
+        let entries = other.table(name);
+        let entries = entries.map(|(offset, function)| (offset, function.clone()));
+        program.add_table(name.clone(), entries);
+    }
 }
 
 /// Checks that shards, linked again, do the same as the whole program, by way of the bytes of their
@@ -98,6 +109,7 @@ pub fn in_shards(
         return Err(wrong(&"a plan is printed unlike it was written"));
     }
     let mut result = Program::new();
+    add_tables(&mut result, program);
     for plan in &plans.plans {
         let read = plan.to_string().parse::<ShardPlan>();
         let read = read.map_err(|error| wrong(&format!("{error} of\n{plan}")))?;

@@ -15,7 +15,7 @@ use cranelift_inliner_testing::execute::{
 };
 use cranelift_inliner_testing::targets::Architecture;
 
-const EMULATED: [Architecture; 3] = [
+pub(crate) const EMULATED: [Architecture; 3] = [
     Architecture::Aarch64,
     Architecture::Riscv64,
     Architecture::S390x,

@@ -1,9 +1,10 @@
 //! Read-only tables of functions, as data of a program.
 
-use crate::support::{call, engine, everywhere, natively, program};
+use crate::emulated::{EMULATED, emulator};
+use crate::support::{FUEL, call, compile, engine, everywhere, natively, program};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::settings::OptLevel;
-use cranelift_inliner_testing::execute::{ExecuteError, Outcome};
+use cranelift_inliner_testing::execute::{ExecuteError, Outcome, interpret};
 
 /// A choice among the entries of a table: two functions of the program, one of the host, and one
 /// before the symbol.
@@ -53,6 +54,25 @@ fn calls_through_tables_reach_their_functions() {
     );
     assert_eq!(seen.host_calls.len(), 1);
     assert_eq!(seen.host_calls[0].arguments, [DataValue::I64(7)]);
+}
+
+#[test]
+fn emulated_calls_through_tables_reach_their_functions_too() {
+    let program = program(CHOICE);
+    for architecture in EMULATED {
+        let Some(emulator) = emulator(architecture, OptLevel::Speed) else {
+            continue;
+        };
+        let compiled = compile(&program, emulator.isa()).unwrap();
+        let mut linker = emulator.linker().unwrap();
+        let number = linker.add(&program, &compiled).unwrap();
+        let mut emulated = linker.link().unwrap();
+        for offset in [-16, 0, 8, 24] {
+            let invocation = call("main", &[DataValue::I64(offset), DataValue::I64(7)]);
+            let expected = interpret(&program, &invocation, FUEL).unwrap();
+            assert_eq!(emulated.call(number, &invocation), Ok(expected), "{offset}");
+        }
+    }
 }
 
 #[test]

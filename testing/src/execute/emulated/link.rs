@@ -6,6 +6,7 @@ use crate::execute::declared::declared;
 use crate::execute::error::ExecuteError;
 use crate::execute::glue::{self, Number};
 use crate::execute::image::Image;
+use crate::execute::tables::{self, TableData};
 use cranelift_codegen::ir::{Function, Signature, UserFuncName};
 use cranelift_inliner::backend::{
     CompileScratch, CompiledFunction, ObjectFunction, ObjectLinkage, RelocationTarget,
@@ -34,6 +35,8 @@ pub struct EmulatedLinker<'e> {
     objects: Vec<PathBuf>,
     /// The functions of the host, by number, of all programs.
     host: Vec<(FunctionName, Signature)>,
+    /// The data of all programs, for the assembler.
+    data: String,
     /// By signature, the symbols of entries.
     entries: FxHashMap<Signature, String>,
     scratch: CompileScratch,
@@ -64,6 +67,7 @@ impl<'e> EmulatedLinker<'e> {
             programs: Vec::new(),
             objects: Vec::new(),
             host: Vec::new(),
+            data: String::new(),
             entries: FxHashMap::default(),
             scratch: CompileScratch::new(),
         })
@@ -75,8 +79,8 @@ impl<'e> EmulatedLinker<'e> {
     ///
     /// # Errors
     ///
-    /// [`ExecuteError::Link`] if a function refers to data, tables included, or to a function
-    /// without code; [`ExecuteError::Signature`] if a function of the host has two declared
+    /// [`ExecuteError::Link`] if a function refers to data that is not a
+    /// [table](Program::add_table) of `source`, or to a function without code; [`ExecuteError::Signature`] if a function of the host has two declared
     /// signatures or cannot be called through values; [`ExecuteError::Emulated`] if the object file
     /// cannot be made.
     pub fn add<'a>(
@@ -101,6 +105,7 @@ impl<'e> EmulatedLinker<'e> {
             self.host.truncate(hosts);
             return Err(error);
         }
+        self.data.push_str(&object.data);
         for (signature, entry) in object.new_entries {
             self.entries.insert(signature, entry);
         }
@@ -121,42 +126,30 @@ impl<'e> EmulatedLinker<'e> {
         object: &mut Contents,
     ) -> Result<(), ExecuteError> {
         let declared = declared(source)?;
+        let tables = tables::referenced(source, functions);
+        let tables = tables.map_err(|reason| ExecuteError::Unsupported { reason })?;
         for function in functions {
             for relocation in function.relocations() {
-                let missing = |reason| ExecuteError::Link {
-                    function: FunctionName::from(function.name().clone()),
-                    reason,
-                };
                 let name = match &relocation.target {
                     RelocationTarget::Function(name) | RelocationTarget::Data(name) => {
                         FunctionName::from(name.clone())
                     }
                     RelocationTarget::LibCall(_) | RelocationTarget::FunctionOffset(_) => continue,
-                    target => return Err(missing(format!("there is no {target:?}"))),
+                    target => return Err(missing(function, format!("there is no {target:?}"))),
                 };
-                if object.symbols.contains_key(&name) {
-                    continue;
+                if !tables.contains_key(&name) {
+                    self.need(number, source, &declared, function, name, object)?;
                 }
-                let signature = declared.get(&name).copied();
-                let signature = signature.filter(|_| source.id(&name).is_none());
-                let signature = signature.ok_or_else(|| {
-                    missing(format!(
-                        "it refers to {name}, which is not a function with code"
-                    ))
-                })?;
-                let shim = format!("p{number}_h{}", self.host.len());
-                let host = u32::try_from(self.host.len()).map_err(emulated)?;
-                let isa = &*self.emulator.glue_isa;
-                check_signature(signature).map_err(|reason| ExecuteError::Signature {
-                    function: name.clone(),
-                    reason,
-                })?;
-                let mut body = glue::shim(signature, isa, Number::Constant(host));
-                body.name = name.as_user_func_name().clone();
-                let shim = self.compile_glue(shim, body, object)?;
-                object.symbols.insert(name.clone(), shim);
-                self.host.push((name, signature.clone()));
             }
+        }
+        let in_tables = tables.values().flat_map(|table| &table.entries);
+        for ((_, name), function) in in_tables.zip(functions.iter().cycle()) {
+            self.need(number, source, &declared, function, name.clone(), object)?;
+        }
+        for (index, (name, table)) in tables.into_iter().enumerate() {
+            let symbol = format!("p{number}_t{index}");
+            object.data += &in_assembler(&symbol, &table, &object.symbols);
+            object.symbols.insert(name, symbol);
         }
         for (_, function) in source.iter() {
             let name = function.name();
@@ -187,6 +180,40 @@ impl<'e> EmulatedLinker<'e> {
                 entry,
             });
         }
+        Ok(())
+    }
+
+    /// Adds the function `name`, to which `function` refers, itself or through a table.
+    fn need(
+        &mut self,
+        number: usize,
+        source: &Program,
+        declared: &FxHashMap<FunctionName, &Signature>,
+        function: &CompiledFunction,
+        name: FunctionName,
+        object: &mut Contents,
+    ) -> Result<(), ExecuteError> {
+        if object.symbols.contains_key(&name) {
+            return Ok(());
+        }
+        let signature = declared.get(&name).copied();
+        let signature = signature.filter(|_| source.id(&name).is_none());
+        let signature = signature.ok_or_else(|| {
+            let reason = format!("it refers to {name}, which is not a function with code");
+            missing(function, reason)
+        })?;
+        let shim = format!("p{number}_h{}", self.host.len());
+        let host = u32::try_from(self.host.len()).map_err(emulated)?;
+        let isa = &*self.emulator.glue_isa;
+        check_signature(signature).map_err(|reason| ExecuteError::Signature {
+            function: name.clone(),
+            reason,
+        })?;
+        let mut body = glue::shim(signature, isa, Number::Constant(host));
+        body.name = name.as_user_func_name().clone();
+        let shim = self.compile_glue(shim, body, object)?;
+        object.symbols.insert(name.clone(), shim);
+        self.host.push((name, signature.clone()));
         Ok(())
     }
 
@@ -278,9 +305,10 @@ impl<'e> EmulatedLinker<'e> {
         let counts = counts.map(|(_, signature)| glue::slot_count(signature).to_string());
         let counts: Vec<String> = counts.chain(["0".to_owned()]).collect();
         let host = format!(
-            "{}\nconst uint64_t slot_counts[] = {{{}}};\n",
+            "{}\nconst uint64_t slot_counts[] = {{{}}};\n{}",
             include_str!("host.c"),
-            counts.join(", ")
+            counts.join(", "),
+            self.data
         );
         let (source, executable) = (folder.join("host.c"), folder.join("programs"));
         fs::write(&source, host).map_err(emulated)?;
@@ -301,8 +329,41 @@ struct Contents {
     /// By the names in code.
     symbols: FxHashMap<FunctionName, String>,
     glue: Vec<(String, CompiledFunction)>,
+    /// The tables, for the assembler.
+    data: String,
     new_entries: FxHashMap<Signature, String>,
     callable: Vec<Entry>,
+}
+
+fn missing(function: &CompiledFunction, reason: String) -> ExecuteError {
+    ExecuteError::Link {
+        function: FunctionName::from(function.name().clone()),
+        reason,
+    }
+}
+
+/// Returns a table as assembly in C. `symbols` has all its functions.
+fn in_assembler(
+    symbol: &str,
+    table: &TableData,
+    symbols: &FxHashMap<FunctionName, String>,
+) -> String {
+    let mut lines = vec![
+        ".section .rodata".to_owned(),
+        ".balign 16".to_owned(),
+        format!(".globl {symbol}"),
+        format!(".set {symbol}, . + {}", table.before),
+    ];
+    let mut at = 0;
+    for (offset, name) in &table.entries {
+        lines.push(format!(".skip {}", offset - at));
+        let function = symbols.get(name).map_or("0", String::as_str);
+        lines.push(format!(".quad {function}"));
+        at = offset + 8;
+    }
+    lines.push(".text".to_owned());
+    let lines = lines.iter().map(|line| format!("    \"{line}\\n\"\n"));
+    format!("__asm__(\n{});\n", lines.collect::<String>())
 }
 
 fn check_signature(signature: &Signature) -> Result<(), String> {

@@ -3,12 +3,12 @@
 use super::child::{self, Call, Ending};
 use super::loader::{Loader, Target};
 use super::machine::Code;
-use super::tables;
 use super::{Callable, check_arguments, compile_glue};
 use crate::execute::Invocation;
 use crate::execute::error::ExecuteError;
 use crate::execute::glue;
 use crate::execute::image::Image;
+use crate::execute::tables;
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};

@@ -5,12 +5,12 @@
 
 use super::loader::{Loader, Target};
 use super::machine::{self, Code};
-use super::tables::{self, TableData};
 use super::{Callable, Engine, GlueKind, NativeProgram};
 use crate::execute::declared::declared;
 use crate::execute::error::ExecuteError;
 use crate::execute::glue::{NUMBER, RECORDER};
 use crate::execute::image::Image;
+use crate::execute::tables::{self, TableData};
 use cranelift_codegen::ir::Signature;
 use cranelift_inliner::backend::{CompiledFunction, RelocationTarget};
 use cranelift_inliner::panics;

@@ -1,7 +1,7 @@
 //! Executable memory, filled by cranelift-jit.
 
 use super::libcalls;
-use super::tables::TableData;
+use crate::execute::tables::TableData;
 use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_inliner::backend::{CompiledFunction, RelocationTarget};

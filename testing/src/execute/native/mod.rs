@@ -14,7 +14,6 @@ mod libcalls;
 mod link;
 mod loader;
 mod machine;
-mod tables;
 #[cfg(all(unix, target_arch = "x86_64"))]
 mod unwind;
 
