@@ -376,7 +376,7 @@ impl<'a, M: Module> InliningModule<'a, M> {
     /// itself is a [`ModuleError::Backend`] with a [`DefineError`] in it. A function that becomes
     /// too large for Cranelift by inlining is not an error: its original body is defined. If the
     /// pass is set to verify or to check and finds a fault, the error is a [`ModuleError::Backend`]
-    /// with a [`PassError`](crate::pass::PassError) in it.
+    /// with a [`PassError`] in it.
     pub fn finish(mut self) -> ModuleResult<(M, ModuleReport)> {
         let mut report = flush::flush(&mut self)?;
         let defined = self.define_traps(&mut report);
