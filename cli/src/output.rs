@@ -100,8 +100,8 @@ impl Output {
         }
     }
 
-    /// Returns the file, in a form that is equal for all paths to it; `None` for standard output, and
-    /// for devices, which any number of outputs may share.
+    /// Returns the file, in a form that is equal for all paths to it; `None` for standard output,
+    /// and for devices, which any number of outputs may share.
     fn regular_file(&self) -> Option<PathBuf> {
         let Self::File(path) = self else {
             return None;

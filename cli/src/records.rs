@@ -54,11 +54,12 @@ impl Records {
         })
     }
 
-    /// Returns an error if a file would replace one that is read, or another output. `inputs` are the
-    /// files that are read as CLIF, and `results` the other outputs, with the options that name them.
+    /// Returns an error if a file would replace one that is read, or another output. `inputs` are
+    /// the files that are read as CLIF, and `results` the other outputs, with the options that name
+    /// them.
     ///
-    /// A plan may replace the plan that is followed, and a profile the one that is used: they are of
-    /// the same kind.
+    /// A plan may replace the plan that is followed, and a profile the one that is used: they are
+    /// of the same kind.
     pub(crate) fn check_outputs(
         &self,
         inputs: &[PathBuf],

@@ -89,7 +89,7 @@ pub(crate) fn inline(
     let inlined = inliner
         .run(program)
         .map_err(|error| Failure::pass(&error, program))?;
-    phases.add_stages(&inlined.times());
+    phases.add_steps(&inlined.times());
     Ok(inlined)
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn inline_and_compile(
     let (inlined, compiled) = inliner
         .run_and_compile(program, isa)
         .map_err(|error| Failure::pass(&error, program))?;
-    phases.add_stages(&inlined.times());
+    phases.add_steps(&inlined.times());
     Ok((inlined, compiled))
 }
 

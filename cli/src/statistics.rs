@@ -7,7 +7,7 @@ use crate::table;
 use crate::verdict::Verdict;
 use cranelift_codegen::ir::{Function, InstructionData};
 use cranelift_inliner::cleanup::CleanupStats;
-use cranelift_inliner::pass::{CompiledProgram, Inlined, StageTimes};
+use cranelift_inliner::pass::{CompiledProgram, Inlined, StepTimes};
 use cranelift_inliner::program::{FunctionId, Program};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -198,12 +198,12 @@ fn microseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, 
 
 impl Phases {
     /// Adds the times of the pass.
-    pub(crate) fn add_stages(&mut self, stages: &StageTimes) {
-        self.graph += stages.graph;
-        self.inline += stages.inline;
-        self.cleanup += stages.cleanup;
-        self.verify += stages.verify;
-        self.compile += stages.compile;
+    pub(crate) fn add_steps(&mut self, steps: &StepTimes) {
+        self.graph += steps.graph;
+        self.inline += steps.inline;
+        self.cleanup += steps.cleanup;
+        self.verify += steps.verify;
+        self.compile += steps.compile;
     }
 }
 

@@ -108,8 +108,8 @@ impl BacktraceRegistry {
         }
     }
 
-    /// Adds the text at the addresses `text`, with its table. No other text may be there. The text ends
-    /// [`text_bytes`](BacktraceReader::text_bytes) behind its start.
+    /// Adds the text at the addresses `text`, with its table. No other text may be there. The text
+    /// ends [`text_bytes`](BacktraceReader::text_bytes) behind its start.
     pub fn register(
         &self,
         text: Range<u64>,

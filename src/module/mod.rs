@@ -284,8 +284,8 @@ impl<'a, M: Module> InliningModule<'a, M> {
         self.held.keys().copied()
     }
 
-    /// Returns the held function that an error of a flush is about; `None` for an error that no single
-    /// function causes. [`discard`](Self::discard) shows its use.
+    /// Returns the held function that an error of a flush is about; `None` for an error that no
+    /// single function causes. [`discard`](Self::discard) shows its use.
     pub fn culprit(&self, error: &ModuleError) -> Option<FuncId> {
         let culprit = match error {
             ModuleError::Backend(error) => {
@@ -306,9 +306,9 @@ impl<'a, M: Module> InliningModule<'a, M> {
         culprit.filter(|function| self.held.contains_key(function))
     }
 
-    /// Discards the body of a function that is held back, with its hints, for going on after an error
-    /// about it. The function may be defined anew, like in a plain module after such an error. Returns
-    /// whether a body was held.
+    /// Discards the body of a function that is held back, with its hints, for going on after an
+    /// error about it. The function may be defined anew, like in a plain module after such an
+    /// error. Returns whether a body was held.
     ///
     /// ```
     /// # use cranelift_inliner::module::InliningModule;

@@ -23,8 +23,8 @@ use std::collections::BTreeMap;
 pub struct DeclaredProgram {
     pub(super) functions: Vec<Declaration>,
     tables: BTreeMap<FunctionName, Vec<(i64, FunctionName)>>,
-    /// Whether any body has calls with handlers; on by default. If off, less has to be looked at. If
-    /// on though no body has any, the result is not [exact](super::Streamed::is_exact).
+    /// Whether any body has calls with handlers; on by default. If off, less has to be looked at.
+    /// If on though no body has any, the result is not [exact](super::Streamed::is_exact).
     pub has_handlers: bool,
     /// Whether any body has alias regions; on by default. If off, copies share more stack slots. If
     /// on though no body has any, the result is not exact.

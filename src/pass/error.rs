@@ -9,26 +9,26 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PassError {
-    /// A function does not verify. At [`Stage::Input`] the front end's body has the error. After any
-    /// other stage, and if the bodies that it calls are valid, please report it: a stage of this crate
-    /// is wrong.
-    #[error("{function} does not verify {}: {source}", when(*.stage))]
+    /// A function does not verify. At [`Step::Input`] the front end's body has the error. After any
+    /// other step, and if the bodies that it calls are valid, please report it: this crate is
+    /// wrong.
+    #[error("{function} does not verify {}: {source}", when(*.step))]
     Verifier {
         /// The function.
         function: FunctionName,
-        /// The stage that ran last.
-        stage: Stage,
+        /// The step that ran last.
+        step: Step,
         /// The error of Cranelift's verifier.
         source: VerifyError,
     },
-    /// By the [checker](crate::check), a function is not the correct result of inlining. A stage of
-    /// this crate is wrong: please report it.
-    #[error("{function} is wrong after {stage}: {source}")]
+    /// By the [checker](crate::check), a function is not the correct result of inlining. This crate
+    /// is wrong: please report it.
+    #[error("{function} is wrong after {step}: {source}")]
     Check {
         /// The function.
         function: FunctionName,
-        /// The stage that ran last.
-        stage: Stage,
+        /// The step that ran last.
+        step: Step,
         /// The first difference.
         source: Difference,
     },
@@ -43,12 +43,12 @@ pub enum PassError {
     },
     /// The [checker](crate::check) cannot tell whether a function is the correct result of
     /// inlining. It may well be correct: without the checker the pass returns it.
-    #[error("{function} after {stage}: {source}")]
+    #[error("{function} after {step}: {source}")]
     Undecided {
         /// The function.
         function: FunctionName,
-        /// The stage that ran last.
-        stage: Stage,
+        /// The step that ran last.
+        step: Step,
         /// Where the checker stopped.
         source: Undecided,
     },
@@ -79,34 +79,34 @@ impl PassError {
         }
     }
 
-    /// Converts an error of the checker about `function` after `stage`.
-    pub(super) fn of_check(error: CheckError, function: FunctionName, stage: Stage) -> Self {
+    /// Converts an error of the checker about `function` after `step`.
+    pub(super) fn of_check(error: CheckError, function: FunctionName, step: Step) -> Self {
         match error {
             CheckError::Difference(source) => PassError::Check {
                 function,
-                stage,
+                step,
                 source,
             },
             CheckError::Undecided(source) => PassError::Undecided {
                 function,
-                stage,
+                step,
                 source,
             },
         }
     }
 }
 
-fn when(stage: Stage) -> String {
-    match stage {
-        Stage::Input => "before inlining".to_owned(),
-        stage => format!("after {stage}"),
+fn when(step: Step) -> String {
+    match step {
+        Step::Input => "before inlining".to_owned(),
+        step => format!("after {step}"),
     }
 }
 
-/// A stage after which a function can be verified.
+/// A step on a function, after which it can be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Stage {
+pub enum Step {
     /// The front end's work: the body as it came.
     Input,
     /// Splicing.
@@ -117,13 +117,13 @@ pub enum Stage {
     Optimize,
 }
 
-impl std::fmt::Display for Stage {
+impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Stage::Input => "translation",
-            Stage::Splice => "splicing",
-            Stage::Cleanup => "clean-up",
-            Stage::Optimize => "optimizing",
+            Step::Input => "translation",
+            Step::Splice => "splicing",
+            Step::Cleanup => "clean-up",
+            Step::Optimize => "optimizing",
         })
     }
 }

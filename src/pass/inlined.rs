@@ -1,7 +1,7 @@
 //! The result of the pass.
 
 use super::copies::copy_tree;
-use super::report::{Demand, FunctionStats, RecordLevel, SiteRecord, StageTimes};
+use super::report::{Demand, FunctionStats, RecordLevel, SiteRecord, StepTimes};
 use super::warning::Warning;
 use crate::check::CopyTree;
 use crate::graph::{CallGraph, SiteName};
@@ -26,7 +26,7 @@ pub struct Inlined {
     pub(super) recorded: RecordLevel,
     pub(super) splice_options: SpliceOptions,
     pub(super) stats: SecondaryMap<FunctionId, FunctionStats>,
-    pub(super) times: StageTimes,
+    pub(super) times: StepTimes,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -243,7 +243,7 @@ impl Inlined {
     }
 
     /// Returns the time spent, added up over all threads.
-    pub fn times(&self) -> StageTimes {
+    pub fn times(&self) -> StepTimes {
         self.times
     }
 }

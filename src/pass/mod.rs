@@ -75,11 +75,11 @@ mod warning;
 pub(crate) use budget::growth_shares;
 pub use compile::CompiledProgram;
 pub use declared::DeclaredProgram;
-pub use error::{PassError, Stage};
+pub use error::{PassError, Step};
 pub use inlined::Inlined;
 #[cfg(feature = "module")]
 pub(crate) use references::References;
-pub use report::{Demand, FunctionStats, Reason, RecordLevel, SiteRecord, StageTimes};
+pub use report::{Demand, FunctionStats, Reason, RecordLevel, SiteRecord, StepTimes};
 pub use shared::Shared;
 pub use stream::{HeldBodies, Inexact, Stream, StreamError, Streamed};
 pub use warning::Warning;

@@ -343,10 +343,10 @@ pub struct FunctionStats {
     pub dropped: bool,
 }
 
-/// Time spent in each stage, added up over all threads.
+/// Time spent in each step, added up over all threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct StageTimes {
+pub struct StepTimes {
     /// Building the call graph.
     pub graph: std::time::Duration,
     /// Deciding and splicing.

@@ -6,7 +6,7 @@ use super::error::PassError;
 use super::held::Held;
 use super::inlined::Inlined;
 use super::lifetimes::Lifetimes;
-use super::report::{FunctionStats, RecordLevel, SiteRecord, StageTimes};
+use super::report::{FunctionStats, RecordLevel, SiteRecord, StepTimes};
 use super::schedule::{Schedule, Work};
 use super::state::{Final, State};
 use super::throwing::never_throwing;
@@ -284,7 +284,7 @@ impl Run<'_> {
 pub(super) fn conclude(
     state: State<'_>,
     program: &Program,
-    times: StageTimes,
+    times: StepTimes,
     recorded: RecordLevel,
 ) -> Inlined {
     let live = live_functions(&state);
@@ -381,7 +381,7 @@ fn pass_on_hints<'r>(
     }
 }
 
-/// Time spent in the stages, added up over threads.
+/// Time spent in the steps, added up over threads.
 #[derive(Default)]
 pub(super) struct Clock {
     pub(super) graph: Stopwatch,
@@ -409,8 +409,8 @@ impl Stopwatch {
 }
 
 impl Clock {
-    pub(super) fn times(&self) -> StageTimes {
-        StageTimes {
+    pub(super) fn times(&self) -> StepTimes {
+        StepTimes {
             graph: self.graph.total(),
             inline: self.inline.total(),
             cleanup: self.cleanup.total(),

@@ -6,7 +6,7 @@
 
 use super::caller::{CallerScratch, InlinedCaller, inline_into};
 use super::copies::copy_tree;
-use super::error::{PassError, Stage};
+use super::error::{PassError, Step};
 use super::known::{Known, Lent};
 use super::references::References;
 use super::report::SiteRecord;
@@ -131,7 +131,7 @@ impl Run<'_> {
         };
         let error = match each_step {
             true => None,
-            false => self.verify(id, last, Stage::Optimize),
+            false => self.verify(id, last, Step::Optimize),
         };
         if error.is_none() {
             return (caller, body, stats);
@@ -226,7 +226,7 @@ impl Run<'_> {
         scratch: &mut CallerScratch,
         stats: &mut CleanupStats,
     ) -> Option<bool> {
-        if each_step && !self.is_sound(id, body, made, Stage::Splice) {
+        if each_step && !self.is_sound(id, body, made, Step::Splice) {
             return None;
         }
         if !self.inliner.clean_up {
@@ -241,7 +241,7 @@ impl Run<'_> {
             (false, true) => clean_up_spliced(body, context),
             (false, false) => tidy_spliced(body, context),
         });
-        let is_sound = !each_step || self.is_sound(id, body, made, Stage::Cleanup);
+        let is_sound = !each_step || self.is_sound(id, body, made, Step::Cleanup);
         is_sound.then_some(!needs_check)
     }
 
@@ -313,7 +313,7 @@ impl Run<'_> {
     /// Verifies an optimized body and proves that it does the same as the one `before`, as the pass
     /// is set; an error is kept for the end.
     fn is_well_optimized(&self, id: FunctionId, before: &Function, body: &Function) -> bool {
-        let error = self.verify(id, body, Stage::Optimize).or_else(|| {
+        let error = self.verify(id, body, Step::Optimize).or_else(|| {
             let known = Known {
                 state: self.state,
                 options: &self.optimize_options,
@@ -346,26 +346,26 @@ impl Run<'_> {
         id: FunctionId,
         body: &Function,
         made: &Made<'_>,
-        stage: Stage,
+        step: Step,
     ) -> bool {
-        let invalid = self.verify(id, body, stage).map(|error| {
+        let invalid = self.verify(id, body, step).map(|error| {
             // The copies are not to blame for an error that was there before.
-            let before = self.verify(id, made.before, Stage::Input);
+            let before = self.verify(id, made.before, Step::Input);
             before.unwrap_or(error)
         });
         let error = invalid.or_else(|| {
-            let check = || self.check(id, body, made, stage);
+            let check = || self.check(id, body, made, step);
             self.inliner.check.then(|| self.clock.verify.time(check))?
         });
         self.keep_error(id, error)
     }
 
-    fn verify(&self, id: FunctionId, body: &Function, stage: Stage) -> Option<PassError> {
+    fn verify(&self, id: FunctionId, body: &Function, step: Step) -> Option<PassError> {
         let isa = self.inliner.verify.as_deref()?;
         let result = self.clock.verify.time(|| verify_function(body, isa));
         Some(PassError::Verifier {
             function: self.state.program[id].name().clone(),
-            stage,
+            step,
             source: result.err()?,
         })
     }
@@ -375,7 +375,7 @@ impl Run<'_> {
         id: FunctionId,
         body: &Function,
         made: &Made<'_>,
-        stage: Stage,
+        step: Step,
     ) -> Option<PassError> {
         let finals = &self.state.finals;
         let inlined = made.records.iter().filter(|record| record.inlined);
@@ -400,7 +400,7 @@ impl Run<'_> {
         }
         let error = check(&tree, body).err()?;
         let function = self.state.program[id].name().clone();
-        Some(PassError::of_check(error, function, stage))
+        Some(PassError::of_check(error, function, step))
     }
 }
 

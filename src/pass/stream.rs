@@ -108,12 +108,12 @@ pub enum Inexact {
     /// [`DeclaredProgram::has_demands`] is on, and no hint demands inlining.
     #[error("no hint demands inlining, and `has_demands` is on")]
     NoDemands,
-    /// The body of a function has another size than was declared, or catches more than was declared.
-    /// Of several functions it is the first.
+    /// The body of a function has another size than was declared, or catches more than was
+    /// declared. Of several functions it is the first.
     #[error("the body of {0} has another size than was declared, or catches more exceptions")]
     Function(FunctionName),
-    /// A call in a function has another location than in the [profile](Inliner::profile). Of several
-    /// functions it is the first.
+    /// A call in a function has another location than in the [profile](Inliner::profile). Of
+    /// several functions it is the first.
     #[error("a call in {0} has another location than in the profile")]
     Moved(FunctionName),
 }

@@ -10,11 +10,12 @@ impl Program {
     /// cannot: for looking at programs whose front end has other names, and for the tools that read
     /// CLIF.
     ///
-    /// In CLIF, a test-case name has only ASCII letters, digits and `_`, and a call of a function with
-    /// a name such as `%FloorF32` is one of a routine of Cranelift's own. Other characters become `_`,
-    /// and a number is added where the name is taken, so that different names stay different. All
-    /// names are renamed alike: of functions, of data and in [tables](Self::add_table). The functions
-    /// keep their ids, and the same program gets the same names.
+    /// In CLIF, a test-case name has only ASCII letters, digits and `_`, and a call of a function
+    /// with a name such as `%FloorF32` is one of a routine of Cranelift's own. Other characters
+    /// become `_`, and a number is added where the name is taken, so that different names stay
+    /// different. All names are renamed alike: of functions, of data and in
+    /// [tables](Self::add_table). The functions keep their ids, and the same program gets the same
+    /// names.
     ///
     /// ```
     /// use cranelift_codegen::ir::{Function, Signature, UserFuncName};

@@ -139,9 +139,9 @@ impl Program {
     ///
     /// The text may be plain CLIF or a Cranelift filetest, whose header lines and `run`
     /// directives are kept (see [`FileHeader`] and [`RunDirective`]). A comment before the first
-    /// function declares a [table](Self::add_table): by `; table: %handlers 0=%first 8=%second`, the
-    /// data `%handlers` holds the address of `%first` at its start, and that of `%second` 8 bytes
-    /// behind it. Other comments are not kept.
+    /// function declares a [table](Self::add_table): by `; table: %handlers 0=%first 8=%second`,
+    /// the data `%handlers` holds the address of `%first` at its start, and that of `%second` 8
+    /// bytes behind it. Other comments are not kept.
     ///
     /// # Errors
     ///

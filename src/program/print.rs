@@ -22,8 +22,8 @@ impl Program {
     ///
     /// [`ProgramError::Unprintable`] for a function that has no such text, for example because a
     /// test-case name holds something else than ASCII letters, digits and `_`
-    /// ([`with_clif_names`](Self::with_clif_names) renames it), and [`ProgramError::Write`] where `out` fails. In both cases a part of the text may already
-    /// have been written.
+    /// ([`with_clif_names`](Self::with_clif_names) renames it), and [`ProgramError::Write`] where
+    /// `out` fails. In both cases a part of the text may already have been written.
     pub fn write_clif(&self, out: &mut impl io::Write) -> Result<(), ProgramError> {
         tables::write(self, out)?;
         let mut first = true;

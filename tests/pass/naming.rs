@@ -2,7 +2,7 @@
 
 use super::support::{id, isa, leaf, policy, program, program_exporting, run_always, through};
 use cranelift_inliner::decide::{Always, Inline, Never};
-use cranelift_inliner::pass::{Inliner, Observer, PassError, Reason, Stage};
+use cranelift_inliner::pass::{Inliner, Observer, PassError, Reason, Step};
 use cranelift_inliner::program::{FunctionId, InlineAttribute, Program, SiteHint};
 use cranelift_inliner::splice::Refusal;
 use std::sync::Mutex;
@@ -68,10 +68,10 @@ fn every_reason_has_a_name_and_words() {
 }
 
 #[test]
-fn stages_have_names() {
-    assert_eq!(Stage::Input.to_string(), "translation");
-    assert_eq!(Stage::Splice.to_string(), "splicing");
-    assert_eq!(Stage::Cleanup.to_string(), "clean-up");
+fn steps_have_names() {
+    assert_eq!(Step::Input.to_string(), "translation");
+    assert_eq!(Step::Splice.to_string(), "splicing");
+    assert_eq!(Step::Cleanup.to_string(), "clean-up");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn nothing_is_located_unless_that_was_asked_for() {
 }
 
 #[test]
-fn a_function_that_does_not_verify_is_named_with_the_stage_after_which_it_did_not() {
+fn a_function_that_does_not_verify_is_named_with_the_step_after_which_it_did_not() {
     // Only the body that is copied is wrong.
     let callee = "function %leaf(i32) -> i32 fast {
             block0(v0: i32):
@@ -124,17 +124,13 @@ fn a_function_that_does_not_verify_is_named_with_the_stage_after_which_it_did_no
            }";
     does_not_verify(
         callee,
-        Stage::Splice,
+        Step::Splice,
         "%main does not verify after splicing: ",
     );
-    does_not_verify(
-        &own,
-        Stage::Input,
-        "%main does not verify before inlining: ",
-    );
+    does_not_verify(&own, Step::Input, "%main does not verify before inlining: ");
 }
 
-fn does_not_verify(text: &str, expected: Stage, words: &str) {
+fn does_not_verify(text: &str, expected: Step, words: &str) {
     let program = Program::from_clif(text, "test").unwrap();
     let isa = isa("x86_64");
     for clean_up in [false, true] {
@@ -144,14 +140,11 @@ fn does_not_verify(text: &str, expected: Stage, words: &str) {
             .run(&program)
             .err()
             .unwrap();
-        let PassError::Verifier {
-            function, stage, ..
-        } = &error
-        else {
+        let PassError::Verifier { function, step, .. } = &error else {
             panic!("{error}");
         };
         assert_eq!(function, program[id(&program, "main")].name());
-        assert_eq!(*stage, expected);
+        assert_eq!(*step, expected);
         assert!(error.to_string().starts_with(words), "{error}");
     }
     assert!(Inliner::new(Always).run(&program).is_ok());

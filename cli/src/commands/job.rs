@@ -50,7 +50,8 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Reads the program. `results` are the outputs of the command, with the options that name them.
+    /// Reads the program. `results` are the outputs of the command, with the options that name
+    /// them.
     pub(super) fn read(
         &mut self,
         paths: &[PathBuf],

@@ -5,8 +5,8 @@
 //! code, and the slots of all frames are read. Frames, program counters, shapes, keys and contents
 //! must be those of the run without inlining.
 //!
-//! The programs of `programs/` and the random modules of `generated.modules` are run, a few of them by
-//! default. `DEBUG_ALL` runs all with more stops.
+//! The programs of `programs/` and the random modules of `generated.modules` are run, a few of them
+//! by default. `DEBUG_ALL` runs all with more stops.
 
 use cranelift_inliner::decide::{CostModel, Small};
 use cranelift_inliner::frames::{FrameTableReader, WasmtimeFrames};

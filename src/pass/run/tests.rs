@@ -2,7 +2,7 @@ use super::*;
 use crate::decide::Always;
 use crate::locations::LocationMode;
 use crate::pass::Optimize;
-use crate::pass::error::Stage;
+use crate::pass::error::Step;
 use crate::pass::stages::Made;
 use crate::splice::SpliceOptions;
 use cranelift_codegen::ir::{Inst, InstructionData, Opcode, SourceLoc};
@@ -54,12 +54,12 @@ fn takes(inliner: &Inliner<'_>, change: impl FnOnce(&mut Function)) -> bool {
         records: &done.records,
         first: 0,
     };
-    let is_sound = run.is_sound(main, &changed, &made, Stage::Cleanup);
+    let is_sound = run.is_sound(main, &changed, &made, Step::Cleanup);
     let errors = run.errors.into_inner().unwrap();
     match &errors[..] {
         [] => assert!(is_sound),
-        [(id, PassError::Check { stage, .. })] => {
-            assert!(!is_sound && *id == main && *stage == Stage::Cleanup);
+        [(id, PassError::Check { step, .. })] => {
+            assert!(!is_sound && *id == main && *step == Step::Cleanup);
         }
         other => panic!("{other:?}"),
     }
