@@ -103,11 +103,8 @@ fn build(target_name: &str, level: &str, text: &str, optimize: Optimize) -> Buil
         .locations(LocationMode::InlinedAt);
     let (_, compiled) = inliner.run_and_compile(&program, &*isa).unwrap();
     let (id, code) = compiled.iter().next().unwrap();
-    let functions = [ObjectFunction {
-        symbol: default_symbol(code.name()),
-        linkage: ObjectLinkage::Export,
-        compiled: code,
-    }];
+    let symbol = default_symbol(code.name());
+    let functions = [ObjectFunction::new(symbol, ObjectLinkage::Export, code)];
     let mut product = build_object(&isa, "values", &functions, default_symbol).unwrap();
     let locations = compiled.locations(id).unwrap();
     let debug = [DebugFunction::new(code, locations).with_labels(compiled.labels(id))];
