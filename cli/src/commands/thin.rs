@@ -44,6 +44,7 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
     let stems = stems(sources.keys().map(String::as_str));
     let mut changed = 0;
     let mut write = |path: &Path, bytes: &[u8]| {
+        spare_other_kinds(path, bytes)?;
         let output = Output::File(path.to_owned());
         output.write_changed_bytes(bytes).map(|written| {
             changed += usize::from(written);
@@ -108,6 +109,23 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
         folder.display()
     ));
     Ok(())
+}
+
+/// How much of a file is compared with its next version: all versions begin with it.
+const BEGINNING: usize = 12;
+
+/// Returns an error if `path` is a file that an earlier call did not write, such as a hand-written
+/// `build.ninja`.
+fn spare_other_kinds(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let old = fs::read(path).unwrap_or_default();
+    let beginning = |bytes: &[u8]| bytes.get(..BEGINNING).map(<[u8]>::to_vec);
+    match old.is_empty() || beginning(&old) == beginning(bytes) {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "{}: `clif-inline thin` has not made this file, and would replace it",
+            path.display()
+        ))),
+    }
 }
 
 /// Returns the failure for an error, with the files and options that are to blame. `shards` are those

@@ -512,3 +512,22 @@ fn errors_about_shards_name_files_and_options() {
         "{error}"
     );
 }
+
+#[test]
+fn files_of_others_are_not_replaced_by_build_files() {
+    let place = Workplace::with(&[("s1.clif", &shard(1))]);
+    place.run("summarize s1.clif").ok();
+    for file in ["build.ninja", "jobs.json", "shards.bzl", "s1.plan"] {
+        let own = "rule cc\n  command = cc $in -o $out\n";
+        place.write(file, own);
+        let error = place.run("thin s1.sum -o .").failed();
+        let expected = format!(
+            "error: ./{file}: `clif-inline thin` has not made this file, and would replace it\n"
+        );
+        assert_eq!(error, expected);
+        assert_eq!(place.read(file), own);
+        fs::remove_file(place.path(file)).unwrap();
+        place.run("thin s1.sum -o .").ok();
+        place.run("thin s1.sum -o . --policy never").ok();
+    }
+}
