@@ -197,8 +197,13 @@ impl<'a> Places<'a> {
             let next = self.starts.get(next).filter(|&&next| next < range.end);
             match (survives_calls, next) {
                 (Survives::Always | Survives::IfNeeded, Some(_)) => {}
+                // A move may need it. LLDB looks at the return address itself.
                 (Survives::Always, None) => {
-                    parts.push(start..after);
+                    parts.push(start..range.end.min(after + 1));
+                    start = range.end;
+                }
+                (Survives::IfNeeded, None) if after < range.end => {
+                    parts.push(start..after + 1);
                     start = range.end;
                 }
                 // The value is there again, or the callee has another convention.
