@@ -299,7 +299,9 @@ fn slot_addresses(func: &Function) -> impl Iterator<Item = (Value, StackSlot)> {
     let blocks = func.layout.blocks();
     let insts = blocks.flat_map(|block| func.layout.block_insts(block));
     insts.filter_map(|inst| match func.dfg.insts[inst] {
-        InstructionData::StackAddr { stack_slot, .. } => {
+        InstructionData::StackAddr { stack_slot, .. }
+            if func.sized_stack_slots.is_valid(stack_slot) =>
+        {
             Some((*func.dfg.inst_results(inst).first()?, stack_slot))
         }
         _ => None,
@@ -369,12 +371,16 @@ impl SlotUses {
             for inst in func.layout.block_insts(block) {
                 let tags = has_tags.then(|| func.debug_tags.get(inst));
                 for tag in tags.into_iter().flatten() {
-                    if let DebugTag::StackSlot(slot) = *tag {
+                    if let DebugTag::StackSlot(slot) = *tag
+                        && func.sized_stack_slots.is_valid(slot)
+                    {
                         uses.of[slot].stays = true;
                     }
                 }
                 for entry in func.dfg.user_stack_map_entries(inst).into_iter().flatten() {
-                    uses.of[entry.slot].stays = true;
+                    if func.sized_stack_slots.is_valid(entry.slot) {
+                        uses.of[entry.slot].stays = true;
+                    }
                 }
             }
         }
