@@ -266,7 +266,8 @@ impl Visit<'_> {
         });
         let entries = self.func.dfg.user_stack_map_entries(inst);
         let mapped = entries.unwrap_or_default().iter().map(|entry| entry.slot);
-        for slot in tagged.chain(mapped) {
+        let named = tagged.chain(mapped);
+        for slot in named.filter(|&slot| self.func.sized_stack_slots.is_valid(slot)) {
             self.contents.escape(Held::Within(slot), self.guesses);
         }
     }
@@ -277,7 +278,10 @@ impl Visit<'_> {
         match dfg.insts[inst] {
             InstructionData::StackAddr {
                 stack_slot, offset, ..
-            } => Held::Slot(stack_slot, offset.into()),
+            } => match func.sized_stack_slots.is_valid(stack_slot) {
+                true => Held::Slot(stack_slot, offset.into()),
+                false => Held::Other,
+            },
             InstructionData::FuncAddr { func_ref, .. } => self.contents.function(func, func_ref),
             InstructionData::Binary {
                 opcode: opcode @ (Opcode::Iadd | Opcode::Isub),

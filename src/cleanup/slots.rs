@@ -11,7 +11,8 @@ use cranelift_codegen::ir::{
 /// returns their number.
 ///
 /// The remaining slots move together. Cranelift has no way to change a stack map, so the slots that
-/// one names keep their number, and a gap that cannot be filled becomes a slot of no size.
+/// one names keep their number, and a gap that cannot be filled becomes a slot of no size. Does
+/// nothing if a missing slot is named.
 pub(super) fn drop_unused_slots(func: &mut Function) -> usize {
     let count = func.sized_stack_slots.len();
     if count == 0 {
@@ -23,7 +24,7 @@ pub(super) fn drop_unused_slots(func: &mut Function) -> usize {
         .filter(|(slot, data)| data.key.is_some() || uses.of[*slot] != Use::None)
         .map(|(slot, _)| slot)
         .collect();
-    if kept.len() == count || relies_on_layout(func) {
+    if kept.len() == count || uses.names_missing || relies_on_layout(func) {
         return 0;
     }
     let pinned = |slot: &StackSlot| uses.of[*slot] == Use::Pinned;
@@ -85,6 +86,7 @@ struct Uses {
     of: SecondaryMap<StackSlot, Use>,
     addresses: Vec<Inst>,
     tagged: Vec<Inst>,
+    names_missing: bool,
 }
 
 impl Uses {
@@ -93,6 +95,7 @@ impl Uses {
             of: SecondaryMap::new(),
             addresses: Vec::new(),
             tagged: Vec::new(),
+            names_missing: false,
         };
         for block in func.layout.blocks() {
             for inst in func.layout.block_insts(block) {
@@ -106,7 +109,7 @@ impl Uses {
         let data = &func.dfg.insts[inst];
         if let InstructionData::StackAddr { stack_slot, .. } = data {
             self.addresses.push(inst);
-            self.movable(*stack_slot);
+            self.note(func, *stack_slot, Use::Movable);
             return;
         }
         let opcode = data.opcode();
@@ -116,7 +119,7 @@ impl Uses {
         let mut names_slot = false;
         for tag in func.debug_tags.get(inst) {
             if let DebugTag::StackSlot(slot) = tag {
-                self.movable(*slot);
+                self.note(func, *slot, Use::Movable);
                 names_slot = true;
             }
         }
@@ -124,13 +127,15 @@ impl Uses {
             self.tagged.push(inst);
         }
         for entry in func.dfg.user_stack_map_entries(inst).unwrap_or_default() {
-            self.of[entry.slot] = Use::Pinned;
+            self.note(func, entry.slot, Use::Pinned);
         }
     }
 
-    fn movable(&mut self, slot: StackSlot) {
-        if self.of[slot] == Use::None {
-            self.of[slot] = Use::Movable;
+    fn note(&mut self, func: &Function, slot: StackSlot, how: Use) {
+        if !func.sized_stack_slots.is_valid(slot) {
+            self.names_missing = true;
+        } else if self.of[slot] != Use::Pinned {
+            self.of[slot] = how;
         }
     }
 

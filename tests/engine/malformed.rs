@@ -427,6 +427,66 @@ fn the_pass_ends_whatever_is_wrong_with_one_function() {
     }
 }
 
+/// A table with an entry for each number up to the slot's would take all memory.
+#[test]
+fn a_missing_slot_with_a_large_number_takes_no_memory() {
+    let text = "
+    function %leaf(i64) -> i64 system_v {
+    block0(v0: i64):
+        v1 = load.i64 v0
+        return v1
+    }
+    function %main(i64) -> i64 system_v {
+        ss0 = explicit_slot 8
+        ss1 = explicit_slot 8
+        fn0 = %leaf(i64) -> i64 system_v
+    block0(v0: i64):
+        v1 = stack_addr.i64 ss1
+        v2 = stack_addr.i64 ss1
+        store v0, v2
+        v3 = call fn0(v1)
+        v4 = call fn0(v2)
+        v5 = iadd v3, v4
+        return v5
+    }";
+    let missing = ir::StackSlot::from_u32(u32::MAX - 1);
+    let names_it: [fn(&mut Function, Inst, ir::StackSlot); 3] = [
+        |func, inst, slot| {
+            if let InstructionData::StackAddr { stack_slot, .. } = &mut func.dfg.insts[inst] {
+                *stack_slot = slot;
+            }
+        },
+        |func, inst, slot| func.debug_tags.set(inst, [ir::DebugTag::StackSlot(slot)]),
+        |func, inst, slot| {
+            if func.dfg.insts[inst].opcode().is_call() {
+                let (ty, offset) = (types::I64, 0);
+                let entry = ir::UserStackMapEntry { ty, slot, offset };
+                func.dfg.append_user_stack_map_entry(inst, entry);
+            }
+        },
+    ];
+    let [leaf, main]: [Function; 2] = cranelift_reader::parse_functions(text)
+        .unwrap()
+        .try_into()
+        .unwrap();
+    for (how, name_it) in names_it.into_iter().enumerate() {
+        for inst in insts_of(&main) {
+            let mut func = main.clone();
+            name_it(&mut func, inst, missing);
+            let what = format!("{inst} names it in way {how}");
+            clean_up(&mut func.clone(), &mut CleanupContext::new());
+            let mut program = Program::new();
+            for func in [leaf.clone(), func] {
+                program.add(func).unwrap();
+            }
+            without_panic(&what, || {
+                let inliner = Inliner::new(CostModel::default()).optimize(Optimize::All);
+                assert!(inliner.run(&program).is_ok(), "{what}");
+            });
+        }
+    }
+}
+
 #[test]
 fn refusals_name_the_fault() {
     let refusal = |text: &str| {

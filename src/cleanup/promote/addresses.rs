@@ -152,7 +152,9 @@ impl Addresses {
         Some(match dfg.insts[inst] {
             InstructionData::StackAddr {
                 stack_slot, offset, ..
-            } => Address::At(stack_slot, offset.into()),
+            } if func.sized_stack_slots.is_valid(stack_slot) => {
+                Address::At(stack_slot, offset.into())
+            }
             InstructionData::Binary {
                 opcode: Opcode::Iadd,
                 args: [one, other],

@@ -160,6 +160,12 @@ impl Scan<'_> {
         self.addresses.of(self.func, value)
     }
 
+    fn escape_slot(&mut self, slot: StackSlot) {
+        if self.func.sized_stack_slots.is_valid(slot) {
+            self.uses.worsen(slot, Privacy::Escapes);
+        }
+    }
+
     fn escape(&mut self, value: Value) {
         if let Some(slot) = self.of(value).slot() {
             self.uses.worsen(slot, Privacy::Escapes);
@@ -282,12 +288,12 @@ impl Scan<'_> {
         }
         for tag in self.func.debug_tags.get(inst) {
             if let DebugTag::StackSlot(slot) = tag {
-                self.uses.worsen(*slot, Privacy::Escapes);
+                self.escape_slot(*slot);
             }
         }
         let entries = self.func.dfg.user_stack_map_entries(inst);
         for entry in entries.unwrap_or_default() {
-            self.uses.worsen(entry.slot, Privacy::Escapes);
+            self.escape_slot(entry.slot);
         }
     }
 
