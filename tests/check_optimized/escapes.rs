@@ -34,14 +34,65 @@ block0(v0: i64, v1: i64):
             fault(
                 "it can still move",
                 &[("readonly v0", "readonly can_move v0")],
-                "its address is known earlier",
+                "came before",
             ),
             fault(
                 "another one can move",
                 &[("readonly v1", "readonly can_move v1")],
-                "which can move now",
+                "came before",
             ),
         ],
+    },
+    Base {
+        name: "the second of two equal loads, which alone can move",
+        before: "
+function %f(i64) -> i64 system_v {
+block0(v0: i64):
+    v1 = load.i64 notrap readonly v0
+    v2 = load.i64 notrap readonly can_move v0
+    return v2
+}",
+        after: "
+function %f(i64) -> i64 system_v {
+block0(v0: i64):
+    v2 = load.i64 notrap readonly can_move v0
+    return v2
+}",
+        program: "",
+        faults: &[fault(
+            "another place",
+            &[("can_move v0", "can_move v0+8")],
+            "came before",
+        )],
+    },
+    Base {
+        name: "a load that can move, and traps",
+        before: "
+function %f(i64, i64) -> i64 system_v {
+    ss0 = explicit_slot 8
+    fn0 = %g(i64) system_v
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    store notrap v0, v2
+    call fn0(v0)
+    v3 = load.i64 notrap v2
+    v4 = load.i64 can_move v3
+    return v4
+}",
+        after: "
+function %f(i64, i64) -> i64 system_v {
+    fn0 = %g(i64) system_v
+block0(v0: i64, v1: i64):
+    call fn0(v0)
+    v4 = load.i64 v0
+    return v4
+}",
+        program: "",
+        faults: &[fault(
+            "it traps and can still move",
+            &[("load.i64 v0", "load.i64 can_move v0")],
+            "to where its address was not known",
+        )],
     },
     Base {
         name: "a load that can move, in a join",
@@ -79,12 +130,12 @@ block2:
             fault(
                 "the copy on the first way can still move",
                 &[("readonly v0", "readonly can_move v0")],
-                "its address is known earlier",
+                "came before",
             ),
             fault(
                 "the copy on the second way can still move",
                 &[("readonly v1\n", "readonly can_move v1\n")],
-                "its address is known earlier",
+                "came before",
             ),
         ],
     },

@@ -245,7 +245,7 @@ impl Contents {
                     self.number(Content::Bytes(bytes))
                 }
                 Operand::MemFlags(flags) => match data {
-                    // Whether a load can move is checked in the end.
+                    // Whether a load can move is looked at where loads are matched.
                     InstructionData::Load { .. } => self.load_flags(func, flags),
                     _ => self.mem_flags(func, flags),
                 },

@@ -92,6 +92,10 @@ impl Walk<'_> {
         if shape != other {
             return Err(self.differs(inst, result, ""));
         }
+        if !self.moves_no_further(inst, result) {
+            let how = ", which can move, and to where its address was not known";
+            return Err(self.differs(inst, result, how));
+        }
         self.match_args(inst, result)?;
         if let (
             InstructionData::ExceptionHandlerAddress { block: a, .. },
@@ -229,7 +233,7 @@ impl Walk<'_> {
             self.before.shape(&mut self.world, inst),
             self.after.shape(&mut self.world, result),
         );
-        Ok(is_branch || shape == other)
+        Ok(is_branch || shape == other && self.moves_no_further(inst, result))
     }
 
     pub(super) fn differs(&self, inst: Inst, result: Inst, how: &str) -> Box<Unproved> {

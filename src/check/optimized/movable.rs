@@ -7,11 +7,13 @@
 
 use super::contents::is_pure;
 use super::edges;
-use super::walk::{Outcome, Walk};
+use super::nodes::Side;
+use super::walk::Walk;
 use cranelift_codegen::ir::{
     Block, BlockArg, Function, Inst, InstructionData, MemFlagsData, Value, ValueDef,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::OnceCell;
 
 /// An address computed from more values is not followed.
 const MAX_VALUES: usize = 64;
@@ -33,41 +35,44 @@ enum Meeting {
     Stays,
 }
 
+/// The findings about the loads of both functions, each made once.
+#[derive(Default)]
+pub(super) struct Movable {
+    single: [OnceCell<Single>; 2],
+    known: FxHashMap<(Side, Inst), Option<FxHashSet<Known>>>,
+}
+
+impl Movable {
+    fn known_by(&mut self, side: Side, func: &Function, load: Inst) -> &Option<FxHashSet<Known>> {
+        let single = match side {
+            Side::Before => &self.single[0],
+            Side::After => &self.single[1],
+        };
+        let single = single.get_or_init(|| single_values(func));
+        let known = self.known.entry((side, load));
+        known.or_insert_with(|| known_by(func, single, load))
+    }
+}
+
 impl Walk<'_> {
-    /// Checks the loads that may move, once all loads are matched.
-    pub(super) fn check_movable(&self) -> Outcome {
+    /// Returns whether a load of the optimised function can move no further than its counterpart.
+    pub(super) fn moves_no_further(&mut self, inst: Inst, result: Inst) -> bool {
         let (func, after) = (self.before.func, self.after.func);
-        let mut pairs = Vec::new();
-        for (&inst, results) in &self.matched {
-            let flags = load_flags(func, inst);
-            for &result in results {
-                if let (Some(flags), Some(now)) = (flags, load_flags(after, result))
-                    && now.can_move()
-                {
-                    pairs.push((result, inst, flags.can_move()));
-                }
-            }
+        let (Some(flags), Some(now)) = (load_flags(func, inst), load_flags(after, result)) else {
+            return true;
+        };
+        if !now.can_move() {
+            return true;
         }
-        if pairs.is_empty() {
-            return Ok(());
+        if !flags.can_move() {
+            return false;
         }
-        // The answer must not depend on the order of a hash table.
-        pairs.sort_unstable();
-        let (single, single_after) = (single_values(func), single_values(after));
-        for (result, inst, could_move) in pairs {
-            if !could_move {
-                return Err(self.differs(inst, result, ", which can move now"));
-            }
-            let known = known_by(func, &single, inst);
-            let known_after = known_by(after, &single_after, result);
-            if let (Some(known), Some(known_after)) = (known, known_after)
-                && !known.is_subset(&known_after)
-            {
-                let how = ", which can still move, but its address is known earlier";
-                return Err(self.differs(inst, result, how));
-            }
+        let known = self.movable.known_by(Side::Before, func, inst).clone();
+        let known_after = self.movable.known_by(Side::After, after, result);
+        match (&known, known_after) {
+            (Some(known), Some(known_after)) => known.is_subset(known_after),
+            _ => true,
         }
-        Ok(())
     }
 }
 

@@ -90,6 +90,7 @@ pub(super) struct Walk<'a> {
     pub(super) seen: super::labels::Seen,
     pub(super) matched: FxHashMap<Inst, FxHashSet<Inst>>,
     pub(super) named_blocks: Vec<(Inst, Block, Inst, Option<Block>)>,
+    pub(super) movable: super::movable::Movable,
 }
 
 /// The states that arrive at a block.
@@ -238,6 +239,7 @@ impl<'a> Walk<'a> {
             seen: Default::default(),
             matched: FxHashMap::default(),
             named_blocks: Vec::new(),
+            movable: Default::default(),
         })
     }
 
@@ -270,7 +272,6 @@ impl<'a> Walk<'a> {
         }
         self.check_idle()?;
         self.check_named_blocks()?;
-        self.check_movable()?;
         self.check_keyed_slots()?;
         self.check_labels()
     }
