@@ -165,7 +165,11 @@ fn constant(func: &Function, value: Value) -> Option<i64> {
     else {
         return None;
     };
-    let width = func.dfg.value_type(value).bits().min(64);
+    let ty = func.dfg.value_type(value);
+    if !ty.is_int() {
+        return None;
+    }
+    let width = ty.bits().min(64);
     Some(imm.sign_extend_from_width(width).bits())
 }
 

@@ -6,7 +6,7 @@ use crate::locations::LabelledVariable;
 use crate::program::FunctionName;
 use cranelift_codegen::LabelValueLoc;
 use cranelift_codegen::binemit::CodeOffset;
-use cranelift_codegen::ir::{Type, ValueLabel};
+use cranelift_codegen::ir::{Type, ValueLabel, types};
 use cranelift_codegen::isa::TargetIsa;
 use gimli::Register;
 use gimli::write::Expression;
@@ -56,10 +56,11 @@ impl LabelVariable {
 }
 
 /// Returns the type that shows values of `ty` as Cranelift has them: integers with a sign, floats,
-/// and vectors as one number.
+/// and vectors and floats of 128 bits as one number. For such a float, debuggers on x64 show another
+/// value: the one that its bytes are as a `long double`.
 pub fn value_type(ty: Type) -> VariableType {
     let encoding = match ty {
-        _ if ty.is_vector() => VariableEncoding::Unsigned,
+        _ if ty.is_vector() || ty == types::F128 => VariableEncoding::Unsigned,
         _ if ty.is_float() => VariableEncoding::Float,
         _ => VariableEncoding::Signed,
     };
@@ -197,8 +198,13 @@ impl<'a> Places<'a> {
             let next = self.starts.get(next).filter(|&&next| next < range.end);
             match (survives_calls, next) {
                 (Survives::Always | Survives::IfNeeded, Some(_)) => {}
+                // A move may need it. LLDB looks at the return address itself.
                 (Survives::Always, None) => {
-                    parts.push(start..after);
+                    parts.push(start..range.end.min(after + 1));
+                    start = range.end;
+                }
+                (Survives::IfNeeded, None) if after < range.end => {
+                    parts.push(start..after + 1);
                     start = range.end;
                 }
                 // The value is there again, or the callee has another convention.

@@ -40,7 +40,9 @@ pub(super) fn for_each_use<O: Copy>(
 ) -> SecondaryMap<Value, Option<O>> {
     let mut of: SecondaryMap<Value, Option<O>> = SecondaryMap::new();
     let mut any = false;
-    for (value, origin) in origins {
+    // Values of an unverified function may not exist, and a table grows to any number.
+    let origins = origins.into_iter();
+    for (value, origin) in origins.filter(|&(value, _)| func.dfg.value_is_valid(value)) {
         of[value] = Some(origin);
         any = true;
     }
@@ -151,7 +153,7 @@ fn add_joins<O: Copy>(
                 }
                 let args = edge.args(&func.dfg.value_lists);
                 for (arg, &param) in args.zip(params_of(func, target)) {
-                    if differs.contains(param) {
+                    if differs.contains(param) || !func.dfg.value_is_valid(param) {
                         continue;
                     }
                     let value = arg.as_value();
@@ -226,6 +228,7 @@ fn add_sums_and_aliases<O: Copy>(
             };
             sums.insert(inst);
             if let &[sum] = func.dfg.inst_results(inst)
+                && func.dfg.value_is_valid(sum)
                 && let Some(next) = next
                 && let Some(origin) = base(func, next, 1).and_then(|base| of[base])
             {
@@ -371,20 +374,22 @@ impl SlotUses {
             for inst in func.layout.block_insts(block) {
                 let tags = has_tags.then(|| func.debug_tags.get(inst));
                 for tag in tags.into_iter().flatten() {
-                    if let DebugTag::StackSlot(slot) = *tag
-                        && func.sized_stack_slots.is_valid(slot)
-                    {
-                        uses.of[slot].stays = true;
+                    if let DebugTag::StackSlot(slot) = *tag {
+                        uses.stay(func, slot);
                     }
                 }
                 for entry in func.dfg.user_stack_map_entries(inst).into_iter().flatten() {
-                    if func.sized_stack_slots.is_valid(entry.slot) {
-                        uses.of[entry.slot].stays = true;
-                    }
+                    uses.stay(func, entry.slot);
                 }
             }
         }
         uses
+    }
+
+    fn stay(&mut self, func: &Function, slot: StackSlot) {
+        if func.sized_stack_slots.is_valid(slot) {
+            self.of[slot].stays = true;
+        }
     }
 
     pub(super) fn get(&self, slot: StackSlot) -> SlotUse {

@@ -4,9 +4,10 @@ use super::builder::FrameTable;
 use crate::panics;
 use cranelift_module::FuncId;
 use cranelift_object::ObjectProduct;
-use cranelift_object::object::SectionKind;
-use cranelift_object::object::write::{Symbol, SymbolSection};
-use cranelift_object::object::{SymbolFlags, SymbolKind, SymbolScope};
+use cranelift_object::object::macho::N_ALT_ENTRY;
+use cranelift_object::object::write::{SectionId, Symbol, SymbolSection};
+use cranelift_object::object::{BinaryFormat, SectionKind, SymbolFlags, SymbolKind, SymbolScope};
+use rustc_hash::FxHashMap;
 use thiserror::Error;
 
 /// The section that holds the table.
@@ -41,7 +42,7 @@ pub enum FrameSectionError {
 ///
 /// A linker moves the text of each object file as a whole, so the offsets stay right relative to
 /// the start of this file's text. That start is the address of any function of the file, less its
-/// offset.
+/// offset. Mach-O linkers move each function by itself, until the file has a section with a table.
 ///
 /// # Errors
 ///
@@ -71,7 +72,9 @@ pub fn text_offsets(
 
 /// Adds `table` to an object file as the read-only section [`FRAME_SECTION`], which is loaded with
 /// the program. If `symbol` is given, the table begins at this symbol, which other object files of
-/// the program see, so that the program can find its table.
+/// the program see, so that the program can find its table. In Mach-O files the section is in the
+/// segment `__TEXT` and begins with `__` in place of the dot, and linkers keep the functions of the
+/// file together.
 ///
 /// # Errors
 ///
@@ -91,10 +94,17 @@ pub(crate) fn add_section(
     bytes: &[u8],
     symbol: Option<&str>,
 ) -> Result<(), FrameSectionError> {
-    let object = &mut product.object;
     panics::catch(|| {
-        let name = name.as_bytes().to_vec();
-        let section = object.add_section(Vec::new(), name, SectionKind::ReadOnlyData);
+        let (segment, name) = match product.object.format() {
+            BinaryFormat::MachO => {
+                keep_together(product);
+                ("__TEXT", name.replacen('.', "__", 1))
+            }
+            _ => ("", name.to_owned()),
+        };
+        let object = &mut product.object;
+        let (segment, name) = (segment.as_bytes().to_vec(), name.into_bytes());
+        let section = object.add_section(segment, name, SectionKind::ReadOnlyData);
         let offset = object.append_section_data(section, bytes, 8);
         if let Some(symbol) = symbol {
             object.add_symbol(Symbol {
@@ -110,4 +120,28 @@ pub(crate) fn add_section(
         }
     })
     .map_err(|reason| FrameSectionError::Writing { reason })
+}
+
+/// Lets the functions of a Mach-O file stay where they are from each other. Without it, linkers may
+/// remove or move them one by one, because cranelift-object says that this is possible.
+fn keep_together(product: &mut ObjectProduct) {
+    let object = &mut product.object;
+    let symbols = product.functions.values().flatten();
+    let defined = symbols.filter_map(|&(id, _)| {
+        let symbol = object.symbol(id);
+        Some((symbol.section.id()?, symbol.value, id))
+    });
+    let defined: Vec<_> = defined.collect();
+    let mut first: FxHashMap<SectionId, u64> = FxHashMap::default();
+    for &(section, start, _) in &defined {
+        let first = first.entry(section).or_insert(start);
+        *first = start.min(*first);
+    }
+    for (section, start, id) in defined {
+        if first.get(&section).is_some_and(|&first| first < start)
+            && let SymbolFlags::MachO { n_desc } = object.symbol_flags_mut(id)
+        {
+            *n_desc |= N_ALT_ENTRY;
+        }
+    }
 }

@@ -6,7 +6,7 @@
 
 use super::hash::hash_of_bytes;
 use super::summary::Name;
-use crate::body::check_structure;
+use crate::body::{check_definitions, check_structure};
 use crate::panics;
 use crate::program::FunctionName;
 use cranelift_codegen::ir::function::FunctionParameters;
@@ -15,6 +15,7 @@ use cranelift_codegen::ir::{
     GlobalValue, GlobalValueData, Inst, MemFlags, MemFlagsData, MemFlagsSet, RelSourceLoc,
     Signature, SourceLoc, StackSlots, UserExternalName, UserFuncName, Value, ValueDef,
 };
+use cranelift_entity::packed_option::ReservedValue;
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
@@ -168,6 +169,9 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Function, String> {
     lay_out(&mut func, &read.blocks, &read.insts)?;
     check_structure(&func, |_| {})?;
     check_values(&func)?;
+    if !check_definitions(&func) {
+        return Err("a value is defined twice, or elsewhere".to_owned());
+    }
     Ok(func)
 }
 
@@ -230,7 +234,8 @@ fn check_values(func: &Function) -> Result<(), String> {
         for value in (0..dfg.num_values()).map(Value::new) {
             let is_there = match dfg.value_alias_dest_for_serialization(value) {
                 // The reader leaves aliases of nothing where a text leaves numbers out.
-                Some(target) if !dfg.value_is_valid(target) => dfg.value_type(value).is_invalid(),
+                Some(target) if target.is_reserved_value() => dfg.value_type(value).is_invalid(),
+                Some(target) if !dfg.value_is_valid(target) => false,
                 Some(target) => dfg.value_is_real(dfg.resolve_aliases(target)),
                 None => match dfg.value_def(value) {
                     ValueDef::Result(inst, _) => dfg.inst_is_valid(inst),

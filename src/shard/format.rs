@@ -176,6 +176,12 @@ impl ShardSummary {
                 if !passed.iter().all(is_parameter) {
                     return Err("a call passes a parameter that is not there");
                 }
+                // Cranelift has no slot of the last number.
+                let is_slot =
+                    |value: &Passed| !matches!(value, Passed::Slot { slot: u32::MAX, .. });
+                if !passed.iter().all(is_slot) {
+                    return Err("a call passes a slot that cannot be there");
+                }
             }
         }
         if sites.next().is_some() {
@@ -199,5 +205,73 @@ impl ShardSummary {
             return Err("a call that is not there was counted");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::{Always, CostModel};
+    use crate::pass::Inliner;
+    use crate::program::Program;
+    use crate::shard::{SummarizeOptions, thin};
+
+    /// Numbers are as large as they can be, in turn.
+    #[test]
+    fn any_numbers_are_a_summary_or_an_error() {
+        let text = "function %main(i64) -> i64 {
+            ss0 = explicit_slot 8
+            fn0 = %twice(i64) -> i64
+            fn1 = %read(i64) -> i64
+        block0(v0: i64):
+            v1 = iconst.i64 1
+            v2 = call fn0(v1)
+            v3 = call fn0(v0)
+            v4 = stack_addr.i64 ss0
+            store v3, v4
+            v5 = call fn1(v4)
+            return v5
+        }
+        function %twice(i64) -> i64 {
+        block0(v0: i64):
+            v1 = iadd v0, v0
+            brif v1, block1, block2
+        block1:
+            return v0
+        block2:
+            return v1
+        }
+        function %read(i64) -> i64 {
+        block0(v0: i64):
+            v1 = load.i64 v0
+            return v1
+        }";
+        let program = Program::from_clif(text, "test").unwrap_or_else(|error| panic!("{error}"));
+        let summary = ShardSummary::summarize(&program, "test", &SummarizeOptions::default());
+        let bytes = summary.to_bytes();
+        let rest = &bytes[HEADER_BYTES..];
+        let (mut refused, mut read) = (0, 0);
+        for place in 0..rest.len() {
+            for number in [
+                &[0xff, 0xff, 0xff, 0xff, 0x0f][..],
+                &[0xff, 0xff, 0x03],
+                &[0x7f],
+            ] {
+                let changed = [&rest[..place], number, &rest[place + 1..]].concat();
+                let mut bytes = bytes[..MAGIC.len() + 4].to_vec();
+                bytes.extend((changed.len() as u64).to_le_bytes());
+                bytes.extend(checksum(&changed).to_le_bytes());
+                bytes.extend(changed);
+                let Ok(summary) = ShardSummary::from_bytes(&bytes) else {
+                    refused += 1;
+                    continue;
+                };
+                read += 1;
+                for inliner in [Inliner::new(Always), Inliner::new(CostModel::default())] {
+                    drop(thin(std::slice::from_ref(&summary), None, &inliner));
+                }
+            }
+        }
+        assert!(refused > 100 && read > 100, "{refused} and {read}");
     }
 }

@@ -105,6 +105,25 @@ fn the_section_is_read_back_with_offsets_of_the_text() {
         assert_eq!(symbol.section_index(), Some(section.index()));
         assert!(symbol.is_global());
 
+        if file.format() == object::BinaryFormat::MachO {
+            for (section, name) in [
+                (&section, "__clif_frames"),
+                (&section_of_backtraces, "__clif_backtrace"),
+            ] {
+                assert_eq!(section.segment_name(), Ok(Some("__TEXT")));
+                assert_eq!(section.name(), Ok(name));
+            }
+            // The linker must not move the second function away from the first.
+            let is_moved_alone = |symbol: &str| {
+                let flags = file.symbol_by_name(symbol).unwrap().flags();
+                let object::SymbolFlags::MachO { n_desc } = flags else {
+                    panic!("{flags:?}");
+                };
+                n_desc & object::macho::N_ALT_ENTRY == 0
+            };
+            assert!(is_moved_alone("_first") && !is_moved_alone("_second"));
+        }
+
         let reader = FrameTableReader::new(data).unwrap();
         reader.validate().unwrap();
         for (compiled, start) in functions.iter().zip(&offsets) {

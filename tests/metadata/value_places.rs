@@ -2,11 +2,14 @@
 //! at those between two instructions of the program.
 
 use super::dwarf::read;
+use cranelift_codegen::ir::types;
 use cranelift_inliner::backend::{
     CompiledFunction, ObjectFunction, ObjectLinkage, TargetSettings, build_object, default_symbol,
     target,
 };
-use cranelift_inliner::debug_info::{ClifLines, ClifValues, DebugFunction, DebugInfo};
+use cranelift_inliner::debug_info::{
+    ClifLines, ClifValues, DebugFunction, DebugInfo, VariableEncoding, value_type,
+};
 use cranelift_inliner::decide::Never;
 use cranelift_inliner::locations::{CodeLocations, LocationMode};
 use cranelift_inliner::pass::{Inliner, Optimize};
@@ -224,4 +227,12 @@ fn a_parameter_that_is_another_value_on_another_way_is_not_shown_as_that_value()
             }
         }
     }
+}
+
+/// Debuggers on x64 take 16 bytes of a float for a `long double` of 80 bits, and 1.5 was 0.
+#[test]
+fn a_float_of_128_bits_is_shown_as_a_number() {
+    assert_eq!(value_type(types::F64).encoding, VariableEncoding::Float);
+    let wide = value_type(types::F128);
+    assert_eq!((wide.encoding, wide.size), (VariableEncoding::Unsigned, 16));
 }

@@ -99,16 +99,18 @@ impl Decisions<'_> {
         let values = caller.passed.iter().map(|value| self.index.value(*value));
         for (value, uses) in values.zip(self.parameters(function)) {
             if value.argument().is_constant() {
-                saved += (uses.folded_insts + 2 * uses.folded_branches) as usize;
+                let folded = u64::from(uses.folded_insts) + 2 * u64::from(uses.folded_branches);
+                saved = saved.saturating_add(usize::try_from(folded).unwrap_or(usize::MAX));
             }
             if let Some(slot) = value.slot()
                 && slot.other_calls == 0
                 && uses.address == AddressUse::Accessed
             {
-                saved += (uses.accesses + slot.accesses + 1) as usize;
+                let accesses = u64::from(uses.accesses) + u64::from(slot.accesses) + 1;
+                saved = saved.saturating_add(usize::try_from(accesses).unwrap_or(usize::MAX));
             }
         }
-        saved.min(callee.size as usize + 1)
+        saved.min((callee.size as usize).saturating_add(1))
     }
 
     /// Returns the uses of a function's parameters, with those in inlined bodies.

@@ -20,7 +20,7 @@ const SIZES: &[u32] = &[16, 8, 12, 24, 32, 40, 5];
 const MAX_ITEMS: usize = 3;
 
 /// Flags without a byte order.
-const PLAIN: MemFlagsData = MemFlagsData::new().with_notrap();
+pub(super) const PLAIN: MemFlagsData = MemFlagsData::new().with_notrap();
 
 impl Body<'_, '_, '_> {
     /// Makes a statement with an aggregate.
@@ -95,27 +95,27 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    fn write(&mut self, slot: StackSlot, offset: u32, value: Value) {
+    pub(super) fn write(&mut self, slot: StackSlot, offset: u32, value: Value) {
         let (address, offset) = self.address_in(slot, offset);
         let flags = self.flags();
         self.at().ins().store(flags, value, address, offset);
     }
 
-    fn read(&mut self, slot: StackSlot, offset: u32, ty: Type) -> Value {
+    pub(super) fn read(&mut self, slot: StackSlot, offset: u32, ty: Type) -> Value {
         let (address, offset) = self.address_in(slot, offset);
         let flags = self.flags();
         self.at().ins().load(ty, flags, address, offset)
     }
 
     /// Like [`Body::write`], for values that [`Body::read_plainly`] reads.
-    fn write_plainly(&mut self, slot: StackSlot, offset: u32, value: Value) {
+    pub(super) fn write_plainly(&mut self, slot: StackSlot, offset: u32, value: Value) {
         let (address, offset) = self.address_in(slot, offset);
         self.at().ins().store(PLAIN, value, address, offset);
     }
 
     /// Like [`Body::read`], for addresses and the counters of loops: no access to them has a byte order
     /// of its own, so a read returns the written value.
-    fn read_plainly(&mut self, slot: StackSlot, offset: u32, ty: Type) -> Value {
+    pub(super) fn read_plainly(&mut self, slot: StackSlot, offset: u32, ty: Type) -> Value {
         let (address, offset) = self.address_in(slot, offset);
         self.at().ins().load(ty, PLAIN, address, offset)
     }
@@ -408,7 +408,7 @@ impl Body<'_, '_, '_> {
     }
 
     /// Makes two branches that join in one block.
-    fn branched(&mut self, condition: Value, mut arm: impl FnMut(&mut Self, bool)) {
+    pub(super) fn branched(&mut self, condition: Value, mut arm: impl FnMut(&mut Self, bool)) {
         self.branched_to(condition, &[], |body, taken| {
             arm(body, taken);
             Vec::new()
@@ -416,7 +416,7 @@ impl Body<'_, '_, '_> {
     }
 
     /// Like [`Body::branched`], but the joining block has parameters with the results of the arms.
-    fn branched_to(
+    pub(super) fn branched_to(
         &mut self,
         condition: Value,
         types: &[Type],

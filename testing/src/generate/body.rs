@@ -2,6 +2,7 @@
 
 use super::choices::Choices;
 use super::features::Feature;
+use super::helpers::Helper;
 use super::instructions::constants;
 use super::memory::{Cell, Slot};
 use super::plan::{MAX_BLOCK_RUNS, MAX_FUEL, Plan};
@@ -29,6 +30,8 @@ pub(super) enum Target {
     Started,
     /// The program's function that copies bytes.
     CopyBytes,
+    /// A function of the program that uses closures.
+    Helper(Helper),
 }
 
 /// A block to which inner code may jump.
@@ -129,7 +132,7 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         self.func.name = function.name.as_user_func_name().clone();
         self.func.signature = function.signature.clone();
         let (has_fuel, has_pointer) = (function.has_fuel, function.has_pointer);
-        let has_context = function.has_context;
+        let (has_context, is_closure) = (function.has_context, function.is_closure);
         self.reads_only = function.reads_only;
         if self.plan.features.has(Feature::Debugging) {
             self.func.collect_debug_info();
@@ -157,6 +160,9 @@ impl<'p, 'c, 'b> Body<'p, 'c, 'b> {
         self.make_slots();
         self.call_before_reading();
         self.read_pointer();
+        if is_closure {
+            self.use_environment();
+        }
     }
 
     /// Sometimes makes the function's `vmctx` its stack limit. It is zero, so no stack reaches it.

@@ -104,7 +104,8 @@ impl Body<'_, '_, '_> {
             | Target::Throw
             | Target::Switch
             | Target::Started
-            | Target::CopyBytes => false,
+            | Target::CopyBytes
+            | Target::Helper(_) => false,
         }
     }
 
@@ -150,7 +151,8 @@ impl Body<'_, '_, '_> {
             | Target::Throw
             | Target::Switch
             | Target::Started
-            | Target::CopyBytes => false,
+            | Target::CopyBytes
+            | Target::Helper(_) => false,
         };
         let (func_ref, signature) = self.declare(target)?;
         let mut params = signature.params.iter().map(|param| param.value_type);
@@ -186,7 +188,7 @@ impl Body<'_, '_, '_> {
         args.extend(pointer);
         let is_indirect =
             self.plan.features.has(Feature::IndirectCalls) && !is_owed && self.choices.chance(64);
-        let address = is_indirect.then(|| self.at().ins().func_addr(types::I64, func_ref));
+        let address = is_indirect.then(|| self.target_address(func_ref));
         Some(Call {
             func_ref,
             signature,
@@ -270,7 +272,8 @@ impl Body<'_, '_, '_> {
             | Target::Throw
             | Target::Switch
             | Target::Started
-            | Target::CopyBytes => Some(false),
+            | Target::CopyBytes
+            | Target::Helper(_) => Some(false),
         };
         let signature = self.signature_of(target);
         signature.is_some_and(|signature| {
@@ -291,6 +294,7 @@ impl Body<'_, '_, '_> {
             }
             Target::Switch | Target::Started => stacks::signature(target),
             Target::CopyBytes => copy_bytes_signature(),
+            Target::Helper(_) => self.plan.closures.as_ref()?.signature.clone(),
         })
     }
 
@@ -314,6 +318,7 @@ impl Body<'_, '_, '_> {
             Target::Throw => FunctionName::testcase("throw"),
             Target::Switch | Target::Started => stacks::name(target)?,
             Target::CopyBytes => FunctionName::testcase(COPY_BYTES),
+            Target::Helper(helper) => helper.name(),
         };
         let name = match name.as_user_func_name() {
             UserFuncName::User(name) => {
@@ -325,8 +330,10 @@ impl Body<'_, '_, '_> {
         let func_ref = self.func.import_function(ExtFuncData {
             name,
             signature: sig_ref,
-            colocated: matches!(target, Target::Function(_) | Target::CopyBytes)
-                && self.choices.chance(128),
+            colocated: matches!(
+                target,
+                Target::Function(_) | Target::CopyBytes | Target::Helper(_)
+            ) && self.choices.chance(128),
             patchable: false,
         });
         self.func_refs.insert(target, func_ref);

@@ -12,7 +12,7 @@ pub(super) enum End {
 }
 
 /// The greatest nesting of branches and loops.
-const MAX_DEPTH: usize = 4;
+pub(super) const MAX_DEPTH: usize = 4;
 
 /// The most rounds of a loop.
 const MAX_ROUNDS: usize = 4;
@@ -57,6 +57,8 @@ impl Body<'_, '_, '_> {
         match self.choices.below(32) {
             8 if features.has(Feature::StackSwitches) => self.switch_stacks(),
             6 if features.has(Feature::HandlerAddresses) => self.handler_address(),
+            5 | 6 if self.has_closures() => return self.closure(),
+            3 | 4 if self.has_method_tables() => self.object(),
             7 | 8 if self.has_aggregates() => self.aggregate(),
             9 | 10 if features.has(Feature::Memory) => self.memory_instruction(),
             11 if features.has(Feature::Memory) => self.memory_instruction(),

@@ -4,6 +4,7 @@
 //! convention `tail`: handlers of others expect an unwinder that restores registers.
 
 use super::body::{Body, Target};
+use super::calls::Call;
 use super::control::End;
 use super::features::Feature;
 use cranelift_codegen::ir::{
@@ -30,7 +31,7 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    fn prepare_throw(&mut self) -> Option<super::calls::Call> {
+    fn prepare_throw(&mut self) -> Option<Call> {
         let mut call = self.prepare_call(Target::Throw)?;
         let tag = self.choices.below(TAGS) as i64;
         if let Some(first) = call.args.first_mut() {
@@ -53,7 +54,14 @@ impl Body<'_, '_, '_> {
             Target::Throw => self.prepare_throw(),
             _ => self.prepare_call(target),
         };
-        let Some(call) = call else { return End::Open };
+        match call {
+            Some(call) => self.try_prepared_call(&call),
+            None => End::Open,
+        }
+    }
+
+    /// Makes a `try_call` of these parts; the callee has the convention `tail`.
+    pub(super) fn try_prepared_call(&mut self, call: &Call) -> End {
         let names_blocks = self.plan.features.has(Feature::HandlerAddresses);
         if names_blocks && self.func.layout.entry_block() == Some(self.block) {
             // No instruction may name the entry block.

@@ -89,6 +89,14 @@ pub enum Feature {
     /// Addresses of handlers, which the interpreter lacks. Programs only show that they are
     /// numbers. Off by default; only with [`Feature::Exceptions`].
     HandlerAddresses,
+    /// Addresses of functions in stack slots, beside environments: calls through them, in loops and
+    /// by other functions, and functions that change them. Programs then have a few more functions.
+    /// Only with [`Feature::Memory`].
+    Closures,
+    /// Objects with the address of a table of functions, which is a stack slot or a
+    /// [table](cranelift_inliner::program::Program::add_table) of the program; only with
+    /// [`Feature::Closures`].
+    MethodTables,
 }
 
 /// A set of [`Feature`]s.
@@ -98,7 +106,7 @@ pub(super) struct Features(u32);
 impl Features {
     pub(super) const NONE: Features = Features(0);
 
-    const ALL: [Feature; 29] = [
+    const ALL: [Feature; 31] = [
         Feature::I128,
         Feature::Floats,
         Feature::F16AndF128,
@@ -128,6 +136,8 @@ impl Features {
         Feature::LongLists,
         Feature::ByteOrders,
         Feature::HandlerAddresses,
+        Feature::Closures,
+        Feature::MethodTables,
     ];
 
     pub(super) fn by_default() -> Self {
@@ -154,6 +164,11 @@ impl Features {
 
     pub(super) fn has(self, feature: Feature) -> bool {
         self.0 >> feature as u32 & 1 == 1
+    }
+
+    /// Returns the features of this set or of the other.
+    pub(super) fn and(self, other: Self) -> Self {
+        Features(self.0 | other.0)
     }
 
     /// Chooses each of the set or not.

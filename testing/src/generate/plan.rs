@@ -2,6 +2,7 @@
 //! them.
 
 use super::choices::Choices;
+use super::closures::Closures;
 use super::features::{Feature, Features};
 use super::types::Types;
 use super::{CallGraph, Shape};
@@ -40,6 +41,8 @@ pub(super) struct Plan {
     pub(super) places: u32,
     /// Whether a function calls the one that copies bytes.
     pub(super) copies_bytes: bool,
+    /// The plan of closures, if the program may have some.
+    pub(super) closures: Option<Closures>,
 }
 
 /// The plan of one function.
@@ -57,6 +60,8 @@ pub(super) struct FunctionPlan {
     pub(super) has_pointer: bool,
     /// Whether it does not write there, and calls no function that does.
     pub(super) reads_only: bool,
+    /// Whether it is called by its address, with an environment.
+    pub(super) is_closure: bool,
     /// The functions that it may call.
     pub(super) callees: Vec<usize>,
     /// Whether it has to call each of them.
@@ -81,7 +86,7 @@ impl Plan {
             CallGraph::Recursive,
         ];
         let count = choices.within(&shape.functions).max(1);
-        let features = shape.features.chosen(choices);
+        let features = shape.features.chosen(choices).and(shape.required);
         let graph = shape
             .call_graph
             .or_else(|| choices.one_of(&graphs))
@@ -94,6 +99,7 @@ impl Plan {
             observer: None,
             places: 0,
             copies_bytes: false,
+            closures: None,
         };
         for index in 0..count {
             let function = plan.function(graph, index, count, choices);
@@ -109,7 +115,8 @@ impl Plan {
                 signature: plan.signature(choices, call_conv),
             });
         }
-        if plan.passes_memory() {
+        let has_closures = features.has(Feature::Memory) && features.has(Feature::Closures);
+        if plan.passes_memory() || has_closures {
             let mut signature = Signature::new(CallConv::SystemV);
             signature.params.push(AbiParam::new(types::I64));
             plan.observer = Some(plan.hosts.len());
@@ -117,6 +124,9 @@ impl Plan {
                 name: FunctionName::testcase(format!("host{}", plan.hosts.len())),
                 signature,
             });
+        }
+        if has_closures {
+            plan.add_closures(choices);
         }
         plan
     }
@@ -187,6 +197,7 @@ impl Plan {
             has_context,
             has_pointer,
             reads_only,
+            is_closure: false,
             callees,
             calls_all: matches!(
                 graph,
@@ -194,6 +205,35 @@ impl Plan {
             ),
             entries: u64::from(exported),
         }
+    }
+
+    /// Adds the functions that are called by their addresses. Each may call the later ones.
+    fn add_closures(&mut self, choices: &mut Choices<'_, '_>) {
+        let call_conv = match self.call_conv(choices) {
+            // Functions of this one have no results.
+            CallConv::PreserveAll => CallConv::SystemV,
+            call_conv => call_conv,
+        };
+        let closures = Closures::new(self.functions.len(), call_conv, self.features, choices);
+        for index in closures.functions.clone() {
+            self.functions.push(FunctionPlan {
+                name: match self.features.has(Feature::UserNames) {
+                    true => FunctionName::user(0, index as u32),
+                    false => FunctionName::testcase(format!("f{index}")),
+                },
+                signature: closures.signature.clone(),
+                exported: false,
+                has_context: false,
+                has_fuel: false,
+                has_pointer: true,
+                reads_only: false,
+                is_closure: true,
+                callees: (index + 1..closures.functions.end).collect(),
+                calls_all: false,
+                entries: 0,
+            });
+        }
+        self.closures = Some(closures);
     }
 
     /// Returns whether the time of a read of a pointer's memory matters.

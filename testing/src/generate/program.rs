@@ -3,7 +3,9 @@
 use super::body::Body;
 use super::choices::Choices;
 use super::copy_bytes::copy_bytes;
+use super::helpers;
 use super::instructions::constants;
+use super::methods;
 use super::plan::Plan;
 use super::stacks;
 use super::{Generated, Shape};
@@ -29,6 +31,13 @@ pub(super) fn generate(
     if plan.copies_bytes {
         let added = program.add(copy_bytes());
         added.map_err(|_| arbitrary::Error::IncorrectFormat)?;
+    }
+    for function in helpers::functions(&plan) {
+        let added = program.add(function);
+        added.map_err(|_| arbitrary::Error::IncorrectFormat)?;
+    }
+    for (name, entries) in methods::tables(&plan) {
+        program.add_table(name, entries);
     }
     let exported = plan.functions.iter().filter(|function| function.exported);
     let names: Vec<FunctionName> = exported

@@ -2,6 +2,7 @@
 
 use super::Generated;
 use super::choices::Choices;
+use super::closures::MOST_FUNCTIONS;
 use super::features::{Feature, Features};
 use super::plan::MAX_BLOCK_RUNS;
 use super::program;
@@ -25,6 +26,8 @@ pub struct Shape {
     pub(super) statements: usize,
     pub(super) call_graph: Option<CallGraph>,
     pub(super) features: Features,
+    /// Those among them that each program has.
+    pub(super) required: Features,
 }
 
 /// The call graph. In each of these the first function is the one from which all calls start.
@@ -51,6 +54,7 @@ impl Default for Shape {
             statements: 12,
             call_graph: None,
             features: Features::by_default(),
+            required: Features::NONE,
         }
     }
 }
@@ -61,7 +65,7 @@ impl Shape {
         Self::default()
     }
 
-    /// Sets the number of functions; at least one.
+    /// Sets the number of functions; at least one. Some features add functions of their own.
     pub fn functions(mut self, functions: RangeInclusive<usize>) -> Self {
         self.functions = functions;
         self
@@ -88,9 +92,16 @@ impl Shape {
         self
     }
 
+    /// Gives `feature` to each program.
+    pub fn requiring(mut self, feature: Feature) -> Self {
+        self.required = self.required.with(feature);
+        self.with(feature)
+    }
+
     /// Excludes `feature`.
     pub fn without(mut self, feature: Feature) -> Self {
         self.features = self.features.without(feature);
+        self.required = self.required.without(feature);
         self
     }
 
@@ -98,6 +109,7 @@ impl Shape {
     /// calls.
     pub fn plain(mut self) -> Self {
         self.features = Features::NONE;
+        self.required = Features::NONE;
         self
     }
 
@@ -113,7 +125,8 @@ impl Shape {
 
     /// Returns a bound on the instructions of one invocation, without host functions.
     pub fn max_steps(&self) -> u64 {
-        let functions = *self.functions.end().max(&1) as u64;
+        let functions = (*self.functions.end()).max(1) + MOST_FUNCTIONS;
+        let functions = functions as u64;
         let statements = self.statements as u64 + 8;
         functions * statements * MAX_BLOCK_RUNS * 16
     }

@@ -97,7 +97,11 @@ pub(super) fn name(target: Target) -> Option<FunctionName> {
     match target {
         Target::Switch => Some(FunctionName::testcase("switch")),
         Target::Started => Some(FunctionName::testcase("started")),
-        Target::Function(_) | Target::Host(_) | Target::Throw | Target::CopyBytes => None,
+        Target::Function(_)
+        | Target::Host(_)
+        | Target::Throw
+        | Target::CopyBytes
+        | Target::Helper(_) => None,
     }
 }
 

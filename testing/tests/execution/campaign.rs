@@ -86,13 +86,18 @@ struct Case {
 
 impl Case {
     fn new(seed: u64, architecture: Architecture) -> Self {
-        let shape = match seed % 4 {
+        let shape = match seed % 5 {
             0 => Shape::new(),
             1 => Shape::new().functions(2..=6).call_graph(CallGraph::Chain),
             2 => Shape::new()
                 .functions(2..=4)
                 .call_graph(CallGraph::Recursive),
-            _ => Shape::new().functions(1..=3).with(Feature::Aggregates),
+            3 => Shape::new().functions(1..=3).with(Feature::Aggregates),
+            _ => Shape::new()
+                .functions(1..=2)
+                .statements(20)
+                .requiring(Feature::Memory)
+                .requiring(Feature::Closures),
         };
         let has_vectors = (seed / 4).is_multiple_of(2);
         let shape = match has_vectors {

@@ -2,6 +2,7 @@
 //! property fails where it should; and that a debugger sees the same program, inlined or not.
 
 mod branches;
+mod closures;
 mod generated;
 mod lists;
 mod modules;

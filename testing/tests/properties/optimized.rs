@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 /// Returns some of the transforms; the generated function that copies bytes is one that is known
 /// to.
-fn options() -> impl Strategy<Value = OptimizeOptions> {
+pub(crate) fn options() -> impl Strategy<Value = OptimizeOptions> {
     let switches = prop_oneof![4 => Just([true; 9]), 1 => any::<[bool; 9]>()];
     (switches, any::<bool>(), any::<bool>()).prop_map(|(on, knows_order, knows_copies)| {
         let mut options = OptimizeOptions::default();
@@ -40,7 +40,7 @@ fn options() -> impl Strategy<Value = OptimizeOptions> {
     })
 }
 
-fn level() -> impl Strategy<Value = Optimize> {
+pub(crate) fn level() -> impl Strategy<Value = Optimize> {
     prop_oneof![Just(Optimize::All), Just(Optimize::Inlined)]
 }
 
