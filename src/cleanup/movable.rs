@@ -34,7 +34,8 @@ type Roots = SmallVec<[Value; 4]>;
 /// The loads of a function that can move, as they were before it changed.
 #[derive(Default)]
 pub(super) struct Movable {
-    /// Each with the roots of its address, or `None` where that is not followed.
+    /// Each with the roots of its address, or `None` where that is not followed. Loads with
+    /// addresses that come from parameters of the function alone are left out.
     loads: Vec<(Inst, Option<Roots>)>,
 }
 
@@ -50,25 +51,34 @@ impl Movable {
             .layout
             .blocks()
             .flat_map(|block| func.layout.block_insts(block));
-        let loads: Vec<(Inst, Value)> = insts
-            .filter_map(|inst| Some((inst, moves(func, inst)?)))
-            .collect();
-        if loads.is_empty() {
+        let values = OneValue::new(func);
+        for inst in insts {
+            let Some(address) = moves(func, inst) else {
+                continue;
+            };
+            // Nothing is known earlier than the parameters of the function.
+            let known = resolve_alias(&func.dfg, address);
+            if known.is_some_and(|address| is_param_of_entry(func, address)) {
+                continue;
+            }
+            let roots = roots(func, &values, address);
+            let is_early = roots
+                .as_ref()
+                .is_some_and(|roots| roots.iter().all(|&root| is_param_of_entry(func, root)));
+            if !is_early {
+                found.loads.push((inst, roots));
+            }
+        }
+        if found.is_empty() {
             return Some(found);
         }
-        let flags = loads
-            .iter()
-            .filter_map(|&(inst, _)| func.dfg.insts[inst].memflags());
+        let loads = found.loads.iter();
+        let flags = loads.filter_map(|&(inst, _)| func.dfg.insts[inst].memflags());
         let more = flags.collect::<FxHashSet<_>>().len();
         let last = usize::from(u16::MAX).checked_sub(1 + OTHER_FLAGS + more)?;
         if func.dfg.mem_flags.is_valid(MemFlags::new(last)) {
             return None;
         }
-        let values = OneValue::new(func);
-        let loads = loads.into_iter();
-        found.loads = loads
-            .map(|(inst, address)| (inst, roots(func, &values, address)))
-            .collect();
         Some(found)
     }
 
@@ -95,10 +105,13 @@ impl Movable {
                 .map(|(index, &(inst, _))| (inst, index)),
         );
         for &(inst, copy) in copies {
+            // Others have addresses that are known from the start.
             let before = numbers.get(&inst).and_then(|&index| self.loads.get(index));
-            let before = before.and_then(|(_, roots)| roots.clone());
-            numbers.insert(copy, self.loads.len());
-            self.loads.push((copy, before));
+            if let Some((_, roots)) = before {
+                let roots = roots.clone();
+                numbers.insert(copy, self.loads.len());
+                self.loads.push((copy, roots));
+            }
         }
         let values = OneValue::new(func);
         self.loads.retain(|(inst, before)| {
@@ -288,6 +301,12 @@ fn one_values(func: &Function) -> Found {
         }
     }
     found
+}
+
+/// Returns whether `value` is a parameter of the function.
+fn is_param_of_entry(func: &Function, value: Value) -> bool {
+    matches!(func.dfg.value_def(value), ValueDef::Param(block, _)
+        if func.layout.entry_block() == Some(block))
 }
 
 /// Returns whether `value` is a parameter of a block other than the entry.
