@@ -147,10 +147,10 @@ impl BacktraceRegistry {
         self.with_text_of(pc.checked_sub(1)?, pc, f)
     }
 
-    /// Walks a stack across all texts from an instruction that trapped, at the address `pc` with the
-    /// frame pointer `fp`, and calls `f` with each frame, innermost first. The walk ends at the first
-    /// address that no text has. The frames are those of [`BacktraceWalker`], which expects programs
-    /// that keep frame pointers.
+    /// Walks a stack across all texts from an instruction that trapped, at the address `pc` with
+    /// the frame pointer `fp`, and calls `f` with each frame, innermost first. The walk ends at the
+    /// first address that no text has. The frames are those of [`BacktraceWalker`], which expects
+    /// programs that keep frame pointers.
     ///
     /// ```
     /// use cranelift_inliner::backtrace::{BacktraceRegistry, BacktraceWalkError};
@@ -172,8 +172,8 @@ impl BacktraceRegistry {
     ///
     /// # Errors
     ///
-    /// [`BacktraceWalkError`] where a frame cannot be read or a table is corrupt; `f` had the frames
-    /// before it.
+    /// [`BacktraceWalkError`] where a frame cannot be read or a table is corrupt; `f` had the
+    /// frames before it.
     pub fn walk_from_trap(
         &self,
         memory: impl FrameMemory,
@@ -185,8 +185,8 @@ impl BacktraceRegistry {
         self.walk(&memory, Start { pc, fp, is_trap }, f)
     }
 
-    /// Like [`walk_from_trap`](Self::walk_from_trap), from a call that returns to the address `pc`, in
-    /// the frame with the pointer `fp`.
+    /// Like [`walk_from_trap`](Self::walk_from_trap), from a call that returns to the address `pc`,
+    /// in the frame with the pointer `fp`.
     ///
     /// # Errors
     ///

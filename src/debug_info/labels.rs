@@ -56,8 +56,8 @@ impl LabelVariable {
 }
 
 /// Returns the type that shows values of `ty` as Cranelift has them: integers with a sign, floats,
-/// and vectors and floats of 128 bits as one number. For such a float, debuggers on x64 show another
-/// value: the one that its bytes are as a `long double`.
+/// and vectors and floats of 128 bits as one number. For such a float, debuggers on x64 show
+/// another value: the one that its bytes are as a `long double`.
 pub fn value_type(ty: Type) -> VariableType {
     let encoding = match ty {
         _ if ty.is_vector() || ty == types::F128 => VariableEncoding::Unsigned,
@@ -88,8 +88,8 @@ pub(super) struct Piece {
 /// - a jump behind the moves to the parameters of its target.
 ///
 /// The value is not in its place there. A debugger stops there after `finish`, at the first
-/// instruction of a line, and after single steps. The starts of instructions are known where a range
-/// or a source location starts, and ranges are cut there.
+/// instruction of a line, and after single steps. The starts of instructions are known where a
+/// range or a source location starts, and ranges are cut there.
 pub(super) struct Places<'a> {
     isa: &'a dyn TargetIsa,
     function: DebugFunction<'a>,

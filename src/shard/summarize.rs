@@ -152,8 +152,8 @@ impl Tables {
             .signatures
             .entry(signature)
             .or_insert_with_key(|signature| {
-                // The types of an unverified function may not exist. That has no text, and this one is
-                // not read as a signature.
+                // The types of an unverified function may not exist. That has no text, and this one
+                // is not read as a signature.
                 let text = panics::catch(|| signature.to_string());
                 texts.push(text.unwrap_or_else(|_| "?".to_owned()));
                 number(texts.len() - 1)

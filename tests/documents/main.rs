@@ -226,6 +226,73 @@ fn the_guides_links_are_defined_twice() {
     assert_eq!(names("src/guide.rs", "//! ["), in_the_page);
 }
 
+/// The columns at which prose and comments wrap.
+const WIDTH: usize = 100;
+
+/// Returns the lines of prose that are too long, though they could be broken. `text_of` returns the
+/// prose of a line, and `None` for code.
+fn long_lines<'a>(
+    text: &'a str,
+    text_of: impl Fn(&'a str) -> Option<&'a str>,
+) -> impl Iterator<Item = usize> {
+    let mut is_code = false;
+    let numbered = (1..).zip(text.lines());
+    numbered.filter_map(move |(number, line)| {
+        let Some(prose) = text_of(line).map(str::trim) else {
+            is_code = false;
+            return None;
+        };
+        let is_fence = prose.starts_with("```");
+        is_code ^= is_fence;
+        let is_table_or_html = prose.starts_with(['|', '<']);
+        let is_one_word = !prose.contains(' ') || prose.starts_with('[') && prose.contains("]: ");
+        let may_be_long = is_fence || is_code || is_table_or_html || is_one_word;
+        let has_place = line.len() - prose.len() < WIDTH / 2 && !prose.contains("](https://");
+        (!may_be_long && has_place && line.chars().count() > WIDTH).then_some(number)
+    })
+}
+
+/// Returns the text of a line that is a comment.
+fn comment_text(line: &str) -> Option<&str> {
+    let line = line.trim_start().strip_prefix("//")?;
+    Some(line.trim_start_matches(['/', '!']))
+}
+
+fn add_sources(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            add_sources(&path, paths);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            paths.push(path);
+        }
+    }
+}
+
+#[test]
+fn prose_and_comments_wrap_at_one_width() {
+    let mut long = Vec::new();
+    let changes = root().join("CHANGELOG.md");
+    let changes = (changes.clone(), fs::read_to_string(changes).unwrap());
+    for (path, text) in documents().into_iter().chain([changes]) {
+        let lines = long_lines(&text, Some);
+        long.extend(lines.map(|line| format!("{}:{line}", path.display())));
+    }
+    let mut sources = Vec::new();
+    for folder in [
+        "benches", "cli", "examples", "fuzz", "src", "testing", "tests",
+    ] {
+        add_sources(&root().join(folder), &mut sources);
+    }
+    for path in sources {
+        let text = fs::read_to_string(&path).unwrap();
+        long.extend(
+            long_lines(&text, comment_text).map(|line| format!("{}:{line}", path.display())),
+        );
+    }
+    assert!(long.is_empty(), "{long:#?}");
+}
+
 /// Commands in a document name targets that exist.
 #[test]
 fn commands_of_cargo_name_targets_that_exist() {

@@ -46,8 +46,8 @@ block3(v9: i64, v10: i64, v17: i64, v18: i64):
 }
 ";
 
-/// The first way into `block6` knows its branch, so it gets a copy of the block. In the copy `v35` is
-/// `v21` and `v36` is `v27`, otherwise they are `v27` and `v1`.
+/// The first way into `block6` knows its branch, so it gets a copy of the block. In the copy `v35`
+/// is `v21` and `v36` is `v27`, otherwise they are `v27` and `v1`.
 const COPIED: &str = "\
 function %f(i64, i64) -> i64 system_v {
     fn0 = %host(i64) -> i64 system_v

@@ -128,8 +128,8 @@ fn spare_other_kinds(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Returns the failure for an error, with the files and options that are to blame. `shards` are those
-/// of the summaries at `paths`.
+/// Returns the failure for an error, with the files and options that are to blame. `shards` are
+/// those of the summaries at `paths`.
 fn failure_of(error: &ThinError, paths: &[PathBuf], shards: &[String]) -> Failure {
     Failure::new(match error {
         ThinError::DuplicateShard(name) => {

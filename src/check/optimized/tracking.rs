@@ -16,7 +16,8 @@ pub(super) struct Tracking {
     /// The slots that are known not to be private. Those found in a round are added after it.
     shared: [EntitySet<StackSlot>; 2],
     found_shared: BTreeSet<(Side, StackSlot)>,
-    /// Private slots with unknown bytes that were used, each with a slot whose address may be there.
+    /// Private slots with unknown bytes that were used, each with a slot whose address may be
+    /// there.
     found_revealed: BTreeSet<((Side, StackSlot), SlotRef)>,
     /// The paired slot of the function before, by slot of the optimised one.
     pair_of_after: FxHashMap<StackSlot, StackSlot>,
@@ -134,9 +135,9 @@ impl Tracking {
         }
     }
 
-    /// Notes that unknown bytes of the private slot `of` were used, where the address of another slot
-    /// may be. That becomes ordinary memory from the next round on, unless `of` does: then the round
-    /// sees which addresses both functions store there.
+    /// Notes that unknown bytes of the private slot `of` were used, where the address of another
+    /// slot may be. That becomes ordinary memory from the next round on, unless `of` does: then the
+    /// round sees which addresses both functions store there.
     pub(super) fn reveal(&mut self, of: (Side, StackSlot), named: SlotRef) {
         if self.is_named_private(named) {
             self.found_revealed.insert((of, named));

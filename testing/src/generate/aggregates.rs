@@ -113,8 +113,8 @@ impl Body<'_, '_, '_> {
         self.at().ins().store(PLAIN, value, address, offset);
     }
 
-    /// Like [`Body::read`], for addresses and the counters of loops: no access to them has a byte order
-    /// of its own, so a read returns the written value.
+    /// Like [`Body::read`], for addresses and the counters of loops: no access to them has a byte
+    /// order of its own, so a read returns the written value.
     pub(super) fn read_plainly(&mut self, slot: StackSlot, offset: u32, ty: Type) -> Value {
         let (address, offset) = self.address_in(slot, offset);
         self.at().ins().load(ty, PLAIN, address, offset)

@@ -9,9 +9,10 @@
 //! ```
 //!
 //! Its function gets a number and the address of the environment, and may change that. So the slot
-//! escapes into the function whose address it holds, like with closures of front ends. Some closures
-//! have the address of an environment in another slot instead. Sometimes the function's address is
-//! one of several, and sometimes the function itself, a callee or its caller puts another one there.
+//! escapes into the function whose address it holds, like with closures of front ends. Some
+//! closures have the address of an environment in another slot instead. Sometimes the function's
+//! address is one of several, and sometimes the function itself, a callee or its caller puts
+//! another one there.
 //!
 //! The functions of closures are some of the program's. All of them have one signature, and each
 //! computes something of its own, so that a call of the wrong one is seen.
@@ -448,8 +449,8 @@ impl Body<'_, '_, '_> {
         self.define_params(exit);
     }
 
-    /// Makes a call of a helper with the address of a closure, sometimes through the helper's address;
-    /// `None` if there is no helper.
+    /// Makes a call of a helper with the address of a closure, sometimes through the helper's
+    /// address; `None` if there is no helper.
     pub(super) fn call_helper(&mut self, helper: Helper, closure: Closure) -> Option<Value> {
         let helpers = &mut self.plan.closures.as_mut()?.helpers;
         helpers.extend(helper.needed());
@@ -605,8 +606,8 @@ impl Body<'_, '_, '_> {
         }
     }
 
-    /// Makes the address of one of these functions by a closure that has already been called, so that
-    /// its function might have changed it.
+    /// Makes the address of one of these functions by a closure that has already been called, so
+    /// that its function might have changed it.
     fn address_of_another(&mut self, functions: &[usize]) -> Value {
         let other = self.whole_closure_of(functions);
         self.call_closure(other);

@@ -246,8 +246,8 @@ impl Body<'_, '_, '_> {
         self.call_code(code, object, given)
     }
 
-    /// Makes two calls of an object's methods, and another table for the object between them, on all
-    /// ways or on some.
+    /// Makes two calls of an object's methods, and another table for the object between them, on
+    /// all ways or on some.
     fn replaced_table(&mut self, object: Closure, methods: &Methods) {
         self.call_some_method(object, methods);
         if let (Some(slot), true) = (methods.slot, self.choices.chance(128)) {

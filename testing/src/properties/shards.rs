@@ -16,9 +16,9 @@ use std::io::Cursor;
 /// Splits a program into shards; the n-th function goes to the shard `shard_of(n)`. The result is
 /// in the order of the shards' numbers, without empty ones.
 ///
-/// A function becomes local if `is_local` says so and nothing in other shards refers to it, and stays
-/// exported otherwise, and so do the functions of `invocations`. Names are not changed. Each shard
-/// has all tables.
+/// A function becomes local if `is_local` says so and nothing in other shards refers to it, and
+/// stays exported otherwise, and so do the functions of `invocations`. Names are not changed. Each
+/// shard has all tables.
 ///
 /// # Panics
 ///

@@ -80,9 +80,9 @@ impl<'e> EmulatedLinker<'e> {
     /// # Errors
     ///
     /// [`ExecuteError::Link`] if a function refers to data that is not a
-    /// [table](Program::add_table) of `source`, or to a function without code; [`ExecuteError::Signature`] if a function of the host has two declared
-    /// signatures or cannot be called through values; [`ExecuteError::Emulated`] if the object file
-    /// cannot be made.
+    /// [table](Program::add_table) of `source`, or to a function without code;
+    /// [`ExecuteError::Signature`] if a function of the host has two declared signatures or cannot
+    /// be called through values; [`ExecuteError::Emulated`] if the object file cannot be made.
     pub fn add<'a>(
         &mut self,
         source: &Program,
