@@ -150,12 +150,19 @@ fn inlining_loses_no_location_and_no_label() {
     assert_eq!(account.stops_without_location, 0);
 }
 
-/// The values that stand for bytes without a store, or for the address that a guard compares with,
-/// come from no instruction.
+/// The values that stand for bytes without a store, for the address that a guard compares with, or
+/// for a parameter that is the same constant on all ways, come from no instruction.
 #[test]
 fn optimizing_loses_labels_only_with_their_instructions() {
     let account = account(Always, Optimize::Inlined, &*isa(OptLevel::None));
-    let new = ["f32const", "f64const", "iconst", "stack_addr", "vconst"];
+    let new = [
+        "f32const",
+        "f64const",
+        "func_addr",
+        "iconst",
+        "stack_addr",
+        "vconst",
+    ];
     let lost = account.lost.keys();
     let lost: Vec<_> = lost
         .filter(|opcode| !new.contains(&opcode.as_str()))
@@ -167,10 +174,11 @@ fn optimizing_loses_labels_only_with_their_instructions() {
     assert_eq!(account.stops_without_location, 0);
 }
 
-/// Cranelift has no place for a value without a use, or one that is computed anew at each use. As
-/// many variables have one after inlining as before.
+/// Cranelift has no place for a value without a use, one that is computed anew at each use, and one
+/// in a block that traps. In copies there are more of these: arguments that are constants, and
+/// parameters that share a value with another variable.
 #[test]
-fn copies_have_as_many_variables_in_machine_code() {
+fn variables_have_places_in_the_machine_code_of_copies() {
     for level in [OptLevel::None, OptLevel::Speed] {
         let isa = isa(level);
         let share = |account: &Account| account.placed_share();
@@ -178,5 +186,6 @@ fn copies_have_as_many_variables_in_machine_code() {
         let inlined = share(&account(Always, Optimize::None, &*isa));
         let optimized = share(&account(Always, Optimize::Inlined, &*isa));
         eprintln!("{level:?}: {plain:.3}, inlined {inlined:.3}, optimized {optimized:.3}");
+        assert!(inlined > plain * 0.5 && optimized > inlined * 0.8);
     }
 }
