@@ -140,9 +140,10 @@ pub(crate) fn generated(seed: u64, shape: &Shape) -> Option<Generated> {
     shape.generate(&mut Unstructured::new(&bytes)).ok()
 }
 
-/// Programs that the host in C can run.
+/// Programs that the host in C can run, which has no data for them.
 pub(crate) fn shape() -> Shape {
-    Shape::new().functions(2..=6).statements(16)
+    let shape = Shape::new().functions(2..=6).statements(16);
+    shape.without(Feature::MethodTables)
 }
 
 fn imports(body: &Function) -> Vec<(FunctionName, Signature)> {
