@@ -4,11 +4,12 @@
 //! All have the signature of closures, so that they can be called by address as well.
 
 use super::closures::Closures;
+use super::features::Feature;
 use super::plan::Plan;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{
-    Block, ExtFuncData, ExternalName, FuncRef, Function, InstBuilder, MemFlagsData, UserFuncName,
-    Value, types,
+    Block, DebugTag, ExtFuncData, ExternalName, FuncRef, Function, Inst, InstBuilder, MemFlagsData,
+    UserFuncName, Value, types,
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_inliner::program::FunctionName;
@@ -76,6 +77,7 @@ fn function(helper: Helper, closures: &Closures, plan: &Plan) -> Function {
         given,
         address,
         form: closures.form,
+        tags: plan.features.has(Feature::Tags),
     };
     let rebound = plan.functions.get(closures.rebound);
     match helper {
@@ -103,6 +105,8 @@ struct Maker {
     /// The address of a closure, an object or an environment.
     address: Value,
     form: usize,
+    /// Whether calls get tags.
+    tags: bool,
 }
 
 impl Maker {
@@ -166,10 +170,12 @@ impl Maker {
             let args = [result, environment];
             if self.form == 3 && is_tail {
                 let mut cursor = self.at();
-                cursor.ins().return_call_indirect(signature, code, &args);
+                let call = cursor.ins().return_call_indirect(signature, code, &args);
+                self.tag(call);
                 return;
             }
             let call = self.at().ins().call_indirect(signature, code, &args);
+            self.tag(call);
             result = self.func.dfg.first_result(call);
         }
         self.at().ins().return_(&[result]);
@@ -177,6 +183,14 @@ impl Maker {
             self.block = otherwise;
             let given = self.given;
             self.at().ins().return_(&[given]);
+        }
+    }
+
+    /// Gives a call a frame that stands for none: an inlined call without tags would lose the frames
+    /// around it.
+    fn tag(&mut self, call: Inst) {
+        if self.tags {
+            self.func.debug_tags.set(call, [DebugTag::User(0)]);
         }
     }
 

@@ -97,7 +97,8 @@ impl Case {
                 .functions(1..=2)
                 .statements(20)
                 .requiring(Feature::Memory)
-                .requiring(Feature::Closures),
+                .requiring(Feature::Closures)
+                .with(Feature::MethodTables),
         };
         let has_vectors = (seed / 4).is_multiple_of(2);
         let shape = match has_vectors {
