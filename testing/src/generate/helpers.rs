@@ -186,8 +186,8 @@ impl Maker {
         }
     }
 
-    /// Gives a call a frame that stands for none: an inlined call without tags would lose the frames
-    /// around it.
+    /// Gives a call a frame that stands for none: an inlined call without tags would lose the
+    /// frames around it.
     fn tag(&mut self, call: Inst) {
         if self.tags {
             self.func.debug_tags.set(call, [DebugTag::User(0)]);
