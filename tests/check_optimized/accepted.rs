@@ -674,3 +674,47 @@ block0(v0: i64, v1: i64):
 }";
     accept(before, after);
 }
+
+#[test]
+fn the_second_of_two_equal_loads_before_a_guard() {
+    accept(
+        "
+function %f(i64, i64) -> i64 tail {
+    ss0 = explicit_slot 16
+    sig0 = (i64, i64) -> i64 tail
+    fn0 = %g sig0
+block0(v0: i64, v1: i64):
+    v2 = load.i64 notrap v1
+    v3 = load.i64 notrap v1
+    v4 = func_addr.i64 fn0
+    v5 = stack_addr.i64 ss0
+    store notrap v4, v5
+    v6 = load.i64 notrap v5
+    v7 = call_indirect sig0, v6(v3, v5)
+    return v7
+}",
+        "
+function %f(i64, i64) -> i64 tail {
+    ss0 = explicit_slot 16
+    sig0 = (i64, i64) -> i64 tail
+    fn0 = %g sig0
+block0(v0: i64, v1: i64):
+    v3 = load.i64 notrap v1
+    v4 = func_addr.i64 fn0
+    v5 = stack_addr.i64 ss0
+    store notrap v4, v5
+    v6 = load.i64 notrap v5
+    v8 = func_addr.i64 fn0
+    v9 = icmp eq v6, v8
+    brif v9, block1, block2
+block1:
+    v10 = call fn0(v3, v5)
+    jump block3(v10)
+block2:
+    v11 = call_indirect sig0, v6(v3, v5)
+    jump block3(v11)
+block3(v7: i64):
+    return v7
+}",
+    );
+}

@@ -2,7 +2,7 @@
 
 use super::Unproved;
 use super::nodes::Node;
-use super::state::State;
+use super::state::{Loaded, State};
 use super::walk::{MAX_HINTS, Outcome, Step, Walk};
 use cranelift_codegen::ir::{Block, BlockCall, Inst, InstructionData};
 use rustc_hash::FxHashSet;
@@ -155,6 +155,10 @@ impl Walk<'_> {
             after: Vec::new(),
             slots: BTreeMap::new(),
             facts: self.facts.clone(),
+            loaded: match self.preds[target] {
+                0 | 1 => self.loaded.clone(),
+                _ => Loaded::default(),
+            },
         };
         let live = self.before.liveness.live_at(self.before.func, position);
         for &value in live.iter() {
@@ -175,7 +179,8 @@ impl Walk<'_> {
             let held = held.map(|(&slot, held)| ((machine.side, slot), held.clone()));
             state.slots.extend(held);
         }
-        self.spend(state.before.len() + state.after.len() + state.slots.len())?;
+        let values = state.before.len() + state.after.len() + state.loaded.len();
+        self.spend(values + state.slots.len())?;
         self.rollback(&mark);
         let ways = &mut self.ways[target];
         let changed = match &mut self.states[target] {

@@ -1,5 +1,6 @@
 //! The facts at the start of a block of the optimised function.
 
+use super::contents::ContentId;
 use super::evaluate::World;
 use super::facts::{Fact, Facts, known_fact};
 use super::memory::{Held, Memory, Piece};
@@ -20,7 +21,13 @@ pub(super) struct State {
     pub(super) after: Vec<(Value, Option<Node>)>,
     pub(super) slots: BTreeMap<(Side, StackSlot), Held>,
     pub(super) facts: Facts,
+    /// The values that were loaded or stored before, where no other way leads to the block.
+    pub(super) loaded: Loaded,
 }
+
+/// Values that were loaded or stored and are still there, by a load of them without its operand and
+/// the address.
+pub(super) type Loaded = FxHashMap<(ContentId, Node), Node>;
 
 /// The finished part of a copy that was taken apart, while the function before is at it.
 #[derive(Clone, Default)]
@@ -152,6 +159,11 @@ impl World {
             changed |= *known != node;
             *known = node;
         }
+        let loaded = state.loaded.len();
+        state
+            .loaded
+            .retain(|key, value| other.loaded.get(key) == Some(value));
+        changed |= state.loaded.len() != loaded;
         state.facts.retain(|node, fact| {
             let both = match about_joined.remove(node) {
                 Some(both) => both,

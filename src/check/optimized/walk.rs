@@ -4,14 +4,13 @@
 //! from its place at the start of the block. Each side takes steps without an effect by itself;
 //! both must have the same effects.
 
-use super::contents::ContentId;
 use super::evaluate::World;
 use super::facts::{Facts, learn, truth_of, value_of};
 use super::liveness::Liveness;
 use super::machine::{Accessed, Args, Machine};
 use super::memory::Memory;
 use super::nodes::{Node, Nodes, Side, Symbol};
-use super::state::{Copying, State};
+use super::state::{Copying, Loaded, State};
 use super::surroundings::Surroundings;
 use super::tracking::Tracking;
 use super::{Unproved, edges};
@@ -56,9 +55,7 @@ pub(super) struct Walk<'a> {
     pub(super) block: Option<Block>,
     /// Loads that only the function before did in this block.
     pub(super) passed_loads: u32,
-    /// Values loaded or stored in this block that are still there, by a load of them without its
-    /// operand and the address.
-    pub(super) loaded: FxHashMap<(ContentId, Node), Node>,
+    pub(super) loaded: Loaded,
     /// The copy at which the function before is.
     pub(super) copying: Copying,
     /// The place of the function before.
@@ -217,7 +214,7 @@ impl<'a> Walk<'a> {
             after: machine(after, Side::After, &cfg_after)?,
             block: None,
             passed_loads: 0,
-            loaded: FxHashMap::default(),
+            loaded: Loaded::default(),
             copying: Copying::default(),
             position,
             progress: 0,
@@ -346,7 +343,7 @@ impl<'a> Walk<'a> {
         }
         self.block = Some(block);
         self.passed_loads = 0;
-        self.loaded.clear();
+        self.loaded = state.loaded;
         self.copying = Copying::default();
         self.position = state.position;
         self.facts = state.facts;
