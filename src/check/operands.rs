@@ -146,7 +146,7 @@ impl Walk<'_> {
                 func.dfg.immediates[a] == self.after.dfg.immediates[b]
             }
             (Operand::MemFlags(a), Operand::MemFlags(b)) => {
-                self.same_access((copy, inst, a), result, b)
+                self.same_access(copy, inst, a, result, b)
             }
             (Operand::Block(a), Operand::Block(b)) => {
                 self.named_blocks.push(NamedBlock {

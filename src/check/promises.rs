@@ -74,7 +74,9 @@ impl Walk<'_> {
     /// remaining promises are checked in the end.
     pub(super) fn same_access(
         &self,
-        (copy, inst, a): (CopyId, Inst, MemFlags),
+        copy: CopyId,
+        inst: Inst,
+        a: MemFlags,
         result: Inst,
         b: MemFlags,
     ) -> bool {

@@ -229,7 +229,7 @@ impl Walk<'_> {
                     offset: result_offset,
                 } if is_base(arg)
                     && offset == result_offset
-                    && self.same_access((copy, inst, flags), result, result_flags) =>
+                    && self.same_access(copy, inst, flags, result, result_flags) =>
                 {
                     (result, global_type)
                 }

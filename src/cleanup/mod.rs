@@ -24,7 +24,7 @@
 //! # Optimizing
 //!
 //! Cranelift optimizes within a function, but not through its stack slots, and it does not know the
-//! callees. [`optimize`] does what inlining makes possible: slots become values, indirect calls of
+//! callees. [`optimize`] does the work that inlining opens: slots become values, indirect calls of
 //! known functions become direct, ways go past branches that they decide, and calls that never
 //! throw lose their handlers. [`OptimizeOptions`] has a switch for each transform. They run in
 //! rounds, each with the tidying above, because one opens the way for another; the rounds are
@@ -67,6 +67,7 @@ mod handlers;
 mod held;
 mod merge;
 mod movable;
+mod one_value;
 mod options;
 mod params;
 mod promote;

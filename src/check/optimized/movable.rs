@@ -15,35 +15,29 @@ use cranelift_codegen::ir::{
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::OnceCell;
 
-/// An address computed from more values is not followed.
-const MAX_VALUES: usize = 64;
-
 /// The value of each parameter that may have only one, or `None` if it has several.
 type Single = FxHashMap<Value, Option<Value>>;
 
 /// A kind of values, by the place where they are known.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Known {
+    /// A parameter of the function.
     AtEntry(usize),
-    Where(Meeting),
-}
-
-/// Whether ways meet there, or an instruction stays there.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Meeting {
-    Ways,
-    Stays,
+    /// A parameter of another block.
+    WhereWaysMeet,
+    /// The result of an instruction that stays at its place.
+    AtInst,
 }
 
 /// The findings about the loads of both functions, each made once.
 #[derive(Default)]
 pub(super) struct Movable {
     single: [OnceCell<Single>; 2],
-    known: FxHashMap<(Side, Inst), Option<FxHashSet<Known>>>,
+    known: FxHashMap<(Side, Inst), FxHashSet<Known>>,
 }
 
 impl Movable {
-    fn known_by(&mut self, side: Side, func: &Function, load: Inst) -> &Option<FxHashSet<Known>> {
+    fn known_by(&mut self, side: Side, func: &Function, load: Inst) -> &FxHashSet<Known> {
         let single = match side {
             Side::Before => &self.single[0],
             Side::After => &self.single[1],
@@ -69,10 +63,7 @@ impl Walk<'_> {
         }
         let known = self.movable.known_by(Side::Before, func, inst).clone();
         let known_after = self.movable.known_by(Side::After, after, result);
-        match (&known, known_after) {
-            (Some(known), Some(known_after)) => known.is_subset(known_after),
-            _ => true,
-        }
+        known.is_subset(known_after)
     }
 }
 
@@ -84,7 +75,7 @@ fn load_flags(func: &Function, inst: Inst) -> Option<MemFlagsData> {
 }
 
 /// Returns the kinds of values from which the address of a load is computed.
-fn known_by(func: &Function, single: &Single, load: Inst) -> Option<FxHashSet<Known>> {
+fn known_by(func: &Function, single: &Single, load: Inst) -> FxHashSet<Known> {
     let dfg = &func.dfg;
     let mut known = FxHashSet::default();
     let mut seen: FxHashSet<Value> = FxHashSet::default();
@@ -94,25 +85,22 @@ fn known_by(func: &Function, single: &Single, load: Inst) -> Option<FxHashSet<Kn
         if !seen.insert(value) {
             continue;
         }
-        if seen.len() > MAX_VALUES {
-            return None;
-        }
         match dfg.value_def(value) {
             ValueDef::Param(block, index) if func.layout.entry_block() == Some(block) => {
                 known.insert(Known::AtEntry(index));
             }
             ValueDef::Param(..) => {
-                known.insert(Known::Where(Meeting::Ways));
+                known.insert(Known::WhereWaysMeet);
             }
             ValueDef::Result(inst, _) if moves(func, inst) => {
                 pending.extend(dfg.inst_args(inst));
             }
             ValueDef::Result(..) | ValueDef::Union(..) => {
-                known.insert(Known::Where(Meeting::Stays));
+                known.insert(Known::AtInst);
             }
         }
     }
-    Some(known)
+    known
 }
 
 /// Returns whether an instruction is executed wherever its operands are known.

@@ -9,7 +9,7 @@ use super::facts::{Facts, learn, truth_of, value_of};
 use super::liveness::Liveness;
 use super::machine::{Accessed, Args, Machine};
 use super::memory::Memory;
-use super::nodes::{Node, Nodes, Side, Symbol};
+use super::nodes::{Nodes, Side, Symbol};
 use super::state::{Copying, Loaded, State};
 use super::surroundings::Surroundings;
 use super::tracking::Tracking;

@@ -133,15 +133,11 @@ pub(super) fn thread_decided(
         return decided;
     }
     context.definitions.clear();
-    for way in context.ways.drain(..) {
-        copy_join(
-            func,
-            &way,
-            handler_addresses,
-            &mut context.definitions,
-            &mut context.copied_loads,
-        );
+    let mut ways = std::mem::take(&mut context.ways);
+    for way in ways.drain(..) {
+        copy_join(func, &way, handler_addresses, context);
     }
+    context.ways = ways;
     drop_unreachable_blocks(func, handler_addresses);
     flow.compute(func);
     repair::repair(func, flow, context);
@@ -194,61 +190,76 @@ fn find_ways(
             continue;
         };
         let values = func.dfg.block_params(join).len() + size;
-        let ways = Ways::new(func, flow, join, follows_slots);
-        let mut may_be_cloned = None;
-        let first = found.len();
-        let mut decide = |edge: Edge| {
-            let Some(passed) = branches(func, edge.inst).get(edge.index as usize) else {
-                debug_assert!(false, "{} has the edge", edge.inst);
-                return false;
-            };
-            let leaves_call = func.dfg.insts[edge.inst].exception_table().is_some();
-            if size > *budget || values > values_left || leaves_call {
-                return false;
-            }
-            let known = |value| ways.known(edge, *passed, value);
-            let Some(leads_to) = destination(func, branch, known) else {
-                return false;
-            };
-            let target = leads_to.block(&func.dfg.value_lists);
-            if func.layout.is_cold(join) && !func.layout.is_cold(target) {
-                return false;
-            }
-            // Only few joins get here.
-            if !*may_be_cloned.get_or_insert_with(|| have_usual_results(func, join)) {
-                return false;
-            }
-            *budget -= size;
-            values_left -= values;
-            found.push(Way {
-                join,
-                branch: edge.inst,
-                index: edge.index as usize,
-                leads_to,
-            });
-            true
-        };
-        if !ways.is_header() {
-            for &edge in edges {
-                decide(edge);
-            }
+        let room = (*budget / size).min(values_left / values);
+        if room == 0 {
             continue;
         }
-        let from_inside = |edge: &&Edge| edge.from >= number;
-        let mut inside = edges.iter().filter(from_inside);
-        let mut outside = edges.iter().filter(|edge| !from_inside(edge));
-        let mut kept = first;
-        if inside.all(|&edge| decide(edge)) && has_one_way_in(func, flow, number, branch) {
-            kept = first + edges.iter().filter(from_inside).count();
-            if outside.all(|&edge| decide(edge)) {
-                kept = found.len();
-            }
+        let ways = Ways::new(func, flow, join, follows_slots);
+        let mut passing = passing_ways(func, flow, &ways, join, branch);
+        let is_too_much = ways.is_header() && passing.len() > room;
+        // Only few joins get as far as the last test.
+        if passing.is_empty() || is_too_much || !have_usual_results(func, join) {
+            continue;
         }
-        let dropped = found.len() - kept;
-        found.truncate(kept);
-        *budget += dropped * size;
-        values_left += dropped * values;
+        passing.truncate(room);
+        *budget -= passing.len() * size;
+        values_left -= passing.len() * values;
+        found.extend(passing);
     }
+}
+
+/// Returns the ways into a join on which its branch is decided and that may pass it by.
+fn passing_ways(
+    func: &Function,
+    flow: &Flow,
+    ways: &Ways<'_>,
+    join: Block,
+    branch: Inst,
+) -> SmallVec<[Way; 4]> {
+    let number = flow.number(join);
+    let edges = flow.edges_into(number).iter();
+    let decided = |&edge: &Edge| decided_way(func, ways, join, branch, edge);
+    if !ways.is_header() {
+        return edges.filter_map(decided).collect();
+    }
+    let is_inside = |edge: &&Edge| edge.from >= number;
+    let inside = edges.clone().filter(is_inside).map(decided);
+    let inside: Option<SmallVec<[Way; 4]>> = inside.collect();
+    let Some(mut passing) = inside.filter(|_| has_one_way_in(func, flow, number, branch)) else {
+        return SmallVec::new();
+    };
+    let outside = edges.filter(|edge| !is_inside(edge)).map(decided);
+    let outside: Option<SmallVec<[Way; 4]>> = outside.collect();
+    passing.extend(outside.into_iter().flatten());
+    passing
+}
+
+/// Returns the way into a join by `edge`, if the join's branch is decided on it and it may pass by.
+fn decided_way(
+    func: &Function,
+    ways: &Ways<'_>,
+    join: Block,
+    branch: Inst,
+    edge: Edge,
+) -> Option<Way> {
+    let passed = branches(func, edge.inst).get(edge.index as usize);
+    debug_assert!(passed.is_some(), "{} has the edge", edge.inst);
+    let passed = *passed?;
+    let leaves_call = func.dfg.insts[edge.inst].exception_table().is_some();
+    if leaves_call {
+        return None;
+    }
+    let leads_to = destination(func, branch, |value| ways.known(edge, passed, value))?;
+    let target = leads_to.block(&func.dfg.value_lists);
+    if func.layout.is_cold(join) && !func.layout.is_cold(target) {
+        return None;
+    }
+    Some(Way {
+        join,
+        branch: edge.inst,
+        index: edge.index as usize,
+        leads_to,
+    })
 }
 
 /// Returns whether one target at most of `branch`, the end of a loop's header, is in the loop, and
@@ -377,8 +388,7 @@ fn copy_join(
     func: &mut Function,
     way: &Way,
     handler_addresses: &mut HandlerAddresses,
-    definitions: &mut Vec<Definition>,
-    copied_loads: &mut Vec<(Inst, Inst)>,
+    context: &mut DecidedContext,
 ) {
     let copy = func.dfg.make_block();
     func.layout.insert_block_after(copy, way.join);
@@ -400,7 +410,7 @@ fn copy_join(
         let copied = func.dfg.clone_inst(inst);
         map_values(func, copied, &values);
         if moves(func, copied).is_some() {
-            copied_loads.push((inst, copied));
+            context.copied_loads.push((inst, copied));
         }
         func.layout.append_inst(copied, copy);
         copy_location(func, inst, copied);
@@ -431,12 +441,15 @@ fn copy_join(
 
     redirect(func, way, copy);
     let join = way.join;
-    definitions.extend(values.into_iter().map(|(value, copied)| Definition {
-        value,
-        join,
-        copied,
-        copy,
-    }));
+    let values = values.into_iter();
+    context
+        .definitions
+        .extend(values.map(|(value, copied)| Definition {
+            value,
+            join,
+            copied,
+            copy,
+        }));
 }
 
 /// Gives `to` the location of `from`.
