@@ -46,10 +46,10 @@ pub fn any_order(
         {
             continue;
         }
-        // `Inliner::finish` knows nothing of other functions: neither which never throw, nor which
-        // would be inlined behind a guard.
+        // `Inliner::finish` knows nothing of the program: neither which functions never throw, nor
+        // which would be inlined behind a guard, nor the tables of functions.
         let done = inlined.stats(id).cleanup;
-        if done.try_calls_replaced > 0 || done.calls_guarded > 0 {
+        if done.try_calls_replaced > 0 || done.calls_guarded > 0 || done.table_loads_replaced > 0 {
             continue;
         }
         let one = one_by_one.needs_one_session(id) || choose(2).is_multiple_of(2);
