@@ -16,7 +16,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 /// Enough for a time per look-up.
-const LOOKUPS: u32 = 1 << 20;
+const LOOKUPS: usize = 1 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let paths: Vec<String> = std::env::args().skip(1).collect();
@@ -24,8 +24,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: backtrace_cost MODULE.clif…".into());
     }
     println!(
-        "{:24} {:8} {:>10} {:>8} {:>10} {:>9} {:>10} {:>10}",
-        "module", "policy", "code", "points", "table", "of code", "of compile", "ns/look-up"
+        "{:24} {:8} {:>10} {:>8} {:>10} {:>9} {:>10} {:>10} {:>8}",
+        "module",
+        "policy",
+        "code",
+        "points",
+        "table",
+        "of code",
+        "of compile",
+        "ns/look-up",
+        "frames"
     );
     for path in &paths {
         let program = Program::from_clif(&std::fs::read_to_string(path)?, path)?;
@@ -62,21 +70,37 @@ fn measure(
     }
     let table = BacktraceTable::link(functions.iter().map(|(at, function)| (*at, function)))?;
     let building = start.elapsed();
+    let mut points = Vec::new();
+    for ((start, _), (_, code)) in functions.iter().zip(compiled.iter()) {
+        let start = u32::try_from(*start)?;
+        points.extend(code.call_sites().map(|call| (start + call.ret_addr, false)));
+        points.extend(code.traps().iter().map(|trap| (start + trap.offset, true)));
+    }
     let reader = table.reader();
     let start = Instant::now();
+    let mut frames = 0;
     for number in 0..LOOKUPS {
-        let offset = number.wrapping_mul(2_654_435_761) % reader.text_bytes().max(1);
-        black_box(reader.return_address(offset)?);
+        // Scattered, like the return addresses of a stack.
+        let (offset, is_trap) = points[number.wrapping_mul(2_654_435_761) % points.len()];
+        let places = match is_trap {
+            true => reader.trap(offset)?,
+            false => reader.return_address(offset)?,
+        };
+        for place in places.ok_or("a point without a place")? {
+            black_box(place?);
+            frames += 1;
+        }
     }
     let lookup = start.elapsed();
     println!(
-        "{name:24} {policy:8} {:10} {:8} {:10} {:8.2}% {:9.2}% {:10.0}",
+        "{name:24} {policy:8} {:10} {:8} {:10} {:8.2}% {:9.2}% {:10.0} {:8.2}",
         compiled.code_bytes(),
         reader.point_count(),
         table.bytes().len(),
         100.0 * table.bytes().len() as f64 / compiled.code_bytes() as f64,
         100.0 * building.as_secs_f64() / inlined.times().compile.as_secs_f64(),
-        lookup.as_nanos() as f64 / f64::from(LOOKUPS),
+        lookup.as_nanos() as f64 / LOOKUPS as f64,
+        f64::from(frames) / LOOKUPS as f64,
     );
     Ok(())
 }

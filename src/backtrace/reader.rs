@@ -6,7 +6,7 @@ use super::format::{
     u16_at, u32_at,
 };
 use super::function::Point;
-use super::steps::{START, Step};
+use super::steps::{START, follow_place, follow_step};
 use crate::frames::{apply, read_varint};
 use crate::program::FunctionName;
 use cranelift_codegen::ir::SourceLoc;
@@ -109,8 +109,12 @@ impl<'a> BacktraceReader<'a> {
         };
         let row = parts.point_blocks + block as usize * POINT_BLOCK_ROW;
         let begin = u32_at(self.bytes, row + 4).ok_or(malformed("point block", block))?;
-        let stream = self.part(parts.points, parts.end);
-        let mut at = begin as usize;
+        let mut steps = Steps {
+            stream: self.part(parts.points, parts.end),
+            at: begin as usize,
+            index: self.part(parts.step_index, parts.names),
+            dictionary: self.part(parts.steps, parts.points),
+        };
         let first = block * POINTS_PER_BLOCK;
         let last = self
             .header
@@ -121,12 +125,11 @@ impl<'a> BacktraceReader<'a> {
             ..START
         };
         for index in first..last {
-            let step = match index == first {
-                true => Step::read_place(stream, &mut at),
-                false => self.step(parts, stream, &mut at),
+            let followed = match index == first {
+                true => follow_place(&mut point, steps.stream, &mut steps.at),
+                false => steps.follow(&mut point),
             };
-            let next = step.and_then(|step| step.after(&point));
-            point = next.ok_or(malformed("point", index))?;
+            followed.ok_or(malformed("point", index))?;
             if point.key >= key {
                 break;
             }
@@ -135,20 +138,6 @@ impl<'a> BacktraceReader<'a> {
             reader: *self,
             next: Some((point.scope, SourceLoc::new(point.location))),
         }))
-    }
-
-    /// Reads a step, in the dictionary if its code is there.
-    fn step(&self, parts: Parts, stream: &[u8], at: &mut usize) -> Option<Step> {
-        if self.header.steps > 0 {
-            let code = *stream.get(*at)?;
-            *at += 1;
-            if u32::from(code) < self.header.steps {
-                let row = parts.step_index + usize::from(code) * STEP_ROW;
-                let mut at = usize::from(u16_at(self.bytes, row)?);
-                return Step::read(self.part(parts.steps, parts.points), &mut at);
-            }
-        }
-        Step::read(stream, at)
     }
 
     /// Returns the name of a scope, and the call that it is in place of.
@@ -218,6 +207,30 @@ impl<'a> BacktraceReader<'a> {
 
     fn part(&self, begin: usize, end: usize) -> &'a [u8] {
         self.bytes.get(begin..end).unwrap_or_default()
+    }
+}
+
+/// The steps of points, of which some are in a dictionary.
+struct Steps<'a> {
+    stream: &'a [u8],
+    at: usize,
+    /// Where each step of the dictionary begins.
+    index: &'a [u8],
+    dictionary: &'a [u8],
+}
+
+impl Steps<'_> {
+    /// Moves a point by the next step, which is in the dictionary if its code is there.
+    #[inline]
+    fn follow(&mut self, point: &mut Point) -> Option<()> {
+        if !self.index.is_empty() {
+            let code = *self.stream.get(self.at)?;
+            self.at += 1;
+            if let Some(begin) = u16_at(self.index, usize::from(code) * STEP_ROW) {
+                return follow_step(point, self.dictionary, &mut usize::from(begin));
+            }
+        }
+        follow_step(point, self.stream, &mut self.at)
     }
 }
 

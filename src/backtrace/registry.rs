@@ -4,20 +4,20 @@ use super::link::BacktraceTable;
 use super::reader::BacktraceReader;
 use super::walk::{BacktraceFrame, BacktraceWalkError, BacktraceWalker, Start};
 use crate::frames::FrameMemory;
-use std::iter;
+use std::collections::BTreeMap;
+use std::hint;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, RwLock, TryLockError};
-
-/// Slots that are allocated together.
-const SLOTS: usize = 32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 /// The tables of texts in memory, such as those of a JIT, by their addresses.
 ///
-/// A look-up allocates nothing and never waits: it only tries a lock, and does not find a text that
-/// is registered or removed at that moment. A signal handler may use it. It takes time linear in
-/// the largest number of texts that there were at once, so a text should be a module and not a
-/// function. Removing a text waits until look-ups in it have ended.
+/// A look-up allocates nothing, does not wait for changes, and takes time logarithmic in the number
+/// of texts. A signal handler may use it, even one that interrupts a change. Registering and
+/// removing a text wait for the end of look-ups that have begun, so neither may happen within one.
+///
+/// The texts are kept twice, as in the
+/// [left-right](https://hal.science/hal-01207881) technique. A change is made in one copy after the
+/// other, so that a look-up finds one of them free.
 ///
 /// ```
 /// use cranelift_inliner::backend::{TargetSettings, target};
@@ -57,7 +57,10 @@ const SLOTS: usize = 32;
 /// ```
 #[derive(Debug, Default)]
 pub struct BacktraceRegistry {
-    first: Chunk,
+    copies: [RwLock<Texts>; 2],
+    /// The number of texts that were ever registered. A change holds it, so that the other copy is
+    /// free.
+    registered: Mutex<u64>,
 }
 
 /// The text that has an address: see [`BacktraceRegistry::at_trap`].
@@ -76,27 +79,18 @@ pub struct RegisteredText<'r> {
 #[derive(Debug)]
 #[must_use = "the text is removed when this is dropped"]
 pub struct Registration<'r> {
-    slot: &'r Slot,
+    registry: &'r BacktraceRegistry,
+    key: TextKey,
 }
 
-#[derive(Debug)]
-struct Chunk {
-    slots: [Slot; SLOTS],
-    next: OnceLock<Box<Chunk>>,
-}
+/// The start of a text, and a number that no other text had.
+type TextKey = (u64, u64);
 
-/// A place for a text. `start` and `end` are hints for look-ups; the content decides.
-#[derive(Debug)]
-struct Slot {
-    is_taken: AtomicBool,
-    start: AtomicU64,
-    end: AtomicU64,
-    content: RwLock<Option<Content>>,
-}
+type Texts = BTreeMap<TextKey, Text>;
 
-#[derive(Debug)]
-struct Content {
-    text: Range<u64>,
+#[derive(Clone, Debug)]
+struct Text {
+    addresses: Range<u64>,
     table: Arc<BacktraceTable>,
 }
 
@@ -104,7 +98,8 @@ impl BacktraceRegistry {
     /// Makes an empty registry.
     pub const fn new() -> Self {
         BacktraceRegistry {
-            first: Chunk::new(),
+            copies: [const { RwLock::new(Texts::new()) }; 2],
+            registered: Mutex::new(0),
         }
     }
 
@@ -115,20 +110,22 @@ impl BacktraceRegistry {
         text: Range<u64>,
         table: impl Into<Arc<BacktraceTable>>,
     ) -> Registration<'_> {
-        let slot = self.take_slot();
-        let (start, end) = (text.start, text.end);
         let table = table.into();
-        // A panic while a lock is held leaves the slot's content whole.
-        let mut content = match slot.content.write() {
-            Ok(content) => content,
-            Err(poisoned) => poisoned.into_inner(),
+        let mut registered = self.lock_changes();
+        *registered += 1;
+        let key = (text.start, *registered);
+        let text = Text {
+            addresses: text,
+            table,
         };
-        *content = Some(Content { text, table });
-        drop(content);
-        // With the old end, the slot seems to have nothing.
-        slot.start.store(start, Ordering::Release);
-        slot.end.store(end, Ordering::Release);
-        Registration { slot }
+        // An empty text has no address, and would hide the one around it.
+        if !text.addresses.is_empty() {
+            self.change(|texts| texts.insert(key, text.clone()));
+        }
+        Registration {
+            registry: self,
+            key,
+        }
     }
 
     /// Calls `f` with the text that has the instruction at the address `pc`, where a program
@@ -234,93 +231,54 @@ impl BacktraceRegistry {
         pc: u64,
         f: impl FnOnce(RegisteredText<'_>) -> R,
     ) -> Option<R> {
-        // While a slot is taken or left, it may seem to have addresses that it does not have.
-        for slot in self.slots().filter(|slot| slot.may_have(address)) {
-            let content = match slot.content.try_read() {
-                Ok(content) => content,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => continue,
-            };
-            let Some(Content { text, table }) = content.as_ref() else {
-                continue;
-            };
-            if text.contains(&address) {
-                return Some(f(RegisteredText {
-                    reader: table.reader(),
-                    address: text.start,
-                    offset: u32::try_from(pc - text.start).ok()?,
-                }));
-            }
+        let texts = self.texts();
+        let (_, text) = texts.range(..=(address, u64::MAX)).next_back()?;
+        if !text.addresses.contains(&address) {
+            return None;
         }
-        None
+        Some(f(RegisteredText {
+            reader: text.table.reader(),
+            address: text.addresses.start,
+            offset: u32::try_from(pc - text.addresses.start).ok()?,
+        }))
     }
 
-    /// Returns a slot that is now the caller's.
-    fn take_slot(&self) -> &Slot {
-        let mut chunk = &self.first;
+    /// Returns a copy that no change has. It is one of the two, unless a change went from one to the
+    /// other meanwhile.
+    fn texts(&self) -> RwLockReadGuard<'_, Texts> {
         loop {
-            let free = chunk.slots.iter().find(|slot| {
-                let taken = &slot.is_taken;
-                taken
-                    .compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok()
-            });
-            if let Some(slot) = free {
-                return slot;
+            for copy in &self.copies {
+                match copy.try_read() {
+                    Ok(texts) => return texts,
+                    Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                    Err(TryLockError::WouldBlock) => {}
+                }
             }
-            chunk = chunk.next.get_or_init(|| Box::new(Chunk::new()));
+            hint::spin_loop();
         }
     }
 
-    fn slots(&self) -> impl Iterator<Item = &Slot> {
-        let chunks = iter::successors(Some(&self.first), |&chunk| {
-            chunk.next.get().map(|next| &**next)
-        });
-        chunks.flat_map(|chunk| &chunk.slots)
-    }
-}
-
-impl Chunk {
-    const fn new() -> Self {
-        Chunk {
-            slots: [const { Slot::new() }; SLOTS],
-            next: OnceLock::new(),
-        }
-    }
-}
-
-impl Default for Chunk {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Slot {
-    const fn new() -> Self {
-        Slot {
-            is_taken: AtomicBool::new(false),
-            start: AtomicU64::new(0),
-            end: AtomicU64::new(0),
-            content: RwLock::new(None),
-        }
+    fn lock_changes(&self) -> MutexGuard<'_, u64> {
+        self.registered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn may_have(&self, address: u64) -> bool {
-        self.start.load(Ordering::Acquire) <= address && address < self.end.load(Ordering::Acquire)
+    /// Makes a change in both copies, while the caller holds the lock of changes. Returns both
+    /// results, so that a table that goes is freed where no look-up waits for it.
+    fn change<R>(&self, mut change: impl FnMut(&mut Texts) -> R) -> [R; 2] {
+        self.copies.each_ref().map(|copy| {
+            let mut texts = copy.write().unwrap_or_else(PoisonError::into_inner);
+            change(&mut texts)
+        })
     }
 }
 
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
-        let slot = self.slot;
-        slot.end.store(0, Ordering::Release);
-        slot.start.store(0, Ordering::Release);
-        let mut content = match slot.content.write() {
-            Ok(content) => content,
-            Err(poisoned) => poisoned.into_inner(),
-        };
-        *content = None;
-        drop(content);
-        slot.is_taken.store(false, Ordering::Release);
+        let changes = self.registry.lock_changes();
+        let removed = self.registry.change(|texts| texts.remove(&self.key));
+        drop(changes);
+        drop(removed);
     }
 }

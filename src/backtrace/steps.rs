@@ -59,35 +59,25 @@ impl Step {
         };
         varint_bytes(self.key.into()) + place + scope
     }
+}
 
-    /// Reads a step without its key, which is 0.
-    pub(super) fn read_place(stream: &[u8], at: &mut usize) -> Option<Self> {
-        let place = read_varint(stream, at)?;
-        let scope = match place & 1 {
-            0 => 0,
-            _ => read_varint(stream, at)?,
-        };
-        Some(Step {
-            key: 0,
-            location: place >> 1,
-            scope,
-        })
-    }
+/// Moves a point by the step at `at`.
+#[inline]
+pub(super) fn follow_step(point: &mut Point, stream: &[u8], at: &mut usize) -> Option<()> {
+    let key = u32::try_from(read_varint(stream, at)?).ok()?;
+    point.key = point.key.checked_add(key)?;
+    follow_place(point, stream, at)
+}
 
-    pub(super) fn read(stream: &[u8], at: &mut usize) -> Option<Self> {
-        let key = u32::try_from(read_varint(stream, at)?).ok()?;
-        let place = Step::read_place(stream, at)?;
-        Some(Step { key, ..place })
+/// Like [`follow_step`], with a step that has no key.
+#[inline]
+pub(super) fn follow_place(point: &mut Point, stream: &[u8], at: &mut usize) -> Option<()> {
+    let place = read_varint(stream, at)?;
+    point.location = apply(point.location, place >> 1)?;
+    if place & 1 == 1 {
+        point.scope = apply(point.scope, read_varint(stream, at)?)?;
     }
-
-    /// Returns the point after this step from `last`; `None` if there is none.
-    pub(super) fn after(self, last: &Point) -> Option<Point> {
-        Some(Point {
-            key: last.key.checked_add(self.key)?,
-            scope: apply(last.scope, self.scope)?,
-            location: apply(last.location, self.location)?,
-        })
-    }
+    Some(())
 }
 
 fn varint_bytes(number: u64) -> usize {

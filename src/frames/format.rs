@@ -189,6 +189,18 @@ const VARINT_BYTES: usize = 5;
 /// Reads the varint at `at` and moves `at` behind it. `None` where it runs out of `bytes`, is too
 /// long, or longer than it needs to be.
 pub(crate) fn read_varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    // Most numbers have one byte.
+    match *bytes.get(*at)? {
+        first @ ..0x80 => {
+            *at += 1;
+            Some(first.into())
+        }
+        _ => read_long_varint(bytes, at),
+    }
+}
+
+#[cold]
+fn read_long_varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let rest = bytes.get(*at..)?;
     let mut value = 0;
     for (index, &byte) in rest.iter().take(VARINT_BYTES).enumerate() {

@@ -104,6 +104,68 @@ fn texts_are_found_by_their_addresses_until_they_go() {
     );
 }
 
+/// A signal handler may look up, and allocating there is undefined behaviour.
+#[test]
+fn look_ups_and_walks_allocate_nothing() {
+    let registry = BacktraceRegistry::new();
+    let texts: Vec<Text> = (16..80).map(text).collect();
+    let at = |number: usize| 0x10_0000 + number as u64 * 0x1000;
+    let registrations: Vec<_> = texts
+        .iter()
+        .enumerate()
+        .map(|(number, text)| {
+            let start = at(number);
+            registry.register(start..start + text.size, Arc::clone(&text.table))
+        })
+        .collect();
+    let stack: Vec<u8> = [0x9010, at(7) + texts[7].after_call, 0x9020, 0x10]
+        .into_iter()
+        .flat_map(u64::to_le_bytes)
+        .collect();
+    let mut places = 0;
+    let allocations = allocation_counter::measure(|| {
+        for (number, text) in texts.iter().enumerate() {
+            let pc = at(number) + text.trap;
+            registry.at_trap(pc, |text| {
+                let found = text.reader.trap(text.offset).unwrap().unwrap();
+                found.for_each(|place| places += usize::from(place.is_ok()));
+            });
+            let pc = at(number) + text.after_call;
+            registry.at_return_address(pc, |text| {
+                let found = text.reader.return_address(text.offset).unwrap().unwrap();
+                found.for_each(|place| places += usize::from(place.is_ok()));
+            });
+        }
+        let memory = CopiedMemory::new(0x9000, &stack);
+        let result = registry.walk_from_trap(memory, at(3) + texts[3].trap, 0x9000, |frame| {
+            places += frame.places.unwrap().count();
+        });
+        assert_eq!(result, Ok(()));
+    });
+    assert_eq!(allocations.count_total, 0);
+    assert_eq!(places, 64 * 3 + 3);
+    drop(registrations);
+}
+
+/// Of two texts at one address, the one that stays is found after the other has gone.
+#[test]
+fn a_registration_removes_its_own_text_only() {
+    let registry = BacktraceRegistry::new();
+    let (one, other) = (text(16), text(17));
+    let first = registry.register(0x1000..0x1000 + one.size, one.table);
+    let second = registry.register(0x1000..0x1000 + other.size, Arc::clone(&other.table));
+    // An empty text hides no other.
+    let empty = registry.register(0x1001..0x1001, other.table);
+    drop(first);
+    assert_eq!(
+        trap_lines(&registry, 0x1000 + other.trap),
+        Some(vec![17, 5])
+    );
+    drop(second);
+    assert_eq!(trap_lines(&registry, 0x1000 + other.trap), None);
+    drop(empty);
+}
+
 #[test]
 fn a_call_belongs_to_the_text_that_it_is_in() {
     let registry = BacktraceRegistry::new();
