@@ -42,7 +42,7 @@ pub(crate) fn graph(arguments: &GraphArguments) -> Result<(), Failure> {
             dot::text(&picture).into_bytes()
         };
         output.write_bytes(&bytes)?;
-        Ok(picture.nodes().len())
+        Ok(picture.nodes(ToString::to_string).len())
     })?;
     if is_svg && boxes > MOST_BOXES {
         warn(&format!(

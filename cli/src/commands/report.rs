@@ -4,7 +4,7 @@ use super::job::Job;
 use crate::arguments::ReportCommandArguments;
 use crate::failure::{self, Failure};
 use crate::output::{self, Output};
-use crate::report::{self, MachineCode};
+use crate::report::Page;
 use cranelift_inliner::locations::LocationMode;
 
 pub(crate) fn report(arguments: &ReportCommandArguments) -> Result<(), Failure> {
@@ -17,6 +17,7 @@ pub(crate) fn report(arguments: &ReportCommandArguments) -> Result<(), Failure> 
     output.is_none_of(inputs)?;
     let mut job = Job::begin(&arguments.common, &arguments.plan, &arguments.target)?;
     let program = job.read(inputs, &[("--output", &output)])?;
+    let isa = job.isa.clone();
     let (inlined, compiled) = match arguments.machine_code {
         true => {
             let (inlined, compiled) = job.inline_and_compile(&program, LocationMode::Keep)?;
@@ -24,22 +25,14 @@ pub(crate) fn report(arguments: &ReportCommandArguments) -> Result<(), Failure> 
         }
         false => (job.inline(&program)?, None),
     };
-    let code = compiled
-        .as_ref()
-        .map(|compiled| MachineCode::new(job.isa.clone(), compiled));
-    let (finished, ()) = job.write("writing", &program, &inlined, |statistics| {
+    let (finished, ()) = job.write("writing", &program, &inlined, |_| {
         let title = inputs.first().and_then(|path| path.file_name());
         let title = title.map_or_else(|| "module".into(), |name| name.to_string_lossy());
-        let with_clif = !arguments.no_clif;
-        let page = report::page(
-            &title,
-            &program,
-            &inlined,
-            statistics,
-            with_clif,
-            code.as_ref(),
-        );
-        output.write_bytes(page.as_bytes())
+        let mut page = Page::new(title, &inlined).clif(!arguments.no_clif);
+        if let Some(compiled) = &compiled {
+            page = page.machine_code(isa, compiled);
+        }
+        output.write_bytes(page.to_html().as_bytes())
     })?;
     for (_, fallback) in compiled.iter().flat_map(|compiled| compiled.fallbacks()) {
         failure::warn_of_fallback(&fallback.reason, &program);

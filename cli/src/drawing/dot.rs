@@ -33,7 +33,7 @@ pub(crate) fn text(picture: &Picture<'_>) -> String {
     // Writing to a string does not fail.
     let nodes = 0..picture.inlined.graph().node_count();
     let shown = nodes.filter(|&index| picture.shows(index));
-    for (index, node) in shown.zip(picture.nodes()) {
+    for (index, node) in shown.zip(picture.nodes(ToString::to_string)) {
         if node.linkage.is_some() {
             let label = dot_quoted(&format!("{}\n{}", node.name, node.size));
             let color = if node.dropped {

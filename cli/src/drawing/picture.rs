@@ -5,7 +5,7 @@ use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::Inst;
 use cranelift_inliner::graph::{CallNode, SiteRef};
 use cranelift_inliner::pass::{Inlined, SiteRecord};
-use cranelift_inliner::program::{FunctionId, Linkage, Program};
+use cranelift_inliner::program::{FunctionId, FunctionName, Linkage, Program};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
@@ -115,11 +115,11 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// Returns the shown nodes, in the order of the graph.
-    pub(crate) fn nodes(&self) -> Vec<Node> {
+    /// Returns the shown nodes, in the order of the graph, with names by `name`.
+    pub(crate) fn nodes(&self, name: impl Fn(&FunctionName) -> String) -> Vec<Node> {
         let nodes = self.inlined.graph().nodes();
         let shown = nodes.filter(|(node, _)| self.shows(node.index()));
-        shown.map(|(_, node)| self.node(node)).collect()
+        shown.map(|(_, node)| self.node(node, &name)).collect()
     }
 
     /// Returns the place of each node of the graph among [`nodes`](Self::nodes).
@@ -135,7 +135,7 @@ impl<'a> Picture<'a> {
         nodes.map(place).collect()
     }
 
-    fn node(&self, node: &CallNode) -> Node {
+    fn node(&self, node: &CallNode, name_of: impl Fn(&FunctionName) -> String) -> Node {
         let outside = |name: String| Node {
             name,
             size: String::new(),
@@ -144,7 +144,7 @@ impl<'a> Picture<'a> {
         };
         let id = match node {
             CallNode::Function(id) => *id,
-            CallNode::External(name) => return outside(name.to_string()),
+            CallNode::External(name) => return outside(name_of(name)),
             CallNode::Runtime(name) => return outside(name.display(None).to_string()),
         };
         let Some(function) = self.program.get(id) else {
@@ -157,7 +157,7 @@ impl<'a> Picture<'a> {
             stats.insts_after.to_string()
         };
         Node {
-            name: function.name().to_string(),
+            name: name_of(function.name()),
             size: format!("{} → {after}", stats.insts_before),
             linkage: Some(function.linkage()),
             dropped: stats.dropped,

@@ -40,7 +40,7 @@ path { fill: none; stroke-width: 1.4 }
 /// Returns the graph as SVG: one arrow for all call sites between two functions with the same
 /// verdict, sizes before and after in the nodes, and a legend.
 pub(crate) fn text(picture: &Picture<'_>) -> String {
-    let (nodes, arrows) = (picture.nodes(), picture.arrows());
+    let (nodes, arrows) = (picture.nodes(ToString::to_string), picture.arrows());
     let sizes: Vec<_> = nodes
         .iter()
         .map(|node| (width(node), NODE_HEIGHT))

@@ -9,7 +9,7 @@ use cranelift_inliner::program::{FunctionId, Program};
 use std::collections::BTreeSet;
 
 /// Lists the code of a compiled program.
-pub(crate) struct MachineCode<'a> {
+pub(super) struct MachineCode<'a> {
     isa: OwnedTargetIsa,
     compiled: &'a CompiledProgram,
     /// Functions that were compiled from their original bodies.
@@ -17,7 +17,7 @@ pub(crate) struct MachineCode<'a> {
 }
 
 impl<'a> MachineCode<'a> {
-    pub(crate) fn new(isa: OwnedTargetIsa, compiled: &'a CompiledProgram) -> Self {
+    pub(super) fn new(isa: OwnedTargetIsa, compiled: &'a CompiledProgram) -> Self {
         MachineCode {
             isa,
             compiled,

@@ -1,8 +1,9 @@
 //! The size limits of a page. Browsers get slow with pages of tens of megabytes, so the page of a
 //! large module leaves things out, by rules that it states.
 
+use super::Names;
 use cranelift_inliner::pass::Inlined;
-use cranelift_inliner::program::{FunctionId, Program};
+use cranelift_inliner::program::FunctionId;
 use std::cmp::Reverse;
 
 /// The bytes of a page, at most.
@@ -30,7 +31,8 @@ pub(super) struct Shown {
 impl Shown {
     /// Returns as many functions as fit: those whose sizes changed most come first, and among
     /// equals the largest.
-    pub(super) fn of(program: &Program, inlined: &Inlined) -> Self {
+    pub(super) fn of(inlined: &Inlined, names: &Names<'_>) -> Self {
+        let program = inlined.input();
         let importance = |&id: &FunctionId| {
             let stats = inlined.stats(id);
             let change = stats.insts_after.abs_diff(stats.insts_before);
@@ -40,9 +42,7 @@ impl Shown {
         order.sort_by_key(importance);
         let mut left = FUNCTIONS;
         let fits = |id: &FunctionId| {
-            let name = program
-                .get(*id)
-                .map_or(0, |f| name_bytes(&f.name().to_string()));
+            let name = program.get(*id).map_or(0, |f| name_bytes(&names(f.name())));
             // A row of the table, the head of a tree, and the name in the data.
             match left.checked_sub(750 + 5 * name) {
                 Some(rest) => {

@@ -1,5 +1,31 @@
 //! The report: a single page, which opens from a file and can be passed on.
 //!
+//! [`Page`] makes it of any [`Inlined`], also of the one in a `ModuleReport`.
+//!
+//! ```
+//! use clif_inline::report::Page;
+//! use cranelift_inliner::{decide::Always, pass::Inliner, program::Program};
+//!
+//! let text = "function %one() -> i32 {
+//! block0:
+//!     v0 = iconst.i32 1
+//!     return v0
+//! }
+//! function %main() -> i32 {
+//!     fn0 = colocated %one() -> i32
+//! block0:
+//!     v0 = call fn0()
+//!     return v0
+//! }";
+//! let inlined = Inliner::new(Always).run(&Program::from_clif(text, "example")?)?;
+//! let page = Page::new("example", &inlined);
+//! assert!(page.to_html().contains("%main"));
+//!
+//! let folder = tempfile::tempdir()?;
+//! page.write(&folder.path().join("example.html"))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! The page has no external parts, and its content policy forbids all connections. Tables, trees
 //! and the picture are plain HTML and SVG; the script in `page.js` adds sorting, filters, zoom and
 //! the texts. All markup is made with [`maud`], which escapes text from the program.
@@ -13,25 +39,115 @@ mod texts;
 mod trees;
 
 use crate::drawing::picture::{Arrow, Node, Picture};
+use crate::failure::Failure;
 use crate::inline_tree::InlineTrees;
+use crate::output::Output;
 use crate::statistics::{Statistics, counted};
 use crate::verdict::Verdict;
-pub(crate) use code::MachineCode;
-use cranelift_inliner::pass::Inlined;
-use cranelift_inliner::program::{FunctionId, Program};
+use code::MachineCode;
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_inliner::pass::{CompiledProgram, Inlined};
+use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use limits::Shown;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
+use std::fmt;
+use std::path::Path;
 use texts::Texts;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
+/// The page about a result of the pass: totals, the call graph, and each function and call site
+/// with the decision on it.
+///
+/// It is one file of at most ten megabytes. The page of a larger program leaves things out, by
+/// rules that it states.
+pub struct Page<'a> {
+    title: String,
+    inlined: &'a Inlined,
+    names: Names<'a>,
+    has_clif: bool,
+    code: Option<MachineCode<'a>>,
+}
+
+/// Names of functions for readers.
+type Names<'a> = Box<dyn Fn(&FunctionName) -> String + Send + Sync + 'a>;
+
+impl<'a> Page<'a> {
+    /// Returns the page about `inlined`, with the calls that were [recorded](Inlined::recorded).
+    /// The title stands behind "Inlining report".
+    pub fn new(title: impl Into<String>, inlined: &'a Inlined) -> Self {
+        Page {
+            title: title.into(),
+            inlined,
+            names: Box::new(ToString::to_string),
+            has_clif: true,
+            code: None,
+        }
+    }
+
+    /// Sets how functions are called on the page, except in CLIF. By default they have the names
+    /// of the program.
+    pub fn names(mut self, names: impl Fn(&FunctionName) -> String + Send + Sync + 'a) -> Self {
+        self.names = Box::new(names);
+        self
+    }
+
+    /// Sets whether the page has the CLIF of each function before and after. It has by default.
+    pub fn clif(mut self, has_clif: bool) -> Self {
+        self.has_clif = has_clif;
+        self
+    }
+
+    /// Adds the machine code that was compiled with the page's result, for `isa`.
+    pub fn machine_code(mut self, isa: OwnedTargetIsa, compiled: &'a CompiledProgram) -> Self {
+        self.code = Some(MachineCode::new(isa, compiled));
+        self
+    }
+
+    /// Returns the page as HTML.
+    pub fn to_html(&self) -> String {
+        page(self)
+    }
+
+    /// Writes the page to a file in place of an old one. Other processes see the old or the new
+    /// page, and never a part.
+    ///
+    /// So that an interrupted process leaves no temporary file, this installs handlers of the
+    /// signals that end a process, unless they are ignored, which then end it as before.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written; an old one stays as it is.
+    pub fn write(&self, path: &Path) -> Result<(), WriteError> {
+        let output = Output::File(path.to_owned());
+        output
+            .write_bytes(self.to_html().as_bytes())
+            .map_err(WriteError)
+    }
+}
+
+/// A page was not written.
+///
+/// The message begins with the file.
+#[derive(Debug)]
+pub struct WriteError(Failure);
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for WriteError {}
+
 /// The data of a page.
 struct Report<'a> {
     program: &'a Program,
     inlined: &'a Inlined,
+    names: &'a Names<'a>,
     trees: InlineTrees<'a>,
     /// The number of calls of each function that were inlined.
     copies: FxHashMap<FunctionId, usize>,
@@ -45,14 +161,15 @@ struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn new(program: &'a Program, inlined: &'a Inlined) -> Self {
+    fn new(inlined: &'a Inlined, names: &'a Names<'a>) -> Self {
+        let program = inlined.input();
         let mut copies = FxHashMap::default();
         for site in inlined.sites().filter(|site| site.inlined) {
             if let Some(id) = site.callee_id {
                 *copies.entry(id).or_default() += 1;
             }
         }
-        let shown = Shown::of(program, inlined);
+        let shown = Shown::of(inlined, names);
         let picture = Picture::new(program, inlined).of_functions(&shown.functions);
         let mut arrows = picture.arrows();
         let arrows_left_out = arrows.len().saturating_sub(limits::ARROWS);
@@ -64,9 +181,10 @@ impl<'a> Report<'a> {
         Self {
             program,
             inlined,
+            names,
             trees: InlineTrees::new(program, inlined),
             copies,
-            nodes: picture.nodes(),
+            nodes: picture.nodes(names),
             shown,
             arrows,
             arrows_left_out,
@@ -89,25 +207,20 @@ struct Data {
     code: Vec<Vec<usize>>,
 }
 
-/// Returns the page about the result of the pass on `program`, with machine code if it has some.
-pub(crate) fn page(
-    title: &str,
-    program: &Program,
-    inlined: &Inlined,
-    statistics: &Statistics,
-    with_texts: bool,
-    code: Option<&MachineCode<'_>>,
-) -> String {
-    let report = Report::new(program, inlined);
-    let heading = format!("Inlining report: {title}");
-    let sections = sections(&report, statistics).into_string();
+fn page(page: &Page<'_>) -> String {
+    let report = Report::new(page.inlined, &page.names);
+    let mut statistics = Statistics::default();
+    statistics.add(report.program, report.inlined);
+    let heading = format!("Inlining report: {}", page.title);
+    let sections = sections(&report, &statistics).into_string();
     // The rest besides the sections: numbers of the texts, and some markup around everything.
     let numbers = 16 * report.shown.functions.len();
     let around = data(&report, &[], &[]).len() + numbers + STYLE.len() + SCRIPT.len() + 10_000;
     let room = limits::PAGE.saturating_sub(sections.len() + around + 6 * heading.len());
-    let texts = with_texts.then(|| texts::clif(&report, room));
+    let texts = page.has_clif.then(|| texts::clif(&report, room));
     let texts = texts.unwrap_or_default();
     let room = room.saturating_sub(texts.bytes());
+    let code = page.code.as_ref();
     let code = code.map(|code| texts::machine_code(&report, code, room));
     let code = code.unwrap_or_default();
     let data = data(&report, &texts.numbers, &code.numbers);
@@ -255,7 +368,10 @@ fn data(report: &Report<'_>, texts: &[Vec<usize>], code: &[Vec<usize>]) -> Strin
 
 /// Returns a link to a function's part of the page.
 fn function_link(report: &Report<'_>, id: FunctionId) -> Markup {
-    let name = report.program.get(id).map(|function| function.name());
+    let name = report
+        .program
+        .get(id)
+        .map(|function| (report.names)(function.name()));
     html! {
         @match report.shown.number(id) {
             Some(number) => a href={ "#f" (number) } { @if let Some(name) = name { (name) } },

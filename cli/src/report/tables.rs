@@ -212,7 +212,7 @@ fn row(report: &Report<'_>, loops: &LoopDepths<'_>, site: &SiteRecord) -> Markup
             } }
             td { @match site.callee_id {
                 Some(id) => (function_link(report, id)),
-                None => (site.callee),
+                None => ((report.names)(&site.callee)),
             } }
             td { (badge(Some(verdict))) }
             td { (site.reason) }

@@ -204,6 +204,7 @@ fn pieces(before: &str, after: &str) -> Vec<Piece> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Names;
     use cranelift_inliner::backend::{TargetSettings, target};
     use cranelift_inliner::decide::Always;
     use cranelift_inliner::pass::Inliner;
@@ -232,7 +233,8 @@ mod tests {
             + &function("twice", 9000, 2);
         let program = Program::from_clif(&text, "test").unwrap();
         let inlined = Inliner::new(Always).run(&program).unwrap();
-        let report = Report::new(&program, &inlined);
+        let names: Names<'_> = Box::new(ToString::to_string);
+        let report = Report::new(&inlined, &names);
         let all = clif(&report, usize::MAX);
         // Each of the large ones fills a chunk; %leaf did not change, and is small.
         assert_eq!(all.numbers, [vec![3], vec![2], vec![0, 1]]);
@@ -263,7 +265,8 @@ mod tests {
             .run_and_compile(&program, &*isa)
             .unwrap();
         let code = MachineCode::new(isa, &compiled);
-        let report = Report::new(&program, &inlined);
+        let names: Names<'_> = Box::new(ToString::to_string);
+        let report = Report::new(&inlined, &names);
         let all = machine_code(&report, &code, usize::MAX);
         assert_eq!(all.numbers.concat(), [1, 2, 0]);
         assert_eq!(all.left_out, 0);

@@ -50,7 +50,7 @@ fn function(report: &Report<'_>, id: FunctionId, most: usize) -> Markup {
     html! {
         details.function {
             summary {
-                code { (function.name()) }
+                code { ((report.names)(function.name())) }
                 " " (stats.insts_before) " → "
                 @if stats.dropped { "dropped" } @else { (stats.insts_after) }
             }
@@ -81,7 +81,7 @@ fn branch(report: &Report<'_>, root: FunctionId, site: &Site<'_>, left: &mut usi
         (badge(site.verdict())) " "
         @match record.callee_id {
             Some(id) => (function_link(report, id)),
-            None => code { (record.callee) },
+            None => code { ((report.names)(&record.callee)) },
         }
         @if record.callee_id.is_some() {
             " " (record.callee_insts()) " into " (record.caller_insts())

@@ -1,6 +1,7 @@
-//! The decision for each call.
+//! The decision for each call, as text and as a page.
 
 use crate::compile::Compiled;
+use clif_inline::report::Page;
 use cranelift_inliner::program::FunctionName;
 use cranelift_inliner_wasm_runtime::number;
 use std::fmt::Write;
@@ -12,11 +13,9 @@ pub fn explain(compiled: &Compiled, wanted: &str) -> String {
     let Some(report) = &compiled.report else {
         return text;
     };
-    // Reports name functions by their symbols. Entries have no name in the module.
     let name = |symbol: &FunctionName| {
-        let function = number(symbol.to_string().trim_start_matches('%').as_bytes());
-        let function = function.and_then(|number| compiled.image.functions.get(number as usize));
-        function.map_or_else(|| symbol.to_string(), |function| function.name.clone())
+        let name = name(compiled, symbol);
+        name.map_or_else(|| symbol.to_string(), str::to_owned)
     };
     let mut last = None;
     for site in report.inlined().sites() {
@@ -42,4 +41,24 @@ pub fn explain(compiled: &Compiled, wanted: &str) -> String {
         let _ = writeln!(text, ": {}", site.reason);
     }
     text
+}
+
+/// Returns a page about all functions, which is that of `clif-inline report` with the module's own
+/// names beside the symbols; `None` if nothing could be inlined.
+pub fn page<'a>(compiled: &'a Compiled, title: &str) -> Option<Page<'a>> {
+    let report = compiled.report.as_ref()?;
+    let page = Page::new(title, report.inlined());
+    Some(page.names(|symbol| match name(compiled, symbol) {
+        // The page's CLIF has the symbol.
+        Some(name) => format!("{name} ({symbol})"),
+        None => symbol.to_string(),
+    }))
+}
+
+/// Returns the name that the module gives to a function. Reports name functions by their symbols.
+/// Entries have no name in the module.
+fn name<'a>(compiled: &'a Compiled, symbol: &FunctionName) -> Option<&'a str> {
+    let number = number(symbol.to_string().trim_start_matches('%').as_bytes())?;
+    let function = compiled.image.functions.get(number as usize)?;
+    Some(&function.name)
 }

@@ -20,7 +20,7 @@
 //! | `entry.rs` | entries from the host, wrappers of host functions, `main` |
 //! | `compile.rs` | the pass around a JIT or an object file |
 //! | `jit.rs`, `object.rs` | code in this process; programs |
-//! | `explain.rs` | the decision for each call, in the module's own names |
+//! | `explain.rs` | the decision for each call, in the module's own names, as text and as a page |
 //! | `scan.rs` | facts about functions before they are translated, for a stream |
 //! | `image.rs` | where the code may trap |
 //! | `runtime/` | a package of its own: what is there while a program runs |
@@ -40,6 +40,6 @@ pub use compile::{
     Compiled, Options, Policy, Schedule, Translated, define_plainly, translate, translate_each,
 };
 pub use error::{Error, Result};
-pub use explain::explain;
+pub use explain::{explain, page};
 pub use jit::{JitProgram, Running, jit, jit_isa, jit_module};
 pub use object::object;

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cranelift_inliner::decide::{CostModel, Small};
 use cranelift_inliner::profile::Profile;
-use cranelift_inliner_wasm::{Compiled, Options, Policy, Schedule, explain, jit, object};
+use cranelift_inliner_wasm::{Compiled, Options, Policy, Schedule, explain, jit, object, page};
 use cranelift_inliner_wasm_runtime::{Wasi, run_command};
 use std::error::Error;
 use std::ffi::OsString;
@@ -97,7 +97,11 @@ struct Shared {
     /// Prints the decision and its reason for each call of the functions with this in their names.
     #[arg(long, value_name = "FUNCTION", num_args = 0..=1, default_missing_value = "", require_equals = true)]
     explain: Option<String>,
-    /// Writes all functions before inlining as CLIF, which `clif-inline report` makes a page of.
+    /// Writes a page for a browser: the decisions on all calls, and the CLIF of all functions
+    /// before and after.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Writes all functions before inlining as CLIF, for `clif-inline`.
     #[arg(long, value_name = "FILE")]
     clif_out: Option<PathBuf>,
 }
@@ -140,7 +144,7 @@ impl Shared {
         }
     }
 
-    fn tell(&self, compiled: &Compiled) -> Result<(), String> {
+    fn tell(&self, compiled: &Compiled, module: &Path) -> Result<(), String> {
         if self.stats {
             if let Some(report) = &compiled.report {
                 eprintln!("{report}");
@@ -149,6 +153,12 @@ impl Shared {
         }
         if let Some(wanted) = &self.explain {
             eprint!("{}", explain(compiled, wanted));
+        }
+        if let Some(path) = &self.report {
+            let title = module.file_name().unwrap_or_default().to_string_lossy();
+            let page = page(compiled, &title);
+            let page = page.ok_or("--report: --policy none does not keep the functions")?;
+            page.write(path).map_err(|error| error.to_string())?;
         }
         if let Some(path) = &self.clif_out {
             let named = |error: &dyn Error| format!("{}: {error}", path.display());
@@ -195,7 +205,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
                 options.schedule = Schedule::InBackground;
             }
             let program = jit(&wasm, &options).map_err(named)?;
-            shared.tell(&program.compiled)?;
+            shared.tell(&program.compiled, &module)?;
             let mut wasi = Wasi::inherit();
             let name = module.clone().into_os_string();
             let all = std::iter::once(name).chain(arguments);
@@ -222,7 +232,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             let profile = shared.read_profile()?;
             let options = shared.options(profile.as_ref());
             let (bytes, compiled) = object(&wasm, &options).map_err(named)?;
-            shared.tell(&compiled)?;
+            shared.tell(&compiled, &module)?;
             let failed = |error| format!("{}: {error}", output.display());
             if output.extension().is_some_and(|extension| extension == "o") {
                 fs::write(&output, bytes).map_err(failed)?;

@@ -442,6 +442,55 @@ fn functions_are_written_as_clif() {
 }
 
 #[test]
+fn the_page_has_every_call_in_the_names_of_the_module() {
+    let folder = Folder::new();
+    let module = folder.module(&format!("{HEAD} {DIVIDES}"));
+    let page = folder.path("page.html");
+    let written = |options: &[&dyn AsRef<std::ffi::OsStr>]| {
+        // A page takes the place of the file before.
+        fs::write(&page, "old").expect("it can be written");
+        let ours: [&dyn AsRef<std::ffi::OsStr>; 3] = [&"--report", &page, &module];
+        let output = wasm(&[options, &ours].concat());
+        let page = fs::read_to_string(&page).expect("it is text");
+        (output, page)
+    };
+    let (output, page) = written(&[&"run", &"--policy=always"]);
+    assert_eq!(text(&output.stdout), "6", "{output:?}");
+    let head = "<!DOCTYPE html><html lang=\"en\">";
+    assert!(page.starts_with(head), "{page}");
+    assert!(page.contains("<title>Inlining report: module.wasm</title>"));
+    // `quotient` is called in `ratio`, at the same offset as the message of the trap has.
+    let told = text(&output.stderr);
+    let offset = told.split("in ratio at 0x").nth(1).expect("it traps");
+    let offset = offset.split(',').next().expect("it is inlined");
+    let offset = u32::from_str_radix(offset, 16).expect("it is a number");
+    let rows: Vec<&str> = page.split("<tr").collect();
+    let inlined = rows.iter().find(|row| {
+        let caller = row.contains("ratio (%wasm7)</a></td>");
+        caller && row.contains("quotient (%wasm6)</a></td>")
+    });
+    let inlined = inlined.unwrap_or_else(|| panic!("{page}"));
+    assert!(inlined.contains("<b>inlined</b>"), "{inlined}");
+    assert!(inlined.contains(&format!("@{offset:04x}<")), "{inlined}");
+    // The picture and the script have the same names, and imported functions are there too.
+    assert!(page.contains("\"ratio (%wasm7)\""), "{page}");
+    assert!(page.contains("fd_write (%wasm0)"), "{page}");
+    // The rest is the page's, with the text of the functions.
+    assert!(page.contains("<script type=\"text/plain\" id=\"t0\">"));
+
+    assert_eq!(written(&[&"run", &"--stream", &"--policy=always"]).1, page);
+    let (output, page) = written(&[&"compile", &"-o", &folder.path("program.o")]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(page.starts_with(head) && page.contains("ratio (%wasm7)"));
+    let (output, page) = written(&[&"run", &"--policy=none"]);
+    assert_eq!((output.status.code(), &*page), (Some(1), "old"));
+    let message = "wasm: --report: --policy none does not keep the functions\n";
+    assert_eq!(text(&output.stderr), message);
+    let files = fs::read_dir(folder.0.path()).expect("it is there").count();
+    assert_eq!(files, 3, "the module, the object file and the page");
+}
+
+#[test]
 fn code_for_a_debugger_does_the_same_and_shows_its_tags() {
     let folder = Folder::new();
     let module = folder.module(&format!("{HEAD} {DIVIDES}"));
