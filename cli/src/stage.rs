@@ -85,7 +85,8 @@ pub(crate) fn inline(
     phases: &mut Phases,
 ) -> Result<Inlined, Failure> {
     progress.begin_steps("inlining", program.len());
-    let inliner = inliner(arguments, policy, isa).observe(progress);
+    let inliner = inliner(arguments, policy, isa, |name| program.id(name).is_some());
+    let inliner = inliner.observe(progress);
     let inlined = inliner
         .run(program)
         .map_err(|error| Failure::pass(&error, program))?;
@@ -105,9 +106,8 @@ pub(crate) fn inline_and_compile(
 ) -> Result<(Inlined, CompiledProgram), Failure> {
     // Each function has two steps; dropped functions are never compiled.
     progress.begin_steps("inlining and compiling", program.len().saturating_mul(2));
-    let inliner = inliner(arguments, policy, isa)
-        .locations(locations)
-        .observe(progress);
+    let inliner = inliner(arguments, policy, isa, |name| program.id(name).is_some());
+    let inliner = inliner.locations(locations).observe(progress);
     let (inlined, compiled) = inliner
         .run_and_compile(program, isa)
         .map_err(|error| Failure::pass(&error, program))?;
@@ -115,17 +115,19 @@ pub(crate) fn inline_and_compile(
     Ok((inlined, compiled))
 }
 
+/// Returns the pass that the arguments describe, for a program that `defines` these functions.
 pub(crate) fn inliner<'a>(
     arguments: &CommonArguments,
     decider: Decider<'a>,
     isa: &'a dyn TargetIsa,
+    defines: impl Fn(&FunctionName) -> bool,
 ) -> Inliner<'a> {
     let mut inliner = Inliner::new(decider.policy)
         .limits(limits(&arguments.limits))
         .splice_options(splice_options(&arguments.legality))
         .clean_up(!arguments.work.no_cleanup)
         .optimize(arguments.optimize.optimize.into())
-        .optimize_options(optimize_options(&arguments.optimize, isa))
+        .optimize_options(optimize_options(&arguments.optimize, isa, defines))
         .meet_demands(decider.meet_demands)
         .check(arguments.work.check);
     if let Some(profile) = decider.profile {
@@ -190,7 +192,11 @@ fn limits(arguments: &LimitArguments) -> Limits {
     limits
 }
 
-fn optimize_options(arguments: &OptimizeArguments, isa: &dyn TargetIsa) -> OptimizeOptions {
+fn optimize_options(
+    arguments: &OptimizeArguments,
+    isa: &dyn TargetIsa,
+    defines: impl Fn(&FunctionName) -> bool,
+) -> OptimizeOptions {
     let mut options = OptimizeOptions::default();
     options.promote_slots = !arguments.no_promote_slots;
     options.drop_stores = !arguments.no_drop_stores;
@@ -204,7 +210,12 @@ fn optimize_options(arguments: &OptimizeArguments, isa: &dyn TargetIsa) -> Optim
     options.never_throws = Arc::new(arguments.never_throws.iter().cloned().collect());
     options.endianness = Some(isa.endianness());
     if !arguments.no_c_memory_functions {
-        options.memory_functions = MemoryFunctions::of_c();
+        let mut functions = MemoryFunctions::of_c();
+        // A body may do something else than its name says.
+        for names in [&mut functions.copy, &mut functions.set] {
+            names.retain(|name| !defines(name));
+        }
+        options.memory_functions = functions;
     }
     options
 }

@@ -424,8 +424,8 @@ pub(crate) struct OptimizeArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) never_throws: Vec<FunctionName>,
 
-    /// Treat memcpy, memmove and memset as ordinary functions, without the meaning that they have
-    /// in C
+    /// Treat external memcpy, memmove and memset as ordinary functions, without the meaning that
+    /// they have in C
     #[arg(long)]
     pub(crate) no_c_memory_functions: bool,
 }

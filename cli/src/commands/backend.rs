@@ -78,7 +78,8 @@ pub(crate) fn backend(arguments: &BackendArguments) -> Result<(), Failure> {
         profile: None,
         meet_demands: false,
     };
-    let inliner = stage::inliner(&common, decider, &*isa);
+    let defines = |name: &_| linked.program().id(name).is_some();
+    let inliner = stage::inliner(&common, decider, &*isa, defines);
     let (inlined, compiled) = linked
         .run_and_compile(&inliner, &*isa)
         .map_err(|error| Failure::pass(&error, linked.program()))?;

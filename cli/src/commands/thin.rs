@@ -30,7 +30,8 @@ pub(crate) fn thin(arguments: &ThinArguments) -> Result<(), Failure> {
         profile: None,
         meet_demands: true,
     };
-    let inliner = stage::inliner(&common, decider, &*isa);
+    let defines = |name: &_| summaries.iter().any(|shard| shard.hash(name).is_some());
+    let inliner = stage::inliner(&common, decider, &*isa, defines);
     let exported: FxHashSet<_> = arguments.export.iter().cloned().collect();
     let exported = (!exported.is_empty()).then_some(&exported);
     let folder = &arguments.output;

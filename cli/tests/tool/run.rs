@@ -41,6 +41,42 @@ block0(v0: i32):
 ; run: %trap(0) == 0
 ";
 
+/// Functions with the names of C's, and another meaning: `%memcpy` copies to its second argument,
+/// and `%memset` leaves memory alone.
+const NAMES_OF_C: &str = "\
+function %memcpy(i64, i64, i64) -> i64 {
+block0(v0: i64, v1: i64, v2: i64):
+    v3 = load.i64 v0
+    store v3, v1
+    return v2
+}
+
+function %memset(i64, i64, i64) -> i64 {
+block0(v0: i64, v1: i64, v2: i64):
+    return v1
+}
+
+function %main(i64) -> i64, i64 {
+    ss0 = explicit_slot 8
+    ss1 = explicit_slot 8
+    fn0 = %memcpy(i64, i64, i64) -> i64
+    fn1 = %memset(i64, i64, i64) -> i64
+block0(v0: i64):
+    v1 = stack_addr.i64 ss0
+    v2 = stack_addr.i64 ss1
+    store v0, v1
+    v3 = iconst.i64 5
+    store v3, v2
+    v4 = iconst.i64 8
+    v5 = call fn0(v1, v2, v4)
+    v6 = load.i64 v2
+    v7 = call fn1(v1, v5, v4)
+    v8 = load.i64 v1
+    return v6, v8
+}
+; run: %main(9) == [9, 9]
+";
+
 #[test]
 fn directives_that_hold_are_counted_and_printed() {
     let place = Workplace::with(&[("m.clif", HOLDING)]);
@@ -236,6 +272,16 @@ fn a_bad_file_fails_and_the_others_go_on() {
     assert_eq!(errors.len(), beginnings.len(), "{errors:?}");
     for (error, beginning) in errors.iter().zip(beginnings) {
         assert!(error.starts_with(beginning), "{error}");
+    }
+}
+
+#[test]
+fn functions_with_the_names_of_cs_do_what_their_bodies_say() {
+    let place = Workplace::with(&[("m.clif", NAMES_OF_C)]);
+    for policy in ["never", "small", "cost", "always"] {
+        let command = format!("run m.clif --policy {policy} --optimize all --check");
+        let text = place.run(&command).ok();
+        assert!(text.starts_with("1 passed, 0 failed"), "{policy}: {text}");
     }
 }
 
