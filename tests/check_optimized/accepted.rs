@@ -718,3 +718,94 @@ block3(v7: i64):
 }",
     );
 }
+
+/// A function whose second branch depends on a value that was just stored, with some instructions
+/// between, and the same function without that branch.
+fn with_a_stored_condition(between: &str, load: &str) -> [String; 2] {
+    let function = |end: &str| {
+        format!(
+            "
+function %f(i64, i64) -> i64 {{
+    ss0 = explicit_slot 32, align = 8
+    ss1 = explicit_slot 8, align = 8
+    sig0 = (i64)
+    fn0 = %g(i64)
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    v3 = stack_addr.i64 ss1
+    call fn0(v2)
+    call fn0(v3)
+    v4 = iconst.i64 7
+    v5 = stack_addr.i64 ss0+16
+    store notrap v4, v5
+    {between}
+{end}
+}}"
+        )
+    };
+    let branch = format!(
+        "
+    v6 = {load}
+    v7 = icmp eq v6, v4
+    brif v7, block1, block2
+block1:
+    call fn0(v0)
+    return v0
+block2:
+    call fn0(v1)
+    return v1"
+    );
+    [
+        function(&branch),
+        function("    call fn0(v0)\n    return v0"),
+    ]
+}
+
+#[test]
+fn a_branch_on_a_value_that_was_just_stored_at_another_address_of_its_place() {
+    for load in [
+        "load.i64 notrap v5",
+        "load.i64 notrap v2+16",
+        "load.i64 notrap v5+0",
+    ] {
+        let [before, after] = with_a_stored_condition("", load);
+        accept(&before, &after);
+    }
+    let [before, after] =
+        with_a_stored_condition("store notrap v0, v2+24", "load.i64 notrap v2+16");
+    accept(&before, &after);
+    let [before, after] = with_a_stored_condition("store notrap v0, v3", "load.i64 notrap v2+16");
+    accept(&before, &after);
+}
+
+#[test]
+fn a_branch_on_a_value_that_was_stored_before_an_effect_that_writes_nothing() {
+    for between in [
+        "trapz v0, user1",
+        "v20 = load.i64 v0",
+        "v20 = udiv v0, v1",
+        "v20 = load.i64 v0\n    store notrap v0, v2+24",
+    ] {
+        let [before, after] = with_a_stored_condition(between, "load.i64 notrap v2+16");
+        accept(&before, &after);
+    }
+}
+
+#[test]
+fn a_branch_on_a_value_that_was_stored_before_another_write_is_not_decided() {
+    for (between, load) in [
+        ("store notrap v0, v2+16", "load.i64 notrap v2+16"),
+        ("store notrap v0, v2+12", "load.i64 notrap v2+16"),
+        ("store notrap v0, v1", "load.i64 notrap v2+16"),
+        ("call fn0(v1)", "load.i64 notrap v2+16"),
+        ("fence", "load.i64 notrap v2+16"),
+        ("", "load.i64 notrap v2+8"),
+        ("", "load.i64 notrap v5+16"),
+        ("", "load.i64 notrap v3+16"),
+        ("", "uload32 notrap v2+16"),
+    ] {
+        let [before, after] = with_a_stored_condition(between, load);
+        accept(&before, &before);
+        assert!(prove(&before, &after, "").is_err(), "{between}, {load}");
+    }
+}

@@ -4,6 +4,7 @@ use super::super::operands::{Operand, take_apart};
 use crate::program::FunctionName;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::condcodes::CondCode;
+use cranelift_codegen::ir::immediates::Offset32;
 use cranelift_codegen::ir::{
     self, ExternalName, FuncRef, Function, GlobalValueData, Inst, InstructionData, MemFlagsData,
     Opcode, Signature, Type, Value,
@@ -277,6 +278,21 @@ impl Contents {
         // One that extends loads fewer.
         let start = i64::from(i32::from(*offset));
         Some((start, start + i64::from(ty.bytes())))
+    }
+
+    /// Returns the shape of the same load without an offset, and the offset.
+    pub(super) fn without_offset(&mut self, load: ContentId) -> Option<(ContentId, i64)> {
+        let mut content = self.get(load).clone();
+        let Content::Shape {
+            data: InstructionData::Load { offset, .. },
+            ..
+        } = &mut content
+        else {
+            return None;
+        };
+        let by = i64::from(i32::from(*offset));
+        *offset = Offset32::new(0);
+        Some((self.number(content), by))
     }
 
     /// Returns the shape of a `sextend`.

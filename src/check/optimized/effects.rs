@@ -157,12 +157,18 @@ impl Walk<'_> {
     /// next one to be loaded from there, also by the function before if the effect is the same.
     fn note_written(&mut self, result: Inst) {
         let after = self.after.func;
+        let opcode = after.dfg.insts[result].opcode();
+        // Traps, branches and loads that may trap write nothing.
+        if !opcode.can_store() && !opcode.is_call() && !opcode.other_side_effects() {
+            return;
+        }
         let load = self.world.contents.load_of_stored(after, result);
         let args = self.after.args(&mut self.world, result);
         let (Some(load), &[Some(value), Some(address)]) = (load, &args[..]) else {
             self.loaded.clear();
             return;
         };
+        let (load, address) = self.world.load_key(load, address);
         let world = &self.world;
         // Where an address is a constant away from another, and where it is in a slot.
         let range = |load: ContentId, address: Node| {
@@ -192,7 +198,8 @@ impl Walk<'_> {
     /// Returns a key that is equal for loads with the same result, if nothing happens between them.
     fn load_key(&mut self, inst: Inst) -> Option<(ContentId, Node)> {
         let address = *self.before.args(&mut self.world, inst).first()?;
-        Some((self.before.shape(&mut self.world, inst), address?))
+        let load = self.before.shape(&mut self.world, inst);
+        Some(self.world.load_key(load, address?))
     }
 
     /// Returns whether an instruction may be the counterpart of the other, by its operation alone;

@@ -1,7 +1,7 @@
 //! Semantics of pure instructions.
 
 use super::super::comparison::{holds, signed};
-use super::contents::{Contents, Shapes};
+use super::contents::{ContentId, Contents, Shapes};
 use super::nodes::{Node, Nodes, Side, SlotRef, Term, mask};
 use super::tracking::Tracking;
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
@@ -294,6 +294,24 @@ impl World {
         let offset = offset.checked_add(by)?;
         let is_private = self.tracking.is_named_private(slot);
         Some(self.nodes.slot(slot, offset, width, is_private))
+    }
+
+    /// Returns a load and its operand as a key: a place in a slot has one key, whether its offset is
+    /// in the load or in the address.
+    pub(super) fn load_key(&mut self, load: ContentId, address: Node) -> (ContentId, Node) {
+        let found = self.load_in_slot(load, address);
+        found.unwrap_or((load, address))
+    }
+
+    fn load_in_slot(&mut self, load: ContentId, address: Node) -> Option<(ContentId, Node)> {
+        let &Term::Slot(slot, start) = self.nodes.term(address) else {
+            return None;
+        };
+        let (load, offset) = self.contents.without_offset(load)?;
+        let start = start.checked_add(offset)?;
+        let is_private = self.tracking.is_named_private(slot);
+        let width = self.nodes.width(address);
+        Some((load, self.nodes.slot(slot, start, width, is_private)))
     }
 
     /// Decides the comparison of a constant and a number that is 1 or 0 as another comparison holds

@@ -147,9 +147,12 @@ fn made_by_transforms(cleanup: &CleanupStats, spliced: usize, stages: u32) -> us
     if cleanup.calls_guarded > 0 {
         most = most.saturating_add(spliced + cleanup.calls_guarded.saturating_mul(8));
     }
-    // An access that becomes a value is shifted, and cut or widened.
+    // An access that becomes a value is cut or widened. If others overlap, it is composed of parts,
+    // or cut into them: up to 16, and each takes up to five instructions.
     if cleanup.slots_promoted > 0 {
+        let accesses = cleanup.loads_replaced + cleanup.stores_replaced;
         most = most.saturating_mul(2);
+        most = most.saturating_add(accesses.saturating_mul(80));
     }
     most - spliced
 }

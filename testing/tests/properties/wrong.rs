@@ -4,12 +4,13 @@
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::data_value::DataValue;
 use cranelift_codegen::ir::{
-    AliasRegionData, DebugTag, Function, Inst, InstBuilder, Opcode, SourceLoc, StackSlotKey,
-    TrapCode,
+    AliasRegionData, DebugTag, Endianness, Function, Inst, InstBuilder, Opcode, SourceLoc,
+    StackSlotKey, TrapCode,
 };
+use cranelift_inliner::cleanup::OptimizeOptions;
 use cranelift_inliner::decide::{Always, CallSite, Decision, Limits, from_fn_mut};
 use cranelift_inliner::frames::CountedFrames;
-use cranelift_inliner::pass::{Inlined, Inliner};
+use cranelift_inliner::pass::{Inlined, Inliner, Optimize};
 use cranelift_inliner::program::Program;
 use cranelift_inliner::splice::{SpliceOptions, splice};
 use cranelift_inliner_testing::execute::{Engine, Invocation};
@@ -394,6 +395,42 @@ fn a_body_that_grew_more_than_the_optimizer_may_add() {
     };
     grown(0).unwrap();
     assert_broken(grown(100), Property::Limits, "may be new");
+}
+
+/// A slot is cut wherever an access begins or ends, and an access of several pieces is composed of
+/// them, or cut into them.
+#[test]
+fn a_slot_with_accesses_that_overlap_is_within_the_limits() {
+    let text = "
+    function %main(i64) -> i16 system_v {
+        ss0 = explicit_slot 16
+    block0(v0: i64):
+        v1 = stack_addr.i64 ss0
+        store notrap v0, v1
+        store notrap v0, v1+8
+        v2 = load.i16 notrap v1+7
+        return v2
+    }";
+    let program = Program::from_clif(text, "overlap.clif").unwrap();
+    let mut options = OptimizeOptions::default();
+    options.endianness = Some(Endianness::Little);
+    options.drop_insts = false;
+    let inliner = always().optimize(Optimize::All).optimize_options(options);
+    let inlined = inliner.run(&program).unwrap();
+    let main = program.id(&"main".parse().unwrap()).unwrap();
+    assert_eq!(inlined.stats(main).cleanup.slots_promoted, 1);
+    properties::within_limits(&program, &inlined, &Limits::default()).unwrap();
+    let wrong = inlined.with_bodies(|_, body| {
+        let mut body = (**body).clone();
+        let end = insts(&body, Opcode::Return)[0];
+        let mut cursor = FuncCursor::new(&mut body).at_inst(end);
+        for _ in 0..300 {
+            cursor.ins().nop();
+        }
+        Arc::new(body)
+    });
+    let result = properties::within_limits(&program, &wrong.unwrap(), &Limits::default());
+    assert_broken(result, Property::Limits, "may be new");
 }
 
 #[test]
