@@ -124,15 +124,12 @@ impl<'a> BacktraceReader<'a> {
             key: first_key(block)?,
             ..START
         };
-        for index in first..last {
-            let followed = match index == first {
-                true => follow_place(&mut point, steps.stream, &mut steps.at),
-                false => steps.follow(&mut point),
-            };
-            followed.ok_or(malformed("point", index))?;
+        follow_place(&mut point, steps.stream, &mut steps.at).ok_or(malformed("point", first))?;
+        for index in first + 1..last {
             if point.key >= key {
                 break;
             }
+            steps.follow(&mut point).ok_or(malformed("point", index))?;
         }
         Ok((point.key == key).then_some(Backtrace {
             reader: *self,

@@ -243,8 +243,8 @@ impl BacktraceRegistry {
         }))
     }
 
-    /// Returns a copy that no change has. It is one of the two, unless a change went from one to the
-    /// other meanwhile.
+    /// Returns a copy that no change has. It is one of the two, unless a change went from one to
+    /// the other meanwhile.
     fn texts(&self) -> RwLockReadGuard<'_, Texts> {
         loop {
             for copy in &self.copies {

@@ -188,12 +188,17 @@ const VARINT_BYTES: usize = 5;
 
 /// Reads the varint at `at` and moves `at` behind it. `None` where it runs out of `bytes`, is too
 /// long, or longer than it needs to be.
+#[inline]
 pub(crate) fn read_varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
-    // Most numbers have one byte.
-    match *bytes.get(*at)? {
-        first @ ..0x80 => {
+    // Most numbers have one byte or two.
+    match *bytes.get(*at..)? {
+        [first @ ..0x80, ..] => {
             *at += 1;
             Some(first.into())
+        }
+        [first, second @ 1..0x80, ..] => {
+            *at += 2;
+            Some(u64::from(first & 0x7f) | u64::from(second) << 7)
         }
         _ => read_long_varint(bytes, at),
     }
@@ -226,6 +231,7 @@ pub(super) fn unzigzag(value: u64) -> i64 {
 }
 
 /// Returns the number that differs by `difference` from `base`, if it has 32 bits.
+#[inline]
 pub(crate) fn apply(base: u32, difference: u64) -> Option<u32> {
     let value = i64::from(base).checked_add(unzigzag(difference))?;
     u32::try_from(value).ok()

@@ -1,6 +1,7 @@
 //! The names in the documents exist, and the published files are complete.
 
 mod layering;
+mod licences;
 mod package;
 #[cfg(all(
     feature = "dwarf",
