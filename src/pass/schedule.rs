@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_takes_first_what_most_work_waits_for() {
+    fn a_thread_first_takes_the_function_with_most_work_waiting() {
         let program = Program::from_clif(
             "function %alone() { block0: nop return }
              function %bottom() { block0: return }

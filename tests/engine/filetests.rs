@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 const MARKER: &str = "; ==>";
 
 #[test]
-fn every_file_becomes_what_it_says() {
+fn every_file_becomes_its_expected_text() {
     let update = std::env::var_os("UPDATE_EXPECT").is_some();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/filetests");
     let files = clif_files(&folder);

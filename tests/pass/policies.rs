@@ -34,7 +34,7 @@ fn a_closure_is_a_policy() {
 }
 
 #[test]
-fn a_closure_may_change_what_it_holds() {
+fn a_closure_may_change_its_state() {
     let program = two_leaves();
     let mut asked = Vec::new();
     let recording = from_fn_mut(|site: &CallSite<'_>| {
@@ -103,7 +103,7 @@ fn small_goes_by_the_callee_and_by_the_sum() {
 }
 
 #[test]
-fn small_adds_up_what_was_accepted_before() {
+fn small_adds_up_the_callees_accepted_before() {
     let text = leaf("callee", 10) + &through("main", &["callee"; 5]);
     let program = program(&text);
     // 7 instructions at the start.
@@ -248,7 +248,7 @@ fn the_cost_model_keeps_a_caller_small_that_may_be_copied_itself() {
 }
 
 #[test]
-fn the_cost_model_takes_from_cold_code_only_what_makes_it_smaller() {
+fn the_cost_model_inlines_into_cold_code_only_to_make_it_smaller() {
     let cold = |insts: usize| {
         leaf("callee", insts)
             + &through("another", &["callee"])

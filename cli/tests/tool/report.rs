@@ -34,7 +34,7 @@ fn rows(section: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_overview_tells_what_became_of_slots_and_calls() {
+fn the_overview_counts_promoted_slots_and_resolved_calls() {
     let text = "\
 function %leaf(i64) -> i64 {
 block0(v0: i64):
@@ -325,7 +325,7 @@ fn too_many(count: usize) -> String {
 }
 
 #[test]
-fn a_page_stays_below_ten_megabytes_and_says_what_it_leaves_out() {
+fn a_page_stays_below_ten_megabytes_and_names_the_parts_left_out() {
     let count = 8000;
     let place = Workplace::with(&[("m.clif", &too_many(count))]);
     place.run("report m.clif --policy always --no-verify").ok();

@@ -185,7 +185,7 @@ pub(super) fn importers_of(place: &Workplace, shard: usize) -> BTreeSet<usize> {
 }
 
 #[test]
-fn ninja_builds_a_program_in_24_shards_and_only_what_an_edit_reaches() {
+fn ninja_builds_a_program_in_24_shards_and_only_the_files_that_an_edit_reaches() {
     if !has("ninja") || !has("cc") || !cfg!(target_arch = "x86_64") {
         return;
     }

@@ -190,7 +190,7 @@ pub(super) fn named(shards: impl IntoIterator<Item = usize>) -> BTreeSet<String>
 }
 
 #[test]
-fn bazel_builds_a_program_in_24_shards_and_only_what_an_edit_reaches() {
+fn bazel_builds_a_program_in_24_shards_and_only_the_files_that_an_edit_reaches() {
     if !cfg!(target_arch = "x86_64") || !has("cc") {
         return;
     }

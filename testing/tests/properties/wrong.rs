@@ -397,7 +397,7 @@ fn a_body_that_grew_more_than_the_optimizer_may_add() {
 }
 
 #[test]
-fn an_engine_that_changes_what_it_refuses() {
+fn an_engine_that_changes_a_refused_call() {
     let options = SpliceOptions::default();
     let result = properties::refusals_change_nothing(&program(), |caller, call, callee| {
         let result = splice(caller, call, callee, &options);
