@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The work for each component.
 pub(super) trait Work<'s>: Sync {
-    /// Called after all callees of the component are done. Returns the functions that can be
+    /// Works on a component, all of whose callees are done. Returns the functions that can be
     /// compiled now, with their sizes in instructions.
     fn component(&'s self, component: ComponentId) -> Vec<(FunctionId, u64)>;
 

@@ -79,12 +79,12 @@ fn the_first_policy_that_decides_wins() {
     assert!(!sites[1].inlined);
 }
 
-/// Whether `policy` inlines the one call of `%main` in `text`, `%main` being exported.
+/// Returns whether `policy` inlines the one call of `%main` in `text`, `%main` being exported.
 fn inlines(policy: impl Inline, text: &str) -> bool {
     inlines_in(policy, &program_exporting(text, &["main"]))
 }
 
-/// The same where `%callee` is exported too, and stays in any case.
+/// Returns the same where `%callee` is exported too, and stays in any case.
 fn inlines_exported(policy: impl Inline, text: &str) -> bool {
     inlines_in(policy, &program_exporting(text, &["main", "callee"]))
 }
@@ -115,8 +115,8 @@ fn small_adds_up_the_callees_accepted_before() {
     assert_eq!(decisions, [true, true, false, false, false]);
 }
 
-/// `%main` calls `%callee` with what `argument` defines as v1, inside `loops` loops. Another
-/// function calls it too.
+/// Returns a text in which `%main` calls `%callee` inside `loops` loops, with the v1 that
+/// `argument` defines. Another function calls it too.
 fn call_with(callee: &str, argument: &str, loops: usize) -> String {
     let mut text = callee.to_owned();
     text += &through("another", &["callee"]);
@@ -205,8 +205,8 @@ fn the_cost_model_allows_more_for_a_local_function_with_few_call_sites() {
     }
 }
 
-/// `%main` calls `%push` at `sites` sites, and `%push` calls the large function `%grow` at its
-/// only site, in a block of its own or in the first one.
+/// Returns a text in which `%main` calls `%push` at `sites` sites, and `%push` calls the large
+/// function `%grow` at its only site, in a block of its own or in the first one.
 fn grows(sites: usize, is_conditional: bool) -> String {
     let code = match is_conditional {
         true => {

@@ -501,7 +501,7 @@ block6:
 }
 ";
 
-/// A model by which `%next`, at its full size, is too large even with the slots of `%sum`.
+/// Returns a model by which `%next`, at its full size, is too large even with the slots of `%sum`.
 fn without_loops() -> CostModel {
     CostModel::default().with_loop_bonus(0)
 }

@@ -64,7 +64,7 @@ block0(v0: i64):
     place.run("report m.clif --policy always").ok();
     let page = place.read("m.html");
     let overview = section(&page, "overview");
-    let table = overview.split("What became of functions after inlining");
+    let table = overview.split("Changes of functions after inlining");
     let told = rows(table.last().unwrap());
     let has = |row: [&str; 2]| told.iter().any(|told| told[..] == row);
     assert!(has(["slots promoted", "1"]), "{told:?}");
