@@ -67,7 +67,7 @@ block3:
     text
 }
 
-/// Returns what the program returns for 7.
+/// Returns the result of the program for 7.
 pub(super) fn expected() -> i64 {
     expected_with(|i| 13 * i as i64)
 }
