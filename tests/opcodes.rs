@@ -76,7 +76,7 @@ fn each_opcode_is_documented_or_plain() {
             None => {
                 assert!(
                     plain.contains(&*name),
-                    "{name} is new: what does it mean for a copy?"
+                    "{name} is new: decide on its meaning for a copy"
                 );
                 assert_eq!(properties, "", "{name}");
             }

@@ -150,7 +150,7 @@ mod tests {
 
     /// Cranelift keeps locations relative to the first one, and takes the one below that for none.
     #[test]
-    fn tags_are_kept_whatever_the_first_location_is() {
+    fn tags_are_kept_with_any_first_location() {
         for (first, second) in [(1, 2), (2, 0), (5, 4), (u32::MAX - 1, 7)] {
             let text = format!(
                 "function %f(i64) -> i64 tail {{

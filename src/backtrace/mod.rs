@@ -6,7 +6,7 @@
 //! history](crate::locations::LocationMode::InlinedAt) alone. It needs no tags, slots or
 //! instructions, so the code is the same with and without it.
 //!
-//! A table is made in two steps. [`FunctionBacktraces::of`] takes what a function has; it can run
+//! A table is made in two steps. [`FunctionBacktraces::of`] takes a function's part; it can run
 //! as functions finish, on any thread. [`BacktraceTable::link`] joins the functions at their places
 //! in the text, and the result is [bytes](BacktraceTable::bytes) for a section of an object file or
 //! for memory beside JIT code.

@@ -6,7 +6,7 @@
 //! and steps into a copy of the callee at each replaced call, on the other side the result. The
 //! checker shares no code with the splicing engine, and trusts none of its intermediate results.
 //!
-//! **What is proved.** Every reachable instruction of the caller, and of each copy, is in the
+//! **Proved.** Every reachable instruction of the caller, and of each copy, is in the
 //! result exactly once, in the same order on every path, and the result has no other instructions
 //! except jumps. Its operands are equal to the originals': for each source value the checker keeps
 //! the set of result values that equal it on all paths (a greatest fixpoint, found by iterating
@@ -38,7 +38,7 @@
 //! on one value and have no effect: about one in two thousand random functions with little but
 //! branches on three values.
 //!
-//! **What is not proved.** The choice of the callee, the legality of the replacement (signatures,
+//! **Not proved.** The choice of the callee, the legality of the replacement (signatures,
 //! frame introspection: the engine's refusals), and anything about code that is unreachable on both
 //! sides. Block order is not checked, nor whether code became cold, nor unused stack slots without
 //! a key.

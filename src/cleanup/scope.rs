@@ -1,7 +1,7 @@
 //! The part of a function in which the transforms look.
 //!
-//! A large function into which something small was inlined is not searched as a whole: what the
-//! splice has opened is in the copies, or just behind them.
+//! A large function into which something small was inlined is not searched as a whole: new chances
+//! are in the copies, or just behind them.
 
 use super::flow::Flow;
 use crate::body::{branches, check_definitions_before};

@@ -265,7 +265,7 @@ fn library_calls_are_nodes_of_their_own() {
 }
 
 #[test]
-fn calls_of_what_is_not_declared_have_no_edge() {
+fn calls_of_undeclared_functions_have_no_edge() {
     let mut body = Function::new();
     let block = body.dfg.make_block();
     body.layout.append_block(block);
@@ -344,7 +344,7 @@ fn a_chain_of_a_hundred_thousand_functions_does_not_overflow_the_stack() {
 }
 
 #[test]
-fn dot_shows_linkage_kinds_and_what_the_callback_adds() {
+fn dot_shows_linkage_kinds_and_the_additions_of_the_callback() {
     let mut program = parse(
         "function %f() {
              gv0 = symbol %g

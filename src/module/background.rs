@@ -139,7 +139,7 @@ fn joined(thread: JoinHandle<Outcome>) -> std::thread::Result<Outcome> {
     thread.join()
 }
 
-/// On a thread of a pool, does work of the pool until `is_done`. The stream's thread waits for
+/// Does work of the pool until `is_done`, if on one of its threads. The stream's thread waits for
 /// threads of the pool, and all of them could wait for it.
 fn wait_in_pool(mut is_done: impl FnMut() -> bool) {
     while !is_done() {

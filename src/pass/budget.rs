@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_what_each_function_may_grow_where_that_fits() {
+    fn shares_are_the_limits_of_functions_where_these_fit() {
         let limits = Limits {
             function_growth: 1.5,
             function_growth_floor: 10,

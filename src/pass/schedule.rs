@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The work for each component.
 pub(super) trait Work<'s>: Sync {
-    /// Called after all callees of the component are done. Returns the functions that can be
+    /// Works on a component, all of whose callees are done. Returns the functions that can be
     /// compiled now, with their sizes in instructions.
     fn component(&'s self, component: ComponentId) -> Vec<(FunctionId, u64)>;
 
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_takes_first_what_most_work_waits_for() {
+    fn a_thread_first_takes_the_function_with_most_work_waiting() {
         let program = Program::from_clif(
             "function %alone() { block0: nop return }
              function %bottom() { block0: return }

@@ -123,7 +123,7 @@ impl Run<'_> {
         CleanupStats,
     ) {
         let mut stats = CleanupStats::default();
-        // The checker relies on what the verifier accepts.
+        // The checker relies on the verifier.
         let mut each_step = self.inliner.check;
         let (caller, body) = self.stages(id, original, scratch, each_step, &mut stats);
         let Ok(Some(last)) = &body else {

@@ -155,7 +155,7 @@ impl CallerJob<'_> {
     /// Returns the path of the call that the body replaced, and from there on the callee's own.
     fn path_of(&self, came_in: &CameIn) -> Vec<PathStep> {
         let Some(around) = self.result.records.get(came_in.record) else {
-            debug_assert!(false, "what was inlined has a record");
+            debug_assert!(false, "an inlined call has a record");
             return Vec::new();
         };
         let body = around

@@ -596,7 +596,7 @@ mod tests {
     }
 
     #[test]
-    fn new_bodies_keep_what_is_beside_them() {
+    fn new_bodies_keep_the_facts_beside_them() {
         let mut program = program();
         program
             .set_linkage(&name("b"), Linkage::Local)

@@ -372,7 +372,8 @@ impl Inline for Followed<'_> {
         }
     }
 
-    /// Rules out what the plan never inlines, unless an indirect call may turn out to call it.
+    /// Rules out functions that the plan never inlines, unless an indirect call may turn out to
+    /// call them.
     fn rules_out(&self, callee: &EarlyCallee<'_>) -> Option<PolicyReason> {
         if self.inlined.contains(callee.name()) {
             return None;

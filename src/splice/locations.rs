@@ -9,8 +9,9 @@ use cranelift_codegen::ir::SourceLoc;
 /// [`LocationBuilder::inlining`](crate::locations::LocationBuilder::inlining) gives numbers that
 /// also identify the inlined call.
 pub trait SpliceLocations {
-    /// Called before each splice of [`Session::splice_all_with`](super::Session::splice_all_with)
-    /// with its index in the list, also if it is then refused.
+    /// Is told the index of each splice of
+    /// [`Session::splice_all_with`](super::Session::splice_all_with) before it, also if it is then
+    /// refused.
     fn start(&mut self, splice: usize) {
         let _ = splice;
     }

@@ -238,7 +238,7 @@ impl Session<'_> {
     /// });
     /// session.finish();
     /// assert!(refusals.is_empty());
-    /// // Each copy brought the callee's second block, and each call cut off what followed it.
+    /// // Each copy brought the callee's second block, and each call cut off the code behind it.
     /// assert_eq!(caller.dfg.num_blocks(), 5);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pass_inlines_what_is_accepted() {
+    fn the_pass_inlines_accepted_calls() {
         let text = "function %f() {\n    fn0 = %g()\nblock0:\n    call fn0()\n    call fn0()\n    \
                     return\n}\nfunction %g() {\nblock0:\n    return\n}";
         let program = Program::from_clif(text, "test").unwrap();

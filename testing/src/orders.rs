@@ -67,7 +67,7 @@ pub struct SplicedOneByOne {
     pub lost: bool,
 }
 
-/// How copies go into sessions.
+/// The distribution of copies over sessions.
 #[derive(Clone, Copy)]
 pub(crate) struct Sessions {
     pub(crate) one: bool,

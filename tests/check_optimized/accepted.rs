@@ -501,7 +501,7 @@ block2:
 }
 
 #[test]
-fn loads_at_what_was_loaded_that_nothing_needs() {
+fn unneeded_loads_at_loaded_addresses() {
     accept(
         "
 function %f(i64) -> i64 system_v {

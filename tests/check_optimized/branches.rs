@@ -239,7 +239,7 @@ block4:
 }
 
 #[test]
-fn a_comparison_of_what_is_known_on_this_way() {
+fn a_comparison_of_a_value_known_on_this_way() {
     accept(
         "
 function %f(i32, i64) -> i32 system_v {

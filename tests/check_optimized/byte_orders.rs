@@ -44,7 +44,7 @@ block2:
 }
 
 #[test]
-fn stores_beside_what_is_read_in_an_unknown_byte_order() {
+fn stores_beside_a_read_in_an_unknown_byte_order() {
     let before = "
 function %f(i32, i64, i8) -> i32 system_v {
     ss0 = explicit_slot 8

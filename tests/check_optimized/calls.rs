@@ -422,7 +422,7 @@ block0(v0: i32):
         program: PROGRAM,
         faults: &[
             fault(
-                "what was passed instead of what was returned",
+                "the passed value instead of the returned one",
                 &[("return v2", "return v1")],
                 "another operand",
             ),

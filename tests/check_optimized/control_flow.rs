@@ -165,7 +165,7 @@ block3:
                 "another operand",
             ),
             fault(
-                "what was before the last store",
+                "the value before the last store",
                 &[("return v6", "return v5")],
                 "another operand",
             ),
@@ -350,7 +350,7 @@ block4:
         ],
     },
     Base {
-        name: "a byte of what was before",
+        name: "a byte of the value before",
         before: "
 function %f(i32, i32) -> i32 system_v {
     ss0 = explicit_slot 4
@@ -399,7 +399,7 @@ block4:
         program: "",
         faults: &[
             fault(
-                "a byte of what is now",
+                "a byte of the value now",
                 &[(
                     "    call fn0(v4, v5)\n",
                     "    v9 = ireduce.i8 v4\n    call fn0(v4, v9)\n",

@@ -140,7 +140,7 @@ block2:
         ],
     },
     Base {
-        name: "what was just stored in a slot that is not private",
+        name: "the value just stored in a slot that is not private",
         before: "
 function %f(i64, i64) -> i64 system_v {
     ss0 = explicit_slot 16
@@ -256,17 +256,17 @@ block0(v0: i64, v1: i64):
         program: "",
         faults: &[
             fault(
-                "what was there before a part of it was stored",
+                "the value before a part of it was stored",
                 &[("call fn0(v5, v0)", "call fn0(v4, v0)")],
                 "another operand",
             ),
             fault(
-                "what was there before the last store",
+                "the value there before the last store",
                 &[("call fn0(v0, v0)", "call fn0(v4, v0)")],
                 "another operand",
             ),
             fault(
-                "what was there before a store that may be to it",
+                "the value there before a store that may be to it",
                 &[("return v7", "return v4")],
                 "another operand",
             ),

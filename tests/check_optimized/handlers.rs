@@ -53,7 +53,7 @@ block0(v0: i64):
 }\n";
 
 #[test]
-fn callees_that_call_only_what_never_throws() {
+fn callees_that_call_only_functions_that_never_throw() {
     let body = callee("v1 = call fn0(v0)\n v2 = call fn2(v1)\n return v2");
     may_lose_handlers(&(body + QUIET_OTHER)).unwrap();
     let library = "function %callee(i64) -> i64 system_v {

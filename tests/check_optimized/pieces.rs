@@ -368,7 +368,7 @@ block0(v0: i32, v1: i64, v2: i64):
         program: "",
         faults: &[
             fault(
-                "what was stored after the copy",
+                "the value stored after the copy",
                 &[("iadd v1, v10", "iadd v2, v10")],
                 "another operand",
             ),
@@ -460,7 +460,7 @@ block0(v0: i64, v1: i64, v2: i32):
                 "came before",
             ),
             fault(
-                "loaded as what cannot change",
+                "loaded as a value that cannot change",
                 &[("i32 notrap v0+4", "i32 notrap readonly v0+4")],
                 "came before",
             ),

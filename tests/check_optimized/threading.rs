@@ -90,7 +90,7 @@ block6(v10: i64, v16: i64):
                 "another operand",
             ),
             fault(
-                "what came into the join for what it loads",
+                "the value that came into the join for the loaded one",
                 &[("jump block6(v17, v1)", "jump block6(v1, v1)")],
                 "another operand",
             ),
@@ -204,7 +204,7 @@ block6:
                 "another operand",
             ),
             fault(
-                "the known entry with what the other way passes",
+                "the known entry with the values of the other way",
                 &[("v7 = ineg v1", "v9 = iconst.i64 7\n    v7 = ineg v9")],
                 "another operand",
             ),
@@ -283,7 +283,7 @@ block3:
         program: "",
         faults: &[
             fault(
-                "a second entry without what the header does",
+                "a second entry without the header's effects",
                 &[("    call fn0(v0)\n", "")],
                 "came before",
             ),
@@ -328,7 +328,7 @@ block3:
         ],
     },
     Base {
-        name: "what the branch before says of a condition",
+        name: "a condition known from the branch before",
         before: "
 function %f(i64, i32) -> i32 system_v {
 block0(v0: i64, v1: i32):
@@ -362,7 +362,7 @@ block2:
         program: "",
         faults: &[
             fault(
-                "the side of what is not zero for zero",
+                "the side of other values for zero",
                 &[("return v4", "return v1")],
                 "another operand",
             ),

@@ -67,7 +67,7 @@ block3:
 
 /// On the way into the loop both are the same, and later they are not.
 #[test]
-fn the_parameter_of_a_loop_is_not_what_it_was_entered_with() {
+fn the_parameter_of_a_loop_is_not_its_value_at_the_entry() {
     assert_eq!(accepts(LOOP_INVARIANT, LOOP_INVARIANT), Ok(()));
     let known = LOOP_INVARIANT.replace("fn0(v1)", "fn0(v0)");
     assert_eq!(accepts(LOOP_INVARIANT, &known), Ok(()));

@@ -72,7 +72,7 @@ block0(v0: i32):
 
 /// Nothing needs the results of the call where the jump leads.
 #[test]
-fn a_label_of_what_a_call_before_a_jump_returns() {
+fn a_label_of_the_result_of_a_call_before_a_jump() {
     let text = "
 function %f(i32) system_v {
     fn0 = %host() -> i32, i32 system_v
@@ -165,7 +165,7 @@ block3(v4: i32):
 
 /// Labels that only the call's block has go with it, when clean-up leads both returns past it.
 #[test]
-fn a_label_of_what_several_returns_return_to_a_block_that_goes() {
+fn a_label_of_the_values_of_several_returns_to_a_block_that_goes() {
     let text = "
 function %twice(i32) -> i32 system_v {
     fn0 = %host() system_v
@@ -196,7 +196,7 @@ block2:
 
 /// The call gets the handlers of the `try_call`, and its result goes straight to `block2`.
 #[test]
-fn a_label_of_what_a_call_with_handlers_passes_on() {
+fn a_label_of_the_result_of_a_call_with_handlers() {
     let text = "
 function %callee(i32) -> i32 tail {
     fn0 = %host() -> i32 tail

@@ -169,7 +169,7 @@ fn branches_that_decide_nothing_in_a_loop_for_ever() {
 /// The sides meet in `block2` with different values, which nothing needs, and go on to `block3`
 /// with the same ones.
 #[test]
-fn a_branch_that_decides_about_what_nothing_needs() {
+fn a_branch_that_decides_about_unneeded_values() {
     let text = "
 function %leaf() system_v {
 block0:

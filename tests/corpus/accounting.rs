@@ -341,7 +341,7 @@ fn account_for(program: &Program, share_slots: bool) {
     }
     assert_eq!(
         keys_after, keys_before,
-        "every key lives on in what is left"
+        "every key lives on in the remaining code"
     );
     let count = inlined.sites().filter(|site| site.inlined).count();
     println!(

@@ -60,7 +60,7 @@ fn the_packages_have_no_test_data() {
 }
 
 #[test]
-fn the_packages_have_what_their_sources_include() {
+fn the_packages_have_the_files_that_their_sources_include() {
     let mut included = 0;
     for (package, folder) in PACKAGES {
         let Some(files) = packaged(package) else {
@@ -100,7 +100,7 @@ fn the_packages_have_what_their_sources_include() {
 
 /// Pages that show a package show its README alone, so that a path beside it leads nowhere there.
 #[test]
-fn links_of_the_readmes_lead_to_what_is_published() {
+fn links_of_the_readmes_lead_to_published_files() {
     const SOURCE: &str = "https://docs.rs/crate/cranelift-inliner/latest/source/";
     let Some(files) = packaged("cranelift-inliner") else {
         return;

@@ -99,7 +99,7 @@ fn a_try_call_whose_table_has_another_signature() {
 }
 
 #[test]
-fn a_checker_says_what_a_session_would() {
+fn a_checker_answers_like_a_session() {
     let [callee, mut caller] = pair(PLAIN);
     let callee = Callee::new(&callee).unwrap();
     let call = first_inst(&caller);

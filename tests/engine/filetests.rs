@@ -3,13 +3,13 @@
 //! A file in `tests/filetests` reads from top to bottom:
 //!
 //! ```text
-//! ; What the file is about, in words.
+//! ; The subject of the file, in words.
 //! ; splice %caller: every call
 //!
 //! function %callee() { ... }
 //! function %caller() { ... }
 //!
-//! ; ==> what becomes of it
+//! ; ==> the result
 //!
 //! function %caller() { ... }
 //! ```
@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 const MARKER: &str = "; ==>";
 
 #[test]
-fn every_file_becomes_what_it_says() {
+fn every_file_becomes_its_expected_text() {
     let update = std::env::var_os("UPDATE_EXPECT").is_some();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/filetests");
     let files = clif_files(&folder);
@@ -96,7 +96,7 @@ fn check(file: &Path, update: bool) -> Result<(), String> {
     }
     let diff = TextDiff::from_lines(expected_body.trim(), found.trim());
     let diff = diff.unified_diff().context_radius(4).to_string();
-    Err(format!("not what is expected\n{diff}"))
+    Err(format!("not as expected\n{diff}"))
 }
 
 /// Returns the result of `before`, as it is below the marker.

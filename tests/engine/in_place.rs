@@ -100,7 +100,7 @@ fn sixteen_instructions_on_a_line_of_blocks_go_in_place_too() {
 }
 
 #[test]
-fn in_a_large_caller_only_what_fits_into_the_gap_of_the_call_does() {
+fn in_a_large_caller_only_copies_that_fit_into_the_gap_of_the_call_go_in_place() {
     // With the call and the return.
     assert!(goes_in_place(&straight(16), &caller(4_094)));
     assert!(!goes_in_place(&straight(16), &caller(4_095)));

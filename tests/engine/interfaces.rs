@@ -33,7 +33,7 @@ block0(v0: i32):
 }";
 
 #[test]
-fn a_callee_tells_what_of_it_is_copied() {
+fn a_callee_tells_the_size_of_its_copies() {
     let functions = parse(OUT_OF_ORDER);
     let callee = Callee::new(&functions[0]).unwrap();
     assert_eq!(callee.reachable_blocks(), 3);
@@ -172,7 +172,7 @@ block0(v0: i32):
 }";
 
 #[test]
-fn a_used_context_gives_what_a_new_one_gives() {
+fn a_used_context_gives_the_result_of_a_new_one() {
     let mut second = String::from(
         "function %second(i32) -> i32 fast {\n fn0 = %middle(i32) -> i32 system_v\nblock0(v0: i32):\n",
     );
@@ -381,7 +381,7 @@ block0(v0: i64):
 }";
 
 #[test]
-fn the_drop_in_allows_what_its_options_allow() {
+fn the_drop_in_follows_its_options() {
     let mut functions = parse(CHECKED);
     let caller = functions.pop().unwrap();
     let inlined = |options: Option<&SpliceOptions>| {

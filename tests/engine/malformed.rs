@@ -350,7 +350,7 @@ fn without_panic(what: &str, check: impl FnOnce()) {
 }
 
 /// Optimizes a malformed function. The result may be anything.
-fn optimize_whatever_is_wrong(func: &Function) {
+fn optimize_malformed(func: &Function) {
     let mut options = OptimizeOptions::default();
     options.memory_functions = MemoryFunctions::of_c();
     options.endianness = Some(ir::Endianness::Little);
@@ -387,7 +387,7 @@ fn malformed_callers() {
                 }
                 without_panic(&what, || {
                     clean_up(&mut corrupted.clone(), &mut CleanupContext::new());
-                    optimize_whatever_is_wrong(&corrupted);
+                    optimize_malformed(&corrupted);
                 });
             }
         }
@@ -400,13 +400,13 @@ fn malformed_functions_to_optimize() {
     for func in files.iter().flatten() {
         for (what, corrupted) in corruptions(func) {
             let what = format!("{} with {what}", func.name);
-            without_panic(&what, || optimize_whatever_is_wrong(&corrupted));
+            without_panic(&what, || optimize_malformed(&corrupted));
         }
     }
 }
 
 #[test]
-fn the_pass_ends_whatever_is_wrong_with_one_function() {
+fn the_pass_ends_with_any_fault_in_one_function() {
     for file in functions() {
         for (index, func) in file.iter().enumerate() {
             for (what, corrupted) in corruptions(func) {
@@ -540,7 +540,7 @@ fn results_outside_of_their_lists_are_left_alone() {
     let mut func = parse(text);
     func.dfg.value_lists.clear();
     let before = func.clone();
-    without_panic("results", || optimize_whatever_is_wrong(&func));
+    without_panic("results", || optimize_malformed(&func));
     optimize(
         &mut func,
         &OptimizeOptions::default(),

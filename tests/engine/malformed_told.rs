@@ -374,7 +374,7 @@ fn a_tail_call_to_another_kind_of_function() {
 }
 
 #[test]
-fn a_structure_at_what_is_no_address() {
+fn a_structure_at_a_value_that_is_not_an_address() {
     let text = |ty: &str| {
         format!(
             "function %callee({ty} sarg(8)) system_v {{

@@ -411,7 +411,7 @@ fn the_caller_is_valid_between_splices() {
 }
 
 #[test]
-fn the_drop_in_keeps_what_upstream_would_panic_at() {
+fn the_drop_in_keeps_calls_at_which_upstream_panics() {
     let [mut callee, caller] = pair(LOADS);
     callee.signature.params[0].value_type = types::I32;
     let mut func = caller.clone();

@@ -157,7 +157,7 @@ fn a_limit_that_is_the_vmctx_is_not_per_thread() {
 
 /// Two instances of one program, whose functions find the same limit through their own `vmctx`.
 #[test]
-fn the_pass_inlines_between_instances_and_checks_what_it_did() {
+fn the_pass_inlines_between_instances_and_checks_the_result() {
     let text = "
     function %theirs(i64 vmctx) -> i64 tail {
         gv0 = vmctx

@@ -147,7 +147,7 @@ block0(v0: i64):
 }";
 
 #[test]
-fn copies_have_their_own_places_and_share_what_their_key_means() {
+fn copies_have_their_own_places_and_share_the_meaning_of_their_key() {
     let mut program = Program::from_clif(TWO_COPIES, "copies").unwrap();
     program.export_only(&["outer".parse().unwrap()]).unwrap();
     let isa = target("host", &TargetSettings::new()).unwrap();

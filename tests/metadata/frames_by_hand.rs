@@ -44,8 +44,8 @@ fn signed(value: u32, base: u32) -> u64 {
 }
 
 impl Columns {
-    /// `points`: offset, whether before the instruction, frame. `frames`: one more than the number
-    /// of the frame around it, tags with whether they are slots.
+    /// Encodes `points` (offset, whether before the instruction, frame) and `frames` (one more than
+    /// the number of the frame around it, tags with whether they are slots).
     fn new(points: &[(u32, bool, u32)], frames: &[(u32, &[(u32, bool)])]) -> Self {
         let mut columns = Columns::default();
         let (mut last_offset, mut last_frame) = (0, 0);

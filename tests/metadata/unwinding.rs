@@ -101,7 +101,7 @@ fn a_register_that_is_saved_below_another_frame_is_known() {
 /// An embedder's object file may have unwind information of other functions, such as those of
 /// another module.
 #[test]
-fn unwinding_is_added_behind_what_is_there() {
+fn unwinding_is_added_behind_that_of_other_functions() {
     let text = "function u0:0(i64) -> i64 system_v {\nblock0(v0: i64):\n return v0\n}";
     let isa = target("x64", &TargetSettings::new()).unwrap();
     let mut builder = ObjectBuilder::new(isa.clone(), "two", default_libcall_names()).unwrap();

@@ -76,7 +76,7 @@ fn hints_are_set_on_instructions_and_outlive_a_flush() {
 }
 
 #[test]
-fn a_hint_on_what_is_no_call_is_an_error_of_the_flush() {
+fn a_hint_on_another_instruction_than_a_call_is_an_error_of_the_flush() {
     let mut module = inlining(jit());
     let ids = front_end(TEXT, &mut module).unwrap();
     module.set_hint(ids["main"], Inst::from_u32(77), SiteHint::Always);

@@ -101,7 +101,7 @@ fn chains_go_through_functions_of_earlier_flushes() {
 }
 
 #[test]
-fn only_what_is_asked_for_is_kept() {
+fn only_requested_backtraces_are_kept() {
     for (mode, is_kept) in [(LocationMode::InlinedAt, false), (LocationMode::Keep, true)] {
         let inliner = Inliner::new(Always).locations(mode);
         let mut module = InliningModule::new(jit(), inliner).keep_backtraces(is_kept);

@@ -425,7 +425,7 @@ fn functions_defined_as_they_were_count_their_calls() {
 
 /// A function that comes back because of a fallback may call others that were to be dropped.
 #[test]
-fn the_callees_of_what_comes_back_are_defined_too() {
+fn the_callees_of_functions_that_come_back_are_defined_too() {
     for in_parallel in [false, true] {
         let mut limits = Limits::default();
         limits.frame_bytes = u64::MAX;

@@ -129,7 +129,7 @@ fn a_front_end_takes_the_wrapped_module_for_its_jit() {
 }
 
 #[test]
-fn each_flush_is_reported_whatever_asked_for_it() {
+fn each_flush_is_reported_with_any_cause() {
     let reports = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&reports);
     let mut module = inlining(jit()).on_flush(move |report| {

@@ -50,7 +50,7 @@ fn a_report_is_short_unless_all_is_asked_for() {
 
 /// The number of calls is unknown then.
 #[test]
-fn a_report_without_all_records_counts_what_was_inlined() {
+fn a_report_without_all_records_counts_inlined_calls() {
     let inliner = Inliner::new(Always).records(RecordLevel::Changes);
     let mut module = InliningModule::new(jit(), inliner).drop_unused(true);
     front_end(TEXT, &mut module).unwrap();

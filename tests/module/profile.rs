@@ -41,7 +41,7 @@ fn count(policy: impl Inline, in_parallel: bool) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn counts_are_the_same_whatever_was_inlined() {
+fn counts_are_the_same_under_any_decisions() {
     let expected = [
         ("%main -> %often #0".to_owned(), 15),
         ("%main -> %once #0".to_owned(), 2),
@@ -55,7 +55,7 @@ fn counts_are_the_same_whatever_was_inlined() {
 }
 
 #[test]
-fn each_flush_has_a_table_and_what_was_flushed_counts_in_its_own() {
+fn each_flush_has_a_table_and_its_functions_count_there() {
     let inliner = Inliner::new(Always);
     let mut module = InliningModule::new(jit(), inliner).count_calls(true);
     let first = "export fn leaf(x) = x; export fn middle(x) = leaf(x) + leaf(x);";

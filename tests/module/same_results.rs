@@ -98,7 +98,7 @@ fn where_nothing_is_inlined_the_object_file_is_that_of_the_plain_module() {
 }
 
 #[test]
-fn an_object_module_makes_unwind_information_for_what_was_inlined_into() {
+fn an_object_module_makes_unwind_information_for_functions_with_inlined_calls() {
     let unwind_bytes = |in_parallel: bool| {
         let mut builder = object_builder();
         builder.unwind_info(true);

@@ -23,7 +23,7 @@ pub(crate) fn jit() -> JITModule {
     JITModule::new(builder)
 }
 
-/// A function that programs may import.
+/// Adds to its argument, for programs that import a function.
 extern "C" fn outside(x: i64) -> i64 {
     x + 1000
 }

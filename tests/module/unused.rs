@@ -57,7 +57,7 @@ fn a_flush_defines_a_local_function_too() {
 }
 
 #[test]
-fn an_object_file_lacks_what_nothing_refers_to() {
+fn an_object_file_lacks_unused_functions() {
     let text = "fn square(x) = x * x;
                 fn norm(x, y) = square(x) + square(y);
                 fn forgotten(x) = norm(x, x);
@@ -84,7 +84,7 @@ fn an_object_file_lacks_what_nothing_refers_to() {
 }
 
 #[test]
-fn a_jit_drops_what_is_unused_if_it_is_told_to() {
+fn a_jit_drops_unused_functions_on_request() {
     for in_parallel in [false, true] {
         let module = inlining(jit()).compile_in_parallel(in_parallel);
         let mut module = module.drop_unused(true);

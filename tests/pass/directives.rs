@@ -69,7 +69,7 @@ fn flatten_inlines_everything_below_and_nothing_elsewhere() {
 }
 
 #[test]
-fn a_flattened_call_flattens_what_comes_in_with_it_and_no_other_call() {
+fn a_flattened_call_flattens_the_calls_of_its_body_and_no_others() {
     let mut program = nested();
     hint(&mut program, "main", 0, SiteHint::Flatten);
     let inlined = run(Inliner::new(Never), &program);
@@ -91,7 +91,7 @@ fn a_flattened_call_flattens_what_comes_in_with_it_and_no_other_call() {
 }
 
 #[test]
-fn flatten_stops_at_what_is_never_to_be_inlined() {
+fn flatten_stops_at_functions_that_are_never_inlined() {
     let mut program = nested();
     attribute(&mut program, "main", |a| a.flatten = true);
     attribute(&mut program, "inner", |a| a.inline = InlineAttribute::Never);
@@ -218,7 +218,7 @@ fn a_hint_follows_its_call_where_every_function_has_hints() {
 }
 
 #[test]
-fn cold_calls_and_what_is_in_cold_functions_get_no_budget() {
+fn cold_calls_and_calls_in_cold_functions_get_no_budget() {
     let text = leaf("leaf", 30) + &through("middle", &["leaf"]) + &through("main", &["leaf"]);
     let inlined_sites = |program: &Program| {
         let inlined = run(Inliner::new(CostModel::default()), program);

@@ -125,7 +125,7 @@ fn unreachable_blocks_make_no_loop() {
 }
 
 #[test]
-fn arguments_are_described_by_what_defines_them() {
+fn arguments_are_described_by_their_definitions() {
     let text = "
         function %f(i64, f32, i64, i64, i64, i64, i8x16) fast {
         block0(v0: i64, v1: f32, v2: i64, v3: i64, v4: i64, v5: i64, v6: i8x16):

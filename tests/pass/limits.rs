@@ -103,7 +103,7 @@ fn the_program_does_not_grow_beyond_its_limit() {
 }
 
 #[test]
-fn a_function_may_grow_by_just_what_it_is_allowed() {
+fn a_function_may_grow_up_to_its_limit() {
     let program = program(&(leaf("leaf", 10) + &through("main", &["leaf"])));
     let mut limits = Limits::default();
     limits.function_growth = 0.0;

@@ -178,7 +178,7 @@ fn attributes_win_over_the_policy() {
 }
 
 #[test]
-fn a_cold_function_is_not_worth_what_a_hot_one_is() {
+fn a_cold_function_is_worth_less_than_a_hot_one() {
     // 30 instructions are worth it under the default model, unless they seldom run.
     let text = leaf("callee", 30) + &through("main", &["callee"]);
     let mut program = program(&text);

@@ -244,7 +244,7 @@ fn calls_that_the_callees_code_forbids_are_listed() {
 }
 
 #[test]
-fn the_policy_decides_what_the_plan_does_not_list() {
+fn the_policy_decides_calls_that_the_plan_does_not_list() {
     let program = program(&layered());
     let mut plan = Plan::new();
     let path = |callee: &str, ordinal| {
@@ -438,7 +438,7 @@ proptest! {
 
     /// Names of any bytes, in paths of any length.
     #[test]
-    fn every_plan_reads_back_from_what_it_displays_as(
+    fn every_plan_reads_back_from_its_text(
         sites in prop::collection::vec(
             (
                 prop::collection::vec((name(), any::<u32>()), 2..5),

@@ -34,7 +34,7 @@ fn a_closure_is_a_policy() {
 }
 
 #[test]
-fn a_closure_may_change_what_it_holds() {
+fn a_closure_may_change_its_state() {
     let program = two_leaves();
     let mut asked = Vec::new();
     let recording = from_fn_mut(|site: &CallSite<'_>| {
@@ -79,12 +79,12 @@ fn the_first_policy_that_decides_wins() {
     assert!(!sites[1].inlined);
 }
 
-/// Whether `policy` inlines the one call of `%main` in `text`, `%main` being exported.
+/// Returns whether `policy` inlines the one call of `%main` in `text`, `%main` being exported.
 fn inlines(policy: impl Inline, text: &str) -> bool {
     inlines_in(policy, &program_exporting(text, &["main"]))
 }
 
-/// The same where `%callee` is exported too, and stays in any case.
+/// Returns the same where `%callee` is exported too, and stays in any case.
 fn inlines_exported(policy: impl Inline, text: &str) -> bool {
     inlines_in(policy, &program_exporting(text, &["main", "callee"]))
 }
@@ -103,7 +103,7 @@ fn small_goes_by_the_callee_and_by_the_sum() {
 }
 
 #[test]
-fn small_adds_up_what_was_accepted_before() {
+fn small_adds_up_the_callees_accepted_before() {
     let text = leaf("callee", 10) + &through("main", &["callee"; 5]);
     let program = program(&text);
     // 7 instructions at the start.
@@ -115,8 +115,8 @@ fn small_adds_up_what_was_accepted_before() {
     assert_eq!(decisions, [true, true, false, false, false]);
 }
 
-/// `%main` calls `%callee` with what `argument` defines as v1, inside `loops` loops. Another
-/// function calls it too.
+/// Returns a text in which `%main` calls `%callee` inside `loops` loops, with the v1 that
+/// `argument` defines. Another function calls it too.
 fn call_with(callee: &str, argument: &str, loops: usize) -> String {
     let mut text = callee.to_owned();
     text += &through("another", &["callee"]);
@@ -205,8 +205,8 @@ fn the_cost_model_allows_more_for_a_local_function_with_few_call_sites() {
     }
 }
 
-/// `%main` calls `%push` at `sites` sites, and `%push` calls the large function `%grow` at its
-/// only site, in a block of its own or in the first one.
+/// Returns a text in which `%main` calls `%push` at `sites` sites, and `%push` calls the large
+/// function `%grow` at its only site, in a block of its own or in the first one.
 fn grows(sites: usize, is_conditional: bool) -> String {
     let code = match is_conditional {
         true => {
@@ -248,7 +248,7 @@ fn the_cost_model_keeps_a_caller_small_that_may_be_copied_itself() {
 }
 
 #[test]
-fn the_cost_model_takes_from_cold_code_only_what_makes_it_smaller() {
+fn the_cost_model_inlines_into_cold_code_only_to_make_it_smaller() {
     let cold = |insts: usize| {
         leaf("callee", insts)
             + &through("another", &["callee"])

@@ -292,7 +292,7 @@ fn files_that_are_not_profiles_are_refused() {
 }
 
 #[test]
-fn each_call_gets_a_counter_whatever_kind_it_is() {
+fn calls_of_each_kind_get_a_counter() {
     let text = "function %m(i64) -> i64 tail {
             sig0 = (i64) -> i64 tail
             fn0 = %a(i64) -> i64 tail

@@ -98,7 +98,7 @@ fn records_of_unchanged_calls_can_be_left_out() {
 }
 
 #[test]
-fn each_policy_makes_the_same_of_a_module_whatever_is_recorded() {
+fn each_policy_gives_the_same_module_at_every_record_level() {
     let mut left_out = 0;
     for module in ["bytecode", "lists", "checked_debug"] {
         let path = format!(

@@ -75,7 +75,7 @@ fn each_site_of_the_input_is_there_once() {
 }
 
 #[test]
-fn each_site_says_what_it_is_and_why() {
+fn each_site_has_its_callee_kind_decision_and_reason() {
     let program = program(MIXED);
     let inlined = run_always(&program);
     let mut sites = sites_of(&inlined, &program, "main");
@@ -191,7 +191,7 @@ fn the_observer_hears_of_each_function_once() {
 }
 
 #[test]
-fn statistics_count_what_is_in_the_bodies() {
+fn statistics_agree_with_the_bodies() {
     let text = leaf("leaf", 5) + &through("main", &["leaf", "leaf"]);
     let program = program(&text);
     let inlined = run_always(&program);

@@ -30,7 +30,7 @@ fn text(callee: &str, test: &str) -> String {
     )
 }
 
-/// Returns what the site in `%main` says: constant ways and all ways of each result, and the
+/// Returns the facts of the site in `%main`: constant ways and all ways of each result, and the
 /// branches that it decides.
 fn told(callee: &str, test: &str) -> Vec<((u32, u32), u32)> {
     let seen = Mutex::new(Vec::new());

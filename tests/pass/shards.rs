@@ -96,7 +96,7 @@ fn link(plan: &ShardPlan, shards: &[(&str, Program)]) -> LinkedShard {
 }
 
 #[test]
-fn a_shard_inlines_functions_of_another_with_what_is_in_them() {
+fn a_shard_inlines_functions_of_another_with_their_copied_calls() {
     let shards = main_and_middle();
     let inliner = Inliner::new(CostModel::default());
     let thin = thin(&summaries(&shards), None, &inliner).unwrap();
@@ -648,7 +648,7 @@ fn handlers_of_calls_of_quiet_functions_elsewhere_go() {
 
 /// A record has the final size of a callee that its callers wait for.
 #[test]
-fn callers_do_not_wait_for_what_the_plan_never_inlines() {
+fn callers_do_not_wait_for_functions_that_the_plan_never_inlines() {
     let text = "
         function %main(i64) -> i64 fast {
             sig0 = (i64) -> i64 fast

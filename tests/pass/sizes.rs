@@ -131,7 +131,7 @@ fn the_size_after_is_that_of_the_result() {
 }
 
 #[test]
-fn ordinary_calls_weigh_what_they_did() {
+fn ordinary_calls_count_as_one_instruction() {
     // Eight arguments and a result.
     let text = "function %callee(i64, i64, i64, i64, i64, i64, i64, i64) -> i64 fast {
             fn0 = %outside(i64, i64, i64, i64, i64, i64, i64, i64) -> i64 fast

@@ -45,7 +45,7 @@ fn uses_of(params: &str, body: &str) -> Vec<(AddressUse, u32)> {
 }
 
 #[test]
-fn summaries_tell_what_becomes_of_addresses() {
+fn summaries_tell_the_uses_of_addresses() {
     let all_kinds = uses_of(
         "i64, i64, i64, i64, i64, i64",
         "v10 = load.i64 v0+8
@@ -267,7 +267,7 @@ fn summaries_tell_of_slots_that_no_caller_needs() {
 }
 
 #[test]
-fn the_cost_model_does_not_count_what_becomes_values_anyway() {
+fn the_cost_model_does_not_count_slots_that_become_values_anyway() {
     let of = |optimize, with: &str| {
         let text = MAKE.replace("{slot}", "").replace("{use}", with);
         let program = program_exporting(&text, &["main", "make"]);
@@ -307,7 +307,7 @@ fn reason(inlined: &Inlined) -> String {
 }
 
 #[test]
-fn the_cost_model_counts_what_would_become_values() {
+fn the_cost_model_counts_slots_that_would_become_values() {
     let exported = ["main", "get"];
     let of = |slot: &str, rest: &str, model: CostModel| {
         let text = with_record(slot, rest);
@@ -501,7 +501,7 @@ block6:
 }
 ";
 
-/// A model by which `%next`, at its full size, is too large even with the slots of `%sum`.
+/// Returns a model by which `%next`, at its full size, is too large even with the slots of `%sum`.
 fn without_loops() -> CostModel {
     CostModel::default().with_loop_bonus(0)
 }

@@ -75,7 +75,7 @@ fn run<T>(
 }
 
 #[test]
-fn a_stream_gives_what_the_whole_program_gives() {
+fn a_stream_gives_the_result_of_the_whole_program() {
     let program = program();
     let declared = declared_keeping(&program);
     let isa = isa("x86_64");

@@ -12,7 +12,7 @@ use cranelift_inliner::program::{FunctionId, FunctionName, Program};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
-/// Each function calls the one before, in a line.
+/// Returns a program in which each function calls the one before, in a line.
 fn chain(length: usize) -> Program {
     let mut text = leaf("f0", 3);
     for number in 1..length {

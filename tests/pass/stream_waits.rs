@@ -18,7 +18,7 @@ use std::fmt::Write;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 
-/// A callee of about `insts` instructions, and its caller.
+/// Returns a callee of about `insts` instructions, and its caller.
 fn pair(insts: usize) -> Program {
     let mut text = String::from("function %callee(i64) -> i64 fast {\nblock0(v0: i64):\n");
     for value in 1..insts {
@@ -94,7 +94,7 @@ fn assert_same<T>(program: &Program, inliner: &Inliner<'_>, streamed: &Streamed<
     assert_eq!(records(&streamed.inlined), records(&inlined));
 }
 
-/// In a pool of one thread: its queue is empty when `define` returns.
+/// Runs in a pool of one thread: its queue is empty when `define` returns.
 fn without(program: &Program, inliner: &Inliner<'_>, missing: &str) -> Vec<String> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     pool.unwrap()

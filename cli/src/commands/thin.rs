@@ -139,8 +139,8 @@ fn failure_of(error: &ThinError, paths: &[PathBuf], shards: &[String]) -> Failur
             format!("{} are of one shard, {name}", files.join(" and "))
         }
         ThinError::DuplicateDefinition { .. } => format!(
-            "{error}; `summarize --export` names what other shards may call, and `--once` what several \
-             may define"
+            "{error}; `summarize --export` names functions that other shards may call, and `--once` \
+             those that several may define"
         ),
         error => error.to_string(),
     })

@@ -89,7 +89,7 @@ pub(super) fn transforms(statistics: &Statistics) -> Markup {
     html! {
         @if !rows.is_empty() {
             table {
-                caption { "What became of functions after inlining" }
+                caption { "Changes of functions after inlining" }
                 thead { tr {
                     th scope="col" { "Transform" }
                     th.num scope="col" { "Number" }

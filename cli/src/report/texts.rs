@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn where_room_is_short_texts_of_what_changed_most_come_first() {
+    fn where_room_is_short_texts_of_the_greatest_changes_come_first() {
         let text = "function %leaf(i64) -> i64 {\nblock0(v0: i64):\n    v1 = imul v0, v0\n    \
                     v2 = imul v1, v0\n    return v2\n}\n"
             .to_owned()
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_after_is_put_together_from_what_is_left_and_what_is_new() {
+    fn the_text_after_is_put_together_from_old_and_new_lines() {
         let before = "a\nb\n\nc\nd\ne";
         for after in [
             "a\nb\n\nc\nd\ne",

@@ -204,7 +204,7 @@ impl Script {
     }
 
     /// Returns the instruction set of the first target that this machine can execute: its settings
-    /// decide what the verifier accepts. `None` without such a target; then no directive is
+    /// decide which code it verifies. `None` without such a target; then no directive is
     /// executed.
     pub(crate) fn executable_isa(&self) -> Option<OwnedTargetIsa> {
         match &self.plan {

@@ -154,7 +154,7 @@ fn two_calls() -> String {
 }
 
 #[test]
-fn each_flag_about_decisions_does_what_it_says() {
+fn each_flag_about_decisions_has_its_effect() {
     let place = Workplace::with(&[("m.clif", &two_calls())]);
     let none = serde_json::json!({});
     let told = |reason: &str, count: u64| serde_json::json!({ reason: count });

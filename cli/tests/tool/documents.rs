@@ -89,7 +89,7 @@ fn run_all(document: &str) -> (usize, usize) {
 }
 
 #[test]
-fn the_commands_of_the_guide_print_what_stands_below_them() {
+fn the_commands_of_the_guide_print_the_text_below_them() {
     assert_eq!(run_all("GUIDE.md"), (6, 1));
 }
 
@@ -101,7 +101,7 @@ fn the_commands_for_plans_and_profiles_work() {
 
 /// The picture at the head of the README is a module that is shipped, and its output.
 #[test]
-fn the_readme_shows_what_opt_prints() {
+fn the_readme_shows_the_output_of_opt() {
     let root = Path::new(ROOT);
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let texts: Vec<Block> = blocks(&readme);

@@ -157,7 +157,7 @@ fn without_a_name_the_functions_that_changed_most_are_told() {
 }
 
 #[test]
-fn json_has_what_the_tree_has() {
+fn json_has_the_contents_of_the_tree() {
     let place = Workplace::with(&[("m.clif", NESTED)]);
     let arguments = "explain m.clif --function main --policy always --never again";
     let json = place.run(&format!("{arguments} --format json")).json();

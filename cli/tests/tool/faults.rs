@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 /// The old content that every output of these tests replaces.
-const OLD: &str = "what was here before";
+const OLD: &str = "the old text";
 
 /// Returns a module so large that each output of the tool takes more than one write.
 fn large_module(functions: usize) -> String {

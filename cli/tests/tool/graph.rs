@@ -185,7 +185,7 @@ fn a_picture_that_is_hard_to_read_advises_another() {
 }
 
 #[test]
-fn graphviz_draws_what_the_tool_writes_where_it_is_installed() {
+fn graphviz_draws_the_output_of_the_tool_where_it_is_installed() {
     if Command::new("dot").arg("-V").output().is_err() {
         eprintln!("passed over: Graphviz is not installed");
         return;

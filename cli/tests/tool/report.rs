@@ -34,7 +34,7 @@ fn rows(section: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_overview_tells_what_became_of_slots_and_calls() {
+fn the_overview_counts_promoted_slots_and_resolved_calls() {
     let text = "\
 function %leaf(i64) -> i64 {
 block0(v0: i64):
@@ -64,7 +64,7 @@ block0(v0: i64):
     place.run("report m.clif --policy always").ok();
     let page = place.read("m.html");
     let overview = section(&page, "overview");
-    let table = overview.split("What became of functions after inlining");
+    let table = overview.split("Changes of functions after inlining");
     let told = rows(table.last().unwrap());
     let has = |row: [&str; 2]| told.iter().any(|told| told[..] == row);
     assert!(has(["slots promoted", "1"]), "{told:?}");
@@ -325,7 +325,7 @@ fn too_many(count: usize) -> String {
 }
 
 #[test]
-fn a_page_stays_below_ten_megabytes_and_says_what_it_leaves_out() {
+fn a_page_stays_below_ten_megabytes_and_names_the_parts_left_out() {
     let count = 8000;
     let place = Workplace::with(&[("m.clif", &too_many(count))]);
     place.run("report m.clif --policy always --no-verify").ok();

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 #[test]
-fn statistics_are_what_one_counts_by_hand() {
+fn statistics_equal_counts_by_hand() {
     let place = Workplace::with(&[("m.clif", COUNTED)]);
     let mut stats = place
         .run("opt m.clif -o out.clif --policy always --stats=json")

@@ -327,7 +327,7 @@ fn a_name_that_is_nearly_right_in_one_of_several_files_is_told() {
 }
 
 #[test]
-fn the_settings_of_the_file_decide_what_verifies() {
+fn the_settings_of_the_file_decide_which_code_verifies() {
     let module = |set: &str| {
         format!(
             "test run\n{set}\ntarget {}\nfunction %f() -> i64 {{\nblock0:\n    \
@@ -358,7 +358,7 @@ fn remarks_and_tables_cover_all_files() {
 }
 
 #[test]
-fn all_directives_of_the_examples_hold_whatever_is_inlined() {
+fn all_directives_of_the_examples_hold_under_every_policy() {
     let folder = format!("{ROOT}/examples/modules");
     let files = fs::read_dir(&folder).unwrap();
     let texts = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());

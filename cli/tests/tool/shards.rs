@@ -67,7 +67,7 @@ block3:
     text
 }
 
-/// Returns what the program returns for 7.
+/// Returns the result of the program for 7.
 pub(super) fn expected() -> i64 {
     expected_with(|i| 13 * i as i64)
 }
@@ -114,7 +114,7 @@ pub(super) fn prepared() -> Workplace {
     place
 }
 
-/// Whether a program is installed; says that a test is passed over if not.
+/// Returns whether a program is installed, and says that a test is passed over if not.
 pub(super) fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
@@ -185,7 +185,7 @@ pub(super) fn importers_of(place: &Workplace, shard: usize) -> BTreeSet<usize> {
 }
 
 #[test]
-fn ninja_builds_a_program_in_24_shards_and_only_what_an_edit_reaches() {
+fn ninja_builds_a_program_in_24_shards_and_only_the_files_that_an_edit_reaches() {
     if !has("ninja") || !has("cc") || !cfg!(target_arch = "x86_64") {
         return;
     }
@@ -488,7 +488,8 @@ fn errors_about_shards_name_files_and_options() {
     assert_eq!(error, expected);
     let error = place.run("thin s1.sum s2.sum -o out").failed();
     let expected = "error: %helper is defined in s1.clif and again in s2.clif; `summarize --export` \
-                    names what other shards may call, and `--once` what several may define\n";
+                    names functions that other shards may call, and `--once` those that several \
+                    may define\n";
     assert_eq!(error, expected);
 
     place

@@ -35,9 +35,9 @@ pub(super) struct Built {
     /// The processes by the last lines of Bazel, without the part of Bazel itself and cached
     /// results.
     pub(super) processes: usize,
-    /// The objects by the log of what it ran, as paths from its output folder.
+    /// The objects by the log of its actions, as paths from its output folder.
     pub(super) objects: BTreeSet<String>,
-    /// What Bazel said.
+    /// Bazel's messages.
     pub(super) errors: String,
 }
 
@@ -99,7 +99,7 @@ impl Bazel {
         self.0.path().join("log.json")
     }
 
-    /// Returns the result of a build by what Bazel said at its end.
+    /// Returns the result of a build by Bazel's messages at its end.
     pub(super) fn built(&self, errors: String) -> Built {
         Built {
             processes: processes(&errors),
@@ -156,7 +156,7 @@ pub(super) fn result(place: &Workplace) -> i64 {
     printed.trim().parse().unwrap()
 }
 
-/// Edits and summarizes one shard, and returns what the program returns then.
+/// Edits and summarizes one shard, and returns the program's result then.
 pub(super) fn edited(place: &Workplace, mask: i64) -> i64 {
     let edited = shard(5).replace("iconst.i64 65", &format!("iconst.i64 {mask}"));
     place.write("s5.clif", &edited);
@@ -190,7 +190,7 @@ pub(super) fn named(shards: impl IntoIterator<Item = usize>) -> BTreeSet<String>
 }
 
 #[test]
-fn bazel_builds_a_program_in_24_shards_and_only_what_an_edit_reaches() {
+fn bazel_builds_a_program_in_24_shards_and_only_the_files_that_an_edit_reaches() {
     if !cfg!(target_arch = "x86_64") || !has("cc") {
         return;
     }
@@ -234,7 +234,7 @@ fn bazel_builds_a_program_in_24_shards_and_only_what_an_edit_reaches() {
     let calling = place.bytes("bazel-bin/out/s4.o");
     thin(&place);
     let built = bazel.build(&place, "//:link", &[]);
-    // The shard itself is what it was.
+    // The shard itself is unchanged.
     let others = importers.into_iter().filter(|&i| i != 5);
     assert_eq!(built.objects, named(others), "{}", built.errors);
     assert_eq!(built.warnings(), [""; 0]);

@@ -83,7 +83,7 @@ public:
     unsigned kind() const override { return 2; }
 };
 
-// What two operands have in common; `Self` has the rest.
+// The common part of two operands; `Self` has the rest.
 template <class Self> class Binary : public Node {
 protected:
     Formula left, right;

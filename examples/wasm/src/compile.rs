@@ -27,14 +27,14 @@ use cranelift_module::{FuncId, Linkage, Module};
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Which calls are inlined.
+/// The calls that are inlined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// None: functions go to Cranelift as they are.
     None,
     /// Those of small functions.
     Small(Small),
-    /// What the cost model finds worth it.
+    /// Those that the cost model finds worth it.
     Cost(CostModel),
     /// All that can be.
     Always,
@@ -46,8 +46,8 @@ impl Default for Policy {
     }
 }
 
-/// When functions are compiled, and by which threads. All but the first are only for code in this
-/// process, which nothing unwinds, and that is not to be debugged.
+/// The time at which functions are compiled, and the threads. All but the first are only for code
+/// in this process, which nothing unwinds, and that is not to be debugged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Schedule {
     /// After all are translated, one after the other.
@@ -59,21 +59,21 @@ pub enum Schedule {
     InBackground,
 }
 
-/// How to compile.
+/// Options of a compilation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'p> {
-    /// Which calls are inlined.
+    /// The calls that are inlined.
     pub policy: Policy,
     /// Whether all functions are optimized by the pass, and not only those into which something
     /// was inlined.
     pub optimize: bool,
-    /// How often calls were executed in an earlier run.
+    /// The counts of calls in an earlier run.
     pub profile: Option<&'p Profile>,
     /// Whether calls get counters, for [`JitProgram::profile`](crate::JitProgram::profile).
     pub count_calls: bool,
     /// Whether functions stay that nothing refers to any more, as if all were exported.
     pub keep_unused: bool,
-    /// When functions are compiled, and by which threads.
+    /// The time at which functions are compiled, and the threads.
     pub schedule: Schedule,
     /// Whether code stops before each instruction for `Instance::set_debugger`, and
     /// [`JitProgram::frame_table`](crate::JitProgram::frame_table) has a table for it.

@@ -17,7 +17,7 @@ pub enum Error {
     Unsupported {
         /// The feature, in the plural.
         feature: String,
-        /// Where.
+        /// The place.
         offset: u64,
     },
     /// It imports something that is not provided.
@@ -27,7 +27,7 @@ pub enum Error {
         module: String,
         /// The name in it.
         name: String,
-        /// Where.
+        /// The place.
         offset: u64,
     },
     /// Cranelift or the inlining pass refused something.

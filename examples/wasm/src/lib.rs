@@ -23,7 +23,7 @@
 //! | `explain.rs` | the decision for each call, in the module's own names, as text and as a page |
 //! | `scan.rs` | facts about functions before they are translated, for a stream |
 //! | `image.rs` | where the code may trap |
-//! | `runtime/` | a package of its own: what is there while a program runs |
+//! | `runtime/` | a package of its own: memory, traps and WASI while a program runs |
 
 mod compile;
 mod entry;

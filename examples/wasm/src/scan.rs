@@ -123,9 +123,9 @@ struct Frame {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// It is never reached.
+    /// Code that is never reached.
     Dead,
-    /// Also an `if` whose `else` has begun.
+    /// A block, or an `if` whose `else` has begun.
     Block,
     Loop,
     If,

@@ -25,7 +25,7 @@ fn is_all() -> bool {
     std::env::var_os("DEBUG_ALL").is_some()
 }
 
-/// How a program is built: the policy, and whether all functions are optimized.
+/// Returns the ways to build a program: the policy, and whether all functions are optimized.
 fn ways() -> Vec<(Policy, bool)> {
     let (small, cost) = (
         Policy::Small(Small::default()),

@@ -20,12 +20,12 @@ use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
 use wasmi::{Engine, Linker, Module, Store, TrapCode, Val};
 
-/// What can be seen of a module: what its exported functions return one after the other, and what
-/// is left in the globals and memories of its instances. After a trap comes a new instance, since
+/// The visible behaviour of a module: the results of its exported functions one after the other,
+/// and the final globals and memories of its instances. After a trap comes a new instance, since
 /// the fuel may be used up.
 #[derive(Debug, Default, PartialEq)]
 struct Behavior {
-    /// Why it could not be made ready.
+    /// The reason why it could not be made ready.
     not_ready: Option<&'static str>,
     calls: Vec<(String, Result<Vec<u64>, &'static str>)>,
     left: Vec<(BTreeMap<String, u64>, u64)>,

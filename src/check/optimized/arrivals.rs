@@ -251,7 +251,7 @@ impl Walk<'_> {
         self.rollback(&mark);
         match found {
             true => {
-                let message = "what no store precedes decides where to go";
+                let message = "an unwritten value decides where to go";
                 Err(self.at(branch, message, Unproved::CannotTell))
             }
             false => Ok(()),

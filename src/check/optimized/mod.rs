@@ -25,7 +25,7 @@
 //! bytes that neither function can read change nothing. Slots of both functions are paired if terms
 //! that must be equal differ only in slots.
 //!
-//! **What is proved.** On every path calls, accesses of other memory, atomics, fences, traps and
+//! **Proved.** On every path calls, accesses of other memory, atomics, fences, traps and
 //! sequence points are the same, in the same order, with equal operands, flags, source locations,
 //! tags and stack maps; so are the ends, the stack limit and the handlers. An indirect call may be
 //! direct if its target is the address of that function and the signatures are equal, and may be

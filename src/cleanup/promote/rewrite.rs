@@ -311,7 +311,10 @@ impl<'a> Rewriter<'a> {
             }
             Some(Origin::Unknown) | None => None,
         };
-        debug_assert!(value.is_some(), "what reaches a read was written before");
+        debug_assert!(
+            value.is_some(),
+            "the value that reaches a read was written before"
+        );
         match value {
             Some(value) => value,
             None => self.zero(self.pieces.all[variable].ty),

@@ -322,7 +322,7 @@ fn sum(summaries: &[ShardSummary], count: fn(&ShardSummary) -> usize) -> usize {
     summaries.iter().map(count).sum()
 }
 
-/// A stack of more than 4 GiB exceeds all limits anyway.
+/// Returns a size of a stack. One of more than 4 GiB exceeds all limits anyway.
 fn bytes(bytes: u64) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -123,8 +123,8 @@ impl Body<'_, '_, '_> {
         End::Open
     }
 
-    /// Mostly shows the host the numbers that a statement made: those behind the first `known`
-    /// values.
+    /// Shows the host the numbers that a statement made, in most cases: those behind the first
+    /// `known` values.
     pub(super) fn observe_since(&mut self, known: usize) {
         if !self.choices.chance(64) {
             let made = self.values.get(known..).unwrap_or_default().iter().copied();

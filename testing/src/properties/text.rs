@@ -51,8 +51,7 @@ fn twice(program: &Program) -> Result<Option<Program>, Broken> {
     })
 }
 
-/// Unprinted parts are missing in the second text too, so stack maps and tags are compared
-/// separately.
+/// Compares stack maps and tags. If they are not printed, they are missing in the second text too.
 fn nothing_left_out(program: &Program, read: &Program) -> Result<(), Broken> {
     for (id, function) in program.iter() {
         let Some(read) = read.get(id) else { continue };

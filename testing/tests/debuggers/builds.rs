@@ -56,7 +56,7 @@ pub(crate) const REFERENCE: Build = Build {
     order: Order::Rounds,
 };
 
-/// The others.
+/// Returns the other builds.
 pub(crate) fn builds() -> Vec<Build> {
     let mut builds = Vec::new();
     for level in [OptLevel::None, OptLevel::Speed, OptLevel::SpeedAndSize] {

@@ -194,7 +194,7 @@ fn lldb_shows_the_same_call_tree_of_webassembly_programs() {
     compare_wasm(&LLDB, count().div_ceil(50));
 }
 
-/// The programs do one round. They are large, so there are fewer than of the generated ones.
+/// Compares programs of one round. They are large, so there are fewer than of the generated ones.
 fn compare_wasm(machine: &Machine, count: u64) {
     if let Some(runtime) = wasm::runtime() {
         let host = Host::of_wasm(20, &runtime, &["1"]);

@@ -55,7 +55,7 @@ fn an_exception_goes_on_at_the_innermost_handler_of_its_tag() {
 }
 
 #[test]
-fn any_handler_takes_what_a_default_takes_and_contexts_are_passed_over() {
+fn any_handler_takes_the_exceptions_of_a_default_and_contexts_are_passed_over() {
     let clif = "
 function %main(i64) -> i64, i64 tail {
     sig0 = (i64, i64) tail

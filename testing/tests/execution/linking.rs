@@ -85,7 +85,7 @@ block0(v0: i32):
 }
 
 #[test]
-fn only_what_is_called_from_outside_must_be_callable_so() {
+fn only_functions_called_from_outside_must_be_callable_so() {
     let clif = "
 function %by_value(i64 sarg(16)) -> i64 system_v {
 block0(v0: i64):

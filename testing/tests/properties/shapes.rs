@@ -87,7 +87,7 @@ fn programs_compile_on_every_architecture() {
 }
 
 #[test]
-fn invocations_fit_what_they_call() {
+fn invocations_fit_their_functions() {
     for seed in 0..SEEDS {
         let generated = generate(&Shape::new(), seed);
         assert!(!generated.invocations.is_empty());
@@ -143,7 +143,7 @@ fn no_bytes_give_the_smallest_program() {
 }
 
 #[test]
-fn programs_end_and_do_natively_what_they_do_interpreted() {
+fn programs_end_and_do_the_same_natively_and_interpreted() {
     let engines: Vec<Engine> = [OptLevel::None, OptLevel::Speed]
         .into_iter()
         .filter(|_| Engine::works_here())

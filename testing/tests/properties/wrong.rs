@@ -434,7 +434,7 @@ fn a_slot_with_accesses_that_overlap_is_within_the_limits() {
 }
 
 #[test]
-fn an_engine_that_changes_what_it_refuses() {
+fn an_engine_that_changes_a_refused_call() {
     let options = SpliceOptions::default();
     let result = properties::refusals_change_nothing(&program(), |caller, call, callee| {
         let result = splice(caller, call, callee, &options);

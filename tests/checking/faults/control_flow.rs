@@ -107,7 +107,7 @@ pub(super) const ARITHMETIC: Base = Base {
             "became `v13 = isub",
         ),
         edited(
-            "a return skips what follows the call",
+            "a return skips the code behind the call",
             &[("jump block12(v23) ; v23 = 22", "jump block1(v23, v23)")],
             "did not become a call",
         ),

@@ -74,7 +74,7 @@ pub(super) const STRUCTURES_AND_REGIONS: Base = Base {
             "past stores to alias regions",
         ),
         edited(
-            "what is stored before a structure is copied has a region",
+            "a store before the copy of a structure has a region",
             &[("istore8 notrap v3, v3", "istore8 notrap region0 v3, v3")],
             "past stores to alias regions",
         ),

@@ -15,11 +15,11 @@ pub struct Context {
     pub memory: *mut u8,
     /// The size of the memory.
     pub memory_pages: u64,
-    /// Where the innermost entry goes on after a trap, with which frame and stack pointer.
+    /// The address at which the innermost entry goes on after a trap.
     pub entry_handler: usize,
-    /// See `entry_handler`.
+    /// The frame pointer there.
     pub entry_frame: usize,
-    /// See `entry_handler`.
+    /// The stack pointer there.
     pub entry_stack: usize,
     /// The state that host functions work on.
     pub host: *mut Host,
@@ -35,7 +35,7 @@ pub fn global_offset(tables: usize, global: u32) -> i32 {
     (size_of::<Context>() + 8 * (tables + global as usize)) as i32
 }
 
-/// How many results a function returns in registers, as many as all targets have for them. The
+/// The number of results that a function returns in registers, which all targets have. The
 /// further ones are in the context, from the return to the end of the call.
 pub const REGISTER_RESULTS: usize = 8;
 

@@ -5,7 +5,7 @@ use crate::traps::Stack;
 use cranelift_inliner::frames::FrameMemory;
 use std::fmt;
 
-/// Called at each breakpoint; returns whether the program goes on.
+/// The function that is called at each breakpoint, and returns whether the program goes on.
 pub(crate) struct Debugger(pub(crate) Box<dyn FnMut(&Stop) -> bool>);
 
 impl fmt::Debug for Debugger {

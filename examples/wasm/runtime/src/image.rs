@@ -42,26 +42,26 @@ pub struct Image {
     pub start: Option<u32>,
 }
 
-/// Where a segment goes.
+/// The destination of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Placement {
-    /// To an offset of a table (or of memory, which has no number), before anything runs.
+    /// An offset of a table (or of memory, which has no number), before anything runs.
     Active {
         /// The table.
         table: u32,
         /// The first element or byte.
         offset: u32,
     },
-    /// Where the program puts it.
+    /// A place that the program chooses.
     Passive,
-    /// Nowhere: it only tells which functions have references.
+    /// None: the segment only tells which functions have references.
     Declared,
 }
 
 /// A segment of functions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Elements {
-    /// Where it goes.
+    /// The destination.
     pub placement: Placement,
     /// Functions by their numbers; `None` is a null reference.
     pub functions: Vec<Option<u32>>,
@@ -70,7 +70,7 @@ pub struct Elements {
 /// A segment of bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Data {
-    /// Where it goes.
+    /// The destination.
     pub placement: Placement,
     /// The bytes.
     pub bytes: Vec<u8>,
@@ -81,11 +81,11 @@ pub struct Data {
 pub struct Function {
     /// The name, for people.
     pub name: String,
-    /// Equal for functions of equal types, and 0 only for one that is not of the module.
+    /// A number, equal for functions of equal types, and 0 only for one that is not of the module.
     pub type_id: u32,
     /// Bytes of code; 0 if there is none, since nothing calls the function any more.
     pub size: u32,
-    /// Where the code may trap, by offset.
+    /// The places at which the code may trap, by offset.
     pub traps: Vec<(u32, TrapKind)>,
 }
 
@@ -129,7 +129,7 @@ pub enum Exported {
     Memory,
 }
 
-/// Why a program stopped.
+/// The reason why a program stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each says itself in `Display`")]
 pub enum TrapKind {

@@ -16,23 +16,23 @@ use std::fmt;
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Once, OnceLock};
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// With results.
+    /// A return with results.
     Returned,
-    /// By `proc_exit` with this code.
+    /// A call of `proc_exit` with this code.
     Exited(i32),
-    /// By a trap.
+    /// A trap.
     Trapped(Trap),
 }
 
 /// A trap and where it was.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub struct Trap {
-    /// Why the program stopped.
+    /// The reason.
     pub kind: TrapKind,
-    /// From the innermost outwards, those that were inlined too.
+    /// The active functions from the innermost outwards, inlined ones too.
     pub frames: Vec<StackFrame>,
 }
 

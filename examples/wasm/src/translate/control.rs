@@ -12,7 +12,7 @@ pub(super) struct Frame {
     kind: Kind,
     /// The target of branches to the frame: the head of a loop, or the code after any other frame.
     target: Block,
-    /// How many values a branch to it takes along.
+    /// The number of values that a branch to it takes along.
     arity: usize,
     results: usize,
     /// The height of the stack below the parameters.

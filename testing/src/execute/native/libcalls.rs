@@ -63,8 +63,8 @@ extern "C" fn fma_f64(x: f64, y: f64, z: f64) -> f64 {
     x.mul_add(y, z)
 }
 
-/// Byte `i` of the result is the byte of `source` selected by the low four bits of byte `i` of
-/// `selector`, or 0 if its high bit is set.
+/// Returns a vector of which byte `i` is the byte of `source` selected by the low four bits of byte
+/// `i` of `selector`, or 0 if its high bit is set.
 pub(super) fn shuffle_bytes(source: [u8; 16], selector: [u8; 16]) -> [u8; 16] {
     selector.map(|select| {
         if select & 0x80 != 0 {

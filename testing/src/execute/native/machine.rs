@@ -186,7 +186,7 @@ mod here {
         )
     }
 
-    /// Called by shims: function `number` of the host was called with the arguments in `slots`, and
+    /// Records a call of function `number` of the host with the arguments in `slots`, for shims;
     /// `fp` is the shim's frame pointer.
     extern "C" fn record(number: usize, slots: *mut Slot, fp: u64) {
         let running = RUNNING.get();

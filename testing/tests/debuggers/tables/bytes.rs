@@ -24,7 +24,7 @@ impl<'a> Cursor<'a> {
         u64::from_le_bytes(self.take(8).try_into().unwrap())
     }
 
-    /// A number in groups of seven bits, the lowest first.
+    /// Reads a number in groups of seven bits, the lowest first.
     pub(super) fn varint(&mut self) -> u64 {
         let mut number = 0;
         for shift in (0..).step_by(7) {
@@ -37,7 +37,7 @@ impl<'a> Cursor<'a> {
         number
     }
 
-    /// A number that was written as its difference from `base`.
+    /// Reads a number that was written as its difference from `base`.
     pub(super) fn from(&mut self, base: u32) -> u32 {
         let step = self.varint();
         apply(base, step)

@@ -111,7 +111,7 @@ pub(super) const IN_BACKTRACES: [Fault<Backtraces>; 15] = [
     }),
 ];
 
-/// Two points at one place are one.
+/// Sorts the points; two at one place become one.
 fn sort(table: &mut Backtraces) {
     table.points.sort_by_key(|point| point.key);
     table.points.dedup_by_key(|point| point.key);

@@ -72,7 +72,7 @@ fn every_order_of_splicing_gives_the_trace_without_inlining() {
 
 /// The reference of the other comparisons must itself be right.
 #[test]
-fn the_trace_is_what_the_source_says() {
+fn the_trace_agrees_with_the_source() {
     let nesting = reference(&CASES[0], 5);
     let places: Vec<Vec<u32>> = nesting
         .events
