@@ -3,7 +3,7 @@
 use arbitrary::Unstructured;
 use cranelift_codegen::settings::OptLevel;
 use cranelift_inliner::decide::Limits;
-use cranelift_inliner::pass::Inliner;
+use cranelift_inliner::pass::{Inliner, Optimize};
 use cranelift_inliner::splice::SpliceOptions;
 use cranelift_inliner_testing::decisions::Decisions;
 use cranelift_inliner_testing::generate::{Feature, Generated, Shape};
@@ -16,6 +16,7 @@ pub struct Case {
     /// One level per run: both would take twice as long.
     pub level: OptLevel,
     pub clean_up: bool,
+    pub optimize: Optimize,
 }
 
 // Each target uses some of these.
@@ -32,6 +33,11 @@ impl Case {
                 OptLevel::Speed
             },
             clean_up: flags & 2 == 0,
+            optimize: if flags & 4 == 0 {
+                Optimize::Inlined
+            } else {
+                Optimize::All
+            },
             generated: Shape::new()
                 .with(Feature::StackSwitches)
                 .generate(&mut bytes)?,
@@ -44,6 +50,7 @@ impl Case {
             .limits(limits())
             .splice_options(options())
             .clean_up(self.clean_up)
+            .optimize(self.optimize)
     }
 
     /// Ends the run if a property does not hold, showing the program.
@@ -54,8 +61,12 @@ impl Case {
                 decisions,
                 level,
                 clean_up,
+                optimize,
             } = self;
-            panic!("{error}\n{generated:?}\n{decisions:?}, {level}, clean-up: {clean_up}")
+            panic!(
+                "{error}\n{generated:?}\n{decisions:?}, {level}, clean-up: {clean_up}, \
+                 optimized: {optimize:?}"
+            )
         })
     }
 }

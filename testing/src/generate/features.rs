@@ -91,11 +91,11 @@ pub enum Feature {
     HandlerAddresses,
     /// Addresses of functions in stack slots, beside environments: calls through them, in loops and
     /// by other functions, and functions that change them. Programs then have a few more functions.
-    /// Off by default; only with [`Feature::Memory`].
+    /// Only with [`Feature::Memory`].
     Closures,
     /// Objects with the address of a table of functions, which is a stack slot or a
-    /// [table](cranelift_inliner::program::Program::add_table) of the program. Off by default; only
-    /// with [`Feature::Closures`].
+    /// [table](cranelift_inliner::program::Program::add_table) of the program. Only with
+    /// [`Feature::Closures`].
     MethodTables,
 }
 
@@ -152,8 +152,6 @@ impl Features {
             .without(Feature::StackSwitches)
             .without(Feature::ByteOrders)
             .without(Feature::HandlerAddresses)
-            .without(Feature::Closures)
-            .without(Feature::MethodTables)
     }
 
     pub(super) fn with(self, feature: Feature) -> Self {

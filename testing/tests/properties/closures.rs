@@ -15,7 +15,6 @@ use cranelift_inliner_testing::decisions::decisions;
 use cranelift_inliner_testing::generate::{Feature, Generated, Shape, programs};
 use cranelift_inliner_testing::properties;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use std::collections::BTreeMap;
 
 /// Returns programs with little else.
@@ -134,19 +133,6 @@ fn calls_through_closures_are_resolved_guarded_and_kept() {
     assert!(mismatched > 5, "{report}");
 }
 
-/// Returns a number of cases that are the same in each run, unless `PROPTEST_RNG_SEED` asks for
-/// others.
-fn same_cases(count: u32) -> ProptestConfig {
-    let config = cases(count);
-    match std::env::var_os("PROPTEST_RNG_SEED") {
-        Some(_) => config,
-        None => ProptestConfig {
-            rng_seed: RngSeed::Fixed(1),
-            ..config
-        },
-    }
-}
-
 /// Returns the pass with one of the policies.
 fn inliner(which: usize) -> Inliner<'static> {
     match which {
@@ -158,7 +144,7 @@ fn inliner(which: usize) -> Inliner<'static> {
 }
 
 proptest! {
-    #![proptest_config(same_cases(96))]
+    #![proptest_config(cases(96))]
 
     #[test]
     fn optimized_closures_behave(
