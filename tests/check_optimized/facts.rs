@@ -45,3 +45,21 @@ fn a_fact_about_a_byte_ends_where_the_byte_becomes_another() {
         "{unproved}"
     );
 }
+
+/// A chain of this many tests of different values, with one exit: facts about each of the values
+/// would take a minute.
+const TESTS: usize = 4000;
+
+#[test]
+fn facts_about_values_of_the_past_cost_nothing() {
+    let mut chain = String::from("function %f(i64) -> i64 system_v {\n");
+    chain += "block0(v0: i64):\n    jump block1(v0)\n";
+    for number in 1..TESTS {
+        let (next, param, sum) = (number + 1, 2 * number - 1, 2 * number);
+        chain += &format!("block{number}(v{param}: i64):\n");
+        chain += &format!("    v{sum} = iadd v{param}, v0\n");
+        chain += &format!("    brif v{sum}, block{next}(v{sum}), block{TESTS}(v{param})\n");
+    }
+    chain += &format!("block{TESTS}(v{0}: i64):\n    return v{0}\n}}", 2 * TESTS);
+    accept(&chain, &chain);
+}

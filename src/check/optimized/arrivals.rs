@@ -1,6 +1,7 @@
 //! Ways to the blocks of the optimised function, and the place of the other function on each.
 
 use super::Unproved;
+use super::facts::{MANY_FACTS, keep_about};
 use super::nodes::Node;
 use super::state::{Loaded, State};
 use super::walk::{MAX_HINTS, Outcome, Step, Walk};
@@ -181,6 +182,11 @@ impl Walk<'_> {
         }
         let values = state.before.len() + state.after.len() + state.loaded.len();
         self.spend(values + state.slots.len())?;
+        if state.facts.len() > MANY_FACTS {
+            let live = state.live();
+            self.spend(state.facts.len() + live.len())?;
+            keep_about(&self.world, &mut state.facts, live);
+        }
         self.rollback(&mark);
         let ways = &mut self.ways[target];
         let changed = match &mut self.states[target] {

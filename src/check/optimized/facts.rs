@@ -5,7 +5,9 @@ use super::evaluate::World;
 use super::nodes::{Node, Term, mask};
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
 use cranelift_codegen::ir::{InstructionData, Opcode};
+use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
+use std::slice;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fact {
@@ -28,6 +30,40 @@ pub(super) type Facts = BTreeMap<Node, Fact>;
 
 /// The maximum depth to which conditions are examined.
 const MAX_DEPTH: u32 = 6;
+
+/// With more facts, those about values of the past are dropped.
+pub(super) const MANY_FACTS: usize = 64;
+
+/// Drops the facts that no condition on `live` values asks for: those about terms that are neither
+/// parts of these values nor computed from such parts in one step. Without that, a chain of tests
+/// would carry a fact about each of its values to its end.
+pub(super) fn keep_about(world: &World, facts: &mut Facts, live: Vec<Node>) {
+    let nodes = &world.nodes;
+    let mut parts: FxHashSet<Node> = live.iter().copied().collect();
+    let mut level = live;
+    for _ in 0..MAX_DEPTH {
+        let operands = level.iter().flat_map(|&node| operands(nodes.term(node)));
+        level = operands
+            .copied()
+            .filter(|&node| parts.insert(node))
+            .collect();
+    }
+    let is_part = |node: &Node| parts.contains(node) || nodes.constant_of(*node).is_some();
+    facts.retain(|node, _| {
+        let operands = operands(nodes.term(*node));
+        is_part(node) || !operands.is_empty() && operands.iter().all(is_part)
+    });
+}
+
+/// Returns the terms by which facts about a term are found.
+fn operands(term: &Term) -> &[Node] {
+    match term {
+        Term::Computed { args, .. } => args,
+        Term::Row(parts) => parts,
+        Term::Bits(of, _) => slice::from_ref(of),
+        _ => &[],
+    }
+}
 
 /// Returns the value of a term, if it is known here.
 pub(super) fn value_of(world: &World, facts: &Facts, node: Node) -> Option<u128> {

@@ -25,6 +25,20 @@ pub(super) struct State {
     pub(super) loaded: Loaded,
 }
 
+impl State {
+    /// Returns the terms of all values.
+    pub(super) fn live(&self) -> Vec<Node> {
+        let values = self.before.iter().chain(&self.after);
+        let values = values.filter_map(|&(_, node)| node);
+        let slots = self.slots.values().flat_map(|held| {
+            let pieces = held.pieces.iter().filter_map(|piece| piece.node);
+            held.behind.into_iter().chain(pieces)
+        });
+        let loaded = self.loaded.values().copied();
+        values.chain(slots).chain(loaded).collect()
+    }
+}
+
 /// Values that were loaded or stored and are still there, by a load of them without its operand and
 /// the address.
 pub(super) type Loaded = FxHashMap<(ContentId, Node), Node>;
