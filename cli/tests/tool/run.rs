@@ -276,6 +276,32 @@ fn a_bad_file_fails_and_the_others_go_on() {
 }
 
 #[test]
+fn a_file_without_a_function_that_compiles_fails_for_the_reason_why() {
+    let text = "\
+set preserve_frame_pointers=false
+target x86_64
+target aarch64
+
+function %f(i64) -> i64 tail {
+    fn0 = %f(i64) -> i64 tail
+block0(v0: i64):
+    return_call fn0(v0)
+}
+
+function %main(i64) -> i64 {
+    fn0 = %f(i64) -> i64 tail
+block0(v0: i64):
+    v1 = call fn0(v0)
+    return v1
+}
+; run: %main(1) == 1
+";
+    let place = Workplace::with(&[("m.clif", text)]);
+    let errors = place.run("run m.clif --policy never").failed();
+    assert!(errors.contains("%f does not compile: "), "{errors}");
+}
+
+#[test]
 fn functions_with_the_names_of_cs_do_what_their_bodies_say() {
     let place = Workplace::with(&[("m.clif", NAMES_OF_C)]);
     for policy in ["never", "small", "cost", "always"] {

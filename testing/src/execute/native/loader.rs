@@ -60,7 +60,9 @@ impl Loader {
             code.next_multiple_of(PAGE) + PAGE
         });
         let tables = tables.map(|table| table.size.next_multiple_of(PAGE) + PAGE);
-        let memory = ArenaMemoryProvider::new_with_size(size.chain(tables).sum());
+        // There may be nothing to load, if no function could be compiled.
+        let size = size.chain(tables).sum::<usize>().max(PAGE);
+        let memory = ArenaMemoryProvider::new_with_size(size);
         let memory = memory.map_err(|error| error.to_string())?;
         let mut builder = JITBuilder::with_isa(isa.clone(), default_libcall_names());
         builder.memory_provider(Box::new(memory));
