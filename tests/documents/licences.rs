@@ -55,7 +55,10 @@ fn dependencies_have_allowed_licences_and_sources() {
         let licence = package["license"].as_str().unwrap_or_default();
         assert!(is_allowed(licence, &allowed), "{name}: {licence}");
         let source = package["source"].as_str();
-        assert!(source.is_none_or(|source| source == CRATES_IO), "{name}: {source:?}");
+        assert!(
+            source.is_none_or(|source| source == CRATES_IO),
+            "{name}: {source:?}"
+        );
     }
 }
 
