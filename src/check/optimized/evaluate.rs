@@ -296,8 +296,8 @@ impl World {
         Some(self.nodes.slot(slot, offset, width, is_private))
     }
 
-    /// Returns a load and its operand as a key: a place in a slot has one key, whether its offset is
-    /// in the load or in the address.
+    /// Returns a load and its operand as a key. A place in a slot has one key, whether its offset
+    /// is in the load or in the address.
     pub(super) fn load_key(&mut self, load: ContentId, address: Node) -> (ContentId, Node) {
         let found = self.load_in_slot(load, address);
         found.unwrap_or((load, address))
