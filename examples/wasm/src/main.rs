@@ -144,7 +144,26 @@ impl Shared {
         }
     }
 
-    fn tell(&self, compiled: &Compiled, module: &Path) -> Result<(), String> {
+    /// Fails if an output would replace a file that is read.
+    fn check_outputs(&self, module: &Path, output: Option<&PathBuf>) -> Result<(), String> {
+        let inputs: Vec<PathBuf> = [Some(module), self.profile.as_deref()]
+            .into_iter()
+            .flatten()
+            .filter_map(|path| path.canonicalize().ok())
+            .collect();
+        let outputs = [self.report.as_ref(), self.clif_out.as_ref(), output];
+        for path in outputs.into_iter().flatten() {
+            if path.canonicalize().is_ok_and(|path| inputs.contains(&path)) {
+                let path = path.display();
+                return Err(format!(
+                    "{path}: it is an input, which the output would replace"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, compiled: &Compiled, module: &Path) -> Result<(), Box<dyn Error>> {
         if self.stats {
             if let Some(report) = &compiled.report {
                 eprintln!("{report}");
@@ -158,14 +177,14 @@ impl Shared {
             let title = module.file_name().unwrap_or_default().to_string_lossy();
             let page = page(compiled, &title);
             let page = page.ok_or("--report: --policy none does not keep the functions")?;
-            page.write(path).map_err(|error| error.to_string())?;
+            page.write(path)?;
         }
         if let Some(path) = &self.clif_out {
             let named = |error: &dyn Error| format!("{}: {error}", path.display());
             let report = compiled.report.as_ref();
             let report = report.ok_or("--clif-out: --policy none does not keep the functions")?;
             let text = report.program().to_clif().map_err(|error| named(&error))?;
-            fs::write(path, text).map_err(|error| named(&error))?;
+            replace(path, |path| Ok(fs::write(path, text)?))?;
         }
         Ok(())
     }
@@ -179,6 +198,31 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a file beside the one at `path`, and puts it in its place. If that fails, the old one
+/// stays as it is.
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), Box<dyn Error>>,
+) -> Result<(), String> {
+    replace_unnamed(path, write).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn replace_unnamed(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    // Devices and pipes stay in their place.
+    if fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+        return write(path);
+    }
+    let name = path.file_name().ok_or("it is not the name of a file")?;
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = tempfile::tempdir_in(folder.unwrap_or(Path::new(".")))?;
+    let new = folder.path().join(name);
+    write(&new)?;
+    Ok(fs::rename(new, path)?)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -196,6 +240,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             module,
             arguments,
         } => {
+            shared.check_outputs(&module, profile_out.as_ref())?;
             let wasm = read(&module)?;
             let named = |error| format!("{}: {error}", module.display());
             let profile = shared.read_profile()?;
@@ -217,8 +262,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             let mut instance = program.instantiate(wasi)?;
             let status = run_command(&mut instance);
             if let (Some(path), Some(profile)) = (profile_out, program.profile()) {
-                let written = fs::write(&path, profile.to_json());
-                written.map_err(|error| format!("{}: {error}", path.display()))?;
+                replace(&path, |path| Ok(fs::write(path, profile.to_json())?))?;
             }
             Ok(ExitCode::from(status as u8))
         }
@@ -227,22 +271,23 @@ fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             module,
             output,
         } => {
+            shared.check_outputs(&module, Some(&output))?;
             let wasm = read(&module)?;
             let named = |error| format!("{}: {error}", module.display());
             let profile = shared.read_profile()?;
             let options = shared.options(profile.as_ref());
             let (bytes, compiled) = object(&wasm, &options).map_err(named)?;
             shared.tell(&compiled, &module)?;
-            let failed = |error| format!("{}: {error}", output.display());
-            if output.extension().is_some_and(|extension| extension == "o") {
-                fs::write(&output, bytes).map_err(failed)?;
-                return Ok(ExitCode::SUCCESS);
-            }
-            let path = output.with_extension("wasm-object.o");
-            fs::write(&path, bytes).map_err(failed)?;
-            let linked = link(&path, &output);
-            fs::remove_file(&path).map_err(failed)?;
-            linked.map(|()| ExitCode::SUCCESS)
+            let is_object = output.extension().is_some_and(|extension| extension == "o");
+            replace(&output, |path| match is_object {
+                true => Ok(fs::write(path, bytes)?),
+                false => {
+                    let object = path.with_extension("wasm-object.o");
+                    fs::write(&object, bytes)?;
+                    link(&object, path)
+                }
+            })?;
+            Ok(ExitCode::SUCCESS)
         }
     }
 }

@@ -442,6 +442,52 @@ fn functions_are_written_as_clif() {
 }
 
 #[test]
+fn an_output_never_replaces_an_input_or_leaves_a_part() {
+    let folder = Folder::new();
+    let module = folder.module(&format!("{HEAD} {DIVIDES}"));
+    let bytes = fs::read(&module).expect("it is there");
+    for (command, option) in [
+        ("run", "--report"),
+        ("run", "--clif-out"),
+        ("run", "--profile-out"),
+        ("compile", "--report"),
+        ("compile", "-o"),
+    ] {
+        let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&command, &option, &module];
+        let object = folder.path("program.o");
+        if command == "compile" && option != "-o" {
+            arguments.extend([&"-o" as &dyn AsRef<std::ffi::OsStr>, &object]);
+        }
+        arguments.push(&module);
+        let output = wasm(&arguments);
+        let told = text(&output.stderr);
+        let message = "it is an input, which the output would replace\n";
+        assert!(told.ends_with(message), "{option}: {told}");
+        assert_eq!(fs::read(&module).expect("it is there"), bytes, "{option}");
+    }
+    // A folder in the place of a file, and a linker that fails.
+    let taken = folder.path("taken");
+    fs::create_dir(&taken).expect("it can be made");
+    assert!(
+        !wasm(&[&"run", &"--clif-out", &taken, &module])
+            .status
+            .success()
+    );
+    let program = folder.path("program");
+    fs::write(&program, "old").expect("it can be written");
+    let failing = Command::new(env!("CARGO_BIN_EXE_wasm"))
+        .args(["compile", "-o"])
+        .args([&program, &module])
+        .env("CC", "false")
+        .output()
+        .expect("it runs");
+    assert!(!failing.status.success());
+    assert_eq!(fs::read(&program).expect("it is there"), b"old");
+    let files = fs::read_dir(folder.0.path()).expect("it is there").count();
+    assert_eq!(files, 3, "the module, the folder and the program");
+}
+
+#[test]
 fn the_page_has_every_call_in_the_names_of_the_module() {
     let folder = Folder::new();
     let module = folder.module(&format!("{HEAD} {DIVIDES}"));
