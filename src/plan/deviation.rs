@@ -46,8 +46,9 @@ pub enum DeviationKind {
     /// The plan says to inline the site, and it stayed a call. The run kept [no
     /// record](crate::pass::RecordLevel) with the reason.
     Unrecorded,
-    /// No call with this path was decided in the run: it is not in the program any more, or a body
-    /// that it would have come in with did not.
+    /// No call with this path was decided in the run: it is not in the program any more, the
+    /// optimizer removed it from a copy, or a body that it would have come in with did not. Plans
+    /// of shards have such sites, because summaries do not tell which code a copy can reach.
     Missing,
 }
 
@@ -69,7 +70,9 @@ impl fmt::Display for Deviation {
                 write!(f, "{path} was to be {planned} and was {done}: {reason}")
             }
             DeviationKind::Unrecorded => write!(f, "{path} was to be inlined and was kept"),
-            DeviationKind::Missing => write!(f, "{path} is not in the program"),
+            DeviationKind::Missing => {
+                write!(f, "{path} is not in the program, or was optimized away")
+            }
         }
     }
 }
