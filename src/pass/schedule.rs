@@ -16,8 +16,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The work for each component.
 pub(super) trait Work<'s>: Sync {
-    /// Works on a component, all of whose callees are done. Returns the functions that can be
-    /// compiled now, with their sizes in instructions.
+    /// Works on a component after all of its callees. Returns the functions that can be compiled
+    /// now, with their sizes in instructions.
     fn component(&'s self, component: ComponentId) -> Vec<(FunctionId, u64)>;
 
     /// Compiles one of them.

@@ -9,9 +9,8 @@ use cranelift_codegen::ir::SourceLoc;
 /// [`LocationBuilder::inlining`](crate::locations::LocationBuilder::inlining) gives numbers that
 /// also identify the inlined call.
 pub trait SpliceLocations {
-    /// Is told the index of each splice of
-    /// [`Session::splice_all_with`](super::Session::splice_all_with) before it, also if it is then
-    /// refused.
+    /// Begins the splice with this index in the list of
+    /// [`Session::splice_all_with`](super::Session::splice_all_with), also if it is then refused.
     fn start(&mut self, splice: usize) {
         let _ = splice;
     }
