@@ -139,67 +139,67 @@ impl<'a> BacktraceReader<'a> {
 
     /// Returns the name of a scope, and the call that it is in place of.
     fn scope(&self, number: u32) -> Result<(BacktraceName<'a>, Option<Call>), BacktraceError> {
-        let wrong = malformed("scope", number);
-        let parts = self.parts.ok_or(wrong)?;
+        let scope = self.read_scope(number);
+        let (name, call) = scope.ok_or(malformed("scope", number))?;
+        let name = self.read_name(name).ok_or(malformed("name", name))?;
+        Ok((name, call))
+    }
+
+    /// Returns the number of a scope's name, and the call that it is in place of.
+    fn read_scope(&self, number: u32) -> Option<(u32, Option<Call>)> {
+        let parts = self.parts?;
         if number >= self.header.scopes {
-            return Err(wrong);
+            return None;
         }
         let block = number / SCOPES_PER_BLOCK;
-        let row = parts.scope_blocks + block as usize * 4;
-        let mut at = u32_at(self.bytes, row).ok_or(wrong)? as usize;
+        let mut at = u32_at(self.bytes, parts.scope_blocks + block as usize * 4)? as usize;
         let stream = self.part(parts.scopes, parts.steps);
         let (mut back, mut name, mut location) = (0, 0, 0);
-        for _ in block * SCOPES_PER_BLOCK..=number {
-            back = read_varint(stream, &mut at).ok_or(wrong)?;
-            let step = read_varint(stream, &mut at).ok_or(wrong)?;
-            name = apply(name, step).ok_or(wrong)?;
+        for _ in 0..number % SCOPES_PER_BLOCK + 1 {
+            back = read_varint(stream, &mut at)?;
+            name = apply(name, read_varint(stream, &mut at)?)?;
             if back > 0 {
-                let step = read_varint(stream, &mut at).ok_or(wrong)?;
-                location = apply(location, step).ok_or(wrong)?;
+                location = apply(location, read_varint(stream, &mut at)?)?;
             }
         }
         // The scopes around others come before them, so that every chain ends.
         let call = match back {
             0 => None,
             back => {
-                let back = u32::try_from(back).ok();
-                let around = back.and_then(|back| number.checked_sub(back));
-                Some((around.ok_or(wrong)?, SourceLoc::new(location)))
+                let around = number.checked_sub(u32::try_from(back).ok()?)?;
+                Some((around, SourceLoc::new(location)))
             }
         };
-        Ok((self.name(name)?, call))
+        Some((name, call))
     }
 
-    fn name(&self, number: u32) -> Result<BacktraceName<'a>, BacktraceError> {
-        let wrong = malformed("name", number);
-        let parts = self.parts.ok_or(wrong)?;
+    fn read_name(&self, number: u32) -> Option<BacktraceName<'a>> {
+        let parts = self.parts?;
         if number >= self.header.names {
-            return Err(wrong);
+            return None;
         }
         let block = number / NAMES_PER_BLOCK;
-        let row = parts.name_blocks + block as usize * 4;
-        let mut at = u32_at(self.bytes, row).ok_or(wrong)? as usize;
+        let mut at = u32_at(self.bytes, parts.name_blocks + block as usize * 4)? as usize;
         let stream = self.part(parts.names, parts.scopes);
         let mut last_index = 0;
-        let mut name = Err(wrong);
-        for _ in block * NAMES_PER_BLOCK..=number {
-            let start = read_varint(stream, &mut at).ok_or(wrong)?;
-            let number = u32::try_from(start >> 1).map_err(|_| wrong)?;
-            name = Ok(if start & 1 == 1 {
-                let end = at.checked_add(number as usize).ok_or(wrong)?;
-                let text = stream.get(at..end).ok_or(wrong)?;
+        let mut name = BacktraceName::Text(&[]);
+        for _ in 0..number % NAMES_PER_BLOCK + 1 {
+            let start = read_varint(stream, &mut at)?;
+            let number = u32::try_from(start >> 1).ok()?;
+            name = if start & 1 == 1 {
+                let end = at.checked_add(number as usize)?;
+                let text = stream.get(at..end)?;
                 at = end;
                 BacktraceName::Text(text)
             } else {
-                let step = read_varint(stream, &mut at).ok_or(wrong)?;
-                last_index = apply(last_index, step).ok_or(wrong)?;
+                last_index = apply(last_index, read_varint(stream, &mut at)?)?;
                 BacktraceName::User {
                     namespace: number,
                     index: last_index,
                 }
-            });
+            };
         }
-        name
+        Some(name)
     }
 
     fn part(&self, begin: usize, end: usize) -> &'a [u8] {
