@@ -809,3 +809,48 @@ fn a_branch_on_a_value_that_was_stored_before_another_write_is_not_decided() {
         assert!(prove(&before, &after, "").is_err(), "{between}, {load}");
     }
 }
+
+/// The address of a slot and another number meet in parameters that nothing but each other uses.
+/// Where something uses them, the slot is ordinary memory.
+#[test]
+fn a_slot_with_its_address_in_parameters_that_nothing_uses() {
+    let before = |used: &str| {
+        format!(
+            "
+function %f(i64, i64) -> i64 {{
+    ss0 = explicit_slot 8, align = 8
+block0(v0: i64, v1: i64):
+    v2 = stack_addr.i64 ss0
+    store notrap v0, v2
+    brif v1, block1(v2, v0), block1(v0, v0)
+block1(v3: i64, v4: i64):
+    v5 = load.i64 v1
+    v6 = isub v4, v5
+    brif v6, block1(v3, v6), block2(v3)
+block2(v7: i64):
+    {used}
+    v8 = load.i64 notrap v2
+    return v8
+}}"
+        )
+    };
+    let after = |used: &str| {
+        format!(
+            "
+function %f(i64, i64) -> i64 {{
+block0(v0: i64, v1: i64):
+    brif v1, block1(v0), block1(v0)
+block1(v4: i64):
+    v5 = load.i64 v1
+    v6 = isub v4, v5
+    brif v6, block1(v6), block2
+block2:
+    {used}
+    return v0
+}}"
+        )
+    };
+    accept(&before(""), &after(""));
+    let [before, after] = [before("store v0, v7"), after("store v0, v0")];
+    assert!(prove(&before, &after, "").is_err());
+}

@@ -1,15 +1,16 @@
 //! Liveness of values.
 
 use super::contents::is_pure;
-use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::entity::{EntitySet, SecondaryMap};
 use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::{Block, ExceptionTableItem, Function, Inst, Value, ValueDef};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::rc::Rc;
 
 /// Live values of one function, without those of instructions without operands, which are the same
-/// everywhere.
+/// everywhere, and without those that are only passed to parameters that nothing uses.
 pub(super) struct Liveness {
+    needed: EntitySet<Value>,
     live_in: SecondaryMap<Block, Vec<Value>>,
     at: FxHashMap<Inst, Rc<[Value]>>,
 }
@@ -17,13 +18,14 @@ pub(super) struct Liveness {
 impl Liveness {
     /// Computes liveness; `None` if the lists would have more than `limit` entries.
     pub(super) fn new(func: &Function, cfg: &ControlFlowGraph, limit: usize) -> Option<Self> {
+        let needed = needed_values(func);
         let mut uses: SecondaryMap<Value, Vec<Block>> = SecondaryMap::new();
         let mut used = Vec::new();
         for block in func.layout.blocks() {
             for inst in func.layout.block_insts(block) {
                 for value in func.dfg.inst_values(inst) {
                     let value = func.dfg.resolve_aliases(value);
-                    if is_everywhere(func, value) {
+                    if !needed.contains(value) || is_everywhere(func, value) {
                         continue;
                     }
                     let blocks = &mut uses[value];
@@ -56,6 +58,7 @@ impl Liveness {
             }
         }
         Some(Liveness {
+            needed,
             live_in,
             at: FxHashMap::default(),
         })
@@ -66,24 +69,24 @@ impl Liveness {
         &self.live_in[block]
     }
 
-    /// Returns values that are needed from an instruction on, including parameters of its block. If
-    /// it is the first of the block, all parameters are among them.
+    /// Returns values that are needed from an instruction on, including parameters of its block.
     pub(super) fn live_at(&mut self, func: &Function, inst: Inst) -> Rc<[Value]> {
         if let Some(live) = self.at.get(&inst) {
             return Rc::clone(live);
         }
         let mut live: FxHashSet<Value> = FxHashSet::default();
         let mut defined: FxHashSet<Value> = FxHashSet::default();
-        // Unused parameters may have labels.
+        // Parameters that are needed for their labels have no uses.
         let block = func.layout.inst_block(inst);
         if let Some(block) = block.filter(|&block| func.layout.first_inst(block) == Some(inst)) {
-            live.extend(func.dfg.block_params(block));
+            let params = func.dfg.block_params(block).iter();
+            live.extend(params.filter(|&&param| self.needed.contains(param)));
         }
         let mut next = Some(inst);
         while let Some(inst) = next {
             for value in func.dfg.inst_values(inst) {
                 let value = func.dfg.resolve_aliases(value);
-                if !is_everywhere(func, value) {
+                if self.needed.contains(value) && !is_everywhere(func, value) {
                     live.insert(value);
                 }
             }
@@ -100,6 +103,49 @@ impl Liveness {
         self.at.insert(inst, Rc::clone(&live));
         live
     }
+}
+
+/// Returns the values that are operands of instructions, and not only arguments of branches, and
+/// those that branches pass on to such values. Labels need all parameters.
+fn needed_values(func: &Function) -> EntitySet<Value> {
+    let dfg = &func.dfg;
+    let mut passed: FxHashMap<Value, Vec<Value>> = FxHashMap::default();
+    let mut work = Vec::new();
+    for block in func.layout.blocks() {
+        if dfg.values_labels.is_some() {
+            work.extend(dfg.block_params(block));
+        }
+        for inst in func.layout.block_insts(block) {
+            work.extend(dfg.inst_args(inst));
+            work.extend(contexts(func, inst));
+            for edge in super::edges(func, inst) {
+                let params = dfg.block_params(edge.block(&dfg.value_lists));
+                for (arg, &param) in edge.args(&dfg.value_lists).zip(params) {
+                    if let Some(arg) = arg.as_value() {
+                        passed.entry(param).or_default().push(arg);
+                    }
+                }
+            }
+        }
+    }
+    let mut needed = EntitySet::new();
+    while let Some(value) = work.pop() {
+        let value = dfg.resolve_aliases(value);
+        if needed.insert(value) {
+            work.extend(passed.remove(&value).into_iter().flatten());
+        }
+    }
+    needed
+}
+
+/// Returns the operands of an instruction that its exception table has.
+fn contexts(func: &Function, inst: Inst) -> impl Iterator<Item = Value> {
+    let table = func.dfg.insts[inst].exception_table();
+    let items = table.map(|table| func.dfg.exception_tables[table].items());
+    items.into_iter().flatten().filter_map(|item| match item {
+        ExceptionTableItem::Context(value) => Some(value),
+        ExceptionTableItem::Tag(..) | ExceptionTableItem::Default(_) => None,
+    })
 }
 
 fn home_of(func: &Function, value: Value) -> Option<Block> {
@@ -136,13 +182,7 @@ pub(super) fn is_used(func: &Function, inst: Inst) -> bool {
                     }
                     continue;
                 }
-                let table = dfg.insts[inst].exception_table();
-                let items = table.map(|table| dfg.exception_tables[table].items());
-                let is_context = |item| match item {
-                    ExceptionTableItem::Context(value) => is_derived(value),
-                    ExceptionTableItem::Tag(..) | ExceptionTableItem::Default(_) => false,
-                };
-                if is_operand || items.into_iter().flatten().any(is_context) {
+                if is_operand || contexts(func, inst).any(is_derived) {
                     return true;
                 }
                 let pool = &dfg.value_lists;
