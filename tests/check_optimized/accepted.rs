@@ -854,3 +854,46 @@ block2:
     let [before, after] = [before("store v0, v7"), after("store v0, v0")];
     assert!(prove(&before, &after, "").is_err());
 }
+
+/// A fuzzer found it: one of the declarations says that the table is near, and the other does not.
+#[test]
+fn a_target_in_a_table_that_is_declared_twice() {
+    let before = |second: &str| {
+        format!(
+            "
+function %f(i32, i64) -> i32 system_v {{
+    sig0 = (i32) -> i32 system_v
+    gv0 = symbol %vtable
+    gv1 = symbol {second}
+    fn0 = %one(i32) -> i32 system_v
+block0(v0: i32, v1: i64):
+    v2 = symbol_value.i64 gv0
+    v3 = symbol_value.i64 gv1
+    v4 = select v1, v2, v3
+    v5 = load.i64 notrap v4+8
+    v6 = call_indirect sig0, v5(v0)
+    brif v1, block1(v2), block1(v3)
+block1(v7: i64):
+    v8 = load.i64 notrap v7+8
+    v9 = call_indirect sig0, v8(v6)
+    return v9
+}}"
+        )
+    };
+    let after = "
+function %f(i32, i64) -> i32 system_v {
+    sig0 = (i32) -> i32 system_v
+    fn0 = %one(i32) -> i32 system_v
+block0(v0: i32, v1: i64):
+    v6 = call fn0(v0)
+    jump block1
+block1:
+    v9 = call fn0(v6)
+    return v9
+}";
+    accept(&before("colocated %vtable"), after);
+    accept(&before("%vtable"), after);
+    for other in ["%other", "%vtable+8", "tls %vtable"] {
+        assert!(prove(&before(other), after, "").is_err(), "{other}");
+    }
+}

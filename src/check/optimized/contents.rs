@@ -190,6 +190,23 @@ impl Contents {
         self.number(content)
     }
 
+    /// Like [`global`](Self::global), but a symbol is the same if it is declared to be near: that
+    /// changes the code that computes the address, and not the address.
+    fn global_as_value(&mut self, func: &Function, global: ir::GlobalValue) -> ContentId {
+        let content = self.global(func, global);
+        match self.get(content).clone() {
+            Content::Symbol {
+                name, offset, tls, ..
+            } => self.number(Content::Symbol {
+                name,
+                offset,
+                colocated: false,
+                tls,
+            }),
+            _ => content,
+        }
+    }
+
     /// Returns the shape of an instruction: everything except its operands, the slot whose address
     /// it takes, and its targets.
     pub(super) fn shape(&mut self, func: &Function, inst: Inst) -> ContentId {
@@ -234,7 +251,7 @@ impl Contents {
         let mut refers = SmallVec::new();
         for operand in operands {
             refers.push(match operand {
-                Operand::Global(global) => self.global(func, global),
+                Operand::Global(global) => self.global_as_value(func, global),
                 Operand::Function(func_ref) => self.function(func, func_ref),
                 Operand::Signature(signature) => self.signature(func, signature),
                 Operand::Constant(constant) => {
