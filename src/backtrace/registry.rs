@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Tr
 /// of texts. A signal handler may use it, even one that interrupts a change. Registering and
 /// removing a text wait for the end of look-ups that have begun, so neither may happen within one.
 ///
-/// The texts are kept twice, as in the
-/// [left-right](https://hal.science/hal-01207881) technique. A change is made in one copy after the
-/// other, so that a look-up finds one of them free.
+/// The texts are kept twice, like in the [left-right](https://hal.science/hal-01207881) technique,
+/// but each copy has a lock. A change is made in one copy after the other, so that a look-up finds
+/// one of them free.
 ///
 /// ```
 /// use cranelift_inliner::backend::{TargetSettings, target};
@@ -57,6 +57,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Tr
 /// ```
 #[derive(Debug, Default)]
 pub struct BacktraceRegistry {
+    // Not of a crate for this: those have a handle per reader, which a signal handler cannot make.
     copies: [RwLock<Texts>; 2],
     /// The number of texts that were ever registered. A change holds it, so that the other copy is
     /// free.

@@ -719,7 +719,7 @@ block3(v7: i64):
     );
 }
 
-/// A function whose second branch depends on a value that was just stored, with some instructions
+/// Returns a function with a branch on a value that was just stored, with some instructions
 /// between, and the same function without that branch.
 fn with_a_stored_condition(between: &str, load: &str) -> [String; 2] {
     let function = |end: &str| {
@@ -895,5 +895,31 @@ block1:
     accept(&before("%vtable"), after);
     for other in ["%other", "%vtable+8", "tls %vtable"] {
         assert!(prove(&before(other), after, "").is_err(), "{other}");
+    }
+}
+
+/// The address is the same, but near code does not reach a symbol that is far.
+#[test]
+fn a_symbol_is_declared_as_near_as_before() {
+    let function = |symbol: &str| {
+        format!(
+            "
+function %f() -> i64 system_v {{
+    gv0 = symbol {symbol}
+block0:
+    v0 = symbol_value.i64 gv0
+    return v0
+}}"
+        )
+    };
+    let (near, far) = (function("colocated %data"), function("%data"));
+    accept(&near, &near);
+    accept(&far, &far);
+    for (before, after) in [(&near, &far), (&far, &near)] {
+        let unproved = prove(before, after, "").unwrap_err();
+        assert!(
+            unproved.to_string().contains("another symbol"),
+            "{unproved}"
+        );
     }
 }

@@ -4,8 +4,8 @@ use super::Unproved;
 use super::liveness::is_used;
 use super::nodes::Side;
 use super::walk::{Outcome, Walk};
-use cranelift_codegen::ir::{Function, GlobalValue, StackSlotData};
-use rustc_hash::FxHashMap;
+use cranelift_codegen::ir::{Function, GlobalValue, GlobalValueData, StackSlotData};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 impl Walk<'_> {
     pub(super) fn check_header(&mut self) -> Outcome {
@@ -42,6 +42,18 @@ impl Walk<'_> {
         };
         if scales(before) != scales(after) {
             return Err(Unproved::wrong("the function has other dynamic types"));
+        }
+        // As a value, the address of a symbol is the same whether it is declared to be near or not.
+        let mut symbols = |func: &Function| -> FxHashSet<_> {
+            let globals = func.global_values.iter();
+            let symbols =
+                globals.filter(|(_, data)| matches!(data, GlobalValueData::Symbol { .. }));
+            symbols
+                .map(|(global, _)| self.world.contents.global(func, global))
+                .collect()
+        };
+        if !symbols(after).is_subset(&symbols(before)) {
+            return Err(Unproved::wrong("the function declares another symbol"));
         }
         Ok(())
     }
