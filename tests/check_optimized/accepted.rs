@@ -900,8 +900,8 @@ block1:
 
 /// The address is the same, but near code does not reach a symbol that is far.
 #[test]
-fn a_symbol_is_declared_as_near_as_before() {
-    let function = |symbol: &str| {
+fn symbols_are_declared_as_near_as_before() {
+    let data = |symbol: &str| {
         format!(
             "
 function %f() -> i64 system_v {{
@@ -912,14 +912,24 @@ block0:
 }}"
         )
     };
-    let (near, far) = (function("colocated %data"), function("%data"));
-    accept(&near, &near);
-    accept(&far, &far);
-    for (before, after) in [(&near, &far), (&far, &near)] {
-        let unproved = prove(before, after, "").unwrap_err();
-        assert!(
-            unproved.to_string().contains("another symbol"),
-            "{unproved}"
-        );
+    let function = |symbol: &str| {
+        format!(
+            "
+function %f() -> i64 system_v {{
+    fn0 = {symbol}() system_v
+block0:
+    v0 = func_addr.i64 fn0
+    return v0
+}}"
+        )
+    };
+    for [near, far] in [
+        [data("colocated %other"), data("%other")],
+        [function("colocated %other"), function("%other")],
+    ] {
+        accept(&near, &near);
+        accept(&far, &far);
+        assert!(prove(&near, &far, "").is_err(), "{near}");
+        assert!(prove(&far, &near, "").is_err(), "{far}");
     }
 }

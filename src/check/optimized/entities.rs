@@ -1,6 +1,7 @@
 //! Entities and settings of the functions as a whole.
 
 use super::Unproved;
+use super::contents::ContentId;
 use super::liveness::is_used;
 use super::nodes::Side;
 use super::walk::{Outcome, Walk};
@@ -43,19 +44,40 @@ impl Walk<'_> {
         if scales(before) != scales(after) {
             return Err(Unproved::wrong("the function has other dynamic types"));
         }
-        // As a value, the address of a symbol is the same whether it is declared to be near or not.
+        Ok(())
+    }
+
+    /// Checks that symbols and functions are declared to be as near as before: as values, their
+    /// addresses are the same either way. Functions whose addresses come from data alone were not
+    /// declared.
+    pub(super) fn check_declarations(&mut self) -> Outcome {
+        let (before, after) = (self.before.func, self.after.func);
+        let contents = &mut self.world.contents;
         let mut symbols = |func: &Function| -> FxHashSet<_> {
             let globals = func.global_values.iter();
             let symbols =
                 globals.filter(|(_, data)| matches!(data, GlobalValueData::Symbol { .. }));
             symbols
-                .map(|(global, _)| self.world.contents.global(func, global))
+                .map(|(global, _)| contents.global(func, global))
                 .collect()
         };
         if !symbols(after).is_subset(&symbols(before)) {
             return Err(Unproved::wrong("the function declares another symbol"));
         }
-        Ok(())
+        let mut functions = |func: &Function| -> FxHashSet<_> {
+            let functions = func.dfg.ext_funcs.values();
+            functions
+                .map(|data| (contents.name(func, &data.name), data.colocated))
+                .collect()
+        };
+        let (known, declared) = (functions(before), functions(after));
+        let is_known = |&(name, is_near): &(ContentId, bool)| {
+            known.contains(&(name, is_near)) || !is_near && !known.contains(&(name, true))
+        };
+        match declared.iter().all(is_known) {
+            true => Ok(()),
+            false => Err(Unproved::wrong("a function is declared nearer or farther")),
+        }
     }
 
     /// Checks named blocks: each is the one with the same call at its end. An address that has no

@@ -270,6 +270,7 @@ impl<'a> Walk<'a> {
         self.check_idle()?;
         self.check_named_blocks()?;
         self.check_keyed_slots()?;
+        self.check_declarations()?;
         self.check_labels()
     }
 
